@@ -1,0 +1,1 @@
+//! init and the server inside a machine

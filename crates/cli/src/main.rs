@@ -1,0 +1,2 @@
+//! The `toft` binary: parse, choose a mode, one function each.
+fn main() {}

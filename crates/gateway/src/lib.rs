@@ -1,0 +1,1 @@
+//! The way out of a machine: model gateway, egress proxy, metering

@@ -1,0 +1,1 @@
+//! Confine this process, then exec: namespaces, mounts, ids, cgroups, seccomp

@@ -1,0 +1,1 @@
+//! Speak to model providers: wire adapters, catalogue, the scripted model

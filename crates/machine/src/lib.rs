@@ -1,0 +1,1 @@
+//! Machines: the backend trait, native, storage

@@ -1,0 +1,56 @@
+//! What a machine's first processes are told when they start. Passed by descriptor, never by a
+//! path inside the machine. Holds the project token and no other secret.
+
+use crate::id::ProjectId;
+use serde::{Deserialize, Serialize};
+
+/// For `toft init`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InitBoot {
+    /// Listening unix socket for [`crate::init::InitRequest`]s from the host: descriptor number.
+    pub init_fd: i32,
+    /// Listening unix socket that the bridge serves HTTP on: descriptor number.
+    pub bridge_fd: i32,
+    /// Listening TCP socket for `:8080` in the machine, if there is one: descriptor number.
+    pub app_fd: Option<i32>,
+    /// Listening TCP sockets that belong to the gateway (model API, egress proxy). Init keeps them
+    /// open, so that a connection made while no gateway lives waits instead of being refused, and
+    /// hands copies to the server on request.
+    pub gateway_fds: Vec<i32>,
+    /// Program and arguments of the bridge; init appends nothing.
+    pub bridge_argv: Vec<String>,
+    /// Whole environment of every work process, before what a request adds.
+    pub work_env: Vec<(String, String)>,
+    /// Where init keeps the output of what it runs: a folder outside the checkpointed tree.
+    pub exec_dir: String,
+    /// `cgroup.procs` files of the group that work processes join (v2 first, or one per v1
+    /// controller), as seen inside the machine. Empty when there are none.
+    pub work_cgroup_procs: Vec<String>,
+    /// For the bridge, passed on.
+    pub bridge: BridgeBoot,
+}
+
+/// For `toft bridge`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BridgeBoot {
+    /// Which project this is.
+    pub project: ProjectId,
+    /// The project's name, for the prompt.
+    pub name: String,
+    /// The project token: authenticates the bridge to the gateway, and machine processes to
+    /// `/toft/*` on TCP. Worth nothing outside this machine.
+    pub token: String,
+    /// Base URL of the gateway as reached from here (`http://gateway.internal`).
+    pub gateway_url: String,
+    /// Where the agent works (`/home/project`).
+    pub cwd: String,
+    /// Where sessions and the inspect database live (`/home/starter`), inside the checkpointed tree.
+    pub home: String,
+    /// Where the event log lives, outside the checkpointed tree.
+    pub log_dir: String,
+    /// App port until one is detected or set.
+    pub app_port: u16,
+    /// How the app is reached from a browser, for the agent's prompt
+    /// (`http://{project}.localhost:4000`).
+    pub app_url: String,
+}

@@ -1,0 +1,482 @@
+//! Events: one numbered line for everything that happened in a machine's bridge. One closed enum;
+//! the same line lies in the event log, in the server's copy and (as SSE) on the wire.
+//!
+//! A stored line is `{"seq","ts","session","kind","data"}`. On the wire it is `event: <kind>`,
+//! `id: <seq>`, and `data` with `type` (Pi's name) and `sessionId` added: see [`Event::wire_data`].
+
+use crate::{
+    id::SessionId,
+    inspect::Inspect,
+    message::{AssistantMessage, Message, ToolCall, ToolResultMessage, Usage},
+    provider::ModelRef,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// 1, 2, 3 … without a gap, for the life of the project; never reused.
+    pub seq: u64,
+    /// Unix milliseconds.
+    pub ts: u64,
+    /// The conversation that it belongs to, if it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened. Names are those of the bridge's SSE stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data", rename_all = "snake_case")]
+pub enum EventBody {
+    /// A bridge began to serve; `sessions` maps session id to its number of file lines then.
+    BridgeStarted(BridgeStarted),
+    /// The agent took up work.
+    AgentStart {},
+    /// A model call with its tools begins.
+    TurnStart {},
+    /// A message begins.
+    MessageStart(MessageStart),
+    /// A piece of an assistant message arrived.
+    MessageUpdate(MessageUpdate),
+    /// A message is whole and on disk.
+    MessageEnd(MessageEnd),
+    /// What was shown of a message is void: it is asked again.
+    MessageRestarted(MessageRestarted),
+    /// A tool begins.
+    ToolStart(ToolStart),
+    /// A tool printed something.
+    ToolUpdate(ToolUpdate),
+    /// A tool ended.
+    ToolEnd(ToolEnd),
+    /// The turn's message and its tool results are whole.
+    TurnEnd(TurnEnd),
+    /// The agent has nothing more to do for this prompt.
+    AgentEnd(AgentEnd),
+    /// Waiting messages changed.
+    QueueUpdate(QueueUpdate),
+    /// A session was made.
+    SessionCreated(SessionNamed),
+    /// The default session is another one now.
+    SessionSwitched(SessionNamed),
+    /// A session was named.
+    SessionInfoChanged(SessionNamed),
+    /// A session uses another model.
+    ModelChange(ModelChange),
+    /// A session uses another thinking level.
+    ThinkingLevelChange {
+        /// `off minimal low medium high xhigh`.
+        level: String,
+    },
+    /// Compaction begins.
+    CompactionStart {
+        /// `manual`, `threshold` or `overflow`.
+        reason: String,
+    },
+    /// Compaction ended.
+    CompactionEnd(CompactionEnd),
+    /// A failed model call will be tried again.
+    AutoRetryStart(RetryStart),
+    /// Trying again is over.
+    AutoRetryEnd(RetryEnd),
+    /// The agent (or the system) tells people something.
+    Notify(Notify),
+    /// The model asks the person a question.
+    Question(Question),
+    /// The app listens on another port.
+    AppPort {
+        /// The port.
+        port: u16,
+        /// `detected` or `set`.
+        source: String,
+    },
+    /// The inspect database changed; holds all rows.
+    Inspect(Inspect),
+    /// A terminal was opened.
+    TerminalOpened {
+        /// Its id.
+        id: String,
+        /// What runs in it.
+        label: String,
+    },
+    /// A terminal ended.
+    TerminalClosed {
+        /// Its id.
+        id: String,
+    },
+    /// Something failed that belongs to no message.
+    Error {
+        /// Stable code.
+        code: String,
+        /// What happened and what to do.
+        message: String,
+    },
+}
+
+/// See [`EventBody::BridgeStarted`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BridgeStarted {
+    /// Version of the binary.
+    pub version: String,
+    /// Lines per session file at that moment.
+    pub sessions: std::collections::BTreeMap<String, u64>,
+}
+
+/// See [`EventBody::MessageStart`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageStart {
+    /// Ties updates to the end; the entry id when the message is whole.
+    pub message_id: String,
+    /// `user`, `assistant` or `toolResult`.
+    pub role: String,
+}
+
+/// See [`EventBody::MessageUpdate`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageUpdate {
+    /// Which message.
+    #[serde(rename = "messageId")]
+    pub message_id: String,
+    /// What arrived.
+    #[serde(flatten)]
+    pub delta: Delta,
+}
+
+/// A piece of an assistant message. `content_index` counts the blocks of the message from 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[expect(missing_docs, reason = "field names are the wire format's own, explained above")]
+pub enum Delta {
+    TextStart { content_index: usize },
+    TextDelta { content_index: usize, delta: String },
+    TextEnd { content_index: usize },
+    ThinkingStart { content_index: usize },
+    ThinkingDelta { content_index: usize, delta: String },
+    ThinkingEnd { content_index: usize },
+    ToolcallStart { content_index: usize, id: String, tool_name: String },
+    ToolcallDelta { content_index: usize, delta: String },
+    ToolcallEnd { content_index: usize, tool_call: ToolCall },
+}
+
+/// See [`EventBody::MessageEnd`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageEnd {
+    /// As in [`MessageStart`].
+    pub message_id: String,
+    /// Id of the line in the session file.
+    pub entry_id: String,
+    /// Id of the line before it on its branch.
+    pub parent_id: Option<String>,
+    /// The whole message.
+    pub message: Message,
+}
+
+/// See [`EventBody::MessageRestarted`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageRestarted {
+    /// Which message is void.
+    pub message_id: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// See [`EventBody::ToolStart`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolStart {
+    /// The call's id.
+    pub tool_call_id: String,
+    /// The tool's name.
+    pub tool_name: String,
+    /// Its arguments.
+    pub input: Value,
+}
+
+/// See [`EventBody::ToolUpdate`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolUpdate {
+    /// The call's id.
+    pub tool_call_id: String,
+    /// The tool's name.
+    pub tool_name: String,
+    /// Output that is new since the last update, bounded.
+    pub delta: String,
+}
+
+/// See [`EventBody::ToolEnd`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolEnd {
+    /// The call's id.
+    pub tool_call_id: String,
+    /// The tool's name.
+    pub tool_name: String,
+    /// What the model gets, and details for people.
+    pub result: ToolResultMessage,
+    /// Whether it failed.
+    pub is_error: bool,
+    /// Milliseconds it ran.
+    pub duration_ms: u64,
+}
+
+/// See [`EventBody::TurnEnd`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TurnEnd {
+    /// The assistant's message.
+    pub message: AssistantMessage,
+    /// How many tool results followed.
+    pub tool_results: usize,
+}
+
+/// See [`EventBody::AgentEnd`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentEnd {
+    /// `done`, `aborted`, `error` or `waiting` (a question stands open).
+    pub reason: String,
+    /// Sum over the prompt's model calls.
+    pub usage: Usage,
+    /// Model calls.
+    pub turns: u64,
+    /// Tool calls.
+    pub tools: u64,
+    /// Paths that tools changed, relative to the project's folder where possible.
+    pub changed: Vec<String>,
+    /// Milliseconds from prompt to end.
+    pub duration_ms: u64,
+    /// Whether the scripted model did it.
+    pub demo: bool,
+}
+
+/// See [`EventBody::QueueUpdate`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueUpdate {
+    /// Delivered after the running tools.
+    pub steering: Vec<String>,
+    /// Delivered when the agent would stop.
+    pub follow_up: Vec<String>,
+}
+
+/// See [`EventBody::SessionCreated`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionNamed {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+}
+
+/// See [`EventBody::ModelChange`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelChange {
+    /// The new one.
+    #[serde(flatten)]
+    pub model: ModelRef,
+    /// Whether it is the scripted one.
+    pub demo: bool,
+}
+
+/// See [`EventBody::CompactionEnd`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompactionEnd {
+    /// `manual`, `threshold` or `overflow`.
+    pub reason: String,
+    /// The summary, when it worked.
+    pub summary: Option<String>,
+    /// Context tokens before, estimated.
+    pub tokens_before: u64,
+    /// Why it failed.
+    pub error_message: Option<String>,
+}
+
+/// See [`EventBody::AutoRetryStart`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryStart {
+    /// 1 for the first retry.
+    pub attempt: u32,
+    /// The last one that will be made.
+    pub max_attempts: u32,
+    /// Milliseconds until then.
+    pub delay_ms: u64,
+    /// Why.
+    pub error_message: String,
+}
+
+/// See [`EventBody::AutoRetryEnd`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryEnd {
+    /// Whether the call worked in the end.
+    pub success: bool,
+    /// Retries made.
+    pub attempt: u32,
+    /// The last error, when it did not.
+    pub final_error: Option<String>,
+}
+
+/// See [`EventBody::Notify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notify {
+    /// What to tell.
+    pub message: String,
+    /// `info`, `success`, `warning` or `error`.
+    pub level: String,
+    /// Whether app panels should reload.
+    pub refresh_iframe: bool,
+    /// The call that asked for it: the same call never notifies twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+/// See [`EventBody::Question`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Question {
+    /// The question.
+    pub question: String,
+    /// Answers to choose from; free text is always allowed too.
+    pub options: Vec<String>,
+    /// The call that asked.
+    pub tool_call_id: String,
+}
+
+impl EventBody {
+    /// The kind's name: SSE event name, column, log field.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::BridgeStarted(_) => "bridge_started",
+            Self::AgentStart {} => "agent_start",
+            Self::TurnStart {} => "turn_start",
+            Self::MessageStart(_) => "message_start",
+            Self::MessageUpdate(_) => "message_update",
+            Self::MessageEnd(_) => "message_end",
+            Self::MessageRestarted(_) => "message_restarted",
+            Self::ToolStart(_) => "tool_start",
+            Self::ToolUpdate(_) => "tool_update",
+            Self::ToolEnd(_) => "tool_end",
+            Self::TurnEnd(_) => "turn_end",
+            Self::AgentEnd(_) => "agent_end",
+            Self::QueueUpdate(_) => "queue_update",
+            Self::SessionCreated(_) => "session_created",
+            Self::SessionSwitched(_) => "session_switched",
+            Self::SessionInfoChanged(_) => "session_info_changed",
+            Self::ModelChange(_) => "model_change",
+            Self::ThinkingLevelChange { .. } => "thinking_level_change",
+            Self::CompactionStart { .. } => "compaction_start",
+            Self::CompactionEnd(_) => "compaction_end",
+            Self::AutoRetryStart(_) => "auto_retry_start",
+            Self::AutoRetryEnd(_) => "auto_retry_end",
+            Self::Notify(_) => "notify",
+            Self::Question(_) => "question",
+            Self::AppPort { .. } => "app_port",
+            Self::Inspect(_) => "inspect",
+            Self::TerminalOpened { .. } => "terminal_opened",
+            Self::TerminalClosed { .. } => "terminal_closed",
+            Self::Error { .. } => "error",
+        }
+    }
+}
+
+/// Pi's name for a kind, used as `type` in `data` where the data has none of its own.
+pub fn pi_type(kind: &str) -> &str {
+    match kind {
+        "tool_start" => "tool_execution_start",
+        "tool_update" => "tool_execution_update",
+        "tool_end" => "tool_execution_end",
+        other => other,
+    }
+}
+
+impl Event {
+    /// The event as one line of the log, without the newline.
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("events hold only JSON-able data")
+    }
+
+    /// `data` of the SSE frame.
+    pub fn wire_data(&self) -> Value {
+        let mut line = serde_json::to_value(self).expect("events hold only JSON-able data");
+        wire_data(
+            self.body.kind(),
+            self.session.as_ref().map(SessionId::as_str),
+            line.get_mut("data").map(Value::take).unwrap_or_default(),
+        )
+    }
+}
+
+/// [`Event::wire_data`] for a line whose data is not parsed into [`EventBody`] (the server's copy).
+pub fn wire_data(kind: &str, session: Option<&str>, data: Value) -> Value {
+    let mut out = serde_json::Map::new();
+    if data.get("type").is_none() {
+        out.insert("type".into(), pi_type(kind).into());
+    }
+    match data {
+        Value::Object(fields) => out.extend(fields),
+        Value::Null => {}
+        other => {
+            out.insert("value".into(), other);
+        }
+    }
+    if let Some(session) = session {
+        out.insert("sessionId".into(), session.into());
+    }
+    Value::Object(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(body: EventBody) -> Event {
+        Event { seq: 7, ts: 1, session: Some("s1".parse().unwrap()), body }
+    }
+
+    #[test]
+    fn the_wire_has_the_names_of_the_starter_document() {
+        let delta = event(EventBody::MessageUpdate(MessageUpdate {
+            message_id: "m".into(),
+            delta: Delta::TextDelta { content_index: 0, delta: "Here's".into() },
+        }));
+        assert_eq!(delta.body.kind(), "message_update");
+        assert_eq!(
+            delta.wire_data(),
+            json!({"messageId":"m","type":"text_delta","contentIndex":0,"delta":"Here's","sessionId":"s1"})
+        );
+        let tool = event(EventBody::ToolStart(ToolStart {
+            tool_call_id: "c".into(),
+            tool_name: "bash".into(),
+            input: json!({"command":"ls"}),
+        }));
+        assert_eq!(
+            tool.wire_data(),
+            json!({"type":"tool_execution_start","toolCallId":"c","toolName":"bash",
+                   "input":{"command":"ls"},"sessionId":"s1"})
+        );
+    }
+
+    #[test]
+    fn a_line_is_read_back_as_it_was_written() {
+        for body in [
+            EventBody::AgentStart {},
+            EventBody::AppPort { port: 5173, source: "detected".into() },
+            EventBody::Inspect(Inspect::default()),
+        ] {
+            let event = event(body);
+            assert_eq!(serde_json::from_str::<Event>(&event.to_line()).unwrap(), event);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The words of the system: ids, messages, events, states and the shapes that cross process
+//! boundaries. Pure: no IO, no async, no clock of its own but [`id`]'s random source.
+//!
+//! ```
+//! use toft_model::id::ProjectId;
+//! let id: ProjectId = "a23456789bcd".parse().unwrap();
+//! assert_eq!(id.as_str(), "a23456789bcd");
+//! assert!("Not-an-id".parse::<ProjectId>().is_err());
+//! ```
+
+pub mod boot;
+pub mod event;
+pub mod frame;
+pub mod id;
+pub mod init;
+pub mod inspect;
+pub mod machine;
+pub mod message;
+pub mod provider;
+pub mod time;

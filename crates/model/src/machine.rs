@@ -1,0 +1,75 @@
+//! States and limits of machines, and what is really enforced. Not how any of it is done.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a machine is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MachineState {
+    /// Its disk is being made.
+    Creating,
+    /// Processes run.
+    Running,
+    /// Processes are paused in memory.
+    Frozen,
+    /// Processes are gone, the disk is kept; the next request wakes it.
+    Cold,
+    /// Stopped by a person; only a person starts it again.
+    Stopped,
+    /// It could not be made or started; the reason stands beside it.
+    Error,
+    /// Gone.
+    Destroyed,
+}
+
+impl MachineState {
+    /// The word used everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Running => "running",
+            Self::Frozen => "frozen",
+            Self::Cold => "cold",
+            Self::Stopped => "stopped",
+            Self::Error => "error",
+            Self::Destroyed => "destroyed",
+        }
+    }
+}
+
+/// Limits of a machine's `work` processes. `None` means no limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory_bytes: Option<u64>,
+    /// Processors, for example `1.5`.
+    pub cpus: Option<f64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Bytes on disk.
+    pub disk_bytes: Option<u64>,
+}
+
+impl Default for Limits {
+    /// 4 GiB, no processor limit, 4096 processes, no disk limit: room for a real build,
+    /// and an end to a fork bomb.
+    fn default() -> Self {
+        Self { memory_bytes: Some(4 << 30), cpus: None, pids: Some(4096), disk_bytes: None }
+    }
+}
+
+/// One thing that a host can or cannot enforce.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ability {
+    /// For example `user namespaces`, `memory limit`, `storage`.
+    pub name: String,
+    /// Whether it is in force.
+    pub enforced: bool,
+    /// How, or why not, in one sentence.
+    pub how: String,
+    /// What to do to get it, when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}

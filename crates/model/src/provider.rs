@@ -1,0 +1,106 @@
+//! Model providers and models as the gateway shows them to machines and people
+//! (`GET /llm/models` on the gateway, `GET /v1/models` on the server). Never holds a key.
+
+use serde::{Deserialize, Serialize};
+
+/// Wire format that a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Api {
+    /// `POST /v1/messages`.
+    AnthropicMessages,
+    /// `POST /v1/chat/completions`.
+    OpenaiCompletions,
+    /// The scripted model inside Toft; no network.
+    Scripted,
+}
+
+impl Api {
+    /// The name used on the wire and in session files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AnthropicMessages => "anthropic-messages",
+            Self::OpenaiCompletions => "openai-completions",
+            Self::Scripted => "scripted",
+        }
+    }
+}
+
+/// A model by provider and id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ModelRef {
+    /// Provider id, for example `anthropic`; `demo` is the scripted one.
+    pub provider: String,
+    /// Model id as the provider names it.
+    pub id: String,
+}
+
+/// Provider id of the scripted model.
+pub const DEMO_PROVIDER: &str = "demo";
+
+/// What is known of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelInfo {
+    /// Provider id.
+    pub provider: String,
+    /// Model id.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Wire format.
+    pub api: Api,
+    /// Tokens that fit in one request.
+    pub context_window: u64,
+    /// Output tokens at most.
+    pub max_tokens: u64,
+    /// Whether it can think before it answers.
+    pub reasoning: bool,
+    /// Whether it takes images.
+    pub images: bool,
+    /// Prices in US dollars per million tokens, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// True for the scripted model: shown wherever it speaks.
+    #[serde(default)]
+    pub demo: bool,
+}
+
+/// US dollars per million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Price {
+    /// Uncached input.
+    pub input: f64,
+    /// Output.
+    pub output: f64,
+    /// Cached input.
+    pub cache_read: f64,
+    /// Writing to the cache.
+    pub cache_write: f64,
+}
+
+/// Answer of the gateway's `GET /llm/models`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelList {
+    /// What a session without a choice of its own uses.
+    pub default: ModelRef,
+    /// Thinking level for such a session (`off minimal low medium high xhigh`).
+    #[serde(rename = "defaultThinkingLevel")]
+    pub default_thinking_level: String,
+    /// Models of every provider that has a key, and the demo.
+    pub models: Vec<ModelInfo>,
+    /// Providers that have a key; any model id may be asked of them, listed or not.
+    pub providers: Vec<ProviderInfo>,
+}
+
+/// A provider that can be called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderInfo {
+    /// Provider id: also the path segment under `/llm/`.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Wire format.
+    pub api: Api,
+}

@@ -1,0 +1,1 @@
+//! Decide allow or deny, with the reason. Pure

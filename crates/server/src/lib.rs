@@ -1,0 +1,1 @@
+//! The control plane: routes, auth, preview origins, dashboard assets

@@ -1,0 +1,1 @@
+//! The system told as user stories

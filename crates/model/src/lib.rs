@@ -18,3 +18,4 @@ pub mod machine;
 pub mod message;
 pub mod provider;
 pub mod time;
+pub mod tool;

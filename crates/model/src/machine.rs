@@ -73,3 +73,17 @@ pub struct Ability {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
+
+/// What a machine may reach. Private, loopback, link-local and metadata addresses are refused at
+/// every level.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "level", content = "hosts")]
+pub enum EgressLevel {
+    /// Nothing but the model gateway.
+    None,
+    /// These hosts.
+    AllowList(Vec<String>),
+    /// Every public host, logged.
+    #[default]
+    Open,
+}

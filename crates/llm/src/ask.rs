@@ -1,0 +1,133 @@
+//! What is asked of a model and what comes back, the same for every wire format.
+
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use toft_model::{
+    event::Delta,
+    message::{AssistantMessage, Message},
+    provider::ModelInfo,
+    tool::ToolSpec,
+};
+
+/// How hard the model should think.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the words are the documentation")]
+pub enum ThinkingLevel {
+    #[default]
+    Off,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    Xhigh,
+}
+
+/// One call of a model.
+#[derive(Debug, Clone)]
+pub struct ModelRequest {
+    /// Which model.
+    pub model: ModelInfo,
+    /// System prompt; stable over a session so that provider caches hit.
+    pub system: String,
+    /// The conversation, oldest first; ends with a user message or a tool result.
+    pub messages: Vec<Message>,
+    /// Tools offered.
+    pub tools: Vec<ToolSpec>,
+    /// Thinking.
+    pub thinking: ThinkingLevel,
+    /// Output tokens at most; the model's own limit when absent.
+    pub max_tokens: Option<u64>,
+    /// Groups the calls of one conversation for provider caches.
+    pub session: String,
+}
+
+/// What a model says, in order. The last item is always `Done`: a stream never fails in another
+/// way, and never ends without it.
+#[derive(Debug, Clone)]
+pub enum ModelEvent {
+    /// A piece arrived.
+    Delta(Delta),
+    /// The whole message. Failure and abortion are `stop_reason` `error` and `aborted` with
+    /// `error_message`; such a message holds what had arrived, and no tool call that was not
+    /// finished by the provider's own end mark.
+    Done {
+        /// The message; its `timestamp` is set by the caller.
+        message: AssistantMessage,
+        /// Set when the call failed.
+        failure: Option<ModelFailure>,
+    },
+}
+
+/// Why a call failed and whether to try again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ModelFailure {
+    /// Stable: `provider_refused_key`, `unknown_model`, `no_key`, `rate_limited`, `overloaded`,
+    /// `provider_error`, `invalid_request`, `context_overflow`, `cut`, `idle_timeout`,
+    /// `unreachable`, `bad_answer`, `aborted`.
+    pub code: String,
+    /// The provider's own words where there are any, for people.
+    pub message: String,
+    /// Whether and when to ask again.
+    pub retry: Retry,
+}
+
+/// See [`ModelFailure::retry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It would fail again.
+    Never,
+    /// With the caller's own backoff.
+    Backoff,
+    /// Not before this time, as the provider said.
+    After(Duration),
+}
+
+/// Something that answers [`ModelRequest`]s.
+pub trait Model: Send + Sync {
+    /// Asks. Dropping the stream or cancelling ends the call at once.
+    fn ask(&self, request: ModelRequest, cancel: CancellationToken)
+    -> BoxStream<'static, ModelEvent>;
+}
+
+/// One HTTP request of an adapter; the path begins with `/llm/{provider}/`.
+#[derive(Debug, Clone)]
+pub struct HttpRequest {
+    /// `GET` or `POST`.
+    pub method: http::Method,
+    /// Path on the gateway.
+    pub path: String,
+    /// Headers beyond content type and credential.
+    pub headers: http::HeaderMap,
+    /// JSON body.
+    pub body: Bytes,
+}
+
+/// Its answer: the body as it arrives.
+pub struct HttpAnswer {
+    /// Status code.
+    pub status: http::StatusCode,
+    /// Headers.
+    pub headers: http::HeaderMap,
+    /// Body chunks.
+    pub body: BoxStream<'static, Result<Bytes, TransportError>>,
+}
+
+/// The connection failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// Nothing answers at the gateway's address.
+    #[error("the model gateway cannot be reached: {0}")]
+    Connect(String),
+    /// The connection broke.
+    #[error("the connection to the model gateway broke: {0}")]
+    Broken(String),
+}
+
+/// How adapters reach the gateway; real HTTP in the bridge, a script in tests.
+pub trait Transport: Send + Sync {
+    /// Sends one request and resolves when the answer's headers are there.
+    fn send(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpAnswer, TransportError>>;
+}

@@ -1,0 +1,123 @@
+//! What a tool may ask of the place that it runs in. The bridge implements these for a machine;
+//! tests implement them on the local system.
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde_json::Value;
+use std::{path::PathBuf, sync::Arc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use toft_model::{
+    event::{Notify, Question},
+    init::{ExecExit, ExecSpec},
+    message::Block,
+    tool::ToolSpec,
+};
+
+/// A tool: what the model sees and what it does.
+#[async_trait]
+pub trait Tool: Send + Sync {
+    /// Name, purpose, arguments.
+    fn spec(&self) -> ToolSpec;
+    /// Runs one call. Bad arguments and failures are outcomes with `is_error`, told in words that
+    /// help the model to do better. Must end soon after `ctx.cancel`.
+    async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome;
+}
+
+/// What one call gets.
+#[derive(Clone)]
+pub struct ToolContext {
+    /// Id of the call; unique in its session.
+    pub call_id: String,
+    /// `{session}:{call}`-like name that is unique in the machine and fit for [`ExecSpec::id`].
+    pub run_id: String,
+    /// The project's folder; relative paths start here.
+    pub cwd: PathBuf,
+    /// Runs programs.
+    pub shell: Arc<dyn Shell>,
+    /// Remembers what a call is about to do, so that a bridge that died in the middle neither
+    /// repeats nor forgets it.
+    pub journal: Arc<dyn Journal>,
+    /// Reaches people.
+    pub people: Arc<dyn People>,
+    /// Output as it comes, for people; dropped when nobody keeps up.
+    pub updates: mpsc::Sender<String>,
+    /// Ends the call.
+    pub cancel: CancellationToken,
+}
+
+/// What a call came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolOutcome {
+    /// For the model, bounded.
+    pub content: Vec<Block>,
+    /// For people and programs; never sent to the model.
+    pub details: Option<Value>,
+    /// Whether it failed.
+    pub is_error: bool,
+    /// Absolute paths that it changed.
+    pub changed: Vec<PathBuf>,
+}
+
+/// Runs programs, outside the bridge's own process so that they outlive it.
+#[async_trait]
+pub trait Shell: Send + Sync {
+    /// Starts a program, or attaches to the one with the same `spec.id` (from its first byte).
+    async fn start(&self, spec: ExecSpec) -> Result<ShellRun, ShellError>;
+    /// Ends a program and everything that it started; returns when none is left.
+    async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), ShellError>;
+    /// Drops what is kept of an ended program.
+    async fn forget(&self, id: &str) -> Result<(), ShellError>;
+}
+
+/// A program that runs.
+pub struct ShellRun {
+    /// Its id.
+    pub id: String,
+    /// Its pid inside the machine.
+    pub pid: u32,
+    /// Output as it comes, then one `Exit`. Dropping it leaves a detached program running.
+    pub events: BoxStream<'static, ShellEvent>,
+}
+
+/// What a program does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShellEvent {
+    /// Bytes of output (both streams merged when asked so).
+    Output(Vec<u8>),
+    /// Output up to this byte is no longer kept and was skipped.
+    Gap(u64),
+    /// The end.
+    Exit(ExecExit),
+    /// The connection to init broke; the program goes on. Attach again.
+    Lost,
+}
+
+/// A program could not be run or reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ShellError {
+    /// `not_found`, `invalid`, `spawn`, `io`, `lost`.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// Intents of calls, on disk before their effect.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// What was recorded for this run id, if anything.
+    async fn recorded(&self, run_id: &str) -> Option<Value>;
+    /// Records durably; at most once per run id.
+    async fn record(&self, run_id: &str, intent: &Value) -> Result<(), String>;
+}
+
+/// Reaches people.
+#[async_trait]
+pub trait People: Send + Sync {
+    /// Tells people something, once per call id.
+    async fn notify(&self, notify: Notify);
+    /// Asks and waits for the answer, however long; survives restarts of the bridge because the
+    /// same call asks again and finds the answer or goes on waiting.
+    async fn ask(&self, question: Question, cancel: &CancellationToken) -> Option<String>;
+}

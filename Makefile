@@ -1,4 +1,52 @@
-# The doors to the project. `make help` lists them.
+# The doors of the project. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+XTASK := cargo run --quiet --package xtask --
+
 .PHONY: help
-help:
-	@echo "run test test-deep check bench dist desktop screenshots"
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: web
+web: ## build the dashboard if its sources changed (needs Node 20)
+	$(XTASK) web
+
+.PHONY: run
+run: web ## build everything, start the server, print a sign-in link
+	cargo run --quiet --release --package toft-cli -- up
+
+.PHONY: prepare
+prepare: ## install what the tests need (apt, npm); asks for root only if something is missing
+	.ci/prepare
+
+.PHONY: test
+test: prepare web ## all tests that CI runs
+	.ci/test default
+
+.PHONY: test-deep
+test-deep: prepare web ## the long ones: enumerated kills, chaos, fuzzing, big peers
+	.ci/test deep
+
+.PHONY: check
+check: prepare ## format, lints, tidy, licences, spelling, dashboard checks
+	.ci/check
+
+.PHONY: bench
+bench: web ## what a user feels, measured here, beside peers that are installed
+	cargo build --release --package toft-cli
+	target/release/toft bench --peers
+
+.PHONY: dist
+dist: web ## the binary to ship: target/dist/toft
+	cargo build --profile dist --package toft-cli
+	@ls -l target/dist/toft
+
+.PHONY: desktop
+desktop: ## the desktop shell
+	@echo "The desktop shell is not part of this version: open the dashboard in a browser (make run)." >&2; exit 1
+
+.PHONY: screenshots
+screenshots: prepare web ## drive the dashboard in Chromium and keep pictures in target/screenshots
+	cargo build --package toft-cli
+	TOFT_SCREENSHOTS=target/screenshots cargo test --package toft-stories --test all -- main_story --nocapture

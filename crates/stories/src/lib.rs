@@ -1,1 +1,9 @@
-//! The system told as user stories
+//! The system told as user stories: a server started as a person would start it, a fake model
+//! provider that judges every request, and eyes on the processes. Nothing depends on it; the
+//! stories themselves are in `tests/`.
+
+pub mod lane;
+pub mod processes;
+pub mod provider;
+pub mod session;
+pub mod toft;

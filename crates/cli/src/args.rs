@@ -1,0 +1,164 @@
+//! What can be typed. Not what it means: that is in `config` and `verbs`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A self-hosted agent OS: every project gets its own Linux machine and an agent inside it.
+#[derive(Debug, Parser)]
+#[command(name = "toft", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+/// Which server is meant.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct At {
+    /// Data folder of the local server [default: ~/.local/share/toft].
+    #[arg(long, global = true, env = "TOFT_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// A server somewhere else, with `TOFT_API_KEY` for it.
+    #[arg(long, global = true, env = "TOFT_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Start the server and print a sign-in link.
+    Up(Up),
+    /// Stop the server, and every machine with it.
+    Down(Down),
+    /// Create a project.
+    New {
+        /// Its name.
+        name: String,
+    },
+    /// Talk to the agent of a project.
+    Chat {
+        /// Id, alias or name.
+        project: String,
+        /// What to say; without it, each line you type is a message.
+        message: Option<String>,
+        /// Which conversation; the current one when absent.
+        #[arg(long)]
+        session: Option<String>,
+    },
+    /// Run a command in a project's machine.
+    Exec {
+        /// Id, alias or name.
+        project: String,
+        /// Folder to run it in.
+        #[arg(long)]
+        cwd: Option<String>,
+        /// Seconds it may take.
+        #[arg(long, default_value_t = 120)]
+        timeout: u64,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// List projects and the state of their machines.
+    Ps,
+    /// Show what happened in a project.
+    Logs {
+        /// Id, alias or name.
+        project: String,
+        /// Go on with what happens.
+        #[arg(long, short)]
+        follow: bool,
+        /// Only events after this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+    /// Print a link that opens a project's app.
+    Open {
+        /// Id, alias or name.
+        project: String,
+        /// Another port than the app's.
+        #[arg(long)]
+        port: Option<u16>,
+    },
+    /// Start a project's machine.
+    Start(One),
+    /// Stop a project's machine; only a person starts it again.
+    Stop(One),
+    /// Wake a project's machine if it sleeps.
+    Wake(One),
+    /// Delete a project: its machine, files and conversations.
+    Rm {
+        /// Id, alias or name.
+        project: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Print a new sign-in link for the running server.
+    Link,
+    /// Say what this host can enforce, and what is missing.
+    Doctor,
+    /// Measure what a user feels, on this machine.
+    Bench(Bench),
+}
+
+/// A project.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// Id, alias or name.
+    pub(crate) project: String,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct Up {
+    /// Address to listen on [default: 127.0.0.1:4000].
+    #[arg(long, env = "TOFT_LISTEN", value_name = "ADDR")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Host name of the control plane, when it has one of its own.
+    #[arg(long, env = "TOFT_DOMAIN", value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    /// Domain below which previews get their own hosts; another site than `--domain`.
+    #[arg(long, env = "TOFT_PREVIEW_DOMAIN", value_name = "HOST")]
+    pub(crate) preview_domain: Option<String>,
+    /// How machines are made [default: native].
+    #[arg(long, env = "TOFT_BACKEND")]
+    pub(crate) backend: Option<BackendName>,
+    /// With `--backend host`: the folder in which projects may live, without any sandbox.
+    #[arg(long, env = "TOFT_ALLOW_HOST", value_name = "DIR")]
+    pub(crate) allow_host: Option<PathBuf>,
+    /// File of configuration [default: toft.toml in the data folder, if there is one].
+    #[arg(long, env = "TOFT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BackendName {
+    /// Namespaces: nothing to install.
+    Native,
+    /// No sandbox at all; needs --allow-host.
+    Host,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Leave the machines running.
+    #[arg(long)]
+    pub(crate) keep_machines: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Only these rows, by name.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) rows: Vec<String>,
+    /// Rounds per row.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) rounds: usize,
+    /// Also run peers that are installed (bubblewrap, crun), alternating with ours.
+    #[arg(long)]
+    pub(crate) peers: bool,
+}

@@ -1,0 +1,247 @@
+//! A client of the HTTP API for the verbs: finds the server, sends, unwraps the envelope. Not a
+//! library for others.
+
+use crate::{args::At, config};
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client as Http, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `<data>/run/server.json`: written by the server, readable by its owner only.
+#[derive(Debug, Deserialize)]
+struct ServerFile {
+    addr: String,
+    token: String,
+}
+
+/// A server and the right to speak to it.
+pub(crate) struct Client {
+    base: String,
+    token: String,
+    http: Http<HttpConnector, Full<Bytes>>,
+}
+
+impl Client {
+    /// The server that the flags or the data folder name.
+    pub(crate) fn find(at: &At) -> Result<Self> {
+        let http = Http::builder(TokioExecutor::new()).build_http();
+        if let Some(url) = &at.url {
+            let base = url.trim_end_matches('/').to_owned();
+            if !base.starts_with("http://") {
+                bail!("--url must begin with http:// (put TLS in front with a tunnel or proxy)");
+            }
+            let token = config::client_api_key()
+                .context("set TOFT_API_KEY to a key of the server that --url names")?;
+            return Ok(Self { base, token, http });
+        }
+        let path = config::data_dir(at)?.join("run/server.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => anyhow!(
+                "no server runs on this data folder. Start one with `toft up`, or name another \
+                 with --data or --url"
+            ),
+            _ => anyhow!("cannot read {}: {e}", path.display()),
+        })?;
+        let file: ServerFile =
+            serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Self { base: format!("http://{}", file.addr), token: file.token, http })
+    }
+
+    /// `data` of an enveloped answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// `data` of an enveloped answer.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// `data` of an enveloped answer, or of a bridge's reply.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        let answer = self.send(method, path, body, "application/json").await?;
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await.context("reading the answer")?.to_bytes();
+        let value: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("the server answered {status} with no JSON"))?;
+        unwrap_answer(status, value)
+    }
+
+    /// An answer whose body is a stream of server-sent events.
+    pub(crate) async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Events> {
+        let answer = self.send(method, path, body, "text/event-stream").await?;
+        let status = answer.status();
+        if !status.is_success() {
+            let bytes = answer.into_body().collect().await?.to_bytes();
+            let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+            unwrap_answer(status, value)?;
+            bail!("the server answered {status}");
+        }
+        Ok(Events { body: answer.into_body(), buf: Vec::new() })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        accept: &str,
+    ) -> Result<Response<Incoming>> {
+        let bytes = body.map_or_else(Bytes::new, |b| Bytes::from(b.to_string()));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, accept)
+            .body(Full::new(bytes))
+            .context("building the request")?;
+        self.http.request(request).await.map_err(|e| {
+            if e.is_connect() {
+                anyhow!("nothing answers at {}. Start the server with `toft up`", self.base)
+            } else {
+                anyhow!("the connection to {} broke: {e}", self.base)
+            }
+        })
+    }
+
+    /// The id of a project that was given by id, alias or name.
+    pub(crate) async fn project(&self, given: &str) -> Result<String> {
+        let list = self.get("/v1/projects?limit=1000").await?;
+        let all = list.as_array().context("the project list is no list")?;
+        let by = |field: &str| -> Vec<&str> {
+            all.iter()
+                .filter(|p| p[field].as_str() == Some(given))
+                .filter_map(|p| p["id"].as_str())
+                .collect()
+        };
+        for field in ["id", "alias", "name"] {
+            match by(field).as_slice() {
+                [] => {}
+                [one] => return Ok((*one).to_owned()),
+                many => bail!("{} projects are called {given:?}; use one of the ids {}",
+                    many.len(), many.join(", ")),
+            }
+        }
+        bail!("there is no project {given:?}. `toft ps` lists them; `toft new {given}` makes one")
+    }
+}
+
+fn unwrap_answer(status: StatusCode, mut value: Value) -> Result<Value> {
+    let ok = value["ok"].as_bool().or(value["success"].as_bool()).unwrap_or(status.is_success());
+    if ok && status.is_success() {
+        return Ok(value.get_mut("data").map(Value::take).unwrap_or(value));
+    }
+    let message = value["error"]["message"].as_str().or(value["error"].as_str());
+    let code = value["error"]["code"].as_str().or(value["code"].as_str());
+    match (message, code) {
+        (Some(message), Some(code)) => bail!("{message} ({code})"),
+        (Some(message), None) => bail!("{message}"),
+        (None, _) => bail!("the server answered {status}"),
+    }
+}
+
+/// One server-sent event.
+#[derive(Debug, PartialEq)]
+pub(crate) struct SseEvent {
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) data: Value,
+}
+
+/// A stream of them.
+pub(crate) struct Events {
+    body: Incoming,
+    buf: Vec<u8>,
+}
+
+impl Events {
+    /// The next event; `None` at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Result<Option<SseEvent>> {
+        loop {
+            if let Some(event) = take_event(&mut self.buf)? {
+                return Ok(Some(event));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame.context("the stream broke")?.into_data() {
+                        self.buf.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Takes the first whole frame off the buffer; comments are skipped. Our own server writes LF only.
+fn take_event(buf: &mut Vec<u8>) -> Result<Option<SseEvent>> {
+    while let Some(end) = buf.windows(2).position(|w| w == b"\n\n") {
+        let block: Vec<u8> = buf.drain(..end + 2).collect();
+        let text = String::from_utf8_lossy(&block);
+        let mut event = SseEvent { name: "message".into(), id: None, data: Value::Null };
+        let mut data = String::new();
+        for line in text.lines() {
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "event" => value.clone_into(&mut event.name),
+                "id" => event.id = Some(value.to_owned()),
+                "data" => data.push_str(value),
+                _ => {}
+            }
+        }
+        if data.is_empty() {
+            continue;
+        }
+        event.data = serde_json::from_str(&data).context("an event is no JSON")?;
+        return Ok(Some(event));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn frames_are_taken_whole_and_comments_skipped() {
+        let mut buf = b": ping\n\nevent: a\nid: 7\ndata: {\"x\":1}\n\nevent: b\nda".to_vec();
+        let event = take_event(&mut buf).unwrap().unwrap();
+        assert_eq!(
+            event,
+            SseEvent { name: "a".into(), id: Some("7".into()), data: json!({"x":1}) }
+        );
+        assert!(take_event(&mut buf).unwrap().is_none());
+        buf.extend_from_slice(b"ta: 2\n\n");
+        assert_eq!(take_event(&mut buf).unwrap().unwrap().data, json!(2));
+    }
+
+    #[test]
+    fn errors_of_both_shapes_are_told_with_their_code() {
+        let envelope = json!({"ok":false,"error":{"code":"not_found","message":"no such project"}});
+        let error = unwrap_answer(StatusCode::NOT_FOUND, envelope).unwrap_err().to_string();
+        assert_eq!(error, "no such project (not_found)");
+        let rpc = json!({"type":"response","success":false,"error":"busy now","code":"busy"});
+        let error = unwrap_answer(StatusCode::CONFLICT, rpc).unwrap_err().to_string();
+        assert_eq!(error, "busy now (busy)");
+    }
+}

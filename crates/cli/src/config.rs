@@ -1,0 +1,163 @@
+//! Configuration of `toft up`: flags, then environment, then `toft.toml`. This crate is the only
+//! reader of environment and files of configuration.
+
+use crate::args::{At, BackendName, Up};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Where the server listens when nothing else is said.
+const LISTEN_DEFAULT: &str = "127.0.0.1:4000";
+
+/// `toft.toml`, as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<SocketAddr>,
+    domain: Option<String>,
+    preview_domain: Option<String>,
+    backend: Option<BackendName>,
+    allow_host: Option<PathBuf>,
+}
+
+/// All resolved.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) domain: Option<String>,
+    pub(crate) preview_domain: Option<String>,
+    pub(crate) backend: BackendName,
+    pub(crate) allow_host: Option<PathBuf>,
+}
+
+/// Resolves what `toft up` was told.
+pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
+    let data = data_dir(at)?;
+    let file = read_file(&data, up.config.as_deref())?;
+    let listen = match up.listen.or(file.listen) {
+        Some(addr) => addr,
+        None => LISTEN_DEFAULT.parse().expect("the default is an address"),
+    };
+    let backend = up.backend.or(file.backend).unwrap_or(BackendName::Native);
+    let allow_host = up.allow_host.clone().or(file.allow_host);
+    match (backend, &allow_host) {
+        (BackendName::Host, None) => bail!(
+            "--backend host runs projects without any sandbox, so it needs --allow-host DIR: the \
+             folder in which they may live"
+        ),
+        (BackendName::Native, Some(_)) => bail!(
+            "--allow-host means nothing with the backend `native`: add --backend host, or leave \
+             it out"
+        ),
+        (BackendName::Native, None) | (BackendName::Host, Some(_)) => {}
+    }
+    let domain = up.domain.clone().or(file.domain);
+    let preview_domain = up.preview_domain.clone().or(file.preview_domain);
+    if domain.is_some() && domain == preview_domain {
+        bail!(
+            "--domain and --preview-domain must be different sites: apps that agents write must \
+             not share one with the control plane"
+        );
+    }
+    Ok(Resolved { data, listen, domain, preview_domain, backend, allow_host })
+}
+
+/// The data folder: flag or `TOFT_DATA`, else below the user's own data folder.
+pub(crate) fn data_dir(at: &At) -> Result<PathBuf> {
+    if let Some(dir) = &at.data {
+        return std::path::absolute(dir).context("resolving the data folder");
+    }
+    if let Some(dir) = env::var_os("XDG_DATA_HOME").filter(|v| !v.is_empty()) {
+        return Ok(PathBuf::from(dir).join("toft"));
+    }
+    let home = env::var_os("HOME").filter(|v| !v.is_empty()).context(
+        "no data folder: neither HOME nor XDG_DATA_HOME is set. Give one with --data DIR",
+    )?;
+    Ok(PathBuf::from(home).join(".local/share/toft"))
+}
+
+fn read_file(data: &Path, given: Option<&Path>) -> Result<File> {
+    let path = given.map_or_else(|| data.join("toft.toml"), Path::to_owned);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            toml::from_str(&text).with_context(|| format!("reading {}", path.display()))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && given.is_none() => {
+            Ok(File::default())
+        }
+        Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+/// The admin key of the documents, if it is set.
+pub(crate) fn agent_api_key() -> Option<String> {
+    env::var("AGENT_API_KEY").ok().filter(|v| !v.is_empty())
+}
+
+/// The key for a server somewhere else.
+pub(crate) fn client_api_key() -> Option<String> {
+    env::var("TOFT_API_KEY").ok().filter(|v| !v.is_empty()).or_else(agent_api_key)
+}
+
+/// Values of the variables that name provider keys and base URLs.
+pub(crate) fn provider_env(names: impl Iterator<Item = &'static str>) -> BTreeMap<String, String> {
+    names
+        .filter_map(|name| Some((name.to_owned(), env::var(name).ok()?)))
+        .filter(|(_, value)| !value.trim().is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(data: &Path) -> At {
+        At { data: Some(data.to_owned()), url: None }
+    }
+
+    fn up() -> Up {
+        Up {
+            listen: None,
+            domain: None,
+            preview_domain: None,
+            backend: None,
+            allow_host: None,
+            config: None,
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("toft.toml"), "listen = \"127.0.0.1:1\"\ndomain = \"a.test\"\n")
+            .unwrap();
+        let from_file = resolve(&at(dir.path()), &up()).unwrap();
+        assert_eq!(from_file.listen.port(), 1);
+        assert_eq!(from_file.domain.as_deref(), Some("a.test"));
+        let flagged = Up { listen: Some("127.0.0.1:2".parse().unwrap()), ..up() };
+        assert_eq!(resolve(&at(dir.path()), &flagged).unwrap().listen.port(), 2);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("toft.toml"), "lisen = \"127.0.0.1:1\"\n").unwrap();
+        let error = format!("{:#}", resolve(&at(dir.path()), &up()).unwrap_err());
+        assert!(error.contains("lisen") && error.contains("toft.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_unsafe_backend_needs_its_folder_and_the_other_refuses_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Up { backend: Some(BackendName::Host), ..up() };
+        assert!(resolve(&at(dir.path()), &host).is_err());
+        let odd = Up { allow_host: Some("/x".into()), ..up() };
+        assert!(resolve(&at(dir.path()), &odd).is_err());
+    }
+}

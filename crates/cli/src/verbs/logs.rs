@@ -1,0 +1,121 @@
+//! `toft logs`: what happened in a project, one line per event.
+
+use crate::{
+    args::At,
+    client::{Client, SseEvent},
+    output,
+};
+use anyhow::Result;
+use http::Method;
+use serde_json::json;
+
+pub(crate) async fn run(
+    at: &At,
+    project: &str,
+    after: u64,
+    follow: bool,
+    as_json: bool,
+) -> Result<()> {
+    let client = Client::find(at)?;
+    let id = client.project(project).await?;
+    let path = format!("/v1/projects/{id}/toft/events?after={after}");
+    let mut events = client.stream(Method::GET, &path, None).await?;
+    let mut last = u64::MAX;
+    while let Some(event) = events.next().await? {
+        if event.name == "hello" {
+            last = event.data["seq"].as_u64().unwrap_or(0);
+            if !follow && last <= after {
+                return Ok(());
+            }
+            continue;
+        }
+        let seq: u64 = event.id.as_deref().and_then(|i| i.parse().ok()).unwrap_or(0);
+        if as_json {
+            output::line(
+                &json!({"seq": seq, "kind": event.name, "data": event.data}).to_string(),
+            );
+        } else if let Some(text) = human(&event) {
+            output::line(&format!("{seq:>6}  {text}"));
+        }
+        if !follow && seq >= last {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// One line for people; `None` for pieces that a later event holds whole.
+fn human(event: &SseEvent) -> Option<String> {
+    let data = &event.data;
+    let text = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
+    Some(match event.name.as_str() {
+        "message_update" | "message_start" | "tool_update" | "turn_start" | "turn_end" => {
+            return None;
+        }
+        "message_end" => {
+            let message = &data["message"];
+            let role = message["role"].as_str().unwrap_or("?");
+            if role == "toolResult" {
+                return None;
+            }
+            format!("{role}: {}", first_line(&content_text(&message["content"])))
+        }
+        "tool_start" => format!("tool {} {}", text("toolName"), first_line(&data["input"].to_string())),
+        "tool_end" => format!(
+            "tool {} {} in {} ms",
+            text("toolName"),
+            if data["isError"] == true { "failed" } else { "done" },
+            data["durationMs"]
+        ),
+        "agent_end" => format!("agent_end {}", text("reason")),
+        "notify" | "error" => format!("{}: {}", event.name, text("message")),
+        "app_port" => format!("app_port {}", data["port"]),
+        other => other.to_owned(),
+    })
+}
+
+pub(crate) fn content_text(content: &serde_json::Value) -> String {
+    match content {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(blocks) => blocks
+            .iter()
+            .filter_map(|b| b["text"].as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
+        _ => String::new(),
+    }
+}
+
+/// Longest piece of a message in a list line, in characters.
+const LINE_CHARS_MAX: usize = 100;
+
+pub(crate) fn first_line(text: &str) -> String {
+    let line = text.trim().lines().next().unwrap_or_default();
+    if line.chars().count() <= LINE_CHARS_MAX {
+        return line.to_owned();
+    }
+    let cut: String = line.chars().take(LINE_CHARS_MAX - 1).collect();
+    format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        let event = SseEvent {
+            name: "message_end".into(),
+            id: None,
+            data: json!({"message":{"role":"user","content":"Build a shop\nwith a cart"}}),
+        };
+        assert_eq!(human(&event).unwrap(), "user: Build a shop");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let line = first_line(&"ä".repeat(300));
+        assert_eq!(line.chars().count(), LINE_CHARS_MAX);
+        assert!(line.ends_with('…'));
+    }
+}

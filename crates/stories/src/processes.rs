@@ -1,0 +1,150 @@
+//! Eyes on processes: who runs for a data folder, what is in their memory. Linux `/proc` only.
+
+use std::{
+    fs,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::Path,
+};
+
+/// A process as `/proc` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Pid on the host.
+    pub pid: u32,
+    /// Parent.
+    pub parent: u32,
+    /// Arguments.
+    pub argv: Vec<String>,
+}
+
+/// All processes that can be seen.
+pub fn all() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(one)
+        .collect()
+}
+
+/// One process, if it lives (a zombie does not).
+pub fn one(pid: u32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 2..].split(' ');
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let parent = fields.next()?.parse().ok()?;
+    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let argv = cmdline
+        .split(|b| *b == 0)
+        .filter(|a| !a.is_empty())
+        .map(|a| String::from_utf8_lossy(a).into_owned())
+        .collect();
+    Some(Process { pid, parent, argv })
+}
+
+/// Everything below a process, itself included.
+pub fn tree(root: u32) -> Vec<Process> {
+    let all = all();
+    let mut out: Vec<Process> = all.iter().filter(|p| p.pid == root).cloned().collect();
+    let mut at = 0;
+    while at < out.len() {
+        let parent = out[at].pid;
+        out.extend(all.iter().filter(|p| p.parent == parent).cloned());
+        at += 1;
+    }
+    out
+}
+
+/// Ends a process at once.
+pub fn kill9(pid: u32) {
+    let raw = i32::try_from(pid).expect("a pid fits");
+    if let Some(pid) = rustix::process::Pid::from_raw(raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// Whether `needle` stands in a process's environment or readable memory.
+pub fn memory_holds(pid: u32, needle: &[u8]) -> bool {
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    if contains(&environ, needle) {
+        return true;
+    }
+    let Ok(maps) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return false };
+    let Ok(mut mem) = fs::File::open(format!("/proc/{pid}/mem")) else { return false };
+    maps.lines().any(|line| {
+        let Some((range, rest)) = line.split_once(' ') else { return false };
+        if !rest.starts_with('r') || rest.contains("[vvar") || rest.contains("[vsyscall") {
+            return false;
+        }
+        let Some((start, end)) = range.split_once('-') else { return false };
+        let (Ok(start), Ok(end)) = (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16))
+        else {
+            return false;
+        };
+        region_holds(&mut mem, start, end, needle)
+    })
+}
+
+/// Bytes read from a process's memory at a time.
+const REGION_CHUNK_BYTES: usize = 4 << 20;
+
+fn region_holds(mem: &mut fs::File, start: u64, end: u64, needle: &[u8]) -> bool {
+    if mem.seek(SeekFrom::Start(start)).is_err() {
+        return false;
+    }
+    let mut left = usize::try_from(end - start).unwrap_or(0);
+    let mut window = Vec::new();
+    let mut chunk = vec![0u8; REGION_CHUNK_BYTES];
+    while left > 0 {
+        let want = left.min(chunk.len());
+        let Ok(got) = mem.read(&mut chunk[..want]) else { return false };
+        if got == 0 {
+            return false;
+        }
+        window.extend_from_slice(&chunk[..got]);
+        if contains(&window, needle) {
+            return true;
+        }
+        let keep = needle.len().saturating_sub(1).min(window.len());
+        window.drain(..window.len() - keep);
+        left -= got;
+    }
+    false
+}
+
+/// Files below `dir` that hold `needle`, symbolic links not followed.
+pub fn files_holding(dir: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(dir) else { return found };
+    for entry in entries.flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            found.extend(files_holding(&entry.path(), needle));
+        } else if kind.is_file() && fs::read(entry.path()).is_ok_and(|b| contains(&b, needle)) {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|w| w == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_memory_is_found_and_another_is_not() {
+        let secret: Vec<u8> = (0u8..40).map(|i| b'A' + i % 26).collect();
+        let absent = [secret.as_slice(), b"-absent-canary"].concat();
+        assert!(memory_holds(std::process::id(), &secret));
+        let elsewhere = std::process::Command::new("sleep").arg("30").spawn();
+        let mut child = elsewhere.unwrap();
+        assert!(!memory_holds(child.id(), &absent));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,9 @@
+//! All stories, one binary. One file per thing that a user wants.
+
+mod bad_input;
+mod kills;
+mod ordinary_user;
+mod secrets;
+mod spine;
+mod walls;
+mod wire;

@@ -1,1 +1,21 @@
-//! The loop, the session tree, queues
+//! The agent: sessions as files, the loop (prompt → context → model → tool calls → results),
+//! waiting messages, compaction, and going on after a crash. Its outside is
+//! [`surroundings::Surroundings`]; it knows no HTTP server, no SQL, no provider.
+
+pub mod actor;
+mod compaction;
+mod conversation;
+mod people;
+mod prompt;
+mod queue;
+mod run;
+pub mod session;
+pub mod shown;
+pub mod surroundings;
+#[cfg(test)]
+mod tests;
+
+pub use actor::{Command, Handle, Prompted, Refused};
+pub use compaction::Compacted;
+pub use conversation::Conversation;
+pub use prompt::PromptFacts;

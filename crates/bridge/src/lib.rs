@@ -1,1 +1,24 @@
-//! init and the server inside a machine
+//! What runs inside a machine: `init` (pid 1, which may never fail) and the bridge (the server next
+//! to the files: agent, terminals, files, processes, inspect database, the way to the app). Two
+//! processes of one binary; the bridge is init's child and may end at any time.
+//!
+//! Not here: how a machine is made (`machine`, `jail`), how the agent thinks (`agent`), what its
+//! tools do (`tools`).
+
+pub mod agent_routes;
+mod answer;
+pub mod app_port;
+mod files;
+pub mod init;
+pub mod init_link;
+mod inspect;
+pub mod log;
+mod placeholder;
+mod processes;
+mod proxy;
+pub mod runtime;
+pub mod serve;
+pub mod serve_boot;
+pub mod shell;
+mod state_file;
+mod terminals;

@@ -112,7 +112,7 @@ pub(crate) struct One {
     pub(crate) project: String,
 }
 
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(crate) struct Up {
     /// Address to listen on [default: 127.0.0.1:4000].
     #[arg(long, env = "TOFT_LISTEN", value_name = "ADDR")]

@@ -31,8 +31,8 @@ pub(crate) struct Client {
 impl Client {
     /// The server that the flags or the data folder name.
     pub(crate) fn find(at: &At) -> Result<Self> {
-        let http = Http::builder(TokioExecutor::new()).build_http();
         if let Some(url) = &at.url {
+            let http = Http::builder(TokioExecutor::new()).build_http();
             let base = url.trim_end_matches('/').to_owned();
             if !base.starts_with("http://") {
                 bail!("--url must begin with http:// (put TLS in front with a tunnel or proxy)");
@@ -41,7 +41,13 @@ impl Client {
                 .context("set TOFT_API_KEY to a key of the server that --url names")?;
             return Ok(Self { base, token, http });
         }
-        let path = config::data_dir(at)?.join("run/server.json");
+        Self::local(&config::data_dir(at)?)
+    }
+
+    /// The server that runs on this data folder.
+    pub(crate) fn local(data: &std::path::Path) -> Result<Self> {
+        let http = Http::builder(TokioExecutor::new()).build_http();
+        let path = data.join("run/server.json");
         let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => anyhow!(
                 "no server runs on this data folder. Start one with `toft up`, or name another \

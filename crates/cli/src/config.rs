@@ -105,6 +105,20 @@ pub(crate) fn client_api_key() -> Option<String> {
     env::var("TOFT_API_KEY").ok().filter(|v| !v.is_empty()).or_else(agent_api_key)
 }
 
+/// What the gateway needs of our environment: where certificate authorities are kept.
+pub(crate) fn gateway_env() -> Vec<(String, String)> {
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)))
+        .collect()
+}
+
+/// `PATH`, `HOME` and `USER` for programs of the backend without a sandbox.
+pub(crate) fn own_environment() -> [String; 3] {
+    let value = |name, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    [value("PATH", "/usr/local/bin:/usr/bin:/bin"), value("HOME", "/"), value("USER", "nobody")]
+}
+
 /// Values of the variables that name provider keys and base URLs.
 pub(crate) fn provider_env(names: impl Iterator<Item = &'static str>) -> BTreeMap<String, String> {
     names
@@ -122,14 +136,7 @@ mod tests {
     }
 
     fn up() -> Up {
-        Up {
-            listen: None,
-            domain: None,
-            preview_domain: None,
-            backend: None,
-            allow_host: None,
-            config: None,
-        }
+        Up::default()
     }
 
     #[test]

@@ -1,1 +1,21 @@
-//! Confine this process, then exec: namespaces, mounts, ids, cgroups, seccomp
+//! Confine this process, then exec: namespaces, id maps, mounts, capabilities, seccomp. Also the
+//! few kernel calls that have no safe wrapper elsewhere (loop devices, btrfs subvolumes).
+//! Synchronous and small; the only crate with `unsafe`. Knows nothing of projects, of what runs
+//! inside, or of where disks come from.
+//!
+//! The launcher is a process of its own: `machine` starts the binary as `toft __launch 0` with one
+//! end of a socket as standard input, sends a [`spec::Spec`], and reads [`spec::Report`]s.
+
+pub mod btrfs;
+mod caps;
+pub mod child;
+mod ids;
+mod inside;
+pub mod launch;
+pub mod loopdev;
+mod mounts;
+mod net;
+mod seccomp;
+pub mod spec;
+mod sys;
+pub mod wire;

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 use toft_model::{
     event::Delta,
     message::{AssistantMessage, Message},
     provider::ModelInfo,
     tool::ToolSpec,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How hard the model should think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,9 +87,13 @@ pub enum Retry {
 
 /// Something that answers [`ModelRequest`]s.
 pub trait Model: Send + Sync {
-    /// Asks. Dropping the stream or cancelling ends the call at once.
-    fn ask(&self, request: ModelRequest, cancel: CancellationToken)
-    -> BoxStream<'static, ModelEvent>;
+    /// Asks. Dropping the stream or cancelling ends the call at once. Who polls it once more after
+    /// `Done`, until it ends, lets the connection be used again.
+    fn ask(
+        &self,
+        request: ModelRequest,
+        cancel: CancellationToken,
+    ) -> BoxStream<'static, ModelEvent>;
 }
 
 /// One HTTP request of an adapter; the path begins with `/llm/{provider}/`.

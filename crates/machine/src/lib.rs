@@ -3,3 +3,17 @@
 //! routes, sessions or models.
 
 pub mod backend;
+mod begin;
+mod boot;
+mod cgroup;
+mod folders;
+pub mod host;
+mod image;
+pub mod init_client;
+mod launcher;
+pub mod native;
+mod procs;
+mod running;
+mod slots;
+mod state;
+mod storage;

@@ -178,6 +178,9 @@ pub struct ExecStatus {
     pub label: String,
     /// Whether it has a terminal.
     pub pty: bool,
+    /// Size of the terminal now, if it has one.
+    #[serde(default)]
+    pub size: Option<PtySize>,
     /// Unix milliseconds.
     pub started_at: u64,
     /// Bytes of output so far.

@@ -105,6 +105,10 @@ pub fn text_of(blocks: &[Block]) -> String {
     parts.join("\n")
 }
 
+/// Stands in [`ToolCall::arguments`] when the model's arguments were no JSON object; its value is the
+/// text that the model wrote, shortened. Tools answer such a call with an error that says so.
+pub const INVALID_ARGUMENTS: &str = "_invalidArguments";
+
 /// A request of the model to run a tool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {

@@ -1,1 +1,21 @@
-//! Decide allow or deny, with the reason. Pure
+//! Decides allow or deny, with the reason. Pure: no IO, no clock, no names resolved; whoever
+//! enforces a decision dials exactly what was decided about.
+//!
+//! ```
+//! use toft_policy::{Egress, Host};
+//! use toft_model::machine::EgressLevel;
+//! let egress = Egress::new(&EgressLevel::AllowList(vec!["*.example.com".into()])).unwrap();
+//! assert!(egress.decide(&Host::parse("api.example.com").unwrap(), 443).allowed());
+//! assert!(!egress.decide(&Host::parse("example.com.evil.org").unwrap(), 443).allowed());
+//! assert!(Host::parse("evil.org\0.example.com").is_err());
+//! ```
+
+pub mod address;
+pub mod egress;
+pub mod host;
+pub mod sni;
+
+pub use address::{Refusal, is_public};
+pub use egress::{Decision, Egress, InvalidRule, Verdict, decide};
+pub use host::{Host, HostPort, InvalidHost};
+pub use sni::{ClientHello, client_hello};

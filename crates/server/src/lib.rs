@@ -1,1 +1,33 @@
-//! The control plane: routes, auth, preview origins, dashboard assets
+//! The control plane: routes, sign-in, machines and the copy of what their bridges tell, preview
+//! origins, the dashboard's files. Runs no agent and holds no machine: it may be killed at any time.
+//!
+//! [`run`] is all that the binary needs: give it a [`ServerConfig`] and a machine backend.
+
+mod api_error;
+mod assets;
+mod auth;
+mod bridge_client;
+mod clock;
+mod config;
+mod envelope;
+mod error;
+mod folder;
+mod gate;
+mod gateway_link;
+mod hosts;
+mod listen;
+mod machines;
+mod preview;
+mod providers;
+mod proxy;
+mod routes;
+mod run;
+mod state;
+mod stop;
+
+pub use clock::Clock;
+pub use config::{Ready, ServerConfig, provider_env_names};
+pub use error::ServerError;
+pub use run::run;
+pub use stop::Stop;
+pub use toft_vault::Secret;

@@ -1,1 +1,29 @@
-//! What the control plane remembers
+//! What the control plane remembers: people, projects, settings, sealed keys, and a copy of every
+//! bridge event. Callers see the traits; a database is behind them (SQLite here). Knows nothing
+//! of HTTP, machines or keys: a secret comes sealed or hashed.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use toft_store::{Projects as _, SqliteStore};
+//! let dir = tempfile::tempdir().unwrap();
+//! let store = SqliteStore::open(&dir.path().join("toft.db")).await.unwrap();
+//! assert!(store.projects(50, 0).await.unwrap().is_empty());
+//! # });
+//! ```
+
+mod chain;
+mod error;
+mod events;
+mod people;
+mod projects;
+mod settings;
+mod sqlite;
+mod store;
+
+pub use error::StoreError;
+pub use events::{Appended, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper};
+pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch};
+pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
+pub use settings::{ProviderKey, Settings};
+pub use sqlite::SqliteStore;
+pub use store::Store;

@@ -5,14 +5,14 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde_json::Value;
 use std::{path::PathBuf, sync::Arc};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use toft_model::{
     event::{Notify, Question},
-    init::{ExecExit, ExecSpec},
+    init::{ExecExit, ExecSpec, ExecStatus},
     message::Block,
     tool::ToolSpec,
 };
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// A tool: what the model sees and what it does.
 #[async_trait]
@@ -22,6 +22,8 @@ pub trait Tool: Send + Sync {
     /// Runs one call. Bad arguments and failures are outcomes with `is_error`, told in words that
     /// help the model to do better. Must end soon after `ctx.cancel`.
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome;
+    /// The outcome is durably stored: what was kept so that a repeated run finds it may be dropped.
+    async fn settled(&self, _ctx: &ToolContext, _outcome: &ToolOutcome) {}
 }
 
 /// What one call gets.
@@ -68,6 +70,17 @@ pub trait Shell: Send + Sync {
     async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), ShellError>;
     /// Drops what is kept of an ended program.
     async fn forget(&self, id: &str) -> Result<(), ShellError>;
+    /// Programs that run, and ended ones that are kept, oldest first.
+    async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
+        Err(ShellError {
+            code: "invalid".into(),
+            message: "Programs cannot be listed here.".into(),
+        })
+    }
+    /// What `~` stands for.
+    fn home(&self) -> PathBuf {
+        PathBuf::from("/root")
+    }
 }
 
 /// A program that runs.

@@ -139,10 +139,12 @@ fn subject(input: &Value) -> String {
 
 fn receipt(end: &Value) -> String {
     let seconds = end["durationMs"].as_f64().unwrap_or(0.0) / 1000.0;
+    let is_demo = end["demo"] == true;
     let cost = end["usage"]["cost"]["total"]
         .as_f64()
+        .filter(|_| !is_demo)
         .map_or_else(String::new, |usd| format!(", {usd:.4} USD"));
-    let demo = if end["demo"] == true { " (demo)" } else { "" };
+    let demo = if is_demo { " (demo)" } else { "" };
     format!(
         "{}{demo}: {} turns, {} tools, {seconds:.1} s{cost}",
         output::text(&end["reason"]),

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// How long the server may take to end its machines.
-const DOWN_TIMEOUT: Duration = Duration::from_secs(30);
+const DOWN_TIMEOUT: Duration = Duration::from_secs(70);
 
 pub(crate) async fn run(at: &args::At, down: &args::Down, as_json: bool) -> Result<()> {
     let file = config::data_dir(at)?.join("run/server.json");
@@ -18,12 +18,17 @@ pub(crate) async fn run(at: &args::At, down: &args::Down, as_json: bool) -> Resu
         }
         return Ok(());
     }
+    let server = std::fs::read(&file).ok().and_then(|text| {
+        serde_json::from_slice::<serde_json::Value>(&text).ok()?["pid"].as_u64()
+    });
     let client = Client::find(at)?;
     client.post("/v1/shutdown", &json!({"stopMachines": !down.keep_machines})).await?;
     let until = Instant::now() + DOWN_TIMEOUT;
-    while client.get("/v1/health").await.is_ok() {
+    // The process, not the port: it ends its machines after it has stopped to listen.
+    let lives = || server.is_some_and(|pid| std::path::Path::new("/proc").join(pid.to_string()).exists());
+    while lives() || client.get("/v1/health").await.is_ok() {
         if Instant::now() > until {
-            bail!("the server still answers after {} s", DOWN_TIMEOUT.as_secs());
+            bail!("the server still runs after {} s", DOWN_TIMEOUT.as_secs());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

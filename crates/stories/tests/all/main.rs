@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod kills;
+mod main_story;
 mod ordinary_user;
 mod secrets;
 mod spine;

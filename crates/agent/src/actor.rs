@@ -1,0 +1,483 @@
+//! The owner of one open session: takes commands one after the other, starts and stops the work.
+//! What the work does is in [`crate::run`]; what is shared between both in [`Conversation`].
+
+use crate::{
+    compaction::{self, Compacted},
+    conversation::Conversation,
+    queue::{WAITING_MAX, Waiting},
+    run::{Run, choose},
+    session::{Body, Extra, QueuedAs, SessionError, Step, custom},
+};
+use serde_json::json;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use toft_model::{
+    event::{EventBody, ModelChange, QueueUpdate, SessionNamed},
+    message::{Message, StopReason, UserContent, UserMessage},
+    provider::{DEMO_PROVIDER, ModelRef},
+};
+
+/// Commands that wait for the actor. Each is a person's click; more waiting means it is stuck.
+const COMMANDS_MAX: usize = 64;
+
+/// A session without work and commands is closed after this time, to keep a bridge small.
+const IDLE_CLOSE: Duration = Duration::from_mins(10);
+
+/// An abort is over after this time, whatever hangs: the tools' and models' own limits are half a
+/// second each and run side by side.
+const ABORT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// What can be asked of a session.
+#[derive(Debug)]
+pub enum Command {
+    /// Begin work, or wait for the work that goes on.
+    Prompt {
+        /// What a person says.
+        content: UserContent,
+        /// How to wait while work goes on; a follow-up when not said.
+        waiting: QueuedAs,
+        /// Answers once it is on disk.
+        reply: Reply<Prompted>,
+    },
+    /// Stop the work.
+    Abort {
+        /// Whether waiting messages are dropped.
+        clear_queue: bool,
+        /// Answers the texts that waited, once the work has stopped.
+        reply: Reply<QueueUpdate>,
+    },
+    /// Replace the waiting texts.
+    Queue {
+        /// Both lists; `None` keeps one.
+        steering: Option<Vec<String>>,
+        /// See above.
+        follow_up: Option<Vec<String>>,
+        /// Answers what waits now.
+        reply: Reply<QueueUpdate>,
+    },
+    /// Use another model, level or name from here on.
+    Change {
+        /// Another model.
+        model: Option<ModelRef>,
+        /// Another thinking level.
+        thinking_level: Option<String>,
+        /// Another name.
+        name: Option<String>,
+        /// Answers once it is on disk.
+        reply: Reply<()>,
+    },
+    /// Compact now.
+    Compact {
+        /// Wishes for the summary.
+        instructions: Option<String>,
+        /// Answers when it is done.
+        reply: Reply<Compacted>,
+    },
+    /// Answer an open question.
+    Answer {
+        /// The call that asked.
+        tool_call_id: String,
+        /// What the person says.
+        answer: String,
+        /// Answers once it is on disk.
+        reply: Reply<()>,
+    },
+    /// Go on with work that was cut, if there is some.
+    Resume,
+}
+
+/// What became of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompted {
+    /// Its entry, unless it waits.
+    pub entry_id: Option<String>,
+    /// How it waits.
+    pub queued: Option<QueuedAs>,
+}
+
+/// A command that was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The disk refuses; nothing was taken.
+    #[error("{0}")]
+    Disk(String),
+    /// Work goes on that must end first.
+    #[error("the agent is working: wait until it has ended, or stop it first")]
+    Busy,
+    /// There is too little history.
+    #[error("there is nothing to compact yet: the conversation is short")]
+    NothingToCompact,
+    /// The summary failed.
+    #[error("{0}")]
+    Compaction(String),
+    /// No such question is open.
+    #[error("no open question has the call id {0:?}: it was answered or its work was stopped")]
+    NoQuestion(String),
+    /// Too many messages wait.
+    #[error("{WAITING_MAX} messages wait already: let the agent work, or drop some")]
+    QueueFull,
+    /// The session was closed.
+    #[error("the session was closed: try again")]
+    Closed,
+}
+
+impl From<SessionError> for Refused {
+    fn from(error: SessionError) -> Self {
+        Self::Disk(error.to_string())
+    }
+}
+
+/// Reaches an open session.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    conversation: Arc<Conversation>,
+}
+
+impl Handle {
+    /// Opens the actor of a conversation. It ends with `stop` (work is dropped as it is, to be gone
+    /// on with later) or after long idleness.
+    pub fn spawn(conversation: Conversation, stop: CancellationToken) -> Self {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let conversation = Arc::new(conversation);
+        let actor = Actor { conversation: Arc::clone(&conversation), inbox, work: None };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = actor.live() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Self { commands, conversation }
+    }
+
+    /// Whether the actor has ended; a new one must be spawned then.
+    pub fn is_closed(&self) -> bool {
+        self.commands.is_closed()
+    }
+
+    /// The session for reading.
+    pub fn conversation(&self) -> &Arc<Conversation> {
+        &self.conversation
+    }
+
+    /// Sends a command that answers.
+    pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Refused::Closed)?;
+        answer.await.map_err(|_| Refused::Closed)?
+    }
+
+    /// Goes on with cut work, if there is some.
+    pub async fn resume(&self) -> Result<(), Refused> {
+        self.commands.send(Command::Resume).await.map_err(|_| Refused::Closed)
+    }
+}
+
+struct Actor {
+    conversation: Arc<Conversation>,
+    inbox: mpsc::Receiver<Command>,
+    work: Option<Work>,
+}
+
+struct Work {
+    task: AbortOnDropHandle<()>,
+    cancel: CancellationToken,
+}
+
+impl Actor {
+    async fn live(mut self) {
+        loop {
+            let working = self.work.is_some();
+            tokio::select! {
+                command = self.inbox.recv() => match command {
+                    Some(command) => self.take(command).await,
+                    None => return,
+                },
+                well = ended(&mut self.work), if working => self.rest(well).await,
+                () = tokio::time::sleep(IDLE_CLOSE), if !working => {
+                    // Closed first: what is sent from now on is refused and asked anew elsewhere.
+                    self.inbox.close();
+                    if let Ok(command) = self.inbox.try_recv() {
+                        self.take(command).await;
+                        while let Ok(command) = self.inbox.try_recv() {
+                            self.take(command).await;
+                        }
+                        while self.work.is_some() {
+                            let well = ended(&mut self.work).await;
+                            self.rest(well).await;
+                        }
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, command: Command) {
+        // A reply that nobody waits for any more is fine: the client went away.
+        match command {
+            Command::Prompt { content, waiting, reply } => {
+                let prompted = self.prompt(content, waiting).await;
+                let _ = reply.send(prompted);
+            }
+            Command::Abort { clear_queue, reply } => {
+                let texts = self.abort(clear_queue).await;
+                let _ = reply.send(texts);
+            }
+            Command::Queue { steering, follow_up, reply } => {
+                let texts = self.queue(steering, follow_up).await;
+                let _ = reply.send(texts);
+            }
+            Command::Change { model, thinking_level, name, reply } => {
+                let changed = self.change(model, thinking_level, name).await;
+                let _ = reply.send(changed);
+            }
+            Command::Compact { instructions, reply } => self.compact(instructions, reply).await,
+            Command::Answer { tool_call_id, answer, reply } => {
+                let answered = self.answer(tool_call_id, answer).await;
+                let _ = reply.send(answered);
+            }
+            Command::Resume => {
+                let queue = self.conversation.queues.lock().await.texts();
+                self.conversation.catch_up_queue(queue);
+                let open = self.conversation.shown().agent_open();
+                if self.work.is_none() && (open || self.conversation.session().step() != Step::Rest) {
+                    self.start();
+                }
+            }
+        }
+    }
+
+    async fn prompt(&mut self, content: UserContent, waiting: QueuedAs) -> Result<Prompted, Refused> {
+        self.conversation.around.sink.check().map_err(Refused::Disk)?;
+        self.let_it_end().await;
+        if self.work.is_some() {
+            let id = self.conversation.session().fresh_id();
+            let mut queues = self.conversation.queues.lock().await;
+            let taken = queues.push(waiting, Waiting { id, content }).await;
+            drop(queues);
+            if !taken.map_err(|e| Refused::Disk(disk_words(&e)))? {
+                return Err(Refused::QueueFull);
+            }
+            self.conversation.tell_queue().await;
+            return Ok(Prompted { entry_id: None, queued: Some(waiting) });
+        }
+        let timestamp = self.conversation.now_ms();
+        let message = Message::User(UserMessage { content, timestamp });
+        let entry_id = self.conversation.append(Body::Message(message), Extra::default())?;
+        self.conversation.sync().await?;
+        self.start();
+        Ok(Prompted { entry_id: Some(entry_id), queued: None })
+    }
+
+    fn start(&mut self) {
+        let cancel = CancellationToken::new();
+        let run = Run::new(Arc::clone(&self.conversation), cancel.clone());
+        self.conversation.working.store(true, Ordering::Release);
+        self.work = Some(Work { task: AbortOnDropHandle::new(tokio::spawn(run.work())), cancel });
+    }
+
+    /// After the work: what came in its last moment is work again.
+    async fn rest(&mut self, well: bool) {
+        self.work = None;
+        if !well {
+            self.fault();
+        }
+        self.conversation.working.store(false, Ordering::Release);
+        self.conversation.compacting.store(false, Ordering::Release);
+        self.conversation.set_question(None);
+        if self.conversation.session().step() == Step::Abort {
+            self.start();
+            return;
+        }
+        if self.rests_well() && self.deliver().await {
+            self.start();
+        }
+    }
+
+    /// Work that ended by a fault of ours must not begin again by itself: it would fail again.
+    fn fault(&self) {
+        const WHY: &str = "The agent failed in an unexpected way. Say \"go on\" to let it try again.";
+        self.conversation.emit(EventBody::Error { code: "internal".into(), message: WHY.into() });
+        let run = Run::new(Arc::clone(&self.conversation), CancellationToken::new());
+        run.give_up(WHY);
+    }
+
+    /// Whether the last work ended by itself: after a failure or an abort what waits goes on
+    /// waiting, until a person says something.
+    fn rests_well(&self) -> bool {
+        let step = self.conversation.session().step();
+        let last = self.conversation.last_stop();
+        step == Step::Rest && !matches!(last, Some(StopReason::Error | StopReason::Aborted))
+    }
+
+    async fn deliver(&self) -> bool {
+        for which in [QueuedAs::Steer, QueuedAs::FollowUp] {
+            match self.conversation.deliver(which, true).await {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "waiting messages cannot be delivered"),
+            }
+        }
+        false
+    }
+
+    async fn abort(&mut self, clear_queue: bool) -> Result<QueueUpdate, Refused> {
+        self.let_it_end().await;
+        if let Some(work) = &mut self.work {
+            if !self.conversation.is_compacting() || self.conversation.session().step() != Step::Rest {
+                let body = Body::Custom {
+                    custom_type: custom::ABORT.into(),
+                    data: json!({ "at": self.conversation.now_ms() }),
+                };
+                // A full disk must not keep a person from stopping the agent.
+                if let Err(error) = self.conversation.append(body, Extra::default()) {
+                    tracing::warn!(%error, "an abort could not be written down");
+                }
+            }
+            work.cancel.cancel();
+            if tokio::time::timeout(ABORT_TIMEOUT, &mut work.task).await.is_err() {
+                tracing::warn!("the work did not stop in time and was dropped");
+            }
+        }
+        let texts = self.conversation.queues.lock().await.texts();
+        if clear_queue && (!texts.steering.is_empty() || !texts.follow_up.is_empty()) {
+            let cleared = self.conversation.queues.lock().await.clear().await;
+            if let Err(error) = cleared {
+                tracing::warn!(%error, "dropped messages stay in the queue's file");
+            }
+            self.conversation.tell_queue().await;
+        }
+        if self.work.is_some() {
+            self.rest(true).await;
+        }
+        Ok(texts)
+    }
+
+    async fn queue(
+        &mut self,
+        steering: Option<Vec<String>>,
+        follow_up: Option<Vec<String>>,
+    ) -> Result<QueueUpdate, Refused> {
+        let mut queues = self.conversation.queues.lock().await;
+        let now = queues.texts();
+        let conversation = &self.conversation;
+        queues
+            .replace(steering.unwrap_or(now.steering), follow_up.unwrap_or(now.follow_up), || {
+                conversation.session().fresh_id()
+            })
+            .await
+            .map_err(|e| Refused::Disk(disk_words(&e)))?;
+        let texts = queues.texts();
+        drop(queues);
+        self.conversation.emit(EventBody::QueueUpdate(texts.clone()));
+        if self.work.is_none() && self.rests_well() && self.deliver().await {
+            self.start();
+        }
+        Ok(texts)
+    }
+
+    async fn change(
+        &mut self,
+        model: Option<ModelRef>,
+        thinking_level: Option<String>,
+        name: Option<String>,
+    ) -> Result<(), Refused> {
+        if let Some(model) = model
+            && self.conversation.session().model() != Some(&model)
+        {
+            self.conversation.append(Body::ModelChange(model.clone()), Extra::default())?;
+            let demo = model.provider == DEMO_PROVIDER;
+            self.conversation.emit(EventBody::ModelChange(ModelChange { model, demo }));
+        }
+        if let Some(level) = thinking_level
+            && self.conversation.session().thinking_level() != Some(level.as_str())
+        {
+            let body = Body::ThinkingLevelChange { level: level.clone() };
+            self.conversation.append(body, Extra::default())?;
+            self.conversation.emit(EventBody::ThinkingLevelChange { level });
+        }
+        if let Some(name) = name {
+            let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+            self.conversation.append(Body::SessionInfo { name: name.clone() }, Extra::default())?;
+            self.conversation.emit(EventBody::SessionInfoChanged(SessionNamed { name }));
+        }
+        self.conversation.sync().await?;
+        if self.work.is_none() {
+            self.conversation.settle();
+        }
+        Ok(())
+    }
+
+    /// Work whose end was told is over in a moment; what comes now is not for it.
+    async fn let_it_end(&mut self) {
+        let over = !self.conversation.is_working() && !self.conversation.is_compacting();
+        if self.work.is_some() && over {
+            let well = ended(&mut self.work).await;
+            self.rest(well).await;
+        }
+    }
+
+    async fn compact(&mut self, instructions: Option<String>, reply: Reply<Compacted>) {
+        self.let_it_end().await;
+        if self.work.is_some() {
+            let _ = reply.send(Err(Refused::Busy));
+            return;
+        }
+        let cancel = CancellationToken::new();
+        let conversation = Arc::clone(&self.conversation);
+        let stop = cancel.clone();
+        let task = async move {
+            let done = match choose(&conversation, &stop).await {
+                Ok(choice) => {
+                    let words = instructions.as_deref();
+                    compaction::compact(&conversation, &choice, "manual", words, &stop).await
+                }
+                Err(failure) => Err(compaction::Failed::Model(failure.message)),
+            };
+            conversation.settle();
+            let _ = reply.send(done.map_err(|failed| match failed {
+                compaction::Failed::Nothing => Refused::NothingToCompact,
+                compaction::Failed::Disk(error) => error.into(),
+                other @ (compaction::Failed::Aborted | compaction::Failed::Model(_)) => {
+                    Refused::Compaction(other.to_string())
+                }
+            }));
+        };
+        self.conversation.compacting.store(true, Ordering::Release);
+        self.work = Some(Work { task: AbortOnDropHandle::new(tokio::spawn(task)), cancel });
+    }
+
+    async fn answer(&mut self, tool_call_id: String, answer: String) -> Result<(), Refused> {
+        let open = self.conversation.question().is_some_and(|q| q.tool_call_id == tool_call_id);
+        if !open || self.conversation.answer_to(&tool_call_id).is_some() {
+            return Err(Refused::NoQuestion(tool_call_id));
+        }
+        let body = Body::Custom {
+            custom_type: custom::ANSWER.into(),
+            data: json!({ "toolCallId": tool_call_id, "answer": answer }),
+        };
+        self.conversation.append(body, Extra::default())?;
+        self.conversation.sync().await?;
+        self.conversation.answered.notify_waiters();
+        Ok(())
+    }
+}
+
+/// Whether the work ended as it should.
+async fn ended(work: &mut Option<Work>) -> bool {
+    match work {
+        Some(work) => (&mut work.task).await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+fn disk_words(error: &std::io::Error) -> String {
+    format!("the message could not be stored ({error}): free some disk space, then try again")
+}

@@ -1,0 +1,349 @@
+//! The session file: made, opened (a torn end is cut off), appended to. One entry is one
+//! `write(2)`; [`Session::sync`] puts it on disk. Not the reading of single lines.
+
+use super::entry::{self, Body, Entry, Extra};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toft_model::{id::SessionId, id::random_hex, provider::ModelRef, time::rfc3339};
+
+/// First line of the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Header {
+    /// Always `session`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// 3; absent in the first version.
+    #[serde(default)]
+    pub version: Option<u32>,
+    /// Which conversation.
+    pub id: SessionId,
+    /// RFC 3339, when it was made.
+    #[serde(default)]
+    pub timestamp: String,
+    /// The folder that it works in.
+    #[serde(default)]
+    pub cwd: String,
+    /// The session that it was forked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_session: Option<String>,
+}
+
+impl Header {
+    /// Unix milliseconds when it was made.
+    pub fn created_at(&self) -> u64 {
+        entry::unix_ms(&self.timestamp)
+    }
+}
+
+/// A session file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// It could not be read.
+    #[error("the session file {} cannot be read: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is none.
+    #[error("{} is not a session file: its first line is not a session header", path.display())]
+    NoHeader {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It could not be written; nothing of the entry is in the file.
+    #[error("the session file {} cannot be written ({source}): free some disk space, then try again", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A conversation, open for appending.
+#[derive(Debug)]
+pub struct Session {
+    path: PathBuf,
+    file: Arc<File>,
+    header: Header,
+    entries: Vec<Entry>,
+    by_id: HashMap<String, usize>,
+    leaf: Option<usize>,
+    /// Length of the file; everything below is whole lines.
+    end: u64,
+    lines: u64,
+}
+
+impl Session {
+    /// Makes `<dir>/<time>_<id>.jsonl` with its header, on disk when this returns.
+    pub fn create(
+        dir: &Path,
+        cwd: &str,
+        parent_session: Option<String>,
+        now_ms: u64,
+    ) -> Result<Self, SessionError> {
+        let id = SessionId::at(now_ms);
+        let timestamp = rfc3339(now_ms);
+        let name = format!("{}_{id}.jsonl", timestamp.replace([':', '.'], "-"));
+        let path = dir.join(name);
+        let header = Header {
+            kind: "session".into(),
+            version: Some(3),
+            id,
+            timestamp,
+            cwd: cwd.to_owned(),
+            parent_session,
+        };
+        let mut line = serde_json::to_vec(&header).expect("a header is plain data");
+        line.push(b'\n');
+        let make = || -> io::Result<File> {
+            std::fs::create_dir_all(dir)?;
+            let mut file =
+                OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
+            if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+                // A file without a header would be no session for ever.
+                let _ = std::fs::remove_file(&path);
+                return Err(error);
+            }
+            File::open(dir)?.sync_all()?;
+            Ok(file)
+        };
+        let file = make().map_err(|source| SessionError::Write { path: path.clone(), source })?;
+        Ok(Self {
+            path,
+            file: Arc::new(file),
+            header,
+            entries: Vec::new(),
+            by_id: HashMap::new(),
+            leaf: None,
+            end: line.len() as u64,
+            lines: 1,
+        })
+    }
+
+    /// Reads a session file whole. A torn last line is cut off; lines that are no entries are
+    /// skipped and stay.
+    pub fn open(path: &Path) -> Result<Self, SessionError> {
+        let unreadable = |source| SessionError::Read { path: path.to_owned(), source };
+        let mut file =
+            OpenOptions::new().read(true).append(true).open(path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(unreadable)?;
+        let end = whole_end(&bytes);
+        if end < bytes.len() {
+            tracing::warn!(bytes = bytes.len() - end, "a session's torn end was cut off");
+            file.set_len(end as u64).map_err(unreadable)?;
+            bytes.truncate(end);
+        }
+        let mut lines = bytes.split(|b| *b == b'\n');
+        let header = lines
+            .next()
+            .and_then(|line| serde_json::from_slice::<Header>(line).ok())
+            .filter(|header| header.kind == "session")
+            .ok_or_else(|| SessionError::NoHeader { path: path.to_owned() })?;
+        let mut session = Self {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            header,
+            entries: Vec::new(),
+            by_id: HashMap::new(),
+            leaf: None,
+            end: end as u64,
+            lines: 1,
+        };
+        // What follows the last newline is empty and no line.
+        for line in lines {
+            session.lines += 1;
+            let Ok(line) = std::str::from_utf8(line) else { continue };
+            if let Some(read) = entry::read(line) {
+                session.take(read);
+            }
+        }
+        session.lines = session.lines.saturating_sub(1);
+        Ok(session)
+    }
+
+    fn take(&mut self, read: entry::Read) {
+        // The first version has no ids; the line's number is as stable.
+        let id = read.id.unwrap_or_else(|| format!("line{:04}", self.lines));
+        let parent = match read.parent {
+            entry::Parent::Before => self.leaf,
+            entry::Parent::Root => None,
+            entry::Parent::Of(parent) => self.by_id.get(&parent).copied(),
+        };
+        self.push(Entry { id, parent, line: self.lines, body: read.body, extra: read.extra });
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let place = self.entries.len();
+        self.by_id.insert(entry.id.clone(), place);
+        self.entries.push(entry);
+        self.leaf = Some(place);
+    }
+
+    /// An id that no entry has yet.
+    pub fn fresh_id(&self) -> String {
+        loop {
+            let id = random_hex(4);
+            if !self.by_id.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Appends an entry below the leaf and makes it the leaf. In the page cache when this
+    /// returns: safe against the end of this process; [`Session::sync`] makes it safe against
+    /// power loss. On an error the file is as before.
+    pub fn append(
+        &mut self,
+        id: String,
+        body: Body,
+        extra: Extra,
+        now_ms: u64,
+    ) -> Result<&Entry, SessionError> {
+        let parent = self.leaf.map(|place| self.entries[place].id.as_str());
+        let mut line = entry::write(&id, parent, now_ms, &body, &extra)
+            .expect("only kinds that we write are appended");
+        line.push('\n');
+        if let Err(source) = (&*self.file).write_all(line.as_bytes()) {
+            // What got in would tear the next line.
+            let _ = self.file.set_len(self.end);
+            return Err(SessionError::Write { path: self.path.clone(), source });
+        }
+        self.end += line.len() as u64;
+        self.lines += 1;
+        let parent = self.leaf;
+        self.push(Entry { id, parent, line: self.lines, body, extra });
+        Ok(self.entries.last().expect("just pushed"))
+    }
+
+    /// The work of putting the file on disk, to be run where blocking is allowed.
+    pub fn sync(&self) -> impl FnOnce() -> Result<(), SessionError> + Send + 'static {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        move || file.sync_data().map_err(|source| SessionError::Write { path, source })
+    }
+
+    /// Writes elsewhere from now on.
+    #[cfg(test)]
+    pub(crate) fn replace_file_for_test(&mut self, file: File) {
+        self.file = Arc::new(file);
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The first line.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Which conversation.
+    pub fn id(&self) -> &SessionId {
+        &self.header.id
+    }
+
+    /// Lines of the file, the header included.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// All entries in the order of the file, those of other branches too.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// An entry by its id.
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.by_id.get(id).map(|place| &self.entries[*place])
+    }
+
+    /// Id of an entry's parent.
+    pub fn parent_id(&self, entry: &Entry) -> Option<&str> {
+        entry.parent.map(|place| self.entries[place].id.as_str())
+    }
+
+    /// Where the conversation is now.
+    pub fn leaf(&self) -> Option<&Entry> {
+        self.leaf.map(|place| &self.entries[place])
+    }
+
+    /// Moves the leaf to another entry (or before the first) by appending a line that says so.
+    pub fn move_leaf(&mut self, to: Option<&str>, now_ms: u64) -> Result<(), SessionError> {
+        let before = self.leaf;
+        self.leaf = to.and_then(|id| self.by_id.get(id).copied());
+        let body = Body::Custom {
+            custom_type: entry::custom::LEAF.into(),
+            data: serde_json::json!({ "entryId": to }),
+        };
+        let id = self.fresh_id();
+        if let Err(error) = self.append(id, body, Extra::default(), now_ms) {
+            self.leaf = before;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Entries from the leaf up to the root.
+    pub fn ancestors(&self) -> impl Iterator<Item = &Entry> {
+        // A file that names a later entry as parent resolves to none, so this cannot circle.
+        std::iter::successors(self.leaf, |place| self.entries[*place].parent)
+            .map(|place| &self.entries[place])
+    }
+
+    /// Entries from the root to the leaf.
+    pub fn branch(&self) -> Vec<&Entry> {
+        let mut branch: Vec<&Entry> = self.ancestors().collect();
+        branch.reverse();
+        branch
+    }
+
+    /// The name that was given last.
+    pub fn name(&self) -> Option<&str> {
+        self.ancestors().find_map(|entry| match &entry.body {
+            Body::SessionInfo { name } => Some(name.as_deref()),
+            _ => None,
+        })?
+    }
+
+    /// The model that was chosen for this session.
+    pub fn model(&self) -> Option<&ModelRef> {
+        self.ancestors().find_map(|entry| match &entry.body {
+            Body::ModelChange(model) => Some(model),
+            _ => None,
+        })
+    }
+
+    /// The thinking level that was chosen for this session.
+    pub fn thinking_level(&self) -> Option<&str> {
+        self.ancestors().find_map(|entry| match &entry.body {
+            Body::ThinkingLevelChange { level } => Some(level.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Length of the whole, readable lines: what follows the last newline is torn, and so are lines of
+/// zeroes that a power cut can leave.
+fn whole_end(bytes: &[u8]) -> usize {
+    let mut end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    while end > 0 {
+        let start = bytes[..end - 1].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let line = &bytes[start..end];
+        if !line.contains(&0) {
+            break;
+        }
+        end = start;
+    }
+    end
+}

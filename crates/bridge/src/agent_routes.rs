@@ -1,0 +1,48 @@
+//! The agent over HTTP: `events prompt steer follow-up abort queue state config sessions messages
+//! answer`, shapes of `docs/http-api.md` §2. Thin: reads requests, asks the runtime, writes answers.
+
+mod events;
+mod reply;
+mod sessions;
+mod state;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use crate::runtime::AgentRuntime;
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use std::sync::Arc;
+
+/// Bytes of a command's body: the same as for the server's `/v1`.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a prompt's body: ten images of the size that providers take (5 MiB), in base64.
+const PROMPT_BYTES_MAX: usize = 64 << 20;
+
+/// The routes, without a prefix.
+pub fn router(runtime: Arc<AgentRuntime>) -> Router {
+    let prompts = Router::new()
+        .route("/prompt", post(work::prompt))
+        .route("/steer", post(work::steer))
+        .route("/follow-up", post(work::follow_up))
+        .layer(DefaultBodyLimit::max(PROMPT_BYTES_MAX));
+    Router::new()
+        .route("/events", get(events::events))
+        .route("/abort", post(work::abort))
+        .route("/queue", post(work::queue))
+        .route("/answer", post(work::answer_route))
+        .route("/state", get(state::state))
+        .route("/config", post(state::config))
+        .route("/messages", get(sessions::messages))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/new", post(sessions::create))
+        .route("/sessions/switch", post(sessions::switch))
+        .route("/sessions/compact", post(sessions::compact))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(prompts)
+        .with_state(runtime)
+}

@@ -1,0 +1,117 @@
+//! `GET events`: the log as server-sent events, from any number, without a gap or a doubled one.
+//! One frame per event; frames that are ready together leave together, none waits for another.
+
+use super::reply::{Failure, session_id};
+use crate::runtime::AgentRuntime;
+use axum::{
+    body::Body,
+    extract::{Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use serde::Deserialize;
+use serde_json::json;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use toft_model::event::Event;
+
+/// Silence after which a comment shows that the stream lives; proxies cut at 30 to 60 s.
+const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// Events that leave in one write when they are ready anyway (replay).
+const TOGETHER_MAX: usize = 64;
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    session: Option<String>,
+    after: Option<String>,
+}
+
+pub(super) async fn events(
+    State(runtime): State<Arc<AgentRuntime>>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Response {
+    match open(&runtime, &wanted, &headers) {
+        Ok(response) => response,
+        Err(failure) => failure.of("events"),
+    }
+}
+
+fn open(
+    runtime: &AgentRuntime,
+    wanted: &Wanted,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let session = session_id(wanted.session.as_deref())?;
+    let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
+    let log = runtime.log();
+    let newest = log.last_seq();
+    let after = match last.filter(|text| !text.is_empty()).or(wanted.after.as_deref()) {
+        None => newest,
+        Some(text) => number(text, newest)?,
+    };
+    let hello = json!({
+        "type": "hello",
+        "seq": newest,
+        "project": runtime.boot().project,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    let hello = Bytes::from(format!("event: hello\ndata: {hello}\n\n"));
+    let frames = frames(log.follow(Some(after), session));
+    let first = futures_util::stream::once(async move { Ok::<_, Infallible>(hello) });
+    let mut response = Response::new(Body::from_stream(first.chain(frames)));
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that collect answers would hold the deltas back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn number(text: &str, newest: u64) -> Result<u64, Failure> {
+    let bad = |why: &str| {
+        Failure::invalid(format!(
+            "The event number {:?} {why}; the newest is {newest}. Send the `id` of the last event that \
+             you have, or none to begin now.",
+            text.chars().take(32).collect::<String>()
+        ))
+    };
+    let after: u64 = text.trim().parse().map_err(|_| bad("is no number"))?;
+    if after > newest {
+        return Err(bad("was not given yet"));
+    }
+    Ok(after)
+}
+
+fn frames(
+    events: impl Stream<Item = Event> + Send,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    async_stream::stream! {
+        let events = events.ready_chunks(TOGETHER_MAX);
+        tokio::pin!(events);
+        loop {
+            match tokio::time::timeout(PING_EVERY, events.next()).await {
+                Ok(Some(ready)) => yield Ok(frame(&ready)),
+                Ok(None) => return,
+                Err(_) => yield Ok(Bytes::from_static(b": ping\n\n")),
+            }
+        }
+    }
+}
+
+fn frame(events: &[Event]) -> Bytes {
+    let mut out = BytesMut::with_capacity(256 * events.len());
+    for event in events {
+        out.put_slice(b"event: ");
+        out.put_slice(event.body.kind().as_bytes());
+        out.put_slice(format!("\nid: {}\ndata: ", event.seq).as_bytes());
+        // JSON has no raw line ends, so one data line holds it.
+        serde_json::to_writer((&mut out).writer(), &event.wire_data())
+            .expect("events hold only JSON-able data");
+        out.put_slice(b"\n\n");
+    }
+    out.freeze()
+}

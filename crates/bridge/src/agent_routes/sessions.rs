@@ -1,0 +1,137 @@
+//! Routes over sessions: list, new, switch, compact, messages.
+
+use super::{
+    reply::{Failure, answer, body, session_id},
+    state::status,
+};
+use crate::runtime::AgentRuntime;
+use axum::{
+    extract::{Query, Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use toft_agent::Command;
+
+pub(super) async fn list(State(runtime): State<Arc<AgentRuntime>>) -> Response {
+    let result = async {
+        let listed = runtime.list().await?;
+        let open = runtime.open_sessions().await;
+        let sessions: Vec<Value> = listed
+            .into_iter()
+            .map(|one| {
+                let status = open.get(&one.id).map_or("idle", |h| status(h.conversation()));
+                json!({
+                    "id": one.id,
+                    "name": one.name,
+                    "firstMessage": one.first_message,
+                    "messageCount": one.message_count,
+                    "createdAt": one.created_at,
+                    "updatedAt": one.updated_at,
+                    "status": status,
+                    "file": one.path,
+                })
+            })
+            .collect();
+        Ok(json!({ "current": runtime.current().await?, "sessions": sessions }))
+    };
+    answer("list_sessions", StatusCode::OK, result.await)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct New {
+    name: Option<String>,
+    parent_session: Option<String>,
+}
+
+pub(super) async fn create(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
+    let result = async {
+        let New { name, parent_session } = body(request).await?;
+        runtime.log().check().map_err(|trouble| toft_agent::Refused::Disk(trouble.to_string()))?;
+        let handle = runtime.create(name, parent_session).await?;
+        let session = handle.conversation().session();
+        Ok(json!({ "sessionId": session.id(), "sessionFile": session.path(), "cancelled": false }))
+    };
+    answer("new_session", StatusCode::OK, result.await)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Switch {
+    session_id: Option<String>,
+    session_path: Option<String>,
+}
+
+pub(super) async fn switch(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
+    let result = async {
+        let wanted: Switch = body(request).await?;
+        let id = match (session_id(wanted.session_id.as_deref())?, wanted.session_path) {
+            (Some(id), _) => id,
+            (None, Some(path)) => runtime.session_of_path(&path).await?,
+            (None, None) => {
+                return Err(Failure::invalid("Send `sessionId` or `sessionPath`."));
+            }
+        };
+        let handle = runtime.switch(&id).await?;
+        Ok(json!({ "sessionId": handle.conversation().id(), "cancelled": false }))
+    };
+    answer("switch_session", StatusCode::OK, result.await)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Compact {
+    custom_instructions: Option<String>,
+    session_id: Option<String>,
+}
+
+pub(super) async fn compact(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
+    let result = async {
+        let Compact { custom_instructions: instructions, session_id: session } =
+            body(request).await?;
+        let session = session_id(session.as_deref())?;
+        let handle = runtime.session(session.as_ref()).await?;
+        let done = handle.ask(|reply| Command::Compact { instructions, reply }).await?;
+        Ok(json!({
+            "summary": done.summary,
+            "firstKeptEntryId": done.first_kept_entry_id,
+            "tokensBefore": done.tokens_before,
+            "details": done.details,
+        }))
+    };
+    answer("compact", StatusCode::OK, result.await)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Wanted {
+    pub(super) session_id: Option<String>,
+}
+
+pub(super) async fn messages(
+    State(runtime): State<Arc<AgentRuntime>>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    let result = async {
+        let session = session_id(wanted.session_id.as_deref())?;
+        let handle = runtime.session(session.as_ref()).await?;
+        let conversation = handle.conversation();
+        // Under the session's lock: what is appended later has a later number.
+        let session = conversation.session();
+        let messages: Vec<Value> = session
+            .transcript()
+            .map(|(entry, parent, message)| {
+                json!({ "entryId": entry.id, "parentId": parent, "message": message })
+            })
+            .collect();
+        Ok(json!({
+            "sessionId": session.id(),
+            "messages": messages,
+            "seq": conversation.follow_from(),
+        }))
+    };
+    answer("get_messages", StatusCode::OK, result.await)
+}

@@ -1,0 +1,186 @@
+//! `GET state` and `POST config`.
+
+use super::{
+    reply::{Failure, answer, body, session_id},
+    sessions::Wanted,
+};
+use crate::runtime::AgentRuntime;
+use axum::{
+    extract::{Query, Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use toft_agent::{
+    Command, Conversation, Handle,
+    surroundings::{QueueMode, thinking_level, thinking_name},
+};
+use toft_model::{
+    message::StopReason,
+    provider::{DEMO_PROVIDER, ModelRef},
+};
+
+/// How long the state waits for the gateway's list: people look at it all the time, and it is
+/// answered from memory in a millisecond where there is a gateway.
+const MODEL_PATIENCE: Duration = Duration::from_millis(150);
+
+/// `idle working waiting error`.
+pub(super) fn status(conversation: &Conversation) -> &'static str {
+    if conversation.question().is_some() {
+        "waiting"
+    } else if conversation.is_working() || conversation.is_compacting() {
+        "working"
+    } else if conversation.last_stop() == Some(StopReason::Error) {
+        "error"
+    } else {
+        "idle"
+    }
+}
+
+pub(super) async fn state(
+    State(runtime): State<Arc<AgentRuntime>>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    let result = async {
+        let session = session_id(wanted.session_id.as_deref())?;
+        let handle = runtime.session(session.as_ref()).await?;
+        Ok(state_of(&runtime, &handle).await)
+    };
+    answer("get_state", StatusCode::OK, result.await)
+}
+
+async fn state_of(runtime: &AgentRuntime, handle: &Handle) -> Value {
+    let conversation = handle.conversation();
+    let around = runtime.around();
+    let wanted = conversation.session().model().cloned();
+    let asked = around.models.choose(wanted.as_ref());
+    let choice = match tokio::time::timeout(MODEL_PATIENCE, asked).await {
+        Ok(Ok(choice)) => Some(choice),
+        Ok(Err(_)) | Err(_) => around.models.known(wanted.as_ref()),
+    };
+    let model = match (&choice, &wanted) {
+        (Some(choice), _) => json!({
+            "provider": choice.info.provider, "id": choice.info.id,
+            "name": choice.info.name, "demo": choice.info.demo,
+        }),
+        (None, Some(wanted)) => json!({
+            "provider": wanted.provider, "id": wanted.id, "name": wanted.id,
+            "demo": wanted.provider == DEMO_PROVIDER,
+        }),
+        (None, None) => Value::Null,
+    };
+    let waiting = conversation.waiting().await;
+    let settings = runtime.settings();
+    let port = runtime.app_port();
+    let listening = port.listening().await;
+    let status = status(conversation);
+    let session = conversation.session();
+    let level = session.thinking_level().and_then(thinking_level);
+    let level = level.or(choice.as_ref().map(|c| c.thinking)).unwrap_or_default();
+    json!({
+        "sessionId": session.id(),
+        "sessionName": session.name(),
+        "sessionFile": session.path(),
+        "status": status,
+        "model": model,
+        "thinkingLevel": thinking_name(level),
+        "isStreaming": conversation.is_working(),
+        "isCompacting": conversation.is_compacting(),
+        "steeringMode": settings.steering_mode,
+        "followUpMode": settings.follow_up_mode,
+        "autoCompactionEnabled": settings.auto_compaction_enabled,
+        "messageCount": session.transcript().count(),
+        "pendingMessageCount": waiting.steering.len() + waiting.follow_up.len(),
+        "steering": waiting.steering,
+        "followUp": waiting.follow_up,
+        "appPort": port.port(),
+        "appListening": listening,
+        "cwd": runtime.boot().cwd,
+        "question": conversation.question(),
+        "contextTokens": session.context_tokens(),
+        "contextWindow": choice.map(|c| c.info.context_window),
+        "usage": session.usage(),
+        "seq": conversation.follow_from(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    provider: Option<String>,
+    model_id: Option<String>,
+    thinking_level: Option<String>,
+    app_port: Option<u16>,
+    steering_mode: Option<QueueMode>,
+    follow_up_mode: Option<QueueMode>,
+    auto_compaction_enabled: Option<bool>,
+    session_name: Option<String>,
+    session_id: Option<String>,
+}
+
+pub(super) async fn config(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
+    let result = async {
+        let config: Config = body(request).await?;
+        let session = session_id(config.session_id.as_deref())?;
+        let handle = runtime.session(session.as_ref()).await?;
+        apply(&runtime, &handle, config).await?;
+        Ok(state_of(&runtime, &handle).await)
+    };
+    answer("set_config", StatusCode::OK, result.await)
+}
+
+async fn apply(runtime: &AgentRuntime, handle: &Handle, config: Config) -> Result<(), Failure> {
+    // All is checked before anything changes.
+    if let Some(level) = &config.thinking_level
+        && thinking_level(level).is_none()
+    {
+        return Err(Failure::invalid(format!(
+            "The thinking level {level:?} is not known: off, minimal, low, medium, high or xhigh."
+        )));
+    }
+    if config.app_port == Some(0) {
+        return Err(Failure::invalid("appPort must be between 1 and 65535."));
+    }
+    let model = model(runtime, handle, &config).await?;
+    if let Some(port) = config.app_port {
+        runtime.app_port().set(port).await;
+    }
+    let mut settings = runtime.settings();
+    let before = settings;
+    settings.steering_mode = config.steering_mode.unwrap_or(settings.steering_mode);
+    settings.follow_up_mode = config.follow_up_mode.unwrap_or(settings.follow_up_mode);
+    settings.auto_compaction_enabled =
+        config.auto_compaction_enabled.unwrap_or(settings.auto_compaction_enabled);
+    if settings != before {
+        runtime.set_settings(settings).await?;
+    }
+    if model.is_some() || config.thinking_level.is_some() || config.session_name.is_some() {
+        let Config { thinking_level, session_name: name, .. } = config;
+        handle.ask(|reply| Command::Change { model, thinking_level, name, reply }).await?;
+    }
+    Ok(())
+}
+
+/// The model that the config names, if it can be asked.
+async fn model(
+    runtime: &AgentRuntime,
+    handle: &Handle,
+    config: &Config,
+) -> Result<Option<ModelRef>, Failure> {
+    let wanted = match (&config.provider, &config.model_id) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => {
+            return Err(Failure::invalid("Send `modelId` together with `provider`."));
+        }
+        (Some(provider), Some(id)) => ModelRef { provider: provider.clone(), id: id.clone() },
+        (None, Some(id)) => {
+            let now = handle.conversation().session().model().cloned();
+            let now = runtime.around().models.choose(now.as_ref()).await?;
+            ModelRef { provider: now.info.provider, id: id.clone() }
+        }
+    };
+    let found = runtime.around().models.choose(Some(&wanted)).await?;
+    Ok(Some(ModelRef { provider: found.info.provider, id: found.info.id }))
+}

@@ -1,0 +1,100 @@
+//! Files of the machine for people: list, read, write, move, remove. Everything inside the machine
+//! may be reached; a request never hangs on a pipe or a device, and a write is whole or not at all.
+
+mod change;
+mod content;
+mod look;
+mod range;
+#[cfg(test)]
+mod tests;
+
+use crate::answer::Refused;
+use axum::{
+    Router,
+    extract::{Query, rejection::QueryRejection},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+    time::UNIX_EPOCH,
+};
+
+/// Bytes of one file that is written (`docs/http-api.md`).
+pub(crate) const WRITE_BYTES_MAX: u64 = 64 << 20;
+
+/// `PATH_MAX` of Linux.
+const PATH_BYTES_MAX: usize = 4_096;
+
+/// Where relative paths start: the project's folder.
+#[derive(Clone)]
+pub(crate) struct Folder(Arc<Path>);
+
+/// Routes below `/toft`.
+pub(crate) fn router(cwd: &Path) -> Router {
+    Router::new()
+        .route("/files", get(look::look).delete(change::remove))
+        .route("/files/content", get(content::read).put(change::write))
+        .route("/files/mkdir", post(change::make_dir))
+        .route("/files/move", post(change::rename))
+        .with_state(Folder(cwd.into()))
+}
+
+/// Query of most routes.
+#[derive(Deserialize)]
+struct At {
+    path: Option<String>,
+}
+
+type AtQuery = Result<Query<At>, QueryRejection>;
+
+impl Folder {
+    /// The path of a query; the project's folder when there is none.
+    fn at(&self, command: &'static str, query: AtQuery) -> Result<PathBuf, Refused> {
+        let Query(at) = query.map_err(|err| Refused::invalid(command, err.body_text()))?;
+        self.resolve(command, at.path.as_deref().unwrap_or(""))
+    }
+
+    /// An absolute path without `.` and `..`, as a person would read it. Links are followed by the
+    /// system, not here.
+    fn resolve(&self, command: &'static str, path: &str) -> Result<PathBuf, Refused> {
+        if path.contains('\0') || path.len() > PATH_BYTES_MAX {
+            return Err(Refused::invalid(
+                command,
+                "a path is at most 4096 bytes long and holds no NUL byte",
+            ));
+        }
+        let mut resolved = PathBuf::from("/");
+        for part in self.0.join(path).components() {
+            match part {
+                Component::Normal(name) => resolved.push(name),
+                Component::ParentDir => {
+                    resolved.pop();
+                }
+                Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+/// Runs what may block on a disk.
+async fn blocking<T: Send + 'static>(
+    command: &'static str,
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let ran = tokio::task::spawn_blocking(work).await;
+    ran.map_err(|err| Refused::io(command, "the work", &io::Error::other(err)))?
+}
+
+/// Unix milliseconds of a file's last change.
+fn modified_ms(meta: &std::fs::Metadata) -> u64 {
+    let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn quoted(verb: &str, path: &Path) -> String {
+    format!("{verb} {}", path.display())
+}

@@ -1,0 +1,226 @@
+//! Routes that change files: write, make a folder, move, remove.
+
+use super::{AtQuery, Folder, WRITE_BYTES_MAX, blocking, quoted};
+use crate::answer::{Refused, done};
+use axum::{
+    Json,
+    body::Body,
+    extract::{State, rejection::JsonRejection},
+    response::Response,
+};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, header};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::Deserialize;
+use serde_json::json;
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+use toft_model::id::random_hex;
+
+/// Mode of a new file before the umask, as any editor makes it.
+const NEW_FILE_MODE: u32 = 0o666;
+
+pub(super) async fn write(
+    State(folder): State<Folder>,
+    headers: HeaderMap,
+    query: AtQuery,
+    body: Body,
+) -> Result<Response, Refused> {
+    let command = "write_file";
+    let path = folder.at(command, query)?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|bytes: u64| bytes > WRITE_BYTES_MAX) {
+        return Err(Refused::too_large(command, WRITE_BYTES_MAX));
+    }
+    let what = quoted("writing", &path);
+    let failed = |err: io::Error| Refused::io(command, &what, &err);
+    let mut beside = {
+        let path = path.clone();
+        blocking(command, move || Beside::make(command, &path)).await?
+    };
+    let mut size = 0u64;
+    let mut body = body.into_data_stream();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|err| {
+            Refused::invalid(command, format!("the upload broke off, nothing was changed: {err}"))
+        })?;
+        size += piece.len() as u64;
+        if size > WRITE_BYTES_MAX {
+            return Err(Refused::too_large(command, WRITE_BYTES_MAX));
+        }
+        beside = blocking(command, move || Ok(beside.append(&piece))).await?.map_err(failed)?;
+    }
+    blocking(command, move || Ok(beside.finish())).await?.map_err(failed)?;
+    Ok(done(command, json!({"path": path.to_string_lossy(), "size": size})))
+}
+
+/// A new file beside the one that it will replace; removed when it does not come to that.
+struct Beside {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    renamed: bool,
+}
+
+impl Beside {
+    fn make(command: &'static str, path: &Path) -> Result<Self, Refused> {
+        let failed = |err| Refused::io(command, &quoted("writing", path), &err);
+        // A link stays a link: what it leads to is written.
+        let target = match fs::canonicalize(path) {
+            Ok(target) => target,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(err) => return Err(failed(err)),
+        };
+        let old = match fs::metadata(&target) {
+            Ok(meta) if meta.is_file() => Some(meta.permissions()),
+            Ok(meta) => {
+                let what = if meta.is_dir() { "a folder" } else { "no regular file" };
+                let message = format!("{} is {what}: choose another name", path.display());
+                return Err(Refused::invalid(command, message));
+            }
+            Err(_) => None,
+        };
+        let (Some(dir), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(Refused::invalid(command, "name the file to write"));
+        };
+        // A long name plus a suffix might be too long; a short one of our own never is.
+        let start: String = name.to_string_lossy().chars().take(32).collect();
+        let beside = dir.join(format!(".{start}.{}.new", random_hex(4)));
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(NEW_FILE_MODE)
+            .open(&beside)
+            .map_err(|err| match err.kind() {
+            io::ErrorKind::NotFound => Refused::not_found(
+                command,
+                format!("there is no folder {}: make it first", dir.display()),
+            ),
+            _ => failed(err),
+        })?;
+        let beside = Self { file, path: beside, target, renamed: false };
+        if let Some(permissions) = old {
+            beside.file.set_permissions(permissions).map_err(failed)?;
+        }
+        Ok(beside)
+    }
+
+    fn append(mut self, bytes: &[u8]) -> io::Result<Self> {
+        self.file.write_all(bytes)?;
+        Ok(self)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        fs::rename(&self.path, &self.target)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.renamed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Make {
+    path: String,
+}
+
+pub(super) async fn make_dir(
+    State(folder): State<Folder>,
+    body: Result<Json<Make>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let command = "make_dir";
+    let Json(make) = body.map_err(|err| Refused::invalid(command, err.body_text()))?;
+    let path = folder.resolve(command, &make.path)?;
+    blocking(command, move || {
+        fs::create_dir_all(&path)
+            .map_err(|err| Refused::io(command, &quoted("making", &path), &err))
+    })
+    .await?;
+    Ok(done(command, json!({})))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Move {
+    from: String,
+    to: String,
+}
+
+pub(super) async fn rename(
+    State(folder): State<Folder>,
+    body: Result<Json<Move>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let command = "move_file";
+    let Json(wish) = body.map_err(|err| Refused::invalid(command, err.body_text()))?;
+    let from = folder.resolve(command, &wish.from)?;
+    let to = folder.resolve(command, &wish.to)?;
+    blocking(command, move || {
+        move_to(&from, &to).map_err(|err| match err.kind() {
+            io::ErrorKind::AlreadyExists => Refused::conflict(
+                command,
+                format!("{} exists already: remove it or choose another name", to.display()),
+            ),
+            _ => Refused::io(command, &quoted("moving", &from), &err),
+        })
+    })
+    .await?;
+    Ok(done(command, json!({})))
+}
+
+/// Moves without ever replacing what is there.
+fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    let moved = renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+    match moved.map_err(io::Error::from) {
+        Err(err) if err.kind() == io::ErrorKind::CrossesDevices => {
+            if !fs::symlink_metadata(from)?.is_file() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "only files can be moved to another disk of the machine; copy the folder in a \
+                     terminal",
+                ));
+            }
+            copy_to(from, to)?;
+            fs::remove_file(from)
+        }
+        moved => moved,
+    }
+}
+
+/// A copy with the same permissions, under a name that is free.
+fn copy_to(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mode = source.metadata()?.permissions().mode();
+    let mut copy = File::options().write(true).create_new(true).mode(mode).open(to)?;
+    io::copy(&mut source, &mut copy).map(|_| ()).inspect_err(|_| {
+        let _ = fs::remove_file(to);
+    })
+}
+
+pub(super) async fn remove(
+    State(folder): State<Folder>,
+    query: AtQuery,
+) -> Result<Response, Refused> {
+    let command = "delete_file";
+    let named = query.as_ref().is_ok_and(|q| q.path.is_some());
+    let path = folder.at(command, query)?;
+    if !named || path == Path::new("/") {
+        return Err(Refused::invalid(command, "name the file or folder to remove, other than `/`"));
+    }
+    blocking(command, move || {
+        let removed = fs::symlink_metadata(&path).and_then(|meta| {
+            if meta.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+        });
+        removed.map_err(|err| Refused::io(command, &quoted("removing", &path), &err))
+    })
+    .await?;
+    Ok(done(command, json!({})))
+}

@@ -1,0 +1,123 @@
+//! The inspect database: what the agent wants people to see. The agent writes it with SQL; the
+//! bridge makes its tables, reads it, and tells when the rows or the observed state of services
+//! change. Nothing in it can break an answer: what cannot be read is as good as not there.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use crate::{
+    app_port::{AppPort, listening},
+    log::EventLog,
+};
+use axum::{Json, Router, extract::State, routing::get};
+use read::{Rows, Version};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toft_model::{event::EventBody, inspect::Inspect};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// Name of the database in the bridge's home, as the Starter document has it.
+const DATABASE: &str = "inspect.db";
+
+/// See the module.
+pub(crate) struct InspectDb {
+    path: PathBuf,
+    app_port: Arc<AppPort>,
+    log: EventLog,
+    last: Mutex<Last>,
+}
+
+/// What was read and told last.
+#[derive(Default)]
+struct Last {
+    version: Option<Version>,
+    rows: Rows,
+    told: Option<Inspect>,
+}
+
+impl InspectDb {
+    /// Makes the tables that are missing.
+    pub(crate) async fn open(home: &Path, app_port: Arc<AppPort>, log: EventLog) -> Arc<Self> {
+        let path = home.join(DATABASE);
+        if let Err(err) = read::make_tables(&path).await {
+            // The agent may have locked or broken it; what can be read is read all the same.
+            tracing::warn!(error = %err, "the inspect database could not be prepared");
+        }
+        Arc::new(Self { path, app_port, log, last: Mutex::default() })
+    }
+
+    /// All rows, with the state of services as it is observed.
+    pub(crate) async fn now(&self) -> Inspect {
+        self.look(&mut *self.last.lock().await).await
+    }
+
+    /// Looks, and appends an event if anything differs from what was told last. Says whether there
+    /// are services whose state has to be watched.
+    pub(crate) async fn tell(&self) -> bool {
+        let mut last = self.last.lock().await;
+        let now = self.look(&mut last).await;
+        let watched = now.services.iter().any(|s| s.port.is_some());
+        if last.told.as_ref() != Some(&now) {
+            self.log.append(None, EventBody::Inspect(now.clone()));
+            last.told = Some(now);
+        }
+        watched
+    }
+
+    /// Watches until it is cancelled.
+    pub(crate) fn watch(self: &Arc<Self>, stop: CancellationToken) {
+        tokio::spawn(watch::run(Arc::clone(self), stop));
+    }
+
+    async fn look(&self, last: &mut Last) -> Inspect {
+        let version = Version::of(&self.path);
+        if version.is_none() {
+            // Gone, for example by a restore: an empty one takes its place.
+            last.rows = Rows::default();
+            last.version = None;
+            if let Err(err) = read::make_tables(&self.path).await {
+                tracing::debug!(error = %err, "no inspect database");
+            }
+        } else if version != last.version {
+            match read::rows(&self.path).await {
+                Ok(rows) => (last.rows, last.version) = (rows, version),
+                // Locked for long, or no database: the rows of before still say the most.
+                Err(err) => tracing::debug!(error = %err, "the inspect database is not readable"),
+            }
+            self.app_port.declare(last.rows.services.iter().filter_map(|s| s.port).collect());
+        }
+        observed(&last.rows)
+    }
+}
+
+/// The rows, where a service with a port runs if and only if something listens there.
+fn observed(rows: &Rows) -> Inspect {
+    let mut inspect = rows.clone();
+    if inspect.services.iter().any(|s| s.port.is_some()) {
+        let open = listening::ports();
+        for service in &mut inspect.services {
+            let Some(port) = service.port else { continue };
+            if open.contains(&port) {
+                "running".clone_into(&mut service.status);
+            } else if service.status != "error" {
+                "stopped".clone_into(&mut service.status);
+            }
+        }
+    }
+    inspect
+}
+
+/// Routes below `/toft`.
+pub(crate) fn router(db: Arc<InspectDb>) -> Router {
+    Router::new().route("/inspect", get(inspect)).with_state(db)
+}
+
+/// Bare, as the Starter document has it.
+async fn inspect(State(db): State<Arc<InspectDb>>) -> Json<Inspect> {
+    Json(db.now().await)
+}

@@ -1,0 +1,328 @@
+//! The project's event log: one numbered JSON line per event in `events.jsonl`, appended before
+//! anybody sees it, replayable from any number. Not the truth of conversations: that is in the
+//! session files, and what is missing here after a crash is made from them.
+//!
+//! A number is given once and never again. An event that cannot be written (disk full) waits in
+//! memory, unseen, until it can be; nothing behind it overtakes it.
+
+mod follow;
+mod read;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use read::{Lines, repair};
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::broadcast;
+use toft_model::{
+    event::{Delta, Event, EventBody},
+    id::SessionId,
+};
+
+/// Name of the log in its folder.
+pub const LOG_FILE: &str = "events.jsonl";
+
+/// Events that a live reader may be behind before it reads from disk instead. Small, because a
+/// stalled reader keeps this many (tool results of 50 KB among them) in memory.
+const LIVE_EVENTS_MAX: usize = 256;
+
+/// Events that wait in memory while the disk is full. Deltas are merged first and dropped when
+/// this is reached; the loop stops by itself soon, since its session file cannot grow either.
+const WAITING_EVENTS_MAX: usize = 4_096;
+
+/// The log. Clones share it.
+#[derive(Clone)]
+pub struct EventLog(Arc<Shared>);
+
+struct Shared {
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    /// Bytes of the file that are known to be on disk.
+    synced: AtomicU64,
+    /// One fdatasync at a time; those who wait meanwhile share the next.
+    syncing: tokio::sync::Mutex<()>,
+    reader: Arc<File>,
+    /// Ends this process' life at an event, in tests of what comes after.
+    #[cfg(test)]
+    fate: Mutex<Option<Arc<tests::Fate>>>,
+}
+
+struct Writer {
+    file: File,
+    /// Length of the file; everything below is whole lines.
+    end: u64,
+    /// Last number given, also to events that still wait.
+    last_seq: u64,
+    /// Kept between appends to save the allocation.
+    line: Vec<u8>,
+    live: broadcast::Sender<Arc<Written>>,
+    waiting: VecDeque<Event>,
+    trouble: Option<Trouble>,
+}
+
+/// Why the log cannot be written.
+#[derive(Debug, Clone)]
+struct Trouble {
+    message: String,
+    dropped_deltas: u64,
+}
+
+/// An event and where it lies.
+struct Written {
+    event: Event,
+    start: u64,
+    end: u64,
+}
+
+/// What cannot be written, for [`EventLog::check`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the event log cannot be written ({0}): free some disk space, then try again")]
+pub struct LogTrouble(pub String);
+
+impl EventLog {
+    /// Opens or makes the log in `dir` (made if absent). A torn last line is cut off.
+    pub async fn open(dir: &Path) -> io::Result<Self> {
+        let dir = dir.to_owned();
+        spawn(move || Self::open_now(&dir)).await
+    }
+
+    fn open_now(dir: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let path = dir.join(LOG_FILE);
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        let reader = Arc::new(File::open(&path)?);
+        let tail = repair(&file)?;
+        let writer = Writer {
+            file,
+            end: tail.end,
+            last_seq: tail.last_seq,
+            line: Vec::new(),
+            live: broadcast::channel(LIVE_EVENTS_MAX).0,
+            waiting: VecDeque::new(),
+            trouble: None,
+        };
+        Ok(Self(Arc::new(Shared {
+            path,
+            writer: Mutex::new(writer),
+            synced: AtomicU64::new(0),
+            syncing: tokio::sync::Mutex::new(()),
+            reader,
+            #[cfg(test)]
+            fate: Mutex::new(None),
+        })))
+    }
+
+    /// Numbers an event, writes it with one `write(2)` and shows it to live readers. Returns its
+    /// number. Never fails: while the disk is full events wait, see [`EventLog::check`].
+    pub fn append(&self, session: Option<&SessionId>, body: EventBody) -> u64 {
+        #[cfg(test)]
+        let _after = self.meet_fate();
+        let mut writer = self.writer();
+        if writer.trouble.is_some() {
+            writer.heal();
+        }
+        if writer.trouble.is_some() {
+            return writer.wait(session, body);
+        }
+        let event = Event { seq: writer.last_seq + 1, ts: now_ms(), session: session.cloned(), body };
+        let seq = event.seq;
+        writer.last_seq = seq;
+        if let Err((event, error)) = writer.write(event) {
+            tracing::warn!(%error, "the event log cannot be written; events wait in memory");
+            writer.trouble = Some(Trouble { message: error.to_string(), dropped_deltas: 0 });
+            writer.waiting.push_back(event);
+        }
+        seq
+    }
+
+    /// Whether events can be written; tries the waiting ones first. Routes that begin work answer
+    /// 507 on an error.
+    pub fn check(&self) -> Result<(), LogTrouble> {
+        let mut writer = self.writer();
+        writer.heal();
+        match &writer.trouble {
+            None => Ok(()),
+            Some(trouble) => Err(LogTrouble(trouble.message.clone())),
+        }
+    }
+
+    /// Returns when everything that was appended before is on disk (fdatasync, on another thread).
+    /// A failure is remembered for [`EventLog::check`].
+    pub async fn sync(&self) {
+        let wanted = self.writer().end;
+        if self.0.synced.load(Ordering::Acquire) >= wanted {
+            return;
+        }
+        let _one = self.0.syncing.lock().await;
+        if self.0.synced.load(Ordering::Acquire) >= wanted {
+            return;
+        }
+        let end = self.writer().end;
+        let file = Arc::clone(&self.0.reader);
+        match spawn(move || file.sync_data()).await {
+            Ok(()) => {
+                self.0.synced.store(end, Ordering::Release);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the event log cannot be synced");
+                let mut writer = self.writer();
+                writer.trouble.get_or_insert(Trouble { message: error.to_string(), dropped_deltas: 0 });
+            }
+        }
+    }
+
+    /// The last number given; 0 for an empty log.
+    pub fn last_seq(&self) -> u64 {
+        self.writer().last_seq
+    }
+
+    /// Calls `each` with every event above `after` but deltas and tool output, oldest first.
+    /// Blocks: not for the loop thread.
+    pub fn visit(&self, after: u64, each: impl FnMut(Event)) -> io::Result<()> {
+        let end = self.writer().end;
+        Lines::new(Arc::clone(&self.0.reader)).visit(after, end, each)
+    }
+
+    /// Where the log lies.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic while writing leaves whole lines or a tail that the next write cuts.
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    /// Writes one event whole or not at all.
+    fn write(&mut self, event: Event) -> Result<(), (Event, io::Error)> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, &event).expect("events hold only JSON-able data");
+        self.line.push(b'\n');
+        if let Err(error) = self.file.write_all(&self.line) {
+            // The part that got in would tear the next line.
+            let _ = self.file.set_len(self.end);
+            return Err((event, error));
+        }
+        let start = self.end;
+        self.end += self.line.len() as u64;
+        if self.line.capacity() > LINE_KEPT_BYTES_MAX {
+            self.line = Vec::new();
+        }
+        // An error only says that nobody reads now.
+        let _ = self.live.send(Arc::new(Written { event, start, end: self.end }));
+        Ok(())
+    }
+
+    /// Takes an event while the disk is full.
+    fn wait(&mut self, session: Option<&SessionId>, body: EventBody) -> u64 {
+        let merged = self.waiting.back_mut().is_some_and(|last| {
+            last.session.as_ref() == session && merge_delta(&mut last.body, &body)
+        });
+        if merged {
+            return self.last_seq;
+        }
+        let full = self.waiting.len() >= WAITING_EVENTS_MAX;
+        if full && matches!(body, EventBody::MessageUpdate(_) | EventBody::ToolUpdate(_)) {
+            if let Some(trouble) = &mut self.trouble {
+                trouble.dropped_deltas += 1;
+            }
+            return self.last_seq;
+        }
+        self.last_seq += 1;
+        let event = Event { seq: self.last_seq, ts: now_ms(), session: session.cloned(), body };
+        self.waiting.push_back(event);
+        self.last_seq
+    }
+
+    /// Writes what waits; when all is written, says so in an event.
+    fn heal(&mut self) {
+        let Some(trouble) = &self.trouble else { return };
+        let (message, dropped) = (trouble.message.clone(), trouble.dropped_deltas);
+        let waited = self.waiting.len();
+        // A failed sync leaves nothing that waits: probe the disk with the file itself.
+        if waited == 0 && self.file.sync_data().is_err() {
+            return;
+        }
+        while let Some(event) = self.waiting.pop_front() {
+            if let Err((event, error)) = self.write(event) {
+                self.waiting.push_front(event);
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.message = error.to_string();
+                }
+                return;
+            }
+        }
+        self.trouble = None;
+        self.last_seq += 1;
+        let told = Event {
+            seq: self.last_seq,
+            ts: now_ms(),
+            session: None,
+            body: EventBody::Error {
+                code: "disk_full".into(),
+                message: format!(
+                    "The event log could not be written for a while ({message}). It can again; \
+                     {waited} events were held back and are written now, {dropped} pieces of shown text \
+                     were left out (whole messages are complete)."
+                ),
+            },
+        };
+        if let Err((event, error)) = self.write(told) {
+            self.trouble = Some(Trouble { message: error.to_string(), dropped_deltas: 0 });
+            self.waiting.push_back(event);
+        }
+    }
+}
+
+/// Buffer kept between appends: a long delta's size; one image result must not stay for ever.
+const LINE_KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Appends the text of `next` to `last` when both are pieces of one block.
+fn merge_delta(last: &mut EventBody, next: &EventBody) -> bool {
+    match (last, next) {
+        (EventBody::MessageUpdate(a), EventBody::MessageUpdate(b)) if a.message_id == b.message_id => {
+            match (&mut a.delta, &b.delta) {
+                (
+                    Delta::TextDelta { content_index: i, delta: text },
+                    Delta::TextDelta { content_index: j, delta: more },
+                )
+                | (
+                    Delta::ThinkingDelta { content_index: i, delta: text },
+                    Delta::ThinkingDelta { content_index: j, delta: more },
+                )
+                | (
+                    Delta::ToolcallDelta { content_index: i, delta: text },
+                    Delta::ToolcallDelta { content_index: j, delta: more },
+                ) if i == j => {
+                    text.push_str(more);
+                    true
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Runs blocking file work on a thread meant for it.
+async fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

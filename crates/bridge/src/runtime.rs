@@ -1,0 +1,386 @@
+//! The agent of this machine: all its sessions, the one that is current, the models that the
+//! gateway offers, and what must be gone on with after this process died. Not HTTP: that is
+//! [`crate::agent_routes`].
+
+mod intents;
+mod memory;
+mod models;
+mod recover;
+mod sink;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::{app_port::AppPort, log::EventLog};
+use intents::IntentFiles;
+use memory::Memory;
+pub use models::GatewayModels;
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio_util::sync::CancellationToken;
+use toft_agent::{
+    Conversation, Handle, PromptFacts,
+    session::{Index, Listed, Session, SessionError},
+    shown::Shown,
+    surroundings::{ModelSource, Settings, Surroundings},
+};
+use toft_model::{
+    boot::BridgeBoot,
+    event::{EventBody, SessionNamed},
+    id::SessionId,
+};
+use toft_tools::{Toolbox, host::Shell};
+
+/// What the bridge gives the agent.
+pub struct RuntimeParts {
+    /// Which project, where, and the way to the gateway.
+    pub boot: BridgeBoot,
+    /// Takes events.
+    pub log: EventLog,
+    /// Runs programs as children of init.
+    pub shell: Arc<dyn Shell>,
+    /// Sees tool output.
+    pub app_port: Arc<AppPort>,
+}
+
+/// The agent cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// There is no such session.
+    #[error("there is no session {0:?} in this project: `GET /toft/sessions` lists them")]
+    NoSession(String),
+    /// A session file cannot be used.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A folder or small file of the agent's own cannot be used.
+    #[error("{step} failed: {source}")]
+    Io {
+        /// What was being done.
+        step: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The gateway's address is not one.
+    #[error(transparent)]
+    Gateway(#[from] toft_llm::gateway::GatewayAddressError),
+}
+
+fn failed(step: &'static str) -> impl FnOnce(io::Error) -> RuntimeError {
+    move |source| RuntimeError::Io { step, source }
+}
+
+/// See the module.
+pub struct AgentRuntime {
+    boot: BridgeBoot,
+    log: EventLog,
+    app_port: Arc<AppPort>,
+    around: Arc<Surroundings>,
+    memory: Memory,
+    /// Open sessions. Held across opening one, so that no session gets two actors.
+    open: tokio::sync::Mutex<HashMap<SessionId, Handle>>,
+    index: Arc<Mutex<Index>>,
+    /// What was told of sessions that are not open, where that is not simply everything.
+    told: Mutex<HashMap<SessionId, Shown>>,
+    stop: CancellationToken,
+}
+
+impl AgentRuntime {
+    /// Starts the agent: tells what the log misses, then goes on with what was cut.
+    pub async fn start(parts: RuntimeParts) -> Result<Arc<Self>, RuntimeError> {
+        let models = GatewayModels::new(&parts.boot.gateway_url, &parts.boot.token)?;
+        // So that the first question does not wait for the list.
+        models.warm();
+        Self::start_with(parts, Arc::new(models), Toolbox::standard()).await
+    }
+
+    /// The same with other models and tools.
+    pub async fn start_with(
+        parts: RuntimeParts,
+        models: Arc<dyn ModelSource>,
+        tools: Toolbox,
+    ) -> Result<Arc<Self>, RuntimeError> {
+        let RuntimeParts { boot, log, shell, app_port } = parts;
+        let home = PathBuf::from(&boot.home);
+        let log_dir = PathBuf::from(&boot.log_dir);
+        let memory = blocking(move || Memory::open(&home)).await.map_err(failed("reading agent.json"))?;
+        let intents = blocking(move || IntentFiles::open(&log_dir))
+            .await
+            .map_err(failed("making the folder of intents"))?;
+        let observed = Arc::clone(&app_port);
+        let around = Surroundings {
+            sink: Arc::new(log.clone()),
+            models,
+            tools,
+            shell,
+            intents: Arc::new(intents),
+            cwd: PathBuf::from(&boot.cwd),
+            prompt: PromptFacts {
+                project: boot.name.clone(),
+                cwd: boot.cwd.clone(),
+                app_url: boot.app_url.clone(),
+                app_port: boot.app_port,
+                inspect_db: Path::new(&boot.home).join("inspect.db").display().to_string(),
+            },
+            observe_output: Arc::new(move |text: &str| observed.observe_output(text)),
+            clock: now_ms,
+            settings: RwLock::new(memory.settings()),
+        };
+        let sessions = Path::new(&boot.home).join("sessions");
+        let index = blocking(move || {
+            std::fs::create_dir_all(&sessions)?;
+            Ok(Index::open(&sessions))
+        })
+        .await
+        .map_err(failed("making the folder of sessions"))?;
+        let runtime = Arc::new(Self {
+            boot,
+            log,
+            app_port,
+            around: Arc::new(around),
+            memory,
+            open: tokio::sync::Mutex::new(HashMap::new()),
+            index: Arc::new(Mutex::new(index)),
+            told: Mutex::default(),
+            stop: CancellationToken::new(),
+        });
+        runtime.recover().await?;
+        Ok(runtime)
+    }
+
+    /// Ends all actors. Work is left as it is: the next start goes on with it.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// The event log.
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    /// Which project this is, and where.
+    pub fn boot(&self) -> &BridgeBoot {
+        &self.boot
+    }
+
+    /// The port of the app.
+    pub fn app_port(&self) -> &Arc<AppPort> {
+        &self.app_port
+    }
+
+    /// What sessions share.
+    pub fn around(&self) -> &Arc<Surroundings> {
+        &self.around
+    }
+
+    /// Settings of all sessions.
+    pub fn settings(&self) -> Settings {
+        self.around.settings()
+    }
+
+    /// Changes settings of all sessions; on disk when this returns.
+    pub async fn set_settings(&self, settings: Settings) -> Result<(), RuntimeError> {
+        self.memory.set_settings(settings).await.map_err(failed("writing agent.json"))?;
+        *self.around.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        Ok(())
+    }
+
+    /// An open session: the given one, or the current one.
+    pub async fn session(&self, id: Option<&SessionId>) -> Result<Handle, RuntimeError> {
+        let mut open = self.open.lock().await;
+        let id = match id {
+            Some(id) => id.clone(),
+            None => match self.memory.current() {
+                Some(current) => current,
+                None => return self.create_in(&mut open, None, None).await,
+            },
+        };
+        match self.open_in(&mut open, &id).await {
+            // The current one's file may be gone, for example after a restore.
+            Err(RuntimeError::NoSession(_)) if self.memory.current().as_ref() == Some(&id) => {
+                self.another_in(&mut open).await
+            }
+            other => other,
+        }
+    }
+
+    /// Makes a session and makes it the current one.
+    pub async fn create(
+        &self,
+        name: Option<String>,
+        parent_session: Option<String>,
+    ) -> Result<Handle, RuntimeError> {
+        let mut open = self.open.lock().await;
+        self.create_in(&mut open, name, parent_session).await
+    }
+
+    /// Makes a session the current one.
+    pub async fn switch(&self, id: &SessionId) -> Result<Handle, RuntimeError> {
+        let mut open = self.open.lock().await;
+        let handle = self.open_in(&mut open, id).await?;
+        self.make_current(&handle).await?;
+        Ok(handle)
+    }
+
+    /// The id of the session in a file of the sessions' folder.
+    pub async fn session_of_path(&self, path: &str) -> Result<SessionId, RuntimeError> {
+        let listed = self.list().await?;
+        let wanted = Path::new(path);
+        listed
+            .into_iter()
+            .find(|one| one.path == wanted || one.path.file_name() == Some(wanted.as_os_str()))
+            .map(|one| one.id)
+            .ok_or_else(|| RuntimeError::NoSession(path.to_owned()))
+    }
+
+    /// The current session's id.
+    pub async fn current(&self) -> Result<SessionId, RuntimeError> {
+        match self.memory.current() {
+            Some(id) => Ok(id),
+            None => Ok(self.session(None).await?.conversation().id().clone()),
+        }
+    }
+
+    /// All sessions, newest change first.
+    pub async fn list(&self) -> Result<Vec<Listed>, RuntimeError> {
+        let index = Arc::clone(&self.index);
+        blocking(move || {
+            let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
+            let listed = index.refresh()?;
+            if let Err(error) = index.save() {
+                tracing::warn!(%error, "the index of sessions cannot be kept");
+            }
+            Ok(listed)
+        })
+        .await
+        .map_err(failed("listing the sessions"))
+    }
+
+    /// Open sessions, for their status.
+    pub async fn open_sessions(&self) -> HashMap<SessionId, Handle> {
+        self.open.lock().await.clone()
+    }
+
+    async fn create_in(
+        &self,
+        open: &mut HashMap<SessionId, Handle>,
+        name: Option<String>,
+        parent_session: Option<String>,
+    ) -> Result<Handle, RuntimeError> {
+        let (dir, cwd) = (self.sessions_dir(), self.boot.cwd.clone());
+        let session = blocking(move || Ok(Session::create(&dir, &cwd, parent_session, now_ms())))
+            .await
+            .map_err(failed("making a session"))??;
+        let handle = self.spawn(session, Shown::default())?;
+        let conversation = Arc::clone(handle.conversation());
+        conversation.emit(EventBody::SessionCreated(SessionNamed { name: name.clone() }));
+        conversation.settle();
+        open.insert(conversation.id().clone(), handle.clone());
+        if name.is_some() {
+            let change = |reply| toft_agent::Command::Change {
+                model: None,
+                thinking_level: None,
+                name,
+                reply,
+            };
+            if let Err(error) = handle.ask(change).await {
+                tracing::warn!(%error, "a new session could not be named");
+            }
+        }
+        self.make_current(&handle).await?;
+        Ok(handle)
+    }
+
+    async fn another_in(
+        &self,
+        open: &mut HashMap<SessionId, Handle>,
+    ) -> Result<Handle, RuntimeError> {
+        match self.list().await?.first() {
+            Some(newest) => {
+                let handle = self.open_in(open, &newest.id).await?;
+                self.make_current(&handle).await?;
+                Ok(handle)
+            }
+            None => self.create_in(open, None, None).await,
+        }
+    }
+
+    async fn make_current(&self, handle: &Handle) -> Result<(), RuntimeError> {
+        let id = handle.conversation().id();
+        if self.memory.current().as_ref() == Some(id) {
+            return Ok(());
+        }
+        self.memory.set_current(id.clone()).await.map_err(failed("writing agent.json"))?;
+        let name = handle.conversation().session().name().map(str::to_owned);
+        self.log.append(Some(id), EventBody::SessionSwitched(SessionNamed { name }));
+        Ok(())
+    }
+
+    async fn open_in(
+        &self,
+        open: &mut HashMap<SessionId, Handle>,
+        id: &SessionId,
+    ) -> Result<Handle, RuntimeError> {
+        if let Some(handle) = open.get(id) {
+            if !handle.is_closed() {
+                return Ok(handle.clone());
+            }
+            // Closed after long idleness: what it knew of the log is still true.
+            let told = handle.conversation().told();
+            self.told().insert(id.clone(), told);
+            open.remove(id);
+        }
+        let listed = self.list().await?;
+        let found = listed.into_iter().find(|one| one.id == *id);
+        let found = found.ok_or_else(|| RuntimeError::NoSession(id.to_string()))?;
+        let path = found.path;
+        let session = blocking(move || Ok(Session::open(&path)))
+            .await
+            .map_err(failed("opening a session"))??;
+        let told = self.told().remove(id);
+        let told = told.unwrap_or_else(|| {
+            let mut told = Shown::default();
+            told.settle(session.lines());
+            told
+        });
+        let handle = self.spawn(session, told)?;
+        open.insert(id.clone(), handle.clone());
+        Ok(handle)
+    }
+
+    fn spawn(&self, session: Session, told: Shown) -> Result<Handle, RuntimeError> {
+        let conversation = Conversation::new(session, told, Arc::clone(&self.around))
+            .map_err(failed("reading waiting messages"))?;
+        Ok(Handle::spawn(conversation, self.stop.child_token()))
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Shown>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions_dir(&self) -> PathBuf {
+        Path::new(&self.boot.home).join("sessions")
+    }
+}
+
+impl Drop for AgentRuntime {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Runs blocking file work on a thread meant for it.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// Unix milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,163 @@
+//! After a start: the log is brought up to the session files, what was shown and never became whole
+//! is voided, and work that was cut goes on.
+//!
+//! `told.json` beside the log says what was told up to a number, so that only newer lines of the
+//! log are read. Without it the whole log is.
+
+use super::{
+    AgentRuntime, RuntimeError, blocking, failed,
+    intents::IntentFiles,
+    memory::replace_file,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toft_agent::{
+    session::{Listed, Step},
+    shown::Shown,
+};
+use toft_model::{
+    event::{BridgeStarted, EventBody},
+    id::SessionId,
+};
+
+const TOLD_FILE: &str = "told.json";
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Told {
+    seq: u64,
+    sessions: HashMap<SessionId, Shown>,
+}
+
+impl AgentRuntime {
+    /// See the module.
+    pub(super) async fn recover(self: &Arc<Self>) -> Result<(), RuntimeError> {
+        let fresh_log = self.log.last_seq() == 0;
+        let (log, path) = (self.log.clone(), self.told_path());
+        let mut told = blocking(move || read_told(&log, &path))
+            .await
+            .map_err(failed("reading the event log"))?;
+        let listed = self.list().await?;
+        if fresh_log {
+            // A new log beside old sessions (a fork, a restore elsewhere): their history comes from
+            // their messages and is no news. One without messages was just made.
+            for one in listed.iter().filter(|one| one.message_count > 0) {
+                told.entry(one.id.clone()).or_default().settle(one.lines);
+            }
+        }
+        let mut resumed = Vec::new();
+        {
+            let mut open = self.open.lock().await;
+            for one in &listed {
+                let shown = told.remove(&one.id).unwrap_or_default();
+                if let Some(handle) = self.bring_up(&mut open, one, shown).await {
+                    resumed.push((one.id.clone(), handle));
+                }
+            }
+            if self.memory.current().is_none() {
+                self.another_in(&mut open).await?;
+            }
+        }
+        let listed = self.list().await?;
+        let sessions: BTreeMap<String, u64> =
+            listed.iter().map(|one| (one.id.to_string(), one.lines)).collect();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let started = EventBody::BridgeStarted(BridgeStarted { version, sessions });
+        let seq = self.log.append(None, started);
+        self.keep_told(seq, &listed).await;
+
+        let keep: Vec<String> = resumed.iter().map(|(id, _)| format!("{id}.")).collect();
+        let log_dir = PathBuf::from(&self.boot.log_dir);
+        let sweep = move || {
+            IntentFiles::sweep(&log_dir, |run_id| keep.iter().any(|id| run_id.starts_with(id)))
+        };
+        if let Err(error) = blocking(sweep).await {
+            tracing::warn!(%error, "old intents cannot be removed");
+        }
+        for (id, handle) in resumed {
+            if let Err(error) = handle.resume().await {
+                tracing::warn!(session = %id, %error, "a session cannot be gone on with");
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a session if there is something to tell of it or to go on with; tells it.
+    async fn bring_up(
+        &self,
+        open: &mut HashMap<SessionId, toft_agent::Handle>,
+        one: &Listed,
+        shown: Shown,
+    ) -> Option<toft_agent::Handle> {
+        let news = shown.lines < one.lines || shown.is_open() || !shown.created;
+        let waiting = one.path.with_extension("queue.json").exists();
+        if !news && !one.maybe_unfinished && !waiting {
+            return None;
+        }
+        self.told().insert(one.id.clone(), shown);
+        let handle = match self.open_in(open, &one.id).await {
+            Ok(handle) => handle,
+            Err(error) => {
+                // One damaged file must not keep the others from working.
+                tracing::warn!(session = %one.id, %error, "a session cannot be opened");
+                return None;
+            }
+        };
+        let conversation = handle.conversation();
+        conversation.catch_up();
+        let told = conversation.told();
+        conversation.settle();
+        let unfinished = conversation.session().step() != Step::Rest;
+        (unfinished || told.is_open() || waiting).then_some(handle)
+    }
+
+    /// Keeps what was told up to `seq`.
+    async fn keep_told(&self, seq: u64, listed: &[Listed]) {
+        let mut sessions = HashMap::new();
+        let open = self.open.lock().await;
+        for one in listed {
+            let shown = match open.get(&one.id) {
+                Some(handle) => handle.conversation().told(),
+                None => {
+                    let mut shown = Shown::default();
+                    shown.settle(one.lines);
+                    shown
+                }
+            };
+            sessions.insert(one.id.clone(), shown);
+        }
+        drop(open);
+        let path = self.told_path();
+        let write = move || replace_file(&path, &serde_json::to_vec(&Told { seq, sessions })?);
+        if let Err(error) = blocking(write).await {
+            tracing::warn!(%error, "the next start will read more of the event log");
+        }
+    }
+
+    fn told_path(&self) -> PathBuf {
+        Path::new(&self.boot.log_dir).join(TOLD_FILE)
+    }
+}
+
+fn read_told(
+    log: &crate::log::EventLog,
+    path: &Path,
+) -> std::io::Result<HashMap<SessionId, Shown>> {
+    let told: Told = std::fs::read(path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        // Newer than the log: the log lost its end with the power, and the file is not about it.
+        .filter(|told: &Told| told.seq <= log.last_seq())
+        .unwrap_or_default();
+    let mut sessions = told.sessions;
+    log.visit(told.seq, |event| {
+        if let Some(session) = &event.session {
+            sessions.entry(session.clone()).or_default().take(&event.body);
+        }
+    })?;
+    Ok(sessions)
+}

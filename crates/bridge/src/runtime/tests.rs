@@ -1,0 +1,378 @@
+//! A bridge that is killed at every event it tells, before and after writing it, must leave what an
+//! undisturbed one leaves.
+
+use super::*;
+use crate::log::tests::Fate;
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use toft_agent::{
+    Command,
+    session::{QueuedAs, Step},
+    surroundings::Choice,
+};
+use toft_llm::{
+    ask::{Model, ModelEvent, ModelFailure, ModelRequest},
+    testing::{call, model_info},
+};
+use toft_model::{
+    event::{Delta, Event},
+    init::{ExecSpec, ExecStatus},
+    message::{AssistantMessage, Block, Message, StopReason, Usage, UserContent},
+    provider::ModelRef,
+};
+use toft_tools::{
+    host::{ShellError, ShellRun},
+    testing::LocalShell,
+};
+
+/// Says the n-th thing to the n-th question of a conversation: the same after any restart.
+pub(crate) struct Script {
+    pub(crate) answers: Vec<Vec<Block>>,
+}
+
+impl Model for Script {
+    fn ask(
+        &self,
+        request: ModelRequest,
+        cancel: CancellationToken,
+    ) -> BoxStream<'static, ModelEvent> {
+        let said = |m: &&Message| {
+            matches!(m, Message::Assistant(a)
+                if !matches!(a.stop_reason, StopReason::Aborted | StopReason::Error))
+        };
+        let n = request.messages.iter().filter(said).count();
+        let content = self.answers.get(n).cloned().unwrap_or_else(|| vec![Block::text("Nothing more.")]);
+        let calls = content.iter().any(|b| matches!(b, Block::ToolCall(_)));
+        let mut deltas = Vec::new();
+        for (content_index, block) in content.iter().enumerate() {
+            if let Block::Text { text, .. } = block {
+                deltas.push(Delta::TextStart { content_index });
+                for word in text.split_inclusive(' ') {
+                    deltas.push(Delta::TextDelta { content_index, delta: word.to_owned() });
+                }
+                deltas.push(Delta::TextEnd { content_index });
+            }
+            if let Block::ToolCall(call) = block {
+                deltas.push(Delta::ToolcallStart {
+                    content_index,
+                    id: call.id.clone(),
+                    tool_name: call.name.clone(),
+                });
+                deltas.push(Delta::ToolcallEnd { content_index, tool_call: call.clone() });
+            }
+        }
+        let message = AssistantMessage {
+            content,
+            api: "scripted".into(),
+            provider: "demo".into(),
+            model: "script".into(),
+            usage: Usage { input: 1, output: 1, total_tokens: 2, ..Usage::default() },
+            stop_reason: if calls { StopReason::ToolUse } else { StopReason::Stop },
+            error_message: None,
+            timestamp: 0,
+        };
+        let done = ModelEvent::Done { message, failure: None };
+        stream::iter(deltas.into_iter().map(ModelEvent::Delta).chain([done]))
+            .then(move |event| {
+                let cancel = cancel.clone();
+                async move {
+                    if !cancel.is_cancelled() {
+                        tokio::task::yield_now().await;
+                    }
+                    event
+                }
+            })
+            .boxed()
+    }
+}
+
+pub(crate) struct ScriptSource(pub(crate) Arc<Script>);
+
+#[async_trait]
+impl ModelSource for ScriptSource {
+    async fn choose(&self, wanted: Option<&ModelRef>) -> Result<Choice, ModelFailure> {
+        match wanted {
+            Some(wanted) if wanted.provider != "demo" => Err(ModelFailure {
+                code: "unknown_model".into(),
+                message: "There are: demo/script.".into(),
+                retry: toft_llm::ask::Retry::Never,
+            }),
+            _ => Ok(self.known(wanted).expect("always known")),
+        }
+    }
+
+    fn known(&self, _: Option<&ModelRef>) -> Option<Choice> {
+        let mut info = model_info("anthropic", "claude-opus-4-6");
+        info.provider = "demo".into();
+        info.demo = true;
+        let model = Arc::clone(&self.0) as Arc<dyn Model>;
+        Some(Choice { info, thinking: toft_llm::ask::ThinkingLevel::Off, model })
+    }
+}
+
+/// The local shell on an event loop that outlives all bridges, as init does.
+struct InitShell {
+    shell: Arc<LocalShell>,
+    home: tokio::runtime::Handle,
+}
+
+#[async_trait]
+impl Shell for InitShell {
+    async fn start(&self, spec: ExecSpec) -> Result<ShellRun, ShellError> {
+        let shell = Arc::clone(&self.shell);
+        self.home.spawn(async move { shell.start(spec).await }).await.expect("init lives")
+    }
+    async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), ShellError> {
+        self.shell.kill(id, grace_ms).await
+    }
+    async fn forget(&self, id: &str) -> Result<(), ShellError> {
+        self.shell.forget(id).await
+    }
+    async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
+        self.shell.list().await
+    }
+}
+
+/// A machine without a machine: folders, a shell, and bridges one after the other.
+pub(crate) struct House {
+    pub(crate) dir: tempfile::TempDir,
+    init: tokio::runtime::Runtime,
+    shell: Arc<LocalShell>,
+    script: Arc<Script>,
+}
+
+impl House {
+    pub(crate) fn new(answers: Vec<Vec<Block>>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["project", "home", "log", "exec"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let init = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let shell = Arc::new(LocalShell::new(&dir.path().join("exec")));
+        Self { dir, init, shell, script: Arc::new(Script { answers }) }
+    }
+
+    fn boot(&self) -> BridgeBoot {
+        let path = |name: &str| self.dir.path().join(name).display().to_string();
+        BridgeBoot {
+            project: "a23456789bcd".parse().unwrap(),
+            name: "Test".into(),
+            token: "t".into(),
+            gateway_url: "http://127.0.0.1:1".into(),
+            cwd: path("project"),
+            home: path("home"),
+            log_dir: path("log"),
+            app_port: 3000,
+            app_url: "http://a23456789bcd.localhost:4000".into(),
+        }
+    }
+
+    /// Starts a bridge that dies by `fate`.
+    pub(crate) async fn bridge(&self, fate: Option<Arc<Fate>>) -> Arc<AgentRuntime> {
+        let boot = self.boot();
+        let log = EventLog::open(Path::new(&boot.log_dir)).await.unwrap();
+        if let Some(fate) = fate {
+            log.give_fate(fate);
+        }
+        let app_port = AppPort::open(Path::new(&boot.home), 3000, None, log.clone());
+        let shell = InitShell { shell: Arc::clone(&self.shell), home: self.init.handle().clone() };
+        let parts = RuntimeParts { boot, log, shell: Arc::new(shell), app_port };
+        let models = Arc::new(ScriptSource(Arc::clone(&self.script)));
+        AgentRuntime::start_with(parts, models, Toolbox::standard()).await.unwrap()
+    }
+
+    /// Runs one life of a bridge: what `live` does, until it ends or fate comes. True: it ended.
+    fn life<F>(&self, fate: Option<Arc<Fate>>, live: impl FnOnce(Arc<AgentRuntime>) -> F) -> bool
+    where
+        F: Future<Output = ()>,
+    {
+        let life = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let died = fate.as_ref().map(|f| f.died.clone()).unwrap_or_default();
+        let work = async {
+            let runtime = self.bridge(fate).await;
+            live(runtime).await;
+        };
+        let work = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work));
+        let ended = life.block_on(async {
+            tokio::select! {
+                done = work => match done {
+                    Ok(()) => true,
+                    Err(_) if died.is_cancelled() => false,
+                    Err(fault) => std::panic::resume_unwind(fault),
+                },
+                () = died.cancelled() => false,
+                () = tokio::time::sleep(Duration::from_secs(60)) => panic!("the work hangs"),
+            }
+        });
+        // Threads end where they are, as in a killed process.
+        life.shutdown_timeout(Duration::from_secs(10));
+        ended
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let text = std::fs::read_to_string(self.dir.path().join("log/events.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// What a person would do: prompts once, queues two more, answers the question, waits for the end.
+async fn person(runtime: Arc<AgentRuntime>) {
+    let mut events = Box::pin(runtime.log().follow(Some(0), None));
+    let handle = runtime.session(None).await.unwrap();
+    let said = handle.conversation().session().transcript().count() > 0;
+    if !said {
+        let content = UserContent::Text("build it".into());
+        let waiting = QueuedAs::FollowUp;
+        let _ = handle.ask(|reply| Command::Prompt { content, waiting, reply }).await;
+    }
+    while let Some(event) = events.next().await {
+        match event.body {
+            EventBody::Question(question) => {
+                let tool_call_id = question.tool_call_id;
+                // A resumed call takes a moment to ask again; an answered one needs no answer.
+                loop {
+                    let open = handle.conversation().question();
+                    if open.is_some_and(|q| q.tool_call_id == tool_call_id) {
+                        let (tool_call_id, answer) = (tool_call_id.clone(), "blue".to_owned());
+                        let _ = handle
+                            .ask(|reply| Command::Answer { tool_call_id, answer, reply })
+                            .await;
+                        break;
+                    }
+                    let session = handle.conversation().session().transcript().any(|(_, _, m)| {
+                        matches!(m, Message::ToolResult(r) if r.tool_call_id == tool_call_id)
+                    });
+                    if session {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+            EventBody::AgentEnd(_) if handle.conversation().session().step() == Step::Rest => return,
+            _ => {}
+        }
+    }
+}
+
+fn script() -> Vec<Vec<Block>> {
+    vec![
+        vec![
+            Block::text("I will begin now."),
+            call("c1", "bash", r#"{"command":"echo one; echo ran >> runs.txt; sleep 0.02; echo two"}"#),
+        ],
+        vec![call("c2", "write", r#"{"path":"a.txt","content":"red\n"}"#)],
+        vec![
+            call("c3", "edit", r#"{"path":"a.txt","edits":[{"oldText":"red","newText":"redder"}]}"#),
+            call("c4", "read", r#"{"path":"a.txt"}"#),
+            call("c5", "ls", r#"{"path":"."}"#),
+        ],
+        vec![call("c6", "ask", r#"{"question":"Which colour?"}"#)],
+        vec![call("c7", "notify_dashboard", r#"{"message":"built"}"#)],
+        vec![Block::text("It is built.")],
+    ]
+}
+
+/// The conversation without times and ids.
+fn story(house: &House) -> Vec<String> {
+    let sessions = house.dir.path().join("home/sessions");
+    let files: Vec<_> = std::fs::read_dir(sessions)
+        .unwrap()
+        .map(|f| f.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "jsonl"))
+        .collect();
+    assert_eq!(files.len(), 1, "one session");
+    let session = Session::open(&files[0]).unwrap();
+    session
+        .transcript()
+        .map(|(_, _, message)| {
+            let mut value = serde_json::to_value(&message).unwrap();
+            value.as_object_mut().unwrap().remove("timestamp");
+            value.as_object_mut().unwrap().remove("details");
+            value.to_string()
+        })
+        .collect()
+}
+
+/// Every begun thing has its end exactly once, every number comes once.
+fn check_events(house: &House, why: &str) {
+    let events = house.events();
+    for (n, event) in events.iter().enumerate() {
+        assert_eq!(event.seq, n as u64 + 1, "{why}");
+    }
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    let mut add = |key: String| *counts.entry(key).or_default() += 1;
+    for event in &events {
+        match &event.body {
+            EventBody::MessageStart(m) => add(format!("start {}", m.message_id)),
+            EventBody::MessageEnd(m) => add(format!("end {}", m.message_id)),
+            EventBody::MessageRestarted(m) => add(format!("void {}", m.message_id)),
+            EventBody::ToolStart(t) => add(format!("tool {}", t.tool_call_id)),
+            EventBody::ToolEnd(t) => add(format!("tool end {}", t.tool_call_id)),
+            EventBody::Notify(n) => add(format!("notify {}", n.message)),
+            EventBody::Question(q) => add(format!("question {}", q.tool_call_id)),
+            EventBody::SessionCreated(_) => add("session".into()),
+            _ => {}
+        }
+    }
+    for (key, count) in &counts {
+        assert_eq!(*count, 1, "{why}: {key}");
+    }
+    let one = |key: &str| counts.keys().filter(|k| k.starts_with(key)).count();
+    assert_eq!(one("start "), one("end ") + one("void "), "{why}");
+    assert_eq!((one("tool c"), one("tool end ")), (7, 7), "{why}");
+    assert_eq!((one("notify"), one("question"), one("session")), (1, 1, 1), "{why}");
+    let kinds = |kind: &str| events.iter().filter(|e| e.body.kind() == kind).count();
+    assert_eq!((kinds("agent_start"), kinds("agent_end")), (1, 1), "{why}");
+    assert_eq!(kinds("turn_start"), kinds("turn_end"), "{why}");
+    // Every message of the session was told.
+    assert_eq!(kinds("message_end"), story(house).len(), "{why}");
+}
+
+#[test]
+fn a_bridge_killed_at_any_event_leaves_what_an_undisturbed_one_leaves() {
+    let calm = House::new(script());
+    assert!(calm.life(None, person));
+    check_events(&calm, "undisturbed");
+    let expected = story(&calm);
+    assert_eq!(expected.len(), 14, "{expected:#?}");
+    let events = calm.events().len() as u64;
+    assert!(events > 60, "{events}");
+
+    for at in 1..=events {
+        for after in [false, true] {
+            let why = format!("killed {} event {at}", if after { "after" } else { "before" });
+            let house = House::new(script());
+            let fate = Arc::new(Fate {
+                at,
+                after,
+                told: AtomicU64::new(0),
+                died: CancellationToken::new(),
+            });
+            house.life(Some(Arc::clone(&fate)), person);
+            if !fate.died.is_cancelled() {
+                // Fewer pieces of output came this time.
+                assert!(fate.told.load(Ordering::SeqCst) > events / 2, "{why}");
+            }
+            assert!(house.life(None, person), "{why}");
+            assert_eq!(story(&house), expected, "{why}");
+            check_events(&house, &why);
+            let ran = std::fs::read_to_string(house.dir.path().join("project/runs.txt")).unwrap();
+            assert_eq!(ran, "ran\n", "{why}: the command ran once");
+            let intents = std::fs::read_dir(house.dir.path().join("log/intents")).unwrap().count();
+            assert!(intents <= 2, "{why}: intents are forgotten");
+        }
+    }
+}

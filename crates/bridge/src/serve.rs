@@ -1,0 +1,238 @@
+//! `toft bridge`: puts the parts together and serves them on the server's socket and on the
+//! machine's own port. Everything that must outlive it lives in init or on disk.
+
+use crate::{
+    agent_routes,
+    answer::Refused,
+    app_port::AppPort,
+    files,
+    init_link::InitLink,
+    inspect::{self, InspectDb},
+    log::EventLog,
+    processes,
+    proxy::{self, Origin, proxy},
+    runtime::{AgentRuntime, RuntimeError, RuntimeParts},
+    serve_boot::ServeBoot,
+    shell::InitShell,
+    terminals::{self, Terminals},
+};
+use axum::{
+    Extension, Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+    routing::any,
+    serve::ListenerExt as _,
+};
+use http::header;
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::fd::RawFd,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use toft_jail::child::{inherited, mark_close_on_exec_from, set_nonblocking};
+use toft_model::boot::BridgeBoot;
+use toft_tools::host::Shell;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Largest boot description.
+const BOOT_BYTES_MAX: u64 = 4 << 20;
+
+/// Threads that serve: the agent may compute on one while the other answers.
+const WORKERS: usize = 2;
+
+/// Threads for what blocks on a disk; more would only queue there.
+const BLOCKING_MAX: usize = 8;
+
+/// Such a thread goes when it has nothing to do, with its memory.
+const BLOCKING_IDLE: Duration = Duration::from_secs(5);
+
+/// What requests may still take when the bridge is told to end. Streams never end by themselves.
+const LAST_REQUESTS: Duration = Duration::from_millis(200);
+
+/// What threads may still take after that.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The bridge could not begin its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeFailed {
+    /// The boot description could not be read.
+    #[error("descriptor {fd} holds no boot description for the bridge: {source}")]
+    Boot {
+        /// Which descriptor.
+        fd: RawFd,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something that was passed or named could not be used.
+    #[error("the bridge could not take over {what}: {source}")]
+    Step {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The agent could not be started.
+    #[error("the agent could not be started: {0}")]
+    Agent(#[from] RuntimeError),
+}
+
+/// Serves until it is told to end. `boot_fd` (standard input when init starts it) is readable
+/// until its end and holds a [`ServeBoot`] as JSON; every descriptor that it names was inherited
+/// under that number. Must be called before any other thread is started.
+pub fn main(boot_fd: RawFd) -> Result<(), ServeFailed> {
+    let step = |what| move |source| ServeFailed::Step { what, source };
+    let boot = read_boot(boot_fd).map_err(|source| ServeFailed::Boot { fd: boot_fd, source })?;
+    let http_fd = inherited(boot.http_fd).map_err(step("its socket"))?;
+    let app_fd = boot.app_fd.map(inherited).transpose().map_err(step("the machine's port"))?;
+    let init_fd = inherited(boot.init_fd).map_err(step("the link to init"))?;
+    mark_close_on_exec_from(3).map_err(step("its descriptors"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_MAX)
+        .thread_keep_alive(BLOCKING_IDLE)
+        .enable_all()
+        .build()
+        .map_err(step("its event loop"))?;
+    let served = runtime.block_on(async {
+        set_nonblocking(&http_fd).map_err(step("its socket"))?;
+        let http = UnixListener::from_std(http_fd.into()).map_err(step("its socket"))?;
+        let tcp = match app_fd {
+            Some(fd) => {
+                set_nonblocking(&fd).map_err(step("the machine's port"))?;
+                Some(TcpListener::from_std(fd.into()).map_err(step("the machine's port"))?)
+            }
+            None => None,
+        };
+        let link = InitLink::new(init_fd).map_err(step("the link to init"))?;
+        serve(boot.boot, http, tcp, link).await
+    });
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    served
+}
+
+async fn serve(
+    boot: BridgeBoot,
+    http: UnixListener,
+    tcp: Option<TcpListener>,
+    link: InitLink,
+) -> Result<(), ServeFailed> {
+    let step = |what| move |source| ServeFailed::Step { what, source };
+    let mut told_to_end = signal(SignalKind::terminate()).map_err(step("its signals"))?;
+    let stop = CancellationToken::new();
+    let _stopped = stop.clone().drop_guard();
+    let home = Path::new(&boot.home).to_owned();
+    std::fs::create_dir_all(&home).map_err(step("its home"))?;
+    let log = EventLog::open(Path::new(&boot.log_dir)).await.map_err(step("the event log"))?;
+    let own_port = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()).map(|at| at.port());
+    let app_port = AppPort::open(&home, boot.app_port, own_port, log.clone());
+    let shell = InitShell::new(link);
+    let agent = AgentRuntime::start(RuntimeParts {
+        boot: boot.clone(),
+        log: log.clone(),
+        shell: Arc::new(shell.clone()) as Arc<dyn Shell>,
+        app_port: Arc::clone(&app_port),
+    });
+    let inspect = InspectDb::open(&home, Arc::clone(&app_port), log.clone());
+    let (runtime, inspect) = tokio::join!(agent, inspect);
+    let runtime = runtime?;
+    inspect.watch(stop.clone());
+    let terminals = Terminals::new(shell.clone(), log.clone());
+    let api = agent_routes::router(Arc::clone(&runtime))
+        .merge(terminals::router(Arc::clone(&terminals)))
+        .merge(processes::router(shell))
+        .merge(files::router(Path::new(&boot.cwd)))
+        .merge(inspect::router(inspect))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method);
+    tokio::spawn(async move { terminals.adopt().await });
+    let token: Arc<str> = boot.token.into();
+    let trusted = routes(api.clone(), Arc::clone(&app_port)).layer(Extension(Origin::Server));
+    let inside = api.layer(from_fn_with_state(token, only_with_token));
+    let inside = routes(inside, app_port).layer(Extension(Origin::Machine));
+    let ended = stop.clone();
+    let mut serving = tokio::spawn(async move {
+        axum::serve(http, trusted).with_graceful_shutdown(ended.cancelled_owned()).await
+    });
+    if let Some(tcp) = tcp {
+        let tcp = tcp.tap_io(|stream| {
+            // Without it small frames wait for each other.
+            let _ = stream.set_nodelay(true);
+        });
+        let ended = stop.clone();
+        tokio::spawn(async move {
+            axum::serve(tcp, inside).with_graceful_shutdown(ended.cancelled_owned()).await
+        });
+    }
+    tracing::info!(project.id = %boot.project, "the bridge serves");
+    tokio::select! {
+        _ = told_to_end.recv() => {
+            // What comes now waits for the next bridge; what was taken gets a moment.
+            stop.cancel();
+            let _ = timeout(LAST_REQUESTS, &mut serving).await;
+        }
+        _ = &mut serving => {}
+    }
+    runtime.stop();
+    log.sync().await;
+    Ok(())
+}
+
+/// Toft's routes under both names, the app for everything else.
+fn routes(api: Router, app: Arc<AppPort>) -> Router {
+    Router::new()
+        .nest("/toft", api.clone())
+        .nest("/starter", api)
+        .fallback_service(any(proxy).with_state(app))
+}
+
+async fn no_such_route(request: Request) -> Response {
+    let path = request.uri().path();
+    Refused::not_found("unknown", format!("Toft has no route {path}")).into_response()
+}
+
+async fn no_such_method(request: Request) -> Response {
+    let message = format!("{} is not possible here", request.method());
+    Refused::no_such_method(message).into_response()
+}
+
+/// Lets only holders of the project token through.
+async fn only_with_token(
+    State(token): State<Arc<str>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    // What only the server may say is not said by anything inside.
+    request.headers_mut().remove(proxy::PORT_HEADER);
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, given)| given.trim());
+    if given.is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
+        next.run(request).await
+    } else {
+        Refused::unauthenticated().into_response()
+    }
+}
+
+/// Compares in a time that tells nothing about where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
+}
+
+fn read_boot(fd: RawFd) -> io::Result<ServeBoot> {
+    let mut text = Vec::new();
+    File::from(inherited(fd)?).take(BOOT_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}

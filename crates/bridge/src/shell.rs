@@ -1,0 +1,118 @@
+//! The bridge's side of init: runs programs that outlive the bridge, and follows them. When a
+//! connection to init breaks, a program that goes on is attached to again at the byte where it
+//! broke off.
+
+use crate::init_link::InitLink;
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use std::{sync::Arc, time::Duration};
+use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError};
+use toft_model::init::{ExecSpec, ExecStatus};
+use toft_tools::host::{Shell, ShellError, ShellEvent, ShellRun};
+use tokio::time::sleep;
+
+/// Waits before each new attempt to attach. Init serves connections as long as it lives, so a
+/// second failure in a row means that it is gone.
+const ATTACH_AGAIN: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(500)];
+
+/// Speaks to init over the bridge's link. Clones share it.
+#[derive(Clone)]
+pub struct InitShell(Arc<InitLink>);
+
+impl InitShell {
+    /// Over this link.
+    pub fn new(link: InitLink) -> Self {
+        Self(Arc::new(link))
+    }
+
+    /// Starts a program, or attaches to the one with the same id.
+    pub(crate) async fn exec(&self, spec: ExecSpec) -> Result<ExecHandle, ShellError> {
+        init_client::exec(self.connect().await?, spec).await.map_err(|err| told(&err))
+    }
+
+    /// Follows a program from byte `from` on.
+    pub(crate) async fn attach(&self, id: &str, from: u64) -> Result<ExecHandle, ShellError> {
+        init_client::attach(self.connect().await?, id, from).await.map_err(|err| told(&err))
+    }
+
+    /// Running programs and kept ended ones, oldest first.
+    pub(crate) async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
+        init_client::list(self.connect().await?).await.map_err(|err| told(&err))
+    }
+
+    async fn connect(&self) -> Result<tokio::net::UnixStream, ShellError> {
+        self.0.connect().await.map_err(|err| told(&InitError::Io(err)))
+    }
+}
+
+#[async_trait]
+impl Shell for InitShell {
+    async fn start(&self, spec: ExecSpec) -> Result<ShellRun, ShellError> {
+        let handle = self.exec(spec).await?;
+        let (id, pid) = (handle.id.clone(), handle.pid);
+        Ok(ShellRun { id, pid, events: self.events(handle) })
+    }
+
+    async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), ShellError> {
+        init_client::kill(self.connect().await?, id, grace_ms).await.map_err(|err| told(&err))
+    }
+
+    async fn forget(&self, id: &str) -> Result<(), ShellError> {
+        init_client::forget(self.connect().await?, id).await.map_err(|err| told(&err))
+    }
+
+    async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
+        InitShell::list(self).await
+    }
+}
+
+impl InitShell {
+    fn events(&self, mut handle: ExecHandle) -> BoxStream<'static, ShellEvent> {
+        let shell = self.clone();
+        Box::pin(async_stream::stream! {
+            let mut at = 0u64;
+            loop {
+                match handle.next().await {
+                    Ok(Some(ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes))) => {
+                        at += bytes.len() as u64;
+                        yield ShellEvent::Output(bytes.into());
+                    }
+                    Ok(Some(ExecEvent::Gap(to))) => {
+                        at = to;
+                        yield ShellEvent::Gap(to);
+                    }
+                    Ok(Some(ExecEvent::Exit(exit))) => {
+                        yield ShellEvent::Exit(exit);
+                        return;
+                    }
+                    Ok(None) => return,
+                    Err(err) => {
+                        tracing::warn!(exec.id = %handle.id, error = %err, "lost a program, attaching again");
+                        let Some(again) = shell.attach_again(&handle.id, at).await else {
+                            yield ShellEvent::Lost;
+                            return;
+                        };
+                        handle = again;
+                    }
+                }
+            }
+        })
+    }
+
+    async fn attach_again(&self, id: &str, from: u64) -> Option<ExecHandle> {
+        for wait in ATTACH_AGAIN {
+            sleep(wait).await;
+            match self.attach(id, from).await {
+                Ok(handle) => return Some(handle),
+                Err(err) if err.code == "not_found" => return None,
+                Err(_) => {}
+            }
+        }
+        None
+    }
+}
+
+fn told(err: &InitError) -> ShellError {
+    ShellError { code: err.code().to_owned(), message: err.to_string() }
+}

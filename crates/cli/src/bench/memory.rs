@@ -1,0 +1,58 @@
+//! Rows about memory, read from `/proc`.
+
+use super::{Row, lab::Lab};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::{fs, time::Duration};
+
+/// Cold projects that a small installation has.
+const COLD_PROJECTS: usize = 20;
+/// Time for allocators and caches to settle after start-up work.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Resident memory of a server with twenty cold projects.
+pub(super) async fn server() -> Result<Row> {
+    let lab = Lab::open(&[]).await?;
+    for _ in 0..COLD_PROJECTS {
+        let project = lab.project().await?;
+        lab.client.post(&format!("/v1/projects/{project}/sleep"), &json!({})).await?;
+    }
+    tokio::time::sleep(SETTLE).await;
+    let mib = kib(lab.pid()?, "VmRSS:", "status")? / 1024.0;
+    lab.close().await?;
+    Ok(Row::new("server_rss", "MiB", vec![mib]))
+}
+
+/// Init and bridge of a running idle machine: the sum of what each holds, and the same with pages
+/// that they share counted once (proportional set size).
+pub(super) async fn bridge() -> Result<Vec<Row>> {
+    let lab = Lab::open(&[]).await?;
+    let project = lab.project().await?;
+    lab.client.get(&format!("/v1/projects/{project}/toft/terminals")).await?;
+    tokio::time::sleep(SETTLE).await;
+    let state = fs::read(lab.data().join("run/m").join(&project).join("state.json"))
+        .context("reading the machine's state file")?;
+    let state: serde_json::Value = serde_json::from_slice(&state)?;
+    let init = state["init_pid"].as_u64().context("the state file names init")?;
+    let mut pids = vec![u32::try_from(init)?];
+    let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children"))?;
+    pids.extend(children.split_whitespace().filter_map(|p| p.parse::<u32>().ok()));
+    let sum = |field: &str, file: &str| -> Result<f64> {
+        pids.iter().map(|pid| kib(*pid, field, file)).sum::<Result<f64>>().map(|k| k / 1024.0)
+    };
+    let rss = sum("VmRSS:", "status")?;
+    let pss = sum("Pss:", "smaps_rollup")?;
+    lab.close().await?;
+    Ok(vec![
+        Row::new("bridge_rss", "MiB", vec![rss]),
+        Row::new("bridge_rss (shared pages once)", "MiB", vec![pss]),
+    ])
+}
+
+fn kib(pid: u32, field: &str, file: &str) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}"))
+        .with_context(|| format!("reading {file} of process {pid}"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.trim().parse().ok())
+        .with_context(|| format!("{file} of process {pid} has no {field}"))
+}

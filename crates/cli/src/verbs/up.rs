@@ -1,0 +1,147 @@
+//! `toft up`: puts the parts together and serves until it is told to stop. Ctrl-C ends the machines
+//! too; SIGTERM leaves them to the next server.
+
+use crate::{
+    args::{At, BackendName, Up},
+    config::{self, Resolved},
+    output, parts,
+};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use toft_machine::{
+    backend::{Backend, MachineError},
+    host::{self, HostConfig},
+    native::{self, Native, NativeConfig},
+};
+use toft_server::{Ready, ServerConfig};
+use tracing_subscriber::EnvFilter;
+
+/// What is logged when `TOFT_LOG` says nothing: what a person should act on.
+const LOG_DEFAULT: &str = "warn";
+
+pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
+    log_to_stderr();
+    let resolved = config::resolve(at, up)?;
+    let opened = open(&resolved).await.map_err(|e| explain(&e))?;
+    let mut server = ServerConfig::new(
+        resolved.listen,
+        resolved.data.clone(),
+        parts::exe()?,
+        env!("CARGO_PKG_VERSION").to_owned(),
+    );
+    server.domain.clone_from(&resolved.domain);
+    server.preview_domain.clone_from(&resolved.preview_domain);
+    server.agent_api_key = config::agent_api_key().map(toft_vault::Secret::new);
+    server.provider_env = config::provider_env(toft_server::provider_env_names());
+    server.gateway_env = config::gateway_env();
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let (told, ready) = tokio::sync::oneshot::channel();
+    let token = CancellationToken::new();
+    let backend = opened.backend.clone();
+    let serving = toft_server::run(server, backend, token, move |ready: Ready| {
+        let _ = told.send(ready);
+    });
+    tokio::pin!(serving);
+    let ready = tokio::select! {
+        ended = &mut serving => return Ok(ended?),
+        ready = ready => ready.context("the server ended before it served")?,
+    };
+    announce(&ready, as_json);
+    loop {
+        tokio::select! {
+            ended = &mut serving => {
+                opened.close().await;
+                return Ok(ended?);
+            }
+            _ = interrupt.recv() => {
+                output::remark("Stopping the machines; `kill` would have left them running.");
+                ready.stop.stop(true);
+            }
+            _ = terminate.recv() => ready.stop.stop(false),
+        }
+    }
+}
+
+fn announce(ready: &Ready, as_json: bool) {
+    if as_json {
+        let addr = ready.addr.to_string();
+        output::json(&json!({"addr": addr, "url": ready.url, "signInUrl": ready.sign_in_url}));
+    } else {
+        output::line(&format!("Toft serves. Sign in: {}", ready.sign_in_url));
+    }
+}
+
+/// A backend, and what to do when the last machine has been ended.
+struct Opened {
+    backend: Arc<dyn Backend>,
+    native: Option<Native>,
+}
+
+impl Opened {
+    /// Lets go of the storage; does nothing while machines run.
+    async fn close(&self) {
+        if let Some(native) = &self.native
+            && let Err(error) = native.close().await
+        {
+            output::remark(&format!("the storage stays mounted: {error}"));
+        }
+    }
+}
+
+async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
+    let exe = parts::exe().map_err(|source| MachineError::Unsupported {
+        missing: format!("the path of this program ({source})"),
+        remedy: "Start it by its full path".into(),
+    })?;
+    let data_dir = resolved.data.clone();
+    if let (BackendName::Host, Some(dir)) = (resolved.backend, &resolved.allow_host) {
+        let [path, home, user] = config::own_environment();
+        let allowed_dir = dir.clone();
+        let host =
+            host::open(HostConfig { data_dir, exe, allowed_dir, path, home, user }).await?;
+        return Ok(Opened { backend: Arc::new(host), native: None });
+    }
+    let native = native::open(NativeConfig { data_dir, exe }).await?;
+    Ok(Opened { backend: Arc::new(native.clone()), native: Some(native) })
+}
+
+fn explain(error: &MachineError) -> anyhow::Error {
+    match error {
+        MachineError::Unsupported { .. } => anyhow::anyhow!(
+            "{error}\nWithout it, projects can still run straight in a folder, with no sandbox at \
+             all: toft up --backend host --allow-host DIR"
+        ),
+        MachineError::NotRunning(_)
+        | MachineError::DiskFull { .. }
+        | MachineError::Step { .. }
+        | MachineError::DidNotStart { .. } => anyhow::anyhow!("{error}"),
+    }
+}
+
+/// What this host could enforce, asked without a server.
+pub(super) async fn probe(at: &At) -> Result<Value> {
+    let resolved = config::resolve(at, &Up::default())?;
+    let opened = open(&resolved).await.map_err(|e| explain(&e))?;
+    let abilities = opened.backend.abilities().await;
+    let storage = opened.backend.storage();
+    opened.close().await;
+    Ok(json!({
+        "abilities": abilities,
+        "storage": storage,
+        "version": env!("CARGO_PKG_VERSION"),
+        "dataDir": resolved.data,
+    }))
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("TOFT_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,42 @@
+//! What the server tells the gateway: providers with their keys, and defaults. Arrives over the
+//! control socket only; never read from, or written to, a file.
+
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use toft_model::provider::{Api, ModelRef};
+
+/// Everything that the gateway knows beyond its machines. A new one replaces the old one whole;
+/// calls under way go on with what they began with.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Providers that may be called.
+    pub providers: Vec<ProviderConfig>,
+    /// Model of sessions without a choice of their own. `None`, or one whose provider has no key:
+    /// the first catalogued model of the first provider with a key, and the demo without any.
+    pub default_model: Option<ModelRef>,
+    /// `off minimal low medium high xhigh`. `None`: `off`.
+    pub default_thinking_level: Option<String>,
+    /// Offer the scripted model only, whatever keys there are.
+    pub demo_only: bool,
+    /// For tests: addresses that the egress proxy may dial although they are private. Nothing that
+    /// a person configures may end up here.
+    pub allow_private: Vec<SocketAddr>,
+}
+
+/// One provider.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// Id, as in the catalogue of `toft_llm`; also the path segment under `/llm/`.
+    pub id: String,
+    /// Its key. `None` or empty: calls answer 424 `no_key`.
+    pub key: Option<Secret>,
+    /// Replaces the catalogue's base URL: `http` or `https`, may have a path.
+    pub base_url: Option<String>,
+    /// Wire format; needed for a provider that the catalogue does not know.
+    pub api: Option<Api>,
+    /// Name for people; the id when absent and not in the catalogue.
+    pub name: Option<String>,
+}

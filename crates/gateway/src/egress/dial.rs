@@ -1,0 +1,168 @@
+//! From a decided target to a connection: resolve, check every address, dial a checked one. The
+//! address that is dialled is a value that was checked, never a name.
+
+use super::{denied, log::Log, resolve::Resolver};
+use crate::models::{ApiError, Code};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+use toft_policy::{Host, HostPort, Verdict, host::unmapped, is_public};
+use tokio::{net::TcpStream, time::timeout};
+
+/// All addresses together.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Before the next address is tried beside the one that does not answer (RFC 8305 §5).
+const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// An address may not be dialled.
+    Denied(Verdict),
+    /// It did not work.
+    Failed(ApiError),
+}
+
+impl Refused {
+    /// Notes it in the log and gives the answer for the machine.
+    pub(super) fn told(self, log: &mut Log) -> ApiError {
+        match self {
+            Self::Denied(verdict) => {
+                log.overrule(&verdict);
+                denied(&verdict)
+            }
+            Self::Failed(error) => {
+                log.fail(error.code.as_str());
+                error
+            }
+        }
+    }
+}
+
+pub(super) async fn dial(
+    resolver: &dyn Resolver,
+    allow_private: &[SocketAddr],
+    target: &HostPort,
+) -> Result<TcpStream, Refused> {
+    let addresses = checked_addresses(resolver, allow_private, target).await?;
+    match timeout(DIAL_TIMEOUT, connect_first(&addresses)).await {
+        Ok(Ok(stream)) => {
+            // It fails on dead sockets only.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(e)) => {
+            let message = format!("{target} does not take connections ({e}).");
+            Err(Refused::Failed(ApiError::new(Code::UpstreamUnreachable, message)))
+        }
+        Err(_) => {
+            let message = format!("{target} did not answer within 15 s.");
+            Err(Refused::Failed(ApiError::new(Code::UpstreamTimeout, message)))
+        }
+    }
+}
+
+async fn checked_addresses(
+    resolver: &dyn Resolver,
+    allow_private: &[SocketAddr],
+    target: &HostPort,
+) -> Result<Vec<SocketAddr>, Refused> {
+    let found = match &target.host {
+        Host::Address(ip) => vec![*ip],
+        Host::Name(name) => match resolver.resolve(name).await {
+            Ok(found) if !found.is_empty() => found,
+            Ok(_) => return Err(no_such_name(name, "it has no address")),
+            Err(e) => return Err(no_such_name(name, &e.to_string())),
+        },
+    };
+    let mut addresses = Vec::with_capacity(found.len());
+    for ip in found.into_iter().map(unmapped) {
+        let address = SocketAddr::new(ip, target.port);
+        if !allow_private.contains(&address) {
+            // One refused address refuses the name: it is a trick or a mistake, and the next
+            // answer may hold nothing else.
+            check(ip).map_err(|(rule, reason)| {
+                let reason = format!("{} resolves to {ip}: {reason}", target.host);
+                Refused::Denied(Verdict::deny(rule, reason))
+            })?;
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+fn check(ip: IpAddr) -> Result<(), (&'static str, String)> {
+    is_public(ip).map_err(|refusal| (refusal.rule, refusal.to_string()))?;
+    if is_own(ip) {
+        return Err(("own-address", format!("{ip} is an address of this host")));
+    }
+    Ok(())
+}
+
+/// Whether the address is one of this host's: then the kernel would send from it to it. Connecting
+/// a datagram socket asks the routing table and sends nothing.
+fn is_own(ip: IpAddr) -> bool {
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || -> io::Result<IpAddr> {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((ip, 9))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    // No route: then it is not ours, and dialling fails by itself.
+    source().is_ok_and(|source| source == ip)
+}
+
+fn no_such_name(name: &str, why: &str) -> Refused {
+    let message = format!("{name} cannot be resolved ({why}).");
+    Refused::Failed(ApiError::new(Code::NameNotFound, message))
+}
+
+/// The first connection that comes about; a further address is tried when the earlier ones failed
+/// or keep silent.
+async fn connect_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut waiting = addresses.iter().copied().peekable();
+    let mut trying = FuturesUnordered::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+    trying.extend(waiting.next().map(TcpStream::connect));
+    while !trying.is_empty() {
+        let more = waiting.peek().is_some();
+        tokio::select! {
+            Some(done) = trying.next() => match done {
+                Ok(stream) => return Ok(stream),
+                Err(e) => last = e,
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS_DELAY), if more => {}
+        }
+        trying.extend(waiting.next().map(TcpStream::connect));
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_own_addresses_are_known_as_such() {
+        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_own(Ipv4Addr::new(192, 0, 2, 1).into()));
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hide_a_living_one() {
+        let living = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let living = living.local_addr().unwrap();
+        let stream = connect_first(&[dead, dead, living]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), living);
+        assert!(connect_first(&[dead]).await.is_err());
+        assert!(connect_first(&[]).await.is_err());
+    }
+}

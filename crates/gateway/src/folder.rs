@@ -1,0 +1,111 @@
+//! The gateway's places in a data folder: socket, lock, log, journals. Paths only, and the two ways
+//! to reach the socket whatever the length of its path.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    },
+    path::{Path, PathBuf},
+};
+use tokio::net::{UnixListener, UnixStream};
+
+const SOCKET: &str = "gateway.sock";
+const SOCKET_NEW: &str = "gateway.sock.new";
+
+/// `<data>/logs/gateway.log`: what the gateway says, appended.
+pub fn log_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("logs/gateway.log")
+}
+
+/// `<data>/usage`: the journals.
+pub fn usage_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("usage")
+}
+
+/// `<data>/run/gateway.sock`.
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("run").join(SOCKET)
+}
+
+/// `<data>/run/gateway.lock`: held by the one gateway of the folder, holds its pid.
+pub fn lock_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("run/gateway.lock")
+}
+
+/// Makes the folders that are missing, for the owner only.
+pub(crate) fn prepare(data_dir: &Path) -> io::Result<()> {
+    for dir in [data_dir.join("run"), data_dir.join("logs"), usage_dir(data_dir)] {
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+    }
+    Ok(())
+}
+
+/// The folder of the socket, open. A socket address holds 107 bytes; through the descriptor's own
+/// path any folder fits.
+fn run_dir(data_dir: &Path) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(data_dir.join("run"), flags, Mode::empty())?)
+}
+
+fn within(dir: &OwnedFd, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
+}
+
+/// A connection to the socket.
+pub(crate) async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
+    let dir = run_dir(data_dir)?;
+    UnixStream::connect(within(&dir, SOCKET)).await
+}
+
+/// Whether somebody listens on the socket.
+pub(crate) fn answers(data_dir: &Path) -> bool {
+    let connected = run_dir(data_dir)
+        .and_then(|dir| std::os::unix::net::UnixStream::connect(within(&dir, SOCKET)));
+    connected.is_ok()
+}
+
+/// The listening socket, for the owner only, put in place of a dead one in one step. Call it with
+/// the lock held.
+pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
+    let dir = run_dir(data_dir)?;
+    let (new, place) = (within(&dir, SOCKET_NEW), within(&dir, SOCKET));
+    match fs::remove_file(&new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&new)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&new, &place)?;
+    Ok(listener)
+}
+
+/// Removes the socket at a regular end.
+pub(crate) fn unbind(data_dir: &Path) {
+    // Whoever connects meanwhile is told that nobody listens: the same as no socket.
+    let _ = fs::remove_file(socket_path(data_dir));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_in_a_very_deep_folder_is_reachable_and_private() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("deep-".repeat(40)).join("deeper-".repeat(30));
+        prepare(&deep).unwrap();
+        assert!(socket_path(&deep).as_os_str().len() > 300);
+        let _first = bind(&deep).unwrap();
+        let listener = bind(&deep).unwrap();
+        let mode = fs::metadata(socket_path(&deep)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let (_client, accepted) = tokio::join!(connect(&deep), listener.accept());
+        accepted.unwrap();
+        unbind(&deep);
+        assert!(connect(&deep).await.is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! The one writer of a journal. Every record is one `write` of one line, so a killed gateway loses
+//! no record that was complete; the disk is told to keep it soon after.
+
+use super::{Name, current_base, prune, segments};
+use serde::Serialize;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// A segment is full beyond this: some 60,000 records, read in well under a second.
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// From a write to its sync: what a power failure may cost, against one sync per call.
+const SYNC_DELAY: Duration = Duration::from_millis(800);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    dir: PathBuf,
+    name: Name,
+    segment_bytes_max: u64,
+    current: Mutex<Current>,
+    dirty: Notify,
+}
+
+#[derive(Debug)]
+struct Current {
+    file: Arc<File>,
+    base: u64,
+    len: u64,
+}
+
+impl Journal {
+    /// Opens a journal; a line that an earlier writer left unfinished is ended.
+    pub(crate) fn open(dir: &Path, name: Name) -> io::Result<Self> {
+        Self::with_segments(dir, name, SEGMENT_BYTES_MAX)
+    }
+
+    pub(super) fn with_segments(
+        dir: &Path,
+        name: Name,
+        segment_bytes_max: u64,
+    ) -> io::Result<Self> {
+        let base = current_base(&segments(dir, name)?);
+        let mut file = open(&name.current(dir))?;
+        let mut len = file.metadata()?.len();
+        if len > 0 {
+            let mut last = [0];
+            file.seek(SeekFrom::Start(len - 1))?;
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                file.write_all(b"\n")?;
+                len += 1;
+            }
+        }
+        let current = Mutex::new(Current { file: Arc::new(file), base, len });
+        let dir = dir.to_owned();
+        Ok(Self { dir, name, segment_bytes_max, current, dirty: Notify::new() })
+    }
+
+    /// Writes one record. A failure (a full disk) is logged, never told to the call it is about.
+    pub(crate) fn append(&self, record: &impl Serialize) {
+        let mut line = Vec::with_capacity(512);
+        if let Err(e) = serde_json::to_writer(&mut line, record) {
+            tracing::error!(error = %e, "a record cannot be written as JSON");
+            return;
+        }
+        line.push(b'\n');
+        let mut current = self.lock();
+        if let Err(e) = self.write(&mut current, &line) {
+            tracing::error!(error = %e, journal = self.name.stem(), "a record was lost");
+            // The file may hold a part of it; the next record begins on a line of its own.
+            if let Ok(meta) = current.file.metadata()
+                && meta.len() > current.len
+            {
+                let ended = (&*current.file).write_all(b"\n").is_ok();
+                current.len = meta.len() + u64::from(ended);
+            }
+        }
+        drop(current);
+        self.dirty.notify_one();
+    }
+
+    fn write(&self, current: &mut Current, line: &[u8]) -> io::Result<()> {
+        if current.len > 0 && current.len + line.len() as u64 > self.segment_bytes_max {
+            self.rotate(current)?;
+        }
+        (&*current.file).write_all(line)?;
+        current.len += line.len() as u64;
+        Ok(())
+    }
+
+    fn rotate(&self, current: &mut Current) -> io::Result<()> {
+        current.file.sync_data()?;
+        let place = self.name.current(&self.dir);
+        fs::rename(&place, self.name.full(&self.dir, current.base))?;
+        *current =
+            Current { file: Arc::new(open(&place)?), base: current.base + current.len, len: 0 };
+        if let Some(max) = self.name.full_segments_max() {
+            let full = segments(&self.dir, self.name)?;
+            if let Some(oldest_kept) = full.len().checked_sub(max).and_then(|at| full.get(at)) {
+                prune(&self.dir, self.name, oldest_kept.base)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it ends.
+    pub(crate) fn position(&self) -> u64 {
+        let current = self.lock();
+        current.base + current.len
+    }
+
+    /// Syncs soon after writes, and once more at the end.
+    pub(crate) async fn keep_synced(self: Arc<Self>, cancel: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = self.dirty.notified() => {}
+                () = cancel.cancelled() => break,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SYNC_DELAY) => {}
+                () = cancel.cancelled() => break,
+            }
+            let journal = Arc::clone(&self);
+            // Its end is all that is awaited; failures are logged inside.
+            let _ = tokio::task::spawn_blocking(move || journal.sync()).await;
+        }
+        self.sync();
+    }
+
+    /// Makes the disk keep what was written.
+    pub(crate) fn sync(&self) {
+        let file = Arc::clone(&self.lock().file);
+        if let Err(e) = file.sync_data() {
+            tracing::error!(error = %e, journal = self.name.stem(), "the disk did not sync");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)
+}

@@ -1,0 +1,11 @@
+//! Reads usage out of answers that pass by, without holding them up: what it cannot understand it
+//! leaves unknown. Not a price list, and no judge of calls.
+
+mod answer;
+mod mask;
+mod request;
+mod tokens;
+
+pub(crate) use answer::Answer;
+pub(crate) use mask::Mask;
+pub(crate) use request::ModelFinder;

@@ -1,0 +1,171 @@
+//! An answer on its way: event stream or JSON, in chunks cut anywhere. Only lines that can hold
+//! usage (or the model's name) are parsed at all.
+
+use super::tokens::{Tokens, model};
+use memchr::{memchr2, memmem};
+use serde_json::Value;
+
+/// Longest event line that is looked into. Usage stands in short ones; a tool call of 2 MB in one
+/// line is passed over.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Longest JSON answer that is looked into: images in base64 included, held once per call.
+const JSON_BYTES_MAX: usize = 4 << 20;
+
+/// Collects what an answer says of itself.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    form: Form,
+    pub(crate) tokens: Tokens,
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug)]
+enum Form {
+    Events { line: Vec<u8>, skipping: bool },
+    Json { whole: Vec<u8> },
+    Opaque,
+}
+
+impl Answer {
+    /// By the answer's content type and content encoding.
+    pub(crate) fn new(content_type: Option<&str>, encoded: bool) -> Self {
+        let essence = content_type.and_then(|t| t.split(';').next()).unwrap_or("").trim();
+        let form = if encoded {
+            Form::Opaque
+        } else if essence.eq_ignore_ascii_case("text/event-stream") {
+            Form::Events { line: Vec::new(), skipping: false }
+        } else if essence.eq_ignore_ascii_case("application/json") {
+            Form::Json { whole: Vec::new() }
+        } else {
+            Form::Opaque
+        };
+        Self { form, tokens: Tokens::default(), model: None }
+    }
+
+    /// The next bytes.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        match &mut self.form {
+            Form::Opaque => {}
+            Form::Json { whole } if whole.len() + bytes.len() > JSON_BYTES_MAX => {
+                self.form = Form::Opaque;
+            }
+            Form::Json { whole } => whole.extend_from_slice(bytes),
+            Form::Events { line, skipping } => {
+                // A line ends with CR, LF or both; an empty line in between means nothing here.
+                while let Some(at) = memchr2(b'\n', b'\r', bytes) {
+                    let (head, rest) = (&bytes[..at], &bytes[at + 1..]);
+                    if !std::mem::take(skipping) {
+                        if line.is_empty() {
+                            look(head, &mut self.tokens, &mut self.model);
+                        } else {
+                            line.extend_from_slice(head);
+                            look(line, &mut self.tokens, &mut self.model);
+                        }
+                    }
+                    line.clear();
+                    bytes = rest;
+                }
+                if *skipping || line.len() + bytes.len() > LINE_BYTES_MAX {
+                    *skipping = true;
+                    *line = Vec::new();
+                } else {
+                    line.extend_from_slice(bytes);
+                }
+            }
+        }
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn finish(&mut self) {
+        match std::mem::replace(&mut self.form, Form::Opaque) {
+            Form::Json { whole } => {
+                if let Ok(answer) = serde_json::from_slice::<Value>(&whole) {
+                    self.tokens.take(&answer);
+                    self.model = model(&answer).or(self.model.take());
+                }
+            }
+            // A last line without its end is no event.
+            Form::Events { .. } | Form::Opaque => {}
+        }
+    }
+}
+
+fn look(line: &[u8], tokens: &mut Tokens, name: &mut Option<String>) {
+    let Some(data) = line.strip_prefix(b"data:") else { return };
+    let has_usage = memmem::find(data, b"\"usage").is_some();
+    let names_model = name.is_none() && memmem::find(data, b"\"model").is_some();
+    if !(has_usage || names_model) {
+        return;
+    }
+    let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
+    tokens.take(&event);
+    if name.is_none() {
+        *name = model(&event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STREAM: &str = "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":\
+        {\"model\":\"claude-x\",\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}}\r\n\r\n\
+        : ping\n\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"\\\"usage\\\": é\"}}\n\n\
+        data:{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\r\rdata: [DONE]\n\n";
+
+    fn whole(content_type: &str, chunks: &[&[u8]]) -> (Tokens, Option<String>) {
+        let mut answer = Answer::new(Some(content_type), false);
+        chunks.iter().for_each(|chunk| answer.feed(chunk));
+        answer.finish();
+        (answer.tokens, answer.model)
+    }
+
+    fn seen(input: u64, output: u64) -> Tokens {
+        Tokens { input: Some(input), output: Some(output), cache_read: None, cache_write: None }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_cut_anywhere_reports_the_same(cut in 1usize..40) {
+            let chunks: Vec<&[u8]> = STREAM.as_bytes().chunks(cut).collect();
+            let got = whole("text/event-stream; charset=utf-8", &chunks);
+            prop_assert_eq!(got, (seen(7, 9), Some("claude-x".to_owned())));
+        }
+
+        #[test]
+        fn no_bytes_panic(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..8)) {
+            let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+            whole("text/event-stream", &chunks);
+            whole("application/json", &chunks);
+        }
+    }
+
+    #[test]
+    fn a_json_answer_is_understood_at_its_end() {
+        let body = br#"{"model":"gpt-x","usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+        let got = whole("application/json", &[&body[..20], &body[20..]]);
+        assert_eq!(got, (seen(3, 4), Some("gpt-x".into())));
+    }
+
+    #[test]
+    fn a_monstrous_line_is_passed_over_and_the_next_one_read() {
+        let monster = vec![b'x'; LINE_BYTES_MAX];
+        let end = b"\"}\ndata: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n";
+        let got = whole("text/event-stream", &[b"data: {\"a\":\"", &monster, &monster, end]);
+        assert_eq!(got, (seen(1, 2), None));
+        let big = vec![b' '; JSON_BYTES_MAX];
+        let json = br#"{"usage":{"prompt_tokens":1}}"#;
+        assert_eq!(whole("application/json", &[&big, json]).0, Tokens::default());
+    }
+
+    #[test]
+    fn what_is_encoded_or_of_another_type_is_left_alone() {
+        let mut answer = Answer::new(Some("application/json"), true);
+        answer.feed(br#"{"usage":{"prompt_tokens":1}}"#);
+        answer.finish();
+        assert_eq!(answer.tokens, Tokens::default());
+        assert_eq!(whole("audio/mpeg", &[b"data: {\"usage\":{}}\n"]).0, Tokens::default());
+    }
+}

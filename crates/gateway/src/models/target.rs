@@ -1,0 +1,95 @@
+//! Which provider and which of its paths a request means. Only paths below the provider's base
+//! can be said: nothing that a URL parser could read as a way out of it.
+
+use super::errors::{ApiError, Code};
+use http::Uri;
+
+/// `/llm/{provider}{path}?{query}` taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) provider: String,
+    /// Path and query after the provider, beginning with `/`.
+    pub(super) path: String,
+}
+
+impl Target {
+    /// `rest`: the path after `/llm/`.
+    pub(super) fn parse(uri: &Uri, rest: &str) -> Result<Self, ApiError> {
+        let (provider, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.';
+        if provider.is_empty() || !provider.bytes().all(plain) {
+            return Err(ApiError::new(
+                Code::UnknownProvider,
+                "The path names no provider: it is /llm/{provider}/… .",
+            ));
+        }
+        if below.len() <= 1 {
+            return Err(ApiError::new(
+                Code::NotFound,
+                format!("Nothing is at /llm/{provider} itself: add the provider's own path."),
+            ));
+        }
+        if leaves_its_base(below) {
+            return Err(ApiError::new(
+                Code::InvalidRequest,
+                "The path has `.`, `..` or `\\` as a part of it, which is not passed on.",
+            ));
+        }
+        let path = match uri.query() {
+            Some(query) => format!("{below}?{query}"),
+            None => below.to_owned(),
+        };
+        Ok(Self { provider: provider.to_owned(), path })
+    }
+}
+
+/// URL parsers take `%2e` for a dot, and some take `\` (or `%5c`) and `%2f` for a slash.
+fn leaves_its_base(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let plain = lower.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    plain.contains('\\') || plain.split('/').any(|part| part == "." || part == "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, expected: Result<(&str, &str), Code>) {
+        let uri: Uri = path.parse().unwrap();
+        let rest = uri.path().strip_prefix("/llm/").unwrap();
+        let got = Target::parse(&uri, rest);
+        let got = got.as_ref().map(|t| (&*t.provider, &*t.path)).map_err(|e| e.code);
+        assert_eq!(got, expected, "{path}");
+    }
+
+    #[test]
+    fn provider_path_and_query_are_told_apart() {
+        check("/llm/openai/v1/chat/completions", Ok(("openai", "/v1/chat/completions")));
+        check("/llm/z.ai/v1/x?a=b/../c&d", Ok(("z.ai", "/v1/x?a=b/../c&d")));
+        check(
+            "/llm/google/v1beta/models/g:streamGenerateContent?alt=sse",
+            Ok(("google", "/v1beta/models/g:streamGenerateContent?alt=sse")),
+        );
+        check("/llm/openai", Err(Code::NotFound));
+        check("/llm/openai/", Err(Code::NotFound));
+        check("/llm//v1", Err(Code::UnknownProvider));
+        check("/llm/open%61i/v1", Err(Code::UnknownProvider));
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_provider() {
+        for bad in [
+            "/llm/openai/v1/../../x",
+            "/llm/openai/..",
+            "/llm/openai/./x",
+            "/llm/openai/%2e%2E/x",
+            "/llm/openai/.%2e/x",
+            "/llm/openai/v1/..%2fx",
+            "/llm/openai/v1%2f../x",
+            "/llm/openai/a%5c..%5cb",
+        ] {
+            check(bad, Err(Code::InvalidRequest));
+        }
+        check("/llm/openai/v1/a..b/...", Ok(("openai", "/v1/a..b/...")));
+    }
+}

@@ -1,0 +1,257 @@
+//! The child's side: everything between its first breath in the new namespaces and its exec.
+//! Runs as a copy of the launcher with one thread.
+
+use crate::{
+    caps, child, launch,
+    launch::{Go, HIGH},
+    mounts, net, seccomp,
+    spec::{
+        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL, Facts, Ids, Jail, Report, Run,
+        Spec, Task,
+    },
+    sys, wire,
+};
+use rustix::{
+    fs::{MemfdFlags, Mode, OFlags, memfd_create},
+    io::fcntl_dupfd_cloexec,
+    process::{setsid, umask},
+    system::sethostname,
+    thread::{set_thread_gid, set_thread_groups, set_thread_uid},
+};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+    },
+    process::Command,
+};
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {step}: {why}")]
+pub(crate) struct Failure {
+    step: &'static str,
+    why: io::Error,
+}
+
+impl Failure {
+    pub(crate) fn report(&self) -> Report {
+        Report::Failed {
+            step: self.step.to_owned(),
+            why: self.why.to_string(),
+            errno: self.why.raw_os_error(),
+        }
+    }
+}
+
+/// For `map_err`: names the step, which reads after "could not".
+pub(crate) fn step<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Failure {
+    move |why| Failure { step, why: why.into() }
+}
+
+/// What the child has when it begins.
+pub(crate) struct Seat {
+    pub(crate) spec: Spec,
+    pub(crate) socket: OwnedFd,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) launcher: OwnedFd,
+}
+
+/// Does the task; never returns.
+pub(crate) fn main(seat: Seat) -> ! {
+    let socket = match fcntl_dupfd_cloexec(&seat.socket, HIGH) {
+        Ok(copy) => copy,
+        Err(_) => std::process::exit(1),
+    };
+    match act(seat) {
+        Ok(()) => std::process::exit(0),
+        Err(failure) => {
+            launch::report(&socket, &failure);
+            std::process::exit(1)
+        }
+    }
+}
+
+fn act(seat: Seat) -> Result<(), Failure> {
+    let Seat { spec, socket, descriptors, launcher } = seat;
+    setsid().map_err(step("start a session"))?;
+    umask(Mode::from_raw_mode(0o022));
+    let (facts, listeners) = match &spec.jail {
+        None => (Facts::default(), None),
+        Some(jail) => {
+            let listeners = net::set_up()?;
+            let go = wire::recv::<Go>(&launcher).map_err(step("hear from the launcher"))?;
+            let Some(go) = go else {
+                // The launcher failed, and has said why.
+                std::process::exit(1)
+            };
+            take_ids(&jail.ids)?;
+            if let Task::Remove { paths } = &spec.task {
+                return remove(paths);
+            }
+            (confine(&spec, jail, go)?, Some(listeners))
+        }
+    };
+    match &spec.task {
+        Task::Remove { paths } => remove(paths),
+        Task::Probe => {
+            let mut facts = facts;
+            seccomp::install()?;
+            facts.seccomp = true;
+            wire::send(&socket, &Report::Ready(facts), &[]).map_err(step("report"))
+        }
+        Task::Run(run) => start(run, facts, listeners, descriptors, &socket),
+    }
+}
+
+fn remove(paths: &[std::path::PathBuf]) -> Result<(), Failure> {
+    for path in paths {
+        match std::fs::remove_dir_all(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(step("remove a folder")(e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the machine's root.
+fn take_ids(ids: &Ids) -> Result<(), Failure> {
+    use rustix::process::{Gid, Uid};
+    match ids {
+        // The kernel refuses setgroups there, and the user's own groups are harmless.
+        Ids::Single { .. } => {}
+        Ids::Range { .. } | Ids::Delegated { .. } => {
+            set_thread_groups(&[]).map_err(step("drop the groups of the launcher"))?;
+        }
+    }
+    set_thread_gid(Gid::ROOT).map_err(step("become the machine's root"))?;
+    set_thread_uid(Uid::ROOT).map_err(step("become the machine's root"))
+}
+
+fn confine(spec: &Spec, jail: &Jail, go: (Go, Vec<OwnedFd>)) -> Result<Facts, Failure> {
+    let mut facts = Facts::default();
+    mounts::build(jail, go.0, go.1, &mut facts)?;
+    sethostname(jail.hostname.as_bytes()).map_err(step("set the host name"))?;
+    name_in_files(&jail.hostname);
+    if spec.cgroups.namespace {
+        match sys::new_cgroup_namespace() {
+            Ok(()) => facts.cgroup_namespace = true,
+            Err(e) => facts.notes.push(format!("the names of control groups show inside: {e}")),
+        }
+    }
+    caps::drop_capabilities()?;
+    Ok(facts)
+}
+
+/// Writes the host name where programs look it up. The files belong to the machine: they may be
+/// anything, and a machine that wants them otherwise only hurts itself.
+fn name_in_files(hostname: &str) {
+    /// More than a usual `/etc/hosts`.
+    const HOSTS_BYTES_MAX: u64 = 64 << 10;
+    let wanted = format!("{hostname}\n");
+    let open = |path: &str, write: bool| -> io::Result<File> {
+        OpenOptions::new()
+            .read(!write)
+            .write(write)
+            .create(write)
+            .truncate(write)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(path)
+    };
+    let read = |path: &str| -> io::Result<String> {
+        let mut text = String::new();
+        open(path, false)?.take(HOSTS_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    if read("/etc/hostname").is_ok_and(|old| old == wanted) {
+        return;
+    }
+    let Ok(hosts) = read("/etc/hosts") else { return };
+    let mut lines: Vec<&str> = hosts.lines().filter(|l| !l.starts_with("127.0.1.1")).collect();
+    let own = format!("127.0.1.1\t{hostname}");
+    lines.push(&own);
+    let text = lines.join("\n") + "\n";
+    // Failing, the name is missing in a file: nothing that would keep a machine from starting.
+    let _ = open("/etc/hosts", true).and_then(|mut f| f.write_all(text.as_bytes()));
+    let _ = open("/etc/hostname", true).and_then(|mut f| f.write_all(wanted.as_bytes()));
+}
+
+/// Puts the descriptors in their places, reports, and execs.
+fn start(
+    run: &Run,
+    mut facts: Facts,
+    listeners: Option<net::Listeners>,
+    descriptors: Vec<OwnedFd>,
+    socket: &OwnedFd,
+) -> Result<(), Failure> {
+    let placing = "put the descriptors in their places";
+    let boot = boot_file(&run.boot)?;
+    let mut given = descriptors.into_iter();
+    let mut next = || {
+        given.next().ok_or_else(|| {
+            step("find the descriptors to pass on")(io::Error::other("there are too few"))
+        })
+    };
+    let (init, bridge) = (next()?, next()?);
+    let confined = listeners.is_some();
+    let (model, egress, app) = match listeners {
+        Some(l) => (l.model, l.egress, Some(l.app)),
+        None => (next()?, next()?, None),
+    };
+    // Compiling takes memory and time, and reporting needs the socket: both before the last steps.
+    let mut places = vec![
+        (FD_INIT, init),
+        (FD_BRIDGE, bridge),
+        (FD_BOOT, boot),
+        (FD_MODEL, model),
+        (FD_EGRESS, egress),
+    ];
+    places.extend(app.map(|app| (FD_APP, app)));
+    for (_, fd) in &mut places {
+        *fd = fcntl_dupfd_cloexec(&*fd, HIGH).map_err(step(placing))?;
+    }
+    let null = OpenOptions::new().read(true).open("/dev/null").map_err(step("open /dev/null"))?;
+    let null = fcntl_dupfd_cloexec(&null, HIGH).map_err(step(placing))?;
+    sys::place_descriptor(null.as_fd(), 0).map_err(step(placing))?;
+    for (number, fd) in &places {
+        sys::place_descriptor(fd.as_fd(), *number).map_err(step(placing))?;
+    }
+    child::mark_close_on_exec_from(FD_APP + i32::from(confined))
+        .map_err(step("close other descriptors"))?;
+    if confined {
+        seccomp::install()?;
+        facts.seccomp = true;
+    }
+    let gateway: Vec<BorrowedFd<'_>> = places
+        .iter()
+        .filter(|(n, _)| confined && matches!(*n, FD_MODEL | FD_EGRESS))
+        .map(|(_, fd)| fd.as_fd())
+        .collect();
+    wire::send(socket, &Report::Ready(facts), &gateway).map_err(step("report"))?;
+    // Whoever started this must have written down that it exists: if it died before, so does this.
+    wire::recv::<Commit>(socket)
+        .map_err(step("hear that the start is wanted"))?
+        .ok_or(io::ErrorKind::BrokenPipe)
+        .map_err(step("hear that the start is wanted"))?;
+    let program = run.argv.first().map_or("", String::as_str);
+    let why = Command::new(program)
+        .args(run.argv.iter().skip(1))
+        .env_clear()
+        .envs(run.env.iter().map(|(k, v)| (k, v)))
+        .current_dir(&run.cwd)
+        .exec();
+    Err(step("start the first program")(why))
+}
+
+fn boot_file(boot: &str) -> Result<OwnedFd, Failure> {
+    let fd = memfd_create("toft-boot", MemfdFlags::CLOEXEC).map_err(step("keep the boot data"))?;
+    let mut file = File::from(fd);
+    file.write_all(boot.as_bytes())
+        .and_then(|()| file.rewind())
+        .map_err(step("keep the boot data"))?;
+    Ok(file.into())
+}

@@ -1,0 +1,321 @@
+//! Writes a request in Anthropic's format.
+//!
+//! Cache: breakpoints on the system prompt (which covers the tools before it) and on the last message
+//! of the user. They are the only bytes that change when messages are added.
+
+use crate::{
+    ask::{ModelRequest, ThinkingLevel},
+    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id},
+    limits,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+/// Version of the format.
+const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// Thinking between tool calls, for models that do not do it by themselves.
+const INTERLEAVED: HeaderValue = HeaderValue::from_static("interleaved-thinking-2025-05-14");
+
+/// Tokens of a thinking budget at least, as the API demands.
+const BUDGET_MIN: u64 = 1_024;
+
+const IDS: IdRule = IdRule { chars_max: 64, exact: false, also: "_-" };
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    max_tokens: u64,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Content<'a>>,
+    messages: Vec<WireMessage<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Thinking {
+    Enabled { budget_tokens: u64 },
+    Adaptive,
+}
+
+#[derive(Serialize)]
+struct OutputConfig {
+    effort: &'static str,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize, Clone, Copy)]
+struct CacheControl {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+const EPHEMERAL: Option<CacheControl> = Some(CacheControl { kind: "ephemeral" });
+
+#[derive(Serialize)]
+struct WireMessage<'a> {
+    role: &'static str,
+    content: Vec<Content<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Content<'a> {
+    Text {
+        text: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
+    },
+    Image {
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: &'a Map<String, Value>,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        content: Vec<Content<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
+    },
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    media_type: &'a str,
+    data: &'a str,
+}
+
+/// Headers and body.
+pub(crate) fn write(request: &ModelRequest) -> (HeaderMap, Bytes) {
+    let mut headers = HeaderMap::new();
+    headers.insert("anthropic-version", VERSION);
+    let turns = turns(&request.messages, &request.model);
+    let max_tokens = limits::output_tokens(request);
+    let (mut thinking, output_config) = if request.model.reasoning {
+        thinking(&request.model.id, request.thinking, max_tokens)
+    } else {
+        (None, None)
+    };
+    if matches!(thinking, Some(Thinking::Enabled { .. })) && !may_think(&turns) {
+        thinking = None;
+    }
+    if matches!(thinking, Some(Thinking::Enabled { .. })) {
+        headers.insert("anthropic-beta", INTERLEAVED);
+    }
+    let mut messages: Vec<WireMessage<'_>> = turns.iter().map(message).collect();
+    messages.retain(|m| !m.content.is_empty());
+    let last = messages.iter_mut().rev().find(|m| m.role == "user");
+    if let Some(content) = last.and_then(|m| m.content.last_mut()) {
+        mark(content);
+    }
+    let mut tools: Vec<Tool<'_>> = request
+        .tools
+        .iter()
+        .map(|t| Tool {
+            name: &t.name,
+            description: &t.description,
+            input_schema: &t.parameters,
+            cache_control: None,
+        })
+        .collect();
+    let system = if request.system.is_empty() {
+        if let Some(last) = tools.last_mut() {
+            last.cache_control = EPHEMERAL;
+        }
+        Vec::new()
+    } else {
+        vec![Content::Text { text: Cow::Borrowed(&request.system), cache_control: EPHEMERAL }]
+    };
+    let body = Body {
+        model: &request.model.id,
+        max_tokens,
+        stream: true,
+        thinking,
+        output_config,
+        tools,
+        system,
+        messages,
+    };
+    (headers, serde_json::to_vec(&body).expect("requests hold only JSON-able data").into())
+}
+
+fn mark(content: &mut Content<'_>) {
+    match content {
+        Content::Text { cache_control, .. }
+        | Content::Image { cache_control, .. }
+        | Content::ToolResult { cache_control, .. } => *cache_control = EPHEMERAL,
+        Content::Thinking { .. } | Content::RedactedThinking { .. } | Content::ToolUse { .. } => {}
+    }
+}
+
+fn message<'a>(turn: &Turn<'a>) -> WireMessage<'a> {
+    match turn {
+        Turn::User(pieces) => {
+            WireMessage { role: "user", content: pieces.iter().map(piece).collect() }
+        }
+        Turn::Assistant(said) => {
+            WireMessage { role: "assistant", content: said.iter().filter_map(content).collect() }
+        }
+        Turn::Results(answers) => {
+            WireMessage { role: "user", content: answers.iter().map(result).collect() }
+        }
+    }
+}
+
+fn piece<'a>(piece: &Piece<'a>) -> Content<'a> {
+    match piece {
+        Piece::Text(text) => Content::Text { text: text.clone(), cache_control: None },
+        Piece::Image { data, mime_type } => Content::Image {
+            source: Source { kind: "base64", media_type: mime_type, data },
+            cache_control: None,
+        },
+    }
+}
+
+fn content<'a>(said: &Said<'a>) -> Option<Content<'a>> {
+    Some(match said {
+        Said::Text(text) => Content::Text { text: Cow::Borrowed(text), cache_control: None },
+        Said::Thinking { redacted: true, signature, .. } => {
+            Content::RedactedThinking { data: (*signature)? }
+        }
+        // Without its signature the API refuses it.
+        Said::Thinking { text, signature, .. } => {
+            Content::Thinking { thinking: text, signature: (*signature)? }
+        }
+        Said::Call(call) => Content::ToolUse {
+            id: wire_id(&call.id, IDS),
+            name: &call.name,
+            input: &call.arguments,
+        },
+    })
+}
+
+fn result<'a>(answer: &Answer<'a>) -> Content<'a> {
+    Content::ToolResult {
+        tool_use_id: wire_id(&answer.call.id, IDS),
+        content: answer.pieces.iter().map(piece).collect(),
+        is_error: answer.is_error,
+        cache_control: None,
+    }
+}
+
+/// With a thinking budget the API wants the work since the last user message to begin with thinking.
+/// Work that another provider began, or that began with thinking off, does not.
+fn may_think(turns: &[Turn<'_>]) -> bool {
+    let mut began = turns
+        .iter()
+        .rev()
+        .take_while(|turn| !matches!(turn, Turn::User(_)))
+        .filter_map(|turn| match turn {
+            Turn::Assistant(said) => said.first(),
+            Turn::User(_) | Turn::Results(_) => None,
+        })
+        .peekable();
+    began.peek().is_none()
+        || began.any(|first| matches!(first, Said::Thinking { signature: Some(_), .. }))
+}
+
+/// How a model is told to think. From version 4.6 on models decide themselves how much, and 4.7
+/// refuses budgets.
+fn thinking(
+    model: &str,
+    level: ThinkingLevel,
+    max_tokens: u64,
+) -> (Option<Thinking>, Option<OutputConfig>) {
+    if level == ThinkingLevel::Off {
+        return (None, None);
+    }
+    if claude_version(model).is_some_and(|version| version >= (4, 6)) {
+        let effort = match level {
+            ThinkingLevel::Off | ThinkingLevel::Minimal | ThinkingLevel::Low => "low",
+            ThinkingLevel::Medium => "medium",
+            ThinkingLevel::Xhigh if model.contains("opus") => "max",
+            ThinkingLevel::High | ThinkingLevel::Xhigh => "high",
+        };
+        return (Some(Thinking::Adaptive), Some(OutputConfig { effort }));
+    }
+    // Pi's budgets.
+    let wanted = match level {
+        ThinkingLevel::Off | ThinkingLevel::Minimal => 1_024,
+        ThinkingLevel::Low => 2_048,
+        ThinkingLevel::Medium => 8_192,
+        ThinkingLevel::High => 16_384,
+        ThinkingLevel::Xhigh => 24_576,
+    };
+    let budget_tokens = wanted.min(max_tokens.saturating_sub(BUDGET_MIN));
+    ((budget_tokens >= BUDGET_MIN).then_some(Thinking::Enabled { budget_tokens }), None)
+}
+
+/// `claude-opus-4-6-20260205` → (4, 6). `None` for what is no such name, also for the older order
+/// `claude-3-7-sonnet`.
+fn claude_version(model: &str) -> Option<(u32, u32)> {
+    let mut parts = model.strip_prefix("claude-")?.split('-').map(|p| p.parse::<u32>().ok());
+    if parts.next()?.is_some() {
+        return None;
+    }
+    let major = parts.next()??;
+    // A date is no minor version.
+    let minor = parts.next().flatten().filter(|n| *n < 100).unwrap_or(0);
+    Some((major, minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_names() {
+        for (name, expected) in [
+            ("claude-opus-4-6", Some((4, 6))),
+            ("claude-opus-4-6-20260205", Some((4, 6))),
+            ("claude-opus-4-20250514", Some((4, 0))),
+            ("claude-sonnet-5", Some((5, 0))),
+            ("claude-3-7-sonnet-latest", None),
+            ("MiniMax-M2", None),
+        ] {
+            assert_eq!(claude_version(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_budget_leaves_room_for_the_answer() {
+        let (enabled, _) = thinking("claude-sonnet-4-5", ThinkingLevel::High, 8_192);
+        assert!(matches!(enabled, Some(Thinking::Enabled { budget_tokens: 7_168 })));
+        let (none, _) = thinking("claude-sonnet-4-5", ThinkingLevel::High, 1_500);
+        assert!(none.is_none());
+    }
+}

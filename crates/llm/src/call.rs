@@ -1,0 +1,290 @@
+//! Runs one model call: sends, reads, decodes, and turns whatever happens into events. The same for
+//! every wire format; what the events of a stream mean is in the adapters' `stream.rs`.
+
+use crate::{
+    ask::{HttpAnswer, HttpRequest, ModelEvent, ModelFailure, Retry, Transport, TransportError},
+    assembly::Assembly,
+    price,
+    refusal::Refusal,
+    sse::Splitter,
+};
+use bytes::Bytes;
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    stream::{self, BoxStream},
+};
+use http::HeaderMap;
+use std::{sync::Arc, time::Duration};
+use toft_model::{
+    message::{AssistantMessage, StopReason, Usage},
+    provider::ModelInfo,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A provider that sends nothing for so long is given up (Pi: 300 s; thinking models can be silent
+/// for minutes).
+pub const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Bytes of an error's body that are read.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// How long the rest of an error's body may take: its words are nice to have.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the end of the body after the end of the message, so that the connection can
+/// be used again. Spent after the last event was handed out.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// What one wire format makes of its events.
+pub(crate) trait Decode: Send + 'static {
+    /// Takes one event. True: the provider's own mark that the message is whole.
+    fn event(&mut self, event: &str, data: &str, into: &mut Assembly)
+    -> Result<bool, ModelFailure>;
+
+    /// The body ended without the mark: whether the message is whole all the same.
+    fn whole_without_mark(&self) -> bool;
+
+    /// Usage so far, `cost` and `total_tokens` not filled in.
+    fn usage(&self) -> Usage;
+
+    /// Why the model stopped; asked when the message is whole.
+    fn stop(&self) -> Result<StopReason, ModelFailure>;
+}
+
+/// One call to make.
+pub(crate) struct Call<D> {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) request: HttpRequest,
+    pub(crate) decode: D,
+    pub(crate) assembly: Assembly,
+    pub(crate) model: ModelInfo,
+    /// Name of the provider, for people.
+    pub(crate) provider_name: String,
+    pub(crate) judge: fn(&Refusal<'_>) -> ModelFailure,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) cancel: CancellationToken,
+}
+
+enum Stage {
+    Send,
+    Read(BoxStream<'static, Result<Bytes, TransportError>>),
+    End(Result<(), ModelFailure>),
+    Drain,
+    Over,
+}
+
+struct Running<D> {
+    call: Call<D>,
+    splitter: Splitter,
+    stage: Stage,
+    rest: Option<BoxStream<'static, Result<Bytes, TransportError>>>,
+}
+
+/// Makes the call; nothing happens before the stream is polled.
+pub(crate) fn stream<D: Decode>(call: Call<D>) -> BoxStream<'static, ModelEvent> {
+    let running = Running { call, splitter: Splitter::default(), stage: Stage::Send, rest: None };
+    stream::unfold(running, |mut running| async move {
+        running.next().await.map(|event| (event, running))
+    })
+    .boxed()
+}
+
+/// A message of `model` without anything in it.
+pub(crate) fn empty_message(model: &ModelInfo) -> AssistantMessage {
+    AssistantMessage {
+        content: Vec::new(),
+        api: model.api.as_str().to_owned(),
+        provider: model.provider.clone(),
+        model: model.id.clone(),
+        usage: Usage::default(),
+        stop_reason: StopReason::Stop,
+        error_message: None,
+        timestamp: 0,
+    }
+}
+
+/// The failure of a call that was cancelled.
+pub(crate) fn aborted() -> ModelFailure {
+    fail("aborted", "Stopped.", Retry::Never)
+}
+
+fn fail(code: &str, message: impl Into<String>, retry: Retry) -> ModelFailure {
+    ModelFailure { code: code.to_owned(), message: message.into(), retry }
+}
+
+impl<D: Decode> Running<D> {
+    async fn next(&mut self) -> Option<ModelEvent> {
+        loop {
+            if !matches!(self.stage, Stage::End(_) | Stage::Drain | Stage::Over)
+                && self.call.cancel.is_cancelled()
+            {
+                self.stage = Stage::End(Err(aborted()));
+                return Some(self.done(Err(aborted())));
+            }
+            if !matches!(self.stage, Stage::Drain | Stage::Over)
+                && let Some(delta) = self.call.assembly.next_delta()
+            {
+                return Some(ModelEvent::Delta(delta));
+            }
+            match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Send => self.stage = self.send().await,
+                Stage::Read(body) => self.stage = self.read(body).await,
+                Stage::End(outcome) => return Some(self.done(outcome)),
+                Stage::Drain => self.drain().await,
+                Stage::Over => return None,
+            }
+        }
+    }
+
+    /// Waits for something with the idle limit, unless cancelled.
+    async fn patiently<T>(&mut self, wanted: impl Future<Output = T>) -> Result<T, ModelFailure> {
+        tokio::select! {
+            biased;
+            () = self.call.cancel.cancelled() => Err(aborted()),
+            got = tokio::time::timeout(self.call.idle_timeout, wanted) => got.map_err(|_| fail(
+                "idle_timeout",
+                format!(
+                    "{} sent nothing for {} seconds.",
+                    self.call.provider_name,
+                    self.call.idle_timeout.as_secs()
+                ),
+                Retry::Backoff,
+            )),
+        }
+    }
+
+    async fn send(&mut self) -> Stage {
+        let sent = self.call.transport.send(self.call.request.clone());
+        // The body can be megabytes and is not needed again.
+        self.call.request.body = Bytes::new();
+        let answer = match self.patiently(sent).await {
+            Err(failure) => return Stage::End(Err(failure)),
+            Ok(Err(error)) => return Stage::End(Err(broken(&error))),
+            Ok(Ok(answer)) => answer,
+        };
+        if answer.status.is_success() && !is_json(&answer.headers) {
+            return Stage::Read(answer.body);
+        }
+        Stage::End(Err(self.refused(answer).await))
+    }
+
+    async fn refused(&mut self, mut answer: HttpAnswer) -> ModelFailure {
+        let mut body = Vec::new();
+        let read = async {
+            while let Some(Ok(chunk)) = answer.body.next().await {
+                body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BYTES_MAX - body.len())]);
+                if body.len() == ERROR_BYTES_MAX {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.call.cancel.cancelled() => return aborted(),
+            _ = tokio::time::timeout(ERROR_BODY_TIMEOUT, read) => {}
+        }
+        (self.call.judge)(&Refusal {
+            provider: &self.call.provider_name,
+            model: &self.call.model.id,
+            status: answer.status,
+            headers: &answer.headers,
+            body: &body,
+        })
+    }
+
+    async fn read(&mut self, mut body: BoxStream<'static, Result<Bytes, TransportError>>) -> Stage {
+        let chunk = match self.patiently(body.next()).await {
+            Err(failure) => return Stage::End(Err(failure)),
+            Ok(None) if self.call.decode.whole_without_mark() => return Stage::End(Ok(())),
+            Ok(None) => return Stage::End(Err(self.cut(None))),
+            Ok(Some(Err(error))) => return Stage::End(Err(self.cut(Some(&error)))),
+            Ok(Some(Ok(chunk))) => chunk,
+        };
+        self.splitter.push(&chunk);
+        loop {
+            let event = match self.splitter.next_event() {
+                Ok(Some(event)) => event,
+                Ok(None) => return Stage::Read(body),
+                Err(error) => {
+                    return Stage::End(Err(fail("bad_answer", error.to_string(), Retry::Backoff)));
+                }
+            };
+            match self.call.decode.event(&event.event, &event.data, &mut self.call.assembly) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.call.assembly.close_all();
+                    // Most often the body ends here and its connection can be used again.
+                    self.rest = match body.next().now_or_never() {
+                        Some(None) => None,
+                        Some(Some(_)) | None => Some(body),
+                    };
+                    return Stage::End(Ok(()));
+                }
+                Err(failure) => return Stage::End(Err(failure)),
+            }
+        }
+    }
+
+    fn cut(&self, error: Option<&TransportError>) -> ModelFailure {
+        let name = &self.call.provider_name;
+        let when = if self.call.assembly.is_empty() { "before" } else { "in the middle of" };
+        let why = error.map(|e| format!(": {e}")).unwrap_or_default();
+        let message = format!("The stream of {name} ended {when} its answer{why}.");
+        fail("cut", message, Retry::Backoff)
+    }
+
+    fn done(&mut self, outcome: Result<(), ModelFailure>) -> ModelEvent {
+        self.stage = Stage::Drain;
+        let assembly = std::mem::take(&mut self.call.assembly);
+        let mut usage = self.call.decode.usage();
+        usage.total_tokens = usage.input + usage.output + usage.cache_read + usage.cache_write;
+        usage.cost = self.call.model.price.as_ref().map(|p| price::cost(p, &usage));
+        let mut message = AssistantMessage { usage, ..empty_message(&self.call.model) };
+        let failure = match outcome.and_then(|()| self.call.decode.stop()) {
+            Ok(stop) => {
+                message.content = assembly.into_blocks();
+                message.stop_reason = stop;
+                if message.tool_calls().next().is_some() {
+                    // Some providers say `stop` here, and a call that ran into the output limit is
+                    // answered with an error that the model can act on.
+                    message.stop_reason = StopReason::ToolUse;
+                }
+                None
+            }
+            Err(failure) => {
+                message.content = assembly.into_partial_blocks();
+                message.error_message = Some(failure.message.clone());
+                Some(failure)
+            }
+        };
+        if let Some(failure) = &failure {
+            message.stop_reason = match failure.code.as_str() {
+                "aborted" => StopReason::Aborted,
+                _ => StopReason::Error,
+            };
+        }
+        ModelEvent::Done { message, failure }
+    }
+
+    async fn drain(&mut self) {
+        let Some(mut body) = self.rest.take() else { return };
+        let read = async { while let Some(Ok(_)) = body.next().await {} };
+        // Either way the stream is over; this only decides whether the connection lives on.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, read).await;
+    }
+}
+
+/// A connection that failed before the answer began.
+pub(crate) fn broken(error: &TransportError) -> ModelFailure {
+    match error {
+        TransportError::Connect(_) => fail("unreachable", format!("{error}."), Retry::Backoff),
+        TransportError::Broken(_) => fail("cut", format!("{error}."), Retry::Backoff),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.trim_start().starts_with("application/json"))
+}

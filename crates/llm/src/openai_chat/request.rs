@@ -1,0 +1,373 @@
+//! Writes a request in OpenAI's chat format, in the dialect of its provider.
+
+use crate::{
+    ask::{ModelRequest, ThinkingLevel},
+    catalogue::{Dialect, ThinkingFormat},
+    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id},
+    limits,
+};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// Said to models that see images in results only when a person shows them.
+const SHOWN: &str = "The images of the tool results above:";
+
+/// Said for the model where a provider wants it to speak between a result and a person.
+const NODDED: &str = "I have the results.";
+
+const IDS: IdRule = IdRule { chars_max: 40, exact: false, also: "_-.:" };
+const SHORT_IDS: IdRule = IdRule { chars_max: 9, exact: true, also: "" };
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<WireMessage<'a>>,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Effort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Switch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enable_thinking: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct Effort {
+    effort: &'static str,
+}
+
+#[derive(Serialize)]
+struct Switch {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
+}
+
+#[derive(Serialize)]
+struct WireMessage<'a> {
+    role: &'static str,
+    content: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(Cow<'a, str>),
+    Parts(Vec<Part<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    Text {
+        text: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Switch>,
+    },
+    ImageUrl {
+        image_url: ImageUrl,
+    },
+}
+
+#[derive(Serialize)]
+struct ImageUrl {
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: Cow<'a, str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: CallFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct CallFunction<'a> {
+    name: &'a str,
+    arguments: String,
+}
+
+impl<'a> WireMessage<'a> {
+    fn new(role: &'static str, content: Content<'a>) -> Self {
+        Self {
+            role,
+            content: Some(content),
+            reasoning_content: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
+}
+
+/// The body.
+pub(crate) fn write(request: &ModelRequest, dialect: &Dialect) -> Bytes {
+    let turns = turns(&request.messages, &request.model);
+    let mut messages = Vec::with_capacity(turns.len() + 1);
+    if !request.system.is_empty() {
+        let role =
+            if dialect.developer_role && request.model.reasoning { "developer" } else { "system" };
+        messages.push(WireMessage::new(role, Content::Text(Cow::Borrowed(&request.system))));
+    }
+    for turn in &turns {
+        push(&mut messages, turn, dialect);
+    }
+    if dialect.cache_control && request.model.id.starts_with("anthropic/") {
+        mark(messages.first_mut());
+        mark(messages.iter_mut().rev().find(|m| matches!(m.role, "user" | "tool")));
+    }
+    let max = limits::output_tokens(request);
+    let tools: Vec<Tool<'_>> = request
+        .tools
+        .iter()
+        .map(|t| Tool {
+            kind: "function",
+            function: Function {
+                name: &t.name,
+                description: &t.description,
+                parameters: &t.parameters,
+            },
+        })
+        .collect();
+    let mut body = Body {
+        model: &request.model.id,
+        messages,
+        stream: true,
+        stream_options: dialect.stream_options.then_some(StreamOptions { include_usage: true }),
+        max_tokens: (!dialect.max_completion_tokens).then_some(max),
+        max_completion_tokens: dialect.max_completion_tokens.then_some(max),
+        tools,
+        reasoning_effort: None,
+        reasoning: None,
+        thinking: None,
+        enable_thinking: None,
+        store: dialect.openai_extras.then_some(false),
+        prompt_cache_key: (dialect.openai_extras && !request.session.is_empty())
+            .then_some(&request.session),
+    };
+    if request.model.reasoning {
+        think(&mut body, request.thinking, dialect);
+    }
+    serde_json::to_vec(&body).expect("requests hold only JSON-able data").into()
+}
+
+fn think(body: &mut Body<'_>, level: ThinkingLevel, dialect: &Dialect) {
+    let on = level != ThinkingLevel::Off;
+    match dialect.thinking {
+        ThinkingFormat::Unsupported => {}
+        ThinkingFormat::Effort => {
+            body.reasoning_effort = effort(body.model, level, !body.tools.is_empty());
+        }
+        ThinkingFormat::OpenRouter => {
+            body.reasoning = Some(Effort { effort: if on { word(level) } else { "none" } });
+        }
+        ThinkingFormat::Switch => {
+            body.thinking = Some(Switch { kind: if on { "enabled" } else { "disabled" } });
+        }
+        ThinkingFormat::Qwen => body.enable_thinking = Some(on),
+    }
+}
+
+fn word(level: ThinkingLevel) -> &'static str {
+    match level {
+        ThinkingLevel::Off => "none",
+        ThinkingLevel::Minimal => "minimal",
+        ThinkingLevel::Low => "low",
+        ThinkingLevel::Medium => "medium",
+        ThinkingLevel::High => "high",
+        ThinkingLevel::Xhigh => "xhigh",
+    }
+}
+
+/// Which efforts a model takes differs between OpenAI's: `minimal` only GPT-5 itself, `none` and
+/// `xhigh` only later ones; from 5.4 on this endpoint takes none together with tools.
+fn effort(model: &str, level: ThinkingLevel, with_tools: bool) -> Option<&'static str> {
+    let minor = model
+        .strip_prefix("gpt-5.")
+        .and_then(|rest| rest.split('-').next())
+        .and_then(|minor| minor.parse::<u32>().ok());
+    if with_tools && minor.is_some_and(|minor| minor >= 4) {
+        return None;
+    }
+    match level {
+        ThinkingLevel::Off if minor.is_some() => Some("none"),
+        ThinkingLevel::Off if model.starts_with("gpt-5") => Some("minimal"),
+        ThinkingLevel::Off => None,
+        ThinkingLevel::Minimal if model.starts_with("gpt-5") && minor.is_none() => Some("minimal"),
+        ThinkingLevel::Minimal => Some("low"),
+        ThinkingLevel::Xhigh if minor.is_some_and(|minor| minor >= 2) => Some("xhigh"),
+        ThinkingLevel::Xhigh => Some("high"),
+        ThinkingLevel::Low | ThinkingLevel::Medium | ThinkingLevel::High => Some(word(level)),
+    }
+}
+
+fn push<'a>(messages: &mut Vec<WireMessage<'a>>, turn: &Turn<'a>, dialect: &Dialect) {
+    match turn {
+        Turn::User(pieces) => {
+            if dialect.assistant_after_tool && messages.last().is_some_and(|m| m.role == "tool") {
+                messages.push(WireMessage::new("assistant", Content::Text(NODDED.into())));
+            }
+            messages.push(WireMessage::new("user", content(pieces)));
+        }
+        Turn::Assistant(said) => messages.push(assistant(said, dialect)),
+        Turn::Results(answers) => results(messages, answers, dialect),
+    }
+}
+
+fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect) -> WireMessage<'a> {
+    let mut texts: Vec<&'a str> = Vec::new();
+    let mut thoughts: Vec<&str> = Vec::new();
+    let mut tool_calls = Vec::new();
+    for said in said {
+        match said {
+            Said::Text(text) => texts.push(text),
+            Said::Thinking { text, .. } => thoughts.push(text),
+            Said::Call(call) => tool_calls.push(Call {
+                id: tool_id(&call.id, dialect),
+                kind: "function",
+                function: CallFunction {
+                    name: &call.name,
+                    arguments: serde_json::to_string(&call.arguments)
+                        .expect("arguments are JSON already"),
+                },
+            }),
+        }
+    }
+    let content = match texts.as_slice() {
+        [] => None,
+        [one] => Some(Content::Text(Cow::Borrowed(one))),
+        many => Some(Content::Text(Cow::Owned(many.join("\n\n")))),
+    };
+    WireMessage {
+        role: "assistant",
+        content,
+        reasoning_content: (dialect.replays_reasoning && !thoughts.is_empty())
+            .then(|| thoughts.concat()),
+        tool_calls,
+        tool_call_id: None,
+    }
+}
+
+fn results<'a>(messages: &mut Vec<WireMessage<'a>>, answers: &[Answer<'a>], dialect: &Dialect) {
+    let mut images = Vec::new();
+    for answer in answers {
+        let mut texts: Vec<&str> = Vec::new();
+        for piece in &answer.pieces {
+            match piece {
+                Piece::Text(text) => texts.push(text),
+                Piece::Image { .. } => images.push(piece.clone()),
+            }
+        }
+        let text = if texts.is_empty() { "(see the image below)".into() } else { texts.join("\n") };
+        messages.push(WireMessage {
+            tool_call_id: Some(tool_id(&answer.call.id, dialect)),
+            ..WireMessage::new("tool", Content::Text(Cow::Owned(text)))
+        });
+    }
+    if !images.is_empty() {
+        if dialect.assistant_after_tool {
+            messages.push(WireMessage::new("assistant", Content::Text(NODDED.into())));
+        }
+        images.insert(0, Piece::Text(Cow::Borrowed(SHOWN)));
+        messages.push(WireMessage::new("user", content(&images)));
+    }
+}
+
+fn tool_id<'a>(id: &'a str, dialect: &Dialect) -> Cow<'a, str> {
+    wire_id(id, if dialect.short_tool_ids { SHORT_IDS } else { IDS })
+}
+
+fn content<'a>(pieces: &[Piece<'a>]) -> Content<'a> {
+    if let [Piece::Text(text)] = pieces {
+        return Content::Text(text.clone());
+    }
+    let part = |piece: &Piece<'a>| match piece {
+        Piece::Text(text) => Part::Text { text: text.clone(), cache_control: None },
+        Piece::Image { data, mime_type } => Part::ImageUrl {
+            image_url: ImageUrl { url: format!("data:{mime_type};base64,{data}") },
+        },
+    };
+    Content::Parts(pieces.iter().map(part).collect())
+}
+
+/// Puts a cache breakpoint on the last text of a message.
+fn mark(message: Option<&mut WireMessage<'_>>) {
+    let Some(message) = message else { return };
+    if let Some(Content::Text(text)) = &mut message.content {
+        let text = std::mem::take(text);
+        message.content = Some(Content::Parts(vec![Part::Text { text, cache_control: None }]));
+    }
+    let Some(Content::Parts(parts)) = &mut message.content else { return };
+    let last = parts.iter_mut().rev().find_map(|part| match part {
+        Part::Text { cache_control, .. } => Some(cache_control),
+        Part::ImageUrl { .. } => None,
+    });
+    if let Some(cache_control) = last {
+        *cache_control = Some(Switch { kind: "ephemeral" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_model_gets_an_effort_that_it_takes() {
+        use ThinkingLevel::{High, Low, Minimal, Off, Xhigh};
+        for (model, level, tools, expected) in [
+            ("gpt-5", Off, true, Some("minimal")),
+            ("gpt-5", Minimal, true, Some("minimal")),
+            ("gpt-5-mini", Xhigh, true, Some("high")),
+            ("gpt-5.1", Off, true, Some("none")),
+            ("gpt-5.1", Minimal, true, Some("low")),
+            ("gpt-5.2", Xhigh, true, Some("xhigh")),
+            ("gpt-5.4", High, true, None),
+            ("gpt-5.4-mini", High, false, Some("high")),
+            ("o3", Off, true, None),
+            ("o3", Low, true, Some("low")),
+            ("gemini-2.5-pro", High, true, Some("high")),
+        ] {
+            assert_eq!(effort(model, level, tools), expected, "{model} {level:?} {tools}");
+        }
+    }
+}

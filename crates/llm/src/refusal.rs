@@ -1,0 +1,286 @@
+//! Reads the answers of providers that say no: what all formats share. The names of a format's own
+//! error types are in its `errors.rs`.
+
+use crate::ask::{ModelFailure, Retry};
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Characters of a provider's words that are passed on.
+const WORDS_CHARS_MAX: usize = 1_000;
+
+/// An answer with another status than success, or an error in place of a stream.
+pub(crate) struct Refusal<'a> {
+    /// Name of the provider, for people.
+    pub(crate) provider: &'a str,
+    /// Model that was asked.
+    pub(crate) model: &'a str,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+}
+
+/// What a body says about an error.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// For people.
+    pub(crate) message: String,
+    /// The provider's name for it: `type` or `code`, whichever there are, joined by a space.
+    pub(crate) kind: String,
+}
+
+impl Words {
+    /// From an error object, in any of the shapes that are about: `{"error":{…}}`,
+    /// `[{"error":{…}}]`, `{"message"}`, `{"detail"}`, `{"error":"text"}`.
+    pub(crate) fn of_value(value: &Value) -> Self {
+        let value = value.get(0).unwrap_or(value);
+        let error = value.get("error").filter(|e| !e.is_null()).unwrap_or(value);
+        let text = |v: &Value| match v {
+            Value::String(s) => Some(s.clone()),
+            Value::Number(n) => Some(n.to_string()),
+            Value::Array(_) | Value::Object(_) => Some(v.to_string()),
+            Value::Null | Value::Bool(_) => None,
+        };
+        // OpenRouter wraps the words of the provider behind it.
+        let inner = error.pointer("/metadata/raw").and_then(Value::as_str);
+        let message = if error.is_string() {
+            text(error)
+        } else {
+            ["message", "msg", "detail", "error_description"]
+                .iter()
+                .find_map(|key| error.get(*key).or_else(|| value.get(*key)).and_then(text))
+        };
+        let message = match (message, inner) {
+            (Some(message), Some(inner)) => format!("{message}: {inner}"),
+            (message, inner) => message.or(inner.map(str::to_owned)).unwrap_or_default(),
+        };
+        let kinds: Vec<String> = ["type", "code", "status"]
+            .iter()
+            .filter_map(|key| error.get(*key).and_then(text))
+            .filter(|k| k != "error")
+            .collect();
+        Self { message: shorten(&message), kind: kinds.join(" ") }
+    }
+
+    /// From a body of any kind.
+    pub(crate) fn of_body(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(value) if value.is_object() || value.is_array() => Self::of_value(&value),
+            Ok(_) | Err(_) => {
+                let text = String::from_utf8_lossy(body);
+                let text = text.trim();
+                // A proxy's HTML page helps nobody.
+                let text = if text.starts_with('<') { "" } else { text };
+                Self { message: shorten(text), kind: String::new() }
+            }
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let mut out: String = text.chars().take(WORDS_CHARS_MAX).collect();
+    if out.len() < text.len() {
+        out.push('…');
+    }
+    out
+}
+
+/// Whether words mean that the conversation is too long for the model. Phrases as Anthropic, OpenAI,
+/// Google, xAI, Groq, Mistral, OpenRouter, Together and llama.cpp have them.
+pub(crate) fn is_overflow(words: &Words) -> bool {
+    const PHRASES: &[&str] = &[
+        "prompt is too long",
+        "input is too long",
+        "exceed context limit",
+        "exceeds the context window",
+        "exceeds the maximum context",
+        "maximum context length",
+        "context length exceeded",
+        "context window exceeded",
+        "context_length_exceeded",
+        "context_window_exceeded",
+        "maximum prompt length",
+        "exceeds the maximum number of tokens",
+        "reduce the length of the messages",
+        "input token count",
+        "too large for model",
+        "exceeds the available context size",
+        "greater than the context length",
+        "exceeded model token limit",
+        "request_too_large",
+        "model_context_window_exceeded",
+    ];
+    let text = format!("{} {}", words.kind, words.message).to_lowercase();
+    PHRASES.iter().any(|p| text.contains(p))
+}
+
+/// Whether words mean that money or a plan ran out: waiting does not help.
+fn is_quota(words: &Words) -> bool {
+    const PHRASES: &[&str] = &[
+        "insufficient_quota",
+        "insufficient balance",
+        "insufficient credit",
+        "credit balance is too low",
+        "exceeded your current quota",
+        "requires more credits",
+        "billing",
+        "usage limit",
+    ];
+    let text = format!("{} {}", words.kind, words.message).to_lowercase();
+    PHRASES.iter().any(|p| text.contains(p))
+}
+
+/// The provider's wish to be left alone, in `retry-after-ms` or seconds in `retry-after`. A date
+/// there counts as no wish: no model provider is known to send one.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Retry {
+    let number = |name: &str| {
+        headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok().filter(|n| n.is_finite())
+    };
+    let seconds = number("retry-after-ms").map(|ms| ms / 1_000.0).or_else(|| number("retry-after"));
+    seconds
+        .and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok())
+        .map_or(Retry::Backoff, Retry::After)
+}
+
+impl Refusal<'_> {
+    /// What it means. `named` gives the code for error types of the format, where the status alone
+    /// does not say it.
+    pub(crate) fn judge(&self, named: fn(&str) -> Option<(&'static str, Retry)>) -> ModelFailure {
+        if let Some(failure) = self.gateways_own() {
+            return failure;
+        }
+        let words = Words::of_body(self.body);
+        let status = self.status.as_u16();
+        let (code, retry) = if is_overflow(&words) || status == 413 {
+            ("context_overflow", Retry::Never)
+        } else if matches!(status, 401..=403 | 429) && is_quota(&words) {
+            ("rate_limited", Retry::Never)
+        } else {
+            match status {
+                401 | 403 => ("provider_refused_key", Retry::Never),
+                402 => ("rate_limited", Retry::Never),
+                404 => ("unknown_model", Retry::Never),
+                429 => ("rate_limited", retry_after(self.headers)),
+                503 | 529 => ("overloaded", retry_after(self.headers)),
+                408 | 409 | 425 | 500..=599 => ("provider_error", retry_after(self.headers)),
+                200..=299 => named(&words.kind).unwrap_or(("bad_answer", Retry::Backoff)),
+                _ => named(&words.kind)
+                    .filter(|(code, _)| *code != "provider_error")
+                    .unwrap_or(("invalid_request", Retry::Never)),
+            }
+        };
+        failure(code, self.provider, self.model, &words, Some(status), retry)
+    }
+
+    /// A failure that the gateway itself made (`x-toft-error`).
+    fn gateways_own(&self) -> Option<ModelFailure> {
+        let code = self.headers.get("x-toft-error")?.to_str().ok()?;
+        let words = Words::of_body(self.body).message;
+        let (code, retry, fallback) = match code {
+            "no_key" => (
+                "no_key",
+                Retry::Never,
+                "There is no key for this provider. Add one in Settings, under Providers.",
+            ),
+            "unknown_provider" => ("unknown_model", Retry::Never, "The provider is not known."),
+            "unauthenticated" => (
+                "invalid_request",
+                Retry::Never,
+                "The model gateway did not accept this machine's token. Restart the project.",
+            ),
+            "upstream_unreachable" => {
+                ("unreachable", Retry::Backoff, "The provider cannot be reached.")
+            }
+            "upstream_timeout" => {
+                ("unreachable", Retry::Backoff, "The provider did not answer in time.")
+            }
+            _ => ("provider_error", retry_after(self.headers), "The model gateway failed."),
+        };
+        let message = if words.is_empty() { fallback.to_owned() } else { words };
+        Some(ModelFailure { code: code.to_owned(), message, retry })
+    }
+}
+
+/// A failure told in the provider's words, with what to do where we know it.
+pub(crate) fn failure(
+    code: &str,
+    provider: &str,
+    model: &str,
+    words: &Words,
+    status: Option<u16>,
+    retry: Retry,
+) -> ModelFailure {
+    let what = match code {
+        "provider_refused_key" => format!("{provider} refused the key"),
+        "unknown_model" => format!("{provider} does not know the model {model}"),
+        "rate_limited" => format!("{provider} limits the rate"),
+        "overloaded" => format!("{provider} is overloaded"),
+        "context_overflow" => format!("The conversation is too long for {model}"),
+        "invalid_request" => format!("{provider} did not accept the request"),
+        "bad_answer" => format!("{provider} gave an answer that is none"),
+        _ => format!("{provider} failed"),
+    };
+    let status = match status {
+        Some(status) if !(200..300).contains(&status) => format!(" ({status})"),
+        _ => String::new(),
+    };
+    let said = if words.message.is_empty() { &words.kind } else { &words.message };
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    let remedy = match code {
+        "provider_refused_key" => " — check the key in Settings, under Providers.",
+        "unknown_model" => " — choose another model.",
+        _ => "",
+    };
+    let message = format!("{what}{status}{said}{remedy}");
+    ModelFailure { code: code.to_owned(), message, retry }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_every_shape() {
+        let check = |body: &str, message: &str, kind: &str| {
+            let expected = Words { message: message.into(), kind: kind.into() };
+            assert_eq!(Words::of_body(body.as_bytes()), expected, "{body}");
+        };
+        check(
+            r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#,
+            "invalid x-api-key",
+            "authentication_error",
+        );
+        check(
+            r#"{"error":{"message":"No","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#,
+            "No",
+            "invalid_request_error model_not_found",
+        );
+        check(
+            r#"[{"error":{"code":429,"message":"slow","status":"RESOURCE_EXHAUSTED"}}]"#,
+            "slow",
+            "429 RESOURCE_EXHAUSTED",
+        );
+        check(r#"{"detail":"Not Found"}"#, "Not Found", "");
+        check(r#"{"error":"plain"}"#, "plain", "");
+        check(
+            r#"{"error":{"message":"Provider returned error","metadata":{"raw":"inner"}}}"#,
+            "Provider returned error: inner",
+            "",
+        );
+        check("upstream says no", "upstream says no", "");
+        check("<html>nginx</html>", "", "");
+        check("", "", "");
+    }
+
+    #[test]
+    fn the_wish_to_wait_is_read_in_both_spellings() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers), Retry::Backoff);
+        headers.insert("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT".parse().unwrap());
+        assert_eq!(retry_after(&headers), Retry::Backoff);
+        headers.insert("retry-after", "12".parse().unwrap());
+        assert_eq!(retry_after(&headers), Retry::After(Duration::from_secs(12)));
+        headers.insert("retry-after-ms", "250".parse().unwrap());
+        assert_eq!(retry_after(&headers), Retry::After(Duration::from_millis(250)));
+    }
+}

@@ -1,0 +1,59 @@
+//! Picks the adapter for a model. The one thing that the agent holds.
+
+use crate::{
+    anthropic::Anthropic,
+    ask::{Model, ModelEvent, ModelRequest, Transport},
+    call::IDLE_TIMEOUT,
+    openai_chat::OpenaiChat,
+    scripted::{Pace, Scripted},
+};
+use futures_util::stream::BoxStream;
+use std::{sync::Arc, time::Duration};
+use toft_model::provider::Api;
+use tokio_util::sync::CancellationToken;
+
+/// All models: those of providers through one transport, and the scripted one.
+#[derive(Clone)]
+pub struct Models {
+    transport: Arc<dyn Transport>,
+    idle_timeout: Duration,
+    pace: Pace,
+}
+
+impl Models {
+    /// Calls go through `transport`; the scripted model speaks at a natural pace.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, idle_timeout: IDLE_TIMEOUT, pace: Pace::NATURAL }
+    }
+
+    /// Gives a silent provider up after this time instead of [`IDLE_TIMEOUT`].
+    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
+    /// How fast the scripted model speaks.
+    pub fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+}
+
+impl Model for Models {
+    fn ask(
+        &self,
+        request: ModelRequest,
+        cancel: CancellationToken,
+    ) -> BoxStream<'static, ModelEvent> {
+        let transport = || Arc::clone(&self.transport);
+        match request.model.api {
+            Api::AnthropicMessages => Anthropic::new(transport())
+                .with_idle_timeout(self.idle_timeout)
+                .ask(request, cancel),
+            Api::OpenaiCompletions => OpenaiChat::new(transport())
+                .with_idle_timeout(self.idle_timeout)
+                .ask(request, cancel),
+            Api::Scripted => Scripted::new(self.pace).ask(request, cancel),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Control groups of machines: which controllers this host lets us use and how, one group per
+//! machine, limits on its `work` part only. v2 where controllers are delegated, else v1 per
+//! controller; a v2 group without controllers still keeps a machine's processes together.
+
+mod detect;
+mod group;
+
+pub(crate) use detect::{CgroupHost, Way};
+pub(crate) use group::{Groups, MachineGroup};

@@ -1,0 +1,188 @@
+//! Backend `native`: a machine is a set of namespaces on this host, made by the launcher of
+//! `toft-jail`. No daemon, no image download. Which walls stand is found out by building them once
+//! when it is opened.
+
+mod ids;
+mod life;
+mod probe;
+
+use crate::{
+    backend::{Backend, MachineError, Running, StartSpec, Stats},
+    cgroup::CgroupHost,
+    folders::{BRIDGE_SOCKET, Folders, INIT_SOCKET},
+    image::Image,
+    running::{self, blocking},
+    slots::Slots,
+    storage::Pool,
+};
+use async_trait::async_trait;
+use ids::IdKind;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    net::UnixStream,
+    sync::{Mutex as AsyncMutex, OnceCell},
+};
+use toft_jail::spec::Facts;
+use toft_model::{id::ProjectId, machine::Ability};
+
+/// What the backend is told.
+#[derive(Debug, Clone)]
+pub struct NativeConfig {
+    /// The data folder; made when it is missing.
+    pub data_dir: PathBuf,
+    /// The `toft` binary: runs as launcher (`toft __launch 0`), and is shown inside machines.
+    pub exe: PathBuf,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Native(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folders: Folders,
+    exe: PathBuf,
+    pool: Pool,
+    image: Image,
+    ids: IdKind,
+    facts: Facts,
+    cgroups: CgroupHost,
+    slots: Slots,
+    abilities: Vec<Ability>,
+    /// Set once the template exists.
+    template: OnceCell<()>,
+    /// One at a time per project: start, stop, adopt, create, destroy.
+    turns: Mutex<HashMap<ProjectId, Arc<AsyncMutex<()>>>>,
+}
+
+/// Opens the backend: the storage, and a trial of every wall. `Unsupported` says what is missing.
+pub async fn open(config: NativeConfig) -> Result<Native, MachineError> {
+    let inner = blocking(move || probe::open(&config)).await?;
+    let native = Native(Arc::new(inner));
+    // The first project need not wait for it. Owned by the template's cell: whoever needs it first
+    // waits for this one.
+    let early = native.clone();
+    tokio::spawn(async move {
+        if let Err(e) = early.template().await {
+            tracing::warn!("the template of machines could not be made yet: {e}");
+        }
+    });
+    Ok(native)
+}
+
+impl Native {
+    /// Lets go of the storage when no machine runs: an image is unmounted and its device detached.
+    /// With machines running it does nothing.
+    pub async fn close(&self) -> Result<(), MachineError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.close()).await
+    }
+
+    async fn turn(&self, project: &ProjectId) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.turns.lock().expect("no holder panics");
+            Arc::clone(turns.entry(project.clone()).or_default())
+        };
+        turn.lock_owned().await
+    }
+
+    async fn template(&self) -> Result<(), MachineError> {
+        let inner = Arc::clone(&self.0);
+        self.0
+            .template
+            .get_or_try_init(|| blocking(move || inner.make_template()))
+            .await
+            .map(|()| ())
+    }
+}
+
+#[async_trait]
+impl Backend for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    async fn abilities(&self) -> Vec<Ability> {
+        self.0.abilities.clone()
+    }
+
+    fn storage(&self) -> String {
+        self.0.pool.storage.name().to_owned()
+    }
+
+    async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let _turn = self.turn(project).await;
+        if self.0.disk(project).exists() {
+            return Ok(());
+        }
+        self.template().await?;
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.create(&project)).await
+    }
+
+    async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
+        let _turn = self.turn(&spec.project).await;
+        let folder = self.0.folders.run(&spec.project);
+        if let Some(running) = running::adopt(&folder, &spec.project).await? {
+            return Ok(running);
+        }
+        life::start(&self.0, spec).await
+    }
+
+    async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
+        let _turn = self.turn(project).await;
+        running::adopt(&self.0.folders.run(project), project).await
+    }
+
+    async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
+        let _turn = self.turn(project).await;
+        running::end(&self.0.folders.run(project), project, grace).await
+    }
+
+    async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let turn = self.turn(project).await;
+        running::end(&self.0.folders.run(project), project, Duration::ZERO).await?;
+        let (inner, id) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.destroy(&id)).await?;
+        drop(turn);
+        let mut turns = self.0.turns.lock().expect("no holder panics");
+        if turns.get(project).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(project);
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
+        let inner = Arc::clone(&self.0);
+        let known = known.to_vec();
+        let leftover = blocking(move || inner.unwanted(&known)).await;
+        for project in leftover {
+            self.stop(&project, Duration::ZERO).await?;
+        }
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.sweep_groups()).await;
+        Ok(())
+    }
+
+    async fn connect_init(&self, project: &ProjectId) -> Result<UnixStream, MachineError> {
+        running::connect(&self.0.folders.run(project), INIT_SOCKET, project).await
+    }
+
+    async fn connect_bridge(&self, project: &ProjectId) -> Result<UnixStream, MachineError> {
+        running::connect(&self.0.folders.run(project), BRIDGE_SOCKET, project).await
+    }
+
+    async fn stats(&self, project: &ProjectId) -> Result<Stats, MachineError> {
+        let folder = self.0.folders.run(project);
+        Ok(blocking(move || running::stats(&folder)).await)
+    }
+
+    fn log_dir(&self, project: &ProjectId) -> PathBuf {
+        self.0.folders.log(project)
+    }
+}

@@ -1,0 +1,301 @@
+//! The life of a machine on this host: its disk is made, it starts, its traces are removed.
+
+use super::{Inner, ids::IdKind};
+use crate::{
+    backend::{MachineError, Running, StartSpec},
+    begin::{self, Start, TOKEN_BYTES},
+    boot::{self, Places},
+    cgroup::{Groups, MachineGroup},
+    folders::{self, BRIDGE_SOCKET, INIT_SOCKET, rand_name},
+    launcher,
+    running::{blocking, step},
+    state::State,
+};
+use std::{
+    fs, io,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toft_jail::spec::{BINARY_INSIDE, Bind, Cgroups, FD_BOOT, Ids, Jail, Run, Spec, Task};
+use toft_model::id::{ProjectId, random_hex};
+
+/// With less room than this no disk is made: a project would fail at its first file.
+const CREATE_FREE_BYTES_MIN: u64 = 64 << 20;
+
+/// Starts a machine whose disk exists and that does not run.
+pub(super) async fn start(inner: &Arc<Inner>, spec: StartSpec) -> Result<Running, MachineError> {
+    let project = spec.project.clone();
+    let (work, id) = (Arc::clone(inner), project.clone());
+    let running = blocking(move || work.launch(&spec, &id)).await?;
+    begin::greet(&inner.folders.run(&project), &inner.folders.log(&project), &project).await?;
+    Ok(running)
+}
+
+impl Inner {
+    pub(super) fn disk(&self, project: &ProjectId) -> PathBuf {
+        self.pool.disks().join(project.as_str())
+    }
+
+    /// Makes the template that new disks are copied from, unless it is there.
+    pub(super) fn make_template(&self) -> Result<(), MachineError> {
+        let template = self.pool.root.join(&self.image.key);
+        if template.exists() {
+            return Ok(());
+        }
+        let half = self.pool.scratch().join(format!("template-{}", rand_name()));
+        let rootless = self.ids != IdKind::Ranges;
+        let made = self
+            .pool
+            .storage
+            .make(&half)
+            .and_then(|()| self.image.build(&half, rootless))
+            .and_then(|()| fs::rename(&half, &template));
+        made.map_err(|e| {
+            self.drop_disk(&half);
+            match e.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    MachineError::DiskFull { step: "making the template of machines" }
+                }
+                _ => MachineError::Unsupported {
+                    missing: format!("a template for machines could not be made: {e}"),
+                    remedy: "Look at the message, then start again.".to_owned(),
+                },
+            }
+        })?;
+        self.drop_old_templates(&template);
+        Ok(())
+    }
+
+    /// Projects hold copies, so nothing needs a template of an earlier state of the host.
+    fn drop_old_templates(&self, current: &Path) {
+        let entries = fs::read_dir(&self.pool.root).into_iter().flatten().flatten();
+        for path in entries.map(|e| e.path()) {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.starts_with(b"template-") && path != current {
+                self.drop_disk(&path);
+            }
+        }
+    }
+
+    fn drop_disk(&self, path: &Path) {
+        if let Err(e) = self.pool.storage.remove(path) {
+            tracing::warn!("a disk that nobody needs stays: {e}");
+        }
+    }
+
+    /// Makes a disk: all of it or nothing.
+    pub(super) fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
+        if self.pool.free_bytes().is_some_and(|free| free < CREATE_FREE_BYTES_MIN) {
+            return Err(MachineError::DiskFull { step: "making the machine's disk" });
+        }
+        if self.ids == IdKind::Ranges {
+            self.slots.base(project).map_err(step(project, "taking an id range"))?;
+        }
+        folders::private(&self.folders.log(project))
+            .map_err(step(project, "making the log folder"))?;
+        let half = self.pool.scratch().join(format!("{project}-{}", rand_name()));
+        self.pool
+            .storage
+            .copy(&self.pool.root.join(&self.image.key), &half)
+            .and_then(|()| fs::rename(&half, self.disk(project)))
+            .map_err(|e| {
+                self.drop_disk(&half);
+                step(project, "making the machine's disk")(e)
+            })
+    }
+
+    /// Everything of a start that blocks. What it made is removed again when it fails.
+    fn launch(&self, spec: &StartSpec, project: &ProjectId) -> Result<Running, MachineError> {
+        let (run, log) = (self.folders.run(project), self.folders.log(project));
+        let prepare = "preparing the machine's folders";
+        for folder in [&run, &log] {
+            folders::private(folder).map_err(step(project, prepare))?;
+        }
+        let ids = self.ids.of(project, &self.slots).map_err(step(project, "taking an id range"))?;
+        let owner = match ids {
+            Ids::Range { base, .. } => Some(base),
+            _ => None,
+        };
+        let group =
+            MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, owner)
+                .map_err(step(project, "making the machine's control groups"))?;
+        let groups = group.groups.clone();
+        let launched = self.launch_in(spec, project, ids, group);
+        if launched.is_err() {
+            groups.remove();
+        }
+        launched
+    }
+
+    fn launch_in(
+        &self,
+        spec: &StartSpec,
+        project: &ProjectId,
+        ids: Ids,
+        group: MachineGroup,
+    ) -> Result<Running, MachineError> {
+        let (run, log) = (self.folders.run(project), self.folders.log(project));
+        let listening = "opening the machine's sockets";
+        let init = folders::listen(&run, INIT_SOCKET).map_err(step(project, listening))?;
+        let bridge = folders::listen(&run, BRIDGE_SOCKET).map_err(step(project, listening))?;
+        let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
+        let token = random_hex(TOKEN_BYTES);
+        let places = Places::confined();
+        let boot = boot::init_boot(spec, &token, &places, group.work_files());
+        let boot = serde_json::to_string(&boot)
+            .map_err(|e| step(project, "writing the boot data")(io::Error::from(e)))?;
+        let mut binds = self.image.binds.clone();
+        binds.push(Bind {
+            source: log.clone(),
+            target: places.log.clone(),
+            writable: true,
+            mapped: true,
+            optional: false,
+        });
+        binds.push(Bind {
+            source: self.exe.clone(),
+            target: BINARY_INSIDE.to_owned(),
+            writable: false,
+            mapped: true,
+            optional: false,
+        });
+        binds.extend(group.binds.iter().cloned());
+        let jail = Jail {
+            hostname: boot::hostname(spec),
+            ids,
+            disk: self.disk(project),
+            overlays: self.image.overlays.clone(),
+            binds,
+        };
+        let run_task = Run {
+            argv: vec![places.binary.clone(), "init".to_owned(), FD_BOOT.to_string()],
+            env: boot::init_env(&places),
+            cwd: "/".to_owned(),
+            boot,
+        };
+        let launch = Spec { jail: Some(jail), task: Task::Run(run_task), cgroups: group.join };
+        let start = Start {
+            project,
+            exe: &self.exe,
+            run: &run,
+            log: &log,
+            said,
+            token,
+            groups: group.groups,
+            descriptors: &[init.as_fd(), bridge.as_fd()],
+            listeners: Vec::new(),
+        };
+        let (running, facts) = begin::launch(start, &launch)?;
+        for note in facts.notes.iter().filter(|n| !self.facts.notes.contains(n)) {
+            tracing::warn!(project.id = %project, "{note}");
+        }
+        Ok(running)
+    }
+
+    /// Removes the disk and every trace; nothing of it runs.
+    pub(super) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let disk = self.disk(project);
+        if disk.exists() {
+            let gone = self.pool.scratch().join(format!("{project}-{}", rand_name()));
+            fs::rename(&disk, &gone).map_err(step(project, "taking the machine's disk away"))?;
+            self.remove_tree(&gone, project)?;
+        }
+        let log = self.folders.log(project);
+        if log.exists() {
+            let gone = self.pool.scratch().join(format!("log-{}", rand_name()));
+            // The same file system, except with an image.
+            let log = if fs::rename(&log, &gone).is_ok() { gone } else { log };
+            self.remove_tree(&log, project)?;
+        }
+        match fs::remove_dir_all(self.folders.run(project)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(step(project, "removing the machine's sockets")(e));
+            }
+            _ => {}
+        }
+        self.slots.release(project).map_err(step(project, "giving the id range back"))
+    }
+
+    fn remove_tree(&self, path: &Path, project: &ProjectId) -> Result<(), MachineError> {
+        let removing = "removing the machine's disk";
+        match self.pool.storage.remove(path) {
+            // Files of delegated ids: only somebody with these ids may remove them.
+            Err(e)
+                if e.kind() == io::ErrorKind::PermissionDenied && self.ids != IdKind::Ranges =>
+            {
+                let log = folders::new_log(&self.folders.runs()).map_err(step(project, removing))?;
+                let jail = Jail {
+                    hostname: "remove".to_owned(),
+                    ids: self.ids.for_trial(),
+                    disk: path.to_owned(),
+                    overlays: Vec::new(),
+                    binds: Vec::new(),
+                };
+                let spec = Spec {
+                    jail: Some(jail),
+                    task: Task::Remove { paths: vec![path.to_owned()] },
+                    cgroups: Cgroups::default(),
+                };
+                launcher::run(&self.exe, &spec, log)
+                    .map(|_| ())
+                    .map_err(|e| step(project, removing)(io::Error::other(e)))
+            }
+            other => other.map_err(step(project, removing)),
+        }
+    }
+
+    /// Machines that are no longer alive, or that nobody knows: to be stopped.
+    pub(super) fn unwanted(&self, known: &[ProjectId]) -> Vec<ProjectId> {
+        self.started()
+            .into_iter()
+            .filter(|(project, alive)| !alive || !known.contains(project))
+            .map(|(project, _)| project)
+            .collect()
+    }
+
+    fn started(&self) -> Vec<(ProjectId, bool)> {
+        fs::read_dir(self.folders.runs())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|e| {
+                let project = e.file_name().to_str()?.parse().ok()?;
+                let alive = State::read(&e.path()).is_some_and(|s| s.hold().is_some());
+                Some((project, alive))
+            })
+            .collect()
+    }
+
+    /// Removes groups of machines that do not run, with whatever is left in them.
+    pub(super) fn sweep_groups(&self) {
+        let alive: Vec<String> =
+            self.started().into_iter().filter(|(_, a)| *a).map(|(p, _)| p.to_string()).collect();
+        for folder in self.cgroups.folders() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let ours = name.parse::<ProjectId>().is_ok() && !alive.contains(&name);
+                if !ours || !entry.path().is_dir() {
+                    continue;
+                }
+                let mut folders: Vec<PathBuf> =
+                    ["init", "work"].iter().map(|below| entry.path().join(below)).collect();
+                folders.retain(|f| f.is_dir());
+                folders.push(entry.path());
+                Groups { folders, unified: None, memory: None }.remove();
+            }
+        }
+    }
+
+    pub(super) fn close(&self) -> Result<(), MachineError> {
+        if self.started().iter().any(|(_, alive)| *alive) {
+            return Ok(());
+        }
+        self.sweep_groups();
+        self.cgroups.remove();
+        self.pool.close().map_err(|e| MachineError::Unsupported {
+            missing: format!("the storage could not be unmounted: {e}"),
+            remedy: "See what still uses it: `fuser -vm` on the data folder's store/pool.".to_owned(),
+        })
+    }
+}

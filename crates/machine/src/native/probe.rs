@@ -1,0 +1,283 @@
+//! Opens everything and finds out what this host can really do, by building the walls once. What
+//! is reported as enforced was seen to stand.
+
+use super::{Inner, NativeConfig, ids::IdKind};
+use crate::{
+    backend::MachineError,
+    cgroup::{CgroupHost, Way},
+    folders::{Folders, rand_name},
+    image::Image,
+    launcher::{self, LaunchError},
+    slots::Slots,
+    storage::Pool,
+};
+use std::{collections::HashMap, fs, io, path::Path, sync::Mutex};
+use tokio::sync::OnceCell;
+use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Spec, Task};
+use toft_model::machine::Ability;
+
+const HOST_BACKEND: &str =
+    "or start with `--backend host --allow-host DIR` to work in a folder without any walls";
+
+pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
+    let opening = |what: &str| {
+        let what = what.to_owned();
+        move |e: io::Error| cannot_use(config, &what, &e)
+    };
+    let exe = fs::canonicalize(&config.exe).map_err(|e| MachineError::Unsupported {
+        missing: format!("the program {} cannot be used: {e}", config.exe.display()),
+        remedy: "Start `toft` from where it is installed.".to_owned(),
+    })?;
+    let folders = Folders::open(&config.data_dir).map_err(opening("data folder"))?;
+    let slots = Slots::open(&folders.slots()).map_err(opening("list of id ranges"))?;
+    let rootless = !rustix::process::geteuid().is_root();
+    let image = Image::of_host(rootless).map_err(opening("list of mounts of this host"))?;
+    let instance =
+        format!("toft-{:08x}", crc32c::crc32c(folders.data().as_os_str().as_encoded_bytes()));
+    let cgroups = CgroupHost::detect(&instance);
+    let pool = Pool::open(&folders.store()).map_err(opening("storage of machines"))?;
+    empty_scratch(&pool);
+    let (ids, facts) = match try_walls(&exe, &folders, &pool, &image) {
+        Ok(found) => found,
+        Err(e) => {
+            cgroups.remove();
+            if let Err(e) = pool.close() {
+                tracing::warn!("the storage stays mounted: {e}");
+            }
+            return Err(e);
+        }
+    };
+    let abilities = abilities(&pool, ids, &facts, &cgroups);
+    Ok(Inner {
+        folders,
+        exe,
+        pool,
+        image,
+        ids,
+        facts,
+        cgroups,
+        slots,
+        abilities,
+        template: OnceCell::new(),
+        turns: Mutex::new(HashMap::new()),
+    })
+}
+
+fn cannot_use(config: &NativeConfig, what: &str, e: &io::Error) -> MachineError {
+    match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            MachineError::DiskFull { step: "opening the data folder" }
+        }
+        _ => MachineError::Unsupported {
+            missing: format!("the {what} in {} cannot be used: {e}", config.data_dir.display()),
+            remedy: "Check who owns the folder and whether it can be written to, or choose another \
+                     one with `--data DIR`."
+                .to_owned(),
+        },
+    }
+}
+
+/// What an earlier server did not finish. Removing takes time that nobody should wait for.
+fn empty_scratch(pool: &Pool) {
+    let leftovers: Vec<_> =
+        fs::read_dir(pool.scratch()).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    for path in leftovers {
+        if let Err(e) = pool.storage.remove(&path) {
+            tracing::warn!("a half-made disk stays: {e}");
+        }
+    }
+}
+
+/// Builds the walls around nothing, with each kind of ids until one works.
+fn try_walls(
+    exe: &Path,
+    folders: &Folders,
+    pool: &Pool,
+    image: &Image,
+) -> Result<(IdKind, Facts), MachineError> {
+    let mut last = None;
+    for ids in IdKind::candidates() {
+        match trial(exe, folders, pool, image, ids) {
+            Ok(facts) if ids == IdKind::Ranges && !facts.disk_mapped => {
+                return Err(MachineError::Unsupported {
+                    missing: "the file system of the data folder cannot map owners, and there is \
+                              no loop device for one that can"
+                        .to_owned(),
+                    remedy: "Put the data folder on ext4, xfs or btrfs with `--data DIR`.".to_owned(),
+                });
+            }
+            Ok(facts) => return Ok((ids, facts)),
+            Err(e) => {
+                tracing::info!("machines cannot have ids by {ids:?}: {e}");
+                last = Some(e);
+            }
+        }
+    }
+    let why = last.map_or_else(|| "no reason is known".to_owned(), |e| e.to_string());
+    Err(MachineError::Unsupported { missing: format!("walls for a machine: {why}"), remedy: remedy() })
+}
+
+fn trial(
+    exe: &Path,
+    folders: &Folders,
+    pool: &Pool,
+    image: &Image,
+    ids: IdKind,
+) -> Result<Facts, LaunchError> {
+    let disk = pool.scratch().join(format!("trial-{}", rand_name()));
+    let tried = (|| {
+        pool.storage.make(&disk)?;
+        fs::create_dir(disk.join("rootfs"))?;
+        for overlay in &image.overlays {
+            fs::create_dir(disk.join(&overlay.upper))?;
+            fs::create_dir(disk.join(&overlay.work))?;
+        }
+        let jail = Jail {
+            hostname: "trial".to_owned(),
+            ids: ids.for_trial(),
+            disk: disk.clone(),
+            overlays: image.overlays.clone(),
+            binds: image.binds.clone(),
+        };
+        let cgroups = Cgroups { namespace: true, ..Cgroups::default() };
+        let spec = Spec { jail: Some(jail), task: Task::Probe, cgroups };
+        let log = fs::File::create(folders.runs().join("trial.log"))?;
+        launcher::run(exe, &spec, log)?.ok_or(LaunchError::Silent)
+    })();
+    if let Err(e) = pool.storage.remove(&disk) {
+        tracing::warn!("the disk of a trial stays until the next start: {e}");
+    }
+    tried
+}
+
+/// What to do when no wall stands.
+fn remedy() -> String {
+    let sysctl = |path: &str| fs::read_to_string(Path::new("/proc/sys").join(path)).unwrap_or_default();
+    let root = rustix::process::geteuid().is_root();
+    let advice = if sysctl("kernel/apparmor_restrict_unprivileged_userns").trim() == "1" && !root {
+        "AppArmor keeps ordinary users from user namespaces here: as root, run `sysctl -w \
+         kernel.apparmor_restrict_unprivileged_userns=0`, or run Toft as root"
+    } else if sysctl("kernel/unprivileged_userns_clone").trim() == "0" && !root {
+        "Ordinary users have no user namespaces here: as root, run `sysctl -w \
+         kernel.unprivileged_userns_clone=1`, or run Toft as root"
+    } else if sysctl("user/max_user_namespaces").trim() == "0" {
+        "User namespaces are switched off here: as root, run `sysctl -w \
+         user.max_user_namespaces=15000`"
+    } else if root {
+        "In a container, give it the right to make namespaces (Docker: `--privileged`)"
+    } else {
+        "Run Toft as root, or on a host (kernel 5.12 or later) where ordinary users may make user \
+         namespaces"
+    };
+    format!("{advice}; {HOST_BACKEND}.")
+}
+
+fn ability(name: &str, enforced: bool, how: impl Into<String>, remedy: Option<&str>) -> Ability {
+    Ability {
+        name: name.to_owned(),
+        enforced,
+        how: how.into(),
+        remedy: remedy.filter(|_| !enforced).map(str::to_owned),
+    }
+}
+
+fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> Vec<Ability> {
+    let as_root = "Run Toft as root.";
+    let mut all = vec![ability(
+        "user namespaces",
+        true,
+        "each machine has user, mount, pid, network, host name and ipc namespaces of its own",
+        None,
+    )];
+    all.push(match ids {
+        IdKind::Ranges => {
+            ability("id range", true, "65,536 host ids of its own for each project", None)
+        }
+        IdKind::Delegated { uids, .. } => ability(
+            "id range",
+            false,
+            format!("all machines share your user and {} ids from /etc/subuid", uids.1),
+            Some(as_root),
+        ),
+        IdKind::Single => ability(
+            "id range",
+            false,
+            "all machines share your user, and have no other id: programs that change their user fail",
+            Some("Install the package `uidmap` for more ids, or run Toft as root."),
+        ),
+    });
+    let storage = pool.storage.name();
+    let snapshots = storage.starts_with("btrfs");
+    all.push(ability(
+        "storage",
+        snapshots,
+        if pool.notes.is_empty() {
+            storage.to_owned()
+        } else {
+            format!("{storage} ({})", pool.notes.join("; "))
+        },
+        Some("Put the data folder on btrfs, or run Toft as root: then copies are snapshots."),
+    ));
+    let usr = facts.overlays.iter().find(|(target, _)| target == "/usr").map(|(_, layer)| *layer);
+    all.push(match usr {
+        Some(Layer::Mapped) => {
+            ability("system folders", true, "the host's /usr under a layer of each machine", None)
+        }
+        Some(Layer::Unmapped) => ability(
+            "system folders",
+            false,
+            "the host's /usr under a layer of each machine; packages cannot be installed with apt, \
+             since its files belong to nobody there",
+            Some(as_root),
+        ),
+        Some(Layer::ReadOnly) | None => ability(
+            "system folders",
+            false,
+            format!("the host's /usr, read-only: {}", facts.notes.join("; ")),
+            Some("Use a kernel from 5.19 on."),
+        ),
+    });
+    for (name, controller) in
+        [("memory limit", "memory"), ("process limit", "pids"), ("cpu limit", "cpu")]
+    {
+        let (enforced, how) = match cgroups.way(controller) {
+            Some(Way::V2) => (true, format!("cgroup v2, controller {controller}")),
+            Some(Way::V1) => (true, format!("cgroup v1, controller {controller}")),
+            None => (false, reason(cgroups, controller)),
+        };
+        let remedy = "Run Toft as root, or below a group that is delegated: `systemd-run --user \
+                      --scope -p Delegate=yes toft up`.";
+        all.push(ability(name, enforced, how, Some(remedy)));
+    }
+    all.push(ability(
+        "disk limit",
+        false,
+        "a machine can fill the space that the data folder's storage has",
+        Some("Watch the free space; give the data folder a disk of its own."),
+    ));
+    all.push(match cgroups.freezer() {
+        Some(way) => ability("freezer", true, format!("cgroup {way:?}").to_lowercase(), None),
+        None => ability("freezer", false, reason(cgroups, "freezer"), Some(as_root)),
+    });
+    all.push(ability(
+        "network isolation",
+        true,
+        "only a loopback of its own; the gateway's two listeners are the only way out",
+        None,
+    ));
+    all.push(ability(
+        "system call filter",
+        facts.seccomp,
+        "seccomp: mounts, namespaces, keyrings, bpf, io_uring, modules and rare sockets are refused; \
+         no new privileges",
+        None,
+    ));
+    all
+}
+
+fn reason(cgroups: &CgroupHost, controller: &str) -> String {
+    cgroups.notes.iter().find(|n| n.contains(controller) || n.starts_with("cgroup v2:")).map_or_else(
+        || "this host has no control groups that we may use".to_owned(),
+        |note| format!("not available: {note}"),
+    )
+}

@@ -1,0 +1,180 @@
+//! Machines that run, whatever walls they have: find one again, end one, see what it uses.
+
+use crate::{
+    backend::{MachineError, Running, Stats},
+    folders::{self, BRIDGE_SOCKET, INIT_SOCKET},
+    init_client,
+    procs,
+    state::State,
+};
+use rustix::{
+    fd::OwnedFd,
+    process::{Signal, pidfd_send_signal},
+};
+use std::{io, path::Path, time::Duration};
+use tokio::{net::UnixStream, task::spawn_blocking, time::timeout};
+use toft_model::id::ProjectId;
+
+/// What stopping may take beyond the grace that programs get: init's own rounds of killing.
+const STOP_MARGIN: Duration = Duration::from_secs(3);
+/// Until everything is gone after the kernel was told to kill it: a process in the middle of a
+/// disk operation ends after that.
+const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For `map_err`.
+pub(crate) fn step<E: Into<io::Error>>(
+    project: &ProjectId,
+    step: &'static str,
+) -> impl FnOnce(E) -> MachineError {
+    let project = project.clone();
+    move |source| {
+        let source = source.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                MachineError::DiskFull { step }
+            }
+            _ => MachineError::Step { step, project, source },
+        }
+    }
+}
+
+/// Runs what blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only while the runtime shuts down: nobody hears an answer any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The machine whose state lies in `folder`, if it runs.
+pub(crate) async fn adopt(
+    folder: &Path,
+    project: &ProjectId,
+) -> Result<Option<Running>, MachineError> {
+    let Some(state) = State::read(folder) else { return Ok(None) };
+    let Some(_pidfd) = state.hold() else { return Ok(None) };
+    let asking = "asking the machine's init";
+    let failed = |e: init_client::InitError| step(project, asking)(io::Error::other(e));
+    init_client::hello(connect(folder, INIT_SOCKET, project).await?).await.map_err(failed)?;
+    let listeners =
+        init_client::gateway_listeners(connect(folder, INIT_SOCKET, project).await?)
+            .await
+            .map_err(failed)?;
+    Ok(Some(Running {
+        project: project.clone(),
+        token: state.token,
+        gateway_listeners: listeners,
+        init_pid: state.init_pid,
+        started_at: state.started_at,
+        adopted: true,
+    }))
+}
+
+/// Connects to a socket of a machine.
+pub(crate) async fn connect(
+    folder: &Path,
+    name: &str,
+    project: &ProjectId,
+) -> Result<UnixStream, MachineError> {
+    match folders::connect(folder, name).await {
+        Ok(stream) => Ok(stream),
+        Err(e)
+            if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+        {
+            Err(MachineError::NotRunning(project.clone()))
+        }
+        Err(e) => Err(step(project, "connecting to the machine")(e)),
+    }
+}
+
+/// Ends a machine: politely by its init, then by the kernel. Returns when nothing of it is left.
+pub(crate) async fn end(
+    folder: &Path,
+    project: &ProjectId,
+    grace: Duration,
+) -> Result<(), MachineError> {
+    let Some(state) = State::read(folder) else { return forget(folder, project) };
+    if let Some(pidfd) = state.hold() {
+        let asked = async {
+            let stream = connect(folder, INIT_SOCKET, project).await?;
+            let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+            init_client::stop(stream, grace_ms)
+                .await
+                .map_err(|e| step(project, "stopping the machine")(io::Error::other(e)))
+        };
+        match timeout(grace + STOP_MARGIN, asked).await {
+            Ok(Ok(())) => {}
+            // An init that does not answer is killed below.
+            Ok(Err(e)) => tracing::warn!(project.id = %project, "init did not stop: {e}"),
+            Err(_) => tracing::warn!(project.id = %project, "init did not stop in time"),
+        }
+        let pid = state.init_pid;
+        let gone = blocking(move || kill(&pidfd, pid)).await;
+        if !gone {
+            let stuck = io::Error::new(
+                io::ErrorKind::TimedOut,
+                "its processes do not end, probably in a disk operation that hangs",
+            );
+            return Err(step(project, "killing the machine")(stuck));
+        }
+    }
+    let groups = state.groups.clone();
+    blocking(move || {
+        procs::reap(state.init_pid);
+        groups.remove();
+    })
+    .await;
+    forget(folder, project)
+}
+
+/// Kills init, and in a confined machine everything with it: the kernel ends a pid namespace with
+/// its first process, and that process is gone only after all others.
+fn kill(init: &OwnedFd, pid: u32) -> bool {
+    /// After `Stop` was answered init only has to exit.
+    const EXIT_GRACE: Duration = Duration::from_millis(500);
+    if procs::wait_end(init, EXIT_GRACE) {
+        return true;
+    }
+    // Without walls its children would outlive it: they go first, as long as they can be found.
+    for child in procs::descendants(pid) {
+        if let Some(held) = procs::stat(child).and_then(|s| procs::hold(child, s.start_ticks)) {
+            let _ = pidfd_send_signal(held, Signal::KILL);
+        }
+    }
+    // It may have ended by itself just now.
+    let _ = pidfd_send_signal(init, Signal::KILL);
+    procs::wait_end(init, KILL_TIMEOUT)
+}
+
+/// Removes what a machine that no longer runs has left beside its disk.
+fn forget(folder: &Path, project: &ProjectId) -> Result<(), MachineError> {
+    let removing = step(project, "removing the machine's sockets");
+    let removed = [INIT_SOCKET, BRIDGE_SOCKET].into_iter().try_for_each(|name| {
+        match std::fs::remove_file(folder.join(name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    });
+    removed.and_then(|()| State::remove(folder)).map_err(removing)
+}
+
+/// What a machine uses; nothing when it does not run.
+pub(crate) fn stats(folder: &Path) -> Stats {
+    let Some(state) = State::read(folder) else { return Stats::default() };
+    if state.hold().is_none() {
+        return Stats::default();
+    }
+    let mut stats = state.groups.stats();
+    if stats.memory_bytes.is_none() || stats.pids.is_none() {
+        let (pids, bytes) = procs::usage(state.init_pid);
+        stats.memory_bytes.get_or_insert(bytes);
+        stats.pids.get_or_insert(pids);
+    }
+    stats
+}

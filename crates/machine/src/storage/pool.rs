@@ -1,0 +1,257 @@
+//! Chooses a way to keep disks, once per data folder, and opens it: the first of btrfs, btrfs in a
+//! loop image, copies that share blocks, plain copies. A folder that has disks stays with its way.
+
+use super::{Storage, mount_points, plain::Plain, seed, subvolume::Subvolumes};
+use rustix::{
+    fs::statvfs,
+    io::Errno,
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+    process::geteuid,
+};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+use toft_jail::{btrfs, loopdev};
+
+/// Smallest image: room for the template and a few small projects.
+const IMAGE_BYTES_MIN: u64 = 256 << 20;
+/// What an image leaves free on the host's file system, so that a full machine disk shows as "no
+/// space left" inside, and not as an input/output error.
+const HOST_RESERVE_BYTES: u64 = 1 << 30;
+/// An image is grown when the host has this much more room than when it was made.
+const GROW_STEP_BYTES: u64 = 1 << 30;
+/// Zstandard at its fastest level: measured faster than writing through. Deleting must not need
+/// real root inside later namespaces.
+const MOUNT_OPTIONS: &std::ffi::CStr = c"compress=zstd:1,user_subvol_rm_allowed";
+
+/// The opened storage.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Folder that holds disks and templates.
+    pub(crate) root: PathBuf,
+    /// How they are kept.
+    pub(crate) storage: Box<dyn Storage>,
+    /// Why better ways were not taken.
+    pub(crate) notes: Vec<String>,
+    image: bool,
+}
+
+/// Ways that a data folder may have settled on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Btrfs,
+    Image,
+    Plain,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Btrfs => "btrfs",
+            Self::Image => "image",
+            Self::Plain => "plain",
+        }
+    }
+
+    fn read(store: &Path) -> Option<Self> {
+        let text = fs::read_to_string(store.join("kind")).ok()?;
+        [Self::Btrfs, Self::Image, Self::Plain].into_iter().find(|k| k.word() == text.trim())
+    }
+}
+
+impl Pool {
+    /// Opens the storage below `store`, choosing a way the first time.
+    pub(crate) fn open(store: &Path) -> io::Result<Self> {
+        fs::create_dir_all(store.join("pool"))?;
+        let store = fs::canonicalize(store)?;
+        let root = store.join("pool");
+        let mut notes = Vec::new();
+        let settled = Kind::read(&store);
+        let kind = match settled {
+            Some(Kind::Image) => {
+                open_image(&store, &root)?;
+                Kind::Image
+            }
+            Some(kind) => kind,
+            None => choose(&store, &root, &mut notes),
+        };
+        if settled.is_none() {
+            fs::write(store.join("kind"), kind.word())?;
+        }
+        let storage: Box<dyn Storage> = match kind {
+            Kind::Btrfs => Box::new(Subvolumes { image: false }),
+            Kind::Image => Box::new(Subvolumes { image: true }),
+            Kind::Plain => Box::new(Plain::probe(&root)),
+        };
+        let pool = Self { root, storage, notes, image: kind == Kind::Image };
+        for folder in [pool.disks(), pool.scratch()] {
+            fs::create_dir_all(folder)?;
+        }
+        Ok(pool)
+    }
+
+    /// Folder of the projects' disks.
+    pub(crate) fn disks(&self) -> PathBuf {
+        self.root.join("p")
+    }
+
+    /// Folder of half-made and half-removed disks.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// Bytes that new data may take.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        statvfs(&self.root).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+    }
+
+    /// Unmounts an image that nobody uses; the kernel detaches its device then.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        if !self.image || !is_mounted(&self.root)? {
+            return Ok(());
+        }
+        match unmount(&self.root, UnmountFlags::empty()) {
+            Err(Errno::BUSY) => Ok(unmount(&self.root, UnmountFlags::DETACH)?),
+            other => Ok(other?),
+        }
+    }
+}
+
+fn choose(store: &Path, root: &Path, notes: &mut Vec<String>) -> Kind {
+    if btrfs::is_btrfs(root) {
+        match try_subvolumes(root) {
+            Ok(()) => return Kind::Btrfs,
+            Err(e) => notes.push(format!("btrfs of the data folder: {e}")),
+        }
+    }
+    if geteuid().is_root() {
+        match make_image(store, root) {
+            Ok(()) => return Kind::Image,
+            Err(e) => notes.push(format!("btrfs loop image: {e}")),
+        }
+    } else {
+        notes.push("btrfs loop image: only root may mount one".to_owned());
+    }
+    Kind::Plain
+}
+
+fn try_subvolumes(root: &Path) -> io::Result<()> {
+    let (one, two) = (root.join(".probe-1"), root.join(".probe-2"));
+    let storage = Subvolumes { image: false };
+    let tried = storage.make(&one).and_then(|()| storage.copy(&one, &two));
+    for path in [two, one] {
+        storage.remove(&path)?;
+    }
+    tried
+}
+
+fn image_path(store: &Path) -> PathBuf {
+    store.join("pool.img")
+}
+
+fn make_image(store: &Path, root: &Path) -> io::Result<()> {
+    let (image, half) = (image_path(store), store.join("pool.img.new"));
+    let made = seed::write_image(&half, wanted_bytes(store, None)?)
+        .and_then(|()| fs::rename(&half, &image))
+        .and_then(|()| open_image(store, root));
+    if made.is_err() {
+        for path in [half, image] {
+            // The next way is taken; an image without a mount is only lost space.
+            let _ = fs::remove_file(path);
+        }
+    }
+    made
+}
+
+/// As large as the host has room for, sparse.
+fn wanted_bytes(store: &Path, image: Option<&File>) -> io::Result<u64> {
+    let host = statvfs(store)?;
+    let free = host.f_bavail.saturating_mul(host.f_frsize);
+    let taken = image.map_or(Ok(0), |f| f.metadata().map(|m| m.blocks() * 512))?;
+    let room = (taken + free).saturating_sub(HOST_RESERVE_BYTES);
+    Ok((room.max(IMAGE_BYTES_MIN)) & !((1 << 20) - 1))
+}
+
+fn is_mounted(root: &Path) -> io::Result<bool> {
+    Ok(mount_points()?.iter().any(|m| m.point == root && m.kind == "btrfs"))
+}
+
+/// Mounts the image, unless an earlier server has.
+fn open_image(store: &Path, root: &Path) -> io::Result<()> {
+    if is_mounted(root)? {
+        return Ok(());
+    }
+    let path = image_path(store);
+    let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOATIME;
+    let mount_device = |device: &Path| -> io::Result<()> {
+        Ok(mount(device, root, "btrfs", flags, MOUNT_OPTIONS)?)
+    };
+    // Machines of an earlier server keep the device although the mount is gone. A second device
+    // on the same file would destroy it.
+    if let Some(device) = loopdev::attached_to(&path).first() {
+        return mount_device(device);
+    }
+    let image = File::options().read(true).write(true).open(&path)?;
+    let (now, wanted) = (image.metadata()?.len(), wanted_bytes(store, Some(&image))?);
+    if wanted > now + GROW_STEP_BYTES {
+        image.set_len(wanted)?;
+    }
+    let device = loopdev::attach(&image, &path)?;
+    mount_device(&device.path)?;
+    btrfs::grow_to_device(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_keeps_the_way_it_settled_on() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("kind"), "plain\n").unwrap();
+        let pool = Pool::open(dir.path()).unwrap();
+        assert!(matches!(pool.storage.name(), "plain copy" | "reflink copy"));
+        assert!(pool.disks().is_dir() && pool.scratch().is_dir());
+        pool.close().unwrap();
+    }
+
+    #[test]
+    fn two_images_are_mounted_at_once_and_leave_no_device_behind() {
+        if !geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
+            println!("skipped: needs root and loop devices");
+            return;
+        }
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let pools = dirs.each_ref().map(|d| Pool::open(d.path()).unwrap());
+        for (pool, dir) in pools.iter().zip(&dirs) {
+            if pool.storage.name() != "btrfs loop image" {
+                println!("skipped: {:?}", pool.notes);
+                return;
+            }
+            let (one, two) = (pool.disks().join("one"), pool.disks().join("two"));
+            pool.storage.make(&one).unwrap();
+            fs::write(one.join("file"), "kept").unwrap();
+            pool.storage.copy(&one, &two).unwrap();
+            btrfs::create(&two.join("nested")).unwrap();
+            pool.storage.remove(&one).unwrap();
+            assert_eq!(fs::read_to_string(two.join("file")).unwrap(), "kept");
+            pool.storage.remove(&two).unwrap();
+            assert!(!two.exists());
+            assert!(pool.free_bytes().unwrap() > 100 << 20);
+            let again = Pool::open(dir.path()).unwrap();
+            assert_eq!(loopdev::attached_to(&image_path(&fs::canonicalize(dir.path()).unwrap())).len(), 1);
+            drop(again);
+        }
+        for (pool, dir) in pools.iter().zip(&dirs) {
+            pool.close().unwrap();
+            let image = image_path(&fs::canonicalize(dir.path()).unwrap());
+            assert_eq!(loopdev::attached_to(&image), Vec::<PathBuf>::new());
+            let reopened = Pool::open(dir.path()).unwrap();
+            assert_eq!(reopened.storage.name(), "btrfs loop image");
+            reopened.close().unwrap();
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What the tests share: a backend in a folder of its own, and a look inside a machine.
+
+use std::{fs, path::PathBuf, time::Duration};
+use tempfile::TempDir;
+use toft_machine::{
+    backend::{Backend as _, MachineError, Running, StartSpec},
+    init_client::{self, ExecEvent},
+    native::{self, Native, NativeConfig},
+};
+use toft_model::{
+    id::ProjectId,
+    init::{ExecExit, ExecSpec},
+    machine::Limits,
+};
+
+pub(crate) struct Lab {
+    pub(crate) native: Native,
+    pub(crate) dir: TempDir,
+}
+
+pub(crate) fn exe() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_toft-machine-probe"))
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+impl Lab {
+    /// `None`, and says why, where this host cannot have machines.
+    pub(crate) async fn open() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        match native::open(Self::config(&dir)).await {
+            Ok(native) => Some(Self { native, dir }),
+            Err(e @ MachineError::Unsupported { .. }) => {
+                println!("skipped: {e}");
+                None
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    fn config(dir: &TempDir) -> NativeConfig {
+        NativeConfig { data_dir: dir.path().join("data"), exe: exe() }
+    }
+
+    /// Another server on the same data folder.
+    pub(crate) async fn reopen(&self) -> Native {
+        native::open(Self::config(&self.dir)).await.unwrap()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        fs::canonicalize(self.dir.path().join("data")).unwrap()
+    }
+
+    /// Whether an ability is in force.
+    pub(crate) async fn enforced(&self, name: &str) -> bool {
+        let all = self.native.abilities().await;
+        all.iter().find(|a| a.name == name).unwrap_or_else(|| panic!("no ability {name}")).enforced
+    }
+
+    /// A machine that runs.
+    pub(crate) async fn machine(&self) -> (ProjectId, Running) {
+        let project = ProjectId::random();
+        self.native.create(&project).await.unwrap();
+        let running = self.native.start(spec(&project)).await.unwrap();
+        (project, running)
+    }
+
+    /// Output and end of a shell command inside.
+    pub(crate) async fn shell(&self, project: &ProjectId, command: &str) -> (String, ExecExit) {
+        self.exec(project, &["/bin/sh", "-c", command]).await
+    }
+
+    pub(crate) async fn exec(&self, project: &ProjectId, argv: &[&str]) -> (String, ExecExit) {
+        let stream = self.native.connect_init(project).await.unwrap();
+        let argv = argv.iter().map(|a| (*a).to_owned()).collect();
+        let spec = ExecSpec { argv, ..ExecSpec::default() };
+        let mut handle = init_client::exec(stream, spec).await.unwrap();
+        let mut out = Vec::new();
+        loop {
+            match handle.next().await.unwrap() {
+                Some(ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes)) => out.extend(bytes),
+                Some(ExecEvent::Gap(_)) => {}
+                Some(ExecEvent::Exit(exit)) => {
+                    return (String::from_utf8_lossy(&out).into_owned(), exit);
+                }
+                None => panic!("no end"),
+            }
+        }
+    }
+
+    /// Output of a command that must succeed.
+    pub(crate) async fn says(&self, project: &ProjectId, command: &str) -> String {
+        let (out, exit) = self.shell(project, command).await;
+        assert_eq!(exit.code, Some(0), "{command}: {out}");
+        out.trim().to_owned()
+    }
+
+    /// Removes everything, and looks whether it is gone.
+    pub(crate) async fn close(self, projects: &[&ProjectId]) {
+        for project in projects {
+            self.native.destroy(project).await.unwrap();
+        }
+        self.native.close().await.unwrap();
+        let data = self.data();
+        let named = data.to_string_lossy().into_owned();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(&named), "a mount stays: {mounts}");
+        for device in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+            let backing = fs::read_to_string(device.path().join("loop/backing_file"));
+            assert!(!backing.is_ok_and(|b| b.contains(&named)), "{device:?} stays attached");
+        }
+        for project in projects {
+            let left = groups_of(project);
+            assert!(left.is_empty(), "control groups stay: {left:?}");
+            for folder in ["logs", "run/m", "store/pool/p"] {
+                assert!(!data.join(folder).join(project.as_str()).exists(), "{folder}");
+            }
+        }
+        assert_eq!(fs::read_dir(data.join("store/slots")).unwrap().count(), 0);
+    }
+}
+
+impl Drop for Lab {
+    /// After a failed assertion only: [`Lab::close`] leaves nothing to do.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let data = self.data();
+        for machine in fs::read_dir(data.join("run/m")).into_iter().flatten().flatten() {
+            let state = fs::read_to_string(machine.path().join("state.json")).unwrap_or_default();
+            let state: serde_json::Value = serde_json::from_str(&state).unwrap_or_default();
+            let pid = state["init_pid"].as_i64().and_then(|p| i32::try_from(p).ok());
+            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        let pool = data.join("store/pool");
+        let _ = rustix::mount::unmount(&pool, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+/// Control groups anywhere that carry a project's id.
+pub(crate) fn groups_of(project: &ProjectId) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut next = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
+    while let Some((folder, depth)) = next.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|t| t.is_dir()) || depth > 4 {
+                continue;
+            }
+            if entry.file_name().to_string_lossy() == project.as_str() {
+                found.push(entry.path());
+            }
+            next.push((entry.path(), depth + 1));
+        }
+    }
+    found
+}
+
+pub(crate) fn spec(project: &ProjectId) -> StartSpec {
+    StartSpec {
+        project: project.clone(),
+        name: "My Shop".to_owned(),
+        limits: Limits::default(),
+        app_url: format!("http://{project}.localhost:4000"),
+        env: Vec::new(),
+    }
+}
+
+pub(crate) const GRACE: Duration = Duration::from_millis(200);

@@ -1,0 +1,10 @@
+//! Real machines on this host: what they can see, reach and do, and what they leave behind. Where
+//! the host lacks what a test needs it prints why and is skipped; as root the main story also runs
+//! as an ordinary user.
+
+mod escape;
+mod host;
+mod lab;
+mod life;
+mod limits;
+mod user;

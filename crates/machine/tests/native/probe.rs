@@ -1,0 +1,157 @@
+//! A stand-in for the `toft` binary in the tests of this crate: the real launcher, and an init that
+//! speaks just enough of its protocol to look around from inside. The real init lives in a crate
+//! above this one; its own tests and the stories use it.
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::{
+    fs::File,
+    io::{self, IoSlice, Read as _, Write as _},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    process::{Command, Stdio},
+};
+use toft_model::{
+    boot::InitBoot,
+    frame::{Decoder, FrameKind, encode},
+    init::{ExecExit, ExecSpec, INIT_PROTOCOL, InitReply, InitRequest},
+};
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let number = |at: usize| args[at].parse::<i32>().expect("a descriptor number");
+    match args.get(1).map(String::as_str) {
+        Some("__launch") => toft_jail::launch::main(number(2)),
+        Some("init") => init(number(2)).expect("init works"),
+        other => panic!("{other:?} is no task"),
+    }
+}
+
+fn init(boot_fd: i32) -> io::Result<()> {
+    let mut text = String::new();
+    File::from(toft_jail::child::inherited(boot_fd)?).read_to_string(&mut text)?;
+    let boot: InitBoot = serde_json::from_str(&text)?;
+    if boot.bridge.name == "dies at once" {
+        eprintln!("init was told to die");
+        std::process::exit(3);
+    }
+    let listener = UnixListener::from(toft_jail::child::inherited(boot.init_fd)?);
+    let gateway =
+        boot.gateway_fds.iter().map(|fd| toft_jail::child::inherited(*fd)).collect::<io::Result<Vec<_>>>()?;
+    let work: Vec<File> = boot
+        .work_cgroup_procs
+        .iter()
+        .map(|path| File::options().write(true).open(path))
+        .collect::<io::Result<_>>()?;
+    for stream in listener.incoming() {
+        if !serve(&mut stream?, &boot, &gateway, &work)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// False: it was told to stop.
+fn serve(
+    stream: &mut UnixStream,
+    boot: &InitBoot,
+    gateway: &[OwnedFd],
+    work: &[File],
+) -> io::Result<bool> {
+    let mut decoder = Decoder::default();
+    let mut buf = [0u8; 4096];
+    let request: InitRequest = loop {
+        let read = stream.read(&mut buf)?;
+        if read == 0 {
+            return Ok(true);
+        }
+        decoder.push(&buf[..read]);
+        if let Some((_, payload)) = decoder.next_frame().map_err(io::Error::other)? {
+            break serde_json::from_slice(&payload)?;
+        }
+    };
+    match request {
+        InitRequest::Hello => {
+            let hello = InitReply::Hello {
+                protocol: INIT_PROTOCOL,
+                version: "probe".to_owned(),
+                bridge_pid: None,
+                bridge_starts: 0,
+            };
+            reply(stream, &hello)?;
+        }
+        InitRequest::GatewayListeners => {
+            let fds: Vec<_> = gateway.iter().map(|fd| fd.as_fd()).collect();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+            let frame = encode(FrameKind::Json, &serde_json::to_vec(&InitReply::Done)?);
+            sendmsg(&*stream, &[IoSlice::new(&frame)], &mut control, SendFlags::empty())?;
+        }
+        InitRequest::Stop { .. } => {
+            reply(stream, &InitReply::Done)?;
+            return Ok(false);
+        }
+        InitRequest::Exec(spec) => exec(stream, boot, work, &spec)?,
+        other => panic!("{other:?} is not for this init"),
+    }
+    Ok(true)
+}
+
+fn exec(stream: &mut UnixStream, boot: &InitBoot, work: &[File], spec: &ExecSpec) -> io::Result<()> {
+    let null = || File::open("/dev/null").map(OwnedFd::from);
+    let (mut out, write) = io::pipe()?;
+    let argv = &spec.argv;
+    let mut env = boot.work_env.clone();
+    env.extend(spec.env.iter().cloned());
+    let pid = if work.is_empty() {
+        Command::new(&argv[0])
+            .args(&argv[1..])
+            .env_clear()
+            .envs(env)
+            .current_dir(&boot.bridge.cwd)
+            .stdin(Stdio::from(null()?))
+            .stdout(write.try_clone()?)
+            .stderr(write)
+            .spawn()?
+            .id()
+    } else {
+        toft_jail::child::spawn(toft_jail::child::ChildSpec {
+            argv,
+            env: &env,
+            cwd: boot.bridge.cwd.as_ref(),
+            stdin: null()?,
+            stdout: write.try_clone()?.into(),
+            stderr: write.into(),
+            controlling_terminal: false,
+            join: work.iter().map(|f| f.as_fd()).collect(),
+            keep: Vec::new(),
+            die_with_parent: false,
+        })?
+    };
+    reply(stream, &InitReply::Started { id: "one".to_owned(), pid, attached: false })?;
+    let mut text = Vec::new();
+    out.read_to_end(&mut text)?;
+    for piece in text.chunks(60_000) {
+        stream.write_all(&encode(FrameKind::Stdout, piece))?;
+    }
+    let raw = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+    let status = rustix::process::waitpid(Some(raw), rustix::process::WaitOptions::empty())?
+        .expect("waited without NOHANG")
+        .1;
+    let exit = ExecExit {
+        code: status.exit_status(),
+        signal: status.terminating_signal(),
+        output_bytes: text.len() as u64,
+        truncated: false,
+        output_path: None,
+        duration_ms: 0,
+    };
+    reply(stream, &InitReply::Exit(exit))
+}
+
+fn reply(stream: &mut UnixStream, reply: &InitReply) -> io::Result<()> {
+    stream.write_all(&encode(FrameKind::Json, &serde_json::to_vec(reply)?))
+}

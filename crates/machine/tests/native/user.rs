@@ -1,0 +1,51 @@
+//! The main story once more as an ordinary user, when this runs as root.
+
+use super::lab::{exe, is_root};
+use std::{
+    fs,
+    os::unix::{fs::chown, process::CommandExt as _},
+    process::Command,
+};
+
+/// An id that no account has; files of it are removed with the test.
+const SOMEBODY: u32 = 61_234;
+const STORIES: [&str; 4] = [
+    "life::a_machine_starts_keeps_its_files_over_a_stop_and_leaves_nothing_behind",
+    "life::a_new_server_adopts_the_same_process_with_its_token_and_listeners",
+    "escape::nothing_of_the_host_is_visible",
+    "escape::the_network_is_a_loopback_and_no_port_of_the_host_answers",
+];
+
+#[test]
+fn the_stories_hold_for_an_ordinary_user() {
+    if !is_root() {
+        println!("skipped: the other tests have shown it, they did not run as root");
+        return;
+    }
+    // The build folder may lie where others may not look.
+    let dir = tempfile::tempdir().unwrap();
+    let (tests, probe) = (dir.path().join("tests"), exe());
+    fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
+    let readable = Command::new(&probe).arg("nothing").uid(SOMEBODY).gid(SOMEBODY).output();
+    if readable.is_err() {
+        println!("skipped: an ordinary user cannot reach {}", probe.display());
+        return;
+    }
+    let home = dir.path().join("home");
+    fs::create_dir(&home).unwrap();
+    chown(&home, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let run = Command::new(&tests)
+        .args(["--exact", "--nocapture", "--test-threads=1"])
+        .args(STORIES)
+        .env("TMPDIR", &home)
+        .current_dir("/")
+        .uid(SOMEBODY)
+        .gid(SOMEBODY)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    println!("{said}");
+    assert!(run.status.success());
+    assert!(said.contains("4 passed"), "the stories were found by name");
+}

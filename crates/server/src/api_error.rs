@@ -1,0 +1,133 @@
+//! Failures of requests: one code, one status, one sentence that says what to do. Not failures of
+//! the start.
+
+use crate::envelope;
+use axum::{
+    http::{Method, StatusCode},
+    response::{IntoResponse, Response},
+};
+use toft_machine::backend::MachineError;
+use toft_store::StoreError;
+
+/// Stable codes of `/v1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidJson,
+    InvalidArgument,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    Conflict,
+    Unavailable,
+    PayloadTooLarge,
+    /// The request was meant for another host.
+    Misdirected,
+    MachineError,
+    Internal,
+    DiskFull,
+}
+
+impl Code {
+    fn parts(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::InvalidJson => ("invalid_json", StatusCode::BAD_REQUEST),
+            Self::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),
+            Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT),
+            Self::Unavailable => ("unavailable", StatusCode::CONFLICT),
+            Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
+            Self::MachineError => ("machine_error", StatusCode::BAD_GATEWAY),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::DiskFull => ("disk_full", StatusCode::INSUFFICIENT_STORAGE),
+        }
+    }
+}
+
+/// A failure of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, message)
+    }
+
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(
+            Code::Unauthenticated,
+            "sign in, or send a key as X-Agent-Api-Key or Authorization: Bearer. \
+             `toft link` prints a sign-in link",
+        )
+    }
+
+    pub(crate) fn no_project() -> Self {
+        Self::new(Code::NotFound, "project not found: GET /v1/projects lists them")
+    }
+
+    pub(crate) fn no_route(method: &Method, path: &str) -> Self {
+        let path: String = path.chars().take(200).collect();
+        Self::new(
+            Code::NotFound,
+            format!("there is no {method} {path}: GET /v1 lists what there is"),
+        )
+    }
+
+    /// Something that must not happen. What it was stands in the log, not in the answer.
+    pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "{what}");
+        Self::new(Code::Internal, format!("{what}: the server's log says more"))
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.code.parts().1
+    }
+
+    pub(crate) fn code_text(&self) -> &'static str {
+        self.code.parts().0
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        envelope::failure(&self)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::DiskFull => Code::DiskFull,
+            StoreError::Busy => Code::Unavailable,
+            StoreError::Taken { .. } => Code::Conflict,
+            StoreError::Missing { .. } => Code::NotFound,
+            StoreError::Open { .. }
+            | StoreError::TooOld { .. }
+            | StoreError::Migrate(_)
+            | StoreError::Query(_) => return Self::internal("the database failed", &error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<MachineError> for ApiError {
+    fn from(error: MachineError) -> Self {
+        let code = match &error {
+            MachineError::DiskFull { .. } => Code::DiskFull,
+            MachineError::NotRunning(_)
+            | MachineError::Unsupported { .. }
+            | MachineError::Step { .. }
+            | MachineError::DidNotStart { .. } => Code::MachineError,
+        };
+        Self::new(code, error.to_string())
+    }
+}

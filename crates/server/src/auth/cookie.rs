@@ -1,0 +1,147 @@
+//! Reading and writing our own cookies. Other programs' cookies pass through elsewhere.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+
+/// The sign-in of the control plane.
+pub(crate) const SESSION: &str = "toft_session";
+/// The right to see one preview.
+pub(crate) const PREVIEW: &str = "toft_preview";
+/// Names that begin so are ours: an app neither gets nor sets them.
+pub(crate) const OURS: &str = "toft_";
+/// Cookies of one name that are looked at: a tossed one beside the real one, not a flood.
+const SAME_NAME_MAX: usize = 4;
+
+/// Values of the cookies with this name, in the order sent.
+pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(';'))
+        .filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+        .take(SAME_NAME_MAX)
+}
+
+/// `Set-Cookie` for a sign-in; `max_age_s` 0 removes it.
+pub(crate) fn session(token: &str, max_age_s: u64, tls: bool) -> HeaderValue {
+    let secure = if tls { "; Secure" } else { "" };
+    HeaderValue::from_str(&format!(
+        "{SESSION}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
+    ))
+    .expect("tokens are hexadecimal")
+}
+
+/// `Set-Cookie` for a preview: it must work in a frame on another site, and only there.
+pub(crate) fn preview(value: &str, max_age_s: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!(
+        "{PREVIEW}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=None; Secure; \
+         Partitioned"
+    ))
+    .expect("signed values are plain text")
+}
+
+/// Takes our cookies out of a request, for a program that must not see them.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    let kept: Vec<HeaderValue> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| {
+            // A value that is not text cannot be taken apart, so it does not pass.
+            let text = value.to_str().ok()?;
+            let kept: Vec<&str> =
+                text.split(';').map(str::trim).filter(|p| !p.is_empty() && !is_ours(p)).collect();
+            (!kept.is_empty()).then(|| HeaderValue::from_str(&kept.join("; ")).ok())?
+        })
+        .collect();
+    headers.remove(header::COOKIE);
+    for value in kept {
+        headers.append(header::COOKIE, value);
+    }
+}
+
+/// Takes out of an answer what an app must not set: our names, and cookies that reach beyond its
+/// own host.
+pub(crate) fn strip_set(headers: &mut HeaderMap, host: &str) {
+    let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let kept: Vec<HeaderValue> = headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter(|value| {
+            let Ok(text) = value.to_str() else { return false };
+            let mut parts = text.split(';').map(str::trim);
+            let ours = parts.next().is_none_or(is_ours);
+            let beyond = parts.any(|p| match p.split_once('=') {
+                Some((name, domain)) if name.trim().eq_ignore_ascii_case("domain") => {
+                    !domain.trim().trim_start_matches('.').eq_ignore_ascii_case(host)
+                }
+                _ => false,
+            });
+            !ours && !beyond
+        })
+        .cloned()
+        .collect();
+    headers.remove(header::SET_COOKIE);
+    for value in kept {
+        headers.append(header::SET_COOKIE, value);
+    }
+}
+
+fn is_ours(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default().trim();
+    // Browsers let `__Host-` and `__Secure-` names through as they are; ours never carry them.
+    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+        let mut out = HeaderMap::new();
+        for value in values {
+            out.append(name.clone(), HeaderValue::from_str(value).unwrap());
+        }
+        out
+    }
+
+    #[test]
+    fn our_cookies_are_taken_out_and_all_others_stay() {
+        for (cookies, want) in [
+            (vec!["a=1; toft_session=x; b=2"], vec!["a=1; b=2"]),
+            (vec!["toft_preview=x"], vec![]),
+            (vec!["TOFT_session=x;c=3"], vec!["c=3"]),
+            (vec!["a=toft_session=1"], vec!["a=toft_session=1"]),
+            (vec!["a=1", "toft_x=2; d=4"], vec!["a=1", "d=4"]),
+            (vec![" toft_session = x ; e=5"], vec!["e=5"]),
+        ] {
+            let mut headers = headers(header::COOKIE, &cookies);
+            strip(&mut headers);
+            let got: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
+            assert_eq!(got, want, "{cookies:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_sets_cookies_for_its_own_host_only() {
+        let host = "a23456789bcd.localhost:4000";
+        for (cookie, stays) in [
+            ("id=1; Path=/", true),
+            ("id=1; Domain=a23456789bcd.localhost", true),
+            ("id=1; Domain=.a23456789bcd.LOCALHOST", true),
+            ("id=1; domain = localhost", false),
+            ("id=1; Domain=other.localhost", false),
+            ("toft_session=evil; Path=/", false),
+            ("toft_preview=evil", false),
+        ] {
+            let mut headers = headers(header::SET_COOKIE, &[cookie]);
+            strip_set(&mut headers, host);
+            assert_eq!(headers.contains_key(header::SET_COOKIE), stays, "{cookie}");
+        }
+    }
+
+    #[test]
+    fn a_tossed_cookie_does_not_hide_the_real_one() {
+        let headers = headers(header::COOKIE, &["toft_session=evil; x=1; toft_session=real"]);
+        assert_eq!(values(&headers, SESSION).collect::<Vec<_>>(), ["evil", "real"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! What a server is told when it starts, and what it tells when it is ready. Reads nothing by
+//! itself: the binary does.
+
+use crate::{clock::Clock, stop::Stop};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use toft_llm::catalogue;
+use toft_model::machine::{EgressLevel, Limits};
+use toft_vault::Secret;
+
+/// How to run a server.
+pub struct ServerConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The data folder, absolute. Made when missing.
+    pub data_dir: PathBuf,
+    /// The `toft` binary, for starting the gateway.
+    pub exe: PathBuf,
+    /// The gateway's whole environment (`SSL_CERT_FILE`, `SSL_CERT_DIR` are useful to it).
+    pub gateway_env: Vec<(String, String)>,
+    /// Host of the control plane: `toft.example.org`, `https://…` assumed; may have a scheme and a
+    /// port.
+    pub domain: Option<String>,
+    /// Domain below which previews get hosts; another site than `domain`. Same form.
+    pub preview_domain: Option<String>,
+    /// The admin key of the documents.
+    pub agent_api_key: Option<Secret>,
+    /// Values of [`provider_env_names`] that are set. Holds keys.
+    pub provider_env: BTreeMap<String, String>,
+    /// Version of the binary.
+    pub version: String,
+    /// Limits of every machine.
+    pub limits: Limits,
+    /// What machines may reach.
+    pub egress: EgressLevel,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl ServerConfig {
+    /// Defaults for everything that has one.
+    pub fn new(listen: SocketAddr, data_dir: PathBuf, exe: PathBuf, version: String) -> Self {
+        Self {
+            listen,
+            data_dir,
+            exe,
+            gateway_env: Vec::new(),
+            domain: None,
+            preview_domain: None,
+            agent_api_key: None,
+            provider_env: BTreeMap::new(),
+            version,
+            limits: Limits::default(),
+            egress: EgressLevel::default(),
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("domain", &self.domain)
+            .field("preview_domain", &self.preview_domain)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names of the environment variables that hold provider keys, base URLs and default models.
+pub fn provider_env_names() -> impl Iterator<Item = &'static str> {
+    catalogue::providers()
+        .iter()
+        .flat_map(|p| p.key_env.iter().chain(p.base_url_env).chain(p.model_env).copied())
+}
+
+/// A server that serves.
+#[derive(Debug)]
+pub struct Ready {
+    /// The address that it really listens on.
+    pub addr: SocketAddr,
+    /// Where people open it.
+    pub url: String,
+    /// Signs the first admin in: once, for 15 minutes.
+    pub sign_in_url: String,
+    /// Ends it from inside the process.
+    pub stop: Stop,
+}

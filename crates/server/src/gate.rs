@@ -1,0 +1,123 @@
+//! The first thing every request meets: which host it is for, and what every answer must carry. Not
+//! who asks: that is `auth`.
+
+use crate::{
+    api_error::{ApiError, Code},
+    hosts::{self, Place},
+    preview,
+    state::App,
+};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
+use std::net::IpAddr;
+use tower::ServiceExt as _;
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Answers one request.
+pub(crate) async fn answer(app: &App, control: Router, mut req: Request) -> Response {
+    let host = hosts::host_of(&req).map(str::to_owned);
+    let place = host.as_deref().map_or(Place::Foreign, |host| app.hosts.place(host));
+    match place {
+        Place::Preview(label) => preview::handle(app, label, req).await,
+        Place::Foreign => {
+            let error = ApiError::new(
+                Code::Misdirected,
+                "this server does not answer for that host: open it by the address that \
+                 `toft up` printed, or start it with --domain",
+            );
+            secured(app, "", false, error.into_response())
+        }
+        Place::Control => {
+            let host = host.unwrap_or_default();
+            let is_api = req.uri().path().starts_with("/v1");
+            if let Some(origin) = cross_origin_upgrade(&req, &host) {
+                tracing::warn!(origin, "an upgrade from another site's page was refused");
+                let error = ApiError::new(
+                    Code::Forbidden,
+                    "WebSockets are open to the dashboard's own pages, and to keys",
+                );
+                return secured(app, &host, is_api, error.into_response());
+            }
+            // An absolute request target was compared with `Host`; routing wants the path.
+            if let Some(path) = req.uri().path_and_query().cloned() {
+                *req.uri_mut() = path.into();
+            }
+            let answer = match control.oneshot(req).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            };
+            secured(app, &host, is_api, answer)
+        }
+    }
+}
+
+/// The foreign `Origin` of an upgrade, whatever credential it carries: pages that we did not serve
+/// have no business with our sockets. Programs send none.
+fn cross_origin_upgrade(req: &Request, host: &str) -> Option<String> {
+    let headers = req.headers();
+    let foreign = headers.contains_key(header::UPGRADE)
+        && headers.contains_key(header::ORIGIN)
+        && !hosts::origin_is(headers, host)
+        && hosts::fetch_site(headers) != Some("same-origin");
+    foreign.then(|| {
+        let origin = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).unwrap_or("?");
+        origin.chars().take(100).collect()
+    })
+}
+
+/// Headers of every answer of the control plane.
+fn secured(app: &App, host: &str, is_api: bool, mut answer: Response) -> Response {
+    let is_pdf = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().starts_with(b"application/pdf"));
+    let policy = match (is_api, is_pdf) {
+        (false, _) => page_policy(app, host),
+        // Files out of machines come through here: nothing in them may run.
+        (true, false) => "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; \
+                          frame-ancestors 'self'; sandbox"
+            .to_owned(),
+        // The browser's own viewer does not work in a sandbox.
+        (true, true) => "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+            .to_owned(),
+    };
+    let headers = answer.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, header::REFERRER_POLICY, "no-referrer");
+    set(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(headers, HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if is_api && !headers.contains_key(header::CACHE_CONTROL) {
+        set(headers, header::CACHE_CONTROL, "no-store");
+    }
+    answer
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+/// What the dashboard's page may load. Styles may be inline (panels and terminals set them), scripts
+/// never; images come from here only, so that what an agent writes cannot call home.
+fn page_policy(app: &App, host: &str) -> String {
+    // The host was checked, but only plain ones go into a header.
+    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
+    let sockets =
+        if plain && !host.is_empty() { format!(" ws://{host} wss://{host}") } else { String::new() };
+    format!(
+        "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+         img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'{sockets}; \
+         worker-src 'self' blob:; frame-src 'self' blob: {}; object-src 'none'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'",
+        app.hosts.frame_sources()
+    )
+}

@@ -1,0 +1,343 @@
+//! Which host a request is for: the control plane, a preview, or none of ours. Pure text; knows
+//! neither which projects exist nor who may see them.
+
+use crate::error::ServerError;
+use axum::http::{HeaderMap, Method, header};
+use std::net::{IpAddr, SocketAddr};
+use toft_model::id::ProjectId;
+
+/// A host name given by a person, with what belongs to its URLs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicHost {
+    scheme: &'static str,
+    host: String,
+    port: Option<u16>,
+}
+
+impl PublicHost {
+    fn parse(what: &'static str, value: &str) -> Result<Self, ServerError> {
+        let fail = |why| ServerError::Host { what, value: value.to_owned(), why };
+        let (scheme, rest) = match value.split_once("://") {
+            None => ("https", value),
+            Some(("https", rest)) => ("https", rest),
+            Some(("http", rest)) => ("http", rest),
+            Some(_) => return Err(fail("only http and https are known")),
+        };
+        let (host, port) = split_port(rest.trim_end_matches('/'))
+            .ok_or_else(|| fail("it must be a host name, with a port if need be"))?;
+        let label = |l: &str| {
+            !l.is_empty()
+                && l.len() <= 63
+                && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if !host.split('.').all(label) {
+            return Err(fail("it must be a host name such as toft.example.org"));
+        }
+        Ok(Self { scheme, host, port })
+    }
+
+    fn url(&self, label: Option<&str>) -> String {
+        let mut out = format!("{}://", self.scheme);
+        if let Some(label) = label {
+            out.push_str(label);
+            out.push('.');
+        }
+        out.push_str(&self.host);
+        if let Some(port) = self.port {
+            out.push_str(&format!(":{port}"));
+        }
+        out
+    }
+}
+
+/// The label of a preview host: `{project}` or `{port}-{project}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) project: ProjectId,
+    pub(crate) port: Option<u16>,
+}
+
+impl Label {
+    fn parse(text: &str) -> Option<Self> {
+        let (port, project) = match text.split_once('-') {
+            None => (None, text),
+            Some((port, project)) => {
+                let canonical = port.parse::<u16>().ok().filter(|p| *p > 0 && p.to_string() == port);
+                (Some(canonical?), project)
+            }
+        };
+        Some(Self { project: project.parse().ok()?, port })
+    }
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{port}-{}", self.project),
+            None => write!(f, "{}", self.project),
+        }
+    }
+}
+
+/// Whom a host belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Control,
+    Preview(Label),
+    Foreign,
+}
+
+/// All hosts of this server.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    listen: SocketAddr,
+    domain: Option<PublicHost>,
+    preview: Option<PublicHost>,
+}
+
+/// The suffix that browsers resolve to this computer by themselves (RFC 6761).
+const LOCALHOST: &str = "localhost";
+
+impl Hosts {
+    pub(crate) fn new(
+        listen: SocketAddr,
+        domain: Option<&str>,
+        preview_domain: Option<&str>,
+    ) -> Result<Self, ServerError> {
+        let domain = domain.map(|d| PublicHost::parse("--domain", d)).transpose()?;
+        let preview =
+            preview_domain.map(|d| PublicHost::parse("--preview-domain", d)).transpose()?;
+        if let (Some(domain), Some(preview)) = (&domain, &preview) {
+            let below = |a: &str, b: &str| a == b || a.ends_with(&format!(".{b}"));
+            if below(&domain.host, &preview.host) || below(&preview.host, &domain.host) {
+                return Err(ServerError::Host {
+                    what: "--preview-domain",
+                    value: preview.host.clone(),
+                    why: "it must be another site than --domain, neither above nor below it: \
+                          apps that agents write must not share one with the control plane",
+                });
+            }
+        }
+        Ok(Self { listen, domain, preview })
+    }
+
+    /// Whom a `Host` header names.
+    pub(crate) fn place(&self, host_header: &str) -> Place {
+        let lower = host_header.to_ascii_lowercase();
+        let Some((host, _)) = split_port(&lower) else { return Place::Foreign };
+        let suffixes = [Some(LOCALHOST), self.preview.as_ref().map(|p| p.host.as_str())];
+        for suffix in suffixes.into_iter().flatten() {
+            let label = host.strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.'));
+            if let Some(label) = label.and_then(Label::parse) {
+                return Place::Preview(label);
+            }
+        }
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let ours = match bare.parse::<IpAddr>() {
+            // Rebinding needs a name: an address in the bar is what the person typed.
+            Ok(ip) => ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified(),
+            Err(_) => {
+                host == LOCALHOST || self.domain.as_ref().is_some_and(|d| d.host == host)
+            }
+        };
+        if ours { Place::Control } else { Place::Foreign }
+    }
+
+    /// Where people open the control plane.
+    pub(crate) fn control_url(&self) -> String {
+        match &self.domain {
+            Some(domain) => domain.url(None),
+            None => {
+                let ip = self.listen.ip();
+                let local = ip.is_unspecified()
+                    || ip == IpAddr::from([127, 0, 0, 1])
+                    || ip == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+                if local {
+                    format!("http://{LOCALHOST}{}", self.port_text())
+                } else {
+                    format!("http://{}", self.listen)
+                }
+            }
+        }
+    }
+
+    /// Whether cookies of the control plane may only travel over TLS.
+    pub(crate) fn control_is_tls(&self) -> bool {
+        self.domain.as_ref().is_some_and(|d| d.scheme == "https")
+    }
+
+    /// Origin of a preview; `label` may be a pattern.
+    pub(crate) fn preview_origin(&self, label: &str) -> String {
+        match &self.preview {
+            Some(preview) => preview.url(Some(label)),
+            None => format!("http://{label}.{LOCALHOST}{}", self.port_text()),
+        }
+    }
+
+    /// Sources for `frame-src`: every preview origin.
+    pub(crate) fn frame_sources(&self) -> String {
+        let local = format!("http://*.{LOCALHOST}:*");
+        match &self.preview {
+            Some(preview) => format!("{local} {}", preview.url(Some("*"))),
+            None => local,
+        }
+    }
+
+    /// Sources for `frame-ancestors` of a preview: the control plane's own origins.
+    pub(crate) fn control_sources(&self) -> String {
+        let local = format!("http://{LOCALHOST}:* http://127.0.0.1:*");
+        match &self.domain {
+            Some(domain) => format!("{local} {}", domain.url(None)),
+            None => local,
+        }
+    }
+
+    fn port_text(&self) -> String {
+        match self.listen.port() {
+            80 => String::new(),
+            port => format!(":{port}"),
+        }
+    }
+}
+
+/// `host[:port]`; an IPv6 address keeps its brackets.
+fn split_port(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = if text.starts_with('[') {
+        let end = text.find(']')? + 1;
+        match &text[end..] {
+            "" => (&text[..end], None),
+            rest => (&text[..end], Some(rest.strip_prefix(':')?)),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let digits = |p: &str| p.bytes().all(|b| b.is_ascii_digit());
+    let port = match port {
+        None => None,
+        Some(p) if digits(p) => Some(p.parse().ok()?),
+        Some(_) => return None,
+    };
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+/// The `Host` of a request. `None` when there is none, or when the request line names another.
+pub(crate) fn host_of<B>(req: &axum::http::Request<B>) -> Option<&str> {
+    let mut all = req.headers().get_all(header::HOST).iter();
+    let host = all.next()?.to_str().ok()?;
+    if all.next().is_some() {
+        return None;
+    }
+    match req.uri().authority() {
+        Some(authority) if !authority.as_str().eq_ignore_ascii_case(host) => None,
+        _ => Some(host),
+    }
+}
+
+/// Whether `Origin` names this very host.
+pub(crate) fn origin_is(headers: &HeaderMap, host: &str) -> bool {
+    headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).is_some_and(|origin| {
+        origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"))
+            .is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    })
+}
+
+/// `Sec-Fetch-Site`, when the browser sent it.
+pub(crate) fn fetch_site(headers: &HeaderMap) -> Option<&str> {
+    headers.get("sec-fetch-site").and_then(|v| v.to_str().ok())
+}
+
+/// Whether a request only reads.
+pub(crate) fn only_reads(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !headers.contains_key(header::UPGRADE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(listen: &str) -> Hosts {
+        Hosts::new(listen.parse().unwrap(), Some("toft.example.org"), Some("http://apps.test:81"))
+            .unwrap()
+    }
+
+    fn check(hosts: &Hosts, host: &str, want: &str) {
+        let got = match hosts.place(host) {
+            Place::Control => "control".to_owned(),
+            Place::Preview(label) => format!("preview {label}"),
+            Place::Foreign => "foreign".to_owned(),
+        };
+        assert_eq!(got, want, "{host}");
+    }
+
+    #[test]
+    fn only_our_own_hosts_are_served() {
+        let local = hosts("127.0.0.1:4000");
+        for (host, want) in [
+            ("localhost:4000", "control"),
+            ("LOCALHOST", "control"),
+            ("127.0.0.1:4000", "control"),
+            ("[::1]:4000", "control"),
+            ("toft.example.org", "control"),
+            ("a23456789bcd.localhost:4000", "preview a23456789bcd"),
+            ("A23456789BCD.LocalHost:4000", "preview a23456789bcd"),
+            ("3000-a23456789bcd.localhost", "preview 3000-a23456789bcd"),
+            ("3000-a23456789bcd.apps.test:81", "preview 3000-a23456789bcd"),
+            ("03000-a23456789bcd.localhost", "foreign"),
+            ("0-a23456789bcd.localhost", "foreign"),
+            ("70000-a23456789bcd.localhost", "foreign"),
+            ("x.a23456789bcd.localhost", "foreign"),
+            ("evil.localhost", "foreign"),
+            ("evillocalhost", "foreign"),
+            ("a23456789bcd.localhost.evil.test", "foreign"),
+            ("evil.test", "foreign"),
+            ("192.168.1.7:4000", "foreign"),
+            ("localhost.", "foreign"),
+            ("localhost:4000:5", "foreign"),
+            ("localhost:x", "foreign"),
+            ("user@localhost", "foreign"),
+            ("", "foreign"),
+            (":80", "foreign"),
+        ] {
+            check(&local, host, want);
+        }
+        check(&hosts("0.0.0.0:4000"), "192.168.1.7:4000", "control");
+        check(&hosts("0.0.0.0:4000"), "evil.test:4000", "foreign");
+    }
+
+    #[test]
+    fn previews_and_control_plane_never_share_a_site() {
+        let new = |domain, preview| {
+            Hosts::new("127.0.0.1:1".parse().unwrap(), Some(domain), Some(preview)).is_ok()
+        };
+        assert!(new("toft.example.org", "toft-apps.example.net"));
+        assert!(!new("example.org", "example.org"));
+        assert!(!new("example.org", "apps.example.org"));
+        assert!(!new("toft.example.org", "example.org"));
+        assert!(!new("https://toft.example.org", "ftp://x.test"));
+        assert!(!new("toft..org", "x.test"));
+    }
+
+    #[test]
+    fn urls_carry_the_right_port_and_scheme() {
+        let local = Hosts::new("127.0.0.1:4000".parse().unwrap(), None, None).unwrap();
+        assert_eq!(local.control_url(), "http://localhost:4000");
+        assert_eq!(local.preview_origin("{label}"), "http://{label}.localhost:4000");
+        let both = hosts("127.0.0.1:4000");
+        assert_eq!(both.control_url(), "https://toft.example.org");
+        assert_eq!(both.preview_origin("x"), "http://x.apps.test:81");
+        assert!(both.control_is_tls() && !local.control_is_tls());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_host_is_classified_without_a_panic(host in ".{0,80}") {
+            hosts("127.0.0.1:4000").place(&host);
+        }
+    }
+}

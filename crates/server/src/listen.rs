@@ -1,0 +1,103 @@
+//! Accepting connections and serving HTTP/1.1 on them, until the server ends.
+
+use crate::{
+    error::ServerError,
+    gate::{self, Peer},
+    state::App,
+};
+use axum::{Router, body::Body, extract::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+/// Connections at once: hundreds of tabs with their streams, and fewer than the usual limit of
+/// 1024 descriptors leaves for everything else.
+const CONNECTIONS_MAX: usize = 800;
+/// How long a client may take to send a request's head; also how long a connection may idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Request heads: cookies of apps add up.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long connections may take to finish what they are at when the server ends.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause when the process has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes the address.
+pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(addr).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServerError::PortInUse { addr },
+        _ => ServerError::Listen { addr, source },
+    })
+}
+
+/// Serves until the server ends, then lets requests finish.
+pub(crate) async fn serve(app: App, listener: TcpListener, control: Router) {
+    let ends = app.stop.token().clone();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = ends.cancelled() => return,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, slot)) => {
+                let (app2, control) = (app.clone(), control.clone());
+                app.tasks.spawn(async move {
+                    connection(app2, control, stream, peer.ip()).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, slot))
+}
+
+async fn connection(app: App, control: Router, stream: TcpStream, peer: IpAddr) {
+    // Deltas are small and must not wait for each other; a failure only makes it slower.
+    let _ = stream.set_nodelay(true);
+    let ends = app.stop.token().clone();
+    let service = service_fn(move |req: hyper::Request<Incoming>| {
+        let (app, control) = (app.clone(), control.clone());
+        async move {
+            let mut req: Request = req.map(Body::new);
+            req.extensions_mut().insert(Peer(peer));
+            Ok::<_, Infallible>(gate::answer(&app, control, req).await)
+        }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX.max(8192))
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(serving);
+    tokio::select! {
+        // A client that breaks off is not worth a line.
+        _ = serving.as_mut() => return,
+        () = ends.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = timeout(FINISH_TIMEOUT, serving).await;
+}

@@ -1,0 +1,47 @@
+//! Machines as the server sees them: their state, their life, and the copy of what their bridges
+//! tell. How a machine is made is the backend's.
+
+pub(crate) mod cold_log;
+pub(crate) mod copy;
+pub(crate) mod feed;
+pub(crate) mod intake;
+pub(crate) mod life;
+pub(crate) mod machine;
+pub(crate) mod sse;
+pub(crate) mod status;
+pub(crate) mod stream;
+pub(crate) mod tailer;
+
+pub(crate) use machine::Machine;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+use toft_model::id::ProjectId;
+
+/// All machines by project.
+#[derive(Default)]
+pub(crate) struct Machines {
+    all: RwLock<HashMap<ProjectId, Arc<Machine>>>,
+}
+
+impl Machines {
+    pub(crate) fn get(&self, id: &ProjectId) -> Option<Arc<Machine>> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The known machine of that project, or this one.
+    pub(crate) fn put(&self, machine: Machine) -> Arc<Machine> {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(machine.id.clone()).or_insert_with(|| Arc::new(machine)))
+    }
+
+    pub(crate) fn remove(&self, id: &ProjectId) {
+        self.all.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    pub(crate) fn list(&self) -> Vec<Arc<Machine>> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

@@ -1,0 +1,209 @@
+//! Events from a machine into the copy: checked, stored, then sent to clients. What comes from
+//! inside is bounded and typed here; nothing of it is trusted beyond that.
+
+use super::{
+    Machine,
+    sse::{EVENT_BYTES_MAX, SseEvent},
+};
+use crate::state::App;
+use serde::Deserialize;
+use std::{borrow::Cow, time::Duration};
+use toft_model::{event::wire_data, inspect::Inspect};
+use toft_store::{NewEvent, SnapshotKind, StoreError};
+
+/// Longest name of a kind.
+const KIND_CHARS_MAX: usize = 64;
+/// Pause before a full disk or a locked database is tried again; the bridge waits meanwhile.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What came of taking events in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// All are in the copy.
+    All,
+    /// A number was skipped: ask again from the end of the copy.
+    Gap,
+    /// The project is gone.
+    NoProject,
+}
+
+/// A field of wire data; reading it checks the rest.
+#[derive(Deserialize)]
+struct Peek<'a> {
+    #[serde(borrow, rename = "sessionId", default)]
+    session: Option<Cow<'a, str>>,
+}
+
+/// One line of an event log.
+#[derive(Deserialize)]
+struct Line {
+    seq: u64,
+    ts: u64,
+    #[serde(default)]
+    session: Option<String>,
+    kind: String,
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+/// An event of the stream as it is kept. `None`: it is none (no number, a bad kind).
+pub(crate) fn from_stream(came: SseEvent, now_ms: u64) -> Option<NewEvent> {
+    let seq = came.id?;
+    if !good_kind(&came.kind) {
+        return None;
+    }
+    let (session, data) = if came.omitted {
+        (None, omitted(&came.kind, "it was larger than 8 MiB"))
+    } else {
+        match serde_json::from_str::<Peek<'_>>(&came.data) {
+            Ok(peek) => (peek.session.map(Cow::into_owned), one_line(came.data)),
+            Err(_) => (None, omitted(&came.kind, "it was no JSON object")),
+        }
+    };
+    Some(NewEvent { seq, ts: now_ms, session, kind: came.kind, data })
+}
+
+/// A line of the log as it is kept. `None`: it is none.
+pub(crate) fn from_line(line: &[u8]) -> Option<NewEvent> {
+    let line: Line = serde_json::from_slice(line).ok()?;
+    if !good_kind(&line.kind) {
+        return None;
+    }
+    let data = wire_data(&line.kind, line.session.as_deref(), line.data).to_string();
+    (data.len() <= EVENT_BYTES_MAX).then_some(NewEvent {
+        seq: line.seq,
+        ts: line.ts,
+        session: line.session,
+        kind: line.kind,
+        data,
+    })
+}
+
+fn good_kind(kind: &str) -> bool {
+    (1..=KIND_CHARS_MAX).contains(&kind.len())
+        && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+fn one_line(data: String) -> String {
+    if !data.contains(['\n', '\r']) {
+        return data;
+    }
+    // JSON may hold line breaks between its parts, never within a text.
+    data.replace(['\n', '\r'], " ")
+}
+
+fn omitted(kind: &str, why: &str) -> String {
+    serde_json::json!({"type": toft_model::event::pi_type(kind), "omitted": why}).to_string()
+}
+
+/// Stores events and sends them on. Waits while the disk is full.
+pub(crate) async fn take(app: &App, machine: &Machine, events: &[NewEvent]) -> Taken {
+    if events.is_empty() {
+        return Taken::All;
+    }
+    let _turn = machine.taking.lock().await;
+    let added = loop {
+        match app.store.append_events(&machine.id, events).await {
+            Ok(added) => break added,
+            Err(StoreError::Missing { .. }) => return Taken::NoProject,
+            Err(error) => {
+                tracing::warn!(project.id = %machine.id, %error, "events wait to be stored");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    };
+    let is_new = |e: &&NewEvent| e.seq > added.before && e.seq <= added.head;
+    let first = events.iter().position(|e| is_new(&e)).unwrap_or(events.len());
+    let new: &[NewEvent] = &events[first..];
+    let new = &new[..new.iter().take_while(|e| is_new(e)).count()];
+    machine.feed.publish(new);
+    if let Some(seq) = added.tampered.first() {
+        tracing::error!(project.id = %machine.id, event.seq = seq,
+            "the machine sent other content under a known event number; the copy keeps the first");
+        machine.view().tampered.get_or_insert(*seq);
+    }
+    for event in new {
+        react(app, machine, event).await;
+    }
+    if added.gap.is_some() { Taken::Gap } else { Taken::All }
+}
+
+/// What events mean for what the server knows of a project.
+async fn react(app: &App, machine: &Machine, event: &NewEvent) {
+    match event.kind.as_str() {
+        // By far the most: nothing to do.
+        "message_update" | "tool_update" => return,
+        "agent_start" | "agent_end" | "question" => {
+            machine.view().statuses.take(&event.kind, event.session.as_deref(), &event.data);
+        }
+        "inspect" => {
+            if let Ok(rows) = serde_json::from_str::<Inspect>(&event.data) {
+                let json = serde_json::to_string(&rows).expect("rows are JSON-able");
+                keep(app, machine, SnapshotKind::Inspect, &json).await;
+            }
+            return;
+        }
+        _ => {}
+    }
+    match event.kind.as_str() {
+        "agent_start" | "agent_end" | "session_created" | "session_switched"
+        | "session_info_changed" | "model_change" | "thinking_level_change" | "app_port"
+        | "queue_update" | "compaction_end" => machine.stale.notify_one(),
+        _ => {}
+    }
+    if matches!(event.kind.as_str(), "agent_start" | "agent_end") {
+        let now = app.clock.now_ms();
+        if let Err(error) = app.store.touch_project(&machine.id, now).await {
+            tracing::warn!(project.id = %machine.id, %error, "activity was not written down");
+        }
+    }
+}
+
+/// Keeps a bridge's answer for when the machine does not run.
+pub(crate) async fn keep(app: &App, machine: &Machine, kind: SnapshotKind, json: &str) {
+    let now = app.clock.now_ms();
+    if let Err(error) = app.store.put_snapshot(&machine.id, kind, json, now).await {
+        tracing::warn!(project.id = %machine.id, %error, "an answer was not kept");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sse(kind: &str, data: &str) -> SseEvent {
+        SseEvent { id: Some(1), kind: kind.into(), data: data.into(), omitted: false }
+    }
+
+    #[test]
+    fn the_stream_and_the_log_give_the_same_event() {
+        use toft_model::event::{Event, EventBody, Notify};
+        let event = Event {
+            seq: 1,
+            ts: 5,
+            session: Some("s1".parse().unwrap()),
+            body: EventBody::Notify(Notify {
+                message: "line one\nline two".into(),
+                level: "info".into(),
+                refresh_iframe: false,
+                tool_call_id: None,
+            }),
+        };
+        let streamed =
+            from_stream(sse(event.body.kind(), &event.wire_data().to_string()), 5).unwrap();
+        assert_eq!(from_line(event.to_line().as_bytes()).unwrap(), streamed);
+        assert_eq!(streamed.session.as_deref(), Some("s1"));
+    }
+
+    #[test]
+    fn what_is_no_event_is_not_kept_and_bad_data_is_not_passed_on() {
+        assert_eq!(from_stream(SseEvent { id: None, ..sse("hello", "{}") }, 1), None);
+        assert_eq!(from_stream(sse("a\nevent: forged", "{}"), 1), None);
+        assert_eq!(from_stream(sse("", "{}"), 1), None);
+        assert!(from_line(b"{\"seq\":1").is_none());
+        let kept = from_stream(sse("notify", "no json\n\nevent: forged"), 1).unwrap();
+        assert!(kept.data.contains("omitted") && !kept.data.contains("forged"), "{}", kept.data);
+        let kept = from_stream(sse("notify", "{\"a\":\n1}"), 1).unwrap();
+        assert_eq!(kept.data, "{\"a\": 1}");
+    }
+}

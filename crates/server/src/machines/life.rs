@@ -1,0 +1,377 @@
+//! The life of machines: started once however many ask, stopped, found again, deleted. Each change
+//! runs to its end in a task of its own, whoever stops waiting for it.
+
+use super::{Machine, cold_log, tailer};
+use crate::{
+    api_error::{ApiError, Code},
+    state::App,
+};
+use futures_util::{StreamExt as _, stream};
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{sync::OwnedMutexGuard, time::timeout};
+use tokio_util::sync::CancellationToken;
+use toft_machine::backend::{MachineError, Running, StartSpec};
+use toft_model::{id::ProjectId, machine::MachineState};
+use toft_store::{Project, Wake, Wanted};
+
+/// From nothing to a running machine: a big disk on a busy host, with a wide margin.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time between TERM and KILL when a machine is stopped.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+/// Beyond the grace, for killing and unmounting.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Removing a big disk takes a while.
+const DESTROY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Looking whether a machine runs.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The last look at a bridge before it is stopped; a hung one must not hold that up.
+const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Machines adopted, or stopped, at once.
+const AT_ONCE: usize = 8;
+
+/// Sees to it that a machine runs. A stopped one is refused.
+pub(crate) async fn ensure_running(
+    app: &App,
+    machine: &Arc<Machine>,
+    cause: &str,
+) -> Result<(), ApiError> {
+    start_for(app, machine, cause, false).await
+}
+
+/// Starts a machine for a person, also a stopped one.
+pub(crate) async fn start(app: &App, machine: &Arc<Machine>, cause: &str) -> Result<(), ApiError> {
+    start_for(app, machine, cause, true).await
+}
+
+/// The refusal to wake a machine that a person has stopped.
+pub(crate) fn stopped() -> ApiError {
+    ApiError::new(Code::Unavailable, "this project is stopped: start it first")
+}
+
+async fn start_for(
+    app: &App,
+    machine: &Arc<Machine>,
+    cause: &str,
+    person: bool,
+) -> Result<(), ApiError> {
+    machine.settled().await;
+    if machine.runs() {
+        return Ok(());
+    }
+    let seen = machine.attempts.load(Ordering::Acquire);
+    let (app2, machine, cause) = (app.clone(), Arc::clone(machine), cause.to_owned());
+    let work = async move {
+        let life = machine.lock_life().await;
+        if machine.runs() {
+            return Ok(());
+        }
+        // Those who waited for the same start share how it ended.
+        if machine.attempts.load(Ordering::Acquire) != seen
+            && let Some(error) = last_failure(&machine).clone()
+        {
+            return Err(error);
+        }
+        let project =
+            app2.store.project(machine.id.as_str()).await?.ok_or_else(ApiError::no_project)?;
+        match (project.wanted, person) {
+            (Wanted::Running, _) => {}
+            (Wanted::Stopped, false) => return Err(stopped()),
+            (Wanted::Stopped, true) => {
+                let now = app2.clock.now_ms();
+                app2.store.set_wanted(&machine.id, Wanted::Running, None, now).await?;
+            }
+        }
+        start_locked(&app2, &machine, &project, &cause, &life).await
+    };
+    finish(app, work).await
+}
+
+/// Runs a change to its end even if nobody waits for it.
+async fn finish<T: Send + 'static>(
+    app: &App,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    match app.tasks.spawn(work).await {
+        Ok(done) => done,
+        Err(error) => Err(ApiError::internal("changing the machine failed", &error)),
+    }
+}
+
+fn last_failure(machine: &Machine) -> std::sync::MutexGuard<'_, Option<ApiError>> {
+    machine.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a machine whose life the caller holds, and keeps the outcome.
+pub(crate) async fn start_locked(
+    app: &App,
+    machine: &Arc<Machine>,
+    project: &Project,
+    cause: &str,
+    _life: &OwnedMutexGuard<()>,
+) -> Result<(), ApiError> {
+    let spec = StartSpec {
+        project: machine.id.clone(),
+        name: project.name.clone(),
+        limits: app.limits.clone(),
+        app_url: app.hosts.preview_origin(machine.id.as_str()),
+        env: Vec::new(),
+    };
+    let work = async {
+        app.backend.create(&machine.id).await?;
+        app.backend.start(spec).await
+    };
+    let outcome = match timeout(START_TIMEOUT, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(MachineError::DidNotStart {
+            project: machine.id.clone(),
+            detail: format!("it took longer than {} s", START_TIMEOUT.as_secs()),
+        }),
+    };
+    machine.attempts.fetch_add(1, Ordering::AcqRel);
+    match outcome {
+        Ok(running) => {
+            *last_failure(machine) = None;
+            if project.state_reason.is_some() {
+                let now = app.clock.now_ms();
+                app.store.set_wanted(&machine.id, Wanted::Running, None, now).await?;
+            }
+            on_running(app, machine, running);
+            record_wake(app, machine, cause).await;
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(project.id = %machine.id, %error, "the machine did not start");
+            let error = ApiError::from(error);
+            *last_failure(machine) = Some(error.clone());
+            {
+                let mut view = machine.view();
+                view.state = MachineState::Error;
+                view.reason = Some(error.message.clone());
+            }
+            let now = app.clock.now_ms();
+            let reason = Some(error.message.as_str());
+            app.store.set_wanted(&machine.id, Wanted::Running, reason, now).await?;
+            Err(error)
+        }
+    }
+}
+
+/// A machine runs: follow its bridge and give the gateway its listeners.
+fn on_running(app: &App, machine: &Arc<Machine>, running: Running) {
+    let following = CancellationToken::new();
+    let old = {
+        let mut view = machine.view();
+        if !running.adopted {
+            // What was under way when the processes went is not.
+            view.statuses.clear();
+        }
+        view.state = MachineState::Running;
+        view.reason = None;
+        view.started_at = Some(running.started_at);
+        view.following.replace(following.clone())
+    };
+    if let Some(old) = old {
+        old.cancel();
+    }
+    // A server that ends leaves the machine and stops following.
+    let ends = app.stop.token().clone();
+    let (a, m, f) = (app.clone(), Arc::clone(machine), following.clone());
+    app.tasks.spawn(ends.clone().run_until_cancelled_owned(async move {
+        tailer::keep_snapshots(a, m, f).await;
+    }));
+    let (a, m) = (app.clone(), Arc::clone(machine));
+    app.tasks.spawn(async move {
+        let cancel = following.clone();
+        let follow = tailer::follow(a, m, following);
+        tokio::pin!(follow);
+        tokio::select! {
+            () = &mut follow => return,
+            () = ends.cancelled() => cancel.cancel(),
+        }
+        follow.await;
+    });
+    let (a, id) = (app.clone(), machine.id.clone());
+    app.tasks.spawn(async move { a.gateway.add_machine(&a, &id, running).await });
+}
+
+async fn record_wake(app: &App, machine: &Machine, cause: &str) {
+    let wake = Wake { at: app.clock.now_ms(), cause: cause.to_owned() };
+    if let Err(error) = app.store.add_wake(&machine.id, &wake).await {
+        tracing::warn!(project.id = %machine.id, %error, "a wake was not written down");
+    }
+}
+
+/// Stops a machine for a person: it stays stopped until a person starts it.
+pub(crate) async fn stop(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    finish(app, async move {
+        let _life = machine.lock_life().await;
+        let now = app2.clock.now_ms();
+        app2.store.set_wanted(&machine.id, Wanted::Stopped, None, now).await?;
+        end_processes(&app2, &machine, MachineState::Stopped).await
+    })
+    .await
+}
+
+/// Ends a machine's processes and takes in the last of what it wrote.
+async fn end_processes(
+    app: &App,
+    machine: &Arc<Machine>,
+    state: MachineState,
+) -> Result<(), ApiError> {
+    if machine.runs() {
+        // Too late for it afterwards; without an answer the last one stays.
+        let _ = timeout(LAST_SNAPSHOT_TIMEOUT, tailer::snapshot(app, machine)).await;
+    }
+    let work = app.backend.stop(&machine.id, STOP_GRACE);
+    timeout(STOP_GRACE + STOP_TIMEOUT, work).await.map_err(|_| {
+        ApiError::new(Code::MachineError, "the machine did not end in time: try again")
+    })??;
+    no_longer_runs(app, machine, state).await;
+    Ok(())
+}
+
+async fn no_longer_runs(app: &App, machine: &Machine, state: MachineState) {
+    {
+        let mut view = machine.view();
+        view.state = state;
+        view.reason = None;
+        view.started_at = None;
+        if let Some(following) = view.following.take() {
+            following.cancel();
+        }
+    }
+    app.gateway.remove_machine(&machine.id).await;
+    cold_log::catch_up(app, machine).await;
+}
+
+/// Ends every machine (they stay wanted) before the server ends.
+pub(crate) async fn stop_all(app: &App) {
+    stream::iter(app.machines.list())
+        .for_each_concurrent(AT_ONCE, |machine| async move {
+            let _life = machine.lock_life().await;
+            if !machine.runs() {
+                return;
+            }
+            if let Err(error) = end_processes(app, &machine, MachineState::Cold).await {
+                tracing::warn!(project.id = %machine.id, error = error.message,
+                    "the machine did not stop");
+            }
+        })
+        .await;
+}
+
+/// Deletes a project: its machine, its disk, every copy.
+pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    finish(app, async move {
+        let _life = machine.lock_life().await;
+        timeout(DESTROY_TIMEOUT, app2.backend.destroy(&machine.id)).await.map_err(|_| {
+            ApiError::new(Code::MachineError, "the machine's disk was not removed in time: try again")
+        })??;
+        {
+            let mut view = machine.view();
+            view.state = MachineState::Destroyed;
+            if let Some(following) = view.following.take() {
+                following.cancel();
+            }
+        }
+        app2.gateway.remove_machine(&machine.id).await;
+        let now = app2.clock.now_ms();
+        app2.store.delete_project(&machine.id, now).await?;
+        app2.machines.remove(&machine.id);
+        Ok(())
+    })
+    .await
+}
+
+/// Looks whether a machine that does not answer is gone; if so it is cold now.
+pub(crate) async fn check_gone(app: &App, machine: &Arc<Machine>) -> bool {
+    let gone = || async {
+        matches!(timeout(ADOPT_TIMEOUT, app.backend.adopt(&machine.id)).await, Ok(Ok(None)))
+    };
+    if !gone().await {
+        return false;
+    }
+    let (app2, machine2) = (app.clone(), Arc::clone(machine));
+    let work = async move {
+        let _life = machine2.lock_life().await;
+        // Somebody else may have stopped or started it meanwhile.
+        if machine2.runs()
+            && matches!(
+                timeout(ADOPT_TIMEOUT, app2.backend.adopt(&machine2.id)).await,
+                Ok(Ok(None))
+            )
+        {
+            tracing::warn!(project.id = %machine2.id, "the machine's processes are gone");
+            no_longer_runs(&app2, &machine2, MachineState::Cold).await;
+        }
+        Ok(!machine2.runs())
+    };
+    finish(app, work).await.unwrap_or(false)
+}
+
+/// A project of the store whose machine nobody has looked at yet.
+pub(crate) type Unsettled = (Project, Arc<Machine>, OwnedMutexGuard<()>);
+
+/// Finds machines that an earlier server started, and settles the state of all others.
+pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
+    let known: Vec<ProjectId> = projects.iter().map(|(p, ..)| p.id.clone()).collect();
+    stream::iter(projects)
+        .for_each_concurrent(AT_ONCE, |(project, machine, life)| {
+            let app = app.clone();
+            async move {
+                settle(&app, &project, &machine).await;
+                machine.settle();
+                drop(life);
+            }
+        })
+        .await;
+    if let Err(error) = app.backend.sweep(&known).await {
+        tracing::warn!(%error, "remains of old machines could not be removed");
+    }
+    for id in known {
+        let Some(machine) = app.machines.get(&id).filter(|m| !m.runs()) else { continue };
+        cold_log::catch_up(&app, &machine).await;
+    }
+}
+
+async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
+    let found = match timeout(ADOPT_TIMEOUT, app.backend.adopt(&machine.id)).await {
+        Ok(found) => found,
+        Err(_) => Err(MachineError::DidNotStart {
+            project: machine.id.clone(),
+            detail: "it did not say in time whether it runs".into(),
+        }),
+    };
+    let (state, reason) = match (found, project.wanted) {
+        (Ok(Some(running)), Wanted::Running) => {
+            let kinds = ["agent_start", "agent_end", "question"];
+            if let Ok(Some(mark)) = app.store.last_mark(&machine.id, &kinds).await {
+                machine.view().statuses.take(&mark.kind, mark.session.as_deref(), &mark.data);
+            }
+            on_running(app, machine, running);
+            return;
+        }
+        (Ok(Some(_)), Wanted::Stopped) => {
+            // The server died between the wish and the deed.
+            if let Err(error) = end_processes(app, machine, MachineState::Stopped).await {
+                (MachineState::Error, Some(error.message))
+            } else {
+                return;
+            }
+        }
+        (Ok(None), Wanted::Stopped) => (MachineState::Stopped, None),
+        (Ok(None), Wanted::Running) => match &project.state_reason {
+            Some(reason) => (MachineState::Error, Some(reason.clone())),
+            None => (MachineState::Cold, None),
+        },
+        (Err(error), _) => (MachineState::Error, Some(error.to_string())),
+    };
+    let mut view = machine.view();
+    view.state = state;
+    view.reason = reason;
+}

@@ -1,0 +1,103 @@
+//! What a project's agent does, derived from events. Nothing here is asked of the bridge.
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Conversations that are told apart; beyond this the settled ones are forgotten.
+const SESSIONS_MAX: usize = 256;
+
+/// What an agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AgentStatus {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// It works.
+    Working,
+    /// It waits for a person's answer.
+    Waiting,
+    /// Its last work failed.
+    Error,
+}
+
+/// What the agent does in each conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Statuses {
+    of: HashMap<String, AgentStatus>,
+    last: AgentStatus,
+}
+
+#[derive(Deserialize)]
+struct AgentEnd {
+    reason: String,
+}
+
+impl Statuses {
+    /// Takes an event into account.
+    pub(crate) fn take(&mut self, kind: &str, session: Option<&str>, data: &str) {
+        let status = match kind {
+            "agent_start" => AgentStatus::Working,
+            "question" => AgentStatus::Waiting,
+            "agent_end" => match serde_json::from_str::<AgentEnd>(data) {
+                Ok(end) if end.reason == "error" => AgentStatus::Error,
+                Ok(end) if end.reason == "waiting" => AgentStatus::Waiting,
+                _ => AgentStatus::Idle,
+            },
+            _ => return,
+        };
+        self.set(session.unwrap_or_default(), status);
+    }
+
+    pub(crate) fn set(&mut self, session: &str, status: AgentStatus) {
+        if self.of.len() >= SESSIONS_MAX && !self.of.contains_key(session) {
+            self.of.retain(|_, s| matches!(s, AgentStatus::Working | AgentStatus::Waiting));
+            if self.of.len() >= SESSIONS_MAX {
+                self.of.clear();
+            }
+        }
+        self.of.insert(session.to_owned(), status);
+        self.last = status;
+    }
+
+    /// The machine's processes are gone: nothing works any more.
+    pub(crate) fn clear(&mut self) {
+        self.of.clear();
+        self.last = AgentStatus::Idle;
+    }
+
+    /// One word for the project: work first, then questions, then how the last work ended.
+    pub(crate) fn of_project(&self) -> AgentStatus {
+        let any = |status| self.of.values().any(|s| *s == status);
+        if any(AgentStatus::Working) {
+            AgentStatus::Working
+        } else if any(AgentStatus::Waiting) {
+            AgentStatus::Waiting
+        } else {
+            self.last
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_anywhere_is_work_and_the_last_end_counts() {
+        let mut all = Statuses::default();
+        let mut check = |kind: &str, session: &str, data: &str, want: AgentStatus| {
+            all.take(kind, Some(session), data);
+            assert_eq!(all.of_project(), want, "{kind} {session}");
+        };
+        check("agent_start", "a", "{}", AgentStatus::Working);
+        check("agent_start", "b", "{}", AgentStatus::Working);
+        check("question", "a", "{}", AgentStatus::Working);
+        check("agent_end", "b", r#"{"reason":"done"}"#, AgentStatus::Waiting);
+        check("agent_end", "a", r#"{"reason":"error"}"#, AgentStatus::Error);
+        check("message_end", "a", "{}", AgentStatus::Error);
+        check("agent_start", "a", "{}", AgentStatus::Working);
+        check("agent_end", "a", r#"{"reason":"waiting"}"#, AgentStatus::Waiting);
+        check("agent_end", "a", "garbage", AgentStatus::Idle);
+    }
+}

@@ -1,0 +1,234 @@
+//! Follows the bridge of a running machine: events into the copy, its answers into snapshots. One
+//! pair of tasks per running machine; a cold one has none.
+
+use super::{
+    Machine, intake,
+    intake::Taken,
+    life,
+    sse::SseParser,
+    status::AgentStatus,
+};
+use crate::{bridge_client::BridgeError, state::App};
+use axum::body::Body;
+use futures_util::FutureExt as _;
+use http::{Request, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use toft_store::{NewEvent, SnapshotKind};
+
+/// First pause before asking again; doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// Longest pause: a bridge that restarts is back within this.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A bridge pings every 15 s: silence of three pings means a dead connection.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// How long a bridge may take to begin its answer: it may just be loading sessions.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Events stored in one transaction.
+const BATCH_EVENTS_MAX: usize = 256;
+/// Changes that come within this are fetched together.
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Follows a machine until it is told to stop or the machine is gone.
+pub(crate) async fn follow(app: App, machine: Arc<Machine>, cancel: CancellationToken) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match stream(&app, &machine, &cancel).await {
+            Ended::NoProject | Ended::Cancelled => return,
+            Ended::AfterEvents => pause = PAUSE_MIN,
+            Ended::Broken => {}
+            Ended::NotThere => {
+                let gone = tokio::select! {
+                    () = cancel.cancelled() => return,
+                    gone = life::check_gone(&app, &machine) => gone,
+                };
+                if gone {
+                    return;
+                }
+            }
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = sleep(jittered(pause)) => {}
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Between half and all of a pause, so that many do not come at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0u8];
+    // Without randomness there is no jitter, and nothing else is lost.
+    let _ = getrandom::fill(&mut byte);
+    pause / 2 + pause.mul_f64(f64::from(byte[0]) / 512.0)
+}
+
+/// How a stream ended.
+enum Ended {
+    /// It brought something first.
+    AfterEvents,
+    /// It brought nothing.
+    Broken,
+    /// Nobody takes connections.
+    NotThere,
+    /// The project is deleted.
+    NoProject,
+    /// Nobody wants it any more.
+    Cancelled,
+}
+
+#[derive(Deserialize)]
+struct Hello {
+    seq: u64,
+}
+
+/// Cancelled only while it waits for the bridge: what was read is stored and sent whole.
+async fn stream(app: &App, machine: &Arc<Machine>, cancel: &CancellationToken) -> Ended {
+    let head = match app.store.head(&machine.id).await {
+        Ok(head) => head.seq,
+        Err(toft_store::StoreError::Missing { .. }) => return Ended::NoProject,
+        Err(error) => {
+            tracing::warn!(project.id = %machine.id, %error, "the copy cannot be read");
+            return Ended::Broken;
+        }
+    };
+    let req = Request::get(format!("/toft/events?after={head}"))
+        .header(header::ACCEPT, "text/event-stream")
+        .body(Body::empty())
+        .expect("the request is well formed");
+    let answer = tokio::select! {
+        () = cancel.cancelled() => return Ended::Cancelled,
+        answer = timeout(ANSWER_TIMEOUT, app.bridge.send(&machine.id, req)) => answer,
+    };
+    let mut body = match answer {
+        Ok(Ok(answer)) if answer.status().is_success() => answer.into_body(),
+        Ok(Err(BridgeError::Connect(_))) => return Ended::NotThere,
+        Ok(Ok(_) | Err(_)) | Err(_) => return Ended::Broken,
+    };
+    machine.stale.notify_one();
+    let mut parser = SseParser::default();
+    let mut came = Vec::new();
+    let mut any = false;
+    let ended = |any| if any { Ended::AfterEvents } else { Ended::Broken };
+    loop {
+        let more = tokio::select! {
+            () = cancel.cancelled() => return Ended::Cancelled,
+            more = read_some(&mut body, &mut parser, &mut came) => more,
+        };
+        if !more {
+            return ended(any);
+        }
+        let now = app.clock.now_ms();
+        let mut batch: Vec<NewEvent> = Vec::with_capacity(came.len());
+        for event in came.drain(..) {
+            if event.kind == "hello" && event.id.is_none() {
+                let hello = serde_json::from_str::<Hello>(&event.data);
+                if hello.is_ok_and(|h| h.seq < head) {
+                    tracing::error!(project.id = %machine.id,
+                        "the machine's event log is shorter than its copy");
+                    machine.view().tampered.get_or_insert(head);
+                }
+            } else if let Some(event) = intake::from_stream(event, now) {
+                batch.push(event);
+            }
+        }
+        any |= !batch.is_empty();
+        match intake::take(app, machine, &batch).await {
+            Taken::All => {}
+            Taken::Gap => return ended(any),
+            Taken::NoProject => return Ended::NoProject,
+        }
+    }
+}
+
+/// Reads what is there: waits for the first bytes, takes what else has come, never waits for more.
+/// False at the end.
+async fn read_some(
+    body: &mut Incoming,
+    parser: &mut SseParser,
+    came: &mut Vec<super::sse::SseEvent>,
+) -> bool {
+    let mut next = timeout(SILENCE_MAX, body.frame()).await.ok().flatten();
+    loop {
+        match next {
+            Some(Ok(frame)) => {
+                if let Some(bytes) = frame.data_ref() {
+                    parser.push(bytes, came);
+                }
+            }
+            // What came before the end is still taken in; the next read sees the end again.
+            Some(Err(_)) | None => return !came.is_empty(),
+        }
+        if came.len() >= BATCH_EVENTS_MAX {
+            return true;
+        }
+        match body.frame().now_or_never() {
+            Some(more) => next = more,
+            None => return true,
+        }
+    }
+}
+
+/// Fetches the bridge's answers whenever they changed.
+pub(crate) async fn keep_snapshots(app: App, machine: Arc<Machine>, cancel: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = machine.stale.notified() => {}
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = async {
+                sleep(SNAPSHOT_PAUSE).await;
+                snapshot(&app, &machine).await;
+            } => {}
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct SessionStatus {
+    id: String,
+    status: AgentStatus,
+}
+
+/// Keeps what the bridge says now.
+pub(crate) async fn snapshot(app: &App, machine: &Machine) {
+    let all = [
+        (SnapshotKind::State, "/toft/state"),
+        (SnapshotKind::Sessions, "/toft/sessions"),
+        (SnapshotKind::Inspect, "/toft/inspect"),
+    ];
+    for (kind, path) in all {
+        let mut answer = match app.bridge.get_json(&machine.id, path).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(project.id = %machine.id, %error, path, "no snapshot");
+                continue;
+            }
+        };
+        // Everything but `inspect` comes in the shape of Pi's responses.
+        let data = match kind {
+            SnapshotKind::Inspect => Some(answer),
+            SnapshotKind::State | SnapshotKind::Sessions => {
+                answer.get_mut("data").map(serde_json::Value::take)
+            }
+        };
+        let Some(data) = data.filter(serde_json::Value::is_object) else { continue };
+        if kind == SnapshotKind::Sessions {
+            let list = data.get("sessions").and_then(|s| s.as_array()).into_iter().flatten();
+            let list: Vec<_> =
+                list.take(64).filter_map(|s| SessionStatus::deserialize(s).ok()).collect();
+            let mut view = machine.view();
+            // Newest first on the wire; the newest has the last word.
+            for session in list.iter().rev() {
+                view.statuses.set(&session.id, session.status);
+            }
+        }
+        intake::keep(app, machine, kind, &data.to_string()).await;
+    }
+}

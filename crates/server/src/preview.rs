@@ -1,0 +1,235 @@
+//! Preview origins: a project's app on a host of its own, behind a cookie that is good for nothing
+//! else. The app sees no credential of ours, and its page none of the control plane's.
+
+pub(crate) mod page;
+pub(crate) mod sign;
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::{
+        caller::{Caller, HeaderKey, header_key},
+        cookie, session,
+    },
+    hosts::{self, Label, Place},
+    machines::Machine,
+    preview::sign::Grant,
+    proxy::{self, Target},
+    routes::toft,
+    state::App,
+};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use std::sync::Arc;
+use toft_model::machine::MachineState;
+
+/// How long the cookie is good: a working day.
+const COOKIE_MS: u64 = 12 * 3600 * 1000;
+/// How long a signed entry URL is good.
+pub(crate) const ENTRY_MS: u64 = 60 * 1000;
+/// Paths of ours on a preview origin.
+const OWN_PATHS: &str = "/.toft/";
+/// Where a signed entry URL leads.
+pub(crate) const ENTRY_PATH: &str = "/.toft/enter";
+/// What may be sent to an app: a large upload, not a full disk.
+const APP_BODY_BYTES_MAX: usize = 1 << 30;
+
+/// Answers a request to a preview host.
+pub(crate) async fn handle(app: &App, label: Label, req: Request) -> Response {
+    let host = hosts::host_of(&req).unwrap_or_default().to_ascii_lowercase();
+    let wants_page = crate::assets::wants_page(req.method(), req.headers());
+    let path = req.uri().path();
+    let inside = is_below(path, "/toft") || is_below(path, "/starter");
+    let answer = if path.starts_with(OWN_PATHS) {
+        let (head, _) = req.into_parts();
+        enter(app, &label, &head).await
+    } else if inside {
+        agent_api(app, &label, req).await
+    } else {
+        show(app, &label, &host, req).await
+    };
+    match answer {
+        Ok(answer) => framed(app, answer),
+        Err(error) if wants_page && !inside => framed(app, page::error(app, &error)),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn is_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Only the dashboard (and the app itself) may put a preview in a frame.
+fn framed(app: &App, mut answer: Response) -> Response {
+    let policy = format!("frame-ancestors 'self' {}", app.hosts.control_sources());
+    if let Ok(value) = HeaderValue::from_str(&policy) {
+        // A second policy beside the app's own: both must agree.
+        answer.headers_mut().append(header::CONTENT_SECURITY_POLICY, value);
+    }
+    answer
+}
+
+/// The signed URL: sets the cookie and leads on.
+async fn enter(app: &App, label: &Label, req: &Parts) -> Result<Response, ApiError> {
+    if req.uri.path() != ENTRY_PATH || req.method != Method::GET {
+        return Err(ApiError::no_route(&req.method, req.uri.path()));
+    }
+    let label_text = label.to_string();
+    let now = app.clock.now_ms();
+    let grant = Grant::from_query(req.uri.query().unwrap_or_default())
+        .filter(|grant| app.signer.is_entry(&label_text, grant, now))
+        .ok_or_else(closed)?;
+    still_signed_in(app, &grant).await?;
+    let value = app.signer.cookie(&label_text, now + COOKIE_MS, &grant.sign_in);
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    let out = answer.headers_mut();
+    out.insert(header::LOCATION, HeaderValue::from_static("/"));
+    out.insert(header::SET_COOKIE, cookie::preview(&value, COOKIE_MS / 1000));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    out.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    Ok(answer)
+}
+
+fn closed() -> ApiError {
+    ApiError::new(
+        Code::Unauthenticated,
+        "this preview is open to its team only: open it from the dashboard, or with `toft open`",
+    )
+}
+
+async fn still_signed_in(app: &App, grant: &Grant) -> Result<(), ApiError> {
+    match grant.person() {
+        Some(id) if !session::lives(app, id).await? => Err(closed()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The agent's API on a preview host: with a key in a header only. A page that the agent wrote runs
+/// on this origin, so its cookie must not open it.
+async fn agent_api(app: &App, label: &Label, req: Request) -> Result<Response, ApiError> {
+    let HeaderKey::Ours(key) = header_key(app, req.headers()) else {
+        return Err(ApiError::new(
+            Code::Unauthenticated,
+            "the agent's API wants a key here: send X-Agent-Api-Key or Authorization: Bearer",
+        ));
+    };
+    let machine = machine_of(app, label).await?;
+    let path = req.uri().path().to_owned();
+    let rest = path.strip_prefix("/toft").or_else(|| path.strip_prefix("/starter"));
+    let rest = rest.unwrap_or_default().trim_start_matches('/').to_owned();
+    toft::serve(app, &Caller::Program(key), &machine, &rest, req).await
+}
+
+/// The app.
+async fn show(
+    app: &App,
+    label: &Label,
+    host: &str,
+    req: Request,
+) -> Result<Response, ApiError> {
+    let (mut head, body) = req.into_parts();
+    let caller = visitor(app, label, host, &head).await?;
+    let machine = machine_of(app, label).await?;
+    if machine.state() == MachineState::Stopped {
+        return Err(crate::machines::life::stopped());
+    }
+    let path = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+    tell_origin(app, &mut head.headers, host);
+    let cause = format!("a visit to {label}");
+    let target = Target {
+        machine: &machine,
+        path: &path,
+        port: label.port,
+        body_bytes_max: APP_BODY_BYTES_MAX,
+        cause: &cause,
+    };
+    let req = Request::from_parts(head, body);
+    let mut answer = proxy::forward(app, &caller, target, req).await?;
+    cookie::strip_set(answer.headers_mut(), host);
+    Ok(answer)
+}
+
+/// Who visits: a key of ours, or the cookie of this very host.
+async fn visitor(
+    app: &App,
+    label: &Label,
+    host: &str,
+    req: &Parts,
+) -> Result<Caller, ApiError> {
+    // An `Authorization` that is not ours may be the app's own: the cookie decides then.
+    if let HeaderKey::Ours(key) = header_key(app, &req.headers) {
+        return Ok(Caller::Program(key));
+    }
+    let label_text = label.to_string();
+    let now = app.clock.now_ms();
+    let grant = cookie::values(&req.headers, cookie::PREVIEW)
+        .filter_map(Grant::from_cookie)
+        .find(|grant| app.signer.is_cookie(&label_text, grant, now))
+        .ok_or_else(closed)?;
+    still_signed_in(app, &grant).await?;
+    from_own_page(app, label, host, req)?;
+    match grant.person() {
+        None => Ok(Caller::Program(crate::auth::Key::Agent)),
+        Some(id) => {
+            let found = app.store.session_by_id(id).await?.ok_or_else(closed)?;
+            Ok(Caller::Person { user: found.user, session: found.id })
+        }
+    }
+}
+
+/// The cookie comes along in frames on other sites, so another project's page could use it. It is
+/// good for pages of the same project, and for opening a page from anywhere.
+fn from_own_page(app: &App, label: &Label, host: &str, req: &Parts) -> Result<(), ApiError> {
+    let headers = &req.headers;
+    let mode = headers.get("sec-fetch-mode").and_then(|v| v.to_str().ok());
+    let same = hosts::origin_is(headers, host) || same_project(app, label, headers);
+    let reads = hosts::only_reads(&req.method, headers);
+    let ours = match (headers.contains_key(header::ORIGIN), hosts::fetch_site(headers)) {
+        (true, _) => same,
+        (false, None) => true,
+        (false, Some("same-origin" | "none")) => true,
+        (false, Some(_)) => reads && mode == Some("navigate"),
+    };
+    if ours {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Forbidden,
+        "this request came from another site's page: open the preview itself",
+    ))
+}
+
+/// Whether `Origin` is a preview of the same project (another port of it).
+fn same_project(app: &App, label: &Label, headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    match app.hosts.place(authority) {
+        Place::Preview(other) => other.project == label.project,
+        Place::Control | Place::Foreign => false,
+    }
+}
+
+async fn machine_of(app: &App, label: &Label) -> Result<Arc<Machine>, ApiError> {
+    let machine = app.machines.get(&label.project).ok_or_else(|| {
+        ApiError::new(Code::NotFound, "there is no such project: it may have been deleted")
+    })?;
+    machine.settled().await;
+    Ok(machine)
+}
+
+/// What an app behind a proxy is told, whoever sent the same headers before.
+fn tell_origin(app: &App, headers: &mut HeaderMap, host: &str) {
+    let tls = app.hosts.preview_origin("x").starts_with("https:");
+    for name in ["forwarded", "x-forwarded-for", "x-forwarded-port", "x-real-ip"] {
+        headers.remove(name);
+    }
+    let proto = if tls { "https" } else { "http" };
+    headers.insert("x-forwarded-proto", HeaderValue::from_static(proto));
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert("x-forwarded-host", host);
+    }
+}

@@ -1,0 +1,237 @@
+//! Providers and their keys: from the environment, or sealed in the store, which wins. Answers
+//! never hold a key; the gateway gets them.
+
+use crate::{api_error::ApiError, state::App};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+use toft_gateway::{GatewayConfig, ProviderConfig};
+use toft_llm::catalogue::{self, ProviderSpec};
+use toft_model::provider::{Api, DEMO_PROVIDER, ModelRef};
+use toft_store::{ProviderKey, SYSTEM_USER};
+use toft_vault::{Secret, Vault};
+
+/// Settings that hold the default model, as Starter names them.
+pub(crate) const DEFAULT_PROVIDER: &str = "default_provider";
+pub(crate) const DEFAULT_MODEL: &str = "default_model";
+pub(crate) const DEFAULT_THINKING: &str = "default_thinking_level";
+/// Longest key: Google's service account keys are the longest known, below 3 KiB.
+const KEY_BYTES_MAX: usize = 8 << 10;
+/// A key shorter than this shows nothing of itself.
+const HINT_FROM_CHARS: usize = 12;
+
+/// Keys from the environment, and the vault for the stored ones.
+pub(crate) struct Providers {
+    env: BTreeMap<String, Secret>,
+    vault: Vault,
+}
+
+/// A provider as people see it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Provider {
+    id: &'static str,
+    name: &'static str,
+    api: Api,
+    configured: bool,
+    source: Option<&'static str>,
+    env_var: &'static str,
+    key_hint: Option<String>,
+    base_url: String,
+    models: usize,
+}
+
+/// A provider by its id or another name; not the demo.
+pub(crate) fn find(id: &str) -> Result<&'static ProviderSpec, ApiError> {
+    catalogue::provider(id).ok_or_else(|| {
+        ApiError::new(
+            crate::api_error::Code::NotFound,
+            "there is no such provider: GET /v1/providers lists them",
+        )
+    })
+}
+
+impl Providers {
+    pub(crate) fn new(env: BTreeMap<String, String>, vault: Vault) -> Self {
+        let env = env
+            .into_iter()
+            .filter(|(_, value)| !value.trim().is_empty())
+            .map(|(name, value)| (name, Secret::new(value.trim())))
+            .collect();
+        Self { env, vault }
+    }
+
+    fn from_env(&self, names: &[&'static str]) -> Option<(&'static str, &Secret)> {
+        names.iter().find_map(|name| Some((*name, self.env.get(*name)?)))
+    }
+
+    fn base_url(&self, spec: &ProviderSpec) -> Option<&str> {
+        self.from_env(spec.base_url_env).map(|(_, url)| url.expose())
+    }
+
+    async fn stored(&self, app: &App) -> Result<HashMap<String, ProviderKey>, ApiError> {
+        let keys = app.store.provider_keys().await?;
+        Ok(keys.into_iter().map(|key| (key.provider.clone(), key)).collect())
+    }
+
+    pub(crate) async fn list(&self, app: &App) -> Result<Vec<Provider>, ApiError> {
+        let stored = self.stored(app).await?;
+        Ok(catalogue::providers().iter().map(|spec| self.shown(spec, stored.get(spec.id))).collect())
+    }
+
+    pub(crate) async fn one(
+        &self,
+        app: &App,
+        spec: &'static ProviderSpec,
+    ) -> Result<Provider, ApiError> {
+        let stored = self.stored(app).await?;
+        Ok(self.shown(spec, stored.get(spec.id)))
+    }
+
+    fn shown(&self, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
+        let env = self.from_env(spec.key_env);
+        let (source, key_hint) = match (stored, env) {
+            (Some(stored), _) => (Some("settings"), Some(stored.hint.clone())),
+            (None, Some((_, key))) => (Some("env"), Some(hint(key.expose()))),
+            (None, None) => (None, None),
+        };
+        Provider {
+            id: spec.id,
+            name: spec.name,
+            api: spec.api,
+            configured: source.is_some(),
+            source,
+            env_var: env.map_or_else(|| spec.key_env.first().copied().unwrap_or(""), |(n, _)| n),
+            key_hint,
+            base_url: self.base_url(spec).unwrap_or(spec.base_url).to_owned(),
+            models: catalogue::models(spec.id).len(),
+        }
+    }
+
+    /// Whether no provider has a key.
+    pub(crate) async fn demo_only(&self, app: &App) -> Result<bool, ApiError> {
+        let stored = self.stored(app).await?;
+        Ok(!catalogue::providers().iter().any(|spec| {
+            stored.contains_key(spec.id) || self.from_env(spec.key_env).is_some()
+        }))
+    }
+
+    /// Seals and keeps a key.
+    pub(crate) async fn set_key(
+        &self,
+        app: &App,
+        spec: &'static ProviderSpec,
+        key: &Secret,
+    ) -> Result<(), ApiError> {
+        let text = key.expose().trim();
+        let plain = !text.is_empty()
+            && text.len() <= KEY_BYTES_MAX
+            && text.bytes().all(|b| b.is_ascii_graphic());
+        if !plain {
+            return Err(ApiError::invalid(
+                "the key must be one line of letters, digits and signs: paste it without spaces",
+            ));
+        }
+        let sealed = self
+            .vault
+            .seal(&place(spec.id), text.as_bytes())
+            .map_err(|e| ApiError::internal("the key could not be sealed", &e))?;
+        let row = ProviderKey { provider: spec.id.to_owned(), sealed, hint: hint(text) };
+        app.store.put_provider_key(&row, app.clock.now_ms()).await?;
+        Ok(())
+    }
+
+    /// Everything that the gateway needs.
+    pub(crate) async fn gateway_config(&self, app: &App) -> Result<GatewayConfig, ApiError> {
+        let stored = self.stored(app).await?;
+        let mut providers = Vec::new();
+        for spec in catalogue::providers() {
+            let key = match stored.get(spec.id) {
+                Some(row) => match self.vault.unseal(&place(spec.id), &row.sealed) {
+                    Ok(key) => Some(toft_gateway::Secret::new(key.expose())),
+                    Err(error) => {
+                        tracing::error!(provider = spec.id, %error, "a stored key cannot be used");
+                        None
+                    }
+                },
+                None => self
+                    .from_env(spec.key_env)
+                    .map(|(_, key)| toft_gateway::Secret::new(key.expose())),
+            };
+            let base_url = self.base_url(spec).map(str::to_owned);
+            if key.is_some() || base_url.is_some() {
+                providers.push(ProviderConfig {
+                    id: spec.id.to_owned(),
+                    key,
+                    base_url,
+                    ..ProviderConfig::default()
+                });
+            }
+        }
+        let settings: HashMap<String, String> =
+            app.store.settings(SYSTEM_USER).await?.into_iter().collect();
+        let with_key =
+            |id: &str| providers.iter().any(|p| p.id == id && p.key.is_some());
+        let default_model = self.default_model(&settings, with_key);
+        Ok(GatewayConfig {
+            default_model,
+            default_thinking_level: settings.get(DEFAULT_THINKING).cloned(),
+            providers,
+            ..GatewayConfig::default()
+        })
+    }
+
+    /// What people chose; else what the environment names for the first provider with a key.
+    fn default_model(
+        &self,
+        settings: &HashMap<String, String>,
+        with_key: impl Fn(&str) -> bool,
+    ) -> Option<ModelRef> {
+        let model_of = |provider: &str| {
+            let spec = catalogue::provider(provider)?;
+            let named = self.from_env(spec.model_env).map(|(_, model)| model.expose().to_owned());
+            Some(named.unwrap_or_else(|| spec.default_model.to_owned()))
+        };
+        let chosen = settings.get(DEFAULT_PROVIDER).cloned();
+        match (chosen, settings.get(DEFAULT_MODEL).cloned()) {
+            (Some(provider), Some(id)) => Some(ModelRef { provider, id }),
+            (Some(provider), None) if provider == DEMO_PROVIDER => {
+                let id = catalogue::models(DEMO_PROVIDER).into_iter().next()?.id;
+                Some(ModelRef { provider, id })
+            }
+            (Some(provider), None) => {
+                let id = model_of(&provider)?;
+                Some(ModelRef { provider, id })
+            }
+            (None, _) => {
+                let spec = catalogue::providers().iter().find(|spec| with_key(spec.id))?;
+                Some(ModelRef { provider: spec.id.to_owned(), id: model_of(spec.id)? })
+            }
+        }
+    }
+}
+
+/// What a sealed key is bound to.
+fn place(provider: &str) -> String {
+    format!("provider_key:{provider}")
+}
+
+/// The end of a key, for people to tell two apart.
+fn hint(key: &str) -> String {
+    let chars = key.chars().count();
+    if chars < HINT_FROM_CHARS {
+        return "…".to_owned();
+    }
+    let end: String = key.chars().skip(chars - 4).collect();
+    format!("…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_never_shows_a_short_key() {
+        assert_eq!(hint("sk-1234567890abcd"), "…abcd");
+        assert_eq!(hint("short"), "…");
+    }
+}

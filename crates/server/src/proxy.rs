@@ -1,0 +1,246 @@
+//! Passing requests to bridges: headers cleaned, bodies streamed both ways, upgrades carried. Who
+//! may ask, and whether the machine runs, is judged before.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::{
+        caller::{Caller, HeaderKey, KEY_HEADER, header_key},
+        cookie, session,
+    },
+    bridge_client::BridgeError,
+    envelope,
+    machines::{Machine, life},
+    state::App,
+};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    response::Response,
+};
+use http_body_util::Limited;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::{sync::Arc, time::Duration};
+use tokio::{io::copy_bidirectional, time::timeout};
+
+/// Names of our own that only the server may send inwards.
+const INTERNAL: &str = "x-toft-";
+/// Picks another port than the app's.
+const PORT_HEADER: &str = "x-toft-port";
+/// Headers that belong to one connection (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+];
+/// How long an answer may take to begin: a compaction is a model call.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Where a request goes and how much it may carry.
+pub(crate) struct Target<'a> {
+    pub(crate) machine: &'a Arc<Machine>,
+    /// Path and query for the bridge.
+    pub(crate) path: &'a str,
+    /// Another port than the app's.
+    pub(crate) port: Option<u16>,
+    pub(crate) body_bytes_max: usize,
+    /// Why the machine is woken, if it must be.
+    pub(crate) cause: &'a str,
+}
+
+/// Sends a request to a machine's bridge, waking the machine when it is cold.
+pub(crate) async fn forward(
+    app: &App,
+    caller: &Caller,
+    target: Target<'_>,
+    mut req: Request,
+) -> Result<Response, ApiError> {
+    let declared = req.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    if declared.and_then(|v| v.parse::<usize>().ok()).is_some_and(|n| n > target.body_bytes_max) {
+        return Err(envelope::too_large(target.body_bytes_max));
+    }
+    *req.uri_mut() = target
+        .path
+        .parse::<Uri>()
+        .map_err(|_| ApiError::invalid("the path is not a valid URL path"))?;
+    let upgrade = take_upgrade(&mut req);
+    clean_request(app, req.headers_mut(), upgrade.as_ref().map(|(_, protocol)| protocol));
+    if let Some(port) = target.port {
+        req.headers_mut().insert(PORT_HEADER, HeaderValue::from(port));
+    }
+
+    life::ensure_running(app, target.machine, target.cause).await?;
+    let answer = send(app, &target, req).await?;
+    let (mut parts, body) = answer.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        let Some((client, _)) = upgrade else {
+            return Err(ApiError::new(Code::MachineError, "the machine upgraded without being asked"));
+        };
+        let Some(bridge) = parts.extensions.remove::<OnUpgrade>() else {
+            return Err(ApiError::new(Code::MachineError, "the machine's upgrade broke off"));
+        };
+        let switched = parts.headers.get(header::UPGRADE).cloned();
+        clean_answer(&mut parts.headers);
+        if let Some(protocol) = switched {
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            parts.headers.insert(header::UPGRADE, protocol);
+        }
+        tunnel(app, caller, client, bridge);
+        return Ok(Response::from_parts(parts, Body::empty()));
+    }
+    clean_answer(&mut parts.headers);
+    Ok(Response::from_parts(parts, Body::new(body)))
+}
+
+async fn send(
+    app: &App,
+    target: &Target<'_>,
+    req: Request,
+) -> Result<http::Response<hyper::body::Incoming>, ApiError> {
+    let (parts, body) = req.into_parts();
+    // A request without a body can be asked again, should the machine have died unnoticed.
+    let again = http_body::Body::is_end_stream(&body).then(|| parts.clone());
+    let limited = Body::new(Limited::new(body, target.body_bytes_max));
+    let first = ask(app, target, Request::from_parts(parts, limited)).await;
+    match (first, again) {
+        (Err(BridgeError::Connect(_)), Some(parts))
+            if life::check_gone(app, target.machine).await =>
+        {
+            life::ensure_running(app, target.machine, target.cause).await?;
+            let req = Request::from_parts(parts, Body::empty());
+            ask(app, target, req).await.map_err(|e| failed(&e, target))
+        }
+        (other, _) => other.map_err(|e| failed(&e, target)),
+    }
+}
+
+async fn ask(
+    app: &App,
+    target: &Target<'_>,
+    req: Request,
+) -> Result<http::Response<hyper::body::Incoming>, BridgeError> {
+    timeout(ANSWER_TIMEOUT, app.bridge.send(&target.machine.id, req))
+        .await
+        .map_err(|_| BridgeError::Timeout)?
+}
+
+fn failed(error: &BridgeError, target: &Target<'_>) -> ApiError {
+    match error {
+        BridgeError::TooLarge => envelope::too_large(target.body_bytes_max),
+        BridgeError::Connect(_)
+        | BridgeError::Broken(_)
+        | BridgeError::Timeout
+        | BridgeError::Status(_)
+        | BridgeError::NoJson => ApiError::new(
+            Code::MachineError,
+            format!("{error}. It restarts by itself: try again in a moment"),
+        ),
+    }
+}
+
+/// What a client wants to switch to, and its side of the switch.
+fn take_upgrade(req: &mut Request) -> Option<(OnUpgrade, HeaderValue)> {
+    let wants = req
+        .headers()
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    let protocol = req.headers().get(header::UPGRADE).cloned()?;
+    let client = req.extensions_mut().remove::<OnUpgrade>()?;
+    wants.then_some((client, protocol))
+}
+
+/// Takes off what belongs to this connection, what is ours, and what only the server may say.
+fn clean_request(app: &App, headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
+    // Judged before the key's header goes.
+    let ours = matches!(header_key(app, headers), HeaderKey::Ours(_));
+    let bearer_is_ours = ours || bearer_is_key(app, headers);
+    drop_hop_by_hop(headers);
+    headers.remove(KEY_HEADER);
+    if bearer_is_ours {
+        headers.remove(header::AUTHORIZATION);
+    }
+    cookie::strip(headers);
+    let internal: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL)).cloned().collect();
+    for name in internal {
+        headers.remove(name);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol.clone());
+    }
+}
+
+/// `Authorization` may hold a key of ours beside `X-Agent-Api-Key`.
+fn bearer_is_key(app: &App, headers: &HeaderMap) -> bool {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split_once(' '))
+        .is_some_and(|(scheme, key)| {
+            scheme.eq_ignore_ascii_case("bearer") && app.auth.key(key.trim()).is_some()
+        })
+}
+
+fn clean_answer(headers: &mut HeaderMap) {
+    drop_hop_by_hop(headers);
+    let internal: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL)).cloned().collect();
+    for name in internal {
+        headers.remove(name);
+    }
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .filter_map(|token| token.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers.remove(header::UPGRADE);
+}
+
+/// Carries bytes both ways until one side ends, the server ends or the sign-in does.
+fn tunnel(app: &App, caller: &Caller, client: OnUpgrade, bridge: OnUpgrade) {
+    let sign_in = caller.session().map(str::to_owned);
+    let app2 = app.clone();
+    app.tasks.spawn(async move {
+        let (Ok(client), Ok(bridge)) = tokio::join!(client, bridge) else { return };
+        let (mut client, mut bridge) = (TokioIo::new(client), TokioIo::new(bridge));
+        let over = sign_in_over(&app2, sign_in.as_deref());
+        tokio::select! {
+            // How it ended is the two ends' business.
+            _ = copy_bidirectional(&mut client, &mut bridge) => {}
+            () = over => {}
+            () = app2.stop.token().cancelled() => {}
+        }
+    });
+}
+
+/// Resolves when a sign-in ends; never for a key.
+async fn sign_in_over(app: &App, sign_in: Option<&str>) {
+    let Some(id) = sign_in else { return std::future::pending().await };
+    let mut ended = app.auth.watch_ended();
+    while ended.changed().await.is_ok() {
+        if !session::lives(app, id).await.unwrap_or(false) {
+            return;
+        }
+    }
+}

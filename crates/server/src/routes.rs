@@ -1,0 +1,92 @@
+//! Every route of the control plane, one file per resource. What a preview host answers is in
+//! `preview`.
+
+pub(crate) mod auth;
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod home;
+pub(crate) mod machine;
+pub(crate) mod me;
+pub(crate) mod models;
+pub(crate) mod preview;
+pub(crate) mod projects;
+pub(crate) mod providers;
+pub(crate) mod settings;
+pub(crate) mod shutdown;
+pub(crate) mod toft;
+
+use crate::{
+    api_error::ApiError,
+    assets,
+    machines::Machine,
+    state::App,
+};
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+    routing::{any, delete, get, post, put},
+};
+use std::sync::Arc;
+use toft_store::Project;
+
+/// All routes.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(home::root))
+        .route("/health", get(home::health_bare))
+        .route("/capabilities", get(home::capabilities_bare))
+        .route("/sign-in", get(auth::sign_in))
+        .route("/v1", get(home::v1))
+        .route("/v1/health", get(home::health))
+        .route("/v1/capabilities", get(home::capabilities))
+        .route("/v1/auth/password", post(auth::password))
+        .route("/v1/auth/sign-out", post(auth::sign_out))
+        .route("/v1/sign-in-links", post(auth::new_link))
+        .route("/v1/me", get(me::get).patch(me::patch))
+        .route("/v1/projects", get(projects::list).post(projects::create))
+        .route(
+            "/v1/projects/{id}",
+            get(projects::get).patch(projects::patch).delete(projects::delete),
+        )
+        .route("/v1/projects/{id}/machine", get(machine::get))
+        .route("/v1/projects/{id}/start", post(machine::start))
+        .route("/v1/projects/{id}/stop", post(machine::stop))
+        .route("/v1/projects/{id}/wake", post(machine::wake))
+        .route("/v1/projects/{id}/exec", post(exec::exec))
+        .route("/v1/projects/{id}/preview", post(preview::create))
+        .route("/v1/projects/{id}/toft/{*rest}", any(toft::route))
+        .route("/v1/settings", get(settings::get).put(settings::put))
+        .route("/v1/providers", get(providers::list))
+        .route("/v1/providers/{id}/key", put(providers::put_key))
+        .route("/v1/providers/{id}/key", delete(providers::delete_key))
+        .route("/v1/providers/{id}/test", post(providers::test))
+        .route("/v1/models", get(models::get))
+        .route("/v1/doctor", get(doctor::get))
+        .route("/v1/shutdown", post(shutdown::post))
+        .method_not_allowed_fallback(no_route)
+        .fallback(elsewhere)
+        .with_state(app)
+}
+
+async fn no_route(req: Request) -> Response {
+    ApiError::no_route(req.method(), req.uri().path()).into_response()
+}
+
+/// Everything else: the dashboard's files and pages, never an API path.
+async fn elsewhere(req: Request) -> Response {
+    let path = req.uri().path();
+    let api = ["/v1", "/llm", "/webhooks", "/toft", "/starter"];
+    if api.iter().any(|a| path.strip_prefix(a).is_some_and(|r| r.is_empty() || r.starts_with('/'))) {
+        return ApiError::no_route(req.method(), path).into_response();
+    }
+    assets::path(req.method(), path, req.headers())
+}
+
+/// A project by id or alias, with its machine.
+pub(crate) async fn find(app: &App, id: &str) -> Result<(Project, Arc<Machine>), ApiError> {
+    let project = app.store.project(id).await?.ok_or_else(ApiError::no_project)?;
+    let machine = app.machines.get(&project.id).ok_or_else(ApiError::no_project)?;
+    machine.settled().await;
+    Ok((project, machine))
+}

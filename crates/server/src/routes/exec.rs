@@ -1,0 +1,416 @@
+//! `POST /v1/projects/{id}/exec`: one program, straight through init, answered whole or as it goes.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::{Caller},
+    envelope::{Data, JsonBody},
+    machines::{Machine, life},
+    routes::find,
+    state::App,
+};
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until, timeout};
+use toft_machine::{
+    backend::MachineError,
+    init_client::{self, ExecEvent, ExecHandle, InitError},
+};
+use toft_model::init::{ExecExit, ExecSpec};
+use toft_store::Role;
+
+/// How long a program may run when nothing is said.
+const TIMEOUT_DEFAULT_MS: u64 = 120_000;
+/// How long it may be allowed to run.
+const TIMEOUT_MAX_MS: u64 = 3_600_000;
+/// Of each output, half of this from the start and half from the end.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// Beyond the kill, for the last output and the exit to arrive.
+const KILL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Arguments and variables of one program (Linux takes 2 MiB in all).
+const WORDS_MAX: usize = 4096;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Wish {
+    command: Option<String>,
+    argv: Option<Vec<String>>,
+    cwd: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    stdin: Option<String>,
+    timeout_ms: Option<u64>,
+}
+
+/// What is to be run, checked.
+struct Order {
+    spec: ExecSpec,
+    stdin: Option<String>,
+    limit: Duration,
+}
+
+impl Wish {
+    fn check(self) -> Result<Order, ApiError> {
+        let argv = match (self.command, self.argv) {
+            (Some(command), None) => vec!["bash".into(), "-lc".into(), command],
+            (None, Some(argv)) if argv.first().is_some_and(|a| !a.is_empty()) => argv,
+            _ => {
+                return Err(ApiError::invalid(
+                    "send either command (a shell line) or argv (a program and its arguments)",
+                ));
+            }
+        };
+        let name = |n: &str| !n.is_empty() && !n.contains(['=', '\0']);
+        let words = argv.iter().chain(self.env.values()).chain(self.cwd.iter());
+        if argv.len() + self.env.len() > WORDS_MAX
+            || words.into_iter().any(|w| w.contains('\0'))
+            || !self.env.keys().all(|n| name(n))
+        {
+            return Err(ApiError::invalid(
+                "arguments, env and cwd must hold no NUL, names in env no `=`, and be at most 4096",
+            ));
+        }
+        let limit_ms = self.timeout_ms.unwrap_or(TIMEOUT_DEFAULT_MS);
+        if !(1..=TIMEOUT_MAX_MS).contains(&limit_ms) {
+            return Err(ApiError::invalid(format!("timeoutMs must be 1 to {TIMEOUT_MAX_MS}")));
+        }
+        let spec = ExecSpec {
+            argv,
+            cwd: self.cwd,
+            env: self.env.into_iter().collect(),
+            stdin: self.stdin.is_some(),
+            ..ExecSpec::default()
+        };
+        Ok(Order { spec, stdin: self.stdin, limit: Duration::from_millis(limit_ms) })
+    }
+}
+
+pub(crate) async fn exec(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Response, ApiError> {
+    caller.require(Role::Member)?;
+    let order = wish.check()?;
+    let (_, machine) = find(&app, &id).await?;
+    life::ensure_running(&app, &machine, "a command was run").await?;
+    let deadline = Instant::now() + order.limit;
+    let handle = begin(&app, &machine, order.spec).await?;
+    let feeding = order.stdin.map(|text| {
+        let input = handle.input();
+        // Ends with the program: writing to a closed pipe fails.
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+            let sent = input.stdin(text.as_bytes()).await;
+            if sent.is_ok() {
+                // A program that ended early needs no end of its input.
+                let _ = input.close_stdin().await;
+            }
+        }))
+    });
+    let run = Run { app, machine, handle, deadline, timed_out: false, _feeding: feeding };
+    let streamed = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/event-stream"));
+    if streamed { Ok(stream(run)) } else { whole(run).await }
+}
+
+/// Starts the program; a machine that died unnoticed is woken once.
+async fn begin(app: &App, machine: &Arc<Machine>, spec: ExecSpec) -> Result<ExecHandle, ApiError> {
+    let stream = match app.backend.connect_init(&machine.id).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            if !life::check_gone(app, machine).await {
+                return Err(error.into());
+            }
+            life::ensure_running(app, machine, "a command was run").await?;
+            app.backend.connect_init(&machine.id).await?
+        }
+    };
+    init_client::exec(stream, spec).await.map_err(failed)
+}
+
+fn failed(error: InitError) -> ApiError {
+    match error {
+        InitError::Refused { code, message } if matches!(code.as_str(), "spawn" | "invalid") => {
+            ApiError::invalid(message)
+        }
+        other => ApiError::new(Code::MachineError, other.to_string()),
+    }
+}
+
+/// A program that runs, with its deadline.
+struct Run {
+    app: App,
+    machine: Arc<Machine>,
+    handle: ExecHandle,
+    deadline: Instant,
+    timed_out: bool,
+    _feeding: Option<tokio_util::task::AbortOnDropHandle<()>>,
+}
+
+impl Run {
+    /// What comes next. At the deadline the program and all it started are killed; what they had
+    /// printed still comes.
+    async fn next(&mut self) -> Result<Option<ExecEvent>, ApiError> {
+        if !self.timed_out {
+            tokio::select! {
+                event = self.handle.next() => return event.map_err(failed),
+                () = sleep_until(self.deadline) => {}
+            }
+            self.timed_out = true;
+            let stream = self.app.backend.connect_init(&self.machine.id).await;
+            let stream = stream.map_err(|e: MachineError| ApiError::from(e))?;
+            init_client::kill(stream, &self.handle.id, 0).await.map_err(failed)?;
+        }
+        timeout(KILL_TIMEOUT, self.handle.next())
+            .await
+            .map_err(|_| ApiError::new(Code::MachineError, "the command did not end when killed"))?
+            .map_err(failed)
+    }
+}
+
+/// The first and the last part of an output.
+#[derive(Default)]
+struct Kept {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    dropped: u64,
+}
+
+impl Kept {
+    const PART: usize = OUTPUT_BYTES_MAX / 2;
+
+    fn push(&mut self, mut bytes: &[u8]) {
+        let room = Self::PART - self.head.len();
+        let (first, rest) = bytes.split_at(room.min(bytes.len()));
+        self.head.extend_from_slice(first);
+        bytes = rest;
+        if bytes.len() > Self::PART {
+            let over = bytes.len() - Self::PART;
+            self.dropped += over as u64;
+            bytes = &bytes[over..];
+        }
+        let over = (self.tail.len() + bytes.len()).saturating_sub(Self::PART);
+        self.tail.drain(..over);
+        self.dropped += over as u64;
+        self.tail.extend(bytes);
+    }
+
+    fn text(mut self) -> String {
+        if self.dropped > 0 {
+            let note = format!("\n… {} bytes left out …\n", self.dropped);
+            self.head.extend_from_slice(note.as_bytes());
+        }
+        self.head.extend(self.tail);
+        String::from_utf8(self.head)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    }
+}
+
+async fn whole(mut run: Run) -> Result<Response, ApiError> {
+    let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
+    let exit = loop {
+        match run.next().await? {
+            Some(ExecEvent::Stdout(bytes)) => stdout.push(&bytes),
+            Some(ExecEvent::Stderr(bytes)) => stderr.push(&bytes),
+            Some(ExecEvent::Gap(_)) => {}
+            Some(ExecEvent::Exit(exit)) => break exit,
+            None => return Err(lost()),
+        }
+    };
+    let truncated = stdout.dropped > 0 || stderr.dropped > 0;
+    Ok(Data(json!({
+        "exitCode": exit.code,
+        "signal": exit.signal,
+        "stdout": stdout.text(),
+        "stderr": stderr.text(),
+        "truncated": truncated,
+        "durationMs": exit.duration_ms,
+        "timedOut": run.timed_out,
+    }))
+    .into_response())
+}
+
+fn lost() -> ApiError {
+    ApiError::new(Code::MachineError, "the machine ended before the command did: run it again")
+}
+
+fn frame(name: &str, data: &serde_json::Value) -> Bytes {
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+fn stream(mut run: Run) -> Response {
+    let body = async_stream::stream! {
+        yield Ok::<_, Infallible>(frame("start", &json!({"pid": run.handle.pid})));
+        let (mut out, mut err) = (Utf8::default(), Utf8::default());
+        loop {
+            match run.next().await {
+                Ok(Some(ExecEvent::Stdout(bytes))) => {
+                    let text = out.push(&bytes);
+                    if !text.is_empty() {
+                        yield Ok(frame("stdout", &json!({"text": text})));
+                    }
+                }
+                Ok(Some(ExecEvent::Stderr(bytes))) => {
+                    let text = err.push(&bytes);
+                    if !text.is_empty() {
+                        yield Ok(frame("stderr", &json!({"text": text})));
+                    }
+                }
+                Ok(Some(ExecEvent::Gap(_))) => {}
+                Ok(Some(ExecEvent::Exit(exit))) => {
+                    for (name, rest) in [("stdout", out.rest()), ("stderr", err.rest())] {
+                        if !rest.is_empty() {
+                            yield Ok(frame(name, &json!({"text": rest})));
+                        }
+                    }
+                    yield Ok(frame("exit", &ended(&exit, run.timed_out)));
+                    return;
+                }
+                Ok(None) => {
+                    let error = lost();
+                    yield Ok(frame("error", &json!({"code": error.code_text(), "message": error.message})));
+                    return;
+                }
+                Err(error) => {
+                    yield Ok(frame("error", &json!({"code": error.code_text(), "message": error.message})));
+                    return;
+                }
+            }
+        }
+    };
+    let mut answer = Response::new(Body::from_stream(body));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn ended(exit: &ExecExit, timed_out: bool) -> serde_json::Value {
+    json!({
+        "exitCode": exit.code,
+        "signal": exit.signal,
+        "durationMs": exit.duration_ms,
+        "timedOut": timed_out,
+    })
+}
+
+/// Bytes into text, however they are cut: an unfinished character waits for its rest.
+#[derive(Default)]
+struct Utf8 {
+    pending: Vec<u8>,
+}
+
+impl Utf8 {
+    fn push(&mut self, bytes: &[u8]) -> String {
+        self.pending.extend_from_slice(bytes);
+        let unfinished = match std::str::from_utf8(&self.pending) {
+            Ok(_) => 0,
+            Err(_) => unfinished_len(&self.pending),
+        };
+        let rest = self.pending.split_off(self.pending.len() - unfinished);
+        let whole = std::mem::replace(&mut self.pending, rest);
+        String::from_utf8(whole)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    }
+
+    fn rest(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
+    }
+}
+
+/// Bytes at the end that begin a character and do not finish it.
+fn unfinished_len(bytes: &[u8]) -> usize {
+    let end = &bytes[bytes.len().saturating_sub(3)..];
+    for (at, byte) in end.iter().enumerate().rev() {
+        let want = match byte {
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            0x80..=0xbf => continue,
+            _ => return 0,
+        };
+        let have = end.len() - at;
+        return if have < want { have } else { 0 };
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn head_and_tail_are_kept_of_any_amount() {
+        let mut kept = Kept::default();
+        for n in 0..40_000u32 {
+            kept.push(format!("{n:099}\n").as_bytes());
+        }
+        assert_eq!(kept.dropped, 4_000_000 - OUTPUT_BYTES_MAX as u64);
+        let text = kept.text();
+        assert!(text.starts_with(&format!("{:099}\n{:099}\n", 0, 1)));
+        assert!(text.ends_with(&format!("{:099}\n", 39_999)));
+        assert!(text.contains("bytes left out"));
+    }
+
+    #[test]
+    fn a_wish_is_a_line_or_a_program_not_both() {
+        let check = |json: serde_json::Value| {
+            serde_json::from_value::<Wish>(json).unwrap().check().map(|o| o.spec.argv)
+        };
+        assert_eq!(check(json!({"command": "ls"})).unwrap(), ["bash", "-lc", "ls"]);
+        assert_eq!(check(json!({"argv": ["ls"]})).unwrap(), ["ls"]);
+        for bad in [
+            json!({}),
+            json!({"command": "a", "argv": ["b"]}),
+            json!({"argv": []}),
+            json!({"argv": [""]}),
+            json!({"argv": ["a\u{0}b"]}),
+            json!({"command": "ls", "timeoutMs": 0}),
+            json!({"command": "ls", "timeoutMs": 3_600_001}),
+            json!({"command": "ls", "env": {"A=B": "c"}}),
+        ] {
+            assert!(check(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_survives_any_cut(text in "\\PC{0,60}", cut in 1usize..5) {
+            let mut utf8 = Utf8::default();
+            let mut got = String::new();
+            for chunk in text.as_bytes().chunks(cut) {
+                got.push_str(&utf8.push(chunk));
+            }
+            got.push_str(&utf8.rest());
+            prop_assert_eq!(got, text);
+        }
+
+        #[test]
+        fn bytes_that_are_no_text_are_never_held_back_for_long(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut utf8 = Utf8::default();
+            for byte in &bytes {
+                utf8.push(&[*byte]);
+                prop_assert!(utf8.pending.len() < 4);
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `/`, `/health`, `/capabilities`, `/v1`: what this server is and what it can. No credentials.
+
+use crate::{assets, envelope::Data, state::App};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, Method},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+use toft_model::time::rfc3339;
+
+const NAME: &str = "Toft";
+
+/// The dashboard for browsers, the document's JSON for programs.
+pub(crate) async fn root(State(app): State<App>, method: Method, headers: HeaderMap) -> Response {
+    if assets::wants_page(&method, &headers) {
+        return assets::index(&headers);
+    }
+    Json(json!({"name": NAME, "status": "ok", "version": app.version})).into_response()
+}
+
+fn health_data(app: &App) -> Value {
+    json!({"status": "ok", "ts": rfc3339(app.clock.now_ms())})
+}
+
+pub(crate) async fn health_bare(State(app): State<App>) -> Json<Value> {
+    Json(health_data(&app))
+}
+
+pub(crate) async fn health(State(app): State<App>) -> Data<Value> {
+    Data(health_data(&app))
+}
+
+/// As the Platform Agent's document has it, with what holds here.
+fn capabilities_data() -> Value {
+    json!({
+        "name": NAME,
+        "actions": [
+            "projects.create", "projects.list", "projects.get", "projects.rename",
+            "projects.delete", "machine.start", "machine.stop", "machine.wake", "machine.exec",
+            "agent.prompt", "agent.steer", "agent.follow_up", "agent.abort", "agent.events",
+            "files.read", "files.write", "terminals.open", "preview.open",
+        ],
+        "constraints": {
+            "nextOnly": false,
+            "bunOnly": false,
+            "noArbitraryShell": false,
+            "secrets": {
+                "readDotEnvDenied": false,
+                "envExampleReadable": true,
+                "envExampleSyncAvailable": false,
+            },
+        },
+        "env": {
+            "AGENT_API_KEY": "admin key for X-Agent-Api-Key or Authorization: Bearer",
+            "ANTHROPIC_API_KEY": "key of the provider anthropic; others likewise: GET /v1/providers",
+        },
+    })
+}
+
+pub(crate) async fn capabilities_bare() -> Json<Value> {
+    Json(capabilities_data())
+}
+
+pub(crate) async fn capabilities() -> Data<Value> {
+    Data(capabilities_data())
+}
+
+/// What there is under `/v1`.
+pub(crate) async fn v1(State(app): State<App>) -> Data<Value> {
+    Data(json!({
+        "name": NAME,
+        "status": "ok",
+        "version": app.version,
+        "docs": ["docs/http-api.md"],
+        "endpoints": [
+            "GET /v1/health", "GET /v1/capabilities", "POST /v1/auth/password",
+            "POST /v1/auth/sign-out", "GET /v1/me", "PATCH /v1/me", "POST /v1/projects",
+            "GET /v1/projects", "GET /v1/projects/{id}", "PATCH /v1/projects/{id}",
+            "DELETE /v1/projects/{id}", "GET /v1/projects/{id}/machine",
+            "POST /v1/projects/{id}/start", "POST /v1/projects/{id}/stop",
+            "POST /v1/projects/{id}/wake", "POST /v1/projects/{id}/exec",
+            "POST /v1/projects/{id}/preview", "* /v1/projects/{id}/toft/*", "GET /v1/settings",
+            "PUT /v1/settings", "GET /v1/providers", "PUT /v1/providers/{id}/key",
+            "DELETE /v1/providers/{id}/key", "POST /v1/providers/{id}/test", "GET /v1/models",
+            "GET /v1/doctor", "POST /v1/sign-in-links", "POST /v1/shutdown",
+        ],
+        "legacyEndpoints": ["GET /", "GET /health", "GET /capabilities"],
+    }))
+}

@@ -1,0 +1,99 @@
+//! `/v1/projects/{id}/{machine,start,stop,wake}`.
+
+use crate::{
+    api_error::ApiError,
+    auth::caller::Caller,
+    envelope::Data,
+    machines::{Machine, copy, life},
+    routes::find,
+    state::App,
+};
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+use toft_model::time::rfc3339;
+use toft_store::{Role, SnapshotKind};
+
+/// Wakes that are shown.
+const WAKES_MAX: u32 = 20;
+
+async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, ApiError> {
+    let stats = if machine.runs() {
+        // A machine that ends just now has none.
+        app.backend.stats(&machine.id).await.unwrap_or_default()
+    } else {
+        toft_machine::backend::Stats::default()
+    };
+    let state = app.store.snapshot(&machine.id, SnapshotKind::State).await?;
+    let state: Value = state.and_then(|s| serde_json::from_str(&s).ok()).unwrap_or_default();
+    let wakes: Vec<Value> = app
+        .store
+        .wakes(&machine.id, WAKES_MAX)
+        .await?
+        .into_iter()
+        .map(|wake| json!({"at": rfc3339(wake.at), "cause": wake.cause}))
+        .collect();
+    let enforced = app.backend.abilities().await;
+    let tampered = copy::tamper_reason(machine);
+    let view = machine.view();
+    Ok(Data(json!({
+        "state": view.state.as_str(),
+        "stateReason": view.reason.clone().or(tampered),
+        "backend": app.backend.name(),
+        "image": "host",
+        "storage": app.backend.storage(),
+        "limits": app.limits,
+        "enforced": enforced,
+        "startedAt": view.started_at.map(rfc3339),
+        "memoryBytes": stats.memory_bytes,
+        "pids": stats.pids,
+        "egress": app.egress,
+        "appPort": state.get("appPort"),
+        "wakes": wakes,
+    })))
+}
+
+/// `GET …/machine`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    let (_, machine) = find(&app, &id).await?;
+    shown(&app, &machine).await
+}
+
+/// `POST …/start`: a person's, also from `stopped`.
+pub(crate) async fn start(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    life::start(&app, &machine, "started by a person").await?;
+    shown(&app, &machine).await
+}
+
+/// `POST …/stop`.
+pub(crate) async fn stop(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    life::stop(&app, &machine).await?;
+    shown(&app, &machine).await
+}
+
+/// `POST …/wake`: refuses a stopped one.
+pub(crate) async fn wake(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    life::ensure_running(&app, &machine, "asked to wake").await?;
+    shown(&app, &machine).await
+}

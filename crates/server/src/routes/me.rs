@@ -1,0 +1,130 @@
+//! `/v1/me`: who asks, and what server this is.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::{caller::Caller, password},
+    envelope::{Data, JsonBody},
+    state::App,
+};
+use axum::{extract::State, http::HeaderMap};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_store::{Role, User, UserPatch};
+use toft_vault::Secret;
+
+/// Longest name of a person.
+const NAME_CHARS_MAX: usize = 100;
+/// Longest e-mail address (RFC 5321).
+const EMAIL_BYTES_MAX: usize = 254;
+
+/// A person as the API shows them.
+pub(crate) fn shown(user: &User) -> Value {
+    json!({
+        "id": user.id,
+        "name": user.name,
+        "email": user.email,
+        "role": role(user.role),
+        "hasPassword": user.has_password,
+    })
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Owner | Role::Admin => "admin",
+        Role::Member | Role::Viewer => "member",
+    }
+}
+
+/// `GET /v1/me`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Data<Value>, ApiError> {
+    let user = match &caller {
+        Caller::Person { user, .. } => shown(user),
+        Caller::Program(_) => json!({
+            "id": caller.user_id(),
+            "name": "API key",
+            "email": null,
+            "role": role(caller.role()),
+            "hasPassword": false,
+        }),
+    };
+    let host = headers.get("host").and_then(|v| v.to_str().ok());
+    Ok(Data(json!({
+        "user": user,
+        "server": {
+            "version": app.version,
+            "host": host,
+            "previewPattern": app.hosts.preview_origin("{label}"),
+            "backend": app.backend.name(),
+            "demoOnly": app.providers.demo_only(&app).await?,
+        },
+    })))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Patch {
+    name: Option<String>,
+    email: Option<String>,
+    password: Option<String>,
+    current_password: Option<String>,
+}
+
+/// `PATCH /v1/me`. A new password needs the old one, and ends every other sign-in.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Patch>,
+) -> Result<Data<Value>, ApiError> {
+    let Caller::Person { user, session } = &caller else {
+        return Err(ApiError::new(Code::Forbidden, "a key has no profile: sign in to change yours"));
+    };
+    let mut patch = UserPatch { name: body.name, email: body.email, password_phc: None };
+    if let Some(name) = &mut patch.name {
+        *name = name.trim().to_owned();
+        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+            return Err(ApiError::invalid(format!(
+                "name must have 1 to {NAME_CHARS_MAX} characters"
+            )));
+        }
+    }
+    if let Some(email) = &mut patch.email {
+        *email = email.trim().to_owned();
+        check_email(email)?;
+    }
+    if let Some(new) = body.password {
+        password::acceptable(&new)?;
+        if user.has_password {
+            let old = Secret::new(body.current_password.unwrap_or_default());
+            let phc = app.store.password_of(&user.id).await?;
+            let now = app.clock.now_ms();
+            let judged = app.auth.lockout.begin(&user.email, None, now);
+            if !app.auth.hasher.fits(old, phc).await? || !judged {
+                return Err(ApiError::new(
+                    Code::Forbidden,
+                    "currentPassword is wrong, or was wrong too often: check it, or wait 15 minutes",
+                ));
+            }
+            app.auth.lockout.succeeded(&user.email, None);
+        }
+        patch.password_phc = Some(app.auth.hasher.hash(Secret::new(new)).await?);
+    }
+    let changed = app.store.update_user(&user.id, &patch, app.clock.now_ms()).await?;
+    if patch.password_phc.is_some() {
+        app.store.delete_sessions_of(&user.id, Some(session)).await?;
+        app.auth.sign_in_ended();
+    }
+    Ok(Data(json!({"user": shown(&changed)})))
+}
+
+fn check_email(email: &str) -> Result<(), ApiError> {
+    let fine = email.len() <= EMAIL_BYTES_MAX
+        && !email.contains(|c: char| c.is_whitespace() || c.is_control())
+        && email
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    if fine { Ok(()) } else { Err(ApiError::invalid("email must look like name@host")) }
+}

@@ -1,0 +1,216 @@
+//! `/v1/projects`: make, list, read, rename, delete.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    envelope::{Data, JsonBody},
+    machines::{Machine, copy, life, status::AgentStatus},
+    routes::find,
+    state::App,
+};
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_model::{id::ProjectId, machine::MachineState, time::rfc3339};
+use toft_store::{NewProject, Project, Role};
+
+/// Longest name of a project.
+const NAME_CHARS_MAX: usize = 100;
+/// Longest id that a client may choose: room for a UUID with a prefix.
+const ALIAS_BYTES_MAX: usize = 128;
+/// Projects in one answer.
+const LIMIT_MAX: u32 = 1000;
+const LIMIT_DEFAULT: u32 = 50;
+const NAME_DEFAULT: &str = "New project";
+
+/// A project as the API shows it.
+pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Value {
+    let tampered = copy::tamper_reason(machine);
+    let view = machine.view();
+    // Without processes nothing works or waits, whatever the last event said.
+    let runs = matches!(view.state, MachineState::Running | MachineState::Frozen);
+    let status = if runs { view.statuses.of_project() } else { AgentStatus::Idle };
+    json!({
+        "id": project.id,
+        "alias": project.alias,
+        "name": project.name,
+        "url": app.hosts.preview_origin(project.id.as_str()),
+        "state": view.state.as_str(),
+        "stateReason": view.reason.clone().or(tampered),
+        "latestRunId": null,
+        "createdAt": rfc3339(project.created_at),
+        "updatedAt": rfc3339(project.updated_at),
+        "agentStatus": status,
+    })
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Create {
+    id: Option<String>,
+    name: Option<String>,
+}
+
+/// `POST /v1/projects`: makes it and starts its machine. A known id or alias is found, not made.
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Create>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let given: Option<ProjectId> = body.id.as_deref().and_then(|id| id.parse().ok());
+    let alias = match (&given, body.id) {
+        (None, Some(alias)) => Some(check_alias(alias)?),
+        (Some(_), _) | (None, None) => None,
+    };
+    let name = match body.name {
+        Some(name) => check_name(&name)?,
+        None => alias.clone().unwrap_or_else(|| NAME_DEFAULT.to_owned()),
+    };
+    let new = NewProject {
+        id: given.unwrap_or_else(ProjectId::random),
+        alias,
+        name,
+        owner: caller.user_id().to_owned(),
+    };
+    let app2 = app.clone();
+    // To its end, even if the client leaves: a row without a machine helps nobody.
+    let work = async move {
+        let made = app2.store.create_project(&new, app2.clock.now_ms()).await?;
+        let project = made.project;
+        let fresh = Machine::new(
+            project.id.clone(),
+            if made.created { MachineState::Creating } else { MachineState::Cold },
+            None,
+        );
+        let machine = app2.machines.put(fresh);
+        if made.created {
+            let life = machine.lock_life().await;
+            let started =
+                life::start_locked(&app2, &machine, &project, "the project was made", &life).await;
+            match started {
+                // The project is there; its state says what is wrong, and start tries again.
+                Ok(()) => {}
+                Err(error) if error.code == Code::DiskFull => {
+                    drop(life);
+                    life::delete(&app2, &machine).await?;
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::warn!(project.id = %project.id, error = error.message, "made, not started");
+                }
+            }
+        } else {
+            machine.settled().await;
+        }
+        let mut data = shown(&app2, &project, &machine);
+        data["created"] = made.created.into();
+        Ok(Data(data))
+    };
+    match app.tasks.spawn(work).await {
+        Ok(done) => done,
+        Err(error) => Err(ApiError::internal("the project could not be made", &error)),
+    }
+}
+
+fn check_alias(alias: String) -> Result<String, ApiError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+    let fine = (1..=ALIAS_BYTES_MAX).contains(&alias.len())
+        && alias.bytes().all(plain)
+        && alias.as_bytes()[0].is_ascii_alphanumeric();
+    if fine {
+        return Ok(alias);
+    }
+    Err(ApiError::invalid(format!(
+        "id must be 1 to {ALIAS_BYTES_MAX} letters, digits, `.`, `_`, `:` or `-`, beginning with a \
+         letter or digit; leave it out to get one"
+    )))
+}
+
+fn check_name(name: &str) -> Result<String, ApiError> {
+    let name = name.trim();
+    let chars = name.chars().count();
+    if chars == 0 || chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid(format!(
+            "name must have 1 to {NAME_CHARS_MAX} characters on one line"
+        )));
+    }
+    Ok(name.to_owned())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    limit: Option<String>,
+    offset: Option<String>,
+}
+
+/// `GET /v1/projects`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Data<Vec<Value>>, ApiError> {
+    let limit = number("limit", page.limit.as_deref(), LIMIT_DEFAULT)?;
+    if limit == 0 || limit > LIMIT_MAX {
+        return Err(ApiError::invalid(format!("limit must be 1 to {LIMIT_MAX}")));
+    }
+    let offset = number("offset", page.offset.as_deref(), 0)?;
+    let mut out = Vec::new();
+    for project in app.store.projects(limit, offset).await? {
+        // One that is just being deleted is no longer there.
+        let Some(machine) = app.machines.get(&project.id) else { continue };
+        machine.settled().await;
+        out.push(shown(&app, &project, &machine));
+    }
+    Ok(Data(out))
+}
+
+fn number(name: &str, given: Option<&str>, default: u32) -> Result<u32, ApiError> {
+    match given {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .map_err(|_| ApiError::invalid(format!("{name} must be a whole number"))),
+    }
+}
+
+/// `GET /v1/projects/{id}`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    let (project, machine) = find(&app, &id).await?;
+    Ok(Data(shown(&app, &project, &machine)))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Rename {
+    name: String,
+}
+
+/// `PATCH /v1/projects/{id}`.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<Rename>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let name = check_name(&body.name)?;
+    let (project, _) = find(&app, &id).await?;
+    app.store.rename_project(&project.id, &name, app.clock.now_ms()).await?;
+    let (project, machine) = find(&app, project.id.as_str()).await?;
+    Ok(Data(shown(&app, &project, &machine)))
+}
+
+/// `DELETE /v1/projects/{id}`: machine, disk and every copy.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (project, machine) = find(&app, &id).await?;
+    life::delete(&app, &machine).await?;
+    Ok(Data(json!({"id": project.id, "deleted": true})))
+}

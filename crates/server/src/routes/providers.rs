@@ -1,0 +1,85 @@
+//! `/v1/providers`: which there are, and their keys. A key goes in and never comes out.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    envelope::{Data, JsonBody},
+    providers::{self, Provider},
+    state::App,
+};
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_gateway::ControlError;
+use toft_store::Role;
+use toft_vault::Secret;
+
+/// `GET /v1/providers`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+) -> Result<Data<Vec<Provider>>, ApiError> {
+    Ok(Data(app.providers.list(&app).await?))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct KeyBody {
+    key: String,
+}
+
+/// `PUT /v1/providers/{id}/key`.
+pub(crate) async fn put_key(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<KeyBody>,
+) -> Result<Data<Provider>, ApiError> {
+    caller.require(Role::Admin)?;
+    let spec = providers::find(&id)?;
+    app.providers.set_key(&app, spec, &Secret::new(body.key)).await?;
+    app.gateway.push_config(&app).await;
+    Ok(Data(app.providers.one(&app, spec).await?))
+}
+
+/// `DELETE /v1/providers/{id}/key`: the stored one; one in the environment stays.
+pub(crate) async fn delete_key(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Provider>, ApiError> {
+    caller.require(Role::Admin)?;
+    let spec = providers::find(&id)?;
+    app.store.delete_provider_key(spec.id).await?;
+    app.gateway.push_config(&app).await;
+    Ok(Data(app.providers.one(&app, spec).await?))
+}
+
+/// `POST /v1/providers/{id}/test`.
+pub(crate) async fn test(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Admin)?;
+    let spec = providers::find(&id)?;
+    let gateway = app.gateway.get().await.ok_or_else(no_gateway)?;
+    match gateway.test_provider(spec.id).await {
+        Ok(test) => Ok(Data(json!(test))),
+        // No key, mostly: an outcome for the person who pressed the button.
+        Err(ControlError::Refused { message, .. }) => {
+            Ok(Data(json!({"ok": false, "message": message, "latencyMs": 0})))
+        }
+        Err(error) => Err(gateway_failed(&error)),
+    }
+}
+
+pub(crate) fn no_gateway() -> ApiError {
+    ApiError::new(
+        Code::Unavailable,
+        "the model gateway is starting: try again in a moment; the server's log says more",
+    )
+}
+
+pub(crate) fn gateway_failed(error: &ControlError) -> ApiError {
+    ApiError::new(Code::Unavailable, format!("{error}. It restarts by itself: try again"))
+}

@@ -1,0 +1,110 @@
+//! `/v1/settings`: the default model (the team's) and the theme (a person's).
+
+use crate::{
+    api_error::ApiError,
+    auth::caller::Caller,
+    envelope::{Data, JsonBody},
+    providers::{DEFAULT_MODEL, DEFAULT_PROVIDER, DEFAULT_THINKING},
+    state::App,
+};
+use axum::extract::State;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use toft_llm::catalogue;
+use toft_model::provider::DEMO_PROVIDER;
+use toft_store::{Role, SYSTEM_USER};
+
+const THEME: &str = "theme";
+const THEMES: [&str; 3] = ["light", "dark", "system"];
+const LEVELS: [&str; 6] = ["off", "minimal", "low", "medium", "high", "xhigh"];
+/// Longest model id.
+const MODEL_BYTES_MAX: usize = 200;
+
+async fn shown(app: &App, caller: &Caller) -> Result<Data<Value>, ApiError> {
+    let team: HashMap<String, String> =
+        app.store.settings(SYSTEM_USER).await?.into_iter().collect();
+    let own: HashMap<String, String> =
+        app.store.settings(caller.user_id()).await?.into_iter().collect();
+    Ok(Data(json!({
+        "defaultProvider": team.get(DEFAULT_PROVIDER),
+        "defaultModel": team.get(DEFAULT_MODEL),
+        "defaultThinkingLevel": team.get(DEFAULT_THINKING),
+        "theme": own.get(THEME),
+    })))
+}
+
+/// `GET /v1/settings`.
+pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<Value>, ApiError> {
+    shown(&app, &caller).await
+}
+
+/// Absent (not touched) is told from null (unset).
+fn given<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(d).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "absent, null and a value mean three things")]
+pub(crate) struct Changes {
+    #[serde(default, deserialize_with = "given")]
+    default_provider: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    default_model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    default_thinking_level: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    theme: Option<Option<String>>,
+}
+
+/// `PUT /v1/settings`.
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(changes): JsonBody<Changes>,
+) -> Result<Data<Value>, ApiError> {
+    let mut team = Vec::new();
+    if let Some(value) = changes.default_provider {
+        let known = |p: &String| p == DEMO_PROVIDER || catalogue::provider(p).is_some();
+        check(value.as_ref(), known, "defaultProvider is unknown: GET /v1/providers lists them")?;
+        team.push((DEFAULT_PROVIDER, value));
+    }
+    if let Some(value) = changes.default_model {
+        let fits = |m: &String| {
+            (1..=MODEL_BYTES_MAX).contains(&m.len()) && m.bytes().all(|b| b.is_ascii_graphic())
+        };
+        check(value.as_ref(), fits, "defaultModel must be a model's id: GET /v1/models lists them")?;
+        team.push((DEFAULT_MODEL, value));
+    }
+    if let Some(value) = changes.default_thinking_level {
+        let known = |l: &String| LEVELS.contains(&l.as_str());
+        let message = "defaultThinkingLevel must be off, minimal, low, medium, high or xhigh";
+        check(value.as_ref(), known, message)?;
+        team.push((DEFAULT_THINKING, value));
+    }
+    if let Some(value) = changes.theme {
+        let known = |t: &String| THEMES.contains(&t.as_str());
+        check(value.as_ref(), known, "theme must be light, dark or system")?;
+        app.store.put_setting(caller.user_id(), THEME, value.as_deref()).await?;
+    }
+    if !team.is_empty() {
+        caller.require(Role::Admin)?;
+        for (key, value) in team {
+            app.store.put_setting(SYSTEM_USER, key, value.as_deref()).await?;
+        }
+        app.gateway.push_config(&app).await;
+    }
+    shown(&app, &caller).await
+}
+
+fn check(
+    value: Option<&String>,
+    fits: impl Fn(&String) -> bool,
+    message: &str,
+) -> Result<(), ApiError> {
+    match value {
+        Some(value) if !fits(value) => Err(ApiError::invalid(message)),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,90 @@
+//! `/v1/projects/{id}/toft/*`: the bridge's own routes. Reading is answered from the server's copy
+//! where it can be; everything else goes to the bridge.
+
+use crate::{
+    api_error::ApiError,
+    auth::caller::Caller,
+    machines::{
+        Machine, copy,
+        stream::{self, Wish},
+    },
+    proxy::{self, Target},
+    routes::find,
+    state::App,
+};
+use axum::{
+    extract::{Path, Request, State},
+    http::Method,
+    response::Response,
+};
+use std::sync::Arc;
+use toft_store::Role;
+
+/// JSON bodies: a prompt may carry images in base64.
+const BODY_BYTES_MAX: usize = 32 << 20;
+/// A file.
+const FILE_BYTES_MAX: usize = 64 << 20;
+
+pub(crate) async fn route(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, rest)): Path<(String, String)>,
+    req: Request,
+) -> Result<Response, ApiError> {
+    let (_, machine) = find(&app, &id).await?;
+    serve(&app, &caller, &machine, &rest, req).await
+}
+
+/// Answers a request for `/toft/{rest}` of a project.
+pub(crate) async fn serve(
+    app: &App,
+    caller: &Caller,
+    machine: &Arc<Machine>,
+    rest: &str,
+    req: Request,
+) -> Result<Response, ApiError> {
+    let query = req.uri().query();
+    if req.method() == Method::GET {
+        if rest == "events" {
+            let wish = Wish::read(query, req.headers())?;
+            return stream::events(app, machine, caller, wish).await;
+        }
+        if !machine.runs() {
+            match rest {
+                "messages" => {
+                    let session = query.unwrap_or_default().split('&').find_map(|p| {
+                        p.strip_prefix("sessionId=").or_else(|| p.strip_prefix("session="))
+                    });
+                    return copy::messages(app, machine, session).await;
+                }
+                "inspect" => return copy::inspect(app, machine).await,
+                "state" => return copy::state(app, machine).await,
+                "sessions" => return copy::sessions(app, machine).await,
+                _ => {}
+            }
+        }
+    } else {
+        caller.require(Role::Member)?;
+    }
+    // The path as it was sent: what is escaped stays escaped.
+    let path = req.uri().path();
+    let raw = path
+        .find("/toft/")
+        .map(|at| &path[at + "/toft/".len()..])
+        .or_else(|| path.find("/starter/").map(|at| &path[at + "/starter/".len()..]))
+        .unwrap_or(rest);
+    let path = match query {
+        Some(query) => format!("/toft/{raw}?{query}"),
+        None => format!("/toft/{raw}"),
+    };
+    let is_file = rest == "files/content" && req.method() == Method::PUT;
+    let cause = format!("{} {rest}", req.method());
+    let target = Target {
+        machine,
+        path: &path,
+        port: None,
+        body_bytes_max: if is_file { FILE_BYTES_MAX } else { BODY_BYTES_MAX },
+        cause: &cause,
+    };
+    proxy::forward(app, caller, target, req).await
+}

@@ -1,0 +1,117 @@
+//! A server from start to end: folder, port, database, machines, gateway, and back.
+
+use crate::{
+    auth::{Auth, token},
+    bridge_client::BridgeClient,
+    config::{Ready, ServerConfig},
+    error::ServerError,
+    folder::DataFolder,
+    gateway_link::{self, GatewayLink},
+    hosts::Hosts,
+    listen,
+    machines::{Machines, life, machine::Machine},
+    preview::sign::Signer,
+    providers::Providers,
+    routes,
+    state::{App, Inner},
+    stop::Stop,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use toft_gateway::SpawnConfig;
+use toft_machine::backend::Backend;
+use toft_store::{SqliteStore, Store};
+use toft_vault::Vault;
+
+/// How long everything may take to finish when the server ends.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long all machines together may take to end.
+const STOP_ALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the vault's key for preview links is derived for.
+const PREVIEW_KEY: &str = "toft preview links, version 1";
+
+/// Runs a server until `shutdown` is cancelled or [`Stop::stop`] is called. `ready` is called once,
+/// when it serves. Machines and gateway go on unless the stop says otherwise.
+pub async fn run(
+    config: ServerConfig,
+    backend: Arc<dyn Backend>,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(Ready) + Send,
+) -> Result<(), ServerError> {
+    let folder = DataFolder::open(&config.data_dir)?;
+    let listener = listen::bind(config.listen).await?;
+    let addr = listener
+        .local_addr()
+        .map_err(|source| ServerError::Listen { addr: config.listen, source })?;
+    let hosts =
+        Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
+    let vault = Vault::open(&config.data_dir.join("master.key"))?;
+    let signer = Signer::new(vault.derive_key(PREVIEW_KEY));
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("toft.db")).await?);
+    let cli_token = token::random();
+    let app: App = Arc::new(Inner {
+        version: config.version,
+        data_dir: config.data_dir.clone(),
+        limits: config.limits,
+        egress: config.egress,
+        clock: config.clock,
+        hosts,
+        store,
+        bridge: BridgeClient::new(Arc::clone(&backend)),
+        backend,
+        machines: Machines::default(),
+        gateway: GatewayLink::default(),
+        providers: Providers::new(config.provider_env, vault),
+        auth: Auth::new(config.agent_api_key.as_ref().map(toft_vault::Secret::expose), &cli_token),
+        signer,
+        stop: Stop::new(shutdown),
+        tasks: TaskTracker::new(),
+    });
+
+    let mut unsettled = Vec::new();
+    for project in app.store.projects(u32::MAX, 0).await? {
+        let (machine, life) = Machine::unsettled(project.id.clone());
+        let machine = app.machines.put(machine);
+        unsettled.push((project, machine, life));
+    }
+    app.tasks.spawn(life::adopt_all(app.clone(), unsettled));
+    let spawn = SpawnConfig {
+        exe: config.exe,
+        data_dir: config.data_dir,
+        env: config.gateway_env,
+    };
+    app.tasks.spawn(gateway_link::supervise(app.clone(), spawn));
+    let (sign_in_url, _) = routes::auth::make_link(&app, true).await.map_err(|e| {
+        // The only thing that can fail in there is the database.
+        ServerError::DataDir {
+            path: app.data_dir.clone(),
+            source: std::io::Error::other(e.message),
+        }
+    })?;
+    folder.announce(addr, &cli_token)?;
+    let serving = tokio::spawn(listen::serve(app.clone(), listener, routes::router(app.clone())));
+    ready(Ready {
+        addr,
+        url: app.hosts.control_url(),
+        sign_in_url,
+        stop: app.stop.clone(),
+    });
+
+    app.stop.token().cancelled().await;
+    // From here on nobody new gets in; whoever is in may finish.
+    let _ = serving.await;
+    if app.stop.wants_machines_stopped() {
+        if timeout(STOP_ALL_TIMEOUT, life::stop_all(&app)).await.is_err() {
+            tracing::warn!("not every machine ended in time");
+        }
+        app.gateway.shutdown().await;
+    }
+    app.tasks.close();
+    if timeout(END_TIMEOUT, app.tasks.wait()).await.is_err() {
+        tracing::warn!("some work was cut off at the end");
+    }
+    app.store.close().await;
+    folder.retract();
+    Ok(())
+}

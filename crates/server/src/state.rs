@@ -1,0 +1,34 @@
+//! What all requests share. Made once by `run`; no logic of its own.
+
+use crate::{
+    auth::Auth, bridge_client::BridgeClient, clock::Clock, gateway_link::GatewayLink,
+    hosts::Hosts, machines::Machines, preview::sign::Signer, providers::Providers, stop::Stop,
+};
+use std::{path::PathBuf, sync::Arc};
+use tokio_util::task::TaskTracker;
+use toft_machine::backend::Backend;
+use toft_model::machine::{EgressLevel, Limits};
+use toft_store::Store;
+
+/// Shared by all requests.
+pub(crate) type App = Arc<Inner>;
+
+pub(crate) struct Inner {
+    pub(crate) version: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) egress: EgressLevel,
+    pub(crate) clock: Clock,
+    pub(crate) hosts: Hosts,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) bridge: BridgeClient,
+    pub(crate) machines: Machines,
+    pub(crate) gateway: GatewayLink,
+    pub(crate) providers: Providers,
+    pub(crate) auth: Auth,
+    pub(crate) signer: Signer,
+    pub(crate) stop: Stop,
+    /// Everything that runs beside requests; `run` waits for it.
+    pub(crate) tasks: TaskTracker,
+}

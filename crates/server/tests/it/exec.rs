@@ -1,0 +1,70 @@
+//! Running programs in a machine.
+
+use crate::{
+    client::Call,
+    world::{AGENT_KEY, World},
+};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_program_is_run_and_told_whole() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}/exec");
+    let run = async |body: Value| world.ask(Call::post(&path, &body)).await;
+
+    let done = run(json!({"command": "echo out; echo err >&2; exit 3"})).await.data();
+    assert_eq!(
+        (&done["exitCode"], &done["stdout"], &done["stderr"], &done["signal"]),
+        (&json!(3), &json!("out\n"), &json!("err\n"), &json!(null))
+    );
+    assert_eq!((&done["truncated"], &done["timedOut"]), (&json!(false), &json!(false)));
+    let done = run(json!({"argv": ["cat"], "stdin": "hällo", "cwd": "/tmp"})).await.data();
+    assert_eq!(done["stdout"], "hällo");
+    let done = run(json!({"argv": ["sh", "-c", "echo $A"], "env": {"A": "b"}})).await.data();
+    assert_eq!(done["stdout"], "b\n");
+    let done = run(json!({"command": "kill -9 $$"})).await.data();
+    assert_eq!((&done["exitCode"], &done["signal"]), (&json!(null), &json!(9)));
+    let done = run(json!({"command": "yes | head -c 5000000"})).await.data();
+    assert_eq!(done["truncated"], true);
+    assert!(done["stdout"].as_str().unwrap().len() < (1 << 20) + 100);
+
+    let message = run(json!({"argv": ["/no/such/program"]})).await.failure(400, "invalid_argument");
+    assert!(message.contains("/no/such/program"), "{message}");
+    run(json!({})).await.failure(400, "invalid_argument");
+    run(json!({"command": "true", "timeoutMs": 0})).await.failure(400, "invalid_argument");
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_program_that_takes_too_long_is_killed_and_its_output_kept() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}/exec");
+    let body = json!({"command": "echo begun; sleep 300 & sleep 300", "timeoutMs": 300});
+    let done = world.ask(Call::post(&path, &body)).await.data();
+    assert_eq!((&done["timedOut"], &done["stdout"]), (&json!(true), &json!("begun\n")));
+    assert_eq!(done["signal"], 9);
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn output_streams_as_it_comes() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}/exec");
+    let body = json!({"command": "echo one; read line; echo $line >&2; exit 5", "stdin": "two\n"});
+    let call = Call::post(&path, &body).key(AGENT_KEY).header("accept", "text/event-stream");
+    let mut events = call.stream(world.addr).await;
+    let mut all = Vec::new();
+    while let Some(event) = events.next().await {
+        all.push((event.kind.clone(), event.json()));
+    }
+    assert_eq!(all[0].0, "start");
+    assert!(all[0].1["pid"].is_u64());
+    assert!(all.contains(&("stdout".into(), json!({"text": "one\n"}))));
+    assert!(all.contains(&("stderr".into(), json!({"text": "two\n"}))));
+    let (name, exit) = all.last().unwrap();
+    assert_eq!((name.as_str(), &exit["exitCode"], &exit["timedOut"]), ("exit", &json!(5), &json!(false)));
+    world.end(true).await;
+}

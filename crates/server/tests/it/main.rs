@@ -1,0 +1,14 @@
+//! The server over real HTTP, with real SQLite and a backend whose machines are unix sockets served
+//! in this process: what a machine answers is under the tests' control.
+
+mod auth;
+mod client;
+mod events;
+mod exec;
+mod hosts;
+mod machine;
+mod preview;
+mod projects;
+mod settings;
+mod start;
+mod world;

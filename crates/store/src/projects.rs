@@ -1,0 +1,111 @@
+//! Projects and when their machines were woken. Not the machines.
+
+use crate::error::StoreError;
+use async_trait::async_trait;
+use toft_model::id::ProjectId;
+
+/// What a person wants of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// It runs, or is woken by the next request.
+    Running,
+    /// It stays stopped until a person starts it.
+    Stopped,
+}
+
+impl Wanted {
+    /// The word in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Public id.
+    pub id: ProjectId,
+    /// A name chosen by a program, unique in the team.
+    pub alias: Option<String>,
+    /// Name for people.
+    pub name: String,
+    /// User id.
+    pub owner: String,
+    /// What a person wants of its machine.
+    pub wanted: Wanted,
+    /// Why its machine is in error, when it is.
+    pub state_reason: Option<String>,
+    /// Unix milliseconds.
+    pub created_at: u64,
+    /// Unix milliseconds of the last activity.
+    pub updated_at: u64,
+}
+
+/// A project to make.
+#[derive(Debug, Clone)]
+pub struct NewProject {
+    /// Public id.
+    pub id: ProjectId,
+    /// A name chosen by a program.
+    pub alias: Option<String>,
+    /// Name for people.
+    pub name: String,
+    /// User id.
+    pub owner: String,
+}
+
+/// What became of [`Projects::create_project`].
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The project: the new one, or the one that had the id or alias.
+    pub project: Project,
+    /// Whether it is new.
+    pub created: bool,
+}
+
+/// Why a machine was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wake {
+    /// Unix milliseconds.
+    pub at: u64,
+    /// In words.
+    pub cause: String,
+}
+
+/// Projects.
+#[async_trait]
+pub trait Projects: Send + Sync {
+    /// Makes a project, or finds the one with that alias (or id). Any number of callers at once
+    /// get the same one, and exactly one is told that it is new. `Taken`: a deleted project's id.
+    async fn create_project(&self, new: &NewProject, now_ms: u64) -> Result<Created, StoreError>;
+    /// By public id or alias.
+    async fn project(&self, id_or_alias: &str) -> Result<Option<Project>, StoreError>;
+    /// Newest activity first.
+    async fn projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError>;
+    /// Another name.
+    async fn rename_project(
+        &self,
+        id: &ProjectId,
+        name: &str,
+        now_ms: u64,
+    ) -> Result<(), StoreError>;
+    /// What is wanted now, and why it is in error (cleared with `None`).
+    async fn set_wanted(
+        &self,
+        id: &ProjectId,
+        wanted: Wanted,
+        reason: Option<&str>,
+        now_ms: u64,
+    ) -> Result<(), StoreError>;
+    /// Something happened in it.
+    async fn touch_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
+    /// Deletes it and every copy of what it held; its id is never given again.
+    async fn delete_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
+    /// Writes down that its machine was started; the newest 100 are kept.
+    async fn add_wake(&self, id: &ProjectId, wake: &Wake) -> Result<(), StoreError>;
+    /// Newest first.
+    async fn wakes(&self, id: &ProjectId, limit: u32) -> Result<Vec<Wake>, StoreError>;
+}

@@ -1,0 +1,187 @@
+//! SQLite behind the store: opening it safely, one writer, many readers. Statements are in the
+//! files below, one per family.
+
+mod events;
+mod people;
+mod projects;
+mod settings;
+
+use crate::{error::StoreError, events::Head, store::Store};
+use async_trait::async_trait;
+use sqlx::{
+    ConnectOptions as _, Sqlite, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{collections::HashMap, path::Path, sync::Mutex, time::Duration};
+use toft_model::id::ProjectId;
+
+/// First SQLite without the WAL-reset bug, which can damage a database (sqlite.org/wal.html).
+const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+/// Readers at once. Two cores; a reader is one thread and up to 2 MiB of page cache.
+const READERS_MAX: u32 = 4;
+/// How long a foreign process may hold the write lock before a call fails with `Busy`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The write-ahead log is cut back to this after a checkpoint.
+const WAL_BYTES_KEPT: &str = "16777216";
+/// Projects whose key and head are kept in memory.
+const CACHED_PROJECTS_MAX: usize = 4096;
+
+/// The store on one SQLite file.
+///
+/// Two connections write, one after the other under `write_turn`: `full` syncs the disk at every
+/// commit; `relaxed` leaves that to the next checkpoint and takes only what can be read again
+/// from a machine. Readers never wait for them.
+pub struct SqliteStore {
+    full: SqlitePool,
+    relaxed: SqlitePool,
+    read: SqlitePool,
+    write_turn: tokio::sync::Mutex<()>,
+    keys: Mutex<HashMap<ProjectId, i64>>,
+    heads: Mutex<HashMap<i64, Head>>,
+    version: String,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens (or makes) the database and brings it to this version's shape. Never backwards.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = |source| StoreError::Open { path: path.to_owned(), source };
+        let base = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("journal_size_limit", WAL_BYTES_KEPT)
+            .disable_statement_logging();
+        let writer = base.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        let full = pool(1)
+            .connect_with(writer.clone().synchronous(SqliteSynchronous::Full))
+            .await
+            .map_err(open)?;
+        let (version,): (String,) =
+            sqlx::query_as("SELECT sqlite_version()").fetch_one(&full).await.map_err(open)?;
+        if parse_version(&version) < SQLITE_VERSION_MIN {
+            return Err(StoreError::TooOld { found: version });
+        }
+        sqlx::migrate!("src/sqlite/migrations").run(&full).await?;
+        let relaxed =
+            pool(1).connect_lazy_with(writer.synchronous(SqliteSynchronous::Normal));
+        let read = pool(READERS_MAX).connect_lazy_with(base.read_only(true));
+        Ok(Self {
+            full,
+            relaxed,
+            read,
+            write_turn: tokio::sync::Mutex::new(()),
+            keys: Mutex::default(),
+            heads: Mutex::default(),
+            version,
+        })
+    }
+
+    /// A write transaction that is on disk when it is committed. `BEGIN IMMEDIATE`: a deferred one
+    /// that turns into a writer fails with a code that no timeout retries.
+    async fn begin(&self) -> Result<Write<'_>, StoreError> {
+        let turn = self.write_turn.lock().await;
+        let tx = self.full.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Write { tx, _turn: turn })
+    }
+
+    /// A write transaction that may be lost with the power, not with the process.
+    async fn begin_relaxed(&self) -> Result<Write<'_>, StoreError> {
+        let turn = self.write_turn.lock().await;
+        let tx = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Write { tx, _turn: turn })
+    }
+
+    /// The internal key of a project that is not deleted.
+    async fn key(&self, id: &ProjectId) -> Result<i64, StoreError> {
+        if let Some(key) = self.keys.lock().expect("never poisoned").get(id) {
+            return Ok(*key);
+        }
+        let row: Option<(i64,)> =
+            sqlx::query_as("SELECT id FROM project WHERE public_id = ? AND deleted_at IS NULL")
+                .bind(id.as_str())
+                .fetch_optional(&self.read)
+                .await?;
+        let (key,) = row.ok_or(StoreError::Missing { what: "project" })?;
+        let mut keys = self.keys.lock().expect("never poisoned");
+        if keys.len() >= CACHED_PROJECTS_MAX {
+            keys.clear();
+        }
+        keys.insert(id.clone(), key);
+        Ok(key)
+    }
+}
+
+/// A write transaction and its turn; dropped without commit it is rolled back.
+struct Write<'a> {
+    tx: Transaction<'static, Sqlite>,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Write<'_> {
+    fn on(&mut self) -> &mut sqlx::SqliteConnection {
+        &mut self.tx
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        self.tx.commit().await.map_err(StoreError::from)
+    }
+}
+
+/// Connections live as long as the store: opening one costs more than any statement.
+fn pool(size: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(size)
+        .min_connections(0)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+fn parse_version(text: &str) -> (u32, u32, u32) {
+    let mut parts = text.split('.').map(|p| p.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+/// Unix milliseconds as SQLite's signed integers.
+fn ms(unix_ms: u64) -> i64 {
+    i64::try_from(unix_ms).unwrap_or(i64::MAX)
+}
+
+/// The other way.
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn close(&self) {
+        let _turn = self.write_turn.lock().await;
+        self.read.close().await;
+        self.relaxed.close().await;
+        self.full.close().await;
+    }
+
+    fn describe(&self) -> String {
+        format!("SQLite {}", self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(parse_version("3.51.3") >= SQLITE_VERSION_MIN);
+        assert!(parse_version("3.100.0") >= SQLITE_VERSION_MIN);
+        assert!(parse_version("3.51.2") < SQLITE_VERSION_MIN);
+        assert!(parse_version("3.9.9") < SQLITE_VERSION_MIN);
+    }
+}

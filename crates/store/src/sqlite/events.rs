@@ -1,0 +1,330 @@
+//! [`Events`] on SQLite. One event is one autocommitted insert; a batch is one transaction.
+
+use super::{SqliteStore, ms, unsigned};
+use crate::{
+    chain,
+    error::StoreError,
+    events::{Appended, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper},
+};
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use sqlx::{FromRow, Row as _, SqliteConnection, sqlite::SqliteRow};
+use toft_model::id::ProjectId;
+
+/// Recorded tampering per project: enough to see what is going on, too little to fill a disk.
+const TAMPER_ROWS_MAX: i64 = 100;
+/// Bytes of each that are kept.
+const TAMPER_BYTES_MAX: usize = 4096;
+/// Messages of one conversation that are given out at once.
+const MESSAGES_MAX: u32 = 20_000;
+/// Projects whose head is kept in memory.
+const HEADS_MAX: usize = 4096;
+
+impl FromRow<'_, SqliteRow> for NewEvent {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            seq: unsigned(row.try_get("seq")?),
+            ts: unsigned(row.try_get("ts")?),
+            session: row.try_get("session")?,
+            kind: row.try_get("kind")?,
+            data: row.try_get("data")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for EventRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self { event: NewEvent::from_row(row)?, hash: hash_of(row)? })
+    }
+}
+
+fn hash_of(row: &SqliteRow) -> sqlx::Result<[u8; 32]> {
+    let bytes: &[u8] = row.try_get("hash")?;
+    bytes.try_into().map_err(|e| sqlx::Error::Decode(Box::new(e)))
+}
+
+async fn read_head(conn: impl sqlx::SqliteExecutor<'_>, key: i64) -> Result<Head, StoreError> {
+    let row = sqlx::query(
+        "SELECT seq, hash FROM bridge_event WHERE project_id = ? ORDER BY seq DESC LIMIT 1",
+    )
+    .bind(key)
+    .fetch_optional(conn)
+    .await?;
+    Ok(match row {
+        Some(row) => Head { seq: unsigned(row.try_get("seq")?), hash: hash_of(&row)? },
+        None => Head::default(),
+    })
+}
+
+async fn insert(
+    conn: &mut SqliteConnection,
+    key: i64,
+    event: &NewEvent,
+    hash: &[u8; 32],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO bridge_event (project_id, seq, ts, session, kind, data, hash) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(key)
+    .bind(ms(event.seq))
+    .bind(ms(event.ts))
+    .bind(&event.session)
+    .bind(&event.kind)
+    .bind(&event.data)
+    .bind(hash.as_slice())
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Whether the known event of that number is another one; if so it is recorded.
+async fn check_known(
+    conn: &mut SqliteConnection,
+    key: i64,
+    came: &NewEvent,
+) -> Result<bool, StoreError> {
+    let kept: Option<NewEvent> = sqlx::query_as(
+        "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? AND seq = ?",
+    )
+    .bind(key)
+    .bind(ms(came.seq))
+    .fetch_optional(&mut *conn)
+    .await?;
+    if kept.is_some_and(|kept| chain::same(&kept, came)) {
+        return Ok(false);
+    }
+    let cut = came.data.floor_char_boundary(TAMPER_BYTES_MAX);
+    sqlx::query(
+        "INSERT INTO bridge_tamper (project_id, seq, ts, kind, data, digest) \
+         SELECT ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM bridge_tamper WHERE project_id = ?) \
+         < ? ON CONFLICT DO NOTHING",
+    )
+    .bind(key)
+    .bind(ms(came.seq))
+    .bind(ms(came.ts))
+    .bind(&came.kind)
+    .bind(&came.data[..cut])
+    .bind(chain::digest(&came.kind, &came.data).as_slice())
+    .bind(key)
+    .bind(TAMPER_ROWS_MAX)
+    .execute(conn)
+    .await?;
+    Ok(true)
+}
+
+impl SqliteStore {
+    fn cached_head(&self, key: i64) -> Option<Head> {
+        self.heads.lock().expect("never poisoned").get(&key).copied()
+    }
+
+    /// `None` while a write is in flight: a caller that is dropped leaves no wrong head behind.
+    fn cache_head(&self, key: i64, head: Option<Head>) {
+        let mut heads = self.heads.lock().expect("never poisoned");
+        match head {
+            Some(head) => {
+                if heads.len() >= HEADS_MAX {
+                    heads.clear();
+                }
+                heads.insert(key, head)
+            }
+            None => heads.remove(&key),
+        };
+    }
+}
+
+#[async_trait]
+impl Events for SqliteStore {
+    async fn append_events(
+        &self,
+        project: &ProjectId,
+        events: &[NewEvent],
+    ) -> Result<Appended, StoreError> {
+        let key = self.key(project).await?;
+        let known = self.cached_head(key);
+        self.cache_head(key, None);
+        // The common case: one new event, one statement, no transaction of our own.
+        if let (Some(head), [event]) = (known, events)
+            && event.seq == head.seq + 1
+        {
+            let hash = chain::link(&head.hash, event);
+            let turn = self.write_turn.lock().await;
+            let mut conn = self.relaxed.acquire().await?;
+            insert(&mut conn, key, event, &hash).await?;
+            drop(turn);
+            self.cache_head(key, Some(Head { seq: event.seq, hash }));
+            return Ok(Appended { before: head.seq, head: event.seq, ..Appended::default() });
+        }
+        let mut tx = self.begin_relaxed().await?;
+        let mut head = match known {
+            Some(head) => head,
+            None => read_head(tx.on(), key).await?,
+        };
+        let mut out = Appended { before: head.seq, head: head.seq, ..Appended::default() };
+        for event in events {
+            if event.seq <= head.seq {
+                if check_known(tx.on(), key, event).await? {
+                    out.tampered.push(event.seq);
+                }
+            } else if event.seq == head.seq + 1 {
+                let hash = chain::link(&head.hash, event);
+                insert(tx.on(), key, event, &hash).await?;
+                head = Head { seq: event.seq, hash };
+            } else {
+                out.gap = Some(event.seq);
+                break;
+            }
+        }
+        tx.commit().await?;
+        out.head = head.seq;
+        self.cache_head(key, Some(head));
+        Ok(out)
+    }
+
+    async fn head(&self, project: &ProjectId) -> Result<Head, StoreError> {
+        let key = self.key(project).await?;
+        match self.cached_head(key) {
+            Some(head) => Ok(head),
+            None => read_head(&self.read, key).await,
+        }
+    }
+
+    async fn events_after(
+        &self,
+        project: &ProjectId,
+        after: u64,
+        rows_max: u32,
+        bytes_max: usize,
+    ) -> Result<Vec<NewEvent>, StoreError> {
+        let key = self.key(project).await?;
+        let mut rows = sqlx::query_as::<_, NewEvent>(
+            "SELECT seq, ts, session, kind, data FROM bridge_event \
+             WHERE project_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+        )
+        .bind(key)
+        .bind(ms(after))
+        .bind(rows_max)
+        .fetch(&self.read);
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        while let Some(event) = rows.try_next().await? {
+            bytes += event.data.len();
+            out.push(event);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    async fn messages(
+        &self,
+        project: &ProjectId,
+        session: &str,
+    ) -> Result<Vec<NewEvent>, StoreError> {
+        let key = self.key(project).await?;
+        Ok(sqlx::query_as(
+            "SELECT seq, ts, session, kind, data FROM bridge_event \
+             WHERE project_id = ? AND session = ? AND kind = 'message_end' ORDER BY seq LIMIT ?",
+        )
+        .bind(key)
+        .bind(session)
+        .bind(MESSAGES_MAX)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
+    async fn last_mark(
+        &self,
+        project: &ProjectId,
+        kinds: &[&str],
+    ) -> Result<Option<NewEvent>, StoreError> {
+        let key = self.key(project).await?;
+        let wanted = serde_json::to_string(kinds).expect("names are JSON-able");
+        Ok(sqlx::query_as(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? \
+             AND kind IN ('agent_start', 'agent_end', 'question', 'session_created', \
+             'session_switched') AND kind IN (SELECT value FROM json_each(?)) \
+             ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(key)
+        .bind(wanted)
+        .fetch_optional(&self.read)
+        .await?)
+    }
+
+    async fn verify_events(&self, project: &ProjectId) -> Result<Option<u64>, StoreError> {
+        let key = self.key(project).await?;
+        let mut rows = sqlx::query_as::<_, EventRow>(
+            "SELECT seq, ts, session, kind, data, hash FROM bridge_event \
+             WHERE project_id = ? ORDER BY seq",
+        )
+        .bind(key)
+        .fetch(&self.read);
+        let mut head = Head::default();
+        while let Some(row) = rows.try_next().await? {
+            if row.event.seq != head.seq + 1 || row.hash != chain::link(&head.hash, &row.event) {
+                return Ok(Some(head.seq + 1));
+            }
+            head = Head { seq: row.event.seq, hash: row.hash };
+        }
+        Ok(None)
+    }
+
+    async fn tampering(&self, project: &ProjectId) -> Result<Vec<Tamper>, StoreError> {
+        let key = self.key(project).await?;
+        let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
+            "SELECT seq, ts, kind, data FROM bridge_tamper WHERE project_id = ? ORDER BY id",
+        )
+        .bind(key)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(seq, ts, kind, data)| Tamper {
+                seq: unsigned(seq),
+                ts: unsigned(ts),
+                kind,
+                data,
+            })
+            .collect())
+    }
+
+    async fn put_snapshot(
+        &self,
+        project: &ProjectId,
+        kind: SnapshotKind,
+        json: &str,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let key = self.key(project).await?;
+        let mut tx = self.begin_relaxed().await?;
+        sqlx::query(
+            "INSERT INTO bridge_snapshot (project_id, kind, json, updated_at) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (project_id, kind) DO UPDATE SET json = excluded.json, \
+             updated_at = excluded.updated_at",
+        )
+        .bind(key)
+        .bind(kind.as_str())
+        .bind(json)
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+
+    async fn snapshot(
+        &self,
+        project: &ProjectId,
+        kind: SnapshotKind,
+    ) -> Result<Option<String>, StoreError> {
+        let key = self.key(project).await?;
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT json FROM bridge_snapshot WHERE project_id = ? AND kind = ?")
+                .bind(key)
+                .bind(kind.as_str())
+                .fetch_optional(&self.read)
+                .await?;
+        Ok(row.map(|(json,)| json))
+    }
+}

@@ -1,0 +1,239 @@
+//! [`Projects`] on SQLite.
+
+use super::{SqliteStore, ms, unsigned};
+use crate::{
+    error::StoreError,
+    projects::{Created, NewProject, Project, Projects, Wake, Wanted},
+};
+use async_trait::async_trait;
+use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use toft_model::id::ProjectId;
+
+/// Wakes that are kept per project: enough to see a pattern, too few to fill a disk.
+const WAKES_KEPT: i64 = 100;
+/// Event rows that one transaction removes, so that other writers get their turn in between.
+const DELETE_ROWS: i64 = 5_000;
+
+macro_rules! project {
+    ($rest:literal) => {
+        concat!(
+            "SELECT public_id, alias, name, owner_id, wanted, state_reason, created_at, \
+             updated_at FROM project ",
+            $rest
+        )
+    };
+}
+
+impl FromRow<'_, SqliteRow> for Project {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let id: &str = row.try_get("public_id")?;
+        Ok(Self {
+            id: id.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+            alias: row.try_get("alias")?,
+            name: row.try_get("name")?,
+            owner: row.try_get("owner_id")?,
+            wanted: match row.try_get("wanted")? {
+                "stopped" => Wanted::Stopped,
+                _ => Wanted::Running,
+            },
+            state_reason: row.try_get("state_reason")?,
+            created_at: unsigned(row.try_get("created_at")?),
+            updated_at: unsigned(row.try_get("updated_at")?),
+        })
+    }
+}
+
+#[async_trait]
+impl Projects for SqliteStore {
+    async fn create_project(&self, new: &NewProject, now_ms: u64) -> Result<Created, StoreError> {
+        let mut tx = self.begin().await?;
+        let known: Option<Project> = match &new.alias {
+            Some(alias) => {
+                sqlx::query_as(project!("WHERE team_id = 1 AND alias = ? AND deleted_at IS NULL"))
+                    .bind(alias)
+                    .fetch_optional(tx.on())
+                    .await?
+            }
+            None => {
+                sqlx::query_as(project!("WHERE public_id = ? AND deleted_at IS NULL"))
+                    .bind(new.id.as_str())
+                    .fetch_optional(tx.on())
+                    .await?
+            }
+        };
+        if let Some(project) = known {
+            return Ok(Created { project, created: false });
+        }
+        let project = Project {
+            id: new.id.clone(),
+            alias: new.alias.clone(),
+            name: new.name.clone(),
+            owner: new.owner.clone(),
+            wanted: Wanted::Running,
+            state_reason: None,
+            created_at: now_ms,
+            updated_at: now_ms,
+        };
+        sqlx::query(
+            "INSERT INTO project (public_id, team_id, alias, name, owner_id, wanted, created_at, \
+             updated_at) VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(project.id.as_str())
+        .bind(&project.alias)
+        .bind(&project.name)
+        .bind(&project.owner)
+        .bind(project.wanted.as_str())
+        .bind(ms(now_ms))
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await
+        .map_err(|e| StoreError::or_taken(e, "this project id"))?;
+        tx.commit().await?;
+        Ok(Created { project, created: true })
+    }
+
+    async fn project(&self, id_or_alias: &str) -> Result<Option<Project>, StoreError> {
+        if id_or_alias.parse::<ProjectId>().is_ok() {
+            let found: Option<Project> =
+                sqlx::query_as(project!("WHERE public_id = ? AND deleted_at IS NULL"))
+                    .bind(id_or_alias)
+                    .fetch_optional(&self.read)
+                    .await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(sqlx::query_as(project!("WHERE team_id = 1 AND alias = ? AND deleted_at IS NULL"))
+            .bind(id_or_alias)
+            .fetch_optional(&self.read)
+            .await?)
+    }
+
+    async fn projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError> {
+        Ok(sqlx::query_as(project!(
+            "WHERE deleted_at IS NULL ORDER BY updated_at DESC, id DESC LIMIT ? OFFSET ?"
+        ))
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
+    async fn rename_project(
+        &self,
+        id: &ProjectId,
+        name: &str,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let key = self.key(id).await?;
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE project SET name = ?, updated_at = ? WHERE id = ?")
+            .bind(name)
+            .bind(ms(now_ms))
+            .bind(key)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
+    async fn set_wanted(
+        &self,
+        id: &ProjectId,
+        wanted: Wanted,
+        reason: Option<&str>,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let key = self.key(id).await?;
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE project SET wanted = ?, state_reason = ?, updated_at = ? WHERE id = ?",
+        )
+        .bind(wanted.as_str())
+        .bind(reason)
+        .bind(ms(now_ms))
+        .bind(key)
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+
+    async fn touch_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError> {
+        let key = self.key(id).await?;
+        let mut tx = self.begin_relaxed().await?;
+        sqlx::query("UPDATE project SET updated_at = max(updated_at, ?) WHERE id = ?")
+            .bind(ms(now_ms))
+            .bind(key)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
+    async fn delete_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError> {
+        let key = self.key(id).await?;
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE project SET deleted_at = ?, alias = NULL WHERE id = ?")
+            .bind(ms(now_ms))
+            .bind(key)
+            .execute(tx.on())
+            .await?;
+        for statement in [
+            "DELETE FROM bridge_snapshot WHERE project_id = ?",
+            "DELETE FROM bridge_tamper WHERE project_id = ?",
+            "DELETE FROM machine_wake WHERE project_id = ?",
+        ] {
+            sqlx::query(statement).bind(key).execute(tx.on()).await?;
+        }
+        tx.commit().await?;
+        self.keys.lock().expect("never poisoned").remove(id);
+        self.heads.lock().expect("never poisoned").remove(&key);
+        loop {
+            let mut tx = self.begin_relaxed().await?;
+            let gone = sqlx::query(
+                "DELETE FROM bridge_event WHERE rowid IN (SELECT rowid FROM bridge_event \
+                 WHERE project_id = ? LIMIT ?)",
+            )
+            .bind(key)
+            .bind(DELETE_ROWS)
+            .execute(tx.on())
+            .await?
+            .rows_affected();
+            tx.commit().await?;
+            if gone == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn add_wake(&self, id: &ProjectId, wake: &Wake) -> Result<(), StoreError> {
+        let key = self.key(id).await?;
+        let mut tx = self.begin_relaxed().await?;
+        sqlx::query("INSERT INTO machine_wake (project_id, at, cause) VALUES (?, ?, ?)")
+            .bind(key)
+            .bind(ms(wake.at))
+            .bind(&wake.cause)
+            .execute(tx.on())
+            .await?;
+        sqlx::query(
+            "DELETE FROM machine_wake WHERE project_id = ? AND id <= (SELECT id FROM machine_wake \
+             WHERE project_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        )
+        .bind(key)
+        .bind(key)
+        .bind(WAKES_KEPT)
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+
+    async fn wakes(&self, id: &ProjectId, limit: u32) -> Result<Vec<Wake>, StoreError> {
+        let key = self.key(id).await?;
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT at, cause FROM machine_wake WHERE project_id = ? ORDER BY id DESC LIMIT ?",
+        )
+        .bind(key)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.into_iter().map(|(at, cause)| Wake { at: unsigned(at), cause }).collect())
+    }
+}

@@ -1,0 +1,197 @@
+// The main story in a real Chromium: from the sign-in link to an app that keeps data, through a
+// stop and a kill. Speaks with the test that started it over standard streams: prints `kill`, waits
+// for `up`. Arguments: the sign-in link, a folder for screenshots, a folder for the profile.
+import { createInterface } from 'node:readline'
+import { existsSync } from 'node:fs'
+import { chromium } from 'playwright-core'
+
+const [link, shots, profile] = process.argv.slice(2)
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+
+const browser = await chromium.launchPersistentContext(profile, {
+  executablePath,
+  headless: true,
+  viewport: { width: 1440, height: 900 },
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+})
+const page = browser.pages()[0] ?? (await browser.newPage())
+page.setDefaultTimeout(60_000)
+const faults = []
+page.on('pageerror', (error) => faults.push(`page error: ${error.message}`))
+page.on('console', (message) => {
+  if (message.type() === 'error' && /Content Security Policy/.test(message.text())) {
+    faults.push(message.text())
+  }
+})
+
+let step = 0
+async function shot(name) {
+  step += 1
+  await page.screenshot({ path: `${shots}/${String(step).padStart(2, '0')}-${name}.png` })
+}
+
+async function command(words) {
+  await page.keyboard.press('Control+k')
+  const input = page.getByPlaceholder('Open, run, or name a new project')
+  await input.fill(words)
+  await page.getByRole('option').first().waitFor()
+  await input.press('Enter')
+}
+
+async function say(text) {
+  const composer = page.getByLabel('Message to the agent').first()
+  await composer.fill(text)
+  await composer.press('Enter')
+}
+
+/** Waits until `count` receipts stand in the transcript, or fails with what is on the page. */
+async function receipts(count) {
+  await page
+    .getByRole('button', { name: /demo, no cost/i })
+    .nth(count - 1)
+    .waitFor({ timeout: 120_000 })
+}
+
+function expect(condition, words) {
+  if (!condition) throw new Error(words)
+}
+
+try {
+  // 2. The link opens the dashboard, signed in; the home screen is the palette.
+  await page.goto(link)
+  const input = page.getByPlaceholder('Open, run, or name a new project')
+  await input.waitFor()
+  await shot('home')
+
+  // 3. A project.
+  await input.fill('Household')
+  await page.getByRole('option', { name: /Create project Household/ }).click()
+  await page.waitForURL(/\/projects\/[a-z][a-z0-9]{11}/)
+  const project = new URL(page.url()).pathname.split('/')[2]
+  await page.getByLabel('Message to the agent').first().waitFor()
+  await shot('new-project')
+
+  // 4. A prompt; text, tools and results stream in.
+  await say('Build a small task app that keeps its data, and start it.')
+  await page.getByText(/demo/i).first().waitFor()
+  await shot('streaming')
+  await receipts(1)
+  await shot('built')
+
+  // 5. The sidebar shows the service; one click opens the app beside the chat, on its own origin.
+  const service = page.locator('aside, nav').getByText(/task|to-do/i).first()
+  await service.waitFor()
+  await service.click()
+  const handle = await page.locator('iframe').first().elementHandle()
+  const frame = await handle.contentFrame()
+  await frame.waitForLoadState()
+  await frame.waitForURL((url) => url.hostname.endsWith('.localhost'))
+  const origin = new URL(frame.url()).origin
+  expect(origin !== new URL(page.url()).origin, 'the app has an origin of its own')
+  expect(origin.includes(project), `the app's origin ${origin} names its project`)
+  const field = frame.locator('input[type=text], input:not([type])').first()
+  await field.fill('Water the plants')
+  await field.press('Enter')
+  await frame.getByText('Water the plants').waitFor()
+  await shot('app')
+  await page.getByRole('button', { name: 'Reload' }).first().click()
+  const again = page.frameLocator('iframe').first()
+  await again.getByText('Water the plants').waitFor()
+
+  // What an app could try: the dashboard, the agent's API.
+  const stolen = await (await page.locator('iframe').first().elementHandle()).contentFrame()
+  const tries = await stolen.evaluate(async (own) => {
+    const outcome = {}
+    try {
+      outcome.parent = String(window.parent.document.title)
+    } catch {
+      outcome.parent = 'refused'
+    }
+    outcome.cookies = document.cookie
+    for (const [name, url] of [
+      ['bridge', '/toft/state'],
+      ['starter', '/starter/prompt'],
+      ['control', `${own}/v1/projects`],
+    ]) {
+      try {
+        const answer = await fetch(url, { credentials: 'include' })
+        outcome[name] = answer.status
+      } catch {
+        outcome[name] = 'refused'
+      }
+    }
+    return outcome
+  }, new URL(page.url()).origin)
+  expect(tries.parent === 'refused', 'an app reads its parent')
+  expect(!/toft/.test(tries.cookies), `an app sees ${tries.cookies}`)
+  expect(tries.bridge === 401, `the bridge answered an app with ${tries.bridge}`)
+  expect(tries.starter === 401, `the bridge answered an app with ${tries.starter}`)
+  expect(tries.control === 'refused', `the control plane answered an app with ${tries.control}`)
+
+  // A terminal is a real shell in the machine.
+  await command('Open a terminal')
+  const terminal = page.locator('.xterm').first()
+  await terminal.waitFor()
+  await terminal.click()
+  await page.waitForTimeout(500)
+  await page.keyboard.type('echo sum $((40+2)) in $(pwd)\n')
+  await page.getByText('sum 42 in /home/project').first().waitFor()
+  await shot('terminal')
+
+  // 6. Stop, start: conversation, files and database are there.
+  await command('Stop the machine')
+  const confirm = page.getByRole('button', { name: 'Stop', exact: true }).last()
+  await confirm.click()
+  await page.getByRole('button', { name: 'Start', exact: true }).waitFor()
+  await shot('stopped')
+  await page.getByRole('button', { name: 'Start', exact: true }).click()
+  await page.getByRole('button', { name: 'Start', exact: true }).waitFor({ state: 'hidden' })
+  await page.reload()
+  await receipts(1)
+  await page.getByText('Build a small task app that keeps its data').first().waitFor()
+
+  // The server is killed in mid-prompt: the work goes on.
+  await say('Do a long run, please.')
+  await page.getByText(/working/i).first().waitFor()
+  await page.waitForTimeout(1_500)
+  console.log('kill')
+  await lines.next()
+  await receipts(2)
+  await shot('after-kill')
+  await page.reload()
+  await receipts(2)
+  const count = await page.getByText('Do a long run, please.').count()
+  expect(count >= 1, 'the prompt is there after the reload')
+
+  // Light and dark, settings, a narrow window.
+  await command('Settings')
+  await page.getByText(/Providers/i).first().waitFor()
+  await shot('settings')
+  await page.goBack()
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await receipts(1)
+  await shot('dark')
+  await page.setViewportSize({ width: 420, height: 900 })
+  await page.waitForTimeout(400)
+  await shot('narrow')
+
+  expect(faults.length === 0, faults.join('\n'))
+  console.log(`done ${project}`)
+} catch (error) {
+  await shot('failed').catch(() => {})
+  console.log(`failed ${error.stack ?? error}`)
+  if (faults.length > 0) console.log(`failed faults: ${faults.join(' | ')}`)
+  process.exitCode = 1
+} finally {
+  await browser.close()
+  process.exit()
+}

@@ -1,0 +1,182 @@
+// Shapes of the bridge's routes and of Pi's messages, as docs/http-api.md §2 has them.
+import type { AgentStatus } from './types'
+
+export type Block =
+  | { type: 'text'; text: string }
+  | { type: 'thinking'; thinking: string; redacted?: boolean }
+  | { type: 'image'; data: string; mimeType: string }
+  | { type: 'toolCall'; id: string; name: string; arguments: Record<string, unknown> }
+
+export interface Usage {
+  input: number
+  output: number
+  cacheRead: number
+  cacheWrite: number
+  totalTokens: number
+  cost?: { total: number }
+}
+
+interface UserMessage {
+  role: 'user'
+  content: string | Block[]
+  timestamp: number
+}
+
+export interface AssistantMessage {
+  role: 'assistant'
+  content: Block[]
+  provider: string
+  model: string
+  usage: Usage
+  stopReason: 'stop' | 'length' | 'toolUse' | 'error' | 'aborted'
+  errorMessage?: string
+  timestamp: number
+}
+
+export interface ToolResultMessage {
+  role: 'toolResult'
+  toolCallId: string
+  toolName: string
+  content: Block[]
+  details?: unknown
+  isError: boolean
+  timestamp: number
+}
+
+export type Message =
+  | UserMessage
+  | AssistantMessage
+  | ToolResultMessage
+  | { role: 'custom'; content: string | Block[]; display: boolean; timestamp: number }
+  | { role: 'compactionSummary' | 'branchSummary'; summary: string; timestamp: number }
+
+export interface StoredMessage {
+  entryId: string
+  parentId: string | null
+  message: Message
+}
+
+export interface MessageList {
+  sessionId: string
+  messages: StoredMessage[]
+  seq: number
+}
+
+export interface Question {
+  question: string
+  options: string[]
+  toolCallId: string
+}
+
+export interface SessionModel {
+  provider: string
+  id: string
+  name?: string
+  demo: boolean
+}
+
+export interface AgentState {
+  sessionId: string
+  sessionName: string | null
+  status: AgentStatus
+  model: SessionModel
+  thinkingLevel: string
+  isStreaming: boolean
+  isCompacting: boolean
+  messageCount: number
+  steering: string[]
+  followUp: string[]
+  appPort: number | null
+  appListening: boolean
+  cwd: string
+  question: Question | null
+  contextTokens: number | null
+  contextWindow: number | null
+  usage: Usage | null
+  seq: number
+}
+
+export interface SessionInfo {
+  id: string
+  name: string | null
+  firstMessage: string | null
+  messageCount: number
+  createdAt: number | string
+  updatedAt: number | string
+  status: AgentStatus
+}
+
+export interface SessionList {
+  current: string | null
+  sessions: SessionInfo[]
+}
+
+export interface Integration {
+  id: string
+  name: string
+  status: string
+  secrets: string[]
+  description: string | null
+}
+
+export interface Service {
+  id: string
+  name: string
+  type: string
+  port: number | null
+  schedule?: string | null
+  status: string
+  description?: string | null
+}
+
+export interface Asset {
+  id: string
+  name: string
+  type: string
+  path: string
+  description?: string | null
+}
+
+export interface Inspect {
+  integrations: Integration[]
+  services: Service[]
+  assets: Asset[]
+}
+
+interface ProcessExit {
+  code: number | null
+  signal: number | null
+}
+
+/** As init tells it: snake_case. */
+export interface ProcessInfo {
+  id: string
+  pid: number
+  label: string
+  pty: boolean
+  started_at: number
+  output_bytes: number
+  exit: ProcessExit | null
+}
+
+export interface TerminalInfo {
+  id: string
+  label: string
+  pid: number
+  startedAt: number
+}
+
+export interface FileEntry {
+  name: string
+  type: 'file' | 'dir' | 'link' | 'other'
+  size: number
+  modifiedAt: number
+}
+
+export interface FileInfo {
+  path: string
+  type: 'dir' | 'file'
+  size: number
+  modifiedAt: number
+  entries?: FileEntry[]
+}

@@ -1,0 +1,84 @@
+// The bridge's routes of one project, through the server.
+import type {
+  AgentState,
+  FileInfo,
+  Inspect,
+  MessageList,
+  ProcessInfo,
+  SessionList,
+  TerminalInfo,
+} from './bridge-types'
+import { call, text } from './http'
+
+/** Text files are read up to here; the rest is a download. */
+const TEXT_BYTES_MAX = 1024 * 1024
+
+const seg = encodeURIComponent
+
+export interface ConfigChange {
+  provider?: string
+  modelId?: string
+  thinkingLevel?: string
+  appPort?: number
+  sessionName?: string
+  sessionId?: string
+}
+
+/** Calls for one project. */
+export function bridge(project: string) {
+  const base = `/v1/projects/${seg(project)}/toft`
+  const of = (sessionId?: string) => (sessionId ? `?sessionId=${seg(sessionId)}` : '')
+  return {
+    eventsUrl: (after: number) => `${base}/events?after=${after}`,
+    state: (sessionId?: string) => call<AgentState>('GET', `${base}/state${of(sessionId)}`),
+    messages: (sessionId?: string) => call<MessageList>('GET', `${base}/messages${of(sessionId)}`),
+    inspect: () => call<Inspect>('GET', `${base}/inspect`),
+    config: (change: ConfigChange) => call<AgentState>('POST', `${base}/config`, change),
+
+    /** While the agent works it waits in the queue. */
+    prompt: (message: string, sessionId: string) =>
+      call<{ sessionId: string; queued: null | 'steer' | 'followUp' }>('POST', `${base}/prompt`, {
+        message,
+        sessionId,
+      }),
+    steer: (message: string, sessionId: string) =>
+      call<object>('POST', `${base}/steer`, { message, sessionId }),
+    abort: (sessionId: string, clearQueue: boolean) =>
+      call<{ steering: string[]; followUp: string[] }>('POST', `${base}/abort`, {
+        sessionId,
+        clearQueue,
+      }),
+    queue: (sessionId: string, steering: string[], followUp: string[]) =>
+      call<object>('POST', `${base}/queue`, { sessionId, steering, followUp }),
+    answer: (sessionId: string, toolCallId: string, answer: string) =>
+      call<object>('POST', `${base}/answer`, { sessionId, toolCallId, answer }),
+
+    sessions: () => call<SessionList>('GET', `${base}/sessions`),
+    newSession: () => call<{ sessionId: string }>('POST', `${base}/sessions/new`, {}),
+    compact: (sessionId: string) => call<object>('POST', `${base}/sessions/compact`, { sessionId }),
+
+    terminals: () =>
+      call<{ terminals: TerminalInfo[] }>('GET', `${base}/terminals`).then((d) => d.terminals),
+    openTerminal: (cols: number, rows: number) =>
+      call<{ id: string }>('POST', `${base}/terminals`, { cols, rows }),
+    closeTerminal: (id: string) => call<object>('DELETE', `${base}/terminals/${seg(id)}`),
+    terminalUrl: (id: string) =>
+      `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${base}/terminals/${seg(id)}`,
+
+    processes: () =>
+      call<{ processes: ProcessInfo[] }>('GET', `${base}/processes`).then((d) => d.processes),
+    processOutputUrl: (id: string, from: number) =>
+      `${base}/processes/${seg(id)}/output?from=${from}`,
+    endProcess: (id: string) => call<object>('DELETE', `${base}/processes/${seg(id)}`),
+
+    files: (path: string | null) =>
+      call<FileInfo>('GET', `${base}/files${path === null ? '' : `?path=${seg(path)}`}`),
+    contentUrl: (path: string) => `${base}/files/content?path=${seg(path)}`,
+    content: (path: string) => text(`${base}/files/content?path=${seg(path)}`, TEXT_BYTES_MAX),
+    putFile: (path: string, body: Blob) =>
+      call<{ path: string; size: number }>('PUT', `${base}/files/content?path=${seg(path)}`, body),
+    deleteFile: (path: string) => call<object>('DELETE', `${base}/files?path=${seg(path)}`),
+  }
+}
+
+export type Bridge = ReturnType<typeof bridge>

@@ -1,0 +1,129 @@
+// The bridge's events as they come over SSE: kind, number, data. Kinds and fields are those of
+// `toft_model::event`; a kind that is not listed here is not asked for.
+import type { AssistantMessage, Block, Inspect, Message, Question, Usage } from './bridge-types'
+
+type Delta =
+  | { type: 'text_start' | 'text_end' | 'thinking_start' | 'thinking_end'; contentIndex: number }
+  | {
+      type: 'text_delta' | 'thinking_delta' | 'toolcall_delta'
+      contentIndex: number
+      delta: string
+    }
+  | { type: 'toolcall_start'; contentIndex: number; id: string; toolName: string }
+  | {
+      type: 'toolcall_end'
+      contentIndex: number
+      toolCall: { id: string; name: string; arguments: Record<string, unknown> }
+    }
+
+export interface AgentEnd {
+  reason: string
+  usage: Usage
+  turns: number
+  tools: number
+  changed: string[]
+  durationMs: number
+  demo: boolean
+}
+
+interface Bodies {
+  bridge_started: { version: string }
+  agent_start: object
+  turn_start: object
+  message_start: { messageId: string; role: string }
+  message_update: { messageId: string } & Delta
+  message_end: { messageId: string; entryId: string; parentId: string | null; message: Message }
+  message_restarted: { messageId: string; reason: string }
+  tool_start: { toolCallId: string; toolName: string; input: Record<string, unknown> }
+  tool_update: { toolCallId: string; toolName: string; delta: string }
+  tool_end: {
+    toolCallId: string
+    toolName: string
+    result: { content: Block[]; details?: unknown }
+    isError: boolean
+    durationMs: number
+  }
+  turn_end: { message: AssistantMessage; toolResults: number }
+  agent_end: AgentEnd
+  queue_update: { steering: string[]; followUp: string[] }
+  session_created: { name: string | null }
+  session_switched: { name: string | null }
+  session_info_changed: { name: string | null }
+  model_change: { provider: string; id: string; demo: boolean }
+  thinking_level_change: { level: string }
+  compaction_start: { reason: string }
+  compaction_end: {
+    reason: string
+    summary: string | null
+    tokensBefore: number
+    errorMessage: string | null
+  }
+  auto_retry_start: { attempt: number; maxAttempts: number; delayMs: number; errorMessage: string }
+  auto_retry_end: { success: boolean; attempt: number; finalError: string | null }
+  notify: { message: string; level: string; refreshIframe: boolean }
+  question: Question
+  app_port: { port: number; source: string }
+  inspect: Inspect
+  terminal_opened: { id: string; label: string }
+  terminal_closed: { id: string }
+  error: { code: string; message: string }
+}
+
+export type Kind = keyof Bodies
+
+/** One event. `at` is when it arrived here (Unix ms); `data` of the wire holds no time. */
+export type BridgeEvent = {
+  [K in Kind]: { kind: K; seq: number; at: number; session: string | null; data: Bodies[K] }
+}[Kind]
+
+const NAMES: Record<Kind, true> = {
+  bridge_started: true,
+  agent_start: true,
+  turn_start: true,
+  message_start: true,
+  message_update: true,
+  message_end: true,
+  message_restarted: true,
+  tool_start: true,
+  tool_update: true,
+  tool_end: true,
+  turn_end: true,
+  agent_end: true,
+  queue_update: true,
+  session_created: true,
+  session_switched: true,
+  session_info_changed: true,
+  model_change: true,
+  thinking_level_change: true,
+  compaction_start: true,
+  compaction_end: true,
+  auto_retry_start: true,
+  auto_retry_end: true,
+  notify: true,
+  question: true,
+  app_port: true,
+  inspect: true,
+  terminal_opened: true,
+  terminal_closed: true,
+  error: true,
+}
+
+export const KINDS = Object.keys(NAMES) as Kind[]
+
+/** One SSE frame as an event, or null when it is not one (no number, no JSON). */
+export function eventOf(kind: Kind, id: string, text: string, at: number): BridgeEvent | null {
+  const seq = Number(id)
+  if (!Number.isSafeInteger(seq) || seq < 1) return null
+  try {
+    const data = JSON.parse(text) as { sessionId?: string; ts?: number }
+    return {
+      kind,
+      seq,
+      at: typeof data.ts === 'number' ? data.ts : at,
+      session: data.sessionId ?? null,
+      data,
+    } as unknown as BridgeEvent
+  } catch {
+    return null
+  }
+}

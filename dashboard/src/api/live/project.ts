@@ -1,0 +1,146 @@
+// Everything live of one open project: its event stream, the conversations that panels look at, and
+// the last events for who joins later. One per project page; panels share it.
+import { ApiError, wordsOf } from '../http'
+import { bridge, type Bridge } from '../bridge'
+import type { BridgeEvent } from '../events'
+import { reduce } from '../transcript/reduce'
+import { fromSnapshot } from '../transcript/snapshot'
+import type { Transcript } from '../transcript/types'
+import { EventStream, type Connection } from './stream'
+
+/** Events kept for conversations that are opened later and for the log panel. */
+const RECENT_MAX = 20_000
+/** History that the log panel gets at the start. */
+const HISTORY_EVENTS = 500
+
+type Listener = () => void
+
+/** One conversation: loading, failed, or here. */
+export type SessionView =
+  | { state: 'loading' }
+  | { state: 'failed'; error: string; code: string }
+  | { state: 'ready'; transcript: Transcript }
+
+export class LiveSession {
+  view: SessionView = { state: 'loading' }
+  readonly #listeners = new Set<Listener>()
+  readonly id: string
+  readonly #project: LiveProject
+
+  constructor(id: string, project: LiveProject) {
+    this.id = id
+    this.#project = project
+  }
+
+  readonly subscribe = (listener: Listener): (() => void) => {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+  readonly get = (): SessionView => this.view
+
+  /** Reads the conversation anew: at the start, and after a failure. */
+  async load(): Promise<void> {
+    if (this.view.state === 'failed') this.#show({ state: 'loading' })
+    try {
+      const { bridge } = this.#project
+      const [messages, state] = await Promise.all([
+        bridge.messages(this.id),
+        bridge.state(this.id).catch((error: unknown) => {
+          // A machine that never ran has messages (none) but no state.
+          if (error instanceof ApiError && !error.offline) return null
+          throw error
+        }),
+      ])
+      const transcript = fromSnapshot(messages, state)
+      this.#project.covers(Math.min(transcript.seq, transcript.stateSeq))
+      this.#show({ state: 'ready', transcript: reduce(transcript, this.#project.recent) })
+    } catch (error) {
+      const code = error instanceof ApiError ? error.code : 'internal'
+      this.#show({ state: 'failed', error: wordsOf(error), code })
+    }
+  }
+
+  take(events: readonly BridgeEvent[]): void {
+    if (this.view.state !== 'ready') return
+    const transcript = reduce(this.view.transcript, events)
+    if (transcript !== this.view.transcript) this.#show({ state: 'ready', transcript })
+  }
+
+  #show(view: SessionView): void {
+    this.view = view
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+export class LiveProject {
+  readonly bridge: Bridge
+  /** The last events, oldest first, without a gap up to `stream.seq`. */
+  recent: BridgeEvent[] = []
+  connection: Connection = 'connecting'
+  /** Events up to here were there before the page: they are history, not news. */
+  readonly newsAfter: number
+  #floor: number
+  readonly #stream: EventStream
+  readonly #sessions = new Map<string, LiveSession>()
+  readonly #taps = new Set<(events: BridgeEvent[]) => void>()
+  readonly #listeners = new Set<Listener>()
+
+  /** `seq`: the number of the last event at the moment of opening. */
+  constructor(id: string, seq: number) {
+    this.bridge = bridge(id)
+    this.newsAfter = seq
+    this.#floor = Math.max(0, seq - HISTORY_EVENTS)
+    this.#stream = new EventStream(this.#floor, {
+      url: this.bridge.eventsUrl,
+      onEvents: (events) => this.#take(events),
+      onConnection: (connection) => {
+        this.connection = connection
+        for (const listener of this.#listeners) listener()
+      },
+    })
+  }
+
+  readonly subscribe = (listener: Listener): (() => void) => {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Gets every batch of events from now on. */
+  tap(listener: (events: BridgeEvent[]) => void): () => void {
+    this.#taps.add(listener)
+    return () => this.#taps.delete(listener)
+  }
+
+  session(id: string): LiveSession {
+    let session = this.#sessions.get(id)
+    if (!session) {
+      session = new LiveSession(id, this)
+      this.#sessions.set(id, session)
+      void session.load()
+    }
+    return session
+  }
+
+  /** Makes sure that all events after `seq` are in `recent` or still to come. */
+  covers(seq: number): void {
+    if (seq >= this.#floor) return
+    this.#floor = seq
+    this.recent = []
+    this.#stream.restart(seq)
+  }
+
+  close(): void {
+    this.#stream.close()
+  }
+
+  #take(events: BridgeEvent[]): void {
+    this.recent.push(...events)
+    // Cut in large steps: cutting at each batch would copy all of it each frame.
+    if (this.recent.length > RECENT_MAX * 1.25) {
+      this.recent = this.recent.slice(-RECENT_MAX)
+      this.#floor = (this.recent[0]?.seq ?? 1) - 1
+    }
+    for (const session of this.#sessions.values()) session.take(events)
+    for (const tap of this.#taps) tap(events)
+  }
+}

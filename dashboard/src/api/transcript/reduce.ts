@@ -1,0 +1,140 @@
+// Events to rows. Pure: the same snapshot and events give the same transcript, whatever arrives
+// twice. An event that the snapshot already holds (by number) changes nothing.
+import type { BridgeEvent } from '../events'
+import { Draft } from './draft'
+import type { Transcript } from './types'
+
+/** Applies a batch; gives back the same object when nothing changed. */
+export function reduce(before: Transcript, events: readonly BridgeEvent[]): Transcript {
+  const draft = new Draft(before)
+  for (const event of events) {
+    if (event.session !== null && event.session !== before.sessionId) continue
+    if (event.seq > draft.seq) {
+      draft.seq = event.seq
+      rows(draft, event)
+    }
+    if (event.seq > draft.stateSeq) {
+      draft.stateSeq = event.seq
+      state(draft, event)
+    }
+  }
+  return draft.done()
+}
+
+/** What the event does to the rows. */
+function rows(draft: Draft, event: BridgeEvent): void {
+  switch (event.kind) {
+    case 'message_start':
+      if (event.data.role === 'assistant') draft.begin(event.data.messageId)
+      return
+    case 'message_update':
+      draft.delta(event.data)
+      return
+    case 'message_end':
+      draft.whole(event.data.messageId, event.data.entryId, event.data.message)
+      return
+    case 'message_restarted':
+      draft.restart(event.data.messageId, event.data.reason)
+      return
+    case 'tool_start':
+      draft.tool(event.data.toolCallId, event.data.toolName, (row) => ({
+        ...row,
+        state: 'running',
+        input: event.data.input,
+        inputText: '',
+        startedAt: event.at,
+      }))
+      return
+    case 'tool_update':
+      draft.output(event.data.toolCallId, event.data.toolName, event.data.delta)
+      return
+    case 'tool_end':
+      draft.result(event.data)
+      return
+    case 'question':
+      draft.tool(event.data.toolCallId, 'ask', (row) => ({ ...row, question: event.data }))
+      return
+    case 'agent_end':
+      draft.end(event.seq, event.data)
+      return
+    case 'compaction_end':
+      if (event.data.summary) {
+        draft.push({ kind: 'summary', id: `compaction:${event.seq}`, text: event.data.summary })
+      } else if (event.data.errorMessage) {
+        const text = `The conversation could not be shortened: ${event.data.errorMessage}`
+        draft.push({ kind: 'note', id: `compaction:${event.seq}`, text })
+      }
+      return
+    case 'error':
+      // Errors without a session belong to the project's log, not to every conversation.
+      if (event.session !== null) {
+        draft.push({ kind: 'note', id: `error:${event.seq}`, text: event.data.message })
+      }
+      return
+    default:
+  }
+}
+
+/** What the event does to everything else. */
+function state(draft: Draft, event: BridgeEvent): void {
+  switch (event.kind) {
+    case 'agent_start':
+      draft.set({ status: 'working', workingSince: event.at, retry: null })
+      return
+    case 'agent_end': {
+      const { reason } = event.data
+      const status = reason === 'error' ? 'error' : reason === 'waiting' ? 'waiting' : 'idle'
+      draft.set({ status, workingSince: null, retry: null })
+      if (status !== 'waiting') draft.set({ question: null })
+      return
+    }
+    case 'question':
+      draft.set({ status: 'waiting', question: event.data })
+      return
+    case 'tool_end':
+      if (draft.is('question')?.toolCallId === event.data.toolCallId) {
+        draft.set({ status: 'working', question: null })
+      }
+      return
+    case 'queue_update':
+      draft.set({ steering: event.data.steering, followUp: event.data.followUp })
+      return
+    case 'session_info_changed':
+      draft.set({ name: event.data.name })
+      return
+    case 'model_change': {
+      const { provider, id, demo } = event.data
+      draft.set({ model: { provider, id, demo } })
+      return
+    }
+    case 'thinking_level_change':
+      draft.set({ thinkingLevel: event.data.level })
+      return
+    case 'compaction_start':
+      draft.set({ compacting: true })
+      return
+    case 'compaction_end':
+      draft.set({ compacting: false })
+      return
+    case 'auto_retry_start':
+      draft.set({
+        retry: {
+          attempt: event.data.attempt,
+          maxAttempts: event.data.maxAttempts,
+          until: event.at + event.data.delayMs,
+          why: event.data.errorMessage,
+        },
+      })
+      return
+    case 'auto_retry_end':
+      draft.set({ retry: null })
+      return
+    case 'message_end':
+      if (event.data.message.role === 'assistant') {
+        const { totalTokens } = event.data.message.usage
+        if (totalTokens > 0) draft.set({ contextTokens: totalTokens })
+      }
+      return
+    default:
+  }
+}

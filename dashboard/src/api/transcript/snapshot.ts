@@ -1,0 +1,132 @@
+// A conversation from its stored messages and the agent's state: where following the events begins.
+import type { AgentState, MessageList, StoredMessage } from '../bridge-types'
+import { addUsage, assistantRows, imagesOf, newTool, NO_USAGE, textOf, withResult } from './rows'
+import type { Receipt, Row, ToolRow, Transcript } from './types'
+
+/** `state` may be missing when the machine never ran. */
+export function fromSnapshot(list: MessageList, state: AgentState | null): Transcript {
+  const status = state?.status ?? 'idle'
+  return {
+    sessionId: list.sessionId,
+    seq: list.seq,
+    stateSeq: state?.seq ?? list.seq,
+    rows: rowsOf(list.messages, status === 'working' || status === 'waiting', state),
+    name: state?.sessionName ?? null,
+    status,
+    workingSince: null,
+    steering: state?.steering ?? [],
+    followUp: state?.followUp ?? [],
+    question: state?.question ?? null,
+    retry: null,
+    compacting: state?.isCompacting ?? false,
+    model: state?.model ?? null,
+    thinkingLevel: state?.thinkingLevel ?? 'off',
+    contextTokens: state?.contextTokens ?? null,
+    contextWindow: state?.contextWindow ?? null,
+  }
+}
+
+/** What is summed up between two prompts, since the log of old receipts is not asked for. */
+interface Turn {
+  receipt: Receipt
+  from: number
+  to: number
+  over: boolean
+}
+
+function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | null): Row[] {
+  const rows: Row[] = []
+  const tools = new Map<string, number>()
+  let turn: Turn | null = null
+
+  const close = () => {
+    if (turn && turn.over && turn.receipt.turns > 0) {
+      turn.receipt.durationMs = turn.to - turn.from
+      rows.push({ kind: 'receipt', id: `receipt:${rows.at(-1)?.id ?? ''}`, receipt: turn.receipt })
+    }
+    turn = null
+  }
+
+  for (const { entryId, message } of messages) {
+    if (message.role === 'user') {
+      // A steering message arrives between tools: the turn goes on.
+      if (turn?.over) close()
+      rows.push({
+        kind: 'user',
+        id: entryId,
+        text: textOf(message.content),
+        images: imagesOf(message.content),
+        at: message.timestamp,
+      })
+      turn ??= {
+        receipt: { ...EMPTY_RECEIPT, changed: [] },
+        from: message.timestamp,
+        to: message.timestamp,
+        over: false,
+      }
+    } else if (message.role === 'assistant') {
+      if (message.provider === 'demo' && rows.at(-1)?.kind === 'user') {
+        rows.push({ kind: 'demo', id: `demo:${entryId}`, text: message.model })
+      }
+      for (const row of assistantRows(entryId, message)) {
+        if (row.kind === 'tool') tools.set(row.callId, rows.length)
+        rows.push(row)
+      }
+      if (turn) {
+        const receipt: Receipt = turn.receipt
+        receipt.turns += 1
+        receipt.usage = addUsage(receipt.usage, message.usage)
+        receipt.demo ||= message.provider === 'demo'
+        receipt.reason = message.stopReason
+        turn.over = message.stopReason !== 'toolUse'
+        turn.to = Math.max(turn.to, message.timestamp)
+        for (const block of message.content) {
+          if (block.type !== 'toolCall') continue
+          receipt.tools += 1
+          noteChange(receipt, block.name, block.arguments)
+        }
+      }
+    } else if (message.role === 'toolResult') {
+      const at = tools.get(message.toolCallId)
+      const row =
+        at === undefined
+          ? newTool(entryId, entryId, message.toolCallId, message.toolName)
+          : (rows[at] as ToolRow)
+      const done = withResult(row, message, message.isError, null)
+      if (at === undefined) rows.push(done)
+      else rows[at] = done
+      if (turn) turn.to = Math.max(turn.to, message.timestamp)
+    } else if (message.role === 'custom') {
+      if (message.display) rows.push({ kind: 'note', id: entryId, text: textOf(message.content) })
+    } else {
+      rows.push({ kind: 'summary', id: entryId, text: message.summary })
+    }
+  }
+  if (!busy) close()
+  return rows.map((row) => settle(row, busy, state))
+}
+
+/** A call without a result either runs still, or was cut off. */
+function settle(row: Row, busy: boolean, state: AgentState | null): Row {
+  if (row.kind !== 'tool' || row.result !== null) return row
+  const question = state?.question?.toolCallId === row.callId ? state.question : null
+  return { ...row, state: busy ? 'running' : 'cut', question }
+}
+
+const EMPTY_RECEIPT: Receipt = {
+  reason: 'done',
+  turns: 0,
+  tools: 0,
+  changed: [],
+  durationMs: 0,
+  about: true,
+  usage: NO_USAGE,
+  demo: false,
+}
+
+function noteChange(receipt: Receipt, tool: string, input: Record<string, unknown>) {
+  const { path } = input
+  if ((tool === 'write' || tool === 'edit') && typeof path === 'string') {
+    if (!receipt.changed.includes(path)) receipt.changed.push(path)
+  }
+}

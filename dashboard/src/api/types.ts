@@ -1,0 +1,119 @@
+// Shapes of the `/v1` API, as docs/http-api.md has them.
+
+export type MachineState =
+  | 'creating'
+  | 'running'
+  | 'frozen'
+  | 'cold'
+  | 'stopped'
+  | 'error'
+  | 'destroyed'
+
+export type AgentStatus = 'idle' | 'working' | 'waiting' | 'error'
+
+export interface User {
+  id: string
+  name: string
+  email: string | null
+  role: 'admin' | 'member'
+  hasPassword: boolean
+}
+
+export interface Me {
+  user: User
+  server: {
+    version: string
+    host: string
+    previewPattern: string
+    backend: string
+    demoOnly: boolean
+  }
+}
+
+export interface Project {
+  id: string
+  alias: string | null
+  name: string
+  url: string
+  state: MachineState
+  stateReason: string | null
+  latestRunId: string | null
+  createdAt: string
+  updatedAt: string
+  agentStatus: AgentStatus | null
+}
+
+interface Ability {
+  name: string
+  enforced: boolean
+  how: string
+  remedy?: string
+}
+
+export interface Machine {
+  state: MachineState
+  stateReason: string | null
+  backend: string
+  image: string
+  storage: string
+  limits: {
+    memoryBytes: number | null
+    cpus: number | null
+    pids: number | null
+    diskBytes: number | null
+  }
+  enforced: Ability[]
+  startedAt: string | number | null
+  memoryBytes: number | null
+  pids: number | null
+  egress: { level: string; hosts?: string[] } | string | null
+  appPort: number | null
+  wakes: { at: string | number; cause: string }[]
+}
+
+export interface Settings {
+  defaultProvider: string | null
+  defaultModel: string | null
+  defaultThinkingLevel: string | null
+  theme: string | null
+}
+
+export interface Provider {
+  id: string
+  name: string
+  api: string
+  configured: boolean
+  source: 'env' | 'settings' | null
+  envVar: string | null
+  keyHint: string | null
+  baseUrl: string | null
+  models: number
+}
+
+export interface ModelInfo {
+  provider: string
+  id: string
+  name: string
+  api: string
+  contextWindow: number
+  maxTokens: number
+  reasoning: boolean
+  images: boolean
+  demo?: boolean
+}
+
+export interface ModelList {
+  default: { provider: string; id: string }
+  defaultThinkingLevel: string
+  models: ModelInfo[]
+  providers: { id: string; name: string; api: string }[]
+}
+
+export interface Doctor {
+  abilities: Ability[]
+  version: string
+  dataDir: string
+  storage: string
+}
+
+export const THINKING_LEVELS = ['off', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const

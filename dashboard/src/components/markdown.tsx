@@ -1,0 +1,87 @@
+// Markdown as prose. A chunk of its own: loaded when there is something to show with it.
+import { memo, type ReactNode } from 'react'
+import ReactMarkdown, { type Components } from 'react-markdown'
+import remarkGfm from 'remark-gfm'
+import { CopyButton } from '@/ui/copy'
+import { splitMarkdown } from '@/util/markdown-blocks'
+
+const PLUGINS = [remarkGfm]
+
+const PARTS: Components = {
+  a: ({ href, children }) => (
+    <a href={href} target="_blank" rel="noreferrer">
+      {children}
+    </a>
+  ),
+  // Pictures from elsewhere would tell that host who reads; they become links.
+  img: ({ src, alt }) =>
+    typeof src === 'string' && /^(data|blob):/.test(src) ? (
+      <img src={src} alt={alt ?? ''} />
+    ) : (
+      <a href={typeof src === 'string' ? src : undefined} target="_blank" rel="noreferrer">
+        {alt || 'image'}
+      </a>
+    ),
+  table: ({ children }) => (
+    <div className="table w-full">
+      <table>{children}</table>
+    </div>
+  ),
+  pre: ({ children }) => <Fence>{children}</Fence>,
+}
+
+function Fence({ children }: { children?: ReactNode }) {
+  const code =
+    typeof children === 'object' && children !== null && 'props' in children
+      ? (children.props as { className?: string; children?: ReactNode })
+      : null
+  const language = /language-(\S+)/.exec(code?.className ?? '')?.[1] ?? ''
+  const text = typeof code?.children === 'string' ? code.children.replace(/\n$/, '') : ''
+  return <CodeBlock language={language} text={text} />
+}
+
+/** Code as it is, with its language and a button to copy it. */
+function CodeBlock({ language, text }: { language: string; text: string }) {
+  return (
+    <div className="group/code relative rounded-md border bg-sunk">
+      <span className="absolute top-2 right-2.5 text-sm text-ink-3 group-hover/code:hidden">
+        {language}
+      </span>
+      <span className="absolute top-0.5 right-0.5 rounded-md bg-sunk opacity-0 group-hover/code:opacity-100 focus-within:opacity-100">
+        <CopyButton text={() => text} label="Copy code" />
+      </span>
+      <pre className="overflow-x-auto px-3 py-2 text-sm leading-[18px]">
+        <code>{text}</code>
+      </pre>
+    </div>
+  )
+}
+
+const Block = memo(function Block({ text, openFence }: { text: string; openFence: boolean }) {
+  if (openFence) {
+    const [first = '', ...rest] = text.split('\n')
+    return (
+      <div className="block">
+        <CodeBlock language={first.replaceAll(/[`~\s]/g, '')} text={rest.join('\n')} />
+      </div>
+    )
+  }
+  return (
+    <div className="block">
+      <ReactMarkdown remarkPlugins={PLUGINS} components={PARTS} skipHtml>
+        {text}
+      </ReactMarkdown>
+    </div>
+  )
+})
+
+/** Draws markdown; of a growing text only the last block is drawn again. */
+export default function Markdown({ text }: { text: string }) {
+  return (
+    <div className="prose">
+      {splitMarkdown(text).map((block) => (
+        <Block key={block.at} text={block.text} openFence={block.openFence} />
+      ))}
+    </div>
+  )
+}

@@ -1,0 +1,56 @@
+// How the state of a project, its machine and its agent is drawn: a glyph and a word each.
+import type { AgentStatus, MachineState, Project } from '@/api/types'
+import { Glyph, type Shape, type Tone } from '@/ui/glyph'
+
+interface Look {
+  shape: Shape
+  tone: Tone
+  word: string
+  pulse?: boolean
+}
+
+const MACHINE: Record<MachineState, Look> = {
+  creating: { shape: 'half', tone: 'moss', word: 'Creating', pulse: true },
+  running: { shape: 'play', tone: 'moss', word: 'Running' },
+  frozen: { shape: 'pause', tone: 'quiet', word: 'Paused' },
+  cold: { shape: 'ring', tone: 'quiet', word: 'Asleep' },
+  stopped: { shape: 'square', tone: 'quiet', word: 'Stopped' },
+  error: { shape: 'cross', tone: 'red', word: 'Failed' },
+  destroyed: { shape: 'cross', tone: 'quiet', word: 'Deleted' },
+}
+
+const AGENT: Record<AgentStatus, Look> = {
+  idle: { shape: 'dot', tone: 'quiet', word: 'Idle' },
+  working: { shape: 'disc', tone: 'moss', word: 'Working', pulse: true },
+  waiting: { shape: 'ask', tone: 'amber', word: 'Needs you' },
+  error: { shape: 'cross', tone: 'red', word: 'Failed' },
+}
+
+export function machineLook(state: MachineState): Look {
+  return MACHINE[state] ?? { shape: 'dot', tone: 'quiet', word: state }
+}
+
+export function agentLook(status: AgentStatus): Look {
+  return AGENT[status] ?? AGENT.idle
+}
+
+/** What of a project matters most: the agent when it is up to something, else the machine. */
+export function projectLook(project: Project): Look {
+  const { agentStatus, state } = project
+  const up = agentStatus === 'working' || agentStatus === 'waiting'
+  return up && (state === 'running' || state === 'frozen')
+    ? agentLook(agentStatus)
+    : machineLook(state)
+}
+
+/** The glyph of a look; `titled` where no word stands beside it. */
+export function LookGlyph({ look, titled = false }: { look: Look; titled?: boolean }) {
+  return (
+    <Glyph
+      shape={look.shape}
+      tone={look.tone}
+      pulse={look.pulse ?? false}
+      {...(titled ? { title: look.word } : {})}
+    />
+  )
+}

@@ -1,0 +1,39 @@
+// The live project for the panels below, and what they look at in it.
+import { createContext, use, useEffect, useRef, useSyncExternalStore } from 'react'
+import type { BridgeEvent } from '@/api/events'
+import type { LiveProject, SessionView } from '@/api/live/project'
+import type { Connection } from '@/api/live/stream'
+
+export interface ProjectScope {
+  id: string
+  name: string
+  live: LiveProject
+}
+
+export const ProjectContext = createContext<ProjectScope | null>(null)
+
+/** The project that this panel belongs to. */
+export function useProject(): ProjectScope {
+  const scope = use(ProjectContext)
+  if (!scope) throw new Error('a panel was drawn outside a project')
+  return scope
+}
+
+/** A conversation, kept current. */
+export function useSession(id: string): SessionView {
+  const session = useProject().live.session(id)
+  return useSyncExternalStore(session.subscribe, session.get)
+}
+
+export function useConnection(live: LiveProject): Connection {
+  return useSyncExternalStore(live.subscribe, () => live.connection)
+}
+
+/** Calls back with each event as it comes. */
+export function useEvents(live: LiveProject, onEvent: (event: BridgeEvent) => void): void {
+  const latest = useRef(onEvent)
+  useEffect(() => {
+    latest.current = onEvent
+  })
+  useEffect(() => live.tap((events) => events.forEach((event) => latest.current(event))), [live])
+}

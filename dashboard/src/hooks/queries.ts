@@ -1,0 +1,57 @@
+// The server's data, cached under one name each. Never copied into a store.
+import { QueryClient, queryOptions } from '@tanstack/react-query'
+import { bridge } from '@/api/bridge'
+import { ApiError } from '@/api/http'
+import { server } from '@/api/server'
+
+/** A person who looks at a list of projects sees a change of state within this time. */
+const PROJECTS_EVERY_MS = 10_000
+/** Freezing and going cold are no events of the bridge, so the machine's state is asked for. */
+const MACHINE_EVERY_MS = 5000
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 2000,
+      retry: (failures, error) => error instanceof ApiError && error.status >= 500 && failures < 2,
+      networkMode: 'always',
+    },
+    mutations: { networkMode: 'always' },
+  },
+})
+
+export const queries = {
+  me: queryOptions({ queryKey: ['me'], queryFn: server.me, staleTime: 60_000 }),
+  projects: queryOptions({
+    queryKey: ['projects'],
+    queryFn: server.projects,
+    refetchInterval: PROJECTS_EVERY_MS,
+  }),
+  project: (id: string) =>
+    queryOptions({ queryKey: ['project', id], queryFn: () => server.project(id) }),
+  machine: (id: string) =>
+    queryOptions({
+      queryKey: ['machine', id],
+      queryFn: () => server.machine(id),
+      refetchInterval: MACHINE_EVERY_MS,
+    }),
+  settings: queryOptions({ queryKey: ['settings'], queryFn: server.settings }),
+  providers: queryOptions({ queryKey: ['providers'], queryFn: server.providers }),
+  models: queryOptions({ queryKey: ['models'], queryFn: server.models, staleTime: 30_000 }),
+  doctor: queryOptions({ queryKey: ['doctor'], queryFn: server.doctor, staleTime: 60_000 }),
+
+  state: (id: string) =>
+    queryOptions({ queryKey: ['state', id], queryFn: () => bridge(id).state() }),
+  inspect: (id: string) =>
+    queryOptions({ queryKey: ['inspect', id], queryFn: () => bridge(id).inspect() }),
+  sessions: (id: string) =>
+    queryOptions({ queryKey: ['sessions', id], queryFn: () => bridge(id).sessions() }),
+  terminals: (id: string) =>
+    queryOptions({ queryKey: ['terminals', id], queryFn: () => bridge(id).terminals() }),
+  processes: (id: string) =>
+    queryOptions({ queryKey: ['processes', id], queryFn: () => bridge(id).processes() }),
+  files: (id: string, path: string | null) =>
+    queryOptions({ queryKey: ['files', id, path], queryFn: () => bridge(id).files(path) }),
+  content: (id: string, path: string) =>
+    queryOptions({ queryKey: ['content', id, path], queryFn: () => bridge(id).content(path) }),
+}

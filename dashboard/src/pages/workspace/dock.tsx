@@ -1,0 +1,143 @@
+// The dock: the docking library, fed with our panels, tabs and colours. The only file (with its
+// neighbours open-panel and dock-commands) that knows the library.
+import 'dockview-react/dist/styles/dockview.css'
+import './dock.css'
+import {
+  DockviewReact,
+  type DockviewApi,
+  type DockviewTheme,
+  type IDockviewPanelProps,
+  type SerializedDockview,
+} from 'dockview-react'
+import { lazy, Suspense, useEffect, useRef, useSyncExternalStore, type ComponentType } from 'react'
+import type { PanelKind, PanelProps } from '@/hooks/dock'
+import { loadLayout, saveLayout, type Form } from '@/stores/layout'
+import { Skeleton } from '@/ui/state'
+import { DockActions, DockTab, DockWatermark } from './dock-parts'
+import { openPanel, TITLES } from './open-panel'
+
+/** Saving waits until a drag has settled. */
+const SAVE_AFTER_MS = 250
+
+const THEME: DockviewTheme = {
+  name: 'toft',
+  className: 'dockview-theme-toft',
+  dndOverlayMounting: 'absolute',
+  dndPanelOverlay: 'group',
+  dndTabIndicator: 'line',
+  tabGroupIndicator: 'none',
+}
+
+const PANELS: { [K in PanelKind]: ComponentType<PanelProps<K>> } = {
+  chat: lazy(() => import('@/panels/chat/chat').then((m) => ({ default: m.ChatPanel }))),
+  app: lazy(() => import('@/panels/app/app').then((m) => ({ default: m.AppPanel }))),
+  terminal: lazy(() =>
+    import('@/panels/terminal/terminal').then((m) => ({ default: m.TerminalPanel })),
+  ),
+  files: lazy(() => import('@/panels/files/files').then((m) => ({ default: m.FilesPanel }))),
+  log: lazy(() => import('@/panels/log/log').then((m) => ({ default: m.LogPanel }))),
+  integration: lazy(() =>
+    import('@/panels/integration/integration').then((m) => ({ default: m.IntegrationPanel })),
+  ),
+  service: lazy(() =>
+    import('@/panels/integration/service').then((m) => ({ default: m.ServicePanel })),
+  ),
+}
+
+/** Turns the library's props into ours. */
+function adapter<K extends PanelKind>(kind: K) {
+  const Panel = PANELS[kind] as ComponentType<PanelProps<K>>
+  return function Adapter({ api, params }: IDockviewPanelProps<PanelProps<K>['params']>) {
+    const visible = useSyncExternalStore(
+      (changed) => {
+        const gone = api.onDidVisibilityChange(changed)
+        return () => gone.dispose()
+      },
+      () => api.isVisible,
+    )
+    return (
+      <section
+        aria-label={TITLES[kind]}
+        className="flex h-full flex-col overflow-hidden bg-surface"
+      >
+        <Suspense fallback={<Skeleton className="p-4" />}>
+          <Panel
+            panelId={api.id}
+            params={params}
+            visible={visible}
+            setParams={(next) => api.updateParameters(next)}
+            setTitle={(title) => api.setTitle(title)}
+            close={() => api.close()}
+          />
+        </Suspense>
+      </section>
+    )
+  }
+}
+
+const COMPONENTS = {
+  chat: adapter('chat'),
+  app: adapter('app'),
+  terminal: adapter('terminal'),
+  files: adapter('files'),
+  log: adapter('log'),
+  integration: adapter('integration'),
+  service: adapter('service'),
+}
+const TABS = { tab: DockTab }
+
+/** Puts the kept layout back; a layout that does not fit any more gives way to the default one. */
+function restore(dock: DockviewApi, project: string, form: Form): void {
+  const kept = loadLayout(project, form)
+  if (kept) {
+    try {
+      dock.fromJSON(kept as SerializedDockview)
+      return
+    } catch {
+      dock.clear()
+    }
+  }
+  openPanel(dock, { kind: 'chat' })
+}
+
+export function Dock({
+  project,
+  form,
+  onReady,
+}: {
+  project: string
+  form: Form
+  onReady: (dock: DockviewApi | null) => void
+}) {
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
+  useEffect(
+    () => () => {
+      clearTimeout(timer.current)
+      onReady(null)
+    },
+    [onReady],
+  )
+  return (
+    <div className="min-w-0 grow">
+      <DockviewReact
+        components={COMPONENTS}
+        tabComponents={TABS}
+        defaultTabComponent={DockTab}
+        rightHeaderActionsComponent={DockActions}
+        watermarkComponent={DockWatermark}
+        theme={THEME}
+        defaultRenderer="always"
+        disableFloatingGroups
+        scrollbars="native"
+        onReady={({ api }) => {
+          restore(api, project, form)
+          api.onDidLayoutChange(() => {
+            clearTimeout(timer.current)
+            timer.current = setTimeout(() => saveLayout(project, form, api.toJSON()), SAVE_AFTER_MS)
+          })
+          onReady(api)
+        }}
+      />
+    </div>
+  )
+}

@@ -1,0 +1,70 @@
+// Top bar, sidebar and dock, and what ties them together.
+import type { DockviewApi } from 'dockview-react'
+import { useQuery } from '@tanstack/react-query'
+import { useCallback, useState } from 'react'
+import type { Project } from '@/api/types'
+import { OpenPanelContext, type OpenPanel } from '@/hooks/dock'
+import { useNarrow } from '@/hooks/media'
+import { queries } from '@/hooks/queries'
+import { useView } from '@/stores/view'
+import { Dock } from './dock'
+import { openPanel } from './open-panel'
+import { Sidebar } from './sidebar'
+import { TopBar } from './top-bar'
+import { useDockCommands } from './dock-commands'
+import { useLiveEffects } from './live-effects'
+import { useProjectCommands } from './project-commands'
+
+export function WorkspaceFrame({ project }: { project: Project }) {
+  const narrow = useNarrow()
+  const { sidebar, change } = useView()
+  const [drawer, setDrawer] = useState(false)
+  const [dock, setDock] = useState<DockviewApi | null>(null)
+  const { data: machine } = useQuery(queries.machine(project.id))
+  const state = machine?.state ?? project.state
+
+  const open = useCallback<OpenPanel>(
+    (spec, where) => {
+      if (dock) openPanel(dock, spec, where, narrow)
+      setDrawer(false)
+    },
+    [dock, narrow],
+  )
+  const toggleSidebar = useCallback(() => {
+    if (narrow) setDrawer((shown) => !shown)
+    else change({ sidebar: !useView.getState().sidebar })
+  }, [narrow, change])
+
+  useLiveEffects(project)
+  useProjectCommands(project, state, open, toggleSidebar)
+  useDockCommands(dock, project.id, narrow)
+
+  return (
+    <OpenPanelContext value={open}>
+      <div className="flex h-full flex-col">
+        <TopBar project={project} machine={machine} onSidebar={toggleSidebar} />
+        <div className="relative flex min-h-0 grow">
+          {(narrow ? drawer : sidebar) && (
+            <>
+              {narrow && (
+                <button
+                  type="button"
+                  aria-label="Close the sidebar"
+                  className="absolute inset-0 z-20 bg-scrim"
+                  onClick={() => setDrawer(false)}
+                />
+              )}
+              <Sidebar narrow={narrow} />
+            </>
+          )}
+          <Dock
+            key={narrow ? 'narrow' : 'wide'}
+            project={project.id}
+            form={narrow ? 'narrow' : 'wide'}
+            onReady={setDock}
+          />
+        </div>
+      </div>
+    </OpenPanelContext>
+  )
+}

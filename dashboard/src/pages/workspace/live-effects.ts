@@ -1,0 +1,106 @@
+// What events do to the rest of the page: cached data, toasts, the tab's title.
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useCallback, useEffect } from 'react'
+import type { SessionList } from '@/api/bridge-types'
+import type { BridgeEvent } from '@/api/events'
+import type { AgentStatus, Project } from '@/api/types'
+import { toast } from '@/components/toasts'
+import { useEvents, useProject } from '@/hooks/live'
+import { queries } from '@/hooks/queries'
+
+/** Tools that may have changed files. */
+const WRITERS = new Set(['write', 'edit', 'bash'])
+
+export function useLiveEffects(project: Project): void {
+  const { live, id } = useProject()
+  const client = useQueryClient()
+  const { data: sessions } = useQuery(queries.sessions(id))
+  const waiting = sessions?.sessions.filter((session) => session.status === 'waiting').length ?? 0
+
+  useEffect(() => {
+    document.title = `${waiting > 0 ? `(${waiting}) ` : ''}${project.name} · Toft`
+  }, [project.name, waiting])
+
+  const status = useCallback(
+    (session: string | null, next: AgentStatus) => {
+      client.setQueryData<SessionList>(queries.sessions(id).queryKey, (list) =>
+        list
+          ? {
+              ...list,
+              sessions: list.sessions.map((each) =>
+                each.id === session ? { ...each, status: next } : each,
+              ),
+            }
+          : list,
+      )
+    },
+    [client, id],
+  )
+
+  useEvents(live, (event: BridgeEvent) => {
+    if (event.seq <= live.newsAfter) return
+    const stale = (queryKey: readonly unknown[]) => void client.invalidateQueries({ queryKey })
+    switch (event.kind) {
+      case 'inspect': {
+        const { integrations, services, assets } = event.data
+        client.setQueryData(queries.inspect(id).queryKey, { integrations, services, assets })
+        return
+      }
+      case 'agent_start':
+        status(event.session, 'working')
+        stale(queries.sessions(id).queryKey)
+        return
+      case 'question':
+        status(event.session, 'waiting')
+        return
+      case 'agent_end':
+        stale(queries.sessions(id).queryKey)
+        stale(queries.projects.queryKey)
+        stale(queries.processes(id).queryKey)
+        return
+      case 'tool_end':
+        if (WRITERS.has(event.data.toolName)) {
+          stale(['files', id])
+          stale(['content', id])
+        }
+        if (event.data.toolName === 'bash') stale(queries.processes(id).queryKey)
+        return
+      case 'app_port':
+        stale(queries.state(id).queryKey)
+        return
+      case 'session_created':
+      case 'session_switched':
+      case 'session_info_changed':
+        stale(queries.sessions(id).queryKey)
+        return
+      case 'terminal_opened':
+      case 'terminal_closed':
+        stale(queries.terminals(id).queryKey)
+        return
+      case 'bridge_started':
+        stale(queries.machine(id).queryKey)
+        stale(queries.state(id).queryKey)
+        return
+      case 'notify':
+        notify(event.data.message, event.data.level)
+        return
+      default:
+    }
+  })
+}
+
+function notify(message: string, level: string): void {
+  switch (level) {
+    case 'success':
+      toast.success(message)
+      return
+    case 'warning':
+      toast.warning(message)
+      return
+    case 'error':
+      toast.error(message)
+      return
+    default:
+      toast.info(message)
+  }
+}

@@ -1,0 +1,90 @@
+// What there is in the project: conversations, services, integrations, assets. A click opens it.
+import { useQuery } from '@tanstack/react-query'
+import { wordsOf } from '@/api/http'
+import { runById } from '@/hooks/commands'
+import { useProject } from '@/hooks/live'
+import { queries } from '@/hooks/queries'
+import { IconButton } from '@/ui/button'
+import { cx } from '@/util/class'
+import { Section } from './sidebar-parts'
+import { AssetRow, IntegrationRow, ServiceRow, SessionRow } from './sidebar-rows'
+
+export function Sidebar({ narrow }: { narrow: boolean }) {
+  const { id } = useProject()
+  const inspect = useQuery(queries.inspect(id))
+  const sessions = useQuery(queries.sessions(id))
+  const { services = [], integrations = [], assets = [] } = inspect.data ?? {}
+  const inspectError = inspect.error && !inspect.data ? wordsOf(inspect.error) : null
+
+  return (
+    <nav
+      aria-label="Project"
+      className={cx(
+        'flex w-58 shrink-0 flex-col overflow-y-auto border-r bg-ground pb-3',
+        narrow && 'appear absolute inset-y-0 left-0 z-20 w-72 shadow-float',
+      )}
+    >
+      <div className="sticky top-0 z-10 flex h-8 shrink-0 items-center justify-between border-b bg-ground px-1.5 max-md:h-11">
+        <IconButton icon="chat" label="New chat" keys="alt+c" onClick={() => runById('chat.new')} />
+        <IconButton icon="app" label="App" keys="alt+a" onClick={() => runById('panel.app')} />
+        <IconButton
+          icon="terminal"
+          label="New terminal"
+          keys="alt+t"
+          onClick={() => runById('panel.terminal')}
+        />
+        <IconButton
+          icon="folder"
+          label="Files"
+          keys="alt+f"
+          onClick={() => runById('panel.files')}
+        />
+        <IconButton icon="log" label="Log" keys="alt+l" onClick={() => runById('panel.log')} />
+      </div>
+      <Section
+        name="Services"
+        count={services.length}
+        loading={inspect.isPending}
+        error={inspectError}
+        onRetry={() => void inspect.refetch()}
+      >
+        {services.map((service) => (
+          <ServiceRow key={service.id} service={service} />
+        ))}
+      </Section>
+      <Section
+        name="Integrations"
+        count={integrations.length}
+        loading={inspect.isPending}
+        error={inspectError}
+        onRetry={() => void inspect.refetch()}
+      >
+        {integrations.map((integration) => (
+          <IntegrationRow key={integration.id} integration={integration} />
+        ))}
+      </Section>
+      <Section
+        name="Assets"
+        count={assets.length}
+        loading={inspect.isPending}
+        error={inspectError}
+        onRetry={() => void inspect.refetch()}
+      >
+        {assets.map((asset) => (
+          <AssetRow key={asset.id} asset={asset} />
+        ))}
+      </Section>
+      <Section
+        name="Sessions"
+        count={sessions.data?.sessions.length ?? 0}
+        loading={sessions.isPending}
+        error={sessions.error && !sessions.data ? wordsOf(sessions.error) : null}
+        onRetry={() => void sessions.refetch()}
+      >
+        {sessions.data?.sessions.map((session) => (
+          <SessionRow key={session.id} session={session} />
+        ))}
+      </Section>
+    </nav>
+  )
+}

@@ -1,0 +1,76 @@
+// A diff as lines with numbers. Reads unified diffs and the numbered form (`+12 text`) that Pi's edit
+// tool writes.
+
+export interface DiffLine {
+  sign: '+' | '-' | ' ' | '@'
+  /** Number in the old file for removed lines, in the new one otherwise. */
+  line: number | null
+  text: string
+}
+
+/** The diff in a tool's details, if there is one. */
+export function diffOf(details: unknown): DiffLine[] | null {
+  if (typeof details !== 'object' || details === null || !('diff' in details)) return null
+  return typeof details.diff === 'string' && details.diff ? parseDiff(details.diff) : null
+}
+
+export function diffCounts(lines: readonly DiffLine[]): { added: number; removed: number } {
+  return {
+    added: lines.filter((line) => line.sign === '+').length,
+    removed: lines.filter((line) => line.sign === '-').length,
+  }
+}
+
+const HUNK = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@ ?(.*)$/
+const NUMBERED = /^([+\- ])\s*(\d+) ?(.*)$/
+
+export function parseDiff(diff: string): DiffLine[] {
+  const lines = diff.replace(/\n$/, '').split('\n')
+  return lines.some((line) => HUNK.test(line)) ? unified(lines) : numbered(lines)
+}
+
+function unified(lines: string[]): DiffLine[] {
+  const out: DiffLine[] = []
+  let before = 0
+  let after = 0
+  let inside = false
+  for (const line of lines) {
+    const hunk = HUNK.exec(line)
+    if (hunk) {
+      before = Number(hunk[1])
+      after = Number(hunk[2])
+      inside = true
+      out.push({ sign: '@', line: null, text: hunk[3] ?? '' })
+    } else if (!inside || line.startsWith('\\')) {
+      // File headers, and "no newline at end of file".
+    } else if (line.startsWith('+')) {
+      out.push({ sign: '+', line: after, text: line.slice(1) })
+      after += 1
+    } else if (line.startsWith('-')) {
+      out.push({ sign: '-', line: before, text: line.slice(1) })
+      before += 1
+    } else {
+      out.push({ sign: ' ', line: after, text: line.slice(1) })
+      before += 1
+      after += 1
+    }
+  }
+  // A hunk mark above everything says nothing.
+  return out[0]?.sign === '@' && !out[0].text ? out.slice(1) : out
+}
+
+function numbered(lines: string[]): DiffLine[] {
+  return lines.map((line) => {
+    const parts = NUMBERED.exec(line)
+    if (parts) {
+      return {
+        sign: parts[1] as '+' | '-' | ' ',
+        line: Number(parts[2]),
+        text: parts[3] ?? '',
+      }
+    }
+    if (/^\s*\.\.\.\s*$/.test(line)) return { sign: '@', line: null, text: '' }
+    const sign = line.startsWith('+') ? '+' : line.startsWith('-') ? '-' : ' '
+    return { sign, line: null, text: sign === ' ' ? line : line.slice(1) }
+  })
+}

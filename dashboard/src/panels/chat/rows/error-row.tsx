@@ -1,0 +1,41 @@
+// A model call that failed, in the provider's own words; or one that a person stopped.
+import { useNavigate } from '@tanstack/react-router'
+import type { ErrorRow } from '@/api/transcript/types'
+import { Button } from '@/ui/button'
+import { Failure } from '@/ui/state'
+
+export function ErrorRowView({
+  row,
+  live,
+  onRetry,
+}: {
+  row: ErrorRow
+  /** The newest of its kind: what was tried again later needs no button. */
+  live: boolean
+  onRetry: () => void
+}) {
+  const navigate = useNavigate()
+  if (row.aborted) return <div className="py-1 text-ink-3">You stopped it here.</div>
+  if (!live) {
+    return <div className="py-1 break-words text-ink-3">The model call failed: {row.text}</div>
+  }
+  return (
+    <Failure
+      compact
+      title={`The model call failed${row.model ? ` (${row.model})` : ''}`}
+      message={row.text}
+      kept="What was done before it is kept."
+      action={
+        <>
+          <Button onClick={onRetry}>Try again</Button>
+          <Button
+            variant="ghost"
+            onClick={() => void navigate({ to: '/settings', hash: 'providers' })}
+          >
+            Settings
+          </Button>
+        </>
+      }
+    />
+  )
+}

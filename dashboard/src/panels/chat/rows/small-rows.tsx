@@ -1,0 +1,123 @@
+// The rows that need few words: the person's, thinking, notes, summaries, the demo's label.
+import type { NoteRow, TextRow, UserRow } from '@/api/transcript/types'
+import { Prose } from '@/components/prose'
+import { Icon } from '@/ui/icons'
+import { absolute } from '@/util/format'
+import { cx } from '@/util/class'
+
+type Toggle = (id: string, open: boolean) => void
+
+/** The person's words, set off by a thin rule. */
+export function UserRowView({ row }: { row: UserRow }) {
+  return (
+    <div className="border-l-2 border-moss py-0.5 pl-3" title={absolute(row.at)}>
+      <span className="sr-only">You: </span>
+      {row.images.map((image, index) => (
+        <img
+          // Pictures of one message never change their order.
+          // oxlint-disable-next-line react/no-array-index-key
+          key={index}
+          src={`data:${image.mimeType};base64,${image.data}`}
+          alt={`attachment ${index + 1}`}
+          className="mb-2 max-h-60 rounded-md border"
+        />
+      ))}
+      <div className="max-w-[72ch] text-md break-words whitespace-pre-wrap">{row.text}</div>
+    </div>
+  )
+}
+
+function Disclosure({
+  id,
+  open,
+  onToggle,
+  label,
+  hint,
+}: {
+  id: string
+  open: boolean
+  onToggle: Toggle
+  label: string
+  hint?: string
+}) {
+  return (
+    <button
+      type="button"
+      aria-expanded={open}
+      onClick={() => onToggle(id, !open)}
+      className="-ml-1.5 flex h-7 max-w-full items-center gap-1.5 rounded-md pr-2 pl-1 text-ink-3 hover:bg-hover hover:text-ink-2 max-md:h-10"
+    >
+      <Icon name="chevron" width={12} height={12} className={cx(open && 'rotate-90')} />
+      <span className="shrink-0">{label}</span>
+      {hint && !open && <span className="truncate">{hint}</span>}
+    </button>
+  )
+}
+
+export function ThinkingRow({
+  row,
+  open,
+  onToggle,
+}: {
+  row: TextRow
+  open: boolean
+  onToggle: Toggle
+}) {
+  return (
+    <div>
+      <Disclosure
+        id={row.id}
+        open={open}
+        onToggle={onToggle}
+        label={row.streaming ? 'Thinking' : 'Thought'}
+        hint={row.text.replaceAll(/\s+/g, ' ').slice(0, 160)}
+      />
+      {open && (
+        <div className="mt-1 mb-2 max-w-[72ch] border-l pl-3 break-words whitespace-pre-wrap text-ink-2">
+          {row.text}
+        </div>
+      )}
+    </div>
+  )
+}
+
+export function SummaryRow({
+  row,
+  open,
+  onToggle,
+}: {
+  row: NoteRow
+  open: boolean
+  onToggle: Toggle
+}) {
+  return (
+    <div className="border-y py-1">
+      <Disclosure
+        id={row.id}
+        open={open}
+        onToggle={onToggle}
+        label="What came before was summed up for the model"
+      />
+      {open && (
+        <div className="mt-1 mb-2 pl-5 text-ink-2">
+          <Prose text={row.text} />
+        </div>
+      )}
+    </div>
+  )
+}
+
+export function NoteRowView({ row }: { row: NoteRow }) {
+  return <div className="min-h-7 py-1 break-words text-ink-3">{row.text}</div>
+}
+
+/** Stands above everything that the scripted model says. */
+export function DemoRow({ row }: { row: NoteRow }) {
+  return (
+    <div className="flex h-5 items-center">
+      <span className="rounded-sm bg-amber-soft px-1.5 text-xs text-amber-text" title={row.text}>
+        Demo, scripted
+      </span>
+    </div>
+  )
+}

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import type { ToolRow } from '@/api/transcript/types'
+import { newTool } from '@/api/transcript/rows'
+import { toolWords } from './tool-words'
+
+const row = (name: string, more: Partial<ToolRow>): ToolRow => ({
+  ...newTool('m', 'm:0', 'c', name),
+  ...more,
+})
+const text = (words: string) => [{ type: 'text' as const, text: words }]
+
+test('a command says how it ended', () => {
+  const input = { command: 'make\n  test' }
+  const failed = row('bash', {
+    input,
+    state: 'failed',
+    result: text('boom'),
+    details: { exitCode: 2 },
+  })
+  expect(toolWords(failed)).toMatchObject({ did: 'Ran', object: 'make test', result: 'exit 2' })
+  const silent = row('bash', { input, state: 'done', result: text('') })
+  expect(toolWords(silent).result).toBe('no output')
+})
+
+test('an edit counts its lines', () => {
+  const edit = row('edit', {
+    input: { path: 'a' },
+    state: 'done',
+    result: [],
+    details: { diff: '+1 a\n-1 b' },
+  })
+  expect(toolWords(edit)).toMatchObject({ did: 'Edited', object: 'a', result: '+1 −1' })
+})
+
+test('arguments show while they are still being written', () => {
+  const half = row('write', { inputText: '{"path":"src/ma' })
+  expect(toolWords(half)).toMatchObject({ doing: 'Writing', object: 'src/ma' })
+})
+
+test('an unknown tool shows its name and arguments', () => {
+  expect(toolWords(row('jira_search', { input: { q: 1 } }))).toMatchObject({
+    did: 'jira_search',
+    object: '{"q":1}',
+  })
+})
+
+test('a failure shows its first line', () => {
+  const failed = row('read', {
+    input: { path: 'x' },
+    state: 'failed',
+    result: text('No such file\nmore'),
+  })
+  expect(toolWords(failed).result).toBe('No such file')
+})

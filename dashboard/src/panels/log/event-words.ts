@@ -1,0 +1,111 @@
+// Events as lines that a person reads. Deltas and their like are no lines.
+import type { BridgeEvent } from '@/api/events'
+import { textOf } from '@/api/transcript/rows'
+import { duration, plural } from '@/util/format'
+
+export interface LogLine {
+  seq: number
+  /** Unix ms; null for what was there before this page and has no time of its own. */
+  at: number | null
+  kind: string
+  text: string
+  tone: 'plain' | 'good' | 'bad' | 'ask'
+}
+
+const TEXT_CHARS_MAX = 240
+
+function short(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim()
+  return line.length > TEXT_CHARS_MAX ? `${line.slice(0, TEXT_CHARS_MAX)}…` : line
+}
+
+/** The line of an event, or null when it is none. `news`: it came while this page watched. */
+export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
+  const line = (text: string, tone: LogLine['tone'] = 'plain', at = news ? event.at : null) => ({
+    seq: event.seq,
+    at,
+    kind: event.kind,
+    text: short(text),
+    tone,
+  })
+  switch (event.kind) {
+    case 'bridge_started':
+      return line(`The bridge started, version ${event.data.version}`)
+    case 'agent_start':
+      return line('The agent took up work')
+    case 'agent_end': {
+      const { reason, tools, durationMs } = event.data
+      const tail = `${plural(tools, 'tool')}, ${duration(durationMs)}`
+      if (reason === 'error') return line(`The agent failed after ${tail}`, 'bad')
+      if (reason === 'aborted') return line(`The agent was stopped after ${tail}`)
+      if (reason === 'waiting') return line('The agent waits for an answer', 'ask')
+      return line(`The agent is done: ${tail}`, 'good')
+    }
+    case 'message_end': {
+      const { message } = event.data
+      const at = 'timestamp' in message ? message.timestamp : null
+      if (message.role === 'user') return line(`You: ${textOf(message.content)}`, 'plain', at)
+      if (message.role !== 'assistant') return null
+      if (message.stopReason === 'error') {
+        return line(
+          `The model call failed: ${message.errorMessage ?? 'no reason given'}`,
+          'bad',
+          at,
+        )
+      }
+      const text = textOf(message.content)
+      return text.trim() ? line(`Agent: ${text}`, 'plain', at) : null
+    }
+    case 'message_restarted':
+      return line(`An answer broke off and is asked for again: ${event.data.reason}`, 'bad')
+    case 'tool_start': {
+      const { command, path } = event.data.input
+      const what = typeof command === 'string' ? command : typeof path === 'string' ? path : ''
+      return line(`${event.data.toolName} ${what}`)
+    }
+    case 'tool_end': {
+      const { toolName, isError, durationMs } = event.data
+      const words = `${toolName} ${isError ? 'failed' : 'done'}, ${duration(durationMs)}`
+      return isError ? line(words, 'bad') : null
+    }
+    case 'queue_update': {
+      const { steering, followUp } = event.data
+      return line(`${plural(steering.length + followUp.length, 'message')} waiting`)
+    }
+    case 'session_created':
+      return line('A session was made')
+    case 'session_info_changed':
+      return line(`The session is called ${event.data.name ?? 'nothing'}`)
+    case 'model_change':
+      return line(`The model is ${event.data.provider} / ${event.data.id}`)
+    case 'compaction_end':
+      return event.data.errorMessage
+        ? line(`The conversation could not be shortened: ${event.data.errorMessage}`, 'bad')
+        : line('The conversation was shortened')
+    case 'auto_retry_start':
+      return line(`The model call failed, trying again: ${event.data.errorMessage}`, 'bad')
+    case 'notify': {
+      const bad = event.data.level === 'error' || event.data.level === 'warning'
+      return line(
+        event.data.message,
+        bad ? 'bad' : event.data.level === 'success' ? 'good' : 'plain',
+      )
+    }
+    case 'question':
+      return line(`The agent asks: ${event.data.question}`, 'ask')
+    case 'app_port':
+      return line(`The app listens on port ${event.data.port}`, 'good')
+    case 'inspect':
+      return line(
+        `${plural(event.data.services.length, 'service')}, ${plural(event.data.integrations.length, 'integration')}, ${plural(event.data.assets.length, 'asset')}`,
+      )
+    case 'terminal_opened':
+      return line(`A terminal was opened: ${event.data.label}`)
+    case 'terminal_closed':
+      return line('A terminal ended')
+    case 'error':
+      return line(event.data.message, 'bad')
+    default:
+      return null
+  }
+}

@@ -1,0 +1,145 @@
+// A terminal of the machine. It lives on when this panel closes its page; opening the page again
+// attaches to it.
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
+import { wordsOf } from '@/api/http'
+import type { PanelProps } from '@/hooks/dock'
+import { useProject } from '@/hooks/live'
+import { useMachineActions } from '@/hooks/machine'
+import { queries } from '@/hooks/queries'
+import { Button } from '@/ui/button'
+import { Empty, Failure, Skeleton, Strip } from '@/ui/state'
+
+const Screen = lazy(() => import('./screen').then((m) => ({ default: m.Screen })))
+
+/** A size to begin with; the screen tells the real one at once. */
+const COLS = 80
+const ROWS = 24
+
+type Phase =
+  | { state: 'ready' }
+  | { state: 'ended'; words: string }
+  | { state: 'failed'; error: string }
+
+export function TerminalPanel({
+  params,
+  visible,
+  setParams,
+  setTitle,
+  close,
+}: PanelProps<'terminal'>) {
+  const { id, live } = useProject()
+  const client = useQueryClient()
+  const { data: machine, isPending } = useQuery(queries.machine(id))
+  const { start } = useMachineActions(id)
+  const [phase, setPhase] = useState<Phase>({ state: 'ready' })
+  const [wanted, setWanted] = useState(false)
+  const { terminalId } = params
+  const running = machine?.state === 'running' || machine?.state === 'frozen'
+  const stopped = machine?.state === 'stopped' || machine?.state === 'error'
+
+  useEffect(() => setTitle('Terminal'), [setTitle])
+
+  // A new panel opens a new terminal, unless that would wake a machine that nobody asked to wake.
+  const may = running || wanted
+  useEffect(() => {
+    if (terminalId || !may || phase.state !== 'ready') return
+    let gone = false
+    live.bridge.openTerminal(COLS, ROWS).then(
+      (opened) => {
+        if (gone) void live.bridge.closeTerminal(opened.id)
+        else setParams({ terminalId: opened.id })
+      },
+      (error: unknown) => {
+        if (!gone) setPhase({ state: 'failed', error: wordsOf(error) })
+      },
+    )
+    return () => {
+      gone = true
+    }
+  }, [terminalId, may, phase.state, live, setParams])
+
+  const again = useCallback(() => {
+    setPhase({ state: 'ready' })
+    setWanted(true)
+    setParams({})
+  }, [setParams])
+  const onEnd = useCallback(
+    (words: string) => {
+      setPhase({ state: 'ended', words })
+      void client.invalidateQueries({ queryKey: queries.terminals(id).queryKey })
+    },
+    [client, id],
+  )
+
+  if (stopped) {
+    return (
+      <Empty
+        title="The machine is stopped"
+        action={
+          <Button variant="primary" disabled={start.isPending} onClick={() => start.mutate()}>
+            {start.isPending ? 'Starting…' : 'Start'}
+          </Button>
+        }
+      >
+        Terminals end with it. Starting it opens a new one here.
+      </Empty>
+    )
+  }
+  if (phase.state === 'failed') {
+    return (
+      <Failure
+        title="The terminal could not be opened"
+        message={phase.error}
+        action={<Button onClick={again}>Try again</Button>}
+      />
+    )
+  }
+  if (!terminalId) {
+    return may || isPending ? (
+      <Skeleton className="p-4" words="Opening a terminal…" />
+    ) : (
+      <Empty
+        title="The machine sleeps"
+        action={
+          <Button variant="primary" onClick={() => setWanted(true)}>
+            Wake and open
+          </Button>
+        }
+      >
+        Opening a terminal wakes it.
+      </Empty>
+    )
+  }
+  return (
+    <>
+      {phase.state === 'ended' && (
+        <Strip
+          action={
+            <>
+              <Button onClick={again}>New terminal</Button>
+              <Button variant="ghost" onClick={close}>
+                Close
+              </Button>
+            </>
+          }
+        >
+          {phase.words}
+        </Strip>
+      )}
+      <div className="min-h-0 grow bg-sunk">
+        <Suspense fallback={<Skeleton className="p-4" words="Opening a terminal…" />}>
+          <Screen
+            key={terminalId}
+            url={live.bridge.terminalUrl(terminalId)}
+            exists={() =>
+              live.bridge.terminals().then((list) => list.some((each) => each.id === terminalId))
+            }
+            visible={visible}
+            onEnd={onEnd}
+          />
+        </Suspense>
+      </div>
+    </>
+  )
+}

@@ -1,0 +1,38 @@
+// A moment: relative, with the absolute on hover. All of them share one clock.
+import { useSyncExternalStore } from 'react'
+import { absolute, relative } from '@/util/format'
+
+const TICK_MS = 20_000
+let now = Date.now()
+const listeners = new Set<() => void>()
+let timer: ReturnType<typeof setInterval> | undefined
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener)
+  // Nobody moved the clock while nobody looked.
+  if (!timer) now = Date.now()
+  timer ??= setInterval(() => {
+    now = Date.now()
+    for (const each of listeners) each()
+  }, TICK_MS)
+  return () => {
+    listeners.delete(listener)
+    if (listeners.size === 0) {
+      clearInterval(timer)
+      timer = undefined
+    }
+  }
+}
+
+export function Ago({ at, className }: { at: number; className?: string }) {
+  const current = useSyncExternalStore(subscribe, () => now)
+  return (
+    <time
+      dateTime={new Date(at).toISOString()}
+      title={absolute(at)}
+      className={`tnum whitespace-nowrap ${className ?? ''}`}
+    >
+      {relative(at, Math.max(current, at))}
+    </time>
+  )
+}

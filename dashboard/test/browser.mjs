@@ -1,0 +1,27 @@
+// Chromium for tests, from Debian's package; a fresh profile each time.
+import { existsSync } from 'node:fs'
+import { chromium } from 'playwright-core'
+
+const ARGS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+export async function launch() {
+  const executablePath =
+    process.env.CHROMIUM ??
+    ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+      existsSync(path),
+    )
+  if (!executablePath)
+    throw new Error('no chromium: install the package `chromium`, or set CHROMIUM')
+  // Chromium's own sandbox does not work for root.
+  return chromium.launch({
+    executablePath,
+    args: process.getuid() === 0 ? ['--no-sandbox', ...ARGS] : ARGS,
+  })
+}

@@ -1,0 +1,222 @@
+// A project of the test server: its log, conversations, files. Speaks docs/http-api.md; knows nothing
+// of the real server's insides.
+import { randomUUID } from 'node:crypto'
+
+export const USAGE = {
+  input: 1840,
+  output: 420,
+  cacheRead: 5200,
+  cacheWrite: 0,
+  totalTokens: 7460,
+  cost: { input: 0.002, output: 0.006, cacheRead: 0.001, cacheWrite: 0, total: 0.0094 },
+}
+export const DEMO_USAGE = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, totalTokens: 0 }
+
+export class Project {
+  constructor({ id, name, state = 'running', ago = 0, model }) {
+    this.id = id
+    this.alias = null
+    this.name = name
+    this.state = state
+    this.stateReason = null
+    this.createdAt = new Date(Date.now() - ago - 86_400_000).toISOString()
+    this.updatedAt = new Date(Date.now() - ago).toISOString()
+    this.model = model
+    this.events = []
+    this.subscribers = new Set()
+    this.sessions = new Map()
+    this.current = null
+    this.inspect = { integrations: [], services: [], assets: [] }
+    this.files = new Map()
+    this.terminals = new Map()
+    this.processes = []
+    this.appPort = null
+    this.newSession()
+  }
+
+  get seq() {
+    return this.events.length
+  }
+
+  newSession(name = null) {
+    const id = randomUUID()
+    const now = Date.now()
+    this.sessions.set(id, {
+      id,
+      name,
+      messages: [],
+      status: 'idle',
+      steering: [],
+      followUp: [],
+      question: null,
+      createdAt: now,
+      updatedAt: now,
+      model: this.model,
+      thinkingLevel: 'medium',
+      contextTokens: null,
+      run: null,
+      open: null,
+    })
+    this.current = id
+    this.emit('session_created', id, { name })
+    return id
+  }
+
+  session(id) {
+    return this.sessions.get(id ?? this.current)
+  }
+
+  emit(kind, session, data) {
+    const pi = {
+      tool_start: 'tool_execution_start',
+      tool_update: 'tool_execution_update',
+      tool_end: 'tool_execution_end',
+    }
+    const wire = {
+      ...(data.type ? {} : { type: pi[kind] ?? kind }),
+      ...data,
+      ...(session ? { sessionId: session } : {}),
+    }
+    const event = { seq: this.seq + 1, kind, data: wire }
+    this.events.push(event)
+    for (const send of this.subscribers) send(event)
+    return event.seq
+  }
+
+  /** Stores a whole message and tells of it. */
+  add(session, message, messageId = randomUUID().slice(0, 8)) {
+    const parentId = session.messages.at(-1)?.entryId ?? null
+    const entry = { entryId: messageId, parentId, message: { timestamp: Date.now(), ...message } }
+    session.messages.push(entry)
+    session.updatedAt = Date.now()
+    session.open = null
+    this.emit('message_end', session.id, { messageId, ...entry })
+    return entry
+  }
+
+  queueChanged(session) {
+    this.emit('queue_update', session.id, {
+      steering: session.steering,
+      followUp: session.followUp,
+    })
+  }
+
+  setInspect(change) {
+    this.inspect = { ...this.inspect, ...change }
+    this.emit('inspect', null, this.inspect)
+  }
+
+  stateOf(session) {
+    return {
+      sessionId: session.id,
+      sessionName: session.name,
+      sessionFile: `/home/starter/sessions/${session.id}.jsonl`,
+      status: session.status,
+      model: session.model,
+      thinkingLevel: session.thinkingLevel,
+      isStreaming: session.status === 'working',
+      isCompacting: false,
+      steeringMode: 'one-at-a-time',
+      followUpMode: 'one-at-a-time',
+      autoCompactionEnabled: true,
+      messageCount: session.messages.length,
+      pendingMessageCount: session.steering.length + session.followUp.length,
+      steering: session.steering,
+      followUp: session.followUp,
+      appPort: this.appPort,
+      appListening: this.appPort !== null,
+      cwd: '/home/project',
+      question: session.question,
+      contextTokens: session.contextTokens,
+      contextWindow: 200_000,
+      usage: null,
+      seq: this.seq,
+    }
+  }
+
+  /** `seq` lies before the message that is being streamed: following from there shows all of it. */
+  messagesOf(session) {
+    return { sessionId: session.id, messages: session.messages, seq: session.open ?? this.seq }
+  }
+
+  sessionList() {
+    return {
+      current: this.current,
+      sessions: [...this.sessions.values()]
+        .toSorted((a, b) => b.updatedAt - a.updatedAt)
+        .map((s) => ({
+          id: s.id,
+          name: s.name,
+          messageCount: s.messages.length,
+          createdAt: s.createdAt,
+          updatedAt: s.updatedAt,
+          status: s.status,
+          file: '',
+          firstMessage: textOf(s.messages.find((m) => m.message.role === 'user')?.message.content),
+        })),
+    }
+  }
+
+  wire() {
+    const statuses = new Set([...this.sessions.values()].map((s) => s.status))
+    const agentStatus = ['waiting', 'working', 'error'].find((s) => statuses.has(s)) ?? 'idle'
+    const { id, alias, name, state, stateReason, createdAt, updatedAt } = this
+    return {
+      id,
+      alias,
+      name,
+      url: `/projects/${id}`,
+      state,
+      stateReason,
+      latestRunId: null,
+      createdAt,
+      updatedAt,
+      agentStatus,
+    }
+  }
+
+  machine() {
+    return {
+      state: this.state,
+      stateReason: this.stateReason,
+      backend: 'native',
+      image: 'host',
+      storage: 'btrfs loop image',
+      limits: { memoryBytes: 4 * 2 ** 30, cpus: null, pids: 4096, diskBytes: null },
+      enforced: ABILITIES,
+      startedAt: new Date(Date.now() - 240_000).toISOString(),
+      memoryBytes: this.state === 'running' ? 88_400_000 : null,
+      pids: this.state === 'running' ? 14 : null,
+      egress: { level: 'open' },
+      appPort: this.appPort,
+      wakes: [{ at: new Date(Date.now() - 240_000).toISOString(), cause: 'opened by a person' }],
+    }
+  }
+}
+
+function textOf(content) {
+  if (!content) return null
+  return typeof content === 'string'
+    ? content
+    : content
+        .filter((b) => b.type === 'text')
+        .map((b) => b.text)
+        .join('\n')
+}
+
+export const ABILITIES = [
+  {
+    name: 'Namespaces',
+    enforced: true,
+    how: 'user, mount, pid, net, uts and ipc namespaces; an id range of its own per project',
+  },
+  { name: 'Memory limit', enforced: true, how: 'cgroup v2 memory.max on the work group' },
+  { name: 'Process limit', enforced: true, how: 'cgroup v2 pids.max' },
+  { name: 'System call filter', enforced: true, how: 'seccomp, 41 calls refused' },
+  {
+    name: 'Disk quota',
+    enforced: false,
+    how: 'the storage is a loop image without qgroups',
+    remedy: 'Put the data folder on btrfs to get quotas per project.',
+  },
+]

@@ -7,6 +7,10 @@ import { defineConfig } from 'vitest/config'
 /** Where `npm run dev` finds a running Toft. */
 const server = process.env.TOFT_SERVER ?? 'http://127.0.0.1:4000'
 
+/** The server takes changes only from its own origin, so this stands in for it. */
+const toServer = { target: server, changeOrigin: true, headers: { origin: server } }
+const proxy = { '/v1': { ...toServer, ws: true }, '/sign-in': toServer }
+
 export default defineConfig({
   plugins: [react(), tailwindcss()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
@@ -17,11 +21,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     reportCompressedSize: false,
   },
-  server: {
-    proxy: {
-      '/v1': { target: server, ws: true },
-      '/sign-in': { target: server },
-    },
-  },
+  server: { proxy },
+  preview: { proxy },
   test: { include: ['src/**/*.test.ts', 'src/**/*.test.tsx'] },
 })

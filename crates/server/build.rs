@@ -2,7 +2,7 @@
 //! the list is empty, and the server shows a page that says how to get it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env,
     fmt::Write as _,
     fs, io,
@@ -17,53 +17,66 @@ fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={}", dist.display());
 
-    let mut files = BTreeSet::new();
-    if let Ok(dist) = dist.canonicalize() {
-        walk(&dist, &dist, &mut files)?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let copies = out.join("dist");
+    let _ = fs::remove_dir_all(&copies);
+    let mut names = BTreeSet::new();
+    walk(&dist, &dist, &mut names)?;
+    // Copied first: the dashboard's own build may empty the folder while the compiler reads.
+    let mut files = BTreeMap::new();
+    for name in names {
+        let copy = copies.join(&name);
+        fs::create_dir_all(copy.parent().unwrap_or(&copies))?;
+        if fs::copy(dist.join(&name), &copy).is_ok() {
+            files.insert(name, copy);
+        }
     }
     let mut code = String::from("pub(super) static FILES: &[File] = &[\n");
     for (name, path) in &files {
         if is_variant(name, &files) {
             continue;
         }
-        let variant = |ending: &str| match path.with_file_name(format!(
-            "{}.{ending}",
-            path.file_name().unwrap_or_default().to_string_lossy()
-        )) {
-            other if other.is_file() => format!("Some(include_bytes!({other:?}))"),
-            _ => "None".to_owned(),
+        let variant = |ending: &str| match files.get(&format!("{name}.{ending}")) {
+            Some(other) => format!("Some(include_bytes!({}))", literal(other)),
+            None => "None".to_owned(),
         };
         let _ = writeln!(
             code,
-            "    File {{ path: {name:?}, plain: include_bytes!({path:?}), br: {}, gz: {}, tag: {:?} }},",
+            "    File {{ path: {name:?}, plain: include_bytes!({}), br: {}, gz: {}, tag: {:?} }},",
+            literal(path),
             variant("br"),
             variant("gz"),
             format!("\"{:016x}\"", fnv1a(&fs::read(path)?)),
         );
     }
     code.push_str("];\n");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::write(out.join("assets.rs"), code)
 }
 
-fn walk(root: &Path, dir: &Path, out: &mut BTreeSet<(String, PathBuf)>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
+/// A path as a string literal of Rust.
+fn literal(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
+fn walk(root: &Path, dir: &Path, out: &mut BTreeSet<String>) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
+    for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
             walk(root, &path, out)?;
         } else if let Ok(name) = path.strip_prefix(root) {
-            out.insert((name.to_string_lossy().into_owned(), path.clone()));
+            out.insert(name.to_string_lossy().into_owned());
         }
     }
     Ok(())
 }
 
 /// Whether a file is the compressed form of another one in the list.
-fn is_variant(name: &str, files: &BTreeSet<(String, PathBuf)>) -> bool {
+fn is_variant(name: &str, files: &BTreeMap<String, PathBuf>) -> bool {
     [".br", ".gz"]
         .iter()
         .filter_map(|ending| name.strip_suffix(ending))
-        .any(|plain| files.iter().any(|(other, _)| other == plain))
+        .any(|plain| files.contains_key(plain))
 }
 
 /// FNV-1a, 64 bits: enough to tell two builds of one file apart.

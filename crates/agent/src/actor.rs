@@ -13,13 +13,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use toft_model::{
     event::{EventBody, ModelChange, QueueUpdate, SessionNamed},
     message::{Message, StopReason, UserContent, UserMessage},
     provider::{DEMO_PROVIDER, ModelRef},
 };
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Commands that wait for the actor. Each is a person's click; more waiting means it is stuck.
 const COMMANDS_MAX: usize = 64;
@@ -243,18 +243,29 @@ impl Actor {
                 let answered = self.answer(tool_call_id, answer).await;
                 let _ = reply.send(answered);
             }
-            Command::Resume => {
-                let queue = self.conversation.queues.lock().await.texts();
-                self.conversation.catch_up_queue(queue);
-                let open = self.conversation.shown().agent_open();
-                if self.work.is_none() && (open || self.conversation.session().step() != Step::Rest) {
-                    self.start();
-                }
-            }
+            Command::Resume => self.resume().await,
         }
     }
 
-    async fn prompt(&mut self, content: UserContent, waiting: QueuedAs) -> Result<Prompted, Refused> {
+    /// Goes on where an earlier bridge stopped.
+    async fn resume(&mut self) {
+        let queue = self.conversation.queues.lock().await.texts();
+        self.conversation.catch_up_queue(queue);
+        if self.work.is_some() {
+            return;
+        }
+        let open = self.conversation.shown().agent_open();
+        let unfinished = self.conversation.session().step() != Step::Rest;
+        if open || unfinished || (self.rests_well() && self.deliver().await) {
+            self.start();
+        }
+    }
+
+    async fn prompt(
+        &mut self,
+        content: UserContent,
+        waiting: QueuedAs,
+    ) -> Result<Prompted, Refused> {
         self.conversation.around.sink.check().map_err(Refused::Disk)?;
         self.let_it_end().await;
         if self.work.is_some() {
@@ -303,7 +314,8 @@ impl Actor {
 
     /// Work that ended by a fault of ours must not begin again by itself: it would fail again.
     fn fault(&self) {
-        const WHY: &str = "The agent failed in an unexpected way. Say \"go on\" to let it try again.";
+        const WHY: &str =
+            "The agent failed in an unexpected way. Say \"go on\" to let it try again.";
         self.conversation.emit(EventBody::Error { code: "internal".into(), message: WHY.into() });
         let run = Run::new(Arc::clone(&self.conversation), CancellationToken::new());
         run.give_up(WHY);
@@ -331,7 +343,9 @@ impl Actor {
     async fn abort(&mut self, clear_queue: bool) -> Result<QueueUpdate, Refused> {
         self.let_it_end().await;
         if let Some(work) = &mut self.work {
-            if !self.conversation.is_compacting() || self.conversation.session().step() != Step::Rest {
+            if !self.conversation.is_compacting()
+                || self.conversation.session().step() != Step::Rest
+            {
                 let body = Body::Custom {
                     custom_type: custom::ABORT.into(),
                     data: json!({ "at": self.conversation.now_ms() }),

@@ -10,12 +10,12 @@ use crate::{
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write as _, sync::atomic::Ordering};
-use tokio_util::sync::CancellationToken;
 use toft_llm::ask::{ModelEvent, ModelRequest, ThinkingLevel};
 use toft_model::{
     event::{CompactionEnd, EventBody},
     message::{Block, Message, Usage, UserContent, UserMessage, text_of},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Tokens kept free for the answer.
 const RESERVE_TOKENS: u64 = 16_384;
@@ -133,7 +133,11 @@ async fn summarise(
     if let Some(previous) = &plan.previous {
         let _ = write!(text, "<previous-summary>\n{previous}\n</previous-summary>\n\n");
     }
-    let _ = write!(text, "<conversation>\n{}\n</conversation>\n\n{FORMAT}", middle_out(plan.text, chars));
+    let _ = write!(
+        text,
+        "<conversation>\n{}\n</conversation>\n\n{FORMAT}",
+        middle_out(plan.text, chars)
+    );
     if plan.previous.is_some() {
         text.push_str("\nCarry over what still matters of the previous summary.");
     }

@@ -15,12 +15,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::Notify;
 use toft_model::{
     event::{EventBody, MessageEnd, MessageStart, Question, QueueUpdate},
     id::SessionId,
     message::{Message, StopReason},
 };
+use tokio::sync::Notify;
 
 /// See the module.
 pub struct Conversation {

@@ -4,9 +4,9 @@
 use crate::conversation::Conversation;
 use async_trait::async_trait;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use toft_model::event::{EventBody, Notify, Question};
 use toft_tools::host::People;
+use tokio_util::sync::CancellationToken;
 
 /// The people of one conversation.
 pub(crate) struct Audience(pub(crate) Arc<Conversation>);

@@ -140,7 +140,8 @@ mod tests {
         std::fs::create_dir(&inner).unwrap();
         std::fs::write(dir.path().join("AGENTS.md"), "outer rule").unwrap();
         std::fs::write(inner.join("CLAUDE.md"), "not this").unwrap();
-        std::fs::write(inner.join("AGENTS.md"), format!("inner rule {}", "x".repeat(40_000))).unwrap();
+        std::fs::write(inner.join("AGENTS.md"), format!("inner rule {}", "x".repeat(40_000)))
+            .unwrap();
         let prompt = system_prompt(&facts(&inner));
         assert!(prompt.find("outer rule").unwrap() < prompt.find("inner rule").unwrap());
         assert!(!prompt.contains("not this"));

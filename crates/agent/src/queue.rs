@@ -62,7 +62,10 @@ impl Queues {
     /// Texts of both, as people see them.
     pub(crate) fn texts(&self) -> QueueUpdate {
         let texts = |list: &[Waiting]| list.iter().map(|w| w.content.text()).collect();
-        QueueUpdate { steering: texts(&self.lists.steering), follow_up: texts(&self.lists.follow_up) }
+        QueueUpdate {
+            steering: texts(&self.lists.steering),
+            follow_up: texts(&self.lists.follow_up),
+        }
     }
 
     /// Whether one queue holds nothing.

@@ -12,12 +12,12 @@ use crate::{
     session::{Body, Extra, QueuedAs, SessionError, Step},
 };
 use std::sync::{Arc, atomic::Ordering};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use toft_model::{
     event::{EventBody, TurnEnd},
     message::{AssistantMessage, Message, StopReason, Usage},
     tool::ToolSpec,
 };
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub(crate) use ask::choose;
 
@@ -132,7 +132,8 @@ impl Run {
                     match self.conversation.last_stop() {
                         Some(StopReason::Error) => return Ok("error"),
                         Some(StopReason::Aborted) => return Ok("aborted"),
-                        Some(StopReason::Stop | StopReason::Length | StopReason::ToolUse) | None => {}
+                        Some(StopReason::Stop | StopReason::Length | StopReason::ToolUse)
+                        | None => {}
                     }
                     if !self.conversation.deliver(QueuedAs::Steer, false).await?
                         && !self.conversation.deliver(QueuedAs::FollowUp, false).await?
@@ -179,7 +180,9 @@ impl Run {
             && self.conversation.session().step() == Step::Rest;
         if !over {
             let message = self.answer_of_ours(StopReason::Aborted, ABORTED);
-            let id = self.conversation.append(Body::Message(Message::Assistant(message)), Extra::default())?;
+            let id = self
+                .conversation
+                .append(Body::Message(Message::Assistant(message)), Extra::default())?;
             self.conversation.sync().await?;
             self.conversation.tell_message(&id, false);
         }
@@ -212,7 +215,9 @@ impl Run {
             "Stopped after {TURNS_MAX} model calls for one prompt. Say \"go on\" to continue."
         );
         let message = self.answer_of_ours(StopReason::Error, &why);
-        let id = self.conversation.append(Body::Message(Message::Assistant(message)), Extra::default())?;
+        let id = self
+            .conversation
+            .append(Body::Message(Message::Assistant(message)), Extra::default())?;
         self.conversation.sync().await?;
         self.conversation.tell_message(&id, false);
         Ok(true)

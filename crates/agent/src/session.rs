@@ -10,8 +10,8 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use context::message_tokens;
 pub(crate) use context::add_usage;
+pub use context::message_tokens;
 pub use entry::{Body, Compaction, Entry, Extra, QueuedAs, custom};
 pub use file::{Header, Session, SessionError};
 pub use index::{Index, Listed};

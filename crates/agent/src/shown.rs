@@ -81,10 +81,8 @@ impl Shown {
                 self.tools_open.remove(&t.tool_call_id);
             }
             EventBody::QueueUpdate(q) => {
-                self.queue = QueueTexts {
-                    steering: q.steering.clone(),
-                    follow_up: q.follow_up.clone(),
-                };
+                self.queue =
+                    QueueTexts { steering: q.steering.clone(), follow_up: q.follow_up.clone() };
             }
             EventBody::SessionCreated(_) => self.created = true,
             EventBody::SessionInfoChanged(_) => self.changes.name += 1,

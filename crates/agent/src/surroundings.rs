@@ -8,7 +8,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 use toft_llm::ask::{Model, ModelFailure, ThinkingLevel};
-use toft_model::{event::EventBody, id::SessionId, provider::{ModelInfo, ModelRef}};
+use toft_model::{
+    event::EventBody,
+    id::SessionId,
+    provider::{ModelInfo, ModelRef},
+};
 use toft_tools::{
     Toolbox,
     host::{Journal, Shell},

@@ -15,8 +15,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use toft_llm::{
     ask::{Model, ModelFailure, Retry},
     testing::{Prepared, PreparedModel, call, model_info},
@@ -32,6 +30,8 @@ use toft_tools::{
     Tool, ToolContext, ToolOutcome, Toolbox,
     host::{Journal, Shell, ShellError, ShellRun},
 };
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Default)]
 struct Heard {
@@ -211,9 +211,8 @@ impl Bench {
             Arc::new(OneModel { model: Arc::clone(&model), away: AtomicU64::new(0), window });
         let tools = Arc::new(ToolState::default());
         let names = ["step", "slow", "stuck", "gate", "ask", "crash", "read"];
-        let boxed = names.map(|name| {
-            Arc::new(TestTool { name, state: Arc::clone(&tools) }) as Arc<dyn Tool>
-        });
+        let boxed = names
+            .map(|name| Arc::new(TestTool { name, state: Arc::clone(&tools) }) as Arc<dyn Tool>);
         let around = Arc::new(Surroundings {
             sink: Arc::clone(&heard) as _,
             models: Arc::clone(&models) as _,
@@ -331,10 +330,8 @@ fn failure(code: &str, retry: Retry) -> ModelFailure {
 
 #[tokio::test]
 async fn a_prompt_runs_through_tools_to_an_answer() {
-    let bench = Bench::new([
-        Prepared::call("c1", "step", r#"{"n":1}"#),
-        Prepared::text("All done."),
-    ]);
+    let bench =
+        Bench::new([Prepared::call("c1", "step", r#"{"n":1}"#), Prepared::text("All done.")]);
     bench.run("do it").await;
     assert_eq!(
         bench.transcript(),
@@ -433,7 +430,8 @@ async fn waiting_messages_can_be_changed_and_survive_the_process() {
     bench.prompt("one").await;
     bench.tools.began.notified().await;
     bench.prompt("two").await;
-    let (steering, follow_up) = (Some(vec!["s".to_owned()]), Some(vec!["two".into(), "new".into()]));
+    let (steering, follow_up) =
+        (Some(vec!["s".to_owned()]), Some(vec!["two".into(), "new".into()]));
     let texts =
         bench.handle.ask(|reply| Command::Queue { steering, follow_up, reply }).await.unwrap();
     assert_eq!((texts.steering.len(), texts.follow_up.len()), (1, 2));
@@ -547,7 +545,10 @@ async fn faults_of_tools_are_results() {
     ]);
     bench.run("go").await;
     let transcript = bench.transcript();
-    assert!(transcript[2].starts_with("result c1 failed: The tool `crash` failed"), "{transcript:?}");
+    assert!(
+        transcript[2].starts_with("result c1 failed: The tool `crash` failed"),
+        "{transcript:?}"
+    );
     assert!(transcript[3].contains("no tool") && transcript[3].contains("step"), "{transcript:?}");
     assert_eq!(bench.end().reason, "done");
 }
@@ -616,7 +617,13 @@ async fn an_overflow_is_compacted_and_asked_again_once() {
     let long = "x".repeat(9_000);
     let overflow = || Prepared::Fails(vec![], failure("context_overflow", Retry::Never));
     let bench = Bench::with_window(
-        [Prepared::text(&long), overflow(), Prepared::text("summary"), Prepared::text("fits"), overflow()],
+        [
+            Prepared::text(&long),
+            overflow(),
+            Prepared::text("summary"),
+            Prepared::text("fits"),
+            overflow(),
+        ],
         8_000,
     );
     bench.run("one").await;

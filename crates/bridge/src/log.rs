@@ -22,11 +22,11 @@ use std::{
     },
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::broadcast;
 use toft_model::{
     event::{Delta, Event, EventBody},
     id::SessionId,
 };
+use tokio::sync::broadcast;
 
 /// Name of the log in its folder.
 pub const LOG_FILE: &str = "events.jsonl";
@@ -133,10 +133,12 @@ impl EventLog {
         if writer.trouble.is_some() {
             return writer.wait(session, body);
         }
-        let event = Event { seq: writer.last_seq + 1, ts: now_ms(), session: session.cloned(), body };
+        let event =
+            Event { seq: writer.last_seq + 1, ts: now_ms(), session: session.cloned(), body };
         let seq = event.seq;
         writer.last_seq = seq;
-        if let Err((event, error)) = writer.write(event) {
+        if let Err(unwritten) = writer.write(event) {
+            let (event, error) = *unwritten;
             tracing::warn!(%error, "the event log cannot be written; events wait in memory");
             writer.trouble = Some(Trouble { message: error.to_string(), dropped_deltas: 0 });
             writer.waiting.push_back(event);
@@ -175,7 +177,9 @@ impl EventLog {
             Err(error) => {
                 tracing::warn!(%error, "the event log cannot be synced");
                 let mut writer = self.writer();
-                writer.trouble.get_or_insert(Trouble { message: error.to_string(), dropped_deltas: 0 });
+                writer
+                    .trouble
+                    .get_or_insert(Trouble { message: error.to_string(), dropped_deltas: 0 });
             }
         }
     }
@@ -205,14 +209,14 @@ impl EventLog {
 
 impl Writer {
     /// Writes one event whole or not at all.
-    fn write(&mut self, event: Event) -> Result<(), (Event, io::Error)> {
+    fn write(&mut self, event: Event) -> Result<(), Box<(Event, io::Error)>> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, &event).expect("events hold only JSON-able data");
         self.line.push(b'\n');
         if let Err(error) = self.file.write_all(&self.line) {
             // The part that got in would tear the next line.
             let _ = self.file.set_len(self.end);
-            return Err((event, error));
+            return Err(Box::new((event, error)));
         }
         let start = self.end;
         self.end += self.line.len() as u64;
@@ -255,7 +259,8 @@ impl Writer {
             return;
         }
         while let Some(event) = self.waiting.pop_front() {
-            if let Err((event, error)) = self.write(event) {
+            if let Err(unwritten) = self.write(event) {
+                let (event, error) = *unwritten;
                 self.waiting.push_front(event);
                 if let Some(trouble) = &mut self.trouble {
                     trouble.message = error.to_string();
@@ -278,7 +283,8 @@ impl Writer {
                 ),
             },
         };
-        if let Err((event, error)) = self.write(told) {
+        if let Err(unwritten) = self.write(told) {
+            let (event, error) = *unwritten;
             self.trouble = Some(Trouble { message: error.to_string(), dropped_deltas: 0 });
             self.waiting.push_back(event);
         }
@@ -291,7 +297,9 @@ const LINE_KEPT_BYTES_MAX: usize = 64 * 1024;
 /// Appends the text of `next` to `last` when both are pieces of one block.
 fn merge_delta(last: &mut EventBody, next: &EventBody) -> bool {
     match (last, next) {
-        (EventBody::MessageUpdate(a), EventBody::MessageUpdate(b)) if a.message_id == b.message_id => {
+        (EventBody::MessageUpdate(a), EventBody::MessageUpdate(b))
+            if a.message_id == b.message_id =>
+        {
             match (&mut a.delta, &b.delta) {
                 (
                     Delta::TextDelta { content_index: i, delta: text },

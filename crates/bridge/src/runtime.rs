@@ -21,7 +21,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio_util::sync::CancellationToken;
 use toft_agent::{
     Conversation, Handle, PromptFacts,
     session::{Index, Listed, Session, SessionError},
@@ -34,6 +33,7 @@ use toft_model::{
     id::SessionId,
 };
 use toft_tools::{Toolbox, host::Shell};
+use tokio_util::sync::CancellationToken;
 
 /// What the bridge gives the agent.
 pub struct RuntimeParts {
@@ -106,7 +106,8 @@ impl AgentRuntime {
         let RuntimeParts { boot, log, shell, app_port } = parts;
         let home = PathBuf::from(&boot.home);
         let log_dir = PathBuf::from(&boot.log_dir);
-        let memory = blocking(move || Memory::open(&home)).await.map_err(failed("reading agent.json"))?;
+        let memory =
+            blocking(move || Memory::open(&home)).await.map_err(failed("reading agent.json"))?;
         let intents = blocking(move || IntentFiles::open(&log_dir))
             .await
             .map_err(failed("making the folder of intents"))?;

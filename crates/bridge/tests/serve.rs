@@ -254,7 +254,7 @@ async fn an_app_that_hangs_up_is_told_as_502() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            drop(stream)
+            drop(stream);
         }
     });
     let request = Request::get("/").header("x-toft-port", port).body(Body::empty()).unwrap();

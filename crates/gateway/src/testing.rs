@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use toft_model::{id::ProjectId, machine::EgressLevel};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -186,6 +186,15 @@ impl Fake {
     }
 }
 
+/// An address that refuses connections for as long as what comes with it lives: nobody else can
+/// get its port meanwhile.
+pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
+}
+
 /// One connection, read by hand.
 pub(crate) struct Conn {
     pub(crate) stream: TcpStream,
@@ -328,21 +337,29 @@ pub(crate) fn post(door: &Door, path: &str, body: &str) -> String {
 
 /// Names and their answers, in turn; the last one stays. Counts questions.
 #[derive(Default)]
-pub(crate) struct Names(Mutex<HashMap<String, (Vec<Vec<IpAddr>>, usize)>>);
+pub(crate) struct Names(Mutex<HashMap<String, Name>>);
+
+struct Name {
+    answers: Vec<Vec<IpAddr>>,
+    asked: usize,
+}
 
 impl Names {
     pub(crate) fn set(&self, name: &str, answers: &[&[&str]]) {
         let parse = |list: &&[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect();
-        let answers = answers.iter().map(parse).collect();
-        self.0.lock().unwrap().insert(name.into(), (answers, 0));
+        self.answer(name, answers.iter().map(parse).collect());
+    }
+
+    pub(crate) fn answer(&self, name: &str, answers: Vec<Vec<IpAddr>>) {
+        self.0.lock().unwrap().insert(name.into(), Name { answers, asked: 0 });
     }
 
     pub(crate) fn asked(&self, name: &str) -> usize {
-        self.0.lock().unwrap().get(name).map_or(0, |(_, asked)| *asked)
+        self.0.lock().unwrap().get(name).map_or(0, |name| name.asked)
     }
 
     pub(crate) fn asked_at_all(&self) -> usize {
-        self.0.lock().unwrap().values().map(|(_, asked)| asked).sum()
+        self.0.lock().unwrap().values().map(|name| name.asked).sum()
     }
 }
 
@@ -350,7 +367,7 @@ impl Resolver for Names {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move {
             let mut names = self.0.lock().unwrap();
-            let Some((answers, asked)) = names.get_mut(name) else {
+            let Some(Name { answers, asked }) = names.get_mut(name) else {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "no such name"));
             };
             let answer = answers[(*asked).min(answers.len() - 1)].clone();

@@ -14,7 +14,7 @@ use std::{
 use toft_jail::spec::{Bind, Overlay};
 
 /// Raised when the template is made differently.
-const TEMPLATE_VERSION: u32 = 1;
+const TEMPLATE_VERSION: u32 = 2;
 /// Top folders that are links into `/usr` on merged systems, and real folders on others.
 const TOP_FOLDERS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// Files that the template is made from: when one of them changes, a new template is made.

@@ -117,9 +117,6 @@ impl Backend for Native {
 
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
         let _turn = self.turn(project).await;
-        if self.0.disk(project).exists() {
-            return Ok(());
-        }
         self.template().await?;
         let (inner, project) = (Arc::clone(&self.0), project.clone());
         blocking(move || inner.create(&project)).await

@@ -23,7 +23,7 @@ use tokio::net::UnixStream;
 /// Connections kept open per machine: a dashboard's parallel requests.
 const IDLE_MAX: usize = 8;
 /// How long a kept connection may wait.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The socket's backlog answers at once; a stuck host does not.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Small answers (state, sessions, inspect) that are read whole.

@@ -3,7 +3,10 @@
 
 use crate::error::ServerError;
 use axum::http::{HeaderMap, Method, header};
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+};
 use toft_model::id::ProjectId;
 
 /// A host name given by a person, with what belongs to its URLs.
@@ -44,7 +47,7 @@ impl PublicHost {
         }
         out.push_str(&self.host);
         if let Some(port) = self.port {
-            out.push_str(&format!(":{port}"));
+            let _ = write!(out, ":{port}");
         }
         out
     }
@@ -145,19 +148,17 @@ impl Hosts {
 
     /// Where people open the control plane.
     pub(crate) fn control_url(&self) -> String {
-        match &self.domain {
-            Some(domain) => domain.url(None),
-            None => {
-                let ip = self.listen.ip();
-                let local = ip.is_unspecified()
-                    || ip == IpAddr::from([127, 0, 0, 1])
-                    || ip == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
-                if local {
-                    format!("http://{LOCALHOST}{}", self.port_text())
-                } else {
-                    format!("http://{}", self.listen)
-                }
-            }
+        if let Some(domain) = &self.domain {
+            return domain.url(None);
+        }
+        let ip = self.listen.ip();
+        let local = ip.is_unspecified()
+            || ip == IpAddr::from([127, 0, 0, 1])
+            || ip == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+        if local {
+            format!("http://{LOCALHOST}{}", self.port_text())
+        } else {
+            format!("http://{}", self.listen)
         }
     }
 

@@ -25,7 +25,7 @@ use tokio::{
 /// 1024 descriptors leaves for everything else.
 const CONNECTIONS_MAX: usize = 800;
 /// How long a client may take to send a request's head; also how long a connection may idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Request heads: cookies of apps add up.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long connections may take to finish what they are at when the server ends.

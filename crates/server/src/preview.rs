@@ -190,8 +190,7 @@ fn from_own_page(app: &App, label: &Label, host: &str, req: &Parts) -> Result<()
     let reads = hosts::only_reads(&req.method, headers);
     let ours = match (headers.contains_key(header::ORIGIN), hosts::fetch_site(headers)) {
         (true, _) => same,
-        (false, None) => true,
-        (false, Some("same-origin" | "none")) => true,
+        (false, None | Some("same-origin" | "none")) => true,
         (false, Some(_)) => reads && mode == Some("navigate"),
     };
     if ours {

@@ -60,12 +60,12 @@ impl Providers {
         Self { env, vault }
     }
 
-    fn from_env(&self, names: &[&'static str]) -> Option<(&'static str, &Secret)> {
+    fn env_value(&self, names: &[&'static str]) -> Option<(&'static str, &Secret)> {
         names.iter().find_map(|name| Some((*name, self.env.get(*name)?)))
     }
 
     fn base_url(&self, spec: &ProviderSpec) -> Option<&str> {
-        self.from_env(spec.base_url_env).map(|(_, url)| url.expose())
+        self.env_value(spec.base_url_env).map(|(_, url)| url.expose())
     }
 
     async fn stored(&self, app: &App) -> Result<HashMap<String, ProviderKey>, ApiError> {
@@ -88,7 +88,7 @@ impl Providers {
     }
 
     fn shown(&self, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
-        let env = self.from_env(spec.key_env);
+        let env = self.env_value(spec.key_env);
         let (source, key_hint) = match (stored, env) {
             (Some(stored), _) => (Some("settings"), Some(stored.hint.clone())),
             (None, Some((_, key))) => (Some("env"), Some(hint(key.expose()))),
@@ -111,7 +111,7 @@ impl Providers {
     pub(crate) async fn demo_only(&self, app: &App) -> Result<bool, ApiError> {
         let stored = self.stored(app).await?;
         Ok(!catalogue::providers().iter().any(|spec| {
-            stored.contains_key(spec.id) || self.from_env(spec.key_env).is_some()
+            stored.contains_key(spec.id) || self.env_value(spec.key_env).is_some()
         }))
     }
 
@@ -154,7 +154,7 @@ impl Providers {
                     }
                 },
                 None => self
-                    .from_env(spec.key_env)
+                    .env_value(spec.key_env)
                     .map(|(_, key)| toft_gateway::Secret::new(key.expose())),
             };
             let base_url = self.base_url(spec).map(str::to_owned);
@@ -188,7 +188,7 @@ impl Providers {
     ) -> Option<ModelRef> {
         let model_of = |provider: &str| {
             let spec = catalogue::provider(provider)?;
-            let named = self.from_env(spec.model_env).map(|(_, model)| model.expose().to_owned());
+            let named = self.env_value(spec.model_env).map(|(_, model)| model.expose().to_owned());
             Some(named.unwrap_or_else(|| spec.default_model.to_owned()))
         };
         let chosen = settings.get(DEFAULT_PROVIDER).cloned();

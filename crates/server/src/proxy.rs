@@ -40,7 +40,7 @@ const HOP_BY_HOP: [&str; 8] = [
     "transfer-encoding",
 ];
 /// How long an answer may take to begin: a compaction is a model call.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Where a request goes and how much it may carry.
 pub(crate) struct Target<'a> {

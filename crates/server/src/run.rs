@@ -27,7 +27,7 @@ use toft_vault::Vault;
 /// How long everything may take to finish when the server ends.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long all machines together may take to end.
-const STOP_ALL_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_ALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// What the vault's key for preview links is derived for.
 const PREVIEW_KEY: &str = "toft preview links, version 1";
 

@@ -1,11 +1,13 @@
 //! The store told as one story per family. Every database behind the trait runs these; what only
 //! one database can do wrong is tested beside it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 use std::path::Path;
 use toft_model::id::ProjectId;
 use toft_store::{
-    Appended, Events as _, NewEvent, NewProject, NewSession, People as _, Project, Projects as _,
-    ProviderKey, Role, SYSTEM_USER, Settings as _, SnapshotKind, SqliteStore, Store, StoreError,
+    Appended, Events as _, NewEvent, NewProject, NewSession, Project, Projects as _,
+    ProviderKey, Role, SYSTEM_USER, SnapshotKind, SqliteStore, Store, StoreError,
     UserPatch, Wake, Wanted,
 };
 

@@ -101,11 +101,11 @@ try {
   const field = frame.locator('input[type=text], input:not([type])').first()
   await field.fill('Water the plants')
   await field.press('Enter')
-  await frame.getByText('Water the plants').waitFor()
+  await frame.getByText('Water the plants', { exact: true }).waitFor()
   await shot('app')
   await page.getByRole('button', { name: 'Reload' }).first().click()
   const again = page.frameLocator('iframe').first()
-  await again.getByText('Water the plants').waitFor()
+  await again.getByText('Water the plants', { exact: true }).waitFor()
 
   // What an app could try: the dashboard, the agent's API.
   const stolen = await (await page.locator('iframe').first().elementHandle()).contentFrame()

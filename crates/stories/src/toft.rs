@@ -229,8 +229,8 @@ impl Toft {
     /// Runs `toft` with these arguments against this server.
     pub fn cli(&self, args: &[&str]) -> Result<std::process::Output> {
         Command::new(self.exe())
-            .args(args)
             .args(["--data", &self.data.display().to_string()])
+            .args(args)
             .env_clear()
             .env("PATH", path_variable())
             .stdin(Stdio::null())

@@ -79,7 +79,8 @@ export interface AgentState {
   sessionId: string
   sessionName: string | null
   status: AgentStatus
-  model: SessionModel
+  /** Null while no model can be chosen. */
+  model: SessionModel | null
   thinkingLevel: string
   isStreaming: boolean
   isCompacting: boolean
@@ -148,14 +149,13 @@ interface ProcessExit {
   signal: number | null
 }
 
-/** As init tells it: snake_case. */
 export interface ProcessInfo {
   id: string
   pid: number
   label: string
   pty: boolean
-  started_at: number
-  output_bytes: number
+  startedAt: number
+  outputBytes: number
   exit: ProcessExit | null
 }
 

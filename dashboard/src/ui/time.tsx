@@ -26,6 +26,7 @@ function subscribe(listener: () => void): () => void {
 
 export function Ago({ at, className }: { at: number; className?: string }) {
   const current = useSyncExternalStore(subscribe, () => now)
+  if (!Number.isFinite(at)) return null
   return (
     <time
       dateTime={new Date(at).toISOString()}

@@ -93,8 +93,8 @@ async function app(agent, session) {
           pid: 41,
           label: 'node server.mjs',
           pty: false,
-          started_at: Date.now(),
-          output_bytes: 36,
+          startedAt: Date.now(),
+          outputBytes: 36,
           exit: null,
         })
         project.setInspect({

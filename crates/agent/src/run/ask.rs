@@ -9,7 +9,6 @@ use crate::{
 };
 use futures_util::StreamExt as _;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 use toft_llm::{
     ask::{ModelEvent, ModelFailure, ModelRequest, Retry},
     retry,
@@ -18,6 +17,7 @@ use toft_model::{
     event::{EventBody, MessageRestarted, MessageStart, MessageUpdate, RetryEnd, RetryStart},
     message::{AssistantMessage, Block, Message, StopReason},
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long an adapter may take to close its call after an abort; its last words are kept if it
 /// does. Part of the second in which an abort must be over.
@@ -46,13 +46,16 @@ impl Run {
             Err(failure) => {
                 let message = self.answer_of_ours(StopReason::Error, &failure.message);
                 let id = self.conversation.session().fresh_id();
-                return self.keep(Said { message_id: id, shown: false, message, failure: None }).await;
+                return self
+                    .keep(Said { message_id: id, shown: false, message, failure: None })
+                    .await;
             }
         };
         if compaction::is_due(&self.conversation, &choice) {
             // A failed compaction is told; the question may still fit.
             let compacted =
-                compaction::compact(&self.conversation, &choice, "threshold", None, &self.cancel).await;
+                compaction::compact(&self.conversation, &choice, "threshold", None, &self.cancel)
+                    .await;
             if matches!(compacted, Err(compaction::Failed::Aborted)) {
                 return Err(Stop::Aborted);
             }
@@ -61,7 +64,9 @@ impl Run {
         let mut compacted = false;
         loop {
             let said = self.call(&choice).await;
-            if self.cancel.is_cancelled() || said.failure.as_ref().is_some_and(|f| f.code == "aborted") {
+            if self.cancel.is_cancelled()
+                || said.failure.as_ref().is_some_and(|f| f.code == "aborted")
+            {
                 self.end_retries(attempt, Some("stopped by a person"));
                 return self.keep_aborted(said).await;
             }
@@ -71,8 +76,14 @@ impl Run {
             };
             if failure.code == "context_overflow" && !compacted {
                 compacted = true;
-                let done =
-                    compaction::compact(&self.conversation, &choice, "overflow", None, &self.cancel).await;
+                let done = compaction::compact(
+                    &self.conversation,
+                    &choice,
+                    "overflow",
+                    None,
+                    &self.cancel,
+                )
+                .await;
                 match done {
                     Ok(_) => {
                         self.void(&said, &failure);
@@ -230,7 +241,11 @@ pub(crate) async fn choose(
         };
         let tell_end = |attempt: u32, success: bool, final_error: Option<String>| {
             if attempt > 0 {
-                conversation.emit(EventBody::AutoRetryEnd(RetryEnd { success, attempt, final_error }));
+                conversation.emit(EventBody::AutoRetryEnd(RetryEnd {
+                    success,
+                    attempt,
+                    final_error,
+                }));
             }
         };
         match chosen {

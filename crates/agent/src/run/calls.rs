@@ -14,13 +14,13 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 use toft_model::{
     event::{EventBody, ToolEnd, ToolStart, ToolUpdate},
     message::{Message, ToolCall, ToolResultMessage},
 };
 use toft_tools::{ToolContext, ToolOutcome, Toolbox};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Tools that change nothing.
 const READ_ONLY: [&str; 4] = ["read", "grep", "find", "ls"];
@@ -357,8 +357,10 @@ mod tests {
     #[test]
     fn a_flood_of_output_is_shown_in_part() {
         let mut live = Live::new(&call("bash"));
-        let shown: usize =
-            (0..1_000).filter_map(|_| live.allowed("x".repeat(UPDATE_BYTES_MAX))).map(|s| s.len()).sum();
+        let shown: usize = (0..1_000)
+            .filter_map(|_| live.allowed("x".repeat(UPDATE_BYTES_MAX)))
+            .map(|s| s.len())
+            .sum();
         assert!((UPDATE_BYTES_BURST - UPDATE_BYTES_MAX..UPDATE_BYTES_BURST * 2).contains(&shown));
     }
 }

@@ -16,7 +16,8 @@ const CHANGED_MAX: usize = 200;
 
 /// Model calls of the current prompt.
 pub(super) fn turns(session: &Session) -> u64 {
-    let is_answer = |e: &&&crate::session::Entry| matches!(e.body, Body::Message(Message::Assistant(_)));
+    let is_answer =
+        |e: &&&crate::session::Entry| matches!(e.body, Body::Message(Message::Assistant(_)));
     session.prompt_entries().iter().filter(is_answer).count() as u64
 }
 

@@ -68,7 +68,8 @@ impl Session {
         for entry in self.entries() {
             match &entry.body {
                 Body::Message(Message::Assistant(message)) => add_usage(&mut sum, &message.usage),
-                Body::Usage(usage) | Body::Compaction(entry::Compaction { usage: Some(usage), .. }) => {
+                Body::Usage(usage)
+                | Body::Compaction(entry::Compaction { usage: Some(usage), .. }) => {
                     add_usage(&mut sum, usage);
                 }
                 _ => {}
@@ -82,7 +83,11 @@ impl Session {
         let (entries, old) = self.context_parts();
         // A count from before the compaction would count what is gone.
         let counted = entries.iter().enumerate().skip(old).rev().find_map(|(n, e)| match &e.body {
-            Body::Message(Message::Assistant(m)) if m.usage.total_tokens > 0 && m.stop_reason != StopReason::Error && m.stop_reason != StopReason::Aborted => {
+            Body::Message(Message::Assistant(m))
+                if m.usage.total_tokens > 0
+                    && m.stop_reason != StopReason::Error
+                    && m.stop_reason != StopReason::Aborted =>
+            {
                 Some((n + 1, m.usage.total_tokens))
             }
             _ => None,
@@ -90,9 +95,8 @@ impl Session {
         let (from, base) = counted.unwrap_or((0, 0));
         let tokens = |entry: &&Entry| match &entry.body {
             Body::Message(message) => message_tokens(message),
-            Body::Compaction(entry::Compaction { summary, .. }) | Body::BranchSummary { summary, .. } => {
-                (summary.len() as u64).div_ceil(4)
-            }
+            Body::Compaction(entry::Compaction { summary, .. })
+            | Body::BranchSummary { summary, .. } => (summary.len() as u64).div_ceil(4),
             _ => 0,
         };
         base + entries[from..].iter().map(tokens).sum::<u64>()

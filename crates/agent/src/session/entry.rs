@@ -276,8 +276,15 @@ fn read_body(kind: &str, line: &str, at: u64) -> Option<Body> {
         return serde_json::from_str(line).ok().map(Body::Compaction);
     }
     let known = [
-        "model_change", "thinking_level_change", "branch_summary", "context_edit", "custom",
-        "custom_message", "label", "session_info", "usage",
+        "model_change",
+        "thinking_level_change",
+        "branch_summary",
+        "context_edit",
+        "custom",
+        "custom_message",
+        "label",
+        "session_info",
+        "usage",
     ];
     if !known.contains(&kind) {
         return None;
@@ -341,7 +348,9 @@ pub(super) fn write(
         Body::Custom { custom_type, data } => {
             ("custom", json!({"customType": custom_type, "data": data}))
         }
-        Body::Label { target_id, label } => ("label", json!({"targetId": target_id, "label": label})),
+        Body::Label { target_id, label } => {
+            ("label", json!({"targetId": target_id, "label": label}))
+        }
         Body::SessionInfo { name } => ("session_info", json!({ "name": name })),
         Body::Usage(usage) => ("usage", json!({"kind": "toft", "usage": usage})),
         Body::Unknown { .. } => return None,
@@ -364,9 +373,10 @@ pub(super) fn write(
 /// The message that stands for a compaction or branch summary in the context.
 pub(super) fn summary_message(body: &Body, timestamp: u64) -> Option<Message> {
     match body {
-        Body::Compaction(c) => {
-            Some(Message::CompactionSummary(SummaryMessage { summary: c.summary.clone(), timestamp }))
-        }
+        Body::Compaction(c) => Some(Message::CompactionSummary(SummaryMessage {
+            summary: c.summary.clone(),
+            timestamp,
+        })),
         Body::BranchSummary { summary, .. } => {
             Some(Message::BranchSummary(SummaryMessage { summary: summary.clone(), timestamp }))
         }

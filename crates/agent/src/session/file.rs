@@ -134,8 +134,7 @@ impl Session {
     /// skipped and stay.
     pub fn open(path: &Path) -> Result<Self, SessionError> {
         let unreadable = |source| SessionError::Read { path: path.to_owned(), source };
-        let mut file =
-            OpenOptions::new().read(true).append(true).open(path).map_err(unreadable)?;
+        let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(unreadable)?;
         let end = whole_end(&bytes);

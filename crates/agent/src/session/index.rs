@@ -8,7 +8,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -22,6 +22,9 @@ const INDEX_FILE: &str = "index.json";
 
 /// Characters of the first message that lists show.
 const FIRST_MESSAGE_CHARS_MAX: usize = 200;
+
+/// Read at once.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// One session in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,24 +171,31 @@ struct First {
 }
 
 fn read_new(path: &Path, old: Option<Known>) -> io::Result<Option<Known>> {
-    let mut file = File::open(path)?;
-    let from = old.as_ref().map_or(0, |known| known.bytes);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let mut lines = bytes[..end].split_inclusive(|b| *b == b'\n');
-    let Some(mut known) = old.or_else(|| lines.next().and_then(header)) else {
-        return Ok(None);
-    };
-    for line in lines {
-        known.bytes += line.len() as u64;
-        known.lines += 1;
-        if let Ok(peek) = serde_json::from_slice::<Peek<'_>>(line) {
-            known.take(&peek, line);
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+    file.seek(SeekFrom::Start(old.as_ref().map_or(0, |known| known.bytes)))?;
+    let mut known = old;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        file.read_until(b'\n', &mut line)?;
+        // The end of the file, or a line that is still being written.
+        if line.last() != Some(&b'\n') {
+            return Ok(known);
+        }
+        match &mut known {
+            None => match header(&line) {
+                Some(begun) => known = Some(begun),
+                None => return Ok(None),
+            },
+            Some(known) => {
+                known.bytes += line.len() as u64;
+                known.lines += 1;
+                if let Ok(peek) = serde_json::from_slice::<Peek<'_>>(&line) {
+                    known.take(&peek, &line);
+                }
+            }
         }
     }
-    Ok(Some(known))
 }
 
 fn header(line: &[u8]) -> Option<Known> {

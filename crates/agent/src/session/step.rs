@@ -33,7 +33,9 @@ impl Session {
         for entry in self.ancestors() {
             match &entry.body {
                 // A moved leaf shows an old place; it is not work that was cut.
-                Body::Custom { custom_type, .. } if custom_type == custom::LEAF => return Step::Rest,
+                Body::Custom { custom_type, .. } if custom_type == custom::LEAF => {
+                    return Step::Rest;
+                }
                 Body::Custom { custom_type, .. } if custom_type == custom::ABORT => {
                     return Step::Abort;
                 }
@@ -87,8 +89,7 @@ impl Session {
                 }
                 Body::Message(Message::Assistant(message)) => {
                     let missing = message.tool_calls().enumerate();
-                    let missing =
-                        missing.filter(|(_, call)| !answered.contains(call.id.as_str()));
+                    let missing = missing.filter(|(_, call)| !answered.contains(call.id.as_str()));
                     return (entry.id.clone(), missing.map(|(n, c)| (n, c.clone())).collect());
                 }
                 Body::Message(Message::User(_)) => break,
@@ -104,7 +105,8 @@ impl Session {
         let mut entries = Vec::new();
         for entry in self.ancestors() {
             entries.push(entry);
-            if matches!(entry.body, Body::Message(Message::User(_))) && entry.extra.queued.is_none() {
+            if matches!(entry.body, Body::Message(Message::User(_))) && entry.extra.queued.is_none()
+            {
                 break;
             }
         }

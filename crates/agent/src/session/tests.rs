@@ -35,7 +35,10 @@ fn file(dir: &Path, text: &[u8]) -> PathBuf {
 }
 
 fn user(text: &str) -> Body {
-    Body::Message(Message::User(UserMessage { content: UserContent::Text(text.into()), timestamp: 1 }))
+    Body::Message(Message::User(UserMessage {
+        content: UserContent::Text(text.into()),
+        timestamp: 1,
+    }))
 }
 
 fn says(text: &str, stop_reason: StopReason, calls: &[&str]) -> Body {
@@ -140,7 +143,9 @@ fn a_file_of_the_first_version_is_a_line_of_messages() {
 #[test]
 fn what_is_no_session_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for text in ["", "\n", "{\"type\":\"other\",\"id\":\"x\"}\n", "{\"type\":\"session\"", "\0\0\0\0\n"] {
+    for text in
+        ["", "\n", "{\"type\":\"other\",\"id\":\"x\"}\n", "{\"type\":\"session\"", "\0\0\0\0\n"]
+    {
         let refused = Session::open(&file(dir.path(), text.as_bytes()));
         assert!(matches!(refused, Err(SessionError::NoHeader { .. })), "{text:?}");
     }
@@ -221,7 +226,10 @@ fn the_next_step_is_told_by_the_last_entries() {
     check(vec![user("x"), calls(), result("a"), mark("other")], "1:b");
     check(vec![user("x"), calls(), result("b"), result("a")], "ask");
     check(vec![user("x"), calls(), mark(custom::ABORT), result("a")], "abort");
-    check(vec![user("x"), calls(), result("a"), result("b"), says("", StopReason::Aborted, &[])], "rest");
+    check(
+        vec![user("x"), calls(), result("a"), result("b"), says("", StopReason::Aborted, &[])],
+        "rest",
+    );
     check(vec![user("x"), says("", StopReason::Error, &["a"])], "rest");
     check(vec![user("x"), mark(custom::LEAF)], "rest");
     check(vec![user("x"), mark(custom::ABORT), user("y")], "ask");
@@ -270,7 +278,8 @@ fn an_entry_that_cannot_be_written_leaves_the_session_as_it_was() {
     let mut session = Session::create(dir.path(), "/p", None, 1).unwrap();
     add(&mut session, user("x"));
     let before = std::fs::read(session.path()).unwrap();
-    session.replace_file_for_test(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    session
+        .replace_file_for_test(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let id = session.fresh_id();
     let refused = session.append(id, user("y"), Extra::default(), 1).unwrap_err();
     assert!(refused.to_string().contains("free some disk space"), "{refused}");
@@ -302,7 +311,8 @@ fn any_body() -> impl Strategy<Value = Body> {
     prop_oneof![
         ".{0,40}".prop_map(|text| user(&text)),
         (".{0,40}", arguments).prop_map(|(text, arguments)| {
-            let Body::Message(Message::Assistant(mut m)) = says(&text, StopReason::ToolUse, &[]) else {
+            let Body::Message(Message::Assistant(mut m)) = says(&text, StopReason::ToolUse, &[])
+            else {
                 unreachable!()
             };
             let call = ToolCall { id: "c".into(), name: "ls".into(), arguments };
@@ -316,8 +326,7 @@ fn any_body() -> impl Strategy<Value = Body> {
             m.details = Some(details).filter(|d| !d.is_null());
             Body::Message(Message::ToolResult(m))
         }),
-        (".{0,10}", any_json())
-            .prop_map(|(custom_type, data)| Body::Custom { custom_type, data }),
+        (".{0,10}", any_json()).prop_map(|(custom_type, data)| Body::Custom { custom_type, data }),
         (".{0,10}", prop::option::of(any_json().prop_filter("null is absence", |v| !v.is_null())))
             .prop_map(|(target_id, replacement)| Body::ContextEdit { target_id, replacement }),
         prop::option::of(".{0,20}").prop_map(|name| Body::SessionInfo { name }),

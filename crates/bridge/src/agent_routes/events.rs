@@ -39,11 +39,7 @@ pub(super) async fn events(
     }
 }
 
-fn open(
-    runtime: &AgentRuntime,
-    wanted: &Wanted,
-    headers: &HeaderMap,
-) -> Result<Response, Failure> {
+fn open(runtime: &AgentRuntime, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Failure> {
     let session = session_id(wanted.session.as_deref())?;
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
     let log = runtime.log();

@@ -44,9 +44,7 @@ impl From<RuntimeError> for Failure {
             RuntimeError::Session(toft_agent::session::SessionError::Write { .. }) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }
-            RuntimeError::Io { source, .. }
-                if source.kind() == std::io::ErrorKind::StorageFull =>
-            {
+            RuntimeError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }
             RuntimeError::Session(_) | RuntimeError::Io { .. } | RuntimeError::Gateway(_) => {
@@ -61,8 +59,7 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let (status, code) = match &refused {
             Refused::Disk(_) => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
-            Refused::Busy => (StatusCode::CONFLICT, "busy"),
-            Refused::QueueFull => (StatusCode::CONFLICT, "busy"),
+            Refused::Busy | Refused::QueueFull => (StatusCode::CONFLICT, "busy"),
             Refused::NothingToCompact => (StatusCode::CONFLICT, "nothing_to_compact"),
             Refused::NoQuestion(_) => (StatusCode::NOT_FOUND, "not_found"),
             Refused::Compaction(_) => (StatusCode::BAD_GATEWAY, "machine_error"),
@@ -83,7 +80,11 @@ impl From<ModelFailure> for Failure {
 }
 
 /// The answer to a command.
-pub(super) fn answer(command: &str, status: StatusCode, result: Result<Value, Failure>) -> Response {
+pub(super) fn answer(
+    command: &str,
+    status: StatusCode,
+    result: Result<Value, Failure>,
+) -> Response {
     match result {
         Ok(data) => {
             let body = json!({
@@ -115,8 +116,9 @@ pub(super) async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Fai
     if !value.is_object() {
         return Err(Failure::invalid("The body must be a JSON object."));
     }
-    serde_json::from_value(value)
-        .map_err(|error| Failure::invalid(format!("The body does not have the expected shape: {error}.")))
+    serde_json::from_value(value).map_err(|error| {
+        Failure::invalid(format!("The body does not have the expected shape: {error}."))
+    })
 }
 
 fn unread(rejection: &BytesRejection) -> Failure {

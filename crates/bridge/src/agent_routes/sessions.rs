@@ -88,7 +88,10 @@ struct Compact {
     session_id: Option<String>,
 }
 
-pub(super) async fn compact(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
+pub(super) async fn compact(
+    State(runtime): State<Arc<AgentRuntime>>,
+    request: Request,
+) -> Response {
     let result = async {
         let Compact { custom_instructions: instructions, session_id: session } =
             body(request).await?;

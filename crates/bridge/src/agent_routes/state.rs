@@ -4,7 +4,7 @@ use super::{
     reply::{Failure, answer, body, session_id},
     sessions::Wanted,
 };
-use crate::runtime::AgentRuntime;
+use crate::runtime::{AgentRuntime, RuntimeError};
 use axum::{
     extract::{Query, Request, State},
     http::StatusCode,
@@ -145,7 +145,11 @@ async fn apply(runtime: &AgentRuntime, handle: &Handle, config: Config) -> Resul
     }
     let model = model(runtime, handle, &config).await?;
     if let Some(port) = config.app_port {
-        runtime.app_port().set(port).await;
+        runtime
+            .app_port()
+            .set(port)
+            .await
+            .map_err(|source| RuntimeError::Io { step: "setting the app port", source })?;
     }
     let mut settings = runtime.settings();
     let before = settings;

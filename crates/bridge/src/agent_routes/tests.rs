@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tower::ServiceExt as _;
 use toft_llm::testing::call;
 use toft_model::{event::EventBody, id::SessionId, message::Block};
+use tower::ServiceExt as _;
 
 struct Client {
     house: House,
@@ -106,7 +106,7 @@ impl Frames {
                     data: serde_json::from_str(field("data").unwrap()).unwrap(),
                 };
             }
-            let piece = tokio::time::timeout(Duration::from_secs(60), self.body.frame()).await;
+            let piece = tokio::time::timeout(Duration::from_mins(1), self.body.frame()).await;
             let piece = piece.expect("the stream goes on").expect("the stream stays open").unwrap();
             self.text.push_str(std::str::from_utf8(piece.data_ref().unwrap()).unwrap());
         }
@@ -153,7 +153,10 @@ async fn a_prompt_is_answered_when_it_is_on_disk_and_its_work_can_be_read() {
     assert_eq!(state["sessionId"], session.as_str());
     assert_eq!((&state["status"], &state["isStreaming"]), (&json!("idle"), &json!(false)));
     assert_eq!((&state["model"]["demo"], &state["messageCount"]), (&json!(true), &json!(4)));
-    assert_eq!((&state["steeringMode"], &state["appPort"]), (&json!("one-at-a-time"), &json!(3000)));
+    assert_eq!(
+        (&state["steeringMode"], &state["appPort"]),
+        (&json!("one-at-a-time"), &json!(3000))
+    );
     assert_eq!(state["usage"]["totalTokens"], 4);
     assert_eq!(state["question"], Value::Null);
     client.leave().await;
@@ -166,14 +169,20 @@ async fn bad_requests_are_told_what_to_do() {
     let image = |mime: &str, data: &str| {
         json!({"message": "x", "images": [{"data": data, "mimeType": mime}]}).to_string()
     };
-    let many = json!({"images": vec![json!({"data": png, "mimeType": "image/png"}); 11]}).to_string();
+    let many =
+        json!({"images": vec![json!({"data": png, "mimeType": "image/png"}); 11]}).to_string();
     let cases = [
         ("/prompt", "{oh".to_owned(), 400, "invalid_json"),
         ("/prompt", "[1]".into(), 400, "invalid_argument"),
         ("/prompt", r#"{"message":5}"#.into(), 400, "invalid_argument"),
         ("/prompt", r#"{"message":"  "}"#.into(), 400, "invalid_argument"),
         ("/prompt", String::new(), 400, "invalid_argument"),
-        ("/prompt", r#"{"message":"x","streamingBehavior":"later"}"#.into(), 400, "invalid_argument"),
+        (
+            "/prompt",
+            r#"{"message":"x","streamingBehavior":"later"}"#.into(),
+            400,
+            "invalid_argument",
+        ),
         ("/prompt", r#"{"message":"x","sessionId":"nobody"}"#.into(), 404, "session_not_found"),
         ("/prompt", r#"{"message":"x","sessionId":"../x"}"#.into(), 400, "invalid_argument"),
         ("/prompt", image("image/tiff", png), 400, "invalid_argument"),
@@ -221,8 +230,7 @@ async fn a_stream_says_hello_and_bad_numbers_are_refused() {
     let future = (newest + 1).to_string();
     for bad in ["x", "-1", "1.5", "99999999999999999999999", &future] {
         let request = Request::get("/events").header("last-event-id", bad);
-        let (status, answer) =
-            read(client.send(request.body(Body::empty()).unwrap()).await).await;
+        let (status, answer) = read(client.send(request.body(Body::empty()).unwrap()).await).await;
         assert_eq!((status.as_u16(), &answer["code"]), (400, &json!("invalid_argument")), "{bad}");
         let (status, _) = client.get(&format!("/events?after={bad}")).await;
         assert_eq!(status.as_u16(), 400, "{bad}");
@@ -317,19 +325,16 @@ async fn two_sessions_work_at_once_and_their_events_name_them() {
 
 #[tokio::test]
 async fn messages_wait_while_the_agent_works_and_can_be_changed() {
-    let slow = vec![
-        vec![call("c1", "bash", r#"{"command":"sleep 30"}"#)],
-        vec![Block::text("after")],
-    ];
+    let slow =
+        vec![vec![call("c1", "bash", r#"{"command":"sleep 30"}"#)], vec![Block::text("after")]];
     let client = Client::new(slow).await;
     let mut frames = client.events("", None).await;
     client.data("/prompt", json!({"message": "go"})).await;
     while frames.next().await.event != "tool_start" {}
     let queued = client.data("/prompt", json!({"message": "one"})).await;
     assert_eq!((&queued["queued"], &queued["entryId"]), (&json!("followUp"), &Value::Null));
-    let steered = client
-        .data("/prompt", json!({"message": "two", "streamingBehavior": "steer"}))
-        .await;
+    let steered =
+        client.data("/prompt", json!({"message": "two", "streamingBehavior": "steer"})).await;
     assert_eq!(steered["queued"], "steer");
     assert_eq!(client.data("/follow-up", json!({"message": "three"})).await["queued"], "followUp");
     assert_eq!(client.data("/steer", json!({"message": "four"})).await["queued"], "steer");

@@ -73,11 +73,7 @@ pub(super) async fn follow_up(
     answer("follow_up", StatusCode::OK, result.await)
 }
 
-async fn send(
-    runtime: &AgentRuntime,
-    prompt: Prompt,
-    waiting: QueuedAs,
-) -> Result<Value, Failure> {
+async fn send(runtime: &AgentRuntime, prompt: Prompt, waiting: QueuedAs) -> Result<Value, Failure> {
     let session = session_id(prompt.session_id.as_deref())?;
     let content = content(prompt)?;
     let mut tries = 0;
@@ -184,7 +180,8 @@ pub(super) async fn queue(State(runtime): State<Arc<AgentRuntime>>, request: Req
 #[serde(rename_all = "camelCase")]
 struct Answer {
     tool_call_id: String,
-    answer: String,
+    #[serde(rename = "answer")]
+    text: String,
     session_id: Option<String>,
 }
 
@@ -192,7 +189,7 @@ pub(super) async fn answer_question(
     runtime: &AgentRuntime,
     request: Request,
 ) -> Result<Value, Failure> {
-    let Answer { tool_call_id, answer, session_id: session } = body(request).await?;
+    let Answer { tool_call_id, text: answer, session_id: session } = body(request).await?;
     if answer.trim().is_empty() {
         return Err(Failure::invalid("The answer is empty."));
     }

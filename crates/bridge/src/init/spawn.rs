@@ -213,6 +213,9 @@ fn not_started(err: &io::Error, program: &str, cwd: &Path) -> Refusal {
         format!("the folder {} does not exist in the machine", cwd.display())
     } else if err.kind() == io::ErrorKind::NotFound {
         format!("there is no program `{program}` in the machine's PATH")
+    } else if err.kind() == io::ErrorKind::ArgumentListTooLong {
+        // MAX_ARG_STRLEN of Linux, for one argument.
+        "an argument is longer than 128 KiB; write it to a file, or pass it by stdin".to_owned()
     } else {
         format!("`{program}` could not be started: {err}")
     };

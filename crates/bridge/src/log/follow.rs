@@ -1,11 +1,15 @@
 //! Readers of the log: from disk up to now, then live, without a gap or a doubled event. A reader
 //! that falls behind the live channel reads the missed part from disk.
 
-use super::{EventLog, Written, read::{Lines, event_of}, spawn};
+use super::{
+    EventLog, Written,
+    read::{Lines, event_of},
+    spawn,
+};
 use futures_util::Stream;
 use std::{collections::VecDeque, io, sync::Arc};
-use tokio::sync::broadcast::{self, error::RecvError};
 use toft_model::{event::Event, id::SessionId};
+use tokio::sync::broadcast::{self, error::RecvError};
 
 struct Follower {
     lines: Lines,
@@ -116,7 +120,8 @@ impl Follower {
     }
 
     async fn read_disk(&mut self) -> io::Result<()> {
-        let (lines, from, end, mut seq) = (self.lines.clone(), self.offset, self.disk_end, self.next);
+        let (lines, from, end, mut seq) =
+            (self.lines.clone(), self.offset, self.disk_end, self.next);
         let (events, next) = spawn(move || {
             let (bytes, next) = lines.chunk(from, end)?;
             let mut events = VecDeque::new();

@@ -2,12 +2,7 @@
 //! Numbers rise by one per line, so a number is found by bisecting offsets; no index is kept.
 
 use serde::Deserialize;
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    sync::Arc,
-};
+use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
 use toft_model::event::{Event, EventBody};
 
 /// Read at once; a few hundred events.

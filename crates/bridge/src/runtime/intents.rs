@@ -69,9 +69,9 @@ impl Journal for IntentFiles {
             std::fs::rename(&beside, &path)?;
             File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
         };
-        blocking(write).await.map_err(|e| {
-            format!("what the call is about to do could not be written down: {e}")
-        })
+        blocking(write)
+            .await
+            .map_err(|e| format!("what the call is about to do could not be written down: {e}"))
     }
 }
 

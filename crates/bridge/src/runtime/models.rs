@@ -24,12 +24,15 @@ const LIST_PATIENCE: Duration = Duration::from_secs(2);
 /// Ids in an error's text at most.
 const NAMES_MAX: usize = 12;
 
+/// The list and when it came.
+type Kept = Option<(Instant, Arc<ModelList>)>;
+
 /// See the module.
 #[derive(Clone)]
 pub struct GatewayModels {
     list_transport: GatewayTransport,
     model: Arc<dyn Model>,
-    list: Arc<Mutex<Option<(Instant, Arc<ModelList>)>>>,
+    list: Arc<Mutex<Kept>>,
     /// One request for the list at a time; the others take its answer.
     fetching: Arc<tokio::sync::Mutex<()>>,
 }
@@ -74,7 +77,7 @@ impl GatewayModels {
         kept.as_ref().filter(|(at, _)| at.elapsed() < LIST_FRESH).map(|(_, list)| Arc::clone(list))
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<ModelList>)>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,21 +119,18 @@ fn find(list: &ModelList, wanted: &ModelRef) -> Result<ModelInfo, ModelFailure> 
         let text = format!("There is no demo model {:?}. There are: {known}.", wanted.id);
         return Err(never("unknown_model", text));
     }
-    match list.providers.iter().find(|p| p.id == wanted.provider) {
-        Some(provider) => Ok(toft_llm::catalogue::model(&provider.id, &wanted.id)
-            .unwrap_or_else(|| unlisted_model(&provider.id, provider.api, &wanted.id))),
-        None => {
-            let known = names(
-                list.providers.iter().map(|p| p.id.as_str()).chain(std::iter::once(DEMO_PROVIDER)),
-            );
-            let text = format!(
-                "The provider {:?} has no key here, or is not known. Add its key in Settings, or \
-                 choose another model; providers that can be used: {known}.",
-                wanted.provider
-            );
-            Err(never("unknown_model", text))
-        }
+    if let Some(provider) = list.providers.iter().find(|p| p.id == wanted.provider) {
+        return Ok(toft_llm::catalogue::model(&provider.id, &wanted.id)
+            .unwrap_or_else(|| unlisted_model(&provider.id, provider.api, &wanted.id)));
     }
+    let known = list.providers.iter().map(|p| p.id.as_str());
+    let text = format!(
+        "The provider {:?} has no key here, or is not known. Add its key in Settings, or choose \
+         another model; providers that can be used: {}.",
+        wanted.provider,
+        names(known.chain(std::iter::once(DEMO_PROVIDER)))
+    );
+    Err(never("unknown_model", text))
 }
 
 fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {

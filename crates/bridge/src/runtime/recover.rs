@@ -5,9 +5,7 @@
 //! log are read. Without it the whole log is.
 
 use super::{
-    AgentRuntime, RuntimeError, blocking, failed,
-    intents::IntentFiles,
-    memory::replace_file,
+    AgentRuntime, RuntimeError, blocking, failed, intents::IntentFiles, memory::replace_file,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -120,13 +118,12 @@ impl AgentRuntime {
         let mut sessions = HashMap::new();
         let open = self.open.lock().await;
         for one in listed {
-            let shown = match open.get(&one.id) {
-                Some(handle) => handle.conversation().told(),
-                None => {
-                    let mut shown = Shown::default();
-                    shown.settle(one.lines);
-                    shown
-                }
+            let shown = if let Some(handle) = open.get(&one.id) {
+                handle.conversation().told()
+            } else {
+                let mut shown = Shown::default();
+                shown.settle(one.lines);
+                shown
             };
             sessions.insert(one.id.clone(), shown);
         }

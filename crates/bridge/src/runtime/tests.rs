@@ -46,7 +46,8 @@ impl Model for Script {
                 if !matches!(a.stop_reason, StopReason::Aborted | StopReason::Error))
         };
         let n = request.messages.iter().filter(said).count();
-        let content = self.answers.get(n).cloned().unwrap_or_else(|| vec![Block::text("Nothing more.")]);
+        let content =
+            self.answers.get(n).cloned().unwrap_or_else(|| vec![Block::text("Nothing more.")]);
         let calls = content.iter().any(|b| matches!(b, Block::ToolCall(_)));
         let mut deltas = Vec::new();
         for (content_index, block) in content.iter().enumerate() {
@@ -214,7 +215,7 @@ impl House {
                     Err(fault) => std::panic::resume_unwind(fault),
                 },
                 () = died.cancelled() => false,
-                () = tokio::time::sleep(Duration::from_secs(60)) => panic!("the work hangs"),
+                () = tokio::time::sleep(Duration::from_mins(1)) => panic!("the work hangs"),
             }
         });
         // Threads end where they are, as in a killed process.
@@ -261,7 +262,9 @@ async fn person(runtime: Arc<AgentRuntime>) {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             }
-            EventBody::AgentEnd(_) if handle.conversation().session().step() == Step::Rest => return,
+            EventBody::AgentEnd(_) if handle.conversation().session().step() == Step::Rest => {
+                return;
+            }
             _ => {}
         }
     }
@@ -271,11 +274,19 @@ fn script() -> Vec<Vec<Block>> {
     vec![
         vec![
             Block::text("I will begin now."),
-            call("c1", "bash", r#"{"command":"echo one; echo ran >> runs.txt; sleep 0.02; echo two"}"#),
+            call(
+                "c1",
+                "bash",
+                r#"{"command":"echo one; echo ran >> runs.txt; sleep 0.02; echo two"}"#,
+            ),
         ],
         vec![call("c2", "write", r#"{"path":"a.txt","content":"red\n"}"#)],
         vec![
-            call("c3", "edit", r#"{"path":"a.txt","edits":[{"oldText":"red","newText":"redder"}]}"#),
+            call(
+                "c3",
+                "edit",
+                r#"{"path":"a.txt","edits":[{"oldText":"red","newText":"redder"}]}"#,
+            ),
             call("c4", "read", r#"{"path":"a.txt"}"#),
             call("c5", "ls", r#"{"path":"."}"#),
         ],
@@ -351,28 +362,156 @@ fn a_bridge_killed_at_any_event_leaves_what_an_undisturbed_one_leaves() {
     let events = calm.events().len() as u64;
     assert!(events > 60, "{events}");
 
-    for at in 1..=events {
-        for after in [false, true] {
-            let why = format!("killed {} event {at}", if after { "after" } else { "before" });
-            let house = House::new(script());
-            let fate = Arc::new(Fate {
-                at,
-                after,
-                told: AtomicU64::new(0),
-                died: CancellationToken::new(),
-            });
-            house.life(Some(Arc::clone(&fate)), person);
-            if !fate.died.is_cancelled() {
-                // Fewer pieces of output came this time.
-                assert!(fate.told.load(Ordering::SeqCst) > events / 2, "{why}");
-            }
-            assert!(house.life(None, person), "{why}");
-            assert_eq!(story(&house), expected, "{why}");
-            check_events(&house, &why);
-            let ran = std::fs::read_to_string(house.dir.path().join("project/runs.txt")).unwrap();
-            assert_eq!(ran, "ran\n", "{why}: the command ran once");
-            let intents = std::fs::read_dir(house.dir.path().join("log/intents")).unwrap().count();
-            assert!(intents <= 2, "{why}: intents are forgotten");
+    for (at, after) in points(events) {
+        let (house, why) = killed(script(), at, after, events, person);
+        assert!(house.life(None, person), "{why}");
+        same(&story(&house), &expected, &why);
+        check_events(&house, &why);
+        let ran = std::fs::read_to_string(house.dir.path().join("project/runs.txt")).unwrap();
+        assert_eq!(ran, "ran\n", "{why}: the command ran once");
+        let intents = std::fs::read_dir(house.dir.path().join("log/intents")).unwrap().count();
+        assert!(intents <= 2, "{why}: intents are forgotten");
+    }
+}
+
+fn same(found: &[String], expected: &[String], why: &str) {
+    for (n, line) in expected.iter().enumerate() {
+        assert_eq!(found.get(n), Some(line), "{why}: message {n}");
+    }
+    assert_eq!(found.len(), expected.len(), "{why}");
+}
+
+fn points(events: u64) -> impl Iterator<Item = (u64, bool)> {
+    (1..=events).flat_map(|at| [(at, false), (at, true)])
+}
+
+/// A house whose first bridge was killed there.
+fn killed<F: Future<Output = ()>>(
+    answers: Vec<Vec<Block>>,
+    at: u64,
+    after: bool,
+    events: u64,
+    live: impl FnOnce(Arc<AgentRuntime>) -> F,
+) -> (House, String) {
+    let why = format!("killed {} event {at}", if after { "after" } else { "before" });
+    let house = House::new(answers);
+    let told = AtomicU64::new(0);
+    let fate = Arc::new(Fate { at, after, told, died: CancellationToken::new() });
+    house.life(Some(Arc::clone(&fate)), live);
+    // Now and then output comes in fewer pieces.
+    assert!(fate.died.is_cancelled() || fate.told.load(Ordering::SeqCst) > events / 2, "{why}");
+    (house, why)
+}
+
+/// Says `text` unless it is in the conversation or waits.
+async fn say(handle: &Handle, text: &str, waiting: QueuedAs) {
+    let conversation = handle.conversation();
+    let waits = conversation.waiting().await;
+    let said = conversation.session().transcript().any(|(_, _, m)| match m {
+        Message::User(m) => m.content.text() == text,
+        _ => false,
+    });
+    if !said && !waits.steering.iter().chain(&waits.follow_up).any(|t| t == text) {
+        let content = UserContent::Text(text.into());
+        let _ = handle.ask(|reply| Command::Prompt { content, waiting, reply }).await;
+    }
+}
+
+async fn hear(
+    events: &mut (impl futures_util::Stream<Item = Event> + Unpin),
+    kind: &str,
+) -> EventBody {
+    loop {
+        let event = events.next().await.expect("the log goes on");
+        if event.body.kind() == kind {
+            return event.body;
         }
+    }
+}
+
+#[test]
+fn what_waits_is_delivered_once_wherever_the_bridge_is_killed() {
+    let answers = || {
+        let wait = r#"{"command":"until test -e go; do sleep 0.01; done; echo gone"}"#;
+        vec![
+            vec![call("c1", "bash", wait)],
+            vec![Block::text("steered")],
+            vec![Block::text("followed")],
+        ]
+    };
+    let steering_person = async |runtime: Arc<AgentRuntime>| {
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        let handle = runtime.session(None).await.unwrap();
+        say(&handle, "begin", QueuedAs::FollowUp).await;
+        hear(&mut events, "tool_start").await;
+        say(&handle, "later", QueuedAs::FollowUp).await;
+        say(&handle, "now", QueuedAs::Steer).await;
+        std::fs::write(Path::new(&runtime.boot().cwd).join("go"), "").unwrap();
+        loop {
+            hear(&mut events, "agent_end").await;
+            let conversation = handle.conversation();
+            let waits = conversation.waiting().await;
+            if waits.follow_up.is_empty() && conversation.session().step() == Step::Rest {
+                return;
+            }
+        }
+    };
+    let calm = House::new(answers());
+    assert!(calm.life(None, steering_person));
+    let expected = story(&calm);
+    assert_eq!(expected.len(), 7, "{expected:#?}");
+    let events = calm.events().len() as u64;
+    for (at, after) in points(events) {
+        let (house, why) = killed(answers(), at, after, events, steering_person);
+        assert!(house.life(None, steering_person), "{why}");
+        same(&story(&house), &expected, &why);
+        let told = house.events();
+        let ends = told.iter().filter(|e| e.body.kind() == "message_end").count();
+        assert_eq!(ends, expected.len(), "{why}");
+        let last_queue = told.iter().rev().find_map(|e| match &e.body {
+            EventBody::QueueUpdate(q) => Some(q.clone()),
+            _ => None,
+        });
+        let last_queue = last_queue.unwrap();
+        assert!(last_queue.steering.is_empty() && last_queue.follow_up.is_empty(), "{why}");
+    }
+}
+
+#[test]
+fn a_stopped_prompt_stays_stopped_wherever_the_bridge_is_killed() {
+    let answers = || {
+        vec![vec![call("c1", "bash", r#"{"command":"sleep 60"}"#)], vec![Block::text("never said")]]
+    };
+    let stopping_person = async |runtime: Arc<AgentRuntime>| {
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        let handle = runtime.session(None).await.unwrap();
+        say(&handle, "begin", QueuedAs::FollowUp).await;
+        hear(&mut events, "tool_start").await;
+        if handle.conversation().last_stop() != Some(StopReason::Aborted) {
+            let _ = handle.ask(|reply| Command::Abort { clear_queue: true, reply }).await;
+        }
+        hear(&mut events, "agent_end").await;
+    };
+    let calm = House::new(answers());
+    assert!(calm.life(None, stopping_person));
+    let roles = |house: &House| -> Vec<String> {
+        let role = |line: &String| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            let stop = value.get("stopReason").map(ToString::to_string).unwrap_or_default();
+            format!("{} {stop}", value["role"].as_str().unwrap_or_default())
+        };
+        story(house).iter().map(role).collect()
+    };
+    let expected = ["user ", r#"assistant "toolUse""#, "toolResult ", r#"assistant "aborted""#];
+    assert_eq!(roles(&calm), expected);
+    let events = calm.events().len() as u64;
+    for (at, after) in points(events) {
+        let (house, why) = killed(answers(), at, after, events, stopping_person);
+        assert!(house.life(None, stopping_person), "{why}");
+        assert_eq!(roles(&house), expected, "{why}");
+        let ends = house.events().iter().filter(|e| e.body.kind() == "agent_end").count();
+        assert_eq!(ends, 1, "{why}");
+        let programs = house.init.block_on(house.shell.list()).unwrap();
+        assert!(programs.iter().all(|p| p.exit.is_some()), "{why}: nothing runs on");
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(at: &args::At, down: &args::Down, as_json: bool) -> Resu
     client.post("/v1/shutdown", &json!({"stopMachines": !down.keep_machines})).await?;
     let until = Instant::now() + DOWN_TIMEOUT;
     // The process, not the port: it ends its machines after it has stopped to listen.
-    let lives = || server.is_some_and(|pid| std::path::Path::new("/proc").join(pid.to_string()).exists());
+    let lives = || server.is_some_and(runs);
     while lives() || client.get("/v1/health").await.is_ok() {
         if Instant::now() > until {
             bail!("the server still runs after {} s", DOWN_TIMEOUT.as_secs());
@@ -40,4 +40,12 @@ pub(crate) async fn run(at: &args::At, down: &args::Down, as_json: bool) -> Resu
         output::line("The server and its machines have stopped.");
     }
     Ok(())
+}
+
+/// Whether a process runs; one that has ended and waits for its parent does not.
+fn runs(pid: u64) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| Some(!stat[stat.rfind(')')?..].starts_with(") Z")))
+        .unwrap_or(false)
 }

@@ -148,6 +148,8 @@ async fn connect_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
 
     #[test]
     fn the_hosts_own_addresses_are_known_as_such() {
@@ -155,10 +157,49 @@ mod tests {
         assert!(!is_own(Ipv4Addr::new(192, 0, 2, 1).into()));
     }
 
+    /// Addresses that look public and such as only look so.
+    fn address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<Ipv4Addr>().prop_map(IpAddr::V4),
+            any::<Ipv6Addr>().prop_map(IpAddr::V6),
+            any::<u32>().prop_map(|v4| Ipv4Addr::from(v4 & 0x0fff_ffff).to_ipv6_mapped().into()),
+            any::<u32>().prop_map(|v4| Ipv6Addr::from((0x64_ff9b << 96) | u128::from(v4)).into()),
+            any::<u128>().prop_map(|v6| Ipv6Addr::from((v6 >> 3) | (0x2000 << 112)).into()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_dialled_was_resolved_and_checked_and_nothing_else(
+            answer in prop::collection::vec(address(), 1..4),
+            name in "[a-z0-9.-]{1,12}|\\[[0-9a-f:]{2,10}\\]|([0-9]{1,3}\\.){3}[0-9]{1,3}",
+        ) {
+            let Ok(target) = HostPort::parse(&format!("{name}:443"), None) else { return Ok(()) };
+            let names = crate::testing::Names::default();
+            names.answer(&name, vec![answer.clone()]);
+            let found = checked_addresses(&names, &[], &target).now_or_never();
+            let said = match target.host {
+                Host::Name(_) => answer,
+                Host::Address(ip) => vec![ip],
+            };
+            let checked: Vec<_> = said.iter().map(|ip| SocketAddr::new(unmapped(*ip), 443)).collect();
+            match found.expect("nothing here waits") {
+                Ok(addresses) => {
+                    prop_assert!(said.iter().all(|ip| is_public(*ip).is_ok()));
+                    prop_assert_eq!(addresses, checked);
+                }
+                Err(Refused::Denied(_)) => {
+                    prop_assert!(said.iter().any(|ip| is_public(*ip).is_err() || is_own(*ip)));
+                }
+                Err(Refused::Failed(e)) => prop_assert!(false, "{:?}", e),
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_dead_address_does_not_hide_a_living_one() {
         let living = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (_dead, dead) = crate::testing::refusing();
         let living = living.local_addr().unwrap();
         let stream = connect_first(&[dead, dead, living]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), living);

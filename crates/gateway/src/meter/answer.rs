@@ -117,7 +117,9 @@ mod tests {
 
     fn whole(content_type: &str, chunks: &[&[u8]]) -> (Tokens, Option<String>) {
         let mut answer = Answer::new(Some(content_type), false);
-        chunks.iter().for_each(|chunk| answer.feed(chunk));
+        for chunk in chunks {
+            answer.feed(chunk);
+        }
         answer.finish();
         (answer.tokens, answer.model)
     }

@@ -17,6 +17,10 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Removes headers that are meant for one connection, those named by `Connection` included.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // A length beside it is a trick (RFC 9112 §6.3), and would be believed once it is alone.
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -82,6 +86,7 @@ mod tests {
             ("x-also", "1"),
             ("te", "trailers"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
             ("proxy-connection", "keep-alive"),
             ("proxy-authorization", "Basic x"),
             ("upgrade", "h2c"),

@@ -106,6 +106,7 @@ pub(super) fn write_into(root: &Path) -> io::Result<()> {
     for (name, text) in PAM_COMMON {
         put(root, &format!("etc/pam.d/{name}"), text, 0o644)?;
     }
+    std::os::unix::fs::symlink("/proc/self/mounts", root.join("etc/mtab"))?;
     sources(root)
 }
 

@@ -84,8 +84,12 @@ impl Inner {
         }
     }
 
-    /// Makes a disk: all of it or nothing.
+    /// Makes a disk: all of it or nothing. There already: done.
     pub(super) fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
+        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
+        if self.disk(project).exists() {
+            return Ok(());
+        }
         if self.pool.free_bytes().is_some_and(|free| free < CREATE_FREE_BYTES_MIN) {
             return Err(MachineError::DiskFull { step: "making the machine's disk" });
         }
@@ -108,6 +112,7 @@ impl Inner {
     /// Everything of a start that blocks. What it made is removed again when it fails.
     fn launch(&self, spec: &StartSpec, project: &ProjectId) -> Result<Running, MachineError> {
         let (run, log) = (self.folders.run(project), self.folders.log(project));
+        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
         let prepare = "preparing the machine's folders";
         for folder in [&run, &log] {
             folders::private(folder).map_err(step(project, prepare))?;
@@ -195,6 +200,7 @@ impl Inner {
 
     /// Removes the disk and every trace; nothing of it runs.
     pub(super) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
+        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
         let disk = self.disk(project);
         if disk.exists() {
             let gone = self.pool.scratch().join(format!("{project}-{}", rand_name()));

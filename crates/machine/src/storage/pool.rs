@@ -93,6 +93,17 @@ impl Pool {
         Ok(pool)
     }
 
+    /// Mounts the image again if somebody has unmounted it meanwhile: without it disks would seem
+    /// to be missing.
+    pub(crate) fn ensure(&self) -> io::Result<()> {
+        if !self.image || self.disks().is_dir() {
+            return Ok(());
+        }
+        tracing::warn!("the storage was not mounted any more; mounting it again");
+        let store = self.root.parent().expect("the pool lies in the store");
+        open_image(store, &self.root)
+    }
+
     /// Folder of the projects' disks.
     pub(crate) fn disks(&self) -> PathBuf {
         self.root.join("p")
@@ -241,6 +252,11 @@ mod tests {
             pool.storage.remove(&two).unwrap();
             assert!(!two.exists());
             assert!(pool.free_bytes().unwrap() > 100 << 20);
+            // Somebody unmounts it under a server that goes on.
+            unmount(&pool.root, UnmountFlags::empty()).unwrap();
+            assert!(!pool.disks().exists());
+            pool.ensure().unwrap();
+            assert!(pool.disks().is_dir());
             let again = Pool::open(dir.path()).unwrap();
             assert_eq!(loopdev::attached_to(&image_path(&fs::canonicalize(dir.path()).unwrap())).len(), 1);
             drop(again);

@@ -96,7 +96,7 @@ fn is_ours(pair: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let mut out = HeaderMap::new();
         for value in values {
             out.append(name.clone(), HeaderValue::from_str(value).unwrap());
@@ -114,7 +114,7 @@ mod tests {
             (vec!["a=1", "toft_x=2; d=4"], vec!["a=1", "d=4"]),
             (vec![" toft_session = x ; e=5"], vec!["e=5"]),
         ] {
-            let mut headers = headers(header::COOKIE, &cookies);
+            let mut headers = headers(&header::COOKIE, &cookies);
             strip(&mut headers);
             let got: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
             assert_eq!(got, want, "{cookies:?}");
@@ -133,7 +133,7 @@ mod tests {
             ("toft_session=evil; Path=/", false),
             ("toft_preview=evil", false),
         ] {
-            let mut headers = headers(header::SET_COOKIE, &[cookie]);
+            let mut headers = headers(&header::SET_COOKIE, &[cookie]);
             strip_set(&mut headers, host);
             assert_eq!(headers.contains_key(header::SET_COOKIE), stays, "{cookie}");
         }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_tossed_cookie_does_not_hide_the_real_one() {
-        let headers = headers(header::COOKIE, &["toft_session=evil; x=1; toft_session=real"]);
+        let headers = headers(&header::COOKIE, &["toft_session=evil; x=1; toft_session=real"]);
         assert_eq!(values(&headers, SESSION).collect::<Vec<_>>(), ["evil", "real"]);
     }
 }

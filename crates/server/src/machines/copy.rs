@@ -22,9 +22,10 @@ struct MessageEnd {
     message: Box<RawValue>,
 }
 
+/// A message as `GET messages` has it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct Shown {
     entry_id: String,
     parent_id: Option<String>,
     message: Box<RawValue>,
@@ -116,11 +117,11 @@ pub(crate) async fn messages(
 }
 
 /// Whole messages in order, each once.
-fn entries(rows: impl Iterator<Item = NewEvent>) -> Vec<Entry> {
+fn entries(rows: impl Iterator<Item = NewEvent>) -> Vec<Shown> {
     let mut seen = HashSet::new();
     rows.filter_map(|row| serde_json::from_str::<MessageEnd>(&row.data).ok())
         .filter(|end| seen.insert(end.entry_id.clone()))
-        .map(|end| Entry {
+        .map(|end| Shown {
             entry_id: end.entry_id,
             parent_id: end.parent_id,
             message: end.message,
@@ -135,13 +136,11 @@ async fn current_session(app: &App, machine: &Machine) -> Result<Option<String>,
     }
     let known = kept(app, machine, SnapshotKind::Sessions).await?;
     let current = known.and_then(|s| s.get("current")?.as_str().map(str::to_owned));
-    match current {
-        Some(current) => Ok(Some(current)),
-        None => {
-            let any = ["agent_start", "agent_end"];
-            Ok(app.store.last_mark(&machine.id, &any).await?.and_then(|mark| mark.session))
-        }
+    if current.is_some() {
+        return Ok(current);
     }
+    let any = ["agent_start", "agent_end"];
+    Ok(app.store.last_mark(&machine.id, &any).await?.and_then(|mark| mark.session))
 }
 
 /// What was noticed about the copy itself, for `doctor`-like pages.

@@ -18,13 +18,13 @@ use toft_model::{id::ProjectId, machine::MachineState};
 use toft_store::{Project, Wake, Wanted};
 
 /// From nothing to a running machine: a big disk on a busy host, with a wide margin.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time between TERM and KILL when a machine is stopped.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// Beyond the grace, for killing and unmounting.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Removing a big disk takes a while.
-const DESTROY_TIMEOUT: Duration = Duration::from_secs(120);
+const DESTROY_TIMEOUT: Duration = Duration::from_mins(2);
 /// Looking whether a machine runs.
 const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The last look at a bridge before it is stopped; a hung one must not hold that up.

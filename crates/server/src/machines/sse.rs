@@ -94,7 +94,7 @@ impl SseParser {
             self.event.data.push('\n');
             self.event.data.push_str(text);
         } else {
-            self.event.data = text.to_owned();
+            text.clone_into(&mut self.event.data);
         }
         self.has_data = true;
     }

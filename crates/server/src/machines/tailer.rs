@@ -11,7 +11,7 @@ use super::{
 use crate::{bridge_client::BridgeError, state::App};
 use axum::body::Body;
 use futures_util::FutureExt as _;
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// A bridge pings every 15 s: silence of three pings means a dead connection.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// How long a bridge may take to begin its answer: it may just be loading sessions.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Events stored in one transaction.
 const BATCH_EVENTS_MAX: usize = 256;
 /// Changes that come within this are fetched together.
@@ -96,18 +96,13 @@ async fn stream(app: &App, machine: &Arc<Machine>, cancel: &CancellationToken) -
             return Ended::Broken;
         }
     };
-    let req = Request::get(format!("/toft/events?after={head}"))
-        .header(header::ACCEPT, "text/event-stream")
-        .body(Body::empty())
-        .expect("the request is well formed");
-    let answer = tokio::select! {
+    let opened = tokio::select! {
         () = cancel.cancelled() => return Ended::Cancelled,
-        answer = timeout(ANSWER_TIMEOUT, app.bridge.send(&machine.id, req)) => answer,
+        opened = open(app, machine, head) => opened,
     };
-    let mut body = match answer {
-        Ok(Ok(answer)) if answer.status().is_success() => answer.into_body(),
-        Ok(Err(BridgeError::Connect(_))) => return Ended::NotThere,
-        Ok(Ok(_) | Err(_)) | Err(_) => return Ended::Broken,
+    let mut body = match opened {
+        Ok(body) => body,
+        Err(ended) => return ended,
     };
     machine.stale.notify_one();
     let mut parser = SseParser::default();
@@ -143,6 +138,24 @@ async fn stream(app: &App, machine: &Arc<Machine>, cancel: &CancellationToken) -
             Taken::NoProject => return Ended::NoProject,
         }
     }
+}
+
+/// Asks for what comes after `head`. A bridge whose log is shorter than the copy refuses that
+/// number: then what comes from now on is compared with the copy.
+async fn open(app: &App, machine: &Machine, head: u64) -> Result<Incoming, Ended> {
+    for path in [format!("/toft/events?after={head}"), "/toft/events".to_owned()] {
+        let req = Request::get(path)
+            .header(header::ACCEPT, "text/event-stream")
+            .body(Body::empty())
+            .expect("the request is well formed");
+        match timeout(ANSWER_TIMEOUT, app.bridge.send(&machine.id, req)).await {
+            Ok(Ok(answer)) if answer.status().is_success() => return Ok(answer.into_body()),
+            Ok(Ok(answer)) if answer.status() == StatusCode::BAD_REQUEST => {}
+            Ok(Err(BridgeError::Connect(_))) => return Err(Ended::NotThere),
+            Ok(Ok(_) | Err(_)) | Err(_) => return Err(Ended::Broken),
+        }
+    }
+    Err(Ended::Broken)
 }
 
 /// Reads what is there: waits for the first bytes, takes what else has come, never waits for more.

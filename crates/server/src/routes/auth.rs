@@ -146,10 +146,9 @@ fn own_page(headers: &HeaderMap) -> Result<(), ApiError> {
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let site = hosts::fetch_site(headers);
     let foreign = match (headers.contains_key(header::ORIGIN), site) {
-        (_, Some("same-origin")) => false,
+        (_, Some("same-origin")) | (false, None) => false,
         (true, _) => !hosts::origin_is(headers, host),
         (false, Some(site)) => site != "none",
-        (false, None) => false,
     };
     if foreign {
         return Err(ApiError::new(

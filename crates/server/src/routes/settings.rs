@@ -40,6 +40,7 @@ pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<V
 }
 
 /// Absent (not touched) is told from null (unset).
+#[expect(clippy::option_option, reason = "absent, null and a value mean three things")]
 fn given<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(d).map(Some)
 }

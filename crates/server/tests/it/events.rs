@@ -122,7 +122,7 @@ async fn many_clients_get_a_burst_whole_the_slow_ones_too() {
     for n in 1..=EVENTS {
         let data = json!({"message": format!("{n} {big}")});
         let disk = world.machines.disk(&id);
-        disk.push(std::path::Path::new("/nonexistent"), "s1", "notify", data);
+        disk.push(std::path::Path::new("/nonexistent"), "s1", "notify", &data);
     }
     for stream in &mut streams {
         assert_eq!(numbers(&stream.until(EVENTS).await), (1..=EVENTS).collect::<Vec<_>>());
@@ -154,9 +154,16 @@ async fn what_comes_under_a_known_number_is_kept_out_and_told() {
     disk.forge("event: notify\nid: 99\ndata: {\"type\":\"notify\"}\n\n");
     world.machines.push(&id, "s1", "notify", json!({"message": "5"}));
     assert_eq!(numbers(&all.until(5).await), [5]);
-    // Text that would break a frame does not get through as one.
-    disk.forge("event: bad kind\nid: 6\ndata: {}\n\nevent: notify\nid: 6\ndata: no json\n\n");
+    // Text that would break a frame does not get through as one. Sent again and again, because the
+    // server may just be asking anew.
+    let forging = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            disk.forge("event: bad kind\nid: 6\ndata: {}\n\nevent: notify\nid: 6\ndata: no json\n\n");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }));
     let six = all.until(6).await;
+    drop(forging);
     assert!(six[0].json()["omitted"].is_string(), "{six:?}");
     world.end(true).await;
 }
@@ -206,5 +213,28 @@ async fn what_a_cold_machine_had_logged_is_read_from_its_log() {
     let sessions = world.ask(Call::get(&format!("{path}/toft/sessions"))).await.json();
     assert_eq!(sessions["data"]["sessions"][0]["status"], "idle");
     assert!(!world.machines.is_running(&id));
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_end_is_told_and_followed_again_once_it_is_beyond_the_copy() {
+    let world = World::new().await;
+    let id = world.project().await;
+    for n in 1..=5 {
+        world.machines.push(&id, "s1", "notify", json!({"message": n.to_string()}));
+    }
+    world.copied(&id, 5).await;
+    let disk = world.machines.disk(&id);
+    disk.lose_after(3);
+    disk.cut_streams();
+    let path = format!("/v1/projects/{id}");
+    world.eventually(&path, |p| !p["stateReason"].is_null()).await;
+    for n in 4..=6 {
+        world.machines.push(&id, "s1", "notify", json!({"message": format!("new {n}")}));
+    }
+    let mut all = Call::get(&events_path(&id, "?after=0")).key(AGENT_KEY).stream(world.addr).await;
+    let got = all.until(6).await;
+    let messages: Vec<_> = got.iter().map(|e| e.json()["message"].clone()).collect();
+    assert_eq!(messages, ["1", "2", "3", "4", "5", "new 6"]);
     world.end(true).await;
 }

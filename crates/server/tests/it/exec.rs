@@ -41,7 +41,8 @@ async fn a_program_that_takes_too_long_is_killed_and_its_output_kept() {
     let world = World::new().await;
     let id = world.project().await;
     let path = format!("/v1/projects/{id}/exec");
-    let body = json!({"command": "echo begun; sleep 300 & sleep 300", "timeoutMs": 300});
+    let script = "echo begun; sleep 300 & sleep 300";
+    let body = json!({"argv": ["sh", "-c", script], "timeoutMs": 1500});
     let done = world.ask(Call::post(&path, &body)).await.data();
     assert_eq!((&done["timedOut"], &done["stdout"]), (&json!(true), &json!("begun\n")));
     assert_eq!(done["signal"], 9);

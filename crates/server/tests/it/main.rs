@@ -1,6 +1,8 @@
 //! The server over real HTTP, with real SQLite and a backend whose machines are unix sockets served
 //! in this process: what a machine answers is under the tests' control.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod auth;
 mod client;
 mod events;

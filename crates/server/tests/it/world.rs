@@ -59,7 +59,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Appends an event as a bridge does: to the log file, then to streams.
-    pub(crate) fn push(&self, log_dir: &Path, session: &str, kind: &str, data: Value) -> u64 {
+    pub(crate) fn push(&self, log_dir: &Path, session: &str, kind: &str, data: &Value) -> u64 {
         let mut log = self.log.lock().unwrap();
         log.push((session.into(), kind.into(), data.clone()));
         let seq = log.len() as u64;
@@ -78,6 +78,11 @@ impl Disk {
     /// Drops every open event stream.
     pub(crate) fn cut_streams(&self) {
         self.cut.send_modify(|n| *n += 1);
+    }
+
+    /// The end of the log is lost, as in a crash of the host.
+    pub(crate) fn lose_after(&self, seq: usize) {
+        self.log.lock().unwrap().truncate(seq);
     }
 
     /// Sends text into open streams that no log holds.
@@ -127,7 +132,7 @@ impl Machines {
     }
 
     pub(crate) fn push(&self, id: &ProjectId, session: &str, kind: &str, data: Value) -> u64 {
-        self.disk(id).push(&self.log_dir(id), session, kind, data)
+        self.disk(id).push(&self.log_dir(id), session, kind, &data)
     }
 
     /// The machine's processes vanish, as after a crash of the host's kernel or a kill -9 of init.
@@ -309,12 +314,17 @@ async fn bridge_events(
     State(bridge): State<Bridge>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    let mut next = query.get("after").map_or(0, |a| a.parse::<u64>().unwrap()) + 1;
     let disk = bridge.disk;
+    let newest = disk.log.lock().unwrap().len() as u64;
+    let after = query.get("after").map_or(newest, |a| a.parse::<u64>().unwrap());
+    if after > newest {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    let mut next = after + 1;
     let (mut grown, mut cut, mut raw) =
         (disk.grown.subscribe(), disk.cut.subscribe(), disk.raw.subscribe());
     grown.mark_changed();
-    let hello = json!({"seq": disk.log.lock().unwrap().len(), "project": bridge.project});
+    let hello = json!({"seq": newest, "project": bridge.project});
     let body = async_stream::stream! {
         yield Ok::<_, Infallible>(format!("event: hello\ndata: {hello}\n\n"));
         loop {
@@ -336,7 +346,7 @@ async fn bridge_events(
 }
 
 async fn bridge_prompt(State(bridge): State<Bridge>, Json(body): Json<Value>) -> Response {
-    let push = |kind: &str, data: Value| bridge.disk.push(&bridge.log_dir, "s1", kind, data);
+    let push = |kind: &str, data: Value| bridge.disk.push(&bridge.log_dir, "s1", kind, &data);
     push("agent_start", json!({}));
     push(
         "message_end",
@@ -576,10 +586,15 @@ impl World {
     }
 
     /// Ends the server and starts another one on the same folder and machines.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    pub(crate) async fn restart_with(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
         self.stop.stop(false);
         self.running.take().unwrap().await.unwrap().unwrap();
-        self.again().await
+        let World { data, machines, now, .. } = self;
+        Self::start(data, machines, now, change).await
     }
 
     /// A server on the folder and machines of one that is gone.
@@ -588,11 +603,6 @@ impl World {
         machines: Arc<Machines>,
         now: Arc<AtomicU64>,
     ) -> Self {
-        Self::start(data, machines, now, |_| {}).await
-    }
-
-    async fn again(self) -> Self {
-        let World { data, machines, now, .. } = self;
         Self::start(data, machines, now, |_| {}).await
     }
 

@@ -51,7 +51,9 @@ export class LiveSession {
           throw error
         }),
       ])
-      const transcript = fromSnapshot(messages, state)
+      // The copy of a machine that does not run knows the current conversation's state only.
+      const own = state?.sessionId === messages.sessionId ? state : null
+      const transcript = fromSnapshot(messages, own)
       this.#project.covers(Math.min(transcript.seq, transcript.stateSeq))
       this.#show({ state: 'ready', transcript: reduce(transcript, this.#project.recent) })
     } catch (error) {

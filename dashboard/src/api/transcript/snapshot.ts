@@ -102,7 +102,9 @@ function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | nu
       rows.push({ kind: 'summary', id: entryId, text: message.summary })
     }
   }
-  if (!busy) close()
+  // While it works, a failed call may be tried again, and another prompt may have begun whose words are
+  // not stored yet. A receipt that came too early gives way to the measured one.
+  if (!busy || lastReason(messages) !== 'error') close()
   return rows.map((row) => settle(row, busy, state))
 }
 
@@ -129,4 +131,9 @@ function noteChange(receipt: Receipt, tool: string, input: Record<string, unknow
   if ((tool === 'write' || tool === 'edit') && typeof path === 'string') {
     if (!receipt.changed.includes(path)) receipt.changed.push(path)
   }
+}
+
+function lastReason(messages: readonly StoredMessage[]): string | null {
+  const last = messages.at(-1)?.message
+  return last?.role === 'assistant' ? last.stopReason : null
 }

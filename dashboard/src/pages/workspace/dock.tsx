@@ -12,6 +12,7 @@ import {
 import { lazy, Suspense, useEffect, useRef, useSyncExternalStore, type ComponentType } from 'react'
 import type { PanelKind, PanelProps } from '@/hooks/dock'
 import { loadLayout, saveLayout, type Form } from '@/stores/layout'
+import { Boundary } from '@/ui/boundary'
 import { Skeleton } from '@/ui/state'
 import { DockActions, DockTab, DockWatermark } from './dock-parts'
 import { openPanel, TITLES } from './open-panel'
@@ -60,16 +61,18 @@ function adapter<K extends PanelKind>(kind: K) {
         aria-label={TITLES[kind]}
         className="flex h-full flex-col overflow-hidden bg-surface"
       >
-        <Suspense fallback={<Skeleton className="p-4" />}>
-          <Panel
-            panelId={api.id}
-            params={params}
-            visible={visible}
-            setParams={(next) => api.updateParameters(next)}
-            setTitle={(title) => api.setTitle(title)}
-            close={() => api.close()}
-          />
-        </Suspense>
+        <Boundary>
+          <Suspense fallback={<Skeleton className="p-4" />}>
+            <Panel
+              panelId={api.id}
+              params={params}
+              visible={visible}
+              setParams={(next) => api.updateParameters(next)}
+              setTitle={(title) => api.setTitle(title)}
+              close={() => api.close()}
+            />
+          </Suspense>
+        </Boundary>
       </section>
     )
   }

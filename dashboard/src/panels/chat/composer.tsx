@@ -63,7 +63,7 @@ export function Composer({
   }
 
   return (
-    <div className="mx-auto w-full max-w-[760px] shrink-0 px-3 pb-3 max-md:px-2 max-md:pb-[max(8px,env(safe-area-inset-bottom))]">
+    <div className="mx-auto w-full max-w-[700px] shrink-0 px-3 pb-3 max-md:px-2 max-md:pb-[max(8px,env(safe-area-inset-bottom))]">
       {transcript && <QueueList transcript={transcript} actions={actions} />}
       {actions.error && (
         <div

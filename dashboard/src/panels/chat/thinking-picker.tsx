@@ -28,7 +28,7 @@ export function ThinkingPicker({
   const current = transcript?.model ?? models?.default
   const info = models?.models.find((m) => m.provider === current?.provider && m.id === current.id)
   // A listed model that does not think needs no choice; an unlisted one may.
-  if (info ? !info.reasoning : current?.provider === 'demo') return null
+  if (current?.provider === 'demo' || (info && !info.reasoning)) return null
   const level = transcript?.thinkingLevel ?? models?.defaultThinkingLevel ?? 'off'
   return (
     <Menu

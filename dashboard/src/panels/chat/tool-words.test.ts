@@ -22,6 +22,27 @@ test('a command says how it ended', () => {
   expect(toolWords(silent).result).toBe('no output')
 })
 
+test('a command in the background says so', () => {
+  const started = row('bash', {
+    input: { command: 'node server.mjs' },
+    state: 'done',
+    result: text('It runs in the background'),
+    details: { background: true, id: 's:c', exitCode: null, signal: null },
+  })
+  expect(toolWords(started).result).toBe('in the background')
+})
+
+test('a new file counts its lines, a changed one what came and went', () => {
+  const fresh: Partial<ToolRow> = {
+    input: { path: 'a', content: 'x\ny\n' },
+    state: 'done',
+    result: [],
+  }
+  expect(toolWords(row('write', fresh)).result).toBe('2 lines')
+  const details = { diff: '@@ -1 +1,2 @@\n-a\n+b\n+c', addedLines: 2, removedLines: 1 }
+  expect(toolWords(row('write', { ...fresh, details })).result).toBe('+2 −1')
+})
+
 test('an edit counts its lines', () => {
   const edit = row('edit', {
     input: { path: 'a' },

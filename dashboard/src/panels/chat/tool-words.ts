@@ -91,36 +91,59 @@ function resultOf(row: ToolRow): string {
   if (row.state === 'cut') return 'stopped'
   if (!row.result) return ''
   const all = resultText(row.result)
-  const details = (typeof row.details === 'object' ? row.details : null) as Record<
-    string,
-    unknown
-  > | null
-  const exit = details?.exitCode ?? details?.exit_code
-  if (row.name === 'bash' && typeof exit === 'number' && exit !== 0) return `exit ${exit}`
+  const details = detailsOf(row)
+  if (row.name === 'bash' && row.state !== 'running') {
+    if (details.background === true) return 'in the background'
+    if (typeof details.signal === 'number') return `signal ${details.signal}`
+    if (typeof details.exitCode === 'number' && details.exitCode !== 0) {
+      return `exit ${details.exitCode}`
+    }
+  }
   if (row.state === 'failed') return oneLine(all.split('\n', 1)[0] ?? '') || 'failed'
-  const lines = all ? all.replace(/\n$/, '').split('\n').length : 0
   switch (row.name) {
     case 'bash':
-      return lines > 0 ? plural(lines, 'line') : 'no output'
+      return lineCount(all) > 0 ? plural(lineCount(all), 'line') : 'no output'
     case 'read':
-      return plural(lines, 'line')
-    case 'write': {
-      const content = text(row.input?.content)
-      return content ? plural(content.replace(/\n$/, '').split('\n').length, 'line') : ''
-    }
-    case 'edit': {
-      const diff = diffOf(row.details)
-      if (!diff) return ''
-      const { added, removed } = diffCounts(diff)
-      return `+${added} −${removed}`
-    }
+      return plural(lineCount(all), 'line')
+    case 'write':
+      return (
+        changeCounts(row) ??
+        (text(row.input?.content) ? plural(lineCount(text(row.input?.content)), 'line') : '')
+      )
+    case 'edit':
+      return changeCounts(row) ?? ''
     case 'grep':
-      return lines > 0 ? plural(lines, 'line') : 'nothing'
+      return lineCount(all) > 0 ? plural(lineCount(all), 'line') : 'nothing'
     case 'find':
-      return plural(lines, 'path')
+      return plural(lineCount(all), 'path')
     case 'ls':
-      return plural(lines, 'entry', 'entries')
+      return plural(lineCount(all), 'entry', 'entries')
     default:
       return ''
   }
+}
+
+/** The structured facts of a call; an empty object when it has none. */
+export function detailsOf(row: ToolRow): Record<string, unknown> {
+  return typeof row.details === 'object' && row.details !== null
+    ? (row.details as Record<string, unknown>)
+    : {}
+}
+
+function lineCount(words: string): number {
+  return words ? words.replace(/\n$/, '').split('\n').length : 0
+}
+
+/** Lines added and removed: as the tool counted them, else as its diff shows. */
+function changeCounts(row: ToolRow): string | null {
+  const { addedLines, removedLines } = detailsOf(row)
+  if (typeof addedLines === 'number' && typeof removedLines === 'number') {
+    return removedLines > 0 || row.name === 'edit'
+      ? `+${addedLines} −${removedLines}`
+      : plural(addedLines, 'line')
+  }
+  const diff = diffOf(row.details)
+  if (!diff) return null
+  const { added, removed } = diffCounts(diff)
+  return `+${added} −${removed}`
 }

@@ -133,7 +133,7 @@ export function TranscriptView({
         className="h-full overflow-y-auto overscroll-contain -outline-offset-2 [overflow-anchor:none]"
         data-session={sessionId}
       >
-        <div className="relative mx-auto w-full max-w-[760px]" style={{ height: total }}>
+        <div className="relative mx-auto w-full max-w-[700px]" style={{ height: total }}>
           {virtual.getVirtualItems().map((item) => {
             const row = rows[item.index]
             if (!row) return null

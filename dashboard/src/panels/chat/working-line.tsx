@@ -16,7 +16,7 @@ export function WorkingLine({
   return (
     <>
       {words && (
-        <div className="flex h-7 shrink-0 items-center gap-2 px-4 text-ink-2">
+        <div className="mx-auto flex h-7 w-full max-w-[700px] shrink-0 items-center gap-2 px-5 text-ink-2 max-md:px-4">
           <Glyph shape="disc" tone="moss" pulse />
           <span className="truncate">{words}</span>
           {transcript?.retry ? (

@@ -82,7 +82,7 @@ export function ProcessList({ filter, chosen }: { filter: string; chosen: string
                 <ExitGlyph process={each} />
                 <span className="truncate font-mono text-sm">{each.label}</span>
                 <span className="tnum ml-auto shrink-0 pl-2 text-sm text-ink-3">
-                  {bytes(each.output_bytes)}, <Ago at={each.started_at} />
+                  {bytes(each.outputBytes)}, <Ago at={each.startedAt} />
                 </span>
               </button>
               {each.exit === null && (

@@ -2,10 +2,11 @@
 import { useState } from 'react'
 import type { ToolRow } from '@/api/transcript/types'
 import { CodeLines } from '@/components/code-lines'
+import { useOpenPanel } from '@/hooks/dock'
 import { CopyButton } from '@/ui/copy'
 import { Dialog } from '@/ui/dialog'
 import { diffOf } from '../diff-lines'
-import { resultText } from '../tool-words'
+import { detailsOf, resultText } from '../tool-words'
 import { DiffView } from './diff-view'
 
 /** Lines shown of a long output: so many from the start, so many from the end. */
@@ -35,7 +36,34 @@ export function ToolBody({ row }: { row: ToolRow }) {
       {output && (!diff || row.state === 'failed') && (
         <Output text={output} failed={row.state === 'failed'} />
       )}
+      <ToolLinks row={row} />
     </div>
+  )
+}
+
+/** Ways on: the whole output where it was too long, the process where it goes on. */
+function ToolLinks({ row }: { row: ToolRow }) {
+  const open = useOpenPanel()
+  const { background, id, truncated, fullOutputPath } = detailsOf(row)
+  const link =
+    'block w-full border-t bg-surface px-3 py-1 text-left text-sm text-blue hover:underline'
+  return (
+    <>
+      {truncated === true && typeof fullOutputPath === 'string' && (
+        <button
+          type="button"
+          className={link}
+          onClick={() => open({ kind: 'files', path: fullOutputPath })}
+        >
+          The whole output, as a file
+        </button>
+      )}
+      {background === true && typeof id === 'string' && (
+        <button type="button" className={link} onClick={() => open({ kind: 'log', processId: id })}>
+          Its output, as it comes
+        </button>
+      )}
+    </>
   )
 }
 

@@ -46,7 +46,7 @@ fn main() -> io::Result<()> {
             literal(path),
             variant("br"),
             variant("gz"),
-            format!("\"{:016x}\"", fnv1a(&fs::read(path)?)),
+            format!("W/\"{:016x}\"", fnv1a(&fs::read(path)?)),
         );
     }
     code.push_str("];\n");

@@ -200,21 +200,8 @@ impl Actor {
                     None => return,
                 },
                 well = ended(&mut self.work), if working => self.rest(well).await,
-                () = tokio::time::sleep(IDLE_CLOSE), if !working => {
-                    // Closed first: what is sent from now on is refused and asked anew elsewhere.
-                    self.inbox.close();
-                    if let Ok(command) = self.inbox.try_recv() {
-                        self.take(command).await;
-                        while let Ok(command) = self.inbox.try_recv() {
-                            self.take(command).await;
-                        }
-                        while self.work.is_some() {
-                            let well = ended(&mut self.work).await;
-                            self.rest(well).await;
-                        }
-                    }
-                    return;
-                }
+                // What was sent in this moment is answered with `Closed` and sent again.
+                () = tokio::time::sleep(IDLE_CLOSE), if !working => return,
             }
         }
     }
@@ -343,17 +330,9 @@ impl Actor {
     async fn abort(&mut self, clear_queue: bool) -> Result<QueueUpdate, Refused> {
         self.let_it_end().await;
         if let Some(work) = &mut self.work {
-            if !self.conversation.is_compacting()
-                || self.conversation.session().step() != Step::Rest
-            {
-                let body = Body::Custom {
-                    custom_type: custom::ABORT.into(),
-                    data: json!({ "at": self.conversation.now_ms() }),
-                };
-                // A full disk must not keep a person from stopping the agent.
-                if let Err(error) = self.conversation.append(body, Extra::default()) {
-                    tracing::warn!(%error, "an abort could not be written down");
-                }
+            // A full disk must not keep a person from stopping the agent.
+            if let Err(error) = self.conversation.mark_aborted() {
+                tracing::warn!(%error, "an abort could not be written down");
             }
             work.cancel.cancel();
             if tokio::time::timeout(ABORT_TIMEOUT, &mut work.task).await.is_err() {
@@ -484,11 +463,14 @@ impl Actor {
     }
 }
 
-/// Whether the work ended as it should.
+/// Whether the work ended as it should, or by a fault of ours.
 async fn ended(work: &mut Option<Work>) -> bool {
-    match work {
-        Some(work) => (&mut work.task).await.is_ok(),
-        None => std::future::pending().await,
+    let Some(work) = work else { return std::future::pending().await };
+    match (&mut work.task).await {
+        Ok(()) => true,
+        Err(error) if error.is_panic() => false,
+        // The event loop ends, and this task with it: the work is for the next process.
+        Err(_) => std::future::pending().await,
     }
 }
 

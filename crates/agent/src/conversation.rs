@@ -3,7 +3,7 @@
 
 use crate::{
     queue::Queues,
-    session::{Body, Extra, QueuedAs, Session, SessionError, custom},
+    session::{Body, Extra, QueuedAs, Session, SessionError, Step, custom},
     shown::{Shown, role_of},
     surroundings::Surroundings,
 };
@@ -213,6 +213,21 @@ impl Conversation {
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|e| SessionError::Write { path, source: io::Error::other(e) })?
+    }
+
+    /// Writes down that a person stopped the work, unless it is over or that is written already.
+    pub(crate) fn mark_aborted(&self) -> Result<(), SessionError> {
+        let now = self.now_ms();
+        let mut session = self.session();
+        match session.step() {
+            Step::Ask | Step::Calls { .. } => {
+                let data = serde_json::json!({ "at": now });
+                let body = Body::Custom { custom_type: custom::ABORT.into(), data };
+                let id = session.fresh_id();
+                session.append(id, body, Extra::default(), now).map(|_| ())
+            }
+            Step::Abort | Step::Rest => Ok(()),
+        }
     }
 
     /// Tells what waits now.

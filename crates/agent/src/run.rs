@@ -109,7 +109,9 @@ impl Run {
                 Step::Abort => return Err(Stop::Aborted),
                 other => other,
             };
-            if self.cancel.is_cancelled() {
+            // Stopped after the last answer: there is nothing to close.
+            let stopped = self.cancel.is_cancelled();
+            if stopped && step != Step::Rest {
                 return Err(Stop::Aborted);
             }
             if !matches!(step, Step::Calls { .. }) {
@@ -135,8 +137,9 @@ impl Run {
                         Some(StopReason::Stop | StopReason::Length | StopReason::ToolUse)
                         | None => {}
                     }
-                    if !self.conversation.deliver(QueuedAs::Steer, false).await?
-                        && !self.conversation.deliver(QueuedAs::FollowUp, false).await?
+                    if stopped
+                        || !self.conversation.deliver(QueuedAs::Steer, false).await?
+                            && !self.conversation.deliver(QueuedAs::FollowUp, false).await?
                     {
                         return Ok("done");
                     }

@@ -116,3 +116,97 @@ impl InitShell {
 fn told(err: &InitError) -> ShellError {
     ShellError { code: err.code().to_owned(), message: err.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt as _;
+    use toft_model::{
+        frame::{Decoder, FrameKind, encode},
+        init::{ExecExit, InitReply, InitRequest},
+    };
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::UnixStream,
+    };
+
+    fn exit() -> ExecExit {
+        ExecExit {
+            code: Some(0),
+            signal: None,
+            output_bytes: 6,
+            truncated: false,
+            output_path: None,
+            duration_ms: 1,
+        }
+    }
+
+    /// The bridge's end of a link, and init's.
+    fn link() -> (InitShell, UnixStream) {
+        let (bridge, init) = std::os::unix::net::UnixStream::pair().unwrap();
+        init.set_nonblocking(true).unwrap();
+        let shell = InitShell::new(InitLink::new(bridge.into()).unwrap());
+        (shell, UnixStream::from_std(init).unwrap())
+    }
+
+    /// Init's side of one operation: takes the request, sends these frames, closes.
+    async fn operation(link: &UnixStream, frames: &[(FrameKind, Vec<u8>)]) -> InitRequest {
+        let mut stream = crate::init_link::take(link).await.unwrap().unwrap();
+        let mut decoder = Decoder::default();
+        let request = loop {
+            let mut buf = vec![0; 4_096];
+            let n = stream.read(&mut buf).await.unwrap();
+            decoder.push(&buf[..n]);
+            if let Some((_, payload)) = decoder.next_frame().unwrap() {
+                break serde_json::from_slice(&payload).unwrap();
+            }
+        };
+        for (kind, payload) in frames {
+            stream.write_all(&encode(*kind, payload)).await.unwrap();
+        }
+        request
+    }
+
+    fn says(reply: &InitReply) -> (FrameKind, Vec<u8>) {
+        (FrameKind::Json, serde_json::to_vec(reply).unwrap())
+    }
+
+    fn started(attached: bool) -> (FrameKind, Vec<u8>) {
+        says(&InitReply::Started { id: "a".into(), pid: 7, attached })
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_taken_up_where_it_broke_off() {
+        let (shell, link) = link();
+        let init = async {
+            let out = |text: &str| (FrameKind::Stdout, text.as_bytes().to_vec());
+            operation(&link, &[started(false), out("ab"), out("c")]).await;
+            let end = says(&InitReply::Exit(exit()));
+            operation(&link, &[started(true), out("def"), end]).await
+        };
+        let run = async {
+            let run = shell.start(ExecSpec::default()).await.unwrap();
+            run.events.collect::<Vec<_>>().await
+        };
+        let (request, events) = tokio::join!(init, run);
+        assert_eq!(request, InitRequest::Attach { id: "a".into(), from: 3 });
+        let output = |text: &str| ShellEvent::Output(text.into());
+        assert_eq!(events, [output("ab"), output("c"), output("def"), ShellEvent::Exit(exit())]);
+    }
+
+    #[tokio::test]
+    async fn a_program_is_lost_when_init_is_gone() {
+        let (shell, link) = link();
+        let init = async {
+            operation(&link, &[started(false)]).await;
+            drop(link);
+        };
+        let run = async {
+            let run = shell.start(ExecSpec::default()).await.unwrap();
+            run.events.collect::<Vec<_>>().await
+        };
+        let ((), events) = tokio::join!(init, run);
+        assert_eq!(events, [ShellEvent::Lost]);
+        assert_eq!(shell.list().await.unwrap_err().code, "lost");
+    }
+}

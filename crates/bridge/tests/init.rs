@@ -450,3 +450,79 @@ async fn a_long_script_does_not_fill_the_list() {
     let list = init_client::list(machine.init().await).await.unwrap();
     assert_eq!((list.len(), list[0].label.chars().count()), (50, 200));
 }
+
+/// A group in the v2 hierarchy of this host, if one can be made.
+struct Group(std::path::PathBuf);
+
+impl Group {
+    fn make() -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let root = mounts.lines().find_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let at = fields.next()?;
+            (fields.next()? == "cgroup2").then(|| std::path::PathBuf::from(at))
+        })?;
+        let group = root.join(format!("toft-bridge-test-{}", std::process::id()));
+        std::fs::create_dir(&group).ok()?;
+        Some(Self(group))
+    }
+
+    fn children(&self) -> usize {
+        let all = std::fs::read_dir(&self.0).unwrap();
+        all.filter(|e| e.as_ref().unwrap().file_type().unwrap().is_dir()).count()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(entry.path());
+        }
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn in_a_group_of_its_own_a_program_cannot_hide_anything() {
+    let Some(group) = Group::make() else {
+        // An ordinary user has no groups; what holds then is told by the tests above.
+        return;
+    };
+    let procs = group.0.join("cgroup.procs").to_str().unwrap().to_owned();
+    let machine = Machine::with(vec!["sleep".into(), "3600".into()], vec![procs]);
+    assert_eq!(machine.sh("cat /proc/self/cgroup").await.out.matches("/exec-").count(), 1);
+    // No mark, no session, no parent: only the group knows whose it is.
+    let script = "(env -i setsid sleep 1000 >/dev/null 2>&1 &); sleep 1000";
+    let spec = ExecSpec { id: Some("h".into()), detach: true, ..sh(script) };
+    let handle = machine.exec(spec).await;
+    let members = || {
+        let dirs = std::fs::read_dir(&group.0)
+            .unwrap()
+            .filter_map(|e| std::fs::read_to_string(e.unwrap().path().join("cgroup.procs")).ok());
+        dirs.flat_map(|text| text.lines().map(|l| l.parse().unwrap()).collect::<Vec<u32>>())
+            .collect::<Vec<u32>>()
+    };
+    let hidden = |pids: &[u32]| {
+        pids.iter().copied().find(|pid| {
+            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.is_empty())
+                && std::fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|line| line.starts_with(b"sleep"))
+        })
+    };
+    until(|| hidden(&members()).is_some()).await;
+    let pid = hidden(&members()).unwrap();
+    init_client::kill(machine.init().await, "h", 100).await.unwrap();
+    assert!(!lives(pid));
+    assert!(ran(handle).await.exit.signal.is_some());
+    until(|| group.children() == 0).await;
+}
+
+#[tokio::test]
+async fn stopping_finds_what_threw_its_mark_away() {
+    let machine = Machine::start();
+    let mut handle =
+        machine.exec(sh("(env -i setsid sh -c 'echo $$; exec sleep 1000' &); sleep 1000")).await;
+    let hidden: u32 = line(&mut handle).await.parse().unwrap();
+    init_client::stop(machine.init().await, 100).await.unwrap();
+    assert!(!lives(hidden));
+}

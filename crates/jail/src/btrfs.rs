@@ -116,7 +116,8 @@ pub fn grow_to_device(mounted: &Path) -> io::Result<()> {
 
 /// The folder, open, and the last name, of at most 255 bytes.
 fn split(path: &Path) -> io::Result<(File, &[u8])> {
-    let bad = || io::Error::new(io::ErrorKind::InvalidInput, "a subvolume needs a folder and a name");
+    let bad =
+        || io::Error::new(io::ErrorKind::InvalidInput, "a subvolume needs a folder and a name");
     let name = path.file_name().ok_or_else(bad)?.as_encoded_bytes();
     if name.len() > 255 {
         return Err(bad());

@@ -37,10 +37,7 @@ pub(crate) fn drop_capabilities() -> Result<(), Failure> {
             Err(e) => return Err(step("drop capabilities")(e)),
         }
     }
-    let sets = CapabilitySets {
-        effective: KEPT,
-        permitted: KEPT,
-        inheritable: CapabilitySet::empty(),
-    };
+    let sets =
+        CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(step("drop capabilities"))
 }

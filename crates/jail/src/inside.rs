@@ -6,8 +6,8 @@ use crate::{
     launch::{Go, HIGH},
     mounts, net, seccomp,
     spec::{
-        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL, Facts, Ids, Jail, Report, Run,
-        Spec, Task,
+        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL, Facts, Ids, Jail, Report,
+        Run, Spec, Task,
     },
     sys, wire,
 };
@@ -61,10 +61,7 @@ pub(crate) struct Seat {
 
 /// Does the task; never returns.
 pub(crate) fn main(seat: Seat) -> ! {
-    let socket = match fcntl_dupfd_cloexec(&seat.socket, HIGH) {
-        Ok(copy) => copy,
-        Err(_) => std::process::exit(1),
-    };
+    let Ok(socket) = fcntl_dupfd_cloexec(&seat.socket, HIGH) else { std::process::exit(1) };
     match act(seat) {
         Ok(()) => std::process::exit(0),
         Err(failure) => {
@@ -134,7 +131,7 @@ fn take_ids(ids: &Ids) -> Result<(), Failure> {
 
 fn confine(spec: &Spec, jail: &Jail, go: (Go, Vec<OwnedFd>)) -> Result<Facts, Failure> {
     let mut facts = Facts::default();
-    mounts::build(jail, go.0, go.1, &mut facts)?;
+    mounts::build(jail, &go.0, go.1, &mut facts)?;
     sethostname(jail.hostname.as_bytes()).map_err(step("set the host name"))?;
     name_in_files(&jail.hostname);
     if spec.cgroups.namespace {

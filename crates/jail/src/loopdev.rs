@@ -91,8 +91,7 @@ pub fn attach(backing: &File, shown_name: &Path) -> io::Result<LoopDevice> {
         let path = PathBuf::from(format!("/dev/loop{number}"));
         let device = OpenOptions::new().read(true).write(true).open(&path)?;
         // SAFETY: the request reads a `loop_config`, which outlives the call.
-        let done =
-            unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) };
+        let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) };
         if done == 0 {
             return Ok(LoopDevice { path, _open: device });
         }

@@ -87,7 +87,7 @@ fn detached(path: &Path, writable: bool, map: Option<BorrowedFd<'_>>) -> io::Res
 /// Puts the tree together and makes it the root.
 pub(crate) fn build(
     jail: &Jail,
-    go: Go,
+    go: &Go,
     fds: Vec<OwnedFd>,
     facts: &mut Facts,
 ) -> Result<(), Failure> {
@@ -97,9 +97,7 @@ pub(crate) fn build(
     } else {
         go.mapped
             .iter()
-            .map(|known| {
-                known.and_then(|mapped| fds.next().map(|mount| Source { mount, mapped }))
-            })
+            .map(|known| known.and_then(|mapped| fds.next().map(|mount| Source { mount, mapped })))
             .collect()
     };
     let mut sources = sources.into_iter();
@@ -220,12 +218,8 @@ fn stack(
         facts.notes.push(format!("{} cannot be changed inside: {why}", overlay.target));
     }
     facts.overlays.push((overlay.target.clone(), layer));
-    open_tree(
-        CWD,
-        from.as_str(),
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-    )
-    .map_err(step("take an overlay off the stage"))
+    open_tree(CWD, from.as_str(), OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+        .map_err(step("take an overlay off the stage"))
 }
 
 /// Makes `path` the root; the old one stays, hidden below it, until [`leave`].
@@ -336,10 +330,8 @@ mod tests {
     fn a_missing_source_says_so_and_opens_nothing() {
         let error = detached(Path::new("/no/such/folder"), false, None).map(|_| ()).unwrap_err();
         // An ordinary user is refused before the path is looked at.
-        let refused = matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-        );
+        let refused =
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
         assert!(refused, "{error}");
         let failure = step("open a file or folder of the host")(error);
         assert!(failure.to_string().starts_with("could not open a file or folder of the host: "));

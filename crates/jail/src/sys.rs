@@ -53,9 +53,7 @@ pub(crate) fn fork_into(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::
     // SAFETY: without a stack of its own the child goes on with a copy of this one, as after
     // fork(2). `args` outlives the call and has the size that is passed. With one thread, no lock
     // of another thread is copied in a held state.
-    let pid = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>())
-    };
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     side(pid)
 }
 
@@ -111,9 +109,8 @@ pub(crate) fn set_mount_attributes(
         set: attributes | if map.is_some() { ATTR_IDMAP } else { 0 },
         clear: 0,
         propagation: 0,
-        userns: map.map_or(0, |fd| {
-            u64::try_from(fd.as_raw_fd()).expect("descriptors are not negative")
-        }),
+        userns: map
+            .map_or(0, |fd| u64::try_from(fd.as_raw_fd()).expect("descriptors are not negative")),
     };
     // SAFETY: the path is a C string that is empty, `attr` outlives the call and has the size
     // that is passed.

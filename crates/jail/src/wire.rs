@@ -36,7 +36,11 @@ pub fn send<T: Serialize>(
     if bytes.len() > MESSAGE_BYTES_MAX || descriptors.len() > DESCRIPTORS_MAX {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("a message of {} bytes with {} descriptors is too large", bytes.len(), descriptors.len()),
+            format!(
+                "a message of {} bytes with {} descriptors is too large",
+                bytes.len(),
+                descriptors.len()
+            ),
         ));
     }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];

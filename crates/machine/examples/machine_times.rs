@@ -23,7 +23,8 @@ async fn main() {
     let native = native::open(config).await.expect("machines work here");
     let open_ms = opened.elapsed();
     let mut steps: [(&str, Vec<Duration>); 6] =
-        ["create", "start", "exec true", "first exec in all", "stop", "destroy"].map(|n| (n, Vec::new()));
+        ["create", "start", "exec true", "first exec in all", "stop", "destroy"]
+            .map(|n| (n, Vec::new()));
     for round in 0..=rounds {
         let project = ProjectId::random();
         let mut times = Vec::new();
@@ -74,5 +75,11 @@ async fn main() {
 fn print_line(name: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let ms = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1e3;
-    println!("{name:20} min {:7.2}  p50 {:7.2}  p99 {:7.2}  n {}", ms(0), ms(50), ms(99), times.len());
+    println!(
+        "{name:20} min {:7.2}  p50 {:7.2}  p99 {:7.2}  n {}",
+        ms(0),
+        ms(50),
+        ms(99),
+        times.len()
+    );
 }

@@ -81,11 +81,7 @@ pub(crate) fn launch(start: Start<'_>, spec: &Spec) -> Result<(Running, Facts), 
 }
 
 /// Waits until init answers; ends the machine when it does not.
-pub(crate) async fn greet(
-    run: &Path,
-    log: &Path,
-    project: &ProjectId,
-) -> Result<(), MachineError> {
+pub(crate) async fn greet(run: &Path, log: &Path, project: &ProjectId) -> Result<(), MachineError> {
     let greeted = match connect(run, INIT_SOCKET, project).await {
         Ok(stream) => init_client::hello(stream).await.map(|_| ()).map_err(|e| e.to_string()),
         Err(e) => Err(e.to_string()),

@@ -155,7 +155,6 @@ pub(crate) fn hostname(spec: &StartSpec) -> String {
     if name.is_empty() { spec.project.to_string() } else { name.to_owned() }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

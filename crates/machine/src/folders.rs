@@ -9,8 +9,8 @@ use std::{
     },
     path::{Path, PathBuf},
 };
-use tokio::net::UnixStream;
 use toft_model::id::ProjectId;
+use tokio::net::UnixStream;
 
 /// Listening socket of a machine's init.
 pub(crate) const INIT_SOCKET: &str = "init.sock";
@@ -140,6 +140,7 @@ pub(crate) fn rand_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     #[tokio::test]
     async fn a_socket_is_reached_below_a_path_longer_than_an_address() {
@@ -159,7 +160,6 @@ mod tests {
         fs::write(&victim, "untouched").unwrap();
         std::os::unix::fs::symlink(&victim, dir.path().join(INIT_LOG)).unwrap();
         assert_eq!(log_tail(dir.path()), "");
-        use std::io::Write as _;
         new_log(dir.path()).unwrap().write_all(b"said").unwrap();
         assert_eq!(log_tail(dir.path()), "said");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");

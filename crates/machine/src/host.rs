@@ -21,12 +21,12 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{net::UnixStream, sync::Mutex as AsyncMutex};
 use toft_jail::spec::{FD_BOOT, Run, Spec, Task};
 use toft_model::{
     id::{ProjectId, random_hex},
     machine::Ability,
 };
+use tokio::{net::UnixStream, sync::Mutex as AsyncMutex};
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -125,9 +125,8 @@ impl Inner {
         let project = &spec.project;
         let (run, log) = (self.folders.run(project), self.log(project));
         folders::private(&run).map_err(step(project, "preparing the machine's folders"))?;
-        let group =
-            MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, None)
-                .map_err(step(project, "making the machine's control groups"))?;
+        let group = MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, None)
+            .map_err(step(project, "making the machine's control groups"))?;
         let groups = group.groups.clone();
         let launched = self.launch_in(spec, group, &run, &log);
         if launched.is_err() {
@@ -234,7 +233,9 @@ impl Backend for Host {
             name: name.to_owned(),
             enforced: false,
             how: how.to_owned(),
-            remedy: Some("Use the backend `native`: `toft up` without `--backend host`.".to_owned()),
+            remedy: Some(
+                "Use the backend `native`: `toft up` without `--backend host`.".to_owned(),
+            ),
         })
         .into();
         for (name, controller) in

@@ -246,8 +246,11 @@ mod tests {
         let shadow = fs::read_to_string(etc.join("shadow")).unwrap();
         assert!(shadow.starts_with("root:*:"), "{shadow}");
         assert!(shadow.lines().all(|l| l.split(':').nth(1) == Some("*")), "{shadow}");
-        assert!(fs::read_to_string(etc.join("hosts")).unwrap().contains("127.77.0.1\tgateway.internal"));
-        for secret in ["machine-id", "ssh", "ssl/private", "sudoers.d", "apt/auth.conf.d", "fstab"] {
+        assert!(
+            fs::read_to_string(etc.join("hosts")).unwrap().contains("127.77.0.1\tgateway.internal")
+        );
+        for secret in ["machine-id", "ssh", "ssl/private", "sudoers.d", "apt/auth.conf.d", "fstab"]
+        {
             assert!(!etc.join(secret).exists(), "{secret}");
         }
         for place in ["home/project", "home/starter", "root", "var/lib/toft", "proc", "dev"] {

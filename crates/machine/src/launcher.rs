@@ -1,7 +1,10 @@
 //! Starts the launcher (`toft __launch 0`) and hears its reports. Blocking: callers run it on a
 //! thread for such work.
 
-use rustix::net::{Shutdown, shutdown, sockopt::{Timeout, set_socket_timeout}};
+use rustix::net::{
+    Shutdown, shutdown,
+    sockopt::{Timeout, set_socket_timeout},
+};
 use std::{
     fs::File,
     io,

@@ -23,12 +23,12 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use toft_jail::spec::Facts;
+use toft_model::{id::ProjectId, machine::Ability};
 use tokio::{
     net::UnixStream,
     sync::{Mutex as AsyncMutex, OnceCell},
 };
-use toft_jail::spec::Facts;
-use toft_model::{id::ProjectId, machine::Ability};
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -56,6 +56,8 @@ struct Inner {
     abilities: Vec<Ability>,
     /// Set once the template exists.
     template: OnceCell<()>,
+    /// Held while a spare disk is made.
+    refilling: Arc<AsyncMutex<()>>,
     /// One at a time per project: start, stop, adopt, create, destroy.
     turns: Mutex<HashMap<ProjectId, Arc<AsyncMutex<()>>>>,
 }
@@ -71,6 +73,7 @@ pub async fn open(config: NativeConfig) -> Result<Native, MachineError> {
         if let Err(e) = early.template().await {
             tracing::warn!("the template of machines could not be made yet: {e}");
         }
+        early.refill();
     });
     Ok(native)
 }
@@ -79,6 +82,7 @@ impl Native {
     /// Lets go of the storage when no machine runs: an image is unmounted and its device detached.
     /// With machines running it does nothing.
     pub async fn close(&self) -> Result<(), MachineError> {
+        let _no_refill = self.0.refilling.lock().await;
         let inner = Arc::clone(&self.0);
         blocking(move || inner.close()).await
     }
@@ -93,11 +97,20 @@ impl Native {
 
     async fn template(&self) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
-        self.0
-            .template
-            .get_or_try_init(|| blocking(move || inner.make_template()))
-            .await
-            .map(|()| ())
+        self.0.template.get_or_try_init(|| blocking(move || inner.make_template())).await.copied()
+    }
+
+    /// Makes the next spare disk in the background; [`Native::close`] waits for it.
+    fn refill(&self) {
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let one_at_a_time = Arc::clone(&inner.refilling).lock_owned().await;
+            blocking(move || {
+                inner.make_spare();
+                drop(one_at_a_time);
+            })
+            .await;
+        });
     }
 }
 
@@ -119,7 +132,9 @@ impl Backend for Native {
         let _turn = self.turn(project).await;
         self.template().await?;
         let (inner, project) = (Arc::clone(&self.0), project.clone());
-        blocking(move || inner.create(&project)).await
+        let made = blocking(move || inner.create(&project)).await;
+        self.refill();
+        made
     }
 
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {

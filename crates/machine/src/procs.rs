@@ -60,11 +60,10 @@ pub(crate) fn wait_end(pidfd: &OwnedFd, limit: Duration) -> bool {
             tv_nsec: i64::from(left.subsec_nanos()),
         };
         match poll(&mut fds, Some(&timeout)) {
-            Ok(0) => return false,
+            Ok(ready) => return ready > 0,
             Err(rustix::io::Errno::INTR) => {}
             // A pidfd cannot fail to be polled; taking it as ended would be a lie.
             Err(_) => return false,
-            Ok(_) => return true,
         }
     }
 }

@@ -3,8 +3,7 @@
 use crate::{
     backend::{MachineError, Running, Stats},
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET},
-    init_client,
-    procs,
+    init_client, procs,
     state::State,
 };
 use rustix::{
@@ -12,8 +11,8 @@ use rustix::{
     process::{Signal, pidfd_send_signal},
 };
 use std::{io, path::Path, time::Duration};
-use tokio::{net::UnixStream, task::spawn_blocking, time::timeout};
 use toft_model::id::ProjectId;
+use tokio::{net::UnixStream, task::spawn_blocking, time::timeout};
 
 /// What stopping may take beyond the grace that programs get: init's own rounds of killing.
 const STOP_MARGIN: Duration = Duration::from_secs(3);
@@ -39,9 +38,7 @@ pub(crate) fn step<E: Into<io::Error>>(
 }
 
 /// Runs what blocks on a thread that may.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(stopped) => match stopped.try_into_panic() {
@@ -62,10 +59,9 @@ pub(crate) async fn adopt(
     let asking = "asking the machine's init";
     let failed = |e: init_client::InitError| step(project, asking)(io::Error::other(e));
     init_client::hello(connect(folder, INIT_SOCKET, project).await?).await.map_err(failed)?;
-    let listeners =
-        init_client::gateway_listeners(connect(folder, INIT_SOCKET, project).await?)
-            .await
-            .map_err(failed)?;
+    let listeners = init_client::gateway_listeners(connect(folder, INIT_SOCKET, project).await?)
+        .await
+        .map_err(failed)?;
     Ok(Some(Running {
         project: project.clone(),
         token: state.token,

@@ -20,6 +20,8 @@ pub(crate) trait Storage: Send + Sync + fmt::Debug {
     fn make(&self, path: &Path) -> io::Result<()>;
     /// Makes `to` a copy of `from`; later changes of either do not show in the other.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Whether a copy takes so long that one is kept ready.
+    fn copies_slowly(&self) -> bool;
     /// Removes a disk. Not there: done.
     fn remove(&self, path: &Path) -> io::Result<()>;
 }

@@ -15,7 +15,7 @@ struct File {
     plain: &'static [u8],
     br: Option<&'static [u8]>,
     gz: Option<&'static [u8]>,
-    /// Quoted, as it stands in `ETag`.
+    /// As it stands in `ETag`: weak, because the same tag names every encoding.
     tag: &'static str,
 }
 
@@ -51,7 +51,10 @@ pub(crate) fn index(headers: &HeaderMap) -> Response {
     match find(INDEX) {
         Some(file) => serve(file, headers, REVALIDATE),
         None => (
-            [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "text/html; charset=utf-8")],
+            [
+                (header::CACHE_CONTROL, "no-store"),
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            ],
             PLACEHOLDER,
         )
             .into_response(),
@@ -80,7 +83,7 @@ fn serve(file: &'static File, headers: &HeaderMap, cache: &'static str) -> Respo
         .iter()
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(','))
-        .any(|tag| tag.trim().trim_start_matches("W/") == file.tag);
+        .any(|tag| tag.trim() == file.tag);
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or("");
     let (bytes, encoding) = match (file.br, file.gz) {
         (Some(br), _) if accepts(accepted, "br") => (br, Some("br")),

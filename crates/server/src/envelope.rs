@@ -79,6 +79,9 @@ async fn read_body(body: Body, bytes_max: usize) -> Result<bytes::Bytes, ApiErro
 pub(crate) fn too_large(bytes_max: usize) -> ApiError {
     ApiError::new(
         Code::PayloadTooLarge,
-        format!("the body is larger than {} KiB: send less, or use the file routes", bytes_max >> 10),
+        format!(
+            "the body is larger than {} KiB: send less, or use the file routes",
+            bytes_max >> 10
+        ),
     )
 }

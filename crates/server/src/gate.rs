@@ -85,8 +85,9 @@ fn secured(app: &App, host: &str, is_api: bool, mut answer: Response) -> Respons
                           frame-ancestors 'self'; sandbox"
             .to_owned(),
         // The browser's own viewer does not work in a sandbox.
-        (true, true) => "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
-            .to_owned(),
+        (true, true) => {
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'".to_owned()
+        }
     };
     let headers = answer.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -111,8 +112,11 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
 fn page_policy(app: &App, host: &str) -> String {
     // The host was checked, but only plain ones go into a header.
     let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
-    let sockets =
-        if plain && !host.is_empty() { format!(" ws://{host} wss://{host}") } else { String::new() };
+    let sockets = if plain && !host.is_empty() {
+        format!(" ws://{host} wss://{host}")
+    } else {
+        String::new()
+    };
     format!(
         "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
          img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'{sockets}; \

@@ -3,13 +3,13 @@
 
 use crate::state::App;
 use std::time::Duration;
+use toft_gateway::{ControlError, Gateway, SpawnConfig};
+use toft_machine::backend::Running;
+use toft_model::{id::ProjectId, machine::MachineState};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
-use toft_gateway::{ControlError, Gateway, SpawnConfig};
-use toft_machine::backend::Running;
-use toft_model::{id::ProjectId, machine::MachineState};
 
 /// First pause before the gateway is started again; doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);

@@ -65,7 +65,8 @@ impl Label {
         let (port, project) = match text.split_once('-') {
             None => (None, text),
             Some((port, project)) => {
-                let canonical = port.parse::<u16>().ok().filter(|p| *p > 0 && p.to_string() == port);
+                let canonical =
+                    port.parse::<u16>().ok().filter(|p| *p > 0 && p.to_string() == port);
                 (Some(canonical?), project)
             }
         };
@@ -138,10 +139,10 @@ impl Hosts {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let ours = match bare.parse::<IpAddr>() {
             // Rebinding needs a name: an address in the bar is what the person typed.
-            Ok(ip) => ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified(),
-            Err(_) => {
-                host == LOCALHOST || self.domain.as_ref().is_some_and(|d| d.host == host)
+            Ok(ip) => {
+                ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified()
             }
+            Err(_) => host == LOCALHOST || self.domain.as_ref().is_some_and(|d| d.host == host),
         };
         if ours { Place::Control } else { Place::Foreign }
     }

@@ -1,6 +1,7 @@
 //! Machines as the server sees them: their state, their life, and the copy of what their bridges
 //! tell. How a machine is made is the backend's.
 
+pub(crate) mod adopt;
 pub(crate) mod cold_log;
 pub(crate) mod copy;
 pub(crate) mod feed;
@@ -24,6 +25,9 @@ use toft_model::id::ProjectId;
 #[derive(Default)]
 pub(crate) struct Machines {
     all: RwLock<HashMap<ProjectId, Arc<Machine>>>,
+    /// Shared by those who make projects; alone for the sweep, to which a machine that it was not
+    /// told of is a leftover.
+    pub(crate) making: tokio::sync::RwLock<()>,
 }
 
 impl Machines {

@@ -125,12 +125,7 @@ async fn agent_api(app: &App, label: &Label, req: Request) -> Result<Response, A
 }
 
 /// The app.
-async fn show(
-    app: &App,
-    label: &Label,
-    host: &str,
-    req: Request,
-) -> Result<Response, ApiError> {
+async fn show(app: &App, label: &Label, host: &str, req: Request) -> Result<Response, ApiError> {
     let (mut head, body) = req.into_parts();
     let caller = visitor(app, label, host, &head).await?;
     let machine = machine_of(app, label).await?;
@@ -154,12 +149,7 @@ async fn show(
 }
 
 /// Who visits: a key of ours, or the cookie of this very host.
-async fn visitor(
-    app: &App,
-    label: &Label,
-    host: &str,
-    req: &Parts,
-) -> Result<Caller, ApiError> {
+async fn visitor(app: &App, label: &Label, host: &str, req: &Parts) -> Result<Caller, ApiError> {
     // An `Authorization` that is not ours may be the app's own: the cookie decides then.
     if let HeaderKey::Ours(key) = header_key(app, &req.headers) {
         return Ok(Caller::Program(key));

@@ -75,7 +75,10 @@ impl Providers {
 
     pub(crate) async fn list(&self, app: &App) -> Result<Vec<Provider>, ApiError> {
         let stored = self.stored(app).await?;
-        Ok(catalogue::providers().iter().map(|spec| self.shown(spec, stored.get(spec.id))).collect())
+        Ok(catalogue::providers()
+            .iter()
+            .map(|spec| self.shown(spec, stored.get(spec.id)))
+            .collect())
     }
 
     pub(crate) async fn one(
@@ -110,9 +113,9 @@ impl Providers {
     /// Whether no provider has a key.
     pub(crate) async fn demo_only(&self, app: &App) -> Result<bool, ApiError> {
         let stored = self.stored(app).await?;
-        Ok(!catalogue::providers().iter().any(|spec| {
-            stored.contains_key(spec.id) || self.env_value(spec.key_env).is_some()
-        }))
+        Ok(!catalogue::providers()
+            .iter()
+            .any(|spec| stored.contains_key(spec.id) || self.env_value(spec.key_env).is_some()))
     }
 
     /// Seals and keeps a key.
@@ -169,8 +172,7 @@ impl Providers {
         }
         let settings: HashMap<String, String> =
             app.store.settings(SYSTEM_USER).await?.into_iter().collect();
-        let with_key =
-            |id: &str| providers.iter().any(|p| p.id == id && p.key.is_some());
+        let with_key = |id: &str| providers.iter().any(|p| p.id == id && p.key.is_some());
         let default_model = self.default_model(&settings, with_key);
         Ok(GatewayConfig {
             default_model,

@@ -80,7 +80,10 @@ pub(crate) async fn forward(
     let (mut parts, body) = answer.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let Some((client, _)) = upgrade else {
-            return Err(ApiError::new(Code::MachineError, "the machine upgraded without being asked"));
+            return Err(ApiError::new(
+                Code::MachineError,
+                "the machine upgraded without being asked",
+            ));
         };
         let Some(bridge) = parts.extensions.remove::<OnUpgrade>() else {
             return Err(ApiError::new(Code::MachineError, "the machine's upgrade broke off"));

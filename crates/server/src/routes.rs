@@ -15,12 +15,7 @@ pub(crate) mod settings;
 pub(crate) mod shutdown;
 pub(crate) mod toft;
 
-use crate::{
-    api_error::ApiError,
-    assets,
-    machines::Machine,
-    state::App,
-};
+use crate::{api_error::ApiError, assets, machines::Machine, state::App};
 use axum::{
     Router,
     extract::Request,
@@ -53,6 +48,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/projects/{id}/start", post(machine::start))
         .route("/v1/projects/{id}/stop", post(machine::stop))
         .route("/v1/projects/{id}/wake", post(machine::wake))
+        .route("/v1/projects/{id}/sleep", post(machine::sleep))
         .route("/v1/projects/{id}/exec", post(exec::exec))
         .route("/v1/projects/{id}/preview", post(preview::create))
         .route("/v1/projects/{id}/toft/{*rest}", any(toft::route))
@@ -77,7 +73,8 @@ async fn no_route(req: Request) -> Response {
 async fn elsewhere(req: Request) -> Response {
     let path = req.uri().path();
     let api = ["/v1", "/llm", "/webhooks", "/toft", "/starter"];
-    if api.iter().any(|a| path.strip_prefix(a).is_some_and(|r| r.is_empty() || r.starts_with('/'))) {
+    if api.iter().any(|a| path.strip_prefix(a).is_some_and(|r| r.is_empty() || r.starts_with('/')))
+    {
         return ApiError::no_route(req.method(), path).into_response();
     }
     assets::path(req.method(), path, req.headers())

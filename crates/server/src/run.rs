@@ -9,7 +9,7 @@ use crate::{
     gateway_link::{self, GatewayLink},
     hosts::Hosts,
     listen,
-    machines::{Machines, life, machine::Machine},
+    machines::{Machines, adopt, life, machine::Machine},
     preview::sign::Signer,
     providers::Providers,
     routes,
@@ -17,12 +17,12 @@ use crate::{
     stop::Stop,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use toft_gateway::SpawnConfig;
 use toft_machine::backend::Backend;
 use toft_store::{SqliteStore, Store};
 use toft_vault::Vault;
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long everything may take to finish when the server ends.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,11 +44,11 @@ pub async fn run(
     let addr = listener
         .local_addr()
         .map_err(|source| ServerError::Listen { addr: config.listen, source })?;
-    let hosts =
-        Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
+    let hosts = Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
     let vault = Vault::open(&config.data_dir.join("master.key"))?;
     let signer = Signer::new(vault.derive_key(PREVIEW_KEY));
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("toft.db")).await?);
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(&config.data_dir.join("toft.db")).await?);
     let cli_token = token::random();
     let app: App = Arc::new(Inner {
         version: config.version,
@@ -75,12 +75,8 @@ pub async fn run(
         let machine = app.machines.put(machine);
         unsettled.push((project, machine, life));
     }
-    app.tasks.spawn(life::adopt_all(app.clone(), unsettled));
-    let spawn = SpawnConfig {
-        exe: config.exe,
-        data_dir: config.data_dir,
-        env: config.gateway_env,
-    };
+    app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
+    let spawn = SpawnConfig { exe: config.exe, data_dir: config.data_dir, env: config.gateway_env };
     app.tasks.spawn(gateway_link::supervise(app.clone(), spawn));
     let (sign_in_url, _) = routes::auth::make_link(&app, true).await.map_err(|e| {
         // The only thing that can fail in there is the database.
@@ -91,12 +87,7 @@ pub async fn run(
     })?;
     folder.announce(addr, &cli_token)?;
     let serving = tokio::spawn(listen::serve(app.clone(), listener, routes::router(app.clone())));
-    ready(Ready {
-        addr,
-        url: app.hosts.control_url(),
-        sign_in_url,
-        stop: app.stop.clone(),
-    });
+    ready(Ready { addr, url: app.hosts.control_url(), sign_in_url, stop: app.stop.clone() });
 
     app.stop.token().cancelled().await;
     // From here on nobody new gets in; whoever is in may finish.

@@ -1,14 +1,14 @@
 //! What all requests share. Made once by `run`; no logic of its own.
 
 use crate::{
-    auth::Auth, bridge_client::BridgeClient, clock::Clock, gateway_link::GatewayLink,
-    hosts::Hosts, machines::Machines, preview::sign::Signer, providers::Providers, stop::Stop,
+    auth::Auth, bridge_client::BridgeClient, clock::Clock, gateway_link::GatewayLink, hosts::Hosts,
+    machines::Machines, preview::sign::Signer, providers::Providers, stop::Stop,
 };
 use std::{path::PathBuf, sync::Arc};
-use tokio_util::task::TaskTracker;
 use toft_machine::backend::Backend;
 use toft_model::machine::{EgressLevel, Limits};
 use toft_store::Store;
+use tokio_util::task::TaskTracker;
 
 /// Shared by all requests.
 pub(crate) type App = Arc<Inner>;

@@ -4,6 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 #![expect(clippy::print_stdout, reason = "it stands in for the test harness")]
 
+#[path = "it/backend.rs"]
+#[expect(dead_code, reason = "shared with the other tests")]
+mod backend;
+#[path = "it/box_bridge.rs"]
+#[expect(dead_code, reason = "shared with the other tests")]
+mod box_bridge;
+#[path = "it/box_init.rs"]
+mod box_init;
 #[path = "it/client.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod client;
@@ -94,7 +102,8 @@ async fn story() {
 
     // Killed, it is replaced, and the new one knows machine, key and defaults.
     let pid = first.pid();
-    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    let killed =
+        std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     assert!(killed.success());
     let second = gateway(&world, pid, id.as_str()).await;
     let list = models(&world).await;

@@ -110,8 +110,10 @@ pub trait People: Send + Sync {
     /// A person by id.
     async fn user(&self, id: &str) -> Result<Option<User>, StoreError>;
     /// A person and the PHC string of their password, by e-mail address.
-    async fn user_by_email(&self, email: &str)
-    -> Result<Option<(User, Option<String>)>, StoreError>;
+    async fn user_by_email(
+        &self,
+        email: &str,
+    ) -> Result<Option<(User, Option<String>)>, StoreError>;
     /// The PHC string of a person's password.
     async fn password_of(&self, user: &str) -> Result<Option<String>, StoreError>;
     /// Changes a person. `Taken` when the e-mail address belongs to another.

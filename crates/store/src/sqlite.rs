@@ -68,8 +68,7 @@ impl SqliteStore {
             return Err(StoreError::TooOld { found: version });
         }
         sqlx::migrate!("src/sqlite/migrations").run(&full).await?;
-        let relaxed =
-            pool(1).connect_lazy_with(writer.synchronous(SqliteSynchronous::Normal));
+        let relaxed = pool(1).connect_lazy_with(writer.synchronous(SqliteSynchronous::Normal));
         let read = pool(READERS_MAX).connect_lazy_with(base.read_only(true));
         Ok(Self {
             full,

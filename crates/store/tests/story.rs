@@ -6,9 +6,8 @@
 use std::path::Path;
 use toft_model::id::ProjectId;
 use toft_store::{
-    Appended, Events as _, NewEvent, NewProject, NewSession, Project, Projects as _,
-    ProviderKey, Role, SYSTEM_USER, SnapshotKind, SqliteStore, Store, StoreError,
-    UserPatch, Wake, Wanted,
+    Appended, Events as _, NewEvent, NewProject, NewSession, Project, Projects as _, ProviderKey,
+    Role, SYSTEM_USER, SnapshotKind, SqliteStore, Store, StoreError, UserPatch, Wake, Wanted,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -116,14 +115,11 @@ async fn projects(store: &dyn Store) {
 
     let second = project(store, None, 20).await;
     let ids = |list: Vec<Project>| list.into_iter().map(|p| p.id).collect::<Vec<_>>();
-    assert_eq!(
-        ids(store.projects(50, 0).await.unwrap()),
-        [second.id.clone(), first.id.clone()]
-    );
+    assert_eq!(ids(store.projects(50, 0).await.unwrap()), [second.id.clone(), first.id.clone()]);
     store.touch_project(&first.id, 30).await.unwrap();
     store.touch_project(&first.id, 25).await.unwrap();
-    assert_eq!(ids(store.projects(1, 0).await.unwrap()), [first.id.clone()]);
-    assert_eq!(ids(store.projects(1, 1).await.unwrap()), [second.id.clone()]);
+    assert_eq!(ids(store.projects(1, 0).await.unwrap()), std::slice::from_ref(&first.id));
+    assert_eq!(ids(store.projects(1, 1).await.unwrap()), std::slice::from_ref(&second.id));
 
     store.rename_project(&second.id, "Till", 40).await.unwrap();
     store.set_wanted(&second.id, Wanted::Stopped, Some("no space"), 50).await.unwrap();
@@ -152,10 +148,7 @@ async fn projects(store: &dyn Store) {
         name: "Back".into(),
         owner: SYSTEM_USER.into(),
     };
-    assert!(matches!(
-        store.create_project(&again, 70).await,
-        Err(StoreError::Taken { .. })
-    ));
+    assert!(matches!(store.create_project(&again, 70).await, Err(StoreError::Taken { .. })));
     assert!(project(store, Some("default"), 70).await.id != first.id, "the alias is free again");
 }
 

@@ -40,7 +40,8 @@ async function shot(name) {
 }
 
 async function command(words) {
-  await page.keyboard.press('Control+k')
+  // A terminal that has the focus keeps Ctrl+K for its shell: the button is always there.
+  await page.getByRole('button', { name: /Commands/ }).click()
   const input = page.getByPlaceholder('Open, run, or name a new project')
   await input.fill(words)
   await page.getByRole('option').first().waitFor()
@@ -108,8 +109,7 @@ try {
   await again.getByText('Water the plants', { exact: true }).waitFor()
 
   // What an app could try: the dashboard, the agent's API.
-  const stolen = await (await page.locator('iframe').first().elementHandle()).contentFrame()
-  const tries = await stolen.evaluate(async (own) => {
+  const tries = await again.locator('body').evaluate(async (_body, own) => {
     const outcome = {}
     try {
       outcome.parent = String(window.parent.document.title)
@@ -138,7 +138,7 @@ try {
   expect(tries.control === 'refused', `the control plane answered an app with ${tries.control}`)
 
   // A terminal is a real shell in the machine.
-  await command('Open a terminal')
+  await command('New terminal')
   const terminal = page.locator('.xterm').first()
   await terminal.waitFor()
   await terminal.click()
@@ -151,17 +151,18 @@ try {
   await command('Stop the machine')
   const confirm = page.getByRole('button', { name: 'Stop', exact: true }).last()
   await confirm.click()
-  await page.getByRole('button', { name: 'Start', exact: true }).waitFor()
+  const start = page.getByRole('banner').getByRole('button', { name: 'Start', exact: true })
+  await start.waitFor()
   await shot('stopped')
-  await page.getByRole('button', { name: 'Start', exact: true }).click()
-  await page.getByRole('button', { name: 'Start', exact: true }).waitFor({ state: 'hidden' })
+  await start.click()
+  await start.waitFor({ state: 'hidden' })
   await page.reload()
   await receipts(1)
   await page.getByText('Build a small task app that keeps its data').first().waitFor()
 
   // The server is killed in mid-prompt: the work goes on.
   await say('Do a long run, please.')
-  await page.getByText(/working/i).first().waitFor()
+  await page.getByText(/I count to/).first().waitFor()
   await page.waitForTimeout(1_500)
   console.log('kill')
   await lines.next()

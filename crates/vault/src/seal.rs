@@ -96,8 +96,7 @@ impl Vault {
 }
 
 fn derive(master: &[u8; KEY_BYTES], purpose: &str) -> Zeroizing<[u8; 32]> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(master).expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(master).expect("HMAC takes a key of any length");
     mac.update(purpose.as_bytes());
     Zeroizing::new(mac.finalize().into_bytes().into())
 }

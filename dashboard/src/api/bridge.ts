@@ -29,7 +29,9 @@ export function bridge(project: string) {
   const base = `/v1/projects/${seg(project)}/toft`
   const of = (sessionId?: string) => (sessionId ? `?sessionId=${seg(sessionId)}` : '')
   return {
-    eventsUrl: (after: number) => `${base}/events?after=${after}`,
+    /** Without a number only what comes from now on. */
+    eventsUrl: (after: number | null) =>
+      after === null ? `${base}/events` : `${base}/events?after=${after}`,
     state: (sessionId?: string) => call<AgentState>('GET', `${base}/state${of(sessionId)}`),
     messages: (sessionId?: string) => call<MessageList>('GET', `${base}/messages${of(sessionId)}`),
     inspect: () => call<Inspect>('GET', `${base}/inspect`),

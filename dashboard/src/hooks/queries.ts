@@ -14,6 +14,7 @@ export const queryClient = new QueryClient({
     queries: {
       staleTime: 2000,
       retry: (failures, error) => error instanceof ApiError && error.status >= 500 && failures < 2,
+      retryDelay: (failures) => 200 * 2 ** failures,
       networkMode: 'always',
     },
     mutations: { networkMode: 'always' },

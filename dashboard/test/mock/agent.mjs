@@ -1,8 +1,17 @@
 // The scripted agent of the test server: emits what a bridge would, with small waits.
 import { randomUUID } from 'node:crypto'
-import { DEMO_USAGE, USAGE } from './project.mjs'
+import { NO_USAGE, USAGE } from './project.mjs'
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+function sum(a, b) {
+  const total = { ...b }
+  for (const key of ['input', 'output', 'cacheRead', 'cacheWrite', 'totalTokens']) {
+    total[key] = a[key] + b[key]
+  }
+  if (a.cost ?? b.cost) total.cost = { total: (a.cost?.total ?? 0) + (b.cost?.total ?? 0) }
+  return total
+}
 
 export class Agent {
   constructor(project, pace = 1) {
@@ -17,7 +26,14 @@ export class Agent {
       this.project.queueChanged(session)
       return behaviour === 'steer' ? 'steer' : 'followUp'
     }
-    session.run = { stopped: false, started: Date.now(), turns: 0, tools: 0, changed: [] }
+    session.run = {
+      stopped: false,
+      started: Date.now(),
+      turns: 0,
+      tools: 0,
+      changed: [],
+      usage: NO_USAGE,
+    }
     session.status = 'working'
     this.project.updatedAt = new Date().toISOString()
     this.project.emit('agent_start', session.id, {})
@@ -59,7 +75,7 @@ export class Agent {
     const { demo } = session.model
     project.emit('agent_end', session.id, {
       reason,
-      usage: demo ? DEMO_USAGE : USAGE,
+      usage: run.usage,
       turns: run.turns,
       tools: run.tools,
       changed: run.changed,
@@ -141,13 +157,16 @@ export class Agent {
 
   #assistant(session, content, stopReason, error) {
     const { demo, provider, id } = session.model
+    // A call that failed used nothing.
+    const usage = demo || stopReason === 'error' ? NO_USAGE : USAGE
+    session.run.usage = sum(session.run.usage, usage)
     return {
       role: 'assistant',
       content,
       api: demo ? 'scripted' : 'anthropic-messages',
       provider,
       model: id,
-      usage: demo ? DEMO_USAGE : { ...USAGE, totalTokens: 7460 + session.messages.length * 900 },
+      usage,
       stopReason,
       ...(stopReason === 'error' ? { errorMessage: error } : {}),
       timestamp: Date.now(),

@@ -10,7 +10,7 @@ export const USAGE = {
   totalTokens: 7460,
   cost: { input: 0.002, output: 0.006, cacheRead: 0.001, cacheWrite: 0, total: 0.0094 },
 }
-export const DEMO_USAGE = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, totalTokens: 0 }
+export const NO_USAGE = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, totalTokens: 0 }
 
 export class Project {
   constructor({ id, name, state = 'running', ago = 0, model }) {

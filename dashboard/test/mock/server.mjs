@@ -5,52 +5,9 @@ import { WebSocketServer } from 'ws'
 import { Agent } from './agent.mjs'
 import { bridgeRoute } from './bridge.mjs'
 import { asset, preview } from './files.mjs'
+import { DEMO, MODELS } from './models.mjs'
 import { ABILITIES, Project } from './project.mjs'
 import { bigSession } from './scripts.mjs'
-
-const DEMO = {
-  provider: 'demo',
-  id: 'demo',
-  name: 'Scripted demo',
-  api: 'scripted',
-  contextWindow: 200_000,
-  maxTokens: 8192,
-  reasoning: false,
-  images: false,
-  demo: true,
-}
-const MODELS = [
-  {
-    provider: 'anthropic',
-    id: 'claude-sonnet-4-5',
-    name: 'Claude Sonnet 4.5',
-    api: 'anthropic-messages',
-    contextWindow: 200_000,
-    maxTokens: 64_000,
-    reasoning: true,
-    images: true,
-  },
-  {
-    provider: 'anthropic',
-    id: 'claude-haiku-4-5',
-    name: 'Claude Haiku 4.5',
-    api: 'anthropic-messages',
-    contextWindow: 200_000,
-    maxTokens: 64_000,
-    reasoning: true,
-    images: true,
-  },
-  {
-    provider: 'openai',
-    id: 'gpt-5.1',
-    name: 'GPT-5.1',
-    api: 'openai-completions',
-    contextWindow: 400_000,
-    maxTokens: 128_000,
-    reasoning: true,
-    images: true,
-  },
-]
 
 export async function startMock({
   keys = ['anthropic'],
@@ -64,6 +21,7 @@ export async function startMock({
     projects: new Map(),
     agents: new Map(),
     down: false,
+    previews: 0,
     settings: {
       defaultProvider: null,
       defaultModel: null,
@@ -240,7 +198,10 @@ export async function startMock({
   const handle = async (request, response) => {
     const url = new URL(request.url, 'http://x')
     if (world.down) return request.socket.destroy()
-    if (/\.localhost/.test(request.headers.host ?? '')) return preview(request, response)
+    if (/\.localhost/.test(request.headers.host ?? '')) {
+      if (request.headers['sec-fetch-dest'] === 'iframe') world.previews += 1
+      return preview(request, response)
+    }
     if (!url.pathname.startsWith('/v1/')) return asset(url.pathname, response)
     const chunks = []
     for await (const chunk of request) chunks.push(chunk)
@@ -293,6 +254,12 @@ export async function startMock({
     if (!terminal || world.down) return socket.destroy()
     sockets.handleUpgrade(request, socket, head, (ws) => terminal.attach(ws))
   })
+  /** As a server that was killed: connections break, new ones are refused. */
+  world.cut = () => {
+    world.down = true
+    server.closeAllConnections()
+    for (const ws of sockets.clients) ws.terminate()
+  }
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address()
   return {

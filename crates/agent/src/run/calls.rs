@@ -147,7 +147,12 @@ impl Run {
         let outcome = loop {
             tokio::select! {
                 Some(piece) = output.recv() => self.show(&mut live, piece, &mut output),
-                outcome = &mut work => break outcome.unwrap_or_else(|_| self.fault(&call)),
+                outcome = &mut work => match outcome {
+                    Ok(outcome) => break outcome,
+                    Err(error) if error.is_panic() => break self.fault(&call),
+                    // The event loop ends, and this task with it: the call is for the next process.
+                    Err(_) => std::future::pending().await,
+                },
                 () = &mut overdue => {
                     drop(work);
                     let kill = around.shell.kill(&context.run_id, 0);

@@ -33,23 +33,12 @@ impl Target<'_> {
         match self {
             Self::Exec(exec) => hunt::find(&Prey {
                 init: &init.mark,
-                id: Some(&exec.id),
-                session: Some(exec.pid),
+                id: &exec.id,
+                session: exec.pid,
                 leads: !exec.reaped.get(),
                 group: exec.group.as_deref(),
             }),
-            Self::Work => {
-                let all =
-                    Prey { init: &init.mark, id: None, session: None, leads: false, group: None };
-                let mut pids = hunt::find(&all);
-                // A running program may have thrown its own mark away.
-                for exec in init.table.running() {
-                    pids.extend(Target::Exec(&exec).living(init));
-                }
-                pids.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
-                pids.dedup();
-                pids
-            }
+            Self::Work => hunt::descendants(init.bridge.pid()),
             Self::Machine => hunt::everybody(),
         }
     }

@@ -2,7 +2,7 @@
 //! its session, in its control group, or anywhere with its mark in the environment. Reads `/proc`
 //! only; ending them is in `end`.
 //!
-//! What escapes: on a host without control groups, a process that left its session, lost its
+//! What escapes where a program has no v2 group: a process that left its session, lost its
 //! parents *and* threw away its environment.
 
 use rustix::process::Pid;
@@ -24,10 +24,10 @@ pub(super) const MARK_INIT: &str = "TOFT_INIT";
 pub(super) struct Prey<'a> {
     /// The init that started it.
     pub(super) init: &'a str,
-    /// Its id; `None` means every program of that init.
-    pub(super) id: Option<&'a str>,
+    /// Its id.
+    pub(super) id: &'a str,
     /// Its pid: the session it leads, even when the process itself is gone.
-    pub(super) session: Option<Pid>,
+    pub(super) session: Pid,
     /// Whether that pid is surely still its own.
     pub(super) leads: bool,
     /// Folder of its control group.
@@ -59,7 +59,7 @@ pub(super) fn find(prey: &Prey<'_>) -> Vec<Pid> {
     let me = std::process::id();
     let all: Vec<Process> = pids().filter_map(|pid| read(pid, prey)).collect();
     let grouped: HashSet<i32> = prey.group.map(members).unwrap_or_default();
-    let session = prey.session.map_or(0, |pid| pid.as_raw_nonzero().get());
+    let session = prey.session.as_raw_nonzero().get();
     let mut found: HashSet<i32> = HashSet::new();
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     let mut queue = Vec::new();
@@ -68,9 +68,7 @@ pub(super) fn find(prey: &Prey<'_>) -> Vec<Pid> {
         children.entry(process.parent).or_default().push(pid);
         // A session number may be that of a later program once its first leader is gone; the mark
         // tells them apart.
-        let in_session = session != 0
-            && process.session == session
-            && (prey.leads || process.mark != Mark::Other);
+        let in_session = process.session == session && (prey.leads || process.mark != Mark::Other);
         let is_leader = prey.leads && pid == session;
         if is_leader || in_session || process.mark == Mark::Ours || grouped.contains(&pid) {
             queue.push(pid);
@@ -88,6 +86,25 @@ pub(super) fn find(prey: &Prey<'_>) -> Vec<Pid> {
             found.contains(&raw) && raw.unsigned_abs() != me
         })
         .collect()
+}
+
+/// Every living process below this one but `except` and what is below that: with a subreaper's
+/// orphans nothing that it ever started is missing.
+pub(super) fn descendants(except: Option<Pid>) -> Vec<Pid> {
+    let mut children: HashMap<i32, Vec<Pid>> = HashMap::new();
+    for pid in pids() {
+        if let Some((parent, _)) = stat(pid).filter(|_| Some(pid) != except) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = Vec::new();
+    let mut queue = vec![rustix::process::getpid()];
+    while let Some(pid) = queue.pop() {
+        let below = children.remove(&pid.as_raw_nonzero().get()).unwrap_or_default();
+        found.extend(&below);
+        queue.extend(below);
+    }
+    found
 }
 
 /// Every process but the caller: what is left of a machine when its pid 1 ends it.
@@ -143,7 +160,11 @@ fn mark(environ: &[u8], prey: &Prey<'_>) -> Mark {
     };
     match (value(MARK_INIT), value(MARK_ID)) {
         (Some(init), Some(id)) if init == prey.init.as_bytes() => {
-            if prey.id.is_none_or(|want| want.as_bytes() == id) { Mark::Ours } else { Mark::Other }
+            if prey.id.as_bytes() == id {
+                Mark::Ours
+            } else {
+                Mark::Other
+            }
         }
         (Some(_), Some(_)) => Mark::Other,
         (_, None) | (None, _) => Mark::None,
@@ -164,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_the_mark_of_the_same_init_counts() {
-        let prey = Prey { init: "aa", id: Some("job"), session: None, leads: false, group: None };
+        let prey = Prey { init: "aa", id: "job", session: Pid::INIT, leads: false, group: None };
         let environ = |init: &str, id: &str| format!("PATH=/bin\0TOFT_EXEC={id}\0TOFT_INIT={init}");
         assert_eq!(mark(environ("aa", "job").as_bytes(), &prey), Mark::Ours);
         assert_eq!(mark(environ("aa", "job2").as_bytes(), &prey), Mark::Other);

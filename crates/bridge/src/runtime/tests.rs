@@ -413,7 +413,11 @@ async fn say(handle: &Handle, text: &str, waiting: QueuedAs) {
     });
     if !said && !waits.steering.iter().chain(&waits.follow_up).any(|t| t == text) {
         let content = UserContent::Text(text.into());
-        let _ = handle.ask(|reply| Command::Prompt { content, waiting, reply }).await;
+        let said = handle.ask(|reply| Command::Prompt { content, waiting, reply }).await;
+        if said.is_err() {
+            // The bridge is gone; this life is over.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -58,6 +58,11 @@ impl Machine {
 
     /// With a bridge of its own.
     pub(crate) fn with_bridge(bridge_argv: Vec<String>) -> Self {
+        Self::with(bridge_argv, Vec::new())
+    }
+
+    /// With a bridge and control groups of its own.
+    pub(crate) fn with(bridge_argv: Vec<String>, work_cgroup_procs: Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         for name in ["project", "home", "log", "log/exec"] {
@@ -80,7 +85,7 @@ impl Machine {
                 ("TOFT_PROJECT".into(), "abcdefghijkl".into()),
             ],
             exec_dir: text(at("log/exec")),
-            work_cgroup_procs: Vec::new(),
+            work_cgroup_procs,
             bridge: BridgeBoot {
                 project: "abcdefghijkl".parse().unwrap(),
                 name: "Test".into(),

@@ -19,11 +19,15 @@ use toft_machine::{
 use toft_server::{Ready, ServerConfig};
 use tracing_subscriber::EnvFilter;
 
+/// After standard input, output and error.
+const FIRST_OTHER_FD: i32 = 3;
 /// What is logged when `TOFT_LOG` says nothing: what a person should act on.
 const LOG_DEFAULT: &str = "warn";
 
 pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     log_to_stderr();
+    // A descriptor that the caller's shell left open is no business of machines and gateway.
+    toft_jail::child::mark_close_on_exec_from(FIRST_OTHER_FD).context("closing descriptors")?;
     let resolved = config::resolve(at, up)?;
     let opened = open(&resolved).await.map_err(|e| explain(&e))?;
     let mut server = ServerConfig::new(

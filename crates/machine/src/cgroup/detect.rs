@@ -53,7 +53,8 @@ impl CgroupHost {
             host.use_unified(&parent, instance);
         }
         for controller in CONTROLLERS.into_iter().chain(["freezer"]) {
-            if host.v2.contains(&controller) || (controller == "freezer" && host.unified.is_some()) {
+            if host.v2.contains(&controller) || (controller == "freezer" && host.unified.is_some())
+            {
                 continue;
             }
             let mount = mounts

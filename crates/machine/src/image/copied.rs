@@ -88,8 +88,11 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Folders deeper than this are not configuration.
 const DEPTH_MAX: u32 = 8;
 /// State of packages beside `/var/lib/dpkg` that installing more needs.
-const STATE: &[&str] =
-    &["/var/lib/apt/extended_states", "/var/cache/debconf/config.dat", "/var/lib/python/python3.11_installed"];
+const STATE: &[&str] = &[
+    "/var/lib/apt/extended_states",
+    "/var/cache/debconf/config.dat",
+    "/var/lib/python/python3.11_installed",
+];
 
 /// Copies it all below `root`.
 pub(super) fn copy_into(root: &Path) -> io::Result<()> {

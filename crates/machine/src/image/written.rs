@@ -59,7 +59,8 @@ if [ -f /usr/share/bash-completion/bash_completion ]; then
 fi
 "#;
 
-const ROOT_PROFILE: &str = "# Login shells of root.\n[ -n \"${BASH_VERSION-}\" ] && [ -f ~/.bashrc ] && . ~/.bashrc\n:\n";
+const ROOT_PROFILE: &str =
+    "# Login shells of root.\n[ -n \"${BASH_VERSION-}\" ] && [ -f ~/.bashrc ] && . ~/.bashrc\n:\n";
 const ROOT_BASHRC: &str = "# Interactive shells of root; /etc/bash.bashrc was read before.\n";
 
 const SUDOERS: &str = "Defaults env_keep += \"*_proxy *_PROXY NO_PROXY TOFT_*\"\n\
@@ -128,8 +129,10 @@ fn accounts(host: &str) -> (String, String) {
         if !system || gid > NOBODY {
             continue;
         }
-        passwd.push_str(&format!("{name}:x:{uid}:{gid}::{home}:{shell}\n"));
-        shadow.push_str(&format!("{name}:*:19000:0:99999:7:::\n"));
+        passwd +=
+            &[name, ":x:", &uid.to_string(), ":", &gid.to_string(), "::", home, ":", shell, "\n"]
+                .concat();
+        shadow += &[name, ":*:19000:0:99999:7:::\n"].concat();
     }
     (passwd, shadow)
 }
@@ -142,8 +145,8 @@ fn groups(host: &str) -> (String, String) {
         let [name, _, gid, _] = fields[..] else { continue };
         let Ok(gid) = gid.parse::<u32>() else { continue };
         if (1..SYSTEM_IDS_END).contains(&gid) || gid == NOBODY {
-            group.push_str(&format!("{name}:x:{gid}:\n"));
-            gshadow.push_str(&format!("{name}:*::\n"));
+            group += &[name, ":x:", &gid.to_string(), ":\n"].concat();
+            gshadow += &[name, ":*::\n"].concat();
         }
     }
     (group, gshadow)

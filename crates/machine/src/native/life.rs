@@ -72,9 +72,31 @@ impl Inner {
         let entries = fs::read_dir(&self.pool.root).into_iter().flatten().flatten();
         for path in entries.map(|e| e.path()) {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            if name.starts_with(b"template-") && path != current {
+            let old =
+                [b"template-".as_slice(), b"spare-"].iter().any(|kind| name.starts_with(kind));
+            if old && path != current {
                 self.drop_disk(&path);
             }
+        }
+    }
+
+    fn spare(&self) -> PathBuf {
+        self.pool.root.join(self.image.key.replace("template", "spare"))
+    }
+
+    /// Where copying is slow, one fresh disk waits for the next project.
+    pub(super) fn make_spare(&self) {
+        let spare = self.spare();
+        if !self.pool.storage.copies_slowly() || spare.exists() {
+            return;
+        }
+        let half = self.pool.scratch().join(format!("spare-{}", rand_name()));
+        let template = self.pool.root.join(&self.image.key);
+        let made =
+            self.pool.storage.copy(&template, &half).and_then(|()| fs::rename(&half, &spare));
+        if let Err(e) = made {
+            tracing::warn!("no disk could be kept ready: {e}");
+            self.drop_disk(&half);
         }
     }
 
@@ -98,6 +120,9 @@ impl Inner {
         }
         folders::private(&self.folders.log(project))
             .map_err(step(project, "making the log folder"))?;
+        if fs::rename(self.spare(), self.disk(project)).is_ok() {
+            return Ok(());
+        }
         let half = self.pool.scratch().join(format!("{project}-{}", rand_name()));
         self.pool
             .storage
@@ -122,9 +147,8 @@ impl Inner {
             Ids::Range { base, .. } => Some(base),
             _ => None,
         };
-        let group =
-            MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, owner)
-                .map_err(step(project, "making the machine's control groups"))?;
+        let group = MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, owner)
+            .map_err(step(project, "making the machine's control groups"))?;
         let groups = group.groups.clone();
         let launched = self.launch_in(spec, project, ids, group);
         if launched.is_err() {
@@ -227,10 +251,9 @@ impl Inner {
         let removing = "removing the machine's disk";
         match self.pool.storage.remove(path) {
             // Files of delegated ids: only somebody with these ids may remove them.
-            Err(e)
-                if e.kind() == io::ErrorKind::PermissionDenied && self.ids != IdKind::Ranges =>
-            {
-                let log = folders::new_log(&self.folders.runs()).map_err(step(project, removing))?;
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && self.ids != IdKind::Ranges => {
+                let log =
+                    folders::new_log(&self.folders.runs()).map_err(step(project, removing))?;
                 let jail = Jail {
                     hostname: "remove".to_owned(),
                     ids: self.ids.for_trial(),
@@ -301,7 +324,8 @@ impl Inner {
         self.cgroups.remove();
         self.pool.close().map_err(|e| MachineError::Unsupported {
             missing: format!("the storage could not be unmounted: {e}"),
-            remedy: "See what still uses it: `fuser -vm` on the data folder's store/pool.".to_owned(),
+            remedy: "See what still uses it: `fuser -vm` on the data folder's store/pool."
+                .to_owned(),
         })
     }
 }

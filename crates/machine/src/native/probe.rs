@@ -11,10 +11,15 @@ use crate::{
     slots::Slots,
     storage::Pool,
 };
-use std::{collections::HashMap, fs, io, path::Path, sync::Mutex};
-use tokio::sync::OnceCell;
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Spec, Task};
 use toft_model::machine::Ability;
+use tokio::sync::OnceCell;
 
 const HOST_BACKEND: &str =
     "or start with `--backend host --allow-host DIR` to work in a folder without any walls";
@@ -59,6 +64,7 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         slots,
         abilities,
         template: OnceCell::new(),
+        refilling: Arc::default(),
         turns: Mutex::new(HashMap::new()),
     })
 }
@@ -70,9 +76,10 @@ fn cannot_use(config: &NativeConfig, what: &str, e: &io::Error) -> MachineError 
         }
         _ => MachineError::Unsupported {
             missing: format!("the {what} in {} cannot be used: {e}", config.data_dir.display()),
-            remedy: "Check who owns the folder and whether it can be written to, or choose another \
+            remedy:
+                "Check who owns the folder and whether it can be written to, or choose another \
                      one with `--data DIR`."
-                .to_owned(),
+                    .to_owned(),
         },
     }
 }
@@ -103,7 +110,8 @@ fn try_walls(
                     missing: "the file system of the data folder cannot map owners, and there is \
                               no loop device for one that can"
                         .to_owned(),
-                    remedy: "Put the data folder on ext4, xfs or btrfs with `--data DIR`.".to_owned(),
+                    remedy: "Put the data folder on ext4, xfs or btrfs with `--data DIR`."
+                        .to_owned(),
                 });
             }
             Ok(facts) => return Ok((ids, facts)),
@@ -114,7 +122,10 @@ fn try_walls(
         }
     }
     let why = last.map_or_else(|| "no reason is known".to_owned(), |e| e.to_string());
-    Err(MachineError::Unsupported { missing: format!("walls for a machine: {why}"), remedy: remedy() })
+    Err(MachineError::Unsupported {
+        missing: format!("walls for a machine: {why}"),
+        remedy: remedy(),
+    })
 }
 
 fn trial(
@@ -152,7 +163,8 @@ fn trial(
 
 /// What to do when no wall stands.
 fn remedy() -> String {
-    let sysctl = |path: &str| fs::read_to_string(Path::new("/proc/sys").join(path)).unwrap_or_default();
+    let sysctl =
+        |path: &str| fs::read_to_string(Path::new("/proc/sys").join(path)).unwrap_or_default();
     let root = rustix::process::geteuid().is_root();
     let advice = if sysctl("kernel/apparmor_restrict_unprivileged_userns").trim() == "1" && !root {
         "AppArmor keeps ordinary users from user namespaces here: as root, run `sysctl -w \
@@ -276,8 +288,12 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
 }
 
 fn reason(cgroups: &CgroupHost, controller: &str) -> String {
-    cgroups.notes.iter().find(|n| n.contains(controller) || n.starts_with("cgroup v2:")).map_or_else(
-        || "this host has no control groups that we may use".to_owned(),
-        |note| format!("not available: {note}"),
-    )
+    cgroups
+        .notes
+        .iter()
+        .find(|n| n.contains(controller) || n.starts_with("cgroup v2:"))
+        .map_or_else(
+            || "this host has no control groups that we may use".to_owned(),
+            |note| format!("not available: {note}"),
+        )
 }

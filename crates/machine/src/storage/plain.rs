@@ -87,6 +87,10 @@ impl Storage for Plain {
         self.copy_entry(from, to, geteuid().is_root())
     }
 
+    fn copies_slowly(&self) -> bool {
+        true
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         match fs::remove_dir_all(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),

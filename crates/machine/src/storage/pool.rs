@@ -258,7 +258,10 @@ mod tests {
             pool.ensure().unwrap();
             assert!(pool.disks().is_dir());
             let again = Pool::open(dir.path()).unwrap();
-            assert_eq!(loopdev::attached_to(&image_path(&fs::canonicalize(dir.path()).unwrap())).len(), 1);
+            assert_eq!(
+                loopdev::attached_to(&image_path(&fs::canonicalize(dir.path()).unwrap())).len(),
+                1
+            );
             drop(again);
         }
         for (pool, dir) in pools.iter().zip(&dirs) {

@@ -25,6 +25,10 @@ impl Storage for Subvolumes {
         btrfs::snapshot(from, to, false)
     }
 
+    fn copies_slowly(&self) -> bool {
+        false
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let removed = if btrfs::is_subvolume(path) {
             match btrfs::delete(path) {

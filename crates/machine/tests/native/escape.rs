@@ -40,9 +40,24 @@ async fn nothing_of_the_host_is_visible() {
     let mounts = lab.says(&project, "cat /proc/self/mountinfo").await;
     for line in mounts.lines() {
         let point = line.split(' ').nth(4).unwrap();
-        let known = ["/", "/dev", "/proc", "/sys", "/usr", "/run", "/var/lib/dpkg", "/var/lib/toft", "/opt", "/bin", "/sbin", "/lib"];
+        let known = [
+            "/",
+            "/dev",
+            "/proc",
+            "/sys",
+            "/usr",
+            "/run",
+            "/var/lib/dpkg",
+            "/var/lib/toft",
+            "/opt",
+            "/bin",
+            "/sbin",
+            "/lib",
+        ];
         assert!(
-            known.iter().any(|k| point == *k || (*k != "/" && point.starts_with(&format!("{k}/"))) || (k.starts_with("/lib") && point.starts_with("/lib"))),
+            known.iter().any(|k| point == *k
+                || (*k != "/" && point.starts_with(&format!("{k}/")))
+                || (k.starts_with("/lib") && point.starts_with("/lib"))),
             "{line}"
         );
     }
@@ -51,12 +66,23 @@ async fn nothing_of_the_host_is_visible() {
     assert!(pids.parse::<u32>().unwrap() < 8, "{pids}");
     for masked in ["/proc/kcore", "/proc/sysrq-trigger", "/proc/keys"] {
         if Path::new(masked).exists() {
-            assert_eq!(lab.says(&project, &format!("head -c 100 {masked} | wc -c")).await, "0", "{masked}");
+            assert_eq!(
+                lab.says(&project, &format!("head -c 100 {masked} | wc -c")).await,
+                "0",
+                "{masked}"
+            );
         }
     }
-    for locked in ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger"] {
-        let (_, exit) = lab.shell(&project, &format!("test -c {locked} || echo x > {locked}")).await;
-        assert!(exit.code != Some(0) || lab.says(&project, &format!("test -c {locked} && echo null")).await == "null", "{locked}");
+    for locked in
+        ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger"]
+    {
+        let (_, exit) =
+            lab.shell(&project, &format!("test -c {locked} || echo x > {locked}")).await;
+        assert!(
+            exit.code != Some(0)
+                || lab.says(&project, &format!("test -c {locked} && echo null")).await == "null",
+            "{locked}"
+        );
     }
     lab.close(&[&project, &other]).await;
 }
@@ -65,11 +91,16 @@ async fn nothing_of_the_host_is_visible() {
 async fn the_network_is_a_loopback_and_no_port_of_the_host_answers() {
     let Some(lab) = Lab::open().await else { return };
     let (project, _) = lab.machine().await;
-    assert_eq!(lab.says(&project, "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '").await, "lo");
+    assert_eq!(
+        lab.says(&project, "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '").await,
+        "lo"
+    );
     assert_eq!(lab.says(&project, "tail -n +2 /proc/net/route").await, "");
     let host = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = host.local_addr().unwrap().port();
-    for address in [format!("127.0.0.1/{port}"), "1.1.1.1/80".to_owned(), "169.254.169.254/80".to_owned()] {
+    for address in
+        [format!("127.0.0.1/{port}"), "1.1.1.1/80".to_owned(), "169.254.169.254/80".to_owned()]
+    {
         let (out, exit) =
             lab.exec(&project, &["/bin/bash", "-c", &format!("exec 3<>/dev/tcp/{address}")]).await;
         assert_ne!(exit.code, Some(0), "{address} answers: {out}");
@@ -101,7 +132,11 @@ async fn dangerous_system_calls_are_refused() {
         ("mount_setattr", format!("{}, -100, '/', 0, 0, 0", libc::SYS_mount_setattr), eperm),
         ("unshare user", format!("{}, {new_user}", libc::SYS_unshare), eperm),
         ("unshare mount", format!("{}, {}", libc::SYS_unshare, libc::CLONE_NEWNS), eperm),
-        ("clone user", format!("{}, {}, 0, 0, 0, 0", libc::SYS_clone, new_user | 17), eperm),
+        (
+            "clone user",
+            format!("{}, {}, 0, 0, 0, 0", libc::SYS_clone, new_user | libc::SIGCHLD),
+            eperm,
+        ),
         ("clone3", format!("{}, 0, 0", libc::SYS_clone3), enosys),
         ("setns", format!("{}, 0, 0", libc::SYS_setns), eperm),
         ("keyctl", format!("{}, 0, 0", libc::SYS_keyctl), eperm),
@@ -122,7 +157,9 @@ async fn dangerous_system_calls_are_refused() {
         ("tiocsti", format!("{}, 0, {}, 'x'", libc::SYS_ioctl, 0x5412), eperm),
         ("x32", format!("{}, 0", 0x4000_0000 + libc::SYS_getpid), enosys),
     ] {
-        let program = format!("my @c = ({call}); $r = syscall(shift(@c), @c); print $r == -1 ? $!+0 : \"done\"");
+        let program = format!(
+            "my @c = ({call}); $r = syscall(shift(@c), @c); print $r == -1 ? $!+0 : \"done\""
+        );
         let (out, _) = lab.exec(&project, &["/usr/bin/perl", "-e", &program]).await;
         assert_eq!(out, errno.to_string(), "{name}");
     }
@@ -156,7 +193,11 @@ async fn what_a_machine_plants_in_its_log_folder_does_not_lead_the_host_astray()
     let (project, _) = lab.machine().await;
     let victim = lab.dir.path().join("victim");
     fs::write(&victim, "untouched").unwrap();
-    lab.says(&project, &format!("cd /var/lib/toft; rm -f init.log; ln -s {} init.log", victim.display())).await;
+    lab.says(
+        &project,
+        &format!("cd /var/lib/toft; rm -f init.log; ln -s {} init.log", victim.display()),
+    )
+    .await;
     // Also mount points and files that the launcher writes.
     lab.says(&project, "rm -rf /srv /mnt; rm /etc/hostname; mkfifo /etc/hostname; mv /var/lib /var/lib2; ln -s /etc /var/lib").await;
     lab.native.stop(&project, super::lab::GRACE).await.unwrap();

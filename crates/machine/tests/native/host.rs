@@ -37,8 +37,9 @@ async fn a_folder_without_walls_is_started_adopted_and_removed() {
     let answer = std::thread::spawn(move || {
         gateway.accept().unwrap().0.write_all(b"hello\n").unwrap();
     });
-    let script = "pwd; echo $OPENAI_BASE_URL; exec 3<>/dev/tcp/127.0.0.1/${OPENAI_BASE_URL//[^0-9]/ }"
-        .replace("${OPENAI_BASE_URL//[^0-9]/ }", &port.to_string());
+    let script =
+        "pwd; echo $OPENAI_BASE_URL; exec 3<>/dev/tcp/127.0.0.1/${OPENAI_BASE_URL//[^0-9]/ }"
+            .replace("${OPENAI_BASE_URL//[^0-9]/ }", &port.to_string());
     let argv = ["/bin/bash", "-c", &format!("{script}; head -1 <&3")].map(str::to_owned).into();
     let stream = second.connect_init(&project).await.unwrap();
     let exec = ExecSpec { argv, ..ExecSpec::default() };
@@ -51,8 +52,7 @@ async fn a_folder_without_walls_is_started_adopted_and_removed() {
     }
     answer.join().unwrap();
     let folder = fs::canonicalize(&config.allowed_dir).unwrap().join(project.as_str());
-    let expected =
-        format!("{}\nhttp://127.0.0.1:{port}/llm/openai/v1\nhello\n", folder.display());
+    let expected = format!("{}\nhttp://127.0.0.1:{port}/llm/openai/v1\nhello\n", folder.display());
     assert_eq!(said, expected);
     assert!(second.log_dir(&project).starts_with(folder.join(".toft")));
 

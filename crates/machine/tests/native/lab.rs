@@ -1,6 +1,10 @@
 //! What the tests share: a backend in a folder of its own, and a look inside a machine.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 use toft_machine::{
     backend::{Backend as _, MachineError, Running, StartSpec},
@@ -107,9 +111,12 @@ impl Lab {
         let named = data.to_string_lossy().into_owned();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&named), "a mount stays: {mounts}");
-        for device in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-            let backing = fs::read_to_string(device.path().join("loop/backing_file"));
-            assert!(!backing.is_ok_and(|b| b.contains(&named)), "{device:?} stays attached");
+        // Another machine that starts at this moment holds a copy of every mount of the host until
+        // it has changed its root; the kernel detaches the device after that.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Some(device) = attached(&named) {
+            assert!(Instant::now() < deadline, "{} stays attached", device.display());
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for project in projects {
             let left = groups_of(project);
@@ -140,6 +147,13 @@ impl Drop for Lab {
         let pool = data.join("store/pool");
         let _ = rustix::mount::unmount(&pool, rustix::mount::UnmountFlags::DETACH);
     }
+}
+
+/// A loop device whose file lies in this folder.
+fn attached(folder: &str) -> Option<PathBuf> {
+    fs::read_dir("/sys/block").into_iter().flatten().flatten().map(|e| e.path()).find(|device| {
+        fs::read_to_string(device.join("loop/backing_file")).is_ok_and(|b| b.contains(folder))
+    })
 }
 
 /// Control groups anywhere that carry a project's id.

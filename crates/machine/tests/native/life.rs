@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpListener,
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
 };
 use toft_machine::backend::{Backend as _, MachineError};
 use toft_model::id::ProjectId;
@@ -20,10 +20,20 @@ async fn a_machine_starts_keeps_its_files_over_a_stop_and_leaves_nothing_behind(
     }
     let (project, running) = lab.machine().await;
     assert!(!running.adopted && running.gateway_listeners.len() == 2);
-    assert_eq!(lab.says(&project, "hostname; id -u; pwd; echo $$ > /dev/null; cat /proc/1/comm").await.lines().collect::<Vec<_>>(),
-        ["my-shop", "0", "/home/project", "toft"]);
-    assert_eq!(lab.says(&project, "getent hosts gateway.internal my-shop").await.split_whitespace().collect::<Vec<_>>(),
-        ["127.77.0.1", "gateway.internal", "127.0.1.1", "my-shop"]);
+    assert_eq!(
+        lab.says(&project, "hostname; id -u; pwd; echo $$ > /dev/null; cat /proc/1/comm")
+            .await
+            .lines()
+            .collect::<Vec<_>>(),
+        ["my-shop", "0", "/home/project", "toft"]
+    );
+    assert_eq!(
+        lab.says(&project, "getent hosts gateway.internal my-shop")
+            .await
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+        ["127.77.0.1", "gateway.internal", "127.0.1.1", "my-shop"]
+    );
     lab.says(&project, "echo kept > /home/project/file; echo log > /var/lib/toft/line").await;
     assert_eq!(fs::read_to_string(lab.native.log_dir(&project).join("line")).unwrap(), "log\n");
     let stats = lab.native.stats(&project).await.unwrap();
@@ -59,7 +69,9 @@ async fn a_new_server_adopts_the_same_process_with_its_token_and_listeners() {
         let (mut stream, _) = gateway.accept().unwrap();
         stream.write_all(b"from outside\n").unwrap();
     });
-    let heard = lab.says(&project, "exec bash -c 'exec 3<>/dev/tcp/gateway.internal/80; head -1 <&3'").await;
+    let heard = lab
+        .says(&project, "exec bash -c 'exec 3<>/dev/tcp/gateway.internal/80; head -1 <&3'")
+        .await;
     assert_eq!(heard, "from outside");
     answer.join().unwrap();
     // Known machines survive a sweep; starting again is adopting.
@@ -78,8 +90,11 @@ async fn a_machine_that_dies_at_its_start_says_why() {
     let mut doomed = spec(&project);
     doomed.name = "dies at once".to_owned();
     let error = lab.native.start(doomed).await.unwrap_err();
-    assert!(matches!(&error, MachineError::DidNotStart { detail, .. }
-        if detail.contains("init was told to die")), "{error}");
+    assert!(
+        matches!(&error, MachineError::DidNotStart { detail, .. }
+        if detail.contains("init was told to die")),
+        "{error}"
+    );
     // Nothing is left that would keep it from starting properly.
     lab.native.start(spec(&project)).await.unwrap();
     let missing = ProjectId::random();
@@ -123,14 +138,25 @@ async fn files_on_disk_keep_the_ids_from_inside() {
         return;
     }
     let (project, running) = lab.machine().await;
-    lab.says(&project, "cd /home/project && touch a b && chown 33:33 b && test $(stat -c %u b) = 33").await;
+    lab.says(
+        &project,
+        "cd /home/project && touch a b && chown 33:33 b && test $(stat -c %u b) = 33",
+    )
+    .await;
     let disk = lab.data().join("store/pool/p").join(project.as_str()).join("rootfs/home/project");
     assert_eq!(fs::metadata(disk.join("a")).unwrap().uid(), 0);
     assert_eq!(fs::metadata(disk.join("b")).unwrap().uid(), 33);
     // The processes themselves have none of the host's ids.
     let status = fs::read_to_string(format!("/proc/{}/status", running.init_pid)).unwrap();
-    let uid: u32 =
-        status.lines().find_map(|l| l.strip_prefix("Uid:")).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let uid: u32 = status
+        .lines()
+        .find_map(|l| l.strip_prefix("Uid:"))
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!(uid >= 0x7000_0000, "{uid}");
     lab.close(&[&project]).await;
 }
@@ -199,4 +225,49 @@ async fn exactly_the_gateways_two_and_the_machines_own_listener_are_open() {
     found.sort_unstable();
     assert_eq!(found, expected);
     lab.close(&[&project]).await;
+}
+
+#[test]
+fn a_start_whose_server_dies_before_it_is_written_down_runs_nothing() {
+    use toft_jail::{
+        spec::{Cgroups, Report, Run, Spec, Task},
+        wire,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let ran = dir.path().join("ran");
+    let run = Run {
+        argv: vec!["/bin/touch".to_owned(), ran.to_string_lossy().into_owned()],
+        env: Vec::new(),
+        cwd: "/".to_owned(),
+        boot: String::new(),
+    };
+    let spec = Spec { jail: None, task: Task::Run(run), cgroups: Cgroups::default() };
+    let (ours, theirs) = wire::pair().unwrap();
+    let null = fs::File::open("/dev/null").unwrap();
+    let four = [null.as_fd(); 4];
+    wire::send(&ours, &spec, &four).unwrap();
+    let mut launcher = std::process::Command::new(super::lab::exe())
+        .args(["__launch", "0"])
+        .stdin(theirs)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut pid = None;
+    loop {
+        match wire::recv::<Report>(&ours).unwrap().unwrap().0 {
+            Report::Cloned { pid: cloned } => pid = rustix::process::Pid::from_raw(cloned),
+            Report::Ready(_) if pid.is_some() => break,
+            Report::Ready(_) => {}
+            Report::Failed { step, why, .. } => panic!("{step}: {why}"),
+        }
+    }
+    let held =
+        rustix::process::pidfd_open(pid.unwrap(), rustix::process::PidfdFlags::empty()).unwrap();
+    // What a killed server looks like from there.
+    drop(ours);
+    launcher.wait().unwrap();
+    let mut fds = [rustix::event::PollFd::new(&held, rustix::event::PollFlags::IN)];
+    let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut fds, Some(&limit)).unwrap(), 1, "it waits on");
+    assert!(!ran.exists());
 }

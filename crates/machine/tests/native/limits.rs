@@ -15,12 +15,8 @@ async fn work_is_limited_and_init_is_not() {
     let project = ProjectId::random();
     lab.native.create(&project).await.unwrap();
     let mut small = spec(&project);
-    small.limits = Limits {
-        memory_bytes: Some(64 << 20),
-        pids: Some(30),
-        cpus: Some(1.0),
-        disk_bytes: None,
-    };
+    small.limits =
+        Limits { memory_bytes: Some(64 << 20), pids: Some(30), cpus: Some(1.0), disk_bytes: None };
     lab.native.start(small).await.unwrap();
     // `tail` keeps what has no line end in memory.
     let (_, exit) = lab.exec(&project, &["/usr/bin/tail", "/dev/zero"]).await;
@@ -28,9 +24,17 @@ async fn work_is_limited_and_init_is_not() {
     let (out, _) = lab
         .shell(&project, "i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done 2>&1; wait")
         .await;
-    assert!(out.to_lowercase().contains("cannot fork") || out.contains("temporarily unavailable"), "{out}");
+    assert!(
+        out.to_lowercase().contains("cannot fork") || out.contains("temporarily unavailable"),
+        "{out}"
+    );
     // Init lived through both, and the limits cannot be lifted from inside.
-    let (out, exit) = lab.shell(&project, "ls /run/toft/cg; for f in /run/toft/cg/*; do echo 0 > $f; done; ls -d /sys/fs/cgroup").await;
+    let (out, exit) = lab
+        .shell(
+            &project,
+            "ls /run/toft/cg; for f in /run/toft/cg/*; do echo 0 > $f; done; ls -d /sys/fs/cgroup",
+        )
+        .await;
     assert_ne!(exit.code, Some(0), "{out}");
     assert!(lab.native.stats(&project).await.unwrap().memory_bytes.unwrap() < 64 << 20);
     lab.close(&[&project]).await;

@@ -2,6 +2,8 @@
 //! the host lacks what a test needs it prints why and is skipped; as root the main story also runs
 //! as an ordinary user.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests: a panic is the answer")]
+
 mod escape;
 mod host;
 mod lab;

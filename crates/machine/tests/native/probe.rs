@@ -2,6 +2,8 @@
 //! speaks just enough of its protocol to look around from inside. The real init lives in a crate
 //! above this one; its own tests and the stories use it.
 
+#![expect(clippy::print_stderr, reason = "what init says there is what a test looks for")]
+
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::{
     fs::File,
@@ -38,8 +40,11 @@ fn init(boot_fd: i32) -> io::Result<()> {
         std::process::exit(3);
     }
     let listener = UnixListener::from(toft_jail::child::inherited(boot.init_fd)?);
-    let gateway =
-        boot.gateway_fds.iter().map(|fd| toft_jail::child::inherited(*fd)).collect::<io::Result<Vec<_>>>()?;
+    let gateway = boot
+        .gateway_fds
+        .iter()
+        .map(|fd| toft_jail::child::inherited(*fd))
+        .collect::<io::Result<Vec<_>>>()?;
     let work: Vec<File> = boot
         .work_cgroup_procs
         .iter()
@@ -100,7 +105,12 @@ fn serve(
     Ok(true)
 }
 
-fn exec(stream: &mut UnixStream, boot: &InitBoot, work: &[File], spec: &ExecSpec) -> io::Result<()> {
+fn exec(
+    stream: &mut UnixStream,
+    boot: &InitBoot,
+    work: &[File],
+    spec: &ExecSpec,
+) -> io::Result<()> {
     let null = || File::open("/dev/null").map(OwnedFd::from);
     let (mut out, write) = io::pipe()?;
     let argv = &spec.argv;

@@ -44,7 +44,8 @@ fn the_stories_hold_for_an_ordinary_user() {
         .gid(SOMEBODY)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    let said =
+        String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
     println!("{said}");
     assert!(run.status.success());
     assert!(said.contains("4 passed"), "the stories were found by name");

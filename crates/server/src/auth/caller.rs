@@ -124,4 +124,3 @@ fn from_own_page(parts: &Parts) -> Result<(), ApiError> {
         "this request came from another site's page: open the dashboard itself, or use a key",
     ))
 }
-

@@ -9,8 +9,8 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::sync::Semaphore;
 use toft_vault::Secret;
+use tokio::sync::Semaphore;
 
 /// Argon2id with 19 MiB, two passes, one lane: the OWASP minimum.
 const MEMORY_KIB: u32 = 19 * 1024;

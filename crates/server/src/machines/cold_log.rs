@@ -14,8 +14,8 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
-use tokio::sync::mpsc;
 use toft_store::NewEvent;
+use tokio::sync::mpsc;
 
 /// Name of the log in a machine's log folder.
 const LOG: &str = "events.jsonl";
@@ -181,8 +181,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = log(dir.path(), 1..=3, 1);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(b"garbage\n\n{\"seq\":4,\"ts\":1,\"kind\":\"notify\",\"data\":{}}\n{\"seq\":5,")
-            .unwrap();
+        file.write_all(
+            b"garbage\n\n{\"seq\":4,\"ts\":1,\"kind\":\"notify\",\"data\":{}}\n{\"seq\":5,",
+        )
+        .unwrap();
         assert_eq!(read(&path, 1).unwrap(), [2, 3, 4]);
     }
 

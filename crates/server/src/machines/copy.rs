@@ -110,10 +110,7 @@ pub(crate) async fn messages(
         None => Vec::new(),
     };
     let messages = entries(rows.into_iter().filter(|row| row.seq <= seq));
-    Ok(response(
-        "get_messages",
-        json!({"sessionId": session, "messages": messages, "seq": seq}),
-    ))
+    Ok(response("get_messages", json!({"sessionId": session, "messages": messages, "seq": seq})))
 }
 
 /// Whole messages in order, each once.
@@ -121,11 +118,7 @@ fn entries(rows: impl Iterator<Item = NewEvent>) -> Vec<Shown> {
     let mut seen = HashSet::new();
     rows.filter_map(|row| serde_json::from_str::<MessageEnd>(&row.data).ok())
         .filter(|end| seen.insert(end.entry_id.clone()))
-        .map(|end| Shown {
-            entry_id: end.entry_id,
-            parent_id: end.parent_id,
-            message: end.message,
-        })
+        .map(|end| Shown { entry_id: end.entry_id, parent_id: end.parent_id, message: end.message })
         .collect()
 }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use std::fmt::Write as _;
-use tokio::sync::broadcast;
 use toft_store::NewEvent;
+use tokio::sync::broadcast;
 
 /// Frames that a client may be behind before it reads from the store instead: a burst of deltas.
 const FRAMES_MAX: usize = 256;

@@ -146,9 +146,16 @@ async fn react(app: &App, machine: &Machine, event: &NewEvent) {
         _ => {}
     }
     match event.kind.as_str() {
-        "agent_start" | "agent_end" | "session_created" | "session_switched"
-        | "session_info_changed" | "model_change" | "thinking_level_change" | "app_port"
-        | "queue_update" | "compaction_end" => machine.stale.notify_one(),
+        "agent_start"
+        | "agent_end"
+        | "session_created"
+        | "session_switched"
+        | "session_info_changed"
+        | "model_change"
+        | "thinking_level_change"
+        | "app_port"
+        | "queue_update"
+        | "compaction_end" => machine.stale.notify_one(),
         _ => {}
     }
     if matches!(event.kind.as_str(), "agent_start" | "agent_end") {

@@ -11,11 +11,11 @@ use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
+use toft_machine::backend::{MachineError, Running, StartSpec};
+use toft_model::machine::MachineState;
+use toft_store::{Project, Wake, Wanted};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 use tokio_util::sync::CancellationToken;
-use toft_machine::backend::{MachineError, Running, StartSpec};
-use toft_model::{id::ProjectId, machine::MachineState};
-use toft_store::{Project, Wake, Wanted};
 
 /// From nothing to a running machine: a big disk on a busy host, with a wide margin.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -26,11 +26,11 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Removing a big disk takes a while.
 const DESTROY_TIMEOUT: Duration = Duration::from_mins(2);
 /// Looking whether a machine runs.
-const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The last look at a bridge before it is stopped; a hung one must not hold that up.
 const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Machines adopted, or stopped, at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Sees to it that a machine runs. A stopped one is refused.
 pub(crate) async fn ensure_running(
@@ -160,7 +160,7 @@ pub(crate) async fn start_locked(
 }
 
 /// A machine runs: follow its bridge and give the gateway its listeners.
-fn on_running(app: &App, machine: &Arc<Machine>, running: Running) {
+pub(super) fn on_running(app: &App, machine: &Arc<Machine>, running: Running) {
     let following = CancellationToken::new();
     let old = {
         let mut view = machine.view();
@@ -216,8 +216,22 @@ pub(crate) async fn stop(app: &App, machine: &Arc<Machine>) -> Result<(), ApiErr
     .await
 }
 
+/// Puts a running machine to sleep: its processes end, and the next request wakes it. One that a
+/// person has stopped stays stopped.
+pub(crate) async fn sleep(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    finish(app, async move {
+        let _life = machine.lock_life().await;
+        if !machine.runs() {
+            return Ok(());
+        }
+        end_processes(&app2, &machine, MachineState::Cold).await
+    })
+    .await
+}
+
 /// Ends a machine's processes and takes in the last of what it wrote.
-async fn end_processes(
+pub(super) async fn end_processes(
     app: &App,
     machine: &Arc<Machine>,
     state: MachineState,
@@ -270,7 +284,10 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
     finish(app, async move {
         let _life = machine.lock_life().await;
         timeout(DESTROY_TIMEOUT, app2.backend.destroy(&machine.id)).await.map_err(|_| {
-            ApiError::new(Code::MachineError, "the machine's disk was not removed in time: try again")
+            ApiError::new(
+                Code::MachineError,
+                "the machine's disk was not removed in time: try again",
+            )
         })??;
         {
             let mut view = machine.view();
@@ -312,66 +329,4 @@ pub(crate) async fn check_gone(app: &App, machine: &Arc<Machine>) -> bool {
         Ok(!machine2.runs())
     };
     finish(app, work).await.unwrap_or(false)
-}
-
-/// A project of the store whose machine nobody has looked at yet.
-pub(crate) type Unsettled = (Project, Arc<Machine>, OwnedMutexGuard<()>);
-
-/// Finds machines that an earlier server started, and settles the state of all others.
-pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
-    let known: Vec<ProjectId> = projects.iter().map(|(p, ..)| p.id.clone()).collect();
-    stream::iter(projects)
-        .for_each_concurrent(AT_ONCE, |(project, machine, life)| {
-            let app = app.clone();
-            async move {
-                settle(&app, &project, &machine).await;
-                machine.settle();
-                drop(life);
-            }
-        })
-        .await;
-    if let Err(error) = app.backend.sweep(&known).await {
-        tracing::warn!(%error, "remains of old machines could not be removed");
-    }
-    for id in known {
-        let Some(machine) = app.machines.get(&id).filter(|m| !m.runs()) else { continue };
-        cold_log::catch_up(&app, &machine).await;
-    }
-}
-
-async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
-    let found = match timeout(ADOPT_TIMEOUT, app.backend.adopt(&machine.id)).await {
-        Ok(found) => found,
-        Err(_) => Err(MachineError::DidNotStart {
-            project: machine.id.clone(),
-            detail: "it did not say in time whether it runs".into(),
-        }),
-    };
-    let (state, reason) = match (found, project.wanted) {
-        (Ok(Some(running)), Wanted::Running) => {
-            let kinds = ["agent_start", "agent_end", "question"];
-            if let Ok(Some(mark)) = app.store.last_mark(&machine.id, &kinds).await {
-                machine.view().statuses.take(&mark.kind, mark.session.as_deref(), &mark.data);
-            }
-            on_running(app, machine, running);
-            return;
-        }
-        (Ok(Some(_)), Wanted::Stopped) => {
-            // The server died between the wish and the deed.
-            if let Err(error) = end_processes(app, machine, MachineState::Stopped).await {
-                (MachineState::Error, Some(error.message))
-            } else {
-                return;
-            }
-        }
-        (Ok(None), Wanted::Stopped) => (MachineState::Stopped, None),
-        (Ok(None), Wanted::Running) => match &project.state_reason {
-            Some(reason) => (MachineState::Error, Some(reason.clone())),
-            None => (MachineState::Cold, None),
-        },
-        (Err(error), _) => (MachineState::Error, Some(error.to_string())),
-    };
-    let mut view = machine.view();
-    view.state = state;
-    view.reason = reason;
 }

@@ -5,9 +5,9 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
+use toft_model::{id::ProjectId, machine::MachineState};
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
-use toft_model::{id::ProjectId, machine::MachineState};
 
 /// What is known of a machine now.
 #[derive(Debug)]
@@ -69,8 +69,7 @@ impl Machine {
     pub(crate) fn unsettled(id: ProjectId) -> (Self, OwnedMutexGuard<()>) {
         let machine = Self::new(id, MachineState::Cold, None);
         machine.settled.store(false, Ordering::Release);
-        let guard =
-            Arc::clone(&machine.life).try_lock_owned().expect("nobody else knows it yet");
+        let guard = Arc::clone(&machine.life).try_lock_owned().expect("nobody else knows it yet");
         (machine, guard)
     }
 

@@ -16,11 +16,11 @@ use axum::{
 use bytes::Bytes;
 use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
+use toft_model::id::SessionId;
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{MissedTickBehavior, interval},
 };
-use toft_model::id::SessionId;
 
 /// Between two comments on a quiet stream, so that proxies keep it open.
 const PING: Duration = Duration::from_secs(15);
@@ -41,7 +41,8 @@ impl Wish {
     /// address as it was.
     pub(crate) fn read(query: Option<&str>, headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut wish = Self::default();
-        for (name, value) in query.unwrap_or_default().split('&').filter_map(|p| p.split_once('=')) {
+        for (name, value) in query.unwrap_or_default().split('&').filter_map(|p| p.split_once('='))
+        {
             match name {
                 "after" => wish.after = Some(number("after", value)?),
                 "session" => {

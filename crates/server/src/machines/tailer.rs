@@ -1,13 +1,7 @@
 //! Follows the bridge of a running machine: events into the copy, its answers into snapshots. One
 //! pair of tasks per running machine; a cold one has none.
 
-use super::{
-    Machine, intake,
-    intake::Taken,
-    life,
-    sse::SseParser,
-    status::AgentStatus,
-};
+use super::{Machine, intake, intake::Taken, life, sse::SseParser, status::AgentStatus};
 use crate::{bridge_client::BridgeError, state::App};
 use axum::body::Body;
 use futures_util::FutureExt as _;
@@ -16,9 +10,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
+use toft_store::{NewEvent, SnapshotKind};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use toft_store::{NewEvent, SnapshotKind};
 
 /// First pause before asking again; doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(20);

@@ -34,9 +34,8 @@ impl Grant {
 
     /// From `e=…&s=…&m=…`.
     pub(crate) fn from_query(query: &str) -> Option<Self> {
-        let get = |name: &str| {
-            query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='))
-        };
+        let get =
+            |name: &str| query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
         Self::new(get("e")?, get("s")?, get("m")?)
     }
 

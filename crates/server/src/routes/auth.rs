@@ -2,11 +2,7 @@
 
 use crate::{
     api_error::{ApiError, Code},
-    auth::{
-        Key,
-        caller::Caller,
-        cookie, session, token,
-    },
+    auth::{Key, caller::Caller, cookie, session, token},
     envelope::{Data, JsonBody},
     gate::Peer,
     hosts,
@@ -160,10 +156,7 @@ fn own_page(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// `POST /v1/auth/sign-out`: ends this sign-in, its streams and its previews.
-pub(crate) async fn sign_out(
-    State(app): State<App>,
-    caller: Caller,
-) -> Result<Response, ApiError> {
+pub(crate) async fn sign_out(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
     if let Some(id) = caller.session() {
         app.store.delete_session(id).await?;
         app.auth.sign_in_ended();

@@ -38,7 +38,7 @@ fn capabilities_data() -> Value {
         "name": NAME,
         "actions": [
             "projects.create", "projects.list", "projects.get", "projects.rename",
-            "projects.delete", "machine.start", "machine.stop", "machine.wake", "machine.exec",
+            "projects.delete", "machine.start", "machine.stop", "machine.wake", "machine.sleep", "machine.exec",
             "agent.prompt", "agent.steer", "agent.follow_up", "agent.abort", "agent.events",
             "files.read", "files.write", "terminals.open", "preview.open",
         ],
@@ -80,7 +80,7 @@ pub(crate) async fn v1(State(app): State<App>) -> Data<Value> {
             "GET /v1/projects", "GET /v1/projects/{id}", "PATCH /v1/projects/{id}",
             "DELETE /v1/projects/{id}", "GET /v1/projects/{id}/machine",
             "POST /v1/projects/{id}/start", "POST /v1/projects/{id}/stop",
-            "POST /v1/projects/{id}/wake", "POST /v1/projects/{id}/exec",
+            "POST /v1/projects/{id}/wake", "POST /v1/projects/{id}/sleep", "POST /v1/projects/{id}/exec",
             "POST /v1/projects/{id}/preview", "* /v1/projects/{id}/toft/*", "GET /v1/settings",
             "PUT /v1/settings", "GET /v1/providers", "PUT /v1/providers/{id}/key",
             "DELETE /v1/providers/{id}/key", "POST /v1/providers/{id}/test", "GET /v1/models",

@@ -1,4 +1,4 @@
-//! `/v1/projects/{id}/{machine,start,stop,wake}`.
+//! `/v1/projects/{id}/{machine,start,stop,wake,sleep}`.
 
 use crate::{
     api_error::ApiError,
@@ -95,5 +95,17 @@ pub(crate) async fn wake(
     caller.require(Role::Member)?;
     let (_, machine) = find(&app, &id).await?;
     life::ensure_running(&app, &machine, "asked to wake").await?;
+    shown(&app, &machine).await
+}
+
+/// `POST …/sleep`: ends the processes of one that runs and leaves it cold.
+pub(crate) async fn sleep(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    life::sleep(&app, &machine).await?;
     shown(&app, &machine).await
 }

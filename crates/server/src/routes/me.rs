@@ -80,7 +80,10 @@ pub(crate) async fn patch(
     JsonBody(body): JsonBody<Patch>,
 ) -> Result<Data<Value>, ApiError> {
     let Caller::Person { user, session } = &caller else {
-        return Err(ApiError::new(Code::Forbidden, "a key has no profile: sign in to change yours"));
+        return Err(ApiError::new(
+            Code::Forbidden,
+            "a key has no profile: sign in to change yours",
+        ));
     };
     let mut patch = UserPatch { name: body.name, email: body.email, password_phc: None };
     if let Some(name) = &mut patch.name {
@@ -123,8 +126,8 @@ pub(crate) async fn patch(
 fn check_email(email: &str) -> Result<(), ApiError> {
     let fine = email.len() <= EMAIL_BYTES_MAX
         && !email.contains(|c: char| c.is_whitespace() || c.is_control())
-        && email
-            .split_once('@')
-            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+        && email.split_once('@').is_some_and(|(name, host)| {
+            !name.is_empty() && !host.is_empty() && !host.contains('@')
+        });
     if fine { Ok(()) } else { Err(ApiError::invalid("email must look like name@host")) }
 }

@@ -75,6 +75,7 @@ pub(crate) async fn create(
     let app2 = app.clone();
     // To its end, even if the client leaves: a row without a machine helps nobody.
     let work = async move {
+        let _making = app2.machines.making.read().await;
         let made = app2.store.create_project(&new, app2.clock.now_ms()).await?;
         let project = made.project;
         let fresh = Machine::new(
@@ -167,9 +168,9 @@ pub(crate) async fn list(
 fn number(name: &str, given: Option<&str>, default: u32) -> Result<u32, ApiError> {
     match given {
         None => Ok(default),
-        Some(text) => text
-            .parse()
-            .map_err(|_| ApiError::invalid(format!("{name} must be a whole number"))),
+        Some(text) => {
+            text.parse().map_err(|_| ApiError::invalid(format!("{name} must be a whole number")))
+        }
     }
 }
 

@@ -75,7 +75,11 @@ pub(crate) async fn put(
         let fits = |m: &String| {
             (1..=MODEL_BYTES_MAX).contains(&m.len()) && m.bytes().all(|b| b.is_ascii_graphic())
         };
-        check(value.as_ref(), fits, "defaultModel must be a model's id: GET /v1/models lists them")?;
+        check(
+            value.as_ref(),
+            fits,
+            "defaultModel must be a model's id: GET /v1/models lists them",
+        )?;
         team.push((DEFAULT_MODEL, value));
     }
     if let Some(value) = changes.default_thinking_level {

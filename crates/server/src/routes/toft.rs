@@ -4,6 +4,7 @@
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
+    hosts,
     machines::{
         Machine, copy,
         stream::{self, Wish},
@@ -44,12 +45,13 @@ pub(crate) async fn serve(
     req: Request,
 ) -> Result<Response, ApiError> {
     let query = req.uri().query();
-    if req.method() == Method::GET {
-        if rest == "events" {
+    // A terminal is opened by an upgrade, which is more than reading.
+    if hosts::only_reads(req.method(), req.headers()) {
+        if rest == "events" && req.method() == Method::GET {
             let wish = Wish::read(query, req.headers())?;
             return stream::events(app, machine, caller, wish).await;
         }
-        if !machine.runs() {
+        if !machine.runs() && req.method() == Method::GET {
             match rest {
                 "messages" => {
                     let session = query.unwrap_or_default().split('&').find_map(|p| {

@@ -107,7 +107,8 @@ async fn a_cookie_works_from_our_own_pages_only() {
         world.send(read().header("sec-fetch-site", site)).await.failure(403, "forbidden");
     }
     // A key needs no page.
-    let foreign = Call::post("/v1/projects", &json!({"id": "x"})).header("origin", "http://evil.test");
+    let foreign =
+        Call::post("/v1/projects", &json!({"id": "x"})).header("origin", "http://evil.test");
     world.ask(foreign).await.data();
     world.end(true).await;
 }
@@ -119,10 +120,17 @@ async fn sign_ins_rotate_and_end() {
     let own = format!("http://{}", world.host());
     let me = |cookie: &str| Call::get("/v1/me").cookie(cookie);
     let patch = |body: serde_json::Value, cookie: &str| {
-        Call::new("PATCH", "/v1/me").json(&body).host(&world.host()).header("origin", &own).cookie(cookie)
+        Call::new("PATCH", "/v1/me")
+            .json(&body)
+            .host(&world.host())
+            .header("origin", &own)
+            .cookie(cookie)
     };
     world.send(patch(json!({"password": "short"}), &cookie)).await.failure(400, "invalid_argument");
-    world.send(patch(json!({"email": "no address"}), &cookie)).await.failure(400, "invalid_argument");
+    world
+        .send(patch(json!({"email": "no address"}), &cookie))
+        .await
+        .failure(400, "invalid_argument");
     let user = json!({"name": " Ada ", "email": "ada@example.org", "password": "correct horse"});
     let changed = world.send(patch(user, &cookie)).await.data();
     assert_eq!(changed["user"]["name"], "Ada");
@@ -153,7 +161,8 @@ async fn sign_ins_rotate_and_end() {
     world.send(me(&second)).await.failure(401, "unauthenticated");
     world.send(me(&third)).await.data();
 
-    let out = Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
+    let out =
+        Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
     let answer = world.send(out.cookie(&third)).await;
     assert!(answer.header("set-cookie").contains("Max-Age=0"));
     world.send(me(&third)).await.failure(401, "unauthenticated");
@@ -198,7 +207,8 @@ async fn guessing_passwords_is_locked_out_without_telling_who_exists() {
     let try_one = |email: &str, password: &str| {
         Call::post("/v1/auth/password", &json!({"email": email, "password": password}))
     };
-    let unknown = world.send(try_one("nobody@example.org", "x")).await.failure(401, "unauthenticated");
+    let unknown =
+        world.send(try_one("nobody@example.org", "x")).await.failure(401, "unauthenticated");
     for _ in 0..5 {
         let wrong = world.send(try_one("ada@example.org", "wrong")).await;
         assert_eq!(wrong.failure(401, "unauthenticated"), unknown);
@@ -221,10 +231,11 @@ async fn a_stream_ends_with_its_sign_in() {
     let mut keyed = Call::get(&path).key(AGENT_KEY).stream(world.addr).await;
     assert_eq!(keyed.next().await.unwrap().kind, "hello");
     let own = format!("http://{}", world.host());
-    let out = Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
+    let out =
+        Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
     world.send(out.cookie(&cookie)).await.data();
     assert_eq!(events.next().await, None);
-    let seq = world.machines.push(&id, "s1", "notify", json!({"message": "still here"}));
+    let seq = world.machines.push(&id, "s1", "notify", &json!({"message": "still here"}));
     assert_eq!(keyed.until(seq).await.last().unwrap().kind, "notify");
     world.end(true).await;
 }

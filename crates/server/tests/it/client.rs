@@ -126,7 +126,11 @@ impl Answer {
     /// Checks a failure and returns its message.
     pub(crate) fn failure(&self, status: u16, code: &str) -> String {
         let json = self.json();
-        assert_eq!((self.status.as_u16(), &json["error"]["code"]), (status, &code.into()), "{json}");
+        assert_eq!(
+            (self.status.as_u16(), &json["error"]["code"]),
+            (status, &code.into()),
+            "{json}"
+        );
         assert_eq!(json["ok"], false);
         json["error"]["message"].as_str().unwrap().to_owned()
     }

@@ -25,7 +25,7 @@ async fn a_stream_says_hello_then_replays_then_follows() {
     let world = World::new().await;
     let id = world.project().await;
     for n in 1..=3 {
-        world.machines.push(&id, "s1", "message_update", delta(n));
+        world.machines.push(&id, "s1", "message_update", &delta(n));
     }
     world.copied(&id, 3).await;
     let stream = |query: &str| Call::get(&events_path(&id, query)).key(AGENT_KEY);
@@ -39,7 +39,7 @@ async fn a_stream_says_hello_then_replays_then_follows() {
     let mut rest = stream("?after=0").header("last-event-id", "2").stream(world.addr).await;
     let mut other = stream("?after=0&session=s2").stream(world.addr).await;
 
-    world.machines.push(&id, "s2", "notify", json!({"message": "hi"}));
+    world.machines.push(&id, "s2", "notify", &json!({"message": "hi"}));
     assert_eq!(numbers(&live.until(4).await), [4]);
     let got = all.until(4).await;
     assert_eq!(numbers(&got), [1, 2, 3, 4]);
@@ -57,7 +57,7 @@ async fn a_stream_says_hello_then_replays_then_follows() {
     // A number from the future waits for nothing.
     let mut future = stream("?after=999").stream(world.addr).await;
     assert_eq!(future.next().await.unwrap().json()["seq"], 4);
-    world.machines.push(&id, "s1", "notify", json!({}));
+    world.machines.push(&id, "s1", "notify", &json!({}));
     assert_eq!(numbers(&future.until(5).await), [5]);
     world.end(true).await;
 }
@@ -74,11 +74,11 @@ async fn every_event_arrives_once_whatever_is_cut() {
         let id = id.clone();
         tokio::spawn(async move {
             for n in 1..=EVENTS {
-                machines.push(&id, "s1", "message_update", delta(n));
-                if n % 37 == 0 {
+                machines.push(&id, "s1", "message_update", &delta(n));
+                if n.is_multiple_of(37) {
                     machines.disk(&id).cut_streams();
                 }
-                if n % 10 == 0 {
+                if n.is_multiple_of(10) {
                     tokio::time::sleep(Duration::from_millis(3)).await;
                 }
             }
@@ -96,7 +96,7 @@ async fn every_event_arrives_once_whatever_is_cut() {
         let want = last + 1 + (round * 7919) % 40;
         seen.extend(stream.until(want.min(EVENTS)).await);
         drop(stream);
-        if round % 9 == 0 {
+        if round.is_multiple_of(9) {
             world = world.restart().await;
         }
     }
@@ -115,7 +115,8 @@ async fn many_clients_get_a_burst_whole_the_slow_ones_too() {
     let id = world.project().await;
     let mut streams = Vec::new();
     for _ in 0..8 {
-        streams.push(Call::get(&events_path(&id, "?after=0")).key(AGENT_KEY).stream(world.addr).await);
+        streams
+            .push(Call::get(&events_path(&id, "?after=0")).key(AGENT_KEY).stream(world.addr).await);
     }
     // Nobody reads while the burst comes in.
     let big = "x".repeat(2000);
@@ -135,7 +136,7 @@ async fn what_comes_under_a_known_number_is_kept_out_and_told() {
     let world = World::new().await;
     let id = world.project().await;
     for n in 1..=3 {
-        world.machines.push(&id, "s1", "notify", json!({"message": n.to_string()}));
+        world.machines.push(&id, "s1", "notify", &json!({"message": n.to_string()}));
     }
     world.copied(&id, 3).await;
     let disk = world.machines.disk(&id);
@@ -145,20 +146,22 @@ async fn what_comes_under_a_known_number_is_kept_out_and_told() {
     assert!(found["stateReason"].as_str().unwrap().contains("event 2"), "{found}");
     assert_eq!(found["state"], "running");
     // What follows is taken in, what was kept stays.
-    world.machines.push(&id, "s1", "notify", json!({"message": "4"}));
+    world.machines.push(&id, "s1", "notify", &json!({"message": "4"}));
     let mut all = Call::get(&events_path(&id, "?after=0")).key(AGENT_KEY).stream(world.addr).await;
     let got = all.until(4).await;
     let messages: Vec<_> = got.iter().map(|e| e.json()["message"].clone()).collect();
     assert_eq!(messages, ["1", "2", "3", "4"]);
     // A number that comes too early is asked for again, not skipped.
     disk.forge("event: notify\nid: 99\ndata: {\"type\":\"notify\"}\n\n");
-    world.machines.push(&id, "s1", "notify", json!({"message": "5"}));
+    world.machines.push(&id, "s1", "notify", &json!({"message": "5"}));
     assert_eq!(numbers(&all.until(5).await), [5]);
     // Text that would break a frame does not get through as one. Sent again and again, because the
     // server may just be asking anew.
     let forging = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
-            disk.forge("event: bad kind\nid: 6\ndata: {}\n\nevent: notify\nid: 6\ndata: no json\n\n");
+            disk.forge(
+                "event: bad kind\nid: 6\ndata: {}\n\nevent: notify\nid: 6\ndata: no json\n\n",
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }));
@@ -181,12 +184,12 @@ async fn what_a_cold_machine_had_logged_is_read_from_its_log() {
     let data = world.data;
     world.stop.stop(false);
     // The server is away: the bridge goes on, then the machine dies.
-    machines.push(&id, "s1", "agent_start", json!({}));
+    machines.push(&id, "s1", "agent_start", &json!({}));
     machines.push(
         &id,
         "s1",
         "message_end",
-        json!({"messageId":"m3","entryId":"e3","parentId":"e1",
+        &json!({"messageId":"m3","entryId":"e3","parentId":"e1",
                "message":{"role":"assistant","content":[],"timestamp":2}}),
     );
     machines.kill(&id);
@@ -221,7 +224,7 @@ async fn a_log_that_lost_its_end_is_told_and_followed_again_once_it_is_beyond_th
     let world = World::new().await;
     let id = world.project().await;
     for n in 1..=5 {
-        world.machines.push(&id, "s1", "notify", json!({"message": n.to_string()}));
+        world.machines.push(&id, "s1", "notify", &json!({"message": n.to_string()}));
     }
     world.copied(&id, 5).await;
     let disk = world.machines.disk(&id);
@@ -230,7 +233,7 @@ async fn a_log_that_lost_its_end_is_told_and_followed_again_once_it_is_beyond_th
     let path = format!("/v1/projects/{id}");
     world.eventually(&path, |p| !p["stateReason"].is_null()).await;
     for n in 4..=6 {
-        world.machines.push(&id, "s1", "notify", json!({"message": format!("new {n}")}));
+        world.machines.push(&id, "s1", "notify", &json!({"message": format!("new {n}")}));
     }
     let mut all = Call::get(&events_path(&id, "?after=0")).key(AGENT_KEY).stream(world.addr).await;
     let got = all.until(6).await;

@@ -66,6 +66,9 @@ async fn output_streams_as_it_comes() {
     assert!(all.contains(&("stdout".into(), json!({"text": "one\n"}))));
     assert!(all.contains(&("stderr".into(), json!({"text": "two\n"}))));
     let (name, exit) = all.last().unwrap();
-    assert_eq!((name.as_str(), &exit["exitCode"], &exit["timedOut"]), ("exit", &json!(5), &json!(false)));
+    assert_eq!(
+        (name.as_str(), &exit["exitCode"], &exit["timedOut"]),
+        ("exit", &json!(5), &json!(false))
+    );
     world.end(true).await;
 }

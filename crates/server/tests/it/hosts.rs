@@ -1,6 +1,9 @@
 //! Requests that are meant for another host, or come from another site's page.
 
-use crate::{client::Call, world::{AGENT_KEY, World}};
+use crate::{
+    client::Call,
+    world::{AGENT_KEY, World},
+};
 
 #[tokio::test]
 async fn a_foreign_host_is_refused_on_every_path_whatever_the_credential() {

@@ -13,10 +13,9 @@ async fn many_wakes_at_once_are_one_start() {
     let before = world.machines.starts.load(Ordering::SeqCst);
     *world.machines.start_takes.lock().unwrap() = Duration::from_millis(50);
     let path = format!("/v1/projects/{id}/wake");
-    let all = futures_util::future::join_all(
-        (0..20).map(|_| world.ask(Call::post(&path, &json!({})))),
-    )
-    .await;
+    let all =
+        futures_util::future::join_all((0..20).map(|_| world.ask(Call::post(&path, &json!({})))))
+            .await;
     assert!(all.iter().all(|a| a.data()["state"] == "running"));
     assert_eq!(world.machines.starts.load(Ordering::SeqCst), before + 1);
     world.end(true).await;
@@ -32,10 +31,9 @@ async fn those_who_waited_for_a_failed_start_share_its_failure() {
     *world.machines.start_takes.lock().unwrap() = Duration::from_millis(50);
     *world.machines.broken.lock().unwrap() = Some("broken".into());
     let path = format!("/v1/projects/{id}/wake");
-    let all = futures_util::future::join_all(
-        (0..20).map(|_| world.ask(Call::post(&path, &json!({})))),
-    )
-    .await;
+    let all =
+        futures_util::future::join_all((0..20).map(|_| world.ask(Call::post(&path, &json!({})))))
+            .await;
     for answer in &all {
         answer.failure(502, "machine_error");
     }
@@ -126,5 +124,21 @@ async fn a_machine_of_a_deleted_project_is_gone_even_if_it_was_just_woken() {
     );
     deleted.data();
     assert!(!world.machines.is_running(&id));
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_project_made_while_the_server_sweeps_is_no_leftover() {
+    let world = World::new().await;
+    let old = world.project().await;
+    *world.machines.sweep_takes.lock().unwrap() = Duration::from_millis(200);
+    let world = world.restart().await;
+    let new = world.project().await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    for id in [&old, &new] {
+        assert!(world.machines.is_running(id), "{id}");
+        let found = world.ask(Call::get(&format!("/v1/projects/{id}"))).await.data();
+        assert_eq!(found["state"], "running");
+    }
     world.end(true).await;
 }

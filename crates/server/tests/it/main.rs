@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod auth;
+mod backend;
+mod box_bridge;
+mod box_init;
 mod client;
 mod events;
 mod exec;

@@ -1,13 +1,14 @@
 //! Preview origins: who gets in, and what an app can see and set.
 
 use crate::{
+    box_bridge::seen,
     client::{Answer, Call},
-    world::{AGENT_KEY, World, seen},
+    world::{AGENT_KEY, World},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
-use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 use toft_model::id::ProjectId;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
 /// Host and path of a fresh entry URL.
 async fn entry(world: &World, id: &ProjectId, port: Option<u16>, cookie: &str) -> (String, String) {
@@ -52,11 +53,11 @@ async fn a_signed_url_opens_one_preview_for_those_who_hold_it() {
 
     // The cookie is bound to its host, and ends.
     let other = world.project().await;
-    for host in [
-        host.replace(id.as_str(), other.as_str()),
-        format!("3000-{host}"),
-    ] {
-        world.send(Call::get("/").host(&host).cookie(&cookie)).await.failure(401, "unauthenticated");
+    for host in [host.replace(id.as_str(), other.as_str()), format!("3000-{host}")] {
+        world
+            .send(Call::get("/").host(&host).cookie(&cookie))
+            .await
+            .failure(401, "unauthenticated");
     }
     let tampered = cookie.replace('.', "0.");
     world.send(Call::get("/").host(&host).cookie(&tampered)).await.failure(401, "unauthenticated");
@@ -75,7 +76,8 @@ async fn an_entry_url_is_worth_nothing_later_elsewhere_or_after_signing_out() {
     for wrong in [host.replace(id.as_str(), other.as_str()), format!("8080-{host}")] {
         enter(&world, &wrong, &path).await.failure(401, "unauthenticated");
     }
-    for changed in [path.replace("e=1", "e=2"), path.replace("&s=", "&s=x"), "/.toft/enter".into()] {
+    for changed in [path.replace("e=1", "e=2"), path.replace("&s=", "&s=x"), "/.toft/enter".into()]
+    {
         enter(&world, &host, &changed).await.failure(401, "unauthenticated");
     }
     let cookie = enter(&world, &host, &path).await.set_cookie();
@@ -85,7 +87,8 @@ async fn an_entry_url_is_worth_nothing_later_elsewhere_or_after_signing_out() {
 
     let (_, fresh) = entry(&world, &id, None, &session).await;
     let own = format!("http://{}", world.host());
-    let out = Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
+    let out =
+        Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
     world.send(out.cookie(&session)).await.data();
     enter(&world, &host, &fresh).await.failure(401, "unauthenticated");
     world.send(Call::get("/").host(&host).cookie(&cookie)).await.failure(401, "unauthenticated");
@@ -124,9 +127,10 @@ async fn an_app_sees_no_credential_of_ours_and_sets_no_cookie_beyond_its_host() 
     assert!(policy.starts_with("frame-ancestors 'self' http://localhost:*"), "{policy}");
 
     // Keys open it too, and are taken off.
-    for (name, value) in
-        [("x-agent-api-key", AGENT_KEY.to_owned()), ("authorization", format!("Bearer {AGENT_KEY}"))]
-    {
+    for (name, value) in [
+        ("x-agent-api-key", AGENT_KEY.to_owned()),
+        ("authorization", format!("Bearer {AGENT_KEY}")),
+    ] {
         let told = world.send(Call::get("/").host(&host).header(name, &value)).await.json();
         assert!(!told.to_string().contains(AGENT_KEY), "{told}");
     }
@@ -151,9 +155,11 @@ async fn the_agents_api_on_a_preview_host_wants_a_key_and_never_a_cookie() {
         let state = world.send(Call::get(path).host(&host).key(AGENT_KEY)).await.json();
         assert_eq!(state["command"], "get_state", "{path}");
     }
-    let prompt = Call::post("/starter/prompt", &json!({"message": "hi"})).host(&host).key(AGENT_KEY);
+    let prompt =
+        Call::post("/starter/prompt", &json!({"message": "hi"})).host(&host).key(AGENT_KEY);
     assert_eq!(world.send(prompt).await.status, 202);
-    let mut events = Call::get("/starter/events?after=0").host(&host).key(AGENT_KEY).stream(world.addr).await;
+    let mut events =
+        Call::get("/starter/events?after=0").host(&host).key(AGENT_KEY).stream(world.addr).await;
     assert_eq!(events.until(4).await.len(), 4);
     // A path that only begins like it is the app's.
     let app = Call::get("/toftology").host(&host).cookie(&preview);
@@ -186,7 +192,9 @@ async fn another_projects_page_cannot_use_the_cookie() {
         get().header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate"),
         get().header("sec-fetch-site", "same-origin"),
         post().header("origin", &format!("http://{host}")).header("sec-fetch-site", "same-origin"),
-        post().header("origin", &format!("http://3000-{host}")).header("sec-fetch-site", "cross-site"),
+        post()
+            .header("origin", &format!("http://3000-{host}"))
+            .header("sec-fetch-site", "cross-site"),
     ] {
         assert_eq!(world.send(good.clone()).await.status, 200, "{good:?}");
     }
@@ -226,7 +234,8 @@ async fn websockets_reach_the_app_from_its_own_page_only() {
     // Signing out ends it.
     let (mut socket, _) = connect(None).await.unwrap();
     let own = format!("http://{}", world.host());
-    let out = Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
+    let out =
+        Call::post("/v1/auth/sign-out", &json!({})).host(&world.host()).header("origin", &own);
     world.send(out.cookie(&session)).await.data();
     assert!(!matches!(socket.next().await, Some(Ok(Message::Text(_)))));
     world.end(true).await;
@@ -251,6 +260,9 @@ async fn a_visit_wakes_a_cold_machine_but_not_a_stopped_one() {
     assert_eq!(page.status, 409);
     assert!(page.text().contains("start it first"));
     assert!(!world.machines.is_running(&id));
-    world.send(Call::get("/").host("b23456789bcd.localhost").key(AGENT_KEY)).await.failure(404, "not_found");
+    world
+        .send(Call::get("/").host("b23456789bcd.localhost").key(AGENT_KEY))
+        .await
+        .failure(404, "not_found");
     world.end(true).await;
 }

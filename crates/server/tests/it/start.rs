@@ -1,13 +1,14 @@
 //! Starting and ending a server.
 
 use crate::{
+    backend::Machines,
     client::Call,
-    world::{Machines, START_MS, World, config},
+    world::{START_MS, World, config},
 };
 use serde_json::json;
 use std::sync::{Arc, atomic::AtomicU64};
-use tokio_util::sync::CancellationToken;
 use toft_server::ServerError;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn a_second_server_on_the_same_folder_and_a_taken_port_are_refused() {

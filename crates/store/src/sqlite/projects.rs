@@ -145,15 +145,13 @@ impl Projects for SqliteStore {
     ) -> Result<(), StoreError> {
         let key = self.key(id).await?;
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE project SET wanted = ?, state_reason = ?, updated_at = ? WHERE id = ?",
-        )
-        .bind(wanted.as_str())
-        .bind(reason)
-        .bind(ms(now_ms))
-        .bind(key)
-        .execute(tx.on())
-        .await?;
+        sqlx::query("UPDATE project SET wanted = ?, state_reason = ?, updated_at = ? WHERE id = ?")
+            .bind(wanted.as_str())
+            .bind(reason)
+            .bind(ms(now_ms))
+            .bind(key)
+            .execute(tx.on())
+            .await?;
         tx.commit().await
     }
 

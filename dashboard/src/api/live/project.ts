@@ -12,13 +12,15 @@ import { EventStream, type Connection } from './stream'
 const RECENT_MAX = 20_000
 /** History that the log panel gets at the start. */
 const HISTORY_EVENTS = 500
+/** A conversation that could not be read is asked for again after this. */
+const AGAIN_AFTER_MS = 2000
 
 type Listener = () => void
 
 /** One conversation: loading, failed, or here. */
 export type SessionView =
   | { state: 'loading' }
-  | { state: 'failed'; error: string; code: string }
+  | { state: 'failed'; error: string }
   | { state: 'ready'; transcript: Transcript }
 
 export class LiveSession {
@@ -40,7 +42,7 @@ export class LiveSession {
 
   /** Reads the conversation anew: at the start, and after a failure. */
   async load(): Promise<void> {
-    if (this.view.state === 'failed') this.#show({ state: 'loading' })
+    if (this.#project.closed || this.view.state === 'ready') return
     try {
       const { bridge } = this.#project
       const [messages, state] = await Promise.all([
@@ -57,8 +59,11 @@ export class LiveSession {
       this.#project.covers(Math.min(transcript.seq, transcript.stateSeq))
       this.#show({ state: 'ready', transcript: reduce(transcript, this.#project.recent) })
     } catch (error) {
-      const code = error instanceof ApiError ? error.code : 'internal'
-      this.#show({ state: 'failed', error: wordsOf(error), code })
+      this.#show({ state: 'failed', error: wordsOf(error) })
+      // What is only away for a moment (a machine that stops or wakes, a server that restarts) is asked
+      // again without a click.
+      const passing = error instanceof ApiError && (error.offline || error.status >= 500)
+      if (passing && !this.#project.closed) setTimeout(() => void this.load(), AGAIN_AFTER_MS)
     }
   }
 
@@ -79,21 +84,28 @@ export class LiveProject {
   /** The last events, oldest first, without a gap up to `stream.seq`. */
   recent: BridgeEvent[] = []
   connection: Connection = 'connecting'
+  closed = false
   /** Events up to here were there before the page: they are history, not news. */
-  readonly newsAfter: number
+  newsAfter: number
   #floor: number
+  /** The last event that was handed on. */
+  #told = 0
   readonly #stream: EventStream
   readonly #sessions = new Map<string, LiveSession>()
   readonly #taps = new Set<(events: BridgeEvent[]) => void>()
   readonly #listeners = new Set<Listener>()
 
-  /** `seq`: the number of the last event at the moment of opening. */
-  constructor(id: string, seq: number) {
+  /** `seq`: the number of the last event at the moment of opening; null when it is not known. */
+  constructor(id: string, seq: number | null) {
     this.bridge = bridge(id)
-    this.newsAfter = seq
-    this.#floor = Math.max(0, seq - HISTORY_EVENTS)
-    this.#stream = new EventStream(this.#floor, {
+    this.newsAfter = seq ?? Number.MAX_SAFE_INTEGER
+    this.#floor = seq === null ? Number.MAX_SAFE_INTEGER : Math.max(0, seq - HISTORY_EVENTS)
+    this.#stream = new EventStream(seq === null ? null : this.#floor, {
       url: this.bridge.eventsUrl,
+      onBegin: (begin) => {
+        this.newsAfter = begin
+        this.#floor = Math.min(this.#floor, begin)
+      },
       onEvents: (events) => this.#take(events),
       onConnection: (connection) => {
         this.connection = connection
@@ -127,11 +139,13 @@ export class LiveProject {
   covers(seq: number): void {
     if (seq >= this.#floor) return
     this.#floor = seq
+    this.newsAfter = Math.min(this.newsAfter, Math.max(seq, this.#told))
     this.recent = []
     this.#stream.restart(seq)
   }
 
   close(): void {
+    this.closed = true
     this.#stream.close()
   }
 
@@ -143,6 +157,11 @@ export class LiveProject {
       this.#floor = (this.recent[0]?.seq ?? 1) - 1
     }
     for (const session of this.#sessions.values()) session.take(events)
-    for (const tap of this.#taps) tap(events)
+    // What comes a second time after a new start is no news.
+    const fresh = events.filter((event) => event.seq > this.#told)
+    const last = fresh.at(-1)
+    if (!last) return
+    this.#told = last.seq
+    for (const tap of this.#taps) tap(fresh)
   }
 }

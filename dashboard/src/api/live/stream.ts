@@ -11,14 +11,16 @@ const RETRY_LAST_MS = 8000
 const HIDDEN_FLUSH_MS = 200
 
 export interface StreamOptions {
-  url: (after: number) => string
+  url: (after: number | null) => string
+  /** Called once when the stream began without a number: the last event at that moment. */
+  onBegin: (seq: number) => void
   onEvents: (events: BridgeEvent[]) => void
   onConnection: (connection: Connection) => void
 }
 
 export class EventStream {
-  /** The last number that was handed on. */
-  seq: number
+  /** The last number that was handed on; null until the stream said where it begins. */
+  seq: number | null
   readonly #options: StreamOptions
   #source: EventSource | null = null
   #queue: BridgeEvent[] = []
@@ -28,7 +30,7 @@ export class EventStream {
   #tries = 0
   #closed = false
 
-  constructor(after: number, options: StreamOptions) {
+  constructor(after: number | null, options: StreamOptions) {
     this.seq = after
     this.#options = options
     addEventListener('online', this.#again)
@@ -69,7 +71,10 @@ export class EventStream {
       this.#options.onConnection('live')
     }
     source.addEventListener('open', live)
-    source.addEventListener('hello', live)
+    source.addEventListener('hello', (message: MessageEvent<string>) => {
+      live()
+      if (source === this.#source && this.seq === null) this.#begin(message.data)
+    })
     for (const kind of KINDS) {
       source.addEventListener(kind, (message: MessageEvent<string>) => {
         // The event kind `error` shares its name with EventSource's own trouble, which has no data.
@@ -93,8 +98,18 @@ export class EventStream {
     if (this.#retry !== undefined && !document.hidden) this.#open()
   }
 
+  #begin(hello: string): void {
+    try {
+      const { seq } = JSON.parse(hello) as { seq?: number }
+      this.seq = typeof seq === 'number' ? seq : 0
+    } catch {
+      this.seq = 0
+    }
+    this.#options.onBegin(this.seq)
+  }
+
   #take(event: BridgeEvent): void {
-    const last = this.#queue.at(-1)?.seq ?? this.seq
+    const last = this.#queue.at(-1)?.seq ?? this.seq ?? 0
     if (event.seq <= last) return
     this.#queue.push(event)
     if (document.hidden) this.#timer ??= setTimeout(this.#flush, HIDDEN_FLUSH_MS)

@@ -28,7 +28,7 @@ export function Home() {
     <main className="flex h-full flex-col overflow-hidden">
       <header className="flex h-12 shrink-0 items-center gap-2 px-4 text-ink-2">
         <Mark size={18} className="text-moss-text" />
-        <span className="font-semibold text-ink">Toft</span>
+        <h1 className="font-semibold text-ink">Toft</h1>
         {error && projects && (
           <span role="status" className="ml-auto text-sm text-amber-text">
             Not connected. This is what was last known.

@@ -82,13 +82,15 @@ export function Defaults({ admin }: { admin: boolean }) {
               {groups.map((provider) => (
                 <optgroup
                   key={provider}
-                  label={provider === 'demo' ? 'No key needed' : providerName(provider)}
+                  label={
+                    provider === 'demo' ? 'Demo, scripted: no key needed' : providerName(provider)
+                  }
                 >
                   {models.data.models
                     .filter((model) => model.provider === provider)
                     .map((model) => (
                       <option key={model.id} value={`${model.provider}/${model.id}`}>
-                        {model.demo ? `Demo, scripted: ${model.name}` : model.name}
+                        {model.name}
                       </option>
                     ))}
                 </optgroup>

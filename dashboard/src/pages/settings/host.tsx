@@ -5,6 +5,7 @@ import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Glyph } from '@/ui/glyph'
 import { Failure, Skeleton } from '@/ui/state'
+import { capital } from '@/util/format'
 
 export function Host() {
   const { data, error, isPending, refetch } = useQuery(queries.doctor)
@@ -32,7 +33,7 @@ export function Host() {
               />
             </span>
             <div className="min-w-0">
-              <span className="font-medium">{ability.name}</span>
+              <span className="font-medium">{capital(ability.name)}</span>
               <span className="text-ink-3">
                 {ability.enforced ? ', enforced' : ', not enforced'}
               </span>

@@ -9,7 +9,15 @@ import {
   type IDockviewPanelProps,
   type SerializedDockview,
 } from 'dockview-react'
-import { lazy, Suspense, useEffect, useRef, useSyncExternalStore, type ComponentType } from 'react'
+import {
+  lazy,
+  Suspense,
+  useEffect,
+  useMemo,
+  useRef,
+  useSyncExternalStore,
+  type ComponentType,
+} from 'react'
 import type { PanelKind, PanelProps } from '@/hooks/dock'
 import { loadLayout, saveLayout, type Form } from '@/stores/layout'
 import { Boundary } from '@/ui/boundary'
@@ -63,14 +71,7 @@ function adapter<K extends PanelKind>(kind: K) {
       >
         <Boundary>
           <Suspense fallback={<Skeleton className="p-4" />}>
-            <Panel
-              panelId={api.id}
-              params={params}
-              visible={visible}
-              setParams={(next) => api.updateParameters(next)}
-              setTitle={(title) => api.setTitle(title)}
-              close={() => api.close()}
-            />
+            <Panel panelId={api.id} params={params} visible={visible} {...actions} />
           </Suspense>
         </Boundary>
       </section>

@@ -8,7 +8,7 @@ import { Button } from '@/ui/button'
 import { Glyph } from '@/ui/glyph'
 import { Popover } from '@/ui/popover'
 import { Ago } from '@/ui/time'
-import { bytes } from '@/util/format'
+import { bytes, capital } from '@/util/format'
 
 export function MachinePopover({
   project,
@@ -110,7 +110,7 @@ export function MachinePopover({
                     />
                   </span>
                   <span className="min-w-0">
-                    <span className="font-medium">{ability.name}</span>{' '}
+                    <span className="font-medium">{capital(ability.name)}</span>{' '}
                     <span className="text-ink-3">{ability.how}</span>
                   </span>
                 </li>

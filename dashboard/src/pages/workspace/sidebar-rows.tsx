@@ -1,5 +1,5 @@
 // The rows of the sidebar, one kind each.
-import { useMutation } from '@tanstack/react-query'
+import { useMutation, useQuery } from '@tanstack/react-query'
 import type { Asset, Integration, Service, SessionInfo } from '@/api/bridge-types'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
@@ -9,6 +9,7 @@ import { toast } from '@/components/toasts'
 import { useOpenPanel } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
 import { useAskAgent } from '@/hooks/ask-agent'
+import { queries } from '@/hooks/queries'
 import { Glyph } from '@/ui/glyph'
 import type { MenuList } from '@/ui/menu'
 import { Ago } from '@/ui/time'
@@ -22,7 +23,10 @@ export function ServiceRow({ service }: { service: Service }) {
   const { id } = useProject()
   const open = useOpenPanel()
   const ask = useAskAgent()
-  const running = service.status === 'running'
+  // What was running when the machine stopped runs no more.
+  const { data: machine } = useQuery(queries.machine(id))
+  const up = !machine || machine.state === 'running' || machine.state === 'frozen'
+  const running = up && service.status === 'running'
   const { port } = service
   const outside = useMutation({
     mutationFn: () => server.preview(id, port),
@@ -61,7 +65,7 @@ export function ServiceRow({ service }: { service: Service }) {
           <Glyph
             shape={running ? 'play' : 'square'}
             tone={running ? 'moss' : 'quiet'}
-            title={running ? 'running' : service.status}
+            title={running ? 'running' : 'stopped'}
           />
         )
       }

@@ -54,7 +54,7 @@ function Opened({ project }: { project: Project }) {
   })
   const known = state !== undefined || error !== null
   const [live, setLive] = useState<LiveProject | null>(null)
-  const seq = state?.seq ?? 0
+  const seq = state?.seq ?? null
 
   useEffect(() => {
     if (!known) return

@@ -89,7 +89,9 @@ function Choices({
     byProvider.set(model.provider, [...(byProvider.get(model.provider) ?? []), model])
   }
   const providerName = (id: string) =>
-    id === 'demo' ? 'No key needed' : (models?.providers.find((p) => p.id === id)?.name ?? id)
+    id === 'demo'
+      ? 'Demo, scripted: no key needed'
+      : (models?.providers.find((p) => p.id === id)?.name ?? id)
   return (
     <Command label="Models" loop className="flex min-h-0 flex-col">
       <Command.Input
@@ -116,9 +118,7 @@ function Choices({
                       : 'invisible'
                   }
                 />
-                <span className="truncate">
-                  {model.demo ? `Demo, scripted: ${model.name}` : model.name}
-                </span>
+                <span className="truncate">{model.name}</span>
                 {!model.demo && (
                   <span className="tnum ml-auto shrink-0 text-sm text-ink-3">
                     {count(model.contextWindow)}

@@ -3,7 +3,7 @@ import type { ReceiptRow } from '@/api/transcript/types'
 import { useOpenPanel } from '@/hooks/dock'
 import { Icon } from '@/ui/icons'
 import { cx } from '@/util/class'
-import { count, duration, money, plural } from '@/util/format'
+import { capital, count, duration, money, plural } from '@/util/format'
 
 const REASONS: Record<string, string> = {
   aborted: 'Stopped',
@@ -49,7 +49,7 @@ export function ReceiptRowView({
         className="tnum -ml-1.5 flex min-h-7 max-w-full items-center gap-1.5 rounded-md pr-2 pl-1 text-left text-sm text-ink-3 hover:bg-hover hover:text-ink-2 max-md:min-h-10"
       >
         <Icon name="chevron" width={12} height={12} className={cx(open && 'rotate-90')} />
-        <span>{line.charAt(0).toUpperCase() + line.slice(1)}</span>
+        <span>{capital(line)}</span>
       </button>
       {open && (
         <div className="mb-1 ml-4 flex flex-col gap-2 border-l pl-3 text-sm text-ink-2">

@@ -1,0 +1,75 @@
+//! What a new server does about the machines that it finds: those that run are followed again, all
+//! others get the state that fits. Starting and stopping is in `life`.
+
+use super::{Machine, cold_log, life};
+use crate::state::App;
+use futures_util::{StreamExt as _, stream};
+use std::sync::Arc;
+use toft_machine::backend::MachineError;
+use toft_model::{id::ProjectId, machine::MachineState};
+use toft_store::{Project, Wanted};
+use tokio::{sync::OwnedMutexGuard, time::timeout};
+
+/// A project of the store whose machine nobody has looked at yet.
+pub(crate) type Unsettled = (Project, Arc<Machine>, OwnedMutexGuard<()>);
+
+/// Finds machines that an earlier server started, and settles the state of all others.
+pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
+    stream::iter(projects)
+        .for_each_concurrent(life::AT_ONCE, |(project, machine, guard)| {
+            let app = app.clone();
+            async move {
+                settle(&app, &project, &machine).await;
+                machine.settle();
+                drop(guard);
+            }
+        })
+        .await;
+    let alone = app.machines.making.write().await;
+    let known: Vec<ProjectId> = app.machines.list().iter().map(|m| m.id.clone()).collect();
+    if let Err(error) = app.backend.sweep(&known).await {
+        tracing::warn!(%error, "remains of old machines could not be removed");
+    }
+    drop(alone);
+    for id in known {
+        let Some(machine) = app.machines.get(&id).filter(|m| !m.runs()) else { continue };
+        cold_log::catch_up(&app, &machine).await;
+    }
+}
+
+async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
+    let found = match timeout(life::ADOPT_TIMEOUT, app.backend.adopt(&machine.id)).await {
+        Ok(found) => found,
+        Err(_) => Err(MachineError::DidNotStart {
+            project: machine.id.clone(),
+            detail: "it did not say in time whether it runs".into(),
+        }),
+    };
+    let (state, reason) = match (found, project.wanted) {
+        (Ok(Some(running)), Wanted::Running) => {
+            let kinds = ["agent_start", "agent_end", "question"];
+            if let Ok(Some(mark)) = app.store.last_mark(&machine.id, &kinds).await {
+                machine.view().statuses.take(&mark.kind, mark.session.as_deref(), &mark.data);
+            }
+            life::on_running(app, machine, running);
+            return;
+        }
+        (Ok(Some(_)), Wanted::Stopped) => {
+            // The server died between the wish and the deed.
+            if let Err(error) = life::end_processes(app, machine, MachineState::Stopped).await {
+                (MachineState::Error, Some(error.message))
+            } else {
+                return;
+            }
+        }
+        (Ok(None), Wanted::Stopped) => (MachineState::Stopped, None),
+        (Ok(None), Wanted::Running) => match &project.state_reason {
+            Some(reason) => (MachineState::Error, Some(reason.clone())),
+            None => (MachineState::Cold, None),
+        },
+        (Err(error), _) => (MachineState::Error, Some(error.to_string())),
+    };
+    let mut view = machine.view();
+    view.state = state;
+    view.reason = reason;
+}

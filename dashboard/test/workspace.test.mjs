@@ -1,0 +1,211 @@
+import { describe, expect, test } from 'vitest'
+import { harness, openProject, poll, project, prompt, transcript } from './harness.mjs'
+
+const start = harness()
+const frame = (page) => page.frameLocator('iframe')
+const xterm = (page) => page.locator('.xterm-rows').first()
+
+async function withApp(options) {
+  const started = await start(options)
+  await openProject(started.page)
+  await prompt(started.page, 'Build a small task app')
+  await started.page.getByText('Open it from').waitFor()
+  await started.page
+    .getByRole('button', { name: /Task app/ })
+    .first()
+    .click()
+  await frame(started.page).getByText('Water the beans').waitFor()
+  return started
+}
+
+describe('the app panel', () => {
+  test('shows the app on an origin of its own, in a sandbox', async () => {
+    const { page, mock } = await withApp()
+    const iframe = page.locator('iframe')
+    expect(new URL(await iframe.getAttribute('src')).origin).not.toBe(mock.url)
+    expect(await iframe.getAttribute('sandbox')).toBe(
+      'allow-scripts allow-same-origin allow-forms allow-popups',
+    )
+  })
+
+  test('does not load again when its tab is left, moved or split, and does when the agent says so', async () => {
+    const { page, world } = await withApp()
+    const loads = () => world.previews
+    const before = loads()
+    await page.keyboard.press('Alt+l')
+    await page.getByRole('log', { name: 'Events' }).waitFor()
+    await page.getByRole('tab', { name: 'Task app' }).click()
+    for (const command of ['Split panel down', 'Move panel to the next group', 'Fill the window']) {
+      await page.keyboard.press('Control+k')
+      await page.getByPlaceholder('Open, run').fill(command)
+      await page.keyboard.press('Enter')
+    }
+    await page.keyboard.press('Alt+Enter')
+    await frame(page).getByText('Water the beans').waitFor()
+    expect(loads()).toBe(before)
+    const { emit, current } = project(world)
+    emit.call(project(world), 'notify', current, {
+      message: 'New version',
+      level: 'info',
+      refreshIframe: true,
+    })
+    await poll(loads).toBe(before + 1)
+    await page.getByText('New version').waitFor()
+  })
+
+  test('goes to another port and path', async () => {
+    const { page } = await withApp()
+    await page.getByLabel('Port and path').fill(':8081/docs')
+    await page.getByLabel('Port and path').press('Enter')
+    await frame(page)
+      .getByText(/^8081-/)
+      .waitFor()
+  })
+
+  test('does not wake a sleeping machine by itself', async () => {
+    const { page, world } = await withApp()
+    project(world).state = 'cold'
+    await page.reload()
+    await page.getByRole('button', { name: 'Wake and open' }).waitFor()
+    expect(project(world).state).toBe('cold')
+    await page.getByRole('button', { name: 'Wake and open' }).click()
+    await frame(page).getByText('Water the beans').waitFor()
+  })
+})
+
+describe('a terminal', () => {
+  test('takes keys, knows its size, and is attached again after a reload', async () => {
+    const { page, world } = await start()
+    await openProject(page)
+    await page.keyboard.press('Alt+t')
+    await xterm(page).getByText('root@garden-planner').waitFor()
+    await page.keyboard.type('size\r')
+    await poll(() => xterm(page).textContent()).toMatch(/\d{2,3}x\d{2}/)
+    // Ctrl+K belongs to the shell here; with Shift+P the palette comes all the same.
+    await page.keyboard.press('Control+k')
+    expect(await page.getByPlaceholder('Open, run').count()).toBe(0)
+    await page.keyboard.press('Control+Shift+P')
+    await page.getByPlaceholder('Open, run').waitFor()
+    await page.keyboard.press('Escape')
+    expect(project(world).terminals.size).toBe(1)
+    await page.reload()
+    await poll(() => xterm(page).textContent()).toMatch(/\d{2,3}x\d{2}/)
+    expect(project(world).terminals.size).toBe(1)
+  })
+
+  test('says when it has ended and offers another', async () => {
+    const { page } = await start()
+    await openProject(page)
+    await page.keyboard.press('Alt+t')
+    await xterm(page).getByText('root@').waitFor()
+    await page.keyboard.type('exit\r')
+    await page.getByRole('button', { name: 'New terminal' }).last().click()
+    await xterm(page).getByText('root@').waitFor()
+  })
+})
+
+describe('the layout', () => {
+  test('is kept, and a broken one gives way to the default', async () => {
+    const { page, world } = await withApp()
+    await page.reload()
+    await frame(page).getByText('Water the beans').waitFor()
+    await page.getByText('Open it from').waitFor()
+    await page.evaluate(
+      (key) => localStorage.setItem(key, '{"v":1,"data":{"grid":7}}'),
+      `toft.layout.${project(world).id}.wide`,
+    )
+    await page.reload()
+    await page.getByText('Open it from').waitFor()
+    expect(await page.locator('iframe').count()).toBe(0)
+  })
+
+  test('can be made and unmade by keyboard alone', async () => {
+    const { page } = await start()
+    await openProject(page)
+    await page.keyboard.press('Alt+f')
+    await page.keyboard.press('Alt+l')
+    await poll(() => page.getByRole('tab').count()).toBe(3)
+    await page.keyboard.press('Alt+w')
+    await poll(() => page.getByRole('tab').count()).toBe(2)
+    await page.keyboard.press('Alt+\\')
+    await poll(() => page.locator('.dv-groupview').count()).toBe(3)
+  })
+})
+
+describe('two chats', () => {
+  test('hold two conversations on one stream', async () => {
+    const { page, world } = await start()
+    await openProject(page)
+    await prompt(page, 'hello first')
+    await page.getByText('You said: hello first').waitFor()
+    await page.keyboard.press('Alt+c')
+    await page.getByLabel('Message to the agent').last().fill('hello second')
+    await page.getByLabel('Message to the agent').last().press('Enter')
+    await page.getByText('You said: hello second').waitFor()
+    expect(project(world).sessions.size).toBe(2)
+    expect(project(world).subscribers.size).toBe(1)
+  })
+})
+
+describe('files', () => {
+  test('are read, shown as documents, and deleted only after asking', async () => {
+    const { page, world } = await withApp()
+    await page.getByRole('button', { name: 'Read me document' }).click()
+    await page.getByRole('heading', { name: 'Tasks' }).waitFor()
+    await page.getByRole('button', { name: 'server.mjs', exact: true }).click()
+    await page.getByText("import { createServer } from 'node:http'").waitFor()
+    await page.getByRole('button', { name: 'Delete' }).click()
+    await page.keyboard.press('Enter')
+    expect(project(world).files.has('/home/project/server.mjs')).toBe(true)
+    await page.getByRole('button', { name: 'Delete' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+    await poll(() => project(world).files.has('/home/project/server.mjs')).toBe(false)
+  })
+})
+
+describe('the log', () => {
+  test('tells events in words and filters them', async () => {
+    const { page } = await withApp()
+    await page.keyboard.press('Alt+l')
+    await page.getByText('The app listens on port 3000').waitFor()
+    await page.getByLabel('Filter').fill('agent done')
+    await poll(() =>
+      page.getByRole('log', { name: 'Events' }).locator('.truncate').allTextContents(),
+    ).toEqual([expect.stringMatching(/^The agent is done: 6 tools/)])
+  })
+
+  test('shows a process as it runs and stops it', async () => {
+    const { page, world } = await withApp()
+    await page.keyboard.press('Alt+l')
+    await page.locator('[aria-label=Log]').getByText('Processes').click()
+    await page.locator('[aria-label=Log] button', { hasText: 'node server.mjs' }).click()
+    await page.getByText('GET /api/tasks 200').first().waitFor()
+    await page.locator('[aria-label=Log]').getByRole('button', { name: 'Stop' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Stop' }).click()
+    await page.getByText('Ended by signal 15', { exact: true }).waitFor()
+    expect(project(world).processes[0].exit.signal).toBe(15)
+  })
+})
+
+describe('stopping a project', () => {
+  test('asks first, Enter is safe, and the conversation stays readable', async () => {
+    const { page, world } = await withApp()
+    const ask = async () => {
+      await page.keyboard.press('Control+k')
+      await page.getByPlaceholder('Open, run').fill('stop the machine')
+      await page.keyboard.press('Enter')
+      await page.getByText(/All processes of Garden planner end/).waitFor()
+    }
+    await page.getByLabel('Message to the agent').focus()
+    await ask()
+    await page.keyboard.press('Enter')
+    expect(project(world).state).toBe('running')
+    await ask()
+    await page.getByRole('dialog').getByRole('button', { name: 'Stop' }).click()
+    await page.getByText('You can read; to go on, start it.').waitFor()
+    expect(await page.getByLabel('Message to the agent').isDisabled()).toBe(true)
+    expect((await transcript(page)).length).toBeGreaterThan(5)
+    await page.getByRole('button', { name: 'Start', exact: true }).first().click()
+    await poll(() => page.getByLabel('Message to the agent').isEnabled()).toBe(true)
+  })
+})

@@ -142,8 +142,11 @@ impl Client {
             match by(field).as_slice() {
                 [] => {}
                 [one] => return Ok((*one).to_owned()),
-                many => bail!("{} projects are called {given:?}; use one of the ids {}",
-                    many.len(), many.join(", ")),
+                many => bail!(
+                    "{} projects are called {given:?}; use one of the ids {}",
+                    many.len(),
+                    many.join(", ")
+                ),
             }
         }
         bail!("there is no project {given:?}. `toft ps` lists them; `toft new {given}` makes one")

@@ -85,9 +85,7 @@ pub(crate) fn data_dir(at: &At) -> Result<PathBuf> {
 fn read_file(data: &Path, given: Option<&Path>) -> Result<File> {
     let path = given.map_or_else(|| data.join("toft.toml"), Path::to_owned);
     match fs::read_to_string(&path) {
-        Ok(text) => {
-            toml::from_str(&text).with_context(|| format!("reading {}", path.display()))
-        }
+        Ok(text) => toml::from_str(&text).with_context(|| format!("reading {}", path.display())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && given.is_none() => {
             Ok(File::default())
         }

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let runtime = match &cli.verb {
-        Verb::Up(_) | Verb::Bench(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        Verb::Up(_) | Verb::Bench(_) => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()
+        }
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     };
     let ran = match runtime {

@@ -19,6 +19,11 @@ use toft_model::time::rfc3339;
 /// JSON bodies: as the Platform Agent's document has it.
 pub(crate) const JSON_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a refused body that are still taken: more than a client sends by mistake.
+const DRAIN_BYTES_MAX: usize = 64 << 20;
+/// Time that they may take.
+const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A successful answer: `{"ok":true,"data":…,"meta":…}`.
 pub(crate) struct Data<T>(pub(crate) T);
 
@@ -68,12 +73,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-async fn read_body(body: Body, bytes_max: usize) -> Result<bytes::Bytes, ApiError> {
-    match Limited::new(body, bytes_max).collect().await {
+async fn read_body(mut body: Body, bytes_max: usize) -> Result<bytes::Bytes, ApiError> {
+    match Limited::new(&mut body, bytes_max).collect().await {
         Ok(all) => Ok(all.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => Err(too_large(bytes_max)),
+        Err(e) if e.is::<LengthLimitError>() => {
+            drain(body).await;
+            Err(too_large(bytes_max))
+        }
         Err(e) => Err(ApiError::invalid(format!("the body could not be read: {e}"))),
     }
+}
+
+/// Takes the rest of a body that is refused. A connection that is closed over unread bytes is reset,
+/// and then the client may never see the answer that says why.
+async fn drain(mut body: Body) {
+    let all = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+            if bytes > DRAIN_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Who sends slower than that has a cut connection for an answer.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
 }
 
 pub(crate) fn too_large(bytes_max: usize) -> ApiError {

@@ -56,6 +56,82 @@ pub fn tree(root: u32) -> Vec<Process> {
     out
 }
 
+/// Whether a process lives in a machine whose disk or log lies in `data` and whose files have
+/// `part` in their path: it has mounts of its own that come from there.
+pub fn confined_by(pid: u32, data: &Path, part: &str) -> bool {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let Some(theirs) = namespace(&pid.to_string()) else { return false };
+    if namespace("self") == Some(theirs) {
+        return false;
+    }
+    let Ok(mounts) = fs::read_to_string(format!("/proc/{pid}/mountinfo")) else { return false };
+    // Field 4 is what of its file system is mounted. The log folder is bound into each machine.
+    let logs = data.join("logs").join(part).display().to_string();
+    mounts.lines().filter_map(|line| line.split(' ').nth(3)).any(|root| logs.ends_with(root) && root.contains(part))
+}
+
+/// Everything of a data folder that the host still holds: processes, mounts, loop devices and
+/// control groups. One line each; empty when nothing is left.
+pub fn remains(data: &Path) -> Vec<String> {
+    let text = data.display().to_string();
+    let logs: Vec<String> = fs::read_dir(data.join("logs"))
+        .map(|all| all.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    let mut found = Vec::new();
+    for process in all() {
+        let named = process.argv.iter().any(|a| a.contains(&text));
+        // Our own children while they are asked are no remains.
+        if (named || logs.iter().any(|id| confined_by(process.pid, data, id)))
+            && process.pid != std::process::id()
+        {
+            found.push(format!("process {} {:?}", process.pid, process.argv));
+        }
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let below = format!("{text}/");
+    found.extend(points.filter(|p| p.starts_with(&below)).map(|p| format!("mount {p}")));
+    for device in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let backing = fs::read_to_string(device.path().join("loop/backing_file"));
+        if backing.is_ok_and(|file| file.starts_with(&below)) {
+            found.push(format!("loop device {}", device.file_name().to_string_lossy()));
+        }
+    }
+    found.extend(groups(data).into_iter().map(|group| format!("control group {group}")));
+    found
+}
+
+/// Control group folders of a data folder, all hierarchies.
+fn groups(data: &Path) -> Vec<String> {
+    let Ok(data) = fs::canonicalize(data) else { return Vec::new() };
+    let name = format!("toft-{:08x}", crc32c::crc32c(data.as_os_str().as_encoded_bytes()));
+    named_below(Path::new("/sys/fs/cgroup"), &name)
+}
+
+/// Folders of the control group tree that have this name.
+pub fn named_below(dir: &Path, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if entry.file_name().to_str() == Some(name) {
+            found.push(entry.path().display().to_string());
+        }
+        found.extend(named_below(&entry.path(), name));
+    }
+    found
+}
+
+/// Most memory that a process ever had, in KiB.
+pub fn peak_kib(pid: u32) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .unwrap_or_default()
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+        .unwrap_or(0)
+}
+
 /// Ends a process at once.
 pub fn kill9(pid: u32) {
     let raw = i32::try_from(pid).expect("a pid fits");

@@ -2,6 +2,9 @@
 //! a request that breaks the rules of a conversation is answered 400 and remembered as a fault.
 //! What it says is a function of the conversation alone, so a repeated request gets the same answer.
 
+mod anthropic;
+mod openai;
+
 use anyhow::Result;
 use axum::{
     Router,
@@ -32,6 +35,31 @@ pub struct Say {
 /// Decides from the last user text and the number of model turns since then.
 pub type Script = Arc<dyn Fn(&str, usize) -> Say + Send + Sync>;
 
+/// How a request is answered.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// As the script says.
+    Answer,
+    /// Without a byte, for ever.
+    Hang,
+    /// With this many frames, and then nothing more.
+    HangAfter(usize),
+    /// With this many frames, and then the connection breaks.
+    CutAfter(usize),
+    /// With a refusal.
+    Refuse {
+        /// HTTP status.
+        status: u16,
+        /// Seconds in `retry-after`.
+        retry_after: Option<u64>,
+        /// What the provider says.
+        message: &'static str,
+    },
+}
+
+/// Decides by the number of the request, from 0.
+pub type Fates = Arc<dyn Fn(usize) -> Fate + Send + Sync>;
+
 /// What went on.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -54,6 +82,7 @@ pub struct Provider {
 #[derive(Clone)]
 struct Shared {
     script: Script,
+    fates: Fates,
     delta: Duration,
     seen: Arc<Mutex<Seen>>,
 }
@@ -61,13 +90,18 @@ struct Shared {
 impl Provider {
     /// Starts one; `delta` is the pause between deltas.
     pub async fn start(delta: Duration, script: Script) -> Result<Self> {
+        Self::start_with(delta, script, Arc::new(|_| Fate::Answer)).await
+    }
+
+    /// Starts one that does not answer every request as it should.
+    pub async fn start_with(delta: Duration, script: Script, fates: Fates) -> Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let shared = Shared { script, delta, seen: seen.clone() };
+        let shared = Shared { script, fates, delta, seen: seen.clone() };
         let app = Router::new()
-            .route("/v1/messages", post(anthropic))
-            .route("/v1/chat/completions", post(openai))
+            .route("/v1/messages", post(anthropic_messages))
+            .route("/v1/chat/completions", post(openai_chat))
             .route("/v1/models", get(models))
             .with_state(shared);
         let task = tokio::spawn(async move {
@@ -119,7 +153,8 @@ async fn models() -> Response {
         .into_response()
 }
 
-fn remember(shared: &Shared, headers: &HeaderMap, body: &Value) {
+/// Answers the number of the request.
+fn remember(shared: &Shared, headers: &HeaderMap, body: &Value) -> usize {
     let key = headers
         .get("x-api-key")
         .or_else(|| headers.get("authorization"))
@@ -130,6 +165,7 @@ fn remember(shared: &Shared, headers: &HeaderMap, body: &Value) {
     let mut seen = shared.seen.lock().expect("no test panics while it holds this");
     seen.keys.push(key);
     seen.requests.push(body.clone());
+    seen.requests.len() - 1
 }
 
 fn refuse(shared: &Shared, fault: String) -> Response {
@@ -138,28 +174,83 @@ fn refuse(shared: &Shared, fault: String) -> Response {
     (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
 }
 
-fn sse(shared: &Shared, frames: Vec<String>) -> Response {
+async fn answer(shared: &Shared, number: usize, mut frames: Vec<String>) -> Response {
+    match (shared.fates)(number) {
+        Fate::Answer => sse(shared, frames, After::End),
+        Fate::Hang => std::future::pending().await,
+        Fate::HangAfter(count) => {
+            frames.truncate(count);
+            sse(shared, frames, After::Hang)
+        }
+        Fate::CutAfter(count) => {
+            frames.truncate(count);
+            sse(shared, frames, After::Break)
+        }
+        Fate::Refuse { status, retry_after, message } => {
+            let body = json!({"type":"error","error":{"type":"api_error","message":message}});
+            let status = StatusCode::from_u16(status).expect("a story names a real status");
+            let mut answer = (status, axum::Json(body)).into_response();
+            if let Some(seconds) = retry_after {
+                answer.headers_mut().insert("retry-after", seconds.into());
+            }
+            answer
+        }
+    }
+}
+
+/// What comes after the frames.
+#[derive(Clone, Copy)]
+enum After {
+    End,
+    Hang,
+    Break,
+}
+
+fn sse(shared: &Shared, frames: Vec<String>, after: After) -> Response {
     let pause = shared.delta;
-    let body = stream::iter(frames).then(move |frame| async move {
+    let frames = stream::iter(frames).then(move |frame| async move {
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
-        Ok::<_, std::convert::Infallible>(Bytes::from(frame))
+        Ok(Bytes::from(frame))
     });
-    ([("content-type", "text/event-stream")], Body::from_stream(body)).into_response()
+    let end = stream::once(async move {
+        match after {
+            After::End => Ok(Bytes::new()),
+            After::Hang => std::future::pending().await,
+            After::Break => Err(std::io::Error::other("cut")),
+        }
+    });
+    let body = Body::from_stream(frames.chain(end));
+    ([("content-type", "text/event-stream")], body).into_response()
 }
 
-async fn anthropic(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    let Ok(body) = serde_json::from_slice::<Value>(&body) else {
-        return refuse(&shared, "the body is no JSON".into());
+async fn anthropic_messages(state: State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    talk(&state, &headers, &body, anthropic::judge, anthropic::frames).await
+}
+
+async fn openai_chat(state: State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    talk(&state, &headers, &body, openai::judge, openai::frames).await
+}
+
+async fn talk(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: &[u8],
+    judge: fn(&Value) -> Result<Turn, String>,
+    frames: fn(&Say, usize) -> Vec<String>,
+) -> Response {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return refuse(shared, "the body is no JSON".into());
     };
-    remember(&shared, &headers, &body);
-    let turn = match judge_anthropic(&body) {
-        Ok(turn) => turn,
-        Err(fault) => return refuse(&shared, fault),
-    };
-    let say = (shared.script)(&turn.user, turn.since);
-    sse(&shared, anthropic_frames(&say, turn.calls))
+    let number = remember(shared, headers, &body);
+    match judge(&body) {
+        Ok(turn) => {
+            let say = (shared.script)(&turn.user, turn.since);
+            answer(shared, number, frames(&say, turn.calls)).await
+        }
+        Err(fault) => refuse(shared, fault),
+    }
 }
 
 struct Turn {
@@ -169,203 +260,6 @@ struct Turn {
     calls: usize,
 }
 
-fn judge_anthropic(body: &Value) -> Result<Turn, String> {
-    let messages = body["messages"].as_array().ok_or("messages is no list")?;
-    if body["max_tokens"].as_u64().is_none() {
-        return Err("max_tokens is missing".into());
-    }
-    let mut turn = Turn { user: String::new(), since: 0, calls: 0 };
-    let mut open: Vec<String> = Vec::new();
-    for (i, message) in messages.iter().enumerate() {
-        let blocks = match &message["content"] {
-            Value::String(text) => vec![json!({"type":"text","text":text})],
-            Value::Array(blocks) => blocks.clone(),
-            _ => return Err(format!("message {i} has no content")),
-        };
-        let results: Vec<&Value> = blocks.iter().filter(|b| b["type"] == "tool_result").collect();
-        match message["role"].as_str() {
-            Some("assistant") => {
-                if !open.is_empty() {
-                    return Err(format!("message {i}: calls {open:?} have no result"));
-                }
-                for call in blocks.iter().filter(|b| b["type"] == "tool_use") {
-                    open.push(call["id"].as_str().unwrap_or_default().to_owned());
-                    turn.calls += 1;
-                }
-                turn.since += 1;
-            }
-            Some("user") => {
-                for result in results {
-                    let id = result["tool_use_id"].as_str().unwrap_or_default();
-                    let Some(at) = open.iter().position(|o| o == id) else {
-                        return Err(format!("message {i}: result {id} answers no open call"));
-                    };
-                    open.remove(at);
-                }
-                if !open.is_empty() {
-                    return Err(format!("message {i}: calls {open:?} have no result"));
-                }
-                let text: Vec<&str> = blocks.iter().filter_map(|b| b["text"].as_str()).collect();
-                if !text.is_empty() {
-                    turn.user = text.join("\n");
-                    turn.since = 0;
-                }
-            }
-            other => return Err(format!("message {i} has role {other:?}")),
-        }
-    }
-    if messages.last().is_none_or(|m| m["role"] != "user") {
-        return Err("the last message is not the user's".into());
-    }
-    Ok(turn)
-}
-
-fn frame(name: &str, data: &Value) -> String {
-    format!("event: {name}\ndata: {data}\n\n")
-}
-
 fn words(text: &str) -> Vec<String> {
     text.split_inclusive(' ').map(str::to_owned).collect()
-}
-
-fn anthropic_frames(say: &Say, calls: usize) -> Vec<String> {
-    let mut out = vec![frame(
-        "message_start",
-        &json!({"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant",
-            "model":"fake-1","content":[],"stop_reason":null,
-            "usage":{"input_tokens":100,"output_tokens":1,"cache_read_input_tokens":10,"cache_creation_input_tokens":5}}}),
-    )];
-    let mut index = 0;
-    if !say.text.is_empty() {
-        out.push(frame(
-            "content_block_start",
-            &json!({"type":"content_block_start","index":index,
-            "content_block":{"type":"text","text":""}}),
-        ));
-        for word in words(&say.text) {
-            out.push(frame(
-                "content_block_delta",
-                &json!({"type":"content_block_delta","index":index,
-                "delta":{"type":"text_delta","text":word}}),
-            ));
-        }
-        out.push(frame("content_block_stop", &json!({"type":"content_block_stop","index":index})));
-        index += 1;
-    }
-    for (n, (name, arguments)) in say.tools.iter().enumerate() {
-        out.push(frame("content_block_start", &json!({"type":"content_block_start","index":index,
-            "content_block":{"type":"tool_use","id":format!("toolu_{}", calls + n),"name":name,"input":{}}})));
-        let text = arguments.to_string();
-        let half = text.len() / 2;
-        let cut = (half..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
-        for part in [&text[..cut], &text[cut..]] {
-            out.push(frame(
-                "content_block_delta",
-                &json!({"type":"content_block_delta","index":index,
-                "delta":{"type":"input_json_delta","partial_json":part}}),
-            ));
-        }
-        out.push(frame("content_block_stop", &json!({"type":"content_block_stop","index":index})));
-        index += 1;
-    }
-    let reason = if say.tools.is_empty() { "end_turn" } else { "tool_use" };
-    out.push(frame(
-        "message_delta",
-        &json!({"type":"message_delta","delta":{"stop_reason":reason,
-        "stop_sequence":null},"usage":{"output_tokens":42}}),
-    ));
-    out.push(frame("message_stop", &json!({"type":"message_stop"})));
-    out
-}
-
-async fn openai(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    let Ok(body) = serde_json::from_slice::<Value>(&body) else {
-        return refuse(&shared, "the body is no JSON".into());
-    };
-    remember(&shared, &headers, &body);
-    let turn = match judge_openai(&body) {
-        Ok(turn) => turn,
-        Err(fault) => return refuse(&shared, fault),
-    };
-    let say = (shared.script)(&turn.user, turn.since);
-    sse(&shared, openai_frames(&say, turn.calls))
-}
-
-fn judge_openai(body: &Value) -> Result<Turn, String> {
-    let messages = body["messages"].as_array().ok_or("messages is no list")?;
-    let mut turn = Turn { user: String::new(), since: 0, calls: 0 };
-    let mut open: Vec<String> = Vec::new();
-    for (i, message) in messages.iter().enumerate() {
-        let role = message["role"].as_str().unwrap_or_default();
-        if role != "tool" && !open.is_empty() {
-            return Err(format!("message {i}: calls {open:?} have no result"));
-        }
-        match role {
-            "system" | "developer" if i == 0 => {}
-            "assistant" => {
-                for call in message["tool_calls"].as_array().into_iter().flatten() {
-                    open.push(call["id"].as_str().unwrap_or_default().to_owned());
-                    turn.calls += 1;
-                }
-                turn.since += 1;
-            }
-            "tool" => {
-                let id = message["tool_call_id"].as_str().unwrap_or_default();
-                let Some(at) = open.iter().position(|o| o == id) else {
-                    return Err(format!("message {i}: result {id} answers no open call"));
-                };
-                open.remove(at);
-            }
-            "user" => {
-                turn.user = match &message["content"] {
-                    Value::String(text) => text.clone(),
-                    content => content
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .filter_map(|b| b["text"].as_str())
-                        .collect::<Vec<_>>()
-                        .join("\n"),
-                };
-                turn.since = 0;
-            }
-            other => return Err(format!("message {i} has role {other:?}")),
-        }
-    }
-    Ok(turn)
-}
-
-fn openai_frames(say: &Say, calls: usize) -> Vec<String> {
-    let chunk = |delta: Value, finish: Value| {
-        format!(
-            "data: {}\n\n",
-            json!({"id":"c1","object":"chat.completion.chunk","created":1,"model":"fake-1",
-                "choices":[{"index":0,"delta":delta,"finish_reason":finish}]})
-        )
-    };
-    let mut out = vec![chunk(json!({"role":"assistant","content":""}), Value::Null)];
-    for word in words(&say.text) {
-        out.push(chunk(json!({"content":word}), Value::Null));
-    }
-    for (n, (name, arguments)) in say.tools.iter().enumerate() {
-        out.push(chunk(
-            json!({"tool_calls":[{"index":n,"id":format!("call_{}", calls + n),
-            "type":"function","function":{"name":name,"arguments":""}}]}),
-            Value::Null,
-        ));
-        out.push(chunk(
-            json!({"tool_calls":[{"index":n,"function":{"arguments":arguments.to_string()}}]}),
-            Value::Null,
-        ));
-    }
-    let reason = if say.tools.is_empty() { "stop" } else { "tool_calls" };
-    out.push(chunk(json!({}), reason.into()));
-    out.push(format!(
-        "data: {}\n\n",
-        json!({"id":"c1","object":"chat.completion.chunk","created":1,"model":"fake-1","choices":[],
-            "usage":{"prompt_tokens":100,"completion_tokens":42,"total_tokens":142,
-                "prompt_tokens_details":{"cached_tokens":10}}})
-    ));
-    out.push("data: [DONE]\n\n".into());
-    out
 }

@@ -214,6 +214,19 @@ impl Toft {
         Ok(value.get_mut("data").map(Value::take).unwrap_or(value))
     }
 
+    /// Asks until an answer is as wanted; the last one when it never is.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let until = Instant::now() + STEP_TIMEOUT;
+        loop {
+            let data = self.call("GET", path, None).await?;
+            if wanted(&data) {
+                return Ok(data);
+            }
+            ensure!(Instant::now() < until, "{path} stays {data}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Makes a project and answers its id.
     pub async fn new_project(&self, name: &str) -> Result<String> {
         let project = self.call("POST", "/v1/projects", Some(json!({"name": name}))).await?;
@@ -254,10 +267,8 @@ impl Toft {
         for pid in inits {
             ensure!(processes::one(pid).is_none(), "init {pid} outlived `toft down`");
         }
-        ensure!(self.gateway_pid().is_none(), "the gateway outlived `toft down`");
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let data = self.data.display().to_string();
-        ensure!(!mounts.contains(&data), "a mount below the data folder outlived `toft down`");
+        let left = processes::remains(&self.data);
+        ensure!(left.is_empty(), "left after `toft down`: {left:#?}");
         Ok(())
     }
 

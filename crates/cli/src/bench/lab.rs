@@ -28,7 +28,8 @@ pub(super) struct Lab {
 impl Lab {
     /// Starts one. `env` comes on top of an empty environment.
     pub(super) async fn open(env: &[(String, String)]) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("toft-bench-{}", toft_model::id::random_hex(6)));
+        let folder =
+            std::env::temp_dir().join(format!("toft-bench-{}", toft_model::id::random_hex(6)));
         std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
         let exe = std::env::current_exe().context("finding this program")?;
         let began = Instant::now();
@@ -82,7 +83,9 @@ impl Lab {
     /// Ends server and machines and removes the folder.
     pub(super) async fn close(mut self) -> Result<()> {
         self.client.post("/v1/shutdown", &json!({"stopMachines": true})).await?;
-        tokio::time::timeout(START_TIMEOUT, self.server.wait()).await.context("ending the server")??;
+        tokio::time::timeout(START_TIMEOUT, self.server.wait())
+            .await
+            .context("ending the server")??;
         remove(&self.folder)
     }
 }

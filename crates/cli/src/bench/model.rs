@@ -62,9 +62,8 @@ pub(super) async fn relay_added(_rounds: usize) -> Result<Row> {
         let mut arrived: Vec<Option<Instant>> = vec![None; DELTAS];
         prompt(&lab, &project, |data, now| {
             let number = data["delta"].as_str().and_then(|d| d.trim().strip_prefix('#'));
-            if let Some(slot) = number
-                .and_then(|d| d.parse::<usize>().ok())
-                .and_then(|d| arrived.get_mut(d))
+            if let Some(slot) =
+                number.and_then(|d| d.parse::<usize>().ok()).and_then(|d| arrived.get_mut(d))
             {
                 *slot = Some(now);
             }

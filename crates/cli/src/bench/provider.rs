@@ -183,7 +183,9 @@ fn start() -> String {
 }
 
 fn text_start() -> String {
-    event(&json!({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}))
+    event(
+        &json!({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}),
+    )
 }
 
 fn text(delta: &str) -> String {

@@ -22,7 +22,12 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let client = Client::find(at)?;
     let id = client.project(project).await?;
-    let mut chat = Chat { client, base: format!("/v1/projects/{id}/toft"), session: session.map(str::to_owned), as_json };
+    let mut chat = Chat {
+        client,
+        base: format!("/v1/projects/{id}/toft"),
+        session: session.map(str::to_owned),
+        as_json,
+    };
     if let Some(message) = message {
         return chat.say(message).await;
     }
@@ -159,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_receipt_invents_no_money() {
-        let end = json!({"reason":"done","turns":2,"tools":3,"durationMs":1500,"usage":{},"demo":true});
+        let end =
+            json!({"reason":"done","turns":2,"tools":3,"durationMs":1500,"usage":{},"demo":true});
         assert_eq!(receipt(&end), "done (demo): 2 turns, 3 tools, 1.5 s");
         let paid = json!({"reason":"done","turns":1,"tools":0,"durationMs":0,
             "usage":{"cost":{"total":0.0123}}});

@@ -18,9 +18,9 @@ pub(crate) async fn run(at: &args::At, down: &args::Down, as_json: bool) -> Resu
         }
         return Ok(());
     }
-    let server = std::fs::read(&file).ok().and_then(|text| {
-        serde_json::from_slice::<serde_json::Value>(&text).ok()?["pid"].as_u64()
-    });
+    let server = std::fs::read(&file)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok()?["pid"].as_u64());
     let client = Client::find(at)?;
     client.post("/v1/shutdown", &json!({"stopMachines": !down.keep_machines})).await?;
     let until = Instant::now() + DOWN_TIMEOUT;

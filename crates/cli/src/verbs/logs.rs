@@ -31,9 +31,7 @@ pub(crate) async fn run(
         }
         let seq: u64 = event.id.as_deref().and_then(|i| i.parse().ok()).unwrap_or(0);
         if as_json {
-            output::line(
-                &json!({"seq": seq, "kind": event.name, "data": event.data}).to_string(),
-            );
+            output::line(&json!({"seq": seq, "kind": event.name, "data": event.data}).to_string());
         } else if let Some(text) = human(&event) {
             output::line(&format!("{seq:>6}  {text}"));
         }
@@ -60,7 +58,9 @@ fn human(event: &SseEvent) -> Option<String> {
             }
             format!("{role}: {}", first_line(&content_text(&message["content"])))
         }
-        "tool_start" => format!("tool {} {}", text("toolName"), first_line(&data["input"].to_string())),
+        "tool_start" => {
+            format!("tool {} {}", text("toolName"), first_line(&data["input"].to_string()))
+        }
         "tool_end" => format!(
             "tool {} {} in {} ms",
             text("toolName"),
@@ -77,11 +77,9 @@ fn human(event: &SseEvent) -> Option<String> {
 pub(crate) fn content_text(content: &serde_json::Value) -> String {
     match content {
         serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Array(blocks) => blocks
-            .iter()
-            .filter_map(|b| b["text"].as_str())
-            .collect::<Vec<_>>()
-            .join("\n"),
+        serde_json::Value::Array(blocks) => {
+            blocks.iter().filter_map(|b| b["text"].as_str()).collect::<Vec<_>>().join("\n")
+        }
         _ => String::new(),
     }
 }

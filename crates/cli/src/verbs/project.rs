@@ -12,7 +12,11 @@ pub(crate) async fn new(at: &At, name: &str, as_json: bool) -> Result<()> {
     if as_json {
         output::json(&project);
     } else {
-        output::line(&format!("{}  {}", output::text(&project["id"]), output::text(&project["url"])));
+        output::line(&format!(
+            "{}  {}",
+            output::text(&project["id"]),
+            output::text(&project["url"])
+        ));
     }
     Ok(())
 }

@@ -9,14 +9,14 @@ use crate::{
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use toft_machine::{
     backend::{Backend, MachineError},
     host::{self, HostConfig},
     native::{self, Native, NativeConfig},
 };
 use toft_server::{Ready, ServerConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// After standard input, output and error.
@@ -105,8 +105,7 @@ async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
     if let (BackendName::Host, Some(dir)) = (resolved.backend, &resolved.allow_host) {
         let [path, home, user] = config::own_environment();
         let allowed_dir = dir.clone();
-        let host =
-            host::open(HostConfig { data_dir, exe, allowed_dir, path, home, user }).await?;
+        let host = host::open(HostConfig { data_dir, exe, allowed_dir, path, home, user }).await?;
         return Ok(Opened { backend: Arc::new(host), native: None });
     }
     let native = native::open(NativeConfig { data_dir, exe }).await?;
@@ -142,7 +141,8 @@ pub(super) async fn probe(at: &At) -> Result<Value> {
 }
 
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("TOFT_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let filter =
+        EnvFilter::try_from_env("TOFT_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -19,7 +19,7 @@ enum Victim {
 }
 
 /// Several kinds of turns: deltas, a slow tool, file tools, two tools at once.
-fn script() -> Script {
+pub(crate) fn script() -> Script {
     Arc::new(|_user, turn| match turn {
         0 => Say {
             text: "First a look around, told in quite a few words so that there are deltas.".into(),
@@ -99,7 +99,7 @@ async fn run(
 }
 
 /// What each client saw of each message is what the message became.
-fn check_shown(transcript: &[Value], seen: &[Seen]) {
+pub(crate) fn check_shown(transcript: &[Value], seen: &[Seen]) {
     let mut texts: Vec<String> = session::shown_texts(seen).into_values().collect();
     let mut wanted: Vec<String> = transcript
         .iter()

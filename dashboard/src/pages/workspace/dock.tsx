@@ -64,6 +64,18 @@ function adapter<K extends PanelKind>(kind: K) {
       },
       () => api.isVisible,
     )
+    const actions = useMemo(
+      () => ({
+        setParams: (next: PanelProps<K>['params']) => {
+          // The library adds to what is there; a name is only taken away by `undefined`.
+          const gone = Object.keys(api.getParameters()).map((name) => [name, undefined])
+          api.updateParameters({ ...Object.fromEntries(gone), ...next })
+        },
+        setTitle: (title: string) => api.setTitle(title),
+        close: () => api.close(),
+      }),
+      [api],
+    )
     return (
       <section
         aria-label={TITLES[kind]}

@@ -1,0 +1,329 @@
+//! A conversation with everything around it in memory: prepared model, prepared tools, kept events.
+
+use crate::{
+    Command, Conversation, Handle, PromptFacts, Refused,
+    session::{Body, QueuedAs, Session},
+    shown::Shown,
+    surroundings::{Choice, Intents, ModelSource, Settings, Sink, Surroundings},
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use toft_llm::{
+    ask::{Model, ModelFailure, Retry},
+    testing::{Prepared, PreparedModel, model_info},
+};
+use toft_model::{
+    event::{Event, EventBody, Question},
+    id::SessionId,
+    message::{Message, UserContent},
+    provider::ModelRef,
+    tool::ToolSpec,
+};
+use toft_tools::{
+    Tool, ToolContext, ToolOutcome, Toolbox,
+    host::{Journal, Shell, ShellError, ShellRun},
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) events: Mutex<Vec<Event>>,
+    pub(super) rung: Notify,
+}
+
+#[async_trait]
+impl Sink for Heard {
+    fn emit(&self, session: Option<&SessionId>, body: EventBody) -> u64 {
+        let mut events = self.events.lock().unwrap();
+        let seq = events.len() as u64 + 1;
+        events.push(Event { seq, ts: 0, session: session.cloned(), body });
+        self.rung.notify_waiters();
+        seq
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.events.lock().unwrap().len() as u64
+    }
+
+    async fn sync(&self) {}
+
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+pub(super) struct OneModel {
+    pub(super) model: Arc<PreparedModel>,
+    pub(super) away: AtomicU64,
+    pub(super) window: u64,
+}
+
+#[async_trait]
+impl ModelSource for OneModel {
+    async fn choose(&self, wanted: Option<&ModelRef>) -> Result<Choice, ModelFailure> {
+        if self.away.load(Ordering::SeqCst) > 0 {
+            self.away.fetch_sub(1, Ordering::SeqCst);
+            return Err(ModelFailure {
+                code: "unreachable".into(),
+                message: "no gateway".into(),
+                retry: Retry::Backoff,
+            });
+        }
+        Ok(self.known(wanted).unwrap())
+    }
+
+    fn known(&self, _: Option<&ModelRef>) -> Option<Choice> {
+        let mut info = model_info("anthropic", "claude-opus-4-6");
+        info.context_window = self.window;
+        Some(Choice {
+            info,
+            thinking: toft_llm::ask::ThinkingLevel::Off,
+            model: Arc::clone(&self.model) as Arc<dyn Model>,
+        })
+    }
+}
+
+/// `step` answers at once and counts; `slow` runs until cancelled; `gate` runs until opened;
+/// `ask` asks; `crash` panics; `read` waits for its twin.
+struct TestTool {
+    name: &'static str,
+    state: Arc<ToolState>,
+}
+
+#[derive(Default)]
+pub(super) struct ToolState {
+    pub(super) runs: AtomicU64,
+    pub(super) began: Notify,
+    pub(super) gate: Notify,
+    pub(super) readers: AtomicU64,
+}
+
+#[async_trait]
+impl Tool for TestTool {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec { name: self.name.into(), description: String::new(), parameters: json!({}) }
+    }
+
+    async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
+        self.state.began.notify_one();
+        match self.name {
+            "slow" => {
+                ctx.cancel.cancelled().await;
+                ToolOutcome::cancelled("stopped in the middle")
+            }
+            "stuck" => std::future::pending().await,
+            "gate" => {
+                self.state.gate.notified().await;
+                ToolOutcome::text("opened")
+            }
+            "ask" => {
+                let question = Question {
+                    question: "Which?".into(),
+                    options: vec![],
+                    tool_call_id: ctx.call_id.clone(),
+                };
+                match ctx.people.ask(question, &ctx.cancel).await {
+                    Some(answer) => ToolOutcome::text(answer),
+                    None => ToolOutcome::cancelled("nobody answered"),
+                }
+            }
+            "crash" => panic!("a tool with a fault"),
+            "read" => {
+                // Ends only when two run at once.
+                self.state.readers.fetch_add(1, Ordering::SeqCst);
+                while self.state.readers.load(Ordering::SeqCst) < 2 {
+                    tokio::task::yield_now().await;
+                }
+                ToolOutcome::text("read")
+            }
+            _ => {
+                let n = self.state.runs.fetch_add(1, Ordering::SeqCst) + 1;
+                let _ = ctx.updates.send(format!("working on {n}\n")).await;
+                let mut outcome = ToolOutcome::text(format!("did {n} {arguments}"));
+                outcome.changed = vec![ctx.cwd.join("a.txt"), "/etc/b".into()];
+                outcome
+            }
+        }
+    }
+}
+
+struct NoShell;
+
+#[async_trait]
+impl Shell for NoShell {
+    async fn start(&self, _: toft_model::init::ExecSpec) -> Result<ShellRun, ShellError> {
+        Err(ShellError { code: "spawn".into(), message: "none here".into() })
+    }
+    async fn kill(&self, _: &str, _: u64) -> Result<(), ShellError> {
+        Ok(())
+    }
+    async fn forget(&self, _: &str) -> Result<(), ShellError> {
+        Ok(())
+    }
+}
+
+struct NoIntents;
+
+#[async_trait]
+impl Journal for NoIntents {
+    async fn recorded(&self, _: &str) -> Option<Value> {
+        None
+    }
+    async fn record(&self, _: &str, _: &Value) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Intents for NoIntents {
+    async fn forget(&self, _: &str) {}
+}
+
+pub(super) struct Bench {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) heard: Arc<Heard>,
+    pub(super) model: Arc<PreparedModel>,
+    pub(super) models: Arc<OneModel>,
+    pub(super) tools: Arc<ToolState>,
+    pub(super) around: Arc<Surroundings>,
+    pub(super) handle: Handle,
+    pub(super) stop: CancellationToken,
+}
+
+impl Bench {
+    pub(super) fn new(answers: impl IntoIterator<Item = Prepared>) -> Self {
+        Self::with_window(answers, 200_000)
+    }
+
+    pub(super) fn with_window(answers: impl IntoIterator<Item = Prepared>, window: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let heard = Arc::new(Heard::default());
+        let model = Arc::new(PreparedModel::new(answers));
+        let models =
+            Arc::new(OneModel { model: Arc::clone(&model), away: AtomicU64::new(0), window });
+        let tools = Arc::new(ToolState::default());
+        let names = ["step", "slow", "stuck", "gate", "ask", "crash", "read"];
+        let boxed = names
+            .map(|name| Arc::new(TestTool { name, state: Arc::clone(&tools) }) as Arc<dyn Tool>);
+        let around = Arc::new(Surroundings {
+            sink: Arc::clone(&heard) as _,
+            models: Arc::clone(&models) as _,
+            tools: Toolbox::of(boxed),
+            shell: Arc::new(NoShell),
+            intents: Arc::new(NoIntents),
+            cwd: "/home/project".into(),
+            prompt: PromptFacts {
+                project: "P".into(),
+                cwd: dir.path().display().to_string(),
+                app_url: "http://p".into(),
+                app_port: 3000,
+                inspect_db: "/i.db".into(),
+            },
+            observe_output: Arc::new(|_| {}),
+            clock: || 1_000,
+            settings: RwLock::new(Settings::default()),
+        });
+        let session = Session::create(dir.path(), "/home/project", None, 1).unwrap();
+        let stop = CancellationToken::new();
+        let mut shown = Shown::default();
+        shown.settle(session.lines());
+        let conversation = Conversation::new(session, shown, Arc::clone(&around)).unwrap();
+        let handle = Handle::spawn(conversation, stop.clone());
+        Self { dir, heard, model, models, tools, around, handle, stop }
+    }
+
+    pub(super) async fn prompt(&self, text: &str) -> crate::Prompted {
+        self.send(text, QueuedAs::FollowUp).await.unwrap()
+    }
+
+    pub(super) async fn send(
+        &self,
+        text: &str,
+        waiting: QueuedAs,
+    ) -> Result<crate::Prompted, Refused> {
+        let content = UserContent::Text(text.into());
+        self.handle.ask(|reply| Command::Prompt { content, waiting, reply }).await
+    }
+
+    pub(super) async fn abort(&self) -> toft_model::event::QueueUpdate {
+        self.handle.ask(|reply| Command::Abort { clear_queue: true, reply }).await.unwrap()
+    }
+
+    /// Waits until so many events of a kind were heard.
+    pub(super) async fn hear(&self, kind: &str, n: usize) {
+        let heard = async {
+            loop {
+                let rung = self.heard.rung.notified();
+                if self.kinds().iter().filter(|k| *k == kind).count() >= n {
+                    return;
+                }
+                rung.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(10), heard)
+            .await
+            .unwrap_or_else(|_| panic!("{kind} ×{n} did not come: {:?}", self.kinds()));
+    }
+
+    pub(super) async fn run(&self, text: &str) {
+        let before = self.kinds().iter().filter(|k| *k == "agent_end").count();
+        self.prompt(text).await;
+        self.hear("agent_end", before + 1).await;
+    }
+
+    pub(super) fn kinds(&self) -> Vec<String> {
+        self.heard.events.lock().unwrap().iter().map(|e| e.body.kind().to_owned()).collect()
+    }
+
+    /// Kinds without the pieces of messages.
+    pub(super) fn story(&self) -> String {
+        let mut kinds = self.kinds();
+        kinds.retain(|k| k != "message_update" && k != "tool_update");
+        kinds.join(" ")
+    }
+
+    pub(super) fn transcript(&self) -> Vec<String> {
+        transcript(&self.handle.conversation().session())
+    }
+
+    pub(super) fn end(&self) -> toft_model::event::AgentEnd {
+        let events = self.heard.events.lock().unwrap();
+        let end = events.iter().rev().find_map(|e| match &e.body {
+            EventBody::AgentEnd(end) => Some(end.clone()),
+            _ => None,
+        });
+        end.expect("the agent ended")
+    }
+}
+
+pub(super) fn transcript(session: &Session) -> Vec<String> {
+    session
+        .branch()
+        .iter()
+        .filter_map(|entry| match &entry.body {
+            Body::Message(Message::User(m)) => Some(format!("user: {}", m.content.text())),
+            Body::Message(Message::Assistant(m)) => {
+                let calls: Vec<&str> = m.tool_calls().map(|c| c.id.as_str()).collect();
+                let text = toft_model::message::text_of(&m.content);
+                Some(format!("assistant {:?}: {text}{}", m.stop_reason, calls.join(",")))
+            }
+            Body::Message(Message::ToolResult(m)) => Some(format!(
+                "result {}{}: {}",
+                m.tool_call_id,
+                if m.is_error { " failed" } else { "" },
+                toft_model::message::text_of(&m.content)
+            )),
+            Body::Message(Message::Custom(m)) => Some(format!("note {}", m.custom_type)),
+            Body::Compaction(c) => Some(format!("compaction: {}", c.summary)),
+            _ => None,
+        })
+        .collect()
+}

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How long a step of a story may take before it counts as hung.
-pub const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+pub const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How to start.
 #[derive(Debug, Clone, Default)]
@@ -67,12 +67,11 @@ impl Toft {
     /// Starts a server and waits until it serves.
     pub async fn start(start: Start) -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (data, folder) = match &start.data {
-            Some(dir) => (dir.clone(), None),
-            None => {
-                let folder = tempfile::Builder::new().prefix("toft-story-").tempdir()?;
-                (folder.path().join("data"), Some(folder))
-            }
+        let (data, folder) = if let Some(dir) = &start.data {
+            (dir.clone(), None)
+        } else {
+            let folder = tempfile::Builder::new().prefix("toft-story-").tempdir()?;
+            (folder.path().join("data"), Some(folder))
         };
         let mut toft = Self {
             data,
@@ -122,7 +121,7 @@ impl Toft {
         self.link = link;
         let file: Value = serde_json::from_slice(&fs::read(self.data.join("run/server.json"))?)?;
         self.base = format!("http://127.0.0.1:{}", self.port);
-        self.token = file["token"].as_str().context("server.json has a token")?.to_owned();
+        file["token"].as_str().context("server.json has a token")?.clone_into(&mut self.token);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// How long a server may take to come up before the bench gives up.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running server; ended by [`Lab::close`].
 pub(super) struct Lab {

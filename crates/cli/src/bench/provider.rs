@@ -100,7 +100,7 @@ mod tokio_stream_of {
     impl futures_util::Stream for Frames {
         type Item = Result<Frame<Bytes>, Infallible>;
         fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            self.0.poll_recv(cx).map(|bytes| bytes.map(|b| Ok(Frame::data(b))))
+            self.0.poll_recv(cx).map(|bytes| bytes.map(Frame::data).map(Ok))
         }
     }
 }
@@ -110,7 +110,8 @@ async fn answer(
     play: Play,
     notes: Arc<Mutex<Notes>>,
 ) -> Result<Response<Body>, Infallible> {
-    let bytes = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+    let bytes = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+    let bytes = bytes.unwrap_or_default();
     let asked = Instant::now();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     notes.lock().expect("no holder panics").asked.push(asked);

@@ -256,7 +256,8 @@ async fn killed_around(victim: Victim) -> Result<()> {
         ensure!(events.last().is_some_and(|e| e.data["reason"] == "done"), "{events:?}");
 
         let pid = victim.pid(&toft, &project).context("it is back")?;
-        let stopping = toft.call("POST", &format!("{of}/stop"), Some(json!({})));
+        let stop = format!("{of}/stop");
+        let stopping = toft.call("POST", &stop, Some(json!({})));
         let strike = async {
             tokio::time::sleep(delay).await;
             processes::kill9(pid);

@@ -43,8 +43,8 @@ dist: web ## the binary to ship: target/dist/toft
 	@ls -l target/dist/toft
 
 .PHONY: desktop
-desktop: ## the desktop shell
-	@echo "The desktop shell is not part of this version: open the dashboard in a browser (make run)." >&2; exit 1
+desktop: ## the dashboard in a window of its own (a server must run)
+	.ci/desktop
 
 .PHONY: screenshots
 screenshots: prepare web ## drive the dashboard in Chromium and keep pictures in target/screenshots

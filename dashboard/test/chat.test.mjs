@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { harness, openProject, poll, project, prompt, transcript } from './harness.mjs'
 
 const start = harness()
+/** The receipt of the last prompt. */
 const end = (page) =>
   page
-    .getByText(/US\$ 0\.009/)
+    .getByText(/US\$ 0\.\d+ · [\d.]+ m?s$/)
     .last()
     .waitFor()
 
@@ -120,12 +121,12 @@ describe('a chat', () => {
     const { page } = await start()
     await openProject(page)
     await prompt(page, 'ask me')
-    await page.getByText('Needs you', { exact: true }).waitFor()
+    await page.getByRole('button', { name: /Needs you$/ }).waitFor()
     await poll(() => page.title()).toMatch(/^\(1\) /)
     await page.getByText('A JSON file').click()
     await page.getByRole('button', { name: 'Answer' }).click()
     await page.getByText('I will do it that way').waitFor()
-    expect(await page.getByText('Needs you', { exact: true }).count()).toBe(0)
+    expect(await page.getByRole('button', { name: /Needs you$/ }).count()).toBe(0)
   })
 
   test("shows a failed model call in the provider's words, with ways on", async () => {

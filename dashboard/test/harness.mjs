@@ -34,7 +34,11 @@ export function harness() {
     scheme = 'light',
   } = {}) {
     const mock = await startMock({ pace: 0.2, ...server })
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme })
+    const context = await browser.newContext({
+      viewport: { width, height },
+      colorScheme: scheme,
+      reducedMotion: 'reduce',
+    })
     const page = await context.newPage()
     page.setDefaultTimeout(15_000)
     const complaints = []

@@ -124,6 +124,8 @@ describe('settings', () => {
     await page.getByLabel('Model', { exact: true }).selectOption('anthropic/claude-haiku-4-5')
     await poll(() => world.settings.defaultModel).toBe('claude-haiku-4-5')
     await page.getByText('Dark', { exact: true }).click()
+    // Choosing far down scrolls the page's part, never the page.
+    expect(await page.evaluate(() => document.documentElement.scrollHeight - innerHeight)).toBe(0)
     await poll(() =>
       page.evaluate(() => getComputedStyle(document.documentElement).colorScheme),
     ).toBe('dark')

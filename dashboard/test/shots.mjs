@@ -59,6 +59,12 @@ for (const [view, options] of Object.entries(views)) {
   await page.waitForTimeout(300)
   await shot(page, `${view}-workspace-empty`)
 
+  if (!phone) {
+    await page.getByRole('button', { name: /Claude Sonnet/ }).click()
+    await page.waitForTimeout(200)
+    await shot(page, `${view}-models`)
+    await page.keyboard.press('Escape')
+  }
   await prompt(page, 'Build a small task app that keeps its data, and start it.')
   await page.getByText('Wrote').first().waitFor()
   await shot(page, `${view}-chat-working`)
@@ -73,6 +79,13 @@ for (const [view, options] of Object.entries(views)) {
     await page.frameLocator('iframe').getByText('Water the beans').waitFor()
     await page.waitForTimeout(300)
     await shot(page, `${view}-app`)
+    await page
+      .getByRole('button', { name: /Task app/ })
+      .first()
+      .click({ button: 'right' })
+    await page.waitForTimeout(200)
+    await shot(page, `${view}-context-menu`)
+    await page.keyboard.press('Escape')
     await page.keyboard.press('Alt+t')
     await page.locator('.xterm').waitFor()
     await page.waitForTimeout(400)
@@ -89,7 +102,7 @@ for (const [view, options] of Object.entries(views)) {
     await page.waitForTimeout(300)
     await shot(page, `${view}-log`)
     await page.getByText('Processes', { exact: true }).click()
-    await page.locator('[aria-label=Log] button', { hasText: 'node server.mjs' }).click()
+    await page.locator('[aria-label="Log panel"] button', { hasText: 'node server.mjs' }).click()
     await page.waitForTimeout(1200)
     await shot(page, `${view}-processes`)
     await page.keyboard.press('Control+k')

@@ -34,7 +34,7 @@ describe('the app panel', () => {
     const before = loads()
     await page.keyboard.press('Alt+l')
     await page.getByRole('log', { name: 'Events' }).waitFor()
-    await page.getByRole('tab', { name: 'Task app' }).click()
+    await page.getByRole('tab', { name: 'Task app', exact: true }).click()
     for (const command of ['Split panel down', 'Move panel to the next group', 'Fill the window']) {
       await page.keyboard.press('Control+k')
       await page.getByPlaceholder('Open, run').fill(command)
@@ -50,7 +50,7 @@ describe('the app panel', () => {
       refreshIframe: true,
     })
     await poll(loads).toBe(before + 1)
-    await page.getByText('New version').waitFor()
+    await page.getByText('New version').first().waitFor()
   })
 
   test('goes to another port and path', async () => {
@@ -99,6 +99,7 @@ describe('a terminal', () => {
     await page.keyboard.press('Alt+t')
     await xterm(page).getByText('root@').waitFor()
     await page.keyboard.type('exit\r')
+    await page.getByText('Ended.').waitFor()
     await page.getByRole('button', { name: 'New terminal' }).last().click()
     await xterm(page).getByText('root@').waitFor()
   })
@@ -177,10 +178,10 @@ describe('the log', () => {
   test('shows a process as it runs and stops it', async () => {
     const { page, world } = await withApp()
     await page.keyboard.press('Alt+l')
-    await page.locator('[aria-label=Log]').getByText('Processes').click()
-    await page.locator('[aria-label=Log] button', { hasText: 'node server.mjs' }).click()
+    await page.locator('[aria-label="Log panel"]').getByText('Processes').click()
+    await page.locator('[aria-label="Log panel"] button', { hasText: 'node server.mjs' }).click()
     await page.getByText('GET /api/tasks 200').first().waitFor()
-    await page.locator('[aria-label=Log]').getByRole('button', { name: 'Stop' }).click()
+    await page.locator('[aria-label="Log panel"]').getByRole('button', { name: 'Stop' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Stop' }).click()
     await page.getByText('Ended by signal 15', { exact: true }).waitFor()
     expect(project(world).processes[0].exit.signal).toBe(15)

@@ -31,7 +31,9 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     let lock = stamp(&[dir.join("package-lock.json")])?;
     let installed = dir.join("node_modules/.toft-stamp");
     if !is_fresh(&installed, lock) {
-        npm(&dir, &["ci", "--no-audit", "--no-fund", "--ignore-scripts"])?;
+        // Not `npm ci`: it refuses a lock file without the binaries of foreign platforms, which some
+        // registries do not carry. This installs the locked versions too, and writes nothing.
+        npm(&dir, &["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"])?;
         fs::write(&installed, lock.to_string()).context("marking the installed packages")?;
     }
     let mut sources = vec![dir.join("package.json"), dir.join("package-lock.json")];

@@ -10,6 +10,7 @@ mod bridge_child;
 mod conn;
 mod end;
 mod exec;
+mod groups;
 mod hunt;
 mod output;
 mod reap;
@@ -20,8 +21,9 @@ use self::{
     bridge_child::Bridge,
     end::{Target, end},
     exec::Exec,
+    groups::Groups,
     reap::Reaper,
-    spawn::{Groups, Scratch},
+    spawn::Scratch,
     table::{ENDED_MAX, Table},
 };
 use std::{
@@ -55,6 +57,9 @@ const CONNECTIONS_MAX: usize = 1_024;
 
 /// What processes get between TERM and KILL when init itself is told to end by a signal.
 const SIGNAL_GRACE: Duration = Duration::from_secs(2);
+
+/// Until the work of a start is done and the code for it is no longer needed.
+const STARTED_AFTER: Duration = Duration::from_secs(1);
 
 /// After a failed accept (no descriptors left) the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -153,6 +158,7 @@ impl Init {
 /// called on the main thread before any other thread is started.
 pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
     let step = |what| move |source| InitFailed::Step { what, source };
+    close_to_others().map_err(step("its own memory"))?;
     let boot = read_boot(boot_fd).map_err(|source| InitFailed::Boot { fd: boot_fd, source })?;
     let init_fd = inherited(boot.init_fd).map_err(step("its control socket"))?;
     let bridge_fd = inherited(boot.bridge_fd).map_err(step("the bridge's socket"))?;
@@ -194,6 +200,23 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
     LocalSet::new().block_on(&runtime, run(init, init_fd))
 }
 
+/// What runs in the machine may neither trace init and bridge nor take their descriptors or read
+/// their memory: the kernel asks for a capability then that a machine does not have. What they
+/// start is open again from its `exec` on.
+pub(crate) fn close_to_others() -> io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Makes a process that now mostly waits small: of the code that its start needed, little is needed
+/// again.
+pub(crate) async fn drop_code_of_start() {
+    sleep(STARTED_AFTER).await;
+    if let Err(error) = toft_jail::pages::drop_code() {
+        tracing::debug!(%error, "pages of code stay");
+    }
+}
+
 async fn run(init: Rc<Init>, init_fd: OwnedFd) -> Result<(), InitFailed> {
     let step = |what| move |source| InitFailed::Step { what, source };
     let child_ended = Reaper::listen().map_err(step("the end of its children"))?;
@@ -204,6 +227,7 @@ async fn run(init: Rc<Init>, init_fd: OwnedFd) -> Result<(), InitFailed> {
     spawn_local(async move { reaping.reaper.run(child_ended).await });
     spawn_local(bridge_child::keep(Rc::clone(&init)));
     spawn_local(accept(Rc::clone(&init), listener));
+    spawn_local(drop_code_of_start());
     tokio::select! {
         () = init.stopped.notified() => {}
         _ = told_to_end.recv() => init.stop(SIGNAL_GRACE).await,

@@ -6,6 +6,7 @@ use crate::{
     answer::Refused,
     app_port::AppPort,
     files,
+    init::{close_to_others, drop_code_of_start},
     init_link::InitLink,
     inspect::{self, InspectDb},
     log::EventLog,
@@ -90,6 +91,7 @@ pub enum ServeFailed {
 /// under that number. Must be called before any other thread is started.
 pub fn main(boot_fd: RawFd) -> Result<(), ServeFailed> {
     let step = |what| move |source| ServeFailed::Step { what, source };
+    close_to_others().map_err(step("its own memory"))?;
     let boot = read_boot(boot_fd).map_err(|source| ServeFailed::Boot { fd: boot_fd, source })?;
     let http_fd = inherited(boot.http_fd).map_err(step("its socket"))?;
     let app_fd = boot.app_fd.map(inherited).transpose().map_err(step("the machine's port"))?;
@@ -154,6 +156,7 @@ async fn serve(
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method);
     tokio::spawn(async move { terminals.adopt().await });
+    tokio::spawn(drop_code_of_start());
     let token: Arc<str> = boot.token.into();
     let trusted = routes(api.clone(), Arc::clone(&app_port)).layer(Extension(Origin::Server));
     let inside = api.layer(from_fn_with_state(token, only_with_token));

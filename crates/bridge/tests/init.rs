@@ -464,12 +464,22 @@ impl Group {
         })?;
         let group = root.join(format!("toft-bridge-test-{}", std::process::id()));
         std::fs::create_dir(&group).ok()?;
-        Some(Self(group))
+        let made = Self(group);
+        // As the host makes them for a machine.
+        for name in ["program-00", "program-01"] {
+            std::fs::create_dir(made.0.join(name)).ok()?;
+        }
+        Some(made)
     }
 
-    fn children(&self) -> usize {
-        let all = std::fs::read_dir(&self.0).unwrap();
-        all.filter(|e| e.as_ref().unwrap().file_type().unwrap().is_dir()).count()
+    /// Processes in each group for a single program.
+    fn members(&self) -> Vec<Vec<u32>> {
+        ["program-00", "program-01"]
+            .map(|name| {
+                let text = std::fs::read_to_string(self.0.join(name).join("cgroup.procs")).unwrap();
+                text.lines().map(|l| l.parse().unwrap()).collect()
+            })
+            .into()
     }
 }
 
@@ -490,18 +500,12 @@ async fn in_a_group_of_its_own_a_program_cannot_hide_anything() {
     };
     let procs = group.0.join("cgroup.procs").to_str().unwrap().to_owned();
     let machine = Machine::with(vec!["sleep".into(), "3600".into()], vec![procs]);
-    assert_eq!(machine.sh("cat /proc/self/cgroup").await.out.matches("/exec-").count(), 1);
+    assert_eq!(machine.sh("cat /proc/self/cgroup").await.out.matches("/program-0").count(), 1);
     // No mark, no session, no parent: only the group knows whose it is.
     let script = "(env -i setsid sleep 1000 >/dev/null 2>&1 &); sleep 1000";
     let spec = ExecSpec { id: Some("h".into()), detach: true, ..sh(script) };
     let handle = machine.exec(spec).await;
-    let members = || {
-        let dirs = std::fs::read_dir(&group.0)
-            .unwrap()
-            .filter_map(|e| std::fs::read_to_string(e.unwrap().path().join("cgroup.procs")).ok());
-        dirs.flat_map(|text| text.lines().map(|l| l.parse().unwrap()).collect::<Vec<u32>>())
-            .collect::<Vec<u32>>()
-    };
+    let members = || group.members().concat();
     let hidden = |pids: &[u32]| {
         pids.iter().copied().find(|pid| {
             std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.is_empty())
@@ -511,10 +515,21 @@ async fn in_a_group_of_its_own_a_program_cannot_hide_anything() {
     };
     until(|| hidden(&members()).is_some()).await;
     let pid = hidden(&members()).unwrap();
+    // A third one finds no free group, and is ended by its mark.
+    let spare = |id: &str| ExecSpec { id: Some(id.into()), detach: true, ..sh("exec sleep 1000") };
+    let (second, third) = (machine.exec(spare("s")).await, machine.exec(spare("t")).await);
+    assert!(group.members().iter().all(|pids| !pids.is_empty()));
+    init_client::kill(machine.init().await, "t", 100).await.unwrap();
+    assert_eq!(ran(third).await.exit.signal, Some(15));
     init_client::kill(machine.init().await, "h", 100).await.unwrap();
     assert!(!lives(pid));
     assert!(ran(handle).await.exit.signal.is_some());
-    until(|| group.children() == 0).await;
+    assert!(lives(second.pid));
+    // Its group is free again: an earlier owner has no power over who comes next.
+    let fourth = machine.exec(spare("f")).await;
+    until(|| group.members().iter().all(|pids| pids.len() == 1)).await;
+    init_client::kill(machine.init().await, "h", 0).await.unwrap();
+    assert!(lives(fourth.pid) && lives(second.pid));
 }
 
 #[tokio::test]

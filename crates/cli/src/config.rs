@@ -7,6 +7,7 @@ use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     env, fs,
+    io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -86,7 +87,11 @@ fn read_file(data: &Path, given: Option<&Path>) -> Result<File> {
     let path = given.map_or_else(|| data.join("toft.toml"), Path::to_owned);
     match fs::read_to_string(&path) {
         Ok(text) => toml::from_str(&text).with_context(|| format!("reading {}", path.display())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && given.is_none() => {
+        // What is wrong with a data folder that is none is said by whoever opens it.
+        Err(e)
+            if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+                && given.is_none() =>
+        {
             Ok(File::default())
         }
         Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),

@@ -9,7 +9,7 @@ use crate::{
         Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL, Facts, Ids, Jail, Report,
         Run, Spec, Task,
     },
-    sys, wire,
+    sys, tree, wire,
 };
 use rustix::{
     fs::{MemfdFlags, Mode, OFlags, memfd_create},
@@ -105,12 +105,7 @@ fn act(seat: Seat) -> Result<(), Failure> {
 
 fn remove(paths: &[std::path::PathBuf]) -> Result<(), Failure> {
     for path in paths {
-        match std::fs::remove_dir_all(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(step("remove a folder")(e));
-            }
-            _ => {}
-        }
+        tree::remove(path).map_err(step("remove a folder"))?;
     }
     Ok(())
 }

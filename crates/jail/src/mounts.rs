@@ -10,13 +10,13 @@ use crate::{
     sys,
 };
 use rustix::{
-    fs::{CWD, Mode, OFlags, StatVfsMountFlags},
+    fs::{CWD, StatVfsMountFlags},
     io::Errno,
     mount::{
         MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
         mount_bind, mount_change, mount_remount, move_mount, open_tree, unmount,
     },
-    process::{chdir, fchdir, pivot_root},
+    process::{chdir, pivot_root},
 };
 use std::{
     ffi::CStr,
@@ -136,7 +136,7 @@ pub(crate) fn build(
     }
     let binds: Vec<_> = jail.binds.iter().map(|bind| (bind, next())).collect();
 
-    let old = change_root(&format!("{stage}/root"))?;
+    change_root(&format!("{stage}/root"))?;
     for (overlay, layer) in layers {
         make_folder(&overlay.target)?;
         attach(&layer, &overlay.target)?;
@@ -148,7 +148,7 @@ pub(crate) fn build(
         attach(&source.mount, &bind.target)?;
     }
     mask_proc(facts);
-    leave(&old)
+    leave()
 }
 
 fn missing(what: &'static str) -> Failure {
@@ -222,18 +222,16 @@ fn stack(
         .map_err(step("take an overlay off the stage"))
 }
 
-/// Makes `path` the root; the old one stays, hidden below it, until [`leave`].
-fn change_root(path: &str) -> Result<OwnedFd, Failure> {
-    let old = rustix::fs::open("/", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(step("hold the old root"))?;
+/// Makes `path` the root; the old one stays, mounted over it, until [`leave`]. No descriptor leads
+/// back to it: once `/proc` is there, a link that the machine planted could follow one.
+fn change_root(path: &str) -> Result<(), Failure> {
     chdir(path).map_err(step("enter the new root"))?;
-    pivot_root(".", ".").map_err(step("change the root"))?;
-    Ok(old)
+    pivot_root(".", ".").map_err(step("change the root"))
 }
 
 /// Lets go of the old root and of everything of the host with it.
-fn leave(old: &OwnedFd) -> Result<(), Failure> {
-    fchdir(old).map_err(step("leave the old root"))?;
+fn leave() -> Result<(), Failure> {
+    // `.` is where both roots are, and the old one is the upper (pivot_root(2), notes).
     unmount(".", UnmountFlags::DETACH).map_err(step("leave the old root"))?;
     chdir("/").map_err(step("enter the new root"))
 }

@@ -30,6 +30,10 @@ pub const APP_PORT: u16 = 8080;
 /// Where the binary is seen inside a machine.
 pub const BINARY_INSIDE: &str = "/run/toft/toft";
 
+/// What the names of control groups for single programs begin with. The host makes them, below the
+/// group whose file is named in `InitBoot::work_cgroup_procs`; init gives each program one.
+pub const PROGRAM_GROUP: &str = "program-";
+
 /// One piece of work for the launcher. It comes with descriptors: for [`Spec::run`] the listening
 /// sockets of init and bridge, and without [`Spec::jail`] those of the gateway too.
 #[derive(Debug, Clone, Serialize, Deserialize)]

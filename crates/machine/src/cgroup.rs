@@ -1,9 +1,10 @@
 //! Control groups of machines: which controllers this host lets us use and how, one group per
 //! machine, limits on its `work` part only. v2 where controllers are delegated, else v1 per
-//! controller; a v2 group without controllers still keeps a machine's processes together.
+//! controller; a v2 group without controllers still keeps a machine's processes together. Below
+//! `work` each program has a group of its own, so that ending it ends all that it started.
 
 mod detect;
 mod group;
 
 pub(crate) use detect::{CgroupHost, Way};
-pub(crate) use group::{Groups, MachineGroup};
+pub(crate) use group::{Groups, MachineGroup, Programs, clear};

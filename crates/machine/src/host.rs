@@ -77,9 +77,9 @@ pub async fn open(mut config: HostConfig) -> Result<Host, MachineError> {
         })?;
         let folders = Folders::open(&config.data_dir)
             .map_err(|e| bad(format!("the data folder cannot be used: {e}")))?;
-        let instance =
-            format!("toft-{:08x}", crc32c::crc32c(folders.data().as_os_str().as_encoded_bytes()));
-        let cgroups = CgroupHost::detect(&instance);
+        let cgroups = CgroupHost::detect(folders.data());
+        // Each machine makes them when it needs them.
+        cgroups.remove();
         let turns = Mutex::new(HashMap::new());
         Ok(Host(Arc::new(Inner { config, folders, cgroups, turns })))
     })
@@ -127,10 +127,12 @@ impl Inner {
         folders::private(&run).map_err(step(project, "preparing the machine's folders"))?;
         let group = MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, None)
             .map_err(step(project, "making the machine's control groups"))?;
-        let groups = group.groups.clone();
+        let (groups, programs) = (group.groups.clone(), group.programs());
         let launched = self.launch_in(spec, group, &run, &log);
         if launched.is_err() {
             groups.remove();
+        } else if let Some(programs) = programs {
+            programs.make_rest();
         }
         launched
     }
@@ -221,7 +223,7 @@ impl Backend for Host {
 
     async fn abilities(&self) -> Vec<Ability> {
         let mut all: Vec<Ability> = [
-            ("user namespaces", "none: programs run as your own user, on your own files"),
+            ("user namespaces", "no sandbox: programs run as your own user, on your own files"),
             ("id range", "none: programs have your user's id"),
             ("storage", "a plain folder, without copies"),
             ("system folders", "none: programs see the whole host"),
@@ -297,10 +299,7 @@ impl Backend for Host {
         running::end(&run, project, Duration::ZERO).await?;
         let folder = self.0.folder(project);
         blocking(move || {
-            [folder, run].into_iter().try_for_each(|path| match fs::remove_dir_all(path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-                _ => Ok(()),
-            })
+            [folder, run].into_iter().try_for_each(|path| toft_jail::tree::remove(&path))
         })
         .await
         .map_err(step(project, "removing the project's folder"))

@@ -20,6 +20,10 @@ const STOP_MARGIN: Duration = Duration::from_secs(3);
 /// disk operation ends after that.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Time for a machine that answers no more to be gone: init's grace for its programs, and what
+/// killing them takes.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// For `map_err`.
 pub(crate) fn step<E: Into<io::Error>>(
     project: &ProjectId,
@@ -55,13 +59,23 @@ pub(crate) async fn adopt(
     project: &ProjectId,
 ) -> Result<Option<Running>, MachineError> {
     let Some(state) = State::read(folder) else { return Ok(None) };
-    let Some(_pidfd) = state.hold() else { return Ok(None) };
+    let Some(pidfd) = state.hold() else { return Ok(None) };
     let asking = "asking the machine's init";
     let failed = |e: init_client::InitError| step(project, asking)(io::Error::other(e));
-    init_client::hello(connect(folder, INIT_SOCKET, project).await?).await.map_err(failed)?;
-    let listeners = init_client::gateway_listeners(connect(folder, INIT_SOCKET, project).await?)
-        .await
-        .map_err(failed)?;
+    let asked = async {
+        init_client::hello(connect(folder, INIT_SOCKET, project).await?).await.map_err(failed)?;
+        init_client::gateway_listeners(connect(folder, INIT_SOCKET, project).await?)
+            .await
+            .map_err(failed)
+    };
+    let listeners = match asked.await {
+        Ok(listeners) => listeners,
+        // One that is just ending answers no more, and is there until all in it has ended.
+        Err(e) => {
+            let gone = blocking(move || procs::wait_end(&pidfd, ENDING_TIMEOUT)).await;
+            return if gone { Ok(None) } else { Err(e) };
+        }
+    };
     Ok(Some(Running {
         project: project.clone(),
         token: state.token,

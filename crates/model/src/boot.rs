@@ -23,8 +23,9 @@ pub struct InitBoot {
     pub work_env: Vec<(String, String)>,
     /// Where init keeps the output of what it runs: a folder outside the checkpointed tree.
     pub exec_dir: String,
-    /// `cgroup.procs` files of the group that work processes join (v2 first, or one per v1
-    /// controller), as seen inside the machine. Empty when there are none.
+    /// Files (`cgroup.procs` or `tasks`) that work processes join their control groups by, as seen
+    /// inside the machine. Beside one of them may lie empty groups for single programs
+    /// (`toft_jail::spec::PROGRAM_GROUP`). Empty when there are none.
     pub work_cgroup_procs: Vec<String>,
     /// For the bridge, passed on.
     pub bridge: BridgeBoot,

@@ -45,6 +45,13 @@ pub(crate) async fn answer(app: &App, control: Router, mut req: Request) -> Resp
                 );
                 return secured(app, &host, is_api, error.into_response());
             }
+            if is_api && would_run(req.headers()) {
+                let error = ApiError::new(
+                    Code::Forbidden,
+                    "answers of the API are data: no page may run them as its code",
+                );
+                return secured(app, &host, is_api, error.into_response());
+            }
             // An absolute request target was compared with `Host`; routing wants the path.
             if let Some(path) = req.uri().path_and_query().cloned() {
                 *req.uri_mut() = path.into();
@@ -71,6 +78,27 @@ fn cross_origin_upgrade(req: &Request, host: &str) -> Option<String> {
         origin.chars().take(100).collect()
     })
 }
+
+/// Whether a page asks for code: a file that an agent wrote would become the dashboard's own, if
+/// anything got a script tag or a worker into its page.
+fn would_run(headers: &HeaderMap) -> bool {
+    let dest = headers.get("sec-fetch-dest").and_then(|v| v.to_str().ok());
+    dest.is_some_and(|dest| CODE_DESTS.contains(&dest))
+}
+
+/// Destinations whose answer a browser runs or gives to a plug-in (Fetch Metadata).
+const CODE_DESTS: [&str; 10] = [
+    "audioworklet",
+    "embed",
+    "object",
+    "paintworklet",
+    "script",
+    "serviceworker",
+    "sharedworker",
+    "style",
+    "worker",
+    "xslt",
+];
 
 /// Headers of every answer of the control plane.
 fn secured(app: &App, host: &str, is_api: bool, mut answer: Response) -> Response {

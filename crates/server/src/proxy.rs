@@ -4,7 +4,7 @@
 use crate::{
     api_error::{ApiError, Code},
     auth::{
-        caller::{Caller, HeaderKey, KEY_HEADER, header_key},
+        caller::{Caller, KEY_HEADER},
         cookie, session,
     },
     bridge_client::BridgeError,
@@ -163,14 +163,9 @@ fn take_upgrade(req: &mut Request) -> Option<(OnUpgrade, HeaderValue)> {
 
 /// Takes off what belongs to this connection, what is ours, and what only the server may say.
 fn clean_request(app: &App, headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
-    // Judged before the key's header goes.
-    let ours = matches!(header_key(app, headers), HeaderKey::Ours(_));
-    let bearer_is_ours = ours || bearer_is_key(app, headers);
     drop_hop_by_hop(headers);
     headers.remove(KEY_HEADER);
-    if bearer_is_ours {
-        headers.remove(header::AUTHORIZATION);
-    }
+    drop_our_bearers(app, headers);
     cookie::strip(headers);
     let internal: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(INTERNAL)).cloned().collect();
@@ -183,15 +178,52 @@ fn clean_request(app: &App, headers: &mut HeaderMap, upgrade: Option<&HeaderValu
     }
 }
 
-/// `Authorization` may hold a key of ours beside `X-Agent-Api-Key`.
-fn bearer_is_key(app: &App, headers: &HeaderMap) -> bool {
-    headers
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.split_once(' '))
-        .is_some_and(|(scheme, key)| {
-            scheme.eq_ignore_ascii_case("bearer") && app.auth.key(key.trim()).is_some()
-        })
+/// Takes our keys out of `Authorization`, however many of it there are; what is the app's stays.
+fn drop_our_bearers(app: &App, headers: &mut HeaderMap) {
+    let is_ours = |value: &HeaderValue| {
+        value.to_str().ok().and_then(|text| text.trim().split_once(' ')).is_some_and(
+            |(scheme, key)| {
+                scheme.eq_ignore_ascii_case("bearer") && app.auth.key(key.trim()).is_some()
+            },
+        )
+    };
+    if !headers.get_all(header::AUTHORIZATION).iter().any(is_ours) {
+        return;
+    }
+    let all: Vec<HeaderValue> =
+        headers.get_all(header::AUTHORIZATION).iter().filter(|v| !is_ours(v)).cloned().collect();
+    headers.remove(header::AUTHORIZATION);
+    for value in all {
+        headers.append(header::AUTHORIZATION, value);
+    }
+}
+
+/// Headers that a bridge's own routes need. On the control plane's origin a machine may say no more:
+/// it could set cookies there, send the browser elsewhere or clear what it keeps.
+const FROM_BRIDGE: [HeaderName; 14] = [
+    header::ACCEPT_RANGES,
+    header::CACHE_CONTROL,
+    header::CONNECTION,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::RETRY_AFTER,
+    header::SEC_WEBSOCKET_ACCEPT,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::UPGRADE,
+];
+
+/// Takes all other headers off a bridge's answer.
+pub(crate) fn keep_known(headers: &mut HeaderMap) {
+    let others: Vec<HeaderName> =
+        headers.keys().filter(|name| !FROM_BRIDGE.contains(name)).cloned().collect();
+    for name in others {
+        headers.remove(name);
+    }
 }
 
 fn clean_answer(headers: &mut HeaderMap) {

@@ -102,8 +102,13 @@ pub trait Projects: Send + Sync {
     ) -> Result<(), StoreError>;
     /// Something happened in it.
     async fn touch_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
-    /// Deletes it and every copy of what it held; its id is never given again.
+    /// Deletes it and every copy of what it held; its id is never given again. Its machine is still
+    /// to be destroyed: [`Projects::to_destroy`] names it until [`Projects::set_destroyed`].
     async fn delete_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
+    /// Deleted projects whose machine may still be there.
+    async fn to_destroy(&self) -> Result<Vec<ProjectId>, StoreError>;
+    /// Nothing is left of a deleted project's machine.
+    async fn set_destroyed(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
     /// Writes down that its machine was started; the newest 100 are kept.
     async fn add_wake(&self, id: &ProjectId, wake: &Wake) -> Result<(), StoreError>;
     /// Newest first.

@@ -81,18 +81,27 @@ impl SqliteStore {
         })
     }
 
-    /// A write transaction that is on disk when it is committed. `BEGIN IMMEDIATE`: a deferred one
-    /// that turns into a writer fails with a code that no timeout retries.
+    /// A write transaction that is on disk when it is committed.
     async fn begin(&self) -> Result<Write<'_>, StoreError> {
-        let turn = self.write_turn.lock().await;
-        let tx = self.full.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Write { tx, _turn: turn })
+        self.begin_on(&self.full).await
     }
 
     /// A write transaction that may be lost with the power, not with the process.
     async fn begin_relaxed(&self) -> Result<Write<'_>, StoreError> {
+        self.begin_on(&self.relaxed).await
+    }
+
+    async fn begin_on(&self, pool: &SqlitePool) -> Result<Write<'_>, StoreError> {
         let turn = self.write_turn.lock().await;
-        let tx = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
+        let tx = match pool.begin_with(BEGIN).await {
+            // SQLite has rolled a transaction back by itself (the disk was full), and sqlx still
+            // counts it as open. Only a new connection counts from zero.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                pool.acquire().await?.close().await?;
+                pool.begin_with(BEGIN).await?
+            }
+            begun => begun?,
+        };
         Ok(Write { tx, _turn: turn })
     }
 
@@ -131,6 +140,9 @@ impl Write<'_> {
         self.tx.commit().await.map_err(StoreError::from)
     }
 }
+
+/// A deferred transaction that turns into a writer fails with a code that no timeout retries.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Connections live as long as the store: opening one costs more than any statement.
 fn pool(size: u32) -> SqlitePoolOptions {
@@ -175,6 +187,25 @@ impl Store for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings as _;
+
+    #[tokio::test]
+    async fn a_full_disk_fails_one_write_and_not_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("t.db")).await.unwrap();
+        // As full as a disk can be for this connection.
+        for pragma in ["PRAGMA max_page_count = 1", "PRAGMA cache_size = 1"] {
+            sqlx::query(pragma).execute(&store.full).await.unwrap();
+        }
+        let long = "x".repeat(1 << 20);
+        let user = crate::people::SYSTEM_USER;
+        let refused = store.put_setting(user, "key", Some(&long)).await;
+        assert!(matches!(refused, Err(StoreError::DiskFull)), "{refused:?}");
+        // The limit goes with the connection, as if room had been made.
+        sqlx::query("PRAGMA max_page_count = 1000000").execute(&store.full).await.unwrap();
+        store.put_setting(user, "key", Some("short")).await.unwrap();
+        assert_eq!(store.settings(user).await.unwrap(), [("key".to_owned(), "short".to_owned())]);
+    }
 
     #[test]
     fn versions_are_compared_by_number() {

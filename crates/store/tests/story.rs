@@ -136,7 +136,12 @@ async fn projects(store: &dyn Store) {
     let wakes = store.wakes(&second.id, 1_000).await.unwrap();
     assert_eq!((wakes.len(), wakes[0].at, wakes[99].at), (100, 104, 5));
 
+    store.set_destroyed(&first.id, 59).await.unwrap();
+    assert!(store.to_destroy().await.unwrap().is_empty(), "nothing is deleted yet");
     store.delete_project(&first.id, 60).await.unwrap();
+    assert_eq!(store.to_destroy().await.unwrap(), std::slice::from_ref(&first.id));
+    store.set_destroyed(&first.id, 61).await.unwrap();
+    assert!(store.to_destroy().await.unwrap().is_empty());
     assert_eq!(store.project("default").await.unwrap(), None);
     assert!(matches!(
         store.rename_project(&first.id, "x", 61).await,

@@ -67,7 +67,10 @@ pub fn confined_by(pid: u32, data: &Path, part: &str) -> bool {
     let Ok(mounts) = fs::read_to_string(format!("/proc/{pid}/mountinfo")) else { return false };
     // Field 4 is what of its file system is mounted. The log folder is bound into each machine.
     let logs = data.join("logs").join(part).display().to_string();
-    mounts.lines().filter_map(|line| line.split(' ').nth(3)).any(|root| logs.ends_with(root) && root.contains(part))
+    mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(3))
+        .any(|root| logs.ends_with(root) && root.contains(part))
 }
 
 /// Everything of a data folder that the host still holds: processes, mounts, loop devices and

@@ -198,6 +198,9 @@ async fn answer(shared: &Shared, number: usize, mut frames: Vec<String>) -> Resp
     }
 }
 
+/// From the last frame until the connection breaks.
+const BEFORE_BREAK: Duration = Duration::from_millis(50);
+
 /// What comes after the frames.
 #[derive(Clone, Copy)]
 enum After {
@@ -218,7 +221,11 @@ fn sse(shared: &Shared, frames: Vec<String>, after: After) -> Response {
         match after {
             After::End => Ok(Bytes::new()),
             After::Hang => std::future::pending().await,
-            After::Break => Err(std::io::Error::other("cut")),
+            After::Break => {
+                // The server throws away what it has not sent yet.
+                tokio::time::sleep(BEFORE_BREAK).await;
+                Err(std::io::Error::other("cut"))
+            }
         }
     });
     let body = Body::from_stream(frames.chain(end));

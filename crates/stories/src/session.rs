@@ -29,7 +29,18 @@ impl Follow {
     /// Follows from after a number; 0 is everything.
     pub async fn from(toft: &Toft, project: &str, after: u64) -> Result<Self> {
         let url = format!("{}/v1/projects/{project}/toft/events?after={after}", toft.base);
-        let answer = toft.http().get(url).bearer_auth(&toft.token).send().await?;
+        Self::open(toft.http().get(url).bearer_auth(&toft.token), after).await
+    }
+
+    /// The same by `Last-Event-ID`, as a browser reconnects.
+    pub async fn since(toft: &Toft, project: &str, after: u64) -> Result<Self> {
+        let url = format!("{}/v1/projects/{project}/toft/events", toft.base);
+        let request = toft.http().get(url).bearer_auth(&toft.token);
+        Self::open(request.header("last-event-id", after), after).await
+    }
+
+    async fn open(request: reqwest::RequestBuilder, after: u64) -> Result<Self> {
+        let answer = request.send().await?;
         ensure!(answer.status().is_success(), "events answered {}", answer.status());
         Ok(Self { body: answer.bytes_stream().boxed(), buf: Vec::new(), last: after })
     }

@@ -74,7 +74,7 @@ export function Segments<T extends string>({
         <label
           key={option.value}
           className={cx(
-            'flex h-7 items-center rounded-sm px-2.5 select-none has-focus-visible:outline-2 has-focus-visible:outline-moss max-md:h-9',
+            'relative flex h-7 items-center rounded-sm px-2.5 select-none has-focus-visible:outline-2 has-focus-visible:outline-moss max-md:h-9',
             option.value === value
               ? 'bg-raised text-ink shadow-[0_0_0_1px_var(--line)]'
               : 'text-ink-2 hover:text-ink',

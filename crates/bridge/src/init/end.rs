@@ -3,10 +3,11 @@
 use super::{
     Init, Refusal,
     exec::Exec,
+    groups::OwnGroup,
     hunt::{self, Prey},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long KILLed processes may take to vanish. The kernel needs milliseconds; one that hangs in
@@ -36,17 +37,22 @@ impl Target<'_> {
                 id: &exec.id,
                 session: exec.pid,
                 leads: !exec.reaped.get(),
-                group: exec.group.as_deref(),
+                group: exec.group.as_ref().and_then(OwnGroup::folder),
             }),
             Self::Work => hunt::descendants(init.bridge.pid()),
             Self::Machine => hunt::everybody(),
         }
     }
 
-    fn group(&self) -> Option<&Path> {
+    /// What one call to the kernel can do before the hunt begins.
+    fn close_group(self) {
         match self {
-            Self::Exec(exec) => exec.group.as_deref(),
-            Self::Work | Self::Machine => None,
+            Self::Exec(exec) => {
+                if let Some(group) = &exec.group {
+                    group.kill();
+                }
+            }
+            Self::Work | Self::Machine => {}
         }
     }
 }
@@ -59,9 +65,7 @@ pub(super) async fn end(init: &Init, target: Target<'_>, grace: Duration) -> Res
     let deadline = Instant::now() + VANISH_TIMEOUT;
     loop {
         let reaped = init.reaper.reaped.notified();
-        if let Some(group) = target.group() {
-            let _ = std::fs::write(group.join("cgroup.kill"), "1");
-        }
+        target.close_group();
         let living = target.living(init);
         if living.is_empty() {
             return Ok(());

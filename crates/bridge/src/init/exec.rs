@@ -1,12 +1,14 @@
 //! One program that init runs: its output, its input, its end, and the readers that follow it.
 //! Starting it is in `spawn`, ending it with all its children in `end`.
 
-use super::output::{OutputLog, Piece, Stream};
+use super::{
+    groups::OwnGroup,
+    output::{OutputLog, Piece, Stream},
+};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
 use std::{
     cell::{Cell, RefCell},
     os::fd::OwnedFd,
-    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -55,8 +57,8 @@ pub(super) struct Exec {
     pub(super) terminal: RefCell<Option<OwnedFd>>,
     /// The terminal's size.
     pub(super) size: Cell<Option<PtySize>>,
-    /// Folder of its own v2 control group, when there is one.
-    pub(super) group: Option<PathBuf>,
+    /// Its own control group, when there is one.
+    pub(super) group: Option<OwnGroup>,
     /// What it printed.
     pub(super) output: RefCell<OutputLog>,
     /// How it ended, once all its output is in.
@@ -256,15 +258,6 @@ impl Exec {
             }
         }
         false
-    }
-}
-
-impl Drop for Exec {
-    fn drop(&mut self) {
-        if let Some(group) = &self.group {
-            // Fails while something that it left behind lives in there.
-            let _ = std::fs::remove_dir(group);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! its session, in its control group, or anywhere with its mark in the environment. Reads `/proc`
 //! only; ending them is in `end`.
 //!
-//! What escapes where a program has no v2 group: a process that left its session, lost its
+//! What escapes where a program has no group of its own: a process that left its session, lost its
 //! parents *and* threw away its environment.
 
 use rustix::process::Pid;

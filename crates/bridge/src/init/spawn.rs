@@ -18,7 +18,7 @@ use std::{
     fs::File,
     io,
     os::fd::{AsFd as _, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
     rc::Rc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -81,9 +81,7 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         None => on_pipes(spec.stdin, spec.merge_stderr),
     }
     .map_err(|err| Refusal::new("io", format!("no pipe or terminal could be made: {err}")))?;
-    let groups = init.groups.for_program(number).map_err(|err| {
-        Refusal::new("spawn", format!("the control group of work could not be opened: {err}"))
-    })?;
+    let groups = init.groups.for_program(number);
     let [stdin, stdout, stderr] = streams.child;
     let started = Instant::now();
     let pid = spawn(ChildSpec {
@@ -98,12 +96,7 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         keep: Vec::new(),
         die_with_parent: false,
     })
-    .map_err(|err| {
-        if let Some(group) = &groups.own {
-            let _ = std::fs::remove_dir(group);
-        }
-        not_started(&err, &spec.argv[0], &cwd)
-    })?;
+    .map_err(|err| not_started(&err, &spec.argv[0], &cwd))?;
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is above zero");
     let ended = init.reaper.expect(pid);
     let file = named.then(|| init.exec_dir.join(format!("{id}.out")));
@@ -145,10 +138,6 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         let ran = watched.started.elapsed();
         let _ = timeout(OUTPUT_GRACE, watched.outputs_closed()).await;
         watched.finish(status, ran);
-        if let Some(group) = &watched.group {
-            // Fails while children of it live; tried again when it is forgotten.
-            let _ = std::fs::remove_dir(group);
-        }
         init.table.ended(&watched);
     });
     tracing::debug!(exec.id = %exec.id, pid = raw(exec.pid), "program started");
@@ -317,60 +306,4 @@ impl Scratch {
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The control groups that programs join.
-pub(super) struct Groups {
-    /// `cgroup.procs` files that every program joins as they are.
-    shared: Vec<Rc<File>>,
-    /// Folder of a v2 group below which each program gets one of its own, so that ending it finds
-    /// everything that it started.
-    parent: Option<PathBuf>,
-}
-
-/// What one program joins.
-pub(super) struct ProgramGroups {
-    pub(super) join: Vec<Rc<File>>,
-    pub(super) own: Option<PathBuf>,
-}
-
-impl Groups {
-    /// Opens `files`; a v2 group among them in which folders can be made is used as a parent.
-    pub(super) fn open(files: &[String]) -> io::Result<Self> {
-        let mut groups = Self { shared: Vec::new(), parent: None };
-        for path in files.iter().map(Path::new) {
-            let parent = path.parent().filter(|dir| dir.join("cgroup.kill").exists());
-            match parent {
-                Some(dir) if groups.parent.is_none() && can_hold_groups(dir) => {
-                    groups.parent = Some(dir.to_owned());
-                }
-                Some(_) | None => groups.shared.push(Rc::new(append_to(path)?)),
-            }
-        }
-        Ok(groups)
-    }
-
-    fn for_program(&self, number: u64) -> io::Result<ProgramGroups> {
-        let mut join = self.shared.clone();
-        let mut own = None;
-        if let Some(parent) = &self.parent {
-            let group = parent.join(format!("exec-{number}"));
-            if std::fs::create_dir(&group).is_ok() {
-                join.push(Rc::new(append_to(&group.join("cgroup.procs"))?));
-                own = Some(group);
-            } else {
-                join.push(Rc::new(append_to(&parent.join("cgroup.procs"))?));
-            }
-        }
-        Ok(ProgramGroups { join, own })
-    }
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    File::options().write(true).open(path)
-}
-
-fn can_hold_groups(dir: &Path) -> bool {
-    let probe = dir.join("exec-probe");
-    std::fs::create_dir(&probe).is_ok() && std::fs::remove_dir(&probe).is_ok()
 }

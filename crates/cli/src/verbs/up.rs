@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_machine::{
     backend::{Backend, MachineError},
-    host::{self, HostConfig},
+    host::{self, Host, HostConfig},
     native::{self, Native, NativeConfig},
 };
 use toft_server::{Ready, ServerConfig};
@@ -82,16 +82,23 @@ fn announce(ready: &Ready, as_json: bool) {
 /// A backend, and what to do when the last machine has been ended.
 struct Opened {
     backend: Arc<dyn Backend>,
-    native: Option<Native>,
+    kind: Kind,
+}
+
+enum Kind {
+    Native(Native),
+    Host(Host),
 }
 
 impl Opened {
-    /// Lets go of the storage; does nothing while machines run.
+    /// Lets go of storage and control groups; does nothing while machines run.
     async fn close(&self) {
-        if let Some(native) = &self.native
-            && let Err(error) = native.close().await
-        {
-            output::remark(&format!("the storage stays mounted: {error}"));
+        let closed = match &self.kind {
+            Kind::Native(native) => native.close().await,
+            Kind::Host(host) => host.close().await,
+        };
+        if let Err(error) = closed {
+            output::remark(&format!("something of the machines stays behind: {error}"));
         }
     }
 }
@@ -106,10 +113,10 @@ async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
         let [path, home, user] = config::own_environment();
         let allowed_dir = dir.clone();
         let host = host::open(HostConfig { data_dir, exe, allowed_dir, path, home, user }).await?;
-        return Ok(Opened { backend: Arc::new(host), native: None });
+        return Ok(Opened { backend: Arc::new(host.clone()), kind: Kind::Host(host) });
     }
     let native = native::open(NativeConfig { data_dir, exe }).await?;
-    Ok(Opened { backend: Arc::new(native.clone()), native: Some(native) })
+    Ok(Opened { backend: Arc::new(native.clone()), kind: Kind::Native(native) })
 }
 
 fn explain(error: &MachineError) -> anyhow::Error {

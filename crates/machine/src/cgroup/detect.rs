@@ -11,6 +11,8 @@ use std::{
 
 /// Controllers that machines are limited by.
 pub(super) const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// What the names of our folders begin with.
+pub(super) const INSTANCE: &str = "toft-";
 /// Where the server goes when it must leave its own group for the group's children to be limited.
 const LEAF: &str = "toft-server";
 
@@ -37,8 +39,10 @@ pub(crate) struct CgroupHost {
 }
 
 impl CgroupHost {
-    /// Tries everything. `instance` names our folders; one per data folder.
-    pub(crate) fn detect(instance: &str) -> Self {
+    /// Tries everything. Our folders are named after the data folder.
+    pub(crate) fn detect(data: &Path) -> Self {
+        let hash = crc32c::crc32c(data.as_os_str().as_encoded_bytes());
+        let instance = &format!("{INSTANCE}{hash:08x}");
         let mut host = Self::default();
         let mounts = mount_points().unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -105,6 +109,15 @@ impl CgroupHost {
     /// How machines can be paused, if they can.
     pub(crate) fn freezer(&self) -> Option<Way> {
         if self.unified.is_some() { Some(Way::V2) } else { self.way("freezer") }
+    }
+
+    /// Makes our folders: the last machine takes them along.
+    pub(super) fn make(&self) -> io::Result<()> {
+        for folder in self.folders() {
+            make(folder)?;
+        }
+        let Some(folder) = &self.unified else { return Ok(()) };
+        self.v2.iter().try_for_each(|controller| enable(folder, controller))
     }
 
     /// Our folders.

@@ -1,10 +1,11 @@
 //! The groups of one machine: made at start, remembered in its state file, removed at its end.
-//! Init and bridge are outside the limits: a machine that runs out of memory can still be spoken
-//! to.
+//! Init and bridge are outside the limits of work: a machine that runs out of memory can still be
+//! spoken to. They load libraries that the machine may have changed, so they have limits too, a
+//! little wider.
 
 use super::{
     CgroupHost, Way,
-    detect::{CONTROLLERS, enable, tell},
+    detect::{CONTROLLERS, INSTANCE, enable, tell},
 };
 use crate::backend::Stats;
 use rustix::{
@@ -15,14 +16,36 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
-use toft_jail::spec::{Bind, Cgroups};
+use toft_jail::spec::{Bind, Cgroups, PROGRAM_GROUP};
 use toft_model::machine::Limits;
 
 /// Microseconds of a scheduling period; the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;
+/// Processes and threads of init and bridge beyond those of work: some 20, and people's requests.
+const BEYOND_WORK_PIDS: u64 = 256;
+/// Memory of init and bridge beyond that of work: 20 MiB at rest; long conversations take more.
+const BEYOND_WORK_BYTES: u64 = 1 << 30;
 /// Folder inside a machine with a file to join each group.
 const INSIDE: &str = "/run/toft/cg";
+/// Below the limited group: the group of all programs, with one for each of them below it.
+const PROGRAMS: &str = "programs";
+/// Groups for single programs. More programs than this at one time share the group above; they are
+/// found by their marks then. Each costs the kernel a few KiB and a start some 40 us.
+const PROGRAM_GROUPS: usize = 32;
+/// Of these, made before a machine starts; the others while its init does.
+const PROGRAM_GROUPS_FIRST: usize = 4;
+/// Machines that end at the same moment as one starts: more in a row than ever happens.
+const MAKE_TRIES: usize = 8;
+/// How long killed processes may take to leave a group. They hold it until the kernel has taken
+/// them apart, which takes milliseconds.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two tries to remove a group.
+const LEAVE_PAUSE: Duration = Duration::from_millis(2);
+/// Groups within groups that are followed; we make two levels below a machine's own.
+const DEPTH_MAX: usize = 8;
 
 /// What is remembered of a machine's groups.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -42,19 +65,36 @@ pub(crate) struct MachineGroup {
     pub(crate) groups: Groups,
     /// What init is born into.
     pub(crate) join: Cgroups,
-    /// Files that work processes join by, on the host and inside.
+    /// What of them is shown inside.
     pub(crate) binds: Vec<Bind>,
+    /// Files that work processes join by, inside and on the host.
+    doors: Vec<(String, PathBuf)>,
+    /// Where groups for single programs are made.
+    programs: Option<Programs>,
+}
+
+/// The group below which each program has one of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+    door: &'static str,
+    owner: Option<u32>,
 }
 
 impl MachineGroup {
     /// Files that work processes join by, as they are seen inside.
     pub(crate) fn work_files(&self) -> Vec<String> {
-        self.binds.iter().map(|b| b.target.clone()).collect()
+        self.doors.iter().map(|(inside, _)| inside.clone()).collect()
     }
 
     /// The same files as the host sees them, for processes that are not confined.
     pub(crate) fn work_files_outside(&self) -> Vec<String> {
-        self.binds.iter().map(|b| b.source.to_string_lossy().into_owned()).collect()
+        self.doors.iter().map(|(_, outside)| outside.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Where the rest of the groups for programs is to be made.
+    pub(crate) fn programs(&self) -> Option<Programs> {
+        self.programs.clone()
     }
 
     /// Makes the groups of the machine `name`. `owner` is its root's id on this host when that is
@@ -65,16 +105,17 @@ impl MachineGroup {
         limits: &Limits,
         owner: Option<u32>,
     ) -> io::Result<Self> {
-        let mut made = Self::default();
-        match made.fill(host, name, limits, owner) {
-            Ok(()) => {
-                made.groups.folders.reverse();
-                Ok(made)
-            }
-            Err(e) => {
-                made.groups.folders.reverse();
-                made.groups.remove();
-                Err(e)
+        let mut tries = 0;
+        loop {
+            let mut made = Self::default();
+            let filled = host.make().and_then(|()| made.fill(host, name, limits, owner));
+            made.groups.folders.reverse();
+            let Err(e) = filled else { return Ok(made) };
+            made.groups.remove();
+            tries += 1;
+            // The last other machine took our folder along just now.
+            if e.kind() != io::ErrorKind::NotFound || tries == MAKE_TRIES {
+                return Err(e);
             }
         }
     }
@@ -100,13 +141,19 @@ impl MachineGroup {
                     (self.folder(group.join("init"))?, self.folder(group.join("work"))?);
                 for controller in &host.v2 {
                     limit_v2(&work, controller, limits)?;
+                    if *controller != "cpu" {
+                        limit_v2(&group, controller, &wider(limits))?;
+                    }
                 }
                 if host.way("memory") == Some(Way::V2) {
                     self.groups.memory = Some(group.clone());
                 }
                 // To move a process the kernel asks for the right to write both.
                 give(&group.join("cgroup.procs"), owner)?;
-                self.work_file("unified", work.join("cgroup.procs"), owner)?;
+                self.divided("unified", &work, "cgroup.procs", owner)?;
+                // A user's own group belongs to the machine's root too: it makes no other ones.
+                // Older kernels have no such limit.
+                let _ = tell(&work.join("cgroup.max.descendants"), &(PROGRAM_GROUPS + 1).to_string());
                 self.join.unified = Some(init);
             }
         }
@@ -120,45 +167,112 @@ impl MachineGroup {
                 self.join.tasks.push(group.join("tasks"));
                 continue;
             }
-            let work = if controller == "memory" {
-                self.groups.memory = Some(group.clone());
+            let work = if controller == "cpu" {
+                group
+            } else {
+                if controller == "memory" {
+                    self.groups.memory = Some(group.clone());
+                }
+                limit_v1(&group, controller, &wider(limits))?;
                 self.join.tasks.push(group.join("tasks"));
                 self.folder(group.join("work"))?
-            } else {
-                group
             };
             limit_v1(&work, controller, limits)?;
-            self.work_file(controller, work.join("tasks"), owner)?;
+            if controller == "pids" && self.programs.is_none() {
+                self.divided(controller, &work, "tasks", owner)?;
+            } else {
+                self.work_file(controller, work.join("tasks"), owner)?;
+            }
         }
         Ok(())
     }
 
     fn folder(&mut self, path: PathBuf) -> io::Result<PathBuf> {
-        match fs::create_dir(&path) {
-            // Left by a machine that is gone: the group is empty, or it would have been swept.
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
+        make_folder(&path)?;
         self.groups.folders.push(path.clone());
         Ok(path)
     }
 
     fn work_file(&mut self, name: &str, file: PathBuf, owner: Option<u32>) -> io::Result<()> {
         give(&file, owner)?;
-        self.binds.push(Bind {
-            source: file,
-            target: format!("{INSIDE}/{name}"),
-            writable: true,
-            mapped: false,
-            optional: false,
-        });
+        let inside = format!("{INSIDE}/{name}");
+        self.doors.push((inside.clone(), file.clone()));
+        self.show(file, inside);
         Ok(())
+    }
+
+    /// A group for each program, below `work`: the machine sees these and nothing above them, so
+    /// the limits of `work` are out of its reach. With v1 it is the hierarchy of `pids` and not the
+    /// unified one: moving there needs no lock over the whole host, which costs 10 ms and more.
+    fn divided(
+        &mut self,
+        name: &str,
+        work: &Path,
+        door: &'static str,
+        owner: Option<u32>,
+    ) -> io::Result<()> {
+        let folder = self.folder(work.join(PROGRAMS))?;
+        give(&folder.join(door), owner)?;
+        let programs = Programs { folder: folder.clone(), door, owner };
+        (0..PROGRAM_GROUPS_FIRST).try_for_each(|n| programs.make(n))?;
+        self.programs = Some(programs);
+        let inside = format!("{INSIDE}/{name}");
+        self.doors.push((format!("{inside}/{door}"), folder.join(door)));
+        self.show(folder, inside);
+        Ok(())
+    }
+
+    fn show(&mut self, source: PathBuf, target: String) {
+        let bind = Bind { source, target, writable: true, mapped: false, optional: false };
+        self.binds.push(bind);
+    }
+}
+
+impl Programs {
+    /// Makes those that a start did not wait for.
+    pub(crate) fn make_rest(&self) {
+        let rest = (PROGRAM_GROUPS_FIRST..PROGRAM_GROUPS).try_for_each(|n| self.make(n));
+        if let Err(e) = rest {
+            // Gone already, or the host's own limit: programs share a group then.
+            tracing::debug!(group = %self.folder.display(), "fewer groups for programs: {e}");
+        }
+    }
+
+    /// The machine's root may join it, kill it, and keep it from forking; it may not make groups.
+    fn make(&self, number: usize) -> io::Result<()> {
+        let group = self.folder.join(format!("{PROGRAM_GROUP}{number:02}"));
+        make_folder(&group)?;
+        give(&group.join(self.door), self.owner)?;
+        for file in ["cgroup.kill", "pids.max"] {
+            match give(&group.join(file), self.owner) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        // Left by a machine that is gone: the group is empty, or it would have been swept.
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
     }
 }
 
 fn give(file: &Path, owner: Option<u32>) -> io::Result<()> {
     let Some(owner) = owner else { return Ok(()) };
     Ok(chownat(CWD, file, Some(Uid::from_raw(owner)), None, AtFlags::empty())?)
+}
+
+/// Limits of a machine as a whole.
+fn wider(limits: &Limits) -> Limits {
+    Limits {
+        memory_bytes: limits.memory_bytes.map(|bytes| bytes.saturating_add(BEYOND_WORK_BYTES)),
+        pids: limits.pids.map(|pids| pids.saturating_add(BEYOND_WORK_PIDS)),
+        ..limits.clone()
+    }
 }
 
 fn limit_v2(work: &Path, controller: &str, limits: &Limits) -> io::Result<()> {
@@ -221,16 +335,13 @@ impl Groups {
             let _ = tell(&unified.join("cgroup.kill"), "1");
         }
         for folder in &self.folders {
-            if fs::remove_dir(folder).is_ok() {
-                continue;
-            }
-            for pid in pids_in(folder) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-            if let Err(e) = fs::remove_dir(folder)
-                && e.kind() != io::ErrorKind::NotFound
-            {
-                tracing::debug!(group = %folder.display(), "a control group stays for now: {e}");
+            clear(folder);
+        }
+        // The last machine takes the folder of its data folder along.
+        for instance in self.folders.iter().filter_map(|f| f.parent()) {
+            let ours = instance.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(INSTANCE.as_bytes()));
+            if ours {
+                let _ = fs::remove_dir(instance);
             }
         }
     }
@@ -251,6 +362,38 @@ impl Groups {
         });
         let pids = self.unified.as_ref().map(|folder| count(folder));
         Stats { memory_bytes: memory, pids }
+    }
+}
+
+/// Kills what lives in a group and below it, and removes them.
+pub(crate) fn clear(folder: &Path) {
+    let deadline = Instant::now() + LEAVE_TIMEOUT;
+    if let Err(e) = clear_until(folder, deadline, 0)
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        tracing::debug!(group = %folder.display(), "a control group stays for now: {e}");
+    }
+}
+
+fn clear_until(folder: &Path, deadline: Instant, depth: usize) -> io::Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(io::Error::other("groups lie too deep"));
+    }
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            clear_until(&entry.path(), deadline, depth + 1)?;
+        }
+    }
+    loop {
+        match fs::remove_dir(folder) {
+            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                for pid in pids_in(folder) {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+                sleep(LEAVE_PAUSE);
+            }
+            other => return other,
+        }
     }
 }
 
@@ -299,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_group_has_its_limits_and_leaves_nothing_behind() {
-        let host = CgroupHost::detect(&format!("toft-test-{}", std::process::id()));
+        let host = CgroupHost::detect(Path::new(&format!("/of-a-test/{}", std::process::id())));
         if host.folders().next().is_none() {
             println!("skipped: no control groups here: {:?}", host.notes);
             return;
@@ -311,7 +454,7 @@ mod tests {
                 Some(Way::V2) => f.join(v2).exists() && f.ends_with("work"),
                 Some(Way::V1) => {
                     f.starts_with(&host.v1[controller])
-                        && (controller != "memory" || f.ends_with("work"))
+                        && (controller == "cpu" || f.ends_with("work"))
                 }
                 None => false,
             })?;
@@ -327,9 +470,13 @@ mod tests {
         if let Some(cpu) = limited("cpu", "cpu.max", "cpu.cfs_quota_us") {
             assert!(cpu.starts_with("50000"), "{cpu}");
         }
+        if let Some(programs) = made.programs() {
+            programs.make_rest();
+            let groups = fs::read_dir(&programs.folder).unwrap().flatten();
+            assert_eq!(groups.filter(|e| e.path().is_dir()).count(), PROGRAM_GROUPS);
+        }
         let folders = made.groups.folders.clone();
         made.groups.remove();
-        host.remove();
         assert!(folders.iter().chain(host.folders()).all(|f| !f.exists()));
     }
 }

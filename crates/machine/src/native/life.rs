@@ -5,7 +5,7 @@ use crate::{
     backend::{MachineError, Running, StartSpec},
     begin::{self, Start, TOKEN_BYTES},
     boot::{self, Places},
-    cgroup::{Groups, MachineGroup},
+    cgroup::{self, MachineGroup, Programs},
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET, rand_name},
     launcher,
     running::{blocking, step},
@@ -27,9 +27,15 @@ const CREATE_FREE_BYTES_MIN: u64 = 64 << 20;
 pub(super) async fn start(inner: &Arc<Inner>, spec: StartSpec) -> Result<Running, MachineError> {
     let project = spec.project.clone();
     let (work, id) = (Arc::clone(inner), project.clone());
-    let running = blocking(move || work.launch(&spec, &id)).await?;
-    begin::greet(&inner.folders.run(&project), &inner.folders.log(&project), &project).await?;
-    Ok(running)
+    let (running, programs) = blocking(move || work.launch(&spec, &id)).await?;
+    let (run, log) = (inner.folders.run(&project), inner.folders.log(&project));
+    let rest = async {
+        if let Some(programs) = programs {
+            blocking(move || programs.make_rest()).await;
+        }
+    };
+    let (greeted, ()) = tokio::join!(begin::greet(&run, &log, &project), rest);
+    greeted.map(|()| running)
 }
 
 impl Inner {
@@ -135,7 +141,11 @@ impl Inner {
     }
 
     /// Everything of a start that blocks. What it made is removed again when it fails.
-    fn launch(&self, spec: &StartSpec, project: &ProjectId) -> Result<Running, MachineError> {
+    fn launch(
+        &self,
+        spec: &StartSpec,
+        project: &ProjectId,
+    ) -> Result<(Running, Option<Programs>), MachineError> {
         let (run, log) = (self.folders.run(project), self.folders.log(project));
         self.pool.ensure().map_err(step(project, "mounting the storage"))?;
         let prepare = "preparing the machine's folders";
@@ -149,12 +159,12 @@ impl Inner {
         };
         let group = MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, owner)
             .map_err(step(project, "making the machine's control groups"))?;
-        let groups = group.groups.clone();
+        let (groups, programs) = (group.groups.clone(), group.programs());
         let launched = self.launch_in(spec, project, ids, group);
         if launched.is_err() {
             groups.remove();
         }
-        launched
+        launched.map(|running| (running, programs))
     }
 
     fn launch_in(
@@ -307,12 +317,11 @@ impl Inner {
                 if !ours || !entry.path().is_dir() {
                     continue;
                 }
-                let mut folders: Vec<PathBuf> =
-                    ["init", "work"].iter().map(|below| entry.path().join(below)).collect();
-                folders.retain(|f| f.is_dir());
-                folders.push(entry.path());
-                Groups { folders, unified: None, memory: None }.remove();
+                cgroup::clear(&entry.path());
             }
+        }
+        if alive.is_empty() {
+            self.cgroups.remove();
         }
     }
 

@@ -37,9 +37,7 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
     let slots = Slots::open(&folders.slots()).map_err(opening("list of id ranges"))?;
     let rootless = !rustix::process::geteuid().is_root();
     let image = Image::of_host(rootless).map_err(opening("list of mounts of this host"))?;
-    let instance =
-        format!("toft-{:08x}", crc32c::crc32c(folders.data().as_os_str().as_encoded_bytes()));
-    let cgroups = CgroupHost::detect(&instance);
+    let cgroups = CgroupHost::detect(folders.data());
     let pool = Pool::open(&folders.store()).map_err(opening("storage of machines"))?;
     empty_scratch(&pool);
     let (ids, facts) = match try_walls(&exe, &folders, &pool, &image) {
@@ -53,6 +51,8 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         }
     };
     let abilities = abilities(&pool, ids, &facts, &cgroups);
+    // Each machine makes them when it needs them.
+    cgroups.remove();
     Ok(Inner {
         folders,
         exe,

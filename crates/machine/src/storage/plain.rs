@@ -92,10 +92,7 @@ impl Storage for Plain {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        match fs::remove_dir_all(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        toft_jail::tree::remove(path)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Storage, mount_points, plain::Plain, seed, subvolume::Subvolumes};
 use rustix::{
-    fs::statvfs,
+    fs::{StatVfsMountFlags, statvfs},
     io::Errno,
     mount::{MountFlags, UnmountFlags, mount, unmount},
     process::geteuid,
@@ -94,12 +94,12 @@ impl Pool {
     }
 
     /// Mounts the image again if somebody has unmounted it meanwhile: without it disks would seem
-    /// to be missing.
+    /// to be missing. The same when a full host has made it read-only.
     pub(crate) fn ensure(&self) -> io::Result<()> {
-        if !self.image || self.disks().is_dir() {
+        if !self.image || (self.disks().is_dir() && !is_read_only(&self.root)) {
             return Ok(());
         }
-        tracing::warn!("the storage was not mounted any more; mounting it again");
+        tracing::warn!("the storage could not be used any more; mounting it again");
         let store = self.root.parent().expect("the pool lies in the store");
         open_image(store, &self.root)
     }
@@ -190,10 +190,32 @@ fn is_mounted(root: &Path) -> io::Result<bool> {
     Ok(mount_points()?.iter().any(|m| m.point == root && m.kind == "btrfs"))
 }
 
+/// Whether the kernel has stopped writing to a file system: btrfs does so when the disk below it
+/// has no room for what must be written, and stays so until nobody has it mounted.
+fn is_read_only(root: &Path) -> bool {
+    statvfs(root).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// Takes a read-only image away, so that it can be mounted afresh.
+fn take_away(store: &Path, root: &Path) -> io::Result<()> {
+    if statvfs(store).is_ok_and(|host| host.f_bavail == 0) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(unmount(root, UnmountFlags::empty())?)
+}
+
+/// Running machines hold a read-only image as it is, until the last of them has ended.
+fn still_held(e: io::Error) -> io::Error {
+    if e.kind() == io::ErrorKind::ResourceBusy { io::ErrorKind::StorageFull.into() } else { e }
+}
+
 /// Mounts the image, unless an earlier server has.
 fn open_image(store: &Path, root: &Path) -> io::Result<()> {
     if is_mounted(root)? {
-        return Ok(());
+        if !is_read_only(root) {
+            return Ok(());
+        }
+        take_away(store, root)?;
     }
     let path = image_path(store);
     let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOATIME;
@@ -203,7 +225,7 @@ fn open_image(store: &Path, root: &Path) -> io::Result<()> {
     // Machines of an earlier server keep the device although the mount is gone. A second device
     // on the same file would destroy it.
     if let Some(device) = loopdev::attached_to(&path).first() {
-        return mount_device(device);
+        return mount_device(device).map_err(still_held);
     }
     let image = File::options().read(true).write(true).open(&path)?;
     let (now, wanted) = (image.metadata()?.len(), wanted_bytes(store, Some(&image))?);

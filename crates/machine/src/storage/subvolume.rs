@@ -2,8 +2,8 @@
 //! an image of our own.
 
 use super::Storage;
-use std::{fs, io, path::Path};
-use toft_jail::btrfs;
+use std::{io, path::Path};
+use toft_jail::{btrfs, tree};
 
 /// See the module.
 #[derive(Debug)]
@@ -33,11 +33,11 @@ impl Storage for Subvolumes {
         let removed = if btrfs::is_subvolume(path) {
             match btrfs::delete(path) {
                 // An ordinary user may not, unless the mount says so; emptying it works always.
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => fs::remove_dir_all(path),
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => tree::remove(path),
                 other => other,
             }
         } else {
-            fs::remove_dir_all(path)
+            tree::remove(path)
         };
         match removed {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -21,6 +21,16 @@ async fn work_is_limited_and_init_is_not() {
     // `tail` keeps what has no line end in memory.
     let (_, exit) = lab.exec(&project, &["/usr/bin/tail", "/dev/zero"]).await;
     assert_eq!(exit.signal, Some(9), "{exit:?}");
+    // No group can be made, and only those of single programs changed, which are below the limit.
+    let (out, _) = lab
+        .shell(
+            &project,
+            "cd /run/toft/cg; for d in pids unified; do mkdir $d/own; rmdir $d/program-00; \
+             echo 9999 > $d/pids.max; for g in $d/*/; do echo max > $g/pids.max; mkdir $g/own; \
+             done; done 2>/dev/null; find . -name own; ls -d */program-00",
+        )
+        .await;
+    assert!(out.contains("/program-00") && !out.contains("own"), "{out}");
     let (out, _) = lab
         .shell(&project, "i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done 2>&1; wait")
         .await;

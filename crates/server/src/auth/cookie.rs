@@ -87,9 +87,12 @@ pub(crate) fn strip_set(headers: &mut HeaderMap, host: &str) {
 }
 
 fn is_ours(pair: &str) -> bool {
-    let name = pair.split('=').next().unwrap_or_default().trim();
-    // Browsers let `__Host-` and `__Secure-` names through as they are; ours never carry them.
-    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+    // Some programs join cookies by commas, and a cookie without a name is sent as its value alone.
+    pair.split(',').any(|part| {
+        let name = part.trim_start_matches(|c: char| c == '=' || c.is_whitespace());
+        // Browsers let `__Host-` and `__Secure-` names through as they are; ours never carry them.
+        name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+    })
 }
 
 #[cfg(test)]
@@ -113,6 +116,8 @@ mod tests {
             (vec!["a=toft_session=1"], vec!["a=toft_session=1"]),
             (vec!["a=1", "toft_x=2; d=4"], vec!["a=1", "d=4"]),
             (vec![" toft_session = x ; e=5"], vec!["e=5"]),
+            (vec!["a=1, toft_session=x; f=6,7"], vec!["f=6,7"]),
+            (vec!["=toft_session=x; g=7"], vec!["g=7"]),
         ] {
             let mut headers = headers(&header::COOKIE, &cookies);
             strip(&mut headers);
@@ -132,6 +137,8 @@ mod tests {
             ("id=1; Domain=other.localhost", false),
             ("toft_session=evil; Path=/", false),
             ("toft_preview=evil", false),
+            ("=toft_preview=evil", false),
+            (" ToFt_x=evil", false),
         ] {
             let mut headers = headers(&header::SET_COOKIE, &[cookie]);
             strip_set(&mut headers, host);

@@ -25,6 +25,7 @@ pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
             }
         })
         .await;
+    finish_deletions(&app).await;
     let alone = app.machines.making.write().await;
     let known: Vec<ProjectId> = app.machines.list().iter().map(|m| m.id.clone()).collect();
     if let Err(error) = app.backend.sweep(&known).await {
@@ -34,6 +35,22 @@ pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
     for id in known {
         let Some(machine) = app.machines.get(&id).filter(|m| !m.runs()) else { continue };
         cold_log::catch_up(&app, &machine).await;
+    }
+}
+
+/// Destroys what an earlier server had deleted and not yet destroyed.
+async fn finish_deletions(app: &App) {
+    let deleted = match app.store.to_destroy().await {
+        Ok(deleted) => deleted,
+        Err(error) => {
+            tracing::warn!(%error, "deleted projects could not be looked for");
+            return;
+        }
+    };
+    for id in deleted {
+        if let Err(error) = life::destroy(app, &id).await {
+            tracing::warn!(project.id = %id, error = error.message, "remains of a deleted project");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::state::App;
 use serde::Deserialize;
 use std::{borrow::Cow, time::Duration};
-use toft_model::{event::wire_data, inspect::Inspect};
+use toft_model::{event::wire_data, id::SessionId, inspect::Inspect};
 use toft_store::{NewEvent, SnapshotKind, StoreError};
 
 /// Longest name of a kind.
@@ -56,7 +56,7 @@ pub(crate) fn from_stream(came: SseEvent, now_ms: u64) -> Option<NewEvent> {
         (None, omitted(&came.kind, "it was larger than 8 MiB"))
     } else {
         match serde_json::from_str::<Peek<'_>>(&came.data) {
-            Ok(peek) => (peek.session.map(Cow::into_owned), one_line(came.data)),
+            Ok(peek) => (good_session(peek.session.as_deref()), one_line(came.data)),
             Err(_) => (None, omitted(&came.kind, "it was no JSON object")),
         }
     };
@@ -73,10 +73,15 @@ pub(crate) fn from_line(line: &[u8]) -> Option<NewEvent> {
     (data.len() <= EVENT_BYTES_MAX).then_some(NewEvent {
         seq: line.seq,
         ts: line.ts,
-        session: line.session,
+        session: good_session(line.session.as_deref()),
         kind: line.kind,
         data,
     })
+}
+
+/// A session's id, if it is one: it becomes a key in memory and in the database.
+fn good_session(text: Option<&str>) -> Option<String> {
+    Some(text?.parse::<SessionId>().ok()?.as_str().to_owned())
 }
 
 fn good_kind(kind: &str) -> bool {
@@ -208,6 +213,13 @@ mod tests {
         assert_eq!(from_stream(sse("a\nevent: forged", "{}"), 1), None);
         assert_eq!(from_stream(sse("", "{}"), 1), None);
         assert!(from_line(b"{\"seq\":1").is_none());
+        let long = "s".repeat(1 << 20);
+        for session in ["../../x", "a b", long.as_str()] {
+            let data = serde_json::json!({"sessionId": session}).to_string();
+            assert_eq!(from_stream(sse("agent_start", &data), 1).unwrap().session, None);
+            let line = serde_json::json!({"seq":1,"ts":1,"kind":"x","session":session,"data":{}});
+            assert_eq!(from_line(line.to_string().as_bytes()).unwrap().session, None);
+        }
         let kept = from_stream(sse("notify", "no json\n\nevent: forged"), 1).unwrap();
         assert!(kept.data.contains("omitted") && !kept.data.contains("forged"), "{}", kept.data);
         let kept = from_stream(sse("notify", "{\"a\":\n1}"), 1).unwrap();

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use toft_machine::backend::{MachineError, Running, StartSpec};
-use toft_model::machine::MachineState;
+use toft_model::{id::ProjectId, machine::MachineState};
 use toft_store::{Project, Wake, Wanted};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -278,31 +278,41 @@ pub(crate) async fn stop_all(app: &App) {
         .await;
 }
 
-/// Deletes a project: its machine, its disk, every copy.
+/// Deletes a project: its machine, its disk, every copy. From the first step on it is gone for
+/// everybody; what this server does not finish, the next one does.
 pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
     finish(app, async move {
         let _life = machine.lock_life().await;
-        timeout(DESTROY_TIMEOUT, app2.backend.destroy(&machine.id)).await.map_err(|_| {
-            ApiError::new(
-                Code::MachineError,
-                "the machine's disk was not removed in time: try again",
-            )
-        })??;
         {
+            // No event may come in between.
+            let _taking = machine.taking.lock().await;
+            let now = app2.clock.now_ms();
+            app2.store.delete_project(&machine.id, now).await?;
             let mut view = machine.view();
             view.state = MachineState::Destroyed;
             if let Some(following) = view.following.take() {
                 following.cancel();
             }
         }
-        app2.gateway.remove_machine(&machine.id).await;
-        let now = app2.clock.now_ms();
-        app2.store.delete_project(&machine.id, now).await?;
         app2.machines.remove(&machine.id);
-        Ok(())
+        app2.gateway.remove_machine(&machine.id).await;
+        destroy(&app2, &machine.id).await
     })
     .await
+}
+
+/// Removes what is left of a deleted project on this host.
+pub(super) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
+    timeout(DESTROY_TIMEOUT, app.backend.destroy(id)).await.map_err(|_| {
+        ApiError::new(
+            Code::MachineError,
+            "the project is deleted, but its disk was not removed in time: the next start of the \
+             server tries again",
+        )
+    })??;
+    app.store.set_destroyed(id, app.clock.now_ms()).await?;
+    Ok(())
 }
 
 /// Looks whether a machine that does not answer is gone; if so it is cold now.

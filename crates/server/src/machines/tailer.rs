@@ -24,6 +24,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Events stored in one transaction.
 const BATCH_EVENTS_MAX: usize = 256;
+/// Bytes read before they are stored, but for the end of an event: a machine that floods waits.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Changes that come within this are fetched together.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -160,17 +162,19 @@ async fn read_some(
     came: &mut Vec<super::sse::SseEvent>,
 ) -> bool {
     let mut next = timeout(SILENCE_MAX, body.frame()).await.ok().flatten();
+    let mut bytes_read = 0;
     loop {
         match next {
             Some(Ok(frame)) => {
                 if let Some(bytes) = frame.data_ref() {
+                    bytes_read += bytes.len();
                     parser.push(bytes, came);
                 }
             }
             // What came before the end is still taken in; the next read sees the end again.
             Some(Err(_)) | None => return !came.is_empty(),
         }
-        if came.len() >= BATCH_EVENTS_MAX {
+        if came.len() >= BATCH_EVENTS_MAX || bytes_read >= BATCH_BYTES_MAX {
             return true;
         }
         match body.frame().now_or_never() {

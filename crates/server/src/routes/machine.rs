@@ -62,28 +62,43 @@ pub(crate) async fn get(
     shown(&app, &machine).await
 }
 
+/// What a person may ask of a machine.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    Start,
+    Stop,
+    Wake,
+    Sleep,
+}
+
+async fn act(app: App, caller: Caller, id: String, ask: Ask) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    match ask {
+        Ask::Start => life::start(&app, &machine, "started by a person").await?,
+        Ask::Stop => life::stop(&app, &machine).await?,
+        Ask::Wake => life::ensure_running(&app, &machine, "asked to wake").await?,
+        Ask::Sleep => life::sleep(&app, &machine).await?,
+    }
+    shown(&app, &machine).await
+}
+
 /// `POST …/start`: a person's, also from `stopped`.
 pub(crate) async fn start(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
-    life::start(&app, &machine, "started by a person").await?;
-    shown(&app, &machine).await
+    act(app, caller, id, Ask::Start).await
 }
 
-/// `POST …/stop`.
+/// `POST …/stop`: only a person starts it again.
 pub(crate) async fn stop(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
-    life::stop(&app, &machine).await?;
-    shown(&app, &machine).await
+    act(app, caller, id, Ask::Stop).await
 }
 
 /// `POST …/wake`: refuses a stopped one.
@@ -92,10 +107,7 @@ pub(crate) async fn wake(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
-    life::ensure_running(&app, &machine, "asked to wake").await?;
-    shown(&app, &machine).await
+    act(app, caller, id, Ask::Wake).await
 }
 
 /// `POST …/sleep`: ends the processes of one that runs and leaves it cold.
@@ -104,8 +116,5 @@ pub(crate) async fn sleep(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
-    life::sleep(&app, &machine).await?;
-    shown(&app, &machine).await
+    act(app, caller, id, Ask::Sleep).await
 }

@@ -69,12 +69,7 @@ pub(crate) async fn serve(
         caller.require(Role::Member)?;
     }
     // The path as it was sent: what is escaped stays escaped.
-    let path = req.uri().path();
-    let raw = path
-        .find("/toft/")
-        .map(|at| &path[at + "/toft/".len()..])
-        .or_else(|| path.find("/starter/").map(|at| &path[at + "/starter/".len()..]))
-        .unwrap_or(rest);
+    let raw = below_toft(req.uri().path()).unwrap_or(rest);
     let path = match query {
         Some(query) => format!("/toft/{raw}?{query}"),
         None => format!("/toft/{raw}"),
@@ -88,5 +83,32 @@ pub(crate) async fn serve(
         body_bytes_max: if is_file { FILE_BYTES_MAX } else { BODY_BYTES_MAX },
         cause: &cause,
     };
-    proxy::forward(app, caller, target, req).await
+    let mut answer = proxy::forward(app, caller, target, req).await?;
+    proxy::keep_known(answer.headers_mut());
+    Ok(answer)
+}
+
+/// What follows `/v1/projects/{id}/toft/`, or on a preview host `/toft/` or `/starter/`; never what
+/// follows a second one further on.
+fn below_toft(path: &str) -> Option<&str> {
+    match path.strip_prefix("/v1/projects/") {
+        Some(project) => project.split_once('/')?.1.strip_prefix("toft/"),
+        None => path.strip_prefix("/toft/").or_else(|| path.strip_prefix("/starter/")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_bridge_gets_the_path_after_the_first_root_only() {
+        for (path, rest) in [
+            ("/v1/projects/a23456789bcd/toft/files%2Fx", Some("files%2Fx")),
+            ("/v1/projects/toft/toft/state", Some("state")),
+            ("/starter/toft/state", Some("toft/state")),
+            ("/toft/starter/state", Some("starter/state")),
+            ("/toft", None),
+        ] {
+            assert_eq!(super::below_toft(path), rest, "{path}");
+        }
+    }
 }

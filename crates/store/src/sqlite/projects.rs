@@ -202,6 +202,28 @@ impl Projects for SqliteStore {
         }
     }
 
+    async fn to_destroy(&self) -> Result<Vec<ProjectId>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT public_id FROM project WHERE deleted_at IS NOT NULL AND destroyed_at IS NULL",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        // Only ids that were parsed once are ever written.
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    async fn set_destroyed(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE project SET destroyed_at = ? WHERE public_id = ? AND deleted_at IS NOT NULL",
+        )
+        .bind(ms(now_ms))
+        .bind(id.as_str())
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+
     async fn add_wake(&self, id: &ProjectId, wake: &Wake) -> Result<(), StoreError> {
         let key = self.key(id).await?;
         let mut tx = self.begin_relaxed().await?;

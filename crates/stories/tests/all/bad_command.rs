@@ -91,7 +91,8 @@ async fn a_tool_that_prints_a_gigabyte_gives_the_model_its_end_and_a_file() -> R
         let peak = processes::peak_kib(pid);
         assert!((1..150_000).contains(&peak), "{:?} peaked at {peak} KiB", processes::one(pid));
     }
-    let state: Value = toft.call("GET", &format!("/v1/projects/{project}/toft/state"), None).await?;
+    let state: Value =
+        toft.call("GET", &format!("/v1/projects/{project}/toft/state"), None).await?;
     assert_eq!(state["status"], "idle");
     toft.down()
 }

@@ -178,7 +178,7 @@ async fn killed_during(deed: Deed) -> Result<()> {
     let began = Instant::now();
     toft.call(method, &path, Some(body)).await?;
     let took = began.elapsed();
-    let points = if lane::deep() { 20 } else { 4 };
+    let points = if lane::deep() { 20 } else { 6 };
     for n in 0..points {
         // A little beyond the end, so that the last points lie around it.
         let delay = took.mul_f64(1.2 * f64::from(n) / f64::from(points));

@@ -1,13 +1,17 @@
 //! The main story in a real Chromium against the built binary, screenshots kept. The driver is
 //! `peers/main-story.mjs`; this side owns the server and kills it when asked.
 
+use super::ordinary_user::User;
 use anyhow::{Context as _, Result, ensure};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-use toft_stories::toft::{Start, Toft};
+use toft_stories::{
+    lane,
+    toft::{Start, Toft},
+};
 
 /// Where the pictures go: `TOFT_SCREENSHOTS`, relative to the repository, else a temporary folder.
 fn shots(fallback: &Path) -> PathBuf {
@@ -15,12 +19,11 @@ fn shots(fallback: &Path) -> PathBuf {
     std::env::var_os("TOFT_SCREENSHOTS").map_or_else(|| fallback.join("shots"), |p| root.join(p))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn main_story_in_chromium() -> Result<()> {
+async fn story(start: Start) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let shots = shots(folder.path());
     std::fs::create_dir_all(&shots)?;
-    let mut toft = Toft::start(Start::default()).await?;
+    let mut toft = Toft::start(start).await?;
     let mut driver = Command::new("node")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/main-story.mjs"))
         .arg(&toft.link)
@@ -46,4 +49,19 @@ async fn main_story_in_chromium() -> Result<()> {
     ensure!(status.success(), "the story failed: {}\nserver log: {}", said.join("\n"), toft.log());
     ensure!(said.iter().any(|l| l.starts_with("done ")), "the story did not end: {said:?}");
     toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn main_story_in_chromium() -> Result<()> {
+    story(Start::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn main_story_in_chromium_as_an_ordinary_user() -> Result<()> {
+    if !lane::root() {
+        lane::skip("ordinary user", "making a user needs root; the other story runs as one here");
+        return Ok(());
+    }
+    let user = User::make()?;
+    story(user.start(Vec::new())?).await
 }

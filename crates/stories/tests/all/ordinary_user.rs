@@ -12,13 +12,13 @@ use toft_stories::{
 };
 
 /// A user of this host for the time of a test.
-struct User {
+pub(crate) struct User {
     name: String,
     home: PathBuf,
 }
 
 impl User {
-    fn make() -> Result<Self> {
+    pub(crate) fn make() -> Result<Self> {
         let name = format!("toft-{}", std::process::id());
         let home = std::env::temp_dir().join(&name);
         let out = Command::new("useradd")
@@ -30,6 +30,34 @@ impl User {
             .context("useradd")?;
         ensure!(out.status.success(), "useradd: {}", String::from_utf8_lossy(&out.stderr));
         Ok(Self { name, home })
+    }
+}
+
+impl User {
+    /// How a server starts as this user.
+    pub(crate) fn start(&self, env: Vec<(String, String)>) -> Result<Start> {
+        // The build folder may lie where that user cannot look.
+        let exe = self.home.join("toft");
+        fs::copy(binary(), &exe)?;
+        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755))?;
+        let name = self.name.as_str();
+        let before = [
+            "setpriv",
+            "--reuid",
+            name,
+            "--regid",
+            name,
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--",
+        ];
+        Ok(Start {
+            env,
+            before: before.map(str::to_owned).to_vec(),
+            data: Some(self.home.join("data")),
+            exe: Some(exe),
+            ..Start::default()
+        })
     }
 }
 
@@ -50,29 +78,8 @@ async fn an_ordinary_user_gets_machines_too() -> Result<()> {
         return Ok(());
     }
     let user = User::make()?;
-    // The build folder may lie where that user cannot look.
-    let exe = user.home.join("toft");
-    fs::copy(binary(), &exe)?;
-    fs::set_permissions(&exe, fs::Permissions::from_mode(0o755))?;
     let provider = Provider::start(Duration::ZERO, builder()).await?;
-    let before = [
-        "setpriv",
-        "--reuid",
-        &user.name,
-        "--regid",
-        &user.name,
-        "--clear-groups",
-        "--inh-caps=-all",
-        "--",
-    ];
-    let toft = Toft::start(Start {
-        env: provider.env("sk-user"),
-        before: before.map(str::to_owned).to_vec(),
-        data: Some(user.home.join("data")),
-        exe: Some(exe),
-        ..Start::default()
-    })
-    .await?;
+    let toft = Toft::start(user.start(provider.env("sk-user"))?).await?;
     let project = toft.new_project("Rootless").await?;
     let mut follow = Follow::from(&toft, &project, 0).await?;
     session::prompt(&toft, &project, "write hello").await?;

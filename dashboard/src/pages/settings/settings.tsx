@@ -62,7 +62,7 @@ export function SettingsPage() {
       {me && !admin && (
         <Strip>You are a member: keys, default model and host are for admins to change.</Strip>
       )}
-      <div className="min-h-0 grow overflow-y-auto">
+      <div className="relative min-h-0 grow overflow-y-auto">
         <div className="mx-auto flex max-w-[920px] gap-10 px-6 py-8 max-md:px-4 max-md:py-5">
           <nav
             aria-label="Sections"

@@ -78,7 +78,7 @@ function adapter<K extends PanelKind>(kind: K) {
     )
     return (
       <section
-        aria-label={TITLES[kind]}
+        aria-label={`${TITLES[kind]} panel`}
         className="flex h-full flex-col overflow-hidden bg-surface"
       >
         <Boundary>
@@ -134,7 +134,7 @@ export function Dock({
     [onReady],
   )
   return (
-    <div className="min-w-0 grow">
+    <main className="min-w-0 grow">
       <DockviewReact
         components={COMPONENTS}
         tabComponents={TABS}
@@ -154,6 +154,6 @@ export function Dock({
           onReady(api)
         }}
       />
-    </div>
+    </main>
   )
 }

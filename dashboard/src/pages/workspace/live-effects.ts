@@ -52,6 +52,8 @@ export function useLiveEffects(project: Project): void {
         return
       case 'question':
         status(event.session, 'waiting')
+        // Asked anew: an answer that is on its way may be older than the question.
+        stale(queries.sessions(id).queryKey)
         return
       case 'agent_end':
         stale(queries.sessions(id).queryKey)
@@ -64,6 +66,7 @@ export function useLiveEffects(project: Project): void {
           stale(['content', id])
         }
         if (event.data.toolName === 'bash') stale(queries.processes(id).queryKey)
+        if (event.data.toolName === 'ask') stale(queries.sessions(id).queryKey)
         return
       case 'app_port':
         stale(queries.state(id).queryKey)

@@ -5,12 +5,15 @@
 
 use std::{fs, io};
 
-/// Drops the mapped pages of code of this process's program and libraries.
+/// Drops the mapped pages of code of this process's program and libraries, and of the program's
+/// constants.
 pub fn drop_code() -> io::Result<()> {
-    for range in code(&fs::read_to_string("/proc/self/maps")?) {
-        // SAFETY: the range is a mapping of a file that is executable and cannot be written to, so
-        // every page of it is the file's: dropped, it is read from there again. Code is not
-        // relocated on our architectures.
+    let program = fs::read_link("/proc/self/exe")?;
+    let program = program.to_string_lossy();
+    let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
+    for range in unchanged(&fs::read_to_string("/proc/self/maps")?, program) {
+        // SAFETY: the range is a mapping of a file that was never written to (see `unchanged`), so
+        // every page of it is the file's: dropped, it is read from there again.
         if unsafe { libc::madvise(range.0 as *mut _, range.1 - range.0, libc::MADV_DONTNEED) } < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -18,14 +21,18 @@ pub fn drop_code() -> io::Result<()> {
     Ok(())
 }
 
-/// Ranges of proc_pid_maps(5) that hold code of a file.
-fn code(maps: &str) -> Vec<(usize, usize)> {
+/// Ranges of proc_pid_maps(5) that the loader cannot have written to: code, which is not relocated
+/// on our architectures, and the program's first segment, which holds its headers and constants.
+/// What else cannot be written to now may have been relocated before.
+fn unchanged(maps: &str, program: &str) -> Vec<(usize, usize)> {
     let range = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let (from, to) = fields.next()?.split_once('-')?;
-        let of_a_file = fields.next()? == "r-xp" && fields.nth(3)?.starts_with('/');
+        let (rights, offset, path) = (fields.next()?, fields.next()?, fields.nth(2)?);
         let number = |text| usize::from_str_radix(text, 16).ok();
-        of_a_file.then_some(())?;
+        let code = rights == "r-xp" && path.starts_with('/');
+        let constants = rights == "r--p" && path == program && number(offset) == Some(0);
+        (code || constants).then_some(())?;
         Some((number(from)?, number(to)?))
     };
     maps.lines().filter_map(range).collect()
@@ -36,13 +43,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_files_is_dropped() {
+    fn what_may_have_been_written_to_is_kept() {
         let maps = "7f00-7f10 r--p 00000000 fe:00 12   /usr/bin/x\n\
                     7f10-7f20 r-xp 00001000 fe:00 12   /usr/bin/x\n\
-                    7f20-7f30 rw-p 00002000 fe:00 12   /usr/bin/x\n\
+                    7f20-7f30 r--p 00002000 fe:00 12   /usr/bin/x\n\
+                    7f20-7f30 rw-p 00003000 fe:00 12   /usr/bin/x\n\
+                    7f20-7f30 r--p 00000000 fe:00 13   /usr/lib/y\n\
                     7f30-7f40 r-xp 00000000 00:00 0 \n\
                     7f40-7f50 r-xp 00000000 00:00 0    [vdso]\n";
-        assert_eq!(code(maps), [(0x7f10, 0x7f20)]);
+        assert_eq!(unchanged(maps, "/usr/bin/x"), [(0x7f00, 0x7f10), (0x7f10, 0x7f20)]);
     }
 
     #[test]

@@ -3,8 +3,12 @@
 //! controller; a v2 group without controllers still keeps a machine's processes together. Below
 //! `work` each program has a group of its own, so that ending it ends all that it started.
 
+mod clear;
 mod detect;
 mod group;
+mod programs;
 
+pub(crate) use clear::clear;
 pub(crate) use detect::{CgroupHost, Way};
-pub(crate) use group::{Groups, MachineGroup, Programs, clear};
+pub(crate) use group::{Groups, MachineGroup};
+pub(crate) use programs::Programs;

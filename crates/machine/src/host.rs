@@ -307,9 +307,10 @@ impl Backend for Host {
 
     async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
-        let known = known.to_vec();
-        for project in blocking(move || inner.unwanted(&known)).await {
-            self.stop(&project, Duration::ZERO).await?;
+        let (known, wanted) = (known.to_vec(), known.to_vec());
+        for project in blocking(move || inner.unwanted(&wanted)).await {
+            let _turn = self.turn(&project).await;
+            running::sweep(&self.0.folders.run(&project), &project, &known).await?;
         }
         Ok(())
     }

@@ -171,13 +171,18 @@ impl Backend for Native {
 
     async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
-        let known = known.to_vec();
-        let leftover = blocking(move || inner.unwanted(&known)).await;
+        let (known, wanted) = (known.to_vec(), known.to_vec());
+        let leftover = blocking(move || inner.unwanted(&wanted)).await;
         for project in leftover {
-            self.stop(&project, Duration::ZERO).await?;
+            let _turn = self.turn(&project).await;
+            running::sweep(&self.0.folders.run(&project), &project, &known).await?;
         }
         let inner = Arc::clone(&self.0);
-        blocking(move || inner.sweep_groups()).await;
+        for project in blocking(move || inner.grouped()).await {
+            let _turn = self.turn(&project).await;
+            let inner = Arc::clone(&self.0);
+            blocking(move || inner.sweep_group(&project)).await;
+        }
         Ok(())
     }
 

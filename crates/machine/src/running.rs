@@ -143,6 +143,20 @@ pub(crate) async fn end(
     forget(folder, project)
 }
 
+/// Removes what is left of a machine that was not wanted, or not alive, when it was looked at. The
+/// caller holds its turn.
+pub(crate) async fn sweep(
+    folder: &Path,
+    project: &ProjectId,
+    known: &[ProjectId],
+) -> Result<(), MachineError> {
+    // Started since then: it is not what was looked at.
+    if known.contains(project) && State::read(folder).is_some_and(|s| s.hold().is_some()) {
+        return Ok(());
+    }
+    end(folder, project, Duration::ZERO).await
+}
+
 /// Kills init, and in a confined machine everything with it: the kernel ends a pid namespace with
 /// its first process, and that process is gone only after all others.
 fn kill(init: &OwnedFd, pid: u32) -> bool {

@@ -112,16 +112,20 @@ pub(crate) async fn supervise(app: App, config: SpawnConfig) {
     let ends = app.stop.token().clone();
     let mut pause = PAUSE_MIN;
     loop {
-        let found = tokio::select! {
-            () = ends.cancelled() => return,
-            found = Gateway::connect_or_spawn(config.clone()) => found,
-        };
-        match found {
+        // Not given up half-way: a process that it has started would stay, known to nobody.
+        match Gateway::connect_or_spawn(config.clone()).await {
             Ok(gateway) => {
                 tracing::info!(pid = gateway.pid(), "the gateway answers");
                 let since = tokio::time::Instant::now();
                 send_config(&app, &gateway).await;
                 app.gateway.now.send_replace(Some(gateway.clone()));
+                if ends.is_cancelled() {
+                    // Whoever stopped everything may have looked for a gateway before.
+                    if app.stop.wants_machines_stopped() {
+                        app.gateway.shutdown().await;
+                    }
+                    return;
+                }
                 hand_over(&app).await;
                 tokio::select! {
                     () = ends.cancelled() => return,

@@ -79,19 +79,37 @@ async fn enter(app: &App, label: &Label, req: &Parts) -> Result<Response, ApiErr
     }
     let label_text = label.to_string();
     let now = app.clock.now_ms();
-    let grant = Grant::from_query(req.uri.query().unwrap_or_default())
-        .filter(|grant| app.signer.is_entry(&label_text, grant, now))
-        .ok_or_else(closed)?;
-    still_signed_in(app, &grant).await?;
-    let value = app.signer.cookie(&label_text, now + COOKIE_MS, &grant.sign_in);
+    let entry = Grant::from_query(req.uri.query().unwrap_or_default())
+        .filter(|grant| app.signer.is_entry(&label_text, grant, now));
+    let value = match entry {
+        Some(grant) if app.signer.use_once(&grant, now) => {
+            still_signed_in(app, &grant).await?;
+            Some(app.signer.cookie(&label_text, now + COOKIE_MS, &grant.sign_in))
+        }
+        // A frame that loads its address again has its cookie already.
+        Some(_) | None => {
+            still_signed_in(app, &cookie_of(app, &label_text, &req.headers, now)?).await?;
+            None
+        }
+    };
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::SEE_OTHER;
     let out = answer.headers_mut();
     out.insert(header::LOCATION, HeaderValue::from_static("/"));
-    out.insert(header::SET_COOKIE, cookie::preview(&value, COOKIE_MS / 1000));
+    if let Some(value) = value {
+        out.insert(header::SET_COOKIE, cookie::preview(&value, COOKIE_MS / 1000));
+    }
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     out.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     Ok(answer)
+}
+
+/// The valid cookie of this very host.
+fn cookie_of(app: &App, label: &str, headers: &HeaderMap, now: u64) -> Result<Grant, ApiError> {
+    cookie::values(headers, cookie::PREVIEW)
+        .filter_map(Grant::from_cookie)
+        .find(|grant| app.signer.is_cookie(label, grant, now))
+        .ok_or_else(closed)
 }
 
 fn closed() -> ApiError {
@@ -154,12 +172,7 @@ async fn visitor(app: &App, label: &Label, host: &str, req: &Parts) -> Result<Ca
     if let HeaderKey::Ours(key) = header_key(app, &req.headers) {
         return Ok(Caller::Program(key));
     }
-    let label_text = label.to_string();
-    let now = app.clock.now_ms();
-    let grant = cookie::values(&req.headers, cookie::PREVIEW)
-        .filter_map(Grant::from_cookie)
-        .find(|grant| app.signer.is_cookie(&label_text, grant, now))
-        .ok_or_else(closed)?;
+    let grant = cookie_of(app, &label.to_string(), &req.headers, app.clock.now_ms())?;
     still_signed_in(app, &grant).await?;
     from_own_page(app, label, host, req)?;
     match grant.person() {

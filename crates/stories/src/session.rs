@@ -47,6 +47,8 @@ impl Follow {
 
     /// The next event; an error when numbers skip or repeat.
     pub async fn next(&mut self) -> Result<Seen> {
+        // Pings come all the time: they are no events.
+        let until = tokio::time::Instant::now() + STEP_TIMEOUT;
         loop {
             if let Some(end) = self.buf.windows(2).position(|w| w == b"\n\n") {
                 let block: Vec<u8> = self.buf.drain(..end + 2).collect();
@@ -62,7 +64,7 @@ impl Follow {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(STEP_TIMEOUT, self.body.next())
+            let chunk = tokio::time::timeout_at(until, self.body.next())
                 .await
                 .with_context(|| format!("no event after {} for a long time", self.last))?;
             match chunk {

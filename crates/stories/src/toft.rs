@@ -266,9 +266,16 @@ impl Toft {
         for pid in inits {
             ensure!(processes::one(pid).is_none(), "init {pid} outlived `toft down`");
         }
-        let left = processes::remains(&self.data);
-        ensure!(left.is_empty(), "left after `toft down`: {left:#?}");
-        Ok(())
+        // The kernel detaches a loop device a moment after its last use.
+        let until = Instant::now() + STEP_TIMEOUT;
+        loop {
+            let left = processes::remains(&self.data);
+            if left.is_empty() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "left after `toft down`: {left:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn projects_on_disk(&self) -> Vec<String> {

@@ -1,5 +1,5 @@
 // The bridge's events as they come over SSE: kind, number, data. Kinds and fields are those of
-// `toft_model::event`; a kind that is not listed here is not asked for.
+// `toft_model::event`; a kind that is not listed here passes by.
 import type { AssistantMessage, Block, Inspect, Message, Question, Usage } from './bridge-types'
 
 type Delta =
@@ -108,7 +108,10 @@ const NAMES: Record<Kind, true> = {
   error: true,
 }
 
-export const KINDS = Object.keys(NAMES) as Kind[]
+/** Whether this page knows the kind; others pass by. */
+export function isKind(name: string): name is Kind {
+  return Object.hasOwn(NAMES, name)
+}
 
 /** One SSE frame as an event, or null when it is not one (no number, no JSON). */
 export function eventOf(kind: Kind, id: string, text: string, at: number): BridgeEvent | null {

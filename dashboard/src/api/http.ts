@@ -29,6 +29,11 @@ export function whenSignedOut(listener: () => void): void {
   onSignedOut = listener
 }
 
+/** Says that a request found nobody signed in. */
+export function signedOut(): void {
+  onSignedOut()
+}
+
 /** Sends one request and gives back the `data` of its answer. */
 export async function call<T>(method: Method, path: string, body?: unknown): Promise<T> {
   const response = await send(method, path, body)

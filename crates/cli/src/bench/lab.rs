@@ -23,6 +23,7 @@ pub(super) struct Lab {
     pub(super) start_ms: f64,
     folder: PathBuf,
     server: Child,
+    ended: bool,
 }
 
 impl Lab {
@@ -43,7 +44,6 @@ impl Lab {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .context("starting a server")?;
         let stdout = server.stdout.take().context("stdout is piped")?;
@@ -61,7 +61,7 @@ impl Lab {
         // Keeps the pipe read, so that the server never blocks on it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let client = Client::local(&folder.join("data"))?;
-        Ok(Self { client, start_ms, folder, server })
+        Ok(Self { client, start_ms, folder, server, ended: false })
     }
 
     /// Pid of the server.
@@ -86,7 +86,27 @@ impl Lab {
         tokio::time::timeout(START_TIMEOUT, self.server.wait())
             .await
             .context("ending the server")??;
+        self.ended = true;
         remove(&self.folder)
+    }
+}
+
+impl Drop for Lab {
+    /// A row that failed leaves nothing running either.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if let Ok(exe) = std::env::current_exe() {
+            let _ = std::process::Command::new(exe)
+                .arg("down")
+                .arg("--data")
+                .arg(self.data())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+        let _ = remove(&self.folder);
     }
 }
 

@@ -5,21 +5,17 @@
 
 use super::{
     CgroupHost, Way,
+    clear::clear,
     detect::{CONTROLLERS, INSTANCE, enable, tell},
+    programs::{PROGRAM_GROUPS, PROGRAMS, Programs, give, make_folder},
 };
 use crate::backend::Stats;
-use rustix::{
-    fs::{AtFlags, CWD, Uid, chownat},
-    process::{Pid, Signal, kill_process},
-};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    thread::sleep,
-    time::{Duration, Instant},
 };
-use toft_jail::spec::{Bind, Cgroups, PROGRAM_GROUP};
+use toft_jail::spec::{Bind, Cgroups};
 use toft_model::machine::Limits;
 
 /// Microseconds of a scheduling period; the kernel's default.
@@ -30,23 +26,8 @@ const BEYOND_WORK_PIDS: u64 = 256;
 const BEYOND_WORK_BYTES: u64 = 1 << 30;
 /// Folder inside a machine with a file to join each group.
 const INSIDE: &str = "/run/toft/cg";
-/// Below the limited group: the group of all programs, with one for each of them below it.
-const PROGRAMS: &str = "programs";
-/// Groups for single programs. More programs than this at one time share the group above; they are
-/// found by their marks then. Each costs the kernel a few KiB and a start some 40 us.
-const PROGRAM_GROUPS: usize = 32;
-/// Of these, made before a machine starts; the others while its init does.
-const PROGRAM_GROUPS_FIRST: usize = 4;
 /// Machines that end at the same moment as one starts: more in a row than ever happens.
 const MAKE_TRIES: usize = 8;
-/// How long killed processes may take to leave a group. They hold it until the kernel has taken
-/// them apart, which takes milliseconds.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Between two tries to remove a group.
-const LEAVE_PAUSE: Duration = Duration::from_millis(2);
-/// Groups within groups that are followed; we make two levels below a machine's own.
-const DEPTH_MAX: usize = 8;
-
 /// What is remembered of a machine's groups.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Groups {
@@ -71,14 +52,6 @@ pub(crate) struct MachineGroup {
     doors: Vec<(String, PathBuf)>,
     /// Where groups for single programs are made.
     programs: Option<Programs>,
-}
-
-/// The group below which each program has one of its own.
-#[derive(Debug, Clone)]
-pub(crate) struct Programs {
-    folder: PathBuf,
-    door: &'static str,
-    owner: Option<u32>,
 }
 
 impl MachineGroup {
@@ -131,6 +104,10 @@ impl MachineGroup {
             let group = self.folder(folder.join(name))?;
             self.groups.unified = Some(group.clone());
             if host.v2.is_empty() {
+                if !host.v1.contains_key("pids") {
+                    give(&group.join("cgroup.procs"), owner)?;
+                    self.divided("unified", &group, "cgroup.procs", owner)?;
+                }
                 self.join.unified = Some(group);
                 self.join.namespace = true;
             } else {
@@ -153,7 +130,8 @@ impl MachineGroup {
                 self.divided("unified", &work, "cgroup.procs", owner)?;
                 // A user's own group belongs to the machine's root too: it makes no other ones.
                 // Older kernels have no such limit.
-                let _ = tell(&work.join("cgroup.max.descendants"), &(PROGRAM_GROUPS + 1).to_string());
+                let _ =
+                    tell(&work.join("cgroup.max.descendants"), &(PROGRAM_GROUPS + 1).to_string());
                 self.join.unified = Some(init);
             }
         }
@@ -211,11 +189,9 @@ impl MachineGroup {
         door: &'static str,
         owner: Option<u32>,
     ) -> io::Result<()> {
-        let folder = self.folder(work.join(PROGRAMS))?;
-        give(&folder.join(door), owner)?;
-        let programs = Programs { folder: folder.clone(), door, owner };
-        (0..PROGRAM_GROUPS_FIRST).try_for_each(|n| programs.make(n))?;
-        self.programs = Some(programs);
+        let folder = work.join(PROGRAMS);
+        self.programs = Some(Programs::begin(folder.clone(), door, owner)?);
+        self.groups.folders.push(folder.clone());
         let inside = format!("{INSIDE}/{name}");
         self.doors.push((format!("{inside}/{door}"), folder.join(door)));
         self.show(folder, inside);
@@ -226,44 +202,6 @@ impl MachineGroup {
         let bind = Bind { source, target, writable: true, mapped: false, optional: false };
         self.binds.push(bind);
     }
-}
-
-impl Programs {
-    /// Makes those that a start did not wait for.
-    pub(crate) fn make_rest(&self) {
-        let rest = (PROGRAM_GROUPS_FIRST..PROGRAM_GROUPS).try_for_each(|n| self.make(n));
-        if let Err(e) = rest {
-            // Gone already, or the host's own limit: programs share a group then.
-            tracing::debug!(group = %self.folder.display(), "fewer groups for programs: {e}");
-        }
-    }
-
-    /// The machine's root may join it, kill it, and keep it from forking; it may not make groups.
-    fn make(&self, number: usize) -> io::Result<()> {
-        let group = self.folder.join(format!("{PROGRAM_GROUP}{number:02}"));
-        make_folder(&group)?;
-        give(&group.join(self.door), self.owner)?;
-        for file in ["cgroup.kill", "pids.max"] {
-            match give(&group.join(file), self.owner) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-fn make_folder(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
-        // Left by a machine that is gone: the group is empty, or it would have been swept.
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-        _ => Ok(()),
-    }
-}
-
-fn give(file: &Path, owner: Option<u32>) -> io::Result<()> {
-    let Some(owner) = owner else { return Ok(()) };
-    Ok(chownat(CWD, file, Some(Uid::from_raw(owner)), None, AtFlags::empty())?)
 }
 
 /// Limits of a machine as a whole.
@@ -339,7 +277,9 @@ impl Groups {
         }
         // The last machine takes the folder of its data folder along.
         for instance in self.folders.iter().filter_map(|f| f.parent()) {
-            let ours = instance.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(INSTANCE.as_bytes()));
+            let ours = instance
+                .file_name()
+                .is_some_and(|n| n.as_encoded_bytes().starts_with(INSTANCE.as_bytes()));
             if ours {
                 let _ = fs::remove_dir(instance);
             }
@@ -365,38 +305,6 @@ impl Groups {
     }
 }
 
-/// Kills what lives in a group and below it, and removes them.
-pub(crate) fn clear(folder: &Path) {
-    let deadline = Instant::now() + LEAVE_TIMEOUT;
-    if let Err(e) = clear_until(folder, deadline, 0)
-        && e.kind() != io::ErrorKind::NotFound
-    {
-        tracing::debug!(group = %folder.display(), "a control group stays for now: {e}");
-    }
-}
-
-fn clear_until(folder: &Path, deadline: Instant, depth: usize) -> io::Result<()> {
-    if depth > DEPTH_MAX {
-        return Err(io::Error::other("groups lie too deep"));
-    }
-    for entry in fs::read_dir(folder)?.flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            clear_until(&entry.path(), deadline, depth + 1)?;
-        }
-    }
-    loop {
-        match fs::remove_dir(folder) {
-            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
-                for pid in pids_in(folder) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-                sleep(LEAVE_PAUSE);
-            }
-            other => return other,
-        }
-    }
-}
-
 fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
@@ -419,14 +327,6 @@ fn count(folder: &Path) -> u64 {
         .map(|e| count(&e.path()))
         .sum();
     here.lines().count() as u64 + below
-}
-
-fn pids_in(folder: &Path) -> Vec<Pid> {
-    fs::read_to_string(folder.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|l| Pid::from_raw(l.parse().ok()?))
-        .collect()
 }
 
 #[cfg(test)]

@@ -306,22 +306,28 @@ impl Inner {
             .collect()
     }
 
-    /// Removes groups of machines that do not run, with whatever is left in them.
-    pub(super) fn sweep_groups(&self) {
-        let alive: Vec<String> =
-            self.started().into_iter().filter(|(_, a)| *a).map(|(p, _)| p.to_string()).collect();
-        for folder in self.cgroups.folders() {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let ours = name.parse::<ProjectId>().is_ok() && !alive.contains(&name);
-                if !ours || !entry.path().is_dir() {
-                    continue;
-                }
-                cgroup::clear(&entry.path());
-            }
+    /// Projects that have groups. Some may be about to start.
+    pub(super) fn grouped(&self) -> Vec<ProjectId> {
+        let folders = self.cgroups.folders();
+        let entries = folders.flat_map(|f| fs::read_dir(f).into_iter().flatten().flatten());
+        let mut found: Vec<ProjectId> =
+            entries.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Removes the groups of a machine that does not run, with whatever is left in them. The caller
+    /// holds the project's turn, or nothing starts any more.
+    pub(super) fn sweep_group(&self, project: &ProjectId) {
+        if State::read(&self.folders.run(project)).is_some_and(|s| s.hold().is_some()) {
+            return;
         }
-        if alive.is_empty() {
-            self.cgroups.remove();
+        for folder in self.cgroups.folders() {
+            let group = folder.join(project.as_str());
+            if group.is_dir() {
+                cgroup::clear(&group);
+            }
         }
     }
 
@@ -329,7 +335,9 @@ impl Inner {
         if self.started().iter().any(|(_, alive)| *alive) {
             return Ok(());
         }
-        self.sweep_groups();
+        for project in self.grouped() {
+            self.sweep_group(&project);
+        }
         self.cgroups.remove();
         self.pool.close().map_err(|e| MachineError::Unsupported {
             missing: format!("the storage could not be unmounted: {e}"),

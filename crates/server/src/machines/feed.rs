@@ -8,19 +8,26 @@ use tokio::sync::broadcast;
 /// Frames that a client may be behind before it reads from the store instead: a burst of deltas.
 const FRAMES_MAX: usize = 256;
 
+/// Larger events are read from the store by each client: [`FRAMES_MAX`] of them would fill memory.
+const FRAME_BYTES_MAX: usize = 256 << 10;
+
 /// One event as it goes over the wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     pub(crate) seq: u64,
     pub(crate) session: Option<String>,
-    pub(crate) bytes: Bytes,
+    /// `None`: it is too large to be kept here.
+    pub(crate) bytes: Option<Bytes>,
 }
 
 impl Frame {
     pub(crate) fn of(event: &NewEvent) -> Self {
-        let mut text = String::with_capacity(event.data.len() + event.kind.len() + 40);
-        write(&mut text, event);
-        Self { seq: event.seq, session: event.session.clone(), bytes: text.into() }
+        let bytes = (event.data.len() <= FRAME_BYTES_MAX).then(|| {
+            let mut text = String::with_capacity(event.data.len() + event.kind.len() + 40);
+            write(&mut text, event);
+            text.into()
+        });
+        Self { seq: event.seq, session: event.session.clone(), bytes }
     }
 }
 

@@ -115,10 +115,10 @@ pub(crate) async fn events(
             tokio::select! {
                 frame = frames.recv() => match frame {
                     Ok(frame) if frame.seq <= last => {}
-                    Ok(frame) if frame.seq == last + 1 => {
-                        last = frame.seq;
-                        if wish.wants(frame.session.as_deref()) {
-                            yield Ok(frame.bytes);
+                    Ok(feed::Frame { seq, session, bytes: Some(bytes) }) if seq == last + 1 => {
+                        last = seq;
+                        if wish.wants(session.as_deref()) {
+                            yield Ok(bytes);
                         }
                     }
                     Ok(_) | Err(RecvError::Lagged(_)) => behind = true,

@@ -4,6 +4,13 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use zeroize::Zeroizing;
 
 /// Stands for a program with a key where the id of a sign-in would stand.
@@ -52,17 +59,28 @@ impl Grant {
     }
 }
 
+/// Entries that were used and have not ended: one person opens a few in the minute that they last.
+/// Beyond this none is taken until some have ended.
+const USED_MAX: usize = 10_000;
+
 /// Makes and checks grants.
-pub(crate) struct Signer(Zeroizing<[u8; 32]>);
+pub(crate) struct Signer {
+    key: Zeroizing<[u8; 32]>,
+    /// Proofs of entries that were used, with their ends. In memory: a new server may see an entry
+    /// twice in its minute.
+    used: Mutex<HashMap<Vec<u8>, u64>>,
+    /// End of the entry made last: no two are the same.
+    last_end: AtomicU64,
+}
 
 impl Signer {
     pub(crate) fn new(key: Zeroizing<[u8; 32]>) -> Self {
-        Self(key)
+        Self { key, used: Mutex::default(), last_end: AtomicU64::new(0) }
     }
 
     fn mac(&self, what: &str, label: &str, ends_at: u64, sign_in: &str) -> Hmac<Sha256> {
         let mut mac =
-            Hmac::<Sha256>::new_from_slice(self.0.as_ref()).expect("HMAC takes any key length");
+            Hmac::<Sha256>::new_from_slice(self.key.as_ref()).expect("HMAC takes any key length");
         // No part can hold the separator.
         mac.update(format!("{what}\n{label}\n{ends_at}\n{sign_in}").as_bytes());
         mac
@@ -79,9 +97,15 @@ impl Signer {
             && now_ms < grant.ends_at
     }
 
-    /// Query of an entry URL.
+    /// Query of an entry URL that ends at about `ends_at`, unlike any other.
     pub(crate) fn entry_query(&self, label: &str, ends_at: u64, sign_in: Option<&str>) -> String {
         let sign_in = sign_in.unwrap_or(PROGRAM);
+        let last = self.last_end.fetch_max(ends_at, Ordering::Relaxed);
+        let ends_at = if last < ends_at {
+            ends_at
+        } else {
+            self.last_end.fetch_add(1, Ordering::Relaxed) + 1
+        };
         format!("e={ends_at}&s={sign_in}&m={}", self.proof("entry", label, ends_at, sign_in))
     }
 
@@ -92,6 +116,16 @@ impl Signer {
 
     pub(crate) fn is_entry(&self, label: &str, grant: &Grant, now_ms: u64) -> bool {
         self.holds("entry", label, grant, now_ms)
+    }
+
+    /// Whether a valid entry is used for the first time. It gets into histories and logs, and is
+    /// worth nothing there.
+    pub(crate) fn use_once(&self, grant: &Grant, now_ms: u64) -> bool {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.len() >= USED_MAX {
+            used.retain(|_, ends_at| now_ms < *ends_at);
+        }
+        used.len() < USED_MAX && used.insert(grant.proof.clone(), grant.ends_at).is_none()
     }
 
     pub(crate) fn is_cookie(&self, label: &str, grant: &Grant, now_ms: u64) -> bool {
@@ -120,6 +154,9 @@ mod tests {
         assert!(!s.is_entry("b23456789bcd", &grant, 99), "another project");
         assert!(!s.is_cookie("a23456789bcd", &grant, 99), "a URL is no cookie");
         assert!(!signer(2).is_entry("a23456789bcd", &grant, 99), "another key");
+        assert!(s.use_once(&grant, 99));
+        assert!(!s.use_once(&grant, 99), "a second time");
+        assert_ne!(s.entry_query("a23456789bcd", 100, Some("sid-1")), query);
         for changed in [query.replace("e=100", "e=999"), query.replace("sid-1", "sid-2")] {
             let grant = Grant::from_query(&changed).unwrap();
             assert!(!s.is_entry("a23456789bcd", &grant, 99), "{changed}");

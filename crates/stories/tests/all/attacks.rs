@@ -2,24 +2,18 @@
 //! and deletes it, its neighbour, and the server that reads what it says. Each attack has a control,
 //! so that a tool that is missing does not pass for a wall.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, path::Path};
 use toft_stories::{
     lane,
     toft::{Start, Toft},
 };
 
-async fn sh(toft: &Toft, project: &str, command: &str) -> Result<(i64, String)> {
+pub(crate) async fn sh(toft: &Toft, project: &str, command: &str) -> Result<(i64, String)> {
     let ran = toft.exec(project, command).await?;
     let code = ran["exitCode"].as_i64().unwrap_or(-1);
     Ok((code, ran["stdout"].as_str().unwrap_or_default().to_owned()))
-}
-
-async fn restart(toft: &Toft, project: &str) -> Result<()> {
-    toft.call("POST", &format!("/v1/projects/{project}/stop"), Some(json!({}))).await?;
-    toft.call("POST", &format!("/v1/projects/{project}/start"), Some(json!({}))).await?;
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,18 +23,21 @@ async fn programs_cannot_rob_trace_or_read_init_and_bridge() -> Result<()> {
     // pidfd_open, then pidfd_getfd for every number: the sockets of init and bridge among them.
     let rob = |pid: &str| {
         format!(
-            "perl -e 'my $p = syscall(434, {pid}, 0); die if $p < 0; \
+            "perl -e 'my $p = syscall(434, {pid} + 0, 0); die if $p < 0; \
              print join \",\", grep {{ syscall(438, $p, $_, 0) >= 0 }} 0..40'"
         )
     };
     let (code, own) = sh(&toft, &project, &rob("$$")).await?;
     assert!(code == 0 && own.starts_with("0,1,2"), "a process may take its own: {code} {own}");
-    let bridge = sh(&toft, &project, "grep -al '^/run/toft/toft.bridge' /proc/[0-9]*/cmdline").await?;
+    let bridge =
+        sh(&toft, &project, "grep -al '^/run/toft/toft.bridge' /proc/[0-9]*/cmdline").await?;
     let bridge = bridge.1.split('/').nth(2).context("the bridge shows in /proc")?.to_owned();
     for pid in ["1", &bridge] {
         assert_eq!(sh(&toft, &project, &rob(pid)).await?, (0, String::new()), "pid {pid}");
         for file in ["fd/2", "mem", "environ", "maps", "root/", "cwd/"] {
-            let read = format!("head -c 1 /proc/self/status && ls /proc/{pid}/{file}* >/dev/null && head -c 1 /proc/{pid}/{file}");
+            let read = format!(
+                "head -c 1 /proc/self/status && ls /proc/{pid}/{file}* >/dev/null && head -c 1 /proc/{pid}/{file}"
+            );
             let (code, out) = sh(&toft, &project, &read).await?;
             assert!(code != 0 && out == "N", "pid {pid} {file}: {code} {out:?}");
         }
@@ -58,7 +55,12 @@ async fn programs_cannot_rob_trace_or_read_init_and_bridge() -> Result<()> {
 async fn calls_that_change_walls_or_reach_the_kernel_are_refused() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
     let project = toft.new_project("Escape").await?;
-    let (code, _) = sh(&toft, &project, "perl -e 'exit(syscall(39) > 0 ? 0 : 1)'; command -v unshare mount mknod").await?;
+    let (code, _) = sh(
+        &toft,
+        &project,
+        "perl -e 'exit(syscall(39) > 0 ? 0 : 1)'; command -v unshare mount mknod",
+    )
+    .await?;
     assert_eq!(code, 0, "the tools of this test are there");
     let mut calls: Vec<(&str, String)> = vec![
         ("user namespace", "unshare --user true".into()),
@@ -73,7 +75,7 @@ async fn calls_that_change_walls_or_reach_the_kernel_are_refused() -> Result<()>
         ("write the binary", "echo x >> /run/toft/toft".into()),
         ("sysrq", "test -w /proc/sysrq-trigger && echo h > /proc/sysrq-trigger".into()),
         ("core pattern", "echo '|/bin/sh' > /proc/sys/kernel/core_pattern".into()),
-        ("memory limit", "echo 99999999999 > /run/toft/cg/../memory.max".into()),
+        ("control groups", "mkdir /sys/fs/cgroup && mount -t cgroup2 x /sys/fs/cgroup".into()),
         ("packet socket", "perl -e 'socket(my $s, 17, 3, 768) or exit 1'".into()),
         ("vsock", "perl -e 'socket(my $s, 40, 1, 0) or exit 1'".into()),
         ("netfilter", "perl -e 'socket(my $s, 16, 3, 12) or exit 1'".into()),
@@ -81,12 +83,23 @@ async fn calls_that_change_walls_or_reach_the_kernel_are_refused() -> Result<()>
     ];
     if cfg!(target_arch = "x86_64") {
         for (name, number) in [
-            ("keyctl", 250), ("add_key", 248), ("bpf", 321), ("perf", 298), ("userfaultfd", 323),
-            ("io_uring", 425), ("open_by_handle_at", 304), ("setns", 308), ("fsopen", 430),
-            ("kexec", 246), ("init_module", 175), ("clone3", 435),
+            ("keyctl", 250),
+            ("add_key", 248),
+            ("bpf", 321),
+            ("perf", 298),
+            ("userfaultfd", 323),
+            ("io_uring", 425),
+            ("open_by_handle_at", 304),
+            ("setns", 308),
+            ("fsopen", 430),
+            ("kexec", 246),
+            ("init_module", 175),
+            ("clone3", 435),
         ] {
             // Refused before its arguments are looked at: EPERM (1) or ENOSYS (38), not EFAULT.
-            let call = format!("perl -e 'my $r = syscall({number}, -1, 0, 0, 0, 0); exit(($! == 1 || $! == 38) ? 1 : 0)'");
+            let call = format!(
+                "perl -e 'my $r = syscall({number}, -1, 0, 0, 0, 0); exit(($! == 1 || $! == 38) ? 1 : 0)'"
+            );
             calls.push((name, call));
         }
     }
@@ -134,39 +147,14 @@ async fn a_project_of_any_shape_can_be_deleted_and_links_lead_nowhere() -> Resul
     toft.down()
 }
 
-/// The launcher's descriptors at the time when it mounts what the host shows.
-const DESCRIPTORS: std::ops::Range<u32> = 3..24;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_link_in_the_way_of_a_mount_does_not_lead_the_launcher_to_the_host() -> Result<()> {
-    let toft = Toft::start(Start::default()).await?;
-    let project = toft.new_project("Links").await?;
-    let trap = tempfile::Builder::new().prefix("toft-trap").tempdir_in("/var/tmp")?;
-    fs::set_permissions(trap.path(), fs::Permissions::from_mode(0o1777))?;
-    let (code, _) = sh(&toft, &project, "mv /var/lib /var/was && ln -s /nowhere /var/lib").await?;
-    assert_eq!(code, 0, "a folder above a mount can be moved");
-    for number in DESCRIPTORS {
-        let link = format!("ln -sfn /proc/self/fd/{number}{} /var/lib", trap.path().display());
-        assert_eq!(sh(&toft, &project, &link).await?.0, 0);
-        let _ = toft.request("POST", &format!("/v1/projects/{project}/stop"), Some(json!({}))).await?;
-        let (status, started) =
-            toft.request("POST", &format!("/v1/projects/{project}/start"), Some(json!({}))).await?;
-        let made: Vec<_> = fs::read_dir(trap.path())?.flatten().map(|e| e.file_name()).collect();
-        assert!(made.is_empty(), "descriptor {number}: {made:?} on the host");
-        if status != 200 {
-            // The machine may have made itself unable to start; the disk is a person's to mend.
-            assert!(started["error"]["message"].is_string(), "{started}");
-            break;
-        }
-    }
-    toft.down()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lies_in_place_of_the_logs_neither_hangs_nor_leads_the_server() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
     let marker = tempfile::Builder::new().prefix("toft-marker").tempfile()?;
-    fs::write(marker.path(), "{\"seq\":1,\"ts\":1,\"kind\":\"notify\",\"data\":{\"m\":\"of-the-host\"}}\n")?;
+    fs::write(
+        marker.path(),
+        "{\"seq\":1,\"ts\":1,\"kind\":\"notify\",\"data\":{\"m\":\"of-the-host\"}}\n",
+    )?;
     let link = format!("ln -s {} ", marker.path().display());
     for plant in [
         "rm events.jsonl && mkfifo events.jsonl".to_owned(),
@@ -200,8 +188,18 @@ async fn whatever_a_project_is_called_its_machine_has_a_plain_host_name() -> Res
     let toft = Toft::start(Start::default()).await?;
     let long = "x".repeat(200);
     for name in [
-        "a\n127.0.0.1 evil.test", "<img src=x onerror=alert(1)>", "\u{202e}gnp.exe", "", "../../x",
-        "$(reboot)", "a\u{0}b", "-rf /", long.as_str(), "ﷺ", "a.b.c", "toft",
+        "a\n127.0.0.1 evil.test",
+        "<img src=x onerror=alert(1)>",
+        "\u{202e}gnp.exe",
+        "",
+        "../../x",
+        "$(reboot)",
+        "a\u{0}b",
+        "-rf /",
+        long.as_str(),
+        "ﷺ",
+        "a.b.c",
+        "toft",
     ] {
         let (status, made) =
             toft.request("POST", "/v1/projects", Some(json!({"name": name}))).await?;
@@ -210,11 +208,15 @@ async fn whatever_a_project_is_called_its_machine_has_a_plain_host_name() -> Res
             continue;
         }
         let id = made["data"]["id"].as_str().context("an id")?.to_owned();
-        let (code, out) = sh(&toft, &id, "hostname && wc -l < /etc/hosts && grep -c evil /etc/hosts").await?;
+        let (code, out) =
+            sh(&toft, &id, "hostname && wc -l < /etc/hosts && grep -c evil /etc/hosts").await?;
         let mut lines = out.lines();
         let host = lines.next().unwrap_or_default();
         let plain = host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        assert!(plain && (1..=63).contains(&host.len()) && !host.starts_with('-'), "{name:?}: {host}");
+        assert!(
+            plain && (1..=63).contains(&host.len()) && !host.starts_with('-'),
+            "{name:?}: {host}"
+        );
         assert!(code == 1 || host.contains("evil"), "no line of its own in /etc/hosts: {out}");
         toft.call("DELETE", &format!("/v1/projects/{id}"), None).await?;
     }
@@ -240,18 +242,24 @@ async fn the_gateway_believes_one_token_and_its_proxy_reads_hosts_one_way() -> R
     let ask = |port: u16, head: String| {
         let (toft, a) = (&toft, &a);
         async move {
+            // The first line of the proxy is enough; it keeps its connections.
+            let read = if port == 80 { "cat" } else { "head -n 1" };
             let command = format!(
-                "exec 3<>/dev/tcp/127.77.0.1/{port}; printf '%b' '{head}' >&3; timeout 5 cat <&3"
+                "exec 3<>/dev/tcp/127.77.0.1/{port}; printf '%b' '{head}' >&3; timeout 5 {read} <&3"
             );
             anyhow::Ok(sh(toft, a, &command).await?.1)
         }
     };
     let get = |path: &str, auth: &str| {
-        format!("GET {path} HTTP/1.1\\r\\nHost: gateway.internal\\r\\nConnection: close\\r\\n{auth}\\r\\n")
+        format!(
+            "GET {path} HTTP/1.1\\r\\nHost: gateway.internal\\r\\nConnection: close\\r\\n{auth}\\r\\n"
+        )
     };
     let bearer = |t: &str| format!("Authorization: Bearer {t}\\r\\n");
     assert!(ask(80, get("/llm/models", &bearer(&token))).await?.starts_with("HTTP/1.1 200"));
-    for auth in [String::new(), bearer(&other), bearer(""), bearer(&toft.token), bearer(&token[1..])] {
+    for auth in
+        [String::new(), bearer(&other), bearer(""), bearer(&toft.token), bearer(&token[1..])]
+    {
         for path in ["/llm/models", "/llm/anthropic/v1/messages", "/"] {
             let answer = ask(80, get(path, &auth)).await?;
             assert!(answer.starts_with("HTTP/1.1 40"), "{path}: {answer}");
@@ -259,10 +267,18 @@ async fn the_gateway_believes_one_token_and_its_proxy_reads_hosts_one_way() -> R
     }
     let mine = bearer(&token);
     for path in [
-        "/llm/anthropic/../../x", "/llm/anthropic/%2e%2e/x", "/llm/anthropic/v1/..%2f..%2fx",
-        "/llm/anthropic/%5c..%5cx", "/llm/anthropic%2f../x", "/llm/../anthropic/x", "/llm//v1",
-        "/llm/an%74hropic/v1", "/llm/127.0.0.1:9/x", "/llm/demo/x",
-        "http://127.0.0.1:9/llm/anthropic/../x", "/llm/anthropic@evil.test/x",
+        "/llm/anthropic/../../x",
+        "/llm/anthropic/%2e%2e/x",
+        "/llm/anthropic/v1/..%2f..%2fx",
+        "/llm/anthropic/%5c..%5cx",
+        "/llm/anthropic%2f../x",
+        "/llm/../anthropic/x",
+        "/llm//v1",
+        "/llm/an%74hropic/v1",
+        "/llm/127.0.0.1:9/x",
+        "/llm/demo/x",
+        "http://127.0.0.1:9/llm/anthropic/../x",
+        "/llm/anthropic@evil.test/x",
     ] {
         let answer = ask(80, get(path, &mine)).await?;
         let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -270,24 +286,49 @@ async fn the_gateway_believes_one_token_and_its_proxy_reads_hosts_one_way() -> R
         assert!(!answer.contains(key), "{path}");
     }
     // Two lengths: refused before anything is passed on.
-    let smuggle = format!("POST /llm/anthropic/v1/messages HTTP/1.1\\r\\nHost: x\\r\\n{mine}Content-Length: 4\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\nGET /llm/models HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n");
+    let smuggle = format!(
+        "POST /llm/anthropic/v1/messages HTTP/1.1\\r\\nHost: x\\r\\n{mine}Content-Length: 4\\r\\nConnection: close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\nGET /llm/models HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"
+    );
     assert!(!ask(80, smuggle).await?.contains("HTTP/1.1 200"), "a second request hid in the first");
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let port = listener.local_addr()?.port();
     for host in [
-        "gateway.internal:80", "gateway.internal:3128", "127.77.0.1:80", "localhost.:80",
-        "evil.test\\x00.example.com:80", "evil.test#.example.com:80", "example.com@127.0.0.1:80",
-        "127.1:80", "0x7f.1:80", "0177.0.0.1:80", "127.0.0.1.:80", "[::ffff:7f00:1]:80",
-        "[::127.0.0.1]:80", "[64:ff9b::7f00:1]:80", "[fe80::1%25lo]:80", "169.254.169.254:80",
-        "[fd00:ec2::254]:80", "metadata.google.internal:80", "2852039166:80", "0:80", "10.0.0.1:22",
-        "%6cocalhost:80", "ⓛocalhost:80", " 127.0.0.1:80", "127.0.0.1:80 x", "evil.test:80:80", "..:80",
+        "gateway.internal:80",
+        "gateway.internal:3128",
+        "127.77.0.1:80",
+        "localhost.:80",
+        "evil.test\\x00.example.com:80",
+        "evil.test#.example.com:80",
+        "example.com@127.0.0.1:80",
+        "127.1:80",
+        "0x7f.1:80",
+        "0177.0.0.1:80",
+        "127.0.0.1.:80",
+        "[::ffff:7f00:1]:80",
+        "[::127.0.0.1]:80",
+        "[64:ff9b::7f00:1]:80",
+        "[fe80::1%25lo]:80",
+        "169.254.169.254:80",
+        "[fd00:ec2::254]:80",
+        "metadata.google.internal:80",
+        "2852039166:80",
+        "0:80",
+        "10.0.0.1:22",
+        "%6cocalhost:80",
+        "ⓛocalhost:80",
+        " 127.0.0.1:80",
+        "127.0.0.1:80 x",
+        "evil.test:80:80",
+        "..:80",
     ] {
         let host = host.replace(":80", &format!(":{port}"));
         for line in [
             format!("CONNECT {host} HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n"),
-            format!("GET http://{host}/ HTTP/1.1\\r\\nHost: example.com\\r\\nConnection: close\\r\\n\\r\\n"),
+            format!(
+                "GET http://{host}/ HTTP/1.1\\r\\nHost: example.com\\r\\nConnection: close\\r\\n\\r\\n"
+            ),
         ] {
             let answer = ask(3128, line).await?;
             let first = answer.lines().next().unwrap_or_default().to_owned();
@@ -297,134 +338,24 @@ async fn the_gateway_believes_one_token_and_its_proxy_reads_hosts_one_way() -> R
         }
     }
     // `Host` does not decide, and neither do two of them.
-    let two = format!("GET http://localhost:{port}/ HTTP/1.1\\r\\nHost: example.com\\r\\nHost: localhost:{port}\\r\\nConnection: close\\r\\n\\r\\n");
+    let two = format!(
+        "GET http://localhost:{port}/ HTTP/1.1\\r\\nHost: example.com\\r\\nHost: localhost:{port}\\r\\nConnection: close\\r\\n\\r\\n"
+    );
     assert!(!ask(3128, two).await?.contains(" 200"));
     assert!(listener.accept().is_err(), "nobody called");
 
     // Outside, the project's token is nobody's.
-    for (name, value) in [("authorization", format!("Bearer {token}")), ("x-agent-api-key", token)] {
-        let answer = toft.http().get(format!("{}/v1/projects", toft.base)).header(name, value).send().await?;
+    for (name, value) in [("authorization", format!("Bearer {token}")), ("x-agent-api-key", token)]
+    {
+        let answer = toft
+            .http()
+            .get(format!("{}/v1/projects", toft.base))
+            .header(name, value)
+            .send()
+            .await?;
         assert_eq!(answer.status(), 401);
     }
     toft.down()
-}
-
-/// Becomes every bridge of the machine it is preloaded in: answers each connection on the inherited
-/// socket with what lies in `/root/answer`, after the path's last part.
-const FAKE_BRIDGE: &str = r#"
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <fcntl.h>
-static void serve(int fd) {
-    for (;;) {
-        int c = accept(fd, 0, 0);
-        if (c < 0) { usleep(10000); continue; }
-        fcntl(c, F_SETFL, 0);
-        if (fork()) { close(c); continue; }
-        char buf[65536]; int n = read(c, buf, sizeof buf - 1); if (n < 0) n = 0; buf[n] = 0;
-        const char *file = strstr(buf, "GET /toft/events") == buf ? "/root/events" : "/root/answer";
-        int f = open(file, O_RDONLY); long r;
-        while ((r = read(f, buf, sizeof buf)) > 0) { long w = 0; while (w < r) { long k = write(c, buf + w, r - w); if (k <= 0) _exit(0); w += k; } }
-        if (file[6] == 'e') pause();
-        _exit(0);
-    }
-}
-__attribute__((constructor)) static void begin(void) {
-    char cmd[256] = {0}; int f = open("/proc/self/cmdline", O_RDONLY); int n = read(f, cmd, 255); close(f);
-    if (n < 10 || strcmp(cmd + strlen(cmd) + 1, "bridge")) return;
-    for (int fd = 3; fd < 64; fd++) {
-        int on = 0, domain = 0; socklen_t l = sizeof on, m = sizeof domain;
-        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &l) || !on) continue;
-        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &m) || domain != AF_UNIX) continue;
-        fcntl(fd, F_SETFL, 0);
-        serve(fd);
-    }
-}
-"#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_replaced_its_own_bridge_gains_nothing_outside() -> Result<()> {
-    let toft = Toft::start(Start::default()).await?;
-    let project = toft.new_project("Impostor").await?;
-    let other = toft.new_project("Honest").await?;
-    if sh(&toft, &project, "command -v gcc").await?.0 != 0 {
-        lane::skip("a replaced bridge", "no C compiler on this host");
-        return toft.down();
-    }
-    let put = |path: &'static str, text: Vec<u8>| {
-        let url = format!("{}/v1/projects/{project}/toft/files/content?path={path}", toft.base);
-        toft.http().put(url).bearer_auth(&toft.token).body(text).send()
-    };
-    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\
-        Set-Cookie: toft_session=planted; Path=/\r\nSet-Cookie: x=1\r\nClear-Site-Data: \"*\"\r\n\
-        Refresh: 0; url=http://evil.test\r\nLocation: http://evil.test\r\nLink: <http://evil.test>; rel=preload\r\n\
-        Access-Control-Allow-Origin: *\r\nAlt-Svc: h3=\":1\"\r\nService-Worker-Allowed: /\r\n\
-        Content-Security-Policy: default-src *\r\nX-Toft-Port: 1\r\nWWW-Authenticate: Basic\r\n\r\n\
-        <script>1</script>\r\n";
-    let long = "s".repeat(3 << 20);
-    let mut events = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: hello\ndata: {\"seq\":0}\n\n".to_vec();
-    let (_, state) = toft.request("GET", &format!("/v1/projects/{project}/toft/messages"), None).await?;
-    let mut seq = state["data"]["seq"].as_u64().context("a number")?;
-    let mut add = |kind: &str, data: &str| {
-        seq += 1;
-        events.extend_from_slice(format!("event: {kind}\nid: {seq}\ndata: {data}\n\n").as_bytes());
-    };
-    for n in 0..40 {
-        // Names of conversations are kept in memory: long ones would fill it.
-        add("agent_start", &format!("{{\"sessionId\":\"{n}{long}\"}}"));
-    }
-    add("notify", "no json");
-    add("notify", "{\"message\":\"forged but whole\"}");
-    events.extend_from_slice(b"event: notify\nid: 18446744073709551615\ndata: {}\n\n");
-    events.extend_from_slice(b"event: notify\nid: -1\ndata: {}\n\nid: 1\nevent: agent_start\ndata: {\"x\":");
-    for (path, text) in [
-        ("/root/answer", answer.as_bytes().to_vec()),
-        ("/root/events", events),
-        ("/root/fake.c", FAKE_BRIDGE.as_bytes().to_vec()),
-    ] {
-        ensure!(put(path, text).await?.status().is_success(), "writing {path}");
-    }
-    let build = "gcc -shared -fPIC -o /root/fake.so /root/fake.c && echo /root/fake.so > /etc/ld.so.preload";
-    let built = toft.exec(&project, build).await?;
-    assert_eq!(built["exitCode"], 0, "{built}");
-    let server = toft.server_pid().context("it runs")?;
-    let before = resident_kib(server)?;
-    restart(&toft, &project).await?;
-
-    let url = format!("{}/v1/projects/{project}/toft/files/content?path=x", toft.base);
-    let answer = toft.http().get(url).bearer_auth(&toft.token).send().await?;
-    let headers = answer.headers().clone();
-    assert!(answer.text().await?.contains("<script>"), "the impostor answers");
-    for name in [
-        "set-cookie", "clear-site-data", "refresh", "location", "link", "alt-svc", "x-toft-port",
-        "access-control-allow-origin", "service-worker-allowed", "www-authenticate",
-    ] {
-        assert!(!headers.contains_key(name), "{name} reached the dashboard's origin: {headers:?}");
-    }
-    let policy = headers["content-security-policy"].to_str()?;
-    assert!(policy.contains("sandbox") && policy.contains("default-src 'none'"), "{policy}");
-    assert_eq!(headers["x-content-type-options"], "nosniff");
-
-    // What it says about its conversations is taken in order, bounded, and hurts nobody else.
-    let mut follow = toft_stories::session::Follow::from(&toft, &project, seq - 1).await?;
-    let last = follow.next().await?;
-    assert_eq!(last.data["message"], "forged but whole");
-    let grown = resident_kib(server)?.saturating_sub(before);
-    assert!(grown < 100 << 10, "the server grew by {grown} KiB");
-    assert_eq!(sh(&toft, &other, "echo alive").await?.1, "alive\n");
-    let (status, list) = toft.request("GET", "/v1/projects", None).await?;
-    assert!(status == 200 && list["data"].as_array().is_some_and(|l| l.len() == 2), "{list}");
-    toft.call("DELETE", &format!("/v1/projects/{project}"), None).await?;
-    toft.down()
-}
-
-fn resident_kib(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("a size")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -432,14 +363,21 @@ async fn init_and_bridge_have_limits_too() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
     let project = toft.new_project("Limits").await?;
     let machine: Value = toft.call("GET", &format!("/v1/projects/{project}/machine"), None).await?;
-    let in_force = machine["enforced"]
-        .as_array()
-        .is_some_and(|all| all.iter().any(|a| a["name"] == "process limit" && a["enforced"] == true));
+    let in_force = machine["enforced"].as_array().is_some_and(|all| {
+        all.iter().any(|a| a["name"] == "process limit" && a["enforced"] == true)
+    });
     if !in_force {
         lane::skip("limits of init and bridge", "no process limit on this host");
         return toft.down();
     }
     let wanted = machine["limits"]["pids"].as_u64().context("a limit")?;
+    // What of the groups is shown inside widens nothing that counts.
+    let widen = "for f in $(find /run/toft/cg -name '*.max' -o -name '*limit_in_bytes'); do \
+                 echo max > $f; echo -1 > $f; done 2>/dev/null; setsid sleep 4321 & echo";
+    sh(&toft, &project, widen).await?;
+    let processes = toft.machine_processes(&project);
+    let work = processes.iter().find(|p| p.argv.iter().any(|a| a == "4321")).map(|p| p.pid);
+    assert_eq!(pids_max(work.context("it sleeps")?)?, Some(wanted));
     for pid in [toft.init_pid(&project), toft.bridge_pid(&project)] {
         let pid = pid.context("it runs")?;
         let max = pids_max(pid)?.context("its group has a limit")?;
@@ -453,20 +391,31 @@ fn pids_max(pid: u32) -> Result<Option<u64>> {
     let mut narrowest = None;
     for line in fs::read_to_string(format!("/proc/{pid}/cgroup"))?.lines() {
         let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(names), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(_), Some(names), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
         let mounts = fs::read_to_string("/proc/self/mountinfo")?;
         let mount = mounts.lines().find_map(|l| {
             let (left, right) = l.split_once(" - ")?;
             let options = right.rsplit(' ').next()?;
-            let fits = if names.is_empty() { right.starts_with("cgroup2 ") } else { names == "pids" && right.starts_with("cgroup ") && options.split(',').any(|o| o == "pids") };
+            let fits = if names.is_empty() {
+                right.starts_with("cgroup2 ")
+            } else {
+                names == "pids"
+                    && right.starts_with("cgroup ")
+                    && options.split(',').any(|o| o == "pids")
+            };
             fits.then(|| left.split(' ').nth(4).map(str::to_owned))?
         });
         let Some(mount) = mount else { continue };
         let mut at = Path::new(&mount).join(path.trim_start_matches('/'));
         while at.starts_with(&mount) && at != Path::new(&mount) {
-            let max = fs::read_to_string(at.join("pids.max")).ok().and_then(|t| t.trim().parse().ok());
+            let max =
+                fs::read_to_string(at.join("pids.max")).ok().and_then(|t| t.trim().parse().ok());
             narrowest = narrowest.into_iter().chain(max).min();
-            if !at.pop() { break }
+            if !at.pop() {
+                break;
+            }
         }
     }
     Ok(narrowest)

@@ -130,11 +130,9 @@ async fn without_loop_devices_disks_are_plain_copies_and_doctor_says_so() -> Res
     }
     let hidden = "mount --bind /dev/null /dev/loop-control && exec \"$@\"";
     let before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hidden, "sh"];
-    let toft = Toft::start(Start {
-        before: before.map(str::to_owned).to_vec(),
-        ..Start::default()
-    })
-    .await?;
+    let toft =
+        Toft::start(Start { before: before.map(str::to_owned).to_vec(), ..Start::default() })
+            .await?;
     let project = toft.new_project("Plain").await?;
     assert_eq!(toft.exec(&project, "echo works > f; cat f").await?["stdout"], "works\n");
     let doctor = toft.call("GET", "/v1/doctor", None).await?;
@@ -225,12 +223,9 @@ async fn full_disk(kind: &str) -> Result<()> {
         fs::create_dir_all(data.join("store"))?;
         fs::write(data.join("store/kind"), "plain")?;
     }
-    let mut toft = Toft::start(Start {
-        env: provider.env("sk-full"),
-        data: Some(data),
-        ..Start::default()
-    })
-    .await?;
+    let mut toft =
+        Toft::start(Start { env: provider.env("sk-full"), data: Some(data), ..Start::default() })
+            .await?;
     let project = toft.new_project("Full").await?;
     let of = format!("/v1/projects/{project}");
     toft.exec(&project, "echo before > before.txt; sync before.txt").await?;

@@ -25,7 +25,8 @@ async fn reading_wakes_nothing() -> Result<()> {
     let (project, wakes) = asleep(&toft, "Reader").await?;
     let of = format!("/v1/projects/{project}");
     for again in [false, true] {
-        for route in ["", "/machine", "/toft/messages", "/toft/state", "/toft/inspect", "/toft/sessions"]
+        for route in
+            ["", "/machine", "/toft/messages", "/toft/state", "/toft/inspect", "/toft/sessions"]
         {
             let (status, body) = toft.request("GET", &format!("{of}{route}"), None).await?;
             assert_eq!(status, 200, "{route}: {body}");

@@ -75,7 +75,8 @@ async fn an_abort_ends_a_process_that_hid_and_no_other_one() -> Result<()> {
     let kept = until("the other program", || sleeping(&toft, &project, "4713")).await?;
     let init = toft.init_pid(&project);
     ensure!(processes::one(hidden).map(|p| p.parent) == init, "it is nobody's child any more");
-    let environment = std::fs::read(format!("/proc/{hidden}/environ")).context("its environment")?;
+    let environment =
+        std::fs::read(format!("/proc/{hidden}/environ")).context("its environment")?;
     ensure!(environment.is_empty(), "and carries no mark");
 
     let abort = format!("/v1/projects/{project}/toft/abort");

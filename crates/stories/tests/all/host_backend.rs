@@ -61,7 +61,8 @@ async fn a_project_lives_in_an_allowed_folder_without_walls() -> Result<()> {
     let doctor = toft.call("GET", "/v1/doctor", None).await?;
     let unwalled = ["user namespaces", "network isolation", "system folders", "system call filter"];
     for name in unwalled {
-        let found = doctor["abilities"].as_array().into_iter().flatten().find(|a| a["name"] == name);
+        let found =
+            doctor["abilities"].as_array().into_iter().flatten().find(|a| a["name"] == name);
         assert_eq!(found.context(name)?["enforced"], false, "{name}");
     }
     let said = String::from_utf8(toft.cli(&["doctor"])?.stdout)?;

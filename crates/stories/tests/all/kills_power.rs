@@ -18,19 +18,16 @@ fn check_valid(transcript: &[Value]) -> Result<()> {
     let mut open: Vec<String> = Vec::new();
     let mut results: BTreeMap<String, usize> = BTreeMap::new();
     for message in transcript {
-        match message["role"].as_str() {
-            Some("toolResult") => {
-                let id = message["toolCallId"].as_str().context("a result has an id")?;
-                *results.entry(id.to_owned()).or_default() += 1;
-                let at = open.iter().position(|o| o == id).context("a result without a call")?;
-                open.remove(at);
-            }
-            _ => {
-                ensure!(open.is_empty(), "{open:?} have no result before {message}");
-                let blocks = message["content"].as_array().into_iter().flatten();
-                let calls = blocks.filter(|b| b["type"] == "toolCall");
-                open.extend(calls.filter_map(|c| c["id"].as_str().map(str::to_owned)));
-            }
+        if message["role"] == "toolResult" {
+            let id = message["toolCallId"].as_str().context("a result has an id")?;
+            *results.entry(id.to_owned()).or_default() += 1;
+            let at = open.iter().position(|o| o == id).context("a result without a call")?;
+            open.remove(at);
+        } else {
+            ensure!(open.is_empty(), "{open:?} have no result before {message}");
+            let blocks = message["content"].as_array().into_iter().flatten();
+            let calls = blocks.filter(|b| b["type"] == "toolCall");
+            open.extend(calls.filter_map(|c| c["id"].as_str().map(str::to_owned)));
         }
     }
     ensure!(open.is_empty(), "{open:?} have no result at the end");

@@ -123,7 +123,8 @@ async fn waiting_messages_can_be_changed_and_are_answered_in_turn() -> Result<()
         let sent = story.post("follow-up", json!({"message": text})).await?;
         assert_eq!(sent["queued"], "followUp");
     }
-    let changed = story.post("queue", json!({"steering": [], "followUp": ["two", "three"]})).await?;
+    let changed =
+        story.post("queue", json!({"steering": [], "followUp": ["two", "three"]})).await?;
     assert_eq!(changed, json!({"steering": [], "followUp": ["two", "three"]}));
     assert_eq!(story.get("state").await?["followUp"], json!(["two", "three"]));
     story.go().await?;
@@ -174,11 +175,8 @@ async fn two_sessions_work_at_the_same_time() -> Result<()> {
         let messages = story.get(&format!("messages?sessionId={id}")).await?;
         assert_eq!(messages["sessionId"], id);
         assert!(messages["messages"][0]["message"]["content"].to_string().contains(text));
-        let own: Vec<&str> = events
-            .iter()
-            .filter(|e| e.data["sessionId"] == id)
-            .map(|e| e.kind.as_str())
-            .collect();
+        let own: Vec<&str> =
+            events.iter().filter(|e| e.data["sessionId"] == id).map(|e| e.kind.as_str()).collect();
         assert!(own.contains(&"agent_start") && own.contains(&"tool_end"), "{id}: {own:?}");
         assert_eq!(own.last(), Some(&"agent_end"));
     }
@@ -218,7 +216,8 @@ async fn sessions_are_made_switched_compacted_and_named() -> Result<()> {
     let back = story.post("sessions/switch", json!({"sessionId": first})).await?;
     assert_eq!(back["sessionId"], first);
     assert_eq!(story.get("state").await?["sessionId"], first);
-    let by_path = story.post("sessions/switch", json!({"sessionPath": made["sessionFile"]})).await?;
+    let by_path =
+        story.post("sessions/switch", json!({"sessionPath": made["sessionFile"]})).await?;
     assert_eq!(by_path["sessionId"], made["sessionId"]);
     story.post("config", json!({"sessionName": "Renamed"})).await?;
     let sessions = story.get("sessions").await?;
@@ -226,8 +225,16 @@ async fn sessions_are_made_switched_compacted_and_named() -> Result<()> {
     let listed = sessions["sessions"].as_array().context("a list")?;
     assert_eq!(listed.len(), 2, "{sessions}");
     for one in listed {
-        let wanted =
-            ["id", "name", "firstMessage", "messageCount", "createdAt", "updatedAt", "status", "file"];
+        let wanted = [
+            "id",
+            "name",
+            "firstMessage",
+            "messageCount",
+            "createdAt",
+            "updatedAt",
+            "status",
+            "file",
+        ];
         assert_eq!(keys(one), wanted.into_iter().collect());
     }
     assert!(listed.iter().any(|s| s["name"] == "Renamed" && s["id"] == made["sessionId"]));
@@ -257,8 +264,7 @@ async fn the_model_changes_in_the_middle_of_a_session() -> Result<()> {
     session::prompt(&story.toft, &story.project, "two").await?;
     let events = story.follow.until_agent_end().await?;
     assert!(events.iter().any(|e| e.kind == "model_change"));
-    let asked: Vec<Value> =
-        story.provider.requests().iter().map(|r| r["model"].clone()).collect();
+    let asked: Vec<Value> = story.provider.requests().iter().map(|r| r["model"].clone()).collect();
     assert_eq!(asked, [before["id"].clone(), other["id"].clone()]);
 
     let state = story.post("config", json!({"provider": "demo", "modelId": "app"})).await?;
@@ -280,7 +286,9 @@ async fn answers_have_the_documented_shapes() -> Result<()> {
         pendingMessageCount steering followUp appPort appListening cwd question contextTokens \
         contextWindow usage seq";
     assert_eq!(keys(&state), documented.split_whitespace().collect());
-    assert!(["provider", "id", "name", "demo"].into_iter().all(|k| keys(&state["model"]).contains(k)));
+    assert!(
+        ["provider", "id", "name", "demo"].into_iter().all(|k| keys(&state["model"]).contains(k))
+    );
     let messages = story.get("messages").await?;
     assert_eq!(keys(&messages), ["messages", "seq", "sessionId"].into());
     for entry in messages["messages"].as_array().context("a list")? {

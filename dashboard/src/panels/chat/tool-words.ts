@@ -93,6 +93,7 @@ function resultOf(row: ToolRow): string {
   const all = resultText(row.result)
   const details = detailsOf(row)
   if (row.name === 'bash' && row.state !== 'running') {
+    if (details.cancelled === true) return 'stopped'
     if (details.background === true) return 'in the background'
     if (typeof details.signal === 'number') return `signal ${details.signal}`
     if (typeof details.exitCode === 'number' && details.exitCode !== 0) {

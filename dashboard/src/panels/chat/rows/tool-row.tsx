@@ -4,7 +4,7 @@ import { Glyph } from '@/ui/glyph'
 import { Icon } from '@/ui/icons'
 import { duration } from '@/util/format'
 import { cx } from '@/util/class'
-import { toolWords } from '../tool-words'
+import { detailsOf, toolWords } from '../tool-words'
 import { ToolBody } from './tool-body'
 
 /** Shorter runs are not worth a number. */
@@ -23,7 +23,9 @@ export function ToolRowView({
 }) {
   const words = toolWords(row)
   const busy = row.state === 'running' || row.state === 'calling'
-  const failed = row.state === 'failed'
+  // What a person stopped did not fail.
+  const stopped = row.state === 'cut' || detailsOf(row).cancelled === true
+  const failed = row.state === 'failed' && !stopped
   return (
     <div>
       <button
@@ -37,7 +39,7 @@ export function ToolRowView({
             <Glyph shape="disc" tone="moss" pulse title="running" />
           ) : failed ? (
             <Glyph shape="cross" tone="red" title="failed" />
-          ) : row.state === 'cut' ? (
+          ) : stopped ? (
             <Glyph shape="square" tone="quiet" title="stopped" />
           ) : (
             <Icon

@@ -7,7 +7,7 @@ use toft_gateway::{ControlError, Gateway, SpawnConfig};
 use toft_machine::backend::Running;
 use toft_model::{id::ProjectId, machine::MachineState};
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     time::{sleep, timeout},
 };
 
@@ -25,11 +25,13 @@ const ADD_TRIES: u32 = 3;
 /// The gateway that answers now, if one does.
 pub(crate) struct GatewayLink {
     now: watch::Sender<Option<Gateway>>,
+    /// Held from reading the configuration to its arrival: an older one never comes after a newer.
+    telling: Mutex<()>,
 }
 
 impl Default for GatewayLink {
     fn default() -> Self {
-        Self { now: watch::Sender::new(None) }
+        Self { now: watch::Sender::new(None), telling: Mutex::new(()) }
     }
 }
 
@@ -94,6 +96,7 @@ impl GatewayLink {
 }
 
 async fn send_config(app: &App, gateway: &Gateway) {
+    let _telling = app.gateway.telling.lock().await;
     let config = match app.providers.gateway_config(app).await {
         Ok(config) => config,
         Err(error) => {
@@ -119,6 +122,9 @@ pub(crate) async fn supervise(app: App, config: SpawnConfig) {
                 let since = tokio::time::Instant::now();
                 send_config(&app, &gateway).await;
                 app.gateway.now.send_replace(Some(gateway.clone()));
+                // A key that was set since the first time found no gateway to tell. Machines must
+                // not meet one that knows nothing yet, so it is told before it is shown too.
+                send_config(&app, &gateway).await;
                 if ends.is_cancelled() {
                     // Whoever stopped everything may have looked for a gateway before.
                     if app.stop.wants_machines_stopped() {

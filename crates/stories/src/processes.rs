@@ -167,27 +167,29 @@ pub fn memory_holds(pid: u32, needle: &[u8]) -> bool {
 
 /// Bytes read from a process's memory at a time.
 const REGION_CHUNK_BYTES: usize = 4 << 20;
+/// Smallest page of the platforms that we run on.
+const PAGE_BYTES: u64 = 4096;
 
 fn region_holds(mem: &mut fs::File, start: u64, end: u64, needle: &[u8]) -> bool {
-    if mem.seek(SeekFrom::Start(start)).is_err() {
-        return false;
-    }
-    let mut left = usize::try_from(end - start).unwrap_or(0);
     let mut window = Vec::new();
     let mut chunk = vec![0u8; REGION_CHUNK_BYTES];
-    while left > 0 {
-        let want = left.min(chunk.len());
-        let Ok(got) = mem.read(&mut chunk[..want]) else { return false };
-        if got == 0 {
-            return false;
-        }
+    let mut at = start;
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(chunk.len());
+        let got = mem.seek(SeekFrom::Start(at)).and_then(|_| mem.read(&mut chunk[..want]));
+        let Ok(got @ 1..) = got else {
+            // A page that cannot be read (a guard, a hole) says nothing about the next one.
+            at += PAGE_BYTES;
+            window.clear();
+            continue;
+        };
         window.extend_from_slice(&chunk[..got]);
         if contains(&window, needle) {
             return true;
         }
         let keep = needle.len().saturating_sub(1).min(window.len());
         window.drain(..window.len() - keep);
-        left -= got;
+        at += got as u64;
     }
     false
 }

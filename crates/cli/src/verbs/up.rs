@@ -14,7 +14,7 @@ use toft_machine::{
     host::{self, Host, HostConfig},
     native::{self, Native, NativeConfig},
 };
-use toft_server::{Ready, ServerConfig};
+use toft_server::{Ready, ServerConfig, ServerError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -51,7 +51,13 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     });
     tokio::pin!(serving);
     let ready = tokio::select! {
-        ended = &mut serving => return Ok(ended?),
+        ended = &mut serving => {
+            // What another server on this data folder uses is not ours to close.
+            if !matches!(ended, Err(ServerError::Running { .. })) {
+                opened.close().await;
+            }
+            return Ok(ended?);
+        }
         ready = ready => ready.context("the server ended before it served")?,
     };
     announce(&ready, as_json);

@@ -13,7 +13,7 @@ use axum::{
     Extension,
     body::Body,
     extract::{Query, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
@@ -70,8 +70,13 @@ pub(crate) async fn sign_in(
     State(app): State<App>,
     Extension(Peer(address)): Extension<Peer>,
     Query(query): Query<LinkQuery>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    // A preview of the link, in a chat or a mail client, must not use it up.
+    if method == Method::HEAD {
+        return Ok(redirect("/", None));
+    }
     let now = app.clock.now_ms();
     if !app.store.take_verification(LINK, &token::digest(&query.token), now).await? {
         return Ok(redirect("/?signIn=expired", None));

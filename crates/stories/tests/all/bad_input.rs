@@ -165,11 +165,15 @@ async fn a_port_in_use_and_a_folder_in_use_are_named() -> Result<()> {
         !out.status.success() && said.contains(&toft.port.to_string()) && said.contains("--listen"),
         "{said}"
     );
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    assert!(!mounts.contains(&elsewhere.path().display().to_string()), "its storage is let go");
+    let project = toft.new_project("Kept").await?;
     let out = Command::new(binary())
         .args(["up", "--listen", "127.0.0.1:0", "--data"])
         .arg(&toft.data)
         .output()?;
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(!out.status.success() && said.contains("already"), "{said}");
+    assert_eq!(toft.exec(&project, "true").await?["exitCode"], 0, "the first server's goes on");
     toft.down()
 }

@@ -1,6 +1,6 @@
 // One browser for a file of tests, a fresh server and profile for each test; whatever the page
 // complains about fails the test.
-import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest'
 import { launch } from './browser.mjs'
 import { startMock } from './mock/server.mjs'
 
@@ -33,14 +33,14 @@ export function harness() {
     height = 900,
     scheme = 'light',
   } = {}) {
-    const mock = await startMock({ pace: 0.2, ...server })
+    const mock = await startMock({ dist: inject('dist'), pace: 0.2, ...server })
     const context = await browser.newContext({
       viewport: { width, height },
       colorScheme: scheme,
       reducedMotion: 'reduce',
     })
     const page = await context.newPage()
-    page.setDefaultTimeout(15_000)
+    page.setDefaultTimeout(20_000)
     const complaints = []
     page.on('pageerror', (error) => complaints.push(error.message))
     page.on('console', (message) => {
@@ -75,3 +75,16 @@ export const transcript = (page) =>
 
 /** Answers with the value once it is as wanted. */
 export const poll = (read) => expect.poll(read, { timeout: 20_000, interval: 50 })
+
+/** As a person who comes back to the tab: what is stale is read anew at once, not at its next turn. */
+const lookAgain = (page) =>
+  page.evaluate(() => globalThis.dispatchEvent(new Event('visibilitychange')))
+
+async function count(page, locator) {
+  await lookAgain(page)
+  return locator.count()
+}
+
+/** Until something that is asked for from time to time is seen, or is not seen any more. */
+export const untilSeen = (page, locator) => poll(() => count(page, locator)).toBe(1)
+export const untilGone = (page, locator) => poll(() => count(page, locator)).toBe(0)

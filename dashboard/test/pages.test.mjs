@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, prompt } from './harness.mjs'
+import { harness, openProject, poll, prompt, untilGone, untilSeen } from './harness.mjs'
 
 const start = harness()
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -60,10 +60,11 @@ describe('home', () => {
     const { page, world } = await start()
     await page.getByRole('option', { name: /Garden planner/ }).waitFor()
     world.cut()
-    await page.getByText('This is what was last known').waitFor()
+    const away = page.getByText('This is what was last known')
+    await untilSeen(page, away)
     await page.getByRole('option', { name: /Garden planner/ }).waitFor()
     world.down = false
-    await poll(() => page.getByText('This is what was last known').count()).toBe(0)
+    await untilGone(page, away)
   })
 })
 

@@ -6,7 +6,8 @@ const frame = (page) => page.frameLocator('iframe')
 const xterm = (page) => page.locator('.xterm-rows').first()
 
 async function withApp(options) {
-  const started = await start(options)
+  // How the app comes to be is told elsewhere.
+  const started = await start({ server: { pace: 0.02 }, ...options })
   await openProject(started.page)
   await prompt(started.page, 'Build a small task app')
   await started.page.getByText('Open it from').waitFor()
@@ -53,6 +54,16 @@ describe('the app panel', () => {
     await page.getByText('New version').first().waitFor()
   })
 
+  test('is one per port, however it is opened', async () => {
+    const { page } = await withApp()
+    await page.keyboard.press('Alt+a')
+    await page.keyboard.press('Alt+l')
+    await page.getByRole('log', { name: 'Events' }).waitFor()
+    await page.keyboard.press('Alt+a')
+    await frame(page).getByText('Water the beans').waitFor()
+    expect(await page.locator('iframe').count()).toBe(1)
+  })
+
   test('goes to another port and path', async () => {
     const { page } = await withApp()
     await page.getByLabel('Port and path').fill(':8081/docs')
@@ -64,12 +75,66 @@ describe('the app panel', () => {
 
   test('does not wake a sleeping machine by itself', async () => {
     const { page, world } = await withApp()
+    await page.keyboard.press('Alt+l')
+    await page.locator('[aria-label="Log panel"]').getByText('Processes').click()
+    await page.keyboard.press('Alt+f')
+    await page.getByRole('button', { name: 'server.mjs', exact: true }).waitFor()
     project(world).state = 'cold'
     await page.reload()
+    await page.getByText('Reading the files wakes it.').waitFor()
+    await page.getByRole('tab', { name: 'Log', exact: true }).click()
+    await page.locator('[aria-label="Log panel"]').getByText('Processes').click()
+    await page.getByText('Nothing runs', { exact: true }).waitFor()
+    await page.getByRole('tab', { name: 'Task app', exact: true }).click()
     await page.getByRole('button', { name: 'Wake and open' }).waitFor()
     expect(project(world).state).toBe('cold')
     await page.getByRole('button', { name: 'Wake and open' }).click()
     await frame(page).getByText('Water the beans').waitFor()
+  })
+})
+
+describe('the palette in a project', () => {
+  const type = async (page, text) => {
+    await page.getByRole('button', { name: 'Commands' }).click()
+    await page.getByPlaceholder('Open, run').fill(text)
+  }
+  const chosen = (page) => page.locator('[cmdk-item][aria-selected=true]').allTextContents()
+
+  test('never makes a project of a word that fits nothing, unless it is chosen', async () => {
+    const { page, world } = await start()
+    await openProject(page)
+    const before = world.projects.size
+    await type(page, 'zzqqx')
+    await page.getByText('Nothing here is called “zzqqx”.').waitFor()
+    expect(await chosen(page)).toEqual([])
+    await page.keyboard.press('Enter')
+    await page.keyboard.press('Enter')
+    expect(world.projects.size).toBe(before)
+    await page.keyboard.press('ArrowDown')
+    await poll(() => chosen(page)).toEqual(['Create project zzqqx'])
+    await page.keyboard.press('Enter')
+    await poll(() => page.title()).toBe('zzqqx · Toft')
+    expect(world.projects.size).toBe(before + 1)
+  })
+
+  test('puts what was meant first', async () => {
+    const { page } = await start()
+    await openProject(page)
+    for (const [typed, first] of [
+      ['log', /^Open the log/],
+      ['set', /^Settings/],
+      ['sign out', /^Sign out/],
+      ['stop', /^Stop the machine/],
+      ['ledger', /^Ledger import/],
+    ]) {
+      await type(page, typed)
+      await poll(() => chosen(page)).toEqual([expect.stringMatching(first)])
+      await page.keyboard.press('Escape')
+    }
+    // Nobody goes to where they are.
+    await type(page, '')
+    await page.getByRole('option', { name: /Ledger import/ }).waitFor()
+    expect(await page.getByRole('option', { name: /^Garden planner/ }).count()).toBe(0)
   })
 })
 
@@ -118,6 +183,20 @@ describe('the layout', () => {
     await page.reload()
     await page.getByText('Open it from').waitFor()
     expect(await page.locator('iframe').count()).toBe(0)
+  })
+
+  test('keeps the tab in front in sight, however many there are', async () => {
+    const { page } = await start({ width: 420 })
+    await openProject(page)
+    for (const key of ['Alt+t', 'Alt+f', 'Alt+t', 'Alt+l']) await page.keyboard.press(key)
+    await page.getByRole('log', { name: 'Events' }).waitFor()
+    const hidden = () =>
+      page.getByRole('tab', { name: 'Log', exact: true }).evaluate((tab) => {
+        const strip = tab.parentElement.getBoundingClientRect()
+        const { left, right } = tab.getBoundingClientRect()
+        return Math.max(0, strip.left - left, right - strip.right)
+      })
+    await poll(hidden).toBeLessThan(1)
   })
 
   test('can be made and unmade by keyboard alone', async () => {

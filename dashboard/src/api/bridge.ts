@@ -50,6 +50,8 @@ export function bridge(project: string) {
         sessionId,
         clearQueue,
       }),
+    /** Asks again in place of an answer that failed or was stopped. */
+    retry: (sessionId: string) => call<object>('POST', `${base}/retry`, { sessionId }),
     queue: (sessionId: string, steering: string[], followUp: string[]) =>
       call<object>('POST', `${base}/queue`, { sessionId, steering, followUp }),
     answer: (sessionId: string, toolCallId: string, answer: string) =>

@@ -71,9 +71,17 @@ interface Bodies {
 
 export type Kind = keyof Bodies
 
-/** One event. `at` is when it arrived here (Unix ms); `data` of the wire holds no time. */
+/** One event. `at` is when it happened (Unix ms), or when it arrived here where the wire does not say
+ * (logs of before events had a time): then it is not `timed`. */
 export type BridgeEvent = {
-  [K in Kind]: { kind: K; seq: number; at: number; session: string | null; data: Bodies[K] }
+  [K in Kind]: {
+    kind: K
+    seq: number
+    at: number
+    timed: boolean
+    session: string | null
+    data: Bodies[K]
+  }
 }[Kind]
 
 const NAMES: Record<Kind, true> = {
@@ -119,10 +127,12 @@ export function eventOf(kind: Kind, id: string, text: string, at: number): Bridg
   if (!Number.isSafeInteger(seq) || seq < 1) return null
   try {
     const data = JSON.parse(text) as { sessionId?: string; ts?: number }
+    const timed = typeof data.ts === 'number'
     return {
       kind,
       seq,
-      at: typeof data.ts === 'number' ? data.ts : at,
+      at: timed ? data.ts : at,
+      timed,
       session: data.sessionId ?? null,
       data,
     } as unknown as BridgeEvent

@@ -74,7 +74,11 @@ async function send(method: Method, path: string, body?: unknown): Promise<Respo
     if (cause instanceof DOMException && cause.name === 'TimeoutError') {
       throw new ApiError('timeout', 'The server did not answer within a minute. Try again.', 0)
     }
-    throw new ApiError('offline', 'Toft cannot be reached. Is `toft up` running?', 0)
+    throw new ApiError(
+      'offline',
+      'Toft cannot be reached. Start it with “toft up”, then try again.',
+      0,
+    )
   }
 }
 
@@ -90,7 +94,11 @@ export async function text(
       signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
     })
   } catch {
-    throw new ApiError('offline', 'Toft cannot be reached. Is `toft up` running?', 0)
+    throw new ApiError(
+      'offline',
+      'Toft cannot be reached. Start it with “toft up”, then try again.',
+      0,
+    )
   }
   // An empty file has no range to give.
   if (response.status === 416) return { text: '', size: 0, cut: false }

@@ -24,7 +24,8 @@ export interface Me {
   server: {
     version: string
     host: string
-    previewPattern: string
+    /** Null when previews have ports instead of names: only `POST …/preview` knows their URLs. */
+    previewPattern: string | null
     backend: string
     demoOnly: boolean
   }

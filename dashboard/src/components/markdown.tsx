@@ -7,20 +7,24 @@ import { splitMarkdown } from '@/util/markdown-blocks'
 
 const PLUGINS = [remarkGfm]
 
-const PARTS: Components = {
-  a: ({ href, children }) => (
+/** A link, or its words alone when its address was refused (`javascript:`, `data:`). */
+function Link({ href, children }: { href: string | undefined; children: ReactNode }) {
+  if (!href) return <>{children}</>
+  return (
     <a href={href} target="_blank" rel="noreferrer">
       {children}
     </a>
-  ),
+  )
+}
+
+const PARTS: Components = {
+  a: ({ href, children }) => <Link href={href}>{children}</Link>,
   // Pictures from elsewhere would tell that host who reads; they become links.
   img: ({ src, alt }) =>
     typeof src === 'string' && /^(data|blob):/.test(src) ? (
       <img src={src} alt={alt ?? ''} />
     ) : (
-      <a href={typeof src === 'string' ? src : undefined} target="_blank" rel="noreferrer">
-        {alt || 'image'}
-      </a>
+      <Link href={typeof src === 'string' ? src : undefined}>{alt || 'image'}</Link>
     ),
   table: ({ children }) => (
     <div className="table w-full">

@@ -1,32 +1,41 @@
 // The command palette: every command and project, found by a few letters, run by Enter. The home
 // page is this list itself; everywhere else it floats.
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useNavigate } from '@tanstack/react-router'
+import { useNavigate, useParams } from '@tanstack/react-router'
 import { Command } from 'cmdk'
-import { useState, type ReactNode } from 'react'
+import { useRef, useState, type ReactNode } from 'react'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
 import { runCommand } from '@/hooks/commands'
 import { queries } from '@/hooks/queries'
-import { allCommands, useCommandStore, type Command as Entry } from '@/stores/commands'
+import { allCommands, useCommandStore } from '@/stores/commands'
 import { usePalette } from '@/stores/palette'
+import { Button } from '@/ui/button'
 import { Icon } from '@/ui/icons'
 import { Keys } from '@/ui/keys'
-import { toast } from './toasts'
-import { ProjectItems, projectValue } from './palette-projects'
+import { Failure, Skeleton } from '@/ui/state'
+import { toast } from '@/ui/toasts'
+import { paletteGroups, type PaletteGroup } from './palette-list'
+import { CommandLine, CreateLine, ProjectLine } from './palette-rows'
 
-const ITEM =
-  'flex h-9 items-center gap-2.5 rounded-md px-2.5 select-none data-[selected=true]:bg-hover data-[disabled=true]:opacity-45 max-md:h-11'
 const HEADING =
   '[&_[cmdk-group-heading]]:px-2.5 [&_[cmdk-group-heading]]:pt-2.5 [&_[cmdk-group-heading]]:pb-1 [&_[cmdk-group-heading]]:text-sm [&_[cmdk-group-heading]]:text-ink-3'
+const CREATE = 'create'
 
-const GROUPS = ['Chat', 'Panels', 'Machine', 'Actions', 'Appearance'] as const
-
-/** Opens a new project under the name and goes there. */
-function useCreateProject() {
+/** Goes to a project. */
+function useOpenProject() {
   const navigate = useNavigate()
-  const client = useQueryClient()
   const hide = usePalette((state) => state.hide)
+  return (id: string) => {
+    hide()
+    return navigate({ to: '/projects/$id', params: { id } })
+  }
+}
+
+/** Makes a new project under the name and goes there. */
+function useCreateProject() {
+  const client = useQueryClient()
+  const open = useOpenProject()
   const [busy, setBusy] = useState(false)
   const create = async (name: string) => {
     if (busy) return
@@ -35,8 +44,7 @@ function useCreateProject() {
       const project = await server.createProject(name.trim())
       client.setQueryData(queries.project(project.id).queryKey, project)
       void client.invalidateQueries({ queryKey: queries.projects.queryKey })
-      hide()
-      await navigate({ to: '/projects/$id', params: { id: project.id } })
+      await open(project.id)
     } catch (error) {
       toast.error('The project was not created', wordsOf(error))
     } finally {
@@ -46,38 +54,71 @@ function useCreateProject() {
   return { create, busy }
 }
 
+/** Which line is chosen: the one that the person moved to, else `first`; null is none. The library
+ * would choose the first line whenever the list changes: it is told otherwise. */
+function useChoice(offered: readonly string[], first: string | null) {
+  const [chosen, setChosen] = useState<string | null>(null)
+  // It takes a value only when it differs from the last one, so "none" has many names.
+  const [nones, setNones] = useState(0)
+  const moving = useRef(false)
+  const still = () => {
+    moving.current = false
+  }
+  const line = chosen !== null && offered.includes(chosen) ? chosen : first
+  return {
+    line,
+    reset: () => setChosen(null),
+    root: {
+      value: line ?? `none:${nones}`,
+      onValueChange: (value: string) => {
+        if (moving.current) setChosen(value)
+        else if (line === null) setNones((n) => n + 1)
+      },
+      // The library moves within this same event; what is typed changes the list only after it.
+      onKeyDown: () => {
+        moving.current = true
+        queueMicrotask(still)
+      },
+      onPointerMoveCapture: () => {
+        moving.current = true
+        setTimeout(still)
+      },
+    },
+  }
+}
+
 export function Palette({ floating, empty }: { floating: boolean; empty?: ReactNode }) {
   const [search, setSearch] = useState('')
   const naming = usePalette((state) => state.asking === 'project.new')
   const sets = useCommandStore((state) => state.sets)
   const { create, busy } = useCreateProject()
-  const commands = allCommands(sets)
+  const { data: projects = [] } = useQuery(queries.projects)
+  const { id: current = null } = useParams({ strict: false })
   const typed = search.trim()
-
-  // Projects come a moment after the page: the first of them is what Enter opens, unless the person
-  // moved already.
-  const { data: projects } = useQuery(queries.projects)
-  const first = projects?.[0]
-  const [value, setValue] = useState('')
-  const [moved, setMoved] = useState(false)
-  const shown = !moved && !typed && first ? projectValue(first) : value
+  const groups = naming
+    ? []
+    : paletteGroups({ typed, projects, commands: allCommands(sets), current })
+  const listed = groups.flatMap((group) => group.entries.map((entry) => entry.value))
+  // Away from home nobody makes a project by a word that fits nothing: it must be chosen.
+  const aside = floating && !naming && listed.length === 0
+  const choice = useChoice([...listed, CREATE], listed[0] ?? (typed && !aside ? CREATE : null))
 
   return (
     <Command
       label="Commands and projects"
       loop
-      value={shown}
-      onValueChange={setValue}
-      onKeyDown={() => setMoved(true)}
+      shouldFilter={false}
       className="flex min-h-0 flex-col"
-      // Nothing may be searched for while a name is typed: only creating is offered.
-      shouldFilter={!naming}
+      {...choice.root}
     >
       <div className="flex h-12 shrink-0 items-center gap-2.5 border-b px-4">
         <Icon name={naming ? 'add' : 'search'} className="text-ink-3" />
         <Command.Input
           value={search}
-          onValueChange={setSearch}
+          onValueChange={(text) => {
+            setSearch(text)
+            choice.reset()
+          }}
           // The palette is opened to type in it.
           // oxlint-disable-next-line jsx-a11y/no-autofocus
           autoFocus
@@ -89,63 +130,71 @@ export function Palette({ floating, empty }: { floating: boolean; empty?: ReactN
       <Command.List
         className={`min-h-0 overflow-y-auto overscroll-contain p-1.5 ${floating ? 'max-h-[min(56vh,480px)]' : ''}`}
       >
-        {!naming && (
-          <>
-            <ProjectItems item={ITEM} heading={HEADING} typed={typed} empty={empty} />
-            {GROUPS.map((group) => (
-              <CommandGroup
-                key={group}
-                group={group}
-                commands={commands.filter((command) => command.group === group && !command.hidden)}
-              />
-            ))}
-          </>
-        )}
+        {!naming && !typed && <Missing empty={empty} />}
+        <Lines groups={groups} />
         {naming && !typed && (
           <div className="px-2.5 py-3 text-ink-2">
             Each project gets a Linux machine and an agent of its own. Type a name, press Enter.
           </div>
         )}
+        {typed && aside && (
+          <div role="status" className="px-2.5 py-2 break-words text-ink-2">
+            Nothing here is called “{typed}”.
+          </div>
+        )}
         {typed && (
-          <Command.Item
-            value={`create project ${typed}`}
-            forceMount
-            disabled={busy}
+          <CreateLine
+            name={typed}
+            busy={busy}
+            value={CREATE}
+            aside={aside && choice.line !== CREATE}
             onSelect={() => void create(typed)}
-            className={ITEM}
-          >
-            <Icon name="add" className="text-moss-text" />
-            <span className="truncate">
-              {busy ? 'Creating' : 'Create project'} <b className="font-semibold">{typed}</b>
-            </span>
-          </Command.Item>
+          />
         )}
       </Command.List>
     </Command>
   )
 }
 
-function CommandGroup({ group, commands }: { group: string; commands: Entry[] }) {
-  if (commands.length === 0) return null
+/** What stands in the place of projects that are not there: not yet, not at all, or not readable. */
+function Missing({ empty }: { empty: ReactNode }) {
+  const { data, error, isPending, refetch } = useQuery(queries.projects)
+  if (isPending) return <Skeleton className="px-2.5 py-3" words="Reading the projects…" />
+  if (data) return data.length === 0 ? empty : null
   return (
-    <Command.Group heading={group} className={HEADING}>
-      {commands.map((command) => (
-        <Command.Item
-          key={command.id}
-          value={`${command.title} ${command.id}`}
-          keywords={command.words ? [command.words] : []}
-          disabled={Boolean(command.disabled)}
-          onSelect={() => runCommand(command)}
-          className={ITEM}
-        >
-          <Icon name={command.icon ?? 'chevron'} className="text-ink-3" />
-          <span className="truncate">{command.title}</span>
-          {(command.disabled ?? command.note) && (
-            <span className="truncate text-sm text-ink-3">{command.disabled ?? command.note}</span>
-          )}
-          {command.keys?.[0] && <Keys chord={command.keys[0]} />}
-        </Command.Item>
-      ))}
-    </Command.Group>
+    <div className="p-1.5">
+      <Failure
+        compact
+        title="The projects could not be read"
+        message={wordsOf(error)}
+        action={<Button onClick={() => void refetch()}>Try again</Button>}
+      />
+    </div>
   )
+}
+
+function Lines({ groups }: { groups: readonly PaletteGroup[] }) {
+  const open = useOpenProject()
+  return groups.map(({ heading, entries }) => (
+    <Command.Group key={heading} {...(heading === null ? {} : { heading })} className={HEADING}>
+      {entries.map((entry) =>
+        entry.kind === 'project' ? (
+          <ProjectLine
+            key={entry.value}
+            value={entry.value}
+            project={entry.project}
+            keys={entry.keys}
+            onSelect={() => void open(entry.project.id)}
+          />
+        ) : (
+          <CommandLine
+            key={entry.value}
+            value={entry.value}
+            command={entry.command}
+            onSelect={() => runCommand(entry.command)}
+          />
+        ),
+      )}
+    </Command.Group>
+  ))
 }

@@ -2,7 +2,7 @@
 import type { AgentStatus, MachineState, Project } from '@/api/types'
 import { Glyph, type Shape, type Tone } from '@/ui/glyph'
 
-interface Look {
+export interface Look {
   shape: Shape
   tone: Tone
   word: string

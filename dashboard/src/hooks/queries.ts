@@ -6,6 +6,8 @@ import { server } from '@/api/server'
 
 /** A person who looks at a list of projects sees a change of state within this time. */
 const PROJECTS_EVERY_MS = 10_000
+/** A server that was away is asked this often, so that its return is seen soon. */
+const AGAIN_EVERY_MS = 2000
 /** Freezing and going cold are no events of the bridge, so the machine's state is asked for. */
 const MACHINE_EVERY_MS = 5000
 
@@ -26,7 +28,8 @@ export const queries = {
   projects: queryOptions({
     queryKey: ['projects'],
     queryFn: server.projects,
-    refetchInterval: PROJECTS_EVERY_MS,
+    refetchInterval: (query) =>
+      query.state.status === 'error' ? AGAIN_EVERY_MS : PROJECTS_EVERY_MS,
   }),
   project: (id: string) =>
     queryOptions({ queryKey: ['project', id], queryFn: () => server.project(id) }),

@@ -7,7 +7,8 @@ import { Hint } from './tooltip'
 type Variant = 'primary' | 'plain' | 'ghost' | 'danger'
 
 const VARIANTS: Record<Variant, string> = {
-  primary: 'bg-moss text-moss-ink hover:bg-moss-strong active:bg-moss-strong font-medium',
+  primary:
+    'bg-moss text-moss-ink hover:bg-moss-strong active:bg-moss-strong font-medium disabled:bg-press disabled:text-ink-3 disabled:opacity-100',
   plain: 'border bg-surface hover:bg-hover active:bg-press',
   ghost: 'text-ink-2 hover:bg-hover hover:text-ink active:bg-press',
   danger: 'bg-red text-red-ink hover:brightness-110 font-medium',

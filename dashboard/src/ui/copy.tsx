@@ -1,5 +1,6 @@
 // Copies text and says so for a moment.
 import { useEffect, useState } from 'react'
+import { copyText } from '@/util/plain-http'
 import { IconButton } from './button'
 
 const SAID_MS = 1500
@@ -16,7 +17,7 @@ export function CopyButton({ text, label = 'Copy' }: { text: () => string; label
       icon={done ? 'check' : 'copy'}
       label={done ? 'Copied' : label}
       onClick={() => {
-        void navigator.clipboard.writeText(text()).then(() => setDone(true))
+        void copyText(text()).then(setDone)
       }}
     />
   )

@@ -26,6 +26,21 @@ export class Agent {
       this.project.queueChanged(session)
       return behaviour === 'steer' ? 'steer' : 'followUp'
     }
+    this.#begin(session)
+    void this.#work(session, text)
+    return null
+  }
+
+  /** Asks again in place of an answer that failed or was stopped; says whether there is one. */
+  again(session) {
+    const reason = session.messages.at(-1)?.message.stopReason
+    if (session.run || (reason !== 'error' && reason !== 'aborted')) return false
+    this.#begin(session)
+    void this.#work(session, null)
+    return true
+  }
+
+  #begin(session) {
     session.run = {
       stopped: false,
       started: Date.now(),
@@ -37,8 +52,6 @@ export class Agent {
     session.status = 'working'
     this.project.updatedAt = new Date().toISOString()
     this.project.emit('agent_start', session.id, {})
-    void this.#work(session, text)
-    return null
   }
 
   abort(session, clear) {
@@ -58,10 +71,11 @@ export class Agent {
     let text = first
     let reason = 'done'
     while (text !== undefined) {
-      project.add(session, { role: 'user', content: text })
+      if (text !== null) project.add(session, { role: 'user', content: text })
       await wait(30 * this.pace)
       try {
-        await this.#script(session, text)
+        if (text === null) await this.turn(session, ['This time it went well.'])
+        else await this.#script(session, text)
       } catch (error) {
         reason = error.message === 'stopped' ? 'aborted' : 'error'
         break

@@ -85,6 +85,10 @@ export function bridgeRoute({
       )
     case 'POST abort':
       return rpc({ sessionId: session.id, ...agent.abort(session, body.clearQueue) }, 'abort')
+    case 'POST retry':
+      return agent.again(session)
+        ? rpc({ sessionId: session.id }, 'retry', 202)
+        : fail(409, 'nothing_to_retry', 'There is nothing to retry.')
     case 'POST queue':
       session.steering = body.steering
       session.followUp = body.followUp

@@ -4,7 +4,8 @@ import { createReadStream, existsSync } from 'node:fs'
 import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const dist = fileURLToPath(new URL('../../dist', import.meta.url))
+/** Where the built app lies, unless a server is told otherwise. */
+export const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
 const CSP =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self' ws: wss:; frame-src http://*.localhost:*"
 const TYPES = {
@@ -15,7 +16,7 @@ const TYPES = {
   '.woff2': 'font/woff2',
 }
 
-export function asset(path, response) {
+export function asset(dist, path, response) {
   const file = join(dist, normalize(path))
   const found = extname(path) && existsSync(file)
   if (path.startsWith('/assets/') && !found) return response.writeHead(404).end()

@@ -75,6 +75,7 @@ export class Project {
     const wire = {
       ...(data.type ? {} : { type: pi[kind] ?? kind }),
       ...data,
+      ts: Date.now(),
       ...(session ? { sessionId: session } : {}),
     }
     const event = { seq: this.seq + 1, kind, data: wire }

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
 import { Agent } from './agent.mjs'
 import { bridgeRoute } from './bridge.mjs'
-import { asset, preview } from './files.mjs'
+import { asset, DIST, preview } from './files.mjs'
 import { DEMO, MODELS } from './models.mjs'
 import { ABILITIES, Project } from './project.mjs'
 import { bigSession } from './scripts.mjs'
@@ -14,6 +14,7 @@ export async function startMock({
   signedIn = true,
   projects = true,
   pace = 1,
+  dist = DIST,
 } = {}) {
   const world = {
     signedIn,
@@ -202,7 +203,7 @@ export async function startMock({
       if (request.headers['sec-fetch-dest'] === 'iframe') world.previews += 1
       return preview(request, response)
     }
-    if (!url.pathname.startsWith('/v1/')) return asset(url.pathname, response)
+    if (!url.pathname.startsWith('/v1/')) return asset(dist, url.pathname, response)
     const chunks = []
     for await (const chunk of request) chunks.push(chunk)
     const raw = Buffer.concat(chunks)

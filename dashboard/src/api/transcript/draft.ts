@@ -12,6 +12,7 @@ type Of<K extends BridgeEvent['kind']> = Extract<BridgeEvent, { kind: K }>['data
 export class Draft {
   seq: number
   stateSeq: number
+  told: Transcript['told']
   readonly #before: Transcript
   #rows: Row[] | null = null
   #state: Partial<Transcript> = {}
@@ -21,10 +22,12 @@ export class Draft {
     this.#before = before
     this.seq = before.seq
     this.stateSeq = before.stateSeq
+    this.told = before.told
   }
 
   done(): Transcript {
-    const moved = this.seq !== this.#before.seq || this.stateSeq !== this.#before.stateSeq
+    const { seq, stateSeq, told } = this.#before
+    const moved = this.seq !== seq || this.stateSeq !== stateSeq || this.told !== told
     if (!this.#rows && !this.#dirty && !moved) return this.#before
     return {
       ...this.#before,
@@ -32,6 +35,7 @@ export class Draft {
       rows: this.#rows ?? this.#before.rows,
       seq: this.seq,
       stateSeq: this.stateSeq,
+      told: this.told,
     }
   }
 
@@ -172,7 +176,28 @@ export class Draft {
     })
     // A receipt that the snapshot made from messages gives way to the measured one.
     if (this.#read().at(-1)?.kind === 'receipt') this.#mutable().pop()
-    this.push({ kind: 'receipt', id: `end:${seq}`, receipt: { ...data, about: false } })
+    this.push({
+      kind: 'receipt',
+      id: `end:${seq}`,
+      receipt: { ...data, about: false },
+      after: this.told.entryId,
+    })
+  }
+
+  /** A receipt of before the snapshot: what was measured takes the place of what was summed up. */
+  measured(data: AgentEnd): void {
+    const { entryId } = this.told
+    const row = this.#read().findLast((each) => each.kind === 'receipt' && each.after === entryId)
+    if (entryId === null || row?.kind !== 'receipt' || !row.receipt.about) return
+    this.#update(row.id, () => ({ ...row, receipt: { ...data, about: false } }))
+  }
+
+  /** How long a tool of before the snapshot ran. */
+  took(callId: string, durationMs: number): void {
+    const row = this.#read().findLast((each) => each.kind === 'tool' && each.callId === callId)
+    if (row?.kind === 'tool' && row.result !== null && row.durationMs === null) {
+      this.#update(row.id, () => ({ ...row, durationMs }))
+    }
   }
 
   #text(kind: TextRow['kind'], id: string, messageId: string, delta: string): void {

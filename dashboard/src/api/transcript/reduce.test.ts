@@ -158,6 +158,25 @@ describe('a transcript', () => {
     expect(answered.question).toBeNull()
   })
 
+  test('takes times that were measured from the events of before it was opened', () => {
+    const story = busyDay()
+    const before = open(story, story.events.length)
+    const receipts = (of: Transcript) =>
+      of.rows.flatMap((row) => (row.kind === 'receipt' ? [row.receipt] : []))
+    expect(receipts(before).map((each) => each.about)).toEqual([true, true])
+    const after = reduce(before, story.events)
+    expect(receipts(after)).toMatchObject([
+      { about: false, durationMs: 50 },
+      { about: false, durationMs: 50 },
+    ])
+    const times = after.rows.flatMap((row) => (row.kind === 'tool' ? [row.durationMs] : []))
+    expect(times).toEqual([12, 12, 12])
+    // Only a part of the history: the receipts that it tells of, and no other.
+    const second = reduce(before, story.events.slice(-5))
+    expect(receipts(second).map((each) => each.about)).toEqual([true, false])
+    expect(reduce(after, story.events)).toBe(after)
+  })
+
   test('puts the measured receipt where the estimated one was', () => {
     const story = busyDay()
     const before = open(story, story.events.length - 1)
@@ -191,6 +210,18 @@ describe('a snapshot', () => {
       usage: { totalTokens: 45, cost: { total: 0.75 } },
       about: true,
     })
+  })
+
+  test('gives an answer that was asked again a receipt of its own', () => {
+    const story = new Story()
+    story.user('hello')
+    story.assistant('', [], 'error')
+    story.end('error')
+    story.assistant('This time it went well.')
+    story.end()
+    const kinds = ['user', 'error', 'receipt', 'text', 'receipt']
+    expect(open(story, story.events.length).rows.map((row) => row.kind)).toEqual(kinds)
+    expect(wholeRun(story).rows.map((row) => row.kind)).toEqual(kinds)
   })
 
   test('shows a failed model call in the words of the provider', () => {

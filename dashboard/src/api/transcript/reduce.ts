@@ -1,5 +1,5 @@
 // Events to rows. Pure: the same snapshot and events give the same transcript, whatever arrives
-// twice. An event that the snapshot already holds (by number) changes nothing.
+// twice. An event that the snapshot already holds (by number) adds at most how long something took.
 import type { BridgeEvent } from '../events'
 import { Draft } from './draft'
 import type { Transcript } from './types'
@@ -9,16 +9,32 @@ export function reduce(before: Transcript, events: readonly BridgeEvent[]): Tran
   const draft = new Draft(before)
   for (const event of events) {
     if (event.session !== null && event.session !== before.sessionId) continue
+    tell(draft, event)
     if (event.seq > draft.seq) {
       draft.seq = event.seq
       rows(draft, event)
-    }
+    } else history(draft, event)
     if (event.seq > draft.stateSeq) {
       draft.stateSeq = event.seq
       state(draft, event)
     }
   }
   return draft.done()
+}
+
+/** Remembers the newest answer or result. */
+function tell(draft: Draft, event: BridgeEvent): void {
+  if (event.kind !== 'message_end' || event.seq <= draft.told.seq) return
+  const { entryId, message } = event.data
+  if (message.role === 'assistant' || message.role === 'toolResult') {
+    draft.told = { seq: event.seq, entryId }
+  }
+}
+
+/** What an event that the snapshot holds already can add to it: times, which messages do not tell. */
+function history(draft: Draft, event: BridgeEvent): void {
+  if (event.kind === 'agent_end' && event.seq > draft.told.seq) draft.measured(event.data)
+  else if (event.kind === 'tool_end') draft.took(event.data.toolCallId, event.data.durationMs)
 }
 
 /** What the event does to the rows. */

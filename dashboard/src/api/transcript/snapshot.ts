@@ -10,6 +10,7 @@ export function fromSnapshot(list: MessageList, state: AgentState | null): Trans
     sessionId: list.sessionId,
     seq: list.seq,
     stateSeq: state?.seq ?? list.seq,
+    told: { seq: 0, entryId: null },
     rows: rowsOf(list.messages, status === 'working' || status === 'waiting', state),
     name: state?.sessionName ?? null,
     status,
@@ -31,6 +32,8 @@ interface Turn {
   receipt: Receipt
   from: number
   to: number
+  /** Its newest answer or result. */
+  last: string | null
   over: boolean
 }
 
@@ -42,7 +45,12 @@ function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | nu
   const close = () => {
     if (turn && turn.over && turn.receipt.turns > 0) {
       turn.receipt.durationMs = turn.to - turn.from
-      rows.push({ kind: 'receipt', id: `receipt:${rows.at(-1)?.id ?? ''}`, receipt: turn.receipt })
+      rows.push({
+        kind: 'receipt',
+        id: `receipt:${rows.at(-1)?.id ?? ''}`,
+        receipt: turn.receipt,
+        after: turn.last,
+      })
     }
     turn = null
   }
@@ -58,13 +66,13 @@ function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | nu
         images: imagesOf(message.content),
         at: message.timestamp,
       })
-      turn ??= {
-        receipt: { ...EMPTY_RECEIPT, changed: [] },
-        from: message.timestamp,
-        to: message.timestamp,
-        over: false,
-      }
+      turn ??= begin(message.timestamp)
     } else if (message.role === 'assistant') {
+      // An answer after one that failed or was stopped: a person had it asked again.
+      if (turn?.over && FAILED.has(turn.receipt.reason)) {
+        close()
+        turn = begin(message.timestamp)
+      }
       if (message.provider === 'demo' && rows.at(-1)?.kind === 'user') {
         rows.push({ kind: 'demo', id: `demo:${entryId}`, text: message.model })
       }
@@ -74,6 +82,7 @@ function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | nu
       }
       if (turn) {
         const receipt: Receipt = turn.receipt
+        turn.last = entryId
         receipt.turns += 1
         receipt.usage = addUsage(receipt.usage, message.usage)
         receipt.demo ||= message.provider === 'demo'
@@ -95,7 +104,10 @@ function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | nu
       const done = withResult(row, message, message.isError, null)
       if (at === undefined) rows.push(done)
       else rows[at] = done
-      if (turn) turn.to = Math.max(turn.to, message.timestamp)
+      if (turn) {
+        turn.last = entryId
+        turn.to = Math.max(turn.to, message.timestamp)
+      }
     } else if (message.role === 'custom') {
       if (message.display) rows.push({ kind: 'note', id: entryId, text: textOf(message.content) })
     } else {
@@ -124,6 +136,13 @@ const EMPTY_RECEIPT: Receipt = {
   about: true,
   usage: NO_USAGE,
   demo: false,
+}
+
+/** Ends of answers that a person may have asked again. */
+const FAILED = new Set(['error', 'aborted'])
+
+function begin(at: number): Turn {
+  return { receipt: { ...EMPTY_RECEIPT, changed: [] }, from: at, to: at, last: null, over: false }
 }
 
 function noteChange(receipt: Receipt, tool: string, input: Record<string, unknown>) {

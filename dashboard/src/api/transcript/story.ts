@@ -37,7 +37,14 @@ export class Story {
 
   emit<K extends Kind>(kind: K, data: DataOf<K>, session: string | null = this.session): void {
     const seq = this.events.length + 1
-    this.events.push({ kind, seq, at: seq * 10, session, data } as unknown as BridgeEvent)
+    this.events.push({
+      kind,
+      seq,
+      at: seq * 10,
+      timed: true,
+      session,
+      data,
+    } as unknown as BridgeEvent)
     this.#remember()
   }
 

@@ -64,6 +64,8 @@ export interface ReceiptRow {
   kind: 'receipt'
   id: string
   receipt: Receipt
+  /** The last message that it covers. */
+  after: string | null
 }
 
 export interface NoteRow {
@@ -89,6 +91,9 @@ export interface Transcript {
   seq: number
   /** Last event in everything else: the state comes from another request than the messages. */
   stateSeq: number
+  /** The newest answer or result among the events so far, history included: the receipt that comes
+   * next in the events covers it. */
+  told: { seq: number; entryId: string | null }
   rows: readonly Row[]
   name: string | null
   status: AgentStatus

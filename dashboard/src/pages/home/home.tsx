@@ -3,11 +3,26 @@ import { useQuery } from '@tanstack/react-query'
 import { Link, useSearch } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import { Palette } from '@/components/palette'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
 import { queries } from '@/hooks/queries'
 import { usePalette } from '@/stores/palette'
 import { Mark } from '@/ui/mark'
 import { Empty } from '@/ui/state'
+
+/** The home page is drawn first; then what the next step needs comes. */
+const WARM_AFTER_MS = 400
+
+/** Loads the parts of a project's page ahead, so that opening one shows no empty page. */
+function useWarmWorkspace() {
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      const parts = [import('@/pages/workspace/workspace'), import('@/panels/chat/chat')]
+      // What cannot be loaded now is asked for again when it is needed, and complains there.
+      void Promise.allSettled(parts)
+    }, WARM_AFTER_MS)
+    return () => clearTimeout(timer)
+  }, [])
+}
 
 export function Home() {
   const { signIn } = useSearch({ from: '/' })
@@ -15,6 +30,7 @@ export function Home() {
   const { error, data: projects } = useQuery(queries.projects)
   const floating = usePalette((state) => state.open)
 
+  useWarmWorkspace()
   useEffect(() => {
     document.title = 'Toft'
   }, [])

@@ -4,7 +4,7 @@ import { useState, type FormEvent } from 'react'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
 import type { Provider } from '@/api/types'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Confirm } from '@/ui/dialog'
@@ -30,7 +30,9 @@ export function Providers({ admin }: { admin: boolean }) {
   return (
     <ul className="divide-y divide-line border-y">
       {shown
-        .toSorted((a, b) => Number(b.configured) - Number(a.configured))
+        .toSorted(
+          (a, b) => Number(b.configured) - Number(a.configured) || a.name.localeCompare(b.name),
+        )
         .map((provider) => (
           <ProviderRow key={provider.id} provider={provider} admin={admin} />
         ))}
@@ -56,17 +58,19 @@ function ProviderRow({ provider, admin }: { provider: Provider; admin: boolean }
 
   return (
     <li className="py-2">
-      <div className="flex min-h-8 flex-wrap items-center gap-x-3 gap-y-1">
+      <div className="flex min-h-8 items-center gap-3">
         <Glyph
           shape={provider.configured ? 'disc' : 'ring'}
           tone={provider.configured ? 'moss' : 'quiet'}
         />
-        <span className="font-medium">{provider.name}</span>
-        <span className="min-w-0 text-ink-3">
-          {sourceWords(provider)}
-          {provider.configured && provider.models > 0 && `, ${plural(provider.models, 'model')}`}
-        </span>
-        <div className="ml-auto flex gap-1">
+        <div className="flex min-w-0 items-baseline gap-x-3 max-md:flex-col">
+          <span className="font-medium">{provider.name}</span>
+          <span className="min-w-0 break-words text-ink-3">
+            <Source provider={provider} />
+            {provider.configured && provider.models > 0 && `, ${plural(provider.models, 'model')}`}
+          </span>
+        </div>
+        <div className="ml-auto flex shrink-0 gap-1">
           {provider.configured && (
             <Button disabled={test.isPending} onClick={() => test.mutate()}>
               {test.isPending ? 'Testing…' : 'Test'}
@@ -126,11 +130,20 @@ function ProviderRow({ provider, admin }: { provider: Provider; admin: boolean }
   )
 }
 
-function sourceWords(provider: Provider): string {
-  const hint = provider.keyHint ? ` ${provider.keyHint}` : ''
-  if (provider.source === 'env') return `key${hint} from ${provider.envVar ?? 'the environment'}`
-  if (provider.source === 'settings') return `key${hint} set here`
-  return provider.envVar ? `no key; ${provider.envVar} is not set` : 'no key'
+/** Where its key comes from, or where one could. */
+function Source({ provider }: { provider: Provider }) {
+  const { source, envVar, keyHint } = provider
+  const name = envVar && <code className="text-sm">{envVar}</code>
+  const key = keyHint ? `key ${keyHint}` : 'key'
+  if (source === 'settings') return `${key} set here`
+  if (source === 'env') {
+    return (
+      <>
+        {key} from {name ?? 'the environment'}
+      </>
+    )
+  }
+  return name ? <>no key; {name} is not set</> : 'no key'
 }
 
 function TestAnswer({

@@ -4,10 +4,9 @@ import { Link, useLocation, useRouter } from '@tanstack/react-router'
 import { useEffect, type ReactNode } from 'react'
 import { runById } from '@/hooks/commands'
 import { queries } from '@/hooks/queries'
-import { usePalette } from '@/stores/palette'
+import { CommandsButton } from '@/components/commands-button'
+import { HomeLink } from '@/components/home-link'
 import { Button } from '@/ui/button'
-import { Keys } from '@/ui/keys'
-import { Mark } from '@/ui/mark'
 import { Strip } from '@/ui/state'
 import { Appearance } from './appearance'
 import { Defaults } from './defaults'
@@ -41,23 +40,14 @@ export function SettingsPage() {
 
   return (
     <div className="flex h-full flex-col">
-      <header className="flex h-10 shrink-0 items-center gap-2 border-b px-3 max-md:h-12">
-        <Link to="/" aria-label="All projects" className="text-moss-text">
-          <Mark />
-        </Link>
-        <h1 className="font-semibold">Settings</h1>
+      <header className="flex h-10 shrink-0 items-center gap-1 border-b px-2 max-md:h-12">
+        <HomeLink />
+        <h1 className="px-1.5 font-semibold">Settings</h1>
         <div className="grow" />
         <Button variant="ghost" onClick={() => router.history.back()}>
           Back
         </Button>
-        <button
-          type="button"
-          onClick={() => usePalette.getState().show()}
-          className="flex h-7 items-center gap-2 rounded-md border bg-surface pr-1.5 pl-2.5 text-ink-2 select-none hover:bg-hover max-md:hidden"
-        >
-          Commands
-          <Keys chord="mod+k" />
-        </button>
+        <CommandsButton />
       </header>
       {me && !admin && (
         <Strip>You are a member: keys, default model and host are for admins to change.</Strip>

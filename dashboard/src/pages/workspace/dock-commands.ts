@@ -4,6 +4,7 @@ import { useMemo } from 'react'
 import { useCommands } from '@/hooks/commands'
 import type { Command } from '@/stores/commands'
 import { saveLayout } from '@/stores/layout'
+import { shortId } from '@/util/plain-http'
 import { openPanel, TITLES } from './open-panel'
 
 /** Gives a panel a half of its own. The only one of its group stays, and gets company there: a
@@ -15,7 +16,7 @@ export function splitPanel(dock: DockviewApi, panel: IDockviewPanel, to: 'right'
   }
   const kind = panel.id.startsWith('terminal:') ? 'terminal' : 'chat'
   dock.addPanel({
-    id: `${kind}:${crypto.randomUUID().slice(0, 8)}`,
+    id: `${kind}:${shortId()}`,
     component: kind,
     tabComponent: 'tab',
     title: TITLES[kind],

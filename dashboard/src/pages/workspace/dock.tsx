@@ -53,6 +53,13 @@ const PANELS: { [K in PanelKind]: ComponentType<PanelProps<K>> } = {
   ),
 }
 
+/** Scrolls the tabs of each group so far that the one in front is in sight. */
+function showActiveTabs(root: HTMLElement | null): void {
+  for (const tab of root?.querySelectorAll('.dv-tab.dv-active-tab') ?? []) {
+    tab.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }
+}
+
 /** Turns the library's props into ours. */
 function adapter<K extends PanelKind>(kind: K) {
   const Panel = PANELS[kind] as ComponentType<PanelProps<K>>
@@ -126,6 +133,7 @@ export function Dock({
   onReady: (dock: DockviewApi | null) => void
 }) {
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
+  const root = useRef<HTMLElement>(null)
   useEffect(
     () => () => {
       clearTimeout(timer.current)
@@ -134,7 +142,7 @@ export function Dock({
     [onReady],
   )
   return (
-    <main className="min-w-0 grow">
+    <main ref={root} className="min-w-0 grow">
       <DockviewReact
         components={COMPONENTS}
         tabComponents={TABS}
@@ -147,7 +155,11 @@ export function Dock({
         scrollbars="native"
         onReady={({ api }) => {
           restore(api, project, form)
+          // A tab is as wide as its title, and the strip as what is left, only after they were drawn.
+          const show = () => requestAnimationFrame(() => showActiveTabs(root.current))
+          api.onDidActivePanelChange(show)
           api.onDidLayoutChange(() => {
+            show()
             clearTimeout(timer.current)
             timer.current = setTimeout(() => saveLayout(project, form, api.toJSON()), SAVE_AFTER_MS)
           })

@@ -21,14 +21,16 @@ export function WorkspaceFrame({ project }: { project: Project }) {
   const [drawer, setDrawer] = useState(false)
   const [dock, setDock] = useState<DockviewApi | null>(null)
   const { data: machine } = useQuery(queries.machine(project.id))
+  const { data: agent } = useQuery(queries.state(project.id))
+  const appPort = agent?.appPort ?? null
   const state = machine?.state ?? project.state
 
   const open = useCallback<OpenPanel>(
     (spec, where) => {
-      if (dock) openPanel(dock, spec, where, narrow)
+      if (dock) openPanel(dock, spec, where, { narrow, appPort })
       setDrawer(false)
     },
-    [dock, narrow],
+    [dock, narrow, appPort],
   )
   const toggleSidebar = useCallback(() => {
     if (narrow) setDrawer((shown) => !shown)

@@ -4,7 +4,7 @@ import { useCallback, useEffect } from 'react'
 import type { SessionList } from '@/api/bridge-types'
 import type { BridgeEvent } from '@/api/events'
 import type { AgentStatus, Project } from '@/api/types'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
 import { useEvents, useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
 

@@ -2,6 +2,7 @@
 // thing comes forward instead.
 import type { AddPanelOptions, DockviewApi, DockviewGroupPanel } from 'dockview-react'
 import type { PanelKind, PanelSpec } from '@/hooks/dock'
+import { shortId } from '@/util/plain-http'
 
 export const TITLES: Record<PanelKind, string> = {
   chat: 'Chat',
@@ -13,16 +14,17 @@ export const TITLES: Record<PanelKind, string> = {
   service: 'Service',
 }
 
+const unique = (kind: PanelKind) => `${kind}:${shortId()}`
+
 /** The panel's id: the same thing has the same one. */
 function idOf(spec: PanelSpec, fresh: boolean): string {
-  const unique = () => `${spec.kind}:${crypto.randomUUID().slice(0, 8)}`
   switch (spec.kind) {
     case 'chat':
-      return spec.sessionId && !fresh ? `chat:${spec.sessionId}` : unique()
+      return spec.sessionId && !fresh ? `chat:${spec.sessionId}` : unique(spec.kind)
     case 'app':
       return `app:${spec.port ?? 'app'}`
     case 'terminal':
-      return spec.terminalId ? `terminal:${spec.terminalId}` : unique()
+      return spec.terminalId ? `terminal:${spec.terminalId}` : unique(spec.kind)
     case 'files':
     case 'log':
       return spec.kind
@@ -30,12 +32,17 @@ function idOf(spec: PanelSpec, fresh: boolean): string {
     case 'service':
       return `${spec.kind}:${spec.id}`
     default:
-      return unique()
+      return unique('chat')
   }
 }
 
-/** An open chat on the same session counts as the same thing, whatever its panel is called. */
-function openOne(dock: DockviewApi, spec: PanelSpec, id: string) {
+/** The open panel of the same thing, whatever it is called: a chat on the session, an app on the
+ * port. */
+function openOne(dock: DockviewApi, spec: PanelSpec, id: string, appPort: number | null) {
+  if (spec.kind === 'app') {
+    const port = spec.port ?? appPort
+    return dock.panels.find((p) => p.id.startsWith('app:') && (p.params?.port ?? appPort) === port)
+  }
   if (spec.kind === 'chat' && spec.sessionId) {
     const { sessionId } = spec
     const same = dock.panels.find(
@@ -50,18 +57,19 @@ export function openPanel(
   dock: DockviewApi,
   spec: PanelSpec,
   where: 'beside' | 'new' = 'beside',
-  narrow = false,
+  { narrow = false, appPort = null }: { narrow?: boolean; appPort?: number | null } = {},
 ): void {
   const { kind, ...params } = spec
-  const id = idOf(spec, where === 'new')
-  const open = openOne(dock, spec, id)
+  const wanted = idOf(spec, where === 'new')
+  const open = openOne(dock, spec, wanted, appPort)
   if (open) {
     if (kind === 'files' || kind === 'log') open.api.updateParameters(params)
     open.api.setActive()
     return
   }
   dock.addPanel({
-    id,
+    // An app that went to another port still has the id of its first one.
+    id: dock.getPanel(wanted) ? unique(kind) : wanted,
     component: kind,
     tabComponent: 'tab',
     title: TITLES[kind],

@@ -8,6 +8,7 @@ import { cx } from '@/util/class'
 
 export function Section({
   name,
+  none,
   count,
   loading,
   error,
@@ -15,6 +16,8 @@ export function Section({
   children,
 }: {
   name: string
+  /** What will stand here, while nothing does. */
+  none: string
   count: number
   loading: boolean
   error: string | null
@@ -54,7 +57,7 @@ export function Section({
               </button>
             </div>
           ) : count === 0 ? (
-            <div className="h-6 pl-5 text-sm leading-6 text-ink-3">(none)</div>
+            <div className="py-1 pr-2 pl-5 text-sm text-pretty text-ink-3">{none}</div>
           ) : (
             <ul>{children}</ul>
           )}
@@ -100,7 +103,7 @@ export function SideRow({
             <span className="flex w-3 shrink-0 justify-center">{glyph}</span>
             <span className="truncate">{name}</span>
             {note && (
-              <span className="tnum ml-auto shrink-0 text-sm text-ink-3 group-hover:opacity-0 max-md:mr-9 max-md:group-hover:opacity-100 group-has-data-[state=open]:opacity-0">
+              <span className="tnum ml-auto max-w-1/2 shrink-0 truncate text-sm text-ink-3 group-hover:opacity-0 max-md:mr-9 max-md:group-hover:opacity-100 group-has-data-[state=open]:opacity-0">
                 {note}
               </span>
             )}

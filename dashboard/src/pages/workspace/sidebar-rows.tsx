@@ -1,32 +1,36 @@
 // The rows of the sidebar, one kind each.
-import { useMutation, useQuery } from '@tanstack/react-query'
+import { useMutation } from '@tanstack/react-query'
 import type { Asset, Integration, Service, SessionInfo } from '@/api/bridge-types'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
 import { agentLook, LookGlyph } from '@/components/project-state'
+import { integrationLook, serviceLook } from '@/components/row-state'
 import { sessionName } from '@/components/session-name'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
 import { useOpenPanel } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
+import { useMachineState } from '@/hooks/machine'
 import { useAskAgent } from '@/hooks/ask-agent'
-import { queries } from '@/hooks/queries'
 import { Glyph } from '@/ui/glyph'
 import type { MenuList } from '@/ui/menu'
 import { Ago } from '@/ui/time'
+import { copyText } from '@/util/plain-http'
 import { SideRow } from './sidebar-parts'
 
 function copy(text: string): void {
-  void navigator.clipboard.writeText(text).then(() => toast.info('Copied', text))
+  void copyText(text).then((done) => {
+    if (done) toast.info('Copied', text)
+    else toast.error('The browser did not copy it', text)
+  })
 }
 
 export function ServiceRow({ service }: { service: Service }) {
   const { id } = useProject()
   const open = useOpenPanel()
   const ask = useAskAgent()
-  // What was running when the machine stopped runs no more.
-  const { data: machine } = useQuery(queries.machine(id))
-  const up = !machine || machine.state === 'running' || machine.state === 'frozen'
-  const running = up && service.status === 'running'
+  const { up, isPending } = useMachineState()
+  const look = serviceLook(service.status, up || isPending)
+  const running = look.shape === 'play'
   const { port } = service
   const outside = useMutation({
     mutationFn: () => server.preview(id, port),
@@ -58,17 +62,7 @@ export function ServiceRow({ service }: { service: Service }) {
   ]
   return (
     <SideRow
-      glyph={
-        service.status === 'error' ? (
-          <Glyph shape="cross" tone="red" title="failed" />
-        ) : (
-          <Glyph
-            shape={running ? 'play' : 'square'}
-            tone={running ? 'moss' : 'quiet'}
-            title={running ? 'running' : 'stopped'}
-          />
-        )
-      }
+      glyph={<LookGlyph look={look} titled />}
       name={service.name}
       note={port === null ? (service.schedule ?? service.type) : `:${port}`}
       title={service.description ?? undefined}
@@ -81,21 +75,10 @@ export function ServiceRow({ service }: { service: Service }) {
 export function IntegrationRow({ integration }: { integration: Integration }) {
   const open = useOpenPanel()
   const ask = useAskAgent()
-  const connected = integration.status === 'connected'
   const show = () => open({ kind: 'integration', id: integration.id })
   return (
     <SideRow
-      glyph={
-        integration.status === 'error' ? (
-          <Glyph shape="cross" tone="red" title="failed" />
-        ) : (
-          <Glyph
-            shape={connected ? 'disc' : 'ring'}
-            tone={connected ? 'moss' : 'quiet'}
-            title={integration.status}
-          />
-        )
-      }
+      glyph={<LookGlyph look={integrationLook(integration)} titled />}
       name={integration.name}
       title={integration.description ?? undefined}
       menu={[

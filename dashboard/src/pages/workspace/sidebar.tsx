@@ -43,6 +43,7 @@ export function Sidebar({ narrow }: { narrow: boolean }) {
       </div>
       <Section
         name="Services"
+        none="Apps and jobs that the agent starts"
         count={services.length}
         loading={inspect.isPending}
         error={inspectError}
@@ -54,6 +55,7 @@ export function Sidebar({ narrow }: { narrow: boolean }) {
       </Section>
       <Section
         name="Integrations"
+        none="Outside services that it connects"
         count={integrations.length}
         loading={inspect.isPending}
         error={inspectError}
@@ -65,6 +67,7 @@ export function Sidebar({ narrow }: { narrow: boolean }) {
       </Section>
       <Section
         name="Assets"
+        none="Documents and files worth keeping at hand"
         count={assets.length}
         loading={inspect.isPending}
         error={inspectError}
@@ -76,6 +79,7 @@ export function Sidebar({ narrow }: { narrow: boolean }) {
       </Section>
       <Section
         name="Sessions"
+        none="Conversations with the agent"
         count={sessions.data?.sessions.length ?? 0}
         loading={sessions.isPending}
         error={sessions.error && !sessions.data ? wordsOf(sessions.error) : null}

@@ -1,21 +1,18 @@
 // The line above a project: which one, how its machine is, what may be done about it.
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
 import { useState } from 'react'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
 import type { Machine, Project } from '@/api/types'
+import { CommandsButton } from '@/components/commands-button'
+import { HomeLink } from '@/components/home-link'
 import { machineLook } from '@/components/project-state'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
 import { runById } from '@/hooks/commands'
 import { useConnection, useProject } from '@/hooks/live'
 import { useMachineActions } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
-import { usePalette } from '@/stores/palette'
 import { Button, IconButton } from '@/ui/button'
-import { Icon } from '@/ui/icons'
-import { Keys } from '@/ui/keys'
-import { Mark } from '@/ui/mark'
 import { Menu } from '@/ui/menu'
 import { useAfter } from '@/ui/state'
 import { Hint } from '@/ui/tooltip'
@@ -42,15 +39,7 @@ export function TopBar({
 
   return (
     <header className="flex h-10 shrink-0 items-center gap-1 border-b px-2 max-md:h-12">
-      <Hint text="All projects">
-        <Link
-          to="/"
-          aria-label="All projects"
-          className="flex size-7 items-center justify-center rounded-md text-moss-text hover:bg-hover"
-        >
-          <Mark />
-        </Link>
-      </Hint>
+      <HomeLink />
       <IconButton icon="side" label="Sidebar" keys="mod+b" onClick={onSidebar} />
       <ProjectName project={project} />
       <MachinePopover project={project} machine={machine} look={machineLook(state)} />
@@ -66,17 +55,7 @@ export function TopBar({
           {start.isPending ? 'Starting…' : 'Start'}
         </Button>
       )}
-      <button
-        type="button"
-        onClick={() => usePalette.getState().show()}
-        className="flex h-7 items-center gap-2 rounded-md border bg-surface pr-1.5 pl-2 text-ink-2 select-none hover:bg-hover max-md:h-9 max-md:border-0 max-md:bg-transparent"
-      >
-        <Icon name="search" className="text-ink-3" />
-        <span className="max-md:sr-only">Commands</span>
-        <span className="max-md:hidden">
-          <Keys chord="mod+k" />
-        </span>
-      </button>
+      <CommandsButton />
       <Menu
         align="end"
         items={[
@@ -132,12 +111,12 @@ function ProjectName({ project }: { project: Project }) {
 
   if (draft === null) {
     return (
-      <h1 className="min-w-0">
+      <h1 className="max-w-64 min-w-0 max-md:max-w-32">
         <Hint text="Rename">
           <button
             type="button"
             onClick={() => setDraft(project.name)}
-            className="block h-7 max-w-64 truncate rounded-md px-1.5 font-semibold hover:bg-hover max-md:max-w-32"
+            className="block h-7 max-w-full truncate rounded-md px-1.5 font-semibold hover:bg-hover"
           >
             {project.name}
           </button>

@@ -9,8 +9,9 @@ import { ProjectContext } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
 import { NotFound } from '@/pages/shell/page-states'
 import { Button } from '@/ui/button'
-import { Failure, Skeleton } from '@/ui/state'
+import { Failure } from '@/ui/state'
 import { WorkspaceFrame } from './frame'
+import { Opening } from './opening'
 
 /** While a new machine is being made its state is asked for this often. */
 const CREATING_EVERY_MS = 400
@@ -33,11 +34,7 @@ export function Workspace() {
     )
   }
   if (!project) {
-    return (
-      <main className="p-6">
-        <Skeleton words="Reading the project…" />
-      </main>
-    )
+    return <Opening words="Reading the project…" />
   }
   return <Opened key={project.id} project={project} />
 }
@@ -70,11 +67,7 @@ function Opened({ project }: { project: Project }) {
 
   const scope = useMemo(() => (live ? { id, name, live } : null), [id, name, live])
   if (!scope) {
-    return (
-      <main className="p-6">
-        <Skeleton words="Opening the project…" />
-      </main>
-    )
+    return <Opening name={name} words="Opening the project…" />
   }
   return (
     <ProjectContext value={scope}>

@@ -1,15 +1,17 @@
 // A running app in a frame, on its own origin: it can neither read this page nor call the agent.
 import { useQuery } from '@tanstack/react-query'
-import { useCallback, useEffect, useState, type FormEvent } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
-import { toast } from '@/components/toasts'
+import { MachineAsleep, MachineStopped } from '@/components/machine-gate'
 import type { PanelProps } from '@/hooks/dock'
 import { useEvents, useProject } from '@/hooks/live'
-import { useMachineActions } from '@/hooks/machine'
+import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
-import { Button, IconButton } from '@/ui/button'
-import { Empty, Failure, Skeleton } from '@/ui/state'
+import { Button } from '@/ui/button'
+import { Failure, Skeleton } from '@/ui/state'
+import { toast } from '@/ui/toasts'
+import { AddressBar } from './address-bar'
 
 /** Several reloads asked for at once are one. */
 const RELOAD_AFTER_MS = 150
@@ -22,15 +24,12 @@ type Frame =
 
 export function AppPanel({ params, setParams, setTitle }: PanelProps<'app'>) {
   const { id, live } = useProject()
-  const { data: machine, isPending } = useQuery(queries.machine(id))
+  const { isPending, up: running, closed } = useMachineState()
   const { data: agent } = useQuery(queries.state(id))
-  const { start } = useMachineActions(id)
   const [frame, setFrame] = useState<Frame>({ state: 'idle' })
   const [wanted, setWanted] = useState(false)
   const port = params.port ?? null
   const shownPort = port ?? agent?.appPort ?? null
-  const running = machine?.state === 'running' || machine?.state === 'frozen'
-  const stopped = machine?.state === 'stopped' || machine?.state === 'error'
 
   useEffect(() => {
     setTitle(params.title ?? (shownPort === null ? 'App' : `App :${shownPort}`))
@@ -91,17 +90,8 @@ export function AppPanel({ params, setParams, setTitle }: PanelProps<'app'>) {
         onOutside={() => void outside()}
       />
       <div className="relative min-h-0 grow">
-        {stopped ? (
-          <Empty
-            title="The machine is stopped"
-            action={
-              <Button variant="primary" disabled={start.isPending} onClick={() => start.mutate()}>
-                {start.isPending ? 'Starting…' : 'Start'}
-              </Button>
-            }
-          >
-            The app comes back when it runs.
-          </Empty>
+        {closed ? (
+          <MachineStopped>What the app has stored is kept.</MachineStopped>
         ) : frame.state === 'open' ? (
           <iframe
             key={frame.load}
@@ -121,16 +111,7 @@ export function AppPanel({ params, setParams, setTitle }: PanelProps<'app'>) {
             action={<Button onClick={() => void load()}>Try again</Button>}
           />
         ) : frame.state === 'idle' && !isPending && !running ? (
-          <Empty
-            title="The machine sleeps"
-            action={
-              <Button variant="primary" onClick={() => setWanted(true)}>
-                Wake and open
-              </Button>
-            }
-          >
-            Opening the app wakes it.
-          </Empty>
+          <MachineAsleep onWake={() => setWanted(true)}>Opening the app wakes it.</MachineAsleep>
         ) : (
           <Skeleton className="p-4" words="Opening the app…" />
         )}
@@ -158,45 +139,4 @@ function useReload(
     const timer = setTimeout(() => void load(), RELOAD_AFTER_MS)
     return () => clearTimeout(timer)
   }, [asked, load])
-}
-
-function AddressBar({
-  port,
-  origin,
-  onGo,
-  onReload,
-  onOutside,
-}: {
-  port: number | null
-  origin: string | null
-  onGo: (port: number | null, path: string) => void
-  onReload: () => void
-  onOutside: () => void
-}) {
-  const [text, setText] = useState(port === null ? '' : `:${port}/`)
-  const submit = (event: FormEvent) => {
-    event.preventDefault()
-    const parts = /^\s*:?(\d{1,5})?(\/.*)?$/.exec(text)
-    if (!parts) return
-    onGo(parts[1] ? Number(parts[1]) : null, parts[2]?.trim() || '/')
-  }
-  return (
-    <form
-      onSubmit={submit}
-      className="flex h-8 shrink-0 items-center gap-0.5 border-b px-1 max-md:h-11"
-    >
-      <IconButton icon="reload" label="Reload" onClick={onReload} />
-      <input
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-        onFocus={(event) => event.target.select()}
-        aria-label="Port and path"
-        placeholder=":3000/"
-        spellCheck={false}
-        title={origin ?? undefined}
-        className="h-6 min-w-0 grow rounded-md bg-sunk px-2 font-mono text-sm max-md:h-9"
-      />
-      <IconButton icon="open" label="Open outside" onClick={onOutside} />
-    </form>
-  )
 }

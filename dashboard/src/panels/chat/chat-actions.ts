@@ -82,7 +82,10 @@ export function useChatActions({
 
     return {
       clearError: () => setError(null),
-      setDraft: (text: string) => useDrafts.getState().set(key, text),
+      setDraft: (text: string) => {
+        setError(null)
+        useDrafts.getState().set(key, text)
+      },
       send: (text: string) =>
         attempt(async (to) => {
           await bridge.prompt(text, to)

@@ -4,9 +4,10 @@ import { useQuery } from '@tanstack/react-query'
 import { useCallback, useEffect, useState } from 'react'
 import { wordsOf } from '@/api/http'
 import { sessionName } from '@/components/session-name'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
 import type { PanelProps } from '@/hooks/dock'
 import { useProject, useSession } from '@/hooks/live'
+import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Failure, Skeleton } from '@/ui/state'
@@ -73,7 +74,7 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
   const { id, live } = useProject()
   const view = useSession(sessionId)
   const { data: sessions } = useQuery(queries.sessions(id))
-  const { data: machine } = useQuery(queries.machine(id))
+  const { up, isPending } = useMachineState()
   const [pinned, setPinned] = useState(0)
   const actions = useChatActions({ sessionId, onSent: () => setPinned((n) => n + 1) })
   const switchTo = useCallback(
@@ -87,17 +88,13 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
   useEffect(() => setTitle(name), [name, setTitle])
 
   // A machine without processes works on nothing, whatever was last heard.
-  const up = !machine || machine.state === 'running' || machine.state === 'frozen'
-  const working = up && transcript?.status === 'working'
+  const working = (up || isPending) && transcript?.status === 'working'
 
   const retry = useCallback(() => {
-    const last = transcript?.rows.findLast((row) => row.kind === 'user')
-    if (last?.kind === 'user') {
-      live.bridge
-        .prompt(last.text, sessionId)
-        .catch((error: unknown) => toast.error('It was not sent', wordsOf(error)))
-    }
-  }, [transcript, live, sessionId])
+    live.bridge
+      .retry(sessionId)
+      .catch((error: unknown) => toast.error('It was not asked again', wordsOf(error)))
+  }, [live, sessionId])
 
   return (
     <>

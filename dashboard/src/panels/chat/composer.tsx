@@ -1,10 +1,8 @@
 // Where a person writes. Enter sends, Shift+Enter begins a line; while the agent works a text waits in
 // the queue, steers, or stops it.
 import { useLayoutEffect, useRef, type KeyboardEvent } from 'react'
-import { useQuery } from '@tanstack/react-query'
 import type { Transcript } from '@/api/transcript/types'
-import { useProject } from '@/hooks/live'
-import { queries } from '@/hooks/queries'
+import { useMachineState } from '@/hooks/machine'
 import { useDrafts } from '@/stores/drafts'
 import { Button } from '@/ui/button'
 import { Hint } from '@/ui/tooltip'
@@ -28,11 +26,9 @@ export function Composer({
   working?: boolean
   draftKey: string
 }) {
-  const { id } = useProject()
-  const { data: machine } = useQuery(queries.machine(id))
+  const { closed } = useMachineState()
   const text = useDrafts((state) => state.drafts[draftKey] ?? '')
   const field = useRef<HTMLTextAreaElement>(null)
-  const closed = machine?.state === 'stopped' || machine?.state === 'error'
   const waiting = transcript?.status === 'waiting' && !closed
   const busy = working || waiting
   const typed = text.trim()
@@ -76,7 +72,7 @@ export function Composer({
           </button>
         </div>
       )}
-      <div className="rounded-lg border bg-surface focus-within:border-line-strong">
+      <div className="rounded-lg border bg-surface has-[textarea:focus-visible]:border-moss">
         <textarea
           ref={field}
           rows={1}

@@ -1,16 +1,14 @@
 // Says above a panel when its machine cannot work: stopped, failed. Reading stays possible.
-import { useQuery } from '@tanstack/react-query'
 import { useProject } from '@/hooks/live'
-import { useMachineActions } from '@/hooks/machine'
-import { queries } from '@/hooks/queries'
+import { useMachineActions, useMachineState } from '@/hooks/machine'
 import { Button } from '@/ui/button'
 import { Strip } from '@/ui/state'
 
 export function MachineStrip() {
   const { id } = useProject()
-  const { data: machine } = useQuery(queries.machine(id))
+  const { machine, closed } = useMachineState()
   const { start } = useMachineActions(id)
-  if (machine?.state !== 'stopped' && machine?.state !== 'error') return null
+  if (!machine || !closed) return null
   const failed = machine.state === 'error'
   return (
     <Strip
@@ -22,7 +20,7 @@ export function MachineStrip() {
       }
     >
       {failed
-        ? `The machine failed: ${machine.stateReason ?? 'no reason was given'}. Files and conversations are kept.`
+        ? `The machine failed: ${(machine.stateReason ?? 'no reason was given').replace(/\.$/, '')}. Files and conversations are kept.`
         : 'The machine is stopped. You can read; to go on, start it.'}
     </Strip>
   )

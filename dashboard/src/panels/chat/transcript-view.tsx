@@ -82,6 +82,17 @@ export function TranscriptView({
     lastAuto.current = element.scrollTop
   }, [])
 
+  // What appears above or below takes height from it: who was at the end stays there.
+  useEffect(() => {
+    const element = scroller.current
+    if (!element) return
+    const sized = new ResizeObserver(() => {
+      if (stuck.current && element.clientHeight > 0) toEnd()
+    })
+    sized.observe(element)
+    return () => sized.disconnect()
+  }, [toEnd])
+
   useLayoutEffect(() => {
     if (stuck.current && visible) {
       toEnd()
@@ -117,7 +128,8 @@ export function TranscriptView({
   }, [])
 
   const fresh = rows.length - seen.current
-  const lastError = rows.findLast((row) => row.kind === 'error' || row.kind === 'user')
+  // Only what stands at the very end can be asked again.
+  const last = rows.findLast((row) => row.kind !== 'receipt' && row.kind !== 'note')
 
   return (
     <>
@@ -153,7 +165,7 @@ export function TranscriptView({
                   before={rows[item.index - 1]?.kind ?? null}
                   open={opened.get(row.id) ?? (density === 'full' && row.kind === 'tool')}
                   quiet={density === 'quiet'}
-                  live={row === lastError && !working}
+                  live={row === last && !working}
                   sessionId={sessionId}
                   onToggle={toggle}
                   onRetry={onRetry}

@@ -2,9 +2,11 @@
 import { useEffect, useState } from 'react'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { wordsOf } from '@/api/http'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
+import { MachineAsleep, MachineStopped } from '@/components/machine-gate'
 import type { PanelProps } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
+import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button, IconButton } from '@/ui/button'
 import { Empty, Failure, Skeleton } from '@/ui/state'
@@ -15,7 +17,9 @@ import { absolutePath, joinPath } from './paths'
 export function FilesPanel({ params, setParams, setTitle }: PanelProps<'files'>) {
   const { id, live } = useProject()
   const client = useQueryClient()
-  const root = useQuery(queries.files(id, null))
+  const { up, closed, isPending } = useMachineState()
+  const [wanted, setWanted] = useState(false)
+  const root = useQuery({ ...queries.files(id, null), enabled: up || wanted })
   const [upload, setUpload] = useState<HTMLInputElement | null>(null)
   const rootPath = root.data?.path ?? null
   const path = params.path && rootPath ? absolutePath(rootPath, params.path) : null
@@ -36,6 +40,12 @@ export function FilesPanel({ params, setParams, setTitle }: PanelProps<'files'>)
     void client.invalidateQueries({ queryKey: ['files', id] })
   }
 
+  if (!root.data && closed) {
+    return <MachineStopped>The files are kept. They can be read when it runs.</MachineStopped>
+  }
+  if (!root.data && !root.isLoading && !root.error && !isPending && !up) {
+    return <MachineAsleep onWake={() => setWanted(true)}>Reading the files wakes it.</MachineAsleep>
+  }
   if (root.error && !root.data) {
     return (
       <Failure
@@ -84,7 +94,7 @@ export function FilesPanel({ params, setParams, setTitle }: PanelProps<'files'>)
           <FileView key={path} path={path} onGone={() => setParams({})} />
         ) : (
           <Empty title="No file chosen" drawing={false}>
-            Choose one on the left to read it here.
+            Choose one in the list to read it here.
           </Empty>
         )}
       </div>

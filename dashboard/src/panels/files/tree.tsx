@@ -56,6 +56,7 @@ function Folder({ path, depth, ...shared }: Shared & { path: string; depth: numb
           entry={entry}
           path={joinPath(path, entry.name)}
           depth={depth}
+          alone={depth === 0 && entries.length === 1}
           {...shared}
         />
       ))}
@@ -77,9 +78,16 @@ function Entry({
   entry,
   path,
   depth,
+  alone,
   ...shared
-}: Shared & { entry: FileEntry; path: string; depth: number }) {
-  const [open, setOpen] = useState(false)
+}: Shared & {
+  entry: FileEntry
+  path: string
+  depth: number
+  /** A folder that is all there is stands open. */
+  alone: boolean
+}) {
+  const [open, setOpen] = useState(alone)
   const folder = entry.type === 'dir'
   const chosen = shared.chosen === path
   return (

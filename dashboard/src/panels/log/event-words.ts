@@ -21,7 +21,8 @@ function short(text: string): string {
 
 /** The line of an event, or null when it is none. `news`: it came while this page watched. */
 export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
-  const line = (text: string, tone: LogLine['tone'] = 'plain', at = news ? event.at : null) => ({
+  const known = news || event.timed ? event.at : null
+  const line = (text: string, tone: LogLine['tone'] = 'plain', at = known) => ({
     seq: event.seq,
     at,
     kind: event.kind,

@@ -3,8 +3,9 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import type { ProcessInfo } from '@/api/bridge-types'
 import { wordsOf } from '@/api/http'
-import { toast } from '@/components/toasts'
+import { toast } from '@/ui/toasts'
 import { useProject } from '@/hooks/live'
+import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Confirm } from '@/ui/dialog'
@@ -22,14 +23,24 @@ const EVERY_MS = 3000
 export function ProcessList({ filter, chosen }: { filter: string; chosen: string | null }) {
   const { id, live } = useProject()
   const client = useQueryClient()
-  const { data, error, isPending, refetch } = useQuery({
+  const { up, isPending: unknown } = useMachineState()
+  // Asking would wake a machine that sleeps; and there is nothing to ask for.
+  const { data, error, isLoading, refetch } = useQuery({
     ...queries.processes(id),
     refetchInterval: EVERY_MS,
+    enabled: up,
   })
   const [open, setOpen] = useState(chosen)
   const [ending, setEnding] = useState<ProcessInfo | null>(null)
 
-  if (isPending) return <Skeleton className="p-4" />
+  if (unknown || isLoading) return <Skeleton className="p-4" />
+  if (!up) {
+    return (
+      <Empty title="Nothing runs" drawing={false}>
+        The machine has no processes now. Servers and long commands show here when it works again.
+      </Empty>
+    )
+  }
   if (error && !data) {
     return (
       <Failure

@@ -5,6 +5,7 @@ import { Terminal } from '@xterm/xterm'
 import { useEffect, useRef, useState } from 'react'
 import { useTheme } from '@/stores/theme'
 import { isMac, matches } from '@/util/keys'
+import { copyText } from '@/util/plain-http'
 import { TerminalLink } from './link'
 import { terminalColours } from './colours'
 
@@ -116,7 +117,7 @@ function ownKeys(event: KeyboardEvent, terminal: Terminal): boolean {
   if (event.type !== 'keydown' || isMac) return true
   if (matches(event, 'mod+shift+c')) {
     event.preventDefault()
-    void navigator.clipboard.writeText(terminal.getSelection())
+    void copyText(terminal.getSelection())
     return false
   }
   // The browser's own paste comes in as a paste event.

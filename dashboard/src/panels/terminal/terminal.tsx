@@ -1,14 +1,15 @@
 // A terminal of the machine. It lives on when this panel closes its page; opening the page again
 // attaches to it.
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQueryClient } from '@tanstack/react-query'
 import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
 import { wordsOf } from '@/api/http'
+import { MachineAsleep, MachineStopped } from '@/components/machine-gate'
 import type { PanelProps } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
-import { useMachineActions } from '@/hooks/machine'
+import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
-import { Empty, Failure, Skeleton, Strip } from '@/ui/state'
+import { Failure, Skeleton, Strip } from '@/ui/state'
 
 const Screen = lazy(() => import('./screen').then((m) => ({ default: m.Screen })))
 
@@ -30,18 +31,15 @@ export function TerminalPanel({
 }: PanelProps<'terminal'>) {
   const { id, live } = useProject()
   const client = useQueryClient()
-  const { data: machine, isPending } = useQuery(queries.machine(id))
-  const { start } = useMachineActions(id)
+  const { isPending, up, closed } = useMachineState()
   const [phase, setPhase] = useState<Phase>({ state: 'ready' })
   const [wanted, setWanted] = useState(false)
   const { terminalId } = params
-  const running = machine?.state === 'running' || machine?.state === 'frozen'
-  const stopped = machine?.state === 'stopped' || machine?.state === 'error'
 
   useEffect(() => setTitle('Terminal'), [setTitle])
 
   // A new panel opens a new terminal, unless that would wake a machine that nobody asked to wake.
-  const may = running || wanted
+  const may = up || wanted
   useEffect(() => {
     if (terminalId || !may || phase.state !== 'ready') return
     let gone = false
@@ -72,19 +70,8 @@ export function TerminalPanel({
     [client, id],
   )
 
-  if (stopped) {
-    return (
-      <Empty
-        title="The machine is stopped"
-        action={
-          <Button variant="primary" disabled={start.isPending} onClick={() => start.mutate()}>
-            {start.isPending ? 'Starting…' : 'Start'}
-          </Button>
-        }
-      >
-        Terminals end with it. Starting it opens a new one here.
-      </Empty>
-    )
+  if (closed) {
+    return <MachineStopped>Terminals end with it. Starting it opens a new one here.</MachineStopped>
   }
   if (phase.state === 'failed') {
     return (
@@ -99,16 +86,7 @@ export function TerminalPanel({
     return may || isPending ? (
       <Skeleton className="p-4" words="Opening a terminal…" />
     ) : (
-      <Empty
-        title="The machine sleeps"
-        action={
-          <Button variant="primary" onClick={() => setWanted(true)}>
-            Wake and open
-          </Button>
-        }
-      >
-        Opening a terminal wakes it.
-      </Empty>
+      <MachineAsleep onWake={() => setWanted(true)}>Opening a terminal wakes it.</MachineAsleep>
     )
   }
   return (

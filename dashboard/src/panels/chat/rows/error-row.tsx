@@ -1,6 +1,7 @@
 // A model call that failed, in the provider's own words; or one that a person stopped.
 import { useNavigate } from '@tanstack/react-router'
 import type { ErrorRow } from '@/api/transcript/types'
+import { useMachineState } from '@/hooks/machine'
 import { Button } from '@/ui/button'
 import { Failure } from '@/ui/state'
 
@@ -10,12 +11,24 @@ export function ErrorRowView({
   onRetry,
 }: {
   row: ErrorRow
-  /** The newest of its kind: what was tried again later needs no button. */
+  /** It stands at the end: what was asked again later needs no button. */
   live: boolean
   onRetry: () => void
 }) {
   const navigate = useNavigate()
-  if (row.aborted) return <div className="py-1 text-ink-3">You stopped it here.</div>
+  const { closed } = useMachineState()
+  if (row.aborted) {
+    return (
+      <div className="flex min-h-7 items-center gap-2 text-ink-3">
+        You stopped it here.
+        {live && !closed && (
+          <Button variant="ghost" onClick={onRetry}>
+            Go on
+          </Button>
+        )}
+      </div>
+    )
+  }
   if (!live) {
     return <div className="py-1 break-words text-ink-3">The model call failed: {row.text}</div>
   }
@@ -27,7 +40,7 @@ export function ErrorRowView({
       kept="What was done before it is kept."
       action={
         <>
-          <Button onClick={onRetry}>Try again</Button>
+          {!closed && <Button onClick={onRetry}>Try again</Button>}
           <Button
             variant="ghost"
             onClick={() => void navigate({ to: '/settings', hash: 'providers' })}

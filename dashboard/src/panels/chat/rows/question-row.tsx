@@ -3,6 +3,7 @@ import { useId, useState, type FormEvent } from 'react'
 import { wordsOf } from '@/api/http'
 import type { ToolRow } from '@/api/transcript/types'
 import { useProject } from '@/hooks/live'
+import { useMachineState } from '@/hooks/machine'
 import { Button } from '@/ui/button'
 import { CONTROL } from '@/ui/field'
 import { Glyph } from '@/ui/glyph'
@@ -55,6 +56,7 @@ function Form({
   sessionId: string
 }) {
   const { live } = useProject()
+  const { closed } = useMachineState()
   const name = useId()
   const [chosen, setChosen] = useState<string | null>(null)
   const [text, setText] = useState('')
@@ -80,51 +82,56 @@ function Form({
       onSubmit={(event) => void submit(event)}
       className="rounded-md border border-l-2 border-l-amber bg-surface p-3"
     >
-      <div className="mb-2 flex gap-2">
-        <span className="mt-1">
-          <Glyph shape="ask" tone="amber" title="needs you" />
-        </span>
-        <span className="max-w-[72ch] text-md font-medium text-pretty">
-          {question || 'Asking…'}
-        </span>
-      </div>
-      <div role="radiogroup" aria-label={question} className="mb-2 flex flex-col">
-        {options.map((option) => (
-          <label
-            key={option}
-            className="flex min-h-8 items-center gap-2 rounded-md px-1 hover:bg-hover max-md:min-h-11"
-          >
-            <input
-              type="radio"
-              name={name}
-              checked={chosen === option && !text.trim()}
-              onChange={() => {
-                setChosen(option)
-                setText('')
-              }}
-              className="m-0.5 size-3.5 shrink-0 appearance-none rounded-full border border-line-strong checked:border-4 checked:border-moss"
-            />
-            {option}
-          </label>
-        ))}
-      </div>
-      <div className="flex gap-2">
-        <input
-          value={text}
-          onChange={(event) => setText(event.target.value)}
-          placeholder={options.length > 0 ? 'Or in other words' : 'Your answer'}
-          aria-label="Your answer"
-          className={cx(CONTROL)}
-        />
-        <Button type="submit" variant="primary" disabled={!answer || busy} className="h-8">
-          {busy ? 'Answering…' : 'Answer'}
-        </Button>
-      </div>
-      {error && (
-        <div role="alert" className="mt-2 text-sm text-red-text">
-          The answer was not taken: {error}
+      <fieldset disabled={closed}>
+        <div className="mb-2 flex gap-2">
+          <span className="mt-1">
+            <Glyph shape="ask" tone="amber" title="needs you" />
+          </span>
+          <span className="max-w-[72ch] text-md font-medium text-pretty">
+            {question || 'Asking…'}
+          </span>
         </div>
-      )}
+        <div role="radiogroup" aria-label={question} className="mb-2 flex flex-col">
+          {options.map((option) => (
+            <label
+              key={option}
+              className="flex min-h-8 items-center gap-2 rounded-md px-1 hover:bg-hover has-disabled:opacity-55 max-md:min-h-11"
+            >
+              <input
+                type="radio"
+                name={name}
+                checked={chosen === option && !text.trim()}
+                onChange={() => {
+                  setChosen(option)
+                  setText('')
+                }}
+                className="m-0.5 size-3.5 shrink-0 appearance-none rounded-full border border-line-strong checked:border-4 checked:border-moss"
+              />
+              {option}
+            </label>
+          ))}
+        </div>
+        <div className="flex gap-2">
+          <input
+            value={text}
+            onChange={(event) => setText(event.target.value)}
+            placeholder={options.length > 0 ? 'Or in other words' : 'Your answer'}
+            aria-label="Your answer"
+            className={cx(CONTROL)}
+          />
+          <Button type="submit" variant="primary" disabled={!answer || busy} className="h-8">
+            {busy ? 'Answering…' : 'Answer'}
+          </Button>
+        </div>
+        {error && (
+          <div role="alert" className="mt-2 text-sm text-red-text">
+            The answer was not taken: {error}
+          </div>
+        )}
+        {closed && (
+          <p className="mt-2 text-sm text-ink-3">It can be answered when the machine runs.</p>
+        )}
+      </fieldset>
     </form>
   )
 }

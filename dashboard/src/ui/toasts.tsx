@@ -1,12 +1,12 @@
-// Short news in the corner. What needs a person stands where they must act, not here.
+// Short news, where nothing is to be pressed: in the middle of the first line. What needs a person stands where they must act, not here.
 import { toast as show, Toaster } from 'sonner'
-import { Glyph } from '@/ui/glyph'
+import { Glyph } from './glyph'
 
 export function Toasts() {
   return (
     <Toaster
-      position="top-right"
-      offset={{ top: 48, right: 12 }}
+      position="top-center"
+      offset={{ top: 5 }}
       mobileOffset={{ top: 56 }}
       visibleToasts={4}
       gap={8}

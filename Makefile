@@ -14,26 +14,31 @@ web: ## build the dashboard if its sources changed (needs Node 20)
 
 .PHONY: run
 run: web ## build everything, start the server, print a sign-in link
-	cargo run --quiet --release --package toft-cli -- up
+	cargo build --release --package toft-cli
+	@cargo run --quiet --release --package toft-cli -- up
 
 .PHONY: prepare
-prepare: ## install what the tests need (apt, npm); asks for root only if something is missing
+prepare: ## install what tests and checks need (apt, npm, cargo); root only if something is missing
 	.ci/prepare
 
 .PHONY: test
-test: prepare web ## all tests that CI runs
+test: web ## all tests that CI runs
+	.ci/prepare tests
 	.ci/test default
 
 .PHONY: test-deep
-test-deep: prepare web ## the long ones: enumerated kills, chaos, fuzzing, big peers
+test-deep: web ## the long ones: enumerated kills, chaos, fuzzing, big peers
+	.ci/prepare tests
 	.ci/test deep
 
 .PHONY: check
-check: prepare ## format, lints, tidy, licences, spelling, dashboard checks
+check: ## format, lints, tidy, licences, spelling, dashboard checks
+	.ci/prepare checks
 	.ci/check
 
 .PHONY: bench
 bench: web ## what a user feels, measured here, beside peers that are installed
+	.ci/peers
 	cargo build --release --package toft-cli
 	target/release/toft bench --peers
 
@@ -43,10 +48,11 @@ dist: web ## the binary to ship: target/dist/toft
 	@ls -l target/dist/toft
 
 .PHONY: desktop
-desktop: ## the dashboard in a window of its own (a server must run)
-	.ci/desktop
+desktop: web ## the dashboard in a window of its own; starts a server if none runs (ARGS="--server URL")
+	.ci/desktop $(ARGS)
 
 .PHONY: screenshots
-screenshots: prepare web ## drive the dashboard in Chromium and keep pictures in target/screenshots
+screenshots: web ## drive the dashboard in Chromium and keep pictures in target/screenshots
+	.ci/prepare tests
 	cargo build --package toft-cli
 	TOFT_SCREENSHOTS=target/screenshots cargo test --package toft-stories --test all -- main_story --nocapture

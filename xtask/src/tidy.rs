@@ -147,7 +147,9 @@ fn body_lines(text: &str) -> usize {
 
 fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
-    for dir in ["crates", "xtask", "dashboard/src", "dashboard/test", "dashboard/scripts"] {
+    for dir in
+        ["crates", "xtask", "desktop/src", "dashboard/src", "dashboard/test", "dashboard/scripts"]
+    {
         below(&root.join(dir), &mut out)?;
     }
     out.sort();

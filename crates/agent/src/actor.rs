@@ -1,12 +1,14 @@
 //! The owner of one open session: takes commands one after the other, starts and stops the work.
-//! What the work does is in [`crate::run`]; what is shared between both in [`Conversation`].
+//! What the work does is in [`crate::run`]; what is shared between both in [`Conversation`]; the
+//! commands themselves in [`crate::command`].
 
 use crate::{
+    command::{Command, Prompted, Refused, Reply},
     compaction::{self, Compacted},
     conversation::Conversation,
-    queue::{WAITING_MAX, Waiting},
+    queue::Waiting,
     run::{Run, choose},
-    session::{Body, Extra, QueuedAs, SessionError, Step, custom},
+    session::{Body, Extra, QueuedAs, Step, custom},
 };
 use serde_json::json;
 use std::{
@@ -30,108 +32,6 @@ const IDLE_CLOSE: Duration = Duration::from_mins(10);
 /// An abort is over after this time, whatever hangs: the tools' and models' own limits are half a
 /// second each and run side by side.
 const ABORT_TIMEOUT: Duration = Duration::from_millis(1_500);
-
-type Reply<T> = oneshot::Sender<Result<T, Refused>>;
-
-/// What can be asked of a session.
-#[derive(Debug)]
-pub enum Command {
-    /// Begin work, or wait for the work that goes on.
-    Prompt {
-        /// What a person says.
-        content: UserContent,
-        /// How to wait while work goes on; a follow-up when not said.
-        waiting: QueuedAs,
-        /// Answers once it is on disk.
-        reply: Reply<Prompted>,
-    },
-    /// Stop the work.
-    Abort {
-        /// Whether waiting messages are dropped.
-        clear_queue: bool,
-        /// Answers the texts that waited, once the work has stopped.
-        reply: Reply<QueueUpdate>,
-    },
-    /// Replace the waiting texts.
-    Queue {
-        /// Both lists; `None` keeps one.
-        steering: Option<Vec<String>>,
-        /// See above.
-        follow_up: Option<Vec<String>>,
-        /// Answers what waits now.
-        reply: Reply<QueueUpdate>,
-    },
-    /// Use another model, level or name from here on.
-    Change {
-        /// Another model.
-        model: Option<ModelRef>,
-        /// Another thinking level.
-        thinking_level: Option<String>,
-        /// Another name.
-        name: Option<String>,
-        /// Answers once it is on disk.
-        reply: Reply<()>,
-    },
-    /// Compact now.
-    Compact {
-        /// Wishes for the summary.
-        instructions: Option<String>,
-        /// Answers when it is done.
-        reply: Reply<Compacted>,
-    },
-    /// Answer an open question.
-    Answer {
-        /// The call that asked.
-        tool_call_id: String,
-        /// What the person says.
-        answer: String,
-        /// Answers once it is on disk.
-        reply: Reply<()>,
-    },
-    /// Go on with work that was cut, if there is some.
-    Resume,
-}
-
-/// What became of a prompt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompted {
-    /// Its entry, unless it waits.
-    pub entry_id: Option<String>,
-    /// How it waits.
-    pub queued: Option<QueuedAs>,
-}
-
-/// A command that was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// The disk refuses; nothing was taken.
-    #[error("{0}")]
-    Disk(String),
-    /// Work goes on that must end first.
-    #[error("the agent is working: wait until it has ended, or stop it first")]
-    Busy,
-    /// There is too little history.
-    #[error("there is nothing to compact yet: the conversation is short")]
-    NothingToCompact,
-    /// The summary failed.
-    #[error("{0}")]
-    Compaction(String),
-    /// No such question is open.
-    #[error("no open question has the call id {0:?}: it was answered or its work was stopped")]
-    NoQuestion(String),
-    /// Too many messages wait.
-    #[error("{WAITING_MAX} messages wait already: let the agent work, or drop some")]
-    QueueFull,
-    /// The session was closed.
-    #[error("the session was closed: try again")]
-    Closed,
-}
-
-impl From<SessionError> for Refused {
-    fn from(error: SessionError) -> Self {
-        Self::Disk(error.to_string())
-    }
-}
 
 /// Reaches an open session.
 #[derive(Clone)]
@@ -161,6 +61,12 @@ impl Handle {
         self.commands.is_closed()
     }
 
+    /// Resolves when the actor has ended. Holds neither it nor the conversation.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let commands = self.commands.clone();
+        async move { commands.closed().await }
+    }
+
     /// The session for reading.
     pub fn conversation(&self) -> &Arc<Conversation> {
         &self.conversation
@@ -188,6 +94,8 @@ struct Actor {
 struct Work {
     task: AbortOnDropHandle<()>,
     cancel: CancellationToken,
+    /// A person said something during a compaction: that is no part of it and comes after it.
+    said_meanwhile: bool,
 }
 
 impl Actor {
@@ -230,6 +138,10 @@ impl Actor {
                 let answered = self.answer(tool_call_id, answer).await;
                 let _ = reply.send(answered);
             }
+            Command::Retry { reply } => {
+                let retried = self.retry().await;
+                let _ = reply.send(retried);
+            }
             Command::Resume => self.resume().await,
         }
     }
@@ -264,6 +176,10 @@ impl Actor {
                 return Err(Refused::QueueFull);
             }
             self.conversation.tell_queue().await;
+            if let Some(work) = &mut self.work {
+                work.said_meanwhile |=
+                    self.conversation.is_compacting() && !self.conversation.is_working();
+            }
             return Ok(Prompted { entry_id: None, queued: Some(waiting) });
         }
         let timestamp = self.conversation.now_ms();
@@ -274,16 +190,39 @@ impl Actor {
         Ok(Prompted { entry_id: Some(entry_id), queued: None })
     }
 
+    /// Goes on from the last message or tool results, without a message of its own.
+    async fn retry(&mut self) -> Result<(), Refused> {
+        self.conversation.around.sink.check().map_err(Refused::Disk)?;
+        self.let_it_end().await;
+        if self.work.is_some() {
+            return Err(Refused::Busy);
+        }
+        // Work that a full disk cut has no last answer: it simply goes on.
+        if self.conversation.session().step() == Step::Rest {
+            let failed = self.conversation.session().failed_answer().map(|e| e.id.clone());
+            let failed = failed.ok_or(Refused::NothingToRetry)?;
+            let body = Body::Custom {
+                custom_type: custom::RETRY.into(),
+                data: json!({ "entryId": failed }),
+            };
+            self.conversation.append(body, Extra::default())?;
+            self.conversation.sync().await?;
+        }
+        self.start();
+        Ok(())
+    }
+
     fn start(&mut self) {
         let cancel = CancellationToken::new();
         let run = Run::new(Arc::clone(&self.conversation), cancel.clone());
         self.conversation.working.store(true, Ordering::Release);
-        self.work = Some(Work { task: AbortOnDropHandle::new(tokio::spawn(run.work())), cancel });
+        let task = AbortOnDropHandle::new(tokio::spawn(run.work()));
+        self.work = Some(Work { task, cancel, said_meanwhile: false });
     }
 
     /// After the work: what came in its last moment is work again.
     async fn rest(&mut self, well: bool) {
-        self.work = None;
+        let said_meanwhile = self.work.take().is_some_and(|work| work.said_meanwhile);
         if !well {
             self.fault();
         }
@@ -294,7 +233,7 @@ impl Actor {
             self.start();
             return;
         }
-        if self.rests_well() && self.deliver().await {
+        if (said_meanwhile || self.rests_well()) && self.deliver().await {
             self.start();
         }
     }
@@ -361,12 +300,15 @@ impl Actor {
         let mut queues = self.conversation.queues.lock().await;
         let now = queues.texts();
         let conversation = &self.conversation;
-        queues
+        let taken = queues
             .replace(steering.unwrap_or(now.steering), follow_up.unwrap_or(now.follow_up), || {
                 conversation.session().fresh_id()
             })
             .await
             .map_err(|e| Refused::Disk(disk_words(&e)))?;
+        if !taken {
+            return Err(Refused::QueueFull);
+        }
         let texts = queues.texts();
         drop(queues);
         self.conversation.emit(EventBody::QueueUpdate(texts.clone()));
@@ -444,7 +386,8 @@ impl Actor {
             }));
         };
         self.conversation.compacting.store(true, Ordering::Release);
-        self.work = Some(Work { task: AbortOnDropHandle::new(tokio::spawn(task)), cancel });
+        let task = AbortOnDropHandle::new(tokio::spawn(task));
+        self.work = Some(Work { task, cancel, said_meanwhile: false });
     }
 
     async fn answer(&mut self, tool_call_id: String, answer: String) -> Result<(), Refused> {

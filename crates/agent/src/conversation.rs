@@ -4,7 +4,7 @@
 use crate::{
     queue::Queues,
     session::{Body, Extra, QueuedAs, Session, SessionError, Step, custom},
-    shown::{Shown, role_of},
+    shown::Shown,
     surroundings::Surroundings,
 };
 use std::{
@@ -195,7 +195,7 @@ impl Conversation {
         if !begun {
             self.emit(EventBody::MessageStart(MessageStart {
                 message_id: entry_id.to_owned(),
-                role: role_of(&message).into(),
+                role: message.role().into(),
             }));
         }
         self.emit(EventBody::MessageEnd(MessageEnd {

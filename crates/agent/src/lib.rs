@@ -3,6 +3,8 @@
 //! [`surroundings::Surroundings`]; it knows no HTTP server, no SQL, no provider.
 
 pub mod actor;
+mod catch_up;
+pub mod command;
 mod compaction;
 mod conversation;
 mod people;
@@ -15,7 +17,8 @@ pub mod surroundings;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Command, Handle, Prompted, Refused};
+pub use actor::Handle;
+pub use command::{Command, Prompted, Refused, Reply};
 pub use compaction::Compacted;
 pub use conversation::Conversation;
 pub use prompt::PromptFacts;

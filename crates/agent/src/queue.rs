@@ -104,13 +104,16 @@ impl Queues {
         self.store(lists).await
     }
 
-    /// Replaces all; texts that were there keep their images.
+    /// Replaces all; texts that were there keep their images. Too many: `false`, and nothing changes.
     pub(crate) async fn replace(
         &mut self,
         steering: Vec<String>,
         follow_up: Vec<String>,
         mut fresh_id: impl FnMut() -> String,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
+        if steering.len().max(follow_up.len()) > WAITING_MAX {
+            return Ok(false);
+        }
         let mut old: Vec<Waiting> =
             self.lists.steering.iter().chain(&self.lists.follow_up).cloned().collect();
         let mut make = |texts: Vec<String>| -> Vec<Waiting> {
@@ -120,10 +123,11 @@ impl Queues {
                     None => Waiting { id: fresh_id(), content: UserContent::Text(text) },
                 }
             });
-            made.take(WAITING_MAX).collect()
+            made.collect()
         };
         let lists = Lists { steering: make(steering), follow_up: make(follow_up) };
-        self.store(lists).await
+        self.store(lists).await?;
+        Ok(true)
     }
 
     /// Drops all.

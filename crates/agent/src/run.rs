@@ -149,9 +149,10 @@ impl Run {
         }
     }
 
-    /// Tells the end of the turn whose answer and results are whole.
+    /// Tells the end of the turn whose answer and results are whole. A turn without an answer (the
+    /// one before us died while it asked) goes on.
     fn end_turn(&self) {
-        if !self.conversation.shown().turn_open() {
+        if !self.conversation.shown().turn_answered() {
             return;
         }
         let end = {

@@ -1,6 +1,7 @@
 //! The loop against a model that says prepared things and tools that do prepared things.
 
 mod bench;
+mod retry;
 
 use crate::{
     Command, Refused,
@@ -330,6 +331,37 @@ async fn compaction_by_hand_says_when_there_is_nothing_to_do() {
     let done = bench.handle.ask(|reply| Command::Compact { instructions: None, reply }).await;
     assert!(matches!(done, Err(Refused::NothingToCompact)));
     assert!(!bench.handle.conversation().is_compacting());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_during_a_compaction_is_answered_after_it_whatever_came_before() {
+    let long = "x".repeat(9_000);
+    let bench = Bench::with_window(
+        [
+            Prepared::text(&long),
+            Prepared::text(&long),
+            Prepared::Fails(vec![], failure("provider_refused_key", Retry::Never)),
+            Prepared::text("summary"),
+            Prepared::text("heard"),
+        ],
+        8_000,
+    );
+    for text in ["one", "two", "three"] {
+        bench.run(text).await;
+    }
+    assert_eq!(bench.end().reason, "error");
+    // The summary waits for the gateway: time enough to say something.
+    bench.models.away.store(1, Ordering::SeqCst);
+    let handle = bench.handle.clone();
+    let compaction = tokio::spawn(async move {
+        handle.ask(|reply| Command::Compact { instructions: None, reply }).await
+    });
+    bench.hear("auto_retry_start", 1).await;
+    assert_eq!(bench.prompt("four").await.queued, Some(QueuedAs::FollowUp));
+    assert_eq!(compaction.await.unwrap().unwrap().summary, "summary");
+    bench.hear("agent_end", 4).await;
+    let transcript = bench.transcript();
+    assert_eq!(transcript[transcript.len() - 2..], ["user: four", "assistant Stop: heard"]);
 }
 
 #[tokio::test]

@@ -1,27 +1,25 @@
-//! The agent over HTTP: `events prompt steer follow-up abort queue state config sessions messages
-//! answer`, shapes of `docs/http-api.md` §2. Thin: reads requests, asks the runtime, writes answers.
+//! The agent over HTTP: `events prompt steer follow-up abort retry queue state config sessions
+//! messages answer`, shapes of `docs/http-api.md` §2. Thin: reads requests, asks the runtime, writes answers.
 
 mod events;
-mod reply;
+mod failures;
+mod session;
 mod sessions;
 mod state;
 #[cfg(test)]
 mod tests;
 mod work;
 
-use crate::runtime::AgentRuntime;
+use crate::{
+    body::{BODY_BYTES_MAX, PROMPT_BYTES_MAX},
+    runtime::AgentRuntime,
+};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
 use std::sync::Arc;
-
-/// Bytes of a command's body: the same as for the server's `/v1`.
-const BODY_BYTES_MAX: usize = 1 << 20;
-
-/// Bytes of a prompt's body: ten images of the size that providers take (5 MiB), in base64.
-const PROMPT_BYTES_MAX: usize = 64 << 20;
 
 /// The routes, without a prefix.
 pub fn router(runtime: Arc<AgentRuntime>) -> Router {
@@ -33,6 +31,7 @@ pub fn router(runtime: Arc<AgentRuntime>) -> Router {
     Router::new()
         .route("/events", get(events::events))
         .route("/abort", post(work::abort))
+        .route("/retry", post(work::retry))
         .route("/queue", post(work::queue))
         .route("/answer", post(work::answer_route))
         .route("/state", get(state::state))

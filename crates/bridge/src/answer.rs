@@ -5,88 +5,99 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io;
 
 /// A command that worked.
 pub(crate) fn done(command: &str, data: impl Serialize) -> Response {
-    Json(json!({"type": "response", "command": command, "success": true, "data": data}))
-        .into_response()
+    done_as(StatusCode::OK, command, data)
 }
 
-/// A command that did not.
+/// The same with another status than 200.
+pub(crate) fn done_as(status: StatusCode, command: &str, data: impl Serialize) -> Response {
+    let body = json!({"type": "response", "command": command, "success": true, "data": data});
+    respond(status, &body)
+}
+
+fn respond(status: StatusCode, body: &Value) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Why a command failed.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    command: &'static str,
+pub(crate) struct Failure {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
-impl Refused {
+/// A command that failed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    command: String,
+    failure: Failure,
+}
+
+impl Failure {
+    /// A status, a code of `docs/http-api.md`, and a sentence that says what to do.
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
     /// Bad input; the message says what is wrong with it.
-    pub(crate) fn invalid(command: &'static str, message: impl Into<String>) -> Self {
-        let (status, code) = (StatusCode::BAD_REQUEST, "invalid_argument");
-        Self { command, status, code, message: message.into() }
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_argument", message)
     }
 
     /// No such thing.
-    pub(crate) fn not_found(command: &'static str, message: impl Into<String>) -> Self {
-        let (status, code) = (StatusCode::NOT_FOUND, "not_found");
-        Self { command, status, code, message: message.into() }
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
     /// Something stands in the way.
-    pub(crate) fn conflict(command: &'static str, message: impl Into<String>) -> Self {
-        let (status, code) = (StatusCode::CONFLICT, "conflict");
-        Self { command, status, code, message: message.into() }
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
     /// The credential is missing or wrong.
     pub(crate) fn unauthenticated() -> Self {
-        Self {
-            command: "authenticate",
-            status: StatusCode::UNAUTHORIZED,
-            code: "unauthenticated",
-            message: "send the project token as `Authorization: Bearer $TOFT_TOKEN`".to_owned(),
-        }
+        let message = "send the project token as `Authorization: Bearer $TOFT_TOKEN`";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
     }
 
     /// The route exists, the method does not.
     pub(crate) fn no_such_method(message: String) -> Self {
-        let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "invalid_argument");
-        Self { command: "unknown", status, code, message }
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
     /// More bytes than are taken.
-    pub(crate) fn too_large(command: &'static str, bytes_max: u64) -> Self {
-        Self {
-            command,
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            code: "payload_too_large",
-            message: format!("at most {} MiB are taken at once", bytes_max >> 20),
-        }
+    pub(crate) fn too_large(bytes_max: u64) -> Self {
+        let message = format!("at most {} MiB are taken at once", bytes_max >> 20);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     }
 
     /// Init could not be asked, or said no.
-    pub(crate) fn machine(command: &'static str, err: &toft_tools::host::ShellError) -> Self {
+    pub(crate) fn machine(err: &toft_tools::host::ShellError) -> Self {
         let (status, code) = match err.code.as_str() {
             "not_found" => (StatusCode::NOT_FOUND, "not_found"),
-            "invalid" | "spawn" => (StatusCode::BAD_REQUEST, "invalid_argument"),
+            "invalid" | "spawn" | "not_executable" => (StatusCode::BAD_REQUEST, "invalid_argument"),
             _ => (StatusCode::BAD_GATEWAY, "machine_error"),
         };
-        Self { command, status, code, message: err.message.clone() }
+        Self::new(status, code, err.message.clone())
     }
 
     /// A file operation failed; `what` names the step and its path.
-    pub(crate) fn io(command: &'static str, what: &str, err: &io::Error) -> Self {
+    pub(crate) fn io(what: &str, err: &io::Error) -> Self {
         let (status, code) = match err.kind() {
             io::ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => {
-                (StatusCode::CONFLICT, "conflict")
-            }
+            io::ErrorKind::AlreadyExists
+            | io::ErrorKind::DirectoryNotEmpty
+            // The root of a mount, above all.
+            | io::ErrorKind::ResourceBusy => (StatusCode::CONFLICT, "conflict"),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }
@@ -102,16 +113,22 @@ impl Refused {
             }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
-        Self { command, status, code, message: format!("{what} failed: {err}") }
+        Self::new(status, code, format!("{what} failed: {err}"))
+    }
+
+    /// As the answer to a command.
+    pub(crate) fn of(self, command: &str) -> Refused {
+        Refused { command: command.to_owned(), failure: self }
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
+        let Failure { status, code, message } = self.failure;
         let body = json!({
             "type": "response", "command": self.command, "success": false,
-            "error": self.message, "code": self.code,
+            "error": message, "code": code,
         });
-        (self.status, Json(body)).into_response()
+        respond(status, &body)
     }
 }

@@ -185,7 +185,7 @@ mod tests {
     use std::net::TcpListener;
 
     async fn port_in(home: &Path) -> Arc<AppPort> {
-        let log = EventLog::open(home).await.unwrap();
+        let log = EventLog::open(home, crate::clock::now_ms).await.unwrap();
         AppPort::open(home, 3000, Some(8080), log)
     }
 

@@ -8,10 +8,13 @@ mod range;
 #[cfg(test)]
 mod tests;
 
-use crate::answer::Refused;
+use crate::{
+    answer::{Failure, Refused},
+    body::BODY_BYTES_MAX,
+};
 use axum::{
     Router,
-    extract::{Query, rejection::QueryRejection},
+    extract::{DefaultBodyLimit, Query, rejection::QueryRejection},
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -39,6 +42,8 @@ pub(crate) fn router(cwd: &Path) -> Router {
         .route("/files/content", get(content::read).put(change::write))
         .route("/files/mkdir", post(change::make_dir))
         .route("/files/move", post(change::rename))
+        // Not for a file's content, which is counted as it comes.
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Folder(cwd.into()))
 }
 
@@ -53,7 +58,7 @@ type AtQuery = Result<Query<At>, QueryRejection>;
 impl Folder {
     /// The path of a query; the project's folder when there is none.
     fn at(&self, command: &'static str, query: AtQuery) -> Result<PathBuf, Refused> {
-        let Query(at) = query.map_err(|err| Refused::invalid(command, err.body_text()))?;
+        let Query(at) = query.map_err(|err| Failure::invalid(err.body_text()).of(command))?;
         self.resolve(command, at.path.as_deref().unwrap_or(""))
     }
 
@@ -61,10 +66,10 @@ impl Folder {
     /// system, not here.
     fn resolve(&self, command: &'static str, path: &str) -> Result<PathBuf, Refused> {
         if path.contains('\0') || path.len() > PATH_BYTES_MAX {
-            return Err(Refused::invalid(
-                command,
+            return Err(Failure::invalid(
                 "a path is at most 4096 bytes long and holds no NUL byte",
-            ));
+            )
+            .of(command));
         }
         let mut resolved = PathBuf::from("/");
         for part in self.0.join(path).components() {
@@ -86,7 +91,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
     let ran = tokio::task::spawn_blocking(work).await;
-    ran.map_err(|err| Refused::io(command, "the work", &io::Error::other(err)))?
+    ran.map_err(|err| Failure::io("the work", &io::Error::other(err)).of(command))?
 }
 
 /// Unix milliseconds of a file's last change.

@@ -13,6 +13,7 @@ mod exec;
 mod groups;
 mod hunt;
 mod output;
+mod places;
 mod reap;
 mod spawn;
 mod table;
@@ -202,9 +203,11 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
 
 /// What runs in the machine may neither trace init and bridge nor take their descriptors or read
 /// their memory: the kernel asks for a capability then that a machine does not have. What they
-/// start is open again from its `exec` on.
+/// start is open again from its `exec` on. Also gives them their own name, where they were started
+/// through their loader and have its.
 pub(crate) fn close_to_others() -> io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    rustix::thread::set_name(c"toft")?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 

@@ -3,6 +3,7 @@
 //! change. Nothing in it can break an answer: what cannot be read is as good as not there.
 
 mod read;
+pub mod sql;
 #[cfg(test)]
 mod tests;
 mod watch;

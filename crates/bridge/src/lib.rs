@@ -8,11 +8,14 @@
 pub mod agent_routes;
 mod answer;
 pub mod app_port;
+mod body;
+pub mod clock;
 mod files;
 pub mod init;
 pub mod init_link;
-mod inspect;
+pub mod inspect;
 pub mod log;
+mod open_streams;
 mod placeholder;
 mod processes;
 mod proxy;

@@ -10,6 +10,7 @@ mod read;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::clock::Clock;
 use read::{Lines, repair};
 use std::{
     collections::VecDeque,
@@ -20,7 +21,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 use toft_model::{
     event::{Delta, Event, EventBody},
@@ -62,6 +62,7 @@ struct Writer {
     end: u64,
     /// Last number given, also to events that still wait.
     last_seq: u64,
+    clock: Clock,
     /// Kept between appends to save the allocation.
     line: Vec<u8>,
     live: broadcast::Sender<Arc<Written>>,
@@ -89,13 +90,14 @@ struct Written {
 pub struct LogTrouble(pub String);
 
 impl EventLog {
-    /// Opens or makes the log in `dir` (made if absent). A torn last line is cut off.
-    pub async fn open(dir: &Path) -> io::Result<Self> {
+    /// Opens or makes the log in `dir` (made if absent). A torn last line is cut off. Events get
+    /// their time from `clock`.
+    pub async fn open(dir: &Path, clock: Clock) -> io::Result<Self> {
         let dir = dir.to_owned();
-        spawn(move || Self::open_now(&dir)).await
+        spawn(move || Self::open_now(&dir, clock)).await
     }
 
-    fn open_now(dir: &Path) -> io::Result<Self> {
+    fn open_now(dir: &Path, clock: Clock) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(LOG_FILE);
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
@@ -105,6 +107,7 @@ impl EventLog {
             file,
             end: tail.end,
             last_seq: tail.last_seq,
+            clock,
             line: Vec::new(),
             live: broadcast::channel(LIVE_EVENTS_MAX).0,
             waiting: VecDeque::new(),
@@ -133,10 +136,8 @@ impl EventLog {
         if writer.trouble.is_some() {
             return writer.wait(session, body);
         }
-        let event =
-            Event { seq: writer.last_seq + 1, ts: now_ms(), session: session.cloned(), body };
+        let event = writer.number(session, body);
         let seq = event.seq;
-        writer.last_seq = seq;
         if let Err(unwritten) = writer.write(event) {
             let (event, error) = *unwritten;
             tracing::warn!(%error, "the event log cannot be written; events wait in memory");
@@ -208,6 +209,12 @@ impl EventLog {
 }
 
 impl Writer {
+    /// The next event: with its number and the time.
+    fn number(&mut self, session: Option<&SessionId>, body: EventBody) -> Event {
+        self.last_seq += 1;
+        Event { seq: self.last_seq, ts: (self.clock)(), session: session.cloned(), body }
+    }
+
     /// Writes one event whole or not at all.
     fn write(&mut self, event: Event) -> Result<(), Box<(Event, io::Error)>> {
         self.line.clear();
@@ -243,8 +250,7 @@ impl Writer {
             }
             return self.last_seq;
         }
-        self.last_seq += 1;
-        let event = Event { seq: self.last_seq, ts: now_ms(), session: session.cloned(), body };
+        let event = self.number(session, body);
         self.waiting.push_back(event);
         self.last_seq
     }
@@ -269,20 +275,12 @@ impl Writer {
             }
         }
         self.trouble = None;
-        self.last_seq += 1;
-        let told = Event {
-            seq: self.last_seq,
-            ts: now_ms(),
-            session: None,
-            body: EventBody::Error {
-                code: "disk_full".into(),
-                message: format!(
-                    "The event log could not be written for a while ({message}). It can again; \
-                     {waited} events were held back and are written now, {dropped} pieces of shown text \
-                     were left out (whole messages are complete)."
-                ),
-            },
-        };
+        let message = format!(
+            "The event log could not be written for a while ({message}). It can again; \
+             {waited} events were held back and are written now, {dropped} pieces of shown text \
+             were left out (whole messages are complete)."
+        );
+        let told = self.number(None, EventBody::Error { code: "disk_full".into(), message });
         if let Err(unwritten) = self.write(told) {
             let (event, error) = *unwritten;
             self.trouble = Some(Trouble { message: error.to_string(), dropped_deltas: 0 });
@@ -328,9 +326,4 @@ async fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 //! Terminals have routes of their own.
 
 use crate::{
-    answer::{Refused, done},
+    answer::{Failure, Refused, done},
     shell::InitShell,
     terminals,
 };
@@ -38,14 +38,14 @@ pub(crate) fn router(shell: InitShell) -> Router {
 
 async fn list(State(shell): State<InitShell>) -> Result<Response, Refused> {
     let command = "list_processes";
-    let mut all = shell.list().await.map_err(|err| Refused::machine(command, &err))?;
+    let mut all = shell.list().await.map_err(|err| Failure::machine(&err).of(command))?;
     all.retain(|e| !e.id.starts_with(terminals::ID_PREFIX));
     Ok(done(command, json!({ "processes": all })))
 }
 
 async fn end(State(shell): State<InitShell>, Path(id): Path<String>) -> Result<Response, Refused> {
     let command = "end_process";
-    let refused = |err| Refused::machine(command, &err);
+    let refused = |err| Failure::machine(&err).of(command);
     shell.kill(&id, END_GRACE_MS).await.map_err(refused)?;
     Ok(done(command, json!({})))
 }
@@ -61,9 +61,10 @@ async fn output(
     query: Result<Query<Start>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let command = "follow_process";
-    let Query(Start { from }) = query.map_err(|err| Refused::invalid(command, err.body_text()))?;
+    let Query(Start { from }) =
+        query.map_err(|err| Failure::invalid(err.body_text()).of(command))?;
     let from = from.unwrap_or(0);
-    let handle = shell.attach(&id, from).await.map_err(|err| Refused::machine(command, &err))?;
+    let handle = shell.attach(&id, from).await.map_err(|err| Failure::machine(&err).of(command))?;
     let stream = Sse::new(events(handle, from)).keep_alive(KeepAlive::new().interval(PING));
     Ok(stream.into_response())
 }

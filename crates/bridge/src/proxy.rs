@@ -20,6 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use toft_model::http::{connection_tokens, hop_by_hop};
 use tokio::{io::copy_bidirectional, net::TcpStream, time::timeout};
 
 /// Names the port to go to; believed only from the server.
@@ -34,19 +35,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an app may think before it begins to answer. As long as long-polling apps wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
-
-/// Headers that speak of one connection only (RFC 9110 §7.6.1), and `expect`, which our own server
-/// side has answered already.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::EXPECT,
-];
 
 /// Whether a request came over the socket that only the server can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +150,7 @@ fn broken(err: &hyper::Error) -> Response {
 fn upgrade_wanted(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers.get_all(header::CONNECTION).iter().any(|value| {
         value.to_str().is_ok_and(|text| {
-            text.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+            connection_tokens(text).any(|token| token.eq_ignore_ascii_case("upgrade"))
         })
     });
     headers.get(header::UPGRADE).filter(|_| asks).cloned()
@@ -180,7 +168,6 @@ fn for_the_app(
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     strip_hop_by_hop(headers);
-    headers.remove(header::UPGRADE);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
@@ -210,17 +197,11 @@ fn for_the_app(
     request
 }
 
+/// Takes off what belongs to one connection, and `expect`, which our own server side has answered.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        // Named or not, an upgrade and the length are handled for themselves.
-        .filter(|name| *name != header::UPGRADE && *name != header::CONTENT_LENGTH)
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
+    let connection = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
+    for name in hop_by_hop(connection, headers.contains_key(header::TRANSFER_ENCODING)) {
         headers.remove(name);
     }
+    headers.remove(header::EXPECT);
 }

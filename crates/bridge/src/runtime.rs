@@ -10,7 +10,7 @@ mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::{app_port::AppPort, log::EventLog};
+use crate::{app_port::AppPort, clock::Clock, log::EventLog};
 use intents::IntentFiles;
 use memory::Memory;
 pub use models::GatewayModels;
@@ -18,8 +18,7 @@ use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 use toft_agent::{
     Conversation, Handle, PromptFacts,
@@ -45,6 +44,8 @@ pub struct RuntimeParts {
     pub shell: Arc<dyn Shell>,
     /// Sees tool output.
     pub app_port: Arc<AppPort>,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// The agent cannot do what was asked.
@@ -86,6 +87,7 @@ pub struct AgentRuntime {
     /// What was told of sessions that are not open, where that is not simply everything.
     told: Mutex<HashMap<SessionId, Shown>>,
     stop: CancellationToken,
+    me: Weak<Self>,
 }
 
 impl AgentRuntime {
@@ -103,7 +105,7 @@ impl AgentRuntime {
         models: Arc<dyn ModelSource>,
         tools: Toolbox,
     ) -> Result<Arc<Self>, RuntimeError> {
-        let RuntimeParts { boot, log, shell, app_port } = parts;
+        let RuntimeParts { boot, log, shell, app_port, clock } = parts;
         let home = PathBuf::from(&boot.home);
         let log_dir = PathBuf::from(&boot.log_dir);
         let memory =
@@ -127,7 +129,7 @@ impl AgentRuntime {
                 inspect_db: Path::new(&boot.home).join("inspect.db").display().to_string(),
             },
             observe_output: Arc::new(move |text: &str| observed.observe_output(text)),
-            clock: now_ms,
+            clock,
             settings: RwLock::new(memory.settings()),
         };
         let sessions = Path::new(&boot.home).join("sessions");
@@ -137,7 +139,8 @@ impl AgentRuntime {
         })
         .await
         .map_err(failed("making the folder of sessions"))?;
-        let runtime = Arc::new(Self {
+        let runtime = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             boot,
             log,
             app_port,
@@ -272,7 +275,8 @@ impl AgentRuntime {
         parent_session: Option<String>,
     ) -> Result<Handle, RuntimeError> {
         let (dir, cwd) = (self.sessions_dir(), self.boot.cwd.clone());
-        let session = blocking(move || Ok(Session::create(&dir, &cwd, parent_session, now_ms())))
+        let now_ms = (self.around.clock)();
+        let session = blocking(move || Ok(Session::create(&dir, &cwd, parent_session, now_ms)))
             .await
             .map_err(failed("making a session"))??;
         let handle = self.spawn(session, Shown::default())?;
@@ -325,14 +329,9 @@ impl AgentRuntime {
         open: &mut HashMap<SessionId, Handle>,
         id: &SessionId,
     ) -> Result<Handle, RuntimeError> {
+        self.let_go_in(open, id);
         if let Some(handle) = open.get(id) {
-            if !handle.is_closed() {
-                return Ok(handle.clone());
-            }
-            // Closed after long idleness: what it knew of the log is still true.
-            let told = handle.conversation().told();
-            self.told().insert(id.clone(), told);
-            open.remove(id);
+            return Ok(handle.clone());
         }
         let listed = self.list().await?;
         let found = listed.into_iter().find(|one| one.id == *id);
@@ -355,7 +354,27 @@ impl AgentRuntime {
     fn spawn(&self, session: Session, told: Shown) -> Result<Handle, RuntimeError> {
         let conversation = Conversation::new(session, told, Arc::clone(&self.around))
             .map_err(failed("reading waiting messages"))?;
-        Ok(Handle::spawn(conversation, self.stop.child_token()))
+        let id = conversation.id().clone();
+        let handle = Handle::spawn(conversation, self.stop.child_token());
+        let (closed, me) = (handle.closed(), self.me.clone());
+        // Ends with the actor, which ends with this runtime.
+        tokio::spawn(async move {
+            closed.await;
+            if let Some(me) = me.upgrade() {
+                me.let_go_in(&mut *me.open.lock().await, &id);
+            }
+        });
+        Ok(handle)
+    }
+
+    /// Drops a session that was closed after long idleness, with its memory. What it knew of the log
+    /// is still true.
+    fn let_go_in(&self, open: &mut HashMap<SessionId, Handle>, id: &SessionId) {
+        if open.get(id).is_some_and(Handle::is_closed)
+            && let Some(handle) = open.remove(id)
+        {
+            self.told().insert(id.clone(), handle.conversation().told());
+        }
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Shown>> {
@@ -378,10 +397,4 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-/// Unix milliseconds.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

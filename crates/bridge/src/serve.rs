@@ -3,14 +3,15 @@
 
 use crate::{
     agent_routes,
-    answer::Refused,
+    answer::Failure,
     app_port::AppPort,
+    clock::now_ms,
     files,
     init::{close_to_others, drop_code_of_start},
     init_link::InitLink,
     inspect::{self, InspectDb},
     log::EventLog,
-    processes,
+    open_streams, processes,
     proxy::{self, Origin, proxy},
     runtime::{AgentRuntime, RuntimeError, RuntimeParts},
     serve_boot::ServeBoot,
@@ -56,7 +57,7 @@ const BLOCKING_MAX: usize = 8;
 /// Such a thread goes when it has nothing to do, with its memory.
 const BLOCKING_IDLE: Duration = Duration::from_secs(5);
 
-/// What requests may still take when the bridge is told to end. Streams never end by themselves.
+/// What requests may still take when the bridge is told to end.
 const LAST_REQUESTS: Duration = Duration::from_millis(200);
 
 /// What threads may still take after that.
@@ -133,7 +134,8 @@ async fn serve(
     let _stopped = stop.clone().drop_guard();
     let home = Path::new(&boot.home).to_owned();
     std::fs::create_dir_all(&home).map_err(step("its home"))?;
-    let log = EventLog::open(Path::new(&boot.log_dir)).await.map_err(step("the event log"))?;
+    let log =
+        EventLog::open(Path::new(&boot.log_dir), now_ms).await.map_err(step("the event log"))?;
     let own_port = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()).map(|at| at.port());
     let app_port = AppPort::open(&home, boot.app_port, own_port, log.clone());
     let shell = InitShell::new(link);
@@ -142,6 +144,7 @@ async fn serve(
         log: log.clone(),
         shell: Arc::new(shell.clone()) as Arc<dyn Shell>,
         app_port: Arc::clone(&app_port),
+        clock: now_ms,
     });
     let inspect = InspectDb::open(&home, Arc::clone(&app_port), log.clone());
     let (runtime, inspect) = tokio::join!(agent, inspect);
@@ -158,9 +161,12 @@ async fn serve(
     tokio::spawn(async move { terminals.adopt().await });
     tokio::spawn(drop_code_of_start());
     let token: Arc<str> = boot.token.into();
-    let trusted = routes(api.clone(), Arc::clone(&app_port)).layer(Extension(Origin::Server));
+    let streams = from_fn_with_state(stop.clone(), open_streams::end_with);
+    let trusted = routes(api.clone(), Arc::clone(&app_port))
+        .layer(streams.clone())
+        .layer(Extension(Origin::Server));
     let inside = api.layer(from_fn_with_state(token, only_with_token));
-    let inside = routes(inside, app_port).layer(Extension(Origin::Machine));
+    let inside = routes(inside, app_port).layer(streams).layer(Extension(Origin::Machine));
     let ended = stop.clone();
     let mut serving = tokio::spawn(async move {
         axum::serve(http, trusted).with_graceful_shutdown(ended.cancelled_owned()).await
@@ -178,7 +184,8 @@ async fn serve(
     tracing::info!(project.id = %boot.project, "the bridge serves");
     tokio::select! {
         _ = told_to_end.recv() => {
-            // What comes now waits for the next bridge; what was taken gets a moment.
+            // What comes now waits for the next bridge; what was taken gets a moment, but for
+            // streams of events.
             stop.cancel();
             let _ = timeout(LAST_REQUESTS, &mut serving).await;
         }
@@ -199,12 +206,13 @@ fn routes(api: Router, app: Arc<AppPort>) -> Router {
 
 async fn no_such_route(request: Request) -> Response {
     let path = request.uri().path();
-    Refused::not_found("unknown", format!("Toft has no route {path}")).into_response()
+    Failure::not_found(format!("Toft has no route {path}")).of("unknown").into_response()
 }
 
 async fn no_such_method(request: Request) -> Response {
-    let message = format!("{} is not possible here", request.method());
-    Refused::no_such_method(message).into_response()
+    let message =
+        format!("{} is not for this path: the header Allow says what is", request.method());
+    Failure::no_such_method(message).of("unknown").into_response()
 }
 
 /// Lets only holders of the project token through.
@@ -225,7 +233,7 @@ async fn only_with_token(
     if given.is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
         next.run(request).await
     } else {
-        Refused::unauthenticated().into_response()
+        Failure::unauthenticated().of("authenticate").into_response()
     }
 }
 

@@ -2,15 +2,15 @@
 //! finds them in init's list. What is kept of their output is shown again on attach.
 
 use crate::{
-    answer::{Refused, done},
+    answer::{Failure, Refused, done},
+    body::{BODY_BYTES_MAX, body},
     log::EventLog,
     shell::InitShell,
 };
 use axum::{
-    Json, Router,
+    Router,
     extract::{
-        Path, State, WebSocketUpgrade,
-        rejection::JsonRejection,
+        DefaultBodyLimit, Path, Request, State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
     response::Response,
@@ -83,12 +83,12 @@ impl Terminals {
 
     async fn open(self: &Arc<Self>, request: Open) -> Result<String, Refused> {
         let command = "open_terminal";
-        let running = self.running().await.map_err(|err| Refused::machine(command, &err))?;
+        let running = self.running().await.map_err(|err| Failure::machine(&err).of(command))?;
         if running.len() >= TERMINALS_MAX {
-            return Err(Refused::conflict(
-                command,
-                format!("{TERMINALS_MAX} terminals are open; close one first"),
-            ));
+            return Err(Failure::conflict(format!(
+                "{TERMINALS_MAX} terminals are open; close one first"
+            ))
+            .of(command));
         }
         let id = format!("{ID_PREFIX}{}", random_hex(4));
         let (how, script, label) = match request.command {
@@ -108,7 +108,7 @@ impl Terminals {
             spill_bytes_max: SPILL_BYTES_MAX,
             label: Some(label.clone()),
         };
-        self.shell.exec(spec).await.map_err(|err| Refused::machine(command, &err))?;
+        self.shell.exec(spec).await.map_err(|err| Failure::machine(&err).of(command))?;
         self.log.append(None, EventBody::TerminalOpened { id: id.clone(), label });
         self.watch(id.clone());
         Ok(id)
@@ -161,12 +161,13 @@ pub(crate) fn router(terminals: Arc<Terminals>) -> Router {
     Router::new()
         .route("/terminals", get(list).post(open))
         .route("/terminals/{id}", delete(close).get(attach))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(terminals)
 }
 
 async fn list(State(terminals): State<Arc<Terminals>>) -> Result<Response, Refused> {
     let command = "list_terminals";
-    let running = terminals.running().await.map_err(|err| Refused::machine(command, &err))?;
+    let running = terminals.running().await.map_err(|err| Failure::machine(&err).of(command))?;
     let terminals: Vec<_> = running
         .iter()
         .map(|e| {
@@ -190,11 +191,12 @@ struct Open {
 
 async fn open(
     State(terminals): State<Arc<Terminals>>,
-    body: Result<Json<Open>, JsonRejection>,
+    request: Request,
 ) -> Result<Response, Refused> {
-    let Json(request) = body.map_err(|err| Refused::invalid("open_terminal", err.body_text()))?;
-    let id = terminals.open(request).await?;
-    Ok(done("open_terminal", json!({ "id": id })))
+    let command = "open_terminal";
+    let wish: Open = body(request).await.map_err(|failure| failure.of(command))?;
+    let id = terminals.open(wish).await?;
+    Ok(done(command, json!({ "id": id })))
 }
 
 async fn close(
@@ -204,7 +206,7 @@ async fn close(
     let command = "close_terminal";
     check_id(command, &id)?;
     let killed = terminals.shell.kill(&id, CLOSE_GRACE_MS).await;
-    killed.map_err(|err| Refused::machine(command, &err))?;
+    killed.map_err(|err| Failure::machine(&err).of(command))?;
     Ok(done(command, json!({})))
 }
 
@@ -216,13 +218,13 @@ async fn attach(
     let command = "attach_terminal";
     check_id(command, &id)?;
     let upgrade = upgrade.map_err(|_| {
-        Refused::invalid(command, "a terminal is spoken to over a WebSocket: ask for an upgrade")
+        Failure::invalid("a terminal is spoken to over a WebSocket: ask for an upgrade").of(command)
     })?;
-    let all = terminals.shell.list().await.map_err(|err| Refused::machine(command, &err))?;
+    let all = terminals.shell.list().await.map_err(|err| Failure::machine(&err).of(command))?;
     let exec = all.into_iter().find(|e| e.id == id).ok_or_else(|| unknown(command))?;
     let from = exec.output_bytes.saturating_sub(REPLAY_BYTES);
     let handle = terminals.shell.attach(&id, from).await;
-    let handle = handle.map_err(|err| Refused::machine(command, &err))?;
+    let handle = handle.map_err(|err| Failure::machine(&err).of(command))?;
     Ok(upgrade.max_message_size(INPUT_BYTES_MAX).on_upgrade(move |socket| talk(socket, handle)))
 }
 
@@ -231,7 +233,7 @@ fn check_id(command: &'static str, id: &str) -> Result<(), Refused> {
 }
 
 fn unknown(command: &'static str) -> Refused {
-    Refused::not_found(command, "there is no such terminal; it may have ended. Open a new one")
+    Failure::not_found("there is no such terminal; it may have ended. Open a new one").of(command)
 }
 
 /// Carries bytes both ways until the terminal ends or the person leaves.

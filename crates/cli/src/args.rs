@@ -9,7 +9,8 @@ use std::path::PathBuf;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
-    /// Print one JSON document instead of text.
+    /// Print JSON instead of text, errors too (on standard error): one document, or one per line for
+    /// what goes on (chat, logs).
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -48,7 +49,9 @@ pub(crate) enum Verb {
         #[arg(long)]
         session: Option<String>,
     },
-    /// Run a command in a project's machine.
+    /// Run a command in a project's machine; standard input, output, signals and exit code are its own.
+    ///
+    /// Exit codes of Toft's own: 124 it took too long, 125 Toft failed, 127 there is no such program.
     Exec {
         /// Id, alias or name.
         project: String,
@@ -56,8 +59,11 @@ pub(crate) enum Verb {
         #[arg(long)]
         cwd: Option<String>,
         /// Seconds it may take.
-        #[arg(long, default_value_t = 120)]
+        #[arg(long, default_value_t = 120, value_name = "SECONDS")]
         timeout: u64,
+        /// Give it no standard input (in loops that read their own).
+        #[arg(long, short)]
+        no_stdin: bool,
         /// The command and its arguments.
         #[arg(last = true, required = true)]
         command: Vec<String>,
@@ -89,6 +95,8 @@ pub(crate) enum Verb {
     Stop(One),
     /// Wake a project's machine if it sleeps.
     Wake(One),
+    /// Put a project's machine to sleep: its processes end, files and conversations stay.
+    Sleep(One),
     /// Delete a project: its machine, files and conversations.
     Rm {
         /// Id, alias or name.
@@ -123,6 +131,10 @@ pub(crate) struct Up {
     /// Domain below which previews get their own hosts; another site than `--domain`.
     #[arg(long, env = "TOFT_PREVIEW_DOMAIN", value_name = "HOST")]
     pub(crate) preview_domain: Option<String>,
+    /// Ports for previews when the dashboard is opened by a bare address and there is no
+    /// `--preview-domain` [default: 4100-4199].
+    #[arg(long, env = "TOFT_PREVIEW_PORTS", value_name = "FIRST-LAST")]
+    pub(crate) preview_ports: Option<String>,
     /// How machines are made [default: native].
     #[arg(long, env = "TOFT_BACKEND")]
     pub(crate) backend: Option<BackendName>,
@@ -156,9 +168,9 @@ pub(crate) struct Bench {
     #[arg(long, value_delimiter = ',')]
     pub(crate) rows: Vec<String>,
     /// Rounds per row.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     pub(crate) rounds: usize,
-    /// Also run peers that are installed (bubblewrap, crun), alternating with ours.
+    /// Also run peers that are installed (bubblewrap, crun, Pi), alternating with ours.
     #[arg(long)]
     pub(crate) peers: bool,
 }

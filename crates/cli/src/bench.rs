@@ -7,9 +7,11 @@ mod model;
 mod peers;
 mod provider;
 mod rows;
+mod scratch;
 
 use crate::{args::Bench, output};
 use anyhow::{Result, bail};
+use peers::Peers;
 use serde_json::{Value, json};
 
 /// One line of the table.
@@ -56,10 +58,12 @@ pub(crate) const ROWS: &[&str] = &[
     "create_first_output",
     "exec_roundtrip",
     "cold_wake",
+    "stop",
     "loop_turn",
     "relay_added",
     "server_rss",
     "bridge_rss",
+    "idle_machine_mem",
 ];
 
 /// Runs the rows that were asked for.
@@ -68,6 +72,7 @@ pub(crate) async fn run(bench: &Bench, as_json: bool) -> Result<()> {
         bail!("there is no row {unknown:?}; there are {}", ROWS.join(", "));
     }
     let wanted = |name: &str| bench.rows.is_empty() || bench.rows.iter().any(|r| r == name);
+    let mut peers = if bench.peers { Peers::find().await } else { Peers::default() };
     let mut done = Vec::new();
     for name in ROWS.iter().filter(|name| wanted(name)) {
         if !as_json {
@@ -75,13 +80,15 @@ pub(crate) async fn run(bench: &Bench, as_json: bool) -> Result<()> {
         }
         let rows = match *name {
             "server_start" => vec![rows::server_start(bench.rounds).await?],
-            "create_first_output" => rows::create_first_output(bench.rounds, bench.peers).await?,
-            "exec_roundtrip" => rows::exec_roundtrip(bench.rounds, bench.peers).await?,
+            "create_first_output" => rows::create_first_output(bench.rounds, &mut peers).await?,
+            "exec_roundtrip" => rows::exec_roundtrip(bench.rounds, &mut peers).await?,
             "cold_wake" => vec![rows::cold_wake(bench.rounds).await?],
-            "loop_turn" => vec![model::loop_turn(bench.rounds).await?],
+            "stop" => vec![rows::stop(bench.rounds).await?],
+            "loop_turn" => model::loop_turn(bench.rounds, &peers).await?,
             "relay_added" => vec![model::relay_added(bench.rounds).await?],
             "server_rss" => vec![memory::server().await?],
             "bridge_rss" => memory::bridge().await?,
+            "idle_machine_mem" => memory::idle_machine().await?,
             other => unreachable!("{other} is in the list of rows"),
         };
         done.extend(rows);
@@ -120,5 +127,12 @@ mod tests {
         let one = Row::new("r", "ms", vec![3.0]);
         assert!((one.quantile(0.5) - 3.0).abs() < f64::EPSILON);
         assert!((one.quantile(0.99) - 3.0).abs() < f64::EPSILON);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_row_is_refused_with_the_list_of_rows() {
+        let bench = Bench { rows: vec!["nope".into()], rounds: 1, peers: false };
+        let refused = run(&bench, true).await.unwrap_err().to_string();
+        assert!(ROWS.iter().all(|row| refused.contains(row)), "{refused}");
     }
 }

@@ -4,9 +4,10 @@
 use crate::{args::At, config};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
+use futures_util::Stream;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Frame, Incoming};
 use hyper_util::{
     client::legacy::{Client as Http, connect::HttpConnector},
     rt::TokioExecutor,
@@ -21,11 +22,35 @@ struct ServerFile {
     token: String,
 }
 
+/// Code of a server that is not there.
+pub(crate) const UNREACHABLE: &str = "unreachable";
+
+/// The server said no, or is not there.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Stable code.
+    pub(crate) code: String,
+    /// What happened and what to do.
+    pub(crate) message: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Body of a request.
+type Body = BoxBody<Bytes, std::io::Error>;
+
 /// A server and the right to speak to it.
+#[derive(Clone)]
 pub(crate) struct Client {
     base: String,
     token: String,
-    http: Http<HttpConnector, Full<Bytes>>,
+    http: Http<HttpConnector, Body>,
 }
 
 impl Client {
@@ -49,10 +74,12 @@ impl Client {
         let http = Http::builder(TokioExecutor::new()).build_http();
         let path = data.join("run/server.json");
         let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => anyhow!(
-                "no server runs on this data folder. Start one with `toft up`, or name another \
-                 with --data or --url"
-            ),
+            std::io::ErrorKind::NotFound => anyhow!(Refused {
+                code: UNREACHABLE.to_owned(),
+                message: "no server runs on this data folder: start one with `toft up`, or name \
+                          another with --data or --url"
+                    .to_owned(),
+            }),
             _ => anyhow!("cannot read {}: {e}", path.display()),
         })?;
         let file: ServerFile =
@@ -111,17 +138,47 @@ impl Client {
         accept: &str,
     ) -> Result<Response<Incoming>> {
         let bytes = body.map_or_else(Bytes::new, |b| Bytes::from(b.to_string()));
+        let body = Full::new(bytes).map_err(|never| match never {}).boxed();
+        self.send_body(method, path, body, accept).await
+    }
+
+    /// Sends bytes as they come.
+    pub(crate) async fn feed<S>(&self, path: &str, bytes: S) -> Result<()>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + Sync + 'static,
+    {
+        let frames = futures_util::StreamExt::map(bytes, |b| b.map(Frame::data));
+        let body = BodyExt::boxed(StreamBody::new(frames));
+        let answer = self.send_body(Method::POST, path, body, "application/json").await?;
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await?.to_bytes();
+        unwrap_answer(status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)).map(drop)
+    }
+
+    async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        accept: &str,
+    ) -> Result<Response<Incoming>> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, accept)
-            .body(Full::new(bytes))
+            .body(body)
             .context("building the request")?;
         self.http.request(request).await.map_err(|e| {
             if e.is_connect() {
-                anyhow!("nothing answers at {}. Start the server with `toft up`", self.base)
+                anyhow!(Refused {
+                    code: UNREACHABLE.to_owned(),
+                    message: format!(
+                        "nothing answers at {}: start the server with `toft up`",
+                        self.base
+                    ),
+                })
             } else {
                 anyhow!("the connection to {} broke: {e}", self.base)
             }
@@ -142,14 +199,22 @@ impl Client {
             match by(field).as_slice() {
                 [] => {}
                 [one] => return Ok((*one).to_owned()),
-                many => bail!(
-                    "{} projects are called {given:?}; use one of the ids {}",
-                    many.len(),
-                    many.join(", ")
-                ),
+                many => bail!(Refused {
+                    code: "conflict".to_owned(),
+                    message: format!(
+                        "{} projects are called {given:?}: use one of the ids {}",
+                        many.len(),
+                        many.join(", ")
+                    ),
+                }),
             }
         }
-        bail!("there is no project {given:?}. `toft ps` lists them; `toft new {given}` makes one")
+        bail!(Refused {
+            code: "not_found".to_owned(),
+            message: format!(
+                "there is no project {given:?}: `toft ps` lists them, `toft new` makes one"
+            ),
+        })
     }
 }
 
@@ -161,7 +226,9 @@ fn unwrap_answer(status: StatusCode, mut value: Value) -> Result<Value> {
     let message = value["error"]["message"].as_str().or(value["error"].as_str());
     let code = value["error"]["code"].as_str().or(value["code"].as_str());
     match (message, code) {
-        (Some(message), Some(code)) => bail!("{message} ({code})"),
+        (Some(message), Some(code)) => {
+            bail!(Refused { code: code.to_owned(), message: message.to_owned() })
+        }
         (Some(message), None) => bail!("{message}"),
         (None, _) => bail!("the server answered {status}"),
     }

@@ -9,6 +9,7 @@ use std::{
     env, fs,
     io::ErrorKind,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +23,7 @@ struct File {
     listen: Option<SocketAddr>,
     domain: Option<String>,
     preview_domain: Option<String>,
+    preview_ports: Option<String>,
     backend: Option<BackendName>,
     allow_host: Option<PathBuf>,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Resolved {
     pub(crate) listen: SocketAddr,
     pub(crate) domain: Option<String>,
     pub(crate) preview_domain: Option<String>,
+    pub(crate) preview_ports: Option<RangeInclusive<u16>>,
     pub(crate) backend: BackendName,
     pub(crate) allow_host: Option<PathBuf>,
 }
@@ -66,7 +69,18 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
              not share one with the control plane"
         );
     }
-    Ok(Resolved { data, listen, domain, preview_domain, backend, allow_host })
+    let preview_ports = up.preview_ports.clone().or(file.preview_ports);
+    let preview_ports = preview_ports.as_deref().map(ports).transpose()?;
+    Ok(Resolved { data, listen, domain, preview_domain, preview_ports, backend, allow_host })
+}
+
+/// `FIRST-LAST`.
+fn ports(text: &str) -> Result<RangeInclusive<u16>> {
+    let port = |t: &str| t.trim().parse::<u16>().ok().filter(|p| *p > 0);
+    let range = text.split_once('-').and_then(|(a, b)| Some(port(a)?..=port(b)?));
+    range.filter(|r| !r.is_empty()).with_context(|| {
+        format!("--preview-ports {text:?} is no range of ports: write it as 4100-4199")
+    })
 }
 
 /// The data folder: flag or `TOFT_DATA`, else below the user's own data folder.
@@ -106,6 +120,18 @@ pub(crate) fn agent_api_key() -> Option<String> {
 /// The key for a server somewhere else.
 pub(crate) fn client_api_key() -> Option<String> {
     env::var("TOFT_API_KEY").ok().filter(|v| !v.is_empty()).or_else(agent_api_key)
+}
+
+/// The user's folder for what can be had again (XDG base directory specification).
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    let named = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))
+}
+
+/// Whether the environment lets us colour what we print (no-color.org; terminals without abilities).
+pub(crate) fn wants_colour() -> bool {
+    let set = |name| env::var_os(name).filter(|v| !v.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// What the gateway needs of our environment: where certificate authorities are kept.
@@ -152,6 +178,16 @@ mod tests {
         assert_eq!(from_file.domain.as_deref(), Some("a.test"));
         let flagged = Up { listen: Some("127.0.0.1:2".parse().unwrap()), ..up() };
         assert_eq!(resolve(&at(dir.path()), &flagged).unwrap().listen.port(), 2);
+    }
+
+    #[test]
+    fn preview_ports_are_a_range_that_holds_something() {
+        assert_eq!(ports("4100-4199").unwrap(), 4100..=4199);
+        assert_eq!(ports("5 - 5").unwrap(), 5..=5);
+        for wrong in ["", "4100", "4199-4100", "0-5", "1-70000", "a-b", "1-2-3"] {
+            let error = format!("{:#}", ports(wrong).unwrap_err());
+            assert!(error.contains("--preview-ports") && error.contains("4100-4199"), "{error}");
+        }
     }
 
     #[test]

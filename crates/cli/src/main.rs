@@ -12,7 +12,12 @@ mod verbs;
 use anyhow::Result;
 use args::{Cli, Verb};
 use clap::Parser as _;
+use client::Refused;
+use serde_json::json;
 use std::process::ExitCode;
+
+/// Of a command line that makes no sense, as clap has it.
+const USAGE_EXIT: u8 = 2;
 
 fn main() -> ExitCode {
     // The parts come before anything else: the launcher must run before a thread exists, and none
@@ -23,7 +28,11 @@ fn main() -> ExitCode {
     {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
+    let (json, is_exec) = (cli.json, matches!(cli.verb, Verb::Exec { .. }));
     let runtime = match &cli.verb {
         Verb::Up(_) | Verb::Bench(_) => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()
@@ -42,10 +51,53 @@ fn main() -> ExitCode {
     match ran {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
-            output::remark(&format!("toft: {error:#}"));
-            ExitCode::FAILURE
+            say(&error, json);
+            // Told from the exit codes of the command itself.
+            if is_exec { verbs::exec::failed(&error) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Says what went wrong, on standard error.
+fn say(error: &anyhow::Error, json: bool) {
+    if json {
+        let refused = error.downcast_ref::<Refused>();
+        let code = refused.map_or("failed", |r| r.code.as_str());
+        let message = refused.map_or_else(|| told(error), |r| r.message.clone());
+        output::remark(
+            &json!({"ok": false, "error": {"code": code, "message": message}}).to_string(),
+        );
+    } else {
+        output::remark(&format!("toft: {}", told(error)));
+    }
+}
+
+/// The error with its causes, each once: many of ours tell their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn misread(error: &clap::Error) -> ExitCode {
+    let asked = std::env::args_os().skip(1).take_while(|a| a != "--").any(|a| a == "--json");
+    if asked && error.use_stderr() {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ");
+        output::remark(
+            &json!({"ok": false, "error": {"code": "usage", "message": message}}).to_string(),
+        );
+        return ExitCode::from(USAGE_EXIT);
+    }
+    // Where it goes is clap's choice: help is no error.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(USAGE_EXIT) } else { ExitCode::SUCCESS }
 }
 
 async fn run(cli: Cli) -> Result<i32> {
@@ -55,10 +107,17 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Down(down) => verbs::down::run(at, down, json).await?,
         Verb::New { name } => verbs::project::new(at, name, json).await?,
         Verb::Chat { project, message, session } => {
-            verbs::chat::run(at, project, message.as_deref(), session.as_deref(), json).await?;
+            return verbs::chat::run(at, project, message.as_deref(), session.as_deref(), json)
+                .await;
         }
-        Verb::Exec { project, cwd, timeout, command } => {
-            return verbs::exec::run(at, project, cwd.as_deref(), *timeout, command, json).await;
+        Verb::Exec { project, cwd, timeout, no_stdin, command } => {
+            let order = verbs::exec::Order {
+                cwd: cwd.as_deref(),
+                timeout_s: *timeout,
+                no_stdin: *no_stdin,
+                command,
+            };
+            return verbs::exec::run(at, project, &order, json).await;
         }
         Verb::Ps => verbs::project::ps(at, json).await?,
         Verb::Logs { project, follow, after } => {
@@ -68,6 +127,7 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Start(one) => verbs::project::machine(at, &one.project, "start", json).await?,
         Verb::Stop(one) => verbs::project::machine(at, &one.project, "stop", json).await?,
         Verb::Wake(one) => verbs::project::machine(at, &one.project, "wake", json).await?,
+        Verb::Sleep(one) => verbs::project::machine(at, &one.project, "sleep", json).await?,
         Verb::Rm { project, yes } => verbs::project::rm(at, project, *yes, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,

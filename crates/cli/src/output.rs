@@ -1,5 +1,6 @@
 //! Printing for people and for programs.
 
+use crate::config;
 use serde_json::Value;
 use std::io::{IsTerminal as _, Write as _};
 
@@ -8,18 +9,27 @@ pub(crate) fn json(value: &Value) {
     line(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
-/// Prints a line on standard output. A closed pipe is no error of ours: the reader has had enough.
+/// Prints a line on standard output.
 pub(crate) fn line(text: &str) {
-    piece(text);
-    piece("\n");
+    bytes(format!("{text}\n").as_bytes());
 }
 
 /// Prints a piece of a line at once.
 pub(crate) fn piece(text: &str) {
+    bytes(text.as_bytes());
+}
+
+/// Prints bytes as they are, at once. A closed pipe is no error of ours: the reader has had enough.
+/// Anything else is: what was asked for did not get where it should.
+pub(crate) fn bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    if written.is_err_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
-        std::process::exit(0);
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => {
+            remark(&format!("toft: writing the output failed: {e}"));
+            std::process::exit(1);
+        }
     }
 }
 
@@ -47,7 +57,11 @@ pub(crate) fn table(rows: &[Vec<String>]) {
 
 /// Dim text on a terminal, plain text elsewhere.
 pub(crate) fn dim(text: &str) -> String {
-    if std::io::stdout().is_terminal() { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
+    if std::io::stdout().is_terminal() && config::wants_colour() {
+        format!("\x1b[2m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// A text of a JSON value, empty for none.

@@ -1,5 +1,5 @@
-//! The parts that the binary plays besides its verbs. They are started by other parts, never typed,
-//! and so have no help text.
+//! The parts that the binary plays besides its verbs. They are started by other parts or, inside a
+//! machine, by agents; people never type them, and so they have no help text.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -12,6 +12,7 @@ pub(crate) fn run(part: &str, mut argv: impl Iterator<Item = OsString>) -> Optio
         "__launch" => toft_jail::launch::main(descriptor(argv.next())?),
         "init" => Some(ended("init", toft_bridge::init::main(descriptor(argv.next())?))),
         "bridge" => Some(ended("bridge", toft_bridge::serve::main(STANDARD_INPUT))),
+        "inspect" => Some(ended("inspect", toft_bridge::inspect::sql::main(argv))),
         "gateway" => Some(toft_gateway::main(argv)),
         _ => None,
     }

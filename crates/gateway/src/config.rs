@@ -1,10 +1,11 @@
 //! What the server tells the gateway: providers with their keys, and defaults. Arrives over the
 //! control socket only; never read from, or written to, a file.
 
-use crate::secret::Secret;
+use crate::secret_text;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use toft_model::provider::{Api, ModelRef};
+use toft_vault::Secret;
 
 /// Everything that the gateway knows beyond its machines. A new one replaces the old one whole;
 /// calls under way go on with what they began with.
@@ -32,6 +33,7 @@ pub struct ProviderConfig {
     /// Id, as in the catalogue of `toft_llm`; also the path segment under `/llm/`.
     pub id: String,
     /// Its key. `None` or empty: calls answer 424 `no_key`.
+    #[serde(default, with = "secret_text::optional")]
     pub key: Option<Secret>,
     /// Replaces the catalogue's base URL: `http` or `https`, may have a path.
     pub base_url: Option<String>,

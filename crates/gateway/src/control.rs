@@ -12,8 +12,7 @@ use crate::{
         Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, MachineEntry, ProviderTest,
         Reply, Request,
     },
-    secret::Secret,
-    spawn, wire,
+    wire,
 };
 use std::{
     collections::HashMap,
@@ -27,6 +26,7 @@ use std::{
     time::Duration,
 };
 use toft_model::{id::ProjectId, machine::EgressLevel, provider::ModelList};
+use toft_vault::Secret;
 use tokio::{
     net::UnixStream,
     sync::{mpsc, oneshot},
@@ -43,24 +43,6 @@ const PROVIDER_TEST_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Requests waiting to be written: each caller waits for its answer, so this many callers.
 const REQUESTS_QUEUED_MAX: usize = 32;
-
-/// How to start a gateway.
-#[derive(Debug, Clone)]
-pub struct SpawnConfig {
-    /// The program; it is called as `<exe> gateway --data <data_dir>`.
-    pub exe: PathBuf,
-    /// The data folder, absolute.
-    pub data_dir: PathBuf,
-    /// Its whole environment (nothing is inherited). Useful: `SSL_CERT_FILE`, `SSL_CERT_DIR`.
-    pub env: Vec<(String, String)>,
-}
-
-impl SpawnConfig {
-    /// With an empty environment.
-    pub fn new(exe: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
-        Self { exe: exe.into(), data_dir: data_dir.into(), env: Vec::new() }
-    }
-}
 
 /// Why the gateway could not be reached, started or moved to do something.
 #[derive(Debug, thiserror::Error)]
@@ -144,12 +126,6 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Connects to the gateway of a data folder, and starts one when none answers. One that speaks
-    /// another protocol version is ended and replaced.
-    pub async fn connect_or_spawn(config: SpawnConfig) -> Result<Self, ControlError> {
-        spawn::connect_or_spawn(&config).await
-    }
-
     /// Connects to the gateway of a data folder; never starts one.
     pub async fn connect(data_dir: &Path) -> Result<Self, ControlError> {
         let not_running =

@@ -5,17 +5,14 @@
 mod dial;
 mod forward;
 mod log;
-mod resolve;
 mod tunnel;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use resolve::{Resolver, SystemResolver};
-
 use crate::{
+    api_error::{ApiError, Code},
     machine::{HEAD_BYTES_MAX, HEADERS_MAX, Machine},
-    models::{ApiError, Code},
     state::{Config, State},
     tap::BoxError,
 };

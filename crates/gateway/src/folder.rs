@@ -10,10 +10,15 @@ use std::{
     },
     path::{Path, PathBuf},
 };
-use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{UnixListener, UnixStream},
+};
 
 const SOCKET: &str = "gateway.sock";
-const SOCKET_NEW: &str = "gateway.sock.new";
+const MODELS: &str = "models.sock";
+/// The first byte on a connection to [`MODELS`]; HTTP follows.
+pub(crate) const MODELS_TAKEN: u8 = b'+';
 
 /// `<data>/logs/gateway.log`: what the gateway says, appended.
 pub fn log_path(data_dir: &Path) -> PathBuf {
@@ -28,6 +33,11 @@ pub fn usage_dir(data_dir: &Path) -> PathBuf {
 /// `<data>/run/gateway.sock`.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("run").join(SOCKET)
+}
+
+/// `<data>/run/models.sock`: HTTP for the server, which passes on what programs outside ask.
+pub fn models_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("run").join(MODELS)
 }
 
 /// `<data>/run/gateway.lock`: held by the one gateway of the folder, holds its pid.
@@ -61,6 +71,20 @@ pub(crate) async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(within(&dir, SOCKET)).await
 }
 
+/// A connection for model calls of programs outside: HTTP/1.1 as at `http://gateway.internal`,
+/// without a credential. Only the server's user gets one. Waits until the gateway has taken it: what
+/// waits in the queue of one that is just dying would be lost, nobody knowing how far it got.
+pub async fn connect_models(data_dir: &Path) -> io::Result<UnixStream> {
+    let mut stream = {
+        let dir = run_dir(data_dir)?;
+        UnixStream::connect(within(&dir, MODELS)).await?
+    };
+    match stream.read_u8().await? {
+        MODELS_TAKEN => Ok(stream),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "another version's gateway")),
+    }
+}
+
 /// Whether somebody listens on the socket.
 pub(crate) fn answers(data_dir: &Path) -> bool {
     let connected = run_dir(data_dir)
@@ -71,8 +95,17 @@ pub(crate) fn answers(data_dir: &Path) -> bool {
 /// The listening socket, for the owner only, put in place of a dead one in one step. Call it with
 /// the lock held.
 pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
+    bind_as(data_dir, SOCKET)
+}
+
+/// The same for [`connect_models`].
+pub(crate) fn bind_models(data_dir: &Path) -> io::Result<UnixListener> {
+    bind_as(data_dir, MODELS)
+}
+
+fn bind_as(data_dir: &Path, name: &str) -> io::Result<UnixListener> {
     let dir = run_dir(data_dir)?;
-    let (new, place) = (within(&dir, SOCKET_NEW), within(&dir, SOCKET));
+    let (new, place) = (within(&dir, &format!("{name}.new")), within(&dir, name));
     match fs::remove_file(&new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -83,10 +116,11 @@ pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Removes the socket at a regular end.
+/// Removes the sockets at a regular end.
 pub(crate) fn unbind(data_dir: &Path) {
     // Whoever connects meanwhile is told that nobody listens: the same as no socket.
     let _ = fs::remove_file(socket_path(data_dir));
+    let _ = fs::remove_file(models_path(data_dir));
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod reader;
 mod writer;
 
-pub(crate) use reader::{prune, read};
+pub(crate) use reader::read;
 pub(crate) use writer::Journal;
 
 use std::{
@@ -37,11 +37,12 @@ impl Name {
         dir.join(format!("{}-{base:020}.jsonl", self.stem()))
     }
 
-    /// Full segments kept; `None`: until they are pruned, because losing one loses money.
-    fn full_segments_max(self) -> Option<usize> {
+    /// Full segments kept, of 16 MiB each: of model calls, because each is money, 1 GiB; of
+    /// connections 64 MiB.
+    fn full_segments_max(self) -> usize {
         match self {
-            Self::Usage => None,
-            Self::Egress => Some(4),
+            Self::Usage => 63,
+            Self::Egress => 4,
         }
     }
 }

@@ -4,28 +4,36 @@
 //!
 //! The server uses [`control`] and [`usage`]; the binary calls [`main`].
 
+mod api_error;
 pub mod config;
 pub mod control;
+mod doors;
 mod egress;
 pub mod folder;
+mod hop_by_hop;
 mod journal;
 mod listen;
 mod machine;
 mod meter;
 mod models;
+mod outside;
 mod process;
 pub mod protocol;
-pub mod secret;
+mod provider;
+mod resolve;
+mod secret_text;
 mod spawn;
 mod state;
 mod tap;
 #[cfg(test)]
 mod testing;
+mod upstream;
 pub mod usage;
 mod wire;
 
 pub use config::{GatewayConfig, ProviderConfig};
-pub use control::{ControlError, Gateway, SpawnConfig};
+pub use control::{ControlError, Gateway};
 pub use process::{RunError, main, run};
 pub use protocol::{CONTROL_PROTOCOL, Hello, MachineEntry, ProviderTest};
-pub use secret::Secret;
+pub use spawn::SpawnConfig;
+pub use toft_vault::Secret;

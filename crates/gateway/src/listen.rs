@@ -2,7 +2,7 @@
 //! in which they come; those that ask a provider run beside them.
 
 use crate::{
-    machine::Machine,
+    doors,
     models::{model_list, probe},
     protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, Reply, Request},
     state::State,
@@ -59,7 +59,7 @@ pub(crate) async fn serve(state: &Arc<State>, listener: UnixListener) {
 }
 
 /// The socket's mode says so already; this holds also when somebody changed it.
-fn is_ours(stream: &UnixStream) -> bool {
+pub(crate) fn is_ours(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
@@ -158,13 +158,13 @@ fn handle(state: &Arc<State>, request: Request, receiver: &mut wire::Receiver) -
         }
         Request::AddMachine { project, token, egress } => {
             let listeners = receiver.take_descriptors(LISTENERS_PER_MACHINE);
-            match Machine::add(state, &project, token, egress, listeners) {
+            match doors::open(state, &project, token, egress, listeners) {
                 Ok(()) => Reply::Done,
                 Err(e) => failed("invalid_argument", &e),
             }
         }
         Request::RemoveMachine { project } => {
-            Machine::remove(state, &project);
+            doors::close(state, &project);
             Reply::Done
         }
         Request::SetEgress { project, egress } => {

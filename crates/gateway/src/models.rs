@@ -1,28 +1,23 @@
-//! The model API that a machine reaches at `http://gateway.internal/llm/…`: who asks, what for, and
-//! the answers that the gateway gives by itself. The way to a provider is in `forward`.
+//! The model API at `/llm/…`, which a machine reaches at `http://gateway.internal` and a program
+//! outside through the server: what is asked for, and the answers that the gateway gives by itself. The way to a provider is in `forward`.
 
+mod asker;
 mod catalogue;
 mod credential;
-mod errors;
 mod forward;
 mod headers;
 mod probe;
-mod provider;
 mod target;
-mod upstream;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use asker::Asker;
 pub(crate) use catalogue::model_list;
-pub(crate) use errors::{ApiError, Code};
-pub(crate) use headers::strip_hop_by_hop;
 pub(crate) use probe::probe;
-pub(crate) use provider::Provider;
-pub(crate) use upstream::Upstream;
 
 use crate::{
-    machine::Machine,
+    api_error::{ApiError, Code},
     state::State,
     tap::{BoxError, Tapped},
 };
@@ -73,13 +68,13 @@ impl HttpBody for Body {
     }
 }
 
-/// Answers one request of a machine.
+/// Answers one request.
 pub(crate) async fn answer(
     state: &Arc<State>,
-    machine: &Arc<Machine>,
+    asker: Asker<'_>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    match route(state, machine, request).await {
+    match route(state, asker, request).await {
         Ok(response) => response,
         Err(error) => error.response().map(Body::Own),
     }
@@ -87,16 +82,10 @@ pub(crate) async fn answer(
 
 async fn route(
     state: &Arc<State>,
-    machine: &Arc<Machine>,
+    asker: Asker<'_>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
-    if !credential::is_valid(request.headers(), |token| machine.token.matches(token)) {
-        return Err(ApiError::new(
-            Code::Unauthenticated,
-            "The project token is missing or wrong. Send $TOFT_TOKEN of this machine as \
-             `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`.",
-        ));
-    }
+    asker.judge(request.headers())?;
     let Some(rest) = request.uri().path().strip_prefix("/llm/") else {
         return Err(ApiError::new(
             Code::NotFound,
@@ -107,7 +96,7 @@ async fn route(
         return list(state, request.method());
     }
     let target = target::Target::parse(request.uri(), rest)?;
-    forward::forward(state, machine, request, target).await
+    forward::forward(state, asker, request, target).await
 }
 
 fn list(state: &State, method: &Method) -> Result<Response<Body>, ApiError> {

@@ -2,8 +2,8 @@
 //! it, makes sure it is the only one of its data folder, serves until it is told to end.
 
 use crate::{
-    egress::{Resolver, SystemResolver},
-    folder, listen,
+    folder, listen, outside,
+    resolve::{Resolver, SystemResolver},
     state::State,
 };
 use rustix::{
@@ -197,6 +197,9 @@ pub(crate) async fn serve_state(state: &Arc<State>, data_dir: &Path, listener: U
         // Its failure is told to the first call.
         let _ = warm.upstream.client().await;
     });
+    if let Err(error) = outside::open(state, data_dir) {
+        tracing::error!(%error, "programs outside cannot call models");
+    }
     listen::serve(state, listener).await;
     // Nobody finds us any more. Only now do the control connections end with everything else:
     // whoever waits for that may start another gateway at once.

@@ -3,9 +3,10 @@
 //! frame as `SCM_RIGHTS`. `hello` and `shutdown` keep their shape in every version, so that a
 //! newer server can always recognise and replace an older gateway.
 
-use crate::{config::GatewayConfig, secret::Secret};
+use crate::{config::GatewayConfig, secret_text};
 use serde::{Deserialize, Serialize};
 use toft_model::{id::ProjectId, machine::EgressLevel, provider::ModelList};
+use toft_vault::Secret;
 
 /// Version of this protocol.
 pub const CONTROL_PROTOCOL: u32 = 1;
@@ -26,11 +27,23 @@ pub(crate) struct Call {
 pub(crate) enum Request {
     Hello,
     SetConfig(GatewayConfig),
-    AddMachine { project: ProjectId, token: Secret, egress: EgressLevel },
-    RemoveMachine { project: ProjectId },
-    SetEgress { project: ProjectId, egress: EgressLevel },
+    AddMachine {
+        project: ProjectId,
+        #[serde(with = "secret_text")]
+        token: Secret,
+        egress: EgressLevel,
+    },
+    RemoveMachine {
+        project: ProjectId,
+    },
+    SetEgress {
+        project: ProjectId,
+        egress: EgressLevel,
+    },
     Machines,
-    TestProvider { provider: String },
+    TestProvider {
+        provider: String,
+    },
     Models,
     UsagePosition,
     Shutdown,

@@ -1,13 +1,14 @@
 //! Starting the gateway as a process of its own, and finding the one that already runs.
 
 use crate::{
-    control::{ControlError, Gateway, SpawnConfig, end_any_version},
+    control::{ControlError, Gateway, end_any_version},
     folder,
 };
 use std::{
     fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
@@ -27,7 +28,33 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// A log beyond this is put aside (as `gateway.log.1`) at the next start.
 const LOG_BYTES_MAX: u64 = 8 << 20;
 
-pub(crate) async fn connect_or_spawn(config: &SpawnConfig) -> Result<Gateway, ControlError> {
+/// How to start a gateway.
+#[derive(Debug, Clone)]
+pub struct SpawnConfig {
+    /// The program; it is called as `<exe> gateway --data <data_dir>`.
+    pub exe: PathBuf,
+    /// The data folder, absolute.
+    pub data_dir: PathBuf,
+    /// Its whole environment (nothing is inherited). Useful: `SSL_CERT_FILE`, `SSL_CERT_DIR`.
+    pub env: Vec<(String, String)>,
+}
+
+impl SpawnConfig {
+    /// With an empty environment.
+    pub fn new(exe: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
+        Self { exe: exe.into(), data_dir: data_dir.into(), env: Vec::new() }
+    }
+}
+
+impl Gateway {
+    /// Connects to the gateway of a data folder, and starts one when none answers. One that speaks
+    /// another protocol version is ended and replaced.
+    pub async fn connect_or_spawn(config: SpawnConfig) -> Result<Self, ControlError> {
+        connect_or_spawn(&config).await
+    }
+}
+
+async fn connect_or_spawn(config: &SpawnConfig) -> Result<Gateway, ControlError> {
     match Gateway::connect(&config.data_dir).await {
         Ok(gateway) => return Ok(gateway),
         Err(ControlError::Protocol { .. }) => end_any_version(&config.data_dir).await?,

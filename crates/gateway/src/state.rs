@@ -3,12 +3,13 @@
 
 use crate::{
     config::GatewayConfig,
-    egress::Resolver,
     folder,
     journal::{Journal, Name},
     machine::Machine,
-    models::{Provider, Upstream},
     protocol::MachineEntry,
+    provider::Provider,
+    resolve::Resolver,
+    upstream::Upstream,
 };
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,7 @@ use std::{
 };
 use toft_llm::catalogue;
 use toft_model::{id::ProjectId, provider::ModelRef};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A configuration, understood once.
@@ -71,6 +73,8 @@ impl Config {
 /// See the module.
 pub(crate) struct State {
     config: RwLock<Arc<Config>>,
+    /// Whether somebody has told the configuration.
+    told: watch::Sender<bool>,
     machines: Mutex<BTreeMap<ProjectId, Arc<Machine>>>,
     pub(crate) upstream: Upstream,
     pub(crate) usage: Arc<Journal>,
@@ -89,6 +93,7 @@ impl State {
         let usage_dir = folder::usage_dir(data_dir);
         Ok(Self {
             config: RwLock::default(),
+            told: watch::Sender::new(false),
             machines: Mutex::default(),
             upstream: Upstream::default(),
             usage: Arc::new(Journal::open(&usage_dir, Name::Usage)?),
@@ -107,6 +112,13 @@ impl State {
     pub(crate) fn set_config(&self, config: GatewayConfig) {
         let config = Arc::new(Config::new(config));
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.told.send_replace(true);
+    }
+
+    /// Waits for the first configuration.
+    pub(crate) async fn configured(&self) {
+        // The sender lives as long as we do.
+        let _ = self.told.subscribe().wait_for(|told| *told).await;
     }
 
     /// Machines, locked. Never held across an await.

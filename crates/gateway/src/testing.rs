@@ -5,10 +5,9 @@
 use crate::{
     config::{GatewayConfig, ProviderConfig},
     control::Gateway,
-    egress::Resolver,
     folder,
     process::serve_state,
-    secret::Secret,
+    resolve::Resolver,
     state::State,
 };
 use futures_util::future::BoxFuture;
@@ -22,6 +21,7 @@ use std::{
 };
 use tempfile::TempDir;
 use toft_model::{id::ProjectId, machine::EgressLevel};
+use toft_vault::Secret;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -123,6 +123,13 @@ impl Door {
         let [models, proxy] = [0, 1].map(|i: usize| listeners[i].local_addr().unwrap());
         let token = toft_model::id::random_hex(16);
         Self { project: ProjectId::random(), token, models, proxy, listeners }
+    }
+
+    /// What a machine can do to its sockets: they wait now, also for whoever has copies.
+    pub(crate) fn block(&self) {
+        for listener in &self.listeners {
+            listener.set_nonblocking(false).unwrap();
+        }
     }
 
     pub(crate) fn descriptors(&self) -> Vec<OwnedFd> {

@@ -1,6 +1,6 @@
 //! What the gateway writes down: one record per model call (`<data>/usage/journal.jsonl`) and one
-//! per egress connection (`<data>/usage/egress.jsonl`), and how the server reads them on. Money is
-//! not here: prices are applied by whoever reads.
+//! per egress connection (`<data>/usage/egress.jsonl`), and how they are read on. Both forget their
+//! oldest part when they grow beyond a bound. Money is not here: prices are applied by whoever reads.
 
 use crate::{
     folder,
@@ -18,8 +18,8 @@ pub struct UsageRecord {
     pub id: String,
     /// Unix milliseconds at its begin.
     pub ts: u64,
-    /// Whose.
-    pub project: ProjectId,
+    /// Whose; `None` for a program outside of all machines.
+    pub project: Option<ProjectId>,
     /// Provider id.
     pub provider: String,
     /// Model as the provider named it in its answer, else as it was asked for; bounded.
@@ -71,7 +71,8 @@ pub struct EgressRecord {
 }
 
 /// Records after `position` (0 for all that is kept), at most `records_max`, and the position
-/// after them. Lines that a killed gateway left unfinished are skipped.
+/// after them. Lines that a killed gateway left unfinished are skipped. It keeps its newest GiB:
+/// some four million calls.
 pub fn read(
     data_dir: &Path,
     position: u64,
@@ -87,10 +88,4 @@ pub fn read_egress(
     records_max: usize,
 ) -> io::Result<(Vec<EgressRecord>, u64)> {
     journal::read(&folder::usage_dir(data_dir), Name::Egress, position, records_max)
-}
-
-/// Deletes what lies wholly before `position` of the usage journal: call it for what has been
-/// taken over. (The newest full segment stays: it says where the current one begins.)
-pub fn prune(data_dir: &Path, position: u64) -> io::Result<()> {
-    journal::prune(&folder::usage_dir(data_dir), Name::Usage, position)
 }

@@ -165,7 +165,44 @@ pub(crate) fn json_frame(value: &impl serde::Serialize) -> io::Result<Zeroizing<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::io::{Read as _, Seek as _, Write as _};
+
+    fn frames(chunks: impl Iterator<Item = impl AsRef<[u8]>>) -> io::Result<Vec<Vec<u8>>> {
+        let mut receiver = Receiver::default();
+        let mut found = Vec::new();
+        for chunk in chunks {
+            receiver.buf.extend_from_slice(chunk.as_ref());
+            while let Some(payload) = receiver.take_frame()? {
+                found.push(payload.to_vec());
+            }
+        }
+        Ok(found)
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_the_same_however_they_are_cut(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..6),
+            size in 1usize..40,
+        ) {
+            let mut bytes = Vec::new();
+            for payload in &payloads {
+                bytes.extend(u32::try_from(payload.len() + 1).unwrap().to_be_bytes());
+                bytes.push(JSON_KIND);
+                bytes.extend(payload);
+            }
+            prop_assert_eq!(frames(bytes.chunks(size)).unwrap(), payloads);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1usize..40) {
+            // The length's first byte is small now and then: the rest is looked at as well.
+            let _ = frames(bytes.chunks(size));
+            let short: Vec<u8> = [0, 0, 0].into_iter().chain(bytes).collect();
+            let _ = frames(short.chunks(size));
+        }
+    }
 
     #[tokio::test]
     async fn frames_and_their_descriptors_arrive_in_order() {

@@ -1,7 +1,7 @@
 //! Capabilities inside a machine: those of a usual container without raw sockets and device
 //! nodes. They only reach what belongs to the machine's own user namespace.
 
-use crate::inside::{Failure, step};
+use crate::failure::{Failure, step};
 use rustix::{
     io::Errno,
     thread::{

@@ -1,7 +1,7 @@
 //! Id maps of a user namespace, written by the launcher from outside.
 
 use crate::{
-    inside::{Failure, step},
+    failure::{Failure, step},
     spec::Ids,
 };
 use std::{fs, io, process::Command};

@@ -2,9 +2,10 @@
 //! Runs as a copy of the launcher with one thread.
 
 use crate::{
-    caps, child, launch,
-    launch::{Go, HIGH},
-    mounts, net, seccomp,
+    caps, child,
+    failure::{Failure, step},
+    handover::{Go, HIGH, Seat, report},
+    loader, mounts, net, seccomp,
     spec::{
         Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL, Facts, Ids, Jail, Report,
         Run, Spec, Task,
@@ -14,12 +15,12 @@ use crate::{
 use rustix::{
     fs::{MemfdFlags, Mode, OFlags, memfd_create},
     io::fcntl_dupfd_cloexec,
-    process::{setsid, umask},
+    process::{Resource, Rlimit, setrlimit, setsid, umask},
     system::sethostname,
     thread::{set_thread_gid, set_thread_groups, set_thread_uid},
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
     os::{
         fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -28,44 +29,13 @@ use std::{
     process::Command,
 };
 
-/// A step that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("could not {step}: {why}")]
-pub(crate) struct Failure {
-    step: &'static str,
-    why: io::Error,
-}
-
-impl Failure {
-    pub(crate) fn report(&self) -> Report {
-        Report::Failed {
-            step: self.step.to_owned(),
-            why: self.why.to_string(),
-            errno: self.why.raw_os_error(),
-        }
-    }
-}
-
-/// For `map_err`: names the step, which reads after "could not".
-pub(crate) fn step<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Failure {
-    move |why| Failure { step, why: why.into() }
-}
-
-/// What the child has when it begins.
-pub(crate) struct Seat {
-    pub(crate) spec: Spec,
-    pub(crate) socket: OwnedFd,
-    pub(crate) descriptors: Vec<OwnedFd>,
-    pub(crate) launcher: OwnedFd,
-}
-
 /// Does the task; never returns.
 pub(crate) fn main(seat: Seat) -> ! {
     let Ok(socket) = fcntl_dupfd_cloexec(&seat.socket, HIGH) else { std::process::exit(1) };
     match act(seat) {
         Ok(()) => std::process::exit(0),
         Err(failure) => {
-            launch::report(&socket, &failure);
+            report(&socket, &failure);
             std::process::exit(1)
         }
     }
@@ -74,6 +44,11 @@ pub(crate) fn main(seat: Seat) -> ! {
 fn act(seat: Seat) -> Result<(), Failure> {
     let Seat { spec, socket, descriptors, launcher } = seat;
     setsid().map_err(step("start a session"))?;
+    let loader = match &spec.task {
+        // Afterwards the paths of the host are gone.
+        Task::Probe => loader::own().map_err(step("look at its own loader"))?,
+        Task::Run(_) | Task::Remove { .. } => None,
+    };
     umask(Mode::from_raw_mode(0o022));
     let (facts, listeners) = match &spec.jail {
         None => (Facts::default(), None),
@@ -97,6 +72,7 @@ fn act(seat: Seat) -> Result<(), Failure> {
             let mut facts = facts;
             seccomp::install()?;
             facts.seccomp = true;
+            facts.loader = loader;
             wire::send(&socket, &Report::Ready(facts), &[]).map_err(step("report"))
         }
         Task::Run(run) => start(run, facts, listeners, descriptors, &socket),
@@ -126,7 +102,7 @@ fn take_ids(ids: &Ids) -> Result<(), Failure> {
 
 fn confine(spec: &Spec, jail: &Jail, go: (Go, Vec<OwnedFd>)) -> Result<Facts, Failure> {
     let mut facts = Facts::default();
-    mounts::build(jail, &go.0, go.1, &mut facts)?;
+    mounts::build(jail, &go.0.mapped, go.1, &mut facts)?;
     sethostname(jail.hostname.as_bytes()).map_err(step("set the host name"))?;
     name_in_files(&jail.hostname);
     if spec.cgroups.namespace {
@@ -215,6 +191,7 @@ fn start(
     child::mark_close_on_exec_from(FD_APP + i32::from(confined))
         .map_err(step("close other descriptors"))?;
     if confined {
+        keep_cores_inside()?;
         seccomp::install()?;
         facts.seccomp = true;
     }
@@ -237,6 +214,18 @@ fn start(
         .current_dir(&run.cwd)
         .exec();
     Err(step("start the first program")(why))
+}
+
+/// Where the host has crashed programs read by one of its own, as its root, none of a machine's gets
+/// there: a limit of one byte is what the kernel takes for that (core(5), `do_coredump`).
+fn keep_cores_inside() -> Result<(), Failure> {
+    let keeping = "keep core files inside";
+    let pattern = fs::read("/proc/sys/kernel/core_pattern").map_err(step(keeping))?;
+    if pattern.starts_with(b"|") {
+        let none = Rlimit { current: Some(1), maximum: Some(1) };
+        setrlimit(Resource::Core, none).map_err(step(keeping))?;
+    }
+    Ok(())
 }
 
 fn boot_file(boot: &str) -> Result<OwnedFd, Failure> {

@@ -2,32 +2,21 @@
 //! ends. The child goes on in [`crate::inside`].
 
 use crate::{
-    child, ids, inside,
-    inside::{Failure, Seat, step},
-    mounts,
+    child,
+    failure::{Failure, step},
+    handover::{Go, HIGH, Seat, report},
+    ids, inside, mounts,
     spec::{Ids, Report, Spec},
     sys::{self, Side},
     wire,
 };
 use rustix::io::fcntl_dupfd_cloexec;
-use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::{self, Write as _},
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
-
-/// Descriptors are moved at least this high, above every number that the program gets.
-pub(crate) const HIGH: i32 = 64;
-
-/// What the launcher tells its child once it has ids. Comes with the mounts that the launcher made.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Go {
-    /// Whether each mount's owners are mapped; `None` when left out. Empty: the child makes the
-    /// mounts itself.
-    pub(crate) mapped: Vec<Option<bool>>,
-}
 
 /// The whole of `toft __launch <fd>`: `number` is the descriptor of the launcher's socket. Must be
 /// called before any thread or runtime exists. Never returns.
@@ -46,13 +35,6 @@ pub fn main(number: i32) -> ! {
         },
     };
     std::process::exit(code)
-}
-
-/// Tells the caller, or at least the log, what failed.
-pub(crate) fn report(socket: &OwnedFd, failure: &Failure) {
-    let _ = writeln!(io::stderr(), "launcher: {failure}");
-    // Nobody listens any more: the log has it.
-    let _ = wire::send(socket, &failure.report(), &[]);
 }
 
 fn run(socket: &OwnedFd) -> Result<(), Failure> {

@@ -9,9 +9,12 @@
 pub mod btrfs;
 mod caps;
 pub mod child;
+mod failure;
+mod handover;
 mod ids;
 mod inside;
 pub mod launch;
+mod loader;
 pub mod loopdev;
 mod mounts;
 mod net;

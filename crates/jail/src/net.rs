@@ -2,7 +2,7 @@
 //! other interface.
 
 use crate::{
-    inside::{Failure, step},
+    failure::{Failure, step},
     spec::{APP_PORT, EGRESS_PORT, GATEWAY_ADDRESS, MODEL_PORT},
     sys,
 };

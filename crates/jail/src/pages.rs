@@ -8,10 +8,14 @@ use std::{fs, io};
 /// Drops the mapped pages of code of this process's program and libraries, and of the program's
 /// constants.
 pub fn drop_code() -> io::Result<()> {
-    let program = fs::read_link("/proc/self/exe")?;
-    let program = program.to_string_lossy();
-    let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
-    for range in unchanged(&fs::read_to_string("/proc/self/maps")?, program) {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    // The program is where this code is: it may have been started through its loader.
+    let here = drop_code as fn() -> io::Result<()> as usize;
+    let program = maps.lines().find_map(|line| {
+        let (from, to, _, _, path) = fields(line)?;
+        (from..to).contains(&here).then_some(path)
+    });
+    for range in unchanged(&maps, program.unwrap_or_default()) {
         // SAFETY: the range is a mapping of a file that was never written to (see `unchanged`), so
         // every page of it is the file's: dropped, it is read from there again.
         if unsafe { libc::madvise(range.0 as *mut _, range.1 - range.0, libc::MADV_DONTNEED) } < 0 {
@@ -26,16 +30,21 @@ pub fn drop_code() -> io::Result<()> {
 /// What else cannot be written to now may have been relocated before.
 fn unchanged(maps: &str, program: &str) -> Vec<(usize, usize)> {
     let range = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let (from, to) = fields.next()?.split_once('-')?;
-        let (rights, offset, path) = (fields.next()?, fields.next()?, fields.nth(2)?);
-        let number = |text| usize::from_str_radix(text, 16).ok();
+        let (from, to, rights, offset, path) = fields(line)?;
         let code = rights == "r-xp" && path.starts_with('/');
-        let constants = rights == "r--p" && path == program && number(offset) == Some(0);
-        (code || constants).then_some(())?;
-        Some((number(from)?, number(to)?))
+        let constants = rights == "r--p" && path == program && offset == 0;
+        (code || constants).then_some((from, to))
     };
     maps.lines().filter_map(range).collect()
+}
+
+/// First address, the one after the last, rights, offset and path of a line.
+fn fields(line: &str) -> Option<(usize, usize, &str, usize, &str)> {
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    let mut fields = line.split_ascii_whitespace();
+    let (from, to) = fields.next()?.split_once('-')?;
+    let (rights, offset, path) = (fields.next()?, fields.next()?, fields.nth(2)?);
+    Some((number(from)?, number(to)?, rights, number(offset)?, path))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! capabilities already refuse: it keeps whole kernel subsystems with a history of escapes out of
 //! reach. It is no sandbox by itself.
 
-use crate::inside::{Failure, step};
+use crate::failure::{Failure, step};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
     SeccompFilter, SeccompRule, apply_filter, sock_filter,
@@ -96,8 +96,14 @@ const FAMILIES: &[u64] =
     &[libc::AF_UNIX as u64, libc::AF_INET as u64, libc::AF_INET6 as u64, libc::AF_NETLINK as u64];
 /// Netlink protocols that programs need: route, sock_diag, audit (PAM), kobject_uevent.
 const NETLINK_PROTOCOLS: &[u64] = &[0, 4, 9, 15];
-/// `ioctl` that types into one's own terminal.
-const TIOCSTI: u64 = 0x5412;
+/// Protocols of the internet families that programs need: none named, ICMP, TCP, UDP, ICMPv6, MPTCP.
+/// Any other would make the host load a module for it (SCTP, DCCP, SMC, L2TP).
+const INTERNET_PROTOCOLS: &[u64] = &[0, 1, 6, 17, 58, 262];
+/// The type of socket, without its flags; and the old type that means another family.
+const TYPE_MASK: u64 = 0xF;
+const SOCK_PACKET: u64 = 10;
+/// `ioctl`s that type into one's own terminal, or paste into a console.
+const TYPING: &[u64] = &[0x5412, 0x541C];
 /// `ioctl`s of btrfs (type 0x94): subvolumes made inside would stay behind. Cloning and comparing
 /// ranges share the type and are for everyone.
 const BTRFS_TYPE: u64 = 0x9400;
@@ -127,16 +133,30 @@ fn programs() -> io::Result<Vec<BpfProgram>> {
     let none_of = |index, allowed: &[u64]| -> io::Result<Vec<SeccompCondition>> {
         allowed.iter().map(|value| arg(index, Len::Dword, Op::Ne, *value)).collect()
     };
-    let mut netlink = vec![arg(0, Len::Dword, Op::Eq, libc::AF_NETLINK as u64)?];
-    netlink.extend(none_of(2, NETLINK_PROTOCOLS)?);
-    refused.insert(libc::SYS_socket, vec![rule(none_of(0, FAMILIES)?)?, rule(netlink)?]);
+    let mut sockets = vec![
+        rule(none_of(0, FAMILIES)?)?,
+        rule(vec![arg(1, Len::Dword, Op::MaskedEq(TYPE_MASK), SOCK_PACKET)?])?,
+    ];
+    for (family, protocols) in [
+        (libc::AF_NETLINK as u64, NETLINK_PROTOCOLS),
+        (libc::AF_INET as u64, INTERNET_PROTOCOLS),
+        (libc::AF_INET6 as u64, INTERNET_PROTOCOLS),
+    ] {
+        let mut odd = vec![arg(0, Len::Dword, Op::Eq, family)?];
+        odd.extend(none_of(2, protocols)?);
+        sockets.push(rule(odd)?);
+    }
+    // A pair is made of sockets of any family before it is refused for most.
+    refused.insert(libc::SYS_socketpair, sockets.clone());
+    refused.insert(libc::SYS_socket, sockets);
 
     let mut btrfs = vec![arg(1, Len::Dword, Op::MaskedEq(0xFF00), BTRFS_TYPE)?];
     btrfs.extend(none_of(1, BTRFS_FOR_EVERYONE)?);
-    refused.insert(
-        libc::SYS_ioctl,
-        vec![rule(vec![arg(1, Len::Dword, Op::Eq, TIOCSTI)?])?, rule(btrfs)?],
-    );
+    let mut ioctls = vec![rule(btrfs)?];
+    for call in TYPING {
+        ioctls.push(rule(vec![arg(1, Len::Dword, Op::Eq, *call)?])?);
+    }
+    refused.insert(libc::SYS_ioctl, ioctls);
 
     let unknown = UNKNOWN.iter().map(|call| (*call, Vec::new())).collect();
     Ok(vec![

@@ -30,6 +30,9 @@ pub const APP_PORT: u16 = 8080;
 /// Where the binary is seen inside a machine.
 pub const BINARY_INSIDE: &str = "/run/toft/toft";
 
+/// Folder in which the loader and the libraries of the binary are seen.
+pub const LIBRARIES_INSIDE: &str = "/run/toft/lib";
+
 /// What the names of control groups for single programs begin with. The host makes them, below the
 /// group whose file is named in `InitBoot::work_cgroup_procs`; init gives each program one.
 pub const PROGRAM_GROUP: &str = "program-";
@@ -156,10 +159,25 @@ pub struct Bind {
     pub target: String,
     /// Whether it can be written to.
     pub writable: bool,
-    /// Whether its owners are mapped like those of the disk, where the kernel can.
-    pub mapped: bool,
+    /// How it shows.
+    pub view: View,
     /// Whether it is left out when the host has no such thing.
     pub optional: bool,
+}
+
+/// How a file or folder of the host shows inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// Its owners are mapped like those of the disk, where the kernel can: what only the host's root
+    /// may use, the machine's root may.
+    Mapped,
+    /// It belongs to whom it belongs outside, which is nobody inside: only what is open to
+    /// everybody is open.
+    AsOutside,
+    /// A folder as [`View::AsOutside`], and no way to whoever listens on a socket or pipe in it.
+    /// Left out where the kernel cannot. Not for writable ones.
+    Apart,
 }
 
 /// What the launcher says, one message each.
@@ -203,6 +221,8 @@ pub struct Facts {
     pub cgroup_namespace: bool,
     /// Whether the system call filter is in force.
     pub seccomp: bool,
+    /// The dynamic loader of the binary, on the host; only told by a [`Task::Probe`].
+    pub loader: Option<PathBuf>,
     /// What was left out, in words.
     pub notes: Vec<String>,
 }

@@ -4,19 +4,23 @@
 //! folders that are still in use.
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat},
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, chmod, fchmod, fstat, openat,
+        renameat_with, unlinkat,
+    },
     io::Errno,
+    path::Arg,
 };
 use std::{
     ffi::{CStr, CString},
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
     path::Path,
 };
 
 /// Removes `path` and all below it. Not there: done. A link is removed itself.
 pub fn remove(path: &Path) -> io::Result<()> {
-    let top = match openat(CWD, path, FOLDER, Mode::empty()) {
+    let top = match open(CWD, path) {
         Ok(top) => top,
         Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTDIR | Errno::LOOP) => return Ok(unlinkat(CWD, path, AtFlags::empty())?),
@@ -48,8 +52,8 @@ impl Flat {
     /// Empties `top`, or a folder in it.
     fn empty(&mut self, name: Option<&CStr>) -> io::Result<()> {
         let folder = match name {
-            Some(name) => openat(&self.top, name, FOLDER, Mode::empty())?,
-            None => openat(&self.top, c".", FOLDER, Mode::empty())?,
+            Some(name) => open(&self.top, name)?,
+            None => open(&self.top, c".")?,
         };
         for entry in Dir::read_from(&folder)? {
             let entry = entry?;
@@ -76,6 +80,7 @@ impl Flat {
     }
 
     fn move_up(&mut self, folder: &OwnedFd, child: &CStr) -> io::Result<()> {
+        let mut opened = false;
         loop {
             self.number += 1;
             let name = CString::new(format!("toft-gone-{}", self.number))
@@ -86,16 +91,55 @@ impl Flat {
                     return Ok(());
                 }
                 Err(Errno::EXIST) => {}
+                // Its entry for the folder above changes, which is to write to it.
+                Err(Errno::ACCESS) if !opened => {
+                    open(folder, child)?;
+                    opened = true;
+                }
                 Err(e) => return Err(e.into()),
             }
         }
     }
 }
 
+/// Opens a folder and makes it one that its owner may empty: programs protect theirs (caches of
+/// packages are read-only, the kernel's own work folders closed), which binds everybody but root.
+fn open(at: impl AsFd, name: impl Arg + Copy) -> rustix::io::Result<OwnedFd> {
+    let opened = match openat(&at, name, FOLDER, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let closed = openat(&at, name, path, Mode::empty())?;
+            chmod(format!("/proc/self/fd/{}", closed.as_raw_fd()), Mode::RWXU)?;
+            openat(&at, name, FOLDER, Mode::empty())?
+        }
+        opened => opened?,
+    };
+    if !Mode::from_raw_mode(fstat(&opened)?.st_mode).contains(Mode::RWXU) {
+        // Somebody else's stays as it is: then the step that needs more says so.
+        let _ = fchmod(&opened, Mode::RWXU);
+    }
+    Ok(opened)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::{fs, os::unix::fs::symlink};
+
+    /// As root it shows little; the story of the ordinary user removes such a project too.
+    #[test]
+    fn folders_that_their_owner_closed_go_too() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("a/b/c")).unwrap();
+        fs::write(tree.join("a/b/f"), "").unwrap();
+        for (path, mode) in [("a/b/c", 0o000), ("a/b", 0o555), ("a", 0o500), ("", 0o400)] {
+            fs::set_permissions(tree.join(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        remove(&tree).unwrap();
+        assert!(!tree.exists());
+    }
 
     #[test]
     fn folders_of_any_depth_go_and_what_links_lead_to_stays() {

@@ -59,7 +59,7 @@ impl Model for Anthropic {
             assembly: Assembly::after(&request.messages),
             model: request.model,
             provider_name,
-            judge: errors::judge,
+            named: errors::named,
             idle_timeout: self.idle_timeout,
             cancel,
         })

@@ -5,7 +5,7 @@ use crate::{
     ask::{HttpAnswer, HttpRequest, ModelEvent, ModelFailure, Retry, Transport, TransportError},
     assembly::Assembly,
     price,
-    refusal::Refusal,
+    refusal::{Named, Refusal},
     sse::Splitter,
 };
 use bytes::Bytes;
@@ -60,7 +60,8 @@ pub(crate) struct Call<D> {
     pub(crate) model: ModelInfo,
     /// Name of the provider, for people.
     pub(crate) provider_name: String,
-    pub(crate) judge: fn(&Refusal<'_>) -> ModelFailure,
+    /// Error types of the format.
+    pub(crate) named: Named,
     pub(crate) idle_timeout: Duration,
     pub(crate) cancel: CancellationToken,
 }
@@ -183,13 +184,14 @@ impl<D: Decode> Running<D> {
             () = self.call.cancel.cancelled() => return aborted(),
             _ = tokio::time::timeout(ERROR_BODY_TIMEOUT, read) => {}
         }
-        (self.call.judge)(&Refusal {
+        Refusal {
             provider: &self.call.provider_name,
             model: &self.call.model.id,
             status: answer.status,
             headers: &answer.headers,
             body: &body,
-        })
+        }
+        .judge(self.call.named)
     }
 
     async fn read(&mut self, mut body: BoxStream<'static, Result<Bytes, TransportError>>) -> Stage {

@@ -1,5 +1,7 @@
 //! What every wire format must withstand, in one table: each hazard is run against each adapter.
 
+mod garbage;
+
 use crate::{
     anthropic::Anthropic,
     ask::{Model, ModelEvent, ModelFailure, Retry},

@@ -62,7 +62,7 @@ impl Model for OpenaiChat {
             assembly: Assembly::after(&request.messages),
             model: request.model,
             provider_name,
-            judge: errors::judge,
+            named: errors::named,
             idle_timeout: self.idle_timeout,
             cancel,
         })

@@ -87,7 +87,7 @@ fn shorten(text: &str) -> String {
 
 /// Whether words mean that the conversation is too long for the model. Phrases as Anthropic, OpenAI,
 /// Google, xAI, Groq, Mistral, OpenRouter, Together and llama.cpp have them.
-pub(crate) fn is_overflow(words: &Words) -> bool {
+fn is_overflow(words: &Words) -> bool {
     const PHRASES: &[&str] = &[
         "prompt is too long",
         "input is too long",
@@ -142,10 +142,12 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Retry {
         .map_or(Retry::Backoff, Retry::After)
 }
 
+/// Our code for an error type of a wire format; `None` for one that the format does not know.
+pub(crate) type Named = fn(&str) -> Option<(&'static str, Retry)>;
+
 impl Refusal<'_> {
-    /// What it means. `named` gives the code for error types of the format, where the status alone
-    /// does not say it.
-    pub(crate) fn judge(&self, named: fn(&str) -> Option<(&'static str, Retry)>) -> ModelFailure {
+    /// What it means. `named` is asked where the status alone does not say it.
+    pub(crate) fn judge(&self, named: Named) -> ModelFailure {
         if let Some(failure) = self.gateways_own() {
             return failure;
         }
@@ -201,8 +203,27 @@ impl Refusal<'_> {
     }
 }
 
+/// An error in the middle of a stream.
+pub(crate) fn in_stream(named: Named, provider: &str, model: &str, words: &Words) -> ModelFailure {
+    let (code, retry) = if is_overflow(words) {
+        ("context_overflow", Retry::Never)
+    } else {
+        named(&words.kind).unwrap_or(("provider_error", Retry::Backoff))
+    };
+    failure(code, provider, model, words, None, retry)
+}
+
+/// An event of a stream that is not what the format says.
+pub(crate) fn unreadable(provider: &str, error: &serde_json::Error) -> ModelFailure {
+    ModelFailure {
+        code: "bad_answer".to_owned(),
+        message: format!("{provider} sent an event that cannot be read: {error}."),
+        retry: Retry::Backoff,
+    }
+}
+
 /// A failure told in the provider's words, with what to do where we know it.
-pub(crate) fn failure(
+fn failure(
     code: &str,
     provider: &str,
     model: &str,

@@ -2,9 +2,7 @@
 //! work processes. Says nothing of walls.
 
 use crate::backend::StartSpec;
-use toft_jail::spec::{
-    BINARY_INSIDE, EGRESS_PORT, FD_APP, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL,
-};
+use toft_jail::spec::{EGRESS_PORT, FD_APP, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL};
 use toft_model::boot::{BridgeBoot, InitBoot};
 
 /// The port that is taken for the app's until one is detected or set: that of most development
@@ -27,8 +25,8 @@ const KEY_NAMES: &[&str] = &[
 /// Where things are as the machine's own processes see them.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    /// The `toft` binary.
-    pub(crate) binary: String,
+    /// What runs the `toft` binary: its path, or its loader with arguments and then its path.
+    pub(crate) command: Vec<String>,
     /// Where the agent works.
     pub(crate) cwd: String,
     /// Sessions and the inspect database.
@@ -51,9 +49,9 @@ pub(crate) struct Places {
 
 impl Places {
     /// Those of a confined machine.
-    pub(crate) fn confined() -> Self {
+    pub(crate) fn confined(command: Vec<String>) -> Self {
         Self {
-            binary: BINARY_INSIDE.to_owned(),
+            command,
             cwd: "/home/project".to_owned(),
             home: "/home/starter".to_owned(),
             user_home: "/root".to_owned(),
@@ -64,6 +62,12 @@ impl Places {
             has_app_listener: true,
             path: PATH.to_owned(),
         }
+    }
+
+    /// Runs the binary with these arguments.
+    pub(crate) fn command_with(&self, arguments: &[&str]) -> Vec<String> {
+        let arguments = arguments.iter().map(|a| (*a).to_owned());
+        self.command.iter().cloned().chain(arguments).collect()
     }
 }
 
@@ -79,7 +83,7 @@ pub(crate) fn init_boot(
         bridge_fd: FD_BRIDGE,
         app_fd: places.has_app_listener.then_some(FD_APP),
         gateway_fds: vec![FD_MODEL, FD_EGRESS],
-        bridge_argv: vec![places.binary.clone(), "bridge".to_owned()],
+        bridge_argv: places.command_with(&["bridge"]),
         work_env: work_env(spec, token, places),
         exec_dir: format!("{}/exec", places.log),
         work_cgroup_procs: work_files,
@@ -185,7 +189,12 @@ mod tests {
 
     #[test]
     fn work_processes_find_the_gateway_and_hold_only_the_token() {
-        let boot = init_boot(&spec("x"), "secret-token", &Places::confined(), Vec::new());
+        let boot = init_boot(
+            &spec("x"),
+            "secret-token",
+            &Places::confined(vec!["toft".to_owned()]),
+            Vec::new(),
+        );
         let last = |name: &str| {
             boot.work_env.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
         };
@@ -193,6 +202,10 @@ mod tests {
         assert_eq!(last("ANTHROPIC_API_KEY"), Some("secret-token"));
         assert_eq!(last("https_proxy"), Some("http://gateway.internal:3128"));
         assert_eq!(last("LANG"), Some("de_DE.UTF-8"));
-        assert!(init_env(&Places::confined()).iter().all(|(_, v)| !v.contains("secret-token")));
+        assert!(
+            init_env(&Places::confined(vec!["toft".to_owned()]))
+                .iter()
+                .all(|(_, v)| !v.contains("secret-token"))
+        );
     }
 }

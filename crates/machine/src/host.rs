@@ -9,16 +9,15 @@ use crate::{
     cgroup::{CgroupHost, MachineGroup, Way},
     folders::{self, BRIDGE_SOCKET, Folders, INIT_SOCKET},
     running::{self, blocking, step},
-    state::State,
+    turns::Turns,
 };
 use async_trait::async_trait;
 use std::{
-    collections::HashMap,
     fs, io,
     net::TcpListener,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 use toft_jail::spec::{FD_BOOT, Run, Spec, Task};
@@ -26,7 +25,7 @@ use toft_model::{
     id::{ProjectId, random_hex},
     machine::Ability,
 };
-use tokio::{net::UnixStream, sync::Mutex as AsyncMutex};
+use tokio::net::UnixStream;
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -54,7 +53,7 @@ struct Inner {
     config: HostConfig,
     folders: Folders,
     cgroups: CgroupHost,
-    turns: Mutex<HashMap<ProjectId, Arc<AsyncMutex<()>>>>,
+    turns: Turns,
 }
 
 /// Folder in a project's folder for everything that is Toft's.
@@ -80,8 +79,7 @@ pub async fn open(mut config: HostConfig) -> Result<Host, MachineError> {
         let cgroups = CgroupHost::detect(folders.data());
         // Each machine makes them when it needs them.
         cgroups.remove();
-        let turns = Mutex::new(HashMap::new());
-        Ok(Host(Arc::new(Inner { config, folders, cgroups, turns })))
+        Ok(Host(Arc::new(Inner { config, folders, cgroups, turns: Turns::default() })))
     })
     .await
 }
@@ -92,14 +90,6 @@ impl Host {
         let inner = Arc::clone(&self.0);
         blocking(move || inner.cgroups.remove()).await;
         Ok(())
-    }
-
-    async fn turn(&self, project: &ProjectId) -> tokio::sync::OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.0.turns.lock().expect("no holder panics");
-            Arc::clone(turns.entry(project.clone()).or_default())
-        };
-        turn.lock_owned().await
     }
 }
 
@@ -159,7 +149,7 @@ impl Inner {
         let folder = self.folder(project);
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let places = Places {
-            binary: text(&self.config.exe),
+            command: vec![text(&self.config.exe)],
             cwd: text(&folder),
             home: text(&folder.join(OWN).join("home")),
             user_home: self.config.home.clone(),
@@ -175,7 +165,7 @@ impl Inner {
         let boot = serde_json::to_string(&boot)
             .map_err(|e| step(project, "writing the boot data")(io::Error::from(e)))?;
         let task = Task::Run(Run {
-            argv: vec![places.binary.clone(), "init".to_owned(), FD_BOOT.to_string()],
+            argv: places.command_with(&["init", &FD_BOOT.to_string()]),
             env: boot::init_env(&places),
             cwd: places.cwd.clone(),
             boot,
@@ -199,19 +189,6 @@ impl Inner {
             listeners,
         };
         begin::launch(start, &launch).map(|(running, _)| running)
-    }
-
-    fn unwanted(&self, known: &[ProjectId]) -> Vec<ProjectId> {
-        fs::read_dir(self.folders.runs())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|e| {
-                let project: ProjectId = e.file_name().to_str()?.parse().ok()?;
-                let alive = State::read(&e.path()).is_some_and(|s| s.hold().is_some());
-                (!alive || !known.contains(&project)).then_some(project)
-            })
-            .collect()
     }
 }
 
@@ -263,7 +240,7 @@ impl Backend for Host {
     }
 
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let _turn = self.turn(project).await;
+        let _turn = self.0.turns.take(project).await;
         let (inner, id) = (Arc::clone(&self.0), project.clone());
         blocking(move || inner.create(&id))
             .await
@@ -272,7 +249,7 @@ impl Backend for Host {
 
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
         let project = spec.project.clone();
-        let _turn = self.turn(&project).await;
+        let _turn = self.0.turns.take(&project).await;
         let run = self.0.folders.run(&project);
         if let Some(running) = running::adopt(&run, &project).await? {
             return Ok(running);
@@ -284,17 +261,17 @@ impl Backend for Host {
     }
 
     async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
-        let _turn = self.turn(project).await;
+        let _turn = self.0.turns.take(project).await;
         running::adopt(&self.0.folders.run(project), project).await
     }
 
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
-        let _turn = self.turn(project).await;
+        let _turn = self.0.turns.take(project).await;
         running::end(&self.0.folders.run(project), project, grace).await
     }
 
     async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let _turn = self.turn(project).await;
+        let turn = self.0.turns.take(project).await;
         let run = self.0.folders.run(project);
         running::end(&run, project, Duration::ZERO).await?;
         let folder = self.0.folder(project);
@@ -302,14 +279,16 @@ impl Backend for Host {
             [folder, run].into_iter().try_for_each(|path| toft_jail::tree::remove(&path))
         })
         .await
-        .map_err(step(project, "removing the project's folder"))
+        .map_err(step(project, "removing the project's folder"))?;
+        self.0.turns.end(project, turn);
+        Ok(())
     }
 
     async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
         let (known, wanted) = (known.to_vec(), known.to_vec());
-        for project in blocking(move || inner.unwanted(&wanted)).await {
-            let _turn = self.turn(&project).await;
+        for project in blocking(move || running::unwanted(&inner.folders.runs(), &wanted)).await {
+            let _turn = self.0.turns.take(&project).await;
             running::sweep(&self.0.folders.run(&project), &project, &known).await?;
         }
         Ok(())

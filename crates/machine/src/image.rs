@@ -11,10 +11,10 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
-use toft_jail::spec::{Bind, Overlay};
+use toft_jail::spec::{Bind, Overlay, View};
 
 /// Raised when the template is made differently.
-const TEMPLATE_VERSION: u32 = 2;
+const TEMPLATE_VERSION: u32 = 3;
 /// Top folders that are links into `/usr` on merged systems, and real folders on others.
 const TOP_FOLDERS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// Files that the template is made from: when one of them changes, a new template is made.
@@ -27,6 +27,7 @@ const INGREDIENTS: &[&str] = &[
     "/etc/group",
     "/etc/ssl/certs",
     "/etc/apt/sources.list.d",
+    "/usr/local/etc",
 ];
 /// Folders of `/usr` that an ordinary user's machine gets a layer of its own for: the host's
 /// belong to nobody there, and only folders of its own can be written to.
@@ -107,12 +108,26 @@ impl Image {
                 }
             }
         }
+        let etc = disk.join("usr-upper/local/etc");
+        hide(&etc);
+        copied::copy_into_local(&etc)?;
         // Packages must not start daemons at installation: there is no init system for them.
         put(&disk.join("usr-upper"), "sbin/policy-rc.d", written::POLICY_RC_D, 0o755)?;
         let root = disk.join("rootfs");
         folders(&root)?;
         copied::copy_into(&root)?;
         written::write_into(&root)
+    }
+}
+
+/// Makes a folder of a layer that shows nothing of the one below it.
+fn hide(folder: &Path) {
+    let hidden = fs::create_dir_all(folder).and_then(|()| {
+        let flags = rustix::fs::XattrFlags::empty();
+        Ok(rustix::fs::setxattr(folder, "user.overlay.opaque", b"y", flags)?)
+    });
+    if let Err(e) = hidden {
+        tracing::warn!("all of the host's /usr/local/etc shows in machines: {e}");
     }
 }
 
@@ -125,12 +140,13 @@ fn overlay(lower: &str, name: &str) -> Overlay {
     }
 }
 
+/// Without what is for the host's root only, and without the host's services.
 fn read_only(path: &Path) -> Bind {
     Bind {
         source: path.to_owned(),
         target: path.to_string_lossy().into_owned(),
         writable: false,
-        mapped: true,
+        view: if path.is_dir() { View::Apart } else { View::AsOutside },
         optional: true,
     }
 }

@@ -17,3 +17,4 @@ mod running;
 mod slots;
 mod state;
 mod storage;
+mod turns;

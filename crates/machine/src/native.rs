@@ -2,6 +2,7 @@
 //! `toft-jail`. No daemon, no image download. Which walls stand is found out by building them once
 //! when it is opened.
 
+mod binary;
 mod ids;
 mod life;
 mod probe;
@@ -14,15 +15,12 @@ use crate::{
     running::{self, blocking},
     slots::Slots,
     storage::Pool,
+    turns::Turns,
 };
 use async_trait::async_trait;
+use binary::Binary;
 use ids::IdKind;
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_jail::spec::Facts;
 use toft_model::{id::ProjectId, machine::Ability};
 use tokio::{
@@ -47,6 +45,7 @@ pub struct Native(Arc<Inner>);
 struct Inner {
     folders: Folders,
     exe: PathBuf,
+    binary: Binary,
     pool: Pool,
     image: Image,
     ids: IdKind,
@@ -58,8 +57,8 @@ struct Inner {
     template: OnceCell<()>,
     /// Held while a spare disk is made.
     refilling: Arc<AsyncMutex<()>>,
-    /// One at a time per project: start, stop, adopt, create, destroy.
-    turns: Mutex<HashMap<ProjectId, Arc<AsyncMutex<()>>>>,
+    /// For start, stop, adopt, create, destroy.
+    turns: Turns,
 }
 
 /// Opens the backend: the storage, and a trial of every wall. `Unsupported` says what is missing.
@@ -85,14 +84,6 @@ impl Native {
         let _no_refill = self.0.refilling.lock().await;
         let inner = Arc::clone(&self.0);
         blocking(move || inner.close()).await
-    }
-
-    async fn turn(&self, project: &ProjectId) -> tokio::sync::OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.0.turns.lock().expect("no holder panics");
-            Arc::clone(turns.entry(project.clone()).or_default())
-        };
-        turn.lock_owned().await
     }
 
     async fn template(&self) -> Result<(), MachineError> {
@@ -129,7 +120,7 @@ impl Backend for Native {
     }
 
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let _turn = self.turn(project).await;
+        let _turn = self.0.turns.take(project).await;
         self.template().await?;
         let (inner, project) = (Arc::clone(&self.0), project.clone());
         let made = blocking(move || inner.create(&project)).await;
@@ -138,7 +129,7 @@ impl Backend for Native {
     }
 
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
-        let _turn = self.turn(&spec.project).await;
+        let _turn = self.0.turns.take(&spec.project).await;
         let folder = self.0.folders.run(&spec.project);
         if let Some(running) = running::adopt(&folder, &spec.project).await? {
             return Ok(running);
@@ -147,39 +138,35 @@ impl Backend for Native {
     }
 
     async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
-        let _turn = self.turn(project).await;
+        let _turn = self.0.turns.take(project).await;
         running::adopt(&self.0.folders.run(project), project).await
     }
 
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
-        let _turn = self.turn(project).await;
+        let _turn = self.0.turns.take(project).await;
         running::end(&self.0.folders.run(project), project, grace).await
     }
 
     async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let turn = self.turn(project).await;
+        let turn = self.0.turns.take(project).await;
         running::end(&self.0.folders.run(project), project, Duration::ZERO).await?;
         let (inner, id) = (Arc::clone(&self.0), project.clone());
         blocking(move || inner.destroy(&id)).await?;
-        drop(turn);
-        let mut turns = self.0.turns.lock().expect("no holder panics");
-        if turns.get(project).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            turns.remove(project);
-        }
+        self.0.turns.end(project, turn);
         Ok(())
     }
 
     async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
         let (known, wanted) = (known.to_vec(), known.to_vec());
-        let leftover = blocking(move || inner.unwanted(&wanted)).await;
+        let leftover = blocking(move || running::unwanted(&inner.folders.runs(), &wanted)).await;
         for project in leftover {
-            let _turn = self.turn(&project).await;
+            let _turn = self.0.turns.take(&project).await;
             running::sweep(&self.0.folders.run(&project), &project, &known).await?;
         }
         let inner = Arc::clone(&self.0);
         for project in blocking(move || inner.grouped()).await {
-            let _turn = self.turn(&project).await;
+            let _turn = self.0.turns.take(&project).await;
             let inner = Arc::clone(&self.0);
             blocking(move || inner.sweep_group(&project)).await;
         }

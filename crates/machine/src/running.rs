@@ -10,7 +10,7 @@ use rustix::{
     fd::OwnedFd,
     process::{Signal, pidfd_send_signal},
 };
-use std::{io, path::Path, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 use toft_model::id::ProjectId;
 use tokio::{net::UnixStream, task::spawn_blocking, time::timeout};
 
@@ -143,6 +143,29 @@ pub(crate) async fn end(
     forget(folder, project)
 }
 
+/// Machines that were started here, and whether each is alive.
+pub(crate) fn started(runs: &Path) -> Vec<(ProjectId, bool)> {
+    fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| {
+            let project = e.file_name().to_str()?.parse().ok()?;
+            let alive = State::read(&e.path()).is_some_and(|s| s.hold().is_some());
+            Some((project, alive))
+        })
+        .collect()
+}
+
+/// Those that are no longer alive, or that nobody knows: to be stopped.
+pub(crate) fn unwanted(runs: &Path, known: &[ProjectId]) -> Vec<ProjectId> {
+    started(runs)
+        .into_iter()
+        .filter(|(project, alive)| !alive || !known.contains(project))
+        .map(|(project, _)| project)
+        .collect()
+}
+
 /// Removes what is left of a machine that was not wanted, or not alive, when it was looked at. The
 /// caller holds its turn.
 pub(crate) async fn sweep(
@@ -179,12 +202,13 @@ fn kill(init: &OwnedFd, pid: u32) -> bool {
 /// Removes what a machine that no longer runs has left beside its disk.
 fn forget(folder: &Path, project: &ProjectId) -> Result<(), MachineError> {
     let removing = step(project, "removing the machine's sockets");
-    let removed = [INIT_SOCKET, BRIDGE_SOCKET].into_iter().try_for_each(|name| {
-        match std::fs::remove_file(folder.join(name)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
-    });
+    let removed =
+        [INIT_SOCKET, BRIDGE_SOCKET].into_iter().try_for_each(|name| {
+            match fs::remove_file(folder.join(name)) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                _ => Ok(()),
+            }
+        });
     removed.and_then(|()| State::remove(folder)).map_err(removing)
 }
 

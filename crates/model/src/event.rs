@@ -2,7 +2,8 @@
 //! the same line lies in the event log, in the server's copy and (as SSE) on the wire.
 //!
 //! A stored line is `{"seq","ts","session","kind","data"}`. On the wire it is `event: <kind>`,
-//! `id: <seq>`, and `data` with `type` (Pi's name) and `sessionId` added: see [`Event::wire_data`].
+//! `id: <seq>`, and `data` with `type` (Pi's name), `ts` and `sessionId` added: see
+//! [`Event::wire_data`].
 
 use crate::{
     id::SessionId,
@@ -18,7 +19,8 @@ use serde_json::Value;
 pub struct Event {
     /// 1, 2, 3 … without a gap, for the life of the project; never reused.
     pub seq: u64,
-    /// Unix milliseconds.
+    /// Unix milliseconds; 0 when it is not known (a line without it, or one that cannot be read).
+    #[serde(default)]
     pub ts: u64,
     /// The conversation that it belongs to, if it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -412,13 +414,15 @@ impl Event {
         wire_data(
             self.body.kind(),
             self.session.as_ref().map(SessionId::as_str),
+            self.ts,
             line.get_mut("data").map(Value::take).unwrap_or_default(),
         )
     }
 }
 
 /// [`Event::wire_data`] for a line whose data is not parsed into [`EventBody`] (the server's copy).
-pub fn wire_data(kind: &str, session: Option<&str>, data: Value) -> Value {
+/// A `ts` of 0 is not known and left out.
+pub fn wire_data(kind: &str, session: Option<&str>, ts: u64, data: Value) -> Value {
     let mut out = serde_json::Map::new();
     if data.get("type").is_none() {
         out.insert("type".into(), pi_type(kind).into());
@@ -429,6 +433,9 @@ pub fn wire_data(kind: &str, session: Option<&str>, data: Value) -> Value {
         other => {
             out.insert("value".into(), other);
         }
+    }
+    if ts > 0 {
+        out.insert("ts".into(), ts.into());
     }
     if let Some(session) = session {
         out.insert("sessionId".into(), session.into());
@@ -442,7 +449,7 @@ mod tests {
     use serde_json::json;
 
     fn event(body: EventBody) -> Event {
-        Event { seq: 7, ts: 1, session: Some("s1".parse().unwrap()), body }
+        Event { seq: 7, ts: 1_700_000_000_000, session: Some("s1".parse().unwrap()), body }
     }
 
     #[test]
@@ -454,7 +461,8 @@ mod tests {
         assert_eq!(delta.body.kind(), "message_update");
         assert_eq!(
             delta.wire_data(),
-            json!({"messageId":"m","type":"text_delta","contentIndex":0,"delta":"Here's","sessionId":"s1"})
+            json!({"messageId":"m","type":"text_delta","contentIndex":0,"delta":"Here's",
+                   "ts":1_700_000_000_000_u64,"sessionId":"s1"})
         );
         let tool = event(EventBody::ToolStart(ToolStart {
             tool_call_id: "c".into(),
@@ -464,8 +472,16 @@ mod tests {
         assert_eq!(
             tool.wire_data(),
             json!({"type":"tool_execution_start","toolCallId":"c","toolName":"bash",
-                   "input":{"command":"ls"},"sessionId":"s1"})
+                   "input":{"command":"ls"},"ts":1_700_000_000_000_u64,"sessionId":"s1"})
         );
+    }
+
+    #[test]
+    fn a_line_without_a_time_is_read_and_shown_without_one() {
+        let line = r#"{"seq":3,"session":"s1","kind":"agent_start","data":{}}"#;
+        let event: Event = serde_json::from_str(line).unwrap();
+        assert_eq!((event.seq, event.ts), (3, 0));
+        assert_eq!(event.wire_data(), json!({"type":"agent_start","sessionId":"s1"}));
     }
 
     #[test]

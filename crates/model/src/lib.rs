@@ -11,6 +11,7 @@
 pub mod boot;
 pub mod event;
 pub mod frame;
+pub mod http;
 pub mod id;
 pub mod init;
 pub mod inspect;

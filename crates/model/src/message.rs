@@ -22,6 +22,20 @@ pub enum Message {
     BranchSummary(SummaryMessage),
 }
 
+impl Message {
+    /// The role as files and events name it.
+    pub fn role(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Assistant(_) => "assistant",
+            Self::ToolResult(_) => "toolResult",
+            Self::Custom(_) => "custom",
+            Self::CompactionSummary(_) => "compactionSummary",
+            Self::BranchSummary(_) => "branchSummary",
+        }
+    }
+}
+
 /// See [`Message::User`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UserMessage {

@@ -1,7 +1,7 @@
 //! Failures of requests: one code, one status, one sentence that says what to do. Not failures of
 //! the start.
 
-use crate::envelope;
+use crate::answer;
 use axum::{
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
@@ -17,11 +17,15 @@ pub(crate) enum Code {
     Unauthenticated,
     Forbidden,
     NotFound,
+    /// The path is right, the method is not.
+    MethodNotAllowed,
     Conflict,
     Unavailable,
     PayloadTooLarge,
     /// The request was meant for another host.
     Misdirected,
+    /// No such program in the machine, or it could not be started.
+    NotExecutable,
     MachineError,
     Internal,
     DiskFull,
@@ -35,10 +39,12 @@ impl Code {
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", StatusCode::CONFLICT),
             Self::Unavailable => ("unavailable", StatusCode::CONFLICT),
             Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
+            Self::NotExecutable => ("not_executable", StatusCode::BAD_REQUEST),
             Self::MachineError => ("machine_error", StatusCode::BAD_GATEWAY),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Self::DiskFull => ("disk_full", StatusCode::INSUFFICIENT_STORAGE),
@@ -82,6 +88,13 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn wrong_method(method: &Method) -> Self {
+        Self::new(
+            Code::MethodNotAllowed,
+            format!("{method} is not for this path: the header Allow says what is"),
+        )
+    }
+
     /// Something that must not happen. What it was stands in the log, not in the answer.
     pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
@@ -99,7 +112,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        envelope::failure(&self)
+        answer::failure(self.status(), self.code_text(), &self.message)
     }
 }
 

@@ -106,7 +106,9 @@ fn serve(file: &'static File, headers: &HeaderMap, cache: &'static str) -> Respo
     }
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     out.insert(header::ETAG, HeaderValue::from_static(file.tag));
-    out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    // A page's path answers programs with JSON.
+    let vary = if cache == REVALIDATE { "accept, accept-encoding" } else { "accept-encoding" };
+    out.insert(header::VARY, HeaderValue::from_static(vary));
     if let Some(encoding) = encoding.filter(|_| !known) {
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }

@@ -2,10 +2,13 @@
 //! itself: the binary does.
 
 use crate::{clock::Clock, stop::Stop};
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 use toft_llm::catalogue;
 use toft_model::machine::{EgressLevel, Limits};
 use toft_vault::Secret;
+
+/// Right above the control plane's own, and a hundred: more than people keep open.
+const PREVIEW_PORTS_DEFAULT: RangeInclusive<u16> = 4100..=4199;
 
 /// How to run a server.
 pub struct ServerConfig {
@@ -22,6 +25,8 @@ pub struct ServerConfig {
     pub domain: Option<String>,
     /// Domain below which previews get hosts; another site than `domain`. Same form.
     pub preview_domain: Option<String>,
+    /// Ports for previews when people come by a bare address and there is no `preview_domain`.
+    pub preview_ports: RangeInclusive<u16>,
     /// The admin key of the documents.
     pub agent_api_key: Option<Secret>,
     /// Values of [`provider_env_names`] that are set. Holds keys.
@@ -46,6 +51,7 @@ impl ServerConfig {
             gateway_env: Vec::new(),
             domain: None,
             preview_domain: None,
+            preview_ports: PREVIEW_PORTS_DEFAULT,
             agent_api_key: None,
             provider_env: BTreeMap::new(),
             version,
@@ -63,6 +69,7 @@ impl fmt::Debug for ServerConfig {
             .field("data_dir", &self.data_dir)
             .field("domain", &self.domain)
             .field("preview_domain", &self.preview_domain)
+            .field("preview_ports", &self.preview_ports)
             .field("version", &self.version)
             .finish_non_exhaustive()
     }

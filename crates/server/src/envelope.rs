@@ -1,20 +1,23 @@
-//! The envelope of `/v1` answers, and reading JSON bodies. Not what is in them.
+//! What routes of `/v1` take and give: JSON bodies, and data in the envelope. Not what is in them.
 
 use crate::{
+    answer,
     api_error::{ApiError, Code},
-    clock::Clock,
 };
 use axum::{
-    Json,
     body::Body,
-    extract::{FromRequest, Request},
-    http::{HeaderValue, StatusCode, header},
+    extract::{
+        FromRequest, FromRequestParts, Request,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::request::Parts,
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
-use toft_model::time::rfc3339;
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 /// JSON bodies: as the Platform Agent's document has it.
 pub(crate) const JSON_BYTES_MAX: usize = 1 << 20;
@@ -29,29 +32,8 @@ pub(crate) struct Data<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Data<T> {
     fn into_response(self) -> Response {
-        let body = json!({"ok": true, "data": self.0, "meta": meta()});
-        respond(StatusCode::OK, &body)
+        answer::success(self.0)
     }
-}
-
-/// `{"ok":false,"error":{"code","message"},"meta":…}`.
-pub(crate) fn failure(error: &ApiError) -> Response {
-    let body = json!({
-        "ok": false,
-        "error": {"code": error.code_text(), "message": error.message},
-        "meta": meta(),
-    });
-    respond(error.status(), &body)
-}
-
-fn meta() -> serde_json::Value {
-    json!({"apiVersion": "v1", "ts": rfc3339(Clock::system().now_ms())})
-}
-
-fn respond(status: StatusCode, body: &serde_json::Value) -> Response {
-    let mut answer = (status, Json(body)).into_response();
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
 }
 
 /// A JSON body. An empty one is `{}`.
@@ -63,14 +45,55 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(req: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read_body(req.into_body(), JSON_BYTES_MAX).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(text).map(Self).map_err(|e| {
-            if e.is_data() {
-                ApiError::invalid(format!("the body does not fit: {e}"))
-            } else {
-                ApiError::new(Code::InvalidJson, format!("the body is not valid JSON: {e}"))
-            }
-        })
+        // Looked at alone: what is no JSON must not depend on which field comes first.
+        if let Err(e) = serde_json::from_slice::<IgnoredAny>(text) {
+            let message = format!("the body is not valid JSON: {e}");
+            return Err(ApiError::new(Code::InvalidJson, message));
+        }
+        // An array would be taken for the fields in their order.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ApiError::invalid("the body must be a JSON object: {\"name\": …}"));
+        }
+        serde_json::from_slice(text)
+            .map(Self)
+            .map_err(|e| ApiError::invalid(format!("the body does not fit: {e}")))
     }
+}
+
+/// Parts of the path, refused in the envelope.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(found)) => Ok(Self(found)),
+            Err(refused) => Err(path_refused(&refused)),
+        }
+    }
+}
+
+fn path_refused(refused: &PathRejection) -> ApiError {
+    ApiError::invalid(format!("the path cannot be read: {}", refused.body_text()))
+}
+
+/// The query, refused in the envelope.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(found)) => Ok(Self(found)),
+            Err(refused) => Err(query_refused(&refused)),
+        }
+    }
+}
+
+fn query_refused(refused: &QueryRejection) -> ApiError {
+    ApiError::invalid(format!("the query cannot be read: {}", refused.body_text()))
 }
 
 async fn read_body(mut body: Body, bytes_max: usize) -> Result<bytes::Bytes, ApiError> {

@@ -15,7 +15,15 @@ use std::{
 pub(crate) struct DataFolder {
     path: PathBuf,
     /// Holds the lock.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        // A child that this process is just starting has a copy of the file for a moment. Closing ours
+        // alone would leave the lock to it.
+        let _ = self.lock.unlock();
+    }
 }
 
 #[derive(Serialize)]
@@ -60,7 +68,7 @@ impl DataFolder {
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(failed(&lock_path))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     fn server_file(&self) -> PathBuf {
@@ -119,8 +127,11 @@ mod tests {
         let ServerError::Running { pid, .. } = &second else { panic!("{second}") };
         assert_eq!(*pid, Some(std::process::id()));
         assert!(second.to_string().contains("toft down"));
+        // A child that is just starting would hold such a copy.
+        let copy = first.lock.try_clone().unwrap();
         drop(first);
         DataFolder::open(&data).unwrap();
+        drop(copy);
     }
 
     #[test]

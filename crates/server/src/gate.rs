@@ -3,14 +3,15 @@
 
 use crate::{
     api_error::{ApiError, Code},
+    auth::cookie,
     hosts::{self, Place},
-    preview,
+    preview::{self, origin::Origin},
     state::App,
 };
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ pub(crate) async fn answer(app: &App, control: Router, mut req: Request) -> Resp
     let host = hosts::host_of(&req).map(str::to_owned);
     let place = host.as_deref().map_or(Place::Foreign, |host| app.hosts.place(host));
     match place {
-        Place::Preview(label) => preview::handle(app, label, req).await,
+        Place::Preview(label) => preview::handle(app, Origin::named(label), req).await,
         Place::Foreign => {
             let error = ApiError::new(
                 Code::Misdirected,
@@ -36,8 +37,9 @@ pub(crate) async fn answer(app: &App, control: Router, mut req: Request) -> Resp
         }
         Place::Control => {
             let host = host.unwrap_or_default();
-            let is_api = req.uri().path().starts_with("/v1");
-            if let Some(origin) = cross_origin_upgrade(&req, &host) {
+            let path = req.uri().path();
+            let is_api = path.starts_with("/v1") || path.starts_with("/llm/");
+            if let Some(origin) = cross_origin_upgrade(app, &req, &host) {
                 tracing::warn!(origin, "an upgrade from another site's page was refused");
                 let error = ApiError::new(
                     Code::Forbidden,
@@ -56,22 +58,37 @@ pub(crate) async fn answer(app: &App, control: Router, mut req: Request) -> Resp
             if let Some(path) = req.uri().path_and_query().cloned() {
                 *req.uri_mut() = path.into();
             }
-            let answer = match control.oneshot(req).await {
+            let tossed = tossed_at(&req);
+            let mut answer = match control.oneshot(req).await {
                 Ok(answer) => answer,
                 Err(never) => match never {},
             };
+            if answer.status() == StatusCode::UNAUTHORIZED
+                && let Some(path) = tossed
+            {
+                for removed in cookie::remove_tossed(&path) {
+                    answer.headers_mut().append(header::SET_COOKIE, removed);
+                }
+            }
             secured(app, &host, is_api, answer)
         }
     }
 }
 
+/// The path of a request that carries more sign-ins than the one that we set: if it is refused, the
+/// others go.
+fn tossed_at(req: &Request) -> Option<String> {
+    let several = cookie::values(req.headers(), cookie::SESSION).nth(1).is_some();
+    several.then(|| req.uri().path().to_owned())
+}
+
 /// The foreign `Origin` of an upgrade, whatever credential it carries: pages that we did not serve
 /// have no business with our sockets. Programs send none.
-fn cross_origin_upgrade(req: &Request, host: &str) -> Option<String> {
+fn cross_origin_upgrade(app: &App, req: &Request, host: &str) -> Option<String> {
     let headers = req.headers();
     let foreign = headers.contains_key(header::UPGRADE)
         && headers.contains_key(header::ORIGIN)
-        && !hosts::origin_is(headers, host)
+        && !app.hosts.is_own_origin(headers, host)
         && hosts::fetch_site(headers) != Some("same-origin");
     foreign.then(|| {
         let origin = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).unwrap_or("?");
@@ -150,6 +167,6 @@ fn page_policy(app: &App, host: &str) -> String {
          img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'{sockets}; \
          worker-src 'self' blob:; frame-src 'self' blob: {}; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'",
-        app.hosts.frame_sources()
+        app.hosts.frame_sources(host)
     )
 }

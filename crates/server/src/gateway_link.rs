@@ -2,7 +2,7 @@
 //! What the gateway does with it is the gateway's.
 
 use crate::state::App;
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 use toft_gateway::{ControlError, Gateway, SpawnConfig};
 use toft_machine::backend::Running;
 use toft_model::{id::ProjectId, machine::MachineState};
@@ -11,12 +11,20 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// First pause before the gateway is started again; doubles up to [`PAUSE_MAX`].
+/// First pause after a gateway that did not start; doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause: something is wrong with the host, and the log says what.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// A gateway that lived this long was healthy: begin with the first pause again.
-const HEALTHY: Duration = Duration::from_secs(10);
+/// A gateway that answered and lived this long is started again at once, as often as it dies.
+const LIVED: Duration = Duration::from_secs(1);
+/// First pause after one that died sooner, for the second time in a row; doubles up to
+/// [`EARLY_MAX`].
+const EARLY_MIN: Duration = Duration::from_millis(20);
+/// Longest such pause. Everybody's model calls wait meanwhile; a start takes 20 ms of a processor,
+/// so that one which always dies costs a few per cent.
+const EARLY_MAX: Duration = Duration::from_millis(500);
+/// Pauses do not double more often: all have reached their longest by then.
+const DOUBLINGS_MAX: u32 = 16;
 /// How long a request waits for a gateway that is just starting.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Tries to hand a machine over on one connection.
@@ -110,13 +118,35 @@ async fn send_config(app: &App, gateway: &Gateway) {
     }
 }
 
+/// How a gateway ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It never answered.
+    Unstarted,
+    /// It answered, and died within [`LIVED`].
+    Early,
+    /// It lived.
+    Lived,
+}
+
+/// The pause before the next start. `earlier` counts the ends before this one since a gateway
+/// lived.
+fn pause_after(ended: Ended, earlier: u32) -> Duration {
+    let doubled = |first: Duration, times: u32| first * 2u32.pow(times.min(DOUBLINGS_MAX));
+    match (ended, earlier) {
+        (Ended::Lived, _) | (Ended::Early, 0) => Duration::ZERO,
+        (Ended::Early, n) => doubled(EARLY_MIN, n - 1).min(EARLY_MAX),
+        (Ended::Unstarted, n) => doubled(PAUSE_MIN, n).min(PAUSE_MAX),
+    }
+}
+
 /// Keeps a gateway running until the server ends, and leaves it running then.
 pub(crate) async fn supervise(app: App, config: SpawnConfig) {
     let ends = app.stop.token().clone();
-    let mut pause = PAUSE_MIN;
+    let mut earlier: u32 = 0;
     loop {
         // Not given up half-way: a process that it has started would stay, known to nobody.
-        match Gateway::connect_or_spawn(config.clone()).await {
+        let ended = match Gateway::connect_or_spawn(config.clone()).await {
             Ok(gateway) => {
                 tracing::info!(pid = gateway.pid(), "the gateway answers");
                 let since = tokio::time::Instant::now();
@@ -136,20 +166,24 @@ pub(crate) async fn supervise(app: App, config: SpawnConfig) {
                 tokio::select! {
                     () = ends.cancelled() => return,
                     () = gateway.closed() => {}
+                    // It may take as long as a machine's start, and has no end of its own here.
+                    () = async { take_away(&app, &gateway).await; pending().await } => {}
                 }
                 app.gateway.now.send_replace(None);
                 tracing::warn!("the gateway is gone: starting it again");
-                if since.elapsed() > HEALTHY {
-                    pause = PAUSE_MIN;
-                }
+                if since.elapsed() < LIVED { Ended::Early } else { Ended::Lived }
             }
-            Err(error) => tracing::error!(%error, "no gateway: models cannot be reached"),
-        }
+            Err(error) => {
+                tracing::error!(%error, "no gateway: models cannot be reached");
+                Ended::Unstarted
+            }
+        };
+        let pause = pause_after(ended, earlier);
+        earlier = if ended == Ended::Lived { 0 } else { earlier.saturating_add(1) };
         tokio::select! {
             () = ends.cancelled() => return,
             () = sleep(pause) => {}
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
@@ -167,5 +201,55 @@ async fn hand_over(app: &App) {
                 tracing::warn!(project.id = %machine.id, %error, "its listeners were not found");
             }
         }
+    }
+}
+
+/// Takes machines away that ended, or were deleted, while no server was there to say so.
+async fn take_away(app: &App, gateway: &Gateway) {
+    let served = match gateway.machines().await {
+        Ok(served) => served,
+        Err(ControlError::Closed) => return,
+        Err(error) => {
+            tracing::warn!(%error, "the gateway did not say which machines it serves");
+            return;
+        }
+    };
+    for id in served.into_iter().map(|entry| entry.project) {
+        let Some(machine) = app.machines.get(&id) else {
+            app.gateway.remove_machine(&id).await;
+            continue;
+        };
+        // Held, so that it cannot start between the look and the removal.
+        let _life = machine.lock_life().await;
+        if !machine.runs() {
+            app.gateway.remove_machine(&id).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ended: Ended, earlier: u32, expected_ms: u64) {
+        let pause = pause_after(ended, earlier);
+        assert_eq!(pause, Duration::from_millis(expected_ms), "{ended:?} {earlier}");
+    }
+
+    #[test]
+    fn a_gateway_that_worked_is_back_soon_however_often_it_dies() {
+        check(Ended::Lived, 0, 0);
+        check(Ended::Lived, u32::MAX, 0);
+        check(Ended::Early, 0, 0);
+        check(Ended::Early, 1, 20);
+        check(Ended::Early, 2, 40);
+        check(Ended::Early, u32::MAX, 500);
+    }
+
+    #[test]
+    fn a_gateway_that_never_starts_is_tried_less_and_less_often() {
+        check(Ended::Unstarted, 0, 50);
+        check(Ended::Unstarted, 3, 400);
+        check(Ended::Unstarted, u32::MAX, 10_000);
     }
 }

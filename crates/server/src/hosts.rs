@@ -176,18 +176,66 @@ impl Hosts {
         }
     }
 
-    /// Sources for `frame-src`: every preview origin.
-    pub(crate) fn frame_sources(&self) -> String {
-        let local = format!("http://*.{LOCALHOST}:*");
-        match &self.preview {
-            Some(preview) => format!("{local} {}", preview.url(Some("*"))),
-            None => local,
+    /// The address in a `Host` header, without its port, if previews have to be reached by ports of
+    /// that address. Names below `localhost` lead a browser to its own computer, so they do for
+    /// whoever came by `localhost`, `127.0.0.1` or `[::1]`: that browser runs here, or its tunnel
+    /// carries this one port and no other.
+    pub(crate) fn bare_address(&self, host_header: &str) -> Option<String> {
+        if self.preview.is_some() || self.place(host_header) != Place::Control {
+            return None;
+        }
+        let (host, _) = split_port(host_header)?;
+        let ip: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+        (!ip.is_unspecified() && !is_localhost(ip)).then_some(host)
+    }
+
+    /// Whether anybody can come by such an address.
+    pub(crate) fn may_be_bare(&self) -> bool {
+        self.preview.is_none() && !is_localhost(self.listen.ip())
+    }
+
+    /// Where the control plane listens.
+    pub(crate) fn listen_ip(&self) -> IpAddr {
+        self.listen.ip()
+    }
+
+    /// The control plane by a bare address.
+    pub(crate) fn control_at(&self, address: &str) -> String {
+        format!("http://{address}{}", self.port_text())
+    }
+
+    /// Sources for `frame-src`: every preview origin of a dashboard that was reached by `host`.
+    pub(crate) fn frame_sources(&self, host: &str) -> String {
+        let local = format!("http://*.{LOCALHOST}{}", self.port_text());
+        match (&self.preview, self.bare_address(host)) {
+            (Some(preview), _) => format!("{local} {}", preview.url(Some("*"))),
+            (None, Some(address)) => format!("{local} {}", source_at(&address, "*")),
+            (None, None) => local,
         }
     }
 
-    /// Sources for `frame-ancestors` of a preview: the control plane's own origins.
+    /// Sources for `frame-ancestors` of a preview that was reached by a bare address.
+    pub(crate) fn control_source_at(&self, address: &str) -> String {
+        source_at(address, &self.listen.port().to_string())
+    }
+
+    /// Whether `Origin` is this very host of the control plane, by the scheme that it has.
+    pub(crate) fn is_own_origin(&self, headers: &HeaderMap, host: &str) -> bool {
+        let must_be_tls = self.control_is_tls()
+            && split_port(&host.to_ascii_lowercase())
+                .is_some_and(|(name, _)| self.domain.as_ref().is_some_and(|d| d.host == name));
+        let is_tls = || {
+            let origin = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok());
+            origin.is_some_and(|o| o.starts_with("https://"))
+        };
+        origin_is(headers, host) && (!must_be_tls || is_tls())
+    }
+
+    /// Sources for `frame-ancestors` of a preview: the control plane's own origins, not those of
+    /// other programs on this computer.
     pub(crate) fn control_sources(&self) -> String {
-        let local = format!("http://{LOCALHOST}:* http://127.0.0.1:*");
+        let port = self.port_text();
+        let local = format!("http://{LOCALHOST}{port} http://127.0.0.1{port}");
         match &self.domain {
             Some(domain) => format!("{local} {}", domain.url(None)),
             None => local,
@@ -202,8 +250,18 @@ impl Hosts {
     }
 }
 
+/// The addresses that browsers take `localhost` for.
+fn is_localhost(ip: IpAddr) -> bool {
+    ip == IpAddr::from([127, 0, 0, 1]) || ip == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)
+}
+
+/// A source of a content security policy. Its grammar has no IPv6 addresses: there it is the scheme.
+fn source_at(address: &str, port: &str) -> String {
+    if address.starts_with('[') { "http:".to_owned() } else { format!("http://{address}:{port}") }
+}
+
 /// `host[:port]`; an IPv6 address keeps its brackets.
-fn split_port(text: &str) -> Option<(String, Option<u16>)> {
+pub(crate) fn split_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if text.starts_with('[') {
         let end = text.find(']')? + 1;
         match &text[end..] {
@@ -330,10 +388,60 @@ mod tests {
         let local = Hosts::new("127.0.0.1:4000".parse().unwrap(), None, None).unwrap();
         assert_eq!(local.control_url(), "http://localhost:4000");
         assert_eq!(local.preview_origin("{label}"), "http://{label}.localhost:4000");
+        assert_eq!(local.frame_sources("localhost:4000"), "http://*.localhost:4000");
+        assert_eq!(local.control_sources(), "http://localhost:4000 http://127.0.0.1:4000");
         let both = hosts("127.0.0.1:4000");
         assert_eq!(both.control_url(), "https://toft.example.org");
         assert_eq!(both.preview_origin("x"), "http://x.apps.test:81");
         assert!(both.control_is_tls() && !local.control_is_tls());
+    }
+
+    #[test]
+    fn a_bare_address_is_one_that_leads_other_computers_here() {
+        let open = Hosts::new("0.0.0.0:4000".parse().unwrap(), None, None).unwrap();
+        for (host, want) in [
+            ("192.168.1.7:4000", Some("192.168.1.7")),
+            ("192.168.1.7", Some("192.168.1.7")),
+            ("[fd00::1]:4000", Some("[fd00::1]")),
+            ("127.0.0.2:4000", Some("127.0.0.2")),
+            ("127.0.0.1:4000", None),
+            ("[::1]:4000", None),
+            ("0.0.0.0:4000", None),
+            ("localhost:4000", None),
+            ("a23456789bcd.localhost:4000", None),
+            ("evil.test:4000", None),
+            ("0300.0250.1.7:4000", None),
+        ] {
+            assert_eq!(open.bare_address(host).as_deref(), want, "{host}");
+        }
+        assert!(open.may_be_bare());
+        let one = Hosts::new("192.168.1.7:4000".parse().unwrap(), None, None).unwrap();
+        assert_eq!(one.bare_address("192.168.1.8:4000"), None, "not ours");
+        let local = Hosts::new("127.0.0.1:4000".parse().unwrap(), None, None).unwrap();
+        assert!(!local.may_be_bare());
+        let named = hosts("0.0.0.0:4000");
+        assert_eq!(named.bare_address("192.168.1.7:4000"), None, "previews have a domain");
+        assert!(!named.may_be_bare());
+        assert!(open.frame_sources("192.168.1.7:4000").ends_with(" http://192.168.1.7:*"));
+        assert_eq!(open.control_source_at("192.168.1.7"), "http://192.168.1.7:4000");
+        assert_eq!(open.control_source_at("[fd00::1]"), "http:");
+    }
+
+    #[test]
+    fn an_origin_is_ours_with_its_port_and_its_scheme() {
+        let both = hosts("0.0.0.0:4000");
+        for (origin, host, want) in [
+            ("https://toft.example.org", "toft.example.org", true),
+            ("http://toft.example.org", "toft.example.org", false),
+            ("http://192.168.1.7:4000", "192.168.1.7:4000", true),
+            ("http://192.168.1.7:4101", "192.168.1.7:4000", false),
+            ("http://192.168.1.7", "192.168.1.7:4000", false),
+            ("null", "192.168.1.7:4000", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            assert_eq!(both.is_own_origin(&headers, host), want, "{origin} {host}");
+        }
     }
 
     proptest::proptest! {

@@ -3,6 +3,7 @@
 //!
 //! [`run`] is all that the binary needs: give it a [`ServerConfig`] and a machine backend.
 
+mod answer;
 mod api_error;
 mod assets;
 mod auth;

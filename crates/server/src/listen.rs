@@ -1,11 +1,7 @@
 //! Accepting connections and serving HTTP/1.1 on them, until the server ends.
 
-use crate::{
-    error::ServerError,
-    gate::{self, Peer},
-    state::App,
-};
-use axum::{Router, body::Body, extract::Request};
+use crate::{error::ServerError, gate::Peer, state::App};
+use axum::{body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
@@ -20,10 +16,11 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Connections at once: hundreds of tabs with their streams, and fewer than the usual limit of
 /// 1024 descriptors leaves for everything else.
-const CONNECTIONS_MAX: usize = 800;
+pub(crate) const CONNECTIONS_MAX: usize = 800;
 /// How long a client may take to send a request's head; also how long a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Request heads: cookies of apps add up.
@@ -41,10 +38,18 @@ pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, ServerError> {
     })
 }
 
-/// Serves until the server ends, then lets requests finish.
-pub(crate) async fn serve(app: App, listener: TcpListener, control: Router) {
-    let ends = app.stop.token().clone();
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+/// Serves until `ends`, then lets requests finish.
+pub(crate) async fn serve<A, F>(
+    app: App,
+    listener: TcpListener,
+    connections_max: usize,
+    ends: CancellationToken,
+    answer: A,
+) where
+    A: Fn(App, Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(connections_max));
     loop {
         let accepted = tokio::select! {
             () = ends.cancelled() => return,
@@ -52,9 +57,9 @@ pub(crate) async fn serve(app: App, listener: TcpListener, control: Router) {
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let (app2, control) = (app.clone(), control.clone());
+                let (app2, ends, answer) = (app.clone(), ends.clone(), answer.clone());
                 app.tasks.spawn(async move {
-                    connection(app2, control, stream, peer.ip()).await;
+                    connection(app2, ends, answer, stream, peer.ip()).await;
                     drop(slot);
                 });
             }
@@ -75,17 +80,23 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
-async fn connection(app: App, control: Router, stream: TcpStream, peer: IpAddr) {
+async fn connection<A, F>(
+    app: App,
+    ends: CancellationToken,
+    answer: A,
+    stream: TcpStream,
+    peer: IpAddr,
+) where
+    A: Fn(App, Request) -> F + Send + Sync,
+    F: Future<Output = Response> + Send,
+{
     // Deltas are small and must not wait for each other; a failure only makes it slower.
     let _ = stream.set_nodelay(true);
-    let ends = app.stop.token().clone();
-    let service = service_fn(move |req: hyper::Request<Incoming>| {
-        let (app, control) = (app.clone(), control.clone());
-        async move {
-            let mut req: Request = req.map(Body::new);
-            req.extensions_mut().insert(Peer(peer));
-            Ok::<_, Infallible>(gate::answer(&app, control, req).await)
-        }
+    let service = service_fn(|req: hyper::Request<Incoming>| {
+        let mut req: Request = req.map(Body::new);
+        req.extensions_mut().insert(Peer(peer));
+        let answered = answer(app.clone(), req);
+        async { Ok::<_, Infallible>(answered.await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ pub(crate) mod feed;
 pub(crate) mod intake;
 pub(crate) mod life;
 pub(crate) mod machine;
+pub(crate) mod read;
 pub(crate) mod sse;
 pub(crate) mod status;
 pub(crate) mod stream;

@@ -1,7 +1,10 @@
 //! Preview origins: a project's app on a host of its own, behind a cookie that is good for nothing
 //! else. The app sees no credential of ours, and its page none of the control plane's.
 
-pub(crate) mod page;
+mod jar;
+pub(crate) mod origin;
+mod page;
+pub(crate) mod ports;
 pub(crate) mod sign;
 
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
     },
     hosts::{self, Label, Place},
     machines::Machine,
-    preview::sign::Grant,
+    preview::{origin::Origin, sign::Grant},
     proxy::{self, Target},
     routes::toft,
     state::App,
@@ -20,7 +23,7 @@ use crate::{
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use std::sync::Arc;
@@ -28,6 +31,9 @@ use toft_model::machine::MachineState;
 
 /// How long the cookie is good: a working day.
 const COOKIE_MS: u64 = 12 * 3600 * 1000;
+/// Cookies of a preview's name that are looked at. Browsers keep some 180 per host, and a look is one
+/// hash.
+const SAME_NAME_MAX: usize = 200;
 /// How long a signed entry URL is good.
 pub(crate) const ENTRY_MS: u64 = 60 * 1000;
 /// Paths of ours on a preview origin.
@@ -36,24 +42,35 @@ const OWN_PATHS: &str = "/.toft/";
 pub(crate) const ENTRY_PATH: &str = "/.toft/enter";
 /// What may be sent to an app: a large upload, not a full disk.
 const APP_BODY_BYTES_MAX: usize = 1 << 30;
+/// Who may load an answer into a page (Fetch, section 3.7).
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
-/// Answers a request to a preview host.
-pub(crate) async fn handle(app: &App, label: Label, req: Request) -> Response {
+/// Answers a request to a preview.
+pub(crate) async fn handle(app: &App, origin: Origin, req: Request) -> Response {
     let host = hosts::host_of(&req).unwrap_or_default().to_ascii_lowercase();
     let wants_page = crate::assets::wants_page(req.method(), req.headers());
     let path = req.uri().path();
     let inside = is_below(path, "/toft") || is_below(path, "/starter");
     let answer = if path.starts_with(OWN_PATHS) {
         let (head, _) = req.into_parts();
-        enter(app, &label, &head).await
+        enter(app, &origin, &head).await
     } else if inside {
-        agent_api(app, &label, req).await
+        agent_api(app, &origin.label, req).await
     } else {
-        show(app, &label, &host, req).await
+        show(app, &origin, &host, req).await
     };
+    // Only a preview by port has a bare address for a host.
+    let address = origin.port.and_then(|_| app.hosts.bare_address(&host));
     match answer {
-        Ok(answer) => framed(app, answer),
-        Err(error) if wants_page && !inside => framed(app, page::error(app, &error)),
+        Ok(answer) => framed(app, address.as_deref(), answer),
+        Err(error) if wants_page && !inside => {
+            let dashboard = match &address {
+                Some(address) => app.hosts.control_at(address),
+                None => app.hosts.control_url(),
+            };
+            framed(app, address.as_deref(), page::error(&dashboard, &error))
+        }
         Err(error) => error.into_response(),
     }
 }
@@ -63,8 +80,12 @@ fn is_below(path: &str, root: &str) -> bool {
 }
 
 /// Only the dashboard (and the app itself) may put a preview in a frame.
-fn framed(app: &App, mut answer: Response) -> Response {
-    let policy = format!("frame-ancestors 'self' {}", app.hosts.control_sources());
+fn framed(app: &App, address: Option<&str>, mut answer: Response) -> Response {
+    let dashboard = match address {
+        Some(address) => app.hosts.control_source_at(address),
+        None => app.hosts.control_sources(),
+    };
+    let policy = format!("frame-ancestors 'self' {dashboard}");
     if let Ok(value) = HeaderValue::from_str(&policy) {
         // A second policy beside the app's own: both must agree.
         answer.headers_mut().append(header::CONTENT_SECURITY_POLICY, value);
@@ -73,22 +94,22 @@ fn framed(app: &App, mut answer: Response) -> Response {
 }
 
 /// The signed URL: sets the cookie and leads on.
-async fn enter(app: &App, label: &Label, req: &Parts) -> Result<Response, ApiError> {
+async fn enter(app: &App, origin: &Origin, req: &Parts) -> Result<Response, ApiError> {
     if req.uri.path() != ENTRY_PATH || req.method != Method::GET {
         return Err(ApiError::no_route(&req.method, req.uri.path()));
     }
-    let label_text = label.to_string();
+    let bound_to = origin.bound_to();
     let now = app.clock.now_ms();
     let entry = Grant::from_query(req.uri.query().unwrap_or_default())
-        .filter(|grant| app.signer.is_entry(&label_text, grant, now));
+        .filter(|grant| app.signer.is_entry(&bound_to, grant, now));
     let value = match entry {
         Some(grant) if app.signer.use_once(&grant, now) => {
             still_signed_in(app, &grant).await?;
-            Some(app.signer.cookie(&label_text, now + COOKIE_MS, &grant.sign_in))
+            Some(app.signer.cookie(&bound_to, now + COOKIE_MS, &grant.sign_in))
         }
         // A frame that loads its address again has its cookie already.
         Some(_) | None => {
-            still_signed_in(app, &cookie_of(app, &label_text, &req.headers, now)?).await?;
+            still_signed_in(app, &cookie_of(app, origin, &req.headers, now)?).await?;
             None
         }
     };
@@ -97,18 +118,24 @@ async fn enter(app: &App, label: &Label, req: &Parts) -> Result<Response, ApiErr
     let out = answer.headers_mut();
     out.insert(header::LOCATION, HeaderValue::from_static("/"));
     if let Some(value) = value {
-        out.insert(header::SET_COOKIE, cookie::preview(&value, COOKIE_MS / 1000));
+        let cookie = match origin.port {
+            None => cookie::preview(&value, COOKIE_MS / 1000),
+            Some(_) => cookie::preview_at_port(&origin.cookie_name(), &value, COOKIE_MS / 1000),
+        };
+        out.insert(header::SET_COOKIE, cookie);
     }
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     out.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     Ok(answer)
 }
 
-/// The valid cookie of this very host.
-fn cookie_of(app: &App, label: &str, headers: &HeaderMap, now: u64) -> Result<Grant, ApiError> {
-    cookie::values(headers, cookie::PREVIEW)
+/// The valid cookie of this very preview. Others of its name may have been tossed in.
+fn cookie_of(app: &App, origin: &Origin, headers: &HeaderMap, now: u64) -> Result<Grant, ApiError> {
+    let bound_to = origin.bound_to();
+    cookie::values(headers, &origin.cookie_name())
+        .take(SAME_NAME_MAX)
         .filter_map(Grant::from_cookie)
-        .find(|grant| app.signer.is_cookie(label, grant, now))
+        .find(|grant| app.signer.is_cookie(&bound_to, grant, now))
         .ok_or_else(closed)
 }
 
@@ -143,15 +170,17 @@ async fn agent_api(app: &App, label: &Label, req: Request) -> Result<Response, A
 }
 
 /// The app.
-async fn show(app: &App, label: &Label, host: &str, req: Request) -> Result<Response, ApiError> {
+async fn show(app: &App, origin: &Origin, host: &str, req: Request) -> Result<Response, ApiError> {
     let (mut head, body) = req.into_parts();
-    let caller = visitor(app, label, host, &head).await?;
+    let label = &origin.label;
+    let caller = visitor(app, origin, host, &head).await?;
     let machine = machine_of(app, label).await?;
     if machine.state() == MachineState::Stopped {
         return Err(crate::machines::life::stopped());
     }
     let path = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
     tell_origin(app, &mut head.headers, host);
+    let hidden = origin.port.map(|port| (port, jar::unpack(&mut head.headers, port)));
     let cause = format!("a visit to {label}");
     let target = Target {
         machine: &machine,
@@ -163,18 +192,23 @@ async fn show(app: &App, label: &Label, host: &str, req: Request) -> Result<Resp
     let req = Request::from_parts(head, body);
     let mut answer = proxy::forward(app, &caller, target, req).await?;
     cookie::strip_set(answer.headers_mut(), host);
+    if let Some((port, names)) = hidden {
+        jar::pack(answer.headers_mut(), port, &names);
+        // Over plain HTTP browsers do not say which page asked. So the answer says who may have it.
+        answer.headers_mut().entry(RESOURCE_POLICY).or_insert(SAME_ORIGIN);
+    }
     Ok(answer)
 }
 
-/// Who visits: a key of ours, or the cookie of this very host.
-async fn visitor(app: &App, label: &Label, host: &str, req: &Parts) -> Result<Caller, ApiError> {
+/// Who visits: a key of ours, or the cookie of this very preview.
+async fn visitor(app: &App, origin: &Origin, host: &str, req: &Parts) -> Result<Caller, ApiError> {
     // An `Authorization` that is not ours may be the app's own: the cookie decides then.
     if let HeaderKey::Ours(key) = header_key(app, &req.headers) {
         return Ok(Caller::Program(key));
     }
-    let grant = cookie_of(app, &label.to_string(), &req.headers, app.clock.now_ms())?;
+    let grant = cookie_of(app, origin, &req.headers, app.clock.now_ms())?;
     still_signed_in(app, &grant).await?;
-    from_own_page(app, label, host, req)?;
+    from_own_page(app, origin, host, req)?;
     match grant.person() {
         None => Ok(Caller::Program(crate::auth::Key::Agent)),
         Some(id) => {
@@ -186,10 +220,10 @@ async fn visitor(app: &App, label: &Label, host: &str, req: &Parts) -> Result<Ca
 
 /// The cookie comes along in frames on other sites, so another project's page could use it. It is
 /// good for pages of the same project, and for opening a page from anywhere.
-fn from_own_page(app: &App, label: &Label, host: &str, req: &Parts) -> Result<(), ApiError> {
+fn from_own_page(app: &App, origin: &Origin, host: &str, req: &Parts) -> Result<(), ApiError> {
     let headers = &req.headers;
     let mode = headers.get("sec-fetch-mode").and_then(|v| v.to_str().ok());
-    let same = hosts::origin_is(headers, host) || same_project(app, label, headers);
+    let same = hosts::origin_is(headers, host) || same_project(app, origin, host, headers);
     let reads = hosts::only_reads(&req.method, headers);
     let ours = match (headers.contains_key(header::ORIGIN), hosts::fetch_site(headers)) {
         (true, _) => same,
@@ -206,13 +240,23 @@ fn from_own_page(app: &App, label: &Label, host: &str, req: &Parts) -> Result<()
 }
 
 /// Whether `Origin` is a preview of the same project (another port of it).
-fn same_project(app: &App, label: &Label, headers: &HeaderMap) -> bool {
-    let origin = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let Some((_, authority)) = origin.split_once("://") else { return false };
-    match app.hosts.place(authority) {
-        Place::Preview(other) => other.project == label.project,
-        Place::Control | Place::Foreign => false,
+fn same_project(app: &App, origin: &Origin, host: &str, headers: &HeaderMap) -> bool {
+    let from = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let Some((scheme, authority)) = from.split_once("://") else { return false };
+    if origin.port.is_none() {
+        return match app.hosts.place(authority) {
+            Place::Preview(other) => other.project == origin.label.project,
+            Place::Control | Place::Foreign => false,
+        };
     }
+    let (Some((name, Some(port))), Some((own, _))) =
+        (hosts::split_port(&authority.to_ascii_lowercase()), hosts::split_port(host))
+    else {
+        return false;
+    };
+    scheme == "http"
+        && name == own
+        && app.ports.project(port).is_some_and(|project| project == origin.label.project)
 }
 
 async fn machine_of(app: &App, label: &Label) -> Result<Arc<Machine>, ApiError> {

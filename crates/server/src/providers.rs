@@ -150,15 +150,13 @@ impl Providers {
         for spec in catalogue::providers() {
             let key = match stored.get(spec.id) {
                 Some(row) => match self.vault.unseal(&place(spec.id), &row.sealed) {
-                    Ok(key) => Some(toft_gateway::Secret::new(key.expose())),
+                    Ok(key) => Some(key),
                     Err(error) => {
                         tracing::error!(provider = spec.id, %error, "a stored key cannot be used");
                         None
                     }
                 },
-                None => self
-                    .env_value(spec.key_env)
-                    .map(|(_, key)| toft_gateway::Secret::new(key.expose())),
+                None => self.env_value(spec.key_env).map(|(_, key)| key.clone()),
             };
             let base_url = self.base_url(spec).map(str::to_owned);
             if key.is_some() || base_url.is_some() {

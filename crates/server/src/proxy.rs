@@ -22,23 +22,13 @@ use http_body_util::Limited;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{sync::Arc, time::Duration};
+use toft_model::http::{connection_tokens, hop_by_hop};
 use tokio::{io::copy_bidirectional, time::timeout};
 
 /// Names of our own that only the server may send inwards.
 const INTERNAL: &str = "x-toft-";
 /// Picks another port than the app's.
 const PORT_HEADER: &str = "x-toft-port";
-/// Headers that belong to one connection (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-];
 /// How long an answer may take to begin: a compaction is a model call.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -113,7 +103,7 @@ async fn send(
     let first = ask(app, target, Request::from_parts(parts, limited)).await;
     match (first, again) {
         (Err(BridgeError::Connect(_)), Some(parts))
-            if life::check_gone(app, target.machine).await =>
+            if !target.machine.answers() || life::check_gone(app, target.machine).await =>
         {
             life::ensure_running(app, target.machine, target.cause).await?;
             let req = Request::from_parts(parts, Body::empty());
@@ -154,8 +144,8 @@ fn take_upgrade(req: &mut Request) -> Option<(OnUpgrade, HeaderValue)> {
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+        .flat_map(connection_tokens)
+        .any(|token| token.eq_ignore_ascii_case("upgrade"));
     let protocol = req.headers().get(header::UPGRADE).cloned()?;
     let client = req.extensions_mut().remove::<OnUpgrade>()?;
     wants.then_some((client, protocol))
@@ -200,8 +190,9 @@ fn drop_our_bearers(app: &App, headers: &mut HeaderMap) {
 
 /// Headers that a bridge's own routes need. On the control plane's origin a machine may say no more:
 /// it could set cookies there, send the browser elsewhere or clear what it keeps.
-const FROM_BRIDGE: [HeaderName; 14] = [
+const FROM_BRIDGE: [HeaderName; 15] = [
     header::ACCEPT_RANGES,
+    header::ALLOW,
     header::CACHE_CONTROL,
     header::CONNECTION,
     header::CONTENT_DISPOSITION,
@@ -226,7 +217,8 @@ pub(crate) fn keep_known(headers: &mut HeaderMap) {
     }
 }
 
-fn clean_answer(headers: &mut HeaderMap) {
+/// Takes off what belongs to the bridge's connection, and what is ours.
+pub(crate) fn clean_answer(headers: &mut HeaderMap) {
     drop_hop_by_hop(headers);
     let internal: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(INTERNAL)).cloned().collect();
@@ -235,21 +227,12 @@ fn clean_answer(headers: &mut HeaderMap) {
     }
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|token| token.trim().parse().ok())
-        .collect();
-    for name in named {
+/// Takes off what belongs to one connection.
+pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let connection = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
+    for name in hop_by_hop(connection, headers.contains_key(header::TRANSFER_ENCODING)) {
         headers.remove(name);
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-    headers.remove(header::UPGRADE);
 }
 
 /// Carries bytes both ways until one side ends, the server ends or the sign-in does.

@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod home;
+pub(crate) mod llm;
 pub(crate) mod machine;
 pub(crate) mod me;
 pub(crate) mod models;
@@ -50,6 +51,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/projects/{id}/wake", post(machine::wake))
         .route("/v1/projects/{id}/sleep", post(machine::sleep))
         .route("/v1/projects/{id}/exec", post(exec::exec))
+        .route("/v1/projects/{id}/exec/{exec}/stdin", post(exec::feed::stdin))
+        .route("/v1/projects/{id}/exec/{exec}/signal", post(exec::feed::signal))
         .route("/v1/projects/{id}/preview", post(preview::create))
         .route("/v1/projects/{id}/toft/{*rest}", any(toft::route))
         .route("/v1/settings", get(settings::get).put(settings::put))
@@ -60,13 +63,14 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/models", get(models::get))
         .route("/v1/doctor", get(doctor::get))
         .route("/v1/shutdown", post(shutdown::post))
-        .method_not_allowed_fallback(no_route)
+        .route("/llm/{*rest}", any(llm::route))
+        .method_not_allowed_fallback(wrong_method)
         .fallback(elsewhere)
         .with_state(app)
 }
 
-async fn no_route(req: Request) -> Response {
-    ApiError::no_route(req.method(), req.uri().path()).into_response()
+async fn wrong_method(req: Request) -> Response {
+    ApiError::wrong_method(req.method()).into_response()
 }
 
 /// Everything else: the dashboard's files and pages, never an API path.

@@ -6,11 +6,15 @@ use crate::{
     config::{Ready, ServerConfig},
     error::ServerError,
     folder::DataFolder,
+    gate,
     gateway_link::{self, GatewayLink},
     hosts::Hosts,
-    listen,
+    listen::{self, CONNECTIONS_MAX},
     machines::{Machines, adopt, life, machine::Machine},
-    preview::sign::Signer,
+    preview::{
+        ports::{self, Ports},
+        sign::Signer,
+    },
     providers::Providers,
     routes,
     state::{App, Inner},
@@ -65,6 +69,7 @@ pub async fn run(
         providers: Providers::new(config.provider_env, vault),
         auth: Auth::new(config.agent_api_key.as_ref().map(toft_vault::Secret::expose), &cli_token),
         signer,
+        ports: Ports::new(config.preview_ports),
         stop: Stop::new(shutdown),
         tasks: TaskTracker::new(),
     });
@@ -86,7 +91,14 @@ pub async fn run(
         }
     })?;
     folder.announce(addr, &cli_token)?;
-    let serving = tokio::spawn(listen::serve(app.clone(), listener, routes::router(app.clone())));
+    ports::reopen(&app).await?;
+    let control = routes::router(app.clone());
+    let answer = move |app: App, req| {
+        let control = control.clone();
+        async move { gate::answer(&app, control, req).await }
+    };
+    let ends = app.stop.token().clone();
+    let serving = tokio::spawn(listen::serve(app.clone(), listener, CONNECTIONS_MAX, ends, answer));
     ready(Ready { addr, url: app.hosts.control_url(), sign_in_url, stop: app.stop.clone() });
 
     app.stop.token().cancelled().await;

@@ -2,7 +2,8 @@
 
 use crate::{
     auth::Auth, bridge_client::BridgeClient, clock::Clock, gateway_link::GatewayLink, hosts::Hosts,
-    machines::Machines, preview::sign::Signer, providers::Providers, stop::Stop,
+    machines::Machines, preview::ports::Ports, preview::sign::Signer, providers::Providers,
+    stop::Stop,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) providers: Providers,
     pub(crate) auth: Auth,
     pub(crate) signer: Signer,
+    pub(crate) ports: Ports,
     pub(crate) stop: Stop,
     /// Everything that runs beside requests; `run` waits for it.
     pub(crate) tasks: TaskTracker,

@@ -63,6 +63,18 @@ async fn gateway(world: &World, not: u32, project: &str) -> Gateway {
     panic!("no gateway serves {project}");
 }
 
+/// Waits until the gateway serves this project and no other.
+async fn only(gateway: &Gateway, project: &str) {
+    for _ in 0..500 {
+        let machines = gateway.machines().await.unwrap();
+        if machines.iter().map(|m| m.project.as_str()).eq([project]) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the gateway serves {:?}", gateway.machines().await);
+}
+
 async fn models(world: &World) -> Value {
     for _ in 0..100 {
         let answer = world.ask(Call::get("/v1/models")).await;
@@ -117,11 +129,18 @@ async fn story() {
     world.ask(Call::post(&format!("{path}/start"), &json!({}))).await.data();
     gateway(&world, 0, id.as_str()).await;
 
-    // A new server adopts it.
+    // One that ended while no server lived: nobody took it away.
+    let ghost = toft_model::id::ProjectId::random();
+    let listen = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().into();
+    let open = toft_model::machine::EgressLevel::Open;
+    second.add_machine(&ghost, "token", open, vec![listen(), listen()]).await.unwrap();
+
+    // A new server adopts it, and takes away what runs no more.
     let world = world.restart_with(|config| config.exe.clone_from(&exe)).await;
     let third = gateway(&world, 0, id.as_str()).await;
     assert_eq!(third.pid(), second.pid());
     assert!(has_openai(&models(&world).await));
+    only(&third, id.as_str()).await;
 
     // It ends with the machines.
     let token = world.cli_token();

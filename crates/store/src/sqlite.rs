@@ -3,6 +3,7 @@
 
 mod events;
 mod people;
+mod preview_ports;
 mod projects;
 mod settings;
 

@@ -1,11 +1,14 @@
-//! The whole of what a server asks of its database. Not a fifth family of its own.
+//! The whole of what a server asks of its database. Not a family of its own.
 
-use crate::{events::Events, people::People, projects::Projects, settings::Settings};
+use crate::{
+    events::Events, people::People, preview_ports::PreviewPorts, projects::Projects,
+    settings::Settings,
+};
 use async_trait::async_trait;
 
 /// All families together; one story test runs against every database behind it.
 #[async_trait]
-pub trait Store: People + Projects + Settings + Events {
+pub trait Store: People + Projects + Settings + Events + PreviewPorts {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);
     /// Name and version of the database, for people.

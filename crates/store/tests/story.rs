@@ -6,8 +6,9 @@
 use std::path::Path;
 use toft_model::id::ProjectId;
 use toft_store::{
-    Appended, Events as _, NewEvent, NewProject, NewSession, Project, Projects as _, ProviderKey,
-    Role, SYSTEM_USER, SnapshotKind, SqliteStore, Store, StoreError, UserPatch, Wake, Wanted,
+    Appended, Events as _, NewEvent, NewProject, NewSession, PreviewPort, Project, Projects as _,
+    ProviderKey, Role, SYSTEM_USER, SnapshotKind, SqliteStore, Store, StoreError, UserPatch, Wake,
+    Wanted,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -240,10 +241,41 @@ async fn events(store: &dyn Store) {
     ));
 }
 
+async fn preview_ports(store: &dyn Store) {
+    let (shop, blog) = (project(store, None, 1).await, project(store, None, 2).await);
+    store.put_preview_port(4101, &shop.id, Some(3000), 10).await.unwrap();
+    store.put_preview_port(4100, &shop.id, None, 11).await.unwrap();
+    store.put_preview_port(4101, &shop.id, Some(3000), 20).await.unwrap();
+    let taken = store.put_preview_port(4101, &blog.id, None, 21).await;
+    assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
+    let row = |port, owner: &Project, app_port, used_at, lives| PreviewPort {
+        port,
+        project: owner.id.clone(),
+        app_port,
+        used_at,
+        lives,
+    };
+    let first = row(4100, &shop, None, 11, true);
+    assert_eq!(
+        store.preview_ports().await.unwrap(),
+        [first, row(4101, &shop, Some(3000), 20, true)]
+    );
+    store.delete_project(&shop.id, 30).await.unwrap();
+    let gone = store.put_preview_port(4102, &shop.id, None, 31).await;
+    assert!(matches!(gone, Err(StoreError::Missing { .. })), "{gone:?}");
+    store.put_preview_port(4101, &blog.id, None, 32).await.unwrap();
+    assert_eq!(
+        store.preview_ports().await.unwrap(),
+        [row(4100, &shop, None, 11, false), row(4101, &blog, None, 32, true)]
+    );
+    store.delete_project(&blog.id, 33).await.unwrap();
+}
+
 async fn story(store: &dyn Store) {
     people(store).await;
     projects(store).await;
     settings(store).await;
+    preview_ports(store).await;
     events(store).await;
 }
 

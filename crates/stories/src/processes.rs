@@ -66,11 +66,13 @@ pub fn confined_by(pid: u32, data: &Path, part: &str) -> bool {
     }
     let Ok(mounts) = fs::read_to_string(format!("/proc/{pid}/mountinfo")) else { return false };
     // Field 4 is what of its file system is mounted. The log folder is bound into each machine.
+    // Its path there may begin otherwise than here: in a container, on a disk of its own.
     let logs = data.join("logs").join(part).display().to_string();
+    let end = format!("/logs/{part}");
     mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(3))
-        .any(|root| logs.ends_with(root) && root.contains(part))
+        .any(|root| root.ends_with(&end) || (logs.ends_with(root) && root.contains(part)))
 }
 
 /// Everything of a data folder that the host still holds: processes, mounts, loop devices and
@@ -202,11 +204,25 @@ pub fn files_holding(dir: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
             found.extend(files_holding(&entry.path(), needle));
-        } else if kind.is_file() && fs::read(entry.path()).is_ok_and(|b| contains(&b, needle)) {
+        } else if kind.is_file() && file_holds(&entry.path(), needle) {
             found.push(entry.path());
         }
     }
     found
+}
+
+/// An image of a disk is larger than memory, and nearly all holes: those are passed over.
+fn file_holds(path: &Path, needle: &[u8]) -> bool {
+    let Ok(mut file) = fs::File::open(path) else { return false };
+    let mut end = 0;
+    while let Ok(start) = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(end)) {
+        let Ok(hole) = rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(start)) else { break };
+        if region_holds(&mut file, start, hole, needle) {
+            return true;
+        }
+        end = hole;
+    }
+    false
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -216,6 +232,22 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_in_a_file_is_found_behind_a_hole_and_over_an_edge() {
+        use std::os::unix::fs::FileExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let secret = b"needle-in-a-file";
+        let file = fs::File::create(dir.path().join("image")).unwrap();
+        // The edge between two reads, and far behind a hole.
+        file.write_all_at(&vec![1; REGION_CHUNK_BYTES + 100], 0).unwrap();
+        for at in [REGION_CHUNK_BYTES as u64 - 5, 1 << 40] {
+            assert!(files_holding(dir.path(), secret).is_empty());
+            file.write_all_at(secret, at).unwrap();
+            assert_eq!(files_holding(dir.path(), secret).len(), 1, "{at}");
+            file.write_all_at(&[0; 16], at).unwrap();
+        }
+    }
 
     #[test]
     fn a_secret_in_memory_is_found_and_another_is_not() {

@@ -26,6 +26,8 @@ pub struct Start {
     pub before: Vec<String>,
     /// Data folder; a temporary one when absent.
     pub data: Option<PathBuf>,
+    /// Loopback address to listen on; 127.0.0.1 when absent.
+    pub address: Option<std::net::Ipv4Addr>,
     /// Another copy of the binary.
     pub exe: Option<PathBuf>,
 }
@@ -34,7 +36,7 @@ pub struct Start {
 pub struct Toft {
     /// Its data folder.
     pub data: PathBuf,
-    /// `http://127.0.0.1:port`.
+    /// `http://127.0.0.1:port`, or at the address that was chosen.
     pub base: String,
     /// The CLI's local token: an admin.
     pub token: String,
@@ -94,7 +96,8 @@ impl Toft {
         let mut argv = self.start.before.clone();
         argv.push(self.exe().display().to_string());
         argv.extend(["up".to_owned(), "--data".to_owned(), self.data.display().to_string()]);
-        argv.extend(["--listen".to_owned(), format!("127.0.0.1:{}", self.port)]);
+        let address = self.start.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST);
+        argv.extend(["--listen".to_owned(), format!("{address}:{}", self.port)]);
         argv.extend(self.start.args.iter().cloned());
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]).env_clear().env("PATH", path_variable());
@@ -120,7 +123,7 @@ impl Toft {
         };
         self.link = link;
         let file: Value = serde_json::from_slice(&fs::read(self.data.join("run/server.json"))?)?;
-        self.base = format!("http://127.0.0.1:{}", self.port);
+        self.base = format!("http://{address}:{}", self.port);
         file["token"].as_str().context("server.json has a token")?.clone_into(&mut self.token);
         Ok(())
     }
@@ -152,6 +155,11 @@ impl Toft {
         }
     }
 
+    /// Waits for the end of a server that was told to end, or killed, from outside.
+    pub fn await_end(&mut self) -> Result<()> {
+        self.reap()
+    }
+
     /// Pid of the gateway of this data folder.
     pub fn gateway_pid(&self) -> Option<u32> {
         let data = self.data.display().to_string();
@@ -180,7 +188,7 @@ impl Toft {
     pub fn bridge_pid(&self, project: &str) -> Option<u32> {
         self.machine_processes(project)
             .into_iter()
-            .find(|p| p.argv.get(1).is_some_and(|a| a == "bridge"))
+            .find(|p| p.argv.last().is_some_and(|a| a == "bridge"))
             .map(|p| p.pid)
     }
 

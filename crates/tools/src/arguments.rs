@@ -1,6 +1,6 @@
 //! Reads the arguments of a call and says clearly what is wrong with them: the model reads it.
 
-use crate::host::ToolOutcome;
+use crate::outcome::ToolOutcome;
 use serde_json::{Map, Value};
 use toft_model::message::INVALID_ARGUMENTS;
 

@@ -2,7 +2,8 @@
 
 use crate::{
     arguments::{Arguments, Refused},
-    host::{Tool, ToolContext, ToolOutcome},
+    host::{Tool, ToolContext},
+    outcome::ToolOutcome,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};

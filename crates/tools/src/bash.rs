@@ -3,9 +3,9 @@
 
 use crate::{
     arguments::{Arguments, Refused},
-    host::{ShellError, ShellEvent, ShellRun, Tool, ToolContext, ToolOutcome},
+    host::{ShellError, ShellEvent, ShellRun, Tool, ToolContext},
+    outcome::{STOPPED, ToolOutcome},
     output::{Tail, Utf8Pieces, cut_at_char},
-    registry::STOPPED,
 };
 use async_trait::async_trait;
 use futures_util::StreamExt as _;

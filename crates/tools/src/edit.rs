@@ -3,9 +3,10 @@
 use crate::{
     arguments::{Arguments, Refused},
     effect::{Before, FILE_BYTES_MAX, Plan, change, diff_details},
-    host::{Tool, ToolContext, ToolOutcome},
+    host::{Tool, ToolContext},
     locks::FileLocks,
     matching::{Replacement, replace},
+    outcome::ToolOutcome,
     paths::{resolve, shown},
 };
 use async_trait::async_trait;

@@ -3,10 +3,10 @@
 
 use crate::{
     arguments::Refused,
-    host::{ToolContext, ToolOutcome},
+    host::ToolContext,
     locks::FileLocks,
+    outcome::{STOPPED, ToolOutcome},
     paths::{explain, shown},
-    registry::STOPPED,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

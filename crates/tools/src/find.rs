@@ -2,10 +2,10 @@
 
 use crate::{
     arguments::Arguments,
-    host::{Tool, ToolContext, ToolOutcome},
+    host::{Tool, ToolContext},
+    outcome::{STOPPED, ToolOutcome},
     output::{BYTES_MAX, head},
     paths::{explain, resolve, shown},
-    registry::STOPPED,
     walk,
 };
 use async_trait::async_trait;

@@ -2,10 +2,10 @@
 
 use crate::{
     arguments::{Arguments, Refused},
-    host::{Tool, ToolContext, ToolOutcome},
+    host::{Tool, ToolContext},
+    outcome::{STOPPED, ToolOutcome},
     output::{BYTES_MAX, cut_at_char},
     paths::{explain, resolve, shown},
-    registry::STOPPED,
     walk,
 };
 use async_trait::async_trait;

@@ -1,6 +1,7 @@
 //! What a tool may ask of the place that it runs in. The bridge implements these for a machine;
 //! tests implement them on the local system.
 
+use crate::outcome::ToolOutcome;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde_json::Value;
@@ -8,7 +9,6 @@ use std::{path::PathBuf, sync::Arc};
 use toft_model::{
     event::{Notify, Question},
     init::{ExecExit, ExecSpec, ExecStatus},
-    message::Block,
     tool::ToolSpec,
 };
 use tokio::sync::mpsc;
@@ -46,19 +46,6 @@ pub struct ToolContext {
     pub updates: mpsc::Sender<String>,
     /// Ends the call.
     pub cancel: CancellationToken,
-}
-
-/// What a call came to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ToolOutcome {
-    /// For the model, bounded.
-    pub content: Vec<Block>,
-    /// For people and programs; never sent to the model.
-    pub details: Option<Value>,
-    /// Whether it failed.
-    pub is_error: bool,
-    /// Absolute paths that it changed.
-    pub changed: Vec<PathBuf>,
 }
 
 /// Runs programs, outside the bridge's own process so that they outlive it.

@@ -17,6 +17,7 @@ mod locks;
 mod ls;
 mod matching;
 mod notify_dashboard;
+mod outcome;
 mod output;
 mod paths;
 mod process;
@@ -26,5 +27,6 @@ pub mod testing;
 mod walk;
 mod write;
 
-pub use host::{Tool, ToolContext, ToolOutcome};
+pub use host::{Tool, ToolContext};
+pub use outcome::ToolOutcome;
 pub use registry::Toolbox;

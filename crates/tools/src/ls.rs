@@ -2,7 +2,8 @@
 
 use crate::{
     arguments::Arguments,
-    host::{Tool, ToolContext, ToolOutcome},
+    host::{Tool, ToolContext},
+    outcome::ToolOutcome,
     output::head,
     paths::{explain, resolve, shown},
 };

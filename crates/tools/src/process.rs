@@ -3,9 +3,9 @@
 use crate::{
     arguments::Arguments,
     bash::{ending, one_line},
-    host::{ShellEvent, Tool, ToolContext, ToolOutcome},
+    host::{ShellEvent, Tool, ToolContext},
+    outcome::{STOPPED, ToolOutcome},
     output::Tail,
-    registry::STOPPED,
 };
 use async_trait::async_trait;
 use futures_util::StreamExt as _;

@@ -6,17 +6,18 @@ use crate::{
     edit::Edit,
     find::Find,
     grep::Grep,
-    host::{Tool, ToolContext, ToolOutcome},
+    host::{Tool, ToolContext},
     locks::FileLocks,
     ls::Ls,
     notify_dashboard::NotifyDashboard,
+    outcome::ToolOutcome,
     process::Process,
     read::Read,
     write::Write,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
-use toft_model::{message::Block, tool::ToolSpec};
+use toft_model::tool::ToolSpec;
 
 /// The tools that an agent has. Cheap to clone; clones share the locks on files.
 #[derive(Clone)]
@@ -94,47 +95,11 @@ impl Toolbox {
     }
 }
 
-impl ToolOutcome {
-    /// It worked; this is for the model.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            content: vec![Block::text(text)],
-            details: None,
-            is_error: false,
-            changed: Vec::new(),
-        }
-    }
-
-    /// It failed; this tells the model why.
-    pub fn error(text: impl Into<String>) -> Self {
-        Self { is_error: true, ..Self::text(text) }
-    }
-
-    /// A person stopped the call, or the run that it belongs to, before or while it ran. `details`
-    /// has `cancelled: true`.
-    pub fn cancelled(text: impl Into<String>) -> Self {
-        Self { details: Some(json!({ "cancelled": true })), ..Self::error(text) }
-    }
-
-    /// The same, with details for people.
-    pub fn details(mut self, details: Value) -> Self {
-        self.details = Some(details);
-        self
-    }
-
-    /// All text in it.
-    pub fn said(&self) -> String {
-        toft_model::message::text_of(&self.content)
-    }
-}
-
-/// Told to the model when a person stopped a call.
-pub(crate) const STOPPED: &str = "Stopped by a person before it ended.";
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Bench;
+    use serde_json::json;
 
     #[test]
     fn names_are_fit_for_every_provider_and_arguments_are_objects() {

@@ -2,7 +2,8 @@
 //! Used by no product code.
 
 use crate::{
-    host::{Journal, People, Shell, ShellError, ShellEvent, ShellRun, ToolContext, ToolOutcome},
+    host::{Journal, People, Shell, ShellError, ShellEvent, ShellRun, ToolContext},
+    outcome::ToolOutcome,
     registry::Toolbox,
 };
 use async_trait::async_trait;

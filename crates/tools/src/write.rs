@@ -3,8 +3,9 @@
 use crate::{
     arguments::Arguments,
     effect::{Before, change, diff_details},
-    host::{Tool, ToolContext, ToolOutcome},
+    host::{Tool, ToolContext},
     locks::FileLocks,
+    outcome::ToolOutcome,
     paths::{resolve, shown},
 };
 use async_trait::async_trait;

@@ -1,10 +1,12 @@
 //! Text that must not be printed. Not encrypted in memory: it is wiped when dropped.
 
 use std::fmt;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// A secret text. `Debug` shows only that there is one; it has no `Display` and no `Serialize`.
-#[derive(Clone)]
+/// A secret text: a provider's key, a token. `Debug` shows only that there is one; it has no
+/// `Display` and no `Serialize`.
+#[derive(Clone, Default)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
@@ -13,9 +15,19 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself: for the one place that needs it.
+    /// The text itself: for the one place that needs it. Every use is one to look at in a review.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Compares in a time that tells nothing but the length. An empty secret equals nothing.
+    pub fn matches(&self, given: &[u8]) -> bool {
+        !self.0.is_empty() && bool::from(self.0.as_bytes().ct_eq(given))
     }
 }
 
@@ -40,5 +52,15 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "Secret(…) Some(Secret(…))");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn only_the_same_bytes_match_and_nothing_matches_an_empty_secret() {
+        let secret = Secret::new("token");
+        assert!(secret.matches(b"token"));
+        for other in [&b""[..], b"toke", b"tokens", b"Token", b"token\0"] {
+            assert!(!secret.matches(other), "{other:?}");
+        }
+        assert!(!Secret::default().matches(b"") && Secret::default().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What a prompt came to, counted from its entries: the same after a crash.
+//! What a prompt (or its retry) came to, counted from its entries: the same after a crash.
 
 use crate::{
     conversation::Conversation,
@@ -36,6 +36,9 @@ pub(super) fn of(conversation: &Conversation, reason: &str) -> AgentEnd {
     let mut changed = BTreeSet::new();
     let mut began = None;
     for entry in session.prompt_entries() {
+        if entry.retries().is_some() {
+            began.get_or_insert(entry.at_ms);
+        }
         match &entry.body {
             Body::Message(Message::User(m)) => {
                 began.get_or_insert(m.timestamp);

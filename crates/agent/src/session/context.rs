@@ -1,5 +1,5 @@
 //! What the model sees of a session: the branch from root to leaf, from the newest compaction on,
-//! with context edits applied. Pairing calls with results and leaving out what a provider refuses
+//! with context edits applied and without failed answers that were asked anew. Pairing calls with results and leaving out what a provider refuses
 //! is the adapters' work (`toft_llm`).
 
 use super::{
@@ -7,7 +7,7 @@ use super::{
     file::Session,
 };
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use toft_model::message::{Block, Message, StopReason, Usage, UserContent};
 
 /// Estimate of what an image costs, in characters (Pi's: 1,200 tokens).
@@ -38,19 +38,25 @@ impl Session {
 
     /// The same, and how many of them lie before the newest compaction in time (itself included).
     fn context_parts(&self) -> (Vec<&Entry>, usize) {
-        let branch = self.branch();
+        let mut branch = self.branch();
+        let voided: HashSet<&str> = branch.iter().filter_map(|entry| entry.retries()).collect();
         let newest = branch.iter().enumerate().rev().find_map(|(at, entry)| match &entry.body {
             Body::Compaction(compaction) => Some((at, compaction)),
             _ => None,
         });
-        let Some((at, compaction)) = newest else { return (branch, 0) };
+        let counts = |entry: &&Entry| !voided.contains(entry.id.as_str());
+        let Some((at, compaction)) = newest else {
+            branch.retain(counts);
+            return (branch, 0);
+        };
         let before = &branch[..at];
         let first =
             before.iter().position(|e| e.id == compaction.first_kept_entry_id).unwrap_or(at);
         let mut entries = vec![branch[at]];
-        entries.extend(before[first..].iter().filter(|e| !matches!(e.body, Body::Compaction(_))));
+        let kept = before[first..].iter().filter(|e| !matches!(e.body, Body::Compaction(_)));
+        entries.extend(kept.filter(|e| counts(e)));
         let old = entries.len();
-        entries.extend(&branch[at + 1..]);
+        entries.extend(branch[at + 1..].iter().filter(|e| counts(e)));
         (entries, old)
     }
 
@@ -123,7 +129,7 @@ pub(crate) fn add_usage(sum: &mut Usage, one: &Usage) {
 fn message_of(entry: &Entry) -> Option<Message> {
     match &entry.body {
         Body::Message(message) => Some(message.clone()),
-        other => entry::summary_message(other, 0),
+        other => entry::summary_message(other, entry.at_ms),
     }
 }
 

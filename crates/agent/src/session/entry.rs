@@ -21,6 +21,8 @@ pub mod custom {
     pub const ABORT: &str = "toft.abort";
     /// A person's answer to a question: `{toolCallId, answer}`.
     pub const ANSWER: &str = "toft.answer";
+    /// A person wants a failed answer asked anew: `{entryId}` names it; it no longer counts.
+    pub const RETRY: &str = "toft.retry";
     /// A hint to a model that repeats itself.
     pub const NUDGE: &str = "toft.nudge";
 }
@@ -34,10 +36,24 @@ pub struct Entry {
     pub parent: Option<usize>,
     /// Number of its line in the file; the header's is 1.
     pub line: u64,
+    /// Unix milliseconds when it was written; 0 when the line does not say.
+    pub at_ms: u64,
     /// What it holds.
     pub body: Body,
     /// Our own fields beside Pi's.
     pub extra: Extra,
+}
+
+impl Entry {
+    /// The entry whose failed answer this one voids.
+    pub fn retries(&self) -> Option<&str> {
+        match &self.body {
+            Body::Custom { custom_type, data } if custom_type == custom::RETRY => {
+                Some(data["entryId"].as_str().unwrap_or_default())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What an entry holds.
@@ -151,6 +167,7 @@ pub enum QueuedAs {
 pub(super) struct Read {
     pub(super) id: Option<String>,
     pub(super) parent: Parent,
+    pub(super) at_ms: u64,
     pub(super) body: Body,
     pub(super) extra: Extra,
 }
@@ -205,7 +222,13 @@ pub(super) fn read(line: &str) -> Option<Read> {
         _ => read_body(&head.kind, line, at),
     };
     let body = body.unwrap_or_else(|| Body::Unknown { kind: head.kind.to_string() });
-    Some(Read { id: head.id, parent: head.parent_id, body, extra: head.toft.unwrap_or_default() })
+    Some(Read {
+        id: head.id,
+        parent: head.parent_id,
+        at_ms: at,
+        body,
+        extra: head.toft.unwrap_or_default(),
+    })
 }
 
 fn read_message(raw: &str, at: u64) -> Option<Body> {

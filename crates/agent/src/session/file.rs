@@ -179,7 +179,14 @@ impl Session {
             entry::Parent::Root => None,
             entry::Parent::Of(parent) => self.by_id.get(&parent).copied(),
         };
-        self.push(Entry { id, parent, line: self.lines, body: read.body, extra: read.extra });
+        self.push(Entry {
+            id,
+            parent,
+            line: self.lines,
+            at_ms: read.at_ms,
+            body: read.body,
+            extra: read.extra,
+        });
     }
 
     fn push(&mut self, entry: Entry) {
@@ -221,7 +228,7 @@ impl Session {
         self.end += line.len() as u64;
         self.lines += 1;
         let parent = self.leaf;
-        self.push(Entry { id, parent, line: self.lines, body, extra });
+        self.push(Entry { id, parent, line: self.lines, at_ms: now_ms, body, extra });
         Ok(self.entries.last().expect("just pushed"))
     }
 

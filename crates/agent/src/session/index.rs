@@ -217,9 +217,11 @@ impl Known {
         match &*peek.kind {
             "session_info" => self.name.clone_from(&peek.name),
             "branch_summary" => self.maybe_unfinished = false,
-            "custom" if peek.custom_type.as_deref() == Some(custom::LEAF) => {
-                self.maybe_unfinished = false;
-            }
+            "custom" => match peek.custom_type.as_deref() {
+                Some(custom::LEAF) => self.maybe_unfinished = false,
+                Some(custom::RETRY) => self.maybe_unfinished = true,
+                _ => {}
+            },
             "message" => {
                 self.messages += 1;
                 let Some(message) = &peek.message else { return };

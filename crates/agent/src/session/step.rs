@@ -29,9 +29,35 @@ pub enum Step {
 impl Session {
     /// See [`Step`].
     pub fn step(&self) -> Step {
+        self.step_without(None)
+    }
+
+    /// The failed or stopped answer that the conversation ends with, if the model can be asked for
+    /// another one in its place.
+    pub fn failed_answer(&self) -> Option<&Entry> {
+        let newest = self.ancestors().find(|entry| {
+            entry.retries().is_some()
+                || matches!(entry.body, Body::Message(Message::User(_) | Message::Assistant(_)))
+        })?;
+        let Body::Message(Message::Assistant(answer)) = &newest.body else { return None };
+        (is_over(answer.stop_reason) && self.step_without(Some(&newest.id)) == Step::Ask)
+            .then_some(newest)
+    }
+
+    /// The next step, with one answer voided beside those that are.
+    fn step_without(&self, voided: Option<&str>) -> Step {
+        let mut voided: HashSet<&str> = voided.into_iter().collect();
         let mut answered: HashSet<&str> = HashSet::new();
         for entry in self.ancestors() {
+            if let Some(failed) = entry.retries() {
+                voided.insert(failed);
+                continue;
+            }
             match &entry.body {
+                // Marks of what a person has taken back by asking for another answer.
+                Body::Custom { custom_type, .. }
+                    if !voided.is_empty()
+                        && (custom_type == custom::LEAF || custom_type == custom::ABORT) => {}
                 // A moved leaf shows an old place; it is not work that was cut.
                 Body::Custom { custom_type, .. } if custom_type == custom::LEAF => {
                     return Step::Rest;
@@ -44,8 +70,9 @@ impl Session {
                 Body::Message(Message::ToolResult(result)) => {
                     answered.insert(&result.tool_call_id);
                 }
+                Body::Message(Message::Assistant(_)) if voided.contains(entry.id.as_str()) => {}
                 Body::Message(Message::Assistant(message)) => {
-                    if matches!(message.stop_reason, StopReason::Error | StopReason::Aborted) {
+                    if is_over(message.stop_reason) {
                         return Step::Rest;
                     }
                     let missing: Vec<_> = message
@@ -83,6 +110,10 @@ impl Session {
     pub fn open_calls(&self) -> (String, Vec<(usize, ToolCall)>) {
         let mut answered: HashSet<&str> = HashSet::new();
         for entry in self.ancestors() {
+            // What is asked anew has nothing open.
+            if entry.retries().is_some() {
+                break;
+            }
             match &entry.body {
                 Body::Message(Message::ToolResult(result)) => {
                     answered.insert(&result.tool_call_id);
@@ -99,18 +130,24 @@ impl Session {
         (String::new(), Vec::new())
     }
 
-    /// Entries of the current prompt, oldest first: from the newest user message that did not wait
-    /// in a queue.
+    /// Entries of the current piece of work, oldest first: from the newest user message that did not
+    /// wait in a queue, or from where a person had it tried again.
     pub fn prompt_entries(&self) -> Vec<&Entry> {
         let mut entries = Vec::new();
         for entry in self.ancestors() {
             entries.push(entry);
-            if matches!(entry.body, Body::Message(Message::User(_))) && entry.extra.queued.is_none()
-            {
+            let prompt = matches!(entry.body, Body::Message(Message::User(_)))
+                && entry.extra.queued.is_none();
+            if prompt || entry.retries().is_some() {
                 break;
             }
         }
         entries.reverse();
         entries
     }
+}
+
+/// Whether an answer ends the work because it failed or was stopped.
+fn is_over(stop_reason: StopReason) -> bool {
+    matches!(stop_reason, StopReason::Error | StopReason::Aborted)
 }

@@ -237,6 +237,72 @@ fn the_next_step_is_told_by_the_last_entries() {
 }
 
 #[test]
+fn an_answer_that_failed_can_be_asked_anew_and_counts_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = |kind: &str| Body::Custom { custom_type: kind.into(), data: Value::Null };
+    // With the failed answer voided: what is next, and what the model sees.
+    let check = |bodies: Vec<Body>, expected: Option<&[&str]>| {
+        let mut session = Session::create(dir.path(), "/p", None, 1).unwrap();
+        for body in bodies {
+            add(&mut session, body);
+        }
+        let failed = session.failed_answer().map(|e| e.id.clone());
+        assert_eq!(failed.is_some(), expected.is_some(), "{:?}", texts(&session));
+        let (Some(failed), Some(expected)) = (failed, expected) else { return };
+        assert_eq!(session.step(), Step::Rest);
+        let data = json!({ "entryId": failed });
+        add(&mut session, Body::Custom { custom_type: custom::RETRY.into(), data });
+        for session in [&session, &Session::open(session.path()).unwrap()] {
+            assert_eq!(session.step(), Step::Ask);
+            assert_eq!(session.failed_answer(), None, "it is being retried");
+            assert_eq!(session.open_calls().1, [], "nothing of it is open");
+            assert_eq!(texts(session), expected);
+            assert_eq!(session.prompt_entries().len(), 1, "its receipt begins here");
+        }
+        let listed = Index::open(dir.path()).refresh().unwrap();
+        assert!(listed.iter().any(|l| l.id == *session.id() && l.maybe_unfinished));
+        // Stopped before it came to an answer, and stopped again later: both can be retried.
+        add(&mut session, mark(custom::ABORT));
+        assert_eq!(session.step(), Step::Abort);
+        add(&mut session, says("", StopReason::Aborted, &[]));
+        assert!(session.failed_answer().is_some());
+    };
+    let error = || says("half", StopReason::Error, &["p"]);
+    let calls = || says("do", StopReason::ToolUse, &["a"]);
+    let aborted = || says("", StopReason::Aborted, &[]);
+    check(vec![], None);
+    check(vec![user("x")], None);
+    check(vec![error()], None);
+    check(vec![user("x"), says("y", StopReason::Stop, &[])], None);
+    check(vec![user("x"), says("y", StopReason::Length, &[])], None);
+    check(vec![user("x"), error(), user("y")], None);
+    check(vec![user("x"), error()], Some(&["user x"]));
+    check(
+        vec![user("x"), calls(), result("a"), error()],
+        Some(&["user x", "assistant do", "result r"]),
+    );
+    check(
+        vec![user("x"), calls(), mark(custom::ABORT), result("a"), aborted()],
+        Some(&["user x", "assistant do", "result r"]),
+    );
+    check(vec![user("x"), mark(custom::ABORT), aborted()], Some(&["user x"]));
+    // After a restore to a moment at which the answer had failed.
+    check(vec![user("x"), error(), mark(custom::LEAF)], Some(&["user x"]));
+}
+
+#[test]
+fn a_summary_has_the_time_of_its_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut session = Session::create(dir.path(), "/p", None, 1).unwrap();
+    add(&mut session, Body::BranchSummary { from_id: "x".into(), summary: "left".into() });
+    let read = Session::open(session.path()).unwrap();
+    for session in [&session, &read] {
+        let (_, _, message) = session.transcript().next().unwrap();
+        assert_eq!(serde_json::to_value(message).unwrap()["timestamp"], 5);
+    }
+}
+
+#[test]
 fn the_index_reads_only_what_is_new_and_agrees_with_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let mut a = Session::create(dir.path(), "/p", None, 1_000).unwrap();

@@ -1,13 +1,13 @@
 //! `GET events`: the log as server-sent events, from any number, without a gap or a doubled one.
 //! One frame per event; frames that are ready together leave together, none waits for another.
 
-use super::reply::{Failure, session_id};
-use crate::runtime::AgentRuntime;
+use super::session::{Asked, query, session_id};
+use crate::{answer::Failure, runtime::AgentRuntime};
 use axum::{
     body::Body,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
@@ -22,25 +22,28 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 /// Events that leave in one write when they are ready anyway (replay).
 const TOGETHER_MAX: usize = 64;
 
+/// `session` and `sessionId` mean the same.
 #[derive(Deserialize)]
 pub(super) struct Wanted {
     session: Option<String>,
+    #[serde(rename = "sessionId")]
+    session_id: Option<String>,
     after: Option<String>,
 }
 
 pub(super) async fn events(
     State(runtime): State<Arc<AgentRuntime>>,
-    Query(wanted): Query<Wanted>,
+    asked: Asked<Wanted>,
     headers: HeaderMap,
 ) -> Response {
-    match open(&runtime, &wanted, &headers) {
+    match query(asked).and_then(|wanted| open(&runtime, &wanted, &headers)) {
         Ok(response) => response,
-        Err(failure) => failure.of("events"),
+        Err(failure) => failure.of("events").into_response(),
     }
 }
 
 fn open(runtime: &AgentRuntime, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Failure> {
-    let session = session_id(wanted.session.as_deref())?;
+    let session = session_id(wanted.session_id.as_deref().or(wanted.session.as_deref()))?;
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
     let log = runtime.log();
     let newest = log.last_seq();

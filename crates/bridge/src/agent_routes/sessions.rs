@@ -1,12 +1,9 @@
 //! Routes over sessions: list, new, switch, compact, messages.
 
-use super::{
-    reply::{Failure, answer, body, session_id},
-    state::status,
-};
-use crate::runtime::AgentRuntime;
+use super::session::{Asked, Wanted, answer, ask, session_id, session_name, status, wanted};
+use crate::{answer::Failure, body::body, runtime::AgentRuntime};
 use axum::{
-    extract::{Query, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::Response,
 };
@@ -14,6 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_agent::Command;
+
+/// Bytes of the path of a session's file (`PATH_MAX` of Linux).
+const PARENT_BYTES_MAX: usize = 4_096;
 
 pub(super) async fn list(State(runtime): State<Arc<AgentRuntime>>) -> Response {
     let result = async {
@@ -50,6 +50,10 @@ struct New {
 pub(super) async fn create(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
     let result = async {
         let New { name, parent_session } = body(request).await?;
+        let name = session_name(name)?;
+        if parent_session.as_ref().is_some_and(|parent| parent.len() > PARENT_BYTES_MAX) {
+            return Err(Failure::invalid("parentSession is the path of a session's file."));
+        }
         runtime.log().check().map_err(|trouble| toft_agent::Refused::Disk(trouble.to_string()))?;
         let handle = runtime.create(name, parent_session).await?;
         let session = handle.conversation().session();
@@ -93,11 +97,12 @@ pub(super) async fn compact(
     request: Request,
 ) -> Response {
     let result = async {
-        let Compact { custom_instructions: instructions, session_id: session } =
-            body(request).await?;
-        let session = session_id(session.as_deref())?;
-        let handle = runtime.session(session.as_ref()).await?;
-        let done = handle.ask(|reply| Command::Compact { instructions, reply }).await?;
+        let Compact { custom_instructions, session_id } = body(request).await?;
+        let (_, done) = ask(&runtime, session_id.as_deref(), |reply| Command::Compact {
+            instructions: custom_instructions.clone(),
+            reply,
+        })
+        .await?;
         Ok(json!({
             "summary": done.summary,
             "firstKeptEntryId": done.first_kept_entry_id,
@@ -108,19 +113,12 @@ pub(super) async fn compact(
     answer("compact", StatusCode::OK, result.await)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Wanted {
-    pub(super) session_id: Option<String>,
-}
-
 pub(super) async fn messages(
     State(runtime): State<Arc<AgentRuntime>>,
-    Query(wanted): Query<Wanted>,
+    asked: Asked<Wanted>,
 ) -> Response {
     let result = async {
-        let session = session_id(wanted.session_id.as_deref())?;
-        let handle = runtime.session(session.as_ref()).await?;
+        let handle = wanted(&runtime, asked).await?;
         let conversation = handle.conversation();
         // Under the session's lock: what is appended later has a later number.
         let session = conversation.session();

@@ -1,12 +1,13 @@
 //! `GET state` and `POST config`.
 
-use super::{
-    reply::{Failure, answer, body, session_id},
-    sessions::Wanted,
+use super::session::{Asked, Wanted, answer, session_id, session_name, status, wanted};
+use crate::{
+    answer::Failure,
+    body::body,
+    runtime::{AgentRuntime, RuntimeError},
 };
-use crate::runtime::{AgentRuntime, RuntimeError};
 use axum::{
-    extract::{Query, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::Response,
 };
@@ -14,38 +15,24 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use toft_agent::{
-    Command, Conversation, Handle,
+    Command, Handle,
     surroundings::{QueueMode, thinking_level, thinking_name},
 };
-use toft_model::{
-    message::StopReason,
-    provider::{DEMO_PROVIDER, ModelRef},
-};
+use toft_model::provider::{DEMO_PROVIDER, ModelRef};
+
+/// Longest name of a conversation: one line in a list.
+const NAME_CHARS_MAX: usize = 200;
 
 /// How long the state waits for the gateway's list: people look at it all the time, and it is
 /// answered from memory in a millisecond where there is a gateway.
 const MODEL_PATIENCE: Duration = Duration::from_millis(150);
 
-/// `idle working waiting error`.
-pub(super) fn status(conversation: &Conversation) -> &'static str {
-    if conversation.question().is_some() {
-        "waiting"
-    } else if conversation.is_working() || conversation.is_compacting() {
-        "working"
-    } else if conversation.last_stop() == Some(StopReason::Error) {
-        "error"
-    } else {
-        "idle"
-    }
-}
-
 pub(super) async fn state(
     State(runtime): State<Arc<AgentRuntime>>,
-    Query(wanted): Query<Wanted>,
+    asked: Asked<Wanted>,
 ) -> Response {
     let result = async {
-        let session = session_id(wanted.session_id.as_deref())?;
-        let handle = runtime.session(session.as_ref()).await?;
+        let handle = wanted(&runtime, asked).await?;
         Ok(state_of(&runtime, &handle).await)
     };
     answer("get_state", StatusCode::OK, result.await)
@@ -140,9 +127,18 @@ async fn apply(runtime: &AgentRuntime, handle: &Handle, config: Config) -> Resul
             "The thinking level {level:?} is not known: off, minimal, low, medium, high or xhigh."
         )));
     }
+    let fits = |name: &String| {
+        name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control)
+    };
+    if !config.session_name.as_ref().is_none_or(fits) {
+        return Err(Failure::invalid(format!(
+            "sessionName must have at most {NAME_CHARS_MAX} characters on one line."
+        )));
+    }
     if config.app_port == Some(0) {
         return Err(Failure::invalid("appPort must be between 1 and 65535."));
     }
+    let name = session_name(config.session_name.clone())?;
     let model = model(runtime, handle, &config).await?;
     if let Some(port) = config.app_port {
         runtime
@@ -160,8 +156,8 @@ async fn apply(runtime: &AgentRuntime, handle: &Handle, config: Config) -> Resul
     if settings != before {
         runtime.set_settings(settings).await?;
     }
-    if model.is_some() || config.thinking_level.is_some() || config.session_name.is_some() {
-        let Config { thinking_level, session_name: name, .. } = config;
+    if model.is_some() || config.thinking_level.is_some() || name.is_some() {
+        let Config { thinking_level, .. } = config;
         handle.ask(|reply| Command::Change { model, thinking_level, name, reply }).await?;
     }
     Ok(())

@@ -191,6 +191,16 @@ async fn bad_requests_are_told_what_to_do() {
         ("/steer", "{}".into(), 400, "invalid_argument"),
         ("/abort", r#"{"sessionId":"nobody"}"#.into(), 404, "session_not_found"),
         ("/queue", r#"{"steering":"x"}"#.into(), 400, "invalid_argument"),
+        ("/queue", r#"{"steering":["x"," "]}"#.into(), 400, "invalid_argument"),
+        ("/queue", json!({"followUp": vec!["x"; 257]}).to_string(), 409, "busy"),
+        ("/config", json!({"sessionName": "n".repeat(201)}).to_string(), 400, "invalid_argument"),
+        ("/sessions/new", json!({"name": "ä".repeat(201)}).to_string(), 400, "invalid_argument"),
+        (
+            "/sessions/new",
+            json!({"parentSession": "p".repeat(5_000)}).to_string(),
+            400,
+            "invalid_argument",
+        ),
         ("/answer", r#"{"toolCallId":"c9","answer":"x"}"#.into(), 404, "not_found"),
         ("/answer", r#"{"toolCallId":"c9"}"#.into(), 400, "invalid_argument"),
         ("/config", r#"{"provider":"nobody","modelId":"m"}"#.into(), 400, "unknown_model"),
@@ -203,6 +213,8 @@ async fn bad_requests_are_told_what_to_do() {
         ("/sessions/switch", r#"{"sessionId":"nobody"}"#.into(), 404, "session_not_found"),
         ("/sessions/switch", r#"{"sessionPath":"/etc/passwd"}"#.into(), 404, "session_not_found"),
         ("/sessions/compact", "{}".into(), 409, "nothing_to_compact"),
+        ("/retry", "{}".into(), 409, "nothing_to_retry"),
+        ("/retry", r#"{"sessionId":"nobody"}"#.into(), 404, "session_not_found"),
     ];
     for (path, body, status, code) in cases {
         let (got, answer) = client.post(path, body.clone()).await;
@@ -234,6 +246,10 @@ async fn a_stream_says_hello_and_bad_numbers_are_refused() {
         assert_eq!((status.as_u16(), &answer["code"]), (400, &json!("invalid_argument")), "{bad}");
         let (status, _) = client.get(&format!("/events?after={bad}")).await;
         assert_eq!(status.as_u16(), 400, "{bad}");
+    }
+    for twice in ["/events?after=1&after=2", "/state?sessionId=a&sessionId=b"] {
+        let (status, answer) = client.get(twice).await;
+        assert_eq!((status.as_u16(), &answer["code"]), (400, &json!("invalid_argument")));
     }
     client.leave().await;
 }
@@ -278,7 +294,7 @@ async fn two_sessions_work_at_once_and_their_events_name_them() {
     let b: SessionId = made["sessionId"].as_str().unwrap().parse().unwrap();
     assert_ne!(a, b);
     assert_eq!(client.runtime.current().await.unwrap(), b);
-    let mut of_b = client.events(&format!("?session={b}"), None).await;
+    let mut of_b = client.events(&format!("?sessionId={b}"), None).await;
     of_b.next().await;
     for session in [&a, &b] {
         client.data("/prompt", json!({"message": "go", "sessionId": session})).await;
@@ -320,6 +336,43 @@ async fn two_sessions_work_at_once_and_their_events_name_them() {
             break;
         }
     }
+    client.leave().await;
+}
+
+#[tokio::test]
+async fn a_stopped_turn_is_retried_over_http_and_a_finished_one_is_not() {
+    let slow = vec![
+        vec![call("c1", "bash", r#"{"command":"sleep 30"}"#)],
+        vec![Block::text("done after all")],
+    ];
+    let client = Client::new(slow).await;
+    let mut frames = client.events("", None).await;
+    client.data("/prompt", json!({"message": "go"})).await;
+    while frames.next().await.event != "tool_start" {}
+    let (status, answer) = client.post("/retry", "{}").await;
+    assert_eq!((status.as_u16(), &answer["code"]), (409, &json!("busy")));
+    client.data("/abort", json!({})).await;
+    while frames.next().await.event != "agent_end" {}
+    let (status, answer) = client.post("/retry", "{}").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(answer["command"], "retry");
+    let session = client.runtime.current().await.unwrap();
+    assert_eq!(answer["data"], json!({ "sessionId": session }));
+    loop {
+        let frame = frames.next().await;
+        assert!(frame.data["ts"].as_u64().unwrap() > 0, "{frame:?}");
+        if frame.event == "agent_end" {
+            assert_eq!(frame.data["reason"], "done");
+            break;
+        }
+    }
+    let (_, messages) = client.get("/messages").await;
+    let list = messages["data"]["messages"].as_array().unwrap();
+    let roles: Vec<_> = list.iter().map(|m| m["message"]["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "assistant", "toolResult", "assistant", "assistant"]);
+    assert!(list[..3].iter().all(|m| m["message"]["timestamp"].as_u64().unwrap() > 0));
+    let (status, answer) = client.post("/retry", "{}").await;
+    assert_eq!((status.as_u16(), &answer["code"]), (409, &json!("nothing_to_retry")));
     client.leave().await;
 }
 

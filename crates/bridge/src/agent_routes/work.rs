@@ -1,7 +1,7 @@
 //! Routes that begin, steer, stop and answer work.
 
-use super::reply::{Failure, answer, body, session_id};
-use crate::runtime::AgentRuntime;
+use super::session::{answer, ask};
+use crate::{answer::Failure, body::body, runtime::AgentRuntime};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
@@ -11,7 +11,7 @@ use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use toft_agent::{Command, Refused, session::QueuedAs};
+use toft_agent::{Command, session::QueuedAs};
 use toft_model::message::{Block, UserContent};
 
 /// Images of one prompt at most.
@@ -22,9 +22,6 @@ const IMAGE_BYTES_MAX: usize = 5 << 20;
 
 /// What all large providers take.
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
-
-/// Times a command is sent again when its session was just closed for idleness.
-const CLOSED_RETRIES: usize = 3;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,25 +71,19 @@ pub(super) async fn follow_up(
 }
 
 async fn send(runtime: &AgentRuntime, prompt: Prompt, waiting: QueuedAs) -> Result<Value, Failure> {
-    let session = session_id(prompt.session_id.as_deref())?;
+    let session = prompt.session_id.clone();
     let content = content(prompt)?;
-    let mut tries = 0;
-    loop {
-        let handle = runtime.session(session.as_ref()).await?;
-        let content = content.clone();
-        let sent = handle.ask(|reply| Command::Prompt { content, waiting, reply }).await;
-        match sent {
-            Err(Refused::Closed) if tries < CLOSED_RETRIES => tries += 1,
-            other => {
-                let prompted = other?;
-                return Ok(json!({
-                    "sessionId": handle.conversation().id(),
-                    "entryId": prompted.entry_id,
-                    "queued": prompted.queued,
-                }));
-            }
-        }
-    }
+    let (handle, prompted) = ask(runtime, session.as_deref(), |reply| Command::Prompt {
+        content: content.clone(),
+        waiting,
+        reply,
+    })
+    .await?;
+    Ok(json!({
+        "sessionId": handle.conversation().id(),
+        "entryId": prompted.entry_id,
+        "queued": prompted.queued,
+    }))
 }
 
 fn content(prompt: Prompt) -> Result<UserContent, Failure> {
@@ -143,10 +134,9 @@ struct Abort {
 pub(super) async fn abort(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
     let result = async {
         let abort: Abort = body(request).await?;
-        let session = session_id(abort.session_id.as_deref())?;
         let clear_queue = abort.clear_queue.unwrap_or(true);
-        let handle = runtime.session(session.as_ref()).await?;
-        let texts = handle.ask(|reply| Command::Abort { clear_queue, reply }).await?;
+        let command = |reply| Command::Abort { clear_queue, reply };
+        let (handle, texts) = ask(&runtime, abort.session_id.as_deref(), command).await?;
         Ok(json!({
             "sessionId": handle.conversation().id(),
             "steering": texts.steering,
@@ -154,6 +144,22 @@ pub(super) async fn abort(State(runtime): State<Arc<AgentRuntime>>, request: Req
         }))
     };
     answer("abort", StatusCode::OK, result.await)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Again {
+    session_id: Option<String>,
+}
+
+pub(super) async fn retry(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
+    let result = async {
+        let again: Again = body(request).await?;
+        let command = |reply| Command::Retry { reply };
+        let (handle, ()) = ask(&runtime, again.session_id.as_deref(), command).await?;
+        Ok(json!({ "sessionId": handle.conversation().id() }))
+    };
+    answer("retry", StatusCode::ACCEPTED, result.await)
 }
 
 #[derive(Deserialize)]
@@ -166,11 +172,16 @@ struct Queue {
 
 pub(super) async fn queue(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
     let result = async {
-        let queue: Queue = body(request).await?;
-        let session = session_id(queue.session_id.as_deref())?;
-        let Queue { steering, follow_up, .. } = queue;
-        let handle = runtime.session(session.as_ref()).await?;
-        let texts = handle.ask(|reply| Command::Queue { steering, follow_up, reply }).await?;
+        let Queue { session_id, steering, follow_up } = body(request).await?;
+        if steering.iter().chain(&follow_up).flatten().any(|text| text.trim().is_empty()) {
+            return Err(Failure::invalid("A waiting text is empty: leave it out instead."));
+        }
+        let (_, texts) = ask(&runtime, session_id.as_deref(), |reply| Command::Queue {
+            steering: steering.clone(),
+            follow_up: follow_up.clone(),
+            reply,
+        })
+        .await?;
         Ok(json!({ "steering": texts.steering, "followUp": texts.follow_up }))
     };
     answer("queue", StatusCode::OK, result.await)
@@ -189,13 +200,16 @@ pub(super) async fn answer_question(
     runtime: &AgentRuntime,
     request: Request,
 ) -> Result<Value, Failure> {
-    let Answer { tool_call_id, text: answer, session_id: session } = body(request).await?;
-    if answer.trim().is_empty() {
+    let Answer { tool_call_id, text, session_id } = body(request).await?;
+    if text.trim().is_empty() {
         return Err(Failure::invalid("The answer is empty."));
     }
-    let session = session_id(session.as_deref())?;
-    let handle = runtime.session(session.as_ref()).await?;
-    handle.ask(|reply| Command::Answer { tool_call_id, answer, reply }).await?;
+    ask(runtime, session_id.as_deref(), |reply| Command::Answer {
+        tool_call_id: tool_call_id.clone(),
+        answer: text.clone(),
+        reply,
+    })
+    .await?;
     Ok(json!({}))
 }
 

@@ -1,11 +1,13 @@
 //! Routes that change files: write, make a folder, move, remove.
 
 use super::{AtQuery, Folder, WRITE_BYTES_MAX, blocking, quoted};
-use crate::answer::{Refused, done};
+use crate::{
+    answer::{Failure, Refused, done},
+    body::body,
+};
 use axum::{
-    Json,
     body::Body,
-    extract::{State, rejection::JsonRejection},
+    extract::{Request, State},
     response::Response,
 };
 use futures_util::StreamExt as _;
@@ -34,10 +36,10 @@ pub(super) async fn write(
     let path = folder.at(command, query)?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     if announced.is_some_and(|bytes: u64| bytes > WRITE_BYTES_MAX) {
-        return Err(Refused::too_large(command, WRITE_BYTES_MAX));
+        return Err(Failure::too_large(WRITE_BYTES_MAX).of(command));
     }
     let what = quoted("writing", &path);
-    let failed = |err: io::Error| Refused::io(command, &what, &err);
+    let failed = |err: io::Error| Failure::io(&what, &err).of(command);
     let mut beside = {
         let path = path.clone();
         blocking(command, move || Beside::make(command, &path)).await?
@@ -46,11 +48,12 @@ pub(super) async fn write(
     let mut body = body.into_data_stream();
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|err| {
-            Refused::invalid(command, format!("the upload broke off, nothing was changed: {err}"))
+            Failure::invalid(format!("the upload broke off, nothing was changed: {err}"))
+                .of(command)
         })?;
         size += piece.len() as u64;
         if size > WRITE_BYTES_MAX {
-            return Err(Refused::too_large(command, WRITE_BYTES_MAX));
+            return Err(Failure::too_large(WRITE_BYTES_MAX).of(command));
         }
         beside = blocking(command, move || Ok(beside.append(&piece))).await?.map_err(failed)?;
     }
@@ -68,7 +71,7 @@ struct Beside {
 
 impl Beside {
     fn make(command: &'static str, path: &Path) -> Result<Self, Refused> {
-        let failed = |err| Refused::io(command, &quoted("writing", path), &err);
+        let failed = |err| Failure::io(&quoted("writing", path), &err).of(command);
         // A link stays a link: what it leads to is written.
         let target = match fs::canonicalize(path) {
             Ok(target) => target,
@@ -80,12 +83,12 @@ impl Beside {
             Ok(meta) => {
                 let what = if meta.is_dir() { "a folder" } else { "no regular file" };
                 let message = format!("{} is {what}: choose another name", path.display());
-                return Err(Refused::invalid(command, message));
+                return Err(Failure::invalid(message).of(command));
             }
             Err(_) => None,
         };
         let (Some(dir), Some(name)) = (target.parent(), target.file_name()) else {
-            return Err(Refused::invalid(command, "name the file to write"));
+            return Err(Failure::invalid("name the file to write").of(command));
         };
         // A long name plus a suffix might be too long; a short one of our own never is.
         let start: String = name.to_string_lossy().chars().take(32).collect();
@@ -96,10 +99,10 @@ impl Beside {
             .mode(NEW_FILE_MODE)
             .open(&beside)
             .map_err(|err| match err.kind() {
-            io::ErrorKind::NotFound => Refused::not_found(
-                command,
-                format!("there is no folder {}: make it first", dir.display()),
-            ),
+            io::ErrorKind::NotFound => {
+                Failure::not_found(format!("there is no folder {}: make it first", dir.display()))
+                    .of(command)
+            }
             _ => failed(err),
         })?;
         let beside = Self { file, path: beside, target, renamed: false };
@@ -136,14 +139,14 @@ pub(super) struct Make {
 
 pub(super) async fn make_dir(
     State(folder): State<Folder>,
-    body: Result<Json<Make>, JsonRejection>,
+    request: Request,
 ) -> Result<Response, Refused> {
     let command = "make_dir";
-    let Json(make) = body.map_err(|err| Refused::invalid(command, err.body_text()))?;
+    let make: Make = body(request).await.map_err(|failure| failure.of(command))?;
     let path = folder.resolve(command, &make.path)?;
     blocking(command, move || {
         fs::create_dir_all(&path)
-            .map_err(|err| Refused::io(command, &quoted("making", &path), &err))
+            .map_err(|err| Failure::io(&quoted("making", &path), &err).of(command))
     })
     .await?;
     Ok(done(command, json!({})))
@@ -157,19 +160,20 @@ pub(super) struct Move {
 
 pub(super) async fn rename(
     State(folder): State<Folder>,
-    body: Result<Json<Move>, JsonRejection>,
+    request: Request,
 ) -> Result<Response, Refused> {
     let command = "move_file";
-    let Json(wish) = body.map_err(|err| Refused::invalid(command, err.body_text()))?;
+    let wish: Move = body(request).await.map_err(|failure| failure.of(command))?;
     let from = folder.resolve(command, &wish.from)?;
     let to = folder.resolve(command, &wish.to)?;
     blocking(command, move || {
         move_to(&from, &to).map_err(|err| match err.kind() {
-            io::ErrorKind::AlreadyExists => Refused::conflict(
-                command,
-                format!("{} exists already: remove it or choose another name", to.display()),
-            ),
-            _ => Refused::io(command, &quoted("moving", &from), &err),
+            io::ErrorKind::AlreadyExists => Failure::conflict(format!(
+                "{} exists already: remove it or choose another name",
+                to.display()
+            ))
+            .of(command),
+            _ => Failure::io(&quoted("moving", &from), &err).of(command),
         })
     })
     .await?;
@@ -205,21 +209,33 @@ fn copy_to(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
+/// What nobody removes with one click: the project's folder, the agent's with its conversations, and
+/// what lies around them; and the system's own, without which the machine never starts again.
+fn kept(path: &Path, project: &Path) -> bool {
+    let agent = Path::new("/home/starter");
+    let system = ["/usr", "/etc", "/var", "/root", "/proc", "/sys", "/dev", "/run", "/tmp"];
+    [project, agent].iter().any(|own| own.starts_with(path))
+        || system.iter().any(|own| path == Path::new(own))
+}
+
 pub(super) async fn remove(
     State(folder): State<Folder>,
     query: AtQuery,
 ) -> Result<Response, Refused> {
     let command = "delete_file";
-    let named = query.as_ref().is_ok_and(|q| q.path.is_some());
+    // An empty name is a program's mistake, not the wish to lose the whole project.
+    let named = query.as_ref().is_ok_and(|q| q.path.as_ref().is_some_and(|p| !p.is_empty()));
     let path = folder.at(command, query)?;
-    if !named || path == Path::new("/") {
-        return Err(Refused::invalid(command, "name the file or folder to remove, other than `/`"));
+    if !named || kept(&path, &folder.0) {
+        let message = "name the file or folder to remove: not the project's own folder, not the \
+                       agent's, and none that holds the system";
+        return Err(Failure::invalid(message).of(command));
     }
     blocking(command, move || {
         let removed = fs::symlink_metadata(&path).and_then(|meta| {
             if meta.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
         });
-        removed.map_err(|err| Refused::io(command, &quoted("removing", &path), &err))
+        removed.map_err(|err| Failure::io(&quoted("removing", &path), &err).of(command))
     })
     .await?;
     Ok(done(command, json!({})))

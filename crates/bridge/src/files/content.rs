@@ -4,7 +4,7 @@ use super::{
     AtQuery, Folder, blocking, modified_ms, quoted,
     range::{Wanted, wanted},
 };
-use crate::answer::Refused;
+use crate::answer::{Failure, Refused};
 use axum::{
     body::Body,
     extract::State,
@@ -78,17 +78,15 @@ pub(super) async fn read(
 
 /// Opens a regular file without waiting for anything.
 fn open(path: &Path) -> Result<(Arc<File>, Metadata), Refused> {
-    let failed = |err| Refused::io(COMMAND, &quoted("reading", path), &err);
+    let failed = |err| Failure::io(&quoted("reading", path), &err).of(COMMAND);
     // Opening a device can already do something: look first, and look again at what was opened.
     let is_file = |meta: &Metadata| {
         if meta.is_file() {
             Ok(())
         } else {
             let what = if meta.is_dir() { "a folder" } else { "no regular file" };
-            Err(Refused::invalid(
-                COMMAND,
-                format!("{} is {what}: it has no content", path.display()),
-            ))
+            Err(Failure::invalid(format!("{} is {what}: it has no content", path.display()))
+                .of(COMMAND))
         }
     };
     is_file(&fs::metadata(path).map_err(failed)?)?;
@@ -111,7 +109,7 @@ fn sizeless(mut file: &File, path: &Path) -> Result<Bytes, Refused> {
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             // Some of them wait for news (`/proc/kmsg`): there is none now.
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => break,
-            Err(err) => return Err(Refused::io(COMMAND, &quoted("reading", path), &err)),
+            Err(err) => return Err(Failure::io(&quoted("reading", path), &err).of(COMMAND)),
         }
     }
     bytes.truncate(SIZELESS_BYTES_MAX);

@@ -1,7 +1,7 @@
 //! `GET files`: what a path is, and what a folder holds.
 
 use super::{AtQuery, Folder, blocking, modified_ms, quoted};
-use crate::answer::{Refused, done};
+use crate::answer::{Failure, Refused, done};
 use axum::{extract::State, response::Response};
 use serde::Serialize;
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
@@ -47,7 +47,7 @@ pub(super) async fn look(
 }
 
 fn look_at(path: &Path) -> Result<Looked, Refused> {
-    let failed = |err| Refused::io(COMMAND, &quoted("looking at", path), &err);
+    let failed = |err| Failure::io(&quoted("looking at", path), &err).of(COMMAND);
     let meta = fs::metadata(path).map_err(failed)?;
     let (entries, truncated) = if meta.is_dir() {
         let (entries, truncated) = list(path).map_err(failed)?;

@@ -218,7 +218,7 @@ async fn a_write_that_fails_changes_nothing() {
 async fn a_full_disk_is_told_as_such() {
     // `/dev/full` is refused as a device, so the error is made where the system would give it.
     let err = std::io::Error::from(std::io::ErrorKind::StorageFull);
-    let refused = crate::answer::Refused::io("write_file", "writing f", &err);
+    let refused = crate::answer::Failure::io("writing f", &err).of("write_file");
     let answer = axum::response::IntoResponse::into_response(refused);
     assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
 }
@@ -251,7 +251,10 @@ async fn folders_are_made_with_their_parents_and_removed_with_their_content() {
     assert_eq!(place.json(remove("?path=x")).await.0, StatusCode::OK);
     assert_eq!(names(place.dir.path()), ["outside"], "a link is removed, not what it leads to");
     assert_eq!(place.json(remove("?path=x")).await.0, StatusCode::NOT_FOUND);
-    for path in ["", "?path=/", "?path=/etc/.."] {
+    let own = format!("?path={}", place.dir.path().display());
+    for path in
+        ["", "?path=", "?path=.", "?path=/", "?path=/etc/..", "?path=/usr", "?path=/home", &own]
+    {
         assert_eq!(place.json(remove(path)).await.0, StatusCode::BAD_REQUEST, "{path}");
     }
 }

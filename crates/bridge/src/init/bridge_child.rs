@@ -1,7 +1,7 @@
 //! The bridge as init's child: started, told what it needs by descriptor, started again whenever
 //! it ends. Init never gives up on it.
 
-use super::{Init, conn};
+use super::{Init, conn, places};
 use crate::serve_boot::ServeBoot;
 use rustix::{
     fs::{MemfdFlags, memfd_create},
@@ -128,6 +128,9 @@ pub(super) async fn keep(init: Rc<Init>) {
 
 /// Starts a bridge; returns its pid and init's end of the link over which it connects to init.
 fn start(init: &Init) -> io::Result<(Pid, UnixStream)> {
+    for place in [&init.bridge_boot.home, &init.bridge_boot.cwd] {
+        places::make(place.as_ref());
+    }
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     toft_jail::child::set_nonblocking(&ours)?;

@@ -1,4 +1,5 @@
-//! Ends a program and everything that it started: TERM, a grace, then KILL until none is left.
+//! Ends a program and everything that it started: TERM (and HUP at a terminal), a grace, then KILL
+//! until none is left.
 
 use super::{
     Init, Refusal,
@@ -88,6 +89,8 @@ pub(super) async fn end(init: &Init, target: Target<'_>, grace: Duration) -> Res
 /// Asks all to end and waits; says whether all did.
 async fn asked_to_end(init: &Init, target: Target<'_>, grace: Duration) -> bool {
     let living = target.living(init);
+    // Interactive shells take no notice of TERM; they go when their terminal hangs up.
+    signal_all(&hunt::at_terminals(&living), Signal::HUP);
     signal_all(&living, Signal::TERM);
     // A stopped process takes no TERM before it goes on.
     signal_all(&living, Signal::CONT);

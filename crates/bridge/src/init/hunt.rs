@@ -43,6 +43,15 @@ struct Process {
     mark: Mark,
 }
 
+/// What `/proc` says of a living process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    parent: i32,
+    session: i32,
+    /// Device number of its controlling terminal; 0 for none.
+    terminal: i32,
+}
+
 /// What a process's environment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
@@ -93,8 +102,8 @@ pub(super) fn find(prey: &Prey<'_>) -> Vec<Pid> {
 pub(super) fn descendants(except: Option<Pid>) -> Vec<Pid> {
     let mut children: HashMap<i32, Vec<Pid>> = HashMap::new();
     for pid in pids() {
-        if let Some((parent, _)) = stat(pid).filter(|_| Some(pid) != except) {
-            children.entry(parent).or_default().push(pid);
+        if let Some(stat) = stat(pid).filter(|_| Some(pid) != except) {
+            children.entry(stat.parent).or_default().push(pid);
         }
     }
     let mut found = Vec::new();
@@ -116,6 +125,11 @@ pub(super) fn everybody() -> Vec<Pid> {
         .collect()
 }
 
+/// Those of them that have a controlling terminal.
+pub(super) fn at_terminals(pids: &[Pid]) -> Vec<Pid> {
+    pids.iter().copied().filter(|pid| stat(*pid).is_some_and(|s| s.terminal != 0)).collect()
+}
+
 fn pids() -> impl Iterator<Item = Pid> {
     fs::read_dir("/proc")
         .into_iter()
@@ -130,26 +144,27 @@ fn members(group: &Path) -> HashSet<i32> {
 }
 
 fn read(pid: Pid, prey: &Prey<'_>) -> Option<Process> {
-    let (parent, session) = stat(pid)?;
+    let Stat { parent, session, .. } = stat(pid)?;
     let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
     Some(Process { pid, parent, session, mark: mark(&environ, prey) })
 }
 
-/// Parent and session of a living process.
-fn stat(pid: Pid) -> Option<(i32, i32)> {
+fn stat(pid: Pid) -> Option<Stat> {
     let text = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     parse_stat(&text)
 }
 
-/// Fields 3, 4 and 6 of proc(5) `stat`. The name before them may hold anything, brackets included.
-fn parse_stat(text: &[u8]) -> Option<(i32, i32)> {
+/// Fields 3, 4, 6 and 7 of proc(5) `stat`; `None` for the dead. The name before them may hold
+/// anything, brackets included.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
     let name_end = text.iter().rposition(|b| *b == b')')?;
     let rest = std::str::from_utf8(&text[name_end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some((parent, session))
+    let terminal = fields.next()?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(Stat { parent, session, terminal })
 }
 
 fn mark(environ: &[u8], prey: &Prey<'_>) -> Mark {
@@ -177,9 +192,9 @@ mod tests {
 
     #[test]
     fn a_process_name_cannot_confuse_the_parser() {
-        let line = b"7 (a) Z 1 (b)) S 3 4 5 0 -1";
-        assert_eq!(parse_stat(line), Some((3, 5)));
-        assert_eq!(parse_stat(b"7 (x) Z 3 4 5"), None, "a zombie is dead");
+        let line = b"7 (a) Z 1 (b)) S 3 4 5 34816 -1";
+        assert_eq!(parse_stat(line), Some(Stat { parent: 3, session: 5, terminal: 34816 }));
+        assert_eq!(parse_stat(b"7 (x) Z 3 4 5 0 -1"), None, "a zombie is dead");
         assert_eq!(parse_stat(b"7 (x"), None);
     }
 

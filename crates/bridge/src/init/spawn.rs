@@ -6,6 +6,7 @@ use super::{
     exec::{Exec, PIECE_BYTES, raw, window},
     hunt::{MARK_ID, MARK_INIT},
     output::{OutputLog, Stream},
+    places,
     table::RUNNING_MAX,
 };
 use rustix::{
@@ -74,7 +75,12 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
     let number = init.next_number();
     let named = spec.id.is_some();
     let id = spec.id.unwrap_or_else(|| format!("x-{}", random_hex(6)));
-    let cwd = spec.cwd.as_deref().map_or(init.cwd.clone(), |cwd| init.cwd.join(cwd));
+    let cwd = if let Some(cwd) = spec.cwd.as_deref() {
+        init.cwd.join(cwd)
+    } else {
+        places::make(&init.cwd);
+        init.cwd.clone()
+    };
     let env = environment(init, &id, spec.env, spec.pty.is_some());
     let streams = match spec.pty {
         Some(size) => on_terminal(size),
@@ -201,7 +207,11 @@ fn not_started(err: &io::Error, program: &str, cwd: &Path) -> Refusal {
     let message = if !cwd.is_dir() {
         format!("the folder {} does not exist in the machine", cwd.display())
     } else if err.kind() == io::ErrorKind::NotFound {
-        format!("there is no program `{program}` in the machine's PATH")
+        let message = format!("there is no program `{program}` in the machine's PATH");
+        return Refusal::new("not_executable", message);
+    } else if err.kind() == io::ErrorKind::PermissionDenied {
+        let message = format!("`{program}` is no program that may be run: {err}");
+        return Refusal::new("not_executable", message);
     } else if err.kind() == io::ErrorKind::ArgumentListTooLong {
         // MAX_ARG_STRLEN of Linux, for one argument.
         "an argument is longer than 128 KiB; write it to a file, or pass it by stdin".to_owned()

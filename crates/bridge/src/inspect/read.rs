@@ -95,6 +95,13 @@ pub(super) async fn make_tables(path: &Path) -> Result<(), sqlx::Error> {
     db.close().await
 }
 
+/// Runs statements, one after the other.
+pub(super) async fn execute(path: &Path, sql: String) -> Result<(), sqlx::Error> {
+    let mut db = open(path, false).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await?;
+    db.close().await
+}
+
 /// Reads all three tables. Fails only when the database as a whole cannot be read.
 pub(super) async fn rows(path: &Path) -> Result<Rows, sqlx::Error> {
     let mut db = open(path, false).await?;

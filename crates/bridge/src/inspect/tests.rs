@@ -14,7 +14,7 @@ struct Place {
 
 async fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), crate::clock::now_ms).await.unwrap();
     let app = AppPort::open(dir.path(), 3000, None, log.clone());
     let db = InspectDb::open(dir.path(), app, log.clone()).await;
     Place { dir, log, db }

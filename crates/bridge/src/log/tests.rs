@@ -1,6 +1,7 @@
 //! The log against cuts, slow readers, long histories and a disk that refuses.
 
 use super::*;
+use crate::clock::now_ms;
 use futures_util::StreamExt as _;
 use proptest::prelude::*;
 use std::{os::unix::fs::FileExt as _, time::Duration};
@@ -83,20 +84,49 @@ fn runtime() -> tokio::runtime::Runtime {
 #[tokio::test]
 async fn numbers_go_on_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     assert_eq!(log.last_seq(), 0);
     assert_eq!((log.append(None, delta(1)), log.append(None, delta(2))), (1, 2));
     log.sync().await;
     drop(log);
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     assert_eq!(log.append(None, delta(3)), 3);
     assert_eq!(take(&log, Some(0), 3).await, [1, 2, 3]);
 }
 
 #[tokio::test]
+async fn every_event_carries_the_time_that_the_clock_told() {
+    // One millisecond per look, far from today: the machine's own time would show.
+    static TOLD: AtomicU64 = AtomicU64::new(1_000);
+    let dir = tempfile::tempdir().unwrap();
+    let clock = || TOLD.fetch_add(1, Ordering::SeqCst);
+    let log = EventLog::open(dir.path(), clock).await.unwrap();
+    for n in 1..=3 {
+        log.append(None, delta(n));
+    }
+    let live: Vec<Event> = log.follow(Some(0), None).take(3).collect().await;
+    assert_eq!(live.iter().map(|e| e.ts).collect::<Vec<_>>(), [1_000, 1_001, 1_002]);
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    assert!(text.starts_with(r#"{"seq":1,"ts":1000,"kind":"#), "{text}");
+    assert_eq!(live[2].wire_data()["ts"], 1_002);
+}
+
+#[tokio::test]
+async fn a_line_of_an_early_version_without_a_time_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = r#"{"seq":1,"session":"s1","kind":"agent_start","data":{}}"#;
+    std::fs::write(dir.path().join(LOG_FILE), format!("{old}\n")).unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
+    assert_eq!(log.append(None, delta(2)), 2);
+    let read: Vec<Event> = log.follow(Some(0), None).take(2).collect().await;
+    assert_eq!((read[0].body.kind(), read[0].ts), ("agent_start", 0));
+    assert!(read[1].ts > 0);
+}
+
+#[tokio::test]
 async fn a_reader_gets_old_and_new_events_once_and_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     for n in 1..=1_000 {
         log.append(None, delta(n));
     }
@@ -118,7 +148,7 @@ async fn a_reader_gets_old_and_new_events_once_and_in_order() {
 #[tokio::test]
 async fn a_reader_without_a_number_begins_at_its_call_not_at_its_first_poll() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     log.append(None, delta(1));
     let mut reader = Box::pin(log.follow(None, None));
     log.append(None, delta(2));
@@ -128,7 +158,7 @@ async fn a_reader_without_a_number_begins_at_its_call_not_at_its_first_poll() {
 #[tokio::test]
 async fn a_session_filter_passes_only_that_session() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     let (a, b): (SessionId, SessionId) = ("a".parse().unwrap(), "b".parse().unwrap());
     for n in 0..10 {
         log.append(Some(if n % 2 == 0 { &a } else { &b }), delta(n));
@@ -142,7 +172,7 @@ async fn a_session_filter_passes_only_that_session() {
 #[tokio::test]
 async fn any_number_of_a_hundred_thousand_is_found_on_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     for n in 1..=100_000 {
         log.append(None, if n % 9_999 == 0 { long(n, 300_000) } else { delta(n) });
     }
@@ -155,7 +185,7 @@ async fn any_number_of_a_hundred_thousand_is_found_on_disk() {
 #[tokio::test]
 async fn a_visit_leaves_out_deltas() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     let visited = |after| {
         let mut seen = Vec::new();
         log.visit(after, |e| seen.push((e.seq, e.body.kind()))).unwrap();
@@ -176,7 +206,7 @@ async fn a_visit_leaves_out_deltas() {
 #[tokio::test]
 async fn a_damaged_line_keeps_its_number() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     for n in 1..=3 {
         log.append(None, delta(n));
     }
@@ -192,7 +222,7 @@ async fn a_damaged_line_keeps_its_number() {
 #[tokio::test]
 async fn a_full_disk_holds_events_back_and_loses_none() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).await.unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
     log.append(None, delta(1));
     let mut reader = Box::pin(log.follow(Some(0), None));
     assert_eq!(reader.next().await.unwrap().seq, 1);
@@ -233,7 +263,7 @@ proptest! {
     ) {
         runtime().block_on(async {
             let dir = tempfile::tempdir().unwrap();
-            let log = EventLog::open(dir.path()).await.unwrap();
+            let log = EventLog::open(dir.path(), now_ms).await.unwrap();
             for (n, size) in sizes.iter().enumerate() {
                 log.append(None, long(n as u64, *size));
             }
@@ -250,7 +280,7 @@ proptest! {
             }
             std::fs::write(&path, &bytes).unwrap();
 
-            let log = EventLog::open(dir.path()).await.unwrap();
+            let log = EventLog::open(dir.path(), now_ms).await.unwrap();
             assert_eq!(log.last_seq(), whole);
             assert_eq!(log.append(None, delta(0)), whole + 1);
             assert_eq!(

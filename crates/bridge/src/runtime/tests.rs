@@ -141,7 +141,8 @@ fn check_events(house: &House, why: &str) {
     assert_eq!((one("notify"), one("question"), one("session")), (1, 1, 1), "{why}");
     let kinds = |kind: &str| events.iter().filter(|e| e.body.kind() == kind).count();
     assert_eq!((kinds("agent_start"), kinds("agent_end")), (1, 1), "{why}");
-    assert_eq!(kinds("turn_start"), kinds("turn_end"), "{why}");
+    // One turn per answer: one that was cut goes on, it does not end and begin again.
+    assert_eq!((kinds("turn_start"), kinds("turn_end")), (6, 6), "{why}");
     // Every message of the session was told.
     assert_eq!(kinds("message_end"), story(house).len(), "{why}");
 }
@@ -275,6 +276,16 @@ fn what_waits_is_delivered_once_wherever_the_bridge_is_killed() {
     }
 }
 
+/// Who said what, and how answers ended.
+fn roles(house: &House) -> Vec<String> {
+    let role = |line: &String| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let stop = value.get("stopReason").map(ToString::to_string).unwrap_or_default();
+        format!("{} {stop}", value["role"].as_str().unwrap_or_default())
+    };
+    story(house).iter().map(role).collect()
+}
+
 #[test]
 fn a_stopped_prompt_stays_stopped_wherever_the_bridge_is_killed() {
     let answers = || {
@@ -292,14 +303,6 @@ fn a_stopped_prompt_stays_stopped_wherever_the_bridge_is_killed() {
     };
     let calm = House::new(answers());
     assert!(calm.life(None, stopping_person));
-    let roles = |house: &House| -> Vec<String> {
-        let role = |line: &String| {
-            let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            let stop = value.get("stopReason").map(ToString::to_string).unwrap_or_default();
-            format!("{} {stop}", value["role"].as_str().unwrap_or_default())
-        };
-        story(house).iter().map(role).collect()
-    };
     let expected = ["user ", r#"assistant "toolUse""#, "toolResult ", r#"assistant "aborted""#];
     assert_eq!(roles(&calm), expected);
     let events = calm.events().len() as u64;
@@ -312,4 +315,65 @@ fn a_stopped_prompt_stays_stopped_wherever_the_bridge_is_killed() {
         let programs = house.init.block_on(house.shell.list()).unwrap();
         assert!(programs.iter().all(|p| p.exit.is_some()), "{why}: nothing runs on");
     }
+}
+
+#[test]
+fn a_retried_turn_is_finished_once_wherever_the_bridge_is_killed() {
+    let answers = || {
+        vec![vec![call("c1", "bash", r#"{"command":"sleep 60"}"#)], vec![Block::text("at last")]]
+    };
+    // Begins, stops it in the middle, has it tried again, waits for the answer.
+    let insisting_person = async |runtime: Arc<AgentRuntime>| {
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        let handle = runtime.session(None).await.unwrap();
+        let conversation = Arc::clone(handle.conversation());
+        say(&handle, "begin", QueuedAs::FollowUp).await;
+        hear(&mut events, "tool_start").await;
+        if conversation.last_stop() == Some(StopReason::ToolUse) {
+            let _ = handle.ask(|reply| Command::Abort { clear_queue: true, reply }).await;
+        }
+        hear(&mut events, "agent_end").await;
+        let retried = conversation.session().branch().iter().any(|e| e.retries().is_some());
+        if !retried && handle.ask(|reply| Command::Retry { reply }).await.is_err() {
+            // The bridge is gone; this life is over.
+            std::future::pending::<()>().await;
+        }
+        hear(&mut events, "agent_end").await;
+    };
+    let calm = House::new(answers());
+    assert!(calm.life(None, insisting_person));
+    let expected = roles(&calm);
+    let ends = [r#"assistant "toolUse""#, "toolResult ", r#"assistant "aborted""#];
+    assert_eq!(expected, [&["user "][..], &ends, &[r#"assistant "stop""#]].concat());
+    let events = calm.events().len() as u64;
+    for (at, after) in points(events) {
+        let (house, why) = killed(answers(), at, after, events, insisting_person);
+        assert!(house.life(None, insisting_person), "{why}");
+        assert_eq!(roles(&house), expected, "{why}");
+        let told = house.events();
+        let kinds = |kind: &str| told.iter().filter(|e| e.body.kind() == kind).count();
+        assert_eq!((kinds("agent_start"), kinds("agent_end")), (2, 2), "{why}");
+        assert_eq!(kinds("message_end"), expected.len(), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_rests_for_long_gives_its_memory_back_and_opens_again() {
+    let house = tokio::task::spawn_blocking(|| House::new(script())).await.unwrap();
+    let runtime = house.bridge(None).await;
+    let id = runtime.session(None).await.unwrap().conversation().id().clone();
+    assert_eq!(runtime.open_sessions().await.len(), 1);
+    tokio::time::timeout(Duration::from_hours(1), async {
+        while !runtime.open_sessions().await.is_empty() {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+    })
+    .await
+    .expect("it is let go of");
+    let again = runtime.session(Some(&id)).await.unwrap();
+    assert_eq!(again.conversation().id(), &id);
+    let created = house.events().iter().filter(|e| e.body.kind() == "session_created").count();
+    assert_eq!(created, 1, "opening is no news");
+    runtime.stop();
+    tokio::task::spawn_blocking(move || drop(house)).await.unwrap();
 }

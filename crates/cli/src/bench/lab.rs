@@ -80,6 +80,19 @@ impl Lab {
         id_of(&made)
     }
 
+    /// What the machine of a project wrote down about itself when it started.
+    pub(super) fn machine(&self, project: &str) -> Result<Value> {
+        let path = self.data().join("run/m").join(project).join("state.json");
+        let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Pid of a running machine's init on the host.
+    pub(super) fn init_pid(&self, project: &str) -> Result<u32> {
+        let pid = self.machine(project)?["init_pid"].as_u64().context("it names init")?;
+        Ok(u32::try_from(pid)?)
+    }
+
     /// Ends server and machines and removes the folder.
     pub(super) async fn close(mut self) -> Result<()> {
         self.client.post("/v1/shutdown", &json!({"stopMachines": true})).await?;

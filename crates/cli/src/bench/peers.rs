@@ -1,60 +1,98 @@
-//! Peers that a distribution packages, run in the same rounds as ours: the bare cost of a sandbox
-//! around a command, without server, disk of its own or HTTP. Missing ones are left out.
+//! Peers that packages bring, run in the same rounds as ours. What is not installed is left out
+//! and named; a peer that fails is left out from there on. Installing them is not for the bench.
 
-use super::{Row, lab::ms};
-use anyhow::{Context, Result};
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Instant,
-};
-use tokio::process::Command;
+mod crun;
+pub(super) mod pi;
+mod sandbox;
 
-/// One peer and what it measured.
-pub(super) struct Peer {
-    name: &'static str,
-    argv: Vec<String>,
-    samples: Vec<f64>,
+use super::Row;
+use crate::{config, output};
+use pi::PiFiles;
+use sandbox::Sandbox;
+use std::path::{Path, PathBuf};
+
+/// Version of Pi that was measured; newer ones lacked a package when this was written.
+const PI_PACKAGE: &str = "@earendil-works/pi-coding-agent@0.87.1";
+/// The Node that it is run with.
+const NODE_PACKAGE: &str = "node@24.21.0";
+
+/// The peers of one run of the bench.
+#[derive(Default)]
+pub(super) struct Peers {
+    sandboxes: Vec<Sandbox>,
+    /// Where Pi lies.
+    pub(super) pi: Option<PiFiles>,
 }
 
-impl Peer {
-    /// Runs it once, to its exit.
-    pub(super) async fn round(&mut self, counted: bool) -> Result<()> {
-        let began = Instant::now();
-        let status = Command::new(&self.argv[0])
-            .args(&self.argv[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .await
-            .with_context(|| format!("running {}", self.name))?;
-        if counted && status.success() {
-            self.samples.push(ms(began));
+impl Peers {
+    /// Those that are installed and work here; says in one line which are not, and how to get them.
+    pub(super) async fn find() -> Self {
+        let mut missing = Vec::new();
+        let mut sandboxes = Vec::new();
+        let bwrap = find("bwrap");
+        let crun = find("crun");
+        if bwrap.is_none() {
+            missing.push("bwrap (apt-get install bubblewrap)".to_owned());
         }
-        Ok(())
+        if crun.is_none() {
+            missing.push("crun (apt-get install crun)".to_owned());
+        }
+        let opened =
+            [bwrap.map(|path| sandbox::bubblewrap(&path)), crun.map(|path| crun::open(&path))];
+        for made in opened.into_iter().flatten() {
+            match made {
+                Ok(mut sandbox) => match sandbox.round().await {
+                    Ok(_) => sandboxes.push(sandbox),
+                    Err(error) => left_out(sandbox.name, &error),
+                },
+                Err(error) => output::remark(&format!("a peer is left out: {error:#}")),
+            }
+        }
+        let folder = config::cache_dir().map(|cache| cache.join("toft/peers"));
+        let pi = folder.as_deref().and_then(PiFiles::find);
+        if pi.is_none() {
+            let folder = folder.as_deref().unwrap_or(Path::new("~/.cache/toft/peers"));
+            missing.push(format!(
+                "pi (npm install --prefix {} {PI_PACKAGE} {NODE_PACKAGE})",
+                folder.display()
+            ));
+        }
+        if !missing.is_empty() {
+            output::remark(&format!("peers that are not installed: {}", missing.join(", ")));
+        }
+        Self { sandboxes, pi }
     }
 
-    pub(super) fn into_row(self, of: &str) -> Row {
-        Row::new(&format!("{of} (peer: {})", self.name), "ms", self.samples)
+    /// One round of every sandbox.
+    pub(super) async fn round(&mut self, counted: bool) {
+        let mut kept = Vec::new();
+        for mut sandbox in self.sandboxes.drain(..) {
+            match sandbox.round().await {
+                Ok(took) => {
+                    if counted {
+                        sandbox.samples.push(took);
+                    }
+                    kept.push(sandbox);
+                }
+                Err(error) => left_out(sandbox.name, &error),
+            }
+        }
+        self.sandboxes = kept;
+    }
+
+    /// What the sandboxes measured since the last call, as rows beside the row `of`.
+    pub(super) fn rows(&mut self, of: &str) -> Vec<Row> {
+        let row = |sandbox: &mut Sandbox| {
+            let name = format!("{of} (peer: {})", sandbox.name);
+            Row::new(&name, "ms", std::mem::take(&mut sandbox.samples))
+        };
+        self.sandboxes.iter_mut().map(row).collect()
     }
 }
 
-/// Peers for the rows about machines.
-pub(super) fn sandboxes(wanted: bool) -> Vec<Peer> {
-    if !wanted {
-        return Vec::new();
-    }
-    let mut out = Vec::new();
-    if find("bwrap").is_some() {
-        let argv = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"];
-        out.push(Peer {
-            name: "bwrap --unshare-all true",
-            argv: argv.map(str::to_owned).to_vec(),
-            samples: Vec::new(),
-        });
-    }
-    out
+/// Says that a peer takes no further part.
+pub(super) fn left_out(name: &str, error: &anyhow::Error) {
+    output::remark(&format!("the peer {name} is left out: {error:#}"));
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -69,6 +69,11 @@ impl Provider {
         Ok(Self { addr, notes, task })
     }
 
+    /// Clears the notes.
+    pub(super) fn forget(&self) {
+        *self.notes.lock().expect("no holder panics") = Notes::default();
+    }
+
     /// Environment that points a server at it.
     pub(super) fn env(&self) -> Vec<(String, String)> {
         vec![

@@ -3,17 +3,21 @@
 use super::{
     Row,
     lab::{Lab, id_of, ms},
-    peers,
+    peers::Peers,
 };
 use anyhow::{Result, bail};
 use http::Method;
 use serde_json::json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Rounds that are not counted: the first snapshot, page cache, connection.
 const WARM_UP: usize = 3;
 /// A start makes the storage and the image template anew; a few rounds are enough and cost seconds.
 const START_ROUNDS_MAX: usize = 10;
+/// How often to look whether a process is gone: well below what is measured.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+/// A process that is still there then hangs.
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// `toft up` on an empty data folder, to the line that it prints once it serves.
 pub(super) async fn server_start(rounds: usize) -> Result<Row> {
@@ -27,10 +31,9 @@ pub(super) async fn server_start(rounds: usize) -> Result<Row> {
 }
 
 /// `POST /v1/projects`, then a command's first byte of output.
-pub(super) async fn create_first_output(rounds: usize, with_peers: bool) -> Result<Vec<Row>> {
+pub(super) async fn create_first_output(rounds: usize, peers: &mut Peers) -> Result<Vec<Row>> {
     let lab = Lab::open(&[]).await?;
     let mut samples = Vec::new();
-    let mut peers = peers::sandboxes(with_peers);
     for round in 0..rounds + WARM_UP {
         let began = Instant::now();
         let project = id_of(&lab.client.post("/v1/projects", &json!({"name": "bench"})).await?)?;
@@ -49,25 +52,22 @@ pub(super) async fn create_first_output(rounds: usize, with_peers: bool) -> Resu
         if round >= WARM_UP {
             samples.push(took);
         }
-        for peer in &mut peers {
-            peer.round(round >= WARM_UP).await?;
-        }
+        peers.round(round >= WARM_UP).await;
         lab.client.call(Method::DELETE, &format!("/v1/projects/{project}"), None).await?;
     }
     lab.close().await?;
     let mut rows = vec![Row::new("create_first_output", "ms", samples)];
-    rows.extend(peers.into_iter().map(|p| p.into_row("create_first_output")));
+    rows.extend(peers.rows("create_first_output"));
     Ok(rows)
 }
 
 /// `true` in a running machine.
-pub(super) async fn exec_roundtrip(rounds: usize, with_peers: bool) -> Result<Vec<Row>> {
+pub(super) async fn exec_roundtrip(rounds: usize, peers: &mut Peers) -> Result<Vec<Row>> {
     let lab = Lab::open(&[]).await?;
     let project = lab.project().await?;
     let path = format!("/v1/projects/{project}/exec");
     let body = json!({"argv": ["true"]});
     let mut samples = Vec::new();
-    let mut peers = peers::sandboxes(with_peers);
     for round in 0..rounds + WARM_UP {
         let began = Instant::now();
         let done = lab.client.post(&path, &body).await?;
@@ -78,13 +78,11 @@ pub(super) async fn exec_roundtrip(rounds: usize, with_peers: bool) -> Result<Ve
         if round >= WARM_UP {
             samples.push(took);
         }
-        for peer in &mut peers {
-            peer.round(round >= WARM_UP).await?;
-        }
+        peers.round(round >= WARM_UP).await;
     }
     lab.close().await?;
     let mut rows = vec![Row::new("exec_roundtrip", "ms", samples)];
-    rows.extend(peers.into_iter().map(|p| p.into_row("exec_roundtrip")));
+    rows.extend(peers.rows("exec_roundtrip"));
     Ok(rows)
 }
 
@@ -103,4 +101,38 @@ pub(super) async fn cold_wake(rounds: usize) -> Result<Row> {
     }
     lab.close().await?;
     Ok(Row::new("cold_wake", "ms", samples))
+}
+
+/// A running idle machine, to the moment when its server has answered and no process is left.
+pub(super) async fn stop(rounds: usize) -> Result<Row> {
+    let lab = Lab::open(&[]).await?;
+    let project = lab.project().await?;
+    let of = format!("/v1/projects/{project}");
+    let mut samples = Vec::new();
+    for round in 0..rounds + WARM_UP {
+        lab.client.post(&format!("{of}/start"), &json!({})).await?;
+        lab.client.get(&format!("{of}/toft/terminals")).await?;
+        // All else in the machine ends before its init does.
+        let init = lab.init_pid(&project)?;
+        let began = Instant::now();
+        lab.client.post(&format!("{of}/stop"), &json!({})).await?;
+        while lives(init) {
+            if began.elapsed() > STOP_TIMEOUT {
+                bail!("the machine's init outlives a stop");
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        if round >= WARM_UP {
+            samples.push(ms(began));
+        }
+    }
+    lab.close().await?;
+    Ok(Row::new("stop", "ms", samples))
+}
+
+/// Whether a process is there and not just waiting for whoever adopted it to take notice.
+fn lives(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The name before the state may hold anything, brackets too (proc(5)).
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

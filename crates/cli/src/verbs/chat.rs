@@ -1,5 +1,6 @@
 //! `toft chat`: a conversation in the terminal. Text as it comes, tools as one line each, a
-//! receipt at the end. Ctrl-C stops the agent; a second one leaves.
+//! receipt at the end; what the agent asks is answered by the next line. Ctrl-C stops the agent; a
+//! second one leaves.
 
 use super::logs::first_line;
 use crate::{
@@ -10,89 +11,224 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use http::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use std::io::IsTerminal as _;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines, Stdin},
+    signal::unix::{Signal, SignalKind, signal},
+};
 
-/// One message, or one per line of standard input.
+/// After Ctrl-C, as shells have it.
+const INTERRUPTED_EXIT: i32 = 130;
+
+/// One message, or one per line of standard input. Answers the exit code.
 pub(crate) async fn run(
     at: &At,
     project: &str,
     message: Option<&str>,
     session: Option<&str>,
     as_json: bool,
-) -> Result<()> {
+) -> Result<i32> {
     let client = Client::find(at)?;
     let id = client.project(project).await?;
+    let is_person = std::io::stdin().is_terminal();
     let mut chat = Chat {
         client,
         base: format!("/v1/projects/{id}/toft"),
+        project: project.to_owned(),
         session: session.map(str::to_owned),
         as_json,
+        invites: !as_json && is_person && std::io::stdout().is_terminal(),
+        lines: (message.is_none() || is_person).then(|| BufReader::new(tokio::io::stdin()).lines()),
+        interrupt: signal(SignalKind::interrupt()).context("listening for Ctrl-C")?,
     };
-    if let Some(message) = message {
-        return chat.say(message).await;
-    }
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    loop {
-        if !as_json {
-            output::piece("> ");
-        }
-        match lines.next_line().await.context("reading standard input")? {
-            None => return Ok(()),
-            Some(line) if line.trim().is_empty() => {}
-            Some(line) => chat.say(&line).await?,
-        }
-    }
+    let ended = match message {
+        Some(message) => chat.turn(Act::Say(message)).await?,
+        None => chat.converse().await?,
+    };
+    Ok(match ended {
+        Ended::Done => 0,
+        Ended::Left => INTERRUPTED_EXIT,
+    })
+}
+
+/// How a turn or a conversation ended.
+#[derive(PartialEq)]
+enum Ended {
+    Done,
+    /// A person pressed Ctrl-C and did not want to wait.
+    Left,
+}
+
+/// What begins a turn.
+enum Act<'a> {
+    Say(&'a str),
+    /// A question is open from before.
+    Hear(Value),
+}
+
+/// What comes next while the agent works.
+enum Next {
+    Event(Option<SseEvent>),
+    Line(Option<String>),
+    Interrupt,
 }
 
 struct Chat {
     client: Client,
     base: String,
+    project: String,
     session: Option<String>,
     as_json: bool,
+    /// Whether a person is to be invited to type.
+    invites: bool,
+    /// Absent when standard input is not ours to read.
+    lines: Option<Lines<BufReader<Stdin>>>,
+    interrupt: Signal,
 }
 
 impl Chat {
-    async fn say(&mut self, message: &str) -> Result<()> {
-        // The stream is opened first and answers `hello` with its place, so that nothing between
-        // prompt and first event is missed.
-        let mut events =
-            self.client.stream(Method::GET, &format!("{}/events", self.base), None).await?;
-        let _hello = events.next().await?;
-        let mut body = json!({"message": message});
-        if let Some(session) = &self.session {
-            body["sessionId"] = session.as_str().into();
+    async fn converse(&mut self) -> Result<Ended> {
+        let session = self.session.as_ref().map_or_else(String::new, |s| format!("?sessionId={s}"));
+        let state = self.client.get(&format!("{}/state{session}", self.base)).await?;
+        if !state["question"].is_null() {
+            let mut question = state["question"].clone();
+            question["sessionId"] = state["sessionId"].clone();
+            if self.turn(Act::Hear(question)).await? == Ended::Left {
+                return Ok(Ended::Left);
+            }
         }
-        let sent = self.client.post(&format!("{}/prompt", self.base), &body).await?;
-        let session = sent["sessionId"].as_str().context("the prompt has no session")?.to_owned();
-        self.session = Some(session.clone());
         loop {
-            tokio::select! {
-                ended = self.follow(&mut events, &session) => return ended,
-                _ = tokio::signal::ctrl_c() => {
-                    self.client.post(&format!("{}/abort", self.base), &json!({"sessionId": session})).await?;
+            self.invite();
+            let Some(lines) = &mut self.lines else { return Ok(Ended::Done) };
+            let line = tokio::select! {
+                line = lines.next_line() => line.context("reading standard input")?,
+                _ = self.interrupt.recv() => return Ok(Ended::Left),
+            };
+            match line {
+                None => return Ok(Ended::Done),
+                Some(line) if line.trim().is_empty() => {}
+                Some(line) => {
+                    if self.turn(Act::Say(&line)).await? == Ended::Left {
+                        return Ok(Ended::Left);
+                    }
                 }
             }
         }
     }
 
-    async fn follow(&self, events: &mut Events, session: &str) -> Result<()> {
-        while let Some(event) = events.next().await? {
-            if event.data["sessionId"].as_str().is_some_and(|s| s != session) {
-                continue;
+    fn invite(&self) {
+        if self.invites {
+            output::piece("> ");
+        }
+    }
+
+    async fn turn(&mut self, act: Act<'_>) -> Result<Ended> {
+        // The stream is opened first and answers `hello` with its place, so that nothing between
+        // prompt and first event is missed.
+        let path = format!("{}/events", self.base);
+        let mut events = self.client.stream(Method::GET, &path, None).await?;
+        let _hello = events.next().await?;
+        let mut question = None;
+        let session = match act {
+            Act::Say(message) => {
+                let mut body = json!({"message": message});
+                if let Some(session) = &self.session {
+                    body["sessionId"] = session.as_str().into();
+                }
+                let sent = self.client.post(&format!("{}/prompt", self.base), &body).await?;
+                sent["sessionId"].as_str().context("the prompt has no session")?.to_owned()
             }
-            if self.as_json {
-                output::line(&json!({"kind": event.name, "data": event.data}).to_string());
-            } else {
-                show(&event);
+            Act::Hear(asked) => {
+                let session = output::text(&asked["sessionId"]);
+                let event = SseEvent { name: "question".into(), id: None, data: asked };
+                self.print(&event);
+                question = Some(self.asked(&event.data)?);
+                session
             }
-            if event.name == "agent_end" {
-                return match event.data["reason"].as_str() {
-                    Some("error") => bail!("the agent stopped because of an error"),
-                    _ => Ok(()),
-                };
+        };
+        self.session = Some(session.clone());
+        let mut stopped = false;
+        loop {
+            match self.next(&mut events, question.is_some()).await? {
+                Next::Interrupt if stopped => return Ok(Ended::Left),
+                Next::Interrupt => {
+                    stopped = true;
+                    let body = json!({"sessionId": session});
+                    self.client.post(&format!("{}/abort", self.base), &body).await?;
+                }
+                Next::Line(Some(line)) if line.trim().is_empty() => self.invite(),
+                Next::Line(Some(line)) => {
+                    let Some(call) = question.take() else { continue };
+                    let body = json!({"toolCallId": call, "answer": line, "sessionId": session});
+                    self.client.post(&format!("{}/answer", self.base), &body).await?;
+                }
+                Next::Line(None) => {
+                    self.lines = None;
+                    bail!(self.waiting());
+                }
+                Next::Event(None) => {
+                    bail!(
+                        "the server closed the stream; `toft chat` again shows where the agent is"
+                    )
+                }
+                Next::Event(Some(event)) => {
+                    if event.data["sessionId"].as_str().is_some_and(|s| s != session) {
+                        continue;
+                    }
+                    self.print(&event);
+                    match event.name.as_str() {
+                        "question" => question = Some(self.asked(&event.data)?),
+                        // Answered from somewhere else, or stopped.
+                        "tool_end" if event.data["toolCallId"].as_str() == question.as_deref() => {
+                            question = None;
+                        }
+                        "agent_end" if event.data["reason"] == "error" => {
+                            bail!("the agent stopped because of an error")
+                        }
+                        "agent_end" => return Ok(Ended::Done),
+                        _ => {}
+                    }
+                }
             }
         }
-        bail!("the server closed the stream; `toft chat` again shows where the agent is")
+    }
+
+    async fn next(&mut self, events: &mut Events, wants_line: bool) -> Result<Next> {
+        let line = async {
+            match &mut self.lines {
+                Some(lines) if wants_line => lines.next_line().await,
+                Some(_) | None => std::future::pending().await,
+            }
+        };
+        Ok(tokio::select! {
+            event = events.next() => Next::Event(event?),
+            line = line => Next::Line(line.context("reading standard input")?),
+            _ = self.interrupt.recv() => Next::Interrupt,
+        })
+    }
+
+    /// The call that waits for an answer.
+    fn asked(&self, question: &Value) -> Result<String> {
+        if self.lines.is_none() {
+            bail!(self.waiting());
+        }
+        self.invite();
+        question["toolCallId"].as_str().map(str::to_owned).context("the question has no call")
+    }
+
+    fn waiting(&self) -> String {
+        format!(
+            "the agent asked something and waits: answer it with `toft chat {}` or in the dashboard",
+            self.project
+        )
+    }
+
+    fn print(&self, event: &SseEvent) {
+        if self.as_json {
+            output::line(&json!({"kind": event.name, "data": event.data}).to_string());
+        } else {
+            show(event);
+        }
     }
 }
 
@@ -151,11 +287,16 @@ fn receipt(end: &Value) -> String {
         .map_or_else(String::new, |usd| format!(", {usd:.4} USD"));
     let demo = if is_demo { " (demo)" } else { "" };
     format!(
-        "{}{demo}: {} turns, {} tools, {seconds:.1} s{cost}",
+        "{}{demo}: {}, {}, {seconds:.1} s{cost}",
         output::text(&end["reason"]),
-        end["turns"],
-        end["tools"]
+        counted(&end["turns"], "turn"),
+        counted(&end["tools"], "tool")
     )
+}
+
+fn counted(number: &Value, word: &str) -> String {
+    let s = if number.as_u64() == Some(1) { "" } else { "s" };
+    format!("{number} {word}{s}")
 }
 
 #[cfg(test)]
@@ -169,6 +310,6 @@ mod tests {
         assert_eq!(receipt(&end), "done (demo): 2 turns, 3 tools, 1.5 s");
         let paid = json!({"reason":"done","turns":1,"tools":0,"durationMs":0,
             "usage":{"cost":{"total":0.0123}}});
-        assert_eq!(receipt(&paid), "done: 1 turns, 0 tools, 0.0 s, 0.0123 USD");
+        assert_eq!(receipt(&paid), "done: 1 turn, 0 tools, 0.0 s, 0.0123 USD");
     }
 }

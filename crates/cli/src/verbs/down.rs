@@ -1,26 +1,38 @@
-//! `toft down`: ends the server through its own API, and machines with it.
+//! `toft down`: ends the server through its own API, and machines with it. Machines and gateway that
+//! outlived their server are ended too.
 
 use crate::{args, client::Client, config, output};
 use anyhow::{Result, bail};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// How long the server may take to end its machines.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(70);
 
 pub(crate) async fn run(at: &args::At, down: &args::Down, as_json: bool) -> Result<()> {
-    let file = config::data_dir(at)?.join("run/server.json");
-    if at.url.is_none() && !file.exists() {
+    // Somebody else's server needs no data folder here.
+    let run = if at.url.is_none() { Some(config::data_dir(at)?.join("run")) } else { None };
+    let server = run.as_deref().and_then(|run| server_pid(&run.join("server.json")));
+    if let Some(run) = &run
+        && !server.is_some_and(runs)
+    {
+        let ends = !down.keep_machines && has_leftovers(run);
+        if ends {
+            super::up::end_leftovers(at).await?;
+        }
         if as_json {
-            output::json(&json!({"stopped": false}));
+            output::json(&json!({"stopped": ends}));
+        } else if ends {
+            output::line("No server ran; what it had left running has stopped.");
         } else {
             output::line("No server runs on this data folder.");
         }
         return Ok(());
     }
-    let server = std::fs::read(&file)
-        .ok()
-        .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok()?["pid"].as_u64());
     let client = Client::find(at)?;
     client.post("/v1/shutdown", &json!({"stopMachines": !down.keep_machines})).await?;
     let until = Instant::now() + DOWN_TIMEOUT;
@@ -42,9 +54,21 @@ pub(crate) async fn run(at: &args::At, down: &args::Down, as_json: bool) -> Resu
     Ok(())
 }
 
+fn server_pid(file: &Path) -> Option<u64> {
+    let text = fs::read(file).ok()?;
+    serde_json::from_slice::<serde_json::Value>(&text).ok()?["pid"].as_u64()
+}
+
+/// Whether a server left something that runs: a gateway has its socket, a machine its state file.
+fn has_leftovers(run: &Path) -> bool {
+    let machines = fs::read_dir(run.join("m")).into_iter().flatten().flatten();
+    run.join("gateway.sock").exists()
+        || machines.map(|m| m.path().join("state.json")).any(|state| state.exists())
+}
+
 /// Whether a process runs; one that has ended and waits for its parent does not.
 fn runs(pid: u64) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+    fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()
         .and_then(|stat| Some(!stat[stat.rfind(')')?..].starts_with(") Z")))
         .unwrap_or(false)

@@ -1,4 +1,4 @@
-//! Verbs on one project: new, start, stop, wake, open, rm; and `ps` over all of them.
+//! Verbs on one project: new, start, stop, wake, sleep, open, rm; and `ps` over all of them.
 
 use crate::{args::At, client::Client, output};
 use anyhow::{Result, bail};
@@ -46,7 +46,7 @@ pub(crate) async fn ps(at: &At, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-/// `start`, `stop` or `wake`.
+/// `start`, `stop`, `wake` or `sleep`.
 pub(crate) async fn machine(at: &At, project: &str, verb: &str, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
     let id = client.project(project).await?;

@@ -1,14 +1,19 @@
 //! `toft doctor` and `toft link`: what the host can do, and a way in.
 
-use crate::{args::At, client::Client, output};
+use crate::{
+    args::At,
+    client::{Client, Refused, UNREACHABLE},
+    output,
+};
 use anyhow::Result;
 use serde_json::{Value, json};
 
 /// What a host can enforce, as the running server found it.
 pub(crate) async fn doctor(at: &At, as_json: bool) -> Result<()> {
-    let report = match Client::find(at) {
-        Ok(client) => client.get("/v1/doctor").await?,
-        Err(_) => super::up::probe(at).await?,
+    let report = match ask(at).await {
+        // Without a server the host itself is asked.
+        Err(error) if at.url.is_none() && is_unreachable(&error) => super::up::probe(at).await?,
+        asked => asked?,
     };
     if as_json {
         output::json(&report);
@@ -22,6 +27,14 @@ pub(crate) async fn doctor(at: &At, as_json: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+async fn ask(at: &At) -> Result<Value> {
+    Client::find(at)?.get("/v1/doctor").await
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|r| r.code == UNREACHABLE)
 }
 
 fn ability_line(ability: &Value) -> String {

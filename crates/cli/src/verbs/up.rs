@@ -6,9 +6,16 @@ use crate::{
     config::{self, Resolved},
     output, parts,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{
+    fs::DirBuilder,
+    io::IsTerminal as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    sync::Arc,
+};
 use toft_machine::{
     backend::{Backend, MachineError},
     host::{self, Host, HostConfig},
@@ -21,6 +28,10 @@ use tracing_subscriber::EnvFilter;
 
 /// After standard input, output and error.
 const FIRST_OTHER_FD: i32 = 3;
+/// Nobody is told of it.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// The data folder holds keys: its owner only.
+const FOLDER_MODE: u32 = 0o700;
 /// What is logged when `TOFT_LOG` says nothing: what a person should act on.
 const LOG_DEFAULT: &str = "warn";
 
@@ -29,6 +40,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     // A descriptor that the caller's shell left open is no business of machines and gateway.
     toft_jail::child::mark_close_on_exec_from(FIRST_OTHER_FD).context("closing descriptors")?;
     let resolved = config::resolve(at, up)?;
+    usable(&resolved.data)?;
     let opened = open(&resolved).await.map_err(|e| explain(&e))?;
     let mut server = ServerConfig::new(
         resolved.listen,
@@ -38,11 +50,16 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     );
     server.domain.clone_from(&resolved.domain);
     server.preview_domain.clone_from(&resolved.preview_domain);
+    if let Some(ports) = &resolved.preview_ports {
+        server.preview_ports = ports.clone();
+    }
     server.agent_api_key = config::agent_api_key().map(toft_vault::Secret::new);
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    // A terminal that is closed ends the server as SIGTERM does: nobody said to end the machines.
+    let mut hang_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     let (told, ready) = tokio::sync::oneshot::channel();
     let token = CancellationToken::new();
     let backend = opened.backend.clone();
@@ -72,6 +89,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
                 ready.stop.stop(true);
             }
             _ = terminate.recv() => ready.stop.stop(false),
+            _ = hang_up.recv() => ready.stop.stop(false),
         }
     }
 }
@@ -79,10 +97,40 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
 fn announce(ready: &Ready, as_json: bool) {
     if as_json {
         let addr = ready.addr.to_string();
-        output::json(&json!({"addr": addr, "url": ready.url, "signInUrl": ready.sign_in_url}));
+        let said = json!({"addr": addr, "url": ready.url, "signInUrl": ready.sign_in_url});
+        output::json(&said);
     } else {
         output::line(&format!("Toft serves. Sign in: {}", ready.sign_in_url));
     }
+}
+
+/// Makes the data folder, and says what is wrong with it before anything else is blamed.
+fn usable(data: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(data);
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    made.and_then(|()| Ok(rustix::fs::access(data, access)?)).map_err(|e| {
+        anyhow!(
+            "the data folder {} cannot be used: {e}. Make it a folder that you may write to, or \
+             choose another with --data DIR",
+            data.display()
+        )
+    })
+}
+
+/// Ends what a server left running when it was killed, or ended alone: a server finds it all, and
+/// is told to stop with everything.
+pub(super) async fn end_leftovers(at: &At) -> Result<()> {
+    let resolved = config::resolve(at, &Up::default())?;
+    let opened = open(&resolved).await.map_err(|e| explain(&e))?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let server = ServerConfig::new(ANY_PORT, resolved.data.clone(), parts::exe()?, version);
+    let backend = opened.backend.clone();
+    let token = CancellationToken::new();
+    let ended = toft_server::run(server, backend, token, |ready| ready.stop.stop(true)).await;
+    if !matches!(ended, Err(ServerError::Running { .. })) {
+        opened.close().await;
+    }
+    Ok(ended?)
 }
 
 /// A backend, and what to do when the last machine has been ended.
@@ -159,6 +207,7 @@ fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && config::wants_colour())
         .with_target(false)
         .init();
 }

@@ -1,8 +1,11 @@
 //! From a decided target to a connection: resolve, check every address, dial a checked one. The
 //! address that is dialled is a value that was checked, never a name.
 
-use super::{denied, log::Log, resolve::Resolver};
-use crate::models::{ApiError, Code};
+use super::{denied, log::Log};
+use crate::{
+    api_error::{ApiError, Code},
+    resolve::Resolver,
+};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::{
     io,

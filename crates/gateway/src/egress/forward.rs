@@ -6,8 +6,9 @@ use super::{
     log::{self, Log},
 };
 use crate::{
+    api_error::{ApiError, Code},
+    hop_by_hop::strip_hop_by_hop,
     machine::{HEAD_BYTES_MAX, HEADERS_MAX},
-    models::{ApiError, Code, strip_hop_by_hop},
     tap::{Ending, Tap, Tapped},
 };
 use bytes::Bytes;

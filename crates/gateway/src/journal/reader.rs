@@ -190,13 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn the_egress_log_forgets_its_oldest_segments() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::with_segments(dir.path(), Name::Egress, 50).unwrap();
-        (100..400u64).for_each(|n| journal.append(&n));
-        assert!(segments(dir.path(), Name::Egress).unwrap().len() <= 5);
-        let (kept, _) = read::<u64>(dir.path(), Name::Egress, 0, 1_000).unwrap();
-        assert_eq!(kept.last(), Some(&399));
-        assert!(kept.windows(2).all(|w| w[0] + 1 == w[1]) && kept.len() < 100);
+    fn a_journal_forgets_its_oldest_segments_and_no_more() {
+        for (name, kept_max) in [(Name::Egress, 4), (Name::Usage, 63)] {
+            let dir = tempfile::tempdir().unwrap();
+            let journal = Journal::with_segments(dir.path(), name, 50).unwrap();
+            (1_000..1_800u64).for_each(|n| journal.append(&n));
+            assert_eq!(segments(dir.path(), name).unwrap().len(), kept_max);
+            let (kept, end) = read::<u64>(dir.path(), name, 0, 10_000).unwrap();
+            assert_eq!((kept.last(), end), (Some(&1_799), journal.position()));
+            assert!(kept.windows(2).all(|w| w[0] + 1 == w[1]));
+            // Ten records of five bytes fill a segment.
+            assert!((kept_max * 10..=(kept_max + 1) * 10).contains(&kept.len()), "{}", kept.len());
+        }
     }
 }

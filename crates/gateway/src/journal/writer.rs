@@ -1,7 +1,7 @@
 //! The one writer of a journal. Every record is one `write` of one line, so a killed gateway loses
 //! no record that was complete; the disk is told to keep it soon after.
 
-use super::{Name, current_base, prune, segments};
+use super::{Name, current_base, reader::prune, segments};
 use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
@@ -103,13 +103,19 @@ impl Journal {
         fs::rename(&place, self.name.full(&self.dir, current.base))?;
         *current =
             Current { file: Arc::new(open(&place)?), base: current.base + current.len, len: 0 };
-        if let Some(max) = self.name.full_segments_max() {
-            let full = segments(&self.dir, self.name)?;
-            if let Some(oldest_kept) = full.len().checked_sub(max).and_then(|at| full.get(at)) {
-                prune(&self.dir, self.name, oldest_kept.base)?;
-            }
+        if let Err(e) = self.forget_oldest() {
+            tracing::error!(error = %e, journal = self.name.stem(), "it was not shortened");
         }
         Ok(())
+    }
+
+    fn forget_oldest(&self) -> io::Result<()> {
+        let full = segments(&self.dir, self.name)?;
+        let first_kept = full.len().checked_sub(self.name.full_segments_max());
+        match first_kept.and_then(|at| full.get(at)) {
+            Some(oldest_kept) => prune(&self.dir, self.name, oldest_kept.base),
+            None => Ok(()),
+        }
     }
 
     /// Where it ends.

@@ -2,9 +2,9 @@
 //! repeat it in error texts. Masked byte for byte, so lengths stay true; an answer without the key
 //! passes untouched and is not copied.
 
-use crate::secret::Secret;
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
+use toft_vault::Secret;
 use zeroize::Zeroizing;
 
 /// Keys shorter than this could stand in any text by chance; none that a provider gives out is.

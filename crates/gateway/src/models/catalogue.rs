@@ -1,6 +1,6 @@
 //! What `GET /llm/models` answers: the catalogue's list for the providers that have a key.
 
-use crate::state::Config;
+use crate::{provider::Provider, state::Config};
 use toft_llm::catalogue;
 use toft_model::provider::{DEMO_PROVIDER, ModelList};
 
@@ -8,8 +8,7 @@ use toft_model::provider::{DEMO_PROVIDER, ModelList};
 const THINKING_LEVEL: &str = "off";
 
 pub(crate) fn model_list(config: &Config) -> ModelList {
-    let usable =
-        |id: &str| !config.demo_only && config.provider(id).is_some_and(super::Provider::has_key);
+    let usable = |id: &str| !config.demo_only && config.provider(id).is_some_and(Provider::has_key);
     let default = config
         .default_model
         .clone()

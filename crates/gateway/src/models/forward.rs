@@ -1,20 +1,15 @@
-//! One model call on its way: the machine's request to the provider with the key added, the answer
+//! One model call on its way: the request to the provider with the key added, the answer
 //! back byte for byte, a record at the end. Never reads a body as a whole.
 
-use super::{
-    Body,
-    errors::{ApiError, Code},
-    headers,
-    provider::Provider,
-    target::Target,
-    upstream::failure,
-};
+use super::{Asker, Body, headers, target::Target};
 use crate::{
+    api_error::{ApiError, Code},
     journal::now_ms,
-    machine::Machine,
     meter::{Answer, Mask, ModelFinder},
-    state::State,
+    provider::Provider,
+    state::{Config, State},
     tap::{Ending, Tap, Tapped},
+    upstream::failure,
     usage::UsageRecord,
 };
 use bytes::Bytes;
@@ -26,7 +21,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use toft_model::{id::uuid_v7, provider::DEMO_PROVIDER};
+use toft_model::{
+    id::{ProjectId, uuid_v7},
+    provider::DEMO_PROVIDER,
+};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 /// Largest request: the providers' own limit (Anthropic: 32 MB) with images in it.
@@ -41,7 +39,7 @@ const CLIENT_CLOSED: u16 = 499;
 /// Passes one call on.
 pub(super) async fn forward(
     state: &Arc<State>,
-    machine: &Arc<Machine>,
+    asker: Asker<'_>,
     request: Request<Incoming>,
     target: Target,
 ) -> Result<Response<Body>, ApiError> {
@@ -49,18 +47,13 @@ pub(super) async fn forward(
     let provider = callable(&config, &target.provider)?;
     let url = provider.url(&target.path)?;
     let (key_name, key_value) = provider.credential(&target.path)?;
-    let permit = machine.model_call().ok_or_else(|| {
-        ApiError::new(
-            Code::TooManyCalls,
-            "Too many model calls of this project are under way: wait for one to end.",
-        )
-    })?;
+    let permit = asker.model_call()?;
     if request.body().size_hint().lower() > REQUEST_BYTES_MAX as u64 {
         return Err(too_large());
     }
     let (parts, body) = request.into_parts();
     let model = Arc::new(Mutex::new(ModelFinder::default()));
-    let mut call = Call::begin(state, machine, &provider.info.id, Arc::clone(&model), permit);
+    let mut call = Call::begin(state, asker, &provider.info.id, Arc::clone(&model), permit);
 
     let mut headers = headers::for_provider(parts.headers);
     headers.insert(key_name, key_value);
@@ -99,7 +92,7 @@ pub(super) async fn forward(
     Ok(Response::from_parts(parts, Body::Passed(Box::new(tapped))))
 }
 
-fn callable(config: &crate::state::Config, id: &str) -> Result<Arc<Provider>, ApiError> {
+fn callable(config: &Config, id: &str) -> Result<Arc<Provider>, ApiError> {
     if id == DEMO_PROVIDER {
         return Err(ApiError::new(
             Code::UnknownProvider,
@@ -170,7 +163,7 @@ pub(super) struct Call {
 impl Call {
     fn begin(
         state: &Arc<State>,
-        machine: &Machine,
+        asker: Asker<'_>,
         provider: &str,
         requested: Arc<Mutex<ModelFinder>>,
         permit: OwnedSemaphorePermit,
@@ -179,7 +172,7 @@ impl Call {
         let record = UsageRecord {
             id: uuid_v7(ts),
             ts,
-            project: machine.project.clone(),
+            project: asker.project(),
             provider: provider.to_owned(),
             model: None,
             status: CLIENT_CLOSED,
@@ -211,7 +204,7 @@ impl Call {
         self.record.status = error.code.status().as_u16();
         self.write(Some(error.code.as_str()));
         tracing::warn!(
-            project.id = %self.record.project,
+            project.id = self.record.project.as_ref().map(ProjectId::as_str),
             provider = %self.record.provider,
             code = error.code.as_str(),
             reason = %error.message,
@@ -260,7 +253,7 @@ impl Tap for CallTap {
         let (data, masked) = self.mask.pass(data);
         if masked {
             tracing::warn!(
-                project.id = %self.call.record.project,
+                project.id = self.call.record.project.as_ref().map(ProjectId::as_str),
                 provider = %self.call.record.provider,
                 "a provider repeated its key in an answer; it was masked"
             );

@@ -1,37 +1,8 @@
-//! Headers that end at a proxy (RFC 9110 §7.6.1), and what else changes on the way to a provider.
+//! What changes in headers on the way to a provider and back.
 
 use super::credential::CREDENTIAL_HEADERS;
+use crate::hop_by_hop::strip_hop_by_hop;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Removes headers that are meant for one connection, those named by `Connection` included.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        // A length beside it is a trick (RFC 9112 §6.3), and would be believed once it is alone.
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
-        headers.remove(name);
-    }
-}
 
 /// A machine's headers as a provider gets them, without the machine's credentials. `expect` was
 /// answered here; `accept-encoding` is narrowed, so that usage can be read as it passes.
@@ -75,25 +46,6 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         headers
-    }
-
-    #[test]
-    fn what_is_meant_for_one_connection_does_not_travel() {
-        let mut headers = map(&[
-            ("connection", "close, X-Only-Here"),
-            ("connection", "x-also"),
-            ("x-only-here", "1"),
-            ("x-also", "1"),
-            ("te", "trailers"),
-            ("transfer-encoding", "chunked"),
-            ("content-length", "5"),
-            ("proxy-connection", "keep-alive"),
-            ("proxy-authorization", "Basic x"),
-            ("upgrade", "h2c"),
-            ("content-type", "a/b"),
-        ]);
-        strip_hop_by_hop(&mut headers);
-        assert_eq!(headers, map(&[("content-type", "a/b")]));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Trying a key: one small real request, answered in the provider's own words.
 
-use super::{
-    errors::ApiError,
+use crate::{
+    api_error::ApiError,
+    protocol::ProviderTest,
     provider::Provider,
     upstream::{Upstream, failure},
 };
-use crate::protocol::ProviderTest;
 use http::HeaderMap;
 use serde_json::Value;
 use std::time::Duration;

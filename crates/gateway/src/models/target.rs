@@ -1,7 +1,7 @@
 //! Which provider and which of its paths a request means. Only paths below the provider's base
 //! can be said: nothing that a URL parser could read as a way out of it.
 
-use super::errors::{ApiError, Code};
+use crate::api_error::{ApiError, Code};
 use http::Uri;
 
 /// `/llm/{provider}{path}?{query}` taken apart.
@@ -53,6 +53,9 @@ fn leaves_its_base(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::ProviderConfig, provider::Provider};
+    use proptest::prelude::*;
+    use toft_model::provider::Api;
 
     fn check(path: &str, expected: Result<(&str, &str), Code>) {
         let uri: Uri = path.parse().unwrap();
@@ -91,5 +94,28 @@ mod tests {
             check(bad, Err(Code::InvalidRequest));
         }
         check("/llm/openai/v1/a..b/...", Ok(("openai", "/v1/a..b/...")));
+    }
+
+    fn own(api: Api) -> Provider {
+        let base_url = Some("http://host.test:81/deep/base".to_owned());
+        let config =
+            ProviderConfig { id: "own".into(), base_url, api: Some(api), ..Default::default() };
+        Provider::new(&config).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_that_is_taken_leaves_the_providers_base(
+            path in "/llm/[a-z]{1,8}/([a-z/.@:;~%#?&=+]|%2[eEfF]|%5[cC]|%00|\\.\\./|//|\\\\){0,24}",
+        ) {
+            let Ok(uri) = path.parse::<Uri>() else { return Ok(()) };
+            let Some(rest) = uri.path().strip_prefix("/llm/") else { return Ok(()) };
+            let Ok(target) = Target::parse(&uri, rest) else { return Ok(()) };
+            for api in [Api::OpenaiCompletions, Api::AnthropicMessages] {
+                let Ok(url) = own(api).url(&target.path) else { continue };
+                prop_assert_eq!((url.host_str(), url.port()), (Some("host.test"), Some(81)));
+                prop_assert!(url.path().starts_with("/deep/base/"), "{}", url);
+            }
+        }
     }
 }

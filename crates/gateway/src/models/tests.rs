@@ -2,6 +2,7 @@
 
 mod control;
 mod metering;
+mod outside;
 mod passing;
 mod refusing;
 

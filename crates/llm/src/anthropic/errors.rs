@@ -1,12 +1,9 @@
 //! Names of errors in Anthropic's format.
 
-use crate::{
-    ask::{ModelFailure, Retry},
-    refusal::{Refusal, Words, failure, is_overflow},
-};
+use crate::ask::Retry;
 
 /// Our code for an error `type`.
-fn named(kind: &str) -> Option<(&'static str, Retry)> {
+pub(crate) fn named(kind: &str) -> Option<(&'static str, Retry)> {
     Some(match kind {
         "authentication_error" | "permission_error" => ("provider_refused_key", Retry::Never),
         "not_found_error" => ("unknown_model", Retry::Never),
@@ -18,19 +15,4 @@ fn named(kind: &str) -> Option<(&'static str, Retry)> {
         "invalid_request_error" => ("invalid_request", Retry::Never),
         _ => return None,
     })
-}
-
-/// A whole answer that is an error.
-pub(crate) fn judge(refusal: &Refusal<'_>) -> ModelFailure {
-    refusal.judge(named)
-}
-
-/// An `error` event in the middle of a stream.
-pub(crate) fn in_stream(provider: &str, model: &str, words: &Words) -> ModelFailure {
-    let (code, retry) = if is_overflow(words) {
-        ("context_overflow", Retry::Never)
-    } else {
-        named(&words.kind).unwrap_or(("provider_error", Retry::Backoff))
-    };
-    failure(code, provider, model, words, None, retry)
 }

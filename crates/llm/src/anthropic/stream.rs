@@ -5,7 +5,7 @@ use crate::{
     ask::{ModelFailure, Retry},
     assembly::Assembly,
     call::Decode,
-    refusal::Words,
+    refusal::{self, Words},
     text::Text,
 };
 use serde::Deserialize;
@@ -172,16 +172,7 @@ impl Decode for Decoder {
         let wire: Wire<'_> = match serde_json::from_str(data) {
             Ok(wire) => wire,
             Err(_) if is_new(data) => return Ok(false),
-            Err(error) => {
-                return Err(ModelFailure {
-                    code: "bad_answer".into(),
-                    message: format!(
-                        "{} sent an event that cannot be read: {error}.",
-                        self.provider
-                    ),
-                    retry: Retry::Backoff,
-                });
-            }
+            Err(error) => return Err(refusal::unreadable(&self.provider, &error)),
         };
         match &*wire.kind {
             "message_start" => {
@@ -223,7 +214,7 @@ impl Decode for Decoder {
             "message_stop" => return Ok(true),
             "error" => {
                 let words = Words::of_body(data.as_bytes());
-                return Err(errors::in_stream(&self.provider, &self.model, &words));
+                return Err(refusal::in_stream(errors::named, &self.provider, &self.model, &words));
             }
             // `ping`, and whatever comes to be.
             _ => {}

@@ -1,13 +1,10 @@
 //! Names of errors in OpenAI's format and its dialects.
 
-use crate::{
-    ask::{ModelFailure, Retry},
-    refusal::{Refusal, Words, failure, is_overflow},
-};
+use crate::ask::Retry;
 
 /// Our code for an error's `type` and `code`, joined by a space. Numbers are HTTP statuses that
 /// OpenRouter and Google put there.
-fn named(kinds: &str) -> Option<(&'static str, Retry)> {
+pub(crate) fn named(kinds: &str) -> Option<(&'static str, Retry)> {
     kinds.split(' ').find_map(|kind| {
         Some(match kind {
             "invalid_api_key" | "authentication_error" | "401" | "403" => {
@@ -25,19 +22,4 @@ fn named(kinds: &str) -> Option<(&'static str, Retry)> {
             _ => return None,
         })
     })
-}
-
-/// A whole answer that is an error.
-pub(crate) fn judge(refusal: &Refusal<'_>) -> ModelFailure {
-    refusal.judge(named)
-}
-
-/// An `error` object in the middle of a stream.
-pub(crate) fn in_stream(provider: &str, model: &str, words: &Words) -> ModelFailure {
-    let (code, retry) = if is_overflow(words) {
-        ("context_overflow", Retry::Never)
-    } else {
-        named(&words.kind).unwrap_or(("provider_error", Retry::Backoff))
-    };
-    failure(code, provider, model, words, None, retry)
 }

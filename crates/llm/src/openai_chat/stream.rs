@@ -5,7 +5,7 @@ use crate::{
     ask::{ModelFailure, Retry},
     assembly::Assembly,
     call::Decode,
-    refusal::Words,
+    refusal::{self, Words},
     text::Text,
 };
 use serde::Deserialize;
@@ -231,14 +231,11 @@ impl Decode for Decoder {
         if data.trim().is_empty() {
             return Ok(false);
         }
-        let wire: Wire<'_> = serde_json::from_str(data).map_err(|error| ModelFailure {
-            code: "bad_answer".into(),
-            message: format!("{} sent an event that cannot be read: {error}.", self.provider),
-            retry: Retry::Backoff,
-        })?;
+        let wire: Wire<'_> = serde_json::from_str(data)
+            .map_err(|error| refusal::unreadable(&self.provider, &error))?;
         if wire.error.as_ref().is_some_and(|e| !e.is_null()) || event == "error" {
             let words = Words::of_body(data.as_bytes());
-            return Err(errors::in_stream(&self.provider, &self.model, &words));
+            return Err(refusal::in_stream(errors::named, &self.provider, &self.model, &words));
         }
         if let Some(usage) =
             wire.usage.as_ref().or(wire.x_groq.as_ref().and_then(|x| x.usage.as_ref()))

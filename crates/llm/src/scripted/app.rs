@@ -225,6 +225,8 @@ elif command -v python3 >/dev/null; then
 db = sqlite3.connect(sys.argv[1], timeout=5)
 db.executescript(sys.argv[2])
 db.close()' "$db" "$sql"
+elif [ -x /run/toft/toft ]; then
+  /run/toft/toft inspect "$db" "$sql"
 else
   node -e 'const {{ DatabaseSync }} = require("node:sqlite");
 const db = new DatabaseSync(process.argv[1]);

@@ -15,7 +15,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use toft_jail::spec::{Bind, Cgroups};
+use toft_jail::spec::{Bind, Cgroups, View};
 use toft_model::machine::Limits;
 
 /// Microseconds of a scheduling period; the kernel's default.
@@ -199,7 +199,7 @@ impl MachineGroup {
     }
 
     fn show(&mut self, source: PathBuf, target: String) {
-        let bind = Bind { source, target, writable: true, mapped: false, optional: false };
+        let bind = Bind { source, target, writable: true, view: View::AsOutside, optional: false };
         self.binds.push(bind);
     }
 }

@@ -1,4 +1,4 @@
-//! What a template takes over from the host's `/etc`: configuration that programs under `/usr`
+//! What a template takes over from the host's `/etc` and `/usr/local/etc`: configuration that programs under `/usr`
 //! need and that everybody on the host may read. Never a file that others may not read, never
 //! whole folders that people put secrets in.
 
@@ -111,6 +111,12 @@ pub(super) fn copy_into(root: &Path) -> io::Result<()> {
         copy(Path::new(path), &root.join(path.trim_start_matches('/')), 0)?;
     }
     Ok(())
+}
+
+/// Copies `/usr/local/etc`, of which the rest of the host's `/usr` does not tell: people put secrets
+/// there, too.
+pub(super) fn copy_into_local(etc: &Path) -> io::Result<()> {
+    copy(Path::new("/usr/local/etc"), etc, DEPTH_MAX)
 }
 
 /// Copies what everybody may read; what is missing, unreadable or odd is left out.

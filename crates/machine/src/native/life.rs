@@ -8,7 +8,7 @@ use crate::{
     cgroup::{self, MachineGroup, Programs},
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET, rand_name},
     launcher,
-    running::{blocking, step},
+    running::{self, blocking, step},
     state::State,
 };
 use std::{
@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_jail::spec::{BINARY_INSIDE, Bind, Cgroups, FD_BOOT, Ids, Jail, Run, Spec, Task};
+use toft_jail::spec::{Bind, Cgroups, FD_BOOT, Ids, Jail, Run, Spec, Task, View};
 use toft_model::id::{ProjectId, random_hex};
 
 /// With less room than this no disk is made: a project would fail at its first file.
@@ -180,7 +180,7 @@ impl Inner {
         let bridge = folders::listen(&run, BRIDGE_SOCKET).map_err(step(project, listening))?;
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
-        let places = Places::confined();
+        let places = Places::confined(self.binary.command.clone());
         let boot = boot::init_boot(spec, &token, &places, group.work_files());
         let boot = serde_json::to_string(&boot)
             .map_err(|e| step(project, "writing the boot data")(io::Error::from(e)))?;
@@ -189,16 +189,10 @@ impl Inner {
             source: log.clone(),
             target: places.log.clone(),
             writable: true,
-            mapped: true,
+            view: View::Mapped,
             optional: false,
         });
-        binds.push(Bind {
-            source: self.exe.clone(),
-            target: BINARY_INSIDE.to_owned(),
-            writable: false,
-            mapped: true,
-            optional: false,
-        });
+        binds.extend(self.binary.binds.iter().cloned());
         binds.extend(group.binds.iter().cloned());
         let jail = Jail {
             hostname: boot::hostname(spec),
@@ -208,7 +202,7 @@ impl Inner {
             binds,
         };
         let run_task = Run {
-            argv: vec![places.binary.clone(), "init".to_owned(), FD_BOOT.to_string()],
+            argv: places.command_with(&["init", &FD_BOOT.to_string()]),
             env: boot::init_env(&places),
             cwd: "/".to_owned(),
             boot,
@@ -284,28 +278,6 @@ impl Inner {
         }
     }
 
-    /// Machines that are no longer alive, or that nobody knows: to be stopped.
-    pub(super) fn unwanted(&self, known: &[ProjectId]) -> Vec<ProjectId> {
-        self.started()
-            .into_iter()
-            .filter(|(project, alive)| !alive || !known.contains(project))
-            .map(|(project, _)| project)
-            .collect()
-    }
-
-    fn started(&self) -> Vec<(ProjectId, bool)> {
-        fs::read_dir(self.folders.runs())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|e| {
-                let project = e.file_name().to_str()?.parse().ok()?;
-                let alive = State::read(&e.path()).is_some_and(|s| s.hold().is_some());
-                Some((project, alive))
-            })
-            .collect()
-    }
-
     /// Projects that have groups. Some may be about to start.
     pub(super) fn grouped(&self) -> Vec<ProjectId> {
         let folders = self.cgroups.folders();
@@ -332,7 +304,7 @@ impl Inner {
     }
 
     pub(super) fn close(&self) -> Result<(), MachineError> {
-        if self.started().iter().any(|(_, alive)| *alive) {
+        if running::started(&self.folders.runs()).iter().any(|(_, alive)| *alive) {
             return Ok(());
         }
         for project in self.grouped() {

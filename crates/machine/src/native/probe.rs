@@ -1,7 +1,7 @@
 //! Opens everything and finds out what this host can really do, by building the walls once. What
 //! is reported as enforced was seen to stand.
 
-use super::{Inner, NativeConfig, ids::IdKind};
+use super::{Inner, NativeConfig, binary::Binary, ids::IdKind};
 use crate::{
     backend::MachineError,
     cgroup::{CgroupHost, Way},
@@ -10,13 +10,9 @@ use crate::{
     launcher::{self, LaunchError},
     slots::Slots,
     storage::Pool,
+    turns::Turns,
 };
-use std::{
-    collections::HashMap,
-    fs, io,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{fs, io, path::Path, sync::Arc};
 use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Spec, Task};
 use toft_model::machine::Ability;
 use tokio::sync::OnceCell;
@@ -54,6 +50,7 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
     // Each machine makes them when it needs them.
     cgroups.remove();
     Ok(Inner {
+        binary: Binary::new(&exe, facts.loader.as_deref()),
         folders,
         exe,
         pool,
@@ -65,7 +62,7 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         abilities,
         template: OnceCell::new(),
         refilling: Arc::default(),
-        turns: Mutex::new(HashMap::new()),
+        turns: Turns::default(),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Ways out, each tried from inside. None is ever skipped silently.
 
 use super::lab::Lab;
-use std::{fs, io::Write as _, net::TcpListener, path::Path};
-use toft_machine::backend::Backend as _;
+use std::{fs, io::Write as _, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
+use toft_machine::backend::{Backend as _, MachineError};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_the_host_is_visible() {
@@ -64,7 +64,16 @@ async fn nothing_of_the_host_is_visible() {
     // Pids of the host do not exist here.
     let pids = lab.says(&project, "ls /proc | grep -c '^[0-9]'").await;
     assert!(pids.parse::<u32>().unwrap() < 8, "{pids}");
-    for masked in ["/proc/kcore", "/proc/sysrq-trigger", "/proc/keys"] {
+    for masked in [
+        "/proc/cmdline",
+        "/proc/interrupts",
+        "/proc/kallsyms",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sysrq-trigger",
+        "/proc/timer_list",
+    ] {
         if Path::new(masked).exists() {
             assert_eq!(
                 lab.says(&project, &format!("head -c 100 {masked} | wc -c")).await,
@@ -153,8 +162,16 @@ async fn dangerous_system_calls_are_refused() {
         ("packet", format!("{}, {}, 3, 0", libc::SYS_socket, libc::AF_PACKET), eperm),
         ("alg", format!("{}, {}, 5, 0", libc::SYS_socket, libc::AF_ALG), eperm),
         ("netfilter", format!("{}, {}, 3, 12", libc::SYS_socket, libc::AF_NETLINK), eperm),
+        ("old packet", format!("{}, {}, 10, 768", libc::SYS_socket, libc::AF_INET), eperm),
+        ("sctp", format!("{}, {}, 1, 132", libc::SYS_socket, libc::AF_INET), eperm),
+        ("dccp", format!("{}, {}, 6, 33", libc::SYS_socket, libc::AF_INET6), eperm),
+        ("smc", format!("{}, {}, 1, 256", libc::SYS_socket, libc::AF_INET), eperm),
+        ("pair of tipc", format!("{}, 30, 1, 0, 0", libc::SYS_socketpair), eperm),
+        ("pair of alg", format!("{}, {}, 5, 0, 0", libc::SYS_socketpair, libc::AF_ALG), eperm),
+        ("pair of sctp", format!("{}, {}, 1, 132, 0", libc::SYS_socketpair, libc::AF_INET), eperm),
         ("btrfs subvolume", format!("{}, 0, {}, 0", libc::SYS_ioctl, 0x5000_940Eu32), eperm),
         ("tiocsti", format!("{}, 0, {}, 'x'", libc::SYS_ioctl, 0x5412), eperm),
+        ("tioclinux", format!("{}, 0, {}, 'x'", libc::SYS_ioctl, 0x541C), eperm),
         ("x32", format!("{}, 0", 0x4000_0000 + libc::SYS_getpid), enosys),
     ] {
         let program = format!(
@@ -168,6 +185,9 @@ async fn dangerous_system_calls_are_refused() {
         format!("{}, {}, 1, 0", libc::SYS_socket, libc::AF_UNIX),
         format!("{}, {}, 3, 0", libc::SYS_socket, libc::AF_NETLINK),
         format!("{}, {}, 1, 0", libc::SYS_socket, libc::AF_INET6),
+        format!("{}, {}, 1, 6", libc::SYS_socket, libc::AF_INET),
+        format!("{}, {}, 2, 17", libc::SYS_socket, libc::AF_INET6),
+        format!("{}, {}, 1, 0, my $pair = ' ' x 8", libc::SYS_socketpair, libc::AF_UNIX),
     ] {
         let program = format!("print syscall({call}) >= 0 ? 'works' : $!");
         let (out, _) = lab.exec(&project, &["/usr/bin/perl", "-e", &program]).await;
@@ -204,5 +224,98 @@ async fn what_a_machine_plants_in_its_log_folder_does_not_lead_the_host_astray()
     lab.native.start(super::lab::spec(&project)).await.unwrap();
     assert_eq!(lab.says(&project, "echo up").await, "up");
     assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+    lab.close(&[&project]).await;
+}
+
+/// While a machine's tree is put together, its own links must not lead back over the new root.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_link_above_the_root_does_not_reach_the_host() {
+    let Some(lab) = Lab::open().await else { return };
+    let (project, _) = lab.machine().await;
+    // Where everybody may write: a machine's ids have no rights anywhere else.
+    let host = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(host.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let link = format!("mv /var /var2; ln -s /..{} /var", host.path().display());
+    lab.says(&project, &link).await;
+    lab.native.stop(&project, super::lab::GRACE).await.unwrap();
+    // Such a machine may have made itself unable to start.
+    match lab.native.start(super::lab::spec(&project)).await {
+        Ok(_) | Err(MachineError::DidNotStart { .. }) => {}
+        Err(e) => panic!("{e}"),
+    }
+    let found: Vec<_> = fs::read_dir(host.path()).unwrap().flatten().collect();
+    assert!(found.is_empty(), "the launcher made {found:?} on the host");
+    lab.close(&[&project]).await;
+}
+
+/// A crash inside must not be fed to a program of the host that reads it as the host's root.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_reaches_no_program_of_the_host() {
+    let Some(lab) = Lab::open().await else { return };
+    let (project, _) = lab.machine().await;
+    let piped = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap().starts_with('|');
+    let limit = lab.says(&project, "awk '/core file/ { print $5, $6 }' /proc/self/limits").await;
+    let own = fs::read_to_string("/proc/self/limits").unwrap();
+    let own = own.lines().find(|l| l.contains("core file")).unwrap();
+    let own: Vec<&str> = own.split_whitespace().skip(4).take(2).collect();
+    let expected = if piped { "1 1".to_owned() } else { own.join(" ") };
+    assert_eq!(limit, expected);
+    lab.close(&[&project]).await;
+}
+
+/// `/opt` is the host's: what only its root may read there, and services that listen there, are not
+/// a machine's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_and_services_of_the_host_below_opt_stay_closed() {
+    let Ok(opt) = tempfile::tempdir_in("/opt") else {
+        println!("skipped: nothing can be put into /opt");
+        return;
+    };
+    let put = |name: &str, mode| {
+        let path = opt.path().join(name);
+        fs::write(&path, name).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    put("program", 0o755);
+    put("secret", 0o600);
+    let socket = opt.path().join("socket");
+    let _service = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(opt.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let Some(lab) = Lab::open().await else { return };
+    let (project, _) = lab.machine().await;
+    let folder = opt.path().display();
+    assert_eq!(lab.says(&project, &format!("cat {folder}/program")).await, "program");
+    let (out, exit) = lab.shell(&project, &format!("cat {folder}/secret")).await;
+    assert_ne!(exit.code, Some(0), "{out}");
+    let (out, exit) = lab.shell(&project, &format!("echo x > {folder}/new")).await;
+    assert_ne!(exit.code, Some(0), "{out}");
+    let program = format!(
+        "use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); \
+         print connect(S, pack_sockaddr_un('{folder}/socket')) ? 'reached' : $!"
+    );
+    if Path::new("/usr/bin/perl").exists() {
+        let (out, _) = lab.exec(&project, &["/usr/bin/perl", "-e", &program]).await;
+        assert_eq!(out, "Connection refused");
+    }
+    lab.close(&[&project]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secret_settings_of_the_hosts_own_programs_stay_out() {
+    let Ok(etc) = tempfile::tempdir_in("/usr/local/etc") else {
+        println!("skipped: nothing can be put into /usr/local/etc");
+        return;
+    };
+    fs::set_permissions(etc.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, mode) in [("open", 0o644), ("secret", 0o600)] {
+        let path = etc.path().join(name);
+        fs::write(&path, "of the host").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let Some(lab) = Lab::open().await else { return };
+    let (project, _) = lab.machine().await;
+    let shown = format!("ls {}; ls /usr/local | grep bin", etc.path().display());
+    assert_eq!(lab.says(&project, &shown).await, "open\nbin\nsbin");
     lab.close(&[&project]).await;
 }

@@ -271,3 +271,22 @@ fn a_start_whose_server_dies_before_it_is_written_down_runs_nothing() {
     assert_eq!(rustix::event::poll(&mut fds, Some(&limit)).unwrap(), 1, "it waits on");
     assert!(!ran.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_libc_is_broken_starts_and_its_programs_say_so() {
+    let Some(lab) = Lab::open().await else { return };
+    let (project, _) = lab.machine().await;
+    let broken = "libc=$(ldd /bin/sh | sed -n 's/.*libc.so.6 => \\([^ ]*\\).*/\\1/p'); \
+        echo garbage > $libc.new && exec mv $libc.new $libc";
+    let (out, _) = lab.shell(&project, broken).await;
+    lab.native.stop(&project, GRACE).await.unwrap();
+    lab.native.start(spec(&project)).await.unwrap();
+    let (said, exit) = lab.shell(&project, "echo up").await;
+    if lab.enforced("system folders").await {
+        assert!(exit.code != Some(0) && said.contains("libc.so.6"), "{out}{said}");
+    } else {
+        // Nobody can break what nobody can change.
+        assert_eq!(said, "up\n");
+    }
+    lab.close(&[&project]).await;
+}

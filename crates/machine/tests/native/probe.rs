@@ -35,6 +35,7 @@ fn init(boot_fd: i32) -> io::Result<()> {
     let mut text = String::new();
     File::from(toft_jail::child::inherited(boot_fd)?).read_to_string(&mut text)?;
     let boot: InitBoot = serde_json::from_str(&text)?;
+    rustix::thread::set_name(c"toft")?;
     if boot.bridge.name == "dies at once" {
         eprintln!("init was told to die");
         std::process::exit(3);

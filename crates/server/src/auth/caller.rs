@@ -102,19 +102,19 @@ impl FromRequestParts<App> for Caller {
         let Some(found) = session::find(app, &parts.headers).await? else {
             return Err(ApiError::unauthenticated());
         };
-        from_own_page(parts)?;
+        from_own_page(app, parts)?;
         Ok(Self::Person { user: found.user, session: found.id })
     }
 }
 
 /// A cookie comes along whatever page asked, so the page must be ours.
-fn from_own_page(parts: &Parts) -> Result<(), ApiError> {
+fn from_own_page(app: &App, parts: &Parts) -> Result<(), ApiError> {
     let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let site = hosts::fetch_site(&parts.headers);
     let ours = if hosts::only_reads(&parts.method, &parts.headers) {
         matches!(site, None | Some("same-origin" | "none"))
     } else {
-        hosts::origin_is(&parts.headers, host) || site == Some("same-origin")
+        app.hosts.is_own_origin(&parts.headers, host) || site == Some("same-origin")
     };
     if ours {
         return Ok(());

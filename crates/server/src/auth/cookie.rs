@@ -8,10 +8,11 @@ pub(crate) const SESSION: &str = "toft_session";
 pub(crate) const PREVIEW: &str = "toft_preview";
 /// Names that begin so are ours: an app neither gets nor sets them.
 pub(crate) const OURS: &str = "toft_";
-/// Cookies of one name that are looked at: a tossed one beside the real one, not a flood.
-const SAME_NAME_MAX: usize = 4;
+/// Prefixes of a path at which a tossed cookie is removed: no path of ours has more parts.
+const PREFIXES_MAX: usize = 8;
 
-/// Values of the cookies with this name, in the order sent.
+/// Values of the cookies with this name, in the order sent. Pages on other ports of this host can
+/// toss more of them in: whoever looks at each decides how many.
 pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(header::COOKIE)
@@ -19,7 +20,6 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(';'))
         .filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
-        .take(SAME_NAME_MAX)
 }
 
 /// `Set-Cookie` for a sign-in; `max_age_s` 0 removes it.
@@ -38,6 +38,29 @@ pub(crate) fn preview(value: &str, max_age_s: u64) -> HeaderValue {
          Partitioned"
     ))
     .expect("signed values are plain text")
+}
+
+/// `Set-Cookie` for a preview with a port of its own, `name` with that port in it. Over plain HTTP
+/// no browser takes `Secure`; the dashboard's frame is of the same site there.
+pub(crate) fn preview_at_port(name: &str, value: &str, max_age_s: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!(
+        "{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax"
+    ))
+    .expect("signed values are plain text")
+}
+
+/// `Set-Cookie`s that remove what was tossed in beside our own sign-in, which is at `/`: cookies of
+/// the same name for a part of our paths.
+pub(crate) fn remove_tossed(path: &str) -> impl Iterator<Item = HeaderValue> {
+    let ends = path.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| at);
+    let ends: Vec<usize> = ends.chain([path.len()]).take(PREFIXES_MAX).collect();
+    let both =
+        ends.into_iter().flat_map(|end| [path[..end].to_owned(), path[..end].to_owned() + "/"]);
+    let below: Vec<String> =
+        both.filter(|p| !p.trim_matches('/').is_empty() && !p.contains(';')).collect();
+    below
+        .into_iter()
+        .filter_map(|p| HeaderValue::from_str(&format!("{SESSION}=; Path={p}; Max-Age=0")).ok())
 }
 
 /// Takes our cookies out of a request, for a program that must not see them.
@@ -144,6 +167,18 @@ mod tests {
             strip_set(&mut headers, host);
             assert_eq!(headers.contains_key(header::SET_COOKIE), stays, "{cookie}");
         }
+    }
+
+    #[test]
+    fn a_tossed_cookie_is_removed_wherever_it_may_be_and_ours_stays() {
+        let removed = |path| -> Vec<String> {
+            remove_tossed(path).map(|v| v.to_str().unwrap().to_owned()).collect()
+        };
+        let at = |p: &str| format!("toft_session=; Path={p}; Max-Age=0");
+        assert_eq!(removed("/v1/me"), [at("/v1"), at("/v1/"), at("/v1/me"), at("/v1/me/")]);
+        assert_eq!(removed("/"), Vec::<String>::new());
+        assert_eq!(removed("/a;b/c"), Vec::<String>::new());
+        assert!(removed(&"/x".repeat(1000)).len() <= 2 * PREFIXES_MAX);
     }
 
     #[test]

@@ -13,6 +13,8 @@ const IDLE_MS: u64 = 7 * 24 * 3600 * 1000;
 const LIFE_MS: u64 = 30 * 24 * 3600 * 1000;
 /// A use is written down at most this often.
 const TOUCH_MS: u64 = 5 * 60 * 1000;
+/// Cookies of our name that are looked up: a tossed one beside the real one, not a flood.
+const SAME_NAME_MAX: usize = 4;
 /// Longest `User-Agent` that is kept.
 const AGENT_CHARS_MAX: usize = 200;
 
@@ -47,16 +49,31 @@ pub(crate) async fn begin(
     Ok(cookie::session(&secret, LIFE_MS / 1000, app.hosts.control_is_tls()))
 }
 
-/// The sign-in that a request's cookie names, if it is valid now.
+/// The sign-in that a request's cookie names, if it is valid now. Others of that name may have been
+/// tossed in by a page on another port of this host: nonsense among them is passed over, but two
+/// people at once are nobody, or such a page could make a visitor work in its owner's name.
 pub(crate) async fn find(app: &App, headers: &HeaderMap) -> Result<Option<Session>, ApiError> {
-    for secret in cookie::values(headers, cookie::SESSION) {
-        let found = app.store.session(&token::digest(secret)).await?;
-        if let Some(session) = found.filter(|s| is_valid(s, app.clock.now_ms())) {
-            touch(app, &session);
-            return Ok(Some(session));
-        }
+    let mut valid = Vec::new();
+    for secret in cookie::values(headers, cookie::SESSION).take(SAME_NAME_MAX) {
+        let session = app.store.session(&token::digest(secret)).await?;
+        valid.extend(session.filter(|s| is_valid(s, app.clock.now_ms())));
     }
-    Ok(None)
+    let found = of_one_person(valid);
+    if let Some(session) = &found {
+        touch(app, session);
+    }
+    Ok(found)
+}
+
+/// The first of several valid sign-ins, if all are the same person's.
+fn of_one_person(valid: Vec<Session>) -> Option<Session> {
+    let mut valid = valid.into_iter();
+    let first = valid.next()?;
+    if valid.all(|other| other.user.id == first.user.id) {
+        return Some(first);
+    }
+    tracing::warn!("a request carried the sign-ins of two people and was refused");
+    None
 }
 
 /// Whether the sign-in with this public id is valid now.
@@ -80,4 +97,30 @@ fn touch(app: &App, session: &Session) {
             tracing::warn!(%error, "a sign-in's last use was not written down");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toft_store::Role;
+
+    fn of(user: &str, id: &str) -> Session {
+        let user = User {
+            id: user.into(),
+            name: user.into(),
+            email: format!("{user}@example.org"),
+            role: Role::Member,
+            has_password: false,
+        };
+        Session { id: id.into(), user, created_at: 1, used_at: 1, expires_at: 2 }
+    }
+
+    #[test]
+    fn two_people_at_once_are_nobody() {
+        let found = |valid| of_one_person(valid).map(|s| s.id);
+        assert_eq!(found(vec![]), None);
+        assert_eq!(found(vec![of("ada", "1"), of("ada", "2")]), Some("1".into()));
+        assert_eq!(found(vec![of("ada", "1"), of("eve", "2")]), None);
+        assert_eq!(found(vec![of("eve", "2"), of("ada", "1"), of("eve", "3")]), None);
+    }
 }

@@ -5,12 +5,16 @@ use super::Machine;
 use crate::{api_error::ApiError, state::App};
 use axum::{
     Json,
+    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use std::collections::HashSet;
-use toft_model::{id::SessionId, inspect::Inspect};
+use toft_model::{
+    id::{InvalidId, SessionId},
+    inspect::Inspect,
+};
 use toft_store::{NewEvent, SnapshotKind};
 
 /// A `message_end` as it is kept.
@@ -35,6 +39,28 @@ struct Shown {
 fn response(command: &str, data: impl Serialize) -> Response {
     Json(json!({"type": "response", "command": command, "success": true, "data": data}))
         .into_response()
+}
+
+/// The same for a failure, with the words of a running bridge.
+fn failure(command: &str, status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({
+        "type": "response", "command": command, "success": false, "error": message, "code": code,
+    });
+    (status, Json(body)).into_response()
+}
+
+fn no_session(command: &str, id: &str) -> Response {
+    let message =
+        format!("there is no session {id:?} in this project: `GET /toft/sessions` lists them");
+    failure(command, StatusCode::NOT_FOUND, "session_not_found", &message)
+}
+
+/// A session's id, or the answer to what is none.
+fn session_id(command: &str, text: &str) -> Result<SessionId, Box<Response>> {
+    text.parse().map_err(|error: InvalidId| {
+        let message = format!("{error}.");
+        Box::new(failure(command, StatusCode::BAD_REQUEST, "invalid_argument", &message))
+    })
 }
 
 async fn kept(app: &App, machine: &Machine, kind: SnapshotKind) -> Result<Option<Value>, ApiError> {
@@ -62,22 +88,71 @@ pub(crate) async fn sessions(app: &App, machine: &Machine) -> Result<Response, A
     Ok(response("list_sessions", data))
 }
 
-/// `GET state`, as it was last, at rest.
-pub(crate) async fn state(app: &App, machine: &Machine) -> Result<Response, ApiError> {
-    let Some(mut data) = kept(app, machine, SnapshotKind::State).await? else {
-        return Err(ApiError::new(
-            crate::api_error::Code::Unavailable,
-            "nothing is known of this project's agent yet: start its machine first",
-        ));
+/// `GET state`, as it was last, at rest. What only a bridge could tell of a session that was not the
+/// current one is null.
+pub(crate) async fn state(
+    app: &App,
+    machine: &Machine,
+    session: Option<&str>,
+) -> Result<Response, ApiError> {
+    const COMMAND: &str = "get_state";
+    let wanted = match session.map(|text| session_id(COMMAND, text)).transpose() {
+        Ok(wanted) => wanted,
+        Err(refused) => return Ok(*refused),
     };
-    settle_status(&mut data);
-    if let Some(fields) = data.as_object_mut() {
-        fields.insert("isStreaming".into(), false.into());
-        fields.insert("isCompacting".into(), false.into());
-        fields.insert("appListening".into(), false.into());
-        fields.insert("seq".into(), app.store.head(&machine.id).await?.seq.into());
+    let data = kept(app, machine, SnapshotKind::State).await?;
+    let Some(mut data) = data.filter(Value::is_object) else {
+        if let Some(id) = &wanted
+            && !is_known(app, machine, id.as_str()).await?
+        {
+            return Ok(no_session(COMMAND, id.as_str()));
+        }
+        let message = "nothing is known of this project's agent yet: start its machine first";
+        return Ok(failure(COMMAND, StatusCode::CONFLICT, "unavailable", message));
+    };
+    if let Some(id) = wanted.filter(|id| data["sessionId"] != id.as_str()) {
+        if !is_known(app, machine, id.as_str()).await? {
+            return Ok(no_session(COMMAND, id.as_str()));
+        }
+        let listed = listed(app, machine, id.as_str()).await?.unwrap_or_default();
+        data["sessionId"] = id.as_str().into();
+        for (field, source) in [
+            ("sessionName", "name"),
+            ("sessionFile", "file"),
+            ("status", "status"),
+            ("messageCount", "messageCount"),
+        ] {
+            data[field] = listed.get(source).cloned().unwrap_or_default();
+        }
+        for field in
+            ["model", "thinkingLevel", "question", "contextTokens", "contextWindow", "usage"]
+        {
+            data[field] = Value::Null;
+        }
+        data["pendingMessageCount"] = 0.into();
+        data["steering"] = json!([]);
+        data["followUp"] = json!([]);
     }
-    Ok(response("get_state", data))
+    settle_status(&mut data);
+    for field in ["isStreaming", "isCompacting", "appListening"] {
+        data[field] = false.into();
+    }
+    data["seq"] = app.store.head(&machine.id).await?.seq.into();
+    Ok(response(COMMAND, data))
+}
+
+/// A session as the bridge listed it last.
+async fn listed(app: &App, machine: &Machine, id: &str) -> Result<Option<Value>, ApiError> {
+    let list = kept(app, machine, SnapshotKind::Sessions).await?;
+    let sessions = list.as_ref().and_then(|list| list.get("sessions")?.as_array());
+    Ok(sessions.into_iter().flatten().find(|one| one["id"] == id).cloned())
+}
+
+/// Whether there is such a session: it was listed, is the current one, or something was said in it.
+async fn is_known(app: &App, machine: &Machine, id: &str) -> Result<bool, ApiError> {
+    Ok(listed(app, machine, id).await?.is_some()
+        || current_session(app, machine).await?.is_some_and(|current| current == id)
+        || !app.store.messages(&machine.id, id).await?.is_empty())
 }
 
 fn settle_status(value: &mut Value) {
@@ -94,13 +169,13 @@ pub(crate) async fn messages(
     machine: &Machine,
     session: Option<&str>,
 ) -> Result<Response, ApiError> {
-    let session = match session {
-        Some(id) => Some(
-            id.parse::<SessionId>()
-                .map_err(|e| ApiError::invalid(e.to_string()))?
-                .as_str()
-                .to_owned(),
-        ),
+    const COMMAND: &str = "get_messages";
+    let wanted = match session.map(|text| session_id(COMMAND, text)).transpose() {
+        Ok(wanted) => wanted,
+        Err(refused) => return Ok(*refused),
+    };
+    let session = match &wanted {
+        Some(id) => Some(id.as_str().to_owned()),
         None => current_session(app, machine).await?,
     };
     // Read first: what is added meanwhile is then followed, not lost.
@@ -109,8 +184,14 @@ pub(crate) async fn messages(
         Some(session) => app.store.messages(&machine.id, session).await?,
         None => Vec::new(),
     };
+    if let Some(id) = &wanted
+        && rows.is_empty()
+        && !is_known(app, machine, id.as_str()).await?
+    {
+        return Ok(no_session(COMMAND, id.as_str()));
+    }
     let messages = entries(rows.into_iter().filter(|row| row.seq <= seq));
-    Ok(response("get_messages", json!({"sessionId": session, "messages": messages, "seq": seq})))
+    Ok(response(COMMAND, json!({"sessionId": session, "messages": messages, "seq": seq})))
 }
 
 /// Whole messages in order, each once.

@@ -38,6 +38,8 @@ struct Peek<'a> {
 #[derive(Deserialize)]
 struct Line {
     seq: u64,
+    /// Lines of early versions have none.
+    #[serde(default)]
     ts: u64,
     #[serde(default)]
     session: Option<String>,
@@ -53,11 +55,11 @@ pub(crate) fn from_stream(came: SseEvent, now_ms: u64) -> Option<NewEvent> {
         return None;
     }
     let (session, data) = if came.omitted {
-        (None, omitted(&came.kind, "it was larger than 8 MiB"))
+        (None, omitted(&came.kind, now_ms, "it was larger than 8 MiB"))
     } else {
         match serde_json::from_str::<Peek<'_>>(&came.data) {
             Ok(peek) => (good_session(peek.session.as_deref()), one_line(came.data)),
-            Err(_) => (None, omitted(&came.kind, "it was no JSON object")),
+            Err(_) => (None, omitted(&came.kind, now_ms, "it was no JSON object")),
         }
     };
     Some(NewEvent { seq, ts: now_ms, session, kind: came.kind, data })
@@ -69,7 +71,7 @@ pub(crate) fn from_line(line: &[u8]) -> Option<NewEvent> {
     if !good_kind(&line.kind) {
         return None;
     }
-    let data = wire_data(&line.kind, line.session.as_deref(), line.data).to_string();
+    let data = wire_data(&line.kind, line.session.as_deref(), line.ts, line.data).to_string();
     (data.len() <= EVENT_BYTES_MAX).then_some(NewEvent {
         seq: line.seq,
         ts: line.ts,
@@ -97,8 +99,8 @@ fn one_line(data: String) -> String {
     data.replace(['\n', '\r'], " ")
 }
 
-fn omitted(kind: &str, why: &str) -> String {
-    serde_json::json!({"type": toft_model::event::pi_type(kind), "omitted": why}).to_string()
+fn omitted(kind: &str, now_ms: u64, why: &str) -> String {
+    wire_data(kind, None, now_ms, serde_json::json!({ "omitted": why })).to_string()
 }
 
 /// Stores events and sends them on. Waits while the disk is full.
@@ -205,6 +207,14 @@ mod tests {
             from_stream(sse(event.body.kind(), &event.wire_data().to_string()), 5).unwrap();
         assert_eq!(from_line(event.to_line().as_bytes()).unwrap(), streamed);
         assert_eq!(streamed.session.as_deref(), Some("s1"));
+        assert!(streamed.data.contains(r#""ts":5"#), "{}", streamed.data);
+    }
+
+    #[test]
+    fn a_line_of_an_early_version_has_no_time_and_is_kept() {
+        let kept = from_line(br#"{"seq":4,"kind":"agent_start","data":{}}"#).unwrap();
+        assert_eq!((kept.seq, kept.ts), (4, 0));
+        assert_eq!(kept.data, r#"{"type":"agent_start"}"#);
     }
 
     #[test]

@@ -58,7 +58,8 @@ async fn start_for(
     person: bool,
 ) -> Result<(), ApiError> {
     machine.settled().await;
-    if machine.runs() {
+    // One that is going away is waited for: then it is stopped, or cold and started again.
+    if machine.answers() {
         return Ok(());
     }
     let seen = machine.attempts.load(Ordering::Acquire);
@@ -240,6 +241,8 @@ pub(super) async fn end_processes(
         // Too late for it afterwards; without an answer the last one stays.
         let _ = timeout(LAST_SNAPSHOT_TIMEOUT, tailer::snapshot(app, machine)).await;
     }
+    // From here on who reads gets the copy.
+    let _ending = machine.end();
     let work = app.backend.stop(&machine.id, STOP_GRACE);
     timeout(STOP_GRACE + STOP_TIMEOUT, work).await.map_err(|_| {
         ApiError::new(Code::MachineError, "the machine did not end in time: try again")

@@ -37,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) last_failure: Mutex<Option<crate::api_error::ApiError>>,
     /// False until the server has looked whether it runs.
     settled: AtomicBool,
+    /// Its processes are being ended.
+    ending: AtomicBool,
     /// The bridge's answers changed: fetch them again.
     pub(crate) stale: Notify,
     /// One at a time puts events into the copy.
@@ -60,6 +62,7 @@ impl Machine {
             attempts: AtomicU64::new(0),
             last_failure: Mutex::new(None),
             settled: AtomicBool::new(true),
+            ending: AtomicBool::new(false),
             stale: Notify::new(),
             taking: tokio::sync::Mutex::new(()),
         }
@@ -96,7 +99,27 @@ impl Machine {
         self.view().state
     }
 
+    /// Marks it as going away until the guard is dropped.
+    pub(crate) fn end(&self) -> Ending<'_> {
+        self.ending.store(true, Ordering::Release);
+        Ending(&self.ending)
+    }
+
+    /// Whether its bridge can be asked: it runs and is not just going away.
+    pub(crate) fn answers(&self) -> bool {
+        self.runs() && !self.ending.load(Ordering::Acquire)
+    }
+
     pub(crate) fn runs(&self) -> bool {
         matches!(self.state(), MachineState::Running | MachineState::Frozen)
+    }
+}
+
+/// See [`Machine::end`].
+pub(crate) struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }

@@ -45,7 +45,7 @@ impl Wish {
         {
             match name {
                 "after" => wish.after = Some(number("after", value)?),
-                "session" => {
+                "session" | "sessionId" => {
                     let id: SessionId =
                         value.parse().map_err(|e| ApiError::invalid(format!("session: {e}")))?;
                     wish.session = Some(id.as_str().to_owned());
@@ -80,7 +80,9 @@ pub(crate) async fn events(
     // Listen first, then look where the copy ends: nothing can fall in between.
     let mut frames = machine.feed.subscribe();
     let head = app.store.head(&machine.id).await?.seq;
-    let mut hello = json!({"seq": head, "project": machine.id, "version": app.version}).to_string();
+    let mut hello =
+        json!({"type": "hello", "seq": head, "project": machine.id, "version": app.version})
+            .to_string();
     hello.insert_str(0, "retry: 1000\nevent: hello\ndata: ");
     hello.push_str("\n\n");
 
@@ -168,6 +170,7 @@ mod tests {
         };
         assert_eq!(read("", None).unwrap(), (None, None));
         assert_eq!(read("after=7&session=s-1", None).unwrap(), (Some(7), Some("s-1".into())));
+        assert_eq!(read("sessionId=s-1", None).unwrap().1, Some("s-1".into()));
         assert_eq!(read("after=7", Some("9")).unwrap().0, Some(9));
         assert!(read("after=-1", None).is_err());
         assert!(read("session=../x", None).is_err());

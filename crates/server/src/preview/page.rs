@@ -1,13 +1,13 @@
 //! The page that people get instead of an app. Holds nothing that came with the request.
 
-use crate::{api_error::ApiError, state::App};
+use crate::api_error::ApiError;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 
 /// What a preview host answers to a person who may not, or cannot, see the app.
-pub(crate) fn error(app: &App, error: &ApiError) -> Response {
+pub(crate) fn error(dashboard: &str, error: &ApiError) -> Response {
     let title = match error.status() {
         StatusCode::UNAUTHORIZED => "This preview is closed",
         StatusCode::NOT_FOUND => "Nothing is here",
@@ -15,7 +15,7 @@ pub(crate) fn error(app: &App, error: &ApiError) -> Response {
         _ => "The preview cannot be shown",
     };
     let message = escape(&error.message);
-    let dashboard = escape(&app.hosts.control_url());
+    let dashboard = escape(dashboard);
     let page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width\"><title>{title}</title>\

@@ -3,7 +3,7 @@
 use crate::{
     api_error::{ApiError, Code},
     auth::{Key, caller::Caller, cookie, session, token},
-    envelope::{Data, JsonBody},
+    envelope::{Data, JsonBody, Query},
     gate::Peer,
     hosts,
     routes::me,
@@ -12,7 +12,7 @@ use crate::{
 use axum::{
     Extension,
     body::Body,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -121,7 +121,7 @@ pub(crate) async fn password(
     headers: HeaderMap,
     JsonBody(body): JsonBody<PasswordBody>,
 ) -> Result<Response, ApiError> {
-    own_page(&headers)?;
+    own_page(&app, &headers)?;
     let password = Secret::new(body.password);
     let address: Option<IpAddr> = Some(address);
     let judged = app.auth.lockout.begin(&body.email, address, app.clock.now_ms());
@@ -143,12 +143,12 @@ pub(crate) async fn password(
 
 /// Another site's form must not sign a browser in as somebody (login CSRF). Programs send neither
 /// header.
-fn own_page(headers: &HeaderMap) -> Result<(), ApiError> {
+fn own_page(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let site = hosts::fetch_site(headers);
     let foreign = match (headers.contains_key(header::ORIGIN), site) {
         (_, Some("same-origin")) | (false, None) => false,
-        (true, _) => !hosts::origin_is(headers, host),
+        (true, _) => !app.hosts.is_own_origin(headers, host),
         (false, Some(site)) => site != "none",
     };
     if foreign {

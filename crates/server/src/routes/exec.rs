@@ -1,23 +1,25 @@
 //! `POST /v1/projects/{id}/exec`: one program, straight through init, answered whole or as it goes.
+//! What a running one is told from outside is in `feed`.
 
+pub(crate) mod feed;
 mod output;
 
 use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
-    envelope::{Data, JsonBody},
+    envelope::{Data, JsonBody, Path},
     machines::{Machine, life},
     routes::find,
     state::App,
 };
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use output::{Kept, Utf8};
+use output::{Encoding, Kept, Piece};
 use serde::Deserialize;
 use serde_json::json;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
@@ -47,6 +49,11 @@ pub(crate) struct Wish {
     #[serde(default)]
     env: BTreeMap<String, String>,
     stdin: Option<String>,
+    /// Standard input comes by its own route and stays open until that ends it.
+    #[serde(default)]
+    stdin_open: bool,
+    #[serde(default)]
+    encoding: Encoding,
     timeout_ms: Option<u64>,
 }
 
@@ -54,11 +61,12 @@ pub(crate) struct Wish {
 struct Order {
     spec: ExecSpec,
     stdin: Option<String>,
+    encoding: Encoding,
     limit: Duration,
 }
 
 impl Wish {
-    fn check(self) -> Result<Order, ApiError> {
+    fn check(self, streamed: bool) -> Result<Order, ApiError> {
         let argv = match (self.command, self.argv) {
             (Some(command), None) => vec!["bash".into(), "-lc".into(), command],
             (None, Some(argv)) if argv.first().is_some_and(|a| !a.is_empty()) => argv,
@@ -78,6 +86,14 @@ impl Wish {
                 "arguments, env and cwd must hold no NUL, names in env no `=`, and be at most 4096",
             ));
         }
+        if self.stdin_open && self.stdin.is_some() {
+            return Err(ApiError::invalid("send either stdin or stdinOpen"));
+        }
+        if !streamed && (self.stdin_open || self.encoding == Encoding::Base64) {
+            return Err(ApiError::invalid(
+                "stdinOpen and encoding are for streams: add Accept: text/event-stream",
+            ));
+        }
         let limit_ms = self.timeout_ms.unwrap_or(TIMEOUT_DEFAULT_MS);
         if !(1..=TIMEOUT_MAX_MS).contains(&limit_ms) {
             return Err(ApiError::invalid(format!("timeoutMs must be 1 to {TIMEOUT_MAX_MS}")));
@@ -86,10 +102,11 @@ impl Wish {
             argv,
             cwd: self.cwd,
             env: self.env.into_iter().collect(),
-            stdin: self.stdin.is_some(),
+            stdin: self.stdin.is_some() || self.stdin_open,
             ..ExecSpec::default()
         };
-        Ok(Order { spec, stdin: self.stdin, limit: Duration::from_millis(limit_ms) })
+        let limit = Duration::from_millis(limit_ms);
+        Ok(Order { spec, stdin: self.stdin, encoding: self.encoding, limit })
     }
 }
 
@@ -101,7 +118,12 @@ pub(crate) async fn exec(
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Response, ApiError> {
     caller.require(Role::Member)?;
-    let order = wish.check()?;
+    let streamed = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/event-stream"));
+    let order = wish.check(streamed)?;
+    let encoding = order.encoding;
     let (_, machine) = find(&app, &id).await?;
     life::ensure_running(&app, &machine, "a command was run").await?;
     let deadline = Instant::now() + order.limit;
@@ -118,11 +140,7 @@ pub(crate) async fn exec(
         }))
     });
     let run = Run { app, machine, handle, deadline, timed_out: false, _feeding: feeding };
-    let streamed = headers
-        .get(header::ACCEPT)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/event-stream"));
-    if streamed { Ok(stream(run)) } else { whole(run).await }
+    if streamed { Ok(stream(run, encoding)) } else { whole(run).await }
 }
 
 /// Starts the program; a machine that died unnoticed is woken once.
@@ -142,6 +160,9 @@ async fn begin(app: &App, machine: &Arc<Machine>, spec: ExecSpec) -> Result<Exec
 
 fn failed(error: InitError) -> ApiError {
     match error {
+        InitError::Refused { code, message } if code == "not_executable" => {
+            ApiError::new(Code::NotExecutable, message)
+        }
         InitError::Refused { code, message } if matches!(code.as_str(), "spawn" | "invalid") => {
             ApiError::invalid(message)
         }
@@ -182,16 +203,17 @@ impl Run {
 
 async fn whole(mut run: Run) -> Result<Response, ApiError> {
     let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
+    let mut skipped = false;
     let exit = loop {
         match run.next().await? {
             Some(ExecEvent::Stdout(bytes)) => stdout.push(&bytes),
             Some(ExecEvent::Stderr(bytes)) => stderr.push(&bytes),
-            Some(ExecEvent::Gap(_)) => {}
+            Some(ExecEvent::Gap(_)) => skipped = true,
             Some(ExecEvent::Exit(exit)) => break exit,
             None => return Err(lost()),
         }
     };
-    let truncated = stdout.dropped > 0 || stderr.dropped > 0;
+    let truncated = skipped || stdout.dropped > 0 || stderr.dropped > 0;
     Ok(Data(json!({
         "exitCode": exit.code,
         "signal": exit.signal,
@@ -212,29 +234,29 @@ fn frame(name: &str, data: &serde_json::Value) -> Bytes {
     format!("event: {name}\ndata: {data}\n\n").into()
 }
 
-fn stream(mut run: Run) -> Response {
+fn stream(mut run: Run, encoding: Encoding) -> Response {
     let body = async_stream::stream! {
-        yield Ok::<_, Infallible>(frame("start", &json!({"pid": run.handle.pid})));
-        let (mut out, mut err) = (Utf8::default(), Utf8::default());
+        let start = json!({"pid": run.handle.pid, "id": run.handle.id});
+        yield Ok::<_, Infallible>(frame("start", &start));
+        let (mut out, mut err) = (Piece::new(encoding), Piece::new(encoding));
         loop {
             match run.next().await {
                 Ok(Some(ExecEvent::Stdout(bytes))) => {
-                    let text = out.push(&bytes);
-                    if !text.is_empty() {
-                        yield Ok(frame("stdout", &json!({"text": text})));
+                    if let Some(data) = out.push(&bytes) {
+                        yield Ok(frame("stdout", &data));
                     }
                 }
                 Ok(Some(ExecEvent::Stderr(bytes))) => {
-                    let text = err.push(&bytes);
-                    if !text.is_empty() {
-                        yield Ok(frame("stderr", &json!({"text": text})));
+                    if let Some(data) = err.push(&bytes) {
+                        yield Ok(frame("stderr", &data));
                     }
                 }
-                Ok(Some(ExecEvent::Gap(_))) => {}
+                // Whoever reads too slowly is told what was lost.
+                Ok(Some(ExecEvent::Gap(to))) => yield Ok(frame("gap", &json!({"to": to}))),
                 Ok(Some(ExecEvent::Exit(exit))) => {
                     for (name, rest) in [("stdout", out.rest()), ("stderr", err.rest())] {
-                        if !rest.is_empty() {
-                            yield Ok(frame(name, &json!({"text": rest})));
+                        if let Some(data) = rest {
+                            yield Ok(frame(name, &data));
                         }
                     }
                     yield Ok(frame("exit", &ended(&exit, run.timed_out)));
@@ -275,7 +297,7 @@ mod tests {
     #[test]
     fn a_wish_is_a_line_or_a_program_not_both() {
         let check = |json: serde_json::Value| {
-            serde_json::from_value::<Wish>(json).unwrap().check().map(|o| o.spec.argv)
+            serde_json::from_value::<Wish>(json).unwrap().check(false).map(|o| o.spec.argv)
         };
         assert_eq!(check(json!({"command": "ls"})).unwrap(), ["bash", "-lc", "ls"]);
         assert_eq!(check(json!({"argv": ["ls"]})).unwrap(), ["ls"]);
@@ -288,6 +310,8 @@ mod tests {
             json!({"command": "ls", "timeoutMs": 0}),
             json!({"command": "ls", "timeoutMs": 3_600_001}),
             json!({"command": "ls", "env": {"A=B": "c"}}),
+            json!({"command": "ls", "stdinOpen": true}),
+            json!({"command": "ls", "encoding": "base64"}),
         ] {
             assert!(check(bad.clone()).is_err(), "{bad}");
         }

@@ -81,10 +81,12 @@ pub(crate) async fn v1(State(app): State<App>) -> Data<Value> {
             "DELETE /v1/projects/{id}", "GET /v1/projects/{id}/machine",
             "POST /v1/projects/{id}/start", "POST /v1/projects/{id}/stop",
             "POST /v1/projects/{id}/wake", "POST /v1/projects/{id}/sleep", "POST /v1/projects/{id}/exec",
+            "POST /v1/projects/{id}/exec/{exec}/stdin", "POST /v1/projects/{id}/exec/{exec}/signal",
             "POST /v1/projects/{id}/preview", "* /v1/projects/{id}/toft/*", "GET /v1/settings",
             "PUT /v1/settings", "GET /v1/providers", "PUT /v1/providers/{id}/key",
             "DELETE /v1/providers/{id}/key", "POST /v1/providers/{id}/test", "GET /v1/models",
-            "GET /v1/doctor", "POST /v1/sign-in-links", "POST /v1/shutdown",
+            "GET /v1/doctor", "POST /v1/sign-in-links", "POST /v1/shutdown", "GET /llm/models",
+            "* /llm/{provider}/*",
         ],
         "legacyEndpoints": ["GET /", "GET /health", "GET /capabilities"],
     }))

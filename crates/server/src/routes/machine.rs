@@ -3,12 +3,12 @@
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
-    envelope::Data,
+    envelope::{Data, Path},
     machines::{Machine, copy, life},
     routes::find,
     state::App,
 };
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 use toft_model::time::rfc3339;
 use toft_store::{Role, SnapshotKind};

@@ -52,12 +52,15 @@ pub(crate) async fn get(
         }),
     };
     let host = headers.get("host").and_then(|v| v.to_str().ok());
+    // Ports are given one by one: they follow no pattern.
+    let by_port = host.is_some_and(|host| app.hosts.bare_address(host).is_some());
+    let pattern = (!by_port).then(|| app.hosts.preview_origin("{label}"));
     Ok(Data(json!({
         "user": user,
         "server": {
             "version": app.version,
             "host": host,
-            "previewPattern": app.hosts.preview_origin("{label}"),
+            "previewPattern": pattern,
             "backend": app.backend.name(),
             "demoOnly": app.providers.demo_only(&app).await?,
         },

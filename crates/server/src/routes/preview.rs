@@ -3,13 +3,16 @@
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
-    envelope::{Data, JsonBody},
+    envelope::{Data, JsonBody, Path},
     hosts::Label,
-    preview::{ENTRY_MS, ENTRY_PATH},
+    preview::{ENTRY_MS, ENTRY_PATH, origin::Origin, ports},
     routes::find,
     state::App,
 };
-use axum::extract::{Path, State};
+use axum::{
+    extract::State,
+    http::{HeaderMap, header},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use toft_model::time::rfc3339;
@@ -23,15 +26,24 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<Wish>,
 ) -> Result<Data<Value>, ApiError> {
     if body.port == Some(0) {
         return Err(ApiError::invalid("port must be 1 to 65535, or null for the app's port"));
     }
     let (project, _) = find(&app, &id).await?;
-    let label = Label { project: project.id, port: body.port }.to_string();
+    let label = Label { project: project.id, port: body.port };
+    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (origin, base) = if let Some(address) = app.hosts.bare_address(host) {
+        let port = ports::open(&app, &label).await?;
+        (Origin::at_port(label, port), format!("http://{address}:{port}"))
+    } else {
+        let base = app.hosts.preview_origin(&label.to_string());
+        (Origin::named(label), base)
+    };
     let ends_at = app.clock.now_ms() + ENTRY_MS;
-    let query = app.signer.entry_query(&label, ends_at, caller.session());
-    let url = format!("{}{ENTRY_PATH}?{query}", app.hosts.preview_origin(&label));
+    let query = app.signer.entry_query(&origin.bound_to(), ends_at, caller.session());
+    let url = format!("{base}{ENTRY_PATH}?{query}");
     Ok(Data(json!({"url": url, "expiresAt": rfc3339(ends_at)})))
 }

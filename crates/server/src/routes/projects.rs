@@ -3,12 +3,12 @@
 use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
-    envelope::{Data, JsonBody},
+    envelope::{Data, JsonBody, Path, Query},
     machines::{Machine, copy, life, status::AgentStatus},
     routes::find,
     state::App,
 };
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use toft_model::{id::ProjectId, machine::MachineState, time::rfc3339};
@@ -213,5 +213,6 @@ pub(crate) async fn delete(
     caller.require(Role::Member)?;
     let (project, machine) = find(&app, &id).await?;
     life::delete(&app, &machine).await?;
+    app.ports.close(&project.id).await;
     Ok(Data(json!({"id": project.id, "deleted": true})))
 }

@@ -3,11 +3,11 @@
 use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
-    envelope::{Data, JsonBody},
+    envelope::{Data, JsonBody, Path},
     providers::{self, Provider},
     state::App,
 };
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use toft_gateway::ControlError;

@@ -4,9 +4,11 @@
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
+    envelope::Path,
     hosts,
     machines::{
-        Machine, copy,
+        Machine,
+        read::{self, Reading},
         stream::{self, Wish},
     },
     proxy::{self, Target},
@@ -14,7 +16,7 @@ use crate::{
     state::App,
 };
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::Method,
     response::Response,
 };
@@ -51,19 +53,13 @@ pub(crate) async fn serve(
             let wish = Wish::read(query, req.headers())?;
             return stream::events(app, machine, caller, wish).await;
         }
-        if !machine.runs() && req.method() == Method::GET {
-            match rest {
-                "messages" => {
-                    let session = query.unwrap_or_default().split('&').find_map(|p| {
-                        p.strip_prefix("sessionId=").or_else(|| p.strip_prefix("session="))
-                    });
-                    return copy::messages(app, machine, session).await;
-                }
-                "inspect" => return copy::inspect(app, machine).await,
-                "state" => return copy::state(app, machine).await,
-                "sessions" => return copy::sessions(app, machine).await,
-                _ => {}
-            }
+        if let Some(what) = Reading::named(rest).filter(|_| req.method() == Method::GET) {
+            let path = match query {
+                Some(query) => format!("/toft/{rest}?{query}"),
+                None => format!("/toft/{rest}"),
+            };
+            let path = path.parse().map_err(|_| ApiError::invalid("the query is not valid"))?;
+            return read::read(app, machine, what, &path).await;
         }
     } else {
         caller.require(Role::Member)?;

@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 struct Box_ {
     started_at: u64,
-    _tasks: Vec<AbortOnDropHandle<()>>,
+    tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 /// All machines of a test.
@@ -37,6 +37,8 @@ pub(crate) struct Machines {
     pub(crate) broken: Mutex<Option<String>>,
     /// How long a start takes.
     pub(crate) start_takes: Mutex<Duration>,
+    /// How long a stop takes after the bridge has gone.
+    pub(crate) stop_takes: Mutex<Duration>,
     /// How long a sweep takes.
     pub(crate) sweep_takes: Mutex<Duration>,
 }
@@ -50,6 +52,7 @@ impl Machines {
             starts: AtomicUsize::new(0),
             broken: Mutex::default(),
             start_takes: Mutex::default(),
+            stop_takes: Mutex::default(),
             sweep_takes: Mutex::default(),
         })
     }
@@ -68,6 +71,19 @@ impl Machines {
         let dir = self.dir.path().join(id.as_str());
         let _ = std::fs::remove_file(dir.join("bridge.sock"));
         let _ = std::fs::remove_file(dir.join("init.sock"));
+    }
+
+    /// The bridge takes no connections any more, while the machine still counts as running.
+    pub(crate) fn hang_up(&self, id: &ProjectId) {
+        let _ = std::fs::remove_file(self.dir.path().join(id.as_str()).join("bridge.sock"));
+        if let Some(running) = self.running.lock().unwrap().get_mut(id) {
+            running.tasks.clear();
+        }
+    }
+
+    /// Whether nobody takes connections to its bridge.
+    pub(crate) fn has_hung_up(&self, id: &ProjectId) -> bool {
+        !self.dir.path().join(id.as_str()).join("bridge.sock").exists()
     }
 
     pub(crate) fn is_running(&self, id: &ProjectId) -> bool {
@@ -144,7 +160,7 @@ impl Backend for Machines {
             AbortOnDropHandle::new(tokio::spawn(box_bridge::serve(bridge, state))),
             AbortOnDropHandle::new(tokio::spawn(box_init::serve(init))),
         ];
-        let started = Box_ { started_at: 5, _tasks: tasks };
+        let started = Box_ { started_at: 5, tasks };
         self.running.lock().unwrap().insert(id.clone(), started);
         Ok(self.running(&id, false).unwrap())
     }
@@ -154,6 +170,10 @@ impl Backend for Machines {
     }
 
     async fn stop(&self, id: &ProjectId, _: Duration) -> Result<(), MachineError> {
+        // The bridge goes first, the state that others see last.
+        self.hang_up(id);
+        let takes = *self.stop_takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
         self.kill(id);
         Ok(())
     }

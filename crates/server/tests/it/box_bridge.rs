@@ -20,6 +20,11 @@ use toft_model::{event::wire_data, id::ProjectId};
 use tokio::{net::UnixListener, sync::watch};
 use tokio_util::task::AbortOnDropHandle;
 
+/// When the event with that number happened.
+pub(crate) fn time_of(seq: u64) -> u64 {
+    1_000 + seq
+}
+
 /// What survives a machine's stop.
 #[derive(Default)]
 pub(crate) struct Disk {
@@ -38,7 +43,7 @@ impl Disk {
         let mut log = self.log.lock().unwrap();
         log.push((session.into(), kind.into(), data.clone()));
         let seq = log.len() as u64;
-        let line = json!({"seq":seq,"ts":1_000+seq,"session":session,"kind":kind,"data":data});
+        let line = json!({"seq":seq,"ts":time_of(seq),"session":session,"kind":kind,"data":data});
         if log_dir.is_dir() {
             use std::io::Write as _;
             let path = log_dir.join("events.jsonl");
@@ -68,7 +73,7 @@ impl Disk {
     fn frame(&self, seq: u64) -> Option<String> {
         let log = self.log.lock().unwrap();
         let (session, kind, data) = log.get(usize::try_from(seq).unwrap() - 1)?;
-        let data = wire_data(kind, Some(session), data.clone());
+        let data = wire_data(kind, Some(session), time_of(seq), data.clone());
         Some(format!("event: {kind}\nid: {seq}\ndata: {data}\n\n"))
     }
 }

@@ -45,7 +45,8 @@ async fn a_stream_says_hello_then_replays_then_follows() {
     assert_eq!(numbers(&got), [1, 2, 3, 4]);
     assert_eq!(
         got[0].json(),
-        json!({"messageId":"m","type":"text_delta","contentIndex":0,"delta":"1 ","sessionId":"s1"})
+        json!({"messageId":"m","type":"text_delta","contentIndex":0,"delta":"1 ",
+               "ts":1001,"sessionId":"s1"})
     );
     assert_eq!((got[3].kind.as_str(), &got[3].json()["type"]), ("notify", &json!("notify")));
     assert_eq!(numbers(&rest.until(4).await), [3, 4]);

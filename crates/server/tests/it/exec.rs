@@ -32,6 +32,8 @@ async fn a_program_is_run_and_told_whole() {
     let message = run(json!({"argv": ["/no/such/program"]})).await.failure(400, "invalid_argument");
     assert!(message.contains("/no/such/program"), "{message}");
     run(json!({})).await.failure(400, "invalid_argument");
+    run(json!({"command": "cat", "stdinOpen": true})).await.failure(400, "invalid_argument");
+    run(json!({"command": "ls", "encoding": "base64"})).await.failure(400, "invalid_argument");
     run(json!({"command": "true", "timeoutMs": 0})).await.failure(400, "invalid_argument");
     world.end(true).await;
 }

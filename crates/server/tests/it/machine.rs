@@ -142,3 +142,108 @@ async fn a_project_made_while_the_server_sweeps_is_no_leftover() {
     }
     world.end(true).await;
 }
+
+const READS: [&str; 4] = ["messages", "inspect", "state", "sessions"];
+
+/// Reads that come while a machine is being stopped, put to sleep or has just died are answered
+/// from the copy, and none of them starts it again.
+#[tokio::test]
+async fn reading_while_a_machine_goes_away_is_answered_and_does_not_wake_it() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}");
+    let prompt = Call::post(&format!("{path}/toft/prompt"), &json!({"message": "hello"}));
+    world.ask(prompt).await;
+    world.copied(&id, 4).await;
+    world.eventually(&format!("{path}/machine"), |m| m["appPort"] == 5173).await;
+    *world.machines.stop_takes.lock().unwrap() = Duration::from_millis(150);
+    for how in ["sleep", "stop"] {
+        let starts = world.machines.starts.load(Ordering::SeqCst);
+        let going = Call::post(&format!("{path}/{how}"), &json!({}));
+        let read = async {
+            let mut rounds = 0;
+            // Before, while and after its bridge goes.
+            while world.machines.is_running(&id) || rounds < 3 {
+                for read in READS {
+                    let answer = world.ask(Call::get(&format!("{path}/toft/{read}"))).await;
+                    assert_eq!(answer.status, 200, "{how} {read}: {}", answer.text());
+                }
+                rounds += 1;
+            }
+        };
+        let (gone, ()) = tokio::join!(world.ask(going), read);
+        gone.data();
+        assert_eq!(world.machines.starts.load(Ordering::SeqCst), starts, "{how} woke it");
+        world.ask(Call::post(&format!("{path}/start"), &json!({}))).await.data();
+        // What no copy has waits for the end: then it is refused, or wakes the machine.
+        let going = Call::post(&format!("{path}/{how}"), &json!({}));
+        let look = async {
+            while !world.machines.has_hung_up(&id) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            world.ask(Call::get(&format!("{path}/toft/files?path=/"))).await
+        };
+        let (_, looked) = tokio::join!(world.ask(going), look);
+        assert_eq!(looked.status, if how == "stop" { 409 } else { 200 }, "{}", looked.text());
+        world.ask(Call::post(&format!("{path}/start"), &json!({}))).await.data();
+    }
+    for read in READS {
+        world.machines.kill(&id);
+        let answer = world.ask(Call::get(&format!("{path}/toft/{read}"))).await;
+        assert_eq!(answer.status, 200, "dead {read}: {}", answer.text());
+        assert!(!world.machines.is_running(&id), "{read} woke it");
+        world.ask(Call::post(&format!("{path}/start"), &json!({}))).await.data();
+    }
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_bridge_that_cannot_be_reached_in_a_running_machine_is_said_not_papered_over() {
+    let world = World::new().await;
+    let id = world.project().await;
+    world.machines.hang_up(&id);
+    let path = format!("/v1/projects/{id}/toft/state");
+    let message = world.ask(Call::get(&path)).await.failure(502, "machine_error");
+    assert!(message.contains("try again"), "{message}");
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_exist_is_told_the_same_way_by_a_stopped_machine() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}");
+    let prompt = Call::post(&format!("{path}/toft/prompt"), &json!({"message": "hello"}));
+    world.ask(prompt).await;
+    world.copied(&id, 4).await;
+    let other = json!({"messageId": "m9", "entryId": "e9", "parentId": null,
+        "message": {"role": "user", "content": "x", "timestamp": 9}});
+    world.machines.push(&id, "s2", "message_end", &other);
+    world.copied(&id, 5).await;
+    world.eventually(&format!("{path}/machine"), |m| m["appPort"] == 5173).await;
+    world.ask(Call::post(&format!("{path}/stop"), &json!({}))).await.data();
+    for read in ["messages", "state"] {
+        let ask =
+            async |query: &str| world.ask(Call::get(&format!("{path}/toft/{read}?{query}"))).await;
+        let unknown = ask("sessionId=nope").await;
+        assert_eq!(unknown.status, 404, "{read}");
+        let unknown = unknown.json();
+        assert_eq!(
+            (&unknown["code"], &unknown["success"]),
+            (&json!("session_not_found"), &json!(false))
+        );
+        assert_eq!(unknown["command"], format!("get_{read}"));
+        let bad = ask("sessionId=..%2Fx").await;
+        assert_eq!((bad.status.as_u16(), &bad.json()["code"]), (400, &json!("invalid_argument")));
+        for session in ["s1", "s2"] {
+            let known = ask(&format!("sessionId={session}")).await;
+            assert_eq!(known.status, 200, "{read} {session}");
+            assert_eq!(known.json()["data"]["sessionId"], session);
+        }
+    }
+    let messages = world.ask(Call::get(&format!("{path}/toft/messages?sessionId=s2"))).await.json();
+    assert_eq!(messages["data"]["messages"][0]["message"]["timestamp"], 9);
+    let state = world.ask(Call::get(&format!("{path}/toft/state?sessionId=s2"))).await.json();
+    assert_eq!((&state["data"]["appPort"], &state["data"]["model"]), (&json!(5173), &json!(null)));
+    world.end(true).await;
+}

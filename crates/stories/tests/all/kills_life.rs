@@ -77,7 +77,7 @@ fn inits(toft: &Toft, project: &str) -> Vec<processes::Process> {
     processes::all()
         .into_iter()
         .filter(|p| {
-            p.argv.get(1).is_some_and(|a| a == "init" || a == "__launch")
+            p.argv.iter().any(|a| a == "init" || a == "__launch")
                 && processes::confined_by(p.pid, &toft.data, project)
         })
         .collect()

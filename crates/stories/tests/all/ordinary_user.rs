@@ -3,13 +3,22 @@
 use super::spine::builder;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 use toft_stories::{
     lane,
     provider::Provider,
     session::{self, Follow},
     toft::{Start, Toft, binary},
 };
+
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A user of this host for the time of a test.
 pub(crate) struct User {
@@ -19,7 +28,9 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn make() -> Result<Self> {
-        let name = format!("toft-{}", std::process::id());
+        // Several stories may run in one process.
+        let count = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("toft-{}-{count}", std::process::id());
         let home = std::env::temp_dir().join(&name);
         let out = Command::new("useradd")
             .args(["--create-home", "--shell", "/bin/bash", "--home-dir"])
@@ -105,5 +116,13 @@ async fn an_ordinary_user_gets_machines_too() -> Result<()> {
         toft.exec(&project, "cat hello.sh").await?["stdout"],
         "echo good morning from the machine\n"
     );
+    // What programs closed to their owner, a package cache above all, is no hindrance to removal.
+    toft.exec(&project, "mkdir -p c/a/b && touch c/a/f && chmod 000 c/a/b && chmod -R a-w c/a c")
+        .await?;
+    toft.call("DELETE", &base, None).await?;
+    let pool = toft.data.join("store/pool");
+    ensure!(!pool.join("p").join(&project).exists(), "its disk stays");
+    let scratch: Vec<_> = fs::read_dir(pool.join("tmp"))?.flatten().map(|e| e.path()).collect();
+    ensure!(scratch.is_empty(), "half-made disks stay: {scratch:?}");
     toft.down()
 }

@@ -321,6 +321,50 @@ async fn answers_have_the_documented_shapes() -> Result<()> {
     story.end()
 }
 
+/// Every row of the Starter document's table, under its own name and ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_routes_answer_under_both_names() -> Result<()> {
+    let mut story = Story::begin().await?;
+    session::prompt(&story.toft, &story.project, "hello").await?;
+    for event in story.follow.until_agent_end().await? {
+        assert!(event.data["type"].is_string() && event.data["ts"].is_u64(), "{event:?}");
+    }
+    let host = format!("{}.localhost:{}", story.project, story.toft.port);
+    let rows = [
+        ("GET", "events", 200),
+        ("POST", "prompt", 400),
+        ("POST", "steer", 400),
+        ("POST", "follow-up", 400),
+        ("POST", "abort", 200),
+        ("GET", "state", 200),
+        ("POST", "config", 200),
+        ("GET", "sessions", 200),
+        ("POST", "sessions/compact", 409),
+        ("POST", "sessions/switch", 400),
+        ("POST", "sessions/new", 200),
+        ("GET", "messages", 200),
+        ("GET", "inspect", 200),
+    ];
+    for mount in ["starter", "toft"] {
+        for (method, route, status) in rows {
+            let url = format!("{}/{mount}/{route}", story.toft.base);
+            let request = story.toft.http().request(method.parse()?, url);
+            let answer =
+                request.header("host", &host).bearer_auth(&story.toft.token).send().await?;
+            assert_eq!(answer.status().as_u16(), status, "{mount}/{route}");
+            let kind = answer.headers()["content-type"].to_str()?.to_owned();
+            let stream = route == "events";
+            assert_eq!(kind == "text/event-stream", stream, "{mount}/{route}: {kind}");
+            if !stream && route != "inspect" {
+                let answer: Value = answer.json().await?;
+                assert_eq!(answer["type"], "response", "{mount}/{route}");
+                assert_eq!(answer["success"], status == 200, "{mount}/{route}");
+            }
+        }
+    }
+    story.end()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_waits_for_its_answer_also_over_a_kill() -> Result<()> {
     let mut toft = Toft::start(Start::default()).await?;

@@ -2,7 +2,7 @@
 //! bridges one after the other.
 
 use super::super::*;
-use crate::log::tests::Fate;
+use crate::{clock::now_ms, log::tests::Fate};
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use std::time::Duration;
@@ -172,13 +172,14 @@ impl House {
     /// Starts a bridge that dies by `fate`.
     pub(crate) async fn bridge(&self, fate: Option<Arc<Fate>>) -> Arc<AgentRuntime> {
         let boot = self.boot();
-        let log = EventLog::open(Path::new(&boot.log_dir)).await.unwrap();
+        let log = EventLog::open(Path::new(&boot.log_dir), now_ms).await.unwrap();
         if let Some(fate) = fate {
             log.give_fate(fate);
         }
         let app_port = AppPort::open(Path::new(&boot.home), 3000, None, log.clone());
         let shell = InitShell { shell: Arc::clone(&self.shell), home: self.init.handle().clone() };
-        let parts = RuntimeParts { boot, log, shell: Arc::new(shell), app_port };
+        let shell = Arc::new(shell);
+        let parts = RuntimeParts { boot, log, shell, app_port, clock: now_ms };
         let models = Arc::new(ScriptSource(Arc::clone(&self.script)));
         AgentRuntime::start_with(parts, models, Toolbox::standard()).await.unwrap()
     }

@@ -2,10 +2,10 @@
 
 use super::CHAT;
 use crate::config::{GatewayConfig, ProviderConfig};
-use crate::secret::Secret;
 use crate::testing::{Bench, Conn, Door, Fake, KEY, ask, post, status};
 use std::sync::Arc;
 use toft_model::machine::EgressLevel::Open;
+use toft_vault::Secret;
 use tokio::sync::mpsc;
 
 #[tokio::test]

@@ -42,7 +42,10 @@ async fn usage_of_every_format_is_written_down_once() {
             let tokens = [record.input, record.output, record.cache_read, record.cache_write];
             assert_eq!(tokens, expected);
             assert_eq!(record.model.as_deref(), Some(model));
-            assert_eq!((&*record.provider, &record.project), (provider, &door.project));
+            assert_eq!(
+                (&*record.provider, record.project.as_ref()),
+                (provider, Some(&door.project))
+            );
             assert_eq!((record.status, &record.error), (200, &None));
             assert!(record.ts >= before && record.first_byte_ms.is_some());
             let position = bench.gateway.usage_position().await.unwrap();

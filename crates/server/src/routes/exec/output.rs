@@ -1,5 +1,8 @@
 //! What is kept of a program's output, and how its bytes become text. Not where it comes from.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 /// Of each output, half of this from the start and half from the end.
@@ -41,6 +44,52 @@ impl Kept {
         String::from_utf8(self.head)
             .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     }
+}
+
+/// How a stream carries output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Encoding {
+    /// `{text}`: what is no UTF-8 becomes U+FFFD.
+    #[default]
+    Text,
+    /// `{base64}`: every byte as it is.
+    Base64,
+}
+
+/// One output on its way into a stream.
+pub(super) enum Piece {
+    Text(Utf8),
+    Base64,
+}
+
+impl Piece {
+    pub(super) fn new(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Text => Self::Text(Utf8::default()),
+            Encoding::Base64 => Self::Base64,
+        }
+    }
+
+    /// Data of one event; nothing while a character is unfinished.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Value> {
+        match self {
+            Self::Text(utf8) => text(&utf8.push(bytes)),
+            Self::Base64 => Some(json!({"base64": STANDARD.encode(bytes)})),
+        }
+    }
+
+    /// What is left at the end.
+    pub(super) fn rest(&mut self) -> Option<Value> {
+        match self {
+            Self::Text(utf8) => text(&utf8.rest()),
+            Self::Base64 => None,
+        }
+    }
+}
+
+fn text(text: &str) -> Option<Value> {
+    (!text.is_empty()).then(|| json!({"text": text}))
 }
 
 /// Bytes into text, however they are cut: an unfinished character waits for its rest.

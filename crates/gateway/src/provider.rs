@@ -1,12 +1,15 @@
 //! A provider as configured: where it lives, how it takes its key.
 
-use super::errors::{ApiError, Code};
-use crate::{config::ProviderConfig, secret::Secret};
+use crate::{
+    api_error::{ApiError, Code},
+    config::ProviderConfig,
+};
 use http::{HeaderName, HeaderValue};
 use reqwest::Url;
 use std::fmt;
 use toft_llm::catalogue::{self, ProviderSpec};
 use toft_model::provider::{Api, ProviderInfo};
+use toft_vault::Secret;
 
 /// See the module.
 pub(crate) struct Provider {

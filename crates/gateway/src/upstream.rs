@@ -1,7 +1,7 @@
 //! The HTTP client that reaches providers: HTTP/1.1 and 2, rustls with the system's roots, no
 //! redirects, no proxies of the environment, no decoding of bodies.
 
-use super::errors::{ApiError, Code};
+use crate::api_error::{ApiError, Code};
 use reqwest::{Client, redirect::Policy};
 use std::{error::Error, time::Duration};
 use tokio::sync::OnceCell;
@@ -68,7 +68,7 @@ fn builder() -> reqwest::ClientBuilder {
 }
 
 /// What went wrong with a request that got no answer.
-pub(super) fn failure(provider: &str, error: &reqwest::Error) -> ApiError {
+pub(crate) fn failure(provider: &str, error: &reqwest::Error) -> ApiError {
     let why = told(error);
     if error.is_timeout() {
         let message = format!("{provider} could not be reached in time ({why}). Try again.");

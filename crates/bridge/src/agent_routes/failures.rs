@@ -1,0 +1,49 @@
+//! Why the agent's commands fail, as status and code.
+
+use crate::{answer::Failure, runtime::RuntimeError};
+use http::StatusCode;
+use toft_agent::{Refused, session::SessionError};
+use toft_llm::ask::ModelFailure;
+
+impl From<RuntimeError> for Failure {
+    fn from(error: RuntimeError) -> Self {
+        let (status, code) = match &error {
+            RuntimeError::NoSession(_) => (StatusCode::NOT_FOUND, "session_not_found"),
+            RuntimeError::Session(SessionError::Write { .. }) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
+            }
+            RuntimeError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
+            }
+            RuntimeError::Session(_) | RuntimeError::Io { .. } | RuntimeError::Gateway(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+            }
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let (status, code) = match &refused {
+            Refused::Disk(_) => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+            Refused::Busy | Refused::QueueFull => (StatusCode::CONFLICT, "busy"),
+            Refused::NothingToCompact => (StatusCode::CONFLICT, "nothing_to_compact"),
+            Refused::NothingToRetry => (StatusCode::CONFLICT, "nothing_to_retry"),
+            Refused::NoQuestion(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Refused::Compaction(_) => (StatusCode::BAD_GATEWAY, "machine_error"),
+            Refused::Closed => (StatusCode::CONFLICT, "unavailable"),
+        };
+        Self::new(status, code, refused.to_string())
+    }
+}
+
+impl From<ModelFailure> for Failure {
+    fn from(failure: ModelFailure) -> Self {
+        let (status, code) = match failure.code.as_str() {
+            "unknown_model" | "no_key" => (StatusCode::BAD_REQUEST, "unknown_model"),
+            _ => (StatusCode::CONFLICT, "unavailable"),
+        };
+        Self::new(status, code, failure.message)
+    }
+}

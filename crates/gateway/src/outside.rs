@@ -1,0 +1,102 @@
+//! Model calls of programs outside of all machines: HTTP on a unix socket that only the server can
+//! reach. Who may call was judged there; what a call is, is the same as for machines.
+
+use crate::{
+    folder,
+    listen::is_ours,
+    machine::{HEAD_BYTES_MAX, HEADERS_MAX},
+    models::{self, Asker},
+    state::State,
+};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// Model calls from outside at once: as many as one machine may make.
+const CALLS_MAX: usize = 64;
+
+/// Connections at once: the server makes one per call. More wait to be accepted.
+const CONNECTIONS_MAX: usize = 2 * CALLS_MAX;
+
+/// The server sends a head at once; this bounds a stuck one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Pause after `accept` failed: time for descriptors to be closed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// All programs outside, together.
+pub(crate) struct Outside {
+    calls: Arc<Semaphore>,
+}
+
+impl Outside {
+    /// Leave to make one model call; `None` when there are too many.
+    pub(crate) fn model_call(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.calls).try_acquire_owned().ok()
+    }
+}
+
+/// Opens the socket and serves it until the gateway ends. Nothing is accepted before the server has
+/// told what there is to call: who is early waits.
+pub(crate) fn open(state: &Arc<State>, data_dir: &Path) -> io::Result<()> {
+    let listener = folder::bind_models(data_dir)?;
+    let shared = Arc::clone(state);
+    state.tasks.spawn(async move {
+        let ends = shared.cancel.clone();
+        let accept = async {
+            shared.configured().await;
+            accept_all(&shared, listener).await;
+        };
+        ends.run_until_cancelled(accept).await;
+    });
+    Ok(())
+}
+
+async fn accept_all(state: &Arc<State>, listener: UnixListener) {
+    let outside = Arc::new(Outside { calls: Arc::new(Semaphore::new(CALLS_MAX)) });
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        let place = place.expect("nobody closes this semaphore");
+        match listener.accept().await {
+            Ok((stream, _)) if is_ours(&stream) => {
+                let (state, outside) = (Arc::clone(state), Arc::clone(&outside));
+                state.tasks.clone().spawn(async move {
+                    let ends = state.cancel.clone();
+                    // Dropping the connection ends its call at the provider, too.
+                    ends.run_until_cancelled(connection(&state, &outside, stream)).await;
+                    drop(place);
+                });
+            }
+            Ok(_) => tracing::warn!("a connection of another user was refused"),
+            Err(e) => {
+                tracing::warn!(error = %e, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(state: &Arc<State>, outside: &Outside, mut stream: UnixStream) {
+    if stream.write_all(&[folder::MODELS_TAKEN]).await.is_err() {
+        return;
+    }
+    let service = service_fn(|request| async move {
+        Ok::<_, Infallible>(models::answer(state, Asker::Outside(outside), request).await)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(e) = served {
+        tracing::debug!(error = %e, "a connection from outside ended");
+    }
+}

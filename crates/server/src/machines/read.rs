@@ -1,0 +1,125 @@
+//! Reading what the copy knows too: asked of the bridge while it runs, of the copy when the machine
+//! does not run or is just going away. Never wakes a machine.
+
+use super::{Machine, copy, life};
+use crate::{
+    api_error::{ApiError, Code},
+    bridge_client::BridgeError,
+    proxy,
+    state::App,
+};
+use axum::{
+    body::Body,
+    extract::Query,
+    http::{Request, StatusCode, Uri, header},
+    response::Response,
+};
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long a bridge may take: right after a start it is still loading its sessions.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Answers up to this size are taken in before they are passed on: one that breaks off in the middle
+/// can then still be given from the copy. Longer ones (conversations with images) are streamed.
+const WHOLE_BYTES_MAX: u64 = 4 << 20;
+
+/// What can be read of a machine that does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// `GET messages`.
+    Messages,
+    /// `GET inspect`.
+    Inspect,
+    /// `GET state`.
+    State,
+    /// `GET sessions`.
+    Sessions,
+}
+
+impl Reading {
+    /// By the route's name below `/toft/`.
+    pub(crate) fn named(route: &str) -> Option<Self> {
+        Some(match route {
+            "messages" => Self::Messages,
+            "inspect" => Self::Inspect,
+            "state" => Self::State,
+            "sessions" => Self::Sessions,
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    session_id: Option<String>,
+}
+
+/// Reads. `path` is path and query for the bridge.
+pub(crate) async fn read(
+    app: &App,
+    machine: &Arc<Machine>,
+    what: Reading,
+    path: &Uri,
+) -> Result<Response, ApiError> {
+    if machine.answers() {
+        let first = match live(app, machine, path).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        tracing::debug!(project.id = %machine.id, error = %first, "a reading is tried again");
+        if machine.answers() && !life::check_gone(app, machine).await {
+            // The bridge was restarted: init holds its socket, so the next one answers this.
+            match live(app, machine, path).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if machine.answers() => return Err(failed(&error)),
+                Err(_) => {}
+            }
+        }
+    }
+    let wanted = Query::<Wanted>::try_from_uri(path);
+    let Query(Wanted { session_id }) = wanted.map_err(|e| ApiError::invalid(e.body_text()))?;
+    let session = session_id.as_deref();
+    match what {
+        Reading::Messages => copy::messages(app, machine, session).await,
+        Reading::Inspect => copy::inspect(app, machine).await,
+        Reading::State => copy::state(app, machine, session).await,
+        Reading::Sessions => copy::sessions(app, machine).await,
+    }
+}
+
+fn failed(error: &BridgeError) -> ApiError {
+    ApiError::new(
+        Code::MachineError,
+        format!("{error}. It restarts by itself: try again in a moment"),
+    )
+}
+
+/// Asks the bridge.
+async fn live(app: &App, machine: &Machine, path: &Uri) -> Result<Response, BridgeError> {
+    let asked = async {
+        let request = Request::get(path.clone())
+            .body(Body::empty())
+            .map_err(|e| BridgeError::Broken(e.to_string()))?;
+        let answer = app.bridge.send(&machine.id, request).await?;
+        let (mut parts, body) = answer.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(BridgeError::Status(parts.status.as_u16()));
+        }
+        proxy::clean_answer(&mut parts.headers);
+        proxy::keep_known(&mut parts.headers);
+        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+        let length = length.and_then(|text| text.parse::<u64>().ok());
+        let body = if length.is_some_and(|length| length <= WHOLE_BYTES_MAX) {
+            let whole = body.collect().await.map_err(|e| BridgeError::Broken(e.to_string()))?;
+            Body::from(whole.to_bytes())
+        } else {
+            Body::new(body)
+        };
+        Ok(Response::from_parts(parts, body))
+    };
+    timeout(ANSWER_TIMEOUT, asked).await.map_err(|_| BridgeError::Timeout)?
+}

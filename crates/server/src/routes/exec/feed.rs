@@ -1,0 +1,117 @@
+//! What a running program is told from outside: standard input and signals, each on a connection of
+//! its own to init. The program is named by the `id` of its stream's `start` event.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    envelope::{Data, JsonBody, Path, Query},
+    routes::find,
+    state::App,
+};
+use axum::{body::Body, extract::State};
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_machine::init_client::{self, ExecHandle, InitError};
+use toft_store::Role;
+
+/// Follow nothing of the output: it has its own stream.
+const NO_OUTPUT: u64 = u64::MAX;
+
+#[derive(Deserialize)]
+pub(crate) struct End {
+    /// Whether this is the last of it.
+    #[serde(default)]
+    end: bool,
+}
+
+/// `POST /v1/projects/{id}/exec/{exec}/stdin?end=`: the body goes to the program as it comes, no
+/// faster than it reads.
+pub(crate) async fn stdin(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, exec)): Path<(String, String)>,
+    Query(query): Query<End>,
+    mut body: Body,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let input = attach(&app, &id, &exec).await?.input();
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| ApiError::invalid(format!("the input broke off: {e}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if input.stdin(data).await.is_err() {
+            return Err(gone());
+        }
+        bytes += data.len();
+    }
+    if query.end {
+        // A program that has ended needs no end of its input.
+        let _ = input.close_stdin().await;
+    }
+    Ok(Data(json!({"bytes": bytes})))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Signal {
+    signal: Name,
+}
+
+/// Signals that people and shells send.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Name {
+    Hup,
+    Int,
+    Quit,
+    Kill,
+    Usr1,
+    Usr2,
+    Term,
+    Cont,
+    Stop,
+}
+
+impl Name {
+    /// As Linux numbers them.
+    fn number(self) -> i32 {
+        match self {
+            Self::Hup => 1,
+            Self::Int => 2,
+            Self::Quit => 3,
+            Self::Kill => 9,
+            Self::Usr1 => 10,
+            Self::Usr2 => 12,
+            Self::Term => 15,
+            Self::Cont => 18,
+            Self::Stop => 19,
+        }
+    }
+}
+
+/// `POST /v1/projects/{id}/exec/{exec}/signal`: to the program and its group.
+pub(crate) async fn signal(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, exec)): Path<(String, String)>,
+    JsonBody(body): JsonBody<Signal>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let input = attach(&app, &id, &exec).await?.input();
+    input.signal(body.signal.number()).await.map_err(|_| gone())?;
+    Ok(Data(json!({})))
+}
+
+async fn attach(app: &App, id: &str, exec: &str) -> Result<ExecHandle, ApiError> {
+    let (_, machine) = find(app, id).await?;
+    // A machine that is gone took the program with it: it is not woken for this.
+    let stream = app.backend.connect_init(&machine.id).await.map_err(|_| gone())?;
+    init_client::attach(stream, exec, NO_OUTPUT).await.map_err(|error| match error {
+        InitError::Refused { .. } => gone(),
+        other => ApiError::new(Code::MachineError, other.to_string()),
+    })
+}
+
+fn gone() -> ApiError {
+    ApiError::new(Code::NotFound, "no such program runs: it may have ended")
+}

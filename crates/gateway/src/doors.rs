@@ -95,7 +95,8 @@ fn serve_models(
     let cancel = machine.cancel.clone();
     on_own_thread(state, cancel, async move {
         accept_all(listener, limit, |stream, permit| {
-            let (state, machine) = (Arc::clone(&shared), Arc::clone(&machine));
+            let state = Arc::clone(&shared);
+            let Some(machine) = behind(&state, &machine) else { return };
             shared.tasks.spawn(async move {
                 let cancel = machine.cancel.clone();
                 let serve = serve_model_connection(state, machine, stream);
@@ -118,7 +119,8 @@ fn serve_egress(
     let cancel = machine.cancel.clone();
     on_own_thread(state, cancel, async move {
         accept_all(listener, limit, |stream, permit| {
-            let (state, machine) = (Arc::clone(&shared), Arc::clone(&machine));
+            let state = Arc::clone(&shared);
+            let Some(machine) = behind(&state, &machine) else { return };
             shared.tasks.spawn(async move {
                 let cancel = machine.cancel.clone();
                 let serve = egress::serve_connection(state, machine, stream, permit);
@@ -127,6 +129,16 @@ fn serve_egress(
         })
         .await;
     })
+}
+
+/// Whose a connection is that was just accepted. A door that closes may still have taken one that
+/// was made for the next door on the same listener: it is passed on.
+fn behind(state: &State, machine: &Arc<Machine>) -> Option<Arc<Machine>> {
+    if !machine.cancel.is_cancelled() {
+        return Some(Arc::clone(machine));
+    }
+    let machines = state.machines();
+    machines.get(&machine.project).filter(|next| next.shares_sockets(machine)).cloned()
 }
 
 /// Accepts on a thread of its own. The machine's init has the same sockets, and whoever is init

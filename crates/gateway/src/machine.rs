@@ -68,6 +68,11 @@ impl Machine {
         self.sockets == sockets && self.token.matches(token.expose().as_bytes())
     }
 
+    /// Whether another one's listeners are this one's.
+    pub(crate) fn shares_sockets(&self, other: &Self) -> bool {
+        self.sockets == other.sockets
+    }
+
     /// Changes what a machine may reach.
     pub(crate) fn set_egress(&self, level: EgressLevel) -> Result<(), InvalidRule> {
         let egress = Egress::new(&level)?;

@@ -14,6 +14,8 @@ pub const MAGIC: i64 = 0x9123_683E;
 const SUBVOL_CREATE: libc::c_ulong = 0x5000_940E;
 const SNAP_DESTROY: libc::c_ulong = 0x5000_940F;
 const SNAP_CREATE_V2: libc::c_ulong = 0x5000_9417;
+/// `BTRFS_IOC_SUBVOL_SETFLAGS`.
+const SUBVOL_SETFLAGS: libc::c_ulong = 0x4008_941A;
 const RESIZE: libc::c_ulong = 0x5000_9403;
 const SUBVOL_RDONLY: u64 = 1 << 1;
 /// Inode number of the root of every subvolume.
@@ -71,6 +73,14 @@ pub fn snapshot(from: &Path, to: &Path, read_only: bool) -> io::Result<()> {
     args.name[..name.len()].copy_from_slice(name);
     // SAFETY: as in `create`, with a `btrfs_ioctl_vol_args_v2`.
     check(unsafe { libc::ioctl(parent.as_raw_fd(), SNAP_CREATE_V2, &raw const args) })
+}
+
+/// Lifts the write protection of a read-only snapshot.
+pub fn make_writable(path: &Path) -> io::Result<()> {
+    let subvolume = File::open(path)?;
+    let flags = 0u64;
+    // SAFETY: the request reads a `u64`, which outlives the call.
+    check(unsafe { libc::ioctl(subvolume.as_raw_fd(), SUBVOL_SETFLAGS, &raw const flags) })
 }
 
 /// Deletes a subvolume and those below it. The kernel frees its space later.

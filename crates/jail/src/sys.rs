@@ -99,7 +99,8 @@ struct MountAttr {
     userns: u64,
 }
 
-/// Sets attributes of a mount, and maps its owners by a user namespace when one is given.
+/// Sets attributes of a mount and of those below it. With a user namespace its owners are mapped
+/// instead, of the one mount only: those below might not be able to.
 pub(crate) fn set_mount_attributes(
     mount: impl AsFd,
     attributes: u64,
@@ -112,6 +113,7 @@ pub(crate) fn set_mount_attributes(
         userns: map
             .map_or(0, |fd| u64::try_from(fd.as_raw_fd()).expect("descriptors are not negative")),
     };
+    let flags = libc::AT_EMPTY_PATH | if map.is_some() { 0 } else { libc::AT_RECURSIVE };
     // SAFETY: the path is a C string that is empty, `attr` outlives the call and has the size
     // that is passed.
     let done = unsafe {
@@ -119,7 +121,7 @@ pub(crate) fn set_mount_attributes(
             libc::SYS_mount_setattr,
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            flags,
             &raw const attr,
             size_of::<MountAttr>(),
         )

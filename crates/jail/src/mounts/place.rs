@@ -27,12 +27,7 @@ pub(super) fn detached(
     writable: bool,
     map: Option<BorrowedFd<'_>>,
 ) -> io::Result<Source> {
-    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let fd = match open_tree(CWD, path, clone) {
-        // In a user namespace the mounts below are locked: all or nothing.
-        Err(Errno::INVAL) => open_tree(CWD, path, clone | OpenTreeFlags::AT_RECURSIVE)?,
-        other => other?,
-    };
+    let fd = copy(path)?;
     let attributes =
         sys::ATTR_NOSUID | sys::ATTR_NODEV | if writable { 0 } else { sys::ATTR_RDONLY };
     if map.is_some() && sys::set_mount_attributes(&fd, attributes, map).is_ok() {
@@ -45,8 +40,17 @@ pub(super) fn detached(
 
 /// A detached copy of what was mounted on the stage.
 pub(super) fn off_stage(path: &str) -> Result<OwnedFd, Failure> {
+    copy(Path::new(path)).map_err(step("take a mount off the stage"))
+}
+
+/// A detached copy of a mount, without those below it where that is allowed: in a user namespace
+/// the host's are locked together, all or nothing.
+fn copy(path: &Path) -> io::Result<OwnedFd> {
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    open_tree(CWD, path, clone).map_err(step("take a mount off the stage"))
+    match open_tree(CWD, path, clone) {
+        Err(Errno::INVAL) => Ok(open_tree(CWD, path, clone | OpenTreeFlags::AT_RECURSIVE)?),
+        other => Ok(other?),
+    }
 }
 
 /// Attaches a mount at a new folder of the stage.

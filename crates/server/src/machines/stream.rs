@@ -28,6 +28,9 @@ const PING: Duration = Duration::from_secs(15);
 const PAGE_ROWS: u32 = 512;
 /// About as many bytes at once.
 const PAGE_BYTES: usize = 1 << 20;
+/// How far a client may be ahead of the copy: it read a number in an answer of the bridge's own, and
+/// the copy has it a moment later. One further ahead names no event of this project.
+const AHEAD_MAX: u64 = 512;
 
 /// Where to start and what to leave out.
 #[derive(Debug, Default)]
@@ -92,8 +95,10 @@ pub(crate) async fn events(
     let sign_in = caller.session().map(str::to_owned);
     let body = stream! {
         yield Ok::<_, Infallible>(Bytes::from(hello));
-        // A number that the copy does not have yet is no reason to wait for it.
-        let mut last = wish.after.map_or(head, |after| after.min(head));
+        let after = wish.after.unwrap_or(head);
+        // What the client has is not sent again when the copy gets it, too.
+        let known = if after <= head.saturating_add(AHEAD_MAX) { after } else { head };
+        let mut last = known.min(head);
         let mut behind = last < head;
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -106,7 +111,7 @@ pub(crate) async fn events(
                 let mut text = String::new();
                 for event in &page {
                     last = event.seq;
-                    if wish.wants(event.session.as_deref()) {
+                    if event.seq > known && wish.wants(event.session.as_deref()) {
                         feed::write(&mut text, event);
                     }
                 }
@@ -119,7 +124,7 @@ pub(crate) async fn events(
                     Ok(frame) if frame.seq <= last => {}
                     Ok(feed::Frame { seq, session, bytes: Some(bytes) }) if seq == last + 1 => {
                         last = seq;
-                        if wish.wants(session.as_deref()) {
+                        if seq > known && wish.wants(session.as_deref()) {
                             yield Ok(bytes);
                         }
                     }

@@ -205,6 +205,23 @@ describe('a chat', () => {
     const session = project(world).session()
     expect([session.model.id, session.thinkingLevel]).toEqual(['claude-haiku-4-5', 'high'])
   })
+
+  test('that the machine has lost can be read, and begins anew instead of being written to', async () => {
+    const { page, world } = await start()
+    await openProject(page)
+    await prompt(page, 'Build a small task app')
+    await end(page)
+    const live = await transcript(page)
+    project(world).session().lost = true
+    await page.reload()
+    await page.getByText('this is the server’s copy').waitFor()
+    await poll(() => transcript(page)).toEqual(live)
+    expect(await page.getByRole('textbox').count()).toBe(0)
+    const strip = page.getByRole('status').filter({ hasText: 'this is the server’s copy' })
+    await strip.getByRole('button', { name: 'New session' }).click()
+    await untilGone(page, page.getByText('this is the server’s copy'))
+    await page.getByRole('textbox').first().waitFor()
+  })
 })
 
 describe('a long conversation', () => {

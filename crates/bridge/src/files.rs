@@ -1,6 +1,7 @@
 //! Files of the machine for people: list, read, write, move, remove. Everything inside the machine
 //! may be reached; a request never hangs on a pipe or a device, and a write is whole or not at all.
 
+mod beside;
 mod change;
 mod content;
 mod look;

@@ -14,6 +14,7 @@ use hyper_util::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// `<data>/run/server.json`: written by the server, readable by its owner only.
 #[derive(Debug, Deserialize)]
@@ -21,6 +22,9 @@ struct ServerFile {
     addr: String,
     token: String,
 }
+
+/// Projects asked for at once: the server's limit.
+const PAGE_PROJECTS: usize = 1000;
 
 /// Code of a server that is not there.
 pub(crate) const UNREACHABLE: &str = "unreachable";
@@ -185,10 +189,29 @@ impl Client {
         })
     }
 
+    /// All projects, however many pages they are.
+    pub(crate) async fn projects(&self) -> Result<Vec<Value>> {
+        let mut all: Vec<Value> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut offset = 0;
+        loop {
+            let path = format!("/v1/projects?limit={PAGE_PROJECTS}&offset={offset}");
+            let Value::Array(page) = self.get(&path).await? else {
+                bail!("the project list is no list");
+            };
+            // A short page is not always the last: what is just being deleted is left out of it.
+            if page.is_empty() {
+                return Ok(all);
+            }
+            // One that changes meanwhile moves to the front and pushes another onto the next page.
+            all.extend(page.into_iter().filter(|project| seen.insert(project["id"].to_string())));
+            offset += PAGE_PROJECTS;
+        }
+    }
+
     /// The id of a project that was given by id, alias or name.
     pub(crate) async fn project(&self, given: &str) -> Result<String> {
-        let list = self.get("/v1/projects?limit=1000").await?;
-        let all = list.as_array().context("the project list is no list")?;
+        let all = self.projects().await?;
         let by = |field: &str| -> Vec<&str> {
             all.iter()
                 .filter(|p| p[field].as_str() == Some(given))
@@ -309,6 +332,44 @@ mod tests {
         assert!(take_event(&mut buf).unwrap().is_none());
         buf.extend_from_slice(b"ta: 2\n\n");
         assert_eq!(take_event(&mut buf).unwrap().unwrap().data, json!(2));
+    }
+
+    #[tokio::test]
+    async fn more_projects_than_one_page_holds_are_all_listed_and_found() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        // 1,500 projects, one of which is on two pages because another one was changed meanwhile.
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let of = |name: &str| -> usize {
+                    let at = head.find(name).unwrap() + name.len();
+                    head[at..].split(['&', ' ']).next().unwrap().parse().unwrap()
+                };
+                let (limit, offset) = (of("limit="), of("offset="));
+                let from = if offset == 0 { 0 } else { offset - 1 };
+                let page: Vec<_> = (from..1_500.min(from + limit))
+                    .filter(|_| offset < 1_500)
+                    .map(|n| json!({"id": format!("p{n}"), "name": format!("Project {n}")}))
+                    .collect();
+                let body = json!({"ok": true, "data": page}).to_string();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let http = Http::builder(TokioExecutor::new()).build_http();
+        let client = Client { base, token: "t".into(), http };
+        assert_eq!(client.projects().await.unwrap().len(), 1_500);
+        assert_eq!(client.project("Project 1499").await.unwrap(), "p1499");
+        server.abort();
     }
 
     #[test]

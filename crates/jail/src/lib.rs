@@ -19,6 +19,7 @@ pub mod loopdev;
 mod mounts;
 mod net;
 pub mod pages;
+pub mod quota;
 mod seccomp;
 pub mod spec;
 mod sys;

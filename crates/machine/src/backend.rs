@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use std::{os::fd::OwnedFd, time::Duration};
 use toft_model::{
+    checkpoint::{CheckpointId, Diff, Ticket},
     id::ProjectId,
-    machine::{Ability, Limits},
+    machine::{Ability, Can, DiskUse, Limits},
 };
 use tokio::net::UnixStream;
 
@@ -18,6 +19,10 @@ pub trait Backend: Send + Sync {
     async fn abilities(&self) -> Vec<Ability>;
     /// Name of the storage in use (`btrfs`, `btrfs loop image`, `plain copy`).
     fn storage(&self) -> String;
+    /// What this backend can do here.
+    fn can(&self) -> Can {
+        Can::default()
+    }
     /// Makes the disk. Known: does nothing.
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError>;
     /// Starts processes on the disk. Running already: as [`Backend::adopt`].
@@ -39,6 +44,101 @@ pub trait Backend: Send + Sync {
     /// Where the bridge's event log (`events.jsonl`) lies on the host: readable while it is cold.
     /// The content comes from inside: not trusted, opened without following links.
     fn log_dir(&self, project: &ProjectId) -> std::path::PathBuf;
+
+    /// Keeps the disk as it is now. The caller chooses the id; there already: does nothing. A machine
+    /// that runs stands still meanwhile: for a millisecond or two where [`Can::live_checkpoint`], for
+    /// as long as copying takes elsewhere.
+    async fn checkpoint(
+        &self,
+        _project: &ProjectId,
+        _id: &CheckpointId,
+    ) -> Result<Checkpointed, MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// The checkpoints that lie on disk, in the order of their ids.
+    async fn checkpoints(&self, _project: &ProjectId) -> Result<Vec<CheckpointId>, MachineError> {
+        Ok(Vec::new())
+    }
+    /// Removes a checkpoint. Not there: done.
+    async fn drop_checkpoint(
+        &self,
+        _project: &ProjectId,
+        _id: &CheckpointId,
+    ) -> Result<(), MachineError> {
+        Ok(())
+    }
+    /// Puts the disk back to a checkpoint, all of it or nothing. The machine must not run. The
+    /// sessions as they were stay in [`toft_model::checkpoint::SESSIONS_BEFORE`], and the ticket
+    /// tells the next bridge. `force`: also over another base ([`MachineError::BaseChanged`]).
+    async fn restore(
+        &self,
+        _project: &ProjectId,
+        _id: &CheckpointId,
+        _ticket: &Ticket,
+        _force: bool,
+    ) -> Result<(), MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// Makes the disk of `to` from one of `from`: as it is now, or from a checkpoint, whatever its
+    /// base (nothing is lost when its programs do not run). Not started. There already: does
+    /// nothing.
+    async fn fork(
+        &self,
+        _from: &ProjectId,
+        _checkpoint: Option<&CheckpointId>,
+        _to: &ProjectId,
+        _ticket: &Ticket,
+    ) -> Result<(), MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// What differs between a checkpoint and another one, or now: at most `max` paths, as they are
+    /// seen inside. Told by size, time, mode and kind, without reading files; Toft's own folder
+    /// `/home/starter` is left out.
+    async fn diff(
+        &self,
+        _project: &ProjectId,
+        _from: &CheckpointId,
+        _to: Option<&CheckpointId>,
+        _max: usize,
+    ) -> Result<Diff, MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// What the project takes on disk, as far as anything counts it here.
+    async fn disk(&self, _project: &ProjectId) -> Result<DiskUse, MachineError> {
+        Ok(DiskUse::default())
+    }
+    /// One regular file of a checkpoint, or of now. `None`: there is none of this path (a link is
+    /// none, nor is a file of the image that the machine has not changed). Longer than `max` bytes:
+    /// [`MachineError::Unable`]. The content comes from inside: not trusted.
+    async fn read(
+        &self,
+        _project: &ProjectId,
+        _at: Option<&CheckpointId>,
+        _path: &str,
+        _max: u64,
+    ) -> Result<Option<Vec<u8>>, MachineError> {
+        Err(no_copies(self.name()))
+    }
+}
+
+fn no_copies(backend: &str) -> MachineError {
+    MachineError::Unable {
+        what: "keeping copies of a project",
+        why: format!("the backend `{backend}` has no storage of its own; use `native`"),
+    }
+}
+
+/// A checkpoint that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// Identity of what the machine's disk lies over: the host's programs, or an image.
+    pub base: String,
+    /// Bytes that were copied for it, where copies cost any.
+    pub copied_bytes: Option<u64>,
+    /// Whether nothing was written meanwhile. Otherwise all that programs had synced is in it, and
+    /// what they wrote just then may be there in one file and not yet in another, as after a power
+    /// cut. False too for one that was there already.
+    pub one_moment: bool,
 }
 
 /// How to start.
@@ -89,6 +189,33 @@ pub enum MachineError {
     /// There is no such machine, or it does not run.
     #[error("the machine of {0} does not run")]
     NotRunning(ProjectId),
+    /// There is no such checkpoint.
+    #[error("there is no checkpoint {id} of {project}: it was deleted, or never finished")]
+    NoCheckpoint {
+        /// Of which project.
+        project: ProjectId,
+        /// Which.
+        id: CheckpointId,
+    },
+    /// A checkpoint was taken over other system programs than the machine has now.
+    #[error(
+        "the checkpoint was taken over other system programs ({was}) than there are now ({now}): \
+         what was installed in it may not run; fork it to look, or restore with force"
+    )]
+    BaseChanged {
+        /// Identity of the base then.
+        was: String,
+        /// Identity of the base now.
+        now: String,
+    },
+    /// It cannot be done here, or not now.
+    #[error("{what} is not possible: {why}")]
+    Unable {
+        /// What was asked.
+        what: &'static str,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// The host lacks something.
     #[error("this host cannot run machines: {missing}. {remedy}")]
     Unsupported {

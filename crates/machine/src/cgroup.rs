@@ -5,10 +5,12 @@
 
 mod clear;
 mod detect;
+mod freeze;
 mod group;
 mod programs;
 
 pub(crate) use clear::clear;
 pub(crate) use detect::{CgroupHost, Way};
+pub(crate) use freeze::Paused;
 pub(crate) use group::{Groups, MachineGroup};
 pub(crate) use programs::Programs;

@@ -23,7 +23,7 @@ use std::{
 use toft_jail::spec::{FD_BOOT, Run, Spec, Task};
 use toft_model::{
     id::{ProjectId, random_hex},
-    machine::Ability,
+    machine::{Ability, Can},
 };
 use tokio::net::UnixStream;
 
@@ -233,6 +233,12 @@ impl Backend for Host {
             });
         }
         all
+    }
+
+    fn can(&self) -> Can {
+        let controllers = ["memory", "pids", "cpu"].into_iter();
+        let limited = controllers.filter(|name| self.0.cgroups.way(name).is_some());
+        Can { limits: limited.map(str::to_owned).collect(), ..Can::default() }
     }
 
     fn storage(&self) -> String {

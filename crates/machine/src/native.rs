@@ -3,13 +3,16 @@
 //! when it is opened.
 
 mod binary;
+mod checkpoints;
 mod ids;
 mod life;
 mod probe;
+mod restore;
+mod room;
 
 use crate::{
-    backend::{Backend, MachineError, Running, StartSpec, Stats},
-    cgroup::CgroupHost,
+    backend::{Backend, Checkpointed, MachineError, Running, StartSpec, Stats},
+    cgroup::{CgroupHost, Way},
     folders::{BRIDGE_SOCKET, Folders, INIT_SOCKET},
     image::Image,
     running::{self, blocking},
@@ -22,7 +25,11 @@ use binary::Binary;
 use ids::IdKind;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_jail::spec::Facts;
-use toft_model::{id::ProjectId, machine::Ability};
+use toft_model::{
+    checkpoint::{CheckpointId, Diff, Ticket},
+    id::ProjectId,
+    machine::{Ability, Can, DiskUse},
+};
 use tokio::{
     net::UnixStream,
     sync::{Mutex as AsyncMutex, OnceCell},
@@ -91,6 +98,29 @@ impl Native {
         self.0.template.get_or_try_init(|| blocking(move || inner.make_template())).await.copied()
     }
 
+    /// Does what blocks in the project's turn.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        project: &ProjectId,
+        work: impl FnOnce(&Inner, &ProjectId) -> T + Send + 'static,
+    ) -> T {
+        let turn = self.0.turns.take(project).await;
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || {
+            let done = work(&inner, &project);
+            // Held here: a caller that is cancelled does not let the next one in.
+            drop(turn);
+            done
+        })
+        .await
+    }
+
+    /// A machine that a killed server has paused answers nobody.
+    async fn resumed(&self, project: &ProjectId) {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.resume(&project)).await;
+    }
+
     /// Makes the next spare disk in the background; [`Native::close`] waits for it.
     fn refill(&self) {
         let inner = Arc::clone(&self.0);
@@ -119,6 +149,20 @@ impl Backend for Native {
         self.0.pool.storage.name().to_owned()
     }
 
+    fn can(&self) -> Can {
+        let controllers = ["memory", "pids", "cpu"].into_iter();
+        let limited = controllers.filter(|name| self.0.cgroups.way(name).is_some());
+        let disk = self.0.pool.quotas.is_some().then_some("disk");
+        Can {
+            checkpoint: true,
+            live_checkpoint: self.0.pool.storage.keeps_live(),
+            fork: true,
+            freeze: self.0.cgroups.freezer() == Some(Way::V2),
+            limits: limited.chain(disk).map(str::to_owned).collect(),
+            egress: true,
+        }
+    }
+
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
         let _turn = self.0.turns.take(project).await;
         self.template().await?;
@@ -131,6 +175,7 @@ impl Backend for Native {
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
         let _turn = self.0.turns.take(&spec.project).await;
         let folder = self.0.folders.run(&spec.project);
+        self.resumed(&spec.project).await;
         if let Some(running) = running::adopt(&folder, &spec.project).await? {
             return Ok(running);
         }
@@ -139,16 +184,19 @@ impl Backend for Native {
 
     async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
         let _turn = self.0.turns.take(project).await;
+        self.resumed(project).await;
         running::adopt(&self.0.folders.run(project), project).await
     }
 
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
         let _turn = self.0.turns.take(project).await;
+        self.resumed(project).await;
         running::end(&self.0.folders.run(project), project, grace).await
     }
 
     async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
         let turn = self.0.turns.take(project).await;
+        self.resumed(project).await;
         running::end(&self.0.folders.run(project), project, Duration::ZERO).await?;
         let (inner, id) = (Arc::clone(&self.0), project.clone());
         blocking(move || inner.destroy(&id)).await?;
@@ -170,6 +218,17 @@ impl Backend for Native {
             let inner = Arc::clone(&self.0);
             blocking(move || inner.sweep_group(&project)).await;
         }
+        let (inner, wanted) = (Arc::clone(&self.0), known.clone());
+        blocking(move || inner.sweep_room(&wanted)).await;
+        let inner = Arc::clone(&self.0);
+        for project in blocking(move || inner.projects_with_checkpoints()).await {
+            let known = known.contains(&project);
+            let swept = self.in_turn(&project, move |inner, project| {
+                inner.sweep_checkpoints(project);
+                if known { Ok(()) } else { inner.drop_checkpoints(project) }
+            });
+            swept.await?;
+        }
         Ok(())
     }
 
@@ -188,5 +247,92 @@ impl Backend for Native {
 
     fn log_dir(&self, project: &ProjectId) -> PathBuf {
         self.0.folders.log(project)
+    }
+
+    async fn checkpoint(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+    ) -> Result<Checkpointed, MachineError> {
+        let id = id.clone();
+        self.in_turn(project, move |inner, project| inner.checkpoint(project, &id)).await
+    }
+
+    async fn checkpoints(&self, project: &ProjectId) -> Result<Vec<CheckpointId>, MachineError> {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.checkpoints(&project)).await
+    }
+
+    async fn drop_checkpoint(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+    ) -> Result<(), MachineError> {
+        let id = id.clone();
+        self.in_turn(project, move |inner, project| inner.drop_checkpoint(project, &id)).await
+    }
+
+    async fn restore(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+        ticket: &Ticket,
+        force: bool,
+    ) -> Result<(), MachineError> {
+        let (id, ticket) = (id.clone(), ticket.clone());
+        self.in_turn(project, move |inner, project| inner.restore(project, &id, &ticket, force))
+            .await
+    }
+
+    async fn fork(
+        &self,
+        from: &ProjectId,
+        checkpoint: Option<&CheckpointId>,
+        to: &ProjectId,
+        ticket: &Ticket,
+    ) -> Result<(), MachineError> {
+        if from == to {
+            return Ok(());
+        }
+        // In one order whoever forks whom, so that two never wait for each other.
+        let (first, second) = if from < to { (from, to) } else { (to, from) };
+        let turn = self.0.turns.take(first).await;
+        let (from, to) = (from.clone(), to.clone());
+        let (checkpoint, ticket) = (checkpoint.cloned(), ticket.clone());
+        let work = self.in_turn(second, move |inner, _| {
+            let forked = inner.fork(&from, checkpoint.as_ref(), &to, &ticket);
+            drop(turn);
+            forked
+        });
+        work.await
+    }
+
+    async fn diff(
+        &self,
+        project: &ProjectId,
+        from: &CheckpointId,
+        to: Option<&CheckpointId>,
+        max: usize,
+    ) -> Result<Diff, MachineError> {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        let (from, to) = (from.clone(), to.cloned());
+        blocking(move || inner.diff(&project, &from, to.as_ref(), max)).await
+    }
+
+    async fn disk(&self, project: &ProjectId) -> Result<DiskUse, MachineError> {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.disk_use(&project)).await
+    }
+
+    async fn read(
+        &self,
+        project: &ProjectId,
+        at: Option<&CheckpointId>,
+        path: &str,
+        max: u64,
+    ) -> Result<Option<Vec<u8>>, MachineError> {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        let (at, path) = (at.cloned(), path.to_owned());
+        blocking(move || inner.read(&project, at.as_ref(), &path, max)).await
     }
 }

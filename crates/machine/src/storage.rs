@@ -1,12 +1,15 @@
-//! Where the disks of machines lie: the storage ladder. Every step gives the same three things:
-//! make a folder, copy one, remove one. Says nothing of what is on a disk.
+//! Where the disks of machines lie: the storage ladder. Every step gives the same: make a folder,
+//! copy one, keep one as it is, remove one. Says nothing of what is on a disk.
 
+mod copier;
+mod marks;
 mod mounted;
 mod plain;
 mod pool;
 mod seed;
 mod subvolume;
 
+pub(crate) use copier::copy_file;
 pub(crate) use mounted::mount_points;
 pub(crate) use pool::Pool;
 
@@ -22,6 +25,35 @@ pub(crate) trait Storage: Send + Sync + fmt::Debug {
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Whether a copy takes so long that one is kept ready.
     fn copies_slowly(&self) -> bool;
-    /// Removes a disk. Not there: done.
+    /// Whether [`Storage::keep`] may be done while somebody writes: all that was synced before is in
+    /// the copy, and each file's latest data up to some moment. Otherwise nobody may write
+    /// meanwhile.
+    fn keeps_live(&self) -> bool;
+    /// Makes `kept.to` a copy of `from` that is never written to, all of it or nothing. Answers
+    /// how many bytes were copied, where copies cost any.
+    fn keep(&self, from: &Path, kept: Keep<'_>) -> io::Result<Option<u64>>;
+    /// Sees to it that a copy outlives a power cut, before it takes the place of another.
+    fn settle(&self, path: &Path) -> io::Result<()>;
+    /// Removes a disk, or a folder of kept ones. Not there: done.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a kept disk, by way of `scratch` if that takes time: it is there whole or not at
+    /// all. Not there: done.
+    fn discard(&self, path: &Path, scratch: &Path) -> io::Result<()>;
+}
+
+/// Where a copy is to be kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep<'a> {
+    /// Its place; the folder exists.
+    pub(crate) to: &'a Path,
+    /// A path that does not exist, for what is half made.
+    pub(crate) scratch: &'a Path,
+    /// An earlier kept copy of the same disk: where copies cost, what has not changed since is
+    /// shared with it.
+    pub(crate) before: Option<&'a Path>,
+}
+
+/// What lies beside a kept disk and belongs to it: how each file was when it was copied.
+pub(crate) fn marks_of(kept: &Path) -> std::path::PathBuf {
+    kept.with_extension("marks")
 }

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod boot;
+pub mod checkpoint;
 pub mod event;
 pub mod frame;
 pub mod http;

@@ -74,6 +74,37 @@ pub struct Ability {
     pub remedy: Option<String>,
 }
 
+/// What a backend can do with its machines: callers ask, nobody guesses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Can {
+    /// Keeps copies of disks and goes back to them, if the machine may be paused or stopped meanwhile.
+    pub checkpoint: bool,
+    /// Does so in about a millisecond, while the machine runs.
+    pub live_checkpoint: bool,
+    /// Makes a project's disk from another's.
+    pub fork: bool,
+    /// Pauses processes in memory.
+    pub freeze: bool,
+    /// Names of the limits that are enforced: `memory`, `pids`, `cpu`, `disk`.
+    pub limits: Vec<String>,
+    /// Whether all that a machine sends passes the gateway.
+    pub egress: bool,
+}
+
+/// What a project takes on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskUse {
+    /// Bytes that it and its checkpoints have written, and that still exist; up to half a minute
+    /// old. What a fork has from its origin is not among them. Only where something counts them.
+    pub exclusive_bytes: Option<u64>,
+    /// The bound of that, if it has one that is in force.
+    pub quota_bytes: Option<u64>,
+    /// Bytes that all projects together may still write.
+    pub free_bytes: Option<u64>,
+}
+
 /// What a machine may reach. Private, loopback, link-local and metadata addresses are refused at
 /// every level.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

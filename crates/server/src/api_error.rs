@@ -119,7 +119,7 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::DiskFull => Code::DiskFull,
+            StoreError::DiskFull | StoreError::NoRoom { .. } => Code::DiskFull,
             StoreError::Busy => Code::Unavailable,
             StoreError::Taken { .. } => Code::Conflict,
             StoreError::Missing { .. } => Code::NotFound,
@@ -136,7 +136,10 @@ impl From<MachineError> for ApiError {
     fn from(error: MachineError) -> Self {
         let code = match &error {
             MachineError::DiskFull { .. } => Code::DiskFull,
+            MachineError::NoCheckpoint { .. } => Code::NotFound,
             MachineError::NotRunning(_)
+            | MachineError::BaseChanged { .. }
+            | MachineError::Unable { .. }
             | MachineError::Unsupported { .. }
             | MachineError::Step { .. }
             | MachineError::DidNotStart { .. } => Code::MachineError,

@@ -46,6 +46,27 @@ pub(crate) enum BridgeError {
     Status(u16),
     #[error("the machine's bridge sent no JSON")]
     NoJson,
+    #[error("the machine's bridge ends again whenever it is started ({starts} times by now)")]
+    NeverUp { starts: u32 },
+}
+
+impl BridgeError {
+    /// What happened, and what a person can do.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::NeverUp { .. } => format!(
+                "{self}, so the agent and the files cannot be reached. Commands still run: look with \
+                 `toft exec` whether the machine's disk is full, or something in the agent's own \
+                 folders /home/starter and /var/lib/toft was changed, and put it right"
+            ),
+            Self::Connect(_)
+            | Self::Broken(_)
+            | Self::TooLarge
+            | Self::Timeout
+            | Self::Status(_)
+            | Self::NoJson => format!("{self}. It restarts by itself: try again in a moment"),
+        }
+    }
 }
 
 /// Speaks to every bridge.

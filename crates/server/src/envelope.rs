@@ -10,7 +10,7 @@ use axum::{
         FromRequest, FromRequestParts, Request,
         rejection::{PathRejection, QueryRejection},
     },
-    http::request::Parts,
+    http::{header, request::Parts},
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -46,10 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let bytes = read_body(req.into_body(), JSON_BYTES_MAX).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         // Looked at alone: what is no JSON must not depend on which field comes first.
-        if let Err(e) = serde_json::from_slice::<IgnoredAny>(text) {
-            let message = format!("the body is not valid JSON: {e}");
-            return Err(ApiError::new(Code::InvalidJson, message));
-        }
+        check_json(text)?;
         // An array would be taken for the fields in their order.
         if text.trim_ascii_start().first() != Some(&b'{') {
             return Err(ApiError::invalid("the body must be a JSON object: {\"name\": …}"));
@@ -58,6 +55,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             .map(Self)
             .map_err(|e| ApiError::invalid(format!("the body does not fit: {e}")))
     }
+}
+
+/// A body that says nothing to the route. What claims to be JSON and is none is refused: its sender
+/// did not mean what is done here.
+pub(crate) struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(req: Request, _: &S) -> Result<Self, ApiError> {
+        let kind = req.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+        let is_json = kind.eq_ignore_ascii_case("application/json");
+        let bytes = read_body(req.into_body(), JSON_BYTES_MAX).await?;
+        if is_json && !bytes.is_empty() {
+            check_json(&bytes)?;
+        }
+        Ok(Self)
+    }
+}
+
+fn check_json(text: &[u8]) -> Result<(), ApiError> {
+    serde_json::from_slice::<IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|e| ApiError::new(Code::InvalidJson, format!("the body is not valid JSON: {e}")))
 }
 
 /// Parts of the path, refused in the envelope.

@@ -25,8 +25,11 @@ pub enum ServerError {
     },
     /// The data folder cannot be used.
     #[error(
-        "the data folder {} cannot be used: {source}. Make it writable for this user, or choose \
-         another with --data", path.display()
+        "the data folder {} cannot be used: {source}. {}", path.display(), if is_full(source) {
+            "Free some space on its disk (disk_full), then start again"
+        } else {
+            "Make it writable for this user, or choose another with --data"
+        }
     )]
     DataDir {
         /// The folder or the file in it.
@@ -62,4 +65,8 @@ pub enum ServerError {
     /// The database.
     #[error(transparent)]
     Store(#[from] toft_store::StoreError),
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

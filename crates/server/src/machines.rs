@@ -2,11 +2,13 @@
 //! tell. How a machine is made is the backend's.
 
 pub(crate) mod adopt;
+pub(crate) mod bridge_watch;
 pub(crate) mod cold_log;
 pub(crate) mod copy;
 pub(crate) mod feed;
 pub(crate) mod intake;
 pub(crate) mod life;
+pub(crate) mod lost;
 pub(crate) mod machine;
 pub(crate) mod read;
 pub(crate) mod sse;

@@ -9,7 +9,7 @@ use crate::{
     },
     bridge_client::BridgeError,
     envelope,
-    machines::{Machine, life},
+    machines::{Machine, bridge_watch, life},
     state::App,
 };
 use axum::{
@@ -29,7 +29,7 @@ use tokio::{io::copy_bidirectional, time::timeout};
 const INTERNAL: &str = "x-toft-";
 /// Picks another port than the app's.
 const PORT_HEADER: &str = "x-toft-port";
-/// How long an answer may take to begin: a compaction is a model call.
+/// How long an answer of a bridge that runs may take to begin: a compaction is a model call.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Where a request goes and how much it may carry.
@@ -118,9 +118,14 @@ async fn ask(
     target: &Target<'_>,
     req: Request,
 ) -> Result<http::Response<hyper::body::Incoming>, BridgeError> {
-    timeout(ANSWER_TIMEOUT, app.bridge.send(&target.machine.id, req))
-        .await
-        .map_err(|_| BridgeError::Timeout)?
+    tokio::select! {
+        answer = timeout(ANSWER_TIMEOUT, app.bridge.send(&target.machine.id, req)) => {
+            answer.map_err(|_| BridgeError::Timeout)?
+        }
+        starts = bridge_watch::never_up(app, target.machine) => {
+            Err(BridgeError::NeverUp { starts })
+        }
+    }
 }
 
 fn failed(error: &BridgeError, target: &Target<'_>) -> ApiError {
@@ -130,10 +135,8 @@ fn failed(error: &BridgeError, target: &Target<'_>) -> ApiError {
         | BridgeError::Broken(_)
         | BridgeError::Timeout
         | BridgeError::Status(_)
-        | BridgeError::NoJson => ApiError::new(
-            Code::MachineError,
-            format!("{error}. It restarts by itself: try again in a moment"),
-        ),
+        | BridgeError::NoJson
+        | BridgeError::NeverUp { .. } => ApiError::new(Code::MachineError, error.told()),
     }
 }
 

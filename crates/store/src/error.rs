@@ -1,6 +1,7 @@
 //! What goes wrong with a database, and what to do. One family for all of them.
 
-use std::path::PathBuf;
+use sqlx::migrate::MigrateError;
+use std::path::{Path, PathBuf};
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,18 @@ pub enum StoreError {
         "the database could not be brought to this version's shape: {0}. If a newer Toft made \
          it, use that one"
     )]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
+    /// No space for what every start writes.
+    #[error(
+        "the disk of the data folder is full (disk_full): {} KiB are free for the database {}. Free \
+         some space, then start again", free_bytes / 1024, path.display()
+    )]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// What is left to this user.
+        free_bytes: u64,
+    },
     /// No space.
     #[error("the disk of the data folder is full: free some space, then try again")]
     DiskFull,
@@ -55,14 +67,15 @@ pub enum StoreError {
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_FULL: i32 = 13;
 
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    // Extended codes keep the primary one in their low byte.
+    code.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .and_then(|code| code.parse::<i32>().ok());
-        // Extended codes keep the primary one in their low byte.
-        match code.map(|code| code & 0xff) {
+        match primary_code(&error) {
             Some(SQLITE_FULL) => Self::DiskFull,
             Some(SQLITE_BUSY) => Self::Busy,
             _ => Self::Query(error),
@@ -70,7 +83,46 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// Primary codes with which SQLite also tells of a full disk: it could not make the file of the
+/// memory that its users share, or the database itself.
+const SQLITE_IOERR: i32 = 10;
+const SQLITE_CANTOPEN: i32 = 14;
+/// With less than this free such a failure is the full disk's: the shared memory takes 32 KiB, the
+/// schema twice some 150 KiB, and file systems keep some blocks to themselves.
+const START_BYTES_MIN: u64 = 1 << 20;
+
 impl StoreError {
+    /// The database at `path` could not be opened.
+    pub(crate) fn opening(path: &Path, error: sqlx::Error) -> Self {
+        Self::no_room(path, &error)
+            .unwrap_or_else(|| Self::Open { path: path.to_owned(), source: error })
+    }
+
+    /// Its schema could not be brought up to date.
+    pub(crate) fn migrating(path: &Path, error: MigrateError) -> Self {
+        match &error {
+            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+                Self::no_room(path, cause)
+            }
+            // Foreign and open to additions: all others are about the steps, not the disk.
+            _ => None,
+        }
+        .unwrap_or_else(|| Self::Migrate(error))
+    }
+
+    fn no_room(path: &Path, error: &sqlx::Error) -> Option<Self> {
+        let code = primary_code(error)?;
+        let disk = path.parent().and_then(|folder| rustix::fs::statvfs(folder).ok());
+        let free_bytes =
+            disk.as_ref().map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let is_full = match code {
+            SQLITE_FULL => true,
+            SQLITE_IOERR | SQLITE_CANTOPEN => disk.is_some() && free_bytes < START_BYTES_MIN,
+            _ => false,
+        };
+        is_full.then(|| Self::NoRoom { path: path.to_owned(), free_bytes })
+    }
+
     /// A unique index said no: names what is taken.
     pub(crate) fn or_taken(error: sqlx::Error, what: &'static str) -> Self {
         match error.as_database_error() {

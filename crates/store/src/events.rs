@@ -64,6 +64,19 @@ pub struct Tamper {
     pub data: String,
 }
 
+/// A conversation of which the copy holds messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its session.
+    pub session: String,
+    /// `message_end` events.
+    pub messages: u64,
+    /// Number of the first of them.
+    pub first_seq: u64,
+    /// Number of the last.
+    pub last_seq: u64,
+}
+
 /// Which of a bridge's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotKind {
@@ -113,6 +126,9 @@ pub trait Events: Send + Sync {
         project: &ProjectId,
         session: &str,
     ) -> Result<Vec<NewEvent>, StoreError>;
+    /// The conversations of a project that have messages, the one that was spoken in last first; at
+    /// most 1000.
+    async fn conversations(&self, project: &ProjectId) -> Result<Vec<Conversation>, StoreError>;
     /// The last event that says what the agent does or which conversation is current:
     /// `agent_start agent_end question session_created session_switched`, of the given kinds.
     async fn last_mark(

@@ -22,7 +22,7 @@ mod sqlite;
 mod store;
 
 pub use error::StoreError;
-pub use events::{Appended, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper};
+pub use events::{Appended, Conversation, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper};
 pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch};
 pub use preview_ports::{PreviewPort, PreviewPorts};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};

@@ -11,6 +11,7 @@ use crate::{error::StoreError, events::Head, store::Store};
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions as _, Sqlite, SqlitePool, Transaction,
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{collections::HashMap, path::Path, sync::Mutex, time::Duration};
@@ -26,6 +27,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_BYTES_KEPT: &str = "16777216";
 /// Projects whose key and head are kept in memory.
 const CACHED_PROJECTS_MAX: usize = 4096;
+
+/// The steps to this version's shape.
+static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
 
 /// The store on one SQLite file.
 ///
@@ -51,7 +55,7 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens (or makes) the database and brings it to this version's shape. Never backwards.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let open = |source| StoreError::Open { path: path.to_owned(), source };
+        let open = |error| StoreError::opening(path, error);
         let base = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -68,7 +72,7 @@ impl SqliteStore {
         if parse_version(&version) < SQLITE_VERSION_MIN {
             return Err(StoreError::TooOld { found: version });
         }
-        sqlx::migrate!("src/sqlite/migrations").run(&full).await?;
+        MIGRATIONS.run(&full).await.map_err(|error| StoreError::migrating(path, error))?;
         let relaxed = pool(1).connect_lazy_with(writer.synchronous(SqliteSynchronous::Normal));
         let read = pool(READERS_MAX).connect_lazy_with(base.read_only(true));
         Ok(Self {
@@ -206,6 +210,21 @@ mod tests {
         sqlx::query("PRAGMA max_page_count = 1000000").execute(&store.full).await.unwrap();
         store.put_setting(user, "key", Some("short")).await.unwrap();
         assert_eq!(store.settings(user).await.unwrap(), [("key".to_owned(), "short".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_disk_too_full_for_the_schema_is_told_as_such_with_what_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let full = pool(1).connect_with(options).await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 3").execute(&full).await.unwrap();
+        let error = MIGRATIONS.run(&full).await.unwrap_err();
+        let error = StoreError::migrating(&path, error);
+        assert!(matches!(error, StoreError::NoRoom { free_bytes: 1.., .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("disk_full") && said.contains("t.db"), "{said}");
+        assert!(!said.contains("newer"), "{said}");
     }
 
     #[test]

@@ -387,3 +387,29 @@ async fn a_file_that_is_no_database_is_refused_with_its_path() {
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
     assert!(error.to_string().contains("toft.db"));
 }
+
+#[tokio::test]
+async fn the_conversations_of_a_project_are_those_with_messages_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let id = project(&store, None, 1).await.id;
+    let other = project(&store, None, 1).await.id;
+    let said = |seq, session: &str, kind: &str| NewEvent {
+        session: Some(session.into()),
+        ..event(seq, kind, "{}")
+    };
+    let all = [
+        said(1, "a", "message_end"),
+        said(2, "b", "agent_start"),
+        said(3, "b", "message_end"),
+        said(4, "a", "message_end"),
+        said(5, "c", "agent_start"),
+    ];
+    store.append_events(&id, &all).await.unwrap();
+    store.append_events(&other, &[said(1, "d", "message_end")]).await.unwrap();
+    let found = store.conversations(&id).await.unwrap();
+    let of: Vec<_> =
+        found.iter().map(|c| (c.session.as_str(), c.messages, c.first_seq, c.last_seq)).collect();
+    assert_eq!(of, [("a", 2, 1, 4), ("b", 1, 3, 3)]);
+    store.close().await;
+}

@@ -105,6 +105,8 @@ export interface SessionInfo {
   createdAt: number | string
   updatedAt: number | string
   status: AgentStatus
+  /** The machine no longer has it: what is shown is the server's copy, and nothing can be sent. */
+  lost?: boolean
 }
 
 export interface SessionList {

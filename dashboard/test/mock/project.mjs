@@ -153,6 +153,7 @@ export class Project {
           updatedAt: s.updatedAt,
           status: s.status,
           file: '',
+          ...(s.lost ? { lost: true } : {}),
           firstMessage: textOf(s.messages.find((m) => m.message.role === 'user')?.message.content),
         })),
     }

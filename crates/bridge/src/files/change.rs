@@ -1,6 +1,6 @@
 //! Routes that change files: write, make a folder, move, remove.
 
-use super::{AtQuery, Folder, WRITE_BYTES_MAX, blocking, quoted};
+use super::{AtQuery, Folder, WRITE_BYTES_MAX, beside::Beside, blocking, quoted};
 use crate::{
     answer::{Failure, Refused, done},
     body::body,
@@ -17,14 +17,10 @@ use serde::Deserialize;
 use serde_json::json;
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
-use toft_model::id::random_hex;
-
-/// Mode of a new file before the umask, as any editor makes it.
-const NEW_FILE_MODE: u32 = 0o666;
 
 pub(super) async fn write(
     State(folder): State<Folder>,
@@ -59,77 +55,6 @@ pub(super) async fn write(
     }
     blocking(command, move || Ok(beside.finish())).await?.map_err(failed)?;
     Ok(done(command, json!({"path": path.to_string_lossy(), "size": size})))
-}
-
-/// A new file beside the one that it will replace; removed when it does not come to that.
-struct Beside {
-    file: File,
-    path: PathBuf,
-    target: PathBuf,
-    renamed: bool,
-}
-
-impl Beside {
-    fn make(command: &'static str, path: &Path) -> Result<Self, Refused> {
-        let failed = |err| Failure::io(&quoted("writing", path), &err).of(command);
-        // A link stays a link: what it leads to is written.
-        let target = match fs::canonicalize(path) {
-            Ok(target) => target,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            Err(err) => return Err(failed(err)),
-        };
-        let old = match fs::metadata(&target) {
-            Ok(meta) if meta.is_file() => Some(meta.permissions()),
-            Ok(meta) => {
-                let what = if meta.is_dir() { "a folder" } else { "no regular file" };
-                let message = format!("{} is {what}: choose another name", path.display());
-                return Err(Failure::invalid(message).of(command));
-            }
-            Err(_) => None,
-        };
-        let (Some(dir), Some(name)) = (target.parent(), target.file_name()) else {
-            return Err(Failure::invalid("name the file to write").of(command));
-        };
-        // A long name plus a suffix might be too long; a short one of our own never is.
-        let start: String = name.to_string_lossy().chars().take(32).collect();
-        let beside = dir.join(format!(".{start}.{}.new", random_hex(4)));
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(NEW_FILE_MODE)
-            .open(&beside)
-            .map_err(|err| match err.kind() {
-            io::ErrorKind::NotFound => {
-                Failure::not_found(format!("there is no folder {}: make it first", dir.display()))
-                    .of(command)
-            }
-            _ => failed(err),
-        })?;
-        let beside = Self { file, path: beside, target, renamed: false };
-        if let Some(permissions) = old {
-            beside.file.set_permissions(permissions).map_err(failed)?;
-        }
-        Ok(beside)
-    }
-
-    fn append(mut self, bytes: &[u8]) -> io::Result<Self> {
-        self.file.write_all(bytes)?;
-        Ok(self)
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        fs::rename(&self.path, &self.target)?;
-        self.renamed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        if !self.renamed {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 #[derive(Deserialize)]

@@ -215,6 +215,34 @@ async fn a_write_that_fails_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_write_that_is_under_way_has_no_name_that_a_crash_could_leave() {
+    let place = place();
+    fs::write(place.path("f"), "old").unwrap();
+    for name in ["f", "new"] {
+        let (tx, rx) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(1);
+        let body = Body::from_stream(futures_util::stream::unfold(rx, async |mut rx| {
+            Some((rx.recv().await?, rx))
+        }));
+        let before = names(place.dir.path());
+        let look = async {
+            for piece in ["ha", "lf"] {
+                tx.send(Ok(bytes::Bytes::from(piece))).await.unwrap();
+            }
+            // Taken: the first piece is in the file, the second waits behind it.
+            tx.send(Ok(bytes::Bytes::new())).await.unwrap();
+            let during = names(place.dir.path());
+            drop(tx);
+            during
+        };
+        let ((status, _), during) = tokio::join!(place.put(name, body), look);
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(during, before, "{name}");
+        assert_eq!(fs::read(place.path(name)).unwrap(), b"half");
+    }
+    assert_eq!(names(place.dir.path()), ["f", "new"]);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_as_such() {
     // `/dev/full` is refused as a device, so the error is made where the system would give it.
     let err = std::io::Error::from(std::io::ErrorKind::StorageFull);

@@ -23,18 +23,17 @@ pub(crate) async fn new(at: &At, name: &str, as_json: bool) -> Result<()> {
 
 pub(crate) async fn ps(at: &At, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
-    let list = client.get("/v1/projects?limit=1000").await?;
+    let projects = client.projects().await?;
     if as_json {
-        output::json(&list);
+        output::json(&Value::Array(projects));
         return Ok(());
     }
-    let projects = list.as_array().map(Vec::as_slice).unwrap_or_default();
     if projects.is_empty() {
         output::line("No projects yet. `toft new NAME` makes one.");
         return Ok(());
     }
     let mut rows = vec![["ID", "NAME", "MACHINE", "AGENT", "CHANGED"].map(str::to_owned).to_vec()];
-    for project in projects {
+    for project in &projects {
         rows.push(
             ["id", "name", "state", "agentStatus", "updatedAt"]
                 .iter()

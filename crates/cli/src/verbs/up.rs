@@ -180,6 +180,9 @@ fn explain(error: &MachineError) -> anyhow::Error {
              all: toft up --backend host --allow-host DIR"
         ),
         MachineError::NotRunning(_)
+        | MachineError::NoCheckpoint { .. }
+        | MachineError::BaseChanged { .. }
+        | MachineError::Unable { .. }
         | MachineError::DiskFull { .. }
         | MachineError::Step { .. }
         | MachineError::DidNotStart { .. } => anyhow::anyhow!("{error}"),

@@ -21,7 +21,7 @@ use toft_jail::spec::{Bind, Cgroups, FD_BOOT, Ids, Jail, Run, Spec, Task, View};
 use toft_model::id::{ProjectId, random_hex};
 
 /// With less room than this no disk is made: a project would fail at its first file.
-const CREATE_FREE_BYTES_MIN: u64 = 64 << 20;
+pub(super) const CREATE_FREE_BYTES_MIN: u64 = 64 << 20;
 
 /// Starts a machine whose disk exists and that does not run.
 pub(super) async fn start(inner: &Arc<Inner>, spec: StartSpec) -> Result<Running, MachineError> {
@@ -106,7 +106,7 @@ impl Inner {
         }
     }
 
-    fn drop_disk(&self, path: &Path) {
+    pub(super) fn drop_disk(&self, path: &Path) {
         if let Err(e) = self.pool.storage.remove(path) {
             tracing::warn!("a disk that nobody needs stays: {e}");
         }
@@ -133,6 +133,7 @@ impl Inner {
         self.pool
             .storage
             .copy(&self.pool.root.join(&self.image.key), &half)
+            .and_then(|()| self.count(&half, project))
             .and_then(|()| fs::rename(&half, self.disk(project)))
             .map_err(|e| {
                 self.drop_disk(&half);
@@ -148,6 +149,9 @@ impl Inner {
     ) -> Result<(Running, Option<Programs>), MachineError> {
         let (run, log) = (self.folders.run(project), self.folders.log(project));
         self.pool.ensure().map_err(step(project, "mounting the storage"))?;
+        if self.disk(project).is_dir() {
+            self.bound(project, spec.limits.disk_bytes)?;
+        }
         let prepare = "preparing the machine's folders";
         for folder in [&run, &log] {
             folders::private(folder).map_err(step(project, prepare))?;
@@ -229,6 +233,7 @@ impl Inner {
     /// Removes the disk and every trace; nothing of it runs.
     pub(super) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
         self.pool.ensure().map_err(step(project, "mounting the storage"))?;
+        self.drop_checkpoints(project)?;
         let disk = self.disk(project);
         if disk.exists() {
             let gone = self.pool.scratch().join(format!("{project}-{}", rand_name()));
@@ -251,7 +256,7 @@ impl Inner {
         self.slots.release(project).map_err(step(project, "giving the id range back"))
     }
 
-    fn remove_tree(&self, path: &Path, project: &ProjectId) -> Result<(), MachineError> {
+    pub(super) fn remove_tree(&self, path: &Path, project: &ProjectId) -> Result<(), MachineError> {
         let removing = "removing the machine's disk";
         match self.pool.storage.remove(path) {
             // Files of delegated ids: only somebody with these ids may remove them.

@@ -258,12 +258,17 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
                       --scope -p Delegate=yes toft up`.";
         all.push(ability(name, enforced, how, Some(remedy)));
     }
-    all.push(ability(
-        "disk limit",
-        false,
-        "a machine can fill the space that the data folder's storage has",
-        Some("Watch the free space; give the data folder a disk of its own."),
-    ));
+    all.push(if pool.quotas.is_some() {
+        let how = "simple quotas of btrfs: all that a machine and its checkpoints have written";
+        ability("disk limit", true, how, None)
+    } else {
+        ability(
+            "disk limit",
+            false,
+            "a machine can fill the space that the data folder's storage has",
+            Some("Run Toft as root, on a kernel from 6.7 on, with the data folder not on btrfs."),
+        )
+    });
     all.push(match cgroups.freezer() {
         Some(way) => ability("freezer", true, format!("cgroup {way:?}").to_lowercase(), None),
         None => ability("freezer", false, reason(cgroups, "freezer"), Some(as_root)),

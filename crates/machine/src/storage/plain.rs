@@ -1,16 +1,23 @@
 //! Disks as ordinary folders: a copy copies every file, sharing blocks where the file system can
-//! (reflink). Works everywhere.
+//! (reflink). Kept copies share files that did not change: they are never written to, so a link is
+//! as good as a copy. Works everywhere.
 
-use super::Storage;
-use rustix::{
-    fs::{AtFlags, CWD, Gid, Timespec, Timestamps, Uid, chownat, ioctl_ficlone, utimensat},
-    process::geteuid,
+use super::{
+    Keep, Storage,
+    copier::{Before, Copier},
+    marks::Marks,
+    marks_of,
 };
+use rustix::fs::{CWD, Mode, OFlags, ioctl_ficlone, openat, syncfs};
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
+
+/// Files that changed within so many seconds are copied again next time: the kernel's clock ticks
+/// in milliseconds, other clocks in network file systems in up to two seconds.
+const RECENT_S: i64 = 3;
 
 /// See the module.
 #[derive(Debug)]
@@ -33,45 +40,6 @@ impl Plain {
         }
         Self { reflink: tried.is_ok() }
     }
-
-    fn copy_entry(&self, from: &Path, to: &Path, owners: bool) -> io::Result<()> {
-        let meta = fs::symlink_metadata(from)?;
-        let kind = meta.file_type();
-        if kind.is_symlink() {
-            symlink(fs::read_link(from)?, to)?;
-        } else if kind.is_dir() {
-            fs::create_dir(to)?;
-            for entry in fs::read_dir(from)? {
-                let name = entry?.file_name();
-                self.copy_entry(&from.join(&name), &to.join(&name), owners)?;
-            }
-        } else if kind.is_file() {
-            self.copy_file(from, to)?;
-        } else {
-            // Sockets, pipes and devices belong to processes that do not run in a copy.
-            return Ok(());
-        }
-        if owners {
-            let (uid, gid) = (Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid()));
-            chownat(CWD, to, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-        if !kind.is_symlink() {
-            fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
-        }
-        let time = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
-        let times = Timestamps { last_access: time, last_modification: time };
-        Ok(utimensat(CWD, to, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
-    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.reflink {
-            let (source, target) = (fs::File::open(from)?, fs::File::create_new(to)?);
-            if ioctl_ficlone(&target, &source).is_ok() {
-                return Ok(());
-            }
-        }
-        fs::copy(from, to).map(|_| ())
-    }
 }
 
 impl Storage for Plain {
@@ -84,21 +52,64 @@ impl Storage for Plain {
     }
 
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.copy_entry(from, to, geteuid().is_root())
+        Copier::new(self.reflink).copy(from, to).map(|_| ())
     }
 
     fn copies_slowly(&self) -> bool {
         true
     }
 
+    fn keeps_live(&self) -> bool {
+        false
+    }
+
+    fn keep(&self, from: &Path, kept: Keep<'_>) -> io::Result<Option<u64>> {
+        // Only from clean pages on does a write through a mapping change a file's time.
+        let clean = openat(CWD, from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(syncfs)
+            .is_ok();
+        let before = kept.before.filter(|_| clean).and_then(|path| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let top = openat(CWD, path, flags, Mode::empty()).ok()?;
+            Some(Before { top, marks: Marks::read(&marks_of(path))? })
+        });
+        let copier = Copier::new(self.reflink).keeping(before, now_s() - RECENT_S);
+        let (bytes, marks) = copier.copy(from, kept.scratch)?;
+        self.settle(kept.scratch)?;
+        if let Some(marks) = marks.filter(|_| clean) {
+            marks.write(&marks_of(kept.to))?;
+        }
+        fs::rename(kept.scratch, kept.to)?;
+        Ok(Some(bytes))
+    }
+
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(syncfs(openat(CWD, path, flags, Mode::empty())?)?)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         toft_jail::tree::remove(path)
     }
+
+    fn discard(&self, path: &Path, scratch: &Path) -> io::Result<()> {
+        match fs::rename(path, scratch) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+            Ok(()) => self.remove(scratch),
+        }
+    }
+}
+
+fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     #[test]
     fn a_copy_has_modes_links_and_contents_and_stands_alone() {
@@ -108,8 +119,22 @@ mod tests {
         fs::write(a.join("sub/run"), "one").unwrap();
         fs::set_permissions(a.join("sub/run"), fs::Permissions::from_mode(0o750)).unwrap();
         symlink("../elsewhere", a.join("sub/link")).unwrap();
+        // What a layer over the host's folders says of them.
+        let removed = a.join("sub/removed");
+        let whiteout = rustix::fs::FileType::CharacterDevice;
+        rustix::fs::mknodat(CWD, &removed, whiteout, Mode::empty(), 0).unwrap();
+        let flags = rustix::fs::XattrFlags::empty();
+        let hides = rustix::fs::setxattr(a.join("sub"), "user.overlay.opaque", b"y", flags).is_ok();
         let storage = Plain::probe(dir.path());
         storage.copy(&a, &b).unwrap();
+        assert_eq!(fs::symlink_metadata(b.join("sub/removed")).unwrap().rdev(), 0);
+        if hides {
+            let mut value = [0u8; 1];
+            let name = "user.overlay.opaque";
+            assert_eq!(rustix::fs::getxattr(b.join("sub"), name, &mut value[..]), Ok(1));
+        } else {
+            println!("not tried: this file system has no attributes of users");
+        }
         fs::write(a.join("sub/run"), "two").unwrap();
         assert_eq!(fs::read_to_string(b.join("sub/run")).unwrap(), "one");
         assert_eq!(fs::metadata(b.join("sub/run")).unwrap().mode() & 0o7777, 0o750);

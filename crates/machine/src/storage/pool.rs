@@ -14,7 +14,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
-use toft_jail::{btrfs, loopdev};
+use toft_jail::{btrfs, loopdev, quota::Quotas};
 
 /// Smallest image: room for the template and a few small projects.
 const IMAGE_BYTES_MIN: u64 = 256 << 20;
@@ -38,6 +38,8 @@ pub(crate) struct Pool {
     pub(crate) storage: Box<dyn Storage>,
     /// Why better ways were not taken.
     pub(crate) notes: Vec<String>,
+    /// What counts and bounds the disks of each project: in an image of our own only.
+    pub(crate) quotas: Option<Quotas>,
     image: bool,
 }
 
@@ -88,8 +90,12 @@ impl Pool {
             Kind::Image => Box::new(Subvolumes { image: true }),
             Kind::Plain => Box::new(Plain::probe(&root)),
         };
-        let pool = Self { root, storage, notes, image: kind == Kind::Image };
-        for folder in [pool.disks(), pool.scratch()] {
+        let image = kind == Kind::Image;
+        let quotas = image.then(|| Quotas::enable(&root)).and_then(|quotas| {
+            quotas.inspect_err(|e| tracing::info!("no disk limits on this kernel: {e}")).ok()
+        });
+        let pool = Self { root, storage, notes, quotas, image };
+        for folder in [pool.disks(), pool.kept(), pool.scratch()] {
             fs::create_dir_all(folder)?;
         }
         Ok(pool)
@@ -109,6 +115,11 @@ impl Pool {
     /// Folder of the projects' disks.
     pub(crate) fn disks(&self) -> PathBuf {
         self.root.join("p")
+    }
+
+    /// Folder of checkpoints: one in it for each project that has any.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.root.join("ck")
     }
 
     /// Folder of half-made and half-removed disks.

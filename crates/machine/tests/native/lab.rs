@@ -33,7 +33,18 @@ pub(crate) fn is_root() -> bool {
 impl Lab {
     /// `None`, and says why, where this host cannot have machines.
     pub(crate) async fn open() -> Option<Self> {
+        Self::open_in(tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same with disks that are plain folders.
+    pub(crate) async fn open_plain() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("data/store")).unwrap();
+        fs::write(dir.path().join("data/store/kind"), "plain").unwrap();
+        Self::open_in(dir).await
+    }
+
+    async fn open_in(dir: TempDir) -> Option<Self> {
         match native::open(Self::config(&dir)).await {
             Ok(native) => Some(Self { native, dir }),
             Err(e @ MachineError::Unsupported { .. }) => {
@@ -106,8 +117,17 @@ impl Lab {
         for project in projects {
             self.native.destroy(project).await.unwrap();
         }
-        self.native.close().await.unwrap();
         let data = self.data();
+        for project in projects {
+            for folder in ["store/pool/p", "store/pool/ck"] {
+                assert!(!data.join(folder).join(project.as_str()).exists(), "{folder}");
+            }
+        }
+        assert!(fs::read_dir(data.join("store/pool/tmp")).unwrap().all(|e| {
+            // The next project's disk may be in the making.
+            e.unwrap().file_name().to_string_lossy().starts_with("spare-")
+        }));
+        self.native.close().await.unwrap();
         let named = data.to_string_lossy().into_owned();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&named), "a mount stays: {mounts}");

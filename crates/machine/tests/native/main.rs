@@ -4,9 +4,12 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests: a panic is the answer")]
 
+mod checkpoints;
 mod escape;
 mod host;
+mod killed;
 mod lab;
 mod life;
 mod limits;
+mod room;
 mod user;

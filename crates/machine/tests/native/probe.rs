@@ -15,9 +15,15 @@ use std::{
     },
     process::{Command, Stdio},
 };
+use toft_machine::{
+    backend::{Backend as _, MachineError},
+    native::{self, NativeConfig},
+};
 use toft_model::{
     boot::InitBoot,
+    checkpoint::{CheckpointId, Ticket},
     frame::{Decoder, FrameKind, encode},
+    id::ProjectId,
     init::{ExecExit, ExecSpec, INIT_PROTOCOL, InitReply, InitRequest},
 };
 
@@ -27,8 +33,38 @@ fn main() {
     match args.get(1).map(String::as_str) {
         Some("__launch") => toft_jail::launch::main(number(2)),
         Some("init") => init(number(2)).expect("init works"),
+        Some("churn") => churn(&args[2..]).expect("copies are made and removed"),
         other => panic!("{other:?} is no task"),
     }
+}
+
+/// A server that takes checkpoints, goes back to them, forks and deletes, until it is killed:
+/// `churn DATA_DIR PROJECT FORK`.
+fn churn(args: &[String]) -> Result<(), MachineError> {
+    let [data_dir, project, fork] = args else { panic!("churn DATA_DIR PROJECT FORK") };
+    let parse = |id: &String| id.parse::<ProjectId>().expect("an id");
+    let (project, fork) = (parse(project), parse(fork));
+    let exe = std::env::current_exe().expect("this program has a path");
+    let config = NativeConfig { data_dir: data_dir.into(), exe };
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
+    runtime.block_on(async {
+        let native = native::open(config).await?;
+        for at in 1.. {
+            let id = CheckpointId::random();
+            native.checkpoint(&project, &id).await?;
+            let ticket =
+                Ticket::Restore { checkpoint_id: id.clone(), label: None, at, taken_at: at };
+            native.restore(&project, &id, &ticket, false).await?;
+            let ticket = Ticket::Fork { from: project.clone(), seq: at, checkpoint_id: None, at };
+            native.fork(&project, Some(&id), &fork, &ticket).await?;
+            native.destroy(&fork).await?;
+            // One of three stays.
+            if at % 3 != 0 {
+                native.drop_checkpoint(&project, &id).await?;
+            }
+        }
+        Ok(())
+    })
 }
 
 fn init(boot_fd: i32) -> io::Result<()> {

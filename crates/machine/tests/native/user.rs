@@ -10,7 +10,10 @@ use std::{
 
 /// An id that no account has; files of it are removed with the test.
 const SOMEBODY: u32 = 61_234;
-const STORIES: [&str; 4] = [
+const STORIES: [&str; 7] = [
+    "checkpoints::a_restore_brings_files_back_and_keeps_longer_sessions",
+    "checkpoints::a_fork_stands_alone",
+    "checkpoints::hostile_trees_lead_nowhere",
     "life::a_machine_starts_keeps_its_files_over_a_stop_and_leaves_nothing_behind",
     "life::a_new_server_adopts_the_same_process_with_its_token_and_listeners",
     "escape::nothing_of_the_host_is_visible",

@@ -81,6 +81,9 @@ async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
         }
         (Ok(None), Wanted::Stopped) => (MachineState::Stopped, None),
         (Ok(None), Wanted::Running) => match &project.state_reason {
+            Some(reason) if reason == life::ENDED_FROM_OUTSIDE => {
+                (MachineState::Cold, Some(reason.clone()))
+            }
             Some(reason) => (MachineState::Error, Some(reason.clone())),
             None => (MachineState::Cold, None),
         },

@@ -1,7 +1,7 @@
 //! Answers of a bridge from the server's copy, for machines that do not run: conversations, their
 //! list, state and inspect rows. Never wakes anything.
 
-use super::Machine;
+use super::{Machine, lost};
 use crate::{api_error::ApiError, state::App};
 use axum::{
     Json,
@@ -82,6 +82,9 @@ pub(crate) async fn sessions(app: &App, machine: &Machine) -> Result<Response, A
     let mut data = kept(app, machine, SnapshotKind::Sessions)
         .await?
         .unwrap_or_else(|| json!({"current": null, "sessions": []}));
+    // Events come at once, lists now and then: the last one may lack a session.
+    let held = lost::kept(app, machine).await;
+    lost::add(app, machine, &mut data, held, false).await?;
     for session in data.get_mut("sessions").and_then(Value::as_array_mut).into_iter().flatten() {
         settle_status(session);
     }

@@ -13,7 +13,7 @@ use std::{
 };
 use toft_machine::backend::{MachineError, Running, StartSpec};
 use toft_model::{id::ProjectId, machine::MachineState};
-use toft_store::{Project, Wake, Wanted};
+use toft_store::{Project, StoreError, Wake, Wanted};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,12 @@ pub(super) const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Machines adopted, or stopped, at once.
 pub(super) const AT_ONCE: usize = 8;
+
+/// Why a machine is cold whose processes went without our doing. Kept with the project until it is
+/// started again.
+pub(super) const ENDED_FROM_OUTSIDE: &str = "the machine's first process was ended from outside \
+    (a kill -9, or the host was short of memory). Its files are as they were: the next request \
+    starts it again";
 
 /// Sees to it that a machine runs. A stopped one is refused.
 pub(crate) async fn ensure_running(
@@ -247,15 +253,15 @@ pub(super) async fn end_processes(
     timeout(STOP_GRACE + STOP_TIMEOUT, work).await.map_err(|_| {
         ApiError::new(Code::MachineError, "the machine did not end in time: try again")
     })??;
-    no_longer_runs(app, machine, state).await;
+    no_longer_runs(app, machine, state, None).await;
     Ok(())
 }
 
-async fn no_longer_runs(app: &App, machine: &Machine, state: MachineState) {
+async fn no_longer_runs(app: &App, machine: &Machine, state: MachineState, reason: Option<&str>) {
     {
         let mut view = machine.view();
         view.state = state;
-        view.reason = None;
+        view.reason = reason.map(str::to_owned);
         view.started_at = None;
         if let Some(following) = view.following.take() {
             following.cancel();
@@ -337,9 +343,28 @@ pub(crate) async fn check_gone(app: &App, machine: &Arc<Machine>) -> bool {
             )
         {
             tracing::warn!(project.id = %machine2.id, "the machine's processes are gone");
-            no_longer_runs(&app2, &machine2, MachineState::Cold).await;
+            let (state, reason) = match keep_reason(&app2, &machine2).await {
+                Ok(Wanted::Stopped) => (MachineState::Stopped, None),
+                Ok(Wanted::Running) => (MachineState::Cold, Some(ENDED_FROM_OUTSIDE)),
+                Err(error) => {
+                    tracing::warn!(project.id = %machine2.id, %error, "the reason was not kept");
+                    (MachineState::Cold, Some(ENDED_FROM_OUTSIDE))
+                }
+            };
+            no_longer_runs(&app2, &machine2, state, reason).await;
         }
         Ok(!machine2.runs())
     };
     finish(app, work).await.unwrap_or(false)
+}
+
+/// Writes down why a machine is gone that was to run, for a later server. What was wanted of it.
+async fn keep_reason(app: &App, machine: &Machine) -> Result<Wanted, StoreError> {
+    let project = app.store.project(machine.id.as_str()).await?;
+    let wanted = project.map_or(Wanted::Stopped, |project| project.wanted);
+    if wanted == Wanted::Running {
+        let now = app.clock.now_ms();
+        app.store.set_wanted(&machine.id, wanted, Some(ENDED_FROM_OUTSIDE), now).await?;
+    }
+    Ok(wanted)
 }

@@ -1,7 +1,10 @@
 //! Reading what the copy knows too: asked of the bridge while it runs, of the copy when the machine
 //! does not run or is just going away. Never wakes a machine.
 
-use super::{Machine, copy, life};
+use super::{
+    Machine, bridge_watch, copy, life,
+    lost::{self, Part},
+};
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
@@ -65,24 +68,28 @@ pub(crate) async fn read(
     what: Reading,
     path: &Uri,
 ) -> Result<Response, ApiError> {
-    if machine.answers() {
-        let first = match live(app, machine, path).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        tracing::debug!(project.id = %machine.id, error = %first, "a reading is tried again");
-        if machine.answers() && !life::check_gone(app, machine).await {
-            // The bridge was restarted: init holds its socket, so the next one answers this.
-            match live(app, machine, path).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) if machine.answers() => return Err(failed(&error)),
-                Err(_) => {}
-            }
-        }
-    }
     let wanted = Query::<Wanted>::try_from_uri(path);
     let Query(Wanted { session_id }) = wanted.map_err(|e| ApiError::invalid(e.body_text()))?;
     let session = session_id.as_deref();
+    if machine.answers() {
+        // Before the bridge is asked.
+        let held = match what {
+            Reading::Sessions => lost::kept(app, machine).await,
+            Reading::Messages | Reading::Inspect | Reading::State => Vec::new(),
+        };
+        if let Some(answer) = of_bridge(app, machine, path).await? {
+            return match (what, session) {
+                (Reading::Sessions, _) => lost::listed(app, machine, answer, held).await,
+                (Reading::Messages, Some(id)) => {
+                    lost::found(app, machine, answer, Part::Messages, id).await
+                }
+                (Reading::State, Some(id)) => {
+                    lost::found(app, machine, answer, Part::State, id).await
+                }
+                (Reading::Messages | Reading::State, None) | (Reading::Inspect, _) => Ok(answer),
+            };
+        }
+    }
     match what {
         Reading::Messages => copy::messages(app, machine, session).await,
         Reading::Inspect => copy::inspect(app, machine).await,
@@ -91,11 +98,33 @@ pub(crate) async fn read(
     }
 }
 
+/// What the bridge says; nothing when the machine turns out to be gone, or going away.
+async fn of_bridge(
+    app: &App,
+    machine: &Arc<Machine>,
+    path: &Uri,
+) -> Result<Option<Response>, ApiError> {
+    let first = match live(app, machine, path).await {
+        Ok(answer) => return Ok(Some(answer)),
+        Err(error) => error,
+    };
+    tracing::debug!(project.id = %machine.id, error = %first, "a reading is tried again");
+    if !machine.answers() || life::check_gone(app, machine).await {
+        return Ok(None);
+    }
+    if matches!(first, BridgeError::NeverUp { .. }) {
+        return Err(failed(&first));
+    }
+    // The bridge was restarted: init holds its socket, so the next one answers this.
+    match live(app, machine, path).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if machine.answers() => Err(failed(&error)),
+        Err(_) => Ok(None),
+    }
+}
+
 fn failed(error: &BridgeError) -> ApiError {
-    ApiError::new(
-        Code::MachineError,
-        format!("{error}. It restarts by itself: try again in a moment"),
-    )
+    ApiError::new(Code::MachineError, error.told())
 }
 
 /// Asks the bridge.
@@ -121,5 +150,8 @@ async fn live(app: &App, machine: &Machine, path: &Uri) -> Result<Response, Brid
         };
         Ok(Response::from_parts(parts, body))
     };
-    timeout(ANSWER_TIMEOUT, asked).await.map_err(|_| BridgeError::Timeout)?
+    tokio::select! {
+        answer = timeout(ANSWER_TIMEOUT, asked) => answer.map_err(|_| BridgeError::Timeout)?,
+        starts = bridge_watch::never_up(app, machine) => Err(BridgeError::NeverUp { starts }),
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
-    envelope::{Data, Path},
+    envelope::{Data, NoBody, Path},
     machines::{Machine, copy, life},
     routes::find,
     state::App,
@@ -88,6 +88,7 @@ pub(crate) async fn start(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     act(app, caller, id, Ask::Start).await
 }
@@ -97,6 +98,7 @@ pub(crate) async fn stop(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     act(app, caller, id, Ask::Stop).await
 }
@@ -106,6 +108,7 @@ pub(crate) async fn wake(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     act(app, caller, id, Ask::Wake).await
 }
@@ -115,6 +118,7 @@ pub(crate) async fn sleep(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     act(app, caller, id, Ask::Sleep).await
 }

@@ -3,7 +3,7 @@
 use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
-    envelope::{Data, JsonBody, Path, Query},
+    envelope::{Data, JsonBody, NoBody, Path, Query},
     machines::{Machine, copy, life, status::AgentStatus},
     routes::find,
     state::App,
@@ -209,6 +209,7 @@ pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Member)?;
     let (project, machine) = find(&app, &id).await?;

@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 struct Box_ {
     started_at: u64,
+    /// As init holds it: connections wait in it while no bridge takes them.
+    _held: std::os::unix::net::UnixListener,
+    is_bridge_dead: Arc<AtomicBool>,
     tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -79,6 +82,14 @@ impl Machines {
         if let Some(running) = self.running.lock().unwrap().get_mut(id) {
             running.tasks.clear();
         }
+    }
+
+    /// The bridge ends whenever init starts it.
+    pub(crate) fn break_bridge(&self, id: &ProjectId) {
+        let mut running = self.running.lock().unwrap();
+        let running = running.get_mut(id).unwrap();
+        running.is_bridge_dead.store(true, Ordering::SeqCst);
+        drop(running.tasks.remove(0));
     }
 
     /// Whether nobody takes connections to its bridge.
@@ -153,14 +164,20 @@ impl Backend for Machines {
         for name in ["bridge.sock", "init.sock"] {
             let _ = std::fs::remove_file(dir.join(name));
         }
-        let bridge = UnixListener::bind(dir.join("bridge.sock")).unwrap();
+        let held = std::os::unix::net::UnixListener::bind(dir.join("bridge.sock")).unwrap();
+        held.set_nonblocking(true).unwrap();
+        let bridge = UnixListener::from_std(held.try_clone().unwrap()).unwrap();
+        let is_bridge_dead = Arc::new(AtomicBool::new(false));
         let init = UnixListener::bind(dir.join("init.sock")).unwrap();
         let state = Bridge { disk: self.disk(&id), log_dir: dir.join("log"), project: id.clone() };
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(box_bridge::serve(bridge, state))),
-            AbortOnDropHandle::new(tokio::spawn(box_init::serve(init))),
+            AbortOnDropHandle::new(tokio::spawn(box_init::serve(
+                init,
+                Arc::clone(&is_bridge_dead),
+            ))),
         ];
-        let started = Box_ { started_at: 5, tasks };
+        let started = Box_ { started_at: 5, _held: held, is_bridge_dead, tasks };
         self.running.lock().unwrap().insert(id.clone(), started);
         Ok(self.running(&id, false).unwrap())
     }

@@ -91,10 +91,14 @@ pub(crate) async fn serve(listener: UnixListener, state: Bridge) {
         .route("/toft/prompt", post(bridge_prompt))
         .route(
             "/toft/state",
-            get(async || {
+            get(async |Query(query): Query<HashMap<String, String>>| {
+                if let Some(refused) = unknown("get_state", &query) {
+                    return refused;
+                }
                 Json(json!({"type":"response","command":"get_state","success":true,"data":{
                 "sessionId":"s1","status":"working","isStreaming":true,"appPort":5173,
                 "appListening":true,"seq":0}}))
+                .into_response()
             }),
         )
         .route(
@@ -102,6 +106,14 @@ pub(crate) async fn serve(listener: UnixListener, state: Bridge) {
             get(async || {
                 Json(json!({"type":"response","command":"list_sessions","success":true,"data":{
                 "current":"s1","sessions":[{"id":"s1","status":"working"}]}}))
+            }),
+        )
+        .route("/toft/messages", get(bridge_messages))
+        .route(
+            "/toft/sessions/compact",
+            post(async || {
+                tokio::time::sleep(COMPACTION).await;
+                Json(json!({"type":"response","command":"compact","success":true,"data":{}}))
             }),
         )
         .route(
@@ -169,6 +181,26 @@ async fn bridge_events(
         }
     };
     ([("content-type", "text/event-stream")], Body::from_stream(body)).into_response()
+}
+
+/// Longer than it takes to find out that a bridge never comes up.
+const COMPACTION: std::time::Duration = std::time::Duration::from_secs(4);
+
+/// It knows the session `s1` only.
+fn unknown(command: &str, query: &HashMap<String, String>) -> Option<Response> {
+    let session = query.get("sessionId").filter(|id| *id != "s1")?;
+    let body = json!({"type":"response","command":command,"success":false,
+        "error":format!("there is no session {session:?}"),"code":"session_not_found"});
+    Some((StatusCode::NOT_FOUND, Json(body)).into_response())
+}
+
+async fn bridge_messages(Query(query): Query<HashMap<String, String>>) -> Response {
+    if let Some(refused) = unknown("get_messages", &query) {
+        return refused;
+    }
+    Json(json!({"type":"response","command":"get_messages","success":true,
+        "data":{"sessionId":"s1","messages":[],"seq":0}}))
+    .into_response()
 }
 
 async fn bridge_prompt(State(bridge): State<Bridge>, Json(body): Json<Value>) -> Response {

@@ -4,8 +4,8 @@ use std::{
     collections::HashMap,
     process::Stdio,
     sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use toft_model::{
@@ -23,12 +23,13 @@ use tokio_util::task::AbortOnDropHandle;
 static EXECS: Mutex<Option<HashMap<String, u32>>> = Mutex::new(None);
 static NEXT_EXEC: AtomicU64 = AtomicU64::new(1);
 
-pub(crate) async fn serve(listener: UnixListener) {
+pub(crate) async fn serve(listener: UnixListener, is_bridge_dead: Arc<AtomicBool>) {
     let mut conns: Vec<AbortOnDropHandle<()>> = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {
         conns.retain(|c| !c.is_finished());
+        let is_bridge_dead = is_bridge_dead.load(Ordering::SeqCst);
         conns.push(AbortOnDropHandle::new(tokio::spawn(async move {
-            let _ = Box::pin(init_connection(stream)).await;
+            let _ = Box::pin(init_connection(stream, is_bridge_dead)).await;
         })));
     }
 }
@@ -38,7 +39,7 @@ async fn reply(stream: &mut (impl tokio::io::AsyncWrite + Unpin), reply: &InitRe
     let _ = stream.write_all(&frame).await;
 }
 
-async fn init_connection(mut stream: UnixStream) -> std::io::Result<()> {
+async fn init_connection(mut stream: UnixStream, is_bridge_dead: bool) -> std::io::Result<()> {
     let mut decoder = Decoder::default();
     let mut buf = [0u8; 4096];
     let request = loop {
@@ -61,6 +62,16 @@ async fn init_connection(mut stream: UnixStream) -> std::io::Result<()> {
                 let _ = std::process::Command::new("kill").args(["-9", "--", &group]).status();
             }
             reply(&mut stream, &InitReply::Done).await;
+            Ok(())
+        }
+        InitRequest::Hello => {
+            let hello = InitReply::Hello {
+                protocol: 1,
+                version: "1.2.3".into(),
+                bridge_pid: (!is_bridge_dead).then_some(7),
+                bridge_starts: if is_bridge_dead { 5 } else { 1 },
+            };
+            reply(&mut stream, &hello).await;
             Ok(())
         }
         other => panic!("the server asked init for {other:?}"),

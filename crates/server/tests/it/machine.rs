@@ -247,3 +247,111 @@ async fn a_session_that_does_not_exist_is_told_the_same_way_by_a_stopped_machine
     assert_eq!((&state["data"]["appPort"], &state["data"]["model"]), (&json!(5173), &json!(null)));
     world.end(true).await;
 }
+
+#[tokio::test]
+async fn a_bridge_that_never_comes_up_is_told_at_once_and_a_slow_answer_is_waited_for() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}");
+    let compact = Call::post(&format!("{path}/toft/sessions/compact"), &json!({}));
+    assert_eq!(world.ask(compact).await.status, 200);
+    world.machines.break_bridge(&id);
+    let asked = async {
+        for call in [
+            Call::post(&format!("{path}/toft/prompt"), &json!({"message": "hi"})),
+            Call::get(&format!("{path}/toft/files?path=/")),
+            Call::get(&format!("{path}/toft/messages")),
+        ] {
+            let message = world.ask(call).await.failure(502, "machine_error");
+            assert!(message.contains("5 times") && message.contains("toft exec"), "{message}");
+        }
+    };
+    // Far below the limits of answers that take long.
+    tokio::time::timeout(Duration::from_secs(50), asked).await.expect("it is not waited for");
+    // The machine runs, and commands in it do.
+    let done = world.ask(Call::post(&format!("{path}/exec"), &json!({"command": "echo hi"}))).await;
+    assert_eq!(done.data()["stdout"], "hi\n");
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_machine_that_was_ended_from_outside_says_so_until_it_is_started_again() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}");
+    world.machines.kill(&id);
+    let cold = world.eventually(&path, |p| p["state"] == "cold").await;
+    let reason = cold["stateReason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason.contains("from outside") && reason.contains("next request"), "{cold}");
+    let world = world.restart().await;
+    for read in [path.clone(), format!("{path}/machine")] {
+        let told = world.ask(Call::get(&read)).await.data();
+        assert_eq!((&told["state"], &told["stateReason"]), (&json!("cold"), &json!(reason)));
+    }
+    assert_eq!(world.ask(Call::get(&format!("{path}/toft/files?path=/"))).await.status, 200);
+    let world = world.restart().await;
+    let told = world.eventually(&path, |p| p["state"] == "running").await;
+    assert_eq!(told["stateReason"], json!(null));
+    // One that sleeps was not ended from outside.
+    world.ask(Call::post(&format!("{path}/sleep"), &json!({}))).await.data();
+    let told = world.ask(Call::get(&path)).await.data();
+    assert_eq!((&told["state"], &told["stateReason"]), (&json!("cold"), &json!(null)));
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_the_machine_has_lost_is_shown_from_the_copy() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}/toft");
+    let said = |entry: &str, text: &str| {
+        json!({"messageId": entry, "entryId": entry, "parentId": null,
+            "message": {"role": "user", "content": text, "timestamp": 9}})
+    };
+    world.machines.push(&id, "old", "message_end", &said("e1", "build a shop"));
+    world.machines.push(&id, "old", "message_end", &said("e2", "and a cart"));
+    world.machines.push(&id, "s1", "message_end", &said("e3", "hello"));
+    world.copied(&id, 3).await;
+    let list = world.ask(Call::get(&format!("{path}/sessions"))).await.json();
+    let sessions = list["data"]["sessions"].as_array().unwrap();
+    let of: Vec<_> = sessions.iter().map(|s| (&s["id"], &s["lost"])).collect();
+    assert_eq!(of, [(&json!("s1"), &json!(null)), (&json!("old"), &json!(true))]);
+    assert_eq!(sessions[1]["firstMessage"], "build a shop");
+    assert_eq!((&sessions[1]["messageCount"], &sessions[1]["status"]), (&json!(2), &json!("idle")));
+    assert_eq!(list["data"]["current"], "s1");
+    let kept = world.ask(Call::get(&format!("{path}/messages?sessionId=old"))).await.json();
+    assert_eq!(kept["data"]["messages"].as_array().unwrap().len(), 2);
+    assert_eq!((&kept["data"]["lost"], &kept["data"]["sessionId"]), (&json!(true), &json!("old")));
+    // The server has taken the bridge's own answers in.
+    world.eventually(&format!("/v1/projects/{id}/machine"), |m| m["appPort"] == 5173).await;
+    let state = world.ask(Call::get(&format!("{path}/state?sessionId=old"))).await.json();
+    assert_eq!((&state["data"]["lost"], &state["data"]["status"]), (&json!(true), &json!("idle")));
+    // What neither knows is still not there.
+    let none = world.ask(Call::get(&format!("{path}/messages?sessionId=nope"))).await;
+    assert_eq!((none.status.as_u16(), &none.json()["code"]), (404, &json!("session_not_found")));
+    // The bridge's own answer is not marked.
+    let live = world.ask(Call::get(&format!("{path}/messages?sessionId=s1"))).await.json();
+    assert_eq!(live["data"]["lost"], json!(null));
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_broken_json_body_is_refused_also_where_no_body_is_needed() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let path = format!("/v1/projects/{id}");
+    let broken = |method: &str, path: &str| {
+        Call::new(method, path).header("content-type", "application/json").body("{\"a\":")
+    };
+    for verb in ["stop", "start", "sleep", "wake"] {
+        let call = broken("POST", &format!("{path}/{verb}"));
+        world.ask(call).await.failure(400, "invalid_json");
+    }
+    world.ask(broken("DELETE", &path)).await.failure(400, "invalid_json");
+    let there = world.ask(Call::get(&path)).await.data();
+    assert_eq!(there["state"], "running");
+    // No body, or a good one, is fine.
+    world.ask(Call::new("POST", &format!("{path}/stop"))).await.data();
+    world.ask(Call::post(&format!("{path}/start"), &json!({"x": 1}))).await.data();
+    world.end(true).await;
+}

@@ -4,7 +4,7 @@ use super::{SqliteStore, ms, unsigned};
 use crate::{
     chain,
     error::StoreError,
-    events::{Appended, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper},
+    events::{Appended, Conversation, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper},
 };
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
@@ -17,6 +17,8 @@ const TAMPER_ROWS_MAX: i64 = 100;
 const TAMPER_BYTES_MAX: usize = 4096;
 /// Messages of one conversation that are given out at once.
 const MESSAGES_MAX: u32 = 20_000;
+/// Conversations of one project that are given out; a person looks at the newest.
+const CONVERSATIONS_MAX: u32 = 1_000;
 /// Projects whose head is kept in memory.
 const HEADS_MAX: usize = 4096;
 
@@ -232,6 +234,28 @@ impl Events for SqliteStore {
         .bind(MESSAGES_MAX)
         .fetch_all(&self.read)
         .await?)
+    }
+
+    async fn conversations(&self, project: &ProjectId) -> Result<Vec<Conversation>, StoreError> {
+        let key = self.key(project).await?;
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+            "SELECT session, count(*), min(seq), max(seq) FROM bridge_event \
+             WHERE project_id = ? AND kind = 'message_end' AND session IS NOT NULL \
+             GROUP BY session ORDER BY max(seq) DESC LIMIT ?",
+        )
+        .bind(key)
+        .bind(CONVERSATIONS_MAX)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(session, messages, first, last)| Conversation {
+                session,
+                messages: unsigned(messages),
+                first_seq: unsigned(first),
+                last_seq: unsigned(last),
+            })
+            .collect())
     }
 
     async fn last_mark(

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -303,4 +303,27 @@ async fn a_full_disk_under_an_image_loses_nothing_and_heals() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_plain_folders_loses_nothing_and_heals() -> Result<()> {
     full_disk("plain").await
+}
+
+#[test]
+fn a_disk_with_too_little_room_to_start_is_named_at_every_fill() -> Result<()> {
+    if !lane::root() {
+        lane::skip("full disk", "mounting a small file system needs root");
+        return Ok(());
+    }
+    let open = Open::make()?;
+    for left_kib in [0, 4, 16, 32, 64, 128] {
+        let small = Small::mount("8m")?;
+        small.fill()?;
+        let ballast = File::options().write(true).open(small.path().join("ballast"))?;
+        ballast.set_len(ballast.metadata()?.len() - (left_kib << 10))?;
+        let data = small.path().join("data").display().to_string();
+        let args = ["up", "--listen", "127.0.0.1:0", "--data", &data];
+        let said = refused(&[], &open.exe, &args)?;
+        assert!(!said.contains("newer Toft"), "{left_kib} KiB: {said}");
+        let said = said.to_lowercase();
+        let is_plain = ["full", "no space left"].iter().any(|words| said.contains(words));
+        assert!(is_plain, "{left_kib} KiB: {said}");
+    }
+    Ok(())
 }

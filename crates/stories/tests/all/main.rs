@@ -6,6 +6,7 @@ mod bad_host;
 mod bad_input;
 mod bad_provider;
 mod bare_address;
+mod broken_inside;
 mod cold;
 mod hidden;
 mod host_backend;

@@ -13,6 +13,7 @@ import {
   lazy,
   Suspense,
   useEffect,
+  useLayoutEffect,
   useMemo,
   useRef,
   useSyncExternalStore,
@@ -71,11 +72,17 @@ function adapter<K extends PanelKind>(kind: K) {
       },
       () => api.isVisible,
     )
+    const shown = useRef(params)
+    useLayoutEffect(() => {
+      shown.current = params
+    }, [params])
     const actions = useMemo(
       () => ({
         setParams: (next: PanelProps<K>['params']) => {
-          // The library adds to what is there; a name is only taken away by `undefined`.
-          const gone = Object.keys(api.getParameters()).map((name) => [name, undefined])
+          // The library adds to what is there; a name is only taken away by `undefined`. It tells
+          // what was set last, not what the panel was made with: that is in its properties.
+          const names = Object.keys({ ...shown.current, ...api.getParameters() })
+          const gone = names.map((name) => [name, undefined])
           api.updateParameters({ ...Object.fromEntries(gone), ...next })
         },
         setTitle: (title: string) => api.setTitle(title),

@@ -137,6 +137,8 @@ export function SessionRow({ session }: { session: SessionInfo }) {
       note={
         session.status === 'waiting' ? (
           <span className="text-amber-text">Needs you</span>
+        ) : session.lost ? (
+          <span>Copy</span>
         ) : Number.isFinite(at) ? (
           <Ago at={at} />
         ) : null

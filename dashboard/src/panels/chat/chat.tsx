@@ -10,7 +10,7 @@ import { useProject, useSession } from '@/hooks/live'
 import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
-import { Failure, Skeleton } from '@/ui/state'
+import { Failure, Skeleton, Strip } from '@/ui/state'
 import { ChatHeader } from './chat-header'
 import { Composer } from './composer'
 import { Greeting } from './greeting'
@@ -100,6 +100,12 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
     <>
       <ChatHeader sessionId={sessionId} transcript={transcript} onSwitch={switchTo} />
       <MachineStrip />
+      {info?.lost && (
+        <Strip tone="quiet" action={<Button onClick={() => switchTo(null)}>New session</Button>}>
+          The machine no longer has this conversation: this is the server’s copy. You can read; to
+          go on, begin a new one.
+        </Strip>
+      )}
       <div className="relative min-h-0 grow">
         {view.state === 'loading' && (
           <Skeleton className="p-5" widths={[38, 82, 74, 60]} words="Reading the conversation…" />
@@ -126,7 +132,14 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
         )}
       </div>
       <WorkingLine transcript={transcript} working={working} />
-      <Composer actions={actions} transcript={transcript} working={working} draftKey={sessionId} />
+      {!info?.lost && (
+        <Composer
+          actions={actions}
+          transcript={transcript}
+          working={working}
+          draftKey={sessionId}
+        />
+      )}
     </>
   )
 }

@@ -7,6 +7,7 @@ use crate::{
     server::{self, Announcement, ServerError, Web},
     shell::Shell,
     start::{Own, StartError, Starter},
+    wish::{Retry, Wish},
 };
 use std::{
     path::Path,
@@ -21,29 +22,11 @@ const LOOK_MS: u64 = 2_000;
 /// Looks in vain before the dashboard is taken off. A server that is being upgraded is back before
 /// the third, and the dashboard says by itself that it is offline.
 const MISSES_MAX: u32 = 3;
-/// What a person can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Retry,
-    End,
-}
 
 /// The thread, from outside.
 pub(crate) struct Keeper {
     wishes: Sender<Wish>,
     own: Own,
-}
-
-/// Asks the thread for another try.
-#[derive(Clone)]
-pub(crate) struct Retry(Sender<Wish>);
-
-impl Retry {
-    /// Does nothing while all is well.
-    pub(crate) fn now(&self) {
-        // A keeper that has ended has nothing to try.
-        let _ = self.0.send(Wish::Retry);
-    }
 }
 
 /// Wishes wait here until the thread runs.
@@ -60,7 +43,7 @@ impl Waiting {
     }
 
     pub(crate) fn retry(&self) -> Retry {
-        Retry(self.wishes.clone())
+        Retry::through(self.wishes.clone())
     }
 
     /// Begins to look.

@@ -12,6 +12,7 @@ mod server;
 mod shell;
 mod start;
 mod window;
+mod wish;
 
 use crate::{args::Ask, keeper::Waiting, shell::Shell};
 use gtk::glib::object::ObjectExt as _;

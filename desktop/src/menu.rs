@@ -1,7 +1,7 @@
 //! The menu. Every shortcut has Shift or is the browsers' own for zoom: what the dashboard, and
 //! programs in its terminals, use stays theirs. `keys_are_not_stolen` holds it to that.
 
-use crate::shell::Shell;
+use crate::{shell::Shell, window};
 use tauri::{
     AppHandle, WebviewWindow,
     menu::{Menu, MenuBuilder, MenuItemBuilder, SubmenuBuilder},
@@ -42,7 +42,7 @@ pub(crate) fn build(app: &AppHandle) -> tauri::Result<Menu<tauri::Wry>> {
 /// Does what was chosen.
 pub(crate) fn chosen(shell: &Shell, id: &str) {
     match id {
-        NEW_WINDOW => shell.open_window(&shell.first_page()),
+        NEW_WINDOW => window::open_another(shell, &shell.first_page()),
         CLOSE => with_focused(shell, WebviewWindow::close),
         QUIT => {
             shell.save();

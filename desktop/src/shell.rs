@@ -4,12 +4,11 @@
 
 use crate::{
     geometry::Memory,
-    keeper::Retry,
     notice::Notice,
     place::{self, Place},
     say,
     server::Web,
-    window,
+    wish::Retry,
 };
 use std::{
     collections::HashMap,
@@ -174,13 +173,6 @@ impl Shell {
         let Some(home) = self.home() else { return };
         if let Some(cookie) = self.0.web.enter(entry, &home) {
             self.set_cookie(cookie);
-        }
-    }
-
-    /// Opens one more window.
-    pub(crate) fn open_window(&self, at: &Url) {
-        if let Err(error) = window::open(self, at) {
-            say(&format!("no window could be opened: {error}"));
         }
     }
 }

@@ -73,6 +73,13 @@ pub(crate) fn open(shell: &Shell, at: &Url) -> tauri::Result<()> {
     Ok(())
 }
 
+/// Opens one more, or says why not.
+pub(crate) fn open_another(shell: &Shell, at: &Url) {
+    if let Err(error) = open(shell, at) {
+        say(&format!("no window could be opened: {error}"));
+    }
+}
+
 fn screens(shell: &Shell) -> Vec<Screen> {
     let monitors = shell.app().available_monitors().unwrap_or_default();
     monitors
@@ -114,7 +121,7 @@ fn new_window(
         NewWindow::Shell => {
             let (shell, url) = (shell.clone(), url.clone());
             // Not within the call of a page that waits for an answer.
-            thread::spawn(move || shell.open_window(&url));
+            thread::spawn(move || open_another(&shell, &url));
         }
         NewWindow::Outside => shell::open_outside(url),
         NewWindow::Wait => {
@@ -141,7 +148,7 @@ fn waiting(shell: &Shell, features: NewWindowFeatures) -> Option<WebviewWindow> 
                 NewWindow::Outside => shell::open_outside(url),
                 NewWindow::Shell => {
                     let (shell, url) = (shell.clone(), url.clone());
-                    thread::spawn(move || shell.open_window(&url));
+                    thread::spawn(move || open_another(&shell, &url));
                 }
                 NewWindow::Wait | NewWindow::No => {}
             }

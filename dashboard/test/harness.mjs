@@ -1,5 +1,7 @@
 // One browser for a file of tests, a fresh server and profile for each test; whatever the page
 // complains about fails the test.
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest'
 import { launch } from './browser.mjs'
 import { startMock } from './mock/server.mjs'
@@ -77,7 +79,7 @@ export const transcript = (page) =>
 export const poll = (read) => expect.poll(read, { timeout: 20_000, interval: 50 })
 
 /** As a person who comes back to the tab: what is stale is read anew at once, not at its next turn. */
-const lookAgain = (page) =>
+export const lookAgain = (page) =>
   page.evaluate(() => globalThis.dispatchEvent(new Event('visibilitychange')))
 
 async function count(page, locator) {
@@ -88,3 +90,19 @@ async function count(page, locator) {
 /** Until something that is asked for from time to time is seen, or is not seen any more. */
 export const untilSeen = (page, locator) => poll(() => count(page, locator)).toBe(1)
 export const untilGone = (page, locator) => poll(() => count(page, locator)).toBe(0)
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+/** What axe finds, in short. */
+export async function violations(page) {
+  await page.evaluate(AXE)
+  const { violations: found } = await page.evaluate(() =>
+    globalThis.axe.run({
+      runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'],
+      iframes: false,
+    }),
+  )
+  return found.map(
+    ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(' | ')}`,
+  )
+}

@@ -1,24 +1,7 @@
-import { createRequire } from 'node:module'
-import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, prompt, untilGone, untilSeen } from './harness.mjs'
+import { harness, openProject, poll, prompt, untilGone, untilSeen, violations } from './harness.mjs'
 
 const start = harness()
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-
-/** What axe finds, in short. */
-async function violations(page) {
-  await page.evaluate(AXE)
-  const { violations: found } = await page.evaluate(() =>
-    globalThis.axe.run({
-      runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'],
-      iframes: false,
-    }),
-  )
-  return found.map(
-    ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(' | ')}`,
-  )
-}
 
 describe('home', () => {
   test('makes a project by keyboard alone', async () => {

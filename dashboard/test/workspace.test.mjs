@@ -177,7 +177,7 @@ describe('the layout', () => {
     await frame(page).getByText('Water the beans').waitFor()
     await page.getByText('Open it from').waitFor()
     await page.evaluate(
-      (key) => localStorage.setItem(key, '{"v":1,"data":{"grid":7}}'),
+      (key) => localStorage.setItem(key, '{"v":2,"data":{"grid":7}}'),
       `toft.layout.${project(world).id}.wide`,
     )
     await page.reload()

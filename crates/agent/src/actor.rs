@@ -117,8 +117,8 @@ impl Actor {
     async fn take(&mut self, command: Command) {
         // A reply that nobody waits for any more is fine: the client went away.
         match command {
-            Command::Prompt { content, waiting, reply } => {
-                let prompted = self.prompt(content, waiting).await;
+            Command::Prompt { id, content, waiting, reply } => {
+                let prompted = self.prompt(id, content, waiting).await;
                 let _ = reply.send(prompted);
             }
             Command::Abort { clear_queue, reply } => {
@@ -162,13 +162,19 @@ impl Actor {
 
     async fn prompt(
         &mut self,
+        id: Option<String>,
         content: UserContent,
         waiting: QueuedAs,
     ) -> Result<Prompted, Refused> {
         self.conversation.around.sink.check().map_err(Refused::Disk)?;
+        if let Some(id) = &id
+            && let Some(known) = self.known(id).await
+        {
+            return Ok(known);
+        }
+        let id = id.unwrap_or_else(|| self.conversation.session().fresh_id());
         self.let_it_end().await;
         if self.work.is_some() {
-            let id = self.conversation.session().fresh_id();
             let mut queues = self.conversation.queues.lock().await;
             let taken = queues.push(waiting, Waiting { id, content }).await;
             drop(queues);
@@ -184,10 +190,21 @@ impl Actor {
         }
         let timestamp = self.conversation.now_ms();
         let message = Message::User(UserMessage { content, timestamp });
-        let entry_id = self.conversation.append(Body::Message(message), Extra::default())?;
+        let entry_id = self.conversation.append_as(id, Body::Message(message), Extra::default())?;
         self.conversation.sync().await?;
         self.start();
         Ok(Prompted { entry_id: Some(entry_id), queued: None })
+    }
+
+    /// What became of a prompt that was said before under this id. Looked for among those that wait
+    /// first: a delivered one is an entry before it leaves them.
+    async fn known(&self, id: &str) -> Option<Prompted> {
+        let queued = self.conversation.queues.lock().await.holds(id);
+        if queued.is_some() {
+            return Some(Prompted { entry_id: None, queued });
+        }
+        let entry_id = self.conversation.session().entry(id)?.id.clone();
+        Some(Prompted { entry_id: Some(entry_id), queued: None })
     }
 
     /// Goes on from the last message or tool results, without a message of its own.

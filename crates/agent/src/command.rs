@@ -16,6 +16,8 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 pub enum Command {
     /// Begin work, or wait for the work that goes on.
     Prompt {
+        /// Id of the entry that it will be, if the caller has one: a known one is not said again.
+        id: Option<String>,
         /// What a person says.
         content: UserContent,
         /// How to wait while work goes on; a follow-up when not said.

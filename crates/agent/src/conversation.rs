@@ -98,6 +98,11 @@ impl Conversation {
         self.working.load(Ordering::Acquire)
     }
 
+    /// Whether a tool runs now.
+    pub fn runs_tool(&self) -> bool {
+        !self.shown().tools_open.is_empty()
+    }
+
     /// Whether history is being compacted now.
     pub fn is_compacting(&self) -> bool {
         self.compacting.load(Ordering::Acquire)

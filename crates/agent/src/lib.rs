@@ -4,6 +4,7 @@
 
 pub mod actor;
 mod catch_up;
+mod close;
 pub mod command;
 mod compaction;
 mod conversation;

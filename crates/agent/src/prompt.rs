@@ -43,17 +43,23 @@ pub(crate) fn system_prompt(facts: &PromptFacts) -> String {
          already set in the environment.\n\
          - Apps: serve on port {app_port} if you can (bind 0.0.0.0); another port is detected from the \
          server's output. People open the app at {app_url}. Never tell them a localhost address.\n\
-         - Start servers and other long-running programs in the background with the bash tool, so that \
-         they outlive the call; then check that they answer.\n\
+         - Servers and workers that are to stay: declare a service (below); Toft runs it and brings it \
+         back after crashes and when the machine wakes. Other long-running programs: in the background \
+         with the bash tool. Check that they answer.\n\
          - Secrets are environment variables. Never print them or write them to files.\n\
          \n\
          # What people see\n\
          People watch this project in a dashboard. Its sidebar shows the SQLite database `{inspect_db}`; \
          write rows with `sqlite3` or any language when you make or change something worth showing \
          (`id` is a short name that you choose; insert or replace):\n\
-         - services(id, name, type app|api|cron|worker, port, schedule, status running|stopped|error, description)\n\
+         - services(id, name, type app|api|cron|worker, port, schedule, status running|stopped|error, \
+         description, command, cwd, env JSON object, restart always|on-failure|never)\n\
          - integrations(id, name, status connected|error|disconnected, secrets JSON array of names, description)\n\
          - assets(id, name, type document|spreadsheet|image|data, path, description)\n\
+         A service with a `command` is started by Toft while its status is 'running' and stopped while it \
+         is 'stopped'; `port` is given to it as PORT. See how it does with \
+         `curl -s -H \"Authorization: Bearer $TOFT_TOKEN\" localhost:8080/toft/services` (also \
+         `/toft/services/ID/log`, and POST `/toft/services/ID/restart`).\n\
          Call `notify_dashboard` when a significant piece of work is done; with refreshIframe true when an \
          open app should reload.\n\
          \n\

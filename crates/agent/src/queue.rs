@@ -73,6 +73,13 @@ impl Queues {
         self.list(which).is_empty()
     }
 
+    /// In which queue a message waits, if it does.
+    pub(crate) fn holds(&self, id: &str) -> Option<QueuedAs> {
+        [QueuedAs::Steer, QueuedAs::FollowUp]
+            .into_iter()
+            .find(|which| self.list(*which).iter().any(|waiting| waiting.id == id))
+    }
+
     /// Those to deliver next; they stay until [`Queues::remove`].
     pub(crate) fn next(&self, which: QueuedAs, mode: QueueMode) -> Vec<Waiting> {
         let list = self.list(which);

@@ -243,12 +243,17 @@ impl Run {
                 self.disk_error(&error);
             }
         }
+        self.tell_end("error");
+        self.conversation.settle();
+    }
+
+    /// Tells the end of work that is closed in the session, where its end was not told.
+    pub(crate) fn tell_end(&self, reason: &str) {
         self.end_turn();
         if self.conversation.shown().agent_open() {
-            let end = receipt::of(&self.conversation, "error");
+            let end = receipt::of(&self.conversation, reason);
             self.conversation.emit(EventBody::AgentEnd(end));
         }
-        self.conversation.settle();
     }
 
     fn disk_error(&self, error: &SessionError) -> &'static str {

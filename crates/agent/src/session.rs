@@ -9,6 +9,7 @@ mod index;
 mod step;
 #[cfg(test)]
 mod tests;
+mod went_back;
 
 pub(crate) use context::add_usage;
 pub use context::message_tokens;
@@ -16,3 +17,4 @@ pub use entry::{Body, Compaction, Entry, Extra, QueuedAs, custom};
 pub use file::{Header, Session, SessionError};
 pub use index::{Index, Listed};
 pub use step::Step;
+pub use went_back::WentBack;

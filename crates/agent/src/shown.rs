@@ -106,6 +106,11 @@ impl Shown {
             | EventBody::Inspect(_)
             | EventBody::TerminalOpened { .. }
             | EventBody::TerminalClosed { .. }
+            | EventBody::Restored(_)
+            | EventBody::Forked(_)
+            | EventBody::Limit(_)
+            | EventBody::Service(_)
+            | EventBody::Schedule(_)
             | EventBody::Error { .. } => {}
         }
     }

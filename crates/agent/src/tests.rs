@@ -78,6 +78,27 @@ async fn what_is_said_while_the_agent_works_is_delivered_when_it_would_stop() {
 }
 
 #[tokio::test]
+async fn a_prompt_with_an_id_of_its_own_is_said_once_however_often_it_is_sent() {
+    let bench = Bench::new([
+        Prepared::call("c1", "gate", "{}"),
+        Prepared::text("first"),
+        Prepared::text("second"),
+    ]);
+    let say = async |id: &str, text: &str| bench.send_as(Some(id), text).await.unwrap();
+    assert_eq!(say("firing-one", "one").await.entry_id.as_deref(), Some("firing-one"));
+    bench.tools.began.notified().await;
+    assert_eq!(say("firing-one", "one").await.entry_id.as_deref(), Some("firing-one"));
+    assert_eq!(say("firing-two", "two").await.queued, Some(QueuedAs::FollowUp));
+    assert_eq!(say("firing-two", "two").await.queued, Some(QueuedAs::FollowUp));
+    bench.tools.gate.notify_one();
+    bench.hear("agent_end", 1).await;
+    assert_eq!(say("firing-two", "two").await.entry_id.as_deref(), Some("firing-two"));
+    let said: Vec<String> =
+        bench.transcript().into_iter().filter(|line| line.starts_with("user")).collect();
+    assert_eq!(said, ["user: one", "user: two"]);
+}
+
+#[tokio::test]
 async fn steering_skips_the_calls_that_have_not_begun() {
     let bench = Bench::new([
         Prepared::Says(vec![call("c1", "gate", "{}"), call("c2", "step", "{}")]),

@@ -8,6 +8,7 @@
 
 mod bridge_child;
 mod conn;
+pub mod contained;
 mod end;
 mod exec;
 mod groups;

@@ -11,6 +11,7 @@ mod watch;
 use crate::{
     app_port::{AppPort, listening},
     log::EventLog,
+    services::board::Board,
 };
 use axum::{Json, Router, extract::State, routing::get};
 use read::{Rows, Version};
@@ -18,7 +19,10 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_model::{event::EventBody, inspect::Inspect};
+use toft_model::{
+    event::{EventBody, ServiceState},
+    inspect::{Inspect, Service},
+};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +34,7 @@ pub(crate) struct InspectDb {
     path: PathBuf,
     app_port: Arc<AppPort>,
     log: EventLog,
+    board: Arc<Board>,
     last: Mutex<Last>,
 }
 
@@ -49,7 +54,23 @@ impl InspectDb {
             // The agent may have locked or broken it; what can be read is read all the same.
             tracing::warn!(error = %err, "the inspect database could not be prepared");
         }
-        Arc::new(Self { path, app_port, log, last: Mutex::default() })
+        Arc::new(Self { path, app_port, log, board: Arc::default(), last: Mutex::default() })
+    }
+
+    /// What is observed of services, and what their rows want.
+    pub(crate) fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Writes what is wanted of a service. Says whether it could be written.
+    pub(crate) async fn set_status(&self, id: &str, status: &str) -> bool {
+        let mut last = self.last.lock().await;
+        if let Err(err) = read::set_status(&self.path, id, status).await {
+            tracing::warn!(error = %err, "the status of a service could not be written");
+            return false;
+        }
+        self.look(&mut last).await;
+        true
     }
 
     /// All rows, with the state of services as it is observed.
@@ -62,7 +83,7 @@ impl InspectDb {
     pub(crate) async fn tell(&self) -> bool {
         let mut last = self.last.lock().await;
         let now = self.look(&mut last).await;
-        let watched = now.services.iter().any(|s| s.port.is_some());
+        let watched = now.services.iter().any(|s| s.port.is_some() && s.process.is_none());
         if last.told.as_ref() != Some(&now) {
             self.log.append(None, EventBody::Inspect(now.clone()));
             last.told = Some(now);
@@ -77,7 +98,8 @@ impl InspectDb {
 
     async fn look(&self, last: &mut Last) -> Inspect {
         let version = Version::of(&self.path);
-        if version.is_none() {
+        let gone = version.is_none();
+        if gone {
             // Gone, for example by a restore: an empty one takes its place.
             last.rows = Rows::default();
             last.version = None;
@@ -92,25 +114,44 @@ impl InspectDb {
             }
             self.app_port.declare(last.rows.services.iter().filter_map(|s| s.port).collect());
         }
-        observed(&last.rows)
+        if gone || last.version.is_some() {
+            self.board.take_rows(&last.rows.services);
+        }
+        observed(&last.rows, &self.board)
     }
 }
 
-/// The rows, where a service with a port runs if and only if something listens there.
-fn observed(rows: &Rows) -> Inspect {
+/// The rows, where a service runs if its process does; one that others run, if and only if something
+/// listens on its port.
+fn observed(rows: &Rows, board: &Board) -> Inspect {
     let mut inspect = rows.clone();
-    if inspect.services.iter().any(|s| s.port.is_some()) {
-        let open = listening::ports();
-        for service in &mut inspect.services {
-            let Some(port) = service.port else { continue };
-            if open.contains(&port) {
-                "running".clone_into(&mut service.status);
-            } else if service.status != "error" {
-                "stopped".clone_into(&mut service.status);
-            }
+    let mut open = None;
+    for service in &mut inspect.services {
+        if let Some(status) = supervised(service, board) {
+            status.clone_into(&mut service.status);
+            continue;
+        }
+        let Some(port) = service.port else { continue };
+        if open.get_or_insert_with(listening::ports).contains(&port) {
+            "running".clone_into(&mut service.status);
+        } else if service.status != "error" {
+            "stopped".clone_into(&mut service.status);
         }
     }
     inspect
+}
+
+/// The status of a service that Toft runs, whose process is noted on its row.
+fn supervised(service: &mut Service, board: &Board) -> Option<&'static str> {
+    service.command.as_ref()?;
+    let process = board.process(&service.id)?;
+    let status = match process.state {
+        ServiceState::Running => "running",
+        ServiceState::Backoff | ServiceState::Failed => "error",
+        ServiceState::Exited | ServiceState::Stopped => "stopped",
+    };
+    service.process = Some(process);
+    Some(status)
 }
 
 /// Routes below `/toft`.

@@ -5,6 +5,7 @@
 //! Not here: how a machine is made (`machine`, `jail`), how the agent thinks (`agent`), what its
 //! tools do (`tools`).
 
+mod activity;
 pub mod agent_routes;
 mod answer;
 pub mod app_port;
@@ -15,6 +16,7 @@ pub mod init;
 pub mod init_link;
 pub mod inspect;
 pub mod log;
+mod observed;
 mod open_streams;
 mod placeholder;
 mod processes;
@@ -22,6 +24,7 @@ mod proxy;
 pub mod runtime;
 pub mod serve;
 pub mod serve_boot;
+mod services;
 pub mod shell;
 mod state_file;
 mod terminals;

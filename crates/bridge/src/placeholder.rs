@@ -59,7 +59,9 @@ const PAGE: &str = r#"<!doctype html>
 <script>
   const look = async () => {
     try {
-      const answer = await fetch(location.href, { method: 'HEAD', cache: 'no-store' })
+      // Says that only a page looks: a machine that sleeps stays asleep.
+      const headers = { 'x-toft-placeholder': '1' }
+      const answer = await fetch(location.href, { method: 'HEAD', cache: 'no-store', headers })
       if (!answer.headers.has('x-toft-placeholder')) return location.reload()
     } catch { /* the machine sleeps or restarts: ask again */ }
     setTimeout(look, document.hidden ? 10000 : 2000)

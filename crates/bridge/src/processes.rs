@@ -133,7 +133,7 @@ impl Text {
 }
 
 /// How many bytes can be told: all but the beginning of a character at the end.
-fn whole_characters(bytes: &[u8]) -> usize {
+pub(crate) fn whole_characters(bytes: &[u8]) -> usize {
     let longest = bytes.len().min(3);
     for back in 1..=longest {
         let byte = bytes[bytes.len() - back];

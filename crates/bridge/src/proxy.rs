@@ -2,7 +2,7 @@
 //! upgrades such as WebSocket. One connection per request to a server on the same machine: nothing
 //! to keep, nothing that can be stale.
 
-use crate::{app_port::AppPort, placeholder};
+use crate::{app_port::AppPort, clock::now_ms, placeholder, services::board::Board};
 use axum::{
     body::Body,
     extract::{Extension, Request, State},
@@ -21,7 +21,11 @@ use std::{
     time::Duration,
 };
 use toft_model::http::{connection_tokens, hop_by_hop};
-use tokio::{io::copy_bidirectional, net::TcpStream, time::timeout};
+use tokio::{
+    io::copy_bidirectional,
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
 
 /// Names the port to go to; believed only from the server.
 pub(crate) const PORT_HEADER: HeaderName = HeaderName::from_static("x-toft-port");
@@ -32,6 +36,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// A port on the same machine takes a connection at once or never.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Between two tries to reach a service that comes up.
+const AGAIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long an app may think before it begins to answer. As long as long-polling apps wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
@@ -49,6 +56,7 @@ pub(crate) enum Origin {
 pub(crate) async fn proxy(
     State(app): State<Arc<AppPort>>,
     Extension(from): Extension<Origin>,
+    board: Option<Extension<Arc<Board>>>,
     mut request: Request,
 ) -> Response {
     let named = request.headers_mut().remove(PORT_HEADER).filter(|_| from == Origin::Server);
@@ -59,7 +67,11 @@ pub(crate) async fn proxy(
         Some(Some(port)) => Some(port),
         None => None,
     };
-    match connect(&app, named).await {
+    let connected = match (connect(&app, named).await, board) {
+        (Err(port), Some(Extension(board))) => patiently(&app, &board, named, port).await,
+        (connected, _) => connected,
+    };
+    match connected {
         Ok(stream) => pass(stream, from, request).await,
         Err(port) => placeholder::page(port, request.headers()),
     }
@@ -75,6 +87,24 @@ async fn connect(app: &AppPort, named: Option<u16>) -> Result<TcpStream, u16> {
         let other = app.resolve();
         if other != port {
             return dial(app, other).await.ok_or(other);
+        }
+    }
+    Err(port)
+}
+
+/// Asks again while a service may yet come up: the request that woke a machine is answered by its app.
+async fn patiently(
+    app: &AppPort,
+    board: &Board,
+    named: Option<u16>,
+    mut port: u16,
+) -> Result<TcpStream, u16> {
+    let until = Instant::now() + board.patience();
+    while Instant::now() < until && board.is_coming(port, app.port(), now_ms()) {
+        sleep(AGAIN_PAUSE).await;
+        match connect(app, named).await {
+            Ok(stream) => return Ok(stream),
+            Err(other) => port = other,
         }
     }
     Err(port)

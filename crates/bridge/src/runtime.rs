@@ -9,6 +9,7 @@ mod recover;
 mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tickets;
 
 use crate::{app_port::AppPort, clock::Clock, log::EventLog};
 use intents::IntentFiles;
@@ -199,7 +200,7 @@ impl AgentRuntime {
             Some(id) => id.clone(),
             None => match self.memory.current() {
                 Some(current) => current,
-                None => return self.create_in(&mut open, None, None).await,
+                None => return self.create_in(&mut open, None, None, true).await,
             },
         };
         match self.open_in(&mut open, &id).await {
@@ -218,7 +219,18 @@ impl AgentRuntime {
         parent_session: Option<String>,
     ) -> Result<Handle, RuntimeError> {
         let mut open = self.open.lock().await;
-        self.create_in(&mut open, name, parent_session).await
+        self.create_in(&mut open, name, parent_session, true).await
+    }
+
+    /// Makes a session beside the current one, which stays current.
+    pub async fn create_beside(
+        &self,
+        name: Option<String>,
+        parent_session: Option<String>,
+    ) -> Result<Handle, RuntimeError> {
+        let mut open = self.open.lock().await;
+        let current = self.memory.current().is_none();
+        self.create_in(&mut open, name, parent_session, current).await
     }
 
     /// Makes a session the current one.
@@ -273,6 +285,7 @@ impl AgentRuntime {
         open: &mut HashMap<SessionId, Handle>,
         name: Option<String>,
         parent_session: Option<String>,
+        current: bool,
     ) -> Result<Handle, RuntimeError> {
         let (dir, cwd) = (self.sessions_dir(), self.boot.cwd.clone());
         let now_ms = (self.around.clock)();
@@ -295,7 +308,9 @@ impl AgentRuntime {
                 tracing::warn!(%error, "a new session could not be named");
             }
         }
-        self.make_current(&handle).await?;
+        if current {
+            self.make_current(&handle).await?;
+        }
         Ok(handle)
     }
 
@@ -309,7 +324,7 @@ impl AgentRuntime {
                 self.make_current(&handle).await?;
                 Ok(handle)
             }
-            None => self.create_in(open, None, None).await,
+            None => self.create_in(open, None, None, true).await,
         }
     }
 

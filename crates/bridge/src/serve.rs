@@ -2,7 +2,7 @@
 //! machine's own port. Everything that must outlive it lives in init or on disk.
 
 use crate::{
-    agent_routes,
+    activity, agent_routes,
     answer::Failure,
     app_port::AppPort,
     clock::now_ms,
@@ -11,10 +11,12 @@ use crate::{
     init_link::InitLink,
     inspect::{self, InspectDb},
     log::EventLog,
+    observed::{self, Observations},
     open_streams, processes,
     proxy::{self, Origin, proxy},
     runtime::{AgentRuntime, RuntimeError, RuntimeParts},
     serve_boot::ServeBoot,
+    services::{self, Services, ServicesParts},
     shell::InitShell,
     terminals::{self, Terminals},
 };
@@ -150,9 +152,23 @@ async fn serve(
     let (runtime, inspect) = tokio::join!(agent, inspect);
     let runtime = runtime?;
     inspect.watch(stop.clone());
+    let log_dir = Path::new(&boot.log_dir).to_owned();
+    let observations = Observations::new(&log_dir, log.clone(), shell.memory_hits());
+    let services = ServicesParts {
+        shell: shell.clone(),
+        log: log.clone(),
+        db: Arc::clone(&inspect),
+        app_port: Arc::clone(&app_port),
+        log_dir,
+        clock: now_ms,
+    };
+    let services = Services::start(services, stop.clone());
+    let board = Arc::clone(inspect.board());
     let terminals = Terminals::new(shell.clone(), log.clone());
     let api = agent_routes::router(Arc::clone(&runtime))
         .merge(terminals::router(Arc::clone(&terminals)))
+        .merge(activity::router(Arc::clone(&runtime), shell.clone()))
+        .merge(services::router(services))
         .merge(processes::router(shell))
         .merge(files::router(Path::new(&boot.cwd)))
         .merge(inspect::router(inspect))
@@ -162,8 +178,10 @@ async fn serve(
     tokio::spawn(drop_code_of_start());
     let token: Arc<str> = boot.token.into();
     let streams = from_fn_with_state(stop.clone(), open_streams::end_with);
-    let trusted = routes(api.clone(), Arc::clone(&app_port))
+    let trusted = api.clone().merge(observed::router(observations));
+    let trusted = routes(trusted, Arc::clone(&app_port))
         .layer(streams.clone())
+        .layer(Extension(board))
         .layer(Extension(Origin::Server));
     let inside = api.layer(from_fn_with_state(token, only_with_token));
     let inside = routes(inside, app_port).layer(streams).layer(Extension(Origin::Machine));

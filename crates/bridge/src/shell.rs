@@ -5,25 +5,70 @@
 use crate::init_link::InitLink;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError};
-use toft_model::init::{ExecSpec, ExecStatus};
+use toft_model::{
+    event::LimitHit,
+    init::{ExecSpec, ExecStatus},
+};
 use toft_tools::host::{Shell, ShellError, ShellEvent, ShellRun};
-use tokio::time::sleep;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 /// Waits before each new attempt to attach. Init serves connections as long as it lives, so a
 /// second failure in a row means that it is gone.
 const ATTACH_AGAIN: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(500)];
 
+/// Memory kills that are remembered, for the tools that run meanwhile.
+const HITS_MAX: usize = 16;
+
+/// When the machine's memory limit was reached, as the host told.
+#[derive(Debug)]
+pub(crate) struct MemoryHits(watch::Sender<VecDeque<(Instant, LimitHit)>>);
+
+impl Default for MemoryHits {
+    fn default() -> Self {
+        Self(watch::channel(VecDeque::new()).0)
+    }
+}
+
+impl MemoryHits {
+    /// It was reached now.
+    pub(crate) fn add(&self, hit: LimitHit) {
+        self.0.send_modify(|hits| {
+            if hits.len() == HITS_MAX {
+                hits.pop_front();
+            }
+            hits.push_back((Instant::now(), hit));
+        });
+    }
+
+    /// The newest one since then, waited for that long.
+    async fn since(&self, since: Instant, wait: Duration) -> Option<LimitHit> {
+        let mut hits = self.0.subscribe();
+        let any = |hits: &VecDeque<(Instant, LimitHit)>| hits.iter().any(|(at, _)| *at >= since);
+        let _ = timeout(wait, hits.wait_for(any)).await;
+        let hits = self.0.borrow();
+        hits.iter().rev().find(|(at, _)| *at >= since).map(|(_, hit)| hit.clone())
+    }
+}
+
 /// Speaks to init over the bridge's link. Clones share it.
 #[derive(Clone)]
-pub struct InitShell(Arc<InitLink>);
+pub struct InitShell(Arc<InitLink>, Arc<MemoryHits>);
 
 impl InitShell {
     /// Over this link.
     pub fn new(link: InitLink) -> Self {
-        Self(Arc::new(link))
+        Self(Arc::new(link), Arc::default())
+    }
+
+    /// Where the host's word of memory kills goes.
+    pub(crate) fn memory_hits(&self) -> Arc<MemoryHits> {
+        Arc::clone(&self.1)
     }
 
     /// Starts a program, or attaches to the one with the same id.
@@ -64,6 +109,10 @@ impl Shell for InitShell {
 
     async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
         InitShell::list(self).await
+    }
+
+    async fn memory_limit(&self, since: Instant, wait: Duration) -> Option<LimitHit> {
+        self.1.since(since, wait).await
     }
 }
 
@@ -192,6 +241,31 @@ mod tests {
         assert_eq!(request, InitRequest::Attach { id: "a".into(), from: 3 });
         let output = |text: &str| ShellEvent::Output(text.into());
         assert_eq!(events, [output("ab"), output("c"), output("def"), ShellEvent::Exit(exit())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_of_a_memory_kill_is_waited_for_and_old_news_is_none() {
+        let hits = MemoryHits::default();
+        let hit = |pid| LimitHit {
+            kind: toft_model::event::LimitKind::Memory,
+            command: None,
+            pid: Some(pid),
+            peak: None,
+            limit: None,
+            message: "out of memory".into(),
+        };
+        hits.add(hit(1));
+        sleep(Duration::from_secs(1)).await;
+        let began = Instant::now();
+        let wait = Duration::from_secs(2);
+        assert_eq!(hits.since(began, Duration::ZERO).await, None);
+        let later = async {
+            sleep(Duration::from_secs(1)).await;
+            hits.add(hit(2));
+        };
+        let (found, ()) = tokio::join!(hits.since(began, wait), later);
+        assert_eq!(found.and_then(|hit| hit.pid), Some(2));
+        assert_eq!(hits.since(Instant::now() + wait, wait).await, None);
     }
 
     #[tokio::test]

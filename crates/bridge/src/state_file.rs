@@ -38,6 +38,13 @@ pub(crate) fn update(home: &Path, change: impl FnOnce(&mut Map<String, Value>)) 
     fs::rename(&beside, path(home))
 }
 
+/// Writes a small file whole, for another time: beside it, then renamed. Blocks.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, bytes)?;
+    fs::rename(beside, path)
+}
+
 fn path(home: &Path) -> PathBuf {
     home.join(STATE_FILE)
 }

@@ -1,5 +1,15 @@
 //! What can be typed. Not what it means: that is in `config` and `verbs`.
 
+mod copies;
+mod image;
+pub(crate) mod rest;
+pub(crate) mod schedule;
+pub(crate) mod services;
+
+pub(crate) use copies::Copies;
+pub(crate) use image::{ImageAdd, ImageVerb};
+pub(crate) use rest::Rest;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -38,7 +48,13 @@ pub(crate) enum Verb {
     New {
         /// Its name.
         name: String,
+        /// Key or name of the image that it is made of; the default one when absent.
+        #[arg(long)]
+        image: Option<String>,
     },
+    /// Add, list and delete images: what projects are made of.
+    #[command(subcommand)]
+    Image(ImageVerb),
     /// Talk to the agent of a project.
     Chat {
         /// Id, alias or name.
@@ -105,6 +121,14 @@ pub(crate) enum Verb {
         #[arg(long, short)]
         yes: bool,
     },
+    #[command(flatten)]
+    Copies(Copies),
+    #[command(flatten)]
+    Rest(Rest),
+    /// Let a command or a prompt run at set times; a sleeping machine is woken for it.
+    Schedule(schedule::Schedule),
+    /// List what a project's machine keeps running; start, stop, read logs.
+    Services(services::Services),
     /// Print a new sign-in link for the running server.
     Link,
     /// Say what this host can enforce, and what is missing.
@@ -141,18 +165,50 @@ pub(crate) struct Up {
     /// With `--backend host`: the folder in which projects may live, without any sandbox.
     #[arg(long, env = "TOFT_ALLOW_HOST", value_name = "DIR")]
     pub(crate) allow_host: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) oci: Oci,
+    /// What all projects and their checkpoints may take on disk together, for example 200G [default:
+    /// as much as the host has, but for 1G]. Takes a disk image of Toft's own (`toft doctor`).
+    #[arg(long, env = "TOFT_DISK_MAX", value_name = "SIZE")]
+    pub(crate) disk_max: Option<String>,
+    /// Pause the machine of a project that nobody used for this long, for example 10m; or never
+    /// [default: 5m]. A project may have its own rule.
+    #[arg(long, env = "TOFT_FREEZE_AFTER", value_name = "TIME")]
+    pub(crate) freeze_after: Option<String>,
+    /// End the processes of the machine of a project that nobody used for this long; or never
+    /// [default: 1h].
+    #[arg(long, env = "TOFT_COLD_AFTER", value_name = "TIME")]
+    pub(crate) cold_after: Option<String>,
     /// File of configuration [default: toft.toml in the data folder, if there is one].
     #[arg(long, env = "TOFT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+/// What the backend `oci` is told.
+#[derive(Debug, Args, Clone, Default, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Oci {
+    /// With `--backend oci`: socket of Podman or Docker [default: `DOCKER_HOST`, else Podman's and
+    /// Docker's usual places].
+    #[arg(long = "oci-socket", env = "TOFT_OCI_SOCKET", value_name = "PATH")]
+    #[serde(rename = "oci_socket")]
+    pub(crate) socket: Option<PathBuf>,
+    /// With `--backend oci`: what machines are made of: an image that the engine has, or the path of
+    /// a tarball with a whole root file system (`./root.tar`).
+    #[arg(long = "oci-image", env = "TOFT_OCI_IMAGE", value_name = "NAME|FILE")]
+    #[serde(rename = "oci_image")]
+    pub(crate) image: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum BackendName {
     /// Namespaces: nothing to install.
     Native,
     /// No sandbox at all; needs --allow-host.
     Host,
+    /// Containers of Podman or Docker; needs --oci-image.
+    Oci,
 }
 
 #[derive(Debug, Args)]
@@ -173,4 +229,8 @@ pub(crate) struct Bench {
     /// Also run peers that are installed (bubblewrap, crun, Pi), alternating with ours.
     #[arg(long)]
     pub(crate) peers: bool,
+    /// Also run each row as this user of the host (a name or a number), for a column of its own; needs
+    /// root.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
 }

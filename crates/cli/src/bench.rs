@@ -1,18 +1,25 @@
 //! `toft bench`: what a user feels, measured on this machine against a server of its own on an
 //! empty data folder. Medians of many rounds; a figure is printed, never judged.
 
+mod copies;
 mod lab;
+mod many;
 mod memory;
 mod model;
+mod pause;
 mod peers;
 mod provider;
 mod rows;
 mod scratch;
+mod tree;
+mod user;
 
 use crate::{args::Bench, output};
 use anyhow::{Result, bail};
 use peers::Peers;
 use serde_json::{Value, json};
+use tree::Tree;
+use user::Column;
 
 /// One line of the table.
 #[derive(Debug)]
@@ -64,6 +71,17 @@ pub(crate) const ROWS: &[&str] = &[
     "server_rss",
     "bridge_rss",
     "idle_machine_mem",
+    "checkpoint_idle",
+    "checkpoint_writing",
+    "restore_first_output",
+    "fork_first_output",
+    "fork20_all",
+    "freeze",
+    "thaw_request",
+    "checkpoint_files",
+    "cold500_rss",
+    "cold500_list",
+    "growth",
 ];
 
 /// Runs the rows that were asked for.
@@ -72,45 +90,101 @@ pub(crate) async fn run(bench: &Bench, as_json: bool) -> Result<()> {
         bail!("there is no row {unknown:?}; there are {}", ROWS.join(", "));
     }
     let wanted = |name: &str| bench.rows.is_empty() || bench.rows.iter().any(|r| r == name);
-    let mut peers = if bench.peers { Peers::find().await } else { Peers::default() };
-    let mut done = Vec::new();
-    for name in ROWS.iter().filter(|name| wanted(name)) {
-        if !as_json {
-            output::remark(&format!("measuring {name} …"));
-        }
-        let rows = match *name {
-            "server_start" => vec![rows::server_start(bench.rounds).await?],
-            "create_first_output" => rows::create_first_output(bench.rounds, &mut peers).await?,
-            "exec_roundtrip" => rows::exec_roundtrip(bench.rounds, &mut peers).await?,
-            "cold_wake" => vec![rows::cold_wake(bench.rounds).await?],
-            "stop" => vec![rows::stop(bench.rounds).await?],
-            "loop_turn" => model::loop_turn(bench.rounds, &peers).await?,
-            "relay_added" => vec![model::relay_added(bench.rounds).await?],
-            "server_rss" => vec![memory::server().await?],
-            "bridge_rss" => memory::bridge().await?,
-            "idle_machine_mem" => memory::idle_machine().await?,
-            other => unreachable!("{other} is in the list of rows"),
-        };
-        done.extend(rows);
-    }
+    let names: Vec<&str> = ROWS.iter().copied().filter(|name| wanted(name)).collect();
+    let done = measure(bench, &names, as_json).await?;
+    let column = match &bench.user {
+        Some(user) => Some(user::column(user, &names, bench.rounds).await?),
+        None => None,
+    };
     if as_json {
-        output::json(&json!({"rows": done.iter().map(Row::as_json).collect::<Vec<_>>()}));
+        let rows = done.iter().map(|row| {
+            let mut line = row.as_json();
+            if let Some((p50, p99)) = column.as_ref().and_then(|c| c.get(&row.name)) {
+                line["user"] = json!({"p50": p50, "p99": p99});
+            }
+            line
+        });
+        output::json(&json!({"rows": rows.collect::<Vec<_>>()}));
     } else {
-        output::table(&table(&done));
+        output::table(&table(&done, column.as_ref()));
     }
     Ok(())
 }
 
-fn table(rows: &[Row]) -> Vec<Vec<String>> {
-    let mut out = vec![["ROW", "UNIT", "P50", "P99", "N"].map(str::to_owned).to_vec()];
+async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>> {
+    let n = bench.rounds;
+    let mut peers = if bench.peers { Peers::find().await } else { Peers::default() };
+    let mut tree = None;
+    let mut done = Vec::new();
+    for name in names {
+        if done.iter().any(|row: &Row| row.name == *name) {
+            continue;
+        }
+        if !quiet {
+            output::remark(&format!("measuring {name} …"));
+        }
+        let rows = match *name {
+            "server_start" => vec![rows::server_start(n).await?],
+            "create_first_output" => rows::create_first_output(n, &mut peers).await?,
+            "exec_roundtrip" => rows::exec_roundtrip(n, &mut peers).await?,
+            "cold_wake" => vec![rows::cold_wake(n).await?],
+            "stop" => vec![rows::stop(n).await?],
+            "loop_turn" => model::loop_turn(n, &peers).await?,
+            "relay_added" => vec![model::relay_added(n).await?],
+            "server_rss" => vec![memory::server().await?],
+            "bridge_rss" => memory::bridge().await?,
+            "idle_machine_mem" => memory::idle_machine().await?,
+            "checkpoint_files" => copies::checkpoint_files(n).await?,
+            "cold500_rss" | "cold500_list" => many::cold(n, names).await?,
+            "growth" => many::growth(n).await?,
+            on_tree => {
+                let tree = match &mut tree {
+                    Some(tree) => tree,
+                    none => none.insert(Tree::open().await?),
+                };
+                vec![on_tree_row(on_tree, tree, n).await?]
+            }
+        };
+        done.extend(rows);
+    }
+    if let Some(tree) = tree {
+        tree.lab.close().await?;
+    }
+    Ok(done)
+}
+
+/// Rows that are measured on the large project.
+async fn on_tree_row(name: &str, tree: &Tree, n: usize) -> Result<Row> {
+    match name {
+        "checkpoint_idle" => copies::checkpoint_idle(tree, n).await,
+        "checkpoint_writing" => copies::checkpoint_writing(tree, n).await,
+        "restore_first_output" => copies::restore_first_output(tree, n).await,
+        "fork_first_output" => copies::fork_first_output(tree, n).await,
+        "fork20_all" => copies::fork20_all(tree, n).await,
+        "freeze" => pause::freeze(tree, n).await,
+        "thaw_request" => pause::thaw_request(tree, n).await,
+        other => unreachable!("{other} is in the list of rows"),
+    }
+}
+
+fn table(rows: &[Row], user: Option<&Column>) -> Vec<Vec<String>> {
+    let mut head = ["ROW", "UNIT", "P50", "P99", "N"].map(str::to_owned).to_vec();
+    if user.is_some() {
+        head.extend(["USER P50", "USER P99"].map(str::to_owned));
+    }
+    let mut out = vec![head];
     for row in rows {
-        out.push(vec![
+        let mut line = vec![
             row.name.clone(),
             row.unit.to_owned(),
             format!("{:.2}", row.quantile(0.5)),
             format!("{:.2}", row.quantile(0.99)),
             row.samples.len().to_string(),
-        ]);
+        ];
+        if let Some(column) = user {
+            line.extend(user::cells(column, row));
+        }
+        out.push(line);
     }
     out
 }
@@ -131,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_row_is_refused_with_the_list_of_rows() {
-        let bench = Bench { rows: vec!["nope".into()], rounds: 1, peers: false };
+        let bench = Bench { rows: vec!["nope".into()], rounds: 1, peers: false, user: None };
         let refused = run(&bench, true).await.unwrap_err().to_string();
         assert!(ROWS.iter().all(|row| refused.contains(row)), "{refused}");
     }

@@ -1,8 +1,14 @@
 //! Configuration of `toft up`: flags, then environment, then `toft.toml`. This crate is the only
 //! reader of environment and files of configuration.
 
-use crate::args::{At, BackendName, Up};
-use anyhow::{Context, Result, bail};
+mod idle;
+mod last;
+mod oci;
+
+use crate::args::{At, BackendName, Oci, Up};
+use anyhow::{Context, Result, anyhow, bail};
+pub(crate) use last::{last, remember};
+pub(crate) use oci::OciParts;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -12,6 +18,7 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
+use toft_model::machine::IdleRule;
 
 /// Where the server listens when nothing else is said.
 const LISTEN_DEFAULT: &str = "127.0.0.1:4000";
@@ -26,6 +33,11 @@ struct File {
     preview_ports: Option<String>,
     backend: Option<BackendName>,
     allow_host: Option<PathBuf>,
+    oci_socket: Option<PathBuf>,
+    oci_image: Option<String>,
+    disk_max: Option<String>,
+    freeze_after: Option<String>,
+    cold_after: Option<String>,
 }
 
 /// All resolved.
@@ -38,6 +50,12 @@ pub(crate) struct Resolved {
     pub(crate) preview_ports: Option<RangeInclusive<u16>>,
     pub(crate) backend: BackendName,
     pub(crate) allow_host: Option<PathBuf>,
+    /// With the backend `oci`.
+    pub(crate) oci: Option<OciParts>,
+    /// What all projects may take on disk together.
+    pub(crate) disk_bytes_max: Option<u64>,
+    /// When machines that nobody uses are put away.
+    pub(crate) idle: IdleRule,
 }
 
 /// Resolves what `toft up` was told.
@@ -55,12 +73,17 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
             "--backend host runs projects without any sandbox, so it needs --allow-host DIR: the \
              folder in which they may live"
         ),
-        (BackendName::Native, Some(_)) => bail!(
-            "--allow-host means nothing with the backend `native`: add --backend host, or leave \
+        (BackendName::Native | BackendName::Oci, Some(_)) => bail!(
+            "--allow-host means nothing without the backend `host`: add --backend host, or leave \
              it out"
         ),
-        (BackendName::Native, None) | (BackendName::Host, Some(_)) => {}
+        (BackendName::Native | BackendName::Oci, None) | (BackendName::Host, Some(_)) => {}
     }
+    let oci = Oci {
+        socket: up.oci.socket.clone().or(file.oci_socket),
+        image: up.oci.image.clone().or(file.oci_image),
+    };
+    let oci = oci::parts(backend, oci)?;
     let domain = up.domain.clone().or(file.domain);
     let preview_domain = up.preview_domain.clone().or(file.preview_domain);
     if domain.is_some() && domain == preview_domain {
@@ -71,7 +94,30 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
     }
     let preview_ports = up.preview_ports.clone().or(file.preview_ports);
     let preview_ports = preview_ports.as_deref().map(ports).transpose()?;
-    Ok(Resolved { data, listen, domain, preview_domain, preview_ports, backend, allow_host })
+    let disk_max = up.disk_max.clone().or(file.disk_max);
+    let disk_bytes_max = disk_max.as_deref().map(disk_max_bytes).transpose()?.flatten();
+    let idle = idle::rule(
+        up.freeze_after.as_deref().or(file.freeze_after.as_deref()),
+        up.cold_after.as_deref().or(file.cold_after.as_deref()),
+    )?;
+    Ok(Resolved {
+        data,
+        listen,
+        domain,
+        preview_domain,
+        preview_ports,
+        backend,
+        allow_host,
+        oci,
+        disk_bytes_max,
+        idle,
+    })
+}
+
+/// A size, or `none`.
+fn disk_max_bytes(text: &str) -> Result<Option<u64>> {
+    let size = crate::amounts::size(text);
+    size.map(crate::amounts::Bound::get).map_err(|e| anyhow!("--disk-max: {e}"))
 }
 
 /// `FIRST-LAST`.
@@ -115,6 +161,16 @@ fn read_file(data: &Path, given: Option<&Path>) -> Result<File> {
 /// The admin key of the documents, if it is set.
 pub(crate) fn agent_api_key() -> Option<String> {
     env::var("AGENT_API_KEY").ok().filter(|v| !v.is_empty())
+}
+
+/// Where tests want the server to be killed (`toft_machine::steps`).
+pub(crate) fn kill_at() -> Option<String> {
+    env::var("TOFT_KILL_AT").ok().filter(|v| !v.is_empty())
+}
+
+/// Password of a registry, for `toft image add --user`.
+pub(crate) fn registry_password() -> Option<String> {
+    env::var("TOFT_REGISTRY_PASSWORD").ok().filter(|v| !v.is_empty())
 }
 
 /// The key for a server somewhere else.

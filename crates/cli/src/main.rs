@@ -1,6 +1,7 @@
 //! The `toft` binary: one of five parts by its first argument, or a verb of the command line.
 //! Parse, choose, one function each; exit codes are decided here and nowhere else.
 
+mod amounts;
 mod args;
 mod bench;
 mod client;
@@ -105,7 +106,8 @@ async fn run(cli: Cli) -> Result<i32> {
     match &cli.verb {
         Verb::Up(up) => verbs::up::run(at, up, json).await?,
         Verb::Down(down) => verbs::down::run(at, down, json).await?,
-        Verb::New { name } => verbs::project::new(at, name, json).await?,
+        Verb::New { name, image } => verbs::project::new(at, name, image.as_deref(), json).await?,
+        Verb::Image(verb) => verbs::image::run(at, verb, json).await?,
         Verb::Chat { project, message, session } => {
             return verbs::chat::run(at, project, message.as_deref(), session.as_deref(), json)
                 .await;
@@ -129,6 +131,10 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Wake(one) => verbs::project::machine(at, &one.project, "wake", json).await?,
         Verb::Sleep(one) => verbs::project::machine(at, &one.project, "sleep", json).await?,
         Verb::Rm { project, yes } => verbs::project::rm(at, project, *yes, json).await?,
+        Verb::Copies(verb) => verbs::copies::run(at, verb, json).await?,
+        Verb::Services(verb) => verbs::services::run(at, verb, json).await?,
+        Verb::Schedule(verb) => return verbs::schedule::run(at, verb, json).await,
+        Verb::Rest(verb) => verbs::rest::run(at, verb, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,
         Verb::Bench(bench) => bench::run(bench, json).await?,

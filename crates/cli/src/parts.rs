@@ -10,7 +10,14 @@ const STANDARD_INPUT: i32 = 0;
 pub(crate) fn run(part: &str, mut argv: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     match part {
         "__launch" => toft_jail::launch::main(descriptor(argv.next())?),
-        "init" => Some(ended("init", toft_bridge::init::main(descriptor(argv.next())?))),
+        "init" => {
+            let seat = argv.next()?;
+            let result = match descriptor(Some(seat.clone())) {
+                Some(boot) => toft_bridge::init::main(boot),
+                None => toft_bridge::init::contained::main(seat.as_ref()),
+            };
+            Some(ended("init", result))
+        }
         "bridge" => Some(ended("bridge", toft_bridge::serve::main(STANDARD_INPUT))),
         "inspect" => Some(ended("inspect", toft_bridge::inspect::sql::main(argv))),
         "gateway" => Some(toft_gateway::main(argv)),

@@ -1,9 +1,14 @@
 //! One function per verb.
 
 pub(crate) mod chat;
+pub(crate) mod copies;
 pub(crate) mod down;
 pub(crate) mod exec;
+pub(crate) mod image;
 pub(crate) mod logs;
 pub(crate) mod project;
 pub(crate) mod report;
+pub(crate) mod rest;
+pub(crate) mod schedule;
+pub(crate) mod services;
 pub(crate) mod up;

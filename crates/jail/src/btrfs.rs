@@ -16,6 +16,7 @@ const SNAP_DESTROY: libc::c_ulong = 0x5000_940F;
 const SNAP_CREATE_V2: libc::c_ulong = 0x5000_9417;
 /// `BTRFS_IOC_SUBVOL_SETFLAGS`.
 const SUBVOL_SETFLAGS: libc::c_ulong = 0x4008_941A;
+const SYNC: libc::c_ulong = 0x9408;
 const RESIZE: libc::c_ulong = 0x5000_9403;
 const SUBVOL_RDONLY: u64 = 1 << 1;
 /// Inode number of the root of every subvolume.
@@ -47,6 +48,14 @@ pub fn is_btrfs(path: &Path) -> bool {
 pub fn is_subvolume(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir() && m.ino() == ROOT_INODE)
         && is_btrfs(path)
+}
+
+/// Writes down what is pending on the file system that a path lies on, and wakes the thread that frees
+/// what deleted subvolumes held.
+pub fn sync(path: &Path) -> io::Result<()> {
+    let inside = File::open(path)?;
+    // SAFETY: the request takes no argument.
+    check(unsafe { libc::ioctl(inside.as_raw_fd(), SYNC) })
 }
 
 /// Makes an empty subvolume.

@@ -218,7 +218,7 @@ fn start(
 
 /// Where the host has crashed programs read by one of its own, as its root, none of a machine's gets
 /// there: a limit of one byte is what the kernel takes for that (core(5), `do_coredump`).
-fn keep_cores_inside() -> Result<(), Failure> {
+pub(crate) fn keep_cores_inside() -> Result<(), Failure> {
     let keeping = "keep core files inside";
     let pattern = fs::read("/proc/sys/kernel/core_pattern").map_err(step(keeping))?;
     if pattern.starts_with(b"|") {
@@ -228,7 +228,7 @@ fn keep_cores_inside() -> Result<(), Failure> {
     Ok(())
 }
 
-fn boot_file(boot: &str) -> Result<OwnedFd, Failure> {
+pub(crate) fn boot_file(boot: &str) -> Result<OwnedFd, Failure> {
     let fd = memfd_create("toft-boot", MemfdFlags::CLOEXEC).map_err(step("keep the boot data"))?;
     let mut file = File::from(fd);
     file.write_all(boot.as_bytes())

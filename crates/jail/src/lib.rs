@@ -9,12 +9,13 @@
 pub mod btrfs;
 mod caps;
 pub mod child;
+pub mod contained;
 mod failure;
 mod handover;
 mod ids;
 mod inside;
 pub mod launch;
-mod loader;
+pub mod loader;
 pub mod loopdev;
 mod mounts;
 mod net;

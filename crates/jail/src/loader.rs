@@ -7,7 +7,7 @@ use std::{
 };
 
 /// That of this process; `None` for a program that needs none.
-pub(crate) fn own() -> io::Result<Option<PathBuf>> {
+pub fn own() -> io::Result<Option<PathBuf>> {
     Ok(among(&fs::read_to_string("/proc/self/maps")?))
 }
 

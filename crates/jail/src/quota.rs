@@ -172,6 +172,12 @@ impl Quotas {
         self.number(group, "referenced")
     }
 
+    /// Bytes that writes on their way to the disk will take.
+    pub fn reserved(&self, group: Group) -> io::Result<u64> {
+        let files = ["rsv_data", "rsv_meta_pertrans", "rsv_meta_prealloc"];
+        files.iter().try_fold(0, |sum, file| Ok(sum + self.number(group, file)?))
+    }
+
     fn number(&self, group: Group, file: &str) -> io::Result<u64> {
         let text = fs::read_to_string(self.groups.join(group.file()).join(file))?;
         text.trim().parse().map_err(io::Error::other)

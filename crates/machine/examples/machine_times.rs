@@ -32,12 +32,20 @@ async fn main() {
     let own = tempfile::tempdir().expect("a temporary folder");
     let data_dir = rest.first().map_or_else(|| own.path().join("data"), Into::into);
     let opened = Instant::now();
-    let config = NativeConfig { data_dir, exe: exe.into() };
+    let config = NativeConfig { data_dir, exe: exe.into(), disk_bytes_max: None };
     let native = native::open(config).await.expect("machines work here");
     let open_ms = opened.elapsed();
-    let mut steps: [(&str, Vec<Duration>); 6] =
-        ["create", "start", "exec true", "first exec in all", "stop", "destroy"]
-            .map(|n| (n, Vec::new()));
+    let names = [
+        "create",
+        "start",
+        "exec true",
+        "first exec in all",
+        "freeze",
+        "thaw to exec",
+        "stop",
+        "destroy",
+    ];
+    let mut steps = names.map(|n| (n, Vec::new()));
     for round in 0..=rounds {
         let project = ProjectId::random();
         let mut times = Vec::new();
@@ -55,6 +63,11 @@ async fn main() {
         lap(&mut times, &mut at);
         times.push(begin.elapsed());
         at = Instant::now();
+        native.freeze(&project).await.expect("freeze");
+        lap(&mut times, &mut at);
+        native.thaw(&project).await.expect("thaw");
+        exec(&native, &project, &["/bin/true"]).await;
+        lap(&mut times, &mut at);
         native.stop(&project, Duration::from_millis(100)).await.expect("stop");
         lap(&mut times, &mut at);
         native.destroy(&project).await.expect("destroy");
@@ -124,7 +137,8 @@ async fn copies(native: &Native, rounds: usize) {
     for _ in 0..rounds {
         let fork = ProjectId::random();
         let at = Instant::now();
-        let ticket = Ticket::Fork { from: project.clone(), seq: 1, checkpoint_id: None, at: 1 };
+        let ticket =
+            Ticket::Fork { from: project.clone(), seq: 1, checkpoint_id: None, at: 1, place: None };
         native.fork(&project, None, &fork, &ticket).await.expect("fork");
         steps[0].1.push(at.elapsed());
         native.start(spec(&fork)).await.expect("start");
@@ -133,8 +147,13 @@ async fn copies(native: &Native, rounds: usize) {
         native.destroy(&fork).await.expect("destroy");
         native.stop(&project, Duration::from_millis(100)).await.expect("stop");
         let at = Instant::now();
-        let ticket =
-            Ticket::Restore { checkpoint_id: kept.clone(), label: None, at: 1, taken_at: 1 };
+        let ticket = Ticket::Restore {
+            checkpoint_id: kept.clone(),
+            label: None,
+            at: 1,
+            taken_at: 1,
+            place: None,
+        };
         native.restore(&project, &kept, &ticket, false).await.expect("restore");
         steps[2].1.push(at.elapsed());
         native.start(spec(&project)).await.expect("start");

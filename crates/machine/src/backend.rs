@@ -1,13 +1,19 @@
 //! The contract of a machine backend, and its words. Not an implementation.
 
+pub use crate::error::MachineError;
+
 use async_trait::async_trait;
 use std::{os::fd::OwnedFd, time::Duration};
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
+    event::LimitHit,
     id::ProjectId,
     machine::{Ability, Can, DiskUse, Limits},
 };
-use tokio::net::UnixStream;
+use tokio::{
+    net::UnixStream,
+    sync::{broadcast, watch},
+};
 
 /// Makes, starts, finds again, stops and destroys machines. Every method may be called at any
 /// time, also for machines that do not exist, and leaves the old state or the new one.
@@ -22,6 +28,10 @@ pub trait Backend: Send + Sync {
     /// What this backend can do here.
     fn can(&self) -> Can {
         Can::default()
+    }
+    /// Images other than `host`; `None`: there are none with this backend.
+    fn images(&self) -> Option<&dyn crate::images::Images> {
+        None
     }
     /// Makes the disk. Known: does nothing.
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError>;
@@ -67,6 +77,20 @@ pub trait Backend: Send + Sync {
     ) -> Result<(), MachineError> {
         Ok(())
     }
+    /// Identity of what its disk lies over now ([`Checkpointed::base`]). `None`: not known here.
+    async fn base(&self, _project: &ProjectId) -> Result<Option<String>, MachineError> {
+        Ok(None)
+    }
+    /// Whether its disk has at most so many files and folders, and bytes in them: told without
+    /// reading files, and without looking further than that.
+    async fn is_small(
+        &self,
+        _project: &ProjectId,
+        _files_max: u64,
+        _bytes_max: u64,
+    ) -> Result<bool, MachineError> {
+        Ok(false)
+    }
     /// Puts the disk back to a checkpoint, all of it or nothing. The machine must not run. The
     /// sessions as they were stay in [`toft_model::checkpoint::SESSIONS_BEFORE`], and the ticket
     /// tells the next bridge. `force`: also over another base ([`MachineError::BaseChanged`]).
@@ -103,6 +127,37 @@ pub trait Backend: Send + Sync {
     ) -> Result<Diff, MachineError> {
         Err(no_copies(self.name()))
     }
+    /// Pauses all work processes of a running machine in memory; init and bridge too. Frozen
+    /// already: does nothing.
+    async fn freeze(&self, _project: &ProjectId) -> Result<(), MachineError> {
+        Err(MachineError::Unable {
+            what: "pausing a machine",
+            why: format!("the backend `{}` cannot", self.name()),
+        })
+    }
+    /// Lets it go on. Not frozen: does nothing.
+    async fn thaw(&self, _project: &ProjectId) -> Result<(), MachineError> {
+        Ok(())
+    }
+    /// Whether it is frozen: asked after an adoption.
+    async fn is_frozen(&self, _project: &ProjectId) -> Result<bool, MachineError> {
+        Ok(false)
+    }
+    /// Changes the limits of a machine that runs (a disk limit also of one that does not). What is
+    /// in use above a new limit is not taken away; memory above it may be reclaimed or end a
+    /// process.
+    async fn set_limits(&self, _project: &ProjectId, _limits: &Limits) -> Result<(), MachineError> {
+        Ok(())
+    }
+    /// Limits that were reached from now on, of all machines. A slow reader loses the oldest.
+    fn limit_hits(&self) -> broadcast::Receiver<(ProjectId, LimitHit)> {
+        broadcast::channel(1).1
+    }
+    /// Room on disk that all projects share, looked at while machines run. When it is short, whoever
+    /// keeps checkpoints removes some: the receiver is told at every look until there is enough.
+    fn room(&self) -> watch::Receiver<Room> {
+        watch::channel(Room::default()).1
+    }
     /// What the project takes on disk, as far as anything counts it here.
     async fn disk(&self, _project: &ProjectId) -> Result<DiskUse, MachineError> {
         Ok(DiskUse::default())
@@ -126,6 +181,29 @@ fn no_copies(backend: &str) -> MachineError {
         what: "keeping copies of a project",
         why: format!("the backend `{backend}` has no storage of its own; use `native`"),
     }
+}
+
+/// Room on disk that all projects share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Whether there is any.
+    pub state: RoomState,
+    /// Bytes that may still be written; `None`: nobody knows.
+    pub free_bytes: Option<u64>,
+    /// Bytes that should be free: checkpoints yield until they are.
+    pub wanted_bytes: u64,
+}
+
+/// See [`Room`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RoomState {
+    /// Enough.
+    #[default]
+    Ample,
+    /// Little: checkpoints are to yield.
+    Short,
+    /// None: programs that write are paused until there is some.
+    Full,
 }
 
 /// A checkpoint that was taken.
@@ -181,71 +259,4 @@ pub struct Stats {
     pub memory_bytes: Option<u64>,
     /// Processes.
     pub pids: Option<u64>,
-}
-
-/// What went wrong with a machine, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum MachineError {
-    /// There is no such machine, or it does not run.
-    #[error("the machine of {0} does not run")]
-    NotRunning(ProjectId),
-    /// There is no such checkpoint.
-    #[error("there is no checkpoint {id} of {project}: it was deleted, or never finished")]
-    NoCheckpoint {
-        /// Of which project.
-        project: ProjectId,
-        /// Which.
-        id: CheckpointId,
-    },
-    /// A checkpoint was taken over other system programs than the machine has now.
-    #[error(
-        "the checkpoint was taken over other system programs ({was}) than there are now ({now}): \
-         what was installed in it may not run; fork it to look, or restore with force"
-    )]
-    BaseChanged {
-        /// Identity of the base then.
-        was: String,
-        /// Identity of the base now.
-        now: String,
-    },
-    /// It cannot be done here, or not now.
-    #[error("{what} is not possible: {why}")]
-    Unable {
-        /// What was asked.
-        what: &'static str,
-        /// Why not, and what to do.
-        why: String,
-    },
-    /// The host lacks something.
-    #[error("this host cannot run machines: {missing}. {remedy}")]
-    Unsupported {
-        /// What is missing.
-        missing: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// The data folder is full.
-    #[error("the disk of the data folder is full while {step}: free some space, then try again")]
-    DiskFull {
-        /// What was being done.
-        step: &'static str,
-    },
-    /// A step failed.
-    #[error("{step} failed for {project}: {source}")]
-    Step {
-        /// What was being done.
-        step: &'static str,
-        /// For which project.
-        project: ProjectId,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The machine did not come up; the text is what its first processes said.
-    #[error("the machine of {project} did not start: {detail}")]
-    DidNotStart {
-        /// Which.
-        project: ProjectId,
-        /// What was said.
-        detail: String,
-    },
 }

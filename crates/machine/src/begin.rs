@@ -10,6 +10,7 @@ use crate::{
     procs,
     running::{connect, end},
     state::State,
+    steps,
 };
 use std::{
     fs::File,
@@ -55,7 +56,9 @@ pub(crate) fn launch(start: Start<'_>, spec: &Spec) -> Result<(Running, Facts), 
             started_at,
             groups,
         };
-        state.write(run)
+        state.write(run)?;
+        steps::reached("start.written");
+        Ok(())
     };
     match launcher::launch(start.exe, spec, start.descriptors, start.said, remember) {
         Ok(launched) => {
@@ -109,7 +112,7 @@ fn did_not_start(project: &ProjectId, log: &Path, e: &LaunchError) -> MachineErr
     MachineError::DidNotStart { project: project.clone(), detail }
 }
 
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -45,6 +45,10 @@ pub(crate) struct Places {
     pub(crate) has_app_listener: bool,
     /// `PATH`.
     pub(crate) path: String,
+    /// What the image sets of programs' environment; what comes from here wins.
+    pub(crate) env: Vec<(String, String)>,
+    /// Shell of terminals; the host's when absent.
+    pub(crate) shell: Option<String>,
 }
 
 impl Places {
@@ -61,6 +65,8 @@ impl Places {
             proxy_url: format!("http://gateway.internal:{EGRESS_PORT}"),
             has_app_listener: true,
             path: PATH.to_owned(),
+            env: Vec::new(),
+            shell: None,
         }
     }
 
@@ -103,9 +109,10 @@ pub(crate) fn init_boot(
 
 /// A later value of a name wins.
 fn work_env(spec: &StartSpec, token: &str, places: &Places) -> Vec<(String, String)> {
-    let shell = if std::path::Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
+    let hosts = if std::path::Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
+    let shell = places.shell.as_deref().unwrap_or(hosts);
     let gateway = &places.gateway_url;
-    let mut env: Vec<(String, String)> = [
+    let own: Vec<(String, String)> = [
         ("PATH", places.path.as_str()),
         ("HOME", &places.user_home),
         ("USER", &places.user),
@@ -131,8 +138,7 @@ fn work_env(spec: &StartSpec, token: &str, places: &Places) -> Vec<(String, Stri
     .chain(["NO_PROXY", "no_proxy"].map(|name| (name, "localhost,127.0.0.1,gateway.internal")))
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect();
-    env.extend(spec.env.iter().cloned());
-    env
+    places.env.iter().cloned().chain(own).chain(spec.env.iter().cloned()).collect()
 }
 
 /// Environment of init and, through it, of the bridge: no token, no keys.

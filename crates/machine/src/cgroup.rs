@@ -7,10 +7,13 @@ mod clear;
 mod detect;
 mod freeze;
 mod group;
+mod hold;
+mod limits;
 mod programs;
 
 pub(crate) use clear::clear;
 pub(crate) use detect::{CgroupHost, Way};
 pub(crate) use freeze::Paused;
 pub(crate) use group::{Groups, MachineGroup};
+pub(crate) use limits::procs_below;
 pub(crate) use programs::Programs;

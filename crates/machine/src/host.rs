@@ -8,8 +8,10 @@ use crate::{
     boot::{self, Places},
     cgroup::{CgroupHost, MachineGroup, Way},
     folders::{self, BRIDGE_SOCKET, Folders, INIT_SOCKET},
+    frozen, limited,
     running::{self, blocking, step},
     turns::Turns,
+    watch::Watches,
 };
 use async_trait::async_trait;
 use std::{
@@ -22,10 +24,11 @@ use std::{
 };
 use toft_jail::spec::{FD_BOOT, Run, Spec, Task};
 use toft_model::{
+    event::LimitHit,
     id::{ProjectId, random_hex},
-    machine::{Ability, Can},
+    machine::{Ability, Can, Limits},
 };
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, sync::broadcast};
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -54,6 +57,7 @@ struct Inner {
     folders: Folders,
     cgroups: CgroupHost,
     turns: Turns,
+    watches: Watches,
 }
 
 /// Folder in a project's folder for everything that is Toft's.
@@ -79,12 +83,42 @@ pub async fn open(mut config: HostConfig) -> Result<Host, MachineError> {
         let cgroups = CgroupHost::detect(folders.data());
         // Each machine makes them when it needs them.
         cgroups.remove();
-        Ok(Host(Arc::new(Inner { config, folders, cgroups, turns: Turns::default() })))
+        Ok(Host(Arc::new(Inner {
+            config,
+            folders,
+            cgroups,
+            turns: Turns::default(),
+            watches: Watches::default(),
+        })))
     })
     .await
 }
 
 impl Host {
+    /// Does what blocks in the project's turn.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        project: &ProjectId,
+        work: impl FnOnce(&Inner, &ProjectId) -> T + Send + 'static,
+    ) -> T {
+        let turn = self.0.turns.take(project).await;
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || {
+            let done = work(&inner, &project);
+            // Held here: a caller that is cancelled does not let the next one in.
+            drop(turn);
+            done
+        })
+        .await
+    }
+
+    /// Sees to it that limits which are reached are told, while a machine runs and is not frozen.
+    fn watch(&self, project: &ProjectId) {
+        if !frozen::is_frozen(&self.0.folders.run(project)) {
+            self.0.watches.begin(project, &self.0.cgroups, None);
+        }
+    }
+
     /// Removes the control groups of this data folder when no machine runs.
     pub async fn close(&self) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
@@ -159,6 +193,8 @@ impl Inner {
             proxy_url,
             has_app_listener: false,
             path: self.config.path.clone(),
+            env: Vec::new(),
+            shell: None,
         };
         let token = random_hex(TOKEN_BYTES);
         let boot = boot::init_boot(spec, &token, &places, group.work_files_outside());
@@ -232,13 +268,27 @@ impl Backend for Host {
                 remedy: way.is_none().then(|| "Run Toft as root.".to_owned()),
             });
         }
+        let freezer = self.0.cgroups.freezer();
+        all.push(Ability {
+            name: "freezer".to_owned(),
+            enforced: freezer.is_some(),
+            how: match freezer {
+                Some(way) => format!("cgroup {way:?}").to_lowercase(),
+                None => "no control group that we may use".to_owned(),
+            },
+            remedy: freezer.is_none().then(|| "Run Toft as root.".to_owned()),
+        });
         all
     }
 
     fn can(&self) -> Can {
         let controllers = ["memory", "pids", "cpu"].into_iter();
         let limited = controllers.filter(|name| self.0.cgroups.way(name).is_some());
-        Can { limits: limited.map(str::to_owned).collect(), ..Can::default() }
+        Can {
+            freeze: self.0.cgroups.freezer().is_some(),
+            limits: limited.map(str::to_owned).collect(),
+            ..Can::default()
+        }
     }
 
     fn storage(&self) -> String {
@@ -257,27 +307,40 @@ impl Backend for Host {
         let project = spec.project.clone();
         let _turn = self.0.turns.take(&project).await;
         let run = self.0.folders.run(&project);
+        frozen::settle(&run);
         if let Some(running) = running::adopt(&run, &project).await? {
+            self.watch(&project);
             return Ok(running);
         }
+        // What was watched has ended by itself.
+        self.0.watches.end(&project);
         let inner = Arc::clone(&self.0);
         let running = blocking(move || inner.launch(&spec)).await?;
         begin::greet(&run, &self.0.log(&project), &project).await?;
+        self.watch(&project);
         Ok(running)
     }
 
     async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
         let _turn = self.0.turns.take(project).await;
-        running::adopt(&self.0.folders.run(project), project).await
+        let run = self.0.folders.run(project);
+        frozen::settle(&run);
+        let found = running::adopt(&run, project).await?;
+        if found.is_some() {
+            self.watch(project);
+        }
+        Ok(found)
     }
 
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
         let _turn = self.0.turns.take(project).await;
+        self.0.watches.end(project);
         running::end(&self.0.folders.run(project), project, grace).await
     }
 
     async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
         let turn = self.0.turns.take(project).await;
+        self.0.watches.end(project);
         let run = self.0.folders.run(project);
         running::end(&run, project, Duration::ZERO).await?;
         let folder = self.0.folder(project);
@@ -315,5 +378,35 @@ impl Backend for Host {
 
     fn log_dir(&self, project: &ProjectId) -> PathBuf {
         self.0.log(project)
+    }
+
+    async fn freeze(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let freeze = |inner: &Inner, id: &ProjectId| {
+            frozen::freeze(&inner.folders.run(id), id).inspect(|()| inner.watches.end(id))
+        };
+        self.in_turn(project, freeze).await
+    }
+
+    async fn thaw(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let thaw = |inner: &Inner, id: &ProjectId| frozen::thaw(&inner.folders.run(id), id);
+        self.in_turn(project, thaw).await?;
+        self.watch(project);
+        Ok(())
+    }
+
+    async fn is_frozen(&self, project: &ProjectId) -> Result<bool, MachineError> {
+        Ok(self.in_turn(project, |inner, id| frozen::is_frozen(&inner.folders.run(id))).await)
+    }
+
+    fn limit_hits(&self) -> broadcast::Receiver<(ProjectId, LimitHit)> {
+        self.0.watches.hits()
+    }
+
+    async fn set_limits(&self, project: &ProjectId, limits: &Limits) -> Result<(), MachineError> {
+        let limits = limits.clone();
+        let change = move |inner: &Inner, id: &ProjectId| {
+            limited::set(&inner.folders.run(id), id, &inner.cgroups, &limits)
+        };
+        self.in_turn(project, change).await
     }
 }

@@ -3,7 +3,7 @@
 //! Everything else of the host stays out: no home, no shadow, no keys, no machine id.
 
 mod copied;
-mod written;
+pub(crate) mod written;
 
 use crate::storage::mount_points;
 use std::{

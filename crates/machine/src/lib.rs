@@ -1,22 +1,29 @@
 //! Machines: one trait, and a backend per way of making them. `native` is made of namespaces and
-//! needs nothing installed; `host` is a plain folder without a sandbox. Knows nothing of HTTP
-//! routes, sessions or models.
+//! needs nothing installed; `host` is a plain folder without a sandbox, `oci` a container of
+//! Podman or Docker. Knows nothing of HTTP routes, sessions or models.
 
 pub mod backend;
 mod begin;
 mod boot;
 mod cgroup;
 mod diff;
+mod error;
 mod folders;
+mod frozen;
 pub mod host;
 mod image;
+pub mod images;
 pub mod init_client;
 mod inside;
 mod launcher;
+mod limited;
 pub mod native;
+pub mod oci;
 mod procs;
 mod running;
 mod slots;
 mod state;
+pub mod steps;
 mod storage;
 mod turns;
+mod watch;

@@ -2,23 +2,29 @@
 //! `toft-jail`. No daemon, no image download. Which walls stand is found out by building them once
 //! when it is opened.
 
-mod binary;
-mod checkpoints;
+mod base;
+pub(crate) mod binary;
+pub(crate) mod checkpoints;
+mod full;
 mod ids;
-mod life;
+mod images;
+pub(crate) mod life;
 mod probe;
-mod restore;
-mod room;
+pub(crate) mod restore;
+pub(crate) mod room;
+pub(crate) mod small;
 
 use crate::{
-    backend::{Backend, Checkpointed, MachineError, Running, StartSpec, Stats},
-    cgroup::{CgroupHost, Way},
+    backend::{Backend, Checkpointed, MachineError, Room, Running, StartSpec, Stats},
+    cgroup::CgroupHost,
     folders::{BRIDGE_SOCKET, Folders, INIT_SOCKET},
+    frozen,
     image::Image,
     running::{self, blocking},
     slots::Slots,
     storage::Pool,
     turns::Turns,
+    watch::Watches,
 };
 use async_trait::async_trait;
 use binary::Binary;
@@ -27,12 +33,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_jail::spec::Facts;
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
+    event::LimitHit,
     id::ProjectId,
-    machine::{Ability, Can, DiskUse},
+    machine::{Ability, Can, DiskUse, Limits},
 };
 use tokio::{
     net::UnixStream,
-    sync::{Mutex as AsyncMutex, OnceCell},
+    sync::{Mutex as AsyncMutex, OnceCell, broadcast, watch},
 };
 
 /// What the backend is told.
@@ -42,6 +49,9 @@ pub struct NativeConfig {
     pub data_dir: PathBuf,
     /// The `toft` binary: runs as launcher (`toft __launch 0`), and is shown inside machines.
     pub exe: PathBuf,
+    /// Bytes that the disks of all projects and their checkpoints may take together; `None`: as much
+    /// as the host has room for.
+    pub disk_bytes_max: Option<u64>,
 }
 
 /// See the module. Cheap to clone.
@@ -66,12 +76,16 @@ struct Inner {
     refilling: Arc<AsyncMutex<()>>,
     /// For start, stop, adopt, create, destroy.
     turns: Turns,
+    watches: Watches,
+    /// Room on disk that all share.
+    room: watch::Sender<Room>,
 }
 
 /// Opens the backend: the storage, and a trial of every wall. `Unsupported` says what is missing.
 pub async fn open(config: NativeConfig) -> Result<Native, MachineError> {
     let inner = blocking(move || probe::open(&config)).await?;
     let native = Native(Arc::new(inner));
+    full::begin(&native.0);
     // The first project need not wait for it. Owned by the template's cell: whoever needs it first
     // waits for this one.
     let early = native.clone();
@@ -115,10 +129,19 @@ impl Native {
         .await
     }
 
-    /// A machine that a killed server has paused answers nobody.
-    async fn resumed(&self, project: &ProjectId) {
-        let (inner, project) = (Arc::clone(&self.0), project.clone());
-        blocking(move || inner.resume(&project)).await;
+    /// A machine that a killed server has paused by the way answers nobody.
+    async fn settled(&self, project: &ProjectId) {
+        let folder = self.0.folders.run(project);
+        blocking(move || frozen::settle(&folder)).await;
+    }
+
+    /// Sees to it that limits which are reached are told, while a machine runs and is not frozen.
+    fn watch(&self, project: &ProjectId) {
+        let inner = &self.0;
+        let run = inner.folders.run(project);
+        if !frozen::is_frozen(&run) {
+            inner.watches.begin(project, &inner.cgroups, inner.counter(project));
+        }
     }
 
     /// Makes the next spare disk in the background; [`Native::close`] waits for it.
@@ -157,17 +180,21 @@ impl Backend for Native {
             checkpoint: true,
             live_checkpoint: self.0.pool.storage.keeps_live(),
             fork: true,
-            freeze: self.0.cgroups.freezer() == Some(Way::V2),
+            freeze: self.0.cgroups.freezer().is_some(),
             limits: limited.chain(disk).map(str::to_owned).collect(),
             egress: true,
         }
+    }
+
+    fn images(&self) -> Option<&dyn crate::images::Images> {
+        Some(self)
     }
 
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
         let _turn = self.0.turns.take(project).await;
         self.template().await?;
         let (inner, project) = (Arc::clone(&self.0), project.clone());
-        let made = blocking(move || inner.create(&project)).await;
+        let made = blocking(move || inner.create(&project, None)).await;
         self.refill();
         made
     }
@@ -175,28 +202,38 @@ impl Backend for Native {
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
         let _turn = self.0.turns.take(&spec.project).await;
         let folder = self.0.folders.run(&spec.project);
-        self.resumed(&spec.project).await;
-        if let Some(running) = running::adopt(&folder, &spec.project).await? {
-            return Ok(running);
-        }
-        life::start(&self.0, spec).await
+        self.settled(&spec.project).await;
+        let project = spec.project.clone();
+        let running = if let Some(running) = running::adopt(&folder, &project).await? {
+            running
+        } else {
+            // What was watched has ended by itself.
+            self.0.watches.end(&project);
+            life::start(&self.0, spec).await?
+        };
+        self.watch(&project);
+        Ok(running)
     }
 
     async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
         let _turn = self.0.turns.take(project).await;
-        self.resumed(project).await;
-        running::adopt(&self.0.folders.run(project), project).await
+        self.settled(project).await;
+        let found = running::adopt(&self.0.folders.run(project), project).await?;
+        if found.is_some() {
+            self.watch(project);
+        }
+        Ok(found)
     }
 
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
         let _turn = self.0.turns.take(project).await;
-        self.resumed(project).await;
+        self.0.watches.end(project);
         running::end(&self.0.folders.run(project), project, grace).await
     }
 
     async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
         let turn = self.0.turns.take(project).await;
-        self.resumed(project).await;
+        self.0.watches.end(project);
         running::end(&self.0.folders.run(project), project, Duration::ZERO).await?;
         let (inner, id) = (Arc::clone(&self.0), project.clone());
         blocking(move || inner.destroy(&id)).await?;
@@ -272,6 +309,21 @@ impl Backend for Native {
         self.in_turn(project, move |inner, project| inner.drop_checkpoint(project, &id)).await
     }
 
+    async fn base(&self, project: &ProjectId) -> Result<Option<String>, MachineError> {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.key_of(&project)).await.map(Some)
+    }
+
+    async fn is_small(
+        &self,
+        project: &ProjectId,
+        files_max: u64,
+        bytes_max: u64,
+    ) -> Result<bool, MachineError> {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.is_small(&project, files_max, bytes_max)).await
+    }
+
     async fn restore(
         &self,
         project: &ProjectId,
@@ -294,9 +346,13 @@ impl Backend for Native {
         if from == to {
             return Ok(());
         }
+        // A snapshot of a checkpoint is made by one call, or is refused when the checkpoint is gone:
+        // many may be made at once, and then share what the file system writes for them.
+        let at_once = checkpoint.is_some() && self.0.pool.storage.keeps_live();
         // In one order whoever forks whom, so that two never wait for each other.
         let (first, second) = if from < to { (from, to) } else { (to, from) };
-        let turn = self.0.turns.take(first).await;
+        let (turn, second) =
+            if at_once { (None, to) } else { (Some(self.0.turns.take(first).await), second) };
         let (from, to) = (from.clone(), to.clone());
         let (checkpoint, ticket) = (checkpoint.cloned(), ticket.clone());
         let work = self.in_turn(second, move |inner, _| {
@@ -317,6 +373,37 @@ impl Backend for Native {
         let (inner, project) = (Arc::clone(&self.0), project.clone());
         let (from, to) = (from.clone(), to.cloned());
         blocking(move || inner.diff(&project, &from, to.as_ref(), max)).await
+    }
+
+    async fn freeze(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let freeze = |inner: &Inner, id: &ProjectId| {
+            frozen::freeze(&inner.folders.run(id), id).inspect(|()| inner.watches.end(id))
+        };
+        self.in_turn(project, freeze).await
+    }
+
+    async fn thaw(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let thaw = |inner: &Inner, id: &ProjectId| frozen::thaw(&inner.folders.run(id), id);
+        self.in_turn(project, thaw).await?;
+        self.watch(project);
+        Ok(())
+    }
+
+    async fn is_frozen(&self, project: &ProjectId) -> Result<bool, MachineError> {
+        Ok(self.in_turn(project, |inner, id| frozen::is_frozen(&inner.folders.run(id))).await)
+    }
+
+    async fn set_limits(&self, project: &ProjectId, limits: &Limits) -> Result<(), MachineError> {
+        let limits = limits.clone();
+        self.in_turn(project, move |inner, id| inner.set_limits(id, &limits)).await
+    }
+
+    fn room(&self) -> watch::Receiver<Room> {
+        self.0.room.subscribe()
+    }
+
+    fn limit_hits(&self) -> broadcast::Receiver<(ProjectId, LimitHit)> {
+        self.0.watches.hits()
     }
 
     async fn disk(&self, project: &ProjectId) -> Result<DiskUse, MachineError> {

@@ -3,14 +3,17 @@
 use crate::{
     backend::{MachineError, Running, Stats},
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET},
-    init_client, procs,
+    frozen, init_client, procs,
     state::State,
+    steps,
 };
 use rustix::{
     fd::OwnedFd,
-    process::{Signal, pidfd_send_signal},
+    net::sockopt::socket_acceptconn,
+    process::{PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_send_signal},
 };
 use std::{fs, io, path::Path, time::Duration};
+use toft_jail::spec::{FD_EGRESS, FD_MODEL};
 use toft_model::id::ProjectId;
 use tokio::{net::UnixStream, task::spawn_blocking, time::timeout};
 
@@ -60,20 +63,28 @@ pub(crate) async fn adopt(
 ) -> Result<Option<Running>, MachineError> {
     let Some(state) = State::read(folder) else { return Ok(None) };
     let Some(pidfd) = state.hold() else { return Ok(None) };
-    let asking = "asking the machine's init";
-    let failed = |e: init_client::InitError| step(project, asking)(io::Error::other(e));
-    let asked = async {
-        init_client::hello(connect(folder, INIT_SOCKET, project).await?).await.map_err(failed)?;
-        init_client::gateway_listeners(connect(folder, INIT_SOCKET, project).await?)
-            .await
-            .map_err(failed)
-    };
-    let listeners = match asked.await {
-        Ok(listeners) => listeners,
-        // One that is just ending answers no more, and is there until all in it has ended.
-        Err(e) => {
-            let gone = blocking(move || procs::wait_end(&pidfd, ENDING_TIMEOUT)).await;
-            return if gone { Ok(None) } else { Err(e) };
+    // Its init answers nobody while it stands still, and nobody wakes it for this.
+    let is_frozen = frozen::is_frozen(folder);
+    let taken = if is_frozen { listeners_of(&pidfd) } else { None };
+    let listeners = if let Some(listeners) = taken {
+        listeners
+    } else {
+        if is_frozen {
+            // Not allowed here: it goes on for the moment that an answer takes.
+            state.groups.thaw().map_err(step(project, "letting the machine go on"))?;
+        }
+        let asked = ask_listeners(folder, project).await;
+        if is_frozen {
+            let (folder, project) = (folder.to_owned(), project.clone());
+            blocking(move || frozen::freeze(&folder, &project)).await?;
+        }
+        match asked {
+            Ok(listeners) => listeners,
+            // One that is just ending answers no more, and is there until all in it has ended.
+            Err(e) => {
+                let gone = blocking(move || procs::wait_end(&pidfd, ENDING_TIMEOUT)).await;
+                return if gone { Ok(None) } else { Err(e) };
+            }
         }
     };
     Ok(Some(Running {
@@ -84,6 +95,23 @@ pub(crate) async fn adopt(
         started_at: state.started_at,
         adopted: true,
     }))
+}
+
+async fn ask_listeners(folder: &Path, project: &ProjectId) -> Result<Vec<OwnedFd>, MachineError> {
+    let asking = "asking the machine's init";
+    let failed = |e: init_client::InitError| step(project, asking)(io::Error::other(e));
+    init_client::hello(connect(folder, INIT_SOCKET, project).await?).await.map_err(failed)?;
+    let stream = connect(folder, INIT_SOCKET, project).await?;
+    init_client::gateway_listeners(stream).await.map_err(failed)
+}
+
+/// The gateway's listeners, which init keeps under the numbers that it was given.
+fn listeners_of(init: &OwnedFd) -> Option<Vec<OwnedFd>> {
+    let take = |fd: i32| {
+        let taken = pidfd_getfd(init, fd, PidfdGetfdFlags::empty());
+        taken.ok().filter(|socket| socket_acceptconn(socket) == Ok(true))
+    };
+    [FD_MODEL, FD_EGRESS].into_iter().map(take).collect()
 }
 
 /// Connects to a socket of a machine.
@@ -110,6 +138,10 @@ pub(crate) async fn end(
     grace: Duration,
 ) -> Result<(), MachineError> {
     let Some(state) = State::read(folder) else { return forget(folder, project) };
+    if let Err(e) = frozen::thaw(folder, project) {
+        // The kernel ends what stands still, too.
+        tracing::warn!(project.id = %project, "a machine that is to end stays paused: {e}");
+    }
     if let Some(pidfd) = state.hold() {
         let asked = async {
             let stream = connect(folder, INIT_SOCKET, project).await?;
@@ -124,6 +156,7 @@ pub(crate) async fn end(
             Ok(Err(e)) => tracing::warn!(project.id = %project, "init did not stop: {e}"),
             Err(_) => tracing::warn!(project.id = %project, "init did not stop in time"),
         }
+        steps::reached("stop.asked");
         let pid = state.init_pid;
         let gone = blocking(move || kill(&pidfd, pid)).await;
         if !gone {
@@ -134,12 +167,14 @@ pub(crate) async fn end(
             return Err(step(project, "killing the machine")(stuck));
         }
     }
+    steps::reached("stop.ended");
     let groups = state.groups.clone();
     blocking(move || {
         procs::reap(state.init_pid);
         groups.remove();
     })
     .await;
+    steps::reached("stop.groups");
     forget(folder, project)
 }
 
@@ -209,7 +244,13 @@ fn forget(folder: &Path, project: &ProjectId) -> Result<(), MachineError> {
                 _ => Ok(()),
             }
         });
-    removed.and_then(|()| State::remove(folder)).map_err(removing)
+    let removed = removed.and_then(|()| {
+        steps::reached("stop.sockets");
+        frozen::unmark(folder);
+        State::remove(folder)
+    });
+    steps::reached("stop.forgotten");
+    removed.map_err(removing)
 }
 
 /// What a machine uses; nothing when it does not run.

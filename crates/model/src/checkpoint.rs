@@ -78,6 +78,30 @@ impl Cause {
     }
 }
 
+/// A checkpoint, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checkpoint {
+    /// Which.
+    pub id: CheckpointId,
+    /// Of which project.
+    pub project_id: ProjectId,
+    /// A name that a person gave it.
+    pub label: Option<String>,
+    /// Why it was taken.
+    pub cause: Cause,
+    /// Unix milliseconds.
+    pub created_at: u64,
+    /// Number of the project's last event that is in it.
+    pub seq: u64,
+    /// Identity of what the disk lies over: the host's programs, or an image.
+    pub base: String,
+    /// Where each conversation stood.
+    pub sessions: Vec<Place>,
+    /// The user message before which it was taken, for [`Cause::Prompt`].
+    pub message: Option<Place>,
+}
+
 /// Which automatic checkpoints are kept. Those that a person asked for or labelled stay until they
 /// are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +225,9 @@ pub enum Ticket {
         at: u64,
         /// Unix milliseconds of the checkpoint.
         taken_at: u64,
+        /// Where one conversation is to stand, if not where the checkpoint has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
     },
     /// The disk was grown from another project's: events begin at 1.
     Fork {
@@ -212,6 +239,9 @@ pub enum Ticket {
         checkpoint_id: Option<CheckpointId>,
         /// Unix milliseconds.
         at: u64,
+        /// As in [`Ticket::Restore`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
     },
 }
 
@@ -288,6 +318,7 @@ mod tests {
             seq: 7,
             checkpoint_id: None,
             at: 1,
+            place: None,
         };
         let text = serde_json::to_string(&ticket).unwrap();
         assert_eq!(

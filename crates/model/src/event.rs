@@ -5,12 +5,20 @@
 //! `id: <seq>`, and `data` with `type` (Pi's name), `ts` and `sessionId` added: see
 //! [`Event::wire_data`].
 
-use crate::{
-    id::SessionId,
-    inspect::Inspect,
-    message::{AssistantMessage, Message, ToolCall, ToolResultMessage, Usage},
-    provider::ModelRef,
+mod agent;
+mod machine;
+
+pub use agent::{
+    AgentEnd, BridgeStarted, CompactionEnd, Delta, MessageEnd, MessageRestarted, MessageStart,
+    MessageUpdate, ModelChange, Notify, Question, QueueUpdate, RetryEnd, RetryStart, SessionNamed,
+    ToolEnd, ToolStart, ToolUpdate, TurnEnd,
 };
+pub use machine::{
+    Forked, LimitHit, LimitKind, Moved, Observed, Outcome, Restored, ScheduleFired, ServiceChange,
+    ServiceState, Told,
+};
+
+use crate::{id::SessionId, inspect::Inspect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -109,6 +117,16 @@ pub enum EventBody {
         /// Its id.
         id: String,
     },
+    /// Files, inspect database and conversations went back to a checkpoint.
+    Restored(Restored),
+    /// This project was grown from another one's disk. Always the first event.
+    Forked(Forked),
+    /// A limit of the machine was reached.
+    Limit(LimitHit),
+    /// A supervised service changed.
+    Service(ServiceChange),
+    /// A schedule's slot was due, and what became of it.
+    Schedule(ScheduleFired),
     /// Something failed that belongs to no message.
     Error {
         /// Stable code.
@@ -116,243 +134,6 @@ pub enum EventBody {
         /// What happened and what to do.
         message: String,
     },
-}
-
-/// See [`EventBody::BridgeStarted`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BridgeStarted {
-    /// Version of the binary.
-    pub version: String,
-    /// Lines per session file at that moment.
-    pub sessions: std::collections::BTreeMap<String, u64>,
-}
-
-/// See [`EventBody::MessageStart`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MessageStart {
-    /// Ties updates to the end; the entry id when the message is whole.
-    pub message_id: String,
-    /// `user`, `assistant` or `toolResult`.
-    pub role: String,
-}
-
-/// See [`EventBody::MessageUpdate`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MessageUpdate {
-    /// Which message.
-    #[serde(rename = "messageId")]
-    pub message_id: String,
-    /// What arrived.
-    #[serde(flatten)]
-    pub delta: Delta,
-}
-
-/// A piece of an assistant message. `content_index` counts the blocks of the message from 0.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
-#[expect(missing_docs, reason = "field names are the wire format's own, explained above")]
-pub enum Delta {
-    TextStart { content_index: usize },
-    TextDelta { content_index: usize, delta: String },
-    TextEnd { content_index: usize },
-    ThinkingStart { content_index: usize },
-    ThinkingDelta { content_index: usize, delta: String },
-    ThinkingEnd { content_index: usize },
-    ToolcallStart { content_index: usize, id: String, tool_name: String },
-    ToolcallDelta { content_index: usize, delta: String },
-    ToolcallEnd { content_index: usize, tool_call: ToolCall },
-}
-
-/// See [`EventBody::MessageEnd`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MessageEnd {
-    /// As in [`MessageStart`].
-    pub message_id: String,
-    /// Id of the line in the session file.
-    pub entry_id: String,
-    /// Id of the line before it on its branch.
-    pub parent_id: Option<String>,
-    /// The whole message.
-    pub message: Message,
-}
-
-/// See [`EventBody::MessageRestarted`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MessageRestarted {
-    /// Which message is void.
-    pub message_id: String,
-    /// Why, in words.
-    pub reason: String,
-}
-
-/// See [`EventBody::ToolStart`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToolStart {
-    /// The call's id.
-    pub tool_call_id: String,
-    /// The tool's name.
-    pub tool_name: String,
-    /// Its arguments.
-    pub input: Value,
-}
-
-/// See [`EventBody::ToolUpdate`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToolUpdate {
-    /// The call's id.
-    pub tool_call_id: String,
-    /// The tool's name.
-    pub tool_name: String,
-    /// Output that is new since the last update, bounded.
-    pub delta: String,
-}
-
-/// See [`EventBody::ToolEnd`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToolEnd {
-    /// The call's id.
-    pub tool_call_id: String,
-    /// The tool's name.
-    pub tool_name: String,
-    /// What the model gets, and details for people.
-    pub result: ToolResultMessage,
-    /// Whether it failed.
-    pub is_error: bool,
-    /// Milliseconds it ran.
-    pub duration_ms: u64,
-}
-
-/// See [`EventBody::TurnEnd`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TurnEnd {
-    /// The assistant's message.
-    pub message: AssistantMessage,
-    /// How many tool results followed.
-    pub tool_results: usize,
-}
-
-/// See [`EventBody::AgentEnd`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentEnd {
-    /// `done`, `aborted`, `error` or `waiting` (a question stands open).
-    pub reason: String,
-    /// Sum over the prompt's model calls.
-    pub usage: Usage,
-    /// Model calls.
-    pub turns: u64,
-    /// Tool calls.
-    pub tools: u64,
-    /// Paths that tools changed, relative to the project's folder where possible.
-    pub changed: Vec<String>,
-    /// Milliseconds from prompt to end.
-    pub duration_ms: u64,
-    /// Whether the scripted model did it.
-    pub demo: bool,
-}
-
-/// See [`EventBody::QueueUpdate`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueUpdate {
-    /// Delivered after the running tools.
-    pub steering: Vec<String>,
-    /// Delivered when the agent would stop.
-    pub follow_up: Vec<String>,
-}
-
-/// See [`EventBody::SessionCreated`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionNamed {
-    /// Its name, if it has one.
-    pub name: Option<String>,
-}
-
-/// See [`EventBody::ModelChange`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ModelChange {
-    /// The new one.
-    #[serde(flatten)]
-    pub model: ModelRef,
-    /// Whether it is the scripted one.
-    pub demo: bool,
-}
-
-/// See [`EventBody::CompactionEnd`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CompactionEnd {
-    /// `manual`, `threshold` or `overflow`.
-    pub reason: String,
-    /// The summary, when it worked.
-    pub summary: Option<String>,
-    /// Context tokens before, estimated.
-    pub tokens_before: u64,
-    /// Why it failed.
-    pub error_message: Option<String>,
-}
-
-/// See [`EventBody::AutoRetryStart`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RetryStart {
-    /// 1 for the first retry.
-    pub attempt: u32,
-    /// The last one that will be made.
-    pub max_attempts: u32,
-    /// Milliseconds until then.
-    pub delay_ms: u64,
-    /// Why.
-    pub error_message: String,
-}
-
-/// See [`EventBody::AutoRetryEnd`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RetryEnd {
-    /// Whether the call worked in the end.
-    pub success: bool,
-    /// Retries made.
-    pub attempt: u32,
-    /// The last error, when it did not.
-    pub final_error: Option<String>,
-}
-
-/// See [`EventBody::Notify`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Notify {
-    /// What to tell.
-    pub message: String,
-    /// `info`, `success`, `warning` or `error`.
-    pub level: String,
-    /// Whether app panels should reload.
-    pub refresh_iframe: bool,
-    /// The call that asked for it: the same call never notifies twice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool_call_id: Option<String>,
-}
-
-/// See [`EventBody::Question`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Question {
-    /// The question.
-    pub question: String,
-    /// Answers to choose from; free text is always allowed too.
-    pub options: Vec<String>,
-    /// The call that asked.
-    pub tool_call_id: String,
 }
 
 impl EventBody {
@@ -387,6 +168,11 @@ impl EventBody {
             Self::Inspect(_) => "inspect",
             Self::TerminalOpened { .. } => "terminal_opened",
             Self::TerminalClosed { .. } => "terminal_closed",
+            Self::Restored(_) => "restored",
+            Self::Forked(_) => "forked",
+            Self::Limit(_) => "limit",
+            Self::Service(_) => "service",
+            Self::Schedule(_) => "schedule",
             Self::Error { .. } => "error",
         }
     }

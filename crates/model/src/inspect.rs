@@ -1,7 +1,9 @@
 //! Rows of the inspect database (`/home/starter/inspect.db`): what the agent wants people to see.
 //! Shapes of `GET /toft/inspect`. Not the database itself: that is in `bridge`.
 
+use crate::event::ServiceState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// All rows, newest first in each list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,14 +49,63 @@ pub struct Service {
     pub port: Option<u16>,
     /// Schedule, for crons.
     pub schedule: Option<String>,
-    /// `running`, `stopped` or `error`; for a service with a port the observed state wins.
+    /// `running`, `stopped` or `error`. Written, it is what is wanted; read, the observed state wins:
+    /// of its process, if it has a command, or of its port.
     pub status: String,
     /// What it is for.
     pub description: Option<String>,
+    /// Shell command that Toft runs and keeps running while `running` is wanted. Without one the
+    /// row only tells of something that others run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Where it runs, from the project's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Added to the machine's environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
+    /// When it is started again after it ended; [`Restart::OnFailure`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+    /// The process, as it is observed; in no row. `None`: there is no command, or it was never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ServiceProcess>,
     /// SQLite `datetime('now')` text, UTC.
     pub created_at: String,
     /// SQLite `datetime('now')` text, UTC.
     pub updated_at: String,
+}
+
+/// When a service's command is started again after it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// However it ended.
+    Always,
+    /// When it failed or was killed.
+    #[default]
+    OnFailure,
+    /// Not.
+    Never,
+}
+
+/// The process of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceProcess {
+    /// What it does.
+    pub state: ServiceState,
+    /// Its pid inside the machine, while it runs.
+    pub pid: Option<u32>,
+    /// How often it was started again since it was last started by hand or by the machine's start.
+    pub restarts: u32,
+    /// How the last one ended; `None`: none did, or a signal ended it.
+    pub exit_code: Option<i32>,
+    /// Unix milliseconds since when it does that.
+    pub since: u64,
+    /// What stands in its way, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A file that the agent wants to surface.

@@ -19,5 +19,6 @@ pub mod inspect;
 pub mod machine;
 pub mod message;
 pub mod provider;
+pub mod schedule;
 pub mod time;
 pub mod tool;

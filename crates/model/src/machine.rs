@@ -59,6 +59,41 @@ impl Default for Limits {
     }
 }
 
+/// When a machine that nobody uses is put away. `None`: never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct IdleRule {
+    /// Seconds without use until its processes are paused in memory.
+    pub freeze_after_s: Option<u64>,
+    /// Seconds without use until its processes end.
+    pub cold_after_s: Option<u64>,
+}
+
+impl Default for IdleRule {
+    /// Paused after a coffee, gone after lunch.
+    fn default() -> Self {
+        Self { freeze_after_s: Some(300), cold_after_s: Some(3600) }
+    }
+}
+
+/// Work inside a machine that forbids pausing it (`GET /toft/activity`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Busy {
+    /// `agent`, `tool`, `terminal` or `exec`.
+    pub kind: String,
+    /// Which one, for people: a session's name, a command.
+    pub what: String,
+}
+
+/// Answer of `GET /toft/activity`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// Empty: nothing forbids pausing.
+    pub busy: Vec<Busy>,
+}
+
 /// One thing that a host can or cannot enforce.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

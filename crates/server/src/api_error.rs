@@ -20,6 +20,10 @@ pub(crate) enum Code {
     /// The path is right, the method is not.
     MethodNotAllowed,
     Conflict,
+    /// No checkpoint was taken before that message.
+    NoCheckpoint,
+    /// The checkpoint lies over other system programs than there are now.
+    BaseChanged,
     Unavailable,
     PayloadTooLarge,
     /// The request was meant for another host.
@@ -41,6 +45,8 @@ impl Code {
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", StatusCode::CONFLICT),
+            Self::NoCheckpoint => ("no_checkpoint", StatusCode::CONFLICT),
+            Self::BaseChanged => ("base_changed", StatusCode::CONFLICT),
             Self::Unavailable => ("unavailable", StatusCode::CONFLICT),
             Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
@@ -137,9 +143,9 @@ impl From<MachineError> for ApiError {
         let code = match &error {
             MachineError::DiskFull { .. } => Code::DiskFull,
             MachineError::NoCheckpoint { .. } => Code::NotFound,
+            MachineError::BaseChanged { .. } => Code::BaseChanged,
+            MachineError::Unable { .. } => Code::Unavailable,
             MachineError::NotRunning(_)
-            | MachineError::BaseChanged { .. }
-            | MachineError::Unable { .. }
             | MachineError::Unsupported { .. }
             | MachineError::Step { .. }
             | MachineError::DidNotStart { .. } => Code::MachineError,

@@ -4,7 +4,7 @@
 use crate::{clock::Clock, stop::Stop};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 use toft_llm::catalogue;
-use toft_model::machine::{EgressLevel, Limits};
+use toft_model::machine::{EgressLevel, IdleRule, Limits};
 use toft_vault::Secret;
 
 /// Right above the control plane's own, and a hundred: more than people keep open.
@@ -35,6 +35,8 @@ pub struct ServerConfig {
     pub version: String,
     /// Limits of every machine.
     pub limits: Limits,
+    /// When machines that nobody uses are put away, where a project has no rule of its own.
+    pub idle: IdleRule,
     /// What machines may reach.
     pub egress: EgressLevel,
     /// The time.
@@ -56,6 +58,7 @@ impl ServerConfig {
             provider_env: BTreeMap::new(),
             version,
             limits: Limits::default(),
+            idle: IdleRule::default(),
             egress: EgressLevel::default(),
             clock: Clock::system(),
         }

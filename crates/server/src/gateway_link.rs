@@ -5,7 +5,7 @@ use crate::state::App;
 use std::{future::pending, time::Duration};
 use toft_gateway::{ControlError, Gateway, SpawnConfig};
 use toft_machine::backend::Running;
-use toft_model::{id::ProjectId, machine::MachineState};
+use toft_model::id::ProjectId;
 use tokio::{
     sync::{Mutex, watch},
     time::{sleep, timeout},
@@ -190,7 +190,8 @@ pub(crate) async fn supervise(app: App, config: SpawnConfig) {
 /// Gives a new gateway every machine that runs.
 async fn hand_over(app: &App) {
     for machine in app.machines.list() {
-        if machine.state() != MachineState::Running {
+        // A paused one too: it goes on without telling anybody here.
+        if !machine.runs() {
             continue;
         }
         match app.backend.adopt(&machine.id).await {

@@ -2,15 +2,21 @@
 //! tell. How a machine is made is the backend's.
 
 pub(crate) mod adopt;
+pub(crate) mod at_rest;
 pub(crate) mod bridge_watch;
 pub(crate) mod cold_log;
 pub(crate) mod copy;
 pub(crate) mod feed;
+pub(crate) mod idle;
 pub(crate) mod intake;
 pub(crate) mod life;
 pub(crate) mod lost;
 pub(crate) mod machine;
+pub(crate) mod observed;
+pub(crate) mod pause;
 pub(crate) mod read;
+pub(crate) mod running;
+pub(crate) mod settings;
 pub(crate) mod sse;
 pub(crate) mod status;
 pub(crate) mod stream;

@@ -181,13 +181,18 @@ async fn show(app: &App, origin: &Origin, host: &str, req: Request) -> Result<Re
     let path = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
     tell_origin(app, &mut head.headers, host);
     let hidden = origin.port.map(|port| (port, jar::unpack(&mut head.headers, port)));
+    // What the page that waits for an app asks by itself is no visit.
+    let is_look = head.headers.contains_key(proxy::PLACEHOLDER) && head.method == Method::HEAD;
+    if is_look && !machine.answers() {
+        return Ok(no_app_yet());
+    }
     let cause = format!("a visit to {label}");
     let target = Target {
         machine: &machine,
         path: &path,
         port: label.port,
         body_bytes_max: APP_BODY_BYTES_MAX,
-        cause: &cause,
+        cause: (!is_look).then_some(&cause),
     };
     let req = Request::from_parts(head, body);
     let mut answer = proxy::forward(app, &caller, target, req).await?;
@@ -198,6 +203,14 @@ async fn show(app: &App, origin: &Origin, host: &str, req: Request) -> Result<Re
         answer.headers_mut().entry(RESOURCE_POLICY).or_insert(SAME_ORIGIN);
     }
     Ok(answer)
+}
+
+/// The answer to a look at a machine that sleeps: go on waiting.
+fn no_app_yet() -> Response {
+    let mut answer = StatusCode::SERVICE_UNAVAILABLE.into_response();
+    answer.headers_mut().insert(proxy::PLACEHOLDER, HeaderValue::from_static("1"));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// Who visits: a key of ours, or the cookie of this very preview.

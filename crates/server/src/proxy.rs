@@ -1,11 +1,14 @@
 //! Passing requests to bridges: headers cleaned, bodies streamed both ways, upgrades carried. Who
 //! may ask, and whether the machine runs, is judged before.
 
+pub(crate) mod held;
+mod tunnel;
+
 use crate::{
     api_error::{ApiError, Code},
     auth::{
         caller::{Caller, KEY_HEADER},
-        cookie, session,
+        cookie,
     },
     bridge_client::BridgeError,
     envelope,
@@ -20,15 +23,17 @@ use axum::{
 };
 use http_body_util::Limited;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::{sync::Arc, time::Duration};
 use toft_model::http::{connection_tokens, hop_by_hop};
-use tokio::{io::copy_bidirectional, time::timeout};
+use tokio::time::timeout;
+use tunnel::Ends;
 
 /// Names of our own that only the server may send inwards.
 const INTERNAL: &str = "x-toft-";
 /// Picks another port than the app's.
 const PORT_HEADER: &str = "x-toft-port";
+/// Marks the page that stands where an app will be, and what that page asks by itself.
+pub(crate) const PLACEHOLDER: HeaderName = HeaderName::from_static("x-toft-placeholder");
 /// How long an answer of a bridge that runs may take to begin: a compaction is a model call.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -40,8 +45,15 @@ pub(crate) struct Target<'a> {
     /// Another port than the app's.
     pub(crate) port: Option<u16>,
     pub(crate) body_bytes_max: usize,
-    /// Why the machine is woken, if it must be.
-    pub(crate) cause: &'a str,
+    /// Why the machine is woken, if it must be. `None`: it is not, and this is no use of it.
+    pub(crate) cause: Option<&'a str>,
+}
+
+impl Target<'_> {
+    /// Whether the bridge answers it, not an app: apps get nothing below this path.
+    fn is_bridges_own(&self) -> bool {
+        self.path.starts_with("/toft/")
+    }
 }
 
 /// Sends a request to a machine's bridge, waking the machine when it is cold.
@@ -65,7 +77,21 @@ pub(crate) async fn forward(
         req.headers_mut().insert(PORT_HEADER, HeaderValue::from(port));
     }
 
-    life::ensure_running(app, target.machine, target.cause).await?;
+    let method = req.method().clone();
+    let hold = if let Some(cause) = target.cause {
+        let hold = target.machine.in_use(&app.clock);
+        life::ensure_running(app, target.machine, cause).await?;
+        hold
+    } else {
+        let hold = target.machine.being_read();
+        if !target.machine.answers() {
+            return Err(ApiError::new(
+                Code::Unavailable,
+                "the machine sleeps: what is more than a look wakes it",
+            ));
+        }
+        hold
+    };
     let answer = send(app, &target, req).await?;
     let (mut parts, body) = answer.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -84,11 +110,18 @@ pub(crate) async fn forward(
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(header::UPGRADE, protocol);
         }
-        tunnel(app, caller, client, bridge);
+        let machine = Arc::clone(target.machine);
+        let hold = (!target.is_bridges_own()).then_some(hold);
+        tunnel::tunnel(app, caller, Ends { machine, hold }, client, bridge);
         return Ok(Response::from_parts(parts, Body::empty()));
     }
     clean_answer(&mut parts.headers);
-    Ok(Response::from_parts(parts, Body::new(body)))
+    let body = if held::is_waiting(&method, &parts.headers) {
+        Body::new(body)
+    } else {
+        held::until_through(body, hold)
+    };
+    Ok(Response::from_parts(parts, body))
 }
 
 async fn send(
@@ -102,10 +135,12 @@ async fn send(
     let limited = Body::new(Limited::new(body, target.body_bytes_max));
     let first = ask(app, target, Request::from_parts(parts, limited)).await;
     match (first, again) {
-        (Err(BridgeError::Connect(_)), Some(parts))
-            if !target.machine.answers() || life::check_gone(app, target.machine).await =>
-        {
-            life::ensure_running(app, target.machine, target.cause).await?;
+        (Err(error @ BridgeError::Connect(_)), Some(parts)) => {
+            let is_gone = !target.machine.answers() || life::check_gone(app, target.machine).await;
+            let Some(cause) = target.cause.filter(|_| is_gone) else {
+                return Err(failed(&error, target));
+            };
+            life::ensure_running(app, target.machine, cause).await?;
             let req = Request::from_parts(parts, Body::empty());
             ask(app, target, req).await.map_err(|e| failed(&e, target))
         }
@@ -223,8 +258,10 @@ pub(crate) fn keep_known(headers: &mut HeaderMap) {
 /// Takes off what belongs to the bridge's connection, and what is ours.
 pub(crate) fn clean_answer(headers: &mut HeaderMap) {
     drop_hop_by_hop(headers);
-    let internal: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL)).cloned().collect();
+    // An app that says it is that page fools its own page.
+    let is_internal =
+        |name: &&HeaderName| name.as_str().starts_with(INTERNAL) && **name != PLACEHOLDER;
+    let internal: Vec<HeaderName> = headers.keys().filter(is_internal).cloned().collect();
     for name in internal {
         headers.remove(name);
     }
@@ -235,33 +272,5 @@ pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let connection = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
     for name in hop_by_hop(connection, headers.contains_key(header::TRANSFER_ENCODING)) {
         headers.remove(name);
-    }
-}
-
-/// Carries bytes both ways until one side ends, the server ends or the sign-in does.
-fn tunnel(app: &App, caller: &Caller, client: OnUpgrade, bridge: OnUpgrade) {
-    let sign_in = caller.session().map(str::to_owned);
-    let app2 = app.clone();
-    app.tasks.spawn(async move {
-        let (Ok(client), Ok(bridge)) = tokio::join!(client, bridge) else { return };
-        let (mut client, mut bridge) = (TokioIo::new(client), TokioIo::new(bridge));
-        let over = sign_in_over(&app2, sign_in.as_deref());
-        tokio::select! {
-            // How it ended is the two ends' business.
-            _ = copy_bidirectional(&mut client, &mut bridge) => {}
-            () = over => {}
-            () = app2.stop.token().cancelled() => {}
-        }
-    });
-}
-
-/// Resolves when a sign-in ends; never for a key.
-async fn sign_in_over(app: &App, sign_in: Option<&str>) {
-    let Some(id) = sign_in else { return std::future::pending().await };
-    let mut ended = app.auth.watch_ended();
-    while ended.changed().await.is_ok() {
-        if !session::lives(app, id).await.unwrap_or(false) {
-            return;
-        }
     }
 }

@@ -2,9 +2,15 @@
 //! `preview`.
 
 pub(crate) mod auth;
+pub(crate) mod checkpoints;
+pub(crate) mod disk;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+mod given;
 pub(crate) mod home;
+pub(crate) mod idle;
+pub(crate) mod images;
+pub(crate) mod limits;
 pub(crate) mod llm;
 pub(crate) mod machine;
 pub(crate) mod me;
@@ -12,6 +18,7 @@ pub(crate) mod models;
 pub(crate) mod preview;
 pub(crate) mod projects;
 pub(crate) mod providers;
+pub(crate) mod schedules;
 pub(crate) mod settings;
 pub(crate) mod shutdown;
 pub(crate) mod toft;
@@ -50,11 +57,35 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/projects/{id}/stop", post(machine::stop))
         .route("/v1/projects/{id}/wake", post(machine::wake))
         .route("/v1/projects/{id}/sleep", post(machine::sleep))
+        .route("/v1/projects/{id}/freeze", post(machine::freeze))
+        .route("/v1/projects/{id}/thaw", post(machine::thaw))
+        .route("/v1/projects/{id}/limits", get(limits::get).put(limits::put))
+        .route("/v1/projects/{id}/idle", get(idle::get).put(idle::put))
+        .route("/v1/projects/{id}/disk", get(disk::get))
         .route("/v1/projects/{id}/exec", post(exec::exec))
         .route("/v1/projects/{id}/exec/{exec}/stdin", post(exec::feed::stdin))
         .route("/v1/projects/{id}/exec/{exec}/signal", post(exec::feed::signal))
+        .route("/v1/projects/{id}/checkpoints", get(checkpoints::list).post(checkpoints::create))
+        .route(
+            "/v1/projects/{id}/checkpoints/{checkpoint}",
+            get(checkpoints::get).patch(checkpoints::patch).delete(checkpoints::delete),
+        )
+        .route("/v1/projects/{id}/checkpoints/{checkpoint}/diff", get(checkpoints::compare))
+        .route("/v1/projects/{id}/checkpoints/{checkpoint}/restore", post(checkpoints::restore))
+        .route("/v1/projects/{id}/checkpoint-rule", put(checkpoints::put_rule))
+        .route("/v1/projects/{id}/restore-message", post(checkpoints::restore_message))
+        .route("/v1/projects/{id}/fork", post(checkpoints::fork))
+        .route("/v1/projects/{id}/schedules", get(schedules::list).post(schedules::create))
+        .route(
+            "/v1/projects/{id}/schedules/{sid}",
+            get(schedules::get).patch(schedules::patch).delete(schedules::delete),
+        )
+        .route("/v1/projects/{id}/schedules/{sid}/firings", get(schedules::firings))
+        .route("/v1/projects/{id}/schedules/{sid}/run", post(schedules::run))
         .route("/v1/projects/{id}/preview", post(preview::create))
         .route("/v1/projects/{id}/toft/{*rest}", any(toft::route))
+        .route("/v1/images", get(images::list).post(images::create))
+        .route("/v1/images/{key}", get(images::get).patch(images::patch).delete(images::delete))
         .route("/v1/settings", get(settings::get).put(settings::put))
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{id}/key", put(providers::put_key))

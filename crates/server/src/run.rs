@@ -3,20 +3,23 @@
 use crate::{
     auth::{Auth, token},
     bridge_client::BridgeClient,
+    checkpoints::{self, Checkpoints},
     config::{Ready, ServerConfig},
     error::ServerError,
     folder::DataFolder,
     gate,
     gateway_link::{self, GatewayLink},
     hosts::Hosts,
+    images::{self, Images},
     listen::{self, CONNECTIONS_MAX},
-    machines::{Machines, adopt, life, machine::Machine},
+    machines::{Machines, adopt, idle, life, machine::Machine, observed},
     preview::{
         ports::{self, Ports},
         sign::Signer,
     },
     providers::Providers,
     routes,
+    schedules::{self, Schedules},
     state::{App, Inner},
     stop::Stop,
 };
@@ -58,6 +61,7 @@ pub async fn run(
         version: config.version,
         data_dir: config.data_dir.clone(),
         limits: config.limits,
+        idle: config.idle,
         egress: config.egress,
         clock: config.clock,
         hosts,
@@ -65,11 +69,14 @@ pub async fn run(
         bridge: BridgeClient::new(Arc::clone(&backend)),
         backend,
         machines: Machines::default(),
+        checkpoints: Checkpoints::default(),
+        images: Images::default(),
         gateway: GatewayLink::default(),
         providers: Providers::new(config.provider_env, vault),
         auth: Auth::new(config.agent_api_key.as_ref().map(toft_vault::Secret::expose), &cli_token),
         signer,
         ports: Ports::new(config.preview_ports),
+        schedules: Schedules::default(),
         stop: Stop::new(shutdown),
         tasks: TaskTracker::new(),
     });
@@ -80,7 +87,21 @@ pub async fn run(
         let machine = app.machines.put(machine);
         unsettled.push((project, machine, life));
     }
+    for (id, rule) in app.store.idle_rules().await? {
+        if let Some(machine) = app.machines.get(&id) {
+            machine.view().idle = Some(rule);
+        }
+    }
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
+    app.tasks.spawn(schedules::worker::run(app.clone()));
+    app.tasks.spawn(idle::put_away(app.clone()));
+    let settling = app.clone();
+    app.tasks.spawn(async move { images::settled(&settling).await });
+    app.tasks.spawn(observed::watch_limits(app.clone()));
+    let (yielding, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(checkpoints::room::watch(yielding)));
+    let (looking, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(checkpoints::reconcile::all(looking)));
     let spawn = SpawnConfig { exe: config.exe, data_dir: config.data_dir, env: config.gateway_env };
     app.tasks.spawn(gateway_link::supervise(app.clone(), spawn));
     let (sign_in_url, _) = routes::auth::make_link(&app, true).await.map_err(|e| {

@@ -1,13 +1,14 @@
 //! What all requests share. Made once by `run`; no logic of its own.
 
 use crate::{
-    auth::Auth, bridge_client::BridgeClient, clock::Clock, gateway_link::GatewayLink, hosts::Hosts,
-    machines::Machines, preview::ports::Ports, preview::sign::Signer, providers::Providers,
+    auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
+    gateway_link::GatewayLink, hosts::Hosts, images::Images, machines::Machines,
+    preview::ports::Ports, preview::sign::Signer, providers::Providers, schedules::Schedules,
     stop::Stop,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
-use toft_model::machine::{EgressLevel, Limits};
+use toft_model::machine::{EgressLevel, IdleRule, Limits};
 use toft_store::Store;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ pub(crate) struct Inner {
     pub(crate) version: String,
     pub(crate) data_dir: PathBuf,
     pub(crate) limits: Limits,
+    pub(crate) idle: IdleRule,
     pub(crate) egress: EgressLevel,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
@@ -25,11 +27,14 @@ pub(crate) struct Inner {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) bridge: BridgeClient,
     pub(crate) machines: Machines,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) images: Images,
     pub(crate) gateway: GatewayLink,
     pub(crate) providers: Providers,
     pub(crate) auth: Auth,
     pub(crate) signer: Signer,
     pub(crate) ports: Ports,
+    pub(crate) schedules: Schedules,
     pub(crate) stop: Stop,
     /// Everything that runs beside requests; `run` waits for it.
     pub(crate) tasks: TaskTracker,

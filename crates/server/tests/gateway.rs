@@ -15,6 +15,11 @@ mod box_init;
 #[path = "it/client.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod client;
+#[path = "it/kept.rs"]
+#[expect(dead_code, reason = "this test needs less of it")]
+mod kept;
+#[path = "it/resting.rs"]
+mod resting;
 #[path = "it/world.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod world;

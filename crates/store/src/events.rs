@@ -120,7 +120,8 @@ pub trait Events: Send + Sync {
         rows_max: u32,
         bytes_max: usize,
     ) -> Result<Vec<NewEvent>, StoreError>;
-    /// `message_end` events of a conversation, in order.
+    /// `message_end` events of a conversation, in order; what a fork has from its origin comes first,
+    /// with number 0.
     async fn messages(
         &self,
         project: &ProjectId,

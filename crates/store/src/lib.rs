@@ -12,20 +12,30 @@
 //! ```
 
 mod chain;
+mod checkpoints;
 mod error;
 mod events;
+mod forks;
+mod images;
+mod machine_settings;
 mod people;
 mod preview_ports;
 mod projects;
+mod schedules;
 mod settings;
 mod sqlite;
 mod store;
 
+pub use checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint};
 pub use error::StoreError;
 pub use events::{Appended, Conversation, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper};
+pub use forks::Forks;
+pub use images::{Image, ImageState, Images, NewImage, ProjectImage};
+pub use machine_settings::{MachineRecords, MachineSettings};
 pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch};
 pub use preview_ports::{PreviewPort, PreviewPorts};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
+pub use schedules::{Decided, Firing, Schedule, Schedules, Step};
 pub use settings::{ProviderKey, Settings};
 pub use sqlite::SqliteStore;
 pub use store::Store;

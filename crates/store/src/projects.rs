@@ -2,7 +2,7 @@
 
 use crate::error::StoreError;
 use async_trait::async_trait;
-use toft_model::id::ProjectId;
+use toft_model::{id::ProjectId, machine::MachineState};
 
 /// What a person wants of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +66,15 @@ pub struct Created {
     pub created: bool,
 }
 
-/// Why a machine was started.
+/// Why a machine was started, or went on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wake {
     /// Unix milliseconds.
     pub at: u64,
     /// In words.
     pub cause: String,
+    /// What the machine was before; `None` in rows of earlier versions.
+    pub was: Option<MachineState>,
 }
 
 /// Projects.

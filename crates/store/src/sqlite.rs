@@ -1,13 +1,19 @@
 //! SQLite behind the store: opening it safely, one writer, many readers. Statements are in the
 //! files below, one per family.
 
+mod checkpoints;
 mod events;
+mod forks;
+mod history;
+mod images;
+mod machine_settings;
 mod people;
 mod preview_ports;
 mod projects;
+mod schedules;
 mod settings;
 
-use crate::{error::StoreError, events::Head, store::Store};
+use crate::{checkpoints::Durable, error::StoreError, events::Head, store::Store};
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions as _, Sqlite, SqlitePool, Transaction,
@@ -94,6 +100,14 @@ impl SqliteStore {
     /// A write transaction that may be lost with the power, not with the process.
     async fn begin_relaxed(&self) -> Result<Write<'_>, StoreError> {
         self.begin_on(&self.relaxed).await
+    }
+
+    /// One or the other.
+    async fn begin_durable(&self, durable: Durable) -> Result<Write<'_>, StoreError> {
+        match durable {
+            Durable::Now => self.begin().await,
+            Durable::Soon => self.begin_relaxed().await,
+        }
     }
 
     async fn begin_on(&self, pool: &SqlitePool) -> Result<Write<'_>, StoreError> {

@@ -1,14 +1,26 @@
 //! The whole of what a server asks of its database. Not a family of its own.
 
 use crate::{
-    events::Events, people::People, preview_ports::PreviewPorts, projects::Projects,
-    settings::Settings,
+    checkpoints::Checkpoints, events::Events, forks::Forks, images::Images,
+    machine_settings::MachineRecords, people::People, preview_ports::PreviewPorts,
+    projects::Projects, schedules::Schedules, settings::Settings,
 };
 use async_trait::async_trait;
 
 /// All families together; one story test runs against every database behind it.
 #[async_trait]
-pub trait Store: People + Projects + Settings + Events + PreviewPorts {
+pub trait Store:
+    People
+    + Projects
+    + Settings
+    + Events
+    + PreviewPorts
+    + Schedules
+    + Checkpoints
+    + Forks
+    + Images
+    + MachineRecords
+{
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);
     /// Name and version of the database, for people.

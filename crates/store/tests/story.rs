@@ -3,11 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+#[path = "story/copies.rs"]
+mod copies;
+
 use std::path::Path;
-use toft_model::id::ProjectId;
+use toft_model::{
+    event::{LimitHit, LimitKind, Observed, Outcome, Told},
+    id::ProjectId,
+    machine::{IdleRule, Limits, MachineState},
+    schedule::{CatchUp, Overlap, ScheduleId, When, Work},
+};
 use toft_store::{
-    Appended, Events as _, NewEvent, NewProject, NewSession, PreviewPort, Project, Projects as _,
-    ProviderKey, Role, SYSTEM_USER, SnapshotKind, SqliteStore, Store, StoreError, UserPatch, Wake,
+    Appended, Decided, Events as _, Firing, ImageState, MachineSettings, NewEvent, NewImage,
+    NewProject, NewSession, PreviewPort, Project, ProjectImage, Projects as _, ProviderKey, Role,
+    SYSTEM_USER, Schedule, SnapshotKind, SqliteStore, Step, Store, StoreError, UserPatch, Wake,
     Wanted,
 };
 
@@ -131,11 +140,12 @@ async fn projects(store: &dyn Store) {
     );
 
     for n in 0..105u64 {
-        let wake = Wake { at: n, cause: format!("cause {n}") };
+        let wake = Wake { at: n, cause: format!("cause {n}"), was: Some(MachineState::Frozen) };
         store.add_wake(&second.id, &wake).await.unwrap();
     }
     let wakes = store.wakes(&second.id, 1_000).await.unwrap();
     assert_eq!((wakes.len(), wakes[0].at, wakes[99].at), (100, 104, 5));
+    assert_eq!(wakes[0].was, Some(MachineState::Frozen));
 
     store.set_destroyed(&first.id, 59).await.unwrap();
     assert!(store.to_destroy().await.unwrap().is_empty(), "nothing is deleted yet");
@@ -271,11 +281,281 @@ async fn preview_ports(store: &dyn Store) {
     store.delete_project(&blog.id, 33).await.unwrap();
 }
 
+/// A schedule as a route would make it.
+fn schedule_of(project: &ProjectId, name: &str, next_at: Option<u64>) -> Schedule {
+    Schedule {
+        id: ScheduleId::random(),
+        project: project.clone(),
+        name: name.into(),
+        when: When::Every { every_s: 60 },
+        work: Work::Command { command: "true".into() },
+        catch_up: CatchUp::Latest,
+        overlap: Overlap::Queue,
+        timeout_ms: 1_000,
+        enabled: true,
+        anchor_at: 1,
+        decided_at: 1,
+        next_at,
+        revision: 1,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+fn firing_of(schedule: &Schedule, slot: u64, outcome: Outcome, step: Step) -> Firing {
+    Firing {
+        id: format!("{}-{slot}-{}", schedule.id, outcome.as_str()),
+        schedule: schedule.id.clone(),
+        slot,
+        last_slot: slot,
+        slots: 1,
+        by_hand: false,
+        outcome,
+        reason: None,
+        is_late: false,
+        work: (step != Step::Over).then(|| schedule.work.clone()),
+        step,
+        boot: None,
+        session: None,
+        after_seq: None,
+        entry: None,
+        started_at: None,
+        ended_at: None,
+        exit_code: None,
+        output: None,
+        told: false,
+    }
+}
+
+fn decided<'a>(schedule: &'a ScheduleId, revision: u64, firings: &'a [Firing]) -> Decided<'a> {
+    Decided { schedule, revision, decided_at: 100, next_at: Some(160), firings }
+}
+
+async fn schedules(store: &dyn Store) {
+    let shop = project(store, None, 40).await;
+    let other = project(store, None, 40).await;
+    let mut nightly = schedule_of(&shop.id, "nightly", Some(100));
+    store.add_schedule(&nightly).await.unwrap();
+    assert_eq!(store.schedule(&shop.id, &nightly.id).await.unwrap().unwrap(), nightly);
+    assert_eq!(store.schedule(&other.id, &nightly.id).await.unwrap(), None, "foreign");
+    let again = schedule_of(&shop.id, "nightly", None);
+    assert!(matches!(store.add_schedule(&again).await, Err(StoreError::Taken { .. })));
+    store.add_schedule(&schedule_of(&other.id, "nightly", Some(90))).await.unwrap();
+    let nobody = schedule_of(&ProjectId::random(), "x", None);
+    assert!(matches!(store.add_schedule(&nobody).await, Err(StoreError::Missing { .. })));
+
+    // Who changes what is no longer so is told.
+    let old = nightly.clone();
+    nightly.name = "hourly".into();
+    nightly.work = Work::Prompt { prompt: "look".into(), session_id: Some("s1".parse().unwrap()) };
+    assert!(store.update_schedule(&nightly).await.unwrap());
+    assert!(!store.update_schedule(&old).await.unwrap());
+    nightly = store.schedule(&shop.id, &nightly.id).await.unwrap().unwrap();
+    assert_eq!((nightly.name.as_str(), nightly.revision), ("hourly", 2));
+    assert_eq!(store.schedules(&shop.id).await.unwrap(), [nightly.clone()]);
+
+    // Due, longest first; decided once.
+    assert_eq!(store.next_slot().await.unwrap(), Some(90));
+    let due = store.due_schedules(100, 10).await.unwrap();
+    assert_eq!(due.iter().map(|s| s.next_at).collect::<Vec<_>>(), [Some(90), Some(100)]);
+    assert_eq!(store.due_schedules(99, 10).await.unwrap().len(), 1);
+    let first = firing_of(&nightly, 100, Outcome::Running, Step::Due);
+    let one = std::slice::from_ref(&first);
+    assert_eq!(store.decide_slots(&decided(&nightly.id, 2, one)).await.unwrap().unwrap(), one);
+    assert_eq!(
+        store.decide_slots(&decided(&nightly.id, 2, one)).await.unwrap(),
+        None,
+        "decided already"
+    );
+    let twice = store.decide_slots(&decided(&nightly.id, 3, one)).await.unwrap().unwrap();
+    assert_eq!(twice, [], "a slot has one record");
+    assert_eq!(store.open_firings(&nightly.id).await.unwrap(), one);
+    let open = store.all_open_firings().await.unwrap();
+    assert_eq!((open.len(), &open[0].0.name, &open[0].1), (1, &nightly.name, &first));
+
+    // Its way to the end.
+    let mut ended = first.clone();
+    ended.step = Step::Over;
+    ended.work = None;
+    ended.outcome = Outcome::Failed;
+    ended.reason = Some("exit code 3".into());
+    (ended.boot, ended.after_seq) = (Some(5), Some(7));
+    (ended.started_at, ended.ended_at, ended.exit_code) = (Some(101), Some(102), Some(3));
+    ended.output = Some("no".into());
+    ended.session = Some("s1".parse().unwrap());
+    ended.entry = Some("e1".into());
+    assert!(store.update_firing(&ended).await.unwrap());
+    assert_eq!(store.firing(&ended.id).await.unwrap().unwrap(), ended);
+    assert_eq!(store.open_firings(&nightly.id).await.unwrap(), []);
+    assert_eq!(store.untold_firings(10).await.unwrap()[0].1, ended);
+    ended.told = true;
+    store.update_firing(&ended).await.unwrap();
+    assert_eq!(store.untold_firings(10).await.unwrap(), []);
+
+    // Slots in a row that were passed over for one reason share a record.
+    for (revision, slot, reason) in [(4, 160, "a"), (5, 220, "a"), (6, 280, "b"), (7, 340, "a")] {
+        let mut skipped = firing_of(&nightly, slot, Outcome::Skipped, Step::Over);
+        skipped.reason = Some(reason.into());
+        let new =
+            store.decide_slots(&decided(&nightly.id, revision, &[skipped])).await.unwrap().unwrap();
+        assert_eq!(new.len(), usize::from(slot != 220), "{slot}");
+    }
+    let seen = store.firings(&nightly.id, None, 10).await.unwrap();
+    let seen: Vec<_> = seen.iter().map(|f| (f.slot, f.last_slot, f.slots)).collect();
+    assert_eq!(seen, [(340, 340, 1), (280, 280, 1), (160, 220, 2), (100, 100, 1)]);
+    let page = store.firings(&nightly.id, Some(280), 1).await.unwrap();
+    assert_eq!(page.iter().map(|f| f.slot).collect::<Vec<_>>(), [160]);
+
+    // Old ones go, but none that is open or that nobody was told of.
+    let mut revision = 8;
+    let stays = firing_of(&nightly, 350, Outcome::Running, Step::Due);
+    store
+        .decide_slots(&decided(&nightly.id, revision, std::slice::from_ref(&stays)))
+        .await
+        .unwrap();
+    for slot in 1_000..1_300 {
+        revision += 1;
+        let mut fired = firing_of(&nightly, slot, Outcome::Fired, Step::Over);
+        fired.told = true;
+        store.decide_slots(&decided(&nightly.id, revision, &[fired])).await.unwrap().unwrap();
+    }
+    let all = store.firings(&nightly.id, None, 1_000).await.unwrap();
+    let old: Vec<_> = all.iter().filter(|f| f.slot < 1_000).map(|f| f.slot).collect();
+    assert_eq!((all.len(), old), (204, vec![350, 340, 280, 160]));
+
+    // Gone with the schedule, and with the project.
+    assert!(!store.delete_schedule(&other.id, &nightly.id).await.unwrap(), "foreign");
+    assert!(store.delete_schedule(&shop.id, &nightly.id).await.unwrap());
+    assert!(!store.update_firing(&ended).await.unwrap());
+    assert_eq!(store.firings(&nightly.id, None, 10).await.unwrap(), []);
+    assert_eq!(store.enabled_schedules().await.unwrap().len(), 1);
+    store.delete_project(&other.id, 41).await.unwrap();
+    store.delete_project(&shop.id, 41).await.unwrap();
+    assert_eq!(store.enabled_schedules().await.unwrap(), []);
+    assert_eq!(store.next_slot().await.unwrap(), None);
+}
+
+async fn images(store: &dyn Store) {
+    let new = |key: &str, name: &str| NewImage {
+        key: key.into(),
+        name: name.into(),
+        kind: "tarball".into(),
+        source: "/x.tar".into(),
+    };
+    let (one, begun) = store.begin_image(&new("k1", "alpine"), 10).await.unwrap();
+    assert_eq!((one.state.clone(), one.bytes, begun), (ImageState::Making, 0, true));
+    assert_eq!(store.begin_image(&new("k1", "other"), 20).await.unwrap(), (one, false));
+    let taken = store.begin_image(&new("k2", "alpine"), 20).await;
+    assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
+    let builder = ProjectId::random();
+    store.set_image_builder("k1", Some(&builder)).await.unwrap();
+    assert_eq!(store.image("k1").await.unwrap().unwrap().builder, Some(builder));
+    store.set_image_builder("k1", None).await.unwrap();
+    store.finish_image("k1", Err("no room")).await.unwrap();
+    let failed = store.image("alpine").await.unwrap().unwrap();
+    assert_eq!(failed.state, ImageState::Failed("no room".into()));
+    // What failed gives its name to another try.
+    store.begin_image(&new("k0", "alpine"), 25).await.unwrap();
+    assert_eq!(store.image("k1").await.unwrap(), None);
+    assert!(store.delete_image("k0").await.unwrap());
+    let (again, begun) = store.begin_image(&new("k1", "alp"), 30).await.unwrap();
+    assert_eq!((again.state, again.builder, begun), (ImageState::Making, None, true));
+    store.finish_image("k1", Ok(7)).await.unwrap();
+    store.begin_image(&new("k2", "debian"), 40).await.unwrap();
+    let names: Vec<_> =
+        store.images().await.unwrap().into_iter().map(|i| (i.what.name, i.bytes)).collect();
+    assert_eq!(names, [("debian".into(), 0), ("alp".into(), 7)]);
+    store.rename_image("k1", "alpine").await.unwrap();
+    let taken = store.rename_image("k1", "debian").await;
+    assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
+    for key in ["k1", "k2"] {
+        store.set_default_image(Some(key)).await.unwrap();
+    }
+    assert!(store.set_default_image(Some("none")).await.is_err());
+    let default: Vec<_> = store.images().await.unwrap().iter().map(|i| i.is_default).collect();
+    assert_eq!(default, [true, false], "a refused one changes nothing");
+    assert!(store.delete_image("k2").await.unwrap());
+    assert!(!store.delete_image("k2").await.unwrap());
+
+    // Written before the project is one; gone with it.
+    let made_of = ProjectImage { key: "k1".into(), name: "alpine".into() };
+    let shop = project(store, None, 1).await.id;
+    assert_eq!(store.project_image(&shop).await.unwrap(), None);
+    store.set_project_image(&shop, Some(&made_of)).await.unwrap();
+    assert_eq!(store.project_image(&shop).await.unwrap(), Some(made_of.clone()));
+    let fork = NewProject {
+        id: ProjectId::random(),
+        alias: None,
+        name: "Fork".into(),
+        owner: SYSTEM_USER.into(),
+    };
+    store.begin_forks(std::slice::from_ref(&fork), 2).await.unwrap();
+    store.finish_forks(&shop, 0, std::slice::from_ref(&fork.id)).await.unwrap();
+    assert_eq!(store.project_image(&fork.id).await.unwrap(), Some(made_of));
+    store.delete_project(&shop, 3).await.unwrap();
+    assert_eq!(store.project_image(&shop).await.unwrap(), None);
+}
+
+fn seen(id: &str, peak: u64) -> Told {
+    let hit = LimitHit {
+        kind: LimitKind::Memory,
+        command: Some("hog".into()),
+        pid: Some(7),
+        peak: Some(peak),
+        limit: None,
+        message: "out of memory".into(),
+    };
+    Told { id: id.into(), what: Observed::Limit(hit) }
+}
+
+async fn machine_records(store: &dyn Store) {
+    let shop = project(store, None, 1).await.id;
+    let blog = project(store, None, 1).await.id;
+    assert_eq!(store.machine_settings(&shop).await.unwrap(), MachineSettings::default());
+    let limits =
+        Limits { memory_bytes: Some(1 << 30), cpus: Some(1.5), pids: None, disk_bytes: None };
+    let idle = IdleRule { freeze_after_s: None, cold_after_s: Some(60) };
+    store.put_limits(&shop, Some(&limits), 2).await.unwrap();
+    store.put_idle(&shop, Some(&idle), 3).await.unwrap();
+    let both = MachineSettings { limits: Some(limits), idle: Some(idle) };
+    assert_eq!(store.machine_settings(&shop).await.unwrap(), both);
+    assert_eq!(store.machine_settings(&blog).await.unwrap(), MachineSettings::default());
+    assert_eq!(store.idle_rules().await.unwrap(), [(shop.clone(), idle)]);
+    store.put_idle(&shop, None, 4).await.unwrap();
+    assert_eq!(store.idle_rules().await.unwrap(), []);
+    assert_eq!(
+        store.machine_settings(&shop).await.unwrap(),
+        MachineSettings { idle: None, ..both }
+    );
+
+    for n in 0..105 {
+        store.add_observed(&shop, &seen(&format!("id{n}"), n), n).await.unwrap();
+    }
+    store.add_observed(&shop, &seen("id104", 9), 200).await.unwrap();
+    let kept = store.observed(&shop).await.unwrap();
+    assert_eq!((kept.len(), &kept[0], &kept[99]), (100, &seen("id5", 5), &seen("id104", 104)));
+    assert_eq!(store.observed(&blog).await.unwrap(), []);
+    store.drop_observed(&shop, "id5").await.unwrap();
+    store.drop_observed(&shop, "id5").await.unwrap();
+    assert_eq!(store.observed(&shop).await.unwrap()[0].id, "id6");
+
+    store.put_idle(&shop, Some(&idle), 5).await.unwrap();
+    store.delete_project(&shop, 6).await.unwrap();
+    assert_eq!(store.idle_rules().await.unwrap(), []);
+    let late = store.add_observed(&shop, &seen("late", 1), 7).await;
+    assert!(matches!(late, Err(StoreError::Missing { .. })), "{late:?}");
+}
+
 async fn story(store: &dyn Store) {
     people(store).await;
     projects(store).await;
     settings(store).await;
     preview_ports(store).await;
+    machine_records(store).await;
+    copies::checkpoints(store).await;
+    copies::forks(store).await;
+    images(store).await;
+    schedules(store).await;
     events(store).await;
 }
 

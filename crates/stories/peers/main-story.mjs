@@ -143,8 +143,8 @@ try {
   await terminal.waitFor()
   await terminal.click()
   await page.waitForTimeout(500)
-  await page.keyboard.type('echo sum $((40+2)) in $(pwd)\n')
-  await page.getByText('sum 42 in /home/project').first().waitFor()
+  await page.keyboard.type('echo sum $((40+2)) in $TOFT_PROJECT\n')
+  await page.getByText(`sum 42 in ${project}`).first().waitFor()
   await shot('terminal')
 
   // 6. Stop, start: conversation, files and database are there.
@@ -172,6 +172,56 @@ try {
   await receipts(2)
   const count = await page.getByText('Do a long run, please.').count()
   expect(count >= 1, 'the prompt is there after the reload')
+
+  // 7. Back to before that prompt, and a copy of the project as it was then. What the backend cannot,
+  // the page does not offer.
+  const can = await page.evaluate(async (id) => {
+    const answer = await fetch(`/v1/projects/${id}/machine`)
+    return (await answer.json()).data.can
+  }, project)
+  const more = page.getByRole('button', { name: 'More for this message' }).last()
+  await more.focus()
+  await page.keyboard.press('Enter')
+  await page.getByRole('menuitem', { name: 'Copy the text' }).waitFor()
+  const back = page.getByRole('menuitem', { name: 'Restore to here…' })
+  expect((await back.count()) === Number(can.checkpoint), `going back is offered: ${can.checkpoint}`)
+  if (can.checkpoint) {
+    await back.click()
+    const asked = page.getByRole('dialog')
+    await asked.getByText(/moves back by \d+ messages/).waitFor()
+    await shot('restore-preview')
+    await asked.getByRole('button', { name: 'Go back', exact: true }).click()
+    await page.getByText(/^Went back to/).last().waitFor()
+    const gone = page.getByRole('article').filter({ hasText: 'Do a long run, please.' })
+    await gone.waitFor({ state: 'detached' })
+    const composer = page.getByLabel('Message to the agent').first()
+    expect((await composer.inputValue()) === 'Do a long run, please.', 'its text can be sent again')
+    await composer.fill('')
+    await receipts(1)
+    await shot('restored')
+  } else await page.keyboard.press('Escape')
+  await command('Open checkpoints')
+  await page
+    .getByLabel('Checkpoints panel')
+    .getByText(can.checkpoint ? 'Before going back' : 'No checkpoints here', { exact: true })
+    .first()
+    .waitFor()
+  await shot('checkpoints')
+  if (can.fork) {
+    await command('Fork Household')
+    await page.getByLabel('Name', { exact: true }).fill('Second household')
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'Second household' }).waitFor()
+    await page.getByText(/^Forked from Household/).last().waitFor()
+    await receipts(1)
+    await shot('forked')
+    await page.goto(new URL(`/projects/${project}`, page.url()).href)
+  }
+  await command('Open the machine')
+  await page.getByText('Its processes run, and it answers at once.').waitFor()
+  const freeze = page.getByLabel('Machine panel').getByRole('button', { name: 'Freeze' })
+  expect((await freeze.count()) === Number(can.freeze), `freezing is offered: ${can.freeze}`)
+  await shot('machine')
 
   // Light and dark, settings, a narrow window.
   await command('Settings')

@@ -3,6 +3,7 @@
 //! stories themselves are in `tests/`.
 
 pub mod lane;
+pub mod podman;
 pub mod processes;
 pub mod provider;
 pub mod session;

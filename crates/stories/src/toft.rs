@@ -128,6 +128,14 @@ impl Toft {
         Ok(())
     }
 
+    /// Starts the server again with one variable more, for this run of it only.
+    pub async fn up_with(&mut self, name: &str, value: &str) -> Result<()> {
+        self.start.env.push((name.to_owned(), value.to_owned()));
+        let up = self.up().await;
+        self.start.env.pop();
+        up
+    }
+
     fn exe(&self) -> PathBuf {
         self.start.exe.clone().unwrap_or_else(binary)
     }

@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use toft_model::{
+    event::LimitHit,
     init::{ExecExit, ExecSpec},
     tool::ToolSpec,
 };
@@ -44,6 +45,10 @@ const LABEL_CHARS_MAX: usize = 120;
 
 /// How long to try again when init cannot be reached; a bridge and its init are restarted faster.
 const LOST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A process that KILL ended may have taken too much memory. The host sees that and tells it: a look
+/// every few hundred milliseconds and a request.
+const MEMORY_NEWS: Duration = Duration::from_millis(1_500);
 
 /// Wait between such tries.
 const LOST_WAIT: Duration = Duration::from_millis(100);
@@ -88,6 +93,7 @@ impl Tool for Bash {
         if ctx.cancel.is_cancelled() {
             return ToolOutcome::cancelled(STOPPED);
         }
+        let began = Instant::now();
         let mut watch = Watch::new(ctx, &order.command);
         let run = match watch.attach(Instant::now() + LOST_PATIENCE).await {
             Ok(run) => run,
@@ -98,7 +104,14 @@ impl Tool for Bash {
         } else {
             watch.until_it_ends(run, order.limit).await
         };
-        watch.outcome(&end, &order)
+        let memory = match &end {
+            End::Exit(exit) if exit_code(exit) != 0 => {
+                let wait = if was_killed(exit) { MEMORY_NEWS } else { Duration::ZERO };
+                ctx.shell.memory_limit(began, wait).await
+            }
+            _ => None,
+        };
+        watch.outcome(&end, &order, memory.as_ref())
     }
 
     async fn settled(&self, ctx: &ToolContext, outcome: &ToolOutcome) {
@@ -289,7 +302,7 @@ impl<'a> Watch<'a> {
         timeout(LAST_WORDS, last).await.ok().flatten()
     }
 
-    fn outcome(&self, end: &End, order: &Order) -> ToolOutcome {
+    fn outcome(&self, end: &End, order: &Order, memory: Option<&LimitHit>) -> ToolOutcome {
         let (shown, note) = self.tail.text();
         let exit = match end {
             End::Exit(exit) => Some(exit),
@@ -362,6 +375,10 @@ impl<'a> Watch<'a> {
                  process, action \"list\"."
             )),
         }
+        if let Some(hit) = memory {
+            details.insert("memoryLimit".into(), json!(hit));
+            parts.push(out_of_memory(hit));
+        }
         let text = parts.join("\n\n");
         ToolOutcome { is_error, ..ToolOutcome::text(text).details(Value::Object(details)) }
     }
@@ -380,6 +397,28 @@ pub(crate) fn ending(exit: &ExecExit) -> String {
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "an unknown status".into(),
     }
+}
+
+/// Whether KILL ended it, or the last command of its shell.
+fn was_killed(exit: &ExecExit) -> bool {
+    exit_code(exit) == 128 + 9
+}
+
+/// What the model is told when the machine's memory limit ended something.
+fn out_of_memory(hit: &LimitHit) -> String {
+    let limit = match hit.limit {
+        Some(bytes) => format!("the machine's memory limit of {} MiB", bytes >> 20),
+        None => "the memory of the host".to_owned(),
+    };
+    let command = hit.command.as_deref().map(one_line);
+    let victim = match command {
+        Some(command) => format!("`{command}` was ended"),
+        None => "a process was ended".to_owned(),
+    };
+    format!(
+        "Out of memory: {victim} because {limit} was reached. Do it with less memory, or tell the \
+         person that the limit is too low for this."
+    )
 }
 
 /// A label in one line.

@@ -5,13 +5,13 @@ use crate::outcome::ToolOutcome;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde_json::Value;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_model::{
-    event::{Notify, Question},
+    event::{LimitHit, Notify, Question},
     init::{ExecExit, ExecSpec, ExecStatus},
     tool::ToolSpec,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// A tool: what the model sees and what it does.
@@ -63,6 +63,11 @@ pub trait Shell: Send + Sync {
             code: "invalid".into(),
             message: "Programs cannot be listed here.".into(),
         })
+    }
+    /// A memory limit of the machine that was reached since then. Who says so is outside and may be
+    /// a moment late: waits for the news that long.
+    async fn memory_limit(&self, _since: Instant, _wait: Duration) -> Option<LimitHit> {
+        None
     }
     /// What `~` stands for.
     fn home(&self) -> PathBuf {

@@ -1,4 +1,5 @@
 // Shapes of the bridge's routes and of Pi's messages, as docs/http-api.md §2 has them.
+import type { ServiceProcess } from './machine-types'
 import type { AgentStatus } from './types'
 
 export type Block =
@@ -56,9 +57,21 @@ export interface StoredMessage {
   message: Message
 }
 
+/** Where a conversation went back to a checkpoint. */
+interface WentBack {
+  /** The message that it stood at then; null: before the first. */
+  afterEntryId: string | null
+  checkpointId: string | null
+  label: string | null
+  takenAt: number | null
+  at: number
+}
+
 export interface MessageList {
   sessionId: string
   messages: StoredMessage[]
+  /** On this branch, oldest first. */
+  restores?: WentBack[]
   seq: number
 }
 
@@ -130,6 +143,24 @@ export interface Service {
   schedule?: string | null
   status: string
   description?: string | null
+  /** What runs it. Without one it is only noted down, and nobody supervises it. */
+  command?: string | null
+  cwd?: string | null
+  env?: Record<string, string> | null
+  restart?: 'always' | 'on-failure' | 'never' | null
+  /** Only in answers, and only while the machine runs. */
+  process?: ServiceProcess | null
+}
+
+/** A part of what a service printed. Positions count from its first byte ever. */
+export interface LogPage {
+  text: string
+  from: number
+  to: number
+  /** The first position that is kept: what was before it is gone. */
+  first: number
+  /** Behind the last one. */
+  end: number
 }
 
 export interface Asset {

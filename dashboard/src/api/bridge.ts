@@ -3,8 +3,10 @@ import type {
   AgentState,
   FileInfo,
   Inspect,
+  LogPage,
   MessageList,
   ProcessInfo,
+  Service,
   SessionList,
   TerminalInfo,
 } from './bridge-types'
@@ -74,6 +76,19 @@ export function bridge(project: string) {
     processOutputUrl: (id: string, from: number) =>
       `${base}/processes/${seg(id)}/output?from=${from}`,
     endProcess: (id: string) => call<object>('DELETE', `${base}/processes/${seg(id)}`),
+
+    services: () =>
+      call<Service[] | { services: Service[] }>('GET', `${base}/services`).then((list) =>
+        Array.isArray(list) ? list : list.services,
+      ),
+    service: (id: string, verb: 'start' | 'stop' | 'restart') =>
+      call<object>('POST', `${base}/services/${seg(id)}/${verb}`, {}),
+    /** What it printed from a position on; the last part without one. */
+    serviceLog: (id: string, from: number | null) =>
+      call<LogPage>(
+        'GET',
+        `${base}/services/${seg(id)}/log${from === null ? '' : `?from=${from}`}`,
+      ),
 
     files: (path: string | null) =>
       call<FileInfo>('GET', `${base}/files${path === null ? '' : `?path=${seg(path)}`}`),

@@ -1,6 +1,7 @@
 // The bridge's events as they come over SSE: kind, number, data. Kinds and fields are those of
 // `toft_model::event`; a kind that is not listed here passes by.
 import type { AssistantMessage, Block, Inspect, Message, Question, Usage } from './bridge-types'
+import type { Outcome, ServiceState } from './machine-types'
 
 type Delta =
   | { type: 'text_start' | 'text_end' | 'thinking_start' | 'thinking_end'; contentIndex: number }
@@ -24,6 +25,22 @@ export interface AgentEnd {
   changed: string[]
   durationMs: number
   demo: boolean
+}
+
+/** A conversation whose place moved. `toEntryId` null: before its first entry. */
+interface Moved {
+  sessionId: string
+  fromEntryId: string | null
+  toEntryId: string | null
+}
+
+export interface LimitHit {
+  kind: 'memory' | 'pids' | 'disk'
+  command: string | null
+  pid: number | null
+  peak: number | null
+  limit: number | null
+  message: string
 }
 
 interface Bodies {
@@ -66,6 +83,28 @@ interface Bodies {
   inspect: Inspect
   terminal_opened: { id: string; label: string }
   terminal_closed: { id: string }
+  restored: {
+    checkpointId: string
+    label: string | null
+    takenAt: number
+    sessions: Moved[]
+  }
+  forked: { from: string; seq: number; checkpointId: string | null }
+  limit: LimitHit
+  service: {
+    id: string
+    name: string
+    state: ServiceState
+    exitCode: number | null
+    restarts: number
+  }
+  schedule: {
+    scheduleId: string
+    name: string
+    slot: number
+    outcome: Outcome
+    reason: string | null
+  }
   error: { code: string; message: string }
 }
 
@@ -113,6 +152,11 @@ const NAMES: Record<Kind, true> = {
   inspect: true,
   terminal_opened: true,
   terminal_closed: true,
+  restored: true,
+  forked: true,
+  limit: true,
+  service: true,
+  schedule: true,
   error: true,
 }
 

@@ -1,5 +1,6 @@
 // The server's own routes, one function each.
 import { call } from './http'
+import type { Image } from './machine-types'
 import type { Doctor, Machine, Me, ModelList, Project, Provider, Settings, User } from './types'
 
 const seg = encodeURIComponent
@@ -18,7 +19,12 @@ export const server = {
 
   projects: () => call<Project[]>('GET', '/v1/projects?limit=200'),
   project: (id: string) => call<Project>('GET', `/v1/projects/${seg(id)}`),
-  createProject: (name: string) => call<Project>('POST', '/v1/projects', { name }),
+  createProject: (name: string, image?: string) =>
+    call<Project>('POST', '/v1/projects', { name, ...(image ? { image } : {}) }),
+  images: () =>
+    call<Image[] | { images: Image[] }>('GET', '/v1/images').then((list) =>
+      Array.isArray(list) ? list : list.images,
+    ),
   renameProject: (id: string, name: string) =>
     call<Project>('PATCH', `/v1/projects/${seg(id)}`, { name }),
   deleteProject: (id: string) => call<object>('DELETE', `/v1/projects/${seg(id)}`),

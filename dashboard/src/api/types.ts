@@ -1,4 +1,5 @@
 // Shapes of the `/v1` API, as docs/http-api.md has them.
+import type { Can, IdleRule, Limits } from './machine-types'
 
 export type MachineState =
   | 'creating'
@@ -44,7 +45,7 @@ export interface Project {
   agentStatus: AgentStatus | null
 }
 
-interface Ability {
+export interface Ability {
   name: string
   enforced: boolean
   how: string
@@ -57,16 +58,13 @@ export interface Machine {
   backend: string
   image: string
   storage: string
-  limits: {
-    memoryBytes: number | null
-    cpus: number | null
-    pids: number | null
-    diskBytes: number | null
-  }
+  limits: Limits
   enforced: Ability[]
+  can: Can
+  idle: IdleRule
+  frozenAt?: string | number | null
   startedAt: string | number | null
-  memoryBytes: number | null
-  pids: number | null
+  use: { memoryBytes: number | null; pids: number | null } | null
   egress: { level: string; hosts?: string[] } | string | null
   appPort: number | null
   wakes: { at: string | number; cause: string }[]

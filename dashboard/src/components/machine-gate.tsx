@@ -1,7 +1,7 @@
 // What a panel that needs the machine shows while there is none: stopped by a person, or asleep.
 import type { ReactNode } from 'react'
 import { useProject } from '@/hooks/live'
-import { useMachineActions } from '@/hooks/machine'
+import { useMachineActions, useMachineState } from '@/hooks/machine'
 import { Button } from '@/ui/button'
 import { Empty } from '@/ui/state'
 
@@ -22,14 +22,15 @@ export function MachineStopped({ children }: { children: ReactNode }) {
   )
 }
 
-/** A machine that sleeps is woken by a person, not by a layout that was put back. */
+/** A machine that rests is woken by a person, not by a layout that was put back. */
 export function MachineAsleep({ onWake, children }: { onWake: () => void; children: ReactNode }) {
+  const { alive } = useMachineState()
   return (
     <Empty
-      title="The machine sleeps"
+      title={alive ? 'The machine is frozen' : 'The machine sleeps'}
       action={
         <Button variant="primary" onClick={onWake}>
-          Wake and open
+          {alive ? 'Thaw and open' : 'Wake and open'}
         </Button>
       }
     >

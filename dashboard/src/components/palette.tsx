@@ -37,11 +37,11 @@ function useCreateProject() {
   const client = useQueryClient()
   const open = useOpenProject()
   const [busy, setBusy] = useState(false)
-  const create = async (name: string) => {
+  const create = async (name: string, image?: string) => {
     if (busy) return
     setBusy(true)
     try {
-      const project = await server.createProject(name.trim())
+      const project = await server.createProject(name.trim(), image)
       client.setQueryData(queries.project(project.id).queryKey, project)
       void client.invalidateQueries({ queryKey: queries.projects.queryKey })
       await open(project.id)
@@ -95,13 +95,18 @@ export function Palette({ floating, empty }: { floating: boolean; empty?: ReactN
   const { data: projects = [] } = useQuery(queries.projects)
   const { id: current = null } = useParams({ strict: false })
   const typed = search.trim()
+  const images = useImages(typed !== '')
   const groups = naming
     ? []
     : paletteGroups({ typed, projects, commands: allCommands(sets), current })
   const listed = groups.flatMap((group) => group.entries.map((entry) => entry.value))
   // Away from home nobody makes a project by a word that fits nothing: it must be chosen.
   const aside = floating && !naming && listed.length === 0
-  const choice = useChoice([...listed, CREATE], listed[0] ?? (typed && !aside ? CREATE : null))
+  const creates = images.map((image) => `${CREATE}:${image.key}`)
+  const choice = useChoice(
+    [...listed, CREATE, ...creates],
+    listed[0] ?? (typed && !aside ? CREATE : null),
+  )
 
   return (
     <Command
@@ -151,9 +156,27 @@ export function Palette({ floating, empty }: { floating: boolean; empty?: ReactN
             onSelect={() => void create(typed)}
           />
         )}
+        {typed &&
+          images.map((image) => (
+            <CreateLine
+              key={image.key}
+              name={typed}
+              image={image}
+              busy={busy}
+              value={`${CREATE}:${image.key}`}
+              aside={false}
+              onSelect={() => void create(typed, image.key)}
+            />
+          ))}
       </Command.List>
     </Command>
   )
+}
+
+/** What a new project can be made from beside the default; none where there is only that. */
+function useImages(wanted: boolean) {
+  const { data = [] } = useQuery({ ...queries.images, enabled: wanted })
+  return data.filter((image) => !image.default && image.state !== 'failed')
 }
 
 /** What stands in the place of projects that are not there: not yet, not at all, or not readable. */

@@ -12,8 +12,8 @@ export interface Look {
 const MACHINE: Record<MachineState, Look> = {
   creating: { shape: 'half', tone: 'moss', word: 'Creating', pulse: true },
   running: { shape: 'play', tone: 'moss', word: 'Running' },
-  frozen: { shape: 'pause', tone: 'quiet', word: 'Paused' },
-  cold: { shape: 'ring', tone: 'quiet', word: 'Asleep' },
+  frozen: { shape: 'pause', tone: 'quiet', word: 'Frozen' },
+  cold: { shape: 'ring', tone: 'quiet', word: 'Cold' },
   stopped: { shape: 'square', tone: 'quiet', word: 'Stopped' },
   error: { shape: 'cross', tone: 'red', word: 'Failed' },
   destroyed: { shape: 'cross', tone: 'quiet', word: 'Deleted' },
@@ -34,13 +34,21 @@ export function agentLook(status: AgentStatus): Look {
   return AGENT[status] ?? AGENT.idle
 }
 
-/** What of a project matters most: the agent when it is up to something, else the machine. */
-export function projectLook(project: Project): Look {
-  const { agentStatus, state } = project
-  const up = agentStatus === 'working' || agentStatus === 'waiting'
-  return up && (state === 'running' || state === 'frozen')
+/** What of a project matters most: the agent when it is up to something, else the machine. A question
+ * stays open while the machine rests. */
+export function projectLook({ agentStatus, state }: Project): Look {
+  const rests = state === 'frozen' || state === 'cold'
+  return (agentStatus === 'working' && state === 'running') ||
+    (agentStatus === 'waiting' && (state === 'running' || rests))
     ? agentLook(agentStatus)
     : machineLook(state)
+}
+
+/** The machine's state beside what the agent is up to, where that is not told already. */
+export function restBadge(project: Project): Look | null {
+  const { state } = project
+  const rests = state === 'frozen' || state === 'cold'
+  return rests && projectLook(project) !== machineLook(state) ? machineLook(state) : null
 }
 
 /** The glyph of a look; `titled` where no word stands beside it. */

@@ -1,7 +1,7 @@
 // Puts words for the agent into the composer of the current conversation. Never sends them: that is
 // the person's to do.
 import { useQuery } from '@tanstack/react-query'
-import { addToDraft } from '@/stores/drafts'
+import { addToDraft, draftKey } from '@/stores/drafts'
 import { useOpenPanel } from './dock'
 import { useProject } from './live'
 import { queries } from './queries'
@@ -12,7 +12,7 @@ export function useAskAgent(): (words: string) => void {
   const { data: sessions } = useQuery(queries.sessions(id))
   const current = sessions?.current ?? undefined
   return (words) => {
-    addToDraft(current ?? `new:${id}`, words)
+    addToDraft(draftKey(id, current ?? null), words)
     open({ kind: 'chat', ...(current ? { sessionId: current } : {}) })
   }
 }

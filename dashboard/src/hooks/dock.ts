@@ -10,7 +10,10 @@ export type PanelSpec =
   | { kind: 'files'; path?: string }
   | { kind: 'log'; processId?: string }
   | { kind: 'integration'; id: string }
-  | { kind: 'service'; id: string }
+  | { kind: 'services'; id?: string }
+  | { kind: 'checkpoints'; id?: string }
+  | { kind: 'machine' }
+  | { kind: 'schedules'; id?: string }
 
 export type PanelKind = PanelSpec['kind']
 type ParamsOf<K extends PanelKind> = Omit<Extract<PanelSpec, { kind: K }>, 'kind'>

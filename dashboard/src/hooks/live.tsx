@@ -1,5 +1,5 @@
 // The live project for the panels below, and what they look at in it.
-import { createContext, use, useEffect, useRef, useSyncExternalStore } from 'react'
+import { createContext, use, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import type { BridgeEvent } from '@/api/events'
 import type { LiveProject, SessionView } from '@/api/live/project'
 import type { Connection } from '@/api/live/stream'
@@ -27,6 +27,22 @@ export function useSession(id: string): SessionView {
 
 export function useConnection(live: LiveProject): Connection {
   return useSyncExternalStore(live.subscribe, () => live.connection)
+}
+
+type EventOf<K extends BridgeEvent['kind']> = Extract<BridgeEvent, { kind: K }>
+
+/** The last events of one kind that this page knows of, oldest first. */
+export function useLatest<K extends BridgeEvent['kind']>(kind: K, count: number): EventOf<K>[] {
+  const { live } = useProject()
+  const pick = (events: readonly BridgeEvent[]) =>
+    events.filter((event): event is EventOf<K> => event.kind === kind)
+  const [latest, setLatest] = useState(() => pick(live.recent).slice(-count))
+  useEvents(live, (event) => {
+    const more = pick([event])
+    if (more.length === 0) return
+    setLatest((before) => [...before.filter((each) => each.seq < event.seq), ...more].slice(-count))
+  })
+  return latest
 }
 
 /** Calls back with each event as it comes. */

@@ -1,15 +1,17 @@
-// The machine of a project: how it stands; starting, waking and stopping it.
+// The machine of a project: how it stands; starting, waking, freezing and stopping it.
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { useMemo } from 'react'
+import { useCallback, useState } from 'react'
 import { wordsOf } from '@/api/http'
+import { machineOf } from '@/api/machine'
 import { server } from '@/api/server'
 import type { Machine } from '@/api/types'
 import { queries } from '@/hooks/queries'
 import { toast } from '@/ui/toasts'
 import { useProject } from './live'
 
-/** How the machine of the open project stands, as far as it is known. `up`: its processes exist.
- * `closed`: only a person brings it back. Neither: it sleeps and wakes by itself. */
+/** How the machine of the open project stands, as far as it is known. `running`: it answers at once.
+ * `alive`: its processes exist, be it frozen. `closed`: only a person brings it back. None of them: it
+ * is cold and wakes by itself. */
 export function useMachineState() {
   const { id } = useProject()
   const { data: machine, isPending } = useQuery(queries.machine(id))
@@ -17,37 +19,55 @@ export function useMachineState() {
   return {
     machine,
     isPending,
-    up: state === 'running' || state === 'frozen',
+    running: state === 'running',
+    alive: state === 'running' || state === 'frozen',
     closed: state === 'stopped' || state === 'error',
   }
 }
 
-export function useMachineActions(id: string) {
+/** Whether a panel may ask something of the machine: it runs, or a person said so since it last went
+ * cold. Never because a layout was put back or a tab was looked at. */
+export function useMayAsk() {
+  const state = useMachineState()
+  const { alive, running } = state
+  const [wanted, setWanted] = useState(false)
+  const [was, setWas] = useState(alive)
+  if (was !== alive) {
+    setWas(alive)
+    if (!alive) setWanted(false)
+  }
+  return { ...state, may: running || wanted, want: () => setWanted(true) }
+}
+
+/** Asks whether the machine runs just now, which wakes nothing. */
+export function useRunsNow(): () => Promise<boolean> {
+  const { id } = useProject()
+  return useCallback(async () => (await server.machine(id)).state === 'running', [id])
+}
+
+/** One thing that is done to the machine; afterwards the page knows how it stands. */
+function useMachineAction(id: string, ask: () => Promise<Machine>, failed: string) {
   const client = useQueryClient()
-  const settle = useMemo(
-    () => ({
-      onSuccess: (machine: Machine) => {
-        client.setQueryData(queries.machine(id).queryKey, machine)
-        void client.invalidateQueries({ queryKey: queries.projects.queryKey })
-        void client.invalidateQueries({ queryKey: queries.state(id).queryKey })
-      },
-    }),
-    [client, id],
-  )
-  const start = useMutation({
-    mutationFn: () => server.start(id),
-    ...settle,
-    onError: (error) => toast.error('The machine did not start', wordsOf(error)),
+  return useMutation({
+    mutationFn: ask,
+    onSuccess: (machine: Machine) => {
+      client.setQueryData(queries.machine(id).queryKey, machine)
+      void client.invalidateQueries({ queryKey: queries.projects.queryKey })
+      void client.invalidateQueries({ queryKey: queries.state(id).queryKey })
+    },
+    onError: (error) => toast.error(failed, wordsOf(error)),
   })
-  const stop = useMutation({
-    mutationFn: () => server.stop(id),
-    ...settle,
-    onError: (error) => toast.error('The machine was not stopped', wordsOf(error)),
-  })
-  const wake = useMutation({
-    mutationFn: () => server.wake(id),
-    ...settle,
-    onError: (error) => toast.error('The machine did not wake', wordsOf(error)),
-  })
-  return { start, stop, wake }
+}
+
+/** All that a person may do to it as a whole. */
+export function useMachineActions(id: string) {
+  const machine = machineOf(id)
+  return {
+    start: useMachineAction(id, () => server.start(id), 'The machine did not start'),
+    stop: useMachineAction(id, () => server.stop(id), 'The machine was not stopped'),
+    wake: useMachineAction(id, () => server.wake(id), 'The machine did not wake'),
+    freeze: useMachineAction(id, machine.freeze, 'The machine was not frozen'),
+    thaw: useMachineAction(id, machine.thaw, 'The machine was not thawed'),
+    sleep: useMachineAction(id, machine.sleep, 'The machine was not put to sleep'),
+  }
 }

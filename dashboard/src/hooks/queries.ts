@@ -2,7 +2,9 @@
 import { QueryClient, queryOptions } from '@tanstack/react-query'
 import { bridge } from '@/api/bridge'
 import { ApiError } from '@/api/http'
+import { machineOf } from '@/api/machine'
 import { server } from '@/api/server'
+import type { Machine } from '@/api/types'
 
 /** A person who looks at a list of projects sees a change of state within this time. */
 const PROJECTS_EVERY_MS = 10_000
@@ -22,6 +24,13 @@ export const queryClient = new QueryClient({
     mutations: { networkMode: 'always' },
   },
 })
+
+/** What only a running machine can answer is not asked again just because a person came back to the
+ * tab: that would wake one that rests. */
+const whileRunning = (id: string) => {
+  const running = () => queryClient.getQueryData<Machine>(['machine', id])?.state === 'running'
+  return { refetchOnWindowFocus: running, refetchOnReconnect: running }
+}
 
 export const queries = {
   me: queryOptions({ queryKey: ['me'], queryFn: server.me, staleTime: 60_000 }),
@@ -51,11 +60,66 @@ export const queries = {
   sessions: (id: string) =>
     queryOptions({ queryKey: ['sessions', id], queryFn: () => bridge(id).sessions() }),
   terminals: (id: string) =>
-    queryOptions({ queryKey: ['terminals', id], queryFn: () => bridge(id).terminals() }),
+    queryOptions({
+      queryKey: ['terminals', id],
+      queryFn: () => bridge(id).terminals(),
+      ...whileRunning(id),
+    }),
   processes: (id: string) =>
-    queryOptions({ queryKey: ['processes', id], queryFn: () => bridge(id).processes() }),
+    queryOptions({
+      queryKey: ['processes', id],
+      queryFn: () => bridge(id).processes(),
+      ...whileRunning(id),
+    }),
+  services: (id: string) =>
+    queryOptions({
+      queryKey: ['services', id],
+      queryFn: () => bridge(id).services(),
+      ...whileRunning(id),
+    }),
   files: (id: string, path: string | null) =>
-    queryOptions({ queryKey: ['files', id, path], queryFn: () => bridge(id).files(path) }),
+    queryOptions({
+      queryKey: ['files', id, path],
+      queryFn: () => bridge(id).files(path),
+      ...whileRunning(id),
+    }),
   content: (id: string, path: string) =>
-    queryOptions({ queryKey: ['content', id, path], queryFn: () => bridge(id).content(path) }),
+    queryOptions({
+      queryKey: ['content', id, path],
+      queryFn: () => bridge(id).content(path),
+      ...whileRunning(id),
+    }),
+
+  checkpoints: (id: string) =>
+    queryOptions({ queryKey: ['checkpoints', id], queryFn: () => machineOf(id).checkpoints() }),
+  /** Against now, which moves on: read anew whenever it is looked at. */
+  diff: (id: string, checkpoint: string) =>
+    queryOptions({
+      queryKey: ['diff', id, checkpoint],
+      queryFn: () => machineOf(id).diff(checkpoint),
+      staleTime: 0,
+    }),
+  fileDiff: (id: string, checkpoint: string, path: string) =>
+    queryOptions({
+      queryKey: ['diff', id, checkpoint, path],
+      queryFn: () => machineOf(id).fileDiff(checkpoint, path),
+    }),
+  disk: (id: string) =>
+    queryOptions({
+      queryKey: ['disk', id],
+      queryFn: () => machineOf(id).disk(),
+      staleTime: 30_000,
+    }),
+  schedules: (id: string) =>
+    queryOptions({ queryKey: ['schedules', id], queryFn: () => machineOf(id).schedules() }),
+  firings: (id: string, schedule: string) =>
+    queryOptions({
+      queryKey: ['firings', id, schedule],
+      queryFn: () => machineOf(id).firings(schedule),
+    }),
+  images: queryOptions({
+    queryKey: ['images'],
+    queryFn: server.images,
+    staleTime: 60_000,
+  }),
 }

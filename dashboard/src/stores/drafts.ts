@@ -1,4 +1,4 @@
-// What is typed and not sent yet, per conversation. Survives a reload; cleared once a send was
+// What is typed and not sent yet, per conversation of a project: forks share the ids of conversations. Survives a reload; cleared once a send was
 // accepted.
 import { create } from 'zustand'
 import { load, save } from '@/util/storage'
@@ -6,6 +6,11 @@ import { load, save } from '@/util/storage'
 const KEY = 'toft.drafts'
 /** The oldest go first. */
 const DRAFTS_MAX = 100
+
+/** Under which name a draft is kept; of a conversation that is not made yet without its id. */
+export function draftKey(project: string, session: string | null): string {
+  return `${project}:${session ?? 'new'}`
+}
 
 interface DraftState {
   drafts: Record<string, string>

@@ -3,7 +3,7 @@
 import { load, save } from '@/util/storage'
 
 /** Raise when the panels' kinds or parameters change their meaning. */
-const VERSION = 1
+const VERSION = 2
 
 export type Form = 'wide' | 'narrow'
 

@@ -26,8 +26,8 @@ export function Dialog({
         <Radix.Content
           {...(note ? {} : { 'aria-describedby': undefined })}
           className={cx(
-            'appear fixed top-[18vh] left-1/2 z-40 w-[min(440px,calc(100vw-24px))] -translate-x-1/2 rounded-lg border bg-raised p-4 shadow-float',
-            className,
+            'appear fixed left-1/2 z-40 -translate-x-1/2 rounded-lg border bg-raised p-4 shadow-float',
+            className ?? 'top-[18vh] w-[min(440px,calc(100vw-24px))]',
           )}
         >
           <Radix.Title className="text-md font-semibold">{title}</Radix.Title>

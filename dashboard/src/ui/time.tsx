@@ -1,6 +1,6 @@
-// A moment: relative, with the absolute on hover. All of them share one clock.
+// A moment, past or to come: relative, with the absolute on hover. All of them share one clock.
 import { useSyncExternalStore } from 'react'
-import { absolute, relative } from '@/util/format'
+import { absolute, relative, until } from '@/util/format'
 
 const TICK_MS = 20_000
 let now = Date.now()
@@ -24,16 +24,38 @@ function subscribe(listener: () => void): () => void {
   }
 }
 
+/** The shared clock: good to some seconds. */
+export function useNow(): number {
+  return useSyncExternalStore(subscribe, () => now)
+}
+
 export function Ago({ at, className }: { at: number; className?: string }) {
-  const current = useSyncExternalStore(subscribe, () => now)
+  const current = useNow()
+  return <Moment at={at} words={relative(at, Math.max(current, at))} className={className} />
+}
+
+/** A moment to come. */
+export function Until({ at, className }: { at: number; className?: string }) {
+  return <Moment at={at} words={until(at, useNow())} className={className} />
+}
+
+function Moment({
+  at,
+  words,
+  className = '',
+}: {
+  at: number
+  words: string
+  className?: string | undefined
+}) {
   if (!Number.isFinite(at)) return null
   return (
     <time
       dateTime={new Date(at).toISOString()}
       title={absolute(at)}
-      className={`tnum whitespace-nowrap ${className ?? ''}`}
+      className={`tnum whitespace-nowrap ${className}`}
     >
-      {relative(at, Math.max(current, at))}
+      {words}
     </time>
   )
 }

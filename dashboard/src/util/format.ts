@@ -42,6 +42,54 @@ export function clock(at: number): string {
   return new Date(at).toLocaleTimeString(undefined, { hour12: false })
 }
 
+/** `14:03`. */
+export function shortClock(at: number): string {
+  return new Date(at).toLocaleTimeString(undefined, {
+    hour: '2-digit',
+    minute: '2-digit',
+    hour12: false,
+  })
+}
+
+/** `Sat, 21 Nov, 14:03`: a moment of another day. */
+export function dayAndTime(at: number): string {
+  const day = new Date(at).toLocaleDateString(undefined, {
+    weekday: 'short',
+    day: 'numeric',
+    month: 'short',
+  })
+  return `${day}, ${shortClock(at)}`
+}
+
+/** `Today`, `Yesterday`, else `Thursday, 19 November`. */
+export function dayName(at: number, now: number): string {
+  const midnight = (time: number) => new Date(time).setHours(0, 0, 0, 0)
+  const days = Math.round((midnight(now) - midnight(at)) / DAY_MS)
+  if (days === 0) return 'Today'
+  if (days === 1) return 'Yesterday'
+  return new Date(at).toLocaleDateString(undefined, {
+    weekday: 'long',
+    day: 'numeric',
+    month: 'long',
+  })
+}
+
+/** `in 4 min`, `in 3 h`, `tomorrow`, `in 12 days`, for what is to come. */
+export function until(at: number, now: number): string {
+  const ahead = at - now
+  if (ahead <= 0) return 'now'
+  if (ahead < MINUTE_MS) return 'in under a minute'
+  if (ahead < HOUR_MS) return `in ${Math.round(ahead / MINUTE_MS)} min`
+  if (ahead < DAY_MS) return `in ${Math.round(ahead / HOUR_MS)} h`
+  const days = Math.round(ahead / DAY_MS)
+  return days === 1 ? 'in a day' : `in ${days} days`
+}
+
+/** A moment on the wire: Unix ms or RFC 3339. NaN when there is none. */
+export function momentOf(at: string | number | null | undefined): number {
+  return typeof at === 'number' ? at : at ? Date.parse(at) : Number.NaN
+}
+
 /** `512 B`, `1.5 KiB`, `3.0 GiB`. */
 export function bytes(n: number): string {
   if (n < 1024) return `${n} B`

@@ -30,6 +30,7 @@ export function bridgeRoute({
   const session = project.session(body.sessionId ?? query.get('sessionId') ?? undefined)
   const name = `${method} ${path}`
 
+  project.side.calls.push(`${method} toft/${path}`)
   if (project.state !== 'running' && !COLD_READS.has(name)) {
     if (project.state === 'stopped')
       return fail(409, 'unavailable', 'The machine is stopped. Start it first.')
@@ -44,6 +45,10 @@ export function bridgeRoute({
     project.terminals.get(terminal[1])?.end()
     return rpc({})
   }
+  const service = /^services\/([^/]+)\/(\w+)$/.exec(path)
+  if (service && service[2] === 'log')
+    return rpc(serviceLog(project, service[1], query.get('from')))
+  if (service && method === 'POST') return rpc(project.side.service(service[1], service[2]))
   if (output) return processOutput(project, output[1], response, request)
   if (process && method === 'DELETE') {
     const found = project.processes.find((p) => p.id === process[1])
@@ -129,6 +134,8 @@ export function bridgeRoute({
       project.terminals.set(made.id, made)
       return rpc({ id: made.id })
     }
+    case 'GET services':
+      return rpc({ services: project.side.services() })
     case 'GET processes':
       return rpc({ processes: project.processes })
     case 'GET files':
@@ -183,6 +190,16 @@ function processOutput(project, id, response, request) {
     at += line.length
   }, 700)
   request.socket.on('close', () => clearInterval(timer))
+}
+
+/** Each look finds one more line. */
+function serviceLog(project, id, from) {
+  const { logs } = project.side
+  const line = `GET /api/tasks 200 ${(project.seq % 7) + 1} ms\n`
+  const all = `${logs.get(id) ?? 'Listening on http://localhost:3000\n'}${line}`
+  logs.set(id, all)
+  const at = from === null ? 0 : Number(from)
+  return { text: all.slice(at), from: at, to: all.length, first: 0, end: all.length }
 }
 
 function files(project, path, rpc, fail) {

@@ -1,6 +1,7 @@
 // A project of the test server: its log, conversations, files. Speaks docs/http-api.md; knows nothing
 // of the real server's insides.
 import { randomUUID } from 'node:crypto'
+import { MachineSide } from './machine.mjs'
 
 export const USAGE = {
   input: 1840,
@@ -13,8 +14,9 @@ export const USAGE = {
 export const NO_USAGE = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, totalTokens: 0 }
 
 export class Project {
-  constructor({ id, name, state = 'running', ago = 0, model }) {
+  constructor({ id, name, state = 'running', ago = 0, model, image = 'host' }) {
     this.id = id
+    this.image = image
     this.alias = null
     this.name = name
     this.state = state
@@ -31,6 +33,7 @@ export class Project {
     this.terminals = new Map()
     this.processes = []
     this.appPort = null
+    this.side = new MachineSide(this)
     this.newSession()
   }
 
@@ -87,6 +90,11 @@ export class Project {
   /** Stores a whole message and tells of it. */
   add(session, message, messageId = randomUUID().slice(0, 8)) {
     const parentId = session.messages.at(-1)?.entryId ?? null
+    // Taken before it; bound to it once it has an id.
+    if (message.role === 'user' && this.side.automatic) {
+      const at = { sessionId: session.id, leafEntryId: messageId }
+      this.side.take('prompt', { message: at })
+    }
     const entry = { entryId: messageId, parentId, message: { timestamp: Date.now(), ...message } }
     session.messages.push(entry)
     session.updatedAt = Date.now()
@@ -137,7 +145,12 @@ export class Project {
 
   /** `seq` lies before the message that is being streamed: following from there shows all of it. */
   messagesOf(session) {
-    return { sessionId: session.id, messages: session.messages, seq: session.open ?? this.seq }
+    return {
+      sessionId: session.id,
+      messages: session.messages,
+      restores: session.restores ?? [],
+      seq: session.open ?? this.seq,
+    }
   }
 
   sessionList() {
@@ -182,16 +195,21 @@ export class Project {
       state: this.state,
       stateReason: this.stateReason,
       backend: 'native',
-      image: 'host',
+      image: this.image,
       storage: 'btrfs loop image',
-      limits: { memoryBytes: 4 * 2 ** 30, cpus: null, pids: 4096, diskBytes: null },
+      can: this.side.can,
+      limits: this.side.limits,
+      idle: this.side.idle,
+      frozenAt: this.side.frozenAt,
       enforced: ABILITIES,
       startedAt: new Date(Date.now() - 240_000).toISOString(),
-      memoryBytes: this.state === 'running' ? 88_400_000 : null,
-      pids: this.state === 'running' ? 14 : null,
+      use: {
+        memoryBytes: this.state === 'running' || this.state === 'frozen' ? 488_400_000 : null,
+        pids: this.state === 'running' || this.state === 'frozen' ? 14 : null,
+      },
       egress: { level: 'open' },
       appPort: this.appPort,
-      wakes: [{ at: new Date(Date.now() - 240_000).toISOString(), cause: 'opened by a person' }],
+      wakes: this.side.wakes,
     }
   }
 }
@@ -212,11 +230,17 @@ export const ABILITIES = [
     enforced: true,
     how: 'user, mount, pid, net, uts and ipc namespaces; an id range of its own per project',
   },
-  { name: 'Memory limit', enforced: true, how: 'cgroup v2 memory.max on the work group' },
-  { name: 'Process limit', enforced: true, how: 'cgroup v2 pids.max' },
+  { name: 'memory limit', enforced: true, how: 'cgroup v2 memory.max on the work group' },
+  { name: 'process limit', enforced: true, how: 'cgroup v2 pids.max' },
+  {
+    name: 'cpu limit',
+    enforced: false,
+    how: 'the controller cpu is not delegated to this group',
+    remedy: 'Run Toft as root, or below a group that is delegated.',
+  },
   { name: 'System call filter', enforced: true, how: 'seccomp, 41 calls refused' },
   {
-    name: 'Disk quota',
+    name: 'disk limit',
     enforced: false,
     how: 'the storage is a loop image without qgroups',
     remedy: 'Put the data folder on btrfs to get quotas per project.',

@@ -33,6 +33,10 @@ const service = (status) => ({
   port: 3000,
   schedule: null,
   status,
+  command: 'node server.mjs',
+  cwd: '/home/project',
+  env: { PORT: '3000' },
+  restart: 'on-failure',
   description: 'A small list of tasks that keeps its data',
 })
 
@@ -88,6 +92,13 @@ async function app(agent, session) {
       effect: (project) => {
         project.appPort = 3000
         project.emit('app_port', null, { port: 3000, source: 'detected' })
+        project.side.processes.set('svc1', {
+          state: 'running',
+          pid: 41,
+          restarts: 0,
+          exitCode: null,
+          since: Date.now(),
+        })
         project.processes.push({
           id: `${session.id}:p1`,
           pid: 41,
@@ -99,6 +110,7 @@ async function app(agent, session) {
         })
         project.setInspect({
           services: [service('running')],
+          // The process is observed, not noted down.
           assets: [
             {
               id: 'as1',

@@ -5,6 +5,7 @@ import { WebSocketServer } from 'ws'
 import { Agent } from './agent.mjs'
 import { bridgeRoute } from './bridge.mjs'
 import { asset, DIST, preview } from './files.mjs'
+import { machineRoute } from './machine-routes.mjs'
 import { DEMO, MODELS } from './models.mjs'
 import { ABILITIES, Project } from './project.mjs'
 import { bigSession } from './scripts.mjs'
@@ -22,6 +23,18 @@ export async function startMock({
     projects: new Map(),
     agents: new Map(),
     down: false,
+    images: [
+      {
+        key: 'host',
+        name: 'host',
+        kind: 'host',
+        source: null,
+        createdAt: 0,
+        bytes: null,
+        state: 'ready',
+        default: true,
+      },
+    ],
     previews: 0,
     settings: {
       defaultProvider: null,
@@ -119,9 +132,10 @@ export async function startMock({
         .map((p) => p.wire())
         .toSorted((a, b) => b.updatedAt.localeCompare(a.updatedAt)),
     'POST projects': (_, body) => ({
-      ...world.create(body.name ?? 'Untitled').wire(),
+      ...world.create(body.name ?? 'Untitled', { image: body.image ?? 'host' }).wire(),
       created: true,
     }),
+    'GET images': () => ({ images: world.images }),
     'GET settings': () => world.settings,
     'PUT settings': (_, body) => Object.assign(world.settings, body),
     'GET providers': providers,
@@ -141,7 +155,7 @@ export async function startMock({
     }),
   }
 
-  const v1 = (method, path, body) => {
+  const v1 = (method, path, body, query) => {
     const fixed = routes[`${method} ${path}`]
     if (fixed) return fixed(null, body)
     const key = /^providers\/(\w+)\/(key|test)$/.exec(path)
@@ -160,7 +174,7 @@ export async function startMock({
       else world.keys.delete(key[1])
       return providers().find((p) => p.id === key[1])
     }
-    const one = /^projects\/([^/]+)(?:\/(\w+))?$/.exec(path)
+    const one = /^projects\/([^/]+)(?:\/(.+))?$/.exec(path)
     const project = one && world.projects.get(one[1])
     if (!project)
       throw { status: 404, code: 'not_found', message: 'There is nothing at this address.' }
@@ -190,8 +204,11 @@ export async function startMock({
           url: `http://${body.port ? `${body.port}-` : ''}${project.id}.localhost:${port}/`,
           expiresAt: new Date().toISOString(),
         }
-      default:
+      default: {
+        const data = machineRoute({ world, project, method, rest: one[2] ?? '', query, body })
+        if (data !== undefined) return data
         throw { status: 404, code: 'not_found', message: 'There is nothing at this address.' }
+      }
     }
   }
 
@@ -237,7 +254,7 @@ export async function startMock({
         })
       }
       const body = raw.length > 0 ? JSON.parse(raw.toString()) : {}
-      json(200, { ok: true, data: v1(request.method, path, body), meta })
+      json(200, { ok: true, data: v1(request.method, path, body, url.searchParams), meta })
     } catch (error) {
       if (!error.code) console.error(error)
       json(error.status ?? 500, {

@@ -300,6 +300,14 @@ impl Session {
         Ok(())
     }
 
+    /// Stands at another entry in memory only; an unknown one means before the first. Returns where
+    /// it stood.
+    pub(super) fn stand_at(&mut self, id: Option<&str>) -> Option<String> {
+        let before = self.leaf().map(|entry| entry.id.clone());
+        self.leaf = id.and_then(|id| self.by_id.get(id).copied());
+        before
+    }
+
     /// Entries from the leaf up to the root.
     pub fn ancestors(&self) -> impl Iterator<Item = &Entry> {
         // A file that names a later entry as parent resolves to none, so this cannot circle.
@@ -314,9 +322,9 @@ impl Session {
         branch
     }
 
-    /// The name that was given last.
+    /// The name that was given last, on whatever branch: going back does not unname a conversation.
     pub fn name(&self) -> Option<&str> {
-        self.ancestors().find_map(|entry| match &entry.body {
+        self.entries.iter().rev().find_map(|entry| match &entry.body {
             Body::SessionInfo { name } => Some(name.as_deref()),
             _ => None,
         })?

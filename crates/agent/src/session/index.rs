@@ -80,6 +80,14 @@ impl Index {
         Self { dir: dir.to_owned(), known, changed: false }
     }
 
+    /// Drops what is known: other files took the places of those that were read. Blocks.
+    pub fn forget(dir: &Path) -> io::Result<()> {
+        match std::fs::remove_file(dir.join(INDEX_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
     /// All sessions, newest change first, after reading what is new of each. Blocks.
     pub fn refresh(&mut self) -> io::Result<Vec<Listed>> {
         let mut listed = Vec::new();

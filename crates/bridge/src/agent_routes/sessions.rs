@@ -10,7 +10,10 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use toft_agent::Command;
+use toft_agent::{
+    Command,
+    session::{Session, WentBack},
+};
 
 /// Bytes of the path of a session's file (`PATH_MAX` of Linux).
 const PARENT_BYTES_MAX: usize = 4_096;
@@ -45,17 +48,23 @@ pub(super) async fn list(State(runtime): State<Arc<AgentRuntime>>) -> Response {
 struct New {
     name: Option<String>,
     parent_session: Option<String>,
+    /// Whether it becomes the current one.
+    current: Option<bool>,
 }
 
 pub(super) async fn create(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
     let result = async {
-        let New { name, parent_session } = body(request).await?;
+        let New { name, parent_session, current } = body(request).await?;
         let name = session_name(name)?;
         if parent_session.as_ref().is_some_and(|parent| parent.len() > PARENT_BYTES_MAX) {
             return Err(Failure::invalid("parentSession is the path of a session's file."));
         }
         runtime.log().check().map_err(|trouble| toft_agent::Refused::Disk(trouble.to_string()))?;
-        let handle = runtime.create(name, parent_session).await?;
+        let handle = if current.unwrap_or(true) {
+            runtime.create(name, parent_session).await?
+        } else {
+            runtime.create_beside(name, parent_session).await?
+        };
         let session = handle.conversation().session();
         Ok(json!({ "sessionId": session.id(), "sessionFile": session.path(), "cancelled": false }))
     };
@@ -113,6 +122,21 @@ pub(super) async fn compact(
     answer("compact", StatusCode::OK, result.await)
 }
 
+/// Where this branch went back to a checkpoint, oldest first.
+fn restores(session: &Session) -> Vec<Value> {
+    let went_back = session.branch().into_iter().filter_map(|entry| {
+        let went = WentBack::of(entry)?;
+        Some(json!({
+            "afterEntryId": session.message_at(went.entry_id.as_deref()),
+            "checkpointId": went.checkpoint_id,
+            "label": went.label,
+            "takenAt": went.taken_at,
+            "at": went.at,
+        }))
+    });
+    went_back.collect()
+}
+
 pub(super) async fn messages(
     State(runtime): State<Arc<AgentRuntime>>,
     asked: Asked<Wanted>,
@@ -131,6 +155,7 @@ pub(super) async fn messages(
         Ok(json!({
             "sessionId": session.id(),
             "messages": messages,
+            "restores": restores(&session),
             "seq": conversation.follow_from(),
         }))
     };

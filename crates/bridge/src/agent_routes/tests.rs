@@ -163,6 +163,32 @@ async fn a_prompt_is_answered_when_it_is_on_disk_and_its_work_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_conversation_can_be_made_beside_the_current_one_and_prompted_once_by_id() {
+    let client = Client::new(hello()).await;
+    let (_, first) = client.post("/sessions/new", "{}").await;
+    let body = r#"{"name":"nightly","current":false}"#;
+    let (_, beside) = client.post("/sessions/new", body).await;
+    let (_, listed) = client.get("/sessions").await;
+    assert_eq!(listed["data"]["current"], first["data"]["sessionId"]);
+    let session = beside["data"]["sessionId"].as_str().unwrap();
+    let body = json!({"message": "go", "sessionId": session, "entryId": "firing-one1"}).to_string();
+    let (_, one) = client.post("/prompt", body.clone()).await;
+    assert_eq!(one["data"]["entryId"], "firing-one1");
+    let (_, two) = client.post("/prompt", body).await;
+    assert_eq!(two["data"]["entryId"], "firing-one1");
+    let mut frames = client.events("?after=0", None).await;
+    while frames.next().await.event != "agent_end" {}
+    let (_, messages) = client.get(&format!("/messages?sessionId={session}")).await;
+    let said = messages["data"]["messages"].as_array().unwrap().iter();
+    assert_eq!(said.filter(|m| m["message"]["role"] == "user").count(), 1);
+    let (status, refused) =
+        client.post("/prompt", r#"{"message":"go","entryId":"a b c d e"}"#).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(refused["error"].as_str().unwrap().contains("entryId"), "{refused}");
+    client.leave().await;
+}
+
+#[tokio::test]
 async fn bad_requests_are_told_what_to_do() {
     let client = Client::new(hello()).await;
     let png = "iVBORw0KGgo=";

@@ -31,6 +31,7 @@ struct Prompt {
     images: Vec<Image>,
     streaming_behavior: Option<String>,
     session_id: Option<String>,
+    entry_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,8 +73,15 @@ pub(super) async fn follow_up(
 
 async fn send(runtime: &AgentRuntime, prompt: Prompt, waiting: QueuedAs) -> Result<Value, Failure> {
     let session = prompt.session_id.clone();
+    let id = prompt.entry_id.clone();
+    if id.as_deref().is_some_and(|id| !is_entry_id(id)) {
+        return Err(Failure::invalid(
+            "entryId must be 8 to 64 letters, digits, `-` or `_`: leave it out to get one.",
+        ));
+    }
     let content = content(prompt)?;
     let (handle, prompted) = ask(runtime, session.as_deref(), |reply| Command::Prompt {
+        id: id.clone(),
         content: content.clone(),
         waiting,
         reply,
@@ -84,6 +92,12 @@ async fn send(runtime: &AgentRuntime, prompt: Prompt, waiting: QueuedAs) -> Resu
         "entryId": prompted.entry_id,
         "queued": prompted.queued,
     }))
+}
+
+/// Whether a caller may name an entry so. It becomes a name in a file that others read.
+fn is_entry_id(id: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (8..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
 fn content(prompt: Prompt) -> Result<UserContent, Failure> {

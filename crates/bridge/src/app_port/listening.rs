@@ -1,7 +1,18 @@
 //! Which TCP ports have a listener in this network namespace, from `/proc/net/tcp` and `tcp6`
 //! (proc(5)). A look, not a subscription.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, Read as _},
+};
+
+/// The smallest page that the kernel gathers lines in.
+const PAGE_BYTES_MIN: usize = 4_096;
+/// A line is no longer (150 bytes, and more where addresses are).
+const LINE_BYTES_MAX: usize = 512;
+/// Read at once.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Ports with a listener.
 pub(crate) type Ports = HashSet<u16>;
@@ -14,11 +25,28 @@ pub(crate) fn ports() -> Ports {
     let mut ports = Ports::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         // A namespace without IPv6 has no second table.
-        if let Ok(text) = std::fs::read_to_string(table) {
+        if let Ok(text) = whole(table) {
             ports.extend(text.lines().skip(1).filter_map(listening));
         }
     }
     ports
+}
+
+/// The text of such a table. Every read of one, also that which finds its end, has the kernel walk the
+/// host's table of all connections, which takes most of a millisecond: a piece that ends before a page
+/// is full was the last, and no further one is asked for.
+pub(crate) fn whole(table: &str) -> io::Result<String> {
+    let mut file = File::open(table)?;
+    let mut text = Vec::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = file.read(&mut piece)?;
+        text.extend_from_slice(&piece[..read]);
+        if read + LINE_BYTES_MAX < PAGE_BYTES_MIN {
+            break;
+        }
+    }
+    String::from_utf8(text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
 /// Port of a line, if it is a listener's: `sl local_address:PORT rem_address:PORT st …` in hex.
@@ -29,6 +57,14 @@ fn listening(line: &str) -> Option<u16> {
         return None;
     }
     u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()
+}
+
+/// Inode of the socket of a line, if it listens on that port: the tenth field.
+pub(crate) fn inode(line: &str, port: u16) -> Option<u64> {
+    if listening(line)? != port {
+        return None;
+    }
+    line.split_ascii_whitespace().nth(9)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -42,6 +78,17 @@ mod tests {
         assert_eq!(listening(listener), Some(3000));
         assert_eq!(listening(connection), None);
         assert_eq!(listening("nonsense"), None);
+    }
+
+    #[test]
+    fn a_table_of_many_listeners_is_read_whole() {
+        let many: Vec<_> = (0..200)
+            .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"))
+            .collect();
+        let open = ports();
+        for listener in &many {
+            assert!(open.contains(&listener.local_addr().unwrap().port()));
+        }
     }
 
     #[test]

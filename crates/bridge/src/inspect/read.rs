@@ -6,11 +6,12 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 use std::{
+    collections::BTreeMap,
     fs::{self, Metadata},
     path::Path,
     time::{Duration, Instant, SystemTime},
 };
-use toft_model::inspect::{Asset, Inspect, Integration, Service};
+use toft_model::inspect::{Asset, Inspect, Integration, Restart, Service};
 
 /// All rows, as they stand there.
 pub(super) type Rows = Inspect;
@@ -51,7 +52,11 @@ CREATE TABLE IF NOT EXISTS services (
   status      TEXT NOT NULL,
   description TEXT,
   created_at  TEXT NOT NULL DEFAULT (datetime('now')),
-  updated_at  TEXT NOT NULL DEFAULT (datetime('now'))
+  updated_at  TEXT NOT NULL DEFAULT (datetime('now')),
+  command     TEXT,
+  cwd         TEXT,
+  env         TEXT,
+  restart     TEXT
 );
 CREATE TABLE IF NOT EXISTS assets (
   id          TEXT PRIMARY KEY,
@@ -64,6 +69,15 @@ CREATE TABLE IF NOT EXISTS assets (
 );
 COMMIT;
 ";
+
+/// Columns of services that came after the Starter document's, each nullable. Added to tables that
+/// are older, and to those that an agent made by heart.
+const SERVICE_COLUMNS: [(&str, &str); 4] = [
+    ("command", "ALTER TABLE services ADD COLUMN command TEXT"),
+    ("cwd", "ALTER TABLE services ADD COLUMN cwd TEXT"),
+    ("env", "ALTER TABLE services ADD COLUMN env TEXT"),
+    ("restart", "ALTER TABLE services ADD COLUMN restart TEXT"),
+];
 
 /// Changes when the database was written: its file's and its write-ahead log's time and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +106,34 @@ pub(super) async fn make_tables(path: &Path) -> Result<(), sqlx::Error> {
     // Empty tables need no disk sync: lost ones are made again.
     sqlx::raw_sql("PRAGMA synchronous = OFF").execute(&mut db).await?;
     sqlx::raw_sql(SCHEMA).execute(&mut db).await?;
+    add_columns(&mut db).await?;
+    db.close().await
+}
+
+async fn add_columns(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let there =
+        sqlx::query("SELECT name FROM pragma_table_info('services')").fetch_all(&mut *db).await?;
+    let there: Vec<String> = there.iter().filter_map(|row| text(row, "name")).collect();
+    for (name, add) in SERVICE_COLUMNS {
+        if there.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        match sqlx::raw_sql(add).execute(&mut *db).await {
+            Ok(_) => {}
+            // Added by another process meanwhile, or no plain table: then it stays as it is.
+            Err(err) if is_about_the_table(&err) => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(())
+}
+
+/// Writes what is wanted of a service.
+pub(super) async fn set_status(path: &Path, id: &str, status: &str) -> Result<(), sqlx::Error> {
+    let mut db = open(path, false).await?;
+    let sql = "UPDATE services SET status = ?1, updated_at = datetime('now') \
+               WHERE (id = ?2 OR (id IS NULL AND name = ?2)) AND status IS NOT ?1";
+    sqlx::query(sql).bind(status).bind(id).execute(&mut db).await?;
     db.close().await
 }
 
@@ -193,8 +235,41 @@ fn service(row: &SqliteRow) -> Option<Service> {
         schedule: text(row, "schedule"),
         status: text(row, "status").unwrap_or_default(),
         description: text(row, "description"),
+        command: text(row, "command").filter(|command| !command.trim().is_empty()),
+        cwd: text(row, "cwd").filter(|cwd| !cwd.is_empty()),
+        env: environment(text(row, "env").as_deref()),
+        restart: text(row, "restart").and_then(|rule| restart(&rule)),
+        process: None,
         created_at: text(row, "created_at").unwrap_or_default(),
         updated_at: text(row, "updated_at").unwrap_or_default(),
+    })
+}
+
+/// A JSON object of names and values; numbers and truth values are taken as text.
+fn environment(text: Option<&str>) -> Option<BTreeMap<String, String>> {
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text?.trim()).ok()?;
+    let values = object.into_iter().filter_map(|(name, value)| {
+        let value = match value {
+            serde_json::Value::String(text) => text,
+            value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
+                value.to_string()
+            }
+            _ => return None,
+        };
+        let fits = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+        fits.then_some((name, value))
+    });
+    Some(values.collect())
+}
+
+/// A restart rule, also as it is often spelt elsewhere.
+fn restart(text: &str) -> Option<Restart> {
+    Some(match text.trim().to_ascii_lowercase().replace('_', "-").as_str() {
+        "always" | "unless-stopped" => Restart::Always,
+        "on-failure" => Restart::OnFailure,
+        "never" | "no" => Restart::Never,
+        _ => return None,
     })
 }
 

@@ -235,3 +235,55 @@ async fn a_change_is_told_once_and_no_change_never() {
     let rows: Vec<usize> = place.told().iter().map(|i| i.integrations.len()).collect();
     assert_eq!(rows, [0, 1, 0]);
 }
+
+#[tokio::test]
+async fn an_older_database_gets_the_new_columns_and_old_inserts_still_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        SqliteConnectOptions::new().filename(dir.path().join(DATABASE)).create_if_missing(true);
+    let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(
+        "CREATE TABLE services (id TEXT PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
+           port INTEGER, schedule TEXT, status TEXT NOT NULL, description TEXT,
+           created_at TEXT NOT NULL DEFAULT (datetime('now')),
+           updated_at TEXT NOT NULL DEFAULT (datetime('now')));
+         INSERT INTO services(id,name,type,status) VALUES('old','Old','app','running');",
+    )
+    .execute(&mut db)
+    .await
+    .unwrap();
+    db.close().await.unwrap();
+    let log = EventLog::open(dir.path(), crate::clock::now_ms).await.unwrap();
+    let app = AppPort::open(dir.path(), 3000, None, log.clone());
+    let place = Place { db: InspectDb::open(dir.path(), app, log.clone()).await, dir, log };
+    place
+        .sql(
+            "INSERT INTO services(id,name,type,port,schedule,status,description)
+               VALUES('named','N','cron',NULL,'1h','running','by the document');
+             INSERT INTO services(id,name,type,status,command,cwd,env,restart) VALUES
+               ('new','New','worker','running',' serve ','sub','{\"A\":\"b\",\"N\":5,\"L\":[1]}','on_failure'),
+               ('odd','Odd','worker','running','  ','','not json','sometimes');",
+        )
+        .await;
+    let now = place.db.now().await;
+    let row = |id: &str| now.services.iter().find(|s| s.id == id).unwrap().clone();
+    assert_eq!(
+        (row("old").status.as_str(), row("named").schedule.as_deref()),
+        ("running", Some("1h"))
+    );
+    let new = row("new");
+    assert_eq!((new.command.as_deref(), new.cwd.as_deref()), (Some(" serve "), Some("sub")));
+    let env = new.env.unwrap();
+    assert_eq!(
+        env.into_iter().collect::<Vec<_>>(),
+        [("A".into(), "b".into()), ("N".into(), "5".into())]
+    );
+    assert_eq!(new.restart, Some(toft_model::inspect::Restart::OnFailure));
+    let odd = row("odd");
+    assert_eq!((odd.command, odd.cwd, odd.env, odd.restart), (None, None, None, None));
+    assert!(place.db.set_status("new", "stopped").await);
+    assert_eq!(
+        place.db.now().await.services.iter().find(|s| s.id == "new").unwrap().status,
+        "stopped"
+    );
+}

@@ -35,14 +35,22 @@ async fn watch(db: &InspectDb) {
             None
         }
     };
+    let mut seen = db.board.changes();
     loop {
+        seen.mark_unchanged();
         // Again each time: the folder may be another one after a restore.
         let watching = changes.as_ref().is_some_and(|changes| changes.watch(home));
         let services = db.tell().await;
         let changed = async {
-            match changes.as_mut().filter(|_| watching) {
-                Some(changes) => changes.next().await,
-                None => sleep(FALLBACK_INTERVAL).await,
+            let written = async {
+                match changes.as_mut().filter(|_| watching) {
+                    Some(changes) => changes.next().await,
+                    None => sleep(FALLBACK_INTERVAL).await,
+                }
+            };
+            tokio::select! {
+                () = written => {}
+                _ = seen.changed() => {}
             }
             sleep(SETTLE).await;
         };

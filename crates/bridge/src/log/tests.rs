@@ -42,6 +42,11 @@ impl EventLog {
         *self.0.fate.lock().unwrap() = Some(fate);
     }
 
+    /// A step without an event counts as one.
+    pub(crate) fn meet_fate_at_step(&self) {
+        drop(self.meet_fate());
+    }
+
     pub(super) fn meet_fate(&self) -> After {
         let fate = self.0.fate.lock().unwrap().clone();
         let Some(fate) = fate else { return After(None) };

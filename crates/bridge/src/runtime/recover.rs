@@ -6,6 +6,7 @@
 
 use super::{
     AgentRuntime, RuntimeError, blocking, failed, intents::IntentFiles, memory::replace_file,
+    tickets,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -18,6 +19,7 @@ use toft_agent::{
     shown::Shown,
 };
 use toft_model::{
+    checkpoint::Ticket,
     event::{BridgeStarted, EventBody},
     id::SessionId,
 };
@@ -34,11 +36,23 @@ struct Told {
 impl AgentRuntime {
     /// See the module.
     pub(super) async fn recover(self: &Arc<Self>) -> Result<(), RuntimeError> {
-        let fresh_log = self.log.last_seq() == 0;
+        let home = PathBuf::from(&self.boot.home);
+        let ticket =
+            blocking(move || tickets::read(&home)).await.map_err(failed("reading the ticket"))?;
+        let forked = matches!(ticket, Some(Ticket::Fork { .. }));
+        // Until its ticket is gone a fork has told nothing of its conversations.
+        let fresh_log = self.log.last_seq() == 0 || forked;
+        if let Some(ticket) = &ticket {
+            self.begin_fork(ticket).await?;
+        }
         let (log, path) = (self.log.clone(), self.told_path());
         let mut told = blocking(move || read_told(&log, &path))
             .await
             .map_err(failed("reading the event log"))?;
+        if let Some(ticket) = &ticket {
+            self.go_back(ticket, &mut told).await?;
+        }
+        let why_cut = ticket.as_ref().map(tickets::why_cut);
         let listed = self.list().await?;
         if fresh_log {
             // A new log beside old sessions (a fork, a restore elsewhere): their history comes from
@@ -52,7 +66,7 @@ impl AgentRuntime {
             let mut open = self.open.lock().await;
             for one in &listed {
                 let shown = told.remove(&one.id).unwrap_or_default();
-                if let Some(handle) = self.bring_up(&mut open, one, shown).await {
+                if let Some(handle) = self.bring_up(&mut open, one, shown, why_cut).await? {
                     resumed.push((one.id.clone(), handle));
                 }
             }
@@ -66,7 +80,10 @@ impl AgentRuntime {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = EventBody::BridgeStarted(BridgeStarted { version, sessions });
         let seq = self.log.append(None, started);
-        self.keep_told(seq, &listed).await;
+        let kept = self.keep_told(seq, &listed).await;
+        if ticket.is_some() && kept {
+            self.drop_ticket().await?;
+        }
 
         let keep: Vec<String> = resumed.iter().map(|(id, _)| format!("{id}.")).collect();
         let log_dir = PathBuf::from(&self.boot.log_dir);
@@ -84,17 +101,21 @@ impl AgentRuntime {
         Ok(())
     }
 
-    /// Opens a session if there is something to tell of it or to go on with; tells it.
+    /// Opens a session if there is something to tell of it or to go on with; tells it. With
+    /// `why_cut` nothing is gone on with: what was cut is closed, and says so.
     async fn bring_up(
         &self,
         open: &mut HashMap<SessionId, toft_agent::Handle>,
         one: &Listed,
-        shown: Shown,
-    ) -> Option<toft_agent::Handle> {
+        mut shown: Shown,
+        why_cut: Option<&str>,
+    ) -> Result<Option<toft_agent::Handle>, RuntimeError> {
+        // A file that lost lines, for example one removed inside before a restore brought it back.
+        shown.lines = shown.lines.min(one.lines);
         let news = shown.lines < one.lines || shown.is_open() || !shown.created;
         let waiting = one.path.with_extension("queue.json").exists();
         if !news && !one.maybe_unfinished && !waiting {
-            return None;
+            return Ok(None);
         }
         self.told().insert(one.id.clone(), shown);
         let handle = match self.open_in(open, &one.id).await {
@@ -102,19 +123,25 @@ impl AgentRuntime {
             Err(error) => {
                 // One damaged file must not keep the others from working.
                 tracing::warn!(session = %one.id, %error, "a session cannot be opened");
-                return None;
+                return Ok(None);
             }
         };
         let conversation = handle.conversation();
+        if let Some(why) = why_cut {
+            // Not closed it would be gone on with: then the next start tries again.
+            conversation.close(why).await?;
+            conversation.settle();
+            return Ok(None);
+        }
         conversation.catch_up();
         let told = conversation.told();
         conversation.settle();
         let unfinished = conversation.session().step() != Step::Rest;
-        (unfinished || told.is_open() || waiting).then_some(handle)
+        Ok((unfinished || told.is_open() || waiting).then_some(handle))
     }
 
-    /// Keeps what was told up to `seq`.
-    async fn keep_told(&self, seq: u64, listed: &[Listed]) {
+    /// Keeps what was told up to `seq`. Says whether it is on disk.
+    async fn keep_told(&self, seq: u64, listed: &[Listed]) -> bool {
         let mut sessions = HashMap::new();
         let open = self.open.lock().await;
         for one in listed {
@@ -130,9 +157,11 @@ impl AgentRuntime {
         drop(open);
         let path = self.told_path();
         let write = move || replace_file(&path, &serde_json::to_vec(&Told { seq, sessions })?);
-        if let Err(error) = blocking(write).await {
+        let kept = blocking(write).await;
+        if let Err(error) = &kept {
             tracing::warn!(%error, "the next start will read more of the event log");
         }
+        kept.is_ok()
     }
 
     fn told_path(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 //! undisturbed one leaves.
 
 mod house;
+mod tickets;
 
 use super::*;
 use crate::log::tests::Fate;
@@ -31,7 +32,7 @@ async fn person(runtime: Arc<AgentRuntime>) {
     if !said {
         let content = UserContent::Text("build it".into());
         let waiting = QueuedAs::FollowUp;
-        let _ = handle.ask(|reply| Command::Prompt { content, waiting, reply }).await;
+        let _ = handle.ask(|reply| Command::Prompt { id: None, content, waiting, reply }).await;
     }
     while let Some(event) = events.next().await {
         match event.body {
@@ -208,7 +209,7 @@ async fn say(handle: &Handle, text: &str, waiting: QueuedAs) {
     });
     if !said && !waits.steering.iter().chain(&waits.follow_up).any(|t| t == text) {
         let content = UserContent::Text(text.into());
-        let said = handle.ask(|reply| Command::Prompt { content, waiting, reply }).await;
+        let said = handle.ask(|reply| Command::Prompt { id: None, content, waiting, reply }).await;
         if said.is_err() {
             // The bridge is gone; this life is over.
             std::future::pending::<()>().await;

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use anyhow::{Context, Result, bail};
+use http::Method;
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -95,6 +96,13 @@ impl Lab {
 
     /// Ends server and machines and removes the folder.
     pub(super) async fn close(mut self) -> Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            // Some of a machine's files belong to ids that only its server can act for.
+            for project in self.client.projects().await? {
+                let path = format!("/v1/projects/{}", id_of(&project)?);
+                self.client.call(Method::DELETE, &path, None).await?;
+            }
+        }
         self.client.post("/v1/shutdown", &json!({"stopMachines": true})).await?;
         tokio::time::timeout(START_TIMEOUT, self.server.wait())
             .await

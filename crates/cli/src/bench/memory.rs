@@ -19,9 +19,14 @@ pub(super) async fn server() -> Result<Row> {
         lab.client.post(&format!("/v1/projects/{project}/sleep"), &json!({})).await?;
     }
     tokio::time::sleep(SETTLE).await;
-    let mib = kib(lab.pid()?, "VmRSS:", "status")? / 1024.0;
+    let mib = resident_mib(lab.pid()?)?;
     lab.close().await?;
     Ok(Row::new("server_rss", "MiB", vec![mib]))
+}
+
+/// Resident memory of a process.
+pub(super) fn resident_mib(pid: u32) -> Result<f64> {
+    Ok(kib(pid, "VmRSS:", "status")? / 1024.0)
 }
 
 /// Init and bridge of a running idle machine: the sum of what each holds, and the same with pages

@@ -5,19 +5,23 @@ use super::{
     lab::{Lab, id_of, ms},
     peers::Peers,
 };
+use crate::client::Events;
 use anyhow::{Result, bail};
 use http::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Rounds that are not counted: the first snapshot, page cache, connection.
-const WARM_UP: usize = 3;
+pub(super) const WARM_UP: usize = 3;
 /// A start makes the storage and the image template anew; a few rounds are enough and cost seconds.
 const START_ROUNDS_MAX: usize = 10;
 /// How often to look whether a process is gone: well below what is measured.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 /// A process that is still there then hangs.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Below a project: a request that only its bridge can answer, so that it wakes the machine.
+pub(super) const WAKES: &str = "toft/files?path=/home/project";
 
 /// `toft up` on an empty data folder, to the line that it prints once it serves.
 pub(super) async fn server_start(rounds: usize) -> Result<Row> {
@@ -37,16 +41,7 @@ pub(super) async fn create_first_output(rounds: usize, peers: &mut Peers) -> Res
     for round in 0..rounds + WARM_UP {
         let began = Instant::now();
         let project = id_of(&lab.client.post("/v1/projects", &json!({"name": "bench"})).await?)?;
-        let body = json!({"argv": ["echo", "hello"]});
-        let path = format!("/v1/projects/{project}/exec");
-        let mut events = lab.client.stream(Method::POST, &path, Some(&body)).await?;
-        loop {
-            match events.next().await? {
-                Some(event) if event.name == "stdout" => break,
-                Some(_) => {}
-                None => bail!("the command printed nothing"),
-            }
-        }
+        let mut events = first_output(&lab, &project).await?;
         let took = ms(began);
         while events.next().await?.is_some() {}
         if round >= WARM_UP {
@@ -59,6 +54,20 @@ pub(super) async fn create_first_output(rounds: usize, peers: &mut Peers) -> Res
     let mut rows = vec![Row::new("create_first_output", "ms", samples)];
     rows.extend(peers.rows("create_first_output"));
     Ok(rows)
+}
+
+/// Runs a command up to its first byte of output. What it still has to say is the caller's to take.
+pub(super) async fn first_output(lab: &Lab, project: &str) -> Result<Events> {
+    let body = json!({"argv": ["echo", "hello"]});
+    let path = format!("/v1/projects/{project}/exec");
+    let mut events = lab.client.stream(Method::POST, &path, Some(&body)).await?;
+    loop {
+        match events.next().await? {
+            Some(event) if event.name == "stdout" => return Ok(events),
+            Some(_) => {}
+            None => bail!("the command printed nothing"),
+        }
+    }
 }
 
 /// `true` in a running machine.
@@ -94,7 +103,7 @@ pub(super) async fn cold_wake(rounds: usize) -> Result<Row> {
     for round in 0..rounds + WARM_UP {
         lab.client.post(&format!("/v1/projects/{project}/sleep"), &json!({})).await?;
         let began = Instant::now();
-        lab.client.get(&format!("/v1/projects/{project}/toft/terminals")).await?;
+        lab.client.get(&format!("/v1/projects/{project}/{WAKES}")).await?;
         if round >= WARM_UP {
             samples.push(ms(began));
         }

@@ -70,6 +70,8 @@ fn human(event: &SseEvent) -> Option<String> {
         "agent_end" => format!("agent_end {}", text("reason")),
         "notify" | "error" => format!("{}: {}", event.name, text("message")),
         "app_port" => format!("app_port {}", data["port"]),
+        "restored" => format!("restored to checkpoint {} {}", text("checkpointId"), text("label")),
+        "forked" => format!("forked from {}", text("from")),
         other => other.to_owned(),
     })
 }

@@ -6,9 +6,13 @@ use http::Method;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _};
 
-pub(crate) async fn new(at: &At, name: &str, as_json: bool) -> Result<()> {
+pub(crate) async fn new(at: &At, name: &str, image: Option<&str>, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
-    let project = client.post("/v1/projects", &json!({"name": name})).await?;
+    let mut body = json!({"name": name});
+    if let Some(image) = image {
+        body["image"] = image.into();
+    }
+    let project = client.post("/v1/projects", &body).await?;
     if as_json {
         output::json(&project);
     } else {

@@ -20,6 +20,7 @@ use toft_machine::{
     backend::{Backend, MachineError},
     host::{self, Host, HostConfig},
     native::{self, Native, NativeConfig},
+    oci::{self, Oci, OciConfig},
 };
 use toft_server::{Ready, ServerConfig, ServerError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,15 +40,20 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     log_to_stderr();
     // A descriptor that the caller's shell left open is no business of machines and gateway.
     toft_jail::child::mark_close_on_exec_from(FIRST_OTHER_FD).context("closing descriptors")?;
+    if let Some(step) = config::kill_at() {
+        toft_machine::steps::arm(&step).context("TOFT_KILL_AT")?;
+    }
     let resolved = config::resolve(at, up)?;
     usable(&resolved.data)?;
-    let opened = open(&resolved).await.map_err(|e| explain(&e))?;
+    let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
+    config::remember(&resolved.data, resolved.backend, up).context("writing to the data folder")?;
     let mut server = ServerConfig::new(
         resolved.listen,
         resolved.data.clone(),
         parts::exe()?,
         env!("CARGO_PKG_VERSION").to_owned(),
     );
+    server.idle = resolved.idle;
     server.domain.clone_from(&resolved.domain);
     server.preview_domain.clone_from(&resolved.preview_domain);
     if let Some(ports) = &resolved.preview_ports {
@@ -120,8 +126,8 @@ fn usable(data: &Path) -> Result<()> {
 /// Ends what a server left running when it was killed, or ended alone: a server finds it all, and
 /// is told to stop with everything.
 pub(super) async fn end_leftovers(at: &At) -> Result<()> {
-    let resolved = config::resolve(at, &Up::default())?;
-    let opened = open(&resolved).await.map_err(|e| explain(&e))?;
+    let resolved = config::resolve(at, &config::last(at))?;
+    let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let server = ServerConfig::new(ANY_PORT, resolved.data.clone(), parts::exe()?, version);
     let backend = opened.backend.clone();
@@ -142,6 +148,7 @@ struct Opened {
 enum Kind {
     Native(Native),
     Host(Host),
+    Oci(Oci),
 }
 
 impl Opened {
@@ -150,6 +157,7 @@ impl Opened {
         let closed = match &self.kind {
             Kind::Native(native) => native.close().await,
             Kind::Host(host) => host.close().await,
+            Kind::Oci(oci) => oci.close().await,
         };
         if let Err(error) = closed {
             output::remark(&format!("something of the machines stays behind: {error}"));
@@ -169,12 +177,20 @@ async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
         let host = host::open(HostConfig { data_dir, exe, allowed_dir, path, home, user }).await?;
         return Ok(Opened { backend: Arc::new(host.clone()), kind: Kind::Host(host) });
     }
-    let native = native::open(NativeConfig { data_dir, exe }).await?;
+    let disk_bytes_max = resolved.disk_bytes_max;
+    if let Some(config::OciParts { sockets, image }) = resolved.oci.clone() {
+        let oci = oci::open(OciConfig { data_dir, exe, sockets, image, disk_bytes_max }).await?;
+        return Ok(Opened { backend: Arc::new(oci.clone()), kind: Kind::Oci(oci) });
+    }
+    let native = native::open(NativeConfig { data_dir, exe, disk_bytes_max }).await?;
     Ok(Opened { backend: Arc::new(native.clone()), kind: Kind::Native(native) })
 }
 
-fn explain(error: &MachineError) -> anyhow::Error {
+fn explain(backend: BackendName, error: &MachineError) -> anyhow::Error {
     match error {
+        MachineError::Unsupported { .. } if backend == BackendName::Oci => {
+            anyhow::anyhow!("{error}")
+        }
         MachineError::Unsupported { .. } => anyhow::anyhow!(
             "{error}\nWithout it, projects can still run straight in a folder, with no sandbox at \
              all: toft up --backend host --allow-host DIR"
@@ -191,8 +207,8 @@ fn explain(error: &MachineError) -> anyhow::Error {
 
 /// What this host could enforce, asked without a server.
 pub(super) async fn probe(at: &At) -> Result<Value> {
-    let resolved = config::resolve(at, &Up::default())?;
-    let opened = open(&resolved).await.map_err(|e| explain(&e))?;
+    let resolved = config::resolve(at, &config::last(at))?;
+    let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
     let abilities = opened.backend.abilities().await;
     let storage = opened.backend.storage();
     opened.close().await;

@@ -11,6 +11,9 @@ const CHECK_PY: &str = include_str!("../../data/demo/check.py");
 const SERVER_MJS: &str = include_str!("../../data/demo/server.mjs");
 const CHECK_MJS: &str = include_str!("../../data/demo/check.mjs");
 
+/// What the sidebar says of the app.
+const DESCRIPTION: &str = "A to-do list that keeps its tasks in a database";
+
 /// Where the inspect database is unless the system prompt says otherwise.
 const INSPECT_DB: &str = "/home/starter/inspect.db";
 
@@ -65,6 +68,9 @@ impl Runtime {
 enum Stage {
     Look,
     Write,
+    /// As a service of the machine.
+    Declare,
+    /// In the background, where there are no services.
     Start,
     Check,
     Register,
@@ -98,11 +104,13 @@ pub(super) fn next(turn: &Turn<'_>, request: &ModelRequest) -> Say {
         }
     };
     let again = existing.is_some_and(|file| file.ends_with(runtime.server().0));
-    let stages: &[Stage] = if again {
-        &[Stage::Look, Stage::Start, Stage::Check, Stage::Register, Stage::Notify]
-    } else {
-        &[Stage::Look, Stage::Write, Stage::Start, Stage::Check, Stage::Register, Stage::Notify]
-    };
+    let mut stages = if again { vec![Stage::Look] } else { vec![Stage::Look, Stage::Write] };
+    stages.push(Stage::Declare);
+    let declared = turn.value(stages.len() - 1, "service").is_some_and(|said| said != "no");
+    if !declared && turn.steps.len() >= stages.len() {
+        stages.push(Stage::Start);
+    }
+    stages.extend([Stage::Check, Stage::Register, Stage::Notify]);
     let done = turn.steps.len();
     if turn.last_failed()
         && let Some(stop) = stopped(stages[(done - 1).min(stages.len() - 1)])
@@ -111,7 +119,8 @@ pub(super) fn next(turn: &Turn<'_>, request: &ModelRequest) -> Say {
     }
     match stages.get(done) {
         Some(Stage::Look | Stage::Write) => write(runtime, turn.value(0, "folder").as_deref()),
-        Some(Stage::Start) => start(runtime, again),
+        Some(Stage::Declare) => declare(runtime, again, &inspect_db(&request.system)),
+        Some(Stage::Start) => start(runtime),
         Some(Stage::Check) => Say::text("Now I make sure that it answers and really stores tasks.")
             .call(
                 "bash",
@@ -127,7 +136,7 @@ pub(super) fn next(turn: &Turn<'_>, request: &ModelRequest) -> Say {
                 "message": "The to-do app is running.", "type": "success", "refreshIframe": true
             }),
         ),
-        None => finish(turn, runtime, again, stages),
+        None => finish(turn, runtime, again, &stages),
     }
 }
 
@@ -136,7 +145,9 @@ fn stopped(stage: Stage) -> Option<&'static str> {
     match stage {
         Stage::Look => Some("The shell did not answer as it should; its output is above. I stop."),
         Stage::Write => Some("The files could not be written; the reason is above. I stop."),
-        Stage::Start => Some("The server did not start; its output is above. I stop."),
+        Stage::Declare | Stage::Start => {
+            Some("The server did not start; its output is above. I stop.")
+        }
         Stage::Check => Some("The app does not do what it should; the output is above. I stop."),
         Stage::Register | Stage::Notify => None,
     }
@@ -169,24 +180,68 @@ fn write(runtime: Runtime, folder: Option<&str>) -> Say {
     .call("write", file("README.md", &readme))
 }
 
-fn start(runtime: Runtime, again: bool) -> Say {
-    let server = runtime.server().0;
+/// Ends an older one of ours, which would keep the port. Its pid may be someone else's by now.
+fn end_older(server: &str) -> String {
+    format!(
+        r#"cd todo || exit 1
+port=$(cat server.port 2>/dev/null)
+if [ -f server.pid ] && grep -qs {server} "/proc/$(cat server.pid)/cmdline"; then
+  kill "$(cat server.pid)"; sleep 0.3
+fi
+rm -f server.pid server.port
+"#
+    )
+}
+
+/// Declares the server as a service of the machine and waits until it listens.
+fn declare(runtime: Runtime, again: bool, db: &str) -> Say {
+    let (server, program) = (runtime.server().0, runtime.program());
     let text = if again {
         "The app is here already. I start it again; its tasks stay as they are."
     } else {
-        "Now I start it in the background."
+        "Now I declare its server as a service: the machine starts it, and brings it back after a \
+         crash and whenever it wakes."
     };
-    // An older one of ours would keep the port. Its pid may be someone else's by now.
-    let command = format!(
-        "cd todo\n\
-         if [ -f server.pid ] && grep -qs {server} \"/proc/$(cat server.pid)/cmdline\"; then\n  \
-           kill \"$(cat server.pid)\"; sleep 0.3\n\
-         fi\n\
-         rm -f server.pid server.port\n\
-         exec {} {server}",
-        runtime.program()
+    let prepare = format!(
+        r#"if [ -z "$TOFT_TOKEN" ]; then echo service=no; exit 0; fi
+{}taken() {{
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qiE ":$(printf %04X "$1") [0-9A-F:]+ 0A "
+}}
+if [ -z "$port" ]; then
+  port=3000
+  while taken "$port"; do port=$((port + 1)); done
+fi
+folder=${{PWD//\'/\'\'}}
+sql="
+INSERT INTO services (id, name, type, port, status, description, command, cwd, restart)
+  VALUES ('todo', 'To-do app', 'app', $port, 'running', '{DESCRIPTION}',
+    'exec {program} {server}', '$folder', 'always')
+  ON CONFLICT (id) DO UPDATE SET port = excluded.port, status = 'running', command = excluded.command,
+    cwd = excluded.cwd, restart = excluded.restart, updated_at = datetime('now');
+"
+"#,
+        end_older(server)
     );
-    Say::text(text).call("bash", json!({ "command": command, "background": true }))
+    let wait = r#"
+if [ $? != 0 ]; then echo service=no; exit 0; fi
+n=0
+until [ -s server.port ] || [ $n -ge 150 ]; do sleep 0.1; n=$((n + 1)); done
+if ! [ -s server.port ]; then
+  echo "The service did not start. Its log:"
+  curl -s -H "Authorization: Bearer $TOFT_TOKEN" http://localhost:8080/toft/services/todo/log
+  exit 1
+fi
+echo "service=todo"
+echo "It listens on port $(cat server.port).""#;
+    let command = format!("{prepare}{}{wait}", write_sql(db));
+    Say::text(text).call("bash", json!({ "command": command }))
+}
+
+fn start(runtime: Runtime) -> Say {
+    let server = runtime.server().0;
+    let command = format!("{}exec {} {server}", end_older(server), runtime.program());
+    Say::text("There are no services here, so I start it in the background.")
+        .call("bash", json!({ "command": command, "background": true }))
 }
 
 /// The path of the inspect database, as the system prompt tells it.
@@ -199,10 +254,8 @@ fn inspect_db(system: &str) -> String {
 }
 
 fn register(db: &str) -> String {
-    let db = db.replace('\'', r"'\''");
-    format!(
-        r#"db='{db}'
-port=$(cat todo/server.port)
+    let sql = format!(
+        r#"port=$(cat todo/server.port)
 folder=${{PWD//\'/\'\'}}
 sql="
 CREATE TABLE IF NOT EXISTS services (id TEXT PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
@@ -212,12 +265,22 @@ CREATE TABLE IF NOT EXISTS assets (id TEXT PRIMARY KEY, name TEXT NOT NULL, type
   path TEXT NOT NULL, description TEXT,
   created_at TEXT NOT NULL DEFAULT (datetime('now')), updated_at TEXT NOT NULL DEFAULT (datetime('now')));
 INSERT INTO services (id, name, type, port, status, description)
-  VALUES ('todo', 'To-do app', 'app', $port, 'running', 'A to-do list that keeps its tasks in a database')
+  VALUES ('todo', 'To-do app', 'app', $port, 'running', '{DESCRIPTION}')
   ON CONFLICT (id) DO UPDATE SET port = excluded.port, status = 'running', updated_at = datetime('now');
 INSERT INTO assets (id, name, type, path, description)
   VALUES ('todo-readme', 'To-do app: how it works', 'document', '$folder/todo/README.md', 'How to start and check the app, and its requests')
   ON CONFLICT (id) DO UPDATE SET path = excluded.path, updated_at = datetime('now');
 "
+"#
+    );
+    format!("{sql}{} && echo \"listed on port $port\"", write_sql(db))
+}
+
+/// Runs the statements in `$sql` with whatever here writes SQLite databases.
+fn write_sql(db: &str) -> String {
+    let db = db.replace('\'', r"'\''");
+    format!(
+        r#"db='{db}'
 if command -v sqlite3 >/dev/null; then
   sqlite3 -cmd '.timeout 5000' "$db" "$sql"
 elif command -v python3 >/dev/null; then
@@ -232,7 +295,7 @@ else
 const db = new DatabaseSync(process.argv[1]);
 db.exec("PRAGMA busy_timeout = 5000");
 db.exec(process.argv[2]);' "$db" "$sql"
-fi && echo "listed on port $port""#
+fi"#
     )
 }
 
@@ -240,6 +303,11 @@ fn finish(turn: &Turn<'_>, runtime: Runtime, again: bool, stages: &[Stage]) -> S
     let at = |stage| stages.iter().position(|s| *s == stage).unwrap_or(usize::MAX);
     let port = turn.value(at(Stage::Check), "port").unwrap_or_else(|| "3000".into());
     let done = if again { "runs again" } else { "is running" };
+    let kept = if stages.contains(&Stage::Start) {
+        ""
+    } else {
+        " It is a service of this machine: it comes back after a crash and when the machine wakes."
+    };
     let listed = if turn.failed(at(Stage::Register)) {
         "\n- The sidebar could not be updated: this machine has no program that writes SQLite \
          databases. The app itself is not affected."
@@ -249,7 +317,7 @@ fn finish(turn: &Turn<'_>, runtime: Runtime, again: bool, stages: &[Stage]) -> S
     Say::text(format!(
         "The to-do app {done} on port {port}. Open it from the sidebar, add a task, and reload: it is \
          still there.\n\n\
-         - Made with {}, in `todo/`.\n\
+         - Made with {}, in `todo/`.{kept}\n\
          - I checked that a task can be stored, read back and removed.{listed}\n\n{LABEL}",
         runtime.name()
     ))

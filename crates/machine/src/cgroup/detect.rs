@@ -111,13 +111,20 @@ impl CgroupHost {
         if self.unified.is_some() { Some(Way::V2) } else { self.way("freezer") }
     }
 
-    /// Makes our folders: the last machine takes them along.
+    /// Makes our folders: the last machine takes them along. Not that of the v1 controller `cpu`:
+    /// few machines have a group in it.
     pub(super) fn make(&self) -> io::Result<()> {
-        for folder in self.folders() {
+        let seldom = self.v1.get("cpu");
+        for folder in self.folders().filter(|folder| Some(*folder) != seldom) {
             make(folder)?;
         }
         let Some(folder) = &self.unified else { return Ok(()) };
         self.v2.iter().try_for_each(|controller| enable(folder, controller))
+    }
+
+    /// Our folder in the unified hierarchy.
+    pub(crate) fn unified(&self) -> Option<&Path> {
+        self.unified.as_deref()
     }
 
     /// Our folders.

@@ -7,6 +7,7 @@ use super::{
     CgroupHost, Way,
     clear::clear,
     detect::{CONTROLLERS, INSTANCE, enable, tell},
+    limits::{Was, limit, procs_below, wider},
     programs::{PROGRAM_GROUPS, PROGRAMS, Programs, give, make_folder},
 };
 use crate::backend::Stats;
@@ -18,12 +19,6 @@ use std::{
 use toft_jail::spec::{Bind, Cgroups, View};
 use toft_model::machine::Limits;
 
-/// Microseconds of a scheduling period; the kernel's default.
-const CPU_PERIOD_US: u64 = 100_000;
-/// Processes and threads of init and bridge beyond those of work: some 20, and people's requests.
-const BEYOND_WORK_PIDS: u64 = 256;
-/// Memory of init and bridge beyond that of work: 20 MiB at rest; long conversations take more.
-const BEYOND_WORK_BYTES: u64 = 1 << 30;
 /// Folder inside a machine with a file to join each group.
 const INSIDE: &str = "/run/toft/cg";
 /// Machines that end at the same moment as one starts: more in a row than ever happens.
@@ -37,6 +32,9 @@ pub(crate) struct Groups {
     pub(crate) unified: Option<PathBuf>,
     /// The group whose memory is all of its memory, v2 or v1.
     pub(crate) memory: Option<PathBuf>,
+    /// The v1 group that pauses it, where there is no v2.
+    #[serde(default)]
+    pub(crate) freezer: Option<PathBuf>,
 }
 
 /// Groups that were just made.
@@ -117,9 +115,9 @@ impl MachineGroup {
                 let (init, work) =
                     (self.folder(group.join("init"))?, self.folder(group.join("work"))?);
                 for controller in &host.v2 {
-                    limit_v2(&work, controller, limits)?;
+                    limit(Way::V2, &work, controller, limits, Was::Fresh)?;
                     if *controller != "cpu" {
-                        limit_v2(&group, controller, &wider(limits))?;
+                        limit(Way::V2, &group, controller, &wider(limits), Was::Fresh)?;
                     }
                 }
                 if host.way("memory") == Some(Way::V2) {
@@ -129,9 +127,9 @@ impl MachineGroup {
                 give(&group.join("cgroup.procs"), owner)?;
                 self.divided("unified", &work, "cgroup.procs", owner)?;
                 // A user's own group belongs to the machine's root too: it makes no other ones.
-                // Older kernels have no such limit.
+                // One more for programs that are paused. Older kernels have no such limit.
                 let _ =
-                    tell(&work.join("cgroup.max.descendants"), &(PROGRAM_GROUPS + 1).to_string());
+                    tell(&work.join("cgroup.max.descendants"), &(PROGRAM_GROUPS + 2).to_string());
                 self.join.unified = Some(init);
             }
         }
@@ -140,9 +138,11 @@ impl MachineGroup {
             if controller == "cpu" && limits.cpus.is_none() {
                 continue;
             }
+            make_folder(folder)?;
             let group = self.folder(folder.join(name))?;
             if controller == "freezer" {
                 self.join.tasks.push(group.join("tasks"));
+                self.groups.freezer = Some(group);
                 continue;
             }
             let work = if controller == "cpu" {
@@ -151,11 +151,11 @@ impl MachineGroup {
                 if controller == "memory" {
                     self.groups.memory = Some(group.clone());
                 }
-                limit_v1(&group, controller, &wider(limits))?;
+                limit(Way::V1, &group, controller, &wider(limits), Was::Fresh)?;
                 self.join.tasks.push(group.join("tasks"));
                 self.folder(group.join("work"))?
             };
-            limit_v1(&work, controller, limits)?;
+            limit(Way::V1, &work, controller, limits, Was::Fresh)?;
             if controller == "pids" && self.programs.is_none() {
                 self.divided(controller, &work, "tasks", owner)?;
             } else {
@@ -204,70 +204,12 @@ impl MachineGroup {
     }
 }
 
-/// Limits of a machine as a whole.
-fn wider(limits: &Limits) -> Limits {
-    Limits {
-        memory_bytes: limits.memory_bytes.map(|bytes| bytes.saturating_add(BEYOND_WORK_BYTES)),
-        pids: limits.pids.map(|pids| pids.saturating_add(BEYOND_WORK_PIDS)),
-        ..limits.clone()
-    }
-}
-
-fn limit_v2(work: &Path, controller: &str, limits: &Limits) -> io::Result<()> {
-    match controller {
-        "memory" => {
-            let Some(bytes) = limits.memory_bytes else { return Ok(()) };
-            // Without swap accounting there is no such file, and no swap to limit.
-            let _ = tell(&work.join("memory.swap.max"), "0");
-            tell(&work.join("memory.max"), &bytes.to_string())
-        }
-        "pids" => {
-            let Some(pids) = limits.pids else { return Ok(()) };
-            tell(&work.join("pids.max"), &pids.to_string())
-        }
-        _ => {
-            let Some(quota) = limits.cpus.map(quota_us) else { return Ok(()) };
-            tell(&work.join("cpu.max"), &format!("{quota} {CPU_PERIOD_US}"))
-        }
-    }
-}
-
-fn limit_v1(work: &Path, controller: &str, limits: &Limits) -> io::Result<()> {
-    match controller {
-        "memory" => {
-            let Some(bytes) = limits.memory_bytes else { return Ok(()) };
-            tell(&work.join("memory.limit_in_bytes"), &bytes.to_string())?;
-            // As above.
-            let _ = tell(&work.join("memory.memsw.limit_in_bytes"), &bytes.to_string());
-            Ok(())
-        }
-        "pids" => {
-            let Some(pids) = limits.pids else { return Ok(()) };
-            tell(&work.join("pids.max"), &pids.to_string())
-        }
-        _ => {
-            let Some(quota) = limits.cpus.map(quota_us) else { return Ok(()) };
-            tell(&work.join("cpu.cfs_period_us"), &CPU_PERIOD_US.to_string())?;
-            tell(&work.join("cpu.cfs_quota_us"), &quota.to_string())
-        }
-    }
-}
-
-/// Microseconds per period; the kernel refuses less than 1 ms.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a number of processors, clamped to a range that all of these hold"
-)]
-fn quota_us(cpus: f64) -> u64 {
-    (cpus.clamp(0.01, 4096.0) * CPU_PERIOD_US as f64) as u64
-}
-
 impl Groups {
     /// Kills whatever is left in them and removes them. Best effort: what stays is found by the
     /// next sweep.
     pub(crate) fn remove(&self) {
+        // A process that a v1 freezer holds does not end.
+        let _ = self.thaw();
         if let Some(unified) = &self.unified {
             // Kernels before 5.14 have no such file; the loop below does the same.
             let _ = tell(&unified.join("cgroup.kill"), "1");
@@ -286,6 +228,12 @@ impl Groups {
         }
     }
 
+    /// Every process of the machine, as far as a group holds them all.
+    pub(super) fn everyone(&self) -> Vec<u32> {
+        let whole = self.unified.as_ref().or(self.memory.as_ref()).or(self.freezer.as_ref());
+        whole.map(|folder| procs_below(folder)).unwrap_or_default()
+    }
+
     /// What the machine uses. `None` where no group counts it.
     pub(crate) fn stats(&self) -> Stats {
         let memory = self.memory.as_ref().and_then(|folder| {
@@ -300,7 +248,7 @@ impl Groups {
             // Files that were only read once are no need of the machine.
             Some(used.saturating_sub(cache.unwrap_or(0)))
         });
-        let pids = self.unified.as_ref().map(|folder| count(folder));
+        let pids = self.unified.as_ref().map(|folder| procs_below(folder).len() as u64);
         Stats { memory_bytes: memory, pids }
     }
 }
@@ -316,29 +264,9 @@ fn field(file: &Path, name: &str) -> Option<u64> {
         .find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// Processes in a v2 group and the groups below it.
-fn count(folder: &Path) -> u64 {
-    let here = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    let below: u64 = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-        .map(|e| count(&e.path()))
-        .sum();
-    here.lines().count() as u64 + below
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn processors_become_microseconds_within_what_the_kernel_takes() {
-        for (cpus, expected) in [(1.5, 150_000), (0.0, 1_000), (f64::MAX, 409_600_000)] {
-            assert_eq!(quota_us(cpus), expected);
-        }
-    }
 
     #[test]
     fn a_group_has_its_limits_and_leaves_nothing_behind() {

@@ -12,14 +12,15 @@ const SYSTEM_IDS_END: u32 = 1000;
 const NOBODY: u32 = 65534;
 
 /// Tells packages not to start daemons (Debian's `invoke-rc.d` protocol: 101 is "forbidden").
-pub(super) const POLICY_RC_D: &str = "#!/bin/sh\nexit 101\n";
+pub(crate) const POLICY_RC_D: &str = "#!/bin/sh\nexit 101\n";
 
-const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\ngshadow: files\n\
+/// Files first: the gateway's name stands there.
+pub(crate) const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\ngshadow: files\n\
 hosts: files dns\nnetworks: files\nprotocols: files\nservices: files\nethers: files\nrpc: files\n";
 
 /// Names are resolved by the proxy, not in the machine. A name server that refuses at once lets
 /// programs that ask all the same fail fast.
-const RESOLV: &str = "nameserver 127.77.0.1\noptions timeout:1 attempts:1\n";
+pub(crate) const RESOLV: &str = "nameserver 127.77.0.1\noptions timeout:1 attempts:1\n";
 
 const PAM_ALL: &str = "auth required pam_permit.so\naccount required pam_permit.so\n\
 password required pam_deny.so\nsession required pam_permit.so\n";
@@ -66,19 +67,26 @@ const ROOT_BASHRC: &str = "# Interactive shells of root; /etc/bash.bashrc was re
 const SUDOERS: &str = "Defaults env_keep += \"*_proxy *_PROXY NO_PROXY TOFT_*\"\n\
 root ALL=(ALL:ALL) NOPASSWD: ALL\n%sudo ALL=(ALL:ALL) NOPASSWD: ALL\n";
 
+/// Names that every machine knows.
+pub(crate) fn hosts() -> String {
+    let gateway = std::net::Ipv4Addr::from(GATEWAY_ADDRESS);
+    format!("127.0.0.1\tlocalhost\n{gateway}\tgateway.internal\n::1\tip6-localhost ip6-loopback\n")
+}
+
+/// How Debian's package system gets out.
+pub(crate) fn apt() -> String {
+    let proxy = format!("http://gateway.internal:{EGRESS_PORT}");
+    format!(
+        "Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\n\
+         APT::Sandbox::User \"root\";\nAPT::Update::Error-Mode \"any\";\n"
+    )
+}
+
 /// Writes it all below `root`.
 pub(super) fn write_into(root: &Path) -> io::Result<()> {
     let (passwd, shadow) = accounts(&read_or_empty("/etc/passwd"));
     let (group, gshadow) = groups(&read_or_empty("/etc/group"));
-    let gateway = std::net::Ipv4Addr::from(GATEWAY_ADDRESS);
-    let hosts = format!(
-        "127.0.0.1\tlocalhost\n{gateway}\tgateway.internal\n::1\tip6-localhost ip6-loopback\n"
-    );
-    let proxy = format!("http://gateway.internal:{EGRESS_PORT}");
-    let apt = format!(
-        "Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\n\
-         APT::Sandbox::User \"root\";\nAPT::Update::Error-Mode \"any\";\n"
-    );
+    let (hosts, apt) = (hosts(), apt());
     for (path, text, mode) in [
         ("etc/passwd", passwd.as_str(), 0o644),
         ("etc/shadow", &shadow, 0o640),

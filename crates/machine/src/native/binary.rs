@@ -15,17 +15,17 @@ const SYSTEM: &[&str] = &["/usr", "/lib", "/lib32", "/lib64"];
 
 /// A binary as machines see it.
 #[derive(Debug, Clone)]
-pub(super) struct Binary {
+pub(crate) struct Binary {
     /// What runs it, before arguments of its own.
-    pub(super) command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// What must be shown inside for that.
-    pub(super) binds: Vec<Bind>,
+    pub(crate) binds: Vec<Bind>,
 }
 
 impl Binary {
     /// `loader`: that of the binary. Without one, or with libraries that machines do not see, the
     /// binary runs with whatever is inside.
-    pub(super) fn new(exe: &Path, loader: Option<&Path>) -> Self {
+    pub(crate) fn new(exe: &Path, loader: Option<&Path>) -> Self {
         let libraries = loader.and_then(|loader| {
             let mut command = Command::new(loader);
             command.arg("--list").arg(exe).env_clear().stdin(Stdio::null());

@@ -9,9 +9,10 @@ use crate::{
     cgroup::Paused,
     diff, folders,
     folders::rand_name,
-    inside,
+    frozen, inside,
     running::step,
     state::State,
+    steps,
     storage::{Keep, marks_of},
 };
 use std::{
@@ -79,9 +80,9 @@ impl Inner {
         project: &ProjectId,
         what: &'static str,
     ) -> Result<Still, MachineError> {
-        let Some(state) = State::read(&self.folders.run(project)) else {
-            return Ok(Still::Stopped);
-        };
+        let run = self.folders.run(project);
+        frozen::settle(&run);
+        let Some(state) = State::read(&run) else { return Ok(Still::Stopped) };
         if state.hold().is_none() {
             return Ok(Still::Stopped);
         }
@@ -107,13 +108,6 @@ impl Inner {
         })
     }
 
-    /// Lets a machine go on that a killed server has paused.
-    pub(super) fn resume(&self, project: &ProjectId) {
-        if let Some(state) = State::read(&self.folders.run(project)) {
-            state.groups.resume();
-        }
-    }
-
     pub(super) fn checkpoint(
         &self,
         project: &ProjectId,
@@ -127,11 +121,14 @@ impl Inner {
             let base = base_of(&to).map_err(step(project, taking))?;
             return Ok(Checkpointed { base, copied_bytes: None, one_moment: false });
         }
+        self.room_for_copy(taking)?;
         let before = newest_marked(&folder);
         let still = self.stand_still(project, taking)?;
-        let base = self.image.key.clone();
+        steps::reached("checkpoint.paused");
+        let base = self.base_for(&disk, project)?.key;
         let scratch = self.pool.scratch().join(format!("ck-{id}-{}", rand_name()));
         let kept = folders::private(&folder)
+            .inspect(|()| steps::reached("checkpoint.folder"))
             .and_then(|()| match symlink(&base, base_path(&to)) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     fs::remove_file(base_path(&to))?;
@@ -140,15 +137,18 @@ impl Inner {
                 other => other,
             })
             .and_then(|()| {
+                steps::reached("checkpoint.base");
                 let keep = Keep { to: &to, scratch: &scratch, before: before.as_deref() };
                 self.pool.storage.keep(&disk, keep)
-            });
+            })
+            .inspect(|_| steps::reached("checkpoint.kept"));
         // Without it some metadata would count as nobody's: no reason to have no checkpoint.
         if kept.is_ok()
             && let Err(e) = self.count(&to, project)
         {
             tracing::warn!(project.id = %project, "a checkpoint is not counted: {e}");
         }
+        steps::reached("checkpoint.counted");
         let one_moment = !matches!(still, Still::Running);
         drop(still);
         kept.map(|copied_bytes| Checkpointed { base, copied_bytes, one_moment }).map_err(|e| {
@@ -188,7 +188,9 @@ impl Inner {
         };
         let scratch = self.pool.scratch().join(format!("ck-{id}-{}", rand_name()));
         self.pool.storage.discard(&path, &scratch).map_err(step(project, dropping))?;
+        steps::reached("drop.discarded");
         remove_beside(&path);
+        steps::reached("drop.beside");
         // The last one takes the folder along.
         let _ = fs::remove_dir(self.kept_folder(project));
         Ok(())
@@ -233,7 +235,8 @@ impl Inner {
     ) -> Result<Diff, MachineError> {
         let before = self.kept(project, from)?;
         let after = self.kept_or_live(project, to)?;
-        diff::diff(&before, &after, &self.image.overlays, max)
+        let base = self.base_for(&after, project)?;
+        diff::diff(&before, &after, &base.overlays, max)
             .map_err(step(project, "comparing with a checkpoint"))
     }
 
@@ -245,7 +248,8 @@ impl Inner {
         max: u64,
     ) -> Result<Option<Vec<u8>>, MachineError> {
         let disk = self.kept_or_live(project, at)?;
-        inside::read(&disk, &self.image.overlays, path, max).map_err(|e| match e.kind() {
+        let base = self.base_for(&disk, project)?;
+        inside::read(&disk, &base.overlays, path, max).map_err(|e| match e.kind() {
             io::ErrorKind::FileTooLarge => MachineError::Unable {
                 what: "reading this file",
                 why: format!("it has more than {max} bytes"),
@@ -266,17 +270,17 @@ impl Inner {
     }
 }
 
-fn base_path(kept: &Path) -> PathBuf {
+pub(crate) fn base_path(kept: &Path) -> PathBuf {
     kept.with_extension("base")
 }
 
 /// What a checkpoint lay over.
-pub(super) fn base_of(kept: &Path) -> io::Result<String> {
+pub(crate) fn base_of(kept: &Path) -> io::Result<String> {
     Ok(fs::read_link(base_path(kept))?.to_string_lossy().into_owned())
 }
 
 /// Removes the files beside a checkpoint that is gone.
-fn remove_beside(kept: &Path) {
+pub(crate) fn remove_beside(kept: &Path) {
     for path in [marks_of(kept), base_path(kept)] {
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -288,7 +292,7 @@ fn remove_beside(kept: &Path) {
 }
 
 /// The checkpoint that unchanged files are shared with.
-fn newest_marked(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn newest_marked(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.flatten();
     let marked = entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "marks"));
     let newest = marked.max_by_key(|p| fs::metadata(p).and_then(|m| m.modified()).ok())?;

@@ -1,6 +1,6 @@
 //! The life of a machine on this host: its disk is made, it starts, its traces are removed.
 
-use super::{Inner, ids::IdKind};
+use super::{Inner, ids::IdKind, images::Prepared};
 use crate::{
     backend::{MachineError, Running, StartSpec},
     begin::{self, Start, TOKEN_BYTES},
@@ -10,6 +10,7 @@ use crate::{
     launcher,
     running::{self, blocking, step},
     state::State,
+    steps,
 };
 use std::{
     fs, io,
@@ -21,7 +22,11 @@ use toft_jail::spec::{Bind, Cgroups, FD_BOOT, Ids, Jail, Run, Spec, Task, View};
 use toft_model::id::{ProjectId, random_hex};
 
 /// With less room than this no disk is made: a project would fail at its first file.
-pub(super) const CREATE_FREE_BYTES_MIN: u64 = 64 << 20;
+pub(crate) const CREATE_FREE_BYTES_MIN: u64 = 64 << 20;
+
+/// With less room than this no copy is kept: making one writes down all that is pending, and when the
+/// host's disk has no room for that, the kernel gives up an image that lies on it.
+const COPY_FREE_BYTES_MIN: u64 = 32 << 20;
 
 /// Starts a machine whose disk exists and that does not run.
 pub(super) async fn start(inner: &Arc<Inner>, spec: StartSpec) -> Result<Running, MachineError> {
@@ -34,11 +39,21 @@ pub(super) async fn start(inner: &Arc<Inner>, spec: StartSpec) -> Result<Running
             blocking(move || programs.make_rest()).await;
         }
     };
+    steps::reached("start.committed");
     let (greeted, ()) = tokio::join!(begin::greet(&run, &log, &project), rest);
+    steps::reached("start.greeted");
     greeted.map(|()| running)
 }
 
 impl Inner {
+    /// Refuses a copy for which there is no room.
+    pub(super) fn room_for_copy(&self, step: &'static str) -> Result<(), MachineError> {
+        match self.pool.free_bytes() {
+            Some(free) if free < COPY_FREE_BYTES_MIN => Err(MachineError::DiskFull { step }),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn disk(&self, project: &ProjectId) -> PathBuf {
         self.pool.disks().join(project.as_str())
     }
@@ -112,8 +127,12 @@ impl Inner {
         }
     }
 
-    /// Makes a disk: all of it or nothing. There already: done.
-    pub(super) fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
+    /// Makes a disk of an image (`host` when absent): all of it or nothing. There already: done.
+    pub(super) fn create(
+        &self,
+        project: &ProjectId,
+        image: Option<&Prepared>,
+    ) -> Result<(), MachineError> {
         self.pool.ensure().map_err(step(project, "mounting the storage"))?;
         if self.disk(project).exists() {
             return Ok(());
@@ -123,18 +142,26 @@ impl Inner {
         }
         if self.ids == IdKind::Ranges {
             self.slots.base(project).map_err(step(project, "taking an id range"))?;
+            steps::reached("create.slot");
         }
         folders::private(&self.folders.log(project))
             .map_err(step(project, "making the log folder"))?;
-        if fs::rename(self.spare(), self.disk(project)).is_ok() {
+        steps::reached("create.log");
+        if image.is_none() && fs::rename(self.spare(), self.disk(project)).is_ok() {
+            steps::reached("create.placed");
             return Ok(());
         }
         let half = self.pool.scratch().join(format!("{project}-{}", rand_name()));
+        let host = || self.pool.root.join(&self.image.key);
+        let from = image.and_then(|image| image.disk.clone()).unwrap_or_else(host);
         self.pool
             .storage
-            .copy(&self.pool.root.join(&self.image.key), &half)
+            .copy(&from, &half)
+            .and_then(|()| image.map_or(Ok(()), |image| image.definition.write(&half)))
             .and_then(|()| self.count(&half, project))
+            .inspect(|()| steps::reached("create.copied"))
             .and_then(|()| fs::rename(&half, self.disk(project)))
+            .inspect(|()| steps::reached("create.placed"))
             .map_err(|e| {
                 self.drop_disk(&half);
                 step(project, "making the machine's disk")(e)
@@ -156,6 +183,7 @@ impl Inner {
         for folder in [&run, &log] {
             folders::private(folder).map_err(step(project, prepare))?;
         }
+        steps::reached("start.folders");
         let ids = self.ids.of(project, &self.slots).map_err(step(project, "taking an id range"))?;
         let owner = match ids {
             Ids::Range { base, .. } => Some(base),
@@ -163,6 +191,7 @@ impl Inner {
         };
         let group = MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, owner)
             .map_err(step(project, "making the machine's control groups"))?;
+        steps::reached("start.groups");
         let (groups, programs) = (group.groups.clone(), group.programs());
         let launched = self.launch_in(spec, project, ids, group);
         if launched.is_err() {
@@ -182,13 +211,20 @@ impl Inner {
         let listening = "opening the machine's sockets";
         let init = folders::listen(&run, INIT_SOCKET).map_err(step(project, listening))?;
         let bridge = folders::listen(&run, BRIDGE_SOCKET).map_err(step(project, listening))?;
+        steps::reached("start.sockets");
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
-        let places = Places::confined(self.binary.command.clone());
+        let base = self.base_for(&self.disk(project), project)?;
+        let places = Places {
+            path: base.path,
+            env: base.env,
+            shell: base.shell,
+            ..Places::confined(self.binary.command.clone())
+        };
         let boot = boot::init_boot(spec, &token, &places, group.work_files());
         let boot = serde_json::to_string(&boot)
             .map_err(|e| step(project, "writing the boot data")(io::Error::from(e)))?;
-        let mut binds = self.image.binds.clone();
+        let mut binds = base.binds;
         binds.push(Bind {
             source: log.clone(),
             target: places.log.clone(),
@@ -202,7 +238,7 @@ impl Inner {
             hostname: boot::hostname(spec),
             ids,
             disk: self.disk(project),
-            overlays: self.image.overlays.clone(),
+            overlays: base.overlays,
             binds,
         };
         let run_task = Run {
@@ -234,12 +270,15 @@ impl Inner {
     pub(super) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
         self.pool.ensure().map_err(step(project, "mounting the storage"))?;
         self.drop_checkpoints(project)?;
+        steps::reached("delete.checkpoints");
         let disk = self.disk(project);
         if disk.exists() {
             let gone = self.pool.scratch().join(format!("{project}-{}", rand_name()));
             fs::rename(&disk, &gone).map_err(step(project, "taking the machine's disk away"))?;
+            steps::reached("delete.taken");
             self.remove_tree(&gone, project)?;
         }
+        steps::reached("delete.disk");
         let log = self.folders.log(project);
         if log.exists() {
             let gone = self.pool.scratch().join(format!("log-{}", rand_name()));
@@ -247,13 +286,18 @@ impl Inner {
             let log = if fs::rename(&log, &gone).is_ok() { gone } else { log };
             self.remove_tree(&log, project)?;
         }
+        steps::reached("delete.log");
         match fs::remove_dir_all(self.folders.run(project)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(step(project, "removing the machine's sockets")(e));
             }
             _ => {}
         }
-        self.slots.release(project).map_err(step(project, "giving the id range back"))
+        steps::reached("delete.folder");
+        let released =
+            self.slots.release(project).map_err(step(project, "giving the id range back"));
+        steps::reached("delete.slot");
+        released
     }
 
     pub(super) fn remove_tree(&self, path: &Path, project: &ProjectId) -> Result<(), MachineError> {

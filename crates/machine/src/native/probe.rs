@@ -11,11 +11,12 @@ use crate::{
     slots::Slots,
     storage::Pool,
     turns::Turns,
+    watch::Watches,
 };
 use std::{fs, io, path::Path, sync::Arc};
 use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Spec, Task};
 use toft_model::machine::Ability;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 const HOST_BACKEND: &str =
     "or start with `--backend host --allow-host DIR` to work in a folder without any walls";
@@ -34,7 +35,8 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
     let rootless = !rustix::process::geteuid().is_root();
     let image = Image::of_host(rootless).map_err(opening("list of mounts of this host"))?;
     let cgroups = CgroupHost::detect(folders.data());
-    let pool = Pool::open(&folders.store()).map_err(opening("storage of machines"))?;
+    let pool = Pool::open(&folders.store(), config.disk_bytes_max)
+        .map_err(opening("storage of machines"))?;
     empty_scratch(&pool);
     let (ids, facts) = match try_walls(&exe, &folders, &pool, &image) {
         Ok(found) => found,
@@ -63,6 +65,8 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         template: OnceCell::new(),
         refilling: Arc::default(),
         turns: Turns::default(),
+        watches: Watches::default(),
+        room: watch::Sender::default(),
     })
 }
 
@@ -269,6 +273,16 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
             Some("Run Toft as root, on a kernel from 6.7 on, with the data folder not on btrfs."),
         )
     });
+    all.push(total_limit(pool));
+    all.push(if cgroups.freezer() == Some(Way::V2) {
+        let how =
+            "programs that write are paused before the disk is full, and go on when there is room";
+        ability("full disk", true, how, None)
+    } else {
+        let how =
+            "programs get an error when the disk is full: there is no cgroup v2 to pause them";
+        ability("full disk", false, how, Some("Use a host with cgroup v2."))
+    });
     all.push(match cgroups.freezer() {
         Some(way) => ability("freezer", true, format!("cgroup {way:?}").to_lowercase(), None),
         None => ability("freezer", false, reason(cgroups, "freezer"), Some(as_root)),
@@ -287,6 +301,25 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
         None,
     ));
     all
+}
+
+/// What bounds all disks together.
+fn total_limit(pool: &Pool) -> Ability {
+    let name = "total disk limit";
+    let Some(bytes) = pool.image_bytes() else {
+        let how = "machines can fill the disk that the data folder lies on";
+        return ability(
+            name,
+            false,
+            how,
+            Some("Run Toft as root, with the data folder not on btrfs."),
+        );
+    };
+    let why = match pool.bytes_max {
+        Some(_) => "by --disk-max",
+        None => "1 GiB less than the host had room for; --disk-max sets another",
+    };
+    ability(name, true, format!("all disks lie in an image of {} MiB ({why})", bytes >> 20), None)
 }
 
 fn reason(cgroups: &CgroupHost, controller: &str) -> String {

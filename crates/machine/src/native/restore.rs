@@ -14,6 +14,7 @@ use crate::{
     inside::{FOLDER, ROOT, open_below, open_disk},
     running::step,
     state::State,
+    steps,
     storage::copy_file,
 };
 use rustix::{
@@ -60,24 +61,33 @@ impl Inner {
             });
         }
         let was = base_of(&kept).map_err(step(project, restoring))?;
-        if was != self.image.key && !force {
-            return Err(MachineError::BaseChanged { was, now: self.image.key.clone() });
+        let now = self.base_for(&kept, project)?.key;
+        if was != now && !force {
+            return Err(MachineError::BaseChanged { was, now });
         }
+        self.room_for_copy(restoring)?;
         let half = self.pool.scratch().join(format!("{project}-{}", rand_name()));
         let prepared = self
             .pool
             .storage
             .copy(&kept, &half)
+            .inspect(|()| steps::reached("restore.copied"))
             .and_then(|()| keep_sessions(&disk, &half))
+            .inspect(|()| steps::reached("restore.sessions"))
             .and_then(|()| write_ticket(&half, ticket))
+            .inspect(|()| steps::reached("restore.ticket"))
             .and_then(|()| self.pool.storage.settle(&half))
+            .inspect(|()| steps::reached("restore.settled"))
             // Not earlier: a project that has used up its room goes back, too.
             .and_then(|()| self.count(&half, project))
-            .and_then(|()| Ok(renameat_with(CWD, &half, CWD, &disk, RenameFlags::EXCHANGE)?));
+            .inspect(|()| steps::reached("restore.counted"))
+            .and_then(|()| Ok(renameat_with(CWD, &half, CWD, &disk, RenameFlags::EXCHANGE)?))
+            .inspect(|()| steps::reached("restore.exchanged"));
         // Now the old disk, or a half that nobody needs.
         if let Err(e) = self.remove_tree(&half, project) {
             tracing::warn!(project.id = %project, "a replaced disk stays until the next start: {e}");
         }
+        steps::reached("restore.removed");
         prepared.map_err(|e| refused(project, restoring, e))
     }
 
@@ -98,8 +108,10 @@ impl Inner {
         }
         if self.ids == IdKind::Ranges {
             self.slots.base(to).map_err(step(to, "taking an id range"))?;
+            steps::reached("fork.slot");
         }
         folders::private(&self.folders.log(to)).map_err(step(to, "making the log folder"))?;
+        steps::reached("fork.log");
         let half = self.pool.scratch().join(format!("{to}-{}", rand_name()));
         let still = match checkpoint {
             Some(_) => Still::Stopped,
@@ -108,10 +120,15 @@ impl Inner {
         let copied = self.pool.storage.copy(&source, &half);
         drop(still);
         copied
+            .inspect(|()| steps::reached("fork.copied"))
             .and_then(|()| write_ticket(&half, ticket))
+            .inspect(|()| steps::reached("fork.ticket"))
             .and_then(|()| self.pool.storage.settle(&half))
+            .inspect(|()| steps::reached("fork.settled"))
             .and_then(|()| self.count(&half, to))
+            .inspect(|()| steps::reached("fork.counted"))
             .and_then(|()| fs::rename(&half, self.disk(to)))
+            .inspect(|()| steps::reached("fork.placed"))
             .map_err(|e| {
                 self.drop_disk(&half);
                 refused(to, forking, e)
@@ -119,7 +136,7 @@ impl Inner {
     }
 }
 
-fn refused(project: &ProjectId, what: &'static str, e: io::Error) -> MachineError {
+pub(crate) fn refused(project: &ProjectId, what: &'static str, e: io::Error) -> MachineError {
     match e.kind() {
         io::ErrorKind::NotADirectory => {
             MachineError::Unable { what, why: format!("in that copy /{OWN} is no plain folder") }
@@ -147,7 +164,7 @@ fn name_in_own(path: &'static str) -> &'static str {
 
 /// Puts the sessions of `live` beside those of `half`. Also those that an earlier restore left and
 /// no bridge has taken up yet. Of two versions of a file the longer stays: traces only grow.
-fn keep_sessions(live: &Path, half: &Path) -> io::Result<()> {
+pub(crate) fn keep_sessions(live: &Path, half: &Path) -> io::Result<()> {
     let before = name_in_own(SESSIONS_BEFORE);
     let from = match own_folder(live) {
         // What its programs made of it is theirs; nothing of Toft's is left there to keep.
@@ -233,7 +250,7 @@ fn own_like(stat: &Stat, to: impl std::os::fd::AsFd) -> rustix::io::Result<()> {
 }
 
 /// Writes the ticket in place of whatever is there.
-fn write_ticket(disk: &Path, ticket: &Ticket) -> io::Result<()> {
+pub(crate) fn write_ticket(disk: &Path, ticket: &Ticket) -> io::Result<()> {
     let text = serde_json::to_vec(ticket).map_err(io::Error::other)?;
     let (own, name) = (own_folder(disk)?, name_in_own(TICKET_PATH));
     match unlinkat(&own, name, AtFlags::empty()) {

@@ -2,14 +2,17 @@
 //! project, with its disk and its checkpoints in it. Nothing of it where the storage has no quotas.
 
 use super::Inner;
-use crate::{backend::MachineError, running::step};
+use crate::{backend::MachineError, limited, running::step};
 use std::{io, path::Path};
-use toft_jail::quota::Group;
-use toft_model::{id::ProjectId, machine::DiskUse};
+use toft_jail::quota::{Group, Quotas};
+use toft_model::{
+    id::ProjectId,
+    machine::{DiskUse, Limits},
+};
 
 /// The group of a project. By its id and not by its id range, which another project gets after it:
 /// what a fork still shares with a project that is gone stays in the group of that one.
-fn group(project: &ProjectId) -> Group {
+pub(crate) fn group(project: &ProjectId) -> Group {
     // FNV-1a. Of 48 bits: two of a thousand projects meet once in 500 million data folders.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in project.as_str().bytes() {
@@ -26,6 +29,11 @@ impl Inner {
         quotas.assign(disk, group(project))
     }
 
+    /// What counts a project's disk.
+    pub(super) fn counter(&self, project: &ProjectId) -> Option<(Quotas, Group)> {
+        Some((self.pool.quotas.clone()?, group(project)))
+    }
+
     /// Bounds what a project may take. Also counts a disk of an earlier version.
     pub(super) fn bound(
         &self,
@@ -40,6 +48,17 @@ impl Inner {
                 _ => quotas.limit(group(project), bytes),
             })
             .map_err(step(project, "limiting the machine's disk"))
+    }
+
+    /// Changes the limits of a machine that runs, and the bound of its disk in any case.
+    pub(super) fn set_limits(
+        &self,
+        project: &ProjectId,
+        limits: &Limits,
+    ) -> Result<(), MachineError> {
+        limited::set(&self.folders.run(project), project, &self.cgroups, limits)?;
+        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
+        if self.disk(project).is_dir() { self.bound(project, limits.disk_bytes) } else { Ok(()) }
     }
 
     pub(super) fn disk_use(&self, project: &ProjectId) -> Result<DiskUse, MachineError> {

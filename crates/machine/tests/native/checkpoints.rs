@@ -29,11 +29,12 @@ fn ticket(id: &CheckpointId) -> Ticket {
         label: Some("before".to_owned()),
         at: 2,
         taken_at: 1,
+        place: None,
     }
 }
 
 fn fork_ticket(from: &ProjectId) -> Ticket {
-    Ticket::Fork { from: from.clone(), seq: 9, checkpoint_id: None, at: 1 }
+    Ticket::Fork { from: from.clone(), seq: 9, checkpoint_id: None, at: 1, place: None }
 }
 
 impl Lab {

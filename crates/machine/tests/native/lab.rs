@@ -44,6 +44,11 @@ impl Lab {
         Self::open_in(dir).await
     }
 
+    /// The same in a folder of that folder.
+    pub(crate) async fn open_at(folder: &std::path::Path) -> Option<Self> {
+        Self::open_in(tempfile::tempdir_in(folder).unwrap()).await
+    }
+
     async fn open_in(dir: TempDir) -> Option<Self> {
         match native::open(Self::config(&dir)).await {
             Ok(native) => Some(Self { native, dir }),
@@ -56,7 +61,7 @@ impl Lab {
     }
 
     fn config(dir: &TempDir) -> NativeConfig {
-        NativeConfig { data_dir: dir.path().join("data"), exe: exe() }
+        NativeConfig { data_dir: dir.path().join("data"), exe: exe(), disk_bytes_max: None }
     }
 
     /// Another server on the same data folder.

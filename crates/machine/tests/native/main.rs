@@ -4,12 +4,19 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests: a panic is the answer")]
 
+mod bombs;
 mod checkpoints;
 mod escape;
+mod frozen;
+mod full;
+mod hits;
 mod host;
+mod images;
 mod killed;
 mod lab;
 mod life;
 mod limits;
+mod race;
 mod room;
+mod steps;
 mod user;

@@ -16,8 +16,10 @@ use std::{
     process::{Command, Stdio},
 };
 use toft_machine::{
-    backend::{Backend as _, MachineError},
+    backend::{Backend as _, MachineError, StartSpec},
     native::{self, NativeConfig},
+    oci::{self, OciConfig, OciImage},
+    steps,
 };
 use toft_model::{
     boot::InitBoot,
@@ -25,6 +27,7 @@ use toft_model::{
     frame::{Decoder, FrameKind, encode},
     id::ProjectId,
     init::{ExecExit, ExecSpec, INIT_PROTOCOL, InitReply, InitRequest},
+    machine::Limits,
 };
 
 fn main() {
@@ -32,10 +35,48 @@ fn main() {
     let number = |at: usize| args[at].parse::<i32>().expect("a descriptor number");
     match args.get(1).map(String::as_str) {
         Some("__launch") => toft_jail::launch::main(number(2)),
-        Some("init") => init(number(2)).expect("init works"),
+        // By descriptor, or in a container by the socket of its seat.
+        Some("init") => match args[2].parse() {
+            Ok(boot) => init(boot).expect("init works"),
+            Err(_) => toft_jail::contained::take(args[2].as_ref())
+                .and_then(|()| init(toft_jail::spec::FD_BOOT))
+                .expect("init takes its seat"),
+        },
+        Some("oci") => oci(&args[2..]).expect("the deed is done"),
+        Some("deed") => deed(&args[2..]).expect("the deed is done"),
         Some("churn") => churn(&args[2..]).expect("copies are made and removed"),
         other => panic!("{other:?} is no task"),
     }
+}
+
+/// A server of the backend `oci` that is killed at a step, or does its deed:
+/// `oci DATA_DIR SOCKET TARBALL PROJECT STEP create|start|stop|freeze|checkpoint`.
+fn oci(args: &[String]) -> Result<(), MachineError> {
+    let [data_dir, socket, tarball, project, step, deed] = args else { panic!("six words") };
+    steps::arm(step).expect("a step");
+    let project: ProjectId = project.parse().expect("an id");
+    let config = OciConfig {
+        data_dir: data_dir.into(),
+        exe: std::env::current_exe().expect("this program has a path"),
+        sockets: vec![socket.into()],
+        image: OciImage::Tarball(tarball.into()),
+        disk_bytes_max: None,
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let oci = oci::open(config).await?;
+        match deed.as_str() {
+            "create" => oci.create(&project).await,
+            "start" => oci.start(start_spec(&project)).await.map(drop),
+            "stop" => oci.stop(&project, std::time::Duration::ZERO).await,
+            "freeze" => oci.freeze(&project).await,
+            "checkpoint" => {
+                let id: CheckpointId = CheckpointId::random();
+                oci.checkpoint(&project, &id).await.map(drop)
+            }
+            other => panic!("{other} is no deed"),
+        }
+    })
 }
 
 /// A server that takes checkpoints, goes back to them, forks and deletes, until it is killed:
@@ -45,17 +86,28 @@ fn churn(args: &[String]) -> Result<(), MachineError> {
     let parse = |id: &String| id.parse::<ProjectId>().expect("an id");
     let (project, fork) = (parse(project), parse(fork));
     let exe = std::env::current_exe().expect("this program has a path");
-    let config = NativeConfig { data_dir: data_dir.into(), exe };
+    let config = NativeConfig { data_dir: data_dir.into(), exe, disk_bytes_max: None };
     let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
     runtime.block_on(async {
         let native = native::open(config).await?;
         for at in 1.. {
             let id = CheckpointId::random();
             native.checkpoint(&project, &id).await?;
-            let ticket =
-                Ticket::Restore { checkpoint_id: id.clone(), label: None, at, taken_at: at };
+            let ticket = Ticket::Restore {
+                checkpoint_id: id.clone(),
+                label: None,
+                at,
+                taken_at: at,
+                place: None,
+            };
             native.restore(&project, &id, &ticket, false).await?;
-            let ticket = Ticket::Fork { from: project.clone(), seq: at, checkpoint_id: None, at };
+            let ticket = Ticket::Fork {
+                from: project.clone(),
+                seq: at,
+                checkpoint_id: None,
+                at,
+                place: None,
+            };
             native.fork(&project, Some(&id), &fork, &ticket).await?;
             native.destroy(&fork).await?;
             // One of three stays.
@@ -65,6 +117,58 @@ fn churn(args: &[String]) -> Result<(), MachineError> {
         }
         Ok(())
     })
+}
+
+/// A server that does one thing, and is killed at one of its steps: `deed DATA_DIR STEP PROJECT FORK
+/// CHECKPOINT`. What it does is the first part of the step's name.
+fn deed(args: &[String]) -> Result<(), MachineError> {
+    let [data_dir, step, project, fork, id] = args else { panic!("deed: five arguments") };
+    let parse = |id: &String| id.parse::<ProjectId>().expect("an id");
+    let (project, fork) = (parse(project), parse(fork));
+    let id: CheckpointId = id.parse().expect("an id");
+    let exe = std::env::current_exe().expect("this program has a path");
+    let config = NativeConfig { data_dir: data_dir.into(), exe, disk_bytes_max: None };
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
+    runtime.block_on(async {
+        let native = native::open(config).await?;
+        steps::arm(&format!("{step}:1")).expect("it is a step");
+        match step.split('.').next().unwrap_or_default() {
+            "create" => native.create(&project).await,
+            "start" => native.start(start_spec(&project)).await.map(|_| ()),
+            "checkpoint" => native.checkpoint(&project, &id).await.map(|_| ()),
+            "drop" => native.drop_checkpoint(&project, &id).await,
+            "restore" => {
+                let ticket = Ticket::Restore {
+                    checkpoint_id: id.clone(),
+                    label: None,
+                    at: 1,
+                    taken_at: 1,
+                    place: None,
+                };
+                native.restore(&project, &id, &ticket, false).await
+            }
+            "fork" => {
+                let from = project.clone();
+                let ticket = Ticket::Fork { from, seq: 1, checkpoint_id: None, at: 1, place: None };
+                native.fork(&project, None, &fork, &ticket).await
+            }
+            "freeze" => native.freeze(&project).await,
+            "thaw" => native.thaw(&project).await,
+            "stop" => native.stop(&project, std::time::Duration::from_millis(200)).await,
+            "delete" => native.destroy(&project).await,
+            other => panic!("{other} is no deed"),
+        }
+    })
+}
+
+fn start_spec(project: &ProjectId) -> StartSpec {
+    StartSpec {
+        project: project.clone(),
+        name: "deed".to_owned(),
+        limits: Limits::default(),
+        app_url: "http://localhost".to_owned(),
+        env: Vec::new(),
+    }
 }
 
 fn init(boot_fd: i32) -> io::Result<()> {

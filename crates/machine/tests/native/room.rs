@@ -58,7 +58,8 @@ async fn a_project_is_bounded_with_its_checkpoints_and_a_fork_counts_only_its_ow
     lab.shell(&project, "rm -f big3").await;
     // A fork has it all and has written nothing.
     let fork = ProjectId::random();
-    let ticket = Ticket::Fork { from: project.clone(), seq: 1, checkpoint_id: None, at: 1 };
+    let ticket =
+        Ticket::Fork { from: project.clone(), seq: 1, checkpoint_id: None, at: 1, place: None };
     lab.native.fork(&project, None, &fork, &ticket).await.unwrap();
     lab.native.start(spec(&fork)).await.unwrap();
     assert_eq!(lab.says(&fork, "stat -c %s big2").await, (8 * MIB).to_string());
@@ -69,7 +70,8 @@ async fn a_project_is_bounded_with_its_checkpoints_and_a_fork_counts_only_its_ow
     let full = CheckpointId::random();
     lab.native.checkpoint(&project, &full).await.unwrap();
     lab.native.stop(&project, GRACE).await.unwrap();
-    let ticket = Ticket::Restore { checkpoint_id: id.clone(), label: None, at: 2, taken_at: 1 };
+    let ticket =
+        Ticket::Restore { checkpoint_id: id.clone(), label: None, at: 2, taken_at: 1, place: None };
     lab.native.restore(&project, &id, &ticket, false).await.unwrap();
     lab.native.start(bounded).await.unwrap();
     assert_eq!(lab.says(&project, "ls").await, "big1");

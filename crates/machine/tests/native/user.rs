@@ -10,15 +10,20 @@ use std::{
 
 /// An id that no account has; files of it are removed with the test.
 const SOMEBODY: u32 = 61_234;
-const STORIES: [&str; 7] = [
+const STORIES: [&str; 10] = [
     "checkpoints::a_restore_brings_files_back_and_keeps_longer_sessions",
     "checkpoints::a_fork_stands_alone",
     "checkpoints::hostile_trees_lead_nowhere",
+    "images::a_root_tarball_becomes_machines_that_have_nothing_of_the_hosts_programs",
+    "images::a_toolchains_folder_shows_beside_the_hosts_programs_and_cannot_be_changed",
+    "frozen::a_frozen_machine_stays_so_until_somebody_thaws_or_ends_it",
     "life::a_machine_starts_keeps_its_files_over_a_stop_and_leaves_nothing_behind",
     "life::a_new_server_adopts_the_same_process_with_its_token_and_listeners",
     "escape::nothing_of_the_host_is_visible",
     "escape::the_network_is_a_loopback_and_no_port_of_the_host_answers",
 ];
+/// Those that take long where disks are copied file by file.
+const LONG: [&str; 1] = ["steps::a_server_killed_at_any_step_leaves_the_old_state_or_the_new_one"];
 
 #[test]
 fn the_stories_hold_for_an_ordinary_user() {
@@ -41,6 +46,10 @@ fn the_stories_hold_for_an_ordinary_user() {
     fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut run = Command::new(&tests);
     passes(run.uid(SOMEBODY).gid(SOMEBODY), &home, &STORIES);
+    if std::env::var("TOFT_TEST_LANE").is_ok_and(|lane| lane == "deep") {
+        let mut run = Command::new(&tests);
+        passes(run.uid(SOMEBODY).gid(SOMEBODY), &home, &LONG);
+    }
     // The same where something is mounted below /usr: only together may a user's namespace have them.
     let Some(place) = ["/usr/local/games", "/usr/games", "/usr/local/src"]
         .into_iter()

@@ -1,11 +1,11 @@
 //! What a new server does about the machines that it finds: those that run are followed again, all
 //! others get the state that fits. Starting and stopping is in `life`.
 
-use super::{Machine, cold_log, life};
+use super::{Machine, cold_log, life, pause, running, settings};
 use crate::state::App;
 use futures_util::{StreamExt as _, stream};
 use std::sync::Arc;
-use toft_machine::backend::MachineError;
+use toft_machine::backend::{MachineError, Running};
 use toft_model::{id::ProjectId, machine::MachineState};
 use toft_store::{Project, Wanted};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
@@ -28,7 +28,8 @@ pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
     finish_deletions(&app).await;
     let alone = app.machines.making.write().await;
     let known: Vec<ProjectId> = app.machines.list().iter().map(|m| m.id.clone()).collect();
-    if let Err(error) = app.backend.sweep(&known).await {
+    let wanted = [known.clone(), app.images.builders()].concat();
+    if let Err(error) = app.backend.sweep(&wanted).await {
         tracing::warn!(%error, "remains of old machines could not be removed");
     }
     drop(alone);
@@ -40,7 +41,11 @@ pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
 
 /// Destroys what an earlier server had deleted and not yet destroyed.
 async fn finish_deletions(app: &App) {
-    let deleted = match app.store.to_destroy().await {
+    // Alone: forks that are being made count as deleted until they are whole.
+    let alone = app.machines.making.write().await;
+    let deleted = app.store.to_destroy().await;
+    drop(alone);
+    let deleted = match deleted {
         Ok(deleted) => deleted,
         Err(error) => {
             tracing::warn!(%error, "deleted projects could not be looked for");
@@ -51,6 +56,21 @@ async fn finish_deletions(app: &App) {
         if let Err(error) = life::destroy(app, &id).await {
             tracing::warn!(project.id = %id, error = error.message, "remains of a deleted project");
         }
+    }
+}
+
+/// One that runs, or stands still.
+async fn take_over(app: &App, machine: &Arc<Machine>, found: Running) {
+    let asked = timeout(life::ADOPT_TIMEOUT, app.backend.is_frozen(&machine.id)).await;
+    let is_frozen = matches!(asked, Ok(Ok(true)));
+    if is_frozen {
+        pause::found_frozen(app, machine, found).await;
+    } else {
+        running::on_running(app, machine, found);
+    }
+    // They may have been changed, and the server killed before they were in force.
+    if let Err(error) = settings::enforce(app, machine).await {
+        tracing::warn!(project.id = %machine.id, error = error.message, "its limits are older");
     }
 }
 
@@ -68,7 +88,7 @@ async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
             if let Ok(Some(mark)) = app.store.last_mark(&machine.id, &kinds).await {
                 machine.view().statuses.take(&mark.kind, mark.session.as_deref(), &mark.data);
             }
-            life::on_running(app, machine, running);
+            take_over(app, machine, running).await;
             return;
         }
         (Ok(Some(_)), Wanted::Stopped) => {

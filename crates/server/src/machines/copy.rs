@@ -2,7 +2,7 @@
 //! list, state and inspect rows. Never wakes anything.
 
 use super::{Machine, lost};
-use crate::{api_error::ApiError, state::App};
+use crate::{api_error::ApiError, checkpoints::visible, state::App};
 use axum::{
     Json,
     http::StatusCode,
@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use toft_model::{
     id::{InvalidId, SessionId},
     inspect::Inspect,
+    machine::MachineState,
 };
 use toft_store::{NewEvent, SnapshotKind};
 
@@ -36,7 +37,7 @@ struct Shown {
 }
 
 /// Pi's shape of an answer.
-fn response(command: &str, data: impl Serialize) -> Response {
+pub(super) fn response(command: &str, data: impl Serialize) -> Response {
     Json(json!({"type": "response", "command": command, "success": true, "data": data}))
         .into_response()
 }
@@ -77,7 +78,17 @@ pub(crate) async fn inspect(app: &App, machine: &Machine) -> Result<Response, Ap
     })
 }
 
-/// `GET sessions`. Nothing works in a machine that does not run.
+/// The services among them.
+pub(super) async fn service_rows(app: &App, machine: &Machine) -> Result<Vec<Value>, ApiError> {
+    let rows = kept(app, machine, SnapshotKind::Inspect).await?;
+    let services = rows.and_then(|mut rows| rows.get_mut("services").map(Value::take));
+    Ok(match services {
+        Some(Value::Array(services)) => services,
+        _ => Vec::new(),
+    })
+}
+
+/// `GET sessions`. Nothing works in a machine that does not run; in a paused one it goes on later.
 pub(crate) async fn sessions(app: &App, machine: &Machine) -> Result<Response, ApiError> {
     let mut data = kept(app, machine, SnapshotKind::Sessions)
         .await?
@@ -86,7 +97,7 @@ pub(crate) async fn sessions(app: &App, machine: &Machine) -> Result<Response, A
     let held = lost::kept(app, machine).await;
     lost::add(app, machine, &mut data, held, false).await?;
     for session in data.get_mut("sessions").and_then(Value::as_array_mut).into_iter().flatten() {
-        settle_status(session);
+        settle_status(machine, session);
     }
     Ok(response("list_sessions", data))
 }
@@ -136,9 +147,12 @@ pub(crate) async fn state(
         data["steering"] = json!([]);
         data["followUp"] = json!([]);
     }
-    settle_status(&mut data);
+    settle_status(machine, &mut data);
     for field in ["isStreaming", "isCompacting", "appListening"] {
-        data[field] = false.into();
+        // What a paused app listens on still takes connections: they let it go on.
+        if field != "appListening" || machine.state() != MachineState::Frozen {
+            data[field] = false.into();
+        }
     }
     data["seq"] = app.store.head(&machine.id).await?.seq.into();
     Ok(response(COMMAND, data))
@@ -158,7 +172,10 @@ async fn is_known(app: &App, machine: &Machine, id: &str) -> Result<bool, ApiErr
         || !app.store.messages(&machine.id, id).await?.is_empty())
 }
 
-fn settle_status(value: &mut Value) {
+fn settle_status(machine: &Machine, value: &mut Value) {
+    if machine.state() == MachineState::Frozen {
+        return;
+    }
     if let Some(status) = value.get_mut("status")
         && matches!(status.as_str(), Some("working" | "waiting"))
     {
@@ -193,8 +210,22 @@ pub(crate) async fn messages(
     {
         return Ok(no_session(COMMAND, id.as_str()));
     }
-    let messages = entries(rows.into_iter().filter(|row| row.seq <= seq));
-    Ok(response(COMMAND, json!({"sessionId": session, "messages": messages, "seq": seq})))
+    let mut messages = entries(rows.into_iter().filter(|row| row.seq <= seq));
+    let steps = match &session {
+        Some(session) => app.store.steps(&machine.id, session).await?,
+        None => Vec::new(),
+    };
+    // What a restore left behind is in the log and no longer in the conversation.
+    let branch = visible::branch(&steps, seq);
+    let ids: HashSet<&str> = branch.messages.iter().map(|message| message.entry_id).collect();
+    messages.retain(|message| ids.contains(message.entry_id.as_str()));
+    let data = json!({
+        "sessionId": session,
+        "messages": messages,
+        "restores": branch.restores,
+        "seq": seq,
+    });
+    Ok(response(COMMAND, data))
 }
 
 /// Whole messages in order, each once.

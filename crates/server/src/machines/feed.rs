@@ -1,7 +1,10 @@
 //! Events on their way from the copy to clients: each is stored, then sent here as a ready frame.
 
 use bytes::Bytes;
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::{Mutex, PoisonError},
+};
 use toft_store::NewEvent;
 use tokio::sync::broadcast;
 
@@ -37,31 +40,31 @@ pub(crate) fn write(out: &mut String, event: &NewEvent) {
     let _ = write!(out, "event: {}\nid: {}\ndata: {}\n\n", event.kind, event.seq, event.data);
 }
 
-/// Where frames go.
-#[derive(Debug)]
+/// Where frames go. Its room is made for the first listener and given back after the last: most
+/// projects have none most of the time.
+#[derive(Debug, Default)]
 pub(crate) struct Feed {
-    frames: broadcast::Sender<Frame>,
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self { frames: broadcast::Sender::new(FRAMES_MAX) }
-    }
+    frames: Mutex<Option<broadcast::Sender<Frame>>>,
 }
 
 impl Feed {
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Frame> {
-        self.frames.subscribe()
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.get_or_insert_with(|| broadcast::Sender::new(FRAMES_MAX)).subscribe()
     }
 
     /// Sends events that are stored. Nobody listening costs nothing.
     pub(crate) fn publish(&self, events: &[NewEvent]) {
-        if self.frames.receiver_count() == 0 {
+        // Held meanwhile: who subscribes just now does so before or after all of them.
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sender) = frames.as_ref() else { return };
+        if sender.receiver_count() == 0 {
+            *frames = None;
             return;
         }
         for event in events {
             // An error means that the last listener just left.
-            let _ = self.frames.send(Frame::of(event));
+            let _ = sender.send(Frame::of(event));
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     Machine,
     sse::{EVENT_BYTES_MAX, SseEvent},
 };
-use crate::state::App;
+use crate::{checkpoints::auto, state::App};
 use serde::Deserialize;
 use std::{borrow::Cow, time::Duration};
 use toft_model::{event::wire_data, id::SessionId, inspect::Inspect};
@@ -143,6 +143,7 @@ async fn react(app: &App, machine: &Machine, event: &NewEvent) {
         "agent_start" | "agent_end" | "question" => {
             machine.view().statuses.take(&event.kind, event.session.as_deref(), &event.data);
         }
+        "message_end" => auto::on_message(app, machine, event),
         "inspect" => {
             if let Ok(rows) = serde_json::from_str::<Inspect>(&event.data) {
                 let json = serde_json::to_string(&rows).expect("rows are JSON-able");
@@ -167,6 +168,7 @@ async fn react(app: &App, machine: &Machine, event: &NewEvent) {
     }
     if matches!(event.kind.as_str(), "agent_start" | "agent_end") {
         let now = app.clock.now_ms();
+        machine.used(now);
         if let Err(error) = app.store.touch_project(&machine.id, now).await {
             tracing::warn!(project.id = %machine.id, %error, "activity was not written down");
         }

@@ -1,7 +1,13 @@
-//! The life of machines: started once however many ask, stopped, found again, deleted. Each change
-//! runs to its end in a task of its own, whoever stops waiting for it.
+//! The life of machines: started or let go on once however many ask, stopped, found again, deleted.
+//! Each change runs to its end in a task of its own, whoever stops waiting for it. Pausing is in
+//! `pause`, what is done without being asked in `idle`.
 
-use super::{Machine, cold_log, tailer};
+use super::{
+    Machine, cold_log,
+    pause::{self, Thawed},
+    running::on_running,
+    tailer,
+};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
@@ -11,11 +17,10 @@ use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
-use toft_machine::backend::{MachineError, Running, StartSpec};
+use toft_machine::backend::{MachineError, StartSpec};
 use toft_model::{id::ProjectId, machine::MachineState};
 use toft_store::{Project, StoreError, Wake, Wanted};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
-use tokio_util::sync::CancellationToken;
 
 /// From nothing to a running machine: a big disk on a busy host, with a wide margin.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -38,7 +43,9 @@ pub(super) const ENDED_FROM_OUTSIDE: &str = "the machine's first process was end
     (a kill -9, or the host was short of memory). Its files are as they were: the next request \
     starts it again";
 
-/// Sees to it that a machine runs. A stopped one is refused.
+/// Sees to it that a machine runs: the one function that wakes. A stopped one is refused. Whoever
+/// goes on to ask it for something holds it ([`Machine::in_use`]) from before this until it is
+/// answered, so that it is not put away in between.
 pub(crate) async fn ensure_running(
     app: &App,
     machine: &Arc<Machine>,
@@ -64,7 +71,9 @@ async fn start_for(
     person: bool,
 ) -> Result<(), ApiError> {
     machine.settled().await;
-    // One that is going away is waited for: then it is stopped, or cold and started again.
+    machine.used(app.clock.now_ms());
+    // One that is going away is waited for: then it is paused, stopped or cold, and goes on or is
+    // started again.
     if machine.answers() {
         return Ok(());
     }
@@ -72,8 +81,19 @@ async fn start_for(
     let (app2, machine, cause) = (app.clone(), Arc::clone(machine), cause.to_owned());
     let work = async move {
         let life = machine.lock_life().await;
-        if machine.runs() {
-            return Ok(());
+        match machine.state() {
+            MachineState::Running => return Ok(()),
+            MachineState::Frozen => {
+                match pause::thaw_locked(&app2, &machine, &cause, &life).await? {
+                    Thawed::Runs => return Ok(()),
+                    Thawed::Gone => {}
+                }
+            }
+            MachineState::Creating
+            | MachineState::Cold
+            | MachineState::Stopped
+            | MachineState::Error
+            | MachineState::Destroyed => {}
         }
         // Those who waited for the same start share how it ended.
         if machine.attempts.load(Ordering::Acquire) != seen
@@ -89,6 +109,7 @@ async fn start_for(
             (Wanted::Stopped, true) => {
                 let now = app2.clock.now_ms();
                 app2.store.set_wanted(&machine.id, Wanted::Running, None, now).await?;
+                toft_machine::steps::reached("start.wanted");
             }
         }
         start_locked(&app2, &machine, &project, &cause, &life).await
@@ -97,7 +118,7 @@ async fn start_for(
 }
 
 /// Runs a change to its end even if nobody waits for it.
-async fn finish<T: Send + 'static>(
+pub(crate) async fn finish<T: Send + 'static>(
     app: &App,
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -119,16 +140,23 @@ pub(crate) async fn start_locked(
     cause: &str,
     _life: &OwnedMutexGuard<()>,
 ) -> Result<(), ApiError> {
+    let was = machine.state();
+    let limits = app.store.machine_settings(&machine.id).await?.limits;
     let spec = StartSpec {
         project: machine.id.clone(),
         name: project.name.clone(),
-        limits: app.limits.clone(),
+        limits: limits.unwrap_or_else(|| app.limits.clone()),
         app_url: app.hosts.preview_origin(machine.id.as_str()),
         env: Vec::new(),
     };
     let work = async {
-        app.backend.create(&machine.id).await?;
-        app.backend.start(spec).await
+        crate::images::make_disk(app, &machine.id).await?;
+        let running = app.backend.start(spec).await?;
+        if running.adopted {
+            // It ran without our knowing; it may stand still.
+            app.backend.thaw(&machine.id).await?;
+        }
+        Ok(running)
     };
     let outcome = match timeout(START_TIMEOUT, work).await {
         Ok(outcome) => outcome,
@@ -146,7 +174,7 @@ pub(crate) async fn start_locked(
                 app.store.set_wanted(&machine.id, Wanted::Running, None, now).await?;
             }
             on_running(app, machine, running);
-            record_wake(app, machine, cause).await;
+            record_wake(app, machine, cause, was).await;
             Ok(())
         }
         Err(error) => {
@@ -166,46 +194,9 @@ pub(crate) async fn start_locked(
     }
 }
 
-/// A machine runs: follow its bridge and give the gateway its listeners.
-pub(super) fn on_running(app: &App, machine: &Arc<Machine>, running: Running) {
-    let following = CancellationToken::new();
-    let old = {
-        let mut view = machine.view();
-        if !running.adopted {
-            // What was under way when the processes went is not.
-            view.statuses.clear();
-        }
-        view.state = MachineState::Running;
-        view.reason = None;
-        view.started_at = Some(running.started_at);
-        view.following.replace(following.clone())
-    };
-    if let Some(old) = old {
-        old.cancel();
-    }
-    // A server that ends leaves the machine and stops following.
-    let ends = app.stop.token().clone();
-    let (a, m, f) = (app.clone(), Arc::clone(machine), following.clone());
-    app.tasks.spawn(ends.clone().run_until_cancelled_owned(async move {
-        tailer::keep_snapshots(a, m, f).await;
-    }));
-    let (a, m) = (app.clone(), Arc::clone(machine));
-    app.tasks.spawn(async move {
-        let cancel = following.clone();
-        let follow = tailer::follow(a, m, following);
-        tokio::pin!(follow);
-        tokio::select! {
-            () = &mut follow => return,
-            () = ends.cancelled() => cancel.cancel(),
-        }
-        follow.await;
-    });
-    let (a, id) = (app.clone(), machine.id.clone());
-    app.tasks.spawn(async move { a.gateway.add_machine(&a, &id, running).await });
-}
-
-async fn record_wake(app: &App, machine: &Machine, cause: &str) {
-    let wake = Wake { at: app.clock.now_ms(), cause: cause.to_owned() };
+/// Writes down why a machine was started or went on.
+pub(super) async fn record_wake(app: &App, machine: &Machine, cause: &str, was: MachineState) {
+    let wake = Wake { at: app.clock.now_ms(), cause: cause.to_owned(), was: Some(was) };
     if let Err(error) = app.store.add_wake(&machine.id, &wake).await {
         tracing::warn!(project.id = %machine.id, %error, "a wake was not written down");
     }
@@ -218,6 +209,7 @@ pub(crate) async fn stop(app: &App, machine: &Arc<Machine>) -> Result<(), ApiErr
         let _life = machine.lock_life().await;
         let now = app2.clock.now_ms();
         app2.store.set_wanted(&machine.id, Wanted::Stopped, None, now).await?;
+        toft_machine::steps::reached("stop.wanted");
         end_processes(&app2, &machine, MachineState::Stopped).await
     })
     .await
@@ -238,13 +230,13 @@ pub(crate) async fn sleep(app: &App, machine: &Arc<Machine>) -> Result<(), ApiEr
 }
 
 /// Ends a machine's processes and takes in the last of what it wrote.
-pub(super) async fn end_processes(
+pub(crate) async fn end_processes(
     app: &App,
     machine: &Arc<Machine>,
     state: MachineState,
 ) -> Result<(), ApiError> {
-    if machine.runs() {
-        // Too late for it afterwards; without an answer the last one stays.
+    if machine.state() == MachineState::Running {
+        // Too late for it afterwards; without an answer the last one stays. A paused one was asked.
         let _ = timeout(LAST_SNAPSHOT_TIMEOUT, tailer::snapshot(app, machine)).await;
     }
     // From here on who reads gets the copy.
@@ -263,6 +255,8 @@ async fn no_longer_runs(app: &App, machine: &Machine, state: MachineState, reaso
         view.state = state;
         view.reason = reason.map(str::to_owned);
         view.started_at = None;
+        view.frozen_at = None;
+        view.lists = None;
         if let Some(following) = view.following.take() {
             following.cancel();
         }
@@ -298,6 +292,7 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
             let _taking = machine.taking.lock().await;
             let now = app2.clock.now_ms();
             app2.store.delete_project(&machine.id, now).await?;
+            toft_machine::steps::reached("delete.recorded");
             let mut view = machine.view();
             view.state = MachineState::Destroyed;
             if let Some(following) = view.following.take() {
@@ -312,7 +307,7 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
 }
 
 /// Removes what is left of a deleted project on this host.
-pub(super) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
+pub(crate) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
     timeout(DESTROY_TIMEOUT, app.backend.destroy(id)).await.map_err(|_| {
         ApiError::new(
             Code::MachineError,
@@ -321,6 +316,7 @@ pub(super) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
         )
     })??;
     app.store.set_destroyed(id, app.clock.now_ms()).await?;
+    toft_machine::steps::reached("delete.destroyed");
     Ok(())
 }
 
@@ -342,20 +338,25 @@ pub(crate) async fn check_gone(app: &App, machine: &Arc<Machine>) -> bool {
                 Ok(Ok(None))
             )
         {
-            tracing::warn!(project.id = %machine2.id, "the machine's processes are gone");
-            let (state, reason) = match keep_reason(&app2, &machine2).await {
-                Ok(Wanted::Stopped) => (MachineState::Stopped, None),
-                Ok(Wanted::Running) => (MachineState::Cold, Some(ENDED_FROM_OUTSIDE)),
-                Err(error) => {
-                    tracing::warn!(project.id = %machine2.id, %error, "the reason was not kept");
-                    (MachineState::Cold, Some(ENDED_FROM_OUTSIDE))
-                }
-            };
-            no_longer_runs(&app2, &machine2, state, reason).await;
+            ended_from_outside(&app2, &machine2).await;
         }
         Ok(!machine2.runs())
     };
     finish(app, work).await.unwrap_or(false)
+}
+
+/// Settles a machine whose processes went without our doing. The caller holds its life.
+pub(super) async fn ended_from_outside(app: &App, machine: &Arc<Machine>) {
+    tracing::warn!(project.id = %machine.id, "the machine's processes are gone");
+    let (state, reason) = match keep_reason(app, machine).await {
+        Ok(Wanted::Stopped) => (MachineState::Stopped, None),
+        Ok(Wanted::Running) => (MachineState::Cold, Some(ENDED_FROM_OUTSIDE)),
+        Err(error) => {
+            tracing::warn!(project.id = %machine.id, %error, "the reason was not kept");
+            (MachineState::Cold, Some(ENDED_FROM_OUTSIDE))
+        }
+    };
+    no_longer_runs(app, machine, state, reason).await;
 }
 
 /// Writes down why a machine is gone that was to run, for a later server. What was wanted of it.

@@ -1,11 +1,15 @@
 //! One machine: what is known of it, and what must not happen to it twice at once.
 
-use super::{feed::Feed, status::Statuses};
+use super::{feed::Feed, pause::Lists, status::Statuses};
+use crate::clock::Clock;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
-use toft_model::{id::ProjectId, machine::MachineState};
+use toft_model::{
+    id::ProjectId,
+    machine::{IdleRule, MachineState},
+};
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +21,12 @@ pub(crate) struct View {
     pub(crate) reason: Option<String>,
     /// Unix milliseconds.
     pub(crate) started_at: Option<u64>,
+    /// Unix milliseconds.
+    pub(crate) frozen_at: Option<u64>,
+    /// What its bridge listed when it was frozen.
+    pub(crate) lists: Option<Box<Lists>>,
+    /// When it is put away, if not by the server's own rule.
+    pub(crate) idle: Option<IdleRule>,
     pub(crate) statuses: Statuses,
     /// Number of an event that came again with other content.
     pub(crate) tampered: Option<u64>,
@@ -37,12 +47,20 @@ pub(crate) struct Machine {
     pub(crate) last_failure: Mutex<Option<crate::api_error::ApiError>>,
     /// False until the server has looked whether it runs.
     settled: AtomicBool,
-    /// Its processes are being ended.
+    /// Its processes are being ended or paused.
     ending: AtomicBool,
+    /// Who uses or reads it just now: see [`Hold`].
+    held: AtomicUsize,
+    /// Unix milliseconds of the last use.
+    used_at: AtomicU64,
     /// The bridge's answers changed: fetch them again.
     pub(crate) stale: Notify,
     /// One at a time puts events into the copy.
     pub(crate) taking: tokio::sync::Mutex<()>,
+    /// One at a time tells its bridge what was seen.
+    pub(crate) telling: tokio::sync::Mutex<()>,
+    /// Its checkpoints.
+    pub(crate) shelf: crate::checkpoints::Shelf,
 }
 
 impl Machine {
@@ -54,6 +72,9 @@ impl Machine {
                 state,
                 reason,
                 started_at: None,
+                frozen_at: None,
+                lists: None,
+                idle: None,
                 statuses: Statuses::default(),
                 tampered: None,
                 following: None,
@@ -63,8 +84,12 @@ impl Machine {
             last_failure: Mutex::new(None),
             settled: AtomicBool::new(true),
             ending: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
+            used_at: AtomicU64::new(0),
             stale: Notify::new(),
             taking: tokio::sync::Mutex::new(()),
+            telling: tokio::sync::Mutex::new(()),
+            shelf: crate::checkpoints::Shelf::default(),
         }
     }
 
@@ -99,19 +124,71 @@ impl Machine {
         self.view().state
     }
 
-    /// Marks it as going away until the guard is dropped.
+    /// Marks it as going away until the guard is dropped: who asks for it now waits for its life.
     pub(crate) fn end(&self) -> Ending<'_> {
-        self.ending.store(true, Ordering::Release);
+        self.ending.store(true, Ordering::SeqCst);
         Ending(&self.ending)
     }
 
-    /// Whether its bridge can be asked: it runs and is not just going away.
+    /// Whether its bridge can be asked: it runs and is not just going away. True for one that holds
+    /// it ([`Machine::in_use`]) means that nobody pauses it for being idle meanwhile.
     pub(crate) fn answers(&self) -> bool {
-        self.runs() && !self.ending.load(Ordering::Acquire)
+        // In this order: whoever pauses it sets the state before taking the mark away.
+        !self.ending.load(Ordering::SeqCst) && self.state() == MachineState::Running
     }
 
+    /// Whether processes are there, also paused ones.
     pub(crate) fn runs(&self) -> bool {
         matches!(self.state(), MachineState::Running | MachineState::Frozen)
+    }
+
+    /// Something used it at this moment.
+    pub(crate) fn used(&self, now_ms: u64) {
+        self.used_at.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since its last use. A clock that was set back starts it anew.
+    pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
+        let used_at = self.used_at.load(Ordering::Relaxed);
+        if used_at > now_ms {
+            self.used(now_ms);
+        }
+        now_ms.saturating_sub(used_at)
+    }
+
+    /// Holds it for as long as it is used: it is not put away meanwhile, and idle only from then.
+    /// To be taken before [`super::life::ensure_running`], which does not know how long.
+    pub(crate) fn in_use(self: &Arc<Self>, clock: &Clock) -> Hold {
+        self.used(clock.now_ms());
+        self.held.fetch_add(1, Ordering::SeqCst);
+        Hold { machine: Arc::clone(self), clock: Some(clock.clone()) }
+    }
+
+    /// The same for the time of an answer that is no use of it: it is not paused half-way.
+    pub(crate) fn being_read(self: &Arc<Self>) -> Hold {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        Hold { machine: Arc::clone(self), clock: None }
+    }
+
+    /// Whether anybody holds it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// A machine that is used or read; see [`Machine::in_use`].
+#[derive(Debug)]
+pub(crate) struct Hold {
+    machine: Arc<Machine>,
+    clock: Option<Clock>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(clock) = &self.clock {
+            self.machine.used(clock.now_ms());
+        }
+        self.machine.held.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -120,6 +197,48 @@ pub(crate) struct Ending<'a>(&'a AtomicBool);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Arc<Machine> {
+        let machine = Machine::new(ProjectId::random(), MachineState::Running, None);
+        Arc::new(machine)
+    }
+
+    #[test]
+    fn it_is_idle_from_the_end_of_its_use_and_reading_is_none() {
+        let now = Arc::new(AtomicU64::new(1_000));
+        let clock = {
+            let now = Arc::clone(&now);
+            Clock::new(move || now.load(Ordering::Relaxed))
+        };
+        let machine = machine();
+        let hold = machine.in_use(&clock);
+        now.store(9_000, Ordering::Relaxed);
+        assert!(machine.is_held());
+        drop(hold);
+        assert_eq!((machine.is_held(), machine.idle_ms(9_500)), (false, 500));
+        let reading = machine.being_read();
+        assert!(machine.is_held());
+        drop(reading);
+        assert_eq!((machine.is_held(), machine.idle_ms(9_700)), (false, 700));
+        // Set back by an hour, then on again.
+        assert_eq!((machine.idle_ms(100), machine.idle_ms(150)), (0, 50));
+    }
+
+    #[test]
+    fn one_that_goes_away_answers_nobody_and_a_paused_one_neither() {
+        let machine = machine();
+        assert!(machine.answers());
+        let ending = machine.end();
+        assert!(!machine.answers() && machine.runs());
+        machine.view().state = MachineState::Frozen;
+        drop(ending);
+        assert!(!machine.answers() && machine.runs());
     }
 }

@@ -2,13 +2,14 @@
 //! does not run or is just going away. Never wakes a machine.
 
 use super::{
-    Machine, bridge_watch, copy, life,
+    Machine, at_rest, bridge_watch, copy, life,
     lost::{self, Part},
+    machine::Hold,
 };
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
-    proxy,
+    proxy::{self, held::until_through},
     state::App,
 };
 use axum::{
@@ -40,6 +41,14 @@ pub(crate) enum Reading {
     State,
     /// `GET sessions`.
     Sessions,
+    /// `GET processes`.
+    Processes,
+    /// `GET terminals`.
+    Terminals,
+    /// `GET services`.
+    Services,
+    /// `GET activity`.
+    Activity,
 }
 
 impl Reading {
@@ -50,6 +59,10 @@ impl Reading {
             "inspect" => Self::Inspect,
             "state" => Self::State,
             "sessions" => Self::Sessions,
+            "processes" => Self::Processes,
+            "terminals" => Self::Terminals,
+            "services" => Self::Services,
+            "activity" => Self::Activity,
             _ => return None,
         })
     }
@@ -71,13 +84,21 @@ pub(crate) async fn read(
     let wanted = Query::<Wanted>::try_from_uri(path);
     let Query(Wanted { session_id }) = wanted.map_err(|e| ApiError::invalid(e.body_text()))?;
     let session = session_id.as_deref();
+    // Reading is no use, but nobody pauses it in the middle of an answer.
+    let hold = machine.being_read();
     if machine.answers() {
         // Before the bridge is asked.
         let held = match what {
             Reading::Sessions => lost::kept(app, machine).await,
-            Reading::Messages | Reading::Inspect | Reading::State => Vec::new(),
+            Reading::Messages
+            | Reading::Inspect
+            | Reading::State
+            | Reading::Processes
+            | Reading::Terminals
+            | Reading::Services
+            | Reading::Activity => Vec::new(),
         };
-        if let Some(answer) = of_bridge(app, machine, path).await? {
+        if let Some(answer) = of_bridge(app, machine, path, hold).await? {
             return match (what, session) {
                 (Reading::Sessions, _) => lost::listed(app, machine, answer, held).await,
                 (Reading::Messages, Some(id)) => {
@@ -86,7 +107,15 @@ pub(crate) async fn read(
                 (Reading::State, Some(id)) => {
                     lost::found(app, machine, answer, Part::State, id).await
                 }
-                (Reading::Messages | Reading::State, None) | (Reading::Inspect, _) => Ok(answer),
+                (Reading::Messages | Reading::State, None)
+                | (
+                    Reading::Inspect
+                    | Reading::Processes
+                    | Reading::Terminals
+                    | Reading::Services
+                    | Reading::Activity,
+                    _,
+                ) => Ok(answer),
             };
         }
     }
@@ -95,6 +124,10 @@ pub(crate) async fn read(
         Reading::Inspect => copy::inspect(app, machine).await,
         Reading::State => copy::state(app, machine, session).await,
         Reading::Sessions => copy::sessions(app, machine).await,
+        Reading::Processes => Ok(at_rest::processes(machine)),
+        Reading::Terminals => Ok(at_rest::terminals(machine)),
+        Reading::Services => at_rest::services(app, machine).await,
+        Reading::Activity => Ok(at_rest::activity()),
     }
 }
 
@@ -103,9 +136,10 @@ async fn of_bridge(
     app: &App,
     machine: &Arc<Machine>,
     path: &Uri,
+    hold: Hold,
 ) -> Result<Option<Response>, ApiError> {
     let first = match live(app, machine, path).await {
-        Ok(answer) => return Ok(Some(answer)),
+        Ok(answer) => return Ok(Some(held(answer, hold))),
         Err(error) => error,
     };
     tracing::debug!(project.id = %machine.id, error = %first, "a reading is tried again");
@@ -117,10 +151,21 @@ async fn of_bridge(
     }
     // The bridge was restarted: init holds its socket, so the next one answers this.
     match live(app, machine, path).await {
-        Ok(answer) => Ok(Some(answer)),
+        Ok(answer) => Ok(Some(held(answer, hold))),
         Err(error) if machine.answers() => Err(failed(&error)),
         Err(_) => Ok(None),
     }
+}
+
+/// One that is still coming holds the machine until it is through.
+fn held(answer: Response, hold: Hold) -> Response {
+    if http_body::Body::size_hint(answer.body())
+        .exact()
+        .is_some_and(|bytes| bytes <= WHOLE_BYTES_MAX)
+    {
+        return answer;
+    }
+    answer.map(|body| until_through(body, hold))
 }
 
 fn failed(error: &BridgeError) -> ApiError {
@@ -150,7 +195,10 @@ async fn live(app: &App, machine: &Machine, path: &Uri) -> Result<Response, Brid
         };
         Ok(Response::from_parts(parts, body))
     };
+    let following = machine.view().following.clone().unwrap_or_default();
     tokio::select! {
+        // Paused, or ended: the copy has it.
+        () = following.cancelled() => Err(BridgeError::Broken("the machine went away".into())),
         answer = timeout(ANSWER_TIMEOUT, asked) => answer.map_err(|_| BridgeError::Timeout)?,
         starts = bridge_watch::never_up(app, machine) => Err(BridgeError::NeverUp { starts }),
     }

@@ -66,6 +66,21 @@ impl Statuses {
         self.last = AgentStatus::Idle;
     }
 
+    /// Whether the agent works in that conversation.
+    pub(crate) fn works_in(&self, session: &str) -> bool {
+        self.of.get(session) == Some(&AgentStatus::Working)
+    }
+
+    /// Whether the one that something was heard of last works.
+    pub(crate) fn last_works(&self) -> bool {
+        self.last == AgentStatus::Working
+    }
+
+    /// Whether anything works in any conversation.
+    pub(crate) fn any_works(&self) -> bool {
+        self.of.values().any(|status| *status == AgentStatus::Working)
+    }
+
     /// One word for the project: work first, then questions, then how the last work ended.
     pub(crate) fn of_project(&self) -> AgentStatus {
         let any = |status| self.of.values().any(|s| *s == status);

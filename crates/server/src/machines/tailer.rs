@@ -1,7 +1,7 @@
 //! Follows the bridge of a running machine: events into the copy, its answers into snapshots. One
 //! pair of tasks per running machine; a cold one has none.
 
-use super::{Machine, intake, intake::Taken, life, sse::SseParser, status::AgentStatus};
+use super::{Machine, intake, intake::Taken, life, observed, sse::SseParser, status::AgentStatus};
 use crate::{bridge_client::BridgeError, state::App};
 use axum::body::Body;
 use futures_util::FutureExt as _;
@@ -101,6 +101,12 @@ async fn stream(app: &App, machine: &Arc<Machine>, cancel: &CancellationToken) -
         Err(ended) => return ended,
     };
     machine.stale.notify_one();
+    // What was seen while no bridge listened.
+    let (a, m, c) = (app.clone(), Arc::clone(machine), cancel.clone());
+    let ends = app.stop.token().clone();
+    app.tasks.spawn(ends.run_until_cancelled_owned(async move {
+        c.run_until_cancelled(observed::deliver(&a, &m)).await;
+    }));
     let mut parser = SseParser::default();
     let mut came = Vec::new();
     let mut any = false;
@@ -209,37 +215,38 @@ struct SessionStatus {
 
 /// Keeps what the bridge says now.
 pub(crate) async fn snapshot(app: &App, machine: &Machine) {
-    let all = [
-        (SnapshotKind::State, "/toft/state"),
-        (SnapshotKind::Sessions, "/toft/sessions"),
-        (SnapshotKind::Inspect, "/toft/inspect"),
-    ];
-    for (kind, path) in all {
-        let mut answer = match app.bridge.get_json(&machine.id, path).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::debug!(project.id = %machine.id, %error, path, "no snapshot");
-                continue;
-            }
-        };
-        // Everything but `inspect` comes in the shape of Pi's responses.
-        let data = match kind {
-            SnapshotKind::Inspect => Some(answer),
-            SnapshotKind::State | SnapshotKind::Sessions => {
-                answer.get_mut("data").map(serde_json::Value::take)
-            }
-        };
-        let Some(data) = data.filter(serde_json::Value::is_object) else { continue };
-        if kind == SnapshotKind::Sessions {
-            let list = data.get("sessions").and_then(|s| s.as_array()).into_iter().flatten();
-            let list: Vec<_> =
-                list.take(64).filter_map(|s| SessionStatus::deserialize(s).ok()).collect();
-            let mut view = machine.view();
-            // Newest first on the wire; the newest has the last word.
-            for session in list.iter().rev() {
-                view.statuses.set(&session.id, session.status);
-            }
+    tokio::join!(
+        keep_answer(app, machine, SnapshotKind::State, "/toft/state"),
+        keep_answer(app, machine, SnapshotKind::Sessions, "/toft/sessions"),
+        keep_answer(app, machine, SnapshotKind::Inspect, "/toft/inspect"),
+    );
+}
+
+async fn keep_answer(app: &App, machine: &Machine, kind: SnapshotKind, path: &str) {
+    let mut answer = match app.bridge.get_json(&machine.id, path).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::debug!(project.id = %machine.id, %error, path, "no snapshot");
+            return;
         }
-        intake::keep(app, machine, kind, &data.to_string()).await;
+    };
+    // Everything but `inspect` comes in the shape of Pi's responses.
+    let data = match kind {
+        SnapshotKind::Inspect => Some(answer),
+        SnapshotKind::State | SnapshotKind::Sessions => {
+            answer.get_mut("data").map(serde_json::Value::take)
+        }
+    };
+    let Some(data) = data.filter(serde_json::Value::is_object) else { return };
+    if kind == SnapshotKind::Sessions {
+        let list = data.get("sessions").and_then(|s| s.as_array()).into_iter().flatten();
+        let list: Vec<_> =
+            list.take(64).filter_map(|s| SessionStatus::deserialize(s).ok()).collect();
+        let mut view = machine.view();
+        // Newest first on the wire; the newest has the last word.
+        for session in list.iter().rev() {
+            view.statuses.set(&session.id, session.status);
+        }
     }
+    intake::keep(app, machine, kind, &data.to_string()).await;
 }

@@ -8,7 +8,7 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path},
-    machines::{Machine, life},
+    machines::{Machine, life, machine::Hold},
     routes::find,
     state::App,
 };
@@ -27,7 +27,10 @@ use toft_machine::{
     backend::MachineError,
     init_client::{self, ExecEvent, ExecHandle, InitError},
 };
-use toft_model::init::{ExecExit, ExecSpec};
+use toft_model::{
+    init::{ExecExit, ExecSpec},
+    machine::MachineState,
+};
 use toft_store::Role;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -125,6 +128,8 @@ pub(crate) async fn exec(
     let order = wish.check(streamed)?;
     let encoding = order.encoding;
     let (_, machine) = find(&app, &id).await?;
+    // As long as it runs, the machine is not put away.
+    let hold = machine.in_use(&app.clock);
     life::ensure_running(&app, &machine, "a command was run").await?;
     let deadline = Instant::now() + order.limit;
     let handle = begin(&app, &machine, order.spec).await?;
@@ -139,7 +144,8 @@ pub(crate) async fn exec(
             }
         }))
     });
-    let run = Run { app, machine, handle, deadline, timed_out: false, _feeding: feeding };
+    let run =
+        Run { app, machine, handle, deadline, timed_out: false, _feeding: feeding, _hold: hold };
     if streamed { Ok(stream(run, encoding)) } else { whole(run).await }
 }
 
@@ -178,6 +184,7 @@ struct Run {
     deadline: Instant,
     timed_out: bool,
     _feeding: Option<tokio_util::task::AbortOnDropHandle<()>>,
+    _hold: Hold,
 }
 
 impl Run {
@@ -190,6 +197,10 @@ impl Run {
                 () = sleep_until(self.deadline) => {}
             }
             self.timed_out = true;
+            // A paused one cannot end anything.
+            if self.machine.state() == MachineState::Frozen {
+                life::ensure_running(&self.app, &self.machine, "a command's time was over").await?;
+            }
             let stream = self.app.backend.connect_init(&self.machine.id).await;
             let stream = stream.map_err(|e: MachineError| ApiError::from(e))?;
             init_client::kill(stream, &self.handle.id, 0).await.map_err(failed)?;

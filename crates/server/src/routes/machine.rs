@@ -1,10 +1,11 @@
-//! `/v1/projects/{id}/{machine,start,stop,wake,sleep}`.
+//! `/v1/projects/{id}/{machine,start,stop,wake,sleep,freeze,thaw}`.
 
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
     envelope::{Data, NoBody, Path},
-    machines::{Machine, copy, life},
+    images::HOST,
+    machines::{Machine, copy, idle, life, pause, settings},
     routes::find,
     state::App,
 };
@@ -16,7 +17,7 @@ use toft_store::{Role, SnapshotKind};
 /// Wakes that are shown.
 const WAKES_MAX: u32 = 20;
 
-async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, ApiError> {
     let stats = if machine.runs() {
         // A machine that ends just now has none.
         app.backend.stats(&machine.id).await.unwrap_or_default()
@@ -30,20 +31,27 @@ async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, ApiError> {
         .wakes(&machine.id, WAKES_MAX)
         .await?
         .into_iter()
-        .map(|wake| json!({"at": rfc3339(wake.at), "cause": wake.cause}))
+        .map(|wake| json!({"at": rfc3339(wake.at), "cause": wake.cause, "was": wake.was}))
         .collect();
     let enforced = app.backend.abilities().await;
+    let image = app.store.project_image(&machine.id).await?.map_or(HOST.to_owned(), |i| i.name);
+    let limits = settings::limits(app, &machine.id).await?;
     let tampered = copy::tamper_reason(machine);
+    let idle = idle::rule(app, machine);
     let view = machine.view();
     Ok(Data(json!({
         "state": view.state.as_str(),
         "stateReason": view.reason.clone().or(tampered),
         "backend": app.backend.name(),
-        "image": "host",
+        "image": image,
         "storage": app.backend.storage(),
-        "limits": app.limits,
+        "can": app.backend.can(),
+        "limits": limits,
         "enforced": enforced,
+        "idle": idle,
         "startedAt": view.started_at.map(rfc3339),
+        "frozenAt": view.frozen_at.map(rfc3339),
+        "use": {"memoryBytes": stats.memory_bytes, "pids": stats.pids},
         "memoryBytes": stats.memory_bytes,
         "pids": stats.pids,
         "egress": app.egress,
@@ -69,6 +77,8 @@ enum Ask {
     Stop,
     Wake,
     Sleep,
+    Freeze,
+    Thaw,
 }
 
 async fn act(app: App, caller: Caller, id: String, ask: Ask) -> Result<Data<Value>, ApiError> {
@@ -79,6 +89,8 @@ async fn act(app: App, caller: Caller, id: String, ask: Ask) -> Result<Data<Valu
         Ask::Stop => life::stop(&app, &machine).await?,
         Ask::Wake => life::ensure_running(&app, &machine, "asked to wake").await?,
         Ask::Sleep => life::sleep(&app, &machine).await?,
+        Ask::Freeze => pause::freeze(&app, &machine).await?,
+        Ask::Thaw => pause::thaw(&app, &machine).await?,
     }
     shown(&app, &machine).await
 }
@@ -121,4 +133,24 @@ pub(crate) async fn sleep(
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     act(app, caller, id, Ask::Sleep).await
+}
+
+/// `POST …/freeze`: pauses the processes of one that runs, in memory.
+pub(crate) async fn freeze(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoBody,
+) -> Result<Data<Value>, ApiError> {
+    act(app, caller, id, Ask::Freeze).await
+}
+
+/// `POST …/thaw`: lets a paused one go on; wakes no other.
+pub(crate) async fn thaw(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoBody,
+) -> Result<Data<Value>, ApiError> {
+    act(app, caller, id, Ask::Thaw).await
 }

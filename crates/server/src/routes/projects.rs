@@ -4,6 +4,7 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, NoBody, Path, Query},
+    images,
     machines::{Machine, copy, life, status::AgentStatus},
     routes::find,
     state::App,
@@ -48,6 +49,7 @@ pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Value {
 pub(crate) struct Create {
     id: Option<String>,
     name: Option<String>,
+    image: Option<String>,
 }
 
 /// `POST /v1/projects`: makes it and starts its machine. A known id or alias is found, not made.
@@ -66,6 +68,7 @@ pub(crate) async fn create(
         Some(name) => check_name(&name)?,
         None => alias.clone().unwrap_or_else(|| NAME_DEFAULT.to_owned()),
     };
+    let made_of = images::choose(&app, body.image.as_deref()).await?;
     let new = NewProject {
         id: given.unwrap_or_else(ProjectId::random),
         alias,
@@ -76,7 +79,18 @@ pub(crate) async fn create(
     // To its end, even if the client leaves: a row without a machine helps nobody.
     let work = async move {
         let _making = app2.machines.making.read().await;
+        // Before the project: one that a killed server has just made must not forget its image.
+        let is_new =
+            app2.store.project(new.alias.as_deref().unwrap_or(new.id.as_str())).await?.is_none();
+        if is_new && made_of.is_some() {
+            app2.store.set_project_image(&new.id, made_of.as_ref()).await?;
+        }
         let made = app2.store.create_project(&new, app2.clock.now_ms()).await?;
+        toft_machine::steps::reached("create.recorded");
+        if !made.created && is_new && made.project.id != new.id {
+            // Somebody else was quicker with this alias.
+            app2.store.set_project_image(&new.id, None).await?;
+        }
         let project = made.project;
         let fresh = Machine::new(
             project.id.clone(),
@@ -127,7 +141,7 @@ fn check_alias(alias: String) -> Result<String, ApiError> {
     )))
 }
 
-fn check_name(name: &str) -> Result<String, ApiError> {
+pub(crate) fn check_name(name: &str) -> Result<String, ApiError> {
     let name = name.trim();
     let chars = name.chars().count();
     if chars == 0 || chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {

@@ -1,6 +1,8 @@
 //! `/v1/projects/{id}/toft/*`: the bridge's own routes. Reading is answered from the server's copy
 //! where it can be; everything else goes to the bridge.
 
+mod prompt;
+
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
@@ -46,6 +48,10 @@ pub(crate) async fn serve(
     rest: &str,
     req: Request,
 ) -> Result<Response, ApiError> {
+    if rest == "observed" {
+        // What the host has seen, only the server says.
+        return Err(ApiError::no_route(req.method(), req.uri().path()));
+    }
     let query = req.uri().query();
     // A terminal is opened by an upgrade, which is more than reading.
     if hosts::only_reads(req.method(), req.headers()) {
@@ -77,9 +83,14 @@ pub(crate) async fn serve(
         path: &path,
         port: None,
         body_bytes_max: if is_file { FILE_BYTES_MAX } else { BODY_BYTES_MAX },
-        cause: &cause,
+        cause: Some(&cause),
     };
-    let mut answer = proxy::forward(app, caller, target, req).await?;
+    let is_prompt = rest == "prompt" && req.method() == Method::POST;
+    let mut answer = if is_prompt {
+        prompt::send(app, caller, target, req).await?
+    } else {
+        proxy::forward(app, caller, target, req).await?
+    };
     proxy::keep_known(answer.headers_mut());
     Ok(answer)
 }

@@ -3,6 +3,8 @@
 use crate::{
     box_bridge::{self, Bridge, Disk},
     box_init,
+    kept::Kept,
+    resting::Resting,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -17,9 +19,17 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use toft_machine::backend::{Backend, MachineError, Running, StartSpec, Stats};
-use toft_model::{id::ProjectId, machine::Ability};
-use tokio::net::{UnixListener, UnixStream};
+use toft_machine::backend::{Backend, Checkpointed, MachineError, Running, StartSpec, Stats};
+use toft_model::{
+    checkpoint::{CheckpointId, Diff, Ticket},
+    event::LimitHit,
+    id::ProjectId,
+    machine::{Ability, Can, DiskUse, Limits},
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::broadcast,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 struct Box_ {
@@ -44,6 +54,10 @@ pub(crate) struct Machines {
     pub(crate) stop_takes: Mutex<Duration>,
     /// How long a sweep takes.
     pub(crate) sweep_takes: Mutex<Duration>,
+    /// Files and their copies.
+    pub(crate) kept: Kept,
+    /// What stands still, and limits.
+    pub(crate) resting: Resting,
 }
 
 impl Machines {
@@ -57,6 +71,8 @@ impl Machines {
             start_takes: Mutex::default(),
             stop_takes: Mutex::default(),
             sweep_takes: Mutex::default(),
+            kept: Kept::default(),
+            resting: Resting::default(),
         })
     }
 
@@ -157,6 +173,7 @@ impl Backend for Machines {
         let takes = *self.start_takes.lock().unwrap();
         tokio::time::sleep(takes).await;
         self.starts.fetch_add(1, Ordering::SeqCst);
+        self.resting.limits.lock().unwrap().insert(id.clone(), spec.limits);
         if let Some(detail) = self.broken.lock().unwrap().clone() {
             return Err(MachineError::DidNotStart { project: id, detail });
         }
@@ -192,13 +209,18 @@ impl Backend for Machines {
         let takes = *self.stop_takes.lock().unwrap();
         tokio::time::sleep(takes).await;
         self.kill(id);
+        if let Some(disk) = self.disks.lock().unwrap().get(id) {
+            disk.rest.set_frozen(false);
+        }
         Ok(())
     }
 
     async fn destroy(&self, id: &ProjectId) -> Result<(), MachineError> {
         self.kill(id);
         self.disks.lock().unwrap().remove(id);
-        std::fs::remove_dir_all(self.dir.path().join(id.as_str())).unwrap();
+        self.kept.forget(id);
+        // A fork that was never made has none.
+        let _ = std::fs::remove_dir_all(self.dir.path().join(id.as_str()));
         Ok(())
     }
 
@@ -223,6 +245,127 @@ impl Backend for Machines {
 
     async fn stats(&self, _: &ProjectId) -> Result<Stats, MachineError> {
         Ok(Stats { memory_bytes: Some(1), pids: Some(2) })
+    }
+
+    fn can(&self) -> Can {
+        self.kept.can.lock().unwrap().clone()
+    }
+
+    async fn checkpoint(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+    ) -> Result<Checkpointed, MachineError> {
+        self.kept.checkpoint(project, id).await
+    }
+
+    async fn checkpoints(&self, project: &ProjectId) -> Result<Vec<CheckpointId>, MachineError> {
+        Ok(self.kept.ids(project))
+    }
+
+    async fn drop_checkpoint(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+    ) -> Result<(), MachineError> {
+        self.kept.drop(project, id);
+        Ok(())
+    }
+
+    async fn base(&self, _: &ProjectId) -> Result<Option<String>, MachineError> {
+        Ok(Some(self.kept.base.lock().unwrap().clone()))
+    }
+
+    async fn is_small(&self, _: &ProjectId, _: u64, _: u64) -> Result<bool, MachineError> {
+        Ok(self.kept.is_small.load(Ordering::SeqCst))
+    }
+
+    async fn restore(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+        ticket: &Ticket,
+        force: bool,
+    ) -> Result<(), MachineError> {
+        assert!(!self.is_running(project), "a machine that runs is never gone back with");
+        self.kept.restore(project, id, ticket, force)
+    }
+
+    async fn fork(
+        &self,
+        from: &ProjectId,
+        checkpoint: Option<&CheckpointId>,
+        to: &ProjectId,
+        ticket: &Ticket,
+    ) -> Result<(), MachineError> {
+        self.kept.fork(from, checkpoint, to, ticket)?;
+        self.create(to).await?;
+        // As its bridge does when it finds the ticket.
+        let forked = serde_json::json!({"from": from, "seq": 0, "checkpointId": checkpoint});
+        self.push(to, "s1", "forked", &forked);
+        Ok(())
+    }
+
+    async fn diff(
+        &self,
+        project: &ProjectId,
+        from: &CheckpointId,
+        to: Option<&CheckpointId>,
+        max: usize,
+    ) -> Result<Diff, MachineError> {
+        self.kept.diff(project, from, to, max)
+    }
+
+    async fn read(
+        &self,
+        project: &ProjectId,
+        at: Option<&CheckpointId>,
+        path: &str,
+        max: u64,
+    ) -> Result<Option<Vec<u8>>, MachineError> {
+        self.kept.read(project, at, path, max)
+    }
+
+    async fn freeze(&self, id: &ProjectId) -> Result<(), MachineError> {
+        if !self.is_running(id) {
+            return Err(MachineError::NotRunning(id.clone()));
+        }
+        self.resting.freezes.fetch_add(1, Ordering::SeqCst);
+        self.disk(id).rest.set_frozen(true);
+        Ok(())
+    }
+
+    async fn thaw(&self, id: &ProjectId) -> Result<(), MachineError> {
+        let disk = self.disk(id);
+        if disk.rest.is_frozen() {
+            self.resting.thaws.fetch_add(1, Ordering::SeqCst);
+            disk.rest.set_frozen(false);
+        }
+        Ok(())
+    }
+
+    async fn is_frozen(&self, id: &ProjectId) -> Result<bool, MachineError> {
+        Ok(self.disks.lock().unwrap().get(id).is_some_and(|disk| disk.rest.is_frozen()))
+    }
+
+    async fn set_limits(&self, id: &ProjectId, limits: &Limits) -> Result<(), MachineError> {
+        if *self.resting.refuses_limits.lock().unwrap() {
+            return Err(MachineError::Unable { what: "limiting it", why: "a test says so".into() });
+        }
+        self.resting.limits.lock().unwrap().insert(id.clone(), limits.clone());
+        Ok(())
+    }
+
+    fn limit_hits(&self) -> broadcast::Receiver<(ProjectId, LimitHit)> {
+        self.resting.hits.subscribe()
+    }
+
+    async fn disk(&self, _: &ProjectId) -> Result<DiskUse, MachineError> {
+        Ok(DiskUse {
+            exclusive_bytes: Some(100 << 20),
+            quota_bytes: None,
+            free_bytes: Some(1 << 40),
+        })
     }
 
     fn log_dir(&self, id: &ProjectId) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The bridge of a test's machine: an event log with its stream, a few fixed answers, and an app that
 //! says what reached it.
 
+use crate::resting::Rest;
 use axum::{
     Json, Router,
     body::Body,
@@ -14,7 +15,10 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use toft_model::{event::wire_data, id::ProjectId};
 use tokio::{net::UnixListener, sync::watch};
@@ -29,12 +33,16 @@ pub(crate) fn time_of(seq: u64) -> u64 {
 #[derive(Default)]
 pub(crate) struct Disk {
     /// (session, kind, data) by number.
-    log: Mutex<Vec<(String, String, Value)>>,
+    pub(crate) log: Mutex<Vec<(String, String, Value)>>,
     grown: watch::Sender<u64>,
     /// Counts up to cut every event stream.
     cut: watch::Sender<u64>,
     /// Written into open streams as it is.
     raw: watch::Sender<String>,
+    /// What it says of its only session: idle, not working.
+    pub(crate) is_idle: AtomicBool,
+    /// Whether it stands still.
+    pub(crate) rest: Rest,
 }
 
 impl Disk {
@@ -103,9 +111,11 @@ pub(crate) async fn serve(listener: UnixListener, state: Bridge) {
         )
         .route(
             "/toft/sessions",
-            get(async || {
+            get(async |State(bridge): State<Bridge>| {
+                let status =
+                    if bridge.disk.is_idle.load(Ordering::SeqCst) { "idle" } else { "working" };
                 Json(json!({"type":"response","command":"list_sessions","success":true,"data":{
-                "current":"s1","sessions":[{"id":"s1","status":"working"}]}}))
+                "current":"s1","sessions":[{"id":"s1","status":status}]}}))
             }),
         )
         .route("/toft/messages", get(bridge_messages))
@@ -120,9 +130,13 @@ pub(crate) async fn serve(listener: UnixListener, state: Bridge) {
             "/toft/inspect",
             get(async || Json(json!({"integrations":[],"services":[],"assets":[]}))),
         )
-        .route("/toft/ws", any(async |ws: WebSocketUpgrade| ws.on_upgrade(echo)))
-        .route("/ws", any(async |ws: WebSocketUpgrade| ws.on_upgrade(echo)))
+        .route("/toft/activity", get(activity))
+        .route("/toft/observed", post(observed))
+        .route("/toft/terminals", get(async || Json(json!({"data":{"terminals":[{"id":"t1"}]}}))))
+        .route("/toft/ws", any(open_echo))
+        .route("/ws", any(open_echo))
         .fallback(app)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), stand_still))
         .with_state(state);
     // Not `axum::serve`: a machine that is gone takes its open connections with it.
     let mut conns: Vec<AbortOnDropHandle<()>> = Vec::new();
@@ -138,8 +152,35 @@ pub(crate) async fn serve(listener: UnixListener, state: Bridge) {
     }
 }
 
-async fn echo(mut socket: axum::extract::ws::WebSocket) {
+/// A bridge that is paused says nothing until it goes on.
+async fn stand_still(
+    State(bridge): State<Bridge>,
+    req: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    bridge.disk.rest.goes_on().await;
+    next.run(req).await
+}
+
+async fn activity(State(bridge): State<Bridge>) -> Response {
+    match &*bridge.disk.rest.busy() {
+        Some(busy) => Json(json!({"busy": busy})).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn observed(State(bridge): State<Bridge>, Json(told): Json<Value>) -> StatusCode {
+    bridge.disk.rest.told().push(told);
+    StatusCode::NO_CONTENT
+}
+
+async fn open_echo(State(bridge): State<Bridge>, ws: WebSocketUpgrade) -> Response {
+    ws.on_upgrade(move |socket| echo(socket, bridge.disk))
+}
+
+async fn echo(mut socket: axum::extract::ws::WebSocket, disk: Arc<Disk>) {
     while let Some(Ok(message)) = socket.recv().await {
+        disk.rest.goes_on().await;
         if let Message::Text(_) | Message::Binary(_) = &message
             && socket.send(message).await.is_err()
         {
@@ -203,12 +244,30 @@ async fn bridge_messages(Query(query): Query<HashMap<String, String>>) -> Respon
     .into_response()
 }
 
+/// The session is always `s1`; `entryId` and `parentId` may be chosen. With a `streamingBehavior` it is
+/// only queued.
 async fn bridge_prompt(State(bridge): State<Bridge>, Json(body): Json<Value>) -> Response {
+    let named = body["sessionId"].as_str().map(|id| ("sessionId".to_owned(), id.to_owned()));
+    if let Some(refused) = unknown("prompt", &named.into_iter().collect()) {
+        return refused;
+    }
+    if let Some(how) = body["streamingBehavior"].as_str() {
+        let data = json!({"sessionId": "s1", "queued": how});
+        let answer = json!({"type":"response","command":"prompt","success":true,"data":data});
+        return (StatusCode::ACCEPTED, Json(answer)).into_response();
+    }
+    let entry = body["entryId"].as_str().unwrap_or("e1");
+    let known = |(_, _, data): &(String, String, Value)| data["entryId"] == entry;
+    if body["entryId"].is_string() && bridge.disk.log.lock().unwrap().iter().any(known) {
+        let data = json!({"sessionId": "s1", "entryId": entry});
+        let answer = json!({"type":"response","command":"prompt","success":true,"data":data});
+        return (StatusCode::ACCEPTED, Json(answer)).into_response();
+    }
     let push = |kind: &str, data: &Value| bridge.disk.push(&bridge.log_dir, "s1", kind, data);
     push("agent_start", &json!({}));
     push(
         "message_end",
-        &json!({"messageId":"m1","entryId":"e1","parentId":null,
+        &json!({"messageId":"m1","entryId":entry,"parentId":body["parentId"],
                "message":{"role":"user","content":body["message"],"timestamp":1}}),
     );
     push(

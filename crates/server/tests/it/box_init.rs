@@ -1,5 +1,9 @@
 //! The init of a test's machine: runs real programs, streams what they print, kills them.
 
+#[path = "box_named.rs"]
+mod named;
+
+use named::Named;
 use std::{
     collections::HashMap,
     process::Stdio,
@@ -24,22 +28,29 @@ static EXECS: Mutex<Option<HashMap<String, u32>>> = Mutex::new(None);
 static NEXT_EXEC: AtomicU64 = AtomicU64::new(1);
 
 pub(crate) async fn serve(listener: UnixListener, is_bridge_dead: Arc<AtomicBool>) {
+    // They end with the machine, not with the connection that started them.
+    let named = Arc::new(Named::default());
     let mut conns: Vec<AbortOnDropHandle<()>> = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {
         conns.retain(|c| !c.is_finished());
         let is_bridge_dead = is_bridge_dead.load(Ordering::SeqCst);
+        let named = Arc::clone(&named);
         conns.push(AbortOnDropHandle::new(tokio::spawn(async move {
-            let _ = Box::pin(init_connection(stream, is_bridge_dead)).await;
+            let _ = Box::pin(init_connection(stream, is_bridge_dead, &named)).await;
         })));
     }
 }
 
-async fn reply(stream: &mut (impl tokio::io::AsyncWrite + Unpin), reply: &InitReply) {
+pub(crate) async fn reply(stream: &mut (impl tokio::io::AsyncWrite + Unpin), reply: &InitReply) {
     let frame = encode(FrameKind::Json, &serde_json::to_vec(reply).unwrap());
     let _ = stream.write_all(&frame).await;
 }
 
-async fn init_connection(mut stream: UnixStream, is_bridge_dead: bool) -> std::io::Result<()> {
+async fn init_connection(
+    mut stream: UnixStream,
+    is_bridge_dead: bool,
+    named: &Named,
+) -> std::io::Result<()> {
     let mut decoder = Decoder::default();
     let mut buf = [0u8; 4096];
     let request = loop {
@@ -53,8 +64,16 @@ async fn init_connection(mut stream: UnixStream, is_bridge_dead: bool) -> std::i
         }
     };
     match request {
+        InitRequest::Exec(spec) if spec.id.is_some() => named.exec(&mut stream, spec).await,
+        InitRequest::Attach { id, .. } => named.attach(&mut stream, &id).await,
+        InitRequest::Forget { id } => {
+            named.forget(&id);
+            reply(&mut stream, &InitReply::Done).await;
+            Ok(())
+        }
         InitRequest::Exec(spec) => run_program(stream, decoder, spec).await,
         InitRequest::Kill { id, .. } => {
+            named.kill(&id);
             let pid = EXECS.lock().unwrap().get_or_insert_default().get(&id).copied();
             if let Some(pid) = pid {
                 // The group that the program leads.

@@ -225,7 +225,8 @@ impl Events for SqliteStore {
         session: &str,
     ) -> Result<Vec<NewEvent>, StoreError> {
         let key = self.key(project).await?;
-        Ok(sqlx::query_as(
+        let mut out = self.messages_before(key, session).await?;
+        let own: Vec<NewEvent> = sqlx::query_as(
             "SELECT seq, ts, session, kind, data FROM bridge_event \
              WHERE project_id = ? AND session = ? AND kind = 'message_end' ORDER BY seq LIMIT ?",
         )
@@ -233,7 +234,9 @@ impl Events for SqliteStore {
         .bind(session)
         .bind(MESSAGES_MAX)
         .fetch_all(&self.read)
-        .await?)
+        .await?;
+        out.extend(own);
+        Ok(out)
     }
 
     async fn conversations(&self, project: &ProjectId) -> Result<Vec<Conversation>, StoreError> {

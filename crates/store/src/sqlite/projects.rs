@@ -1,13 +1,14 @@
 //! [`Projects`] on SQLite.
 
-use super::{SqliteStore, ms, unsigned};
+use super::{SqliteStore, history, ms, unsigned};
 use crate::{
     error::StoreError,
     projects::{Created, NewProject, Project, Projects, Wake, Wanted},
 };
 use async_trait::async_trait;
+use serde_json::from_value;
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
-use toft_model::id::ProjectId;
+use toft_model::{id::ProjectId, machine::MachineState};
 
 /// Wakes that are kept per project: enough to see a pattern, too few to fill a disk.
 const WAKES_KEPT: i64 = 100;
@@ -169,6 +170,7 @@ impl Projects for SqliteStore {
     async fn delete_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError> {
         let key = self.key(id).await?;
         let mut tx = self.begin().await?;
+        history::hand_down(tx.on(), key).await?;
         sqlx::query("UPDATE project SET deleted_at = ?, alias = NULL WHERE id = ?")
             .bind(ms(now_ms))
             .bind(key)
@@ -178,6 +180,14 @@ impl Projects for SqliteStore {
             "DELETE FROM bridge_snapshot WHERE project_id = ?",
             "DELETE FROM bridge_tamper WHERE project_id = ?",
             "DELETE FROM machine_wake WHERE project_id = ?",
+            "DELETE FROM checkpoint WHERE project_id = ?",
+            "DELETE FROM checkpoint_rule WHERE project_id = ?",
+            "DELETE FROM fork_origin WHERE project_id = ?",
+            "DELETE FROM inherited_event WHERE project_id = ?",
+            "DELETE FROM schedule WHERE project_id = ?",
+            "DELETE FROM machine_settings WHERE project_id = ?",
+            "DELETE FROM machine_observed WHERE project_id = ?",
+            "DELETE FROM project_image WHERE project = (SELECT public_id FROM project WHERE id = ?)",
         ] {
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
         }
@@ -227,10 +237,11 @@ impl Projects for SqliteStore {
     async fn add_wake(&self, id: &ProjectId, wake: &Wake) -> Result<(), StoreError> {
         let key = self.key(id).await?;
         let mut tx = self.begin_relaxed().await?;
-        sqlx::query("INSERT INTO machine_wake (project_id, at, cause) VALUES (?, ?, ?)")
+        sqlx::query("INSERT INTO machine_wake (project_id, at, cause, was) VALUES (?, ?, ?, ?)")
             .bind(key)
             .bind(ms(wake.at))
             .bind(&wake.cause)
+            .bind(wake.was.map(MachineState::as_str))
             .execute(tx.on())
             .await?;
         sqlx::query(
@@ -247,13 +258,17 @@ impl Projects for SqliteStore {
 
     async fn wakes(&self, id: &ProjectId, limit: u32) -> Result<Vec<Wake>, StoreError> {
         let key = self.key(id).await?;
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT at, cause FROM machine_wake WHERE project_id = ? ORDER BY id DESC LIMIT ?",
+        let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(
+            "SELECT at, cause, was FROM machine_wake WHERE project_id = ? ORDER BY id DESC LIMIT ?",
         )
         .bind(key)
         .bind(limit)
         .fetch_all(&self.read)
         .await?;
-        Ok(rows.into_iter().map(|(at, cause)| Wake { at: unsigned(at), cause }).collect())
+        let wake = |(at, cause, was): (i64, String, Option<String>)| {
+            let was = was.and_then(|word| from_value(word.into()).ok());
+            Wake { at: unsigned(at), cause, was }
+        };
+        Ok(rows.into_iter().map(wake).collect())
     }
 }

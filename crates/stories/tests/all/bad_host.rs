@@ -204,6 +204,9 @@ fn code(value: &Value) -> &str {
     value["error"]["code"].as_str().or(value["code"].as_str()).unwrap_or_default()
 }
 
+/// What a program that floods the disk is waited for.
+const FLOOD_TIMEOUT: Duration = Duration::from_secs(8);
+
 async fn full_disk(kind: &str) -> Result<()> {
     if !lane::root() {
         lane::skip("full disk", "mounting a small file system needs root");
@@ -243,9 +246,13 @@ async fn full_disk(kind: &str) -> Result<()> {
     ensure!(ran["stdout"] == "before\n", "{kind}: {ran}");
     // Without the sync all of it may fit into memory, and fail when nobody looks.
     let flood = "head -c 1900000000 /dev/urandom > big && sync big";
-    let (status, ran) =
-        toft.request("POST", &format!("{of}/exec"), Some(json!({"command": flood}))).await?;
-    ensure!(status == 200 || code(&ran) == "disk_full", "{kind}: exec: {status} {ran}");
+    let path = format!("{of}/exec");
+    let mut flooding = Box::pin(toft.request("POST", &path, Some(json!({"command": flood}))));
+    // It fails, or is paused until there is room.
+    let flooded = tokio::time::timeout(FLOOD_TIMEOUT, &mut flooding).await;
+    let is_paused = flooded.is_err();
+    let (status, ran) = flooded.unwrap_or_else(|_| Ok((0, Value::Null)))?;
+    ensure!(matches!(status, 0 | 200) || code(&ran) == "disk_full", "{kind}: exec: {status} {ran}");
     if status == 200 {
         let ran = &ran["data"];
         ensure!(ran["exitCode"] != 0, "{kind}: {ran}");
@@ -266,7 +273,13 @@ async fn full_disk(kind: &str) -> Result<()> {
     ensure!(status == 200, "{kind}: reading goes on");
 
     small.free()?;
-    toft.exec(&project, "rm -f big; sync").await?;
+    toft.exec(&project, "pkill -9 -x head; rm -f big; sync").await?;
+    if is_paused {
+        let (status, ran) = flooding.await?;
+        ensure!(status == 200 && ran["data"]["exitCode"] != 0, "{kind}: {status} {ran}");
+    } else {
+        drop(flooding);
+    }
     if status == 202 {
         toft.until(&format!("{of}/toft/state"), |s| s["status"] != "working").await?;
     }

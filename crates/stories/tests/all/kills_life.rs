@@ -17,6 +17,8 @@ enum Deed {
     Stop,
     Sleep,
     Wake,
+    Freeze,
+    Thaw,
     Delete,
 }
 
@@ -29,6 +31,8 @@ impl Deed {
             Self::Stop => of("stop"),
             Self::Sleep => of("sleep"),
             Self::Wake => of("wake"),
+            Self::Freeze => of("freeze"),
+            Self::Thaw => of("thaw"),
             Self::Delete => ("DELETE", format!("/v1/projects/{project}")),
         }
     }
@@ -44,7 +48,8 @@ impl Deed {
         let before = match self {
             Self::Start => Some("stop"),
             Self::Wake => Some("sleep"),
-            Self::Create | Self::Stop | Self::Sleep | Self::Delete => None,
+            Self::Thaw => Some("freeze"),
+            Self::Create | Self::Stop | Self::Sleep | Self::Freeze | Self::Delete => None,
         };
         if let Some(verb) = before {
             let path = format!("/v1/projects/{project}/{verb}");
@@ -57,6 +62,7 @@ impl Deed {
     fn allowed(self) -> &'static [&'static str] {
         match self {
             Self::Create | Self::Wake | Self::Sleep | Self::Delete => &["running", "cold"],
+            Self::Freeze | Self::Thaw => &["running", "frozen"],
             // The wish is written down before the deed.
             Self::Start => &["stopped", "cold", "running"],
             Self::Stop => &["running", "stopped"],
@@ -64,7 +70,7 @@ impl Deed {
     }
 }
 
-async fn project(toft: &Toft, id: &str) -> Result<Option<Value>> {
+pub(crate) async fn project(toft: &Toft, id: &str) -> Result<Option<Value>> {
     let (status, body) = toft.request("GET", &format!("/v1/projects/{id}"), None).await?;
     match status {
         200 => Ok(Some(body["data"].clone())),
@@ -73,7 +79,7 @@ async fn project(toft: &Toft, id: &str) -> Result<Option<Value>> {
     }
 }
 
-fn inits(toft: &Toft, project: &str) -> Vec<processes::Process> {
+pub(crate) fn inits(toft: &Toft, project: &str) -> Vec<processes::Process> {
     processes::all()
         .into_iter()
         .filter(|p| {
@@ -84,9 +90,9 @@ fn inits(toft: &Toft, project: &str) -> Vec<processes::Process> {
 }
 
 /// Everything that may lie about of one project.
-fn traces(toft: &Toft, project: &str) -> Vec<String> {
+pub(crate) fn traces(toft: &Toft, project: &str) -> Vec<String> {
     let mut found: Vec<String> = inits(toft, project).iter().map(|p| format!("{p:?}")).collect();
-    for place in ["run/m", "logs", "store/pool/p"] {
+    for place in ["run/m", "logs", "store/pool/p", "store/pool/ck"] {
         let path = toft.data.join(place).join(project);
         if path.exists() {
             found.push(path.display().to_string());
@@ -103,7 +109,7 @@ fn traces(toft: &Toft, project: &str) -> Vec<String> {
 }
 
 /// Waits for something that a new server does by itself.
-async fn soon(what: &str, mut missing: impl FnMut() -> Vec<String>) -> Result<()> {
+pub(crate) async fn soon(what: &str, mut missing: impl FnMut() -> Vec<String>) -> Result<()> {
     let until = Instant::now() + STEP_TIMEOUT;
     loop {
         let still = missing();
@@ -120,7 +126,13 @@ async fn one(toft: &mut Toft, deed: Deed, n: usize, delay: Duration) -> Result<(
     let (method, path) = deed.request(&given);
     let body = match deed {
         Deed::Create => json!({"id": given, "name": "Life"}),
-        Deed::Start | Deed::Stop | Deed::Sleep | Deed::Wake | Deed::Delete => json!({}),
+        Deed::Start
+        | Deed::Stop
+        | Deed::Sleep
+        | Deed::Wake
+        | Deed::Freeze
+        | Deed::Thaw
+        | Deed::Delete => json!({}),
     };
     let request = toft
         .http()
@@ -144,7 +156,7 @@ async fn one(toft: &mut Toft, deed: Deed, n: usize, delay: Duration) -> Result<(
     let id = found["id"].as_str().context("a project has an id")?.to_owned();
     let state = found["state"].as_str().unwrap_or_default();
     ensure!(deed.allowed().contains(&state), "{deed:?} left the state {state}: {found}");
-    if state != "running" {
+    if !["running", "frozen"].contains(&state) {
         soon("processes of a machine that is not running", || {
             inits(toft, &id).iter().map(|p| format!("{p:?}")).collect()
         })
@@ -170,7 +182,12 @@ async fn one(toft: &mut Toft, deed: Deed, n: usize, delay: Duration) -> Result<(
 async fn killed_during(deed: Deed) -> Result<()> {
     let mut toft = Toft::start(Start::default()).await?;
     // The first deed of a server also waits for the template.
-    toft.new_project("First").await?;
+    let first = toft.new_project("First").await?;
+    let machine = toft.call("GET", &format!("/v1/projects/{first}/machine"), None).await?;
+    if matches!(deed, Deed::Freeze | Deed::Thaw) && machine["can"]["freeze"] != true {
+        lane::skip("kills around pausing", "this host cannot pause machines (no cgroup freezer)");
+        return toft.down();
+    }
     let given = deed.prepare(&toft, 999).await?;
     let (method, path) = deed.request(&given);
     let body = if deed == Deed::Create { json!({"id": given}) } else { json!({}) };
@@ -211,6 +228,16 @@ async fn a_server_killed_while_a_machine_goes_to_sleep() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_while_it_wakes_a_machine() -> Result<()> {
     killed_during(Deed::Wake).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_while_it_pauses_a_machine() -> Result<()> {
+    killed_during(Deed::Freeze).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_while_it_lets_a_machine_go_on() -> Result<()> {
+    killed_during(Deed::Thaw).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

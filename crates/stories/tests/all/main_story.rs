@@ -1,5 +1,6 @@
 //! The main story in a real Chromium against the built binary, screenshots kept. The driver is
-//! `peers/main-story.mjs`; this side owns the server and kills it when asked.
+//! `peers/main-story.mjs`; this side owns the server and kills it when asked. The same steps on every
+//! backend.
 
 use super::ordinary_user::User;
 use anyhow::{Context as _, Result, ensure};
@@ -10,6 +11,7 @@ use std::{
 };
 use toft_stories::{
     lane,
+    podman::Podman,
     toft::{Start, Toft},
 };
 
@@ -64,4 +66,21 @@ async fn main_story_in_chromium_as_an_ordinary_user() -> Result<()> {
     }
     let user = User::make()?;
     story(user.start(Vec::new())?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn main_story_in_chromium_without_walls() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let allowed = folder.path().join("allowed");
+    std::fs::create_dir(&allowed)?;
+    let args = ["--backend", "host", "--allow-host", &allowed.display().to_string()];
+    story(Start { args: args.map(str::to_owned).to_vec(), ..Start::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn main_story_in_chromium_in_containers() -> Result<()> {
+    let Some(podman) = Podman::start("main story on oci")? else { return Ok(()) };
+    story(Start { args: podman.args(), ..Start::default() }).await?;
+    ensure!(podman.containers()?.is_empty(), "left with podman: {:?}", podman.containers()?);
+    Ok(())
 }

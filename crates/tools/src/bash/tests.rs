@@ -205,3 +205,48 @@ async fn a_command_that_cannot_start_says_so() {
     let empty = bench.call("bash", Value::Object(serde_json::Map::new())).await;
     assert!(empty.said().contains("`command` of bash is missing"));
 }
+
+/// The local shell on a host that saw the memory limit reached.
+struct OutOfMemory(std::sync::Arc<crate::testing::LocalShell>);
+
+#[async_trait::async_trait]
+impl crate::host::Shell for OutOfMemory {
+    async fn start(&self, spec: super::ExecSpec) -> Result<super::ShellRun, super::ShellError> {
+        self.0.start(spec).await
+    }
+    async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), super::ShellError> {
+        self.0.kill(id, grace_ms).await
+    }
+    async fn forget(&self, id: &str) -> Result<(), super::ShellError> {
+        self.0.forget(id).await
+    }
+    async fn memory_limit(&self, _: super::Instant, wait: Duration) -> Option<super::LimitHit> {
+        // A command that was killed is worth waiting for; one that failed otherwise is not.
+        (wait > Duration::ZERO).then(|| super::LimitHit {
+            kind: toft_model::event::LimitKind::Memory,
+            command: Some("python3 eat.py".into()),
+            pid: Some(7),
+            peak: Some(64 << 20),
+            limit: Some(64 << 20),
+            message: "out of memory".into(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_was_ended_for_memory_says_so_with_the_limit() {
+    let bench = Bench::new();
+    for (n, (command, told)) in
+        [("kill -9 $$", true), ("sh -c 'kill -9 $$'", true), ("exit 1", false), ("true", false)]
+            .into_iter()
+            .enumerate()
+    {
+        let (mut ctx, _updates) = bench.context(&format!("memory{n}"));
+        ctx.shell = std::sync::Arc::new(OutOfMemory(std::sync::Arc::clone(&bench.shell)));
+        let outcome = bench.toolbox.run("bash", &ctx, json!({ "command": command })).await;
+        let said = outcome.said();
+        assert_eq!(said.contains("Out of memory: `python3 eat.py`"), told, "{command}: {said}");
+        assert_eq!(said.contains("memory limit of 64 MiB"), told, "{command}: {said}");
+        assert_eq!(outcome.details.unwrap()["memoryLimit"]["limit"] == 64 << 20, told);
+    }
+}

@@ -40,9 +40,10 @@ export class LiveSession {
   }
   readonly get = (): SessionView => this.view
 
-  /** Reads the conversation anew: at the start, and after a failure. */
-  async load(): Promise<void> {
-    if (this.#project.closed || this.view.state === 'ready') return
+  /** Reads the conversation: at the start, after a failure; `anew` when it went back to an earlier
+   * place, since what it was before stays in the events. */
+  async load(anew = false): Promise<void> {
+    if (this.#project.closed || (this.view.state === 'ready' && !anew)) return
     try {
       const { bridge } = this.#project
       const [messages, state] = await Promise.all([
@@ -59,11 +60,14 @@ export class LiveSession {
       this.#project.covers(Math.min(transcript.seq, transcript.stateSeq))
       this.#show({ state: 'ready', transcript: reduce(transcript, this.#project.recent) })
     } catch (error) {
-      this.#show({ state: 'failed', error: wordsOf(error) })
+      // What was read before stays in sight.
+      if (this.view.state !== 'ready') this.#show({ state: 'failed', error: wordsOf(error) })
       // What is only away for a moment (a machine that stops or wakes, a server that restarts) is asked
       // again without a click.
       const passing = error instanceof ApiError && (error.offline || error.status >= 500)
-      if (passing && !this.#project.closed) setTimeout(() => void this.load(), AGAIN_AFTER_MS)
+      if (passing && !this.#project.closed) {
+        setTimeout(() => void this.load(anew), AGAIN_AFTER_MS)
+      }
     }
   }
 
@@ -162,6 +166,9 @@ export class LiveProject {
     const last = fresh.at(-1)
     if (!last) return
     this.#told = last.seq
+    if (fresh.some((event) => event.kind === 'restored' && event.seq > this.newsAfter)) {
+      for (const session of this.#sessions.values()) void session.load(true)
+    }
     for (const tap of this.#taps) tap(fresh)
   }
 }

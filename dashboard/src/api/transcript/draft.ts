@@ -2,17 +2,33 @@
 import type { AgentEnd, BridgeEvent } from '../events'
 import type { Message } from '../bridge-types'
 import { assistantRows, imagesOf, newTool, textOf, withResult } from './rows'
-import type { Row, TextRow, ToolRow, Transcript } from './types'
+import type { MarkerRow, Row, TextRow, ToolRow, Transcript } from './types'
 
 /** Live output kept per running tool; the result replaces it. */
 const OUTPUT_CHARS_MAX = 64 * 1024
 
 type Of<K extends BridgeEvent['kind']> = Extract<BridgeEvent, { kind: K }>['data']
 
+/** The bridge tells of a restore a while after it was asked for. */
+const SAME_RESTORE_MS = 120_000
+
+/** Whether both tell the same moment: one from the conversation, one from the events. */
+function isSame(row: Row, { id, at, what }: MarkerRow): boolean {
+  if (row.id === id) return true
+  return (
+    row.kind === 'marker' &&
+    row.what.kind === 'restored' &&
+    what.kind === 'restored' &&
+    row.what.checkpointId === what.checkpointId &&
+    Math.abs(row.at - at) < SAME_RESTORE_MS
+  )
+}
+
 export class Draft {
   seq: number
   stateSeq: number
   told: Transcript['told']
+  readonly sessionId: string
   readonly #before: Transcript
   #rows: Row[] | null = null
   #state: Partial<Transcript> = {}
@@ -20,6 +36,7 @@ export class Draft {
 
   constructor(before: Transcript) {
     this.#before = before
+    this.sessionId = before.sessionId
     this.seq = before.seq
     this.stateSeq = before.stateSeq
     this.told = before.told
@@ -50,6 +67,15 @@ export class Draft {
 
   push(row: Row): void {
     this.#mutable().push(row)
+  }
+
+  /** Puts a marker where it belongs by time: before the first message of the person that is newer. A
+   * conversation that began later has no place for it, unless it was `moved` itself. */
+  mark(row: MarkerRow, moved: boolean): void {
+    if (this.#read().some((each) => isSame(each, row))) return
+    const newer = this.#read().findIndex((each) => each.kind === 'user' && each.at > row.at)
+    const at = newer < 0 ? this.#read().length : newer
+    if (at > 0 || moved) this.#mutable().splice(at, 0, row)
   }
 
   /** An assistant message begins: what a failed try of it left is gone. */

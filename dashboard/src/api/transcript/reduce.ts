@@ -35,6 +35,20 @@ function tell(draft: Draft, event: BridgeEvent): void {
 function history(draft: Draft, event: BridgeEvent): void {
   if (event.kind === 'agent_end' && event.seq > draft.told.seq) draft.measured(event.data)
   else if (event.kind === 'tool_end') draft.took(event.data.toolCallId, event.data.durationMs)
+  else mark(draft, event)
+}
+
+/** Where the project went back, or was copied from another: messages do not tell. */
+function mark(draft: Draft, event: BridgeEvent): void {
+  if (event.kind === 'restored') {
+    const { checkpointId, label, takenAt, sessions } = event.data
+    const moved = sessions.some((each) => each.sessionId === draft.sessionId)
+    const what = { kind: 'restored' as const, checkpointId, label, takenAt, moved }
+    draft.mark({ kind: 'marker', id: `restored:${event.seq}`, at: event.at, what }, moved)
+  } else if (event.kind === 'forked') {
+    const what = { kind: 'forked' as const, from: event.data.from }
+    draft.mark({ kind: 'marker', id: `forked:${event.seq}`, at: event.at, what }, false)
+  }
 }
 
 /** What the event does to the rows. */
@@ -80,6 +94,10 @@ function rows(draft: Draft, event: BridgeEvent): void {
         const text = `The conversation could not be shortened: ${event.data.errorMessage}`
         draft.push({ kind: 'note', id: `compaction:${event.seq}`, text })
       }
+      return
+    case 'restored':
+    case 'forked':
+      mark(draft, event)
       return
     case 'error':
       // Errors without a session belong to the project's log, not to every conversation.

@@ -11,7 +11,7 @@ export function fromSnapshot(list: MessageList, state: AgentState | null): Trans
     seq: list.seq,
     stateSeq: state?.seq ?? list.seq,
     told: { seq: 0, entryId: null },
-    rows: rowsOf(list.messages, status === 'working' || status === 'waiting', state),
+    rows: rowsOf(list, status === 'working' || status === 'waiting', state),
     name: state?.sessionName ?? null,
     status,
     workingSince: null,
@@ -37,7 +37,8 @@ interface Turn {
   over: boolean
 }
 
-function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | null): Row[] {
+function rowsOf(list: MessageList, busy: boolean, state: AgentState | null): Row[] {
+  const { messages, restores = [] } = list
   const rows: Row[] = []
   const tools = new Map<string, number>()
   let turn: Turn | null = null
@@ -55,6 +56,17 @@ function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | nu
     turn = null
   }
 
+  const markAfter = (entry: string | null) => {
+    for (const { afterEntryId, checkpointId, label, takenAt, at } of restores) {
+      // A fork moves conversations too, and tells so by an event of its own.
+      if (afterEntryId !== entry || checkpointId === null || takenAt === null) continue
+      close()
+      const what = { kind: 'restored' as const, checkpointId, label, takenAt, moved: true }
+      rows.push({ kind: 'marker', id: `restored@${at}`, at, what })
+    }
+  }
+
+  markAfter(null)
   for (const { entryId, message } of messages) {
     if (message.role === 'user') {
       // A steering message arrives between tools: the turn goes on.
@@ -113,6 +125,7 @@ function rowsOf(messages: StoredMessage[], busy: boolean, state: AgentState | nu
     } else {
       rows.push({ kind: 'summary', id: entryId, text: message.summary })
     }
+    markAfter(entryId)
   }
   // While it works, a failed call may be tried again, and another prompt may have begun whose words are
   // not stored yet. A receipt that came too early gives way to the measured one.

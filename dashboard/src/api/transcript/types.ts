@@ -74,7 +74,25 @@ export interface NoteRow {
   text: string
 }
 
-export type Row = UserRow | TextRow | ToolRow | ErrorRow | ReceiptRow | NoteRow
+/** A moment of the project that concerns the conversation: its files went back, or it was copied. */
+export interface MarkerRow {
+  kind: 'marker'
+  id: string
+  /** Unix ms. */
+  at: number
+  what:
+    | {
+        kind: 'restored'
+        checkpointId: string
+        label: string | null
+        takenAt: number
+        /** Whether this conversation went back too, not only the files. */
+        moved: boolean
+      }
+    | { kind: 'forked'; from: string }
+}
+
+export type Row = MarkerRow | UserRow | TextRow | ToolRow | ErrorRow | ReceiptRow | NoteRow
 
 interface Retry {
   attempt: number

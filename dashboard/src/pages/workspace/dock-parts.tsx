@@ -20,7 +20,10 @@ const ICONS: Record<PanelKind, IconName> = {
   files: 'folder',
   log: 'log',
   integration: 'plug',
-  service: 'list',
+  services: 'list',
+  checkpoints: 'pin',
+  machine: 'machine',
+  schedules: 'calendar',
 }
 
 /** A tab. The cross is for the pointer alone: the library makes the whole tab a control, and a
@@ -99,6 +102,16 @@ export function DockActions({ group, activePanel, containerApi }: IDockviewHeade
           { label: 'Terminal', icon: 'terminal', keys: 'alt+t', onSelect: run('panel.terminal') },
           { label: 'Files', icon: 'folder', keys: 'alt+f', onSelect: run('panel.files') },
           { label: 'Log', icon: 'log', keys: 'alt+l', onSelect: run('panel.log') },
+          null,
+          {
+            label: 'Checkpoints',
+            icon: 'pin',
+            keys: 'alt+k',
+            onSelect: run('panel.checkpoints'),
+          },
+          { label: 'Services', icon: 'list', keys: 'alt+s', onSelect: run('panel.services') },
+          { label: 'Schedules', icon: 'calendar', keys: 'alt+j', onSelect: run('panel.schedules') },
+          { label: 'Machine', icon: 'machine', keys: 'alt+i', onSelect: run('panel.machine') },
         ]}
       >
         <IconButton icon="add" label="Open a panel" />

@@ -49,8 +49,17 @@ const PANELS: { [K in PanelKind]: ComponentType<PanelProps<K>> } = {
   integration: lazy(() =>
     import('@/panels/integration/integration').then((m) => ({ default: m.IntegrationPanel })),
   ),
-  service: lazy(() =>
-    import('@/panels/integration/service').then((m) => ({ default: m.ServicePanel })),
+  services: lazy(() =>
+    import('@/panels/services/services').then((m) => ({ default: m.ServicesPanel })),
+  ),
+  checkpoints: lazy(() =>
+    import('@/panels/checkpoints/checkpoints').then((m) => ({ default: m.CheckpointsPanel })),
+  ),
+  machine: lazy(() =>
+    import('@/panels/machine/machine').then((m) => ({ default: m.MachinePanel })),
+  ),
+  schedules: lazy(() =>
+    import('@/panels/schedules/schedules').then((m) => ({ default: m.SchedulesPanel })),
   ),
 }
 
@@ -112,7 +121,10 @@ const COMPONENTS = {
   files: adapter('files'),
   log: adapter('log'),
   integration: adapter('integration'),
-  service: adapter('service'),
+  services: adapter('services'),
+  checkpoints: adapter('checkpoints'),
+  machine: adapter('machine'),
+  schedules: adapter('schedules'),
 }
 const TABS = { tab: DockTab }
 

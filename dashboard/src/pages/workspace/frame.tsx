@@ -1,19 +1,39 @@
 // Top bar, sidebar and dock, and what ties them together.
 import type { DockviewApi } from 'dockview-react'
 import { useQuery } from '@tanstack/react-query'
-import { useCallback, useState } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
 import type { Project } from '@/api/types'
 import { OpenPanelContext, type OpenPanel } from '@/hooks/dock'
 import { useNarrow } from '@/hooks/media'
 import { queries } from '@/hooks/queries'
+import { useAsking } from '@/stores/asking'
 import { useView } from '@/stores/view'
 import { Dock } from './dock'
 import { openPanel } from './open-panel'
+import { LimitNotice } from './limit-notice'
 import { Sidebar } from './sidebar'
 import { TopBar } from './top-bar'
 import { useDockCommands } from './dock-commands'
 import { useLiveEffects } from './live-effects'
+import { useMachineCommands } from './machine-commands'
 import { useProjectCommands } from './project-commands'
+
+const AskedDialog = lazy(() =>
+  import('@/components/asked-dialog').then((m) => ({ default: m.AskedDialog })),
+)
+
+/** Loaded when something is asked for the first time. */
+function Asked() {
+  const { asked, done } = useAsking()
+  useEffect(() => done, [done])
+  return (
+    asked && (
+      <Suspense>
+        <AskedDialog asked={asked} />
+      </Suspense>
+    )
+  )
+}
 
 export function WorkspaceFrame({ project }: { project: Project }) {
   const narrow = useNarrow()
@@ -38,13 +58,15 @@ export function WorkspaceFrame({ project }: { project: Project }) {
   }, [narrow, change])
 
   useLiveEffects(project)
-  useProjectCommands(project, state, open, toggleSidebar)
+  useProjectCommands(project, open, toggleSidebar)
+  useMachineCommands(project, state, machine, open)
   useDockCommands(dock, project.id, narrow)
 
   return (
     <OpenPanelContext value={open}>
       <div className="flex h-full flex-col">
         <TopBar project={project} machine={machine} onSidebar={toggleSidebar} />
+        <LimitNotice />
         <div className="relative flex min-h-0 grow">
           {(narrow ? drawer : sidebar) && (
             <>
@@ -67,6 +89,7 @@ export function WorkspaceFrame({ project }: { project: Project }) {
           />
         </div>
       </div>
+      <Asked />
     </OpenPanelContext>
   )
 }

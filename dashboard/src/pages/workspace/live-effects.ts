@@ -1,12 +1,28 @@
 // What events do to the rest of the page: cached data, toasts, the tab's title.
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect } from 'react'
-import type { SessionList } from '@/api/bridge-types'
+import type { Service, SessionList } from '@/api/bridge-types'
 import type { BridgeEvent } from '@/api/events'
 import type { AgentStatus, Project } from '@/api/types'
 import { toast } from '@/ui/toasts'
 import { useEvents, useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
+
+/** What is another when the project went back. */
+const EVERYTHING = [
+  'checkpoints',
+  'content',
+  'diff',
+  'disk',
+  'files',
+  'inspect',
+  'machine',
+  'processes',
+  'services',
+  'sessions',
+  'state',
+  'terminals',
+] as const
 
 /** Tools that may have changed files. */
 const WRITERS = new Set(['write', 'edit', 'bash'])
@@ -44,8 +60,52 @@ export function useLiveEffects(project: Project): void {
       case 'inspect': {
         const { integrations, services, assets } = event.data
         client.setQueryData(queries.inspect(id).queryKey, { integrations, services, assets })
+        stale(queries.services(id).queryKey)
         return
       }
+      case 'message_end':
+        // A prompt began: a checkpoint was taken before it.
+        if (event.data.message.role === 'user') stale(queries.checkpoints(id).queryKey)
+        return
+      case 'restored':
+        for (const key of EVERYTHING) stale([key, id])
+        return
+      case 'service': {
+        const { id: service, name, state, exitCode, restarts } = event.data
+        client.setQueryData<Service[]>(queries.services(id).queryKey, (list) =>
+          list?.map((each) =>
+            each.id === service
+              ? {
+                  ...each,
+                  process: {
+                    pid: state === 'running' ? (each.process?.pid ?? null) : null,
+                    state,
+                    exitCode,
+                    restarts,
+                    since: event.at,
+                  },
+                }
+              : each,
+          ),
+        )
+        stale(queries.services(id).queryKey)
+        if (state === 'failed') {
+          const code = exitCode === null ? '' : ` It ended with exit code ${exitCode}.`
+          toast.error(`The service ${name} failed`, `It is not started again.${code}`)
+        }
+        return
+      }
+      case 'schedule': {
+        const { scheduleId, name, outcome, reason } = event.data
+        stale(queries.schedules(id).queryKey)
+        stale(queries.firings(id, scheduleId).queryKey)
+        if (outcome === 'failed') toast.error(`${name} failed`, reason ?? undefined)
+        return
+      }
+      case 'limit':
+        stale(queries.machine(id).queryKey)
+        stale(queries.disk(id).queryKey)
+        return
       case 'agent_start':
         status(event.session, 'working')
         stale(queries.sessions(id).queryKey)
@@ -59,6 +119,8 @@ export function useLiveEffects(project: Project): void {
         stale(queries.sessions(id).queryKey)
         stale(queries.projects.queryKey)
         stale(queries.processes(id).queryKey)
+        stale(queries.checkpoints(id).queryKey)
+        stale(queries.disk(id).queryKey)
         return
       case 'tool_end':
         if (WRITERS.has(event.data.toolName)) {

@@ -1,14 +1,15 @@
-// The machine's state in the top bar; opened, what is known of it and what is really enforced.
+// The machine's state in the top bar; opened, what that means and the most important of it. The rest is
+// in its panel.
 import { useState, type ReactNode } from 'react'
 import type { Machine, Project } from '@/api/types'
+import { egressWords, MEANING } from '@/components/machine-words'
 import { LookGlyph, machineLook } from '@/components/project-state'
 import { runById } from '@/hooks/commands'
 import { useMachineActions } from '@/hooks/machine'
 import { Button } from '@/ui/button'
-import { Glyph } from '@/ui/glyph'
 import { Popover } from '@/ui/popover'
 import { Ago } from '@/ui/time'
-import { bytes, capital } from '@/util/format'
+import { bytes, momentOf } from '@/util/format'
 
 export function MachinePopover({
   project,
@@ -20,7 +21,7 @@ export function MachinePopover({
   look: ReturnType<typeof machineLook>
 }) {
   const [open, setOpen] = useState(false)
-  const { start, wake } = useMachineActions(project.id)
+  const { start, wake, freeze, thaw } = useMachineActions(project.id)
   const state = machine?.state ?? project.state
   const reason = machine?.stateReason ?? project.stateReason
   const running = state === 'running' || state === 'frozen'
@@ -44,7 +45,17 @@ export function MachinePopover({
       <div className="flex items-center gap-2 border-b px-3 py-2">
         <LookGlyph look={look} />
         <span className="font-medium">{look.word}</span>
-        <div className="ml-auto">
+        <div className="ml-auto flex gap-1.5">
+          {state === 'running' && machine?.can.freeze && (
+            <Button disabled={freeze.isPending} onClick={() => freeze.mutate()}>
+              Freeze
+            </Button>
+          )}
+          {state === 'frozen' && (
+            <Button variant="primary" disabled={thaw.isPending} onClick={() => thaw.mutate()}>
+              Thaw
+            </Button>
+          )}
           {running && (
             <Button
               onClick={() => {
@@ -67,6 +78,7 @@ export function MachinePopover({
           )}
         </div>
       </div>
+      <p className="border-b px-3 py-2 text-pretty text-ink-2">{MEANING[state]}</p>
       {reason && <p className="border-b px-3 py-2 text-ink-2">{reason}</p>}
       {machine && (
         <>
@@ -74,17 +86,17 @@ export function MachinePopover({
             <Row name="Backend">{machine.backend}</Row>
             <Row name="Image">{machine.image}</Row>
             <Row name="Storage">{machine.storage}</Row>
-            {running && machine.memoryBytes !== null && (
+            {running && typeof machine.use?.memoryBytes === 'number' && (
               <Row name="Memory">
-                {bytes(machine.memoryBytes)}
+                {bytes(machine.use?.memoryBytes)}
                 {machine.limits.memoryBytes !== null && (
                   <span className="text-ink-3"> of {bytes(machine.limits.memoryBytes)}</span>
                 )}
               </Row>
             )}
-            {running && machine.pids !== null && (
+            {running && typeof machine.use?.pids === 'number' && (
               <Row name="Processes">
-                {machine.pids}
+                {machine.use?.pids}
                 {machine.limits.pids !== null && (
                   <span className="text-ink-3"> of {machine.limits.pids}</span>
                 )}
@@ -93,30 +105,31 @@ export function MachinePopover({
             <Row name="Network">{egressWords(machine.egress)}</Row>
             {running && machine.startedAt !== null && (
               <Row name="Started">
-                <Ago at={timeOf(machine.startedAt)} />
+                <Ago at={momentOf(machine.startedAt)} />
                 {machine.wakes[0] && <span className="text-ink-3">, {machine.wakes[0].cause}</span>}
               </Row>
             )}
           </dl>
-          {machine.enforced.length > 0 && (
-            <ul className="flex flex-col gap-1 border-t px-3 py-2.5">
-              {machine.enforced.map((ability) => (
-                <li key={ability.name} className="flex gap-2">
-                  <span className="mt-1">
-                    <Glyph
-                      shape={ability.enforced ? 'tick' : 'cross'}
-                      tone={ability.enforced ? 'moss' : 'amber'}
-                      title={ability.enforced ? 'enforced' : 'not enforced'}
-                    />
-                  </span>
-                  <span className="min-w-0">
-                    <span className="font-medium">{capital(ability.name)}</span>{' '}
-                    <span className="text-ink-3">{ability.how}</span>
-                  </span>
-                </li>
-              ))}
-            </ul>
-          )}
+          <div className="flex gap-2 border-t px-3 py-2">
+            <Button
+              icon="machine"
+              onClick={() => {
+                setOpen(false)
+                runById('panel.machine')
+              }}
+            >
+              Limits, disk, rest
+            </Button>
+            <Button
+              icon="pin"
+              onClick={() => {
+                setOpen(false)
+                runById('panel.checkpoints')
+              }}
+            >
+              Checkpoints
+            </Button>
+          </div>
         </>
       )}
     </Popover>
@@ -130,24 +143,4 @@ function Row({ name, children }: { name: string; children: ReactNode }) {
       <dd className="tnum min-w-0 break-words">{children}</dd>
     </>
   )
-}
-
-function timeOf(at: string | number): number {
-  return typeof at === 'number' ? at : Date.parse(at)
-}
-
-function egressWords(egress: Machine['egress']): string {
-  const level = typeof egress === 'string' ? egress : egress?.level
-  switch (level) {
-    case 'none':
-      return 'the model gateway only'
-    case 'allow-list': {
-      const hosts = typeof egress === 'object' ? (egress?.hosts ?? []) : []
-      return `${hosts.length} allowed hosts`
-    }
-    case 'open':
-      return 'public hosts, logged'
-    default:
-      return level ?? 'unknown'
-  }
 }

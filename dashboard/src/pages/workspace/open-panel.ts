@@ -11,8 +11,14 @@ export const TITLES: Record<PanelKind, string> = {
   files: 'Files',
   log: 'Log',
   integration: 'Integration',
-  service: 'Service',
+  services: 'Services',
+  checkpoints: 'Checkpoints',
+  machine: 'Machine',
+  schedules: 'Schedules',
 }
+
+/** Panels that show the asked-for thing in the one that is open. */
+const ONE_OF_A_KIND = new Set<PanelKind>(['files', 'log', 'services', 'checkpoints', 'schedules'])
 
 const unique = (kind: PanelKind) => `${kind}:${shortId()}`
 
@@ -27,9 +33,12 @@ function idOf(spec: PanelSpec, fresh: boolean): string {
       return spec.terminalId ? `terminal:${spec.terminalId}` : unique(spec.kind)
     case 'files':
     case 'log':
+    case 'services':
+    case 'checkpoints':
+    case 'machine':
+    case 'schedules':
       return spec.kind
     case 'integration':
-    case 'service':
       return `${spec.kind}:${spec.id}`
     default:
       return unique('chat')
@@ -63,7 +72,7 @@ export function openPanel(
   const wanted = idOf(spec, where === 'new')
   const open = openOne(dock, spec, wanted, appPort)
   if (open) {
-    if (kind === 'files' || kind === 'log') open.api.updateParameters(params)
+    if (ONE_OF_A_KIND.has(kind)) open.api.updateParameters(params)
     open.api.setActive()
     return
   }

@@ -1,33 +1,26 @@
-// What can be done in a project, by name and key.
+// What can be done in a project, by name and key. What can be done to its machine is beside it.
 import { useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { useMemo } from 'react'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
-import type { MachineState, Project } from '@/api/types'
+import type { Project } from '@/api/types'
 import { toast } from '@/ui/toasts'
 import { useCommands } from '@/hooks/commands'
 import type { OpenPanel } from '@/hooks/dock'
-import { useMachineActions } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import type { Command } from '@/stores/commands'
 
 export function useProjectCommands(
   project: Project,
-  state: MachineState,
   open: OpenPanel,
   toggleSidebar: () => void,
 ): void {
   const { id, name } = project
   const navigate = useNavigate()
   const client = useQueryClient()
-  const { start, stop, wake } = useMachineActions(id)
-  const { mutate: startMachine } = start
-  const { mutate: stopMachine } = stop
-  const { mutate: wakeMachine } = wake
 
   const commands = useMemo<Command[]>(() => {
-    const running = state === 'running' || state === 'frozen' || state === 'cold'
     return [
       {
         id: 'chat.new',
@@ -75,6 +68,24 @@ export function useProjectCommands(
         run: () => open({ kind: 'log' }),
       },
       {
+        id: 'panel.services',
+        title: 'Open services',
+        group: 'Panels',
+        icon: 'list',
+        keys: ['alt+s'],
+        words: 'processes servers workers supervised start stop',
+        run: () => open({ kind: 'services' }),
+      },
+      {
+        id: 'panel.schedules',
+        title: 'Open schedules',
+        group: 'Panels',
+        icon: 'calendar',
+        keys: ['alt+j'],
+        words: 'cron timer jobs clock',
+        run: () => open({ kind: 'schedules' }),
+      },
+      {
         id: 'sidebar.toggle',
         title: 'Show or hide the sidebar',
         group: 'Panels',
@@ -82,39 +93,6 @@ export function useProjectCommands(
         keys: ['mod+b'],
         run: toggleSidebar,
       },
-      ...(state === 'cold'
-        ? [
-            {
-              id: 'machine.wake',
-              title: 'Wake the machine',
-              group: 'Machine' as const,
-              icon: 'sun' as const,
-              run: () => wakeMachine(),
-            },
-          ]
-        : []),
-      ...(running
-        ? [
-            {
-              id: 'machine.stop',
-              title: 'Stop the machine',
-              group: 'Machine' as const,
-              icon: 'close' as const,
-              words: 'shut down',
-              touches: `All processes of ${name} end: the agent, its services, terminals. Files, conversations and the database stay. Only a person starts it again.`,
-              verb: 'Stop',
-              run: () => stopMachine(),
-            },
-          ]
-        : [
-            {
-              id: 'machine.start',
-              title: 'Start the machine',
-              group: 'Machine' as const,
-              icon: 'sun' as const,
-              run: () => startMachine(),
-            },
-          ]),
       {
         id: 'project.delete',
         title: `Delete project ${name}`,
@@ -135,17 +113,6 @@ export function useProjectCommands(
         },
       },
     ]
-  }, [
-    id,
-    name,
-    state,
-    open,
-    toggleSidebar,
-    startMachine,
-    stopMachine,
-    wakeMachine,
-    client,
-    navigate,
-  ])
+  }, [id, name, open, toggleSidebar, client, navigate])
   useCommands(commands)
 }

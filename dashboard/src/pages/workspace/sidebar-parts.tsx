@@ -1,6 +1,7 @@
 // Sections and rows of the sidebar.
 import type { ReactNode } from 'react'
 import { useView } from '@/stores/view'
+import { IconButton } from '@/ui/button'
 import { Icon } from '@/ui/icons'
 import { Menu, RightClick, type MenuList } from '@/ui/menu'
 import { Skeleton } from '@/ui/state'
@@ -13,6 +14,7 @@ export function Section({
   loading,
   error,
   onRetry,
+  more,
   children,
 }: {
   name: string
@@ -22,13 +24,15 @@ export function Section({
   loading: boolean
   error: string | null
   onRetry: () => void
+  /** Opens the panel that shows all of it. */
+  more?: { label: string; onSelect: () => void }
   children: ReactNode
 }) {
   const closed = useView((state) => state.closed.includes(name))
   const toggle = useView((state) => state.toggleSection)
   return (
     <section>
-      <h2 className="mt-1">
+      <h2 className="group/head relative mt-1 flex">
         <button
           type="button"
           aria-expanded={!closed}
@@ -42,8 +46,22 @@ export function Section({
             className={cx('text-ink-3', !closed && 'rotate-90')}
           />
           {name}
-          {count > 0 && <span className="tnum ml-auto pr-1 font-normal text-ink-3">{count}</span>}
+          {count > 0 && (
+            <span
+              className={cx(
+                'tnum ml-auto pr-1 font-normal text-ink-3',
+                more && 'group-focus-within/head:invisible group-hover/head:invisible max-md:mr-10',
+              )}
+            >
+              {count}
+            </span>
+          )}
         </button>
+        {more && (
+          <span className="absolute right-1.5 opacity-0 group-hover/head:opacity-100 focus-within:opacity-100 max-md:opacity-100">
+            <IconButton icon="open" label={more.label} side="right" onClick={more.onSelect} />
+          </span>
+        )}
       </h2>
       {!closed && (
         <div className="px-1.5">

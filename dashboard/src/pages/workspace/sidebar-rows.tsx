@@ -2,18 +2,23 @@
 import { useMutation } from '@tanstack/react-query'
 import type { Asset, Integration, Service, SessionInfo } from '@/api/bridge-types'
 import { wordsOf } from '@/api/http'
+import type { Schedule } from '@/api/machine-types'
 import { server } from '@/api/server'
 import { agentLook, LookGlyph } from '@/components/project-state'
 import { integrationLook, serviceLook } from '@/components/row-state'
+import { whenWords } from '@/components/schedule-words'
 import { sessionName } from '@/components/session-name'
 import { toast } from '@/ui/toasts'
 import { useOpenPanel } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
 import { useMachineState } from '@/hooks/machine'
 import { useAskAgent } from '@/hooks/ask-agent'
+import { useScheduleActions } from '@/hooks/schedules'
+import { useServiceAction } from '@/hooks/services'
 import { Glyph } from '@/ui/glyph'
 import type { MenuList } from '@/ui/menu'
-import { Ago } from '@/ui/time'
+import { Ago, Until } from '@/ui/time'
+import { momentOf } from '@/util/format'
 import { copyText } from '@/util/plain-http'
 import { SideRow } from './sidebar-parts'
 
@@ -28,8 +33,9 @@ export function ServiceRow({ service }: { service: Service }) {
   const { id } = useProject()
   const open = useOpenPanel()
   const ask = useAskAgent()
-  const { up, isPending } = useMachineState()
-  const look = serviceLook(service.status, up || isPending)
+  const { alive, closed, isPending } = useMachineState()
+  const action = useServiceAction()
+  const look = serviceLook(service, alive || isPending)
   const running = look.shape === 'play'
   const { port } = service
   const outside = useMutation({
@@ -37,36 +43,81 @@ export function ServiceRow({ service }: { service: Service }) {
     onSuccess: ({ url }) => window.open(url, '_blank', 'noopener'),
     onError: (error) => toast.error('The app could not be opened', wordsOf(error)),
   })
-  const show = () =>
-    port === null
-      ? open({ kind: 'service', id: service.id })
-      : open({ kind: 'app', port, title: service.name })
+  const details = () => open({ kind: 'services', id: service.id })
+  const show = () => (port === null ? details() : open({ kind: 'app', port, title: service.name }))
+  const run = (verb: 'start' | 'stop' | 'restart') => () => action.mutate({ service, verb })
+  const supervised: MenuList = closed
+    ? []
+    : look.shape === 'play' || look.shape === 'half'
+      ? [
+          { label: 'Start again', icon: 'reload', onSelect: run('restart') },
+          { label: 'Stop', icon: 'stop', onSelect: run('stop') },
+        ]
+      : [{ label: 'Start', icon: 'play', onSelect: run('start') }]
   const menu: MenuList = [
     { label: 'Open', icon: 'app', onSelect: show },
     ...(port === null
       ? []
       : [{ label: 'Open outside', icon: 'open' as const, onSelect: () => outside.mutate() }]),
-    { label: 'Details', icon: 'list', onSelect: () => open({ kind: 'service', id: service.id }) },
+    { label: 'Details and log', icon: 'list', onSelect: details },
     null,
-    running
-      ? {
-          label: 'Ask the agent to stop it',
-          icon: 'chat',
-          onSelect: () => ask(`Stop the service "${service.name}".`),
-        }
-      : {
-          label: 'Ask the agent to start it',
-          icon: 'chat',
-          onSelect: () => ask(`Start the service "${service.name}".`),
-        },
+    ...(service.command
+      ? supervised
+      : [
+          running
+            ? {
+                label: 'Ask the agent to stop it',
+                icon: 'chat' as const,
+                onSelect: () => ask(`Stop the service "${service.name}".`),
+              }
+            : {
+                label: 'Ask the agent to start it',
+                icon: 'chat' as const,
+                onSelect: () => ask(`Start the service "${service.name}".`),
+              },
+        ]),
   ]
+  // What is not as it should be is told before the port.
+  const trouble = look.tone === 'red' || look.tone === 'amber'
   return (
     <SideRow
       glyph={<LookGlyph look={look} titled />}
       name={service.name}
-      note={port === null ? (service.schedule ?? service.type) : `:${port}`}
+      note={trouble ? look.word : port === null ? (service.schedule ?? service.type) : `:${port}`}
       title={service.description ?? undefined}
       menu={menu}
+      onOpen={show}
+    />
+  )
+}
+
+export function ScheduleSideRow({ schedule }: { schedule: Schedule }) {
+  const open = useOpenPanel()
+  const { id } = useProject()
+  const { run, enable } = useScheduleActions(id)
+  const show = () => open({ kind: 'schedules', id: schedule.id })
+  const next = momentOf(schedule.nextAt)
+  return (
+    <SideRow
+      glyph={
+        <Glyph
+          shape={schedule.enabled ? 'ring' : 'dot'}
+          tone={schedule.enabled ? 'moss' : 'quiet'}
+          title={schedule.enabled ? 'on' : 'off'}
+        />
+      }
+      name={schedule.name}
+      note={!schedule.enabled ? 'off' : Number.isFinite(next) ? <Until at={next} /> : 'not again'}
+      title={whenWords(schedule.when)}
+      menu={[
+        { label: 'Open', icon: 'calendar', onSelect: show },
+        { label: 'Run now', icon: 'play', onSelect: () => run.mutate(schedule) },
+        {
+          label: schedule.enabled ? 'Switch off' : 'Switch on',
+          icon: 'power',
+          onSelect: () => enable.mutate({ schedule, enabled: !schedule.enabled }),
+        },
+      ]}
       onOpen={show}
     />
   )

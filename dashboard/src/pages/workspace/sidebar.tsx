@@ -4,16 +4,18 @@ import { wordsOf } from '@/api/http'
 import { runById } from '@/hooks/commands'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
+import { useServices } from '@/hooks/services'
 import { IconButton } from '@/ui/button'
 import { cx } from '@/util/class'
 import { Section } from './sidebar-parts'
-import { AssetRow, IntegrationRow, ServiceRow, SessionRow } from './sidebar-rows'
+import { AssetRow, IntegrationRow, ScheduleSideRow, ServiceRow, SessionRow } from './sidebar-rows'
 
 export function Sidebar({ narrow }: { narrow: boolean }) {
   const { id } = useProject()
-  const inspect = useQuery(queries.inspect(id))
+  const { services, ...inspect } = useServices()
+  const schedules = useQuery(queries.schedules(id))
   const sessions = useQuery(queries.sessions(id))
-  const { services = [], integrations = [], assets = [] } = inspect.data ?? {}
+  const { integrations = [], assets = [] } = inspect.data ?? {}
   const inspectError = inspect.error && !inspect.data ? wordsOf(inspect.error) : null
 
   return (
@@ -40,6 +42,18 @@ export function Sidebar({ narrow }: { narrow: boolean }) {
           onClick={() => runById('panel.files')}
         />
         <IconButton icon="log" label="Log" keys="alt+l" onClick={() => runById('panel.log')} />
+        <IconButton
+          icon="pin"
+          label="Checkpoints"
+          keys="alt+k"
+          onClick={() => runById('panel.checkpoints')}
+        />
+        <IconButton
+          icon="machine"
+          label="Machine"
+          keys="alt+i"
+          onClick={() => runById('panel.machine')}
+        />
       </div>
       <Section
         name="Services"
@@ -48,9 +62,23 @@ export function Sidebar({ narrow }: { narrow: boolean }) {
         loading={inspect.isPending}
         error={inspectError}
         onRetry={() => void inspect.refetch()}
+        more={{ label: 'Open services', onSelect: () => runById('panel.services') }}
       >
         {services.map((service) => (
           <ServiceRow key={service.id} service={service} />
+        ))}
+      </Section>
+      <Section
+        name="Schedules"
+        none="Commands and prompts by the clock"
+        count={schedules.data?.length ?? 0}
+        loading={schedules.isPending}
+        error={schedules.error && !schedules.data ? wordsOf(schedules.error) : null}
+        onRetry={() => void schedules.refetch()}
+        more={{ label: 'Open schedules', onSelect: () => runById('panel.schedules') }}
+      >
+        {schedules.data?.map((schedule) => (
+          <ScheduleSideRow key={schedule.id} schedule={schedule} />
         ))}
       </Section>
       <Section

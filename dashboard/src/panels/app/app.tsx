@@ -1,12 +1,12 @@
 // A running app in a frame, on its own origin: it can neither read this page nor call the agent.
 import { useQuery } from '@tanstack/react-query'
-import { useCallback, useEffect, useState } from 'react'
+import { useCallback, useEffect, useRef, useState } from 'react'
 import { wordsOf } from '@/api/http'
 import { server } from '@/api/server'
 import { MachineAsleep, MachineStopped } from '@/components/machine-gate'
 import type { PanelProps } from '@/hooks/dock'
 import { useEvents, useProject } from '@/hooks/live'
-import { useMachineState } from '@/hooks/machine'
+import { useMayAsk } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Failure, Skeleton } from '@/ui/state'
@@ -24,10 +24,10 @@ type Frame =
 
 export function AppPanel({ params, setParams, setTitle }: PanelProps<'app'>) {
   const { id, live } = useProject()
-  const { isPending, up: running, closed } = useMachineState()
+  const { isPending, alive, closed, may, want } = useMayAsk()
   const { data: agent } = useQuery(queries.state(id))
   const [frame, setFrame] = useState<Frame>({ state: 'idle' })
-  const [wanted, setWanted] = useState(false)
+  const shown = useRef<unknown>(null)
   const port = params.port ?? null
   const shownPort = port ?? agent?.appPort ?? null
 
@@ -52,10 +52,14 @@ export function AppPanel({ params, setParams, setTitle }: PanelProps<'app'>) {
   }, [id, port])
 
   // A machine that sleeps is woken by a person, not by a layout that was put back.
+  // One that was frozen meanwhile goes on as it was: its app is not loaded anew.
   useEffect(() => {
-    // oxlint-disable-next-line react/set-state-in-effect -- opening is the effect of the machine running
-    if (running || wanted) void load()
-  }, [running, wanted, load])
+    if (may && shown.current !== load) {
+      shown.current = load
+      // oxlint-disable-next-line react/set-state-in-effect -- opening is the effect of the machine running
+      void load()
+    } else if (!alive && !may) shown.current = null
+  }, [may, alive, load])
 
   useReload(live, port, load)
 
@@ -110,8 +114,8 @@ export function AppPanel({ params, setParams, setTitle }: PanelProps<'app'>) {
             message={frame.error}
             action={<Button onClick={() => void load()}>Try again</Button>}
           />
-        ) : frame.state === 'idle' && !isPending && !running ? (
-          <MachineAsleep onWake={() => setWanted(true)}>Opening the app wakes it.</MachineAsleep>
+        ) : frame.state === 'idle' && !isPending && !may ? (
+          <MachineAsleep onWake={want}>Opening the app wakes it.</MachineAsleep>
         ) : (
           <Skeleton className="p-4" words="Opening the app…" />
         )}

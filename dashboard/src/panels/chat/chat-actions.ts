@@ -5,7 +5,7 @@ import { useEffect, useMemo, useRef, useState } from 'react'
 import { wordsOf } from '@/api/http'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
-import { addToDraft, useDrafts } from '@/stores/drafts'
+import { addToDraft, draftKey, useDrafts } from '@/stores/drafts'
 
 export interface ChatActions {
   busy: boolean
@@ -50,7 +50,7 @@ export function useChatActions({
 
   const actions = useMemo(() => {
     const { bridge } = live
-    const key = sessionId ?? `new:${id}`
+    const key = draftKey(id, sessionId)
 
     const session = async (): Promise<string> => {
       made.current ??= (await latest.current.ensure?.()) ?? null

@@ -9,6 +9,7 @@ import type { PanelProps } from '@/hooks/dock'
 import { useProject, useSession } from '@/hooks/live'
 import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
+import { draftKey } from '@/stores/drafts'
 import { Button } from '@/ui/button'
 import { Failure, Skeleton, Strip } from '@/ui/state'
 import { ChatHeader } from './chat-header'
@@ -65,7 +66,7 @@ function FreshChat({ setParams, setTitle }: Props) {
       <div className="min-h-0 grow overflow-y-auto">
         <Greeting onPick={(text) => actions.setDraft(text)} />
       </div>
-      <Composer actions={actions} transcript={null} draftKey={`new:${id}`} />
+      <Composer actions={actions} transcript={null} draft={draftKey(id, null)} />
     </>
   )
 }
@@ -74,7 +75,7 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
   const { id, live } = useProject()
   const view = useSession(sessionId)
   const { data: sessions } = useQuery(queries.sessions(id))
-  const { up, isPending } = useMachineState()
+  const { alive, isPending } = useMachineState()
   const [pinned, setPinned] = useState(0)
   const actions = useChatActions({ sessionId, onSent: () => setPinned((n) => n + 1) })
   const switchTo = useCallback(
@@ -85,10 +86,12 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
   const info = sessions?.sessions.find((session) => session.id === sessionId)
   const transcript = view.state === 'ready' ? view.transcript : null
   const name = transcript?.name ?? sessionName(info)
+  // A conversation that went back to before its beginning is empty again.
+  const written = transcript?.rows.some((row) => row.kind !== 'marker') ?? false
   useEffect(() => setTitle(name), [name, setTitle])
 
   // A machine without processes works on nothing, whatever was last heard.
-  const working = (up || isPending) && transcript?.status === 'working'
+  const working = (alive || isPending) && transcript?.status === 'working'
 
   const retry = useCallback(() => {
     live.bridge
@@ -118,10 +121,8 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
             action={<Button onClick={() => void live.session(sessionId).load()}>Try again</Button>}
           />
         )}
-        {transcript && transcript.rows.length === 0 && (
-          <Greeting onPick={(text) => actions.setDraft(text)} />
-        )}
-        {transcript && transcript.rows.length > 0 && (
+        {transcript && !written && <Greeting onPick={(text) => actions.setDraft(text)} />}
+        {transcript && written && (
           <TranscriptView
             transcript={transcript}
             working={working}
@@ -137,7 +138,7 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
           actions={actions}
           transcript={transcript}
           working={working}
-          draftKey={sessionId}
+          draft={draftKey(id, sessionId)}
         />
       )}
     </>

@@ -19,15 +19,15 @@ export function Composer({
   actions,
   transcript,
   working = false,
-  draftKey,
+  draft,
 }: {
   actions: ChatActions
   transcript: Transcript | null
   working?: boolean
-  draftKey: string
+  draft: string
 }) {
   const { closed } = useMachineState()
-  const text = useDrafts((state) => state.drafts[draftKey] ?? '')
+  const text = useDrafts((state) => state.drafts[draft] ?? '')
   const field = useRef<HTMLTextAreaElement>(null)
   const waiting = transcript?.status === 'waiting' && !closed
   const busy = working || waiting

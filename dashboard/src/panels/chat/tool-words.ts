@@ -2,7 +2,7 @@
 import type { Block } from '@/api/bridge-types'
 import type { ToolRow } from '@/api/transcript/types'
 import { plural } from '@/util/format'
-import { diffOf, diffCounts } from './diff-lines'
+import { diffOf, diffCounts } from '@/components/diff-lines'
 
 export interface ToolWords {
   /** `Ran` */

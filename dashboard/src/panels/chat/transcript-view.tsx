@@ -18,6 +18,7 @@ function estimate(row: Row | undefined): number {
     case 'note':
       return 28
     case 'receipt':
+    case 'marker':
       return 44
     case 'text':
       return 24 + Math.ceil(row.text.length / 72) * 22

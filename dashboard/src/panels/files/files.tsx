@@ -6,7 +6,7 @@ import { toast } from '@/ui/toasts'
 import { MachineAsleep, MachineStopped } from '@/components/machine-gate'
 import type { PanelProps } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
-import { useMachineState } from '@/hooks/machine'
+import { useMayAsk } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button, IconButton } from '@/ui/button'
 import { Empty, Failure, Skeleton } from '@/ui/state'
@@ -17,9 +17,8 @@ import { absolutePath, joinPath } from './paths'
 export function FilesPanel({ params, setParams, setTitle }: PanelProps<'files'>) {
   const { id, live } = useProject()
   const client = useQueryClient()
-  const { up, closed, isPending } = useMachineState()
-  const [wanted, setWanted] = useState(false)
-  const root = useQuery({ ...queries.files(id, null), enabled: up || wanted })
+  const { closed, isPending, may, want } = useMayAsk()
+  const root = useQuery({ ...queries.files(id, null), enabled: may })
   const [upload, setUpload] = useState<HTMLInputElement | null>(null)
   const rootPath = root.data?.path ?? null
   const path = params.path && rootPath ? absolutePath(rootPath, params.path) : null
@@ -43,8 +42,8 @@ export function FilesPanel({ params, setParams, setTitle }: PanelProps<'files'>)
   if (!root.data && closed) {
     return <MachineStopped>The files are kept. They can be read when it runs.</MachineStopped>
   }
-  if (!root.data && !root.isLoading && !root.error && !isPending && !up) {
-    return <MachineAsleep onWake={() => setWanted(true)}>Reading the files wakes it.</MachineAsleep>
+  if (!root.data && !root.isLoading && !root.error && !isPending && !may) {
+    return <MachineAsleep onWake={want}>Reading the files wakes it.</MachineAsleep>
   }
   if (root.error && !root.data) {
     return (

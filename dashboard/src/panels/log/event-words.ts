@@ -1,7 +1,8 @@
 // Events as lines that a person reads. Deltas and their like are no lines.
 import type { BridgeEvent } from '@/api/events'
+import type { Outcome } from '@/api/machine-types'
 import { textOf } from '@/api/transcript/rows'
-import { duration, plural } from '@/util/format'
+import { absolute, duration, plural } from '@/util/format'
 
 export interface LogLine {
   seq: number
@@ -10,6 +11,16 @@ export interface LogLine {
   kind: string
   text: string
   tone: 'plain' | 'good' | 'bad' | 'ask'
+}
+
+/** What became of a slot, after the schedule's name. */
+const OUTCOMES: Record<Outcome, string> = {
+  running: 'runs',
+  fired: 'ran',
+  late: 'ran late',
+  skipped: 'was skipped',
+  suppressed: 'was left out',
+  failed: 'failed',
 }
 
 const TEXT_CHARS_MAX = 240
@@ -104,6 +115,45 @@ export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
       return line(`A terminal was opened: ${event.data.label}`)
     case 'terminal_closed':
       return line('A terminal ended')
+    case 'restored': {
+      const { label, takenAt, sessions } = event.data
+      const back = sessions.length > 0 ? `, ${plural(sessions.length, 'conversation')} with it` : ''
+      const name = label ? `“${label}” of ` : ''
+      return line(`The project went back to ${name}${absolute(takenAt)}${back}`)
+    }
+    case 'forked':
+      return line(`This project was forked from ${event.data.from}`)
+    case 'limit':
+      return line(event.data.message, 'bad')
+    case 'service': {
+      const { name, state, exitCode, restarts } = event.data
+      const code = exitCode === null ? '' : ` with exit code ${exitCode}`
+      switch (state) {
+        case 'running':
+          return line(
+            `Service ${name} runs${restarts > 0 ? `, started again ${plural(restarts, 'time')}` : ''}`,
+            'good',
+          )
+        case 'backoff':
+          return line(`Service ${name} ended${code} and is started again in a moment`, 'bad')
+        case 'failed':
+          return line(`Service ${name} failed${code} and is not tried again`, 'bad')
+        case 'exited':
+          return line(`Service ${name} is done`)
+        case 'stopped':
+          return line(`Service ${name} was stopped`)
+        default:
+          return null
+      }
+    }
+    case 'schedule': {
+      const { name, outcome, reason } = event.data
+      const why = reason ? `: ${reason}` : ''
+      return line(
+        `Schedule ${name} ${OUTCOMES[outcome] ?? outcome}${why}`,
+        outcome === 'failed' ? 'bad' : outcome === 'fired' ? 'good' : 'plain',
+      )
+    }
     case 'error':
       return line(event.data.message, 'bad')
     default:

@@ -5,7 +5,7 @@ import type { ProcessInfo } from '@/api/bridge-types'
 import { wordsOf } from '@/api/http'
 import { toast } from '@/ui/toasts'
 import { useProject } from '@/hooks/live'
-import { useMachineState } from '@/hooks/machine'
+import { useMachineActions, useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Confirm } from '@/ui/dialog'
@@ -23,18 +23,30 @@ const EVERY_MS = 3000
 export function ProcessList({ filter, chosen }: { filter: string; chosen: string | null }) {
   const { id, live } = useProject()
   const client = useQueryClient()
-  const { up, isPending: unknown } = useMachineState()
+  const { running, alive, isPending: unknown } = useMachineState()
+  const { thaw } = useMachineActions(id)
   // Asking would wake a machine that sleeps; and there is nothing to ask for.
   const { data, error, isLoading, refetch } = useQuery({
     ...queries.processes(id),
     refetchInterval: EVERY_MS,
-    enabled: up,
+    enabled: running,
   })
   const [open, setOpen] = useState(chosen)
   const [ending, setEnding] = useState<ProcessInfo | null>(null)
 
   if (unknown || isLoading) return <Skeleton className="p-4" />
-  if (!up) {
+  if (!running && alive) {
+    return (
+      <Empty
+        title="The machine is frozen"
+        drawing={false}
+        action={<Button onClick={() => thaw.mutate()}>Thaw</Button>}
+      >
+        Its processes stand still in memory. They can be looked at when it runs.
+      </Empty>
+    )
+  }
+  if (!running) {
     return (
       <Empty title="Nothing runs" drawing={false}>
         The machine has no processes now. Servers and long commands show here when it works again.

@@ -1,31 +1,42 @@
 // The output of one process as it comes, the last part of it.
-import { useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { useEffect, useState } from 'react'
+import { OutputBox, plainOutput } from '@/components/output-box'
 import { useProject } from '@/hooks/live'
+import { useRunsNow } from '@/hooks/machine'
 
 /** Characters kept for display. */
 const CHARS_MAX = 100_000
-/** Terminal colours are not drawn here. */
-// oxlint-disable-next-line no-control-regex
-const ESCAPES = /\u001B(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007]*\u0007|[@-_])/g
+/** A stream that broke is asked for again after this. */
+const AGAIN_AFTER_MS = 1000
 
 export function ProcessOutput({ id }: { id: string }) {
   const { live } = useProject()
+  // A machine that rests would be woken by it.
+  const again = useRunsNow()
   const [text, setText] = useState('')
   const [end, setEnd] = useState<string | null>(null)
-  const box = useRef<HTMLPreElement>(null)
-  const stuck = useRef(true)
 
   useEffect(() => {
     let to = 0
     let parts: string[] = []
     let frame = 0
     let source: EventSource | null = null
+    let gone = false
     let retry: ReturnType<typeof setTimeout> | undefined
     const flush = () => {
       frame = 0
-      const more = parts.join('').replaceAll(ESCAPES, '').replaceAll('\r\n', '\n')
+      const more = plainOutput(parts.join(''))
       parts = []
       setText((before) => (before + more).slice(-CHARS_MAX))
+    }
+    const later = () => {
+      retry = setTimeout(() => void retryIfMay(), AGAIN_AFTER_MS)
+    }
+    const retryIfMay = async () => {
+      const may = await again().catch(() => false)
+      if (gone) return
+      if (may) open()
+      else later()
     }
     const open = () => {
       source = new EventSource(live.bridge.processOutputUrl(id, to))
@@ -48,33 +59,21 @@ export function ProcessOutput({ id }: { id: string }) {
       })
       source.addEventListener('error', () => {
         source?.close()
-        retry = setTimeout(open, 1000)
+        later()
       })
     }
     open()
     return () => {
+      gone = true
       source?.close()
       clearTimeout(retry)
       cancelAnimationFrame(frame)
     }
-  }, [id, live])
-
-  useLayoutEffect(() => {
-    if (box.current && stuck.current) box.current.scrollTop = box.current.scrollHeight
-  }, [text])
+  }, [id, live, again])
 
   return (
     <div className="border-t bg-sunk">
-      <pre
-        ref={box}
-        onScroll={(event) => {
-          const element = event.currentTarget
-          stuck.current = element.scrollHeight - element.scrollTop - element.clientHeight < 30
-        }}
-        className="max-h-80 min-h-10 overflow-auto px-3 py-2 text-sm leading-[18px] break-words whitespace-pre-wrap"
-      >
-        {text || (end ? '(no output)' : '')}
-      </pre>
+      <OutputBox text={text} none={end ? '(no output)' : ''} />
       {end && <div className="border-t px-3 py-1 text-sm text-ink-3">{end}</div>}
     </div>
   )

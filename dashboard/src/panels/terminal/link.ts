@@ -7,8 +7,9 @@ const RETRY_LAST_MS = 5000
 
 export interface LinkOptions {
   url: string
-  /** Whether the terminal still lives: asked when the line breaks without a word. */
-  exists: () => Promise<boolean>
+  /** Whether the terminal still lives, asked when the line breaks without a word; null when that
+   * cannot be known without waking the machine. */
+  exists: () => Promise<boolean | null>
   onOpen: () => void
   onBytes: (bytes: Uint8Array) => void
   onEnd: (words: string) => void
@@ -58,9 +59,7 @@ export class TerminalLink {
     const socket = new WebSocket(this.#options.url)
     socket.binaryType = 'arraybuffer'
     this.#socket = socket
-    let opened = false
     socket.addEventListener('open', () => {
-      opened = true
       this.#tries = 0
       this.#options.onLost(false)
       this.#options.onOpen()
@@ -71,7 +70,7 @@ export class TerminalLink {
       else this.#options.onBytes(new Uint8Array(message.data))
     })
     socket.addEventListener('close', () => {
-      if (!this.#closed) void this.#lost(opened)
+      if (!this.#closed) void this.#lost()
     })
   }
 
@@ -96,20 +95,22 @@ export class TerminalLink {
     }
   }
 
-  async #lost(wasOpen: boolean): Promise<void> {
-    if (!wasOpen) {
-      // The browser does not say why a socket was refused.
-      const alive = await this.#options.exists().catch(() => true)
-      if (this.#closed) return
-      if (!alive) {
-        this.#closed = true
-        this.#options.onEnd('This terminal has ended.')
-        return
-      }
+  /** The browser does not say why a socket ended. A line that is made again wakes a machine that
+   * rests, so it is asked for first. */
+  async #lost(): Promise<void> {
+    const alive = await this.#options.exists().catch(() => null)
+    if (this.#closed) return
+    if (alive === false) {
+      this.#closed = true
+      this.#options.onEnd('This terminal has ended.')
+      return
     }
     this.#options.onLost(true)
     const wait = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** this.#tries)
     this.#tries += 1
-    this.#timer = setTimeout(() => this.#open(), wait)
+    this.#timer = setTimeout(() => {
+      if (alive) this.#open()
+      else void this.#lost()
+    }, wait)
   }
 }

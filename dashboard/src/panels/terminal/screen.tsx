@@ -13,7 +13,7 @@ const SCROLLBACK_LINES = 5000
 
 interface Props {
   url: string
-  exists: () => Promise<boolean>
+  exists: () => Promise<boolean | null>
   visible: boolean
   onEnd: (words: string) => void
 }

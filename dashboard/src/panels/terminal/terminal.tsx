@@ -2,14 +2,29 @@
 // attaches to it.
 import { useQueryClient } from '@tanstack/react-query'
 import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
+import type { TerminalInfo } from '@/api/bridge-types'
 import { wordsOf } from '@/api/http'
+import { server } from '@/api/server'
+import type { Machine } from '@/api/types'
 import { MachineAsleep, MachineStopped } from '@/components/machine-gate'
 import type { PanelProps } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
-import { useMachineState } from '@/hooks/machine'
+import { useMayAsk } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Failure, Skeleton, Strip } from '@/ui/state'
+
+/** Whether a terminal lives. The machine is looked at first: asking one that rests would wake it. */
+async function stillThere(
+  machine: () => Promise<Machine>,
+  terminals: () => Promise<TerminalInfo[]>,
+  terminal: string,
+): Promise<boolean | null> {
+  const { state } = await machine()
+  if (state === 'frozen') return null
+  if (state !== 'running') return false
+  return (await terminals()).some((each) => each.id === terminal)
+}
 
 const Screen = lazy(() => import('./screen').then((m) => ({ default: m.Screen })))
 
@@ -31,15 +46,13 @@ export function TerminalPanel({
 }: PanelProps<'terminal'>) {
   const { id, live } = useProject()
   const client = useQueryClient()
-  const { isPending, up, closed } = useMachineState()
+  const { isPending, closed, may, want } = useMayAsk()
   const [phase, setPhase] = useState<Phase>({ state: 'ready' })
-  const [wanted, setWanted] = useState(false)
   const { terminalId } = params
 
   useEffect(() => setTitle('Terminal'), [setTitle])
 
   // A new panel opens a new terminal, unless that would wake a machine that nobody asked to wake.
-  const may = up || wanted
   useEffect(() => {
     if (terminalId || !may || phase.state !== 'ready') return
     let gone = false
@@ -59,9 +72,9 @@ export function TerminalPanel({
 
   const again = useCallback(() => {
     setPhase({ state: 'ready' })
-    setWanted(true)
+    want()
     setParams({})
-  }, [setParams])
+  }, [setParams, want])
   const onEnd = useCallback(
     (words: string) => {
       setPhase({ state: 'ended', words })
@@ -86,7 +99,7 @@ export function TerminalPanel({
     return may || isPending ? (
       <Skeleton className="p-4" words="Opening a terminal…" />
     ) : (
-      <MachineAsleep onWake={() => setWanted(true)}>Opening a terminal wakes it.</MachineAsleep>
+      <MachineAsleep onWake={want}>Opening a terminal wakes it.</MachineAsleep>
     )
   }
   return (
@@ -111,7 +124,11 @@ export function TerminalPanel({
             key={terminalId}
             url={live.bridge.terminalUrl(terminalId)}
             exists={() =>
-              live.bridge.terminals().then((list) => list.some((each) => each.id === terminalId))
+              stillThere(
+                () => server.machine(id),
+                () => live.bridge.terminals(),
+                terminalId,
+              )
             }
             visible={visible}
             onEnd={onEnd}

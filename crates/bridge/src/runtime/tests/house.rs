@@ -25,6 +25,8 @@ use toft_tools::{
 /// Says the n-th thing to the n-th question of a conversation: the same after any restart.
 pub(crate) struct Script {
     pub(crate) answers: Vec<Vec<Block>>,
+    /// What it was sent, question by question.
+    pub(crate) asked: Mutex<Vec<Vec<Message>>>,
 }
 
 impl Model for Script {
@@ -38,6 +40,7 @@ impl Model for Script {
                 if !matches!(a.stop_reason, StopReason::Aborted | StopReason::Error))
         };
         let n = request.messages.iter().filter(said).count();
+        self.asked.lock().unwrap().push(request.messages.clone());
         let content =
             self.answers.get(n).cloned().unwrap_or_else(|| vec![Block::text("Nothing more.")]);
         let calls = content.iter().any(|b| matches!(b, Block::ToolCall(_)));
@@ -151,7 +154,7 @@ impl House {
             .build()
             .unwrap();
         let shell = Arc::new(LocalShell::new(&dir.path().join("exec")));
-        Self { dir, init, shell, script: Arc::new(Script { answers }) }
+        Self { dir, init, shell, script: Arc::new(Script { answers, asked: Mutex::default() }) }
     }
 
     pub(crate) fn boot(&self) -> BridgeBoot {
@@ -218,6 +221,11 @@ impl House {
         // Threads end where they are, as in a killed process.
         life.shutdown_timeout(Duration::from_secs(10));
         ended
+    }
+
+    /// What the model was sent, question by question.
+    pub(crate) fn asked(&self) -> Vec<Vec<Message>> {
+        self.script.asked.lock().unwrap().clone()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

@@ -5,6 +5,7 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path, Query},
+    machines::{life, machine::Hold},
     routes::find,
     state::App,
 };
@@ -35,7 +36,8 @@ pub(crate) async fn stdin(
     mut body: Body,
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Member)?;
-    let input = attach(&app, &id, &exec).await?.input();
+    let (handle, _hold) = attach(&app, &id, &exec).await?;
+    let input = handle.input();
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| ApiError::invalid(format!("the input broke off: {e}")))?;
@@ -97,19 +99,27 @@ pub(crate) async fn signal(
     JsonBody(body): JsonBody<Signal>,
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Member)?;
-    let input = attach(&app, &id, &exec).await?.input();
+    let (handle, _hold) = attach(&app, &id, &exec).await?;
+    let input = handle.input();
     input.signal(body.signal.number()).await.map_err(|_| gone())?;
     Ok(Data(json!({})))
 }
 
-async fn attach(app: &App, id: &str, exec: &str) -> Result<ExecHandle, ApiError> {
+async fn attach(app: &App, id: &str, exec: &str) -> Result<(ExecHandle, Hold), ApiError> {
     let (_, machine) = find(app, id).await?;
-    // A machine that is gone took the program with it: it is not woken for this.
+    let hold = machine.in_use(&app.clock);
+    // A machine that is gone took the program with it: it is not woken for this. A paused one has it.
+    if !machine.runs() {
+        return Err(gone());
+    }
+    life::ensure_running(app, &machine, "a running command was told something").await?;
     let stream = app.backend.connect_init(&machine.id).await.map_err(|_| gone())?;
-    init_client::attach(stream, exec, NO_OUTPUT).await.map_err(|error| match error {
+    let handle = init_client::attach(stream, exec, NO_OUTPUT).await;
+    let handle = handle.map_err(|error| match error {
         InitError::Refused { .. } => gone(),
         other => ApiError::new(Code::MachineError, other.to_string()),
-    })
+    })?;
+    Ok((handle, hold))
 }
 
 fn gone() -> ApiError {

@@ -4,10 +4,12 @@ import type { Row } from '@/api/transcript/types'
 import { Prose } from '@/components/prose'
 import { cx } from '@/util/class'
 import { ErrorRowView } from './error-row'
+import { MarkerRowView } from './marker-row'
 import { QuestionRow } from './question-row'
 import { ReceiptRowView } from './receipt-row'
-import { DemoRow, NoteRowView, SummaryRow, ThinkingRow, UserRowView } from './small-rows'
+import { DemoRow, NoteRowView, SummaryRow, ThinkingRow } from './small-rows'
 import { ToolRowView } from './tool-row'
+import { UserRowView } from './user-row'
 
 interface Props {
   row: Row
@@ -27,6 +29,7 @@ const TIGHT = new Set<Row['kind']>(['tool', 'thinking', 'note', 'demo'])
 function spacing(kind: Row['kind'], before: Row['kind'] | null): string {
   if (before === null) return ''
   if (kind === 'user') return 'pt-7'
+  if (kind === 'marker') return 'pt-5'
   if (TIGHT.has(kind) && TIGHT.has(before)) return ''
   return 'pt-3'
 }
@@ -38,7 +41,7 @@ export const RowView = memo(function RowView(props: Props) {
 function body({ row, open, quiet, live, sessionId, onToggle, onRetry }: Props) {
   switch (row.kind) {
     case 'user':
-      return <UserRowView row={row} />
+      return <UserRowView row={row} sessionId={sessionId} />
     case 'text':
       return <Prose text={row.text} />
     case 'thinking':
@@ -55,6 +58,8 @@ function body({ row, open, quiet, live, sessionId, onToggle, onRetry }: Props) {
       return <ReceiptRowView row={row} open={open} onToggle={onToggle} />
     case 'summary':
       return <SummaryRow row={row} open={open} onToggle={onToggle} />
+    case 'marker':
+      return <MarkerRowView row={row} live={live} />
     case 'note':
       return <NoteRowView row={row} />
     case 'demo':

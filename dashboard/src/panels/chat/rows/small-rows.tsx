@@ -1,31 +1,10 @@
-// The rows that need few words: the person's, thinking, notes, summaries, the demo's label.
-import type { NoteRow, TextRow, UserRow } from '@/api/transcript/types'
+// The rows that need few words: thinking, notes, summaries, the demo's label.
+import type { NoteRow, TextRow } from '@/api/transcript/types'
 import { Prose } from '@/components/prose'
 import { Icon } from '@/ui/icons'
-import { absolute } from '@/util/format'
 import { cx } from '@/util/class'
 
 type Toggle = (id: string, open: boolean) => void
-
-/** The person's words, set off by a thin rule. */
-export function UserRowView({ row }: { row: UserRow }) {
-  return (
-    <div className="border-l-2 border-moss py-0.5 pl-3" title={absolute(row.at)}>
-      <span className="sr-only">You: </span>
-      {row.images.map((image, index) => (
-        <img
-          // Pictures of one message never change their order.
-          // oxlint-disable-next-line react/no-array-index-key
-          key={index}
-          src={`data:${image.mimeType};base64,${image.data}`}
-          alt={`attachment ${index + 1}`}
-          className="mb-2 max-h-60 rounded-md border"
-        />
-      ))}
-      <div className="max-w-[72ch] text-md break-words whitespace-pre-wrap">{row.text}</div>
-    </div>
-  )
-}
 
 function Disclosure({
   id,

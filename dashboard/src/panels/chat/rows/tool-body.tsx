@@ -5,9 +5,9 @@ import { CodeLines } from '@/components/code-lines'
 import { useOpenPanel } from '@/hooks/dock'
 import { CopyButton } from '@/ui/copy'
 import { Dialog } from '@/ui/dialog'
-import { diffOf } from '../diff-lines'
+import { diffOf } from '@/components/diff-lines'
 import { detailsOf, resultText } from '../tool-words'
-import { DiffView } from './diff-view'
+import { DiffView } from '@/components/diff-view'
 
 /** Lines shown of a long output: so many from the start, so many from the end. */
 const HEAD_LINES = 40

@@ -2,7 +2,7 @@
 // text, not a wall of additions.
 import { useState } from 'react'
 import { cx } from '@/util/class'
-import type { DiffLine } from '../diff-lines'
+import type { DiffLine } from './diff-lines'
 
 /** Lines drawn at first. */
 const LINES_MAX = 40

@@ -1,0 +1,160 @@
+//! `toft checkpoint`, `checkpoints`, `diff`, `restore` and `fork`.
+
+use crate::{
+    args::{At, Copies},
+    client::Client,
+    output,
+};
+use anyhow::Result;
+use http::Method;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use toft_model::time::rfc3339;
+
+pub(crate) async fn run(at: &At, verb: &Copies, as_json: bool) -> Result<()> {
+    let client = Client::find(at)?;
+    match verb {
+        Copies::Checkpoint { project, label } => {
+            let id = client.project(project).await?;
+            let path = format!("/v1/projects/{id}/checkpoints");
+            let taken = client.post(&path, &json!({"label": label})).await?;
+            show(&taken, as_json, |taken| output::line(&output::text(&taken["id"])));
+        }
+        Copies::Checkpoints { project, rm: None } => {
+            let id = client.project(project).await?;
+            let all = client.get(&format!("/v1/projects/{id}/checkpoints")).await?;
+            show(&all, as_json, list);
+        }
+        Copies::Checkpoints { project, rm: Some(checkpoint) } => {
+            let id = client.project(project).await?;
+            let path = format!("/v1/projects/{id}/checkpoints/{}", segment(checkpoint));
+            let gone = client.call(Method::DELETE, &path, None).await?;
+            show(&gone, as_json, |gone| {
+                output::line(&format!("Deleted {}.", output::text(&gone["id"])));
+            });
+        }
+        Copies::Diff { project, checkpoint, to, path } => {
+            let id = client.project(project).await?;
+            let mut url = format!(
+                "/v1/projects/{id}/checkpoints/{}/diff?to={}",
+                segment(checkpoint),
+                segment(to.as_deref().unwrap_or("now"))
+            );
+            if let Some(path) = path {
+                let _ = write!(url, "&path={}", segment(path));
+            }
+            let found = client.get(&url).await?;
+            show(&found, as_json, if path.is_some() { file } else { changes });
+        }
+        Copies::Restore { project, checkpoint, force } => {
+            let id = client.project(project).await?;
+            let path = format!("/v1/projects/{id}/checkpoints/{}/restore", segment(checkpoint));
+            let done = client.post(&path, &json!({"force": force})).await?;
+            show(&done, as_json, restored);
+        }
+        Copies::Fork { project, from, count, name } => {
+            let id = client.project(project).await?;
+            let body = json!({"checkpointId": from, "count": count, "name": name});
+            let made = client.post(&format!("/v1/projects/{id}/fork"), &body).await?;
+            show(&made, as_json, |made| {
+                for project in made["projects"].as_array().into_iter().flatten() {
+                    let of = |field: &str| output::text(&project[field]);
+                    output::line(&format!("{}  {}  {}", of("id"), of("name"), of("url")));
+                }
+            });
+        }
+    }
+    Ok(())
+}
+
+fn show(value: &Value, as_json: bool, people: impl FnOnce(&Value)) {
+    if as_json {
+        output::json(value);
+    } else {
+        people(value);
+    }
+}
+
+/// A text as a part of a URL.
+fn segment(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn list(all: &Value) {
+    let mut rows = vec![["ID", "TAKEN", "WHY", "LABEL"].map(str::to_owned).to_vec()];
+    for one in all["checkpoints"].as_array().into_iter().flatten() {
+        rows.push(vec![
+            output::text(&one["id"]),
+            rfc3339(one["createdAt"].as_u64().unwrap_or(0)),
+            output::text(&one["cause"]),
+            output::text(&one["label"]),
+        ]);
+    }
+    if rows.len() == 1 {
+        output::line("No checkpoints yet. `toft checkpoint PROJECT` takes one.");
+    } else {
+        output::table(&rows);
+    }
+    if let Some(why) = all["why"].as_str() {
+        output::remark(&format!("Note: {why}."));
+    }
+}
+
+fn changes(found: &Value) {
+    for change in found["changes"].as_array().into_iter().flatten() {
+        let sign = match change["kind"].as_str() {
+            Some("added") => '+',
+            Some("removed") => '-',
+            _ => '~',
+        };
+        output::line(&format!("{sign} {}", output::text(&change["path"])));
+    }
+    if found["truncated"] == true {
+        output::remark("There are more changes than are shown.");
+    }
+    told(found);
+}
+
+fn file(found: &Value) {
+    match found["note"].as_str() {
+        Some(note) => output::remark(note),
+        None => output::piece(found["unified"].as_str().unwrap_or_default()),
+    }
+}
+
+fn restored(done: &Value) {
+    output::line(&format!(
+        "Went back to {}. How it was before is {}. The machine is {}.",
+        output::text(&done["checkpoint"]["id"]),
+        output::text(&done["before"]["id"]),
+        output::text(&done["machine"]["state"]),
+    ));
+    told(done);
+}
+
+/// The conversations whose place differs.
+fn told(found: &Value) {
+    for one in found["affectedSessions"].as_array().into_iter().flatten() {
+        output::remark(&format!(
+            "Conversation {:?}: {} messages after it.",
+            one["name"].as_str().unwrap_or_default(),
+            one["messagesAfter"]
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_path_is_one_part_of_a_url() {
+        assert_eq!(super::segment("/home/a b&c=ä"), "%2Fhome%2Fa%20b%26c%3D%C3%A4");
+    }
+}

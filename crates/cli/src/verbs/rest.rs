@@ -1,0 +1,117 @@
+//! `toft freeze`, `thaw`, `limits`, `idle` and `disk`.
+
+use crate::{
+    amounts::{shown_bytes, shown_time},
+    args::{At, Rest, rest::IdleOf, rest::LimitsOf},
+    client::Client,
+    output, verbs,
+};
+use anyhow::Result;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+pub(crate) async fn run(at: &At, verb: &Rest, as_json: bool) -> Result<()> {
+    match verb {
+        Rest::Freeze(one) => verbs::project::machine(at, &one.project, "freeze", as_json).await,
+        Rest::Thaw(one) => verbs::project::machine(at, &one.project, "thaw", as_json).await,
+        Rest::Limits(order) => limits(at, order, as_json).await,
+        Rest::Idle(order) => idle(at, order, as_json).await,
+        Rest::Disk(one) => disk(at, &one.project, as_json).await,
+    }
+}
+
+/// Asks what there is, or changes what was given.
+async fn ask(
+    client: &Client,
+    project: &str,
+    what: &str,
+    change: Map<String, Value>,
+) -> Result<Value> {
+    let path = format!("/v1/projects/{}/{what}", client.project(project).await?);
+    if change.is_empty() {
+        client.get(&path).await
+    } else {
+        client.call(Method::PUT, &path, Some(&Value::Object(change))).await
+    }
+}
+
+async fn limits(at: &At, order: &LimitsOf, as_json: bool) -> Result<()> {
+    let mut change = Map::new();
+    if order.none.is_some() {
+        change
+            .extend(["memoryBytes", "cpus", "pids", "diskBytes"].map(|n| (n.into(), Value::Null)));
+    }
+    let counts = [("memoryBytes", order.memory), ("pids", order.pids), ("diskBytes", order.disk)];
+    for (name, bound) in counts {
+        change.extend(bound.map(|bound| (name.into(), json!(bound.get()))));
+    }
+    change.extend(order.cpus.map(|bound| ("cpus".into(), json!(bound.get()))));
+    let client = Client::find(at)?;
+    let found = ask(&client, &order.project, "limits", change).await?;
+    if as_json {
+        output::json(&found);
+        return Ok(());
+    }
+    let enforced = |name: &str| {
+        let all = found["enforced"].as_array();
+        all.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(name)))
+    };
+    let limits = &found["limits"];
+    let bytes = |field: &str| limits[field].as_u64().map(shown_bytes);
+    let number = |field: &str| (!limits[field].is_null()).then(|| limits[field].to_string());
+    let mut rows = vec![["LIMIT", "VALUE", "IN FORCE"].map(str::to_owned).to_vec()];
+    for (name, value) in [
+        ("memory", bytes("memoryBytes")),
+        ("cpu", number("cpus")),
+        ("pids", number("pids")),
+        ("disk", bytes("diskBytes")),
+    ] {
+        let in_force = match (&value, enforced(name)) {
+            (None, _) => "",
+            (Some(_), true) => "yes",
+            (Some(_), false) => "no, this host cannot: see `toft doctor`",
+        };
+        rows.push(vec![name.into(), value.unwrap_or_else(|| "none".into()), in_force.into()]);
+    }
+    output::table(&rows);
+    Ok(())
+}
+
+async fn idle(at: &At, order: &IdleOf, as_json: bool) -> Result<()> {
+    let mut change = Map::new();
+    for (name, bound) in [("freezeAfterS", order.freeze_after), ("coldAfterS", order.cold_after)] {
+        change.extend(bound.map(|bound| (name.into(), json!(bound.get()))));
+    }
+    let client = Client::find(at)?;
+    let found = ask(&client, &order.project, "idle", change).await?;
+    if as_json {
+        output::json(&found);
+        return Ok(());
+    }
+    let after = |field: &str| {
+        found[field]
+            .as_u64()
+            .map_or_else(|| "never".to_owned(), |s| format!("after {}", shown_time(s)))
+    };
+    output::line(&format!("paused: {}", after("freezeAfterS")));
+    output::line(&format!("cold:   {}", after("coldAfterS")));
+    Ok(())
+}
+
+async fn disk(at: &At, project: &str, as_json: bool) -> Result<()> {
+    let client = Client::find(at)?;
+    let found = ask(&client, project, "disk", Map::new()).await?;
+    if as_json {
+        output::json(&found);
+        return Ok(());
+    }
+    for (label, field, without) in [
+        ("own files and checkpoints:", "exclusiveBytes", "not counted by this storage"),
+        ("bound:", "quotaBytes", "none"),
+        ("free for all projects:", "freeBytes", "unknown"),
+    ] {
+        let value = found[field].as_u64().map_or_else(|| without.to_owned(), shown_bytes);
+        output::line(&format!("{label:<27}{value}"));
+    }
+    Ok(())
+}

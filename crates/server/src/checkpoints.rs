@@ -1,0 +1,68 @@
+//! Checkpoints of projects, and what is made from them: taken, listed, compared, gone back to, forked,
+//! pruned. How a disk is copied is the backend's; rows are the store's.
+//!
+//! A copy of a disk is made first and its row after it; a row goes first and its copy after it. So a
+//! row without a copy is what a power cut left and a copy without a row what a killed server did: both
+//! are removed when a project's checkpoints are first looked at (`reconcile`).
+
+pub(crate) mod affected;
+pub(crate) mod auto;
+pub(crate) mod diff;
+pub(crate) mod fork;
+pub(crate) mod prune;
+pub(crate) mod reconcile;
+pub(crate) mod restore;
+pub(crate) mod room;
+mod shelf;
+pub(crate) mod take;
+pub(crate) mod visible;
+
+pub(crate) use shelf::Shelf;
+
+use crate::{
+    api_error::{ApiError, Code},
+    machines::Machine,
+    state::App,
+};
+use toft_model::checkpoint::CheckpointId;
+use toft_store::TakenCheckpoint;
+
+/// What the checkpoints of all projects share.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    /// Held while those of a project are pruned: one project at a time.
+    pruning: tokio::sync::Mutex<()>,
+}
+
+/// One of a project's, or 404.
+pub(crate) async fn find(
+    app: &App,
+    machine: &Machine,
+    id: &str,
+) -> Result<TakenCheckpoint, ApiError> {
+    let known = match id.parse::<CheckpointId>() {
+        Ok(id) => app.store.checkpoint(&machine.id, &id).await?,
+        Err(_) => None,
+    };
+    known.ok_or_else(no_checkpoint)
+}
+
+/// There is none of that id in this project.
+pub(crate) fn no_checkpoint() -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        "checkpoint not found: GET /v1/projects/{id}/checkpoints lists them",
+    )
+}
+
+/// Runs a change to its end even if nobody waits for it.
+async fn whole<T: Send + 'static>(
+    app: &App,
+    what: &'static str,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    match app.tasks.spawn(work).await {
+        Ok(done) => done,
+        Err(error) => Err(ApiError::internal(what, &error)),
+    }
+}

@@ -1,0 +1,223 @@
+//! Growing projects from another one: from now, from a checkpoint, or from a user message. All of them
+//! appear at once or none does; then each is a project like any other.
+
+use super::{
+    prune,
+    shelf::Shelf,
+    take::{self, Wish},
+};
+use crate::{
+    api_error::{ApiError, Code},
+    machines::{Machine, life, settings},
+    state::App,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use toft_model::{
+    checkpoint::{Cause, CheckpointId, Place, Ticket},
+    id::ProjectId,
+    machine::MachineState,
+};
+use toft_store::{NewProject, Project, TakenCheckpoint};
+use tokio::time::timeout;
+
+/// Copying a big tree file by file.
+const FORK_TIMEOUT: Duration = Duration::from_mins(10);
+/// Machines started at once: more only wait for the same processors.
+const STARTS_AT_ONCE: usize = 4;
+/// Disks made at once, which is all that one request may ask for: snapshots of one moment share a
+/// commit. Where files are copied, the backend makes them one by one.
+const DISKS_AT_ONCE: usize = 20;
+/// Longest name of a project, as for those made by hand.
+const NAME_CHARS_MAX: usize = 100;
+/// Room in it for what is appended.
+const NUMBER_CHARS_MAX: usize = 12;
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// Name of the first; the others are numbered. None: after the project.
+    pub(crate) name: Option<String>,
+    pub(crate) count: usize,
+    /// From which checkpoint; none: from now.
+    pub(crate) from: Option<TakenCheckpoint>,
+    /// User id of the new owner.
+    pub(crate) owner: String,
+}
+
+/// From where.
+struct Source {
+    checkpoint: Option<CheckpointId>,
+    seq: u64,
+    place: Option<Place>,
+}
+
+/// Makes them, and starts them.
+pub(crate) async fn fork(
+    app: &App,
+    origin: &Project,
+    machine: &Arc<Machine>,
+    order: Order,
+) -> Result<Vec<(Project, Arc<Machine>)>, ApiError> {
+    let (app2, machine2, origin) = (app.clone(), Arc::clone(machine), origin.clone());
+    super::whole(app, "forking the project failed", async move {
+        let _making = app2.machines.making.read().await;
+        let made = make(&app2, &origin, &machine2, order).await?;
+        let started = stream::iter(made)
+            .map(|(project, machine)| start(&app2, &origin.id, project, machine))
+            .buffered(STARTS_AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        Ok(started)
+    })
+    .await
+}
+
+async fn make(
+    app: &App,
+    origin: &Project,
+    machine: &Arc<Machine>,
+    order: Order,
+) -> Result<Vec<(Project, Arc<Machine>)>, ApiError> {
+    let names = names(app, origin, &order).await?;
+    let new: Vec<NewProject> = names
+        .into_iter()
+        .map(|name| NewProject {
+            id: ProjectId::random(),
+            alias: None,
+            name,
+            owner: order.owner.clone(),
+        })
+        .collect();
+    let ids: Vec<ProjectId> = new.iter().map(|one| one.id.clone()).collect();
+    let now = app.clock.now_ms();
+    // From here until the end a server that dies leaves what the next one removes.
+    app.store.begin_forks(&new, now).await?;
+    toft_machine::steps::reached("fork.begun");
+    let grown = async {
+        let turn = Shelf::enter(app, machine).await?;
+        let source = match order.from {
+            // It may be gone since it was found.
+            Some(from) => {
+                let id = &from.checkpoint.id;
+                let row = app.store.checkpoint(&machine.id, id).await?;
+                let row = row.ok_or_else(super::no_checkpoint)?;
+                Source {
+                    checkpoint: Some(row.checkpoint.id),
+                    seq: row.checkpoint.seq,
+                    place: row.place,
+                }
+            }
+            // Many from now are many from one moment.
+            None if ids.len() > 1 => {
+                let taken = take::in_turn(app, machine, Wish::of(Cause::Fork), &turn).await?;
+                Source { checkpoint: Some(taken.id), seq: taken.seq, place: None }
+            }
+            None => {
+                let head = app.store.head(&machine.id).await?;
+                Source { checkpoint: None, seq: head.seq, place: None }
+            }
+        };
+        grow_disks(app, machine, &ids, &source, now).await?;
+        let finished = app.store.finish_forks(&machine.id, source.seq, &ids).await?;
+        toft_machine::steps::reached("fork.recorded");
+        Ok(finished)
+    };
+    let grown: Result<Vec<Project>, ApiError> = grown.await;
+    if ids.len() > 1 {
+        prune::soon(app, machine);
+    }
+    match grown {
+        Ok(projects) => Ok(projects
+            .into_iter()
+            .map(|project| {
+                let fresh = Machine::new(project.id.clone(), MachineState::Creating, None);
+                let machine = app.machines.put(fresh);
+                (project, machine)
+            })
+            .collect()),
+        Err(error) => {
+            for id in &ids {
+                if let Err(error) = life::destroy(app, id).await {
+                    tracing::warn!(project.id = %id, error = error.message,
+                        "half a fork stays until the next start");
+                }
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn grow_disks(
+    app: &App,
+    machine: &Machine,
+    ids: &[ProjectId],
+    source: &Source,
+    now: u64,
+) -> Result<(), ApiError> {
+    let ticket = Ticket::Fork {
+        from: machine.id.clone(),
+        seq: source.seq,
+        checkpoint_id: source.checkpoint.clone(),
+        at: now,
+        place: source.place.clone(),
+    };
+    let one = |id: ProjectId| {
+        let ticket = &ticket;
+        async move {
+            let from = source.checkpoint.as_ref();
+            let work = app.backend.fork(&machine.id, from, &id, ticket);
+            match timeout(FORK_TIMEOUT, work).await {
+                Ok(done) => done.map_err(take::refused),
+                Err(_) => Err(ApiError::new(
+                    Code::MachineError,
+                    "the copy was not made in time: stop the project and try again",
+                )),
+            }
+        }
+    };
+    stream::iter(ids.iter().cloned()).map(one).buffer_unordered(DISKS_AT_ONCE).try_collect().await
+}
+
+/// Starts a fork as a project that was just made; one that does not start says so in its state.
+async fn start(
+    app: &App,
+    origin: &ProjectId,
+    project: Project,
+    machine: Arc<Machine>,
+) -> (Project, Arc<Machine>) {
+    let life = machine.lock_life().await;
+    if let Err(error) = settings::inherit(app, origin, &machine).await {
+        tracing::warn!(project.id = %project.id, error = error.message,
+            "a fork has the server's own limits");
+    }
+    let started =
+        life::start_locked(app, &machine, &project, "the project was forked", &life).await;
+    drop(life);
+    if let Err(error) = started {
+        tracing::warn!(project.id = %project.id, error = error.message, "forked, not started");
+    }
+    (project, machine)
+}
+
+/// As many names that no project has: `Shop fork`, `Shop fork 2`…
+async fn names(app: &App, origin: &Project, order: &Order) -> Result<Vec<String>, ApiError> {
+    let base = match &order.name {
+        Some(name) => cut(name, NAME_CHARS_MAX),
+        None => cut(&origin.name, NAME_CHARS_MAX - NUMBER_CHARS_MAX) + " fork",
+    };
+    let stem = cut(&base, NAME_CHARS_MAX - NUMBER_CHARS_MAX);
+    let taken: HashSet<String> = match &order.name {
+        // A person may give a name twice.
+        Some(_) => HashSet::new(),
+        None => app.store.project_names(&stem).await?.into_iter().collect(),
+    };
+    let numbered = (2..).map(|n: u64| format!("{stem} {n}"));
+    let free = std::iter::once(base).chain(numbered).filter(|name| !taken.contains(name));
+    Ok(free.take(order.count).collect())
+}
+
+fn cut(name: &str, chars: usize) -> String {
+    let cut: String = name.chars().take(chars).collect();
+    cut.trim_end().to_owned()
+}

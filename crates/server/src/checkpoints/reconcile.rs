@@ -1,0 +1,44 @@
+//! Making rows and copies of disks agree, before a project's checkpoints are first used: neither is
+//! told of without the other. What a killed server left is found by the next one at its start.
+
+use super::shelf::{Shelf, Turn};
+use crate::{api_error::ApiError, machines::Machine, state::App};
+use futures_util::{StreamExt as _, stream};
+use toft_store::Durable;
+
+/// Projects looked at at once, after a start.
+const AT_ONCE: usize = 4;
+
+/// Looks through all projects.
+pub(crate) async fn all(app: App) {
+    let machines = app.machines.list();
+    stream::iter(machines)
+        .for_each_concurrent(AT_ONCE, |machine| {
+            let app = app.clone();
+            async move {
+                machine.settled().await;
+                if let Err(error) = Shelf::in_order(&app, &machine).await {
+                    tracing::warn!(project.id = %machine.id, error = error.message,
+                        "the checkpoints could not be looked through");
+                }
+            }
+        })
+        .await;
+}
+
+/// Drops rows whose copy is gone, and copies that have no row.
+pub(super) async fn compare(app: &App, machine: &Machine, _turn: &Turn) -> Result<(), ApiError> {
+    let on_disk = app.backend.checkpoints(&machine.id).await?;
+    let rows = app.store.checkpoints(&machine.id).await?;
+    let rows: Vec<_> = rows.into_iter().map(|row| row.checkpoint.id).collect();
+    let lost: Vec<_> = rows.iter().filter(|id| !on_disk.contains(id)).cloned().collect();
+    if !lost.is_empty() {
+        tracing::warn!(project.id = %machine.id, lost = lost.len(), "checkpoints are gone from disk");
+        app.store.delete_checkpoints(&machine.id, &lost, Durable::Soon).await?;
+    }
+    for id in on_disk.iter().filter(|id| !rows.contains(id)) {
+        tracing::info!(project.id = %machine.id, checkpoint.id = %id, "an unfinished checkpoint goes");
+        app.backend.drop_checkpoint(&machine.id, id).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Taking a checkpoint, and deleting one.
+
+use super::{
+    prune,
+    shelf::{Shelf, Turn},
+};
+use crate::{
+    api_error::{ApiError, Code},
+    machines::Machine,
+    state::App,
+};
+use std::{sync::Arc, time::Duration};
+use toft_machine::backend::MachineError;
+use toft_model::checkpoint::{Cause, Checkpoint, CheckpointId, Place};
+use toft_store::{Durable, TakenCheckpoint};
+use tokio::time::timeout;
+
+/// Copying a big tree file by file; where a copy takes no time, a stuck disk.
+const TAKE_TIMEOUT: Duration = Duration::from_mins(10);
+/// Removing one that was copied file by file.
+const DROP_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// What is to be taken.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) cause: Cause,
+    pub(crate) label: Option<String>,
+    /// The user message before which it is taken, where that is known already.
+    pub(crate) message: Option<Place>,
+    /// See [`TakenCheckpoint::place`].
+    pub(crate) place: Option<Place>,
+}
+
+impl Wish {
+    pub(crate) fn of(cause: Cause) -> Self {
+        Self { cause, label: None, message: None, place: None }
+    }
+
+    /// Whether its row must be on disk at once. Of those before prompts there is one every minute, and
+    /// one that is lost with the power only leaves its copy, which goes then.
+    fn durable(&self) -> Durable {
+        match self.cause {
+            Cause::Manual | Cause::Restore => Durable::Now,
+            Cause::Prompt | Cause::Fork => Durable::Soon,
+        }
+    }
+}
+
+/// Takes one.
+pub(crate) async fn take(
+    app: &App,
+    machine: &Arc<Machine>,
+    wish: Wish,
+) -> Result<Checkpoint, ApiError> {
+    let (app2, machine2) = (app.clone(), Arc::clone(machine));
+    let taken = super::whole(app, "taking the checkpoint failed", async move {
+        let turn = Shelf::enter(&app2, &machine2).await?;
+        in_turn(&app2, &machine2, wish, &turn).await
+    })
+    .await;
+    if taken.as_ref().is_err_and(|error| error.code == Code::DiskFull) {
+        // Automatic ones yield, so that the next try may have room.
+        prune::soon(app, machine);
+    }
+    taken
+}
+
+/// The same for who has the turn.
+pub(super) async fn in_turn(
+    app: &App,
+    machine: &Machine,
+    wish: Wish,
+    _turn: &Turn,
+) -> Result<Checkpoint, ApiError> {
+    let id = CheckpointId::random();
+    let created_at = app.clock.now_ms();
+    let copy = timeout(TAKE_TIMEOUT, app.backend.checkpoint(&machine.id, &id));
+    // What the copy of events says now is not beyond what the disk says a moment later.
+    let (copied, told) = tokio::join!(copy, app.store.places(&machine.id));
+    let row = match (copied, told) {
+        (Ok(Ok(copied)), Ok((seq, sessions))) => {
+            let durable = wish.durable();
+            let taken = TakenCheckpoint {
+                checkpoint: Checkpoint {
+                    id: id.clone(),
+                    project_id: machine.id.clone(),
+                    label: wish.label,
+                    cause: wish.cause,
+                    created_at,
+                    seq,
+                    base: copied.base,
+                    sessions,
+                    message: wish.message,
+                },
+                place: wish.place,
+            };
+            let added = app.store.add_checkpoint(&taken, durable).await;
+            toft_machine::steps::reached("checkpoint.recorded");
+            added.map(|()| taken.checkpoint).map_err(ApiError::from)
+        }
+        (Ok(Ok(_)), Err(error)) => Err(error.into()),
+        (Ok(Err(error)), _) => Err(refused(error)),
+        (Err(_), _) => {
+            // Whatever becomes of it, it has no row.
+            machine.shelf.doubt();
+            Err(ApiError::new(
+                Code::MachineError,
+                "the checkpoint was not taken in time: stop the project and try again",
+            ))
+        }
+    };
+    if row.is_err()
+        && let Err(error) = app.backend.drop_checkpoint(&machine.id, &id).await
+    {
+        tracing::warn!(project.id = %machine.id, %error, "half a checkpoint stays for now");
+        machine.shelf.doubt();
+    }
+    row
+}
+
+/// A checkpoint that is gone from disk is not found, like one without a row.
+pub(super) fn refused(error: MachineError) -> ApiError {
+    match error {
+        MachineError::NoCheckpoint { .. } => super::no_checkpoint(),
+        error => error.into(),
+    }
+}
+
+/// Deletes one for a person.
+pub(crate) async fn delete(
+    app: &App,
+    machine: &Arc<Machine>,
+    id: CheckpointId,
+) -> Result<(), ApiError> {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    super::whole(app, "deleting the checkpoint failed", async move {
+        let turn = Shelf::enter(&app2, &machine).await?;
+        drop_in_turn(&app2, &machine, &id, Durable::Now, &turn).await
+    })
+    .await
+}
+
+/// Its row goes first: what is left of its copy by a server that dies has none, and goes then.
+pub(super) async fn drop_in_turn(
+    app: &App,
+    machine: &Machine,
+    id: &CheckpointId,
+    durable: Durable,
+    _turn: &Turn,
+) -> Result<(), ApiError> {
+    let gone = app.store.delete_checkpoints(&machine.id, std::slice::from_ref(id), durable).await?;
+    if gone == 0 {
+        return Err(super::no_checkpoint());
+    }
+    toft_machine::steps::reached("drop.recorded");
+    let dropped = timeout(DROP_TIMEOUT, app.backend.drop_checkpoint(&machine.id, id)).await;
+    match dropped {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            machine.shelf.doubt();
+            Err(error.into())
+        }
+        Err(_) => {
+            machine.shelf.doubt();
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What a bridge lists of processes, for machines whose bridge cannot be asked: of a paused one as
+//! it was, of one that does not run nothing. Never wakes anything.
+
+use super::{Machine, copy, pause::Lists};
+use crate::{api_error::ApiError, state::App};
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+use toft_model::machine::Activity;
+
+fn listed(machine: &Machine, which: impl FnOnce(&Lists) -> &Option<Value>) -> Option<Response> {
+    let view = machine.view();
+    let list = which(view.lists.as_deref()?).as_ref()?;
+    Some(Json(list).into_response())
+}
+
+/// `GET processes`.
+pub(super) fn processes(machine: &Machine) -> Response {
+    let none = || copy::response("list_processes", json!({"processes": []}));
+    listed(machine, |lists| &lists.processes).unwrap_or_else(none)
+}
+
+/// `GET terminals`.
+pub(super) fn terminals(machine: &Machine) -> Response {
+    let none = || copy::response("list_terminals", json!({"terminals": []}));
+    listed(machine, |lists| &lists.terminals).unwrap_or_else(none)
+}
+
+/// `GET services`: the rows as they were last, without processes.
+pub(super) async fn services(app: &App, machine: &Machine) -> Result<Response, ApiError> {
+    if let Some(listed) = listed(machine, |lists| &lists.services) {
+        return Ok(listed);
+    }
+    let mut services = copy::service_rows(app, machine).await?;
+    for service in &mut services {
+        service["process"] = Value::Null;
+    }
+    Ok(copy::response("list_services", json!({"services": services})))
+}
+
+/// `GET activity`: nothing works.
+pub(super) fn activity() -> Response {
+    copy::response("get_activity", Activity::default())
+}

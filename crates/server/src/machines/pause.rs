@@ -1,0 +1,236 @@
+//! Pausing machines in memory, and letting them go on. A paused machine answers nobody, its init
+//! and bridge stand still too: who reads gets the copy, everybody else comes by
+//! [`super::life::ensure_running`]. When that is done without being asked is in `idle`.
+
+use super::{Machine, cold_log, life, running, tailer};
+use crate::{
+    api_error::{ApiError, Code},
+    bridge_client::BridgeError,
+    state::App,
+};
+use http::StatusCode;
+use serde::Deserialize as _;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use toft_machine::backend::{MachineError, Running};
+use toft_model::machine::{Activity, MachineState};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, sleep, timeout},
+};
+
+/// Stopping a thousand processes takes tens of milliseconds; one in a disk operation that hangs
+/// never stops.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the bridge may take to say what works. One that is busy elsewhere is no idle one.
+const ACTIVITY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The last look at a bridge before it stands still; a hung one must not hold that up.
+const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a person's wish waits for answers that are just being given.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks whether they were.
+const LAST_ANSWERS_PAUSE: Duration = Duration::from_millis(5);
+
+/// Who wants it paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// A person or a program: done whatever it is doing.
+    Person,
+    /// The rule: given up as soon as somebody uses it.
+    Rule,
+}
+
+/// What the bridge listed last: true for as long as nothing moves.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) processes: Option<Value>,
+    pub(crate) terminals: Option<Value>,
+    pub(crate) services: Option<Value>,
+}
+
+/// Pauses a machine because somebody asked for it.
+pub(crate) async fn freeze(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    life::finish(app, async move {
+        let life = machine.lock_life().await;
+        match machine.state() {
+            MachineState::Frozen => Ok(()),
+            MachineState::Running => {
+                freeze_locked(&app2, &machine, By::Person, &life).await.map(|_| ())
+            }
+            MachineState::Creating
+            | MachineState::Cold
+            | MachineState::Stopped
+            | MachineState::Error
+            | MachineState::Destroyed => Err(ApiError::new(
+                Code::Unavailable,
+                "the machine does not run, so there is nothing to pause: wake it first",
+            )),
+        }
+    })
+    .await
+}
+
+/// Lets a paused machine go on because somebody asked for it. One that is not paused stays as it
+/// is.
+pub(crate) async fn thaw(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    if machine.state() != MachineState::Frozen {
+        return Ok(());
+    }
+    life::ensure_running(app, machine, "asked to go on").await
+}
+
+/// Pauses a running machine whose life the caller holds; false: it is in use after all.
+pub(super) async fn freeze_locked(
+    app: &App,
+    machine: &Arc<Machine>,
+    by: By,
+    _life: &OwnedMutexGuard<()>,
+) -> Result<bool, ApiError> {
+    if !app.backend.can().freeze {
+        return Err(ApiError::new(
+            Code::Unavailable,
+            format!(
+                "the backend `{}` cannot pause machines on this host (`toft doctor` says why): \
+                 put it to sleep instead",
+                app.backend.name()
+            ),
+        ));
+    }
+    // From here on who reads gets the copy, and who wants more waits for the life that we hold.
+    let _pausing = machine.end();
+    match by {
+        By::Rule if machine.is_held() => return Ok(false),
+        By::Rule => {
+            if is_at_work(app, machine).await {
+                machine.used(app.clock.now_ms());
+                return Ok(false);
+            }
+        }
+        By::Person => answered(machine).await,
+    }
+    let looking = async { tokio::join!(tailer::snapshot(app, machine), lists(app, machine)).1 };
+    let lists = timeout(LAST_LOOK_TIMEOUT, looking).await.unwrap_or_default();
+    if by == By::Rule && machine.is_held() {
+        return Ok(false);
+    }
+    let frozen = match timeout(FREEZE_TIMEOUT, app.backend.freeze(&machine.id)).await {
+        Ok(frozen) => frozen.map_err(ApiError::from),
+        Err(_) => Err(ApiError::new(
+            Code::MachineError,
+            "the machine's processes did not stand still in time: try again, or put it to sleep",
+        )),
+    };
+    if let Err(error) = frozen {
+        // Never half: what stands still already goes on.
+        if let Err(error) = app.backend.thaw(&machine.id).await {
+            tracing::warn!(project.id = %machine.id, %error, "it may be paused in part");
+        }
+        return Err(error);
+    }
+    is_frozen(app, machine, lists);
+    // What its bridge wrote last, and nobody had read yet.
+    cold_log::catch_up(app, machine).await;
+    Ok(true)
+}
+
+/// Writes down that it is paused.
+fn is_frozen(app: &App, machine: &Machine, lists: Lists) {
+    let mut view = machine.view();
+    view.state = MachineState::Frozen;
+    view.reason = None;
+    view.frozen_at = Some(app.clock.now_ms());
+    view.lists = Some(Box::new(lists));
+    if let Some(following) = view.following.take() {
+        following.cancel();
+    }
+}
+
+/// A machine that an earlier server has paused. When, nobody knows.
+pub(super) async fn found_frozen(app: &App, machine: &Arc<Machine>, found: Running) {
+    machine.view().started_at = Some(found.started_at);
+    is_frozen(app, machine, Lists::default());
+    machine.used(app.clock.now_ms());
+    running::tell_gateway(app, machine, found);
+    cold_log::catch_up(app, machine).await;
+}
+
+/// What came of letting a machine go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thawed {
+    /// It runs.
+    Runs,
+    /// Its processes were ended from outside meanwhile: it is cold now.
+    Gone,
+}
+
+/// Lets a paused machine go on whose life the caller holds.
+pub(super) async fn thaw_locked(
+    app: &App,
+    machine: &Arc<Machine>,
+    cause: &str,
+    _life: &OwnedMutexGuard<()>,
+) -> Result<Thawed, ApiError> {
+    let going = async {
+        app.backend.thaw(&machine.id).await?;
+        // One that is dead is not paused either.
+        app.backend.connect_bridge(&machine.id).await
+    };
+    match timeout(FREEZE_TIMEOUT, going).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(MachineError::NotRunning(_))) => {
+            life::ended_from_outside(app, machine).await;
+            return Ok(Thawed::Gone);
+        }
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => {
+            return Err(ApiError::new(
+                Code::MachineError,
+                "the machine did not go on in time: try again, or stop it",
+            ));
+        }
+    }
+    {
+        let mut view = machine.view();
+        view.state = MachineState::Running;
+        view.frozen_at = None;
+        view.lists = None;
+    }
+    machine.used(app.clock.now_ms());
+    running::follow(app, machine);
+    life::record_wake(app, machine, cause, MachineState::Frozen).await;
+    Ok(Thawed::Runs)
+}
+
+/// Whether anything works in a machine that nobody asks for anything.
+pub(super) async fn is_at_work(app: &App, machine: &Machine) -> bool {
+    let asked = app.bridge.get_json(&machine.id, "/toft/activity");
+    match timeout(ACTIVITY_TIMEOUT, asked).await {
+        Ok(Ok(mut answer)) => {
+            let data = answer.get_mut("data").map(Value::take).unwrap_or(answer);
+            Activity::deserialize(data).map_or(true, |activity| !activity.busy.is_empty())
+        }
+        // A bridge of an earlier version: what its events say.
+        Ok(Err(BridgeError::Status(status))) if status == StatusCode::NOT_FOUND.as_u16() => {
+            machine.view().statuses.any_works()
+        }
+        // Nobody said that nothing does.
+        Ok(Err(_)) | Err(_) => true,
+    }
+}
+
+/// Waits for the answers that are just being given; not for long, because a program may run for
+/// hours.
+async fn answered(machine: &Machine) {
+    let until = Instant::now() + LAST_ANSWERS_TIMEOUT;
+    while machine.is_held() && Instant::now() < until {
+        sleep(LAST_ANSWERS_PAUSE).await;
+    }
+}
+
+async fn lists(app: &App, machine: &Machine) -> Lists {
+    let list = async |path: &str| app.bridge.get_json(&machine.id, path).await.ok();
+    let (processes, terminals, services) =
+        tokio::join!(list("/toft/processes"), list("/toft/terminals"), list("/toft/services"));
+    Lists { processes, terminals, services }
+}

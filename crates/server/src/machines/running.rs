@@ -1,0 +1,59 @@
+//! What the server does for a machine that runs: follow its bridge, give the gateway its listeners.
+//! Not its start or end.
+
+use super::{Machine, tailer};
+use crate::state::App;
+use std::sync::Arc;
+use toft_machine::backend::Running;
+use toft_model::machine::MachineState;
+use tokio_util::sync::CancellationToken;
+
+/// A machine runs.
+pub(super) fn on_running(app: &App, machine: &Arc<Machine>, running: Running) {
+    {
+        let mut view = machine.view();
+        if !running.adopted {
+            // What was under way when the processes went is not.
+            view.statuses.clear();
+        }
+        view.state = MachineState::Running;
+        view.reason = None;
+        view.started_at = Some(running.started_at);
+        view.frozen_at = None;
+        view.lists = None;
+    }
+    machine.used(app.clock.now_ms());
+    follow(app, machine);
+    tell_gateway(app, machine, running);
+}
+
+/// Follows its bridge until it is paused or ended. A server that ends leaves the machine and stops
+/// following.
+pub(super) fn follow(app: &App, machine: &Arc<Machine>) {
+    let following = CancellationToken::new();
+    if let Some(old) = machine.view().following.replace(following.clone()) {
+        old.cancel();
+    }
+    let ends = app.stop.token().clone();
+    let (a, m, f) = (app.clone(), Arc::clone(machine), following.clone());
+    app.tasks.spawn(ends.clone().run_until_cancelled_owned(async move {
+        tailer::keep_snapshots(a, m, f).await;
+    }));
+    let (a, m) = (app.clone(), Arc::clone(machine));
+    app.tasks.spawn(async move {
+        let cancel = following.clone();
+        let follow = tailer::follow(a, m, following);
+        tokio::pin!(follow);
+        tokio::select! {
+            () = &mut follow => return,
+            () = ends.cancelled() => cancel.cancel(),
+        }
+        follow.await;
+    });
+}
+
+/// Gives the gateway its listeners.
+pub(super) fn tell_gateway(app: &App, machine: &Machine, running: Running) {
+    let (app2, id) = (app.clone(), machine.id.clone());
+    app.tasks.spawn(async move { app2.gateway.add_machine(&app2, &id, running).await });
+}

@@ -1,0 +1,181 @@
+//! What a person has set for one machine: its limits, in force at once, and when it is put away.
+//! What is possible is checked here; how a limit is enforced is the backend's.
+
+use super::{Machine, life};
+use crate::{
+    api_error::{ApiError, Code},
+    state::App,
+};
+use std::{sync::Arc, time::Duration};
+use toft_model::{
+    id::ProjectId,
+    machine::{IdleRule, Limits},
+};
+use tokio::time::timeout;
+
+/// A shell, a compiler's driver and the page cache of what they read: with less, nothing that is
+/// started in a machine comes up.
+const MEMORY_BYTES_MIN: u64 = 32 << 20;
+/// A terminal, its shell and a pipe of programs.
+const PIDS_MIN: u64 = 16;
+/// The shortest share that the kernel's scheduler takes is a hundredth of a processor; with less
+/// than a twentieth a shell takes seconds to start.
+const CPUS_MIN: f64 = 0.05;
+/// No host has more.
+const CPUS_MAX: f64 = 4096.0;
+/// A machine's own files when it is made, and room to delete something in.
+const DISK_BYTES_MIN: u64 = 64 << 20;
+/// Kernel interfaces count in signed 64 bits.
+const COUNT_MAX: u64 = i64::MAX as u64;
+/// Longest wait that a rule may name: a year.
+const IDLE_S_MAX: u64 = 366 * 24 * 3600;
+/// Changing control groups; memory may have to be given back first.
+const SET_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The limits that a machine has, its own or the server's.
+pub(crate) async fn limits(app: &App, id: &ProjectId) -> Result<Limits, ApiError> {
+    let own = app.store.machine_settings(id).await?.limits;
+    Ok(own.unwrap_or_else(|| app.limits.clone()))
+}
+
+/// Changes the limits: of a machine that runs at once, of any other from its next start. Kept only
+/// if they could be put in force.
+pub(crate) async fn set_limits(
+    app: &App,
+    machine: &Arc<Machine>,
+    change: impl FnOnce(&mut Limits) + Send + 'static,
+) -> Result<Limits, ApiError> {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    life::finish(app, async move {
+        let _life = machine.lock_life().await;
+        let before = app2.store.machine_settings(&machine.id).await?.limits;
+        let mut wanted = before.clone().unwrap_or_else(|| app2.limits.clone());
+        change(&mut wanted);
+        check_limits(&wanted)?;
+        fits_disk(&app2, &machine.id, &wanted).await?;
+        // First: a server that is killed in between puts them in force when it comes back.
+        let now = app2.clock.now_ms();
+        app2.store.put_limits(&machine.id, Some(&wanted), now).await?;
+        if let Err(error) = enforce(&app2, &machine).await {
+            app2.store.put_limits(&machine.id, before.as_ref(), now).await?;
+            if let Err(again) = enforce(&app2, &machine).await {
+                tracing::warn!(project.id = %machine.id, error = again.message, "limits are mixed");
+            }
+            return Err(error);
+        }
+        Ok(wanted)
+    })
+    .await
+}
+
+/// Puts in force what is written down.
+pub(super) async fn enforce(app: &App, machine: &Machine) -> Result<(), ApiError> {
+    let limits = limits(app, &machine.id).await?;
+    let work = app.backend.set_limits(&machine.id, &limits);
+    match timeout(SET_TIMEOUT, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(ApiError::new(
+            Code::MachineError,
+            "the limits were not in force in time: try again when the machine is less busy",
+        )),
+    }
+}
+
+fn check_limits(limits: &Limits) -> Result<(), ApiError> {
+    let least = |name: &str, value: Option<u64>, min: u64, why: &str| match value {
+        Some(value) if !(min..=COUNT_MAX).contains(&value) => Err(ApiError::invalid(format!(
+            "{name} must be at least {min}{why}, or null for no limit"
+        ))),
+        _ => Ok(()),
+    };
+    let shell = " (32 MiB: with less, not even a shell starts)";
+    least("memoryBytes", limits.memory_bytes, MEMORY_BYTES_MIN, shell)?;
+    least("pids", limits.pids, PIDS_MIN, " (a terminal, its shell and what it runs)")?;
+    least("diskBytes", limits.disk_bytes, DISK_BYTES_MIN, " (64 MiB: the machine's own files)")?;
+    match limits.cpus {
+        Some(cpus) if !(CPUS_MIN..=CPUS_MAX).contains(&cpus) => Err(ApiError::invalid(format!(
+            "cpus must be {CPUS_MIN} to {CPUS_MAX} processors, or null for no limit"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A disk that is over its bound takes no write, not even the one that frees room.
+async fn fits_disk(app: &App, id: &ProjectId, limits: &Limits) -> Result<(), ApiError> {
+    let Some(wanted) = limits.disk_bytes else { return Ok(()) };
+    // One that has no disk yet has nothing on it.
+    let used = app.backend.disk(id).await.unwrap_or_default().exclusive_bytes.unwrap_or(0);
+    if used <= wanted {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "diskBytes {wanted} is less than the {used} bytes that the project and its checkpoints take \
+         now: delete files or checkpoints first, or choose more"
+    )))
+}
+
+/// Changes when a machine is put away.
+pub(crate) async fn set_idle(
+    app: &App,
+    machine: &Machine,
+    wanted: IdleRule,
+) -> Result<(), ApiError> {
+    for (name, value) in
+        [("freezeAfterS", wanted.freeze_after_s), ("coldAfterS", wanted.cold_after_s)]
+    {
+        if value.is_some_and(|s| !(1..=IDLE_S_MAX).contains(&s)) {
+            return Err(ApiError::invalid(format!(
+                "{name} must be 1 to {IDLE_S_MAX} seconds, or null for never"
+            )));
+        }
+    }
+    app.store.put_idle(&machine.id, Some(&wanted), app.clock.now_ms()).await?;
+    machine.view().idle = Some(wanted);
+    Ok(())
+}
+
+/// Gives a project what was set for another one: a fork is like its origin.
+pub(crate) async fn inherit(app: &App, from: &ProjectId, to: &Machine) -> Result<(), ApiError> {
+    let set = app.store.machine_settings(from).await?;
+    let now = app.clock.now_ms();
+    if let Some(limits) = &set.limits {
+        app.store.put_limits(&to.id, Some(limits), now).await?;
+    }
+    if let Some(idle) = &set.idle {
+        app.store.put_idle(&to.id, Some(idle), now).await?;
+        to.view().idle = Some(*idle);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_nothing_could_live_with_is_refused_in_a_sentence() {
+        let check = |limits: Limits| check_limits(&limits).map_err(|e| e.message);
+        let none = Limits { memory_bytes: None, cpus: None, pids: None, disk_bytes: None };
+        assert_eq!(check(none.clone()), Ok(()));
+        assert_eq!(check(Limits::default()), Ok(()));
+        let least = Limits {
+            memory_bytes: Some(MEMORY_BYTES_MIN),
+            cpus: Some(CPUS_MIN),
+            pids: Some(PIDS_MIN),
+            disk_bytes: Some(DISK_BYTES_MIN),
+        };
+        assert_eq!(check(least), Ok(()));
+        for (limits, word) in [
+            (Limits { memory_bytes: Some(MEMORY_BYTES_MIN - 1), ..none.clone() }, "memoryBytes"),
+            (Limits { memory_bytes: Some(u64::MAX), ..none.clone() }, "memoryBytes"),
+            (Limits { pids: Some(0), ..none.clone() }, "pids"),
+            (Limits { disk_bytes: Some(1), ..none.clone() }, "diskBytes"),
+            (Limits { cpus: Some(0.0), ..none.clone() }, "cpus"),
+            (Limits { cpus: Some(f64::NAN), ..none.clone() }, "cpus"),
+            (Limits { cpus: Some(-1.0), ..none }, "cpus"),
+        ] {
+            let said = check(limits).unwrap_err();
+            assert!(said.starts_with(word) && said.contains("null"), "{said}");
+        }
+    }
+}

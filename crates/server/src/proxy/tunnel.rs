@@ -1,0 +1,81 @@
+//! Connections that switched to another protocol: bytes carried both ways. A paused machine goes on
+//! when its client says something; what a frame means is not looked at.
+
+use crate::{
+    auth::{caller::Caller, session},
+    machines::{Machine, life, machine::Hold},
+    state::App,
+};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::{io, sync::Arc};
+use toft_model::machine::MachineState;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split};
+
+/// Read from a client at once: a paste, a burst of key strokes.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// A connection's machine.
+pub(super) struct Ends {
+    pub(super) machine: Arc<Machine>,
+    /// An app's connection is use for as long as it is open. A terminal's is when something is
+    /// typed; what runs in it, the bridge says.
+    pub(super) hold: Option<Hold>,
+}
+
+/// Carries bytes both ways until both sides end, the server ends or the sign-in does.
+pub(super) fn tunnel(app: &App, caller: &Caller, ends: Ends, client: OnUpgrade, bridge: OnUpgrade) {
+    let sign_in = caller.session().map(str::to_owned);
+    let app2 = app.clone();
+    app.tasks.spawn(async move {
+        let (Ok(client), Ok(bridge)) = tokio::join!(client, bridge) else { return };
+        let (client_in, mut client_out) = split(TokioIo::new(client));
+        let (mut bridge_out, bridge_in) = split(TokioIo::new(bridge));
+        let Ends { machine, hold: _hold } = ends;
+        let down = async {
+            copy(&mut bridge_out, &mut client_out).await?;
+            client_out.shutdown().await
+        };
+        let carried = async { tokio::try_join!(up(&app2, &machine, client_in, bridge_in), down) };
+        let over = sign_in_over(&app2, sign_in.as_deref());
+        tokio::select! {
+            // How it ended is the two ends' business.
+            _ = carried => {}
+            () = over => {}
+            () = app2.stop.token().cancelled() => {}
+        }
+    });
+}
+
+/// What the client says.
+async fn up(
+    app: &App,
+    machine: &Arc<Machine>,
+    mut client: impl AsyncRead + Unpin,
+    mut bridge: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let bytes = client.read(&mut chunk).await?;
+        if bytes == 0 {
+            return bridge.shutdown().await;
+        }
+        let _hold = machine.in_use(&app.clock);
+        if !machine.answers() && machine.state() == MachineState::Frozen {
+            let going = life::ensure_running(app, machine, "something was said on a connection");
+            going.await.map_err(|error| io::Error::other(error.message))?;
+        }
+        bridge.write_all(&chunk[..bytes]).await?;
+    }
+}
+
+/// Resolves when a sign-in ends; never for a key.
+async fn sign_in_over(app: &App, sign_in: Option<&str>) {
+    let Some(id) = sign_in else { return std::future::pending().await };
+    let mut ended = app.auth.watch_ended();
+    while ended.changed().await.is_ok() {
+        if !session::lives(app, id).await.unwrap_or(false) {
+            return;
+        }
+    }
+}

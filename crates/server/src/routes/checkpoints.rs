@@ -1,0 +1,242 @@
+//! `/v1/projects/{id}/checkpoints` and what is below it, and the rule by which they are kept. Going
+//! back and forking are in the files beside.
+
+mod fork;
+mod restore;
+
+pub(crate) use fork::post as fork;
+pub(crate) use restore::{to_checkpoint as restore, to_message as restore_message};
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    checkpoints::{
+        self, Shelf,
+        affected::{self, Affected},
+        auto, diff, prune,
+        take::{self, Wish},
+    },
+    envelope::{Data, JsonBody, NoBody, Path, Query},
+    routes::find,
+    state::App,
+};
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+use std::time::Duration;
+use toft_model::checkpoint::{Cause, Change, Checkpoint, KeepRule};
+use toft_store::{CheckpointRule, Role};
+use tokio::time::timeout;
+
+/// Longest label: a line.
+const LABEL_CHARS_MAX: usize = 100;
+/// Paths in one answer: more than a person reads.
+const CHANGES_MAX: usize = 2_000;
+/// Checkpoints of one project that may be there when another is asked for: each costs a folder of the
+/// storage, and a line of the list.
+const COUNT_MAX: u64 = 2_000;
+/// How long a comparison may take: a tree of a million files.
+const DIFF_TIMEOUT: Duration = Duration::from_mins(1);
+/// Most that a rule may keep of each kind.
+const KEEP_MAX: u32 = 10_000;
+
+/// `GET …/checkpoints`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    let (_, machine) = find(&app, &id).await?;
+    Shelf::in_order(&app, &machine).await?;
+    let rule = app.store.checkpoint_rule(&machine.id).await?;
+    let all = app.store.checkpoints(&machine.id).await?;
+    let all: Vec<Checkpoint> = all.into_iter().map(|row| row.checkpoint).collect();
+    let (automatic, why) = auto::told(&app, &machine, &rule);
+    let mut data = json!({"checkpoints": all, "rule": rule.keep, "automatic": automatic});
+    if let Some(why) = why {
+        data["why"] = why.into();
+    }
+    Ok(Data(data))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Take {
+    label: Option<String>,
+}
+
+fn check_label(label: &str) -> Result<Option<String>, ApiError> {
+    let label = label.trim();
+    if label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control) {
+        return Err(ApiError::invalid(format!(
+            "label must have at most {LABEL_CHARS_MAX} characters on one line"
+        )));
+    }
+    Ok((!label.is_empty()).then(|| label.to_owned()))
+}
+
+/// `POST …/checkpoints`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<Take>,
+) -> Result<Data<Checkpoint>, ApiError> {
+    caller.require(Role::Member)?;
+    let label = body.label.as_deref().map(check_label).transpose()?.flatten();
+    let (_, machine) = find(&app, &id).await?;
+    if app.store.checkpoint_count(&machine.id).await? >= COUNT_MAX {
+        return Err(ApiError::new(
+            Code::Conflict,
+            format!("the project has {COUNT_MAX} checkpoints: delete some first"),
+        ));
+    }
+    let wish = Wish { label, ..Wish::of(Cause::Manual) };
+    Ok(Data(take::take(&app, &machine, wish).await?))
+}
+
+/// `GET …/checkpoints/{ck}`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((id, checkpoint)): Path<(String, String)>,
+) -> Result<Data<Checkpoint>, ApiError> {
+    let (_, machine) = find(&app, &id).await?;
+    Shelf::in_order(&app, &machine).await?;
+    Ok(Data(checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Label {
+    /// Null takes it off; it must be there.
+    #[serde(deserialize_with = "there")]
+    label: Option<String>,
+}
+
+fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(from)
+}
+
+/// `PATCH …/checkpoints/{ck}`.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, checkpoint)): Path<(String, String)>,
+    JsonBody(body): JsonBody<Label>,
+) -> Result<Data<Checkpoint>, ApiError> {
+    caller.require(Role::Member)?;
+    let label = body.label.as_deref().map(check_label).transpose()?.flatten();
+    let (_, machine) = find(&app, &id).await?;
+    let known = checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint;
+    let named = app.store.label_checkpoint(&machine.id, &known.id, label.as_deref()).await?;
+    if !named {
+        return Err(checkpoints::no_checkpoint());
+    }
+    if label.is_none() {
+        // The rule may let it go now.
+        prune::soon(&app, &machine);
+    }
+    Ok(Data(Checkpoint { label, ..known }))
+}
+
+/// `DELETE …/checkpoints/{ck}`.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, checkpoint)): Path<(String, String)>,
+    _body: NoBody,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    let known = checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint;
+    take::delete(&app, &machine, known.id.clone()).await?;
+    Ok(Data(json!({"id": known.id, "deleted": true})))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Compare {
+    to: Option<String>,
+    path: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Differs {
+    changes: Vec<Change>,
+    truncated: bool,
+    affected_sessions: Vec<Affected>,
+}
+
+/// `GET …/checkpoints/{ck}/diff`.
+pub(crate) async fn compare(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((id, checkpoint)): Path<(String, String)>,
+    Query(query): Query<Compare>,
+) -> Result<Response, ApiError> {
+    let (_, machine) = find(&app, &id).await?;
+    Shelf::in_order(&app, &machine).await?;
+    let from = checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint;
+    let to = match query.to.as_deref() {
+        None | Some("now") => None,
+        Some(other) => Some(checkpoints::find(&app, &machine, other).await?.checkpoint),
+    };
+    let to_id = to.as_ref().map(|to| &to.id);
+    if let Some(path) = query.path {
+        let file = diff::file(&app, &machine, &from.id, to_id, &path).await?;
+        return Ok(Data(file).into_response());
+    }
+    let until = match &to {
+        Some(to) => (to.seq, to.sessions.clone()),
+        None => app.store.places(&machine.id).await?,
+    };
+    let (files, affected) = tokio::join!(
+        timeout(DIFF_TIMEOUT, app.backend.diff(&machine.id, &from.id, to_id, CHANGES_MAX)),
+        affected::between(&app, &machine, &from, until),
+    );
+    let files = files.map_err(|_| {
+        ApiError::new(Code::MachineError, "the comparison takes too long: compare one file")
+    })??;
+    let differs = Differs {
+        changes: files.changes,
+        truncated: files.truncated,
+        affected_sessions: affected?,
+    };
+    Ok(Data(differs).into_response())
+}
+
+/// The rule on the wire.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    last: u32,
+    hourly: u32,
+    daily: u32,
+    automatic: bool,
+}
+
+/// `PUT …/checkpoint-rule`.
+pub(crate) async fn put_rule(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(rule): JsonBody<Rule>,
+) -> Result<Data<Rule>, ApiError> {
+    caller.require(Role::Member)?;
+    let Rule { last, hourly, daily, automatic } = rule;
+    if [last, hourly, daily].iter().any(|n| *n > KEEP_MAX) {
+        return Err(ApiError::invalid(format!(
+            "last, hourly and daily must be at most {KEEP_MAX}"
+        )));
+    }
+    let (_, machine) = find(&app, &id).await?;
+    let kept = CheckpointRule { keep: KeepRule { last, hourly, daily }, automatic };
+    app.store.put_checkpoint_rule(&machine.id, &kept, app.clock.now_ms()).await?;
+    machine.shelf.forget_notice();
+    prune::soon(&app, &machine);
+    Ok(Data(rule))
+}

@@ -1,0 +1,98 @@
+//! `POST …/fork`.
+
+use super::restore::before;
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    checkpoints::{
+        self,
+        fork::{self, Order},
+    },
+    envelope::{Data, JsonBody, Path},
+    machines::Machine,
+    routes::{find, projects},
+    state::App,
+};
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use toft_model::{checkpoint::Place, id::SessionId};
+use toft_store::{Role, TakenCheckpoint};
+
+/// Forks of forks that are looked back through.
+const ORIGINS_MAX: usize = 16;
+/// Forks made by one request.
+const COUNT_MAX: usize = 20;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Fork {
+    name: Option<String>,
+    checkpoint_id: Option<String>,
+    session_id: Option<SessionId>,
+    entry_id: Option<String>,
+    count: Option<usize>,
+}
+
+/// The checkpoint before a user message, and whose it is: what a fork was given to know was said in the
+/// project that it was forked from, and the checkpoint is there.
+async fn said_before(
+    app: &App,
+    mut machine: Arc<Machine>,
+    message: &Place,
+) -> Result<(Arc<Machine>, TakenCheckpoint), ApiError> {
+    let mut refused = None;
+    for _ in 0..ORIGINS_MAX {
+        match before(app, &machine, message).await {
+            Ok(found) => return Ok((machine, found)),
+            Err(error) if error.code == Code::NoCheckpoint => {
+                refused.get_or_insert(error);
+            }
+            Err(error) => return Err(refused.unwrap_or(error)),
+        }
+        let origin = app.store.fork_origin(&machine.id).await?;
+        let Some(origin) = origin.and_then(|id| app.machines.get(&id)) else { break };
+        origin.settled().await;
+        machine = origin;
+    }
+    Err(refused.expect("each round finds it or is refused"))
+}
+
+/// `POST …/fork`.
+pub(crate) async fn post(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<Fork>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let count = body.count.unwrap_or(1);
+    if !(1..=COUNT_MAX).contains(&count) {
+        return Err(ApiError::invalid(format!("count must be 1 to {COUNT_MAX}")));
+    }
+    let name = body.name.as_deref().map(projects::check_name).transpose()?;
+    let (project, machine) = find(&app, &id).await?;
+    let (machine, from) = match (body.checkpoint_id, body.session_id, body.entry_id) {
+        (None, None, None) => (machine, None),
+        (Some(id), None, None) => {
+            let found = checkpoints::find(&app, &machine, &id).await?;
+            (machine, Some(found))
+        }
+        (None, Some(session_id), Some(entry_id)) => {
+            let message = Place { session_id, leaf_entry_id: Some(entry_id) };
+            let (machine, found) = said_before(&app, machine, &message).await?;
+            (machine, Some(found))
+        }
+        (Some(_), _, _) | (None, Some(_), None) | (None, None, Some(_)) => {
+            return Err(ApiError::invalid(
+                "give checkpointId, or sessionId and entryId of a user message, or none of them",
+            ));
+        }
+    };
+    let order = Order { name, count, from, owner: caller.user_id().to_owned() };
+    let made = fork::fork(&app, &project, &machine, order).await?;
+    let shown: Vec<Value> =
+        made.iter().map(|(project, machine)| projects::shown(&app, project, machine)).collect();
+    Ok(Data(json!({"projects": shown})))
+}

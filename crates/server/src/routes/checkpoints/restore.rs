@@ -1,0 +1,109 @@
+//! `POST …/checkpoints/{ck}/restore` and `POST …/restore-message`.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    checkpoints::{
+        self, Shelf,
+        restore::{self, Way},
+    },
+    envelope::{Data, JsonBody, Path},
+    machines::Machine,
+    routes::{find, machine},
+    state::App,
+};
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use toft_model::{checkpoint::Place, id::SessionId};
+use toft_store::{ConversationStep, Role, TakenCheckpoint};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Restore {
+    #[serde(default)]
+    force: bool,
+    place: Option<Place>,
+}
+
+/// `POST …/checkpoints/{ck}/restore`.
+pub(crate) async fn to_checkpoint(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, checkpoint)): Path<(String, String)>,
+    JsonBody(body): JsonBody<Restore>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    let was = checkpoints::find(&app, &machine, &checkpoint).await?;
+    let way = Way { force: body.force, place: body.place };
+    go_back(&app, &machine, was, way).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RestoreMessage {
+    session_id: SessionId,
+    entry_id: String,
+    #[serde(default)]
+    force: bool,
+}
+
+/// `POST …/restore-message`.
+pub(crate) async fn to_message(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<RestoreMessage>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    let message = Place { session_id: body.session_id, leaf_entry_id: Some(body.entry_id) };
+    let was = before(&app, &machine, &message).await?;
+    go_back(&app, &machine, was, Way { force: body.force, place: None }).await
+}
+
+/// The checkpoint before a user message; 404 for what is no user message, 409 when it has none.
+pub(super) async fn before(
+    app: &App,
+    machine: &Machine,
+    message: &Place,
+) -> Result<TakenCheckpoint, ApiError> {
+    Shelf::in_order(app, machine).await?;
+    if let Some(found) = app.store.checkpoint_before(&machine.id, message).await? {
+        return Ok(found);
+    }
+    let steps = app.store.steps(&machine.id, message.session_id.as_str()).await?;
+    let is_there = steps.iter().any(|step| {
+        matches!(step, ConversationStep::Said { entry_id, by_user: true, .. }
+            if Some(entry_id) == message.leaf_entry_id.as_ref())
+    });
+    if !is_there {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "there is no such user message: GET …/toft/messages lists them with their entryId",
+        ));
+    }
+    Err(ApiError::new(
+        Code::NoCheckpoint,
+        "no checkpoint was taken before this message, or it was deleted since: choose another \
+         message, or a checkpoint of GET …/checkpoints",
+    ))
+}
+
+async fn go_back(
+    app: &App,
+    machine: &Arc<Machine>,
+    was: TakenCheckpoint,
+    way: Way,
+) -> Result<Data<Value>, ApiError> {
+    let done = restore::restore(app, machine, was, way).await?;
+    let machine = machine::shown(app, machine).await?.0;
+    Ok(Data(json!({
+        "checkpoint": done.checkpoint,
+        "before": done.before,
+        "affectedSessions": done.affected,
+        "machine": machine,
+    })))
+}

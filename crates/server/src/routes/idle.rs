@@ -1,0 +1,54 @@
+//! `/v1/projects/{id}/idle`: when a machine that nobody uses is put away. A field that is left out
+//! stays as it is.
+
+use super::given::Given;
+use crate::{
+    api_error::ApiError,
+    auth::caller::Caller,
+    envelope::{Data, JsonBody, Path},
+    machines::{idle, settings},
+    routes::find,
+    state::App,
+};
+use axum::extract::State;
+use serde::Deserialize;
+use toft_model::machine::IdleRule;
+use toft_store::Role;
+
+/// What to change. `null` is never.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Wish {
+    #[serde(default)]
+    freeze_after_s: Given<u64>,
+    #[serde(default)]
+    cold_after_s: Given<u64>,
+}
+
+/// `GET …/idle`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<IdleRule>, ApiError> {
+    let (_, machine) = find(&app, &id).await?;
+    Ok(Data(idle::rule(&app, &machine)))
+}
+
+/// `PUT …/idle`.
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Data<IdleRule>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    let now = idle::rule(&app, &machine);
+    let rule = IdleRule {
+        freeze_after_s: wish.freeze_after_s.over(now.freeze_after_s),
+        cold_after_s: wish.cold_after_s.over(now.cold_after_s),
+    };
+    settings::set_idle(&app, &machine, rule).await?;
+    Ok(Data(rule))
+}

@@ -1,0 +1,83 @@
+//! `/v1/projects/{id}/limits`: what a machine may use. A field that is left out stays as it is.
+
+use super::given::Given;
+use crate::{
+    api_error::ApiError,
+    auth::caller::Caller,
+    envelope::{Data, JsonBody, Path},
+    machines::settings,
+    routes::find,
+    state::App,
+};
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_model::machine::Limits;
+use toft_store::Role;
+
+/// Limits to change. `null` takes one off.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Wish {
+    #[serde(default)]
+    memory_bytes: Given<u64>,
+    #[serde(default)]
+    cpus: Given<f64>,
+    #[serde(default)]
+    pids: Given<u64>,
+    #[serde(default)]
+    disk_bytes: Given<u64>,
+}
+
+impl Wish {
+    fn apply(self, limits: &mut Limits) {
+        limits.memory_bytes = self.memory_bytes.over(limits.memory_bytes);
+        limits.cpus = self.cpus.over(limits.cpus);
+        limits.pids = self.pids.over(limits.pids);
+        limits.disk_bytes = self.disk_bytes.over(limits.disk_bytes);
+    }
+}
+
+fn shown(app: &App, limits: &Limits) -> Data<Value> {
+    Data(json!({"limits": limits, "enforced": app.backend.can().limits}))
+}
+
+/// `GET …/limits`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    let (project, _) = find(&app, &id).await?;
+    Ok(shown(&app, &settings::limits(&app, &project.id).await?))
+}
+
+/// `PUT …/limits`: in force at once.
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (_, machine) = find(&app, &id).await?;
+    let limits = settings::set_limits(&app, &machine, |limits| wish.apply(limits)).await?;
+    Ok(shown(&app, &limits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_stays_and_null_takes_it_off() {
+        let wish: Wish = serde_json::from_value(json!({"memoryBytes": null, "cpus": 2})).unwrap();
+        let mut limits = Limits::default();
+        wish.apply(&mut limits);
+        let want = Limits { memory_bytes: None, cpus: Some(2.0), ..Limits::default() };
+        assert_eq!(limits, want);
+        for wrong in [json!({"memory": 1}), json!({"pids": -1}), json!({"pids": "many"})] {
+            assert!(serde_json::from_value::<Wish>(wrong).is_err());
+        }
+    }
+}

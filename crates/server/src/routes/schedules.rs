@@ -1,0 +1,355 @@
+//! `/v1/projects/{id}/schedules`: what people ask of schedules. What becomes of their slots is in
+//! `crate::schedules`.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    envelope::{Data, JsonBody, NoBody, Path, Query},
+    routes::find,
+    schedules::{
+        slots::{self, NoPlan, Plan},
+        worker,
+    },
+    state::App,
+};
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_model::schedule::{CatchUp, Overlap, ScheduleId, When, Work};
+use toft_store::{Firing, Role, Schedule, Step};
+
+/// Characters of a name: a line that people read.
+const NAME_CHARS_MAX: usize = 100;
+/// Bytes of a command or a prompt.
+const WORK_BYTES_MAX: usize = 64 << 10;
+/// Schedules of one project: far more than people make, few enough to decide on at once.
+const SCHEDULES_MAX: usize = 100;
+/// How long a command may take when nothing is said: a nightly build.
+const COMMAND_TIMEOUT_MS: u64 = 3_600_000;
+/// How long anything may take; a prompt, when nothing is said.
+const TIMEOUT_MAX_MS: u64 = 24 * 3_600_000;
+const TIMEOUT_MIN_MS: u64 = 1_000;
+/// Coming slots that are shown of one schedule.
+const UPCOMING: usize = 10;
+/// Firings per page, by default and at most.
+const FIRINGS_DEFAULT: u32 = 50;
+const FIRINGS_MAX: u32 = 200;
+/// Why one that is due does not run yet.
+const WAITS: &str = "it waits for the end of the one before";
+/// Times a change is tried again when a slot was decided in the same moment.
+const CHANGE_TRIES: usize = 10;
+
+impl From<NoPlan> for ApiError {
+    fn from(error: NoPlan) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+/// What a schedule is made of, or changed to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Wish {
+    name: Option<String>,
+    when: Option<Value>,
+    #[serde(rename = "do")]
+    work: Option<Value>,
+    catch_up: Option<CatchUp>,
+    overlap: Option<Overlap>,
+    enabled: Option<bool>,
+    timeout_ms: Option<u64>,
+}
+
+fn when(value: Value) -> Result<When, ApiError> {
+    serde_json::from_value(value).map_err(|_| {
+        ApiError::invalid(
+            "when is one of {\"cron\": \"0 9 * * 1-5\", \"timezone\": \"Europe/Berlin\"}, \
+             {\"everyS\": 900} and {\"at\": Unix milliseconds}",
+        )
+    })
+}
+
+fn work(value: Value) -> Result<Work, ApiError> {
+    let work: Work = serde_json::from_value(value).map_err(|_| {
+        ApiError::invalid(
+            "do is one of {\"command\": \"…\"} and {\"prompt\": \"…\", \"sessionId\": \"…\"} (a new \
+             conversation each time without sessionId)",
+        )
+    })?;
+    let (name, text) = match &work {
+        Work::Command { command } => ("command", command),
+        Work::Prompt { prompt, .. } => ("prompt", prompt),
+    };
+    if text.trim().is_empty() || text.len() > WORK_BYTES_MAX || text.contains('\0') {
+        return Err(ApiError::invalid(format!(
+            "{name} must have 1 to {} KiB of text without NUL",
+            WORK_BYTES_MAX >> 10
+        )));
+    }
+    Ok(work)
+}
+
+fn name(text: &str) -> Result<String, ApiError> {
+    let text = text.trim();
+    let chars = text.chars().count();
+    if chars == 0 || chars > NAME_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(ApiError::invalid(format!(
+            "name must have 1 to {NAME_CHARS_MAX} characters on one line"
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+fn limit(timeout_ms: Option<u64>, work: &Work) -> Result<u64, ApiError> {
+    match (timeout_ms, work) {
+        (Some(ms), _) if (TIMEOUT_MIN_MS..=TIMEOUT_MAX_MS).contains(&ms) => Ok(ms),
+        (Some(_), _) => Err(ApiError::invalid(format!(
+            "timeoutMs must be {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}"
+        ))),
+        (None, Work::Command { .. }) => Ok(COMMAND_TIMEOUT_MS),
+        (None, Work::Prompt { .. }) => Ok(TIMEOUT_MAX_MS),
+    }
+}
+
+fn missing(field: &str) -> ApiError {
+    ApiError::invalid(format!("{field} is missing: send {{\"name\", \"when\", \"do\"}}"))
+}
+
+fn no_schedule() -> ApiError {
+    ApiError::new(Code::NotFound, "no such schedule: GET …/schedules lists them")
+}
+
+/// A moment that has passed is no mistake to keep quiet about.
+fn check_ahead(schedule: &Schedule, now: u64) -> Result<(), ApiError> {
+    match schedule.when {
+        When::Once { at } if at <= now => {
+            Err(ApiError::invalid("at has passed: choose a moment to come, or run it now"))
+        }
+        When::Once { .. } | When::Cron { .. } | When::Every { .. } => Ok(()),
+    }
+}
+
+/// `POST …/schedules`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let (project, _) = find(&app, &id).await?;
+    let now = app.clock.now_ms();
+    let when = when(wish.when.ok_or_else(|| missing("when"))?)?;
+    let work = work(wish.work.ok_or_else(|| missing("do"))?)?;
+    let plan = Plan::new(&when, now)?;
+    slots::check_ever_due(&when, &plan, now)?;
+    let enabled = wish.enabled.unwrap_or(true);
+    let schedule = Schedule {
+        id: ScheduleId::random(),
+        project: project.id.clone(),
+        name: name(&wish.name.ok_or_else(|| missing("name"))?)?,
+        timeout_ms: limit(wish.timeout_ms, &work)?,
+        next_at: plan.next(now).filter(|_| enabled),
+        when,
+        work,
+        catch_up: wish.catch_up.unwrap_or_default(),
+        overlap: wish.overlap.unwrap_or_default(),
+        enabled,
+        anchor_at: now,
+        decided_at: now,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    check_ahead(&schedule, now)?;
+    if app.store.schedules(&project.id).await?.len() >= SCHEDULES_MAX {
+        return Err(ApiError::new(
+            Code::Conflict,
+            format!("a project has {SCHEDULES_MAX} schedules at most: delete one first"),
+        ));
+    }
+    app.store.add_schedule(&schedule).await?;
+    app.schedules.changed();
+    Ok(Data(shown(&app, &schedule).await?))
+}
+
+async fn one(app: &App, id: &str, schedule: &str) -> Result<Schedule, ApiError> {
+    let (project, _) = find(app, id).await?;
+    let schedule: ScheduleId = schedule.parse().map_err(|_| no_schedule())?;
+    app.store.schedule(&project.id, &schedule).await?.ok_or_else(no_schedule)
+}
+
+/// `GET …/schedules`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    let (project, _) = find(&app, &id).await?;
+    let mut all = Vec::new();
+    for schedule in app.store.schedules(&project.id).await? {
+        all.push(shown(&app, &schedule).await?);
+    }
+    Ok(Data(json!({"schedules": all})))
+}
+
+/// `GET …/schedules/{sid}`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((id, sid)): Path<(String, String)>,
+) -> Result<Data<Value>, ApiError> {
+    let schedule = one(&app, &id, &sid).await?;
+    let mut data = shown(&app, &schedule).await?;
+    let upcoming = match Plan::new(&schedule.when, schedule.anchor_at) {
+        Ok(plan) if schedule.enabled => plan.upcoming(schedule.decided_at, UPCOMING),
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    data["upcoming"] = upcoming.into();
+    Ok(Data(data))
+}
+
+/// `PATCH …/schedules/{sid}`: what is not sent stays.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, sid)): Path<(String, String)>,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let new_name = wish.name.as_deref().map(name).transpose()?;
+    let new_when = wish.when.map(when).transpose()?;
+    let new_work = wish.work.map(work).transpose()?;
+    for _ in 0..CHANGE_TRIES {
+        let mut schedule = one(&app, &id, &sid).await?;
+        let now = app.clock.now_ms();
+        let was_enabled = schedule.enabled;
+        schedule.updated_at = now;
+        schedule.enabled = wish.enabled.unwrap_or(was_enabled);
+        schedule.catch_up = wish.catch_up.unwrap_or(schedule.catch_up);
+        schedule.overlap = wish.overlap.unwrap_or(schedule.overlap);
+        if let Some(name) = &new_name {
+            schedule.name.clone_from(name);
+        }
+        if let Some(work) = &new_work {
+            schedule.work = work.clone();
+        }
+        if wish.timeout_ms.is_some() {
+            schedule.timeout_ms = limit(wish.timeout_ms, &schedule.work)?;
+        }
+        let is_new = new_when.as_ref().is_some_and(|when| *when != schedule.when);
+        if let Some(when) = new_when.clone().filter(|_| is_new) {
+            schedule.when = when;
+            schedule.anchor_at = now;
+            check_ahead(&schedule, now)?;
+        }
+        let plan = Plan::new(&schedule.when, schedule.anchor_at)?;
+        slots::check_ever_due(&schedule.when, &plan, now)?;
+        // Slots of the past belong to what it was; a disabled one has none. A clock that was set
+        // back does not bring back what was decided.
+        if is_new || (schedule.enabled && !was_enabled) {
+            schedule.decided_at = if is_new { now } else { now.max(schedule.decided_at) };
+        }
+        schedule.next_at = plan.next(schedule.decided_at).filter(|_| schedule.enabled);
+        if app.store.update_schedule(&schedule).await? {
+            app.schedules.changed();
+            let schedule = one(&app, &id, &sid).await?;
+            return Ok(Data(shown(&app, &schedule).await?));
+        }
+    }
+    Err(ApiError::new(Code::Conflict, "the schedule is just at work: try again"))
+}
+
+/// `DELETE …/schedules/{sid}`: with what became of its slots; a command of it that runs ends.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, sid)): Path<(String, String)>,
+    _: NoBody,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let schedule = one(&app, &id, &sid).await?;
+    if !app.store.delete_schedule(&schedule.project, &schedule.id).await? {
+        return Err(no_schedule());
+    }
+    app.schedules.deleted(&schedule.id);
+    Ok(Data(json!({"id": schedule.id, "deleted": true})))
+}
+
+/// `POST …/schedules/{sid}/run`: once now, also when it is disabled.
+pub(crate) async fn run(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, sid)): Path<(String, String)>,
+    _: NoBody,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Member)?;
+    let schedule = one(&app, &id, &sid).await?;
+    let app2 = app.clone();
+    // To its end, even if the client leaves: what is recorded must be started.
+    let asked = app.tasks.spawn(async move { worker::by_hand(&app2, &schedule).await }).await;
+    let firing = asked.map_err(|e| ApiError::internal("the schedule could not be run", &e))??;
+    firing.map(|firing| Data(told(&firing))).ok_or_else(no_schedule)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page {
+    limit: Option<u32>,
+    /// Only slots before this one, Unix milliseconds.
+    before: Option<u64>,
+}
+
+/// `GET …/schedules/{sid}/firings`: newest first.
+pub(crate) async fn firings(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((id, sid)): Path<(String, String)>,
+    Query(page): Query<Page>,
+) -> Result<Data<Value>, ApiError> {
+    let schedule = one(&app, &id, &sid).await?;
+    let limit = page.limit.unwrap_or(FIRINGS_DEFAULT);
+    if !(1..=FIRINGS_MAX).contains(&limit) {
+        return Err(ApiError::invalid(format!("limit must be 1 to {FIRINGS_MAX}")));
+    }
+    let firings = app.store.firings(&schedule.id, page.before, limit).await?;
+    let firings: Vec<Value> = firings.iter().map(told).collect();
+    Ok(Data(json!({"firings": firings})))
+}
+
+async fn shown(app: &App, schedule: &Schedule) -> Result<Value, ApiError> {
+    let last = app.store.firings(&schedule.id, None, 1).await?;
+    Ok(json!({
+        "id": schedule.id,
+        "name": schedule.name,
+        "when": schedule.when,
+        "do": schedule.work,
+        "catchUp": schedule.catch_up,
+        "overlap": schedule.overlap,
+        "enabled": schedule.enabled,
+        "timeoutMs": schedule.timeout_ms,
+        "nextAt": schedule.next_at,
+        "createdAt": schedule.created_at,
+        "updatedAt": schedule.updated_at,
+        "lastFiring": last.first().map(told),
+    }))
+}
+
+fn told(firing: &Firing) -> Value {
+    let waits = firing.step == Step::Waiting;
+    let reason = if waits { Some(WAITS) } else { firing.reason.as_deref() };
+    json!({
+        "id": firing.id,
+        "slot": firing.slot,
+        "lastSlot": firing.last_slot,
+        "slots": firing.slots,
+        "byHand": firing.by_hand,
+        "outcome": firing.outcome,
+        "reason": reason,
+        "waiting": waits,
+        "startedAt": firing.started_at,
+        "endedAt": firing.ended_at,
+        "exitCode": firing.exit_code,
+        "output": firing.output,
+        "sessionId": firing.session,
+    })
+}

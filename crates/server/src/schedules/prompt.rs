@@ -1,0 +1,287 @@
+//! A prompt that a schedule says: through the bridge's own route, under the firing's id as that of
+//! the message, so that one which was sent twice is said once. How it ended is read from the copy of
+//! the project's events.
+
+use super::job::{Ended, Job};
+use crate::{bridge_client::BridgeError, checkpoints::auto};
+use axum::body::Body;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use toft_model::{id::SessionId, machine::MachineState, time::rfc3339};
+use toft_store::{NewEvent, Step};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a bridge may take for a small answer; right after a start it is still loading.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// Small answers are no larger: the list of conversations is the largest.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// A bridge that breaks off is asked again, so often.
+const TRIES_MAX: u32 = 6;
+/// First pause between; doubles.
+const TRY_PAUSE: Duration = Duration::from_millis(100);
+/// Events read from the copy at once.
+const ROWS_MAX: u32 = 500;
+const BYTES_MAX: usize = 1 << 20;
+/// How often a machine is looked at whose agent says nothing. One that is gone is woken, and goes on
+/// with its work.
+const LOOK: Duration = Duration::from_secs(5);
+/// Events that come within this are read together.
+const READ_PAUSE: Duration = Duration::from_millis(100);
+
+/// Says it and waits for the agent's end, or goes on with that.
+pub(super) async fn run(job: &mut Job, prompt: String, session: Option<SessionId>) -> Ended {
+    match follow_up(job, &prompt, session).await {
+        Ok(ended) | Err(ended) => ended,
+    }
+}
+
+async fn follow_up(
+    job: &mut Job,
+    prompt: &str,
+    session: Option<SessionId>,
+) -> Result<Ended, Ended> {
+    if job.firing.step != Step::Started {
+        job.wake().await?;
+    }
+    if job.firing.step == Step::Due {
+        let session = match session {
+            Some(session) => session,
+            None => own_session(job).await?,
+        };
+        let head = job.app.store.head(&job.schedule.project).await;
+        job.firing.after_seq =
+            Some(head.map_err(|e| Ended::Failed(format!("the database failed: {e}")))?.seq);
+        job.firing.session = Some(session);
+        job.firing.started_at = Some(job.app.clock.now_ms());
+        job.firing.step = Step::Asked;
+        job.save().await?;
+    }
+    if job.firing.step == Step::Asked {
+        let body = json!({
+            "message": prompt,
+            "sessionId": job.firing.session,
+            "entryId": job.firing.id,
+        });
+        // What an earlier server may have sent is begun: its moment has passed.
+        let copy = if job.resumed {
+            None
+        } else {
+            auto::before_prompt(&job.app, &job.machine, job.firing.session.clone()).await
+        };
+        let said = ask(job, Method::POST, "/toft/prompt", Some(&body)).await;
+        if let Some(copy) = copy
+            && said.as_ref().map_or(true, |said| said["entryId"].is_null())
+        {
+            auto::not_sent(&job.app, &job.machine, copy);
+        }
+        let said = said?;
+        job.firing.entry = said["entryId"].as_str().map(str::to_owned);
+        job.firing.step = Step::Started;
+        job.save().await?;
+    }
+    wait(job, prompt).await
+}
+
+/// A conversation of its own, named after schedule and slot. An earlier server may have made it.
+async fn own_session(job: &Job) -> Result<SessionId, Ended> {
+    let name = format!("{} · {}", job.schedule.name, rfc3339(job.firing.slot));
+    let not_one = |_| Ended::Failed("the machine's bridge named no conversation".into());
+    if job.resumed {
+        let all = ask(job, Method::GET, "/toft/sessions", None).await?;
+        let list = all["sessions"].as_array().into_iter().flatten();
+        let mine = list.filter(|s| s["name"] == name.as_str()).find_map(|s| s["id"].as_str());
+        if let Some(id) = mine {
+            return id.parse().map_err(not_one);
+        }
+    }
+    let body = json!({"name": name, "current": false});
+    let made = ask(job, Method::POST, "/toft/sessions/new", Some(&body)).await?;
+    made["sessionId"].as_str().unwrap_or_default().parse().map_err(not_one)
+}
+
+/// `data` of a bridge's answer. One that breaks off is asked again: what is asked here may be asked
+/// twice.
+async fn ask(job: &Job, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Ended> {
+    let mut tries = 0;
+    loop {
+        let error = match once(job, method.clone(), path, body).await {
+            Ok((status, mut answer)) if status.is_success() => {
+                return Ok(answer["data"].take());
+            }
+            Ok((status, answer)) if status.is_client_error() => {
+                let why = answer["error"].as_str().unwrap_or("the machine's bridge refused it");
+                return Err(Ended::Failed(why.to_owned()));
+            }
+            Ok((status, _)) => BridgeError::Status(status.as_u16()),
+            Err(error) => error,
+        };
+        tries += 1;
+        if tries >= TRIES_MAX {
+            return Err(Ended::Failed(error.told()));
+        }
+        sleep(TRY_PAUSE * 2u32.pow(tries)).await;
+        // It may have been put to sleep, or died.
+        job.wake().await?;
+    }
+}
+
+async fn once(
+    job: &Job,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(StatusCode, Value), BridgeError> {
+    let work = async {
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(|e| BridgeError::Broken(e.to_string()))?;
+        let answer = job.app.bridge.send(&job.schedule.project, request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let bytes = body.map_err(|e| BridgeError::Broken(e.to_string()))?.to_bytes();
+        let answer = serde_json::from_slice(&bytes).map_err(|_| BridgeError::NoJson)?;
+        Ok((status, answer))
+    };
+    timeout(ANSWER_TIMEOUT, work).await.map_err(|_| BridgeError::Timeout)?
+}
+
+/// Waits for the agent's end in the copy of the events.
+async fn wait(job: &mut Job, prompt: &str) -> Result<Ended, Ended> {
+    let session = job.firing.session.clone().map(|s| s.as_str().to_owned()).unwrap_or_default();
+    let mut reading = Reading::new(&job.firing.id, prompt);
+    let mut after = job.firing.after_seq.unwrap_or(0);
+    let mut frames = job.machine.feed.subscribe();
+    let deadline = job.deadline();
+    loop {
+        let project = &job.schedule.project;
+        let events = match job.app.store.events_after(project, after, ROWS_MAX, BYTES_MAX).await {
+            Ok(events) => events,
+            Err(toft_store::StoreError::Missing { .. }) => return Err(Ended::Gone),
+            Err(error) => {
+                tracing::warn!(project.id = %project, %error, "the copy cannot be read");
+                Vec::new()
+            }
+        };
+        for event in &events {
+            after = event.seq;
+            if event.session.as_deref() == Some(session.as_str())
+                && let Some(ended) = reading.take(event)
+            {
+                return Ok(ended);
+            }
+        }
+        if !events.is_empty() {
+            continue;
+        }
+        if Instant::now() >= deadline {
+            let body = json!({"sessionId": session, "clearQueue": false});
+            // Without the machine there is nothing to stop.
+            if job.machine.answers() {
+                let _ = once(job, Method::POST, "/toft/abort", Some(&body)).await;
+            }
+            return Ok(job.over_time());
+        }
+        tokio::select! {
+            // Lagging is no loss: the store has it.
+            _ = frames.recv() => sleep(READ_PAUSE).await,
+            () = sleep(LOOK) => {
+                if reading.left_queue && !reading.said {
+                    return Err(Ended::Failed(
+                        "it waited for the agent's other work, and was taken off the queue".into(),
+                    ));
+                }
+                look(job).await?;
+            }
+            () = tokio::time::sleep_until(deadline) => {}
+            () = job.gone.cancelled() => return Err(Ended::Gone),
+        }
+    }
+}
+
+/// The machine of an agent that has not ended must run; if a person stopped it, it is waited for.
+async fn look(job: &Job) -> Result<(), Ended> {
+    match job.machine.state() {
+        MachineState::Cold | MachineState::Error => match job.wake().await {
+            Err(Ended::Skipped(_)) | Ok(()) => Ok(()),
+            Err(other) => Err(other),
+        },
+        MachineState::Creating
+        | MachineState::Running
+        | MachineState::Frozen
+        | MachineState::Stopped
+        | MachineState::Destroyed => Ok(()),
+    }
+}
+
+/// What the events of its conversation say of a prompt.
+struct Reading<'a> {
+    entry: &'a str,
+    prompt: &'a str,
+    said: bool,
+    waits: bool,
+    /// It waited and does so no more. A delivered one is told as a message right after that.
+    left_queue: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessageEnd {
+    entry_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Waiting {
+    steering: Vec<String>,
+    follow_up: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct AgentEnd {
+    reason: String,
+}
+
+impl<'a> Reading<'a> {
+    fn new(entry: &'a str, prompt: &'a str) -> Self {
+        Self { entry, prompt, said: false, waits: false, left_queue: false }
+    }
+
+    /// How it ended, if this event says so.
+    fn take(&mut self, event: &NewEvent) -> Option<Ended> {
+        match event.kind.as_str() {
+            "message_end" => {
+                let message: Option<MessageEnd> = serde_json::from_str(&event.data).ok();
+                self.said |= message.is_some_and(|m| m.entry_id == self.entry);
+                None
+            }
+            "queue_update" => {
+                let waiting: Waiting = serde_json::from_str(&event.data).ok()?;
+                let mut all = waiting.steering.iter().chain(&waiting.follow_up);
+                let waits = all.any(|text| text == self.prompt);
+                self.left_queue |= std::mem::replace(&mut self.waits, waits) && !waits;
+                None
+            }
+            "agent_end" if self.said => {
+                let end: Option<AgentEnd> = serde_json::from_str(&event.data).ok();
+                Some(match end.as_ref().map(|end| end.reason.as_str()) {
+                    Some("error") => {
+                        Ended::Failed("the agent failed: its conversation says why".into())
+                    }
+                    Some("aborted") => Ended::Failed("the agent was stopped".into()),
+                    Some("waiting") => Ended::Well(Some(
+                        "the agent asked a question and waits for the answer".into(),
+                    )),
+                    Some(_) | None => Ended::Well(None),
+                })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! When a schedule is due. Pure: no clock, no IO but the time zones' tables. What is done about a
+//! slot is in `judge`.
+//!
+//! Slots are moments of the wall clock in UTC. Where a zone's clock is set forward, a slot that it
+//! jumps over is due right after the jump; where it is set back, a line that names its hour or
+//! minute outright is due once, at the first of the two, and one that runs through all hours (`*`)
+//! is due in both, as real time goes (the rule of Vixie cron, crontab(5)).
+
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use toft_model::schedule::When;
+
+/// Seconds between two slots at most: a year.
+const EVERY_S_MAX: u64 = 366 * 86_400;
+/// Bytes of a cron line: every minute of the hour, one by one, and some.
+const CRON_BYTES_MAX: usize = 400;
+/// Slots that are counted one by one: a week of minutes. A search takes microseconds.
+const COUNTED_MAX: u64 = 10_000;
+/// How far back the last of uncounted slots is looked for, in steps. More than [`COUNTED_MAX`] slots
+/// in a time are at least one in each of these.
+const BACK_MS: [u64; 4] = [3_600_000, 86_400_000, 32 * 86_400_000, 400 * 86_400_000];
+
+/// Why something is no schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoPlan {
+    #[error(
+        "the cron line {line:?} cannot be read: {why}. It has five fields: minute, hour, day \
+             of the month, month, day of the week (`0 9 * * 1-5`)"
+    )]
+    Cron { line: String, why: String },
+    #[error("the cron line {0:?} is never due: no date fits it")]
+    Never(String),
+    #[error("there is no time zone {0:?}: use a name of the tz database, such as Europe/Berlin")]
+    Zone(String),
+    #[error("everyS must be 1 to {EVERY_S_MAX}")]
+    Every,
+    #[error("at must be Unix milliseconds")]
+    At,
+}
+
+/// What a schedule's slots are computed from.
+#[derive(Debug, Clone)]
+pub(crate) enum Plan {
+    Cron { cron: Box<Cron>, zone: TimeZone },
+    Every { anchor_ms: u64, every_ms: u64 },
+    Once { at_ms: u64 },
+}
+
+/// Slots that are due: the last one, and those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) last: u64,
+    pub(crate) before: Option<Before>,
+}
+
+/// Due slots before the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Before {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// How many, the first and the last among them.
+    pub(crate) slots: u64,
+    /// There are more than that.
+    pub(crate) and_more: bool,
+}
+
+impl Plan {
+    /// Intervals are counted from `anchor_ms`.
+    pub(crate) fn new(when: &When, anchor_ms: u64) -> Result<Self, NoPlan> {
+        match when {
+            When::Cron { cron: line, timezone } => {
+                let bad = |why: String| NoPlan::Cron { line: line.clone(), why };
+                if line.len() > CRON_BYTES_MAX {
+                    return Err(NoPlan::Cron { line: String::new(), why: "it is too long".into() });
+                }
+                let parser = CronParser::builder()
+                    .seconds(Seconds::Disallowed)
+                    .year(Year::Disallowed)
+                    .build();
+                let cron = parser.parse(line).map_err(|e| bad(e.to_string()))?;
+                let zone = match timezone.as_deref() {
+                    None => TimeZone::UTC,
+                    Some(name) => TimeZone::get(name).map_err(|_| NoPlan::Zone(name.to_owned()))?,
+                };
+                Ok(Self::Cron { cron: Box::new(cron), zone })
+            }
+            When::Every { every_s } if (1..=EVERY_S_MAX).contains(every_s) => {
+                Ok(Self::Every { anchor_ms, every_ms: every_s * 1_000 })
+            }
+            When::Every { .. } => Err(NoPlan::Every),
+            When::Once { at } if zoned(*at, &TimeZone::UTC).is_some() => {
+                Ok(Self::Once { at_ms: *at })
+            }
+            When::Once { .. } => Err(NoPlan::At),
+        }
+    }
+
+    /// The first slot after a moment, if there is one.
+    pub(crate) fn next(&self, after_ms: u64) -> Option<u64> {
+        match self {
+            Self::Cron { cron, zone } => {
+                // Slots lie on whole seconds, and the search is after the second it is given.
+                let from = zoned(after_ms - after_ms % 1_000, zone)?;
+                let next = cron.find_next_occurrence(&from, false).ok()?;
+                u64::try_from(next.timestamp().as_millisecond()).ok()
+            }
+            Self::Every { anchor_ms, every_ms } => {
+                let done = after_ms.checked_sub(*anchor_ms).map_or(0, |ms| ms / every_ms);
+                anchor_ms.checked_add(every_ms.checked_mul(done + 1)?)
+            }
+            Self::Once { at_ms } => (*at_ms > after_ms).then_some(*at_ms),
+        }
+    }
+
+    /// The slots after one moment, up to and with another.
+    pub(crate) fn due(&self, after_ms: u64, until_ms: u64) -> Option<Due> {
+        let first = self.next(after_ms).filter(|slot| *slot <= until_ms)?;
+        if let Self::Every { every_ms, .. } = self {
+            let more = (until_ms - first) / every_ms;
+            let last = first + more * every_ms;
+            let before = (more > 0).then(|| Before {
+                first,
+                last: last - every_ms,
+                slots: more,
+                and_more: false,
+            });
+            return Some(Due { last, before });
+        }
+        let mut due = Due { last: first, before: None };
+        let mut counted = 0;
+        while let Some(next) = self.next(due.last).filter(|slot| *slot <= until_ms) {
+            counted += 1;
+            due.before = Some(Before { first, last: due.last, slots: counted, and_more: false });
+            due.last = next;
+            if counted == COUNTED_MAX {
+                return Some(self.last_of_many(due, until_ms));
+            }
+        }
+        Some(due)
+    }
+
+    /// Finds the last of very many slots without looking at each.
+    fn last_of_many(&self, counted: Due, until_ms: u64) -> Due {
+        let Some(before) = counted.before else { return counted };
+        for back_ms in BACK_MS {
+            let from = until_ms.saturating_sub(back_ms);
+            if from <= counted.last {
+                break;
+            }
+            let mut tail = Vec::new();
+            let mut at = from;
+            while let Some(next) = self.next(at).filter(|slot| *slot <= until_ms) {
+                tail.push(next);
+                at = next;
+            }
+            if let [.., one, last] = tail[..] {
+                return Due { last, before: Some(Before { last: one, and_more: true, ..before }) };
+            }
+        }
+        let (mut due, mut at) = (counted, counted.last);
+        while let Some(next) = self.next(at).filter(|slot| *slot <= until_ms) {
+            due.before = Some(Before { last: at, and_more: true, ..before });
+            (due.last, at) = (next, next);
+        }
+        due
+    }
+
+    /// The next slots after a moment.
+    pub(crate) fn upcoming(&self, after_ms: u64, count: usize) -> Vec<u64> {
+        std::iter::successors(self.next(after_ms), |slot| self.next(*slot)).take(count).collect()
+    }
+}
+
+/// A cron line that is never due, found out when it is made.
+pub(crate) fn check_ever_due(when: &When, plan: &Plan, now_ms: u64) -> Result<(), NoPlan> {
+    match (when, plan.next(now_ms)) {
+        (When::Cron { cron, .. }, None) => Err(NoPlan::Never(cron.clone())),
+        _ => Ok(()),
+    }
+}
+
+fn zoned(unix_ms: u64, zone: &TimeZone) -> Option<Zoned> {
+    let ms = i64::try_from(unix_ms).ok()?;
+    Some(Timestamp::from_millisecond(ms).ok()?.to_zoned(zone.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Decides on slots as they become due, over all projects with one timer. What is decided is in the
+//! store before anything starts. Not when a slot is due, nor how a firing goes.
+
+use super::{
+    firing,
+    judge::{self, Fate, Scene, Verdict},
+    slots::{Due, NoPlan, Plan},
+};
+use crate::state::App;
+use std::time::Duration;
+use toft_model::{event::Outcome, id::ProjectId};
+use toft_store::{Decided, Firing, Schedule, Step, StoreError};
+use tokio::time::timeout;
+
+/// The clock is looked at this often, so that one that was set, or a host that slept, is noticed.
+const TICK: Duration = Duration::from_secs(1);
+/// Schedules decided on in one round.
+const ROUND_MAX: u32 = 100;
+/// A clock that went back is waited for this long: what was decided stays decided. One that went
+/// back further was wrong before; slots begin again from now, and those with a record keep it.
+const CLOCK_BACK_MAX_MS: u64 = 24 * 3_600_000;
+/// Times a run by hand looks for a moment of its own.
+const MOMENTS_MAX: u64 = 50;
+/// Firings that are told at a server's start in one go.
+const UNTOLD_MAX: u32 = 1_000;
+
+/// Works until the server ends.
+pub(crate) async fn run(app: App) {
+    let ends = app.stop.token().clone();
+    ends.run_until_cancelled_owned(work(app)).await;
+}
+
+async fn work(app: App) {
+    // First what an earlier server began: a slot that is due may have to wait for it.
+    while let Err(error) = take_up(&app).await {
+        tracing::warn!(%error, "schedules wait for the database");
+        tokio::time::sleep(TICK).await;
+    }
+    let mut seen = app.clock.now_ms();
+    let mut next = None;
+    let mut look = true;
+    loop {
+        let now = app.clock.now_ms();
+        if now < seen {
+            match plan_anew(&app, now).await {
+                Ok(()) => seen = now,
+                Err(error) => tracing::warn!(%error, "schedules could not be planned anew"),
+            }
+            look = true;
+        } else {
+            seen = now;
+        }
+        if look || next.is_some_and(|slot| slot <= now) {
+            match round(&app, now).await {
+                Ok(slot) => {
+                    next = slot;
+                    look = false;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "slots of schedules wait to be decided");
+                    look = true;
+                }
+            }
+        }
+        let wait = next.map_or(TICK, |slot| {
+            Duration::from_millis(slot.saturating_sub(app.clock.now_ms())).min(TICK)
+        });
+        // After a failure not at once again.
+        let wait = if look { TICK } else { wait };
+        look |= timeout(wait, app.schedules.changed.notified()).await.is_ok();
+    }
+}
+
+/// Goes on with what an earlier server began, and plans anew: time zones' rules may have changed.
+async fn take_up(app: &App) -> Result<(), StoreError> {
+    plan_anew(app, app.clock.now_ms()).await?;
+    for (schedule, firing) in app.store.untold_firings(UNTOLD_MAX).await? {
+        firing::tell(app, &schedule, &firing).await;
+    }
+    let _turn = app.schedules.turn.lock().await;
+    let open = app.store.all_open_firings().await?;
+    for (schedule, firing) in &open {
+        if firing.step != Step::Waiting {
+            firing::spawn(app, schedule.clone(), firing.clone(), true);
+        }
+    }
+    for (schedule, firing) in &open {
+        if firing.step == Step::Waiting {
+            firing::promote(app, schedule).await;
+        }
+    }
+    Ok(())
+}
+
+/// Computes the next slot of every schedule again.
+async fn plan_anew(app: &App, now: u64) -> Result<(), StoreError> {
+    let _turn = app.schedules.turn.lock().await;
+    for mut schedule in app.store.enabled_schedules().await? {
+        let Ok(plan) = Plan::new(&schedule.when, schedule.anchor_at) else { continue };
+        let mut decided_at = schedule.decided_at;
+        if decided_at > now + CLOCK_BACK_MAX_MS {
+            decided_at = now;
+        }
+        let next_at = plan.next(decided_at);
+        if (decided_at, next_at) != (schedule.decided_at, schedule.next_at) {
+            (schedule.decided_at, schedule.next_at) = (decided_at, next_at);
+            // One that a person changed meanwhile has been planned by that.
+            app.store.update_schedule(&schedule).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Decides on all slots that are due; answers the next one.
+async fn round(app: &App, now: u64) -> Result<Option<u64>, StoreError> {
+    loop {
+        let due = app.store.due_schedules(now, ROUND_MAX).await?;
+        for schedule in &due {
+            decide(app, schedule, now).await?;
+        }
+        if due.len() < ROUND_MAX as usize {
+            return app.store.next_slot().await;
+        }
+    }
+}
+
+/// Decides on the slots of one schedule that are due.
+async fn decide(app: &App, schedule: &Schedule, now: u64) -> Result<(), StoreError> {
+    let _turn = app.schedules.turn.lock().await;
+    let (firings, decided_at, next_at) = match Plan::new(&schedule.when, schedule.anchor_at) {
+        Ok(plan) => match plan.due(schedule.decided_at, now) {
+            Some(due) => {
+                let verdicts = judge::judge(&due, &scene(app, schedule, now).await?);
+                let firings: Vec<Firing> =
+                    verdicts.iter().map(|v| record(schedule, v, now)).collect();
+                (firings, due.last, plan.next(due.last))
+            }
+            None => (Vec::new(), schedule.decided_at, plan.next(schedule.decided_at)),
+        },
+        Err(error) => (vec![unplanned(schedule, &error, now)], now, None),
+    };
+    let decided = Decided {
+        schedule: &schedule.id,
+        revision: schedule.revision,
+        decided_at,
+        next_at,
+        firings: &firings,
+    };
+    // Nothing written: it was changed, and is looked at again.
+    for firing in app.store.decide_slots(&decided).await?.unwrap_or_default() {
+        firing::begin(app, schedule, firing).await;
+    }
+    Ok(())
+}
+
+async fn scene(app: &App, schedule: &Schedule, now_ms: u64) -> Result<Scene, StoreError> {
+    let open = app.store.open_firings(&schedule.id).await?;
+    Ok(Scene {
+        now_ms,
+        catch_up: schedule.catch_up,
+        overlap: schedule.overlap,
+        // One that waits goes first, also in the moment after the end of the one before.
+        running: open.first().map(|f| f.slot),
+        waiting: open.iter().any(|f| f.step == Step::Waiting),
+        stopped: firing::is_stopped(app, &schedule.project).await?,
+    })
+}
+
+fn record(schedule: &Schedule, verdict: &Verdict, now: u64) -> Firing {
+    let (outcome, step, reason, is_late) = match &verdict.fate {
+        Fate::Start { late } => (Outcome::Running, Step::Due, late.clone(), late.is_some()),
+        Fate::Wait { late } => (Outcome::Running, Step::Waiting, late.clone(), late.is_some()),
+        Fate::Skip(why) => (Outcome::Skipped, Step::Over, Some(why.clone()), false),
+        Fate::Suppress(why) => (Outcome::Suppressed, Step::Over, Some(why.clone()), false),
+    };
+    let is_over = step == Step::Over;
+    Firing {
+        // What names it inside the machine too: nobody there could have guessed it.
+        id: format!("firing-{}", ProjectId::random()),
+        schedule: schedule.id.clone(),
+        slot: verdict.first,
+        last_slot: verdict.last,
+        slots: verdict.slots,
+        by_hand: false,
+        outcome,
+        reason,
+        is_late,
+        work: (!is_over).then(|| schedule.work.clone()),
+        step,
+        boot: None,
+        session: None,
+        after_seq: None,
+        entry: None,
+        started_at: None,
+        ended_at: is_over.then_some(now),
+        exit_code: None,
+        output: None,
+        told: false,
+    }
+}
+
+/// A schedule that could be planned when it was made, and no more.
+fn unplanned(schedule: &Schedule, error: &NoPlan, now: u64) -> Firing {
+    let slot = schedule.next_at.unwrap_or(now);
+    let fate = Fate::Skip(format!("it has no further slots until it is changed: {error}"));
+    record(schedule, &Verdict { first: slot, last: slot, slots: 1, fate }, now)
+}
+
+/// A firing that a person asks for, with a slot of its own: now.
+pub(crate) async fn by_hand(app: &App, schedule: &Schedule) -> Result<Option<Firing>, StoreError> {
+    let _turn = app.schedules.turn.lock().await;
+    let now = app.clock.now_ms();
+    for slot in now..now + MOMENTS_MAX {
+        let schedule = app.store.schedule(&schedule.project, &schedule.id).await?;
+        let Some(schedule) = schedule else { return Ok(None) };
+        let scene = Scene { now_ms: slot, ..scene(app, &schedule, now).await? };
+        let verdicts = judge::judge(&Due { last: slot, before: None }, &scene);
+        let firings: Vec<Firing> = verdicts
+            .iter()
+            .map(|verdict| Firing { by_hand: true, ..record(&schedule, verdict, now) })
+            .collect();
+        let decided = Decided {
+            schedule: &schedule.id,
+            revision: schedule.revision,
+            decided_at: schedule.decided_at,
+            next_at: schedule.next_at,
+            firings: &firings,
+        };
+        // None: it was changed, or that moment is taken.
+        let new = app.store.decide_slots(&decided).await?.unwrap_or_default();
+        if let Some(firing) = new.into_iter().next() {
+            firing::begin(app, &schedule, firing.clone()).await;
+            return Ok(Some(firing));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,29 @@
+//! Projects that grow out of another one: all of them appear at once or none does, and what was said
+//! before stays readable. Not their disks.
+
+use crate::{
+    error::StoreError,
+    projects::{NewProject, Project},
+};
+use async_trait::async_trait;
+use toft_model::id::ProjectId;
+
+/// Forks.
+#[async_trait]
+pub trait Forks: Send + Sync {
+    /// Writes down that these are about to be made. Until [`Forks::finish_forks`] nobody sees them and
+    /// [`Projects::to_destroy`](crate::Projects::to_destroy) names them.
+    async fn begin_forks(&self, new: &[NewProject], now_ms: u64) -> Result<(), StoreError>;
+    /// They are made: projects from now on, with the checkpoint rule of their origin and what was said
+    /// in it up to event `seq`. On disk when this returns.
+    async fn finish_forks(
+        &self,
+        origin: &ProjectId,
+        seq: u64,
+        made: &[ProjectId],
+    ) -> Result<Vec<Project>, StoreError>;
+    /// The project that it was forked from, as long as that exists.
+    async fn fork_origin(&self, project: &ProjectId) -> Result<Option<ProjectId>, StoreError>;
+    /// Names of projects that begin like this.
+    async fn project_names(&self, beginning: &str) -> Result<Vec<String>, StoreError>;
+}

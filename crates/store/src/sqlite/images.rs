@@ -1,0 +1,197 @@
+//! [`Images`] on SQLite.
+
+use super::{SqliteStore, ms, unsigned};
+use crate::{
+    error::StoreError,
+    images::{Image, ImageState, Images, NewImage, ProjectImage},
+};
+use async_trait::async_trait;
+use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use toft_model::id::ProjectId;
+
+macro_rules! image {
+    ($rest:literal) => {
+        concat!(
+            "SELECT key, name, kind, source, state, reason, bytes, builder, is_default, created_at \
+             FROM image ",
+            $rest
+        )
+    };
+}
+
+impl FromRow<'_, SqliteRow> for Image {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let builder: Option<&str> = row.try_get("builder")?;
+        let reason: Option<String> = row.try_get("reason")?;
+        Ok(Self {
+            what: NewImage {
+                key: row.try_get("key")?,
+                name: row.try_get("name")?,
+                kind: row.try_get("kind")?,
+                source: row.try_get("source")?,
+            },
+            state: match row.try_get("state")? {
+                "making" => ImageState::Making,
+                "ready" => ImageState::Ready,
+                _ => ImageState::Failed(reason.unwrap_or_default()),
+            },
+            bytes: unsigned(row.try_get("bytes")?),
+            created_at: unsigned(row.try_get("created_at")?),
+            builder: builder.and_then(|id| id.parse().ok()),
+            is_default: row.try_get("is_default")?,
+        })
+    }
+}
+
+#[async_trait]
+impl Images for SqliteStore {
+    async fn begin_image(&self, new: &NewImage, now_ms: u64) -> Result<(Image, bool), StoreError> {
+        let mut tx = self.begin().await?;
+        let known: Option<Image> =
+            sqlx::query_as(image!("WHERE key = ?")).bind(&new.key).fetch_optional(tx.on()).await?;
+        if let Some(known) = known {
+            if !matches!(known.state, ImageState::Failed(_)) {
+                return Ok((known, false));
+            }
+            sqlx::query("DELETE FROM image WHERE key = ?").bind(&new.key).execute(tx.on()).await?;
+        }
+        // Tried again with another script: what failed before gives its name to it.
+        sqlx::query("DELETE FROM image WHERE name = ? AND state = 'failed' AND builder IS NULL")
+            .bind(&new.name)
+            .execute(tx.on())
+            .await?;
+        sqlx::query(
+            "INSERT INTO image (key, name, kind, source, state, created_at) \
+             VALUES (?, ?, ?, ?, 'making', ?)",
+        )
+        .bind(&new.key)
+        .bind(&new.name)
+        .bind(&new.kind)
+        .bind(&new.source)
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await
+        .map_err(|e| StoreError::or_taken(e, "the name of another image"))?;
+        tx.commit().await?;
+        let image = Image {
+            what: new.clone(),
+            state: ImageState::Making,
+            bytes: 0,
+            created_at: now_ms,
+            builder: None,
+            is_default: false,
+        };
+        Ok((image, true))
+    }
+
+    async fn set_image_builder(
+        &self,
+        key: &str,
+        builder: Option<&ProjectId>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE image SET builder = ? WHERE key = ?")
+            .bind(builder.map(ProjectId::as_str))
+            .bind(key)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
+    async fn finish_image(&self, key: &str, done: Result<u64, &str>) -> Result<(), StoreError> {
+        let (state, bytes, reason) = match done {
+            Ok(bytes) => ("ready", bytes, None),
+            Err(reason) => ("failed", 0, Some(reason)),
+        };
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE image SET state = ?, bytes = ?, reason = ? WHERE key = ?")
+            .bind(state)
+            .bind(ms(bytes))
+            .bind(reason)
+            .bind(key)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
+    async fn rename_image(&self, key: &str, name: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let renamed = sqlx::query("UPDATE image SET name = ? WHERE key = ?")
+            .bind(name)
+            .bind(key)
+            .execute(tx.on())
+            .await
+            .map_err(|e| StoreError::or_taken(e, "the name of another image"))?;
+        if renamed.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "image" });
+        }
+        tx.commit().await
+    }
+
+    async fn set_default_image(&self, key: Option<&str>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE image SET is_default = 0").execute(tx.on()).await?;
+        if let Some(key) = key {
+            let set = sqlx::query("UPDATE image SET is_default = 1 WHERE key = ?")
+                .bind(key)
+                .execute(tx.on())
+                .await?;
+            if set.rows_affected() == 0 {
+                return Err(StoreError::Missing { what: "image" });
+            }
+        }
+        tx.commit().await
+    }
+
+    async fn delete_image(&self, key: &str) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let gone =
+            sqlx::query("DELETE FROM image WHERE key = ?").bind(key).execute(tx.on()).await?;
+        tx.commit().await?;
+        Ok(gone.rows_affected() > 0)
+    }
+
+    async fn images(&self) -> Result<Vec<Image>, StoreError> {
+        Ok(sqlx::query_as(image!("ORDER BY id DESC")).fetch_all(&self.read).await?)
+    }
+
+    async fn image(&self, key_or_name: &str) -> Result<Option<Image>, StoreError> {
+        // A key wins: names are chosen by people.
+        Ok(sqlx::query_as(image!("WHERE key = ?1 OR name = ?1 ORDER BY key = ?1 DESC LIMIT 1"))
+            .bind(key_or_name)
+            .fetch_optional(&self.read)
+            .await?)
+    }
+
+    async fn set_project_image(
+        &self,
+        project: &ProjectId,
+        image: Option<&ProjectImage>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM project_image WHERE project = ?")
+            .bind(project.as_str())
+            .execute(tx.on())
+            .await?;
+        if let Some(image) = image {
+            sqlx::query(
+                "INSERT INTO project_image (project, image_key, image_name) VALUES (?, ?, ?)",
+            )
+            .bind(project.as_str())
+            .bind(&image.key)
+            .bind(&image.name)
+            .execute(tx.on())
+            .await?;
+        }
+        tx.commit().await
+    }
+
+    async fn project_image(&self, project: &ProjectId) -> Result<Option<ProjectImage>, StoreError> {
+        let row: Option<(String, String)> =
+            sqlx::query_as("SELECT image_key, image_name FROM project_image WHERE project = ?")
+                .bind(project.as_str())
+                .fetch_optional(&self.read)
+                .await?;
+        Ok(row.map(|(key, name)| ProjectImage { key, name }))
+    }
+}

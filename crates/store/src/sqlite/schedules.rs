@@ -1,0 +1,439 @@
+//! [`Schedules`] on SQLite.
+
+use super::{SqliteStore, ms, unsigned};
+use crate::{
+    error::StoreError,
+    schedules::{Decided, Firing, Schedule, Schedules, Step},
+};
+use async_trait::async_trait;
+use serde_json::{from_str, to_string};
+use sqlx::{FromRow, Row as _, SqliteConnection, sqlite::SqliteRow};
+use toft_model::{
+    event::Outcome,
+    id::ProjectId,
+    schedule::{CatchUp, Overlap, ScheduleId},
+};
+
+/// Firings that are kept per schedule. With 4 KiB of output each they take less than a megabyte.
+const FIRINGS_KEPT: i64 = 200;
+
+macro_rules! schedules {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.public_id, p.public_id AS project, s.name, s.due, s.work, s.catch_up, \
+             s.overlap, s.timeout_ms, s.enabled, s.anchor_at, s.decided_at, s.next_at, s.revision, \
+             s.created_at, s.updated_at FROM schedule s \
+             JOIN project p ON p.id = s.project_id AND p.deleted_at IS NULL ",
+            $rest
+        )
+    };
+}
+
+macro_rules! firings {
+    ($rest:literal) => {
+        concat!(
+            "SELECT f.public_id, s.public_id AS schedule, f.slot, f.last_slot, f.slots, f.by_hand, \
+             f.outcome, f.reason, f.is_late, f.work, f.step, f.boot, f.session, f.after_seq, f.entry, \
+             f.started_at, f.ended_at, f.exit_code, f.output, f.told FROM schedule_firing f \
+             JOIN schedule s ON s.id = f.schedule_id ",
+            $rest
+        )
+    };
+}
+
+fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+fn time(row: &SqliteRow, column: &str) -> sqlx::Result<Option<u64>> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(unsigned))
+}
+
+impl FromRow<'_, SqliteRow> for Schedule {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let text = |column| row.try_get::<&str, _>(column);
+        Ok(Self {
+            id: text("public_id")?.parse().map_err(decode)?,
+            project: text("project")?.parse().map_err(decode)?,
+            name: row.try_get("name")?,
+            when: from_str(text("due")?).map_err(decode)?,
+            work: from_str(text("work")?).map_err(decode)?,
+            catch_up: match text("catch_up")? {
+                "none" => CatchUp::None,
+                _ => CatchUp::Latest,
+            },
+            overlap: match text("overlap")? {
+                "queue" => Overlap::Queue,
+                _ => Overlap::Skip,
+            },
+            timeout_ms: unsigned(row.try_get("timeout_ms")?),
+            enabled: row.try_get("enabled")?,
+            anchor_at: unsigned(row.try_get("anchor_at")?),
+            decided_at: unsigned(row.try_get("decided_at")?),
+            next_at: time(row, "next_at")?,
+            revision: unsigned(row.try_get("revision")?),
+            created_at: unsigned(row.try_get("created_at")?),
+            updated_at: unsigned(row.try_get("updated_at")?),
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for Firing {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let text = |column| row.try_get::<&str, _>(column);
+        let session: Option<&str> = row.try_get("session")?;
+        let work: Option<&str> = row.try_get("work")?;
+        Ok(Self {
+            id: row.try_get("public_id")?,
+            schedule: text("schedule")?.parse().map_err(decode)?,
+            slot: unsigned(row.try_get("slot")?),
+            last_slot: unsigned(row.try_get("last_slot")?),
+            slots: unsigned(row.try_get("slots")?),
+            by_hand: row.try_get("by_hand")?,
+            outcome: outcome(text("outcome")?),
+            reason: row.try_get("reason")?,
+            is_late: row.try_get("is_late")?,
+            work: work.map(from_str).transpose().map_err(decode)?,
+            step: step(text("step")?),
+            boot: time(row, "boot")?,
+            session: session.map(str::parse).transpose().map_err(decode)?,
+            after_seq: time(row, "after_seq")?,
+            entry: row.try_get("entry")?,
+            started_at: time(row, "started_at")?,
+            ended_at: time(row, "ended_at")?,
+            exit_code: row.try_get("exit_code")?,
+            output: row.try_get("output")?,
+            told: row.try_get("told")?,
+        })
+    }
+}
+
+/// The table's check lets no other word in.
+fn outcome(word: &str) -> Outcome {
+    match word {
+        "running" => Outcome::Running,
+        "fired" => Outcome::Fired,
+        "late" => Outcome::Late,
+        "skipped" => Outcome::Skipped,
+        "suppressed" => Outcome::Suppressed,
+        _ => Outcome::Failed,
+    }
+}
+
+fn step(word: &str) -> Step {
+    match word {
+        "waiting" => Step::Waiting,
+        "due" => Step::Due,
+        "asked" => Step::Asked,
+        "started" => Step::Started,
+        _ => Step::Over,
+    }
+}
+
+fn work_json(firing: &Firing) -> Option<String> {
+    let text = firing.work.as_ref().map(to_string);
+    text.map(|text| text.expect("schedules hold only JSON-able data"))
+}
+
+/// When it is due and what runs, as text.
+fn words(schedule: &Schedule) -> (String, String) {
+    let json = |text: serde_json::Result<String>| text.expect("schedules hold only JSON-able data");
+    (json(to_string(&schedule.when)), json(to_string(&schedule.work)))
+}
+
+const NAME: &str = "the name of this schedule";
+
+/// Adds one record, or lets it join the newest. Whether it is a record of its own.
+async fn add(conn: &mut SqliteConnection, key: i64, firing: &Firing) -> Result<bool, StoreError> {
+    if firing.step == Step::Over && !firing.by_hand {
+        let joined = sqlx::query(
+            "UPDATE schedule_firing SET last_slot = ?, slots = slots + ?, ended_at = ? \
+             WHERE id = (SELECT max(id) FROM schedule_firing WHERE schedule_id = ?) \
+             AND step = 'over' AND by_hand = 0 AND outcome = ? AND reason IS ? \
+             AND outcome IN ('skipped', 'suppressed') AND last_slot < ?",
+        )
+        .bind(ms(firing.last_slot))
+        .bind(ms(firing.slots))
+        .bind(firing.ended_at.map(ms))
+        .bind(key)
+        .bind(firing.outcome.as_str())
+        .bind(&firing.reason)
+        .bind(ms(firing.slot))
+        .execute(&mut *conn)
+        .await?;
+        if joined.rows_affected() > 0 {
+            return Ok(false);
+        }
+    }
+    let added = sqlx::query(
+        "INSERT INTO schedule_firing (public_id, schedule_id, slot, last_slot, slots, by_hand, \
+         outcome, reason, is_late, work, step, started_at, ended_at, told) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (schedule_id, slot, by_hand) DO NOTHING",
+    )
+    .bind(&firing.id)
+    .bind(key)
+    .bind(ms(firing.slot))
+    .bind(ms(firing.last_slot))
+    .bind(ms(firing.slots))
+    .bind(firing.by_hand)
+    .bind(firing.outcome.as_str())
+    .bind(&firing.reason)
+    .bind(firing.is_late)
+    .bind(work_json(firing))
+    .bind(firing.step.as_str())
+    .bind(firing.started_at.map(ms))
+    .bind(firing.ended_at.map(ms))
+    .bind(firing.told)
+    .execute(conn)
+    .await?;
+    Ok(added.rows_affected() > 0)
+}
+
+#[async_trait]
+impl Schedules for SqliteStore {
+    async fn add_schedule(&self, schedule: &Schedule) -> Result<(), StoreError> {
+        let key = self.key(&schedule.project).await?;
+        let (due, work) = words(schedule);
+        let mut tx = self.begin().await?;
+        let added = sqlx::query(
+            "INSERT INTO schedule (public_id, project_id, name, due, work, catch_up, overlap, \
+             timeout_ms, enabled, anchor_at, decided_at, next_at, revision, created_at, updated_at) \
+             SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM project \
+             WHERE id = ? AND deleted_at IS NULL",
+        )
+        .bind(schedule.id.as_str())
+        .bind(&schedule.name)
+        .bind(due)
+        .bind(work)
+        .bind(schedule.catch_up.as_str())
+        .bind(schedule.overlap.as_str())
+        .bind(ms(schedule.timeout_ms))
+        .bind(schedule.enabled)
+        .bind(ms(schedule.anchor_at))
+        .bind(ms(schedule.decided_at))
+        .bind(schedule.next_at.map(ms))
+        .bind(ms(schedule.revision))
+        .bind(ms(schedule.created_at))
+        .bind(ms(schedule.updated_at))
+        .bind(key)
+        .execute(tx.on())
+        .await
+        .map_err(|e| StoreError::or_taken(e, NAME))?;
+        if added.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "project" });
+        }
+        tx.commit().await
+    }
+
+    async fn schedule(
+        &self,
+        project: &ProjectId,
+        id: &ScheduleId,
+    ) -> Result<Option<Schedule>, StoreError> {
+        Ok(sqlx::query_as(schedules!("WHERE s.public_id = ? AND p.public_id = ?"))
+            .bind(id.as_str())
+            .bind(project.as_str())
+            .fetch_optional(&self.read)
+            .await?)
+    }
+
+    async fn schedules(&self, project: &ProjectId) -> Result<Vec<Schedule>, StoreError> {
+        Ok(sqlx::query_as(schedules!("WHERE p.public_id = ? ORDER BY s.name"))
+            .bind(project.as_str())
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    async fn enabled_schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        Ok(sqlx::query_as(schedules!("WHERE s.enabled = 1 ORDER BY s.id"))
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    async fn update_schedule(&self, schedule: &Schedule) -> Result<bool, StoreError> {
+        let (due, work) = words(schedule);
+        let mut tx = self.begin().await?;
+        let changed = sqlx::query(
+            "UPDATE schedule SET name = ?, due = ?, work = ?, catch_up = ?, overlap = ?, \
+             timeout_ms = ?, enabled = ?, anchor_at = ?, decided_at = ?, next_at = ?, \
+             revision = revision + 1, updated_at = ? WHERE public_id = ? AND revision = ?",
+        )
+        .bind(&schedule.name)
+        .bind(due)
+        .bind(work)
+        .bind(schedule.catch_up.as_str())
+        .bind(schedule.overlap.as_str())
+        .bind(ms(schedule.timeout_ms))
+        .bind(schedule.enabled)
+        .bind(ms(schedule.anchor_at))
+        .bind(ms(schedule.decided_at))
+        .bind(schedule.next_at.map(ms))
+        .bind(ms(schedule.updated_at))
+        .bind(schedule.id.as_str())
+        .bind(ms(schedule.revision))
+        .execute(tx.on())
+        .await
+        .map_err(|e| StoreError::or_taken(e, NAME))?;
+        tx.commit().await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    async fn delete_schedule(
+        &self,
+        project: &ProjectId,
+        id: &ScheduleId,
+    ) -> Result<bool, StoreError> {
+        let key = self.key(project).await?;
+        let mut tx = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM schedule WHERE public_id = ? AND project_id = ?")
+            .bind(id.as_str())
+            .bind(key)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await?;
+        Ok(gone.rows_affected() > 0)
+    }
+
+    async fn next_slot(&self) -> Result<Option<u64>, StoreError> {
+        let next: Option<i64> =
+            sqlx::query_scalar("SELECT min(next_at) FROM schedule WHERE next_at IS NOT NULL")
+                .fetch_one(&self.read)
+                .await?;
+        Ok(next.map(unsigned))
+    }
+
+    async fn due_schedules(&self, now_ms: u64, limit: u32) -> Result<Vec<Schedule>, StoreError> {
+        Ok(sqlx::query_as(schedules!("WHERE s.next_at <= ? ORDER BY s.next_at LIMIT ?"))
+            .bind(ms(now_ms))
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    async fn decide_slots(&self, decided: &Decided<'_>) -> Result<Option<Vec<Firing>>, StoreError> {
+        let mut tx = self.begin().await?;
+        let key: Option<i64> = sqlx::query_scalar(
+            "UPDATE schedule SET decided_at = ?, next_at = ?, revision = revision + 1 \
+             WHERE public_id = ? AND revision = ? RETURNING id",
+        )
+        .bind(ms(decided.decided_at))
+        .bind(decided.next_at.map(ms))
+        .bind(decided.schedule.as_str())
+        .bind(ms(decided.revision))
+        .fetch_optional(tx.on())
+        .await?;
+        let Some(key) = key else { return Ok(None) };
+        let mut new = Vec::with_capacity(decided.firings.len());
+        for firing in decided.firings {
+            if add(tx.on(), key, firing).await? {
+                new.push(firing.clone());
+            }
+        }
+        sqlx::query(
+            "DELETE FROM schedule_firing WHERE schedule_id = ? AND step = 'over' AND told = 1 \
+             AND id <= (SELECT id FROM schedule_firing WHERE schedule_id = ? \
+             ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        )
+        .bind(key)
+        .bind(key)
+        .bind(FIRINGS_KEPT)
+        .execute(tx.on())
+        .await?;
+        tx.commit().await?;
+        Ok(Some(new))
+    }
+
+    async fn update_firing(&self, firing: &Firing) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let kept = sqlx::query(
+            "UPDATE schedule_firing SET outcome = ?, reason = ?, is_late = ?, work = ?, step = ?, boot = ?, \
+             session = ?, after_seq = ?, entry = ?, started_at = ?, ended_at = ?, exit_code = ?, \
+             output = ?, told = ? WHERE public_id = ?",
+        )
+        .bind(firing.outcome.as_str())
+        .bind(&firing.reason)
+        .bind(firing.is_late)
+        .bind(work_json(firing))
+        .bind(firing.step.as_str())
+        .bind(firing.boot.map(ms))
+        .bind(firing.session.as_ref().map(toft_model::id::SessionId::as_str))
+        .bind(firing.after_seq.map(ms))
+        .bind(&firing.entry)
+        .bind(firing.started_at.map(ms))
+        .bind(firing.ended_at.map(ms))
+        .bind(firing.exit_code)
+        .bind(&firing.output)
+        .bind(firing.told)
+        .bind(&firing.id)
+        .execute(tx.on())
+        .await?;
+        tx.commit().await?;
+        Ok(kept.rows_affected() > 0)
+    }
+
+    async fn firing(&self, id: &str) -> Result<Option<Firing>, StoreError> {
+        Ok(sqlx::query_as(firings!("WHERE f.public_id = ?"))
+            .bind(id)
+            .fetch_optional(&self.read)
+            .await?)
+    }
+
+    async fn open_firings(&self, schedule: &ScheduleId) -> Result<Vec<Firing>, StoreError> {
+        Ok(sqlx::query_as(firings!("WHERE s.public_id = ? AND f.step <> 'over' ORDER BY f.id"))
+            .bind(schedule.as_str())
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    async fn all_open_firings(&self) -> Result<Vec<(Schedule, Firing)>, StoreError> {
+        let open: Vec<Firing> = sqlx::query_as(firings!("WHERE f.step <> 'over' ORDER BY f.id"))
+            .fetch_all(&self.read)
+            .await?;
+        self.with_schedules(open).await
+    }
+
+    async fn untold_firings(&self, limit: u32) -> Result<Vec<(Schedule, Firing)>, StoreError> {
+        let untold: Vec<Firing> =
+            sqlx::query_as(firings!("WHERE f.told = 0 AND f.step = 'over' ORDER BY f.id LIMIT ?"))
+                .bind(limit)
+                .fetch_all(&self.read)
+                .await?;
+        self.with_schedules(untold).await
+    }
+
+    async fn firings(
+        &self,
+        schedule: &ScheduleId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Firing>, StoreError> {
+        Ok(sqlx::query_as(firings!(
+            "WHERE s.public_id = ? AND f.slot < ? ORDER BY f.slot DESC LIMIT ?"
+        ))
+        .bind(schedule.as_str())
+        .bind(before.map_or(i64::MAX, ms))
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?)
+    }
+}
+
+impl SqliteStore {
+    /// Few firings are open at a time: one look each.
+    async fn with_schedules(
+        &self,
+        firings: Vec<Firing>,
+    ) -> Result<Vec<(Schedule, Firing)>, StoreError> {
+        let mut out = Vec::with_capacity(firings.len());
+        for firing in firings {
+            let schedule: Option<Schedule> = sqlx::query_as(schedules!("WHERE s.public_id = ?"))
+                .bind(firing.schedule.as_str())
+                .fetch_optional(&self.read)
+                .await?;
+            if let Some(schedule) = schedule {
+                out.push((schedule, firing));
+            }
+        }
+        Ok(out)
+    }
+}

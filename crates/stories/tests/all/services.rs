@@ -1,0 +1,235 @@
+//! Services: what the agent declares keeps running, comes back when it was killed, when the machine
+//! wakes and when a person starts it, and its log stays of bounded size.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use toft_stories::{
+    lane,
+    session::{self, Follow},
+    toft::{Start, Toft},
+};
+
+/// An app that tells its pid and takes down what it was asked.
+const APP: &str = "\
+import http.server, os, sys
+class App(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print('asked', self.path, flush=True)
+        if self.path == '/flood':
+            for _ in range(6000): print('x' * 1000)
+            print('flooded', flush=True)
+        body = str(os.getpid()).encode()
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+print('serving on', os.environ['PORT'], flush=True)
+http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), App).serve_forever()
+";
+
+/// As an agent does it: a file, and a row by SQL.
+async fn declare(toft: &Toft, project: &str) -> Result<()> {
+    let script = format!(
+        "cat > app.py <<'END'\n{APP}END\n\
+         python3 - <<'END'\n\
+         import sqlite3\n\
+         db = sqlite3.connect('/home/starter/inspect.db', timeout=5)\n\
+         db.execute(\"INSERT INTO services(id,name,type,port,status,command) \
+         VALUES('web','The app','app',3000,'running','exec python3 app.py')\")\n\
+         db.commit()\n\
+         END"
+    );
+    let ran = toft.exec(project, &script).await?;
+    assert_eq!(ran["exitCode"], 0, "{ran}");
+    Ok(())
+}
+
+async fn until_runs(toft: &Toft, project: &str, other_than: &Value) -> Result<Value> {
+    let path = format!("/v1/projects/{project}/toft/services");
+    let wanted = |services: &Value| {
+        let process = &services["services"][0]["process"];
+        process["state"] == "running" && process["pid"] != *other_than
+    };
+    let services = toft.until(&path, wanted).await?;
+    Ok(services["services"][0].clone())
+}
+
+/// What the app answers, once it does.
+async fn app(toft: &Toft, project: &str, path: &str) -> Result<String> {
+    for _ in 0..600 {
+        let answer = toft
+            .http()
+            .get(format!("{}{path}", toft.base))
+            .header("host", format!("{project}.localhost:{}", toft.port))
+            .bearer_auth(&toft.token)
+            .send()
+            .await?;
+        if answer.status() == 200 {
+            return Ok(answer.text().await?);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("the app never answered")
+}
+
+async fn log(toft: &Toft, project: &str) -> Result<Value> {
+    toft.call("GET", &format!("/v1/projects/{project}/toft/services/web/log"), None).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declared_service_comes_back_whatever_ended_it() -> Result<()> {
+    let toft = Toft::start(Start::default()).await?;
+    let project = toft.new_project("Service").await?;
+    let of = format!("/v1/projects/{project}");
+    declare(&toft, &project).await?;
+    let first = until_runs(&toft, &project, &Value::Null).await?;
+    assert_eq!(app(&toft, &project, "/one").await?, first["process"]["pid"].to_string());
+
+    // Killed, it is started again.
+    let pid = first["process"]["pid"].clone();
+    let killed = toft.exec(&project, &format!("kill -9 {pid}")).await?;
+    assert_eq!(killed["exitCode"], 0, "{killed}");
+    let second = until_runs(&toft, &project, &pid).await?;
+    assert_eq!(second["process"]["restarts"], 1);
+    app(&toft, &project, "/two").await?;
+
+    // A sleeping machine is woken by the request, and the app answers it in the end.
+    toft.call("POST", &format!("{of}/sleep"), Some(json!({}))).await?;
+    let asleep = toft.call("GET", &format!("{of}/toft/services"), None).await?;
+    assert_eq!(asleep["services"][0]["id"], "web");
+    let machine = toft.call("GET", &format!("{of}/machine"), None).await?;
+    assert_eq!(machine["state"], "cold", "a look at the services wakes nothing");
+    app(&toft, &project, "/three").await?;
+    until_runs(&toft, &project, &Value::Null).await?;
+
+    // Stopped and started by a person.
+    toft.call("POST", &format!("{of}/stop"), Some(json!({}))).await?;
+    toft.call("POST", &format!("{of}/start"), Some(json!({}))).await?;
+    until_runs(&toft, &project, &Value::Null).await?;
+    app(&toft, &project, "/four").await?;
+
+    // Its log goes on over all of that.
+    let page = log(&toft, &project).await?;
+    let text = page["text"].as_str().context("text")?;
+    for asked in ["asked /one", "asked /two", "asked /three", "asked /four"] {
+        assert!(text.contains(asked), "{asked}: {text}");
+    }
+    assert!(text.contains("ended by signal 9"), "{text}");
+
+    // A flood is rotated: the end is there, the beginning is not, and little is kept.
+    app(&toft, &project, "/flood").await?;
+    let flooded = |page: &Value| page["text"].as_str().is_some_and(|t| t.contains("flooded"));
+    let page = toft.until(&format!("{of}/toft/services/web/log"), flooded).await?;
+    let (first, end) = (page["first"].as_u64().unwrap_or(0), page["end"].as_u64().unwrap_or(0));
+    assert!(first > 0 && end - first <= 4 << 20, "{first} {end}");
+
+    // Stopped by hand it stays stopped, over a sleep too.
+    let shown = toft.cli(&["services", &project, "stop", "web", "--json"])?;
+    assert!(shown.status.success(), "{shown:?}");
+    toft.call("POST", &format!("{of}/sleep"), Some(json!({}))).await?;
+    toft.call("POST", &format!("{of}/wake"), Some(json!({}))).await?;
+    let services = toft.call("GET", &format!("{of}/toft/services"), None).await?;
+    assert_eq!(services["services"][0]["status"], "stopped", "{services}");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demos_app_is_a_service_and_answers_after_a_sleep() -> Result<()> {
+    let toft = Toft::start(Start::default()).await?;
+    let project = toft.new_project("Demo").await?;
+    let mut follow = Follow::from(&toft, &project, 0).await?;
+    session::prompt(&toft, &project, "Build a to-do app").await?;
+    let events = follow.until_agent_end().await?;
+    let failed: Vec<String> = events
+        .iter()
+        .filter(|e| e.kind == "tool_end" && e.data["isError"] == true)
+        .map(|e| e.data.to_string())
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let service = until_runs(&toft, &project, &Value::Null).await?;
+    assert_eq!((&service["id"], &service["restart"]), (&json!("todo"), &json!("always")));
+    assert!(app(&toft, &project, "/api/tasks").await?.contains('['));
+    let of = format!("/v1/projects/{project}");
+    toft.call("POST", &format!("{of}/sleep"), Some(json!({}))).await?;
+    assert!(app(&toft, &project, "/api/tasks").await?.contains('['));
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_comes_back_after_a_restore_and_runs_in_a_fork() -> Result<()> {
+    let toft = Toft::start(Start::default()).await?;
+    let project = toft.new_project("Back").await?;
+    let of = format!("/v1/projects/{project}");
+    declare(&toft, &project).await?;
+    until_runs(&toft, &project, &Value::Null).await?;
+    let checkpoint = toft.call("POST", &format!("{of}/checkpoints"), Some(json!({}))).await?;
+    let id = checkpoint["id"].as_str().context("an id")?;
+    toft.exec(&project, "rm app.py").await?;
+    toft.call("POST", &format!("{of}/toft/services/web/stop"), Some(json!({}))).await?;
+    let path = format!("{of}/checkpoints/{id}/restore");
+    toft.call("POST", &path, Some(json!({}))).await?;
+    let back = until_runs(&toft, &project, &Value::Null).await?;
+    assert_eq!(back["status"], "running");
+    app(&toft, &project, "/back").await?;
+
+    let forks = toft.call("POST", &format!("{of}/fork"), Some(json!({"checkpointId": id}))).await?;
+    let fork = forks["projects"][0]["id"].as_str().context("a fork")?.to_owned();
+    app(&toft, &fork, "/fork").await?;
+    until_runs(&toft, &fork, &Value::Null).await?;
+    let page = log(&toft, &fork).await?;
+    let text = page["text"].as_str().context("text")?;
+    assert!(text.contains("asked /fork") && !text.contains("asked /back"), "{text}");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_was_ended_for_memory_tells_the_model_so_with_the_limit() -> Result<()> {
+    const NAME: &str = "a_tool_that_was_ended_for_memory_tells_the_model_so_with_the_limit";
+    let toft = Toft::start(Start::default()).await?;
+    let doctor = toft.call("GET", "/v1/doctor", None).await?;
+    let limited = |a: &Value| a["name"] == "memory limit" && a["enforced"] == true;
+    if !doctor["abilities"].as_array().context("abilities")?.iter().any(limited) {
+        lane::skip(NAME, "memory is not limited on this host");
+        return toft.down();
+    }
+    let project = toft.new_project("Memory").await?;
+    let small = json!({"memoryBytes": 64 << 20, "cpus": null, "pids": 200, "diskBytes": null});
+    toft.call("PUT", &format!("/v1/projects/{project}/limits"), Some(small)).await?;
+    let mut follow = Follow::from(&toft, &project, 0).await?;
+    session::prompt(&toft, &project, "run `tail /dev/zero`").await?;
+    let events = follow.until_agent_end().await?;
+    let ended = events.iter().find(|e| e.kind == "tool_end").context("a tool ended")?;
+    let told = ended.data.to_string();
+    assert!(told.contains("Out of memory") && told.contains("memory limit of 64 MiB"), "{told}");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_kept_running_without_a_sandbox_too() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let allowed = folder.path().display().to_string();
+    let args = ["--backend", "host", "--allow-host", &allowed].map(str::to_owned).to_vec();
+    let toft = Toft::start(Start { args, ..Start::default() }).await?;
+    let project = toft.new_project("Bare").await?;
+    let state = toft.call("GET", &format!("/v1/projects/{project}/toft/state"), None).await?;
+    let file = state["sessionFile"].as_str().context("a file")?;
+    let home = std::path::Path::new(file).ancestors().nth(2).context("a home")?;
+    let declare = format!(
+        "python3 -c 'import sqlite3; db = sqlite3.connect(\"{}/inspect.db\"); \
+         db.execute(\"INSERT INTO services(id,name,type,status,command) \
+         VALUES(?,?,?,?,?)\", (\"w\",\"W\",\"worker\",\"running\",\"exec sleep 1000\")); db.commit()'",
+        home.display()
+    );
+    let ran = toft.exec(&project, &declare).await?;
+    assert_eq!(ran["exitCode"], 0, "{ran}");
+    let first = until_runs(&toft, &project, &Value::Null).await?;
+    let pid = first["process"]["pid"].clone();
+    toft.exec(&project, &format!("kill -9 {pid}")).await?;
+    let second = until_runs(&toft, &project, &pid).await?;
+    let of = format!("/v1/projects/{project}");
+    toft.call("POST", &format!("{of}/stop"), Some(json!({}))).await?;
+    toft.call("POST", &format!("{of}/start"), Some(json!({}))).await?;
+    until_runs(&toft, &project, &second["process"]["pid"]).await?;
+    toft.down()
+}

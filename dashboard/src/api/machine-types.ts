@@ -1,0 +1,164 @@
+// Shapes of what belongs to a project's machine: checkpoints, limits, disk, services, schedules,
+// images. As docs/http-api.md has them.
+
+/** Where a conversation stood. */
+export interface Place {
+  sessionId: string
+  /** Its last entry then; null while it was empty. */
+  leafEntryId: string | null
+}
+
+export type CheckpointCause = 'manual' | 'prompt' | 'restore' | 'fork'
+
+export interface Checkpoint {
+  id: string
+  projectId: string
+  label: string | null
+  cause: CheckpointCause
+  createdAt: number
+  seq: number
+  base: string
+  sessions: Place[]
+  /** The user message before which it was taken. */
+  message: Place | null
+}
+
+/** Which automatic checkpoints are kept. */
+export interface KeepRule {
+  last: number
+  hourly: number
+  daily: number
+}
+
+export interface CheckpointList {
+  checkpoints: Checkpoint[]
+  rule: KeepRule
+  automatic: boolean
+  /** Why none are taken, where that is so. */
+  why?: string | null
+}
+
+export interface Change {
+  path: string
+  kind: 'added' | 'modified' | 'removed' | 'replaced'
+  sizeBefore: number | null
+  sizeAfter: number | null
+}
+
+export interface AffectedSession {
+  sessionId: string
+  name: string | null
+  messagesAfter: number
+}
+
+export interface Diff {
+  changes: Change[]
+  truncated: boolean
+  affectedSessions: AffectedSession[]
+}
+
+export interface FileDiff {
+  path: string
+  unified: string | null
+  /** Why there is no text: binary, too large. */
+  note?: string | null
+}
+
+export interface ForkAsk {
+  name?: string
+  checkpointId?: string
+  sessionId?: string
+  entryId?: string
+  count?: number
+}
+
+export interface Limits {
+  memoryBytes: number | null
+  cpus: number | null
+  pids: number | null
+  diskBytes: number | null
+}
+
+export interface IdleRule {
+  freezeAfterS: number | null
+  coldAfterS: number | null
+}
+
+/** What a backend can do with its machines. */
+export interface Can {
+  checkpoint: boolean
+  liveCheckpoint: boolean
+  fork: boolean
+  freeze: boolean
+  /** `memory`, `pids`, `cpu`, `disk`: those that are enforced. */
+  limits: string[]
+  egress: boolean
+}
+
+export interface DiskUse {
+  exclusiveBytes: number | null
+  quotaBytes: number | null
+  freeBytes: number | null
+}
+
+export type ServiceState = 'running' | 'exited' | 'failed' | 'backoff' | 'stopped'
+
+/** What a supervised service's process does. */
+export interface ServiceProcess {
+  state: ServiceState
+  pid: number | null
+  restarts: number
+  exitCode: number | null
+  /** Unix ms of when it came into this state. */
+  since: number | null
+  /** What stands in its way, for people. */
+  problem?: string | null
+}
+
+export type When = { cron: string; timezone?: string | null } | { everyS: number } | { at: number }
+
+export type Work = { command: string } | { prompt: string; sessionId?: string | null }
+
+export interface ScheduleDraft {
+  name: string
+  when: When
+  do: Work
+  catchUp: 'latest' | 'none'
+  overlap: 'skip' | 'queue'
+  enabled: boolean
+}
+
+export interface Schedule extends ScheduleDraft {
+  id: string
+  nextAt: number | string | null
+  createdAt: number | string
+}
+
+export type Outcome = 'running' | 'fired' | 'late' | 'skipped' | 'suppressed' | 'failed'
+
+export interface Firing {
+  id: string
+  /** A person had it run; it was not due. */
+  byHand: boolean
+  /** The last part of what a command printed. */
+  output: string | null
+  slot: number | string
+  outcome: Outcome
+  reason: string | null
+  startedAt: number | string | null
+  endedAt: number | string | null
+  exitCode: number | null
+  sessionId: string | null
+}
+
+export interface Image {
+  key: string
+  name: string
+  kind: 'host' | 'folder' | 'tarball' | 'oci' | 'template'
+  source: string | null
+  createdAt: number | string
+  bytes: number | null
+  state: 'making' | 'ready' | 'failed'
+  reason?: string | null
+  default: boolean
+}

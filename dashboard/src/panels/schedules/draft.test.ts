@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest'
+import type { Schedule } from '@/api/machine-types'
+import { draftOf, localField, typedOf } from './draft'
+
+const NOW = Date.parse('2026-11-21T10:20:00Z')
+const schedule = (more: Partial<Schedule>): Schedule => ({
+  id: 's1',
+  name: 'Report',
+  when: { cron: '30 7 * * 1-5', timezone: 'Europe/Berlin' },
+  do: { prompt: 'Write the report', sessionId: null },
+  catchUp: 'none',
+  overlap: 'queue',
+  enabled: true,
+  nextAt: null,
+  createdAt: 0,
+  ...more,
+})
+
+test('what is shown in the form is sent back unchanged', () => {
+  const at = new Date(2026, 10, 22, 9, 30).getTime()
+  for (const more of [
+    {},
+    { when: { everyS: 5400 } },
+    { when: { everyS: 7200 } },
+    { when: { everyS: 45 } },
+    { when: { cron: '@daily', timezone: 'UTC' } },
+    { when: { at } },
+    { do: { command: 'make backup' } },
+    { do: { prompt: 'Go on', sessionId: 'abc' } },
+  ]) {
+    const one = schedule(more)
+    const { draft, faults } = draftOf(typedOf(one, NOW), NOW)
+    expect(faults).toEqual({})
+    const work = 'prompt' in one.do && !one.do.sessionId ? { prompt: one.do.prompt } : one.do
+    expect(draft).toEqual({
+      name: one.name,
+      when: one.when,
+      do: work,
+      catchUp: 'none',
+      overlap: 'queue',
+    })
+  }
+})
+
+test('what is wrong is said at its field, and nothing is sent', () => {
+  const typed = { ...typedOf(null, NOW), name: 'x', text: 'y' }
+  const faults = (more: Partial<typeof typed>) => {
+    const read = draftOf({ ...typed, ...more }, NOW)
+    expect(read.draft).toBeNull()
+    return Object.keys(read.faults)
+  }
+  expect(faults({ name: ' ' })).toEqual(['name'])
+  expect(faults({ text: '' })).toEqual(['text'])
+  expect(faults({ cron: '61 * * * *' })).toEqual(['when'])
+  expect(faults({ cron: '0 0 30 2 *' })).toEqual(['when'])
+  expect(faults({ zone: 'Middle/Earth' })).toEqual(['zone'])
+  expect(faults({ kind: 'every', every: '0', unit: 'minutes' })).toEqual(['when'])
+  expect(faults({ kind: 'once', at: localField(NOW - 60_000) })).toEqual(['when'])
+  expect(faults({ kind: 'once', at: '' })).toEqual(['when'])
+})
+
+test('a new one begins with something that could be sent, but for its words', () => {
+  expect(Object.keys(draftOf(typedOf(null, NOW), NOW).faults)).toEqual(['name', 'text'])
+})

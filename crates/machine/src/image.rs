@@ -29,6 +29,17 @@ const INGREDIENTS: &[&str] = &[
     "/etc/apt/sources.list.d",
     "/usr/local/etc",
 ];
+/// What tells that the host's programs, which disks lie over, are others now: package systems write it
+/// last. Not the rest of the ingredients: a user who was added to the host changes no program.
+const PROGRAMS: &[&str] = &[
+    "/etc/os-release",
+    "/var/lib/dpkg/status",
+    "/var/lib/rpm",
+    "/usr/lib/sysimage/rpm",
+    "/var/lib/pacman/local",
+    "/usr/lib/apk/db/installed",
+    "/lib/apk/db/installed",
+];
 /// Folders of `/usr` that an ordinary user's machine gets a layer of its own for: the host's
 /// belong to nobody there, and only folders of its own can be written to.
 const OWN_USR_FOLDERS: &[&str] = &[
@@ -55,6 +66,8 @@ const OWN_DPKG_FILES: &[&str] = &["lock", "lock-frontend", "triggers/Lock"];
 pub(crate) struct Image {
     /// Name of the template, which changes with the host.
     pub(crate) key: String,
+    /// Identity of the programs below a disk.
+    pub(crate) base: String,
     /// Writable layers over folders of the host.
     pub(crate) overlays: Vec<Overlay>,
     /// Read-only folders of the host.
@@ -84,7 +97,9 @@ impl Image {
         if fs::read_dir("/opt").is_ok_and(|mut d| d.next().is_some()) {
             binds.push(read_only(Path::new("/opt")));
         }
-        Ok(Self { key: key(rootless), overlays, binds })
+        let key = format!("template-{:08x}", looked_at(INGREDIENTS, rootless));
+        let base = format!("host-{:08x}", looked_at(PROGRAMS, rootless));
+        Ok(Self { key, base, overlays, binds })
     }
 
     /// Fills an empty disk.
@@ -152,10 +167,11 @@ fn read_only(path: &Path) -> Bind {
 }
 
 /// A name that changes when the host's programs or their configuration do.
-fn key(rootless: bool) -> String {
+/// Changes with the size or time of any of them.
+fn looked_at(paths: &[&str], rootless: bool) -> u32 {
     let mut sum = crc32c::crc32c(&TEMPLATE_VERSION.to_le_bytes());
     sum = crc32c::crc32c_append(sum, &[u8::from(rootless)]);
-    for path in INGREDIENTS {
+    for path in paths {
         if let Ok(meta) = fs::metadata(path) {
             for number in [meta.size().cast_signed(), meta.mtime(), meta.mtime_nsec()] {
                 sum = crc32c::crc32c_append(sum, &number.to_le_bytes());
@@ -163,7 +179,7 @@ fn key(rootless: bool) -> String {
         }
         sum = crc32c::crc32c_append(sum, path.as_bytes());
     }
-    format!("template-{sum:08x}")
+    sum
 }
 
 /// The folders that programs expect, and the places where the host's and the system's are mounted.
@@ -281,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_key_is_steady_and_tells_the_kinds_apart() {
-        assert_eq!(key(true), key(true));
-        assert_ne!(key(true), key(false));
+        assert_eq!(looked_at(INGREDIENTS, true), looked_at(INGREDIENTS, true));
+        assert_ne!(looked_at(INGREDIENTS, true), looked_at(INGREDIENTS, false));
     }
 }

@@ -70,7 +70,7 @@ impl Base {
     pub(in crate::native) fn of(disk: &Path, host: &Image) -> io::Result<Self> {
         let Some(image) = Definition::read(disk)? else {
             return Ok(Self {
-                key: host.key.clone(),
+                key: host.base.clone(),
                 overlays: host.overlays.clone(),
                 binds: host.binds.clone(),
                 path: boot::PATH.to_owned(),
@@ -84,7 +84,7 @@ impl Base {
         let (key, overlays, mut binds) = if image.whole {
             (image.key, Vec::new(), Vec::new())
         } else {
-            let key = format!("{}+{}", host.key, image.key);
+            let key = format!("{}+{}", host.base, image.key);
             (key, host.overlays.clone(), host.binds.clone())
         };
         binds.extend(image.folders.iter().map(|folder| shown(folder)));
@@ -124,7 +124,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let host = Image::of_host(true).unwrap();
         let base = || Base::of(dir.path(), &host).unwrap();
-        assert_eq!((base().key, base().path.as_str()), (host.key.clone(), boot::PATH));
+        assert_eq!((base().key, base().path.as_str()), (host.base.clone(), boot::PATH));
         let tools = dir.path().join("tools");
         fs::create_dir_all(tools.join("bin")).unwrap();
         let mut image = Definition {
@@ -133,7 +133,7 @@ mod tests {
             ..Definition::default()
         };
         image.write(dir.path()).unwrap();
-        assert_eq!(base().key, format!("{}+k1", host.key));
+        assert_eq!(base().key, format!("{}+k1", host.base));
         assert_eq!(base().path, format!("{}/bin:{}", tools.display(), boot::PATH));
         assert_eq!(base().binds.len(), host.binds.len() + 1);
         let env = [("PATH", "/only"), ("GOPATH", "/go")].map(|(n, v)| (n.to_owned(), v.to_owned()));

@@ -170,8 +170,13 @@ impl Inner {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(step(project, "listing checkpoints")(e)),
         };
+        // A folder that is read in part would pass for checkpoints that are gone.
+        let names = entries
+            .map(|entry| entry.map(|e| e.file_name()))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(step(project, "listing checkpoints"))?;
         let mut found: Vec<CheckpointId> =
-            entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+            names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
         found.sort();
         Ok(found)
     }

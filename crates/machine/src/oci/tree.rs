@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
@@ -209,13 +210,19 @@ fn complete(root: &Path) -> io::Result<()> {
         }
     }
     let apt = root.join("etc/apt/apt.conf.d");
-    if fs::symlink_metadata(&apt).is_ok_and(|meta| meta.is_dir()) {
+    // No link of the image's leads anywhere: neither a folder on the way nor the file itself.
+    let is_plain = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    if ["etc", "etc/apt", "etc/apt/apt.conf.d"].iter().all(|way| is_plain(&root.join(way))) {
         let proxy = format!("http://gateway.internal:{EGRESS_PORT}");
         let text = format!(
             "Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\n\
              APT::Sandbox::User \"root\";\n"
         );
-        fs::write(apt.join("99toft"), text)?;
+        let file = apt.join("99toft");
+        if fs::symlink_metadata(&file).is_ok() {
+            fs::remove_file(&file)?;
+        }
+        fs::File::create_new(&file)?.write_all(text.as_bytes())?;
     }
     Ok(())
 }

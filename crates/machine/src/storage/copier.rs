@@ -5,9 +5,9 @@
 use super::marks::{Mark, Marks};
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid,
         XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, flistxattr_query, fsetxattr,
-        fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat, readlinkat, statat,
+        fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat, readlinkat, seek, statat,
         symlinkat, utimensat,
     },
     io::Errno,
@@ -16,7 +16,7 @@ use rustix::{
 use std::{
     ffi::{CStr, CString},
     fs::File,
-    io,
+    io::{self, Read as _},
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
@@ -197,11 +197,43 @@ impl Copier {
 }
 
 /// Copies what is in a file; answers how many bytes took new room.
-pub(crate) fn copy_file(mut from: &File, mut to: &File, reflink: bool) -> io::Result<u64> {
+pub(crate) fn copy_file(from: &File, to: &File, reflink: bool) -> io::Result<u64> {
     if reflink && ioctl_ficlone(to, from).is_ok() {
         return Ok(0);
     }
-    io::copy(&mut from, &mut to)
+    copy_written(from, to)
+}
+
+/// Copies what was written and leaves holes as they are: a file of four terabytes may hold nothing.
+fn copy_written(from: &File, mut to: &File) -> io::Result<u64> {
+    let len = from.metadata()?.len();
+    let (mut at, mut copied) = (0, 0);
+    while at < len {
+        let data = match seek(from, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => break,
+            // A file system that knows of no holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => at,
+            Err(e) => return Err(e.into()),
+        };
+        let end = match seek(from, SeekFrom::Hole(data)) {
+            Ok(end) => end,
+            Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => len,
+            Err(e) => return Err(e.into()),
+        };
+        seek(from, SeekFrom::Start(data))?;
+        seek(to, SeekFrom::Start(data))?;
+        let part = io::copy(&mut from.take(end.saturating_sub(data)), &mut to)?;
+        copied += part;
+        if part == 0 {
+            // It was cut short meanwhile.
+            break;
+        }
+        at = data + part;
+    }
+    to.set_len(len)?;
+    Ok(copied)
 }
 
 fn times(stat: &Stat) -> Timestamps {

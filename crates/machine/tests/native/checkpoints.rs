@@ -42,7 +42,7 @@ impl Lab {
     async fn keep(&self, project: &ProjectId) -> CheckpointId {
         let id = CheckpointId::random();
         match self.native.checkpoint(project, &id).await {
-            Ok(done) => assert!(done.base.starts_with("template-"), "{done:?}"),
+            Ok(done) => assert!(done.base.starts_with("host-"), "{done:?}"),
             Err(MachineError::Unable { why, .. }) => {
                 let can = self.native.can();
                 assert!(!can.live_checkpoint && !can.freeze, "{why}");
@@ -343,11 +343,11 @@ async fn another_base_is_refused_unless_forced() {
         // As a checkpoint of last month's host looks.
         let base = lab.kept(&project).join(format!("{id}.base"));
         fs::remove_file(&base).unwrap();
-        symlink("template-00000000", &base).unwrap();
+        symlink("host-00000000", &base).unwrap();
         let file = lab.disk(&project).join("rootfs/home/project/file");
         match lab.native.restore(&project, &id, &ticket(&id), false).await {
             Err(MachineError::BaseChanged { was, now }) => {
-                assert!(was == "template-00000000" && now != was, "{was} {now}");
+                assert!(was == "host-00000000" && now != was, "{was} {now}");
             }
             other => panic!("{other:?}"),
         }
@@ -366,7 +366,7 @@ async fn what_a_killed_server_left_is_swept_and_the_rest_stays() {
         let (kept, pool) = (lab.kept(&project), lab.data().join("store/pool"));
         // Killed after the base was written down, and while a disk was prepared.
         let half = CheckpointId::random();
-        symlink("template-x", kept.join(format!("{half}.base"))).unwrap();
+        symlink("host-x", kept.join(format!("{half}.base"))).unwrap();
         fs::write(kept.join(format!("{half}.marks")), "").unwrap();
         fs::create_dir_all(pool.join("tmp/half/rootfs")).unwrap();
         // Killed after a project's checkpoints were taken away: write-protected ones.

@@ -99,7 +99,8 @@ async fn a_disk_that_is_full_is_told_and_again_after_there_was_room() {
     let limits = Limits { disk_bytes: Some(60 * MIB), ..Limits::default() };
     lab.native.set_limits(&project, &limits).await.unwrap();
     let slow = "import os, time\ntry:\n    f = open('slow', 'wb', 0)\n    while True:\n        \
-                f.write(os.urandom(65536)); os.fdatasync(f.fileno()); time.sleep(0.01)\n\
+                f.write(os.urandom(65536)); os.fdatasync(f.fileno())\n        \
+                if f.tell() > 52 << 20: time.sleep(0.04)\n\
                 except OSError as e: print(e.strerror)\n";
     let out =
         lab.says(&project, &format!("rm fill*; cat > s.py <<'E'\n{slow}E\npython3 s.py")).await;

@@ -112,9 +112,8 @@ fn taken(machine: &Machine, done: Result<Checkpoint, ApiError>) -> Option<Checkp
 
 fn wait_for(machine: &Machine, early: Early) {
     let mut all = machine.shelf.early();
-    all.retain(|known| {
-        known.session != early.session && known.taken_at + EARLY_MAX_MS > early.taken_at
-    });
+    // Two prompts at once to one conversation: their messages come in the order of their checkpoints.
+    all.retain(|known| known.taken_at + EARLY_MAX_MS > early.taken_at);
     if all.len() >= EARLY_COUNT_MAX {
         all.remove(0);
     }
@@ -164,6 +163,10 @@ async fn is_taken(app: &App, machine: &Machine) -> bool {
     if can.live_checkpoint {
         return true;
     }
+    if !can.freeze && machine.runs() {
+        // The list says so.
+        return false;
+    }
     match app.backend.is_small(&machine.id, SLOW_FILES_MAX, SLOW_BYTES_MAX).await {
         Ok(true) => true,
         Ok(false) => {
@@ -195,6 +198,11 @@ pub(crate) fn told(app: &App, machine: &Machine, rule: &CheckpointRule) -> (bool
     }
     if !rule.automatic {
         return (false, None);
+    }
+    if !can.live_checkpoint && !can.freeze {
+        let why = "before prompts none is taken: files are copied one by one here, and this host cannot \
+                   pause the machine meanwhile; stop the project to take one by hand";
+        return (false, Some(why.to_owned()));
     }
     let slow = || {
         let storage = app.backend.storage();

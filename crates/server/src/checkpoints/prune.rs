@@ -4,7 +4,7 @@
 use super::{shelf::Shelf, take};
 use crate::{machines::Machine, state::App};
 use std::sync::{Arc, atomic::Ordering};
-use toft_model::checkpoint::{KeepRule, Kept};
+use toft_model::checkpoint::{Cause, KeepRule, Kept};
 use toft_store::{Durable, StoreError};
 
 /// With less room than this for all projects together, checkpoints yield: a build needs it more.
@@ -67,7 +67,11 @@ async fn which(
     // Without an answer there is room.
     let free = app.backend.disk(&machine.id).await.ok().and_then(|disk| disk.free_bytes);
     let keep = yielding(rule.keep, free);
-    let rows = app.store.checkpoints(&machine.id).await?;
+    let mut rows = app.store.checkpoints(&machine.id).await?;
+    // What the last restore left behind exists nowhere else: no rule lets it go, nor scarce room.
+    let left = rows.iter().filter(|row| row.checkpoint.cause == Cause::Restore);
+    let newest = left.map(|row| (row.checkpoint.created_at, row.checkpoint.id.clone())).max();
+    rows.retain(|row| newest.as_ref().is_none_or(|(_, id)| row.checkpoint.id != *id));
     let all: Vec<Kept> = rows
         .into_iter()
         .map(|row| row.checkpoint)

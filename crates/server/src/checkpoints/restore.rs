@@ -140,14 +140,15 @@ async fn swap(
         timeout(RESTORE_TIMEOUT, work),
         affected::between(app, machine, &was.checkpoint, until),
     );
-    let done = match done {
-        Ok(done) => done.map_err(take::refused),
-        Err(_) => Err(ApiError::new(
+    let Ok(done) = done else {
+        // It may still be done: then how it was is only in the checkpoint that was taken before.
+        return Err(ApiError::new(
             Code::MachineError,
-            "going back was not done in time: look at the files before you try again",
-        )),
+            "going back was not done in time: look at the files before you try again. How it was \
+             before is the newest checkpoint",
+        ));
     };
-    if let Err(error) = done {
+    if let Err(error) = done.map_err(take::refused) {
         // Nothing was changed, so nothing is to be undone.
         let dropped = take::drop_in_turn(app, machine, &before.id, Durable::Soon, turn).await;
         if let Err(error) = dropped {

@@ -84,7 +84,8 @@ fn now_due(app: &App, machine: &Machine, can_freeze: bool, now_ms: u64) -> Optio
 async fn act(app: &App, machine: &Arc<Machine>, wanted: Due) -> Result<(), ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
     life::finish(app, async move {
-        let life = machine.lock_life().await;
+        // Somebody changes it just now, and may for long: it is in use.
+        let Some(life) = machine.try_lock_life() else { return Ok(()) };
         let now = app2.clock.now_ms();
         if now_due(&app2, &machine, app2.backend.can().freeze, now) != Some(wanted) {
             return Ok(());
@@ -105,7 +106,7 @@ async fn go_cold(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
     }
     let works = match machine.state() {
         // Paused by a person in the middle of its work: that goes on when it is let.
-        MachineState::Frozen => machine.view().statuses.any_works(),
+        MachineState::Frozen => machine.view().frozen_at_work,
         _ => pause::is_at_work(app, machine).await || machine.is_held(),
     };
     if works {

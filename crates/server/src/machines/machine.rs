@@ -23,6 +23,8 @@ pub(crate) struct View {
     pub(crate) started_at: Option<u64>,
     /// Unix milliseconds.
     pub(crate) frozen_at: Option<u64>,
+    /// Whether anything worked in it when it was paused, or may have.
+    pub(crate) frozen_at_work: bool,
     /// What its bridge listed when it was frozen.
     pub(crate) lists: Option<Box<Lists>>,
     /// When it is put away, if not by the server's own rule.
@@ -73,6 +75,7 @@ impl Machine {
                 reason,
                 started_at: None,
                 frozen_at: None,
+                frozen_at_work: false,
                 lists: None,
                 idle: None,
                 statuses: Statuses::default(),
@@ -114,6 +117,11 @@ impl Machine {
 
     pub(crate) async fn lock_life(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.life).lock_owned().await
+    }
+
+    /// The same, unless somebody else holds it.
+    pub(crate) fn try_lock_life(&self) -> Option<OwnedMutexGuard<()>> {
+        Arc::clone(&self.life).try_lock_owned().ok()
     }
 
     pub(crate) fn view(&self) -> MutexGuard<'_, View> {

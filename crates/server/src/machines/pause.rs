@@ -109,8 +109,16 @@ pub(super) async fn freeze_locked(
         }
         By::Person => answered(machine).await,
     }
-    let looking = async { tokio::join!(tailer::snapshot(app, machine), lists(app, machine)).1 };
-    let lists = timeout(LAST_LOOK_TIMEOUT, looking).await.unwrap_or_default();
+    let looking = async {
+        // A person may pause a machine in the middle of its work; by a rule it did not come so far.
+        let working = async { by == By::Person && is_at_work(app, machine).await };
+        let ((), lists, working) =
+            tokio::join!(tailer::snapshot(app, machine), lists(app, machine), working);
+        (lists, working)
+    };
+    let (lists, at_work) = timeout(LAST_LOOK_TIMEOUT, looking)
+        .await
+        .unwrap_or_else(|_| (Lists::default(), by == By::Person));
     if by == By::Rule && machine.is_held() {
         return Ok(false);
     }
@@ -128,18 +136,19 @@ pub(super) async fn freeze_locked(
         }
         return Err(error);
     }
-    is_frozen(app, machine, lists);
+    is_frozen(app, machine, lists, at_work);
     // What its bridge wrote last, and nobody had read yet.
     cold_log::catch_up(app, machine).await;
     Ok(true)
 }
 
 /// Writes down that it is paused.
-fn is_frozen(app: &App, machine: &Machine, lists: Lists) {
+fn is_frozen(app: &App, machine: &Machine, lists: Lists, at_work: bool) {
     let mut view = machine.view();
     view.state = MachineState::Frozen;
     view.reason = None;
     view.frozen_at = Some(app.clock.now_ms());
+    view.frozen_at_work = at_work;
     view.lists = Some(Box::new(lists));
     if let Some(following) = view.following.take() {
         following.cancel();
@@ -149,7 +158,8 @@ fn is_frozen(app: &App, machine: &Machine, lists: Lists) {
 /// A machine that an earlier server has paused. When, nobody knows.
 pub(super) async fn found_frozen(app: &App, machine: &Arc<Machine>, found: Running) {
     machine.view().started_at = Some(found.started_at);
-    is_frozen(app, machine, Lists::default());
+    let at_work = machine.view().statuses.any_works();
+    is_frozen(app, machine, Lists::default(), at_work);
     machine.used(app.clock.now_ms());
     running::tell_gateway(app, machine, found);
     cold_log::catch_up(app, machine).await;

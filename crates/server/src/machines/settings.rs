@@ -18,6 +18,9 @@ use tokio::time::timeout;
 const MEMORY_BYTES_MIN: u64 = 32 << 20;
 /// A terminal, its shell and a pipe of programs.
 const PIDS_MIN: u64 = 16;
+/// Most processes: half of what the kernel has numbers for (`PID_MAX_LIMIT`), since init's and the bridge's
+/// come on top.
+const PIDS_MAX: u64 = 2 << 20;
 /// The shortest share that the kernel's scheduler takes is a hundredth of a processor; with less
 /// than a twentieth a shell takes seconds to start.
 const CPUS_MIN: f64 = 0.05;
@@ -82,16 +85,24 @@ pub(super) async fn enforce(app: &App, machine: &Machine) -> Result<(), ApiError
 }
 
 fn check_limits(limits: &Limits) -> Result<(), ApiError> {
-    let least = |name: &str, value: Option<u64>, min: u64, why: &str| match value {
-        Some(value) if !(min..=COUNT_MAX).contains(&value) => Err(ApiError::invalid(format!(
+    let within = |name: &str, value: Option<u64>, (min, max): (u64, u64), why: &str| match value {
+        Some(value) if value < min => Err(ApiError::invalid(format!(
             "{name} must be at least {min}{why}, or null for no limit"
         ))),
+        Some(value) if value > max => {
+            Err(ApiError::invalid(format!("{name} can be at most {max}: give null for no limit")))
+        }
         _ => Ok(()),
     };
     let shell = " (32 MiB: with less, not even a shell starts)";
-    least("memoryBytes", limits.memory_bytes, MEMORY_BYTES_MIN, shell)?;
-    least("pids", limits.pids, PIDS_MIN, " (a terminal, its shell and what it runs)")?;
-    least("diskBytes", limits.disk_bytes, DISK_BYTES_MIN, " (64 MiB: the machine's own files)")?;
+    within("memoryBytes", limits.memory_bytes, (MEMORY_BYTES_MIN, COUNT_MAX), shell)?;
+    within("pids", limits.pids, (PIDS_MIN, PIDS_MAX), " (a terminal, its shell and what it runs)")?;
+    within(
+        "diskBytes",
+        limits.disk_bytes,
+        (DISK_BYTES_MIN, COUNT_MAX),
+        " (64 MiB: the machine's own files)",
+    )?;
     match limits.cpus {
         Some(cpus) if !(CPUS_MIN..=CPUS_MAX).contains(&cpus) => Err(ApiError::invalid(format!(
             "cpus must be {CPUS_MIN} to {CPUS_MAX} processors, or null for no limit"

@@ -9,7 +9,6 @@ use crate::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{io, sync::Arc};
-use toft_model::machine::MachineState;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split};
 
 /// Read from a client at once: a paste, a burst of key strokes.
@@ -61,7 +60,8 @@ async fn up(
             return bridge.shutdown().await;
         }
         let _hold = machine.in_use(&app.clock);
-        if !machine.answers() && machine.state() == MachineState::Frozen {
+        // Also while it is just being put away: then this waits for that, and wakes it again.
+        if !machine.answers() && machine.runs() {
             let going = life::ensure_running(app, machine, "something was said on a connection");
             going.await.map_err(|error| io::Error::other(error.message))?;
         }

@@ -150,8 +150,8 @@ async fn to_its_end(job: &mut Job, handle: &mut ExecHandle) -> Result<Ended, Ini
         job.over_time()
     };
     job.firing.output = Some(tail.text());
-    forget(job).await;
     if gone.is_cancelled() {
+        forget(job).await;
         return Ok(Ended::Gone);
     }
     Ok(ended)
@@ -185,8 +185,8 @@ async fn kill(job: &Job, handle: &mut ExecHandle, tail: &mut Tail) -> Result<(),
     Ok(())
 }
 
-/// Init keeps ended programs for those who come back; nobody will.
-async fn forget(job: &Job) {
+/// Init keeps ended programs for those who come back. Once its end is stored nobody will.
+pub(super) async fn forget(job: &Job) {
     let Ok(stream) = job.app.backend.connect_init(&job.machine.id).await else { return };
     if let Err(error) = init_client::forget(stream, &job.firing.id).await {
         tracing::debug!(project.id = %job.schedule.project, %error, "an ended program is still kept");

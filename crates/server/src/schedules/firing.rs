@@ -77,6 +77,8 @@ impl Job {
 
     async fn finish(mut self, ended: Ended) {
         let was_late = self.firing.reason.take();
+        let work = self.firing.work.as_ref().unwrap_or(&self.schedule.work);
+        let is_kept = self.firing.step == Step::Started && matches!(work, Work::Command { .. });
         let (outcome, reason) = match ended {
             Ended::Gone => return,
             Ended::Well(remark) => {
@@ -101,6 +103,9 @@ impl Job {
         // Not in the turn: with a full disk this takes until there is room.
         if self.save().await.is_err() {
             return;
+        }
+        if is_kept {
+            command::forget(&self).await;
         }
         let _turn = self.app.schedules.turn.lock().await;
         tell(&self.app, &self.schedule, &self.firing).await;

@@ -7,7 +7,7 @@ use super::{
     slots::{Due, NoPlan, Plan},
 };
 use crate::state::App;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use toft_model::{event::Outcome, id::ProjectId};
 use toft_store::{Decided, Firing, Schedule, Step, StoreError};
 use tokio::time::timeout;
@@ -78,7 +78,10 @@ async fn take_up(app: &App) -> Result<(), StoreError> {
         firing::tell(app, &schedule, &firing).await;
     }
     let _turn = app.schedules.turn.lock().await;
-    let open = app.store.all_open_firings().await?;
+    // What this server has begun meanwhile is in its hands already. More cannot begin: the turn is ours.
+    let begun: HashSet<String> = app.schedules.in_hand().keys().cloned().collect();
+    let mut open = app.store.all_open_firings().await?;
+    open.retain(|(_, firing)| !begun.contains(&firing.id));
     for (schedule, firing) in &open {
         if firing.step != Step::Waiting {
             firing::spawn(app, schedule.clone(), firing.clone(), true);

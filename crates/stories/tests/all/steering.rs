@@ -290,7 +290,7 @@ async fn answers_have_the_documented_shapes() -> Result<()> {
         ["provider", "id", "name", "demo"].into_iter().all(|k| keys(&state["model"]).contains(k))
     );
     let messages = story.get("messages").await?;
-    assert_eq!(keys(&messages), ["messages", "seq", "sessionId"].into());
+    assert_eq!(keys(&messages), ["messages", "restores", "seq", "sessionId"].into());
     for entry in messages["messages"].as_array().context("a list")? {
         assert_eq!(keys(entry), ["entryId", "message", "parentId"].into());
     }
@@ -298,7 +298,7 @@ async fn answers_have_the_documented_shapes() -> Result<()> {
     assert_eq!(keys(&inspect), ["assets", "integrations", "services"].into());
     let of = format!("/v1/projects/{}", story.project);
     let machine = story.toft.call("GET", &format!("{of}/machine"), None).await?;
-    let documented = "state stateReason backend image storage limits enforced startedAt memoryBytes \
+    let documented = "can frozenAt idle use state stateReason backend image storage limits enforced startedAt memoryBytes \
         pids egress appPort wakes";
     assert_eq!(keys(&machine), documented.split_whitespace().collect());
     let project = story.toft.call("GET", &of, None).await?;

@@ -27,7 +27,7 @@ use rustix::{
 use std::{
     ffi::CStr,
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
 };
@@ -40,6 +40,8 @@ use toft_model::{
 const OWN: &str = "home/starter";
 /// Sessions in it.
 const SESSIONS: &str = "sessions";
+/// Longer than any ticket.
+const TICKET_BYTES_MAX: u64 = 64 << 10;
 /// Folders within the folder of sessions: more than Toft makes.
 const SESSIONS_DEPTH_MAX: usize = 8;
 
@@ -105,6 +107,14 @@ impl Inner {
         }
         if self.pool.free_bytes().is_some_and(|free| free < CREATE_FREE_BYTES_MIN) {
             return Err(MachineError::DiskFull { step: forking });
+        }
+        if awaits_a_bridge(&source).map_err(step(from, forking))? {
+            return Err(MachineError::Unable {
+                what: forking,
+                why: "it went back to a checkpoint while it was stopped, and its conversations are put \
+                      together when it starts: start it once, then fork it"
+                    .to_owned(),
+            });
         }
         if self.ids == IdKind::Ranges {
             self.slots.base(to).map_err(step(to, "taking an id range"))?;
@@ -247,6 +257,22 @@ fn own_like(stat: &Stat, to: impl std::os::fd::AsFd) -> rustix::io::Result<()> {
         fchown(&to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     }
     fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o777))
+}
+
+/// Whether a restore of this disk is still to be taken up by a bridge.
+fn awaits_a_bridge(disk: &Path) -> io::Result<bool> {
+    let own = match own_folder(disk) {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
+        own => own?,
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(ticket) = openat(&own, name_in_own(TICKET_PATH), flags, Mode::empty()) else {
+        return Ok(false);
+    };
+    let mut text = Vec::new();
+    File::from(ticket).take(TICKET_BYTES_MAX).read_to_end(&mut text)?;
+    // What a machine has put there itself is no ticket of ours.
+    Ok(matches!(serde_json::from_slice(&text), Ok(Ticket::Restore { .. })))
 }
 
 /// Writes the ticket in place of whatever is there.

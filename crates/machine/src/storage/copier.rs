@@ -264,3 +264,41 @@ fn copy_attributes(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Seek as _, SeekFrom as From, Write as _},
+        os::unix::fs::MetadataExt as _,
+    };
+
+    #[test]
+    fn a_copy_has_the_bytes_and_the_holes_of_its_origin() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        let mut origin = File::create_new(path("origin")).unwrap();
+        origin.write_all(b"first").unwrap();
+        origin.seek(From::Start(1 << 30)).unwrap();
+        origin.write_all(b"later").unwrap();
+        origin.set_len(1 << 40).unwrap();
+        let origin = File::open(path("origin")).unwrap();
+        let copy = File::create_new(path("copy")).unwrap();
+        let took = copy_file(&origin, &copy, false).unwrap();
+        let (was, is) = (origin.metadata().unwrap(), copy.metadata().unwrap());
+        assert_eq!(is.len(), 1 << 40);
+        if was.blocks() * 512 > 1 << 30 {
+            // This file system knows of no holes.
+            return;
+        }
+        assert!(took < 1 << 20 && is.blocks() * 512 < 1 << 20, "{took} {}", is.blocks());
+        let mut read = vec![0; 5];
+        std::os::unix::fs::FileExt::read_exact_at(
+            &File::open(path("copy")).unwrap(),
+            &mut read,
+            1 << 30,
+        )
+        .unwrap();
+        assert_eq!(read, b"later");
+    }
+}

@@ -69,9 +69,10 @@ async fn which(
     let keep = yielding(rule.keep, free);
     let mut rows = app.store.checkpoints(&machine.id).await?;
     // What the last restore left behind exists nowhere else: no rule lets it go, nor scarce room.
-    let left = rows.iter().filter(|row| row.checkpoint.cause == Cause::Restore);
-    let newest = left.map(|row| (row.checkpoint.created_at, row.checkpoint.id.clone())).max();
-    rows.retain(|row| newest.as_ref().is_none_or(|(_, id)| row.checkpoint.id != *id));
+    // The newest come first.
+    if let Some(at) = rows.iter().position(|row| row.checkpoint.cause == Cause::Restore) {
+        rows.remove(at);
+    }
     let all: Vec<Kept> = rows
         .into_iter()
         .map(|row| row.checkpoint)

@@ -22,6 +22,8 @@ use toft_model::{
 use toft_store::{Durable, TakenCheckpoint, Wanted};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 
+/// What a bridge writes when it takes up a restore: lines of sessions, and the inspect database.
+const LEFT_BYTES_MIN: u64 = 8 << 20;
 /// Copying a big tree file by file.
 const RESTORE_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -127,6 +129,11 @@ async fn swap(
 ) -> Result<(Checkpoint, Vec<Affected>), ApiError> {
     // Now that nothing writes any more and the copy of events is whole.
     let before = take::in_turn(app, machine, Wish::of(Cause::Restore), turn).await?;
+    if let Err(error) = room_for_a_bridge(app, machine).await {
+        // Nothing was changed, so nothing is to be undone.
+        drop_quietly(app, machine, &before, turn).await;
+        return Err(error);
+    }
     let until = (before.seq, before.sessions.clone());
     let ticket = Ticket::Restore {
         checkpoint_id: was.checkpoint.id.clone(),
@@ -149,11 +156,7 @@ async fn swap(
         ));
     };
     if let Err(error) = done.map_err(take::refused) {
-        // Nothing was changed, so nothing is to be undone.
-        let dropped = take::drop_in_turn(app, machine, &before.id, Durable::Soon, turn).await;
-        if let Err(error) = dropped {
-            tracing::debug!(project.id = %machine.id, error = error.message, "it stays until pruned");
-        }
+        drop_quietly(app, machine, &before, turn).await;
         return Err(error);
     }
     let affected = affected.unwrap_or_else(|error| {
@@ -162,6 +165,28 @@ async fn swap(
         Vec::new()
     });
     Ok((before, affected))
+}
+
+async fn drop_quietly(app: &App, machine: &Machine, before: &Checkpoint, turn: &Turn) {
+    let dropped = take::drop_in_turn(app, machine, &before.id, Durable::Soon, turn).await;
+    if let Err(error) = dropped {
+        tracing::debug!(project.id = %machine.id, error = error.message, "it stays until pruned");
+    }
+}
+
+/// What is now is kept, so going back frees nothing: on a disk that is full the bridge could not even
+/// write down that it went back.
+async fn room_for_a_bridge(app: &App, machine: &Machine) -> Result<(), ApiError> {
+    let disk = app.backend.disk(&machine.id).await?;
+    let (Some(quota), Some(used)) = (disk.quota_bytes, disk.exclusive_bytes) else { return Ok(()) };
+    if quota.saturating_sub(used) >= LEFT_BYTES_MIN {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Unavailable,
+        "the project's disk limit leaves no room to keep how it is now: raise the limit, or delete \
+         files or checkpoints, then go back",
+    ))
 }
 
 async fn start_again(

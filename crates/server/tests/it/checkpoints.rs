@@ -240,6 +240,31 @@ async fn a_restore_that_fails_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_restore_left_behind_outlives_any_rule() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let rule = json!({"last": 0, "hourly": 0, "daily": 0, "automatic": true});
+    world.ask(Call::new("PUT", &of(&id, "checkpoint-rule")).json(&rule)).await.data();
+    let kept = &world.machines.kept;
+    kept.write(&id, "/a", "old");
+    let one = take(&world, &id, None).await["id"].as_str().unwrap().to_owned();
+    let mut left = Vec::new();
+    for text in ["newer", "newest"] {
+        kept.write(&id, "/a", text);
+        let restore = of(&id, &format!("checkpoints/{one}/restore"));
+        let done = world.ask(Call::post(&restore, &json!({}))).await.data();
+        left.push(done["before"]["id"].clone());
+    }
+    // The rule let the first one go when the second was taken, and never lets the newest go.
+    let all = until(&world, &id, |all| all.iter().all(|c| c["id"] != left[0])).await;
+    assert!(all.iter().any(|c| c["id"] == left[1]), "{all:?}");
+    let back = of(&id, &format!("checkpoints/{}/restore", left[1].as_str().unwrap()));
+    world.ask(Call::post(&back, &json!({}))).await.data();
+    assert_eq!(kept.text(&id, "/a").as_deref(), Some("newest"));
+    world.end(true).await;
+}
+
+#[tokio::test]
 async fn two_restores_at_once_are_one_after_the_other_and_a_wake_waits_for_both() {
     let world = World::new().await;
     let id = world.project().await;
@@ -361,7 +386,10 @@ async fn a_prompt_never_fails_for_want_of_a_checkpoint_and_the_list_says_why_the
     let is_over = || kept.taken.load(Ordering::SeqCst) == 1 && kept.ids(&id).is_empty();
     until(&world, &id, |all| all.is_empty() && is_over()).await;
     // A storage that copies file by file, and a project that is too large for it.
-    kept.can.lock().unwrap().live_checkpoint = false;
+    {
+        let mut can = kept.can.lock().unwrap();
+        (can.live_checkpoint, can.freeze) = (false, true);
+    }
     world.copied(&id, 8).await;
     prompt(&world, &id, &json!({"message": "small", "entryId": "e3"})).await;
     until(&world, &id, |all| all.len() == 1).await;
@@ -372,6 +400,10 @@ async fn a_prompt_never_fails_for_want_of_a_checkpoint_and_the_list_says_why_the
     prompt(&world, &id, &json!({"message": "large", "entryId": "e4"})).await;
     let (_, said) = why().await;
     assert!(said.contains("5000 files"), "{said}");
+    // One that cannot be paused meanwhile either.
+    kept.can.lock().unwrap().freeze = false;
+    let (automatic, said) = why().await;
+    assert!(!automatic && said.contains("by hand"), "{said}");
     // Switched off, and a backend without any.
     let rule = json!({"last": 5, "hourly": 0, "daily": 0, "automatic": false});
     let put = world.ask(Call::new("PUT", &of(&id, "checkpoint-rule")).json(&rule)).await.data();

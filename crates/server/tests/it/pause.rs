@@ -331,6 +331,7 @@ async fn limits_are_in_force_at_once_and_kept_and_what_cannot_be_is_not() {
     let put = async |body: Value| world.ask(Call::new("PUT", &path).json(&body)).await;
     let default = world.ask(Call::get(&path)).await.data();
     assert_eq!(default["limits"]["memoryBytes"], 4_u64 << 30);
+    put(json!({"pids": 4_194_304})).await.failure(400, "invalid_argument");
     let set = put(json!({"memoryBytes": 1 << 30, "pids": null})).await.data();
     assert_eq!(
         set["limits"],

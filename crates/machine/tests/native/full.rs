@@ -11,7 +11,8 @@ use toft_machine::{
 use toft_model::{checkpoint::CheckpointId, event::LimitKind, id::ProjectId};
 use tokio::time::timeout;
 
-const LONG: Duration = Duration::from_mins(1);
+/// A slow disk, shared with other tests.
+const LONG: Duration = Duration::from_mins(3);
 
 /// A small disk of the host's, in memory.
 struct SmallDisk(PathBuf);

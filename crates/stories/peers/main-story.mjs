@@ -181,7 +181,8 @@ try {
   }, project)
   // Without a freezer, files that are copied one by one are only kept while the machine is stopped, and
   // so not before a prompt.
-  const kept = can.checkpoint && (can.liveCheckpoint || can.freeze)
+  const whileItRuns = can.liveCheckpoint || can.freeze
+  const kept = can.checkpoint && whileItRuns
   const more = page.getByRole('button', { name: 'More for this message' }).last()
   await more.focus()
   await page.keyboard.press('Enter')
@@ -213,7 +214,7 @@ try {
     .first()
     .waitFor()
   await shot('checkpoints')
-  if (can.fork) {
+  if (can.fork && whileItRuns) {
     await command('Fork Household')
     await page.getByLabel('Name', { exact: true }).fill('Second household')
     await page.keyboard.press('Enter')

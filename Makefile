@@ -27,7 +27,7 @@ test: web ## all tests that CI runs
 	.ci/test default
 
 .PHONY: test-deep
-test-deep: web ## the long ones: enumerated kills, chaos, fuzzing, big peers
+test-deep: web ## the long ones too: every step killed, clocks that jump, all stories again as an ordinary user
 	.ci/prepare tests
 	.ci/test deep
 

@@ -71,21 +71,6 @@ describe('a chat', () => {
     expect(rows).not.toContain('This half')
   })
 
-  test('keeps a text until it was taken', async () => {
-    const { page, world } = await start()
-    await openProject(page)
-    world.cut()
-    await prompt(page, 'hello')
-    await page.getByText('Your text is kept').waitFor()
-    expect(await page.getByLabel('Message to the agent').inputValue()).toBe('hello')
-    world.down = false
-    await page.reload()
-    await poll(() => page.getByLabel('Message to the agent').inputValue()).toBe('hello')
-    await page.getByRole('button', { name: 'Send' }).click()
-    await poll(() => page.getByLabel('Message to the agent').inputValue()).toBe('')
-    await end(page)
-  })
-
   test('queues while the agent works; what waits can be changed, dropped and used to steer', async () => {
     // Slow work: it must go on until the last step, on a busy machine too.
     const { page, world } = await start({ server: { pace: 4 } })

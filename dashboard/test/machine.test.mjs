@@ -103,13 +103,13 @@ describe('the machine', () => {
       )
       garden.side.calls.length = 0
       await page.getByRole('tab', { name: 'Files' }).click()
-      await page.getByText('Reading the files').waitFor()
+      await page.getByText('this is its disk').waitFor()
       await poll(async () => {
         await lookAgain(page)
         return garden.side.calls.length
       }).toBeGreaterThan(3)
       const reads =
-        /^GET (toft\/(events|messages|inspect|state|sessions)|checkpoints|schedules|disk)/
+        /^GET (toft\/(events|messages|inspect|state|sessions|files)|checkpoints|schedules|disk)/
       expect(garden.side.calls.filter((call) => !reads.test(call))).toEqual([])
       expect(garden.state).toBe(state)
     }

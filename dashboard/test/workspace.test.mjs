@@ -81,7 +81,9 @@ describe('the app panel', () => {
     await page.getByRole('button', { name: 'server.mjs', exact: true }).waitFor()
     project(world).state = 'cold'
     await page.reload()
-    await page.getByText('Reading the files wakes it.').waitFor()
+    await page.getByText('The machine sleeps: this is its disk.').waitFor()
+    await page.getByRole('button', { name: 'server.mjs', exact: true }).click()
+    await page.getByRole('button', { name: 'Delete', exact: true }).waitFor()
     await page.getByRole('tab', { name: 'Log', exact: true }).click()
     await page.locator('[aria-label="Log panel"]').getByText('Processes').click()
     await page.getByText('Nothing runs', { exact: true }).waitFor()

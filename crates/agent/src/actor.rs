@@ -191,7 +191,14 @@ impl Actor {
         let timestamp = self.conversation.now_ms();
         let message = Message::User(UserMessage { content, timestamp });
         let entry_id = self.conversation.append_as(id, Body::Message(message), Extra::default())?;
-        self.conversation.sync().await?;
+        if let Err(error) = self.conversation.sync().await {
+            // A refused message must not be found, and answered, by the next bridge.
+            if self.conversation.session().take_back(&entry_id).is_ok() {
+                return Err(error.into());
+            }
+            // It is in the file, and so it was said.
+            tracing::warn!(%error, "a message may not outlive a power cut");
+        }
         self.start();
         Ok(Prompted { entry_id: Some(entry_id), queued: None })
     }

@@ -92,27 +92,8 @@ impl Failure {
 
     /// A file operation failed; `what` names the step and its path.
     pub(crate) fn io(what: &str, err: &io::Error) -> Self {
-        let (status, code) = match err.kind() {
-            io::ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            io::ErrorKind::AlreadyExists
-            | io::ErrorKind::DirectoryNotEmpty
-            // The root of a mount, above all.
-            | io::ErrorKind::ResourceBusy => (StatusCode::CONFLICT, "conflict"),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
-            }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                (StatusCode::FORBIDDEN, "forbidden")
-            }
-            io::ErrorKind::InvalidInput
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::InvalidFilename => (StatusCode::BAD_REQUEST, "invalid_argument"),
-            _ if err.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                (StatusCode::BAD_REQUEST, "invalid_argument")
-            }
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-        };
+        let (status, code) = toft_model::files::refusal(err);
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self::new(status, code, format!("{what} failed: {err}"))
     }
 

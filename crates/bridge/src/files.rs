@@ -5,7 +5,6 @@ mod beside;
 mod change;
 mod content;
 mod look;
-mod range;
 #[cfg(test)]
 mod tests;
 
@@ -21,16 +20,14 @@ use axum::{
 use serde::Deserialize;
 use std::{
     io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
 };
+use toft_model::files;
 
 /// Bytes of one file that is written (`docs/http-api.md`).
 pub(crate) const WRITE_BYTES_MAX: u64 = 64 << 20;
-
-/// `PATH_MAX` of Linux.
-const PATH_BYTES_MAX: usize = 4_096;
 
 /// Where relative paths start: the project's folder.
 #[derive(Clone)]
@@ -66,23 +63,7 @@ impl Folder {
     /// An absolute path without `.` and `..`, as a person would read it. Links are followed by the
     /// system, not here.
     fn resolve(&self, command: &'static str, path: &str) -> Result<PathBuf, Refused> {
-        if path.contains('\0') || path.len() > PATH_BYTES_MAX {
-            return Err(Failure::invalid(
-                "a path is at most 4096 bytes long and holds no NUL byte",
-            )
-            .of(command));
-        }
-        let mut resolved = PathBuf::from("/");
-        for part in self.0.join(path).components() {
-            match part {
-                Component::Normal(name) => resolved.push(name),
-                Component::ParentDir => {
-                    resolved.pop();
-                }
-                Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-            }
-        }
-        Ok(resolved)
+        files::resolve(&self.0, path).map_err(|why| Failure::invalid(why).of(command))
     }
 }
 
@@ -99,8 +80,4 @@ async fn blocking<T: Send + 'static>(
 fn modified_ms(meta: &std::fs::Metadata) -> u64 {
     let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn quoted(verb: &str, path: &Path) -> String {
-    format!("{verb} {}", path.display())
 }

@@ -2,6 +2,7 @@
 //! bridge makes its tables, reads it, and tells when the rows or the observed state of services
 //! change. Nothing in it can break an answer: what cannot be read is as good as not there.
 
+mod declared;
 mod read;
 pub mod sql;
 #[cfg(test)]

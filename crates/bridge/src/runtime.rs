@@ -6,6 +6,7 @@ mod intents;
 mod memory;
 mod models;
 mod recover;
+pub(crate) mod said;
 mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -15,6 +16,7 @@ use crate::{app_port::AppPort, clock::Clock, log::EventLog};
 use intents::IntentFiles;
 use memory::Memory;
 pub use models::GatewayModels;
+use said::Said;
 use std::{
     collections::HashMap,
     io,
@@ -82,6 +84,7 @@ pub struct AgentRuntime {
     app_port: Arc<AppPort>,
     around: Arc<Surroundings>,
     memory: Memory,
+    said: Said,
     /// Open sessions. Held across opening one, so that no session gets two actors.
     open: tokio::sync::Mutex<HashMap<SessionId, Handle>>,
     index: Arc<Mutex<Index>>,
@@ -111,9 +114,10 @@ impl AgentRuntime {
         let log_dir = PathBuf::from(&boot.log_dir);
         let memory =
             blocking(move || Memory::open(&home)).await.map_err(failed("reading agent.json"))?;
-        let intents = blocking(move || IntentFiles::open(&log_dir))
-            .await
-            .map_err(failed("making the folder of intents"))?;
+        let (intents, said) =
+            blocking(move || Ok((IntentFiles::open(&log_dir)?, Said::open(&log_dir)?)))
+                .await
+                .map_err(failed("opening what lies beside the event log"))?;
         let observed = Arc::clone(&app_port);
         let around = Surroundings {
             sink: Arc::new(log.clone()),
@@ -147,6 +151,7 @@ impl AgentRuntime {
             app_port,
             around: Arc::new(around),
             memory,
+            said,
             open: tokio::sync::Mutex::new(HashMap::new()),
             index: Arc::new(Mutex::new(index)),
             told: Mutex::default(),
@@ -174,6 +179,11 @@ impl AgentRuntime {
     /// The port of the app.
     pub fn app_port(&self) -> &Arc<AppPort> {
         &self.app_port
+    }
+
+    /// What became of prompts.
+    pub(crate) fn prompts(&self) -> &Said {
+        &self.said
     }
 
     /// What sessions share.

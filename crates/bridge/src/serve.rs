@@ -6,7 +6,7 @@ use crate::{
     answer::Failure,
     app_port::AppPort,
     clock::now_ms,
-    files,
+    files, in_time,
     init::{close_to_others, drop_code_of_start},
     init_link::InitLink,
     inspect::{self, InspectDb},
@@ -23,7 +23,7 @@ use crate::{
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::any,
     serve::ListenerExt as _,
@@ -180,6 +180,7 @@ async fn serve(
     let streams = from_fn_with_state(stop.clone(), open_streams::end_with);
     let trusted = api.clone().merge(observed::router(observations));
     let trusted = routes(trusted, Arc::clone(&app_port))
+        .layer(from_fn(in_time::only_in_time))
         .layer(streams.clone())
         .layer(Extension(board))
         .layer(Extension(Origin::Server));

@@ -18,12 +18,16 @@ use board::Seen;
 use keeper::{Keeper, Parts, Wish};
 use plan::{Plan, exec_key};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use toft_model::inspect::Service;
+use toft_machine::service_log::FOLDER;
+use toft_model::{
+    event::ServiceState,
+    inspect::{Service, ServiceProcess},
+};
 use toft_tools::host::Shell as _;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +37,6 @@ const SERVICES_MAX: usize = 64;
 
 /// Services whose logs are kept after their rows went.
 const LOGS_MAX: usize = 2 * SERVICES_MAX;
-
-/// Folder of the logs, beside the event log: a restore does not take them back.
-const FOLDER: &str = "services";
 
 /// How long an order by hand is waited for: what a stop may take, and a bit.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +57,8 @@ pub(crate) struct Services {
     keepers: Mutex<HashMap<String, watch::Sender<Wish>>>,
     /// Orders by hand.
     turns: Mutex<HashMap<String, u64>>,
+    /// Those that are too many.
+    crowded: Mutex<HashSet<String>>,
     stop: CancellationToken,
 }
 
@@ -70,6 +73,7 @@ impl Services {
             parts,
             keepers: Mutex::default(),
             turns: Mutex::default(),
+            crowded: Mutex::default(),
             stop: stop.clone(),
         });
         let this = Arc::clone(&services);
@@ -125,14 +129,15 @@ impl Services {
         let mut declared: Vec<(&Service, Plan)> =
             rows.iter().filter_map(|row| Some((row, Plan::of(row)?))).collect();
         declared.sort_by(|(a, _), (b, _)| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
-        if declared.len() > SERVICES_MAX {
-            tracing::warn!(declared = declared.len(), "only {SERVICES_MAX} services are run");
-            declared.truncate(SERVICES_MAX);
-        }
+        let over = declared.split_off(declared.len().min(SERVICES_MAX));
         keepers.retain(|id, _| declared.iter().any(|(row, _)| row.id == *id));
+        self.too_many(over.into_iter().map(|(row, _)| row).filter(|row| wants_to_run(row)));
         for (row, plan) in declared {
             let turn = turns.get(&row.id).copied().unwrap_or_default();
-            let wish = Wish { plan: wants_to_run(row).then_some(plan), turn };
+            let wanted = wants_to_run(row);
+            let refused = row.problem.clone().filter(|_| wanted);
+            let plan = Some(plan).filter(|_| wanted && refused.is_none());
+            let wish = Wish { plan, refused, turn };
             let Some(keeper) = keepers.get(&row.id) else {
                 let (wishes, heard) = watch::channel(wish);
                 keepers.insert(row.id.clone(), wishes);
@@ -154,6 +159,35 @@ impl Services {
                 changed
             });
         }
+    }
+
+    /// Says of those that nobody keeps running why that is.
+    fn too_many<'a>(&self, over: impl Iterator<Item = &'a Service>) {
+        let mut crowded = self.crowded.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: HashSet<String> = over
+            .map(|row| {
+                let process = ServiceProcess {
+                    state: ServiceState::Failed,
+                    pid: None,
+                    restarts: 0,
+                    exit_code: None,
+                    since: (self.parts.clock)(),
+                    problem: Some(format!(
+                        "{SERVICES_MAX} services that were declared before it have all places: \
+                         remove the row of one of them, or its command."
+                    )),
+                };
+                if !crowded.contains(&row.id) {
+                    let seen = Seen { name: row.name.clone(), process: Some(process), turn: 0 };
+                    self.parts.board.set(&row.id, seen);
+                }
+                row.id.clone()
+            })
+            .collect();
+        for id in crowded.difference(&now) {
+            self.parts.board.remove(id);
+        }
+        *crowded = now;
     }
 
     /// The row of a service, with what is observed.
@@ -182,8 +216,9 @@ impl Services {
         true
     }
 
-    fn dir(&self) -> &Path {
-        &self.parts.dir
+    /// The folder in which the logs' folder lies.
+    fn logs(&self) -> Option<&Path> {
+        self.parts.dir.parent()
     }
 }
 

@@ -297,7 +297,10 @@ async fn services_and_shells_at_their_prompt_forbid_no_pause_and_programs_do() {
     let until_busy = async |wanted: usize| -> Vec<Value> {
         for _ in 0..500 {
             let now = busy().await;
-            if now.len() == wanted {
+            // A shell that is just starting runs programs of its profile.
+            let ours =
+                |one: &Value| ["sleep 1000", "a job"].iter().any(|what| one["what"] == **what);
+            if now.len() == wanted && now.iter().all(ours) {
                 return now;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -64,6 +64,9 @@ pub(crate) enum Verb {
         /// Which conversation; the current one when absent.
         #[arg(long)]
         session: Option<String>,
+        /// Names the message, 1 to 200 characters: sent again under the same name it is not said again.
+        #[arg(long, requires = "message")]
+        key: Option<String>,
     },
     /// Run a command in a project's machine; standard input, output, signals and exit code are its own.
     ///
@@ -226,7 +229,7 @@ pub(crate) struct Bench {
     /// Rounds per row.
     #[arg(long, default_value_t = 30, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     pub(crate) rounds: usize,
-    /// Also run peers that are installed (bubblewrap, crun, Pi), alternating with ours.
+    /// Also run peers that are installed (bubblewrap, crun, Podman, btrfs, Pi), alternating with ours.
     #[arg(long)]
     pub(crate) peers: bool,
     /// Also run each row as this user of the host (a name or a number), for a column of its own; needs

@@ -113,7 +113,7 @@ pub(crate) async fn run(bench: &Bench, as_json: bool) -> Result<()> {
 
 async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>> {
     let n = bench.rounds;
-    let mut peers = if bench.peers { Peers::find().await } else { Peers::default() };
+    let peers = if bench.peers { Peers::find().await } else { Peers::default() };
     let mut tree = None;
     let mut done = Vec::new();
     for name in names {
@@ -125,10 +125,10 @@ async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>>
         }
         let rows = match *name {
             "server_start" => vec![rows::server_start(n).await?],
-            "create_first_output" => rows::create_first_output(n, &mut peers).await?,
-            "exec_roundtrip" => rows::exec_roundtrip(n, &mut peers).await?,
-            "cold_wake" => vec![rows::cold_wake(n).await?],
-            "stop" => vec![rows::stop(n).await?],
+            "create_first_output" => rows::create_first_output(n, &peers).await?,
+            "exec_roundtrip" => rows::exec_roundtrip(n, &peers).await?,
+            "cold_wake" => rows::cold_wake(n, &peers).await?,
+            "stop" => rows::stop(n, &peers).await?,
             "loop_turn" => model::loop_turn(n, &peers).await?,
             "relay_added" => vec![model::relay_added(n).await?],
             "server_rss" => vec![memory::server().await?],
@@ -142,7 +142,7 @@ async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>>
                     Some(tree) => tree,
                     none => none.insert(Tree::open().await?),
                 };
-                vec![on_tree_row(on_tree, tree, n).await?]
+                on_tree_row(on_tree, tree, n, &peers).await?
             }
         };
         done.extend(rows);
@@ -154,15 +154,15 @@ async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>>
 }
 
 /// Rows that are measured on the large project.
-async fn on_tree_row(name: &str, tree: &Tree, n: usize) -> Result<Row> {
+async fn on_tree_row(name: &str, tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
     match name {
-        "checkpoint_idle" => copies::checkpoint_idle(tree, n).await,
-        "checkpoint_writing" => copies::checkpoint_writing(tree, n).await,
-        "restore_first_output" => copies::restore_first_output(tree, n).await,
-        "fork_first_output" => copies::fork_first_output(tree, n).await,
-        "fork20_all" => copies::fork20_all(tree, n).await,
-        "freeze" => pause::freeze(tree, n).await,
-        "thaw_request" => pause::thaw_request(tree, n).await,
+        "checkpoint_idle" => copies::checkpoint_idle(tree, n, peers).await,
+        "checkpoint_writing" => copies::checkpoint_writing(tree, n, peers).await,
+        "restore_first_output" => copies::restore_first_output(tree, n, peers).await,
+        "fork_first_output" => copies::fork_first_output(tree, n, peers).await,
+        "fork20_all" => copies::fork20_all(tree, n, peers).await,
+        "freeze" => pause::freeze(tree, n, peers).await,
+        "thaw_request" => pause::thaw_request(tree, n, peers).await,
         other => unreachable!("{other} is in the list of rows"),
     }
 }

@@ -5,7 +5,7 @@ use crate::{args::At, config};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::{
@@ -28,6 +28,9 @@ const PAGE_PROJECTS: usize = 1000;
 
 /// Code of a server that is not there.
 pub(crate) const UNREACHABLE: &str = "unreachable";
+
+/// Code of a change that may have been made all the same.
+pub(crate) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 
 /// The server said no, or is not there.
 #[derive(Debug)]
@@ -108,12 +111,17 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value> {
-        let answer = self.send(method, path, body, "application/json").await?;
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await.context("reading the answer")?.to_bytes();
-        let value: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("the server answered {status} with no JSON"))?;
-        unwrap_answer(status, value)
+        taken_in(self.send(method, path, body, "application/json").await?).await
+    }
+
+    /// `data` of the answer to a message. Sent again under its key it is not said again. Whether it was
+    /// taken is known where this answers, and where the server says no but for [`OUTCOME_UNKNOWN`].
+    pub(crate) async fn say(&self, path: &str, message: &Value, key: &str) -> Result<Value> {
+        let body = Full::new(Bytes::from(message.to_string())).map_err(|never| match never {});
+        let mut request = self.request(Method::POST, path, body.boxed(), "application/json")?;
+        let key = HeaderValue::from_str(key).context("the message's key")?;
+        request.headers_mut().insert("idempotency-key", key);
+        taken_in(self.sent(request).await?).await
     }
 
     /// An answer whose body is a stream of server-sent events.
@@ -166,14 +174,27 @@ impl Client {
         body: Body,
         accept: &str,
     ) -> Result<Response<Incoming>> {
-        let request = Request::builder()
+        self.sent(self.request(method, path, body, accept)?).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        accept: &str,
+    ) -> Result<Request<Body>> {
+        Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, accept)
             .body(body)
-            .context("building the request")?;
+            .context("building the request")
+    }
+
+    async fn sent(&self, request: Request<Body>) -> Result<Response<Incoming>> {
         self.http.request(request).await.map_err(|e| {
             if e.is_connect() {
                 anyhow!(Refused {
@@ -239,6 +260,15 @@ impl Client {
             ),
         })
     }
+}
+
+/// `data` of an answer.
+async fn taken_in(answer: Response<Incoming>) -> Result<Value> {
+    let status = answer.status();
+    let bytes = answer.into_body().collect().await.context("reading the answer")?.to_bytes();
+    let value: Value = serde_json::from_slice(&bytes)
+        .with_context(|| format!("the server answered {status} with no JSON"))?;
+    unwrap_answer(status, value)
 }
 
 fn unwrap_answer(status: StatusCode, mut value: Value) -> Result<Value> {

@@ -7,6 +7,7 @@ mod oci;
 
 use crate::args::{At, BackendName, Oci, Up};
 use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum as _;
 pub(crate) use last::{last, remember};
 pub(crate) use oci::OciParts;
 use serde::Deserialize;
@@ -66,7 +67,16 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         Some(addr) => addr,
         None => LISTEN_DEFAULT.parse().expect("the default is an address"),
     };
-    let backend = up.backend.or(file.backend).unwrap_or(BackendName::Native);
+    let told = up.backend.or(file.backend);
+    if let (None, Some(before @ (BackendName::Oci | BackendName::Host))) = (told, last(at).backend)
+    {
+        bail!(
+            "the machines of this data folder were made with --backend {}: say that again (with its \
+             options, or in the configuration file), or --backend native to leave them",
+            before.to_possible_value().expect("all have a name").get_name()
+        );
+    }
+    let backend = told.unwrap_or(BackendName::Native);
     let allow_host = up.allow_host.clone().or(file.allow_host);
     match (backend, &allow_host) {
         (BackendName::Host, None) => bail!(
@@ -261,5 +271,18 @@ mod tests {
         assert!(resolve(&at(dir.path()), &host).is_err());
         let odd = Up { allow_host: Some("/x".into()), ..up() };
         assert!(resolve(&at(dir.path()), &odd).is_err());
+    }
+
+    #[test]
+    fn machines_of_another_backend_are_not_left_by_a_forgotten_flag() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Up { allow_host: Some("/x".into()), ..up() };
+        remember(dir.path(), BackendName::Host, &host).unwrap();
+        let error = format!("{:#}", resolve(&at(dir.path()), &up()).unwrap_err());
+        assert!(error.contains("--backend host"), "{error}");
+        let native = Up { backend: Some(BackendName::Native), ..up() };
+        assert_eq!(resolve(&at(dir.path()), &native).unwrap().backend, BackendName::Native);
+        let again = super::last(&at(dir.path()));
+        assert_eq!(resolve(&at(dir.path()), &again).unwrap().backend, BackendName::Host);
     }
 }

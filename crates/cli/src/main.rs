@@ -108,9 +108,13 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Down(down) => verbs::down::run(at, down, json).await?,
         Verb::New { name, image } => verbs::project::new(at, name, image.as_deref(), json).await?,
         Verb::Image(verb) => verbs::image::run(at, verb, json).await?,
-        Verb::Chat { project, message, session } => {
-            return verbs::chat::run(at, project, message.as_deref(), session.as_deref(), json)
-                .await;
+        Verb::Chat { project, message, session, key } => {
+            let order = verbs::chat::Order {
+                message: message.as_deref(),
+                session: session.as_deref(),
+                key: key.as_deref(),
+            };
+            return verbs::chat::run(at, project, &order, json).await;
         }
         Verb::Exec { project, cwd, timeout, no_stdin, command } => {
             let order = verbs::exec::Order {

@@ -1,5 +1,10 @@
-//! Subvolumes of btrfs: make, snapshot, delete, grow. Four requests, no library.
+//! Subvolumes of btrfs: make, snapshot, delete, grow; what they hold is in `search`. A few requests,
+//! no library.
 #![expect(unsafe_code, reason = "btrfs is driven by ioctl")]
+
+pub(crate) mod search;
+
+pub use search::{Extent, Subvolume, extents, owners, subvolume};
 
 use std::{
     fs::File,
@@ -18,6 +23,10 @@ const SNAP_CREATE_V2: libc::c_ulong = 0x5000_9417;
 const SUBVOL_SETFLAGS: libc::c_ulong = 0x4008_941A;
 const SYNC: libc::c_ulong = 0x9408;
 const RESIZE: libc::c_ulong = 0x5000_9403;
+/// `BTRFS_IOC_BALANCE_V2`, its structure in numbers of 64 bits, and its flag for what is no data.
+const BALANCE: libc::c_ulong = 0xC400_9420;
+const BALANCE_WORDS: usize = 128;
+const BALANCE_METADATA: u64 = 1 << 2;
 const SUBVOL_RDONLY: u64 = 1 << 1;
 /// Inode number of the root of every subvolume.
 const ROOT_INODE: u64 = 256;
@@ -131,6 +140,17 @@ pub fn grow_to_device(mounted: &Path) -> io::Result<()> {
     args.name[..3].copy_from_slice(b"max");
     // SAFETY: as in `create`.
     check(unsafe { libc::ioctl(root.as_raw_fd(), RESIZE, &raw const args) })
+}
+
+/// Moves all that is no data of files into new places, each as large as the kernel makes them for a file
+/// system of this size. Quick on an empty one.
+pub fn move_metadata(mounted: &Path) -> io::Result<()> {
+    let root = File::open(mounted)?;
+    let mut args = [0u64; BALANCE_WORDS];
+    args[0] = BALANCE_METADATA;
+    // SAFETY: the request reads and writes a `btrfs_ioctl_balance_args` of that many numbers, which
+    // outlives the call.
+    check(unsafe { libc::ioctl(root.as_raw_fd(), BALANCE, args.as_mut_ptr()) })
 }
 
 /// The folder, open, and the last name, of at most 255 bytes.

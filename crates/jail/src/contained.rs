@@ -27,15 +27,27 @@ use std::{
 };
 
 /// What the host hands to the first process. Comes with the listening sockets of init and bridge,
-/// and the file that standard output and error go to.
+/// the file that standard output and error go to, and at most [`DOORS_MAX`] files by which work
+/// processes join control groups.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seat {
     /// Bytes for [`FD_BOOT`].
     pub boot: String,
 }
 
-/// Descriptors that come with a [`Seat`].
+/// Descriptors that come with a [`Seat`] at least.
 const SEAT_DESCRIPTORS: usize = 3;
+/// One for each of memory, processes and processors.
+pub const DOORS_MAX: usize = 3;
+/// Descriptor of the first of these files; the others follow.
+const FD_DOORS: i32 = FD_APP + 1;
+
+/// Where the file `index` of those that a seat came with is opened, by the first process itself.
+/// These are files and no folders: nobody who opens one goes from there to other groups.
+pub fn door(index: usize) -> String {
+    let number = (FD_DOORS..).nth(index).expect("there are three at most");
+    format!("/proc/self/fd/{number}")
+}
 
 /// Listens at `path` for the one process that will take its seat there.
 pub fn offer(path: &Path) -> io::Result<OwnedFd> {
@@ -69,13 +81,16 @@ fn settle(socket: &OwnedFd) -> Result<(), Failure> {
     umask(Mode::from_raw_mode(0o022));
     // Most engines have done so.
     let _ = setsid();
-    let (seat, given) = wire::recv::<Seat>(socket)
+    let (seat, mut given) = wire::recv::<Seat>(socket)
         .map_err(step(hearing))?
         .ok_or(io::ErrorKind::BrokenPipe)
         .map_err(step(hearing))?;
-    let given: [OwnedFd; SEAT_DESCRIPTORS] = given
-        .try_into()
-        .map_err(|_| step("find its descriptors")(io::Error::other("their number is wrong")))?;
+    let wrong = || step("find its descriptors")(io::Error::other("their number is wrong"));
+    if !(SEAT_DESCRIPTORS..=SEAT_DESCRIPTORS + DOORS_MAX).contains(&given.len()) {
+        return Err(wrong());
+    }
+    let doors = given.split_off(SEAT_DESCRIPTORS);
+    let given: [OwnedFd; SEAT_DESCRIPTORS] = given.try_into().map_err(|_| wrong())?;
     let [init, bridge, said] = given;
     let listeners = net::set_up_within_walls()?;
     let mut places = vec![
@@ -88,11 +103,17 @@ fn settle(socket: &OwnedFd) -> Result<(), Failure> {
         (FD_EGRESS, listeners.egress),
         (FD_APP, listeners.app),
     ];
+    places.extend((FD_DOORS..).zip(doors));
     for (_, fd) in &mut places {
         *fd = fcntl_dupfd_cloexec(&*fd, HIGH).map_err(step(placing))?;
     }
     for (number, fd) in &places {
-        sys::place_descriptor(fd.as_fd(), *number).map_err(step(placing))?;
+        let placed = if *number < FD_DOORS {
+            sys::place_descriptor(fd.as_fd(), *number)
+        } else {
+            sys::place_own_descriptor(fd.as_fd(), *number)
+        };
+        placed.map_err(step(placing))?;
     }
     keep_cores_inside()?;
     seccomp::install()?;

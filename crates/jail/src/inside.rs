@@ -2,7 +2,8 @@
 //! Runs as a copy of the launcher with one thread.
 
 use crate::{
-    caps, child,
+    caps, child, copy,
+    copy::Order,
     failure::{Failure, step},
     handover::{Go, HIGH, Seat, report},
     loader, mounts, net, seccomp,
@@ -47,7 +48,7 @@ fn act(seat: Seat) -> Result<(), Failure> {
     let loader = match &spec.task {
         // Afterwards the paths of the host are gone.
         Task::Probe => loader::own().map_err(step("look at its own loader"))?,
-        Task::Run(_) | Task::Remove { .. } => None,
+        Task::Run(_) | Task::Remove { .. } | Task::Copy(_) => None,
     };
     umask(Mode::from_raw_mode(0o022));
     let (facts, listeners) = match &spec.jail {
@@ -60,14 +61,17 @@ fn act(seat: Seat) -> Result<(), Failure> {
                 std::process::exit(1)
             };
             take_ids(&jail.ids)?;
-            if let Task::Remove { paths } = &spec.task {
-                return remove(paths);
+            match &spec.task {
+                Task::Remove { paths } => return remove(paths),
+                Task::Copy(order) => return copy_tree(order, &socket),
+                Task::Run(_) | Task::Probe => {}
             }
             (confine(&spec, jail, go)?, Some(listeners))
         }
     };
     match &spec.task {
         Task::Remove { paths } => remove(paths),
+        Task::Copy(order) => copy_tree(order, &socket),
         Task::Probe => {
             let mut facts = facts;
             seccomp::install()?;
@@ -84,6 +88,22 @@ fn remove(paths: &[std::path::PathBuf]) -> Result<(), Failure> {
         tree::remove(path).map_err(step("remove a folder"))?;
     }
     Ok(())
+}
+
+/// Whoever asked may end meanwhile: then nobody knows of the copy, and this ends, too.
+fn copy_tree(order: &Order, socket: &OwnedFd) -> Result<(), Failure> {
+    let watched = socket.try_clone().map_err(step("watch the connection"))?;
+    std::thread::spawn(move || {
+        // Nothing is sent: it returns when the other side is gone.
+        let _ = wire::recv::<Commit>(&watched);
+        std::process::exit(1)
+    });
+    let copied = copy::copy(order).map_err(|failed| match failed.source.raw_os_error() {
+        // The number is worth more to the caller than the words.
+        Some(_) => step("copy a file")(failed.source),
+        None => step("copy a file")(io::Error::from(failed)),
+    });
+    wire::send(socket, &Report::Copied { bytes: copied? }, &[]).map_err(step("report"))
 }
 
 /// Becomes the machine's root.
@@ -120,20 +140,29 @@ fn confine(spec: &Spec, jail: &Jail, go: (Go, Vec<OwnedFd>)) -> Result<Facts, Fa
 fn name_in_files(hostname: &str) {
     /// More than a usual `/etc/hosts`.
     const HOSTS_BYTES_MAX: u64 = 64 << 10;
+    /// Beside the files: what is written goes there first.
+    const BESIDE: &str = "/etc/.toft-name";
     let wanted = format!("{hostname}\n");
-    let open = |path: &str, write: bool| -> io::Result<File> {
-        OpenOptions::new()
-            .read(!write)
-            .write(write)
-            .create(write)
-            .truncate(write)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(path)
-    };
     let read = |path: &str| -> io::Result<String> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         let mut text = String::new();
-        open(path, false)?.take(HOSTS_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text)
+        file.take(HOSTS_BYTES_MAX).read_to_string(&mut text)?;
+        // What was not read would be lost.
+        let is_whole = u64::try_from(text.len()).is_ok_and(|len| len < HOSTS_BYTES_MAX);
+        is_whole.then_some(text).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+    };
+    // On a disk without room the old file stays: without its hosts a machine finds no gateway.
+    let replace = |path: &str, text: &str| -> io::Result<()> {
+        // Left by a start that was cut off.
+        let _ = fs::remove_file(BESIDE);
+        let written = File::create_new(BESIDE)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|()| fs::rename(BESIDE, path));
+        if written.is_err() {
+            let _ = fs::remove_file(BESIDE);
+        }
+        written
     };
     if read("/etc/hostname").is_ok_and(|old| old == wanted) {
         return;
@@ -144,8 +173,7 @@ fn name_in_files(hostname: &str) {
     lines.push(&own);
     let text = lines.join("\n") + "\n";
     // Failing, the name is missing in a file: nothing that would keep a machine from starting.
-    let _ = open("/etc/hosts", true).and_then(|mut f| f.write_all(text.as_bytes()));
-    let _ = open("/etc/hostname", true).and_then(|mut f| f.write_all(wanted.as_bytes()));
+    let _ = replace("/etc/hosts", &text).and_then(|()| replace("/etc/hostname", &wanted));
 }
 
 /// Puts the descriptors in their places, reports, and execs.

@@ -10,6 +10,7 @@ pub mod btrfs;
 mod caps;
 pub mod child;
 pub mod contained;
+pub mod copy;
 mod failure;
 mod handover;
 mod ids;

@@ -82,7 +82,7 @@ pub(crate) fn build(
     let mut layers = Vec::with_capacity(jail.overlays.len());
     for (index, overlay) in jail.overlays.iter().enumerate() {
         let lower = next().ok_or_else(|| missing("open a folder of the host"))?;
-        layers.push((overlay, overlay::stack(stage, index, overlay, &lower, facts)?));
+        layers.push((overlay, overlay::stack(stage, index, overlay, &lower, jail.layers, facts)?));
     }
     let mut binds = Vec::with_capacity(jail.binds.len());
     for (index, bind) in jail.binds.iter().enumerate() {

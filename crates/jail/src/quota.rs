@@ -3,9 +3,12 @@
 //! from sysfs. Not the older quotas, which make snapshots slow.
 #![expect(unsafe_code, reason = "btrfs is driven by ioctl")]
 
+use crate::btrfs::search::{Key, Searcher};
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io,
+    ops::ControlFlow,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
 };
@@ -22,6 +25,9 @@ const ENABLE_SIMPLE: u64 = 4;
 const LIMIT_REFERENCED: u64 = 1;
 /// Inode number of the root of every subvolume.
 const ROOT_INODE: u64 = 256;
+/// `BTRFS_QUOTA_TREE_OBJECTID`, and the type of its items that say who is in which group.
+const QUOTA_TREE: u64 = 8;
+const RELATION: u32 = 246;
 /// Groups of subvolumes are of level 0; ours are of level 1.
 const LEVEL_SHIFT: u32 = 48;
 
@@ -159,6 +165,26 @@ impl Quotas {
             .collect()
     }
 
+    /// Numbers of the subvolumes in a group, those among them that are gone and whose data is not.
+    pub fn members(&self, group: Group) -> io::Result<HashSet<u64>> {
+        let of = |offset| Key { object: group.0, kind: RELATION, offset };
+        let mut members = HashSet::new();
+        let root = File::open(&self.mounted)?;
+        Searcher::new().all(&root, QUOTA_TREE, (of(0), of(u64::MAX)), 0, |key, _| {
+            // Both ends of a relation have an item; groups have higher numbers.
+            if key.kind == RELATION && key.object == group.0 && key.offset >> LEVEL_SHIFT == 0 {
+                members.insert(key.offset);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(members)
+    }
+
+    /// Where the file system is mounted.
+    pub fn mounted(&self) -> &Path {
+        &self.mounted
+    }
+
     /// The bound of a group, if it has one.
     pub fn bound(&self, group: Group) -> io::Result<Option<u64>> {
         let flags = self.number(group, "limit_flags")?;
@@ -200,7 +226,23 @@ pub fn subvolume_id(path: &Path) -> io::Result<u64> {
     Ok(lookup.tree)
 }
 
+/// Bytes of files that a btrfs has promised room to and statfs(2) still calls free: those that lie in
+/// memory, those that have their place and no record of it yet, and those that were deleted and come free
+/// with the next commit.
+pub fn pending(mounted: &Path) -> io::Result<u64> {
+    let data = sysfs(mounted)?.join("allocation/data");
+    let read = |name: &str| -> io::Result<u64> {
+        fs::read_to_string(data.join(name))?.trim().parse().map_err(io::Error::other)
+    };
+    Ok(read("bytes_may_use")? + read("bytes_reserved")? + read("bytes_pinned")?)
+}
+
 fn groups_folder(mounted: &Path) -> io::Result<PathBuf> {
+    Ok(sysfs(mounted)?.join("qgroups"))
+}
+
+/// What the kernel tells of a mounted file system.
+fn sysfs(mounted: &Path) -> io::Result<PathBuf> {
     let root = File::open(mounted)?;
     let mut info = Info { max_id: 0, devices: 0, fsid: [0; 16], rest: [0; 992] };
     // SAFETY: the request writes a `btrfs_ioctl_fs_info_args`, which outlives it.
@@ -208,7 +250,7 @@ fn groups_folder(mounted: &Path) -> io::Result<PathBuf> {
     let hex: Vec<String> = info.fsid.iter().map(|b| format!("{b:02x}")).collect();
     let part = |range: std::ops::Range<usize>| hex[range].concat();
     let parts = [part(0..4), part(4..6), part(6..8), part(8..10), part(10..16)];
-    Ok(Path::new("/sys/fs/btrfs").join(parts.join("-")).join("qgroups"))
+    Ok(Path::new("/sys/fs/btrfs").join(parts.join("-")))
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

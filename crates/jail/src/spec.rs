@@ -1,6 +1,7 @@
 //! What the launcher is told and what it reports. Plain data; how it is done lies in the other
 //! modules.
 
+use crate::copy::Order;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -62,6 +63,9 @@ pub enum Task {
         /// Which, as seen from outside.
         paths: Vec<PathBuf>,
     },
+    /// Copies a tree of a disk, with the rights of the machine's root over its files. Ends when the
+    /// connection does.
+    Copy(Order),
 }
 
 /// The program that becomes pid 1.
@@ -100,6 +104,8 @@ pub struct Jail {
     pub disk: PathBuf,
     /// Writable layers over read-only folders of the host.
     pub overlays: Vec<Overlay>,
+    /// What a layer that cannot be written to means.
+    pub layers: Layers,
     /// Files and folders of the host that are shown inside, in this order.
     pub binds: Vec<Bind>,
 }
@@ -193,6 +199,11 @@ pub enum Report {
     /// made inside. [`Task::Run`] then waits for a [`Commit`] and starts its program; the end of
     /// the connection without a [`Report::Failed`] says that it did.
     Ready(Facts),
+    /// [`Task::Copy`] is done.
+    Copied {
+        /// Bytes that took new room.
+        bytes: u64,
+    },
     /// It did not work.
     Failed {
         /// What was being done.
@@ -225,6 +236,17 @@ pub struct Facts {
     pub loader: Option<PathBuf>,
     /// What was left out, in words.
     pub notes: Vec<String>,
+}
+
+/// Whether a machine may have overlays that cannot be written to. One that came up so stays so for as
+/// long as it is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layers {
+    /// It may: they are [`Layer::ReadOnly`]. A disk without room is an error all the same.
+    AsTheyAre,
+    /// It may not: nothing starts.
+    Writable,
 }
 
 /// How an overlay came up.

@@ -84,6 +84,15 @@ pub(crate) fn place_descriptor(fd: BorrowedFd<'_>, number: i32) -> io::Result<()
     Ok(())
 }
 
+/// The same for this process only: closed by an exec.
+pub(crate) fn place_own_descriptor(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    // SAFETY: as above.
+    if unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Attributes of mounts, `linux/mount.h`.
 pub(crate) const ATTR_RDONLY: u64 = 0x1;
 pub(crate) const ATTR_NOSUID: u64 = 0x2;

@@ -162,6 +162,24 @@ pub trait Backend: Send + Sync {
     async fn disk(&self, _project: &ProjectId) -> Result<DiskUse, MachineError> {
         Ok(DiskUse::default())
     }
+    /// Bytes that the project's disk and checkpoints hold and that others have written: its origin, an
+    /// image, a template. On disk, as of now; files so small that they lie among the names are left
+    /// out. `None`: it is not known here, or there is too much to look at. Slower than
+    /// [`Backend::disk`]: it looks at every file's place.
+    async fn shared_bytes(&self, _project: &ProjectId) -> Result<Option<u64>, MachineError> {
+        Ok(None)
+    }
+    /// Its files on disk, as they are seen inside: for reading them while nobody inside can be asked.
+    /// Waits for nobody who starts or stops it. `None`: it has no disk.
+    async fn files(
+        &self,
+        _project: &ProjectId,
+    ) -> Result<Option<crate::at_rest::Files>, MachineError> {
+        Err(MachineError::Unable {
+            what: "reading the files of a machine that does not run",
+            why: format!("the backend `{}` cannot", self.name()),
+        })
+    }
     /// One regular file of a checkpoint, or of now. `None`: there is none of this path (a link is
     /// none, nor is a file of the image that the machine has not changed). Longer than `max` bytes:
     /// [`MachineError::Unable`]. The content comes from inside: not trusted.

@@ -40,13 +40,16 @@ pub(crate) struct Start<'a> {
     pub(crate) descriptors: &'a [BorrowedFd<'a>],
     /// The gateway's listeners when they are not made inside.
     pub(crate) listeners: Vec<OwnedFd>,
+    /// Done when the walls stand and nothing runs in them yet. On an error nothing will.
+    pub(crate) walls_stand: Box<dyn FnOnce() -> io::Result<()> + 'a>,
 }
 
 /// Blocks until the program runs. On an error nothing of it does.
 pub(crate) fn launch(start: Start<'_>, spec: &Spec) -> Result<(Running, Facts), MachineError> {
-    let Start { project, run, token, groups, .. } = start;
+    let Start { project, run, token, groups, walls_stand, .. } = start;
     let started_at = unix_ms();
     let remember = |pid: u32| {
+        walls_stand()?;
         let stat = procs::stat(pid).ok_or_else(|| io::Error::other("the new process is gone"))?;
         let state = State {
             init_pid: pid,
@@ -99,8 +102,14 @@ pub(crate) async fn greet(run: &Path, log: &Path, project: &ProjectId) -> Result
 }
 
 fn did_not_start(project: &ProjectId, log: &Path, e: &LaunchError) -> MachineError {
-    let full = matches!(e, LaunchError::Failed { errno: Some(n), .. }
-        if *n == rustix::io::Errno::NOSPC.raw_os_error());
+    let is_full = |e: &io::Error| {
+        matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    };
+    let full = match e {
+        LaunchError::Failed { errno: Some(n), .. } => is_full(&io::Error::from_raw_os_error(*n)),
+        LaunchError::Io(e) => is_full(e),
+        LaunchError::Failed { errno: None, .. } | LaunchError::Silent => false,
+    };
     if full {
         return MachineError::DiskFull { step: "starting the machine" };
     }

@@ -4,15 +4,20 @@
 //! `work` each program has a group of its own, so that ending it ends all that it started.
 
 mod clear;
+mod contained;
 mod detect;
+mod enforced;
 mod freeze;
 mod group;
 mod hold;
+#[cfg(test)]
+mod layouts;
 mod limits;
 mod programs;
 
-pub(crate) use clear::clear;
+pub(crate) use contained::ContainedGroup;
 pub(crate) use detect::{CgroupHost, Way};
+pub(crate) use enforced::limits;
 pub(crate) use freeze::Paused;
 pub(crate) use group::{Groups, MachineGroup};
 pub(crate) use limits::procs_below;

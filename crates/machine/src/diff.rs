@@ -1,38 +1,87 @@
 //! What differs between two disks, as it is seen inside: folders walked side by side through open
-//! descriptors, no link followed, no file read. Layers over folders of the host count as what they
+//! descriptors, no link followed. A file is read only where its times cannot tell: within one tick of
+//! the kernel's clock it can be kept, change and show the time that it had. Layers over folders of the host count as what they
 //! show: a removed file of the host's is one that was there before.
 
-use crate::inside::{FOLDER, ROOT, open_below, open_disk};
+use crate::{
+    backend::MachineError,
+    inside::{
+        FOLDER, ROOT,
+        layers::{is_opaque, is_whiteout, kind},
+        open_below, open_disk,
+    },
+    running::step,
+};
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, Stat, fgetxattr, lstat, openat, readlinkat, statat},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, lstat, openat, readlinkat, statat},
     io::Errno,
 };
 use std::{
     collections::BTreeSet,
     ffi::{CString, OsStr},
-    io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    fs::{self, File},
+    io::{self, Read as _},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 use toft_jail::spec::Overlay;
-use toft_model::checkpoint::{Change, ChangeKind, Diff};
+use toft_model::{
+    checkpoint::{Change, ChangeKind, Diff},
+    id::ProjectId,
+};
 
 /// Toft's own: sessions, settings, tickets.
 const LEFT_OUT: &str = "/home/starter";
+/// Comparisons begun anew because a side was exchanged meanwhile.
+const TRIES: usize = 4;
 /// Entries looked at: a second or so for each million on a disk that is cached.
 const ENTRIES_MAX: usize = 2_000_000;
 /// Folders within folders. Each takes up to four descriptors, of which a process often has 1,024.
 const DEPTH_MAX: usize = 100;
 
-/// At most `max` paths that differ, in the order of paths.
-pub(crate) fn diff(
-    before: &Path,
-    after: &Path,
-    overlays: &[Overlay],
+/// Longest tick of the kernel's clock, and as much again: files that changed no more than so long before
+/// they were kept are read.
+const TICK_NS: i128 = 20_000_000;
+/// Bytes that are read of such files, in all. Programs can set times.
+const READ_BYTES_MAX: u64 = 256 << 20;
+/// Read at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// At most `max` paths that differ between the disks that `sides` names, with the layers over folders of
+/// the host. Begun anew when one of them was deleted or exchanged meanwhile: all of it would seem to be gone.
+pub(crate) fn of(
+    project: &ProjectId,
     max: usize,
-) -> io::Result<Diff> {
+    sides: impl Fn() -> Result<(PathBuf, PathBuf, Vec<Overlay>), MachineError>,
+) -> Result<Diff, MachineError> {
+    let comparing = "comparing with a checkpoint";
+    for _ in 0..TRIES {
+        let (before, after, overlays) = sides()?;
+        let tops = (top(&before), top(&after));
+        let found = diff(&before, &after, &overlays, max);
+        if tops == (top(&before), top(&after)) {
+            return found.map_err(step(project, comparing));
+        }
+    }
+    Err(MachineError::Unable {
+        what: comparing,
+        why: "the project goes back or forth just now; try again".to_owned(),
+    })
+}
+
+/// Which folder or subvolume it is.
+fn top(disk: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(disk).ok().map(|top| (top.dev(), top.ino()))
+}
+
+/// At most `max` paths that differ, in the order of paths.
+fn diff(before: &Path, after: &Path, overlays: &[Overlay], max: usize) -> io::Result<Diff> {
+    // Made while the machine stood still for the copy.
+    let kept_at = fs::symlink_metadata(before.with_extension("base"))
+        .ok()
+        .map(|about| i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()));
     let (before, after) = (open_disk(before)?, open_disk(after)?);
-    let mut walk = Walk { found: Diff::default(), max, entries: 0 };
+    let mut walk = Walk { found: Diff::default(), max, entries: 0, kept_at, read: 0 };
     let side = |disk: &OwnedFd, folder: &str, lower: Option<&Path>| -> io::Result<Side> {
         match open_below(disk, Path::new(folder), FOLDER) {
             Ok(upper) => Ok(Side { upper: Some(upper), lower: lower.map(Path::to_owned) }),
@@ -105,8 +154,7 @@ impl Side {
             match openat(upper, name, FOLDER, Mode::empty()) {
                 Ok(folder) => {
                     // Made anew where the host's was removed: nothing of that shows any more.
-                    let mut value = [0u8; 1];
-                    if fgetxattr(&folder, "user.overlay.opaque", &mut value[..]).is_ok() {
+                    if is_opaque(&folder) {
                         side.lower = None;
                     }
                     side.upper = Some(folder);
@@ -117,6 +165,14 @@ impl Side {
             }
         }
         Ok(side)
+    }
+
+    /// A regular file of the machine's own; one of the host's below is the same on both sides.
+    fn open(&self, name: &CString, entry: &Entry) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let upper = self.upper.as_ref().filter(|_| entry.is_upper)?;
+        let file = File::from(openat(upper, name, flags, Mode::empty()).ok()?);
+        file.metadata().ok().filter(fs::Metadata::is_file).map(|_| file)
     }
 
     fn target(&self, name: &CString, entry: &Entry) -> Option<CString> {
@@ -132,6 +188,10 @@ struct Walk {
     found: Diff,
     max: usize,
     entries: usize,
+    /// When the older side was kept, in nanoseconds since 1970.
+    kept_at: Option<i128>,
+    /// Bytes that were read to tell two files apart.
+    read: u64,
 }
 
 impl Walk {
@@ -150,7 +210,8 @@ impl Walk {
                 continue;
             }
             let (was, is) = (old.look(&name)?, new.look(&name)?);
-            if let Some(change) = change(&path, (old, was.as_ref()), (new, is.as_ref()), &name) {
+            let sides = ((old, was.as_ref()), (new, is.as_ref()));
+            if let Some(change) = self.change(&path, sides.0, sides.1, &name) {
                 if full {
                     self.found.truncated = true;
                     return Ok(());
@@ -176,60 +237,94 @@ impl Walk {
         }
         Ok(())
     }
-}
 
-fn change(
-    path: &str,
-    (old, was): (&Side, Option<&Entry>),
-    (new, is): (&Side, Option<&Entry>),
-    name: &CString,
-) -> Option<Change> {
-    let kind_of_change = match (was, is) {
-        (None, None) => return None,
-        (None, Some(_)) => ChangeKind::Added,
-        (Some(_), None) => ChangeKind::Removed,
-        (Some(was), Some(is)) if kind(&was.stat) != kind(&is.stat) => ChangeKind::Replaced,
-        (Some(was), Some(is)) => {
-            let (a, b) = (&was.stat, &is.stat);
-            let same = a.st_mode == b.st_mode
-                && match kind(a) {
-                    FileType::Directory => true,
-                    FileType::Symlink => old.target(name, was) == new.target(name, is),
-                    _ => {
-                        (a.st_size, a.st_mtime, a.st_mtime_nsec)
-                            == (b.st_size, b.st_mtime, b.st_mtime_nsec)
-                    }
-                };
-            if same {
-                return None;
+    fn change(
+        &mut self,
+        path: &str,
+        (old, was): (&Side, Option<&Entry>),
+        (new, is): (&Side, Option<&Entry>),
+        name: &CString,
+    ) -> Option<Change> {
+        let kind_of_change = match (was, is) {
+            (None, None) => return None,
+            (None, Some(_)) => ChangeKind::Added,
+            (Some(_), None) => ChangeKind::Removed,
+            (Some(was), Some(is)) if kind(&was.stat) != kind(&is.stat) => ChangeKind::Replaced,
+            (Some(was), Some(is)) => {
+                let (a, b) = (&was.stat, &is.stat);
+                let same = a.st_mode == b.st_mode
+                    && match kind(a) {
+                        FileType::Directory => true,
+                        FileType::Symlink => old.target(name, was) == new.target(name, is),
+                        _ => {
+                            (a.st_size, a.st_mtime, a.st_mtime_nsec)
+                                == (b.st_size, b.st_mtime, b.st_mtime_nsec)
+                                && !(self.is_doubtful(a)
+                                    && self.differ((old, was), (new, is), name))
+                        }
+                    };
+                if same {
+                    return None;
+                }
+                ChangeKind::Modified
             }
-            ChangeKind::Modified
+        };
+        let size = |entry: Option<&Entry>| {
+            let stat = &entry?.stat;
+            (kind(stat) == FileType::RegularFile).then(|| u64::try_from(stat.st_size).unwrap_or(0))
+        };
+        Some(Change {
+            path: path.to_owned(),
+            kind: kind_of_change,
+            size_before: size(was),
+            size_after: size(is),
+        })
+    }
+
+    /// Whether a file may have changed after it was kept without a new time.
+    fn is_doubtful(&self, stat: &Stat) -> bool {
+        let changed = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
+        kind(stat) == FileType::RegularFile
+            && self.kept_at.is_some_and(|kept_at| (changed - kept_at).abs() <= TICK_NS)
+    }
+
+    /// Whether what is in two files of one length differs. Those that cannot be read do not.
+    fn differ(&mut self, old: (&Side, &Entry), new: (&Side, &Entry), name: &CString) -> bool {
+        let len = u64::try_from(old.1.stat.st_size).unwrap_or(0);
+        let (true, Some(old), Some(new)) =
+            (self.read + len <= READ_BYTES_MAX, old.0.open(name, old.1), new.0.open(name, new.1))
+        else {
+            return false;
+        };
+        self.read += len;
+        let (mut old, mut new) = (old.take(len), new.take(len));
+        let (mut one, mut other) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+        loop {
+            match (fill(&mut old, &mut one), fill(&mut new, &mut other)) {
+                (Ok(0), Ok(0)) | (Err(_), _) | (_, Err(_)) => return false,
+                (Ok(a), Ok(b)) if one[..a] != other[..b] => return true,
+                (Ok(_), Ok(_)) => {}
+            }
         }
-    };
-    let size = |entry: Option<&Entry>| {
-        let stat = &entry?.stat;
-        (kind(stat) == FileType::RegularFile).then(|| u64::try_from(stat.st_size).unwrap_or(0))
-    };
-    Some(Change {
-        path: path.to_owned(),
-        kind: kind_of_change,
-        size_before: size(was),
-        size_after: size(is),
-    })
+    }
 }
 
-fn kind(stat: &Stat) -> FileType {
-    FileType::from_raw_mode(stat.st_mode)
-}
-
-fn is_whiteout(stat: &Stat) -> bool {
-    kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0
+/// As many bytes as there are, up to the length of `into`.
+fn fill(from: &mut impl io::Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match from.read(&mut into[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::symlink};
+    use std::os::unix::fs::symlink;
 
     fn put(path: &Path, text: &str, mtime_s: u64) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -241,6 +336,23 @@ mod tests {
     fn told(diff: &Diff) -> Vec<(&str, ChangeKind, Option<u64>, Option<u64>)> {
         let told = diff.changes.iter();
         told.map(|c| (c.path.as_str(), c.kind, c.size_before, c.size_after)).collect()
+    }
+
+    #[test]
+    fn what_changed_in_the_tick_in_which_it_was_kept_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        for (disk, text) in [(&a, "one"), (&b, "two")] {
+            put(&disk.join("rootfs/f"), text, 1_000);
+            put(&disk.join("rootfs/same"), "same", 1_000);
+        }
+        // Nothing says when it was kept, and then that it was long after.
+        assert_eq!(told(&diff(&a, &b, &[], 9).unwrap()), []);
+        put(&dir.path().join("a.base"), "", 1_001);
+        assert_eq!(told(&diff(&a, &b, &[], 9).unwrap()), []);
+        put(&dir.path().join("a.base"), "", 1_000);
+        let found = diff(&a, &b, &[], 9).unwrap();
+        assert_eq!(told(&found), [("/f", ChangeKind::Modified, Some(3), Some(3))]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! killed server left paused while it copied a disk: the mark is there before the machine stands
 //! still and goes after it goes on, so a half-done deed shows as a mark without a pause, or is whole.
 
-use crate::{backend::MachineError, running::step, state::State, steps};
+use crate::{backend::MachineError, halt, running::step, state::State, steps};
 use std::{
     fs::{self, File},
     io,
@@ -25,11 +25,11 @@ pub(crate) fn settle(folder: &Path) {
         }
         return;
     };
-    match (marked, state.groups.is_held()) {
+    match (marked, state.is_held()) {
         (true, true) | (false, false) => {}
         (true, false) => unmark(folder),
         (false, true) => {
-            if let Err(e) = state.groups.thaw() {
+            if let Err(e) = state.thaw(folder) {
                 tracing::warn!(folder = %folder.display(), "a machine stays paused: {e}");
             }
         }
@@ -41,23 +41,16 @@ pub(crate) fn freeze(folder: &Path, project: &ProjectId) -> Result<(), MachineEr
     settle(folder);
     let state = State::read(folder).filter(|state| state.hold().is_some());
     let Some(state) = state else { return Err(MachineError::NotRunning(project.clone())) };
-    if state.groups.is_held() {
+    if state.is_held() {
         return Ok(());
     }
     let freezing = "pausing the machine";
     File::create(folder.join(MARK)).map_err(step(project, freezing))?;
     steps::reached("freeze.marked");
-    match state.groups.freeze(FREEZE_TIMEOUT) {
-        Ok(true) => {
+    match state.freeze(folder, FREEZE_TIMEOUT) {
+        Ok(()) => {
             steps::reached("freeze.frozen");
             Ok(())
-        }
-        Ok(false) => {
-            unmark(folder);
-            Err(MachineError::Unable {
-                what: freezing,
-                why: "this host has no control group that pauses processes".to_owned(),
-            })
         }
         Err(e) => {
             unmark(folder);
@@ -69,7 +62,7 @@ pub(crate) fn freeze(folder: &Path, project: &ProjectId) -> Result<(), MachineEr
 /// Lets a machine go on. Not frozen, or not running: does nothing.
 pub(crate) fn thaw(folder: &Path, project: &ProjectId) -> Result<(), MachineError> {
     if let Some(state) = State::read(folder) {
-        state.groups.thaw().or_else(gone).map_err(step(project, "letting the machine go on"))?;
+        state.thaw(folder).or_else(gone).map_err(step(project, "letting the machine go on"))?;
         steps::reached("thaw.thawed");
     }
     unmark(folder);
@@ -79,12 +72,13 @@ pub(crate) fn thaw(folder: &Path, project: &ProjectId) -> Result<(), MachineErro
 
 /// Whether a machine stands still on purpose.
 pub(crate) fn is_frozen(folder: &Path) -> bool {
-    folder.join(MARK).exists() && State::read(folder).is_some_and(|state| state.groups.is_held())
+    folder.join(MARK).exists() && State::read(folder).is_some_and(|state| state.is_held())
 }
 
-/// Forgets that a machine was paused: it has ended.
+/// Forgets that a machine was paused: it goes on, or has ended.
 pub(crate) fn unmark(folder: &Path) {
-    if let Err(e) = fs::remove_file(folder.join(MARK)).or_else(gone) {
+    let forgotten = halt::forget(folder);
+    if let Err(e) = forgotten.and_then(|()| fs::remove_file(folder.join(MARK)).or_else(gone)) {
         tracing::warn!(folder = %folder.display(), "the mark of a paused machine stays: {e}");
     }
 }

@@ -2,18 +2,19 @@
 //! user that runs Toft. The same init and bridge as in a real machine, no walls at all; for hosts
 //! that cannot have any. Only below a folder that an admin allowed.
 
+mod contract;
+
 use crate::{
-    backend::{Backend, MachineError, Running, StartSpec, Stats},
+    backend::{MachineError, Running, StartSpec},
     begin::{self, Start, TOKEN_BYTES},
     boot::{self, Places},
-    cgroup::{CgroupHost, MachineGroup, Way},
+    cgroup::{CgroupHost, MachineGroup},
     folders::{self, BRIDGE_SOCKET, Folders, INIT_SOCKET},
-    frozen, limited,
+    frozen,
     running::{self, blocking, step},
     turns::Turns,
     watch::Watches,
 };
-use async_trait::async_trait;
 use std::{
     fs, io,
     net::TcpListener,
@@ -23,12 +24,7 @@ use std::{
     time::Duration,
 };
 use toft_jail::spec::{FD_BOOT, Run, Spec, Task};
-use toft_model::{
-    event::LimitHit,
-    id::{ProjectId, random_hex},
-    machine::{Ability, Can, Limits},
-};
-use tokio::{net::UnixStream, sync::broadcast};
+use toft_model::id::{ProjectId, random_hex};
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -115,8 +111,32 @@ impl Host {
     /// Sees to it that limits which are reached are told, while a machine runs and is not frozen.
     fn watch(&self, project: &ProjectId) {
         if !frozen::is_frozen(&self.0.folders.run(project)) {
-            self.0.watches.begin(project, &self.0.cgroups, None);
+            let run = self.0.folders.run(project);
+            self.0.watches.begin(project, &self.0.cgroups, None, &run);
         }
+    }
+
+    /// Watches a machine no longer that has ended by itself; what happened last is told.
+    async fn unwatch(&self, project: &ProjectId) {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.watches.end(&project)).await;
+    }
+
+    /// Ends a machine, which is watched until nothing of it runs. The caller holds its turn.
+    async fn end_processes(
+        &self,
+        project: &ProjectId,
+        grace: Duration,
+    ) -> Result<(), MachineError> {
+        let (inner, id) = (Arc::clone(&self.0), project.clone());
+        let last_look = move || inner.watches.end(&id);
+        let ended =
+            running::end_with(&self.0.folders.run(project), project, grace, last_look).await;
+        if ended.is_ok() {
+            // One that was not there, but watched.
+            self.unwatch(project).await;
+        }
+        ended
     }
 
     /// Removes the control groups of this data folder when no machine runs.
@@ -149,6 +169,9 @@ impl Inner {
         let project = &spec.project;
         let (run, log) = (self.folders.run(project), self.log(project));
         folders::private(&run).map_err(step(project, "preparing the machine's folders"))?;
+        // What is left of one that ended by itself would count for this one.
+        self.cgroups.sweep(project.as_str());
+        crate::watch::forget(&run);
         let group = MachineGroup::make(&self.cgroups, project.as_str(), &spec.limits, None)
             .map_err(step(project, "making the machine's control groups"))?;
         let (groups, programs) = (group.groups.clone(), group.programs());
@@ -223,190 +246,8 @@ impl Inner {
             groups: group.groups,
             descriptors: &descriptors,
             listeners,
+            walls_stand: Box::new(|| Ok(())),
         };
         begin::launch(start, &launch).map(|(running, _)| running)
-    }
-}
-
-#[async_trait]
-impl Backend for Host {
-    fn name(&self) -> &'static str {
-        "host"
-    }
-
-    async fn abilities(&self) -> Vec<Ability> {
-        let mut all: Vec<Ability> = [
-            ("user namespaces", "no sandbox: programs run as your own user, on your own files"),
-            ("id range", "none: programs have your user's id"),
-            ("storage", "a plain folder, without copies"),
-            ("system folders", "none: programs see the whole host"),
-            ("disk limit", "none"),
-            ("network isolation", "none: programs reach what you reach"),
-            ("system call filter", "none"),
-        ]
-        .map(|(name, how)| Ability {
-            name: name.to_owned(),
-            enforced: false,
-            how: how.to_owned(),
-            remedy: Some(
-                "Use the backend `native`: `toft up` without `--backend host`.".to_owned(),
-            ),
-        })
-        .into();
-        for (name, controller) in
-            [("memory limit", "memory"), ("process limit", "pids"), ("cpu limit", "cpu")]
-        {
-            let way = self.0.cgroups.way(controller);
-            all.push(Ability {
-                name: name.to_owned(),
-                enforced: way.is_some(),
-                how: match way {
-                    Some(Way::V2) => format!("cgroup v2, controller {controller}"),
-                    Some(Way::V1) => format!("cgroup v1, controller {controller}"),
-                    None => "no control group that we may use".to_owned(),
-                },
-                remedy: way.is_none().then(|| "Run Toft as root.".to_owned()),
-            });
-        }
-        let freezer = self.0.cgroups.freezer();
-        all.push(Ability {
-            name: "freezer".to_owned(),
-            enforced: freezer.is_some(),
-            how: match freezer {
-                Some(way) => format!("cgroup {way:?}").to_lowercase(),
-                None => "no control group that we may use".to_owned(),
-            },
-            remedy: freezer.is_none().then(|| "Run Toft as root.".to_owned()),
-        });
-        all
-    }
-
-    fn can(&self) -> Can {
-        let controllers = ["memory", "pids", "cpu"].into_iter();
-        let limited = controllers.filter(|name| self.0.cgroups.way(name).is_some());
-        Can {
-            freeze: self.0.cgroups.freezer().is_some(),
-            limits: limited.map(str::to_owned).collect(),
-            ..Can::default()
-        }
-    }
-
-    fn storage(&self) -> String {
-        "plain folder".to_owned()
-    }
-
-    async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let _turn = self.0.turns.take(project).await;
-        let (inner, id) = (Arc::clone(&self.0), project.clone());
-        blocking(move || inner.create(&id))
-            .await
-            .map_err(step(project, "making the project's folder"))
-    }
-
-    async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
-        let project = spec.project.clone();
-        let _turn = self.0.turns.take(&project).await;
-        let run = self.0.folders.run(&project);
-        frozen::settle(&run);
-        if let Some(running) = running::adopt(&run, &project).await? {
-            self.watch(&project);
-            return Ok(running);
-        }
-        // What was watched has ended by itself.
-        self.0.watches.end(&project);
-        let inner = Arc::clone(&self.0);
-        let running = blocking(move || inner.launch(&spec)).await?;
-        begin::greet(&run, &self.0.log(&project), &project).await?;
-        self.watch(&project);
-        Ok(running)
-    }
-
-    async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
-        let _turn = self.0.turns.take(project).await;
-        let run = self.0.folders.run(project);
-        frozen::settle(&run);
-        let found = running::adopt(&run, project).await?;
-        if found.is_some() {
-            self.watch(project);
-        }
-        Ok(found)
-    }
-
-    async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
-        let _turn = self.0.turns.take(project).await;
-        self.0.watches.end(project);
-        running::end(&self.0.folders.run(project), project, grace).await
-    }
-
-    async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let turn = self.0.turns.take(project).await;
-        self.0.watches.end(project);
-        let run = self.0.folders.run(project);
-        running::end(&run, project, Duration::ZERO).await?;
-        let folder = self.0.folder(project);
-        blocking(move || {
-            [folder, run].into_iter().try_for_each(|path| toft_jail::tree::remove(&path))
-        })
-        .await
-        .map_err(step(project, "removing the project's folder"))?;
-        self.0.turns.end(project, turn);
-        Ok(())
-    }
-
-    async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
-        let inner = Arc::clone(&self.0);
-        let (known, wanted) = (known.to_vec(), known.to_vec());
-        for project in blocking(move || running::unwanted(&inner.folders.runs(), &wanted)).await {
-            let _turn = self.0.turns.take(&project).await;
-            running::sweep(&self.0.folders.run(&project), &project, &known).await?;
-        }
-        Ok(())
-    }
-
-    async fn connect_init(&self, project: &ProjectId) -> Result<UnixStream, MachineError> {
-        running::connect(&self.0.folders.run(project), INIT_SOCKET, project).await
-    }
-
-    async fn connect_bridge(&self, project: &ProjectId) -> Result<UnixStream, MachineError> {
-        running::connect(&self.0.folders.run(project), BRIDGE_SOCKET, project).await
-    }
-
-    async fn stats(&self, project: &ProjectId) -> Result<Stats, MachineError> {
-        let run = self.0.folders.run(project);
-        Ok(blocking(move || running::stats(&run)).await)
-    }
-
-    fn log_dir(&self, project: &ProjectId) -> PathBuf {
-        self.0.log(project)
-    }
-
-    async fn freeze(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let freeze = |inner: &Inner, id: &ProjectId| {
-            frozen::freeze(&inner.folders.run(id), id).inspect(|()| inner.watches.end(id))
-        };
-        self.in_turn(project, freeze).await
-    }
-
-    async fn thaw(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let thaw = |inner: &Inner, id: &ProjectId| frozen::thaw(&inner.folders.run(id), id);
-        self.in_turn(project, thaw).await?;
-        self.watch(project);
-        Ok(())
-    }
-
-    async fn is_frozen(&self, project: &ProjectId) -> Result<bool, MachineError> {
-        Ok(self.in_turn(project, |inner, id| frozen::is_frozen(&inner.folders.run(id))).await)
-    }
-
-    fn limit_hits(&self) -> broadcast::Receiver<(ProjectId, LimitHit)> {
-        self.0.watches.hits()
-    }
-
-    async fn set_limits(&self, project: &ProjectId, limits: &Limits) -> Result<(), MachineError> {
-        let limits = limits.clone();
-        let change = move |inner: &Inner, id: &ProjectId| {
-            limited::set(&inner.folders.run(id), id, &inner.cgroups, &limits)
-        };
-        self.in_turn(project, change).await
     }
 }

@@ -4,26 +4,34 @@
 
 mod archive;
 pub(crate) mod compressed;
+mod definition;
 mod digest;
+mod elf;
 mod finish;
 mod oci;
+mod pooled;
 mod progress;
 mod registry;
 mod resolve;
 mod root;
+mod saved;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod uses;
 mod words;
 
-pub(crate) use finish::{finish, forget_project};
-pub(crate) use oci::unpack_layers;
+pub(crate) use definition::Definition;
+pub(crate) use finish::finish;
+pub(crate) use oci::environment;
+pub(crate) use pooled::Pooled;
 pub use progress::{Progress, Seen};
-pub(crate) use registry::pull;
 pub use resolve::Resolved;
-pub(crate) use resolve::{What, on_this_host, registry as in_registry};
-pub(crate) use root::Root;
-pub(crate) use unpack::{Room, unpack_archive};
+pub(crate) use root::{Below, Root};
+pub(crate) use shelf::{Prepared, free_for_images};
+pub(crate) use unpack::{Room, unpack as unpack_tree};
+pub(crate) use uses::Uses;
 pub use words::{ImageError, ImageKey, ImageKind, RegistrySource, Source};
 
 use async_trait::async_trait;
@@ -35,7 +43,8 @@ use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 pub trait Images: Send + Sync {
     /// Looks at a source: what is in it, and so what the image's key is.
     async fn resolve(&self, source: &Source) -> Result<Resolved, ImageError>;
-    /// Makes it; answers its bytes. There already: does nothing.
+    /// Makes it; answers its bytes. There already: does nothing. Whoever makes the same one at this
+    /// moment is waited for.
     async fn import(
         &self,
         resolved: &Resolved,
@@ -52,7 +61,10 @@ pub trait Images: Send + Sync {
     ) -> Result<u64, ImageError>;
     /// Makes a project's disk of it. Known: does nothing.
     async fn create_from(&self, project: &ProjectId, key: &ImageKey) -> Result<(), ImageError>;
-    /// Removes it. Projects made from it have copies. Not there: done.
+    /// Whether a project has a disk, of whatever image.
+    async fn has_disk(&self, project: &ProjectId) -> Result<bool, ImageError>;
+    /// Removes it, when every copy that is being made of it is whole. Projects made from it have
+    /// copies. Not there: done.
     async fn drop_image(&self, key: &ImageKey) -> Result<(), ImageError>;
     /// All that are there whole.
     async fn kept(&self) -> Result<Vec<ImageKey>, ImageError>;

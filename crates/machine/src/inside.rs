@@ -1,6 +1,9 @@
 //! Paths inside a machine, resolved on the host: below a given folder, never through a link. The
 //! tree may be hostile (`/home` a link to the host's root). Not for machines' programs, which see
-//! their own root.
+//! their own root. `tree` puts together what those see, and follows links in it.
+
+pub(crate) mod layers;
+pub(crate) mod tree;
 
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2},

@@ -68,16 +68,43 @@ pub(crate) fn launch(
 
 /// Runs a spec that starts nothing: a probe, or a removal.
 pub(crate) fn run(exe: &Path, spec: &Spec, log: File) -> Result<Option<Facts>, LaunchError> {
-    let (ours, mut child) = start(exe, spec, &[], log)?;
     let mut facts = None;
+    to_the_end(exe, spec, log, Some(LAUNCH_TIMEOUT), |report| {
+        if let Report::Ready(ready) = report {
+            facts = Some(ready);
+        }
+    })?;
+    Ok(facts)
+}
+
+/// Copies a tree with the rights of the machine's root, however long that takes; answers how many
+/// bytes took new room.
+pub(crate) fn copy(exe: &Path, spec: &Spec, log: File) -> Result<u64, LaunchError> {
+    let mut copied = None;
+    to_the_end(exe, spec, log, None, |report| {
+        if let Report::Copied { bytes } = report {
+            copied = Some(bytes);
+        }
+    })?;
+    copied.ok_or(LaunchError::Silent)
+}
+
+fn to_the_end(
+    exe: &Path,
+    spec: &Spec,
+    log: File,
+    timeout: Option<Duration>,
+    mut each: impl FnMut(Report),
+) -> Result<(), LaunchError> {
+    let (ours, mut child) = start(exe, spec, &[], log)?;
+    set_socket_timeout(&ours, Timeout::Recv, timeout).map_err(io::Error::from)?;
     let done = loop {
         match wire::recv::<Report>(&ours) {
             Ok(None) => break Ok(()),
-            Ok(Some((Report::Cloned { .. }, _))) => {}
-            Ok(Some((Report::Ready(ready), _))) => facts = Some(ready),
             Ok(Some((Report::Failed { step, why, errno }, _))) => {
                 break Err(LaunchError::Failed { step, why, errno });
             }
+            Ok(Some((report, _))) => each(report),
             Err(e) => break Err(e.into()),
         }
     };
@@ -85,7 +112,7 @@ pub(crate) fn run(exe: &Path, spec: &Spec, log: File) -> Result<Option<Facts>, L
         let _ = child.kill();
     }
     let _ = child.wait();
-    done.map(|()| facts)
+    done
 }
 
 fn start(
@@ -121,6 +148,7 @@ fn hear(
         match wire::recv::<Report>(ours)? {
             Some((Report::Cloned { pid: cloned }, _)) => pid = u32::try_from(cloned).ok(),
             Some((Report::Ready(facts), listeners)) => ready = Some((facts, listeners)),
+            Some((Report::Copied { .. }, _)) => {}
             Some((Report::Failed { step, why, errno }, _)) => {
                 return Err(LaunchError::Failed { step, why, errno });
             }

@@ -2,6 +2,7 @@
 //! needs nothing installed; `host` is a plain folder without a sandbox, `oci` a container of
 //! Podman or Docker. Knows nothing of HTTP routes, sessions or models.
 
+pub mod at_rest;
 pub mod backend;
 mod begin;
 mod boot;
@@ -10,6 +11,7 @@ mod diff;
 mod error;
 mod folders;
 mod frozen;
+mod halt;
 pub mod host;
 mod image;
 pub mod images;
@@ -19,11 +21,14 @@ mod launcher;
 mod limited;
 pub mod native;
 pub mod oci;
+pub mod pieces;
 mod procs;
 mod running;
+pub mod service_log;
 mod slots;
 mod state;
 pub mod steps;
+mod still;
 mod storage;
 mod turns;
 mod watch;

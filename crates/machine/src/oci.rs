@@ -4,25 +4,34 @@
 //! machine runs. Init, bridge and gateway are the same: only the walls are somebody else's.
 
 mod contract;
+mod copies;
 mod disks;
 mod engine;
+mod files;
 mod frame;
+mod images;
+mod leftover;
 mod libpod;
 mod life;
 mod probe;
+mod seat;
 mod tree;
 
 use crate::{
-    backend::MachineError,
+    backend::{MachineError, Room},
+    cgroup::CgroupHost,
     folders::{Folders, rand_name},
-    native::binary::Binary,
-    running::{self, blocking, step},
+    frozen,
+    images::{Uses, free_for_images},
+    native::{binary::Binary, full, room::group},
+    running::{self, blocking},
     state::State,
-    steps,
     storage::Pool,
     turns::Turns,
+    watch::Watches,
 };
 use engine::Engine;
+use leftover::Leftover;
 use std::{
     collections::HashMap,
     fmt, fs, io,
@@ -30,6 +39,7 @@ use std::{
     sync::Arc,
 };
 use toft_model::id::ProjectId;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -81,6 +91,14 @@ struct Inner {
     identity: String,
     found: probe::Found,
     turns: Turns,
+    /// Held while it is looked what a project shares with others.
+    looking: Arc<AsyncMutex<()>>,
+    /// For making, copying and removing images; taken after a project's turn.
+    uses: Uses,
+    watches: Watches,
+    /// Room on disk that all share.
+    room: watch::Sender<Room>,
+    leftover: Leftover,
 }
 
 /// Label of all containers of a data folder; its value names the folder.
@@ -89,8 +107,6 @@ const LABEL_DATA: &str = "toft.data";
 const LABEL_PROJECT: &str = "toft.project";
 /// What checkpoints lie over: nothing. A disk holds a whole system, whatever the image is by now.
 const BASE: &str = "whole";
-/// File in a machine's run folder: it is paused on purpose.
-const PAUSED: &str = "paused";
 /// What the image's disks begin with in the storage's folder.
 const TEMPLATE: &str = "oci-";
 
@@ -102,12 +118,27 @@ pub async fn open(config: OciConfig) -> Result<Oci, MachineError> {
     let OciConfig { data_dir, exe, image, disk_bytes_max, .. } = config;
     let (folders, pool, binary, identity) =
         blocking(move || open_folders(&data_dir, &exe, disk_bytes_max)).await?;
-    let found = probe::Found::default();
-    let turns = Turns::default();
-    let mut inner = Inner { engine, image, key, folders, binary, pool, identity, found, turns };
+    let mut inner = Inner {
+        engine,
+        image,
+        key,
+        folders,
+        binary,
+        pool,
+        identity,
+        found: probe::Found::default(),
+        turns: Turns::default(),
+        looking: Arc::default(),
+        uses: Uses::default(),
+        watches: Watches::default(),
+        room: watch::Sender::default(),
+        leftover: Leftover::default(),
+    };
     inner.make_template().await?;
     inner.found = probe::trial(&inner, &inner.template()).await?;
-    Ok(Oci(Arc::new(inner)))
+    let inner = Arc::new(inner);
+    full::begin(&inner);
+    Ok(Oci(inner))
 }
 
 fn open_folders(
@@ -161,17 +192,17 @@ fn identity(store: &Path) -> io::Result<String> {
 }
 
 impl Oci {
-    /// Lets go of the storage when no machine runs. With machines running it does nothing.
+    /// Lets go of the storage, and of what the engine keeps for it, when no machine runs. With
+    /// machines running it does nothing.
     pub async fn close(&self) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
-        let close = move || {
-            let runs = running::started(&inner.folders.runs());
-            if runs.iter().any(|(_, alive)| *alive) {
-                return Ok(());
-            }
-            inner.pool.close()
-        };
-        blocking(close).await.map_err(|e| MachineError::Unsupported {
+        let runs = move || running::started(&inner.folders.runs());
+        if blocking(runs).await.iter().any(|(_, alive)| *alive) {
+            return Ok(());
+        }
+        frame::forget(&self.0.engine).await;
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.pool.close()).await.map_err(|e| MachineError::Unsupported {
             missing: format!("the storage could not be closed: {e}"),
             remedy: "Look who still uses it (`fuser -vm` on the folder), then run `toft down` \
                      again."
@@ -196,41 +227,21 @@ impl Oci {
         .await
     }
 
-    /// Lets a machine stand still while `work` is done with its disk. The caller holds its turn.
-    async fn stand_still<T: Send + 'static>(
-        &self,
-        project: &ProjectId,
-        what: &'static str,
-        work: impl FnOnce(&Inner, bool) -> Result<T, MachineError> + Send + 'static,
-    ) -> Result<T, MachineError> {
-        let inner = Arc::clone(&self.0);
-        let run = inner.folders.run(project);
-        let runs = inner.runs(project);
-        let is_paused = run.join(PAUSED).exists();
-        let pauses = runs && !is_paused && inner.found.pauses;
-        if runs && !is_paused && !pauses && !inner.pool.storage.keeps_live() {
-            return Err(MachineError::Unable {
-                what,
-                why: format!(
-                    "the storage ({}) copies file by file, and {} cannot pause the machine \
-                     meanwhile; stop the machine first",
-                    inner.pool.storage.name(),
-                    inner.engine.name
-                ),
-            });
+    /// A machine that a killed server has paused by the way answers nobody.
+    async fn settled(&self, project: &ProjectId) {
+        let folder = self.0.folders.run(project);
+        blocking(move || frozen::settle(&folder)).await;
+    }
+
+    /// Sees to it that limits which are reached are told, while a machine runs and is not frozen.
+    fn watch(&self, project: &ProjectId) {
+        let inner = &self.0;
+        if !frozen::is_frozen(&inner.folders.run(project))
+            && let Some(host) = inner.groups_of(project)
+        {
+            let counted = inner.pool.quotas.clone().map(|quotas| (quotas, group(project)));
+            inner.watches.begin(project, &host, counted, &inner.folders.run(project));
         }
-        let name = inner.container(project);
-        if pauses {
-            let paused = inner.engine.pause(&name).await;
-            paused.map_err(step(project, "pausing the machine"))?;
-        }
-        let one_moment = !runs || is_paused || pauses;
-        let working = Arc::clone(&inner);
-        let done = blocking(move || work(&working, one_moment)).await;
-        if pauses && let Err(e) = inner.engine.unpause(&name).await {
-            tracing::warn!(project.id = %project, "a machine stays paused: {e}");
-        }
-        done
     }
 }
 
@@ -270,7 +281,9 @@ impl Inner {
         };
         let half = self.pool.scratch().join(format!("template-{}", rand_name()));
         self.pool.storage.make(&half).map_err(failed)?;
-        let laid = tree::lay_out(&self.engine, &self.image, self.labels(None), &half).await;
+        let room = free_for_images(&self.pool);
+        let labels = self.labels(None);
+        let laid = tree::lay_out(&self.engine, &self.image, labels, &half, room).await;
         let made = laid.and_then(|()| {
             self.pool.storage.settle(&half).map_err(failed)?;
             fs::rename(&half, &template).map_err(failed)
@@ -289,43 +302,28 @@ impl Inner {
         Ok(())
     }
 
-    /// Lets a paused machine go on, whoever paused it.
-    async fn go_on(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let going = "letting the machine go on";
-        let name = self.container(project);
-        let now = self.engine.condition(&name).await.map_err(step(project, going))?;
-        if now.is_some_and(|now| now.paused) {
-            self.engine.unpause(&name).await.map_err(step(project, going))?;
-            steps::reached("thaw.thawed");
-        }
-        unmark(&self.folders.run(project)).map_err(step(project, going))?;
-        steps::reached("thaw.unmarked");
-        Ok(())
-    }
-
-    /// Puts right what a killed server left half done: a pause without a mark was for a copy.
-    async fn settle(&self, project: &ProjectId) -> Result<(), MachineError> {
-        if !self.runs(project) {
-            let forgetting = "looking at the machine";
-            return unmark(&self.folders.run(project)).map_err(step(project, forgetting));
-        }
-        let looking = step(project, "looking at the machine");
-        let now = self.engine.condition(&self.container(project)).await.map_err(looking)?;
-        let paused = now.is_some_and(|now| now.paused);
-        if paused != self.folders.run(project).join(PAUSED).exists() {
-            return self.go_on(project).await;
-        }
-        Ok(())
-    }
-
-    fn is_frozen(&self, project: &ProjectId) -> bool {
-        self.runs(project) && self.folders.run(project).join(PAUSED).exists()
+    /// The groups around the container of a machine that runs, as far as they are ours to use.
+    fn groups_of(&self, project: &ProjectId) -> Option<CgroupHost> {
+        let state = State::read(&self.folders.run(project)).filter(|s| s.hold().is_some())?;
+        let host = CgroupHost::around(state.init_pid, project.as_str());
+        Some(host.only(&self.found.own))
     }
 }
 
-fn unmark(run: &Path) -> io::Result<()> {
-    match fs::remove_file(run.join(PAUSED)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+impl full::Shared for Inner {
+    fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
+    fn room(&self) -> &watch::Sender<Room> {
+        &self.room
     }
 }

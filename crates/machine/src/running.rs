@@ -5,7 +5,7 @@ use crate::{
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET},
     frozen, init_client, procs,
     state::State,
-    steps,
+    steps, watch,
 };
 use rustix::{
     fd::OwnedFd,
@@ -71,7 +71,7 @@ pub(crate) async fn adopt(
     } else {
         if is_frozen {
             // Not allowed here: it goes on for the moment that an answer takes.
-            state.groups.thaw().map_err(step(project, "letting the machine go on"))?;
+            state.thaw(folder).map_err(step(project, "letting the machine go on"))?;
         }
         let asked = ask_listeners(folder, project).await;
         if is_frozen {
@@ -137,6 +137,16 @@ pub(crate) async fn end(
     project: &ProjectId,
     grace: Duration,
 ) -> Result<(), MachineError> {
+    end_with(folder, project, grace, || ()).await
+}
+
+/// The same with a last look at its groups, when nothing runs in them any more.
+pub(crate) async fn end_with(
+    folder: &Path,
+    project: &ProjectId,
+    grace: Duration,
+    last_look: impl FnOnce() + Send + 'static,
+) -> Result<(), MachineError> {
     let Some(state) = State::read(folder) else { return forget(folder, project) };
     if let Err(e) = frozen::thaw(folder, project) {
         // The kernel ends what stands still, too.
@@ -171,6 +181,7 @@ pub(crate) async fn end(
     let groups = state.groups.clone();
     blocking(move || {
         procs::reap(state.init_pid);
+        last_look();
         groups.remove();
     })
     .await;
@@ -247,6 +258,7 @@ fn forget(folder: &Path, project: &ProjectId) -> Result<(), MachineError> {
     let removed = removed.and_then(|()| {
         steps::reached("stop.sockets");
         frozen::unmark(folder);
+        watch::forget(folder);
         State::remove(folder)
     });
     steps::reached("stop.forgotten");

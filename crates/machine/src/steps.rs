@@ -74,6 +74,36 @@ pub const OF_SERVER: &[&str] = &[
     "delete.destroyed",
 ];
 
+/// Steps of images, the backend's and the server's.
+pub const OF_IMAGES: &[&str] = &[
+    "image.begun",
+    "pull.folder",
+    "pull.pulled",
+    "pull.removed",
+    "unpack.made",
+    "unpack.unpacked",
+    "unpack.finished",
+    "unpack.defined",
+    "keep.copied",
+    "keep.defined",
+    "keep.forgotten",
+    "image.synced",
+    "image.placed",
+    "setup.named",
+    "setup.created",
+    "setup.started",
+    "setup.ran",
+    "setup.stopped",
+    "setup.kept",
+    "setup.destroyed",
+    "setup.forgotten",
+    "setup.released",
+    "image.recorded",
+    "unimage.recorded",
+    "unimage.taken",
+    "unimage.removed",
+];
+
 #[derive(Debug)]
 struct Armed {
     step: &'static str,
@@ -95,14 +125,18 @@ pub fn arm(text: &str) -> Result<(), NoStep> {
 
 fn parse(text: &str) -> Option<Armed> {
     let (name, times) = text.split_once(':')?;
-    let step = ALL.iter().chain(OF_SERVER).find(|step| **step == name)?;
+    let step = all().find(|step| *step == name)?;
     let left = times.parse().ok().filter(|n| *n > 0)?;
     Some(Armed { step, left: AtomicU32::new(left) })
 }
 
-/// A step was done just now. `name` is one of [`ALL`] or [`OF_SERVER`].
+fn all() -> impl Iterator<Item = &'static str> {
+    ALL.iter().chain(OF_SERVER).chain(OF_IMAGES).copied()
+}
+
+/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`] or [`OF_IMAGES`].
 pub fn reached(name: &'static str) {
-    debug_assert!(ALL.iter().chain(OF_SERVER).any(|step| *step == name), "{name} is not listed");
+    debug_assert!(all().any(|step| step == name), "{name} is not listed");
     let Some(armed) = ARMED.get().filter(|armed| armed.step == name) else { return };
     if armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
         let _ = kill_process(getpid(), Signal::KILL);
@@ -125,9 +159,9 @@ mod tests {
         for text in ["stop.ended", "stop.ended:0", "stop.ended:x", "stop.never:1", ""] {
             assert!(parse(text).is_none(), "{text}");
         }
-        let mut names = [ALL, OF_SERVER].concat();
+        let mut names: Vec<&str> = all().collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), ALL.len() + OF_SERVER.len());
+        assert_eq!(names.len(), all().count());
     }
 }

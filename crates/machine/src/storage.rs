@@ -1,19 +1,20 @@
 //! Where the disks of machines lie: the storage ladder. Every step gives the same: make a folder,
 //! copy one, keep one as it is, remove one. Says nothing of what is on a disk.
 
-mod copier;
-mod marks;
+mod held;
+mod loop_image;
 mod mounted;
 mod plain;
 mod pool;
 mod seed;
 mod subvolume;
 
-pub(crate) use copier::copy_file;
-pub(crate) use mounted::mount_points;
+pub(crate) use held::shared_bytes;
+pub(crate) use mounted::{Mount, mount_points};
 pub(crate) use pool::Pool;
 
-use std::{fmt, io, path::Path};
+use std::{fmt, io, path::Path, sync::Arc};
+use toft_jail::copy::Order;
 
 /// One way to keep disks.
 pub(crate) trait Storage: Send + Sync + fmt::Debug {
@@ -23,6 +24,11 @@ pub(crate) trait Storage: Send + Sync + fmt::Debug {
     fn make(&self, path: &Path) -> io::Result<()>;
     /// Makes `to` a copy of `from`; later changes of either do not show in the other.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// [`Storage::copy`] of a kept disk, to take the place of the one that it was made of: where copies
+    /// cost, what is kept of it next shares with this one what has not changed since.
+    fn copy_back(&self, kept: &Path, to: &Path) -> io::Result<()> {
+        self.copy(kept, to)
+    }
     /// Whether a copy takes so long that one is kept ready.
     fn copies_slowly(&self) -> bool;
     /// Whether [`Storage::keep`] may be done while somebody writes: all that was synced before is in
@@ -34,11 +40,20 @@ pub(crate) trait Storage: Send + Sync + fmt::Debug {
     fn keep(&self, from: &Path, kept: Keep<'_>) -> io::Result<Option<u64>>;
     /// Sees to it that a copy outlives a power cut, before it takes the place of another.
     fn settle(&self, path: &Path) -> io::Result<()>;
+    /// Who makes the copies from now on, where files are copied one by one.
+    fn copy_by(&self, _other: Arc<dyn Copies>) {}
     /// Removes a disk, or a folder of kept ones. Not there: done.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes a kept disk, by way of `scratch` if that takes time: it is there whole or not at
     /// all. Not there: done.
     fn discard(&self, path: &Path, scratch: &Path) -> io::Result<()>;
+}
+
+/// Somebody with more rights over the files of machines than an ordinary user has: theirs may belong
+/// to other ids, or be closed to their own owner.
+pub(crate) trait Copies: Send + Sync + fmt::Debug {
+    /// As [`toft_jail::copy::copy`].
+    fn copy(&self, order: &Order) -> io::Result<u64>;
 }
 
 /// Where a copy is to be kept.

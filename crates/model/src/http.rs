@@ -1,4 +1,13 @@
-//! Headers that end at a proxy. Names only: whoever passes requests on has headers of its own kind.
+//! Headers that end at a proxy, and those between a server and its bridges. Names only: whoever passes
+//! requests on has headers of its own kind.
+
+/// Names the message that a prompt will be; said by the server to a bridge. What was said under a known
+/// name is not said again.
+pub const PROMPT_ID: &str = "x-toft-prompt-id";
+
+/// Until when a bridge may take a request up, in milliseconds of the kernel's clock that nobody sets; said
+/// by the server.
+pub const TAKE_BEFORE: &str = "x-toft-take-before";
 
 /// Headers that speak of one connection and are never passed on (RFC 9110 §7.6.1), in lower case.
 const HOP_BY_HOP: [&str; 9] = [

@@ -67,6 +67,10 @@ pub struct Service {
     /// When it is started again after it ended; [`Restart::OnFailure`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
+    /// What of the row cannot be read, and how to mend it; for people, in no row. Its command is not run
+    /// meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// The process, as it is observed; in no row. `None`: there is no command, or it was never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ServiceProcess>,

@@ -11,6 +11,7 @@
 pub mod boot;
 pub mod checkpoint;
 pub mod event;
+pub mod files;
 pub mod frame;
 pub mod http;
 pub mod id;

@@ -138,6 +138,13 @@ pub struct DiskUse {
     pub quota_bytes: Option<u64>,
     /// Bytes that all projects together may still write.
     pub free_bytes: Option<u64>,
+    /// With less free than this, automatic checkpoints yield.
+    pub yield_below_bytes: Option<u64>,
+    /// Bytes that all projects, their checkpoints, images and templates take. Only where they have a
+    /// disk image of their own.
+    pub total_bytes: Option<u64>,
+    /// The bound of that.
+    pub cap_bytes: Option<u64>,
 }
 
 /// What a machine may reach. Private, loopback, link-local and metadata addresses are refused at

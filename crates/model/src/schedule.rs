@@ -96,6 +96,9 @@ pub enum CatchUp {
     Latest,
     /// All are skipped.
     None,
+    /// The latest ones, as many as the schedule says, are started one after the other; those before
+    /// them are skipped.
+    All,
 }
 
 impl CatchUp {
@@ -104,6 +107,7 @@ impl CatchUp {
         match self {
             Self::Latest => "latest",
             Self::None => "none",
+            Self::All => "all",
         }
     }
 }
@@ -117,6 +121,10 @@ pub enum Overlap {
     Skip,
     /// It waits for the other's end (one waits at most; further ones are suppressed).
     Queue,
+    /// The other is ended, and it starts then.
+    Cancel,
+    /// It starts beside the other.
+    Allow,
 }
 
 impl Overlap {
@@ -125,6 +133,8 @@ impl Overlap {
         match self {
             Self::Skip => "skip",
             Self::Queue => "queue",
+            Self::Cancel => "cancel",
+            Self::Allow => "allow",
         }
     }
 }

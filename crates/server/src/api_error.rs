@@ -31,6 +31,8 @@ pub(crate) enum Code {
     /// No such program in the machine, or it could not be started.
     NotExecutable,
     MachineError,
+    /// It may have been done or not; the message says how to find out.
+    OutcomeUnknown,
     Internal,
     DiskFull,
 }
@@ -52,6 +54,7 @@ impl Code {
             Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
             Self::NotExecutable => ("not_executable", StatusCode::BAD_REQUEST),
             Self::MachineError => ("machine_error", StatusCode::BAD_GATEWAY),
+            Self::OutcomeUnknown => ("outcome_unknown", StatusCode::BAD_GATEWAY),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Self::DiskFull => ("disk_full", StatusCode::INSUFFICIENT_STORAGE),
         }

@@ -9,6 +9,7 @@ pub(crate) mod affected;
 pub(crate) mod auto;
 pub(crate) mod diff;
 pub(crate) mod fork;
+mod place;
 pub(crate) mod prune;
 pub(crate) mod reconcile;
 pub(crate) mod restore;
@@ -28,10 +29,16 @@ use toft_model::checkpoint::CheckpointId;
 use toft_store::TakenCheckpoint;
 
 /// What the checkpoints of all projects share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checkpoints {
-    /// Held while those of a project are pruned: one project at a time.
-    pruning: tokio::sync::Mutex<()>,
+    /// A place is held by each that the rule lets go, while it is deleted.
+    deleting: tokio::sync::Semaphore,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { deleting: tokio::sync::Semaphore::new(prune::DELETED_AT_ONCE) }
+    }
 }
 
 /// One of a project's, or 404.

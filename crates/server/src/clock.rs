@@ -1,4 +1,5 @@
-//! The time of day, given from outside so that tests can move it. Not for measuring durations.
+//! The time of day, given from outside so that tests can move it; and the time that nobody sets, for what
+//! server and bridges agree on.
 
 use std::{
     fmt,
@@ -35,4 +36,11 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
+}
+
+/// Milliseconds of the kernel's clock that counts from its start: the same for every process on a host.
+pub(crate) fn monotonic_ms() -> u64 {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let (s, ms) = (u64::try_from(at.tv_sec), u64::try_from(at.tv_nsec / 1_000_000));
+    s.unwrap_or(0).saturating_mul(1000).saturating_add(ms.unwrap_or(0))
 }

@@ -21,10 +21,13 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use toft_machine::images::{ImageError, ImageKey, Progress};
+use toft_machine::{
+    images::{ImageError, ImageKey, Progress},
+    steps,
+};
 use toft_model::{id::ProjectId, time::rfc3339};
 use toft_store::{Image, ImageState};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
 /// The name and the key of the host's own programs.
@@ -41,6 +44,9 @@ pub(crate) struct Images {
     builders: Mutex<HashSet<ProjectId>>,
     /// Held while rows and disks are compared.
     order: tokio::sync::Mutex<()>,
+    /// Shared from the choice of an image until it is written down that a project is made of it; alone
+    /// is who forgets an image.
+    choosing: Arc<RwLock<()>>,
 }
 
 /// An image that is being made.
@@ -49,9 +55,24 @@ struct Making {
     progress: Arc<Progress>,
     cancel: CancellationToken,
     done: CancellationToken,
+    /// The image that its set-up runs over, while it may still be needed.
+    base: Mutex<Option<ImageKey>>,
 }
 
 impl Making {
+    fn over(base: Option<ImageKey>) -> Self {
+        Self { base: Mutex::new(base), ..Self::default() }
+    }
+
+    /// What it was made over, which it needs no longer.
+    fn let_go(&self) -> Option<ImageKey> {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn needs(&self, key: &ImageKey) -> bool {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(key)
+    }
+
     fn cancel(&self) {
         self.progress.cancel();
         self.cancel.cancel();
@@ -104,35 +125,62 @@ pub(crate) async fn settled(app: &App) {
 
 async fn settle(app: &App) -> Result<(), ApiError> {
     let Ok(backend) = of_backend(app) else { return Ok(()) };
-    let kept: HashSet<String> = backend.kept().await?.iter().map(ToString::to_string).collect();
-    let mut ready = HashSet::new();
+    let kept: HashSet<ImageKey> = backend.kept().await?.into_iter().collect();
     for image in app.store.images().await? {
-        let key = image.what.key.as_str();
-        if let Some(builder) = &image.builder {
-            app.backend.destroy(builder).await?;
-            app.store.set_image_builder(key, None).await?;
-        }
-        let lost = match image.state {
-            ImageState::Making => Some("the server ended while it was made: add it again"),
-            ImageState::Ready if !kept.contains(key) => {
-                Some("its files are gone from the data folder: add it again")
-            }
-            ImageState::Ready => {
-                ready.insert(key.to_owned());
-                None
-            }
-            ImageState::Failed(_) => None,
-        };
-        if let Some(reason) = lost {
-            app.store.finish_image(key, Err(reason)).await?;
+        if let Err(error) = settle_one(app, &image, &kept).await {
+            let key = &image.what.key;
+            tracing::warn!(image = key, error = error.message, "remains of its making stay");
         }
     }
-    for key in kept.difference(&ready) {
-        if let Ok(key) = key.parse::<ImageKey>() {
-            backend.drop_image(&key).await?;
+    for key in &kept {
+        if let Err(error) = drop_unless_wanted(app, key).await {
+            tracing::warn!(image = %key, error = error.message, "files of no image stay");
         }
     }
     Ok(())
+}
+
+/// What an earlier server has left of one.
+async fn settle_one(app: &App, image: &Image, kept: &HashSet<ImageKey>) -> Result<(), ApiError> {
+    let key = image.what.key.as_str();
+    let is_kept = key.parse().is_ok_and(|key| kept.contains(&key));
+    let lost = match image.state {
+        ImageState::Making => Some("the server ended while it was made: add it again"),
+        ImageState::Ready if !is_kept => {
+            Some("its files are gone from the data folder: add it again")
+        }
+        ImageState::Ready | ImageState::Failed(_) => None,
+    };
+    if let Some(reason) = lost {
+        app.store.finish_image(key, Err(reason)).await?;
+    }
+    end_builder(app, image).await
+}
+
+/// Removes the machine of a set-up that has ended and left it. Before its row goes: nothing else knows
+/// of it.
+async fn end_builder(app: &App, image: &Image) -> Result<(), ApiError> {
+    if let Some(builder) = &image.builder {
+        app.backend.destroy(builder).await?;
+        app.store.set_image_builder(&image.what.key, None).await?;
+    }
+    Ok(())
+}
+
+/// Removes the files of an image that nobody needs: no row of an image has them, nothing is made over
+/// them, and every project that was to be made of them has a disk of its own.
+async fn drop_unless_wanted(app: &App, key: &ImageKey) -> Result<(), ApiError> {
+    let backend = of_backend(app)?;
+    let _order = app.images.order.lock().await;
+    match app.store.image(key.as_str()).await?.map(|image| image.state) {
+        Some(ImageState::Making | ImageState::Ready) => return Ok(()),
+        Some(ImageState::Failed(_)) | None => {}
+    }
+    if app.images.making().values().any(|making| making.needs(key)) {
+        return Ok(());
+    }
+    made_of::make_disks(app, key).await?;
+    Ok(backend.drop_image(key).await?)
 }
 
 /// By key or name.
@@ -197,19 +245,35 @@ pub(crate) fn check_name(name: &str) -> Result<String, ApiError> {
     )))
 }
 
-/// Deletes an image; one that is being made is given up. Projects made of it have copies and stay.
+/// Deletes an image; one that is being made is given up. Projects made of it have copies and stay: one
+/// that is written down but has no disk yet gets it first.
 pub(crate) async fn delete(app: &App, image: &Image) -> Result<(), ApiError> {
     let making = app.images.making().get(&image.what.key).cloned();
     if let Some(making) = making {
         making.cancel();
         making.done.cancelled().await;
     }
-    let _order = app.images.order.lock().await;
-    app.store.delete_image(&image.what.key).await?;
-    if let Ok(key) = image.what.key.parse::<ImageKey>() {
-        of_backend(app)?.drop_image(&key).await?;
+    if let Some(ended) = app.store.image(&image.what.key).await? {
+        end_builder(app, &ended).await?;
     }
-    Ok(())
+    let key = image.what.key.parse::<ImageKey>().ok();
+    if let Some(key) = &key {
+        // While it can still be refused.
+        made_of::make_disks(app, key).await?;
+    }
+    let alone = app.images.choosing.write().await;
+    app.store.delete_image(&image.what.key).await?;
+    drop(alone);
+    steps::reached("unimage.recorded");
+    match &key {
+        Some(key) => drop_unless_wanted(app, key).await,
+        None => Ok(()),
+    }
+}
+
+/// The image that is chosen from now on stays until this is dropped.
+pub(crate) async fn choosing(app: &App) -> OwnedRwLockReadGuard<()> {
+    Arc::clone(&app.images.choosing).read_owned().await
 }
 
 impl From<ImageError> for ApiError {

@@ -6,21 +6,26 @@ pub(crate) mod at_rest;
 pub(crate) mod bridge_watch;
 pub(crate) mod cold_log;
 pub(crate) mod copy;
+pub(crate) mod deliver;
 pub(crate) mod feed;
+pub(crate) mod files_at_rest;
 pub(crate) mod idle;
 pub(crate) mod intake;
 pub(crate) mod life;
 pub(crate) mod lost;
 pub(crate) mod machine;
+pub(crate) mod moved;
 pub(crate) mod observed;
 pub(crate) mod pause;
 pub(crate) mod read;
 pub(crate) mod running;
+pub(crate) mod service_log;
 pub(crate) mod settings;
 pub(crate) mod sse;
 pub(crate) mod status;
 pub(crate) mod stream;
 pub(crate) mod tailer;
+pub(crate) mod wishes;
 
 pub(crate) use machine::Machine;
 

@@ -1,6 +1,7 @@
 //! Passing requests to bridges: headers cleaned, bodies streamed both ways, upgrades carried. Who
 //! may ask, and whether the machine runs, is judged before.
 
+mod frames;
 pub(crate) mod held;
 mod tunnel;
 
@@ -11,6 +12,7 @@ use crate::{
         cookie,
     },
     bridge_client::BridgeError,
+    clock::monotonic_ms,
     envelope,
     machines::{Machine, bridge_watch, life},
     state::App,
@@ -21,10 +23,11 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
+use frames::Frames;
 use http_body_util::Limited;
 use hyper::upgrade::OnUpgrade;
 use std::{sync::Arc, time::Duration};
-use toft_model::http::{connection_tokens, hop_by_hop};
+use toft_model::http::{TAKE_BEFORE, connection_tokens, hop_by_hop};
 use tokio::time::timeout;
 use tunnel::Ends;
 
@@ -36,6 +39,9 @@ const PORT_HEADER: &str = "x-toft-port";
 pub(crate) const PLACEHOLDER: HeaderName = HeaderName::from_static("x-toft-placeholder");
 /// How long an answer of a bridge that runs may take to begin: a compaction is a model call.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+/// Until when a bridge may take up what changes something: one that still loads its conversations is there
+/// by then, and nobody finds his click done when he has long made another.
+const LEASE_MS: u64 = 30_000;
 
 /// Where a request goes and how much it may carry.
 pub(crate) struct Target<'a> {
@@ -78,6 +84,7 @@ pub(crate) async fn forward(
     }
 
     let method = req.method().clone();
+    let changes = !method.is_safe();
     let hold = if let Some(cause) = target.cause {
         let hold = target.machine.in_use(&app.clock);
         life::ensure_running(app, target.machine, cause).await?;
@@ -92,7 +99,10 @@ pub(crate) async fn forward(
         }
         hold
     };
-    let answer = send(app, &target, req).await?;
+    if changes && target.is_bridges_own() {
+        req.headers_mut().insert(TAKE_BEFORE, (monotonic_ms() + LEASE_MS).into());
+    }
+    let answer = send(app, &target, req).await.map_err(|error| failed(&error, &target, changes))?;
     let (mut parts, body) = answer.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let Some((client, _)) = upgrade else {
@@ -112,7 +122,15 @@ pub(crate) async fn forward(
         }
         let machine = Arc::clone(target.machine);
         let hold = (!target.is_bridges_own()).then_some(hold);
-        tunnel::tunnel(app, caller, Ends { machine, hold }, client, bridge);
+        let is_websocket = parts
+            .headers
+            .get(header::UPGRADE)
+            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let frames = is_websocket.then(|| match hold {
+            Some(_) => Frames::of_app(),
+            None => Frames::of_terminal(),
+        });
+        tunnel::tunnel(app, caller, Ends { machine, hold, frames }, client, bridge);
         return Ok(Response::from_parts(parts, Body::empty()));
     }
     clean_answer(&mut parts.headers);
@@ -128,7 +146,7 @@ async fn send(
     app: &App,
     target: &Target<'_>,
     req: Request,
-) -> Result<http::Response<hyper::body::Incoming>, ApiError> {
+) -> Result<http::Response<hyper::body::Incoming>, Failed> {
     let (parts, body) = req.into_parts();
     // A request without a body can be asked again, should the machine have died unnoticed.
     let again = http_body::Body::is_end_stream(&body).then(|| parts.clone());
@@ -138,13 +156,13 @@ async fn send(
         (Err(error @ BridgeError::Connect(_)), Some(parts)) => {
             let is_gone = !target.machine.answers() || life::check_gone(app, target.machine).await;
             let Some(cause) = target.cause.filter(|_| is_gone) else {
-                return Err(failed(&error, target));
+                return Err(error.into());
             };
             life::ensure_running(app, target.machine, cause).await?;
             let req = Request::from_parts(parts, Body::empty());
-            ask(app, target, req).await.map_err(|e| failed(&e, target))
+            Ok(ask(app, target, req).await?)
         }
-        (other, _) => other.map_err(|e| failed(&e, target)),
+        (other, _) => Ok(other?),
     }
 }
 
@@ -163,10 +181,41 @@ async fn ask(
     }
 }
 
-fn failed(error: &BridgeError, target: &Target<'_>) -> ApiError {
+/// Why there is no answer.
+enum Failed {
+    Bridge(BridgeError),
+    Wake(ApiError),
+}
+
+impl From<BridgeError> for Failed {
+    fn from(error: BridgeError) -> Self {
+        Self::Bridge(error)
+    }
+}
+
+impl From<ApiError> for Failed {
+    fn from(error: ApiError) -> Self {
+        Self::Wake(error)
+    }
+}
+
+/// `changes`: more than reading was asked for.
+fn failed(error: &Failed, target: &Target<'_>, changes: bool) -> ApiError {
+    let error = match error {
+        Failed::Wake(error) => return error.clone(),
+        Failed::Bridge(BridgeError::TooLarge) => {
+            return envelope::too_large(target.body_bytes_max);
+        }
+        Failed::Bridge(error) => error,
+    };
     match error {
-        BridgeError::TooLarge => envelope::too_large(target.body_bytes_max),
-        BridgeError::Connect(_)
+        // A bridge, or the app, may have had it already.
+        BridgeError::Broken(_) | BridgeError::Timeout if changes => ApiError::new(
+            Code::OutcomeUnknown,
+            format!("{error}. Whether it was done is not known: look before you send it again"),
+        ),
+        BridgeError::TooLarge
+        | BridgeError::Connect(_)
         | BridgeError::Broken(_)
         | BridgeError::Timeout
         | BridgeError::Status(_)

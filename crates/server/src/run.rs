@@ -92,12 +92,12 @@ pub async fn run(
             machine.view().idle = Some(rule);
         }
     }
+    app.tasks.spawn(observed::watch_limits(app.clone(), app.backend.limit_hits()));
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
     let settling = app.clone();
     app.tasks.spawn(async move { images::settled(&settling).await });
-    app.tasks.spawn(observed::watch_limits(app.clone()));
     let (yielding, ends) = (app.clone(), app.stop.token().clone());
     app.tasks.spawn(ends.run_until_cancelled_owned(checkpoints::room::watch(yielding)));
     let (looking, ends) = (app.clone(), app.stop.token().clone());

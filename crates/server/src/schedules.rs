@@ -15,7 +15,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 use toft_model::schedule::ScheduleId;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Machines that are woken for schedules at once: many are due at full hours, and each start takes
@@ -29,8 +29,21 @@ pub(crate) struct Schedules {
     /// A schedule was made or changed.
     changed: Notify,
     starts: Semaphore,
-    /// Ends what firings of a schedule that is deleted still run, by firing.
-    in_hand: Mutex<HashMap<String, (ScheduleId, CancellationToken)>>,
+    /// Firings that somebody works on.
+    in_hand: Mutex<HashMap<String, InHand>>,
+    /// Goes up when more is known of what an earlier server began; 0 until all of that is in hand.
+    known: watch::Sender<u64>,
+}
+
+/// A firing that somebody works on.
+struct InHand {
+    schedule: ScheduleId,
+    /// Its schedule is deleted: what it runs ends.
+    gone: CancellationToken,
+    /// The next one takes its place.
+    replaced: CancellationToken,
+    /// An earlier server began it, and nobody knows yet whether it still runs.
+    unknown: bool,
 }
 
 impl Default for Schedules {
@@ -40,6 +53,7 @@ impl Default for Schedules {
             changed: Notify::new(),
             starts: Semaphore::new(STARTS_AT_ONCE),
             in_hand: Mutex::default(),
+            known: watch::channel(0).0,
         }
     }
 }
@@ -52,14 +66,59 @@ impl Schedules {
 
     /// A schedule is gone: its commands end.
     pub(crate) fn deleted(&self, id: &ScheduleId) {
-        for (_, token) in self.in_hand().values().filter(|(schedule, _)| schedule == id) {
-            token.cancel();
+        for firing in self.in_hand().values().filter(|firing| firing.schedule == *id) {
+            firing.gone.cancel();
         }
     }
 
-    fn in_hand(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, (ScheduleId, CancellationToken)>> {
+    /// Ends what firings of a schedule run, so that the next one can take their place.
+    fn replace(&self, id: &ScheduleId) {
+        for firing in self.in_hand().values().filter(|firing| firing.schedule == *id) {
+            firing.replaced.cancel();
+        }
+    }
+
+    /// All that an earlier server began is in hand.
+    fn taken_up(&self) {
+        self.known.send_modify(|n| *n += 1);
+    }
+
+    /// Whether of something that an earlier server began for a schedule nobody knows yet if it runs.
+    /// Nothing is decided before that: it may have ended while no server ran.
+    fn is_unknown(&self, id: &ScheduleId) -> bool {
+        *self.known.borrow() == 0 || self.in_hand().values().any(|f| f.schedule == *id && f.unknown)
+    }
+
+    /// Waits until that is known.
+    async fn until_known(&self, id: &ScheduleId) {
+        let mut known = self.known.subscribe();
+        while self.is_unknown(id) {
+            if known.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// It is known now that a firing runs.
+    fn runs(&self, firing: &str) {
+        let was = self.in_hand().get_mut(firing).map(|f| std::mem::take(&mut f.unknown));
+        self.tell_known(was);
+    }
+
+    /// Nobody works on a firing any more.
+    fn done(&self, firing: &str) {
+        let was = self.in_hand().remove(firing).map(|f| f.unknown);
+        self.tell_known(was);
+    }
+
+    fn tell_known(&self, was_unknown: Option<bool>) {
+        if was_unknown == Some(true) {
+            self.known.send_modify(|n| *n += 1);
+            self.changed();
+        }
+    }
+
+    fn in_hand(&self) -> std::sync::MutexGuard<'_, HashMap<String, InHand>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

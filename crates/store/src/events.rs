@@ -137,6 +137,14 @@ pub trait Events: Send + Sync {
         project: &ProjectId,
         kinds: &[&str],
     ) -> Result<Option<NewEvent>, StoreError>;
+    /// The last event of some kinds up to a number. For kinds that come now and then: it looks at each
+    /// event after it.
+    async fn last_of(
+        &self,
+        project: &ProjectId,
+        kinds: &[&str],
+        until: u64,
+    ) -> Result<Option<NewEvent>, StoreError>;
     /// Walks the hash chain. The first number that does not fit, if there is one.
     async fn verify_events(&self, project: &ProjectId) -> Result<Option<u64>, StoreError>;
     /// What came under taken numbers, oldest first, at most 100.

@@ -99,4 +99,6 @@ pub trait Images: Send + Sync {
     ) -> Result<(), StoreError>;
     /// What a project was made of; `None` is `host`.
     async fn project_image(&self, project: &ProjectId) -> Result<Option<ProjectImage>, StoreError>;
+    /// Projects that were made of an image, or are to be.
+    async fn projects_of_image(&self, key: &str) -> Result<Vec<ProjectId>, StoreError>;
 }

@@ -24,6 +24,8 @@ pub struct Schedule {
     pub work: Work,
     /// What becomes of slots that nobody could start.
     pub catch_up: CatchUp,
+    /// How many of them are started with [`CatchUp::All`].
+    pub catch_up_max: u32,
     /// What becomes of a slot while the one before still runs.
     pub overlap: Overlap,
     /// Milliseconds that one firing may take.
@@ -156,10 +158,16 @@ pub trait Schedules: Send + Sync {
         project: &ProjectId,
         id: &ScheduleId,
     ) -> Result<bool, StoreError>;
-    /// The first slot of all projects that is to be decided.
-    async fn next_slot(&self) -> Result<Option<u64>, StoreError>;
-    /// Schedules with slots to decide at `now_ms`, the longest due first.
-    async fn due_schedules(&self, now_ms: u64, limit: u32) -> Result<Vec<Schedule>, StoreError>;
+    /// The first slot of all projects after a moment.
+    async fn next_slot(&self, after_ms: u64) -> Result<Option<u64>, StoreError>;
+    /// Schedules with slots to decide at `now_ms`, the longest due first; those behind `after`, the
+    /// slot and id of the last of a page before.
+    async fn due_schedules(
+        &self,
+        now_ms: u64,
+        after: Option<(u64, &ScheduleId)>,
+        limit: u32,
+    ) -> Result<Vec<Schedule>, StoreError>;
     /// Writes down what becomes of slots. `None`: the schedule changed meanwhile, or is gone, and
     /// nothing was written. Else those firings that are new: a slot that has a record keeps it.
     async fn decide_slots(&self, decided: &Decided<'_>) -> Result<Option<Vec<Firing>>, StoreError>;

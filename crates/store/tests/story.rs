@@ -289,8 +289,9 @@ fn schedule_of(project: &ProjectId, name: &str, next_at: Option<u64>) -> Schedul
         name: name.into(),
         when: When::Every { every_s: 60 },
         work: Work::Command { command: "true".into() },
-        catch_up: CatchUp::Latest,
-        overlap: Overlap::Queue,
+        catch_up: CatchUp::All,
+        catch_up_max: 7,
+        overlap: Overlap::Cancel,
         timeout_ms: 1_000,
         enabled: true,
         anchor_at: 1,
@@ -355,10 +356,33 @@ async fn schedules(store: &dyn Store) {
     assert_eq!(store.schedules(&shop.id).await.unwrap(), [nightly.clone()]);
 
     // Due, longest first; decided once.
-    assert_eq!(store.next_slot().await.unwrap(), Some(90));
-    let due = store.due_schedules(100, 10).await.unwrap();
+    assert_eq!(store.next_slot(0).await.unwrap(), Some(90));
+    assert_eq!(store.next_slot(90).await.unwrap(), Some(100));
+    let due = store.due_schedules(100, None, 10).await.unwrap();
     assert_eq!(due.iter().map(|s| s.next_at).collect::<Vec<_>>(), [Some(90), Some(100)]);
-    assert_eq!(store.due_schedules(99, 10).await.unwrap().len(), 1);
+    assert_eq!(store.due_schedules(99, None, 10).await.unwrap().len(), 1);
+    // Page by page, also where several are due at one moment.
+    let mut third = schedule_of(&other.id, "third", Some(90));
+    store.add_schedule(&third).await.unwrap();
+    let mut seen = Vec::new();
+    let mut after: Option<(u64, ScheduleId)> = None;
+    while let [one] = &store
+        .due_schedules(100, after.as_ref().map(|(slot, id)| (*slot, id)), 1)
+        .await
+        .unwrap()[..]
+    {
+        seen.push((one.next_at, one.id.clone()));
+        after = Some((one.next_at.unwrap(), one.id.clone()));
+    }
+    assert_eq!(
+        seen.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(),
+        [Some(90), Some(90), Some(100)]
+    );
+    seen.dedup();
+    assert_eq!(seen.len(), 3);
+    third.next_at = None;
+    store.update_schedule(&third).await.unwrap();
+    assert!(store.delete_schedule(&other.id, &third.id).await.unwrap());
     let first = firing_of(&nightly, 100, Outcome::Running, Step::Due);
     let one = std::slice::from_ref(&first);
     assert_eq!(store.decide_slots(&decided(&nightly.id, 2, one)).await.unwrap().unwrap(), one);
@@ -432,7 +456,7 @@ async fn schedules(store: &dyn Store) {
     store.delete_project(&other.id, 41).await.unwrap();
     store.delete_project(&shop.id, 41).await.unwrap();
     assert_eq!(store.enabled_schedules().await.unwrap(), []);
-    assert_eq!(store.next_slot().await.unwrap(), None);
+    assert_eq!(store.next_slot(0).await.unwrap(), None);
 }
 
 async fn images(store: &dyn Store) {
@@ -490,9 +514,13 @@ async fn images(store: &dyn Store) {
         owner: SYSTEM_USER.into(),
     };
     store.begin_forks(std::slice::from_ref(&fork), 2).await.unwrap();
-    store.finish_forks(&shop, 0, std::slice::from_ref(&fork.id)).await.unwrap();
+    store.finish_forks(&shop, 0, std::slice::from_ref(&fork.id), &[]).await.unwrap();
     assert_eq!(store.project_image(&fork.id).await.unwrap(), Some(made_of));
+    let all = [shop.clone(), fork.id.clone()];
+    assert_eq!(store.projects_of_image("k1").await.unwrap(), all);
     store.delete_project(&shop, 3).await.unwrap();
+    assert_eq!(store.projects_of_image("k1").await.unwrap(), all[1..]);
+    assert_eq!(store.projects_of_image("k2").await.unwrap(), []);
     assert_eq!(store.project_image(&shop).await.unwrap(), None);
 }
 

@@ -1,6 +1,7 @@
 // The main story in a real Chromium: from the sign-in link to an app that keeps data, through a
-// stop and a kill. Speaks with the test that started it over standard streams: prints `kill`, waits
-// for `up`. Arguments: the sign-in link, a folder for screenshots, a folder for the profile.
+// stop and a kill. Which backend makes the machine it neither knows nor asks: what the machine can is
+// what the page must offer. Speaks with the test that started it over standard streams: prints `kill`,
+// waits for `up`; prints `left out` and what the machine cannot. Arguments: the sign-in link, a folder for screenshots, a folder for the profile.
 import { createInterface } from 'node:readline'
 import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
@@ -203,7 +204,10 @@ try {
     await composer.fill('')
     await receipts(1)
     await shot('restored')
-  } else await page.keyboard.press('Escape')
+  } else {
+    await page.keyboard.press('Escape')
+    console.log('left out going back to a message: no checkpoint is taken before prompts here')
+  }
   await command('Open checkpoints')
   await page
     .getByLabel('Checkpoints panel')
@@ -223,11 +227,28 @@ try {
     await receipts(1)
     await shot('forked')
     await page.goto(new URL(`/projects/${project}`, page.url()).href)
-  }
+  } else console.log('left out the fork: a machine that runs is not forked here')
+  await page.getByRole('button', { name: /Commands/ }).click()
+  await page.getByPlaceholder('Open, run, or name a new project').fill('Fork Household')
+  const offered = page.getByRole('option', { name: 'Fork Household…' })
+  await (can.fork ? offered : page.getByRole('option').first()).waitFor()
+  expect((await offered.count()) === Number(can.fork), `forking is offered: ${can.fork}`)
+  await page.keyboard.press('Escape')
   await command('Open the machine')
   await page.getByText('Its processes run, and it answers at once.').waitFor()
   const freeze = page.getByLabel('Machine panel').getByRole('button', { name: 'Freeze' })
   expect((await freeze.count()) === Number(can.freeze), `freezing is offered: ${can.freeze}`)
+  await page.getByRole('button', { name: /protections and abilities are in force/ }).click()
+  for (const [name, has] of [
+    ['Checkpoints', can.checkpoint],
+    ['Forks', can.fork],
+    ['Freezing', can.freeze],
+    ['Guarded network', can.egress],
+  ]) {
+    const row = page.getByLabel('Machine panel').getByRole('listitem').filter({ hasText: name })
+    const shown = row.first().getByRole('img', { name: has ? 'in force' : 'not in force', exact: true })
+    await shown.waitFor().catch(() => expect(false, `the panel shows ${name}: ${has}`))
+  }
   await shot('machine')
 
   // Light and dark, settings, a narrow window.

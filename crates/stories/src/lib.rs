@@ -2,9 +2,12 @@
 //! provider that judges every request, and eyes on the processes. Nothing depends on it; the
 //! stories themselves are in `tests/`.
 
-pub mod lane;
+pub mod abilities;
 pub mod podman;
 pub mod processes;
 pub mod provider;
 pub mod session;
 pub mod toft;
+pub mod user;
+
+pub use toft_lane as lane;

@@ -40,6 +40,10 @@ impl Podman {
             lane::skip(story, "a Podman of its own needs root");
             return Ok(None);
         }
+        if lane::as_user() {
+            lane::skip(story, "this Podman is root's, and closed to the user that runs the server");
+            return Ok(None);
+        }
         // crun refuses control groups of both versions at once, which some hosts have.
         let runtime = program("runc").or_else(|| program("crun"));
         let (Some(podman), Some(runtime), Some(_)) = (program("podman"), runtime, tarball()) else {

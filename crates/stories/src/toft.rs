@@ -1,7 +1,11 @@
 //! A server on a data folder of its own, started from the built binary. Dropping it ends the
 //! server and its machines, and then looks for what was left behind.
 
-use crate::processes::{self, Process};
+use crate::{
+    lane,
+    processes::{self, Process},
+    user::User,
+};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -30,6 +34,9 @@ pub struct Start {
     pub address: Option<std::net::Ipv4Addr>,
     /// Another copy of the binary.
     pub exe: Option<PathBuf>,
+    /// As an ordinary user that is made for it. So are all of a run with `TOFT_STORY_USER`, but for
+    /// those that say with `before` who they are.
+    pub as_user: bool,
 }
 
 /// A running server.
@@ -48,6 +55,8 @@ pub struct Toft {
     child: Option<Child>,
     http: reqwest::Client,
     _folder: Option<tempfile::TempDir>,
+    /// Goes last.
+    user: Option<User>,
 }
 
 /// The binary under test: `TOFT_BIN`, else the debug build beside this test.
@@ -65,10 +74,31 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
+/// A user that everything belongs to which a story made for its server.
+fn own_user(start: &mut Start) -> Result<User> {
+    let user = User::make()?;
+    let given = start.args.iter().chain(start.env.iter().map(|(_, value)| value));
+    for path in given.map(Path::new).chain(start.data.as_deref()) {
+        user.give(path)?;
+    }
+    start.exe = Some(user.own(&start.exe.clone().unwrap_or_else(binary))?);
+    start.before = user.before();
+    start.data.get_or_insert_with(|| user.data());
+    Ok(user)
+}
+
 impl Toft {
     /// Starts a server and waits until it serves.
-    pub async fn start(start: Start) -> Result<Self> {
+    pub async fn start(mut start: Start) -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let user = if start.as_user || (lane::as_user() && start.before.is_empty()) {
+            Some(own_user(&mut start)?)
+        } else {
+            None
+        };
+        if user.is_none() && lane::as_user() {
+            lane::skip("an ordinary user", "this story says itself who its server runs as");
+        }
         let (data, folder) = if let Some(dir) = &start.data {
             (dir.clone(), None)
         } else {
@@ -85,6 +115,7 @@ impl Toft {
             child: None,
             http: reqwest::Client::builder().no_proxy().build()?,
             _folder: folder,
+            user,
         };
         toft.up().await?;
         Ok(toft)
@@ -143,6 +174,11 @@ impl Toft {
     fn log_path(&self) -> PathBuf {
         let parent = self.data.parent().unwrap_or(Path::new("/tmp"));
         parent.join(format!("server-{}.log", self.port))
+    }
+
+    /// Whose the server's processes and files are on the host.
+    pub fn uid(&self) -> u32 {
+        self.user.as_ref().map_or_else(|| rustix::process::geteuid().as_raw(), User::id)
     }
 
     /// What the server wrote to standard error.
@@ -256,7 +292,10 @@ impl Toft {
 
     /// Runs `toft` with these arguments against this server.
     pub fn cli(&self, args: &[&str]) -> Result<std::process::Output> {
-        Command::new(self.exe())
+        let mut argv = self.user.as_ref().map(User::before).unwrap_or_default();
+        argv.push(self.exe().display().to_string());
+        Command::new(&argv[0])
+            .args(&argv[1..])
             .args(["--data", &self.data.display().to_string()])
             .args(args)
             .env_clear()

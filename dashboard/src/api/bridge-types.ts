@@ -148,6 +148,8 @@ export interface Service {
   cwd?: string | null
   env?: Record<string, string> | null
   restart?: 'always' | 'on-failure' | 'never' | null
+  /** What of the row cannot be read, and how to mend it. */
+  problem?: string | null
   /** Only in answers, and only while the machine runs. */
   process?: ServiceProcess | null
 }

@@ -39,14 +39,16 @@ export function bridge(project: string) {
     inspect: () => call<Inspect>('GET', `${base}/inspect`),
     config: (change: ConfigChange) => call<AgentState>('POST', `${base}/config`, change),
 
-    /** While the agent works it waits in the queue. */
-    prompt: (message: string, sessionId: string) =>
-      call<{ sessionId: string; queued: null | 'steer' | 'followUp' }>('POST', `${base}/prompt`, {
-        message,
-        sessionId,
-      }),
-    steer: (message: string, sessionId: string) =>
-      call<object>('POST', `${base}/steer`, { message, sessionId }),
+    /** While the agent works it waits in the queue. Said once under its key, however often it is sent. */
+    prompt: (message: string, sessionId: string, key: string) =>
+      call<{ sessionId: string; queued: null | 'steer' | 'followUp' }>(
+        'POST',
+        `${base}/prompt`,
+        { message, sessionId },
+        key,
+      ),
+    steer: (message: string, sessionId: string, key: string) =>
+      call<object>('POST', `${base}/steer`, { message, sessionId }, key),
     abort: (sessionId: string, clearQueue: boolean) =>
       call<{ steering: string[]; followUp: string[] }>('POST', `${base}/abort`, {
         sessionId,

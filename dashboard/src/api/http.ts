@@ -19,6 +19,8 @@ export class ApiError extends Error {
 
 /** A machine may have to wake and a package list may be long; a person waits no longer. */
 const CALL_TIMEOUT_MS = 60_000
+/** The server tries to deliver a message for a minute, and says then what became of it. */
+const MESSAGE_TIMEOUT_MS = 100_000
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -34,9 +36,15 @@ export function signedOut(): void {
   onSignedOut()
 }
 
-/** Sends one request and gives back the `data` of its answer. */
-export async function call<T>(method: Method, path: string, body?: unknown): Promise<T> {
-  const response = await send(method, path, body)
+/** Sends one request and gives back the `data` of its answer. `key` names a message: sent again under it,
+ * it is not said again. */
+export async function call<T>(
+  method: Method,
+  path: string,
+  body?: unknown,
+  key?: string,
+): Promise<T> {
+  const response = await send(method, path, body, key)
   let answer: unknown
   try {
     answer = await response.json()
@@ -56,7 +64,7 @@ export async function call<T>(method: Method, path: string, body?: unknown): Pro
   return isShape(answer) ? (answer.data as T) : (answer as T)
 }
 
-async function send(method: Method, path: string, body?: unknown): Promise<Response> {
+async function send(method: Method, path: string, body?: unknown, key?: string): Promise<Response> {
   const raw = body instanceof Blob
   try {
     return await fetch(path, {
@@ -66,13 +74,14 @@ async function send(method: Method, path: string, body?: unknown): Promise<Respo
         ...(body === undefined
           ? {}
           : { 'content-type': raw ? 'application/octet-stream' : 'application/json' }),
+        ...(key === undefined ? {} : { 'idempotency-key': key }),
       },
       ...(body === undefined ? {} : { body: raw ? body : JSON.stringify(body) }),
-      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+      signal: AbortSignal.timeout(key === undefined ? CALL_TIMEOUT_MS : MESSAGE_TIMEOUT_MS),
     })
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === 'TimeoutError') {
-      throw new ApiError('timeout', 'The server did not answer within a minute. Try again.', 0)
+      throw new ApiError('timeout', 'The server did not answer in time. Try again.', 0)
     }
     throw new ApiError(
       'offline',

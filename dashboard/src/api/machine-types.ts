@@ -95,10 +95,19 @@ export interface Can {
   egress: boolean
 }
 
+/** Null where nothing counts it. */
 export interface DiskUse {
+  /** Written by the project and its checkpoints, and still there. */
   exclusiveBytes: number | null
+  /** Held by it, written by others. */
+  sharedBytes: number | null
   quotaBytes: number | null
+  /** Of all projects, checkpoints and images. */
+  totalBytes: number | null
+  capBytes: number | null
   freeBytes: number | null
+  /** With less free, automatic checkpoints go. */
+  yieldBelowBytes: number | null
 }
 
 export type ServiceState = 'running' | 'exited' | 'failed' | 'backoff' | 'stopped'
@@ -123,8 +132,10 @@ export interface ScheduleDraft {
   name: string
   when: When
   do: Work
-  catchUp: 'latest' | 'none'
-  overlap: 'skip' | 'queue'
+  catchUp: 'latest' | 'none' | 'all'
+  /** How many are made up for with `all`. */
+  catchUpMax: number
+  overlap: 'skip' | 'queue' | 'cancel' | 'allow'
   enabled: boolean
 }
 
@@ -140,6 +151,11 @@ export interface Firing {
   id: string
   /** A person had it run; it was not due. */
   byHand: boolean
+  /** Due, until the one before has ended. */
+  waiting: boolean
+  /** Slots in a row that share this record, up to `lastSlot`. */
+  slots: number
+  lastSlot: number | string
   /** The last part of what a command printed. */
   output: string | null
   slot: number | string

@@ -52,7 +52,8 @@ export function machineOf(project: string) {
         entryId,
         ...(force ? { force } : {}),
       }),
-    setRule: (rule: KeepRule & { automatic: boolean }) =>
+    /** What is left out stays as it is. */
+    setRule: (rule: KeepRule & { automatic?: boolean }) =>
       call<KeepRule & { automatic: boolean }>('PUT', `${base}/checkpoint-rule`, rule),
     fork: (ask: ForkAsk) =>
       call<{ projects: Project[] }>('POST', `${base}/fork`, ask).then((made) => made.projects),
@@ -77,6 +78,6 @@ export function machineOf(project: string) {
       call<Firing[] | { firings: Firing[] }>('GET', `${schedule(id)}/firings`).then((list) =>
         Array.isArray(list) ? list : list.firings,
       ),
-    runSchedule: (id: string) => call<object>('POST', `${schedule(id)}/run`, {}),
+    runSchedule: (id: string) => call<Firing>('POST', `${schedule(id)}/run`, {}),
   }
 }

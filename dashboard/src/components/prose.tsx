@@ -1,15 +1,92 @@
-// Markdown, loaded on first use; until then the plain text in the same place.
-import { lazy, Suspense } from 'react'
+// Markdown as prose: what an agent wrote, or a document. It comes with the panel that shows it, so that
+// nobody sees the marks in place of what they mean.
+import { memo, type ReactNode } from 'react'
+import ReactMarkdown, { type Components } from 'react-markdown'
+import remarkGfm from 'remark-gfm'
+import { CopyButton } from '@/ui/copy'
+import { splitMarkdown } from '@/util/markdown-blocks'
 
-const load = () => import('./markdown')
-const Markdown = lazy(load)
-// Begins to load beside what shows it. What fails here is tried again there.
-load().catch(() => {})
+const PLUGINS = [remarkGfm]
 
+/** A link, or its words alone when its address was refused (`javascript:`, `data:`). */
+function Link({ href, children }: { href: string | undefined; children: ReactNode }) {
+  if (!href) return <>{children}</>
+  return (
+    <a href={href} target="_blank" rel="noreferrer">
+      {children}
+    </a>
+  )
+}
+
+const PARTS: Components = {
+  a: ({ href, children }) => <Link href={href}>{children}</Link>,
+  // Pictures from elsewhere would tell that host who reads; they become links.
+  img: ({ src, alt }) =>
+    typeof src === 'string' && /^(data|blob):/.test(src) ? (
+      <img src={src} alt={alt ?? ''} />
+    ) : (
+      <Link href={typeof src === 'string' ? src : undefined}>{alt || 'image'}</Link>
+    ),
+  table: ({ children }) => (
+    <div className="table w-full">
+      <table>{children}</table>
+    </div>
+  ),
+  pre: ({ children }) => <Fence>{children}</Fence>,
+}
+
+function Fence({ children }: { children?: ReactNode }) {
+  const code =
+    typeof children === 'object' && children !== null && 'props' in children
+      ? (children.props as { className?: string; children?: ReactNode })
+      : null
+  const language = /language-(\S+)/.exec(code?.className ?? '')?.[1] ?? ''
+  const text = typeof code?.children === 'string' ? code.children.replace(/\n$/, '') : ''
+  return <CodeBlock language={language} text={text} />
+}
+
+/** Code as it is, with its language and a button to copy it. */
+function CodeBlock({ language, text }: { language: string; text: string }) {
+  return (
+    <div className="group/code relative rounded-md border bg-sunk">
+      <span className="absolute top-2 right-2.5 text-sm text-ink-3 group-hover/code:hidden">
+        {language}
+      </span>
+      <span className="absolute top-0.5 right-0.5 rounded-md bg-sunk opacity-0 group-hover/code:opacity-100 focus-within:opacity-100">
+        <CopyButton text={() => text} label="Copy code" />
+      </span>
+      <pre className="overflow-x-auto px-3 py-2 text-sm leading-[18px]">
+        <code>{text}</code>
+      </pre>
+    </div>
+  )
+}
+
+const Block = memo(function Block({ text, openFence }: { text: string; openFence: boolean }) {
+  if (openFence) {
+    const [first = '', ...rest] = text.split('\n')
+    return (
+      <div className="block">
+        <CodeBlock language={first.replaceAll(/[`~\s]/g, '')} text={rest.join('\n')} />
+      </div>
+    )
+  }
+  return (
+    <div className="block">
+      <ReactMarkdown remarkPlugins={PLUGINS} components={PARTS} skipHtml>
+        {text}
+      </ReactMarkdown>
+    </div>
+  )
+})
+
+/** Draws markdown; of a growing text only the last block is drawn again. */
 export function Prose({ text }: { text: string }) {
   return (
-    <Suspense fallback={<div className="prose whitespace-pre-wrap">{text}</div>}>
-      <Markdown text={text} />
-    </Suspense>
+    <div className="prose">
+      {splitMarkdown(text).map((block) => (
+        <Block key={block.at} text={block.text} openFence={block.openFence} />
+      ))}
+    </div>
   )
 }

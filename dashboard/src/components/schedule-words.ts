@@ -1,5 +1,5 @@
 // Schedules in words: when they are due, and what became of it.
-import type { Outcome, When, Work } from '@/api/machine-types'
+import type { Firing, Outcome, When, Work } from '@/api/machine-types'
 import { capital, dayAndTime } from '@/util/format'
 import { cronWords, parseCron } from '@/util/cron'
 import { spanWords } from '@/util/units'
@@ -20,7 +20,7 @@ export function whenWords(when: When): string {
 
 export const workWords = (work: Work) => ('command' in work ? work.command : work.prompt)
 
-export const OUTCOMES: Record<Outcome, Look & { meaning: string }> = {
+const OUTCOMES: Record<Outcome, Look & { meaning: string }> = {
   running: { shape: 'disc', tone: 'moss', word: 'Running', pulse: true, meaning: 'It runs now.' },
   fired: { shape: 'tick', tone: 'moss', word: 'Ran', meaning: 'Started in time, and ended.' },
   late: { shape: 'tick', tone: 'quiet', word: 'Ran late', meaning: 'Started after its time.' },
@@ -38,3 +38,14 @@ export const OUTCOMES: Record<Outcome, Look & { meaning: string }> = {
   },
   failed: { shape: 'cross', tone: 'red', word: 'Failed', meaning: 'Started, and failed.' },
 }
+
+/** Due, and not started yet. */
+const WAITS: Look & { meaning: string } = {
+  shape: 'half',
+  tone: 'amber',
+  word: 'Waits',
+  meaning: 'The one before still runs.',
+}
+
+export const firingLook = ({ outcome, waiting }: Pick<Firing, 'outcome' | 'waiting'>) =>
+  waiting ? WAITS : OUTCOMES[outcome]

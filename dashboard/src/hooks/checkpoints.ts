@@ -44,7 +44,7 @@ export function useCheckpointActions(id: string) {
     onError: (error) => toast.error('The checkpoint was not deleted', wordsOf(error)),
   })
   const setRule = useMutation({
-    mutationFn: (rule: KeepRule & { automatic: boolean }) => machineOf(id).setRule(rule),
+    mutationFn: (rule: KeepRule & { automatic?: boolean }) => machineOf(id).setRule(rule),
     onSuccess: ({ automatic, last, hourly, daily }) =>
       change((list) => ({ ...list, automatic, rule: { last, hourly, daily } })),
   })

@@ -81,13 +81,11 @@ export const queries = {
     queryOptions({
       queryKey: ['files', id, path],
       queryFn: () => bridge(id).files(path),
-      ...whileRunning(id),
     }),
   content: (id: string, path: string) =>
     queryOptions({
       queryKey: ['content', id, path],
       queryFn: () => bridge(id).content(path),
-      ...whileRunning(id),
     }),
 
   checkpoints: (id: string) =>

@@ -42,8 +42,9 @@ export function useScheduleActions(id: string) {
   })
   const run = useMutation({
     mutationFn: (schedule: Schedule) => machineOf(id).runSchedule(schedule.id),
-    onSuccess: (_, { id: schedule, name }) => {
-      toast.info(`${name} runs`)
+    onSuccess: ({ outcome, reason, waiting }, { id: schedule, name }) => {
+      if (outcome !== 'running') toast.error(`${name} was not run`, reason ?? outcome)
+      else toast.info(waiting ? `${name} waits for the end of the one before` : `${name} runs`)
       void client.invalidateQueries({ queryKey: queries.firings(id, schedule).queryKey })
       void client.invalidateQueries({ queryKey: queries.machine(id).queryKey })
     },

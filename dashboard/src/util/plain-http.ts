@@ -3,7 +3,16 @@
 
 /** A short random id, for things of this page. `crypto.randomUUID` needs a secure context. */
 export function shortId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(4))
+  return randomHex(4)
+}
+
+/** A random id that no other page makes. */
+export function uniqueId(): string {
+  return randomHex(16)
+}
+
+function randomHex(length: number): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(length))
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 

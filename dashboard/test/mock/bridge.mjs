@@ -1,13 +1,9 @@
 // The bridge's routes of the test server (docs/http-api.md §2).
 import { randomUUID } from 'node:crypto'
 
-const COLD_READS = new Set([
-  'GET events',
-  'GET messages',
-  'GET inspect',
-  'GET state',
-  'GET sessions',
-])
+/** What is read of a machine that rests; no other look is answered then, and none wakes it. */
+const AT_REST =
+  /^(events|messages|inspect|state|sessions|processes|terminals|services|activity|services\/[^/]+\/log|files|files\/content)$/
 
 export function bridgeRoute({
   world,
@@ -31,7 +27,9 @@ export function bridgeRoute({
   const name = `${method} ${path}`
 
   project.side.calls.push(`${method} toft/${path}`)
-  if (project.state !== 'running' && !COLD_READS.has(name)) {
+  if (project.state !== 'running' && method === 'GET') {
+    if (!AT_REST.test(path)) return fail(409, 'unavailable', 'Only a running machine can say this.')
+  } else if (project.state !== 'running') {
     if (project.state === 'stopped')
       return fail(409, 'unavailable', 'The machine is stopped. Start it first.')
     project.state = 'running'
@@ -75,19 +73,29 @@ export function bridgeRoute({
     case 'POST sessions/compact':
       return fail(409, 'nothing_to_compact', 'The conversation is too short to be summed up.')
     case 'POST prompt':
+    case 'POST steer': {
+      const key = request.headers['idempotency-key']
+      if (!key) return fail(400, 'invalid_argument', 'The dashboard names every message.')
+      const known = project.said.get(key)
+      if (known && (known.message !== body.message || known.sessionId !== session.id))
+        return fail(409, 'conflict', 'Another message was sent under this Idempotency-Key before.')
+      project.keys.push(key)
+      if (project.silent !== 'before' && !known) {
+        const how = path === 'steer' ? 'steer' : body.streamingBehavior
+        const queued = agent.prompt(session, body.message, how)
+        project.said.set(key, { message: body.message, sessionId: session.id, queued })
+      }
+      if (project.silent) {
+        const message = 'whether the message was taken is not known (the bridge hangs)'
+        return json(502, { ok: false, error: { code: 'outcome_unknown', message }, meta: {} })
+      }
+      const { queued } = project.said.get(key)
       return rpc(
-        {
-          sessionId: session.id,
-          queued: agent.prompt(session, body.message, body.streamingBehavior),
-        },
-        'prompt',
-        202,
+        { sessionId: session.id, queued, ...(known ? { repeated: true } : {}) },
+        path,
+        path === 'prompt' ? 202 : 200,
       )
-    case 'POST steer':
-      return rpc(
-        { sessionId: session.id, queued: agent.prompt(session, body.message, 'steer') },
-        'steer',
-      )
+    }
     case 'POST abort':
       return rpc({ sessionId: session.id, ...agent.abort(session, body.clearQueue) }, 'abort')
     case 'POST retry':

@@ -87,8 +87,12 @@ export function machineRoute({ world, project, method, rest, query, body }) {
     case 'GET disk':
       return {
         exclusiveBytes: 318_000_000,
+        sharedBytes: 41_000_000,
         quotaBytes: side.limits.diskBytes,
+        totalBytes: 1_900_000_000,
+        capBytes: 21_474_836_480,
         freeBytes: 19_500_000_000,
+        yieldBelowBytes: 2_147_483_648,
       }
     case 'GET schedules':
       return { schedules: side.schedules }

@@ -32,6 +32,11 @@ export class Project {
     this.files = new Map()
     this.terminals = new Map()
     this.processes = []
+    /** Messages by the key that named them, and every key that came. */
+    this.said = new Map()
+    this.keys = []
+    /** Its bridge says nothing of a message: it has it (`after`), or does not (`before`). */
+    this.silent = null
     this.appPort = null
     this.side = new MachineSide(this)
     this.newSession()

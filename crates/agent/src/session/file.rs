@@ -80,6 +80,8 @@ pub struct Session {
     leaf: Option<usize>,
     /// Length of the file; everything below is whole lines.
     end: u64,
+    /// The same before the entry that was appended last.
+    last_start: u64,
     lines: u64,
 }
 
@@ -126,6 +128,7 @@ impl Session {
             by_id: HashMap::new(),
             leaf: None,
             end: line.len() as u64,
+            last_start: line.len() as u64,
             lines: 1,
         })
     }
@@ -157,6 +160,7 @@ impl Session {
             by_id: HashMap::new(),
             leaf: None,
             end: end as u64,
+            last_start: end as u64,
             lines: 1,
         };
         // What follows the last newline is empty and no line.
@@ -225,11 +229,29 @@ impl Session {
             let _ = self.file.set_len(self.end);
             return Err(SessionError::Write { path: self.path.clone(), source });
         }
+        self.last_start = self.end;
         self.end += line.len() as u64;
         self.lines += 1;
         let parent = self.leaf;
         self.push(Entry { id, parent, line: self.lines, at_ms: now_ms, body, extra });
         Ok(self.entries.last().expect("just pushed"))
+    }
+
+    /// Takes the entry back that was appended last: it could not be put on disk, and nobody was told of
+    /// it. On an error, and when another one is the last, it stays.
+    pub fn take_back(&mut self, id: &str) -> io::Result<()> {
+        let last = self.entries.last().filter(|entry| entry.id == id);
+        let Some(last) = last.filter(|_| self.last_start < self.end) else {
+            return Err(io::Error::other("another entry follows it"));
+        };
+        let parent = last.parent;
+        self.file.set_len(self.last_start)?;
+        self.entries.pop();
+        self.by_id.remove(id);
+        self.leaf = parent;
+        self.end = self.last_start;
+        self.lines -= 1;
+        Ok(())
     }
 
     /// The work of putting the file on disk, to be run where blocking is allowed.

@@ -408,6 +408,24 @@ fn any_body() -> impl Strategy<Value = Body> {
     ]
 }
 
+#[test]
+fn the_last_entry_can_be_taken_back_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut session = Session::create(dir.path(), "/p", None, 1).unwrap();
+    let one = add(&mut session, user("one"));
+    let before = std::fs::read(session.path()).unwrap();
+    let two = add(&mut session, user("two"));
+    assert!(session.take_back(&one).is_err());
+    session.take_back(&two).unwrap();
+    assert_eq!(std::fs::read(session.path()).unwrap(), before);
+    assert_eq!((session.lines(), session.leaf().unwrap().id.as_str()), (2, one.as_str()));
+    assert!(session.entry(&two).is_none() && session.take_back(&one).is_err());
+    let three = add(&mut session, user("three"));
+    let mut read = Session::open(session.path()).unwrap();
+    assert_eq!(read.entries(), session.entries());
+    assert!(read.take_back(&three).is_err(), "who wrote it may have told of it");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -1,5 +1,7 @@
 //! The routes as a client sees them: shapes, errors, and streams that lose nothing.
 
+mod once;
+
 use super::*;
 use crate::runtime::tests::House;
 use axum::{

@@ -1,7 +1,9 @@
 //! Routes that begin, steer, stop and answer work.
 
-use super::session::{answer, ask};
-use crate::{answer::Failure, body::body, runtime::AgentRuntime};
+mod once;
+
+use super::session::{answer, ask, session_id};
+use crate::{answer::Failure, body::body, in_time, runtime::AgentRuntime};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
@@ -12,7 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_agent::{Command, session::QueuedAs};
-use toft_model::message::{Block, UserContent};
+use toft_model::{
+    http::PROMPT_ID,
+    message::{Block, UserContent},
+};
 
 /// Images of one prompt at most.
 const IMAGES_MAX: usize = 10;
@@ -42,56 +47,49 @@ struct Image {
 }
 
 pub(super) async fn prompt(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
-    let result = async {
-        let prompt: Prompt = body(request).await?;
-        let waiting = match prompt.streaming_behavior.as_deref() {
-            None | Some("followUp") => QueuedAs::FollowUp,
-            Some("steer") => QueuedAs::Steer,
-            Some(other) => {
-                return Err(Failure::invalid(format!(
-                    "streamingBehavior {other:?} is not known: send \"steer\", \"followUp\" or nothing."
-                )));
-            }
-        };
-        send(&runtime, prompt, waiting).await
-    };
+    let result = send(&runtime, request, |prompt| match prompt.streaming_behavior.as_deref() {
+        None | Some("followUp") => Ok(QueuedAs::FollowUp),
+        Some("steer") => Ok(QueuedAs::Steer),
+        Some(other) => Err(Failure::invalid(format!(
+            "streamingBehavior {other:?} is not known: send \"steer\", \"followUp\" or nothing."
+        ))),
+    });
     answer("prompt", StatusCode::ACCEPTED, result.await)
 }
 
 pub(super) async fn steer(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
-    let result = async { send(&runtime, body(request).await?, QueuedAs::Steer).await };
-    answer("steer", StatusCode::OK, result.await)
+    let result = send(&runtime, request, |_| Ok(QueuedAs::Steer)).await;
+    answer("steer", StatusCode::OK, result)
 }
 
 pub(super) async fn follow_up(
     State(runtime): State<Arc<AgentRuntime>>,
     request: Request,
 ) -> Response {
-    let result = async { send(&runtime, body(request).await?, QueuedAs::FollowUp).await };
-    answer("follow_up", StatusCode::OK, result.await)
+    let result = send(&runtime, request, |_| Ok(QueuedAs::FollowUp)).await;
+    answer("follow_up", StatusCode::OK, result)
 }
 
-async fn send(runtime: &AgentRuntime, prompt: Prompt, waiting: QueuedAs) -> Result<Value, Failure> {
-    let session = prompt.session_id.clone();
-    let id = prompt.entry_id.clone();
+async fn send(
+    runtime: &AgentRuntime,
+    request: Request,
+    waits_as: impl FnOnce(&Prompt) -> Result<QueuedAs, Failure>,
+) -> Result<Value, Failure> {
+    let headers = request.headers().clone();
+    let mut prompt: Prompt = body(request).await?;
+    let waiting = waits_as(&prompt)?;
+    let id = prompt.entry_id.take();
+    let id = id.or_else(|| Some(headers.get(PROMPT_ID)?.to_str().ok()?.to_owned()));
     if id.as_deref().is_some_and(|id| !is_entry_id(id)) {
         return Err(Failure::invalid(
             "entryId must be 8 to 64 letters, digits, `-` or `_`: leave it out to get one.",
         ));
     }
+    let session = session_id(prompt.session_id.as_deref())?;
     let content = content(prompt)?;
-    let (handle, prompted) = ask(runtime, session.as_deref(), |reply| Command::Prompt {
-        id: id.clone(),
-        content: content.clone(),
-        waiting,
-        reply,
-    })
-    .await?;
-    Ok(json!({
-        "sessionId": handle.conversation().id(),
-        "entryId": prompted.entry_id,
-        "queued": prompted.queued,
-    }))
+    // A long body may have taken its time.
+    in_time::check(&headers)?;
+    once::say(runtime, session, id, content, waiting).await
 }
 
 /// Whether a caller may name an entry so. It becomes a name in a file that others read.

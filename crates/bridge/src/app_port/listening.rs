@@ -59,6 +59,16 @@ fn listening(line: &str) -> Option<u16> {
     u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()
 }
 
+/// The IPv4 address that a line's listener has on that port, as its four bytes.
+pub(crate) fn address(line: &str, port: u16) -> Option<[u8; 4]> {
+    if listening(line)? != port {
+        return None;
+    }
+    let local = line.split_ascii_whitespace().nth(1)?.rsplit_once(':')?.0;
+    // The kernel prints the address as one number of the host's byte order.
+    u32::from_str_radix(local, 16).ok().map(u32::to_ne_bytes)
+}
+
 /// Inode of the socket of a line, if it listens on that port: the tenth field.
 pub(crate) fn inode(line: &str, port: u16) -> Option<u64> {
     if listening(line)? != port {
@@ -78,6 +88,8 @@ mod tests {
         assert_eq!(listening(listener), Some(3000));
         assert_eq!(listening(connection), None);
         assert_eq!(listening("nonsense"), None);
+        assert_eq!(address(listener, 3000), Some([127, 0, 0, 1]));
+        assert_eq!((address(listener, 80), address(connection, 3000)), (None, None));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! A file in the making that replaces another as a whole. It has no name until it is complete, so a
 //! crash leaves nothing; only on a file system without such files it has one.
 
-use super::quoted;
 use crate::answer::{Failure, Refused};
 use rustix::fs::{AtFlags, CWD, linkat};
 use std::{
@@ -10,7 +9,7 @@ use std::{
     os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
-use toft_model::id::random_hex;
+use toft_model::{files::quoted, id::random_hex};
 
 /// Mode of a new file before the umask, as any editor makes it.
 const NEW_FILE_MODE: u32 = 0o666;

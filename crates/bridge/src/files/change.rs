@@ -1,6 +1,6 @@
 //! Routes that change files: write, make a folder, move, remove.
 
-use super::{AtQuery, Folder, WRITE_BYTES_MAX, beside::Beside, blocking, quoted};
+use super::{AtQuery, Folder, WRITE_BYTES_MAX, beside::Beside, blocking};
 use crate::{
     answer::{Failure, Refused, done},
     body::body,
@@ -21,6 +21,7 @@ use std::{
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
+use toft_model::files::quoted;
 
 pub(super) async fn write(
     State(folder): State<Folder>,

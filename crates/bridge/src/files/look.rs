@@ -1,41 +1,10 @@
 //! `GET files`: what a path is, and what a folder holds.
 
-use super::{AtQuery, Folder, blocking, modified_ms, quoted};
+use super::{AtQuery, Folder, blocking, modified_ms};
 use crate::answer::{Failure, Refused, done};
 use axum::{extract::State, response::Response};
-use serde::Serialize;
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
-
-/// Entries of one folder that are told; a person cannot read more, a `node_modules` may hold more.
-const ENTRIES_MAX: usize = 10_000;
-
-const COMMAND: &str = "get_file";
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Looked {
-    path: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    size: u64,
-    modified_at: u64,
-    mode: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entries: Option<Vec<Entry>>,
-    /// Whether the folder holds more entries than are told.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    name: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    size: u64,
-    modified_at: u64,
-}
+use toft_model::files::{self, ENTRIES_MAX, Entry, FileKind, LOOK as COMMAND, Looked, quoted};
 
 pub(super) async fn look(
     State(folder): State<Folder>,
@@ -57,7 +26,7 @@ fn look_at(path: &Path) -> Result<Looked, Refused> {
     };
     Ok(Looked {
         path: path.to_string_lossy().into_owned(),
-        kind: if meta.is_dir() { "dir" } else { "file" },
+        kind: if meta.is_dir() { FileKind::Dir } else { FileKind::File },
         size: meta.len(),
         modified_at: modified_ms(&meta),
         mode: meta.mode() & 0o7777,
@@ -79,10 +48,10 @@ fn list(path: &Path) -> std::io::Result<(Vec<Entry>, bool)> {
         // It may be gone by now: then it is not told.
         let Ok(meta) = entry.metadata() else { continue };
         let kind = match meta.file_type() {
-            t if t.is_symlink() => "link",
-            t if t.is_dir() => "dir",
-            t if t.is_file() => "file",
-            _ => "other",
+            t if t.is_symlink() => FileKind::Link,
+            t if t.is_dir() => FileKind::Dir,
+            t if t.is_file() => FileKind::File,
+            _ => FileKind::Other,
         };
         entries.push(Entry {
             name: entry.file_name().to_string_lossy().into_owned(),
@@ -91,6 +60,6 @@ fn list(path: &Path) -> std::io::Result<(Vec<Entry>, bool)> {
             modified_at: modified_ms(&meta),
         });
     }
-    entries.sort_by(|a, b| (a.kind != "dir", &a.name).cmp(&(b.kind != "dir", &b.name)));
+    files::sort(&mut entries);
     Ok((entries, more))
 }

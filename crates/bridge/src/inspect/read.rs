@@ -1,17 +1,17 @@
 //! Makes and reads the three tables. Reads what is there by name and takes every value as text, so
 //! that extra, missing and oddly typed columns do no harm.
 
+use super::declared::{Faults, command, environment, port, restart, status};
 use sqlx::{
     Connection as _, Row as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 use std::{
-    collections::BTreeMap,
     fs::{self, Metadata},
     path::Path,
     time::{Duration, Instant, SystemTime},
 };
-use toft_model::inspect::{Asset, Inspect, Integration, Restart, Service};
+use toft_model::inspect::{Asset, Inspect, Integration, Service};
 
 /// All rows, as they stand there.
 pub(super) type Rows = Inspect;
@@ -20,7 +20,7 @@ pub(super) type Rows = Inspect;
 const ROWS_MAX: usize = 1_000;
 
 /// Characters of one value; a description is a sentence.
-const TEXT_CHARS_MAX: usize = 4_096;
+pub(super) const TEXT_CHARS_MAX: usize = 4_096;
 
 /// How long a writer may hold the database before the rows of before are shown.
 const LOCKED_TIMEOUT: Duration = Duration::from_secs(2);
@@ -227,49 +227,31 @@ fn integration(row: &SqliteRow) -> Option<Integration> {
 }
 
 fn service(row: &SqliteRow) -> Option<Service> {
+    let mut faults = Faults::default();
+    let command = command(whole(row, "command"), &mut faults);
+    let env = environment(whole(row, "env").as_deref(), &mut faults);
+    let port = port(text(row, "port").as_deref(), &mut faults);
+    let wanted = text(row, "status").unwrap_or_default();
+    let rule = text(row, "restart");
+    if command.is_some() {
+        status(&wanted, &mut faults);
+    }
     Some(Service {
         id: id(row)?,
         name: name(row),
         kind: text(row, "type").unwrap_or_default(),
-        port: text(row, "port").and_then(|port| port.trim().parse().ok()).filter(|port| *port > 0),
+        port,
         schedule: text(row, "schedule"),
-        status: text(row, "status").unwrap_or_default(),
+        status: wanted,
         description: text(row, "description"),
-        command: text(row, "command").filter(|command| !command.trim().is_empty()),
+        command,
         cwd: text(row, "cwd").filter(|cwd| !cwd.is_empty()),
-        env: environment(text(row, "env").as_deref()),
-        restart: text(row, "restart").and_then(|rule| restart(&rule)),
+        env,
+        restart: rule.as_deref().and_then(|rule| restart(rule, &mut faults)),
+        problem: faults.told(),
         process: None,
         created_at: text(row, "created_at").unwrap_or_default(),
         updated_at: text(row, "updated_at").unwrap_or_default(),
-    })
-}
-
-/// A JSON object of names and values; numbers and truth values are taken as text.
-fn environment(text: Option<&str>) -> Option<BTreeMap<String, String>> {
-    let object: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text?.trim()).ok()?;
-    let values = object.into_iter().filter_map(|(name, value)| {
-        let value = match value {
-            serde_json::Value::String(text) => text,
-            value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
-                value.to_string()
-            }
-            _ => return None,
-        };
-        let fits = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
-        fits.then_some((name, value))
-    });
-    Some(values.collect())
-}
-
-/// A restart rule, also as it is often spelt elsewhere.
-fn restart(text: &str) -> Option<Restart> {
-    Some(match text.trim().to_ascii_lowercase().replace('_', "-").as_str() {
-        "always" | "unless-stopped" => Restart::Always,
-        "on-failure" => Restart::OnFailure,
-        "never" | "no" => Restart::Never,
-        _ => return None,
     })
 }
 
@@ -295,9 +277,13 @@ fn name(row: &SqliteRow) -> String {
 }
 
 /// A value as text, whatever its type; `None` for NULL, for what is no text, and without a column.
+fn whole(row: &SqliteRow, column: &str) -> Option<String> {
+    row.try_get_unchecked::<Option<String>, _>(column).ok()?
+}
+
+/// The same, cut where it is too long to be shown.
 fn text(row: &SqliteRow, column: &str) -> Option<String> {
-    let value: Option<String> = row.try_get_unchecked(column).ok()?;
-    let mut value = value?;
+    let mut value = whole(row, column)?;
     if let Some((end, _)) = value.char_indices().nth(TEXT_CHARS_MAX) {
         value.truncate(end);
     }

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 /// One service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
+    /// Its name for people.
+    pub(crate) name: String,
     /// Its process; `None`: it never ran since the bridge began.
     pub(crate) process: Option<ServiceProcess>,
     /// The order by hand that was carried out last.
@@ -30,6 +32,13 @@ impl Default for Board {
 impl Board {
     pub(crate) fn process(&self, id: &str) -> Option<ServiceProcess> {
         self.seen.borrow().get(id)?.process.clone()
+    }
+
+    /// The service whose program this is.
+    pub(super) fn name_of(&self, pid: u32) -> Option<String> {
+        let seen = self.seen.borrow();
+        let runs = |seen: &&Seen| seen.process.as_ref().is_some_and(|p| p.pid == Some(pid));
+        seen.values().find(runs).map(|seen| seen.name.clone())
     }
 
     pub(crate) fn changes(&self) -> watch::Receiver<HashMap<String, Seen>> {

@@ -63,6 +63,7 @@ mod tests {
             cwd: None,
             env: None,
             restart: None,
+            problem: None,
             process: None,
             created_at: String::new(),
             updated_at: String::new(),
@@ -95,7 +96,8 @@ mod tests {
                 since,
                 problem: None,
             };
-            board.set("api", Seen { process: Some(process), turn: 0 });
+            let seen = Seen { name: "api".into(), process: Some(process), turn: 0 };
+            board.set("api", seen);
         };
         set(ServiceState::Running, 99_000);
         assert!(coming(5000));

@@ -6,15 +6,18 @@ use super::{
     board::{Board, Seen},
     clash,
     pages::Pages,
-    plan::{Plan, backoff, clean, exec_key, key, ran_well},
+    plan::{Plan, backoff, clean, exec_key, ran_well},
 };
 use crate::{
-    app_port::AppPort, clock::Clock, inspect::InspectDb, log::EventLog, shell::InitShell,
-    state_file::replace,
+    app_port::AppPort, clock::Clock, inspect::InspectDb, log::EventLog, own_file::make_way,
+    shell::InitShell, state_file::replace,
 };
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use toft_machine::init_client::{ExecEvent, ExecHandle};
+use toft_machine::{
+    init_client::{ExecEvent, ExecHandle},
+    service_log::key,
+};
 use toft_model::{
     event::{EventBody, ServiceChange, ServiceState},
     init::{ExecExit, ExecStatus},
@@ -44,6 +47,8 @@ const LOST_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Wish {
     /// `None`: it is not to run.
     pub(super) plan: Option<Plan>,
+    /// It is wanted and cannot be run as it is declared, for this reason.
+    pub(super) refused: Option<String>,
     /// Counts orders by hand: with another one it begins anew.
     pub(super) turn: u64,
 }
@@ -85,6 +90,8 @@ pub(super) struct Keeper {
     mark: Mark,
     /// The trouble that was told last.
     told: Option<String>,
+    /// Whether what is shown is why it cannot be run as it is declared.
+    refused: bool,
 }
 
 /// How following a program ended.
@@ -116,6 +123,7 @@ impl Keeper {
             pages: None,
             mark: Mark::default(),
             told: None,
+            refused: false,
         }
     }
 
@@ -131,7 +139,9 @@ impl Keeper {
         let (dir, key) = (self.parts.dir.clone(), key(&self.id));
         let opened = tokio::task::spawn_blocking(move || {
             let pages = Pages::open(&dir, &key);
-            let mark = std::fs::read(dir.join(format!("{key}.json"))).unwrap_or_default();
+            let mark = dir.join(format!("{key}.json"));
+            make_way(&mark);
+            let mark = std::fs::read(mark).unwrap_or_default();
             (pages, serde_json::from_slice(&mark).unwrap_or_default())
         });
         if let Ok((pages, mark)) = opened.await {
@@ -154,14 +164,18 @@ impl Keeper {
             self.end_all_but(None).await;
         }
         let Some(plan) = wish.plan else {
-            self.rest(by_hand).await;
+            match wish.refused {
+                Some(why) => self.refuse(why).await,
+                None => self.rest(by_hand).await,
+            }
             return self.wishes.changed().await.map_err(|_| Gone);
         };
+        self.refused = false;
         self.name.clone_from(&plan.name);
         let id = plan.exec_id();
         let found = self.end_all_but(Some(&id)).await;
         let fresh = found.is_none();
-        if fresh && let Some(why) = plan.port.and_then(clash::of_port) {
+        if fresh && let Some(why) = self.port_is_taken(&plan) {
             self.trouble("port_in_use", &why);
             self.show(ServiceState::Backoff, None, None, Some(why));
             return self.wait(PORT_WAIT).await;
@@ -201,9 +215,24 @@ impl Keeper {
         let ran = self.end_all_but(None).await.is_some();
         let now = self.parts.board.process(&self.id).map(|process| process.state);
         let over = matches!(now, Some(ServiceState::Exited | ServiceState::Failed));
-        if by_hand || ran || (now.is_some() && !over) {
+        if by_hand || ran || self.refused || (now.is_some() && !over) {
             self.show(ServiceState::Stopped, None, None, None);
         }
+        self.refused = false;
+    }
+
+    /// Not to run as it is declared: a program of an earlier declaration ends too.
+    async fn refuse(&mut self, why: String) {
+        self.end_all_but(None).await;
+        self.refused = true;
+        self.trouble("service_invalid", &why);
+        self.show(ServiceState::Failed, None, None, Some(why));
+    }
+
+    /// Why nothing can listen on its port now.
+    fn port_is_taken(&self, plan: &Plan) -> Option<String> {
+        let own = self.parts.app_port.own();
+        plan.port.and_then(|port| clash::of_port(port, own, |pid| self.parts.board.name_of(pid)))
     }
 
     /// Its program ended, or could not begin.
@@ -220,7 +249,10 @@ impl Keeper {
             Some(_) => "ended".to_owned(),
             None => "could not be started".to_owned(),
         };
+        // A clean end is none.
+        let trouble = |then: &str| exit.filter(|_| !clean).map(|_| format!("It {how}{then}."));
         if !plan.comes_back(clean) {
+            let problem = problem.or_else(|| trouble(": see its log"));
             self.note(&how);
             let (state, status) = if clean {
                 (ServiceState::Exited, "stopped")
@@ -234,6 +266,8 @@ impl Keeper {
         }
         let wait = backoff(self.failures);
         self.failures += 1;
+        let then = format!("; it is started again in {} s: see its log", wait.as_secs_f64());
+        let problem = problem.or_else(|| trouble(&then));
         self.note(&format!("{how}; it is started again in {} s", wait.as_secs_f64()));
         self.show(ServiceState::Backoff, None, code, problem);
         self.wait(wait).await?;
@@ -280,7 +314,7 @@ impl Keeper {
                 problem: None,
             };
             // No news: it ran before.
-            self.parts.board.set(&self.id, Seen { process: Some(process), turn: self.turn });
+            self.parts.board.set(&self.id, self.seen(process));
         }
         Ok(handle)
     }
@@ -377,6 +411,10 @@ impl Keeper {
         self.parts.log.append(None, EventBody::Error { code: code.to_owned(), message });
     }
 
+    fn seen(&self, process: ServiceProcess) -> Seen {
+        Seen { name: self.name.clone(), process: Some(process), turn: self.turn }
+    }
+
     fn show(
         &self,
         state: ServiceState,
@@ -395,7 +433,7 @@ impl Keeper {
             _ => (self.parts.clock)(),
         };
         let process = ServiceProcess { state, pid, restarts, exit_code, since, problem };
-        self.parts.board.set(&self.id, Seen { process: Some(process), turn: self.turn });
+        self.parts.board.set(&self.id, self.seen(process));
         if !same {
             let change = ServiceChange {
                 id: self.id.clone(),

@@ -1,26 +1,15 @@
-//! What a service printed, in a few files of bounded size; positions count from its first byte ever,
-//! so a reader goes on where it stopped, also after old files went. Knows no processes.
+//! Takes down what a service prints, in a few files of bounded size; positions count from its first
+//! byte ever, so a reader goes on where it stopped, also after old files went. Knows no processes, and
+//! does not read: that is `toft_machine::service_log`.
 
-use crate::processes::whole_characters;
+use crate::own_file::make_way;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
-
-/// A file that reached this is followed by another one.
-pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// Files of a service; the oldest goes when one more begins. Four MiB hold days of an ordinary
-/// server's log, and a machine's services together stay below what one build writes.
-pub(super) const FILES_MAX: usize = 4;
-
-/// Read at once.
-const PAGE_BYTES_MAX: u64 = 64 << 10;
-
-/// The end of the names of these files.
-const EXTENSION: &str = "log";
+use toft_machine::service_log::{FILE_BYTES_MAX, FILES_MAX, file_name, parse};
 
 /// Appends.
 #[derive(Debug)]
@@ -31,20 +20,6 @@ pub(super) struct Pages {
     /// Position of the first byte of `file`.
     start: u64,
     end: u64,
-}
-
-/// A part of what was printed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub(super) text: String,
-    /// Position of its first byte.
-    pub(super) from: u64,
-    /// Position behind its last.
-    pub(super) to: u64,
-    /// The first position that is kept.
-    pub(super) first: u64,
-    /// Behind the last one.
-    pub(super) end: u64,
 }
 
 impl Pages {
@@ -87,7 +62,8 @@ impl Pages {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
-            let path = path(&self.dir, &self.key, self.start);
+            let path = self.dir.join(file_name(&self.key, self.start));
+            make_way(&path);
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
             self.file = Some(file);
         }
@@ -108,35 +84,6 @@ impl Pages {
     }
 }
 
-/// A page from a position on; from the last page on when there is none. `None`: nothing was ever
-/// printed. Blocks.
-pub(super) fn read(dir: &Path, key: &str, from: Option<u64>) -> io::Result<Option<Page>> {
-    let files = files(dir, key)?;
-    let (Some(oldest), Some(newest)) = (files.first(), files.last()) else { return Ok(None) };
-    let (first, end) = (oldest.start, newest.start + newest.length);
-    let from = from.unwrap_or(end.saturating_sub(PAGE_BYTES_MAX)).clamp(first, end);
-    let mut bytes = Vec::new();
-    for file in &files {
-        let at = from + bytes.len() as u64;
-        let left = PAGE_BYTES_MAX - bytes.len() as u64;
-        if left == 0 || at < file.start || at >= file.start + file.length {
-            continue;
-        }
-        let skip = at - file.start;
-        let mut part = vec![0; to_len((file.length - skip).min(left))];
-        let read = File::open(&file.path)?.read_at(&mut part, skip)?;
-        bytes.extend_from_slice(&part[..read]);
-    }
-    let whole = whole_characters(&bytes);
-    // At the very end an unfinished character may stay one.
-    if whole > 0 || from + (bytes.len() as u64) < end {
-        bytes.truncate(whole.max(1).min(bytes.len()));
-    }
-    let to = from + bytes.len() as u64;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Some(Page { text, from, to, first, end }))
-}
-
 /// Keeps the logs of the services that were written last. Blocks.
 pub(super) fn remove_old(dir: &Path, services_max: usize) -> io::Result<()> {
     let mut newest: Vec<(std::time::SystemTime, String)> = Vec::new();
@@ -148,7 +95,7 @@ pub(super) fn remove_old(dir: &Path, services_max: usize) -> io::Result<()> {
     for entry in folder {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some(key) = key_of(&name) else { continue };
+        let Some((key, _)) = parse(&name) else { continue };
         let at = entry.metadata()?.modified()?;
         match newest.iter_mut().find(|(_, known)| known == key) {
             Some((newest, _)) => *newest = at.max(*newest),
@@ -171,14 +118,6 @@ struct Part {
     path: PathBuf,
 }
 
-fn path(dir: &Path, key: &str, start: u64) -> PathBuf {
-    dir.join(format!("{key}:{start:016}.{EXTENSION}"))
-}
-
-fn key_of(name: &str) -> Option<&str> {
-    name.strip_suffix(EXTENSION)?.rsplit_once(':').map(|(key, _)| key)
-}
-
 /// A service's files, oldest first.
 fn files(dir: &Path, key: &str) -> io::Result<Vec<Part>> {
     let mut parts = Vec::new();
@@ -189,9 +128,7 @@ fn files(dir: &Path, key: &str) -> io::Result<Vec<Part>> {
     for entry in folder {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let start = name.strip_suffix(EXTENSION).and_then(|n| n.strip_suffix('.'));
-        let start = start.and_then(|n| n.strip_prefix(key)?.strip_prefix(':'));
-        let Some(start) = start.and_then(|text| text.parse().ok()) else { continue };
+        let Some((_, start)) = parse(&name).filter(|(own, _)| *own == key) else { continue };
         let about = entry.metadata()?;
         if about.is_file() {
             parts.push(Part { start, length: about.len(), path: entry.path() });
@@ -208,11 +145,33 @@ fn to_len(n: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use toft_machine::service_log::{self, FOLDER, Page};
+
+    fn read(dir: &Path, key: &str, from: Option<u64>) -> Option<Page> {
+        service_log::read(dir.parent().unwrap(), key, from).unwrap()
+    }
+
+    /// The folder of the logs, as a bridge has it.
+    struct Logs {
+        dir: PathBuf,
+        _top: tempfile::TempDir,
+    }
+
+    impl Logs {
+        fn new() -> Self {
+            let top = tempfile::tempdir().unwrap();
+            Self { dir: top.path().join(FOLDER), _top: top }
+        }
+
+        fn path(&self) -> &Path {
+            &self.dir
+        }
+    }
 
     fn all(dir: &Path, key: &str, mut from: u64) -> (String, u64) {
         let mut text = String::new();
         loop {
-            let page = read(dir, key, Some(from)).unwrap().unwrap();
+            let page = read(dir, key, Some(from)).unwrap();
             text.push_str(&page.text);
             if page.to == page.end {
                 return (text, page.first);
@@ -223,8 +182,8 @@ mod tests {
 
     #[test]
     fn a_log_goes_on_over_lives_and_is_read_from_any_place() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path(), "web", None).unwrap(), None);
+        let dir = Logs::new();
+        assert_eq!(read(dir.path(), "web", None), None);
         let mut pages = Pages::open(dir.path(), "web").unwrap();
         pages.append("grün ".as_bytes());
         drop(pages);
@@ -233,7 +192,7 @@ mod tests {
         pages.note("started");
         assert_eq!(all(dir.path(), "web", 0), ("grün [toft] started\n".into(), 0));
         assert_eq!(all(dir.path(), "web", 6).0, "[toft] started\n");
-        let page = read(dir.path(), "web", Some(999)).unwrap().unwrap();
+        let page = read(dir.path(), "web", Some(999)).unwrap();
         assert_eq!((page.from, page.text.as_str()), (page.end, ""));
         Pages::open(dir.path(), "web:0").unwrap().append(b"another");
         assert_eq!(all(dir.path(), "web", 0).0.len(), 21);
@@ -241,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_flood_keeps_its_end_in_few_files_and_positions_go_on() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Logs::new();
         let mut pages = Pages::open(dir.path(), "web").unwrap();
         let line = [b'x'; 9_999];
         for _ in 0..1_000 {
@@ -258,15 +217,15 @@ mod tests {
 
     #[test]
     fn logs_of_services_that_are_long_gone_go() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Logs::new();
         for (n, key) in ["old", "older", "new"].iter().enumerate() {
             Pages::open(dir.path(), key).unwrap().append(b"x");
             let at =
                 std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs([20, 10, 30][n]);
-            File::open(path(dir.path(), key, 0)).unwrap().set_modified(at).unwrap();
+            File::open(dir.path().join(file_name(key, 0))).unwrap().set_modified(at).unwrap();
         }
         remove_old(dir.path(), 2).unwrap();
-        let left = |key: &str| read(dir.path(), key, None).unwrap().is_some();
+        let left = |key: &str| read(dir.path(), key, None).is_some();
         assert_eq!([left("new"), left("old"), left("older")], [true, true, false]);
     }
 }

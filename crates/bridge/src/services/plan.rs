@@ -2,6 +2,7 @@
 //! becomes of it when it ends. Pure.
 
 use std::{collections::BTreeMap, time::Duration};
+use toft_machine::service_log::{hash, key};
 use toft_model::{
     init::{ExecExit, ExecSpec},
     inspect::{Restart, Service},
@@ -9,9 +10,6 @@ use toft_model::{
 
 /// How ids of services' programs begin.
 pub(crate) const ID_PREFIX: &str = "svc-";
-
-/// Bytes of a row's id that are taken over as they are.
-const KEY_BYTES_MAX: usize = 64;
 
 /// Waits before a service is started again: they double from the first to the last, so that one
 /// crash costs a moment and a broken program costs no processor.
@@ -120,21 +118,6 @@ pub(super) fn exec_key(id: &str) -> String {
     format!("{ID_PREFIX}{}", key(id))
 }
 
-/// A name for files and programs, of harmless characters: the row's id where it is that.
-pub(super) fn key(id: &str) -> String {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !id.is_empty() && id.len() <= KEY_BYTES_MAX && id.bytes().all(fits) {
-        return id.to_owned();
-    }
-    format!("{:016x}", hash(id))
-}
-
-/// FNV-1a, 64 bits: the same in every version of the program.
-fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +135,7 @@ mod tests {
             cwd: None,
             env: None,
             restart: None,
+            problem: None,
             process: None,
             created_at: String::new(),
             updated_at: String::new(),

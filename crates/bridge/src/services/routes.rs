@@ -1,6 +1,6 @@
 //! Routes over services: list, start, stop, restart, read the log.
 
-use super::{Services, pages, plan};
+use super::{Services, plan};
 use crate::answer::{Failure, Refused, done};
 use axum::{
     Router,
@@ -10,7 +10,8 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{path::Path as Folder, sync::Arc};
+use toft_machine::service_log;
 use toft_model::{event::ServiceState, inspect::Service};
 
 /// Routes below `/toft`.
@@ -27,7 +28,7 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
 /// A row with all its fields, absent ones as null.
 fn told(row: &Service) -> Value {
     let mut value = json!(row);
-    for field in ["command", "cwd", "env", "restart", "process"] {
+    for field in ["command", "cwd", "env", "restart", "problem", "process"] {
         if value.get(field).is_none() {
             value[field] = Value::Null;
         }
@@ -115,9 +116,13 @@ async fn log(
     let command = "read_service_log";
     let Query(From { from }) =
         query.map_err(|err| Failure::invalid(err.body_text()).of(command))?;
-    let (dir, key) = (services.dir().to_owned(), plan::key(&id));
-    let read = tokio::task::spawn_blocking(move || pages::read(&dir, &key, from)).await;
+    let (logs, key) = (services.logs().map(Folder::to_owned), service_log::key(&id));
+    let read = tokio::task::spawn_blocking(move || match logs {
+        Some(logs) => service_log::read(&logs, &key, from),
+        None => Ok(None),
+    });
     let page = read
+        .await
         .unwrap_or_else(|err| Err(std::io::Error::other(err)))
         .map_err(|err| Failure::io("reading the log of a service", &err).of(command))?;
     match page {

@@ -163,7 +163,8 @@ impl Drop for Group {
 #[tokio::test]
 async fn in_a_group_of_its_own_a_program_cannot_hide_anything() {
     let Some(group) = Group::make() else {
-        // An ordinary user has no groups; what holds then is told by the tests above.
+        // What holds then is told by the tests above.
+        toft_lane::skip("a group of its own", "an ordinary user has none here");
         return;
     };
     let procs = group.0.join("cgroup.procs").to_str().unwrap().to_owned();

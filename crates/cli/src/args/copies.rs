@@ -1,6 +1,7 @@
 //! What can be typed about checkpoints and forks.
 
 use clap::Subcommand;
+use serde_json::{Map, Value};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Copies {
@@ -12,13 +13,15 @@ pub(crate) enum Copies {
         #[arg(long)]
         label: Option<String>,
     },
-    /// List the checkpoints of a project, or delete one.
+    /// List the checkpoints of a project, delete one, or change which are kept.
     Checkpoints {
         /// Id, alias or name.
         project: String,
         /// Delete this one.
         #[arg(long, value_name = "CHECKPOINT")]
         rm: Option<String>,
+        #[command(flatten)]
+        rule: Rule,
     },
     /// Show what changed since a checkpoint.
     Diff {
@@ -57,4 +60,41 @@ pub(crate) enum Copies {
         #[arg(long)]
         name: Option<String>,
     },
+}
+
+/// Which of those that are taken by themselves are kept. What is left out stays as it is.
+#[derive(Debug, clap::Args)]
+#[group(id = "rule", multiple = true, conflicts_with = "rm")]
+pub(crate) struct Rule {
+    /// Of those taken by themselves, keep the newest so many.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<u32>,
+    /// Keep one an hour of so many hours.
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) keep_hourly: Option<u32>,
+    /// Keep one a day of so many days.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) keep_daily: Option<u32>,
+    /// Whether one is taken before every prompt.
+    #[arg(long, value_name = "YES|NO")]
+    pub(crate) automatic: Option<YesNo>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum YesNo {
+    Yes,
+    No,
+}
+
+impl Rule {
+    /// What is given, as the API has it.
+    pub(crate) fn change(&self) -> Map<String, Value> {
+        let Self { keep_last, keep_hourly, keep_daily, automatic } = self;
+        let numbers = [("last", keep_last), ("hourly", keep_hourly), ("daily", keep_daily)];
+        let mut change = Map::new();
+        change
+            .extend(numbers.into_iter().filter_map(|(name, n)| Some((name.into(), (*n)?.into()))));
+        change.extend(automatic.map(|yes| ("automatic".into(), matches!(yes, YesNo::Yes).into())));
+        change
+    }
 }

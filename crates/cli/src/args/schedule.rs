@@ -70,6 +70,9 @@ pub(crate) struct Add {
     /// What becomes of times that passed while nobody could start it.
     #[arg(long, value_enum, default_value_t = CatchUp::Latest)]
     pub(crate) catch_up: CatchUp,
+    /// How many of them with `--catch-up all`, the latest [default: 10].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) catch_up_max: Option<u32>,
     /// What becomes of a time that comes while the one before still runs.
     #[arg(long, value_enum, default_value_t = Overlap::Skip)]
     pub(crate) overlap: Overlap,
@@ -104,6 +107,8 @@ pub(crate) enum CatchUp {
     Latest,
     /// All are skipped.
     None,
+    /// The latest ones are started, one after the other; see --catch-up-max.
+    All,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -112,4 +117,8 @@ pub(crate) enum Overlap {
     Skip,
     /// One waits for the other's end.
     Queue,
+    /// The other is ended, and it starts then.
+    Cancel,
+    /// It starts beside the other; ten at most run at once.
+    Allow,
 }

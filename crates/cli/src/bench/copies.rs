@@ -3,6 +3,7 @@
 use super::{
     Row,
     lab::{Lab, id_of, ms},
+    peers::{Beside, Peers},
     rows::first_output,
     tree::{Tree, rounds, timed},
 };
@@ -25,17 +26,17 @@ const SIZES: &[usize] = &[1_000, 10_000, 100_000];
 const SMALL_BYTES: usize = 1_000;
 
 /// A checkpoint of a running machine in which nothing is written.
-pub(super) async fn checkpoint_idle(tree: &Tree, n: usize) -> Result<Row> {
-    rounds("checkpoint_idle", n, || checkpoint(tree)).await
+pub(super) async fn checkpoint_idle(tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
+    tree.rounds("checkpoint_idle", n, peers, || checkpoint(tree)).await
 }
 
 /// The same while a program writes.
-pub(super) async fn checkpoint_writing(tree: &Tree, n: usize) -> Result<Row> {
+pub(super) async fn checkpoint_writing(tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
     let body = json!({"argv": ["sh", "-c", WRITER]});
     let path = tree.path("exec");
     // Ends with this connection.
     let writer = tree.lab.client.stream(Method::POST, &path, Some(&body)).await?;
-    let row = rounds("checkpoint_writing", n, || checkpoint(tree)).await;
+    let row = tree.rounds("checkpoint_writing", n, peers, || checkpoint(tree)).await;
     drop(writer);
     row
 }
@@ -51,9 +52,9 @@ async fn checkpoint(tree: &Tree) -> Result<f64> {
 }
 
 /// From the request to restore a running machine to a command's first output in it.
-pub(super) async fn restore_first_output(tree: &Tree, n: usize) -> Result<Row> {
+pub(super) async fn restore_first_output(tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
     let id = id_of(&tree.post("checkpoints", &json!({"label": "bench"})).await?)?;
-    let row = rounds("restore_first_output", n, || async {
+    let row = tree.rounds("restore_first_output", n, peers, || async {
         let began = Instant::now();
         tree.post(&format!("checkpoints/{id}/restore"), &json!({})).await?;
         let mut events = first_output(&tree.lab, &tree.project).await?;
@@ -65,13 +66,13 @@ pub(super) async fn restore_first_output(tree: &Tree, n: usize) -> Result<Row> {
 }
 
 /// From the request to fork a running project to a command's first output in the fork.
-pub(super) async fn fork_first_output(tree: &Tree, n: usize) -> Result<Row> {
-    rounds("fork_first_output", n, || fork(tree, 1)).await
+pub(super) async fn fork_first_output(tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
+    tree.rounds("fork_first_output", n, peers, || fork(tree, 1)).await
 }
 
 /// Twenty forks from one request, to the first output of a command in each.
-pub(super) async fn fork20_all(tree: &Tree, n: usize) -> Result<Row> {
-    rounds("fork20_all", n.min(TOGETHER_ROUNDS_MAX), || fork(tree, TOGETHER)).await
+pub(super) async fn fork20_all(tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
+    tree.rounds("fork20_all", n.min(TOGETHER_ROUNDS_MAX), peers, || fork(tree, TOGETHER)).await
 }
 
 async fn fork(tree: &Tree, count: usize) -> Result<f64> {
@@ -104,7 +105,7 @@ pub(super) async fn checkpoint_files(n: usize) -> Result<Vec<Row>> {
     for &files in SIZES {
         let tree = Tree::of(files, SMALL_BYTES).await?;
         let name = format!("checkpoint_files ({files} files)");
-        rows.push(rounds(&name, n, || checkpoint(&tree)).await?);
+        rows.extend(rounds(&name, n, Beside::nobody(), || checkpoint(&tree)).await?);
         tree.lab.close().await?;
     }
     Ok(rows)

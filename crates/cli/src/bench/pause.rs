@@ -2,15 +2,16 @@
 
 use super::{
     Row,
-    rows::WAKES,
-    tree::{Tree, rounds, timed},
+    peers::Peers,
+    rows::wake,
+    tree::{Tree, timed},
 };
 use anyhow::Result;
 use serde_json::json;
 
 /// A running idle machine, to the answer that it stands still.
-pub(super) async fn freeze(tree: &Tree, n: usize) -> Result<Row> {
-    rounds("freeze", n, || async {
+pub(super) async fn freeze(tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
+    tree.rounds("freeze", n, peers, || async {
         let took = timed(tree.post("freeze", &json!({}))).await?;
         tree.post("thaw", &json!({})).await?;
         Ok(took)
@@ -18,11 +19,11 @@ pub(super) async fn freeze(tree: &Tree, n: usize) -> Result<Row> {
     .await
 }
 
-/// A frozen machine, to the first request that its bridge has answered.
-pub(super) async fn thaw_request(tree: &Tree, n: usize) -> Result<Row> {
-    rounds("thaw_request", n, || async {
+/// A frozen machine, to the first request that its bridge has answered ([`wake`]).
+pub(super) async fn thaw_request(tree: &Tree, n: usize, peers: &Peers) -> Result<Vec<Row>> {
+    tree.rounds("thaw_request", n, peers, || async {
         tree.post("freeze", &json!({})).await?;
-        timed(tree.lab.client.get(&tree.path(WAKES))).await
+        timed(wake(&tree.lab, &tree.project)).await
     })
     .await
 }

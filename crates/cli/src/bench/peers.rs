@@ -2,52 +2,62 @@
 //! and named; a peer that fails is left out from there on. Installing them is not for the bench.
 
 mod crun;
+mod disk;
 pub(super) mod pi;
+mod podman;
 mod sandbox;
 
-use super::Row;
+use super::{Row, lab::Lab};
 use crate::{config, output};
 use pi::PiFiles;
+use podman::Podman;
 use sandbox::Sandbox;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// Version of Pi that was measured; newer ones lacked a package when this was written.
 const PI_PACKAGE: &str = "@earendil-works/pi-coding-agent@0.87.1";
 /// The Node that it is run with.
 const NODE_PACKAGE: &str = "node@24.21.0";
+/// One that copies files takes seconds a round: it takes no further part in a row then.
+const PEER_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// The peers of one run of the bench.
 #[derive(Default)]
 pub(super) struct Peers {
-    sandboxes: Vec<Sandbox>,
+    bwrap: Option<PathBuf>,
+    crun: Option<PathBuf>,
+    podman: Option<Podman>,
+    /// Whether programs that copy files take part.
+    disk: bool,
     /// Where Pi lies.
     pub(super) pi: Option<PiFiles>,
 }
 
 impl Peers {
-    /// Those that are installed and work here; says in one line which are not, and how to get them.
+    /// Those that are installed; says in one line which are not, and how to get them.
     pub(super) async fn find() -> Self {
         let mut missing = Vec::new();
-        let mut sandboxes = Vec::new();
-        let bwrap = find("bwrap");
-        let crun = find("crun");
-        if bwrap.is_none() {
-            missing.push("bwrap (apt-get install bubblewrap)".to_owned());
-        }
-        if crun.is_none() {
-            missing.push("crun (apt-get install crun)".to_owned());
-        }
-        let opened =
-            [bwrap.map(|path| sandbox::bubblewrap(&path)), crun.map(|path| crun::open(&path))];
-        for made in opened.into_iter().flatten() {
-            match made {
-                Ok(mut sandbox) => match sandbox.round().await {
-                    Ok(_) => sandboxes.push(sandbox),
-                    Err(error) => left_out(sandbox.name, &error),
-                },
-                Err(error) => output::remark(&format!("a peer is left out: {error:#}")),
+        let mut found = |program: &str, package: &str| {
+            let path = find(program);
+            if path.is_none() {
+                missing.push(format!("{program} (apt-get install {package})"));
             }
-        }
+            path
+        };
+        let (bwrap, crun) = (found("bwrap", "bubblewrap"), found("crun", "crun"));
+        let (engine, runtime) = (found("podman", "podman"), found("runc", "runc"));
+        let disk = found("btrfs", "btrfs-progs").is_some();
+        let podman = match (engine, runtime) {
+            // Containers of ordinary users want services that few servers have.
+            (Some(engine), Some(runtime)) if rustix::process::geteuid().is_root() => {
+                let opened = Podman::open(&engine, &runtime).await;
+                opened.inspect_err(|error| left_out("podman", error)).ok()
+            }
+            _ => None,
+        };
         let folder = config::cache_dir().map(|cache| cache.join("toft/peers"));
         let pi = folder.as_deref().and_then(PiFiles::find);
         if pi.is_none() {
@@ -60,19 +70,64 @@ impl Peers {
         if !missing.is_empty() {
             output::remark(&format!("peers that are not installed: {}", missing.join(", ")));
         }
-        Self { sandboxes, pi }
+        Self { bwrap, crun, podman, disk, pi }
     }
 
-    /// One round of every sandbox.
+    /// Those that do something like the row of that name, ready for its rounds. `project` is the one
+    /// that is measured.
+    pub(super) async fn beside(&self, row: &'static str, lab: &Lab, project: &str) -> Beside {
+        let mut opened = Vec::new();
+        if matches!(row, "create_first_output" | "exec_roundtrip") {
+            opened.extend(self.bwrap.as_deref().map(sandbox::bubblewrap));
+            opened.extend(self.crun.as_deref().map(crun::open));
+        }
+        opened.extend(self.podman.as_ref().and_then(|podman| podman.beside(row)));
+        if self.disk {
+            let pool = lab.data().join("store/pool");
+            opened.extend(disk::beside(row, &pool.join("p").join(project), &pool.join("tmp")));
+        }
+        let mut sandboxes = Vec::new();
+        for made in opened {
+            match made {
+                Ok(mut sandbox) => match sandbox.round().await {
+                    Ok(_) => sandboxes.push((sandbox, Duration::ZERO)),
+                    Err(error) => left_out(sandbox.name, &error),
+                },
+                Err(error) => output::remark(&format!("a peer is left out: {error:#}")),
+            }
+        }
+        Beside { row, sandboxes }
+    }
+}
+
+/// The peers of one row.
+pub(super) struct Beside {
+    row: &'static str,
+    /// With the time that each took so far.
+    sandboxes: Vec<(Sandbox, Duration)>,
+}
+
+impl Beside {
+    /// A row that nothing is like.
+    pub(super) fn nobody() -> Self {
+        Self { row: "", sandboxes: Vec::new() }
+    }
+
+    /// One round of each; one that fails is left out from there on.
     pub(super) async fn round(&mut self, counted: bool) {
         let mut kept = Vec::new();
-        for mut sandbox in self.sandboxes.drain(..) {
+        for (mut sandbox, spent) in self.sandboxes.drain(..) {
+            if spent > PEER_TIME_MAX {
+                kept.push((sandbox, spent));
+                continue;
+            }
+            let began = Instant::now();
             match sandbox.round().await {
                 Ok(took) => {
                     if counted {
                         sandbox.samples.push(took);
                     }
-                    kept.push(sandbox);
+                    kept.push((sandbox, spent + began.elapsed()));
                 }
                 Err(error) => left_out(sandbox.name, &error),
             }
@@ -80,13 +135,12 @@ impl Peers {
         self.sandboxes = kept;
     }
 
-    /// What the sandboxes measured since the last call, as rows beside the row `of`.
-    pub(super) fn rows(&mut self, of: &str) -> Vec<Row> {
-        let row = |sandbox: &mut Sandbox| {
-            let name = format!("{of} (peer: {})", sandbox.name);
-            Row::new(&name, "ms", std::mem::take(&mut sandbox.samples))
+    /// What was measured, as rows beside ours.
+    pub(super) fn rows(self) -> Vec<Row> {
+        let row = |(sandbox, _): (Sandbox, Duration)| {
+            Row::new(&format!("{} (peer: {})", self.row, sandbox.name), "ms", sandbox.samples)
         };
-        self.sandboxes.iter_mut().map(row).collect()
+        self.sandboxes.into_iter().map(row).collect()
     }
 }
 
@@ -96,7 +150,7 @@ pub(super) fn left_out(name: &str, error: &anyhow::Error) {
 }
 
 fn find(program: &str) -> Option<PathBuf> {
-    ["/usr/local/bin", "/usr/bin", "/bin"]
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
         .iter()
         .map(|dir| Path::new(dir).join(program))
         .find(|path| path.exists())

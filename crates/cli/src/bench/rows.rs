@@ -20,8 +20,13 @@ const LOOK_AGAIN: Duration = Duration::from_micros(200);
 /// A process that is still there then hangs.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Below a project: a request that only its bridge can answer, so that it wakes the machine.
-pub(super) const WAKES: &str = "toft/files?path=/home/project";
+/// Asks a project's bridge for something that reads cannot be: to make a folder, one that is there. That
+/// wakes the machine, waits for its bridge, and has that look at a folder inside and do no more.
+pub(super) async fn wake(lab: &Lab, project: &str) -> Result<()> {
+    let folder = json!({"path": "/home/project"});
+    lab.client.post(&format!("/v1/projects/{project}/toft/files/mkdir"), &folder).await?;
+    Ok(())
+}
 
 /// `toft up` on an empty data folder, to the line that it prints once it serves.
 pub(super) async fn server_start(rounds: usize) -> Result<Row> {
@@ -35,8 +40,9 @@ pub(super) async fn server_start(rounds: usize) -> Result<Row> {
 }
 
 /// `POST /v1/projects`, then a command's first byte of output.
-pub(super) async fn create_first_output(rounds: usize, peers: &mut Peers) -> Result<Vec<Row>> {
+pub(super) async fn create_first_output(rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
     let lab = Lab::open(&[]).await?;
+    let mut beside = peers.beside("create_first_output", &lab, "").await;
     let mut samples = Vec::new();
     for round in 0..rounds + WARM_UP {
         let began = Instant::now();
@@ -47,12 +53,12 @@ pub(super) async fn create_first_output(rounds: usize, peers: &mut Peers) -> Res
         if round >= WARM_UP {
             samples.push(took);
         }
-        peers.round(round >= WARM_UP).await;
+        beside.round(round >= WARM_UP).await;
         lab.client.call(Method::DELETE, &format!("/v1/projects/{project}"), None).await?;
     }
     lab.close().await?;
     let mut rows = vec![Row::new("create_first_output", "ms", samples)];
-    rows.extend(peers.rows("create_first_output"));
+    rows.extend(beside.rows());
     Ok(rows)
 }
 
@@ -71,11 +77,12 @@ pub(super) async fn first_output(lab: &Lab, project: &str) -> Result<Events> {
 }
 
 /// `true` in a running machine.
-pub(super) async fn exec_roundtrip(rounds: usize, peers: &mut Peers) -> Result<Vec<Row>> {
+pub(super) async fn exec_roundtrip(rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
     let lab = Lab::open(&[]).await?;
     let project = lab.project().await?;
     let path = format!("/v1/projects/{project}/exec");
     let body = json!({"argv": ["true"]});
+    let mut beside = peers.beside("exec_roundtrip", &lab, &project).await;
     let mut samples = Vec::new();
     for round in 0..rounds + WARM_UP {
         let began = Instant::now();
@@ -87,36 +94,41 @@ pub(super) async fn exec_roundtrip(rounds: usize, peers: &mut Peers) -> Result<V
         if round >= WARM_UP {
             samples.push(took);
         }
-        peers.round(round >= WARM_UP).await;
+        beside.round(round >= WARM_UP).await;
     }
     lab.close().await?;
     let mut rows = vec![Row::new("exec_roundtrip", "ms", samples)];
-    rows.extend(peers.rows("exec_roundtrip"));
+    rows.extend(beside.rows());
     Ok(rows)
 }
 
-/// A cold machine, to the first request that its bridge has answered.
-pub(super) async fn cold_wake(rounds: usize) -> Result<Row> {
+/// A cold machine, to the first request that its bridge has answered ([`wake`]).
+pub(super) async fn cold_wake(rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
     let lab = Lab::open(&[]).await?;
     let project = lab.project().await?;
+    let mut beside = peers.beside("cold_wake", &lab, &project).await;
     let mut samples = Vec::new();
     for round in 0..rounds + WARM_UP {
         lab.client.post(&format!("/v1/projects/{project}/sleep"), &json!({})).await?;
         let began = Instant::now();
-        lab.client.get(&format!("/v1/projects/{project}/{WAKES}")).await?;
+        wake(&lab, &project).await?;
         if round >= WARM_UP {
             samples.push(ms(began));
         }
+        beside.round(round >= WARM_UP).await;
     }
     lab.close().await?;
-    Ok(Row::new("cold_wake", "ms", samples))
+    let mut rows = vec![Row::new("cold_wake", "ms", samples)];
+    rows.extend(beside.rows());
+    Ok(rows)
 }
 
 /// A running idle machine, to the moment when its server has answered and no process is left.
-pub(super) async fn stop(rounds: usize) -> Result<Row> {
+pub(super) async fn stop(rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
     let lab = Lab::open(&[]).await?;
     let project = lab.project().await?;
     let of = format!("/v1/projects/{project}");
+    let mut beside = peers.beside("stop", &lab, &project).await;
     let mut samples = Vec::new();
     for round in 0..rounds + WARM_UP {
         lab.client.post(&format!("{of}/start"), &json!({})).await?;
@@ -134,9 +146,12 @@ pub(super) async fn stop(rounds: usize) -> Result<Row> {
         if round >= WARM_UP {
             samples.push(ms(began));
         }
+        beside.round(round >= WARM_UP).await;
     }
     lab.close().await?;
-    Ok(Row::new("stop", "ms", samples))
+    let mut rows = vec![Row::new("stop", "ms", samples)];
+    rows.extend(beside.rows());
+    Ok(rows)
 }
 
 /// Whether a process is there and not just waiting for whoever adopted it to take notice.

@@ -4,6 +4,7 @@
 use super::{
     Row,
     lab::{Lab, ms},
+    peers::{Beside, Peers},
     rows::WARM_UP,
 };
 use anyhow::{Context, Result, bail};
@@ -62,6 +63,20 @@ impl Tree {
         Ok(done["stdout"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Rounds of a row of that name on this tree, beside the peers that do something like it.
+    pub(super) async fn rounds<F>(
+        &self,
+        name: &'static str,
+        n: usize,
+        peers: &Peers,
+        work: impl FnMut() -> F,
+    ) -> Result<Vec<Row>>
+    where
+        F: Future<Output = Result<f64>>,
+    {
+        rounds(name, n, peers.beside(name, &self.lab, &self.project).await, work).await
+    }
+
     /// Path of a route below the project.
     pub(super) fn path(&self, rest: &str) -> String {
         format!("/v1/projects/{}/{rest}", self.project)
@@ -74,8 +89,13 @@ impl Tree {
 }
 
 /// Milliseconds of what `work` tells, round by round. `work` gets the round and answers how long the
-/// measured part took.
-pub(super) async fn rounds<F>(name: &str, rounds: usize, mut work: impl FnMut() -> F) -> Result<Row>
+/// measured part took. A round of each peer comes after it.
+pub(super) async fn rounds<F>(
+    name: &str,
+    rounds: usize,
+    mut beside: Beside,
+    mut work: impl FnMut() -> F,
+) -> Result<Vec<Row>>
 where
     F: Future<Output = Result<f64>>,
 {
@@ -86,11 +106,14 @@ where
         if round >= WARM_UP {
             samples.push(took);
         }
+        beside.round(round >= WARM_UP).await;
         if began.elapsed() > ROW_TIME_MAX && samples.len() >= ROUNDS_MIN {
             break;
         }
     }
-    Ok(Row::new(name, "ms", samples))
+    let mut rows = vec![Row::new(name, "ms", samples)];
+    rows.extend(beside.rows());
+    Ok(rows)
 }
 
 /// Milliseconds that `work` took.

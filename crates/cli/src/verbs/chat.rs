@@ -1,33 +1,45 @@
 //! `toft chat`: a conversation in the terminal. Text as it comes, tools as one line each, a
 //! receipt at the end; what the agent asks is answered by the next line. Ctrl-C stops the agent; a
-//! second one leaves.
+//! second one leaves. Each message has a name, so that one which is sent again is said once.
 
 use super::logs::first_line;
 use crate::{
     args::At,
-    client::{Client, Events, SseEvent},
+    client::{Client, Events, OUTCOME_UNKNOWN, Refused, SseEvent, UNREACHABLE},
     output,
 };
 use anyhow::{Context, Result, bail};
 use http::Method;
 use serde_json::{Value, json};
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, time::Duration};
+use toft_model::id::random_hex;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines, Stdin},
     signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
 };
 
 /// After Ctrl-C, as shells have it.
 const INTERRUPTED_EXIT: i32 = 130;
+/// Bytes of a message's name: none comes twice.
+const KEY_BYTES: usize = 16;
+/// Without a person a message of which nothing was heard is sent so often; the server tries for a
+/// minute each time.
+const TRIES_MAX: u32 = 3;
+const TRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is asked for.
+pub(crate) struct Order<'a> {
+    /// Without it, each line of standard input is one.
+    pub(crate) message: Option<&'a str>,
+    pub(crate) session: Option<&'a str>,
+    /// Names the message.
+    pub(crate) key: Option<&'a str>,
+}
 
 /// One message, or one per line of standard input. Answers the exit code.
-pub(crate) async fn run(
-    at: &At,
-    project: &str,
-    message: Option<&str>,
-    session: Option<&str>,
-    as_json: bool,
-) -> Result<i32> {
+pub(crate) async fn run(at: &At, project: &str, order: &Order<'_>, as_json: bool) -> Result<i32> {
+    let message = order.message;
     let client = Client::find(at)?;
     let id = client.project(project).await?;
     let is_person = std::io::stdin().is_terminal();
@@ -35,7 +47,8 @@ pub(crate) async fn run(
         client,
         base: format!("/v1/projects/{id}/toft"),
         project: project.to_owned(),
-        session: session.map(str::to_owned),
+        session: order.session.map(str::to_owned),
+        key: order.key.map(str::to_owned),
         as_json,
         invites: !as_json && is_person && std::io::stdout().is_terminal(),
         lines: (message.is_none() || is_person).then(|| BufReader::new(tokio::io::stdin()).lines()),
@@ -73,11 +86,20 @@ enum Next {
     Interrupt,
 }
 
+/// A message that was taken.
+struct Said {
+    data: Value,
+    /// Before this began to listen.
+    is_old: bool,
+}
+
 struct Chat {
     client: Client,
     base: String,
     project: String,
     session: Option<String>,
+    /// Name of the next message, if it was given one.
+    key: Option<String>,
     as_json: bool,
     /// Whether a person is to be invited to type.
     invites: bool,
@@ -131,11 +153,14 @@ impl Chat {
         let mut question = None;
         let session = match act {
             Act::Say(message) => {
-                let mut body = json!({"message": message});
-                if let Some(session) = &self.session {
-                    body["sessionId"] = session.as_str().into();
+                let Some(sent) = self.say(message).await? else { return Ok(Ended::Left) };
+                if sent.is_old && self.is_over(&sent.data["sessionId"]).await? {
+                    output::remark(
+                        "it was said before under this key: the conversation has the answer",
+                    );
+                    return Ok(Ended::Done);
                 }
-                let sent = self.client.post(&format!("{}/prompt", self.base), &body).await?;
+                let sent = sent.data;
                 sent["sessionId"].as_str().context("the prompt has no session")?.to_owned()
             }
             Act::Hear(asked) => {
@@ -193,6 +218,84 @@ impl Chat {
         }
     }
 
+    /// Sends a message until it is known what became of it; `None` when the person leaves instead.
+    async fn say(&mut self, message: &str) -> Result<Option<Said>> {
+        let mut body = json!({"message": message});
+        if let Some(session) = &self.session {
+            body["sessionId"] = session.as_str().into();
+        }
+        let path = format!("{}/prompt", self.base);
+        let key = self.key.take().unwrap_or_else(|| random_hex(KEY_BYTES));
+        let mut tries = 0;
+        loop {
+            let error = tokio::select! {
+                said = self.client.say(&path, &body, &key) => match said {
+                    Ok(data) => {
+                        let is_old = tries == 0 && data["repeated"] == true;
+                        return Ok(Some(Said { data, is_old }));
+                    }
+                    Err(error) => error,
+                },
+                _ = self.interrupt.recv() => {
+                    output::remark("the message may have arrived: the conversation shows it then");
+                    return Ok(None);
+                }
+            };
+            // One that was asked after and finds no server knows no more than before.
+            let may_have = is_unknown(&error) || (tries > 0 && code(&error) == Some(UNREACHABLE));
+            if !may_have {
+                return Err(error);
+            }
+            tries += 1;
+            if self.invites {
+                if !self.wants_again(&error).await? {
+                    return Ok(None);
+                }
+            } else if tries < TRIES_MAX {
+                sleep(TRY_PAUSE).await;
+            } else {
+                bail!(Refused {
+                    code: OUTCOME_UNKNOWN.to_owned(),
+                    message: format!(
+                        "whether the message arrived is not known: {error:#}. Sent again with `--key {key}` \
+                         it is not said twice"
+                    ),
+                });
+            }
+        }
+    }
+
+    /// Whether the agent has nothing more to do for what was said in a conversation.
+    async fn is_over(&self, session: &Value) -> Result<bool> {
+        let path = format!("{}/state?sessionId={}", self.base, output::text(session));
+        let state = self.client.get(&path).await?;
+        if !state["question"].is_null() {
+            bail!(self.waiting());
+        }
+        Ok(state["status"] != "working")
+    }
+
+    /// Asks the person whether to send a message again of which nothing was heard.
+    async fn wants_again(&mut self, error: &anyhow::Error) -> Result<bool> {
+        output::remark(&format!("whether your message arrived is not known: {error:#}"));
+        loop {
+            output::remark(
+                "Enter sends it again (one that did arrive is not said twice), Ctrl-C leaves",
+            );
+            let Some(lines) = &mut self.lines else { return Ok(false) };
+            let line = tokio::select! {
+                line = lines.next_line() => line.context("reading standard input")?,
+                _ = self.interrupt.recv() => return Ok(false),
+            };
+            match line {
+                None => return Ok(false),
+                Some(line) if line.trim().is_empty() => return Ok(true),
+                // No answer to this, and not to be lost for one.
+                Some(_) => output::remark("that was not sent: first say what becomes of the other"),
+            }
+        }
+    }
+
     async fn next(&mut self, events: &mut Events, wants_line: bool) -> Result<Next> {
         let line = async {
             match &mut self.lines {
@@ -230,6 +333,16 @@ impl Chat {
             show(event);
         }
     }
+}
+
+/// Whether a message that failed so may have been taken all the same: the connection broke, or the
+/// server does not know.
+fn is_unknown(error: &anyhow::Error) -> bool {
+    code(error).is_none_or(|code| code == OUTCOME_UNKNOWN)
+}
+
+fn code(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Refused>().map(|refused| refused.code.as_str())
 }
 
 fn show(event: &SseEvent) {
@@ -302,6 +415,17 @@ fn counted(number: &Value, word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_may_have_been_taken_is_sent_again() {
+        let refused =
+            |code: &str| anyhow::Error::new(Refused { code: code.into(), message: "no".into() });
+        assert!(is_unknown(&refused(OUTCOME_UNKNOWN)));
+        assert!(is_unknown(&anyhow::anyhow!("the connection broke")));
+        assert!(is_unknown(&anyhow::anyhow!("it broke").context("reading the answer")));
+        assert!(!is_unknown(&refused("unavailable")));
+        assert!(!is_unknown(&refused("unreachable").context("saying it")));
+    }
 
     #[test]
     fn a_receipt_invents_no_money() {

@@ -20,12 +20,17 @@ pub(crate) async fn run(at: &At, verb: &Copies, as_json: bool) -> Result<()> {
             let taken = client.post(&path, &json!({"label": label})).await?;
             show(&taken, as_json, |taken| output::line(&output::text(&taken["id"])));
         }
-        Copies::Checkpoints { project, rm: None } => {
+        Copies::Checkpoints { project, rm: None, rule } => {
             let id = client.project(project).await?;
+            let change = rule.change();
+            if !change.is_empty() {
+                let path = format!("/v1/projects/{id}/checkpoint-rule");
+                client.call(Method::PUT, &path, Some(&Value::Object(change))).await?;
+            }
             let all = client.get(&format!("/v1/projects/{id}/checkpoints")).await?;
             show(&all, as_json, list);
         }
-        Copies::Checkpoints { project, rm: Some(checkpoint) } => {
+        Copies::Checkpoints { project, rm: Some(checkpoint), rule: _ } => {
             let id = client.project(project).await?;
             let path = format!("/v1/projects/{id}/checkpoints/{}", segment(checkpoint));
             let gone = client.call(Method::DELETE, &path, None).await?;
@@ -103,9 +108,32 @@ fn list(all: &Value) {
     } else {
         output::table(&rows);
     }
+    output::remark(&kept(all));
     if let Some(why) = all["why"].as_str() {
-        output::remark(&format!("Note: {why}."));
+        // Some reasons are sentences.
+        output::remark(&format!("Note: {}.", why.trim_end_matches('.')));
     }
+}
+
+/// The rule in a sentence.
+fn kept(all: &Value) -> String {
+    let rule = &all["rule"];
+    let n = |name: &str| rule[name].as_u64().filter(|n| *n > 0);
+    let plural = |n: u64| if n == 1 { "" } else { "s" };
+    let parts: Vec<String> = [
+        n("last").map(|n| format!("the last {n}")),
+        n("hourly").map(|n| format!("one an hour for {n} hour{}", plural(n))),
+        n("daily").map(|n| format!("one a day for {n} day{}", plural(n))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let kept = if parts.is_empty() { "none".to_owned() } else { parts.join(", ") };
+    let before = if all["automatic"] == true { "taken" } else { "not taken" };
+    format!(
+        "One is {before} before every prompt. Kept of those taken by themselves: {kept}. Change it with \
+         --keep-last, --keep-hourly, --keep-daily, --automatic."
+    )
 }
 
 fn changes(found: &Value) {
@@ -115,12 +143,21 @@ fn changes(found: &Value) {
             Some("removed") => '-',
             _ => '~',
         };
-        output::line(&format!("{sign} {}", output::text(&change["path"])));
+        output::line(&format!("{sign} {}", plain(&output::text(&change["path"]))));
     }
     if found["truncated"] == true {
         output::remark("There are more changes than are shown.");
     }
     told(found);
+}
+
+/// On one line, and without words for the terminal: names of files come from inside a machine.
+fn plain(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
 }
 
 fn file(found: &Value) {
@@ -153,6 +190,18 @@ fn told(found: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn names_and_rules_are_told_on_one_line() {
+        assert_eq!(super::plain("/a\n\u{1b}[31mä"), "/a\\n\\u{1b}[31mä");
+        let all = |rule| json!({"rule": rule, "automatic": true});
+        let some = super::kept(&all(json!({"last": 3, "hourly": 0, "daily": 2})));
+        assert!(some.contains(": the last 3, one a day for 2 days. Change"), "{some}");
+        let none = super::kept(&all(json!({"last": 0, "hourly": 0, "daily": 0})));
+        assert!(none.contains(": none. Change"), "{none}");
+    }
+
     #[test]
     fn a_path_is_one_part_of_a_url() {
         assert_eq!(super::segment("/home/a b&c=ä"), "%2Fhome%2Fa%20b%26c%3D%C3%A4");

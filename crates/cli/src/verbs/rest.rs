@@ -10,6 +10,9 @@ use anyhow::Result;
 use http::Method;
 use serde_json::{Map, Value, json};
 
+/// Of figures that this storage does not keep.
+const UNCOUNTED: &str = "not counted by this storage";
+
 pub(crate) async fn run(at: &At, verb: &Rest, as_json: bool) -> Result<()> {
     match verb {
         Rest::Freeze(one) => verbs::project::machine(at, &one.project, "freeze", as_json).await,
@@ -106,12 +109,16 @@ async fn disk(at: &At, project: &str, as_json: bool) -> Result<()> {
         return Ok(());
     }
     for (label, field, without) in [
-        ("own files and checkpoints:", "exclusiveBytes", "not counted by this storage"),
-        ("bound:", "quotaBytes", "none"),
+        ("written by it:", "exclusiveBytes", UNCOUNTED),
+        ("shared with others:", "sharedBytes", UNCOUNTED),
+        ("bound of what it writes:", "quotaBytes", "none"),
+        ("all projects together:", "totalBytes", UNCOUNTED),
+        ("bound of that:", "capBytes", "none"),
         ("free for all projects:", "freeBytes", "unknown"),
+        ("checkpoints yield below:", "yieldBelowBytes", "never"),
     ] {
         let value = found[field].as_u64().map_or_else(|| without.to_owned(), shown_bytes);
-        output::line(&format!("{label:<27}{value}"));
+        output::line(&format!("{label:<26}{value}"));
     }
     Ok(())
 }

@@ -125,13 +125,19 @@ fn body(add: &Add) -> Result<Value> {
         "catchUp": match add.catch_up {
             CatchUp::Latest => "latest",
             CatchUp::None => "none",
+            CatchUp::All => "all",
         },
         "overlap": match add.overlap {
             Overlap::Skip => "skip",
             Overlap::Queue => "queue",
+            Overlap::Cancel => "cancel",
+            Overlap::Allow => "allow",
         },
         "enabled": !add.disabled,
     });
+    if let Some(max) = add.catch_up_max {
+        body["catchUpMax"] = max.into();
+    }
     if let Some(timeout) = add.timeout {
         let seconds = timeout.get().context("--timeout never: everything ends within 24h")?;
         body["timeoutMs"] = seconds.saturating_mul(1_000).into();

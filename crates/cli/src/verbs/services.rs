@@ -67,10 +67,17 @@ fn list(found: &Value, as_json: bool) {
             output::text(&service["port"]),
             output::text(&process["pid"]),
             output::text(&process["restarts"]),
-            output::text(&process["problem"]),
+            output::text(problem(service)),
         ]);
     }
     output::table(&rows);
+}
+
+/// What stands in its way: its row, or what its process met.
+fn problem(service: &Value) -> &Value {
+    Some(&service["problem"])
+        .filter(|said| said.is_string())
+        .unwrap_or(&service["process"]["problem"])
 }
 
 async fn order(client: &Client, all: &str, which: &Which, what: &str, as_json: bool) -> Result<()> {
@@ -78,7 +85,7 @@ async fn order(client: &Client, all: &str, which: &Which, what: &str, as_json: b
     if as_json {
         output::json(&row);
     } else {
-        let problem = output::text(&row["process"]["problem"]);
+        let problem = output::text(problem(&row));
         let colon = if problem.is_empty() { "" } else { ": " };
         output::line(&format!("{}{colon}{problem}", output::text(&row["status"])));
     }

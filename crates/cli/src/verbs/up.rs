@@ -179,7 +179,8 @@ async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
     }
     let disk_bytes_max = resolved.disk_bytes_max;
     if let Some(config::OciParts { sockets, image }) = resolved.oci.clone() {
-        let oci = oci::open(OciConfig { data_dir, exe, sockets, image, disk_bytes_max }).await?;
+        let config = OciConfig { data_dir, exe, sockets, image, disk_bytes_max };
+        let oci = Box::pin(oci::open(config)).await?;
         return Ok(Opened { backend: Arc::new(oci.clone()), kind: Kind::Oci(oci) });
     }
     let native = native::open(NativeConfig { data_dir, exe, disk_bytes_max }).await?;

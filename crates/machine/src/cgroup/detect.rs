@@ -1,6 +1,7 @@
 //! Looks which controllers can be used here, by trying.
 
-use crate::storage::mount_points;
+use super::clear::clear;
+use crate::storage::{Mount, mount_points};
 use rustix::process::geteuid;
 use std::{
     collections::BTreeMap,
@@ -43,11 +44,16 @@ impl CgroupHost {
     pub(crate) fn detect(data: &Path) -> Self {
         let hash = crc32c::crc32c(data.as_os_str().as_encoded_bytes());
         let instance = &format!("{INSTANCE}{hash:08x}");
-        let mut host = Self::default();
         let mounts = mount_points().unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self::of(instance, geteuid().is_root(), &mounts, &own)
+    }
+
+    /// The same from what is mounted, and the groups of this process (`/proc/self/cgroup`).
+    pub(super) fn of(instance: &str, is_root: bool, mounts: &[Mount], own: &str) -> Self {
+        let mut host = Self::default();
         if let Some(unified) = mounts.iter().find(|m| m.kind == "cgroup2") {
-            let parent = if geteuid().is_root() {
+            let parent = if is_root {
                 // A machine outlives the session or the unit that the server was started in.
                 unified.point.clone()
             } else {
@@ -130,6 +136,16 @@ impl CgroupHost {
     /// Our folders.
     pub(crate) fn folders(&self) -> impl Iterator<Item = &PathBuf> {
         self.unified.iter().chain(self.v1.values())
+    }
+
+    /// Removes the groups of a machine that does not run, with whatever is left in them.
+    pub(crate) fn sweep(&self, name: &str) {
+        for folder in self.folders() {
+            let group = folder.join(name);
+            if group.is_dir() {
+                clear(&group);
+            }
+        }
     }
 
     /// Removes our folders when no machine is left in them.

@@ -96,6 +96,11 @@ impl Groups {
         v2.or_else(|| self.freezer.clone().map(Freezer::V1))
     }
 
+    /// Whether the machine has a group that can.
+    pub(crate) fn can_freeze(&self) -> bool {
+        self.freezer().is_some()
+    }
+
     /// Pauses the machine: half a millisecond; a process in the middle of a disk operation stops
     /// after that. `None`: it has no group that can. One that is paused already stays so.
     pub(crate) fn pause(&self, limit: Duration) -> io::Result<Option<Paused>> {
@@ -189,11 +194,11 @@ mod tests {
         if detected.unified.is_some() {
             check(&detected, |g| g.unified.clone().unwrap().join("cgroup.procs"));
         } else {
-            println!("skipped: no cgroup v2: {:?}", detected.notes);
+            toft_lane::skip("cgroup v2", format!("{:?}", detected.notes));
         }
         let v1 = Path::new("/sys/fs/cgroup/freezer");
         if !v1.join("tasks").exists() || !rustix::process::geteuid().is_root() {
-            println!("skipped: no v1 freezer");
+            toft_lane::skip("cgroup v1", "no freezer");
             return;
         }
         let name = format!("toft-of-a-test-{}", std::process::id());

@@ -272,7 +272,7 @@ mod tests {
     fn a_group_has_its_limits_and_leaves_nothing_behind() {
         let host = CgroupHost::detect(Path::new(&format!("/of-a-test/{}", std::process::id())));
         if host.folders().next().is_none() {
-            println!("skipped: no control groups here: {:?}", host.notes);
+            toft_lane::skip("control groups", format!("{:?}", host.notes));
             return;
         }
         let limits = Limits { memory_bytes: Some(64 << 20), cpus: Some(0.5), ..Limits::default() };

@@ -1,7 +1,7 @@
 //! Pausing single processes of a machine, while it goes on: they are moved to a v2 group that stands
 //! still, and stay in that group when it goes on again. Not on hosts without v2.
 
-use super::{detect::tell, group::Groups, programs::make_folder};
+use super::{detect::tell, group::Groups, limits::procs_below, programs::make_folder};
 use std::{fs, io, path::PathBuf};
 
 /// The group of paused processes: below what limits them, or below the machine's own.
@@ -20,7 +20,9 @@ impl Groups {
         let Some(held) = self.held() else { return Ok(false) };
         make_folder(&held)?;
         tell(&held.join("cgroup.freeze"), "1")?;
-        for pid in pids {
+        // One may have ended since it was seen, and its number be another's on the host by now.
+        let here = procs_below(held.parent().unwrap_or(&held));
+        for pid in pids.iter().filter(|pid| here.contains(pid)) {
             match tell(&held.join("cgroup.procs"), &pid.to_string()) {
                 // It has ended.
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}

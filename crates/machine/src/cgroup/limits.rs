@@ -186,7 +186,65 @@ pub(crate) fn procs_below(folder: &Path) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::layouts::{Layout, MACHINE, Tree},
+        *,
+    };
+
+    /// Files of a machine's groups, with what they must say.
+    fn check(layout: Layout, files: &[(&str, &str, &str)]) {
+        let (tree, mut groups) = (Tree::new(layout), Groups::default());
+        let limits = Limits {
+            memory_bytes: Some(64 << 20),
+            pids: Some(30),
+            cpus: Some(0.5),
+            disk_bytes: None,
+        };
+        let host = tree.detect();
+        assert!(!host.limit_again(MACHINE, &mut groups, &limits).unwrap(), "{layout:?}");
+        for (controller, file, expected) in files {
+            assert_eq!(tree.says(controller, file), *expected, "{layout:?}: {file}");
+        }
+    }
+
+    #[test]
+    fn each_layout_is_limited_by_its_own_files_and_the_rest_of_a_machine_a_little_wider() {
+        const WORK: &str = "67108864";
+        const ALL: &str = "1140850688";
+        check(
+            Layout::V2,
+            &[
+                ("memory", "work/memory.max", WORK),
+                ("memory", "work/memory.swap.max", "0"),
+                ("memory", "memory.max", ALL),
+                ("pids", "work/pids.max", "30"),
+                ("pids", "pids.max", "286"),
+                ("cpu", "work/cpu.max", "50000 100000"),
+                ("cpu", "cpu.max", ""),
+            ],
+        );
+        for layout in [Layout::V1, Layout::Hybrid] {
+            check(
+                layout,
+                &[
+                    ("memory", "work/memory.limit_in_bytes", WORK),
+                    ("memory", "work/memory.memsw.limit_in_bytes", WORK),
+                    ("memory", "memory.limit_in_bytes", ALL),
+                    ("pids", "work/pids.max", "30"),
+                    ("pids", "pids.max", "286"),
+                    ("cpu", "cpu.cfs_period_us", "100000"),
+                    ("cpu", "cpu.cfs_quota_us", "50000"),
+                ],
+            );
+        }
+        // Nothing is there to be written to, and nobody is told that it was.
+        check(Layout::None, &[("memory", "work/memory.max", "")]);
+        check(Layout::Closed, &[("memory", "work/memory.limit_in_bytes", "")]);
+        check(
+            Layout::V2Without("memory"),
+            &[("memory", "work/memory.max", ""), ("pids", "work/pids.max", "30")],
+        );
+    }
 
     #[test]
     fn processors_become_microseconds_within_what_the_kernel_takes() {

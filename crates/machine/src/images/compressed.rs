@@ -23,7 +23,7 @@ pub(crate) fn open<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Err(io::Error::new(io::ErrorKind::InvalidData, told))
     };
     match head {
-        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(from))),
+        [0x1f, 0x8b, ..] => Ok(Box::new(Gzip(MultiGzDecoder::new(from)))),
         // A frame, or one to be skipped in front of it (RFC 8878, 3.1).
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
             Ok(Box::new(Zstandard { from, decoder: FrameDecoder::new(), inside: false }))
@@ -32,6 +32,20 @@ pub(crate) fn open<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         [b'B', b'Z', b'h', ..] => unknown("bzip2"),
         [b'P', b'K', 3, 4, ..] => unknown("zip"),
         _ => Ok(Box::new(from)),
+    }
+}
+
+/// Says in words of ours what is wrong with it.
+struct Gzip<R>(MultiGzDecoder<R>);
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof => damaged(&e),
+            _ => e,
+        })
     }
 }
 
@@ -55,7 +69,7 @@ impl<R: BufRead> Read for Zstandard<R> {
             }
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                 let one = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.from, one).map_err(|e| bad(&e))?;
+                self.decoder.decode_blocks(&mut self.from, one).map_err(|e| damaged(&e))?;
             }
             let read = self.decoder.read(buf)?;
             if read > 0 || buf.is_empty() {
@@ -79,19 +93,20 @@ impl<R: BufRead> Zstandard<R> {
             })) => {
                 let skip = u64::from(length);
                 let skipped = io::copy(&mut self.from.by_ref().take(skip), &mut io::sink())?;
-                if skipped < skip { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+                if skipped < skip { Err(damaged(&"a frame ends early")) } else { Ok(()) }
             }
             Err(FrameDecoderError::WindowSizeTooBig { .. }) => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "it is compressed with a window of more than 128 MiB: leave out `--long=31`",
             )),
-            Err(e) => Err(bad(&e)),
+            Err(e) => Err(damaged(&e)),
         }
     }
 }
 
-fn bad(e: &FrameDecoderError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("its compression is damaged: {e}"))
+fn damaged(why: &dyn std::fmt::Display) -> io::Error {
+    let told = format!("its compression is damaged, or it was cut: make or copy it again ({why})");
+    io::Error::new(io::ErrorKind::InvalidData, told)
 }
 
 #[cfg(test)]
@@ -137,14 +152,14 @@ mod tests {
     fn frames_follow_each_other_and_skipped_ones_say_nothing() {
         let skipped = [&0x184D_2A51_u32.to_le_bytes()[..], &3_u32.to_le_bytes(), b"abc"].concat();
         check(&[skipped.clone(), zstd("one"), skipped.clone(), zstd("two")].concat(), Ok("onetwo"));
-        check(&skipped[..skipped.len() - 1], Err("end of file"));
+        check(&skipped[..skipped.len() - 1], Err("it was cut"));
     }
 
     #[test]
     fn a_cut_or_damaged_archive_is_no_archive() {
         let whole = gzip(&"long ".repeat(1000));
         let mut out = Vec::new();
-        assert!(open(&whole[..whole.len() / 2]).unwrap().read_to_end(&mut out).is_err());
+        check(&whole[..whole.len() / 2], Err("make or copy it again"));
         let whole = zstd(&"long ".repeat(1000));
         assert!(open(&whole[..whole.len() - 1]).unwrap().read_to_end(&mut out).is_err());
         check(b"\x28\xb5\x2f\xfd\xff\xff", Err("damaged"));

@@ -3,7 +3,9 @@
 //! as little as possible. Everything goes through [`Root`]: nothing in there is trusted.
 
 use super::{
+    elf::Program,
     root::{Below, Meta, Root},
+    unpack::is_circle,
     words::ImageError,
 };
 use crate::image::written;
@@ -57,19 +59,57 @@ pub(crate) fn finish(root: &Root) -> Result<String, ImageError> {
     let shell = SHELLS.iter().find(|path| root.has_program(&Below::fixed(path)));
     let shell = shell.filter(|_| SHELLS[2..].iter().any(|sh| root.has_program(&Below::fixed(sh))));
     let Some(shell) = shell else {
-        let saved = ["manifest.json", "oci-layout"]
-            .iter()
-            .any(|name| root.inode(&Below::fixed(name)).is_some());
-        return Err(ImageError::refused(if saved {
-            "it is a saved container image, not a root file system: make one with `docker export`, \
-             or give a folder with `oci-layout` in it"
-        } else {
-            "there is no /bin/sh in it: a machine needs a shell. Give an image with one (the \
-             archive's names begin at the root: bin/sh, etc/passwd)"
-        }));
+        return Err(ImageError::refused(no_shell(root)));
     };
-    add(root, shell).map_err(|source| ImageError::Step { step: "finishing the image", source })?;
+    check_runs(root, shell)?;
+    add(root, shell).map_err(|source| {
+        let mut ours = OWN.iter().chain(WANTED).map(|(path, _)| Below::fixed(path));
+        match ours.find_map(|path| root.bad_link(&path)) {
+            Some(told) if is_circle(&source) => ImageError::refused(told),
+            _ => ImageError::step("finishing the image")(source),
+        }
+    })?;
     Ok((*shell).to_owned())
+}
+
+/// Why there is none, as far as one can see.
+fn no_shell(root: &Root) -> String {
+    let shells = || SHELLS[2..].iter().map(|path| Below::fixed(path));
+    if let Some(told) = shells().find_map(|path| root.bad_link(&path)) {
+        return told;
+    }
+    if let Some(folder) = shells().find_map(|path| root.top_with(&path)) {
+        return format!(
+            "all of it lies in the folder `{folder}`: pack it from inside that folder (`tar -C '{folder}' \
+             -c .`), so that the archive's names begin at the root"
+        );
+    }
+    "there is no /bin/sh in it: a machine needs a shell. Give an image with one (the archive's names \
+     begin at the root: bin/sh, etc/passwd)"
+        .to_owned()
+}
+
+/// Refuses a shell that no machine of this host can start.
+fn check_runs(root: &Root, shell: &'static str) -> Result<(), ImageError> {
+    let file =
+        root.open_file(&Below::fixed(shell)).map_err(ImageError::step("finishing the image"))?;
+    let (Some(program), Some(host)) = (Program::of(&file), Program::own()) else { return Ok(()) };
+    if !program.runs_with(&host) {
+        return Err(ImageError::refused(format!(
+            "its {shell} is made for {}, and this host is {}: take the image for that",
+            program.processor(),
+            host.processor()
+        )));
+    }
+    let Some(loader) = program.loader else { return Ok(()) };
+    if Below::parse(&loader).is_ok_and(|path| root.has_program(&path)) {
+        return Ok(());
+    }
+    Err(ImageError::refused(format!(
+        "its {shell} needs the program `{}`, which is not in it: pack the C library, too, or take a \
+         shell that needs none",
+        String::from_utf8_lossy(&loader).escape_debug()
+    )))
 }
 
 /// Takes away what a project has of its own beside its files: conversations, the inspect database,

@@ -5,15 +5,13 @@ use super::{
     compressed,
     digest::{self, Checked},
     progress::Progress,
-    root::Root,
+    root::{Below, Root},
     unpack::{Room, unpack},
     words::ImageError,
 };
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -128,12 +126,7 @@ pub(crate) fn top(bytes: &[u8], name: Option<&str>) -> Result<Top, ImageError> {
         return choose(index, name).map(Top::Choose);
     }
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(unreadable)?;
-    if manifest.layers.is_empty() || manifest.layers.len() > LAYERS_MAX {
-        let count = manifest.layers.len();
-        return Err(ImageError::refused(format!(
-            "the image has {count} layers; 1 to {LAYERS_MAX} are possible"
-        )));
-    }
+    check_layers(manifest.layers.len())?;
     for layer in &manifest.layers {
         layer.hex()?;
         if !LAYER_KINDS.iter().any(|kind| layer.media_type.starts_with(kind)) {
@@ -147,12 +140,28 @@ pub(crate) fn top(bytes: &[u8], name: Option<&str>) -> Result<Top, ImageError> {
     Ok(Top::Manifest(manifest))
 }
 
+/// Refuses more layers than images have, and none.
+pub(crate) fn check_layers(count: usize) -> Result<(), ImageError> {
+    if (1..=LAYERS_MAX).contains(&count) {
+        return Ok(());
+    }
+    Err(ImageError::refused(format!(
+        "the image has {count} layers; 1 to {LAYERS_MAX} are possible"
+    )))
+}
+
 fn choose(index: Index, name: Option<&str>) -> Result<Descriptor, ImageError> {
     let named = |d: &Descriptor| d.annotations.get(NAME).cloned();
     let ours = |d: &Descriptor| {
         d.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == architecture())
     };
     let known: Vec<String> = index.manifests.iter().filter_map(named).collect();
+    let platforms: Vec<String> = index
+        .manifests
+        .iter()
+        .filter_map(|d| d.platform.as_ref().map(|p| format!("{} on {}", p.os, p.architecture)))
+        .collect();
+    let platforms = platforms.join(", ");
     let mut fitting: Vec<Descriptor> = index
         .manifests
         .into_iter()
@@ -163,9 +172,11 @@ fn choose(index: Index, name: Option<&str>) -> Result<Descriptor, ImageError> {
             "there is no image {name:?} in it; it has: {}",
             known.join(", ")
         ))),
-        (0, _) => {
-            Err(ImageError::refused(format!("it has no image for linux on {}", architecture())))
-        }
+        (0, _) => Err(ImageError::refused(format!(
+            "it has no image for linux on {}, only for: {}",
+            architecture(),
+            if platforms.is_empty() { "nothing" } else { platforms.as_str() }
+        ))),
         (1, _) => Ok(fitting.remove(0)),
         // Variants of one processor: the first is the plain one.
         _ if known.len() < 2 || name.is_some() => Ok(fitting.remove(0)),
@@ -177,7 +188,7 @@ fn choose(index: Index, name: Option<&str>) -> Result<Descriptor, ImageError> {
 }
 
 /// Variables that an image's configuration sets. Refused when it is made for another processor.
-fn environment(config: &[u8]) -> Result<Vec<(String, String)>, ImageError> {
+pub(crate) fn environment(config: &[u8]) -> Result<Vec<(String, String)>, ImageError> {
     let file: ConfigFile = serde_json::from_slice(config).map_err(|e| {
         ImageError::refused(format!("the image's configuration cannot be read: {e}"))
     })?;
@@ -205,42 +216,58 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(plain) && !name.as_bytes()[0].is_ascii_digit()
 }
 
-/// Where a part lies in a layout.
+/// Where a part lies in a layout that is being written.
 pub(crate) fn blob(layout: &Path, hex: &str) -> PathBuf {
     layout.join("blobs/sha256").join(hex)
 }
 
+/// The same in one that is read.
+fn part(hex: &str) -> Result<Below, ImageError> {
+    let path = Below::fixed("blobs/sha256").with(hex.as_bytes());
+    path.map_err(|e| ImageError::refused(e.to_string()))
+}
+
+fn missing(what: &Descriptor) -> ImageError {
+    ImageError::refused(format!(
+        "its part {} is missing or has another length: the layout is not complete, copy it again",
+        what.digest
+    ))
+}
+
 /// A small part of a layout, checked.
-fn document(layout: &Path, what: &Descriptor) -> Result<Vec<u8>, ImageError> {
+fn document(layout: &Root, what: &Descriptor) -> Result<Vec<u8>, ImageError> {
     let hex = what.hex()?;
-    let bytes = read_small(&blob(layout, hex))?;
+    let bytes = layout.read(&part(hex)?, DOCUMENT_BYTES_MAX).ok_or_else(|| missing(what))?;
     if digest::of(&bytes) != hex {
         return Err(ImageError::refused(format!(
-            "{} is not what its name says: the layout is damaged",
+            "{} is not what its name says: the layout is damaged, copy it again",
             what.digest
         )));
     }
     Ok(bytes)
 }
 
-fn read_small(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let failed = |e: io::Error| ImageError::refused(format!("{}: {e}", path.display()));
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|f| f.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(failed)?;
-    if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+/// Refuses a layout that lacks a part of this image. What is in the parts is looked at when they are
+/// unpacked.
+pub(crate) fn check_parts(layout: &Root, manifest: &Manifest) -> Result<(), ImageError> {
+    for what in manifest.layers.iter().chain([&manifest.config]) {
+        let file = layout.open_file(&part(what.hex()?)?).map_err(|_| missing(what))?;
+        if file.metadata().is_ok_and(|meta| meta.len() != what.size) {
+            return Err(missing(what));
+        }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// The manifest of a layout folder, and its digest.
 pub(crate) fn open_layout(
-    layout: &Path,
+    layout: &Root,
     name: Option<&str>,
 ) -> Result<(Manifest, String), ImageError> {
-    let mut bytes = read_small(&layout.join("index.json"))?;
+    let index = layout.read(&Below::fixed("index.json"), DOCUMENT_BYTES_MAX);
+    let mut bytes = index.ok_or_else(|| {
+        ImageError::refused("its index.json is missing or too large: it is no complete OCI layout")
+    })?;
     let mut name = name;
     let mut digest = None;
     for _ in 0..=INDEXES_MAX {
@@ -261,7 +288,7 @@ pub(crate) fn open_layout(
 
 /// Unpacks all layers of a layout, each checked. Answers the environment that the image sets.
 pub(crate) fn unpack_layers(
-    layout: &Path,
+    layout: &Root,
     manifest: &Manifest,
     root: &Root,
     room: &mut Room,
@@ -271,8 +298,8 @@ pub(crate) fn unpack_layers(
     progress.begin("unpacking", manifest.layers.iter().map(|l| l.size).sum());
     for layer in &manifest.layers {
         let hex = layer.hex()?;
-        let path = blob(layout, hex);
-        let done = File::open(&path).and_then(|file| {
+        let path = part(hex)?;
+        let done = layout.open_file(&path).and_then(|file| {
             let mut checked = Checked::new(file, layer.size, progress);
             let from = compressed::open(&mut checked)?;
             let _ = unpack(root, from, true, room, progress)?;

@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+use tokio::sync::Notify;
 
 /// Shared by who makes an image and who asks about it.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub struct Progress {
     done: AtomicU64,
     total: AtomicU64,
     cancelled: AtomicBool,
+    ended: Notify,
 }
 
 /// What is being done.
@@ -52,12 +54,23 @@ impl Progress {
 
     /// Asks for an end.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Release);
+        self.ended.notify_waiters();
     }
 
     /// Whether an end was asked for.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits until an end is asked for.
+    pub(crate) async fn cancelled(&self) {
+        let mut told = std::pin::pin!(self.ended.notified());
+        // Before the look: what is told after it wakes.
+        told.as_mut().enable();
+        if !self.is_cancelled() {
+            told.await;
+        }
     }
 
     /// An error when an end was asked for.

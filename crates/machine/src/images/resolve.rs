@@ -2,13 +2,16 @@
 //! that), and what people call it. Makes nothing.
 
 use super::{
-    digest,
+    archive::Archive,
+    compressed, digest,
     oci::{self, Manifest},
     registry as fetch,
+    root::Root,
     words::{ImageError, ImageKey, ImageKind, RegistrySource, Source},
 };
 use std::{
     fs::{self, File},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -116,6 +119,7 @@ fn resolve_path(path: &Path, data: &Path) -> Result<Resolved, ImageError> {
             path.display()
         )));
     }
+    check_archive(path)?;
     let (sha256, bytes) = File::open(path).and_then(digest::of_file).map_err(cannot)?;
     Ok(Resolved {
         key: ImageKey::of("tarball", &[sha256.as_bytes()]),
@@ -126,8 +130,28 @@ fn resolve_path(path: &Path, data: &Path) -> Result<Resolved, ImageError> {
     })
 }
 
+/// Refuses a file that does not even begin as an archive. The rest is read when it is unpacked.
+fn check_archive(path: &Path) -> Result<(), ImageError> {
+    let shown = path.display();
+    let refused = |e: std::io::Error| ImageError::refused(format!("{shown}: {e}"));
+    let from = File::open(path).and_then(compressed::open).map_err(refused)?;
+    let why = match Archive::new(from).next() {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => "it is empty".to_owned(),
+        Err(e) => e.to_string(),
+    };
+    Err(ImageError::refused(format!(
+        "{shown} cannot become an image: {why}. Give the tar archive of a root file system (plain, or \
+         compressed with gzip or zstd), of a saved container image, or a folder"
+    )))
+}
+
 fn layout(folder: &Path, name: Option<&str>) -> Result<Resolved, ImageError> {
-    let (manifest, digest) = oci::open_layout(folder, name)?;
+    let cannot = |e: std::io::Error| ImageError::refused(format!("{}: {e}", folder.display()));
+    let folder = &fs::canonicalize(folder).map_err(cannot)?;
+    let root = Root::open(folder).map_err(cannot)?;
+    let (manifest, digest) = oci::open_layout(&root, name)?;
+    oci::check_parts(&root, &manifest)?;
     let told = name.map_or_else(String::new, |name| format!(":{name}"));
     Ok(Resolved {
         key: ImageKey::of("oci", &[digest.as_bytes()]),
@@ -181,7 +205,29 @@ fn check_folder(path: &Path, data: &Path) -> Result<(), ImageError> {
             "{shown} cannot show in machines: Toft keeps its data there"
         )));
     }
+    if path.join("bin/sh").exists() && path.join("etc").is_dir() {
+        return Err(ImageError::refused(format!(
+            "{shown} looks like a whole root file system: pack it (`tar -C {shown} -c . > root.tar`) and \
+             give the archive"
+        )));
+    }
+    if !has_programs(path) {
+        return Err(ImageError::refused(format!(
+            "{shown} has no programs, neither in `bin` nor itself: give the folder of a toolchain (or \
+             several: each is shown)"
+        )));
+    }
     Ok(())
+}
+
+/// Whether anything in the folder that machines get into their `PATH` can be run.
+fn has_programs(folder: &Path) -> bool {
+    let bin = folder.join("bin");
+    let programs = if bin.is_dir() { &bin } else { folder };
+    fs::read_dir(programs).into_iter().flatten().flatten().any(|entry| {
+        // By whatever links: many are.
+        fs::metadata(entry.path()).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    })
 }
 
 fn stem(path: &Path) -> String {
@@ -217,7 +263,7 @@ mod tests {
         let data = dir.path().join("data");
         fs::create_dir_all(data.join("inner")).unwrap();
         let tools = dir.path().join("tools");
-        fs::create_dir(&tools).unwrap();
+        fs::create_dir_all(tools.join("bin")).unwrap();
         let look = |path: &Path| {
             on_this_host(&Source::Path(path.to_owned()), &data).map_err(|e| e.to_string())
         };
@@ -230,6 +276,20 @@ mod tests {
         for path in [&data, &data.join("inner"), &dir.path().to_owned()] {
             assert!(look(path).unwrap_err().contains("Toft keeps its data"));
         }
+        // Nothing that can be run, or a whole system.
+        fs::write(tools.join("readme"), "").unwrap();
+        fs::write(tools.join("bin/tool"), "").unwrap();
+        assert!(look(&tools).unwrap_err().contains("has no programs"));
+        let may_run = |path: &str| {
+            fs::set_permissions(tools.join(path), fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        may_run("readme");
+        assert!(look(&tools).unwrap_err().contains("has no programs"), "`bin` is what counts");
+        may_run("bin/tool");
+        fs::write(tools.join("bin/sh"), "").unwrap();
+        fs::create_dir(tools.join("etc")).unwrap();
+        assert!(look(&tools).unwrap_err().contains("pack it"));
+        fs::remove_dir(tools.join("etc")).unwrap();
         let found = look(&tools).unwrap();
         assert_eq!((found.kind, found.name.as_str()), (ImageKind::Folder, "tools"));
         assert_eq!(found.key, look(&tools).unwrap().key);
@@ -244,7 +304,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let look = |name: &str, content: &str| {
             let path = dir.path().join(name);
-            fs::write(&path, content).unwrap();
+            let mut tar = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, "f", content.as_bytes()).unwrap();
+            fs::write(&path, tar.into_inner().unwrap()).unwrap();
             on_this_host(&Source::Path(path), Path::new("/nowhere")).unwrap()
         };
         let (one, same, other) =
@@ -253,6 +317,62 @@ mod tests {
         assert_eq!(one.key, same.key);
         assert_ne!(one.key, other.key);
         assert_eq!(one.key.as_str().parse(), Ok(one.key.clone()));
+    }
+
+    #[test]
+    fn what_is_no_archive_is_refused_before_it_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let text = "root:x:0:0:root:/root:/bin/sh\n".repeat(100);
+        for (content, said) in [
+            (&b""[..], "it is empty"),
+            (&[0; 10_240], "it is empty"),
+            (text.as_bytes(), "a header's checksum is wrong"),
+            (b"short", "it ends within a header"),
+            (b"\xfd7zXZ\0rest", "gzip or zstd"),
+            (b"BZh91AY&SY", "gzip or zstd"),
+            (b"PK\x03\x04rest", "gzip or zstd"),
+            (b"\x1f\x8brest of no gzip", "cannot become an image"),
+            (b"\x28\xb5\x2f\xfd\xff\xff", "compression is damaged"),
+        ] {
+            fs::write(&path, content).unwrap();
+            let told = on_this_host(&Source::Path(path.clone()), Path::new("/nowhere"));
+            let told = told.unwrap_err();
+            assert!(matches!(&told, ImageError::Refused(why) if why.contains(said)), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_layout_that_lacks_a_part_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = dir.path().join("blobs/sha256");
+        fs::create_dir_all(&blobs).unwrap();
+        let put = |bytes: &[u8]| {
+            fs::write(blobs.join(digest::of(bytes)), bytes).unwrap();
+            serde_json::json!({"digest": format!("sha256:{}", digest::of(bytes)),
+                "size": bytes.len(), "mediaType": "application/vnd.oci.image.layer.v1.tar"})
+        };
+        let layer = b"a layer";
+        let manifest = serde_json::json!({"config": put(b"{}"), "layers": [put(layer)]});
+        let manifest = put(manifest.to_string().as_bytes());
+        let index = serde_json::json!({"manifests": [manifest]}).to_string();
+        fs::write(dir.path().join("oci-layout"), "{}").unwrap();
+        let look = || {
+            let source = Source::Path(dir.path().to_owned());
+            on_this_host(&source, Path::new("/nowhere")).map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert!(look().unwrap_err().contains("index.json"));
+        fs::write(dir.path().join("index.json"), index).unwrap();
+        assert_eq!(look(), Ok(()));
+        let path = blobs.join(digest::of(layer));
+        fs::write(&path, b"a lay").unwrap();
+        assert!(look().unwrap_err().contains("not complete"));
+        fs::remove_file(&path).unwrap();
+        // A part that a link brings from outside is none of the layout.
+        fs::write(dir.path().with_extension("outside"), layer).unwrap();
+        std::os::unix::fs::symlink(dir.path().with_extension("outside"), &path).unwrap();
+        assert!(look().unwrap_err().contains("not complete"));
+        fs::remove_file(dir.path().with_extension("outside")).unwrap();
     }
 
     #[test]

@@ -3,6 +3,11 @@
 //! nor a link leads out of it. The last part of a path is never followed. Not for trees that
 //! somebody else changes meanwhile.
 
+mod advice;
+mod below;
+
+pub(crate) use below::Below;
+
 use crate::inside::FOLDER;
 use rustix::{
     fs::{
@@ -21,13 +26,11 @@ use std::{
         fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Folders within folders: below what copies of disks may have (200).
 const DEPTH_MAX: usize = 160;
-/// Longest path of a whole entry (`PATH_MAX` of linux/limits.h).
-const PATH_BYTES_MAX: usize = 4096;
 /// Links that lead to folders which are not there yet, one after the other; the kernel's own limit.
 const LINKS_MAX: usize = 40;
 /// Ids that a machine has; others belong to nobody there.
@@ -59,63 +62,6 @@ impl Meta {
     pub(crate) fn of_root(mode: u32) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self { mode, uid: 0, gid: 0, mtime: now.unwrap_or_default().as_secs() }
-    }
-}
-
-/// A path below a root: plain names, the first one below the top.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Below(Vec<CString>);
-
-impl Below {
-    /// From the bytes of an archive. A leading `/` means the root itself; `..` is refused, whatever
-    /// it would lead to.
-    pub(crate) fn parse(bytes: &[u8]) -> io::Result<Self> {
-        let refuse = |why: &str| {
-            let shown: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
-            io::Error::new(io::ErrorKind::InvalidData, format!("the path {shown:?} {why}"))
-        };
-        if bytes.len() > PATH_BYTES_MAX {
-            return Err(refuse("is longer than any path may be"));
-        }
-        let mut names = Vec::new();
-        for name in bytes.split(|b| *b == b'/') {
-            match name {
-                b"" | b"." => {}
-                b".." => return Err(refuse("leads out of its folder (`..`)")),
-                name => {
-                    let name = CString::new(name);
-                    names.push(name.map_err(|_| refuse("has a zero byte in a name"))?);
-                }
-            }
-        }
-        if names.len() > DEPTH_MAX {
-            return Err(refuse(&format!("lies deeper than {DEPTH_MAX} folders")));
-        }
-        Ok(Self(names))
-    }
-
-    /// One of ours.
-    pub(crate) fn fixed(path: &'static str) -> Self {
-        Self::parse(path.as_bytes()).expect("our own paths are plain")
-    }
-
-    /// The folder that it lies in, and its name. `None`: it is the top.
-    pub(crate) fn split(&self) -> Option<(Self, &CString)> {
-        let (name, folder) = self.0.split_last()?;
-        Some((Self(folder.to_vec()), name))
-    }
-
-    /// A name in this folder.
-    pub(crate) fn with(&self, name: &[u8]) -> io::Result<Self> {
-        let mut names = self.0.clone();
-        names.extend(Self::parse(name)?.0);
-        Ok(Self(names))
-    }
-
-    fn path(&self, count: usize) -> PathBuf {
-        let mut path = PathBuf::from(".");
-        path.extend(self.0[..count].iter().map(|n| OsStr::from_bytes(n.to_bytes())));
-        path
     }
 }
 
@@ -240,6 +186,9 @@ impl Root {
     /// A symbolic link in place of whatever is there. What it says is not looked at: only a machine
     /// follows it. Answers its inode.
     pub(crate) fn put_link(&self, path: &Below, target: &[u8], meta: Meta) -> io::Result<u64> {
+        if target.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a link to nothing"));
+        }
         let (parent, name) = self.place(path)?;
         clear(&parent, name)?;
         symlinkat(target, &parent, name)?;
@@ -255,7 +204,11 @@ impl Root {
     pub(crate) fn put_hard_link(&self, path: &Below, target: &Below) -> io::Result<u64> {
         let missing = || {
             let shown = target.path(target.0.len());
-            let told = format!("a hard link names {}, which is not there", shown.display());
+            let shown = shown.strip_prefix(".").unwrap_or(&shown).display().to_string();
+            let told = format!(
+                "a hard link names `{}`, which is not there: in an image only files of its own can be linked",
+                shown.escape_debug()
+            );
             io::Error::new(io::ErrorKind::InvalidData, told)
         };
         let (folder, file) = target.split().ok_or_else(missing)?;
@@ -328,14 +281,19 @@ impl Root {
         self.existing(path).is_ok()
     }
 
-    /// A regular file of at most `max` bytes, by whatever links lead to it.
-    pub(crate) fn read(&self, path: &Below, max: u64) -> Option<Vec<u8>> {
+    /// A regular file, by whatever links lead to it.
+    pub(crate) fn open_file(&self, path: &Below) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::from(self.resolve(&path.path(path.0.len()), flags).ok()?);
-        let stat = fstat(&file).ok()?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return None;
+        let file = File::from(self.resolve(&path.path(path.0.len()), flags)?);
+        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no plain file"));
         }
+        Ok(file)
+    }
+
+    /// The same, all of it, when it has at most `max` bytes.
+    pub(crate) fn read(&self, path: &Below, max: u64) -> Option<Vec<u8>> {
+        let file = self.open_file(path).ok()?;
         let mut bytes = Vec::new();
         file.take(max + 1).read_to_end(&mut bytes).ok()?;
         u64::try_from(bytes.len()).is_ok_and(|len| len <= max).then_some(bytes)

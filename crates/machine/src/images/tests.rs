@@ -1,6 +1,8 @@
 //! Hostile archives, layers and what a root ends as: attacks of whoever made an image on whoever
 //! adds it (S11), run as the user that the tests run as.
 
+mod roots;
+
 use super::{unpack::unpack, *};
 use std::{
     fs,
@@ -304,49 +306,66 @@ fn deep_names_and_endless_links_are_refused() {
 }
 
 #[test]
-fn a_foreign_root_gets_what_a_machine_needs_and_hostile_links_lead_nowhere() {
+fn entries_take_room_too_and_names_are_told_on_one_line() {
     let place = Place::new();
-    let out = place.dir.path().join("outside").display().to_string();
-    let victim = place.dir.path().join("victim").display().to_string();
-    let mut header = Header::new_gnu();
-    header.set_path("bin/sh").unwrap();
-    header.set_mode(0o755);
-    header.set_size(0);
-    header.set_cksum();
-    let tar = Tar(header.as_bytes().to_vec())
-        .folder("etc")
-        .link("etc/resolv.conf", &victim)
-        .link("etc/hosts", &victim)
-        .link("home", &out)
-        .link("proc", &out)
-        .link("etc/passwd", &victim)
-        .link("var", "../../where");
-    place.layer(&tar, false).unwrap();
-    assert_eq!(finish(&place.root).unwrap(), "/bin/sh");
+    let many = (0..2000).fold(Tar::default(), |tar, n| tar.file(&format!("f{n}"), ""));
+    let told = place.layer(&many, false).unwrap_err();
+    assert!(told.contains("needs more room"), "{told}");
+    let place = Place::new();
+    let told = place.layer(&Tar::default().hard_link("two\nlines", "none"), false).unwrap_err();
+    assert!(told.contains("two\\nlines") && told.lines().count() == 1, "{told}");
+    place.layer(&Tar::default().file("two\nlines", "x"), false).unwrap();
+    assert_eq!(place.read("two\nlines"), "x");
+    assert!(place.layer(&Tar::default().link("l", ""), false).unwrap_err().contains("to nothing"));
+}
+
+/// An image in parts, as container engines save it: unpacked, then made a root.
+fn from_saved(tar: &Tar) -> Result<(Place, Vec<(String, String)>), String> {
+    let (parts, place) = (Place::new(), Place::new());
+    parts.layer(tar, false)?;
+    assert!(saved::is_saved(&parts.root));
+    let (mut room, progress) = (Room::of(1 << 20), Progress::default());
+    let env = saved::unpack_saved(&parts.root, &place.root, &mut room, &progress);
+    parts.assert_outside_untouched();
     place.assert_outside_untouched();
-    let passwd = place.read("etc/passwd");
-    assert_eq!(passwd, "root:x:0:0:root:/root:/bin/sh\n");
-    assert!(place.read("etc/hosts").contains("127.77.0.1\tgateway.internal"));
-    assert!(place.at("proc").symlink_metadata().unwrap().is_dir());
-    assert!(place.read("usr/local/bin/bash").contains("exec /bin/sh"));
-    // `home` leads to the same path inside.
-    let inside = out.trim_start_matches('/');
-    assert!(place.at(&format!("{inside}/project")).is_dir());
-    assert!(place.at(&format!("{inside}/starter")).is_dir());
+    Ok((place, env.map_err(|e| e.to_string())?))
+}
 
-    assert!(place.at("where/lib/toft").is_dir());
+#[test]
+fn a_saved_image_becomes_its_layers() {
+    let first = Tar::default().folder("etc").file("etc/a", "1").file("etc/b", "1");
+    let second = Tar::default().file("etc/.wh.a", "").file("etc/c", "2");
+    let manifest =
+        r#"[{"Config":"c.json","RepoTags":["x:1"],"Layers":["one/layer.tar","two.tar"]}]"#;
+    let saved = |manifest: &str| {
+        Tar::default()
+            .entry(EntryType::Regular, "one/layer.tar", "", &first.0)
+            .entry(EntryType::Regular, "blob", "", &second.0)
+            // Engines write a layer that two images share once.
+            .link("two.tar", "blob")
+            .file("c.json", r#"{"os":"linux","config":{"Env":["A=b"]}}"#)
+            .file("manifest.json", manifest)
+    };
+    let (place, env) = from_saved(&saved(manifest)).unwrap();
+    assert_eq!(env, [("A".to_owned(), "b".to_owned())]);
+    assert_eq!((place.read("etc/b"), place.read("etc/c")), ("1".to_owned(), "2".to_owned()));
+    assert!(!place.at("etc/a").exists());
 
-    // What leads through nowhere or in a circle makes no machine, and harms nobody.
-    for target in ["/else/../where", "var"] {
-        let odd = Place::new();
-        odd.layer(&Tar::default().link("var", target), false).unwrap();
-        odd.root.put(&root::Below::fixed("bin/sh"), b"", 0o755).unwrap();
-        assert!(finish(&odd.root).is_err());
-        odd.assert_outside_untouched();
+    for (manifest, said) in [
+        ("[]".to_owned(), "0 images"),
+        (format!("[{0},{0}]", &manifest[1..manifest.len() - 1]), "x:1, x:1"),
+        (manifest.replace("two.tar", "three.tar"), "\"three.tar\" is missing"),
+        (manifest.replace("two.tar", "../victim"), "`..`"),
+        (manifest.replace("c.json", "one"), "\"one\" is missing"),
+        ("{}".to_owned(), "cannot be read"),
+    ] {
+        let told = from_saved(&saved(&manifest)).map(|_| ()).unwrap_err();
+        assert!(told.contains(said), "{told}");
     }
-    let empty = Place::new();
-    assert!(finish(&empty.root).unwrap_err().to_string().contains("no /bin/sh"));
-    empty.layer(&Tar::default().file("manifest.json", "[]"), false).unwrap();
-    assert!(finish(&empty.root).unwrap_err().to_string().contains("docker export"));
-    assert!(Path::new(&victim).exists());
+    // A part that leads out of the archive is none.
+    let secret = Tar::default()
+        .link("c.json", "/etc/hostname")
+        .file("manifest.json", r#"[{"Config":"c.json","Layers":["c.json"]}]"#);
+    let told = from_saved(&secret).map(|_| ()).unwrap_err();
+    assert!(told.contains("is missing"), "{told}");
 }

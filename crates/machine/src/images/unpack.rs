@@ -19,6 +19,9 @@ use std::{
 
 /// Entries of all layers together: a large Linux system has half a million.
 const ENTRIES_MAX: u64 = 4_000_000;
+/// What an entry takes besides its content, roughly: names and owners are not free, and an archive of
+/// empty files must not fill a disk either.
+const ENTRY_BYTES: u64 = 1 << 10;
 /// Written at once.
 const PIECE_BYTES: usize = 256 << 10;
 /// What the name of a removal begins with.
@@ -42,12 +45,14 @@ impl Room {
     }
 
     fn take(&mut self, bytes: u64) -> io::Result<()> {
-        if bytes > self.bytes {
-            let told = "what is in it needs more room than the data folder's storage has: free \
-                        some space, or take a smaller image";
-            return Err(io::Error::new(io::ErrorKind::StorageFull, told));
-        }
-        self.bytes -= bytes;
+        self.bytes = bytes
+            .checked_add(ENTRY_BYTES)
+            .and_then(|all| self.bytes.checked_sub(all))
+            .ok_or_else(|| {
+                let told = "what is in it needs more room than the data folder's storage has: free \
+                            some space, or take a smaller image";
+                io::Error::new(io::ErrorKind::StorageFull, told)
+            })?;
         self.taken += bytes;
         Ok(())
     }
@@ -94,10 +99,16 @@ pub(crate) fn unpack<R: Read>(
         if layer && removal(root, &path, &made)? {
             continue;
         }
-        let put = put(root, &entry, &path, &mut archive, room, progress, &mut piece);
+        // Before anything is written: an archive may promise more than there is.
+        let put = room
+            .take(entry.size)
+            .and_then(|()| put(root, &entry, &path, &mut archive, progress, &mut piece));
         let inode = put.map_err(|e| {
+            if let Some(told) = is_circle(&e).then(|| root.bad_link(&path)).flatten() {
+                return io::Error::new(io::ErrorKind::InvalidData, told);
+            }
             let shown: String = String::from_utf8_lossy(&entry.path).chars().take(200).collect();
-            io::Error::new(e.kind(), format!("{shown}: {e}"))
+            io::Error::new(e.kind(), format!("{}: {e}", shown.escape_debug()))
         })?;
         if layer {
             made.extend(inode);
@@ -111,7 +122,6 @@ fn put<R: Read>(
     entry: &Entry,
     path: &Below,
     archive: &mut Archive<R>,
-    room: &mut Room,
     progress: &Progress,
     piece: &mut [u8],
 ) -> io::Result<Option<u64>> {
@@ -125,8 +135,6 @@ fn put<R: Read>(
             return Ok(None);
         }
         Kind::File => {
-            // Before anything is written: an archive may promise more than there is.
-            room.take(entry.size)?;
             let mut file = root.new_file(path)?;
             loop {
                 let read = archive.read(piece)?;
@@ -139,6 +147,11 @@ fn put<R: Read>(
             root.finish_file(&file, entry.meta)?
         }
     }))
+}
+
+/// Whether links led to no end.
+pub(super) fn is_circle(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 /// Whether the entry only removes something, which is done then.

@@ -6,45 +6,26 @@
 use super::Inner;
 use crate::{
     backend::{Checkpointed, MachineError},
-    cgroup::Paused,
     diff, folders,
     folders::rand_name,
-    frozen, inside,
+    inside,
     running::step,
-    state::State,
     steps,
+    still::Still,
     storage::{Keep, marks_of},
 };
 use std::{
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    time::Duration,
 };
 use toft_model::{
     checkpoint::{CheckpointId, Diff},
     id::ProjectId,
 };
 
-/// How long a machine is waited for to stand still where a copy takes no time: most do so within
-/// half a millisecond.
-const LIVE_PAUSE_TIMEOUT: Duration = Duration::from_millis(100);
-/// The same where it must: a disk operation can take that long on a busy host.
-const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How a machine is while its disk is copied.
-#[derive(Debug)]
-pub(super) enum Still {
-    /// It does not run.
-    Stopped,
-    /// It stands still until this is dropped.
-    Paused(#[expect(dead_code, reason = "held for its end")] Paused),
-    /// It goes on writing.
-    Running,
-}
-
 impl Inner {
-    fn kept_folder(&self, project: &ProjectId) -> PathBuf {
+    pub(super) fn kept_folder(&self, project: &ProjectId) -> PathBuf {
         self.pool.kept().join(project.as_str())
     }
 
@@ -73,39 +54,10 @@ impl Inner {
         Err(step(project, "opening the machine's disk")(missing))
     }
 
-    /// Pauses a machine that runs until the answer is dropped, so that its disk is copied as it is
-    /// at one moment. Where a copy takes no time it is only tried.
-    pub(super) fn stand_still(
-        &self,
-        project: &ProjectId,
-        what: &'static str,
-    ) -> Result<Still, MachineError> {
-        let run = self.folders.run(project);
-        frozen::settle(&run);
-        let Some(state) = State::read(&run) else { return Ok(Still::Stopped) };
-        if state.hold().is_none() {
-            return Ok(Still::Stopped);
-        }
-        if self.pool.storage.keeps_live() {
-            return Ok(match state.groups.pause(LIVE_PAUSE_TIMEOUT) {
-                Ok(Some(paused)) => Still::Paused(paused),
-                Ok(None) => Still::Running,
-                Err(e) => {
-                    tracing::debug!(project.id = %project, "copied while it runs: {e}");
-                    Still::Running
-                }
-            });
-        }
-        let paused =
-            state.groups.pause(PAUSE_TIMEOUT).map_err(step(project, "pausing the machine"));
-        paused?.map(Still::Paused).ok_or_else(|| MachineError::Unable {
-            what,
-            why: format!(
-                "the storage ({}) copies file by file, and this host has no control group that \
-                 pauses the machine meanwhile; stop the machine first",
-                self.pool.storage.name()
-            ),
-        })
+    /// Pauses a machine that runs until the answer is dropped.
+    pub(super) fn stand_still(&self, project: &ProjectId) -> Result<Still, MachineError> {
+        let live = self.pool.storage.keeps_live();
+        Still::of(&self.folders.run(project), project, live)
     }
 
     pub(super) fn checkpoint(
@@ -123,7 +75,9 @@ impl Inner {
         }
         self.room_for_copy(taking)?;
         let before = newest_marked(&folder);
-        let still = self.stand_still(project, taking)?;
+        // One that carried a restore on would bring it back with it.
+        self.is_to_be_taken_up(project).map_err(step(project, taking))?;
+        let still = self.stand_still(project)?;
         steps::reached("checkpoint.paused");
         let base = self.base_for(&disk, project)?.key;
         let scratch = self.pool.scratch().join(format!("ck-{id}-{}", rand_name()));
@@ -149,7 +103,7 @@ impl Inner {
             tracing::warn!(project.id = %project, "a checkpoint is not counted: {e}");
         }
         steps::reached("checkpoint.counted");
-        let one_moment = !matches!(still, Still::Running);
+        let one_moment = still.is_one_moment();
         drop(still);
         kept.map(|copied_bytes| Checkpointed { base, copied_bytes, one_moment }).map_err(|e| {
             self.drop_disk(&scratch);
@@ -238,11 +192,11 @@ impl Inner {
         to: Option<&CheckpointId>,
         max: usize,
     ) -> Result<Diff, MachineError> {
-        let before = self.kept(project, from)?;
-        let after = self.kept_or_live(project, to)?;
-        let base = self.base_for(&after, project)?;
-        diff::diff(&before, &after, &base.overlays, max)
-            .map_err(step(project, "comparing with a checkpoint"))
+        diff::of(project, max, || {
+            let (before, after) = (self.kept(project, from)?, self.kept_or_live(project, to)?);
+            let overlays = self.base_for(&after, project)?.overlays;
+            Ok((before, after, overlays))
+        })
     }
 
     pub(super) fn read(

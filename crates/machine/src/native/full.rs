@@ -3,17 +3,20 @@
 //! when there is room again. What they have written stays whole: a machine's disk is an image on the
 //! host's, and a host without room would lose what was not synced.
 
-use super::Inner;
 use crate::{
     backend::{Room, RoomState},
     cgroup::Groups,
+    folders::Folders,
     running::blocking,
     state::State,
-    watch::{Writer, Written},
+    storage::Pool,
+    watch::{Watches, Writer, Written},
 };
 use std::{
     collections::{HashMap, HashSet},
+    path::Path,
     sync::{Arc, Weak},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 use toft_model::{
@@ -22,18 +25,24 @@ use toft_model::{
 };
 use tokio::{sync::watch, time::sleep};
 
-/// Less than this is short: some large builds. On small disks an eighth.
+/// Less than this is short: some large builds. On small disks a quarter.
 const SHORT_BYTES: u64 = 2 << 30;
-const SHORT_PART: u64 = 8;
-/// Less than this is none: what fast writers write within a look, and what the host's own programs
-/// need to go on. On small disks a sixteenth.
+const SHORT_PART: u64 = 4;
+/// Less than this is none: what fast writers write within a look, what the host's own programs need to
+/// go on, and what a file system keeps for itself of the last it has. On small disks an eighth.
 const FULL_BYTES: u64 = 256 << 20;
-const FULL_PART: u64 = 16;
-/// Between two looks: a fast disk takes four times as long from short to full.
+const FULL_PART: u64 = 8;
+/// What all programs together may write in a second: into memory, whatever disk is below.
+const WRITE_RATE_MAX: u64 = 2 << 30;
+/// Between two looks, however much room there is and however little.
 const LOOK: Duration = Duration::from_secs(2);
-/// The same while there is little room.
+const LOOK_MIN: Duration = Duration::from_millis(50);
+/// Between two looks while there is little room and it gets no less. Also how long what was written is
+/// kept to be compared with.
 const LOOK_NEAR: Duration = Duration::from_secs(1);
-/// Who wrote less between two looks is not paused: a shell's history, a log line.
+/// Room that has changed by less stays as it is.
+const MOVE_BYTES_MIN: u64 = 1 << 20;
+/// Who wrote less in that time is not paused: a shell's history, a log line.
 const WRITER_BYTES_MIN: u64 = 256 << 10;
 
 /// With so many times as much as counts for none, paused programs go on: not at the first byte, it
@@ -46,10 +55,15 @@ fn full_bytes(total: u64) -> u64 {
     FULL_BYTES.min(total / FULL_PART)
 }
 
+/// With less free than this of `total` bytes, checkpoints yield.
+pub(super) fn short_bytes(total: u64) -> u64 {
+    SHORT_BYTES.min(total / SHORT_PART)
+}
+
 /// What room there is of `free` and `total` bytes.
 fn judge(free: u64, total: u64) -> Room {
     let full = full_bytes(total);
-    let short = SHORT_BYTES.min(total / SHORT_PART);
+    let short = short_bytes(total);
     let state = match free {
         _ if free < full => RoomState::Full,
         _ if free < short => RoomState::Short,
@@ -58,23 +72,44 @@ fn judge(free: u64, total: u64) -> Room {
     Room { state, free_bytes: Some(free), wanted_bytes: short }
 }
 
+/// What a backend has whose projects share a disk.
+pub(crate) trait Shared: Send + Sync + 'static {
+    fn folders(&self) -> &Folders;
+    fn pool(&self) -> &Pool;
+    fn watches(&self) -> &Watches;
+    /// Where it is said how much room there is.
+    fn room(&self) -> &watch::Sender<Room>;
+}
+
 /// Looks until the backend is dropped.
-pub(super) fn begin(inner: &Arc<Inner>) {
+pub(crate) fn begin(inner: &Arc<impl Shared>) {
     let inner = Arc::downgrade(inner);
     tokio::spawn(async move {
         let mut looker = Looker::default();
-        while let Some(next) = look(&inner, looker).await {
+        while let Some(mut next) = look(&inner, looker, Looker::look).await {
+            let (step, until) = next.pauses();
+            let until = Instant::now() + until;
+            loop {
+                sleep(step).await;
+                let Some(glanced) = look(&inner, next, Looker::glance).await else { return };
+                next = glanced;
+                if next.is_moving || Instant::now() >= until {
+                    break;
+                }
+            }
             looker = next;
-            let is_near = looker.state != RoomState::Ample || !looker.held.is_empty();
-            sleep(if is_near { LOOK_NEAR } else { LOOK }).await;
         }
     });
 }
 
-async fn look(inner: &Weak<Inner>, mut looker: Looker) -> Option<Looker> {
+async fn look<S: Shared>(
+    inner: &Weak<S>,
+    mut looker: Looker,
+    how: impl FnOnce(&mut Looker, &Arc<S>) + Send + 'static,
+) -> Option<Looker> {
     let inner = inner.upgrade()?;
     blocking(move || {
-        looker.look(&inner);
+        how(&mut looker, &inner);
         Some(looker)
     })
     .await
@@ -83,51 +118,88 @@ async fn look(inner: &Weak<Inner>, mut looker: Looker) -> Option<Looker> {
 #[derive(Debug, Default)]
 struct Looker {
     state: RoomState,
-    /// What each machine's programs had written at the last look.
-    written: HashMap<ProjectId, Written>,
+    /// Free bytes, and all, at the last look.
+    space: Option<(u64, u64)>,
+    /// Whether there is less free than at the last look.
+    is_moving: bool,
+    /// What each machine's programs had written, and when that was.
+    written: HashMap<ProjectId, (Instant, Written)>,
+    /// Who was paused at the last look: told when that was not for data which only waits to be written.
+    unsaid: HashMap<ProjectId, LimitHit>,
+    /// Writes down what waits in memory.
+    committing: Option<(Instant, JoinHandle<()>)>,
     /// Machines in which some are paused.
     held: HashSet<ProjectId>,
-    /// When that was told last.
-    told: HashMap<ProjectId, Instant>,
+    /// Of which program that was told last, and when.
+    told: HashMap<ProjectId, (String, Instant)>,
     /// Machines that were looked at before: a killed server may have paused something in others.
     known: HashSet<ProjectId>,
 }
 
 impl Looker {
-    fn look(&mut self, inner: &Inner) {
-        let machines = inner.watches.all();
+    /// How long to sleep before each glance, and until the next look at the latest.
+    fn pauses(&self) -> (Duration, Duration) {
+        let Some((free, total)) = self.space else { return (LOOK, LOOK) };
+        let left = free.saturating_sub(full_bytes(total));
+        let micros = left.saturating_mul(1_000_000) / WRITE_RATE_MAX;
+        let step = Duration::from_micros(micros).clamp(LOOK_MIN, LOOK);
+        match self.state {
+            RoomState::Ample => (step, step),
+            RoomState::Short | RoomState::Full => (step.min(LOOK_NEAR), LOOK_NEAR),
+        }
+    }
+
+    /// Only whether room gets less.
+    fn glance(&mut self, inner: &Arc<impl Shared>) {
+        let was = self.space.map(|(free, _)| free);
+        let now = was.and_then(|_| inner.pool().space_now()).map(|(free, _)| free);
+        self.is_moving = was.zip(now).is_some_and(|(was, now)| was > now + MOVE_BYTES_MIN);
+    }
+
+    fn look(&mut self, inner: &Arc<impl Shared>) {
+        let shared = inner;
+        let inner = inner.as_ref();
+        let machines = inner.watches().all();
         if machines.is_empty() && self.known.is_empty() {
+            self.space = None;
             return;
         }
+        let unsaid = std::mem::take(&mut self.unsaid);
         self.known.retain(|project| machines.contains_key(project));
         self.held.retain(|project| machines.contains_key(project));
         self.told.retain(|project, _| machines.contains_key(project));
+        self.written.retain(|project, _| machines.contains_key(project));
         for project in machines.keys() {
             if self.known.insert(project.clone()) && of_groups(inner, project, Groups::is_holding) {
                 self.held.insert(project.clone());
             }
         }
         if self.state != RoomState::Ample {
-            inner.pool.commit();
+            self.commit(shared);
         }
-        let Some((free, total)) = inner.pool.space() else { return };
+        self.space = inner.pool().space_now();
+        let Some((free, total)) = self.space else { return };
         let room = judge(free, total);
         self.state = room.state;
-        tell(&inner.room, room);
+        tell(inner.room(), room);
         match room.state {
+            // Full within a second: what has been written until now is known then.
+            RoomState::Ample if free < full_bytes(total).saturating_add(WRITE_RATE_MAX) => {
+                for (project, procs) in &machines {
+                    self.since(project, procs);
+                }
+                self.release(inner);
+            }
             RoomState::Ample => {
                 self.written.clear();
                 self.release(inner);
             }
             RoomState::Short | RoomState::Full => {
-                let is_full = room.state == RoomState::Full;
-                for (project, procs) in machines {
-                    let now = Written::take(&procs);
-                    let before = self.written.insert(project.clone(), now.clone());
-                    if let Some(before) = before.filter(|_| is_full) {
-                        let mut writers = now.since(&before);
-                        writers.retain(|writer| writer.bytes >= WRITER_BYTES_MIN);
-                        self.hold(inner, &project, &writers);
+                for (project, procs) in &machines {
+                    let mut writers = self.since(project, procs);
+                    writers.retain(|writer| writer.bytes >= WRITER_BYTES_MIN);
+                    if room.state == RoomState::Full {
+                        self.hold(inner, project, &writers, total.saturating_sub(free));
                     }
                 }
                 if free >= ROOM_AGAIN * full_bytes(total) {
@@ -135,14 +207,47 @@ impl Looker {
                 }
             }
         }
+        for (project, hit) in unsaid {
+            if self.held.contains(&project) {
+                // Paused at this look once more, for what it had written before it was.
+                if self.unsaid.get(&project).is_some_and(|again| again.command == hit.command) {
+                    self.unsaid.remove(&project);
+                }
+                let command = hit.command.clone().unwrap_or_default();
+                self.told.insert(project.clone(), (command, Instant::now()));
+                inner.watches().tell(&project, hit);
+            }
+        }
     }
 
-    fn hold(&mut self, inner: &Inner, project: &ProjectId, writers: &[Writer]) {
-        if writers.is_empty() {
-            return;
+    /// What the programs of a machine have written of late, most first.
+    fn since(&mut self, project: &ProjectId, procs: &Path) -> Vec<Writer> {
+        let now = Written::take(procs);
+        let writers = self.written.get(project).map(|(_, before)| now.since(before));
+        let is_old = |(at, _): &(Instant, Written)| at.elapsed() >= LOOK_NEAR;
+        if self.written.get(project).is_none_or(is_old) {
+            self.written.insert(project.clone(), (Instant::now(), now));
         }
-        let main = Writer::main(writers);
-        let (command, pid) = (main.map(|w| w.command.clone()), main.and_then(Writer::inner));
+        writers.unwrap_or_default()
+    }
+
+    /// Has what waits in memory written, so that only what really takes room counts; meanwhile looks
+    /// go on.
+    fn commit(&mut self, inner: &Arc<impl Shared>) {
+        let is_due = self
+            .committing
+            .as_ref()
+            .is_none_or(|(at, thread)| at.elapsed() >= LOOK_NEAR && thread.is_finished());
+        if is_due {
+            let inner = Arc::clone(inner);
+            let thread = thread::spawn(move || inner.pool().commit());
+            self.committing = Some((Instant::now(), thread));
+        }
+    }
+
+    /// Pauses writers, most bytes first, of which there is at least one; `used`: bytes that are taken.
+    fn hold(&mut self, inner: &impl Shared, project: &ProjectId, writers: &[Writer], used: u64) {
+        let Some(first) = writers.first() else { return };
         let pids: Vec<u32> = writers.iter().map(|writer| writer.pid).collect();
         let held = of_groups(inner, project, |groups| Some(groups.hold(&pids)));
         let is_paused = match held {
@@ -154,27 +259,16 @@ impl Looker {
             None => return,
         };
         self.held.insert(project.clone());
-        let is_news = self.told.get(project).is_none_or(|told| told.elapsed() > TOLD_AGAIN);
+        let is_news = self.told.get(project).is_none_or(|(command, told)| {
+            // Who is paused next is another one, and not known to be by what was said of the first.
+            *command != first.command || told.elapsed() > TOLD_AGAIN
+        });
         if is_news {
-            self.told.insert(project.clone(), Instant::now());
-            let who =
-                command.as_deref().map_or_else(|| "Programs".to_owned(), |c| format!("`{c}`"));
-            let what = if is_paused {
-                "was paused and goes on by itself when there is room"
-            } else {
-                "goes on writing, since this host cannot pause it"
-            };
-            let message = format!(
-                "The server's disk is full: {who} {what}. Delete files, checkpoints or projects, or \
-                 make room on the host."
-            );
-            let kind = LimitKind::Disk;
-            let hit = LimitHit { kind, command, pid, peak: None, limit: None, message };
-            inner.watches.tell(project, hit);
+            self.unsaid.insert(project.clone(), hit(first, writers.len() - 1, is_paused, used));
         }
     }
 
-    fn release(&mut self, inner: &Inner) {
+    fn release(&mut self, inner: &impl Shared) {
         let held: Vec<ProjectId> = self.held.drain().collect();
         for project in held {
             let released = of_groups(inner, &project, |groups| Some(groups.release()));
@@ -186,9 +280,39 @@ impl Looker {
     }
 }
 
+fn hit(writer: &Writer, others: usize, is_paused: bool, used: u64) -> LimitHit {
+    let who = match others {
+        0 => format!("`{}`", writer.command),
+        1 => format!("`{}` and another program", writer.command),
+        _ => format!("`{}` and {others} other programs", writer.command),
+    };
+    let what = match (is_paused, others) {
+        (true, 0) => "was paused and goes on by itself when there is room",
+        (true, _) => "were paused and go on by themselves when there is room",
+        (false, 0) => "goes on writing, since this host cannot pause it",
+        (false, _) => "go on writing, since this host cannot pause them",
+    };
+    LimitHit {
+        kind: LimitKind::Disk,
+        command: Some(writer.command.clone()),
+        pid: writer.inner(),
+        peak: Some(used),
+        limit: None,
+        message: format!(
+            "The server's disk is full: {who} {what}. Delete files, checkpoints or projects, or make \
+             room on the host."
+        ),
+    }
+}
+
 /// What the groups of a machine say or do; nothing of one that does not run.
-fn of_groups<T: Default>(inner: &Inner, project: &ProjectId, what: impl FnOnce(&Groups) -> T) -> T {
-    State::read(&inner.folders.run(project)).map(|state| what(&state.groups)).unwrap_or_default()
+fn of_groups<T: Default>(
+    inner: &impl Shared,
+    project: &ProjectId,
+    what: impl FnOnce(&Groups) -> T,
+) -> T {
+    let state = State::read(&inner.folders().run(project));
+    state.map(|state| what(&state.groups)).unwrap_or_default()
 }
 
 fn tell(sender: &watch::Sender<Room>, room: Room) {
@@ -205,6 +329,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_writes_as_fast_as_memory_takes_it_is_looked_at_before_there_is_no_room() {
+        for (free, total) in [(100 << 30, 200 << 30), (3 << 30, 200 << 30), (3 << 30, 4 << 30)] {
+            let mut looker = Looker::default();
+            let (mut free, mut looks): (u64, u32) = (free, 0);
+            while judge(free, total).state != RoomState::Full {
+                looker.state = judge(free, total).state;
+                looker.space = Some((free, total));
+                let micros = u64::try_from(looker.pauses().0.as_micros()).unwrap();
+                let written = micros * WRITE_RATE_MAX / 1_000_000;
+                assert!(free > written, "{free} of {total}: {micros} us");
+                free -= written;
+                looks += 1;
+            }
+            assert!(looks > 1, "{total}");
+        }
+        assert_eq!(Looker::default().pauses(), (LOOK, LOOK));
+    }
+
+    #[test]
     fn room_is_judged_by_bytes_on_large_disks_and_by_parts_on_small_ones() {
         use RoomState::{Ample, Full, Short};
         const GIB: u64 = 1 << 30;
@@ -214,9 +357,9 @@ mod tests {
             (2 * GIB - 1, 200 * GIB, Short),
             (FULL_BYTES, 200 * GIB, Short),
             (FULL_BYTES - 1, 200 * GIB, Full),
-            (GIB / 32, GIB / 4, Ample),
-            (GIB / 32 - 1, GIB / 4, Short),
-            (GIB / 64 - 1, GIB / 4, Full),
+            (GIB / 16, GIB / 4, Ample),
+            (GIB / 16 - 1, GIB / 4, Short),
+            (GIB / 32 - 1, GIB / 4, Full),
         ] {
             assert_eq!(judge(free, total).state, state, "{free} of {total}");
         }

@@ -1,12 +1,13 @@
 //! The life of a machine on this host: its disk is made, it starts, its traces are removed.
 
-use super::{Inner, ids::IdKind, images::Prepared};
+use super::{Inner, by_launcher, ids::IdKind, room::Lent};
 use crate::{
     backend::{MachineError, Running, StartSpec},
     begin::{self, Start, TOKEN_BYTES},
     boot::{self, Places},
-    cgroup::{self, MachineGroup, Programs},
+    cgroup::{MachineGroup, Programs},
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET, rand_name},
+    images::Prepared,
     launcher,
     running::{self, blocking, step},
     state::State,
@@ -18,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_jail::spec::{Bind, Cgroups, FD_BOOT, Ids, Jail, Run, Spec, Task, View};
+use toft_jail::spec::{Bind, FD_BOOT, Ids, Jail, Layer, Layers, Run, Spec, Task, View};
 use toft_model::id::{ProjectId, random_hex};
 
 /// With less room than this no disk is made: a project would fail at its first file.
@@ -55,13 +56,15 @@ impl Inner {
     }
 
     pub(super) fn disk(&self, project: &ProjectId) -> PathBuf {
-        self.pool.disks().join(project.as_str())
+        self.pool.disk(project)
     }
 
     /// Makes the template that new disks are copied from, unless it is there.
     pub(super) fn make_template(&self) -> Result<(), MachineError> {
         let template = self.pool.root.join(&self.image.key);
         if template.exists() {
+            // A killed server may have made it, and come no further.
+            self.drop_old_templates(&template);
             return Ok(());
         }
         let half = self.pool.scratch().join(format!("template-{}", rand_name()));
@@ -95,7 +98,7 @@ impl Inner {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             let old =
                 [b"template-".as_slice(), b"spare-"].iter().any(|kind| name.starts_with(kind));
-            if old && path != current {
+            if old && path != current && path != self.spare() {
                 self.drop_disk(&path);
             }
         }
@@ -122,9 +125,7 @@ impl Inner {
     }
 
     pub(super) fn drop_disk(&self, path: &Path) {
-        if let Err(e) = self.pool.storage.remove(path) {
-            tracing::warn!("a disk that nobody needs stays: {e}");
-        }
+        self.pool.drop_disk(path);
     }
 
     /// Makes a disk of an image (`host` when absent): all of it or nothing. There already: done.
@@ -183,6 +184,9 @@ impl Inner {
         for folder in [&run, &log] {
             folders::private(folder).map_err(step(project, prepare))?;
         }
+        // What is left of one that ended by itself would count for this one.
+        self.sweep_group(project);
+        crate::watch::forget(&run);
         steps::reached("start.folders");
         let ids = self.ids.of(project, &self.slots).map_err(step(project, "taking an id range"))?;
         let owner = match ids {
@@ -239,6 +243,7 @@ impl Inner {
             ids,
             disk: self.disk(project),
             overlays: base.overlays,
+            layers: self.layers(),
             binds,
         };
         let run_task = Run {
@@ -248,6 +253,7 @@ impl Inner {
             boot,
         };
         let launch = Spec { jail: Some(jail), task: Task::Run(run_task), cgroups: group.join };
+        let lent = self.lend(project)?;
         let start = Start {
             project,
             exe: &self.exe,
@@ -258,12 +264,23 @@ impl Inner {
             groups: group.groups,
             descriptors: &[init.as_fd(), bridge.as_fd()],
             listeners: Vec::new(),
+            walls_stand: Box::new(move || lent.as_ref().map_or(Ok(()), Lent::take_back)),
         };
         let (running, facts) = begin::launch(start, &launch)?;
         for note in facts.notes.iter().filter(|n| !self.facts.notes.contains(n)) {
             tracing::warn!(project.id = %project, "{note}");
         }
         Ok(running)
+    }
+
+    /// Layers that could be written to when this host was tried can be so at every start: one that
+    /// cannot would stay so, and its programs would be told of a read-only system.
+    fn layers(&self) -> Layers {
+        if self.facts.overlays.iter().any(|(_, layer)| *layer == Layer::ReadOnly) {
+            Layers::AsTheyAre
+        } else {
+            Layers::Writable
+        }
     }
 
     /// Removes the disk and every trace; nothing of it runs.
@@ -306,19 +323,9 @@ impl Inner {
             // Files of delegated ids: only somebody with these ids may remove them.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && self.ids != IdKind::Ranges => {
                 let log =
-                    folders::new_log(&self.folders.runs()).map_err(step(project, removing))?;
-                let jail = Jail {
-                    hostname: "remove".to_owned(),
-                    ids: self.ids.for_trial(),
-                    disk: path.to_owned(),
-                    overlays: Vec::new(),
-                    binds: Vec::new(),
-                };
-                let spec = Spec {
-                    jail: Some(jail),
-                    task: Task::Remove { paths: vec![path.to_owned()] },
-                    cgroups: Cgroups::default(),
-                };
+                    by_launcher::log(&self.folders.runs()).map_err(step(project, removing))?;
+                let task = Task::Remove { paths: vec![path.to_owned()] };
+                let spec = by_launcher::spec(self.ids.for_trial(), path, task);
                 launcher::run(&self.exe, &spec, log)
                     .map(|_| ())
                     .map_err(|e| step(project, removing)(io::Error::other(e)))
@@ -344,12 +351,7 @@ impl Inner {
         if State::read(&self.folders.run(project)).is_some_and(|s| s.hold().is_some()) {
             return;
         }
-        for folder in self.cgroups.folders() {
-            let group = folder.join(project.as_str());
-            if group.is_dir() {
-                cgroup::clear(&group);
-            }
-        }
+        self.cgroups.sweep(project.as_str());
     }
 
     pub(super) fn close(&self) -> Result<(), MachineError> {

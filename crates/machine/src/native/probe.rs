@@ -1,12 +1,14 @@
 //! Opens everything and finds out what this host can really do, by building the walls once. What
 //! is reported as enforced was seen to stand.
 
-use super::{Inner, NativeConfig, binary::Binary, ids::IdKind};
+use super::{Inner, NativeConfig, binary::Binary, by_launcher::ByLauncher, ids::IdKind};
 use crate::{
     backend::MachineError,
-    cgroup::{CgroupHost, Way},
+    cgroup::{self, CgroupHost, Way},
     folders::{Folders, rand_name},
+    halt::HALTS,
     image::Image,
+    images::Uses,
     launcher::{self, LaunchError},
     slots::Slots,
     storage::Pool,
@@ -14,7 +16,7 @@ use crate::{
     watch::Watches,
 };
 use std::{fs, io, path::Path, sync::Arc};
-use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Spec, Task};
+use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Layers, Spec, Task};
 use toft_model::machine::Ability;
 use tokio::sync::{OnceCell, watch};
 
@@ -48,6 +50,10 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
             return Err(e);
         }
     };
+    if ids != IdKind::Ranges {
+        let (exe, ids) = (exe.clone(), ids.for_trial());
+        pool.storage.copy_by(Arc::new(ByLauncher { exe, ids, runs: folders.runs() }));
+    }
     let abilities = abilities(&pool, ids, &facts, &cgroups);
     // Each machine makes them when it needs them.
     cgroups.remove();
@@ -64,7 +70,9 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         abilities,
         template: OnceCell::new(),
         refilling: Arc::default(),
+        looking: Arc::default(),
         turns: Turns::default(),
+        uses: Uses::default(),
         watches: Watches::default(),
         room: watch::Sender::default(),
     })
@@ -149,6 +157,7 @@ fn trial(
             ids: ids.for_trial(),
             disk: disk.clone(),
             overlays: image.overlays.clone(),
+            layers: Layers::AsTheyAre,
             binds: image.binds.clone(),
         };
         let cgroups = Cgroups { namespace: true, ..Cgroups::default() };
@@ -250,18 +259,7 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
             Some("Use a kernel from 5.19 on."),
         ),
     });
-    for (name, controller) in
-        [("memory limit", "memory"), ("process limit", "pids"), ("cpu limit", "cpu")]
-    {
-        let (enforced, how) = match cgroups.way(controller) {
-            Some(Way::V2) => (true, format!("cgroup v2, controller {controller}")),
-            Some(Way::V1) => (true, format!("cgroup v1, controller {controller}")),
-            None => (false, reason(cgroups, controller)),
-        };
-        let remedy = "Run Toft as root, or below a group that is delegated: `systemd-run --user \
-                      --scope -p Delegate=yes toft up`.";
-        all.push(ability(name, enforced, how, Some(remedy)));
-    }
+    all.extend(cgroup::limits(cgroups, rustix::process::geteuid().is_root()));
     all.push(if pool.quotas.is_some() {
         let how = "simple quotas of btrfs: all that a machine and its checkpoints have written";
         ability("disk limit", true, how, None)
@@ -285,7 +283,7 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
     });
     all.push(match cgroups.freezer() {
         Some(way) => ability("freezer", true, format!("cgroup {way:?}").to_lowercase(), None),
-        None => ability("freezer", false, reason(cgroups, "freezer"), Some(as_root)),
+        None => ability("freezer", true, HALTS, None),
     });
     all.push(ability(
         "network isolation",
@@ -320,15 +318,4 @@ fn total_limit(pool: &Pool) -> Ability {
         None => "1 GiB less than the host had room for; --disk-max sets another",
     };
     ability(name, true, format!("all disks lie in an image of {} MiB ({why})", bytes >> 20), None)
-}
-
-fn reason(cgroups: &CgroupHost, controller: &str) -> String {
-    cgroups
-        .notes
-        .iter()
-        .find(|n| n.contains(controller) || n.starts_with("cgroup v2:"))
-        .map_or_else(
-            || "this host has no control groups that we may use".to_owned(),
-            |note| format!("not available: {note}"),
-        )
 }

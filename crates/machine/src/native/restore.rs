@@ -2,20 +2,16 @@
 //! and takes its place in one step. A server that is killed at any point leaves the old disk or the
 //! new one, and a half in scratch that the next one removes.
 
-use super::{
-    Inner,
-    checkpoints::{Still, base_of},
-    ids::IdKind,
-    life::CREATE_FREE_BYTES_MIN,
-};
+use super::{Inner, checkpoints::base_of, ids::IdKind, life::CREATE_FREE_BYTES_MIN};
 use crate::{
     backend::MachineError,
     folders::{self, rand_name},
+    frozen,
     inside::{FOLDER, ROOT, open_below, open_disk},
     running::step,
     state::State,
     steps,
-    storage::copy_file,
+    still::Still,
 };
 use rustix::{
     fs::{
@@ -30,7 +26,10 @@ use std::{
     io::{self, Read as _, Write as _},
     os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use toft_jail::copy::copy_file;
 use toft_model::{
     checkpoint::{CheckpointId, SESSIONS_BEFORE, TICKET_PATH, Ticket},
     id::ProjectId,
@@ -42,6 +41,11 @@ const OWN: &str = "home/starter";
 const SESSIONS: &str = "sessions";
 /// Longer than any ticket.
 const TICKET_BYTES_MAX: u64 = 64 << 10;
+/// A bridge acts on a ticket before it serves anything: milliseconds, or as long as a busy host takes
+/// to start it.
+const TAKE_UP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks at a ticket.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Folders within the folder of sessions: more than Toft makes.
 const SESSIONS_DEPTH_MAX: usize = 8;
 
@@ -72,7 +76,7 @@ impl Inner {
         let prepared = self
             .pool
             .storage
-            .copy(&kept, &half)
+            .copy_back(&kept, &half)
             .inspect(|()| steps::reached("restore.copied"))
             .and_then(|()| keep_sessions(&disk, &half))
             .inspect(|()| steps::reached("restore.sessions"))
@@ -108,12 +112,21 @@ impl Inner {
         if self.pool.free_bytes().is_some_and(|free| free < CREATE_FREE_BYTES_MIN) {
             return Err(MachineError::DiskFull { step: forking });
         }
-        if awaits_a_bridge(&source).map_err(step(from, forking))? {
+        let awaits = match checkpoint {
+            Some(_) => awaits_a_bridge(&source),
+            None => self.is_to_be_taken_up(from),
+        };
+        if awaits.map_err(step(from, forking))? {
+            let advice = match checkpoint {
+                Some(_) => "fork another checkpoint",
+                None => "start it once, then fork it",
+            };
             return Err(MachineError::Unable {
                 what: forking,
-                why: "it went back to a checkpoint while it was stopped, and its conversations are put \
-                      together when it starts: start it once, then fork it"
-                    .to_owned(),
+                why: format!(
+                    "it had gone back to a checkpoint then, and its conversations were not put \
+                     together yet, which its next start does; {advice}"
+                ),
             });
         }
         if self.ids == IdKind::Ranges {
@@ -125,7 +138,7 @@ impl Inner {
         let half = self.pool.scratch().join(format!("{to}-{}", rand_name()));
         let still = match checkpoint {
             Some(_) => Still::Stopped,
-            None => self.stand_still(from, forking)?,
+            None => self.stand_still(from)?,
         };
         let copied = self.pool.storage.copy(&source, &half);
         drop(still);
@@ -259,8 +272,34 @@ fn own_like(stat: &Stat, to: impl std::os::fd::AsFd) -> rustix::io::Result<()> {
     fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o777))
 }
 
+impl Inner {
+    pub(super) fn is_to_be_taken_up(&self, project: &ProjectId) -> io::Result<bool> {
+        is_to_be_taken_up(&self.disk(project), &self.folders.run(project))
+    }
+}
+
+/// Whether the disk went back and its next bridge has yet to act on that. One that runs does so in
+/// the first moments of its machine and is waited for, and only then: a ticket that stays is one that the
+/// machine wrote itself.
+pub(crate) fn is_to_be_taken_up(disk: &Path, run: &Path) -> io::Result<bool> {
+    let until = Instant::now() + TAKE_UP_TIMEOUT;
+    let is_young = |state: &State| {
+        let up_to = UNIX_EPOCH + Duration::from_millis(state.started_at) + TAKE_UP_TIMEOUT;
+        SystemTime::now() < up_to
+    };
+    while awaits_a_bridge(disk)? {
+        let state = State::read(run).filter(is_young);
+        let begins = state.is_some_and(|state| state.hold().is_some());
+        if !begins || frozen::is_frozen(run) || Instant::now() > until {
+            return Ok(true);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(false)
+}
+
 /// Whether a restore of this disk is still to be taken up by a bridge.
-fn awaits_a_bridge(disk: &Path) -> io::Result<bool> {
+pub(crate) fn awaits_a_bridge(disk: &Path) -> io::Result<bool> {
     let own = match own_folder(disk) {
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
         own => own?,

@@ -1,22 +1,27 @@
 //! The backend's side of the contract: every method in the turn of its project, the work itself in the
 //! modules beside.
 
-use super::{BASE, Inner, LABEL_DATA, LABEL_PROJECT, Oci, PAUSED, unmark};
+use super::{BASE, Inner, LABEL_DATA, LABEL_PROJECT, Oci};
 use crate::{
-    backend::{Backend, Checkpointed, MachineError, Running, StartSpec, Stats},
+    at_rest::Files,
+    backend::{Backend, Checkpointed, MachineError, Room, Running, StartSpec, Stats},
     folders::{BRIDGE_SOCKET, INIT_SOCKET},
+    frozen,
     native::small::within,
     running::{self, blocking, step},
-    steps,
 };
 use async_trait::async_trait;
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
+    event::LimitHit,
     id::ProjectId,
     machine::{Ability, Can, DiskUse, Limits},
 };
-use tokio::net::UnixStream;
+use tokio::{
+    net::UnixStream,
+    sync::{broadcast, watch},
+};
 
 #[async_trait]
 impl Backend for Oci {
@@ -36,39 +41,38 @@ impl Backend for Oci {
         self.0.can()
     }
 
+    fn images(&self) -> Option<&dyn crate::images::Images> {
+        Some(self)
+    }
+
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
-        self.in_turn(project, Inner::create).await
+        self.in_turn(project, |inner, id| inner.create(id, &inner.template())).await
     }
 
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
         let _turn = self.0.turns.take(&spec.project).await;
-        self.0.settle(&spec.project).await?;
-        let folder = self.0.folders.run(&spec.project);
-        if self.0.is_frozen(&spec.project) {
-            self.0.go_on(&spec.project).await?;
-        }
-        if let Some(running) = running::adopt(&folder, &spec.project).await? {
-            return Ok(running);
-        }
-        self.0.launch(spec).await
+        let project = spec.project.clone();
+        self.settled(&project).await;
+        let folder = self.0.folders.run(&project);
+        let running = if let Some(running) = running::adopt(&folder, &project).await? {
+            running
+        } else {
+            // What was watched has ended by itself.
+            self.0.unwatch(&project).await;
+            self.0.launch(spec).await?
+        };
+        self.watch(&project);
+        Ok(running)
     }
 
     async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
         let _turn = self.0.turns.take(project).await;
-        self.0.settle(project).await?;
-        let folder = self.0.folders.run(project);
-        if !self.0.is_frozen(project) {
-            return running::adopt(&folder, project).await;
+        self.settled(project).await;
+        let found = running::adopt(&self.0.folders.run(project), project).await?;
+        if found.is_some() {
+            self.watch(project);
         }
-        // Its init answers nobody while it stands still: it goes on for the moment that an answer
-        // takes. Killed in between, it is found running and marked, and is let go on for good.
-        let (name, looking) = (self.0.container(project), "asking the machine's init");
-        self.0.engine.unpause(&name).await.map_err(step(project, looking))?;
-        let found = running::adopt(&folder, project).await;
-        if found.as_ref().is_ok_and(Option::is_some) {
-            self.0.engine.pause(&name).await.map_err(step(project, looking))?;
-        }
-        found
+        Ok(found)
     }
 
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
@@ -137,14 +141,8 @@ impl Backend for Oci {
         project: &ProjectId,
         id: &CheckpointId,
     ) -> Result<Checkpointed, MachineError> {
-        let _turn = self.0.turns.take(project).await;
-        self.0.settle(project).await?;
-        let (of, id) = (project.clone(), id.clone());
-        let taking = "taking a checkpoint";
-        self.stand_still(project, taking, move |inner, one_moment| {
-            inner.checkpoint(&of, &id, one_moment)
-        })
-        .await
+        let id = id.clone();
+        self.in_turn(project, move |inner, project| inner.checkpoint(project, &id)).await
     }
 
     async fn checkpoints(&self, project: &ProjectId) -> Result<Vec<CheckpointId>, MachineError> {
@@ -212,17 +210,15 @@ impl Backend for Oci {
         }
         // In one order whoever forks whom, so that two never wait for each other.
         let (first, second) = if from < to { (from, to) } else { (to, from) };
-        let _first = self.0.turns.take(first).await;
-        let _second = self.0.turns.take(second).await;
-        let (of, to) = (from.clone(), to.clone());
+        let turn = self.0.turns.take(first).await;
+        let (from, to) = (from.clone(), to.clone());
         let (checkpoint, ticket) = (checkpoint.cloned(), ticket.clone());
-        let inner = Arc::clone(&self.0);
-        if checkpoint.is_some() {
-            return blocking(move || inner.fork(&of, checkpoint.as_ref(), &to, &ticket)).await;
-        }
-        self.0.settle(from).await?;
-        let forking = "forking a project";
-        self.stand_still(from, forking, move |inner, _| inner.fork(&of, None, &to, &ticket)).await
+        let work = self.in_turn(second, move |inner, _| {
+            let forked = inner.fork(&from, checkpoint.as_ref(), &to, &ticket);
+            drop(turn);
+            forked
+        });
+        work.await
     }
 
     async fn diff(
@@ -238,55 +234,32 @@ impl Backend for Oci {
     }
 
     async fn freeze(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let _turn = self.0.turns.take(project).await;
-        self.0.settle(project).await?;
-        if !self.0.runs(project) {
-            return Err(MachineError::NotRunning(project.clone()));
-        }
-        if self.0.is_frozen(project) {
-            return Ok(());
-        }
-        let freezing = "pausing the machine";
-        if !self.0.found.pauses {
-            return Err(MachineError::Unable {
-                what: freezing,
-                why: format!("{} cannot pause containers here", self.0.engine.name),
-            });
-        }
-        let run = self.0.folders.run(project);
-        fs::File::create(run.join(PAUSED)).map_err(step(project, freezing))?;
-        steps::reached("freeze.marked");
-        let paused = self.0.engine.pause(&self.0.container(project)).await;
-        if paused.is_err() {
-            unmark(&run).map_err(step(project, freezing))?;
-        }
-        paused.map_err(step(project, freezing))?;
-        steps::reached("freeze.frozen");
-        Ok(())
+        let freeze = |inner: &Inner, id: &ProjectId| {
+            frozen::freeze(&inner.folders.run(id), id).inspect(|()| inner.watches.end(id))
+        };
+        self.in_turn(project, freeze).await
     }
 
     async fn thaw(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let _turn = self.0.turns.take(project).await;
-        if !self.0.is_frozen(project) {
-            return self.0.settle(project).await;
-        }
-        self.0.go_on(project).await
+        let thaw = |inner: &Inner, id: &ProjectId| frozen::thaw(&inner.folders.run(id), id);
+        self.in_turn(project, thaw).await?;
+        self.watch(project);
+        Ok(())
     }
 
     async fn is_frozen(&self, project: &ProjectId) -> Result<bool, MachineError> {
-        Ok(self.0.is_frozen(project))
+        Ok(self.in_turn(project, |inner, id| frozen::is_frozen(&inner.folders.run(id))).await)
     }
 
     async fn set_limits(&self, project: &ProjectId, limits: &Limits) -> Result<(), MachineError> {
         let _turn = self.0.turns.take(project).await;
-        if self.0.disk(project).is_dir() {
-            let (inner, id, bytes) = (Arc::clone(&self.0), project.clone(), limits.disk_bytes);
-            blocking(move || inner.bound(&id, bytes)).await?;
-        }
-        if !self.0.runs(project) {
+        let (inner, id, wanted) = (Arc::clone(&self.0), project.clone(), limits.clone());
+        blocking(move || inner.set_limits(&id, &wanted)).await?;
+        if !self.0.runs(project) || self.0.found.owns_all() {
             return Ok(());
         }
-        let updated = self.0.engine.update(&self.0.container(project), limits).await;
+        let rest = self.0.found.of_engine(limits);
+        let updated = self.0.engine.update(&self.0.container(project), &rest).await;
         match (updated, &self.0.found.fixed) {
             // What the engine could not do with the trial either is in force from the next start on.
             (Err(e), Some(_)) => {
@@ -297,9 +270,34 @@ impl Backend for Oci {
         }
     }
 
+    fn limit_hits(&self) -> broadcast::Receiver<(ProjectId, LimitHit)> {
+        self.0.watches.hits()
+    }
+
+    fn room(&self) -> watch::Receiver<Room> {
+        self.0.room.subscribe()
+    }
+
     async fn disk(&self, project: &ProjectId) -> Result<DiskUse, MachineError> {
         let (inner, project) = (Arc::clone(&self.0), project.clone());
         blocking(move || inner.disk_use(&project)).await
+    }
+
+    async fn files(&self, project: &ProjectId) -> Result<Option<Files>, MachineError> {
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || inner.files(&project)).await
+    }
+
+    async fn shared_bytes(&self, project: &ProjectId) -> Result<Option<u64>, MachineError> {
+        // One after the other: each takes a processor for as long as it lasts.
+        let turn = Arc::clone(&self.0.looking).lock_owned().await;
+        let (inner, project) = (Arc::clone(&self.0), project.clone());
+        blocking(move || {
+            let shared = inner.shared_bytes(&project);
+            drop(turn);
+            shared
+        })
+        .await
     }
 
     async fn read(

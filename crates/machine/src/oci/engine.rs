@@ -48,7 +48,6 @@ pub(super) struct Engine {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Condition {
     pub(super) running: bool,
-    pub(super) paused: bool,
     /// Why it ended, when it says so.
     pub(super) said: String,
 }
@@ -131,8 +130,21 @@ pub(super) fn words(e: &Error) -> String {
     match e {
         Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
         Error::RequestTimeoutError => "the container engine did not answer in time".to_owned(),
+        e if is_away(e) => {
+            format!("the container engine does not answer; start it, then try again ({e})")
+        }
         other => other.to_string(),
     }
+}
+
+/// Whether nobody answered, or the answer was cut off: the engine has ended.
+fn is_away(e: &Error) -> bool {
+    matches!(
+        e,
+        Error::HyperLegacyError { .. }
+            | Error::HyperResponseError { .. }
+            | Error::SocketNotFoundError(_)
+    )
 }
 
 /// For `map_err`.
@@ -140,6 +152,8 @@ pub(super) fn as_io(e: Error) -> io::Error {
     match e {
         Error::IOError { err } => err,
         Error::RequestTimeoutError => io::Error::new(io::ErrorKind::TimedOut, words(&e)),
+        e if is_away(&e) => io::Error::new(io::ErrorKind::NotConnected, words(&e)),
+        e if status(&e) == Some(NOT_FOUND) => io::Error::new(io::ErrorKind::NotFound, words(&e)),
         other => io::Error::other(words(&other)),
     }
 }
@@ -207,22 +221,12 @@ impl Engine {
                 let state = found.state.unwrap_or_default();
                 let code = state.exit_code.unwrap_or_default();
                 let said = state.error.filter(|e| !e.is_empty());
-                let paused = state.paused == Some(true);
                 Ok(Some(Condition {
-                    running: state.running == Some(true) || paused,
-                    paused,
+                    running: state.running == Some(true) || state.paused == Some(true),
                     said: said.unwrap_or_else(|| format!("it ended with code {code}")),
                 }))
             }
         }
-    }
-
-    pub(super) async fn pause(&self, name: &str) -> io::Result<()> {
-        self.docker.pause_container(name).await.map_err(as_io)
-    }
-
-    pub(super) async fn unpause(&self, name: &str) -> io::Result<()> {
-        self.docker.unpause_container(name).await.map_err(as_io)
     }
 
     /// Changes the limits of a container that runs.

@@ -1,9 +1,11 @@
-//! The image that containers are made from: only the top folders and links of a disk, empty. All
-//! that a machine sees of them is bound over from its disk, so that the disk lies whole on Toft's
-//! own storage and the engine keeps a few kilobytes.
+//! The image that containers are made from: only the top folders and links of a disk, as good as
+//! empty. All that a machine sees of them is bound over from its disk, so that the disk lies whole on
+//! Toft's own storage and the engine keeps a few kilobytes.
 
-use super::engine::{Engine, as_io};
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use super::engine::{Engine, as_io, words};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListImagesOptions, RemoveImageOptionsBuilder,
+};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
@@ -16,6 +18,10 @@ use std::{
 const ENGINES: &[&str] = &["dev", "proc", "run", "sys"];
 /// Folders and links at the top of a disk; a usual one has twenty.
 const TOP_MAX: usize = 256;
+/// Accounts of the user that containers begin as. Never seen; without them Podman shows files of its
+/// own over those of the disk, which could then not be written.
+const ACCOUNTS: &[(&str, &str)] =
+    &[("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("etc/group", "root:x:0:\n")];
 /// Image names may not look like those of a registry.
 const NAME: &str = "localhost/toft-frame-";
 
@@ -64,6 +70,11 @@ impl Frame {
             let mut header = header(tar::EntryType::Directory, 0o755);
             archive.append_data(&mut header, format!("{name}/"), io::empty())?;
         }
+        for (name, text) in ACCOUNTS {
+            let mut header = header(tar::EntryType::Regular, 0o644);
+            header.set_size(text.len() as u64);
+            archive.append_data(&mut header, name, text.as_bytes())?;
+        }
         for (name, target) in &self.links {
             let mut header = header(tar::EntryType::Symlink, 0o777);
             archive.append_link(&mut header, name, target)?;
@@ -81,6 +92,18 @@ impl Frame {
         let archive = futures_util::stream::once(async { Ok(Bytes::from(archive)) });
         import(engine, &name, archive).await?;
         Ok(name)
+    }
+}
+
+/// Removes all such images that no container is made of; another server makes anew what it lacks.
+pub(super) async fn forget(engine: &Engine) {
+    let found = engine.docker.list_images(None::<ListImagesOptions>).await;
+    let tags = found.unwrap_or_default().into_iter().flat_map(|image| image.repo_tags);
+    for tag in tags.filter(|tag| tag.starts_with(NAME)) {
+        let options = RemoveImageOptionsBuilder::new().force(false).build();
+        if let Err(e) = engine.docker.remove_image(&tag, Some(options), None).await {
+            tracing::debug!("the image {tag} stays: {}", words(&e));
+        }
     }
 }
 
@@ -134,6 +157,9 @@ mod tests {
             .unwrap()
             .map(|e| e.unwrap().path().unwrap().to_string_lossy().into_owned())
             .collect();
-        assert_eq!(names, ["etc/", "usr/", "dev/", "proc/", "run/", "sys/", "bin"]);
+        assert_eq!(
+            names,
+            ["etc/", "usr/", "dev/", "proc/", "run/", "sys/", "etc/passwd", "etc/group", "bin"]
+        );
     }
 }

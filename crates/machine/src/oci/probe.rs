@@ -4,9 +4,17 @@
 use super::{
     Inner,
     frame::Frame,
-    life::{Plan, offer, seat},
+    life::Plan,
+    seat::{Guest, Seated, offer},
 };
-use crate::{backend::MachineError, folders::rand_name, inside::ROOT, running::blocking};
+use crate::{
+    backend::MachineError,
+    boot::Places,
+    cgroup::{CgroupHost, ContainedGroup, Way},
+    folders::rand_name,
+    inside::ROOT,
+    running::blocking,
+};
 use std::{
     fs, io,
     os::unix::net::UnixListener,
@@ -14,21 +22,54 @@ use std::{
 };
 use toft_model::machine::{Ability, Can, Limits};
 
+/// What limits are kept by.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 /// Limits of the trial: what no host has by itself.
 const TRIAL_MEMORY_BYTES: u64 = 192 << 20;
 const TRIAL_PIDS: u64 = 97;
 const TRIAL_CPUS: f64 = 0.5;
 
+/// Name of the trial's groups.
+const TRIAL: &str = "toft-trial";
+
 /// What stands.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Found {
-    memory: bool,
-    pids: bool,
-    cpu: bool,
-    pub(super) pauses: bool,
-    /// Why limits cannot be changed while a container runs.
+    /// Controllers by which we limit work ourselves, in groups below the container's.
+    pub(super) own: Vec<String>,
+    /// Why there are no such groups.
+    pub(super) lacks: Option<String>,
+    /// Limits that the engine keeps, for a machine as a whole.
+    of_engine: Vec<&'static str>,
+    /// Whether that of processors is one of all of a machine.
+    whole_cpu: bool,
+    /// Whether these groups pause machines, too.
+    freezes: bool,
+    /// Why the engine cannot change limits while a container runs.
     pub(super) fixed: Option<String>,
     filtered: bool,
+}
+
+impl Found {
+    /// What of these limits the engine is asked for.
+    pub(super) fn of_engine(&self, limits: &Limits) -> Limits {
+        let ours = |name: &str| self.own.iter().any(|own| own == name);
+        Limits {
+            memory_bytes: limits.memory_bytes.filter(|_| !ours("memory")),
+            cpus: limits.cpus.filter(|_| !ours("cpu")),
+            pids: limits.pids.filter(|_| !ours("pids")),
+            disk_bytes: None,
+        }
+    }
+
+    /// Whether the engine has no limit to keep.
+    pub(super) fn owns_all(&self) -> bool {
+        self.own.len() == CONTROLLERS.len()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.own.iter().any(|own| own == name) || self.of_engine.contains(&name)
+    }
 }
 
 /// Tries it. An error says why no machine would start.
@@ -69,48 +110,71 @@ async fn run(inner: &Inner, name: &str, folder: &Path, root: &Path) -> io::Resul
     };
     let frame = Frame::of(root)?;
     let offered = offer(&plan)?;
-    let image = frame.ensure(&inner.engine).await?;
-    let socket = inner.run(name, inner.body(&plan, &frame, image), offered).await?;
-    let (init, bridge) = (folder.join("i"), folder.join("b"));
-    let (held, said) = (fs::File::open(folder)?, folder.join("said"));
-    let seated = blocking(move || {
-        use std::os::fd::AsRawFd as _;
-        let short = |path: &Path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            PathBuf::from(format!("/proc/self/fd/{}/{name}", held.as_raw_fd()))
-        };
-        let init = UnixListener::bind(short(&init))?;
-        let bridge = UnixListener::bind(short(&bridge))?;
-        let said = fs::File::create(said)?;
-        seat(socket, "{}".to_owned(), &init, &bridge, &said)
-    })
-    .await?;
-    // It waits for a word that never comes: now it can be looked at.
-    let in_force = |controller: &str, files: &[&str], wanted: &str| {
-        group_files(seated.pid, controller, files)
-            .iter()
-            .any(|file| fs::read_to_string(file).is_ok_and(|text| text.trim().starts_with(wanted)))
-    };
-    let memory = TRIAL_MEMORY_BYTES.to_string();
-    let found = Found {
-        memory: in_force("memory", &["memory.max", "memory.limit_in_bytes"], &memory),
-        pids: in_force("pids", &["pids.max"], &TRIAL_PIDS.to_string()),
-        cpu: in_force("cpu", &["cpu.max", "cpu.cfs_quota_us"], "50000"),
-        filtered: seated.filtered,
-        ..Found::default()
-    };
-    let pauses = match inner.engine.pause(name).await {
-        Ok(()) => {
-            inner.engine.unpause(name).await?;
-            true
-        }
-        Err(e) => {
-            tracing::info!("the engine cannot pause: {e}");
-            false
-        }
-    };
+    let places = Places::confined(inner.binary.command.clone());
+    let body = inner.body(&plan, &frame, &places);
+    let guest = inner.run(name, &frame, body, offered).await?;
+    let folder = folder.to_owned();
+    let asked = limits.clone();
+    let (found, _seated) = blocking(move || look(guest, &folder, &asked)).await?;
     let fixed = inner.engine.update(name, &limits).await.err().map(|e| e.to_string());
-    Ok(Found { pauses, fixed, ..found })
+    Ok(Found { fixed, ..found })
+}
+
+/// Sees what is in force for a first process, then tries groups of our own. It waits for a word that
+/// never comes while the second answer is there.
+fn look(guest: Guest, folder: &Path, limits: &Limits) -> io::Result<(Found, Seated)> {
+    use std::os::fd::AsRawFd as _;
+    let pid = guest.pid;
+    let held = fs::File::open(folder)?;
+    let short = |name: &str| PathBuf::from(format!("/proc/self/fd/{}/{name}", held.as_raw_fd()));
+    let (init, bridge) = (UnixListener::bind(short("i"))?, UnixListener::bind(short("b"))?);
+    let said = fs::File::create(folder.join("said"))?;
+    let seated = guest.seat("{}".to_owned(), &init, &bridge, &said, &[])?;
+    let mut found = Found { filtered: seated.filtered, ..Found::default() };
+    let memory = TRIAL_MEMORY_BYTES.to_string();
+    let pids = TRIAL_PIDS.to_string();
+    for (name, files, wanted) in [
+        ("memory", &["memory.max", "memory.limit_in_bytes"], memory.as_str()),
+        ("pids", &["pids.max", "pids.max"], &pids),
+        ("cpu", &["cpu.max", "cpu.cfs_quota_us"], "50000"),
+    ] {
+        let mut files = group_files(pid, name, files).into_iter();
+        if files.any(|file| says(&file, wanted)) {
+            found.of_engine.push(name);
+        }
+    }
+    let host = CgroupHost::around(pid, TRIAL);
+    let usable = CONTROLLERS.iter().filter(|name| host.way(name).is_some());
+    let usable: Vec<String> = usable.map(|name| (*name).to_owned()).collect();
+    let half = Limits { memory_bytes: Some(TRIAL_MEMORY_BYTES / 2), ..limits.clone() };
+    let host = host.only(&usable);
+    match ContainedGroup::make(&host, TRIAL, pid, &half) {
+        Ok(made) => {
+            found.own = usable.into_iter().filter(|n| is_in_force(&host, n, &half)).collect();
+            found.whole_cpu = host.way("cpu") == Some(Way::V1);
+            found.freezes = made.groups.can_freeze();
+        }
+        // Its first process has ended with them.
+        Err(e) => found.lacks = Some(e.to_string()),
+    }
+    Ok((found, seated))
+}
+
+fn is_in_force(host: &CgroupHost, name: &str, limits: &Limits) -> bool {
+    let Some((way, work)) = host.work_group(name, TRIAL) else { return false };
+    let memory = limits.memory_bytes.unwrap_or_default().to_string();
+    match (name, way) {
+        ("memory", Way::V2) => says(&work.join("memory.max"), &memory),
+        ("memory", Way::V1) => says(&work.join("memory.limit_in_bytes"), &memory),
+        ("pids", _) => says(&work.join("pids.max"), &TRIAL_PIDS.to_string()),
+        (_, Way::V2) => says(&work.join("cpu.max"), "50000"),
+        // For all of a machine: there is no group of its work.
+        (_, Way::V1) => work.parent().is_some_and(|g| says(&g.join("cpu.cfs_quota_us"), "50000")),
+    }
+}
+
+fn says(file: &Path, wanted: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text.trim().starts_with(wanted))
 }
 
 /// Where a limit of a process stands, whatever version of control groups holds it.
@@ -139,18 +203,14 @@ fn group_files(pid: u32, controller: &str, files: &[&str]) -> Vec<PathBuf> {
 
 impl Inner {
     pub(super) fn can(&self) -> Can {
-        let found = [
-            (self.found.memory, "memory"),
-            (self.found.pids, "pids"),
-            (self.found.cpu, "cpu"),
-            (self.pool.quotas.is_some(), "disk"),
-        ];
+        let limits = CONTROLLERS.into_iter().filter(|name| self.found.has(name));
+        let disk = self.pool.quotas.is_some().then_some("disk");
         Can {
             checkpoint: true,
             live_checkpoint: self.pool.storage.keeps_live(),
             fork: true,
-            freeze: self.found.pauses,
-            limits: found.iter().filter(|(has, _)| *has).map(|(_, n)| (*n).to_owned()).collect(),
+            freeze: true,
+            limits: limits.chain(disk).map(str::to_owned).collect(),
             egress: true,
         }
     }
@@ -205,25 +265,10 @@ impl Inner {
                 "",
             ),
         ];
-        let fixed = match &self.found.fixed {
-            None => String::new(),
-            Some(why) => format!(
-                "; a change is in force from the machine's next start on, since {engine} says: {why}"
-            ),
-        };
-        for (name, has) in [
-            ("memory limit", self.found.memory),
-            ("process limit", self.found.pids),
-            ("cpu limit", self.found.cpu),
-        ] {
-            let how = if has {
-                format!("by {engine}, for all of a machine, init and bridge included{fixed}")
-            } else {
-                format!("{engine} was asked for one, and none was in force")
-            };
-            let remedy = "Run the engine where it may use control groups (as root, or with \
-                          delegated ones).";
-            all.push(ability(name, has, how, remedy));
+        for (name, limit) in
+            [("memory", "memory limit"), ("pids", "process limit"), ("cpu", "cpu limit")]
+        {
+            all.push(self.limit(name, limit));
         }
         let disk = self.pool.quotas.is_some();
         all.push(ability(
@@ -239,13 +284,14 @@ impl Inner {
         ));
         all.push(ability(
             "freezer",
-            self.found.pauses,
-            if self.found.pauses {
-                format!("{engine} pauses the container")
+            true,
+            if self.found.freezes {
+                "by a control group below the container's"
             } else {
-                format!("{engine} cannot pause containers here")
-            },
-            "Run the engine where it may use control groups.",
+                "by a signal to each process, which programs may notice"
+            }
+            .to_owned(),
+            "",
         ));
         all.push(ability(
             "network isolation",
@@ -260,5 +306,36 @@ impl Inner {
             "",
         ));
         all
+    }
+
+    fn limit(&self, name: &str, shown: &str) -> Ability {
+        let engine = &self.engine.name;
+        let is_ours = self.found.own.iter().any(|own| own == name);
+        let how = if is_ours && name == "cpu" && self.found.whole_cpu {
+            "by a control group below the container's, for all of a machine".to_owned()
+        } else if is_ours {
+            "by a control group below the container's, for work; init and bridge stand outside it"
+                .to_owned()
+        } else if self.found.has(name) {
+            let lacks = self.found.lacks.as_deref().unwrap_or("there is none");
+            let fixed = self.found.fixed.as_ref().map_or_else(String::new, |why| {
+                format!("; a change is in force from the next start on, since {engine} says: {why}")
+            });
+            format!(
+                "by {engine}, for all of a machine, init and bridge included, and not told when it \
+                 is reached: no control group of ours below the container's ({lacks}){fixed}"
+            )
+        } else {
+            format!("{engine} was asked for one, and none was in force")
+        };
+        let has = self.found.has(name);
+        let remedy =
+            "Run the engine where it may use control groups (as root, or with delegated ones).";
+        Ability {
+            name: shown.to_owned(),
+            enforced: has,
+            how,
+            remedy: (!has).then(|| remedy.to_owned()),
+        }
     }
 }

@@ -6,46 +6,41 @@ use super::{
     engine::{Engine, as_io},
     frame::hex,
 };
-use crate::{backend::MachineError, images::compressed, inside::ROOT, running::blocking};
+use crate::{
+    backend::MachineError,
+    images::{
+        Below, Definition, ImageError, Progress, Room, Root, compressed, environment, finish,
+        unpack_tree,
+    },
+    inside::ROOT,
+    running::blocking,
+};
 use bollard::models::ContainerCreateBody;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use std::{
-    collections::HashMap,
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::Path,
-};
-use tar::EntryType;
-use toft_jail::spec::EGRESS_PORT;
+use serde_json::json;
+use std::{collections::HashMap, fs, io, os::unix::fs::MetadataExt as _, path::Path};
 use tokio::sync::mpsc;
 
 /// Pieces of an export that wait to be written: some megabytes.
 const PIECES_MAX: usize = 64;
-/// Folders that every machine has. The mode of those that are made here.
-const FOLDERS: &[(&str, u32)] = &[
-    ("etc", 0o755),
-    ("home", 0o755),
-    ("home/project", 0o755),
-    ("home/starter", 0o700),
-    ("root", 0o700),
-    ("tmp", 0o1777),
-    ("usr", 0o755),
-    ("var", 0o755),
-    ("var/lib", 0o755),
-    ("var/lib/toft", 0o700),
-];
 /// Files that Toft shows from outside: something must lie under them.
 pub(super) const SHOWN: &[&str] = &["hosts", "hostname", "resolv.conf"];
 
+/// Variables that an image sets.
+type Env = Vec<(String, String)>;
+
+/// More than such files have.
+const SHOWN_BYTES_MAX: u64 = 1 << 20;
+
 /// Names what an image holds: the same as long as it is not made anew.
 pub(super) async fn key(engine: &Engine, image: &OciImage) -> Result<String, MachineError> {
+    // The number changes with what is made of an image.
     match image {
         OciImage::Name(name) => match engine.docker.inspect_image(name).await {
             Ok(found) => {
                 let id = found.id.unwrap_or_default();
-                Ok(format!("oci-{}", hex(id.as_bytes())))
+                Ok(format!("oci-2-{}", hex(id.as_bytes())))
             }
             Err(e) if super::engine::status(&e) == Some(404) => Err(MachineError::Unsupported {
                 missing: format!("{} has no image `{name}`", engine.name),
@@ -63,7 +58,7 @@ pub(super) async fn key(engine: &Engine, image: &OciImage) -> Result<String, Mac
             }
             let marks = format!("{} {} {}", meta.size(), meta.mtime(), meta.mtime_nsec());
             let named = [path.as_os_str().as_encoded_bytes(), marks.as_bytes()].concat();
-            Ok(format!("oci-tar-{}", hex(&named)))
+            Ok(format!("oci-2-tar-{}", hex(&named)))
         }
     }
 }
@@ -77,21 +72,31 @@ fn unusable(image: &OciImage, e: &io::Error) -> MachineError {
     }
 }
 
-/// Lays the image out in the folder `disk`, which is there and empty.
+/// Lays the image out in the folder `disk`, which is there and empty. `bytes`: what it may take.
 pub(super) async fn lay_out(
     engine: &Engine,
     image: &OciImage,
     labels: HashMap<String, String>,
     disk: &Path,
+    bytes: u64,
 ) -> Result<(), MachineError> {
     let laid = match image {
-        OciImage::Name(name) => export(engine, name, labels, disk).await,
+        OciImage::Name(name) => export(engine, name, labels, disk, bytes).await,
         OciImage::Tarball(path) => {
-            let (path, root) = (path.clone(), disk.join(ROOT));
-            blocking(move || unpack(compressed::open(fs::File::open(path)?)?, &root)).await
+            let (path, disk) = (path.clone(), disk.to_owned());
+            blocking(move || {
+                let archive = compressed::open(fs::File::open(path)?)?;
+                unpack(archive, &disk, bytes, Vec::new())
+            })
+            .await
         }
     };
-    laid.map_err(|e| unusable(image, &e))
+    laid.map_err(|e| match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            MachineError::DiskFull { step: "laying out the image" }
+        }
+        _ => unusable(image, &e),
+    })
 }
 
 async fn export(
@@ -99,7 +104,16 @@ async fn export(
     image: &str,
     labels: HashMap<String, String>,
     disk: &Path,
+    bytes: u64,
 ) -> io::Result<()> {
+    let found = engine.docker.inspect_image(image).await.map_err(as_io)?;
+    let env = found.config.and_then(|config| config.env).unwrap_or_default();
+    let config = json!({
+        "os": found.os.unwrap_or_default(),
+        "architecture": found.architecture.unwrap_or_default(),
+        "config": {"Env": env},
+    });
+    let env = environment(&serde_json::to_vec(&config)?).map_err(io::Error::other)?;
     let name = format!("toft-export-{}", crate::folders::rand_name());
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -110,17 +124,23 @@ async fn export(
         ..ContainerCreateBody::default()
     };
     engine.create(&name, body).await?;
-    let exported = pour(engine, &name, disk).await;
+    let exported = pour(engine, &name, disk, bytes, env).await;
     if let Err(e) = engine.remove(&name).await {
         tracing::warn!("the container {name} stays until the next start: {e}");
     }
     exported
 }
 
-async fn pour(engine: &Engine, container: &str, disk: &Path) -> io::Result<()> {
+async fn pour(
+    engine: &Engine,
+    container: &str,
+    disk: &Path,
+    bytes: u64,
+    env: Env,
+) -> io::Result<()> {
     let (pieces, waiting) = mpsc::channel(PIECES_MAX);
-    let root = disk.join(ROOT);
-    let writing = blocking(move || unpack(Pieces::new(waiting), &root));
+    let disk = disk.to_owned();
+    let writing = blocking(move || unpack(Pieces::new(waiting), &disk, bytes, env));
     let patient = engine.patient();
     let reading = async {
         let mut out = std::pin::pin!(patient.export_container(container));
@@ -162,108 +182,108 @@ impl io::Read for Pieces {
     }
 }
 
-/// Writes a root file system below `root`, then what every machine has.
-fn unpack(archive: impl io::Read, root: &Path) -> io::Result<()> {
-    fs::create_dir(root)?;
-    let mut archive = tar::Archive::new(archive);
-    archive.set_preserve_permissions(true);
-    archive.set_preserve_ownerships(rustix::process::geteuid().is_root());
-    archive.set_overwrite(true);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        let inside = path.strip_prefix("/").or_else(|_| path.strip_prefix("./")).unwrap_or(&path);
-        if ["dev", "proc", "sys", "run"].iter().any(|top| inside.starts_with(top)) {
-            continue;
-        }
-        match entry.header().entry_type() {
-            // Devices and pipes belong to the engine's own /dev.
-            EntryType::Char | EntryType::Block | EntryType::Fifo => continue,
-            _ => {}
-        }
-        // Refuses what would lie outside, also by way of links.
-        entry.unpack_in(root)?;
-    }
-    if !["usr", "bin"].iter().any(|name| root.join(name).is_dir()) {
-        return Err(io::Error::other("it holds no system: there is neither /usr nor /bin in it"));
-    }
-    complete(root)
+/// Puts a root file system onto a disk, bounded and confined like that of any image, then what every
+/// machine has.
+fn unpack(archive: impl io::Read, disk: &Path, bytes: u64, env: Env) -> io::Result<()> {
+    let top = disk.join(ROOT);
+    fs::create_dir(&top)?;
+    let root = Root::open(&top)?;
+    let _ = unpack_tree(&root, archive, false, &mut Room::of(bytes), &Progress::default())?;
+    let shell = complete(&root).map_err(io::Error::other)?;
+    let definition = Definition { whole: true, env, shell: Some(shell), ..Definition::default() };
+    definition.write(disk)
 }
 
-fn complete(root: &Path) -> io::Result<()> {
-    for (name, mode) in FOLDERS {
-        let path = root.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => continue,
-            Ok(_) => {
-                return Err(io::Error::other(format!("/{name} of the image is no plain folder")));
-            }
-            Err(_) => fs::create_dir(&path)?,
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(*mode))?;
-    }
-    for name in SHOWN {
-        let path = root.join("etc").join(name);
-        if !fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file()) {
-            let _ = fs::remove_file(&path);
-            fs::File::create(&path)?;
-        }
-    }
-    let apt = root.join("etc/apt/apt.conf.d");
-    // No link of the image's leads anywhere: neither a folder on the way nor the file itself.
-    let is_plain = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-    if ["etc", "etc/apt", "etc/apt/apt.conf.d"].iter().all(|way| is_plain(&root.join(way))) {
-        let proxy = format!("http://gateway.internal:{EGRESS_PORT}");
-        let text = format!(
-            "Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\n\
-             APT::Sandbox::User \"root\";\n"
-        );
-        let file = apt.join("99toft");
-        if fs::symlink_metadata(&file).is_ok() {
-            fs::remove_file(&file)?;
-        }
-        fs::File::create_new(&file)?.write_all(text.as_bytes())?;
-    }
-    Ok(())
+/// What a root needs to be that of a container; answers the shell of terminals.
+pub(super) fn complete(root: &Root) -> Result<String, ImageError> {
+    let shell = finish(root)?;
+    let showing = ImageError::step("making room for what Toft shows");
+    let made = SHOWN.iter().try_for_each(|name| {
+        let path = Below::parse(format!("etc/{name}").as_bytes())?;
+        // Something must lie there that a file can be bound over.
+        let text = root.read(&path, SHOWN_BYTES_MAX).unwrap_or_default();
+        root.put(&path, &text, 0o644)
+    });
+    made.map_err(showing)?;
+    Ok(shell)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tar::EntryType;
 
-    #[test]
-    fn an_image_lands_below_its_folder_and_every_machine_has_its_places() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
-        let mut archive = tar::Builder::new(Vec::new());
-        let mut add = |path: &str, kind: EntryType, link: Option<&str>| {
+    struct Made(tar::Builder<Vec<u8>>);
+
+    impl Made {
+        /// With a shell, without which nothing is a system.
+        fn new() -> Self {
+            let mut made = Self(tar::Builder::new(Vec::new()));
+            made.add("bin/sh", EntryType::Regular, "", 0);
+            made
+        }
+
+        fn add(&mut self, path: &str, kind: EntryType, link: &str, uid: u64) {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(kind);
             header.set_mode(0o755);
             header.set_size(0);
-            let uid = rustix::process::geteuid().as_raw();
-            header.set_uid(uid.into());
-            header.set_gid(rustix::process::getegid().as_raw().into());
-            match link {
-                Some(target) => archive.append_link(&mut header, path, target).unwrap(),
-                None => archive.append_data(&mut header, path, io::empty()).unwrap(),
+            header.set_uid(uid);
+            header.set_gid(uid);
+            if link.is_empty() {
+                self.0.append_data(&mut header, path, io::empty()).unwrap();
+            } else {
+                self.0.append_link(&mut header, path, link).unwrap();
             }
-        };
-        add("etc/", EntryType::Directory, None);
-        add("usr/", EntryType::Directory, None);
-        add("etc/resolv.conf", EntryType::Symlink, Some("/run/elsewhere"));
-        add("dev/null", EntryType::Regular, None);
-        add("pipe", EntryType::Fifo, None);
-        add("leak", EntryType::Symlink, Some(dir.path().to_str().unwrap()));
-        add("leak/planted", EntryType::Regular, None);
-        let bytes = archive.into_inner().unwrap();
-        // A member behind a link that leads out is refused, whatever is done then.
-        let _ = unpack(bytes.as_slice(), &root);
-        assert!(!dir.path().join("planted").exists());
-        fs::remove_file(root.join("leak")).unwrap();
-        complete(&root).unwrap();
-        assert!(root.join("home/project").is_dir() && root.join("etc/resolv.conf").is_file());
-        assert!(!root.join("dev").exists() && !root.join("pipe").exists());
+        }
+
+        fn unpack(self, disk: &Path, bytes: u64) -> io::Result<()> {
+            let env = vec![("PATH".to_owned(), "/only".to_owned())];
+            unpack(self.0.into_inner().unwrap().as_slice(), disk, bytes, env)
+        }
+    }
+
+    #[test]
+    fn an_image_lands_below_its_folder_and_every_machine_has_its_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        fs::create_dir(&disk).unwrap();
+        let mut made = Made::new();
+        made.add("etc/", EntryType::Directory, "", 0);
+        made.add("etc/resolv.conf", EntryType::Symlink, "/run/elsewhere", 0);
+        made.add("pipe", EntryType::Fifo, "", 0);
+        made.add("odd", EntryType::Regular, "", 4_000_000_000);
+        made.add("leak", EntryType::Symlink, "../../outside", 0);
+        made.add("leak/planted", EntryType::Regular, "", 0);
+        made.unpack(&disk, 1 << 20).unwrap();
+        let root = disk.join(ROOT);
+        // What a link leads to lies inside, whatever it says.
+        assert!(!dir.path().join("outside").exists() && root.join("outside/planted").is_file());
+        assert!(root.join("home/project").is_dir() && !root.join("pipe").exists());
+        for name in SHOWN {
+            assert!(fs::symlink_metadata(root.join("etc").join(name)).unwrap().is_file(), "{name}");
+        }
         assert_eq!(fs::metadata(root.join("tmp")).unwrap().mode() & 0o7777, 0o1777);
+        if rustix::process::geteuid().is_root() {
+            // Ids that no machine has are nobody's.
+            assert_eq!(fs::metadata(root.join("odd")).unwrap().uid(), 65_534);
+        }
+        let image = Definition::read(&disk).unwrap().unwrap();
+        assert_eq!(image.env, [("PATH".to_owned(), "/only".to_owned())]);
+        assert_eq!(image.shell.as_deref(), Some("/bin/sh"));
+    }
+
+    #[test]
+    fn an_archive_that_takes_more_than_there_is_is_refused_before_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut made = Made::new();
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(2000);
+        made.0.append_data(&mut header, "big", &[1; 2000][..]).unwrap();
+        let e = made.unpack(dir.path(), 1000).unwrap_err();
+        assert_eq!(e.kind(), io::ErrorKind::StorageFull, "{e}");
+        assert!(!dir.path().join(ROOT).join("big").exists());
+        assert!(Made(tar::Builder::new(Vec::new())).unpack(&dir.path().join("n"), 9).is_err());
     }
 }

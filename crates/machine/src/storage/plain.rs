@@ -2,18 +2,15 @@
 //! (reflink). Kept copies share files that did not change: they are never written to, so a link is
 //! as good as a copy. Works everywhere.
 
-use super::{
-    Keep, Storage,
-    copier::{Before, Copier},
-    marks::Marks,
-    marks_of,
-};
+use super::{Copies, Keep, Storage, marks_of};
 use rustix::fs::{CWD, Mode, OFlags, ioctl_ficlone, openat, syncfs};
 use std::{
     fs, io,
     path::Path,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
+use toft_jail::copy::{self, Back, Before, Order};
 
 /// Files that changed within so many seconds are copied again next time: the kernel's clock ticks
 /// in milliseconds, other clocks in network file systems in up to two seconds.
@@ -23,7 +20,8 @@ const RECENT_S: i64 = 3;
 #[derive(Debug)]
 pub(crate) struct Plain {
     /// Whether blocks are shared.
-    pub(crate) reflink: bool,
+    reflink: bool,
+    other: OnceLock<Arc<dyn Copies>>,
 }
 
 impl Plain {
@@ -38,7 +36,21 @@ impl Plain {
             // Left behind it would be an empty file that the next probe overwrites.
             let _ = fs::remove_file(path);
         }
-        Self { reflink: tried.is_ok() }
+        Self { reflink: tried.is_ok(), other: OnceLock::new() }
+    }
+
+    fn order(&self, from: &Path, to: &Path) -> Order {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Order { from, to, reflink: self.reflink, keep: None, back: None }
+    }
+
+    /// Makes a copy; answers how many bytes took new room. By somebody with more rights where there
+    /// is one: that a file may not be looked at shows only when others are copied already.
+    fn make_copy(&self, order: &Order) -> io::Result<u64> {
+        match self.other.get() {
+            Some(other) => other.copy(order),
+            None => Ok(copy::copy(order)?),
+        }
     }
 }
 
@@ -52,7 +64,12 @@ impl Storage for Plain {
     }
 
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Copier::new(self.reflink).copy(from, to).map(|_| ())
+        self.make_copy(&self.order(from, to)).map(|_| ())
+    }
+
+    fn copy_back(&self, kept: &Path, to: &Path) -> io::Result<()> {
+        let back = Some(Back { marks: marks_of(kept), recent_s: RECENT_S });
+        self.make_copy(&Order { back, ..self.order(kept, to) }).map(|_| ())
     }
 
     fn copies_slowly(&self) -> bool {
@@ -68,17 +85,12 @@ impl Storage for Plain {
         let clean = openat(CWD, from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .and_then(syncfs)
             .is_ok();
-        let before = kept.before.filter(|_| clean).and_then(|path| {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let top = openat(CWD, path, flags, Mode::empty()).ok()?;
-            Some(Before { top, marks: Marks::read(&marks_of(path))? })
-        });
-        let copier = Copier::new(self.reflink).keeping(before, now_s() - RECENT_S);
-        let (bytes, marks) = copier.copy(from, kept.scratch)?;
+        let before = kept.before.filter(|_| clean);
+        let before = before.map(|top| Before { top: top.to_owned(), marks: marks_of(top) });
+        let marks = clean.then(|| marks_of(kept.to));
+        let keep = Some(copy::Keep { before, marks, second: now_s() - RECENT_S });
+        let bytes = self.make_copy(&Order { keep, ..self.order(from, kept.scratch) })?;
         self.settle(kept.scratch)?;
-        if let Some(marks) = marks.filter(|_| clean) {
-            marks.write(&marks_of(kept.to))?;
-        }
         fs::rename(kept.scratch, kept.to)?;
         Ok(Some(bytes))
     }
@@ -86,6 +98,11 @@ impl Storage for Plain {
     fn settle(&self, path: &Path) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(syncfs(openat(CWD, path, flags, Mode::empty())?)?)
+    }
+
+    fn copy_by(&self, other: Arc<dyn Copies>) {
+        // Set already: it stays.
+        let _ = self.other.set(other);
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -1,40 +1,21 @@
 //! Chooses a way to keep disks, once per data folder, and opens it: the first of btrfs, btrfs in a
 //! loop image, copies that share blocks, plain copies. A folder that has disks stays with its way.
 
-use super::{Storage, mount_points, plain::Plain, seed, subvolume::Subvolumes};
-use rustix::{
-    fs::{StatVfsMountFlags, statvfs},
-    io::Errno,
-    mount::{MountFlags, UnmountFlags, mount, unmount},
-    process::geteuid,
-};
+use super::{Storage, loop_image, plain::Plain, subvolume::Subvolumes};
+use rustix::{fs::statvfs, process::geteuid};
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    thread::sleep,
-    time::{Duration, Instant},
 };
-use toft_jail::{btrfs, loopdev, quota::Quotas};
+use toft_jail::{
+    btrfs,
+    quota::{self, Quotas},
+};
+use toft_model::id::ProjectId;
 
-/// Smallest image: room for the template and a few small projects.
-const IMAGE_BYTES_MIN: u64 = 256 << 20;
-/// What an image leaves free on the host's file system, so that a full machine disk shows as "no
-/// space left" inside, and not as an input/output error.
-const HOST_RESERVE_BYTES: u64 = 1 << 30;
-/// An image is grown when the host has this much more room than when it was made.
-const GROW_STEP_BYTES: u64 = 1 << 30;
-/// Time for machines that have ended to let go of an image that the kernel has given up.
-const HELD_TIMEOUT: Duration = Duration::from_secs(1);
-const HELD_PAUSE: Duration = Duration::from_millis(10);
 /// With less room than this on the host's disk nothing is written to an image that can wait.
 const COMMIT_FREE_BYTES_MIN: u64 = 64 << 20;
-/// Zstandard at its fastest level: measured faster than writing through. Deleting must not need
-/// real root inside later namespaces. `ssd`, because a loop device calls itself a turning disk:
-/// btrfs then lets a sync that meets another thread's change wait one to three clock ticks for
-/// company (4 to 12 ms at 250 Hz, instead of 0.15).
-const MOUNT_OPTIONS: &std::ffi::CStr = c"compress=zstd:1,user_subvol_rm_allowed,ssd";
 
 /// The opened storage.
 #[derive(Debug)]
@@ -69,6 +50,16 @@ impl Kind {
         }
     }
 
+    /// Whole or not at all, also after a power cut: without it the next server might choose another way
+    /// and find no disks.
+    fn write(self, store: &Path) -> io::Result<()> {
+        let half = store.join("kind.new");
+        fs::write(&half, self.word())?;
+        File::open(&half)?.sync_all()?;
+        fs::rename(&half, store.join("kind"))?;
+        File::open(store)?.sync_all()
+    }
+
     fn read(store: &Path) -> Option<Self> {
         let text = fs::read_to_string(store.join("kind")).ok()?;
         [Self::Btrfs, Self::Image, Self::Plain].into_iter().find(|k| k.word() == text.trim())
@@ -86,14 +77,14 @@ impl Pool {
         let settled = Kind::read(&store);
         let kind = match settled {
             Some(Kind::Image) => {
-                open_image(&store, &root, bytes_max)?;
+                loop_image::open(&store, &root, bytes_max)?;
                 Kind::Image
             }
             Some(kind) => kind,
-            None => choose(&store, &root, bytes_max, &mut notes),
+            None => choose(&store, &root, bytes_max, &mut notes)?,
         };
         if settled.is_none() {
-            fs::write(store.join("kind"), kind.word())?;
+            kind.write(&store)?;
         }
         let storage: Box<dyn Storage> = match kind {
             Kind::Btrfs => Box::new(Subvolumes { image: false }),
@@ -114,17 +105,30 @@ impl Pool {
     /// Mounts the image again if somebody has unmounted it meanwhile: without it disks would seem
     /// to be missing. The same when a full host has made it read-only.
     pub(crate) fn ensure(&self) -> io::Result<()> {
-        if !self.image || (self.disks().is_dir() && !is_read_only(&self.root)) {
+        if !self.image || (self.disks().is_dir() && !loop_image::is_read_only(&self.root)) {
             return Ok(());
         }
         tracing::warn!("the storage could not be used any more; mounting it again");
         let store = self.root.parent().expect("the pool lies in the store");
-        open_image(store, &self.root, self.bytes_max)
+        loop_image::open(store, &self.root, self.bytes_max)
     }
 
-    /// Folder of the projects' disks.
+    /// Folder of the projects' disks. Whether one is there says its path, and never a listing: btrfs
+    /// leaves a name out of one that goes on while a restore exchanges that disk.
     pub(crate) fn disks(&self) -> PathBuf {
         self.root.join("p")
+    }
+
+    /// The disk of a project, made or not.
+    pub(crate) fn disk(&self, project: &ProjectId) -> PathBuf {
+        self.disks().join(project.as_str())
+    }
+
+    /// Removes a disk that nobody needs: one that stays costs only room.
+    pub(crate) fn drop_disk(&self, path: &Path) {
+        if let Err(e) = self.storage.remove(path) {
+            tracing::warn!("a disk that nobody needs stays: {e}");
+        }
     }
 
     /// Folder of checkpoints: one in it for each project that has any.
@@ -140,6 +144,16 @@ impl Pool {
     /// Bytes that new data may take, and how many there are in all; of an image and of the disk
     /// that it lies on the one that ends first.
     pub(crate) fn space(&self) -> Option<(u64, u64)> {
+        self.space_without(0)
+    }
+
+    /// The same less what programs have written and only memory holds: they may have filled the disk long
+    /// before anything is on it, or may delete it again.
+    pub(crate) fn space_now(&self) -> Option<(u64, u64)> {
+        self.space_without(quota::pending(&self.root).unwrap_or(0))
+    }
+
+    fn space_without(&self, pending: u64) -> Option<(u64, u64)> {
         let of = |path: &Path| {
             let fs = statvfs(path).ok()?;
             let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
@@ -153,13 +167,21 @@ impl Pool {
         let bound = bound.map(|max| (max.saturating_sub(used), max.min(total)));
         let host = host.map(|(free, total, _)| (free, total));
         let spaces = [Some((free, total)), host, bound].into_iter().flatten();
-        spaces.min()
+        spaces.map(|(free, total)| (free.saturating_sub(pending), total)).min()
+    }
+
+    /// What all disks, templates and images in an image of our own take together, and what they may.
+    pub(crate) fn taken(&self) -> Option<(u64, u64)> {
+        let image = self.image_bytes()?;
+        let fs = statvfs(&self.root).ok()?;
+        let used = fs.f_blocks.saturating_sub(fs.f_bfree).saturating_mul(fs.f_frsize);
+        Some((used, self.bytes_max.map_or(image, |max| max.min(image))))
     }
 
     /// Size of the image that all disks lie in, if they do.
     pub(crate) fn image_bytes(&self) -> Option<u64> {
         let store = self.root.parent().filter(|_| self.image)?;
-        fs::metadata(image_path(store)).ok().map(|image| image.len())
+        fs::metadata(loop_image::path(store)).ok().map(|image| image.len())
     }
 
     /// Makes the room of what was deleted free now: in an image that takes up to half a minute.
@@ -183,37 +205,46 @@ impl Pool {
 
     /// Unmounts an image that nobody uses; the kernel detaches its device then.
     pub(crate) fn close(&self) -> io::Result<()> {
-        if !self.image || !is_mounted(&self.root)? {
-            return Ok(());
-        }
-        match unmount(&self.root, UnmountFlags::empty()) {
-            Err(Errno::BUSY) => Ok(unmount(&self.root, UnmountFlags::DETACH)?),
-            other => Ok(other?),
-        }
+        if self.image { loop_image::close(&self.root) } else { Ok(()) }
     }
 }
 
-fn choose(store: &Path, root: &Path, bytes_max: Option<u64>, notes: &mut Vec<String>) -> Kind {
+fn choose(
+    store: &Path,
+    root: &Path,
+    bytes_max: Option<u64>,
+    notes: &mut Vec<String>,
+) -> io::Result<Kind> {
+    // Of a server that was killed before it wrote down its way. It may still be mounted, and then the
+    // folder looks like one on a btrfs of the host.
+    if loop_image::path(store).exists() {
+        loop_image::open(store, root, bytes_max)?;
+        return Ok(Kind::Image);
+    }
     if btrfs::is_btrfs(root) {
         match try_subvolumes(root) {
-            Ok(()) => return Kind::Btrfs,
+            Ok(()) => return Ok(Kind::Btrfs),
             Err(e) => notes.push(format!("btrfs of the data folder: {e}")),
         }
     }
     if geteuid().is_root() {
-        match make_image(store, root, bytes_max) {
-            Ok(()) => return Kind::Image,
+        match loop_image::make(store, root, bytes_max) {
+            Ok(()) => return Ok(Kind::Image),
             Err(e) => notes.push(format!("btrfs loop image: {e}")),
         }
     } else {
         notes.push("btrfs loop image: only root may mount one".to_owned());
     }
-    Kind::Plain
+    Ok(Kind::Plain)
 }
 
 fn try_subvolumes(root: &Path) -> io::Result<()> {
     let (one, two) = (root.join(".probe-1"), root.join(".probe-2"));
     let storage = Subvolumes { image: false };
+    // A killed server may have left them.
+    for path in [&two, &one] {
+        storage.remove(path)?;
+    }
     let tried = storage.make(&one).and_then(|()| storage.copy(&one, &two));
     for path in [two, one] {
         storage.remove(&path)?;
@@ -221,98 +252,20 @@ fn try_subvolumes(root: &Path) -> io::Result<()> {
     tried
 }
 
-fn image_path(store: &Path) -> PathBuf {
-    store.join("pool.img")
-}
-
-fn make_image(store: &Path, root: &Path, bytes_max: Option<u64>) -> io::Result<()> {
-    let (image, half) = (image_path(store), store.join("pool.img.new"));
-    let made = seed::write_image(&half, wanted_bytes(store, None, bytes_max)?)
-        .and_then(|()| fs::rename(&half, &image))
-        .and_then(|()| open_image(store, root, bytes_max));
-    if made.is_err() {
-        for path in [half, image] {
-            // The next way is taken; an image without a mount is only lost space.
-            let _ = fs::remove_file(path);
-        }
-    }
-    made
-}
-
-/// As large as the host has room for, sparse.
-fn wanted_bytes(store: &Path, image: Option<&File>, bytes_max: Option<u64>) -> io::Result<u64> {
-    let host = statvfs(store)?;
-    let free = host.f_bavail.saturating_mul(host.f_frsize);
-    let taken = image.map_or(Ok(0), |f| f.metadata().map(|m| m.blocks() * 512))?;
-    let room = (taken + free).saturating_sub(HOST_RESERVE_BYTES);
-    let room = room.min(bytes_max.unwrap_or(u64::MAX));
-    Ok((room.max(IMAGE_BYTES_MIN)) & !((1 << 20) - 1))
-}
-
-fn is_mounted(root: &Path) -> io::Result<bool> {
-    Ok(mount_points()?.iter().any(|m| m.point == root && m.kind == "btrfs"))
-}
-
-/// Whether the kernel has stopped writing to a file system: btrfs does so when the disk below it
-/// has no room for what must be written, and stays so until nobody has it mounted.
-fn is_read_only(root: &Path) -> bool {
-    statvfs(root).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
-}
-
-/// Takes a read-only image away, so that it can be mounted afresh.
-fn take_away(store: &Path, root: &Path) -> io::Result<()> {
-    if statvfs(store).is_ok_and(|host| host.f_bavail == 0) {
-        return Err(io::ErrorKind::StorageFull.into());
-    }
-    Ok(unmount(root, UnmountFlags::empty())?)
-}
-
-/// Running machines hold a read-only image as it is, until the last of them has ended.
-fn still_held(e: io::Error) -> io::Error {
-    if is_held(&e) { io::ErrorKind::StorageFull.into() } else { e }
-}
-
-/// What the kernel says to a second mount of an image that it has given up, while somebody has the
-/// first.
-fn is_held(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::InvalidInput)
-}
-
-/// Mounts the image, unless an earlier server has.
-fn open_image(store: &Path, root: &Path, bytes_max: Option<u64>) -> io::Result<()> {
-    if is_mounted(root)? {
-        if !is_read_only(root) {
-            return Ok(());
-        }
-        take_away(store, root)?;
-    }
-    let path = image_path(store);
-    let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOATIME;
-    let mount_device = |device: &Path| -> io::Result<()> {
-        Ok(mount(device, root, "btrfs", flags, MOUNT_OPTIONS)?)
-    };
-    // Machines of an earlier server keep the device although the mount is gone. A second device
-    // on the same file would destroy it.
-    let deadline = Instant::now() + HELD_TIMEOUT;
-    while let Some(device) = loopdev::attached_to(&path).first() {
-        match mount_device(device) {
-            Err(e) if is_held(&e) && Instant::now() < deadline => sleep(HELD_PAUSE),
-            other => return other.map_err(still_held),
-        }
-    }
-    let image = File::options().read(true).write(true).open(&path)?;
-    let (now, wanted) = (image.metadata()?.len(), wanted_bytes(store, Some(&image), bytes_max)?);
-    if wanted > now + GROW_STEP_BYTES {
-        image.set_len(wanted)?;
-    }
-    let device = loopdev::attach(&image, &path)?;
-    mount_device(&device.path)?;
-    btrfs::grow_to_device(root)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::{
+        io::Errno,
+        mount::{UnmountFlags, unmount},
+    };
+    use std::{
+        thread::sleep,
+        time::{Duration, Instant},
+    };
+    use toft_jail::loopdev;
+
+    const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
     #[test]
     fn a_data_folder_keeps_the_way_it_settled_on() {
@@ -324,17 +277,49 @@ mod tests {
         pool.close().unwrap();
     }
 
+    /// A child of another test that starts just now has a copy of what is open there for a moment.
+    fn unmount_soon(root: &Path) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Err(e) = unmount(root, UnmountFlags::empty()) {
+            assert!(e == Errno::BUSY && Instant::now() < deadline, "{e}");
+            sleep(LOOK_PAUSE);
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_killed_before_it_wrote_down_its_way_has_lost_no_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = Pool::open(dir.path(), None).unwrap();
+        if pool.storage.name() != "btrfs loop image" {
+            toft_lane::skip("an image without its word", format!("{:?}", pool.notes));
+            return;
+        }
+        pool.storage.make(&pool.disks().join("one")).unwrap();
+        let kind = dir.path().join("kind");
+        for unmounted in [false, true] {
+            fs::remove_file(&kind).unwrap();
+            if unmounted {
+                unmount_soon(&pool.root);
+            }
+            let next = Pool::open(dir.path(), None).unwrap();
+            assert_eq!(next.storage.name(), "btrfs loop image");
+            assert_eq!(fs::read_to_string(&kind).unwrap(), "image");
+            assert!(next.disks().join("one").is_dir());
+        }
+        pool.close().unwrap();
+    }
+
     #[test]
     fn two_images_are_mounted_at_once_and_leave_no_device_behind() {
         if !geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
-            println!("skipped: needs root and loop devices");
+            toft_lane::skip("disk images", "they need root and loop devices");
             return;
         }
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let pools = dirs.each_ref().map(|d| Pool::open(d.path(), None).unwrap());
         for (pool, dir) in pools.iter().zip(&dirs) {
             if pool.storage.name() != "btrfs loop image" {
-                println!("skipped: {:?}", pool.notes);
+                toft_lane::skip("disk images", format!("{:?}", pool.notes));
                 return;
             }
             let (one, two) = (pool.disks().join("one"), pool.disks().join("two"));
@@ -348,25 +333,23 @@ mod tests {
             assert!(!two.exists());
             assert!(pool.free_bytes().unwrap() > 100 << 20);
             // Somebody unmounts it under a server that goes on.
-            unmount(&pool.root, UnmountFlags::empty()).unwrap();
+            unmount_soon(&pool.root);
             assert!(!pool.disks().exists());
             pool.ensure().unwrap();
             assert!(pool.disks().is_dir());
             let again = Pool::open(dir.path(), None).unwrap();
-            assert_eq!(
-                loopdev::attached_to(&image_path(&fs::canonicalize(dir.path()).unwrap())).len(),
-                1
-            );
+            let image = loop_image::path(&fs::canonicalize(dir.path()).unwrap());
+            assert_eq!(loopdev::attached_to(&image).len(), 1);
             drop(again);
         }
         for (pool, dir) in pools.iter().zip(&dirs) {
             pool.close().unwrap();
-            let image = image_path(&fs::canonicalize(dir.path()).unwrap());
+            let image = loop_image::path(&fs::canonicalize(dir.path()).unwrap());
             // A machine of another test that starts just now holds a copy of the mount for a moment.
-            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+            let deadline = Instant::now() + Duration::from_secs(10);
             while !loopdev::attached_to(&image).is_empty() {
-                assert!(std::time::Instant::now() < deadline, "the device stays attached");
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                assert!(Instant::now() < deadline, "the device stays attached");
+                sleep(LOOK_PAUSE);
             }
             let reopened = Pool::open(dir.path(), None).unwrap();
             assert_eq!(reopened.storage.name(), "btrfs loop image");

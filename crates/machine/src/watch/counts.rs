@@ -3,13 +3,14 @@
 
 use super::{
     Watched,
-    episode::Episode,
+    episode::{Episode, reached},
     processes::{Sample, Writer, Written},
+    told::{self, Told},
 };
 use crate::running::blocking;
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -20,7 +21,10 @@ use tokio::time::sleep;
 
 /// Between two looks: what a person takes for "at once", and nothing for a processor.
 const LOOK: Duration = Duration::from_secs(2);
-/// The same while a machine has half of the processes that it may, or seven eighths of the bytes: who
+/// Between two glances in the meantime, at a number or two: what takes the last of something may live
+/// for less than a second, and cannot be named when it is gone.
+const GLANCE: Duration = Duration::from_millis(250);
+/// Between two looks while a machine has half of the processes that it may, or seven eighths of the bytes: who
 /// takes the last of them may not live long.
 const LOOK_NEAR: Duration = Duration::from_millis(200);
 /// A disk is full when less than this is left below its bound: writes of ordinary size fail then.
@@ -30,89 +34,126 @@ const LEFT_MAX: u64 = 32 << 20;
 
 /// Until the machine ends.
 pub(super) async fn watch(watched: Arc<Watched>) {
-    let mut state = Some((Pids::default(), Disk::default()));
-    while let Some((mut pids, mut disk)) = state.take() {
-        let watched = Arc::clone(&watched);
-        state = blocking(move || {
-            if !watched.procs.is_dir() {
-                return None;
-            }
-            let hits = [pids.look(&watched), disk.look(&watched)];
-            hits.into_iter().flatten().for_each(|hit| watched.tell(hit));
-            Some((pids, disk))
-        })
-        .await;
-        let is_near =
-            state.as_ref().is_some_and(|(pids, disk)| pids.is_near || disk.near.is_some());
-        sleep(if is_near { LOOK_NEAR } else { LOOK }).await;
+    loop {
+        let looked = Arc::clone(&watched);
+        let Some(is_near) = blocking(move || looked.look()).await else { return };
+        if is_near {
+            sleep(LOOK_NEAR).await;
+            continue;
+        }
+        let next = Instant::now() + LOOK;
+        while Instant::now() < next && !watched.glance() {
+            sleep(GLANCE).await;
+        }
     }
 }
 
 #[derive(Debug, Default)]
-struct Pids {
-    /// Forks that were refused so far; `None` before the first look.
-    refused: Option<u64>,
-    /// Whether it was said, and there was no room since.
-    said: bool,
+pub(super) struct Pids {
+    /// That at the last look.
+    limit: Option<u64>,
+    /// The limit at which it was said, unless there was room since.
+    said: Option<u64>,
     /// Whether it has half of what it may.
-    is_near: bool,
+    pub(super) is_near: bool,
+    /// What there was when it came close to its limit: who takes the last may be gone at the next look.
+    sample: Option<Sample>,
     episode: Episode,
 }
 
 impl Pids {
-    fn look(&mut self, watched: &Watched) -> Option<LimitHit> {
+    /// Whether it has half of what it may.
+    pub(super) fn glance(&self, watched: &Watched) -> bool {
+        let current = watched.pids.as_ref().and_then(|work| number(work.join("pids.current")));
+        current.zip(self.limit).is_some_and(|(current, limit)| current * 2 >= limit)
+    }
+
+    pub(super) fn look(&mut self, watched: &Watched, told: &mut Told) -> Option<LimitHit> {
         let work = watched.pids.as_ref()?;
         let current = number(work.join("pids.current"))?;
         let limit = number(work.join("pids.max"));
+        let before = std::mem::replace(&mut self.limit, limit);
         self.is_near = limit.is_some_and(|limit| current * 2 >= limit);
-        let limit = limit?;
-        if current * 8 < limit * 7 {
-            self.said = false;
+        if limit.is_none_or(|limit| current * 8 < limit * 7) {
+            self.said = None;
+            self.sample = None;
+        }
+        if told::more(&mut told.refused, refused(work).ok()?) == 0 {
+            let is_close =
+                limit.is_some_and(|limit| self.said.is_none() && current * 8 >= limit * 7);
+            if is_close && self.sample.as_ref().is_none_or(|s| s.at.elapsed() > LOOK) {
+                self.sample = Some(Sample::take(&watched.procs));
+            }
+            return None;
         }
         // Kernels before 6.10 keep no peak in v1.
         let peak = number(work.join("pids.peak"));
-        if self.refused.is_some() && peak.unwrap_or(limit) < limit {
+        let (now, limit) = (limit, reached(limit, before, peak, 0));
+        if !self.episode.begins(Instant::now(), limit) || (limit.is_some() && self.said == limit) {
             return None;
         }
-        let refused = refused(work);
-        let more = self.refused.replace(refused).is_some_and(|before| refused > before);
-        if !more || !self.episode.begins(Instant::now()) || self.said {
-            return None;
-        }
-        self.said = true;
-        let sample = Sample::take(&watched.procs);
-        let most = sample.most();
-        let who = most.map_or_else(String::new, |(command, count)| {
-            format!(" {count} of {} are `{command}`.", sample.seen.len())
-        });
-        Some(LimitHit {
-            kind: LimitKind::Pids,
-            command: most.map(|(command, _)| command.to_owned()),
-            pid: None,
-            peak: Some(peak.unwrap_or(current).min(limit)),
-            limit: Some(limit),
-            message: format!(
-                "No more processes: new ones were refused, because the machine had its limit of \
-                 {limit} processes and threads.{who} End some, or raise the project's limit."
-            ),
-        })
+        self.said = limit;
+        let seen = Sample::take(&watched.procs);
+        let sample = match self.sample.take() {
+            Some(before) if before.seen.len() > seen.seen.len() => before,
+            _ => seen,
+        };
+        // Who is refused one has all that it may, or more: what it had when the limit was lowered.
+        let peak = limit.map(|at| if now == limit { at.max(current) } else { at });
+        Some(hit(limit, peak, &sample))
+    }
+}
+
+fn hit(limit: Option<u64>, peak: Option<u64>, sample: &Sample) -> LimitHit {
+    let most = sample.most();
+    let who = most.map_or_else(String::new, |(command, count)| {
+        format!(" {count} of {} are `{command}`.", sample.seen.len())
+    });
+    let of = limit.map_or_else(String::new, |limit| format!(" of {limit} processes and threads"));
+    LimitHit {
+        kind: LimitKind::Pids,
+        command: most.map(|(command, _)| command.to_owned()),
+        pid: None,
+        peak,
+        limit,
+        message: format!(
+            "No more processes: new ones were refused, because the machine had its limit{of}.{who} \
+             End some, or raise the project's limit."
+        ),
     }
 }
 
 /// The kernel counts a refusal where the process that asked lives.
-fn refused(group: &Path) -> u64 {
-    let text = fs::read_to_string(group.join("pids.events")).unwrap_or_default();
-    let here = text.lines().find_map(|l| l.strip_prefix("max ")?.parse().ok()).unwrap_or(0u64);
-    let below = fs::read_dir(group).into_iter().flatten().flatten();
-    let below = below.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-    // v2 adds up itself since 6.11: more than once does no harm, it is only compared.
-    here + below.map(|e| refused(&e.path())).sum::<u64>()
+fn refused(group: &Path) -> io::Result<u64> {
+    let text = match fs::read_to_string(group.join("pids.events")) {
+        // A group that goes just now takes its refusals along.
+        Err(e) if is_gone(&e) => return Ok(0),
+        text => text?,
+    };
+    let mut all = text.lines().find_map(|l| l.strip_prefix("max ")?.parse().ok()).unwrap_or(0u64);
+    let entries = match fs::read_dir(group) {
+        Err(e) if is_gone(&e) => return Ok(all),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            // v2 adds up itself since 6.11: more than once does no harm, it is only compared.
+            all = all.saturating_add(refused(&entry.path())?);
+        }
+    }
+    Ok(all)
+}
+
+fn is_gone(e: &io::Error) -> bool {
+    let no_device = rustix::io::Errno::NODEV.raw_os_error();
+    e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(no_device)
 }
 
 #[derive(Debug, Default)]
-struct Disk {
-    /// The bound at which it was said, unless there was room since.
-    said: Option<u64>,
+pub(super) struct Disk {
+    /// That at the last look.
+    bound: Option<u64>,
     /// Who writes, while there is little left.
     near: Option<Near>,
 }
@@ -154,10 +195,26 @@ impl Near {
 }
 
 impl Disk {
-    fn look(&mut self, watched: &Watched) -> Option<LimitHit> {
+    /// Whether there is little left.
+    pub(super) fn is_near(&self) -> bool {
+        self.near.is_some()
+    }
+
+    /// Whether little is left of late.
+    pub(super) fn glance(&self, watched: &Watched, told: &Told) -> bool {
+        let Some((quotas, group)) = watched.quota.as_ref() else { return false };
+        let Some(bound) = self.bound.filter(|bound| told.disk != Some(*bound)) else {
+            return false;
+        };
+        taken(quotas, *group).is_some_and(|used| bound.saturating_sub(used) <= bound / 8)
+    }
+
+    pub(super) fn look(&mut self, watched: &Watched, told: &mut Told) -> Option<LimitHit> {
         let (quotas, group) = watched.quota.as_ref()?;
-        let Some(limit) = quotas.bound(*group).ok().flatten() else {
+        self.bound = quotas.bound(*group).ok().flatten();
+        let Some(limit) = self.bound else {
             self.near = None;
+            told.disk = None;
             return None;
         };
         let used = taken(quotas, *group)?;
@@ -165,9 +222,9 @@ impl Disk {
         let left = limit.saturating_sub(used);
         if left > 2 * margin {
             // There is room again when there is twice as much as counts for none.
-            self.said = None;
+            told.disk = None;
         }
-        if left > limit / 8 || self.said == Some(limit) {
+        if left > limit / 8 || told.disk == Some(limit) {
             self.near = None;
             return None;
         }
@@ -176,7 +233,7 @@ impl Disk {
         if left > margin {
             return None;
         }
-        self.said = Some(limit);
+        told.disk = Some(limit);
         let near = self.near.take()?;
         let writer = near.main(used);
         let who =

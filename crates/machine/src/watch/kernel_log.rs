@@ -21,7 +21,11 @@ pub(super) struct Kill {
     pub(super) pid: u32,
     /// The first 15 bytes of its name.
     pub(super) name: String,
-    /// The group that was full; the kernel does not say it every time.
+    /// What it had of its own in memory.
+    pub(super) bytes: Option<u64>,
+    /// Whether all of the host's memory was used up, and no group's.
+    pub(super) by_host: bool,
+    /// The group that was full, and the one it was in; the kernel does not say it every time.
     group: Option<String>,
 }
 
@@ -32,7 +36,7 @@ pub(super) struct KernelLog(Mutex<Heard>);
 #[derive(Debug, Default)]
 struct Heard {
     file: Option<File>,
-    /// The last line about which group was full, and whom it named.
+    /// The last line about which group it was, and whom it named.
     told: Option<(u32, String)>,
     kills: VecDeque<Kill>,
 }
@@ -98,7 +102,11 @@ impl Heard {
         if let Some(fields) = line.strip_prefix("oom-kill:") {
             let field = |name: &str| fields.split(',').find_map(|f| f.strip_prefix(name));
             let pid = field("pid=").and_then(|pid| pid.parse().ok());
-            self.told = pid.zip(field("oom_memcg=").map(str::to_owned));
+            // Either may name the machine: what was full may lie above it, and is not named when it was
+            // the whole host.
+            let groups = [field("oom_memcg="), field("task_memcg=")];
+            let groups: Vec<&str> = groups.into_iter().flatten().collect();
+            self.told = pid.zip((!groups.is_empty()).then(|| groups.join("/")));
         } else if let Some((_, killed)) = line.split_once("Killed process ") {
             let Some((pid, rest)) = killed.split_once(" (") else { return };
             let (Ok(pid), Some(end)) = (pid.parse(), rest.rfind(") total-vm:")) else { return };
@@ -107,9 +115,26 @@ impl Heard {
             if self.kills.len() == KILLS_MAX {
                 self.kills.pop_front();
             }
-            self.kills.push_back(Kill { pid, name: rest[..end].to_owned(), group });
+            self.kills.push_back(Kill {
+                pid,
+                name: rest[..end].to_owned(),
+                bytes: resident(&rest[end..]),
+                by_host: line.starts_with("Out of memory"),
+                group,
+            });
         }
     }
+}
+
+/// What a process has of its own in memory, of a line such as
+/// `total-vm:9kB, anon-rss:4kB, file-rss:1kB, shmem-rss:0kB, UID:0 …`. Files are nobody's own.
+fn resident(text: &str) -> Option<u64> {
+    let kib = |name: &str| -> Option<u64> {
+        let rest = text.split_once(name)?.1;
+        rest[..rest.find("kB")?].parse().ok()
+    };
+    let parts = ["anon-rss:", "shmem-rss:"].map(kib);
+    parts.iter().any(Option::is_some).then(|| parts.iter().flatten().sum::<u64>() << 10)
 }
 
 #[cfg(test)]
@@ -119,7 +144,7 @@ mod tests {
     const FULL: &str = "6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,\
          mems_allowed=0,oom_memcg=/toft-1/aaaaaaaaaaaa/work,task_memcg=/x,task=tail,pid=7,uid=0\n";
     const KILLED: &str = "3,2,1,-;Memory cgroup out of memory: Killed process 7 (a) b) total-vm:1kB, \
-         anon-rss:1kB, UID:0 pgtables:1kB oom_score_adj:0\n";
+         anon-rss:3kB, file-rss:2kB, shmem-rss:0kB, UID:0 pgtables:1kB oom_score_adj:0\n";
 
     #[test]
     fn a_kill_is_found_by_its_group_or_its_process_and_only_once() {
@@ -133,8 +158,22 @@ mod tests {
         assert_eq!(log.victim("bbbbbbbbbbbb", |_| false), None);
         let kill = log.victim("aaaaaaaaaaaa", |_| false).unwrap();
         assert_eq!((kill.pid, kill.name.as_str()), (7, "a) b"));
+        assert_eq!((kill.bytes, kill.by_host), (Some(3 << 10), false));
         assert_eq!(log.victim("aaaaaaaaaaaa", |_| false), None);
         assert_eq!(log.victim("bbbbbbbbbbbb", |pid| pid == 8).unwrap().pid, 8);
         assert_eq!(log.victim("bbbbbbbbbbbb", |_| true), None);
+    }
+
+    #[test]
+    fn what_the_host_itself_ran_out_of_is_told_apart() {
+        let log = KernelLog::default();
+        let take = |record: &str| log.0.lock().unwrap().take(record);
+        take(
+            &FULL
+                .replace("oom_memcg=/toft-1/aaaaaaaaaaaa/work,", "global_oom,")
+                .replace("task_memcg=/x", "task_memcg=/toft-1/aaaaaaaaaaaa/work/programs"),
+        );
+        take(&KILLED.replace("Memory cgroup out of memory", "Out of memory"));
+        assert!(log.victim("aaaaaaaaaaaa", |_| false).unwrap().by_host);
     }
 }

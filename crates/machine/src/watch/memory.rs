@@ -1,7 +1,12 @@
 //! Hears that the kernel killed a process of a machine for want of memory. Nothing is done until it
 //! does: v1 rings a bell before it looks for a victim, v2 when its counters have changed.
 
-use super::{Watched, episode::Episode, processes::Sample};
+use super::{
+    Watched,
+    episode::{Episode, reached},
+    processes::Sample,
+    told::{self, Told},
+};
 use crate::{cgroup::Way, running::blocking};
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
@@ -10,6 +15,7 @@ use std::{
     os::fd::{AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 use toft_model::event::{LimitHit, LimitKind};
@@ -22,6 +28,11 @@ use tokio::{
 const KILL_TIME: Duration = Duration::from_millis(50);
 /// While kill follows kill nobody needs to look at each.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How v1 shows that nothing is limited: as many bytes as it can count, in whole pages.
+const NO_LIMIT: u64 = 1 << 62;
+/// The kernel takes memory in steps, so a peak stays a little below the limit that was reached.
+const SLACK: u64 = 4 << 20;
 
 /// Rings when memory runs out.
 enum Bell {
@@ -85,46 +96,97 @@ fn number(file: PathBuf) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
+/// What the bell has led to.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    episode: Episode,
+    /// The processes just before a kill.
+    sample: Option<Sample>,
+}
+
+/// What earlier looks have found.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    limit: Option<u64>,
+}
+
 /// Until the machine ends.
 pub(super) async fn watch(watched: Arc<Watched>) {
     let Some((way, work)) = watched.memory.clone() else { return };
-    let Some(mut before) = kills(way, &work) else { return };
     let mut bell = match Bell::hang(way, &work) {
         Ok(bell) => bell,
         Err(e) => {
-            tracing::info!(project.id = %watched.project, "memory is not watched: {e}");
+            tracing::info!(project.id = %watched.project, "memory is only looked at: {e}");
             return;
         }
     };
-    let mut episode = Episode::default();
-    let mut sample: Option<Sample> = None;
     loop {
         if bell.rings().await.is_err() {
             return;
         }
-        if episode.is_on(Instant::now()) {
+        let (is_on, is_fresh) = {
+            let heard = watched.heard.lock().expect("no holder panics");
+            let is_fresh = heard.sample.as_ref().is_some_and(|s| s.at.elapsed() < LOOK_PAUSE);
+            (heard.episode.is_on(Instant::now()), is_fresh)
+        };
+        if is_on {
             sleep(LOOK_PAUSE).await;
-        } else if way == Way::V1 || sample.as_ref().is_none_or(|s| s.at.elapsed() > LOOK_PAUSE) {
+        } else if way == Way::V1 || !is_fresh {
             let work = work.clone();
-            sample = Some(blocking(move || Sample::take(&work)).await);
+            let sample = blocking(move || Sample::take(&work)).await;
+            watched.heard.lock().expect("no holder panics").sample = Some(sample);
             sleep(KILL_TIME).await;
         }
-        let Some(now) = kills(way, &work) else { return };
-        if now <= before {
-            continue;
-        }
-        before = now;
-        if episode.begins(Instant::now()) {
-            let (watched, work) = (Arc::clone(&watched), work.clone());
-            let last = sample.take();
-            blocking(move || watched.tell(hit(&watched, way, &work, last.as_ref()))).await;
+        let looked = Arc::clone(&watched);
+        if blocking(move || looked.look()).await.is_none() {
+            return;
         }
     }
 }
 
-fn hit(watched: &Watched, way: Way, work: &Path, sample: Option<&Sample>) -> LimitHit {
+impl Memory {
+    /// Also finds kills for which no bell rang: v1 has none for the host's own want of memory.
+    pub(super) fn look(&mut self, watched: &Watched, told: &mut Told) -> Option<LimitHit> {
+        let (way, work) = watched.memory.as_ref()?;
+        let (way, work) = (*way, work.as_path());
+        let (limit, peak) = match way {
+            Way::V1 => ("memory.limit_in_bytes", "memory.max_usage_in_bytes"),
+            Way::V2 => ("memory.max", "memory.peak"),
+        };
+        let limit = number(work.join(limit)).filter(|bytes| *bytes < NO_LIMIT);
+        let before = std::mem::replace(&mut self.limit, limit);
+        if told::more(&mut told.killed, kills(way, work)?) == 0 {
+            return None;
+        }
+        let peak = number(work.join(peak));
+        let limit = reached(limit, before, peak, SLACK);
+        let mut heard = watched.heard.lock().expect("no holder panics");
+        let begins = heard.episode.begins(Instant::now(), limit);
+        let sample = heard.sample.take();
+        drop(heard);
+        if !begins {
+            return None;
+        }
+        let sample = sample.or_else(|| {
+            // The kernel counts first and says whom it killed after that.
+            thread::sleep(KILL_TIME);
+            watched.heard.lock().expect("no holder panics").sample.take()
+        });
+        // It was reached: kernels that keep no peak are known to have been there.
+        Some(hit(watched, limit, peak.or(limit), sample.as_ref()))
+    }
+}
+
+fn hit(
+    watched: &Watched,
+    limit: Option<u64>,
+    peak: Option<u64>,
+    sample: Option<&Sample>,
+) -> LimitHit {
     let seen = |pid: u32| sample.and_then(|s| s.seen.get(&pid));
     let killed = watched.log.victim(watched.project.as_str(), |pid| seen(pid).is_some());
+    let limit = limit.filter(|_| !killed.as_ref().is_some_and(|kill| kill.by_host));
+    let held = killed.as_ref().and_then(|kill| kill.bytes);
     let (command, pid) = match (killed, sample.and_then(Sample::ended)) {
         (Some(kill), _) => match seen(kill.pid) {
             Some(seen) => (Some(seen.command.clone()), seen.inner),
@@ -133,24 +195,18 @@ fn hit(watched: &Watched, way: Way, work: &Path, sample: Option<&Sample>) -> Lim
         (None, Some((_, seen))) => (Some(seen.command.clone()), seen.inner),
         (None, None) => (None, None),
     };
-    let (limit, peak) = match way {
-        Way::V1 => ("memory.limit_in_bytes", "memory.max_usage_in_bytes"),
-        Way::V2 => ("memory.max", "memory.peak"),
-    };
-    let limit = number(work.join(limit));
-    // It was reached: kernels that keep no peak are known to have been there.
-    let peak = number(work.join(peak)).or(limit);
     let who = command.as_deref().map_or_else(|| "a process".to_owned(), |c| format!("`{c}`"));
-    let held = limit.map_or_else(String::new, |bytes| format!(" of {} MiB", bytes >> 20));
-    LimitHit {
-        kind: LimitKind::Memory,
-        command,
-        pid,
-        peak,
-        limit,
-        message: format!(
-            "Out of memory: {who} was killed, because the machine's processes had used up their \
-             limit{held}. Let them use less, or raise the project's memory limit."
+    let held = held.map_or_else(String::new, |bytes| format!(", which held {} MiB,", bytes >> 20));
+    let message = match limit {
+        Some(bytes) => format!(
+            "Out of memory: {who}{held} was killed, because the machine's processes had used up \
+             their limit of {} MiB. Let them use less, or raise the project's memory limit.",
+            bytes >> 20
         ),
-    }
+        None => format!(
+            "Out of memory: {who}{held} was killed, because the host had no more for it. Stop \
+             something on the host, or give the host more memory."
+        ),
+    };
+    LimitHit { kind: LimitKind::Memory, command, pid, peak, limit, message }
 }

@@ -113,12 +113,6 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// The one that has written at least half of all.
-    pub(crate) fn main(writers: &[Self]) -> Option<&Self> {
-        let all: u64 = writers.iter().map(|writer| writer.bytes).sum();
-        writers.first().filter(|first| first.bytes * 2 >= all)
-    }
-
     /// Its pid inside the machine.
     pub(crate) fn inner(&self) -> Option<u32> {
         inner_pid(self.pid)
@@ -161,16 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn who_wrote_most_is_named_only_when_it_was_half() {
+    fn who_wrote_most_comes_first() {
         let written = |list: &[(u32, u64)]| {
             Written(list.iter().map(|(pid, n)| (*pid, (*n, pid.to_string()))).collect())
         };
         let before = written(&[(1, 100), (2, 5)]);
         let since = written(&[(1, 100), (2, 15), (3, 7)]).since(&before);
         assert_eq!(since.iter().map(|w| (w.pid, w.bytes)).collect::<Vec<_>>(), [(2, 10), (3, 7)]);
-        assert_eq!(Writer::main(&since).map(|w| w.pid), Some(2));
-        let even = written(&[(2, 15), (3, 9), (4, 9)]).since(&before);
-        assert_eq!(Writer::main(&even), None);
-        assert_eq!(Writer::main(&[]), None);
     }
 }

@@ -6,6 +6,7 @@ use std::{
     cell::Cell,
     time::{Duration, Instant},
 };
+use toft_lane::skip;
 use toft_machine::backend::Backend as _;
 use toft_model::{id::ProjectId, machine::Limits};
 
@@ -26,7 +27,7 @@ impl Blast {
         let lab = Lab::open().await?;
         let can = lab.native.can().limits;
         if let Some(missing) = needs.iter().find(|need| !can.iter().any(|c| c == *need)) {
-            println!("skipped: no limit of {missing} here");
+            skip("a bomb", format!("no limit of {missing} here"));
             lab.close(&[]).await;
             return None;
         }

@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+use toft_lane::skip;
 use toft_machine::backend::{Backend as _, MachineError};
 use toft_model::{
     checkpoint::{ChangeKind, CheckpointId, SESSIONS_BEFORE, TICKET_PATH, Ticket},
@@ -76,7 +77,7 @@ async fn a_machine_that_writes_is_kept_and_goes_on() {
     for lab in labs().await {
         let can = lab.native.can();
         if !can.live_checkpoint && !can.freeze {
-            println!("skipped: no snapshots, and no group that pauses a machine");
+            skip("a live checkpoint", "no snapshots, and no group that pauses a machine");
             continue;
         }
         let (project, running) = lab.machine().await;
@@ -436,7 +437,7 @@ fn now_s() -> i64 {
 async fn a_machine_paused_by_a_killed_server_goes_on_with_the_next() {
     let Some(lab) = Lab::open_plain().await else { return };
     if !lab.native.can().freeze || !is_root() {
-        println!("skipped: no group that pauses a machine");
+        skip("a paused machine", "no group that pauses one");
         return;
     }
     let (project, _) = lab.machine().await;

@@ -2,6 +2,7 @@
 
 use super::lab::Lab;
 use std::{fs, io::Write as _, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
+use toft_lane::skip;
 use toft_machine::backend::{Backend as _, MachineError};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +127,7 @@ async fn dangerous_system_calls_are_refused() {
     let Some(lab) = Lab::open().await else { return };
     assert!(lab.enforced("system call filter").await);
     if !Path::new("/usr/bin/perl").exists() {
-        println!("skipped: no perl on this host");
+        skip("system calls", "no perl on this host");
         return;
     }
     let (project, _) = lab.machine().await;
@@ -268,7 +269,7 @@ async fn a_crash_reaches_no_program_of_the_host() {
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_and_services_of_the_host_below_opt_stay_closed() {
     let Ok(opt) = tempfile::tempdir_in("/opt") else {
-        println!("skipped: nothing can be put into /opt");
+        skip("/opt", "nothing can be put into it");
         return;
     };
     let put = |name: &str, mode| {
@@ -304,7 +305,7 @@ async fn secrets_and_services_of_the_host_below_opt_stay_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn secret_settings_of_the_hosts_own_programs_stay_out() {
     let Ok(etc) = tempfile::tempdir_in("/usr/local/etc") else {
-        println!("skipped: nothing can be put into /usr/local/etc");
+        skip("/usr/local/etc", "nothing can be put into it");
         return;
     };
     fs::set_permissions(etc.path(), fs::Permissions::from_mode(0o755)).unwrap();

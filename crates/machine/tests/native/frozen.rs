@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+use toft_lane::skip;
 use toft_machine::backend::{Backend as _, MachineError};
 use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 
@@ -44,7 +45,7 @@ async fn a_frozen_machine_stays_so_until_somebody_thaws_or_ends_it() {
     let Some(lab) = Lab::open().await else { return };
     let (project, first) = lab.machine().await;
     if !lab.native.can().freeze {
-        println!("skipped: no freezer here");
+        skip("pausing", "no freezer here");
         let refused = lab.native.freeze(&project).await.unwrap_err();
         assert!(matches!(refused, MachineError::Unable { .. }), "{refused}");
         lab.close(&[&project]).await;
@@ -96,7 +97,7 @@ async fn what_a_killed_server_left_half_done_is_told_apart() {
     lab.says(&project, COUNT).await;
     let freezer = groups_of(&project).into_iter().find(|g| g.join("cgroup.freeze").exists());
     let Some(freezer) = freezer.map(|g| g.join("cgroup.freeze")) else {
-        println!("skipped: no v2 freezer here");
+        skip("pausing", "no v2 freezer here");
         lab.close(&[&project]).await;
         return;
     };

@@ -3,7 +3,12 @@
 
 use super::lab::{GRACE, Lab, is_root};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use toft_lane::skip;
 use toft_machine::{
     backend::{Backend as _, RoomState},
     native::{self, NativeConfig},
@@ -15,20 +20,29 @@ use tokio::time::timeout;
 const LONG: Duration = Duration::from_mins(3);
 
 /// A small disk of the host's, in memory.
-struct SmallDisk(PathBuf);
+pub(super) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(mebibytes: u32) -> Option<Self> {
+        Self::mount_with(&format!("size={mebibytes}m"))
+    }
+
+    /// `None`, and says why: it cannot be had. The options are those of tmpfs(5).
+    pub(super) fn mount_with(options: &str) -> Option<Self> {
         let path = tempfile::tempdir().unwrap().keep();
-        let size = std::ffi::CString::new(format!("size={mebibytes}m")).unwrap();
-        match mount("none", &path, "tmpfs", MountFlags::empty(), size.as_c_str()) {
+        let options = std::ffi::CString::new(options).unwrap();
+        match mount("none", &path, "tmpfs", MountFlags::empty(), options.as_c_str()) {
             Ok(()) => Some(Self(path)),
             Err(e) => {
                 fs::remove_dir(&path).unwrap();
-                println!("skipped: no small disk can be mounted: {e}");
+                skip("a full disk", format!("no small disk can be mounted: {e}"));
                 None
             }
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -42,14 +56,15 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_that_write_stand_still_while_the_disk_is_full() {
     if !is_root() {
-        println!("skipped: only root mounts a small disk");
+        skip("a full disk", "only root mounts a small disk");
         return;
     }
     let Some(disk) = SmallDisk::mount(700) else { return };
     let Some(lab) = Lab::open_at(&disk.0).await else { return };
     let is_enforced = lab.enforced("full disk").await;
     if lab.native.storage() != "btrfs loop image" || !is_enforced {
-        println!("skipped: {}, full disk {is_enforced}", lab.native.storage());
+        let storage = lab.native.storage();
+        skip("a full disk", format!("{storage}, enforced: {is_enforced}"));
         return lab.close(&[]).await;
     }
     let (mut room, mut hits) = (lab.native.room(), lab.native.limit_hits());
@@ -100,9 +115,48 @@ async fn programs_that_write_stand_still_while_the_disk_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_writes_as_fast_as_memory_takes_it_stands_still_before_a_write_fails() {
+    if !is_root() {
+        skip("a full disk", "only root mounts a small disk");
+        return;
+    }
+    // As large as disks are of which all of the margin is kept: a busy host looks late.
+    let Some(disk) = SmallDisk::mount(3200) else { return };
+    let Some(lab) = Lab::open_at(&disk.0).await else { return };
+    let is_enforced = lab.enforced("full disk").await;
+    if lab.native.storage() != "btrfs loop image" || !is_enforced {
+        skip("a full disk", format!("{}, full disk {is_enforced}", lab.native.storage()));
+        return lab.close(&[]).await;
+    }
+    let mut hits = lab.native.limit_hits();
+    let (project, _) = lab.machine().await;
+    // What can be made smaller takes room for a moment only: it goes on, and nobody is told.
+    lab.says(&project, "head -c 1900000000 /dev/zero > zeroes; sync -f .; rm zeroes").await;
+    assert!(hits.try_recv().is_err(), "there was room");
+    lab.says(&project, "head -c 800000000 /dev/urandom > ballast; sync -f .").await;
+    lab.says(&project, "cat /dev/urandom > fill 2> said &").await;
+    let (whose, hit) = timeout(LONG, hits.recv()).await.unwrap().unwrap();
+    println!("{hit:?}");
+    assert_eq!((&whose, hit.kind, hit.limit), (&project, LimitKind::Disk, None));
+    assert_eq!(hit.command.as_deref(), Some("cat /dev/urandom"));
+    assert_eq!(lab.says(&project, "cat said").await, "", "a write failed before");
+    // With room it goes on by itself.
+    let size = async || lab.says(&project, "stat -c %s fill").await.parse::<u64>().unwrap();
+    let then = size().await;
+    lab.says(&project, "rm ballast").await;
+    let go_on = async {
+        while size().await <= then {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, go_on).await.expect("it goes on");
+    lab.close(&[&project]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_disks_together_are_bounded() {
     if !is_root() {
-        println!("skipped: only root has a disk image");
+        skip("a bound for all disks", "only root has a disk image");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -111,7 +165,7 @@ async fn all_disks_together_are_bounded() {
     let config = NativeConfig { data_dir, exe, disk_bytes_max: Some(512 << 20) };
     let native = native::open(config).await.unwrap();
     if native.storage() != "btrfs loop image" {
-        println!("skipped: {}", native.storage());
+        skip("a bound for all disks", native.storage());
         return;
     }
     let project = ProjectId::random();

@@ -1,7 +1,8 @@
 //! Limits that are reached are told: once, with the command that was hit, and to nobody else.
 
-use super::lab::{Lab, spec};
+use super::lab::{GRACE, Lab, spec};
 use std::time::Duration;
+use toft_lane::skip;
 use toft_machine::backend::Backend as _;
 use toft_model::{
     event::{LimitHit, LimitKind},
@@ -34,7 +35,7 @@ async fn a_killed_command_and_a_refused_one_are_told_once() {
     let Some(lab) = Lab::open().await else { return };
     let can = lab.native.can().limits;
     if !["memory", "pids"].iter().all(|l| can.iter().any(|c| c == l)) {
-        println!("skipped: only {can:?} can be limited here");
+        skip("limits", format!("only {can:?} can be limited here"));
         return lab.close(&[]).await;
     }
     let mut hits = lab.native.limit_hits();
@@ -79,7 +80,7 @@ async fn a_killed_command_and_a_refused_one_are_told_once() {
 async fn a_disk_that_is_full_is_told_and_again_after_there_was_room() {
     let Some(lab) = Lab::open().await else { return };
     if !lab.enforced("disk limit").await {
-        println!("skipped: nothing bounds disks here");
+        skip("a full disk", "nothing bounds disks here");
         return lab.close(&[]).await;
     }
     let mut hits = lab.native.limit_hits();
@@ -112,4 +113,81 @@ async fn a_disk_that_is_full_is_told_and_again_after_there_was_room() {
     let (other, _) = lab.machine().await;
     lab.says(&other, "head -c 8000000 /dev/urandom > fine; sync -f .").await;
     lab.close(&[&project, &other]).await;
+}
+
+/// All that the machines of the other tests do not need: 60 processes for a moment, in one look.
+const FORK_60: &str = "i=0; while [ $i -lt 60 ]; do sleep 0.3 & i=$((i+1)); done; wait";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_between_two_looks_is_told_whatever_is_changed_meanwhile() {
+    let Some(mut lab) = Lab::open().await else { return };
+    let can = lab.native.can();
+    if !["memory", "pids"].iter().all(|l| can.limits.iter().any(|c| c == l)) || !can.freeze {
+        skip("limits between two looks", format!("only {can:?} here"));
+        return lab.close(&[]).await;
+    }
+    let mut hits = lab.native.limit_hits();
+    let limits =
+        |pids| Limits { memory_bytes: Some(64 * MIB), pids: Some(pids), ..Limits::default() };
+    let project = lab.limited(limits(30)).await;
+    let bomb = ["/usr/bin/tail", "-n", "7", "/dev/zero"];
+    let pids = async |hits: &mut Receiver<(ProjectId, LimitHit)>, limit, peak| {
+        let (_, hit) = next(hits).await;
+        println!("{hit:?}");
+        assert_eq!((hit.kind, hit.limit), (LimitKind::Pids, Some(limit)), "{hit:?}");
+        assert_eq!(hit.peak, Some(peak), "{hit:?}");
+    };
+    // Raised, and far above what was ever in use, as soon as the last was refused.
+    lab.shell(&project, FORK_60).await;
+    lab.native.set_limits(&project, &limits(500)).await.unwrap();
+    pids(&mut hits, 30, 30).await;
+    // Lowered below what is in use, and lifted at once.
+    lab.says(&project, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done >/dev/null 2>&1")
+        .await;
+    lab.native.set_limits(&project, &limits(10)).await.unwrap();
+    let (_, exit) = lab.shell(&project, FORK_60).await;
+    assert_ne!(exit.code, Some(0));
+    lab.native.set_limits(&project, &Limits::default()).await.unwrap();
+    let (_, hit) = next(&mut hits).await;
+    assert_eq!((hit.kind, hit.limit), (LimitKind::Pids, Some(10)), "{hit:?}");
+    assert!((12..=45).contains(&hit.peak.unwrap()), "{hit:?}");
+    lab.says(&project, "kill -9 -1; true").await;
+    // It stands still before anybody has looked; memory is told at another limit at once.
+    for (memory, pids_max) in [(64 * MIB, 20), (80 * MIB, 25)] {
+        let limits = Limits { memory_bytes: Some(memory), ..limits(pids_max) };
+        lab.native.set_limits(&project, &limits).await.unwrap();
+        lab.shell(&project, FORK_60).await;
+        lab.exec(&project, &bomb).await;
+        lab.native.freeze(&project).await.unwrap();
+        let mut two = [next(&mut hits).await.1, next(&mut hits).await.1];
+        two.sort_by_key(|hit| hit.kind);
+        let said = two.each_ref().map(|hit| (hit.kind, hit.limit));
+        let expected = [(LimitKind::Memory, Some(memory)), (LimitKind::Pids, Some(pids_max))];
+        assert_eq!(said, expected, "{two:?}");
+        lab.native.thaw(&project).await.unwrap();
+    }
+    // Nobody watches: its server is gone. The next one tells it, and nothing that was told before.
+    let limits = Limits { memory_bytes: Some(96 * MIB), ..limits(35) };
+    lab.native.set_limits(&project, &limits).await.unwrap();
+    lab.native = lab.reopen().await;
+    lab.shell(&project, FORK_60).await;
+    lab.exec(&project, &bomb).await;
+    let mut hits = lab.native.limit_hits();
+    lab.native.adopt(&project).await.unwrap().unwrap();
+    let mut two = [next(&mut hits).await.1, next(&mut hits).await.1];
+    two.sort_by_key(|hit| hit.kind);
+    let said = two.each_ref().map(|hit| (hit.kind, hit.limit));
+    assert_eq!(said, [(LimitKind::Memory, Some(96 * MIB)), (LimitKind::Pids, Some(35))], "{two:?}");
+    // Its groups are made anew, where nothing has happened yet; what happens last is told as well.
+    lab.native.stop(&project, GRACE).await.unwrap();
+    let mut again = spec(&project);
+    again.limits = limits;
+    lab.native.start(again).await.unwrap();
+    assert!(hits.try_recv().is_err());
+    lab.exec(&project, &bomb).await;
+    lab.native.stop(&project, GRACE).await.unwrap();
+    let (_, hit) = next(&mut hits).await;
+    assert_eq!((hit.kind, hit.limit), (LimitKind::Memory, Some(96 * MIB)), "{hit:?}");
+    assert!(hits.try_recv().is_err(), "nothing is told twice");
+    lab.close(&[&project]).await;
 }

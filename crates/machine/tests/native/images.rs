@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tar::{Builder, EntryType, Header};
+use toft_lane::skip;
 use toft_machine::{
     backend::{Backend as _, MachineError},
     images::{ImageError, ImageKey, ImageKind, Images, Progress, RegistrySource, Resolved, Source},
@@ -30,7 +31,7 @@ fn busybox() -> Option<Vec<u8>> {
         (!dynamic).then_some(bytes)
     });
     if found.is_none() {
-        println!("skipped: no statically linked busybox here (package `busybox-static`)");
+        skip("images", "no statically linked busybox here (package `busybox-static`)");
     }
     found
 }
@@ -310,7 +311,7 @@ impl Registry {
     fn start() -> Option<Self> {
         let program = Path::new("/usr/bin/docker-registry");
         if !program.exists() || !Path::new("/usr/bin/skopeo").exists() {
-            println!("skipped: needs the packages `docker-registry` and `skopeo`");
+            skip("a registry", "needs the packages `docker-registry` and `skopeo`");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -460,4 +461,121 @@ async fn a_template_has_the_files_of_a_checkpoint_and_none_of_its_conversations(
     let taken = lab.native.checkpoint(&one, &CheckpointId::random()).await.unwrap();
     assert!(taken.base.ends_with(&format!("+{key}")), "{}", taken.base);
     lab.close(&[&origin, &one]).await;
+}
+
+/// A root of many small files, which takes its time where copies are made file by file.
+fn of_many_files(dir: &Path) -> PathBuf {
+    let mut tar = Builder::new(Vec::new());
+    append(&mut tar, "bin/sh", 0o755, b"#!/none\n");
+    for n in 0..MANY {
+        append(&mut tar, &format!("data/{}/{n}", n % 40), 0o644, b"content\n");
+    }
+    let path = dir.join("many.tar");
+    fs::write(&path, tar.into_inner().unwrap()).unwrap();
+    path
+}
+
+const MANY: usize = 4000;
+
+/// How many of them a root has.
+fn many_in(root: &Path) -> usize {
+    let folders = fs::read_dir(root.join("data")).into_iter().flatten().flatten();
+    folders.map(|f| fs::read_dir(f.path()).into_iter().flatten().count()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_goes_while_a_project_is_made_of_it_leaves_that_one_whole() {
+    let Some(lab) = Lab::open_plain().await else { return };
+    let path = of_many_files(lab.dir.path());
+    let key = import(&lab, &path).await;
+    let project = ProjectId::random();
+    let making = {
+        let (native, project, key) = (lab.native.clone(), project.clone(), key.clone());
+        tokio::spawn(async move { Images::create_from(&native, &project, &key).await })
+    };
+    // Until the copy has begun.
+    let scratch = lab.data().join("store/pool/tmp");
+    let begun = || {
+        let halves = fs::read_dir(&scratch).unwrap().flatten();
+        let mut ours =
+            halves.filter(|e| e.file_name().to_string_lossy().starts_with(project.as_str()));
+        ours.any(|e| e.path().join("rootfs/data").exists())
+    };
+    while !begun() && !making.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    images(&lab).drop_image(&key).await.unwrap();
+    making.await.unwrap().unwrap();
+    let disk = lab.data().join("store/pool/p").join(project.as_str());
+    assert_eq!(many_in(&disk.join("rootfs")), MANY);
+    assert_eq!(images(&lab).kept().await.unwrap(), []);
+    let late = images(&lab).create_from(&ProjectId::random(), &key).await;
+    assert!(matches!(late, Err(ImageError::Missing(_))), "{late:?}");
+    lab.close(&[&project]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_makes_the_same_image_waits_for_the_first_and_may_give_up() {
+    let Some(lab) = Lab::open().await else { return };
+    let found = resolve(&lab, &of_many_files(lab.dir.path())).await;
+    let begin = |progress: &Arc<Progress>| {
+        let (native, found, progress) = (lab.native.clone(), found.clone(), Arc::clone(progress));
+        tokio::spawn(async move { Images::import(&native, &found, progress).await })
+    };
+    let given_up = Arc::new(Progress::default());
+    let all: Vec<_> = (0..3).map(|_| begin(&Arc::default())).collect();
+    let other = begin(&given_up);
+    given_up.cancel();
+    for one in all {
+        assert!(one.await.unwrap().unwrap() > 0);
+    }
+    let other = other.await.unwrap();
+    assert!(matches!(other, Ok(_) | Err(ImageError::Cancelled)), "{other:?}");
+    assert_eq!(images(&lab).kept().await.unwrap(), std::slice::from_ref(&found.key));
+    // Half of what one left does not keep the next from it.
+    images(&lab).drop_image(&found.key).await.unwrap();
+    assert!(begin(&Arc::default()).await.unwrap().unwrap() > 0);
+    lab.close(&[]).await;
+}
+
+#[tokio::test]
+async fn a_saved_container_image_becomes_a_machine() {
+    let (Some(lab), Some(busybox)) = (Lab::open().await, busybox()) else { return };
+    let mut tar = Builder::new(Vec::new());
+    for (name, layer) in ["one/layer.tar", "two/layer.tar"].iter().zip(layers(&busybox)) {
+        append(&mut tar, name, 0o644, &layer);
+    }
+    append(
+        &mut tar,
+        "config.json",
+        0o644,
+        br#"{"os":"linux","config":{"Env":["GREETING=saved"]}}"#,
+    );
+    let manifest = br#"[{"Config":"config.json","Layers":["one/layer.tar","two/layer.tar"]}]"#;
+    append(&mut tar, "manifest.json", 0o644, manifest);
+    let path = lab.dir.path().join("saved.tar.gz");
+    fs::write(&path, gzip(&tar.into_inner().unwrap())).unwrap();
+    let key = import(&lab, &path).await;
+    let disk = lab.data().join("store/pool/img").join(key.as_str());
+    let mut left: Vec<_> = fs::read_dir(&disk)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["image.json", "rootfs"], "the parts are gone");
+    let one = machine_of(&lab, &key).await;
+    assert_eq!(lab.says(&one, "cat /etc/added").await, "by the second layer");
+    assert_eq!(lab.says(&one, "echo $GREETING").await, "saved");
+    lab.close(&[&one]).await;
+    // The same as a layout in an archive.
+    let Some(lab) = Lab::open().await else { return };
+    let folder = layout(lab.dir.path(), &layers(&busybox));
+    let mut tar = Builder::new(Vec::new());
+    tar.append_dir_all(".", &folder).unwrap();
+    let path = lab.dir.path().join("layout.tar");
+    fs::write(&path, tar.into_inner().unwrap()).unwrap();
+    let key = import(&lab, &path).await;
+    let one = machine_of(&lab, &key).await;
+    assert_eq!(lab.says(&one, "echo $GREETING").await, "good day");
+    lab.close(&[&one]).await;
 }

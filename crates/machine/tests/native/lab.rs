@@ -49,11 +49,12 @@ impl Lab {
         Self::open_in(tempfile::tempdir_in(folder).unwrap()).await
     }
 
-    async fn open_in(dir: TempDir) -> Option<Self> {
+    /// The same in this one.
+    pub(crate) async fn open_in(dir: TempDir) -> Option<Self> {
         match native::open(Self::config(&dir)).await {
             Ok(native) => Some(Self { native, dir }),
             Err(e @ MachineError::Unsupported { .. }) => {
-                println!("skipped: {e}");
+                toft_lane::skip("machines", e);
                 None
             }
             Err(e) => panic!("{e}"),

@@ -7,6 +7,7 @@ use std::{
     net::TcpListener,
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
 };
+use toft_lane::skip;
 use toft_machine::backend::{Backend as _, MachineError};
 use toft_model::id::ProjectId;
 
@@ -134,7 +135,7 @@ async fn machines_are_made_and_started_side_by_side() {
 async fn files_on_disk_keep_the_ids_from_inside() {
     let Some(lab) = Lab::open().await else { return };
     if !lab.enforced("id range").await {
-        println!("skipped: no id range per project here");
+        skip("ids on disk", "no id range per project here");
         return;
     }
     let (project, running) = lab.machine().await;
@@ -252,12 +253,13 @@ fn a_start_whose_server_dies_before_it_is_written_down_runs_nothing() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let mut pid = None;
-    loop {
+    // In whichever order: one is said by the launcher, the other by its child.
+    let (mut pid, mut is_ready) = (None, false);
+    while pid.is_none() || !is_ready {
         match wire::recv::<Report>(&ours).unwrap().unwrap().0 {
             Report::Cloned { pid: cloned } => pid = rustix::process::Pid::from_raw(cloned),
-            Report::Ready(_) if pid.is_some() => break,
-            Report::Ready(_) => {}
+            Report::Ready(_) => is_ready = true,
+            Report::Copied { .. } => panic!("nothing is copied"),
             Report::Failed { step, why, .. } => panic!("{step}: {why}"),
         }
     }

@@ -9,6 +9,7 @@ mod checkpoints;
 mod escape;
 mod frozen;
 mod full;
+mod full_start;
 mod hits;
 mod host;
 mod images;

@@ -16,7 +16,7 @@ use std::{
     process::{Command, Stdio},
 };
 use toft_machine::{
-    backend::{Backend as _, MachineError, StartSpec},
+    backend::{Backend, MachineError, StartSpec},
     native::{self, NativeConfig},
     oci::{self, OciConfig, OciImage},
     steps,
@@ -49,12 +49,9 @@ fn main() {
     }
 }
 
-/// A server of the backend `oci` that is killed at a step, or does its deed:
-/// `oci DATA_DIR SOCKET TARBALL PROJECT STEP create|start|stop|freeze|checkpoint`.
+/// The same of the backend `oci`: `oci DATA_DIR SOCKET TARBALL STEP PROJECT FORK CHECKPOINT`.
 fn oci(args: &[String]) -> Result<(), MachineError> {
-    let [data_dir, socket, tarball, project, step, deed] = args else { panic!("six words") };
-    steps::arm(step).expect("a step");
-    let project: ProjectId = project.parse().expect("an id");
+    let [data_dir, socket, tarball, rest @ ..] = args else { panic!("oci: seven arguments") };
     let config = OciConfig {
         data_dir: data_dir.into(),
         exe: std::env::current_exe().expect("this program has a path"),
@@ -62,21 +59,8 @@ fn oci(args: &[String]) -> Result<(), MachineError> {
         image: OciImage::Tarball(tarball.into()),
         disk_bytes_max: None,
     };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let oci = oci::open(config).await?;
-        match deed.as_str() {
-            "create" => oci.create(&project).await,
-            "start" => oci.start(start_spec(&project)).await.map(drop),
-            "stop" => oci.stop(&project, std::time::Duration::ZERO).await,
-            "freeze" => oci.freeze(&project).await,
-            "checkpoint" => {
-                let id: CheckpointId = CheckpointId::random();
-                oci.checkpoint(&project, &id).await.map(drop)
-            }
-            other => panic!("{other} is no deed"),
-        }
-    })
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
+    runtime.block_on(async { act(&oci::open(config).await?, rest).await })
 }
 
 /// A server that takes checkpoints, goes back to them, forks and deletes, until it is killed:
@@ -120,45 +104,48 @@ fn churn(args: &[String]) -> Result<(), MachineError> {
 }
 
 /// A server that does one thing, and is killed at one of its steps: `deed DATA_DIR STEP PROJECT FORK
-/// CHECKPOINT`. What it does is the first part of the step's name.
+/// CHECKPOINT`.
 fn deed(args: &[String]) -> Result<(), MachineError> {
-    let [data_dir, step, project, fork, id] = args else { panic!("deed: five arguments") };
-    let parse = |id: &String| id.parse::<ProjectId>().expect("an id");
-    let (project, fork) = (parse(project), parse(fork));
-    let id: CheckpointId = id.parse().expect("an id");
+    let [data_dir, rest @ ..] = args else { panic!("deed: five arguments") };
     let exe = std::env::current_exe().expect("this program has a path");
     let config = NativeConfig { data_dir: data_dir.into(), exe, disk_bytes_max: None };
     let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
-    runtime.block_on(async {
-        let native = native::open(config).await?;
-        steps::arm(&format!("{step}:1")).expect("it is a step");
-        match step.split('.').next().unwrap_or_default() {
-            "create" => native.create(&project).await,
-            "start" => native.start(start_spec(&project)).await.map(|_| ()),
-            "checkpoint" => native.checkpoint(&project, &id).await.map(|_| ()),
-            "drop" => native.drop_checkpoint(&project, &id).await,
-            "restore" => {
-                let ticket = Ticket::Restore {
-                    checkpoint_id: id.clone(),
-                    label: None,
-                    at: 1,
-                    taken_at: 1,
-                    place: None,
-                };
-                native.restore(&project, &id, &ticket, false).await
-            }
-            "fork" => {
-                let from = project.clone();
-                let ticket = Ticket::Fork { from, seq: 1, checkpoint_id: None, at: 1, place: None };
-                native.fork(&project, None, &fork, &ticket).await
-            }
-            "freeze" => native.freeze(&project).await,
-            "thaw" => native.thaw(&project).await,
-            "stop" => native.stop(&project, std::time::Duration::from_millis(200)).await,
-            "delete" => native.destroy(&project).await,
-            other => panic!("{other} is no deed"),
+    runtime.block_on(async { act(&native::open(config).await?, rest).await })
+}
+
+/// `STEP PROJECT FORK CHECKPOINT`; what is done is the first part of the step's name.
+async fn act(backend: &dyn Backend, args: &[String]) -> Result<(), MachineError> {
+    let [step, project, fork, id] = args else { panic!("STEP PROJECT FORK CHECKPOINT") };
+    let parse = |id: &String| id.parse::<ProjectId>().expect("an id");
+    let (project, fork) = (parse(project), parse(fork));
+    let id: CheckpointId = id.parse().expect("an id");
+    steps::arm(&format!("{step}:1")).expect("it is a step");
+    match step.split('.').next().unwrap_or_default() {
+        "create" => backend.create(&project).await,
+        "start" => backend.start(start_spec(&project)).await.map(|_| ()),
+        "checkpoint" => backend.checkpoint(&project, &id).await.map(|_| ()),
+        "drop" => backend.drop_checkpoint(&project, &id).await,
+        "restore" => {
+            let ticket = Ticket::Restore {
+                checkpoint_id: id.clone(),
+                label: None,
+                at: 1,
+                taken_at: 1,
+                place: None,
+            };
+            backend.restore(&project, &id, &ticket, false).await
         }
-    })
+        "fork" => {
+            let from = project.clone();
+            let ticket = Ticket::Fork { from, seq: 1, checkpoint_id: None, at: 1, place: None };
+            backend.fork(&project, None, &fork, &ticket).await
+        }
+        "freeze" => backend.freeze(&project).await,
+        "thaw" => backend.thaw(&project).await,
+        "stop" => backend.stop(&project, std::time::Duration::from_millis(200)).await,
+        "delete" => backend.destroy(&project).await,
+        other => panic!("{other} is no deed"),
+    }
 }
 
 fn start_spec(project: &ProjectId) -> StartSpec {

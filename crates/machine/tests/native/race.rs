@@ -3,16 +3,13 @@
 
 use crate::lab::Lab;
 use std::{fs, path::Path};
+use toft_lane::{deep, skip};
 use toft_machine::backend::Backend as _;
 
 /// Reads while the machine exchanges; the long lane makes as many as an attacker has patience for.
 const READS: usize = 4_000;
 const READS_DEEP: usize = 100_000;
 const SECRET: &str = "of-the-host";
-
-fn deep() -> bool {
-    std::env::var("TOFT_TEST_LANE").is_ok_and(|lane| lane == "deep")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_link_of_a_disk_leads_the_host_out_of_it() {
@@ -59,7 +56,7 @@ async fn no_link_of_a_disk_leads_the_host_out_of_it() {
 async fn a_folder_that_is_exchanged_for_a_link_while_the_host_reads_leads_nowhere() {
     let Some(lab) = Lab::open().await else { return };
     if !Path::new("/usr/bin/perl").exists() || !cfg!(target_arch = "x86_64") {
-        println!("skipped: the exchange needs perl, and its number on this architecture");
+        skip("the race", "the exchange needs perl, and its number on this architecture");
         return;
     }
     let outside = tempfile::tempdir().unwrap();

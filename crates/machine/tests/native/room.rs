@@ -2,6 +2,7 @@
 
 use super::lab::{GRACE, Lab, spec};
 use std::time::{Duration, Instant};
+use toft_lane::skip;
 use toft_machine::backend::Backend as _;
 use toft_model::{
     checkpoint::{CheckpointId, Ticket},
@@ -35,7 +36,7 @@ async fn a_project_is_bounded_with_its_checkpoints_and_a_fork_counts_only_its_ow
     let free = lab.native.disk(&project).await.unwrap();
     assert!(free.free_bytes.unwrap() > MIB);
     if !lab.enforced("disk limit").await {
-        println!("skipped: nothing counts disks here");
+        skip("the size of disks", "nothing counts them here");
         assert_eq!((free.exclusive_bytes, free.quota_bytes), (None, None));
         lab.close(&[&project]).await;
         return;

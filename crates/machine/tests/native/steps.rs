@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use toft_lane::{deep, skip};
 use toft_machine::{backend::Backend as _, native::Native, steps};
 use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 
@@ -150,7 +151,7 @@ async fn killed_at_each(lab: Lab) {
     lab.native.destroy(&first).await.unwrap();
     for step in steps::ALL {
         if is_absent(&lab, step).await {
-            println!("skipped on {}: {step}", lab.native.storage());
+            skip(step, format!("{} has no such step", lab.native.storage()));
             continue;
         }
         let case = Case {
@@ -178,10 +179,10 @@ async fn a_server_killed_at_any_step_leaves_the_old_state_or_the_new_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_where_disks_are_plain_folders() {
-    if std::env::var("TOFT_TEST_LANE").is_ok_and(|lane| lane == "deep") {
+    if deep() {
         let Some(lab) = Lab::open_plain().await else { return };
         killed_at_each(lab).await;
     } else {
-        println!("skipped: it takes long (TOFT_TEST_LANE=deep)");
+        skip("plain folders", "it takes long: only in the deep lane");
     }
 }

@@ -7,6 +7,7 @@ use std::{
     path::Path,
     process::Command,
 };
+use toft_lane::{deep, skip};
 
 /// An id that no account has; files of it are removed with the test.
 const SOMEBODY: u32 = 61_234;
@@ -28,7 +29,7 @@ const LONG: [&str; 1] = ["steps::a_server_killed_at_any_step_leaves_the_old_stat
 #[test]
 fn the_stories_hold_for_an_ordinary_user() {
     if !is_root() {
-        println!("skipped: the other tests have shown it, they did not run as root");
+        skip("an ordinary user", "the other tests have shown it, they did not run as root");
         return;
     }
     // The build folder may lie where others may not look.
@@ -37,7 +38,7 @@ fn the_stories_hold_for_an_ordinary_user() {
     fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
     let readable = Command::new(&probe).arg("nothing").uid(SOMEBODY).gid(SOMEBODY).output();
     if readable.is_err() {
-        println!("skipped: an ordinary user cannot reach {}", probe.display());
+        skip("an ordinary user", format!("one cannot reach {}", probe.display()));
         return;
     }
     let home = dir.path().join("home");
@@ -46,7 +47,7 @@ fn the_stories_hold_for_an_ordinary_user() {
     fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut run = Command::new(&tests);
     passes(run.uid(SOMEBODY).gid(SOMEBODY), &home, &STORIES);
-    if std::env::var("TOFT_TEST_LANE").is_ok_and(|lane| lane == "deep") {
+    if deep() {
         let mut run = Command::new(&tests);
         passes(run.uid(SOMEBODY).gid(SOMEBODY), &home, &LONG);
     }
@@ -55,7 +56,7 @@ fn the_stories_hold_for_an_ordinary_user() {
         .into_iter()
         .find(|place| Path::new(place).is_dir())
     else {
-        println!("skipped: no folder below /usr to mount on");
+        skip("a mount below /usr", "no folder to mount on");
         return;
     };
     let mut run = Command::new("unshare");

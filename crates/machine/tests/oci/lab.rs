@@ -98,6 +98,8 @@ impl Lab {
         }
         assert_eq!(fs::read_dir(data.join("store/pool/tmp")).unwrap().count(), 0);
         self.oci.close().await.unwrap();
+        let images = self.podman.says(&["images", "--all", "--format", "{{.Repository}}"]);
+        assert!(!images.contains("toft-frame"), "an image stays: {images}");
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&*data.to_string_lossy()), "a mount stays: {mounts}");
     }

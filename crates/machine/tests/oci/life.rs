@@ -2,6 +2,7 @@
 
 use super::lab::{GRACE, Lab, spec};
 use std::{fs, net::TcpListener};
+use toft_lane::skip;
 use toft_machine::backend::{Backend as _, MachineError};
 use toft_model::{
     checkpoint::{CheckpointId, TICKET_PATH, Ticket},
@@ -27,6 +28,11 @@ async fn a_machine_lives_in_a_container_and_leaves_nothing() {
     {
         assert_ne!(lab.shell(&project, forbidden).await.1, Some(0), "{forbidden}");
     }
+    // The accounts are the image's own and can be changed: the engine shows none of its own over them.
+    let accounts =
+        lab.says(&project, "echo x:x:9:9::/:/bin/sh >> /etc/passwd; cat /etc/passwd").await;
+    assert_eq!(accounts, "root:x:0:0:root:/root:/bin/sh\nx:x:9:9::/:/bin/sh");
+
     // The gateway's listener is inside, and its copy is ours.
     let [model, _] = <[_; 2]>::try_from(running.gateway_listeners).unwrap();
     let model = TcpListener::from(model);
@@ -46,15 +52,17 @@ async fn a_machine_lives_in_a_container_and_leaves_nothing() {
     answering.join().unwrap();
 
     // What it writes is there in its next life, and its token is another one.
-    lab.says(&project, "echo kept > /home/project/a; echo kept > /usr/tool; touch /run/gone").await;
+    let write =
+        "for f in /home/project/a /usr/tool /var/tmp/b; do echo kept > $f; done; touch /run/gone";
+    lab.says(&project, write).await;
     lab.oci.stop(&project, GRACE).await.unwrap();
     assert!(lab.oci.adopt(&project).await.unwrap().is_none());
     assert_eq!(lab.podman.containers(), Vec::<String>::new());
     let again = lab.oci.start(spec(&project)).await.unwrap();
     assert_ne!(again.token, running.token);
     assert_eq!(
-        lab.says(&project, "cat /home/project/a /usr/tool; ls /run").await,
-        "kept\nkept\ntoft"
+        lab.says(&project, "cat /home/project/a /usr/tool /var/tmp/b; ls /run").await,
+        "kept\nkept\nkept\ntoft"
     );
 
     // A second start, and another server, find it.
@@ -87,7 +95,7 @@ async fn copies(lab: Lab) {
     let id: CheckpointId = CheckpointId::random();
     let pauses = can.freeze;
     if !pauses && !can.live_checkpoint {
-        println!("SKIPPED the copies of a machine that runs: this engine cannot pause it");
+        skip("the copies of a machine that runs", "this engine cannot pause it");
         lab.oci.stop(&project, GRACE).await.unwrap();
     }
     let kept = lab.oci.checkpoint(&project, &id).await.unwrap();
@@ -156,14 +164,14 @@ async fn a_machine_is_paused_and_limited_where_the_engine_can_and_says_so() {
         assert!(!lab.oci.is_frozen(&project).await.unwrap());
         lab.oci.start(spec(&project)).await.unwrap();
     } else {
-        println!("SKIPPED pausing: this engine cannot");
+        skip("pausing", "this engine cannot");
     }
     if can.limits.iter().any(|name| name == "pids") {
         let tight = Limits { pids: Some(12), ..Limits::default() };
         lab.oci.set_limits(&project, &tight).await.unwrap();
         let fixed = lab.oci.abilities().await.into_iter().any(|a| a.how.contains("next start"));
         if fixed {
-            println!("limits of this engine wait for the next start");
+            skip("limits while it runs", "those of this engine wait for the next start");
             lab.oci.stop(&project, GRACE).await.unwrap();
             lab.oci
                 .start(toft_machine::backend::StartSpec { limits: tight, ..spec(&project) })
@@ -174,7 +182,7 @@ async fn a_machine_is_paused_and_limited_where_the_engine_can_and_says_so() {
         let (out, code) = lab.shell(&project, many).await;
         assert!(code != Some(0) || !out.contains("all"), "{out}");
     } else {
-        println!("SKIPPED limits: none is in force with this engine");
+        skip("limits", "none is in force with this engine");
     }
     assert!(running.init_pid > 1);
     lab.close(&[&project]).await;

@@ -2,10 +2,13 @@
 //! of `native` do, and what they leave with the engine. Where the host has no Podman it is said and
 //! skipped.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests: a panic is the answer")]
+#![expect(clippy::unwrap_used, reason = "tests: a panic is the answer")]
 
-mod killed;
+mod away;
+mod hits;
+mod images;
 mod lab;
 mod life;
 mod podman;
 mod refused;
+mod steps;

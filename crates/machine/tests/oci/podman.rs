@@ -5,16 +5,18 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use toft_lane::skip;
 
 /// A service that starts; a busy host takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Podman {
     pub(crate) dir: TempDir,
-    service: Child,
+    service: Mutex<Child>,
 }
 
 /// Where a program of the system lies.
@@ -27,14 +29,14 @@ impl Podman {
     /// `None`, and says why, where it cannot run.
     pub(crate) fn start() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            println!("SKIPPED oci: a Podman of the test's own needs root");
+            skip("oci", "a Podman of the test's own needs root");
             return None;
         }
         // crun refuses control groups of both versions at once, which some hosts have.
         let (Some(podman), Some(runtime)) =
             (program("podman"), program("runc").or_else(|| program("crun")))
         else {
-            println!("SKIPPED oci: podman and runc are missing; `.ci/prepare tests` installs them");
+            skip("oci", "podman and runc are missing; `.ci/prepare tests` installs them");
             return None;
         };
         let dir = tempfile::Builder::new().prefix("toft-oci-").tempdir().unwrap();
@@ -47,22 +49,31 @@ impl Podman {
             ),
         )
         .unwrap();
-        let log = fs::File::create(dir.path().join("service.log")).unwrap();
-        let service = command(&podman, dir.path())
-            .args(["system", "service", "--time", "0"])
-            .arg(format!("unix://{}", dir.path().join("podman.sock").display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let podman = Self { dir, service };
+        let podman = Self { service: Mutex::new(serve(&podman, dir.path())), dir };
+        podman.wait();
+        Some(podman)
+    }
+
+    /// Until it answers.
+    fn wait(&self) {
         let until = Instant::now() + START_TIMEOUT;
-        while std::os::unix::net::UnixStream::connect(podman.socket()).is_err() {
-            assert!(Instant::now() < until, "the service does not start: {}", podman.log());
+        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+            assert!(Instant::now() < until, "the service does not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Some(podman)
+    }
+
+    /// Ends the service at once. Containers live on.
+    pub(crate) fn stop(&self) {
+        let mut service = self.service.lock().unwrap();
+        service.kill().unwrap();
+        service.wait().unwrap();
+    }
+
+    /// Starts it again.
+    pub(crate) fn resume(&self) {
+        *self.service.lock().unwrap() = serve(&program("podman").unwrap(), self.dir.path());
+        self.wait();
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -95,7 +106,7 @@ impl Podman {
         }
         let busybox = program("busybox").filter(|path| is_static(path));
         let Some(busybox) = busybox else {
-            println!("SKIPPED oci: a static busybox is missing; `.ci/prepare tests` installs it");
+            skip("oci", "a static busybox is missing; `.ci/prepare tests` installs it");
             return None;
         };
         let root = self.dir.path().join("root");
@@ -124,6 +135,20 @@ fn is_static(program: &Path) -> bool {
     fs::read(program).is_ok_and(|bytes| !bytes.windows(9).any(|w| w == b"/ld-linux"))
 }
 
+fn serve(podman: &Path, dir: &Path) -> Child {
+    // One that was killed has left it.
+    let _ = fs::remove_file(dir.join("podman.sock"));
+    let log = fs::File::options().create(true).append(true).open(dir.join("service.log")).unwrap();
+    command(podman, dir)
+        .args(["system", "service", "--time", "0"])
+        .arg(format!("unix://{}", dir.join("podman.sock").display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
 /// `podman` on storage of the test's own.
 fn command(podman: &Path, dir: &Path) -> Command {
     let mut command = Command::new(podman);
@@ -146,8 +171,9 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let podman = program("podman").unwrap();
         let _ = command(&podman, self.dir.path()).args(["rm", "--all", "--force"]).output();
-        let _ = self.service.kill();
-        let _ = self.service.wait();
+        let service = self.service.get_mut().unwrap();
+        let _ = service.kill();
+        let _ = service.wait();
         // Only empty ones go: a Podman that is still at work has something in them. Those of version 1
         // empty a moment after their last process.
         for _ in 0..20 {

@@ -184,7 +184,7 @@ async fn is_taken(app: &App, machine: &Machine) -> bool {
 fn too_large(storage: &str) -> String {
     format!(
         "before the last prompt none was taken: this storage ({storage}) copies file by file, and the \
-         project has more than {SLOW_FILES_MAX} files or {} MiB",
+         project has more than {SLOW_FILES_MAX} files or {} MiB, or folders that nobody may look into",
         SLOW_BYTES_MAX >> 20
     )
 }

@@ -95,7 +95,7 @@ fn compare(path: String, before: Version, after: Version) -> FileDiff {
         (None, None) => String::new(),
         (before, after) => {
             let name = |text: &Option<String>| match text {
-                Some(_) => path.clone(),
+                Some(_) => on_one_line(&path),
                 None => "/dev/null".to_owned(),
             };
             let (old, new) = (name(before), name(after));
@@ -109,6 +109,15 @@ fn compare(path: String, before: Version, after: Version) -> FileDiff {
         }
     };
     FileDiff { path, before, after, unified, note }
+}
+
+/// A name may hold anything; the head of a diff is a line.
+fn on_one_line(path: &str) -> String {
+    let mut line = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -126,6 +135,8 @@ mod tests {
         assert_eq!((both.before.as_deref(), both.note), (Some("one\ntwo\n"), None));
         let new = compare("/a".into(), Version::None, text("x\n"));
         assert_eq!(new.unified, "--- /dev/null\n+++ /a\n@@ -0,0 +1 @@\n+x\n");
+        let odd = compare("/a\nb\u{1b}".into(), Version::None, text("x\n"));
+        assert_eq!(odd.unified, "--- /dev/null\n+++ /a\\nb\\u{1b}\n@@ -0,0 +1 @@\n+x\n");
         let same = compare("/a".into(), text("x"), text("x"));
         assert_eq!((same.unified.as_str(), same.note), ("", None));
         let odd = compare("/a".into(), text("x"), Version::Unshown("binary".into()));

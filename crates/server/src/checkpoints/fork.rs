@@ -8,17 +8,17 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Code},
-    machines::{Machine, life, settings},
+    machines::{Machine, life, moved, settings},
     state::App,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use toft_model::{
-    checkpoint::{Cause, CheckpointId, Place, Ticket},
+    checkpoint::{Cause, Checkpoint, Place, Ticket},
     id::ProjectId,
     machine::MachineState,
 };
-use toft_store::{NewProject, Project, TakenCheckpoint};
+use toft_store::{ConversationStep, NewProject, Project, TakenCheckpoint};
 use tokio::time::timeout;
 
 /// Copying a big tree file by file.
@@ -47,7 +47,8 @@ pub(crate) struct Order {
 
 /// From where.
 struct Source {
-    checkpoint: Option<CheckpointId>,
+    checkpoint: Option<Checkpoint>,
+    /// What was told up to here is theirs too.
     seq: u64,
     place: Option<Place>,
 }
@@ -102,24 +103,24 @@ async fn make(
                 let id = &from.checkpoint.id;
                 let row = app.store.checkpoint(&machine.id, id).await?;
                 let row = row.ok_or_else(super::no_checkpoint)?;
-                Source {
-                    checkpoint: Some(row.checkpoint.id),
-                    seq: row.checkpoint.seq,
-                    place: row.place,
-                }
+                let seq = seq_of(app, machine, &row).await?;
+                Source { checkpoint: Some(row.checkpoint), seq, place: row.place }
             }
             // Many from now are many from one moment.
             None if ids.len() > 1 => {
                 let taken = take::in_turn(app, machine, Wish::of(Cause::Fork), &turn).await?;
-                Source { checkpoint: Some(taken.id), seq: taken.seq, place: None }
+                let seq = taken.seq;
+                Source { checkpoint: Some(taken), seq, place: None }
             }
             None => {
                 let head = app.store.head(&machine.id).await?;
                 Source { checkpoint: None, seq: head.seq, place: None }
             }
         };
-        grow_disks(app, machine, &ids, &source, now).await?;
-        let finished = app.store.finish_forks(&machine.id, source.seq, &ids).await?;
+        let shown = moved::forked(app, machine, source.seq, source.checkpoint.as_ref());
+        let (grown, shown) = tokio::join!(grow_disks(app, machine, &ids, &source, now), shown);
+        grown?;
+        let finished = app.store.finish_forks(&machine.id, source.seq, &ids, &shown?).await?;
         toft_machine::steps::reached("fork.recorded");
         Ok(finished)
     };
@@ -148,6 +149,21 @@ async fn make(
     }
 }
 
+/// The last event of a checkpoint that is theirs too. One that was taken when its message had come is
+/// forked before that.
+async fn seq_of(app: &App, machine: &Machine, row: &TakenCheckpoint) -> Result<u64, ApiError> {
+    let taken = &row.checkpoint;
+    let (Some(_), Some(message)) = (&row.place, &taken.message) else { return Ok(taken.seq) };
+    let steps = app.store.steps(&machine.id, message.session_id.as_str()).await?;
+    let told = steps.iter().find_map(|step| match step {
+        ConversationStep::Said { seq, entry_id, .. } => {
+            (message.leaf_entry_id.as_ref() == Some(entry_id)).then_some(*seq)
+        }
+        ConversationStep::Moved { .. } => None,
+    });
+    Ok(told.and_then(|told| told.checked_sub(1)).map_or(taken.seq, |before| before.min(taken.seq)))
+}
+
 async fn grow_disks(
     app: &App,
     machine: &Machine,
@@ -158,14 +174,14 @@ async fn grow_disks(
     let ticket = Ticket::Fork {
         from: machine.id.clone(),
         seq: source.seq,
-        checkpoint_id: source.checkpoint.clone(),
+        checkpoint_id: source.checkpoint.as_ref().map(|checkpoint| checkpoint.id.clone()),
         at: now,
         place: source.place.clone(),
     };
     let one = |id: ProjectId| {
         let ticket = &ticket;
         async move {
-            let from = source.checkpoint.as_ref();
+            let from = source.checkpoint.as_ref().map(|checkpoint| &checkpoint.id);
             let work = app.backend.fork(&machine.id, from, &id, ticket);
             match timeout(FORK_TIMEOUT, work).await {
                 Ok(done) => done.map_err(take::refused),

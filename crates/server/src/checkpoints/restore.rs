@@ -4,13 +4,13 @@
 
 use super::{
     affected::{self, Affected},
-    prune,
+    place, prune,
     shelf::{Shelf, Turn},
     take::{self, Wish},
 };
 use crate::{
     api_error::{ApiError, Code},
-    machines::{Machine, life},
+    machines::{Machine, life, moved},
     state::App,
 };
 use std::{sync::Arc, time::Duration};
@@ -26,6 +26,11 @@ use tokio::{sync::OwnedMutexGuard, time::timeout};
 const LEFT_BYTES_MIN: u64 = 8 << 20;
 /// Copying a big tree file by file.
 const RESTORE_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// Why a machine is found ended that ran, when the server died while it went back. The next server
+/// starts it, with this as the cause: with the files of before or of the checkpoint, whichever it had
+/// come to.
+pub(crate) const CUT_SHORT: &str = "the server ended while the project went back to a checkpoint";
 
 /// What became of it.
 #[derive(Debug)]
@@ -78,10 +83,19 @@ async fn with_all_locks(
     life: &OwnedMutexGuard<()>,
     turn: &Turn,
 ) -> Result<Restored, ApiError> {
+    // Before anything is ended: a refusal must not cost a running machine its processes.
+    if let Some(place) = &way.place {
+        place::check(app, machine, &was.checkpoint, place).await?;
+    }
     refuse_other_base(app, machine, &was.checkpoint, way.force).await?;
     let ran = machine.runs();
     if ran {
-        life::end_processes(app, machine, MachineState::Cold).await?;
+        // A server that dies from here on is followed by one that starts it again.
+        note(app, machine, Some(CUT_SHORT)).await?;
+        if let Err(error) = life::end_processes(app, machine, MachineState::Cold).await {
+            note(app, machine, None).await?;
+            return Err(error);
+        }
     }
     let swapped = swap(app, machine, &was, &way, turn).await;
     // One that slept starts, too: only its bridge can say where conversations stand now. Who stops it
@@ -99,10 +113,30 @@ async fn with_all_locks(
         }
     }
     let (before, affected) = swapped?;
+    if !machine.runs() {
+        // Until a bridge says so, the copy does.
+        let place = way.place.as_ref().or(was.place.as_ref());
+        let shown = moved::went_back(app, machine, &was.checkpoint, &before, place).await;
+        if let Err(error) = shown {
+            tracing::warn!(project.id = %machine.id, error = error.message,
+                "until its next start it is shown as it was");
+        }
+    }
     Ok(Restored { checkpoint: was.checkpoint, before, affected })
 }
 
-/// Before anything is ended: a refusal must not cost a running machine its processes.
+/// Writes down why a machine that is to run may be found ended; taken off when it is started.
+async fn note(app: &App, machine: &Machine, reason: Option<&str>) -> Result<(), ApiError> {
+    let project = app.store.project(machine.id.as_str()).await?.ok_or_else(ApiError::no_project)?;
+    match project.wanted {
+        Wanted::Running => {
+            let now = app.clock.now_ms();
+            Ok(app.store.set_wanted(&machine.id, Wanted::Running, reason, now).await?)
+        }
+        Wanted::Stopped => Ok(()),
+    }
+}
+
 async fn refuse_other_base(
     app: &App,
     machine: &Machine,

@@ -20,6 +20,8 @@ pub(crate) struct Shelf {
     notice: Mutex<Option<String>>,
     /// Pruning is asked for and has not begun.
     pub(super) wants_pruning: AtomicBool,
+    /// Held while its checkpoints are pruned.
+    pub(super) pruning: tokio::sync::Mutex<()>,
 }
 
 /// The turn of a project's checkpoints.

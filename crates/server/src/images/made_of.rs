@@ -1,12 +1,15 @@
 //! Which image a project is made of: chosen before the project is a row, and used whenever its disk
 //! is missing. A disk that is there says itself what it is.
 
-use super::{HOST, find, settled};
+use super::{HOST, find, of_backend, settled};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
 };
-use toft_machine::{backend::MachineError, images::ImageError};
+use toft_machine::{
+    backend::MachineError,
+    images::{ImageError, ImageKey},
+};
 use toft_model::id::ProjectId;
 use toft_store::{ImageState, ProjectImage};
 
@@ -61,4 +64,28 @@ pub(crate) async fn make_disk(app: &App, project: &ProjectId) -> Result<(), Mach
         ImageError::NoRoom(_) => MachineError::DiskFull { step: "making the machine's disk" },
         other => failed(other.to_string()),
     })
+}
+
+/// Makes the disks of projects that are to be made of an image and have none: their servers were killed,
+/// or had no room. Without the files of the image there is nothing to do.
+pub(super) async fn make_disks(app: &App, key: &ImageKey) -> Result<(), ApiError> {
+    let backend = of_backend(app)?;
+    for project in app.store.projects_of_image(key.as_str()).await? {
+        if backend.has_disk(&project).await? {
+            continue;
+        }
+        match backend.create_from(&project, key).await {
+            Ok(()) | Err(ImageError::Missing(_)) => {}
+            Err(error) => {
+                let error = ApiError::from(error);
+                let told = format!(
+                    "the project {project} is still to be made of this image, which failed: {}. \
+                     Start or delete that project first",
+                    error.message
+                );
+                return Err(ApiError::new(error.code, told));
+            }
+        }
+    }
+    Ok(())
 }

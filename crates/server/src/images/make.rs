@@ -1,14 +1,17 @@
 //! Adding an image: the row at once, the work in the background. A source is looked at before
 //! anything is answered, so that most mistakes are told to who made them.
 
-use super::{Making, check_name, of_backend, set_up, settled};
+use super::{Making, check_name, drop_unless_wanted, end_builder, of_backend, set_up, settled};
 use crate::{
     api_error::{ApiError, Code},
     routes::find as find_project,
     state::App,
 };
 use std::sync::Arc;
-use toft_machine::images::{ImageError, ImageKey, ImageKind, Resolved, Source};
+use toft_machine::{
+    images::{ImageError, ImageKey, ImageKind, Resolved, Source},
+    steps,
+};
 use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 use toft_store::{Image, ImageState, NewImage, StoreError};
 
@@ -138,8 +141,12 @@ pub(crate) async fn add(app: &App, order: Order) -> Result<(Image, bool), ApiErr
         source: source.clone(),
     };
     let _order = app.images.order.lock().await;
-    if app.store.image(key.as_str()).await?.is_none_or(|image| image.state != ImageState::Ready) {
+    let known = app.store.image(key.as_str()).await?;
+    if known.as_ref().is_none_or(|image| image.state != ImageState::Ready) {
         check_room(app).await?;
+    }
+    if let Some(failed) = known.filter(|image| matches!(image.state, ImageState::Failed(_))) {
+        end_builder(app, &failed).await?;
     }
     let now = app.clock.now_ms();
     let (image, begun) = match chosen {
@@ -154,7 +161,9 @@ pub(crate) async fn add(app: &App, order: Order) -> Result<(Image, bool), ApiErr
         None => begin_with_free_name(app, &suggested, &new, now).await?,
     };
     if begun {
-        let making = Arc::new(Making::default());
+        steps::reached("image.begun");
+        let base = plan.base_key.as_ref().filter(|_| order.setup.is_some());
+        let making = Arc::new(Making::over(base.cloned()));
         app.images.making().insert(key.to_string(), Arc::clone(&making));
         let task = work(app.clone(), key.clone(), plan, order.setup, making);
         app.tasks.spawn(task);
@@ -197,7 +206,7 @@ async fn work(app: App, key: ImageKey, plan: Plan, setup: Option<String>, making
     let ends = app.stop.token().clone();
     let making2 = Arc::clone(&making);
     let done = {
-        let made = make(&app, &key, &plan, setup.as_deref(), &making);
+        let made = make_and_let_go(&app, &key, &plan, setup.as_deref(), &making);
         tokio::pin!(made);
         tokio::select! {
             done = &mut made => done,
@@ -220,8 +229,33 @@ async fn work(app: App, key: ImageKey, plan: Plan, setup: Option<String>, making
     if let Err(error) = written {
         tracing::warn!(image = %key, %error, "how the making of an image ended is not written down");
     }
-    app.images.making().remove(key.as_str());
+    steps::reached("image.recorded");
+    let mut all = app.images.making();
+    // One that failed may have been begun again since that was written down.
+    if all.get(key.as_str()).is_some_and(|now| Arc::ptr_eq(now, &making)) {
+        all.remove(key.as_str());
+    }
+    drop(all);
     making.done.cancel();
+}
+
+/// Makes it, and lets go of what a set-up was run over: unless that is an image of its own, or another
+/// one is made over it, too.
+async fn make_and_let_go(
+    app: &App,
+    key: &ImageKey,
+    plan: &Plan,
+    setup: Option<&str>,
+    making: &Making,
+) -> Result<u64, ApiError> {
+    let made = make(app, key, plan, setup, making).await;
+    if let Some(base) = making.let_go() {
+        if let Err(error) = drop_unless_wanted(app, &base).await {
+            tracing::warn!(image = %base, error = error.message, "what an image was made from stays");
+        }
+        steps::reached("setup.released");
+    }
+    made
 }
 
 async fn make(
@@ -244,32 +278,10 @@ async fn make(
     };
     let Some(script) = setup else { return Ok(bytes) };
     let set_up = set_up::run(app, key, plan.base_key.as_ref(), script, making).await;
-    drop_unless_wanted(app, plan).await;
     if making.progress.is_cancelled() {
         return Err(ImageError::Cancelled.into());
     }
     set_up
-}
-
-/// What a set-up was run over goes, unless it is an image of its own.
-async fn drop_unless_wanted(app: &App, plan: &Plan) {
-    let (Some(key), false) = (&plan.base_key, matches!(plan.base, Base::Ready)) else { return };
-    let _order = app.images.order.lock().await;
-    let wanted = match app.store.image(key.as_str()).await {
-        Ok(Some(image)) => !matches!(image.state, ImageState::Failed(_)),
-        Ok(None) => false,
-        Err(_) => true,
-    };
-    if wanted {
-        return;
-    }
-    let dropped = match of_backend(app) {
-        Ok(backend) => backend.drop_image(key).await,
-        Err(_) => return,
-    };
-    if let Err(error) = dropped {
-        tracing::warn!(image = %key, %error, "what an image was made from stays");
-    }
 }
 
 #[cfg(test)]

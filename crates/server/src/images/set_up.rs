@@ -11,6 +11,7 @@ use toft_machine::{
     backend::StartSpec,
     images::ImageKey,
     init_client::{self, ExecEvent, InitError},
+    steps,
 };
 use toft_model::{id::ProjectId, init::ExecSpec};
 use tokio::time::timeout;
@@ -35,12 +36,17 @@ pub(super) async fn run(
     let builder = ProjectId::random();
     app.images.build_in(&builder);
     app.store.set_image_builder(key.as_str(), Some(&builder)).await?;
+    steps::reached("setup.named");
     making.progress.begin("set-up", 0);
     let made = build(app, &builder, key, base, script, making).await;
     app.gateway.remove_machine(&builder).await;
     // One that stays is destroyed by the next server: its name is written down.
     match app.backend.destroy(&builder).await {
-        Ok(()) => app.store.set_image_builder(key.as_str(), None).await?,
+        Ok(()) => {
+            steps::reached("setup.destroyed");
+            app.store.set_image_builder(key.as_str(), None).await?;
+            steps::reached("setup.forgotten");
+        }
         Err(error) => tracing::warn!(project.id = %builder, %error, "a set-up's machine stays"),
     }
     app.images.built_in(&builder);
@@ -60,6 +66,7 @@ async fn build(
         Some(base) => backend.create_from(builder, base).await?,
         None => app.backend.create(builder).await?,
     }
+    steps::reached("setup.created");
     let spec = StartSpec {
         project: builder.clone(),
         name: "set-up".to_owned(),
@@ -69,6 +76,7 @@ async fn build(
     };
     let running = app.backend.start(spec).await?;
     app.gateway.add_machine(app, builder, running).await;
+    steps::reached("setup.started");
     let work = timeout(SETUP_TIMEOUT, execute(app, builder, script));
     let ended = tokio::select! {
         ended = work => ended,
@@ -85,8 +93,12 @@ async fn build(
             )));
         }
     }
+    steps::reached("setup.ran");
     app.backend.stop(builder, STOP_GRACE).await?;
-    Ok(backend.keep(builder, None, key).await?)
+    steps::reached("setup.stopped");
+    let bytes = backend.keep(builder, None, key).await?;
+    steps::reached("setup.kept");
+    Ok(bytes)
 }
 
 async fn execute(app: &App, builder: &ProjectId, script: &str) -> Result<(), ApiError> {

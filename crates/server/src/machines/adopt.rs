@@ -2,7 +2,7 @@
 //! others get the state that fits. Starting and stopping is in `life`.
 
 use super::{Machine, cold_log, life, pause, running, settings};
-use crate::state::App;
+use crate::{checkpoints::restore::CUT_SHORT, state::App};
 use futures_util::{StreamExt as _, stream};
 use std::sync::Arc;
 use toft_machine::backend::{MachineError, Running};
@@ -20,6 +20,9 @@ pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
             let app = app.clone();
             async move {
                 settle(&app, &project, &machine).await;
+                if project.state_reason.as_deref() == Some(CUT_SHORT) {
+                    start_again(&app, &project, &machine, &guard).await;
+                }
                 machine.settle();
                 drop(guard);
             }
@@ -56,6 +59,28 @@ async fn finish_deletions(app: &App) {
         if let Err(error) = life::destroy(app, &id).await {
             tracing::warn!(project.id = %id, error = error.message, "remains of a deleted project");
         }
+    }
+}
+
+/// One whose processes an earlier server was about to end, and did not live to start again.
+async fn start_again(
+    app: &App,
+    project: &Project,
+    machine: &Arc<Machine>,
+    life: &OwnedMutexGuard<()>,
+) {
+    let done = match (project.wanted, machine.runs()) {
+        (Wanted::Stopped, _) => Ok(()),
+        (Wanted::Running, false) => {
+            life::start_locked(app, machine, project, CUT_SHORT, life).await
+        }
+        (Wanted::Running, true) => {
+            let now = app.clock.now_ms();
+            app.store.set_wanted(&machine.id, Wanted::Running, None, now).await.map_err(Into::into)
+        }
+    };
+    if let Err(error) = done {
+        tracing::warn!(project.id = %machine.id, error = error.message, "it does not run again");
     }
 }
 
@@ -101,7 +126,7 @@ async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
         }
         (Ok(None), Wanted::Stopped) => (MachineState::Stopped, None),
         (Ok(None), Wanted::Running) => match &project.state_reason {
-            Some(reason) if reason == life::ENDED_FROM_OUTSIDE => {
+            Some(reason) if reason == life::ENDED_FROM_OUTSIDE || reason == CUT_SHORT => {
                 (MachineState::Cold, Some(reason.clone()))
             }
             Some(reason) => (MachineState::Error, Some(reason.clone())),

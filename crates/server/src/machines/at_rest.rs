@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
-use toft_model::machine::Activity;
+use toft_model::machine::{Activity, MachineState};
 
 fn listed(machine: &Machine, which: impl FnOnce(&Lists) -> &Option<Value>) -> Option<Response> {
     let view = machine.view();
@@ -28,14 +28,22 @@ pub(super) fn terminals(machine: &Machine) -> Response {
     listed(machine, |lists| &lists.terminals).unwrap_or_else(none)
 }
 
-/// `GET services`: the rows as they were last, without processes.
+/// `GET services`: the rows as they were last, without processes. What ran then does not any more.
 pub(super) async fn services(app: &App, machine: &Machine) -> Result<Response, ApiError> {
     if let Some(listed) = listed(machine, |lists| &lists.services) {
         return Ok(listed);
     }
     let mut services = copy::service_rows(app, machine).await?;
     for service in &mut services {
+        for field in ["command", "cwd", "env", "restart", "problem"] {
+            if service.get(field).is_none() {
+                service[field] = Value::Null;
+            }
+        }
         service["process"] = Value::Null;
+        if machine.state() != MachineState::Frozen && service["status"] == "running" {
+            service["status"] = "stopped".into();
+        }
     }
     Ok(copy::response("list_services", json!({"services": services})))
 }

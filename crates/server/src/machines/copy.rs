@@ -1,7 +1,7 @@
 //! Answers of a bridge from the server's copy, for machines that do not run: conversations, their
 //! list, state and inspect rows. Never wakes anything.
 
-use super::{Machine, lost};
+use super::{Machine, lost, moved};
 use crate::{api_error::ApiError, checkpoints::visible, state::App};
 use axum::{
     Json,
@@ -16,7 +16,7 @@ use toft_model::{
     inspect::Inspect,
     machine::MachineState,
 };
-use toft_store::{NewEvent, SnapshotKind};
+use toft_store::{ConversationStep, NewEvent, SnapshotKind};
 
 /// A `message_end` as it is kept.
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ pub(super) fn response(command: &str, data: impl Serialize) -> Response {
 }
 
 /// The same for a failure, with the words of a running bridge.
-fn failure(command: &str, status: StatusCode, code: &str, message: &str) -> Response {
+pub(super) fn failure(command: &str, status: StatusCode, code: &str, message: &str) -> Response {
     let body = json!({
         "type": "response", "command": command, "success": false, "error": message, "code": code,
     });
@@ -64,7 +64,11 @@ fn session_id(command: &str, text: &str) -> Result<SessionId, Box<Response>> {
     })
 }
 
-async fn kept(app: &App, machine: &Machine, kind: SnapshotKind) -> Result<Option<Value>, ApiError> {
+pub(super) async fn kept(
+    app: &App,
+    machine: &Machine,
+    kind: SnapshotKind,
+) -> Result<Option<Value>, ApiError> {
     let json = app.store.snapshot(&machine.id, kind).await?;
     Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
 }
@@ -83,19 +87,34 @@ pub(super) async fn service_rows(app: &App, machine: &Machine) -> Result<Vec<Val
     let rows = kept(app, machine, SnapshotKind::Inspect).await?;
     let services = rows.and_then(|mut rows| rows.get_mut("services").map(Value::take));
     Ok(match services {
-        Some(Value::Array(services)) => services,
+        // What a bridge lists may be anything.
+        Some(Value::Array(services)) => services.into_iter().filter(Value::is_object).collect(),
         _ => Vec::new(),
     })
 }
 
-/// `GET sessions`. Nothing works in a machine that does not run; in a paused one it goes on later.
-pub(crate) async fn sessions(app: &App, machine: &Machine) -> Result<Response, ApiError> {
+/// The list of conversations as it was last, with those that it lacks, and with what is the server's own.
+pub(super) async fn list(app: &App, machine: &Machine) -> Result<Value, ApiError> {
     let mut data = kept(app, machine, SnapshotKind::Sessions)
         .await?
         .unwrap_or_else(|| json!({"current": null, "sessions": []}));
-    // Events come at once, lists now and then: the last one may lack a session.
+    // Events come at once, lists now and then: the last one may lack a session, or messages of one.
     let held = lost::kept(app, machine).await;
+    for session in data.get_mut("sessions").and_then(Value::as_array_mut).into_iter().flatten() {
+        let said = held.iter().find(|one| session["id"] == one.session.as_str());
+        let listed = session["messageCount"].as_u64().unwrap_or(0);
+        if let Some(said) = said.filter(|said| said.messages > listed) {
+            session["messageCount"] = said.messages.into();
+        }
+    }
     lost::add(app, machine, &mut data, held, false).await?;
+    Ok(data)
+}
+
+/// `GET sessions`. Nothing works in a machine that does not run; in a paused one it goes on later.
+pub(crate) async fn sessions(app: &App, machine: &Machine) -> Result<Response, ApiError> {
+    let mut data = list(app, machine).await?;
+    moved::strip(&mut data);
     for session in data.get_mut("sessions").and_then(Value::as_array_mut).into_iter().flatten() {
         settle_status(machine, session);
     }
@@ -128,24 +147,8 @@ pub(crate) async fn state(
         if !is_known(app, machine, id.as_str()).await? {
             return Ok(no_session(COMMAND, id.as_str()));
         }
-        let listed = listed(app, machine, id.as_str()).await?.unwrap_or_default();
-        data["sessionId"] = id.as_str().into();
-        for (field, source) in [
-            ("sessionName", "name"),
-            ("sessionFile", "file"),
-            ("status", "status"),
-            ("messageCount", "messageCount"),
-        ] {
-            data[field] = listed.get(source).cloned().unwrap_or_default();
-        }
-        for field in
-            ["model", "thinkingLevel", "question", "contextTokens", "contextWindow", "usage"]
-        {
-            data[field] = Value::Null;
-        }
-        data["pendingMessageCount"] = 0.into();
-        data["steering"] = json!([]);
-        data["followUp"] = json!([]);
+        let listed = listed(app, machine, id.as_str()).await?;
+        state_of(&mut data, id.as_str(), listed.as_ref());
     }
     settle_status(machine, &mut data);
     for field in ["isStreaming", "isCompacting", "appListening"] {
@@ -158,11 +161,57 @@ pub(crate) async fn state(
     Ok(response(COMMAND, data))
 }
 
+/// Makes of one conversation's state another one's, as far as a list tells it; the rest only a bridge
+/// could tell.
+pub(super) fn state_of(data: &mut Value, id: &str, listed: Option<&Value>) {
+    data["sessionId"] = id.into();
+    for (field, source) in [
+        ("sessionName", "name"),
+        ("sessionFile", "file"),
+        ("status", "status"),
+        ("messageCount", "messageCount"),
+    ] {
+        data[field] = listed.and_then(|listed| listed.get(source)).cloned().unwrap_or_default();
+    }
+    for field in ["model", "thinkingLevel", "contextTokens", "contextWindow", "usage"] {
+        data[field] = Value::Null;
+    }
+    nothing_waits(data);
+}
+
+/// Takes off a state what waits in it.
+pub(super) fn nothing_waits(data: &mut Value) {
+    data["question"] = Value::Null;
+    data["pendingMessageCount"] = 0.into();
+    data["steering"] = json!([]);
+    data["followUp"] = json!([]);
+}
+
+/// A session in a list.
+pub(super) fn listed_in<'a>(list: &'a Value, id: &str) -> Option<&'a Value> {
+    list.get("sessions")?.as_array()?.iter().find(|one| one["id"] == id)
+}
+
+/// Rows of the inspect database as an event tells them, to be kept.
+pub(super) fn rows_of(data: &str) -> Option<String> {
+    let rows: Inspect = serde_json::from_str(data).ok()?;
+    Some(serde_json::to_string(&rows).expect("rows are JSON-able"))
+}
+
+/// How many messages a conversation shows after its steps and one to come.
+pub(super) fn branch_of(
+    mut steps: Vec<ConversationStep>,
+    to_come: Option<ConversationStep>,
+    seq: u64,
+) -> usize {
+    steps.extend(to_come);
+    visible::branch(&steps, seq).messages.len()
+}
+
 /// A session as the bridge listed it last.
 async fn listed(app: &App, machine: &Machine, id: &str) -> Result<Option<Value>, ApiError> {
     let list = kept(app, machine, SnapshotKind::Sessions).await?;
-    let sessions = list.as_ref().and_then(|list| list.get("sessions")?.as_array());
-    Ok(sessions.into_iter().flatten().find(|one| one["id"] == id).cloned())
+    Ok(list.as_ref().and_then(|list| listed_in(list, id)).cloned())
 }
 
 /// Whether there is such a session: it was listed, is the current one, or something was said in it.
@@ -211,10 +260,12 @@ pub(crate) async fn messages(
         return Ok(no_session(COMMAND, id.as_str()));
     }
     let mut messages = entries(rows.into_iter().filter(|row| row.seq <= seq));
-    let steps = match &session {
-        Some(session) => app.store.steps(&machine.id, session).await?,
-        None => Vec::new(),
-    };
+    let mut steps = Vec::new();
+    if let Some(session) = &session {
+        steps = app.store.steps(&machine.id, session).await?;
+        let list = kept(app, machine, SnapshotKind::Sessions).await?;
+        steps.extend(list.and_then(|list| moved::step_to_come(&list, session, seq)));
+    }
     // What a restore left behind is in the log and no longer in the conversation.
     let branch = visible::branch(&steps, seq);
     let ids: HashSet<&str> = branch.messages.iter().map(|message| message.entry_id).collect();
@@ -237,17 +288,27 @@ fn entries(rows: impl Iterator<Item = NewEvent>) -> Vec<Shown> {
         .collect()
 }
 
-async fn current_session(app: &App, machine: &Machine) -> Result<Option<String>, ApiError> {
-    let kinds = ["session_created", "session_switched"];
-    if let Some(mark) = app.store.last_mark(&machine.id, &kinds).await? {
-        return Ok(mark.session);
+/// The current conversation: by what was told since the bridge was asked last, or by what it said then. A
+/// restore brings back which one it was without telling, and one that is made beside it does not become
+/// it.
+pub(super) async fn current_session(
+    app: &App,
+    machine: &Machine,
+) -> Result<Option<String>, ApiError> {
+    let state = kept(app, machine, SnapshotKind::State).await?.unwrap_or_default();
+    let asked_at = state["seq"].as_u64();
+    let told = app.store.last_mark(&machine.id, &["session_switched"]).await?;
+    if let Some(told) = &told
+        && asked_at.is_none_or(|asked_at| told.seq > asked_at)
+    {
+        return Ok(told.session.clone());
     }
-    let known = kept(app, machine, SnapshotKind::Sessions).await?;
-    let current = known.and_then(|s| s.get("current")?.as_str().map(str::to_owned));
-    if current.is_some() {
-        return Ok(current);
+    let list = kept(app, machine, SnapshotKind::Sessions).await?.unwrap_or_default();
+    let known = state["sessionId"].as_str().or_else(|| list["current"].as_str());
+    if let Some(known) = known {
+        return Ok(Some(known.to_owned()));
     }
-    let any = ["agent_start", "agent_end"];
+    let any = ["session_created", "agent_start", "agent_end"];
     Ok(app.store.last_mark(&machine.id, &any).await?.and_then(|mark| mark.session))
 }
 

@@ -101,15 +101,20 @@ async fn act(app: &App, machine: &Arc<Machine>, wanted: Due) -> Result<(), ApiEr
 /// Ends an idle machine's processes. The caller holds its life.
 async fn go_cold(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
     let _going = machine.end();
-    if machine.is_held() {
-        return Ok(());
-    }
-    let works = match machine.state() {
-        // Paused by a person in the middle of its work: that goes on when it is let.
-        MachineState::Frozen => machine.view().frozen_at_work,
-        _ => pause::is_at_work(app, machine).await || machine.is_held(),
+    let looking = async {
+        match machine.state() {
+            // Paused by a person in the middle of its work: that goes on when it is let.
+            MachineState::Frozen => machine.view().frozen_at_work,
+            _ => pause::is_at_work(app, machine).await,
+        }
     };
-    if works {
+    let works = tokio::select! {
+        biased;
+        // Whoever comes does not wait for a bridge that thinks.
+        () = machine.until_held(true) => return Ok(()),
+        works = looking => works,
+    };
+    if works || machine.is_held() {
         machine.used(app.clock.now_ms());
         return Ok(());
     }

@@ -2,13 +2,13 @@
 //! inside is bounded and typed here; nothing of it is trusted beyond that.
 
 use super::{
-    Machine,
+    Machine, copy,
     sse::{EVENT_BYTES_MAX, SseEvent},
 };
 use crate::{checkpoints::auto, state::App};
 use serde::Deserialize;
 use std::{borrow::Cow, time::Duration};
-use toft_model::{event::wire_data, id::SessionId, inspect::Inspect};
+use toft_model::{event::wire_data, id::SessionId};
 use toft_store::{NewEvent, SnapshotKind, StoreError};
 
 /// Longest name of a kind.
@@ -145,9 +145,8 @@ async fn react(app: &App, machine: &Machine, event: &NewEvent) {
         }
         "message_end" => auto::on_message(app, machine, event),
         "inspect" => {
-            if let Ok(rows) = serde_json::from_str::<Inspect>(&event.data) {
-                let json = serde_json::to_string(&rows).expect("rows are JSON-able");
-                keep(app, machine, SnapshotKind::Inspect, &json).await;
+            if let Some(rows) = copy::rows_of(&event.data) {
+                keep(app, machine, SnapshotKind::Inspect, &rows).await;
             }
             return;
         }

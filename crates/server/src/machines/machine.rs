@@ -1,6 +1,6 @@
 //! One machine: what is known of it, and what must not happen to it twice at once.
 
-use super::{feed::Feed, pause::Lists, status::Statuses};
+use super::{feed::Feed, pause::Lists, status::Statuses, wishes::Wishes};
 use crate::clock::Clock;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -53,6 +53,10 @@ pub(crate) struct Machine {
     ending: AtomicBool,
     /// Who uses or reads it just now: see [`Hold`].
     held: AtomicUsize,
+    /// Rung when somebody begins to, and when the last one is through.
+    held_changed: Notify,
+    /// What people asked for last: that it stands still, or goes on.
+    pub(super) wishes: Wishes,
     /// Unix milliseconds of the last use.
     used_at: AtomicU64,
     /// The bridge's answers changed: fetch them again.
@@ -88,6 +92,8 @@ impl Machine {
             settled: AtomicBool::new(true),
             ending: AtomicBool::new(false),
             held: AtomicUsize::new(0),
+            held_changed: Notify::new(),
+            wishes: Wishes::default(),
             used_at: AtomicU64::new(0),
             stale: Notify::new(),
             taking: tokio::sync::Mutex::new(()),
@@ -138,6 +144,11 @@ impl Machine {
         Ending(&self.ending)
     }
 
+    /// Whether it is just going away. Whoever has taken the life after that finds how it ended.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
     /// Whether its bridge can be asked: it runs and is not just going away. True for one that holds
     /// it ([`Machine::in_use`]) means that nobody pauses it for being idle meanwhile.
     pub(crate) fn answers(&self) -> bool {
@@ -168,19 +179,37 @@ impl Machine {
     /// To be taken before [`super::life::ensure_running`], which does not know how long.
     pub(crate) fn in_use(self: &Arc<Self>, clock: &Clock) -> Hold {
         self.used(clock.now_ms());
-        self.held.fetch_add(1, Ordering::SeqCst);
-        Hold { machine: Arc::clone(self), clock: Some(clock.clone()) }
+        self.hold(Some(clock.clone()))
     }
 
     /// The same for the time of an answer that is no use of it: it is not paused half-way.
     pub(crate) fn being_read(self: &Arc<Self>) -> Hold {
+        self.hold(None)
+    }
+
+    fn hold(self: &Arc<Self>, clock: Option<Clock>) -> Hold {
         self.held.fetch_add(1, Ordering::SeqCst);
-        Hold { machine: Arc::clone(self), clock: None }
+        self.held_changed.notify_waiters();
+        Hold { machine: Arc::clone(self), clock }
     }
 
     /// Whether anybody holds it.
     pub(crate) fn is_held(&self) -> bool {
         self.held.load(Ordering::SeqCst) > 0
+    }
+
+    /// Resolves when somebody holds it, or when nobody does.
+    pub(super) async fn until_held(&self, is_held: bool) {
+        loop {
+            let changed = self.held_changed.notified();
+            tokio::pin!(changed);
+            // Listen first: nobody comes in between unheard.
+            changed.as_mut().enable();
+            if self.is_held() == is_held {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -196,7 +225,9 @@ impl Drop for Hold {
         if let Some(clock) = &self.clock {
             self.machine.used(clock.now_ms());
         }
-        self.machine.held.fetch_sub(1, Ordering::SeqCst);
+        if self.machine.held.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.machine.held_changed.notify_waiters();
+        }
     }
 }
 

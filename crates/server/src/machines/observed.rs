@@ -8,10 +8,13 @@ use axum::body::Body;
 use http::{Request, header};
 use std::{sync::Arc, time::Duration};
 use toft_model::{
-    event::{Observed, Told},
+    event::{LimitHit, Observed, Told},
     id::ProjectId,
 };
-use tokio::{sync::broadcast::error::RecvError, time::timeout};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::timeout,
+};
 
 /// What a bridge may take for one; right after a start it is still loading.
 const TELL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,9 +85,9 @@ async fn post(app: &App, machine: &Machine, told: &Told) -> Result<(), BridgeErr
     if status.is_success() { Ok(()) } else { Err(BridgeError::Status(status.as_u16())) }
 }
 
-/// Passes on which limits are reached, until the server ends.
-pub(crate) async fn watch_limits(app: App) {
-    let mut hits = app.backend.limit_hits();
+/// Passes on which limits are reached, until the server ends. `hits`: asked for before machines are
+/// adopted, which tells what happened while no server was there.
+pub(crate) async fn watch_limits(app: App, mut hits: Receiver<(ProjectId, LimitHit)>) {
     let ends = app.stop.token().clone();
     loop {
         let hit = tokio::select! {

@@ -2,7 +2,7 @@
 //! and bridge stand still too: who reads gets the copy, everybody else comes by
 //! [`super::life::ensure_running`]. When that is done without being asked is in `idle`.
 
-use super::{Machine, cold_log, life, running, tailer};
+use super::{Machine, cold_log, life, running, tailer, wishes::Wish};
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
@@ -14,10 +14,7 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use toft_machine::backend::{MachineError, Running};
 use toft_model::machine::{Activity, MachineState};
-use tokio::{
-    sync::OwnedMutexGuard,
-    time::{Instant, sleep, timeout},
-};
+use tokio::{sync::OwnedMutexGuard, time::timeout};
 
 /// Stopping a thousand processes takes tens of milliseconds; one in a disk operation that hangs
 /// never stops.
@@ -26,17 +23,15 @@ const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 const ACTIVITY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The last look at a bridge before it stands still; a hung one must not hold that up.
 const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a person's wish waits for answers that are just being given.
+/// How long a person's wish waits for answers that are just being given; a program may run for hours.
 const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two looks whether they were.
-const LAST_ANSWERS_PAUSE: Duration = Duration::from_millis(5);
 
 /// Who wants it paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// A person or a program: done whatever it is doing.
-    Person,
-    /// The rule: given up as soon as somebody uses it.
+    /// A person or a program: done whatever it is doing, unless it is taken back.
+    Person(Wish),
+    /// The rule: given up as soon as somebody comes.
     Rule,
 }
 
@@ -48,15 +43,33 @@ pub(crate) struct Lists {
     pub(crate) services: Option<Value>,
 }
 
-/// Pauses a machine because somebody asked for it.
+/// Pauses a machine because somebody asked for it. What comes until it stands still is let through first,
+/// for a while. Those who ask at once share one pause; one that somebody takes back meanwhile is over.
 pub(crate) async fn freeze(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    can_freeze(app)?;
+    let wish = machine.wishes.pause();
     let (app2, machine) = (app.clone(), Arc::clone(machine));
     life::finish(app, async move {
+        let _turn = machine.wishes.turn().await;
+        if machine.wishes.is_settled(wish) {
+            return Ok(());
+        }
+        if machine.answers() {
+            // It still takes requests meanwhile, so nobody waits behind this.
+            tokio::select! {
+                _ = timeout(LAST_ANSWERS_TIMEOUT, machine.until_held(false)) => {}
+                () = machine.wishes.taken_back(wish) => return Ok(()),
+            }
+        }
         let life = machine.lock_life().await;
         match machine.state() {
-            MachineState::Frozen => Ok(()),
+            MachineState::Frozen => {
+                machine.wishes.paused(wish);
+                Ok(())
+            }
             MachineState::Running => {
-                freeze_locked(&app2, &machine, By::Person, &life).await.map(|_| ())
+                let by = By::Person(wish);
+                freeze_locked(&app2, &machine, by, &life).await.map(|_| ())
             }
             MachineState::Creating
             | MachineState::Cold
@@ -71,13 +84,37 @@ pub(crate) async fn freeze(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
     .await
 }
 
-/// Lets a paused machine go on because somebody asked for it. One that is not paused stays as it
-/// is.
+/// Lets a paused machine go on because somebody asked for it, also one that is just being paused. One
+/// that is not paused stays as it is.
 pub(crate) async fn thaw(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    let wish = machine.wishes.go_on();
+    let _turn = machine.wishes.turn().await;
+    if machine.wishes.is_settled(wish) {
+        // Somebody who asked for the contrary after this was quicker.
+        return Ok(());
+    }
+    if machine.is_ending() {
+        // By the rule: it is through, or given up.
+        drop(machine.lock_life().await);
+    }
     if machine.state() != MachineState::Frozen {
         return Ok(());
     }
     life::ensure_running(app, machine, "asked to go on").await
+}
+
+fn can_freeze(app: &App) -> Result<(), ApiError> {
+    if app.backend.can().freeze {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Unavailable,
+        format!(
+            "the backend `{}` cannot pause machines on this host (`toft doctor` says why): put it to \
+             sleep instead",
+            app.backend.name()
+        ),
+    ))
 }
 
 /// Pauses a running machine whose life the caller holds; false: it is in use after all.
@@ -87,41 +124,45 @@ pub(super) async fn freeze_locked(
     by: By,
     _life: &OwnedMutexGuard<()>,
 ) -> Result<bool, ApiError> {
-    if !app.backend.can().freeze {
-        return Err(ApiError::new(
-            Code::Unavailable,
-            format!(
-                "the backend `{}` cannot pause machines on this host (`toft doctor` says why): \
-                 put it to sleep instead",
-                app.backend.name()
-            ),
-        ));
-    }
+    can_freeze(app)?;
     // From here on who reads gets the copy, and who wants more waits for the life that we hold.
     let _pausing = machine.end();
-    match by {
-        By::Rule if machine.is_held() => return Ok(false),
+    let looked = match by {
+        By::Person(_) => {
+            // A person may pause a machine in the middle of its work.
+            let at_work = is_at_work(app, machine);
+            let looking = async { tokio::join!(last_look(app, machine), at_work) };
+            timeout(LAST_LOOK_TIMEOUT, looking).await.unwrap_or_else(|_| (Lists::default(), true))
+        }
         By::Rule => {
-            if is_at_work(app, machine).await {
+            let looking = async {
+                if is_at_work(app, machine).await {
+                    return None;
+                }
+                Some(timeout(LAST_LOOK_TIMEOUT, last_look(app, machine)).await.unwrap_or_default())
+            };
+            // Whoever comes does not wait for a bridge that thinks.
+            let lists = tokio::select! {
+                biased;
+                () = machine.until_held(true) => return Ok(false),
+                lists = looking => lists,
+            };
+            let Some(lists) = lists else {
                 machine.used(app.clock.now_ms());
                 return Ok(false);
-            }
+            };
+            (lists, false)
         }
-        By::Person => answered(machine).await,
-    }
-    let looking = async {
-        // A person may pause a machine in the middle of its work; by a rule it did not come so far.
-        let working = async { by == By::Person && is_at_work(app, machine).await };
-        let ((), lists, working) =
-            tokio::join!(tailer::snapshot(app, machine), lists(app, machine), working);
-        (lists, working)
     };
-    let (lists, at_work) = timeout(LAST_LOOK_TIMEOUT, looking)
-        .await
-        .unwrap_or_else(|_| (Lists::default(), by == By::Person));
-    if by == By::Rule && machine.is_held() {
-        return Ok(false);
-    }
+    let (lists, at_work) = looked;
+    let for_wish = match by {
+        By::Person(wish) => match machine.wishes.decide(wish) {
+            None => return Ok(false),
+            last => last,
+        },
+        By::Rule if machine.is_held() => return Ok(false),
+        By::Rule => None,
+    };
     let frozen = match timeout(FREEZE_TIMEOUT, app.backend.freeze(&machine.id)).await {
         Ok(frozen) => frozen.map_err(ApiError::from),
         Err(_) => Err(ApiError::new(
@@ -137,6 +178,9 @@ pub(super) async fn freeze_locked(
         return Err(error);
     }
     is_frozen(app, machine, lists, at_work);
+    if let Some(wish) = for_wish {
+        machine.wishes.paused(wish);
+    }
     // What its bridge wrote last, and nobody had read yet.
     cold_log::catch_up(app, machine).await;
     Ok(true)
@@ -229,13 +273,10 @@ pub(super) async fn is_at_work(app: &App, machine: &Machine) -> bool {
     }
 }
 
-/// Waits for the answers that are just being given; not for long, because a program may run for
-/// hours.
-async fn answered(machine: &Machine) {
-    let until = Instant::now() + LAST_ANSWERS_TIMEOUT;
-    while machine.is_held() && Instant::now() < until {
-        sleep(LAST_ANSWERS_PAUSE).await;
-    }
+/// What its bridge says last.
+async fn last_look(app: &App, machine: &Machine) -> Lists {
+    let ((), lists) = tokio::join!(tailer::snapshot(app, machine), lists(app, machine));
+    lists
 }
 
 async fn lists(app: &App, machine: &Machine) -> Lists {

@@ -98,7 +98,7 @@ pub(crate) async fn read(
             | Reading::Services
             | Reading::Activity => Vec::new(),
         };
-        if let Some(answer) = of_bridge(app, machine, path, hold).await? {
+        if let Some(answer) = of_bridge(app, machine, &get(path), hold).await? {
             return match (what, session) {
                 (Reading::Sessions, _) => lost::listed(app, machine, answer, held).await,
                 (Reading::Messages, Some(id)) => {
@@ -131,14 +131,30 @@ pub(crate) async fn read(
     }
 }
 
-/// What the bridge says; nothing when the machine turns out to be gone, or going away.
-async fn of_bridge(
+/// What the bridge says while it runs; nothing when it does not.
+pub(super) async fn of_running(
     app: &App,
     machine: &Arc<Machine>,
     path: &Uri,
+) -> Result<Option<Response>, ApiError> {
+    let hold = machine.being_read();
+    if machine.answers() { of_bridge(app, machine, &get(path), hold).await } else { Ok(None) }
+}
+
+fn get(path: &Uri) -> Request<()> {
+    let mut asked = Request::new(());
+    *asked.uri_mut() = path.clone();
+    asked
+}
+
+/// What the bridge says; nothing when the machine turns out to be gone, or going away.
+pub(super) async fn of_bridge(
+    app: &App,
+    machine: &Arc<Machine>,
+    asked: &Request<()>,
     hold: Hold,
 ) -> Result<Option<Response>, ApiError> {
-    let first = match live(app, machine, path).await {
+    let first = match live(app, machine, asked).await {
         Ok(answer) => return Ok(Some(held(answer, hold))),
         Err(error) => error,
     };
@@ -150,7 +166,7 @@ async fn of_bridge(
         return Err(failed(&first));
     }
     // The bridge was restarted: init holds its socket, so the next one answers this.
-    match live(app, machine, path).await {
+    match live(app, machine, asked).await {
         Ok(answer) => Ok(Some(held(answer, hold))),
         Err(error) if machine.answers() => Err(failed(&error)),
         Err(_) => Ok(None),
@@ -173,11 +189,9 @@ fn failed(error: &BridgeError) -> ApiError {
 }
 
 /// Asks the bridge.
-async fn live(app: &App, machine: &Machine, path: &Uri) -> Result<Response, BridgeError> {
+async fn live(app: &App, machine: &Machine, asked: &Request<()>) -> Result<Response, BridgeError> {
     let asked = async {
-        let request = Request::get(path.clone())
-            .body(Body::empty())
-            .map_err(|e| BridgeError::Broken(e.to_string()))?;
+        let request = asked.clone().map(|()| Body::empty());
         let answer = app.bridge.send(&machine.id, request).await?;
         let (mut parts, body) = answer.into_parts();
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {

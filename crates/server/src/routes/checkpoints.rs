@@ -55,9 +55,10 @@ pub(crate) async fn list(
     let all = app.store.checkpoints(&machine.id).await?;
     let all: Vec<Checkpoint> = all.into_iter().map(|row| row.checkpoint).collect();
     let (automatic, why) = auto::told(&app, &machine, &rule);
+    let notes: Vec<String> = why.into_iter().chain(prune::told(&app, &machine).await).collect();
     let mut data = json!({"checkpoints": all, "rule": rule.keep, "automatic": automatic});
-    if let Some(why) = why {
-        data["why"] = why.into();
+    if !notes.is_empty() {
+        data["why"] = notes.join("; ").into();
     }
     Ok(Data(data))
 }
@@ -210,8 +211,7 @@ pub(crate) async fn compare(
 }
 
 /// The rule on the wire.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Rule {
     last: u32,
     hourly: u32,
@@ -219,21 +219,39 @@ pub(crate) struct Rule {
     automatic: bool,
 }
 
+/// A change of it: what is left out stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RuleChange {
+    last: Option<u32>,
+    hourly: Option<u32>,
+    daily: Option<u32>,
+    automatic: Option<bool>,
+}
+
 /// `PUT …/checkpoint-rule`.
 pub(crate) async fn put_rule(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    JsonBody(rule): JsonBody<Rule>,
+    JsonBody(change): JsonBody<RuleChange>,
 ) -> Result<Data<Rule>, ApiError> {
     caller.require(Role::Member)?;
-    let Rule { last, hourly, daily, automatic } = rule;
-    if [last, hourly, daily].iter().any(|n| *n > KEEP_MAX) {
+    let numbers = [change.last, change.hourly, change.daily];
+    if numbers.into_iter().flatten().any(|n| n > KEEP_MAX) {
         return Err(ApiError::invalid(format!(
             "last, hourly and daily must be at most {KEEP_MAX}"
         )));
     }
     let (_, machine) = find(&app, &id).await?;
+    let now = app.store.checkpoint_rule(&machine.id).await?;
+    let rule = Rule {
+        last: change.last.unwrap_or(now.keep.last),
+        hourly: change.hourly.unwrap_or(now.keep.hourly),
+        daily: change.daily.unwrap_or(now.keep.daily),
+        automatic: change.automatic.unwrap_or(now.automatic),
+    };
+    let Rule { last, hourly, daily, automatic } = rule;
     let kept = CheckpointRule { keep: KeepRule { last, hourly, daily }, automatic };
     app.store.put_checkpoint_rule(&machine.id, &kept, app.clock.now_ms()).await?;
     machine.shelf.forget_notice();

@@ -8,14 +8,38 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
+use serde::Serialize;
+use std::time::Duration;
 use toft_model::machine::DiskUse;
+use tokio::time::timeout;
+
+/// Somebody looks at the panel: what takes longer is left out.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is counted, and what had to be looked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Disk {
+    #[serde(flatten)]
+    counted: DiskUse,
+    shared_bytes: Option<u64>,
+}
 
 /// `GET …/disk`. Reading it wakes nothing.
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
     Path(id): Path<String>,
-) -> Result<Data<DiskUse>, ApiError> {
+) -> Result<Data<Disk>, ApiError> {
     let (project, _) = find(&app, &id).await?;
-    Ok(Data(app.backend.disk(&project.id).await?))
+    let counted = app.backend.disk(&project.id).await?;
+    let shared_bytes = match timeout(SHARED_TIMEOUT, app.backend.shared_bytes(&project.id)).await {
+        Ok(Ok(shared)) => shared,
+        Ok(Err(error)) => {
+            tracing::warn!(project.id = %project.id, %error, "what it shares is not known");
+            None
+        }
+        Err(_) => None,
+    };
+    Ok(Data(Disk { counted, shared_bytes }))
 }

@@ -68,6 +68,7 @@ pub(crate) async fn create(
         Some(name) => check_name(&name)?,
         None => alias.clone().unwrap_or_else(|| NAME_DEFAULT.to_owned()),
     };
+    let choosing = images::choosing(&app).await;
     let made_of = images::choose(&app, body.image.as_deref()).await?;
     let new = NewProject {
         id: given.unwrap_or_else(ProjectId::random),
@@ -86,6 +87,7 @@ pub(crate) async fn create(
             app2.store.set_project_image(&new.id, made_of.as_ref()).await?;
         }
         let made = app2.store.create_project(&new, app2.clock.now_ms()).await?;
+        drop(choosing);
         toft_machine::steps::reached("create.recorded");
         if !made.created && is_new && made.project.id != new.id {
             // Somebody else was quicker with this alias.

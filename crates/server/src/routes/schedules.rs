@@ -29,6 +29,9 @@ const COMMAND_TIMEOUT_MS: u64 = 3_600_000;
 /// How long anything may take; a prompt, when nothing is said.
 const TIMEOUT_MAX_MS: u64 = 24 * 3_600_000;
 const TIMEOUT_MIN_MS: u64 = 1_000;
+/// Slots that are made up for with `all`, when nothing is said and at most.
+const CATCH_UP_DEFAULT: u32 = 10;
+const CATCH_UP_MAX: u32 = 100;
 /// Coming slots that are shown of one schedule.
 const UPCOMING: usize = 10;
 /// Firings per page, by default and at most.
@@ -54,6 +57,7 @@ pub(crate) struct Wish {
     #[serde(rename = "do")]
     work: Option<Value>,
     catch_up: Option<CatchUp>,
+    catch_up_max: Option<u32>,
     overlap: Option<Overlap>,
     enabled: Option<bool>,
     timeout_ms: Option<u64>,
@@ -110,6 +114,13 @@ fn limit(timeout_ms: Option<u64>, work: &Work) -> Result<u64, ApiError> {
     }
 }
 
+fn catch_up_max(wanted: Option<u32>) -> Result<Option<u32>, ApiError> {
+    if wanted.is_some_and(|n| !(1..=CATCH_UP_MAX).contains(&n)) {
+        return Err(ApiError::invalid(format!("catchUpMax must be 1 to {CATCH_UP_MAX}")));
+    }
+    Ok(wanted)
+}
+
 fn missing(field: &str) -> ApiError {
     ApiError::invalid(format!("{field} is missing: send {{\"name\", \"when\", \"do\"}}"))
 }
@@ -152,6 +163,7 @@ pub(crate) async fn create(
         when,
         work,
         catch_up: wish.catch_up.unwrap_or_default(),
+        catch_up_max: catch_up_max(wish.catch_up_max)?.unwrap_or(CATCH_UP_DEFAULT),
         overlap: wish.overlap.unwrap_or_default(),
         enabled,
         anchor_at: now,
@@ -219,6 +231,7 @@ pub(crate) async fn patch(
     let new_name = wish.name.as_deref().map(name).transpose()?;
     let new_when = wish.when.map(when).transpose()?;
     let new_work = wish.work.map(work).transpose()?;
+    let new_max = catch_up_max(wish.catch_up_max)?;
     for _ in 0..CHANGE_TRIES {
         let mut schedule = one(&app, &id, &sid).await?;
         let now = app.clock.now_ms();
@@ -226,6 +239,7 @@ pub(crate) async fn patch(
         schedule.updated_at = now;
         schedule.enabled = wish.enabled.unwrap_or(was_enabled);
         schedule.catch_up = wish.catch_up.unwrap_or(schedule.catch_up);
+        schedule.catch_up_max = new_max.unwrap_or(schedule.catch_up_max);
         schedule.overlap = wish.overlap.unwrap_or(schedule.overlap);
         if let Some(name) = &new_name {
             schedule.name.clone_from(name);
@@ -241,6 +255,9 @@ pub(crate) async fn patch(
             schedule.when = when;
             schedule.anchor_at = now;
             check_ahead(&schedule, now)?;
+        }
+        if schedule.enabled && !was_enabled {
+            worker::after_back(&mut schedule, now, None);
         }
         let plan = Plan::new(&schedule.when, schedule.anchor_at)?;
         slots::check_ever_due(&schedule.when, &plan, now)?;
@@ -324,6 +341,7 @@ async fn shown(app: &App, schedule: &Schedule) -> Result<Value, ApiError> {
         "when": schedule.when,
         "do": schedule.work,
         "catchUp": schedule.catch_up,
+        "catchUpMax": schedule.catch_up_max,
         "overlap": schedule.overlap,
         "enabled": schedule.enabled,
         "timeoutMs": schedule.timeout_ms,

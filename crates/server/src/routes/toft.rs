@@ -1,16 +1,18 @@
-//! `/v1/projects/{id}/toft/*`: the bridge's own routes. Reading is answered from the server's copy
-//! where it can be; everything else goes to the bridge.
+//! `/v1/projects/{id}/toft/*`: the bridge's own routes. Reading is answered from the server's copy or
+//! the machine's disk where it can be, and wakes nothing; everything else goes to the bridge.
 
 mod prompt;
 
 use crate::{
-    api_error::ApiError,
+    api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::Path,
     hosts,
     machines::{
         Machine,
+        files_at_rest::{self, What},
         read::{self, Reading},
+        service_log,
         stream::{self, Wish},
     },
     proxy::{self, Target},
@@ -19,7 +21,7 @@ use crate::{
 };
 use axum::{
     extract::{Request, State},
-    http::Method,
+    http::{Method, request::Parts},
     response::Response,
 };
 use std::sync::Arc;
@@ -52,47 +54,81 @@ pub(crate) async fn serve(
         // What the host has seen, only the server says.
         return Err(ApiError::no_route(req.method(), req.uri().path()));
     }
-    let query = req.uri().query();
     // A terminal is opened by an upgrade, which is more than reading.
-    if hosts::only_reads(req.method(), req.headers()) {
-        if rest == "events" && req.method() == Method::GET {
-            let wish = Wish::read(query, req.headers())?;
-            return stream::events(app, machine, caller, wish).await;
-        }
-        if let Some(what) = Reading::named(rest).filter(|_| req.method() == Method::GET) {
-            let path = match query {
-                Some(query) => format!("/toft/{rest}?{query}"),
-                None => format!("/toft/{rest}"),
-            };
-            let path = path.parse().map_err(|_| ApiError::invalid("the query is not valid"))?;
-            return read::read(app, machine, what, &path).await;
+    let reads = hosts::only_reads(req.method(), req.headers());
+    let (asked, body) = req.into_parts();
+    if reads {
+        if let Some(answer) = look(app, caller, machine, rest, &asked).await? {
+            return Ok(answer);
         }
     } else {
         caller.require(Role::Member)?;
     }
+    let req = Request::from_parts(asked, body);
+    let query = req.uri().query();
     // The path as it was sent: what is escaped stays escaped.
     let raw = below_toft(req.uri().path()).unwrap_or(rest);
     let path = match query {
         Some(query) => format!("/toft/{raw}?{query}"),
         None => format!("/toft/{raw}"),
     };
-    let is_file = rest == "files/content" && req.method() == Method::PUT;
-    let cause = format!("{} {rest}", req.method());
-    let target = Target {
-        machine,
-        path: &path,
-        port: None,
-        body_bytes_max: if is_file { FILE_BYTES_MAX } else { BODY_BYTES_MAX },
-        cause: Some(&cause),
-    };
-    let is_prompt = rest == "prompt" && req.method() == Method::POST;
-    let mut answer = if is_prompt {
-        prompt::send(app, caller, target, req).await?
+    let route = prompt::Route::named(rest).filter(|_| req.method() == Method::POST);
+    let mut answer = if let Some(route) = route {
+        prompt::send(app, caller, machine, route, &path, req).await?
     } else {
+        let is_file = rest == "files/content" && req.method() == Method::PUT;
+        let cause = format!("{} {rest}", req.method());
+        let target = Target {
+            machine,
+            path: &path,
+            port: None,
+            body_bytes_max: if is_file { FILE_BYTES_MAX } else { BODY_BYTES_MAX },
+            cause: (!reads).then_some(&cause),
+        };
         proxy::forward(app, caller, target, req).await?
     };
     proxy::keep_known(answer.headers_mut());
     Ok(answer)
+}
+
+/// Answers what can be read whether the machine runs or not; nothing for what its bridge alone knows.
+async fn look(
+    app: &App,
+    caller: &Caller,
+    machine: &Arc<Machine>,
+    rest: &str,
+    asked: &Parts,
+) -> Result<Option<Response>, ApiError> {
+    let (method, headers, query) = (&asked.method, &asked.headers, asked.uri.query());
+    if *method != Method::OPTIONS {
+        if rest == "events" {
+            let wish = Wish::read(query, headers)?;
+            return stream::events(app, machine, caller, wish).await.map(Some);
+        }
+        let path = match query {
+            Some(query) => format!("/toft/{rest}?{query}"),
+            None => format!("/toft/{rest}"),
+        };
+        let parsed = || path.parse().map_err(|_| ApiError::invalid("the query is not valid"));
+        if let Some(what) = Reading::named(rest) {
+            return read::read(app, machine, what, &parsed()?).await.map(Some);
+        }
+        if let Some(id) = service_log::named(rest) {
+            return service_log::answer(app, machine, id, query).await.map(Some);
+        }
+        if let Some(what) = What::named(rest) {
+            let request = files_at_rest::Request { what, method, path: &parsed()?, headers };
+            return files_at_rest::read(app, machine, request).await.map(Some);
+        }
+    }
+    if machine.answers() {
+        return Ok(None);
+    }
+    // Looking wakes nothing, also where nothing can be seen at rest.
+    Err(ApiError::new(
+        Code::Unavailable,
+        "only a running machine can answer this, and a look does not wake it: wake or start it first",
+    ))
 }
 
 /// What follows `/v1/projects/{id}/toft/`, or on a preview host `/toft/` or `/starter/`; never what

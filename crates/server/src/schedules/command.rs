@@ -39,7 +39,9 @@ async fn follow_up(job: &mut Job, command: String) -> Result<Ended, Ended> {
     let mut is_unsent = false;
     loop {
         if job.firing.step == Step::Due {
+            job.not_replaced()?;
             job.wake().await?;
+            job.not_replaced()?;
             job.firing.boot = job.machine.view().started_at;
             job.firing.started_at = Some(job.app.clock.now_ms());
             job.firing.step = Step::Asked;
@@ -80,7 +82,14 @@ async fn follow_up(job: &mut Job, command: String) -> Result<Ended, Ended> {
                     job.firing.step = Step::Started;
                     job.save().await?;
                 }
-                match to_its_end(job, &mut handle).await {
+                let followed = async {
+                    // What an earlier server began may have ended meanwhile.
+                    if job.resumed && still_runs(job).await? {
+                        job.runs();
+                    }
+                    to_its_end(job, &mut handle).await
+                };
+                match followed.await {
                     Ok(ended) => return Ok(ended),
                     Err(_) => tries += 1,
                 }
@@ -107,6 +116,13 @@ fn same_boot(job: &Job) -> bool {
     job.machine.runs() && job.machine.view().started_at == job.firing.boot
 }
 
+/// Whether its program has not ended, as init knows it.
+async fn still_runs(job: &Job) -> Result<bool, InitError> {
+    let stream = job.app.backend.connect_init(&job.machine.id).await;
+    let all = init_client::list(stream.map_err(|_| InitError::Closed)?).await?;
+    Ok(all.iter().any(|exec| exec.id == job.firing.id && exec.exit.is_none()))
+}
+
 fn spec(job: &Job, command: &str) -> ExecSpec {
     ExecSpec {
         id: Some(job.firing.id.clone()),
@@ -129,12 +145,13 @@ fn spec(job: &Job, command: &str) -> ExecSpec {
 /// Follows a program. An error: the connection broke.
 async fn to_its_end(job: &mut Job, handle: &mut ExecHandle) -> Result<Ended, InitError> {
     let mut tail = Tail::default();
-    let (deadline, gone) = (job.deadline(), job.gone.clone());
+    let (deadline, gone, replaced) = (job.deadline(), job.gone.clone(), job.replaced.clone());
     let exit = loop {
         let event = tokio::select! {
             event = handle.next() => event?,
             () = sleep_until(deadline) => break None,
             () = gone.cancelled() => break None,
+            () = replaced.cancelled() => break None,
         };
         match event {
             Some(ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes)) => tail.push(&bytes),
@@ -147,7 +164,7 @@ async fn to_its_end(job: &mut Job, handle: &mut ExecHandle) -> Result<Ended, Ini
         ended(job, &exit)
     } else {
         kill(job, handle, &mut tail).await?;
-        job.over_time()
+        if replaced.is_cancelled() { Job::replaced() } else { job.over_time() }
     };
     job.firing.output = Some(tail.text());
     if gone.is_cancelled() {

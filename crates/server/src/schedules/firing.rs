@@ -3,7 +3,7 @@
 //! cannot be known is said.
 
 use super::{
-    command,
+    InHand, command,
     job::{Ended, Job},
     judge, prompt,
 };
@@ -11,7 +11,7 @@ use crate::{machines::observed, state::App};
 use toft_model::{
     event::{Observed, Outcome, ScheduleFired},
     id::ProjectId,
-    schedule::{CatchUp, Work},
+    schedule::{CatchUp, Overlap, Work},
     time::rfc3339,
 };
 use toft_store::{Firing, Schedule, Step, StoreError, Wanted};
@@ -20,16 +20,23 @@ use tokio_util::sync::CancellationToken;
 /// Begins to work on a firing, in a task of its own.
 pub(super) fn spawn(app: &App, schedule: Schedule, firing: Firing, resumed: bool) {
     let Some(machine) = app.machines.get(&schedule.project) else { return };
-    let gone = CancellationToken::new();
+    let (gone, replaced) = (CancellationToken::new(), CancellationToken::new());
     let id = firing.id.clone();
-    app.schedules.in_hand().insert(id.clone(), (schedule.id.clone(), gone.clone()));
-    let job = Job { app: app.clone(), machine, schedule, firing, gone, resumed };
+    let in_hand = InHand {
+        schedule: schedule.id.clone(),
+        gone: gone.clone(),
+        replaced: replaced.clone(),
+        unknown: resumed,
+    };
+    app.schedules.in_hand().insert(id.clone(), in_hand);
+    let job = Job { app: app.clone(), machine, schedule, firing, gone, replaced, resumed };
     let ends = app.stop.token().clone();
     let app2 = app.clone();
     app.tasks.spawn(async move {
         // A server that ends leaves it where it is; the next one goes on.
-        ends.run_until_cancelled_owned(job.run()).await;
-        app2.schedules.in_hand().remove(&id);
+        if ends.run_until_cancelled_owned(job.run()).await.is_some() {
+            app2.schedules.done(&id);
+        }
     });
 }
 
@@ -133,7 +140,15 @@ pub(super) async fn begin(app: &App, schedule: &Schedule, firing: Firing) {
     match firing.step {
         Step::Due => spawn(app, schedule.clone(), firing, false),
         Step::Over => tell(app, schedule, &firing).await,
-        Step::Waiting | Step::Asked | Step::Started => {}
+        Step::Waiting => make_room(app, schedule, &firing),
+        Step::Asked | Step::Started => {}
+    }
+}
+
+/// Ends those before one that waits, where it takes their place.
+pub(super) fn make_room(app: &App, schedule: &Schedule, waits: &Firing) {
+    if schedule.overlap == Overlap::Cancel && waits.step == Step::Waiting {
+        app.schedules.replace(&schedule.id);
     }
 }
 
@@ -143,35 +158,44 @@ pub(super) async fn is_stopped(app: &App, project: &ProjectId) -> Result<bool, S
     Ok(project.is_none_or(|project| project.wanted == Wanted::Stopped))
 }
 
-/// Starts the one that waited, once nothing of its schedule runs. The caller has the turn.
+/// Starts those that waited, as many as may run now. The caller has the turn.
 pub(super) async fn promote(app: &App, schedule: &Schedule) {
     let look = async {
         let open = app.store.open_firings(&schedule.id).await?;
-        if open.iter().any(|f| f.step != Step::Waiting) {
-            return Ok(());
-        }
-        let waits = open.into_iter().find(|f| f.step == Step::Waiting);
+        let (waiting, running): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|f| f.step == Step::Waiting);
         let now_is = app.store.schedule(&schedule.project, &schedule.id).await?;
-        let (Some(mut firing), Some(schedule)) = (waits, now_is) else { return Ok(()) };
+        let Some(schedule) = now_is.filter(|_| !waiting.is_empty()) else { return Ok(()) };
         let now = app.clock.now_ms();
         let stopped = is_stopped(app, &schedule.project).await?;
-        let no = match (schedule.enabled || firing.by_hand, stopped) {
-            (false, _) => Some("the schedule was disabled while it waited"),
-            (true, true) => Some(judge::STOPPED),
-            (true, false) => None,
-        };
-        if let Some(why) = no {
-            firing.outcome = Outcome::Skipped;
-            firing.reason = Some(why.into());
-            firing.step = Step::Over;
-            firing.work = None;
-            firing.ended_at = Some(now);
-        } else {
-            waited(&mut firing, now);
-            firing.step = Step::Due;
-        }
-        if app.store.update_firing(&firing).await? {
-            begin(app, &schedule, firing).await;
+        let most = if schedule.overlap == Overlap::Allow { judge::BESIDE_MAX } else { 1 };
+        let mut room = most.saturating_sub(running.len());
+        let newest = waiting.last().map(|f| f.id.clone());
+        for mut firing in waiting {
+            let is_passed =
+                schedule.overlap == Overlap::Cancel && Some(&firing.id) != newest.as_ref();
+            let no = match (schedule.enabled || firing.by_hand, stopped, is_passed) {
+                (false, ..) => Some("the schedule was disabled while it waited"),
+                (true, true, _) => Some(judge::STOPPED),
+                (true, false, true) => Some("the one after it took its place while it waited"),
+                (true, false, false) => None,
+            };
+            if let Some(why) = no {
+                firing.outcome = Outcome::Skipped;
+                firing.reason = Some(why.into());
+                firing.step = Step::Over;
+                firing.work = None;
+                firing.ended_at = Some(now);
+            } else if room > 0 {
+                room -= 1;
+                waited(&mut firing, now);
+                firing.step = Step::Due;
+            } else {
+                continue;
+            }
+            if app.store.update_firing(&firing).await? {
+                begin(app, &schedule, firing).await;
+            }
         }
         Ok::<_, StoreError>(())
     };

@@ -23,6 +23,8 @@ pub(super) struct Job {
     pub(super) firing: Firing,
     /// Its schedule was deleted.
     pub(super) gone: CancellationToken,
+    /// The next one of its schedule takes its place.
+    pub(super) replaced: CancellationToken,
     /// Whether an earlier server began it.
     pub(super) resumed: bool,
 }
@@ -43,17 +45,47 @@ pub(super) enum Ended {
 impl Job {
     /// Sees to it that the machine runs and is not paused.
     pub(super) async fn wake(&self) -> Result<(), Ended> {
+        self.started().await.map_err(|error| Self::not_started(&error))
+    }
+
+    /// The same, with the reason as it came. Few machines are started at once.
+    pub(super) async fn started(&self) -> Result<(), ApiError> {
         let _permit = self.app.schedules.starts.acquire().await;
-        let cause = format!("schedule {}", self.schedule.name);
-        life::ensure_running(&self.app, &self.machine, &cause).await.map_err(|error| {
-            if error == life::stopped() {
-                return Ended::Skipped(judge::STOPPED.into());
-            }
-            if error == ApiError::no_project() {
-                return Ended::Gone;
-            }
-            Ended::Failed(format!("the machine could not be started: {}", error.message))
-        })
+        life::ensure_running(&self.app, &self.machine, &self.cause()).await
+    }
+
+    /// Why the machine is woken.
+    pub(super) fn cause(&self) -> String {
+        format!("schedule {}", self.schedule.name)
+    }
+
+    /// What it is to a firing that has not begun that its machine does not run.
+    pub(super) fn not_started(error: &ApiError) -> Ended {
+        if *error == life::stopped() {
+            return Ended::Skipped(judge::STOPPED.into());
+        }
+        if *error == ApiError::no_project() {
+            return Ended::Gone;
+        }
+        Ended::Failed(format!("the machine could not be started: {}", error.message))
+    }
+
+    /// It is known now that it runs: what comes due of its schedule meets it.
+    pub(super) fn runs(&self) {
+        self.app.schedules.runs(&self.firing.id);
+    }
+
+    /// Not to be started any more: the next one took its place.
+    pub(super) fn not_replaced(&self) -> Result<(), Ended> {
+        if self.replaced.is_cancelled() {
+            return Err(Ended::Skipped("the next one was due before it was started".into()));
+        }
+        Ok(())
+    }
+
+    /// It was ended before its end, as its schedule wants it: no failure.
+    pub(super) fn replaced() -> Ended {
+        Ended::Well(Some("it was ended early, because the next one was due".into()))
     }
 
     /// Keeps how far it came. Nothing goes on before that; `Gone` when nobody wants to know.

@@ -10,16 +10,24 @@ use toft_model::{
 /// may keep it from that for a while.
 pub(crate) const LATE_AFTER_MS: u64 = 5_000;
 
+/// Firings of one schedule that run beside each other, where it allows that: a machine of a person
+/// has two cores, and what piles up ends at the machine's limits otherwise.
+pub(crate) const BESIDE_MAX: usize = 10;
+
 /// What is known when slots are judged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scene {
     pub(crate) now_ms: u64,
     pub(crate) catch_up: CatchUp,
+    /// Slots that are made up for with [`CatchUp::All`].
+    pub(crate) catch_up_max: u32,
     pub(crate) overlap: Overlap,
-    /// The slot that still runs.
-    pub(crate) running: Option<u64>,
-    /// Whether one waits for its end.
-    pub(crate) waiting: bool,
+    /// The oldest slot that has not ended.
+    pub(crate) oldest: Option<u64>,
+    /// How many run, or are about to.
+    pub(crate) running: usize,
+    /// How many wait for the end of others.
+    pub(crate) waiting: usize,
     /// Whether a person has stopped the project.
     pub(crate) stopped: bool,
 }
@@ -52,50 +60,106 @@ pub(crate) const STOPPED: &str = "the project was stopped: only a person starts 
 /// Why an old slot is not started.
 const PASSED: &str = "its time passed while nobody could start it";
 
+impl Scene {
+    /// Slots that are judged one by one: the newest. Those before them are skipped.
+    pub(crate) fn keep(&self) -> usize {
+        match (self.catch_up, self.overlap) {
+            // Each would end the one before: the last one stands for them.
+            (CatchUp::All, Overlap::Cancel) | (CatchUp::Latest | CatchUp::None, _) => 1,
+            (CatchUp::All, Overlap::Skip | Overlap::Queue | Overlap::Allow) => {
+                let max = usize::try_from(self.catch_up_max).unwrap_or(usize::MAX);
+                max.saturating_sub(self.waiting).max(1)
+            }
+        }
+    }
+
+    fn begun(&mut self, fate: &Fate, slot: u64) {
+        match fate {
+            Fate::Start { .. } => self.running += 1,
+            Fate::Wait { .. } => self.waiting += 1,
+            Fate::Skip(_) | Fate::Suppress(_) => return,
+        }
+        self.oldest.get_or_insert(slot);
+    }
+
+    /// What becomes of one that is made up for: one goes after the other, where they may not run
+    /// beside each other.
+    fn made_up(&self, late: Option<String>) -> Fate {
+        let room = match self.overlap {
+            Overlap::Allow => BESIDE_MAX,
+            Overlap::Skip | Overlap::Queue | Overlap::Cancel => 1,
+        };
+        if self.waiting == 0 && self.running < room {
+            Fate::Start { late }
+        } else if u32::try_from(self.waiting).is_ok_and(|waiting| waiting < self.catch_up_max) {
+            Fate::Wait { late }
+        } else {
+            Fate::Suppress(format!("{} of those before still waited", self.waiting))
+        }
+    }
+
+    /// What becomes of the last one, which is in time or the only one that is made up for.
+    fn last(&self, late: Option<String>) -> Fate {
+        let Some(slot) = self.oldest else { return Fate::Start { late } };
+        let slot = rfc3339(slot);
+        match self.overlap {
+            Overlap::Queue if self.waiting == 0 => Fate::Wait { late },
+            Overlap::Queue => {
+                Fate::Suppress(format!("the one of {slot} still ran, and another one waited"))
+            }
+            Overlap::Skip => Fate::Suppress(format!("the one of {slot} still ran")),
+            Overlap::Cancel => Fate::Wait { late },
+            Overlap::Allow if self.running < BESIDE_MAX => Fate::Start { late },
+            Overlap::Allow => {
+                Fate::Suppress(format!("{BESIDE_MAX} still ran, the oldest that of {slot}"))
+            }
+        }
+    }
+}
+
 /// Judges all slots that are due.
 pub(crate) fn judge(due: &Due, scene: &Scene) -> Vec<Verdict> {
-    let mut out = Vec::with_capacity(2);
+    let mut out = Vec::with_capacity(due.newest.len() + 1);
     let of = |first, last, slots, fate| Verdict { first, last, slots, fate };
-    let last = |fate| of(due.last, due.last, 1, fate);
-    let behind_ms = scene.now_ms.saturating_sub(due.last);
-    let is_late = behind_ms > LATE_AFTER_MS;
-    if scene.stopped {
-        if let Some(b) = due.before {
-            out.push(of(b.first, b.last, b.slots, Fate::Skip(STOPPED.into())));
-        }
-        out.push(last(Fate::Skip(STOPPED.into())));
-        return out;
-    }
-    let skip_all = is_late && scene.catch_up == CatchUp::None;
+    let (first, last) = (due.newest[0], due.last());
+    let is_late = |slot: u64| scene.now_ms.saturating_sub(slot) > LATE_AFTER_MS;
+    let skip_all = if scene.stopped {
+        Some(STOPPED.to_owned())
+    } else if is_late(last) && scene.catch_up == CatchUp::None {
+        Some(format!("{PASSED}, and this schedule does not catch up"))
+    } else {
+        None
+    };
     if let Some(b) = due.before {
-        out.push(of(b.first, b.last, b.slots, Fate::Skip(passed(&b, due.last, skip_all))));
+        let why = skip_all.clone().unwrap_or_else(|| passed(&due.newest));
+        out.push(of(b.first, b.last, b.slots, Fate::Skip(counted(why, &b))));
     }
-    if skip_all {
-        out.push(last(Fate::Skip(format!("{PASSED}, and this schedule does not catch up"))));
+    if let Some(why) = skip_all {
+        out.push(of(first, last, due.newest.len() as u64, Fate::Skip(why)));
         return out;
     }
-    let late = is_late.then(|| format!("started {} after its time", span(behind_ms)));
-    out.push(last(match (scene.running, scene.overlap) {
-        (None, _) => Fate::Start { late },
-        (Some(_), Overlap::Queue) if !scene.waiting => Fate::Wait { late },
-        (Some(slot), Overlap::Queue) => Fate::Suppress(format!(
-            "the one of {} still ran, and another one waited",
-            rfc3339(slot)
-        )),
-        (Some(slot), Overlap::Skip) => {
-            Fate::Suppress(format!("the one of {} still ran", rfc3339(slot)))
-        }
-    }));
+    let mut scene = *scene;
+    for slot in &due.newest {
+        let behind_ms = scene.now_ms.saturating_sub(*slot);
+        let late = is_late(*slot).then(|| format!("started {} after its time", span(behind_ms)));
+        let made_up = *slot != last || (scene.catch_up == CatchUp::All && late.is_some());
+        let fate = if made_up { scene.made_up(late) } else { scene.last(late) };
+        scene.begun(&fate, *slot);
+        out.push(of(*slot, *slot, 1, fate));
+    }
     out
 }
 
-fn passed(before: &Before, last: u64, skip_all: bool) -> String {
-    let more = if before.and_more { " (there were more than are counted)" } else { "" };
-    if skip_all {
-        format!("{PASSED}, and this schedule does not catch up{more}")
-    } else {
-        format!("{PASSED}: the one of {} stands for it{more}", rfc3339(last))
+/// Why slots before the newest are not started.
+fn passed(newest: &[u64]) -> String {
+    match newest {
+        [one] => format!("{PASSED}: the one of {} stands for it", rfc3339(*one)),
+        more => format!("{PASSED}, and this schedule makes up for the latest {}", more.len()),
     }
+}
+
+fn counted(why: String, before: &Before) -> String {
+    if before.and_more { format!("{why} (there were more than are counted)") } else { why }
 }
 
 /// A length of time for people.
@@ -119,9 +183,11 @@ mod tests {
         Scene {
             now_ms: NOW,
             catch_up: CatchUp::Latest,
+            catch_up_max: 3,
             overlap: Overlap::Skip,
-            running: None,
-            waiting: false,
+            oldest: None,
+            running: 0,
+            waiting: 0,
             stopped: false,
         }
     }
@@ -134,7 +200,13 @@ mod tests {
             slots: before,
             and_more: false,
         });
-        Due { last, before }
+        Due { newest: vec![last], before }
+    }
+
+    /// Slots a minute apart, the last one so long ago.
+    fn minutes(behind_ms: u64, count: u64) -> Due {
+        let slot = |n| NOW - behind_ms - 60_000 * n;
+        Due { newest: (0..count).rev().map(slot).collect(), before: None }
     }
 
     /// `start late wait skip suppress`, with the number of slots.
@@ -150,11 +222,14 @@ mod tests {
         let words: Vec<_> = got.iter().map(|v| (word(&v.fate), v.slots)).collect();
         assert_eq!(words, want, "{got:?}");
         // Every slot has exactly one verdict.
-        assert_eq!(got.last().map(|v| (v.first, v.last)), Some((due.last, due.last)));
+        let mut rest = &got[..];
         if let Some(b) = due.before {
             assert_eq!((got[0].first, got[0].last, got[0].slots), (b.first, b.last, b.slots));
+            rest = &got[1..];
         }
-        assert_eq!(got.len(), 1 + usize::from(due.before.is_some()));
+        assert_eq!(rest.iter().map(|v| v.slots).sum::<u64>(), due.newest.len() as u64);
+        assert_eq!(rest.first().map(|v| v.first), due.newest.first().copied());
+        assert_eq!(rest.last().map(|v| v.last), Some(due.last()));
     }
 
     #[test]
@@ -172,18 +247,55 @@ mod tests {
 
     #[test]
     fn one_that_still_runs_is_not_overlapped() {
-        let runs = Scene { running: Some(NOW - 60_000), ..scene() };
+        let runs = Scene { oldest: Some(NOW - 60_000), running: 1, ..scene() };
         check(&due(0, 0), &runs, &[("suppress", 1)]);
         check(&due(0, 3), &runs, &[("skip", 3), ("suppress", 1)]);
         let queue = Scene { overlap: Overlap::Queue, ..runs };
         check(&due(0, 0), &queue, &[("wait", 1)]);
-        check(&due(0, 0), &Scene { waiting: true, ..queue }, &[("suppress", 1)]);
-        check(&due(0, 0), &Scene { running: None, ..queue }, &[("start", 1)]);
+        check(&due(0, 0), &Scene { waiting: 1, ..queue }, &[("suppress", 1)]);
+        check(&due(0, 0), &Scene { oldest: None, running: 0, ..queue }, &[("start", 1)]);
+        // It waits for the end of what it ends; and for nothing.
+        let cancel = Scene { overlap: Overlap::Cancel, ..runs };
+        check(&due(0, 0), &cancel, &[("wait", 1)]);
+        check(&due(0, 0), &Scene { waiting: 1, ..cancel }, &[("wait", 1)]);
+        let allow = Scene { overlap: Overlap::Allow, ..runs };
+        check(&due(0, 0), &allow, &[("start", 1)]);
+        check(&due(0, 0), &Scene { running: BESIDE_MAX, ..allow }, &[("suppress", 1)]);
+    }
+
+    #[test]
+    fn all_that_was_missed_is_made_up_for_one_after_the_other() {
+        let all = Scene { catch_up: CatchUp::All, ..scene() };
+        assert_eq!((all.keep(), scene().keep()), (3, 1));
+        check(&minutes(30_000, 3), &all, &[("late", 1), ("wait", 1), ("wait", 1)]);
+        // The last one is in time: it meets those that are made up for.
+        check(&minutes(0, 2), &all, &[("late", 1), ("suppress", 1)]);
+        let queue = Scene { overlap: Overlap::Queue, ..all };
+        check(&minutes(0, 2), &queue, &[("late", 1), ("wait", 1)]);
+        check(&minutes(0, 3), &queue, &[("late", 1), ("wait", 1), ("suppress", 1)]);
+        let allow = Scene { overlap: Overlap::Allow, ..all };
+        check(&minutes(0, 3), &allow, &[("late", 1), ("late", 1), ("start", 1)]);
+        let full = Scene { oldest: Some(1), running: BESIDE_MAX - 1, ..allow };
+        check(&minutes(30_000, 3), &full, &[("late", 1), ("wait", 1), ("wait", 1)]);
+        // What waits already takes of the room; a last one stays.
+        assert_eq!(Scene { waiting: 2, ..all }.keep(), 1);
+        assert_eq!(Scene { waiting: 9, ..all }.keep(), 1);
+        assert_eq!(Scene { overlap: Overlap::Cancel, ..all }.keep(), 1);
+        let more = Due { before: due(7_200_000, 40).before, ..minutes(30_000, 3) };
+        check(&more, &all, &[("skip", 40), ("late", 1), ("wait", 1), ("wait", 1)]);
+        let Fate::Skip(why) = &judge(&more, &all)[0].fate else { panic!() };
+        assert!(why.contains("makes up for the latest 3"), "{why}");
+        check(&minutes(0, 3), &Scene { stopped: true, ..all }, &[("skip", 3)]);
+        check(
+            &minutes(30_000, 1),
+            &Scene { oldest: Some(1), waiting: 3, ..all },
+            &[("suppress", 1)],
+        );
     }
 
     #[test]
     fn a_stopped_project_starts_nothing() {
-        let stopped = Scene { stopped: true, running: Some(1), ..scene() };
+        let stopped = Scene { stopped: true, oldest: Some(1), running: 1, ..scene() };
         check(&due(0, 2), &stopped, &[("skip", 2), ("skip", 1)]);
         check(&due(7_200_000, 0), &stopped, &[("skip", 1)]);
     }

@@ -1,10 +1,18 @@
-//! A prompt that a schedule says: through the bridge's own route, under the firing's id as that of
-//! the message, so that one which was sent twice is said once. How it ended is read from the copy of
-//! the project's events.
+//! A prompt that a schedule says: delivered under the firing's id as that of the message, so that one
+//! which was sent twice is said once. How it ended is read from the copy of the project's events.
 
 use super::job::{Ended, Job};
-use crate::{bridge_client::BridgeError, checkpoints::auto};
+use crate::{
+    api_error::ApiError,
+    bridge_client::BridgeError,
+    checkpoints::auto,
+    machines::{
+        cold_log,
+        deliver::{self, Answer, Message, Undelivered},
+    },
+};
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
@@ -22,6 +30,10 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 const TRIES_MAX: u32 = 6;
 /// First pause between; doubles.
 const TRY_PAUSE: Duration = Duration::from_millis(100);
+/// First pause before a message is sent again of which nobody knows whether it was taken; doubles up to
+/// the second. Delivering it takes its time by itself.
+const AGAIN_PAUSE: Duration = Duration::from_millis(500);
+const AGAIN_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Events read from the copy at once.
 const ROWS_MAX: u32 = 500;
 const BYTES_MAX: usize = 1 << 20;
@@ -43,10 +55,11 @@ async fn follow_up(
     prompt: &str,
     session: Option<SessionId>,
 ) -> Result<Ended, Ended> {
-    if job.firing.step != Step::Started {
-        job.wake().await?;
+    if job.firing.step == Step::Due {
+        job.not_replaced()?;
     }
     if job.firing.step == Step::Due {
+        job.wake().await?;
         let session = match session {
             Some(session) => session,
             None => own_session(job).await?,
@@ -60,29 +73,98 @@ async fn follow_up(
         job.save().await?;
     }
     if job.firing.step == Step::Asked {
-        let body = json!({
-            "message": prompt,
-            "sessionId": job.firing.session,
-            "entryId": job.firing.id,
-        });
-        // What an earlier server may have sent is begun: its moment has passed.
-        let copy = if job.resumed {
-            None
-        } else {
-            auto::before_prompt(&job.app, &job.machine, job.firing.session.clone()).await
-        };
-        let said = ask(job, Method::POST, "/toft/prompt", Some(&body)).await;
-        if let Some(copy) = copy
-            && said.as_ref().map_or(true, |said| said["entryId"].is_null())
-        {
-            auto::not_sent(&job.app, &job.machine, copy);
-        }
-        let said = said?;
+        let said = say(job, prompt).await?;
         job.firing.entry = said["entryId"].as_str().map(str::to_owned);
         job.firing.step = Step::Started;
         job.save().await?;
     }
     wait(job, prompt).await
+}
+
+/// Says it: `data` of the bridge's answer. While nobody knows whether it was taken it is sent again under
+/// its id until its time is over: an end is told of what is known.
+async fn say(job: &Job, prompt: &str) -> Result<Value, Ended> {
+    // What an earlier server may have sent is begun: its moment has passed.
+    let copy = if job.resumed {
+        None
+    } else {
+        auto::before_prompt(&job.app, &job.machine, job.firing.session.clone()).await
+    };
+    let said = tokio::select! {
+        said = until_known(job, prompt) => said,
+        () = job.gone.cancelled() => return Err(Ended::Gone),
+    };
+    if let Some(copy) = copy
+        && said.as_ref().map_or(true, |said| said["entryId"].is_null())
+    {
+        auto::not_sent(&job.app, &job.machine, copy);
+    }
+    said
+}
+
+async fn until_known(job: &Job, prompt: &str) -> Result<Value, Ended> {
+    let body = json!({
+        "message": prompt,
+        "sessionId": job.firing.session,
+        "entryId": job.firing.id,
+    });
+    let cause = job.cause();
+    let message = Message {
+        path: "/toft/prompt",
+        body: Bytes::from(body.to_string()),
+        id: &job.firing.id,
+        cause: &cause,
+    };
+    // Whether a bridge may have it: also one that an earlier server sent it to.
+    let mut may_have = job.resumed;
+    let mut pause = AGAIN_PAUSE;
+    loop {
+        let why = match deliver(job, &message).await {
+            Ok(answer) => return data_of(&answer),
+            Err(Undelivered::NotTaken(error)) if error == ApiError::no_project() => {
+                return Err(Ended::Gone);
+            }
+            // By this attempt; what became of one before it is not known by that.
+            Err(Undelivered::NotTaken(error)) if may_have => error.message,
+            Err(Undelivered::NotTaken(error)) => return Err(Job::not_started(&error)),
+            Err(Undelivered::Unknown(why)) => {
+                may_have = true;
+                why
+            }
+        };
+        tracing::debug!(project.id = %job.schedule.project, schedule.id = %job.schedule.id, why,
+            "whether a prompt was taken is not known; it is sent again");
+        // As far as anybody can know, it runs.
+        job.runs();
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = job.replaced.cancelled() => {}
+        }
+        pause = (pause * 2).min(AGAIN_PAUSE_MAX);
+        // Between two attempts, so that none is under way that could still be taken.
+        if job.replaced.is_cancelled() || Instant::now() >= job.deadline() {
+            let why =
+                format!("whether the agent was told is not known and was asked no longer: {why}");
+            return Err(Ended::Failed(why));
+        }
+    }
+}
+
+/// In its turn among all machines that schedules start.
+async fn deliver(job: &Job, message: &Message<'_>) -> Result<Answer, Undelivered> {
+    job.started().await.map_err(Undelivered::NotTaken)?;
+    deliver::deliver(&job.app, &job.machine, message).await
+}
+
+/// `data` of what a bridge said of a message.
+fn data_of(answer: &Answer) -> Result<Value, Ended> {
+    let status = answer.response.status();
+    let mut said: Value = serde_json::from_slice(answer.response.body()).unwrap_or_default();
+    if status.is_success() {
+        return Ok(said["data"].take());
+    }
+    let why = said["error"].as_str();
+    Err(Ended::Failed(why.unwrap_or("the machine's bridge refused it").to_owned()))
 }
 
 /// A conversation of its own, named after schedule and slot. An earlier server may have made it.
@@ -159,6 +241,8 @@ async fn wait(job: &mut Job, prompt: &str) -> Result<Ended, Ended> {
     let mut after = job.firing.after_seq.unwrap_or(0);
     let mut frames = job.machine.feed.subscribe();
     let deadline = job.deadline();
+    // What an earlier server began is known to run when all that has happened was read.
+    let until = if job.resumed { told_so_far(job).await } else { 0 };
     loop {
         let project = &job.schedule.project;
         let events = match job.app.store.events_after(project, after, ROWS_MAX, BYTES_MAX).await {
@@ -180,18 +264,24 @@ async fn wait(job: &mut Job, prompt: &str) -> Result<Ended, Ended> {
         if !events.is_empty() {
             continue;
         }
-        if Instant::now() >= deadline {
+        if after >= until {
+            job.runs();
+        }
+        let replaced = job.replaced.is_cancelled();
+        if replaced || Instant::now() >= deadline {
             let body = json!({"sessionId": session, "clearQueue": false});
             // Without the machine there is nothing to stop.
             if job.machine.answers() {
                 let _ = once(job, Method::POST, "/toft/abort", Some(&body)).await;
             }
-            return Ok(job.over_time());
+            return Ok(if replaced { Job::replaced() } else { job.over_time() });
         }
         tokio::select! {
             // Lagging is no loss: the store has it.
             _ = frames.recv() => sleep(READ_PAUSE).await,
             () = sleep(LOOK) => {
+                // Nothing more comes: as far as anybody can know, it runs.
+                job.runs();
                 if reading.left_queue && !reading.said {
                     return Err(Ended::Failed(
                         "it waited for the agent's other work, and was taken off the queue".into(),
@@ -201,7 +291,23 @@ async fn wait(job: &mut Job, prompt: &str) -> Result<Ended, Ended> {
             }
             () = tokio::time::sleep_until(deadline) => {}
             () = job.gone.cancelled() => return Err(Ended::Gone),
+            () = job.replaced.cancelled() => {}
         }
+    }
+}
+
+/// Number of the last event that the machine's agent has told; 0 when that is in the copy.
+async fn told_so_far(job: &Job) -> u64 {
+    if !job.machine.answers() {
+        // Its log is read after a server's start, one machine after the other: this one now.
+        cold_log::catch_up(&job.app, &job.machine).await;
+        return 0;
+    }
+    let session = job.firing.session.as_ref().map(SessionId::as_str).unwrap_or_default();
+    match once(job, Method::GET, &format!("/toft/state?sessionId={session}"), None).await {
+        Ok((_, answer)) => answer["data"]["seq"].as_u64().unwrap_or(0),
+        // The machine is looked at below.
+        Err(_) => u64::MAX,
     }
 }
 

@@ -11,6 +11,7 @@ use croner::{
     parser::{CronParser, Seconds, Year},
 };
 use jiff::{Timestamp, Zoned, tz::TimeZone};
+use std::collections::VecDeque;
 use toft_model::schedule::When;
 
 /// Seconds between two slots at most: a year.
@@ -49,14 +50,26 @@ pub(crate) enum Plan {
     Once { at_ms: u64 },
 }
 
-/// Slots that are due: the last one, and those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Slots that are due: the newest one by one, and those before them together.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Due {
-    pub(crate) last: u64,
+    /// At least one, the oldest first.
+    pub(crate) newest: Vec<u64>,
     pub(crate) before: Option<Before>,
 }
 
-/// Due slots before the last.
+impl Due {
+    /// One slot alone.
+    pub(crate) fn one(slot: u64) -> Self {
+        Self { newest: vec![slot], before: None }
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        *self.newest.last().expect("made with at least one slot")
+    }
+}
+
+/// Due slots before the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Before {
     pub(crate) first: u64,
@@ -115,62 +128,104 @@ impl Plan {
         }
     }
 
-    /// The slots after one moment, up to and with another.
-    pub(crate) fn due(&self, after_ms: u64, until_ms: u64) -> Option<Due> {
+    /// The slots after one moment, up to and with another; the newest `keep` of them (at least one)
+    /// one by one.
+    pub(crate) fn due(&self, after_ms: u64, until_ms: u64, keep: usize) -> Option<Due> {
         let first = self.next(after_ms).filter(|slot| *slot <= until_ms)?;
+        let keep = keep.max(1);
         if let Self::Every { every_ms, .. } = self {
-            let more = (until_ms - first) / every_ms;
-            let last = first + more * every_ms;
-            let before = (more > 0).then(|| Before {
+            let count = (until_ms - first) / every_ms + 1;
+            let kept = count.min(keep as u64);
+            let slot = |n: u64| first + n * every_ms;
+            let before = (count > kept).then(|| Before {
                 first,
-                last: last - every_ms,
-                slots: more,
+                last: slot(count - kept - 1),
+                slots: count - kept,
                 and_more: false,
             });
-            return Some(Due { last, before });
+            return Some(Due { newest: (count - kept..count).map(slot).collect(), before });
         }
-        let mut due = Due { last: first, before: None };
-        let mut counted = 0;
-        while let Some(next) = self.next(due.last).filter(|slot| *slot <= until_ms) {
-            counted += 1;
-            due.before = Some(Before { first, last: due.last, slots: counted, and_more: false });
-            due.last = next;
-            if counted == COUNTED_MAX {
-                return Some(self.last_of_many(due, until_ms));
+        let mut tally = Tally { first, newest: VecDeque::new(), keep, before: None };
+        tally.take(first);
+        for _ in 1..COUNTED_MAX {
+            match self.next(tally.last()).filter(|slot| *slot <= until_ms) {
+                Some(next) => tally.take(next),
+                None => return Some(tally.due()),
             }
         }
-        Some(due)
+        self.skip_ahead(&mut tally, until_ms);
+        while let Some(next) = self.next(tally.last()).filter(|slot| *slot <= until_ms) {
+            tally.take(next);
+        }
+        Some(tally.due())
     }
 
-    /// Finds the last of very many slots without looking at each.
-    fn last_of_many(&self, counted: Due, until_ms: u64) -> Due {
-        let Some(before) = counted.before else { return counted };
+    /// Goes on near the end of very many slots without looking at each.
+    fn skip_ahead(&self, tally: &mut Tally, until_ms: u64) {
         for back_ms in BACK_MS {
             let from = until_ms.saturating_sub(back_ms);
-            if from <= counted.last {
-                break;
+            if from <= tally.last() {
+                return;
             }
-            let mut tail = Vec::new();
-            let mut at = from;
-            while let Some(next) = self.next(at).filter(|slot| *slot <= until_ms) {
-                tail.push(next);
-                at = next;
-            }
-            if let [.., one, last] = tail[..] {
-                return Due { last, before: Some(Before { last: one, and_more: true, ..before }) };
+            // One more than is kept: the last of those before them.
+            let near = std::iter::successors(self.next(from), |slot| self.next(*slot));
+            if near.take_while(|slot| *slot <= until_ms).take(tally.keep + 1).count() > tally.keep {
+                tally.pass_over();
+                tally.newest.extend(self.next(from));
+                return;
             }
         }
-        let (mut due, mut at) = (counted, counted.last);
-        while let Some(next) = self.next(at).filter(|slot| *slot <= until_ms) {
-            due.before = Some(Before { last: at, and_more: true, ..before });
-            (due.last, at) = (next, next);
-        }
-        due
     }
 
     /// The next slots after a moment.
     pub(crate) fn upcoming(&self, after_ms: u64, count: usize) -> Vec<u64> {
         std::iter::successors(self.next(after_ms), |slot| self.next(*slot)).take(count).collect()
+    }
+}
+
+/// Slots while they are counted.
+struct Tally {
+    first: u64,
+    newest: VecDeque<u64>,
+    keep: usize,
+    before: Option<Before>,
+}
+
+impl Tally {
+    fn last(&self) -> u64 {
+        self.newest.back().copied().unwrap_or(self.first)
+    }
+
+    fn take(&mut self, slot: u64) {
+        self.newest.push_back(slot);
+        if self.newest.len() > self.keep
+            && let Some(old) = self.newest.pop_front()
+        {
+            self.count(old);
+        }
+    }
+
+    /// One more that is not among the newest.
+    fn count(&mut self, slot: u64) {
+        let known = self.before;
+        let (slots, and_more) = known.map_or((0, false), |b| (b.slots, b.and_more));
+        // After a leap nobody counts.
+        let slots = if and_more { slots } else { slots + 1 };
+        self.before = Some(Before { first: self.first, last: slot, slots, and_more });
+    }
+
+    /// What comes next is not the slot after the last one.
+    fn pass_over(&mut self) {
+        for old in std::mem::take(&mut self.newest) {
+            self.count(old);
+        }
+        if let Some(before) = &mut self.before {
+            before.and_more = true;
+        }
+    }
+
+    fn due(self) -> Due {
+        Due { newest: self.newest.into(), before: self.before }
     }
 }
 

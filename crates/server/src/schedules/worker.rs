@@ -8,17 +8,24 @@ use super::{
 };
 use crate::state::App;
 use std::{collections::HashSet, time::Duration};
-use toft_model::{event::Outcome, id::ProjectId};
+use toft_model::{
+    event::Outcome,
+    id::ProjectId,
+    schedule::{ScheduleId, When},
+};
 use toft_store::{Decided, Firing, Schedule, Step, StoreError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The clock is looked at this often, so that one that was set, or a host that slept, is noticed.
 const TICK: Duration = Duration::from_secs(1);
 /// Schedules decided on in one round.
 const ROUND_MAX: u32 = 100;
-/// A clock that went back is waited for this long: what was decided stays decided. One that went
-/// back further was wrong before; slots begin again from now, and those with a record keep it.
+/// A clock that went back is waited for this long where slots are times of the day: what was decided
+/// stays decided. One that went back further was wrong before; slots begin again from now, and
+/// those with a record keep it.
 const CLOCK_BACK_MAX_MS: u64 = 24 * 3_600_000;
+/// A clock that is put right by less is waited for by all.
+const CLOCK_BACK_MIN_MS: u64 = 1_000;
 /// Times a run by hand looks for a moment of its own.
 const MOMENTS_MAX: u64 = 50;
 /// Firings that are told at a server's start in one go.
@@ -36,25 +43,33 @@ async fn work(app: App) {
         tracing::warn!(%error, "schedules wait for the database");
         tokio::time::sleep(TICK).await;
     }
-    let mut seen = app.clock.now_ms();
+    app.schedules.taken_up();
+    let mut seen = (app.clock.now_ms(), Instant::now());
+    let mut moved = HashSet::new();
     let mut next = None;
     let mut look = true;
     loop {
         let now = app.clock.now_ms();
-        if now < seen {
-            match plan_anew(&app, now).await {
-                Ok(()) => seen = now,
+        if now < seen.0 {
+            // By the clock that only goes forward: how much later it is than the wall says.
+            let passed_ms = u64::try_from(seen.1.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let back_ms = seen.0.saturating_add(passed_ms) - now;
+            match plan_anew(&app, now, Some(back_ms), &mut moved).await {
+                Ok(()) => {
+                    seen = (now, Instant::now());
+                    moved.clear();
+                }
                 Err(error) => tracing::warn!(%error, "schedules could not be planned anew"),
             }
             look = true;
         } else {
-            seen = now;
+            seen = (now, Instant::now());
         }
         if look || next.is_some_and(|slot| slot <= now) {
             match round(&app, now).await {
-                Ok(slot) => {
+                Ok((slot, is_whole)) => {
                     next = slot;
-                    look = false;
+                    look = !is_whole;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "slots of schedules wait to be decided");
@@ -73,15 +88,13 @@ async fn work(app: App) {
 
 /// Goes on with what an earlier server began, and plans anew: time zones' rules may have changed.
 async fn take_up(app: &App) -> Result<(), StoreError> {
-    plan_anew(app, app.clock.now_ms()).await?;
+    plan_anew(app, app.clock.now_ms(), None, &mut HashSet::new()).await?;
     for (schedule, firing) in app.store.untold_firings(UNTOLD_MAX).await? {
         firing::tell(app, &schedule, &firing).await;
     }
     let _turn = app.schedules.turn.lock().await;
-    // What this server has begun meanwhile is in its hands already. More cannot begin: the turn is ours.
-    let begun: HashSet<String> = app.schedules.in_hand().keys().cloned().collect();
-    let mut open = app.store.all_open_firings().await?;
-    open.retain(|(_, firing)| !begun.contains(&firing.id));
+    // Nothing else has begun: that waits for this.
+    let open = app.store.all_open_firings().await?;
     for (schedule, firing) in &open {
         if firing.step != Step::Waiting {
             firing::spawn(app, schedule.clone(), firing.clone(), true);
@@ -89,57 +102,102 @@ async fn take_up(app: &App) -> Result<(), StoreError> {
     }
     for (schedule, firing) in &open {
         if firing.step == Step::Waiting {
+            firing::make_room(app, schedule, firing);
             firing::promote(app, schedule).await;
         }
     }
     Ok(())
 }
 
-/// Computes the next slot of every schedule again.
-async fn plan_anew(app: &App, now: u64) -> Result<(), StoreError> {
+/// Computes the next slot of every schedule again, but of those that were moved by an earlier try.
+/// `back_ms`: by so much the clock was just set back.
+async fn plan_anew(
+    app: &App,
+    now: u64,
+    back_ms: Option<u64>,
+    moved: &mut HashSet<ScheduleId>,
+) -> Result<(), StoreError> {
     let _turn = app.schedules.turn.lock().await;
     for mut schedule in app.store.enabled_schedules().await? {
-        let Ok(plan) = Plan::new(&schedule.when, schedule.anchor_at) else { continue };
-        let mut decided_at = schedule.decided_at;
-        if decided_at > now + CLOCK_BACK_MAX_MS {
-            decided_at = now;
+        if moved.contains(&schedule.id) {
+            continue;
         }
-        let next_at = plan.next(decided_at);
-        if (decided_at, next_at) != (schedule.decided_at, schedule.next_at) {
-            (schedule.decided_at, schedule.next_at) = (decided_at, next_at);
+        let was = (schedule.anchor_at, schedule.decided_at, schedule.next_at);
+        after_back(&mut schedule, now, back_ms);
+        let Ok(plan) = Plan::new(&schedule.when, schedule.anchor_at) else { continue };
+        schedule.next_at = plan.next(schedule.decided_at);
+        if was != (schedule.anchor_at, schedule.decided_at, schedule.next_at) {
             // One that a person changed meanwhile has been planned by that.
             app.store.update_schedule(&schedule).await?;
         }
+        moved.insert(schedule.id);
     }
     Ok(())
 }
 
-/// Decides on all slots that are due; answers the next one.
-async fn round(app: &App, now: u64) -> Result<Option<u64>, StoreError> {
-    loop {
-        let due = app.store.due_schedules(now, ROUND_MAX).await?;
-        for schedule in &due {
-            decide(app, schedule, now).await?;
+/// Moves what is decided of a schedule where the clock was set back, by as much as is known.
+pub(crate) fn after_back(schedule: &mut Schedule, now: u64, back_ms: Option<u64>) {
+    let When::Every { every_s } = schedule.when else {
+        if schedule.decided_at > now + CLOCK_BACK_MAX_MS {
+            schedule.decided_at = now;
         }
-        if due.len() < ROUND_MAX as usize {
-            return app.store.next_slot().await;
+        return;
+    };
+    // Real time goes on, whatever the clock says.
+    let every_ms = every_s * 1_000;
+    match back_ms.filter(|ms| *ms >= CLOCK_BACK_MIN_MS) {
+        Some(back_ms) => {
+            // No moment twice: one that comes again would be taken for the one that has a record.
+            let back_ms = back_ms - u64::from(back_ms.is_multiple_of(every_ms));
+            let short = back_ms.saturating_sub(schedule.anchor_at);
+            schedule.anchor_at += short.div_ceil(every_ms) * every_ms;
+            schedule.anchor_at -= back_ms;
+            schedule.decided_at = schedule.decided_at.saturating_sub(back_ms);
+        }
+        None if schedule.decided_at > now + CLOCK_BACK_MIN_MS => {
+            (schedule.anchor_at, schedule.decided_at) = (now, now);
+        }
+        None => {}
+    }
+}
+
+/// Decides on all slots that are due; answers the next one to come, and whether all were decided
+/// that could be.
+async fn round(app: &App, now: u64) -> Result<(Option<u64>, bool), StoreError> {
+    let mut is_whole = true;
+    let mut after = None;
+    loop {
+        let behind = after.as_ref().map(|(slot, id)| (*slot, id));
+        let due = app.store.due_schedules(now, behind, ROUND_MAX).await?;
+        for schedule in &due {
+            // Held up, it is looked at again when that is known.
+            if !app.schedules.is_unknown(&schedule.id) {
+                is_whole &= decide(app, schedule, now).await?;
+            }
+        }
+        after = due.last().and_then(|last| Some((last.next_at?, last.id.clone())));
+        if after.is_none() || due.len() < ROUND_MAX as usize {
+            return Ok((app.store.next_slot(now).await?, is_whole));
         }
     }
 }
 
-/// Decides on the slots of one schedule that are due.
-async fn decide(app: &App, schedule: &Schedule, now: u64) -> Result<(), StoreError> {
+/// Decides on the slots of one schedule that are due. False: it was changed meanwhile.
+async fn decide(app: &App, schedule: &Schedule, now: u64) -> Result<bool, StoreError> {
     let _turn = app.schedules.turn.lock().await;
     let (firings, decided_at, next_at) = match Plan::new(&schedule.when, schedule.anchor_at) {
-        Ok(plan) => match plan.due(schedule.decided_at, now) {
-            Some(due) => {
-                let verdicts = judge::judge(&due, &scene(app, schedule, now).await?);
-                let firings: Vec<Firing> =
-                    verdicts.iter().map(|v| record(schedule, v, now)).collect();
-                (firings, due.last, plan.next(due.last))
+        Ok(plan) => {
+            let scene = scene(app, schedule, now).await?;
+            match plan.due(schedule.decided_at, now, scene.keep()) {
+                Some(due) => {
+                    let verdicts = judge::judge(&due, &scene);
+                    let firings: Vec<Firing> =
+                        verdicts.iter().map(|v| record(schedule, v, now)).collect();
+                    (firings, due.last(), plan.next(due.last()))
+                }
+                None => (Vec::new(), schedule.decided_at, plan.next(schedule.decided_at)),
             }
-            None => (Vec::new(), schedule.decided_at, plan.next(schedule.decided_at)),
-        },
+        }
         Err(error) => (vec![unplanned(schedule, &error, now)], now, None),
     };
     let decided = Decided {
@@ -149,22 +207,25 @@ async fn decide(app: &App, schedule: &Schedule, now: u64) -> Result<(), StoreErr
         next_at,
         firings: &firings,
     };
-    // Nothing written: it was changed, and is looked at again.
-    for firing in app.store.decide_slots(&decided).await?.unwrap_or_default() {
+    let Some(new) = app.store.decide_slots(&decided).await? else { return Ok(false) };
+    for firing in new {
         firing::begin(app, schedule, firing).await;
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn scene(app: &App, schedule: &Schedule, now_ms: u64) -> Result<Scene, StoreError> {
     let open = app.store.open_firings(&schedule.id).await?;
+    let waiting = open.iter().filter(|f| f.step == Step::Waiting).count();
     Ok(Scene {
         now_ms,
         catch_up: schedule.catch_up,
+        catch_up_max: schedule.catch_up_max,
         overlap: schedule.overlap,
         // One that waits goes first, also in the moment after the end of the one before.
-        running: open.first().map(|f| f.slot),
-        waiting: open.iter().any(|f| f.step == Step::Waiting),
+        oldest: open.first().map(|f| f.slot),
+        running: open.len() - waiting,
+        waiting,
         stopped: firing::is_stopped(app, &schedule.project).await?,
     })
 }
@@ -211,13 +272,14 @@ fn unplanned(schedule: &Schedule, error: &NoPlan, now: u64) -> Firing {
 
 /// A firing that a person asks for, with a slot of its own: now.
 pub(crate) async fn by_hand(app: &App, schedule: &Schedule) -> Result<Option<Firing>, StoreError> {
+    app.schedules.until_known(&schedule.id).await;
     let _turn = app.schedules.turn.lock().await;
     let now = app.clock.now_ms();
     for slot in now..now + MOMENTS_MAX {
         let schedule = app.store.schedule(&schedule.project, &schedule.id).await?;
         let Some(schedule) = schedule else { return Ok(None) };
         let scene = Scene { now_ms: slot, ..scene(app, &schedule, now).await? };
-        let verdicts = judge::judge(&Due { last: slot, before: None }, &scene);
+        let verdicts = judge::judge(&Due::one(slot), &scene);
         let firings: Vec<Firing> = verdicts
             .iter()
             .map(|verdict| Firing { by_hand: true, ..record(&schedule, verdict, now) })

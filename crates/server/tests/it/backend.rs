@@ -19,7 +19,10 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use toft_machine::backend::{Backend, Checkpointed, MachineError, Running, StartSpec, Stats};
+use toft_machine::{
+    at_rest::Files,
+    backend::{Backend, Checkpointed, MachineError, Running, StartSpec, Stats},
+};
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
     event::LimitHit,
@@ -58,6 +61,8 @@ pub(crate) struct Machines {
     pub(crate) kept: Kept,
     /// What stands still, and limits.
     pub(crate) resting: Resting,
+    /// Machines whose init answers nobody, with the connections that wait for it.
+    muted: Mutex<HashMap<ProjectId, Vec<UnixStream>>>,
 }
 
 impl Machines {
@@ -73,11 +78,17 @@ impl Machines {
             sweep_takes: Mutex::default(),
             kept: Kept::default(),
             resting: Resting::default(),
+            muted: Mutex::default(),
         })
     }
 
     pub(crate) fn disk(&self, id: &ProjectId) -> Arc<Disk> {
         Arc::clone(&self.disks.lock().unwrap()[id])
+    }
+
+    /// What is on its disk.
+    pub(crate) fn files_dir(&self, id: &ProjectId) -> PathBuf {
+        self.dir.path().join(id.as_str()).join("files")
     }
 
     pub(crate) fn push(&self, id: &ProjectId, session: &str, kind: &str, data: &Value) -> u64 {
@@ -106,6 +117,16 @@ impl Machines {
         let running = running.get_mut(id).unwrap();
         running.is_bridge_dead.store(true, Ordering::SeqCst);
         drop(running.tasks.remove(0));
+    }
+
+    /// Init takes connections and answers none, until that is over and they break.
+    pub(crate) fn mute_init(&self, id: &ProjectId, muted: bool) {
+        let mut all = self.muted.lock().unwrap();
+        if muted {
+            all.entry(id.clone()).or_default();
+        } else {
+            all.remove(id);
+        }
     }
 
     /// Whether nobody takes connections to its bridge.
@@ -161,6 +182,9 @@ impl Backend for Machines {
     async fn create(&self, id: &ProjectId) -> Result<(), MachineError> {
         let dir = self.dir.path().join(id.as_str()).join("log");
         std::fs::create_dir_all(dir).unwrap();
+        let files = self.files_dir(id);
+        std::fs::create_dir_all(&files).unwrap();
+        std::fs::write(files.join("f"), "0123456789").unwrap();
         self.disks.lock().unwrap().entry(id.clone()).or_default();
         Ok(())
     }
@@ -236,6 +260,11 @@ impl Backend for Machines {
     }
 
     async fn connect_init(&self, id: &ProjectId) -> Result<UnixStream, MachineError> {
+        if let Some(held) = self.muted.lock().unwrap().get_mut(id) {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            held.push(theirs);
+            return Ok(ours);
+        }
         self.connect(id, "init.sock").await
     }
 
@@ -363,9 +392,18 @@ impl Backend for Machines {
     async fn disk(&self, _: &ProjectId) -> Result<DiskUse, MachineError> {
         Ok(DiskUse {
             exclusive_bytes: Some(100 << 20),
-            quota_bytes: None,
-            free_bytes: Some(1 << 40),
+            free_bytes: Some(if self.kept.is_scarce.load(Ordering::SeqCst) { 9 } else { 1 << 40 }),
+            yield_below_bytes: Some(4 << 20),
+            ..DiskUse::default()
         })
+    }
+
+    async fn shared_bytes(&self, _: &ProjectId) -> Result<Option<u64>, MachineError> {
+        Ok(Some(7))
+    }
+
+    async fn files(&self, id: &ProjectId) -> Result<Option<Files>, MachineError> {
+        Ok(Files::of_folder(&self.files_dir(id)).unwrap())
     }
 
     fn log_dir(&self, id: &ProjectId) -> PathBuf {

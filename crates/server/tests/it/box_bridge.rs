@@ -41,6 +41,8 @@ pub(crate) struct Disk {
     raw: watch::Sender<String>,
     /// What it says of its only session: idle, not working.
     pub(crate) is_idle: AtomicBool,
+    /// It takes messages and ends while it answers.
+    pub(crate) breaks_off: AtomicBool,
     /// Whether it stands still.
     pub(crate) rest: Rest,
 }
@@ -275,6 +277,10 @@ async fn bridge_prompt(State(bridge): State<Bridge>, Json(body): Json<Value>) ->
         &json!({"messageId":"m2","type":"text_delta","contentIndex":0,"delta":"Hi"}),
     );
     push("agent_end", &json!({"reason":"done"}));
+    if bridge.disk.breaks_off.load(Ordering::SeqCst) {
+        let cut = futures_util::stream::once(async { Err::<String, _>("it ended") });
+        return (StatusCode::ACCEPTED, Body::from_stream(cut)).into_response();
+    }
     (
         StatusCode::ACCEPTED,
         Json(json!({"type":"response","command":"prompt","success":true,

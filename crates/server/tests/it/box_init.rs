@@ -66,6 +66,10 @@ async fn init_connection(
     match request {
         InitRequest::Exec(spec) if spec.id.is_some() => named.exec(&mut stream, spec).await,
         InitRequest::Attach { id, .. } => named.attach(&mut stream, &id).await,
+        InitRequest::List => {
+            reply(&mut stream, &InitReply::List { execs: named.list() }).await;
+            Ok(())
+        }
         InitRequest::Forget { id } => {
             named.forget(&id);
             reply(&mut stream, &InitReply::Done).await;
@@ -104,6 +108,8 @@ async fn run_program(
 ) -> std::io::Result<()> {
     let child = tokio::process::Command::new(&spec.argv[0])
         .args(&spec.argv[1..])
+        // No profile of whoever runs the tests.
+        .env("HOME", "/")
         .envs(spec.env)
         .current_dir(spec.cwd.unwrap_or_else(|| "/".into()))
         .stdin(if spec.stdin { Stdio::piped() } else { Stdio::null() })

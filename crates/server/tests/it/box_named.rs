@@ -9,7 +9,7 @@ use std::{
 };
 use toft_model::{
     frame::{FrameKind, encode},
-    init::{ExecExit, ExecSpec, InitReply},
+    init::{ExecExit, ExecSpec, ExecStatus, InitReply},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -61,6 +61,20 @@ impl Named {
         self.follow(stream, id, true).await
     }
 
+    pub(crate) fn list(&self) -> Vec<ExecStatus> {
+        let status = |(id, program): (&String, &Arc<Program>)| ExecStatus {
+            id: id.clone(),
+            pid: program.pid,
+            label: id.clone(),
+            pty: false,
+            size: None,
+            started_at: 1,
+            output_bytes: program.told.borrow().0.len() as u64,
+            exit: program.told.borrow().1.clone(),
+        };
+        self.0.lock().unwrap().iter().map(status).collect()
+    }
+
     pub(crate) fn forget(&self, id: &str) {
         self.0.lock().unwrap().remove(id);
     }
@@ -103,6 +117,8 @@ impl Named {
 fn start(spec: &ExecSpec) -> Program {
     let mut child = tokio::process::Command::new(&spec.argv[0])
         .args(&spec.argv[1..])
+        // No profile of whoever runs the tests.
+        .env("HOME", "/")
         .current_dir(spec.cwd.as_deref().unwrap_or("/"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

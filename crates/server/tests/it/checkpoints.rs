@@ -213,6 +213,8 @@ async fn a_restore_that_fails_changes_nothing() {
     let kept = &world.machines.kept;
     kept.write(&id, "/a", "old");
     let ck = take(&world, &id, None).await;
+    let seq = world.machines.push(&id, "s1", "message_end", &said("a", None, "user"));
+    world.copied(&id, seq).await;
     let restore = of(&id, &format!("checkpoints/{}/restore", ck["id"].as_str().unwrap()));
     kept.write(&id, "/a", "new");
     // Over other system programs: refused before anything is ended, unless forced.
@@ -220,6 +222,16 @@ async fn a_restore_that_fails_changes_nothing() {
     let starts = world.machines.starts.load(Ordering::SeqCst);
     let said = world.ask(Call::post(&restore, &json!({}))).await.failure(409, "base_changed");
     assert!(said.contains("force") && said.contains("base-1"), "{said}");
+    assert_eq!(world.machines.starts.load(Ordering::SeqCst), starts);
+    // To a place that nobody knows: likewise.
+    for (place, says) in [
+        (json!({"sessionId": "s9", "leafEntryId": null}), "there is no conversation \"s9\""),
+        (json!({"sessionId": "s1", "leafEntryId": "never"}), "no entry \"never\""),
+    ] {
+        let body = json!({"force": true, "place": place});
+        let said = world.ask(Call::post(&restore, &body)).await.failure(404, "not_found");
+        assert!(said.contains(says), "{said}");
+    }
     assert_eq!(world.machines.starts.load(Ordering::SeqCst), starts);
     // The disk is full: it runs again, as it was, and no checkpoint tells of what did not happen.
     for broken in [&kept.is_full, &kept.breaks] {
@@ -445,8 +457,12 @@ async fn the_rule_lets_automatic_ones_go_and_a_persons_stay() {
         [(&prompt_, &Value::Null), (&prompt_, &json!("keep")), (&manual, &Value::Null)]
     );
     assert_eq!(world.machines.kept.ids(&id).len(), 3);
+    // What is left out stays.
+    let put = Call::new("PUT", &of(&id, "checkpoint-rule")).json(&json!({"daily": 2}));
+    let want = json!({"last": 1, "hourly": 0, "daily": 2, "automatic": true});
+    assert_eq!(world.ask(put).await.data(), want);
     for bad in [
-        json!({"last": 1, "hourly": 0, "daily": 0}),
+        json!({"automatic": "yes"}),
         json!({"last": -1, "hourly": 0, "daily": 0, "automatic": true}),
         json!({"last": 10_001, "hourly": 0, "daily": 0, "automatic": true}),
         json!({"last": 1, "hourly": 0, "daily": 0, "automatic": true, "weekly": 1}),
@@ -454,6 +470,31 @@ async fn the_rule_lets_automatic_ones_go_and_a_persons_stay() {
         let put = Call::new("PUT", &of(&id, "checkpoint-rule")).json(&bad);
         world.ask(put).await.failure(400, "invalid_argument");
     }
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn checkpoints_yield_while_room_is_scarce_and_the_list_says_so() {
+    let world = World::new().await;
+    let id = world.project().await;
+    world.machines.disk(&id).is_idle.store(true, Ordering::SeqCst);
+    let mut seq = 0;
+    for n in 1..=5 {
+        prompt(&world, &id, &json!({"message": "x", "entryId": format!("e{n}")})).await;
+        seq += 4;
+        world.copied(&id, seq).await;
+        until(&world, &id, |all| all.len() == n && !all[0]["message"].is_null()).await;
+        world.advance(1_000);
+    }
+    world.machines.kept.is_scarce.store(true, Ordering::SeqCst);
+    let all = world.ask(Call::get(&of(&id, "checkpoints"))).await.data();
+    assert_eq!(all["rule"]["last"], 50, "the person's rule stays what it is");
+    let why = all["why"].as_str().unwrap_or_default();
+    assert!(why.contains("less than 4 MiB are free") && why.contains("the last 3"), "{all}");
+    let same = json!({"automatic": true});
+    world.ask(Call::new("PUT", &of(&id, "checkpoint-rule")).json(&same)).await.data();
+    until(&world, &id, |all| all.len() == 3).await;
+    assert_eq!(world.machines.kept.ids(&id).len(), 3);
     world.end(true).await;
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Kept {
     pub(crate) is_full: AtomicBool,
     /// The next restores fail half-way.
     pub(crate) breaks: AtomicBool,
+    /// There is little room for all projects.
+    pub(crate) is_scarce: AtomicBool,
     pub(crate) tickets: Mutex<Vec<(ProjectId, Ticket)>>,
     /// Copies that were made so far.
     pub(crate) taken: AtomicUsize,
@@ -51,6 +53,7 @@ impl Default for Kept {
             is_small: AtomicBool::new(true),
             is_full: AtomicBool::new(false),
             breaks: AtomicBool::new(false),
+            is_scarce: AtomicBool::new(false),
             tickets: Mutex::default(),
             taken: AtomicUsize::new(0),
         }

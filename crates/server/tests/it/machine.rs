@@ -58,7 +58,7 @@ async fn a_stopped_machine_is_started_by_a_person_only_and_remembers_that() {
         Call::post(&format!("{path}/wake"), &json!({})),
         Call::post(&format!("{path}/toft/prompt"), &json!({"message": "hi"})),
         Call::post(&format!("{path}/exec"), &json!({"command": "true"})),
-        Call::get(&format!("{path}/toft/files")),
+        Call::new("DELETE", &format!("{path}/toft/files?path=x")),
     ] {
         let message = world.ask(call).await.failure(409, "unavailable");
         assert!(message.contains("start it first"), "{message}");
@@ -80,7 +80,8 @@ async fn a_request_wakes_a_cold_machine_with_its_cause_and_is_answered() {
     let path = format!("/v1/projects/{id}");
     world.eventually(&path, |p| p["state"] == "cold").await;
     // Reading does not wake it.
-    for read in ["toft/messages", "toft/inspect", "toft/state", "toft/sessions", "machine"] {
+    let reads = READS.iter().map(|read| format!("toft/{read}"));
+    for read in reads.chain(["machine".to_owned()]) {
         assert_eq!(world.ask(Call::get(&format!("{path}/{read}"))).await.status, 200, "{read}");
     }
     assert!(!world.machines.is_running(&id));
@@ -102,7 +103,7 @@ async fn a_machine_that_died_unnoticed_is_woken_by_the_request_that_finds_out() 
         world.machines.kill(&id);
         let path = format!("/v1/projects/{id}");
         if round % 2 == 0 {
-            let told = world.ask(Call::get(&format!("{path}/toft/files?path=/"))).await;
+            let told = world.ask(Call::new("DELETE", &format!("{path}/toft/files?path=x"))).await;
             assert_eq!(told.status, 200, "{}", told.text());
         } else {
             let body = json!({"command": "echo hi"});
@@ -143,7 +144,8 @@ async fn a_project_made_while_the_server_sweeps_is_no_leftover() {
     world.end(true).await;
 }
 
-const READS: [&str; 4] = ["messages", "inspect", "state", "sessions"];
+const READS: [&str; 6] =
+    ["messages", "inspect", "state", "sessions", "files", "files/content?path=f"];
 
 /// Reads that come while a machine is being stopped, put to sleep or has just died are answered
 /// from the copy, and none of them starts it again.
@@ -181,7 +183,7 @@ async fn reading_while_a_machine_goes_away_is_answered_and_does_not_wake_it() {
             while !world.machines.has_hung_up(&id) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            world.ask(Call::get(&format!("{path}/toft/files?path=/"))).await
+            world.ask(Call::new("DELETE", &format!("{path}/toft/files?path=x"))).await
         };
         let (_, looked) = tokio::join!(world.ask(going), look);
         assert_eq!(looked.status, if how == "stop" { 409 } else { 200 }, "{}", looked.text());
@@ -288,7 +290,8 @@ async fn a_machine_that_was_ended_from_outside_says_so_until_it_is_started_again
         let told = world.ask(Call::get(&read)).await.data();
         assert_eq!((&told["state"], &told["stateReason"]), (&json!("cold"), &json!(reason)));
     }
-    assert_eq!(world.ask(Call::get(&format!("{path}/toft/files?path=/"))).await.status, 200);
+    let wakes = Call::new("DELETE", &format!("{path}/toft/files?path=x"));
+    assert_eq!(world.ask(wakes).await.status, 200);
     let world = world.restart().await;
     let told = world.eventually(&path, |p| p["state"] == "running").await;
     assert_eq!(told["stateReason"], json!(null));

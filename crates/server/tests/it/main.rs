@@ -11,6 +11,7 @@ mod checkpoints;
 mod client;
 mod events;
 mod exec;
+mod files;
 mod forks;
 mod hosts;
 mod kept;

@@ -150,7 +150,9 @@ async fn an_idle_machine_is_paused_then_goes_cold_and_use_starts_it_anew() {
     let _tab = Call::get(&format!("{of}/toft/events")).key(AGENT_KEY).stream(world.addr).await;
     world.advance(MINUTE_MS);
     state(&world, &id, "frozen").await;
-    world.ask(Call::get(&format!("{of}/toft/files"))).await;
+    assert_eq!(world.ask(Call::get(&format!("{of}/toft/files"))).await.status, 200);
+    state(&world, &id, "frozen").await;
+    world.ask(Call::new("DELETE", &format!("{of}/toft/files?path=x"))).await;
     state(&world, &id, "running").await;
     world.advance(MINUTE_MS);
     state(&world, &id, "frozen").await;
@@ -263,12 +265,12 @@ async fn a_terminal_that_stays_open_is_no_use_and_a_key_stroke_lets_the_machine_
     set_idle(&world, &id, json!({"freezeAfterS": 60, "coldAfterS": null})).await;
     let path = format!("/v1/projects/{id}/toft/ws");
     let mut terminal = socket(&world, &world.host(), &path).await;
-    terminal.send(Message::text("ls")).await.unwrap();
-    assert_eq!(terminal.next().await.unwrap().unwrap(), Message::text("ls"));
+    terminal.send(Message::binary("ls")).await.unwrap();
+    assert_eq!(terminal.next().await.unwrap().unwrap(), Message::binary("ls"));
     world.advance(MINUTE_MS);
     state(&world, &id, "frozen").await;
-    terminal.send(Message::text("pwd")).await.unwrap();
-    assert_eq!(terminal.next().await.unwrap().unwrap(), Message::text("pwd"));
+    terminal.send(Message::binary("pwd")).await.unwrap();
+    assert_eq!(terminal.next().await.unwrap().unwrap(), Message::binary("pwd"));
     let machine = state(&world, &id, "running").await;
     assert_eq!(machine["wakes"][0]["was"], "frozen");
     world.end(true).await;
@@ -363,7 +365,8 @@ async fn limits_are_in_force_at_once_and_kept_and_what_cannot_be_is_not() {
     let in_force = world.machines.resting.limits.lock().unwrap()[&id].clone();
     assert_eq!(in_force.memory_bytes, Some(1 << 30));
     let disk = world.ask(Call::get(&format!("/v1/projects/{id}/disk"))).await.data();
-    assert_eq!(disk["exclusiveBytes"], 100 << 20);
+    assert_eq!((&disk["exclusiveBytes"], &disk["sharedBytes"]), (&json!(100 << 20), &json!(7)));
+    assert_eq!((&disk["capBytes"], &disk["quotaBytes"]), (&Value::Null, &Value::Null));
     world.end(true).await;
 }
 

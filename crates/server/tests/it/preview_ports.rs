@@ -1,5 +1,5 @@
-//! Previews by port, for people who come by a bare address: 127.0.0.2 here, where names below
-//! `localhost` lead nowhere either.
+//! Previews by port, for people who come by a bare address: one of 127.0.0.0/8 here, where names
+//! below `localhost` lead nowhere either.
 
 use crate::{
     box_bridge::seen,
@@ -7,12 +7,27 @@ use crate::{
     world::{AGENT_KEY, World},
 };
 use serde_json::json;
-use std::{net::SocketAddr, ops::RangeInclusive};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    sync::atomic::{AtomicU8, Ordering},
+};
 use toft_model::id::ProjectId;
 use tokio::net::TcpListener;
 
+static TAKEN: AtomicU8 = AtomicU8::new(0);
+
+/// An address that no other test uses. All servers begin with the same port for previews, so one that
+/// is restarted would find its port taken by another test's server at the same address.
+fn own_address() -> Ipv4Addr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let count = TAKEN.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, 128 + count, high, low.clamp(1, 254))
+}
+
 async fn world() -> World {
-    World::with(|config| config.listen = "127.0.0.2:0".parse().unwrap()).await
+    let listen = SocketAddr::new(own_address().into(), 0);
+    World::with(move |config| config.listen = listen).await
 }
 
 fn bare(world: &World) -> String {
@@ -257,11 +272,11 @@ async fn a_port_stays_with_its_preview_over_restarts_and_goes_with_its_project()
     world.end(true).await;
 }
 
-async fn two_free_ports() -> RangeInclusive<u16> {
+async fn two_free_ports(at: Ipv4Addr) -> RangeInclusive<u16> {
     loop {
-        let first = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let first = TcpListener::bind((at, 0)).await.unwrap();
         let port = first.local_addr().unwrap().port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.2", port + 1)).await.is_ok() {
+        if port < u16::MAX && TcpListener::bind((at, port + 1)).await.is_ok() {
             return port..=port + 1;
         }
     }
@@ -269,14 +284,15 @@ async fn two_free_ports() -> RangeInclusive<u16> {
 
 #[tokio::test]
 async fn without_a_free_port_the_answer_says_what_to_do() {
-    let range = two_free_ports().await;
+    let at = own_address();
+    let range = two_free_ports(at).await;
     let (first, last) = (*range.start(), *range.end());
-    let world = World::with(|config| {
-        config.listen = "127.0.0.2:0".parse().unwrap();
+    let world = World::with(move |config| {
+        config.listen = SocketAddr::new(at.into(), 0);
         config.preview_ports = range;
     })
     .await;
-    let foreign = TcpListener::bind(("127.0.0.2", first)).await.unwrap();
+    let foreign = TcpListener::bind((at, first)).await.unwrap();
     let (shop, blog) = (world.project().await, world.project().await);
     assert_eq!(entry(&world, &shop, None).await.0.port(), last, "the other is somebody else's");
     let message = asked(&world, &blog, None).await.failure(409, "unavailable");

@@ -1,7 +1,9 @@
 //! Schedules: every slot is started once or recorded with the reason why not, whatever the clock,
 //! the server and the machine do.
 
+mod clocks;
 mod killed;
+mod rules;
 
 use crate::{
     client::Call,
@@ -137,34 +139,6 @@ async fn a_clock_set_forward_makes_one_late_and_the_rest_skipped() {
     assert_eq!(all[0]["slots"], 120);
     assert!(reason(&all[0]).contains("does not catch up"), "{all:?}");
     assert_eq!(s.ran(), 1);
-    s.world.end(true).await;
-}
-
-#[tokio::test]
-async fn a_clock_set_back_fires_nothing_again() {
-    let s = Stage::new().await;
-    let id = s.add(json!({"do": s.run_and("true")})).await;
-    for n in 1..=2 {
-        s.world.advance(60_000);
-        s.firings(&id, |all| all.len() == n && all[0]["endedAt"].is_u64()).await;
-    }
-    s.world.now.store(START_MS - 7_200_000, Ordering::SeqCst);
-    s.settled().await;
-    // Through the same two hours again, and the same two slots.
-    s.world.now.store(START_MS + 121_000, Ordering::SeqCst);
-    s.settled().await;
-    s.outcomes(&id, &["fired", "fired"]).await;
-    s.world.now.store(START_MS + 180_000, Ordering::SeqCst);
-    s.outcomes(&id, &["fired", "fired", "fired"]).await;
-    assert_eq!(s.ran(), 3);
-    // A clock that was wrong by years, and was put right: what comes from now on is due.
-    s.world.advance(400 * 86_400_000);
-    s.firings(&id, |all| all.len() == 5 && all[0]["endedAt"].is_u64()).await;
-    s.world.now.store(START_MS + 250_000, Ordering::SeqCst);
-    s.settled().await;
-    s.world.now.store(START_MS + 300_000, Ordering::SeqCst);
-    let all = s.firings(&id, |all| all.iter().any(|f| f["slot"] == START_MS + 300_000)).await;
-    assert_eq!((all.len(), &all[2]["slots"]), (6, &json!(575_999)), "{all:?}");
     s.world.end(true).await;
 }
 
@@ -355,8 +329,10 @@ async fn what_is_no_schedule_is_refused() {
         ("name", json!("a\nb")),
         ("name", json!("")),
         ("timeoutMs", json!(1)),
-        ("catchUp", json!("all")),
-        ("overlap", json!("cancel")),
+        ("catchUp", json!("some")),
+        ("catchUpMax", json!(0)),
+        ("catchUpMax", json!(101)),
+        ("overlap", json!("replace")),
         ("jitter", json!(5)),
     ] {
         let mut bad = good.clone();

@@ -280,6 +280,25 @@ impl Events for SqliteStore {
         .await?)
     }
 
+    async fn last_of(
+        &self,
+        project: &ProjectId,
+        kinds: &[&str],
+        until: u64,
+    ) -> Result<Option<NewEvent>, StoreError> {
+        let key = self.key(project).await?;
+        let wanted = serde_json::to_string(kinds).expect("names are JSON-able");
+        Ok(sqlx::query_as(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? \
+             AND seq <= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(key)
+        .bind(ms(until))
+        .bind(wanted)
+        .fetch_optional(&self.read)
+        .await?)
+    }
+
     async fn verify_events(&self, project: &ProjectId) -> Result<Option<u64>, StoreError> {
         let key = self.key(project).await?;
         let mut rows = sqlx::query_as::<_, EventRow>(

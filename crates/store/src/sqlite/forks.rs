@@ -4,6 +4,7 @@
 use super::{SqliteStore, ms};
 use crate::{
     error::StoreError,
+    events::SnapshotKind,
     forks::Forks,
     projects::{NewProject, Project, Projects as _, Wanted},
 };
@@ -37,6 +38,7 @@ impl Forks for SqliteStore {
         origin: &ProjectId,
         seq: u64,
         made: &[ProjectId],
+        kept: &[(SnapshotKind, String)],
     ) -> Result<Vec<Project>, StoreError> {
         let mut tx = self.begin().await?;
         // Within the transaction: an origin that goes just now hands down what was said to them, too.
@@ -73,6 +75,17 @@ impl Forks for SqliteStore {
                     .bind(id.as_str())
                     .execute(tx.on())
                     .await?;
+            }
+            for (kind, json) in kept {
+                sqlx::query(
+                    "INSERT INTO bridge_snapshot (project_id, kind, json, updated_at) \
+                     SELECT id, ?1, ?2, created_at FROM project WHERE public_id = ?3",
+                )
+                .bind(kind.as_str())
+                .bind(json)
+                .bind(id.as_str())
+                .execute(tx.on())
+                .await?;
             }
         }
         tx.commit().await?;

@@ -194,4 +194,15 @@ impl Images for SqliteStore {
                 .await?;
         Ok(row.map(|(key, name)| ProjectImage { key, name }))
     }
+
+    async fn projects_of_image(&self, key: &str) -> Result<Vec<ProjectId>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT p.public_id FROM project_image i JOIN project p ON p.public_id = i.project \
+             WHERE i.image_key = ? AND p.deleted_at IS NULL ORDER BY p.id",
+        )
+        .bind(key)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.into_iter().filter_map(|(id,)| id.parse().ok()).collect())
+    }
 }

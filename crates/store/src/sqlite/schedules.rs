@@ -21,7 +21,7 @@ macro_rules! schedules {
     ($rest:literal) => {
         concat!(
             "SELECT s.public_id, p.public_id AS project, s.name, s.due, s.work, s.catch_up, \
-             s.overlap, s.timeout_ms, s.enabled, s.anchor_at, s.decided_at, s.next_at, s.revision, \
+             s.catch_up_max, s.overlap, s.timeout_ms, s.enabled, s.anchor_at, s.decided_at, s.next_at, s.revision, \
              s.created_at, s.updated_at FROM schedule s \
              JOIN project p ON p.id = s.project_id AND p.deleted_at IS NULL ",
             $rest
@@ -60,10 +60,14 @@ impl FromRow<'_, SqliteRow> for Schedule {
             work: from_str(text("work")?).map_err(decode)?,
             catch_up: match text("catch_up")? {
                 "none" => CatchUp::None,
+                "all" => CatchUp::All,
                 _ => CatchUp::Latest,
             },
+            catch_up_max: row.try_get("catch_up_max")?,
             overlap: match text("overlap")? {
                 "queue" => Overlap::Queue,
+                "cancel" => Overlap::Cancel,
+                "allow" => Overlap::Allow,
                 _ => Overlap::Skip,
             },
             timeout_ms: unsigned(row.try_get("timeout_ms")?),
@@ -196,9 +200,10 @@ impl Schedules for SqliteStore {
         let (due, work) = words(schedule);
         let mut tx = self.begin().await?;
         let added = sqlx::query(
-            "INSERT INTO schedule (public_id, project_id, name, due, work, catch_up, overlap, \
-             timeout_ms, enabled, anchor_at, decided_at, next_at, revision, created_at, updated_at) \
-             SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM project \
+            "INSERT INTO schedule (public_id, project_id, name, due, work, catch_up, \
+             catch_up_max, overlap, timeout_ms, enabled, anchor_at, decided_at, next_at, revision, \
+             created_at, updated_at) \
+             SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM project \
              WHERE id = ? AND deleted_at IS NULL",
         )
         .bind(schedule.id.as_str())
@@ -206,6 +211,7 @@ impl Schedules for SqliteStore {
         .bind(due)
         .bind(work)
         .bind(schedule.catch_up.as_str())
+        .bind(schedule.catch_up_max)
         .bind(schedule.overlap.as_str())
         .bind(ms(schedule.timeout_ms))
         .bind(schedule.enabled)
@@ -254,14 +260,15 @@ impl Schedules for SqliteStore {
         let (due, work) = words(schedule);
         let mut tx = self.begin().await?;
         let changed = sqlx::query(
-            "UPDATE schedule SET name = ?, due = ?, work = ?, catch_up = ?, overlap = ?, \
-             timeout_ms = ?, enabled = ?, anchor_at = ?, decided_at = ?, next_at = ?, \
+            "UPDATE schedule SET name = ?, due = ?, work = ?, catch_up = ?, \
+             catch_up_max = ?, overlap = ?, timeout_ms = ?, enabled = ?, anchor_at = ?, decided_at = ?, next_at = ?, \
              revision = revision + 1, updated_at = ? WHERE public_id = ? AND revision = ?",
         )
         .bind(&schedule.name)
         .bind(due)
         .bind(work)
         .bind(schedule.catch_up.as_str())
+        .bind(schedule.catch_up_max)
         .bind(schedule.overlap.as_str())
         .bind(ms(schedule.timeout_ms))
         .bind(schedule.enabled)
@@ -294,20 +301,32 @@ impl Schedules for SqliteStore {
         Ok(gone.rows_affected() > 0)
     }
 
-    async fn next_slot(&self) -> Result<Option<u64>, StoreError> {
+    async fn next_slot(&self, after_ms: u64) -> Result<Option<u64>, StoreError> {
         let next: Option<i64> =
-            sqlx::query_scalar("SELECT min(next_at) FROM schedule WHERE next_at IS NOT NULL")
+            sqlx::query_scalar("SELECT min(next_at) FROM schedule WHERE next_at > ?")
+                .bind(ms(after_ms))
                 .fetch_one(&self.read)
                 .await?;
         Ok(next.map(unsigned))
     }
 
-    async fn due_schedules(&self, now_ms: u64, limit: u32) -> Result<Vec<Schedule>, StoreError> {
-        Ok(sqlx::query_as(schedules!("WHERE s.next_at <= ? ORDER BY s.next_at LIMIT ?"))
-            .bind(ms(now_ms))
-            .bind(limit)
-            .fetch_all(&self.read)
-            .await?)
+    async fn due_schedules(
+        &self,
+        now_ms: u64,
+        after: Option<(u64, &ScheduleId)>,
+        limit: u32,
+    ) -> Result<Vec<Schedule>, StoreError> {
+        let (slot, id) = after.map_or((-1, ""), |(slot, id)| (ms(slot), id.as_str()));
+        Ok(sqlx::query_as(schedules!(
+            "WHERE s.next_at <= ? AND (s.next_at, s.public_id) > (?, ?) \
+             ORDER BY s.next_at, s.public_id LIMIT ?"
+        ))
+        .bind(ms(now_ms))
+        .bind(slot)
+        .bind(id)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?)
     }
 
     async fn decide_slots(&self, decided: &Decided<'_>) -> Result<Option<Vec<Firing>>, StoreError> {
@@ -435,5 +454,64 @@ impl SqliteStore {
             }
         }
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::MIGRATIONS;
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, raw_sql};
+
+    #[tokio::test]
+    async fn schedules_and_their_firings_outlive_the_step_to_more_rules() {
+        let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let step = async |db: &mut SqliteConnection, version: i64| {
+            let step = MIGRATIONS.iter().find(|m| m.version == version).unwrap();
+            let mut tx = db.begin().await.unwrap();
+            tx.execute(raw_sql(step.sql.clone())).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        raw_sql("PRAGMA foreign_keys = ON").execute(&mut db).await.unwrap();
+        for version in 1..=7 {
+            step(&mut db, version).await;
+        }
+        let rows = "
+            INSERT INTO project (id, public_id, team_id, name, owner_id, wanted, created_at, updated_at)
+              SELECT 1, 'pppppppppppp', 1, 'Shop', id, 'running', 1, 1 FROM \"user\" LIMIT 1;
+            INSERT INTO schedule VALUES (7, 'aaaaaaaaaaaa', 1, 'nightly', '{\"everyS\":60}', '{}', 'none',
+              'queue', 1000, 1, 1, 2, 3, 4, 5, 6);
+            INSERT INTO schedule_firing (id, public_id, schedule_id, slot, last_slot, slots, by_hand, outcome,
+              is_late, step, told) VALUES (9, 'f', 7, 1, 1, 1, 0, 'fired', 0, 'over', 1);";
+        raw_sql(AssertSqlSafe(rows.to_owned())).execute(&mut db).await.unwrap();
+        step(&mut db, 8).await;
+        let kept: (i64, String, i64, String) =
+            sqlx::query_as("SELECT id, catch_up, catch_up_max, overlap FROM schedule")
+                .fetch_one(&mut db)
+                .await
+                .unwrap();
+        assert_eq!(kept, (7, "none".into(), 10, "queue".into()));
+        let firing = "SELECT schedule_id FROM schedule_firing WHERE public_id = 'f'";
+        let of: i64 = sqlx::query_scalar(firing).fetch_one(&mut db).await.unwrap();
+        assert_eq!(of, 7);
+        // They still go with their schedule, and numbers are not given out again.
+        raw_sql(
+            "UPDATE schedule SET overlap = 'cancel', catch_up = 'all'; \
+             DELETE FROM schedule;",
+        )
+        .execute(&mut db)
+        .await
+        .unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM schedule_firing")
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+        assert_eq!(left, 0);
+        let last: i64 =
+            sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'schedule'")
+                .fetch_one(&mut db)
+                .await
+                .unwrap();
+        assert_eq!(last, 7);
     }
 }

@@ -144,14 +144,14 @@ pub(crate) async fn forks(store: &dyn Store) {
     let keep = KeepRule { last: 1, hourly: 2, daily: 3 };
     let rule = CheckpointRule { keep, automatic: false };
     store.put_checkpoint_rule(&shop, &rule, 5).await.unwrap();
-    let made = store.finish_forks(&shop, 5, std::slice::from_ref(&one.id)).await.unwrap();
+    let made = store.finish_forks(&shop, 5, std::slice::from_ref(&one.id), &[]).await.unwrap();
     assert_eq!((made.len(), made[0].name.as_str()), (1, "Shop fork"));
     assert!(!store.to_destroy().await.unwrap().contains(&one.id));
     assert_eq!(store.project_names("Shop f").await.unwrap(), ["Shop fork"]);
     assert_eq!(store.project_names("shop").await.unwrap(), Vec::<String>::new());
     assert_eq!(store.checkpoint_rule(&one.id).await.unwrap(), rule);
     store.set_destroyed(&half.id, 21).await.unwrap();
-    let gone = store.finish_forks(&shop, 5, std::slice::from_ref(&half.id)).await;
+    let gone = store.finish_forks(&shop, 5, std::slice::from_ref(&half.id), &[]).await;
     assert!(matches!(gone, Err(StoreError::Missing { .. })), "{gone:?}");
 
     assert_eq!(store.fork_origin(&one.id).await.unwrap(), Some(shop.clone()));
@@ -161,7 +161,7 @@ pub(crate) async fn forks(store: &dyn Store) {
     store.append_events(&one.id, &own).await.unwrap();
     let two = new("Shop fork fork");
     store.begin_forks(std::slice::from_ref(&two), 30).await.unwrap();
-    store.finish_forks(&one.id, 1, std::slice::from_ref(&two.id)).await.unwrap();
+    store.finish_forks(&one.id, 1, std::slice::from_ref(&two.id), &[]).await.unwrap();
     let then = [place("s1", Some("g1")), place("s2", Some("f1"))];
     let before = async |id: &ProjectId| {
         let ids: Vec<String> = store

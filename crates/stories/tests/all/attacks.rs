@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::{fs, path::Path};
 use toft_stories::{
     lane,
+    podman::Podman,
     toft::{Start, Toft},
 };
 
@@ -55,13 +56,28 @@ async fn programs_cannot_rob_trace_or_read_init_and_bridge() -> Result<()> {
 async fn calls_that_change_walls_or_reach_the_kernel_are_refused() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
     let project = toft.new_project("Escape").await?;
-    let (code, _) = sh(
-        &toft,
-        &project,
-        "perl -e 'exit(syscall(39) > 0 ? 0 : 1)'; command -v unshare mount mknod",
-    )
-    .await?;
-    assert_eq!(code, 0, "the tools of this test are there");
+    calls_are_refused(&toft, &project).await?;
+    let (_, status) = sh(&toft, &project, "cat /proc/self/status /proc/1/status").await?;
+    let caps: Vec<&str> = status.lines().filter(|l| l.starts_with("CapBnd")).collect();
+    assert!(caps[0] == caps[1] && caps[0].ends_with("a00405fb"), "{caps:?}");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_calls_are_refused_in_a_container() -> Result<()> {
+    let Some(podman) = Podman::start("calls in a container")? else { return Ok(()) };
+    let toft = Toft::start(Start { args: podman.args(), ..Start::default() }).await?;
+    let project = toft.new_project("Boxed").await?;
+    calls_are_refused(&toft, &project).await?;
+    toft.down()
+}
+
+async fn calls_are_refused(toft: &Toft, project: &str) -> Result<()> {
+    let tools = "perl -e 'exit(syscall(39) > 0 ? 0 : 1)' && \
+                 for t in unshare mount umount mknod dmesg date mkdir; do command -v $t || exit 1; done";
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(sh(toft, project, tools).await?.0, 0, "the tools of this test are there");
+    }
     let mut calls: Vec<(&str, String)> = vec![
         ("user namespace", "unshare --user true".into()),
         ("mount namespace", "unshare --mount true".into()),
@@ -104,20 +120,15 @@ async fn calls_that_change_walls_or_reach_the_kernel_are_refused() -> Result<()>
         }
     }
     for (name, call) in calls {
-        let (code, out) = sh(&toft, &project, &format!("( {call} ) 2>/dev/null")).await?;
-        assert_ne!(code, 0, "{name} was not refused: {out}");
+        let (code, out) = sh(toft, project, &format!("( {call} ) 2>/dev/null")).await?;
+        // 126 and 127: the shell did not get as far as trying it.
+        assert!(!matches!(code, 0 | 126 | 127), "{name} was not refused: {code} {out}");
     }
-    let (_, status) = sh(&toft, &project, "cat /proc/self/status /proc/1/status").await?;
+    let (_, status) = sh(toft, project, "cat /proc/self/status /proc/1/status").await?;
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
         assert_eq!(status.matches(line).count(), 2, "{line} for work and for init: {status}");
     }
-    let caps: Vec<&str> = status.lines().filter(|l| l.starts_with("CapBnd")).collect();
-    assert!(caps[0] == caps[1] && caps[0].ends_with("a00405fb"), "{caps:?}");
-    // A program with the set-user-id bit gives nobody more rights.
-    let suid = "cp /bin/sh /tmp/s && chmod 4755 /tmp/s && perl -e '$< = $> = 1000; $( = $) = 1000; exec qw(/tmp/s -p -c), q(id -u)'";
-    let (_, id) = sh(&toft, &project, suid).await?;
-    assert_ne!(id.trim(), "0");
-    toft.down()
+    Ok(())
 }
 
 /// Deeper than the server's stack, were it to follow.

@@ -1,9 +1,10 @@
 //! Bad input gets a clear error with a stable code, and nothing is lost.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::{process::Command, time::Duration};
 use toft_stories::{
+    processes,
     provider::Provider,
     session::{self, Follow},
     toft::{Start, Toft, binary},
@@ -135,6 +136,8 @@ async fn a_prompt_while_one_runs_is_queued_and_answered() -> Result<()> {
 async fn a_gigabyte_of_output_neither_fills_memory_nor_stops_anything() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
     let project = toft.new_project("Loud").await?;
+    let server = toft.server_pid().context("it runs")?;
+    let before = processes::peak_kib(server);
     let ran =
         toft.exec(&project, "head -c 1000000000 /dev/zero | tr '\\0' x; echo end >&2").await?;
     assert_eq!(ran["exitCode"], 0);
@@ -149,6 +152,8 @@ async fn a_gigabyte_of_output_neither_fills_memory_nor_stops_anything() -> Resul
             .unwrap_or(0);
         assert!(peak < 120_000, "{process:?} peaked at {peak} KiB");
     }
+    let grown = processes::peak_kib(server) - before;
+    assert!(grown < 64 << 10, "the server grew by {grown} KiB");
     toft.down()
 }
 

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toft_stories::{
     lane,
+    processes::Process,
     session::Follow,
     toft::{Start, Toft},
 };
@@ -39,7 +40,12 @@ async fn hit(follow: &mut Follow, kind: &str) -> Result<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on() -> Result<()> {
-    let toft = Toft::start(Start::default()).await?;
+    reached(Start::default()).await
+}
+
+/// The same on every backend.
+pub(crate) async fn reached(start: Start) -> Result<()> {
+    let toft = Toft::start(start).await?;
     for name in ["memory limit", "process limit"] {
         if !enforced(&toft, name).await? {
             lane::skip("a limit that is reached", name);
@@ -98,6 +104,103 @@ async fn ten_thousand_zombies_are_reaped() -> Result<()> {
         }
     }
     ensure!(left == "0", "{left} zombies stay");
+    ensure!(identity(&toft, &project)? == before, "the bridge is another one");
+    toft.down()
+}
+
+/// What a package manager does: a new file and a changed one below `/usr`, and its own records.
+const INSTALL: &str = "set -e; echo x > /usr/lib/toft-$N; cp -p /usr/bin/env /usr/bin/env.new; \
+                       mv /usr/bin/env.new /usr/bin/env; echo x > /var/lib/dpkg/toft-$N; sync -f /usr";
+
+/// What a command prints in all, and its code.
+async fn run(toft: &Toft, project: &str, command: &str) -> Result<(String, Value)> {
+    let done = toft.exec(project, command).await?;
+    let text = |name: &str| done[name].as_str().unwrap_or_default().to_lowercase();
+    Ok((text("stdout") + &text("stderr"), done["exitCode"].clone()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_starts_with_a_full_disk_heals_when_there_is_room() -> Result<()> {
+    let toft = Toft::start(Start::default()).await?;
+    if !enforced(&toft, "disk limit").await? {
+        lane::skip("a start with a full disk", "nothing bounds disks here");
+        return toft.down();
+    }
+    let project = toft.new_project("Brim").await?;
+    let mut follow = Follow::from(&toft, &project, 0).await?;
+    let fill = "cat /dev/urandom > fill 2>/dev/null; sync -f .; i=0; while [ $i -lt 2000 ] && : > \
+                name-$i; do i=$((i+1)); done 2>/dev/null; true";
+    for n in 0..2u64 {
+        // Another bound, so that it is news whether or not anybody saw the room in between.
+        limit(&toft, &project, json!({"diskBytes": (64 + n) << 20})).await?;
+        run(&toft, &project, fill).await?;
+        hit(&mut follow, "disk").await?;
+        toft.call("POST", &format!("/v1/projects/{project}/stop"), None).await?;
+        let shown = toft.call("POST", &format!("/v1/projects/{project}/start"), None).await?;
+        ensure!(shown["state"] == "running" && shown["stateReason"].is_null(), "{shown}");
+        let (said, code) = run(&toft, &project, &format!("N={n}; {INSTALL}")).await?;
+        ensure!(code != 0 && said.contains("quota exceeded"), "{said}");
+        ensure!(!said.contains("read-only"), "{said}");
+        // Said again, as for every start that finds no room.
+        hit(&mut follow, "disk").await?;
+        // Its bridge came up, and takes up where it was.
+        let path = format!("/v1/projects/{project}/toft/sessions");
+        toft.until(&path, |said| said["sessions"].is_array()).await?;
+        let before = identity(&toft, &project)?;
+        if n == 0 {
+            run(&toft, &project, "rm -f fill name-*; sync -f .").await?;
+        } else {
+            limit(&toft, &project, json!({"diskBytes": 128 << 20})).await?;
+        }
+        let (said, code) = run(&toft, &project, &format!("N={n}; {INSTALL}")).await?;
+        ensure!(code == 0, "{said}");
+        ensure!(identity(&toft, &project)? == before, "the bridge is another one");
+    }
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_limit_is_reached_in_silence_whatever_changes_meanwhile() -> Result<()> {
+    let mut toft = Toft::start(Start::default()).await?;
+    for name in ["memory limit", "process limit"] {
+        if !enforced(&toft, name).await? {
+            lane::skip("limits that change", name);
+            return toft.down();
+        }
+    }
+    let project = toft.new_project("Change").await?;
+    let before = identity(&toft, &project)?;
+    let mut follow = Follow::from(&toft, &project, 0).await?;
+    let forks = "i=0; while [ $i -lt 80 ]; do sleep 0.1 & i=$((i+1)); done; wait";
+    // Raised as soon as they were refused.
+    limit(&toft, &project, json!({"pids": 40})).await?;
+    run(&toft, &project, forks).await?;
+    limit(&toft, &project, json!({"pids": 900})).await?;
+    let pids = hit(&mut follow, "pids").await?;
+    ensure!(pids["limit"] == 40 && pids["peak"] == 40, "{pids}");
+    // Asleep as soon as something was killed.
+    limit(&toft, &project, json!({"memoryBytes": 64 << 20})).await?;
+    run(&toft, &project, "tail -n 3 /dev/zero").await?;
+    for act in ["freeze", "thaw"] {
+        toft.call("POST", &format!("/v1/projects/{project}/{act}"), None).await?;
+    }
+    let memory = hit(&mut follow, "memory").await?;
+    ensure!(memory["limit"] == 64 << 20, "{memory}");
+    // While no server is there; what was told before is not told again.
+    limit(&toft, &project, json!({"pids": 30})).await?;
+    let bomb = format!("sh -c 'sleep 1; {forks}' late-bomb >/dev/null 2>&1 &");
+    run(&toft, &project, &bomb).await?;
+    toft.kill_server();
+    let is_bomb = |process: &Process| process.argv.iter().any(|word| word == "late-bomb");
+    while toft.machine_processes(&project).iter().any(is_bomb) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    toft.up().await?;
+    let mut follow = Follow::from(&toft, &project, 0).await?;
+    for (kind, limit) in [("pids", 40), ("memory", 64 << 20), ("pids", 30)] {
+        let told = hit(&mut follow, kind).await?;
+        ensure!(told["limit"] == limit, "{told}");
+    }
     ensure!(identity(&toft, &project)? == before, "the bridge is another one");
     toft.down()
 }

@@ -1,11 +1,11 @@
 //! Checkpoints and forks as a person uses them: taken by hand and before prompts, compared, gone back
 //! to while all kinds of things go on, and grown into other projects.
 
-use super::ordinary_user::User;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use toft_stories::{
+    abilities::{is_kept_before_prompts, rest_if_needed},
     lane,
     provider::{Provider, Say},
     session::{self, Follow},
@@ -78,6 +78,9 @@ async fn with_prompts(toft: &Toft, said: &[&str]) -> Result<(String, String, Fol
 #[tokio::test(flavor = "multi_thread")]
 async fn going_back_brings_files_and_the_place_in_the_conversation_together() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
+    if !is_kept_before_prompts(&toft).await? {
+        return toft.down();
+    }
     let (project, session, mut follow) = with_prompts(&toft, &["one", "two", "three"]).await?;
     let said = prompts(&toft, &project).await?;
     let all = checkpoints(&toft, &project).await?;
@@ -139,6 +142,9 @@ async fn going_back_brings_files_and_the_place_in_the_conversation_together() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_of_a_message_has_its_files_and_history_and_goes_its_own_way() -> Result<()> {
     let mut toft = Toft::start(Start::default()).await?;
+    if !is_kept_before_prompts(&toft).await? {
+        return toft.down();
+    }
     let (project, session, _) = with_prompts(&toft, &["one", "two"]).await?;
     let said = prompts(&toft, &project).await?;
     let body = json!({"sessionId": session, "entryId": said[1].1});
@@ -203,6 +209,7 @@ async fn a_restore_in_the_middle_of_work_ends_it_and_nothing_of_it_is_left() -> 
     let project = toft.new_project("Busy").await?;
     let mut follow = Follow::from(&toft, &project, 0).await?;
     output(&toft, &project, "echo kept > f").await?;
+    rest_if_needed(&toft, &project).await?;
     let taken = post(&toft, &project, "checkpoints", json!({"label": "quiet"})).await?;
     session::prompt(&toft, &project, "work").await?;
     follow.until(|e| e.kind == "tool_start").await?;
@@ -279,8 +286,7 @@ async fn an_ordinary_user_goes_back_and_forks_too() -> Result<()> {
         lane::skip("ordinary user", "making a user needs root; the other stories run as one here");
         return Ok(());
     }
-    let user = User::make()?;
-    let toft = Toft::start(user.start(Vec::new())?).await?;
+    let toft = Toft::start(Start { as_user: true, ..Start::default() }).await?;
     let project = toft.new_project("Mine").await?;
     let can = get(&toft, &project, "machine").await?["can"].clone();
     assert_eq!((&can["checkpoint"], &can["fork"]), (&json!(true), &json!(true)), "{can}");
@@ -292,20 +298,103 @@ async fn an_ordinary_user_goes_back_and_forks_too() -> Result<()> {
     let all = get(&toft, &project, "checkpoints").await?;
     let before = all["checkpoints"].as_array().context("a list")?.len();
     ensure!(before == 1 || all["why"].as_str().is_some_and(|why| !why.is_empty()), "{all}");
+    // What its own root has closed to itself is copied, too; names of one file stay that, pipes pipes.
+    let closed =
+        "mkdir -p c/in; echo 1 > c/in/f; echo 2 > h; ln h c/h; mkfifo p; chmod 0 c/in/f c h";
+    output(&toft, &project, closed).await?;
     // At rest one can always be taken, gone back to and forked.
     post(&toft, &project, "sleep", json!({})).await?;
     let taken = post(&toft, &project, "checkpoints", json!({"label": "rest"})).await?;
     output(&toft, &project, "echo three > f").await?;
+    let look = "stat -c '%n %a %h' c h p c/in/f; cat c/in/f c/h; test -p p; test h -ef c/h";
+    let as_before = output(&toft, &project, look).await?;
+    output(&toft, &project, "rm -r c h p").await?;
     let path = format!("checkpoints/{}", text(&taken["id"]));
     let done = post(&toft, &project, &format!("{path}/restore"), json!({})).await?;
     assert_eq!(done["machine"]["state"], "running");
     assert_eq!(output(&toft, &project, "cat f g").await?, "one\ntwo\n");
+    assert_eq!(output(&toft, &project, look).await?, as_before);
+    ensure!(as_before.starts_with("c 0 ") && as_before.contains("h 0 2\n"), "{as_before}");
     let body = json!({"checkpointId": done["before"]["id"], "count": 2});
     let made = post(&toft, &project, "fork", body).await?;
     for one in made["projects"].as_array().context("a list")? {
         assert_eq!(output(&toft, &text(&one["id"]), "cat f").await?, "three\n");
     }
     toft.call("DELETE", &format!("/v1/projects/{project}/{path}"), None).await?;
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_ran_runs_again_when_the_server_is_killed_while_it_goes_back() -> Result<()>
+{
+    let mut toft = Toft::start(Start::default()).await?;
+    let project = toft.new_project("Cut").await?;
+    output(&toft, &project, "echo old > f; sync -f f").await?;
+    rest_if_needed(&toft, &project).await?;
+    let taken = post(&toft, &project, "checkpoints", json!({})).await?;
+    output(&toft, &project, "echo new > f; sync -f f").await?;
+    let restore = format!("/v1/projects/{project}/checkpoints/{}/restore", text(&taken["id"]));
+    // Before the files were exchanged, and after.
+    for (step, text) in [("restore.copied", "new\n"), ("restore.exchanged", "old\n")] {
+        toft.kill_server();
+        toft.up_with("TOFT_KILL_AT", &format!("{step}:1")).await?;
+        let cut = toft.call("POST", &restore, Some(json!({}))).await;
+        ensure!(cut.is_err(), "{step}: {cut:?}");
+        toft.await_end()?;
+        toft.up().await?;
+        // Nobody asks for anything: looking wakes nothing.
+        let machine = get(&toft, &project, "machine").await?;
+        assert_eq!(machine["state"], "running", "{step}: {machine}");
+        let cause = &machine["wakes"][0]["cause"];
+        assert_eq!(*cause, "the server ended while the project went back to a checkpoint");
+        assert_eq!(output(&toft, &project, "cat f").await?, text, "{step}");
+    }
+    // What was done is not done again.
+    post(&toft, &project, "sleep", json!({})).await?;
+    toft.kill_server();
+    toft.up().await?;
+    assert_eq!(get(&toft, &project, "machine").await?["state"], "cold");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_fork_shares_with_its_origin_is_told_beside_what_it_wrote() -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    let toft = Toft::start(Start::default()).await?;
+    let origin = toft.new_project("Origin").await?;
+    if get(&toft, &origin, "disk").await?["exclusiveBytes"].is_null() {
+        lane::skip("shared bytes", "the storage of this host counts nothing");
+        return toft.down();
+    }
+    let write = "for i in $FILES; do head -c 4M /dev/urandom > $i; done; sync -f .";
+    let write = |files: &str| format!("FILES='{files}'; {write}");
+    output(&toft, &origin, &write("1 2 3 4 5")).await?;
+    let made = post(&toft, &origin, "fork", json!({})).await?;
+    let fork = text(&made["projects"][0]["id"]);
+    let disk = async |of: &str| -> Result<(u64, u64, Value)> {
+        let disk = get(&toft, of, "disk").await?;
+        let field = |name: &str| disk[name].as_u64().with_context(|| format!("{name}: {disk}"));
+        Ok((field("exclusiveBytes")? / MIB, field("sharedBytes")? / MIB, disk))
+    };
+    // Its template and its own few files are less than this.
+    let about = |megabytes: u64, wanted: u64| (wanted..wanted + 3).contains(&megabytes);
+    for (files, wrote, shares) in [("", 0, 20), ("1", 4, 16), ("2 6", 12, 12)] {
+        output(&toft, &fork, &write(files)).await?;
+        let (own, shared, all) = disk(&fork).await?;
+        ensure!(about(own, wrote) && about(shared, shares), "after {files:?}: {all}");
+    }
+    // A checkpoint keeps holding what the disk let go.
+    post(&toft, &fork, "checkpoints", json!({})).await?;
+    output(&toft, &fork, "rm 3; sync -f .").await?;
+    ensure!(about(disk(&fork).await?.1, 12), "of what its checkpoint holds");
+    let (own, shared, all) = disk(&origin).await?;
+    ensure!(about(own, 20) && about(shared, 0), "{all}");
+    let of = |name: &str| all[name].as_u64().unwrap_or_default();
+    ensure!(of("totalBytes") >= 32 * MIB && of("totalBytes") < of("capBytes"), "{all}");
+    ensure!(of("freeBytes") > 0 && of("yieldBelowBytes") > 0, "{all}");
+    // Without its origin it has what it had.
+    toft.call("DELETE", &format!("/v1/projects/{origin}"), None).await?;
+    ensure!(about(disk(&fork).await?.1, 12), "its origin is gone");
     toft.down()
 }
 
@@ -319,10 +408,19 @@ async fn the_command_line_takes_lists_compares_restores_and_forks() -> Result<()
         ensure!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
         Ok(String::from_utf8(out.stdout)?)
     };
+    rest_if_needed(&toft, &project).await?;
     let id = run(&["checkpoint", "Cli", "--label", "start"])?.trim().to_owned();
     output(&toft, &project, "echo two > f").await?;
     let list = run(&["checkpoints", "Cli"])?;
     ensure!(list.contains(&id) && list.contains("start") && list.contains("manual"), "{list}");
+    let rule = run(&["checkpoints", "Cli", "--keep-last", "7", "--automatic", "no", "--json"])?;
+    let rule: Value = serde_json::from_str(&rule)?;
+    assert_eq!(
+        (&rule["rule"], &rule["automatic"]),
+        (&json!({"last": 7, "hourly": 24, "daily": 14}), &json!(false))
+    );
+    let disk = run(&["disk", "Cli"])?;
+    ensure!(disk.contains("shared with others:") && disk.contains("free for all"), "{disk}");
     ensure!(run(&["diff", "Cli", &id])?.contains("~ /home/project/f"), "the file is named");
     let one = run(&["diff", "Cli", &id, "--path", "/home/project/f"])?;
     ensure!(one.contains("-one\n+two\n"), "{one}");

@@ -33,8 +33,7 @@ async fn a_project_lives_in_an_allowed_folder_without_walls() -> Result<()> {
     let own = fs::canonicalize(allowed.join(&project))?;
     let of = format!("/v1/projects/{project}");
     let ran = toft.exec(&project, "pwd; id -u").await?;
-    let uid = rustix::process::geteuid().as_raw();
-    assert_eq!(ran["stdout"], format!("{}\n{uid}\n", own.display()));
+    assert_eq!(ran["stdout"], format!("{}\n{}\n", own.display(), toft.uid()));
 
     let mut follow = Follow::from(&toft, &project, 0).await?;
     session::prompt(&toft, &project, "write hello").await?;

@@ -10,6 +10,7 @@ use std::{
     process::Command,
 };
 use toft_stories::{
+    abilities::rest_if_needed,
     lane,
     session::{self, Follow},
     toft::{Start, Toft},
@@ -21,7 +22,7 @@ cat /proc/sys/kernel/random/uuid > /opt/tool/id\necho ran >> /opt/tool/runs\n\
 echo left > /home/starter/left\n";
 
 /// A root tarball around a static busybox; `None`, and says why, where there is none.
-fn little(dir: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn little(dir: &Path) -> Result<Option<PathBuf>> {
     let found = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| {
         let dynamic = |bytes: Vec<u8>| bytes.windows(9).any(|w| w == b"/ld-linux");
         fs::read(path).is_ok_and(|bytes| !dynamic(bytes))
@@ -104,6 +105,7 @@ async fn the_second_project_of_an_image_is_a_copy_of_what_a_set_up_made_once() -
 
     // A template of it starts clean, with the files.
     says(&toft, &one, "echo page > /home/project/index.html").await?;
+    rest_if_needed(&toft, &one).await?;
     let template = say(&toft, &["image", "add", "--from", &one, "--name", "page"])?;
     assert_eq!(template["kind"], "template");
     let three = id(&say(&toft, &["new", "Three", "--image", "page"])?)?;
@@ -197,16 +199,102 @@ async fn a_server_killed_while_an_image_is_made_leaves_nothing_of_it() -> Result
     toft.down()
 }
 
+/// A tar archive of a folder.
+fn packed(folder: &Path) -> Result<PathBuf> {
+    let archive = folder.with_extension("tar");
+    let packed =
+        Command::new("tar").arg("-C").arg(folder).arg("-cf").arg(&archive).arg(".").status()?;
+    ensure!(packed.success(), "tar failed");
+    Ok(archive)
+}
+
+/// What is accepted, and then said not to be fit for an image.
+async fn fails(toft: &Toft, source: &Path, said: &str) -> Result<()> {
+    let begun = toft.call("POST", "/v1/images", Some(json!({"source": source}))).await?;
+    let of = format!("/v1/images/{}", begun["key"].as_str().context("a key")?);
+    let failed = toft.until(&of, |image| image["state"] != "making").await?;
+    let reason = failed["reason"].as_str().unwrap_or_default();
+    ensure!(failed["state"] == "failed" && reason.contains(said), "{failed}");
+    toft.call("DELETE", &of, None).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_waits_for_its_disk_gets_it_before_its_image_goes() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some(tarball) = little(dir.path())? else { return Ok(()) };
+    let mut toft = Toft::start(Start::default()).await?;
+    say(&toft, &["image", "add", &tarball.display().to_string(), "--name", "little"])?;
+    toft.kill_server();
+    // The row of the project is there, and its disk is not.
+    toft.up_with("TOFT_KILL_AT", "create.recorded:1").await?;
+    let asked = toft
+        .http()
+        .post(format!("{}/v1/projects", toft.base))
+        .bearer_auth(&toft.token)
+        .json(&json!({"id": "waits", "image": "little"}))
+        .send();
+    let asked = tokio::spawn(asked);
+    toft.await_end()?;
+    asked.abort();
+    toft.up().await?;
+    let project = id(&toft.call("GET", "/v1/projects/waits", None).await?)?;
+    let pool = toft.data.join("store/pool");
+    ensure!(!pool.join("p").join(&project).exists(), "its disk is there already");
+    say(&toft, &["image", "rm", "little"])?;
+    ensure!(fs::read_dir(pool.join("img"))?.next().is_none(), "the image's files stay");
+    assert_eq!(says(&toft, &project, "cat /etc/os-release").await?, "ID=little");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_are_made_over_the_same_one_do_not_disturb_each_other() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some(tarball) = little(dir.path())? else { return Ok(()) };
+    let tarball = tarball.display().to_string();
+    let toft = Toft::start(Start::default()).await?;
+    let mut made = Vec::new();
+    // Two end at once, one way and the other, while the others still need what lies below.
+    for script in
+        ["echo 0 > /root/n", "exit 3", "sleep 1; echo 2 > /root/n", "sleep 2; echo 3 > /root/n"]
+    {
+        let order = json!({"source": tarball, "setup": script});
+        made.push(toft.call("POST", "/v1/images", Some(order)).await?);
+    }
+    for (n, image) in made.iter().enumerate() {
+        let of = format!("/v1/images/{}", image["key"].as_str().context("a key")?);
+        let image = toft.until(&of, |image| image["state"] != "making").await?;
+        if n == 1 {
+            ensure!(image["reason"].as_str().is_some_and(|r| r.contains("exit code 3")), "{image}");
+            continue;
+        }
+        ensure!(image["state"] == "ready", "{image}");
+        let project =
+            toft.call("POST", "/v1/projects", Some(json!({"image": image["key"]}))).await?;
+        assert_eq!(says(&toft, &id(&project)?, "cat /root/n").await?, n.to_string());
+    }
+    // What they were made over is no image of its own.
+    let kept = fs::read_dir(toft.data.join("store/pool/img"))?.count();
+    assert_eq!(kept, 3);
+    toft.down()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_become_an_image_is_refused_at_once_with_a_word_on_what_to_do() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let toft = Toft::start(Start::default()).await?;
-    let text = dir.path().join("text.tar.xz");
-    fs::write(&text, b"\xfd7zXZ\0and so on")?;
+    let [xz, empty, folder] = ["text.tar.xz", "empty.tar", "folder"].map(|n| dir.path().join(n));
+    fs::write(&xz, b"\xfd7zXZ\0and so on")?;
+    fs::write(&empty, "")?;
+    fs::create_dir(&folder)?;
     for (order, status, said) in [
         (json!({}), 400, "exactly one"),
         (json!({"source": "/no/such.tar"}), 400, "No such file"),
         (json!({"source": "/etc"}), 400, "cannot show in machines"),
+        (json!({"source": "/etc/passwd"}), 400, "Give the tar archive of a root file system"),
+        (json!({"source": xz}), 400, "gzip or zstd"),
+        (json!({"source": empty}), 400, "it is empty"),
+        (json!({"source": folder}), 400, "has no programs"),
         (json!({"source": "not/ A name"}), 400, "neither a path"),
         (json!({"source": "127.0.0.1:1/a:b"}), 502, "127.0.0.1:1"),
         (json!({"fromImage": "host"}), 400, "set-up script"),
@@ -218,10 +306,28 @@ async fn what_cannot_become_an_image_is_refused_at_once_with_a_word_on_what_to_d
         let told = body["error"]["message"].as_str().unwrap_or_default();
         ensure!(got == status && told.contains(said), "{order}: {got} {body}");
     }
-    let xz = toft.call("POST", "/v1/images", Some(json!({"source": text}))).await?;
-    let of = format!("/v1/images/{}", xz["key"].as_str().context("a key")?);
-    let failed = toft.until(&of, |image| image["state"] == "failed").await?;
-    ensure!(failed["reason"].as_str().is_some_and(|r| r.contains("gzip or zstd")), "{failed}");
+    // What shows only when it is unpacked.
+    if let Some(whole) = little(dir.path())? {
+        let bytes = fs::read(whole)?;
+        let cut = dir.path().join("cut.tar.gz");
+        fs::write(&cut, &bytes[..bytes.len() / 2])?;
+        fails(&toft, &cut, "cannot be unpacked").await?;
+    }
+    let round = dir.path().join("round");
+    fs::create_dir_all(round.join("etc"))?;
+    symlink("/usr", round.join("usr"))?;
+    symlink("usr/bin", round.join("bin"))?;
+    fails(&toft, &packed(&round)?, "`/usr` is a link to `/usr`, which leads in a circle").await?;
+    fs::remove_file(round.join("usr"))?;
+    fails(&toft, &packed(&round)?, "pack it again").await?;
+    fails(&toft, &packed(&folder)?, "there is no /bin/sh in it").await?;
+    let pool = toft.data.join("store/pool");
+    for place in ["img", "tmp"] {
+        let entries = fs::read_dir(pool.join(place)).into_iter().flatten().flatten();
+        let names = entries.map(|e| e.file_name().to_string_lossy().into_owned());
+        let left: Vec<String> = names.filter(|name| !name.starts_with("spare")).collect();
+        ensure!(left.is_empty(), "{place}: {left:?}");
+    }
     // A path that climbs out, by the server's own rights.
     let inner = dir.path().join("inner");
     fs::create_dir(&inner)?;
@@ -266,7 +372,7 @@ async fn a_whole_distribution_becomes_machines_with_its_own_programs_and_users()
             return Ok(());
         }
         Err(error) => {
-            lane::skip(name, &format!("no mmdebstrap: {error}"));
+            lane::skip(name, format!("no mmdebstrap: {error}"));
             return Ok(());
         }
     }

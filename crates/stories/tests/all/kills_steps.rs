@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use toft_machine::steps;
 use toft_stories::{
+    abilities::{is_kept_running, rest_if_needed},
     lane, processes,
     toft::{Start, Toft},
 };
@@ -24,7 +25,7 @@ const FEW: &[&str] = &[
 ];
 
 /// Files of the server itself among the folders of machines.
-const FILES: &[&str] = &["gateway.log", "trial.log"];
+pub(crate) const FILES: &[&str] = &["files.log", "gateway.log", "trial.log"];
 
 /// A deed, and what it is asked for with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +86,12 @@ impl Deed {
     }
 
     /// States that are the old one or the new one; the wish is written down before the deed.
-    fn allowed(self) -> &'static [&'static str] {
+    fn allowed(self, copies_run: bool) -> &'static [&'static str] {
         match self {
-            Self::Create | Self::Wake | Self::Sleep | Self::Restore | Self::Delete => {
-                &["running", "cold"]
-            }
-            Self::Checkpoint | Self::Drop | Self::Fork => &["running"],
+            Self::Create | Self::Wake | Self::Sleep | Self::Delete => &["running", "cold"],
+            // Cold where only what rests can be copied.
+            Self::Checkpoint | Self::Fork if !copies_run => &["cold"],
+            Self::Checkpoint | Self::Drop | Self::Fork | Self::Restore => &["running"],
             Self::Freeze | Self::Thaw => &["running", "frozen"],
             Self::Start => &["stopped", "cold", "running"],
             Self::Stop => &["running", "stopped"],
@@ -112,6 +113,7 @@ async fn prepare(toft: &Toft, deed: Deed, n: usize) -> Result<(String, String)> 
     toft.exec(&project, "echo old > kept.txt; sync -f kept.txt").await?;
     let mut checkpoint = String::new();
     if matches!(deed, Deed::Drop | Deed::Restore | Deed::Delete | Deed::Fork) {
+        rest_if_needed(toft, &project).await?;
         let taken = post(toft, &project, "checkpoints").await?;
         taken["id"].as_str().context("a checkpoint has an id")?.clone_into(&mut checkpoint);
         toft.exec(&project, "echo new > kept.txt; sync -f kept.txt").await?;
@@ -120,6 +122,7 @@ async fn prepare(toft: &Toft, deed: Deed, n: usize) -> Result<(String, String)> 
         Deed::Start => drop(post(toft, &project, "stop").await?),
         Deed::Wake => drop(post(toft, &project, "sleep").await?),
         Deed::Thaw => drop(post(toft, &project, "freeze").await?),
+        Deed::Checkpoint | Deed::Fork => rest_if_needed(toft, &project).await?,
         _ => {}
     }
     Ok((project, checkpoint))
@@ -131,7 +134,7 @@ async fn all_projects(toft: &Toft) -> Result<Vec<Value>> {
 }
 
 /// What this data folder holds of the host, without the numbers of processes.
-fn held(toft: &Toft) -> Vec<String> {
+pub(crate) fn held(toft: &Toft) -> Vec<String> {
     let mut held: Vec<String> = processes::remains(&toft.data)
         .into_iter()
         .map(|line| match line.strip_prefix("process ") {
@@ -183,7 +186,8 @@ async fn killed_at(toft: &mut Toft, step: &str, deed: Deed, n: usize) -> Result<
         let of = format!("/v1/projects/{id}");
         let found = toft.until(&of, |p| p["state"] != "creating").await?;
         let state = found["state"].as_str().unwrap_or_default();
-        ensure!(deed.allowed().contains(&state), "the state is {state}: {found}");
+        let allowed = deed.allowed(is_kept_running(toft, &id).await?);
+        ensure!(allowed.contains(&state), "the state is {state}: {found}");
         if !matches!(state, "running" | "frozen") {
             soon("processes of a machine that does not run", || {
                 inits(toft, &id).iter().map(|p| format!("{p:?}")).collect()
@@ -250,7 +254,7 @@ async fn is_absent(toft: &Toft, step: &str) -> Result<bool> {
     let enforced =
         |name: &str| abilities.iter().any(|a| a["name"] == name && a["enforced"] == true);
     Ok(match step {
-        "create.slot" | "fork.slot" => !enforced("id range"),
+        "create.slot" | "fork.slot" | "delete.slot" => !enforced("id range"),
         "create.copied" => !enforced("storage"),
         _ if step.starts_with("freeze.") || step.starts_with("thaw.") => !enforced("freezer"),
         _ => false,
@@ -259,7 +263,12 @@ async fn is_absent(toft: &Toft, step: &str) -> Result<bool> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_any_step_leaves_the_old_state_or_the_new_one() -> Result<()> {
-    let mut toft = Toft::start(Start::default()).await?;
+    killed_at_each(Start::default()).await
+}
+
+/// The same on every backend.
+pub(crate) async fn killed_at_each(start: Start) -> Result<()> {
+    let mut toft = Toft::start(start).await?;
     // The template, which the first deed of a data folder waits for.
     let first = toft.new_project("First").await?;
     toft.call("DELETE", &format!("/v1/projects/{first}"), None).await?;

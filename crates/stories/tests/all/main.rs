@@ -1,4 +1,35 @@
 //! All stories, one binary. One file per thing that a user wants.
+//!
+//! What must never be half done, and attacks: each fault and each attack is brought about for real, with
+//! a control that shows that it would be noticed. A name is a test of these files, or of the file in
+//! front of it below `crates/`; that they exist is itself tested ([`faults`]).
+//!
+//! | Fault | Shown by |
+//! |---|---|
+//! | F5 disk full outside: under an image, under folders, at the start | `bad_host::a_full_disk_under_an_image_loses_nothing_and_heals`, `bad_host::a_full_disk_under_plain_folders_loses_nothing_and_heals`, `bad_host::a_disk_with_too_little_room_to_start_is_named_at_every_fill`, `machine/tests/native/full::programs_that_write_stand_still_while_the_disk_is_full` |
+//! | F5 disk full inside: the project's own bound | `bombs::a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on`, `machine/tests/native/room::a_project_is_bounded_with_its_checkpoints_and_a_fork_counts_only_its_own`, `machine/tests/native/hits::a_disk_that_is_full_is_told_and_again_after_there_was_room`, `bridge/src/log/tests::a_full_disk_holds_events_back_and_loses_none` |
+//! | F15 clock forward and back two hours, under the real server (long lane) | `schedules::a_clock_that_jumps_two_hours_fires_nothing_twice` |
+//! | F15 the same on a clock of the test's own, and the days when clocks change | `server/tests/it/schedules::a_clock_set_forward_makes_one_late_and_the_rest_skipped`, `server/tests/it/schedules/clocks::a_clock_set_back_fires_no_time_of_the_day_again`, `server/src/schedules/slots/tests::a_slot_that_the_clock_jumps_over_is_due_right_after_the_jump` |
+//! | F16 out of memory | `services::a_tool_that_was_ended_for_memory_tells_the_model_so_with_the_limit`, `bombs::a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on`, `machine/tests/native/hits::a_killed_command_and_a_refused_one_are_told_once` |
+//! | F17 fork bomb | `machine/tests/native/bombs::a_fork_bomb_stays_in_its_machine`, `bombs::a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on` |
+//! | F17 zombies | `bombs::ten_thousand_zombies_are_reaped` |
+//! | F17 children that hide, daemons that are left behind | `bad_command::abort_ends_every_child_also_those_that_left_their_session`, `hidden::an_abort_ends_a_process_that_hid_and_no_other_one`, `leftovers::nothing_of_ours_outlives_toft_down` |
+//! | F18 a gigabyte of output, in one line; bytes that are no text | `bad_input::a_gigabyte_of_output_neither_fills_memory_nor_stops_anything`, `bad_command::a_tool_that_prints_a_gigabyte_gives_the_model_its_end_and_a_file`, `bridge/tests/services::a_flood_of_output_is_rotated_and_its_end_is_kept`, `probe_cli::exec_passes_bytes_through_both_ways` |
+//! | F19 one port for two projects and the host | `inherited::projects_and_the_host_may_have_the_same_port` |
+//! | F19 a port that somebody inside has; the server's own; all of those for previews | `bridge/tests/services::a_port_that_somebody_has_is_named_and_waited_for`, `bad_input::a_port_in_use_and_a_folder_in_use_are_named`, `server/tests/it/preview_ports::without_a_free_port_the_answer_says_what_to_do` |
+//!
+//! | Attack | Shown by |
+//! |---|---|
+//! | S11 links, `..`, hard links and `/proc` in a disk that the server reads, keeps, puts back, deletes | `machine/tests/native/race::no_link_of_a_disk_leads_the_host_out_of_it`, `machine/src/at_rest/tests::links_lead_to_where_they_lead_inside_and_never_out`, `machine/src/at_rest/tests::what_is_no_regular_file_is_never_opened`, `machine/tests/native/checkpoints::hostile_trees_lead_nowhere`, `attacks::a_project_of_any_shape_can_be_deleted_and_links_lead_nowhere`, `attacks::what_lies_in_place_of_the_logs_neither_hangs_nor_leads_the_server`, `machine/tests/native/escape::a_planted_link_above_the_root_does_not_reach_the_host` |
+//! | S11 the same in an archive | `images::what_cannot_become_an_image_is_refused_at_once_with_a_word_on_what_to_do`, `machine/src/images/tests::a_path_that_climbs_out_is_refused`, `machine/src/images/tests::a_file_through_a_link_that_leads_out_stays_inside`, `machine/src/images/tests::a_hard_link_to_something_outside_is_refused` |
+//! | S12 a folder exchanged for a link while the server reads (4,000 times; 100,000 in the long lane) | `machine/tests/native/race::a_folder_that_is_exchanged_for_a_link_while_the_host_reads_leads_nowhere`, `machine/src/at_rest/tests::a_folder_that_becomes_a_link_at_any_moment_leads_nowhere` |
+//! | S13 system calls, each with the error that it must get | `machine/tests/native/escape::dangerous_system_calls_are_refused`, `attacks::calls_that_change_walls_or_reach_the_kernel_are_refused`, `attacks::the_same_calls_are_refused_in_a_container` |
+//! | S13 init and bridge traced, robbed, read | `attacks::programs_cannot_rob_trace_or_read_init_and_bridge` |
+//! | S14 set-user-id files, capabilities of files, device nodes: for the next run, a fork, the host | `inherited::what_one_run_leaves_gives_the_next_no_rights_and_the_host_none`, `machine/src/images/tests::modes_times_and_hard_links_come_over_and_devices_do_not` |
+//! | S15 bombs of processes, memory, descriptors, inodes, holes, with a neighbour that is asked all the time | `machine/tests/native/bombs::a_fork_bomb_stays_in_its_machine`, `machine/tests/native/bombs::a_memory_bomb_stays_in_its_machine`, `machine/tests/native/bombs::a_descriptor_bomb_stays_in_its_machine`, `machine/tests/native/bombs::inodes_and_holes_fill_nothing_but_their_own_disk` |
+//! | S15 a bomb of an archive | `machine/src/images/tests::what_promises_or_holds_more_than_there_is_room_for_ends_with_a_clear_word` |
+//! | S16 descriptors that came along | `inherited::whoever_starts_a_program_it_has_three_descriptors_and_no_more`, `machine/tests/native/life::init_inherits_nothing_but_its_sockets` |
+//! | S16 descriptors, memory and rights of init and bridge, from a program beside them | `attacks::programs_cannot_rob_trace_or_read_init_and_bridge` |
 
 mod attacks;
 mod bad_command;
@@ -10,11 +41,14 @@ mod bombs;
 mod broken_inside;
 mod checkpoints;
 mod cold;
+mod faults;
 mod hidden;
 mod host_backend;
 mod images;
 mod impostor;
+mod inherited;
 mod kills;
+mod kills_images;
 mod kills_life;
 mod kills_power;
 mod kills_steps;
@@ -23,15 +57,18 @@ mod main_story;
 mod oci_backend;
 mod ordinary_user;
 mod outside_models;
+mod pauses;
 mod preview_attacks;
 mod previews;
 mod probe_cli;
 mod probe_files;
 mod probe_http;
 mod replay;
+mod said_once;
 mod schedules;
 mod secrets;
 mod services;
+mod shown_at_once;
 mod sign_ins;
 mod sleep_wake;
 mod spine;

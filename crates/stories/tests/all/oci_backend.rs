@@ -1,10 +1,12 @@
 //! The backend whose walls are an engine's: the same machine in a container, and nothing of it left
 //! with the engine whatever happens to the server.
 
+use crate::{bombs, images, kills_steps};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use std::process::Command;
 use toft_stories::{
+    lane,
     podman::Podman,
     toft::{Start, Toft, binary},
 };
@@ -56,6 +58,55 @@ async fn a_project_lives_in_a_container_that_a_killed_server_does_not_forget() -
     toft.down()?;
     assert_eq!(podman.containers()?, Vec::<String>::new());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_is_reached_in_a_container_is_an_event_and_the_bridge_lives_on() -> Result<()>
+{
+    let Some(podman) = Podman::start("limits on oci")? else { return Ok(()) };
+    bombs::reached(Start { args: podman.args(), ..Start::default() }).await?;
+    ensure!(podman.containers()?.is_empty(), "left with podman: {:?}", podman.containers()?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_step_leaves_no_container_that_nobody_knows() -> Result<()> {
+    if !lane::deep() {
+        lane::skip("kills on oci", "it takes long: only in the deep lane");
+        return Ok(());
+    }
+    let Some(podman) = Podman::start("kills on oci")? else { return Ok(()) };
+    kills_steps::killed_at_each(Start { args: podman.args(), ..Start::default() }).await?;
+    ensure!(podman.containers()?.is_empty(), "left with podman: {:?}", podman.containers()?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_may_have_an_image_of_its_own_and_none_of_the_hosts_folders() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Some(tarball) = images::little(folder.path())? else { return Ok(()) };
+    let Some(podman) = Podman::start("images on oci")? else { return Ok(()) };
+    let toft = Toft::start(Start { args: podman.args(), ..Start::default() }).await?;
+    let tarball = tarball.display().to_string();
+    let added = toft.cli(&["image", "add", &tarball, "--name", "little"])?;
+    ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let made = toft.cli(&["new", "Little", "--image", "little", "--json"])?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout)?;
+    let project = made["id"].as_str().context("it has an id")?;
+    assert_eq!(toft.exec(project, "cat /etc/os-release").await?["stdout"], "ID=little\n");
+    // The server's own image is still what others are made of.
+    let other = toft.new_project("Usual").await?;
+    let usual = toft.exec(&other, "grep -c ^ID=little /etc/os-release").await?;
+    assert_eq!(usual["stdout"], "0\n");
+    // Nothing of the host shows in a container, and that is said.
+    std::fs::create_dir_all(folder.path().join("tools/bin"))?;
+    std::fs::copy(binary(), folder.path().join("tools/bin/tool"))?;
+    let tools = folder.path().join("tools").display().to_string();
+    let refused = toft.cli(&["image", "add", &tools])?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success() && said.contains("containers"), "{said}");
+    toft.down()
 }
 
 #[test]

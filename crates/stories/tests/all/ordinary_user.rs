@@ -1,86 +1,15 @@
 //! The main story as an ordinary user that the test makes: weaker limits, all of the work.
 
 use super::spine::builder;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 use toft_stories::{
     lane,
     provider::Provider,
     session::{self, Follow},
-    toft::{Start, Toft, binary},
+    toft::{Start, Toft},
 };
-
-static MADE: AtomicU32 = AtomicU32::new(0);
-
-/// A user of this host for the time of a test.
-pub(crate) struct User {
-    name: String,
-    home: PathBuf,
-}
-
-impl User {
-    pub(crate) fn make() -> Result<Self> {
-        // Several stories may run in one process.
-        let count = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("toft-{}-{count}", std::process::id());
-        let home = std::env::temp_dir().join(&name);
-        let out = Command::new("useradd")
-            .args(["--create-home", "--shell", "/bin/bash", "--home-dir"])
-            .arg(&home)
-            .arg(&name)
-            .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-            .output()
-            .context("useradd")?;
-        ensure!(out.status.success(), "useradd: {}", String::from_utf8_lossy(&out.stderr));
-        Ok(Self { name, home })
-    }
-}
-
-impl User {
-    /// How a server starts as this user.
-    pub(crate) fn start(&self, env: Vec<(String, String)>) -> Result<Start> {
-        // The build folder may lie where that user cannot look.
-        let exe = self.home.join("toft");
-        fs::copy(binary(), &exe)?;
-        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755))?;
-        let name = self.name.as_str();
-        let before = [
-            "setpriv",
-            "--reuid",
-            name,
-            "--regid",
-            name,
-            "--clear-groups",
-            "--inh-caps=-all",
-            "--",
-        ];
-        Ok(Start {
-            env,
-            before: before.map(str::to_owned).to_vec(),
-            data: Some(self.home.join("data")),
-            exe: Some(exe),
-            ..Start::default()
-        })
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        let _ = Command::new("userdel")
-            .args(["--remove", &self.name])
-            .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-            .output();
-        let _ = fs::remove_dir_all(&self.home);
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ordinary_user_gets_machines_too() -> Result<()> {
@@ -88,9 +17,9 @@ async fn an_ordinary_user_gets_machines_too() -> Result<()> {
         lane::skip("ordinary user", "making a user needs root; all other stories run as one here");
         return Ok(());
     }
-    let user = User::make()?;
     let provider = Provider::start(Duration::ZERO, builder()).await?;
-    let toft = Toft::start(user.start(provider.env("sk-user"))?).await?;
+    let start = Start { env: provider.env("sk-user"), as_user: true, ..Start::default() };
+    let toft = Toft::start(start).await?;
     let project = toft.new_project("Rootless").await?;
     let mut follow = Follow::from(&toft, &project, 0).await?;
     session::prompt(&toft, &project, "write hello").await?;

@@ -168,6 +168,53 @@ async fn a_server_killed_at_any_moment_of_a_firing_runs_nothing_twice() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slot_meets_what_became_of_the_command_before_it_while_no_server_ran() -> Result<()> {
+    for (takes, still_runs) in [("sleep 2", false), ("sleep 600", true)] {
+        let mut toft = Toft::start(Start::default()).await?;
+        let project = toft.new_project("Between").await?;
+        let work = json!({"command": format!("{MARK}; {takes}; echo whole")});
+        let body = json!({"name": "six", "when": {"everyS": 6}, "do": work});
+        let id = add(&toft, &project, body).await?;
+        let first = until(&toft, &project, &id, |all| {
+            all.iter().any(|f| f["startedAt"].is_u64() && f["endedAt"].is_null())
+        })
+        .await?;
+        let slot = first[0]["slot"].as_u64().context("a slot")?;
+        // It has begun when its mark is there.
+        while runs(&toft, &project).await?.is_empty() {}
+        toft.kill_server();
+        // The next slot comes due while no server runs.
+        while now_ms() < slot + 6_500 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        toft.up().await?;
+        let path = format!("/v1/projects/{project}/schedules/{id}");
+        let decided =
+            |all: &[Value]| all.iter().any(|f| f["lastSlot"].as_u64() >= Some(slot + 6_000));
+        until(&toft, &project, &id, decided).await?;
+        toft.call("PATCH", &path, Some(json!({"enabled": false}))).await?;
+        if still_runs {
+            let all = firings(&toft, &project, &id).await?;
+            let next = all.iter().find(|f| f["slot"] == slot + 6_000).context("the next slot")?;
+            assert_eq!(next["outcome"], "suppressed", "{all:?}");
+            assert!(next["reason"].to_string().contains("still ran"), "{next}");
+            assert_eq!(all.last().context("the first")?["outcome"], "running", "{all:?}");
+            assert_eq!(runs(&toft, &project).await?.len(), 1);
+        } else {
+            let ended = |all: &[Value]| all.iter().all(|f| f["endedAt"].is_u64());
+            let all = until(&toft, &project, &id, ended).await?;
+            check_gapless(&all, 6_000)?;
+            check_once(&all, &runs(&toft, &project).await?)?;
+            let next = all.iter().find(|f| f["slot"] == slot + 6_000).context("the next slot")?;
+            assert!(matches!(next["outcome"].as_str(), Some("fired" | "late")), "{all:?}");
+            assert_eq!(all.last().context("the first")?["output"], "whole\n", "{all:?}");
+        }
+        toft.down()?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_is_not_put_away_while_a_command_of_a_schedule_runs() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
     let project = toft.new_project("Idle").await?;
@@ -324,54 +371,134 @@ const FAKETIME: [&str; 2] = [
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ];
 
+/// A server whose wall clock is as far from the host's as a file says.
+struct Clocked {
+    toft: Toft,
+    offset: std::path::PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Clocked {
+    /// `None`: not in this lane, or not on this host, which is said.
+    async fn start(test: &str) -> Result<Option<Self>> {
+        if !lane::deep() {
+            lane::skip(test, "it belongs to the long lane");
+            return Ok(None);
+        }
+        let given = std::env::var("TOFT_FAKETIME").ok();
+        let known = FAKETIME.iter().map(|path| (*path).to_owned());
+        let Some(library) = given.into_iter().chain(known).find(|path| Path::new(path).exists())
+        else {
+            lane::skip(test, "the package `libfaketime` is not installed");
+            return Ok(None);
+        };
+        let folder = tempfile::tempdir()?;
+        let offset = folder.path().join("offset");
+        std::fs::write(&offset, "+0\n")?;
+        let env = [
+            ("LD_PRELOAD", library.as_str()),
+            ("FAKETIME_TIMESTAMP_FILE", offset.to_str().context("a path of text")?),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let toft = Toft::start(Start { env, ..Start::default() }).await?;
+        Ok(Some(Self { toft, offset, _folder: folder }))
+    }
+
+    /// Sets its clock so many seconds off, at once for who reads the file.
+    fn set(&self, seconds: i64) -> Result<()> {
+        let beside = self.offset.with_extension("new");
+        std::fs::write(&beside, format!("{seconds:+}\n"))?;
+        Ok(std::fs::rename(beside, &self.offset)?)
+    }
+}
+
+fn fired(all: &[Value]) -> usize {
+    all.iter().filter(|f| f["outcome"] == "fired").count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_two_hours_fires_nothing_twice() -> Result<()> {
-    let test = "a_clock_that_jumps_two_hours_fires_nothing_twice";
-    if !lane::deep() {
-        lane::skip(test, "it belongs to the long lane");
-        return Ok(());
-    }
-    let given = std::env::var("TOFT_FAKETIME").ok();
-    let known = FAKETIME.iter().map(|path| (*path).to_owned());
-    let Some(library) = given.into_iter().chain(known).find(|path| Path::new(path).exists()) else {
-        lane::skip(test, "the package `libfaketime` is not installed");
-        return Ok(());
-    };
-    let folder = tempfile::tempdir()?;
-    let offset = folder.path().join("offset");
-    std::fs::write(&offset, "+0\n")?;
-    let env = [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", offset.to_str().context("a path of text")?),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
-    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let toft = Toft::start(Start { env, ..Start::default() }).await?;
+    const TEST: &str = "a_clock_that_jumps_two_hours_fires_nothing_twice";
+    let Some(clocked) = Clocked::start(TEST).await? else { return Ok(()) };
+    let toft = &clocked.toft;
     let project = toft.new_project("Jumps").await?;
     let body = json!({"name": "second", "when": {"everyS": 2}, "do": {"command": MARK}});
-    let every = add(&toft, &project, body).await?;
-    let fired = |all: &[Value]| all.iter().filter(|f| f["outcome"] == "fired").count();
-    until(&toft, &project, &every, |all| fired(all) >= 2).await?;
-    std::fs::write(&offset, "+7200\n")?;
-    let all = until(&toft, &project, &every, |all| fired(all) >= 4).await?;
+    let every = add(toft, &project, body).await?;
+    let minutes = json!({"name": "day", "when": {"cron": "* * * * *"}, "do": {"command": MARK}});
+    let day = add(toft, &project, minutes).await?;
+    until(toft, &project, &every, |all| fired(all) >= 2).await?;
+    clocked.set(7_200)?;
+    let all = until(toft, &project, &every, |all| fired(all) >= 4).await?;
     let skipped =
         all.iter().find(|f| f["outcome"] == "skipped").context("slots were jumped over")?;
     ensure!(skipped["slots"].as_u64() > Some(3_000), "{skipped}");
-    let before = fired(&all);
-    // Back: nothing is due until the clock is where it was.
-    std::fs::write(&offset, "+0\n")?;
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    let all = firings(&toft, &project, &every).await?;
-    ensure!(fired(&all) <= before + 1, "fired again: {all:?}");
-    std::fs::write(&offset, "+7230\n")?;
-    until(&toft, &project, &every, |all| fired(all) >= before + 3).await?;
-    let change = json!({"enabled": false});
-    let path = format!("/v1/projects/{project}/schedules/{every}");
-    toft.call("PATCH", &path, Some(change)).await?;
-    let all =
-        until(&toft, &project, &every, |all| all.iter().all(|f| f["endedAt"].is_u64())).await?;
-    check_gapless(&all, 2_000)?;
-    check_once(&all, &runs(&toft, &project).await?)?;
-    toft.down()
+    // Back, and further back than it ever was: what goes by real time goes on.
+    for seconds in [0, -7_200] {
+        let before = fired(&firings(toft, &project, &every).await?);
+        clocked.set(seconds)?;
+        until(toft, &project, &every, |all| fired(all) >= before + 3).await?;
+    }
+    clocked.set(7_230)?;
+    let before = fired(&firings(toft, &project, &every).await?);
+    until(toft, &project, &every, |all| fired(all) >= before + 3).await?;
+    let ended = |all: &[Value]| all.iter().all(|f| f["endedAt"].is_u64());
+    let mut both = Vec::new();
+    for id in [&every, &day] {
+        let path = format!("/v1/projects/{project}/schedules/{id}");
+        toft.call("PATCH", &path, Some(json!({"enabled": false}))).await?;
+        let all = until(toft, &project, id, ended).await?;
+        let mut slots: Vec<_> = all.iter().map(|f| f["slot"].as_u64()).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        ensure!(slots.len() == all.len(), "a slot has two records: {all:?}");
+        if *id == day {
+            check_gapless(&all, 60_000)?;
+        }
+        both.extend(all);
+    }
+    check_once(&both, &runs(toft, &project).await?)?;
+    clocked.toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_days_on_which_clocks_are_set_by_law_each_time_is_started_once() -> Result<()> {
+    const TEST: &str = "on_the_days_on_which_clocks_are_set_by_law_each_time_is_started_once";
+    let Some(clocked) = Clocked::start(TEST).await? else { return Ok(()) };
+    let toft = &clocked.toft;
+    let project = toft.new_project("Law").await?;
+    // Line, zone, and the moment of UTC at which it is due, in Unix seconds: left out by the law, or
+    // brought twice.
+    let days = [
+        ("30 2 * * *", "America/New_York", 1_772_953_200), // 2026-03-08T07:00Z
+        ("30 1 * * *", "America/New_York", 1_793_511_000), // 2026-11-01T05:30Z
+        ("15 2 * * *", "Australia/Lord_Howe", 1_791_041_400), // 2026-10-03T15:30Z
+        ("0 0 * * *", "America/Sao_Paulo", 1_541_300_400), // 2018-11-04T03:00Z
+    ];
+    for (line, zone, due) in days {
+        let now = i64::try_from(now_ms() / 1_000)?;
+        clocked.set(due - 4 - now)?;
+        let body = json!({"name": zone.to_owned() + line, "when": {"cron": line, "timezone": zone},
+            "do": {"command": MARK}});
+        let id = add(toft, &project, body).await?;
+        let all = until(toft, &project, &id, |all| fired(all) == 1).await?;
+        assert_eq!(
+            (all.len(), &all[0]["slot"]),
+            (1, &json!(due * 1_000)),
+            "{line} {zone}: {all:?}"
+        );
+        // Not a second time: an hour on, and back over the same moment.
+        for off in [3_600, -60] {
+            let now = i64::try_from(now_ms() / 1_000)?;
+            clocked.set(due + off - now)?;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let all = firings(toft, &project, &id).await?;
+            assert_eq!(all.len(), 1, "{line} {zone}: {all:?}");
+        }
+        let path = format!("/v1/projects/{project}/schedules/{id}");
+        toft.call("DELETE", &path, None).await?;
+    }
+    assert_eq!(runs(toft, &project).await?.len(), days.len());
+    clocked.toft.down()
 }

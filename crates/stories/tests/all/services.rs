@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use toft_stories::{
+    abilities::rest_if_needed,
     lane,
     session::{self, Follow},
     toft::{Start, Toft},
@@ -134,6 +135,191 @@ async fn a_declared_service_comes_back_whatever_ended_it() -> Result<()> {
     toft.down()
 }
 
+/// What was there before a look at a machine's services, and is there after it.
+async fn looked_at(toft: &Toft, project: &str) -> Result<(Value, Value)> {
+    let machine = toft.call("GET", &format!("/v1/projects/{project}/machine"), None).await?;
+    Ok((machine["state"].clone(), machine["wakes"].clone()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_services_and_their_logs_wakes_no_machine() -> Result<()> {
+    let mut toft = Toft::start(Start::default()).await?;
+    let project = toft.new_project("Resting").await?;
+    let of = format!("/v1/projects/{project}");
+    declare(&toft, &project).await?;
+    until_runs(&toft, &project, &Value::Null).await?;
+    app(&toft, &project, "/before").await?;
+    let shown = toft.call("GET", &format!("{of}/machine"), None).await?;
+    let mut rests = vec!["sleep"];
+    if shown["can"]["freeze"] == true {
+        rests.insert(0, "freeze");
+    } else {
+        lane::skip("a look at a paused machine", "this host cannot pause");
+    }
+    for rest in rests {
+        toft.call("POST", &format!("{of}/{rest}"), Some(json!({}))).await?;
+        let before = looked_at(&toft, &project).await?;
+        for after_restart in [false, true] {
+            if after_restart {
+                toft.kill_server();
+                toft.up().await?;
+            }
+            let listed = toft.call("GET", &format!("{of}/toft/services"), None).await?;
+            let service = &listed["services"][0];
+            assert_eq!((&service["id"], &service["port"]), (&json!("web"), &json!(3000)));
+            if rest == "sleep" {
+                assert_eq!(
+                    (&service["status"], &service["process"]),
+                    (&json!("stopped"), &Value::Null)
+                );
+            }
+            let page = log(&toft, &project).await?;
+            assert!(page["text"].as_str().is_some_and(|t| t.contains("asked /before")), "{page}");
+            assert_eq!(page["to"], page["end"]);
+            let all = toft.cli(&["services", &project, "log", "web", "--from", "0"])?;
+            assert!(String::from_utf8_lossy(&all.stdout).contains("asked /before"), "{all:?}");
+            let path = format!("{}{of}/toft/services/none/log", toft.base);
+            let none = toft.http().get(path).bearer_auth(&toft.token).send().await?;
+            assert_eq!(none.status(), 404);
+            assert_eq!(looked_at(&toft, &project).await?, before, "after {rest}");
+        }
+    }
+
+    // Nothing that a program inside puts there leads the server to a file of the host.
+    let secret = tempfile::NamedTempFile::new()?;
+    std::fs::write(secret.path(), "a secret of the host")?;
+    let plant = format!(
+        "log=$(find / -name 'web:*.log' -not -path '/proc/*' 2>/dev/null | head -1) && test -n \"$log\" && \
+         rm \"$log\" && ln -s '{0}' \"$log\" && ln -s '{0}' \"$(dirname \"$log\")/other:0000000000000000.log\"",
+        secret.path().display()
+    );
+    let planted = toft.exec(&project, &plant).await?;
+    assert_eq!(planted["exitCode"], 0, "{planted}");
+    toft.call("POST", &format!("{of}/sleep"), Some(json!({}))).await?;
+    for id in ["web", "other"] {
+        let path = format!("{}{of}/toft/services/{id}/log", toft.base);
+        let answer = toft.http().get(path).bearer_auth(&toft.token).send().await?.text().await?;
+        assert!(!answer.contains("secret"), "{answer}");
+    }
+    toft.down()
+}
+
+/// Writes rows by SQL, as an agent does.
+async fn sql(toft: &Toft, project: &str, sql: &str) -> Result<()> {
+    let script = format!(
+        "python3 - <<'END'\n\
+         import sqlite3\n\
+         db = sqlite3.connect('/home/starter/inspect.db', timeout=5)\n\
+         db.executescript('''{sql}''')\n\
+         db.commit()\n\
+         END"
+    );
+    let ran = toft.exec(project, &script).await?;
+    assert_eq!(ran["exitCode"], 0, "{ran}");
+    Ok(())
+}
+
+async fn row(toft: &Toft, project: &str, id: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+    let of = |all: &Value| {
+        all["services"].as_array().into_iter().flatten().find(|s| s["id"] == id).cloned()
+    };
+    let path = format!("/v1/projects/{project}/toft/services");
+    let all = toft.until(&path, |all| of(all).is_some_and(|row| fits(&row))).await?;
+    of(&all).context("the row")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_a_port_that_is_taken_is_told_by_whom_and_two_projects_never_meet() -> Result<()>
+{
+    let toft = Toft::start(Start::default()).await?;
+    let (one, two) = (toft.new_project("One").await?, toft.new_project("Two").await?);
+    for project in [&one, &two] {
+        declare(&toft, project).await?;
+        until_runs(&toft, project, &Value::Null).await?;
+        app(&toft, project, &format!("/of-{project}")).await?;
+    }
+    for (project, other) in [(&one, &two), (&two, &one)] {
+        let page = log(&toft, project).await?;
+        let text = page["text"].as_str().context("text")?;
+        assert!(text.contains(&format!("asked /of-{project}")), "{text}");
+        assert!(!text.contains(&format!("of-{other}")), "{text}");
+    }
+
+    // Two services of one project: the second is told, and runs once the first gives way.
+    sql(
+        &toft,
+        &one,
+        "INSERT INTO services(id,name,type,port,status,command) VALUES
+           ('twin','The twin','app',3000,'running','exec python3 app.py'),
+           ('own','Own port','app',8080,'running','exec python3 app.py'),
+           ('gate','The way out','app',3128,'running','exec python3 app.py');",
+    )
+    .await?;
+    let has = |part: &'static str| {
+        move |row: &Value| row["process"]["problem"].as_str().is_some_and(|why| why.contains(part))
+    };
+    let twin = row(&toft, &one, "twin", has("in use by the service \"The app\"")).await?;
+    assert_eq!(twin["status"], "error", "{twin}");
+    row(&toft, &one, "own", has("Port 8080 is Toft's own")).await?;
+    row(&toft, &one, "gate", has("Port 3128 is Toft's own")).await?;
+    let shown = toft.cli(&["services", &one])?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("Port 8080 is Toft's own"), "{shown}");
+    toft.call("POST", &format!("/v1/projects/{one}/toft/services/web/stop"), Some(json!({})))
+        .await?;
+    let twin = row(&toft, &one, "twin", |row| row["process"]["state"] == "running").await?;
+    assert_eq!(twin["process"]["problem"], Value::Null, "{twin}");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_says_what_is_wrong_and_runs_once_it_is_mended() -> Result<()> {
+    let toft = Toft::start(Start::default()).await?;
+    let project = toft.new_project("Rows").await?;
+    sql(
+        &toft,
+        &project,
+        "INSERT INTO services(id,name,type,port,status,command,env,restart) VALUES
+           ('json','J','worker',NULL,'running','echo ran; sleep 600','MODE=fast',NULL),
+           ('list','L','worker',NULL,'running','echo ran; sleep 600','[1]',NULL),
+           ('port','P','app',99999,'running','echo ran; sleep 600',NULL,NULL),
+           ('rule','R','worker',NULL,'running','echo ran; sleep 600',NULL,'sometimes'),
+           ('word','W','worker',NULL,'active','echo ran; sleep 600',NULL,NULL);",
+    )
+    .await?;
+    for (id, part) in [
+        ("json", "`env` is not JSON"),
+        ("list", "`env` is a list"),
+        ("port", "`port` is \"99999\": write a number from 1 to 65535"),
+        ("rule", "`restart` is \"sometimes\": write `always`, `on-failure` or `never`"),
+    ] {
+        let row = row(&toft, &project, id, |row| row["process"]["state"] == "failed").await?;
+        for said in [&row["problem"], &row["process"]["problem"]] {
+            assert!(said.as_str().is_some_and(|said| said.contains(part)), "{row}");
+        }
+        assert_eq!(row["status"], "error", "{row}");
+    }
+    let word = row(&toft, &project, "word", |row| row["problem"].is_string()).await?;
+    assert!(word["problem"].to_string().contains("`status` is"), "{word}");
+    let shown = toft.cli(&["services", &project])?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("`env` is not JSON") && shown.contains("`status` is"), "{shown}");
+    sql(
+        &toft,
+        &project,
+        "UPDATE services SET env = NULL, port = NULL, restart = NULL, status = 'running';",
+    )
+    .await?;
+    for id in ["json", "list", "port", "rule", "word"] {
+        let row = row(&toft, &project, id, |row| row["process"]["state"] == "running").await?;
+        assert_eq!((&row["problem"], &row["process"]["problem"]), (&Value::Null, &Value::Null));
+        let path = format!("/v1/projects/{project}/toft/services/{id}/log");
+        let page = toft.until(&path, |page| page["text"].to_string().contains("ran")).await?;
+        assert_eq!(page["text"].to_string().matches("started:").count(), 1, "{page}");
+    }
+    toft.down()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demos_app_is_a_service_and_answers_after_a_sleep() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
@@ -163,6 +349,7 @@ async fn a_service_comes_back_after_a_restore_and_runs_in_a_fork() -> Result<()>
     let of = format!("/v1/projects/{project}");
     declare(&toft, &project).await?;
     until_runs(&toft, &project, &Value::Null).await?;
+    rest_if_needed(&toft, &project).await?;
     let checkpoint = toft.call("POST", &format!("{of}/checkpoints"), Some(json!({}))).await?;
     let id = checkpoint["id"].as_str().context("an id")?;
     toft.exec(&project, "rm app.py").await?;

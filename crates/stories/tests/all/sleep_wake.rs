@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use toft_stories::{
-    processes,
+    lane, processes,
     session::{self, Follow},
     toft::{STEP_TIMEOUT, Start, Toft},
 };
@@ -159,7 +159,7 @@ async fn tabs_that_only_look_leave_a_paused_machine_alone() -> Result<()> {
     let project = toft.new_project("Looked at").await?;
     let of = format!("/v1/projects/{project}");
     if machine(&toft, &project).await?["can"]["freeze"] != true {
-        eprintln!("skipped: this host cannot pause machines (no cgroup freezer)");
+        lane::skip("a paused machine", "this host cannot pause one (no cgroup freezer)");
         return toft.down();
     }
     let mut follow = Follow::from(&toft, &project, 0).await?;
@@ -246,7 +246,7 @@ async fn limits_change_while_the_machine_runs_and_stay_for_its_next_start() -> R
     let enforced: Vec<&str> =
         found["enforced"].as_array().context("a list")?.iter().filter_map(Value::as_str).collect();
     if !enforced.contains(&"pids") || !enforced.contains(&"memory") {
-        eprintln!("skipped: this host enforces only {enforced:?}");
+        lane::skip("limits", format!("this host enforces only {enforced:?}"));
         return toft.down();
     }
     let init = toft.init_pid(&project).context("it runs")?;
@@ -294,7 +294,7 @@ async fn a_command_that_stands_still_ends_at_its_time_all_the_same() -> Result<(
     let project = toft.new_project("Paused").await?;
     let of = format!("/v1/projects/{project}");
     if machine(&toft, &project).await?["can"]["freeze"] != true {
-        eprintln!("skipped: this host cannot pause machines (no cgroup freezer)");
+        lane::skip("a paused machine", "this host cannot pause one (no cgroup freezer)");
         return toft.down();
     }
     let exec = format!("{of}/exec");

@@ -2,14 +2,24 @@
 // when the server has taken it.
 import { useQueryClient } from '@tanstack/react-query'
 import { useEffect, useMemo, useRef, useState } from 'react'
-import { wordsOf } from '@/api/http'
+import { ApiError } from '@/api/http'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
 import { addToDraft, draftKey, useDrafts } from '@/stores/drafts'
+import { forgetName, nameOf, rename, sendingOf } from '@/stores/sending'
+import { wordsOfFailure } from './failure-words'
+
+type How = 'send' | 'steer'
+
+/** What went wrong, and with a message how it was sent: so it can be sent again. */
+interface Failed {
+  words: string
+  again: How | null
+}
 
 export interface ChatActions {
   busy: boolean
-  error: string | null
+  error: Failed | null
   clearError: () => void
   setDraft: (text: string) => void
   /** Sends; while the agent works it waits in the queue. */
@@ -41,7 +51,7 @@ export function useChatActions({
   const { id, live } = useProject()
   const client = useQueryClient()
   const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<string | null>(null)
+  const [error, setError] = useState<Failed | null>(null)
   const latest = useRef({ ensure, onSession, onSent })
   useEffect(() => {
     latest.current = { ensure, onSession, onSent }
@@ -53,11 +63,16 @@ export function useChatActions({
     const key = draftKey(id, sessionId)
 
     const session = async (): Promise<string> => {
+      // Before a reload it was made for the same message, which may be in it.
+      made.current ??= sendingOf(key)?.sessionId ?? null
       made.current ??= (await latest.current.ensure?.()) ?? null
       if (!made.current) throw new Error('There is no conversation to send to.')
       return made.current
     }
-    const attempt = async (what: (session: string) => Promise<void>): Promise<void> => {
+    const attempt = async (
+      what: (session: string) => Promise<void>,
+      again: () => How | null = () => null,
+    ): Promise<void> => {
       setBusy(true)
       setError(null)
       try {
@@ -68,13 +83,34 @@ export function useChatActions({
           latest.current.onSession?.(to)
         }
       } catch (cause) {
-        setError(wordsOf(cause))
+        setError({ words: wordsOfFailure(cause), again: again() })
       } finally {
         setBusy(false)
       }
     }
-    const taken = () => {
-      useDrafts.getState().set(key, '')
+    /** Its text was taken or given up: it leaves the composer, and what waited for that comes back. */
+    const empty = (text: string) => {
+      const back = forgetName(key)
+      const { drafts, set } = useDrafts.getState()
+      // Something else may have been typed meanwhile.
+      if (!text || drafts[key]?.trim() === text) set(key, '')
+      if (back) addToDraft(key, back)
+    }
+    const say = async (how: 'prompt' | 'steer', text: string, to: string, back = '') => {
+      const name = nameOf(key, text, to, back)
+      try {
+        await bridge[how](text, to, name)
+      } catch (cause) {
+        const code = cause instanceof ApiError ? cause.code : null
+        // The name stands for something else: it was not taken under it, and never will be.
+        if (code === 'conflict') rename(key)
+        if (code === 'session_not_found' && sessionId === null) {
+          made.current = null
+          forgetName(key)
+        }
+        throw cause
+      }
+      empty(text)
       latest.current.onSent?.()
       // A sleeping machine was woken by it.
       void client.invalidateQueries({ queryKey: queries.machine(id).queryKey })
@@ -84,29 +120,34 @@ export function useChatActions({
       clearError: () => setError(null),
       setDraft: (text: string) => {
         setError(null)
-        useDrafts.getState().set(key, text)
+        // Given up: the same words typed again are another message.
+        if (text.trim() === '') empty('')
+        else useDrafts.getState().set(key, text)
       },
       send: (text: string) =>
-        attempt(async (to) => {
-          await bridge.prompt(text, to)
-          taken()
-        }),
+        attempt(
+          (to) => say('prompt', text, to),
+          () => 'send',
+        ),
       steer: (text: string) =>
-        attempt(async (to) => {
-          await bridge.steer(text, to)
-          taken()
-        }),
-      stop: (then?: string) =>
-        attempt(async (to) => {
-          const waiting = await bridge.abort(to, true)
-          // What waited is not thrown away: it stands in the composer again.
-          const back = [...waiting.steering, ...waiting.followUp].join('\n\n')
-          if (then) {
-            await bridge.prompt(then, to)
-            taken()
-          }
-          if (back) addToDraft(key, back)
-        }),
+        attempt(
+          (to) => say('steer', text, to),
+          () => 'steer',
+        ),
+      stop: (then?: string) => {
+        let stopped = false
+        return attempt(
+          async (to) => {
+            const waiting = await bridge.abort(to, true)
+            // What waited is not thrown away: it stands in the composer again.
+            const back = [...waiting.steering, ...waiting.followUp].join('\n\n')
+            stopped = true
+            if (then) await say('prompt', then, to, back)
+            else if (back) addToDraft(key, back)
+          },
+          () => (then && stopped ? 'send' : null),
+        )
+      },
       setQueue: (steering: readonly string[], followUp: readonly string[]) =>
         attempt(async (to) => {
           await bridge.queue(to, [...steering], [...followUp])

@@ -32,6 +32,7 @@ export function Composer({
   const waiting = transcript?.status === 'waiting' && !closed
   const busy = working || waiting
   const typed = text.trim()
+  const again = actions.error?.again
   const ready = typed !== '' && !actions.busy && !closed
 
   useLayoutEffect(() => {
@@ -66,10 +67,21 @@ export function Composer({
           role="alert"
           className="appear mb-1.5 flex items-baseline gap-2 px-2 text-sm text-red-text"
         >
-          <span className="min-w-0 break-words">{actions.error} Your text is kept.</span>
-          <button type="button" className="ml-auto shrink-0 underline" onClick={actions.clearError}>
-            Hide
-          </button>
+          <span className="min-w-0 break-words">{actions.error.words} Your text is kept.</span>
+          <span className="ml-auto flex shrink-0 gap-3">
+            {again && ready && (
+              <button
+                type="button"
+                className="underline"
+                onClick={() => void actions[again](typed)}
+              >
+                Send again
+              </button>
+            )}
+            <button type="button" className="underline" onClick={actions.clearError}>
+              Hide
+            </button>
+          </span>
         </div>
       )}
       <div className="rounded-lg border bg-surface has-[textarea:focus-visible]:border-moss">

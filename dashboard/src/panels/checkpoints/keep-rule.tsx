@@ -57,7 +57,10 @@ function RuleForm({ list, onDone }: { list: CheckpointList; onDone: () => void }
       className="px-3 py-2.5"
       onSubmit={(event) => {
         event.preventDefault()
-        if (valid) setRule.mutate({ ...rule, automatic }, { onSuccess: onDone })
+        if (!valid) return
+        // Where none can be taken, the list says so whatever the rule is.
+        const change = automatic === list.automatic ? rule : { ...rule, automatic }
+        setRule.mutate(change, { onSuccess: onDone })
       }}
     >
       <div className="flex items-center gap-2" id={switchId}>

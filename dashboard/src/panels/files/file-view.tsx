@@ -6,6 +6,7 @@ import { CodeLines } from '@/components/code-lines'
 import { Prose } from '@/components/prose'
 import { toast } from '@/ui/toasts'
 import { useProject } from '@/hooks/live'
+import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { Button, ButtonLink, IconButton } from '@/ui/button'
 import { CopyButton } from '@/ui/copy'
@@ -18,6 +19,7 @@ import { isBinary, lookOf } from './paths'
 export function FileView({ path, onGone }: { path: string; onGone: () => void }) {
   const { live, id } = useProject()
   const client = useQueryClient()
+  const stopped = useMachineState().machine?.state === 'stopped'
   const [asking, setAsking] = useState(false)
   const [source, setSource] = useState(false)
   const look = lookOf(path)
@@ -56,7 +58,12 @@ export function FileView({ path, onGone }: { path: string; onGone: () => void })
         >
           <Icon name="download" />
         </a>
-        <IconButton icon="trash" label="Delete" onClick={() => setAsking(true)} />
+        <IconButton
+          icon="trash"
+          label="Delete"
+          disabled={stopped}
+          onClick={() => setAsking(true)}
+        />
       </div>
       <Confirm
         open={asking}

@@ -1,4 +1,4 @@
-// What the project takes on disk, and what there still is.
+// What the project takes on disk, what all of them take, and what there still is.
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { wordsOf } from '@/api/http'
@@ -24,10 +24,11 @@ export function Disk({ machine }: { machine: Machine }) {
       />
     )
   }
-  const { exclusiveBytes: own, quotaBytes: quota, freeBytes: free } = data
+  const { exclusiveBytes: own, sharedBytes: shared, quotaBytes: quota } = data
+  const { totalBytes: total, capBytes: cap, freeBytes: free, yieldBelowBytes: low } = data
   return (
     <>
-      <dl className="grid grid-cols-3 gap-x-5 max-sm:grid-cols-2 max-sm:gap-y-3">
+      <dl className="grid grid-cols-3 gap-x-5 gap-y-3 max-sm:grid-cols-2">
         <Size name="Its own">
           {own === null ? null : (
             <>
@@ -40,6 +41,7 @@ export function Disk({ machine }: { machine: Machine }) {
             </>
           )}
         </Size>
+        <Size name="Shared">{shared === null ? null : bytes(shared)}</Size>
         <Size name="Quota">
           {quota === null
             ? machine.limits.diskBytes === null
@@ -47,11 +49,28 @@ export function Disk({ machine }: { machine: Machine }) {
               : 'set, but not enforced here'
             : bytes(quota)}
         </Size>
+        <Size name="All projects">
+          {total === null ? null : (
+            <>
+              {bytes(total)}
+              {cap !== null && (
+                <>
+                  <span className="text-ink-3"> of {bytes(cap)}</span>
+                  <span className="mt-1.5 block">
+                    <Meter part={total / cap} label="Disk of all projects used" />
+                  </span>
+                </>
+              )}
+            </>
+          )}
+        </Size>
         <Size name="Free for all projects">{free === null ? null : bytes(free)}</Size>
       </dl>
       <p className="mt-2 text-sm text-pretty text-ink-3">
-        “Its own” counts files and checkpoints that no other project shares; up to half a minute
-        old.
+        {own !== null &&
+          '“Its own” is what it and its checkpoints wrote, up to half a minute old; “shared” is what it has from its origin or image, of files beyond 2 KiB. '}
+        {low !== null &&
+          `With less than ${bytes(low)} free, automatic checkpoints go, but for the last ones.`}
       </p>
     </>
   )

@@ -9,6 +9,7 @@ const schedule = (more: Partial<Schedule>): Schedule => ({
   when: { cron: '30 7 * * 1-5', timezone: 'Europe/Berlin' },
   do: { prompt: 'Write the report', sessionId: null },
   catchUp: 'none',
+  catchUpMax: 5,
   overlap: 'queue',
   enabled: true,
   nextAt: null,
@@ -26,6 +27,8 @@ test('what is shown in the form is sent back unchanged', () => {
     { when: { cron: '@daily', timezone: 'UTC' } },
     { when: { at } },
     { do: { command: 'make backup' } },
+    { catchUp: 'all' as const, overlap: 'cancel' as const },
+    { overlap: 'allow' as const },
     { do: { prompt: 'Go on', sessionId: 'abc' } },
   ]) {
     const one = schedule(more)
@@ -36,8 +39,9 @@ test('what is shown in the form is sent back unchanged', () => {
       name: one.name,
       when: one.when,
       do: work,
-      catchUp: 'none',
-      overlap: 'queue',
+      catchUp: one.catchUp,
+      catchUpMax: 5,
+      overlap: one.overlap,
     })
   }
 })
@@ -57,6 +61,8 @@ test('what is wrong is said at its field, and nothing is sent', () => {
   expect(faults({ kind: 'every', every: '0', unit: 'minutes' })).toEqual(['when'])
   expect(faults({ kind: 'once', at: localField(NOW - 60_000) })).toEqual(['when'])
   expect(faults({ kind: 'once', at: '' })).toEqual(['when'])
+  for (const catchUpMax of ['0', '101', '1.5', 'x', ''])
+    expect(faults({ catchUp: 'all', catchUpMax })).toEqual(['catchUpMax'])
 })
 
 test('a new one begins with something that could be sent, but for its words', () => {

@@ -17,8 +17,13 @@ export interface Typed {
   /** Empty: a new conversation each time. */
   session: string
   catchUp: ScheduleDraft['catchUp']
+  catchUpMax: string
   overlap: ScheduleDraft['overlap']
 }
+
+/** How many missed times are made up for, unless somebody says more or fewer. */
+const CATCH_UP_DEFAULT = 10
+const CATCH_UP_MAX = 100
 
 export const UNITS_S = { seconds: 1, minutes: 60, hours: 3600, days: 86_400 } as const
 
@@ -44,6 +49,7 @@ export function typedOf(schedule: Schedule | null, now: number): Typed {
     text: '',
     session: '',
     catchUp: schedule?.catchUp ?? 'latest',
+    catchUpMax: String(schedule?.catchUpMax ?? CATCH_UP_DEFAULT),
     overlap: schedule?.overlap ?? 'skip',
   }
   if (!schedule) return typed
@@ -67,7 +73,7 @@ export function typedOf(schedule: Schedule | null, now: number): Typed {
 }
 
 /** What is wrong, by field; empty when the draft may be sent. */
-export type Faults = Partial<Record<'name' | 'when' | 'zone' | 'text', string>>
+export type Faults = Partial<Record<'name' | 'when' | 'zone' | 'text' | 'catchUpMax', string>>
 
 /** The schedule that was typed, or what is wrong with it. */
 export function draftOf(
@@ -79,6 +85,11 @@ export function draftOf(
   const text = typed.text.trim()
   if (!name) faults.name = 'It needs a name.'
   if (!text) faults.text = typed.work === 'prompt' ? 'What shall be done?' : 'Which command?'
+  // Not asked for, it is not held against anybody.
+  const number = Number(typed.catchUpMax)
+  const fits = Number.isInteger(number) && number >= 1 && number <= CATCH_UP_MAX
+  const catchUpMax = fits ? number : CATCH_UP_DEFAULT
+  if (!fits && typed.catchUp === 'all') faults.catchUpMax = `A number from 1 to ${CATCH_UP_MAX}.`
   const when = whenOf(typed, now, faults)
   if (!when || Object.keys(faults).length > 0) return { draft: null, faults }
   const work: Work =
@@ -86,7 +97,14 @@ export function draftOf(
       ? { command: text }
       : { prompt: text, ...(typed.session ? { sessionId: typed.session } : {}) }
   return {
-    draft: { name, when, do: work, catchUp: typed.catchUp, overlap: typed.overlap },
+    draft: {
+      name,
+      when,
+      do: work,
+      catchUp: typed.catchUp,
+      catchUpMax,
+      overlap: typed.overlap,
+    },
     faults,
   }
 }

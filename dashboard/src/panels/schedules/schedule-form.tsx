@@ -123,6 +123,7 @@ export function ScheduleForm({
                 className={`${CONTROL} select`}
               >
                 <option value="latest">Run once, late</option>
+                <option value="all">Run each, one after the other</option>
                 <option value="none">Skip it</option>
               </select>
             )}
@@ -137,10 +138,28 @@ export function ScheduleForm({
               >
                 <option value="skip">Leave it out</option>
                 <option value="queue">Wait for its end</option>
+                <option value="cancel">End it, then run</option>
+                <option value="allow">Run beside it</option>
               </select>
             )}
           </Field>
         </div>
+        {typed.catchUp === 'all' && (
+          <Field
+            label="The latest of them"
+            error={faults.catchUpMax ?? null}
+            note="So many are made up for; those before them are skipped."
+          >
+            {(ids) => (
+              <Input
+                {...ids}
+                inputMode="numeric"
+                value={typed.catchUpMax}
+                onChange={(event) => put({ catchUpMax: event.target.value })}
+              />
+            )}
+          </Field>
+        )}
         {save.error && <Failure compact title="It was not saved" message={wordsOf(save.error)} />}
       </form>
       <div className="mt-3 flex justify-end gap-2">

@@ -5,7 +5,7 @@ import { useState } from 'react'
 import { wordsOf } from '@/api/http'
 import type { Firing, Schedule } from '@/api/machine-types'
 import { LookGlyph } from '@/components/project-state'
-import { OUTCOMES, whenWords, workWords } from '@/components/schedule-words'
+import { firingLook, whenWords, workWords } from '@/components/schedule-words'
 import { useOpenPanel } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
@@ -148,7 +148,7 @@ function Dots({ firings }: { firings: readonly Firing[] }) {
         .slice(0, DOTS_MAX)
         .toReversed()
         .map((firing) => (
-          <LookGlyph key={firing.id} look={OUTCOMES[firing.outcome]} titled />
+          <LookGlyph key={firing.id} look={firingLook(firing)} titled />
         ))}
     </span>
   )
@@ -156,12 +156,14 @@ function Dots({ firings }: { firings: readonly Firing[] }) {
 
 function FiringLine({ firing }: { firing: Firing }) {
   const openPanel = useOpenPanel()
-  const { outcome, reason, exitCode, sessionId, byHand, output } = firing
+  const { reason, exitCode, sessionId, byHand, output, slots } = firing
   const slot = momentOf(firing.slot)
   const took = momentOf(firing.endedAt) - momentOf(firing.startedAt)
-  const look = OUTCOMES[outcome]
+  const look = firingLook(firing)
+  const last = momentOf(firing.lastSlot)
   const facts = [
     byHand ? 'by hand' : null,
+    slots > 1 ? `${slots} times, up to ${dayAndTime(last)}` : null,
     Number.isFinite(took) ? duration(took) : null,
     exitCode === null || exitCode === 0 || reason ? null : `exit code ${exitCode}`,
   ].filter((fact) => fact !== null)

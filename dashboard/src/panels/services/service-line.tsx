@@ -42,6 +42,7 @@ export function ServiceLine({
   const runs = process?.state === 'running' || process?.state === 'backoff'
   const run = (verb: 'start' | 'stop' | 'restart') => action.mutate({ service, verb })
   const facts = [
+    (open ? null : (service.problem ?? process?.problem)) ?? null,
     process && process.restarts > 0 ? `started again ${plural(process.restarts, 'time')}` : null,
     process && !runs && process.exitCode !== null ? `exit code ${process.exitCode}` : null,
   ].filter((fact) => fact !== null)
@@ -124,12 +125,11 @@ function Declared({ service, visible }: { service: Service; visible: boolean }) 
   const { running } = useMachineState()
   const ask = useAskAgent()
   const { id, name, command, cwd, env, restart, description, process, type, schedule } = service
+  const problem = service.problem ?? process?.problem
   const variables = Object.entries(env ?? {})
   return (
     <div className="pb-3">
-      {process?.problem && (
-        <p className="px-3 pb-1 pl-8 text-pretty text-amber-text">{process.problem}</p>
-      )}
+      {problem && <p className="px-3 pb-1 pl-8 text-pretty text-amber-text">{problem}</p>}
       {description && <p className="px-3 pl-8 text-pretty text-ink-2">{description}</p>}
       <dl className="mt-1 grid grid-cols-[88px_1fr] gap-x-3 gap-y-1 px-3 pl-8">
         <Fact name="Kind">{type}</Fact>
@@ -174,13 +174,10 @@ function Declared({ service, visible }: { service: Service; visible: boolean }) 
           Ask the agent about it
         </Button>
       </div>
-      {command && running && (
+      {command && (
         <div className="mx-3 mt-2 ml-8 overflow-hidden rounded-md border">
-          <ServiceLog id={id} visible={visible} />
+          <ServiceLog id={id} visible={visible} running={running} />
         </div>
-      )}
-      {command && !running && (
-        <p className="mt-2 px-3 pl-8 text-ink-3">Its log can be read when the machine runs.</p>
       )}
     </div>
   )

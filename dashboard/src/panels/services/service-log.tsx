@@ -1,5 +1,5 @@
-// What a service prints, followed while somebody looks. Each look is a use of the machine: so that a
-// forgotten panel does not keep it from resting, following ends when nothing has come for a while.
+// What a service prints, followed while somebody looks. The server reads it from the host, so that a
+// look is no use of the machine: what rests goes on resting, and its log is shown as it was left.
 import { useEffect, useState } from 'react'
 import { wordsOf } from '@/api/http'
 import { OutputBox, plainOutput } from '@/components/output-box'
@@ -10,8 +10,6 @@ import { bytes } from '@/util/format'
 /** Characters kept for display. */
 const CHARS_MAX = 100_000
 const EVERY_MS = 1000
-/** Without a new line for so long, it is not looked any more. */
-const QUIET_MS = 60_000
 
 interface Shown {
   text: string
@@ -19,23 +17,29 @@ interface Shown {
   before: number
 }
 
-export function ServiceLog({ id, visible }: { id: string; visible: boolean }) {
+export function ServiceLog({
+  id,
+  visible,
+  running,
+}: {
+  id: string
+  visible: boolean
+  /** Whether anything can be added to it. */
+  running: boolean
+}) {
   const { live } = useProject()
   const [shown, setShown] = useState<Shown | null>(null)
   const [error, setError] = useState<string | null>(null)
-  const [following, setFollowing] = useState(true)
-  const follow = visible && following
+  const look = visible && error === null
 
   useEffect(() => {
-    if (!follow) return
+    if (!look) return
     let gone = false
     let at: number | null = null
-    let heard = Date.now()
     let timer: ReturnType<typeof setTimeout> | undefined
-    const look = async () => {
+    const read = async () => {
       const page = await live.bridge.serviceLog(id, at)
       if (gone) return
-      setError(null)
       if (page.to !== at) {
         const fresh = at === null || page.from !== at
         const text = plainOutput(page.text)
@@ -44,10 +48,9 @@ export function ServiceLog({ id, visible }: { id: string; visible: boolean }) {
           before: fresh ? page.from : (old?.before ?? page.from),
         }))
         at = page.to
-        heard = Date.now()
       }
-      if (Date.now() - heard > QUIET_MS) setFollowing(false)
-      else next(page.to < page.end ? 0 : EVERY_MS)
+      if (page.to < page.end) next(0)
+      else if (running) next(EVERY_MS)
     }
     const next = (afterMs: number) => {
       timer = setTimeout(() => {
@@ -58,11 +61,9 @@ export function ServiceLog({ id, visible }: { id: string; visible: boolean }) {
     }
     const attempt = async () => {
       try {
-        await look()
+        await read()
       } catch (cause) {
-        if (gone) return
-        setError(wordsOf(cause))
-        setFollowing(false)
+        if (!gone) setError(wordsOf(cause))
       }
     }
     next(0)
@@ -70,7 +71,7 @@ export function ServiceLog({ id, visible }: { id: string; visible: boolean }) {
       gone = true
       clearTimeout(timer)
     }
-  }, [id, live, follow])
+  }, [id, live, look, running])
 
   return (
     <div className="bg-sunk">
@@ -84,14 +85,11 @@ export function ServiceLog({ id, visible }: { id: string; visible: boolean }) {
         text={shown?.text ?? ''}
         none={shown === null ? '' : 'It has printed nothing yet.'}
       />
-      {!following && (
+      {error !== null && (
         <div className="flex items-center gap-2 border-t py-1 pr-1 pl-3 text-sm text-ink-2">
-          <span className="grow">
-            {error ??
-              'Nothing new for a while: not followed any more, so that the machine may rest.'}
-          </span>
-          <Button variant="ghost" onClick={() => setFollowing(true)}>
-            Follow
+          <span className="grow">{error}</span>
+          <Button variant="ghost" onClick={() => setError(null)}>
+            Try again
           </Button>
         </div>
       )}

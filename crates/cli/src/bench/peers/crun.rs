@@ -1,7 +1,7 @@
 //! crun on a minimal OCI bundle: the host's programs read-only, the namespaces that our machines
 //! have too, no control groups and no limits.
 
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, Steps};
 use crate::bench::scratch::Scratch;
 use anyhow::{Context, Result};
 use rustix::process::{getegid, geteuid};
@@ -31,30 +31,38 @@ pub(super) fn open(program: &Path) -> Result<Sandbox> {
         "{} --root \"$1/state\" --cgroup-manager=disabled run --bundle \"$1\" \"toft-bench-$n\"",
         program.display()
     );
-    Sandbox::open("crun run true", folder, before, set_up, &round)
+    Sandbox::open("crun run true", folder, before, set_up, &Steps::only(&round))
 }
 
 fn bundle(folder: &Path) -> Result<()> {
-    let root = folder.join("rootfs");
-    fs::create_dir_all(root.join("proc"))?;
-    fs::create_dir(root.join("dev"))?;
     let mut mounts = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc"}),
         // Else crun makes device nodes in the bundle itself.
         json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}),
     ];
+    let shown = programs(&folder.join("rootfs"))?;
+    mounts.extend(shown.iter().map(|folder| {
+        json!({"destination": folder, "type": "bind", "source": folder, "options": ["rbind", "ro"]})
+    }));
+    fs::write(folder.join("config.json"), config(&mounts).to_string())?;
+    Ok(())
+}
+
+/// Makes an empty tree that the host's programs can be mounted in, and names the folders that are.
+pub(super) fn programs(root: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(root.join("proc"))?;
+    fs::create_dir(root.join("dev"))?;
+    let mut shown = Vec::new();
     for name in PROGRAMS {
         let (host, here) = (PathBuf::from("/").join(name), root.join(name));
         if let Ok(target) = fs::read_link(&host) {
             symlink(target, here)?;
         } else if host.is_dir() {
             fs::create_dir(here)?;
-            mounts.push(json!({"destination": host, "type": "bind", "source": host,
-                "options": ["rbind", "ro"]}));
+            shown.push(host);
         }
     }
-    fs::write(folder.join("config.json"), config(&mounts).to_string())?;
-    Ok(())
+    Ok(shown)
 }
 
 /// <https://github.com/opencontainers/runtime-spec/blob/main/config.md>. Limits are left out: raising

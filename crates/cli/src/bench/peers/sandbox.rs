@@ -1,6 +1,5 @@
-//! A sandbox that runs `true`: the bare cost around a command, without server, disk of its own or
-//! HTTP. A shell runs it once per line that it reads, so that what must be set up once (a mount
-//! namespace) is not counted.
+//! A peer that is a command line. A shell runs it once per line that it reads, so that what must be
+//! set up once (a mount namespace), or before and after each round, is not counted.
 
 use crate::bench::{lab::ms, scratch::Scratch};
 use anyhow::{Context, Result, bail};
@@ -22,7 +21,7 @@ const COMPLAINT_CHARS_MAX: usize = 200;
 /// Where the peer's standard error goes, in its folder.
 const COMPLAINTS: &str = "stderr";
 
-/// One sandbox and what it measured.
+/// One peer and what it measured.
 pub(super) struct Sandbox {
     pub(super) name: &'static str,
     pub(super) samples: Vec<f64>,
@@ -33,19 +32,38 @@ pub(super) struct Sandbox {
     folder: Scratch,
 }
 
+/// Shell, with `$1` the peer's folder and `$n` a number of the round.
+pub(super) struct Steps<'a> {
+    /// Before each round, not counted.
+    pub(super) ready: &'a str,
+    /// What is measured.
+    pub(super) round: &'a str,
+    /// After each round, not counted.
+    pub(super) tidy: &'a str,
+}
+
+impl<'a> Steps<'a> {
+    /// Rounds that need nothing before or after.
+    pub(super) fn only(round: &'a str) -> Self {
+        Self { ready: ":", round, tidy: ":" }
+    }
+}
+
 impl Sandbox {
-    /// `set_up` runs once, `round` once per round with `$1` the folder and `$n` a number; both are
-    /// shell. `before` is put in front of the shell.
+    /// `set_up` runs once; `before` is put in front of the shell.
     pub(super) fn open(
         name: &'static str,
         folder: Scratch,
         before: &[&str],
         set_up: &str,
-        round: &str,
+        steps: &Steps<'_>,
     ) -> Result<Self> {
+        let Steps { ready, round, tidy } = steps;
         let script = format!(
-            "{{ {set_up}; }} 2>>\"$1/{COMPLAINTS}\" || exit 1\n\
-             while read -r n; do {round} </dev/null >/dev/null 2>>\"$1/{COMPLAINTS}\"; echo $?; done"
+            "{{ {set_up}; }} 2>>\"$1/{COMPLAINTS}\" >&2 || exit 1\n\
+             while read -r step n; do {{ case $step in\n\
+             ready) {ready} ;;\nround) {round} ;;\ntidy) {tidy} ;;\nesac; }} \
+             </dev/null >/dev/null 2>>\"$1/{COMPLAINTS}\"; echo $?; done"
         );
         let argv: Vec<&str> = before.iter().copied().chain(["sh", "-c", &script, "sh"]).collect();
         let mut shell = Command::new(argv[0])
@@ -64,10 +82,18 @@ impl Sandbox {
 
     /// Runs it once, to its exit; milliseconds.
     pub(super) async fn round(&mut self) -> Result<f64> {
-        let number = format!("{}\n", toft_model::id::random_hex(4));
+        let number = toft_model::id::random_hex(4);
+        self.step("ready", &number).await?;
+        let took = self.step("round", &number).await?;
+        self.step("tidy", &number).await?;
+        Ok(took)
+    }
+
+    async fn step(&mut self, step: &str, number: &str) -> Result<f64> {
+        let line = format!("{step} {number}\n");
         let began = Instant::now();
         let answered = timeout(ROUND_TIMEOUT, async {
-            self.input.write_all(number.as_bytes()).await?;
+            self.input.write_all(line.as_bytes()).await?;
             self.answers.next_line().await
         });
         let answer = answered.await.context("it did not end")?;
@@ -90,5 +116,6 @@ impl Sandbox {
 /// bubblewrap with all namespaces and the host's tree read-only.
 pub(super) fn bubblewrap(program: &Path) -> Result<Sandbox> {
     let round = format!("{} --unshare-all --ro-bind / / --proc /proc true", program.display());
-    Sandbox::open("bwrap --unshare-all true", Scratch::make()?, &[], ":", &round)
+    let name = "bwrap --unshare-all true";
+    Sandbox::open(name, Scratch::make()?, &[], ":", &Steps::only(&round))
 }

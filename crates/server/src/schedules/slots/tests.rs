@@ -117,20 +117,27 @@ fn intervals_are_counted_from_their_anchor_and_once_is_once() {
     assert_eq!(every.upcoming(0, 2), [11_003, 21_003]);
     assert_eq!(every.upcoming(11_003, 1), [21_003]);
     let before = Before { first: 11_003, last: 21_003, slots: 2, and_more: false };
-    assert_eq!(every.due(1_003, 31_010), Some(Due { last: 31_003, before: Some(before) }));
-    assert_eq!(every.due(11_003, 21_002), None);
+    let due = |newest: &[u64], before| Some(Due { newest: newest.to_vec(), before });
+    assert_eq!(every.due(1_003, 31_010, 1), due(&[31_003], Some(before)));
+    let before = Before { last: 11_003, slots: 1, ..before };
+    assert_eq!(every.due(1_003, 31_010, 2), due(&[21_003, 31_003], Some(before)));
+    assert_eq!(every.due(1_003, 31_010, 9), due(&[11_003, 21_003, 31_003], None));
+    assert_eq!(every.due(11_003, 21_002, 9), None);
     let once = Plan::new(&When::Once { at: 50 }, 0).unwrap();
     assert_eq!((once.next(49), once.next(50)), (Some(50), None));
-    assert_eq!(once.due(0, 49), None);
-    assert_eq!(once.due(0, 50), Some(Due { last: 50, before: None }));
+    assert_eq!(once.due(0, 49, 1), None);
+    assert_eq!(once.due(0, 50, 1), Some(Due::one(50)));
 }
 
 #[test]
 fn years_of_missed_minutes_are_passed_over_without_counting_each() {
     let plan = cron("*/5 * * * *", "Europe/Berlin");
     let (from, until) = (ms("2020-01-01T00:02:00Z"), ms("2026-11-20T00:07:30Z"));
-    let due = plan.due(from, until).unwrap();
-    assert_eq!(due.last, ms("2026-11-20T00:05:00Z"));
+    let few = plan.due(from, until, 3).unwrap();
+    assert_eq!(few.newest, [until - 750_000, until - 450_000, until - 150_000]);
+    assert_eq!(few.before.map(|b| (b.last, b.and_more)), Some((until - 1_050_000, true)));
+    let due = plan.due(from, until, 1).unwrap();
+    assert_eq!(due.newest, [ms("2026-11-20T00:05:00Z")]);
     let before = due.before.unwrap();
     assert_eq!(before.first, ms("2020-01-01T00:05:00Z"));
     assert_eq!(before.last, ms("2026-11-20T00:00:00Z"));
@@ -190,7 +197,7 @@ proptest! {
 
     #[test]
     fn slots_that_are_due_are_those_that_come_one_after_the_other(
-        line in line(), zone in 0..ZONES.len(), from in moment(), hours in 0u64..2_000,
+        line in line(), zone in 0..ZONES.len(), from in moment(), hours in 0u64..2_000, keep in 1usize..9,
     ) {
         let plan = cron(&line, ZONES[zone]);
         let until = from + hours * 3_600_000;
@@ -201,12 +208,13 @@ proptest! {
             at = next;
             if all.len() as u64 > COUNTED_MAX { return Ok(()); }
         }
-        let due = plan.due(from, until);
-        prop_assert_eq!(due.map(|d| d.last), all.last().copied());
+        let due = plan.due(from, until, keep);
+        let (passed, newest) = all.split_at(all.len().saturating_sub(keep));
+        prop_assert_eq!(due.as_ref().map_or(&[][..], |d| &d.newest), newest);
         let before = due.and_then(|d| d.before);
-        prop_assert_eq!(before.map_or(0, |b| b.slots), (all.len() as u64).saturating_sub(1));
+        prop_assert_eq!(before.map_or(0, |b| b.slots), passed.len() as u64);
         if let Some(before) = before {
-            prop_assert_eq!((before.first, before.last), (all[0], all[all.len() - 2]));
+            prop_assert_eq!((before.first, before.last), (passed[0], passed[passed.len() - 1]));
         }
     }
 

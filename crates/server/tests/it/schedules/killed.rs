@@ -3,6 +3,7 @@
 use super::{Stage, reason};
 use crate::{client::Call, world::START_MS};
 use serde_json::json;
+use std::{sync::atomic::Ordering, time::Duration};
 use toft_machine::{backend::Backend as _, init_client};
 use toft_model::{event::Outcome, id::ProjectId, init::ExecSpec};
 use toft_store::{Decided, Firing, Schedules as _, SqliteStore, Step};
@@ -194,4 +195,51 @@ async fn a_server_killed_while_it_says_a_prompt_says_it_once() {
         assert_eq!(said.count(), 1, "{was_said} {step:?}");
         s.world.end(true).await;
     }
+}
+
+/// Lines of its log that say a prompt.
+fn said(s: &Stage, prompt: &str) -> usize {
+    let log = s.world.machines.disk(&s.project).log.lock().unwrap().clone();
+    log.iter().filter(|(_, _, data)| data["message"]["content"] == prompt).count()
+}
+
+/// Until its machine was tried to be started a few times more, with no end recorded meanwhile.
+async fn tried_again(s: &Stage, id: &str) {
+    let starts = &s.world.machines.starts;
+    let until = starts.load(Ordering::SeqCst) + 3;
+    while starts.load(Ordering::SeqCst) < until {
+        let all = s.firings(id, |all| !all.is_empty()).await;
+        assert!(all[0]["endedAt"].is_null(), "{all:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_that_may_have_been_taken_is_asked_about_until_that_is_known() {
+    let mut s = Stage::new().await;
+    let id = s.add(json!({"do": {"prompt": "look around", "sessionId": "s1"}})).await;
+    let disk = s.world.machines.disk(&s.project);
+    disk.breaks_off.store(true, Ordering::SeqCst);
+    s.world.advance(60_000);
+    while said(&s, "look around") == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    *s.world.machines.broken.lock().unwrap() = Some("no room for another machine".into());
+    s.world.machines.kill(&s.project);
+    tried_again(&s, &id).await;
+    s.outcomes(&id, &["running"]).await;
+    // Neither does the next server know.
+    s.world = s.world.restart().await;
+    tried_again(&s, &id).await;
+    s.outcomes(&id, &["running"]).await;
+    // Nor does it by a person's stop.
+    s.ask(Call::post(&format!("{}/stop", s.of), &json!({}))).await.data();
+    s.settled().await;
+    s.outcomes(&id, &["running"]).await;
+    disk.breaks_off.store(false, Ordering::SeqCst);
+    *s.world.machines.broken.lock().unwrap() = None;
+    s.ask(Call::post(&format!("{}/start", s.of), &json!({}))).await.data();
+    let all = s.outcomes(&id, &["fired"]).await;
+    assert_eq!((said(&s, "look around"), &all[0]["sessionId"]), (1, &json!("s1")), "{all:?}");
+    s.world.end(true).await;
 }

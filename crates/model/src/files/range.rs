@@ -3,7 +3,7 @@
 
 /// What a header asks of `size` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub enum Wanted {
     /// Everything.
     All,
     /// First and last byte, both included.
@@ -12,7 +12,8 @@ pub(super) enum Wanted {
     Unsatisfiable,
 }
 
-pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+/// Reads a header's value; no header, no range.
+pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let part = header
         .and_then(|text| text.trim().strip_prefix("bytes="))
         .filter(|spec| !spec.contains(','))

@@ -49,6 +49,11 @@ impl Marks {
         self.0.insert(path.to_vec(), mark);
     }
 
+    /// Forgets those that changed in that second or later.
+    pub(super) fn only_older_than(&mut self, second: i64) {
+        self.0.retain(|_, mark| mark.is_older_than(second));
+    }
+
     pub(super) fn has(&self, path: &[u8], mark: Mark) -> bool {
         self.0.get(path) == Some(&mark)
     }

@@ -1,24 +1,31 @@
 //! Copies a tree that somebody else has filled: folder by folder through open descriptors, never
-//! through a link, with owners, modes, times and attributes. Files that an earlier kept copy holds
-//! unchanged become links to that copy's. Hard links within the tree become files of their own.
+//! through a link, with owners, modes, times, attributes and hard links. Files that an earlier kept
+//! copy holds unchanged become links to that copy's.
 
-use super::marks::{Mark, Marks};
+mod marks;
+#[cfg(test)]
+mod tests;
+
+use marks::{Mark, Marks};
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid,
-        XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, flistxattr_query, fsetxattr,
-        fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat, readlinkat, seek, statat,
-        symlinkat, utimensat,
+        XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr, flistxattr, flistxattr_query,
+        fsetxattr, fstat, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat, readlinkat,
+        seek, statat, symlinkat, utimensat,
     },
     io::Errno,
     process::geteuid,
 };
+use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashMap,
     ffi::{CStr, CString},
     fs::File,
     io::{self, Read as _},
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Folders within folders. Each takes two descriptors, of which a process often has 1,024.
@@ -28,58 +35,144 @@ const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// A copy to be made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// A folder that nobody writes to meanwhile.
+    pub from: PathBuf,
+    /// Does not exist.
+    pub to: PathBuf,
+    /// Whether blocks are shared where possible.
+    pub reflink: bool,
+    /// For a copy that is never written to.
+    pub keep: Option<Keep>,
+    /// For a copy of one that is never written to.
+    pub back: Option<Back>,
+}
+
+/// What the next kept copy of the copy needs, to share files with the one that it is made of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Back {
+    /// Where it is written how the files of the copy are: in place of the marks of its origin.
+    pub marks: PathBuf,
+    /// Files that were copied within so many seconds before the end are not marked: they may change
+    /// within the same tick of the clock.
+    pub recent_s: i64,
+}
+
+/// What is needed besides for a copy that shares files with others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Keep {
+    /// An earlier kept copy of the same tree, and its marks: files that are as in it become links to
+    /// its own.
+    pub before: Option<Before>,
+    /// Where the marks of this one are written, for the next one.
+    pub marks: Option<PathBuf>,
+    /// Files that changed in this second (of Unix time) or later are not marked: they may change
+    /// again and show the same time.
+    pub second: i64,
+}
+
+/// An earlier kept copy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Before {
+    /// Its top.
+    pub top: PathBuf,
+    /// Its marks.
+    pub marks: PathBuf,
+}
+
+/// Where a copy failed.
+#[derive(Debug, thiserror::Error)]
+#[error("copying {path}: {source}")]
+pub struct Failed {
+    /// From the top of the tree; empty for the top itself.
+    pub path: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl From<Failed> for io::Error {
+    fn from(failed: Failed) -> Self {
+        Self::new(failed.source.kind(), failed.to_string())
+    }
+}
+
+/// Makes a copy; answers how many bytes took new room. One that fails leaves what it has made.
+pub fn copy(order: &Order) -> Result<u64, Failed> {
+    let top = |source: io::Error| Failed { path: String::new(), source };
+    let mut copier = Copier::new(order).map_err(top)?;
+    let done = copier.all(&order.from);
+    done.map_err(|source| Failed {
+        path: String::from_utf8_lossy(&copier.path).into_owned(),
+        source,
+    })?;
+    if let Some(Keep { marks: Some(path), .. }) = &order.keep
+        && let Some((marks, _)) = &copier.marks
+    {
+        marks.write(path).map_err(top)?;
+    }
+    if let (Some(back), Some(mut marks)) = (&order.back, copier.own.take()) {
+        marks.only_older_than(now_s() - back.recent_s);
+        marks.write(&back.marks).map_err(top)?;
+    }
+    Ok(copier.copied_bytes)
+}
+
 /// What unchanged files are linked to.
 #[derive(Debug)]
-pub(super) struct Before {
-    /// An earlier kept copy.
-    pub(super) top: OwnedFd,
-    /// Its marks.
-    pub(super) marks: Marks,
+struct Earlier {
+    top: OwnedFd,
+    marks: Marks,
+}
+
+impl Earlier {
+    /// `None`: it cannot be used, and everything is copied.
+    fn open(before: &Before) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let top = openat(CWD, &before.top, flags, Mode::empty()).ok()?;
+        Some(Self { top, marks: Marks::read(&before.marks)? })
+    }
 }
 
 /// One copy of a tree.
 #[derive(Debug)]
-pub(super) struct Copier {
-    /// Whether blocks are shared where possible.
+struct Copier {
     reflink: bool,
     /// Whether owners can be set.
     owners: bool,
-    before: Option<Before>,
+    to: OwnedFd,
+    before: Option<Earlier>,
     /// Marks of this copy, with the second before which files must have changed last.
     marks: Option<(Marks, i64)>,
+    /// How the files of the copy are.
+    own: Option<Marks>,
+    /// Of files with several names, by their number: the path of the first one.
+    links: HashMap<u64, CString>,
     copied_bytes: u64,
     path: Vec<u8>,
 }
 
 impl Copier {
-    pub(super) fn new(reflink: bool) -> Self {
-        Self {
-            reflink,
+    fn new(order: &Order) -> io::Result<Self> {
+        mkdirat(CWD, &order.to, Mode::RWXU)?;
+        Ok(Self {
+            reflink: order.reflink,
             owners: geteuid().is_root(),
-            before: None,
-            marks: None,
+            to: openat(CWD, &order.to, FOLDER, Mode::empty())?,
+            before: order.keep.as_ref().and_then(|keep| Earlier::open(keep.before.as_ref()?)),
+            marks: order.keep.as_ref().map(|keep| (Marks::default(), keep.second)),
+            own: order.back.as_ref().map(|_| Marks::default()),
+            links: HashMap::new(),
             copied_bytes: 0,
             path: Vec::new(),
-        }
+        })
     }
 
-    /// A copy to be kept: files that are as in `before` become links to that copy's, and files that
-    /// last changed before `second` are marked for the next one.
-    pub(super) fn keeping(self, before: Option<Before>, second: i64) -> Self {
-        Self { before, marks: Some((Marks::default(), second)), ..self }
-    }
-
-    /// Copies the folder `from` to `to`, which does not exist. Answers how many bytes were copied,
-    /// and the marks.
-    pub(super) fn copy(mut self, from: &Path, to: &Path) -> io::Result<(u64, Option<Marks>)> {
+    fn all(&mut self, from: &Path) -> io::Result<()> {
         let source = openat(CWD, from, FOLDER, Mode::empty())?;
-        mkdirat(CWD, to, Mode::RWXU)?;
-        let target = openat(CWD, to, FOLDER, Mode::empty())?;
-        self.folder(&source, &target, 0).map_err(|e| {
-            let path = String::from_utf8_lossy(&self.path).into_owned();
-            io::Error::new(e.kind(), format!("copying {path}: {e}"))
-        })?;
-        Ok((self.copied_bytes, self.marks.map(|(marks, _)| marks)))
+        let target = self.to.try_clone()?;
+        self.folder(&source, &target, 0)
     }
 
     fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, depth: usize) -> io::Result<()> {
@@ -133,7 +226,13 @@ impl Copier {
                 mknodat(to, name, FileType::CharacterDevice, Mode::empty(), 0)?;
                 self.attributes_at(&stat, to, name)
             }
-            // Sockets, pipes and devices belong to processes that do not run in a copy.
+            kind @ (FileType::Fifo | FileType::Socket) => {
+                mknodat(to, name, kind, Mode::RUSR | Mode::WUSR, 0)?;
+                self.attributes_at(&stat, to, name)?;
+                // After the owner; nobody else has this tree, so the name means what was made.
+                Ok(chmodat(to, name, Mode::from_raw_mode(stat.st_mode & 0o7777), AtFlags::empty())?)
+            }
+            // Machines cannot make devices.
             _ => Ok(()),
         }
     }
@@ -157,24 +256,51 @@ impl Copier {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::other("it changes while it is copied"));
         }
-        let mark = Mark::of(&stat);
+        let mark = self.mark(&stat);
+        // Too many links, or too long a path: a copy is as good. So below.
+        if stat.st_nlink > 1
+            && let Some(first) = self.links.get(&stat.st_ino)
+            && linkat(&self.to, first, to, name, AtFlags::empty()).is_ok()
+        {
+            return Ok(());
+        }
+        if let Some(before) = &self.before
+            && before.marks.has(&self.path, mark)
+            && let Ok(path) = CString::new(self.path.as_slice())
+            && linkat(&before.top, &path, to, name, AtFlags::empty()).is_ok()
+        {
+            self.first_of(&stat);
+            return Ok(());
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let target = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
+        self.first_of(&stat);
+        self.copied_bytes += copy_file(&source, &target, self.reflink)?;
+        self.attributes(&stat, &source, &target)?;
+        if let Some(own) = &mut self.own {
+            own.put(&self.path, Mark::of(&fstat(&target)?));
+        }
+        Ok(())
+    }
+
+    /// For the next copy.
+    fn mark(&mut self, stat: &Stat) -> Mark {
+        let mark = Mark::of(stat);
         if let Some((marks, second)) = &mut self.marks
             && mark.is_older_than(*second)
         {
             marks.put(&self.path, mark);
         }
-        if let Some(before) = &self.before
-            && before.marks.has(&self.path, mark)
+        mark
+    }
+
+    /// Of a file that may have other names: they become links to this one.
+    fn first_of(&mut self, stat: &Stat) {
+        if stat.st_nlink > 1
             && let Ok(path) = CString::new(self.path.as_slice())
-            // Too many links, or too long a path: a copy is as good.
-            && linkat(&before.top, &path, to, name, AtFlags::empty()).is_ok()
         {
-            return Ok(());
+            self.links.insert(stat.st_ino, path);
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let target = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
-        self.copied_bytes += copy_file(&source, &target, self.reflink)?;
-        self.attributes(&stat, &source, &target)
     }
 
     fn attributes(&self, stat: &Stat, from: impl AsFd, to: impl AsFd) -> io::Result<()> {
@@ -197,7 +323,7 @@ impl Copier {
 }
 
 /// Copies what is in a file; answers how many bytes took new room.
-pub(crate) fn copy_file(from: &File, to: &File, reflink: bool) -> io::Result<u64> {
+pub fn copy_file(from: &File, to: &File, reflink: bool) -> io::Result<u64> {
     if reflink && ioctl_ficlone(to, from).is_ok() {
         return Ok(0);
     }
@@ -236,6 +362,11 @@ fn copy_written(from: &File, mut to: &File) -> io::Result<u64> {
     Ok(copied)
 }
 
+fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or_default()
+}
+
 fn times(stat: &Stat) -> Timestamps {
     let time = Timespec {
         tv_sec: stat.st_mtime,
@@ -263,42 +394,4 @@ fn copy_attributes(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
         fsetxattr(&to, name, &value[..len], XattrFlags::empty())?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{
-        io::{Seek as _, SeekFrom as From, Write as _},
-        os::unix::fs::MetadataExt as _,
-    };
-
-    #[test]
-    fn a_copy_has_the_bytes_and_the_holes_of_its_origin() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name| dir.path().join(name);
-        let mut origin = File::create_new(path("origin")).unwrap();
-        origin.write_all(b"first").unwrap();
-        origin.seek(From::Start(1 << 30)).unwrap();
-        origin.write_all(b"later").unwrap();
-        origin.set_len(1 << 40).unwrap();
-        let origin = File::open(path("origin")).unwrap();
-        let copy = File::create_new(path("copy")).unwrap();
-        let took = copy_file(&origin, &copy, false).unwrap();
-        let (was, is) = (origin.metadata().unwrap(), copy.metadata().unwrap());
-        assert_eq!(is.len(), 1 << 40);
-        if was.blocks() * 512 > 1 << 30 {
-            // This file system knows of no holes.
-            return;
-        }
-        assert!(took < 1 << 20 && is.blocks() * 512 < 1 << 20, "{took} {}", is.blocks());
-        let mut read = vec![0; 5];
-        std::os::unix::fs::FileExt::read_exact_at(
-            &File::open(path("copy")).unwrap(),
-            &mut read,
-            1 << 30,
-        )
-        .unwrap();
-        assert_eq!(read, b"later");
-    }
 }

@@ -1,0 +1,53 @@
+//! Images other than the server's own, for projects that want one: in the same places and of the same
+//! shape as those of `native`, whole root file systems only.
+
+use super::{Oci, tree};
+use crate::{
+    backend::MachineError,
+    folders::Folders,
+    images::{ImageError, Pooled, Prepared, Root, Uses},
+    storage::Pool,
+    turns::Turns,
+};
+use std::path::PathBuf;
+use toft_model::{checkpoint::CheckpointId, id::ProjectId};
+
+impl Pooled for Oci {
+    const NO_FOLDERS: Option<&'static str> = Some(
+        "folders of the host cannot be shown in containers, whose system is their image's own: give a \
+         root tarball or a container image that has the tools in it",
+    );
+
+    fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    fn folders(&self) -> &Folders {
+        &self.0.folders
+    }
+
+    fn turns(&self) -> &Turns {
+        &self.0.turns
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.0.uses
+    }
+
+    fn finish(root: &Root) -> Result<String, ImageError> {
+        tree::complete(root)
+    }
+
+    fn disk_at(
+        &self,
+        project: &ProjectId,
+        at: Option<&CheckpointId>,
+    ) -> Result<PathBuf, MachineError> {
+        self.0.at(project, at)
+    }
+
+    fn make_disk(&self, project: &ProjectId, image: &Prepared) -> Result<(), MachineError> {
+        let template = self.0.template();
+        self.0.create(project, image.disk.as_deref().unwrap_or(&template))
+    }
+}

@@ -383,8 +383,12 @@ async fn a_whole_distribution_becomes_machines_with_its_own_programs_and_users()
     assert_eq!(says(&toft, &project, "echo $0 $BASH_VERSION | cut -c1-4").await?, "bash");
     ensure!(says(&toft, &project, "dpkg --audit && dpkg -s bash").await?.contains("install ok"));
     ensure!(says(&toft, &project, "getent hosts gateway.internal").await?.contains("127.77.0.1"));
-    let uid = "runuser -u nobody -- id -u 2>/dev/null || setpriv --reuid 65534 id -u";
-    assert_eq!(says(&toft, &project, uid).await?, "65534");
+    if lane::as_user() {
+        lane::skip("users of a distribution", "machines of an ordinary user have one id here");
+    } else {
+        let uid = "runuser -u nobody -- id -u 2>/dev/null || setpriv --reuid 65534 id -u";
+        assert_eq!(says(&toft, &project, uid).await?, "65534");
+    }
     // Rights that a program carries have no effect in a machine, and its own files are its own.
     ensure!(says(&toft, &project, "stat -c %a:%u /usr/bin/passwd").await? == "4755:0");
     says(&toft, &project, "touch /etc/mine && rm -r /usr/share/doc && ldconfig").await?;

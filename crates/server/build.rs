@@ -79,7 +79,8 @@ fn is_variant(name: &str, files: &BTreeMap<String, PathBuf>) -> bool {
         .any(|plain| files.contains_key(plain))
 }
 
-/// FNV-1a, 64 bits: enough to tell two builds of one file apart.
+/// FNV-1a, 64 bits: enough to tell two builds of one file apart. Not that of `toft_model::hash`, which a
+/// build script would have compiled once more, with all that it stands on, in each optimised build.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()

@@ -21,8 +21,8 @@ use std::{
     sync::Arc,
 };
 use toft_model::{
-    event::{EventBody, ServiceState},
-    inspect::{Inspect, Service},
+    event::EventBody,
+    inspect::{Inspect, Service, ServiceState},
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;

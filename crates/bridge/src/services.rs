@@ -24,10 +24,7 @@ use std::{
     time::Duration,
 };
 use toft_machine::service_log::FOLDER;
-use toft_model::{
-    event::ServiceState,
-    inspect::{Service, ServiceProcess},
-};
+use toft_model::inspect::{Service, ServiceProcess, ServiceState};
 use toft_tools::host::Shell as _;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;

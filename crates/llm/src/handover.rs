@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use toft_model::{
+    hash::fnv1a,
     message::{
         AssistantMessage, Block, Message, StopReason, ToolCall, ToolResultMessage, UserContent,
     },
@@ -228,13 +229,6 @@ pub(crate) fn wire_id(id: &str, rule: IdRule) -> Cow<'_, str> {
         n /= 36;
     }
     Cow::Owned(out)
-}
-
-/// FNV-1a, 64 bits: short, stable names; not for secrets.
-pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

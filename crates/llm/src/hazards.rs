@@ -1,154 +1,19 @@
 //! What every wire format must withstand, in one table: each hazard is run against each adapter.
 
+mod formats;
 mod garbage;
+mod refusals;
 
 use crate::{
-    anthropic::Anthropic,
-    ask::{Model, ModelEvent, ModelFailure, Retry},
-    openai_chat::OpenaiChat,
+    ask::{ModelEvent, Retry},
     testing::{BodyEnd, MemoryTransport, PreparedAnswer, assistant, call, request, result, user},
 };
 use bytes::Bytes;
+use formats::{FORMATS, IDLE};
 use futures_util::StreamExt as _;
-use serde_json::json;
-use std::{sync::Arc, time::Duration};
-use toft_model::{
-    event::Delta,
-    message::{AssistantMessage, Block, INVALID_ARGUMENTS, Message, StopReason},
-};
+use std::time::Duration;
+use toft_model::message::{Block, INVALID_ARGUMENTS, StopReason};
 use tokio_util::sync::CancellationToken;
-
-/// One wire format, and how it says things.
-struct Format {
-    name: &'static str,
-    provider: &'static str,
-    model: &'static str,
-    make: fn(Arc<MemoryTransport>) -> Arc<dyn Model>,
-    text: fn(&str) -> String,
-    call: fn(index: usize, id: &str, json: &str) -> String,
-    end: &'static str,
-    error: &'static str,
-}
-
-const FORMATS: [Format; 2] = [
-    Format {
-        name: "anthropic",
-        provider: "anthropic",
-        model: "claude-opus-4-6",
-        make: |t| Arc::new(Anthropic::new(t).with_idle_timeout(IDLE)),
-        text: |text| {
-            let start = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}, "new_field": [1]});
-            let delta = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}});
-            let stop = json!({"type": "content_block_stop", "index": 0});
-            format!(
-                "event: content_block_start\ndata: {start}\n\nevent: content_block_delta\ndata: {delta}\n\nevent: content_block_stop\ndata: {stop}\n\n"
-            )
-        },
-        call: |index, id, json| {
-            let index = index + 1;
-            let start = json!({"type": "content_block_start", "index": index, "content_block": {"type": "tool_use", "id": id, "name": "bash", "input": {}}});
-            let delta = json!({"type": "content_block_delta", "index": index, "delta": {"type": "input_json_delta", "partial_json": json}});
-            let stop = json!({"type": "content_block_stop", "index": index});
-            format!("data: {start}\n\ndata: {delta}\n\ndata: {stop}\n\n")
-        },
-        end: "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":9}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-        error: "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
-    },
-    Format {
-        name: "openai",
-        provider: "openai",
-        model: "gpt-5",
-        make: |t| Arc::new(OpenaiChat::new(t).with_idle_timeout(IDLE)),
-        text: |text| {
-            let chunk =
-                json!({"choices": [{"index": 0, "delta": {"content": text, "new_field": [1]}}]});
-            format!("data: {chunk}\n\n")
-        },
-        call: |index, id, json| {
-            let chunk = json!({"choices": [{"index": 0, "delta": {"tool_calls": [
-                {"index": index, "id": id, "function": {"name": "bash", "arguments": json}}]}}]});
-            format!("data: {chunk}\n\n")
-        },
-        end: "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":9}}\n\ndata: [DONE]\n\n",
-        error: "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503}}\n\n",
-    },
-];
-
-const IDLE: Duration = Duration::from_mins(5);
-
-struct Outcome {
-    deltas: Vec<Delta>,
-    message: AssistantMessage,
-    failure: Option<ModelFailure>,
-}
-
-impl Outcome {
-    fn code(&self) -> &str {
-        self.failure.as_ref().map_or("", |f| f.code.as_str())
-    }
-
-    fn words(&self) -> &str {
-        self.failure.as_ref().map_or("", |f| f.message.as_str())
-    }
-
-    fn calls(&self) -> Vec<(&str, String)> {
-        self.message
-            .tool_calls()
-            .map(|c| (c.id.as_str(), serde_json::to_string(&c.arguments).unwrap()))
-            .collect()
-    }
-}
-
-impl Format {
-    fn ask_with(
-        &self,
-        answer: PreparedAnswer,
-        history: Vec<Message>,
-        cancel: CancellationToken,
-    ) -> futures_util::stream::BoxStream<'static, ModelEvent> {
-        let model = (self.make)(MemoryTransport::new([answer]));
-        model.ask(request(self.provider, self.model, history), cancel)
-    }
-
-    async fn ask(&self, answer: PreparedAnswer) -> Outcome {
-        self.ask_after(answer, vec![user("hi")]).await
-    }
-
-    async fn ask_after(&self, answer: PreparedAnswer, history: Vec<Message>) -> Outcome {
-        let mut stream = self.ask_with(answer, history, CancellationToken::new());
-        let mut deltas = Vec::new();
-        loop {
-            match stream.next().await {
-                Some(ModelEvent::Delta(delta)) => deltas.push(delta),
-                Some(ModelEvent::Done { message, failure }) => {
-                    assert!(stream.next().await.is_none(), "{}: the end is the end", self.name);
-                    // One rule for all of them: failure, stop reason and words agree.
-                    assert_eq!(
-                        failure.is_some(),
-                        matches!(message.stop_reason, StopReason::Error | StopReason::Aborted)
-                    );
-                    assert_eq!(
-                        failure.as_ref().map(|f| &f.message),
-                        message.error_message.as_ref()
-                    );
-                    assert_eq!(message.provider, self.provider);
-                    return Outcome { deltas, message, failure };
-                }
-                None => panic!("{}: a stream without Done", self.name),
-            }
-        }
-    }
-
-    fn whole(&self) -> String {
-        format!(
-            "{}{}{}{}",
-            (self.text)("Héllo 🎈"),
-            (self.call)(0, "a", "{\"command\":\"ls\"}"),
-            (self.call)(1, "b", "{}"),
-            self.end
-        )
-    }
-}
 
 fn chunked(body: &[u8], size: usize) -> PreparedAnswer {
     PreparedAnswer {
@@ -231,99 +96,6 @@ async fn ids_that_were_used_before_are_made_unique() {
         let ids: Vec<&str> = got.message.tool_calls().map(|c| c.id.as_str()).collect();
         // With one id for both, a format that tells calls apart by index alone has two of them.
         assert_eq!(ids, ["a_1", "a_2"], "{}", format.name);
-    }
-}
-
-#[tokio::test]
-async fn refusals_have_a_code_and_the_providers_words() {
-    let check =
-        async |format: &Format, answer: PreparedAnswer, code: &str, retry: Retry, part: &str| {
-            let got = format.ask(answer).await;
-            assert_eq!(got.code(), code, "{}: {}", format.name, got.words());
-            assert_eq!(got.failure.as_ref().unwrap().retry, retry, "{}: {code}", format.name);
-            assert!(got.words().contains(part), "{}: {}", format.name, got.words());
-        };
-    let backoff = Retry::Backoff;
-    let never = Retry::Never;
-    for format in &FORMATS {
-        let json = PreparedAnswer::json;
-        let said = |words: &str| json!({"error": {"type": "x", "message": words}}).to_string();
-        check(
-            format,
-            json(401, &said("invalid x-api-key")),
-            "provider_refused_key",
-            never,
-            "invalid x-api-key",
-        )
-        .await;
-        check(
-            format,
-            json(403, &said("not allowed here")),
-            "provider_refused_key",
-            never,
-            "not allowed here",
-        )
-        .await;
-        check(format, json(404, &said("no such model: x")), "unknown_model", never, format.model)
-            .await;
-        check(
-            format,
-            json(400, &said("temperature: bad")),
-            "invalid_request",
-            never,
-            "temperature: bad",
-        )
-        .await;
-        let overflow = "prompt is too long: 205000 tokens > 200000 maximum";
-        check(format, json(400, &said(overflow)), "context_overflow", never, "205000").await;
-        let overflow = "This model's maximum context length is 128000 tokens. However, …";
-        check(format, json(400, &said(overflow)), "context_overflow", never, "128000").await;
-        check(format, json(413, ""), "context_overflow", never, format.model).await;
-        let limited = json(429, &said("slow down")).header("retry-after", "7");
-        check(format, limited, "rate_limited", Retry::After(Duration::from_secs(7)), "slow down")
-            .await;
-        check(format, json(429, &said("slow down")), "rate_limited", backoff, "slow down").await;
-        check(
-            format,
-            json(429, &said("You exceeded your current quota")),
-            "rate_limited",
-            never,
-            "quota",
-        )
-        .await;
-        check(format, json(402, &said("Insufficient Balance")), "rate_limited", never, "Balance")
-            .await;
-        check(format, json(500, &said("internal")), "provider_error", backoff, "internal").await;
-        check(format, json(502, "<html>bad gateway</html>"), "provider_error", backoff, "(502)")
-            .await;
-        check(format, json(503, ""), "overloaded", backoff, "(503)").await;
-        check(format, json(529, &said("Overloaded")), "overloaded", backoff, "Overloaded").await;
-        check(format, json(200, &said("odd")), "bad_answer", backoff, "odd").await;
-        check(format, json(200, "{}"), "bad_answer", backoff, "gave an answer that is none").await;
-        check(format, PreparedAnswer::stream(format.error), "overloaded", backoff, "Overloaded")
-            .await;
-        check(
-            format,
-            PreparedAnswer::stream("data: {nonsense\n\n"),
-            "bad_answer",
-            backoff,
-            "cannot be read",
-        )
-        .await;
-        let ours = |status, code: &str, words: &str| {
-            let body = json!({"error": {"type": code, "code": code, "message": words}}).to_string();
-            json(status, &body).header("x-toft-error", code)
-        };
-        check(format, ours(424, "no_key", "Add a key."), "no_key", never, "Add a key.").await;
-        check(
-            format,
-            ours(502, "upstream_unreachable", "No route."),
-            "unreachable",
-            backoff,
-            "No route.",
-        )
-        .await;
-        check(format, ours(401, "unauthenticated", ""), "invalid_request", never, "token").await;
     }
 }
 

@@ -3,11 +3,11 @@
 //! Wakes nothing, writes nothing, and waits for no pipe or device.
 
 use crate::{
-    boot::Places,
     inside::{
         layers,
         tree::{End, Part, Source, Stop, Tree, top},
     },
+    places::Places,
     slots::SLOT_IDS,
 };
 use rustix::{

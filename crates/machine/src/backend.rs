@@ -194,7 +194,7 @@ pub trait Backend: Send + Sync {
     }
 }
 
-fn no_copies(backend: &str) -> MachineError {
+pub(crate) fn no_copies(backend: &str) -> MachineError {
     MachineError::Unable {
         what: "keeping copies of a project",
         why: format!("the backend `{backend}` has no storage of its own; use `native`"),

@@ -1,8 +1,8 @@
 //! What the first processes of a machine are told: `InitBoot`, `BridgeBoot` and the environment of
 //! work processes. Says nothing of walls.
 
-use crate::backend::StartSpec;
-use toft_jail::spec::{EGRESS_PORT, FD_APP, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL};
+use crate::{backend::StartSpec, places::Places};
+use toft_jail::spec::{FD_APP, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL};
 use toft_model::boot::{BridgeBoot, InitBoot};
 
 /// The port that is taken for the app's until one is detected or set: that of most development
@@ -10,8 +10,6 @@ use toft_model::boot::{BridgeBoot, InitBoot};
 const DEFAULT_APP_PORT: u16 = 3000;
 /// Longest host name (`HOST_NAME_MAX` is 64; labels of DNS hold 63).
 const HOSTNAME_BYTES_MAX: usize = 63;
-/// Where programs are looked for.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Names under which programs look for a provider's key. All hold the project token, which is
 /// worth something only at the machine's own gateway.
 const KEY_NAMES: &[&str] = &[
@@ -21,61 +19,6 @@ const KEY_NAMES: &[&str] = &[
     "GOOGLE_API_KEY",
     "OPENAI_API_KEY",
 ];
-
-/// Where things are as the machine's own processes see them.
-#[derive(Debug, Clone)]
-pub(crate) struct Places {
-    /// What runs the `toft` binary: its path, or its loader with arguments and then its path.
-    pub(crate) command: Vec<String>,
-    /// Where the agent works.
-    pub(crate) cwd: String,
-    /// Sessions and the inspect database.
-    pub(crate) home: String,
-    /// `HOME` of programs.
-    pub(crate) user_home: String,
-    /// `USER` of programs.
-    pub(crate) user: String,
-    /// Event log and kept output.
-    pub(crate) log: String,
-    /// Base URL of the model API.
-    pub(crate) gateway_url: String,
-    /// URL of the egress proxy.
-    pub(crate) proxy_url: String,
-    /// Whether there is a listener for the machine's own port.
-    pub(crate) has_app_listener: bool,
-    /// `PATH`.
-    pub(crate) path: String,
-    /// What the image sets of programs' environment; what comes from here wins.
-    pub(crate) env: Vec<(String, String)>,
-    /// Shell of terminals; the host's when absent.
-    pub(crate) shell: Option<String>,
-}
-
-impl Places {
-    /// Those of a confined machine.
-    pub(crate) fn confined(command: Vec<String>) -> Self {
-        Self {
-            command,
-            cwd: "/home/project".to_owned(),
-            home: "/home/starter".to_owned(),
-            user_home: "/root".to_owned(),
-            user: "root".to_owned(),
-            log: "/var/lib/toft".to_owned(),
-            gateway_url: "http://gateway.internal".to_owned(),
-            proxy_url: format!("http://gateway.internal:{EGRESS_PORT}"),
-            has_app_listener: true,
-            path: PATH.to_owned(),
-            env: Vec::new(),
-            shell: None,
-        }
-    }
-
-    /// Runs the binary with these arguments.
-    pub(crate) fn command_with(&self, arguments: &[&str]) -> Vec<String> {
-        let arguments = arguments.iter().map(|a| (*a).to_owned());
-        self.command.iter().cloned().chain(arguments).collect()
-    }
-}
 
 /// Everything that `toft init` reads at its start.
 pub(crate) fn init_boot(

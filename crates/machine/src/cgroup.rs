@@ -9,6 +9,7 @@ mod detect;
 mod enforced;
 mod freeze;
 mod group;
+mod groups;
 mod hold;
 #[cfg(test)]
 mod layouts;
@@ -19,6 +20,6 @@ pub(crate) use contained::ContainedGroup;
 pub(crate) use detect::{CgroupHost, Way};
 pub(crate) use enforced::limits;
 pub(crate) use freeze::Paused;
-pub(crate) use group::{Groups, MachineGroup};
-pub(crate) use limits::procs_below;
+pub(crate) use group::MachineGroup;
+pub(crate) use groups::{Groups, procs_below};
 pub(crate) use programs::Programs;

@@ -5,12 +5,12 @@
 
 use crate::{
     backend::MachineError,
+    error::step,
     inside::{
         FOLDER, ROOT,
         layers::{is_opaque, is_whiteout, kind},
         open_below, open_disk,
     },
-    running::step,
 };
 use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, lstat, openat, readlinkat, statat},

@@ -1,5 +1,6 @@
 //! What can go wrong with machines, whatever makes them. Not with images.
 
+use std::io;
 use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 
 /// What went wrong with a machine, and what to do.
@@ -57,7 +58,7 @@ pub enum MachineError {
         /// For which project.
         project: ProjectId,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The machine did not come up; the text is what its first processes said.
     #[error("the machine of {project} did not start: {detail}")]
@@ -67,4 +68,21 @@ pub enum MachineError {
         /// What was said.
         detail: String,
     },
+}
+
+/// For `map_err`: this step failed for this project.
+pub(crate) fn step<E: Into<io::Error>>(
+    project: &ProjectId,
+    step: &'static str,
+) -> impl FnOnce(E) -> MachineError {
+    let project = project.clone();
+    move |source| {
+        let source = source.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                MachineError::DiskFull { step }
+            }
+            _ => MachineError::Step { step, project, source },
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! killed server left paused while it copied a disk: the mark is there before the machine stands
 //! still and goes after it goes on, so a half-done deed shows as a mark without a pause, or is whole.
 
-use crate::{backend::MachineError, halt, running::step, state::State, steps};
+use crate::{backend::MachineError, error::step, halt, state::State, steps};
 use std::{
     fs::{self, File},
     io,

@@ -7,13 +7,13 @@ mod contract;
 use crate::{
     backend::{MachineError, Running, StartSpec},
     begin::{self, Start, TOKEN_BYTES},
-    boot::{self, Places},
+    blocking::blocking,
+    boot,
     cgroup::{CgroupHost, MachineGroup},
+    error::step,
     folders::{self, BRIDGE_SOCKET, Folders, INIT_SOCKET},
-    frozen,
-    running::{self, blocking, step},
-    turns::Turns,
-    watch::Watches,
+    machines::Machines,
+    places::Places,
 };
 use std::{
     fs, io,
@@ -21,7 +21,6 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 use toft_jail::spec::{FD_BOOT, Run, Spec, Task};
 use toft_model::id::{ProjectId, random_hex};
@@ -50,10 +49,8 @@ pub struct Host(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: HostConfig,
-    folders: Folders,
+    machines: Machines,
     cgroups: CgroupHost,
-    turns: Turns,
-    watches: Watches,
 }
 
 /// Folder in a project's folder for everything that is Toft's.
@@ -79,66 +76,12 @@ pub async fn open(mut config: HostConfig) -> Result<Host, MachineError> {
         let cgroups = CgroupHost::detect(folders.data());
         // Each machine makes them when it needs them.
         cgroups.remove();
-        Ok(Host(Arc::new(Inner {
-            config,
-            folders,
-            cgroups,
-            turns: Turns::default(),
-            watches: Watches::default(),
-        })))
+        Ok(Host(Arc::new(Inner { config, machines: Machines::new(folders), cgroups })))
     })
     .await
 }
 
 impl Host {
-    /// Does what blocks in the project's turn.
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        project: &ProjectId,
-        work: impl FnOnce(&Inner, &ProjectId) -> T + Send + 'static,
-    ) -> T {
-        let turn = self.0.turns.take(project).await;
-        let (inner, project) = (Arc::clone(&self.0), project.clone());
-        blocking(move || {
-            let done = work(&inner, &project);
-            // Held here: a caller that is cancelled does not let the next one in.
-            drop(turn);
-            done
-        })
-        .await
-    }
-
-    /// Sees to it that limits which are reached are told, while a machine runs and is not frozen.
-    fn watch(&self, project: &ProjectId) {
-        if !frozen::is_frozen(&self.0.folders.run(project)) {
-            let run = self.0.folders.run(project);
-            self.0.watches.begin(project, &self.0.cgroups, None, &run);
-        }
-    }
-
-    /// Watches a machine no longer that has ended by itself; what happened last is told.
-    async fn unwatch(&self, project: &ProjectId) {
-        let (inner, project) = (Arc::clone(&self.0), project.clone());
-        blocking(move || inner.watches.end(&project)).await;
-    }
-
-    /// Ends a machine, which is watched until nothing of it runs. The caller holds its turn.
-    async fn end_processes(
-        &self,
-        project: &ProjectId,
-        grace: Duration,
-    ) -> Result<(), MachineError> {
-        let (inner, id) = (Arc::clone(&self.0), project.clone());
-        let last_look = move || inner.watches.end(&id);
-        let ended =
-            running::end_with(&self.0.folders.run(project), project, grace, last_look).await;
-        if ended.is_ok() {
-            // One that was not there, but watched.
-            self.unwatch(project).await;
-        }
-        ended
-    }
-
     /// Removes the control groups of this data folder when no machine runs.
     pub async fn close(&self) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
@@ -167,7 +110,7 @@ impl Inner {
 
     fn launch(&self, spec: &StartSpec) -> Result<Running, MachineError> {
         let project = &spec.project;
-        let (run, log) = (self.folders.run(project), self.log(project));
+        let (run, log) = (self.machines.folders.run(project), self.log(project));
         folders::private(&run).map_err(step(project, "preparing the machine's folders"))?;
         // What is left of one that ended by itself would count for this one.
         self.cgroups.sweep(project.as_str());

@@ -1,6 +1,6 @@
 //! Changes the limits of a machine that runs, whatever walls it has. Not its disk's.
 
-use crate::{backend::MachineError, cgroup::CgroupHost, running::step, state::State};
+use crate::{backend::MachineError, cgroup::CgroupHost, error::step, state::State};
 use std::{io, path::Path};
 use toft_model::{id::ProjectId, machine::Limits};
 

@@ -4,7 +4,6 @@
 //! machine runs. Init, bridge and gateway are the same: only the walls are somebody else's.
 
 mod contract;
-mod copies;
 mod disks;
 mod engine;
 mod files;
@@ -13,33 +12,34 @@ mod images;
 mod leftover;
 mod libpod;
 mod life;
+mod plan;
 mod probe;
 mod seat;
 mod tree;
 
 use crate::{
-    backend::{MachineError, Room},
+    backend::MachineError,
+    binary::Binary,
+    blocking::blocking,
     cgroup::CgroupHost,
+    disks::Disks,
     folders::{Folders, rand_name},
-    frozen,
+    full,
     images::{Uses, free_for_images},
-    native::{binary::Binary, full, room::group},
-    running::{self, blocking},
+    running,
     state::State,
     storage::Pool,
-    turns::Turns,
-    watch::Watches,
 };
 use engine::Engine;
 use leftover::Leftover;
 use std::{
     collections::HashMap,
     fmt, fs, io,
+    ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
 };
 use toft_model::id::ProjectId;
-use tokio::sync::{Mutex as AsyncMutex, watch};
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -84,21 +84,22 @@ struct Inner {
     image: OciImage,
     /// Names the content of the image.
     key: String,
-    folders: Folders,
+    disks: Arc<Disks>,
     binary: Binary,
-    pool: Pool,
     /// Names this data folder among those that use the same engine.
     identity: String,
     found: probe::Found,
-    turns: Turns,
-    /// Held while it is looked what a project shares with others.
-    looking: Arc<AsyncMutex<()>>,
     /// For making, copying and removing images; taken after a project's turn.
     uses: Uses,
-    watches: Watches,
-    /// Room on disk that all share.
-    room: watch::Sender<Room>,
     leftover: Leftover,
+}
+
+impl Deref for Inner {
+    type Target = Disks;
+
+    fn deref(&self) -> &Disks {
+        &self.disks
+    }
 }
 
 /// Label of all containers of a data folder; its value names the folder.
@@ -122,22 +123,17 @@ pub async fn open(config: OciConfig) -> Result<Oci, MachineError> {
         engine,
         image,
         key,
-        folders,
+        disks: Arc::new(Disks::new(folders, pool)),
         binary,
-        pool,
         identity,
         found: probe::Found::default(),
-        turns: Turns::default(),
-        looking: Arc::default(),
         uses: Uses::default(),
-        watches: Watches::default(),
-        room: watch::Sender::default(),
         leftover: Leftover::default(),
     };
     inner.make_template().await?;
     inner.found = probe::trial(&inner, &inner.template()).await?;
     let inner = Arc::new(inner);
-    full::begin(&inner);
+    full::begin(&inner.disks);
     Ok(Oci(inner))
 }
 
@@ -209,40 +205,6 @@ impl Oci {
                 .to_owned(),
         })
     }
-
-    /// Does what blocks in the project's turn.
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        project: &ProjectId,
-        work: impl FnOnce(&Inner, &ProjectId) -> T + Send + 'static,
-    ) -> T {
-        let turn = self.0.turns.take(project).await;
-        let (inner, project) = (Arc::clone(&self.0), project.clone());
-        blocking(move || {
-            let done = work(&inner, &project);
-            // Held here: a caller that is cancelled does not let the next one in.
-            drop(turn);
-            done
-        })
-        .await
-    }
-
-    /// A machine that a killed server has paused by the way answers nobody.
-    async fn settled(&self, project: &ProjectId) {
-        let folder = self.0.folders.run(project);
-        blocking(move || frozen::settle(&folder)).await;
-    }
-
-    /// Sees to it that limits which are reached are told, while a machine runs and is not frozen.
-    fn watch(&self, project: &ProjectId) {
-        let inner = &self.0;
-        if !frozen::is_frozen(&inner.folders.run(project))
-            && let Some(host) = inner.groups_of(project)
-        {
-            let counted = inner.pool.quotas.clone().map(|quotas| (quotas, group(project)));
-            inner.watches.begin(project, &host, counted, &inner.folders.run(project));
-        }
-    }
 }
 
 impl Inner {
@@ -258,10 +220,6 @@ impl Inner {
 
     fn template(&self) -> PathBuf {
         self.pool.root.join(&self.key)
-    }
-
-    fn runs(&self, project: &ProjectId) -> bool {
-        State::read(&self.folders.run(project)).is_some_and(|state| state.hold().is_some())
     }
 
     /// Lays the image out once, and forgets those of earlier images: projects hold copies.
@@ -307,23 +265,5 @@ impl Inner {
         let state = State::read(&self.folders.run(project)).filter(|s| s.hold().is_some())?;
         let host = CgroupHost::around(state.init_pid, project.as_str());
         Some(host.only(&self.found.own))
-    }
-}
-
-impl full::Shared for Inner {
-    fn folders(&self) -> &Folders {
-        &self.folders
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    fn watches(&self) -> &Watches {
-        &self.watches
-    }
-
-    fn room(&self) -> &watch::Sender<Room> {
-        &self.room
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::{
     backend::{MachineError, Running, Stats},
+    blocking::blocking,
+    error::step,
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET},
     frozen, init_client, procs,
     state::State,
@@ -15,7 +17,7 @@ use rustix::{
 use std::{fs, io, path::Path, time::Duration};
 use toft_jail::spec::{FD_EGRESS, FD_MODEL};
 use toft_model::id::ProjectId;
-use tokio::{net::UnixStream, task::spawn_blocking, time::timeout};
+use tokio::{net::UnixStream, time::timeout};
 
 /// What stopping may take beyond the grace that programs get: init's own rounds of killing.
 const STOP_MARGIN: Duration = Duration::from_secs(3);
@@ -26,35 +28,6 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for a machine that answers no more to be gone: init's grace for its programs, and what
 /// killing them takes.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// For `map_err`.
-pub(crate) fn step<E: Into<io::Error>>(
-    project: &ProjectId,
-    step: &'static str,
-) -> impl FnOnce(E) -> MachineError {
-    let project = project.clone();
-    move |source| {
-        let source = source.into();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                MachineError::DiskFull { step }
-            }
-            _ => MachineError::Step { step, project, source },
-        }
-    }
-}
-
-/// Runs what blocks on a thread that may.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(stopped) => match stopped.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only while the runtime shuts down: nobody hears an answer any more.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
 
 /// The machine whose state lies in `folder`, if it runs.
 pub(crate) async fn adopt(
@@ -210,20 +183,6 @@ pub(crate) fn unwanted(runs: &Path, known: &[ProjectId]) -> Vec<ProjectId> {
         .filter(|(project, alive)| !alive || !known.contains(project))
         .map(|(project, _)| project)
         .collect()
-}
-
-/// Removes what is left of a machine that was not wanted, or not alive, when it was looked at. The
-/// caller holds its turn.
-pub(crate) async fn sweep(
-    folder: &Path,
-    project: &ProjectId,
-    known: &[ProjectId],
-) -> Result<(), MachineError> {
-    // Started since then: it is not what was looked at.
-    if known.contains(project) && State::read(folder).is_some_and(|s| s.hold().is_some()) {
-        return Ok(());
-    }
-    end(folder, project, Duration::ZERO).await
 }
 
 /// Kills init, and in a confined machine everything with it: the kernel ends a pid namespace with

@@ -9,6 +9,7 @@ use rustix::{
     io::Errno,
 };
 use std::{fs::File, io, os::fd::OwnedFd, os::unix::fs::FileExt as _, path::Path};
+use toft_model::hash::fnv1a;
 
 /// Folder of the logs in a machine's log folder, outside of checkpoints: a restore does not take
 /// them back.
@@ -58,13 +59,7 @@ pub fn key(id: &str) -> String {
     if !id.is_empty() && id.len() <= KEY_BYTES_MAX && id.bytes().all(fits) {
         return id.to_owned();
     }
-    format!("{:016x}", hash(id))
-}
-
-/// FNV-1a, 64 bits: the same in every version of the program.
-pub fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    format!("{:016x}", fnv1a(id.as_bytes()))
 }
 
 /// Name of the file whose first byte has position `start`.

@@ -2,7 +2,7 @@
 //! what `frozen` does on purpose, and without a mark: one that a killed server leaves so is let go on
 //! by the next look at it.
 
-use crate::{backend::MachineError, frozen, halt::Paused, running::step, state::State};
+use crate::{backend::MachineError, error::step, frozen, halt::Paused, state::State};
 use std::{path::Path, time::Duration};
 use toft_model::id::ProjectId;
 

@@ -2,6 +2,8 @@
 //! copy one, keep one as it is, remove one. Says nothing of what is on a disk.
 
 mod held;
+mod lent;
+mod logs;
 mod loop_image;
 mod mounted;
 mod plain;
@@ -10,6 +12,7 @@ mod seed;
 mod subvolume;
 
 pub(crate) use held::shared_bytes;
+pub(crate) use lent::Lent;
 pub(crate) use mounted::{Mount, mount_points};
 pub(crate) use pool::Pool;
 

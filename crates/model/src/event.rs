@@ -15,7 +15,7 @@ pub use agent::{
 };
 pub use machine::{
     Forked, LimitHit, LimitKind, Moved, Observed, Outcome, Restored, ScheduleFired, ServiceChange,
-    ServiceState, Told,
+    Told,
 };
 
 use crate::{id::SessionId, inspect::Inspect};

@@ -1,7 +1,6 @@
 //! Rows of the inspect database (`/home/starter/inspect.db`): what the agent wants people to see.
 //! Shapes of `GET /toft/inspect`. Not the database itself: that is in `bridge`.
 
-use crate::event::ServiceState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -91,6 +90,22 @@ pub enum Restart {
     OnFailure,
     /// Not.
     Never,
+}
+
+/// What a supervised service does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceState {
+    /// Its process runs.
+    Running,
+    /// It ended by itself with code 0, and is not to come back.
+    Exited,
+    /// It ended otherwise, and is not tried again.
+    Failed,
+    /// It ended and will be started again in a moment.
+    Backoff,
+    /// A person or the agent stopped it.
+    Stopped,
 }
 
 /// The process of a service.

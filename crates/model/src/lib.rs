@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod event;
 pub mod files;
 pub mod frame;
+pub mod hash;
 pub mod http;
 pub mod id;
 pub mod init;

@@ -12,6 +12,9 @@ use crate::auth::{lockout::Lockout, password::Hasher};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
+/// The documents' name for a key header.
+pub(crate) const KEY_HEADER: &str = "x-agent-api-key";
+
 /// Keys that are compared, and what sign-ins share.
 pub(crate) struct Auth {
     agent_key: Option<[u8; 32]>,

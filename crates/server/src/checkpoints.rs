@@ -7,6 +7,7 @@
 
 pub(crate) mod affected;
 pub(crate) mod auto;
+pub(crate) mod delete;
 pub(crate) mod diff;
 pub(crate) mod fork;
 mod place;
@@ -14,19 +15,16 @@ pub(crate) mod prune;
 pub(crate) mod reconcile;
 pub(crate) mod restore;
 pub(crate) mod room;
-mod shelf;
+pub(crate) mod shelf;
 pub(crate) mod take;
-pub(crate) mod visible;
 
-pub(crate) use shelf::Shelf;
+use crate::api_error::{ApiError, Code};
+use toft_model::{checkpoint::CheckpointId, id::ProjectId};
+use toft_store::{Store, TakenCheckpoint};
 
-use crate::{
-    api_error::{ApiError, Code},
-    machines::Machine,
-    state::App,
-};
-use toft_model::checkpoint::CheckpointId;
-use toft_store::TakenCheckpoint;
+/// Checkpoints deleted at once, of whatever projects: where files are removed one by one, more would
+/// only wait for the same disk.
+const DELETED_AT_ONCE: usize = 2;
 
 /// What the checkpoints of all projects share.
 #[derive(Debug)]
@@ -37,18 +35,18 @@ pub(crate) struct Checkpoints {
 
 impl Default for Checkpoints {
     fn default() -> Self {
-        Self { deleting: tokio::sync::Semaphore::new(prune::DELETED_AT_ONCE) }
+        Self { deleting: tokio::sync::Semaphore::new(DELETED_AT_ONCE) }
     }
 }
 
 /// One of a project's, or 404.
 pub(crate) async fn find(
-    app: &App,
-    machine: &Machine,
+    store: &dyn Store,
+    project: &ProjectId,
     id: &str,
 ) -> Result<TakenCheckpoint, ApiError> {
     let known = match id.parse::<CheckpointId>() {
-        Ok(id) => app.store.checkpoint(&machine.id, &id).await?,
+        Ok(id) => store.checkpoint(project, &id).await?,
         Err(_) => None,
     };
     known.ok_or_else(no_checkpoint)
@@ -60,16 +58,4 @@ pub(crate) fn no_checkpoint() -> ApiError {
         Code::NotFound,
         "checkpoint not found: GET /v1/projects/{id}/checkpoints lists them",
     )
-}
-
-/// Runs a change to its end even if nobody waits for it.
-async fn whole<T: Send + 'static>(
-    app: &App,
-    what: &'static str,
-    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    match app.tasks.spawn(work).await {
-        Ok(done) => done,
-        Err(error) => Err(ApiError::internal(what, &error)),
-    }
 }

@@ -14,12 +14,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use std::net::IpAddr;
 use tower::ServiceExt as _;
-
-/// Where a request came from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Answers one request.
 pub(crate) async fn answer(app: &App, control: Router, mut req: Request) -> Response {

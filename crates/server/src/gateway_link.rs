@@ -1,34 +1,25 @@
-//! The server's line to the gateway: found or started, told everything again whenever it is new.
-//! What the gateway does with it is the gateway's.
+//! The server's line to the gateway that answers now: what it is told of machines and keys. Finding and
+//! starting it is in `supervise`; what it does with all that is the gateway's.
 
-use crate::state::App;
-use std::{future::pending, time::Duration};
-use toft_gateway::{ControlError, Gateway, SpawnConfig};
-use toft_machine::backend::Running;
-use toft_model::id::ProjectId;
+pub(crate) mod supervise;
+
+use crate::providers::Providers;
+use std::time::Duration;
+use toft_gateway::{ControlError, Gateway};
+use toft_machine::backend::{Backend, Running};
+use toft_model::{id::ProjectId, machine::EgressLevel};
+use toft_store::Store;
 use tokio::{
     sync::{Mutex, watch},
     time::{sleep, timeout},
 };
 
-/// First pause after a gateway that did not start; doubles up to [`PAUSE_MAX`].
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// Longest pause: something is wrong with the host, and the log says what.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// A gateway that answered and lived this long is started again at once, as often as it dies.
-const LIVED: Duration = Duration::from_secs(1);
-/// First pause after one that died sooner, for the second time in a row; doubles up to
-/// [`EARLY_MAX`].
-const EARLY_MIN: Duration = Duration::from_millis(20);
-/// Longest such pause. Everybody's model calls wait meanwhile; a start takes 20 ms of a processor,
-/// so that one which always dies costs a few per cent.
-const EARLY_MAX: Duration = Duration::from_millis(500);
-/// Pauses do not double more often: all have reached their longest by then.
-const DOUBLINGS_MAX: u32 = 16;
 /// How long a request waits for a gateway that is just starting.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Tries to hand a machine over on one connection.
 const ADD_TRIES: u32 = 3;
+/// Between them.
+const ADD_PAUSE: Duration = Duration::from_millis(50);
 
 /// The gateway that answers now, if one does.
 pub(crate) struct GatewayLink {
@@ -56,18 +47,23 @@ impl GatewayLink {
     }
 
     /// Hands a machine over. Without a gateway it is done when there is one.
-    pub(crate) async fn add_machine(&self, app: &App, id: &ProjectId, running: Running) {
+    pub(crate) async fn add_machine(
+        &self,
+        backend: &dyn Backend,
+        egress: &EgressLevel,
+        id: &ProjectId,
+        running: Running,
+    ) {
         let Some(gateway) = self.current() else { return };
         let mut running = Some(running);
         for attempt in 1..=ADD_TRIES {
             // Listeners travel with the first try; the machine's init has copies for another.
             let next = match running.take() {
                 Some(running) => Some(running),
-                None => app.backend.adopt(id).await.ok().flatten(),
+                None => backend.adopt(id).await.ok().flatten(),
             };
             let Some(Running { token, gateway_listeners, .. }) = next else { return };
-            let egress = app.egress.clone();
-            match gateway.add_machine(id, &token, egress, gateway_listeners).await {
+            match gateway.add_machine(id, &token, egress.clone(), gateway_listeners).await {
                 // The next gateway is given every machine anyway.
                 Ok(()) | Err(ControlError::Closed) => return,
                 Err(error) => {
@@ -75,7 +71,7 @@ impl GatewayLink {
                         "the gateway did not take the machine");
                 }
             }
-            sleep(PAUSE_MIN).await;
+            sleep(ADD_PAUSE).await;
         }
     }
 
@@ -89,9 +85,24 @@ impl GatewayLink {
     }
 
     /// Sends providers, keys and defaults as they are now.
-    pub(crate) async fn push_config(&self, app: &App) {
+    pub(crate) async fn push_config(&self, providers: &Providers, store: &dyn Store) {
         let Some(gateway) = self.current() else { return };
-        send_config(app, &gateway).await;
+        self.send_config(&gateway, providers, store).await;
+    }
+
+    async fn send_config(&self, gateway: &Gateway, providers: &Providers, store: &dyn Store) {
+        let _telling = self.telling.lock().await;
+        let config = match providers.gateway_config(store).await {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::error!(error = error.message, "the gateway has no keys");
+                return;
+            }
+        };
+        match gateway.set_config(config).await {
+            Ok(()) | Err(ControlError::Closed) => {}
+            Err(error) => tracing::error!(%error, "the gateway did not take its configuration"),
+        }
     }
 
     /// Ends the gateway.
@@ -100,157 +111,5 @@ impl GatewayLink {
         if let Err(error) = gateway.shutdown().await {
             tracing::warn!(%error, "the gateway did not end");
         }
-    }
-}
-
-async fn send_config(app: &App, gateway: &Gateway) {
-    let _telling = app.gateway.telling.lock().await;
-    let config = match app.providers.gateway_config(app).await {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!(error = error.message, "the gateway has no keys");
-            return;
-        }
-    };
-    match gateway.set_config(config).await {
-        Ok(()) | Err(ControlError::Closed) => {}
-        Err(error) => tracing::error!(%error, "the gateway did not take its configuration"),
-    }
-}
-
-/// How a gateway ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// It never answered.
-    Unstarted,
-    /// It answered, and died within [`LIVED`].
-    Early,
-    /// It lived.
-    Lived,
-}
-
-/// The pause before the next start. `earlier` counts the ends before this one since a gateway
-/// lived.
-fn pause_after(ended: Ended, earlier: u32) -> Duration {
-    let doubled = |first: Duration, times: u32| first * 2u32.pow(times.min(DOUBLINGS_MAX));
-    match (ended, earlier) {
-        (Ended::Lived, _) | (Ended::Early, 0) => Duration::ZERO,
-        (Ended::Early, n) => doubled(EARLY_MIN, n - 1).min(EARLY_MAX),
-        (Ended::Unstarted, n) => doubled(PAUSE_MIN, n).min(PAUSE_MAX),
-    }
-}
-
-/// Keeps a gateway running until the server ends, and leaves it running then.
-pub(crate) async fn supervise(app: App, config: SpawnConfig) {
-    let ends = app.stop.token().clone();
-    let mut earlier: u32 = 0;
-    loop {
-        // Not given up half-way: a process that it has started would stay, known to nobody.
-        let ended = match Gateway::connect_or_spawn(config.clone()).await {
-            Ok(gateway) => {
-                tracing::info!(pid = gateway.pid(), "the gateway answers");
-                let since = tokio::time::Instant::now();
-                send_config(&app, &gateway).await;
-                app.gateway.now.send_replace(Some(gateway.clone()));
-                // A key that was set since the first time found no gateway to tell. Machines must
-                // not meet one that knows nothing yet, so it is told before it is shown too.
-                send_config(&app, &gateway).await;
-                if ends.is_cancelled() {
-                    // Whoever stopped everything may have looked for a gateway before.
-                    if app.stop.wants_machines_stopped() {
-                        app.gateway.shutdown().await;
-                    }
-                    return;
-                }
-                hand_over(&app).await;
-                tokio::select! {
-                    () = ends.cancelled() => return,
-                    () = gateway.closed() => {}
-                    // It may take as long as a machine's start, and has no end of its own here.
-                    () = async { take_away(&app, &gateway).await; pending().await } => {}
-                }
-                app.gateway.now.send_replace(None);
-                tracing::warn!("the gateway is gone: starting it again");
-                if since.elapsed() < LIVED { Ended::Early } else { Ended::Lived }
-            }
-            Err(error) => {
-                tracing::error!(%error, "no gateway: models cannot be reached");
-                Ended::Unstarted
-            }
-        };
-        let pause = pause_after(ended, earlier);
-        earlier = if ended == Ended::Lived { 0 } else { earlier.saturating_add(1) };
-        tokio::select! {
-            () = ends.cancelled() => return,
-            () = sleep(pause) => {}
-        }
-    }
-}
-
-/// Gives a new gateway every machine that runs.
-async fn hand_over(app: &App) {
-    for machine in app.machines.list() {
-        // A paused one too: it goes on without telling anybody here.
-        if !machine.runs() {
-            continue;
-        }
-        match app.backend.adopt(&machine.id).await {
-            Ok(Some(running)) => app.gateway.add_machine(app, &machine.id, running).await,
-            // Its tailer notices by itself.
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(project.id = %machine.id, %error, "its listeners were not found");
-            }
-        }
-    }
-}
-
-/// Takes machines away that ended, or were deleted, while no server was there to say so.
-async fn take_away(app: &App, gateway: &Gateway) {
-    let served = match gateway.machines().await {
-        Ok(served) => served,
-        Err(ControlError::Closed) => return,
-        Err(error) => {
-            tracing::warn!(%error, "the gateway did not say which machines it serves");
-            return;
-        }
-    };
-    for id in served.into_iter().map(|entry| entry.project) {
-        let Some(machine) = app.machines.get(&id) else {
-            app.gateway.remove_machine(&id).await;
-            continue;
-        };
-        // Held, so that it cannot start between the look and the removal.
-        let _life = machine.lock_life().await;
-        if !machine.runs() {
-            app.gateway.remove_machine(&id).await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(ended: Ended, earlier: u32, expected_ms: u64) {
-        let pause = pause_after(ended, earlier);
-        assert_eq!(pause, Duration::from_millis(expected_ms), "{ended:?} {earlier}");
-    }
-
-    #[test]
-    fn a_gateway_that_worked_is_back_soon_however_often_it_dies() {
-        check(Ended::Lived, 0, 0);
-        check(Ended::Lived, u32::MAX, 0);
-        check(Ended::Early, 0, 0);
-        check(Ended::Early, 1, 20);
-        check(Ended::Early, 2, 40);
-        check(Ended::Early, u32::MAX, 500);
-    }
-
-    #[test]
-    fn a_gateway_that_never_starts_is_tried_less_and_less_often() {
-        check(Ended::Unstarted, 0, 50);
-        check(Ended::Unstarted, 3, 400);
-        check(Ended::Unstarted, u32::MAX, 10_000);
     }
 }

@@ -1,87 +1,18 @@
 //! Which host a request is for: the control plane, a preview, or none of ours. Pure text; knows
 //! neither which projects exist nor who may see them.
 
+mod label;
+mod name;
+mod request;
+
+pub(crate) use label::Label;
+pub(crate) use name::split_port;
+pub(crate) use request::{fetch_site, host_of, only_reads, origin_is};
+
 use crate::error::ServerError;
-use axum::http::{HeaderMap, Method, header};
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, SocketAddr},
-};
-use toft_model::id::ProjectId;
-
-/// A host name given by a person, with what belongs to its URLs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PublicHost {
-    scheme: &'static str,
-    host: String,
-    port: Option<u16>,
-}
-
-impl PublicHost {
-    fn parse(what: &'static str, value: &str) -> Result<Self, ServerError> {
-        let fail = |why| ServerError::Host { what, value: value.to_owned(), why };
-        let (scheme, rest) = match value.split_once("://") {
-            None => ("https", value),
-            Some(("https", rest)) => ("https", rest),
-            Some(("http", rest)) => ("http", rest),
-            Some(_) => return Err(fail("only http and https are known")),
-        };
-        let (host, port) = split_port(rest.trim_end_matches('/'))
-            .ok_or_else(|| fail("it must be a host name, with a port if need be"))?;
-        let label = |l: &str| {
-            !l.is_empty()
-                && l.len() <= 63
-                && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if !host.split('.').all(label) {
-            return Err(fail("it must be a host name such as toft.example.org"));
-        }
-        Ok(Self { scheme, host, port })
-    }
-
-    fn url(&self, label: Option<&str>) -> String {
-        let mut out = format!("{}://", self.scheme);
-        if let Some(label) = label {
-            out.push_str(label);
-            out.push('.');
-        }
-        out.push_str(&self.host);
-        if let Some(port) = self.port {
-            let _ = write!(out, ":{port}");
-        }
-        out
-    }
-}
-
-/// The label of a preview host: `{project}` or `{port}-{project}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Label {
-    pub(crate) project: ProjectId,
-    pub(crate) port: Option<u16>,
-}
-
-impl Label {
-    fn parse(text: &str) -> Option<Self> {
-        let (port, project) = match text.split_once('-') {
-            None => (None, text),
-            Some((port, project)) => {
-                let canonical =
-                    port.parse::<u16>().ok().filter(|p| *p > 0 && p.to_string() == port);
-                (Some(canonical?), project)
-            }
-        };
-        Some(Self { project: project.parse().ok()?, port })
-    }
-}
-
-impl std::fmt::Display for Label {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "{port}-{}", self.project),
-            None => write!(f, "{}", self.project),
-        }
-    }
-}
+use axum::http::{HeaderMap, header};
+use name::PublicHost;
+use std::net::{IpAddr, SocketAddr};
 
 /// Whom a host belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,63 +189,6 @@ fn is_localhost(ip: IpAddr) -> bool {
 /// A source of a content security policy. Its grammar has no IPv6 addresses: there it is the scheme.
 fn source_at(address: &str, port: &str) -> String {
     if address.starts_with('[') { "http:".to_owned() } else { format!("http://{address}:{port}") }
-}
-
-/// `host[:port]`; an IPv6 address keeps its brackets.
-pub(crate) fn split_port(text: &str) -> Option<(String, Option<u16>)> {
-    let (host, port) = if text.starts_with('[') {
-        let end = text.find(']')? + 1;
-        match &text[end..] {
-            "" => (&text[..end], None),
-            rest => (&text[..end], Some(rest.strip_prefix(':')?)),
-        }
-    } else {
-        match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
-    };
-    let digits = |p: &str| p.bytes().all(|b| b.is_ascii_digit());
-    let port = match port {
-        None => None,
-        Some(p) if digits(p) => Some(p.parse().ok()?),
-        Some(_) => return None,
-    };
-    (!host.is_empty()).then(|| (host.to_owned(), port))
-}
-
-/// The `Host` of a request. `None` when there is none, or when the request line names another.
-pub(crate) fn host_of<B>(req: &axum::http::Request<B>) -> Option<&str> {
-    let mut all = req.headers().get_all(header::HOST).iter();
-    let host = all.next()?.to_str().ok()?;
-    if all.next().is_some() {
-        return None;
-    }
-    match req.uri().authority() {
-        Some(authority) if !authority.as_str().eq_ignore_ascii_case(host) => None,
-        _ => Some(host),
-    }
-}
-
-/// Whether `Origin` names this very host.
-pub(crate) fn origin_is(headers: &HeaderMap, host: &str) -> bool {
-    headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).is_some_and(|origin| {
-        origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"))
-            .is_some_and(|authority| authority.eq_ignore_ascii_case(host))
-    })
-}
-
-/// `Sec-Fetch-Site`, when the browser sent it.
-pub(crate) fn fetch_site(headers: &HeaderMap) -> Option<&str> {
-    headers.get("sec-fetch-site").and_then(|v| v.to_str().ok())
-}
-
-/// Whether a request only reads.
-pub(crate) fn only_reads(method: &Method, headers: &HeaderMap) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-        && !headers.contains_key(header::UPGRADE)
 }
 
 #[cfg(test)]

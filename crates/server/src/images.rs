@@ -5,25 +5,22 @@
 //! leaves is a row that is still `making` or a disk without a row, and both are settled when images
 //! are first looked at.
 
-mod made_of;
-mod make;
+pub(crate) mod delete;
+pub(crate) mod disks;
+pub(crate) mod made_of;
+pub(crate) mod make;
 mod set_up;
+pub(crate) mod settle;
 
-pub(crate) use made_of::{choose, make_disk};
-pub(crate) use make::{Order, What, add};
-
-use crate::{
-    api_error::{ApiError, Code},
-    state::App,
-};
+use crate::api_error::{ApiError, Code};
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use toft_machine::{
+    backend::Backend,
     images::{ImageError, ImageKey, Progress},
-    steps,
 };
 use toft_model::{id::ProjectId, time::rfc3339};
 use toft_store::{Image, ImageState};
@@ -89,6 +86,34 @@ impl Images {
         self.builders.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// The image that is chosen from now on stays until this is dropped.
+    pub(crate) async fn choosing(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.choosing).read_owned().await
+    }
+
+    /// An image as the API shows it.
+    pub(crate) fn shown(&self, image: &Image) -> Value {
+        let mut data = json!({
+            "key": image.what.key,
+            "name": image.what.name,
+            "kind": image.what.kind,
+            "source": image.what.source,
+            "createdAt": rfc3339(image.created_at),
+            "bytes": image.bytes,
+            "state": image.state.as_str(),
+            "default": image.is_default,
+        });
+        if let ImageState::Failed(reason) = &image.state {
+            data["reason"] = reason.as_str().into();
+        }
+        if let Some(making) = self.making().get(&image.what.key) {
+            let seen = making.progress.seen();
+            data["progress"] = json!({"stage": seen.stage, "doneBytes": seen.done_bytes,
+                "totalBytes": seen.total_bytes});
+        }
+        data
+    }
+
     fn build_in(&self, builder: &ProjectId) {
         self.builders.lock().unwrap_or_else(PoisonError::into_inner).insert(builder.clone());
     }
@@ -99,118 +124,16 @@ impl Images {
 }
 
 /// The backend's images, or why there are none.
-fn of_backend(app: &App) -> Result<&dyn toft_machine::images::Images, ApiError> {
-    app.backend.images().ok_or_else(|| {
+fn of_backend(backend: &dyn Backend) -> Result<&dyn toft_machine::images::Images, ApiError> {
+    backend.images().ok_or_else(|| {
         ApiError::new(
             Code::Unavailable,
             format!(
                 "the backend `{}` has no images: start the server with `--backend native`",
-                app.backend.name()
+                backend.name()
             ),
         )
     })
-}
-
-/// Settles, once, what an earlier server has left.
-pub(crate) async fn settled(app: &App) {
-    app.images
-        .settled
-        .get_or_init(|| async {
-            if let Err(error) = settle(app).await {
-                tracing::warn!(error = error.message, "remains of images could not be removed");
-            }
-        })
-        .await;
-}
-
-async fn settle(app: &App) -> Result<(), ApiError> {
-    let Ok(backend) = of_backend(app) else { return Ok(()) };
-    let kept: HashSet<ImageKey> = backend.kept().await?.into_iter().collect();
-    for image in app.store.images().await? {
-        if let Err(error) = settle_one(app, &image, &kept).await {
-            let key = &image.what.key;
-            tracing::warn!(image = key, error = error.message, "remains of its making stay");
-        }
-    }
-    for key in &kept {
-        if let Err(error) = drop_unless_wanted(app, key).await {
-            tracing::warn!(image = %key, error = error.message, "files of no image stay");
-        }
-    }
-    Ok(())
-}
-
-/// What an earlier server has left of one.
-async fn settle_one(app: &App, image: &Image, kept: &HashSet<ImageKey>) -> Result<(), ApiError> {
-    let key = image.what.key.as_str();
-    let is_kept = key.parse().is_ok_and(|key| kept.contains(&key));
-    let lost = match image.state {
-        ImageState::Making => Some("the server ended while it was made: add it again"),
-        ImageState::Ready if !is_kept => {
-            Some("its files are gone from the data folder: add it again")
-        }
-        ImageState::Ready | ImageState::Failed(_) => None,
-    };
-    if let Some(reason) = lost {
-        app.store.finish_image(key, Err(reason)).await?;
-    }
-    end_builder(app, image).await
-}
-
-/// Removes the machine of a set-up that has ended and left it. Before its row goes: nothing else knows
-/// of it.
-async fn end_builder(app: &App, image: &Image) -> Result<(), ApiError> {
-    if let Some(builder) = &image.builder {
-        app.backend.destroy(builder).await?;
-        app.store.set_image_builder(&image.what.key, None).await?;
-    }
-    Ok(())
-}
-
-/// Removes the files of an image that nobody needs: no row of an image has them, nothing is made over
-/// them, and every project that was to be made of them has a disk of its own.
-async fn drop_unless_wanted(app: &App, key: &ImageKey) -> Result<(), ApiError> {
-    let backend = of_backend(app)?;
-    let _order = app.images.order.lock().await;
-    match app.store.image(key.as_str()).await?.map(|image| image.state) {
-        Some(ImageState::Making | ImageState::Ready) => return Ok(()),
-        Some(ImageState::Failed(_)) | None => {}
-    }
-    if app.images.making().values().any(|making| making.needs(key)) {
-        return Ok(());
-    }
-    made_of::make_disks(app, key).await?;
-    Ok(backend.drop_image(key).await?)
-}
-
-/// By key or name.
-pub(crate) async fn find(app: &App, key: &str) -> Result<Image, ApiError> {
-    settled(app).await;
-    let found = app.store.image(key).await?;
-    found.ok_or_else(|| ApiError::new(Code::NotFound, "image not found: GET /v1/images lists them"))
-}
-
-/// An image as the API shows it.
-pub(crate) fn shown(app: &App, image: &Image) -> Value {
-    let mut data = json!({
-        "key": image.what.key,
-        "name": image.what.name,
-        "kind": image.what.kind,
-        "source": image.what.source,
-        "createdAt": rfc3339(image.created_at),
-        "bytes": image.bytes,
-        "state": image.state.as_str(),
-        "default": image.is_default,
-    });
-    if let ImageState::Failed(reason) = &image.state {
-        data["reason"] = reason.as_str().into();
-    }
-    if let Some(making) = app.images.making().get(&image.what.key) {
-        let seen = making.progress.seen();
-        data["progress"] = json!({"stage": seen.stage, "doneBytes": seen.done_bytes,
-            "totalBytes": seen.total_bytes});
-    }
-    data
 }
 
 /// Image `host`.
@@ -243,37 +166,6 @@ pub(crate) fn check_name(name: &str) -> Result<String, ApiError> {
         "name must be 1 to {NAME_CHARS_MAX} letters, digits, `.`, `_`, `:` or `-`, beginning with a \
          letter or digit; `host` and keys are taken"
     )))
-}
-
-/// Deletes an image; one that is being made is given up. Projects made of it have copies and stay: one
-/// that is written down but has no disk yet gets it first.
-pub(crate) async fn delete(app: &App, image: &Image) -> Result<(), ApiError> {
-    let making = app.images.making().get(&image.what.key).cloned();
-    if let Some(making) = making {
-        making.cancel();
-        making.done.cancelled().await;
-    }
-    if let Some(ended) = app.store.image(&image.what.key).await? {
-        end_builder(app, &ended).await?;
-    }
-    let key = image.what.key.parse::<ImageKey>().ok();
-    if let Some(key) = &key {
-        // While it can still be refused.
-        made_of::make_disks(app, key).await?;
-    }
-    let alone = app.images.choosing.write().await;
-    app.store.delete_image(&image.what.key).await?;
-    drop(alone);
-    steps::reached("unimage.recorded");
-    match &key {
-        Some(key) => drop_unless_wanted(app, key).await,
-        None => Ok(()),
-    }
-}
-
-/// The image that is chosen from now on stays until this is dropped.
-pub(crate) async fn choosing(app: &App) -> OwnedRwLockReadGuard<()> {
-    Arc::clone(&app.images.choosing).read_owned().await
 }
 
 impl From<ImageError> for ApiError {

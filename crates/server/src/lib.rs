@@ -3,6 +3,7 @@
 //!
 //! [`run`] is all that the binary needs: give it a [`ServerConfig`] and a machine backend.
 
+mod agent_api;
 mod answer;
 mod api_error;
 mod assets;
@@ -16,11 +17,13 @@ mod error;
 mod folder;
 mod gate;
 mod gateway_link;
+mod headers;
 mod hosts;
 mod images;
 mod listen;
 mod machines;
 mod preview;
+mod project;
 mod providers;
 mod proxy;
 mod routes;
@@ -28,6 +31,7 @@ mod run;
 mod schedules;
 mod state;
 mod stop;
+mod tasks;
 
 pub use clock::Clock;
 pub use config::{Ready, ServerConfig, provider_env_names};

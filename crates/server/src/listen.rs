@@ -1,6 +1,6 @@
 //! Accepting connections and serving HTTP/1.1 on them, until the server ends.
 
-use crate::{error::ServerError, gate::Peer, state::App};
+use crate::error::ServerError;
 use axum::{body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +16,7 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Connections at once: hundreds of tabs with their streams, and fewer than the usual limit of
 /// 1024 descriptors leaves for everything else.
@@ -30,6 +30,10 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause when the process has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// Takes the address.
 pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, ServerError> {
     TcpListener::bind(addr).await.map_err(|source| match source.kind() {
@@ -38,15 +42,15 @@ pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, ServerError> {
     })
 }
 
-/// Serves until `ends`, then lets requests finish.
+/// Serves until `ends`, then lets requests finish; each connection is one of `tasks`.
 pub(crate) async fn serve<A, F>(
-    app: App,
+    tasks: TaskTracker,
     listener: TcpListener,
     connections_max: usize,
     ends: CancellationToken,
     answer: A,
 ) where
-    A: Fn(App, Request) -> F + Clone + Send + Sync + 'static,
+    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(connections_max));
@@ -57,9 +61,9 @@ pub(crate) async fn serve<A, F>(
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let (app2, ends, answer) = (app.clone(), ends.clone(), answer.clone());
-                app.tasks.spawn(async move {
-                    connection(app2, ends, answer, stream, peer.ip()).await;
+                let (ends, answer) = (ends.clone(), answer.clone());
+                tasks.spawn(async move {
+                    connection(ends, answer, stream, peer.ip()).await;
                     drop(slot);
                 });
             }
@@ -80,14 +84,9 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
-async fn connection<A, F>(
-    app: App,
-    ends: CancellationToken,
-    answer: A,
-    stream: TcpStream,
-    peer: IpAddr,
-) where
-    A: Fn(App, Request) -> F + Send + Sync,
+async fn connection<A, F>(ends: CancellationToken, answer: A, stream: TcpStream, peer: IpAddr)
+where
+    A: Fn(Request) -> F + Send + Sync,
     F: Future<Output = Response> + Send,
 {
     // Deltas are small and must not wait for each other; a failure only makes it slower.
@@ -95,7 +94,7 @@ async fn connection<A, F>(
     let service = service_fn(|req: hyper::Request<Incoming>| {
         let mut req: Request = req.map(Body::new);
         req.extensions_mut().insert(Peer(peer));
-        let answered = answer(app.clone(), req);
+        let answered = answer(req);
         async { Ok::<_, Infallible>(answered.await) }
     });
     let serving = http1::Builder::new()

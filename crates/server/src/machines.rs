@@ -1,7 +1,13 @@
 //! Machines as the server sees them: their state, their life, and the copy of what their bridges
 //! tell. How a machine is made is the backend's.
+//!
+//! A [`Machine`] is what is known of one. It comes and goes in `life`, `pause`, `idle`, `gone` and
+//! `adopt`; while it runs, its bridge is followed (`running`, `tailer`) and what that tells is taken in
+//! (`intake`, `cold_log`). `read` and `files_at_rest` answer without waking it, from its `copy` and its
+//! disk.
 
 pub(crate) mod adopt;
+pub(crate) mod asked;
 pub(crate) mod at_rest;
 pub(crate) mod bridge_watch;
 pub(crate) mod cold_log;
@@ -9,15 +15,16 @@ pub(crate) mod copy;
 pub(crate) mod deliver;
 pub(crate) mod feed;
 pub(crate) mod files_at_rest;
+pub(crate) mod gone;
+pub(crate) mod held;
 pub(crate) mod idle;
 pub(crate) mod intake;
 pub(crate) mod life;
-pub(crate) mod lost;
 pub(crate) mod machine;
-pub(crate) mod moved;
 pub(crate) mod observed;
 pub(crate) mod pause;
 pub(crate) mod read;
+mod reply;
 pub(crate) mod running;
 pub(crate) mod service_log;
 pub(crate) mod settings;
@@ -34,6 +41,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 use toft_model::id::ProjectId;
+
+/// What is said when a change of a machine breaks.
+const CHANGING: &str = "changing the machine failed";
 
 /// All machines by project.
 #[derive(Default)]

@@ -2,22 +2,24 @@
 //! else. The app sees no credential of ours, and its page none of the control plane's.
 
 mod jar;
+pub(crate) mod listeners;
 pub(crate) mod origin;
 mod page;
 pub(crate) mod ports;
 pub(crate) mod sign;
 
 use crate::{
+    agent_api,
     api_error::{ApiError, Code},
     auth::{
         caller::{Caller, HeaderKey, header_key},
         cookie, session,
     },
+    headers::PLACEHOLDER,
     hosts::{self, Label, Place},
     machines::Machine,
     preview::{origin::Origin, sign::Grant},
     proxy::{self, Target},
-    routes::toft,
     state::App,
 };
 use axum::{
@@ -56,7 +58,7 @@ pub(crate) async fn handle(app: &App, origin: Origin, req: Request) -> Response 
         let (head, _) = req.into_parts();
         enter(app, &origin, &head).await
     } else if inside {
-        agent_api(app, &origin.label, req).await
+        api_by_key(app, &origin.label, req).await
     } else {
         show(app, &origin, &host, req).await
     };
@@ -155,7 +157,7 @@ async fn still_signed_in(app: &App, grant: &Grant) -> Result<(), ApiError> {
 
 /// The agent's API on a preview host: with a key in a header only. A page that the agent wrote runs
 /// on this origin, so its cookie must not open it.
-async fn agent_api(app: &App, label: &Label, req: Request) -> Result<Response, ApiError> {
+async fn api_by_key(app: &App, label: &Label, req: Request) -> Result<Response, ApiError> {
     let HeaderKey::Ours(key) = header_key(app, req.headers()) else {
         return Err(ApiError::new(
             Code::Unauthenticated,
@@ -166,7 +168,7 @@ async fn agent_api(app: &App, label: &Label, req: Request) -> Result<Response, A
     let path = req.uri().path().to_owned();
     let rest = path.strip_prefix("/toft").or_else(|| path.strip_prefix("/starter"));
     let rest = rest.unwrap_or_default().trim_start_matches('/').to_owned();
-    toft::serve(app, &Caller::Program(key), &machine, &rest, req).await
+    agent_api::serve(app, &Caller::Program(key), &machine, &rest, req).await
 }
 
 /// The app.
@@ -182,7 +184,7 @@ async fn show(app: &App, origin: &Origin, host: &str, req: Request) -> Result<Re
     tell_origin(app, &mut head.headers, host);
     let hidden = origin.port.map(|port| (port, jar::unpack(&mut head.headers, port)));
     // What the page that waits for an app asks by itself is no visit.
-    let is_look = head.headers.contains_key(proxy::PLACEHOLDER) && head.method == Method::HEAD;
+    let is_look = head.headers.contains_key(PLACEHOLDER) && head.method == Method::HEAD;
     if is_look && !machine.answers() {
         return Ok(no_app_yet());
     }
@@ -208,7 +210,7 @@ async fn show(app: &App, origin: &Origin, host: &str, req: Request) -> Result<Re
 /// The answer to a look at a machine that sleeps: go on waiting.
 fn no_app_yet() -> Response {
     let mut answer = StatusCode::SERVICE_UNAVAILABLE.into_response();
-    answer.headers_mut().insert(proxy::PLACEHOLDER, HeaderValue::from_static("1"));
+    answer.headers_mut().insert(PLACEHOLDER, HeaderValue::from_static("1"));
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

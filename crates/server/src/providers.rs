@@ -1,13 +1,13 @@
 //! Providers and their keys: from the environment, or sealed in the store, which wins. Answers
 //! never hold a key; the gateway gets them.
 
-use crate::{api_error::ApiError, state::App};
+use crate::api_error::{ApiError, Code};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use toft_gateway::{GatewayConfig, ProviderConfig};
 use toft_llm::catalogue::{self, ProviderSpec};
 use toft_model::provider::{Api, DEMO_PROVIDER, ModelRef};
-use toft_store::{ProviderKey, SYSTEM_USER};
+use toft_store::{ProviderKey, SYSTEM_USER, Store};
 use toft_vault::{Secret, Vault};
 
 /// Settings that hold the default model, as Starter names them.
@@ -43,10 +43,7 @@ pub(crate) struct Provider {
 /// A provider by its id or another name; not the demo.
 pub(crate) fn find(id: &str) -> Result<&'static ProviderSpec, ApiError> {
     catalogue::provider(id).ok_or_else(|| {
-        ApiError::new(
-            crate::api_error::Code::NotFound,
-            "there is no such provider: GET /v1/providers lists them",
-        )
+        ApiError::new(Code::NotFound, "there is no such provider: GET /v1/providers lists them")
     })
 }
 
@@ -68,13 +65,13 @@ impl Providers {
         self.env_value(spec.base_url_env).map(|(_, url)| url.expose())
     }
 
-    async fn stored(&self, app: &App) -> Result<HashMap<String, ProviderKey>, ApiError> {
-        let keys = app.store.provider_keys().await?;
+    async fn stored(&self, store: &dyn Store) -> Result<HashMap<String, ProviderKey>, ApiError> {
+        let keys = store.provider_keys().await?;
         Ok(keys.into_iter().map(|key| (key.provider.clone(), key)).collect())
     }
 
-    pub(crate) async fn list(&self, app: &App) -> Result<Vec<Provider>, ApiError> {
-        let stored = self.stored(app).await?;
+    pub(crate) async fn list(&self, store: &dyn Store) -> Result<Vec<Provider>, ApiError> {
+        let stored = self.stored(store).await?;
         Ok(catalogue::providers()
             .iter()
             .map(|spec| self.shown(spec, stored.get(spec.id)))
@@ -83,10 +80,10 @@ impl Providers {
 
     pub(crate) async fn one(
         &self,
-        app: &App,
+        store: &dyn Store,
         spec: &'static ProviderSpec,
     ) -> Result<Provider, ApiError> {
-        let stored = self.stored(app).await?;
+        let stored = self.stored(store).await?;
         Ok(self.shown(spec, stored.get(spec.id)))
     }
 
@@ -111,19 +108,20 @@ impl Providers {
     }
 
     /// Whether no provider has a key.
-    pub(crate) async fn demo_only(&self, app: &App) -> Result<bool, ApiError> {
-        let stored = self.stored(app).await?;
+    pub(crate) async fn demo_only(&self, store: &dyn Store) -> Result<bool, ApiError> {
+        let stored = self.stored(store).await?;
         Ok(!catalogue::providers()
             .iter()
             .any(|spec| stored.contains_key(spec.id) || self.env_value(spec.key_env).is_some()))
     }
 
-    /// Seals and keeps a key.
+    /// Seals a key and keeps it from `now_ms` on.
     pub(crate) async fn set_key(
         &self,
-        app: &App,
+        store: &dyn Store,
         spec: &'static ProviderSpec,
         key: &Secret,
+        now_ms: u64,
     ) -> Result<(), ApiError> {
         let text = key.expose().trim();
         let plain = !text.is_empty()
@@ -139,13 +137,16 @@ impl Providers {
             .seal(&place(spec.id), text.as_bytes())
             .map_err(|e| ApiError::internal("the key could not be sealed", &e))?;
         let row = ProviderKey { provider: spec.id.to_owned(), sealed, hint: hint(text) };
-        app.store.put_provider_key(&row, app.clock.now_ms()).await?;
+        store.put_provider_key(&row, now_ms).await?;
         Ok(())
     }
 
     /// Everything that the gateway needs.
-    pub(crate) async fn gateway_config(&self, app: &App) -> Result<GatewayConfig, ApiError> {
-        let stored = self.stored(app).await?;
+    pub(crate) async fn gateway_config(
+        &self,
+        store: &dyn Store,
+    ) -> Result<GatewayConfig, ApiError> {
+        let stored = self.stored(store).await?;
         let mut providers = Vec::new();
         for spec in catalogue::providers() {
             let key = match stored.get(spec.id) {
@@ -169,7 +170,7 @@ impl Providers {
             }
         }
         let settings: HashMap<String, String> =
-            app.store.settings(SYSTEM_USER).await?.into_iter().collect();
+            store.settings(SYSTEM_USER).await?.into_iter().collect();
         let with_key = |id: &str| providers.iter().any(|p| p.id == id && p.key.is_some());
         let default_model = self.default_model(&settings, with_key);
         Ok(GatewayConfig {

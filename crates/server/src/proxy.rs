@@ -1,42 +1,35 @@
-//! Passing requests to bridges: headers cleaned, bodies streamed both ways, upgrades carried. Who
-//! may ask, and whether the machine runs, is judged before.
+//! Passing requests to bridges: headers cleaned (`headers`), bodies streamed both ways, upgrades carried.
+//! Who may ask, and whether the machine runs, is judged before.
 
 mod frames;
-pub(crate) mod held;
 mod tunnel;
 
 use crate::{
     api_error::{ApiError, Code},
-    auth::{
-        caller::{Caller, KEY_HEADER},
-        cookie,
-    },
+    auth::caller::Caller,
     bridge_client::BridgeError,
     clock::monotonic_ms,
     envelope,
-    machines::{Machine, bridge_watch, life},
+    headers::{clean_answer, clean_request},
+    machines::{Machine, bridge_watch, gone, held, life},
     state::App,
 };
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
 use frames::Frames;
 use http_body_util::Limited;
 use hyper::upgrade::OnUpgrade;
 use std::{sync::Arc, time::Duration};
-use toft_model::http::{TAKE_BEFORE, connection_tokens, hop_by_hop};
+use toft_model::http::{TAKE_BEFORE, connection_tokens};
 use tokio::time::timeout;
 use tunnel::Ends;
 
-/// Names of our own that only the server may send inwards.
-const INTERNAL: &str = "x-toft-";
 /// Picks another port than the app's.
 const PORT_HEADER: &str = "x-toft-port";
-/// Marks the page that stands where an app will be, and what that page asks by itself.
-pub(crate) const PLACEHOLDER: HeaderName = HeaderName::from_static("x-toft-placeholder");
 /// How long an answer of a bridge that runs may take to begin: a compaction is a model call.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 /// Until when a bridge may take up what changes something: one that still loads its conversations is there
@@ -78,7 +71,7 @@ pub(crate) async fn forward(
         .parse::<Uri>()
         .map_err(|_| ApiError::invalid("the path is not a valid URL path"))?;
     let upgrade = take_upgrade(&mut req);
-    clean_request(app, req.headers_mut(), upgrade.as_ref().map(|(_, protocol)| protocol));
+    clean_request(&app.auth, req.headers_mut(), upgrade.as_ref().map(|(_, protocol)| protocol));
     if let Some(port) = target.port {
         req.headers_mut().insert(PORT_HEADER, HeaderValue::from(port));
     }
@@ -154,7 +147,7 @@ async fn send(
     let first = ask(app, target, Request::from_parts(parts, limited)).await;
     match (first, again) {
         (Err(error @ BridgeError::Connect(_)), Some(parts)) => {
-            let is_gone = !target.machine.answers() || life::check_gone(app, target.machine).await;
+            let is_gone = !target.machine.answers() || gone::check(app, target.machine).await;
             let Some(cause) = target.cause.filter(|_| is_gone) else {
                 return Err(error.into());
             };
@@ -236,90 +229,4 @@ fn take_upgrade(req: &mut Request) -> Option<(OnUpgrade, HeaderValue)> {
     let protocol = req.headers().get(header::UPGRADE).cloned()?;
     let client = req.extensions_mut().remove::<OnUpgrade>()?;
     wants.then_some((client, protocol))
-}
-
-/// Takes off what belongs to this connection, what is ours, and what only the server may say.
-fn clean_request(app: &App, headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
-    drop_hop_by_hop(headers);
-    headers.remove(KEY_HEADER);
-    drop_our_bearers(app, headers);
-    cookie::strip(headers);
-    let internal: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL)).cloned().collect();
-    for name in internal {
-        headers.remove(name);
-    }
-    if let Some(protocol) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, protocol.clone());
-    }
-}
-
-/// Takes our keys out of `Authorization`, however many of it there are; what is the app's stays.
-fn drop_our_bearers(app: &App, headers: &mut HeaderMap) {
-    let is_ours = |value: &HeaderValue| {
-        value.to_str().ok().and_then(|text| text.trim().split_once(' ')).is_some_and(
-            |(scheme, key)| {
-                scheme.eq_ignore_ascii_case("bearer") && app.auth.key(key.trim()).is_some()
-            },
-        )
-    };
-    if !headers.get_all(header::AUTHORIZATION).iter().any(is_ours) {
-        return;
-    }
-    let all: Vec<HeaderValue> =
-        headers.get_all(header::AUTHORIZATION).iter().filter(|v| !is_ours(v)).cloned().collect();
-    headers.remove(header::AUTHORIZATION);
-    for value in all {
-        headers.append(header::AUTHORIZATION, value);
-    }
-}
-
-/// Headers that a bridge's own routes need. On the control plane's origin a machine may say no more:
-/// it could set cookies there, send the browser elsewhere or clear what it keeps.
-const FROM_BRIDGE: [HeaderName; 15] = [
-    header::ACCEPT_RANGES,
-    header::ALLOW,
-    header::CACHE_CONTROL,
-    header::CONNECTION,
-    header::CONTENT_DISPOSITION,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
-    header::CONTENT_TYPE,
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::RETRY_AFTER,
-    header::SEC_WEBSOCKET_ACCEPT,
-    header::SEC_WEBSOCKET_EXTENSIONS,
-    header::SEC_WEBSOCKET_PROTOCOL,
-    header::UPGRADE,
-];
-
-/// Takes all other headers off a bridge's answer.
-pub(crate) fn keep_known(headers: &mut HeaderMap) {
-    let others: Vec<HeaderName> =
-        headers.keys().filter(|name| !FROM_BRIDGE.contains(name)).cloned().collect();
-    for name in others {
-        headers.remove(name);
-    }
-}
-
-/// Takes off what belongs to the bridge's connection, and what is ours.
-pub(crate) fn clean_answer(headers: &mut HeaderMap) {
-    drop_hop_by_hop(headers);
-    // An app that says it is that page fools its own page.
-    let is_internal =
-        |name: &&HeaderName| name.as_str().starts_with(INTERNAL) && **name != PLACEHOLDER;
-    let internal: Vec<HeaderName> = headers.keys().filter(is_internal).cloned().collect();
-    for name in internal {
-        headers.remove(name);
-    }
-}
-
-/// Takes off what belongs to one connection.
-pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let connection = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
-    for name in hop_by_hop(connection, headers.contains_key(header::TRANSFER_ENCODING)) {
-        headers.remove(name);
-    }
 }

@@ -23,15 +23,13 @@ pub(crate) mod settings;
 pub(crate) mod shutdown;
 pub(crate) mod toft;
 
-use crate::{api_error::ApiError, assets, machines::Machine, state::App};
+use crate::{api_error::ApiError, assets, state::App};
 use axum::{
     Router,
     extract::Request,
     response::{IntoResponse as _, Response},
     routing::{any, delete, get, post, put},
 };
-use std::sync::Arc;
-use toft_store::Project;
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
@@ -113,12 +111,4 @@ async fn elsewhere(req: Request) -> Response {
         return ApiError::no_route(req.method(), path).into_response();
     }
     assets::path(req.method(), path, req.headers())
-}
-
-/// A project by id or alias, with its machine.
-pub(crate) async fn find(app: &App, id: &str) -> Result<(Project, Arc<Machine>), ApiError> {
-    let project = app.store.project(id).await?.ok_or_else(ApiError::no_project)?;
-    let machine = app.machines.get(&project.id).ok_or_else(ApiError::no_project)?;
-    machine.settled().await;
-    Ok((project, machine))
 }

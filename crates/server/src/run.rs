@@ -8,15 +8,12 @@ use crate::{
     error::ServerError,
     folder::DataFolder,
     gate,
-    gateway_link::{self, GatewayLink},
+    gateway_link::{GatewayLink, supervise},
     hosts::Hosts,
-    images::{self, Images},
+    images::{Images, settle},
     listen::{self, CONNECTIONS_MAX},
     machines::{Machines, adopt, idle, life, machine::Machine, observed},
-    preview::{
-        ports::{self, Ports},
-        sign::Signer,
-    },
+    preview::{listeners, ports::Ports, sign::Signer},
     providers::Providers,
     routes,
     schedules::{self, Schedules},
@@ -97,13 +94,13 @@ pub async fn run(
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
     let settling = app.clone();
-    app.tasks.spawn(async move { images::settled(&settling).await });
+    app.tasks.spawn(async move { settle::settled(&settling).await });
     let (yielding, ends) = (app.clone(), app.stop.token().clone());
     app.tasks.spawn(ends.run_until_cancelled_owned(checkpoints::room::watch(yielding)));
     let (looking, ends) = (app.clone(), app.stop.token().clone());
     app.tasks.spawn(ends.run_until_cancelled_owned(checkpoints::reconcile::all(looking)));
     let spawn = SpawnConfig { exe: config.exe, data_dir: config.data_dir, env: config.gateway_env };
-    app.tasks.spawn(gateway_link::supervise(app.clone(), spawn));
+    app.tasks.spawn(supervise::keep_running(app.clone(), spawn));
     let (sign_in_url, _) = routes::auth::make_link(&app, true).await.map_err(|e| {
         // The only thing that can fail in there is the database.
         ServerError::DataDir {
@@ -112,14 +109,16 @@ pub async fn run(
         }
     })?;
     folder.announce(addr, &cli_token)?;
-    ports::reopen(&app).await?;
+    listeners::reopen(&app).await?;
     let control = routes::router(app.clone());
-    let answer = move |app: App, req| {
-        let control = control.clone();
+    let answering = app.clone();
+    let answer = move |req| {
+        let (app, control) = (answering.clone(), control.clone());
         async move { gate::answer(&app, control, req).await }
     };
     let ends = app.stop.token().clone();
-    let serving = tokio::spawn(listen::serve(app.clone(), listener, CONNECTIONS_MAX, ends, answer));
+    let serving =
+        tokio::spawn(listen::serve(app.tasks.clone(), listener, CONNECTIONS_MAX, ends, answer));
     ready(Ready { addr, url: app.hosts.control_url(), sign_in_url, stop: app.stop.clone() });
 
     app.stop.token().cancelled().await;

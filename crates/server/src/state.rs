@@ -1,4 +1,7 @@
 //! What all requests share. Made once by `run`; no logic of its own.
+//!
+//! What it holds never knows it: those types stand below this file, and are handed the one or two parts that
+//! they need. Whoever takes the whole [`App`] stands above.
 
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod events;
+mod firings;
 mod forks;
 mod history;
 mod images;

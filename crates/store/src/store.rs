@@ -1,7 +1,7 @@
 //! The whole of what a server asks of its database. Not a family of its own.
 
 use crate::{
-    checkpoints::Checkpoints, events::Events, forks::Forks, images::Images,
+    checkpoints::Checkpoints, events::Events, firings::Firings, forks::Forks, images::Images,
     machine_settings::MachineRecords, people::People, preview_ports::PreviewPorts,
     projects::Projects, schedules::Schedules, settings::Settings,
 };
@@ -16,6 +16,7 @@ pub trait Store:
     + Events
     + PreviewPorts
     + Schedules
+    + Firings
     + Checkpoints
     + Forks
     + Images

@@ -16,6 +16,7 @@ use std::{
 };
 use toft_model::{
     event::{EventBody, ToolEnd, ToolStart, ToolUpdate},
+    hash::fnv1a,
     message::{Message, ToolCall, ToolResultMessage},
 };
 use toft_tools::{ToolContext, ToolOutcome, Toolbox};
@@ -285,10 +286,7 @@ fn run_id(session: &str, entry: &str, place: usize) -> String {
     if fits {
         return format!("{session}.{entry}.{place}");
     }
-    let hash = entry
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    format!("{session}.{hash:016x}.{place}")
+    format!("{session}.{:016x}.{place}", fnv1a(entry.as_bytes()))
 }
 
 /// Live output of one call.

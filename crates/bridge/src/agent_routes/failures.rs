@@ -2,6 +2,7 @@
 
 use crate::{answer::Failure, runtime::RuntimeError};
 use http::StatusCode;
+use std::io;
 use toft_agent::{Refused, session::SessionError};
 use toft_llm::ask::ModelFailure;
 
@@ -12,7 +13,7 @@ impl From<RuntimeError> for Failure {
             RuntimeError::Session(SessionError::Write { .. }) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }
-            RuntimeError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            RuntimeError::Io { source, .. } if is_full(source) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }
             RuntimeError::Session(_) | RuntimeError::Io { .. } | RuntimeError::Gateway(_) => {
@@ -21,6 +22,11 @@ impl From<RuntimeError> for Failure {
         };
         Self::new(status, code, error.to_string())
     }
+}
+
+/// The disk has no room, or the folder's own bound is reached.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl From<Refused> for Failure {

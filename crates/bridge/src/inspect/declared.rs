@@ -1,10 +1,12 @@
 //! What a row of the table `services` declares: each value as it is meant, or what is wrong with it and
 //! how to mend it, in words for people and for the agent. Pure.
 
-use super::read::TEXT_CHARS_MAX;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use toft_model::inspect::Restart;
+
+/// Characters of one value; a description is a sentence.
+pub(super) const TEXT_CHARS_MAX: usize = 4_096;
 
 /// Characters of a value that are repeated to who wrote it.
 const SHOWN_CHARS_MAX: usize = 60;

@@ -1,7 +1,7 @@
 //! Makes and reads the three tables. Reads what is there by name and takes every value as text, so
 //! that extra, missing and oddly typed columns do no harm.
 
-use super::declared::{Faults, command, environment, port, restart, status};
+use super::declared::{Faults, TEXT_CHARS_MAX, command, environment, port, restart, status};
 use sqlx::{
     Connection as _, Row as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteRow},
@@ -18,9 +18,6 @@ pub(super) type Rows = Inspect;
 
 /// Rows of one table that are shown; a sidebar holds a few dozen.
 const ROWS_MAX: usize = 1_000;
-
-/// Characters of one value; a description is a sentence.
-pub(super) const TEXT_CHARS_MAX: usize = 4_096;
 
 /// How long a writer may hold the database before the rows of before are shown.
 const LOCKED_TIMEOUT: Duration = Duration::from_secs(2);

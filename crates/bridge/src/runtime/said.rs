@@ -16,7 +16,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use toft_agent::{Prompted, session::QueuedAs};
-use toft_model::{id::SessionId, message::UserContent};
+use toft_model::{
+    hash::{FNV1A_BASIS, fnv1a_more},
+    id::SessionId,
+    message::UserContent,
+};
 
 const FILE: &str = "said.jsonl";
 
@@ -224,14 +228,13 @@ fn bytes_of(line: &Line) -> Vec<u8> {
     bytes
 }
 
-/// FNV-1a, 64 bits: tells mistakes apart, not attacks, which could only be on oneself.
-struct Fnv(u64);
+/// Hashes what is written to it: content may be megabytes of an image. FNV-1a is enough, because an
+/// attack could only be on oneself.
+struct Hashed(u64);
 
-impl io::Write for Fnv {
+impl io::Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.0 = fnv1a_more(self.0, bytes);
         Ok(bytes.len())
     }
 
@@ -241,7 +244,7 @@ impl io::Write for Fnv {
 }
 
 fn digest(content: &UserContent) -> String {
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    let mut hash = Hashed(FNV1A_BASIS);
     serde_json::to_writer(&mut hash, content).expect("content is plain data");
     format!("{:016x}", hash.0)
 }

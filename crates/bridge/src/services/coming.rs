@@ -3,7 +3,7 @@
 
 use super::{board::Board, plan::Plan, wants_to_run};
 use std::time::Duration;
-use toft_model::{event::ServiceState, inspect::Service};
+use toft_model::inspect::{Service, ServiceState};
 
 /// What a development server takes to listen, on a busy host.
 const COMING_MAX: Duration = Duration::from_secs(15);

@@ -2,28 +2,24 @@
 //! when it ended, stops it. A program goes on while no bridge lives; the next one's keeper finds it
 //! by its id and goes on at the byte where this one stopped. Decides nothing about other services.
 
+mod program;
+mod shown;
+
 use super::{
-    board::{Board, Seen},
+    board::Board,
     clash,
     pages::Pages,
-    plan::{Plan, backoff, clean, exec_key, ran_well},
+    plan::{Plan, backoff, clean, ran_well},
 };
 use crate::{
     app_port::AppPort, clock::Clock, inspect::InspectDb, log::EventLog, own_file::make_way,
-    shell::InitShell, state_file::replace,
+    shell::InitShell,
 };
-use serde::{Deserialize, Serialize};
+use program::{Mark, Over};
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use toft_machine::{
-    init_client::{ExecEvent, ExecHandle},
-    service_log::key,
-};
-use toft_model::{
-    event::{EventBody, ServiceChange, ServiceState},
-    init::{ExecExit, ExecStatus},
-    inspect::ServiceProcess,
-};
-use toft_tools::host::{Shell as _, ShellError};
+use toft_machine::service_log::key;
+use toft_model::{init::ExecExit, inspect::ServiceState};
+use toft_tools::host::Shell as _;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -65,18 +61,6 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
 }
 
-/// Where in the log the program's output is, for the next bridge.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-struct Mark {
-    exec: String,
-    pid: u32,
-    /// A byte of the program's output, and its position in the log.
-    at: u64,
-    base: u64,
-    restarts: u32,
-}
-
 pub(super) struct Keeper {
     parts: Arc<Parts>,
     id: String,
@@ -92,13 +76,6 @@ pub(super) struct Keeper {
     told: Option<String>,
     /// Whether what is shown is why it cannot be run as it is declared.
     refused: bool,
-}
-
-/// How following a program ended.
-enum Over {
-    Exit(ExecExit),
-    /// Something else is wanted.
-    Changed,
 }
 
 /// Nobody wants anything of this service any more.
@@ -280,169 +257,6 @@ impl Keeper {
         match timeout(time, self.wishes.changed()).await {
             Ok(Ok(())) | Err(_) => Ok(()),
             Ok(Err(_)) => Err(Gone),
-        }
-    }
-
-    async fn start(&mut self, plan: &Plan) -> Result<ExecHandle, ShellError> {
-        let handle = self.parts.shell.exec(plan.spec()).await?;
-        self.note(&format!("started: {}", plan.command));
-        self.set_mark(Mark { exec: handle.id.clone(), pid: handle.pid, ..Mark::default() }).await;
-        self.told = None;
-        self.show(ServiceState::Running, Some(handle.pid), None, None);
-        Ok(handle)
-    }
-
-    /// A program that an earlier bridge started.
-    async fn attach(&mut self, status: &ExecStatus) -> Result<ExecHandle, ShellError> {
-        let end = self.pages.as_ref().map_or(0, Pages::end);
-        let mark = Mark { exec: status.id.clone(), pid: status.pid, ..Mark::default() };
-        if (&self.mark.exec, self.mark.pid) == (&mark.exec, mark.pid) {
-            self.mark.at += end.saturating_sub(self.mark.base);
-            self.mark.base = end;
-            self.restarts = self.restarts.max(self.mark.restarts);
-        } else {
-            self.set_mark(mark).await;
-        }
-        let handle = self.parts.shell.attach(&status.id, self.mark.at).await?;
-        if status.exit.is_none() {
-            let process = ServiceProcess {
-                state: ServiceState::Running,
-                pid: Some(status.pid),
-                restarts: self.restarts,
-                exit_code: None,
-                since: status.started_at,
-                problem: None,
-            };
-            // No news: it ran before.
-            self.parts.board.set(&self.id, self.seen(process));
-        }
-        Ok(handle)
-    }
-
-    /// Takes down what it prints until it ends or something else is wanted.
-    async fn follow(&mut self, mut handle: ExecHandle, plan: &Plan) -> Over {
-        let id = plan.exec_id();
-        loop {
-            tokio::select! {
-                event = handle.next() => match event {
-                    Ok(Some(ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes))) => {
-                        if let Some(pages) = &mut self.pages {
-                            pages.append(&bytes);
-                        }
-                        if plan.announces {
-                            self.parts.app_port.observe_output(&String::from_utf8_lossy(&bytes));
-                        }
-                    }
-                    Ok(Some(ExecEvent::Gap(to))) => {
-                        self.note("what it printed here was lost: nobody could take it down");
-                        self.set_mark(Mark { at: to, ..self.mark.clone() }).await;
-                    }
-                    Ok(Some(ExecEvent::Exit(exit))) => return Over::Exit(exit),
-                    // The next step finds it again, or finds it gone.
-                    Ok(None) | Err(_) => {
-                        sleep(LOST_WAIT).await;
-                        return Over::Changed;
-                    }
-                },
-                changed = self.wishes.changed() => {
-                    let wish = self.wishes.borrow().clone();
-                    let same = wish.turn == self.turn
-                        && wish.plan.as_ref().is_some_and(|plan| plan.exec_id() == id);
-                    // Another name or restart rule counts from the next end on.
-                    if changed.is_err() || !same || wish.plan.as_ref() != Some(plan) {
-                        return Over::Changed;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Ends this service's programs but one; gives that one.
-    async fn end_all_but(&self, keep: Option<&str>) -> Option<ExecStatus> {
-        let shell = &self.parts.shell;
-        let prefix = format!("{}:", exec_key(&self.id));
-        let all = shell.list().await.unwrap_or_default();
-        let mut kept = None;
-        for exec in all.into_iter().filter(|exec| exec.id.starts_with(&prefix)) {
-            if keep == Some(exec.id.as_str()) {
-                kept = Some(exec);
-                continue;
-            }
-            if exec.exit.is_none() {
-                if let Err(error) = shell.kill(&exec.id, STOP_GRACE_MS).await {
-                    tracing::warn!(%error, service = self.id, "a service could not be stopped");
-                }
-                if keep.is_none() {
-                    kept = Some(exec.clone());
-                }
-            }
-            let _ = shell.forget(&exec.id).await;
-        }
-        kept
-    }
-
-    /// A line of ours in the log; positions of the program's output move with it.
-    fn note(&mut self, text: &str) {
-        if let Some(pages) = &mut self.pages {
-            let before = pages.end();
-            pages.note(text);
-            self.mark.base += pages.end() - before;
-        }
-    }
-
-    /// Output from `mark.at` on follows here.
-    async fn set_mark(&mut self, mark: Mark) {
-        let base = self.pages.as_ref().map_or(0, Pages::end);
-        self.mark = Mark { base, restarts: self.restarts, ..mark };
-        let path = self.parts.dir.join(format!("{}.json", key(&self.id)));
-        let bytes = serde_json::to_vec(&self.mark).expect("a mark is plain data");
-        // Lost, a next bridge takes down once more what is still kept.
-        let _ = tokio::task::spawn_blocking(move || replace(&path, &bytes)).await;
-    }
-
-    /// Tells people of trouble, once.
-    fn trouble(&mut self, code: &str, why: &str) {
-        if self.told.as_deref() == Some(why) {
-            return;
-        }
-        self.told = Some(why.to_owned());
-        self.note(why);
-        let message = format!("Service {}: {why}", self.name);
-        self.parts.log.append(None, EventBody::Error { code: code.to_owned(), message });
-    }
-
-    fn seen(&self, process: ServiceProcess) -> Seen {
-        Seen { name: self.name.clone(), process: Some(process), turn: self.turn }
-    }
-
-    fn show(
-        &self,
-        state: ServiceState,
-        pid: Option<u32>,
-        exit_code: Option<i32>,
-        problem: Option<String>,
-    ) {
-        let before = self.parts.board.process(&self.id);
-        let restarts = self.restarts;
-        let same = before.as_ref().is_some_and(|b| {
-            (b.state, b.pid, b.exit_code, b.restarts, &b.problem)
-                == (state, pid, exit_code, restarts, &problem)
-        });
-        let since = match before {
-            Some(before) if same => before.since,
-            _ => (self.parts.clock)(),
-        };
-        let process = ServiceProcess { state, pid, restarts, exit_code, since, problem };
-        self.parts.board.set(&self.id, self.seen(process));
-        if !same {
-            let change = ServiceChange {
-                id: self.id.clone(),
-                name: self.name.clone(),
-                state,
-                exit_code,
-                restarts,
-            };
-            self.parts.log.append(None, EventBody::Service(change));
         }
     }
 }

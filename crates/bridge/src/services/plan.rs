@@ -2,8 +2,9 @@
 //! becomes of it when it ends. Pure.
 
 use std::{collections::BTreeMap, time::Duration};
-use toft_machine::service_log::{hash, key};
+use toft_machine::service_log::key;
 use toft_model::{
+    hash::fnv1a,
     init::{ExecExit, ExecSpec},
     inspect::{Restart, Service},
 };
@@ -64,7 +65,7 @@ impl Plan {
             said.push_str(value);
             said.push('\0');
         }
-        format!("{}:{:016x}", exec_key(&self.id), hash(&said))
+        format!("{}:{:016x}", exec_key(&self.id), fnv1a(said.as_bytes()))
     }
 
     pub(super) fn spec(&self) -> ExecSpec {

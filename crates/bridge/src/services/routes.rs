@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{path::Path as Folder, sync::Arc};
 use toft_machine::service_log;
-use toft_model::{event::ServiceState, inspect::Service};
+use toft_model::inspect::{Service, ServiceState};
 
 /// Routes below `/toft`.
 pub(crate) fn router(services: Arc<Services>) -> Router {

@@ -2,31 +2,26 @@
 //! receipt at the end; what the agent asks is answered by the next line. Ctrl-C stops the agent; a
 //! second one leaves. Each message has a name, so that one which is sent again is said once.
 
-use super::logs::first_line;
+mod say;
+mod show;
+
 use crate::{
     args::At,
-    client::{Client, Events, OUTCOME_UNKNOWN, Refused, SseEvent, UNREACHABLE},
+    client::{Client, Events, SseEvent},
     output,
 };
 use anyhow::{Context, Result, bail};
 use http::Method;
 use serde_json::{Value, json};
-use std::{io::IsTerminal as _, time::Duration};
-use toft_model::id::random_hex;
+use show::show;
+use std::io::IsTerminal as _;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines, Stdin},
     signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
 };
 
 /// After Ctrl-C, as shells have it.
 const INTERRUPTED_EXIT: i32 = 130;
-/// Bytes of a message's name: none comes twice.
-const KEY_BYTES: usize = 16;
-/// Without a person a message of which nothing was heard is sent so often; the server tries for a
-/// minute each time.
-const TRIES_MAX: u32 = 3;
-const TRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is asked for.
 pub(crate) struct Order<'a> {
@@ -84,13 +79,6 @@ enum Next {
     Event(Option<SseEvent>),
     Line(Option<String>),
     Interrupt,
-}
-
-/// A message that was taken.
-struct Said {
-    data: Value,
-    /// Before this began to listen.
-    is_old: bool,
 }
 
 struct Chat {
@@ -218,84 +206,6 @@ impl Chat {
         }
     }
 
-    /// Sends a message until it is known what became of it; `None` when the person leaves instead.
-    async fn say(&mut self, message: &str) -> Result<Option<Said>> {
-        let mut body = json!({"message": message});
-        if let Some(session) = &self.session {
-            body["sessionId"] = session.as_str().into();
-        }
-        let path = format!("{}/prompt", self.base);
-        let key = self.key.take().unwrap_or_else(|| random_hex(KEY_BYTES));
-        let mut tries = 0;
-        loop {
-            let error = tokio::select! {
-                said = self.client.say(&path, &body, &key) => match said {
-                    Ok(data) => {
-                        let is_old = tries == 0 && data["repeated"] == true;
-                        return Ok(Some(Said { data, is_old }));
-                    }
-                    Err(error) => error,
-                },
-                _ = self.interrupt.recv() => {
-                    output::remark("the message may have arrived: the conversation shows it then");
-                    return Ok(None);
-                }
-            };
-            // One that was asked after and finds no server knows no more than before.
-            let may_have = is_unknown(&error) || (tries > 0 && code(&error) == Some(UNREACHABLE));
-            if !may_have {
-                return Err(error);
-            }
-            tries += 1;
-            if self.invites {
-                if !self.wants_again(&error).await? {
-                    return Ok(None);
-                }
-            } else if tries < TRIES_MAX {
-                sleep(TRY_PAUSE).await;
-            } else {
-                bail!(Refused {
-                    code: OUTCOME_UNKNOWN.to_owned(),
-                    message: format!(
-                        "whether the message arrived is not known: {error:#}. Sent again with `--key {key}` \
-                         it is not said twice"
-                    ),
-                });
-            }
-        }
-    }
-
-    /// Whether the agent has nothing more to do for what was said in a conversation.
-    async fn is_over(&self, session: &Value) -> Result<bool> {
-        let path = format!("{}/state?sessionId={}", self.base, output::text(session));
-        let state = self.client.get(&path).await?;
-        if !state["question"].is_null() {
-            bail!(self.waiting());
-        }
-        Ok(state["status"] != "working")
-    }
-
-    /// Asks the person whether to send a message again of which nothing was heard.
-    async fn wants_again(&mut self, error: &anyhow::Error) -> Result<bool> {
-        output::remark(&format!("whether your message arrived is not known: {error:#}"));
-        loop {
-            output::remark(
-                "Enter sends it again (one that did arrive is not said twice), Ctrl-C leaves",
-            );
-            let Some(lines) = &mut self.lines else { return Ok(false) };
-            let line = tokio::select! {
-                line = lines.next_line() => line.context("reading standard input")?,
-                _ = self.interrupt.recv() => return Ok(false),
-            };
-            match line {
-                None => return Ok(false),
-                Some(line) if line.trim().is_empty() => return Ok(true),
-                // No answer to this, and not to be lost for one.
-                Some(_) => output::remark("that was not sent: first say what becomes of the other"),
-            }
-        }
-    }
-
     async fn next(&mut self, events: &mut Events, wants_line: bool) -> Result<Next> {
         let line = async {
             match &mut self.lines {
@@ -332,108 +242,5 @@ impl Chat {
         } else {
             show(event);
         }
-    }
-}
-
-/// Whether a message that failed so may have been taken all the same: the connection broke, or the
-/// server does not know.
-fn is_unknown(error: &anyhow::Error) -> bool {
-    code(error).is_none_or(|code| code == OUTCOME_UNKNOWN)
-}
-
-fn code(error: &anyhow::Error) -> Option<&str> {
-    error.downcast_ref::<Refused>().map(|refused| refused.code.as_str())
-}
-
-fn show(event: &SseEvent) {
-    let data = &event.data;
-    match event.name.as_str() {
-        "message_update" if data["type"] == "text_delta" => {
-            output::piece(data["delta"].as_str().unwrap_or_default());
-        }
-        "message_update" if data["type"] == "text_end" => output::piece("\n"),
-        "message_restarted" => output::line(&output::dim("(the answer was cut; asked again)")),
-        "message_end" => {
-            if let Some(error) = data["message"]["errorMessage"].as_str() {
-                output::remark(error);
-            }
-        }
-        "tool_start" => output::line(&output::dim(&format!(
-            "· {} {}",
-            output::text(&data["toolName"]),
-            subject(&data["input"])
-        ))),
-        "tool_end" if data["isError"] == true => {
-            output::line(&output::dim(&format!("  {} failed", output::text(&data["toolName"]))));
-        }
-        "notify" => output::line(&format!("! {}", output::text(&data["message"]))),
-        "question" => {
-            output::line(&format!("? {}", output::text(&data["question"])));
-            for option in data["options"].as_array().map(Vec::as_slice).unwrap_or_default() {
-                output::line(&format!("  - {}", output::text(option)));
-            }
-        }
-        "auto_retry_start" => output::remark(&format!(
-            "trying again in {} ms: {}",
-            data["delayMs"],
-            output::text(&data["errorMessage"])
-        )),
-        "agent_end" => output::line(&output::dim(&receipt(data))),
-        _ => {}
-    }
-}
-
-/// The most telling argument of a tool call.
-fn subject(input: &Value) -> String {
-    let found = ["command", "path", "pattern", "message", "question"]
-        .iter()
-        .find_map(|field| input[*field].as_str());
-    first_line(found.unwrap_or_default())
-}
-
-fn receipt(end: &Value) -> String {
-    let seconds = end["durationMs"].as_f64().unwrap_or(0.0) / 1000.0;
-    let is_demo = end["demo"] == true;
-    let cost = end["usage"]["cost"]["total"]
-        .as_f64()
-        .filter(|_| !is_demo)
-        .map_or_else(String::new, |usd| format!(", {usd:.4} USD"));
-    let demo = if is_demo { " (demo)" } else { "" };
-    format!(
-        "{}{demo}: {}, {}, {seconds:.1} s{cost}",
-        output::text(&end["reason"]),
-        counted(&end["turns"], "turn"),
-        counted(&end["tools"], "tool")
-    )
-}
-
-fn counted(number: &Value, word: &str) -> String {
-    let s = if number.as_u64() == Some(1) { "" } else { "s" };
-    format!("{number} {word}{s}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_may_have_been_taken_is_sent_again() {
-        let refused =
-            |code: &str| anyhow::Error::new(Refused { code: code.into(), message: "no".into() });
-        assert!(is_unknown(&refused(OUTCOME_UNKNOWN)));
-        assert!(is_unknown(&anyhow::anyhow!("the connection broke")));
-        assert!(is_unknown(&anyhow::anyhow!("it broke").context("reading the answer")));
-        assert!(!is_unknown(&refused("unavailable")));
-        assert!(!is_unknown(&refused("unreachable").context("saying it")));
-    }
-
-    #[test]
-    fn a_receipt_invents_no_money() {
-        let end =
-            json!({"reason":"done","turns":2,"tools":3,"durationMs":1500,"usage":{},"demo":true});
-        assert_eq!(receipt(&end), "done (demo): 2 turns, 3 tools, 1.5 s");
-        let paid = json!({"reason":"done","turns":1,"tools":0,"durationMs":0,
-            "usage":{"cost":{"total":0.0123}}});
-        assert_eq!(receipt(&paid), "done: 1 turn, 0 tools, 0.0 s, 0.0123 USD");
     }
 }

@@ -1,7 +1,10 @@
 //! Answers that no provider means to send: whatever the bytes are, an answer ends once, and means
 //! the same however it was cut.
 
-use super::{FORMATS, Outcome, chunked};
+use super::{
+    chunked,
+    formats::{FORMATS, Outcome},
+};
 use crate::testing::PreparedAnswer;
 use proptest::prelude::*;
 use serde_json::{Value, json};

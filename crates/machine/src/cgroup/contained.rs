@@ -5,8 +5,8 @@
 use super::{
     CgroupHost, Way,
     detect::{CONTROLLERS, tell},
-    group::Groups,
-    limits::{Was, limit, procs_below, wider},
+    groups::{Groups, procs_below},
+    limits::{Was, limit, wider},
     programs::make_folder,
 };
 use crate::storage::{Mount, mount_points};

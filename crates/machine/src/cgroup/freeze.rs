@@ -1,7 +1,7 @@
 //! Pausing all processes of a machine, by the freezer of its v2 group, else by a v1 freezer. Not
 //! why it is paused: that is in `frozen`.
 
-use super::{detect::tell, group::Groups};
+use super::{detect::tell, groups::Groups};
 use std::{
     fs, io,
     path::{Path, PathBuf},

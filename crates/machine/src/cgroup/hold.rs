@@ -1,7 +1,11 @@
 //! Pausing single processes of a machine, while it goes on: they are moved to a v2 group that stands
 //! still, and stay in that group when it goes on again. Not on hosts without v2.
 
-use super::{detect::tell, group::Groups, limits::procs_below, programs::make_folder};
+use super::{
+    detect::tell,
+    groups::{Groups, procs_below},
+    programs::make_folder,
+};
 use std::{fs, io, path::PathBuf};
 
 /// The group of paused processes: below what limits them, or below the machine's own.

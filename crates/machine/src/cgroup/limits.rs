@@ -4,11 +4,11 @@
 use super::{
     CgroupHost, Way,
     detect::{CONTROLLERS, tell},
-    group::Groups,
+    groups::{Groups, procs_below},
     programs::make_folder,
 };
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 use toft_model::machine::Limits;
@@ -170,18 +170,6 @@ fn move_all(groups: &Groups, to: &Path) -> io::Result<()> {
         }
     }
     Err(io::Error::other("its processes fork faster than they can be moved"))
-}
-
-/// Processes in a group and in the groups below it, as the host numbers them.
-pub(crate) fn procs_below(folder: &Path) -> Vec<u32> {
-    let here = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    let mut found: Vec<u32> = here.lines().filter_map(|l| l.parse().ok()).collect();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            found.extend(procs_below(&entry.path()));
-        }
-    }
-    found
 }
 
 #[cfg(test)]

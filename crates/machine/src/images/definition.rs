@@ -2,7 +2,7 @@
 //! sees, so that copies, checkpoints and forks carry it and the image itself may be deleted. A disk
 //! without one is of the backend's own image.
 
-use crate::{boot, folders::rand_name};
+use crate::{folders::rand_name, places};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -54,7 +54,7 @@ impl Definition {
     pub(crate) fn environment(&self) -> (String, Vec<(String, String)>) {
         let (path, env): (Vec<_>, Vec<_>) =
             self.env.iter().cloned().partition(|(name, _)| name == "PATH");
-        let own = path.last().map_or(boot::PATH, |(_, value)| value);
+        let own = path.last().map_or(places::PATH, |(_, value)| value);
         let first = self.folders.iter().map(|folder| programs(folder).display().to_string());
         let mut path: Vec<String> = first.chain([own.to_owned()]).collect();
         if !path.iter().any(|part| part.split(':').any(|folder| folder == OWN_PROGRAMS)) {
@@ -82,7 +82,7 @@ mod tests {
         let tools = disk.join("tools");
         fs::create_dir_all(tools.join("bin")).unwrap();
         let plain = Definition::default();
-        assert_eq!(plain.environment(), (boot::PATH.to_owned(), Vec::new()));
+        assert_eq!(plain.environment(), (places::PATH.to_owned(), Vec::new()));
         let pairs = |list: &[(&str, &str)]| {
             list.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
         };

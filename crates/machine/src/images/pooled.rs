@@ -12,21 +12,9 @@ use super::{
     uses::Uses,
     words::{ImageError, ImageKey, Source},
 };
-use crate::{
-    backend::MachineError,
-    folders::{Folders, rand_name},
-    running::blocking,
-    state::State,
-    steps,
-    storage::Pool,
-    turns::Turns,
-};
+use crate::{backend::MachineError, blocking::blocking, disks::Disks, folders::rand_name, steps};
 use async_trait::async_trait;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 
 /// A backend whose disks lie in the pool. Cheap to clone.
@@ -36,9 +24,7 @@ pub(crate) trait Pooled: Clone + Send + Sync + 'static {
     /// system then.
     const NO_FOLDERS: Option<&'static str>;
 
-    fn pool(&self) -> &Pool;
-    fn folders(&self) -> &Folders;
-    fn turns(&self) -> &Turns;
+    fn disks(&self) -> &Disks;
     /// Taken after a project's turn.
     fn uses(&self) -> &Uses;
 
@@ -51,13 +37,6 @@ pub(crate) trait Pooled: Clone + Send + Sync + 'static {
     fn finish(root: &Root) -> Result<String, ImageError> {
         finish(root)
     }
-
-    /// The disk of a project, or of a checkpoint of it, which must be there. Blocks.
-    fn disk_at(
-        &self,
-        project: &ProjectId,
-        at: Option<&CheckpointId>,
-    ) -> Result<PathBuf, MachineError>;
 
     /// Makes a project's disk. Blocks.
     fn make_disk(&self, project: &ProjectId, image: &Prepared) -> Result<(), MachineError>;
@@ -78,7 +57,7 @@ fn import<B: Pooled>(
     progress: &Progress,
 ) -> Result<u64, ImageError> {
     check_whole::<B>(!matches!(resolved.what, What::Folders(_)))?;
-    Shelf::open(backend.pool())?.import(resolved, layout, progress, B::finish)
+    Shelf::open(&backend.disks().pool)?.import(resolved, layout, progress, B::finish)
 }
 
 fn keep<B: Pooled>(
@@ -87,15 +66,14 @@ fn keep<B: Pooled>(
     checkpoint: Option<&CheckpointId>,
     key: &ImageKey,
 ) -> Result<u64, ImageError> {
-    let source = backend.disk_at(project, checkpoint)?;
-    let run = backend.folders().run(project);
-    if checkpoint.is_none() && State::read(&run).is_some_and(|state| state.hold().is_some()) {
+    let source = backend.disks().at(project, checkpoint)?;
+    if checkpoint.is_none() && backend.disks().runs(project) {
         return Err(ImageError::Machine(MachineError::Unable {
             what: "making an image of a machine that runs",
             why: "stop it first, or name a checkpoint".to_owned(),
         }));
     }
-    Shelf::open(backend.pool())?.keep(&source, key, B::NO_FOLDERS.is_some())
+    Shelf::open(&backend.disks().pool)?.keep(&source, key, B::NO_FOLDERS.is_some())
 }
 
 fn create_from<B: Pooled>(
@@ -103,8 +81,8 @@ fn create_from<B: Pooled>(
     project: &ProjectId,
     key: &ImageKey,
 ) -> Result<(), ImageError> {
-    let shelf = Shelf::open(backend.pool())?;
-    if backend.pool().disk(project).exists() {
+    let shelf = Shelf::open(&backend.disks().pool)?;
+    if backend.disks().pool.disk(project).exists() {
         return Ok(());
     }
     let prepared = shelf.prepared(key)?;
@@ -119,7 +97,7 @@ impl<B: Pooled> Images for B {
         let resolved = if let Source::Registry(from) = source {
             resolve::registry(from).await?
         } else {
-            let (source, data) = (source.clone(), self.folders().data().to_owned());
+            let (source, data) = (source.clone(), self.disks().folders.data().to_owned());
             blocking(move || resolve::on_this_host(&source, &data)).await?
         };
         check_whole::<B>(!matches!(resolved.what, What::Folders(_)))?;
@@ -136,7 +114,7 @@ impl<B: Pooled> Images for B {
             () = progress.cancelled() => return Err(ImageError::Cancelled),
         };
         let (backend, resolved) = (self.clone(), resolved.clone());
-        let there = Shelf::open(self.pool())?.has(&resolved.key);
+        let there = Shelf::open(&self.disks().pool)?.has(&resolved.key);
         let What::Registry { from, manifest } = resolved.what.clone() else {
             return blocking(move || {
                 let done = import(&backend, &resolved, None, &progress);
@@ -145,14 +123,14 @@ impl<B: Pooled> Images for B {
             })
             .await;
         };
-        let layout = self.pool().scratch().join(format!("pull-{}", rand_name()));
+        let layout = self.disks().pool.scratch().join(format!("pull-{}", rand_name()));
         let pulled = async {
             if there {
                 return Ok(());
             }
             fs::create_dir(&layout).map_err(ImageError::step("pulling the image"))?;
             steps::reached("pull.folder");
-            let room = free_for_images(self.pool());
+            let room = free_for_images(&self.disks().pool);
             pull(&from, &manifest, &layout, room, Arc::clone(&progress)).await
         };
         let pulled = pulled.await;
@@ -161,7 +139,7 @@ impl<B: Pooled> Images for B {
                 steps::reached("pull.pulled");
                 import(&backend, &resolved, Some(&layout), &progress)
             });
-            backend.pool().drop_disk(&layout);
+            backend.disks().pool.drop_disk(&layout);
             steps::reached("pull.removed");
             drop(alone);
             done
@@ -175,7 +153,7 @@ impl<B: Pooled> Images for B {
         checkpoint: Option<&CheckpointId>,
         key: &ImageKey,
     ) -> Result<u64, ImageError> {
-        let turn = self.turns().take(project).await;
+        let turn = self.disks().turns.take(project).await;
         let alone = self.uses().alone(key).await;
         let (backend, project) = (self.clone(), project.clone());
         let (checkpoint, key) = (checkpoint.cloned(), key.clone());
@@ -189,7 +167,7 @@ impl<B: Pooled> Images for B {
     }
 
     async fn create_from(&self, project: &ProjectId, key: &ImageKey) -> Result<(), ImageError> {
-        let turn = self.turns().take(project).await;
+        let turn = self.disks().turns.take(project).await;
         self.prepare().await?;
         let using = self.uses().to_copy(key).await;
         let (backend, project, key) = (self.clone(), project.clone(), key.clone());
@@ -204,7 +182,7 @@ impl<B: Pooled> Images for B {
     async fn has_disk(&self, project: &ProjectId) -> Result<bool, ImageError> {
         let (backend, project) = (self.clone(), project.clone());
         blocking(move || {
-            let pool = backend.pool();
+            let pool = &backend.disks().pool;
             pool.ensure().map_err(ImageError::step("mounting the storage"))?;
             Ok(pool.disk(&project).exists())
         })
@@ -215,7 +193,7 @@ impl<B: Pooled> Images for B {
         let alone = self.uses().alone(key).await;
         let (backend, key) = (self.clone(), key.clone());
         blocking(move || {
-            let dropped = Shelf::open(backend.pool()).and_then(|shelf| shelf.remove(&key));
+            let dropped = Shelf::open(&backend.disks().pool).and_then(|shelf| shelf.remove(&key));
             drop(alone);
             dropped
         })
@@ -224,23 +202,21 @@ impl<B: Pooled> Images for B {
 
     async fn kept(&self) -> Result<Vec<ImageKey>, ImageError> {
         let backend = self.clone();
-        blocking(move || Shelf::open(backend.pool())?.keys()).await
+        blocking(move || Shelf::open(&backend.disks().pool)?.keys()).await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{images::Definition, inside::ROOT};
+    use crate::{folders::Folders, images::Definition, inside::ROOT, storage::Pool};
     use std::os::unix::fs::PermissionsExt as _;
 
     const NOTHING_SHOWS: &str = "nothing of the host shows here";
 
     struct Parts {
         dir: tempfile::TempDir,
-        folders: Folders,
-        pool: Pool,
-        turns: Turns,
+        disks: Disks,
         uses: Uses,
     }
 
@@ -251,35 +227,19 @@ mod tests {
     impl<const SEES_HOST: bool> Pooled for Fake<SEES_HOST> {
         const NO_FOLDERS: Option<&'static str> = if SEES_HOST { None } else { Some(NOTHING_SHOWS) };
 
-        fn pool(&self) -> &Pool {
-            &self.0.pool
-        }
-
-        fn folders(&self) -> &Folders {
-            &self.0.folders
-        }
-
-        fn turns(&self) -> &Turns {
-            &self.0.turns
+        fn disks(&self) -> &Disks {
+            &self.0.disks
         }
 
         fn uses(&self) -> &Uses {
             &self.0.uses
         }
 
-        fn disk_at(
-            &self,
-            project: &ProjectId,
-            _at: Option<&CheckpointId>,
-        ) -> Result<PathBuf, MachineError> {
-            Ok(self.0.pool.disk(project))
-        }
-
         fn make_disk(&self, project: &ProjectId, image: &Prepared) -> Result<(), MachineError> {
-            let disk = self.0.pool.disk(project);
+            let disk = self.0.disks.pool.disk(project);
             match &image.disk {
-                Some(from) => self.0.pool.storage.copy(from, &disk).unwrap(),
-                None => self.0.pool.storage.make(&disk).unwrap(),
+                Some(from) => self.0.disks.pool.storage.copy(from, &disk).unwrap(),
+                None => self.0.disks.pool.storage.make(&disk).unwrap(),
             }
             image.definition.write(&disk).unwrap();
             Ok(())
@@ -293,8 +253,8 @@ mod tests {
         fs::create_dir_all(folders.store()).unwrap();
         fs::write(folders.store().join("kind"), "plain").unwrap();
         let pool = Pool::open(&folders.store(), None).unwrap();
-        let (turns, uses) = (Turns::default(), Uses::default());
-        let parts = Arc::new(Parts { dir, folders, pool, turns, uses });
+        let parts =
+            Arc::new(Parts { dir, disks: Disks::new(folders, pool), uses: Uses::default() });
         (Fake(Arc::clone(&parts)), Fake(parts))
     }
 
@@ -318,7 +278,7 @@ mod tests {
         is_refused(blind.create_from(&one, &found.key).await.unwrap_err());
         assert!(!blind.has_disk(&one).await.unwrap());
         sees.create_from(&two, &found.key).await.unwrap();
-        let said = Definition::read(&sees.pool().disk(&two)).unwrap().unwrap();
+        let said = Definition::read(&sees.disks().pool.disk(&two)).unwrap().unwrap();
         assert_eq!((said.folders, said.whole), (vec![tools], false));
         // There already: whoever made it.
         blind.create_from(&two, &found.key).await.unwrap();
@@ -329,14 +289,14 @@ mod tests {
         let (sees, blind) = backends();
         let project = ProjectId::random();
         let own = Path::new(ROOT).join("home/starter");
-        let disk = sees.pool().disk(&project);
+        let disk = sees.disks().pool.disk(&project);
         fs::create_dir_all(disk.join(&own).join("sessions")).unwrap();
         fs::write(disk.join(ROOT).join("file"), "kept").unwrap();
         for (whole, name) in [(false, "0"), (true, "1")] {
             let key: ImageKey = name.repeat(32).parse().unwrap();
             let keeper: &dyn Images = if whole { &blind } else { &sees };
             let bytes = keeper.keep(&project, None, &key).await.unwrap();
-            let place = sees.pool().root.join("img").join(key.as_str());
+            let place = sees.disks().pool.root.join("img").join(key.as_str());
             assert_eq!(fs::read_to_string(place.join(ROOT).join("file")).unwrap(), "kept");
             assert_eq!(fs::read_dir(place.join(&own)).unwrap().count(), 0);
             let said = Definition::read(&place).unwrap().unwrap();
@@ -354,7 +314,7 @@ mod tests {
             assert!(matches!(gone, ImageError::Missing(_)), "{gone}");
         }
         assert!(sees.kept().await.unwrap().is_empty());
-        assert_eq!(fs::read_dir(sees.pool().scratch()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(sees.disks().pool.scratch()).unwrap().count(), 0);
         assert!(disk.join(&own).join("sessions").is_dir(), "the project keeps its own");
     }
 }

@@ -1,6 +1,6 @@
 //! What a disk lies over: the host's programs, or nothing, where its image is a whole root file system.
 
-use crate::{boot, image::Image, images::Definition};
+use crate::{image::Image, images::Definition, places};
 use std::{io, path::Path};
 use toft_jail::spec::{Bind, Overlay, View};
 
@@ -27,7 +27,7 @@ impl Base {
                 key: host.base.clone(),
                 overlays: host.overlays.clone(),
                 binds: host.binds.clone(),
-                path: boot::PATH.to_owned(),
+                path: places::PATH.to_owned(),
                 env: Vec::new(),
                 shell: None,
             });
@@ -65,7 +65,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let host = Image::of_host(true).unwrap();
         let base = || Base::of(dir.path(), &host).unwrap();
-        assert_eq!((base().key, base().path.as_str()), (host.base.clone(), boot::PATH));
+        assert_eq!((base().key, base().path.as_str()), (host.base.clone(), places::PATH));
         let tools = dir.path().join("tools");
         fs::create_dir_all(tools.join("bin")).unwrap();
         let mut image = Definition {
@@ -75,7 +75,7 @@ mod tests {
         };
         image.write(dir.path()).unwrap();
         assert_eq!(base().key, format!("{}+k1", host.base));
-        assert_eq!(base().path, format!("{}/bin:{}", tools.display(), boot::PATH));
+        assert_eq!(base().path, format!("{}/bin:{}", tools.display(), places::PATH));
         assert_eq!(base().binds.len(), host.binds.len() + 1);
         let env = [("PATH", "/only"), ("GOPATH", "/go")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         (image.whole, image.folders, image.env) = (true, Vec::new(), env.into());

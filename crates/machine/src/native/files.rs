@@ -4,11 +4,11 @@ use super::Inner;
 use crate::{
     at_rest::{Files, roots_ids},
     backend::MachineError,
+    error::step,
     inside::{
         ROOT,
         tree::{Part, Source},
     },
-    running::step,
 };
 use std::path::PathBuf;
 use toft_jail::spec::{Layer, Overlay};
@@ -17,11 +17,11 @@ use toft_model::id::ProjectId;
 impl Inner {
     /// `None`: there is no disk.
     pub(super) fn files(&self, project: &ProjectId) -> Result<Option<Files>, MachineError> {
-        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
+        self.ensure(project)?;
         let disk = self.disk(project);
-        let log = self.folders.log(project);
+        let log = self.log(project);
         let files = Files::of_system(&disk, ROOT, &log, || {
-            let base = self.base(&disk)?;
+            let base = self.lies_over(&disk)?;
             let layers = base.overlays.iter().map(|overlay| self.layer(overlay));
             // Apart from the host's owners, whoever they are: what is open to everybody.
             let binds = base.binds.iter().map(|bind| Part {

@@ -4,28 +4,23 @@
 use super::{Inner, Native, base::Base};
 use crate::{
     backend::MachineError,
-    folders::Folders,
+    disks::Disks,
+    error::step,
     images::{Pooled, Prepared, Uses},
-    running::step,
-    storage::Pool,
-    turns::Turns,
 };
 use async_trait::async_trait;
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
-use toft_model::{checkpoint::CheckpointId, id::ProjectId};
+use std::{io, path::Path};
+use toft_model::id::ProjectId;
 
 impl Inner {
     /// What a disk lies over.
-    pub(super) fn base(&self, disk: &Path) -> io::Result<Base> {
+    pub(super) fn lies_over(&self, disk: &Path) -> io::Result<Base> {
         Base::of(disk, &self.image)
     }
 
     /// The same of a project's, or why not.
     pub(super) fn base_for(&self, disk: &Path, project: &ProjectId) -> Result<Base, MachineError> {
-        self.base(disk).map_err(step(project, "reading what the machine's image is"))
+        self.lies_over(disk).map_err(step(project, "reading what the machine's image is"))
     }
 }
 
@@ -33,16 +28,8 @@ impl Inner {
 impl Pooled for Native {
     const NO_FOLDERS: Option<&'static str> = None;
 
-    fn pool(&self) -> &Pool {
-        &self.0.pool
-    }
-
-    fn folders(&self) -> &Folders {
-        &self.0.folders
-    }
-
-    fn turns(&self) -> &Turns {
-        &self.0.turns
+    fn disks(&self) -> &Disks {
+        &self.0
     }
 
     fn uses(&self) -> &Uses {
@@ -51,14 +38,6 @@ impl Pooled for Native {
 
     async fn prepare(&self) -> Result<(), MachineError> {
         self.template().await
-    }
-
-    fn disk_at(
-        &self,
-        project: &ProjectId,
-        at: Option<&CheckpointId>,
-    ) -> Result<PathBuf, MachineError> {
-        self.0.kept_or_live(project, at)
     }
 
     fn make_disk(&self, project: &ProjectId, image: &Prepared) -> Result<(), MachineError> {

@@ -1,17 +1,20 @@
 //! The life of a machine on this host: its disk is made, it starts, its traces are removed.
 
-use super::{Inner, by_launcher, ids::IdKind, room::Lent};
+use super::{Inner, by_launcher, ids::IdKind};
 use crate::{
     backend::{MachineError, Running, StartSpec},
     begin::{self, Start, TOKEN_BYTES},
-    boot::{self, Places},
+    blocking::blocking,
+    boot,
     cgroup::{MachineGroup, Programs},
+    disks::{CREATE_FREE_BYTES_MIN, Copied as _},
+    error::step,
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET, rand_name},
     images::Prepared,
     launcher,
-    running::{self, blocking, step},
-    state::State,
-    steps,
+    places::Places,
+    running, steps,
+    storage::Lent,
 };
 use std::{
     fs, io,
@@ -22,19 +25,12 @@ use std::{
 use toft_jail::spec::{Bind, FD_BOOT, Ids, Jail, Layer, Layers, Run, Spec, Task, View};
 use toft_model::id::{ProjectId, random_hex};
 
-/// With less room than this no disk is made: a project would fail at its first file.
-pub(crate) const CREATE_FREE_BYTES_MIN: u64 = 64 << 20;
-
-/// With less room than this no copy is kept: making one writes down all that is pending, and when the
-/// host's disk has no room for that, the kernel gives up an image that lies on it.
-const COPY_FREE_BYTES_MIN: u64 = 32 << 20;
-
 /// Starts a machine whose disk exists and that does not run.
 pub(super) async fn start(inner: &Arc<Inner>, spec: StartSpec) -> Result<Running, MachineError> {
     let project = spec.project.clone();
     let (work, id) = (Arc::clone(inner), project.clone());
     let (running, programs) = blocking(move || work.launch(&spec, &id)).await?;
-    let (run, log) = (inner.folders.run(&project), inner.folders.log(&project));
+    let (run, log) = (inner.folders.run(&project), inner.log(&project));
     let rest = async {
         if let Some(programs) = programs {
             blocking(move || programs.make_rest()).await;
@@ -47,18 +43,6 @@ pub(super) async fn start(inner: &Arc<Inner>, spec: StartSpec) -> Result<Running
 }
 
 impl Inner {
-    /// Refuses a copy for which there is no room.
-    pub(super) fn room_for_copy(&self, step: &'static str) -> Result<(), MachineError> {
-        match self.pool.free_bytes() {
-            Some(free) if free < COPY_FREE_BYTES_MIN => Err(MachineError::DiskFull { step }),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn disk(&self, project: &ProjectId) -> PathBuf {
-        self.pool.disk(project)
-    }
-
     /// Makes the template that new disks are copied from, unless it is there.
     pub(super) fn make_template(&self) -> Result<(), MachineError> {
         let template = self.pool.root.join(&self.image.key);
@@ -108,8 +92,9 @@ impl Inner {
         self.pool.root.join(self.image.key.replace("template", "spare"))
     }
 
-    /// Where copying is slow, one fresh disk waits for the next project.
+    /// What waits for the next project: a log folder, and where copying is slow a fresh disk.
     pub(super) fn make_spare(&self) {
+        self.pool.make_spare_log();
         let spare = self.spare();
         if !self.pool.storage.copies_slowly() || spare.exists() {
             return;
@@ -124,29 +109,21 @@ impl Inner {
         }
     }
 
-    pub(super) fn drop_disk(&self, path: &Path) {
-        self.pool.drop_disk(path);
-    }
-
     /// Makes a disk of an image (`host` when absent): all of it or nothing. There already: done.
     pub(super) fn create(
         &self,
         project: &ProjectId,
         image: Option<&Prepared>,
     ) -> Result<(), MachineError> {
-        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
+        self.ensure(project)?;
         if self.disk(project).exists() {
             return Ok(());
         }
-        if self.pool.free_bytes().is_some_and(|free| free < CREATE_FREE_BYTES_MIN) {
-            return Err(MachineError::DiskFull { step: "making the machine's disk" });
-        }
-        if self.ids == IdKind::Ranges {
-            self.slots.base(project).map_err(step(project, "taking an id range"))?;
+        self.has_room("making the machine's disk", CREATE_FREE_BYTES_MIN)?;
+        if self.give_ids(project)? {
             steps::reached("create.slot");
         }
-        folders::private(&self.folders.log(project))
-            .map_err(step(project, "making the log folder"))?;
+        self.make_log(project)?;
         steps::reached("create.log");
         if image.is_none() && fs::rename(self.spare(), self.disk(project)).is_ok() {
             steps::reached("create.placed");
@@ -175,15 +152,10 @@ impl Inner {
         spec: &StartSpec,
         project: &ProjectId,
     ) -> Result<(Running, Option<Programs>), MachineError> {
-        let (run, log) = (self.folders.run(project), self.folders.log(project));
-        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
-        if self.disk(project).is_dir() {
-            self.bound(project, spec.limits.disk_bytes)?;
-        }
-        let prepare = "preparing the machine's folders";
-        for folder in [&run, &log] {
-            folders::private(folder).map_err(step(project, prepare))?;
-        }
+        let run = self.folders.run(project);
+        self.bound_if_made(project, spec.limits.disk_bytes)?;
+        folders::private(&run).map_err(step(project, "preparing the machine's folders"))?;
+        self.make_log(project)?;
         // What is left of one that ended by itself would count for this one.
         self.sweep_group(project);
         crate::watch::forget(&run);
@@ -211,11 +183,15 @@ impl Inner {
         ids: Ids,
         group: MachineGroup,
     ) -> Result<Running, MachineError> {
-        let (run, log) = (self.folders.run(project), self.folders.log(project));
+        let (run, log) = (self.folders.run(project), self.log(project));
         let listening = "opening the machine's sockets";
         let init = folders::listen(&run, INIT_SOCKET).map_err(step(project, listening))?;
         let bridge = folders::listen(&run, BRIDGE_SOCKET).map_err(step(project, listening))?;
         steps::reached("start.sockets");
+        let more = self
+            .pool
+            .lend_log(&self.folders.log(project))
+            .map_err(step(project, "making room for the machine's log"))?;
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
         let base = self.base_for(&self.disk(project), project)?;
@@ -264,7 +240,7 @@ impl Inner {
             groups: group.groups,
             descriptors: &[init.as_fd(), bridge.as_fd()],
             listeners: Vec::new(),
-            walls_stand: Box::new(move || lent.as_ref().map_or(Ok(()), Lent::take_back)),
+            walls_stand: Box::new(move || lent.iter().chain(&more).try_for_each(Lent::take_back)),
         };
         let (running, facts) = begin::launch(start, &launch)?;
         for note in facts.notes.iter().filter(|n| !self.facts.notes.contains(n)) {
@@ -285,7 +261,7 @@ impl Inner {
 
     /// Removes the disk and every trace; nothing of it runs.
     pub(super) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
-        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
+        self.ensure(project)?;
         self.drop_checkpoints(project)?;
         steps::reached("delete.checkpoints");
         let disk = self.disk(project);
@@ -296,11 +272,8 @@ impl Inner {
             self.remove_tree(&gone, project)?;
         }
         steps::reached("delete.disk");
-        let log = self.folders.log(project);
-        if log.exists() {
-            let gone = self.pool.scratch().join(format!("log-{}", rand_name()));
-            // The same file system, except with an image.
-            let log = if fs::rename(&log, &gone).is_ok() { gone } else { log };
+        let log = self.pool.take_log(&self.folders.log(project));
+        if let Some(log) = log.map_err(step(project, "taking the log folder away"))? {
             self.remove_tree(&log, project)?;
         }
         steps::reached("delete.log");
@@ -348,10 +321,9 @@ impl Inner {
     /// Removes the groups of a machine that does not run, with whatever is left in them. The caller
     /// holds the project's turn, or nothing starts any more.
     pub(super) fn sweep_group(&self, project: &ProjectId) {
-        if State::read(&self.folders.run(project)).is_some_and(|s| s.hold().is_some()) {
-            return;
+        if !self.runs(project) {
+            self.cgroups.sweep(project.as_str());
         }
-        self.cgroups.sweep(project.as_str());
     }
 
     pub(super) fn close(&self) -> Result<(), MachineError> {

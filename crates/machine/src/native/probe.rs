@@ -1,10 +1,12 @@
 //! Opens everything and finds out what this host can really do, by building the walls once. What
 //! is reported as enforced was seen to stand.
 
-use super::{Inner, NativeConfig, binary::Binary, by_launcher::ByLauncher, ids::IdKind};
+use super::{Inner, NativeConfig, by_launcher::ByLauncher, ids::IdKind};
 use crate::{
     backend::MachineError,
+    binary::Binary,
     cgroup::{self, CgroupHost, Way},
+    disks::Disks,
     folders::{Folders, rand_name},
     halt::HALTS,
     image::Image,
@@ -12,13 +14,11 @@ use crate::{
     launcher::{self, LaunchError},
     slots::Slots,
     storage::Pool,
-    turns::Turns,
-    watch::Watches,
 };
 use std::{fs, io, path::Path, sync::Arc};
 use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Layers, Spec, Task};
 use toft_model::machine::Ability;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 
 const HOST_BACKEND: &str =
     "or start with `--backend host --allow-host DIR` to work in a folder without any walls";
@@ -59,9 +59,8 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
     cgroups.remove();
     Ok(Inner {
         binary: Binary::new(&exe, facts.loader.as_deref()),
-        folders,
+        disks: Arc::new(Disks::new(folders, pool)),
         exe,
-        pool,
         image,
         ids,
         facts,
@@ -70,11 +69,7 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         abilities,
         template: OnceCell::new(),
         refilling: Arc::default(),
-        looking: Arc::default(),
-        turns: Turns::default(),
         uses: Uses::default(),
-        watches: Watches::default(),
-        room: watch::Sender::default(),
     })
 }
 

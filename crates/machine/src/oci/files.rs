@@ -4,11 +4,11 @@ use super::{Inner, seat::ETC_FOLDER, tree::SHOWN};
 use crate::{
     at_rest::Files,
     backend::MachineError,
+    error::step,
     inside::{
         ROOT,
         tree::{Part, Source},
     },
-    running::step,
 };
 use std::path::Path;
 use toft_model::id::ProjectId;
@@ -16,8 +16,8 @@ use toft_model::id::ProjectId;
 impl Inner {
     /// `None`: there is no disk.
     pub(super) fn files(&self, project: &ProjectId) -> Result<Option<Files>, MachineError> {
-        self.pool.ensure().map_err(step(project, "mounting the storage"))?;
-        let (disk, log) = (self.disk(project), self.folders.log(project));
+        self.ensure(project)?;
+        let (disk, log) = (self.disk(project), self.log(project));
         // Written at each start; before the first one what lies on the disk shows.
         let etc = self.folders.run(project).join(ETC_FOLDER);
         let shown = SHOWN.iter().map(|name| Part {

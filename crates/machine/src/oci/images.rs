@@ -4,13 +4,10 @@
 use super::{Oci, tree};
 use crate::{
     backend::MachineError,
-    folders::Folders,
+    disks::Disks,
     images::{ImageError, Pooled, Prepared, Root, Uses},
-    storage::Pool,
-    turns::Turns,
 };
-use std::path::PathBuf;
-use toft_model::{checkpoint::CheckpointId, id::ProjectId};
+use toft_model::id::ProjectId;
 
 impl Pooled for Oci {
     const NO_FOLDERS: Option<&'static str> = Some(
@@ -18,16 +15,8 @@ impl Pooled for Oci {
          root tarball or a container image that has the tools in it",
     );
 
-    fn pool(&self) -> &Pool {
-        &self.0.pool
-    }
-
-    fn folders(&self) -> &Folders {
-        &self.0.folders
-    }
-
-    fn turns(&self) -> &Turns {
-        &self.0.turns
+    fn disks(&self) -> &Disks {
+        &self.0
     }
 
     fn uses(&self) -> &Uses {
@@ -36,14 +25,6 @@ impl Pooled for Oci {
 
     fn finish(root: &Root) -> Result<String, ImageError> {
         tree::complete(root)
-    }
-
-    fn disk_at(
-        &self,
-        project: &ProjectId,
-        at: Option<&CheckpointId>,
-    ) -> Result<PathBuf, MachineError> {
-        self.0.at(project, at)
     }
 
     fn make_disk(&self, project: &ProjectId, image: &Prepared) -> Result<(), MachineError> {

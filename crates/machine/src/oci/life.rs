@@ -5,21 +5,25 @@
 use super::{
     Inner, engine,
     frame::Frame,
+    plan::Plan,
     seat::{ETC_FOLDER, Guest, Offer, SEAT_FOLDER, SEAT_INSIDE, SEAT_SOCKET, offer},
     tree::SHOWN,
 };
 use crate::{
     backend::{MachineError, Running, StartSpec},
     begin::{self, TOKEN_BYTES},
-    boot::{self, Places},
+    blocking::blocking,
+    boot,
     cgroup::{CgroupHost, ContainedGroup, Groups},
+    error::step,
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET},
     images::Definition,
     inside::ROOT,
+    places::Places,
     procs,
-    running::{self, blocking, step},
     state::State,
     steps,
+    storage::Lent,
 };
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
 use std::{
@@ -64,19 +68,6 @@ const KEPT_CAPABILITIES: &[&str] = &[
     "AUDIT_WRITE",
     "SETFCAP",
 ];
-
-/// What a container is made of.
-pub(super) struct Plan<'a> {
-    pub(super) hostname: String,
-    /// Folder `rootfs` of a disk.
-    pub(super) root: &'a Path,
-    /// Where sockets, seat and files for `/etc` lie.
-    pub(super) run: &'a Path,
-    /// Shown at `/var/lib/toft`.
-    pub(super) log: Option<&'a Path>,
-    pub(super) limits: &'a Limits,
-    pub(super) labels: HashMap<String, String>,
-}
 
 impl Inner {
     /// What the engine is asked for.
@@ -197,11 +188,11 @@ impl Inner {
     async fn launch_named(self: &Arc<Self>, spec: StartSpec) -> Result<Running, MachineError> {
         let project = spec.project.clone();
         let name = self.container(&project);
-        let (run, log) = (self.folders.run(&project), self.folders.log(&project));
+        let (run, log) = (self.folders.run(&project), self.log(&project));
         let (inner, asked) = (Arc::clone(self), spec.clone());
         let prepared = blocking(move || inner.prepare(&asked)).await?;
         let failed = |e: io::Error| {
-            let text = folders::log_tail(&self.folders.log(&spec.project));
+            let text = folders::log_tail(&self.log(&spec.project));
             let detail = if text.is_empty() { e.to_string() } else { format!("{e}: {text}") };
             MachineError::DidNotStart { project: spec.project.clone(), detail }
         };
@@ -227,13 +218,14 @@ impl Inner {
         let ContainedGroup { groups, doors } = group;
         steps::reached("start.groups");
         let taken = || {
-            let Rest { mut boot, token, init, bridge, said } = rest;
+            let Rest { mut boot, token, init, bridge, said, lent } = rest;
             boot.work_cgroup_procs = (0..doors.len()).map(contained::door).collect();
             let boot = serde_json::to_string(&boot)?;
             let seated = guest.seat(boot, &init, &bridge, &said, &doors)?;
             let run = self.folders.run(project);
             let started_at = written(&run, pid, token.clone(), groups.clone())?;
             steps::reached("start.written");
+            lent.as_ref().map_or(Ok(()), Lent::take_back)?;
             seated.commit()?;
             Ok(Running {
                 project: project.clone(),
@@ -271,16 +263,19 @@ impl Inner {
         let project = &spec.project;
         let disk = self.made_disk(project)?;
         self.bound(project, spec.limits.disk_bytes)?;
-        let (run, log) = (self.folders.run(project), self.folders.log(project));
-        for folder in [&run, &log] {
-            folders::private(folder).map_err(step(project, "preparing the machine's folders"))?;
-        }
+        let (run, log) = (self.folders.run(project), self.log(project));
+        folders::private(&run).map_err(step(project, "preparing the machine's folders"))?;
+        self.make_log(project)?;
         crate::watch::forget(&run);
         steps::reached("start.folders");
         let listening = "opening the machine's sockets";
         let init = folders::listen(&run, INIT_SOCKET).map_err(step(project, listening))?;
         let bridge = folders::listen(&run, BRIDGE_SOCKET).map_err(step(project, listening))?;
         steps::reached("start.sockets");
+        let lent = self
+            .pool
+            .lend_log(&self.folders.log(project))
+            .map_err(step(project, "making room for the machine's log"))?;
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
         let root = disk.join(ROOT);
@@ -305,7 +300,7 @@ impl Inner {
         }
         let offer = offer(&plan).map_err(step(project, listening))?;
         let body = self.body(&plan, &frame, &places);
-        Ok(Prepared { offer, frame, body, rest: Rest { boot, token, init, bridge, said } })
+        Ok(Prepared { offer, frame, body, rest: Rest { boot, token, init, bridge, said, lent } })
     }
 
     /// Where things are inside, and what the image sets of programs' environment.
@@ -315,32 +310,6 @@ impl Inner {
         let (path, env) = image.environment();
         let shell = image.shell.unwrap_or_else(|| "/bin/sh".to_owned());
         Ok(Places { path, env, shell: Some(shell), ..places })
-    }
-
-    /// Ends what runs of a machine, then its container.
-    pub(super) async fn end(
-        self: &Arc<Self>,
-        project: &ProjectId,
-        grace: Duration,
-    ) -> Result<(), MachineError> {
-        let (inner, id) = (Arc::clone(self), project.clone());
-        // The engine may take the container's groups away before our last look.
-        blocking(move || inner.watches.look(&id)).await;
-        let (inner, id) = (Arc::clone(self), project.clone());
-        let last_look = move || inner.watches.end(&id);
-        let ended = running::end_with(&self.folders.run(project), project, grace, last_look).await;
-        if ended.is_ok() {
-            // One that was not there, but watched.
-            self.unwatch(project).await;
-        }
-        self.remove_container(project).await;
-        ended
-    }
-
-    /// Watches a machine no longer that has ended by itself; what happened last is told.
-    pub(super) async fn unwatch(self: &Arc<Self>, project: &ProjectId) {
-        let (inner, project) = (Arc::clone(self), project.clone());
-        blocking(move || inner.watches.end(&project)).await;
     }
 }
 
@@ -359,6 +328,8 @@ struct Rest {
     init: UnixListener,
     bridge: UnixListener,
     said: File,
+    /// Room for its log, until it runs.
+    lent: Option<Lent>,
 }
 
 /// Writes down that a machine runs; answers since when.

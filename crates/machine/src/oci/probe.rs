@@ -4,16 +4,16 @@
 use super::{
     Inner,
     frame::Frame,
-    life::Plan,
+    plan::Plan,
     seat::{Guest, Seated, offer},
 };
 use crate::{
     backend::MachineError,
-    boot::Places,
+    blocking::blocking,
     cgroup::{CgroupHost, ContainedGroup, Way},
     folders::rand_name,
     inside::ROOT,
-    running::blocking,
+    places::Places,
 };
 use std::{
     fs, io,

@@ -1,7 +1,7 @@
 //! How a container's first process becomes a machine's: it comes to a socket in a folder that it is
 //! shown, gets its descriptors there, builds the last of its walls, and waits for the word to go on.
 
-use super::{life::Plan, tree::SHOWN};
+use super::{plan::Plan, tree::SHOWN};
 use crate::folders;
 use rustix::{
     event::{PollFd, PollFlags, poll},

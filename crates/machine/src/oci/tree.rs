@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     backend::MachineError,
+    blocking::blocking,
     images::{
         Below, Definition, ImageError, Progress, Room, Root, compressed, environment, finish,
         unpack_tree,
     },
     inside::ROOT,
-    running::blocking,
 };
 use bollard::models::ContainerCreateBody;
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use super::{
     processes::{Sample, Writer, Written},
     told::{self, Told},
 };
-use crate::running::blocking;
+use crate::blocking::blocking;
 use std::{
     collections::HashMap,
     fs, io,

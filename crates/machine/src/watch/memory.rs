@@ -7,7 +7,7 @@ use super::{
     processes::Sample,
     told::{self, Told},
 };
-use crate::{cgroup::Way, running::blocking};
+use crate::{blocking::blocking, cgroup::Way};
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
     fs::{self, File},

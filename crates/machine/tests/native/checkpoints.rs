@@ -1,13 +1,11 @@
 //! Checkpoints, restores and forks, on snapshots where this host has them and on plain folders.
 
-use super::lab::{GRACE, Lab, is_root, spec};
-use std::{
-    fs,
-    os::unix::fs::{MetadataExt as _, symlink},
-    path::PathBuf,
-    time::{Duration, Instant},
-};
-use toft_lane::skip;
+mod hostile;
+mod left_by_killed;
+mod taken;
+
+use super::lab::{GRACE, Lab, spec};
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
 use toft_machine::backend::{Backend as _, MachineError};
 use toft_model::{
     checkpoint::{ChangeKind, CheckpointId, SESSIONS_BEFORE, TICKET_PATH, Ticket},
@@ -69,50 +67,6 @@ impl Lab {
     async fn restored(&self, project: &ProjectId, id: &CheckpointId) {
         self.native.stop(project, GRACE).await.unwrap();
         self.native.restore(project, id, &ticket(id), false).await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_writes_is_kept_and_goes_on() {
-    for lab in labs().await {
-        let can = lab.native.can();
-        if !can.live_checkpoint && !can.freeze {
-            skip("a live checkpoint", "no snapshots, and no group that pauses a machine");
-            continue;
-        }
-        let (project, running) = lab.machine().await;
-        let writer = "(n=0; while [ $n -lt 100000 ]; do n=$((n+1)); echo $n >> log; \
-                      echo $n > last; done) > /dev/null 2>&1 &";
-        lab.says(&project, writer).await;
-        for _ in 0..5 {
-            let id = CheckpointId::random();
-            let taken = lab.native.checkpoint(&project, &id).await.unwrap();
-            let kept = lab.kept(&project).join(id.as_str()).join("rootfs/home/project");
-            let log = || fs::read_to_string(kept.join("log")).unwrap_or_default();
-            let then = log();
-            let count = then.lines().count();
-            assert!(then.lines().enumerate().all(|(at, l)| l == (at + 1).to_string()), "{then}");
-            // The second file is written after the first, each time. A machine that could not be paused
-            // in time may have one without the other.
-            let last: usize = fs::read_to_string(kept.join("last"))
-                .unwrap_or_default()
-                .trim()
-                .parse()
-                .unwrap_or(0);
-            assert!(!taken.one_moment || last <= count, "{last} of {count}");
-            let live = lab.disk(&project).join("rootfs/home/project/log");
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while fs::read_to_string(&live).unwrap_or_default().lines().count() <= count {
-                assert!(Instant::now() < deadline, "the writer does not go on");
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            assert_eq!(log(), then);
-            assert!(can.freeze || !taken.one_moment);
-        }
-        // The same processes.
-        let found = lab.native.adopt(&project).await.unwrap().unwrap();
-        assert_eq!(found.init_pid, running.init_pid);
-        lab.close(&[&project]).await;
     }
 }
 
@@ -255,85 +209,6 @@ async fn a_fork_stands_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_trees_lead_nowhere() {
-    for lab in labs().await {
-        // A folder of the host, laid out as a machine's home.
-        let host = tempfile::tempdir().unwrap();
-        let own = host.path().join("starter");
-        fs::create_dir_all(own.join("sessions")).unwrap();
-        fs::write(own.join("sessions/secret"), "of the host").unwrap();
-        let untouched = || {
-            let names = |path: &PathBuf| {
-                fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>()
-            };
-            assert_eq!(
-                (names(&own), names(&own.join("sessions"))),
-                (vec!["sessions".into()], vec!["secret".into()])
-            );
-        };
-        let at = host.path().display();
-        let plots = [
-            format!("rm -rf /home && ln -s {at} /home"),
-            format!("rm -rf /home/starter && ln -s {at}/starter /home/starter"),
-            format!("rm -rf /home/starter && ln -s ../../../../../../..{at}/starter /home/starter"),
-        ];
-        for plot in &plots {
-            let (project, _) = lab.machine().await;
-            lab.says(&project, &format!("cd /; {plot}")).await;
-            let bad = lab.keep(&project).await;
-            lab.native.stop(&project, GRACE).await.unwrap();
-            let e = lab.native.restore(&project, &bad, &ticket(&bad), false).await.unwrap_err();
-            assert!(
-                matches!(&e, MachineError::Unable { why, .. } if why.contains("plain folder")),
-                "{e}"
-            );
-            let other = ProjectId::random();
-            let e = lab.native.fork(&project, Some(&bad), &other, &fork_ticket(&project)).await;
-            assert!(matches!(e, Err(MachineError::Unable { .. })), "{e:?}");
-            assert!(!lab.disk(&other).exists());
-            for path in ["/home/starter/sessions/secret", "/home/sessions/secret"] {
-                assert_eq!(lab.native.read(&project, Some(&bad), path, 99).await.unwrap(), None);
-                assert_eq!(lab.native.read(&project, None, path, 99).await.unwrap(), None);
-            }
-            let none = lab.native.diff(&project, &bad, None, 99).await.unwrap();
-            assert!(!format!("{none:?}").contains("secret"), "{none:?}");
-            untouched();
-            lab.native.destroy(&other).await.unwrap();
-            lab.native.destroy(&project).await.unwrap();
-        }
-        // A good checkpoint, and a tree of now that is not: going back works, and brings nothing
-        // of the host along.
-        let (project, _) = lab.machine().await;
-        let good = lab.keep(&project).await;
-        let inside = format!(
-            "cd /home/starter && rm -rf sessions .sessions-before .toft-ticket.json && ln -s {at}/starter/sessions sessions && \
-             ln -s {at}/starter/sessions .sessions-before && ln -s {at}/starter/sessions/secret .toft-ticket.json"
-        );
-        for plot in plots.iter().chain([&inside]) {
-            lab.says(&project, &format!("cd /; {plot}")).await;
-            lab.restored(&project, &good).await;
-            untouched();
-            let home = lab.disk(&project).join("rootfs/home/starter");
-            assert!(home.join(".toft-ticket.json").symlink_metadata().unwrap().is_file());
-            assert!(!home.join(".sessions-before/secret").exists());
-            lab.native.start(spec(&project)).await.unwrap();
-        }
-        // The links lie in the checkpoint.
-        lab.says(&project, &inside).await;
-        let linked = lab.keep(&project).await;
-        lab.says(&project, "cd /home/starter; rm sessions; mkdir sessions; echo 1 > sessions/x; mkfifo sessions/pipe").await;
-        lab.restored(&project, &linked).await;
-        untouched();
-        let home = lab.disk(&project).join("rootfs/home/starter");
-        assert!(home.join(".toft-ticket.json").symlink_metadata().unwrap().is_file());
-        let before = home.join(".sessions-before");
-        assert!(before.symlink_metadata().unwrap().is_dir());
-        assert_eq!(fs::read_dir(before).unwrap().count(), 1);
-        lab.close(&[&project]).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn another_base_is_refused_unless_forced() {
     for lab in labs().await {
         let (project, _) = lab.machine().await;
@@ -357,97 +232,4 @@ async fn another_base_is_refused_unless_forced() {
         assert_eq!(fs::read_to_string(&file).unwrap(), "then\n");
         lab.close(&[&project]).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_server_left_is_swept_and_the_rest_stays() {
-    for lab in labs().await {
-        let (project, _) = lab.machine().await;
-        let id = lab.keep(&project).await;
-        let (kept, pool) = (lab.kept(&project), lab.data().join("store/pool"));
-        // Killed after the base was written down, and while a disk was prepared.
-        let half = CheckpointId::random();
-        symlink("host-x", kept.join(format!("{half}.base"))).unwrap();
-        fs::write(kept.join(format!("{half}.marks")), "").unwrap();
-        fs::create_dir_all(pool.join("tmp/half/rootfs")).unwrap();
-        // Killed after a project's checkpoints were taken away: write-protected ones.
-        let (gone, _) = lab.machine().await;
-        lab.keep(&gone).await;
-        fs::rename(lab.kept(&gone), pool.join("tmp/ck-gone")).unwrap();
-        lab.keep(&gone).await;
-        let next = lab.reopen().await;
-        assert!(!pool.join("tmp/half").exists() && !pool.join("tmp/ck-gone").exists());
-        next.sweep(std::slice::from_ref(&project)).await.unwrap();
-        assert!(!lab.kept(&gone).exists(), "nobody knows this project");
-        let mut left: Vec<_> = fs::read_dir(&kept)
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.retain(|name| *name != format!("{id}.marks"));
-        left.sort();
-        assert_eq!(left, [id.to_string(), format!("{id}.base")]);
-        assert_eq!(next.checkpoints(&project).await.unwrap(), [id]);
-        lab.close(&[&project, &gone]).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn plain_checkpoints_share_what_did_not_change_and_nothing_with_the_machine() {
-    let Some(lab) = Lab::open_plain().await else { return };
-    let (project, _) = lab.machine().await;
-    // Older than the time within which files count as new.
-    lab.says(&project, "head -c 300000 /dev/zero > big; echo 1 > small").await;
-    let disk = lab.disk(&project).join("rootfs/home/project");
-    let changed = fs::metadata(disk.join("big")).unwrap().ctime();
-    let until = Instant::now() + Duration::from_secs(30);
-    while now_s() < changed + 5 {
-        assert!(Instant::now() < until);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    lab.native.stop(&project, GRACE).await.unwrap();
-    let ids = [CheckpointId::random(), CheckpointId::random()];
-    let first = lab.native.checkpoint(&project, &ids[0]).await.unwrap();
-    // The same length at the same time: only the kernel knows.
-    let time = fs::metadata(disk.join("small")).unwrap().modified().unwrap();
-    fs::write(disk.join("small"), "2\n").unwrap();
-    fs::File::options().write(true).open(disk.join("small")).unwrap().set_modified(time).unwrap();
-    let second = lab.native.checkpoint(&project, &ids[1]).await.unwrap();
-    assert!(second.copied_bytes < first.copied_bytes, "{first:?} {second:?}");
-    let file = |id: &CheckpointId, name: &str| {
-        lab.kept(&project).join(id.as_str()).join("rootfs/home/project").join(name)
-    };
-    let inode = |path: PathBuf| fs::metadata(path).unwrap().ino();
-    assert_eq!(inode(file(&ids[0], "big")), inode(file(&ids[1], "big")));
-    assert_ne!(inode(file(&ids[0], "big")), inode(disk.join("big")));
-    let small = ids.each_ref().map(|id| fs::read_to_string(file(id, "small")).unwrap());
-    assert_eq!(small, ["1\n", "2\n"]);
-    lab.native.drop_checkpoint(&project, &ids[0]).await.unwrap();
-    assert_eq!(fs::metadata(file(&ids[1], "big")).unwrap().len(), 300_000);
-    lab.restored(&project, &ids[1]).await;
-    assert_ne!(inode(file(&ids[1], "big")), inode(disk.join("big")));
-    lab.close(&[&project]).await;
-}
-
-fn now_s() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs()).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_paused_by_a_killed_server_goes_on_with_the_next() {
-    let Some(lab) = Lab::open_plain().await else { return };
-    if !lab.native.can().freeze || !is_root() {
-        skip("a paused machine", "no group that pauses one");
-        return;
-    }
-    let (project, _) = lab.machine().await;
-    let state = lab.data().join("run/m").join(project.as_str()).join("state.json");
-    let state: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(state).unwrap()).unwrap();
-    let group = PathBuf::from(state["groups"]["unified"].as_str().unwrap());
-    fs::write(group.join("cgroup.freeze"), "1").unwrap();
-    let next = lab.reopen().await;
-    assert!(next.adopt(&project).await.unwrap().is_some());
-    assert_eq!(lab.says(&project, "echo on").await, "on");
-    lab.close(&[&project]).await;
 }

@@ -17,6 +17,7 @@ mod killed;
 mod lab;
 mod life;
 mod limits;
+mod logs;
 mod race;
 mod room;
 mod steps;

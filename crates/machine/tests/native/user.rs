@@ -14,9 +14,9 @@ const SOMEBODY: u32 = 61_234;
 const STORIES: [&str; 10] = [
     "checkpoints::a_restore_brings_files_back_and_keeps_longer_sessions",
     "checkpoints::a_fork_stands_alone",
-    "checkpoints::hostile_trees_lead_nowhere",
+    "checkpoints::hostile::hostile_trees_lead_nowhere",
     "images::a_root_tarball_becomes_machines_that_have_nothing_of_the_hosts_programs",
-    "images::a_toolchains_folder_shows_beside_the_hosts_programs_and_cannot_be_changed",
+    "images::over_host::a_toolchains_folder_shows_beside_the_hosts_programs_and_cannot_be_changed",
     "frozen::a_frozen_machine_stays_so_until_somebody_thaws_or_ends_it",
     "life::a_machine_starts_keeps_its_files_over_a_stop_and_leaves_nothing_behind",
     "life::a_new_server_adopts_the_same_process_with_its_token_and_listeners",

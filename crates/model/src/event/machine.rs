@@ -3,6 +3,7 @@
 use crate::{
     checkpoint::CheckpointId,
     id::{ProjectId, SessionId},
+    inspect::ServiceState,
     schedule::ScheduleId,
 };
 use serde::{Deserialize, Serialize};
@@ -76,22 +77,6 @@ pub struct LimitHit {
     pub limit: Option<u64>,
     /// What happened and what to do, for people.
     pub message: String,
-}
-
-/// What a supervised service does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServiceState {
-    /// Its process runs.
-    Running,
-    /// It ended by itself with code 0, and is not to come back.
-    Exited,
-    /// It ended otherwise, and is not tried again.
-    Failed,
-    /// It ended and will be started again in a moment.
-    Backoff,
-    /// A person or the agent stopped it.
-    Stopped,
 }
 
 /// See [`super::EventBody::Service`].

@@ -1,7 +1,7 @@
 //! Who a request is from, as an extractor: a handler that takes a [`Caller`] cannot be reached
 //! without valid credentials, and with a cookie only from our own pages.
 
-use super::{Key, session};
+use super::{KEY_HEADER, Key, session};
 use crate::{
     api_error::{ApiError, Code},
     hosts,
@@ -12,9 +12,6 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use toft_store::{Role, SYSTEM_USER, User};
-
-/// The documents' name for a key header.
-pub(crate) const KEY_HEADER: &str = "x-agent-api-key";
 
 /// Who asks.
 #[derive(Debug, Clone)]

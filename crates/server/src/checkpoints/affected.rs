@@ -1,7 +1,10 @@
 //! Which conversations a restore would move: known from the server's copy, without waking anything.
 
-use super::visible;
-use crate::{api_error::ApiError, machines::Machine, state::App};
+use crate::{
+    api_error::ApiError,
+    machines::{Machine, copy::visible},
+    state::App,
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashSet;

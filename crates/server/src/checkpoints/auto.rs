@@ -2,8 +2,8 @@
 //! waits long for one: what was not taken in time is dropped, and the list says why there is none.
 
 use super::{
-    prune,
-    shelf::Shelf,
+    delete, prune, reconcile,
+    shelf::Early,
     take::{self, Wish},
 };
 use crate::{api_error::ApiError, machines::Machine, state::App};
@@ -29,15 +29,6 @@ const LATE_MAX_MS: u64 = 5_000;
 const EARLY_MAX_MS: u64 = 60_000;
 /// Prompts of one project that are waited for at once.
 const EARLY_COUNT_MAX: usize = 16;
-
-/// A checkpoint that was taken before a prompt, until its message comes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Early {
-    id: CheckpointId,
-    /// None: whichever is current.
-    session: Option<SessionId>,
-    taken_at: u64,
-}
 
 /// Takes a checkpoint before a prompt to an idle conversation (`None`: the current one) is sent. The
 /// answer is to be handed to [`not_sent`] when the prompt was refused or only queued.
@@ -66,7 +57,7 @@ pub(crate) async fn before_prompt(
     }
     let (app2, machine2) = (app.clone(), Arc::clone(machine));
     let mut taking = app.tasks.spawn(async move {
-        let turn = Shelf::enter(&app2, &machine2).await?;
+        let turn = reconcile::enter(&app2, &machine2).await?;
         take::in_turn(&app2, &machine2, Wish::of(Cause::Prompt), &turn).await
     });
     let Ok(done) = timeout(PROMPT_WAITS_MAX, &mut taking).await else {
@@ -139,8 +130,8 @@ pub(crate) fn not_sent(app: &App, machine: &Arc<Machine>, id: CheckpointId) {
 
 async fn discard(app: &App, machine: &Machine, id: &CheckpointId) {
     let dropped = async {
-        let turn = Shelf::enter(app, machine).await?;
-        take::drop_in_turn(app, machine, id, Durable::Soon, &turn).await
+        let turn = reconcile::enter(app, machine).await?;
+        delete::in_turn(app, machine, id, Durable::Soon, &turn).await
     };
     if let Err(error) = dropped.await {
         tracing::debug!(project.id = %machine.id, error = error.message, "it stays until pruned");

@@ -2,14 +2,14 @@
 //! appear at once or none does; then each is a project like any other.
 
 use super::{
-    prune,
-    shelf::Shelf,
+    no_checkpoint, prune, reconcile,
     take::{self, Wish},
 };
 use crate::{
     api_error::{ApiError, Code},
-    machines::{Machine, life, moved, settings},
+    machines::{Machine, copy::moved, life, settings},
     state::App,
+    tasks::finish,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -61,7 +61,7 @@ pub(crate) async fn fork(
     order: Order,
 ) -> Result<Vec<(Project, Arc<Machine>)>, ApiError> {
     let (app2, machine2, origin) = (app.clone(), Arc::clone(machine), origin.clone());
-    super::whole(app, "forking the project failed", async move {
+    finish(&app.tasks, "forking the project failed", async move {
         let _making = app2.machines.making.read().await;
         let made = make(&app2, &origin, &machine2, order).await?;
         let started = stream::iter(made)
@@ -96,13 +96,13 @@ async fn make(
     app.store.begin_forks(&new, now).await?;
     toft_machine::steps::reached("fork.begun");
     let grown = async {
-        let turn = Shelf::enter(app, machine).await?;
+        let turn = reconcile::enter(app, machine).await?;
         let source = match order.from {
             // It may be gone since it was found.
             Some(from) => {
                 let id = &from.checkpoint.id;
                 let row = app.store.checkpoint(&machine.id, id).await?;
-                let row = row.ok_or_else(super::no_checkpoint)?;
+                let row = row.ok_or_else(no_checkpoint)?;
                 let seq = seq_of(app, machine, &row).await?;
                 Source { checkpoint: Some(row.checkpoint), seq, place: row.place }
             }
@@ -117,7 +117,7 @@ async fn make(
                 Source { checkpoint: None, seq: head.seq, place: None }
             }
         };
-        let shown = moved::forked(app, machine, source.seq, source.checkpoint.as_ref());
+        let shown = moved::forked(&*app.store, machine, source.seq, source.checkpoint.as_ref());
         let (grown, shown) = tokio::join!(grow_disks(app, machine, &ids, &source, now), shown);
         grown?;
         let finished = app.store.finish_forks(&machine.id, source.seq, &ids, &shown?).await?;

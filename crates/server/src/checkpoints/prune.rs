@@ -1,7 +1,7 @@
 //! Letting automatic checkpoints go by the rule, in the background: a few at a time, one checkpoint
 //! per turn of its project. Those that a person asked for or labelled stay.
 
-use super::{shelf::Shelf, take};
+use super::{delete, reconcile};
 use crate::{machines::Machine, state::App};
 use std::sync::{Arc, atomic::Ordering};
 use toft_model::{
@@ -11,9 +11,6 @@ use toft_model::{
 use toft_store::{Durable, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Checkpoints deleted at once, of whatever projects: where files are removed one by one, more would
-/// only wait for the same disk.
-pub(super) const DELETED_AT_ONCE: usize = 2;
 /// What is kept of a project when room is scarce, so that the last prompts can be undone.
 const LAST_LOW: u32 = 3;
 
@@ -46,12 +43,12 @@ async fn prune(app: &App, machine: &Machine) {
     };
     for id in gone {
         let dropped = async {
-            let turn = || Shelf::enter(app, machine);
+            let turn = || reconcile::enter(app, machine);
             let (turn, _place) = both(turn, &app.checkpoints.deleting).await?;
             // A person may have labelled it just now.
             match app.store.checkpoint(&machine.id, &id).await? {
                 Some(row) if row.checkpoint.label.is_none() => {
-                    take::drop_in_turn(app, machine, &id, Durable::Soon, &turn).await
+                    delete::in_turn(app, machine, &id, Durable::Soon, &turn).await
                 }
                 Some(_) | None => Ok(()),
             }

@@ -1,7 +1,7 @@
 //! Making rows and copies of disks agree, before a project's checkpoints are first used: neither is
 //! told of without the other. What a killed server left is found by the next one at its start.
 
-use super::shelf::{Shelf, Turn};
+use super::shelf::Turn;
 use crate::{api_error::ApiError, machines::Machine, state::App};
 use futures_util::{StreamExt as _, stream};
 use toft_store::Durable;
@@ -17,7 +17,7 @@ pub(crate) async fn all(app: App) {
             let app = app.clone();
             async move {
                 machine.settled().await;
-                if let Err(error) = Shelf::in_order(&app, &machine).await {
+                if let Err(error) = in_order(&app, &machine).await {
                     tracing::warn!(project.id = %machine.id, error = error.message,
                         "the checkpoints could not be looked through");
                 }
@@ -26,8 +26,26 @@ pub(crate) async fn all(app: App) {
         .await;
 }
 
+/// Waits for the turn of a project's checkpoints, and sees to it that rows and copies agree.
+pub(super) async fn enter(app: &App, machine: &Machine) -> Result<Turn, ApiError> {
+    let turn = machine.shelf.turn().await;
+    if !machine.shelf.is_in_order() {
+        compare(app, machine, &turn).await?;
+        machine.shelf.compared();
+    }
+    Ok(turn)
+}
+
+/// Sees to it that rows and copies agree, unless they are known to.
+pub(crate) async fn in_order(app: &App, machine: &Machine) -> Result<(), ApiError> {
+    if !machine.shelf.is_in_order() {
+        enter(app, machine).await?;
+    }
+    Ok(())
+}
+
 /// Drops rows whose copy is gone, and copies that have no row.
-pub(super) async fn compare(app: &App, machine: &Machine, _turn: &Turn) -> Result<(), ApiError> {
+async fn compare(app: &App, machine: &Machine, _turn: &Turn) -> Result<(), ApiError> {
     if !app.backend.can().checkpoint {
         // Another backend's copies lie where this one does not look.
         return Ok(());

@@ -4,14 +4,15 @@
 
 use super::{
     affected::{self, Affected},
-    place, prune,
-    shelf::{Shelf, Turn},
+    delete, no_checkpoint, place, prune, reconcile,
+    shelf::Turn,
     take::{self, Wish},
 };
 use crate::{
     api_error::{ApiError, Code},
-    machines::{Machine, life, moved},
+    machines::{Machine, copy::moved, gone::CUT_SHORT, life},
     state::App,
+    tasks::finish,
 };
 use std::{sync::Arc, time::Duration};
 use toft_machine::backend::MachineError;
@@ -26,11 +27,6 @@ use tokio::{sync::OwnedMutexGuard, time::timeout};
 const LEFT_BYTES_MIN: u64 = 8 << 20;
 /// Copying a big tree file by file.
 const RESTORE_TIMEOUT: Duration = Duration::from_mins(10);
-
-/// Why a machine is found ended that ran, when the server died while it went back. The next server
-/// starts it, with this as the cause: with the files of before or of the checkpoint, whichever it had
-/// come to.
-pub(crate) const CUT_SHORT: &str = "the server ended while the project went back to a checkpoint";
 
 /// What became of it.
 #[derive(Debug)]
@@ -59,15 +55,15 @@ pub(crate) async fn restore(
     way: Way,
 ) -> Result<Restored, ApiError> {
     let (app2, machine2) = (app.clone(), Arc::clone(machine));
-    let done = super::whole(app, "going back to the checkpoint failed", async move {
+    let done = finish(&app.tasks, "going back to the checkpoint failed", async move {
         let life = machine2.lock_life().await;
-        let turn = Shelf::enter(&app2, &machine2).await?;
+        let turn = reconcile::enter(&app2, &machine2).await?;
         // Somebody may have deleted it, or the project, while this waited.
         let was = app2
             .store
             .checkpoint(&machine2.id, &was.checkpoint.id)
             .await?
-            .ok_or_else(super::no_checkpoint)?;
+            .ok_or_else(no_checkpoint)?;
         with_all_locks(&app2, &machine2, was, way, &life, &turn).await
     })
     .await;
@@ -116,7 +112,15 @@ async fn with_all_locks(
     if !machine.runs() {
         // Until a bridge says so, the copy does.
         let place = way.place.as_ref().or(was.place.as_ref());
-        let shown = moved::went_back(app, machine, &was.checkpoint, &before, place).await;
+        let shown = moved::went_back(
+            &*app.store,
+            machine,
+            &was.checkpoint,
+            &before,
+            place,
+            app.clock.now_ms(),
+        )
+        .await;
         if let Err(error) = shown {
             tracing::warn!(project.id = %machine.id, error = error.message,
                 "until its next start it is shown as it was");
@@ -202,7 +206,7 @@ async fn swap(
 }
 
 async fn drop_quietly(app: &App, machine: &Machine, before: &Checkpoint, turn: &Turn) {
-    let dropped = take::drop_in_turn(app, machine, &before.id, Durable::Soon, turn).await;
+    let dropped = delete::in_turn(app, machine, &before.id, Durable::Soon, turn).await;
     if let Err(error) = dropped {
         tracing::debug!(project.id = %machine.id, error = error.message, "it stays until pruned");
     }

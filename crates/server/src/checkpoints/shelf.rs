@@ -1,12 +1,11 @@
 //! What is known of one project's checkpoints beside their rows: whose turn it is, which prompts are
 //! waited for, and why the last automatic one was not taken.
 
-use super::{auto::Early, reconcile};
-use crate::{api_error::ApiError, machines::Machine, state::App};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
+use toft_model::{checkpoint::CheckpointId, id::SessionId};
 use tokio::sync::OwnedMutexGuard;
 
 /// See the module. One in each machine.
@@ -24,27 +23,32 @@ pub(crate) struct Shelf {
     pub(super) pruning: tokio::sync::Mutex<()>,
 }
 
+/// A checkpoint that was taken before a prompt, until its message comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Early {
+    pub(super) id: CheckpointId,
+    /// None: whichever is current.
+    pub(super) session: Option<SessionId>,
+    pub(super) taken_at: u64,
+}
+
 /// The turn of a project's checkpoints.
 pub(crate) struct Turn(#[expect(dead_code, reason = "held for its end")] OwnedMutexGuard<()>);
 
 impl Shelf {
-    /// Waits for the turn, and sees to it that rows and copies agree.
-    pub(super) async fn enter(app: &App, machine: &Machine) -> Result<Turn, ApiError> {
-        let shelf = &machine.shelf;
-        let turn = Turn(Arc::clone(&shelf.turn).lock_owned().await);
-        if !shelf.is_in_order.load(Ordering::Acquire) {
-            reconcile::compare(app, machine, &turn).await?;
-            shelf.is_in_order.store(true, Ordering::Release);
-        }
-        Ok(turn)
+    /// Waits for the turn. Rows and copies agree then only if [`Shelf::is_in_order`] says so.
+    pub(super) async fn turn(&self) -> Turn {
+        Turn(Arc::clone(&self.turn).lock_owned().await)
     }
 
-    /// Sees to it that rows and copies agree, unless they are known to.
-    pub(crate) async fn in_order(app: &App, machine: &Machine) -> Result<(), ApiError> {
-        if !machine.shelf.is_in_order.load(Ordering::Acquire) {
-            Self::enter(app, machine).await?;
-        }
-        Ok(())
+    /// Whether rows and copies are known to agree.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.is_in_order.load(Ordering::Acquire)
+    }
+
+    /// They were compared, and agree from now on.
+    pub(super) fn compared(&self) {
+        self.is_in_order.store(true, Ordering::Release);
     }
 
     /// Something failed half-way: they are compared again before the next use.

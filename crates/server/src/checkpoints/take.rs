@@ -1,13 +1,11 @@
-//! Taking a checkpoint, and deleting one.
+//! Taking a checkpoint.
 
-use super::{
-    prune,
-    shelf::{Shelf, Turn},
-};
+use super::{prune, reconcile, shelf::Turn};
 use crate::{
     api_error::{ApiError, Code},
     machines::Machine,
     state::App,
+    tasks::finish,
 };
 use std::{sync::Arc, time::Duration};
 use toft_machine::backend::MachineError;
@@ -17,8 +15,6 @@ use tokio::time::timeout;
 
 /// Copying a big tree file by file; where a copy takes no time, a stuck disk.
 const TAKE_TIMEOUT: Duration = Duration::from_mins(10);
-/// Removing one that was copied file by file.
-const DROP_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What is to be taken.
 #[derive(Debug)]
@@ -53,8 +49,8 @@ pub(crate) async fn take(
     wish: Wish,
 ) -> Result<Checkpoint, ApiError> {
     let (app2, machine2) = (app.clone(), Arc::clone(machine));
-    let taken = super::whole(app, "taking the checkpoint failed", async move {
-        let turn = Shelf::enter(&app2, &machine2).await?;
+    let taken = finish(&app.tasks, "taking the checkpoint failed", async move {
+        let turn = reconcile::enter(&app2, &machine2).await?;
         in_turn(&app2, &machine2, wish, &turn).await
     })
     .await;
@@ -123,46 +119,5 @@ pub(super) fn refused(error: MachineError) -> ApiError {
     match error {
         MachineError::NoCheckpoint { .. } => super::no_checkpoint(),
         error => error.into(),
-    }
-}
-
-/// Deletes one for a person.
-pub(crate) async fn delete(
-    app: &App,
-    machine: &Arc<Machine>,
-    id: CheckpointId,
-) -> Result<(), ApiError> {
-    let (app2, machine) = (app.clone(), Arc::clone(machine));
-    super::whole(app, "deleting the checkpoint failed", async move {
-        let turn = Shelf::enter(&app2, &machine).await?;
-        drop_in_turn(&app2, &machine, &id, Durable::Now, &turn).await
-    })
-    .await
-}
-
-/// Its row goes first: what is left of its copy by a server that dies has none, and goes then.
-pub(super) async fn drop_in_turn(
-    app: &App,
-    machine: &Machine,
-    id: &CheckpointId,
-    durable: Durable,
-    _turn: &Turn,
-) -> Result<(), ApiError> {
-    let gone = app.store.delete_checkpoints(&machine.id, std::slice::from_ref(id), durable).await?;
-    if gone == 0 {
-        return Err(super::no_checkpoint());
-    }
-    toft_machine::steps::reached("drop.recorded");
-    let dropped = timeout(DROP_TIMEOUT, app.backend.drop_checkpoint(&machine.id, id)).await;
-    match dropped {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            machine.shelf.doubt();
-            Err(error.into())
-        }
-        Err(_) => {
-            machine.shelf.doubt();
-            Ok(())
-        }
     }
 }

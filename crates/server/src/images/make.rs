@@ -1,10 +1,16 @@
 //! Adding an image: the row at once, the work in the background. A source is looked at before
 //! anything is answered, so that most mistakes are told to who made them.
 
-use super::{Making, check_name, drop_unless_wanted, end_builder, of_backend, set_up, settled};
+use super::{
+    HOST, Making, check_name,
+    delete::{drop_unless_wanted, end_builder},
+    made_of::choose,
+    of_backend, set_up,
+    settle::settled,
+};
 use crate::{
     api_error::{ApiError, Code},
-    routes::find as find_project,
+    checkpoints, project,
     state::App,
 };
 use std::sync::Arc;
@@ -63,7 +69,7 @@ struct Plan {
 }
 
 async fn plan(app: &App, what: &What) -> Result<Plan, ApiError> {
-    let backend = of_backend(app)?;
+    let backend = of_backend(&*app.backend)?;
     match what {
         What::Source(source) => {
             let found = backend.resolve(source).await?;
@@ -76,8 +82,8 @@ async fn plan(app: &App, what: &What) -> Result<Plan, ApiError> {
             })
         }
         What::Checkpoint { project, checkpoint } => {
-            let (project, machine) = find_project(app, project).await?;
-            let found = crate::checkpoints::find(app, &machine, checkpoint).await?.checkpoint;
+            let (project, machine) = project::find(app, project).await?;
+            let found = checkpoints::find(&*app.store, &machine.id, checkpoint).await?.checkpoint;
             let told = found.label.clone().unwrap_or_else(|| found.id.to_string());
             Ok(Plan {
                 base_key: Some(ImageKey::of_checkpoint(&machine.id, &found.id)),
@@ -88,12 +94,12 @@ async fn plan(app: &App, what: &What) -> Result<Plan, ApiError> {
             })
         }
         What::Image(given) => {
-            let made_of = super::choose(app, Some(given)).await?;
+            let made_of = choose(app, Some(given)).await?;
             let key = made_of.as_ref().map(|image| image.key.parse::<ImageKey>());
             let key = key.transpose().map_err(|()| {
                 ApiError::new(Code::NotFound, "image not found: GET /v1/images lists them")
             })?;
-            let name = made_of.map_or_else(|| super::HOST.to_owned(), |image| image.name);
+            let name = made_of.map_or_else(|| HOST.to_owned(), |image| image.name);
             Ok(Plan {
                 base_key: key,
                 kind: ImageKind::Template,
@@ -265,7 +271,7 @@ async fn make(
     setup: Option<&str>,
     making: &Making,
 ) -> Result<u64, ApiError> {
-    let backend = of_backend(app)?;
+    let backend = of_backend(&*app.backend)?;
     let progress = || Arc::clone(&making.progress);
     let bytes = match &plan.base {
         Base::Resolved(resolved) => backend.import(resolved, progress()).await?,

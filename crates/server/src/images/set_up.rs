@@ -61,7 +61,7 @@ async fn build(
     script: &str,
     making: &Making,
 ) -> Result<u64, ApiError> {
-    let backend = of_backend(app)?;
+    let backend = of_backend(&*app.backend)?;
     match base {
         Some(base) => backend.create_from(builder, base).await?,
         None => app.backend.create(builder).await?,
@@ -75,7 +75,7 @@ async fn build(
         env: vec![("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned())],
     };
     let running = app.backend.start(spec).await?;
-    app.gateway.add_machine(app, builder, running).await;
+    app.gateway.add_machine(&*app.backend, &app.egress, builder, running).await;
     steps::reached("setup.started");
     let work = timeout(SETUP_TIMEOUT, execute(app, builder, script));
     let ended = tokio::select! {

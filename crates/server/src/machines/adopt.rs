@@ -1,8 +1,12 @@
 //! What a new server does about the machines that it finds: those that run are followed again, all
 //! others get the state that fits. Starting and stopping is in `life`.
 
-use super::{Machine, cold_log, life, pause, running, settings};
-use crate::{checkpoints::restore::CUT_SHORT, state::App};
+use super::{
+    Machine, cold_log,
+    gone::{self, CUT_SHORT},
+    life, pause, running, settings,
+};
+use crate::state::App;
 use futures_util::{StreamExt as _, stream};
 use std::sync::Arc;
 use toft_machine::backend::{MachineError, Running};
@@ -86,7 +90,7 @@ async fn start_again(
 
 /// One that runs, or stands still.
 async fn take_over(app: &App, machine: &Arc<Machine>, found: Running) {
-    let asked = timeout(life::ADOPT_TIMEOUT, app.backend.is_frozen(&machine.id)).await;
+    let asked = timeout(gone::ADOPT_TIMEOUT, app.backend.is_frozen(&machine.id)).await;
     let is_frozen = matches!(asked, Ok(Ok(true)));
     if is_frozen {
         pause::found_frozen(app, machine, found).await;
@@ -100,7 +104,7 @@ async fn take_over(app: &App, machine: &Arc<Machine>, found: Running) {
 }
 
 async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
-    let found = match timeout(life::ADOPT_TIMEOUT, app.backend.adopt(&machine.id)).await {
+    let found = match timeout(gone::ADOPT_TIMEOUT, app.backend.adopt(&machine.id)).await {
         Ok(found) => found,
         Err(_) => Err(MachineError::DidNotStart {
             project: machine.id.clone(),
@@ -126,7 +130,7 @@ async fn settle(app: &App, project: &Project, machine: &Arc<Machine>) {
         }
         (Ok(None), Wanted::Stopped) => (MachineState::Stopped, None),
         (Ok(None), Wanted::Running) => match &project.state_reason {
-            Some(reason) if reason == life::ENDED_FROM_OUTSIDE || reason == CUT_SHORT => {
+            Some(reason) if reason == gone::ENDED_FROM_OUTSIDE || reason == CUT_SHORT => {
                 (MachineState::Cold, Some(reason.clone()))
             }
             Some(reason) => (MachineState::Error, Some(reason.clone())),

@@ -1,14 +1,15 @@
 //! What a bridge lists of processes, for machines whose bridge cannot be asked: of a paused one as
 //! it was, of one that does not run nothing. Never wakes anything.
 
-use super::{Machine, copy, pause::Lists};
-use crate::{api_error::ApiError, state::App};
+use super::{Machine, copy, machine::Lists, reply};
+use crate::api_error::ApiError;
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
 use toft_model::machine::{Activity, MachineState};
+use toft_store::Store;
 
 fn listed(machine: &Machine, which: impl FnOnce(&Lists) -> &Option<Value>) -> Option<Response> {
     let view = machine.view();
@@ -18,22 +19,22 @@ fn listed(machine: &Machine, which: impl FnOnce(&Lists) -> &Option<Value>) -> Op
 
 /// `GET processes`.
 pub(super) fn processes(machine: &Machine) -> Response {
-    let none = || copy::response("list_processes", json!({"processes": []}));
+    let none = || reply::response("list_processes", json!({"processes": []}));
     listed(machine, |lists| &lists.processes).unwrap_or_else(none)
 }
 
 /// `GET terminals`.
 pub(super) fn terminals(machine: &Machine) -> Response {
-    let none = || copy::response("list_terminals", json!({"terminals": []}));
+    let none = || reply::response("list_terminals", json!({"terminals": []}));
     listed(machine, |lists| &lists.terminals).unwrap_or_else(none)
 }
 
 /// `GET services`: the rows as they were last, without processes. What ran then does not any more.
-pub(super) async fn services(app: &App, machine: &Machine) -> Result<Response, ApiError> {
+pub(super) async fn services(store: &dyn Store, machine: &Machine) -> Result<Response, ApiError> {
     if let Some(listed) = listed(machine, |lists| &lists.services) {
         return Ok(listed);
     }
-    let mut services = copy::service_rows(app, machine).await?;
+    let mut services = copy::service_rows(store, machine).await?;
     for service in &mut services {
         for field in ["command", "cwd", "env", "restart", "problem"] {
             if service.get(field).is_none() {
@@ -45,10 +46,10 @@ pub(super) async fn services(app: &App, machine: &Machine) -> Result<Response, A
             service["status"] = "stopped".into();
         }
     }
-    Ok(copy::response("list_services", json!({"services": services})))
+    Ok(reply::response("list_services", json!({"services": services})))
 }
 
 /// `GET activity`: nothing works.
 pub(super) fn activity() -> Response {
-    copy::response("get_activity", Activity::default())
+    reply::response("get_activity", Activity::default())
 }

@@ -4,7 +4,7 @@
 //! Init holds the bridges' socket, so what is sent to one that hangs or dies may be read later. Each
 //! attempt therefore says until when it may be taken up, and is over by then.
 
-use super::{Machine, bridge_watch, life};
+use super::{Machine, bridge_watch, gone, life};
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
@@ -98,7 +98,7 @@ pub(crate) async fn deliver(
             }
             Err(error @ BridgeError::Connect(_)) => {
                 // Gone without our doing, it is started again.
-                life::check_gone(app, machine).await;
+                gone::check(app, machine).await;
                 error
             }
             Err(error) => {

@@ -1,10 +1,10 @@
 //! Reading a machine's files: asked of its bridge while it runs, read from its disk when it does not
 //! run, is paused, or is just going away. Wakes nothing. Changing them is the bridge's alone.
 
-use super::{Machine, copy, read};
+use super::{Machine, read, reply};
 use crate::{
     api_error::{ApiError, Code},
-    proxy,
+    headers::keep_known,
     state::App,
 };
 use axum::{
@@ -162,7 +162,7 @@ async fn of_disk(
         gone(machine)?;
         return Ok(Some(match found {
             Ok(Found::Stale) => continue,
-            Ok(Found::Looked(looked)) => copy::response(what.command(), looked),
+            Ok(Found::Looked(looked)) => reply::response(what.command(), looked),
             Ok(Found::Opened(path, opened)) => content(&path, opened, request.headers),
             Err(Refused::Path(why)) => refused(what, 400, "invalid_argument", why),
             Err(Refused::File(path, error)) => told(what, &path, &error),
@@ -214,7 +214,7 @@ fn told(what: What, path: &std::path::Path, error: &FilesError) -> Response {
 
 fn refused(what: What, status: u16, code: &str, message: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    copy::failure(what.command(), status, code, message)
+    reply::failure(what.command(), status, code, message)
 }
 
 /// A file's bytes, whole or a range.
@@ -240,6 +240,6 @@ fn content(path: &std::path::Path, opened: Opened, headers: &HeaderMap) -> Respo
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    proxy::keep_known(answer.headers_mut());
+    keep_known(answer.headers_mut());
     answer
 }

@@ -3,10 +3,10 @@
 //! in `pause`.
 
 use super::{
-    Machine, life,
+    CHANGING, Machine, life,
     pause::{self, By},
 };
-use crate::{api_error::ApiError, state::App};
+use crate::{api_error::ApiError, state::App, tasks::finish};
 use futures_util::{StreamExt as _, stream};
 use std::{sync::Arc, time::Duration};
 use toft_model::machine::{IdleRule, MachineState};
@@ -83,7 +83,7 @@ fn now_due(app: &App, machine: &Machine, can_freeze: bool, now_ms: u64) -> Optio
 /// Does it, unless somebody has come meanwhile.
 async fn act(app: &App, machine: &Arc<Machine>, wanted: Due) -> Result<(), ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
-    life::finish(app, async move {
+    finish(&app.tasks, CHANGING, async move {
         // Somebody changes it just now, and may for long: it is in use.
         let Some(life) = machine.try_lock_life() else { return Ok(()) };
         let now = app2.clock.now_ms();

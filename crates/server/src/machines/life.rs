@@ -1,16 +1,18 @@
-//! The life of machines: started or let go on once however many ask, stopped, found again, deleted.
-//! Each change runs to its end in a task of its own, whoever stops waiting for it. Pausing is in
-//! `pause`, what is done without being asked in `idle`.
+//! The life of machines: started or let go on once however many ask, stopped, deleted. Each change
+//! runs to its end in a task of its own, whoever stops waiting for it. Pausing is in `pause`, what is
+//! done without being asked in `idle`, what went by itself in `gone`.
 
 use super::{
-    Machine, cold_log,
+    CHANGING, Machine, gone,
     pause::{self, Thawed},
-    running::on_running,
+    running::{on_running, record_wake},
     tailer,
 };
 use crate::{
     api_error::{ApiError, Code},
+    images::disks::make_disk,
     state::App,
+    tasks::finish,
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
@@ -19,7 +21,7 @@ use std::{
 };
 use toft_machine::backend::{MachineError, StartSpec};
 use toft_model::{id::ProjectId, machine::MachineState};
-use toft_store::{Project, StoreError, Wake, Wanted};
+use toft_store::{Project, Wanted};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 
 /// From nothing to a running machine: a big disk on a busy host, with a wide margin.
@@ -30,18 +32,10 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Removing a big disk takes a while.
 const DESTROY_TIMEOUT: Duration = Duration::from_mins(2);
-/// Looking whether a machine runs.
-pub(super) const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The last look at a bridge before it is stopped; a hung one must not hold that up.
 const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Machines adopted, or stopped, at once.
 pub(super) const AT_ONCE: usize = 8;
-
-/// Why a machine is cold whose processes went without our doing. Kept with the project until it is
-/// started again.
-pub(super) const ENDED_FROM_OUTSIDE: &str = "the machine's first process was ended from outside \
-    (a kill -9, or the host was short of memory). Its files are as they were: the next request \
-    starts it again";
 
 /// Sees to it that a machine runs: the one function that wakes. A stopped one is refused. Whoever
 /// goes on to ask it for something holds it ([`Machine::in_use`]) from before this until it is
@@ -114,18 +108,7 @@ async fn start_for(
         }
         start_locked(&app2, &machine, &project, &cause, &life).await
     };
-    finish(app, work).await
-}
-
-/// Runs a change to its end even if nobody waits for it.
-pub(crate) async fn finish<T: Send + 'static>(
-    app: &App,
-    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    match app.tasks.spawn(work).await {
-        Ok(done) => done,
-        Err(error) => Err(ApiError::internal("changing the machine failed", &error)),
-    }
+    finish(&app.tasks, CHANGING, work).await
 }
 
 fn last_failure(machine: &Machine) -> std::sync::MutexGuard<'_, Option<ApiError>> {
@@ -150,7 +133,7 @@ pub(crate) async fn start_locked(
         env: Vec::new(),
     };
     let work = async {
-        crate::images::make_disk(app, &machine.id).await?;
+        make_disk(app, &machine.id).await?;
         let running = app.backend.start(spec).await?;
         if running.adopted {
             // It ran without our knowing; it may stand still.
@@ -194,18 +177,10 @@ pub(crate) async fn start_locked(
     }
 }
 
-/// Writes down why a machine was started or went on.
-pub(super) async fn record_wake(app: &App, machine: &Machine, cause: &str, was: MachineState) {
-    let wake = Wake { at: app.clock.now_ms(), cause: cause.to_owned(), was: Some(was) };
-    if let Err(error) = app.store.add_wake(&machine.id, &wake).await {
-        tracing::warn!(project.id = %machine.id, %error, "a wake was not written down");
-    }
-}
-
 /// Stops a machine for a person: it stays stopped until a person starts it.
 pub(crate) async fn stop(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
-    finish(app, async move {
+    finish(&app.tasks, CHANGING, async move {
         let _life = machine.lock_life().await;
         let now = app2.clock.now_ms();
         app2.store.set_wanted(&machine.id, Wanted::Stopped, None, now).await?;
@@ -219,7 +194,7 @@ pub(crate) async fn stop(app: &App, machine: &Arc<Machine>) -> Result<(), ApiErr
 /// person has stopped stays stopped.
 pub(crate) async fn sleep(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
-    finish(app, async move {
+    finish(&app.tasks, CHANGING, async move {
         let _life = machine.lock_life().await;
         if !machine.runs() {
             return Ok(());
@@ -245,24 +220,8 @@ pub(crate) async fn end_processes(
     timeout(STOP_GRACE + STOP_TIMEOUT, work).await.map_err(|_| {
         ApiError::new(Code::MachineError, "the machine did not end in time: try again")
     })??;
-    no_longer_runs(app, machine, state, None).await;
+    gone::no_longer_runs(app, machine, state, None).await;
     Ok(())
-}
-
-async fn no_longer_runs(app: &App, machine: &Machine, state: MachineState, reason: Option<&str>) {
-    {
-        let mut view = machine.view();
-        view.state = state;
-        view.reason = reason.map(str::to_owned);
-        view.started_at = None;
-        view.frozen_at = None;
-        view.lists = None;
-        if let Some(following) = view.following.take() {
-            following.cancel();
-        }
-    }
-    app.gateway.remove_machine(&machine.id).await;
-    cold_log::catch_up(app, machine).await;
 }
 
 /// Ends every machine (they stay wanted) before the server ends.
@@ -285,7 +244,7 @@ pub(crate) async fn stop_all(app: &App) {
 /// everybody; what this server does not finish, the next one does.
 pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
-    finish(app, async move {
+    finish(&app.tasks, CHANGING, async move {
         let _life = machine.lock_life().await;
         {
             // No event may come in between.
@@ -318,54 +277,4 @@ pub(crate) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
     app.store.set_destroyed(id, app.clock.now_ms()).await?;
     toft_machine::steps::reached("delete.destroyed");
     Ok(())
-}
-
-/// Looks whether a machine that does not answer is gone; if so it is cold now.
-pub(crate) async fn check_gone(app: &App, machine: &Arc<Machine>) -> bool {
-    let gone = || async {
-        matches!(timeout(ADOPT_TIMEOUT, app.backend.adopt(&machine.id)).await, Ok(Ok(None)))
-    };
-    if !gone().await {
-        return false;
-    }
-    let (app2, machine2) = (app.clone(), Arc::clone(machine));
-    let work = async move {
-        let _life = machine2.lock_life().await;
-        // Somebody else may have stopped or started it meanwhile.
-        if machine2.runs()
-            && matches!(
-                timeout(ADOPT_TIMEOUT, app2.backend.adopt(&machine2.id)).await,
-                Ok(Ok(None))
-            )
-        {
-            ended_from_outside(&app2, &machine2).await;
-        }
-        Ok(!machine2.runs())
-    };
-    finish(app, work).await.unwrap_or(false)
-}
-
-/// Settles a machine whose processes went without our doing. The caller holds its life.
-pub(super) async fn ended_from_outside(app: &App, machine: &Arc<Machine>) {
-    tracing::warn!(project.id = %machine.id, "the machine's processes are gone");
-    let (state, reason) = match keep_reason(app, machine).await {
-        Ok(Wanted::Stopped) => (MachineState::Stopped, None),
-        Ok(Wanted::Running) => (MachineState::Cold, Some(ENDED_FROM_OUTSIDE)),
-        Err(error) => {
-            tracing::warn!(project.id = %machine.id, %error, "the reason was not kept");
-            (MachineState::Cold, Some(ENDED_FROM_OUTSIDE))
-        }
-    };
-    no_longer_runs(app, machine, state, reason).await;
-}
-
-/// Writes down why a machine is gone that was to run, for a later server. What was wanted of it.
-async fn keep_reason(app: &App, machine: &Machine) -> Result<Wanted, StoreError> {
-    let project = app.store.project(machine.id.as_str()).await?;
-    let wanted = project.map_or(Wanted::Stopped, |project| project.wanted);
-    if wanted == Wanted::Running {
-        let now = app.clock.now_ms();
-        app.store.set_wanted(&machine.id, wanted, Some(ENDED_FROM_OUTSIDE), now).await?;
-    }
-    Ok(wanted)
 }

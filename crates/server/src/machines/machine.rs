@@ -1,7 +1,8 @@
 //! One machine: what is known of it, and what must not happen to it twice at once.
 
-use super::{feed::Feed, pause::Lists, status::Statuses, wishes::Wishes};
-use crate::clock::Clock;
+use super::{feed::Feed, status::Statuses, wishes::Wishes};
+use crate::{checkpoints::shelf::Shelf, clock::Clock};
+use serde_json::Value;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -12,6 +13,14 @@ use toft_model::{
 };
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
+
+/// What the bridge listed last: true for as long as nothing moves.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) processes: Option<Value>,
+    pub(crate) terminals: Option<Value>,
+    pub(crate) services: Option<Value>,
+}
 
 /// What is known of a machine now.
 #[derive(Debug)]
@@ -66,7 +75,7 @@ pub(crate) struct Machine {
     /// One at a time tells its bridge what was seen.
     pub(crate) telling: tokio::sync::Mutex<()>,
     /// Its checkpoints.
-    pub(crate) shelf: crate::checkpoints::Shelf,
+    pub(crate) shelf: Shelf,
 }
 
 impl Machine {
@@ -98,7 +107,7 @@ impl Machine {
             stale: Notify::new(),
             taking: tokio::sync::Mutex::new(()),
             telling: tokio::sync::Mutex::new(()),
-            shelf: crate::checkpoints::Shelf::default(),
+            shelf: Shelf::default(),
         }
     }
 
@@ -176,7 +185,7 @@ impl Machine {
     }
 
     /// Holds it for as long as it is used: it is not put away meanwhile, and idle only from then.
-    /// To be taken before [`super::life::ensure_running`], which does not know how long.
+    /// To be taken before `life::ensure_running`, which does not know how long.
     pub(crate) fn in_use(self: &Arc<Self>, clock: &Clock) -> Hold {
         self.used(clock.now_ms());
         self.hold(Some(clock.clone()))

@@ -1,8 +1,9 @@
-//! Pausing machines in memory, and letting them go on. A paused machine answers nobody, its init
-//! and bridge stand still too: who reads gets the copy, everybody else comes by
-//! [`super::life::ensure_running`]. When that is done without being asked is in `idle`.
+//! Pausing machines in memory, and letting them go on, for whoever holds their life. A paused machine
+//! answers nobody, its init and bridge stand still too: who reads gets the copy, everybody else comes
+//! by `life::ensure_running`. When that is done for a person is in `asked`, when without being asked
+//! in `idle`.
 
-use super::{Machine, cold_log, life, running, tailer, wishes::Wish};
+use super::{Machine, cold_log, gone, machine::Lists, running, tailer, wishes::Wish};
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
@@ -23,8 +24,6 @@ const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 const ACTIVITY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The last look at a bridge before it stands still; a hung one must not hold that up.
 const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a person's wish waits for answers that are just being given; a program may run for hours.
-const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Who wants it paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,75 +34,8 @@ pub(super) enum By {
     Rule,
 }
 
-/// What the bridge listed last: true for as long as nothing moves.
-#[derive(Debug, Default)]
-pub(crate) struct Lists {
-    pub(crate) processes: Option<Value>,
-    pub(crate) terminals: Option<Value>,
-    pub(crate) services: Option<Value>,
-}
-
-/// Pauses a machine because somebody asked for it. What comes until it stands still is let through first,
-/// for a while. Those who ask at once share one pause; one that somebody takes back meanwhile is over.
-pub(crate) async fn freeze(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
-    can_freeze(app)?;
-    let wish = machine.wishes.pause();
-    let (app2, machine) = (app.clone(), Arc::clone(machine));
-    life::finish(app, async move {
-        let _turn = machine.wishes.turn().await;
-        if machine.wishes.is_settled(wish) {
-            return Ok(());
-        }
-        if machine.answers() {
-            // It still takes requests meanwhile, so nobody waits behind this.
-            tokio::select! {
-                _ = timeout(LAST_ANSWERS_TIMEOUT, machine.until_held(false)) => {}
-                () = machine.wishes.taken_back(wish) => return Ok(()),
-            }
-        }
-        let life = machine.lock_life().await;
-        match machine.state() {
-            MachineState::Frozen => {
-                machine.wishes.paused(wish);
-                Ok(())
-            }
-            MachineState::Running => {
-                let by = By::Person(wish);
-                freeze_locked(&app2, &machine, by, &life).await.map(|_| ())
-            }
-            MachineState::Creating
-            | MachineState::Cold
-            | MachineState::Stopped
-            | MachineState::Error
-            | MachineState::Destroyed => Err(ApiError::new(
-                Code::Unavailable,
-                "the machine does not run, so there is nothing to pause: wake it first",
-            )),
-        }
-    })
-    .await
-}
-
-/// Lets a paused machine go on because somebody asked for it, also one that is just being paused. One
-/// that is not paused stays as it is.
-pub(crate) async fn thaw(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
-    let wish = machine.wishes.go_on();
-    let _turn = machine.wishes.turn().await;
-    if machine.wishes.is_settled(wish) {
-        // Somebody who asked for the contrary after this was quicker.
-        return Ok(());
-    }
-    if machine.is_ending() {
-        // By the rule: it is through, or given up.
-        drop(machine.lock_life().await);
-    }
-    if machine.state() != MachineState::Frozen {
-        return Ok(());
-    }
-    life::ensure_running(app, machine, "asked to go on").await
-}
-
-fn can_freeze(app: &App) -> Result<(), ApiError> {
+/// Refuses where the backend cannot pause.
+pub(super) fn can_freeze(app: &App) -> Result<(), ApiError> {
     if app.backend.can().freeze {
         return Ok(());
     }
@@ -233,7 +165,7 @@ pub(super) async fn thaw_locked(
     match timeout(FREEZE_TIMEOUT, going).await {
         Ok(Ok(_)) => {}
         Ok(Err(MachineError::NotRunning(_))) => {
-            life::ended_from_outside(app, machine).await;
+            gone::ended_from_outside(app, machine).await;
             return Ok(Thawed::Gone);
         }
         Ok(Err(error)) => return Err(error.into()),
@@ -252,7 +184,7 @@ pub(super) async fn thaw_locked(
     }
     machine.used(app.clock.now_ms());
     running::follow(app, machine);
-    life::record_wake(app, machine, cause, MachineState::Frozen).await;
+    running::record_wake(app, machine, cause, MachineState::Frozen).await;
     Ok(Thawed::Runs)
 }
 

@@ -2,14 +2,19 @@
 //! does not run or is just going away. Never wakes a machine.
 
 use super::{
-    Machine, at_rest, bridge_watch, copy, life,
-    lost::{self, Part},
+    Machine, at_rest, bridge_watch,
+    copy::{
+        answers, lost,
+        with_lost::{self, Part},
+    },
+    gone,
+    held::until_through,
     machine::Hold,
 };
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
-    proxy::{self, held::until_through},
+    headers::{clean_answer, keep_known},
     state::App,
 };
 use axum::{
@@ -84,12 +89,13 @@ pub(crate) async fn read(
     let wanted = Query::<Wanted>::try_from_uri(path);
     let Query(Wanted { session_id }) = wanted.map_err(|e| ApiError::invalid(e.body_text()))?;
     let session = session_id.as_deref();
+    let store = &*app.store;
     // Reading is no use, but nobody pauses it in the middle of an answer.
     let hold = machine.being_read();
     if machine.answers() {
         // Before the bridge is asked.
         let held = match what {
-            Reading::Sessions => lost::kept(app, machine).await,
+            Reading::Sessions => lost::kept(store, machine).await,
             Reading::Messages
             | Reading::Inspect
             | Reading::State
@@ -100,12 +106,12 @@ pub(crate) async fn read(
         };
         if let Some(answer) = of_bridge(app, machine, &get(path), hold).await? {
             return match (what, session) {
-                (Reading::Sessions, _) => lost::listed(app, machine, answer, held).await,
+                (Reading::Sessions, _) => with_lost::listed(store, machine, answer, held).await,
                 (Reading::Messages, Some(id)) => {
-                    lost::found(app, machine, answer, Part::Messages, id).await
+                    with_lost::found(store, machine, answer, Part::Messages, id).await
                 }
                 (Reading::State, Some(id)) => {
-                    lost::found(app, machine, answer, Part::State, id).await
+                    with_lost::found(store, machine, answer, Part::State, id).await
                 }
                 (Reading::Messages | Reading::State, None)
                 | (
@@ -120,13 +126,13 @@ pub(crate) async fn read(
         }
     }
     match what {
-        Reading::Messages => copy::messages(app, machine, session).await,
-        Reading::Inspect => copy::inspect(app, machine).await,
-        Reading::State => copy::state(app, machine, session).await,
-        Reading::Sessions => copy::sessions(app, machine).await,
+        Reading::Messages => answers::messages(store, machine, session).await,
+        Reading::Inspect => answers::inspect(store, machine).await,
+        Reading::State => answers::state(store, machine, session).await,
+        Reading::Sessions => answers::sessions(store, machine).await,
         Reading::Processes => Ok(at_rest::processes(machine)),
         Reading::Terminals => Ok(at_rest::terminals(machine)),
-        Reading::Services => at_rest::services(app, machine).await,
+        Reading::Services => at_rest::services(store, machine).await,
         Reading::Activity => Ok(at_rest::activity()),
     }
 }
@@ -159,7 +165,7 @@ pub(super) async fn of_bridge(
         Err(error) => error,
     };
     tracing::debug!(project.id = %machine.id, error = %first, "a reading is tried again");
-    if !machine.answers() || life::check_gone(app, machine).await {
+    if !machine.answers() || gone::check(app, machine).await {
         return Ok(None);
     }
     if matches!(first, BridgeError::NeverUp { .. }) {
@@ -197,8 +203,8 @@ async fn live(app: &App, machine: &Machine, asked: &Request<()>) -> Result<Respo
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(BridgeError::Status(parts.status.as_u16()));
         }
-        proxy::clean_answer(&mut parts.headers);
-        proxy::keep_known(&mut parts.headers);
+        clean_answer(&mut parts.headers);
+        keep_known(&mut parts.headers);
         let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         let length = length.and_then(|text| text.parse::<u64>().ok());
         let body = if length.is_some_and(|length| length <= WHOLE_BYTES_MAX) {

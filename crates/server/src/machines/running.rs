@@ -1,11 +1,12 @@
-//! What the server does for a machine that runs: follow its bridge, give the gateway its listeners.
-//! Not its start or end.
+//! What the server does for a machine that runs: follow its bridge, give the gateway its listeners, write
+//! down why it does. Not its start or end.
 
 use super::{Machine, tailer};
 use crate::state::App;
 use std::sync::Arc;
 use toft_machine::backend::Running;
 use toft_model::machine::MachineState;
+use toft_store::Wake;
 use tokio_util::sync::CancellationToken;
 
 /// A machine runs.
@@ -55,5 +56,15 @@ pub(super) fn follow(app: &App, machine: &Arc<Machine>) {
 /// Gives the gateway its listeners.
 pub(super) fn tell_gateway(app: &App, machine: &Machine, running: Running) {
     let (app2, id) = (app.clone(), machine.id.clone());
-    app.tasks.spawn(async move { app2.gateway.add_machine(&app2, &id, running).await });
+    app.tasks.spawn(async move {
+        app2.gateway.add_machine(&*app2.backend, &app2.egress, &id, running).await;
+    });
+}
+
+/// Writes down why a machine was started or went on.
+pub(super) async fn record_wake(app: &App, machine: &Machine, cause: &str, was: MachineState) {
+    let wake = Wake { at: app.clock.now_ms(), cause: cause.to_owned(), was: Some(was) };
+    if let Err(error) = app.store.add_wake(&machine.id, &wake).await {
+        tracing::warn!(project.id = %machine.id, %error, "a wake was not written down");
+    }
 }

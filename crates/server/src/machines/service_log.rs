@@ -1,7 +1,7 @@
 //! What a service printed, read from the machine's log folder on the host: the same words as its bridge
 //! has, whether the machine runs, is paused or is cold. Wakes nothing and is no use of a machine.
 
-use super::{Machine, copy, read};
+use super::{Machine, copy, read, reply};
 use crate::{api_error::ApiError, state::App};
 use axum::{
     extract::Query,
@@ -57,7 +57,7 @@ pub(crate) async fn answer(
         .unwrap_or_else(|e| Err(std::io::Error::other(e)))
         .map_err(|e| ApiError::internal("the log of a service could not be read", &e))?;
     if let Some(page) = page {
-        return Ok(copy::response(
+        return Ok(reply::response(
             COMMAND,
             json!({
                 "text": page.text, "from": page.from, "to": page.to,
@@ -66,15 +66,15 @@ pub(crate) async fn answer(
         ));
     }
     // It has printed nothing, or there is no such service.
-    let rows = copy::service_rows(app, machine).await?;
+    let rows = copy::service_rows(&*app.store, machine).await?;
     if rows.iter().any(|row| row["id"] == id) {
         let nothing = json!({"text": "", "from": 0, "to": 0, "first": 0, "end": 0});
-        return Ok(copy::response(COMMAND, nothing));
+        return Ok(reply::response(COMMAND, nothing));
     }
     // Declared a moment ago, it is known inside only.
     match read::of_running(app, machine, &path).await? {
         Some(answer) => Ok(answer),
-        None => Ok(copy::failure(
+        None => Ok(reply::failure(
             COMMAND,
             StatusCode::NOT_FOUND,
             "not_found",

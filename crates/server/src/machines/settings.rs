@@ -1,10 +1,11 @@
 //! What a person has set for one machine: its limits, in force at once, and when it is put away.
 //! What is possible is checked here; how a limit is enforced is the backend's.
 
-use super::{Machine, life};
+use super::{CHANGING, Machine};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
+    tasks::finish,
 };
 use std::{sync::Arc, time::Duration};
 use toft_model::{
@@ -49,7 +50,7 @@ pub(crate) async fn set_limits(
     change: impl FnOnce(&mut Limits) + Send + 'static,
 ) -> Result<Limits, ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
-    life::finish(app, async move {
+    finish(&app.tasks, CHANGING, async move {
         let _life = machine.lock_life().await;
         let before = app2.store.machine_settings(&machine.id).await?.limits;
         let mut wanted = before.clone().unwrap_or_else(|| app2.limits.clone());

@@ -1,7 +1,7 @@
 //! Follows the bridge of a running machine: events into the copy, its answers into snapshots. One
 //! pair of tasks per running machine; a cold one has none.
 
-use super::{Machine, intake, intake::Taken, life, observed, sse::SseParser, status::AgentStatus};
+use super::{Machine, gone, intake, intake::Taken, observed, sse::SseParser, status::AgentStatus};
 use crate::{bridge_client::BridgeError, state::App};
 use axum::body::Body;
 use futures_util::FutureExt as _;
@@ -40,7 +40,7 @@ pub(crate) async fn follow(app: App, machine: Arc<Machine>, cancel: Cancellation
             Ended::NotThere => {
                 let gone = tokio::select! {
                     () = cancel.cancelled() => return,
-                    gone = life::check_gone(&app, &machine) => gone,
+                    gone = gone::check(&app, &machine) => gone,
                 };
                 if gone {
                     return;

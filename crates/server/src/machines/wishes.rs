@@ -1,6 +1,6 @@
 //! What people asked of a machine last: that it stands still, or that it goes on. Wishes are numbered as
 //! they come; one that a later one made void, or an earlier one fulfilled, is settled and nothing is done
-//! for it. What is done is in `pause`.
+//! for it. What is done is in `asked`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Mutex, MutexGuard, Notify};

@@ -4,8 +4,8 @@ use crate::{
     api_error::{ApiError, Code},
     auth::{Key, caller::Caller, cookie, session, token},
     envelope::{Data, JsonBody, Query},
-    gate::Peer,
     hosts,
+    listen::Peer,
     routes::me,
     state::App,
 };

@@ -11,13 +11,13 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     checkpoints::{
-        self, Shelf,
+        self,
         affected::{self, Affected},
-        auto, diff, prune,
+        auto, delete, diff, prune, reconcile,
         take::{self, Wish},
     },
     envelope::{Data, JsonBody, NoBody, Path, Query},
-    routes::find,
+    project::find,
     state::App,
 };
 use axum::{
@@ -50,7 +50,7 @@ pub(crate) async fn list(
     Path(id): Path<String>,
 ) -> Result<Data<Value>, ApiError> {
     let (_, machine) = find(&app, &id).await?;
-    Shelf::in_order(&app, &machine).await?;
+    reconcile::in_order(&app, &machine).await?;
     let rule = app.store.checkpoint_rule(&machine.id).await?;
     let all = app.store.checkpoints(&machine.id).await?;
     let all: Vec<Checkpoint> = all.into_iter().map(|row| row.checkpoint).collect();
@@ -106,8 +106,8 @@ pub(crate) async fn get(
     Path((id, checkpoint)): Path<(String, String)>,
 ) -> Result<Data<Checkpoint>, ApiError> {
     let (_, machine) = find(&app, &id).await?;
-    Shelf::in_order(&app, &machine).await?;
-    Ok(Data(checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint))
+    reconcile::in_order(&app, &machine).await?;
+    Ok(Data(checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint))
 }
 
 #[derive(Deserialize)]
@@ -132,7 +132,7 @@ pub(crate) async fn patch(
     caller.require(Role::Member)?;
     let label = body.label.as_deref().map(check_label).transpose()?.flatten();
     let (_, machine) = find(&app, &id).await?;
-    let known = checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint;
+    let known = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
     let named = app.store.label_checkpoint(&machine.id, &known.id, label.as_deref()).await?;
     if !named {
         return Err(checkpoints::no_checkpoint());
@@ -153,8 +153,8 @@ pub(crate) async fn delete(
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Member)?;
     let (_, machine) = find(&app, &id).await?;
-    let known = checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint;
-    take::delete(&app, &machine, known.id.clone()).await?;
+    let known = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
+    delete::delete(&app, &machine, known.id.clone()).await?;
     Ok(Data(json!({"id": known.id, "deleted": true})))
 }
 
@@ -180,11 +180,11 @@ pub(crate) async fn compare(
     Query(query): Query<Compare>,
 ) -> Result<Response, ApiError> {
     let (_, machine) = find(&app, &id).await?;
-    Shelf::in_order(&app, &machine).await?;
-    let from = checkpoints::find(&app, &machine, &checkpoint).await?.checkpoint;
+    reconcile::in_order(&app, &machine).await?;
+    let from = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
     let to = match query.to.as_deref() {
         None | Some("now") => None,
-        Some(other) => Some(checkpoints::find(&app, &machine, other).await?.checkpoint),
+        Some(other) => Some(checkpoints::find(&*app.store, &machine.id, other).await?.checkpoint),
     };
     let to_id = to.as_ref().map(|to| &to.id);
     if let Some(path) = query.path {

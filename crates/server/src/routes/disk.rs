@@ -4,7 +4,7 @@ use crate::{
     api_error::ApiError,
     auth::caller::Caller,
     envelope::{Data, Path},
-    routes::find,
+    project::find,
     state::App,
 };
 use axum::extract::State;

@@ -8,8 +8,8 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path},
-    machines::{Machine, life, machine::Hold},
-    routes::find,
+    machines::{Machine, gone, life, machine::Hold},
+    project::find,
     state::App,
 };
 use axum::{
@@ -154,7 +154,7 @@ async fn begin(app: &App, machine: &Arc<Machine>, spec: ExecSpec) -> Result<Exec
     let stream = match app.backend.connect_init(&machine.id).await {
         Ok(stream) => stream,
         Err(error) => {
-            if !life::check_gone(app, machine).await {
+            if !gone::check(app, machine).await {
                 return Err(error.into());
             }
             life::ensure_running(app, machine, "a command was run").await?;

@@ -7,7 +7,7 @@ use crate::{
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path},
     machines::{idle, settings},
-    routes::find,
+    project::find,
     state::App,
 };
 use axum::extract::State;

@@ -4,7 +4,11 @@ use crate::{
     api_error::ApiError,
     auth::caller::Caller,
     envelope::{Data, JsonBody, NoBody, Path},
-    images::{self, HOST, Order, What},
+    images::{
+        self, HOST, made_of,
+        make::{self, Order, What},
+        settle,
+    },
     state::App,
 };
 use axum::extract::State;
@@ -19,10 +23,10 @@ const SETUP_BYTES_MAX: usize = 256 << 10;
 
 /// `GET /v1/images`.
 pub(crate) async fn list(State(app): State<App>, _caller: Caller) -> Result<Data<Value>, ApiError> {
-    images::settled(&app).await;
+    settle::settled(&app).await;
     let all = app.store.images().await?;
     let host = images::host(all.iter().all(|image| !image.is_default));
-    let rest = all.iter().map(|image| images::shown(&app, image));
+    let rest = all.iter().map(|image| app.images.shown(image));
     let all: Vec<Value> = [host].into_iter().chain(rest).collect();
     Ok(Data(json!({"images": all})))
 }
@@ -37,8 +41,8 @@ pub(crate) async fn get(
         let all = app.store.images().await?;
         return Ok(Data(images::host(all.iter().all(|image| !image.is_default))));
     }
-    let image = images::find(&app, &key).await?;
-    Ok(Data(images::shown(&app, &image)))
+    let image = made_of::find(&app, &key).await?;
+    Ok(Data(app.images.shown(&image)))
 }
 
 #[derive(Deserialize)]
@@ -117,8 +121,8 @@ pub(crate) async fn create(
         )));
     }
     let order = Order { what, name: body.name, setup: body.setup };
-    let (image, created) = images::add(&app, order).await?;
-    let mut data = images::shown(&app, &image);
+    let (image, created) = make::add(&app, order).await?;
+    let mut data = app.images.shown(&image);
     data["created"] = created.into();
     Ok(Data(data))
 }
@@ -150,21 +154,21 @@ pub(crate) async fn patch(
         let all = app.store.images().await?;
         return Ok(Data(images::host(all.iter().all(|image| !image.is_default))));
     }
-    let image = images::find(&app, &key).await?;
+    let image = made_of::find(&app, &key).await?;
     let key = image.what.key.clone();
     if let Some(name) = body.name {
         app.store.rename_image(&key, &images::check_name(&name)?).await?;
     }
     match body.default {
         Some(true) => {
-            images::choose(&app, Some(&key)).await?;
+            made_of::choose(&app, Some(&key)).await?;
             app.store.set_default_image(Some(&key)).await?;
         }
         Some(false) if image.is_default => app.store.set_default_image(None).await?,
         Some(false) | None => {}
     }
-    let image = images::find(&app, &key).await?;
-    Ok(Data(images::shown(&app, &image)))
+    let image = made_of::find(&app, &key).await?;
+    Ok(Data(app.images.shown(&image)))
 }
 
 /// `DELETE /v1/images/{key}`: also one that is being made. Projects made of it stay.
@@ -178,7 +182,7 @@ pub(crate) async fn delete(
     if key == HOST {
         return Err(ApiError::invalid("`host` is this host's own programs: it cannot be deleted"));
     }
-    let image = images::find(&app, &key).await?;
-    images::delete(&app, &image).await?;
+    let image = made_of::find(&app, &key).await?;
+    images::delete::delete(&app, &image).await?;
     Ok(Data(json!({"key": image.what.key, "deleted": true})))
 }

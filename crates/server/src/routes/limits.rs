@@ -6,7 +6,7 @@ use crate::{
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path},
     machines::settings,
-    routes::find,
+    project::find,
     state::App,
 };
 use axum::extract::State;

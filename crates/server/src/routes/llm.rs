@@ -6,8 +6,8 @@ mod line;
 mod refusal;
 
 use crate::{
-    auth::caller::KEY_HEADER,
-    proxy,
+    auth::KEY_HEADER,
+    headers::drop_hop_by_hop,
     routes::llm::refusal::{Refusal, Why},
     state::App,
 };
@@ -117,7 +117,7 @@ fn clean_request(headers: &mut HeaderMap) {
         // A length beside it is a trick (RFC 9112, 6.3), and would be believed once it is alone.
         headers.remove(header::CONTENT_LENGTH);
     }
-    proxy::drop_hop_by_hop(headers);
+    drop_hop_by_hop(headers);
     for name in KEY_HEADERS {
         headers.remove(name);
     }
@@ -125,7 +125,7 @@ fn clean_request(headers: &mut HeaderMap) {
 }
 
 fn clean_answer(headers: &mut HeaderMap) {
-    proxy::drop_hop_by_hop(headers);
+    drop_hop_by_hop(headers);
     for name in NOT_FROM_PROVIDERS {
         headers.remove(name);
     }

@@ -5,8 +5,8 @@ use crate::{
     auth::caller::Caller,
     envelope::{Data, NoBody, Path},
     images::HOST,
-    machines::{Machine, copy, idle, life, pause, settings},
-    routes::find,
+    machines::{Machine, asked, copy, idle, life, settings},
+    project::find,
     state::App,
 };
 use axum::extract::State;
@@ -89,8 +89,8 @@ async fn act(app: App, caller: Caller, id: String, ask: Ask) -> Result<Data<Valu
         Ask::Stop => life::stop(&app, &machine).await?,
         Ask::Wake => life::ensure_running(&app, &machine, "asked to wake").await?,
         Ask::Sleep => life::sleep(&app, &machine).await?,
-        Ask::Freeze => pause::freeze(&app, &machine).await?,
-        Ask::Thaw => pause::thaw(&app, &machine).await?,
+        Ask::Freeze => asked::freeze(&app, &machine).await?,
+        Ask::Thaw => asked::thaw(&app, &machine).await?,
     }
     shown(&app, &machine).await
 }

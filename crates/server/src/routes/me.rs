@@ -62,7 +62,7 @@ pub(crate) async fn get(
             "host": host,
             "previewPattern": pattern,
             "backend": app.backend.name(),
-            "demoOnly": app.providers.demo_only(&app).await?,
+            "demoOnly": app.providers.demo_only(&*app.store).await?,
         },
     })))
 }

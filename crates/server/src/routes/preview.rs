@@ -5,8 +5,8 @@ use crate::{
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path},
     hosts::Label,
-    preview::{ENTRY_MS, ENTRY_PATH, origin::Origin, ports},
-    routes::find,
+    preview::{ENTRY_MS, ENTRY_PATH, listeners, origin::Origin},
+    project::find,
     state::App,
 };
 use axum::{
@@ -36,7 +36,7 @@ pub(crate) async fn create(
     let label = Label { project: project.id, port: body.port };
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let (origin, base) = if let Some(address) = app.hosts.bare_address(host) {
-        let port = ports::open(&app, &label).await?;
+        let port = listeners::open(&app, &label).await?;
         (Origin::at_port(label, port), format!("http://{address}:{port}"))
     } else {
         let base = app.hosts.preview_origin(&label.to_string());

@@ -4,9 +4,9 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, NoBody, Path, Query},
-    images,
+    images::made_of,
     machines::{Machine, copy, life, status::AgentStatus},
-    routes::find,
+    project::find,
     state::App,
 };
 use axum::extract::State;
@@ -68,8 +68,8 @@ pub(crate) async fn create(
         Some(name) => check_name(&name)?,
         None => alias.clone().unwrap_or_else(|| NAME_DEFAULT.to_owned()),
     };
-    let choosing = images::choosing(&app).await;
-    let made_of = images::choose(&app, body.image.as_deref()).await?;
+    let choosing = app.images.choosing().await;
+    let made_of = made_of::choose(&app, body.image.as_deref()).await?;
     let new = NewProject {
         id: given.unwrap_or_else(ProjectId::random),
         alias,

@@ -19,7 +19,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
 ) -> Result<Data<Vec<Provider>>, ApiError> {
-    Ok(Data(app.providers.list(&app).await?))
+    Ok(Data(app.providers.list(&*app.store).await?))
 }
 
 #[derive(Deserialize)]
@@ -36,9 +36,10 @@ pub(crate) async fn put_key(
 ) -> Result<Data<Provider>, ApiError> {
     caller.require(Role::Admin)?;
     let spec = providers::find(&id)?;
-    app.providers.set_key(&app, spec, &Secret::new(body.key)).await?;
-    app.gateway.push_config(&app).await;
-    Ok(Data(app.providers.one(&app, spec).await?))
+    let key = Secret::new(body.key);
+    app.providers.set_key(&*app.store, spec, &key, app.clock.now_ms()).await?;
+    app.gateway.push_config(&app.providers, &*app.store).await;
+    Ok(Data(app.providers.one(&*app.store, spec).await?))
 }
 
 /// `DELETE /v1/providers/{id}/key`: the stored one; one in the environment stays.
@@ -50,8 +51,8 @@ pub(crate) async fn delete_key(
     caller.require(Role::Admin)?;
     let spec = providers::find(&id)?;
     app.store.delete_provider_key(spec.id).await?;
-    app.gateway.push_config(&app).await;
-    Ok(Data(app.providers.one(&app, spec).await?))
+    app.gateway.push_config(&app.providers, &*app.store).await;
+    Ok(Data(app.providers.one(&*app.store, spec).await?))
 }
 
 /// `POST /v1/providers/{id}/test`.

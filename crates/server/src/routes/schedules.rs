@@ -5,7 +5,7 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, NoBody, Path, Query},
-    routes::find,
+    project::find,
     schedules::{
         slots::{self, NoPlan, Plan},
         worker,

@@ -98,7 +98,7 @@ pub(crate) async fn put(
         for (key, value) in team {
             app.store.put_setting(SYSTEM_USER, key, value.as_deref()).await?;
         }
-        app.gateway.push_config(&app).await;
+        app.gateway.push_config(&app.providers, &*app.store).await;
     }
     shown(&app, &caller).await
 }

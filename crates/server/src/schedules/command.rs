@@ -3,7 +3,7 @@
 //! know whether it was started asks again without starting it twice.
 
 use super::job::{Ended, Job};
-use crate::machines::life;
+use crate::machines::gone;
 use std::{collections::VecDeque, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError};
 use toft_model::init::{ExecExit, ExecSpec};
@@ -62,7 +62,7 @@ async fn follow_up(job: &mut Job, command: String) -> Result<Ended, Ended> {
                 if tries > TRIES_MAX {
                     return Err(Ended::Failed(error.to_string()));
                 }
-                if life::check_gone(&job.app, &job.machine).await && is_unsent {
+                if gone::check(&job.app, &job.machine).await && is_unsent {
                     // It died unnoticed before anything was sent: woken again.
                     job.firing.step = Step::Due;
                 }
@@ -106,7 +106,7 @@ async fn follow_up(job: &mut Job, command: String) -> Result<Ended, Ended> {
             return Err(Ended::Failed(ENDED.into()));
         }
         // A machine that is gone is noticed here.
-        life::check_gone(&job.app, &job.machine).await;
+        gone::check(&job.app, &job.machine).await;
         sleep(TRY_PAUSE * 2u32.pow(tries)).await;
     }
 }

@@ -3,19 +3,15 @@
 use super::{SqliteStore, ms, unsigned};
 use crate::{
     error::StoreError,
-    schedules::{Decided, Firing, Schedule, Schedules, Step},
+    schedules::{Schedule, Schedules},
 };
 use async_trait::async_trait;
 use serde_json::{from_str, to_string};
-use sqlx::{FromRow, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 use toft_model::{
-    event::Outcome,
     id::ProjectId,
     schedule::{CatchUp, Overlap, ScheduleId},
 };
-
-/// Firings that are kept per schedule. With 4 KiB of output each they take less than a megabyte.
-const FIRINGS_KEPT: i64 = 200;
 
 macro_rules! schedules {
     ($rest:literal) => {
@@ -28,24 +24,13 @@ macro_rules! schedules {
         )
     };
 }
+pub(super) use schedules;
 
-macro_rules! firings {
-    ($rest:literal) => {
-        concat!(
-            "SELECT f.public_id, s.public_id AS schedule, f.slot, f.last_slot, f.slots, f.by_hand, \
-             f.outcome, f.reason, f.is_late, f.work, f.step, f.boot, f.session, f.after_seq, f.entry, \
-             f.started_at, f.ended_at, f.exit_code, f.output, f.told FROM schedule_firing f \
-             JOIN schedule s ON s.id = f.schedule_id ",
-            $rest
-        )
-    };
-}
-
-fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+pub(super) fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }
 
-fn time(row: &SqliteRow, column: &str) -> sqlx::Result<Option<u64>> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> sqlx::Result<Option<u64>> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(unsigned))
 }
 
@@ -82,63 +67,6 @@ impl FromRow<'_, SqliteRow> for Schedule {
     }
 }
 
-impl FromRow<'_, SqliteRow> for Firing {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let text = |column| row.try_get::<&str, _>(column);
-        let session: Option<&str> = row.try_get("session")?;
-        let work: Option<&str> = row.try_get("work")?;
-        Ok(Self {
-            id: row.try_get("public_id")?,
-            schedule: text("schedule")?.parse().map_err(decode)?,
-            slot: unsigned(row.try_get("slot")?),
-            last_slot: unsigned(row.try_get("last_slot")?),
-            slots: unsigned(row.try_get("slots")?),
-            by_hand: row.try_get("by_hand")?,
-            outcome: outcome(text("outcome")?),
-            reason: row.try_get("reason")?,
-            is_late: row.try_get("is_late")?,
-            work: work.map(from_str).transpose().map_err(decode)?,
-            step: step(text("step")?),
-            boot: time(row, "boot")?,
-            session: session.map(str::parse).transpose().map_err(decode)?,
-            after_seq: time(row, "after_seq")?,
-            entry: row.try_get("entry")?,
-            started_at: time(row, "started_at")?,
-            ended_at: time(row, "ended_at")?,
-            exit_code: row.try_get("exit_code")?,
-            output: row.try_get("output")?,
-            told: row.try_get("told")?,
-        })
-    }
-}
-
-/// The table's check lets no other word in.
-fn outcome(word: &str) -> Outcome {
-    match word {
-        "running" => Outcome::Running,
-        "fired" => Outcome::Fired,
-        "late" => Outcome::Late,
-        "skipped" => Outcome::Skipped,
-        "suppressed" => Outcome::Suppressed,
-        _ => Outcome::Failed,
-    }
-}
-
-fn step(word: &str) -> Step {
-    match word {
-        "waiting" => Step::Waiting,
-        "due" => Step::Due,
-        "asked" => Step::Asked,
-        "started" => Step::Started,
-        _ => Step::Over,
-    }
-}
-
-fn work_json(firing: &Firing) -> Option<String> {
-    let text = firing.work.as_ref().map(to_string);
-    text.map(|text| text.expect("schedules hold only JSON-able data"))
-}
-
 /// When it is due and what runs, as text.
 fn words(schedule: &Schedule) -> (String, String) {
     let json = |text: serde_json::Result<String>| text.expect("schedules hold only JSON-able data");
@@ -146,52 +74,6 @@ fn words(schedule: &Schedule) -> (String, String) {
 }
 
 const NAME: &str = "the name of this schedule";
-
-/// Adds one record, or lets it join the newest. Whether it is a record of its own.
-async fn add(conn: &mut SqliteConnection, key: i64, firing: &Firing) -> Result<bool, StoreError> {
-    if firing.step == Step::Over && !firing.by_hand {
-        let joined = sqlx::query(
-            "UPDATE schedule_firing SET last_slot = ?, slots = slots + ?, ended_at = ? \
-             WHERE id = (SELECT max(id) FROM schedule_firing WHERE schedule_id = ?) \
-             AND step = 'over' AND by_hand = 0 AND outcome = ? AND reason IS ? \
-             AND outcome IN ('skipped', 'suppressed') AND last_slot < ?",
-        )
-        .bind(ms(firing.last_slot))
-        .bind(ms(firing.slots))
-        .bind(firing.ended_at.map(ms))
-        .bind(key)
-        .bind(firing.outcome.as_str())
-        .bind(&firing.reason)
-        .bind(ms(firing.slot))
-        .execute(&mut *conn)
-        .await?;
-        if joined.rows_affected() > 0 {
-            return Ok(false);
-        }
-    }
-    let added = sqlx::query(
-        "INSERT INTO schedule_firing (public_id, schedule_id, slot, last_slot, slots, by_hand, \
-         outcome, reason, is_late, work, step, started_at, ended_at, told) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (schedule_id, slot, by_hand) DO NOTHING",
-    )
-    .bind(&firing.id)
-    .bind(key)
-    .bind(ms(firing.slot))
-    .bind(ms(firing.last_slot))
-    .bind(ms(firing.slots))
-    .bind(firing.by_hand)
-    .bind(firing.outcome.as_str())
-    .bind(&firing.reason)
-    .bind(firing.is_late)
-    .bind(work_json(firing))
-    .bind(firing.step.as_str())
-    .bind(firing.started_at.map(ms))
-    .bind(firing.ended_at.map(ms))
-    .bind(firing.told)
-    .execute(conn)
-    .await?;
-    Ok(added.rows_affected() > 0)
-}
 
 #[async_trait]
 impl Schedules for SqliteStore {
@@ -328,140 +210,12 @@ impl Schedules for SqliteStore {
         .fetch_all(&self.read)
         .await?)
     }
-
-    async fn decide_slots(&self, decided: &Decided<'_>) -> Result<Option<Vec<Firing>>, StoreError> {
-        let mut tx = self.begin().await?;
-        let key: Option<i64> = sqlx::query_scalar(
-            "UPDATE schedule SET decided_at = ?, next_at = ?, revision = revision + 1 \
-             WHERE public_id = ? AND revision = ? RETURNING id",
-        )
-        .bind(ms(decided.decided_at))
-        .bind(decided.next_at.map(ms))
-        .bind(decided.schedule.as_str())
-        .bind(ms(decided.revision))
-        .fetch_optional(tx.on())
-        .await?;
-        let Some(key) = key else { return Ok(None) };
-        let mut new = Vec::with_capacity(decided.firings.len());
-        for firing in decided.firings {
-            if add(tx.on(), key, firing).await? {
-                new.push(firing.clone());
-            }
-        }
-        sqlx::query(
-            "DELETE FROM schedule_firing WHERE schedule_id = ? AND step = 'over' AND told = 1 \
-             AND id <= (SELECT id FROM schedule_firing WHERE schedule_id = ? \
-             ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        )
-        .bind(key)
-        .bind(key)
-        .bind(FIRINGS_KEPT)
-        .execute(tx.on())
-        .await?;
-        tx.commit().await?;
-        Ok(Some(new))
-    }
-
-    async fn update_firing(&self, firing: &Firing) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let kept = sqlx::query(
-            "UPDATE schedule_firing SET outcome = ?, reason = ?, is_late = ?, work = ?, step = ?, boot = ?, \
-             session = ?, after_seq = ?, entry = ?, started_at = ?, ended_at = ?, exit_code = ?, \
-             output = ?, told = ? WHERE public_id = ?",
-        )
-        .bind(firing.outcome.as_str())
-        .bind(&firing.reason)
-        .bind(firing.is_late)
-        .bind(work_json(firing))
-        .bind(firing.step.as_str())
-        .bind(firing.boot.map(ms))
-        .bind(firing.session.as_ref().map(toft_model::id::SessionId::as_str))
-        .bind(firing.after_seq.map(ms))
-        .bind(&firing.entry)
-        .bind(firing.started_at.map(ms))
-        .bind(firing.ended_at.map(ms))
-        .bind(firing.exit_code)
-        .bind(&firing.output)
-        .bind(firing.told)
-        .bind(&firing.id)
-        .execute(tx.on())
-        .await?;
-        tx.commit().await?;
-        Ok(kept.rows_affected() > 0)
-    }
-
-    async fn firing(&self, id: &str) -> Result<Option<Firing>, StoreError> {
-        Ok(sqlx::query_as(firings!("WHERE f.public_id = ?"))
-            .bind(id)
-            .fetch_optional(&self.read)
-            .await?)
-    }
-
-    async fn open_firings(&self, schedule: &ScheduleId) -> Result<Vec<Firing>, StoreError> {
-        Ok(sqlx::query_as(firings!("WHERE s.public_id = ? AND f.step <> 'over' ORDER BY f.id"))
-            .bind(schedule.as_str())
-            .fetch_all(&self.read)
-            .await?)
-    }
-
-    async fn all_open_firings(&self) -> Result<Vec<(Schedule, Firing)>, StoreError> {
-        let open: Vec<Firing> = sqlx::query_as(firings!("WHERE f.step <> 'over' ORDER BY f.id"))
-            .fetch_all(&self.read)
-            .await?;
-        self.with_schedules(open).await
-    }
-
-    async fn untold_firings(&self, limit: u32) -> Result<Vec<(Schedule, Firing)>, StoreError> {
-        let untold: Vec<Firing> =
-            sqlx::query_as(firings!("WHERE f.told = 0 AND f.step = 'over' ORDER BY f.id LIMIT ?"))
-                .bind(limit)
-                .fetch_all(&self.read)
-                .await?;
-        self.with_schedules(untold).await
-    }
-
-    async fn firings(
-        &self,
-        schedule: &ScheduleId,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<Firing>, StoreError> {
-        Ok(sqlx::query_as(firings!(
-            "WHERE s.public_id = ? AND f.slot < ? ORDER BY f.slot DESC LIMIT ?"
-        ))
-        .bind(schedule.as_str())
-        .bind(before.map_or(i64::MAX, ms))
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?)
-    }
-}
-
-impl SqliteStore {
-    /// Few firings are open at a time: one look each.
-    async fn with_schedules(
-        &self,
-        firings: Vec<Firing>,
-    ) -> Result<Vec<(Schedule, Firing)>, StoreError> {
-        let mut out = Vec::with_capacity(firings.len());
-        for firing in firings {
-            let schedule: Option<Schedule> = sqlx::query_as(schedules!("WHERE s.public_id = ?"))
-                .bind(firing.schedule.as_str())
-                .fetch_optional(&self.read)
-                .await?;
-            if let Some(schedule) = schedule {
-                out.push((schedule, firing));
-            }
-        }
-        Ok(out)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::sqlite::MIGRATIONS;
-    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, raw_sql};
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection, raw_sql};
 
     #[tokio::test]
     async fn schedules_and_their_firings_outlive_the_step_to_more_rules() {

@@ -1,13 +1,12 @@
 //! Checkpoints and forks of the story: rows, the rule, and what was said before.
 
-use super::{event, project};
+use super::{event, new_project, project};
 use toft_model::{
     checkpoint::{Cause, Checkpoint, CheckpointId, KeepRule, Place},
     id::ProjectId,
 };
 use toft_store::{
-    CheckpointRule, ConversationStep, Durable, NewEvent, NewProject, SYSTEM_USER, Store,
-    StoreError, TakenCheckpoint,
+    CheckpointRule, ConversationStep, Durable, NewEvent, Store, StoreError, TakenCheckpoint,
 };
 
 fn said(seq: u64, session: &str, entry: &str, parent: Option<&str>, role: &str) -> NewEvent {
@@ -130,12 +129,7 @@ pub(crate) async fn forks(store: &dyn Store) {
         ]
     );
 
-    let new = |name: &str| NewProject {
-        id: ProjectId::random(),
-        alias: None,
-        name: name.into(),
-        owner: SYSTEM_USER.into(),
-    };
+    let new = |name: &str| new_project(None, name);
     let (one, half) = (new("Shop fork"), new("Shop fork 2"));
     store.begin_forks(&[one.clone(), half.clone()], 20).await.unwrap();
     assert_eq!(store.project(one.id.as_str()).await.unwrap(), None, "nobody sees it yet");

@@ -55,7 +55,7 @@ async fn a_deleted_project_leaves_no_file() -> Result<()> {
     let mut follow = Follow::from(&toft, &project, 0).await?;
     follow.until_agent_end().await?;
     toft.call("DELETE", &format!("/v1/projects/{project}"), None).await?;
-    let named: Vec<String> = ["run/m", "logs", "store/pool/p"]
+    let named: Vec<String> = ["run/m", "logs", "store/pool/log", "store/pool/p"]
         .map(|place| toft.data.join(place).join(&project))
         .into_iter()
         .filter(|path| path.exists())

@@ -1,8 +1,13 @@
 //! What the tool `bash` promises, on real processes of this system.
 
-use crate::testing::Bench;
+use crate::{
+    host::{ShellError, ShellRun},
+    testing::Bench,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
+use toft_model::{event::LimitHit, init::ExecSpec};
+use tokio::time::Instant;
 
 async fn bash(bench: &Bench, command: &str) -> crate::ToolOutcome {
     bench.call("bash", json!({ "command": command })).await
@@ -211,18 +216,18 @@ struct OutOfMemory(std::sync::Arc<crate::testing::LocalShell>);
 
 #[async_trait::async_trait]
 impl crate::host::Shell for OutOfMemory {
-    async fn start(&self, spec: super::ExecSpec) -> Result<super::ShellRun, super::ShellError> {
+    async fn start(&self, spec: ExecSpec) -> Result<ShellRun, ShellError> {
         self.0.start(spec).await
     }
-    async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), super::ShellError> {
+    async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), ShellError> {
         self.0.kill(id, grace_ms).await
     }
-    async fn forget(&self, id: &str) -> Result<(), super::ShellError> {
+    async fn forget(&self, id: &str) -> Result<(), ShellError> {
         self.0.forget(id).await
     }
-    async fn memory_limit(&self, _: super::Instant, wait: Duration) -> Option<super::LimitHit> {
+    async fn memory_limit(&self, _: Instant, wait: Duration) -> Option<LimitHit> {
         // A command that was killed is worth waiting for; one that failed otherwise is not.
-        (wait > Duration::ZERO).then(|| super::LimitHit {
+        (wait > Duration::ZERO).then(|| LimitHit {
             kind: toft_model::event::LimitKind::Memory,
             command: Some("python3 eat.py".into()),
             pid: Some(7),

@@ -1,6 +1,14 @@
 //! A prompt that is sent again, or read too late.
 
-use super::*;
+use super::{
+    client::{Client, read},
+    hello, slow,
+};
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use serde_json::{Value, json};
 use toft_model::http::{PROMPT_ID, TAKE_BEFORE};
 
 impl Client {
@@ -54,9 +62,7 @@ async fn a_prompt_sent_again_is_answered_as_before_whatever_is_current_now() {
 
 #[tokio::test]
 async fn a_message_that_waited_and_was_dropped_does_not_come_back_when_it_is_sent_again() {
-    let slow =
-        vec![vec![call("c1", "bash", r#"{"command":"sleep 30"}"#)], vec![Block::text("after")]];
-    let client = Client::new(slow).await;
+    let client = Client::new(slow("after")).await;
     let mut frames = client.events("", None).await;
     let begun = client.data("/prompt", json!({"message": "go"})).await;
     while frames.next().await.event != "tool_start" {}

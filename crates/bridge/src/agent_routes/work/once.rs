@@ -1,13 +1,14 @@
 //! Saying a prompt once, however often it is sent: under an id it is looked for where it was said first,
 //! and a known one is answered as it was then.
 
-use super::ask;
+use super::{super::failures::is_full, ask};
 use crate::{
     answer::Failure,
     runtime::{AgentRuntime, RuntimeError, said::Claim},
 };
 use serde_json::{Value, json};
-use toft_agent::{Command, Prompted, session::QueuedAs};
+use std::io;
+use toft_agent::{Command, Prompted, Refused, session::QueuedAs};
 use toft_model::{id::SessionId, message::UserContent};
 
 /// Says it in `session`, the current one when none is named; answers the data of `POST prompt`.
@@ -29,13 +30,19 @@ pub(super) async fn say(
         // One that is not there takes no id.
         (None, wanted) => runtime.session(wanted.as_ref()).await?.conversation().id().clone(),
     };
-    let failed = |source| RuntimeError::Io { step: "writing down that a message came", source };
+    // What messages came is kept beside the event log.
+    let failed = |source: io::Error| {
+        if is_full(&source) {
+            return Refused::Disk(runtime.log().trouble(source.to_string()).to_string()).into();
+        }
+        RuntimeError::Io { step: "writing down that a message came", source }.into()
+    };
     let (place, came_before) = match runtime.prompts().claim(&id, place, &content).await {
         Ok(Claim::New(place)) => (place, false),
         Ok(Claim::Begun(place)) => (place, true),
         Ok(Claim::Taken(place, prompted)) => return Ok(data(&place, &prompted, true)),
         Ok(Claim::Other) => return Err(other()),
-        Err(error) => return Err(failed(error).into()),
+        Err(error) => return Err(failed(error)),
     };
     let (place, prompted) = tell(runtime, Some(place), Some(id.clone()), content, waiting).await?;
     if let Err(error) = runtime.prompts().answered(&id, &prompted).await {

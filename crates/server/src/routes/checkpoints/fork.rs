@@ -10,7 +10,8 @@ use crate::{
     },
     envelope::{Data, JsonBody, Path},
     machines::Machine,
-    routes::{find, projects},
+    project::find,
+    routes::projects,
     state::App,
 };
 use axum::extract::State;
@@ -76,7 +77,7 @@ pub(crate) async fn post(
     let (machine, from) = match (body.checkpoint_id, body.session_id, body.entry_id) {
         (None, None, None) => (machine, None),
         (Some(id), None, None) => {
-            let found = checkpoints::find(&app, &machine, &id).await?;
+            let found = checkpoints::find(&*app.store, &machine.id, &id).await?;
             (machine, Some(found))
         }
         (None, Some(session_id), Some(entry_id)) => {

@@ -4,12 +4,13 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     checkpoints::{
-        self, Shelf,
+        self, reconcile,
         restore::{self, Way},
     },
     envelope::{Data, JsonBody, Path},
     machines::Machine,
-    routes::{find, machine},
+    project::find,
+    routes::machine,
     state::App,
 };
 use axum::extract::State;
@@ -36,7 +37,7 @@ pub(crate) async fn to_checkpoint(
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Member)?;
     let (_, machine) = find(&app, &id).await?;
-    let was = checkpoints::find(&app, &machine, &checkpoint).await?;
+    let was = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?;
     let way = Way { force: body.force, place: body.place };
     go_back(&app, &machine, was, way).await
 }
@@ -70,7 +71,7 @@ pub(super) async fn before(
     machine: &Machine,
     message: &Place,
 ) -> Result<TakenCheckpoint, ApiError> {
-    Shelf::in_order(app, machine).await?;
+    reconcile::in_order(app, machine).await?;
     if let Some(found) = app.store.checkpoint_before(&machine.id, message).await? {
         return Ok(found);
     }

@@ -6,7 +6,7 @@ use crate::{
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path, Query},
     machines::{life, machine::Hold},
-    routes::find,
+    project::find,
     state::App,
 };
 use axum::{body::Body, extract::State};

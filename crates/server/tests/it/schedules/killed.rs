@@ -6,7 +6,7 @@ use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
 use toft_machine::{backend::Backend as _, init_client};
 use toft_model::{event::Outcome, id::ProjectId, init::ExecSpec};
-use toft_store::{Decided, Firing, Schedules as _, SqliteStore, Step};
+use toft_store::{Decided, Firing, Firings as _, Schedules as _, SqliteStore, Step};
 
 /// Where an earlier server was killed.
 #[derive(Debug, Clone, Copy, PartialEq)]

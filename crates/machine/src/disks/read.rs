@@ -1,0 +1,43 @@
+//! What is on a disk, as it is or was at a checkpoint, without anybody inside: compared, and read.
+
+use super::Copied;
+use crate::{backend::MachineError, diff, error::step, inside};
+use std::io;
+use toft_model::{
+    checkpoint::{CheckpointId, Diff},
+    id::ProjectId,
+};
+
+impl dyn Copied {
+    pub(crate) fn diff(
+        &self,
+        project: &ProjectId,
+        from: &CheckpointId,
+        to: Option<&CheckpointId>,
+        max: usize,
+    ) -> Result<Diff, MachineError> {
+        diff::of(project, max, || {
+            let (before, after) = (self.kept(project, from)?, self.at(project, to)?);
+            let overlays = self.overlays(&after, project)?;
+            Ok((before, after, overlays))
+        })
+    }
+
+    pub(crate) fn read(
+        &self,
+        project: &ProjectId,
+        at: Option<&CheckpointId>,
+        path: &str,
+        max: u64,
+    ) -> Result<Option<Vec<u8>>, MachineError> {
+        let disk = self.at(project, at)?;
+        let overlays = self.overlays(&disk, project)?;
+        inside::read(&disk, &overlays, path, max).map_err(|e| match e.kind() {
+            io::ErrorKind::FileTooLarge => MachineError::Unable {
+                what: "reading this file",
+                why: format!("it has more than {max} bytes"),
+            },
+            _ => step(project, "reading a file")(e),
+        })
+    }
+}

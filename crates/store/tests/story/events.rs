@@ -1,0 +1,96 @@
+//! Events of the story: the copy of a log without gaps, and what is read out of it.
+
+use super::{event, open, project};
+use toft_store::{Appended, Events as _, NewEvent, SnapshotKind, Store, StoreError};
+
+pub(crate) async fn events(store: &dyn Store) {
+    let id = project(store, None, 1).await.id;
+    let other = project(store, None, 1).await.id;
+    assert_eq!(store.head(&id).await.unwrap().seq, 0);
+
+    let added = store.append_events(&id, &[event(1, "agent_start", "{}")]).await.unwrap();
+    assert_eq!(added, Appended { before: 0, head: 1, ..Appended::default() });
+    let batch = [
+        event(1, "agent_start", "{}"),
+        event(2, "message_end", r#"{"a":1,"b":2}"#),
+        event(3, "agent_end", "{}"),
+    ];
+    let added = store.append_events(&id, &batch).await.unwrap();
+    assert_eq!(added, Appended { before: 1, head: 3, ..Appended::default() });
+
+    // The same content in another order of keys is the same event.
+    let again = [event(2, "message_end", r#"{"b":2,"a":1}"#)];
+    assert_eq!(store.append_events(&id, &again).await.unwrap().tampered, [0u64; 0]);
+    // Other content is not, and never replaces what is kept.
+    let forged = event(2, "message_end", r#"{"a":1,"b":3}"#);
+    for _ in 0..2 {
+        let out = store.append_events(&id, std::slice::from_ref(&forged)).await.unwrap();
+        assert_eq!((out.tampered.as_slice(), out.head), ([2].as_slice(), 3));
+    }
+    let tampering = store.tampering(&id).await.unwrap();
+    assert_eq!(tampering.len(), 1);
+    assert_eq!(tampering[0].data, forged.data);
+    assert_eq!(store.events_after(&id, 1, 1, 1).await.unwrap()[0].data, r#"{"a":1,"b":2}"#);
+
+    // A gap takes what came before it and nothing after.
+    let gappy = [event(4, "notify", "{}"), event(6, "notify", "{}"), event(7, "notify", "{}")];
+    let out = store.append_events(&id, &gappy).await.unwrap();
+    assert_eq!((out.head, out.gap), (4, Some(6)));
+    assert_eq!(store.head(&id).await.unwrap().seq, 4);
+
+    // Numbers are a project's own.
+    store.append_events(&other, &[event(1, "notify", "{}")]).await.unwrap();
+    assert_eq!(store.head(&other).await.unwrap().seq, 1);
+
+    let seqs = |rows: Vec<NewEvent>| rows.into_iter().map(|e| e.seq).collect::<Vec<_>>();
+    assert_eq!(seqs(store.events_after(&id, 0, 100, 1 << 20).await.unwrap()), [1, 2, 3, 4]);
+    assert_eq!(seqs(store.events_after(&id, 2, 1, 1 << 20).await.unwrap()), [3]);
+    assert_eq!(seqs(store.events_after(&id, 0, 100, 1).await.unwrap()), [1], "at least one");
+    assert_eq!(seqs(store.messages(&id, "s1").await.unwrap()), [2]);
+    assert!(store.messages(&id, "s2").await.unwrap().is_empty());
+    let mark = store.last_mark(&id, &["agent_start", "agent_end"]).await.unwrap().unwrap();
+    assert_eq!(mark.kind, "agent_end");
+    let mark = store.last_mark(&id, &["agent_start"]).await.unwrap().unwrap();
+    assert_eq!(mark.seq, 1);
+    assert_eq!(store.verify_events(&id).await.unwrap(), None);
+
+    assert_eq!(store.snapshot(&id, SnapshotKind::State).await.unwrap(), None);
+    store.put_snapshot(&id, SnapshotKind::State, "{}", 1).await.unwrap();
+    store.put_snapshot(&id, SnapshotKind::State, r#"{"a":1}"#, 2).await.unwrap();
+    assert_eq!(
+        store.snapshot(&id, SnapshotKind::State).await.unwrap().as_deref(),
+        Some(r#"{"a":1}"#)
+    );
+
+    store.delete_project(&id, 9).await.unwrap();
+    assert!(matches!(
+        store.append_events(&id, &[event(5, "x", "{}")]).await,
+        Err(StoreError::Missing { .. })
+    ));
+}
+
+#[tokio::test]
+async fn the_conversations_of_a_project_are_those_with_messages_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let id = project(&store, None, 1).await.id;
+    let other = project(&store, None, 1).await.id;
+    let said = |seq, session: &str, kind: &str| NewEvent {
+        session: Some(session.into()),
+        ..event(seq, kind, "{}")
+    };
+    let all = [
+        said(1, "a", "message_end"),
+        said(2, "b", "agent_start"),
+        said(3, "b", "message_end"),
+        said(4, "a", "message_end"),
+        said(5, "c", "agent_start"),
+    ];
+    store.append_events(&id, &all).await.unwrap();
+    store.append_events(&other, &[said(1, "d", "message_end")]).await.unwrap();
+    let found = store.conversations(&id).await.unwrap();
+    let of: Vec<_> =
+        found.iter().map(|c| (c.session.as_str(), c.messages, c.first_seq, c.last_seq)).collect();
+    assert_eq!(of, [("a", 2, 1, 4), ("b", 1, 3, 3)]);
+    store.close().await;
+}

@@ -1,0 +1,140 @@
+//! Projects of the story, and what stands beside one: preview ports, limits and idle rules, what the
+//! host saw of its machine.
+
+use super::{new_project, project};
+use toft_model::{
+    event::{LimitHit, LimitKind, Observed, Told},
+    machine::{IdleRule, Limits, MachineState},
+};
+use toft_store::{
+    MachineSettings, NewProject, PreviewPort, Project, Store, StoreError, Wake, Wanted,
+};
+
+pub(crate) async fn projects(store: &dyn Store) {
+    let first = project(store, Some("default"), 10).await;
+    let same = store.create_project(&new_project(Some("default"), "Other"), 20).await.unwrap();
+    assert!(!same.created);
+    assert_eq!(same.project, first);
+    assert_eq!(store.project("default").await.unwrap().as_ref(), Some(&first));
+    assert_eq!(store.project(first.id.as_str()).await.unwrap().as_ref(), Some(&first));
+    assert_eq!(store.project("nothing").await.unwrap(), None);
+
+    let second = project(store, None, 20).await;
+    let ids = |list: Vec<Project>| list.into_iter().map(|p| p.id).collect::<Vec<_>>();
+    assert_eq!(ids(store.projects(50, 0).await.unwrap()), [second.id.clone(), first.id.clone()]);
+    store.touch_project(&first.id, 30).await.unwrap();
+    store.touch_project(&first.id, 25).await.unwrap();
+    assert_eq!(ids(store.projects(1, 0).await.unwrap()), std::slice::from_ref(&first.id));
+    assert_eq!(ids(store.projects(1, 1).await.unwrap()), std::slice::from_ref(&second.id));
+
+    store.rename_project(&second.id, "Till", 40).await.unwrap();
+    store.set_wanted(&second.id, Wanted::Stopped, Some("no space"), 50).await.unwrap();
+    let read = store.project(second.id.as_str()).await.unwrap().unwrap();
+    assert_eq!(
+        (read.name.as_str(), read.wanted, read.state_reason.as_deref(), read.updated_at),
+        ("Till", Wanted::Stopped, Some("no space"), 50)
+    );
+
+    for n in 0..105u64 {
+        let wake = Wake { at: n, cause: format!("cause {n}"), was: Some(MachineState::Frozen) };
+        store.add_wake(&second.id, &wake).await.unwrap();
+    }
+    let wakes = store.wakes(&second.id, 1_000).await.unwrap();
+    assert_eq!((wakes.len(), wakes[0].at, wakes[99].at), (100, 104, 5));
+    assert_eq!(wakes[0].was, Some(MachineState::Frozen));
+
+    store.set_destroyed(&first.id, 59).await.unwrap();
+    assert!(store.to_destroy().await.unwrap().is_empty(), "nothing is deleted yet");
+    store.delete_project(&first.id, 60).await.unwrap();
+    assert_eq!(store.to_destroy().await.unwrap(), std::slice::from_ref(&first.id));
+    store.set_destroyed(&first.id, 61).await.unwrap();
+    assert!(store.to_destroy().await.unwrap().is_empty());
+    assert_eq!(store.project("default").await.unwrap(), None);
+    assert!(matches!(
+        store.rename_project(&first.id, "x", 61).await,
+        Err(StoreError::Missing { .. })
+    ));
+    let again = NewProject { id: first.id.clone(), ..new_project(None, "Back") };
+    assert!(matches!(store.create_project(&again, 70).await, Err(StoreError::Taken { .. })));
+    assert!(project(store, Some("default"), 70).await.id != first.id, "the alias is free again");
+}
+
+pub(crate) async fn preview_ports(store: &dyn Store) {
+    let (shop, blog) = (project(store, None, 1).await, project(store, None, 2).await);
+    store.put_preview_port(4101, &shop.id, Some(3000), 10).await.unwrap();
+    store.put_preview_port(4100, &shop.id, None, 11).await.unwrap();
+    store.put_preview_port(4101, &shop.id, Some(3000), 20).await.unwrap();
+    let taken = store.put_preview_port(4101, &blog.id, None, 21).await;
+    assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
+    let row = |port, owner: &Project, app_port, used_at, lives| PreviewPort {
+        port,
+        project: owner.id.clone(),
+        app_port,
+        used_at,
+        lives,
+    };
+    let first = row(4100, &shop, None, 11, true);
+    assert_eq!(
+        store.preview_ports().await.unwrap(),
+        [first, row(4101, &shop, Some(3000), 20, true)]
+    );
+    store.delete_project(&shop.id, 30).await.unwrap();
+    let gone = store.put_preview_port(4102, &shop.id, None, 31).await;
+    assert!(matches!(gone, Err(StoreError::Missing { .. })), "{gone:?}");
+    store.put_preview_port(4101, &blog.id, None, 32).await.unwrap();
+    assert_eq!(
+        store.preview_ports().await.unwrap(),
+        [row(4100, &shop, None, 11, false), row(4101, &blog, None, 32, true)]
+    );
+    store.delete_project(&blog.id, 33).await.unwrap();
+}
+
+fn seen(id: &str, peak: u64) -> Told {
+    let hit = LimitHit {
+        kind: LimitKind::Memory,
+        command: Some("hog".into()),
+        pid: Some(7),
+        peak: Some(peak),
+        limit: None,
+        message: "out of memory".into(),
+    };
+    Told { id: id.into(), what: Observed::Limit(hit) }
+}
+
+pub(crate) async fn machine_records(store: &dyn Store) {
+    let shop = project(store, None, 1).await.id;
+    let blog = project(store, None, 1).await.id;
+    assert_eq!(store.machine_settings(&shop).await.unwrap(), MachineSettings::default());
+    let limits =
+        Limits { memory_bytes: Some(1 << 30), cpus: Some(1.5), pids: None, disk_bytes: None };
+    let idle = IdleRule { freeze_after_s: None, cold_after_s: Some(60) };
+    store.put_limits(&shop, Some(&limits), 2).await.unwrap();
+    store.put_idle(&shop, Some(&idle), 3).await.unwrap();
+    let both = MachineSettings { limits: Some(limits), idle: Some(idle) };
+    assert_eq!(store.machine_settings(&shop).await.unwrap(), both);
+    assert_eq!(store.machine_settings(&blog).await.unwrap(), MachineSettings::default());
+    assert_eq!(store.idle_rules().await.unwrap(), [(shop.clone(), idle)]);
+    store.put_idle(&shop, None, 4).await.unwrap();
+    assert_eq!(store.idle_rules().await.unwrap(), []);
+    assert_eq!(
+        store.machine_settings(&shop).await.unwrap(),
+        MachineSettings { idle: None, ..both }
+    );
+
+    for n in 0..105 {
+        store.add_observed(&shop, &seen(&format!("id{n}"), n), n).await.unwrap();
+    }
+    store.add_observed(&shop, &seen("id104", 9), 200).await.unwrap();
+    let kept = store.observed(&shop).await.unwrap();
+    assert_eq!((kept.len(), &kept[0], &kept[99]), (100, &seen("id5", 5), &seen("id104", 104)));
+    assert_eq!(store.observed(&blog).await.unwrap(), []);
+    store.drop_observed(&shop, "id5").await.unwrap();
+    store.drop_observed(&shop, "id5").await.unwrap();
+    assert_eq!(store.observed(&shop).await.unwrap()[0].id, "id6");
+
+    store.put_idle(&shop, Some(&idle), 5).await.unwrap();
+    store.delete_project(&shop, 6).await.unwrap();
+    assert_eq!(store.idle_rules().await.unwrap(), []);
+    let late = store.add_observed(&shop, &seen("late", 1), 7).await;
+    assert!(matches!(late, Err(StoreError::Missing { .. })), "{late:?}");
+}

@@ -5,6 +5,7 @@
 
 mod fork;
 mod keep;
+mod life;
 mod read;
 mod restore;
 mod room;
@@ -14,7 +15,7 @@ mod small;
 mod tests;
 mod ticket;
 
-pub(crate) use room::{CREATE_FREE_BYTES_MIN, short_bytes};
+pub(crate) use room::short_bytes;
 
 use crate::{
     backend::{MachineError, Room},
@@ -64,6 +65,11 @@ pub(crate) trait Copied: Deref<Target = Disks> + Send + Sync + 'static {
 
     /// Gives a new project the ids that are its own. `false`: it gets none.
     fn give_ids(&self, _project: &ProjectId) -> Result<bool, MachineError> {
+        Ok(false)
+    }
+
+    /// Takes back what [`Copied::give_ids`] gave. `false`: it had none.
+    fn take_ids(&self, _project: &ProjectId) -> Result<bool, MachineError> {
         Ok(false)
     }
 

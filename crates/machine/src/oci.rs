@@ -4,7 +4,6 @@
 //! machine runs. Init, bridge and gateway are the same: only the walls are somebody else's.
 
 mod contract;
-mod disks;
 mod engine;
 mod files;
 mod frame;

@@ -68,7 +68,9 @@ pub(crate) trait Walls: Clone + Send + Sync + 'static {
     }
 
     /// Removes every trace of a machine that does not run. Blocks.
-    fn remove(&self, project: &ProjectId) -> Result<(), MachineError>;
+    fn remove(&self, project: &ProjectId) -> Result<(), MachineError> {
+        copied(self)?.destroy(project)
+    }
 
     /// Removes what machines that no longer run have left in places that only this backend knows. Takes
     /// turns itself.

@@ -91,10 +91,6 @@ impl Walls for Native {
         life::start(&self.0, spec).await
     }
 
-    fn remove(&self, project: &ProjectId) -> Result<(), MachineError> {
-        self.0.destroy(project)
-    }
-
     async fn sweep_own(&self, _known: &[ProjectId]) -> Result<(), MachineError> {
         let inner = Arc::clone(&self.0);
         for project in blocking(move || inner.grouped()).await {
@@ -121,6 +117,11 @@ impl Copied for Inner {
             return Ok(false);
         }
         self.slots.base(project).map_err(step(project, "taking an id range"))?;
+        Ok(true)
+    }
+
+    fn take_ids(&self, project: &ProjectId) -> Result<bool, MachineError> {
+        self.slots.release(project).map_err(step(project, "giving the id range back"))?;
         Ok(true)
     }
 

@@ -7,7 +7,7 @@ use crate::{
     blocking::blocking,
     boot,
     cgroup::{MachineGroup, Programs},
-    disks::{CREATE_FREE_BYTES_MIN, Copied as _},
+    disks::Copied,
     error::step,
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET, rand_name},
     images::Prepared,
@@ -115,35 +115,13 @@ impl Inner {
         project: &ProjectId,
         image: Option<&Prepared>,
     ) -> Result<(), MachineError> {
-        self.ensure(project)?;
-        if self.disk(project).exists() {
-            return Ok(());
-        }
-        self.has_room("making the machine's disk", CREATE_FREE_BYTES_MIN)?;
-        if self.give_ids(project)? {
-            steps::reached("create.slot");
-        }
-        self.make_log(project)?;
-        steps::reached("create.log");
-        if image.is_none() && fs::rename(self.spare(), self.disk(project)).is_ok() {
-            steps::reached("create.placed");
-            return Ok(());
-        }
-        let half = self.pool.scratch().join(format!("{project}-{}", rand_name()));
-        let host = || self.pool.root.join(&self.image.key);
-        let from = image.and_then(|image| image.disk.clone()).unwrap_or_else(host);
-        self.pool
-            .storage
-            .copy(&from, &half)
-            .and_then(|()| image.map_or(Ok(()), |image| image.definition.write(&half)))
-            .and_then(|()| self.count(&half, project))
-            .inspect(|()| steps::reached("create.copied"))
-            .and_then(|()| fs::rename(&half, self.disk(project)))
-            .inspect(|()| steps::reached("create.placed"))
-            .map_err(|e| {
-                self.drop_disk(&half);
-                step(project, "making the machine's disk")(e)
-            })
+        let disks: &dyn Copied = self;
+        let Some(image) = image else {
+            let template = self.pool.root.join(&self.image.key);
+            return disks.create(project, Some(&self.spare()), &template, |_| Ok(()));
+        };
+        let from = image.disk.clone().unwrap_or_else(|| self.pool.root.join(&self.image.key));
+        disks.create(project, None, &from, |half| image.definition.write(half))
     }
 
     /// Everything of a start that blocks. What it made is removed again when it fails.
@@ -257,37 +235,6 @@ impl Inner {
         } else {
             Layers::Writable
         }
-    }
-
-    /// Removes the disk and every trace; nothing of it runs.
-    pub(super) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
-        self.ensure(project)?;
-        self.drop_checkpoints(project)?;
-        steps::reached("delete.checkpoints");
-        let disk = self.disk(project);
-        if disk.exists() {
-            let gone = self.pool.scratch().join(format!("{project}-{}", rand_name()));
-            fs::rename(&disk, &gone).map_err(step(project, "taking the machine's disk away"))?;
-            steps::reached("delete.taken");
-            self.remove_tree(&gone, project)?;
-        }
-        steps::reached("delete.disk");
-        let log = self.pool.take_log(&self.folders.log(project));
-        if let Some(log) = log.map_err(step(project, "taking the log folder away"))? {
-            self.remove_tree(&log, project)?;
-        }
-        steps::reached("delete.log");
-        match fs::remove_dir_all(self.folders.run(project)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(step(project, "removing the machine's sockets")(e));
-            }
-            _ => {}
-        }
-        steps::reached("delete.folder");
-        let released =
-            self.slots.release(project).map_err(step(project, "giving the id range back"));
-        steps::reached("delete.slot");
-        released
     }
 
     pub(super) fn remove_tree(&self, path: &Path, project: &ProjectId) -> Result<(), MachineError> {

@@ -68,7 +68,8 @@ impl Walls for Oci {
     ) -> Result<(), MachineError> {
         let (inner, project) = (Arc::clone(&self.0), project.clone());
         blocking(move || {
-            let made = inner.create(&project, &inner.template());
+            let disks: &dyn Copied = &*inner;
+            let made = disks.create(&project, None, &inner.template(), |_| Ok(()));
             drop(turn);
             made
         })
@@ -86,10 +87,6 @@ impl Walls for Oci {
         let ended = walls::end(self, project, grace).await;
         self.0.remove_container(project).await;
         ended
-    }
-
-    fn remove(&self, project: &ProjectId) -> Result<(), MachineError> {
-        self.0.destroy(project)
     }
 
     /// Containers that nobody needs.

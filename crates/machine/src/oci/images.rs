@@ -4,6 +4,7 @@
 use super::{Oci, tree};
 use crate::{
     backend::MachineError,
+    disks::Copied,
     disks::Disks,
     images::{ImageError, Pooled, Prepared, Root, Uses},
 };
@@ -29,6 +30,7 @@ impl Pooled for Oci {
 
     fn make_disk(&self, project: &ProjectId, image: &Prepared) -> Result<(), MachineError> {
         let template = self.0.template();
-        self.0.create(project, image.disk.as_deref().unwrap_or(&template))
+        let disks: &dyn Copied = &*self.0;
+        disks.create(project, None, image.disk.as_deref().unwrap_or(&template), |_| Ok(()))
     }
 }

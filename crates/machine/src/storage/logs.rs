@@ -39,7 +39,7 @@ impl Pool {
             return private(link);
         }
         if !place.is_dir() && fs::rename(self.spare_log(), &place).is_err() {
-            let half = self.new_log()?;
+            let half = self.new_log("log")?;
             fs::rename(&half, &place).inspect_err(|_| self.drop_disk(&half))?;
         }
         let way = Path::new(WAY).join(place.file_name().unwrap_or_default());
@@ -84,7 +84,7 @@ impl Pool {
             return;
         }
         let made = self
-            .new_log()
+            .new_log("spare-log")
             .and_then(|half| fs::rename(&half, &spare).inspect_err(|_| self.drop_disk(&half)));
         if let Err(e) = made {
             tracing::warn!("no log folder could be kept ready: {e}");
@@ -96,8 +96,8 @@ impl Pool {
     }
 
     /// One that belongs to nobody yet, among what is half made.
-    fn new_log(&self) -> io::Result<PathBuf> {
-        let half = self.scratch().join(format!("log-{}", rand_name()));
+    fn new_log(&self, name: &str) -> io::Result<PathBuf> {
+        let half = self.scratch().join(format!("{name}-{}", rand_name()));
         let made = || -> io::Result<()> {
             self.storage.make(&half)?;
             fs::set_permissions(&half, Permissions::from_mode(0o700))?;

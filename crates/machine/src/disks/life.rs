@@ -1,32 +1,44 @@
-//! The disk of a machine: made of an image's, whole, and removed with all that there is of a project. The
-//! same ladder as `native`; only the base differs, a whole root file system. Blocks; the caller holds
-//! the project's turn.
+//! A disk comes and goes: made as a copy of what it begins as, removed with all that there is of its project.
 
-use super::Inner;
-use crate::{
-    backend::MachineError, disks::CREATE_FREE_BYTES_MIN, error::step, folders::rand_name, steps,
-};
-use std::{fs, path::Path};
+use super::{Copied, room::CREATE_FREE_BYTES_MIN};
+use crate::{backend::MachineError, error::step, folders::rand_name, steps};
+use std::{fs, io, path::Path};
 use toft_model::id::ProjectId;
 
-impl Inner {
-    /// Makes a disk as a copy of another one: all of it or nothing. There already: done.
-    pub(super) fn create(&self, project: &ProjectId, from: &Path) -> Result<(), MachineError> {
+impl dyn Copied {
+    /// Makes a disk: all of it or nothing. There already: done. `ready` takes its place if it exists; else
+    /// it is a copy of `from`, which `finish` changes before anybody sees it.
+    pub(crate) fn create(
+        &self,
+        project: &ProjectId,
+        ready: Option<&Path>,
+        from: &Path,
+        finish: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), MachineError> {
         self.ensure(project)?;
-        if self.disk(project).exists() {
+        let disk = self.disk(project);
+        if disk.exists() {
             return Ok(());
         }
         let making = "making the machine's disk";
         self.has_room(making, CREATE_FREE_BYTES_MIN)?;
+        if self.give_ids(project)? {
+            steps::reached("create.slot");
+        }
         self.make_log(project)?;
         steps::reached("create.log");
+        if ready.is_some_and(|ready| fs::rename(ready, &disk).is_ok()) {
+            steps::reached("create.placed");
+            return Ok(());
+        }
         let half = self.pool.scratch().join(format!("{project}-{}", rand_name()));
         self.pool
             .storage
             .copy(from, &half)
+            .and_then(|()| finish(&half))
             .and_then(|()| self.count(&half, project))
             .inspect(|()| steps::reached("create.copied"))
-            .and_then(|()| fs::rename(&half, self.disk(project)))
+            .and_then(|()| fs::rename(&half, &disk))
             .inspect(|()| steps::reached("create.placed"))
             .map_err(|e| {
                 self.drop_disk(&half);
@@ -35,29 +47,29 @@ impl Inner {
     }
 
     /// Removes the disk and every trace; nothing of it runs.
-    pub(super) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
+    pub(crate) fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
         self.ensure(project)?;
         self.drop_checkpoints(project)?;
         steps::reached("delete.checkpoints");
-        let remove = |gone: &Path| {
-            self.pool.storage.remove(gone).map_err(step(project, "removing the machine's disk"))
-        };
         let disk = self.disk(project);
         if disk.exists() {
             let gone = self.pool.scratch().join(format!("{project}-{}", rand_name()));
             fs::rename(&disk, &gone).map_err(step(project, "taking the machine's disk away"))?;
             steps::reached("delete.taken");
-            remove(&gone)?;
+            self.remove_used(&gone, project)?;
         }
         steps::reached("delete.disk");
         let log = self.pool.take_log(&self.folders.log(project));
         if let Some(log) = log.map_err(step(project, "taking the log folder away"))? {
-            remove(&log)?;
+            self.remove_used(&log, project)?;
         }
         steps::reached("delete.log");
         let run = self.folders.run(project);
         toft_jail::tree::remove(&run).map_err(step(project, "removing the machine's sockets"))?;
         steps::reached("delete.folder");
+        if self.take_ids(project)? {
+            steps::reached("delete.slot");
+        }
         Ok(())
     }
 }

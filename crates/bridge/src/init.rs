@@ -169,7 +169,10 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
     let gateway_fds = gateway_fds.map_err(step("the gateway's sockets"))?;
     mark_close_on_exec_from(3).map_err(step("its descriptors"))?;
     let exec_dir = PathBuf::from(boot.exec_dir);
-    std::fs::create_dir_all(&exec_dir).map_err(step("the folder for output"))?;
+    if let Err(error) = std::fs::create_dir_all(&exec_dir) {
+        // Its disk may be full: then somebody has to get in and delete something.
+        tracing::warn!(%error, "there is no folder for output: it is kept in memory only");
+    }
     remove_old_output(&exec_dir);
     let groups = Groups::open(&boot.work_cgroup_procs).map_err(step("the control group"))?;
     if std::process::id() != 1 {

@@ -168,8 +168,8 @@ pub fn mark_close_on_exec_from(first: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes over a descriptor that this process was started with, by its number: the returned one is
-/// a close-on-exec copy, and the original is closed unless it is a standard stream.
+/// Takes over a descriptor that this process was started with, under its number, which others look for
+/// it by; a standard stream stays, and a copy is returned. Closed on exec.
 ///
 /// To be called at most once per number, at the start of the process, before anything else could
 /// own that number.
@@ -178,22 +178,18 @@ pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     #[expect(unsafe_code, reason = "a bare number becomes an owned descriptor here")]
-    // SAFETY: the number is checked by the kernel; the copy is owned by nobody else.
-    let copy = unsafe {
-        let copy = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
-        if copy < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        OwnedFd::from_raw_fd(copy)
-    };
-    if fd >= FIRST_OTHER_FD {
-        #[expect(unsafe_code, reason = "the original number is given up here")]
-        // SAFETY: the caller says that nothing in this process owns the number.
-        unsafe {
-            libc::close(fd);
-        }
+    // SAFETY: the kernel checks the number in both calls, so it is open. A copy is owned by nobody else;
+    // of the number itself the caller says that nothing in this process owns it.
+    unsafe {
+        let owned = if fd < FIRST_OTHER_FD {
+            libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST_OTHER_FD)
+        } else if libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) == 0 {
+            fd
+        } else {
+            -1
+        };
+        if owned < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(owned)) }
     }
-    Ok(copy)
 }
 
 /// Makes `fd`'s open file non-blocking, as an event loop wants it.

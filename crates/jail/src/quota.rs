@@ -31,8 +31,7 @@ const RELATION: u32 = 246;
 /// Groups of subvolumes are of level 0; ours are of level 1.
 const LEVEL_SHIFT: u32 = 48;
 
-/// What is counted together: the subvolumes of one project, under a number below 2⁴⁸ that is ours to
-/// choose, or a single one under its own.
+/// A group of one project's subvolumes. The number is ours to choose, below 2⁴⁸.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group(u64);
 
@@ -42,13 +41,8 @@ impl Group {
         Self(1 << LEVEL_SHIFT | (number & ((1 << LEVEL_SHIFT) - 1)))
     }
 
-    /// That of a single subvolume, which the kernel makes and removes with it.
-    pub fn of_subvolume(path: &Path) -> io::Result<Self> {
-        subvolume_id(path).map(Self)
-    }
-
     fn file(self) -> String {
-        format!("{}_{}", self.0 >> LEVEL_SHIFT, self.0 & ((1 << LEVEL_SHIFT) - 1))
+        format!("1_{}", self.0 & ((1 << LEVEL_SHIFT) - 1))
     }
 }
 

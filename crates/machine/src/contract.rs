@@ -4,7 +4,7 @@
 use crate::{
     at_rest::Files,
     backend::{Backend, Checkpointed, MachineError, Room, Running, StartSpec, Stats},
-    blocking::blocking,
+    blocking::{blocking, to_its_end},
     disks::Copied,
     folders::{BRIDGE_SOCKET, INIT_SOCKET},
     frozen,
@@ -53,17 +53,21 @@ impl<B: Walls> Backend for B {
     }
 
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
-        let project = spec.project.clone();
-        let _turn = self.machines().turns.take(&project).await;
-        let running = if let Some(running) = find(self, &project).await? {
-            running
-        } else {
-            // What was watched has ended by itself.
-            unwatch(self, &project).await;
-            self.launch(spec).await?
-        };
-        watch_limits(self, &project);
-        Ok(running)
+        let backend = self.clone();
+        to_its_end(async move {
+            let project = spec.project.clone();
+            let _turn = backend.machines().turns.take(&project).await;
+            let running = if let Some(running) = find(&backend, &project).await? {
+                running
+            } else {
+                // What was watched has ended by itself.
+                unwatch(&backend, &project).await;
+                backend.launch(spec).await?
+            };
+            watch_limits(&backend, &project);
+            Ok(running)
+        })
+        .await
     }
 
     async fn adopt(&self, project: &ProjectId) -> Result<Option<Running>, MachineError> {
@@ -76,16 +80,24 @@ impl<B: Walls> Backend for B {
     }
 
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {
-        let _turn = self.machines().turns.take(project).await;
-        self.end(project, grace).await
+        let (backend, project) = (self.clone(), project.clone());
+        to_its_end(async move {
+            let _turn = backend.machines().turns.take(&project).await;
+            backend.end(&project, grace).await
+        })
+        .await
     }
 
     async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let turn = self.machines().turns.take(project).await;
-        self.end(project, Duration::ZERO).await?;
-        beside(self, project, B::remove).await?;
-        self.machines().turns.end(project, turn);
-        Ok(())
+        let (backend, project) = (self.clone(), project.clone());
+        to_its_end(async move {
+            let turn = backend.machines().turns.take(&project).await;
+            backend.end(&project, Duration::ZERO).await?;
+            beside(&backend, &project, B::remove).await?;
+            backend.machines().turns.end(&project, turn);
+            Ok(())
+        })
+        .await
     }
 
     async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
@@ -107,7 +119,9 @@ impl<B: Walls> Backend for B {
                 disks.sweep_checkpoints(project);
                 if known { Ok(()) } else { disks.drop_checkpoints(project) }
             });
-            swept.await?;
+            if let Err(e) = swept.await {
+                tracing::warn!("checkpoints that nobody needs stay: {e}");
+            }
         }
         let (backend, known) = (self.clone(), known.to_vec());
         blocking(move || backend.copied().map(|disks| disks.sweep_groups(&known))).await;

@@ -20,7 +20,7 @@ pub(crate) use room::short_bytes;
 use crate::{
     backend::{MachineError, Room},
     error::step,
-    folders::Folders,
+    folders::{Folders, private},
     machines::Machines,
     storage::Pool,
 };
@@ -103,12 +103,11 @@ impl Disks {
 
     /// Where its log folder lies.
     pub(crate) fn log(&self, project: &ProjectId) -> PathBuf {
-        self.pool.log(&self.folders.log(project))
+        self.folders.log(project)
     }
 
     pub(crate) fn make_log(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let made = self.pool.make_log(&self.folders.log(project));
-        made.map_err(step(project, "making the log folder"))
+        private(&self.log(project)).map_err(step(project, "making the log folder"))
     }
 
     /// The disk of a project, which must be there.

@@ -3,7 +3,6 @@
 
 mod held;
 mod lent;
-mod logs;
 mod loop_image;
 mod mounted;
 mod plain;

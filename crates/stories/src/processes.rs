@@ -68,10 +68,11 @@ pub fn confined_by(pid: u32, data: &Path, part: &str) -> bool {
     // Field 4 is what of its file system is mounted. The log folder is bound into each machine.
     // Its path there may begin otherwise than here: in a container, on a disk of its own.
     let logs = data.join("logs").join(part).display().to_string();
-    let ends = [format!("/logs/{part}"), format!("/log/{part}")];
-    mounts.lines().filter_map(|line| line.split(' ').nth(3)).any(|root| {
-        ends.iter().any(|end| root.ends_with(end)) || (logs.ends_with(root) && root.contains(part))
-    })
+    let end = format!("/logs/{part}");
+    mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(3))
+        .any(|root| root.ends_with(&end) || (logs.ends_with(root) && root.contains(part)))
 }
 
 /// Everything of a data folder that the host still holds: processes, mounts, loop devices and

@@ -203,6 +203,9 @@ impl Spill {
             let path = self.path.as_ref().ok_or(io::ErrorKind::NotFound)?;
             // A link or a pipe that something else left at this name is never written through.
             let _ = std::fs::remove_file(path);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
             let file =
                 File::options().read(true).write(true).create_new(true).mode(0o600).open(path)?;
             self.file = Some(file);

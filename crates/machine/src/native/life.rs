@@ -92,9 +92,8 @@ impl Inner {
         self.pool.root.join(self.image.key.replace("template", "spare"))
     }
 
-    /// What waits for the next project: a log folder, and where copying is slow a fresh disk.
+    /// Where copying is slow, one fresh disk waits for the next project.
     pub(super) fn make_spare(&self) {
-        self.pool.make_spare_log();
         let spare = self.spare();
         if !self.pool.storage.copies_slowly() || spare.exists() {
             return;
@@ -166,10 +165,6 @@ impl Inner {
         let init = folders::listen(&run, INIT_SOCKET).map_err(step(project, listening))?;
         let bridge = folders::listen(&run, BRIDGE_SOCKET).map_err(step(project, listening))?;
         steps::reached("start.sockets");
-        let more = self
-            .pool
-            .lend_log(&self.folders.log(project))
-            .map_err(step(project, "making room for the machine's log"))?;
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
         let base = self.base_for(&self.disk(project), project)?;
@@ -218,7 +213,7 @@ impl Inner {
             groups: group.groups,
             descriptors: &[init.as_fd(), bridge.as_fd()],
             listeners: Vec::new(),
-            walls_stand: Box::new(move || lent.iter().chain(&more).try_for_each(Lent::take_back)),
+            walls_stand: Box::new(move || lent.as_ref().map_or(Ok(()), Lent::take_back)),
         };
         let (running, facts) = begin::launch(start, &launch)?;
         for note in facts.notes.iter().filter(|n| !self.facts.notes.contains(n)) {

@@ -23,7 +23,6 @@ use crate::{
     procs,
     state::State,
     steps,
-    storage::Lent,
 };
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
 use std::{
@@ -218,14 +217,13 @@ impl Inner {
         let ContainedGroup { groups, doors } = group;
         steps::reached("start.groups");
         let taken = || {
-            let Rest { mut boot, token, init, bridge, said, lent } = rest;
+            let Rest { mut boot, token, init, bridge, said } = rest;
             boot.work_cgroup_procs = (0..doors.len()).map(contained::door).collect();
             let boot = serde_json::to_string(&boot)?;
             let seated = guest.seat(boot, &init, &bridge, &said, &doors)?;
             let run = self.folders.run(project);
             let started_at = written(&run, pid, token.clone(), groups.clone())?;
             steps::reached("start.written");
-            lent.as_ref().map_or(Ok(()), Lent::take_back)?;
             seated.commit()?;
             Ok(Running {
                 project: project.clone(),
@@ -272,10 +270,6 @@ impl Inner {
         let init = folders::listen(&run, INIT_SOCKET).map_err(step(project, listening))?;
         let bridge = folders::listen(&run, BRIDGE_SOCKET).map_err(step(project, listening))?;
         steps::reached("start.sockets");
-        let lent = self
-            .pool
-            .lend_log(&self.folders.log(project))
-            .map_err(step(project, "making room for the machine's log"))?;
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
         let root = disk.join(ROOT);
@@ -300,7 +294,7 @@ impl Inner {
         }
         let offer = offer(&plan).map_err(step(project, listening))?;
         let body = self.body(&plan, &frame, &places);
-        Ok(Prepared { offer, frame, body, rest: Rest { boot, token, init, bridge, said, lent } })
+        Ok(Prepared { offer, frame, body, rest: Rest { boot, token, init, bridge, said } })
     }
 
     /// Where things are inside, and what the image sets of programs' environment.
@@ -328,8 +322,6 @@ struct Rest {
     init: UnixListener,
     bridge: UnixListener,
     said: File,
-    /// Room for its log, until it runs.
-    lent: Option<Lent>,
 }
 
 /// Writes down that a machine runs; answers since when.

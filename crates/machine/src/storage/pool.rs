@@ -96,7 +96,7 @@ impl Pool {
             quotas.inspect_err(|e| tracing::info!("no disk limits on this kernel: {e}")).ok()
         });
         let pool = Self { root, storage, notes, quotas, image, bytes_max };
-        for folder in [pool.disks(), pool.kept(), pool.logs(), pool.scratch()] {
+        for folder in [pool.disks(), pool.kept(), pool.scratch()] {
             fs::create_dir_all(folder)?;
         }
         Ok(pool)

@@ -125,7 +125,7 @@ impl Lab {
         }
         let data = self.data();
         for project in projects {
-            for folder in ["store/pool/p", "store/pool/ck", "store/pool/log"] {
+            for folder in ["store/pool/p", "store/pool/ck"] {
                 assert!(!data.join(folder).join(project.as_str()).exists(), "{folder}");
             }
         }

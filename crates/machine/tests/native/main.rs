@@ -17,7 +17,6 @@ mod killed;
 mod lab;
 mod life;
 mod limits;
-mod logs;
 mod race;
 mod room;
 mod steps;

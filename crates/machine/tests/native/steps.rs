@@ -116,7 +116,7 @@ impl Case {
         for project in [&self.project, &self.fork] {
             next.destroy(project).await.unwrap();
             let name = project.as_str();
-            for folder in ["store/pool/p", "store/pool/ck", "store/pool/log", "logs", "run/m"] {
+            for folder in ["store/pool/p", "store/pool/ck", "logs", "run/m"] {
                 assert!(!lab.data().join(folder).join(name).exists(), "{}: {folder}", self.step);
             }
             assert_eq!(groups_of(project), Vec::<PathBuf>::new(), "{}", self.step);

@@ -92,7 +92,7 @@ impl Lab {
         assert_eq!(self.podman.containers(), Vec::<String>::new());
         let data = self.data();
         for project in projects {
-            for folder in ["store/pool/p", "store/pool/ck", "store/pool/log", "logs", "run/m"] {
+            for folder in ["store/pool/p", "store/pool/ck", "logs", "run/m"] {
                 assert!(!data.join(folder).join(project.as_str()).exists(), "{folder}");
             }
         }

@@ -135,7 +135,7 @@ impl Case {
     async fn end(&self, lab: &Lab, next: &Oci) {
         for project in [&self.project, &self.fork] {
             next.destroy(project).await.unwrap();
-            for folder in ["store/pool/p", "store/pool/ck", "store/pool/log", "logs", "run/m"] {
+            for folder in ["store/pool/p", "store/pool/ck", "logs", "run/m"] {
                 let path = lab.data().join(folder).join(project.as_str());
                 assert!(!path.exists(), "{}: {folder}", self.step);
             }

@@ -1,13 +1,12 @@
 //! Programs in a machine that take all they can get: the machine's bridge keeps its pid and start
 //! time, what happened is an event that names the program, and the neighbour notices nothing.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::time::Duration;
 use toft_stories::{
     lane,
     processes::Process,
-    session::{self, Follow},
+    session::Follow,
     toft::{Start, Toft},
 };
 
@@ -204,62 +203,4 @@ async fn no_limit_is_reached_in_silence_whatever_changes_meanwhile() -> Result<(
     }
     ensure!(identity(&toft, &project)? == before, "the bridge is another one");
     toft.down()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_fills_the_log_folder_stops_its_own_project_and_loses_nothing() -> Result<()>
-{
-    let toft = Toft::start(Start::default()).await?;
-    if !enforced(&toft, "disk limit").await? {
-        lane::skip("a log folder that is full", "nothing bounds it here");
-        return toft.down();
-    }
-    let (project, other) = (toft.new_project("Bomb").await?, toft.new_project("Peer").await?);
-    session::prompt(&toft, &project, "run `echo one`").await?;
-    let mut follow = Follow::from(&toft, &project, 0).await?;
-    follow.until_agent_end().await?;
-    let fill = "cd /var/lib/toft; n=1000; while [ $n -gt 0 ]; do fallocate -l ${n}M fill-$n \
-                2>/dev/null; n=$((n / 2)); done; head -c 16777216 /dev/urandom > rest; sync -f .; \
-                i=0; while [ $i -lt 3000 ] && : > name-$i; do i=$((i+1)); done; du -sm . | cut -f1";
-    let filled = toft.exec(&project, fill).await?;
-    let size: u64 = filled["stdout"].as_str().unwrap_or_default().trim().parse()?;
-    ensure!((900..=1_024).contains(&size), "{filled}");
-    // One may be taken before it is known that no event can be written.
-    let path = format!("/v1/projects/{project}/toft/prompt");
-    let refused = answer(&toft, &path, "run `echo lost`", 507).await?;
-    ensure!(refused["code"] == "disk_full", "{refused}");
-    let advice = refused["error"].as_str().unwrap_or_default();
-    ensure!(advice.contains("/var/lib/toft"), "{advice}");
-    // Nobody else is touched, and it starts as it is.
-    session::prompt(&toft, &other, "run `echo fine`").await?;
-    Follow::from(&toft, &other, 0).await?.until_agent_end().await?;
-    toft.call("POST", &format!("/v1/projects/{project}/stop"), None).await?;
-    toft.call("POST", &format!("/v1/projects/{project}/start"), None).await?;
-    toft.exec(&project, "cd /var/lib/toft && rm -f fill-* rest name-* && sync -f .").await?;
-    answer(&toft, &path, "run `echo two`", 202).await?;
-    let mut seq = 0;
-    let mut follow = Follow::from(&toft, &project, 0).await?;
-    let mut last = String::new();
-    while !(last.contains("two") && last.contains("tool_end")) {
-        let event = follow.next().await?;
-        ensure!(event.seq == seq + 1, "{} comes after {seq}", event.seq);
-        seq = event.seq;
-        last = format!("{} {}", event.kind, event.data);
-    }
-    toft.down()
-}
-
-/// Prompts until it is answered so.
-async fn answer(toft: &Toft, path: &str, message: &str, wanted: u16) -> Result<Value> {
-    let mut last = None;
-    for _ in 0..50 {
-        let ask = json!({"message": message});
-        let (status, body) = toft.request("POST", path, Some(ask)).await?;
-        if status == wanted {
-            return Ok(body);
-        }
-        last = Some((status, body));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    bail!("a prompt is never answered {wanted}, but {last:?}")
 }

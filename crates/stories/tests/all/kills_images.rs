@@ -158,7 +158,6 @@ async fn astray(toft: &Toft) -> Result<Vec<String>> {
         ("store/pool/ck", &projects),
         ("store/pool/tmp", &Vec::new()),
         ("run/m", &projects),
-        ("store/pool/log", &projects),
         ("logs", &projects),
     ] {
         let all = names(&toft.data.join(place));

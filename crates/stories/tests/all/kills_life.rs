@@ -92,9 +92,9 @@ pub(crate) fn inits(toft: &Toft, project: &str) -> Vec<processes::Process> {
 /// Everything that may lie about of one project.
 pub(crate) fn traces(toft: &Toft, project: &str) -> Vec<String> {
     let mut found: Vec<String> = inits(toft, project).iter().map(|p| format!("{p:?}")).collect();
-    for place in ["run/m", "logs", "store/pool/log", "store/pool/p", "store/pool/ck"] {
+    for place in ["run/m", "logs", "store/pool/p", "store/pool/ck"] {
         let path = toft.data.join(place).join(project);
-        if path.exists() {
+        if std::fs::symlink_metadata(&path).is_ok() {
             found.push(path.display().to_string());
         }
     }

@@ -238,9 +238,7 @@ async fn killed_at(toft: &mut Toft, step: &str, deed: Deed, n: usize) -> Result<
         differs.clone()
     })
     .await?;
-    for folder in
-        ["store/pool/p", "store/pool/ck", "store/pool/log", "store/slots", "logs", "run/m"]
-    {
+    for folder in ["store/pool/p", "store/pool/ck", "store/slots", "logs", "run/m"] {
         let entries = std::fs::read_dir(toft.data.join(folder)).into_iter().flatten().flatten();
         let names = entries.map(|e| e.file_name().to_string_lossy().into_owned());
         let left: Vec<String> = names.filter(|name| !FILES.contains(&name.as_str())).collect();

@@ -126,12 +126,15 @@ async fn fifty_requests_at_once_wake_a_machine_once_and_the_app_answers_all() ->
     toft.down()
 }
 
-/// What the processes of a machine have used of processors, in ticks.
-fn ticks(toft: &Toft, project: &str) -> Vec<(u32, u64)> {
+/// How long the threads of a machine have run, in nanoseconds.
+fn ran(toft: &Toft, project: &str) -> Vec<(u32, u64)> {
     let of = |pid: u32| -> Option<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let rest: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        Some(rest.get(11)?.parse::<u64>().ok()? + rest.get(12)?.parse::<u64>().ok()?)
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+        let ran = threads.map(|thread| {
+            let told = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            told.split(' ').next()?.parse::<u64>().ok()
+        });
+        ran.sum()
     };
     toft.machine_processes(project).iter().filter_map(|p| Some((p.pid, of(p.pid)?))).collect()
 }
@@ -171,7 +174,7 @@ async fn tabs_that_only_look_leave_a_paused_machine_alone() -> Result<()> {
     let _tab = Follow::from(&toft, &project, last).await?;
     let frozen = toft.until(&format!("{of}/machine"), |m| m["state"] == "frozen").await?;
     assert!(frozen["frozenAt"].is_string(), "{frozen}");
-    let before = ticks(&toft, &project);
+    let before = ran(&toft, &project);
     assert!(before.len() >= 2, "init and bridge are there: {before:?}");
     for again in [false, true] {
         for _ in 0..5 {
@@ -185,7 +188,7 @@ async fn tabs_that_only_look_leave_a_paused_machine_alone() -> Result<()> {
         }
         let now = machine(&toft, &project).await?;
         assert_eq!((&now["state"], &now["wakes"]), (&json!("frozen"), &frozen["wakes"]));
-        assert_eq!(ticks(&toft, &project), before, "nothing in it moved");
+        assert_eq!(ran(&toft, &project), before, "nothing in it moved");
         if !again {
             toft.kill_server();
             toft.up().await?;

@@ -273,8 +273,12 @@ async fn full_disk(kind: &str) -> Result<()> {
     ensure!(status == 200, "{kind}: reading goes on");
 
     small.free()?;
-    toft.exec(&project, "pkill -9 -x head; rm -f big; sync").await?;
-    if is_paused {
+    let clear = json!({"command": "pkill -9 -x head; rm -f big; sync"});
+    let (cleared, said) = toft.request("POST", &path, Some(clear)).await?;
+    // A kernel that has given up the image runs nothing from it before its machine starts anew.
+    let given_up = kind == "image" && said.to_string().contains("Input/output error");
+    ensure!(cleared == 200 || given_up, "{kind}: {cleared} {said}");
+    if is_paused && !given_up {
         let (status, ran) = flooding.await?;
         ensure!(status == 200 && ran["data"]["exitCode"] != 0, "{kind}: {status} {ran}");
     } else {

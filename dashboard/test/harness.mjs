@@ -8,7 +8,7 @@ import { startMock } from './mock/server.mjs'
 
 /** Complaints that a test provokes on purpose. */
 const EXPECTED =
-  /status of (401|404|409|502|503)|ERR_CONNECTION|ERR_EMPTY|net::ERR|WebSocket connection/
+  /status of (400|401|404|409|502|503)|ERR_CONNECTION|ERR_EMPTY|net::ERR|WebSocket connection/
 
 export function harness() {
   let browser

@@ -4,13 +4,14 @@
 
 use crate::{
     conversation::Conversation,
+    run::{booking, held_back},
     session::{Body, Compaction, Entry, Extra, Session, SessionError, message_tokens},
     surroundings::Choice,
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write as _, sync::atomic::Ordering};
-use toft_llm::ask::{ModelEvent, ModelRequest, ThinkingLevel};
+use toft_llm::ask::{ModelEvent, ModelFailure, ModelRequest, Options, ThinkingLevel};
 use toft_model::{
     event::{CompactionEnd, EventBody},
     message::{Block, Message, Usage, UserContent, UserMessage, text_of},
@@ -155,6 +156,8 @@ async fn summarise(
         thinking: ThinkingLevel::Off,
         max_tokens: Some(reserve(window) * 4 / 5),
         session: format!("{}.compaction", conversation.id()),
+        booking: booking(&conversation.session()),
+        options: Options::default(),
     };
     let (summary, usage) = ask(choice, request, cancel).await?;
     let details = json!({ "readFiles": plan.read_files, "modifiedFiles": plan.modified_files });
@@ -176,11 +179,32 @@ async fn summarise(
     Ok(done)
 }
 
+/// Asks, and asks again for as long as the project has to wait.
 async fn ask(
     choice: &Choice,
     request: ModelRequest,
     cancel: &CancellationToken,
 ) -> Result<(String, Usage), Failed> {
+    loop {
+        let failure = match ask_once(choice, request.clone(), cancel).await? {
+            Ok(done) => return Ok(done),
+            Err(failure) => failure,
+        };
+        let Some(delay) = held_back(&failure) else {
+            return Err(Failed::Model(failure.message));
+        };
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = cancel.cancelled() => return Err(Failed::Aborted),
+        }
+    }
+}
+
+async fn ask_once(
+    choice: &Choice,
+    request: ModelRequest,
+    cancel: &CancellationToken,
+) -> Result<Result<(String, Usage), ModelFailure>, Failed> {
     let mut stream = choice.model.ask(request, cancel.child_token());
     loop {
         let next = tokio::select! {
@@ -188,16 +212,14 @@ async fn ask(
             () = cancel.cancelled() => return Err(Failed::Aborted),
         };
         match next {
-            Some(ModelEvent::Delta(_)) => {}
-            Some(ModelEvent::Done { failure: Some(failure), .. }) => {
-                return Err(Failed::Model(failure.message));
-            }
+            Some(ModelEvent::Delta(_) | ModelEvent::Sealed { .. }) => {}
+            Some(ModelEvent::Done { failure: Some(failure), .. }) => return Ok(Err(failure)),
             Some(ModelEvent::Done { message, failure: None }) => {
                 let text = text_of(&message.content);
                 if text.trim().is_empty() {
                     return Err(Failed::Model("its answer was empty".into()));
                 }
-                return Ok((text, message.usage));
+                return Ok(Ok((text, message.usage)));
             }
             None => return Err(Failed::Model("its answer ended without its end mark".into())),
         }

@@ -37,6 +37,8 @@ pub struct Conversation {
     pub(crate) answered: Notify,
     pub(crate) compacting: AtomicBool,
     pub(crate) working: AtomicBool,
+    /// No call is paid for until a person does something.
+    pub(crate) needs_person: AtomicBool,
 }
 
 impl Conversation {
@@ -64,6 +66,7 @@ impl Conversation {
             answered: Notify::new(),
             compacting: AtomicBool::new(false),
             working: AtomicBool::new(false),
+            needs_person: AtomicBool::new(false),
         })
     }
 
@@ -96,6 +99,11 @@ impl Conversation {
     /// Whether work goes on now.
     pub fn is_working(&self) -> bool {
         self.working.load(Ordering::Acquire)
+    }
+
+    /// Whether the work stands still until a person does something other than answering a question.
+    pub fn needs_person(&self) -> bool {
+        self.is_working() && self.needs_person.load(Ordering::Acquire)
     }
 
     /// Whether a tool runs now.

@@ -46,7 +46,8 @@ pub(crate) fn system_prompt(facts: &PromptFacts) -> String {
          - Servers and workers that are to stay: declare a service (below); Toft runs it and brings it \
          back after crashes and when the machine wakes. Other long-running programs: in the background \
          with the bash tool. Check that they answer.\n\
-         - Secrets are environment variables. Never print them or write them to files.\n\
+         - Secrets are environment variables. Never print them or write them to files. Missing ones: \
+         `ask_secrets`, never ask for values in the chat.\n\
          \n\
          # What people see\n\
          People watch this project in a dashboard. Its sidebar shows the SQLite database `{inspect_db}`; \

@@ -19,7 +19,7 @@ use toft_model::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-pub(crate) use ask::choose;
+pub(crate) use ask::{booking, choose, held_back};
 
 /// Model calls for one prompt. A person's longest tasks take a few hundred; what goes on after that
 /// is lost in a circle, and costs.

@@ -15,7 +15,7 @@ use toft_model::{
 };
 use toft_tools::{
     Toolbox,
-    host::{Journal, Shell},
+    host::{Journal, Secrets, Shell},
 };
 
 /// Where events go: numbered, stored and shown in the order of the calls.
@@ -108,6 +108,8 @@ pub struct Surroundings {
     pub tools: Toolbox,
     /// Runs programs.
     pub shell: Arc<dyn Shell>,
+    /// Knows which secrets the machine has.
+    pub secrets: Arc<dyn Secrets>,
     /// Remembers what calls are about to do.
     pub intents: Arc<dyn Intents>,
     /// Where the agent works.

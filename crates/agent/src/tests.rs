@@ -300,6 +300,21 @@ async fn a_question_waits_for_its_answer() {
 }
 
 #[tokio::test]
+async fn what_a_tool_prints_of_a_secret_reaches_neither_people_nor_the_model() {
+    let bench =
+        Bench::new([Prepared::call("c1", "step", r#"{"n":"canary-12345"}"#), Prepared::text("ok")]);
+    bench.secrets.set("KEY", "canary-12345");
+    bench.run("go").await;
+    assert_eq!(bench.transcript()[2], r#"result c1: did 1 {"n":"[secret KEY]"}"#);
+    let asked = bench.model.asked();
+    assert!(!format!("{:?}", asked[1].messages.last().unwrap()).contains("canary"));
+    let events = bench.heard.events.lock().unwrap();
+    let told = events.iter().filter(|e| matches!(e.body.kind(), "tool_update" | "tool_end"));
+    let told: String = told.map(toft_model::event::Event::to_line).collect();
+    assert!(told.contains("[secret KEY]") && !told.contains("canary"), "{told}");
+}
+
+#[tokio::test]
 async fn history_is_compacted_before_it_overflows() {
     let long = "x".repeat(9_000);
     let bench = Bench::with_window(

@@ -9,7 +9,9 @@
 mod bridge_child;
 mod conn;
 pub mod contained;
+mod covered;
 mod end;
+mod environment;
 mod exec;
 mod groups;
 mod hunt;
@@ -22,6 +24,7 @@ mod table;
 use self::{
     bridge_child::Bridge,
     end::{Target, end},
+    environment::Held,
     exec::Exec,
     groups::Groups,
     reap::Reaper,
@@ -114,6 +117,7 @@ struct Init {
     /// Random text in the environment of all that this init starts.
     mark: String,
     work_env: Vec<(String, String)>,
+    environment: Held,
     cwd: PathBuf,
     exec_dir: PathBuf,
     groups: Groups,
@@ -186,6 +190,7 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
         stopped: Notify::new(),
         mark: random_hex(8),
         work_env: boot.work_env,
+        environment: Held::new(!boot.awaits_environment),
         cwd: PathBuf::from(&boot.bridge.cwd),
         exec_dir,
         groups,

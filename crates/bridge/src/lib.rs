@@ -24,6 +24,7 @@ mod placeholder;
 mod processes;
 mod proxy;
 pub mod runtime;
+pub mod secrets;
 pub mod serve;
 pub mod serve_boot;
 mod services;

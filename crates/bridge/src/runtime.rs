@@ -34,7 +34,10 @@ use toft_model::{
     event::{EventBody, SessionNamed},
     id::SessionId,
 };
-use toft_tools::{Toolbox, host::Shell};
+use toft_tools::{
+    Toolbox,
+    host::{Secrets, Shell},
+};
 use tokio_util::sync::CancellationToken;
 
 /// What the bridge gives the agent.
@@ -45,6 +48,8 @@ pub struct RuntimeParts {
     pub log: EventLog,
     /// Runs programs as children of init.
     pub shell: Arc<dyn Shell>,
+    /// Knows which secrets the machine has.
+    pub secrets: Arc<dyn Secrets>,
     /// Sees tool output.
     pub app_port: Arc<AppPort>,
     /// The time.
@@ -109,7 +114,7 @@ impl AgentRuntime {
         models: Arc<dyn ModelSource>,
         tools: Toolbox,
     ) -> Result<Arc<Self>, RuntimeError> {
-        let RuntimeParts { boot, log, shell, app_port, clock } = parts;
+        let RuntimeParts { boot, log, shell, secrets, app_port, clock } = parts;
         let home = PathBuf::from(&boot.home);
         let log_dir = PathBuf::from(&boot.log_dir);
         let memory =
@@ -124,6 +129,7 @@ impl AgentRuntime {
             models,
             tools,
             shell,
+            secrets,
             intents: Arc::new(intents),
             cwd: PathBuf::from(&boot.cwd),
             prompt: PromptFacts {

@@ -15,6 +15,7 @@ use crate::{
     open_streams, processes,
     proxy::{self, Origin, proxy},
     runtime::{AgentRuntime, RuntimeError, RuntimeParts},
+    secrets::KnownSecrets,
     serve_boot::ServeBoot,
     services::{self, Services, ServicesParts},
     shell::InitShell,
@@ -141,10 +142,12 @@ async fn serve(
     let own_port = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()).map(|at| at.port());
     let app_port = AppPort::open(&home, boot.app_port, own_port, log.clone());
     let shell = InitShell::new(link);
+    let secrets = KnownSecrets::follow(shell.clone(), stop.clone()).await;
     let agent = AgentRuntime::start(RuntimeParts {
         boot: boot.clone(),
         log: log.clone(),
         shell: Arc::new(shell.clone()) as Arc<dyn Shell>,
+        secrets: Arc::clone(&secrets) as _,
         app_port: Arc::clone(&app_port),
         clock: now_ms,
     });
@@ -159,6 +162,7 @@ async fn serve(
         log: log.clone(),
         db: Arc::clone(&inspect),
         app_port: Arc::clone(&app_port),
+        secrets,
         log_dir,
         clock: now_ms,
     };

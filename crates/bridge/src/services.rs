@@ -13,7 +13,10 @@ mod routes;
 pub(crate) use plan::ID_PREFIX;
 pub(crate) use routes::router;
 
-use crate::{app_port::AppPort, clock::Clock, inspect::InspectDb, log::EventLog, shell::InitShell};
+use crate::{
+    app_port::AppPort, clock::Clock, inspect::InspectDb, log::EventLog, secrets::KnownSecrets,
+    shell::InitShell,
+};
 use board::Seen;
 use keeper::{Keeper, Parts, Wish};
 use plan::{Plan, exec_key};
@@ -44,6 +47,7 @@ pub(crate) struct ServicesParts {
     pub(crate) log: EventLog,
     pub(crate) db: Arc<InspectDb>,
     pub(crate) app_port: Arc<AppPort>,
+    pub(crate) secrets: Arc<KnownSecrets>,
     pub(crate) log_dir: PathBuf,
     pub(crate) clock: Clock,
 }
@@ -62,16 +66,36 @@ pub(crate) struct Services {
 impl Services {
     /// Keeps services as the rows want them, until `stop`; programs go on then.
     pub(crate) fn start(parts: ServicesParts, stop: CancellationToken) -> Arc<Self> {
-        let ServicesParts { shell, log, db, app_port, log_dir, clock } = parts;
+        let ServicesParts { shell, log, db, app_port, secrets, log_dir, clock } = parts;
         let board = Arc::clone(db.board());
         let dir = log_dir.join(FOLDER);
-        let parts = Arc::new(Parts { shell, log, board, db, app_port, dir, clock });
+        let known = Arc::clone(&secrets);
+        let parts = Arc::new(Parts { shell, log, board, db, app_port, secrets: known, dir, clock });
         let services = Arc::new(Self {
             parts,
             keepers: Mutex::default(),
             turns: Mutex::default(),
             crowded: Mutex::default(),
             stop: stop.clone(),
+        });
+        let board = Arc::clone(&services.parts.board);
+        let ends = stop.clone();
+        // Ends with the bridge.
+        tokio::spawn(async move {
+            let mut changes = secrets.revisions();
+            // What init said before counts, too.
+            changes.mark_changed();
+            let follow = async {
+                while changes.changed().await.is_ok() {
+                    if let Some(now) = &*changes.borrow_and_update() {
+                        board.take_environment(now.revision);
+                    }
+                }
+            };
+            tokio::select! {
+                () = follow => {}
+                () = ends.cancelled() => {}
+            }
         });
         let this = Arc::clone(&services);
         // Ends with the bridge.
@@ -169,13 +193,15 @@ impl Services {
                     restarts: 0,
                     exit_code: None,
                     since: (self.parts.clock)(),
+                    restart_to_apply: false,
                     problem: Some(format!(
                         "{SERVICES_MAX} services that were declared before it have all places: \
                          remove the row of one of them, or its command."
                     )),
                 };
                 if !crowded.contains(&row.id) {
-                    let seen = Seen { name: row.name.clone(), process: Some(process), turn: 0 };
+                    let seen =
+                        Seen { name: row.name.clone(), process: Some(process), ..Seen::default() };
                     self.parts.board.set(&row.id, seen);
                 }
                 row.id.clone()

@@ -10,6 +10,7 @@ use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError};
 use toft_model::{
     event::LimitHit,
     init::{ExecSpec, ExecStatus},
+    secret::Environment,
 };
 use toft_tools::host::{Shell, ShellError, ShellEvent, ShellRun};
 use tokio::{
@@ -84,6 +85,17 @@ impl InitShell {
     /// Running programs and kept ended ones, oldest first.
     pub(crate) async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
         init_client::list(self.connect().await?).await.map_err(|err| told(&err))
+    }
+
+    /// What new programs find in their environment: at once without `known`, else as soon as it is of
+    /// another revision.
+    pub(crate) async fn environment(&self, known: Option<u64>) -> Result<Environment, ShellError> {
+        let stream = self.connect().await?;
+        let asked = match known {
+            None => init_client::environment(stream).await,
+            Some(known) => init_client::next_environment(stream, known).await,
+        };
+        asked.map_err(|err| told(&err))
     }
 
     async fn connect(&self) -> Result<tokio::net::UnixStream, ShellError> {
@@ -221,7 +233,7 @@ mod tests {
     }
 
     fn started(attached: bool) -> (FrameKind, Vec<u8>) {
-        says(&InitReply::Started { id: "a".into(), pid: 7, attached })
+        says(&InitReply::Started { id: "a".into(), pid: 7, attached, environment: 0 })
     }
 
     #[tokio::test]

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use support::{Machine, argv_of, http::bytes};
 use toft_machine::init_client;
-use toft_model::init::ExecSpec;
+use toft_model::{
+    init::ExecSpec,
+    secret::{Environment, SecretText},
+};
 
 /// Not a test: init itself, when the tests start it.
 #[test]
@@ -336,4 +339,67 @@ async fn services_and_shells_at_their_prompt_forbid_no_pause_and_programs_do() {
     let _job = machine.exec(spec).await;
     let now = until_busy(2).await;
     assert!(now.contains(&json!({"kind": "exec", "what": "a job"})), "{now:?}");
+}
+
+#[tokio::test]
+async fn a_service_says_when_it_was_started_with_older_secrets() {
+    let machine = machine().await;
+    let tell = async |revision: u64, value: &str| {
+        let vars = vec![("KEY".to_owned(), SecretText::new(value))];
+        let environment = Environment { revision, vars };
+        init_client::set_environment(machine.init().await, &environment).await.unwrap();
+    };
+    tell(1, "one").await;
+    declare(&machine, "web", "echo has $KEY; exec sleep 1000", "'always'").await;
+    let row = until(&machine, "web", |row| row["process"]["pid"].is_number()).await;
+    assert_eq!(row["process"]["restartToApply"], Value::Null, "{row}");
+    tell(2, "two").await;
+    let stale = until(&machine, "web", |row| row["process"]["restartToApply"] == true).await;
+    assert_eq!(stale["process"]["pid"], row["process"]["pid"], "it goes on");
+    // The next bridge knows it too.
+    init_client::restart_bridge(machine.init().await).await.unwrap();
+    until(&machine, "web", |row| row["process"]["restartToApply"] == true).await;
+    machine.call(Method::POST, "services/web/restart", None).await;
+    until(&machine, "web", |row| {
+        row["process"]["pid"].is_number() && row["process"]["restartToApply"].is_null()
+    })
+    .await;
+    let mut text = String::new();
+    while !text.contains("has two\n") {
+        let (_, log) = machine.call(Method::GET, "services/web/log", None).await;
+        text = log["data"]["text"].as_str().unwrap_or_default().to_owned();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(text.contains("has one\n"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_service_prints_of_a_secret_lies_in_no_log() {
+    let machine = machine().await;
+    let vars = vec![("KEY".to_owned(), SecretText::new("canary-0123456789"))];
+    let environment = Environment { revision: 1, vars };
+    init_client::set_environment(machine.init().await, &environment).await.unwrap();
+    let command = "echo it is $KEY.; printf %.8s $KEY; sleep 0.1; printf '%s\n' ${KEY#????????}; \
+                   echo end; exec sleep 1000";
+    declare(&machine, "web", command, "'always'").await;
+    let mut text = String::new();
+    while !text.contains("end\n") {
+        let (_, log) = machine.call(Method::GET, "services/web/log", None).await;
+        text = log["data"]["text"].as_str().unwrap_or_default().to_owned();
+    }
+    assert!(text.contains("it is *****************.\n*****************\nend\n"), "{text}");
+    let mut folders = vec![machine.path("log")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let bytes = std::fs::read(entry.path()).unwrap();
+            files += usize::from(String::from_utf8_lossy(&bytes).contains("it is *"));
+            assert!(!String::from_utf8_lossy(&bytes).contains("canary-01"), "{:?}", entry.path());
+        }
+    }
+    assert_eq!(files, 2, "its log, and what init keeps of it");
 }

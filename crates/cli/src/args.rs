@@ -1,10 +1,13 @@
 //! What can be typed. Not what it means: that is in `config` and `verbs`.
 
 mod copies;
+pub(crate) mod egress;
 mod image;
 pub(crate) mod rest;
 pub(crate) mod schedule;
+pub(crate) mod secret;
 pub(crate) mod services;
+pub(crate) mod usage;
 
 pub(crate) use copies::Copies;
 pub(crate) use image::{ImageAdd, ImageVerb};
@@ -132,6 +135,15 @@ pub(crate) enum Verb {
     Schedule(schedule::Schedule),
     /// List what a project's machine keeps running; start, stop, read logs.
     Services(services::Services),
+    /// Show what models were asked, in tokens and money.
+    Usage(usage::Usage),
+    /// Show or change what may be spent on models; in force at once.
+    Budget(usage::Budget),
+    /// Show or change how often the programs of a project may ask models; in force at once.
+    ModelLimits(usage::ModelLimits),
+    /// Set, list and delete a project's secrets: variables that programs in its machine find.
+    #[command(subcommand)]
+    Secret(secret::Secret),
     /// Print a new sign-in link for the running server.
     Link,
     /// Say what this host can enforce, and what is missing.
@@ -182,6 +194,12 @@ pub(crate) struct Up {
     /// [default: 1h].
     #[arg(long, env = "TOFT_COLD_AFTER", value_name = "TIME")]
     pub(crate) cold_after: Option<String>,
+    /// What machines may reach, where a project has nothing of its own [default: open].
+    #[arg(long, env = "TOFT_EGRESS", value_name = "LEVEL")]
+    pub(crate) egress: Option<egress::Level>,
+    /// With `--egress allow-list`: a host, `*.domain` or address, with `:port` for that port only.
+    #[arg(long, env = "TOFT_EGRESS_ALLOW", value_name = "RULE", value_delimiter = ',')]
+    pub(crate) egress_allow: Vec<String>,
     /// File of configuration [default: toft.toml in the data folder, if there is one].
     #[arg(long, env = "TOFT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -229,7 +247,7 @@ pub(crate) struct Bench {
     /// Rounds per row.
     #[arg(long, default_value_t = 30, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     pub(crate) rounds: usize,
-    /// Also run peers that are installed (bubblewrap, crun, Podman, btrfs, Pi), alternating with ours.
+    /// Also run peers that are installed (bubblewrap, crun, Podman, btrfs, socat, Pi), alternating with ours.
     #[arg(long)]
     pub(crate) peers: bool,
     /// Also run each row as this user of the host (a name or a number), for a column of its own; needs

@@ -2,6 +2,7 @@
 //! empty data folder. Medians of many rounds; a figure is printed, never judged.
 
 mod copies;
+mod egress;
 mod lab;
 mod many;
 mod memory;
@@ -82,6 +83,8 @@ pub(crate) const ROWS: &[&str] = &[
     "cold500_rss",
     "cold500_list",
     "growth",
+    "egress_mb_s",
+    "egress_connect",
 ];
 
 /// Runs the rows that were asked for.
@@ -137,6 +140,8 @@ async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>>
             "checkpoint_files" => copies::checkpoint_files(n).await?,
             "cold500_rss" | "cold500_list" => many::cold(n, names).await?,
             "growth" => many::growth(n).await?,
+            "egress_mb_s" => egress::rate(n, &peers).await?,
+            "egress_connect" => egress::connect(n).await?,
             on_tree => {
                 let tree = match &mut tree {
                     Some(tree) => tree,

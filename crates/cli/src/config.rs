@@ -1,11 +1,12 @@
 //! Configuration of `toft up`: flags, then environment, then `toft.toml`. This crate is the only
 //! reader of environment and files of configuration.
 
+mod egress;
 mod idle;
 mod last;
 mod oci;
 
-use crate::args::{At, BackendName, Oci, Up};
+use crate::args::{At, BackendName, Oci, Up, egress::Level};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum as _;
 pub(crate) use last::{last, remember};
@@ -19,7 +20,7 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
-use toft_model::machine::IdleRule;
+use toft_model::machine::{EgressSetting, IdleRule};
 
 /// Where the server listens when nothing else is said.
 const LISTEN_DEFAULT: &str = "127.0.0.1:4000";
@@ -39,6 +40,8 @@ struct File {
     disk_max: Option<String>,
     freeze_after: Option<String>,
     cold_after: Option<String>,
+    egress: Option<Level>,
+    egress_allow: Option<Vec<String>>,
 }
 
 /// All resolved.
@@ -57,6 +60,8 @@ pub(crate) struct Resolved {
     pub(crate) disk_bytes_max: Option<u64>,
     /// When machines that nobody uses are put away.
     pub(crate) idle: IdleRule,
+    /// What machines may reach.
+    pub(crate) egress: EgressSetting,
 }
 
 /// Resolves what `toft up` was told.
@@ -110,6 +115,9 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         up.freeze_after.as_deref().or(file.freeze_after.as_deref()),
         up.cold_after.as_deref().or(file.cold_after.as_deref()),
     )?;
+    let of_file = file.egress_allow.as_deref().unwrap_or_default();
+    let allow = if up.egress_allow.is_empty() { of_file } else { &up.egress_allow };
+    let egress = egress::setting(up.egress.or(file.egress), allow)?;
     Ok(Resolved {
         data,
         listen,
@@ -121,6 +129,7 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         oci,
         disk_bytes_max,
         idle,
+        egress,
     })
 }
 

@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod client;
 mod config;
+mod hidden;
 mod output;
 mod parts;
 mod verbs;
@@ -139,6 +140,10 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Services(verb) => verbs::services::run(at, verb, json).await?,
         Verb::Schedule(verb) => return verbs::schedule::run(at, verb, json).await,
         Verb::Rest(verb) => verbs::rest::run(at, verb, json).await?,
+        Verb::Usage(verb) => verbs::usage::run(at, verb, json).await?,
+        Verb::Budget(verb) => verbs::usage::budget(at, verb, json).await?,
+        Verb::ModelLimits(verb) => verbs::usage::limits(at, verb, json).await?,
+        Verb::Secret(verb) => verbs::secret::run(at, verb, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,
         Verb::Bench(bench) => bench::run(bench, json).await?,

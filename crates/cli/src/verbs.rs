@@ -3,6 +3,7 @@
 pub(crate) mod chat;
 pub(crate) mod copies;
 pub(crate) mod down;
+pub(crate) mod egress;
 pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod logs;
@@ -10,5 +11,7 @@ pub(crate) mod project;
 pub(crate) mod report;
 pub(crate) mod rest;
 pub(crate) mod schedule;
+pub(crate) mod secret;
 pub(crate) mod services;
 pub(crate) mod up;
+pub(crate) mod usage;

@@ -3,8 +3,13 @@
 
 use crate::secret_text;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
-use toft_model::provider::{Api, ModelRef};
+use std::{collections::BTreeMap, net::SocketAddr};
+use toft_model::{
+    budget::{Budgets, Spent},
+    id::ProjectId,
+    machine::ModelLimits,
+    provider::{Api, ModelRef},
+};
 use toft_vault::Secret;
 
 /// Everything that the gateway knows beyond its machines. A new one replaces the old one whole;
@@ -21,6 +26,12 @@ pub struct GatewayConfig {
     pub default_thinking_level: Option<String>,
     /// Offer the scripted model only, whatever keys there are.
     pub demo_only: bool,
+    /// Projects whose model calls are limited beyond the gateway's own bounds.
+    pub model_limits: BTreeMap<ProjectId, ModelLimits>,
+    /// Money that may be spent.
+    pub budgets: Budgets,
+    /// What was spent of it.
+    pub spent: Spent,
     /// For tests: addresses that the egress proxy may dial although they are private. Nothing that
     /// a person configures may end up here.
     pub allow_private: Vec<SocketAddr>,

@@ -7,10 +7,11 @@
 
 use crate::{
     config::GatewayConfig,
+    egress_log::OpenConnection,
     folder,
     protocol::{
-        Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, MachineEntry, ProviderTest,
-        Reply, Request,
+        Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, LISTENERS_PER_MACHINE_MAX,
+        MachineEntry, ProviderTest, Reply, Request,
     },
     wire,
 };
@@ -158,10 +159,11 @@ impl Gateway {
 
     /// Replaces providers, keys and defaults.
     pub async fn set_config(&self, config: GatewayConfig) -> Result<(), ControlError> {
-        self.done("set_config", Request::SetConfig(config), Vec::new()).await
+        self.done("set_config", Request::SetConfig(Box::new(config)), Vec::new()).await
     }
 
-    /// Serves a machine on its listeners (model API, then egress proxy). A known machine with the
+    /// Serves a machine on its sockets ([`LISTENERS_PER_MACHINE`], or
+    /// [`LISTENERS_PER_MACHINE_MAX`]). A known machine with the
     /// same token and the same sockets goes on undisturbed; otherwise it is replaced.
     pub async fn add_machine(
         &self,
@@ -170,16 +172,22 @@ impl Gateway {
         egress: EgressLevel,
         listeners: Vec<OwnedFd>,
     ) -> Result<(), ControlError> {
-        if listeners.len() != LISTENERS_PER_MACHINE {
-            let message =
-                format!("{LISTENERS_PER_MACHINE} listeners are needed, not {}", listeners.len());
+        if ![LISTENERS_PER_MACHINE, LISTENERS_PER_MACHINE_MAX].contains(&listeners.len()) {
+            let message = format!(
+                "{LISTENERS_PER_MACHINE} or {LISTENERS_PER_MACHINE_MAX} listeners are needed, not {}",
+                listeners.len()
+            );
             return Err(ControlError::Invalid(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 message,
             )));
         }
-        let request =
-            Request::AddMachine { project: project.clone(), token: Secret::new(token), egress };
+        let request = Request::AddMachine {
+            project: project.clone(),
+            token: Secret::new(token),
+            egress,
+            listeners: listeners.len(),
+        };
         self.done("add_machine", request, listeners).await
     }
 
@@ -189,14 +197,30 @@ impl Gateway {
         self.done("remove_machine", request, Vec::new()).await
     }
 
-    /// Changes what a machine may reach, at once; connections that are no longer allowed end.
+    /// Changes what a machine may reach, at once; how many open connections are no longer allowed and
+    /// end. `not_found` when it serves no such machine.
     pub async fn set_egress(
         &self,
         project: &ProjectId,
         egress: EgressLevel,
-    ) -> Result<(), ControlError> {
+    ) -> Result<usize, ControlError> {
         let request = Request::SetEgress { project: project.clone(), egress };
-        self.done("set_egress", request, Vec::new()).await
+        match self.ask("set_egress", request).await? {
+            Reply::EgressSet { cut } => Ok(cut),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Connections of a machine that are open, oldest first; none of one that it does not serve.
+    pub async fn open_connections(
+        &self,
+        project: &ProjectId,
+    ) -> Result<Vec<OpenConnection>, ControlError> {
+        let request = Request::OpenConnections { project: project.clone() };
+        match self.ask("open_connections", request).await? {
+            Reply::OpenConnections(open) => Ok(open),
+            _ => Err(ControlError::Unexpected),
+        }
     }
 
     /// Machines that it serves, by project id.
@@ -270,6 +294,8 @@ fn refused(reply: Reply) -> Result<Reply, ControlError> {
         Reply::Failed { code, message } => Err(ControlError::Refused { code, message }),
         Reply::Hello(_)
         | Reply::Done
+        | Reply::EgressSet { .. }
+        | Reply::OpenConnections(_)
         | Reply::Machines(_)
         | Reply::Tested(_)
         | Reply::Models(_)

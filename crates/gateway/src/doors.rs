@@ -1,9 +1,9 @@
-//! The two doors of a machine: its listeners for the model API and for the egress proxy, opened
-//! and closed as the server says, each connection handed to who answers it.
+//! The doors of a machine: its listeners for the model API, for the egress proxy and for what goes
+//! through none, opened and closed as the server says, each connection handed to who answers it.
 
 use crate::{
-    egress,
-    machine::{HEAD_BYTES_MAX, HEADERS_MAX, Machine, Socket, socket},
+    direct, egress,
+    machine::{HEAD_BYTES_MAX, HEADERS_MAX, Machine, Socket, datagrams, listening},
     models::{self, Asker},
     state::State,
 };
@@ -14,7 +14,7 @@ use toft_model::{id::ProjectId, machine::EgressLevel};
 use toft_policy::InvalidRule;
 use toft_vault::Secret;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -52,29 +52,70 @@ pub(crate) fn open(
     level: EgressLevel,
     listeners: Vec<OwnedFd>,
 ) -> Result<(), OpenError> {
-    let sockets: Vec<Socket> = listeners.iter().map(socket).collect::<io::Result<_>>()?;
+    let (doors, sockets) = Doors::of(listeners)?;
     let mut machines = state.machines();
     if let Some(known) = machines.get(project)
         && known.is_same(&token, &sockets)
     {
         // A new server adopts us: connections under way go on.
-        return Ok(known.set_egress(level)?);
+        known.set_egress(&state.config(), level)?;
+        return Ok(());
     }
-    let mut listeners = listeners.into_iter().map(listener);
-    let (Some(models), Some(proxy)) = (listeners.next(), listeners.next()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "two are needed").into());
-    };
-    let (models, proxy) = (models?, proxy?);
     let cancel = state.cancel.child_token();
-    let machine = Arc::new(Machine::new(project.clone(), token, level, sockets, cancel)?);
+    let machine = Machine::new(project.clone(), token, level, sockets, cancel.clone())?;
+    let machine = Arc::new(machine);
+    match machine.egress_log(state) {
+        Ok(log) => drop(state.tasks.spawn(Arc::clone(log).keep_synced(cancel))),
+        Err(error) => tracing::error!(project.id = %project, %error, "its way out has no log yet"),
+    }
     if let Some(old) = machines.insert(project.clone(), Arc::clone(&machine)) {
         old.cancel.cancel();
     }
     drop(machines);
     tracing::info!(project.id = %project, "serving a machine");
-    serve_models(state, &machine, models)?;
-    serve_egress(state, &machine, proxy)?;
-    Ok(())
+    serve_models(state, &machine, doors.models)?;
+    serve_egress(state, &machine, doors.proxy)?;
+    match doors.direct {
+        Some((listener, questions)) => Ok(serve_direct(state, &machine, listener, questions)?),
+        None => Ok(()),
+    }
+}
+
+/// The sockets of a machine.
+struct Doors {
+    models: TcpListener,
+    proxy: TcpListener,
+    /// For connections that go through no proxy, and for DNS.
+    direct: Option<(TcpListener, UdpSocket)>,
+}
+
+impl Doors {
+    fn of(descriptors: Vec<OwnedFd>) -> io::Result<(Self, Vec<Socket>)> {
+        let (listeners, questions) = match <[OwnedFd; 4]>::try_from(descriptors) {
+            Ok([models, proxy, direct, questions]) => {
+                (vec![models, proxy, direct], Some(questions))
+            }
+            Err(two) => (two, None),
+        };
+        let mut sockets: Vec<Socket> =
+            listeners.iter().map(listening).collect::<io::Result<_>>()?;
+        let mut listeners = listeners.into_iter().map(listener);
+        let mut next = || {
+            let few = || io::Error::new(io::ErrorKind::InvalidInput, "two or four are needed");
+            listeners.next().ok_or_else(few)?
+        };
+        let (models, proxy) = (next()?, next()?);
+        let direct = match questions {
+            Some(questions) => {
+                sockets.push(datagrams(&questions)?);
+                let questions = std::net::UdpSocket::from(questions);
+                questions.set_nonblocking(true)?;
+                Some((next()?, UdpSocket::from_std(questions)?))
+            }
+            None => None,
+        };
+        Ok((Self { models, proxy, direct }, sockets))
+    }
 }
 
 /// Stops serving a machine. Unknown: does nothing.
@@ -131,9 +172,24 @@ fn serve_egress(
     })
 }
 
+fn serve_direct(
+    state: &Arc<State>,
+    machine: &Arc<Machine>,
+    listener: TcpListener,
+    questions: UdpSocket,
+) -> io::Result<()> {
+    let (shared, machine) = (Arc::clone(state), Arc::clone(machine));
+    let cancel = machine.cancel.clone();
+    on_own_thread(state, cancel, async move {
+        if let Err(error) = direct::serve(shared, machine, listener, questions).await {
+            tracing::warn!(%error, "connections without a proxy are not served");
+        }
+    })
+}
+
 /// Whose a connection is that was just accepted. A door that closes may still have taken one that
 /// was made for the next door on the same listener: it is passed on.
-fn behind(state: &State, machine: &Arc<Machine>) -> Option<Arc<Machine>> {
+pub(crate) fn behind(state: &State, machine: &Arc<Machine>) -> Option<Arc<Machine>> {
     if !machine.cancel.is_cancelled() {
         return Some(Arc::clone(machine));
     }
@@ -177,7 +233,7 @@ async fn serve_model_connection(state: Arc<State>, machine: Arc<Machine>, stream
 }
 
 /// Accepts for ever; a permit goes with each connection, and without one nothing is accepted.
-async fn accept_all(
+pub(crate) async fn accept_all(
     listener: TcpListener,
     limit: Arc<Semaphore>,
     mut each: impl FnMut(TcpStream, OwnedSemaphorePermit),

@@ -1,31 +1,42 @@
-//! The egress proxy of a machine: plain HTTP requests (absolute form) and tunnels (CONNECT). Every
-//! target is decided by `toft_policy`, every resolved address is checked, and exactly the checked
-//! address is dialled. Redirects are the client's business: each comes back here as a request.
+//! The way out of a machine. This file: the proxy, for plain HTTP requests (absolute form) and tunnels
+//! (CONNECT). Every target is decided by `toft_policy`, every resolved address is checked, and exactly
+//! the checked address is dialled; what goes through is in `passage`. Redirects are the client's
+//! business: each comes back here as a request.
 
+mod bulk;
 mod dial;
+mod first;
 mod forward;
-mod log;
-mod tunnel;
+mod http_inside;
+pub(crate) mod log;
+pub(crate) mod passage;
+mod relay;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
     api_error::{ApiError, Code},
+    egress_log::Via,
     machine::{HEAD_BYTES_MAX, HEADERS_MAX, Machine},
-    state::{Config, State},
+    state::State,
     tap::BoxError,
 };
 use bytes::Bytes;
 use forward::Kept;
 use http::{Method, Request, Response, uri::Scheme};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use log::Log;
+use passage::{Passage, admit, judge};
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use toft_policy::{Egress, Host, HostPort, Verdict};
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use toft_policy::{HostPort, Verdict};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::OwnedSemaphorePermit,
+};
 
 /// How slowly the head of a request may come in, and how long a kept connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,20 +51,36 @@ type Body = UnsyncBoxBody<Bytes, BoxError>;
 struct Connection {
     state: Arc<State>,
     machine: Arc<Machine>,
-    /// Its place among the machine's connections; a tunnel takes it along.
-    permit: Arc<OwnedSemaphorePermit>,
     kept: Kept,
+    asks: Asks,
 }
 
-/// Serves one connection of a machine until it ends.
+/// What a connection may ask for.
+enum Asks {
+    /// Any target: it speaks to a proxy. A tunnel takes its place among the machine's connections along.
+    Anything(Arc<OwnedSemaphorePermit>),
+    /// This one only.
+    Only(HostPort),
+}
+
+/// Serves one connection of a machine to its proxy until it ends.
 pub(crate) async fn serve_connection(
     state: Arc<State>,
     machine: Arc<Machine>,
     stream: TcpStream,
     permit: OwnedSemaphorePermit,
 ) {
-    let mut level = machine.egress();
-    let connection = Connection { state, machine, permit: Arc::new(permit), kept: Kept::default() };
+    let asks = Asks::Anything(Arc::new(permit));
+    let connection = Connection { state, machine, kept: Kept::default(), asks };
+    serve_requests(connection, stream).await;
+}
+
+/// Answers the requests of a connection. It ends when its target is no longer allowed.
+async fn serve_requests(
+    connection: Connection,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
+    let mut level = connection.machine.egress();
     let service = service_fn(|request| {
         let connection = &connection;
         async move { Ok::<_, Infallible>(connection.answer(request).await) }
@@ -91,34 +118,40 @@ pub(crate) async fn serve_connection(
 }
 
 impl Connection {
+    fn inside(state: Arc<State>, machine: Arc<Machine>, target: HostPort) -> Self {
+        Self { state, machine, kept: Kept::default(), asks: Asks::Only(target) }
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let result = if request.method() == Method::CONNECT {
-            self.connect(request).await
-        } else {
-            self.plain(request).await
+        let result = match &self.asks {
+            Asks::Anything(permit) if request.method() == Method::CONNECT => {
+                self.connect(request, permit).await
+            }
+            Asks::Anything(_) => self.plain(request).await,
+            Asks::Only(target) => self.inner(request, target).await,
         };
         result.unwrap_or_else(|e| e.response().map(own_body))
     }
 
-    async fn connect(&self, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    async fn connect(
+        &self,
+        request: Request<Incoming>,
+        permit: &Arc<OwnedSemaphorePermit>,
+    ) -> Result<Response<Body>, ApiError> {
         let authority = request.uri().authority().map_or("", |a| a.as_str());
-        let (target, mut log) = self.admit(authority, None)?;
-        let upstream = match self.dial(&target).await {
-            Ok(stream) => stream,
-            Err(refused) => return Err(refused.told(&mut log)),
-        };
-        let tunnel = tunnel::Tunnel {
-            target,
-            upstream,
-            log,
-            machine: Arc::clone(&self.machine),
-            state: Arc::clone(&self.state),
-            permit: Arc::clone(&self.permit),
-        };
+        let target = self.understand(authority, None, Via::Connect)?;
+        let passage = Passage::open(&self.state, &self.machine, target, Via::Connect).await?;
         let upgrade = hyper::upgrade::on(request);
-        let cancel = self.machine.cancel.clone();
+        let (cancel, permit) = (self.machine.cancel.clone(), Arc::clone(permit));
         self.state.tasks.spawn(async move {
-            cancel.run_until_cancelled(tunnel.run(upgrade)).await;
+            let carried = async {
+                // Otherwise the client went away before it read our answer.
+                if let Ok(Ok((client, early))) = upgrade.await.map(split) {
+                    passage.carry(client, early).await;
+                }
+            };
+            cancel.run_until_cancelled(carried).await;
+            drop(permit);
         });
         Ok(Response::new(own_body(http_body_util::Full::default())))
     }
@@ -138,54 +171,53 @@ impl Connection {
                 "Only http:// is fetched here: use CONNECT for everything else.",
             ));
         }
-        let (target, log) = self.admit(authority.as_str(), Some(80))?;
+        let target = self.understand(authority.as_str(), Some(80), Via::Http)?;
+        self.kept.aim(&target);
+        let log = admit(&self.state, &self.machine, &target, Via::Http)?;
         forward::forward(self, request, target, log).await
     }
 
-    /// Understands and decides a target; a refusal is logged.
-    fn admit(
+    async fn inner(
+        &self,
+        request: Request<Incoming>,
+        target: &HostPort,
+    ) -> Result<Response<Body>, ApiError> {
+        self.kept.aim(target);
+        let log = http_inside::admitted(self, &request, target)?;
+        forward::forward(self, request, target.clone(), log).await
+    }
+
+    /// Understands a target; what is not understood is logged.
+    fn understand(
         &self,
         authority: &str,
         default_port: Option<u16>,
-    ) -> Result<(HostPort, Log), ApiError> {
-        let target = HostPort::parse(authority, default_port).map_err(|why| {
+        via: Via,
+    ) -> Result<HostPort, ApiError> {
+        HostPort::parse(authority, default_port).map_err(|why| {
             let shown: String = authority.escape_debug().take(SHOWN_MAX).collect();
             let verdict = Verdict::deny("invalid-host", format!("{shown}: {why}"));
-            Log::begin(&self.state, &self.machine.project, shown, 0, &verdict).finish(None);
+            Log::refuse(&self.state, &self.machine, (shown, 0), via, &verdict);
             denied(&verdict)
-        })?;
-        let egress = Arc::clone(&self.machine.egress().borrow());
-        let verdict = judge(&self.state.config(), &egress, &target);
-        let log = Log::begin(
-            &self.state,
-            &self.machine.project,
-            target.host.to_string(),
-            target.port,
-            &verdict,
-        );
-        if verdict.allowed() {
-            Ok((target, log))
-        } else {
-            log.finish(None);
-            Err(denied(&verdict))
-        }
-    }
-
-    async fn dial(&self, target: &HostPort) -> Result<TcpStream, dial::Refused> {
-        let config = self.state.config();
-        dial::dial(&*self.state.resolver, &config.allow_private, target).await
+        })
     }
 }
 
-/// The level's decision; for tests an address may be opened that no level opens.
-fn judge(config: &Config, egress: &Egress, target: &HostPort) -> Verdict {
-    if let Host::Address(ip) = target.host
-        && config.allow_private.contains(&(ip, target.port).into())
-        && egress.is_open()
-    {
-        return Verdict::allow("test-address", "opened for a test");
-    }
-    egress.decide(&target.host, target.port)
+fn split(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>()?;
+    Ok((parts.io.into_inner(), parts.read_buf))
+}
+
+/// Writes the line of what never became a target; the answer to it.
+pub(crate) fn refuse(
+    state: &Arc<State>,
+    machine: &Arc<Machine>,
+    place: (String, u16),
+    via: Via,
+    verdict: &Verdict,
+) -> ApiError {
+    Log::refuse(state, machine, place, via, verdict);
+    denied(verdict)
 }
 
 fn denied(verdict: &Verdict) -> ApiError {

@@ -10,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
 };
+use toft_model::{id::ProjectId, machine::NAMES_FILE};
 use tokio::{
     io::AsyncReadExt as _,
     net::{UnixListener, UnixStream},
@@ -28,6 +29,17 @@ pub fn log_path(data_dir: &Path) -> PathBuf {
 /// `<data>/usage`: the journals.
 pub fn usage_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("usage")
+}
+
+/// `<data>/usage/egress/<project>`: the log of its way out.
+pub(crate) fn egress_dir(data_dir: &Path, project: &ProjectId) -> PathBuf {
+    usage_dir(data_dir).join("egress").join(project.as_str())
+}
+
+/// `<data>/run/m/<project>/names`: names that a machine has looked up. The folder is the machine's,
+/// and goes with it.
+pub(crate) fn names_path(data_dir: &Path, project: &ProjectId) -> PathBuf {
+    data_dir.join("run/m").join(project.as_str()).join(NAMES_FILE)
 }
 
 /// `<data>/run/gateway.sock`.

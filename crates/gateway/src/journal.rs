@@ -6,7 +6,7 @@
 mod reader;
 mod writer;
 
-pub(crate) use reader::read;
+pub(crate) use reader::{end, read, read_back, read_placed};
 pub(crate) use writer::Journal;
 
 use std::{
@@ -37,8 +37,17 @@ impl Name {
         dir.join(format!("{}-{base:020}.jsonl", self.stem()))
     }
 
-    /// Full segments kept, of 16 MiB each: of model calls, because each is money, 1 GiB; of
-    /// connections 64 MiB.
+    /// A segment is full beyond this. Of model calls: some 60,000 records, read in well under a second.
+    /// Of one project's connections: some 4,000, which is what a person looks back over.
+    fn segment_bytes_max(self) -> u64 {
+        match self {
+            Self::Usage => 16 << 20,
+            Self::Egress => 1 << 20,
+        }
+    }
+
+    /// Full segments kept: of model calls, because each is money, 1 GiB; of a project's connections
+    /// 4 MiB.
     fn full_segments_max(self) -> usize {
         match self {
             Self::Usage => 63,

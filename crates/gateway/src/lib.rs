@@ -2,21 +2,25 @@
 //! egress proxy, metering. Holds every provider key, in memory only. One per data folder; outlives
 //! the server and is adopted by the next one.
 //!
-//! The server uses [`control`] and [`usage`]; the binary calls [`main`].
+//! The server uses [`control`], [`usage`] and [`egress_log`]; the binary calls [`main`].
 
 mod api_error;
 pub mod config;
 pub mod control;
+mod direct;
 mod doors;
 mod egress;
+pub mod egress_log;
 pub mod folder;
 mod hop_by_hop;
 mod journal;
+mod ledger;
 mod listen;
 mod machine;
 mod meter;
 mod models;
 mod outside;
+mod pace;
 mod process;
 pub mod protocol;
 mod provider;

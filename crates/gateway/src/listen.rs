@@ -4,7 +4,7 @@
 use crate::{
     doors,
     models::{model_list, probe},
-    protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, Reply, Request},
+    protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, Reply, Request},
     state::State,
     wire,
 };
@@ -151,13 +151,13 @@ fn handle(state: &Arc<State>, request: Request, receiver: &mut wire::Receiver) -
             machines: state.machines().len(),
         }),
         Request::SetConfig(config) => {
-            state.set_config(config);
+            state.set_config(*config);
             let ready = state.config().providers().filter(|p| p.has_key()).count();
             tracing::info!(providers = ready, "configured");
             Reply::Done
         }
-        Request::AddMachine { project, token, egress } => {
-            let listeners = receiver.take_descriptors(LISTENERS_PER_MACHINE);
+        Request::AddMachine { project, token, egress, listeners } => {
+            let listeners = receiver.take_descriptors(listeners);
             match doors::open(state, &project, token, egress, listeners) {
                 Ok(()) => Reply::Done,
                 Err(e) => failed("invalid_argument", &e),
@@ -169,13 +169,18 @@ fn handle(state: &Arc<State>, request: Request, receiver: &mut wire::Receiver) -
         }
         Request::SetEgress { project, egress } => {
             let machine = state.machines().get(&project).cloned();
-            match machine.map(|machine| machine.set_egress(egress)) {
-                Some(Ok(())) => Reply::Done,
+            match machine.map(|machine| machine.set_egress(&state.config(), egress)) {
+                Some(Ok(cut)) => Reply::EgressSet { cut },
                 Some(Err(e)) => failed("invalid_argument", &e),
                 None => failed("not_found", &format!("no machine of {project} is served")),
             }
         }
         Request::Machines => Reply::Machines(state.entries()),
+        Request::OpenConnections { project } => {
+            let machine = state.machines().get(&project).cloned();
+            let open = machine.map(|machine| machine.open_connections());
+            Reply::OpenConnections(open.unwrap_or_default())
+        }
         Request::Models => Reply::Models(model_list(&state.config())),
         Request::UsagePosition => Reply::UsagePosition(state.usage.position()),
         Request::TestProvider { .. } | Request::Shutdown => {

@@ -1,12 +1,25 @@
 //! One machine as the gateway knows it: its token, its egress level, its share of the gateway. Not
-//! the serving of its two listeners: that is `doors`.
+//! the serving of its listeners: that is `doors`.
 
-use crate::protocol::MachineEntry;
-use rustix::fs::fstat;
+use crate::{
+    egress::log::Open,
+    egress_log::OpenConnection,
+    journal::Journal,
+    protocol::MachineEntry,
+    state::{Config, State},
+};
+use rustix::{
+    fs::fstat,
+    net::{AddressFamily, SocketType, sockopt},
+};
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use toft_model::{id::ProjectId, machine::EgressLevel};
 use toft_policy::{Egress, InvalidRule};
@@ -19,6 +32,9 @@ pub(crate) const MODEL_CALLS_MAX: usize = 64;
 
 /// Connections through the egress proxy of one machine: `npm install` opens some 50. More wait.
 pub(crate) const EGRESS_CONNECTIONS_MAX: usize = 512;
+
+/// Connections of one machine that go through no proxy: as many.
+pub(crate) const DIRECT_CONNECTIONS_MAX: usize = EGRESS_CONNECTIONS_MAX;
 
 /// Bytes of a request's head, and of reads: SDKs send 2 KiB.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -34,6 +50,12 @@ pub(crate) struct Machine {
     egress: watch::Sender<Arc<Egress>>,
     model_calls: Arc<Semaphore>,
     egress_connections: Arc<Semaphore>,
+    direct_connections: Arc<Semaphore>,
+    /// Connections that are open, by number.
+    open: Mutex<BTreeMap<u64, Open>>,
+    next_open: AtomicU64,
+    /// The log of its way out, once it could be opened.
+    egress_log: OnceLock<Arc<Journal>>,
     sockets: Vec<Socket>,
     /// Ends its listeners and connections.
     pub(crate) cancel: CancellationToken,
@@ -58,6 +80,10 @@ impl Machine {
             level: Mutex::new(level),
             model_calls: Arc::new(Semaphore::new(MODEL_CALLS_MAX)),
             egress_connections: Arc::new(Semaphore::new(EGRESS_CONNECTIONS_MAX)),
+            direct_connections: Arc::new(Semaphore::new(DIRECT_CONNECTIONS_MAX)),
+            open: Mutex::default(),
+            next_open: AtomicU64::new(1),
+            egress_log: OnceLock::new(),
             sockets,
             cancel,
         })
@@ -73,18 +99,57 @@ impl Machine {
         self.sockets == other.sockets
     }
 
-    /// Changes what a machine may reach.
-    pub(crate) fn set_egress(&self, level: EgressLevel) -> Result<(), InvalidRule> {
-        let egress = Egress::new(&level)?;
+    /// Changes what a machine may reach; how many open connections that ends.
+    pub(crate) fn set_egress(
+        &self,
+        config: &Config,
+        level: EgressLevel,
+    ) -> Result<usize, InvalidRule> {
+        let egress = Arc::new(Egress::new(&level)?);
         *self.level.lock().unwrap_or_else(PoisonError::into_inner) = level;
+        // Each of them sees it by itself, and is counted before it has gone.
+        let open = self.open();
+        let cut = open.values().filter(|open| !open.may_go_on(config, &egress)).count();
         self.egress.send_if_modified(|current| {
-            let changes = **current != egress;
+            let changes = *current != egress;
             if changes {
-                *current = Arc::new(egress);
+                *current = Arc::clone(&egress);
             }
             changes
         });
-        Ok(())
+        drop(open);
+        Ok(cut)
+    }
+
+    /// The log of its way out. A disk that is full when the machine comes must not keep it from its
+    /// models: then each line tries again.
+    pub(crate) fn egress_log(&self, state: &State) -> io::Result<&Arc<Journal>> {
+        if let Some(log) = self.egress_log.get() {
+            return Ok(log);
+        }
+        let log = state.egress_log(&self.project)?;
+        Ok(self.egress_log.get_or_init(|| log))
+    }
+
+    /// One more connection is open; its number.
+    pub(crate) fn opened(&self, open: Open) -> u64 {
+        let id = self.next_open.fetch_add(1, Ordering::Relaxed);
+        self.open().insert(id, open);
+        id
+    }
+
+    /// It is no longer open.
+    pub(crate) fn closed(&self, id: u64) {
+        self.open().remove(&id);
+    }
+
+    /// Connections that are open, oldest first.
+    pub(crate) fn open_connections(&self) -> Vec<OpenConnection> {
+        self.open().iter().map(|(id, open)| open.shown(*id)).collect()
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it may reach, now and whenever that changes.
@@ -97,27 +162,52 @@ impl Machine {
         Arc::clone(&self.model_calls).try_acquire_owned().ok()
     }
 
+    /// Model calls that have leave now.
+    pub(crate) fn model_calls_under_way(&self) -> usize {
+        MODEL_CALLS_MAX - self.model_calls.available_permits()
+    }
+
     /// Places for connections through the egress proxy.
     pub(crate) fn egress_connections(&self) -> Arc<Semaphore> {
         Arc::clone(&self.egress_connections)
+    }
+
+    /// Places for connections that go through no proxy.
+    pub(crate) fn direct_connections(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.direct_connections)
     }
 
     pub(crate) fn entry(&self) -> MachineEntry {
         MachineEntry {
             project: self.project.clone(),
             egress: self.level.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            model_calls: MODEL_CALLS_MAX - self.model_calls.available_permits(),
-            egress_connections: EGRESS_CONNECTIONS_MAX
-                - self.egress_connections.available_permits(),
+            model_calls: self.model_calls_under_way(),
+            egress_connections: EGRESS_CONNECTIONS_MAX + DIRECT_CONNECTIONS_MAX
+                - self.egress_connections.available_permits()
+                - self.direct_connections.available_permits(),
         }
     }
 }
 
 /// The socket behind a descriptor, which must listen.
-pub(crate) fn socket(fd: &OwnedFd) -> io::Result<Socket> {
-    if !rustix::net::sockopt::socket_acceptconn(fd.as_fd())? {
+pub(crate) fn listening(fd: &OwnedFd) -> io::Result<Socket> {
+    if !sockopt::socket_acceptconn(fd.as_fd())? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
     }
+    socket(fd)
+}
+
+/// The socket behind a descriptor, which must be one of UDP.
+pub(crate) fn datagrams(fd: &OwnedFd) -> io::Result<Socket> {
+    let is_udp = sockopt::socket_type(fd)? == SocketType::DGRAM
+        && sockopt::socket_domain(fd)? == AddressFamily::INET;
+    if !is_udp {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it takes no datagrams"));
+    }
+    socket(fd)
+}
+
+fn socket(fd: &OwnedFd) -> io::Result<Socket> {
     let stat = fstat(fd)?;
     Ok((stat.st_dev, stat.st_ino))
 }

@@ -9,3 +9,4 @@ mod tokens;
 pub(crate) use answer::Answer;
 pub(crate) use mask::Mask;
 pub(crate) use request::ModelFinder;
+pub(crate) use tokens::Tokens;

@@ -2,9 +2,12 @@
 //! it, makes sure it is the only one of its data folder, serves until it is told to end.
 
 use crate::{
-    folder, listen, outside,
+    folder,
+    journal::now_ms,
+    listen, outside,
     resolve::{Resolver, SystemResolver},
     state::State,
+    usage::Started,
 };
 use rustix::{
     fs::{FlockOperation, flock},
@@ -187,11 +190,10 @@ async fn serve(data_dir: &Path, resolver: Arc<dyn Resolver>) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until the state is to end; then waits for what runs and syncs the journals.
+/// Serves until the state is to end; then waits for what runs and syncs the journal of calls.
 pub(crate) async fn serve_state(state: &Arc<State>, data_dir: &Path, listener: UnixListener) {
-    for journal in [&state.usage, &state.egress_log] {
-        state.tasks.spawn(Arc::clone(journal).keep_synced(state.cancel.clone()));
-    }
+    state.usage.append(&Started { started: now_ms() });
+    state.tasks.spawn(Arc::clone(&state.usage).keep_synced(state.cancel.clone()));
     let warm = Arc::clone(state);
     state.tasks.spawn(async move {
         // Its failure is told to the first call.
@@ -211,5 +213,4 @@ pub(crate) async fn serve_state(state: &Arc<State>, data_dir: &Path, listener: U
         tracing::warn!("some connections did not end in time");
     }
     state.usage.sync();
-    state.egress_log.sync();
 }

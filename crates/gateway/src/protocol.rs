@@ -1,18 +1,22 @@
-//! Control protocol, version 1: JSON frames of `toft_model::frame` on a unix socket, requests and
+//! Control protocol, version 2: JSON frames of `toft_model::frame` on a unix socket, requests and
 //! replies matched by `id`, several under way at once. Listeners of `add_machine` travel with its
 //! frame as `SCM_RIGHTS`. `hello` and `shutdown` keep their shape in every version, so that a
 //! newer server can always recognise and replace an older gateway.
 
-use crate::{config::GatewayConfig, secret_text};
+use crate::{config::GatewayConfig, egress_log::OpenConnection, secret_text};
 use serde::{Deserialize, Serialize};
 use toft_model::{id::ProjectId, machine::EgressLevel, provider::ModelList};
 use toft_vault::Secret;
 
 /// Version of this protocol.
-pub const CONTROL_PROTOCOL: u32 = 1;
+pub const CONTROL_PROTOCOL: u32 = 2;
 
-/// Listeners of a machine: model API, then egress proxy.
+/// Sockets of a machine: the listening ones of the model API and of the egress proxy.
 pub const LISTENERS_PER_MACHINE: usize = 2;
+
+/// The same where connections without a proxy come to the gateway too: also the listening one of
+/// those and the UDP one of DNS.
+pub const LISTENERS_PER_MACHINE_MAX: usize = 4;
 
 /// One request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,12 +30,14 @@ pub(crate) struct Call {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
     Hello,
-    SetConfig(GatewayConfig),
+    SetConfig(Box<GatewayConfig>),
     AddMachine {
         project: ProjectId,
         #[serde(with = "secret_text")]
         token: Secret,
         egress: EgressLevel,
+        /// How many sockets come with it.
+        listeners: usize,
     },
     RemoveMachine {
         project: ProjectId,
@@ -41,6 +47,10 @@ pub(crate) enum Request {
         egress: EgressLevel,
     },
     Machines,
+    /// Connections of a machine that are open.
+    OpenConnections {
+        project: ProjectId,
+    },
     TestProvider {
         provider: String,
     },
@@ -62,11 +72,19 @@ pub(crate) struct Answer {
 pub(crate) enum Reply {
     Hello(Hello),
     Done,
+    /// So many open connections are no longer allowed, and end.
+    EgressSet {
+        cut: usize,
+    },
+    OpenConnections(Vec<OpenConnection>),
     Machines(Vec<MachineEntry>),
     Tested(ProviderTest),
     Models(ModelList),
     UsagePosition(u64),
-    Failed { code: String, message: String },
+    Failed {
+        code: String,
+        message: String,
+    },
 }
 
 /// Who answers.

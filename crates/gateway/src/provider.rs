@@ -53,6 +53,21 @@ impl Provider {
         !self.key.is_empty()
     }
 
+    /// Path after `/llm/{id}` at which it answers in a wire format, if it does.
+    pub(crate) fn path_in(&self, api: Api) -> Option<&'static str> {
+        match self.spec {
+            Some(spec) => spec.path_in(api),
+            None if self.info.api != api => None,
+            None => match api {
+                Api::OpenaiCompletions => Some("/v1/chat/completions"),
+                Api::OpenaiResponses => Some("/v1/responses"),
+                Api::AnthropicMessages => Some("/v1/messages"),
+                Api::GoogleGenerativeAi => Some("/v1beta/models"),
+                Api::Scripted => None,
+            },
+        }
+    }
+
     /// Address of a path (with query) after `/llm/{id}`.
     pub(crate) fn url(&self, path: &str) -> Result<Url, ApiError> {
         let base = self.base_url.as_ref().map_err(|why| self.bad_base(why))?;
@@ -66,10 +81,14 @@ impl Provider {
     /// Programs of the OpenAI format ask for `/v1/…`, and base URLs of that format end in `/v1`.
     fn below_unlisted<'a>(&self, base: &str, path: &'a str) -> &'a str {
         match self.info.api {
-            Api::OpenaiCompletions if base.ends_with("/v1") => {
+            Api::OpenaiCompletions | Api::OpenaiResponses if base.ends_with("/v1") => {
                 path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path)
             }
-            Api::OpenaiCompletions | Api::AnthropicMessages | Api::Scripted => path,
+            Api::OpenaiCompletions
+            | Api::OpenaiResponses
+            | Api::AnthropicMessages
+            | Api::GoogleGenerativeAi
+            | Api::Scripted => path,
         }
     }
 
@@ -79,7 +98,8 @@ impl Provider {
         let (name, value) = match (self.spec, self.info.api) {
             (Some(spec), _) => spec.credential(path, key),
             (None, Api::AnthropicMessages) => ("x-api-key", key.to_owned()),
-            (None, Api::OpenaiCompletions | Api::Scripted) => {
+            (None, Api::GoogleGenerativeAi) => ("x-goog-api-key", key.to_owned()),
+            (None, Api::OpenaiCompletions | Api::OpenaiResponses | Api::Scripted) => {
                 ("authorization", format!("Bearer {key}"))
             }
         };
@@ -103,6 +123,7 @@ impl Provider {
         match self.spec {
             // Its list of models is open to everybody, so it would tell nothing of the key.
             Some(spec) if spec.id == "openrouter" => "/v1/key".to_owned(),
+            Some(spec) if spec.api == Api::GoogleGenerativeAi => spec.chat_path.to_owned(),
             Some(spec) => {
                 let path = spec.chat_path;
                 let stem = path
@@ -111,6 +132,7 @@ impl Provider {
                     .unwrap_or(path);
                 format!("{stem}/models")
             }
+            None if self.info.api == Api::GoogleGenerativeAi => "/v1beta/models".to_owned(),
             None => "/v1/models".to_owned(),
         }
     }

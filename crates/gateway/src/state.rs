@@ -4,8 +4,10 @@
 use crate::{
     config::GatewayConfig,
     folder,
-    journal::{Journal, Name},
+    journal::{self, Journal, Name},
+    ledger::Ledger,
     machine::Machine,
+    pace::Paces,
     protocol::MachineEntry,
     provider::Provider,
     resolve::Resolver,
@@ -13,13 +15,15 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    io,
+    fs::DirBuilder,
+    io, mem,
     net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
 };
 use toft_llm::catalogue;
-use toft_model::{id::ProjectId, provider::ModelRef};
+use toft_model::{id::ProjectId, machine::ModelLimits, provider::ModelRef};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -30,11 +34,12 @@ pub(crate) struct Config {
     pub(crate) default_model: Option<ModelRef>,
     pub(crate) default_thinking_level: Option<String>,
     pub(crate) demo_only: bool,
+    pub(crate) model_limits: BTreeMap<ProjectId, ModelLimits>,
     pub(crate) allow_private: Vec<SocketAddr>,
 }
 
 impl Config {
-    fn new(config: GatewayConfig) -> Self {
+    pub(crate) fn new(config: GatewayConfig) -> Self {
         let mut providers = BTreeMap::new();
         for one in &config.providers {
             if let Some(provider) = Provider::new(one) {
@@ -51,6 +56,7 @@ impl Config {
             default_model: config.default_model,
             default_thinking_level: config.default_thinking_level,
             demo_only: config.demo_only,
+            model_limits: config.model_limits,
             allow_private: config.allow_private,
         }
     }
@@ -77,8 +83,12 @@ pub(crate) struct State {
     told: watch::Sender<bool>,
     machines: Mutex<BTreeMap<ProjectId, Arc<Machine>>>,
     pub(crate) upstream: Upstream,
+    pub(crate) paces: Paces,
+    pub(crate) ledger: Ledger,
     pub(crate) usage: Arc<Journal>,
-    pub(crate) egress_log: Arc<Journal>,
+    data_dir: PathBuf,
+    /// Those that somebody writes to: two writers of one would not know of each other.
+    egress_logs: Mutex<BTreeMap<ProjectId, Weak<Journal>>>,
     pub(crate) resolver: Arc<dyn Resolver>,
     /// Lets go of the control socket, then ends everything.
     pub(crate) ending: CancellationToken,
@@ -96,8 +106,11 @@ impl State {
             told: watch::Sender::new(false),
             machines: Mutex::default(),
             upstream: Upstream::default(),
+            paces: Paces::default(),
+            ledger: Ledger::default(),
             usage: Arc::new(Journal::open(&usage_dir, Name::Usage)?),
-            egress_log: Arc::new(Journal::open(&usage_dir, Name::Egress)?),
+            data_dir: data_dir.to_owned(),
+            egress_logs: Mutex::default(),
             resolver,
             ending: CancellationToken::new(),
             cancel: CancellationToken::new(),
@@ -109,8 +122,14 @@ impl State {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn set_config(&self, config: GatewayConfig) {
+    pub(crate) fn set_config(&self, mut config: GatewayConfig) {
+        let (budgets, spent) = (mem::take(&mut config.budgets), mem::take(&mut config.spent));
+        let usage_dir = folder::usage_dir(&self.data_dir);
+        self.ledger.set(budgets, spent, |position| {
+            journal::read(&usage_dir, Name::Usage, position, usize::MAX).map(|(lines, _)| lines)
+        });
         let config = Arc::new(Config::new(config));
+        self.paces.keep(&config.model_limits);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         self.told.send_replace(true);
     }
@@ -119,6 +138,25 @@ impl State {
     pub(crate) async fn configured(&self) {
         // The sender lives as long as we do.
         let _ = self.told.subscribe().wait_for(|told| *told).await;
+    }
+
+    /// The log of a project's way out.
+    pub(crate) fn egress_log(&self, project: &ProjectId) -> io::Result<Arc<Journal>> {
+        let mut logs = self.egress_logs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = logs.get(project).and_then(Weak::upgrade) {
+            return Ok(log);
+        }
+        logs.retain(|_, log| log.strong_count() > 0);
+        let dir = folder::egress_dir(&self.data_dir, project);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        let log = Arc::new(Journal::open(&dir, Name::Egress)?);
+        logs.insert(project.clone(), Arc::downgrade(&log));
+        Ok(log)
+    }
+
+    /// Where the names are kept that a machine has looked up.
+    pub(crate) fn names_path(&self, project: &ProjectId) -> PathBuf {
+        folder::names_path(&self.data_dir, project)
     }
 
     /// Machines, locked. Never held across an await.

@@ -5,10 +5,12 @@
 use crate::{
     config::{GatewayConfig, ProviderConfig},
     control::Gateway,
+    egress_log::{self, EgressRecord},
     folder,
     process::serve_state,
     resolve::Resolver,
     state::State,
+    usage::UsageLine,
 };
 use futures_util::future::BoxFuture;
 use std::{
@@ -54,7 +56,11 @@ impl Bench {
     }
 
     pub(crate) async fn with(resolver: Arc<dyn Resolver>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), resolver).await
+    }
+
+    /// With this data folder.
+    pub(crate) async fn on(dir: TempDir, resolver: Arc<dyn Resolver>) -> Self {
         folder::prepare(dir.path()).unwrap();
         let state = Arc::new(State::new(dir.path(), resolver).unwrap());
         let listener = folder::bind(dir.path()).unwrap();
@@ -91,12 +97,31 @@ impl Bench {
         self.dir.path()
     }
 
+    /// Calls that have ended.
     pub(crate) fn usage(&self) -> Vec<crate::usage::UsageRecord> {
-        crate::usage::read(self.data_dir(), 0, 1_000).unwrap().0
+        let ended = |line| match line {
+            UsageLine::Ended(record) => Some(record),
+            UsageLine::Started(_) | UsageLine::Granted(_) => None,
+        };
+        crate::usage::read(self.data_dir(), 0, 1_000)
+            .unwrap()
+            .0
+            .into_iter()
+            .filter_map(ended)
+            .collect()
     }
 
-    pub(crate) fn egress_log(&self) -> Vec<crate::usage::EgressRecord> {
-        crate::usage::read_egress(self.data_dir(), 0, 1_000).unwrap().0
+    /// Lines of all machines, oldest first.
+    pub(crate) fn egress_log(&self) -> Vec<EgressRecord> {
+        let mut lines = Vec::new();
+        for project in std::fs::read_dir(self.data_dir().join("usage/egress")).into_iter().flatten()
+        {
+            let name = project.unwrap().file_name().into_string().unwrap();
+            let of_it = egress_log::after(self.data_dir(), &name.parse().unwrap(), 0, 10_000);
+            lines.extend(of_it.unwrap().into_iter().map(|placed| placed.record));
+        }
+        lines.sort_by_key(|line| line.ts);
+        lines
     }
 
     /// Waits until the journal holds so many records.
@@ -105,7 +130,7 @@ impl Bench {
     }
 
     /// Waits until the egress log holds so many lines.
-    pub(crate) async fn egress_of(&self, count: usize) -> Vec<crate::usage::EgressRecord> {
+    pub(crate) async fn egress_of(&self, count: usize) -> Vec<EgressRecord> {
         eventually(|| Some(self.egress_log()).filter(|lines| lines.len() >= count)).await
     }
 
@@ -119,10 +144,15 @@ impl Bench {
 
 impl Door {
     pub(crate) fn new() -> Self {
+        Self::of(ProjectId::random())
+    }
+
+    /// Of a project that may have had one before.
+    pub(crate) fn of(project: ProjectId) -> Self {
         let listeners = [0, 1].map(|_| StdListener::bind("127.0.0.1:0").unwrap());
         let [models, proxy] = [0, 1].map(|i: usize| listeners[i].local_addr().unwrap());
         let token = toft_model::id::random_hex(16);
-        Self { project: ProjectId::random(), token, models, proxy, listeners }
+        Self { project, token, models, proxy, listeners }
     }
 
     /// What a machine can do to its sockets: they wait now, also for whoever has copies.

@@ -1,6 +1,6 @@
-//! What the gateway writes down: one record per model call (`<data>/usage/journal.jsonl`) and one
-//! per egress connection (`<data>/usage/egress.jsonl`), and how they are read on. Both forget their
-//! oldest part when they grow beyond a bound. Money is not here: prices are applied by whoever reads.
+//! What the gateway writes down about models (`<data>/usage/journal.jsonl`): one line before a call
+//! goes out and one when it has ended, and how they are read on. The oldest part is forgotten when
+//! it grows beyond a bound.
 
 use crate::{
     folder,
@@ -8,10 +8,81 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{io, path::Path};
-use toft_model::id::ProjectId;
+use toft_model::id::{ProjectId, RunId, SessionId};
+
+/// One line of the usage journal. Told apart by the field that each alone has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum UsageLine {
+    /// A gateway began: what was granted before and has not ended never will.
+    Started(Started),
+    /// A call is about to go out.
+    Granted(Granted),
+    /// A call has ended.
+    Ended(UsageRecord),
+}
+
+/// The first line of each gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Unix milliseconds.
+    pub started: u64,
+}
+
+/// A model call before it goes out. Its record follows under the same id, unless the gateway is killed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Granted {
+    /// The id of its record.
+    pub granted: String,
+    /// As the record's.
+    pub ts: u64,
+    /// As the record's.
+    pub project: Option<ProjectId>,
+    /// As the record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// As the record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// As the record's.
+    pub provider: String,
+    /// As the record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<u64>,
+}
+
+impl Granted {
+    /// What is known of a call beforehand.
+    pub(crate) fn of(record: &UsageRecord) -> Self {
+        Self {
+            granted: record.id.clone(),
+            ts: record.ts,
+            project: record.project.clone(),
+            session: record.session.clone(),
+            run: record.run.clone(),
+            provider: record.provider.clone(),
+            reserved: record.reserved,
+        }
+    }
+
+    /// The record that it would have without an end.
+    pub(crate) fn record(&self) -> UsageRecord {
+        UsageRecord {
+            id: self.granted.clone(),
+            ts: self.ts,
+            project: self.project.clone(),
+            session: self.session.clone(),
+            run: self.run.clone(),
+            provider: self.provider.clone(),
+            reserved: self.reserved,
+            ..UsageRecord::default()
+        }
+    }
+}
 
 /// One model call that ended, well or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageRecord {
     /// UUID (v7): the same record is never written twice.
@@ -20,6 +91,12 @@ pub struct UsageRecord {
     pub ts: u64,
     /// Whose; `None` for a program outside of all machines.
     pub project: Option<ProjectId>,
+    /// Its conversation, when an agent of ours asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Its run in that conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// Provider id.
     pub provider: String,
     /// Model as the provider named it in its answer, else as it was asked for; bounded.
@@ -34,6 +111,13 @@ pub struct UsageRecord {
     pub cache_read: Option<u64>,
     /// Tokens written to the provider's cache.
     pub cache_write: Option<u64>,
+    /// Billionths of a US dollar, by the catalogue of that time; `None` when tokens or price are
+    /// not known.
+    #[serde(default)]
+    pub cost: Option<u64>,
+    /// Billionths of a US dollar that budgets held back for it, when there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<u64>,
     /// Milliseconds from request to the end of the answer.
     pub duration_ms: u64,
     /// Milliseconds from request to the first byte of the answer's body.
@@ -43,49 +127,9 @@ pub struct UsageRecord {
     pub error: Option<String>,
 }
 
-/// One connection through the egress proxy (or one request, for plain HTTP), or its refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EgressRecord {
-    /// Unix milliseconds at its begin.
-    pub ts: u64,
-    /// Whose.
-    pub project: ProjectId,
-    /// The host as it was understood; what was sent, escaped and cut, when it was not understood.
-    pub host: String,
-    /// The port; 0 when it was not understood.
-    pub port: u16,
-    /// `allow` or `deny`.
-    pub verdict: String,
-    /// What decided: see `toft_policy::Verdict::rule`.
-    pub rule: String,
-    /// Bytes into the machine.
-    pub bytes_in: u64,
-    /// Bytes out of the machine.
-    pub bytes_out: u64,
-    /// Milliseconds it was open.
-    pub duration_ms: u64,
-    /// What went wrong with an allowed one: the code of the answer, or `cut`, `idle_timeout`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-/// Records after `position` (0 for all that is kept), at most `records_max`, and the position
-/// after them. Lines that a killed gateway left unfinished are skipped. It keeps its newest GiB:
-/// some four million calls.
-pub fn read(
-    data_dir: &Path,
-    position: u64,
-    records_max: usize,
-) -> io::Result<(Vec<UsageRecord>, u64)> {
-    journal::read(&folder::usage_dir(data_dir), Name::Usage, position, records_max)
-}
-
-/// As [`read`], for the egress log. It keeps its newest 64 MiB or so.
-pub fn read_egress(
-    data_dir: &Path,
-    position: u64,
-    records_max: usize,
-) -> io::Result<(Vec<EgressRecord>, u64)> {
-    journal::read(&folder::usage_dir(data_dir), Name::Egress, position, records_max)
+/// Lines after `position` (0 for all that is kept), at most `lines_max`, and the position
+/// after them. Those that a killed gateway left unfinished are skipped. It keeps its newest GiB:
+/// some two million calls.
+pub fn read(data_dir: &Path, position: u64, lines_max: usize) -> io::Result<(Vec<UsageLine>, u64)> {
+    journal::read(&folder::usage_dir(data_dir), Name::Usage, position, lines_max)
 }

@@ -17,9 +17,9 @@ use toft_model::frame::FRAME_BYTES_MAX;
 use tokio::{io::Interest, net::UnixStream};
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Descriptors in one message, and unclaimed ones on one connection: a machine has two, and a
+/// Descriptors in one message, and unclaimed ones on one connection: a machine has four, and a
 /// peer that sends more than a few is broken.
-pub(crate) const DESCRIPTORS_MAX: usize = 4;
+pub(crate) const DESCRIPTORS_MAX: usize = 8;
 
 /// Bytes read at once: control frames are small.
 const READ_BYTES: usize = 16 * 1024;

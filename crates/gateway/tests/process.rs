@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::{
+    collections::BTreeSet,
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
@@ -13,7 +14,9 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use toft_gateway::{ControlError, Gateway, GatewayConfig, ProviderConfig, Secret, SpawnConfig};
+use toft_gateway::{
+    ControlError, Gateway, GatewayConfig, ProviderConfig, Secret, SpawnConfig, usage::UsageLine,
+};
 use toft_model::{id::ProjectId, machine::EgressLevel};
 
 const KEY: &str = "sk-canary-4711-provider-key";
@@ -64,10 +67,16 @@ impl Drop for Home {
 
 /// A provider that answers the same to everything, on threads of its own.
 fn provider() -> SocketAddr {
+    counting_provider(Arc::default())
+}
+
+/// As [`provider`]; counts what it is asked.
+fn counting_provider(asked: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
+            let asked = Arc::clone(&asked);
             std::thread::spawn(move || {
                 let mut stream = stream.unwrap();
                 let mut seen = Vec::new();
@@ -80,6 +89,7 @@ fn provider() -> SocketAddr {
                         _ => return,
                     }
                 }
+                asked.fetch_add(1, Ordering::Relaxed);
                 // The gateway may have been killed meanwhile.
                 let _ = stream.write_all(ANSWER.as_bytes());
             });
@@ -197,10 +207,38 @@ async fn two_servers_that_start_at_once_get_the_same_gateway() {
     a.shutdown().await.unwrap();
 }
 
+/// What the journal says of calls.
+#[derive(Default)]
+struct Written {
+    granted: BTreeSet<String>,
+    open: BTreeSet<String>,
+    ended: BTreeSet<String>,
+    whole: usize,
+}
+
+impl Written {
+    fn take(&mut self, line: &UsageLine) {
+        match line {
+            UsageLine::Started(_) => self.open.clear(),
+            UsageLine::Granted(call) => {
+                assert!(self.granted.insert(call.granted.clone()), "granted twice: {call:?}");
+                self.open.insert(call.granted.clone());
+            }
+            UsageLine::Ended(record) => {
+                assert!(self.granted.contains(&record.id), "never granted: {record:?}");
+                assert!(self.ended.insert(record.id.clone()), "written twice: {record:?}");
+                self.open.remove(&record.id);
+                self.whole += usize::from(record.status == 200 && record.error.is_none());
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_killed_gateway_loses_no_record_and_the_next_one_answers_who_waited() {
     let home = Home::new();
-    let (provider, door) = (provider(), Door::new());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (provider, door) = (counting_provider(Arc::clone(&asked)), Door::new());
     let done = Arc::new(AtomicUsize::new(0));
     for round in 0..20usize {
         let gateway = home.gateway().await;
@@ -231,13 +269,16 @@ async fn a_killed_gateway_loses_no_record_and_the_next_one_answers_who_waited() 
             done.fetch_add(1, Ordering::Relaxed);
         }
 
-        let (records, _) = toft_gateway::usage::read(home.path(), 0, 10_000).unwrap();
-        let whole = records.iter().filter(|r| r.status == 200 && r.error.is_none());
-        let whole: Vec<_> = whole.map(|r| &r.id).collect();
+        let (lines, _) = toft_gateway::usage::read(home.path(), 0, 10_000).unwrap();
+        let mut written = Written::default();
+        for line in &lines {
+            written.take(line);
+        }
         // A call may have been written down and then cut on its last way, never the reverse.
-        assert!(whole.len() >= done.load(Ordering::Relaxed), "{records:?}");
-        let unique: std::collections::BTreeSet<_> = whole.iter().collect();
-        assert_eq!(unique.len(), whole.len());
+        assert!(written.whole >= done.load(Ordering::Relaxed), "{lines:?}");
+        // Nothing got as far as the provider that had not been written down before.
+        assert!(written.granted.len() >= asked.load(Ordering::Relaxed), "{lines:?}");
+        assert_eq!(written.open, BTreeSet::new(), "a killed gateway's calls are closed");
         next.shutdown().await.unwrap();
     }
 }

@@ -8,8 +8,8 @@ use crate::{
     handover::{Go, HIGH, Seat, report},
     loader, mounts, net, seccomp,
     spec::{
-        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL, Facts, Ids, Jail, Report,
-        Run, Spec, Task,
+        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_DIRECT, FD_DNS, FD_EGRESS, FD_INIT, FD_MODEL, Facts,
+        Ids, Jail, Report, Run, Spec, Task,
     },
     sys, tree, wire,
 };
@@ -54,7 +54,8 @@ fn act(seat: Seat) -> Result<(), Failure> {
     let (facts, listeners) = match &spec.jail {
         None => (Facts::default(), None),
         Some(jail) => {
-            let listeners = net::set_up()?;
+            let mut facts = Facts::default();
+            let listeners = net::set_up(jail.direct, &mut facts)?;
             let go = wire::recv::<Go>(&launcher).map_err(step("hear from the launcher"))?;
             let Some(go) = go else {
                 // The launcher failed, and has said why.
@@ -66,7 +67,8 @@ fn act(seat: Seat) -> Result<(), Failure> {
                 Task::Copy(order) => return copy_tree(order, &socket),
                 Task::Run(_) | Task::Probe => {}
             }
-            (confine(&spec, jail, go)?, Some(listeners))
+            confine(&spec, jail, go, &mut facts)?;
+            (facts, Some(listeners))
         }
     };
     match &spec.task {
@@ -120,9 +122,13 @@ fn take_ids(ids: &Ids) -> Result<(), Failure> {
     set_thread_uid(Uid::ROOT).map_err(step("become the machine's root"))
 }
 
-fn confine(spec: &Spec, jail: &Jail, go: (Go, Vec<OwnedFd>)) -> Result<Facts, Failure> {
-    let mut facts = Facts::default();
-    mounts::build(jail, &go.0.mapped, go.1, &mut facts)?;
+fn confine(
+    spec: &Spec,
+    jail: &Jail,
+    go: (Go, Vec<OwnedFd>),
+    facts: &mut Facts,
+) -> Result<(), Failure> {
+    mounts::build(jail, &go.0.mapped, go.1, facts)?;
     sethostname(jail.hostname.as_bytes()).map_err(step("set the host name"))?;
     name_in_files(&jail.hostname);
     if spec.cgroups.namespace {
@@ -131,8 +137,7 @@ fn confine(spec: &Spec, jail: &Jail, go: (Go, Vec<OwnedFd>)) -> Result<Facts, Fa
             Err(e) => facts.notes.push(format!("the names of control groups show inside: {e}")),
         }
     }
-    caps::drop_capabilities()?;
-    Ok(facts)
+    caps::drop_capabilities()
 }
 
 /// Writes the host name where programs look it up. The files belong to the machine: they may be
@@ -194,9 +199,9 @@ fn start(
     };
     let (init, bridge) = (next()?, next()?);
     let confined = listeners.is_some();
-    let (model, egress, app) = match listeners {
-        Some(l) => (l.model, l.egress, Some(l.app)),
-        None => (next()?, next()?, None),
+    let (model, egress, app, direct) = match listeners {
+        Some(l) => (l.model, l.egress, Some(l.app), l.direct),
+        None => (next()?, next()?, None, None),
     };
     // Compiling takes memory and time, and reporting needs the socket: both before the last steps.
     let mut places = vec![
@@ -207,6 +212,7 @@ fn start(
         (FD_EGRESS, egress),
     ];
     places.extend(app.map(|app| (FD_APP, app)));
+    places.extend(direct.into_iter().flat_map(|d| [(FD_DIRECT, d.connections), (FD_DNS, d.dns)]));
     for (_, fd) in &mut places {
         *fd = fcntl_dupfd_cloexec(&*fd, HIGH).map_err(step(placing))?;
     }
@@ -216,8 +222,8 @@ fn start(
     for (number, fd) in &places {
         sys::place_descriptor(fd.as_fd(), *number).map_err(step(placing))?;
     }
-    child::mark_close_on_exec_from(FD_APP + i32::from(confined))
-        .map_err(step("close other descriptors"))?;
+    let last = places.iter().map(|(number, _)| *number).max().unwrap_or(FD_APP);
+    child::mark_close_on_exec_from(last + 1).map_err(step("close other descriptors"))?;
     if confined {
         keep_cores_inside()?;
         seccomp::install()?;
@@ -225,7 +231,7 @@ fn start(
     }
     let gateway: Vec<BorrowedFd<'_>> = places
         .iter()
-        .filter(|(n, _)| confined && matches!(*n, FD_MODEL | FD_EGRESS))
+        .filter(|(n, _)| confined && matches!(*n, FD_MODEL | FD_EGRESS | FD_DIRECT | FD_DNS))
         .map(|(_, fd)| fd.as_fd())
         .collect();
     wire::send(socket, &Report::Ready(facts), &gateway).map_err(step("report"))?;

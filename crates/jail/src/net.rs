@@ -1,9 +1,12 @@
-//! The network of a machine: its own loopback and three listening sockets on it, no route and no
-//! other interface.
+//! The network of a machine: its own loopback and listening sockets on it, no other interface, and no
+//! route but that to the gateway ([`direct`]).
+
+pub(crate) mod direct;
+mod netlink;
 
 use crate::{
     failure::{Failure, step},
-    spec::{APP_PORT, EGRESS_PORT, GATEWAY_ADDRESS, MODEL_PORT},
+    spec::{APP_PORT, Direct, EGRESS_PORT, Facts, GATEWAY_ADDRESS, MODEL_PORT},
     sys,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -17,12 +20,14 @@ pub(crate) struct Listeners {
     pub(crate) model: OwnedFd,
     pub(crate) egress: OwnedFd,
     pub(crate) app: OwnedFd,
+    /// When there is a way without the proxy.
+    pub(crate) direct: Option<direct::Sockets>,
 }
 
 /// Opens the listeners in a network namespace that somebody else has made, and most likely finished.
 pub(crate) fn set_up_within_walls() -> Result<Listeners, Failure> {
     let up = loopback_up();
-    open().map_err(|failure| match up {
+    open(None).map_err(|failure| match up {
         Ok(()) => failure,
         // Without a loopback nothing can listen: that is what is wrong, then.
         Err(cause) => cause,
@@ -30,9 +35,21 @@ pub(crate) fn set_up_within_walls() -> Result<Listeners, Failure> {
 }
 
 /// Brings the loopback up and opens the listeners.
-pub(crate) fn set_up() -> Result<Listeners, Failure> {
+pub(crate) fn set_up(wanted: Direct, facts: &mut Facts) -> Result<Listeners, Failure> {
     loopback_up()?;
-    open()
+    let direct = match wanted {
+        Direct::Left => None,
+        Direct::Needed => Some(direct::open()?),
+        Direct::Tried => match direct::open() {
+            Ok(direct) => Some(direct),
+            Err(failure) => {
+                facts.no_direct = Some(failure.to_string());
+                None
+            }
+        },
+    };
+    facts.direct = direct.is_some();
+    open(direct)
 }
 
 fn loopback_up() -> Result<(), Failure> {
@@ -43,16 +60,20 @@ fn loopback_up() -> Result<(), Failure> {
 
 /// The backlog is that of the standard library
 /// (128): connections wait there while no gateway lives.
-fn open() -> Result<Listeners, Failure> {
-    let gateway = Ipv4Addr::from(GATEWAY_ADDRESS);
+fn open(direct: Option<direct::Sockets>) -> Result<Listeners, Failure> {
     let listen = |address: Ipv4Addr, port: u16| {
         TcpListener::bind((address, port))
             .map(OwnedFd::from)
             .map_err(step("open a listening socket inside"))
     };
+    let gateways = |port| match direct {
+        Some(_) => direct::listen(port),
+        None => listen(GATEWAY_ADDRESS.into(), port),
+    };
     Ok(Listeners {
-        model: listen(gateway, MODEL_PORT)?,
-        egress: listen(gateway, EGRESS_PORT)?,
+        model: gateways(MODEL_PORT)?,
+        egress: gateways(EGRESS_PORT)?,
         app: listen(Ipv4Addr::UNSPECIFIED, APP_PORT)?,
+        direct,
     })
 }

@@ -18,6 +18,12 @@ pub const FD_EGRESS: i32 = 7;
 /// Descriptor of the listening TCP socket of the machine's own port; only when confined.
 pub const FD_APP: i32 = 8;
 
+/// Descriptor of the gateway's listening TCP socket for connections that go through no proxy; only
+/// with [`Facts::direct`].
+pub const FD_DIRECT: i32 = 9;
+/// Descriptor of the gateway's UDP socket for DNS; only with [`Facts::direct`].
+pub const FD_DNS: i32 = 10;
+
 /// Address inside a machine at which the gateway listens. A part of 127/8 that nothing else uses,
 /// so that a program in the machine may take 127.0.0.1:80 for itself.
 pub const GATEWAY_ADDRESS: [u8; 4] = [127, 77, 0, 1];
@@ -25,6 +31,8 @@ pub const GATEWAY_ADDRESS: [u8; 4] = [127, 77, 0, 1];
 pub const MODEL_PORT: u16 = 80;
 /// Port of the egress proxy; the one that proxies usually have.
 pub const EGRESS_PORT: u16 = 3128;
+/// Port of DNS.
+pub const DNS_PORT: u16 = 53;
 /// Port on which a machine's bridge listens inside.
 pub const APP_PORT: u16 = 8080;
 
@@ -106,6 +114,8 @@ pub struct Jail {
     pub overlays: Vec<Overlay>,
     /// What a layer that cannot be written to means.
     pub layers: Layers,
+    /// Whether connections that go through no proxy come to the gateway too.
+    pub direct: Direct,
     /// Files and folders of the host that are shown inside, in this order.
     pub binds: Vec<Bind>,
 }
@@ -195,8 +205,8 @@ pub enum Report {
         /// Pid as the launcher sees it.
         pid: i32,
     },
-    /// The walls stand. Comes with copies of the gateway's two listening sockets when they were
-    /// made inside. [`Task::Run`] then waits for a [`Commit`] and starts its program; the end of
+    /// The walls stand. Comes with copies of the gateway's sockets when they were made inside: model
+    /// API, proxy, and with [`Facts::direct`] those of [`FD_DIRECT`] and [`FD_DNS`]. [`Task::Run`] then waits for a [`Commit`] and starts its program; the end of
     /// the connection without a [`Report::Failed`] says that it did.
     Ready(Facts),
     /// [`Task::Copy`] is done.
@@ -230,12 +240,30 @@ pub struct Facts {
     pub disk_mapped: bool,
     /// Whether the names of the control groups above are hidden.
     pub cgroup_namespace: bool,
+    /// Whether connections that go through no proxy, and DNS, come to the gateway.
+    #[serde(default)]
+    pub direct: bool,
+    /// Why not, where it was tried.
+    #[serde(default)]
+    pub no_direct: Option<String>,
     /// Whether the system call filter is in force.
     pub seccomp: bool,
     /// The dynamic loader of the binary, on the host; only told by a [`Task::Probe`].
     pub loader: Option<PathBuf>,
     /// What was left out, in words.
     pub notes: Vec<String>,
+}
+
+/// Whether connections that go through no proxy come to the gateway. Without it they have no route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direct {
+    /// They do not.
+    Left,
+    /// They do where the kernel can.
+    Tried,
+    /// They do, or nothing starts.
+    Needed,
 }
 
 /// Whether a machine may have overlays that cannot be written to. One that came up so stays so for as

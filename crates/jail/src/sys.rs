@@ -162,3 +162,21 @@ pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Lets a listening socket take connections that were made for other addresses (ip(7),
+/// `IP_TRANSPARENT`).
+pub(crate) fn accept_for_any_address(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of_val(&on)).expect("it is four");
+    // SAFETY: the option is an int, which outlives the call and has the length that is passed.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_IP,
+            libc::IP_TRANSPARENT,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
+use serde_json::Value;
 use std::time::Duration;
 use toft_model::{
     event::Delta,
+    id::{RunId, SessionId},
     message::{AssistantMessage, Message},
     provider::ModelInfo,
     tool::ToolSpec,
@@ -41,6 +43,67 @@ pub struct ModelRequest {
     pub max_tokens: Option<u64>,
     /// Groups the calls of one conversation for provider caches.
     pub session: String,
+    /// Whose work it is.
+    pub booking: Booking,
+    /// What a program asked for beside the conversation; the agent leaves all of it to the model.
+    pub options: Options,
+}
+
+/// See [`ModelRequest::options`]. What a wire format has no word for is left out of its request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    /// As the program gave it: what is allowed differs between providers, who say so.
+    pub temperature: Option<f64>,
+    /// See [`Options::temperature`].
+    pub top_p: Option<f64>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// Which tools the model may or must call.
+    pub tool_choice: ToolChoice,
+    /// At most one call in a message.
+    pub one_call: bool,
+    /// What the text of the answer must be.
+    pub output: Output,
+}
+
+/// See [`Options::tool_choice`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As the model likes.
+    #[default]
+    Auto,
+    /// None.
+    Never,
+    /// At least one.
+    Required,
+    /// This one.
+    Tool(String),
+}
+
+/// See [`Options::output`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Output {
+    /// Anything.
+    #[default]
+    Text,
+    /// A JSON object.
+    Json,
+    /// JSON of a schema.
+    Schema {
+        /// Its name, for formats that want one.
+        name: String,
+        /// JSON Schema.
+        schema: Value,
+    },
+}
+
+/// What a call is booked on, beside the project that the gateway knows by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Booking {
+    /// The conversation.
+    pub session: Option<SessionId>,
+    /// The run in it; `None` for work that no prompt began.
+    pub run: Option<RunId>,
 }
 
 /// What a model says, in order. The last item is always `Done`: a stream never fails in another
@@ -49,6 +112,16 @@ pub struct ModelRequest {
 pub enum ModelEvent {
     /// A piece arrived.
     Delta(Delta),
+    /// Comes right before the end of a thinking block that its provider sealed: what that provider
+    /// wants to see again. Only for those who pass a message on before it is whole.
+    Sealed {
+        /// Which block.
+        content_index: usize,
+        /// As in [`toft_model::message::Block::Thinking`].
+        signature: String,
+        /// Whether the thinking itself is hidden.
+        redacted: bool,
+    },
     /// The whole message. Failure and abortion are `stop_reason` `error` and `aborted` with
     /// `error_message`; such a message holds what had arrived, and no tool call that was not
     /// finished by the provider's own end mark.
@@ -66,7 +139,8 @@ pub enum ModelEvent {
 pub struct ModelFailure {
     /// Stable: `provider_refused_key`, `unknown_model`, `no_key`, `rate_limited`, `overloaded`,
     /// `provider_error`, `invalid_request`, `context_overflow`, `cut`, `idle_timeout`,
-    /// `unreachable`, `bad_answer`, `aborted`.
+    /// `unreachable`, `held_back` (the project's own limits; it may simply wait), `budget_spent` (it
+    /// may wait for a person who raises it), `bad_answer`, `aborted`.
     pub code: String,
     /// The provider's own words where there are any, for people.
     pub message: String,

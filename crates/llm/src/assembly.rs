@@ -1,6 +1,7 @@
 //! Puts the pieces of an answer together: blocks on one side, deltas for those who watch on the
 //! other. Shared by the adapters; knows no wire format.
 
+use crate::ask::ModelEvent;
 use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
 use toft_model::{
@@ -18,7 +19,7 @@ pub(crate) struct Assembly {
     /// Text or thinking that grows, for formats that do not number their blocks.
     current: Option<usize>,
     used_ids: HashSet<String>,
-    out: VecDeque<Delta>,
+    out: VecDeque<ModelEvent>,
 }
 
 #[derive(Debug)]
@@ -42,9 +43,13 @@ impl Assembly {
         Self { used_ids, ..Self::default() }
     }
 
-    /// The next delta to show.
-    pub(crate) fn next_delta(&mut self) -> Option<Delta> {
+    /// The next event to show; never `Done`.
+    pub(crate) fn next_event(&mut self) -> Option<ModelEvent> {
         self.out.pop_front()
+    }
+
+    fn show(&mut self, delta: Delta) {
+        self.out.push_back(ModelEvent::Delta(delta));
     }
 
     /// Whether nothing arrived.
@@ -55,7 +60,7 @@ impl Assembly {
     pub(crate) fn open_text(&mut self) -> usize {
         self.parts.push(Part::Text { text: String::new(), open: true });
         let content_index = self.parts.len() - 1;
-        self.out.push_back(Delta::TextStart { content_index });
+        self.show(Delta::TextStart { content_index });
         content_index
     }
 
@@ -67,7 +72,7 @@ impl Assembly {
             open: true,
         });
         let content_index = self.parts.len() - 1;
-        self.out.push_back(Delta::ThinkingStart { content_index });
+        self.show(Delta::ThinkingStart { content_index });
         content_index
     }
 
@@ -86,7 +91,7 @@ impl Assembly {
     pub(crate) fn open_tool(&mut self, id: &str, name: &str) -> usize {
         let id = self.unique_id(id);
         let content_index = self.parts.len();
-        self.out.push_back(Delta::ToolcallStart {
+        self.show(Delta::ToolcallStart {
             content_index,
             id: id.clone(),
             tool_name: name.to_owned(),
@@ -112,7 +117,7 @@ impl Assembly {
             && !delta.is_empty()
         {
             text.push_str(delta);
-            self.out.push_back(Delta::TextDelta { content_index: index, delta: delta.to_owned() });
+            self.show(Delta::TextDelta { content_index: index, delta: delta.to_owned() });
         }
     }
 
@@ -123,7 +128,7 @@ impl Assembly {
         {
             text.push_str(delta);
             let delta = delta.to_owned();
-            self.out.push_back(Delta::ThinkingDelta { content_index: index, delta });
+            self.show(Delta::ThinkingDelta { content_index: index, delta });
         }
     }
 
@@ -141,7 +146,7 @@ impl Assembly {
         {
             json.push_str(delta);
             let delta = delta.to_owned();
-            self.out.push_back(Delta::ToolcallDelta { content_index: index, delta });
+            self.show(Delta::ToolcallDelta { content_index: index, delta });
         }
     }
 
@@ -150,17 +155,22 @@ impl Assembly {
         match self.parts.get_mut(index) {
             Some(Part::Text { open, .. }) if *open => {
                 *open = false;
-                self.out.push_back(Delta::TextEnd { content_index: index });
+                self.show(Delta::TextEnd { content_index: index });
             }
-            Some(Part::Thinking { open, .. }) if *open => {
+            Some(Part::Thinking { open, signature, redacted, .. }) if *open => {
                 *open = false;
-                self.out.push_back(Delta::ThinkingEnd { content_index: index });
+                let (signature, redacted) = (signature.clone(), *redacted);
+                if !signature.is_empty() {
+                    let content_index = index;
+                    self.out.push_back(ModelEvent::Sealed { content_index, signature, redacted });
+                }
+                self.show(Delta::ThinkingEnd { content_index: index });
             }
             Some(Part::Tool { id, name, json, call }) if call.is_none() => {
                 let arguments = parse_arguments(json);
                 let whole = ToolCall { id: id.clone(), name: name.clone(), arguments };
                 *call = Some(whole.clone());
-                self.out.push_back(Delta::ToolcallEnd { content_index: index, tool_call: whole });
+                self.show(Delta::ToolcallEnd { content_index: index, tool_call: whole });
             }
             _ => {}
         }

@@ -123,9 +123,9 @@ impl<D: Decode> Running<D> {
                 return Some(self.done(Err(aborted())));
             }
             if !matches!(self.stage, Stage::Drain | Stage::Over)
-                && let Some(delta) = self.call.assembly.next_delta()
+                && let Some(event) = self.call.assembly.next_event()
             {
-                return Some(ModelEvent::Delta(delta));
+                return Some(event);
             }
             match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Send => self.stage = self.send().await,
@@ -197,7 +197,10 @@ impl<D: Decode> Running<D> {
     async fn read(&mut self, mut body: BoxStream<'static, Result<Bytes, TransportError>>) -> Stage {
         let chunk = match self.patiently(body.next()).await {
             Err(failure) => return Stage::End(Err(failure)),
-            Ok(None) if self.call.decode.whole_without_mark() => return Stage::End(Ok(())),
+            Ok(None) if self.call.decode.whole_without_mark() => {
+                self.call.assembly.close_all();
+                return Stage::End(Ok(()));
+            }
             Ok(None) => return Stage::End(Err(self.cut(None))),
             Ok(Some(Err(error))) => return Stage::End(Err(self.cut(Some(&error)))),
             Ok(Some(Ok(chunk))) => chunk,

@@ -31,8 +31,11 @@ pub struct ProviderSpec {
     /// The part of the path after `/llm/{id}` that `base_url` (or its replacement) stands for:
     /// see [`ProviderSpec::upstream_url`].
     pub mount: &'static str,
-    /// Path after `/llm/{id}` that the adapter posts to; begins with `mount`.
+    /// Path after `/llm/{id}` that the adapter posts to; begins with `mount`. In Google's format, the
+    /// models are below it.
     pub chat_path: &'static str,
+    /// Other wire formats that it answers too, each with its path.
+    pub also: &'static [(Api, &'static str)],
     /// How it takes a key.
     pub auth: Auth,
     /// Variables that may hold the key, first found wins.
@@ -133,6 +136,12 @@ impl ProviderSpec {
             Some(_) | None => path,
         };
         format!("{base}{below}")
+    }
+
+    /// Path after `/llm/{id}` at which it answers in a wire format, if it does.
+    pub fn path_in(&self, api: Api) -> Option<&'static str> {
+        let also = || self.also.iter().find(|(one, _)| *one == api).map(|(_, path)| *path);
+        if self.api == api { Some(self.chat_path) } else { also() }
     }
 
     /// Header name and value that carry the key for a path after `/llm/{id}`.
@@ -311,7 +320,9 @@ mod tests {
     fn the_key_goes_where_the_provider_wants_it() {
         let google = provider("google").unwrap();
         assert_eq!(google.credential("/v1beta/models/g", "k").0, "x-goog-api-key");
-        assert_eq!(google.credential(google.chat_path, "k").1, "Bearer k");
+        let chat = google.path_in(Api::OpenaiCompletions).unwrap();
+        assert_eq!(google.credential(chat, "k").1, "Bearer k");
+        assert_eq!(google.credential(google.chat_path, "k").0, "x-goog-api-key");
         assert_eq!(provider("anthropic").unwrap().credential("/v1/messages", "k").0, "x-api-key");
     }
 

@@ -20,6 +20,13 @@ use hyper_util::{
 use std::time::Duration;
 use toft_model::provider::ModelList;
 
+/// Says, with the value [`PATH_PROVIDER`], that the provider of the path is meant whatever the model is
+/// called: names with slashes are that provider's own then.
+pub const PROVIDER_HEADER: &str = "x-toft-provider";
+
+/// See [`PROVIDER_HEADER`].
+pub const PATH_PROVIDER: &str = "path";
+
 /// How long a gateway may be away: it starts in well under a second, but the server that starts it
 /// may be restarted too.
 pub const PATIENCE: Duration = Duration::from_secs(45);
@@ -103,6 +110,7 @@ impl GatewayTransport {
         *headers = request.headers;
         headers.insert(header::AUTHORIZATION, self.credential.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(PROVIDER_HEADER, HeaderValue::from_static(PATH_PROVIDER));
         Ok(out)
     }
 }

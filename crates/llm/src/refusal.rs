@@ -160,6 +160,10 @@ impl Refusal<'_> {
         } else {
             match status {
                 401 | 403 => ("provider_refused_key", Retry::Never),
+                // Google's way to say it.
+                400 if words.message.starts_with("API key not valid") => {
+                    ("provider_refused_key", Retry::Never)
+                }
                 402 => ("rate_limited", Retry::Never),
                 404 => ("unknown_model", Retry::Never),
                 429 => ("rate_limited", retry_after(self.headers)),
@@ -184,7 +188,9 @@ impl Refusal<'_> {
                 Retry::Never,
                 "There is no key for this provider. Add one in Settings, under Providers.",
             ),
-            "unknown_provider" => ("unknown_model", Retry::Never, "The provider is not known."),
+            "unknown_provider" | "unknown_model" => {
+                ("unknown_model", Retry::Never, "The provider or the model is not known.")
+            }
             "unauthenticated" => (
                 "invalid_request",
                 Retry::Never,
@@ -192,6 +198,14 @@ impl Refusal<'_> {
             ),
             "upstream_unreachable" => {
                 ("unreachable", Retry::Backoff, "The provider cannot be reached.")
+            }
+            "too_many_calls" | "rate_limited" | "budget_reserved" => (
+                "held_back",
+                retry_after(self.headers),
+                "This project asks models as often as it may. It has to wait.",
+            ),
+            "budget_spent" => {
+                ("budget_spent", Retry::Never, "The budget is spent. Raise it, and this goes on.")
             }
             "upstream_timeout" => {
                 ("unreachable", Retry::Backoff, "The provider did not answer in time.")

@@ -3,8 +3,11 @@
 use crate::{
     anthropic::Anthropic,
     ask::{Model, ModelEvent, ModelRequest, Transport},
+    booked::Booked,
     call::IDLE_TIMEOUT,
+    gemini::Gemini,
     openai_chat::OpenaiChat,
+    openai_responses::OpenaiResponses,
     scripted::{Pace, Scripted},
 };
 use futures_util::stream::BoxStream;
@@ -45,7 +48,9 @@ impl Model for Models {
         request: ModelRequest,
         cancel: CancellationToken,
     ) -> BoxStream<'static, ModelEvent> {
-        let transport = || Arc::clone(&self.transport);
+        let transport = || -> Arc<dyn Transport> {
+            Arc::new(Booked::new(Arc::clone(&self.transport), &request.booking))
+        };
         match request.model.api {
             Api::AnthropicMessages => Anthropic::new(transport())
                 .with_idle_timeout(self.idle_timeout)
@@ -53,6 +58,12 @@ impl Model for Models {
             Api::OpenaiCompletions => OpenaiChat::new(transport())
                 .with_idle_timeout(self.idle_timeout)
                 .ask(request, cancel),
+            Api::OpenaiResponses => OpenaiResponses::new(transport())
+                .with_idle_timeout(self.idle_timeout)
+                .ask(request, cancel),
+            Api::GoogleGenerativeAi => {
+                Gemini::new(transport()).with_idle_timeout(self.idle_timeout).ask(request, cancel)
+            }
             Api::Scripted => Scripted::new(self.pace).ask(request, cancel),
         }
     }

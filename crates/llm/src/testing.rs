@@ -3,8 +3,8 @@
 
 use crate::{
     ask::{
-        HttpAnswer, HttpRequest, Model, ModelEvent, ModelFailure, ModelRequest, ThinkingLevel,
-        Transport, TransportError,
+        Booking, HttpAnswer, HttpRequest, Model, ModelEvent, ModelFailure, ModelRequest, Options,
+        ThinkingLevel, Transport, TransportError,
     },
     assembly::Assembly,
     call, catalogue,
@@ -87,6 +87,8 @@ pub fn request(provider: &str, id: &str, messages: Vec<Message>) -> ModelRequest
         thinking: ThinkingLevel::Off,
         max_tokens: None,
         session: "s1".into(),
+        booking: Booking::default(),
+        options: Options::default(),
     }
 }
 
@@ -200,8 +202,8 @@ fn told(
         }
     }
     let mut deltas = Vec::new();
-    while let Some(delta) = assembly.next_delta() {
-        deltas.push(ModelEvent::Delta(delta));
+    while let Some(event) = assembly.next_event() {
+        deltas.push(event);
     }
     let mut message = call::empty_message(model);
     match failure {

@@ -94,6 +94,7 @@ fn spec(project: &ProjectId) -> StartSpec {
         limits: Limits::default(),
         app_url: String::new(),
         env: Vec::new(),
+        awaits_environment: false,
     }
 }
 

@@ -250,6 +250,8 @@ pub struct StartSpec {
     pub app_url: String,
     /// Added to the environment of work processes.
     pub env: Vec<(String, String)>,
+    /// Whether its bridge is started only when its init was told an environment.
+    pub awaits_environment: bool,
 }
 
 /// A machine that runs.
@@ -259,8 +261,9 @@ pub struct Running {
     pub project: ProjectId,
     /// Its project token (made at start, kept in a host-only file for the next server).
     pub token: String,
-    /// Listening TCP sockets inside the machine that belong to the gateway: model API, then
-    /// egress proxy.
+    /// Sockets inside the machine that belong to the gateway: the listening ones of the model API
+    /// and of the egress proxy; where connections without a proxy come to it too, the listening one
+    /// of those and the UDP one of DNS.
     pub gateway_listeners: Vec<OwnedFd>,
     /// Pid of init on the host.
     pub init_pid: u32,

@@ -38,6 +38,8 @@ pub(crate) struct Start<'a> {
     pub(crate) token: String,
     pub(crate) groups: Groups,
     pub(crate) descriptors: &'a [BorrowedFd<'a>],
+    /// Their numbers in init.
+    pub(crate) gateway_fds: Vec<i32>,
     /// The gateway's listeners when they are not made inside.
     pub(crate) listeners: Vec<OwnedFd>,
     /// Done when the walls stand and nothing runs in them yet. On an error nothing will.
@@ -46,7 +48,7 @@ pub(crate) struct Start<'a> {
 
 /// Blocks until the program runs. On an error nothing of it does.
 pub(crate) fn launch(start: Start<'_>, spec: &Spec) -> Result<(Running, Facts), MachineError> {
-    let Start { project, run, token, groups, walls_stand, .. } = start;
+    let Start { project, run, token, groups, gateway_fds, walls_stand, .. } = start;
     let started_at = unix_ms();
     let remember = |pid: u32| {
         walls_stand()?;
@@ -58,6 +60,7 @@ pub(crate) fn launch(start: Start<'_>, spec: &Spec) -> Result<(Running, Facts), 
             token: token.clone(),
             started_at,
             groups,
+            gateway_fds,
         };
         state.write(run)?;
         steps::reached("start.written");

@@ -2,7 +2,7 @@
 //! work processes. Says nothing of walls.
 
 use crate::{backend::StartSpec, places::Places};
-use toft_jail::spec::{FD_APP, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL};
+use toft_jail::spec::{FD_APP, FD_BRIDGE, FD_INIT};
 use toft_model::boot::{BridgeBoot, InitBoot};
 
 /// The port that is taken for the app's until one is detected or set: that of most development
@@ -31,9 +31,10 @@ pub(crate) fn init_boot(
         init_fd: FD_INIT,
         bridge_fd: FD_BRIDGE,
         app_fd: places.has_app_listener.then_some(FD_APP),
-        gateway_fds: vec![FD_MODEL, FD_EGRESS],
+        gateway_fds: places.gateway_fds.clone(),
         bridge_argv: places.command_with(&["bridge"]),
         work_env: work_env(spec, token, places),
+        awaits_environment: spec.awaits_environment,
         exec_dir: format!("{}/exec", places.log),
         work_cgroup_procs: work_files,
         bridge: BridgeBoot {
@@ -120,6 +121,7 @@ mod tests {
             limits: Limits::default(),
             app_url: "http://a23456789bcd.localhost:4000".to_owned(),
             env: vec![("LANG".to_owned(), "de_DE.UTF-8".to_owned())],
+            awaits_environment: false,
         }
     }
 
@@ -151,6 +153,10 @@ mod tests {
         assert_eq!(last("ANTHROPIC_API_KEY"), Some("secret-token"));
         assert_eq!(last("https_proxy"), Some("http://gateway.internal:3128"));
         assert_eq!(last("LANG"), Some("de_DE.UTF-8"));
+        for (name, _) in &boot.work_env {
+            // Else a secret of this name would take what the machine needs.
+            assert!(toft_model::secret::check_name(name).is_err(), "{name}");
+        }
         assert!(
             init_env(&Places::confined(vec!["toft".to_owned()]))
                 .iter()

@@ -244,6 +244,7 @@ mod tests {
                 token: String::new(),
                 started_at: 0,
                 groups: Groups::default(),
+                gateway_fds: Vec::new(),
             };
             (Self(child), state)
         }

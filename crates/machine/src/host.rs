@@ -13,7 +13,7 @@ use crate::{
     error::step,
     folders::{self, BRIDGE_SOCKET, Folders, INIT_SOCKET},
     machines::Machines,
-    places::Places,
+    places::{Places, gateway_fds},
 };
 use std::{
     fs, io,
@@ -157,6 +157,7 @@ impl Inner {
             log: text(log),
             gateway_url,
             proxy_url,
+            gateway_fds: gateway_fds(false),
             has_app_listener: false,
             path: self.config.path.clone(),
             env: Vec::new(),
@@ -187,6 +188,7 @@ impl Inner {
             said,
             token,
             groups: group.groups,
+            gateway_fds: places.gateway_fds,
             descriptors: &descriptors,
             listeners,
             walls_stand: Box::new(|| Ok(())),

@@ -7,6 +7,7 @@ use std::{collections::VecDeque, io, os::fd::OwnedFd, sync::Arc, time::Duration}
 use toft_model::{
     frame::{Decoder, FrameError, FrameKind, encode},
     init::{ExecExit, ExecSpec, ExecStatus, InitInput, InitReply, InitRequest, PtySize},
+    secret::Environment,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
@@ -109,6 +110,8 @@ pub struct ExecHandle {
     pub pid: u32,
     /// Whether it ran already.
     pub attached: bool,
+    /// Revision of the environment that it was started with.
+    pub environment: u64,
     reader: Reader<OwnedReadHalf>,
     input: ExecInput,
 }
@@ -222,6 +225,38 @@ pub async fn forget(stream: UnixStream, id: &str) -> Result<(), InitError> {
     done(&ask(stream, &request, ANSWER_TIMEOUT).await?)
 }
 
+/// Gives programs that are started from now on another environment.
+pub async fn set_environment(
+    stream: UnixStream,
+    environment: &Environment,
+) -> Result<(), InitError> {
+    let request = InitRequest::SetEnvironment(environment.clone());
+    done(&ask(stream, &request, ANSWER_TIMEOUT).await?)
+}
+
+/// The environment that programs get now.
+pub async fn environment(stream: UnixStream) -> Result<Environment, InitError> {
+    let request = InitRequest::Environment { known: None };
+    told_environment(ask(stream, &request, ANSWER_TIMEOUT).await?)
+}
+
+/// The next environment that is not of revision `known`, however long that takes.
+pub async fn next_environment(
+    mut stream: UnixStream,
+    known: u64,
+) -> Result<Environment, InitError> {
+    send(&mut stream, &InitRequest::Environment { known: Some(known) }).await?;
+    told_environment(Reader::new(stream).reply().await?)
+}
+
+fn told_environment(reply: InitReply) -> Result<Environment, InitError> {
+    match reply {
+        InitReply::Environment(environment) => Ok(environment),
+        InitReply::Failed { code, message } => Err(InitError::Refused { code, message }),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// Ends the bridge; init starts it again.
 pub async fn restart_bridge(stream: UnixStream) -> Result<(), InitError> {
     done(&ask(stream, &InitRequest::RestartBridge, ANSWER_TIMEOUT).await?)
@@ -278,10 +313,11 @@ async fn follow(mut stream: UnixStream, request: &InitRequest) -> Result<ExecHan
         let (read, write) = stream.into_split();
         let mut reader = Reader::new(read);
         match reader.reply().await? {
-            InitReply::Started { id, pid, attached } => Ok(ExecHandle {
+            InitReply::Started { id, pid, attached, environment } => Ok(ExecHandle {
                 id,
                 pid,
                 attached,
+                environment,
                 reader,
                 input: ExecInput(Arc::new(Mutex::new(write))),
             }),
@@ -391,6 +427,7 @@ fn unexpected(reply: &InitReply) -> InitError {
         InitReply::Gap { .. } => "gap",
         InitReply::Exit(_) => "exit",
         InitReply::List { .. } => "list",
+        InitReply::Environment(_) => "environment",
         InitReply::Done => "done",
         InitReply::Failed { .. } => "failed",
     };

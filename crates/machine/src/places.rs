@@ -1,9 +1,22 @@
 //! Where things are as the machine's own processes see them. Not where they lie on the host.
 
-use toft_jail::spec::EGRESS_PORT;
+use toft_jail::spec::{EGRESS_PORT, FD_DIRECT, FD_DNS, FD_EGRESS, FD_MODEL};
 
 /// Where programs are looked for.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Ability: programs that know no proxy get out.
+pub(crate) const DIRECT: &str = "connections without proxy";
+
+/// Descriptors of the gateway's sockets: model API and proxy; with a way for connections that go
+/// through no proxy, theirs and that of DNS too.
+pub(crate) fn gateway_fds(direct: bool) -> Vec<i32> {
+    let mut all = vec![FD_MODEL, FD_EGRESS];
+    if direct {
+        all.extend([FD_DIRECT, FD_DNS]);
+    }
+    all
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -24,6 +37,8 @@ pub(crate) struct Places {
     pub(crate) gateway_url: String,
     /// URL of the egress proxy.
     pub(crate) proxy_url: String,
+    /// Descriptors of the gateway's sockets, in init.
+    pub(crate) gateway_fds: Vec<i32>,
     /// Whether there is a listener for the machine's own port.
     pub(crate) has_app_listener: bool,
     /// `PATH`.
@@ -46,6 +61,7 @@ impl Places {
             log: "/var/lib/toft".to_owned(),
             gateway_url: "http://gateway.internal".to_owned(),
             proxy_url: format!("http://gateway.internal:{EGRESS_PORT}"),
+            gateway_fds: gateway_fds(false),
             has_app_listener: true,
             path: PATH.to_owned(),
             env: Vec::new(),

@@ -11,12 +11,14 @@ use crate::{
 };
 use rustix::{
     fd::OwnedFd,
-    net::sockopt::socket_acceptconn,
+    net::{
+        SocketType,
+        sockopt::{socket_acceptconn, socket_type},
+    },
     process::{PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_send_signal},
 };
 use std::{fs, io, path::Path, time::Duration};
-use toft_jail::spec::{FD_EGRESS, FD_MODEL};
-use toft_model::id::ProjectId;
+use toft_model::{id::ProjectId, machine::NAMES_FILE};
 use tokio::{net::UnixStream, time::timeout};
 
 /// What stopping may take beyond the grace that programs get: init's own rounds of killing.
@@ -38,7 +40,7 @@ pub(crate) async fn adopt(
     let Some(pidfd) = state.hold() else { return Ok(None) };
     // Its init answers nobody while it stands still, and nobody wakes it for this.
     let is_frozen = frozen::is_frozen(folder);
-    let taken = if is_frozen { listeners_of(&pidfd) } else { None };
+    let taken = if is_frozen { listeners_of(&pidfd, &state.gateway_fds) } else { None };
     let listeners = if let Some(listeners) = taken {
         listeners
     } else {
@@ -79,12 +81,12 @@ async fn ask_listeners(folder: &Path, project: &ProjectId) -> Result<Vec<OwnedFd
 }
 
 /// The gateway's listeners, which init keeps under the numbers that it was given.
-fn listeners_of(init: &OwnedFd) -> Option<Vec<OwnedFd>> {
-    let take = |fd: i32| {
-        let taken = pidfd_getfd(init, fd, PidfdGetfdFlags::empty());
-        taken.ok().filter(|socket| socket_acceptconn(socket) == Ok(true))
+fn listeners_of(init: &OwnedFd, numbers: &[i32]) -> Option<Vec<OwnedFd>> {
+    let fits = |socket: &OwnedFd| {
+        socket_acceptconn(socket) == Ok(true) || socket_type(socket) == Ok(SocketType::DGRAM)
     };
-    [FD_MODEL, FD_EGRESS].into_iter().map(take).collect()
+    let take = |fd: &i32| pidfd_getfd(init, *fd, PidfdGetfdFlags::empty()).ok().filter(fits);
+    numbers.iter().map(take).collect()
 }
 
 /// Connects to a socket of a machine.
@@ -204,16 +206,23 @@ fn kill(init: &OwnedFd, pid: u32) -> bool {
     procs::wait_end(init, KILL_TIMEOUT)
 }
 
+/// Removes the names that an earlier run of a machine has looked up.
+pub(crate) fn forget_names(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(NAMES_FILE)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Removes what a machine that no longer runs has left beside its disk.
 fn forget(folder: &Path, project: &ProjectId) -> Result<(), MachineError> {
     let removing = step(project, "removing the machine's sockets");
-    let removed =
-        [INIT_SOCKET, BRIDGE_SOCKET].into_iter().try_for_each(|name| {
-            match fs::remove_file(folder.join(name)) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-                _ => Ok(()),
-            }
-        });
+    let removed = [INIT_SOCKET, BRIDGE_SOCKET, NAMES_FILE].into_iter().try_for_each(|name| {
+        match fs::remove_file(folder.join(name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    });
     let removed = removed.and_then(|()| {
         steps::reached("stop.sockets");
         frozen::unmark(folder);

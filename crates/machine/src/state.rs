@@ -1,7 +1,7 @@
 //! What is remembered of a machine that runs, so that the next server finds it: a file that only
 //! the host reads, written whole or not at all.
 
-use crate::{cgroup::Groups, procs};
+use crate::{cgroup::Groups, places::gateway_fds, procs};
 use rustix::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -28,6 +28,13 @@ pub(crate) struct State {
     pub(crate) started_at: u64,
     /// Its control groups.
     pub(crate) groups: Groups,
+    /// Descriptors of the gateway's sockets, in init. An older server did not write them down.
+    #[serde(default = "first_gateway_fds")]
+    pub(crate) gateway_fds: Vec<i32>,
+}
+
+fn first_gateway_fds() -> Vec<i32> {
+    gateway_fds(false)
 }
 
 impl State {
@@ -87,6 +94,7 @@ mod tests {
             token: "t".to_owned(),
             started_at: 1,
             groups: Groups::default(),
+            gateway_fds: gateway_fds(true),
         }
     }
 
@@ -100,6 +108,15 @@ mod tests {
         assert!(State { start_ticks: 1, ..state }.hold().is_none());
         State::remove(dir.path()).unwrap();
         assert!(State::read(dir.path()).is_none());
+    }
+
+    #[test]
+    fn a_machine_of_an_older_server_has_two_doors() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut old = serde_json::to_value(own()).unwrap();
+        old.as_object_mut().unwrap().remove("gateway_fds").unwrap();
+        fs::write(dir.path().join(FILE), old.to_string()).unwrap();
+        assert_eq!(State::read(dir.path()).unwrap().gateway_fds, gateway_fds(false));
     }
 
     #[test]

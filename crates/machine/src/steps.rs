@@ -65,14 +65,20 @@ pub const ALL: &[&str] = &[
 pub const OF_SERVER: &[&str] = &[
     "create.recorded",
     "start.wanted",
+    "start.told",
     "stop.wanted",
     "checkpoint.recorded",
     "drop.recorded",
     "fork.begun",
+    "fork.secrets",
     "fork.recorded",
     "delete.recorded",
     "delete.destroyed",
 ];
+
+/// Steps of secrets: nothing of a machine, but what the next server finds.
+pub const OF_SECRETS: &[&str] =
+    &["secret.recorded", "secret.rekeyed", "vault.next", "vault.rewrapped", "vault.replaced"];
 
 /// Steps of images, the backend's and the server's.
 pub const OF_IMAGES: &[&str] = &[
@@ -131,10 +137,10 @@ fn parse(text: &str) -> Option<Armed> {
 }
 
 fn all() -> impl Iterator<Item = &'static str> {
-    ALL.iter().chain(OF_SERVER).chain(OF_IMAGES).copied()
+    ALL.iter().chain(OF_SERVER).chain(OF_SECRETS).chain(OF_IMAGES).copied()
 }
 
-/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`] or [`OF_IMAGES`].
+/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`], [`OF_SECRETS`] or [`OF_IMAGES`].
 pub fn reached(name: &'static str) {
     debug_assert!(all().any(|step| step == name), "{name} is not listed");
     let Some(armed) = ARMED.get().filter(|armed| armed.step == name) else { return };

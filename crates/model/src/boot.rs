@@ -21,6 +21,10 @@ pub struct InitBoot {
     pub bridge_argv: Vec<String>,
     /// Whole environment of every work process, before what a request adds.
     pub work_env: Vec<(String, String)>,
+    /// Whether the bridge is started only when init was told an environment, so that no service runs
+    /// without the project's secrets.
+    #[serde(default)]
+    pub awaits_environment: bool,
     /// Where init keeps the output of what it runs: a folder outside the checkpointed tree.
     pub exec_dir: String,
     /// Files (`cgroup.procs` or `tasks`) that work processes join their control groups by, as seen

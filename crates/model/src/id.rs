@@ -95,9 +95,7 @@ impl SessionId {
 impl FromStr for SessionId {
     type Err = InvalidId;
     fn from_str(value: &str) -> Result<Self, InvalidId> {
-        let ok = (1..=80).contains(&value.len())
-            && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if ok {
+        if is_plain(value) {
             Ok(Self(value.to_owned()))
         } else {
             Err(InvalidId {
@@ -119,6 +117,52 @@ impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Id of a run, the work that one prompt began: the entry of that prompt in its conversation, unique
+/// there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidId;
+    fn from_str(value: &str) -> Result<Self, InvalidId> {
+        if is_plain(value) {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(InvalidId {
+                what: "run id",
+                value: value.chars().take(64).collect(),
+                rule: "1 to 80 letters, digits, `-` or `_`",
+            })
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Fit for file names, headers and URLs.
+fn is_plain(text: &str) -> bool {
+    (1..=80).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// A UUID of version 7 (RFC 9562): 48 bits of milliseconds, the rest random.

@@ -2,6 +2,7 @@
 //! caller sends one JSON frame with an [`InitRequest`]; init answers with frames as each
 //! operation says. Spoken by the server (from the host) and by the bridge (inside).
 
+use crate::secret::Environment;
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; a bridge of another version than its init says so and goes on
@@ -38,6 +39,15 @@ pub enum InitRequest {
     Forget {
         /// Its id.
         id: String,
+    },
+    /// Programs that are started from now on find these variables, between the machine's own and
+    /// those that a request adds. Kept in init's memory only. Answers [`InitReply::Done`].
+    SetEnvironment(Environment),
+    /// Answers one [`InitReply::Environment`]: at once without `known`, else as soon as there is one of
+    /// another revision.
+    Environment {
+        /// The revision that the caller has.
+        known: Option<u64>,
     },
     /// Answers [`InitReply::Done`] with copies of `InitBoot::gateway_fds` as `SCM_RIGHTS`.
     GatewayListeners,
@@ -125,6 +135,9 @@ pub enum InitReply {
         pid: u32,
         /// Whether the id was known and this attached to it.
         attached: bool,
+        /// Revision of the environment that it was started with.
+        #[serde(default)]
+        environment: u64,
     },
     /// Output that is no longer kept was skipped.
     Gap {
@@ -138,6 +151,8 @@ pub enum InitReply {
         /// Running ones and kept ended ones, oldest first.
         execs: Vec<ExecStatus>,
     },
+    /// See [`InitRequest::Environment`].
+    Environment(Environment),
     /// Done, nothing more to say.
     Done,
     /// It could not be done.
@@ -185,6 +200,9 @@ pub struct ExecStatus {
     pub started_at: u64,
     /// Bytes of output so far.
     pub output_bytes: u64,
+    /// Revision of the environment that it was started with.
+    #[serde(default)]
+    pub environment: u64,
     /// How it ended, if it did.
     pub exit: Option<ExecExit>,
 }

@@ -122,6 +122,9 @@ pub struct ServiceProcess {
     pub exit_code: Option<i32>,
     /// Unix milliseconds since when it does that.
     pub since: u64,
+    /// Whether secrets were changed since it was started: it has the ones of before until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restart_to_apply: bool,
     /// What stands in its way, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod boot;
+pub mod budget;
 pub mod checkpoint;
 pub mod event;
 pub mod files;
@@ -19,8 +20,10 @@ pub mod id;
 pub mod init;
 pub mod inspect;
 pub mod machine;
+pub mod mask;
 pub mod message;
 pub mod provider;
 pub mod schedule;
+pub mod secret;
 pub mod time;
 pub mod tool;

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// File in a machine's run folder on the host in which the gateway keeps the names that it has looked
+/// up. Meant for one run of the machine's processes.
+pub const NAMES_FILE: &str = "names";
+
 /// Where a machine is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +80,23 @@ impl Default for IdleRule {
     }
 }
 
+/// What the programs of a project may ask of models. `None`: no limit of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ModelLimits {
+    /// Model calls under way at once.
+    pub calls_at_once: Option<u32>,
+    /// Model calls that begin within any minute.
+    pub calls_per_minute: Option<u32>,
+}
+
+impl ModelLimits {
+    /// The most that can be set: how many one machine may have anyway.
+    pub const AT_ONCE_MAX: u32 = 64;
+    /// The most that can be set: a hundred a second.
+    pub const PER_MINUTE_MAX: u32 = 6_000;
+}
+
 /// Work inside a machine that forbids pausing it (`GET /toft/activity`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -145,6 +166,45 @@ pub struct DiskUse {
     pub total_bytes: Option<u64>,
     /// The bound of that.
     pub cap_bytes: Option<u64>,
+}
+
+/// What a person has set about what a machine may reach. The rules stay while another level holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EgressSetting {
+    /// How much.
+    pub level: EgressName,
+    /// What the level `allow-list` allows.
+    #[serde(default)]
+    pub rules: Vec<String>,
+}
+
+/// Names of the levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EgressName {
+    /// See [`EgressLevel::None`].
+    None,
+    /// See [`EgressLevel::AllowList`].
+    AllowList,
+    /// See [`EgressLevel::Open`].
+    #[default]
+    Open,
+}
+
+impl EgressSetting {
+    /// Nothing may be reached.
+    pub fn nothing() -> Self {
+        Self { level: EgressName::None, rules: Vec::new() }
+    }
+
+    /// What holds by it.
+    pub fn in_force(&self) -> EgressLevel {
+        match self.level {
+            EgressName::None => EgressLevel::None,
+            EgressName::AllowList => EgressLevel::AllowList(self.rules.clone()),
+            EgressName::Open => EgressLevel::Open,
+        }
+    }
 }
 
 /// What a machine may reach. Private, loopback, link-local and metadata addresses are refused at

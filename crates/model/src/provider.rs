@@ -11,6 +11,10 @@ pub enum Api {
     AnthropicMessages,
     /// `POST /v1/chat/completions`.
     OpenaiCompletions,
+    /// `POST /v1/responses`.
+    OpenaiResponses,
+    /// `POST /v1beta/models/{model}:streamGenerateContent`.
+    GoogleGenerativeAi,
     /// The scripted model inside Toft; no network.
     Scripted,
 }
@@ -21,6 +25,8 @@ impl Api {
         match self {
             Self::AnthropicMessages => "anthropic-messages",
             Self::OpenaiCompletions => "openai-completions",
+            Self::OpenaiResponses => "openai-responses",
+            Self::GoogleGenerativeAi => "google-generative-ai",
             Self::Scripted => "scripted",
         }
     }

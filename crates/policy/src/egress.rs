@@ -72,6 +72,14 @@ pub enum InvalidRule {
         /// What is wrong with it.
         why: InvalidHost,
     },
+    /// It names what no level opens.
+    #[error("the egress rule {rule:?} would allow nothing: {reason}")]
+    Never {
+        /// The rule.
+        rule: String,
+        /// Why.
+        reason: String,
+    },
     /// Too many.
     #[error("an allow-list has at most {RULES_MAX} rules, this one has {0}")]
     TooMany(usize),
@@ -165,6 +173,16 @@ pub fn decide(level: &EgressLevel, host: &Host, port: u16) -> Verdict {
     }
 }
 
+/// A rule as it is understood: the same text for the same meaning.
+pub fn rule(text: &str) -> Result<String, InvalidRule> {
+    let Rule { host, port, .. } = Rule::parse(text)?;
+    let host = match host {
+        Match::Exactly(host) => host.to_string(),
+        Match::Below(domain) => format!("*.{domain}"),
+    };
+    Ok(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+}
+
 fn never(host: &Host) -> Option<Verdict> {
     match host {
         Host::Address(address) => {
@@ -202,6 +220,15 @@ impl Rule {
             (true, Host::Name(name)) => Match::Below(name),
             (true, Host::Address(_)) => return Err(wrong(InvalidHost::AddressForm)),
         };
+        let named = match &host {
+            Match::Exactly(host) => host.clone(),
+            // Any name below it is as local as this one.
+            Match::Below(domain) => Host::parse(&format!("a.{domain}")).map_err(wrong)?,
+        };
+        if let Some(verdict) = never(&named) {
+            let rule = text.chars().take(300).collect();
+            return Err(InvalidRule::Never { rule, reason: verdict.reason });
+        }
         let port = (parsed.port != 0).then_some(parsed.port);
         Ok(Self { text: text.to_owned(), host, port })
     }
@@ -261,7 +288,7 @@ mod tests {
 
     #[test]
     fn nothing_local_is_reached_at_any_level() {
-        let listed = list(&[
+        let local = [
             "localhost",
             "gateway.internal",
             "metadata.google.internal",
@@ -272,8 +299,23 @@ mod tests {
             "metadata",
             "[fd00:ec2::254]",
             "*.internal",
-        ]);
-        for level in [&listed, &EgressLevel::Open, &EgressLevel::None] {
+            "*.localhost:80",
+            "198.18.0.1",
+        ];
+        for rule in local {
+            let refused = Egress::new(&list(&["a.test", rule])).unwrap_err();
+            assert!(matches!(&refused, InvalidRule::Never { rule: named, .. } if named == rule));
+            assert!(refused.to_string().contains("allow nothing"), "{refused}");
+        }
+        // They are refused; as a list that was kept all the same they would open nothing either.
+        let compiled = Egress(Compiled::AllowList(vec![Rule {
+            text: "localhost".into(),
+            host: Match::Exactly(Host::Name("localhost".into())),
+            port: None,
+        }]));
+        assert!(!compiled.decide(&Host::Name("localhost".into()), 80).allowed());
+        check(&list(&local), "a.test", Err("invalid-rule"));
+        for level in [&EgressLevel::Open, &EgressLevel::None, &list(&["*.test"])] {
             check(level, "localhost", Err("local-name"));
             check(level, "a.localhost", Err("local-name"));
             check(level, "gateway.internal:80", Err("local-name"));
@@ -335,6 +377,20 @@ mod tests {
                 let listed = decide(&list(&[&rule]), &target.host, target.port);
                 let open = decide(&EgressLevel::Open, &target.host, target.port);
                 prop_assert!(!listed.allowed() || open.allowed());
+            }
+        }
+
+        #[test]
+        fn every_rule_that_is_accepted_allows_something(
+            rule in "(\\*\\.)?[a-z0-9.:\\[\\]-]{1,14}(:[1-9]{1,3})?",
+        ) {
+            if let Ok(egress) = Egress::new(&list(&[&rule])) {
+                let parsed = HostPort::parse(rule.trim_start_matches("*."), Some(443)).unwrap();
+                let host = match parsed.host {
+                    Host::Name(name) if rule.starts_with("*.") => Host::Name(format!("a.{name}")),
+                    host => host,
+                };
+                prop_assert!(egress.decide(&host, parsed.port).allowed(), "{}", rule);
             }
         }
 

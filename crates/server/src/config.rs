@@ -4,7 +4,7 @@
 use crate::{clock::Clock, stop::Stop};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 use toft_llm::catalogue;
-use toft_model::machine::{EgressLevel, IdleRule, Limits};
+use toft_model::machine::{EgressSetting, IdleRule, Limits};
 use toft_vault::Secret;
 
 /// Right above the control plane's own, and a hundred: more than people keep open.
@@ -37,8 +37,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// When machines that nobody uses are put away, where a project has no rule of its own.
     pub idle: IdleRule,
-    /// What machines may reach.
-    pub egress: EgressLevel,
+    /// What machines may reach, where a project has nothing of its own.
+    pub egress: EgressSetting,
     /// The time.
     pub clock: Clock,
 }
@@ -59,7 +59,7 @@ impl ServerConfig {
             version,
             limits: Limits::default(),
             idle: IdleRule::default(),
-            egress: EgressLevel::default(),
+            egress: EgressSetting::default(),
             clock: Clock::system(),
         }
     }

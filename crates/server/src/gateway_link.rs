@@ -5,7 +5,7 @@ pub(crate) mod supervise;
 
 use crate::providers::Providers;
 use std::time::Duration;
-use toft_gateway::{ControlError, Gateway};
+use toft_gateway::{ControlError, Gateway, egress_log::OpenConnection};
 use toft_machine::backend::{Backend, Running};
 use toft_model::{id::ProjectId, machine::EgressLevel};
 use toft_store::Store;
@@ -73,6 +73,31 @@ impl GatewayLink {
             }
             sleep(ADD_PAUSE).await;
         }
+    }
+
+    /// Changes what a machine may reach, at once; how many connections that ends. Whoever is given the
+    /// machine later is given that with it: without a gateway, or to one that does not serve it, nothing
+    /// is to be said.
+    pub(crate) async fn set_egress(
+        &self,
+        id: &ProjectId,
+        egress: EgressLevel,
+    ) -> Result<usize, ControlError> {
+        let Some(gateway) = self.current() else { return Ok(0) };
+        match gateway.set_egress(id, egress).await {
+            Err(ControlError::Closed) => Ok(0),
+            Err(ControlError::Refused { code, .. }) if code == "not_found" => Ok(0),
+            told => told,
+        }
+    }
+
+    /// Connections of a machine that are open now.
+    pub(crate) async fn open_connections(&self, id: &ProjectId) -> Vec<OpenConnection> {
+        let Some(gateway) = self.current() else { return Vec::new() };
+        gateway.open_connections(id).await.unwrap_or_else(|error| {
+            tracing::debug!(project.id = %id, %error, "open connections are not known");
+            Vec::new()
+        })
     }
 
     /// Takes a machine away.

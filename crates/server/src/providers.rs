@@ -1,14 +1,24 @@
 //! Providers and their keys: from the environment, or sealed in the store, which wins. Answers
 //! never hold a key; the gateway gets them.
 
-use crate::api_error::{ApiError, Code};
+use crate::{
+    api_error::{ApiError, Code},
+    clock::Clock,
+    keyring::{Keyring, provider_place},
+};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 use toft_gateway::{GatewayConfig, ProviderConfig};
 use toft_llm::catalogue::{self, ProviderSpec};
-use toft_model::provider::{Api, DEMO_PROVIDER, ModelRef};
+use toft_model::{
+    budget::{Budgets, Spent},
+    provider::{Api, DEMO_PROVIDER, ModelRef},
+};
 use toft_store::{ProviderKey, SYSTEM_USER, Store};
-use toft_vault::{Secret, Vault};
+use toft_vault::Secret;
 
 /// Settings that hold the default model, as Starter names them.
 pub(crate) const DEFAULT_PROVIDER: &str = "default_provider";
@@ -22,7 +32,7 @@ const HINT_FROM_CHARS: usize = 12;
 /// Keys from the environment, and the vault for the stored ones.
 pub(crate) struct Providers {
     env: BTreeMap<String, Secret>,
-    vault: Vault,
+    keyring: Arc<Keyring>,
 }
 
 /// A provider as people see it.
@@ -48,13 +58,13 @@ pub(crate) fn find(id: &str) -> Result<&'static ProviderSpec, ApiError> {
 }
 
 impl Providers {
-    pub(crate) fn new(env: BTreeMap<String, String>, vault: Vault) -> Self {
+    pub(crate) fn new(env: BTreeMap<String, String>, keyring: Arc<Keyring>) -> Self {
         let env = env
             .into_iter()
             .filter(|(_, value)| !value.trim().is_empty())
             .map(|(name, value)| (name, Secret::new(value.trim())))
             .collect();
-        Self { env, vault }
+        Self { env, keyring }
     }
 
     fn env_value(&self, names: &[&'static str]) -> Option<(&'static str, &Secret)> {
@@ -132,9 +142,9 @@ impl Providers {
                 "the key must be one line of letters, digits and signs: paste it without spaces",
             ));
         }
-        let sealed = self
-            .vault
-            .seal(&place(spec.id), text.as_bytes())
+        let vault = self.keyring.vault().await;
+        let sealed = vault
+            .seal(&provider_place(spec.id), text.as_bytes())
             .map_err(|e| ApiError::internal("the key could not be sealed", &e))?;
         let row = ProviderKey { provider: spec.id.to_owned(), sealed, hint: hint(text) };
         store.put_provider_key(&row, now_ms).await?;
@@ -146,11 +156,12 @@ impl Providers {
         &self,
         store: &dyn Store,
     ) -> Result<GatewayConfig, ApiError> {
+        let vault = self.keyring.vault().await;
         let stored = self.stored(store).await?;
         let mut providers = Vec::new();
         for spec in catalogue::providers() {
             let key = match stored.get(spec.id) {
-                Some(row) => match self.vault.unseal(&place(spec.id), &row.sealed) {
+                Some(row) => match vault.unseal(&provider_place(spec.id), &row.sealed) {
                     Ok(key) => Some(key),
                     Err(error) => {
                         tracing::error!(provider = spec.id, %error, "a stored key cannot be used");
@@ -173,10 +184,14 @@ impl Providers {
             store.settings(SYSTEM_USER).await?.into_iter().collect();
         let with_key = |id: &str| providers.iter().any(|p| p.id == id && p.key.is_some());
         let default_model = self.default_model(&settings, with_key);
+        let budgets = store.budgets().await?;
         Ok(GatewayConfig {
             default_model,
             default_thinking_level: settings.get(DEFAULT_THINKING).cloned(),
             providers,
+            model_limits: store.all_model_limits().await?,
+            spent: spent(store, &budgets).await?,
+            budgets,
             ..GatewayConfig::default()
         })
     }
@@ -211,11 +226,6 @@ impl Providers {
     }
 }
 
-/// What a sealed key is bound to.
-fn place(provider: &str) -> String {
-    format!("provider_key:{provider}")
-}
-
 /// The end of a key, for people to tell two apart.
 fn hint(key: &str) -> String {
     let chars = key.chars().count();
@@ -224,6 +234,22 @@ fn hint(key: &str) -> String {
     }
     let end: String = key.chars().skip(chars - 4).collect();
     format!("…{end}")
+}
+
+/// Runs that were asked for longer ago are not told to the gateway: they have ended.
+const RUNS_TOLD_MS: u64 = 31 * 24 * 3_600_000;
+
+/// What was spent, where anything is bounded.
+async fn spent(store: &dyn Store, budgets: &Budgets) -> Result<Spent, ApiError> {
+    if budgets.is_empty() {
+        return Ok(Spent::default());
+    }
+    let mut all = budgets.projects.values().chain([&budgets.team]);
+    let bounds_runs = all.any(|budget| budget.run.is_some());
+    // The gateway's months are those of the real clock.
+    let now_ms = Clock::system().now_ms();
+    let runs_since = bounds_runs.then(|| now_ms.saturating_sub(RUNS_TOLD_MS));
+    Ok(store.spent(now_ms, runs_since).await?)
 }
 
 #[cfg(test)]

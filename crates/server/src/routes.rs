@@ -2,9 +2,11 @@
 //! `preview`.
 
 pub(crate) mod auth;
+pub(crate) mod budget;
 pub(crate) mod checkpoints;
 pub(crate) mod disk;
 pub(crate) mod doctor;
+pub(crate) mod egress;
 pub(crate) mod exec;
 mod given;
 pub(crate) mod home;
@@ -14,14 +16,17 @@ pub(crate) mod limits;
 pub(crate) mod llm;
 pub(crate) mod machine;
 pub(crate) mod me;
+pub(crate) mod model_limits;
 pub(crate) mod models;
 pub(crate) mod preview;
 pub(crate) mod projects;
 pub(crate) mod providers;
 pub(crate) mod schedules;
+pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod shutdown;
 pub(crate) mod toft;
+pub(crate) mod usage;
 
 use crate::{api_error::ApiError, assets, state::App};
 use axum::{
@@ -60,6 +65,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/projects/{id}/limits", get(limits::get).put(limits::put))
         .route("/v1/projects/{id}/idle", get(idle::get).put(idle::put))
         .route("/v1/projects/{id}/disk", get(disk::get))
+        .route("/v1/projects/{id}/egress", get(egress::get).put(egress::put))
+        .route("/v1/projects/{id}/egress/rules", post(egress::add_rule))
+        .route("/v1/projects/{id}/egress/log", get(egress::log))
         .route("/v1/projects/{id}/exec", post(exec::exec))
         .route("/v1/projects/{id}/exec/{exec}/stdin", post(exec::feed::stdin))
         .route("/v1/projects/{id}/exec/{exec}/signal", post(exec::feed::signal))
@@ -80,7 +88,13 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/v1/projects/{id}/schedules/{sid}/firings", get(schedules::firings))
         .route("/v1/projects/{id}/schedules/{sid}/run", post(schedules::run))
+        .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
+        .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
+        .route("/v1/projects/{id}/rotate-secrets", post(secrets::rotate))
+        .route("/v1/vault/rotate", post(secrets::rotate_master))
         .route("/v1/projects/{id}/preview", post(preview::create))
+        .route("/v1/projects/{id}/usage", get(usage::of_project))
+        .route("/v1/projects/{id}/model-limits", get(model_limits::get).put(model_limits::put))
         .route("/v1/projects/{id}/toft/{*rest}", any(toft::route))
         .route("/v1/images", get(images::list).post(images::create))
         .route("/v1/images/{key}", get(images::get).patch(images::patch).delete(images::delete))
@@ -90,6 +104,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/providers/{id}/key", delete(providers::delete_key))
         .route("/v1/providers/{id}/test", post(providers::test))
         .route("/v1/models", get(models::get))
+        .route("/v1/usage", get(usage::all))
+        .route("/v1/budget", get(budget::get_team).put(budget::put_team))
+        .route("/v1/projects/{id}/budget", get(budget::get_project).put(budget::put_project))
         .route("/v1/doctor", get(doctor::get))
         .route("/v1/shutdown", post(shutdown::post))
         .route("/llm/{*rest}", any(llm::route))

@@ -11,6 +11,7 @@ use crate::{
     gateway_link::{GatewayLink, supervise},
     hosts::Hosts,
     images::{Images, settle},
+    keyring::Keyring,
     listen::{self, CONNECTIONS_MAX},
     machines::{Machines, adopt, idle, life, machine::Machine, observed},
     preview::{listeners, ports::Ports, sign::Signer},
@@ -19,12 +20,12 @@ use crate::{
     schedules::{self, Schedules},
     state::{App, Inner},
     stop::Stop,
+    usage::{self, Intake},
 };
 use std::{sync::Arc, time::Duration};
 use toft_gateway::SpawnConfig;
 use toft_machine::backend::Backend;
 use toft_store::{SqliteStore, Store};
-use toft_vault::Vault;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -49,10 +50,10 @@ pub async fn run(
         .local_addr()
         .map_err(|source| ServerError::Listen { addr: config.listen, source })?;
     let hosts = Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
-    let vault = Vault::open(&config.data_dir.join("master.key"))?;
-    let signer = Signer::new(vault.derive_key(PREVIEW_KEY));
     let store: Arc<dyn Store> =
         Arc::new(SqliteStore::open(&config.data_dir.join("toft.db")).await?);
+    let keyring = Keyring::open(config.data_dir.join("master.key"), &*store).await?;
+    let signer = Signer::new(keyring.vault().await.derive_key(PREVIEW_KEY));
     let cli_token = token::random();
     let app: App = Arc::new(Inner {
         version: config.version,
@@ -69,11 +70,13 @@ pub async fn run(
         checkpoints: Checkpoints::default(),
         images: Images::default(),
         gateway: GatewayLink::default(),
-        providers: Providers::new(config.provider_env, vault),
+        providers: Providers::new(config.provider_env, Arc::clone(&keyring)),
         auth: Auth::new(config.agent_api_key.as_ref().map(toft_vault::Secret::expose), &cli_token),
+        keyring,
         signer,
         ports: Ports::new(config.preview_ports),
         schedules: Schedules::default(),
+        usage: Intake::default(),
         stop: Stop::new(shutdown),
         tasks: TaskTracker::new(),
     });
@@ -93,6 +96,8 @@ pub async fn run(
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
+    let (reading, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(usage::follow(reading)));
     let settling = app.clone();
     app.tasks.spawn(async move { settle::settled(&settling).await });
     let (yielding, ends) = (app.clone(), app.stop.token().clone());

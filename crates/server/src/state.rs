@@ -5,13 +5,13 @@
 
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
-    gateway_link::GatewayLink, hosts::Hosts, images::Images, machines::Machines,
+    gateway_link::GatewayLink, hosts::Hosts, images::Images, keyring::Keyring, machines::Machines,
     preview::ports::Ports, preview::sign::Signer, providers::Providers, schedules::Schedules,
-    stop::Stop,
+    stop::Stop, usage::Intake,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
-use toft_model::machine::{EgressLevel, IdleRule, Limits};
+use toft_model::machine::{EgressSetting, IdleRule, Limits};
 use toft_store::Store;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +23,7 @@ pub(crate) struct Inner {
     pub(crate) data_dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) idle: IdleRule,
-    pub(crate) egress: EgressLevel,
+    pub(crate) egress: EgressSetting,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
     pub(crate) store: Arc<dyn Store>,
@@ -35,9 +35,11 @@ pub(crate) struct Inner {
     pub(crate) gateway: GatewayLink,
     pub(crate) providers: Providers,
     pub(crate) auth: Auth,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) signer: Signer,
     pub(crate) ports: Ports,
     pub(crate) schedules: Schedules,
+    pub(crate) usage: Intake,
     pub(crate) stop: Stop,
     /// Everything that runs beside requests; `run` waits for it.
     pub(crate) tasks: TaskTracker,

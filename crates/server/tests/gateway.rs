@@ -28,6 +28,7 @@ use crate::{client::Call, world::World};
 use serde_json::{Value, json};
 use std::{process::ExitCode, time::Duration};
 use toft_gateway::Gateway;
+use toft_model::machine::EgressLevel;
 
 const NAME: &str = "a_gateway_outlives_servers_and_is_started_again_when_it_is_killed";
 
@@ -117,12 +118,20 @@ async fn story() {
     let me = world.ask(Call::get("/v1/me")).await.data();
     assert_eq!(me["server"]["demoOnly"], false);
 
-    // Killed, it is replaced, and the new one knows machine, key and defaults.
+    // What the machine may reach is in force at once.
+    let listed = EgressLevel::AllowList(vec!["a.test".into()]);
+    let put = json!({"level": "allow-list", "rules": ["A.test"]});
+    let egress = format!("/v1/projects/{id}/egress");
+    world.ask(Call::new("PUT", &egress).json(&put)).await.data();
+    assert_eq!(first.machines().await.unwrap()[0].egress, listed);
+
+    // Killed, it is replaced, and the new one knows machine, level, key and defaults.
     let pid = first.pid();
     let killed =
         std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     assert!(killed.success());
     let second = gateway(&world, pid, id.as_str()).await;
+    assert_eq!(second.machines().await.unwrap()[0].egress, listed);
     let list = models(&world).await;
     assert!(has_openai(&list));
     assert_eq!(list["default"]["id"], "gpt-x");
@@ -133,12 +142,12 @@ async fn story() {
     assert!(second.machines().await.unwrap().is_empty());
     world.ask(Call::post(&format!("{path}/start"), &json!({}))).await.data();
     gateway(&world, 0, id.as_str()).await;
+    assert_eq!(second.machines().await.unwrap()[0].egress, listed);
 
     // One that ended while no server lived: nobody took it away.
     let ghost = toft_model::id::ProjectId::random();
     let listen = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().into();
-    let open = toft_model::machine::EgressLevel::Open;
-    second.add_machine(&ghost, "token", open, vec![listen(), listen()]).await.unwrap();
+    second.add_machine(&ghost, "token", EgressLevel::Open, vec![listen(), listen()]).await.unwrap();
 
     // A new server adopts it, and takes away what runs no more.
     let world = world.restart_with(|config| config.exe.clone_from(&exe)).await;
@@ -146,6 +155,7 @@ async fn story() {
     assert_eq!(third.pid(), second.pid());
     assert!(has_openai(&models(&world).await));
     only(&third, id.as_str()).await;
+    assert_eq!(third.machines().await.unwrap()[0].egress, listed);
 
     // It ends with the machines.
     let token = world.cli_token();

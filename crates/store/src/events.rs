@@ -127,6 +127,13 @@ pub trait Events: Send + Sync {
         project: &ProjectId,
         session: &str,
     ) -> Result<Vec<NewEvent>, StoreError>;
+    /// The `message_end` event of one message, by its entry.
+    async fn message(
+        &self,
+        project: &ProjectId,
+        session: &str,
+        entry: &str,
+    ) -> Result<Option<NewEvent>, StoreError>;
     /// The conversations of a project that have messages, the one that was spoken in last first; at
     /// most 1000.
     async fn conversations(&self, project: &ProjectId) -> Result<Vec<Conversation>, StoreError>;

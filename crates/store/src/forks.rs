@@ -15,9 +15,9 @@ pub trait Forks: Send + Sync {
     /// Writes down that these are about to be made. Until [`Forks::finish_forks`] nobody sees them and
     /// [`Projects::to_destroy`](crate::Projects::to_destroy) names them.
     async fn begin_forks(&self, new: &[NewProject], now_ms: u64) -> Result<(), StoreError>;
-    /// They are made: projects from now on, with the checkpoint rule of their origin, what was said in it
-    /// up to event `seq`, and these answers of a bridge until they have their own. On disk when this
-    /// returns.
+    /// They are made: projects from now on, with the checkpoint rule of their origin and what was set
+    /// for its machine, what was said in it up to event `seq`, and these answers of a bridge until they
+    /// have their own. On disk when this returns.
     async fn finish_forks(
         &self,
         origin: &ProjectId,

@@ -23,9 +23,11 @@ mod people;
 mod preview_ports;
 mod projects;
 mod schedules;
+mod secrets;
 mod settings;
 mod sqlite;
 mod store;
+mod usage;
 
 pub use checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint};
 pub use error::StoreError;
@@ -38,6 +40,8 @@ pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch
 pub use preview_ports::{PreviewPort, PreviewPorts};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
 pub use schedules::{Schedule, Schedules};
+pub use secrets::{ProjectSecrets, SecretRow, Secrets, Wrapped};
 pub use settings::{ProviderKey, Settings};
 pub use sqlite::SqliteStore;
 pub use store::Store;
+pub use usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum};

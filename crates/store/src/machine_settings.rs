@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use toft_model::{
     event::Told,
     id::ProjectId,
-    machine::{IdleRule, Limits},
+    machine::{EgressSetting, IdleRule, Limits},
 };
 
 /// What differs from the server's defaults. `None`: the default holds.
@@ -16,6 +16,8 @@ pub struct MachineSettings {
     pub limits: Option<Limits>,
     /// When it is put away.
     pub idle: Option<IdleRule>,
+    /// What it may reach. What was kept and cannot be read is nothing, not the default.
+    pub egress: Option<EgressSetting>,
 }
 
 /// Settings of machines, and what their bridges do not know yet.
@@ -37,6 +39,13 @@ pub trait MachineRecords: Send + Sync {
         &self,
         id: &ProjectId,
         idle: Option<&IdleRule>,
+        now_ms: u64,
+    ) -> Result<(), StoreError>;
+    /// Sets what it may reach, or goes back to the default.
+    async fn put_egress(
+        &self,
+        id: &ProjectId,
+        egress: Option<&EgressSetting>,
         now_ms: u64,
     ) -> Result<(), StoreError>;
     /// Keeps what a bridge is to be told; the newest 100 per project. The same id twice is one.

@@ -12,7 +12,9 @@ mod people;
 mod preview_ports;
 mod projects;
 mod schedules;
+mod secrets;
 mod settings;
+mod usage;
 
 use crate::{checkpoints::Durable, error::StoreError, events::Head, store::Store};
 use async_trait::async_trait;

@@ -3,7 +3,8 @@
 use crate::{
     checkpoints::Checkpoints, events::Events, firings::Firings, forks::Forks, images::Images,
     machine_settings::MachineRecords, people::People, preview_ports::PreviewPorts,
-    projects::Projects, schedules::Schedules, settings::Settings,
+    projects::Projects, schedules::Schedules, secrets::Secrets, settings::Settings,
+    usage::UsageRecords,
 };
 use async_trait::async_trait;
 
@@ -21,6 +22,8 @@ pub trait Store:
     + Forks
     + Images
     + MachineRecords
+    + Secrets
+    + UsageRecords
 {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);

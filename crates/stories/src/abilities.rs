@@ -11,6 +11,15 @@ pub async fn is_kept_running(toft: &Toft, project: &str) -> Result<bool> {
     Ok(can("checkpoint") && (can("liveCheckpoint") || can("freeze")))
 }
 
+/// Whether connections of programs that know no proxy come to the gateway.
+pub async fn connects_without_proxy(toft: &Toft, project: &str) -> Result<bool> {
+    let machine = toft.call("GET", &format!("/v1/projects/{project}/machine"), None).await?;
+    let is_it = |ability: &serde_json::Value| {
+        ability["name"] == "connections without proxy" && ability["enforced"] == true
+    };
+    Ok(machine["enforced"].as_array().is_some_and(|all| all.iter().any(is_it)))
+}
+
 /// Puts a machine to sleep where it can be copied at rest only. The next command wakes it.
 pub async fn rest_if_needed(toft: &Toft, project: &str) -> Result<()> {
     if !is_kept_running(toft, project).await? {

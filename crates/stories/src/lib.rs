@@ -3,9 +3,12 @@
 //! stories themselves are in `tests/`.
 
 pub mod abilities;
+pub mod internet;
+mod made;
 pub mod podman;
 pub mod processes;
 pub mod provider;
+pub mod servers;
 pub mod session;
 pub mod toft;
 pub mod user;

@@ -1,7 +1,7 @@
 //! A Podman of a story's own: service, storage and sockets in a folder that goes with it, and the
 //! root tarball that its machines are made of.
 
-use crate::lane;
+use crate::{lane, made};
 use anyhow::{Context as _, Result, ensure};
 use std::{
     fs,
@@ -25,11 +25,7 @@ fn program(name: &str) -> Option<PathBuf> {
 
 /// The root file system that `.ci/prepare tests` makes once, of the distribution's packages.
 fn tarball() -> Option<PathBuf> {
-    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()) {
-        Some(cache) => PathBuf::from(cache),
-        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
-    };
-    let path = cache.join("toft/oci/root.tar");
+    let path = made::folder()?.join("oci/root.tar");
     path.exists().then_some(path)
 }
 

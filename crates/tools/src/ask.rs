@@ -74,7 +74,7 @@ fn parse(ctx: &ToolContext, arguments: Value) -> Result<Question, Refused> {
     if options.len() > OPTIONS_MAX {
         return Err(Refused::new(format!("ask takes at most {OPTIONS_MAX} options.")));
     }
-    Ok(Question { question, options, tool_call_id: ctx.call_id.clone() })
+    Ok(Question { question, options, secrets: Vec::new(), tool_call_id: ctx.call_id.clone() })
 }
 
 #[cfg(test)]

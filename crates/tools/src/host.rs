@@ -9,6 +9,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_model::{
     event::{LimitHit, Notify, Question},
     init::{ExecExit, ExecSpec, ExecStatus},
+    mask::Mask,
     tool::ToolSpec,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -42,6 +43,8 @@ pub struct ToolContext {
     pub journal: Arc<dyn Journal>,
     /// Reaches people.
     pub people: Arc<dyn People>,
+    /// Knows which secrets the machine has.
+    pub secrets: Arc<dyn Secrets>,
     /// Output as it comes, for people; dropped when nobody keeps up.
     pub updates: mpsc::Sender<String>,
     /// Ends the call.
@@ -115,6 +118,17 @@ pub trait Journal: Send + Sync {
     async fn recorded(&self, run_id: &str) -> Option<Value>;
     /// Records durably; at most once per run id.
     async fn record(&self, run_id: &str, intent: &Value) -> Result<(), String>;
+}
+
+/// Knows which secrets new processes of the machine find in their environment. Tools are told names.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// Those of the names that are not there.
+    async fn missing(&self, names: &[String]) -> Vec<String>;
+    /// Resolves when all of them are.
+    async fn until_set(&self, names: &[String]);
+    /// Takes their values out of what is shown.
+    fn mask(&self) -> Arc<Mask>;
 }
 
 /// Reaches people.

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod ask;
+mod ask_secrets;
 mod bash;
 mod edit;
 mod effect;

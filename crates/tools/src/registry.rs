@@ -2,6 +2,7 @@
 
 use crate::{
     ask::Ask,
+    ask_secrets::AskSecrets,
     bash::Bash,
     edit::Edit,
     find::Find,
@@ -26,7 +27,7 @@ pub struct Toolbox {
 }
 
 impl Toolbox {
-    /// read, bash, edit, write, grep, find, ls, process, notify_dashboard, ask. The order is part of
+    /// read, bash, edit, write, grep, find, ls, process, notify_dashboard, ask, ask_secrets. The order is part of
     /// the prompt and stays.
     pub fn standard() -> Self {
         let locks = Arc::new(FileLocks::default());
@@ -41,6 +42,7 @@ impl Toolbox {
             Arc::new(Process),
             Arc::new(NotifyDashboard),
             Arc::new(Ask),
+            Arc::new(AskSecrets),
         ])
     }
 

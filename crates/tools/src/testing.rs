@@ -2,9 +2,11 @@
 //! Used by no product code.
 
 mod bench;
+mod secrets;
 mod shell;
 
 pub use bench::Bench;
+pub use secrets::MemorySecrets;
 pub use shell::LocalShell;
 
 use crate::host::{Journal, People};

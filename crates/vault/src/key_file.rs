@@ -45,12 +45,22 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// There is none, and what is stored was sealed with one.
+    #[error(
+        "the master key {} is missing: restore it from the same backup as the database. Without it \
+         stored keys and secrets cannot be read; if it is lost for good, put any 32 bytes in its place \
+         (mode 0600), and enter them again", path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("the master key {} could not be {step}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// `read`, `made`.
+        /// `read`, `made`, `replaced`, `removed`.
         step: &'static str,
         /// Why.
         source: io::Error,
@@ -72,7 +82,7 @@ pub(crate) fn load_or_make(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, Ke
     }
 }
 
-fn load(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyFileError> {
+pub(crate) fn load(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyFileError> {
     let io = |source: io::Error| KeyFileError::Io { path: path.to_owned(), step: "read", source };
     let mut file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(path).map_err(io)?;
     let meta = file.metadata().map_err(io)?;
@@ -108,6 +118,11 @@ fn make(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
     }
+    sync_folder(path)
+}
+
+/// Makes what was done to the folder's entries last.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => fs::File::open(folder)?.sync_all(),
         _ => Ok(()),

@@ -1,5 +1,5 @@
-//! Secrets at rest: one master key in a file only its owner can read, and small texts sealed
-//! with it. Not a place to keep them (that is `store`), and no way to other vaults yet.
+//! Secrets at rest: one master key in a file only its owner can read, a data key per project under it,
+//! and small texts sealed with them. Not a place to keep them (that is `store`), and no way to other vaults yet.
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
@@ -9,10 +9,14 @@
 //! assert!(vault.unseal("provider:other", &sealed).is_err());
 //! ```
 
+mod data_key;
 mod key_file;
+mod rotation;
 mod seal;
 mod secret;
 
+pub use data_key::{DataKey, Place};
+pub use rotation::Fits;
 pub use seal::{SealError, Vault};
 pub use secret::Secret;
 

@@ -11,13 +11,15 @@ use chacha20poly1305::{
 };
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Format of a sealed text: `v1.` and base64url of nonce and ciphertext.
 const PREFIX: &str = "v1.";
 /// Bytes of an XChaCha20 nonce: long enough to be drawn at random.
 const NONCE_BYTES: usize = 24;
+/// Bytes of a master key's id: two keys of one installation are told apart.
+const ID_BYTES: usize = 8;
 
 /// Seals and opens small secrets with the master key of one data folder.
 pub struct Vault {
@@ -51,47 +53,75 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// Opens the vault of a master key file; makes 32 random bytes (mode 0600) when it is missing.
     pub fn open(master_key_file: &Path) -> Result<Self, KeyFileError> {
-        let master = key_file::load_or_make(master_key_file)?;
+        Ok(Self::of(key_file::load_or_make(master_key_file)?))
+    }
+
+    pub(crate) fn of(master: Zeroizing<[u8; KEY_BYTES]>) -> Self {
         let sealing = derive(&master, "toft sealing key, version 1");
         let cipher = XChaCha20Poly1305::new_from_slice(sealing.as_ref())
             .expect("the derived key has the cipher's length");
-        Ok(Self { master, cipher })
+        Self { master, cipher }
+    }
+
+    /// Tells master keys apart, and tells nothing of this one.
+    pub fn id(&self) -> String {
+        let id = self.derive_key("toft master key id, version 1");
+        id.iter().take(ID_BYTES).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// Seals for one place: the same `context` must be given to open it.
     pub fn seal(&self, context: &str, plain: &[u8]) -> Result<String, SealError> {
-        let mut nonce = [0u8; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(|_| SealError::Seal)?;
-        let sealed = self
-            .cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: context.as_bytes() })
-            .map_err(|_| SealError::Seal)?;
-        let mut all = nonce.to_vec();
-        all.extend_from_slice(&sealed);
-        Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(all)))
+        encrypt(&self.cipher, context.as_bytes(), plain)
     }
 
     /// Opens what [`Vault::seal`] made for the same `context`.
     pub fn unseal(&self, context: &str, sealed: &str) -> Result<Secret, SealError> {
-        let text = sealed.strip_prefix(PREFIX).ok_or(SealError::Format)?;
-        let all = URL_SAFE_NO_PAD.decode(text).map_err(|_| SealError::Format)?;
-        let (nonce, body) = all.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Format)?;
-        let plain = self
-            .cipher
-            .decrypt(&XNonce::from(*nonce), Payload { msg: body, aad: context.as_bytes() })
-            .map_err(|_| SealError::Refused)?;
-        match String::from_utf8(plain) {
-            Ok(text) => Ok(Secret::new(text)),
-            Err(e) => {
-                e.into_bytes().zeroize();
-                Err(SealError::Format)
-            }
-        }
+        decrypt(&self.cipher, context.as_bytes(), sealed)
     }
 
     /// A key of its own for another purpose (signing, say), bound to `purpose`.
     pub fn derive_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         derive(&self.master, purpose)
+    }
+}
+
+/// Seals with associated data.
+pub(crate) fn encrypt(
+    cipher: &XChaCha20Poly1305,
+    aad: &[u8],
+    plain: &[u8],
+) -> Result<String, SealError> {
+    let mut nonce = [0u8; NONCE_BYTES];
+    getrandom::fill(&mut nonce).map_err(|_| SealError::Seal)?;
+    let sealed = cipher
+        .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad })
+        .map_err(|_| SealError::Seal)?;
+    let mut all = nonce.to_vec();
+    all.extend_from_slice(&sealed);
+    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(all)))
+}
+
+/// Opens what [`encrypt`] made with the same associated data.
+pub(crate) fn decrypt(
+    cipher: &XChaCha20Poly1305,
+    aad: &[u8],
+    sealed: &str,
+) -> Result<Secret, SealError> {
+    let text = sealed.strip_prefix(PREFIX).ok_or(SealError::Format)?;
+    let all = URL_SAFE_NO_PAD.decode(text).map_err(|_| SealError::Format)?;
+    let (nonce, body) = all.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Format)?;
+    let plain = cipher
+        .decrypt(&XNonce::from(*nonce), Payload { msg: body, aad })
+        .map_err(|_| SealError::Refused)?;
+    match String::from_utf8(plain) {
+        Ok(text) => Ok(Secret::new(text)),
+        Err(e) => {
+            e.into_bytes().zeroize();
+            Err(SealError::Format)
+        }
     }
 }
 

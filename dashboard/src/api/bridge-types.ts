@@ -78,6 +78,8 @@ export interface MessageList {
 export interface Question {
   question: string
   options: string[]
+  /** Names of secrets that are asked for: their values are set, not answered. */
+  secrets?: string[]
   toolCallId: string
 }
 

@@ -75,7 +75,14 @@ interface Bodies {
     tokensBefore: number
     errorMessage: string | null
   }
-  auto_retry_start: { attempt: number; maxAttempts: number; delayMs: number; errorMessage: string }
+  auto_retry_start: {
+    attempt: number
+    maxAttempts: number
+    delayMs: number
+    errorMessage: string
+    /** A person has to do something first. */
+    asks?: boolean
+  }
   auto_retry_end: { success: boolean; attempt: number; finalError: string | null }
   notify: { message: string; level: string; refreshIframe: boolean }
   question: Question

@@ -70,6 +70,8 @@ export interface ForkAsk {
   sessionId?: string
   entryId?: string
   count?: number
+  /** Names of secrets whose values it gets too. */
+  secrets?: readonly string[]
 }
 
 export interface Limits {
@@ -120,6 +122,8 @@ export interface ServiceProcess {
   exitCode: number | null
   /** Unix ms of when it came into this state. */
   since: number | null
+  /** Secrets were changed since it was started. */
+  restartToApply?: boolean
   /** What stands in its way, for people. */
   problem?: string | null
 }
@@ -177,4 +181,51 @@ export interface Image {
   state: 'making' | 'ready' | 'failed'
   reason?: string | null
   default: boolean
+}
+
+export type EgressLevel = 'none' | 'allow-list' | 'open'
+
+/** What the machine may reach. The rules stay while another level holds. */
+export interface EgressSetting {
+  level: EgressLevel
+  rules: string[]
+}
+
+export interface EgressAnswer extends EgressSetting {
+  /** Nothing of its own: the server's. */
+  isDefault: boolean
+  /** False where programs may go out past the gateway. */
+  enforced: boolean
+  /** Open connections that were no longer allowed and end. */
+  cut: number
+}
+
+/** Of one connection, or of one request in plain HTTP, or of its refusal. */
+export interface EgressLine {
+  seq: number
+  at: string
+  via: 'connect' | 'http' | 'direct'
+  host: string
+  port: number | null
+  verdict: 'allow' | 'deny'
+  rule: string
+  reason: string | null
+  bytesIn: number
+  bytesOut: number
+  durationMs: number
+  error: string | null
+  /** The rule that would allow it, where one can. */
+  allowRule: string | null
+}
+
+export type OpenConnection = Pick<
+  EgressLine,
+  'at' | 'via' | 'host' | 'rule' | 'bytesIn' | 'bytesOut'
+> & { id: number; port: number }
+
+export interface EgressPage {
+  /** Newest first. */
+  lines: EgressLine[]
+  open: OpenConnection[]
+  end: number
 }

@@ -6,6 +6,9 @@ import type {
   CheckpointList,
   Diff,
   DiskUse,
+  EgressAnswer,
+  EgressPage,
+  EgressSetting,
   FileDiff,
   Firing,
   ForkAsk,
@@ -65,6 +68,20 @@ export function machineOf(project: string) {
       call<{ limits: Limits; enforced: string[] }>('PUT', `${base}/limits`, limits),
     setIdle: (rule: IdleRule) => call<IdleRule>('PUT', `${base}/idle`, rule),
     disk: () => call<DiskUse>('GET', `${base}/disk`),
+
+    egress: () => call<EgressAnswer>('GET', `${base}/egress`),
+    setEgress: (change: Partial<EgressSetting>) =>
+      call<EgressAnswer>('PUT', `${base}/egress`, change),
+    /** One more rule, whatever others have added meanwhile. */
+    addEgressRule: (rule: string) => call<EgressAnswer>('POST', `${base}/egress/rules`, { rule }),
+    egressLog: (before?: number) =>
+      call<EgressPage>(
+        'GET',
+        `${base}/egress/log${before === undefined ? '' : `?before=${before}`}`,
+      ),
+    /** What came after; answered when something comes, or after a while. */
+    egressNews: (after: number, waitMs: number) =>
+      call<EgressPage>('GET', `${base}/egress/log?after=${after}&waitMs=${waitMs}&limit=1000`),
 
     schedules: () =>
       call<Schedule[] | { schedules: Schedule[] }>('GET', `${base}/schedules`).then((list) =>

@@ -1,5 +1,5 @@
 // Shapes of the `/v1` API, as docs/http-api.md has them.
-import type { Can, IdleRule, Limits } from './machine-types'
+import type { Can, EgressSetting, IdleRule, Limits } from './machine-types'
 
 export type MachineState =
   | 'creating'
@@ -16,7 +16,7 @@ export interface User {
   id: string
   name: string
   email: string | null
-  role: 'admin' | 'member'
+  role: 'owner' | 'admin' | 'member' | 'viewer'
   hasPassword: boolean
 }
 
@@ -65,7 +65,7 @@ export interface Machine {
   frozenAt?: string | number | null
   startedAt: string | number | null
   use: { memoryBytes: number | null; pids: number | null } | null
-  egress: { level: string; hosts?: string[] } | string | null
+  egress: EgressSetting
   appPort: number | null
   wakes: { at: string | number; cause: string }[]
 }

@@ -1,6 +1,6 @@
 // Copies of a project: from now, from a checkpoint, or from before a message. Each has a machine of its
 // own.
-import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { useId, useState } from 'react'
 import { ApiError, wordsOf } from '@/api/http'
@@ -42,6 +42,10 @@ export function ForkDialog({
   const [typed, setTyped] = useState('')
   const [copies, setCopies] = useState('1')
   const [made, setMade] = useState<Project[]>([])
+  const [granted, setGranted] = useState<readonly string[]>([])
+  const secrets = useQuery(queries.secrets(id)).data?.secrets.filter(
+    (secret) => secret.state === 'set',
+  )
   const number = parseCount(copies)
   const count = typeof number === 'number' && number <= COUNT_MAX ? number : null
 
@@ -59,6 +63,7 @@ export function ForkDialog({
             ? { checkpointId: checkpoint.id }
             : {}),
         ...(times > 1 ? { count: times } : {}),
+        ...(granted.length > 0 ? { secrets: granted } : {}),
       }),
     onSuccess: (projects) => {
       for (const project of projects) {
@@ -151,6 +156,36 @@ export function ForkDialog({
             />
           )}
         </Field>
+        {secrets && secrets.length > 0 && (
+          <fieldset className="col-span-2">
+            <legend className="text-sm font-medium text-ink-2">
+              Values of secrets that it gets
+            </legend>
+            <div className="mt-1 max-h-40 overflow-y-auto">
+              {secrets.map(({ name: secret }) => (
+                <label
+                  key={secret}
+                  className="flex min-h-7 items-center gap-2 rounded-md px-1 hover:bg-hover max-md:min-h-11"
+                >
+                  <input
+                    type="checkbox"
+                    className="accent-moss"
+                    checked={granted.includes(secret)}
+                    onChange={(event) =>
+                      setGranted(
+                        event.target.checked
+                          ? [...granted, secret]
+                          : granted.filter((each) => each !== secret),
+                      )
+                    }
+                  />
+                  <code className="text-sm break-all">{secret}</code>
+                </label>
+              ))}
+            </div>
+            <p className="text-sm text-ink-3">Of the others it gets the names alone.</p>
+          </fieldset>
+        )}
       </form>
       {fork.error && (
         <Failure

@@ -1,7 +1,7 @@
 // What a machine's state, its network and its reached limits mean, in sentences.
 import type { LimitHit } from '@/api/events'
 import type { Machine, MachineState } from '@/api/types'
-import { bytes } from '@/util/format'
+import { bytes, plural } from '@/util/format'
 
 export const MEANING: Record<MachineState, string> = {
   creating: 'Its disk is being made. That takes a moment.',
@@ -16,18 +16,15 @@ export const MEANING: Record<MachineState, string> = {
 }
 
 export function egressWords(egress: Machine['egress']): string {
-  const level = typeof egress === 'string' ? egress : egress?.level
-  switch (level) {
+  switch (egress.level) {
     case 'none':
-      return 'the model gateway only'
-    case 'allow-list': {
-      const hosts = typeof egress === 'object' ? (egress?.hosts ?? []) : []
-      return `${hosts.length} allowed hosts`
-    }
+      return 'models only'
+    case 'allow-list':
+      return plural(egress.rules.length, 'allowed host')
     case 'open':
       return 'public hosts, logged'
     default:
-      return level ?? 'unknown'
+      return egress.level
   }
 }
 

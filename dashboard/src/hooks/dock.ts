@@ -14,6 +14,10 @@ export type PanelSpec =
   | { kind: 'checkpoints'; id?: string }
   | { kind: 'machine' }
   | { kind: 'schedules'; id?: string }
+  | { kind: 'network' }
+  | { kind: 'cost' }
+  // `name`: one that is to be set.
+  | { kind: 'secrets'; name?: string }
 
 export type PanelKind = PanelSpec['kind']
 type ParamsOf<K extends PanelKind> = Omit<Extract<PanelSpec, { kind: K }>, 'kind'>

@@ -1,10 +1,12 @@
 // The server's data, cached under one name each. Never copied into a store.
-import { QueryClient, queryOptions } from '@tanstack/react-query'
+import { keepPreviousData, QueryClient, queryOptions } from '@tanstack/react-query'
 import { bridge } from '@/api/bridge'
 import { ApiError } from '@/api/http'
 import { machineOf } from '@/api/machine'
+import { secretsOf } from '@/api/secrets'
 import { server } from '@/api/server'
 import type { Machine } from '@/api/types'
+import { budgetOf, modelLimitsOf, usageOf, type UsageBy } from '@/api/usage'
 
 /** A person who looks at a list of projects sees a change of state within this time. */
 const PROJECTS_EVERY_MS = 10_000
@@ -102,12 +104,16 @@ export const queries = {
       queryKey: ['diff', id, checkpoint, path],
       queryFn: () => machineOf(id).fileDiff(checkpoint, path),
     }),
+  egress: (id: string) =>
+    queryOptions({ queryKey: ['egress', id], queryFn: () => machineOf(id).egress() }),
   disk: (id: string) =>
     queryOptions({
       queryKey: ['disk', id],
       queryFn: () => machineOf(id).disk(),
       staleTime: 30_000,
     }),
+  secrets: (id: string) =>
+    queryOptions({ queryKey: ['secrets', id], queryFn: () => secretsOf(id).list() }),
   schedules: (id: string) =>
     queryOptions({ queryKey: ['schedules', id], queryFn: () => machineOf(id).schedules() }),
   firings: (id: string, schedule: string) =>
@@ -115,6 +121,19 @@ export const queries = {
       queryKey: ['firings', id, schedule],
       queryFn: () => machineOf(id).firings(schedule),
     }),
+  /** Of a project, or of all with null. */
+  usage: (id: string | null, by: UsageBy, from: string) =>
+    queryOptions({
+      queryKey: ['usage', id, by, from],
+      queryFn: () => usageOf(id, by, from),
+      // Another way to add up keeps what is shown until it has come.
+      placeholderData: keepPreviousData,
+    }),
+  /** Of a project, or of all together with null. */
+  budget: (id: string | null) =>
+    queryOptions({ queryKey: ['budget', id], queryFn: () => budgetOf(id) }),
+  modelLimits: (id: string) =>
+    queryOptions({ queryKey: ['modelLimits', id], queryFn: () => modelLimitsOf(id) }),
   images: queryOptions({
     queryKey: ['images'],
     queryFn: server.images,

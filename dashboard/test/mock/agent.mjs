@@ -1,6 +1,7 @@
 // The scripted agent of the test server: emits what a bridge would, with small waits.
 import { randomUUID } from 'node:crypto'
 import { NO_USAGE, USAGE } from './project.mjs'
+import { SET } from './secrets.mjs'
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -198,13 +199,21 @@ export class Agent {
     let result = output
     if (ask) {
       session.status = 'waiting'
-      const question = { question: input.question, options: input.options ?? [], toolCallId }
+      const secrets = tool === 'ask_secrets' ? input.names : undefined
+      const question = {
+        question: input.question ?? input.reason,
+        options: input.options ?? [],
+        ...(secrets ? { secrets } : {}),
+        toolCallId,
+      }
       project.emit('question', session.id, question)
       result = await new Promise((answer) => {
         session.question = { ...question, answer }
       })
       session.question = null
       session.status = 'working'
+      if (secrets)
+        details = result === SET ? { set: secrets } : { missing: secrets, answer: result }
     }
     const started = Date.now()
     for (const piece of live ?? []) {

@@ -1,5 +1,7 @@
 // The routes of a project's machine of the test server.
 import { held } from './machine.mjs'
+import { networkRoute } from './network.mjs'
+import { secretRoute } from './secrets.mjs'
 
 /** A copy of the project, with its conversations and files. */
 function fork(world, project, from, name) {
@@ -94,6 +96,10 @@ export function machineRoute({ world, project, method, rest, query, body }) {
         freeBytes: 19_500_000_000,
         yieldBelowBytes: 2_147_483_648,
       }
+    case 'GET secrets':
+    case 'POST secrets':
+    case 'DELETE secrets/*':
+      return secretRoute(project, method, id, body)
     case 'GET schedules':
       return { schedules: side.schedules }
     case 'POST schedules':
@@ -112,6 +118,6 @@ export function machineRoute({ world, project, method, rest, query, body }) {
       return side.fire(one, 'fired', { byHand: true, exitCode: 0, output: 'backup done\n' })
     }
     default:
-      return undefined
+      return networkRoute({ network: side.network, method, rest, query, body })
   }
 }

@@ -1,5 +1,6 @@
 // The machine of a project of the test server: checkpoints, limits, rest, schedules, services. Speaks
 // docs/http-api.md; keeps all of it in memory.
+import { Network } from './network.mjs'
 
 let made = 0
 const newId = (letter) => `${letter}${String(++made).padStart(11, '0')}`
@@ -24,6 +25,7 @@ export class MachineSide {
   constructor(project) {
     this.project = project
     this.can = CAN
+    this.network = new Network()
     this.limits = { memoryBytes: 4 * 2 ** 30, cpus: null, pids: 4096, diskBytes: null }
     this.idle = { freezeAfterS: 300, coldAfterS: 3600 }
     this.frozenAt = null
@@ -50,6 +52,13 @@ export class MachineSide {
       },
     ]
     this.schedules = []
+    this.budget = {
+      runUsd: null,
+      monthUsd: null,
+      totalUsd: null,
+      spent: { monthUsd: 4.2, totalUsd: 4.2 },
+    }
+    this.modelLimits = { callsAtOnce: null, callsPerMinute: null }
     this.firings = new Map()
     this.processes = new Map()
     this.logs = new Map()

@@ -31,6 +31,8 @@ export class Project {
     this.inspect = { integrations: [], services: [], assets: [] }
     this.files = new Map()
     this.terminals = new Map()
+    /** By name; a null value: only the name is known. */
+    this.secrets = new Map()
     this.processes = []
     /** Messages by the key that named them, and every key that came. */
     this.said = new Map()
@@ -212,7 +214,7 @@ export class Project {
         memoryBytes: this.state === 'running' || this.state === 'frozen' ? 488_400_000 : null,
         pids: this.state === 'running' || this.state === 'frozen' ? 14 : null,
       },
-      egress: { level: 'open' },
+      egress: this.side.network.setting(),
       appPort: this.appPort,
       wakes: this.side.wakes,
     }

@@ -1,4 +1,5 @@
 // What the scripted agent does, by words in the prompt.
+import { needy } from './secrets.mjs'
 
 const SERVER = `import { createServer } from 'node:http'
 import { DatabaseSync } from 'node:sqlite'
@@ -253,6 +254,7 @@ async function plain(agent, session, text) {
 export const scripts = [
   [/task app|build/, app],
   [/fails?\b|mend/, failing],
+  [/secret/, needy],
   [/question|ask me/, asking],
   [/long/, long],
   [/refused|broken/, broken],

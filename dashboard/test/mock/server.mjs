@@ -9,6 +9,7 @@ import { machineRoute } from './machine-routes.mjs'
 import { DEMO, MODELS } from './models.mjs'
 import { ABILITIES, Project } from './project.mjs'
 import { bigSession } from './scripts.mjs'
+import { costRoute } from './usage.mjs'
 
 export async function startMock({
   keys = ['anthropic'],
@@ -36,6 +37,8 @@ export async function startMock({
       },
     ],
     previews: 0,
+    /** Model calls, for what is added up. */
+    calls: [],
     settings: {
       defaultProvider: null,
       defaultModel: null,
@@ -158,6 +161,8 @@ export async function startMock({
   const v1 = (method, path, body, query) => {
     const fixed = routes[`${method} ${path}`]
     if (fixed) return fixed(null, body)
+    const cost = costRoute(world, method, path, query, body)
+    if (cost !== undefined) return cost
     const key = /^providers\/(\w+)\/(key|test)$/.exec(path)
     if (key) {
       if (key[2] === 'test')
@@ -254,7 +259,8 @@ export async function startMock({
         })
       }
       const body = raw.length > 0 ? JSON.parse(raw.toString()) : {}
-      json(200, { ok: true, data: v1(request.method, path, body, url.searchParams), meta })
+      const data = await v1(request.method, path, body, url.searchParams)
+      json(200, { ok: true, data, meta })
     } catch (error) {
       if (!error.code) console.error(error)
       json(error.status ?? 500, {

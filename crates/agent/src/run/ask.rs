@@ -4,13 +4,13 @@
 use super::{Run, Stop};
 use crate::{
     compaction,
-    session::{Body, Extra},
+    session::{Body, Extra, Session},
     surroundings::{Choice, thinking_level},
 };
 use futures_util::StreamExt as _;
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 use toft_llm::{
-    ask::{ModelEvent, ModelFailure, ModelRequest, Retry},
+    ask::{Booking, ModelEvent, ModelFailure, ModelRequest, Options, Retry},
     retry,
 };
 use toft_model::{
@@ -28,6 +28,21 @@ const AWAY_FIRST: Duration = Duration::from_millis(250);
 
 /// Longest wait between looks for the gateway.
 const AWAY_MAX: Duration = Duration::from_secs(5);
+
+/// The failure of a call that no budget pays for. The work stands still until a person raises it.
+const SPENT: &str = "budget_spent";
+
+/// A wait for the project's own limits where the gateway names none.
+const HELD_WAIT: Duration = Duration::from_secs(2);
+
+/// Between looks whether a person has raised a budget. Refused by the gateway, they cost next to nothing.
+const SPENT_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest such wait: a limit that was raised counts then.
+const HELD_MAX: Duration = Duration::from_secs(10);
+
+/// Share of it that chance adds, so that many sessions do not ask in the same moment.
+const HELD_JITTER: f64 = 0.25;
 
 /// What one call of the model came to.
 struct Said {
@@ -61,19 +76,31 @@ impl Run {
             }
         }
         let mut attempt = 0;
+        let mut held = 0;
         let mut compacted = false;
         loop {
             let said = self.call(&choice).await;
+            let spent = said.failure.as_ref().is_some_and(|f| f.code == SPENT);
+            self.conversation.needs_person.store(spent, Ordering::Release);
             if self.cancel.is_cancelled()
                 || said.failure.as_ref().is_some_and(|f| f.code == "aborted")
             {
-                self.end_retries(attempt, Some("stopped by a person"));
+                self.end_retries(attempt + held, Some("stopped by a person"));
                 return self.keep_aborted(said).await;
             }
             let Some(failure) = said.failure.clone() else {
-                self.end_retries(attempt, None);
+                self.end_retries(attempt + held, None);
                 return self.keep(said).await;
             };
+            if let Some(delay) = held_back(&failure) {
+                held += 1;
+                // A project that waits for hours must not fill the log: told at 1, 2, 4, 8 …
+                if held.is_power_of_two() {
+                    self.tell_retry(held, u32::MAX, delay, &failure);
+                }
+                self.wait(delay, attempt + held).await?;
+                continue;
+            }
             if failure.code == "context_overflow" && !compacted {
                 compacted = true;
                 let done = compaction::compact(
@@ -94,23 +121,33 @@ impl Run {
                 }
             }
             let Some(delay) = retry::delay(&failure, attempt + 1, retry::chance()) else {
-                self.end_retries(attempt, Some(&failure.message));
+                self.end_retries(attempt + held, Some(&failure.message));
                 return self.keep(said).await;
             };
             attempt += 1;
             self.void(&said, &failure);
-            self.conversation.emit(EventBody::AutoRetryStart(RetryStart {
-                attempt,
-                max_attempts: retry::RETRIES_MAX,
-                delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-                error_message: failure.message.clone(),
-            }));
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = self.cancel.cancelled() => {
-                    self.end_retries(attempt, Some("stopped by a person"));
-                    return Err(Stop::Aborted);
-                }
+            self.tell_retry(attempt, retry::RETRIES_MAX, delay, &failure);
+            self.wait(delay, attempt + held).await?;
+        }
+    }
+
+    fn tell_retry(&self, attempt: u32, max: u32, delay: Duration, failure: &ModelFailure) {
+        self.conversation.emit(EventBody::AutoRetryStart(RetryStart {
+            attempt,
+            max_attempts: max,
+            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            error_message: failure.message.clone(),
+            asks: failure.code == SPENT,
+        }));
+    }
+
+    /// Waits before the next try, of which there were so many.
+    async fn wait(&self, delay: Duration, tries: u32) -> Result<(), Stop> {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = self.cancel.cancelled() => {
+                self.end_retries(tries, Some("stopped by a person"));
+                Err(Stop::Aborted)
             }
         }
     }
@@ -153,6 +190,7 @@ impl Run {
                         delta,
                     }));
                 }
+                Some(ModelEvent::Sealed { .. }) => {}
                 Some(ModelEvent::Done { message, failure }) => break (message, failure),
                 None => break cut("cut", "The model's answer ended without its end mark."),
             }
@@ -172,6 +210,8 @@ impl Run {
             thinking,
             max_tokens: None,
             session: self.conversation.id().to_string(),
+            booking: booking(&session),
+            options: Options::default(),
         };
         (request, session.fresh_id())
     }
@@ -225,6 +265,22 @@ impl Run {
     }
 }
 
+/// How long to wait where nothing failed: the project may only not ask more often, or spend more.
+pub(crate) fn held_back(failure: &ModelFailure) -> Option<Duration> {
+    let asked = match failure.retry {
+        Retry::After(asked) => asked,
+        Retry::Backoff => HELD_WAIT,
+        Retry::Never => SPENT_WAIT,
+    };
+    let apart = 1.0 + HELD_JITTER * retry::chance();
+    matches!(failure.code.as_str(), "held_back" | SPENT).then(|| asked.min(HELD_MAX).mul_f64(apart))
+}
+
+/// What calls for a session's current work are booked on.
+pub(crate) fn booking(session: &Session) -> Booking {
+    Booking { session: Some(session.id().clone()), run: session.run() }
+}
+
 /// The model to ask. Waits for a gateway that is away, and says so; never takes another model
 /// instead.
 pub(crate) async fn choose(
@@ -258,6 +314,7 @@ pub(crate) async fn choose(
                         max_attempts: u32::MAX,
                         delay_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                         error_message: failure.message,
+                        asks: false,
                     }));
                 }
                 tokio::select! {

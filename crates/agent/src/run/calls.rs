@@ -10,6 +10,7 @@ use crate::{
 use futures_util::future::join_all;
 use serde_json::Value;
 use std::{
+    borrow::Cow,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,7 +18,8 @@ use std::{
 use toft_model::{
     event::{EventBody, ToolEnd, ToolStart, ToolUpdate},
     hash::fnv1a,
-    message::{Message, ToolCall, ToolResultMessage},
+    mask::{Mask, Pieces},
+    message::{Block, Message, ToolCall, ToolResultMessage},
 };
 use toft_tools::{ToolContext, ToolOutcome, Toolbox};
 use tokio::sync::mpsc;
@@ -134,10 +136,11 @@ impl Run {
             shell: Arc::clone(&around.shell),
             journal: Arc::clone(&around.intents) as _,
             people: Arc::new(Audience(Arc::clone(&self.conversation))),
+            secrets: Arc::clone(&around.secrets),
             updates,
             cancel: self.cancel.child_token(),
         };
-        let mut live = Live::new(&call);
+        let mut live = Live::new(&call, around.secrets.mask());
         // A task of its own: calls of a group use more than one thread, and a panic stays there.
         let mut work = spawn(around.tools.clone(), &call, context.clone());
         let overdue = async {
@@ -165,11 +168,14 @@ impl Run {
         while let Ok(piece) = output.try_recv() {
             self.show(&mut live, piece, &mut output);
         }
+        self.show_rest(&mut live);
         if live.runs_programs {
             // What was not seen as it came, and the end of a last line.
             let rest = if live.observed { "\n".to_owned() } else { outcome.said() + "\n" };
             (around.observe_output)(&rest);
         }
+        // Secrets that came meanwhile, too.
+        let outcome = masked(outcome, &around.secrets.mask());
         Ended { call, context, outcome, duration: began.elapsed() }
     }
 
@@ -194,6 +200,20 @@ impl Run {
         if live.runs_programs {
             live.observed = true;
             (self.conversation.around.observe_output)(&piece);
+        }
+        let piece = live.pieces.pass(&live.mask, piece);
+        self.tell_piece(live, piece);
+    }
+
+    /// Shows what was kept because a secret might have begun with it.
+    fn show_rest(&self, live: &mut Live) {
+        let rest = live.pieces.rest(&live.mask);
+        self.tell_piece(live, rest);
+    }
+
+    fn tell_piece(&self, live: &mut Live, piece: String) {
+        if piece.is_empty() {
+            return;
         }
         let Some(delta) = live.allowed(piece) else { return };
         self.conversation.emit(EventBody::ToolUpdate(ToolUpdate {
@@ -289,6 +309,21 @@ fn run_id(session: &str, entry: &str, place: usize) -> String {
     format!("{session}.{:016x}.{place}", fnv1a(entry.as_bytes()))
 }
 
+/// The outcome without the values of secrets: a model and the session's file get names.
+fn masked(mut outcome: ToolOutcome, mask: &Mask) -> ToolOutcome {
+    for block in &mut outcome.content {
+        if let Block::Text { text, .. } = block
+            && let Cow::Owned(masked) = mask.text(text)
+        {
+            *text = masked;
+        }
+    }
+    if let Some(details) = &mut outcome.details {
+        mask.json(details);
+    }
+    outcome
+}
+
 /// Live output of one call.
 struct Live {
     call_id: String,
@@ -299,10 +334,13 @@ struct Live {
     /// Whether its output is that of programs, which may name the app's port.
     runs_programs: bool,
     observed: bool,
+    /// Values of secrets are not shown.
+    mask: Arc<Mask>,
+    pieces: Pieces,
 }
 
 impl Live {
-    fn new(call: &ToolCall) -> Self {
+    fn new(call: &ToolCall, mask: Arc<Mask>) -> Self {
         Self {
             call_id: call.id.clone(),
             tool_name: call.name.clone(),
@@ -311,6 +349,8 @@ impl Live {
             left_out: false,
             runs_programs: RUNS_PROGRAMS.contains(&call.name.as_str()),
             observed: false,
+            mask,
+            pieces: Pieces::default(),
         }
     }
 
@@ -359,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_output_is_shown_in_part() {
-        let mut live = Live::new(&call("bash"));
+        let mut live = Live::new(&call("bash"), Arc::default());
         let shown: usize = (0..1_000)
             .filter_map(|_| live.allowed("x".repeat(UPDATE_BYTES_MAX)))
             .map(|s| s.len())

@@ -6,7 +6,10 @@ use super::{
     file::Session,
 };
 use std::collections::HashSet;
-use toft_model::message::{Message, StopReason, ToolCall};
+use toft_model::{
+    id::RunId,
+    message::{Message, StopReason, ToolCall},
+};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +131,15 @@ impl Session {
             }
         }
         (String::new(), Vec::new())
+    }
+
+    /// The run that the newest work belongs to: a retry, and what was said meanwhile, is the same.
+    /// `None` before the first prompt, and for one of an imported file that has a strange id.
+    pub fn run(&self) -> Option<RunId> {
+        let prompt = self.ancestors().find(|entry| {
+            matches!(entry.body, Body::Message(Message::User(_))) && entry.extra.queued.is_none()
+        });
+        prompt?.id.parse().ok()
     }
 
     /// Entries of the current piece of work, oldest first: from the newest user message that did not

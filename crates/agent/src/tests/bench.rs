@@ -29,6 +29,7 @@ use toft_model::{
 use toft_tools::{
     Tool, ToolContext, ToolOutcome, Toolbox,
     host::{Journal, Shell, ShellError, ShellRun},
+    testing::MemorySecrets,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -128,6 +129,7 @@ impl Tool for TestTool {
                 let question = Question {
                     question: "Which?".into(),
                     options: vec![],
+                    secrets: vec![],
                     tool_call_id: ctx.call_id.clone(),
                 };
                 match ctx.people.ask(question, &ctx.cancel).await {
@@ -193,6 +195,7 @@ pub(super) struct Bench {
     pub(super) model: Arc<PreparedModel>,
     pub(super) models: Arc<OneModel>,
     pub(super) tools: Arc<ToolState>,
+    pub(super) secrets: Arc<MemorySecrets>,
     pub(super) around: Arc<Surroundings>,
     pub(super) handle: Handle,
     pub(super) stop: CancellationToken,
@@ -213,11 +216,13 @@ impl Bench {
         let names = ["step", "slow", "stuck", "gate", "ask", "crash", "read"];
         let boxed = names
             .map(|name| Arc::new(TestTool { name, state: Arc::clone(&tools) }) as Arc<dyn Tool>);
+        let secrets = Arc::new(MemorySecrets::default());
         let around = Arc::new(Surroundings {
             sink: Arc::clone(&heard) as _,
             models: Arc::clone(&models) as _,
             tools: Toolbox::of(boxed),
             shell: Arc::new(NoShell),
+            secrets: Arc::clone(&secrets) as _,
             intents: Arc::new(NoIntents),
             cwd: "/home/project".into(),
             prompt: PromptFacts {
@@ -237,7 +242,7 @@ impl Bench {
         shown.settle(session.lines());
         let conversation = Conversation::new(session, shown, Arc::clone(&around)).unwrap();
         let handle = Handle::spawn(conversation, stop.clone());
-        Self { dir, heard, model, models, tools, around, handle, stop }
+        Self { dir, heard, model, models, tools, secrets, around, handle, stop }
     }
 
     pub(super) async fn prompt(&self, text: &str) -> crate::Prompted {

@@ -36,12 +36,34 @@ async fn a_failed_turn_is_tried_again_without_another_message() {
     for retried in &asked[2..] {
         assert_eq!(retried.messages, asked[1].messages, "failed answers do not count");
     }
+    let bookings: Vec<_> = asked.iter().map(|request| request.booking.clone()).collect();
+    assert!(bookings[0].session.is_some() && bookings[0].run.is_some(), "{bookings:?}");
+    assert!(bookings.iter().all(|b| *b == bookings[0]), "a retry is the same run: {bookings:?}");
     let end = bench.end();
     assert_eq!((end.reason.as_str(), end.turns, end.tools), ("done", 1, 0), "its own receipt");
     let story = bench.story();
     let retried = "agent_end agent_start turn_start message_start message_end turn_end agent_end";
     assert!(story.ends_with(retried), "{story}");
     assert!(matches!(retry().await, Err(Refused::NothingToRetry)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_is_held_back_waits_for_as_long_as_it_must() {
+    let held = |after| Prepared::Fails(vec![], failure("held_back", Retry::After(after)));
+    let long = std::iter::repeat_n(held(std::time::Duration::from_secs(30)), 9);
+    let spent = || Prepared::Fails(vec![], failure("budget_spent", Retry::Never));
+    let bench = Bench::new(long.chain([spent(), spent(), Prepared::text("at last")]));
+    bench.run("go").await;
+    assert_eq!(bench.transcript(), ["user: go", "assistant Stop: at last"]);
+    // Told at 1, 2, 4 and 8, and that it is over.
+    assert!(!bench.handle.conversation().needs_person());
+    let story = bench.story();
+    assert_eq!(story.matches("auto_retry_start").count(), 4, "{story}");
+    assert_eq!(story.matches("auto_retry_end").count(), 1, "{story}");
+    let runs: Vec<_> = bench.model.asked().into_iter().map(|r| r.booking.run).collect();
+    bench.run("again").await;
+    let next = bench.model.asked().pop().unwrap().booking.run;
+    assert!(next.is_some() && !runs.contains(&next), "another prompt is another run: {next:?}");
 }
 
 #[tokio::test]

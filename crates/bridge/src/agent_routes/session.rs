@@ -66,7 +66,7 @@ pub(super) fn session_name(name: Option<String>) -> Result<Option<String>, Failu
 
 /// `idle working waiting error`.
 pub(super) fn status(conversation: &Conversation) -> &'static str {
-    if conversation.question().is_some() {
+    if conversation.question().is_some() || conversation.needs_person() {
         "waiting"
     } else if conversation.is_working() || conversation.is_compacting() {
         "working"

@@ -98,6 +98,7 @@ impl Bridge {
 
 /// Keeps a bridge running for ever.
 pub(super) async fn keep(init: Rc<Init>) {
+    init.environment.told().await;
     let mut deaths = 0usize;
     while !init.bridge.last.get() {
         let started = Instant::now();

@@ -97,6 +97,19 @@ async fn answer(init: &Rc<Init>, caller: &mut Caller, request: InitRequest) -> R
             init.table.drop(&exec);
             InitReply::Done
         }
+        InitRequest::SetEnvironment(environment) => {
+            init.environment.set(environment);
+            InitReply::Done
+        }
+        InitRequest::Environment { known } => {
+            let Caller { read, .. } = caller;
+            tokio::select! {
+                environment = init.environment.other_than(known) => {
+                    InitReply::Environment(environment)
+                }
+                () = left(read) => return Ok(()),
+            }
+        }
         InitRequest::GatewayListeners => return caller.hand_over(init).await,
         InitRequest::RestartBridge => {
             init.bridge.end(init).await;
@@ -160,7 +173,12 @@ impl Caller {
     /// Sends what the program prints and takes what the caller says; true when the end was told,
     /// false when the caller left before.
     async fn attend(&mut self, exec: &Rc<Exec>, from: u64, attached: bool) -> bool {
-        let started = InitReply::Started { id: exec.id.clone(), pid: raw(exec.pid), attached };
+        let started = InitReply::Started {
+            id: exec.id.clone(),
+            pid: raw(exec.pid),
+            attached,
+            environment: exec.environment,
+        };
         let Self { read, write, decoder } = self;
         let output = async {
             write.write_all(&reply(&started)).await?;
@@ -197,6 +215,12 @@ impl Caller {
         }
         Ok(())
     }
+}
+
+/// Resolves when the caller has left; what it still says is nothing to us.
+async fn left(read: &mut OwnedReadHalf) {
+    let mut buf = [0u8; 64];
+    while matches!(read.read(&mut buf).await, Ok(1..)) {}
 }
 
 /// Takes frames until the caller leaves (or says what nobody understands).

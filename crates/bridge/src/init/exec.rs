@@ -49,6 +49,8 @@ pub(super) struct Exec {
     pub(super) label: String,
     /// Unix milliseconds.
     pub(super) started_at: u64,
+    /// Revision of the environment that it was started with.
+    pub(super) environment: u64,
     /// The same moment on the clock that only goes forward.
     pub(super) started: Instant,
     /// Whether it runs on a terminal.
@@ -180,6 +182,7 @@ impl Exec {
             size: self.size.get(),
             started_at: self.started_at,
             output_bytes: self.output.borrow().total(),
+            environment: self.environment,
             exit: self.exit.borrow().clone(),
         }
     }

@@ -1,13 +1,17 @@
 //! What a program printed: the first part on disk, the last part in memory, and the byte count of
-//! all of it. Readers ask for bytes by position. Knows no sockets and no processes.
+//! all of it. Readers ask for bytes by position. On disk stars stand for the values of secrets. Knows
+//! no sockets and no processes.
 
+use super::covered::Covered;
 use std::{
     collections::VecDeque,
     fs::File,
     io::{self, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    rc::Rc,
 };
+use toft_model::mask::Mask;
 
 /// Last bytes kept in memory: what a terminal shows again on attach (`docs/http-api.md`).
 pub(super) const RING_BYTES: usize = 256 << 10;
@@ -58,12 +62,13 @@ struct Spill {
     file: Option<File>,
     bytes: u64,
     bytes_max: u64,
+    covered: Covered,
 }
 
 impl OutputLog {
     /// Keeps the first `bytes_max` bytes in `path`, if there is one; it is made with the first
     /// byte, replacing what an earlier program left there.
-    pub(super) fn new(path: Option<PathBuf>, bytes_max: u64) -> Self {
+    pub(super) fn new(path: Option<PathBuf>, bytes_max: u64, mask: Rc<Mask>) -> Self {
         let bytes_max = match (&path, bytes_max) {
             (None, _) => 0,
             (Some(_), 0) => SPILL_BYTES_DEFAULT,
@@ -72,7 +77,7 @@ impl OutputLog {
         Self {
             total: 0,
             ring: VecDeque::new(),
-            spill: Spill { path, file: None, bytes: 0, bytes_max },
+            spill: Spill { path, file: None, bytes: 0, bytes_max, covered: Covered::new(mask) },
             turns: VecDeque::new(),
         }
     }
@@ -210,7 +215,13 @@ impl Spill {
                 File::options().read(true).write(true).create_new(true).mode(0o600).open(path)?;
             self.file = Some(file);
         }
-        self.file.as_mut().ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
+        let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let (bytes, before) = self.covered.next(bytes);
+        file.write_all(&bytes)?;
+        if !before.is_empty() {
+            file.write_all_at(&before, self.bytes - before.len() as u64)?;
+        }
+        Ok(())
     }
 
     fn read(&self, from: u64, max: usize, out: &mut Vec<u8>) -> io::Result<usize> {
@@ -258,7 +269,7 @@ mod tests {
     #[test]
     fn each_byte_keeps_the_stream_it_came_from() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = OutputLog::new(Some(dir.path().join("a.out")), 0);
+        let mut log = OutputLog::new(Some(dir.path().join("a.out")), 0, Rc::default());
         log.append(Stream::Out, b"one");
         log.append(Stream::Err, b"two");
         log.append(Stream::Out, b"three");
@@ -276,7 +287,7 @@ mod tests {
     #[test]
     fn the_middle_of_long_output_is_a_gap_and_both_ends_are_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = OutputLog::new(Some(dir.path().join("a.out")), 1_000);
+        let mut log = OutputLog::new(Some(dir.path().join("a.out")), 1_000, Rc::default());
         let all: Vec<u8> = (0..RING_BYTES * 2).map(|i| u8::try_from(i % 251).unwrap()).collect();
         for piece in all.chunks(10_007) {
             log.append(Stream::Out, piece);
@@ -292,7 +303,7 @@ mod tests {
     #[test]
     fn a_reader_is_waited_for_only_when_it_would_lose_something() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = OutputLog::new(Some(dir.path().join("a.out")), 1 << 20);
+        let mut log = OutputLog::new(Some(dir.path().join("a.out")), 1 << 20, Rc::default());
         log.append(Stream::Out, &vec![0; 1 << 20]);
         assert!(!log.would_lose(0, RING_BYTES as u64), "all is on disk or in memory");
         assert!(log.would_lose(0, RING_BYTES as u64 + 1));
@@ -301,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_cannot_be_written_loses_only_the_file() {
-        let mut log = OutputLog::new(Some("/proc/no/such/folder".into()), 0);
+        let mut log = OutputLog::new(Some("/proc/no/such/folder".into()), 0, Rc::default());
         log.append(Stream::Out, b"hello");
         assert_eq!(bytes(&log, 0), b"hello");
         assert!(log.truncated());
@@ -315,7 +326,7 @@ mod tests {
         std::fs::write(&victim, "keep").unwrap();
         let path = dir.path().join("a.out");
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        let mut log = OutputLog::new(Some(path.clone()), 0);
+        let mut log = OutputLog::new(Some(path.clone()), 0, Rc::default());
         log.append(Stream::Out, b"hello");
         assert_eq!(std::fs::read(&victim).unwrap(), b"keep");
         assert_eq!(std::fs::read(&path).unwrap(), b"hello");

@@ -112,10 +112,11 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         pid,
         label: label(spec.label, &spec.argv),
         started_at: unix_ms(),
+        environment: init.environment.revision(),
         started,
         size: Cell::new(spec.pty),
         group: groups.own,
-        output: RefCell::new(OutputLog::new(file, spec.spill_bytes_max)),
+        output: RefCell::new(OutputLog::new(file, spec.spill_bytes_max, init.environment.mask())),
         exit: RefCell::new(None),
         reaped: Cell::new(false),
         stdin: RefCell::new(None),
@@ -197,6 +198,7 @@ fn environment(
     if terminal {
         env.push(("TERM".to_owned(), TERM.to_owned()));
     }
+    env.extend(init.environment.vars());
     env.extend(extra);
     env.push((MARK_INIT.to_owned(), init.mark.clone()));
     env.push((MARK_ID.to_owned(), id.to_owned()));

@@ -1,7 +1,10 @@
 //! What is observed of services, for all who show it, and the rows that say what is wanted. Decides
 //! nothing.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 use toft_model::inspect::{Service, ServiceProcess};
 use tokio::sync::watch;
 
@@ -12,6 +15,8 @@ pub(crate) struct Seen {
     pub(crate) name: String,
     /// Its process; `None`: it never ran since the bridge began.
     pub(crate) process: Option<ServiceProcess>,
+    /// Revision of the secrets that its process was started with.
+    pub(crate) environment: u64,
     /// The order by hand that was carried out last.
     pub(crate) turn: u64,
 }
@@ -21,17 +26,36 @@ pub(crate) struct Board {
     seen: watch::Sender<HashMap<String, Seen>>,
     /// Rows as they were read last; `None` until they could be.
     rows: watch::Sender<Option<Vec<Service>>>,
+    /// Revision of the secrets that a process gets now, once that is known.
+    environment: Mutex<Option<u64>>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { seen: watch::channel(HashMap::new()).0, rows: watch::channel(None).0 }
+        Self {
+            seen: watch::channel(HashMap::new()).0,
+            rows: watch::channel(None).0,
+            environment: Mutex::default(),
+        }
     }
 }
 
 impl Board {
     pub(crate) fn process(&self, id: &str) -> Option<ServiceProcess> {
-        self.seen.borrow().get(id)?.process.clone()
+        let seen = self.seen.borrow();
+        let seen = seen.get(id)?;
+        let mut process = seen.process.clone()?;
+        let now = *self.environment.lock().unwrap_or_else(PoisonError::into_inner);
+        process.restart_to_apply =
+            process.pid.is_some() && now.is_some_and(|now| now != seen.environment);
+        Some(process)
+    }
+
+    /// Processes that are started from now on get other secrets.
+    pub(super) fn take_environment(&self, revision: u64) {
+        *self.environment.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
+        // Whoever shows them looks again.
+        self.seen.send_modify(|_| {});
     }
 
     /// The service whose program this is.

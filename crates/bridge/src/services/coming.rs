@@ -94,9 +94,10 @@ mod tests {
                 restarts: 0,
                 exit_code: None,
                 since,
+                restart_to_apply: false,
                 problem: None,
             };
-            let seen = Seen { name: "api".into(), process: Some(process), turn: 0 };
+            let seen = Seen { name: "api".into(), process: Some(process), ..Seen::default() };
             board.set("api", seen);
         };
         set(ServiceState::Running, 99_000);

@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     app_port::AppPort, clock::Clock, inspect::InspectDb, log::EventLog, own_file::make_way,
-    shell::InitShell,
+    secrets::KnownSecrets, shell::InitShell,
 };
 use program::{Mark, Over};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_machine::service_log::key;
-use toft_model::{init::ExecExit, inspect::ServiceState};
+use toft_model::{init::ExecExit, inspect::ServiceState, mask::Stars};
 use toft_tools::host::Shell as _;
 use tokio::{
     sync::watch,
@@ -56,6 +56,8 @@ pub(super) struct Parts {
     pub(super) board: Arc<Board>,
     pub(super) db: Arc<InspectDb>,
     pub(super) app_port: Arc<AppPort>,
+    /// Values of secrets do not go into logs.
+    pub(super) secrets: Arc<KnownSecrets>,
     /// Where logs lie.
     pub(super) dir: PathBuf,
     pub(super) clock: Clock,
@@ -68,9 +70,12 @@ pub(super) struct Keeper {
     wishes: watch::Receiver<Wish>,
     turn: u64,
     restarts: u32,
+    /// Revision of the secrets that its program was started with.
+    environment: u64,
     /// Failures in a row.
     failures: u32,
     pages: Option<Pages>,
+    stars: Stars,
     mark: Mark,
     /// The trouble that was told last.
     told: Option<String>,
@@ -96,8 +101,10 @@ impl Keeper {
             wishes,
             turn,
             restarts: 0,
+            environment: 0,
             failures: 0,
             pages: None,
+            stars: Stars::default(),
             mark: Mark::default(),
             told: None,
             refused: false,

@@ -63,6 +63,19 @@ impl Machine {
 
     /// With a bridge and control groups of its own.
     pub(crate) fn with(bridge_argv: Vec<String>, work_cgroup_procs: Vec<String>) -> Self {
+        Self::made(bridge_argv, work_cgroup_procs, false)
+    }
+
+    /// With a bridge that waits for the machine's secrets.
+    pub(crate) fn awaiting() -> Self {
+        Self::made(vec!["sleep".into(), "3600".into()], Vec::new(), true)
+    }
+
+    fn made(
+        bridge_argv: Vec<String>,
+        work_cgroup_procs: Vec<String>,
+        awaits_environment: bool,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         for name in ["project", "home", "log", "log/exec"] {
@@ -84,6 +97,7 @@ impl Machine {
                 ("HOME".into(), text(at("home"))),
                 ("TOFT_PROJECT".into(), "abcdefghijkl".into()),
             ],
+            awaits_environment,
             exec_dir: text(at("log/exec")),
             work_cgroup_procs,
             bridge: BridgeBoot {

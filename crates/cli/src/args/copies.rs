@@ -59,6 +59,10 @@ pub(crate) enum Copies {
         /// Name of the first; the others are numbered.
         #[arg(long)]
         name: Option<String>,
+        /// Secrets whose values they get, too: names with commas between, or all. Of the others they get
+        /// the names alone.
+        #[arg(long, value_name = "NAMES|all", value_delimiter = ',')]
+        secrets: Vec<String>,
     },
 }
 

@@ -1,4 +1,4 @@
-//! What can be typed about pausing machines, what they may use, and when they are put away.
+//! What can be typed about pausing machines, what they may use and reach, and when they are put away.
 
 use crate::amounts::{self, Bound};
 use clap::{Args, Subcommand};
@@ -13,6 +13,8 @@ pub(crate) enum Rest {
     Limits(LimitsOf),
     /// Show or change when a project's machine is put away if nobody uses it.
     Idle(IdleOf),
+    /// Show or change what a project's machine may reach, and what it tried; a change is in force at once.
+    Egress(super::egress::EgressOf),
     /// Show what a project takes on disk.
     Disk(super::One),
 }

@@ -32,6 +32,8 @@ pub(super) struct Peers {
     podman: Option<Podman>,
     /// Whether programs that copy files take part.
     disk: bool,
+    /// What passes bytes on between two connections.
+    pub(super) socat: Option<PathBuf>,
     /// Where Pi lies.
     pub(super) pi: Option<PiFiles>,
 }
@@ -50,6 +52,7 @@ impl Peers {
         let (bwrap, crun) = (found("bwrap", "bubblewrap"), found("crun", "crun"));
         let (engine, runtime) = (found("podman", "podman"), found("runc", "runc"));
         let disk = found("btrfs", "btrfs-progs").is_some();
+        let socat = found("socat", "socat");
         let podman = match (engine, runtime) {
             // Containers of ordinary users want services that few servers have.
             (Some(engine), Some(runtime)) if rustix::process::geteuid().is_root() => {
@@ -70,7 +73,7 @@ impl Peers {
         if !missing.is_empty() {
             output::remark(&format!("peers that are not installed: {}", missing.join(", ")));
         }
-        Self { bwrap, crun, podman, disk, pi }
+        Self { bwrap, crun, podman, disk, socat, pi }
     }
 
     /// Those that do something like the row of that name, ready for its rounds. `project` is the one

@@ -57,9 +57,14 @@ pub(crate) async fn run(at: &At, verb: &Copies, as_json: bool) -> Result<()> {
             let done = client.post(&path, &json!({"force": force})).await?;
             show(&done, as_json, restored);
         }
-        Copies::Fork { project, from, count, name } => {
+        Copies::Fork { project, from, count, name, secrets } => {
             let id = client.project(project).await?;
-            let body = json!({"checkpointId": from, "count": count, "name": name});
+            let mut body = json!({"checkpointId": from, "count": count, "name": name});
+            match secrets.as_slice() {
+                [] => {}
+                [all] if all == "all" => body["secrets"] = json!("all"),
+                names => body["secrets"] = json!(names),
+            }
             let made = client.post(&format!("/v1/projects/{id}/fork"), &body).await?;
             show(&made, as_json, |made| {
                 for project in made["projects"].as_array().into_iter().flatten() {

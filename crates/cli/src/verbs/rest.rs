@@ -1,4 +1,4 @@
-//! `toft freeze`, `thaw`, `limits`, `idle` and `disk`.
+//! `toft freeze`, `thaw`, `limits`, `idle` and `disk`; `egress` is beside.
 
 use crate::{
     amounts::{shown_bytes, shown_time},
@@ -19,6 +19,7 @@ pub(crate) async fn run(at: &At, verb: &Rest, as_json: bool) -> Result<()> {
         Rest::Thaw(one) => verbs::project::machine(at, &one.project, "thaw", as_json).await,
         Rest::Limits(order) => limits(at, order, as_json).await,
         Rest::Idle(order) => idle(at, order, as_json).await,
+        Rest::Egress(order) => verbs::egress::run(at, order, as_json).await,
         Rest::Disk(one) => disk(at, &one.project, as_json).await,
     }
 }

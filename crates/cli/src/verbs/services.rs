@@ -67,17 +67,23 @@ fn list(found: &Value, as_json: bool) {
             output::text(&service["port"]),
             output::text(&process["pid"]),
             output::text(&process["restarts"]),
-            output::text(problem(service)),
+            problem(service),
         ]);
     }
     output::table(&rows);
 }
 
-/// What stands in its way: its row, or what its process met.
-fn problem(service: &Value) -> &Value {
-    Some(&service["problem"])
-        .filter(|said| said.is_string())
-        .unwrap_or(&service["process"]["problem"])
+/// What stands in its way: its row, or what its process met; or what it does not know yet.
+fn problem(service: &Value) -> String {
+    let process = &service["process"];
+    let told = [&service["problem"], &process["problem"]];
+    match told.into_iter().find_map(Value::as_str) {
+        Some(told) => told.to_owned(),
+        None if process["restartToApply"] == true => {
+            "it has older secrets: restart to apply".to_owned()
+        }
+        None => String::new(),
+    }
 }
 
 async fn order(client: &Client, all: &str, which: &Which, what: &str, as_json: bool) -> Result<()> {
@@ -85,7 +91,7 @@ async fn order(client: &Client, all: &str, which: &Which, what: &str, as_json: b
     if as_json {
         output::json(&row);
     } else {
-        let problem = output::text(problem(&row));
+        let problem = problem(&row);
         let colon = if problem.is_empty() { "" } else { ": " };
         output::line(&format!("{}{colon}{problem}", output::text(&row["status"])));
     }

@@ -54,6 +54,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
         env!("CARGO_PKG_VERSION").to_owned(),
     );
     server.idle = resolved.idle;
+    server.egress.clone_from(&resolved.egress);
     server.domain.clone_from(&resolved.domain);
     server.preview_domain.clone_from(&resolved.preview_domain);
     if let Some(ports) = &resolved.preview_ports {

@@ -199,6 +199,113 @@ mod tests {
         }
     }
 
+    /// How the C library reads numbers as an address: one to four parts, decimal, octal or hexadecimal, the
+    /// last one filling what is left (inet_aton(3)).
+    fn as_others_read(text: &str) -> Option<Ipv4Addr> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let number = |part: &str| {
+            let lower = part.to_ascii_lowercase();
+            match lower.strip_prefix("0x") {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None if lower.len() > 1 && lower.starts_with('0') => u32::from_str_radix(&lower, 8),
+                None => lower.parse(),
+            }
+        };
+        let numbers: Vec<u32> =
+            parts.iter().map(|part| number(part)).collect::<Result<_, _>>().ok()?;
+        let (last, first) = numbers.split_last()?;
+        let mut address = *last;
+        for (n, part) in first.iter().enumerate() {
+            if *part > 255 || n > 2 {
+                return None;
+            }
+            address |= part << (24 - 8 * n);
+        }
+        let room = 8 * u32::try_from(4 - first.len()).ok()?;
+        (room == 32 || *last < 1 << room).then_some(address.into())
+    }
+
+    /// Pieces of which a host is made that two readers could read differently.
+    fn disguised() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "allowed.test",
+            "evil.test",
+            "Allowed.Test",
+            "xn--",
+            ".",
+            "@",
+            "%00",
+            "\0",
+            "\r\n",
+            " ",
+            "#",
+            "/",
+            "\\",
+            "?",
+            ":",
+            ":80",
+            "[",
+            "]",
+            "::1",
+            "127.0.0.1",
+            "0x7f",
+            "а",
+            "。",
+            "\u{200b}",
+            "-",
+            "_",
+        ]);
+        prop::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_name_that_was_allowed_is_ever_asked_for(text in disguised()) {
+            let names = crate::testing::Names::default();
+            names.answer("allowed.test", vec![vec![Ipv4Addr::new(1, 1, 1, 1).into()]]);
+            names.answer("evil.test", vec![vec![Ipv4Addr::new(2, 2, 2, 2).into()]]);
+            let list = toft_model::machine::EgressLevel::AllowList(vec!["allowed.test".into()]);
+            let egress = toft_policy::Egress::new(&list).unwrap();
+            let dialled = HostPort::parse(&text, Some(443))
+                .ok()
+                .filter(|target| egress.decide(&target.host, target.port).allowed())
+                .map(|target| {
+                    checked_addresses(&names, &[], &target).now_or_never().unwrap().unwrap()
+                });
+            let plain = text.strip_suffix(":80").unwrap_or(&text);
+            prop_assert_eq!(dialled.is_some(), plain.eq_ignore_ascii_case("allowed.test"), "{:?}", text);
+            if let Some(dialled) = dialled {
+                prop_assert!(dialled.iter().all(|a| a.ip() == Ipv4Addr::new(1, 1, 1, 1)));
+            }
+            prop_assert_eq!(names.asked("evil.test"), 0);
+        }
+
+        #[test]
+        fn a_form_that_other_readers_take_for_an_address_is_that_address_or_nothing(
+            text in "((0x)?[0-9a-f]{1,10}|[0-9]{1,3}|0[0-7]{1,11})(\\.((0x)?[0-9a-f]{1,4}|[0-9]{1,3}|0[0-7]{1,4})){0,4}",
+        ) {
+            if let (Some(theirs), Ok(ours)) = (as_others_read(&text), Host::parse(&text)) {
+                prop_assert_eq!(&ours, &Host::Address(theirs.into()), "{}", &text);
+                prop_assert_eq!(text, theirs.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn other_readers_are_played_right() {
+        for (text, address) in [
+            ("2852039166", "169.254.169.254"),
+            ("0xa9fea9fe", "169.254.169.254"),
+            ("0251.0376.43518", "169.254.169.254"),
+            ("127.1", "127.0.0.1"),
+        ] {
+            assert_eq!(as_others_read(text), Some(address.parse().unwrap()), "{text}");
+            assert!(Host::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(as_others_read("1.2.3.4.5"), None);
+        assert_eq!(as_others_read("1.2.3.256"), None);
+    }
+
     #[tokio::test]
     async fn a_dead_address_does_not_hide_a_living_one() {
         let living = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

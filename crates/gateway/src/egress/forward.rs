@@ -4,6 +4,7 @@
 use super::{
     Body, Connection,
     log::{self, Log},
+    passage::connect,
 };
 use crate::{
     api_error::{ApiError, Code},
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 use toft_policy::HostPort;
+use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
 /// A host that says nothing for so long is gone.
@@ -41,13 +43,23 @@ struct Upstream {
     target: HostPort,
     /// Taken while a request is being sent.
     sender: Option<http1::SendRequest<RequestBody>>,
-    _connection: AbortOnDropHandle<()>,
+    /// None before there is one.
+    _connection: Option<AbortOnDropHandle<()>>,
 }
 
 impl Kept {
     /// Whom it is to.
     pub(super) fn target(&self) -> Option<HostPort> {
         self.lock().as_ref().map(|upstream| upstream.target.clone())
+    }
+
+    /// From now on it is for this target; a connection to another one ends. Called before the target is
+    /// judged: whoever tightens the level after that finds it here.
+    pub(super) fn aim(&self, target: &HostPort) {
+        let mut upstream = self.lock();
+        if upstream.as_ref().is_none_or(|upstream| upstream.target != *target) {
+            *upstream = Some(Upstream { target: target.clone(), sender: None, _connection: None });
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Upstream>> {
@@ -78,10 +90,7 @@ pub(super) async fn forward(
         let reused = sender.is_some();
         let mut ready = match sender.take() {
             Some(sender) => sender,
-            None => match open(connection, &target).await {
-                Ok(sender) => sender,
-                Err(refused) => return Err(refused.told(&mut log)),
-            },
+            None => open(connection, &target, &mut log).await?,
         };
         let sending = request.take().expect("it comes back when it was not sent");
         let sent = async {
@@ -151,8 +160,28 @@ fn prepare(
 async fn open(
     connection: &Connection,
     target: &HostPort,
-) -> Result<http1::SendRequest<RequestBody>, super::dial::Refused> {
-    let stream = connection.dial(target).await?;
+    log: &mut Log,
+) -> Result<http1::SendRequest<RequestBody>, ApiError> {
+    let stream = connect(&connection.state, &connection.machine, target, log).await?;
+    shake(connection, target, stream).await.inspect_err(|e| log.fail(e.code.as_str()))
+}
+
+/// Uses a connection that is there already.
+pub(super) async fn adopt(
+    connection: &Connection,
+    target: &HostPort,
+    stream: TcpStream,
+) -> Result<(), ApiError> {
+    let sender = shake(connection, target, stream).await?;
+    connection.kept.give_back(sender);
+    Ok(())
+}
+
+async fn shake(
+    connection: &Connection,
+    target: &HostPort,
+    stream: TcpStream,
+) -> Result<http1::SendRequest<RequestBody>, ApiError> {
     let handshake = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
@@ -160,7 +189,7 @@ async fn open(
         .await;
     let (sender, driver) = handshake.map_err(|e| {
         let message = format!("{target} broke the connection ({e}).");
-        super::dial::Refused::Failed(ApiError::new(Code::UpstreamUnreachable, message))
+        ApiError::new(Code::UpstreamUnreachable, message)
     })?;
     // Ends with the client's connection, or when the next target takes its place; its failures
     // reach us through the sender.
@@ -170,7 +199,7 @@ async fn open(
     *connection.kept.lock() = Some(Upstream {
         target: target.clone(),
         sender: None,
-        _connection: AbortOnDropHandle::new(driver),
+        _connection: Some(AbortOnDropHandle::new(driver)),
     });
     Ok(sender)
 }
@@ -201,11 +230,13 @@ impl Tap for LogTap {
 
     fn end(&mut self, ending: Ending) {
         if let Some(log) = self.log.take() {
-            log.finish(match ending {
-                Ending::Complete | Ending::Abandoned => None,
-                Ending::Cut => Some("cut"),
-                Ending::Idle => Some("idle_timeout"),
-            });
+            match ending {
+                Ending::Complete => log.finish(None),
+                // By the client, or because the level was tightened: the line finds out.
+                Ending::Abandoned => drop(log),
+                Ending::Cut => log.finish(Some("cut")),
+                Ending::Idle => log.finish(Some("idle_timeout")),
+            }
         }
     }
 }

@@ -1,58 +1,149 @@
-//! One line per connection in the egress log, written once however the connection ends.
+//! One line per connection in the egress log, written once however the connection ends, and the
+//! connection among the open ones until then.
 
-use crate::{journal::now_ms, state::State, usage::EgressRecord};
+use super::{
+    first::First,
+    passage::{judge, no_longer},
+};
+use crate::{
+    egress_log::{EgressRecord, OpenConnection, Outcome, Via},
+    journal::now_ms,
+    machine::Machine,
+    state::{Config, State},
+};
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
-use toft_model::id::ProjectId;
-use toft_policy::Verdict;
+use toft_policy::{Egress, HostPort, Verdict};
 use tokio::time::Instant;
+
+/// Characters of a refusal's words that are kept.
+const REASON_CHARS_MAX: usize = 300;
 
 /// Bytes that passed so far, counted while they pass.
 #[derive(Debug, Default)]
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     pub(super) into_machine: AtomicU64,
     pub(super) out_of_machine: AtomicU64,
+}
+
+/// Of an open connection, what others may see of it.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) target: HostPort,
+    ts: u64,
+    via: Via,
+    rule: String,
+    bytes: Arc<Bytes>,
+    first: Arc<Mutex<First>>,
+}
+
+impl Open {
+    /// Whether it may go on at this level.
+    pub(crate) fn may_go_on(&self, config: &Config, egress: &Egress) -> bool {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        no_longer(config, egress, &self.target, &first).is_none()
+    }
+
+    pub(crate) fn shown(&self, id: u64) -> OpenConnection {
+        OpenConnection {
+            id,
+            ts: self.ts,
+            via: self.via,
+            host: self.target.host.to_string(),
+            port: self.target.port,
+            rule: self.rule.clone(),
+            bytes_in: self.bytes.into_machine.load(Ordering::Relaxed),
+            bytes_out: self.bytes.out_of_machine.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// An open line.
 pub(super) struct Log {
     state: Arc<State>,
+    machine: Arc<Machine>,
     began: Instant,
     record: EgressRecord,
     pub(super) bytes: Arc<Bytes>,
+    /// What it turned out to be.
+    pub(super) first: Arc<Mutex<First>>,
+    /// Its number among the open connections, and whom it is to.
+    open: Option<(u64, HostPort)>,
     written: bool,
 }
 
 impl Log {
+    /// A line for what is allowed, and one more open connection.
     pub(super) fn begin(
         state: &Arc<State>,
-        project: &ProjectId,
-        host: String,
-        port: u16,
+        machine: &Arc<Machine>,
+        target: &HostPort,
+        via: Via,
         verdict: &Verdict,
     ) -> Self {
-        let record = EgressRecord {
+        let mut log = Self::new(state, machine, target.host.to_string(), target.port, via, verdict);
+        let open = Open {
+            target: target.clone(),
+            ts: log.record.ts,
+            via,
+            rule: verdict.rule.clone(),
+            bytes: Arc::clone(&log.bytes),
+            first: Arc::clone(&log.first),
+        };
+        log.open = Some((machine.opened(open), target.clone()));
+        log
+    }
+
+    /// Writes the line of what is refused.
+    pub(super) fn refuse(
+        state: &Arc<State>,
+        machine: &Arc<Machine>,
+        (host, port): (String, u16),
+        via: Via,
+        verdict: &Verdict,
+    ) {
+        Self::new(state, machine, host, port, via, verdict).write();
+    }
+
+    fn new(
+        state: &Arc<State>,
+        machine: &Arc<Machine>,
+        host: String,
+        port: u16,
+        via: Via,
+        verdict: &Verdict,
+    ) -> Self {
+        let mut record = EgressRecord {
             ts: now_ms(),
-            project: project.clone(),
+            via,
             host,
             port,
-            verdict: word(verdict).to_owned(),
-            rule: verdict.rule.clone(),
+            verdict: Outcome::Deny,
+            rule: String::new(),
+            reason: None,
             bytes_in: 0,
             bytes_out: 0,
             duration_ms: 0,
             error: None,
         };
-        let (state, began) = (Arc::clone(state), Instant::now());
-        Self { state, began, record, bytes: Arc::default(), written: false }
+        decide(&mut record, verdict);
+        Self {
+            state: Arc::clone(state),
+            machine: Arc::clone(machine),
+            began: Instant::now(),
+            record,
+            bytes: Arc::default(),
+            first: Arc::default(),
+            open: None,
+            written: false,
+        }
     }
 
     /// What was allowed turned out to be refused.
     pub(super) fn overrule(&mut self, verdict: &Verdict) {
-        word(verdict).clone_into(&mut self.record.verdict);
-        self.record.rule.clone_from(&verdict.rule);
+        decide(&mut self.record, verdict);
     }
 
     /// Notes what went wrong, for when the line is written.
@@ -68,24 +159,56 @@ impl Log {
         self.write();
     }
 
+    /// Writes no line: others will say it all.
+    pub(super) fn discard(mut self) {
+        self.written = true;
+        if let Some((id, _)) = self.open.take() {
+            self.machine.closed(id);
+        }
+    }
+
     fn write(&mut self) {
         if std::mem::replace(&mut self.written, true) {
             return;
+        }
+        if let Some((id, _)) = self.open.take() {
+            self.machine.closed(id);
         }
         self.record.bytes_in = self.bytes.into_machine.load(Ordering::Relaxed);
         self.record.bytes_out = self.bytes.out_of_machine.load(Ordering::Relaxed);
         let elapsed = self.began.elapsed().as_millis();
         self.record.duration_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        self.state.egress_log.append(&self.record);
+        match self.machine.egress_log(&self.state) {
+            Ok(log) => log.append(&self.record),
+            Err(error) => {
+                tracing::error!(project.id = %self.machine.project, %error, "a line was lost");
+            }
+        }
     }
 }
 
 impl Drop for Log {
+    /// Nobody said how it ended: if the level no longer allows it, that is why.
     fn drop(&mut self) {
+        if let Some((_, target)) = &self.open {
+            let egress = Arc::clone(&self.machine.egress().borrow());
+            let verdict = judge(&self.state.config(), &egress, target);
+            if !verdict.allowed() {
+                self.overrule(&verdict);
+                self.fail("egress_denied");
+            }
+        }
         self.write();
     }
 }
 
-fn word(verdict: &Verdict) -> &'static str {
-    if verdict.allowed() { "allow" } else { "deny" }
+fn decide(record: &mut EgressRecord, verdict: &Verdict) {
+    record.rule.clone_from(&verdict.rule);
+    if verdict.allowed() {
+        record.verdict = Outcome::Allow;
+        record.reason = None;
+    } else {
+        record.verdict = Outcome::Deny;
+        record.reason = Some(verdict.reason.chars().take(REASON_CHARS_MAX).collect());
+    }
 }

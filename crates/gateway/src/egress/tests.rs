@@ -1,12 +1,13 @@
 //! The egress proxy on real sockets, with a name server that a test plays. Public hosts are played
 //! by loopback sockets that are opened for the test one by one.
 
+mod hosts;
 mod tunnels;
 
 use crate::{
     config::GatewayConfig,
+    egress_log::{EgressRecord, Outcome},
     testing::{Bench, Conn, Fake, Names, ask, header, refusing, status},
-    usage::EgressRecord,
 };
 use serde_json::Value;
 use std::{net::SocketAddr, sync::Arc};
@@ -37,8 +38,8 @@ fn get(url: &str) -> Vec<u8> {
     format!("GET {url} HTTP/1.1\r\nHost: allowed.test\r\n\r\n").into_bytes()
 }
 
-fn summary(line: &EgressRecord) -> (&str, u16, &str, &str) {
-    (&line.host, line.port, &line.verdict, &line.rule)
+fn summary(line: &EgressRecord) -> (&str, u16, Outcome, &str) {
+    (&line.host, line.port, line.verdict, &line.rule)
 }
 
 async fn echo() -> Fake {
@@ -147,7 +148,7 @@ async fn every_disguise_of_a_host_is_refused_before_anything_is_resolved_or_dial
     assert_eq!(names.asked_at_all(), 0);
     let lines = bench.egress_log();
     assert!(lines.len() > 2 * tricks.len());
-    assert!(lines.iter().all(|line| line.verdict == "deny" && line.bytes_out == 0));
+    assert!(lines.iter().all(|line| line.verdict == Outcome::Deny && line.bytes_out == 0));
     bench.end().await;
 }
 
@@ -177,20 +178,20 @@ async fn levels_decide_and_every_connection_is_logged() {
     }
     let lines = bench.egress_of(wanted.len() * 4).await;
     let mut rules: Vec<_> =
-        lines.iter().map(|l| format!("{} {} {}", l.host, l.verdict, l.rule)).collect();
+        lines.iter().map(|l| format!("{} {:?} {}", l.host, l.verdict, l.rule)).collect();
     rules.sort();
     rules.dedup();
     assert_eq!(
         rules,
         [
-            "allowed.test allow Allowed.test".to_owned(),
-            format!("allowed.test allow allowed.test:{port}"),
-            "allowed.test allow open".into(),
-            "allowed.test deny level-none".into(),
-            "allowed.test deny not-listed".into(),
-            "other.test allow open".into(),
-            "other.test deny level-none".into(),
-            "other.test deny not-listed".into(),
+            "allowed.test Allow Allowed.test".to_owned(),
+            format!("allowed.test Allow allowed.test:{port}"),
+            "allowed.test Allow open".into(),
+            "allowed.test Deny level-none".into(),
+            "allowed.test Deny not-listed".into(),
+            "other.test Allow open".into(),
+            "other.test Deny level-none".into(),
+            "other.test Deny not-listed".into(),
         ]
     );
     bench.end().await;
@@ -301,7 +302,7 @@ async fn a_host_gets_a_request_that_names_it_and_no_header_meant_for_the_proxy()
     // One client connection, one name lookup, one connection to the host.
     assert_eq!(names.asked("allowed.test"), 1);
     let lines = bench.egress_of(3).await;
-    assert_eq!(summary(&lines[0]), ("allowed.test", port, "allow", "open"));
+    assert_eq!(summary(&lines[0]), ("allowed.test", port, Outcome::Allow, "open"));
     for line in lines {
         assert!(
             (line.bytes_out, line.error.is_none()) == (5, true) && line.bytes_in > 60,
@@ -361,7 +362,9 @@ async fn names_and_hosts_that_do_not_answer_are_told_apart() {
             assert_eq!((status(&head), header(&head, "x-toft-error")), (502, Some(code)), "{host}");
         }
     }
-    assert!(bench.egress_of(6).await.iter().all(|l| l.error.is_some() && l.verdict == "allow"));
+    assert!(
+        bench.egress_of(6).await.iter().all(|l| l.error.is_some() && l.verdict == Outcome::Allow)
+    );
     bench.end().await;
 }
 

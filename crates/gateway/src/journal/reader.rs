@@ -15,15 +15,26 @@ const LOOKS_MAX: usize = 8;
 pub(crate) fn read<T: DeserializeOwned>(
     dir: &Path,
     name: Name,
-    mut position: u64,
+    position: u64,
     records_max: usize,
 ) -> io::Result<(Vec<T>, u64)> {
+    let (placed, position) = read_placed(dir, name, position, records_max)?;
+    Ok((placed.into_iter().map(|(_, record)| record).collect(), position))
+}
+
+/// As [`read`], each record with the position after it.
+pub(crate) fn read_placed<T: DeserializeOwned>(
+    dir: &Path,
+    name: Name,
+    mut position: u64,
+    records_max: usize,
+) -> io::Result<(Vec<(u64, T)>, u64)> {
     let mut records = Vec::new();
     while records.len() < records_max {
         let Some(place) = find(dir, name, position)? else { break };
         position = place.position;
         let before = position;
-        position += read_lines(place.file, records_max - records.len(), &mut records)?;
+        position = read_lines(place.file, position, records_max - records.len(), &mut records)?;
         if position == before && place.is_current {
             break;
         }
@@ -38,6 +49,7 @@ pub(crate) fn read<T: DeserializeOwned>(
 struct Place {
     file: File,
     position: u64,
+    base: u64,
     end: u64,
     is_current: bool,
 }
@@ -73,20 +85,54 @@ fn find(dir: &Path, name: Name, position: u64) -> io::Result<Option<Place>> {
         let at = position.saturating_sub(base).min(len);
         file.seek(SeekFrom::Start(at))?;
         let (position, end) = (base + at, base + len);
-        return Ok(Some(Place { file, position, end, is_current: holding.is_none() }));
+        return Ok(Some(Place { file, position, base, end, is_current: holding.is_none() }));
     }
     Err(io::Error::other("the journal rotates faster than it can be read"))
 }
 
-/// Reads whole lines; returns how many bytes they were.
+/// At most `records_max` records that end before `before` (none: all), newest first, each with the
+/// position after it. Reads whole segments: for journals with small ones.
+pub(crate) fn read_back<T: DeserializeOwned>(
+    dir: &Path,
+    name: Name,
+    before: Option<u64>,
+    records_max: usize,
+) -> io::Result<Vec<(u64, T)>> {
+    let mut found = Vec::new();
+    let before = before.unwrap_or(u64::MAX);
+    // The records of each segment end at its end at the latest.
+    let mut upto = before;
+    while found.len() < records_max && upto > 0 {
+        let Some(mut place) = find(dir, name, upto - 1)? else { break };
+        // What is older is no longer kept.
+        if place.base >= upto {
+            break;
+        }
+        place.file.seek(SeekFrom::Start(0))?;
+        let mut records = Vec::new();
+        read_lines(place.file, place.base, usize::MAX, &mut records)?;
+        let older = records.into_iter().rev().filter(|(end, _)| *end < before);
+        found.extend(older.take(records_max - found.len()));
+        upto = place.base;
+    }
+    Ok(found)
+}
+
+/// Position after the newest record.
+pub(crate) fn end(dir: &Path, name: Name) -> io::Result<u64> {
+    Ok(find(dir, name, u64::MAX)?.map_or(0, |place| place.end))
+}
+
+/// Reads whole lines from `position` on; returns the position after them.
 fn read_lines<T: DeserializeOwned>(
     file: File,
+    position: u64,
     records_max: usize,
-    records: &mut Vec<T>,
+    records: &mut Vec<(u64, T)>,
 ) -> io::Result<u64> {
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
-    let (mut taken, mut found) = (0, 0);
+    let (mut taken, mut found) = (position, 0);
     while found < records_max {
         line.clear();
         let n = reader.read_until(b'\n', &mut line)?;
@@ -96,7 +142,7 @@ fn read_lines<T: DeserializeOwned>(
         taken += n as u64;
         // A torn line was ended by the next writer and is no record.
         if let Ok(record) = serde_json::from_slice(&line) {
-            records.push(record);
+            records.push((taken, record));
             found += 1;
         }
     }
@@ -180,6 +226,39 @@ mod tests {
         // A position that is no longer kept, and one that never was.
         assert!(numbers(dir.path(), 0, 1_000).0.ends_with(&[777]));
         assert_eq!(numbers(dir.path(), u64::MAX, 10), (vec![], journal.position()));
+    }
+
+    #[test]
+    fn a_journal_is_read_back_from_any_place_over_all_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_segments(dir.path(), Name::Egress, 50).unwrap();
+        (100..150u64).for_each(|n| journal.append(&n));
+        assert!(segments(dir.path(), Name::Egress).unwrap().len() > 2);
+        for step in [1, 3, 7, 1_000] {
+            let (mut got, mut before) = (Vec::new(), None);
+            loop {
+                let page: Vec<(u64, u64)> =
+                    read_back(dir.path(), Name::Egress, before, step).unwrap();
+                let Some((oldest, _)) = page.last() else { break };
+                before = Some(*oldest);
+                // Each place is where the next record begins.
+                for (place, record) in &page {
+                    let next = read::<u64>(dir.path(), Name::Egress, *place, 1).unwrap().0;
+                    assert_eq!(next.first().copied(), (*record < 149).then_some(record + 1));
+                }
+                got.extend(page.into_iter().map(|(_, record)| record));
+            }
+            assert_eq!(got, (100..150).rev().collect::<Vec<_>>(), "{step}");
+        }
+        assert_eq!(end(dir.path(), Name::Egress).unwrap(), journal.position());
+        // What is no longer kept ends it.
+        prune(dir.path(), Name::Egress, journal.position()).unwrap();
+        let kept: Vec<(u64, u64)> = read_back(dir.path(), Name::Egress, None, 1_000).unwrap();
+        assert!(kept.len() > 1 && kept.len() < 22, "{}", kept.len());
+        assert!(read_back::<u64>(dir.path(), Name::Egress, Some(5), 9).unwrap().is_empty());
+        assert!(
+            read_back::<u64>(&dir.path().join("no"), Name::Egress, None, 9).unwrap().is_empty()
+        );
     }
 
     #[test]

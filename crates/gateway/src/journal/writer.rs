@@ -14,9 +14,6 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// A segment is full beyond this: some 60,000 records, read in well under a second.
-const SEGMENT_BYTES_MAX: u64 = 16 << 20;
-
 /// From a write to its sync: what a power failure may cost, against one sync per call.
 const SYNC_DELAY: Duration = Duration::from_millis(800);
 
@@ -40,7 +37,7 @@ struct Current {
 impl Journal {
     /// Opens a journal; a line that an earlier writer left unfinished is ended.
     pub(crate) fn open(dir: &Path, name: Name) -> io::Result<Self> {
-        Self::with_segments(dir, name, SEGMENT_BYTES_MAX)
+        Self::with_segments(dir, name, name.segment_bytes_max())
     }
 
     pub(super) fn with_segments(
@@ -67,14 +64,20 @@ impl Journal {
 
     /// Writes one record. A failure (a full disk) is logged, never told to the call it is about.
     pub(crate) fn append(&self, record: &impl Serialize) {
+        let _ = self.try_append(record);
+    }
+
+    /// As [`Journal::append`], for what must not go on when it was not written down.
+    pub(crate) fn try_append(&self, record: &impl Serialize) -> io::Result<()> {
         let mut line = Vec::with_capacity(512);
         if let Err(e) = serde_json::to_writer(&mut line, record) {
             tracing::error!(error = %e, "a record cannot be written as JSON");
-            return;
+            return Err(e.into());
         }
         line.push(b'\n');
         let mut current = self.lock();
-        if let Err(e) = self.write(&mut current, &line) {
+        let written = self.write(&mut current, &line);
+        if let Err(e) = &written {
             tracing::error!(error = %e, journal = self.name.stem(), "a record was lost");
             // The file may hold a part of it; the next record begins on a line of its own.
             if let Ok(meta) = current.file.metadata()
@@ -86,6 +89,7 @@ impl Journal {
         }
         drop(current);
         self.dirty.notify_one();
+        written
     }
 
     fn write(&self, current: &mut Current, line: &[u8]) -> io::Result<()> {

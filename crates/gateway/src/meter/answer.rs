@@ -18,6 +18,8 @@ pub(crate) struct Answer {
     form: Form,
     pub(crate) tokens: Tokens,
     pub(crate) model: Option<String>,
+    /// The format's own end mark has come: who goes away now has all of it.
+    pub(crate) whole: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Answer {
         } else {
             Form::Opaque
         };
-        Self { form, tokens: Tokens::default(), model: None }
+        Self { form, tokens: Tokens::default(), model: None, whole: false }
     }
 
     /// The next bytes.
@@ -56,12 +58,12 @@ impl Answer {
                 while let Some(at) = memchr2(b'\n', b'\r', bytes) {
                     let (head, rest) = (&bytes[..at], &bytes[at + 1..]);
                     if !std::mem::take(skipping) {
-                        if line.is_empty() {
-                            look(head, &mut self.tokens, &mut self.model);
-                        } else {
+                        if !line.is_empty() {
                             line.extend_from_slice(head);
-                            look(line, &mut self.tokens, &mut self.model);
                         }
+                        let seen = if line.is_empty() { head } else { &line[..] };
+                        self.whole |= is_end(seen);
+                        look(seen, &mut self.tokens, &mut self.model);
                     }
                     line.clear();
                     bytes = rest;
@@ -89,6 +91,16 @@ impl Answer {
             Form::Events { .. } | Form::Opaque => {}
         }
     }
+}
+
+/// Anthropic's and OpenAI's marks. Gemini has none: its stream ends with its body.
+fn is_end(line: &[u8]) -> bool {
+    if let Some(data) = line.strip_prefix(b"data:") {
+        // What a response reports stands in the line that ends it.
+        return data.trim_ascii() == b"[DONE]"
+            || memmem::find(data, b"\"response.completed\"").is_some();
+    }
+    line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"message_stop")
 }
 
 fn look(line: &[u8], tokens: &mut Tokens, name: &mut Option<String>) {
@@ -142,6 +154,22 @@ mod tests {
             whole("text/event-stream", &chunks);
             whole("application/json", &chunks);
         }
+    }
+
+    #[test]
+    fn the_end_marks_are_seen_and_words_about_them_are_not() {
+        let check = |stream: &str, want: bool| {
+            let mut answer = Answer::new(Some("text/event-stream"), false);
+            stream.as_bytes().chunks(7).for_each(|chunk| answer.feed(chunk));
+            assert_eq!(answer.whole, want, "{stream}");
+        };
+        check(STREAM, true);
+        check("event: message_stop\ndata: {\"type\":\"message_stop\"}\n", true);
+        check("data: {\"type\":\"response.completed\",\"response\":{}}\n", true);
+        check("data: {\"delta\":{\"text\":\"data: [DONE]\"}}\n", false);
+        check("data: {\"delta\":\"\\\"response.completed\\\"\"}\n", false);
+        check("event: message_start\ndata: {}\n", false);
+        check("data: [DONE]", false);
     }
 
     #[test]

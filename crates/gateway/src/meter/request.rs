@@ -8,7 +8,7 @@ use memchr::memchr2;
 const TEXT_BYTES_MAX: usize = 256;
 
 /// Feed it a JSON object in chunks cut anywhere.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ModelFinder {
     depth: u32,
     in_string: bool,

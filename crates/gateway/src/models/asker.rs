@@ -5,9 +5,13 @@ use crate::{
     api_error::{ApiError, Code},
     machine::Machine,
     outside::Outside,
+    pace::Held,
+    state::State,
 };
 use http::HeaderMap;
-use toft_model::id::ProjectId;
+use std::str::FromStr;
+use toft_llm::booked::{RUN_HEADER, SESSION_HEADER};
+use toft_model::id::{ProjectId, RunId, SessionId};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Who asks.
@@ -19,12 +23,33 @@ pub(crate) enum Asker<'a> {
     Outside(&'a Outside),
 }
 
+/// What a call is booked on, beside its project.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Booked {
+    pub(super) session: Option<SessionId>,
+    pub(super) run: Option<RunId>,
+}
+
 impl Asker<'_> {
     /// The project that a call is booked on; `None` outside of all.
     pub(super) fn project(self) -> Option<ProjectId> {
         match self {
             Self::Machine(machine) => Some(machine.project.clone()),
             Self::Outside(_) => None,
+        }
+    }
+
+    /// The conversation and run that a call is booked on. The agent of a machine names them; what does
+    /// not have their shape is no name. Programs outside belong to no conversation.
+    pub(super) fn booked(self, headers: &HeaderMap) -> Booked {
+        fn id<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
+            headers.get(name)?.to_str().ok()?.parse().ok()
+        }
+        match self {
+            Self::Machine(_) => {
+                Booked { session: id(headers, SESSION_HEADER), run: id(headers, RUN_HEADER) }
+            }
+            Self::Outside(_) => Booked::default(),
         }
     }
 
@@ -45,16 +70,44 @@ impl Asker<'_> {
     }
 
     /// Leave to make one call.
-    pub(super) fn model_call(self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let (permit, whose) = match self {
-            Self::Machine(machine) => (machine.model_call(), "of this project"),
-            Self::Outside(outside) => (outside.model_call(), "from outside"),
+    pub(super) fn model_call(self, state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
+        let held = match self {
+            Self::Outside(outside) => {
+                return outside.model_call().ok_or_else(|| {
+                    ApiError::new(
+                        Code::TooManyCalls,
+                        "Too many model calls from outside are under way: wait for one to end.",
+                    )
+                });
+            }
+            Self::Machine(machine) => {
+                let limits = state.config().model_limits.get(&machine.project).copied();
+                match state.paces.leave(machine, limits) {
+                    Ok(permit) => return Ok(permit),
+                    Err(held) => held,
+                }
+            }
         };
-        permit.ok_or_else(|| {
-            ApiError::new(
+        Err(match held {
+            Held::Full => ApiError::new(
                 Code::TooManyCalls,
-                format!("Too many model calls {whose} are under way: wait for one to end."),
+                "Too many model calls of this project are under way: wait for one to end.",
+            ),
+            Held::AtOnce(most) => ApiError::new(
+                Code::TooManyCalls,
+                format!(
+                    "This project may have {most} model calls under way at once, and has them: wait \
+                     for one to end, or raise the limit (`toft model-limits`)."
+                ),
+            ),
+            Held::PerMinute(most, left) => ApiError::new(
+                Code::RateLimited,
+                format!(
+                    "This project may begin {most} model calls a minute, and has: wait, or raise the \
+                     limit (`toft model-limits`)."
+                ),
             )
+            .retry_after(left),
         })
     }
 }

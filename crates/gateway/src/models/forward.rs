@@ -1,40 +1,35 @@
 //! One model call on its way: the request to the provider with the key added, the answer
-//! back byte for byte, a record at the end. Never reads a body as a whole.
+//! back byte for byte. Reads a body only up to the model in it. What is written down of it is in `call`.
 
-use super::{Asker, Body, headers, target::Target};
+use super::{
+    Asker, Body,
+    call::{Call, CallTap, Size, asks},
+    headers,
+    reading::Reading,
+    target::Target,
+};
 use crate::{
     api_error::{ApiError, Code},
-    journal::now_ms,
-    meter::{Answer, Mask, ModelFinder},
+    meter::{Answer, Mask},
     provider::Provider,
     state::{Config, State},
-    tap::{Ending, Tap, Tapped},
+    tap::{BoxError, Tap as _, Tapped},
     upstream::failure,
-    usage::UsageRecord,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::Limited;
 use hyper::body::Incoming;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use toft_model::{
-    id::{ProjectId, uuid_v7},
-    provider::DEMO_PROVIDER,
-};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use std::{sync::Arc, time::Duration};
+use toft_model::provider::DEMO_PROVIDER;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Largest request: the providers' own limit (Anthropic: 32 MB) with images in it.
 pub(crate) const REQUEST_BYTES_MAX: usize = 32 << 20;
 
 /// A provider that says nothing for so long is gone; 170 s of silence were seen on large tool calls.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
-
-/// Status in the record of a call that the machine gave up before there was an answer (nginx's).
-const CLIENT_CLOSED: u16 = 499;
 
 /// Passes one call on.
 pub(super) async fn forward(
@@ -43,56 +38,132 @@ pub(super) async fn forward(
     request: Request<Incoming>,
     target: Target,
 ) -> Result<Response<Body>, ApiError> {
-    let config = state.config();
-    let provider = callable(&config, &target.provider)?;
-    let url = provider.url(&target.path)?;
-    let (key_name, key_value) = provider.credential(&target.path)?;
-    let permit = asker.model_call()?;
+    let provider = callable(&state.config(), &target.provider)?;
+    let permit = asker.model_call(state)?;
     if request.body().size_hint().lower() > REQUEST_BYTES_MAX as u64 {
         return Err(too_large());
     }
     let (parts, body) = request.into_parts();
-    let model = Arc::new(Mutex::new(ModelFinder::default()));
-    let mut call = Call::begin(state, asker, &provider.info.id, Arc::clone(&model), permit);
-
-    let mut headers = headers::for_provider(parts.headers);
-    headers.insert(key_name, key_value);
-    let is_head = parts.method == Method::HEAD;
-    let mut outgoing = reqwest::Request::new(parts.method, url);
-    *outgoing.headers_mut() = headers;
-    if !body.is_end_stream() {
-        let length = body.size_hint().exact();
-        let tapped = Tapped::new(body, RequestTap(model), length, IDLE_TIMEOUT);
-        *outgoing.body_mut() = Some(reqwest::Body::wrap(Limited::new(tapped, REQUEST_BYTES_MAX)));
-    }
-    let client = match state.upstream.client().await {
-        Ok(client) => client,
-        Err(error) => return Err(call.failed(error)),
+    let path = target.path;
+    let mut body = Reading::new(body);
+    let model = match model_in_path(&path) {
+        Some(model) => Some(model.to_owned()),
+        // What it may cost depends on it.
+        None if asks(&parts.method, &path) && is_json(&parts.headers) => body.model().await?,
+        None => None,
     };
-    let response = match tokio::time::timeout(IDLE_TIMEOUT, client.execute(outgoing)).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(e)) if is_too_large(&e) => return Err(call.failed(too_large())),
-        Ok(Err(e)) => return Err(call.failed(failure(&provider.info.name, &e))),
-        Err(_) => {
-            let name = &provider.info.name;
-            let message = format!("{name} did not begin to answer within 300 s. Try again.");
-            return Err(call.failed(ApiError::new(Code::UpstreamTimeout, message)));
-        }
-    };
-    let (mut parts, body) = http::Response::from(response).into_parts();
-    headers::for_machine(&mut parts.headers);
-    let length = body_length(is_head, parts.status, &parts.headers);
-    call.record.status = parts.status.as_u16();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    let encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
-    call.answer = Answer::new(content_type, encoded);
-    mask_headers(&mut parts.headers, &provider);
-    let tap = CallTap { call, mask: Mask::new(provider.key.clone()) };
-    let tapped = Tapped::new(body, tap, length, IDLE_TIMEOUT);
-    Ok(Response::from_parts(parts, Body::Passed(Box::new(tapped))))
+    let aim = Aim { provider, path: &path, model: model.as_deref() };
+    let way = Way::open(state, asker, permit, &parts.headers, &parts.method, aim)?;
+    way.send(parts.method, &path, parts.headers, body).await
 }
 
-fn callable(config: &Config, id: &str) -> Result<Arc<Provider>, ApiError> {
+/// Whom a call goes to.
+pub(super) struct Aim<'a> {
+    pub(super) provider: Arc<Provider>,
+    /// What comes after `/llm/{provider}`.
+    pub(super) path: &'a str,
+    /// Which model is asked, where that is known before the body has passed.
+    pub(super) model: Option<&'a str>,
+}
+
+/// A granted call of one provider.
+pub(super) struct Way {
+    state: Arc<State>,
+    provider: Arc<Provider>,
+    call: Call,
+}
+
+impl Way {
+    /// Grants a call, after a look at whether it can be made. `headers`: those that say what it is
+    /// booked on.
+    pub(super) fn open(
+        state: &Arc<State>,
+        asker: Asker<'_>,
+        permit: OwnedSemaphorePermit,
+        headers: &HeaderMap,
+        method: &Method,
+        aim: Aim<'_>,
+    ) -> Result<Self, ApiError> {
+        let Aim { provider, path, model } = aim;
+        provider.url(path)?;
+        provider.credential(path)?;
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+        let bytes = length.and_then(|length| length.parse().ok());
+        let size = Size { asks: asks(method, path), model, bytes };
+        let booked = asker.booked(headers);
+        let call = Call::begin(state, asker, booked, &provider.info.id, size, permit)?;
+        Ok(Self { state: Arc::clone(state), provider, call })
+    }
+
+    /// Makes it; `path` is what comes after `/llm/{provider}`.
+    pub(super) async fn send<B>(
+        self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: B,
+    ) -> Result<Response<Body>, ApiError>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Sync + Unpin + 'static,
+    {
+        let Self { state, provider, mut call } = self;
+        let url = provider.url(path).map_err(|e| call.failed(e))?;
+        let (key_name, key_value) = provider.credential(path).map_err(|e| call.failed(e))?;
+        if let Some(model) = model_in_path(path).filter(|_| method == Method::POST) {
+            let named = serde_json::json!({ "model": model }).to_string();
+            call.request_tap().data(named.into());
+        }
+        let mut headers = headers::for_provider(headers);
+        headers.insert(key_name, key_value);
+        let is_head = method == Method::HEAD;
+        let mut outgoing = reqwest::Request::new(method, url);
+        *outgoing.headers_mut() = headers;
+        if !body.is_end_stream() {
+            let length = body.size_hint().exact();
+            let tapped = Tapped::new(body, call.request_tap(), length, IDLE_TIMEOUT);
+            let body = reqwest::Body::wrap(Limited::new(tapped, REQUEST_BYTES_MAX));
+            *outgoing.body_mut() = Some(body);
+        }
+        let client = match state.upstream.client().await {
+            Ok(client) => client,
+            Err(error) => return Err(call.failed(error)),
+        };
+        let response = match tokio::time::timeout(IDLE_TIMEOUT, client.execute(outgoing)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(e)) if is_too_large(&e) => return Err(call.failed(too_large())),
+            Ok(Err(e)) => return Err(call.failed(failure(&provider.info.name, &e))),
+            Err(_) => {
+                let name = &provider.info.name;
+                let message = format!("{name} did not begin to answer within 300 s. Try again.");
+                return Err(call.failed(ApiError::new(Code::UpstreamTimeout, message)));
+            }
+        };
+        let (mut parts, body) = http::Response::from(response).into_parts();
+        headers::for_machine(&mut parts.headers);
+        let length = body_length(is_head, parts.status, &parts.headers);
+        call.record.status = parts.status.as_u16();
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
+        call.answer = Answer::new(content_type, encoded);
+        mask_headers(&mut parts.headers, &provider);
+        let tap = CallTap::new(call, Mask::new(provider.key.clone()));
+        let tapped = Tapped::new(body, tap, length, IDLE_TIMEOUT);
+        Ok(Response::from_parts(parts, Body::Passed(Box::new(tapped))))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    kind.starts_with("application/json") && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// The model that a path of Google's format names; in all others the body does.
+fn model_in_path(path: &str) -> Option<&str> {
+    let (_, model) = path.split('?').next()?.rsplit_once("/models/")?;
+    Some(model.rsplit_once(':')?.0)
+}
+
+pub(super) fn callable(config: &Config, id: &str) -> Result<Arc<Provider>, ApiError> {
     if id == DEMO_PROVIDER {
         return Err(ApiError::new(
             Code::UnknownProvider,
@@ -115,7 +186,7 @@ fn callable(config: &Config, id: &str) -> Result<Arc<Provider>, ApiError> {
     })
 }
 
-fn too_large() -> ApiError {
+pub(super) fn too_large() -> ApiError {
     ApiError::new(Code::PayloadTooLarge, "The request is larger than 32 MiB: send less context.")
 }
 
@@ -147,138 +218,4 @@ fn mask_headers(headers: &mut HeaderMap, provider: &Provider) {
     for name in named {
         headers.remove(name);
     }
-}
-
-/// A call that has begun. Writes its record once, when it ends or is given up.
-pub(super) struct Call {
-    state: Arc<State>,
-    began: Instant,
-    record: UsageRecord,
-    requested: Arc<Mutex<ModelFinder>>,
-    answer: Answer,
-    written: bool,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Call {
-    fn begin(
-        state: &Arc<State>,
-        asker: Asker<'_>,
-        provider: &str,
-        requested: Arc<Mutex<ModelFinder>>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        let ts = now_ms();
-        let record = UsageRecord {
-            id: uuid_v7(ts),
-            ts,
-            project: asker.project(),
-            provider: provider.to_owned(),
-            model: None,
-            status: CLIENT_CLOSED,
-            input: None,
-            output: None,
-            cache_read: None,
-            cache_write: None,
-            duration_ms: 0,
-            first_byte_ms: None,
-            error: None,
-        };
-        Self {
-            state: Arc::clone(state),
-            began: Instant::now(),
-            record,
-            requested,
-            answer: Answer::new(None, false),
-            written: false,
-            _permit: permit,
-        }
-    }
-
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Notes a failure that the gateway answers, and gives it back.
-    fn failed(&mut self, error: ApiError) -> ApiError {
-        self.record.status = error.code.status().as_u16();
-        self.write(Some(error.code.as_str()));
-        tracing::warn!(
-            project.id = self.record.project.as_ref().map(ProjectId::as_str),
-            provider = %self.record.provider,
-            code = error.code.as_str(),
-            reason = %error.message,
-            "a model call failed"
-        );
-        error
-    }
-
-    fn write(&mut self, error: Option<&str>) {
-        if std::mem::replace(&mut self.written, true) {
-            return;
-        }
-        self.answer.finish();
-        let asked = self.requested.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = asked.model().map(str::to_owned);
-        let tokens = self.answer.tokens;
-        self.record.model = self.answer.model.take().or(asked);
-        self.record.input = tokens.input;
-        self.record.output = tokens.output;
-        self.record.cache_read = tokens.cache_read;
-        self.record.cache_write = tokens.cache_write;
-        self.record.duration_ms = self.elapsed_ms();
-        self.record.error = error.map(str::to_owned);
-        self.state.usage.append(&self.record);
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.write(Some("client_closed"));
-    }
-}
-
-/// Looks on at the answer.
-pub(crate) struct CallTap {
-    call: Call,
-    mask: Mask,
-}
-
-impl Tap for CallTap {
-    fn data(&mut self, data: Bytes) -> Bytes {
-        if self.call.record.first_byte_ms.is_none() {
-            self.call.record.first_byte_ms = Some(self.call.elapsed_ms());
-        }
-        self.call.answer.feed(&data);
-        let (data, masked) = self.mask.pass(data);
-        if masked {
-            tracing::warn!(
-                project.id = self.call.record.project.as_ref().map(ProjectId::as_str),
-                provider = %self.call.record.provider,
-                "a provider repeated its key in an answer; it was masked"
-            );
-        }
-        data
-    }
-
-    fn end(&mut self, ending: Ending) {
-        self.call.write(match ending {
-            Ending::Complete => None,
-            Ending::Cut => Some("cut"),
-            Ending::Idle => Some("idle_timeout"),
-            Ending::Abandoned => Some("client_closed"),
-        });
-    }
-}
-
-/// Looks on at the request.
-struct RequestTap(Arc<Mutex<ModelFinder>>);
-
-impl Tap for RequestTap {
-    fn data(&mut self, data: Bytes) -> Bytes {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).feed(&data);
-        data
-    }
-
-    fn end(&mut self, _ending: Ending) {}
 }

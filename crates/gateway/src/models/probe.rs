@@ -64,7 +64,7 @@ async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String>
     if status.is_success() {
         let models = serde_json::from_slice::<Value>(&body)
             .ok()
-            .and_then(|list| list["data"].as_array().map(Vec::len));
+            .and_then(|list| list["data"].as_array().or(list["models"].as_array()).map(Vec::len));
         return Ok(match models {
             Some(n) => format!("{name} took the key and offers {n} models."),
             None => format!("{name} took the key."),

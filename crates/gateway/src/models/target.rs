@@ -13,6 +13,11 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// Of a whole address; `None` for one that is no provider's.
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        Self::parse(uri, uri.path().strip_prefix("/llm/")?).ok()
+    }
+
     /// `rest`: the path after `/llm/`.
     pub(super) fn parse(uri: &Uri, rest: &str) -> Result<Self, ApiError> {
         let (provider, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

@@ -1,10 +1,12 @@
 //! The model API on real sockets, with a provider played byte by byte.
 
 mod control;
+mod limits;
 mod metering;
 mod outside;
 mod passing;
 mod refusing;
+mod translating;
 
 use crate::testing::{header, status};
 use serde_json::Value;

@@ -4,7 +4,7 @@
 //! of the user. They are the only bytes that change when messages are added.
 
 use crate::{
-    ask::{ModelRequest, ThinkingLevel},
+    ask::{ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
     handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id},
     limits,
 };
@@ -33,7 +33,15 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    output_config: Option<OutputConfig>,
+    output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,9 +56,29 @@ enum Thinking {
     Adaptive,
 }
 
+#[derive(Serialize, Default)]
+struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<OutputFormat<'a>>,
+}
+
 #[derive(Serialize)]
-struct OutputConfig {
-    effort: &'static str,
+struct OutputFormat<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    schema: &'a Value,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disable_parallel_tool_use: bool,
 }
 
 #[derive(Serialize)]
@@ -125,7 +153,7 @@ pub(crate) fn write(request: &ModelRequest) -> (HeaderMap, Bytes) {
     headers.insert("anthropic-version", VERSION);
     let turns = turns(&request.messages, &request.model);
     let max_tokens = limits::output_tokens(request);
-    let (mut thinking, output_config) = if request.model.reasoning {
+    let (mut thinking, effort) = if request.model.reasoning {
         thinking(&request.model.id, request.thinking, max_tokens)
     } else {
         (None, None)
@@ -160,17 +188,40 @@ pub(crate) fn write(request: &ModelRequest) -> (HeaderMap, Bytes) {
     } else {
         vec![Content::Text { text: Cow::Borrowed(&request.system), cache_control: EPHEMERAL }]
     };
+    let options = &request.options;
+    let format = match &options.output {
+        Output::Schema { schema, .. } => Some(OutputFormat { kind: "json_schema", schema }),
+        // The format knows no JSON without a schema.
+        Output::Text | Output::Json => None,
+    };
+    let output_config =
+        (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let body = Body {
         model: &request.model.id,
         max_tokens,
         stream: true,
         thinking,
         output_config,
+        temperature: options.temperature,
+        top_p: options.top_p,
+        stop_sequences: &options.stop,
+        tool_choice: if tools.is_empty() { None } else { choice(options) },
         tools,
         system,
         messages,
     };
     (headers, serde_json::to_vec(&body).expect("requests hold only JSON-able data").into())
+}
+
+fn choice(options: &Options) -> Option<Choice<'_>> {
+    let (kind, name) = match &options.tool_choice {
+        ToolChoice::Auto if !options.one_call => return None,
+        ToolChoice::Auto => ("auto", None),
+        ToolChoice::Never => ("none", None),
+        ToolChoice::Required => ("any", None),
+        ToolChoice::Tool(name) => ("tool", Some(name.as_str())),
+    };
+    Some(Choice { kind, name, disable_parallel_tool_use: options.one_call && kind != "none" })
 }
 
 fn mark(content: &mut Content<'_>) {
@@ -255,7 +306,7 @@ fn thinking(
     model: &str,
     level: ThinkingLevel,
     max_tokens: u64,
-) -> (Option<Thinking>, Option<OutputConfig>) {
+) -> (Option<Thinking>, Option<&'static str>) {
     if level == ThinkingLevel::Off {
         return (None, None);
     }
@@ -266,7 +317,7 @@ fn thinking(
             ThinkingLevel::Xhigh if model.contains("opus") => "max",
             ThinkingLevel::High | ThinkingLevel::Xhigh => "high",
         };
-        return (Some(Thinking::Adaptive), Some(OutputConfig { effort }));
+        return (Some(Thinking::Adaptive), Some(effort));
     }
     // Pi's budgets.
     let wanted = match level {

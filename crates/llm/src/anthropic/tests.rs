@@ -78,6 +78,7 @@ async fn ask(
     while let Some(event) = stream.next().await {
         match event {
             ModelEvent::Delta(delta) => deltas.push(delta),
+            ModelEvent::Sealed { .. } => {}
             ModelEvent::Done { message, failure } => {
                 assert!(stream.next().await.is_none(), "nothing follows the end");
                 return (deltas, message, failure);

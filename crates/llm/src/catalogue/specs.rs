@@ -5,7 +5,9 @@
 //! `command-r-plus` are gone from the provider, `moonshot-v1-8k` is too small for an agent's prompt.
 
 use super::{Auth, Dialect, ProviderSpec, ThinkingFormat};
-use toft_model::provider::Api::{AnthropicMessages, OpenaiCompletions};
+use toft_model::provider::Api::{
+    AnthropicMessages, GoogleGenerativeAi, OpenaiCompletions, OpenaiResponses,
+};
 
 const PLAIN: Dialect = Dialect::PLAIN;
 
@@ -18,9 +20,6 @@ const OPENAI: Dialect = Dialect {
     ..PLAIN
 };
 
-/// Compatible providers that take `reasoning_effort`.
-const EFFORT: Dialect = Dialect { thinking: ThinkingFormat::Effort, ..PLAIN };
-
 pub(super) static PROVIDERS: &[ProviderSpec] = &[
     ProviderSpec {
         id: "openai",
@@ -30,6 +29,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.openai.com/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[(OpenaiResponses, "/v1/responses")],
         auth: Auth::Bearer,
         key_env: &["OPENAI_API_KEY"],
         base_url_env: &["OPENAI_BASE_URL"],
@@ -45,6 +45,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.x.ai/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[(OpenaiResponses, "/v1/responses")],
         auth: Auth::Bearer,
         key_env: &["XAI_API_KEY"],
         base_url_env: &["XAI_BASE_URL"],
@@ -60,6 +61,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.z.ai/api/paas/v4",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["ZAI_API_KEY", "ZHIPU_API_KEY"],
         base_url_env: &["ZAI_BASE_URL"],
@@ -71,16 +73,17 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         id: "google",
         aliases: &["gemini"],
         name: "Google Gemini",
-        api: OpenaiCompletions,
+        api: GoogleGenerativeAi,
         base_url: "https://generativelanguage.googleapis.com",
         mount: "",
-        chat_path: "/v1beta/openai/chat/completions",
+        chat_path: "/v1beta/models",
+        also: &[(OpenaiCompletions, "/v1beta/openai/chat/completions")],
         auth: Auth::Google,
         key_env: &["GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"],
         base_url_env: &["GOOGLE_BASE_URL", "GOOGLE_GEMINI_BASE_URL"],
         model_env: &["GOOGLE_MODEL"],
         default_model: "gemini-2.5-pro",
-        dialect: EFFORT,
+        dialect: PLAIN,
     },
     ProviderSpec {
         id: "groq",
@@ -90,6 +93,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.groq.com/openai/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["GROQ_API_KEY"],
         base_url_env: &["GROQ_BASE_URL"],
@@ -105,6 +109,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.mistral.ai/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["MISTRAL_API_KEY"],
         base_url_env: &["MISTRAL_BASE_URL"],
@@ -125,6 +130,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.cohere.ai/compatibility/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["COHERE_API_KEY"],
         base_url_env: &["COHERE_BASE_URL"],
@@ -140,6 +146,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://openrouter.ai/api/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["OPENROUTER_API_KEY"],
         base_url_env: &["OPENROUTER_BASE_URL"],
@@ -155,6 +162,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.moonshot.ai/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["KIMI_API_KEY", "MOONSHOT_API_KEY"],
         base_url_env: &["KIMI_BASE_URL", "MOONSHOT_BASE_URL"],
@@ -170,6 +178,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["QWEN_API_KEY", "ALIBABA_API_KEY", "DASHSCOPE_API_KEY"],
         base_url_env: &["QWEN_BASE_URL", "ALIBABA_BASE_URL", "DASHSCOPE_BASE_URL"],
@@ -185,6 +194,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.anthropic.com",
         mount: "",
         chat_path: "/v1/messages",
+        also: &[],
         auth: Auth::XApiKey,
         key_env: &["ANTHROPIC_API_KEY"],
         base_url_env: &["ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL"],
@@ -200,6 +210,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.deepseek.com/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["DEEPSEEK_API_KEY"],
         base_url_env: &["DEEPSEEK_BASE_URL"],
@@ -215,6 +226,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.cerebras.ai/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["CEREBRAS_API_KEY"],
         base_url_env: &["CEREBRAS_BASE_URL"],
@@ -230,6 +242,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.together.xyz/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["TOGETHER_API_KEY"],
         base_url_env: &["TOGETHER_BASE_URL"],
@@ -245,6 +258,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.fireworks.ai/inference/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["FIREWORKS_API_KEY"],
         base_url_env: &["FIREWORKS_BASE_URL"],
@@ -260,6 +274,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://api.minimax.io/anthropic",
         mount: "",
         chat_path: "/v1/messages",
+        also: &[],
         auth: Auth::XApiKey,
         key_env: &["MINIMAX_API_KEY"],
         base_url_env: &["MINIMAX_BASE_URL"],
@@ -275,6 +290,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://integrate.api.nvidia.com/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["NVIDIA_API_KEY"],
         base_url_env: &["NVIDIA_BASE_URL"],
@@ -290,6 +306,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://router.huggingface.co/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["HF_TOKEN"],
         base_url_env: &["HF_BASE_URL"],
@@ -305,6 +322,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url: "https://ai-gateway.vercel.sh/v1",
         mount: "/v1",
         chat_path: "/v1/chat/completions",
+        also: &[],
         auth: Auth::Bearer,
         key_env: &["AI_GATEWAY_API_KEY"],
         base_url_env: &["AI_GATEWAY_BASE_URL"],

@@ -3,11 +3,13 @@
 use crate::{
     anthropic::Anthropic,
     ask::{Model, ModelEvent, ModelFailure},
+    gemini::Gemini,
     openai_chat::OpenaiChat,
+    openai_responses::OpenaiResponses,
     testing::{MemoryTransport, PreparedAnswer, request, user},
 };
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use toft_model::{
     event::Delta,
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 /// One wire format, and how it says things.
 pub(super) struct Format {
     pub(super) name: &'static str,
+    /// Whether arguments come in pieces; else as an object.
+    pub(super) calls_in_pieces: bool,
     pub(super) provider: &'static str,
     pub(super) model: &'static str,
     pub(super) make: fn(Arc<MemoryTransport>) -> Arc<dyn Model>,
@@ -27,9 +31,10 @@ pub(super) struct Format {
     pub(super) error: &'static str,
 }
 
-pub(super) const FORMATS: [Format; 2] = [
+pub(super) const FORMATS: [Format; 4] = [
     Format {
         name: "anthropic",
+        calls_in_pieces: true,
         provider: "anthropic",
         model: "claude-opus-4-6",
         make: |t| Arc::new(Anthropic::new(t).with_idle_timeout(IDLE)),
@@ -53,6 +58,7 @@ pub(super) const FORMATS: [Format; 2] = [
     },
     Format {
         name: "openai",
+        calls_in_pieces: true,
         provider: "openai",
         model: "gpt-5",
         make: |t| Arc::new(OpenaiChat::new(t).with_idle_timeout(IDLE)),
@@ -69,6 +75,54 @@ pub(super) const FORMATS: [Format; 2] = [
         end: "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":9}}\n\ndata: [DONE]\n\n",
         error: "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503}}\n\n",
     },
+    Format {
+        name: "responses",
+        calls_in_pieces: true,
+        provider: "own",
+        model: "any",
+        make: |t| Arc::new(OpenaiResponses::new(t).with_idle_timeout(IDLE)),
+        text: |text| {
+            let item = json!({"type": "message", "id": "m", "role": "assistant", "content": []});
+            let events = [
+                json!({"type": "response.output_item.added", "output_index": 0, "item": item, "new_field": [1]}),
+                json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text}),
+                json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+            ];
+            events
+                .map(|e| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap()))
+                .concat()
+        },
+        call: |index, id, json| {
+            let index = index + 1;
+            let item = json!({"type": "function_call", "id": "fc", "call_id": id, "name": "bash", "arguments": ""});
+            let events = [
+                json!({"type": "response.output_item.added", "output_index": index, "item": item}),
+                json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": json}),
+                json!({"type": "response.output_item.done", "output_index": index, "item": item}),
+            ];
+            events.map(|e| format!("data: {e}\n\n")).concat()
+        },
+        end: "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"error\":null,\"usage\":{\"input_tokens\":3,\"output_tokens\":9}}}\n\n",
+        error: "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"overloaded\",\"message\":\"Overloaded\"}}}\n\n",
+    },
+    Format {
+        name: "gemini",
+        calls_in_pieces: false,
+        provider: "google",
+        model: "gemini-2.5-pro",
+        make: |t| Arc::new(Gemini::new(t).with_idle_timeout(IDLE)),
+        text: |text| {
+            let chunk = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "new_field": [1]}]});
+            format!("data: {chunk}\n\n")
+        },
+        call: |_, id, json| {
+            let args: Value = serde_json::from_str(json).unwrap();
+            let chunk = json!({"candidates": [{"content": {"parts": [{"functionCall": {"id": id, "name": "bash", "args": args}}]}}]});
+            format!("data: {chunk}\n\n")
+        },
+        end: "data: {\"candidates\":[{\"content\":{},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":9}}\n\n",
+        error: "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503,\"status\":\"UNAVAILABLE\"}}\n\n",
+    },
 ];
 
 pub(super) const IDLE: Duration = Duration::from_mins(5);
@@ -82,6 +136,15 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn code(&self) -> &str {
         self.failure.as_ref().map_or("", |f| f.code.as_str())
+    }
+
+    /// Deltas whose name ends so.
+    pub(super) fn count(&self, end: &str) -> usize {
+        let name = |delta: &Delta| {
+            let json = serde_json::to_value(delta).unwrap();
+            json["type"].as_str().unwrap().ends_with(end)
+        };
+        self.deltas.iter().filter(|delta| name(delta)).count()
     }
 
     pub(super) fn words(&self) -> &str {
@@ -117,6 +180,7 @@ impl Format {
         loop {
             match stream.next().await {
                 Some(ModelEvent::Delta(delta)) => deltas.push(delta),
+                Some(ModelEvent::Sealed { .. }) => {}
                 Some(ModelEvent::Done { message, failure }) => {
                     assert!(stream.next().await.is_none(), "{}: the end is the end", self.name);
                     // One rule for all of them: failure, stop reason and words agree.

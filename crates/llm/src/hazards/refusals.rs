@@ -29,6 +29,14 @@ async fn refusals_have_a_code_and_the_providers_words() {
         .await;
         check(
             format,
+            json(400, &said("API key not valid. Please pass one.")),
+            "provider_refused_key",
+            never,
+            "not valid",
+        )
+        .await;
+        check(
+            format,
             json(403, &said("not allowed here")),
             "provider_refused_key",
             never,

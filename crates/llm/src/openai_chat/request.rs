@@ -1,14 +1,14 @@
 //! Writes a request in OpenAI's chat format, in the dialect of its provider.
 
 use crate::{
-    ask::{ModelRequest, ThinkingLevel},
+    ask::{ModelRequest, Output, ThinkingLevel, ToolChoice},
     catalogue::{Dialect, ThinkingFormat},
     handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id},
     limits,
 };
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Said to models that see images in results only when a person shows them.
@@ -31,6 +31,18 @@ struct Body<'a> {
     max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,6 +188,12 @@ pub(crate) fn write(request: &ModelRequest, dialect: &Dialect) -> Bytes {
         stream_options: dialect.stream_options.then_some(StreamOptions { include_usage: true }),
         max_tokens: (!dialect.max_completion_tokens).then_some(max),
         max_completion_tokens: dialect.max_completion_tokens.then_some(max),
+        temperature: request.options.temperature,
+        top_p: request.options.top_p,
+        stop: &request.options.stop,
+        response_format: response_format(&request.options.output),
+        tool_choice: if tools.is_empty() { None } else { choice(&request.options.tool_choice) },
+        parallel_tool_calls: (request.options.one_call && !tools.is_empty()).then_some(false),
         tools,
         reasoning_effort: None,
         reasoning: None,
@@ -189,6 +207,25 @@ pub(crate) fn write(request: &ModelRequest, dialect: &Dialect) -> Bytes {
         think(&mut body, request.thinking, dialect);
     }
     serde_json::to_vec(&body).expect("requests hold only JSON-able data").into()
+}
+
+fn response_format(output: &Output) -> Option<Value> {
+    Some(match output {
+        Output::Text => return None,
+        Output::Json => json!({"type": "json_object"}),
+        Output::Schema { name, schema } => {
+            json!({"type": "json_schema", "json_schema": {"name": name, "schema": schema}})
+        }
+    })
+}
+
+fn choice(choice: &ToolChoice) -> Option<Value> {
+    Some(match choice {
+        ToolChoice::Auto => return None,
+        ToolChoice::Never => json!("none"),
+        ToolChoice::Required => json!("required"),
+        ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
+    })
 }
 
 fn think(body: &mut Body<'_>, level: ThinkingLevel, dialect: &Dialect) {
@@ -221,7 +258,7 @@ fn word(level: ThinkingLevel) -> &'static str {
 
 /// Which efforts a model takes differs between OpenAI's: `minimal` only GPT-5 itself, `none` and
 /// `xhigh` only later ones; from 5.4 on this endpoint takes none together with tools.
-fn effort(model: &str, level: ThinkingLevel, with_tools: bool) -> Option<&'static str> {
+pub(crate) fn effort(model: &str, level: ThinkingLevel, with_tools: bool) -> Option<&'static str> {
     let minor = model
         .strip_prefix("gpt-5.")
         .and_then(|rest| rest.split('-').next())

@@ -152,8 +152,8 @@ impl Speech {
             if self.cancel.is_cancelled() {
                 return Some(self.done(true));
             }
-            if let Some(delta) = self.assembly.next_delta() {
-                return Some(ModelEvent::Delta(delta));
+            if let Some(event) = self.assembly.next_event() {
+                return Some(event);
             }
             if !self.wait.is_zero() {
                 tokio::select! {
@@ -168,8 +168,8 @@ impl Speech {
                 continue;
             }
             self.assembly.close_all();
-            return Some(match self.assembly.next_delta() {
-                Some(delta) => ModelEvent::Delta(delta),
+            return Some(match self.assembly.next_event() {
+                Some(event) => event,
                 None => self.done(false),
             });
         }

@@ -18,9 +18,9 @@ pub(crate) const POLICY_RC_D: &str = "#!/bin/sh\nexit 101\n";
 pub(crate) const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\ngshadow: files\n\
 hosts: files dns\nnetworks: files\nprotocols: files\nservices: files\nethers: files\nrpc: files\n";
 
-/// Names are resolved by the proxy, not in the machine. A name server that refuses at once lets
-/// programs that ask all the same fail fast.
-pub(crate) const RESOLV: &str = "nameserver 127.77.0.1\noptions timeout:1 attempts:1\n";
+/// The gateway answers there; where it cannot listen, programs that ask fail at once. While one gateway
+/// follows another, a question waits.
+pub(crate) const RESOLV: &str = "nameserver 127.77.0.1\noptions timeout:3 attempts:2\n";
 
 const PAM_ALL: &str = "auth required pam_permit.so\naccount required pam_permit.so\n\
 password required pam_deny.so\nsession required pam_permit.so\n";

@@ -13,7 +13,7 @@ use std::{
 };
 use toft_jail::{
     copy::Order,
-    spec::{Cgroups, Ids, Jail, Layers, Spec, Task},
+    spec::{Cgroups, Direct, Ids, Jail, Layers, Spec, Task},
 };
 
 /// A task with these ids and without walls, on the disk at `path`.
@@ -24,6 +24,7 @@ pub(super) fn spec(ids: Ids, path: &Path, task: Task) -> Spec {
         disk: path.to_owned(),
         overlays: Vec::new(),
         layers: Layers::AsTheyAre,
+        direct: Direct::Left,
         binds: Vec::new(),
     };
     Spec { jail: Some(jail), task, cgroups: Cgroups::default() }

@@ -12,7 +12,7 @@ use crate::{
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET, rand_name},
     images::Prepared,
     launcher,
-    places::Places,
+    places::{Places, gateway_fds},
     running, steps,
     storage::Lent,
 };
@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_jail::spec::{Bind, FD_BOOT, Ids, Jail, Layer, Layers, Run, Spec, Task, View};
+use toft_jail::spec::{Bind, Direct, FD_BOOT, Ids, Jail, Layer, Layers, Run, Spec, Task, View};
 use toft_model::id::{ProjectId, random_hex};
 
 /// Starts a machine whose disk exists and that does not run.
@@ -136,6 +136,7 @@ impl Inner {
         // What is left of one that ended by itself would count for this one.
         self.sweep_group(project);
         crate::watch::forget(&run);
+        running::forget_names(&run).map_err(step(project, "preparing the machine's folders"))?;
         steps::reached("start.folders");
         let ids = self.ids.of(project, &self.slots).map_err(step(project, "taking an id range"))?;
         let owner = match ids {
@@ -172,6 +173,7 @@ impl Inner {
             path: base.path,
             env: base.env,
             shell: base.shell,
+            gateway_fds: gateway_fds(self.facts.direct),
             ..Places::confined(self.binary.command.clone())
         };
         let boot = boot::init_boot(spec, &token, &places, group.work_files());
@@ -193,6 +195,7 @@ impl Inner {
             disk: self.disk(project),
             overlays: base.overlays,
             layers: self.layers(),
+            direct: if self.facts.direct { Direct::Needed } else { Direct::Left },
             binds,
         };
         let run_task = Run {
@@ -211,6 +214,7 @@ impl Inner {
             said,
             token,
             groups: group.groups,
+            gateway_fds: places.gateway_fds,
             descriptors: &[init.as_fd(), bridge.as_fd()],
             listeners: Vec::new(),
             walls_stand: Box::new(move || lent.as_ref().map_or(Ok(()), Lent::take_back)),

@@ -12,11 +12,12 @@ use crate::{
     image::Image,
     images::Uses,
     launcher::{self, LaunchError},
+    places::DIRECT,
     slots::Slots,
     storage::Pool,
 };
 use std::{fs, io, path::Path, sync::Arc};
-use toft_jail::spec::{Cgroups, Facts, Jail, Layer, Layers, Spec, Task};
+use toft_jail::spec::{Cgroups, Direct, Facts, Jail, Layer, Layers, Spec, Task};
 use toft_model::machine::Ability;
 use tokio::sync::OnceCell;
 
@@ -153,6 +154,7 @@ fn trial(
             disk: disk.clone(),
             overlays: image.overlays.clone(),
             layers: Layers::AsTheyAre,
+            direct: Direct::Tried,
             binds: image.binds.clone(),
         };
         let cgroups = Cgroups { namespace: true, ..Cgroups::default() };
@@ -283,9 +285,20 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
     all.push(ability(
         "network isolation",
         true,
-        "only a loopback of its own; the gateway's two listeners are the only way out",
+        "only a loopback of its own; the gateway's listeners are the only way out",
         None,
     ));
+    all.push(if facts.direct {
+        let how = "TCP of programs that know no proxy, and DNS, come to the gateway and are judged by \
+                   host name; UDP, ICMP and IPv6 have no route";
+        ability(DIRECT, true, how, None)
+    } else {
+        let why = facts.no_direct.as_deref().unwrap_or("no reason is known");
+        let how = format!(
+            "programs reach hosts only by HTTP_PROXY and HTTPS_PROXY (no ssh, no databases): {why}"
+        );
+        ability(DIRECT, false, how, Some("Use a kernel that has nf_tables with `tproxy` (nft_tproxy)."))
+    });
     all.push(ability(
         "system call filter",
         facts.seccomp,

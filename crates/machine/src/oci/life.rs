@@ -19,7 +19,7 @@ use crate::{
     folders::{self, BRIDGE_SOCKET, INIT_SOCKET},
     images::Definition,
     inside::ROOT,
-    places::Places,
+    places::{Places, gateway_fds},
     procs,
     state::State,
     steps,
@@ -335,6 +335,7 @@ fn written(run: &Path, pid: u32, token: String, groups: Groups) -> io::Result<u6
         token,
         started_at,
         groups,
+        gateway_fds: gateway_fds(false),
     };
     state.write(run)?;
     Ok(started_at)

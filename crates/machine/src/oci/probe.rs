@@ -13,7 +13,7 @@ use crate::{
     cgroup::{CgroupHost, ContainedGroup, Way},
     folders::rand_name,
     inside::ROOT,
-    places::Places,
+    places::{DIRECT, Places},
 };
 use std::{
     fs, io,
@@ -298,6 +298,14 @@ impl Inner {
             true,
             "network `none`; the gateway's two listeners are the only way out".to_owned(),
             "",
+        ));
+        all.push(ability(
+            DIRECT,
+            false,
+            "programs reach hosts only by HTTP_PROXY and HTTPS_PROXY (no ssh, no databases): a \
+             container may not change its network"
+                .to_owned(),
+            "Use the backend `native`.",
         ));
         all.push(ability(
             "system call filter",

@@ -108,11 +108,12 @@ async fn the_network_is_a_loopback_and_no_port_of_the_host_answers() {
     assert_eq!(lab.says(&project, "tail -n +2 /proc/net/route").await, "");
     let host = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = host.local_addr().unwrap().port();
+    // TCP to other addresses is the gateway's (`direct`).
     for address in
-        [format!("127.0.0.1/{port}"), "1.1.1.1/80".to_owned(), "169.254.169.254/80".to_owned()]
+        [format!("tcp/127.0.0.1/{port}"), "udp/1.1.1.1/80".to_owned(), "udp/10.0.0.1/80".to_owned()]
     {
         let (out, exit) =
-            lab.exec(&project, &["/bin/bash", "-c", &format!("exec 3<>/dev/tcp/{address}")]).await;
+            lab.exec(&project, &["/bin/bash", "-c", &format!("exec 3<>/dev/{address}")]).await;
         assert_ne!(exit.code, Some(0), "{address} answers: {out}");
         assert!(out.contains("refused") || out.contains("unreachable"), "{address}: {out}");
     }

@@ -207,6 +207,7 @@ pub(crate) fn spec(project: &ProjectId) -> StartSpec {
         limits: Limits::default(),
         app_url: format!("http://{project}.localhost:4000"),
         env: Vec::new(),
+        awaits_environment: false,
     }
 }
 

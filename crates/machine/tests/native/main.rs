@@ -6,6 +6,7 @@
 
 mod bombs;
 mod checkpoints;
+mod direct;
 mod escape;
 mod frozen;
 mod full;

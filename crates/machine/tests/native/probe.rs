@@ -155,6 +155,7 @@ fn start_spec(project: &ProjectId) -> StartSpec {
         limits: Limits::default(),
         app_url: "http://localhost".to_owned(),
         env: Vec::new(),
+        awaits_environment: false,
     }
 }
 
@@ -269,7 +270,10 @@ fn exec(
             die_with_parent: false,
         })?
     };
-    reply(stream, &InitReply::Started { id: "one".to_owned(), pid, attached: false })?;
+    reply(
+        stream,
+        &InitReply::Started { id: "one".to_owned(), pid, attached: false, environment: 0 },
+    )?;
     let mut text = Vec::new();
     out.read_to_end(&mut text)?;
     for piece in text.chunks(60_000) {

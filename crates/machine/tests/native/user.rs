@@ -11,7 +11,7 @@ use toft_lane::{deep, skip};
 
 /// An id that no account has; files of it are removed with the test.
 const SOMEBODY: u32 = 61_234;
-const STORIES: [&str; 10] = [
+const STORIES: [&str; 12] = [
     "checkpoints::a_restore_brings_files_back_and_keeps_longer_sessions",
     "checkpoints::a_fork_stands_alone",
     "checkpoints::hostile::hostile_trees_lead_nowhere",
@@ -20,6 +20,8 @@ const STORIES: [&str; 10] = [
     "frozen::a_frozen_machine_stays_so_until_somebody_thaws_or_ends_it",
     "life::a_machine_starts_keeps_its_files_over_a_stop_and_leaves_nothing_behind",
     "life::a_new_server_adopts_the_same_process_with_its_token_and_listeners",
+    "direct::a_connection_to_any_address_comes_to_the_gateway_and_keeps_it",
+    "direct::dns_reaches_the_gateway_and_nothing_but_tcp_has_a_route",
     "escape::nothing_of_the_host_is_visible",
     "escape::the_network_is_a_loopback_and_no_port_of_the_host_answers",
 ];

@@ -122,5 +122,6 @@ pub(crate) fn spec(project: &ProjectId) -> StartSpec {
         limits: Limits::default(),
         app_url: format!("http://{project}.localhost:4000"),
         env: Vec::new(),
+        awaits_environment: false,
     }
 }

@@ -203,6 +203,9 @@ pub struct RetryStart {
     pub delay_ms: u64,
     /// Why.
     pub error_message: String,
+    /// Whether a person has to do something first: no retry helps until then, and they go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks: bool,
 }
 
 /// See [`super::EventBody::AutoRetryEnd`].
@@ -240,6 +243,10 @@ pub struct Question {
     pub question: String,
     /// Answers to choose from; free text is always allowed too.
     pub options: Vec<String>,
+    /// Names of secrets that are asked for: their values go to `POST /v1/projects/{id}/secrets`, not
+    /// into an answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// The call that asked.
     pub tool_call_id: String,
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     api_error::{ApiError, Code},
     machines::{Machine, copy::moved, life, settings},
+    secrets::hand_down::{self, Grant},
     state::App,
     tasks::finish,
 };
@@ -16,7 +17,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use toft_model::{
     checkpoint::{Cause, Checkpoint, Place, Ticket},
     id::ProjectId,
-    machine::MachineState,
+    machine::{MachineState, ModelLimits},
 };
 use toft_store::{ConversationStep, NewProject, Project, TakenCheckpoint};
 use tokio::time::timeout;
@@ -43,6 +44,8 @@ pub(crate) struct Order {
     pub(crate) from: Option<TakenCheckpoint>,
     /// User id of the new owner.
     pub(crate) owner: String,
+    /// Secrets whose values they get.
+    pub(crate) grant: Grant,
 }
 
 /// From where.
@@ -65,7 +68,7 @@ pub(crate) async fn fork(
         let _making = app2.machines.making.read().await;
         let made = make(&app2, &origin, &machine2, order).await?;
         let started = stream::iter(made)
-            .map(|(project, machine)| start(&app2, &origin.id, project, machine))
+            .map(|(project, machine)| start(&app2, project, machine))
             .buffered(STARTS_AT_ONCE)
             .collect::<Vec<_>>()
             .await;
@@ -117,11 +120,23 @@ async fn make(
                 Source { checkpoint: None, seq: head.seq, place: None }
             }
         };
+        for id in &ids {
+            hand_down::to(app, &origin.id, id, &order.grant, &order.owner).await?;
+        }
+        toft_machine::steps::reached("fork.secrets");
         let shown = moved::forked(&*app.store, machine, source.seq, source.checkpoint.as_ref());
         let (grown, shown) = tokio::join!(grow_disks(app, machine, &ids, &source, now), shown);
         grown?;
         let finished = app.store.finish_forks(&machine.id, source.seq, &ids, &shown?).await?;
         toft_machine::steps::reached("fork.recorded");
+        // Told before a fork starts: it has its origin's limits and budget.
+        let limits = app.store.model_limits(&machine.id).await;
+        let budget = app.store.budget(Some(&machine.id)).await;
+        if limits.is_ok_and(|own| own != ModelLimits::default())
+            || budget.is_ok_and(|own| !own.is_empty())
+        {
+            app.gateway.push_config(&app.providers, &*app.store).await;
+        }
         Ok(finished)
     };
     let grown: Result<Vec<Project>, ApiError> = grown.await;
@@ -196,16 +211,11 @@ async fn grow_disks(
 }
 
 /// Starts a fork as a project that was just made; one that does not start says so in its state.
-async fn start(
-    app: &App,
-    origin: &ProjectId,
-    project: Project,
-    machine: Arc<Machine>,
-) -> (Project, Arc<Machine>) {
+async fn start(app: &App, project: Project, machine: Arc<Machine>) -> (Project, Arc<Machine>) {
     let life = machine.lock_life().await;
-    if let Err(error) = settings::inherit(app, origin, &machine).await {
+    if let Err(error) = settings::inherited(app, &machine).await {
         tracing::warn!(project.id = %project.id, error = error.message,
-            "a fork has the server's own limits");
+            "a fork rests by the server's own rule");
     }
     let started =
         life::start_locked(app, &machine, &project, "the project was forked", &life).await;

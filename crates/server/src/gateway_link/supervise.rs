@@ -1,6 +1,6 @@
 //! Keeping a gateway running: found or started, told everything again whenever it is new.
 
-use crate::state::App;
+use crate::{machines::egress, state::App};
 use std::{future::pending, time::Duration};
 use toft_gateway::{ControlError, Gateway, SpawnConfig};
 use tokio::time::sleep;
@@ -52,6 +52,7 @@ pub(crate) async fn keep_running(app: App, config: SpawnConfig) {
             Ok(gateway) => {
                 tracing::info!(pid = gateway.pid(), "the gateway answers");
                 let since = tokio::time::Instant::now();
+                count_first(&app).await;
                 app.gateway.send_config(&gateway, &app.providers, &*app.store).await;
                 app.gateway.now.send_replace(Some(gateway.clone()));
                 // A key that was set since the first time found no gateway to tell. Machines must
@@ -89,6 +90,17 @@ pub(crate) async fn keep_running(app: App, config: SpawnConfig) {
     }
 }
 
+/// What a gateway reads of its journal before it knows what is spent is what we have not read: the less,
+/// the sooner calls go on. Without budgets it reads nothing.
+async fn count_first(app: &App) {
+    if app.store.budgets().await.is_ok_and(|budgets| budgets.is_empty()) {
+        return;
+    }
+    if let Err(error) = app.usage.catch_up(&app.data_dir, &*app.store).await {
+        tracing::warn!(error = error.message, "the gateway reads usage by itself");
+    }
+}
+
 /// Gives a new gateway every machine that runs.
 async fn hand_over(app: &App) {
     for machine in app.machines.list() {
@@ -98,7 +110,7 @@ async fn hand_over(app: &App) {
         }
         match app.backend.adopt(&machine.id).await {
             Ok(Some(running)) => {
-                app.gateway.add_machine(&*app.backend, &app.egress, &machine.id, running).await;
+                egress::hand_over(app, &machine, running).await;
             }
             // Its tailer notices by itself.
             Ok(None) => {}

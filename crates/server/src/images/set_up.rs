@@ -4,6 +4,7 @@
 use super::{Making, of_backend};
 use crate::{
     api_error::{ApiError, Code},
+    machines::life,
     state::App,
 };
 use std::{collections::VecDeque, time::Duration};
@@ -40,6 +41,7 @@ pub(super) async fn run(
     making.progress.begin("set-up", 0);
     let made = build(app, &builder, key, base, script, making).await;
     app.gateway.remove_machine(&builder).await;
+    life::forget_egress_log(app, &builder);
     // One that stays is destroyed by the next server: its name is written down.
     match app.backend.destroy(&builder).await {
         Ok(()) => {
@@ -73,9 +75,10 @@ async fn build(
         limits: app.limits.clone(),
         app_url: app.hosts.preview_origin(builder.as_str()),
         env: vec![("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned())],
+        awaits_environment: false,
     };
     let running = app.backend.start(spec).await?;
-    app.gateway.add_machine(&*app.backend, &app.egress, builder, running).await;
+    app.gateway.add_machine(&*app.backend, &app.egress.in_force(), builder, running).await;
     steps::reached("setup.started");
     let work = timeout(SETUP_TIMEOUT, execute(app, builder, script));
     let ended = tokio::select! {

@@ -6,7 +6,7 @@ use super::{
     gone::{self, CUT_SHORT},
     life, pause, running, settings,
 };
-use crate::state::App;
+use crate::{secrets::tell, state::App};
 use futures_util::{StreamExt as _, stream};
 use std::sync::Arc;
 use toft_machine::backend::{MachineError, Running};
@@ -95,7 +95,9 @@ async fn take_over(app: &App, machine: &Arc<Machine>, found: Running) {
     if is_frozen {
         pause::found_frozen(app, machine, found).await;
     } else {
+        let told = tell::again(app, machine).await;
         running::on_running(app, machine, found);
+        drop(told);
     }
     // They may have been changed, and the server killed before they were in force.
     if let Err(error) = settings::enforce(app, machine).await {

@@ -140,7 +140,7 @@ async fn react(app: &App, machine: &Machine, event: &NewEvent) {
     match event.kind.as_str() {
         // By far the most: nothing to do.
         "message_update" | "tool_update" => return,
-        "agent_start" | "agent_end" | "question" => {
+        "agent_start" | "agent_end" | "question" | "auto_retry_start" | "auto_retry_end" => {
             machine.view().statuses.take(&event.kind, event.session.as_deref(), &event.data);
         }
         "message_end" => auto::on_message(app, machine, event),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     api_error::{ApiError, Code},
     images::disks::make_disk,
+    secrets::tell,
     state::App,
     tasks::finish,
 };
@@ -131,6 +132,7 @@ pub(crate) async fn start_locked(
         limits: limits.unwrap_or_else(|| app.limits.clone()),
         app_url: app.hosts.preview_origin(machine.id.as_str()),
         env: Vec::new(),
+        awaits_environment: true,
     };
     let work = async {
         make_disk(app, &machine.id).await?;
@@ -139,7 +141,21 @@ pub(crate) async fn start_locked(
             // It ran without our knowing; it may stand still.
             app.backend.thaw(&machine.id).await?;
         }
-        Ok(running)
+        let told = match tell::first(app, machine).await {
+            Ok(told) => told,
+            // It ran: with what it has it goes on.
+            Err(_) if running.adopted => tell::again(app, machine).await,
+            Err(error) => {
+                let stopping = app.backend.stop(&machine.id, Duration::ZERO);
+                if let Ok(Err(error)) = timeout(STOP_TIMEOUT, stopping).await {
+                    tracing::warn!(project.id = %machine.id, %error, "a failed start left processes");
+                }
+                let (project, detail) = (machine.id.clone(), error.message);
+                return Err(MachineError::DidNotStart { project, detail });
+            }
+        };
+        toft_machine::steps::reached("start.told");
+        Ok((running, told))
     };
     let outcome = match timeout(START_TIMEOUT, work).await {
         Ok(outcome) => outcome,
@@ -150,13 +166,14 @@ pub(crate) async fn start_locked(
     };
     machine.attempts.fetch_add(1, Ordering::AcqRel);
     match outcome {
-        Ok(running) => {
+        Ok((running, told)) => {
             *last_failure(machine) = None;
             if project.state_reason.is_some() {
                 let now = app.clock.now_ms();
                 app.store.set_wanted(&machine.id, Wanted::Running, None, now).await?;
             }
             on_running(app, machine, running);
+            drop(told);
             record_wake(app, machine, cause, was).await;
             Ok(())
         }
@@ -265,6 +282,13 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
     .await
 }
 
+/// Removes what was written down about a machine's way out.
+pub(crate) fn forget_egress_log(app: &App, id: &ProjectId) {
+    if let Err(error) = toft_gateway::egress_log::remove(&app.data_dir, id) {
+        tracing::warn!(project.id = %id, %error, "the log of its way out stays");
+    }
+}
+
 /// Removes what is left of a deleted project on this host.
 pub(crate) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
     timeout(DESTROY_TIMEOUT, app.backend.destroy(id)).await.map_err(|_| {
@@ -274,6 +298,7 @@ pub(crate) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
              server tries again",
         )
     })??;
+    forget_egress_log(app, id);
     app.store.set_destroyed(id, app.clock.now_ms()).await?;
     toft_machine::steps::reached("delete.destroyed");
     Ok(())

@@ -1,7 +1,7 @@
 //! One machine: what is known of it, and what must not happen to it twice at once.
 
 use super::{feed::Feed, status::Statuses, wishes::Wishes};
-use crate::{checkpoints::shelf::Shelf, clock::Clock};
+use crate::{checkpoints::shelf::Shelf, clock::Clock, secrets::told::Told};
 use serde_json::Value;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -74,6 +74,10 @@ pub(crate) struct Machine {
     pub(crate) taking: tokio::sync::Mutex<()>,
     /// One at a time tells its bridge what was seen.
     pub(crate) telling: tokio::sync::Mutex<()>,
+    /// The secrets that its init was told.
+    pub(crate) told: Told,
+    /// One at a time tells the gateway what it may reach.
+    pub(crate) egress_turn: tokio::sync::Mutex<()>,
     /// Its checkpoints.
     pub(crate) shelf: Shelf,
 }
@@ -107,6 +111,8 @@ impl Machine {
             stale: Notify::new(),
             taking: tokio::sync::Mutex::new(()),
             telling: tokio::sync::Mutex::new(()),
+            told: Told::default(),
+            egress_turn: tokio::sync::Mutex::new(()),
             shelf: Shelf::default(),
         }
     }

@@ -3,7 +3,7 @@
 //! wakes a machine.
 
 use super::Machine;
-use crate::{bridge_client::BridgeError, state::App};
+use crate::{bridge_client::BridgeError, secrets, state::App};
 use axum::body::Body;
 use http::{Request, header};
 use std::{sync::Arc, time::Duration};
@@ -85,6 +85,20 @@ async fn post(app: &App, machine: &Machine, told: &Told) -> Result<(), BridgeErr
     if status.is_success() { Ok(()) } else { Err(BridgeError::Status(status.as_u16())) }
 }
 
+/// A command line may hold the value of a secret: its name stands there in what is told.
+async fn name_secrets(app: &App, project: &ProjectId, hit: &mut LimitHit) {
+    match secrets::mask(app, project).await {
+        Ok(mask) => {
+            hit.message = mask.text(&hit.message).into_owned();
+            hit.command = hit.command.take().map(|command| mask.text(&command).into_owned());
+        }
+        Err(error) => {
+            tracing::warn!(project.id = %project, error = error.message, "a command is not told");
+            hit.command = None;
+        }
+    }
+}
+
 /// Passes on which limits are reached, until the server ends. `hits`: asked for before machines are
 /// adopted, which tells what happened while no server was there.
 pub(crate) async fn watch_limits(app: App, mut hits: Receiver<(ProjectId, LimitHit)>) {
@@ -95,8 +109,9 @@ pub(crate) async fn watch_limits(app: App, mut hits: Receiver<(ProjectId, LimitH
             hit = hits.recv() => hit,
         };
         match hit {
-            Ok((project, hit)) => {
+            Ok((project, mut hit)) => {
                 if let Some(machine) = app.machines.get(&project) {
+                    name_secrets(&app, &project, &mut hit).await;
                     tell(&app, &machine, Observed::Limit(hit)).await;
                 }
             }

@@ -7,6 +7,7 @@ use super::{Machine, cold_log, gone, machine::Lists, running, tailer, wishes::Wi
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
+    secrets::tell,
     state::App,
 };
 use http::StatusCode;
@@ -176,12 +177,14 @@ pub(super) async fn thaw_locked(
             ));
         }
     }
+    let told = tell::again(app, machine).await;
     {
         let mut view = machine.view();
         view.state = MachineState::Running;
         view.frozen_at = None;
         view.lists = None;
     }
+    drop(told);
     machine.used(app.clock.now_ms());
     running::follow(app, machine);
     running::record_wake(app, machine, cause, MachineState::Frozen).await;

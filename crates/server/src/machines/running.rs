@@ -1,7 +1,7 @@
 //! What the server does for a machine that runs: follow its bridge, give the gateway its listeners, write
 //! down why it does. Not its start or end.
 
-use super::{Machine, tailer};
+use super::{Machine, egress, tailer};
 use crate::state::App;
 use std::sync::Arc;
 use toft_machine::backend::Running;
@@ -54,11 +54,9 @@ pub(super) fn follow(app: &App, machine: &Arc<Machine>) {
 }
 
 /// Gives the gateway its listeners.
-pub(super) fn tell_gateway(app: &App, machine: &Machine, running: Running) {
-    let (app2, id) = (app.clone(), machine.id.clone());
-    app.tasks.spawn(async move {
-        app2.gateway.add_machine(&*app2.backend, &app2.egress, &id, running).await;
-    });
+pub(super) fn tell_gateway(app: &App, machine: &Arc<Machine>, running: Running) {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    app.tasks.spawn(async move { egress::hand_over(&app2, &machine, running).await });
 }
 
 /// Writes down why a machine was started or went on.

@@ -146,17 +146,9 @@ pub(crate) async fn set_idle(
     Ok(())
 }
 
-/// Gives a project what was set for another one: a fork is like its origin.
-pub(crate) async fn inherit(app: &App, from: &ProjectId, to: &Machine) -> Result<(), ApiError> {
-    let set = app.store.machine_settings(from).await?;
-    let now = app.clock.now_ms();
-    if let Some(limits) = &set.limits {
-        app.store.put_limits(&to.id, Some(limits), now).await?;
-    }
-    if let Some(idle) = &set.idle {
-        app.store.put_idle(&to.id, Some(idle), now).await?;
-        to.view().idle = Some(*idle);
-    }
+/// Takes note of what a fork was given when it was made: it is like its origin.
+pub(crate) async fn inherited(app: &App, fork: &Machine) -> Result<(), ApiError> {
+    fork.view().idle = app.store.machine_settings(&fork.id).await?.idle;
     Ok(())
 }
 

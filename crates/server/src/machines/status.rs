@@ -33,12 +33,32 @@ struct AgentEnd {
     reason: String,
 }
 
+#[derive(Deserialize)]
+struct RetryStart {
+    #[serde(default)]
+    asks: bool,
+}
+
+#[derive(Deserialize)]
+struct RetryEnd {
+    success: bool,
+}
+
 impl Statuses {
     /// Takes an event into account.
     pub(crate) fn take(&mut self, kind: &str, session: Option<&str>, data: &str) {
         let status = match kind {
             "agent_start" => AgentStatus::Working,
             "question" => AgentStatus::Waiting,
+            "auto_retry_start" => match serde_json::from_str::<RetryStart>(data) {
+                Ok(RetryStart { asks: true }) => AgentStatus::Waiting,
+                Ok(_) | Err(_) => return,
+            },
+            "auto_retry_end" => match serde_json::from_str::<RetryEnd>(data) {
+                Ok(RetryEnd { success: true }) => AgentStatus::Working,
+                // The end of the work follows.
+                Ok(_) | Err(_) => return,
+            },
             "agent_end" => match serde_json::from_str::<AgentEnd>(data) {
                 Ok(end) if end.reason == "error" => AgentStatus::Error,
                 Ok(end) if end.reason == "waiting" => AgentStatus::Waiting,
@@ -114,5 +134,9 @@ mod tests {
         check("agent_start", "a", "{}", AgentStatus::Working);
         check("agent_end", "a", r#"{"reason":"waiting"}"#, AgentStatus::Waiting);
         check("agent_end", "a", "garbage", AgentStatus::Idle);
+        check("agent_start", "a", "{}", AgentStatus::Working);
+        check("auto_retry_start", "a", r#"{"attempt":1}"#, AgentStatus::Working);
+        check("auto_retry_start", "a", r#"{"attempt":1,"asks":true}"#, AgentStatus::Waiting);
+        check("auto_retry_end", "a", r#"{"success":true}"#, AgentStatus::Working);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     auth::caller::Caller,
     envelope::{Data, NoBody, Path},
     images::HOST,
-    machines::{Machine, asked, copy, idle, life, settings},
+    machines::{Machine, asked, copy, egress, idle, life, settings},
     project::find,
     state::App,
 };
@@ -38,6 +38,7 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
     let limits = settings::limits(app, &machine.id).await?;
     let tampered = copy::tamper_reason(machine);
     let idle = idle::rule(app, machine);
+    let (egress, _) = egress::setting(app, &machine.id).await?;
     let view = machine.view();
     Ok(Data(json!({
         "state": view.state.as_str(),
@@ -54,7 +55,7 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
         "use": {"memoryBytes": stats.memory_bytes, "pids": stats.pids},
         "memoryBytes": stats.memory_bytes,
         "pids": stats.pids,
-        "egress": app.egress,
+        "egress": egress,
         "appPort": state.get("appPort"),
         "wakes": wakes,
     })))

@@ -3,7 +3,7 @@
 //! know whether it was started asks again without starting it twice.
 
 use super::job::{Ended, Job};
-use crate::machines::gone;
+use crate::{machines::gone, secrets};
 use std::{collections::VecDeque, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError};
 use toft_model::init::{ExecExit, ExecSpec};
@@ -166,7 +166,9 @@ async fn to_its_end(job: &mut Job, handle: &mut ExecHandle) -> Result<Ended, Ini
         kill(job, handle, &mut tail).await?;
         if replaced.is_cancelled() { Job::replaced() } else { job.over_time() }
     };
-    job.firing.output = Some(tail.text());
+    // It is written down: names stand for the values of secrets. Without them nothing is.
+    let mask = secrets::mask(&job.app, &job.machine.id).await.ok();
+    job.firing.output = mask.map(|mask| mask.text(&tail.text()).into_owned());
     if gone.is_cancelled() {
         forget(job).await;
         return Ok(Ended::Gone);

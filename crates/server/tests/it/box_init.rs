@@ -97,6 +97,10 @@ async fn init_connection(
             reply(&mut stream, &hello).await;
             Ok(())
         }
+        InitRequest::SetEnvironment(_) => {
+            reply(&mut stream, &InitReply::Done).await;
+            Ok(())
+        }
         other => panic!("the server asked init for {other:?}"),
     }
 }
@@ -129,7 +133,7 @@ async fn run_program(
     let id = format!("exec-{}", NEXT_EXEC.fetch_add(1, Ordering::SeqCst));
     let pid = child.id().unwrap();
     EXECS.lock().unwrap().get_or_insert_default().insert(id.clone(), pid);
-    reply(&mut stream, &InitReply::Started { id, pid, attached: false }).await;
+    reply(&mut stream, &InitReply::Started { id, pid, attached: false, environment: 0 }).await;
     let (mut read, mut write) = stream.into_split();
     let mut stdin = child.stdin.take();
     let input: JoinHandle<()> = tokio::spawn(async move {

@@ -70,6 +70,7 @@ impl Named {
             size: None,
             started_at: 1,
             output_bytes: program.told.borrow().0.len() as u64,
+            environment: 0,
             exit: program.told.borrow().1.clone(),
         };
         self.0.lock().unwrap().iter().map(status).collect()
@@ -93,7 +94,8 @@ impl Named {
         attached: bool,
     ) -> std::io::Result<()> {
         let Some(program) = self.get(id) else { return Ok(()) };
-        let started = InitReply::Started { id: id.into(), pid: program.pid, attached };
+        let started =
+            InitReply::Started { id: id.into(), pid: program.pid, attached, environment: 0 };
         reply(stream, &started).await;
         let mut told = program.told.clone();
         let mut at = 0;

@@ -239,6 +239,27 @@ impl Events for SqliteStore {
         Ok(out)
     }
 
+    async fn message(
+        &self,
+        project: &ProjectId,
+        session: &str,
+        entry: &str,
+    ) -> Result<Option<NewEvent>, StoreError> {
+        let key = self.key(project).await?;
+        // The id is looked for as text first: most rows are passed over without a parse. What is no
+        // JSON came so from inside.
+        Ok(sqlx::query_as(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ?1 \
+             AND session = ?2 AND kind = 'message_end' AND CASE WHEN instr(data, ?3) > 0 \
+             AND json_valid(data) THEN json_extract(data, '$.entryId') = ?3 ELSE 0 END LIMIT 1",
+        )
+        .bind(key)
+        .bind(session)
+        .bind(entry)
+        .fetch_optional(&self.read)
+        .await?)
+    }
+
     async fn conversations(&self, project: &ProjectId) -> Result<Vec<Conversation>, StoreError> {
         let key = self.key(project).await?;
         let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(

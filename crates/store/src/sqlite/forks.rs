@@ -65,6 +65,15 @@ impl Forks for SqliteStore {
                  is_automatic, updated_at) SELECT p.id, r.keep_last, r.keep_hourly, r.keep_daily, \
                  r.is_automatic, r.updated_at FROM checkpoint_rule r, project p \
                  WHERE r.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                "INSERT INTO machine_settings (project_id, limits, idle, egress, updated_at) \
+                 SELECT p.id, s.limits, s.idle, s.egress, s.updated_at FROM machine_settings s, \
+                 project p WHERE s.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                "INSERT INTO model_limit (project_id, calls_at_once, calls_per_minute, updated_at) \
+                 SELECT p.id, l.calls_at_once, l.calls_per_minute, l.updated_at FROM model_limit l, \
+                 project p WHERE l.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                "INSERT INTO budget (scope, run, month, total, updated_at) \
+                 SELECT ?3, b.run, b.month, b.total, b.updated_at FROM budget b \
+                 JOIN project o ON o.public_id = b.scope WHERE o.id = ?1 AND ?2 >= 0",
                 "INSERT INTO project_image (project, image_key, image_name) \
                  SELECT ?3, i.image_key, i.image_name FROM project_image i \
                  JOIN project o ON o.public_id = i.project WHERE o.id = ?1 AND ?2 >= 0",

@@ -10,7 +10,7 @@ use serde_json::{from_str, json};
 use toft_model::{
     event::{Observed, Told},
     id::ProjectId,
-    machine::{IdleRule, Limits},
+    machine::{EgressSetting, IdleRule, Limits},
 };
 
 /// What waits per project: a machine that reaches its limits over and over while its bridge is down
@@ -37,16 +37,18 @@ impl SqliteStore {
 impl MachineRecords for SqliteStore {
     async fn machine_settings(&self, id: &ProjectId) -> Result<MachineSettings, StoreError> {
         let key = self.key(id).await?;
-        let row: Option<(Option<String>, Option<String>)> =
-            sqlx::query_as("SELECT limits, idle FROM machine_settings WHERE project_id = ?")
-                .bind(key)
-                .fetch_optional(&self.read)
-                .await?;
-        let (limits, idle) = row.unwrap_or_default();
-        // A row that does not fit was not written by us: the default holds.
+        let row: Option<(Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
+            "SELECT limits, idle, egress FROM machine_settings WHERE project_id = ?",
+        )
+        .bind(key)
+        .fetch_optional(&self.read)
+        .await?;
+        let (limits, idle, egress) = row.unwrap_or_default();
+        // A row that does not fit was not written by us: the default holds. But nothing is opened by it.
         Ok(MachineSettings {
             limits: limits.and_then(|text| from_str::<Limits>(&text).ok()),
             idle: idle.and_then(|text| from_str::<IdleRule>(&text).ok()),
+            egress: egress.map(|text| from_str(&text).unwrap_or_else(|_| EgressSetting::nothing())),
         })
     }
 
@@ -83,6 +85,18 @@ impl MachineRecords for SqliteStore {
             VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET idle = excluded.idle, \
             updated_at = excluded.updated_at";
         self.put_setting_of(id, PUT, idle.map(|idle| json!(idle).to_string()), now_ms).await
+    }
+
+    async fn put_egress(
+        &self,
+        id: &ProjectId,
+        egress: Option<&EgressSetting>,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        const PUT: &str = "INSERT INTO machine_settings (project_id, egress, updated_at) \
+            VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET egress = excluded.egress, \
+            updated_at = excluded.updated_at";
+        self.put_setting_of(id, PUT, egress.map(|egress| json!(egress).to_string()), now_ms).await
     }
 
     async fn add_observed(
@@ -138,5 +152,39 @@ impl MachineRecords for SqliteStore {
             .execute(tx.on())
             .await?;
         tx.commit().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projects::{NewProject, Projects as _};
+    use toft_model::machine::EgressName;
+
+    #[tokio::test]
+    async fn what_a_machine_may_reach_and_cannot_be_read_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("t.db")).await.unwrap();
+        let new = NewProject {
+            id: ProjectId::random(),
+            alias: None,
+            name: "Shop".into(),
+            owner: crate::people::SYSTEM_USER.into(),
+        };
+        let id = store.create_project(&new, 1).await.unwrap().project.id;
+        let open = EgressSetting { level: EgressName::Open, rules: Vec::new() };
+        store.put_egress(&id, Some(&open), 2).await.unwrap();
+        assert_eq!(store.machine_settings(&id).await.unwrap().egress, Some(open));
+        for text in
+            ["", "{}", "{\"level\":\"all\"}", "\"open\"", "{\"level\":\"open\",\"rules\":[1]}"]
+        {
+            sqlx::query("UPDATE machine_settings SET egress = ?")
+                .bind(text)
+                .execute(&store.full)
+                .await
+                .unwrap();
+            let read = store.machine_settings(&id).await.unwrap().egress;
+            assert_eq!(read, Some(EgressSetting::nothing()), "{text:?}");
+        }
     }
 }

@@ -187,6 +187,10 @@ impl Projects for SqliteStore {
             "DELETE FROM schedule WHERE project_id = ?",
             "DELETE FROM machine_settings WHERE project_id = ?",
             "DELETE FROM machine_observed WHERE project_id = ?",
+            "DELETE FROM model_limit WHERE project_id = ?",
+            "DELETE FROM budget WHERE scope = (SELECT public_id FROM project WHERE id = ?)",
+            "DELETE FROM secret WHERE project_id = ?",
+            "DELETE FROM secret_key WHERE project_id = ?",
             "DELETE FROM project_image WHERE project = (SELECT public_id FROM project WHERE id = ?)",
         ] {
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
@@ -231,6 +235,15 @@ impl Projects for SqliteStore {
         .bind(id.as_str())
         .execute(tx.on())
         .await?;
+        // A fork that never was had them already.
+        for statement in [
+            "DELETE FROM secret WHERE project_id = (SELECT id FROM project WHERE public_id = ? \
+             AND destroyed_at IS NOT NULL)",
+            "DELETE FROM secret_key WHERE project_id = (SELECT id FROM project WHERE public_id = ? \
+             AND destroyed_at IS NOT NULL)",
+        ] {
+            sqlx::query(statement).bind(id.as_str()).execute(tx.on()).await?;
+        }
         tx.commit().await
     }
 

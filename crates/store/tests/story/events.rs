@@ -92,5 +92,14 @@ async fn the_conversations_of_a_project_are_those_with_messages_newest_first() {
     let of: Vec<_> =
         found.iter().map(|c| (c.session.as_str(), c.messages, c.first_seq, c.last_seq)).collect();
     assert_eq!(of, [("a", 2, 1, 4), ("b", 1, 3, 3)]);
+
+    let data = |seq, data: &str| NewEvent { data: data.into(), ..said(seq, "a", "message_end") };
+    let prompt = data(7, r#"{"entryId":"e1","message":{}}"#);
+    let odd = [data(6, r#"no JSON, but "e1""#), prompt.clone(), data(8, r#"{"entryId":"e1"}"#)];
+    store.append_events(&id, &odd).await.unwrap();
+    assert_eq!(store.message(&id, "a", "e1").await.unwrap(), Some(prompt));
+    for (session, entry) in [("b", "e1"), ("a", "e"), ("a", "%")] {
+        assert_eq!(store.message(&id, session, entry).await.unwrap(), None, "{session} {entry}");
+    }
     store.close().await;
 }

@@ -9,6 +9,8 @@ mod images;
 mod people;
 mod projects;
 mod schedules;
+mod secrets;
+mod usage;
 
 use std::path::Path;
 use toft_model::id::ProjectId;
@@ -56,6 +58,8 @@ async fn story(store: &dyn Store) {
     copies::forks(store).await;
     images::images(store).await;
     schedules::schedules(store).await;
+    secrets::secrets(store).await;
+    usage::usage(store).await;
     events::events(store).await;
 }
 

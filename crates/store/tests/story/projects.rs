@@ -4,7 +4,7 @@
 use super::{new_project, project};
 use toft_model::{
     event::{LimitHit, LimitKind, Observed, Told},
-    machine::{IdleRule, Limits, MachineState},
+    machine::{EgressName, EgressSetting, IdleRule, Limits, MachineState},
 };
 use toft_store::{
     MachineSettings, NewProject, PreviewPort, Project, Store, StoreError, Wake, Wanted,
@@ -110,7 +110,13 @@ pub(crate) async fn machine_records(store: &dyn Store) {
     let idle = IdleRule { freeze_after_s: None, cold_after_s: Some(60) };
     store.put_limits(&shop, Some(&limits), 2).await.unwrap();
     store.put_idle(&shop, Some(&idle), 3).await.unwrap();
-    let both = MachineSettings { limits: Some(limits), idle: Some(idle) };
+    let both = MachineSettings { limits: Some(limits), idle: Some(idle), egress: None };
+    assert_eq!(store.machine_settings(&shop).await.unwrap(), both);
+    let egress = EgressSetting { level: EgressName::Open, rules: vec!["a.test".into()] };
+    store.put_egress(&shop, Some(&egress), 3).await.unwrap();
+    let all = MachineSettings { egress: Some(egress), ..both.clone() };
+    assert_eq!(store.machine_settings(&shop).await.unwrap(), all);
+    store.put_egress(&shop, None, 3).await.unwrap();
     assert_eq!(store.machine_settings(&shop).await.unwrap(), both);
     assert_eq!(store.machine_settings(&blog).await.unwrap(), MachineSettings::default());
     assert_eq!(store.idle_rules().await.unwrap(), [(shop.clone(), idle)]);

@@ -20,6 +20,17 @@
 //!
 //! | Attack | Shown by |
 //! |---|---|
+//! | S4 host names that two readers could read differently, asked of the proxy from inside | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `gateway/src/egress/tests::every_disguise_of_a_host_is_refused_before_anything_is_resolved_or_dialled`, `policy/src/host::every_trick_that_two_parsers_could_read_differently_is_refused` |
+//! | S4 what was checked and what is dialled, for any name and any answer | `gateway/src/egress/dial::what_is_dialled_was_resolved_and_checked_and_nothing_else`, `gateway/src/egress/dial::only_the_name_that_was_allowed_is_ever_asked_for`, `gateway/src/egress/dial::a_form_that_other_readers_take_for_an_address_is_that_address_or_nothing` |
+//! | S5 TLS and HTTP for another host inside an allowed connection, in its second request too | `stories/tests/all/way_out/attacks::what_is_said_inside_a_connection_must_be_for_the_host_it_was_opened_for`, `gateway/src/egress/tests/tunnels::on_an_allow_list_a_tls_client_must_name_the_host_it_asked_for`, `gateway/src/egress/tests/hosts::every_request_inside_a_tunnel_is_for_its_host_or_refused` |
+//! | S5 a connection for another host that was opened before there was a list | `way_out::a_stricter_level_cuts_what_it_no_longer_allows_and_nothing_else`, `gateway/src/egress/tests/hosts::a_list_cuts_what_passed_for_another_host_before_it_held` |
+//! | S6 metadata addresses and names in every form | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `policy/src/address::every_special_range_is_refused_at_both_ends`, `policy/src/address::no_wrapping_makes_a_refused_address_public` |
+//! | S7 a name with public and private answers, and one that turns between two questions, by a real name server | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `gateway/src/egress/tests::the_checked_address_is_the_dialled_one_whatever_the_name_server_says_next` |
+//! | S8 a redirect to the control plane, by loopback and by the host's public address | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `gateway/src/egress/tests::a_redirect_is_handed_back_and_refused_when_it_is_followed` |
+//! | S10 control plane, host and other projects by address | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `walls::a_machine_reaches_no_port_of_the_host_and_no_other_machine` |
+//! | S28 a machine that would change its own level | `stories/tests/all/way_out/attacks::nothing_inside_changes_what_a_machine_may_reach` |
+//! | S9 raw sockets, UDP, DNS tunnels, ICMP, AF_VSOCK, abstract Unix sockets | `direct::what_is_no_connection_of_an_allowed_host_gets_nowhere`, `machine/tests/native/direct::dns_reaches_the_gateway_and_nothing_but_tcp_has_a_route`, `gateway/src/direct/tests::dns_answers_by_datagram_and_by_connection_and_asks_nobody` |
+//! | S10 the control plane, the host, other projects, by address or through names | `direct::what_is_no_connection_of_an_allowed_host_gets_nowhere`, `direct::ssh_and_git_reach_an_allowed_host_by_its_name_and_no_other`, `walls::a_machine_reaches_no_port_of_the_host_and_no_other_machine` |
 //! | S11 links, `..`, hard links and `/proc` in a disk that the server reads, keeps, puts back, deletes | `machine/tests/native/race::no_link_of_a_disk_leads_the_host_out_of_it`, `machine/src/at_rest/tests::links_lead_to_where_they_lead_inside_and_never_out`, `machine/src/at_rest/tests::what_is_no_regular_file_is_never_opened`, `machine/tests/native/checkpoints/hostile::hostile_trees_lead_nowhere`, `attacks::a_project_of_any_shape_can_be_deleted_and_links_lead_nowhere`, `attacks::what_lies_in_place_of_the_logs_neither_hangs_nor_leads_the_server`, `machine/tests/native/escape::a_planted_link_above_the_root_does_not_reach_the_host` |
 //! | S11 the same in an archive | `images::what_cannot_become_an_image_is_refused_at_once_with_a_word_on_what_to_do`, `machine/src/images/tests::a_path_that_climbs_out_is_refused`, `machine/src/images/tests::a_file_through_a_link_that_leads_out_stays_inside`, `machine/src/images/tests::a_hard_link_to_something_outside_is_refused` |
 //! | S12 a folder exchanged for a link while the server reads (4,000 times; 100,000 in the long lane) | `machine/tests/native/race::a_folder_that_is_exchanged_for_a_link_while_the_host_reads_leads_nowhere`, `machine/src/at_rest/tests::a_folder_that_becomes_a_link_at_any_moment_leads_nowhere` |
@@ -41,6 +52,7 @@ mod bombs;
 mod broken_inside;
 mod checkpoints;
 mod cold;
+mod direct;
 mod faults;
 mod hidden;
 mod host_backend;
@@ -58,14 +70,17 @@ mod oci_backend;
 mod ordinary_user;
 mod outside_models;
 mod pauses;
+mod pi;
 mod preview_attacks;
 mod previews;
 mod probe_cli;
 mod probe_files;
 mod probe_http;
+mod project_secrets;
 mod replay;
 mod said_once;
 mod schedules;
+mod sdks;
 mod secrets;
 mod services;
 mod shown_at_once;
@@ -73,5 +88,7 @@ mod sign_ins;
 mod sleep_wake;
 mod spine;
 mod steering;
+mod usage;
 mod walls;
+mod way_out;
 mod wire;

@@ -47,7 +47,7 @@ fn call(toft: &Toft, path: &str) -> RequestBuilder {
     toft.http().post(url).timeout(STEP_TIMEOUT).json(&prompt(true))
 }
 
-/// Lines of the usage journal once there are so many.
+/// Calls that have ended, as the usage journal has them, once there are so many.
 async fn usage(toft: &Toft, count: usize) -> Result<Vec<Value>> {
     let path = toft.data.join("usage/journal.jsonl");
     let look = async {
@@ -55,6 +55,8 @@ async fn usage(toft: &Toft, count: usize) -> Result<Vec<Value>> {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let lines: Vec<Value> =
                 text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let lines: Vec<Value> =
+                lines.into_iter().filter(|line: &Value| line["id"].is_string()).collect();
             if lines.len() >= count {
                 return lines;
             }

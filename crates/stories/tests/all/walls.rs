@@ -58,7 +58,10 @@ async fn a_machine_reaches_no_port_of_the_host_and_no_other_machine() -> Result<
         let toft = &toft;
         let project = &project;
         async move {
-            let command = format!("timeout 3 bash -c 'exec 3<>/dev/tcp/{target}' 2>/dev/null");
+            // Whoever is refused was connected to the gateway, and hears that from it.
+            let ask = "printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3; case $(head -c 12 <&3) in \"\"|*403) exit 1;; esac";
+            let command =
+                format!("timeout 3 bash -c 'exec 3<>/dev/tcp/{target}; {ask}' 2>/dev/null");
             anyhow::Ok(toft.exec(project, &command).await?["exitCode"] == 0)
         }
     };

@@ -1,5 +1,5 @@
 //! The adapters against a provider double that nobody here wrote: aimock, from npm, as a process
-//! of its own. Both wire formats: tools, refusals, server errors, a cut stream.
+//! of its own. The wire formats of the agent: tools, refusals, server errors, a cut stream.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -13,19 +13,25 @@ use toft_stories::{
     toft::{Start, Toft},
 };
 
-struct Double {
+/// The double as a process of its own.
+pub(crate) struct Double {
     child: Child,
     port: u16,
 }
 
 impl Double {
     async fn start() -> Result<Self> {
+        Self::with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/fixtures")).await
+    }
+
+    /// With what it says in this file or folder.
+    pub(crate) async fn with(fixtures: &Path) -> Result<Self> {
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = Command::new("node")
             .arg(peers.join("node_modules/.bin/llmock"))
             .args(["-p", &port.to_string(), "-f"])
-            .arg(peers.join("fixtures"))
+            .arg(fixtures)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -40,12 +46,16 @@ impl Double {
         anyhow::bail!("aimock does not listen")
     }
 
-    fn env(&self, provider: &str) -> Vec<(String, String)> {
+    pub(crate) fn env(&self, provider: &str) -> Vec<(String, String)> {
         let base = format!("http://127.0.0.1:{}", self.port);
         match provider {
             "anthropic" => vec![
                 ("ANTHROPIC_API_KEY".into(), "sk-double".into()),
                 ("ANTHROPIC_BASE_URL".into(), base),
+            ],
+            "google" => vec![
+                ("GOOGLE_API_KEY".into(), "sk-double".into()),
+                ("GOOGLE_BASE_URL".into(), base),
             ],
             _ => vec![
                 ("OPENAI_API_KEY".into(), "sk-double".into()),
@@ -115,6 +125,11 @@ async fn speaks(provider: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn anthropic_messages_against_a_foreign_double() -> Result<()> {
     speaks("anthropic").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gemini_against_a_foreign_double() -> Result<()> {
+    speaks("google").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! A folder with tools, shell, journal and people, for one test.
 
-use super::{LocalShell, MemoryJournal, PreparedPeople};
+use super::{LocalShell, MemoryJournal, MemorySecrets, PreparedPeople};
 use crate::{
-    host::{Journal, People, Shell, ToolContext},
+    host::{Journal, People, Secrets, Shell, ToolContext},
     outcome::ToolOutcome,
     registry::Toolbox,
 };
@@ -34,6 +34,8 @@ pub struct Bench {
     pub journal: Arc<MemoryJournal>,
     /// See [`PreparedPeople`].
     pub people: Arc<PreparedPeople>,
+    /// See [`MemorySecrets`].
+    pub secrets: Arc<MemorySecrets>,
     folder: PathBuf,
     calls: AtomicU64,
 }
@@ -56,6 +58,7 @@ impl Bench {
             shell: Arc::new(LocalShell::new(&folder.join("exec"))),
             journal: Arc::default(),
             people: Arc::default(),
+            secrets: Arc::default(),
             folder,
             calls: AtomicU64::new(0),
         }
@@ -71,6 +74,7 @@ impl Bench {
             shell: Arc::clone(&self.shell) as Arc<dyn Shell>,
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
             people: Arc::clone(&self.people) as Arc<dyn People>,
+            secrets: Arc::clone(&self.secrets) as Arc<dyn Secrets>,
             updates,
             cancel: CancellationToken::new(),
         };

@@ -253,6 +253,7 @@ impl Shell for LocalShell {
                     size: None,
                     started_at: kept.started_at,
                     output_bytes: state.output.len() as u64,
+                    environment: 0,
                     exit: state.exit.clone(),
                 }
             })

@@ -157,11 +157,13 @@ function state(draft: Draft, event: BridgeEvent): void {
           maxAttempts: event.data.maxAttempts,
           until: event.at + event.data.delayMs,
           why: event.data.errorMessage,
+          asks: event.data.asks ?? false,
         },
+        ...(event.data.asks ? { status: 'waiting' as const } : {}),
       })
       return
     case 'auto_retry_end':
-      draft.set({ retry: null })
+      draft.set({ retry: null, ...(event.data.success ? { status: 'working' as const } : {}) })
       return
     case 'message_end':
       if (event.data.message.role === 'assistant') {

@@ -100,6 +100,8 @@ interface Retry {
   /** Unix ms when it is tried. */
   until: number
   why: string
+  /** A person has to do something first. */
+  asks: boolean
 }
 
 /** One conversation as the page knows it. Only ever replaced, never changed. */

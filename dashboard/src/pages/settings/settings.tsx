@@ -13,11 +13,13 @@ import { Defaults } from './defaults'
 import { Host } from './host'
 import { Profile } from './profile'
 import { Providers } from './providers'
+import { UsageOfAll } from './usage'
 
 const SECTIONS = [
   { id: 'profile', name: 'You' },
   { id: 'providers', name: 'Providers' },
   { id: 'defaults', name: 'Default model' },
+  { id: 'cost', name: 'Cost' },
   { id: 'appearance', name: 'Appearance' },
   { id: 'host', name: 'This host' },
 ] as const
@@ -89,6 +91,13 @@ export function SettingsPage() {
               note="For new sessions. A session may choose another at any time."
             >
               <Defaults admin={admin} />
+            </Part>
+            <Part
+              id="cost"
+              title="Cost"
+              note="What was asked of models, by all projects and by programs outside."
+            >
+              <UsageOfAll admin={admin} />
             </Part>
             <Part id="appearance" title="Appearance">
               <Appearance />

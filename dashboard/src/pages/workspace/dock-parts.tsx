@@ -24,6 +24,9 @@ const ICONS: Record<PanelKind, IconName> = {
   checkpoints: 'pin',
   machine: 'machine',
   schedules: 'calendar',
+  network: 'globe',
+  cost: 'coins',
+  secrets: 'key',
 }
 
 /** A tab. The cross is for the pointer alone: the library makes the whole tab a control, and a
@@ -111,7 +114,10 @@ export function DockActions({ group, activePanel, containerApi }: IDockviewHeade
           },
           { label: 'Services', icon: 'list', keys: 'alt+s', onSelect: run('panel.services') },
           { label: 'Schedules', icon: 'calendar', keys: 'alt+j', onSelect: run('panel.schedules') },
+          { label: 'Network', icon: 'globe', keys: 'alt+w', onSelect: run('panel.network') },
           { label: 'Machine', icon: 'machine', keys: 'alt+i', onSelect: run('panel.machine') },
+          { label: 'Secrets', icon: 'key', keys: 'alt+v', onSelect: run('panel.secrets') },
+          { label: 'Cost', icon: 'coins', keys: 'alt+u', onSelect: run('panel.cost') },
         ]}
       >
         <IconButton icon="add" label="Open a panel" />

@@ -61,6 +61,13 @@ const PANELS: { [K in PanelKind]: ComponentType<PanelProps<K>> } = {
   schedules: lazy(() =>
     import('@/panels/schedules/schedules').then((m) => ({ default: m.SchedulesPanel })),
   ),
+  network: lazy(() =>
+    import('@/panels/network/network').then((m) => ({ default: m.NetworkPanel })),
+  ),
+  cost: lazy(() => import('@/panels/cost/cost').then((m) => ({ default: m.CostPanel }))),
+  secrets: lazy(() =>
+    import('@/panels/secrets/secrets').then((m) => ({ default: m.SecretsPanel })),
+  ),
 }
 
 /** Scrolls the tabs of each group so far that the one in front is in sight. */
@@ -125,6 +132,9 @@ const COMPONENTS = {
   checkpoints: adapter('checkpoints'),
   machine: adapter('machine'),
   schedules: adapter('schedules'),
+  network: adapter('network'),
+  cost: adapter('cost'),
+  secrets: adapter('secrets'),
 }
 const TABS = { tab: DockTab }
 

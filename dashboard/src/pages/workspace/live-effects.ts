@@ -110,6 +110,15 @@ export function useLiveEffects(project: Project): void {
         status(event.session, 'working')
         stale(queries.sessions(id).queryKey)
         return
+      case 'auto_retry_start':
+        if (event.data.asks) {
+          status(event.session, 'waiting')
+          stale(['budget'])
+        }
+        return
+      case 'auto_retry_end':
+        stale(queries.sessions(id).queryKey)
+        return
       case 'question':
         status(event.session, 'waiting')
         // Asked anew: an answer that is on its way may be older than the question.
@@ -121,6 +130,8 @@ export function useLiveEffects(project: Project): void {
         stale(queries.processes(id).queryKey)
         stale(queries.checkpoints(id).queryKey)
         stale(queries.disk(id).queryKey)
+        stale(['usage'])
+        stale(['budget'])
         return
       case 'tool_end':
         if (WRITERS.has(event.data.toolName)) {
@@ -129,6 +140,10 @@ export function useLiveEffects(project: Project): void {
         }
         if (event.data.toolName === 'bash') stale(queries.processes(id).queryKey)
         if (event.data.toolName === 'ask') stale(queries.sessions(id).queryKey)
+        if (event.data.toolName === 'ask_secrets') {
+          stale(queries.sessions(id).queryKey)
+          stale(queries.secrets(id).queryKey)
+        }
         return
       case 'app_port':
         stale(queries.state(id).queryKey)

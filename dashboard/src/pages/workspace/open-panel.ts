@@ -15,10 +15,20 @@ export const TITLES: Record<PanelKind, string> = {
   checkpoints: 'Checkpoints',
   machine: 'Machine',
   schedules: 'Schedules',
+  network: 'Network',
+  cost: 'Cost',
+  secrets: 'Secrets',
 }
 
 /** Panels that show the asked-for thing in the one that is open. */
-const ONE_OF_A_KIND = new Set<PanelKind>(['files', 'log', 'services', 'checkpoints', 'schedules'])
+const ONE_OF_A_KIND = new Set<PanelKind>([
+  'files',
+  'log',
+  'services',
+  'checkpoints',
+  'schedules',
+  'secrets',
+])
 
 const unique = (kind: PanelKind) => `${kind}:${shortId()}`
 
@@ -37,6 +47,9 @@ function idOf(spec: PanelSpec, fresh: boolean): string {
     case 'checkpoints':
     case 'machine':
     case 'schedules':
+    case 'network':
+    case 'cost':
+    case 'secrets':
       return spec.kind
     case 'integration':
       return `${spec.kind}:${spec.id}`

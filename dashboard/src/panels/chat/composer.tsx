@@ -97,7 +97,9 @@ export function Composer({
             closed
               ? 'The machine is stopped'
               : waiting
-                ? 'Answer above, or write something else'
+                ? transcript?.question?.secrets?.length
+                  ? 'Fill in the form above. What you write here, the agent reads'
+                  : 'Answer above, or write something else'
                 : working
                   ? 'Write what comes next'
                   : 'Ask, or say what to build'

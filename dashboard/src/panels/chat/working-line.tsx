@@ -1,6 +1,8 @@
 // What the agent is at right now, in one line above the composer; also spoken, politely.
 import { useEffect, useState } from 'react'
 import type { Transcript } from '@/api/transcript/types'
+import { useOpenPanel } from '@/hooks/dock'
+import { Button } from '@/ui/button'
 import { Glyph } from '@/ui/glyph'
 import { duration } from '@/util/format'
 
@@ -11,10 +13,19 @@ export function WorkingLine({
   transcript: Transcript | null
   working: boolean
 }) {
+  const openPanel = useOpenPanel()
   const waiting = transcript?.status === 'waiting'
-  const words = transcript && working ? wordsFor(transcript) : null
+  const asks = transcript ? asksFor(transcript) : null
+  const words = transcript && working && !asks ? wordsFor(transcript) : null
   return (
     <>
+      {asks && (
+        <div className="mx-auto flex w-full max-w-[700px] shrink-0 items-center gap-2 px-5 py-1 text-amber-text max-md:px-4">
+          <Glyph shape="ask" tone="amber" />
+          <span className="min-w-0 grow text-pretty">{asks}</span>
+          <Button onClick={() => openPanel({ kind: 'cost' })}>Open cost</Button>
+        </div>
+      )}
       {words && (
         <div className="mx-auto flex h-7 w-full max-w-[700px] shrink-0 items-center gap-2 px-5 text-ink-2 max-md:px-4">
           <Glyph shape="disc" tone="moss" pulse />
@@ -27,20 +38,35 @@ export function WorkingLine({
         </div>
       )}
       <div role="status" aria-live="polite" className="sr-only">
-        {waiting
-          ? 'The agent needs your answer.'
-          : working
-            ? 'The agent works.'
-            : transcript
-              ? 'The agent is done.'
-              : ''}
+        {asks
+          ? 'The agent waits until you raise the budget.'
+          : waiting
+            ? 'The agent needs your answer.'
+            : working
+              ? 'The agent works.'
+              : transcript
+                ? 'The agent is done.'
+                : ''}
       </div>
     </>
   )
 }
 
+/** What a person has to do before it goes on, beside answering a question. */
+function asksFor({ status, retry, question }: Transcript): string | null {
+  if (retry?.asks) return retry.why
+  // A page that came later does not know which budget it is; its panel does.
+  return status === 'waiting' && !question && !retry
+    ? 'A budget is spent. Raise it, and the agent goes on where it stopped.'
+    : null
+}
+
+/** What waits for as long as it must says so with the largest number there is. */
+const ENDLESS = 2 ** 32 - 1
+
 function wordsFor(transcript: Transcript): string {
   const { retry, compacting, rows } = transcript
+  if (retry && retry.maxAttempts >= ENDLESS) return `Waiting (${retry.why}). Asking again`
   if (retry) {
     return `The model call failed (${retry.why}). Trying again, ${retry.attempt} of ${retry.maxAttempts},`
   }

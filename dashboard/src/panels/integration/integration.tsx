@@ -1,7 +1,11 @@
 // One integration: what it is for, whether it is connected, which secrets it uses by name.
+import { useQuery } from '@tanstack/react-query'
 import type { Integration } from '@/api/bridge-types'
 import { integrationLook } from '@/components/row-state'
-import type { PanelProps } from '@/hooks/dock'
+import { useOpenPanel, type PanelProps } from '@/hooks/dock'
+import { useProject } from '@/hooks/live'
+import { queries } from '@/hooks/queries'
+import { Button } from '@/ui/button'
 import { Facts } from './facts'
 import { AskButton, RowPanel } from './row-panel'
 
@@ -26,12 +30,26 @@ export function IntegrationPanel({ params, setTitle }: PanelProps<'integration'>
 }
 
 function Secrets({ integration }: { integration: Integration }) {
+  const { id } = useProject()
+  const open = useOpenPanel()
+  const { data } = useQuery(queries.secrets(id))
   if (integration.secrets.length === 0) return <span className="text-ink-3">none</span>
   return (
-    <ul className="font-mono text-sm">
-      {integration.secrets.map((secret) => (
-        <li key={secret}>{secret}</li>
-      ))}
+    <ul>
+      {integration.secrets.map((name) => {
+        const isSet = data?.secrets.some((each) => each.name === name && each.state === 'set')
+        return (
+          <li key={name} className="flex min-h-7 items-center gap-2">
+            <code className="text-sm break-all">{name}</code>
+            {data &&
+              (isSet ? (
+                <span className="text-sm text-ink-3">set</span>
+              ) : (
+                <Button onClick={() => open({ kind: 'secrets', name })}>Set…</Button>
+              ))}
+          </li>
+        )
+      })}
     </ul>
   )
 }

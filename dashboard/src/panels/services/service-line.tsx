@@ -43,6 +43,7 @@ export function ServiceLine({
   const run = (verb: 'start' | 'stop' | 'restart') => action.mutate({ service, verb })
   const facts = [
     (open ? null : (service.problem ?? process?.problem)) ?? null,
+    process?.restartToApply ? 'restart to apply the new secrets' : null,
     process && process.restarts > 0 ? `started again ${plural(process.restarts, 'time')}` : null,
     process && !runs && process.exitCode !== null ? `exit code ${process.exitCode}` : null,
   ].filter((fact) => fact !== null)

@@ -19,7 +19,7 @@ use toft_model::{
 };
 use toft_tools::{
     host::{ShellError, ShellRun},
-    testing::LocalShell,
+    testing::{LocalShell, MemorySecrets},
 };
 
 /// Says the n-th thing to the n-th question of a conversation: the same after any restart.
@@ -139,6 +139,7 @@ pub(crate) struct House {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) init: tokio::runtime::Runtime,
     pub(crate) shell: Arc<LocalShell>,
+    pub(crate) secrets: Arc<MemorySecrets>,
     script: Arc<Script>,
 }
 
@@ -154,7 +155,8 @@ impl House {
             .build()
             .unwrap();
         let shell = Arc::new(LocalShell::new(&dir.path().join("exec")));
-        Self { dir, init, shell, script: Arc::new(Script { answers, asked: Mutex::default() }) }
+        let script = Arc::new(Script { answers, asked: Mutex::default() });
+        Self { dir, init, shell, secrets: Arc::default(), script }
     }
 
     pub(crate) fn boot(&self) -> BridgeBoot {
@@ -182,7 +184,8 @@ impl House {
         let app_port = AppPort::open(Path::new(&boot.home), 3000, None, log.clone());
         let shell = InitShell { shell: Arc::clone(&self.shell), home: self.init.handle().clone() };
         let shell = Arc::new(shell);
-        let parts = RuntimeParts { boot, log, shell, app_port, clock: now_ms };
+        let secrets = Arc::clone(&self.secrets) as _;
+        let parts = RuntimeParts { boot, log, shell, secrets, app_port, clock: now_ms };
         let models = Arc::new(ScriptSource(Arc::clone(&self.script)));
         AgentRuntime::start_with(parts, models, Toolbox::standard()).await.unwrap()
     }

@@ -17,8 +17,9 @@ use toft_machine::{
 use toft_model::{
     init::{ExecExit, ExecStatus},
     inspect::{ServiceProcess, ServiceState},
+    mask::Stars,
 };
-use toft_tools::host::{Shell as _, ShellError};
+use toft_tools::host::{Secrets as _, Shell as _, ShellError};
 use tokio::time::sleep;
 
 /// Where in the log the program's output is, for the next bridge.
@@ -43,6 +44,7 @@ pub(super) enum Over {
 impl Keeper {
     pub(super) async fn start(&mut self, plan: &Plan) -> Result<ExecHandle, ShellError> {
         let handle = self.parts.shell.exec(plan.spec()).await?;
+        self.environment = handle.environment;
         self.note(&format!("started: {}", plan.command));
         self.set_mark(Mark { exec: handle.id.clone(), pid: handle.pid, ..Mark::default() }).await;
         self.told = None;
@@ -62,6 +64,7 @@ impl Keeper {
             self.set_mark(mark).await;
         }
         let handle = self.parts.shell.attach(&status.id, self.mark.at).await?;
+        self.environment = status.environment;
         if status.exit.is_none() {
             let process = ServiceProcess {
                 state: ServiceState::Running,
@@ -69,6 +72,7 @@ impl Keeper {
                 restarts: self.restarts,
                 exit_code: None,
                 since: status.started_at,
+                restart_to_apply: false,
                 problem: None,
             };
             // No news: it ran before.
@@ -80,22 +84,32 @@ impl Keeper {
     /// Takes down what it prints until it ends or something else is wanted.
     pub(super) async fn follow(&mut self, mut handle: ExecHandle, plan: &Plan) -> Over {
         let id = plan.exec_id();
+        // What was held back is not in the log, and comes again.
+        self.stars = Stars::default();
         loop {
             tokio::select! {
                 event = handle.next() => match event {
                     Ok(Some(ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes))) => {
+                        let shown = self.stars.pass(&self.parts.secrets.mask(), &bytes);
                         if let Some(pages) = &mut self.pages {
-                            pages.append(&bytes);
+                            pages.append(&shown);
                         }
                         if plan.announces {
                             self.parts.app_port.observe_output(&String::from_utf8_lossy(&bytes));
                         }
                     }
                     Ok(Some(ExecEvent::Gap(to))) => {
+                        self.stars = Stars::default();
                         self.note("what it printed here was lost: nobody could take it down");
                         self.set_mark(Mark { at: to, ..self.mark.clone() }).await;
                     }
-                    Ok(Some(ExecEvent::Exit(exit))) => return Over::Exit(exit),
+                    Ok(Some(ExecEvent::Exit(exit))) => {
+                        let rest = self.stars.rest(&self.parts.secrets.mask());
+                        if let Some(pages) = &mut self.pages {
+                            pages.append(&rest);
+                        }
+                        return Over::Exit(exit);
+                    }
                     // The next step finds it again, or finds it gone.
                     Ok(None) | Err(_) => {
                         sleep(LOST_WAIT).await;

@@ -6,6 +6,7 @@ use toft_model::{
     event::{EventBody, ServiceChange},
     inspect::{ServiceProcess, ServiceState},
 };
+use toft_tools::host::Secrets as _;
 
 impl Keeper {
     /// A line of ours in the log; positions of the program's output move with it.
@@ -23,13 +24,20 @@ impl Keeper {
             return;
         }
         self.told = Some(why.to_owned());
+        // It may quote a command line, and that the value of a secret.
+        let why = &*self.parts.secrets.mask().text(why).into_owned();
         self.note(why);
         let message = format!("Service {}: {why}", self.name);
         self.parts.log.append(None, EventBody::Error { code: code.to_owned(), message });
     }
 
     pub(super) fn seen(&self, process: ServiceProcess) -> Seen {
-        Seen { name: self.name.clone(), process: Some(process), turn: self.turn }
+        Seen {
+            name: self.name.clone(),
+            process: Some(process),
+            environment: self.environment,
+            turn: self.turn,
+        }
     }
 
     pub(super) fn show(
@@ -39,6 +47,7 @@ impl Keeper {
         exit_code: Option<i32>,
         problem: Option<String>,
     ) {
+        let problem = problem.map(|why| self.parts.secrets.mask().text(&why).into_owned());
         let before = self.parts.board.process(&self.id);
         let restarts = self.restarts;
         let same = before.as_ref().is_some_and(|b| {
@@ -49,7 +58,9 @@ impl Keeper {
             Some(before) if same => before.since,
             _ => (self.parts.clock)(),
         };
-        let process = ServiceProcess { state, pid, restarts, exit_code, since, problem };
+        let restart_to_apply = false;
+        let process =
+            ServiceProcess { state, pid, restarts, exit_code, since, restart_to_apply, problem };
         self.parts.board.set(&self.id, self.seen(process));
         if !same {
             let change = ServiceChange {

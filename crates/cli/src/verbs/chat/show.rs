@@ -31,7 +31,18 @@ pub(super) fn show(event: &SseEvent) {
             for option in data["options"].as_array().map(Vec::as_slice).unwrap_or_default() {
                 output::line(&format!("  - {}", output::text(option)));
             }
+            for name in data["secrets"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                let name = output::text(name);
+                output::line(&format!(
+                    "  - {name}: in another terminal, `toft secret set PROJECT {name}`, or in the \
+                     dashboard. Do not type its value here: the model would read it"
+                ));
+            }
         }
+        "auto_retry_start" if data["asks"] == true => output::remark(&format!(
+            "paused: {} It goes on by itself then.",
+            output::text(&data["errorMessage"])
+        )),
         "auto_retry_start" => output::remark(&format!(
             "trying again in {} ms: {}",
             data["delayMs"],

@@ -2,8 +2,8 @@
 
 use super::{bench, connect, echo, list, summary};
 use crate::{
+    egress_log::{EgressRecord, Outcome},
     testing::{Conn, eventually, status},
-    usage::EgressRecord,
 };
 use toft_model::machine::EgressLevel;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,16 +64,20 @@ async fn tightening_the_level_cuts_what_it_no_longer_allows_and_nothing_else() {
         let mut conn = Conn::open(door.proxy).await;
         conn.write(&connect(&format!("{name}:{port}"))).await;
         assert_eq!(status(&conn.head().await), 200);
-        conn.write(b"a").await;
-        assert_eq!(conn.exactly(1).await, b"a");
+        conn.write(b"a\n").await;
+        assert_eq!(conn.exactly(2).await, b"a\n");
         conns.push(conn);
     }
-    bench.gateway.set_egress(&door.project, list(&["kept.test"])).await.unwrap();
+    let open = bench.gateway.open_connections(&door.project).await.unwrap();
+    let seen: Vec<_> = open.iter().map(|o| (&*o.host, o.bytes_in, o.bytes_out)).collect();
+    assert_eq!(seen, [("kept.test", 2, 2), ("cut.test", 2, 2)]);
+    let cut = bench.gateway.set_egress(&door.project, list(&["kept.test"])).await.unwrap();
+    assert_eq!(cut, 1);
     conns[1].gone().await;
     conns[0].write(b"b").await;
     assert_eq!(conns[0].exactly(1).await, b"b");
     let line = bench.egress_of(1).await.remove(0);
-    assert_eq!(summary(&line), ("cut.test", port, "deny", "not-listed"));
+    assert_eq!(summary(&line), ("cut.test", port, Outcome::Deny, "not-listed"));
     assert_eq!(bench.gateway.machines().await.unwrap()[0].egress, list(&["kept.test"]));
     let bad = bench.gateway.set_egress(&door.project, list(&["http://x"])).await;
     assert!(bad.is_err());
@@ -84,7 +88,7 @@ async fn tightening_the_level_cuts_what_it_no_longer_allows_and_nothing_else() {
 }
 
 /// A ClientHello of TLS 1.2 with this server name (none when empty).
-fn client_hello(name: &str) -> Vec<u8> {
+pub(super) fn client_hello(name: &str) -> Vec<u8> {
     let mut extensions = Vec::new();
     if !name.is_empty() {
         let n = u16::try_from(name.len()).unwrap();
@@ -148,8 +152,9 @@ async fn on_an_allow_list_a_tls_client_must_name_the_host_it_asked_for() {
         conn.write(&bytes).await;
         assert_eq!(conn.exactly(bytes.len()).await, bytes);
     }
-    let denied =
-        |l: &&EgressRecord| l.rule == "sni-mismatch" && l.verdict == "deny" && l.bytes_out == 0;
+    let denied = |l: &&EgressRecord| {
+        l.rule == "sni-mismatch" && l.verdict == Outcome::Deny && l.bytes_out == 0
+    };
     eventually(|| (bench.egress_log().iter().filter(denied).count() == 15).then_some(())).await;
     bench.end().await;
 }
@@ -169,8 +174,8 @@ async fn who_sends_nothing_is_not_waited_for_for_ever() {
     let mut idle = Conn::open(door.proxy).await;
     idle.write(&connect(&format!("allowed.test:{}", fake.addr.port()))).await;
     idle.head().await;
-    idle.write(b"x").await;
-    assert_eq!(idle.exactly(1).await, b"x");
+    idle.write(b"x\n").await;
+    assert_eq!(idle.exactly(2).await, b"x\n");
     eventually(|| (bench.state.entries()[0].egress_connections == 3).then_some(())).await;
     // From here on time jumps whenever everybody waits.
     tokio::time::pause();
@@ -185,7 +190,7 @@ async fn who_sends_nothing_is_not_waited_for_for_ever() {
         ends,
         [
             ("allowed.test".to_owned(), Some("idle_timeout".to_owned())),
-            ("sni-mismatch".to_owned(), Some("egress_denied".to_owned())),
+            ("unnamed".to_owned(), Some("egress_denied".to_owned())),
         ]
     );
     eventually(|| (bench.state.entries()[0].egress_connections == 0).then_some(())).await;

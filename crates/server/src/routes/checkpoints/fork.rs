@@ -12,6 +12,7 @@ use crate::{
     machines::Machine,
     project::find,
     routes::projects,
+    secrets::hand_down::{self, Grant},
     state::App,
 };
 use axum::extract::State;
@@ -34,6 +35,8 @@ pub(crate) struct Fork {
     session_id: Option<SessionId>,
     entry_id: Option<String>,
     count: Option<usize>,
+    #[serde(default)]
+    secrets: Grant,
 }
 
 /// The checkpoint before a user message, and whose it is: what a fork was given to know was said in the
@@ -91,7 +94,9 @@ pub(crate) async fn post(
             ));
         }
     };
-    let order = Order { name, count, from, owner: caller.user_id().to_owned() };
+    hand_down::check(&app, &project.id, &body.secrets).await?;
+    let owner = caller.user_id().to_owned();
+    let order = Order { name, count, from, owner, grant: body.secrets };
     let made = fork::fork(&app, &project, &machine, order).await?;
     let shown: Vec<Value> =
         made.iter().map(|(project, machine)| projects::shown(&app, project, machine)).collect();

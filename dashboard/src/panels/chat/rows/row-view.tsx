@@ -7,6 +7,7 @@ import { ErrorRowView } from './error-row'
 import { MarkerRowView } from './marker-row'
 import { QuestionRow } from './question-row'
 import { ReceiptRowView } from './receipt-row'
+import { SecretsRow } from './secrets-row'
 import { DemoRow, NoteRowView, SummaryRow, ThinkingRow } from './small-rows'
 import { ToolRowView } from './tool-row'
 import { UserRowView } from './user-row'
@@ -47,6 +48,9 @@ function body({ row, open, quiet, live, sessionId, onToggle, onRetry }: Props) {
     case 'thinking':
       return <ThinkingRow row={row} open={open} onToggle={onToggle} />
     case 'tool':
+      if (row.name === 'ask_secrets' || row.question?.secrets?.length) {
+        return <SecretsRow row={row} sessionId={sessionId} />
+      }
       return row.question || row.name === 'ask' ? (
         <QuestionRow row={row} sessionId={sessionId} />
       ) : (

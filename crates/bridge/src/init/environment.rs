@@ -1,0 +1,67 @@
+//! The project's secrets as init holds them: in memory, for the environment of what it starts. Not
+//! what else is in that environment.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+use toft_model::{mask::Mask, secret::Environment};
+use tokio::sync::Notify;
+
+/// See the module.
+pub(super) struct Held {
+    now: RefCell<Environment>,
+    mask: RefCell<Rc<Mask>>,
+    /// Whether anybody has said what it is.
+    told: Cell<bool>,
+    changed: Notify,
+}
+
+impl Held {
+    /// Without any variable. `told`: that is how it is to be.
+    pub(super) fn new(told: bool) -> Self {
+        Self {
+            now: RefCell::default(),
+            mask: RefCell::default(),
+            told: Cell::new(told),
+            changed: Notify::new(),
+        }
+    }
+
+    /// What is started from now on gets this.
+    pub(super) fn set(&self, environment: Environment) {
+        self.told.set(true);
+        *self.mask.borrow_mut() = Rc::new(Mask::of(&environment));
+        *self.now.borrow_mut() = environment;
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.now.borrow().revision
+    }
+
+    /// For what a program that is started now leaves on disk.
+    pub(super) fn mask(&self) -> Rc<Mask> {
+        Rc::clone(&self.mask.borrow())
+    }
+
+    pub(super) fn vars(&self) -> Vec<(String, String)> {
+        let now = self.now.borrow();
+        now.vars.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
+    }
+
+    /// Resolves once somebody has said what it is.
+    pub(super) async fn told(&self) {
+        while !self.told.get() {
+            self.changed.notified().await;
+        }
+    }
+
+    /// The environment, as soon as its revision is another than that.
+    pub(super) async fn other_than(&self, known: Option<u64>) -> Environment {
+        while known == Some(self.revision()) {
+            self.changed.notified().await;
+        }
+        self.now.borrow().clone()
+    }
+}

@@ -1,0 +1,156 @@
+//! Which secrets new processes get, as the bridge knows it from init: names for tools, values only to
+//! take them out of what is shown. Follows init for as long as both live.
+
+use crate::shell::InitShell;
+use async_trait::async_trait;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use toft_model::{
+    mask::Mask,
+    secret::{COUNT_MAX, Environment},
+};
+use toft_tools::host::Secrets;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often init is asked again when it cannot be reached.
+const LOST_WAIT: Duration = Duration::from_secs(1);
+
+/// Init answers at once, or is gone.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Values that are taken out of what is shown: all of a project, each replaced three times.
+const HEARD_MAX: usize = 4 * COUNT_MAX;
+
+/// See the module.
+pub struct KnownSecrets {
+    /// `None` until init has said it for the first time.
+    now: watch::Sender<Option<Environment>>,
+    /// All that this bridge has heard of, newest last: a value that was replaced is secret for as long
+    /// as nobody has revoked it, and programs that run still have it.
+    heard: Mutex<Environment>,
+    mask: Mutex<Arc<Mask>>,
+}
+
+impl Default for KnownSecrets {
+    fn default() -> Self {
+        Self { now: watch::channel(None).0, heard: Mutex::default(), mask: Mutex::default() }
+    }
+}
+
+impl KnownSecrets {
+    /// Follows init until `stop`. Returns when init has said it for the first time: nothing is shown
+    /// before of which nobody knows whether it is a secret.
+    pub(crate) async fn follow(shell: InitShell, stop: CancellationToken) -> Arc<Self> {
+        let known = Arc::new(Self::default());
+        let this = Arc::clone(&known);
+        let mut first = known.now.subscribe();
+        // Ends with the bridge.
+        tokio::spawn(async move {
+            tokio::select! {
+                () = this.keep_up(&shell) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        if timeout(FIRST_TIMEOUT, first.wait_for(Option::is_some)).await.is_err() {
+            tracing::warn!("init does not say which secrets there are: output is not masked yet");
+        }
+        known
+    }
+
+    /// The revision of what new processes get; changes are told.
+    pub(crate) fn revisions(&self) -> watch::Receiver<Option<Environment>> {
+        self.now.subscribe()
+    }
+
+    async fn keep_up(&self, shell: &InitShell) {
+        let mut revision = None;
+        loop {
+            match shell.environment(revision).await {
+                Ok(environment) => {
+                    revision = Some(environment.revision);
+                    self.take(environment);
+                }
+                Err(error) if error.code == "invalid" => {
+                    tracing::warn!(
+                        "init is older than the bridge and knows no secrets: restart the machine"
+                    );
+                    return self.take(Environment::default());
+                }
+                Err(_) => sleep(LOST_WAIT).await,
+            }
+        }
+    }
+
+    fn take(&self, environment: Environment) {
+        let mask = {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.vars.retain(|known| !environment.vars.contains(known));
+            heard.vars.extend(environment.vars.iter().cloned());
+            let over = heard.vars.len().saturating_sub(HEARD_MAX);
+            heard.vars.drain(..over);
+            Arc::new(Mask::of(&heard))
+        };
+        *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = mask;
+        self.now.send_replace(Some(environment));
+    }
+}
+
+#[async_trait]
+impl Secrets for KnownSecrets {
+    async fn missing(&self, names: &[String]) -> Vec<String> {
+        let mut changes = self.now.subscribe();
+        let Ok(now) = changes.wait_for(Option::is_some).await else { return names.to_vec() };
+        let has = |name: &String| now.as_ref().is_some_and(|now| now.has(name));
+        names.iter().filter(|name| !has(name)).cloned().collect()
+    }
+
+    async fn until_set(&self, names: &[String]) {
+        let mut changes = self.now.subscribe();
+        let all = |now: &Option<Environment>| {
+            now.as_ref().is_some_and(|now| names.iter().all(|name| now.has(name)))
+        };
+        let seen = changes.wait_for(all).await.is_ok();
+        if !seen {
+            // Nobody tells any more: the bridge ends.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn mask(&self) -> Arc<Mask> {
+        Arc::clone(&self.mask.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toft_model::secret::SecretText;
+
+    fn environment(revision: u64, vars: &[(&str, &str)]) -> Environment {
+        let vars = vars.iter().map(|(n, v)| ((*n).to_owned(), SecretText::new(*v))).collect();
+        Environment { revision, vars }
+    }
+
+    #[tokio::test]
+    async fn a_replaced_or_deleted_value_stays_masked_and_is_missing() {
+        let known = KnownSecrets::default();
+        known.take(environment(1, &[("A", "first-value"), ("B", "other-value")]));
+        known.take(environment(2, &[("A", "second-value")]));
+        let said = known.mask().text("first-value second-value other-value").into_owned();
+        assert_eq!(said, "[secret A] [secret A] [secret B]");
+        let names = ["A".to_owned(), "B".to_owned()];
+        assert_eq!(known.missing(&names).await, ["B"]);
+        known.until_set(&names[..1]).await;
+        for revision in 3..1_000 {
+            known.take(environment(revision, &[("A", &format!("value-{revision}"))]));
+        }
+        assert!(known.heard.lock().unwrap().vars.len() <= HEARD_MAX);
+        assert_eq!(known.mask().text("value-999"), "[secret A]");
+    }
+}

@@ -1,0 +1,272 @@
+//! Bytes both ways between two connections, counted, with an end when nothing moves any more. What
+//! comes in bulk is moved within the kernel.
+
+use super::{
+    bulk,
+    first::{FIRST_BYTES_MAX, First},
+    log::Bytes,
+};
+use std::{
+    io,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use toft_policy::{Host, Verdict};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+/// A connection through which nothing goes for so long is closed. Longer than the keep-alives of ssh,
+/// databases and WebSockets (minutes at most).
+const IDLE_TIMEOUT: Duration = Duration::from_mins(15);
+
+/// From the first byte to what shows whom a connection is for.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes moved at once. Only held while bytes move: an idle connection holds none.
+const COPY_BYTES: usize = 64 * 1024;
+
+/// Reads in a row that fill the buffer: then more than an answer is coming.
+const FULL_READS: u32 = 4;
+
+/// Why a connection ended early.
+#[derive(Debug)]
+pub(super) enum End {
+    /// One side broke it.
+    Broken,
+    /// Nothing moved.
+    Idle,
+    /// It may not go on.
+    Denied(Verdict),
+    /// It is plain HTTP where names decide: its requests are to be looked at. What was sent so far.
+    Http(Vec<u8>),
+}
+
+/// Carries bytes. `expected`: the host that the first bytes must be for, asked when they have come.
+pub(super) async fn relay(
+    client: &TcpStream,
+    host: &TcpStream,
+    early: bytes::Bytes,
+    bytes: &Bytes,
+    first: &Mutex<First>,
+    expected: impl Fn() -> Option<Host>,
+) -> Result<(), End> {
+    let active = Activity::new();
+    let outward = async {
+        let way = Way { from: client, to: host, count: &bytes.out_of_machine, active: &active };
+        if !way.begin(early, first, &expected).await? {
+            return Ok(());
+        }
+        way.pump().await
+    };
+    let inward = Way { from: host, to: client, count: &bytes.into_machine, active: &active };
+    tokio::select! {
+        done = async { tokio::try_join!(outward, inward.pump()) } => done.map(|_| ()),
+        () = active.idle_for(IDLE_TIMEOUT) => Err(End::Idle),
+    }
+}
+
+/// One direction.
+struct Way<'a> {
+    from: &'a TcpStream,
+    to: &'a TcpStream,
+    count: &'a AtomicU64,
+    active: &'a Activity,
+}
+
+impl Way<'_> {
+    /// Passes the first bytes on, up to those that show whom the connection is for. Where that matters
+    /// nothing is passed on before it is known. False at the end of what comes.
+    async fn begin(
+        &self,
+        early: bytes::Bytes,
+        first: &Mutex<First>,
+        expected: &impl Fn() -> Option<Host>,
+    ) -> Result<bool, End> {
+        let mut seen = early.to_vec();
+        let (mut passed, mut deadline) = (0, None);
+        loop {
+            let told = First::of(&seen);
+            first.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told);
+            let host = expected();
+            if let Some(host) = &host {
+                if let Some(verdict) = told.not_for(host) {
+                    return Err(End::Denied(verdict));
+                }
+                if told == First::Http1 && passed == 0 {
+                    return Err(End::Http(seen));
+                }
+                if told == First::Http1 {
+                    let verdict = told.passed_for_another(host);
+                    return Err(verdict.map_or(End::Broken, End::Denied));
+                }
+            }
+            let open = told != First::Unknown;
+            if (open || host.is_none()) && passed < seen.len() {
+                self.write(&seen[passed..]).await?;
+                passed = seen.len();
+            }
+            if open {
+                return Ok(true);
+            }
+            // Before its first byte a client may take its time (the other side may speak first).
+            if host.is_some() && !seen.is_empty() && deadline.is_none() {
+                deadline = Some(Instant::now() + FIRST_TIMEOUT);
+            }
+            match self.more(&mut seen, deadline).await? {
+                0 => return self.ended(&seen[passed..], host.as_ref()).await,
+                _ => self.active.now(),
+            }
+        }
+    }
+
+    /// More of the first bytes; how many.
+    async fn more(&self, seen: &mut Vec<u8>, deadline: Option<Instant>) -> Result<usize, End> {
+        let read = async {
+            loop {
+                self.from.readable().await?;
+                let room = FIRST_BYTES_MAX.saturating_sub(seen.len()).max(1);
+                let mut piece = Vec::with_capacity(room);
+                match self.from.try_read_buf(&mut piece) {
+                    Ok(n) => {
+                        seen.extend_from_slice(&piece);
+                        return Ok(n);
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        };
+        let late = || Verdict::deny("unnamed", "its first bytes do not show whom it is for");
+        match deadline {
+            None => read.await.map_err(broken),
+            Some(deadline) => match timeout_at(deadline, read).await {
+                Ok(read) => read.map_err(broken),
+                Err(_) => Err(End::Denied(late())),
+            },
+        }
+    }
+
+    /// The client has no more to say, and it never became clear what it is.
+    async fn ended(&self, held: &[u8], host: Option<&Host>) -> Result<bool, End> {
+        if !held.is_empty() {
+            if host.is_some() {
+                return Err(End::Broken);
+            }
+            self.write(held).await?;
+        }
+        shut(self.to);
+        Ok(false)
+    }
+
+    /// Moves bytes until the sender is done, then says so to the receiver.
+    async fn pump(&self) -> Result<(), End> {
+        let mut full = 0;
+        loop {
+            self.from.readable().await.map_err(broken)?;
+            let mut buffer = Vec::with_capacity(COPY_BYTES);
+            loop {
+                buffer.clear();
+                match self.from.try_read_buf(&mut buffer) {
+                    Ok(0) => {
+                        shut(self.to);
+                        return Ok(());
+                    }
+                    Ok(n) => {
+                        self.write(&buffer).await?;
+                        full = if n == COPY_BYTES { full + 1 } else { 0 };
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => return Err(End::Broken),
+                }
+                if full >= FULL_READS {
+                    full = 0;
+                    drop(std::mem::take(&mut buffer));
+                    // Without a pipe (no descriptors left) it goes on as before.
+                    if let Ok(pipe) = bulk::Pipe::new()
+                        && self.bulk(pipe).await?
+                    {
+                        shut(self.to);
+                        return Ok(());
+                    }
+                    buffer = Vec::with_capacity(COPY_BYTES);
+                }
+            }
+        }
+    }
+
+    /// Within the kernel, for as long as it keeps coming. True at the end of what comes.
+    async fn bulk(&self, mut pipe: bulk::Pipe) -> Result<bool, End> {
+        loop {
+            match pipe.fill(self.from).await.map_err(broken)? {
+                bulk::Filled::End => return Ok(true),
+                bulk::Filled::Pause => return Ok(false),
+                bulk::Filled::Some => {}
+            }
+            while pipe.held() > 0 {
+                let moved = pipe.drain(self.to).await.map_err(broken)?;
+                self.count.fetch_add(moved as u64, Ordering::Relaxed);
+                self.active.now();
+            }
+        }
+    }
+
+    async fn write(&self, mut bytes: &[u8]) -> Result<(), End> {
+        while !bytes.is_empty() {
+            match self.to.try_write(bytes) {
+                Ok(0) => return Err(End::Broken),
+                Ok(n) => {
+                    bytes = &bytes[n..];
+                    self.count.fetch_add(n as u64, Ordering::Relaxed);
+                    self.active.now();
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.to.writable().await.map_err(broken)?;
+                }
+                Err(_) => return Err(End::Broken),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says that no more comes. It may have closed already.
+fn shut(to: &TcpStream) {
+    let _ = rustix::net::shutdown(to, rustix::net::Shutdown::Write);
+}
+
+fn broken(_: io::Error) -> End {
+    End::Broken
+}
+
+/// When something last moved, in milliseconds since the begin.
+struct Activity {
+    began: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { began: Instant::now(), last_ms: AtomicU64::new(0) }
+    }
+
+    fn now(&self) {
+        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Resolves when nothing has moved for so long.
+    async fn idle_for(&self, limit: Duration) {
+        loop {
+            let last = self.began + Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+            if Instant::now() >= last + limit {
+                return;
+            }
+            sleep_until(last + limit).await;
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Who answers a request at a format's own endpoint: the model that it names decides.
+
+use super::forward::callable;
+use crate::{
+    api_error::{ApiError, Code},
+    provider::Provider,
+    state::Config,
+};
+use std::sync::Arc;
+use toft_llm::catalogue;
+use toft_model::provider::{DEMO_PROVIDER, ModelInfo};
+
+/// Who answers.
+#[derive(Debug, Clone)]
+pub(super) enum Chosen {
+    /// A provider.
+    Provider(Arc<Provider>),
+    /// The script.
+    Demo,
+}
+
+/// Who answers, and by what name the model is known there.
+#[derive(Debug, Clone)]
+pub(super) struct Choice {
+    pub(super) chosen: Chosen,
+    pub(super) model: String,
+}
+
+impl Choice {
+    /// `PROVIDER/MODEL`.
+    pub(super) fn name(&self) -> String {
+        let provider = match &self.chosen {
+            Chosen::Provider(provider) => &provider.info.id,
+            Chosen::Demo => DEMO_PROVIDER,
+        };
+        format!("{provider}/{}", self.model)
+    }
+
+    /// What is known of the model, and whether the catalogue lists it.
+    pub(super) fn info(&self) -> Result<(ModelInfo, bool), ApiError> {
+        let id = match &self.chosen {
+            Chosen::Provider(provider) => provider.info.id.as_str(),
+            Chosen::Demo => DEMO_PROVIDER,
+        };
+        let listed = catalogue::models(id).into_iter().find(|info| info.id == self.model);
+        match (listed, &self.chosen) {
+            (Some(info), _) => Ok((info, true)),
+            (None, Chosen::Provider(provider)) => {
+                let unlisted = || catalogue::unlisted_model(id, provider.info.api, &self.model);
+                Ok((catalogue::model(id, &self.model).unwrap_or_else(unlisted), false))
+            }
+            (None, Chosen::Demo) => {
+                let models: Vec<String> =
+                    catalogue::models(id).iter().map(|m| format!("{id}/{}", m.id)).collect();
+                let message =
+                    format!("There is no {}. There are {}.", self.name(), models.join(", "));
+                Err(ApiError::new(Code::UnknownModel, message))
+            }
+        }
+    }
+}
+
+/// `named` is `PROVIDER/MODEL` with a provider that can be called, or a bare name: then the provider of
+/// the path is meant where it has a key, else the first one whose catalogue has that name.
+pub(super) fn choose(config: &Config, of_path: &str, named: &str) -> Result<Choice, ApiError> {
+    if let Some((provider, model)) = named.split_once('/')
+        && let Some(chosen) = by_prefix(config, provider)
+        && !model.is_empty()
+    {
+        return Ok(Choice { chosen, model: model.to_owned() });
+    }
+    let bare = |provider| Choice { chosen: Chosen::Provider(provider), model: named.to_owned() };
+    let why = match callable(config, of_path) {
+        Ok(provider) => return Ok(bare(provider)),
+        Err(why) => why,
+    };
+    let lists = |id: &str| catalogue::models(id).iter().any(|info| info.id == named);
+    let mut other = catalogue::providers().iter().filter(|spec| lists(spec.id));
+    if let Some(provider) = other.find_map(|spec| usable(config, spec.id)) {
+        return Ok(bare(provider));
+    }
+    let there: Vec<String> = config
+        .providers()
+        .filter(|provider| provider.has_key() && !config.demo_only)
+        .map(|provider| format!("{}/…", provider.info.id))
+        .chain([format!("{DEMO_PROVIDER}/app")])
+        .collect();
+    let message = format!(
+        "{} No other provider here is known to have {named:?} either. Name a model as \
+         PROVIDER/MODEL; there are {}.",
+        why.message,
+        there.join(", ")
+    );
+    Err(ApiError::new(why.code, message))
+}
+
+fn usable(config: &Config, id: &str) -> Option<Arc<Provider>> {
+    config.provider_arc(id).filter(|provider| provider.has_key() && !config.demo_only)
+}
+
+fn by_prefix(config: &Config, id: &str) -> Option<Chosen> {
+    if id == DEMO_PROVIDER {
+        return Some(Chosen::Demo);
+    }
+    usable(config, id).map(Chosen::Provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{GatewayConfig, ProviderConfig};
+    use toft_vault::Secret;
+
+    fn check(configured: &[&str], of_path: &str, named: &str, expected: &str) {
+        let providers = configured.iter().map(|id| ProviderConfig {
+            id: (*id).into(),
+            key: Some(Secret::new("k")),
+            ..ProviderConfig::default()
+        });
+        let config = GatewayConfig { providers: providers.collect(), ..GatewayConfig::default() };
+        let got = choose(&Config::new(config), of_path, named);
+        let got = got.map_or_else(|e| e.code.as_str().to_owned(), |choice| choice.name());
+        assert_eq!(got, expected, "{configured:?} {of_path} {named}");
+    }
+
+    #[test]
+    fn the_name_of_the_model_decides() {
+        let both = &["openai", "anthropic"];
+        check(both, "openai", "anthropic/claude-opus-4-6", "anthropic/claude-opus-4-6");
+        check(both, "openai", "claude/claude-opus-4-6", "anthropic/claude-opus-4-6");
+        check(both, "anthropic", "openai/gpt-5", "openai/gpt-5");
+        check(both, "openai", "gpt-5", "openai/gpt-5");
+        check(both, "openai", "brand-new", "openai/brand-new");
+        // Names with slashes that are no provider's: the path's own knows them.
+        check(both, "openai", "meta-llama/llama-4", "openai/meta-llama/llama-4");
+        check(both, "openai", "groq/llama", "openai/groq/llama");
+        check(both, "openai", "anthropic/", "openai/anthropic/");
+        check(both, "openai", "demo/app", "demo/app");
+        // Without a key of its own: whoever lists it.
+        check(&["anthropic"], "openai", "claude-opus-4-6", "anthropic/claude-opus-4-6");
+        check(&["openai"], "claude", "gpt-5", "openai/gpt-5");
+        check(&["anthropic"], "openai", "gpt-5", "no_key");
+        check(&[], "openai", "gpt-5", "no_key");
+    }
+
+    #[test]
+    fn who_finds_nothing_is_told_what_there_is() {
+        let config = GatewayConfig {
+            providers: vec![ProviderConfig {
+                id: "anthropic".into(),
+                key: Some(Secret::new("k")),
+                ..ProviderConfig::default()
+            }],
+            ..GatewayConfig::default()
+        };
+        let error = choose(&Config::new(config), "openai", "gpt-5").unwrap_err();
+        assert!(error.message.contains("No key is set for openai"), "{}", error.message);
+        assert!(error.message.ends_with("there are anthropic/…, demo/app."), "{}", error.message);
+        let error = choose(&Config::default(), "openai", "demo/x").unwrap().info().unwrap_err();
+        assert_eq!(error.code, Code::UnknownModel);
+        assert!(error.message.contains("demo/app"), "{}", error.message);
+    }
+}

@@ -1,0 +1,183 @@
+//! A request's body that is read until the model in it is known, or to its end, and then passed on as
+//! it came: what was read first, then the rest.
+
+use super::forward::{IDLE_TIMEOUT, REQUEST_BYTES_MAX, too_large};
+use crate::{
+    api_error::{ApiError, Code},
+    meter::ModelFinder,
+};
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// See the module.
+pub(super) struct Reading {
+    first: VecDeque<Bytes>,
+    bytes: usize,
+    rest: Incoming,
+}
+
+impl Reading {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self { first: VecDeque::new(), bytes: 0, rest: body }
+    }
+
+    /// Reads on; false at the end.
+    async fn more(&mut self) -> Result<bool, ApiError> {
+        let broke = |why: &str| ApiError::new(Code::InvalidRequest, format!("The body {why}."));
+        loop {
+            let frame = tokio::time::timeout(IDLE_TIMEOUT, self.rest.frame());
+            let Some(frame) = frame.await.map_err(|_| broke("did not come on for 300 s"))? else {
+                return Ok(false);
+            };
+            let frame = frame.map_err(|_| broke("broke off"))?;
+            if let Ok(data) = frame.into_data() {
+                self.bytes += data.len();
+                if self.bytes > REQUEST_BYTES_MAX {
+                    return Err(too_large());
+                }
+                self.first.push_back(data);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The model that the body names, if it names one.
+    pub(super) async fn model(&mut self) -> Result<Option<String>, ApiError> {
+        let mut finder = ModelFinder::default();
+        while self.more().await? {
+            if let Some(data) = self.first.back() {
+                finder.feed(data);
+            }
+            if let Some(model) = finder.model() {
+                return Ok(Some(model.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All of it.
+    pub(super) async fn whole(mut self) -> Result<Bytes, ApiError> {
+        while self.more().await? {}
+        Ok(self.joined())
+    }
+
+    fn joined(&mut self) -> Bytes {
+        if let [one] = self.first.make_contiguous() {
+            return one.clone();
+        }
+        let mut all = BytesMut::with_capacity(self.bytes);
+        self.first.iter().for_each(|part| all.extend_from_slice(part));
+        all.freeze()
+    }
+
+    /// With another name for the model where [`Reading::model`] found it; no other byte changes.
+    pub(super) fn rename(&mut self, model: &str) {
+        let read = self.joined();
+        if let Some(renamed) = renamed(&read, model) {
+            self.bytes = renamed.len();
+            self.first = VecDeque::from([Bytes::from(renamed)]);
+        }
+    }
+}
+
+/// Bytes that are looked through at once.
+const STRIDE: usize = 4 << 10;
+
+/// Where the text ends that is the model's name: in great strides, then byte by byte.
+fn end_of_model(body: &[u8]) -> Option<usize> {
+    let mut finder = ModelFinder::default();
+    for (stride, part) in body.chunks(STRIDE).enumerate() {
+        let mut slow = finder.clone();
+        finder.feed(part);
+        if finder.model().is_some() {
+            let within = part.iter().position(|byte| {
+                slow.feed(std::slice::from_ref(byte));
+                slow.model().is_some()
+            });
+            return Some(stride * STRIDE + within?);
+        }
+    }
+    None
+}
+
+/// The same bytes with another model.
+fn renamed(body: &[u8], model: &str) -> Option<Vec<u8>> {
+    let end = end_of_model(body)?;
+    // Between the quotes of a text, every other quote has a backslash before it.
+    let escaped = |at: usize| body[..at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1;
+    let begin = (0..end).rev().find(|at| body[*at] == b'"' && !escaped(*at))?;
+    let name = serde_json::to_vec(model).ok()?;
+    Some([&body[..begin], &name, &body[end + 1..]].concat())
+}
+
+impl Body for Reading {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(data) = self.first.pop_front() {
+            self.bytes -= data.len();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + self.bytes as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + self.bytes as u64);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn only_the_models_name_changes() {
+        for (before, after) in [
+            (r#"{ "model" : "a/b", "x":1}"#, r#"{ "model" : "b", "x":1}"#),
+            (r#"{"m":[{"model":"no"}],"model":"a\/b"}"#, r#"{"m":[{"model":"no"}],"model":"b"}"#),
+            (r#"{"model":"a\\\"/b"}"#, r#"{"model":"b"}"#),
+        ] {
+            let got = renamed(before.as_bytes(), "b").unwrap();
+            assert_eq!(String::from_utf8(got).unwrap(), after);
+        }
+        assert_eq!(renamed(br#"{"x":1}"#, "b"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_rest_means_what_it_meant(
+            name in ".{1,30}", to in ".{1,30}", text in ".{0,30}", more in STRIDE - 99..STRIDE,
+        ) {
+            let more = "x".repeat(more);
+            let body = |model: &str| {
+                json!({"messages": [text, more], "model": model, "stream": true})
+            };
+            let before = body(&name).to_string();
+            let after = renamed(before.as_bytes(), &to).unwrap();
+            prop_assert_eq!(serde_json::from_slice::<Value>(&after).unwrap(), body(&to));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Puts a conversation together from the pieces of a program's request, in their order. What one
+//! side says without a break is one message.
+
+use super::{
+    Refused,
+    seal::{self, Thought},
+};
+use crate::ask::ThinkingLevel;
+use serde_json::{Map, Value};
+use toft_model::{
+    message::{
+        AssistantMessage, Block, INVALID_ARGUMENTS, Message, StopReason, ToolCall,
+        ToolResultMessage, Usage, UserContent, UserMessage,
+    },
+    provider::Api,
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    system: Vec<String>,
+    messages: Vec<Message>,
+    said: Vec<Block>,
+    /// Provider and format of the thinking in `said`.
+    thought_by: Option<(String, String)>,
+}
+
+impl Conversation {
+    /// Part of the system prompt.
+    pub(super) fn system(&mut self, text: String) {
+        if !text.trim().is_empty() {
+            self.system.push(text);
+        }
+    }
+
+    /// What a person said.
+    pub(super) fn user(&mut self, blocks: Vec<Block>) {
+        self.close();
+        if blocks.is_empty() {
+            return;
+        }
+        let content = match blocks.as_slice() {
+            [Block::Text { text, .. }] => UserContent::Text(text.clone()),
+            _ => UserContent::Blocks(blocks),
+        };
+        self.messages.push(Message::User(UserMessage { content, timestamp: 0 }));
+    }
+
+    /// What a model said.
+    pub(super) fn said(&mut self, block: Block) {
+        self.said.push(block);
+    }
+
+    /// What a model thought: kept when it is ours, since no other provider may see it.
+    pub(super) fn thought(&mut self, text: String, signature: &str) {
+        let Some(thought) = seal::open(signature) else { return };
+        let Thought { provider, api, signature, redacted, text: sealed } = thought;
+        let by = (provider, api);
+        if self.thought_by.as_ref().is_some_and(|first| *first != by) {
+            return;
+        }
+        self.thought_by = Some(by);
+        self.said.push(Block::Thinking {
+            thinking: sealed.unwrap_or(text),
+            thinking_signature: signature,
+            redacted,
+        });
+    }
+
+    /// A model's call.
+    pub(super) fn call(&mut self, id: String, name: String, arguments: Map<String, Value>) {
+        self.said.push(Block::ToolCall(ToolCall { id, name, arguments }));
+    }
+
+    /// A call's result.
+    pub(super) fn result(&mut self, call_id: String, content: Vec<Block>, is_error: bool) {
+        self.close();
+        let tool_name = self.name_of(&call_id).unwrap_or_default();
+        self.messages.push(Message::ToolResult(ToolResultMessage {
+            tool_call_id: call_id,
+            tool_name,
+            content,
+            details: None,
+            is_error,
+            timestamp: 0,
+        }));
+    }
+
+    fn calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.messages
+            .iter()
+            .rev()
+            .filter_map(|m| match m {
+                Message::Assistant(said) => Some(said.tool_calls()),
+                _ => None,
+            })
+            .flatten()
+    }
+
+    fn name_of(&self, call_id: &str) -> Option<String> {
+        self.calls().find(|call| call.id == call_id).map(|call| call.name.clone())
+    }
+
+    /// The oldest call of a tool in the newest message with calls that has no result yet, for formats
+    /// in which results name no call.
+    pub(super) fn unanswered(&mut self, tool: &str) -> Option<String> {
+        self.close();
+        let said = self.messages.iter().rev().find_map(|m| match m {
+            Message::Assistant(said) => Some(said),
+            _ => None,
+        })?;
+        let answered = |id: &str| {
+            self.messages
+                .iter()
+                .any(|m| matches!(m, Message::ToolResult(r) if r.tool_call_id == id))
+        };
+        said.tool_calls().find(|c| c.name == tool && !answered(&c.id)).map(|c| c.id.clone())
+    }
+
+    /// Calls so far, for ids where a program gives none.
+    pub(super) fn calls_so_far(&self) -> usize {
+        let said = self.said.iter().filter(|b| matches!(b, Block::ToolCall(_))).count();
+        said + self.calls().count()
+    }
+
+    /// The model's message ends.
+    fn close(&mut self) {
+        let (provider, api) = self.thought_by.take().unwrap_or_default();
+        if self.said.is_empty() {
+            return;
+        }
+        let content = std::mem::take(&mut self.said);
+        let calls = content.iter().any(|b| matches!(b, Block::ToolCall(_)));
+        self.messages.push(Message::Assistant(AssistantMessage {
+            content,
+            api: if api.is_empty() { Api::Scripted.as_str().to_owned() } else { api },
+            provider,
+            model: String::new(),
+            usage: Usage::default(),
+            stop_reason: if calls { StopReason::ToolUse } else { StopReason::Stop },
+            error_message: None,
+            timestamp: 0,
+        }));
+    }
+
+    /// System prompt and messages.
+    pub(super) fn finish(mut self) -> (String, Vec<Message>) {
+        self.close();
+        (self.system.join("\n\n"), self.messages)
+    }
+}
+
+/// Arguments that a program sends back as a text.
+pub(super) fn arguments(text: &str) -> Map<String, Value> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => map,
+        _ if text.trim().is_empty() => Map::new(),
+        _ => Map::from_iter([(INVALID_ARGUMENTS.to_owned(), Value::from(text))]),
+    }
+}
+
+/// Arguments as a text: what was no JSON stays as the model wrote it.
+pub(super) fn arguments_text(arguments: &Map<String, Value>) -> String {
+    match arguments.get(INVALID_ARGUMENTS) {
+        Some(Value::String(text)) if arguments.len() == 1 => text.clone(),
+        _ => serde_json::to_string(arguments).expect("arguments are JSON already"),
+    }
+}
+
+/// An image out of a `data:` URL.
+pub(super) fn image(url: &str, place: &str) -> Result<Block, Refused> {
+    let data = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    match data {
+        Some((mime_type, data)) => Ok(Block::Image {
+            data: data.to_owned(),
+            mime_type: mime_type.split(';').next().unwrap_or_default().to_owned(),
+        }),
+        None => Err(Refused::new(format!(
+            "{place}: an image has to be in the request itself, as data:image/…;base64,… . An \
+             address is not fetched for a model of another provider."
+        ))),
+    }
+}
+
+/// How hard to think, by the words of the formats.
+pub(super) fn level(word: &str, place: &str) -> Result<ThinkingLevel, Refused> {
+    Ok(match word.to_ascii_lowercase().as_str() {
+        "none" => ThinkingLevel::Off,
+        "minimal" => ThinkingLevel::Minimal,
+        "low" => ThinkingLevel::Low,
+        "medium" => ThinkingLevel::Medium,
+        "high" => ThinkingLevel::High,
+        "xhigh" | "max" => ThinkingLevel::Xhigh,
+        _ => {
+            return Err(Refused::new(format!(
+                "{place} has to be none, minimal, low, medium, high, xhigh or max."
+            )));
+        }
+    })
+}
+
+/// How hard to think, by tokens: the levels' own budgets are 1,024, 2,048, 8,192, 16,384 and 24,576.
+pub(super) fn level_of_budget(tokens: u64) -> ThinkingLevel {
+    match tokens {
+        0 => ThinkingLevel::Off,
+        1..2_048 => ThinkingLevel::Minimal,
+        2_048..8_192 => ThinkingLevel::Low,
+        8_192..16_384 => ThinkingLevel::Medium,
+        16_384..24_576 => ThinkingLevel::High,
+        24_576.. => ThinkingLevel::Xhigh,
+    }
+}

@@ -1,0 +1,35 @@
+//! OpenAI's Chat Completions, answered. Thinking is told as `reasoning_content`, as the format's
+//! dialects do; it has no place for signatures, so thinking that comes back is left out.
+
+pub mod message;
+pub mod request;
+pub mod stream;
+
+use serde_json::{Value, json};
+use toft_model::message::{StopReason, Usage};
+
+/// Usage as the format counts it; `null` when none was reported.
+pub(super) fn usage(usage: &Usage) -> Value {
+    let input = usage.input + usage.cache_read + usage.cache_write;
+    if input + usage.output == 0 {
+        return Value::Null;
+    }
+    json!({
+        "prompt_tokens": input,
+        "completion_tokens": usage.output,
+        "total_tokens": input + usage.output,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write,
+        },
+    })
+}
+
+/// The format's word for why a model stopped.
+pub(super) fn finish(stop: StopReason) -> &'static str {
+    match stop {
+        StopReason::Length => "length",
+        StopReason::ToolUse => "tool_calls",
+        StopReason::Stop | StopReason::Error | StopReason::Aborted => "stop",
+    }
+}

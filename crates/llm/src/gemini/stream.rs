@@ -1,0 +1,235 @@
+//! Reads a stream in Google's format. It has no end mark: a message is whole when the body ends after
+//! a finish reason.
+
+use super::errors;
+use crate::{
+    ask::{ModelFailure, Retry},
+    assembly::Assembly,
+    call::Decode,
+    refusal::{self, Words},
+    text::Text,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use toft_model::message::{StopReason, Usage};
+
+/// A chunk; fields that we do not know are left out.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    #[serde(borrow)]
+    candidates: Option<Vec<Candidate<'a>>>,
+    usage_metadata: Option<WireUsage>,
+    #[serde(borrow)]
+    prompt_feedback: Option<Feedback<'a>>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow)]
+    parts: Option<Vec<Part<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    #[serde(borrow, default)]
+    text: Text<'a>,
+    thought: Option<bool>,
+    #[serde(borrow, default)]
+    thought_signature: Text<'a>,
+    #[serde(borrow)]
+    function_call: Option<FunctionCall<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FunctionCall<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    args: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback<'a> {
+    #[serde(borrow, default)]
+    block_reason: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are the format's")]
+struct WireUsage {
+    prompt_token_count: Option<u64>,
+    candidates_token_count: Option<u64>,
+    thoughts_token_count: Option<u64>,
+    cached_content_token_count: Option<u64>,
+}
+
+impl From<&WireUsage> for Usage {
+    fn from(wire: &WireUsage) -> Self {
+        let cache_read = wire.cached_content_token_count.unwrap_or_default();
+        let written = wire.candidates_token_count.unwrap_or_default();
+        Self {
+            input: wire.prompt_token_count.unwrap_or_default().saturating_sub(cache_read),
+            output: written.saturating_add(wire.thoughts_token_count.unwrap_or_default()),
+            cache_read,
+            ..Self::default()
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Decoder {
+    provider: String,
+    model: String,
+    /// Thinking that waits for a part with its signature.
+    thinking: Option<usize>,
+    usage: Usage,
+    finish: Option<String>,
+}
+
+impl Decoder {
+    pub(crate) fn new(provider: &str, model: &str) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            thinking: None,
+            usage: Usage::default(),
+            finish: None,
+        }
+    }
+
+    fn part(&mut self, part: &Part<'_>, into: &mut Assembly) {
+        if part.thought == Some(true) {
+            if self.thinking.is_none() && !part.text.is_empty() {
+                into.close_current();
+                self.thinking = Some(into.open_thinking());
+            }
+            if let Some(mine) = self.thinking {
+                into.push_thinking(mine, &part.text);
+            }
+            // A part of thinking that is signed itself.
+            if !part.thought_signature.is_empty() {
+                self.seal(&part.thought_signature, into);
+            }
+            return;
+        }
+        if !part.thought_signature.is_empty() {
+            into.close_current();
+            self.seal(&part.thought_signature, into);
+        } else if (part.function_call.is_some() || !part.text.is_empty())
+            && let Some(open) = self.thinking.take()
+        {
+            into.close(open);
+        }
+        into.text(&part.text);
+        if let Some(call) = part.function_call.as_ref().filter(|call| !call.name.is_empty()) {
+            into.close_current();
+            let mine = into.open_tool(&call.id, &call.name);
+            let args = call.args.as_ref().filter(|args| !args.is_empty());
+            if let Some(args) = args {
+                into.push_json(mine, &serde_json::to_string(args).expect("it was JSON"));
+            }
+            into.close(mine);
+        }
+    }
+
+    fn seal(&mut self, signature: &str, into: &mut Assembly) {
+        let mine = self.thinking.take().unwrap_or_else(|| {
+            into.close_current();
+            into.open_thinking()
+        });
+        into.push_signature(mine, signature);
+        into.close(mine);
+    }
+
+    fn filtered(&self, why: &str) -> ModelFailure {
+        ModelFailure {
+            code: "provider_error".into(),
+            message: format!(
+                "{} stopped the answer: its content filter objects ({why}).",
+                self.provider
+            ),
+            retry: Retry::Never,
+        }
+    }
+}
+
+impl Decode for Decoder {
+    fn event(
+        &mut self,
+        _event: &str,
+        data: &str,
+        into: &mut Assembly,
+    ) -> Result<bool, ModelFailure> {
+        if data.trim().is_empty() {
+            return Ok(false);
+        }
+        let wire: Wire<'_> = serde_json::from_str(data)
+            .map_err(|error| refusal::unreadable(&self.provider, &error))?;
+        if wire.error.as_ref().is_some_and(|e| !e.is_null()) {
+            let words = Words::of_body(data.as_bytes());
+            return Err(refusal::in_stream(errors::named, &self.provider, &self.model, &words));
+        }
+        if let Some(usage) = &wire.usage_metadata {
+            self.usage = usage.into();
+        }
+        if let Some(feedback) = wire.prompt_feedback.filter(|f| !f.block_reason.is_empty()) {
+            return Err(self.filtered(&feedback.block_reason));
+        }
+        // We ask for one candidate.
+        let Some(candidate) = wire.candidates.as_ref().and_then(|c| c.first()) else {
+            return Ok(false);
+        };
+        for part in candidate.content.iter().flat_map(|c| c.parts.iter().flatten()) {
+            self.part(part, into);
+        }
+        if !candidate.finish_reason.is_empty() {
+            self.finish = Some(candidate.finish_reason.to_string());
+        }
+        Ok(false)
+    }
+
+    fn whole_without_mark(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage.clone()
+    }
+
+    fn stop(&self) -> Result<StopReason, ModelFailure> {
+        match self.finish.as_deref() {
+            Some("MAX_TOKENS") => Ok(StopReason::Length),
+            Some(
+                why @ ("SAFETY" | "RECITATION" | "PROHIBITED_CONTENT" | "BLOCKLIST" | "SPII"
+                | "IMAGE_SAFETY" | "LANGUAGE"),
+            ) => Err(self.filtered(why)),
+            Some(why @ ("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "OTHER")) => {
+                Err(ModelFailure {
+                    code: "provider_error".into(),
+                    message: format!(
+                        "{} failed in the middle of its answer ({why}).",
+                        self.provider
+                    ),
+                    retry: Retry::Backoff,
+                })
+            }
+            // `STOP`, and whatever comes to be.
+            Some(_) | None => Ok(StopReason::Stop),
+        }
+    }
+}

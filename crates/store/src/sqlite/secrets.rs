@@ -1,0 +1,221 @@
+//! [`Secrets`] on SQLite.
+
+use super::{SqliteStore, Write, ms, unsigned};
+use crate::{
+    error::StoreError,
+    secrets::{ProjectSecrets, SecretRow, Secrets, Wrapped},
+};
+use async_trait::async_trait;
+use toft_model::id::ProjectId;
+
+type Row = (String, String, Option<String>, i64, i64, String);
+
+fn row((name, kind, sealed, revision, set_at, set_by): Row) -> SecretRow {
+    SecretRow { name, kind, sealed, revision: unsigned(revision), set_at: unsigned(set_at), set_by }
+}
+
+impl SqliteStore {
+    /// The internal key of a project that is there or being made.
+    async fn secrets_of(&self, id: &ProjectId) -> Result<i64, StoreError> {
+        let key: Option<i64> = sqlx::query_scalar(
+            "SELECT id FROM project WHERE public_id = ? AND destroyed_at IS NULL",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.read)
+        .await?;
+        key.ok_or(StoreError::Missing { what: "project" })
+    }
+}
+
+/// The project's revision.
+async fn revision(tx: &mut Write<'_>, key: i64) -> Result<u64, StoreError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT revision FROM secret_key WHERE project_id = ?")
+            .bind(key)
+            .fetch_optional(tx.on())
+            .await?;
+    Ok(found.map_or(0, unsigned))
+}
+
+#[async_trait]
+impl Secrets for SqliteStore {
+    async fn secrets(&self, project: &ProjectId) -> Result<ProjectSecrets, StoreError> {
+        let id = self.secrets_of(project).await?;
+        // One moment: a key without its rows opens nothing.
+        let mut tx = self.read.begin().await?;
+        let kept: Option<(String, i64)> =
+            sqlx::query_as("SELECT sealed, revision FROM secret_key WHERE project_id = ?")
+                .bind(id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT name, kind, sealed, revision, set_at, set_by FROM secret \
+             WHERE project_id = ? ORDER BY name",
+        )
+        .bind(id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let (key, revision) = kept.unzip();
+        Ok(ProjectSecrets {
+            revision: revision.map_or(0, unsigned),
+            key,
+            rows: rows.into_iter().map(row).collect(),
+        })
+    }
+
+    async fn put_secrets(
+        &self,
+        project: &ProjectId,
+        before: u64,
+        key: &str,
+        rows: &[SecretRow],
+        now_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let id = self.secrets_of(project).await?;
+        let mut tx = self.begin().await?;
+        if revision(&mut tx, id).await? != before {
+            return Ok(false);
+        }
+        sqlx::query(
+            "INSERT INTO secret_key (project_id, sealed, revision, made_at) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (project_id) DO UPDATE SET revision = excluded.revision, made_at = \
+             CASE WHEN sealed = excluded.sealed THEN made_at ELSE excluded.made_at END, \
+             sealed = excluded.sealed",
+        )
+        .bind(id)
+        .bind(key)
+        .bind(ms(before + 1))
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await?;
+        for row in rows {
+            sqlx::query(
+                "INSERT INTO secret (project_id, name, kind, sealed, revision, set_at, set_by) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, name) DO UPDATE SET \
+                 kind = excluded.kind, sealed = excluded.sealed, revision = excluded.revision, \
+                 set_at = excluded.set_at, set_by = excluded.set_by",
+            )
+            .bind(id)
+            .bind(&row.name)
+            .bind(&row.kind)
+            .bind(&row.sealed)
+            .bind(ms(row.revision))
+            .bind(ms(row.set_at))
+            .bind(&row.set_by)
+            .execute(tx.on())
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn delete_secret(&self, project: &ProjectId, name: &str) -> Result<bool, StoreError> {
+        let id = self.secrets_of(project).await?;
+        let mut tx = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM secret WHERE project_id = ? AND name = ?")
+            .bind(id)
+            .bind(name)
+            .execute(tx.on())
+            .await?
+            .rows_affected();
+        if gone == 0 {
+            return Ok(false);
+        }
+        sqlx::query("UPDATE secret_key SET revision = revision + 1 WHERE project_id = ?")
+            .bind(id)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn replace_secret_key(
+        &self,
+        project: &ProjectId,
+        at: u64,
+        key: &str,
+        sealed: &[(String, String)],
+        now_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let id = self.secrets_of(project).await?;
+        let mut tx = self.begin().await?;
+        if revision(&mut tx, id).await? != at {
+            return Ok(false);
+        }
+        sqlx::query("UPDATE secret_key SET sealed = ?, made_at = ? WHERE project_id = ?")
+            .bind(key)
+            .bind(ms(now_ms))
+            .bind(id)
+            .execute(tx.on())
+            .await?;
+        for (name, sealed) in sealed {
+            sqlx::query("UPDATE secret SET sealed = ? WHERE project_id = ? AND name = ?")
+                .bind(sealed)
+                .bind(id)
+                .bind(name)
+                .execute(tx.on())
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn master_id(&self) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT master_id FROM vault WHERE id = 1")
+            .fetch_optional(&self.read)
+            .await?)
+    }
+
+    async fn put_master_id(&self, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        put_master_id(&mut tx, id).await?;
+        tx.commit().await
+    }
+
+    async fn wrapped(&self) -> Result<Wrapped, StoreError> {
+        let mut tx = self.read.begin().await?;
+        let keys: Vec<(String, String)> = sqlx::query_as(
+            "SELECT p.public_id, k.sealed FROM secret_key k JOIN project p ON p.id = k.project_id",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let provider_keys =
+            sqlx::query_as("SELECT provider, sealed FROM provider_key").fetch_all(&mut *tx).await?;
+        let parsed = |(id, sealed): (String, String)| Some((id.parse().ok()?, sealed));
+        Ok(Wrapped { data_keys: keys.into_iter().filter_map(parsed).collect(), provider_keys })
+    }
+
+    async fn rewrap(&self, anew: &Wrapped, master_id: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for (project, sealed) in &anew.data_keys {
+            sqlx::query(
+                "UPDATE secret_key SET sealed = ? WHERE project_id = \
+                 (SELECT id FROM project WHERE public_id = ?)",
+            )
+            .bind(sealed)
+            .bind(project.as_str())
+            .execute(tx.on())
+            .await?;
+        }
+        for (provider, sealed) in &anew.provider_keys {
+            sqlx::query("UPDATE provider_key SET sealed = ? WHERE provider = ?")
+                .bind(sealed)
+                .bind(provider)
+                .execute(tx.on())
+                .await?;
+        }
+        put_master_id(&mut tx, master_id).await?;
+        tx.commit().await
+    }
+}
+
+async fn put_master_id(tx: &mut Write<'_>, id: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO vault (id, master_id) VALUES (1, ?) \
+         ON CONFLICT (id) DO UPDATE SET master_id = excluded.master_id",
+    )
+    .bind(id)
+    .execute(tx.on())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,347 @@
+//! [`UsageRecords`] on SQLite.
+
+use super::{SqliteStore, ms, unsigned};
+use crate::{
+    error::StoreError,
+    usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum},
+};
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, FromRow, Row as _, sqlite::SqliteRow};
+use std::collections::BTreeMap;
+use toft_model::{
+    budget::{Budget, Budgets, RunSum, Spent, Sums},
+    id::ProjectId,
+    machine::ModelLimits,
+    time::{month_begins, month_of},
+};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// What the gateway answers with no status for, and this row holds until its record comes.
+const GATEWAY_ENDED: &str = "gateway_ended";
+
+/// What a call is told by, for each way to add up; nothing that a caller says is in it.
+fn columns(by: UsageBy) -> (&'static str, &'static str) {
+    const DEAREST: &str = "cost DESC, calls DESC, 1";
+    match by {
+        UsageBy::All => ("", "1"),
+        UsageBy::Day => ("u.day", "u.day"),
+        UsageBy::Project => ("u.project", DEAREST),
+        UsageBy::Session => ("u.project, u.session", DEAREST),
+        UsageBy::Run => ("u.project, u.session, u.run", DEAREST),
+        UsageBy::Model => ("u.provider, u.model", DEAREST),
+        UsageBy::Provider => ("u.provider", DEAREST),
+    }
+}
+
+fn statement(by: UsageBy) -> String {
+    let (columns, order) = columns(by);
+    let comma = if columns.is_empty() { "" } else { ", " };
+    let (group, names, join) = match by {
+        UsageBy::All => (String::new(), "", ""),
+        UsageBy::Project | UsageBy::Session | UsageBy::Run => (
+            format!("GROUP BY {columns}"),
+            ", p.name AS project_name, p.deleted_at IS NOT NULL AS project_deleted",
+            "LEFT JOIN project p ON p.public_id = u.project",
+        ),
+        UsageBy::Day | UsageBy::Model | UsageBy::Provider => {
+            (format!("GROUP BY {columns}"), "", "")
+        }
+    };
+    // TOTAL never fails, whatever a provider reported; it is exact up to 2^53.
+    format!(
+        "SELECT {columns}{comma} COUNT(*) AS calls, \
+         COUNT(*) FILTER (WHERE u.error IS NOT NULL OR u.status >= 400) AS failed, \
+         TOTAL(u.input) AS input, TOTAL(u.output) AS output, TOTAL(u.cache_read) AS cache_read, \
+         TOTAL(u.cache_write) AS cache_write, TOTAL(u.cost) AS cost, \
+         COUNT(*) FILTER (WHERE u.cost IS NULL) AS unpriced{names} \
+         FROM usage u {join} WHERE u.ended = 1 AND u.day BETWEEN ?1 AND ?2 \
+         AND (?3 IS NULL OR u.project = ?3) {group} ORDER BY {order} LIMIT ?4"
+    )
+}
+
+impl FromRow<'_, SqliteRow> for UsageSum {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        // A column that was not asked for is not there.
+        let text = |name: &str| row.try_get::<Option<String>, _>(name).ok().flatten();
+        let count = |name: &str| row.try_get::<i64, _>(name).map(unsigned);
+        let sum = |name: &str| row.try_get::<f64, _>(name).map(nanos);
+        Ok(Self {
+            day: row.try_get::<i64, _>("day").ok().map(unsigned),
+            project: text("project"),
+            project_name: text("project_name"),
+            project_deleted: row.try_get::<bool, _>("project_deleted").unwrap_or(false),
+            session: text("session"),
+            run: text("run"),
+            provider: text("provider"),
+            model: text("model"),
+            calls: count("calls")?,
+            failed: count("failed")?,
+            input: sum("input")?,
+            output: sum("output")?,
+            cache_read: sum("cache_read")?,
+            cache_write: sum("cache_write")?,
+            cost: sum("cost")?,
+            unpriced: count("unpriced")?,
+        })
+    }
+}
+
+/// A granted call whose end is known stays as it is.
+const GRANT: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, \
+    ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING";
+
+/// The record has the last word, also over what was concluded from a gateway's end.
+const END: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, \
+    model, status, input, output, cache_read, cache_write, cost, duration_ms, first_byte_ms, error, \
+    ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO UPDATE SET \
+    model = excluded.model, status = excluded.status, input = excluded.input, \
+    output = excluded.output, cache_read = excluded.cache_read, cache_write = excluded.cache_write, \
+    cost = excluded.cost, duration_ms = excluded.duration_ms, \
+    first_byte_ms = excluded.first_byte_ms, error = excluded.error, ended = 1";
+
+#[async_trait]
+impl UsageRecords for SqliteStore {
+    async fn usage_position(&self) -> Result<u64, StoreError> {
+        let position: i64 =
+            sqlx::query_scalar("SELECT position FROM usage_position").fetch_one(&self.read).await?;
+        Ok(unsigned(position))
+    }
+
+    async fn add_usage(&self, entries: &[UsageEntry], position: u64) -> Result<(), StoreError> {
+        // What the power takes is read again: the position goes with it.
+        let mut tx = self.begin_relaxed().await?;
+        for entry in entries {
+            match entry {
+                UsageEntry::Granted(row) => {
+                    first(sqlx::query(GRANT), row).execute(tx.on()).await?;
+                }
+                UsageEntry::Ended(row) => {
+                    first(sqlx::query(END), row)
+                        .bind(&row.model)
+                        .bind(row.status.map(i64::from))
+                        .bind(row.input.map(ms))
+                        .bind(row.output.map(ms))
+                        .bind(row.cache_read.map(ms))
+                        .bind(row.cache_write.map(ms))
+                        .bind(row.cost.map(ms))
+                        .bind(row.duration_ms.map(ms))
+                        .bind(row.first_byte_ms.map(ms))
+                        .bind(&row.error)
+                        .execute(tx.on())
+                        .await?;
+                }
+                UsageEntry::Restarted => {
+                    sqlx::query("UPDATE usage SET ended = 1, error = ? WHERE ended = 0")
+                        .bind(GATEWAY_ENDED)
+                        .execute(tx.on())
+                        .await?;
+                }
+            }
+        }
+        sqlx::query("UPDATE usage_position SET position = ?")
+            .bind(ms(position))
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
+    async fn usage(&self, ask: &UsageAsk<'_>) -> Result<Vec<UsageSum>, StoreError> {
+        Ok(sqlx::query_as(AssertSqlSafe(statement(ask.by)))
+            .bind(ms(ask.from_day))
+            .bind(ms(ask.to_day))
+            .bind(ask.project)
+            .bind(ask.limit)
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    async fn budget(&self, of: Option<&ProjectId>) -> Result<Budget, StoreError> {
+        let row: Option<BudgetRow> =
+            sqlx::query_as("SELECT run, month, total FROM budget WHERE scope = ?")
+                .bind(scope(of))
+                .fetch_optional(&self.read)
+                .await?;
+        Ok(row.map(BudgetRow::into_budget).unwrap_or_default())
+    }
+
+    async fn budgets(&self) -> Result<Budgets, StoreError> {
+        let rows: Vec<(String, Option<i64>, Option<i64>, Option<i64>)> =
+            sqlx::query_as("SELECT scope, run, month, total FROM budget")
+                .fetch_all(&self.read)
+                .await?;
+        let mut all = Budgets::default();
+        for (scope, run, month, total) in rows {
+            let budget = BudgetRow { run, month, total }.into_budget();
+            if scope.is_empty() {
+                all.team = budget;
+            } else if let Ok(project) = scope.parse()
+                && !budget.is_empty()
+            {
+                all.projects.insert(project, budget);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn put_budget(
+        &self,
+        of: Option<&ProjectId>,
+        budget: &Budget,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        if let Some(project) = of {
+            self.key(project).await?;
+        }
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO budget (scope, run, month, total, updated_at) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (scope) DO UPDATE SET run = excluded.run, month = excluded.month, \
+             total = excluded.total, updated_at = excluded.updated_at",
+        )
+        .bind(scope(of))
+        .bind(budget.run.map(ms))
+        .bind(budget.month.map(ms))
+        .bind(budget.total.map(ms))
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+
+    async fn spent(&self, now_ms: u64, runs_since: Option<u64>) -> Result<Spent, StoreError> {
+        // One snapshot: sums that do not fit their position would be counted twice, or never.
+        let mut tx = self.read.begin().await?;
+        let position: i64 =
+            sqlx::query_scalar("SELECT position FROM usage_position").fetch_one(&mut *tx).await?;
+        let month = month_of(now_ms);
+        let mut spent = Spent { position: unsigned(position), month, ..Spent::default() };
+        let rows: Vec<(Option<String>, f64, f64)> = sqlx::query_as(
+            "SELECT project, TOTAL(CASE WHEN ts >= ? THEN COALESCE(cost, reserved) END), \
+             TOTAL(COALESCE(cost, reserved)) FROM usage GROUP BY project",
+        )
+        .bind(ms(month_begins(month)))
+        .fetch_all(&mut *tx)
+        .await?;
+        for (project, month, total) in rows {
+            let sums = Sums { month: nanos(month), total: nanos(total) };
+            spent.team.month = spent.team.month.saturating_add(sums.month);
+            spent.team.total = spent.team.total.saturating_add(sums.total);
+            if let Some(project) = project.and_then(|id| id.parse().ok()) {
+                spent.projects.insert(project, sums);
+            }
+        }
+        if let Some(since) = runs_since {
+            let rows: Vec<(String, String, String, f64)> = sqlx::query_as(
+                "SELECT project, session, run, TOTAL(COALESCE(cost, reserved)) FROM usage \
+                 WHERE day >= ? AND project IS NOT NULL AND session IS NOT NULL AND run IS NOT NULL \
+                 GROUP BY project, session, run ORDER BY MAX(ts) DESC LIMIT ?",
+            )
+            .bind(ms(since / DAY_MS))
+            .bind(RUNS_MAX)
+            .fetch_all(&mut *tx)
+            .await?;
+            let sum = |(project, session, run, sum): (String, String, String, f64)| {
+                let (project, session) = (project.parse().ok()?, session.parse().ok()?);
+                Some(RunSum { project, session, run: run.parse().ok()?, spent: nanos(sum) })
+            };
+            spent.runs = rows.into_iter().filter_map(sum).collect();
+        }
+        Ok(spent)
+    }
+
+    async fn model_limits(&self, project: &ProjectId) -> Result<ModelLimits, StoreError> {
+        let key = self.key(project).await?;
+        let row: Option<(Option<u32>, Option<u32>)> = sqlx::query_as(
+            "SELECT calls_at_once, calls_per_minute FROM model_limit WHERE project_id = ?",
+        )
+        .bind(key)
+        .fetch_optional(&self.read)
+        .await?;
+        let (calls_at_once, calls_per_minute) = row.unwrap_or_default();
+        Ok(ModelLimits { calls_at_once, calls_per_minute })
+    }
+
+    async fn all_model_limits(&self) -> Result<BTreeMap<ProjectId, ModelLimits>, StoreError> {
+        let rows: Vec<(String, Option<u32>, Option<u32>)> = sqlx::query_as(
+            "SELECT p.public_id, l.calls_at_once, l.calls_per_minute FROM model_limit l \
+             JOIN project p ON p.id = l.project_id AND p.deleted_at IS NULL \
+             WHERE l.calls_at_once IS NOT NULL OR l.calls_per_minute IS NOT NULL",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        let limits = |(id, calls_at_once, calls_per_minute): (String, _, _)| {
+            Some((id.parse().ok()?, ModelLimits { calls_at_once, calls_per_minute }))
+        };
+        // Only ids that were parsed once are ever written.
+        Ok(rows.into_iter().filter_map(limits).collect())
+    }
+
+    async fn put_model_limits(
+        &self,
+        project: &ProjectId,
+        limits: &ModelLimits,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let key = self.key(project).await?;
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO model_limit (project_id, calls_at_once, calls_per_minute, updated_at) \
+             VALUES (?, ?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET \
+             calls_at_once = excluded.calls_at_once, \
+             calls_per_minute = excluded.calls_per_minute, updated_at = excluded.updated_at",
+        )
+        .bind(key)
+        .bind(limits.calls_at_once)
+        .bind(limits.calls_per_minute)
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+}
+
+/// Runs that are told to the gateway: those of weeks, in a frame of one MiB or two.
+const RUNS_MAX: u32 = 10_000;
+
+#[derive(FromRow)]
+struct BudgetRow {
+    run: Option<i64>,
+    month: Option<i64>,
+    total: Option<i64>,
+}
+
+impl BudgetRow {
+    fn into_budget(self) -> Budget {
+        let of = |nanos: Option<i64>| nanos.map(unsigned);
+        Budget { run: of(self.run), month: of(self.month), total: of(self.total) }
+    }
+}
+
+fn scope(of: Option<&ProjectId>) -> &str {
+    of.map_or("", ProjectId::as_str)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sums of what is not negative, saturating"
+)]
+fn nanos(sum: f64) -> u64 {
+    sum as u64
+}
+
+type Statement<'a> = sqlx::query::Query<'a, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// What a granted call and an ended one begin with.
+fn first<'a>(statement: Statement<'a>, row: &'a UsageRow) -> Statement<'a> {
+    statement
+        .bind(&row.id)
+        .bind(ms(row.ts))
+        .bind(ms(row.ts / DAY_MS))
+        .bind(&row.project)
+        .bind(&row.session)
+        .bind(&row.run)
+        .bind(&row.provider)
+        .bind(row.reserved.map(ms))
+}

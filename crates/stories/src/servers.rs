@@ -1,0 +1,181 @@
+//! Servers that are no part of Toft, each in a folder of its own that goes with it: OpenSSH and
+//! PostgreSQL as the distribution has them. On loopback addresses of this host.
+
+use crate::made;
+use anyhow::{Context as _, Result, ensure};
+use std::{
+    ffi::OsString,
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::{fs::chown, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long such a server may take to begin.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// The user "nobody" of every distribution: PostgreSQL refuses to run as root.
+const NOBODY: u32 = 65534;
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its files.
+    pub folder: TempDir,
+    child: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It leads a group of its own.
+        if let Some(group) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(mut command: Command, address: SocketAddr, folder: TempDir) -> Result<Self> {
+        let log = fs::File::create(folder.path().join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let child = command.spawn().context("starting a server")?;
+        let mut server = Self { address, folder, child };
+        let until = Instant::now() + START_TIMEOUT;
+        while TcpStream::connect(address).is_err() {
+            let ended = server.child.try_wait()?;
+            ensure!(
+                ended.is_none() && Instant::now() < until,
+                "a server does not begin ({ended:?}): {}",
+                server.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    /// What it says.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// OpenSSH with one user, `git`, whose key is [`Self::key`]. `None`: there is none here. Needs
+    /// root.
+    pub fn ssh() -> Result<Option<Self>> {
+        let Some((sshd, libraries)) = sshd() else { return Ok(None) };
+        let folder = folder("toft-sshd-")?;
+        let at = |name: &str| folder.path().join(name);
+        for key in ["host", "key"] {
+            let args = ["-q", "-t", "ed25519", "-N", "", "-C", "story", "-f"];
+            let made = Command::new("ssh-keygen").args(args).arg(at(key)).status()?;
+            ensure!(made.success(), "ssh-keygen makes a key");
+        }
+        fs::copy(at("key.pub"), at("authorized"))?;
+        let home = folder.path().display();
+        let address = free_address()?;
+        // Accounts of its own, in mounts of its own: the host's stay as they are.
+        fs::write(
+            at("passwd"),
+            format!(
+                "root:x:0:0::/:/bin/sh\ngit:x:0:0::{home}:/bin/sh\nsshd:x:65533:65534::/:/bin/sh\n"
+            ),
+        )?;
+        fs::write(at("shadow"), "root:*:1::::::\ngit:*:1::::::\nsshd:*:1::::::\n")?;
+        fs::write(
+            at("config"),
+            format!(
+                "ListenAddress {address}\nHostKey {home}/host\nAuthorizedKeysFile {home}/authorized\n\
+                 StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n\
+                 KbdInteractiveAuthentication no\nPidFile none\n"
+            ),
+        )?;
+        let mounts = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && \
+                      mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec \"$2\" -D -e -f \"$1/config\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", mounts, "sh"]).arg(folder.path()).arg(sshd);
+        command.envs(libraries.map(|path| ("LD_LIBRARY_PATH", path)));
+        Self::start(command, address, folder).map(Some)
+    }
+
+    /// The private key of the user of [`Self::ssh`].
+    pub fn key(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.path().join("key"))?)
+    }
+
+    /// PostgreSQL with one user, `story`, who needs no password. `None`: there is none here. Needs
+    /// root.
+    pub fn postgres() -> Result<Option<Self>> {
+        let Some(programs) = postgres_programs() else { return Ok(None) };
+        let folder = folder("toft-postgres-")?;
+        chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
+        let data = folder.path().join("data");
+        let as_nobody = |name: &str| {
+            let mut command = Command::new(programs.join(name));
+            command.uid(NOBODY).gid(NOBODY).current_dir(folder.path()).env("LC_ALL", "C.UTF-8");
+            command
+        };
+        let made = as_nobody("initdb")
+            .args(["--auth=trust", "--username=story", "--no-sync", "--pgdata"])
+            .arg(&data)
+            .output()?;
+        ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let address = free_address()?;
+        let mut command = as_nobody("postgres");
+        command.arg("-D").arg(&data).arg("-k").arg(folder.path()).args([
+            "-h",
+            &address.ip().to_string(),
+            "-p",
+            &address.port().to_string(),
+            "-F",
+        ]);
+        Self::start(command, address, folder).map(Some)
+    }
+}
+
+/// The folder of PostgreSQL's own programs.
+pub fn postgres_programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    let mut found: Vec<PathBuf> =
+        versions.flatten().map(|entry| entry.path().join("bin")).collect();
+    found.retain(|path| path.join("postgres").exists());
+    found.sort();
+    found.pop()
+}
+
+/// OpenSSH's server, installed or unpacked by `.ci/prepare tests`, and where its libraries are.
+fn sshd() -> Option<(PathBuf, Option<OsString>)> {
+    let installed = PathBuf::from("/usr/sbin/sshd");
+    if installed.exists() {
+        return Some((installed, None));
+    }
+    let unpacked = made::folder()?.join("ssh");
+    let mut libraries = fs::read_dir(unpacked.join("usr/lib")).ok()?.flatten().map(|e| e.path());
+    let libraries = libraries.find(|path| path.join("libwrap.so.0").exists())?;
+    let program = unpacked.join("usr/sbin/sshd");
+    program.exists().then(|| (program, Some(libraries.into_os_string())))
+}
+
+fn folder(prefix: &str) -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(folder)
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// What starts a program in mounts of its own where these names mean 127.0.0.1. Needs root.
+pub fn with_names(folder: &Path, names: &[&str]) -> Result<Vec<String>> {
+    let path = folder.join("hosts");
+    let own = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    // The gateway asks for whole names, with the dot at their end.
+    let lines: Vec<String> =
+        names.iter().map(|name| format!("127.0.0.1 {name} {name}.\n")).collect();
+    fs::write(&path, format!("{own}\n{}", lines.concat()))?;
+    let mount = format!("mount --bind '{}' /etc/hosts && exec \"$0\" \"$@\"", path.display());
+    Ok(["unshare", "--mount", "sh", "-c", &mount].map(str::to_owned).into())
+}

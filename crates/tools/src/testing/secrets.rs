@@ -1,0 +1,48 @@
+//! A machine's secrets in memory.
+
+use crate::host::Secrets;
+use async_trait::async_trait;
+use std::sync::Arc;
+use toft_model::{
+    mask::Mask,
+    secret::{Environment, SecretText},
+};
+use tokio::sync::watch;
+
+/// See the module.
+#[derive(Debug)]
+pub struct MemorySecrets(watch::Sender<Environment>);
+
+impl Default for MemorySecrets {
+    fn default() -> Self {
+        Self(watch::channel(Environment::default()).0)
+    }
+}
+
+impl MemorySecrets {
+    /// Sets one.
+    pub fn set(&self, name: &str, value: &str) {
+        self.0.send_modify(|environment| {
+            environment.revision += 1;
+            environment.vars.retain(|(known, _)| known != name);
+            environment.vars.push((name.to_owned(), SecretText::new(value)));
+        });
+    }
+}
+
+#[async_trait]
+impl Secrets for MemorySecrets {
+    async fn missing(&self, names: &[String]) -> Vec<String> {
+        let now = self.0.borrow();
+        names.iter().filter(|name| !now.has(name)).cloned().collect()
+    }
+
+    async fn until_set(&self, names: &[String]) {
+        let mut changes = self.0.subscribe();
+        let _ = changes.wait_for(|now| names.iter().all(|name| now.has(name))).await;
+    }
+
+    fn mask(&self) -> Arc<Mask> {
+        Arc::new(Mask::of(&self.0.borrow()))
+    }
+}

@@ -1,0 +1,50 @@
+// Secrets of a project of the test server. It keeps the values, so that a test can say where they went.
+
+/** What ends a question for secrets: they are all there. */
+export const SET = 'Set.'
+
+/** An agent that needs some. */
+export async function needy(agent, session) {
+  await agent.turn(session, [
+    {
+      tool: 'ask_secrets',
+      input: {
+        names: ['STRIPE_KEY', 'STRIPE_HOOK'],
+        reason: 'To take payments I need the keys of your Stripe account.',
+      },
+      ask: true,
+    },
+  ])
+  await agent.turn(session, ['Payments work now.'])
+}
+
+function shown({ secrets, state }) {
+  const list = [...secrets.values()].map(({ name, setAt, value }) => ({
+    name,
+    kind: 'environment',
+    state: value === null ? 'missing' : 'set',
+    revision: 1,
+    setAt,
+    setBy: 'Admin',
+  }))
+  list.sort((a, b) => a.name.localeCompare(b.name))
+  const inForce = state === 'running' || state === 'frozen' ? true : null
+  return { revision: list.length, inForce, secrets: list }
+}
+
+export function secretRoute(project, method, name, body) {
+  const { secrets } = project
+  if (method === 'DELETE') secrets.delete(name)
+  if (method === 'POST') {
+    if ('PATH' in body.values) {
+      throw { status: 400, code: 'invalid_argument', message: 'This name is set by Toft itself.' }
+    }
+    for (const [key, value] of Object.entries(body.values)) {
+      secrets.set(key, { name: key, value, setAt: Date.now() })
+    }
+    for (const { question } of project.sessions.values()) {
+      if (question?.secrets?.every((each) => secrets.get(each)?.value)) question.answer(SET)
+    }
+  }
+  return shown(project)
+}

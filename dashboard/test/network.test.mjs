@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+import { harness, openProject, poll, project, violations } from './harness.mjs'
+
+const start = harness()
+
+async function withNetwork(change = () => {}) {
+  const started = await start()
+  const garden = project(started.world)
+  change(garden.side.network)
+  await openProject(started.page)
+  await started.page.keyboard.press('Alt+w')
+  const { page } = started
+  return { page, network: garden.side.network, panel: page.getByLabel('Network panel') }
+}
+
+describe('the network', () => {
+  test('shows what is blocked as it happens, and allows it by one click', async () => {
+    const { page, network, panel } = await withNetwork()
+    await panel.getByText('That is the default of this server.').waitFor()
+    await panel.getByText('Nothing went out yet').waitFor()
+    network.tell('pypi.org')
+    await panel.getByText('5.2 KiB in, 812 B out').waitFor()
+    await panel.getByText('Allow-list', { exact: true }).click()
+    await panel.getByText('None yet: nothing but models is reached.').waitFor()
+    network.tell('registry.npmjs.org')
+    await panel.getByText('Blocked: it is not on the allow-list.').waitFor()
+    await panel.getByRole('button', { name: 'Allow registry.npmjs.org' }).click()
+    await page.getByText('registry.npmjs.org is allowed now').waitFor()
+    await poll(() => network.rules).toEqual(['registry.npmjs.org'])
+    await panel.getByText('allowed now', { exact: true }).waitFor()
+    network.tell('registry.npmjs.org')
+    await panel.getByText(/by registry\.npmjs\.org/).waitFor()
+    await panel.getByText('Blocked', { exact: true }).click()
+    await poll(() =>
+      panel.getByRole('list', { name: 'Connections' }).getByRole('listitem').count(),
+    ).toBe(1)
+    expect(await violations(page)).toEqual([])
+  })
+
+  test('says what a stricter level cuts, before and after', async () => {
+    const { page, network, panel } = await withNetwork((network) => {
+      const at = new Date().toISOString()
+      const one = { id: 1, at, via: 'connect', port: 22, rule: 'open', bytesIn: 2048, bytesOut: 10 }
+      network.open = [{ ...one, host: 'git.test' }]
+    })
+    await panel.getByText('1 connection is open. A stricter level cuts').waitFor()
+    await panel.getByText('open, 2.0 KiB in, 10 B out').waitFor()
+    await panel.getByText('Models only', { exact: true }).click()
+    await page.getByText('1 open connection was no longer allowed and cut.').waitFor()
+    await panel.getByText('Cut when the level changed: it is no longer allowed.').waitFor()
+    // From there the one host that is needed becomes all that is allowed.
+    await panel.getByRole('button', { name: 'Allow git.test' }).click()
+    await poll(() => network.setting()).toEqual({ level: 'allow-list', rules: ['git.test'] })
+  })
+
+  test('takes hosts by hand, refuses what is none, and lets them go', async () => {
+    const { network, panel } = await withNetwork((network) => {
+      network.change({ level: 'allow-list', rules: ['a.test'] })
+    })
+    await panel.getByLabel('Add a host').fill('https://b.test')
+    await panel.getByRole('button', { name: 'Add', exact: true }).click()
+    await panel.getByText(/"https:\/\/b\.test" is not understood/).waitFor()
+    await panel.getByLabel('Add a host').fill('*.b.test')
+    await panel.getByRole('button', { name: 'Add', exact: true }).click()
+    await poll(() => network.rules).toEqual(['a.test', '*.b.test'])
+    await panel.getByRole('button', { name: 'Take a.test off' }).click()
+    await poll(() => network.rules).toEqual(['*.b.test'])
+  })
+})

@@ -8,7 +8,7 @@ async function withNetwork(change = () => {}) {
   const garden = project(started.world)
   change(garden.side.network)
   await openProject(started.page)
-  await started.page.keyboard.press('Alt+w')
+  await started.page.keyboard.press('Alt+e')
   const { page } = started
   return { page, network: garden.side.network, panel: page.getByLabel('Network panel') }
 }

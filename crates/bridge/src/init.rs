@@ -35,7 +35,7 @@ use std::{
     cell::Cell,
     fs::File,
     io::{self, Read as _},
-    os::fd::{OwnedFd, RawFd},
+    os::fd::{AsRawFd as _, OwnedFd, RawFd},
     path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, SystemTime},
@@ -107,6 +107,33 @@ impl Refusal {
     }
 }
 
+/// The folder of the event log and of kept output, outside the checkpointed tree.
+struct LogFolder {
+    /// Where to write: below a descriptor that nobody else has, or where it is shown.
+    dir: PathBuf,
+    /// Below it.
+    exec: PathBuf,
+    /// Where the others in the machine find kept output.
+    exec_shown: PathBuf,
+    fd: Option<OwnedFd>,
+}
+
+impl LogFolder {
+    fn new(shown: &str, exec_shown: String, fd: Option<OwnedFd>) -> Self {
+        let exec_shown = PathBuf::from(exec_shown);
+        let dir = fd.as_ref().map_or_else(
+            || PathBuf::from(shown),
+            |fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),
+        );
+        let exec = exec_shown.strip_prefix(shown).unwrap_or(&exec_shown).to_owned();
+        Self { dir, exec, exec_shown, fd }
+    }
+
+    fn exec_dir(&self) -> PathBuf {
+        self.dir.join(&self.exec)
+    }
+}
+
 /// Everything that init knows. Lives on one thread.
 struct Init {
     table: Table,
@@ -119,7 +146,7 @@ struct Init {
     work_env: Vec<(String, String)>,
     environment: Held,
     cwd: PathBuf,
-    exec_dir: PathBuf,
+    log: LogFolder,
     groups: Groups,
     gateway_fds: Vec<OwnedFd>,
     bridge_fd: OwnedFd,
@@ -171,8 +198,10 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
     let app_fd = boot.app_fd.map(inherited).transpose().map_err(step("the app's socket"))?;
     let gateway_fds = boot.gateway_fds.iter().map(|fd| inherited(*fd)).collect::<Result<_, _>>();
     let gateway_fds = gateway_fds.map_err(step("the gateway's sockets"))?;
+    let log_fd = boot.log_fd.map(inherited).transpose().map_err(step("its log folder"))?;
     mark_close_on_exec_from(3).map_err(step("its descriptors"))?;
-    let exec_dir = PathBuf::from(boot.exec_dir);
+    let log = LogFolder::new(&boot.bridge.log_dir, boot.exec_dir, log_fd);
+    let exec_dir = log.exec_dir();
     if let Err(error) = std::fs::create_dir_all(&exec_dir) {
         // Its disk may be full: then somebody has to get in and delete something.
         tracing::warn!(%error, "there is no folder for output: it is kept in memory only");
@@ -192,7 +221,7 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
         work_env: boot.work_env,
         environment: Held::new(!boot.awaits_environment),
         cwd: PathBuf::from(&boot.bridge.cwd),
-        exec_dir,
+        log,
         groups,
         gateway_fds,
         bridge_fd,

@@ -86,17 +86,8 @@ struct Written {
 
 /// What cannot be written, for [`EventLog::check`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the event log in {} cannot be written ({why}): delete what else lies there, or free some disk \
-     space; then try again",
-    folder.display()
-)]
-pub struct LogTrouble {
-    /// Where the log lies: a folder that may have a bound of its own.
-    pub folder: PathBuf,
-    /// What the system said.
-    pub why: String,
-}
+#[error("the event log cannot be written ({0}): free some disk space of the host, then try again")]
+pub struct LogTrouble(pub String);
 
 impl EventLog {
     /// Opens or makes the log in `dir` (made if absent). A torn last line is cut off. Events get
@@ -163,13 +154,8 @@ impl EventLog {
         writer.heal();
         match &writer.trouble {
             None => Ok(()),
-            Some(trouble) => Err(self.trouble(trouble.message.clone())),
+            Some(trouble) => Err(LogTrouble(trouble.message.clone())),
         }
-    }
-
-    /// What to tell people when the log's folder cannot be written.
-    pub fn trouble(&self, why: String) -> LogTrouble {
-        LogTrouble { folder: self.0.path.parent().unwrap_or(&self.0.path).to_owned(), why }
     }
 
     /// Returns when everything that was appended before is on disk (fdatasync, on another thread).

@@ -69,12 +69,12 @@ impl KnownSecrets {
     }
 
     async fn keep_up(&self, shell: &InitShell) {
-        let mut revision = None;
+        let mut known = None;
         loop {
-            match shell.environment(revision).await {
-                Ok(environment) => {
-                    revision = Some(environment.revision);
-                    self.take(environment);
+            match shell.environment(known.as_ref()).await {
+                Ok(told) => {
+                    self.take(told.environment.clone());
+                    known = Some(told);
                 }
                 Err(error) if error.code == "invalid" => {
                     tracing::warn!(

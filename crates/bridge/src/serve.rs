@@ -100,6 +100,8 @@ pub fn main(boot_fd: RawFd) -> Result<(), ServeFailed> {
     let http_fd = inherited(boot.http_fd).map_err(step("its socket"))?;
     let app_fd = boot.app_fd.map(inherited).transpose().map_err(step("the machine's port"))?;
     let init_fd = inherited(boot.init_fd).map_err(step("the link to init"))?;
+    // Open as long as this process lives: it is the way to its log.
+    let _log = boot.log_fd.map(inherited).transpose().map_err(step("its log folder"))?;
     mark_close_on_exec_from(3).map_err(step("its descriptors"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

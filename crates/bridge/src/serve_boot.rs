@@ -9,6 +9,9 @@ use toft_model::boot::BridgeBoot;
 pub struct ServeBoot {
     /// What the host said.
     pub boot: BridgeBoot,
+    /// Descriptor of [`BridgeBoot::log_dir`], which is a path below it then.
+    #[serde(default)]
+    pub log_fd: Option<i32>,
     /// Listening unix socket for HTTP from the server.
     pub http_fd: i32,
     /// Listening TCP socket for `:8080` in the machine, if there is one.

@@ -6,11 +6,10 @@ use crate::init_link::InitLink;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError};
+use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError, ToldEnvironment};
 use toft_model::{
     event::LimitHit,
     init::{ExecSpec, ExecStatus},
-    secret::Environment,
 };
 use toft_tools::host::{Shell, ShellError, ShellEvent, ShellRun};
 use tokio::{
@@ -87,9 +86,12 @@ impl InitShell {
         init_client::list(self.connect().await?).await.map_err(|err| told(&err))
     }
 
-    /// What new programs find in their environment: at once without `known`, else as soon as it is of
-    /// another revision.
-    pub(crate) async fn environment(&self, known: Option<u64>) -> Result<Environment, ShellError> {
+    /// What new programs find in their environment: at once without `known`, else as soon as it is
+    /// another one.
+    pub(crate) async fn environment(
+        &self,
+        known: Option<&ToldEnvironment>,
+    ) -> Result<ToldEnvironment, ShellError> {
         let stream = self.connect().await?;
         let asked = match known {
             None => init_client::environment(stream).await,

@@ -54,6 +54,16 @@ pub(crate) fn count<T: std::str::FromStr>(text: &str) -> Result<Bound<T>, String
     text.parse().map(Bound::At).map_err(|_| format!("{text:?} is no number, and not none"))
 }
 
+/// US dollars: a number that is not below zero, or `none`.
+pub(crate) fn dollars(text: &str) -> Result<Bound<f64>, String> {
+    match count(text)? {
+        Bound::At(sum) if !(0.0..f64::INFINITY).contains(&sum) => {
+            Err(format!("{text:?} is no sum of money: write it as 0.50 or 20, or none"))
+        }
+        bound => Ok(bound),
+    }
+}
+
 fn amount(text: &str, units: &[(&str, u64)], unit: u64) -> Option<u64> {
     let with = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
     let (number, unit) = with.unwrap_or((text, unit));
@@ -112,6 +122,10 @@ mod tests {
             assert!(time(wrong).is_err(), "{wrong}");
         }
         assert!(count::<u64>("many").is_err());
+        assert_eq!((dollars("0.50"), dollars("none")), (Ok(Bound::At(0.5)), Ok(Bound::Off)));
+        for wrong in ["NaN", "inf", "-inf", "-1", "1e999", "much", ""] {
+            assert!(dollars(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Books {
 
     fn ended(&mut self, record: &UsageRecord) {
         let reserved = record.reserved.unwrap_or(0);
-        self.add(record, record.cost.unwrap_or(reserved));
+        self.add(record, record.cost.or(record.counted).unwrap_or(reserved));
         self.take(record, reserved);
     }
 
@@ -345,6 +345,18 @@ mod tests {
         let last = desk.call("b", 900).unwrap();
         desk.end(last, None);
         assert!(!desk.spends("a", 1), "903 of 100");
+    }
+
+    #[test]
+    fn a_cost_that_is_not_known_counts_as_what_it_may_have_been() {
+        let desk = Desk::new(month(100), Budget::default());
+        let mut long = desk.call("a", 10).unwrap();
+        long.counted = Some(100);
+        desk.end(long, None);
+        assert!(!desk.spends("a", 1), "100 of 100");
+        let next = Ledger::default();
+        desk.take_up(&next, desk.ledger.books().budgets.clone());
+        assert_eq!(next.books().spent[&Scope::TeamTotal], 100, "also from the journal");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     egress_log::OpenConnection,
     journal::Journal,
     protocol::MachineEntry,
+    resolve::MACHINE_LOOKUPS_MAX,
     state::{Config, State},
 };
 use rustix::{
@@ -36,6 +37,9 @@ pub(crate) const EGRESS_CONNECTIONS_MAX: usize = 512;
 /// Connections of one machine that go through no proxy: as many.
 pub(crate) const DIRECT_CONNECTIONS_MAX: usize = EGRESS_CONNECTIONS_MAX;
 
+/// Connections of one machine that are moved within the kernel: some downloads, both ways.
+const PIPES_MAX: usize = 8;
+
 /// Bytes of a request's head, and of reads: SDKs send 2 KiB.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -51,6 +55,8 @@ pub(crate) struct Machine {
     model_calls: Arc<Semaphore>,
     egress_connections: Arc<Semaphore>,
     direct_connections: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
+    pipes: Arc<Semaphore>,
     /// Connections that are open, by number.
     open: Mutex<BTreeMap<u64, Open>>,
     next_open: AtomicU64,
@@ -81,6 +87,8 @@ impl Machine {
             model_calls: Arc::new(Semaphore::new(MODEL_CALLS_MAX)),
             egress_connections: Arc::new(Semaphore::new(EGRESS_CONNECTIONS_MAX)),
             direct_connections: Arc::new(Semaphore::new(DIRECT_CONNECTIONS_MAX)),
+            lookups: Arc::new(Semaphore::new(MACHINE_LOOKUPS_MAX)),
+            pipes: Arc::new(Semaphore::new(PIPES_MAX)),
             open: Mutex::default(),
             next_open: AtomicU64::new(1),
             egress_log: OnceLock::new(),
@@ -175,6 +183,16 @@ impl Machine {
     /// Places for connections that go through no proxy.
     pub(crate) fn direct_connections(&self) -> Arc<Semaphore> {
         Arc::clone(&self.direct_connections)
+    }
+
+    /// Places for its name lookups.
+    pub(crate) fn lookups(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.lookups)
+    }
+
+    /// Places for its pipes.
+    pub(crate) fn pipes(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.pipes)
     }
 
     pub(crate) fn entry(&self) -> MachineEntry {

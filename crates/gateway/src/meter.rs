@@ -7,6 +7,6 @@ mod request;
 mod tokens;
 
 pub(crate) use answer::Answer;
-pub(crate) use mask::Mask;
+pub(crate) use mask::{Mask, holds};
 pub(crate) use request::ModelFinder;
 pub(crate) use tokens::Tokens;

@@ -22,6 +22,7 @@ mod tests;
 pub(crate) use asker::Asker;
 pub(crate) use catalogue::model_list;
 pub(crate) use probe::probe;
+pub(crate) use reading::HELD_BYTES_MAX;
 
 use crate::{
     api_error::{ApiError, Code},

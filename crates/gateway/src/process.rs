@@ -11,7 +11,7 @@ use crate::{
 };
 use rustix::{
     fs::{FlockOperation, flock},
-    process::{DumpableBehavior, Resource, Rlimit},
+    process::{Resource, Rlimit},
 };
 use std::{
     ffi::OsString,
@@ -110,7 +110,7 @@ pub fn run(data_dir: &Path) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(failed("start its threads"))?;
-    let resolver = Arc::new(SystemResolver::default());
+    let resolver = Arc::new(SystemResolver);
     let served = runtime.block_on(serve(data_dir, resolver));
     // What still runs then is a name lookup at most.
     runtime.shutdown_background();
@@ -127,12 +127,8 @@ fn stand_alone() {
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     // No core file and no debugger of the same user may show the keys.
-    if let Err(e) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+    if let Err(e) = toft_vault::keep_to_itself() {
         refused("keep its memory to itself", e);
-    }
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(e) = rustix::process::setrlimit(Resource::Core, none) {
-        refused("turn core files off", e);
     }
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(DESCRIPTORS_WANTED, |max| max.min(DESCRIPTORS_WANTED));

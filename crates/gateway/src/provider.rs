@@ -71,6 +71,13 @@ impl Provider {
     /// Address of a path (with query) after `/llm/{id}`.
     pub(crate) fn url(&self, path: &str) -> Result<Url, ApiError> {
         let base = self.base_url.as_ref().map_err(|why| self.bad_base(why))?;
+        if leaves_its_base(path.split('?').next().unwrap_or_default()) {
+            return Err(ApiError::new(
+                Code::InvalidRequest,
+                "The path, or the model's name in it, has `.`, `..`, `\\`, `#` or a control character \
+                 as a part of it, which is not passed on.",
+            ));
+        }
         let url = match self.spec {
             Some(spec) => spec.upstream_url(base, path),
             None => format!("{base}{}", self.below_unlisted(base, path)),
@@ -145,6 +152,15 @@ impl Provider {
     }
 }
 
+/// URL parsers take `%2e` for a dot, and some take `\` (or `%5c`) and `%2f` for a slash; tabs and line
+/// breaks they leave out, and a `#` ends the path.
+pub(crate) fn leaves_its_base(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let plain = lower.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    plain.contains(|c: char| matches!(c, '\\' | '#') || c.is_control())
+        || plain.split('/').any(|part| part == "." || part == "..")
+}
+
 fn check_base(text: &str) -> Result<(), String> {
     let url = Url::parse(text).map_err(|e| e.to_string())?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -198,6 +214,23 @@ mod tests {
         }
         check("mine", None, Some(Api::OpenaiCompletions), "/v1/models", "bad_base_url");
         assert!(provider("mine", None, None).is_none());
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_base() {
+        for bad in ["/v1/../x", "/v1/..", "/%2e%2E/x", "/v1/a%5cb", "/v1/.\t./x", "/v1/.\n", "/a#b"]
+        {
+            check("google", None, None, bad, "invalid_request");
+            check(
+                "mine",
+                Some("http://h/v1"),
+                Some(Api::OpenaiCompletions),
+                bad,
+                "invalid_request",
+            );
+        }
+        let asked = "https://generativelanguage.googleapis.com/v1beta/models/a?b=../c";
+        check("google", None, None, "/v1beta/models/a?b=../c", asked);
     }
 
     #[test]

@@ -7,10 +7,11 @@ use crate::{
     journal::{self, Journal, Name},
     ledger::Ledger,
     machine::Machine,
+    models::HELD_BYTES_MAX,
     pace::Paces,
     protocol::MachineEntry,
     provider::Provider,
-    resolve::Resolver,
+    resolve::{Lookups, Resolver},
     upstream::Upstream,
 };
 use std::{
@@ -24,8 +25,11 @@ use std::{
 };
 use toft_llm::catalogue;
 use toft_model::{id::ProjectId, machine::ModelLimits, provider::ModelRef};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Pipes at once, of 256 KiB each: a quarter of what the kernel lets one ordinary user have (64 MiB).
+const PIPES_MAX: usize = 64;
 
 /// A configuration, understood once.
 #[derive(Debug, Default)]
@@ -84,12 +88,16 @@ pub(crate) struct State {
     machines: Mutex<BTreeMap<ProjectId, Arc<Machine>>>,
     pub(crate) upstream: Upstream,
     pub(crate) paces: Paces,
+    /// Bytes of requests that may be held at once.
+    pub(crate) held_bodies: Arc<Semaphore>,
     pub(crate) ledger: Ledger,
     pub(crate) usage: Arc<Journal>,
     data_dir: PathBuf,
     /// Those that somebody writes to: two writers of one would not know of each other.
     egress_logs: Mutex<BTreeMap<ProjectId, Weak<Journal>>>,
-    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) lookups: Lookups,
+    /// Pipes that bulk takes.
+    pub(crate) pipes: Arc<Semaphore>,
     /// Lets go of the control socket, then ends everything.
     pub(crate) ending: CancellationToken,
     /// Ends everything.
@@ -107,11 +115,13 @@ impl State {
             machines: Mutex::default(),
             upstream: Upstream::default(),
             paces: Paces::default(),
+            held_bodies: Arc::new(Semaphore::new(HELD_BYTES_MAX)),
             ledger: Ledger::default(),
             usage: Arc::new(Journal::open(&usage_dir, Name::Usage)?),
             data_dir: data_dir.to_owned(),
             egress_logs: Mutex::default(),
-            resolver,
+            lookups: Lookups::new(resolver),
+            pipes: Arc::new(Semaphore::new(PIPES_MAX)),
             ending: CancellationToken::new(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -111,13 +111,16 @@ pub struct UsageRecord {
     pub cache_read: Option<u64>,
     /// Tokens written to the provider's cache.
     pub cache_write: Option<u64>,
-    /// Billionths of a US dollar, by the catalogue of that time; `None` when tokens or price are
-    /// not known.
+    /// Billionths of a US dollar, by the catalogue of that time; `None` when tokens (of an answer that
+    /// was cut, too) or price are not known.
     #[serde(default)]
     pub cost: Option<u64>,
     /// Billionths of a US dollar that budgets held back for it, when there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<u64>,
+    /// What budgets count where the cost is not known: the most that it may well have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<u64>,
     /// Milliseconds from request to the end of the answer.
     pub duration_ms: u64,
     /// Milliseconds from request to the first byte of the answer's body.

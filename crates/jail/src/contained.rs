@@ -7,8 +7,10 @@ use crate::{
     failure::{Failure, step},
     handover::HIGH,
     inside::{boot_file, keep_cores_inside},
-    net, seccomp,
-    spec::{Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_INIT, FD_MODEL, Facts, Report},
+    mounts, net, seccomp,
+    spec::{
+        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_EGRESS, FD_HANDED, FD_INIT, FD_MODEL, Facts, Report,
+    },
     sys, wire,
 };
 use rustix::{
@@ -27,12 +29,15 @@ use std::{
 };
 
 /// What the host hands to the first process. Comes with the listening sockets of init and bridge,
-/// the file that standard output and error go to, and at most [`DOORS_MAX`] files by which work
-/// processes join control groups.
+/// the file that standard output and error go to, the folder that only these write to if there is
+/// one, and at most [`DOORS_MAX`] files by which work processes join control groups.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seat {
     /// Bytes for [`FD_BOOT`].
     pub boot: String,
+    /// Whether a folder comes along.
+    #[serde(default)]
+    pub handed: bool,
 }
 
 /// Descriptors that come with a [`Seat`] at least.
@@ -40,13 +45,19 @@ const SEAT_DESCRIPTORS: usize = 3;
 /// One for each of memory, processes and processors.
 pub const DOORS_MAX: usize = 3;
 /// Descriptor of the first of these files; the others follow.
-const FD_DOORS: i32 = FD_APP + 1;
+const FD_DOORS: i32 = FD_HANDED + 1;
 
 /// Where the file `index` of those that a seat came with is opened, by the first process itself.
 /// These are files and no folders: nobody who opens one goes from there to other groups.
 pub fn door(index: usize) -> String {
     let number = (FD_DOORS..).nth(index).expect("there are three at most");
     format!("/proc/self/fd/{number}")
+}
+
+/// A way to write to a folder that leads nowhere else: for [`Seat`]. Fails without the right to make
+/// mounts.
+pub fn handed(folder: &Path) -> io::Result<OwnedFd> {
+    mounts::alone(folder)
 }
 
 /// Listens at `path` for the one process that will take its seat there.
@@ -86,10 +97,12 @@ fn settle(socket: &OwnedFd) -> Result<(), Failure> {
         .ok_or(io::ErrorKind::BrokenPipe)
         .map_err(step(hearing))?;
     let wrong = || step("find its descriptors")(io::Error::other("their number is wrong"));
-    if !(SEAT_DESCRIPTORS..=SEAT_DESCRIPTORS + DOORS_MAX).contains(&given.len()) {
+    let least = SEAT_DESCRIPTORS + usize::from(seat.handed);
+    if !(least..=least + DOORS_MAX).contains(&given.len()) {
         return Err(wrong());
     }
-    let doors = given.split_off(SEAT_DESCRIPTORS);
+    let doors = given.split_off(least);
+    let handed = given.split_off(SEAT_DESCRIPTORS).pop();
     let given: [OwnedFd; SEAT_DESCRIPTORS] = given.try_into().map_err(|_| wrong())?;
     let [init, bridge, said] = given;
     let listeners = net::set_up_within_walls()?;
@@ -103,6 +116,7 @@ fn settle(socket: &OwnedFd) -> Result<(), Failure> {
         (FD_EGRESS, listeners.egress),
         (FD_APP, listeners.app),
     ];
+    places.extend(handed.map(|folder| (FD_HANDED, folder)));
     places.extend((FD_DOORS..).zip(doors));
     for (_, fd) in &mut places {
         *fd = fcntl_dupfd_cloexec(&*fd, HIGH).map_err(step(placing))?;

@@ -8,8 +8,8 @@ use crate::{
     handover::{Go, HIGH, Seat, report},
     loader, mounts, net, seccomp,
     spec::{
-        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_DIRECT, FD_DNS, FD_EGRESS, FD_INIT, FD_MODEL, Facts,
-        Ids, Jail, Report, Run, Spec, Task,
+        Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_DIRECT, FD_DNS, FD_EGRESS, FD_HANDED, FD_INIT,
+        FD_MODEL, Facts, Ids, Jail, Report, Run, Spec, Task,
     },
     sys, tree, wire,
 };
@@ -51,8 +51,8 @@ fn act(seat: Seat) -> Result<(), Failure> {
         Task::Run(_) | Task::Remove { .. } | Task::Copy(_) => None,
     };
     umask(Mode::from_raw_mode(0o022));
-    let (facts, listeners) = match &spec.jail {
-        None => (Facts::default(), None),
+    let (facts, listeners, handed) = match &spec.jail {
+        None => (Facts::default(), None, None),
         Some(jail) => {
             let mut facts = Facts::default();
             let listeners = net::set_up(jail.direct, &mut facts)?;
@@ -67,8 +67,8 @@ fn act(seat: Seat) -> Result<(), Failure> {
                 Task::Copy(order) => return copy_tree(order, &socket),
                 Task::Run(_) | Task::Probe => {}
             }
-            confine(&spec, jail, go, &mut facts)?;
-            (facts, Some(listeners))
+            let handed = confine(&spec, jail, go, &mut facts)?;
+            (facts, Some(listeners), handed)
         }
     };
     match &spec.task {
@@ -81,7 +81,7 @@ fn act(seat: Seat) -> Result<(), Failure> {
             facts.loader = loader;
             wire::send(&socket, &Report::Ready(facts), &[]).map_err(step("report"))
         }
-        Task::Run(run) => start(run, facts, listeners, descriptors, &socket),
+        Task::Run(run) => start(run, facts, (listeners, handed), descriptors, &socket),
     }
 }
 
@@ -127,8 +127,8 @@ fn confine(
     jail: &Jail,
     go: (Go, Vec<OwnedFd>),
     facts: &mut Facts,
-) -> Result<(), Failure> {
-    mounts::build(jail, &go.0.mapped, go.1, facts)?;
+) -> Result<Option<OwnedFd>, Failure> {
+    let handed = mounts::build(jail, &go.0.mapped, go.1, facts)?;
     sethostname(jail.hostname.as_bytes()).map_err(step("set the host name"))?;
     name_in_files(&jail.hostname);
     if spec.cgroups.namespace {
@@ -137,7 +137,8 @@ fn confine(
             Err(e) => facts.notes.push(format!("the names of control groups show inside: {e}")),
         }
     }
-    caps::drop_capabilities()
+    caps::drop_capabilities()?;
+    Ok(handed)
 }
 
 /// Writes the host name where programs look it up. The files belong to the machine: they may be
@@ -185,7 +186,7 @@ fn name_in_files(hostname: &str) {
 fn start(
     run: &Run,
     mut facts: Facts,
-    listeners: Option<net::Listeners>,
+    (listeners, handed): (Option<net::Listeners>, Option<OwnedFd>),
     descriptors: Vec<OwnedFd>,
     socket: &OwnedFd,
 ) -> Result<(), Failure> {
@@ -213,17 +214,18 @@ fn start(
     ];
     places.extend(app.map(|app| (FD_APP, app)));
     places.extend(direct.into_iter().flat_map(|d| [(FD_DIRECT, d.connections), (FD_DNS, d.dns)]));
+    places.extend(handed.map(|folder| (FD_HANDED, folder)));
     for (_, fd) in &mut places {
         *fd = fcntl_dupfd_cloexec(&*fd, HIGH).map_err(step(placing))?;
     }
     let null = OpenOptions::new().read(true).open("/dev/null").map_err(step("open /dev/null"))?;
     let null = fcntl_dupfd_cloexec(&null, HIGH).map_err(step(placing))?;
     sys::place_descriptor(null.as_fd(), 0).map_err(step(placing))?;
+    // Those that are put in their places stay open.
+    child::mark_close_on_exec_from(FD_INIT).map_err(step("close other descriptors"))?;
     for (number, fd) in &places {
         sys::place_descriptor(fd.as_fd(), *number).map_err(step(placing))?;
     }
-    let last = places.iter().map(|(number, _)| *number).max().unwrap_or(FD_APP);
-    child::mark_close_on_exec_from(last + 1).map_err(step("close other descriptors"))?;
     if confined {
         keep_cores_inside()?;
         seccomp::install()?;

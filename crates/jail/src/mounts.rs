@@ -22,11 +22,17 @@ use rustix::{
 use std::{
     io,
     os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 /// Where the new root is put together: any folder that every host has. Only this mount namespace
 /// sees it, and only until the root is changed.
 const STAGES: &[&str] = &["/tmp", "/run", "/mnt", "/var"];
+/// A mount of its own of a folder, from which no path leads out.
+pub(crate) fn alone(folder: &Path) -> io::Result<OwnedFd> {
+    detached(folder, true, None).map(|source| source.mount)
+}
+
 /// Opens the disk, the lower folders and the binds, in this order. `None`: optional and not there.
 pub(crate) fn open_sources(
     jail: &Jail,
@@ -46,17 +52,24 @@ pub(crate) fn open_sources(
             Err(e) => return Err(step("open a file or folder of the host")(e)),
         }
     }
+    if let Some(handed) = &jail.handed {
+        let opening = "open a folder to hand over";
+        for writable in [false, true] {
+            let source = detached(&handed.source, writable, userns).map_err(step(opening))?;
+            sources.push(Some(source));
+        }
+    }
     Ok(sources)
 }
 
 /// Puts the tree together and makes it the root. `mapped` tells of the mounts in `fds`; empty: none
-/// were made yet.
+/// were made yet. Answers with the way to write to what is handed over.
 pub(crate) fn build(
     jail: &Jail,
     mapped: &[Option<bool>],
     fds: Vec<OwnedFd>,
     facts: &mut Facts,
-) -> Result<(), Failure> {
+) -> Result<Option<OwnedFd>, Failure> {
     let mut fds = fds.into_iter();
     let sources = if mapped.is_empty() {
         open_sources(jail, None)?
@@ -94,6 +107,14 @@ pub(crate) fn build(
         binds.extend(mount.map(|mount| (bind, mount)));
     }
 
+    let handed = match &jail.handed {
+        None => None,
+        Some(handed) => {
+            let mut mount = || next().ok_or_else(|| missing("open a folder to hand over"));
+            Some((handed, mount()?.mount, mount()?.mount))
+        }
+    };
+
     change_root(&format!("{stage}/root"))?;
     for (overlay, layer) in layers {
         make_folder(&overlay.target)?;
@@ -104,8 +125,16 @@ pub(crate) fn build(
         make_place(&mount, &bind.target)?;
         attach(&mount, &bind.target)?;
     }
+    let handed = match handed {
+        None => None,
+        Some((handed, shown, to_write)) => {
+            make_place(&shown, &handed.target)?;
+            attach(&shown, &handed.target)?;
+            Some(to_write)
+        }
+    };
     system::mask_proc(facts);
-    Ok(())
+    Ok(handed)
 }
 
 fn missing(what: &'static str) -> Failure {

@@ -17,6 +17,8 @@ pub const FD_MODEL: i32 = 6;
 pub const FD_EGRESS: i32 = 7;
 /// Descriptor of the listening TCP socket of the machine's own port; only when confined.
 pub const FD_APP: i32 = 8;
+/// Descriptor of a folder that only init and bridge may write to; only with [`Jail::handed`].
+pub const FD_HANDED: i32 = 11;
 
 /// Descriptor of the gateway's listening TCP socket for connections that go through no proxy; only
 /// with [`Facts::direct`].
@@ -118,6 +120,17 @@ pub struct Jail {
     pub direct: Direct,
     /// Files and folders of the host that are shown inside, in this order.
     pub binds: Vec<Bind>,
+    /// Shown read-only, with a descriptor to write to it by for who is started first.
+    pub handed: Option<Handed>,
+}
+
+/// A folder of the host that programs inside only read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Handed {
+    /// On the host.
+    pub source: PathBuf,
+    /// Where it is seen inside.
+    pub target: String,
 }
 
 /// Ids of a machine.

@@ -17,6 +17,7 @@ pub mod listing;
 pub mod openai_chat;
 pub mod openai_responses;
 mod seal;
+mod size;
 mod sse;
 
 #[cfg(test)]
@@ -113,8 +114,10 @@ pub fn read(
     model: ModelInfo,
     listed: bool,
 ) -> Result<Asked, Refused> {
+    size::check_bytes(body)?;
     let value: Value = serde_json::from_slice(body)
         .map_err(|e| Refused::new(format!("The body is no JSON that can be read: {e}.")))?;
+    size::check(&value)?;
     let fields = Fields::of(value, "the body")?;
     let mut asked = match format {
         WireFormat::OpenaiChat => openai_chat::request::read(fields, model),
@@ -131,6 +134,7 @@ pub fn read(
         trust(&mut asked.request);
     }
     has_words(&mut asked)?;
+    asked.request.options.passed_on = true;
     Ok(asked)
 }
 

@@ -61,6 +61,7 @@ impl Model for Anthropic {
             provider_name,
             named: errors::named,
             idle_timeout: self.idle_timeout,
+            passed_on: request.options.passed_on,
             cancel,
         })
     }

@@ -64,6 +64,10 @@ pub struct Options {
     pub one_call: bool,
     /// What the text of the answer must be.
     pub output: Output,
+    /// The answer goes on to a program in another wire format: its stop is the provider's own, and a
+    /// call that the output limit cut is left out. Otherwise such a call is kept with a mark, so that
+    /// the model is told of it.
+    pub passed_on: bool,
 }
 
 /// See [`Options::tool_choice`].

@@ -257,6 +257,11 @@ impl Part {
     }
 }
 
+/// Whether arguments are no object of the model's own, but the mark of what was none.
+pub(crate) fn is_broken(arguments: &Map<String, Value>) -> bool {
+    arguments.len() == 1 && matches!(arguments.get(INVALID_ARGUMENTS), Some(Value::String(_)))
+}
+
 /// Arguments as an object. Nothing at all means no arguments. What is no object is put under
 /// [`INVALID_ARGUMENTS`]: the tool then answers with an error, and the model can try again.
 fn parse_arguments(json: &str) -> Map<String, Value> {

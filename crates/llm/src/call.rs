@@ -3,7 +3,7 @@
 
 use crate::{
     ask::{HttpAnswer, HttpRequest, ModelEvent, ModelFailure, Retry, Transport, TransportError},
-    assembly::Assembly,
+    assembly::{Assembly, is_broken},
     price,
     refusal::{Named, Refusal},
     sse::Splitter,
@@ -16,7 +16,7 @@ use futures_util::{
 use http::HeaderMap;
 use std::{sync::Arc, time::Duration};
 use toft_model::{
-    message::{AssistantMessage, StopReason, Usage},
+    message::{AssistantMessage, Block, StopReason, Usage},
     provider::ModelInfo,
 };
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,8 @@ pub(crate) struct Call<D> {
     pub(crate) named: Named,
     pub(crate) idle_timeout: Duration,
     pub(crate) cancel: CancellationToken,
+    /// See [`crate::ask::Options::passed_on`].
+    pub(crate) passed_on: bool,
 }
 
 enum Stage {
@@ -102,6 +104,22 @@ pub(crate) fn empty_message(model: &ModelInfo) -> AssistantMessage {
         error_message: None,
         timestamp: 0,
     }
+}
+
+/// The answer to a call of a model whose name no path can have.
+pub(crate) fn refused(model: &ModelInfo) -> BoxStream<'static, ModelEvent> {
+    let message = format!(
+        "The model name {:?} cannot stand in a path: it has an empty, `.` or `..` part or a control \
+         character in it.",
+        model.id
+    );
+    let failure = fail("invalid_request", message, Retry::Never);
+    let message = AssistantMessage {
+        stop_reason: StopReason::Error,
+        error_message: Some(failure.message.clone()),
+        ..empty_message(model)
+    };
+    stream::iter([ModelEvent::Done { message, failure: Some(failure) }]).boxed()
 }
 
 /// The failure of a call that was cancelled.
@@ -249,7 +267,10 @@ impl<D: Decode> Running<D> {
             Ok(stop) => {
                 message.content = assembly.into_blocks();
                 message.stop_reason = stop;
-                if message.tool_calls().next().is_some() {
+                let cut = self.call.passed_on && stop == StopReason::Length;
+                if cut {
+                    leave_cut_out(&mut message.content);
+                } else if message.tool_calls().next().is_some() {
                     // Some providers say `stop` here, and a call that ran into the output limit is
                     // answered with an error that the model can act on.
                     message.stop_reason = StopReason::ToolUse;
@@ -276,6 +297,18 @@ impl<D: Decode> Running<D> {
         let read = async { while let Some(Ok(_)) = body.next().await {} };
         // Either way the stream is over; this only decides whether the connection lives on.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, read).await;
+    }
+}
+
+/// Leaves out what the output limit cut: calls whose arguments are no JSON, and a last one that may not
+/// have begun with them.
+fn leave_cut_out(content: &mut Vec<Block>) {
+    content.retain(|b| !matches!(b, Block::ToolCall(call) if is_broken(&call.arguments)));
+    if content
+        .last()
+        .is_some_and(|b| matches!(b, Block::ToolCall(call) if call.arguments.is_empty()))
+    {
+        content.pop();
     }
 }
 

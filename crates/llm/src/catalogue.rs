@@ -7,7 +7,9 @@
 mod models;
 mod specs;
 
-use toft_model::provider::{Api, DEMO_PROVIDER, ModelInfo, ModelList, ModelRef, ProviderInfo};
+use toft_model::provider::{
+    Api, DEMO_PROVIDER, ModelInfo, ModelList, ModelRef, Price, ProviderInfo,
+};
 
 /// Context window of a model that the catalogue does not know: what nearly all of today's have.
 const UNKNOWN_CONTEXT_WINDOW: u64 = 128_000;
@@ -148,7 +150,7 @@ impl ProviderSpec {
     pub fn credential(&self, path: &str, key: &str) -> (&'static str, String) {
         match self.auth {
             Auth::XApiKey => ("x-api-key", key.to_owned()),
-            Auth::Google if !path.contains("/openai/") => ("x-goog-api-key", key.to_owned()),
+            Auth::Google if !is_openai(path) => ("x-goog-api-key", key.to_owned()),
             Auth::Google | Auth::Bearer => ("authorization", format!("Bearer {key}")),
         }
     }
@@ -157,6 +159,12 @@ impl ProviderSpec {
     pub fn info(&self) -> ProviderInfo {
         ProviderInfo { id: self.id.to_owned(), name: self.name.to_owned(), api: self.api }
     }
+}
+
+/// Whether a path of Google's is one of its OpenAI format, `/v1beta/openai/…`; a model's name further
+/// on may have that word too.
+fn is_openai(path: &str) -> bool {
+    path.split('/').skip(1).take(2).any(|part| part == "openai")
 }
 
 /// All providers, in the order in which one with a key is chosen when nobody chose. The demo is not
@@ -191,15 +199,34 @@ pub fn model(provider_id: &str, id: &str) -> Option<ModelInfo> {
     if let Some(row) = rows.iter().find(|row| row.id == id) {
         return Some(row.info(spec));
     }
-    let kin = rows
-        .iter()
-        .filter(|row| id.strip_prefix(row.id.as_str()).is_some_and(|rest| rest.starts_with('-')))
-        .max_by_key(|row| row.id.len());
-    Some(match kin {
+    Some(match kin(rows, id) {
         Some(row) => {
             ModelInfo { id: id.to_owned(), name: id.to_owned(), price: None, ..row.info(spec) }
         }
         None => unlisted_model(spec.id, spec.api, id),
+    })
+}
+
+/// The listed model that an id begins with.
+fn kin<'a>(rows: &'a [models::Row], id: &str) -> Option<&'a models::Row> {
+    rows.iter()
+        .filter(|row| id.strip_prefix(row.id.as_str()).is_some_and(|rest| rest.starts_with('-')))
+        .max_by_key(|row| row.id.len())
+}
+
+/// What to reckon with where too little would do harm: the model's own price, else that of the listed
+/// model that its id begins with, else the most that its provider takes for each kind of token. `None`
+/// where no price of the provider is known.
+pub fn cautious_price(provider_id: &str, id: Option<&str>) -> Option<Price> {
+    let rows = models::rows(provider(provider_id)?.id);
+    let own = id.and_then(|id| rows.iter().find(|row| row.id == id).or_else(|| kin(rows, id)));
+    own.and_then(models::Row::price).or_else(|| {
+        rows.iter().filter_map(models::Row::price).reduce(|a, b| Price {
+            input: a.input.max(b.input),
+            output: a.output.max(b.output),
+            cache_read: a.cache_read.max(b.cache_read),
+            cache_write: a.cache_write.max(b.cache_write),
+        })
     })
 }
 
@@ -292,6 +319,23 @@ mod tests {
         assert_eq!(model("nobody", "x"), None);
         assert_eq!(model("demo", "x"), None);
         assert!(model("demo", "app").unwrap().demo);
+    }
+
+    #[test]
+    fn a_price_to_reckon_with_is_its_own_or_its_kins_or_the_dearest() {
+        let price = |id| model("openai", id).unwrap().price.unwrap();
+        let reckoned = |id| cautious_price("openai", id).unwrap();
+        assert_eq!(reckoned(Some("gpt-5")), price("gpt-5"));
+        assert_eq!(reckoned(Some("gpt-5-2025-08-07")), price("gpt-5"));
+        assert_eq!(reckoned(Some("gpt-5-mini-2025-08-07")), price("gpt-5-mini"));
+        for unknown in [Some("no-such-thing"), None] {
+            let dearest = reckoned(unknown);
+            for info in models("openai") {
+                let Some(price) = info.price else { continue };
+                assert!(dearest.input >= price.input && dearest.output >= price.output);
+            }
+        }
+        assert_eq!((cautious_price("nobody", None), cautious_price("demo", None)), (None, None));
     }
 
     #[test]

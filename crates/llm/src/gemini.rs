@@ -43,7 +43,12 @@ impl Gemini {
 }
 
 /// A model's name as a part of a path: nothing in it ends the part, but for slashes, which some have.
-pub fn in_path(model: &str) -> String {
+/// `None` for a name that no path can have: with an empty, `.` or `..` part, or a control character.
+pub fn in_path(model: &str) -> Option<String> {
+    let leads_away = |part: &str| matches!(part, "" | "." | "..");
+    if model.contains(char::is_control) || model.split('/').any(leads_away) {
+        return None;
+    }
     let mut out = String::with_capacity(model.len());
     for byte in model.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_./~".contains(&byte) {
@@ -52,7 +57,7 @@ pub fn in_path(model: &str) -> String {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    out
+    Some(out)
 }
 
 impl Model for Gemini {
@@ -66,7 +71,10 @@ impl Model for Gemini {
         let models = spec.and_then(|s| s.path_in(Api::GoogleGenerativeAi));
         let models = models.unwrap_or("/v1beta/models");
         let provider_name = spec.map_or(provider.as_str(), |s| s.name).to_owned();
-        let path = format!("/llm/{provider}{models}/{}:streamGenerateContent?alt=sse", in_path(id));
+        let Some(id) = in_path(id) else {
+            return call::refused(&request.model);
+        };
+        let path = format!("/llm/{provider}{models}/{id}:streamGenerateContent?alt=sse");
         let body = request::write(&request);
         call::stream(Call {
             transport: Arc::clone(&self.transport),
@@ -82,6 +90,7 @@ impl Model for Gemini {
             provider_name,
             named: errors::named,
             idle_timeout: self.idle_timeout,
+            passed_on: request.options.passed_on,
             cancel,
         })
     }

@@ -5,7 +5,7 @@
 //! Pure and append-stable: what stands for a message never changes when messages are added later,
 //! but for the results of its calls. Provider caches live from that.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 use toft_model::{
     hash::fnv1a,
     message::{
@@ -118,8 +118,10 @@ fn push_user<'a>(out: &mut Vec<Turn<'a>>, pieces: Vec<Piece<'a>>) {
 }
 
 /// Results between an assistant's message and the next one that has content.
-fn results_after(rest: &[Message]) -> Vec<&ToolResultMessage> {
-    rest.iter()
+fn results_after(rest: &[Message]) -> HashMap<&str, &ToolResultMessage> {
+    let mut out = HashMap::new();
+    let results = rest
+        .iter()
         .take_while(|m| !matches!(m, Message::Assistant(a) if !a.content.is_empty()))
         .filter_map(|m| match m {
             Message::ToolResult(result) => Some(result),
@@ -128,16 +130,20 @@ fn results_after(rest: &[Message]) -> Vec<&ToolResultMessage> {
             | Message::Custom(_)
             | Message::CompactionSummary(_)
             | Message::BranchSummary(_) => None,
-        })
-        .collect()
+        });
+    for result in results {
+        // The first one of a call.
+        out.entry(result.tool_call_id.as_str()).or_insert(result);
+    }
+    out
 }
 
 fn answer<'a>(
     call: &'a ToolCall,
-    results: &[&'a ToolResultMessage],
+    results: &HashMap<&str, &'a ToolResultMessage>,
     model: &ModelInfo,
 ) -> Answer<'a> {
-    match results.iter().find(|r| r.tool_call_id == call.id) {
+    match results.get(call.id.as_str()) {
         Some(result) => {
             let mut pieces = pieces(&result.content, model);
             if pieces.is_empty() {

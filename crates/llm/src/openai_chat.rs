@@ -64,6 +64,7 @@ impl Model for OpenaiChat {
             provider_name,
             named: errors::named,
             idle_timeout: self.idle_timeout,
+            passed_on: request.options.passed_on,
             cancel,
         })
     }

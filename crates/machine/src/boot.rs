@@ -36,6 +36,7 @@ pub(crate) fn init_boot(
         work_env: work_env(spec, token, places),
         awaits_environment: spec.awaits_environment,
         exec_dir: format!("{}/exec", places.log),
+        log_fd: places.log_fd,
         work_cgroup_procs: work_files,
         bridge: BridgeBoot {
             project: spec.project.clone(),

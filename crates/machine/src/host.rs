@@ -154,6 +154,7 @@ impl Inner {
             home: text(&folder.join(OWN).join("home")),
             user_home: self.config.home.clone(),
             user: self.config.user.clone(),
+            log_fd: None,
             log: text(log),
             gateway_url,
             proxy_url,

@@ -234,24 +234,36 @@ pub async fn set_environment(
     done(&ask(stream, &request, ANSWER_TIMEOUT).await?)
 }
 
+/// An environment as init told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldEnvironment {
+    /// What programs get.
+    pub environment: Environment,
+    /// Which one it is of those that init was given; an older init does not say.
+    pub generation: Option<u64>,
+}
+
 /// The environment that programs get now.
-pub async fn environment(stream: UnixStream) -> Result<Environment, InitError> {
-    let request = InitRequest::Environment { known: None };
+pub async fn environment(stream: UnixStream) -> Result<ToldEnvironment, InitError> {
+    let request = InitRequest::Environment { known: None, generation: None };
     told_environment(ask(stream, &request, ANSWER_TIMEOUT).await?)
 }
 
-/// The next environment that is not of revision `known`, however long that takes.
+/// The environment that init is given next after the one it told as `known`, however long that takes.
 pub async fn next_environment(
     mut stream: UnixStream,
-    known: u64,
-) -> Result<Environment, InitError> {
-    send(&mut stream, &InitRequest::Environment { known: Some(known) }).await?;
+    known: &ToldEnvironment,
+) -> Result<ToldEnvironment, InitError> {
+    let (revision, generation) = (Some(known.environment.revision), known.generation);
+    send(&mut stream, &InitRequest::Environment { known: revision, generation }).await?;
     told_environment(Reader::new(stream).reply().await?)
 }
 
-fn told_environment(reply: InitReply) -> Result<Environment, InitError> {
+fn told_environment(reply: InitReply) -> Result<ToldEnvironment, InitError> {
     match reply {
-        InitReply::Environment(environment) => Ok(environment),
+        InitReply::Environment { environment, generation } => {
+            Ok(ToldEnvironment { environment, generation })
+        }
         InitReply::Failed { code, message } => Err(InitError::Refused { code, message }),
         other => Err(unexpected(&other)),
     }
@@ -427,7 +439,7 @@ fn unexpected(reply: &InitReply) -> InitError {
         InitReply::Gap { .. } => "gap",
         InitReply::Exit(_) => "exit",
         InitReply::List { .. } => "list",
-        InitReply::Environment(_) => "environment",
+        InitReply::Environment { .. } => "environment",
         InitReply::Done => "done",
         InitReply::Failed { .. } => "failed",
     };

@@ -33,6 +33,8 @@ pub(crate) struct Places {
     pub(crate) user: String,
     /// Event log and kept output.
     pub(crate) log: String,
+    /// Descriptor that init and bridge write there by, when nobody can by the path.
+    pub(crate) log_fd: Option<i32>,
     /// Base URL of the model API.
     pub(crate) gateway_url: String,
     /// URL of the egress proxy.
@@ -59,6 +61,7 @@ impl Places {
             user_home: "/root".to_owned(),
             user: "root".to_owned(),
             log: "/var/lib/toft".to_owned(),
+            log_fd: None,
             gateway_url: "http://gateway.internal".to_owned(),
             proxy_url: format!("http://gateway.internal:{EGRESS_PORT}"),
             gateway_fds: gateway_fds(false),

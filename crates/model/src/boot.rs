@@ -27,6 +27,10 @@ pub struct InitBoot {
     pub awaits_environment: bool,
     /// Where init keeps the output of what it runs: a folder outside the checkpointed tree.
     pub exec_dir: String,
+    /// Descriptor of the folder [`BridgeBoot::log_dir`] by which init and bridge write there, where what runs
+    /// in the machine can only read. Else they write by the path.
+    #[serde(default)]
+    pub log_fd: Option<i32>,
     /// Files (`cgroup.procs` or `tasks`) that work processes join their control groups by, as seen
     /// inside the machine. Beside one of them may lie empty groups for single programs
     /// (`toft_jail::spec::PROGRAM_GROUP`). Empty when there are none.

@@ -43,11 +43,14 @@ pub enum InitRequest {
     /// Programs that are started from now on find these variables, between the machine's own and
     /// those that a request adds. Kept in init's memory only. Answers [`InitReply::Done`].
     SetEnvironment(Environment),
-    /// Answers one [`InitReply::Environment`]: at once without `known`, else as soon as there is one of
-    /// another revision.
+    /// Answers one [`InitReply::Environment`]: at once without `known`, else as soon as there is another
+    /// one.
     Environment {
         /// The revision that the caller has.
         known: Option<u64>,
+        /// The generation that the caller has; without it, only another revision is another one.
+        #[serde(default)]
+        generation: Option<u64>,
     },
     /// Answers [`InitReply::Done`] with copies of `InitBoot::gateway_fds` as `SCM_RIGHTS`.
     GatewayListeners,
@@ -152,7 +155,14 @@ pub enum InitReply {
         execs: Vec<ExecStatus>,
     },
     /// See [`InitRequest::Environment`].
-    Environment(Environment),
+    Environment {
+        /// What programs get.
+        #[serde(flatten)]
+        environment: Environment,
+        /// Another one with each that is set, also at the same revision. An older init says none.
+        #[serde(default)]
+        generation: Option<u64>,
+    },
     /// Done, nothing more to say.
     Done,
     /// It could not be done.

@@ -7,7 +7,16 @@ use crate::host::Host;
 /// about 2 KiB, with a session ticket some more.
 pub const CLIENT_HELLO_BYTES_MAX: usize = 16 * 1024;
 
+const RECORD_CHANGE_CIPHER_SPEC: u8 = 20;
+const RECORD_ALERT: u8 = 21;
 const RECORD_HANDSHAKE: u8 = 22;
+const RECORD_HEARTBEAT: u8 = 24;
+/// What every TLS version so far says first of its version.
+const MAJOR: u8 = 3;
+/// Go's servers take a first record of any version below 16.0.
+const MAJOR_LENIENT_END: u8 = 16;
+/// A message of SSLv2 begins with its length and this bit.
+const SSLV2: u8 = 0x80;
 const HANDSHAKE_CLIENT_HELLO: u8 = 1;
 const EXTENSION_SERVER_NAME: u16 = 0;
 const NAME_TYPE_HOST: u8 = 0;
@@ -29,24 +38,49 @@ pub enum ClientHello {
     Named(Host),
 }
 
-/// Looks at the first bytes of a connection.
+/// Looks at the first bytes of a connection. No client begins with another record than a handshake's, but
+/// servers pass over a warning before the hello: so that is TLS too, of the kind that is not understood.
 pub fn client_hello(bytes: &[u8]) -> ClientHello {
-    match bytes.first() {
-        None => return ClientHello::Incomplete,
-        Some(&RECORD_HANDSHAKE) => {}
-        Some(_) => return ClientHello::NotTls,
+    match *bytes {
+        [RECORD_ALERT | RECORD_HANDSHAKE, major, ..] if major != MAJOR => odd_version(bytes),
+        [RECORD_HANDSHAKE, ..] => match handshake_bytes(bytes) {
+            Records::Malformed => ClientHello::Malformed,
+            Records::Whole(hello) => server_name(&hello).unwrap_or(ClientHello::Malformed),
+            Records::Incomplete if bytes.len() >= CLIENT_HELLO_BYTES_MAX => ClientHello::Malformed,
+            Records::Incomplete => ClientHello::Incomplete,
+        },
+        [] | [RECORD_CHANGE_CIPHER_SPEC..=RECORD_HEARTBEAT] => ClientHello::Incomplete,
+        [RECORD_CHANGE_CIPHER_SPEC..=RECORD_HEARTBEAT, MAJOR, ..] => ClientHello::Malformed,
+        [SSLV2..=u8::MAX, ref rest @ ..] => sslv2(rest),
+        _ => ClientHello::NotTls,
     }
-    match handshake_bytes(bytes) {
-        Records::NotTls => ClientHello::NotTls,
-        Records::Malformed => ClientHello::Malformed,
-        Records::Whole(hello) => server_name(&hello).unwrap_or(ClientHello::Malformed),
-        Records::Incomplete if bytes.len() >= CLIENT_HELLO_BYTES_MAX => ClientHello::Malformed,
-        Records::Incomplete => ClientHello::Incomplete,
+}
+
+/// An alert or a handshake of a version that does not exist: not every server minds.
+fn odd_version(bytes: &[u8]) -> ClientHello {
+    match *bytes {
+        [_, MAJOR_LENIENT_END..=u8::MAX, ..] => ClientHello::NotTls,
+        [RECORD_HANDSHAKE, _, _, _, _, HANDSHAKE_CLIENT_HELLO, ..]
+        | [RECORD_ALERT, _, _, 0, 2, ..] => ClientHello::Malformed,
+        [_, _, _, _, _, _, ..] => ClientHello::NotTls,
+        _ => ClientHello::Incomplete,
+    }
+}
+
+/// A hello in the format of SSLv2 (RFC 5246 §E.2), after its first byte: it has no place for a name.
+fn sslv2(rest: &[u8]) -> ClientHello {
+    match *rest {
+        [] | [_] | [_, HANDSHAKE_CLIENT_HELLO] | [_, HANDSHAKE_CLIENT_HELLO, 0] => {
+            ClientHello::Incomplete
+        }
+        [_, HANDSHAKE_CLIENT_HELLO, MAJOR, ..] | [_, HANDSHAKE_CLIENT_HELLO, 0, 2, ..] => {
+            ClientHello::Malformed
+        }
+        _ => ClientHello::NotTls,
     }
 }
 
 enum Records {
-    NotTls,
     Incomplete,
     Malformed,
     Whole(Vec<u8>),
@@ -56,9 +90,8 @@ enum Records {
 fn handshake_bytes(mut bytes: &[u8]) -> Records {
     let mut message = Vec::new();
     loop {
-        // Every TLS version so far says 3 here; anything else only begins like TLS.
-        if bytes.get(1).is_some_and(|&major| major != 3) {
-            return Records::NotTls;
+        if bytes.get(1).is_some_and(|&major| major != MAJOR) {
+            return Records::Malformed;
         }
         let Some(&[kind, _, _, hi, lo]) = bytes.first_chunk::<5>() else {
             return Records::Incomplete;
@@ -215,7 +248,6 @@ mod tests {
     fn what_is_no_client_hello_is_told_apart() {
         assert_eq!(client_hello(b"SSH-2.0-x"), ClientHello::NotTls);
         assert_eq!(client_hello(b"GET / HTTP/1.1"), ClientHello::NotTls);
-        assert_eq!(client_hello(&[22, 9, 9]), ClientHello::NotTls);
         assert_eq!(client_hello(&hello(&[], 4096)), ClientHello::Nameless);
         assert_eq!(client_hello(&hello(&["a.test", "b.test"], 99)), ClientHello::Malformed);
         for odd in ["evil.test\0.a.test", "a.test.", "", "a b"] {
@@ -224,6 +256,50 @@ mod tests {
         assert_eq!(client_hello(&[22, 3, 1, 0, 1, 2]), ClientHello::Malformed);
         assert_eq!(client_hello(&[22, 3, 1, 0, 4, 1, 1, 0, 0]), ClientHello::Malformed);
         assert_eq!(client_hello(&[22, 3, 1, 0, 0]), ClientHello::Malformed);
+    }
+
+    #[test]
+    fn what_servers_take_for_tls_all_the_same_is_malformed() {
+        let check = |bytes: &[u8], expected: ClientHello| {
+            assert_eq!(client_hello(bytes), expected, "{bytes:?}");
+            let told = |cut: &usize| client_hello(&bytes[..*cut]) != ClientHello::Incomplete;
+            // It is told once, and stays so.
+            for cut in (0..bytes.len()).filter(told) {
+                assert_eq!(client_hello(&bytes[..cut]), expected, "{bytes:?} until {cut}");
+            }
+        };
+        let real = hello(&["evil.test"], 4096);
+        let after = |first: &[u8]| [first, &real].concat();
+        for before in [
+            &[20, 3, 1, 0, 1, 1][..],
+            &[21, 3, 1, 0, 2, 1, 0],
+            &[21, 3, 3, 0, 2, 1, 90],
+            &[21, 9, 0, 0, 2, 1, 90],
+            &[23, 3, 3, 0, 1, 0],
+            &[24, 3, 3, 0, 3, 1, 0, 0],
+        ] {
+            check(&after(before), ClientHello::Malformed);
+        }
+        let mut odd = real.clone();
+        odd[1] = 9;
+        check(&odd, ClientHello::Malformed);
+        // A second record of such a version.
+        let mut cut = hello(&["evil.test"], 9);
+        cut[5 + 9 + 1] = 9;
+        check(&cut, ClientHello::Malformed);
+        check(&[0x80, 46, 1, 3, 1, 0, 21, 0, 0, 0, 16], ClientHello::Malformed);
+        check(&[0x81, 3, 1, 0, 2, 0, 21], ClientHello::Malformed);
+        for other in [
+            &[21, 0, 0, 0, 7, 0, 0][..],
+            &[22, 0, 0, 0, 7, 0, 0],
+            &[22, 77, 1],
+            &[20, 4, 1],
+            &[0xf9, 0xbe, 0xb4, 0xd9],
+            &[0x80, 0, 1, 7],
+            &[0x80, 0, 1, 0, 3],
+        ] {
+            check(other, ClientHello::NotTls);
+        }
     }
 
     proptest! {

@@ -4,12 +4,17 @@
 use crate::{
     api_error::{ApiError, Code},
     error::ServerError,
+    tasks,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::steps;
 use toft_store::{Store, Wrapped};
-use toft_vault::{Fits, SealError, Vault};
+use toft_vault::{Fits, KeyFileError, SealError, Vault};
 use tokio::sync::{RwLock, RwLockReadGuard};
+use tokio_util::task::TaskTracker;
+
+/// Said when a rotation breaks.
+const ROTATING: &str = "replacing the master key failed";
 
 /// See the module.
 pub(crate) struct Keyring {
@@ -41,8 +46,18 @@ impl Keyring {
         self.vault.read().await
     }
 
-    /// Puts everything under a new master key. A kill at any moment leaves the old one or the new one.
-    pub(crate) async fn rotate(&self, store: &dyn Store) -> Result<(), ApiError> {
+    /// Puts everything under a new master key, also when whoever asked for it leaves. A kill at any
+    /// moment leaves the old one or the new one.
+    pub(crate) async fn rotate(
+        self: &Arc<Self>,
+        tasks: &TaskTracker,
+        store: &Arc<dyn Store>,
+    ) -> Result<(), ApiError> {
+        let (this, store) = (Arc::clone(self), Arc::clone(store));
+        tasks::finish(tasks, ROTATING, async move { this.replace(&*store).await }).await
+    }
+
+    async fn replace(&self, store: &dyn Store) -> Result<(), ApiError> {
         let mut vault = self.vault.write().await;
         let failed = |error: &dyn std::fmt::Display| {
             ApiError::internal(
@@ -50,12 +65,23 @@ impl Keyring {
                 error,
             )
         };
-        let next = Vault::prepare_next(&self.file).map_err(|e| failed(&e))?;
+        let recorded = store.master_id().await?;
+        if let Some(recorded) = &recorded {
+            // What an earlier rotation left undone comes first.
+            match Vault::open_recorded(&self.file, Some(recorded)) {
+                Ok((settled, Fits::Yes)) => *vault = settled,
+                // Then it shows below whether the one in memory opens everything.
+                Ok((_, Fits::No)) | Err(KeyFileError::Missing { .. }) => {}
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        let recorded = recorded.as_deref();
+        let next = Vault::prepare_next(&self.file, recorded).map_err(|e| failed(&e))?;
         steps::reached("vault.next");
         let anew = match rewrapped(&vault, &next, &store.wrapped().await?) {
             Ok(anew) => anew,
             Err(what) => {
-                self.drop_next();
+                self.drop_next(recorded);
                 return Err(ApiError::new(
                     Code::Conflict,
                     format!(
@@ -69,8 +95,8 @@ impl Keyring {
             // A commit may be done although it failed: the next key stays until that is known.
             match store.master_id().await {
                 Ok(recorded) if recorded.as_deref() == Some(&next.id()) => {}
-                Ok(_) => {
-                    self.drop_next();
+                Ok(recorded) => {
+                    self.drop_next(recorded.as_deref());
                     return Err(error.into());
                 }
                 Err(_) => return Err(error.into()),
@@ -87,8 +113,8 @@ impl Keyring {
         Ok(())
     }
 
-    fn drop_next(&self) {
-        if let Err(error) = Vault::drop_next(&self.file) {
+    fn drop_next(&self, recorded: Option<&str>) {
+        if let Err(error) = Vault::drop_next(&self.file, recorded) {
             tracing::warn!(%error, "a master key that nothing is sealed with stays");
         }
     }
@@ -118,4 +144,101 @@ fn rewrapped(vault: &Vault, next: &Vault, all: &Wrapped) -> Result<Wrapped, Stri
 /// What a provider's sealed key is bound to.
 pub(crate) fn provider_place(provider: &str) -> String {
     format!("provider_key:{provider}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::poll_fn, path::Path, pin::pin, task::Poll};
+    use toft_store::{ProviderKey, SqliteStore};
+
+    const PROVIDER: &str = "openai";
+
+    async fn begun(dir: &Path) -> (Arc<dyn Store>, Arc<Keyring>) {
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&dir.join("toft.db")).await.unwrap());
+        let keyring = Keyring::open(dir.join("master.key"), &*store).await.unwrap();
+        (store, keyring)
+    }
+
+    async fn opens(store: &dyn Store, keyring: &Keyring) -> bool {
+        let vault = keyring.vault().await;
+        let all = store.wrapped().await.unwrap().provider_keys;
+        let (_, sealed) = all.iter().find(|(id, _)| id == PROVIDER).unwrap();
+        let opened = vault.unseal(&provider_place(PROVIDER), sealed);
+        opened.is_ok_and(|key| key.expose() == "canary")
+    }
+
+    async fn sealed_once(store: &dyn Store, keyring: &Keyring) {
+        let sealed = keyring.vault().await.seal(&provider_place(PROVIDER), b"canary").unwrap();
+        let key = ProviderKey { provider: PROVIDER.into(), sealed, hint: String::new() };
+        store.put_provider_key(&key, 1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_rotation_whose_caller_leaves_at_any_await_is_done_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, keyring) = begun(dir.path()).await;
+        sealed_once(&*store, &keyring).await;
+        for polls in 1.. {
+            let tasks = TaskTracker::new();
+            let was_left = {
+                let mut rotation = pin!(keyring.rotate(&tasks, &store));
+                let mut left = polls;
+                poll_fn(|cx| {
+                    left -= 1;
+                    match rotation.as_mut().poll(cx) {
+                        Poll::Ready(done) => Poll::Ready(done.map(|()| false)),
+                        Poll::Pending if left == 0 => Poll::Ready(Ok(true)),
+                        Poll::Pending => Poll::Pending,
+                    }
+                })
+                .await
+                .unwrap()
+            };
+            tasks.close();
+            tasks.wait().await;
+            // A read after a write: what was under way in the database is over.
+            store
+                .put_provider_key(
+                    &ProviderKey {
+                        provider: "other".into(),
+                        sealed: keyring.vault().await.seal(&provider_place("other"), b"x").unwrap(),
+                        hint: String::new(),
+                    },
+                    2,
+                )
+                .await
+                .unwrap();
+            assert!(opens(&*store, &keyring).await, "left after {polls}");
+            assert_eq!(store.master_id().await.unwrap(), Some(keyring.vault().await.id()));
+            keyring.rotate(&TaskTracker::new(), &store).await.unwrap();
+            let (store, keyring) = begun(dir.path()).await;
+            assert!(opens(&*store, &keyring).await, "left after {polls}");
+            assert!(!dir.path().join("master.key.next").exists());
+            if !was_left {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rotation_first_settles_one_that_left_the_database_under_the_next_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, keyring) = begun(dir.path()).await;
+        sealed_once(&*store, &keyring).await;
+        let file = dir.path().join("master.key");
+        {
+            let vault = keyring.vault().await;
+            let next = Vault::prepare_next(&file, Some(&vault.id())).unwrap();
+            let anew = rewrapped(&vault, &next, &store.wrapped().await.unwrap()).unwrap();
+            store.rewrap(&anew, &next.id()).await.unwrap();
+        }
+        assert!(!opens(&*store, &keyring).await, "memory has the old one");
+        keyring.rotate(&TaskTracker::new(), &store).await.unwrap();
+        assert!(opens(&*store, &keyring).await);
+        let (store, keyring) = begun(dir.path()).await;
+        assert!(opens(&*store, &keyring).await);
+        assert!(!dir.path().join("master.key.next").exists());
+    }
 }

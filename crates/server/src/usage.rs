@@ -94,7 +94,8 @@ fn ended_row(record: UsageRecord) -> UsageRow {
         run: record.run.map(|id| id.as_str().to_owned()),
         provider: record.provider,
         model: record.model,
-        reserved: record.reserved,
+        // What counts where the cost is not known.
+        reserved: record.counted.or(record.reserved),
         status: Some(record.status),
         input: record.input,
         output: record.output,

@@ -15,7 +15,7 @@ try {
   await page.getByPlaceholder('Open, run, or name a new project').waitFor()
   await page.goto(new URL(`/projects/${project}`, link).href)
   await page.getByLabel('Message to the agent').waitFor()
-  await page.keyboard.press('Alt+w')
+  await page.keyboard.press('Alt+e')
   const panel = page.getByLabel('Network panel')
   await panel.getByText('That is the default of this server.').waitFor()
   await panel.getByText('Allow-list', { exact: true }).click()

@@ -290,6 +290,17 @@ impl Toft {
         self.call("POST", &path, Some(json!({"command": command}))).await
     }
 
+    /// Runs a shell command in a project's log folder on the host, as the server's user: what somebody
+    /// could do who has taken over the machine's init.
+    pub fn in_log_folder(&self, project: &str, command: &str) -> Result<()> {
+        let mut argv = self.user.as_ref().map(User::before).unwrap_or_default();
+        argv.extend(["sh", "-c", command].map(str::to_owned));
+        let folder = self.data.join("logs").join(project);
+        let status = Command::new(&argv[0]).args(&argv[1..]).current_dir(folder).status()?;
+        ensure!(status.success(), "{command}: {status}");
+        Ok(())
+    }
+
     /// Runs `toft` with these arguments against this server.
     pub fn cli(&self, args: &[&str]) -> Result<std::process::Output> {
         let mut argv = self.user.as_ref().map(User::before).unwrap_or_default();

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 const KEY_BYTES: usize = 32;
 
 /// Which value a sealed text is: opened for any other one it is refused, so that nobody who can write
-/// the database passes one secret, or an older value of it, for another.
+/// the database passes one secret for another. An older value of the same secret still opens for whoever
+/// puts it back together with its revision: nothing outside the database says which one is the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place<'a> {
     /// Id of the project.

@@ -55,6 +55,15 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// It would be removed, and is the one that everything is sealed with.
+    #[error(
+        "the master key {} is the one that the database is sealed with: it stays. Restart the server, \
+         which puts it in its place", path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("the master key {} could not be {step}: {source}", path.display())]
     Io {

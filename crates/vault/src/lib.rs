@@ -11,11 +11,13 @@
 
 mod data_key;
 mod key_file;
+mod process;
 mod rotation;
 mod seal;
 mod secret;
 
 pub use data_key::{DataKey, Place};
+pub use process::keep_to_itself;
 pub use rotation::Fits;
 pub use seal::{SealError, Vault};
 pub use secret::Secret;

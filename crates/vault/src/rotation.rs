@@ -50,11 +50,11 @@ impl Vault {
     }
 
     /// Makes the next master key beside the one in use; on disk when this returns. It takes its place
-    /// by [`Vault::commit_next`], once the database is sealed with it and says so.
-    pub fn prepare_next(file: &Path) -> Result<Self, KeyFileError> {
-        let beside = next_to(file);
-        remove(&beside)?;
-        Self::open(&beside)
+    /// by [`Vault::commit_next`], once the database is sealed with it and says so. Refused while the
+    /// one that the database is sealed with (`recorded`) lies there.
+    pub fn prepare_next(file: &Path, recorded: Option<&str>) -> Result<Self, KeyFileError> {
+        Self::drop_next(file, recorded)?;
+        Self::open(&next_to(file))
     }
 
     /// Puts the next key in the place of the one in use.
@@ -62,9 +62,18 @@ impl Vault {
         take_place(file)
     }
 
-    /// Removes a next key that nothing was sealed with.
-    pub fn drop_next(file: &Path) -> Result<(), KeyFileError> {
-        remove(&next_to(file))
+    /// Removes a next key that nothing was sealed with. The one that the database is sealed with
+    /// (`recorded`) stays, and is an error.
+    pub fn drop_next(file: &Path, recorded: Option<&str>) -> Result<(), KeyFileError> {
+        let beside = next_to(file);
+        match existing(&beside) {
+            Ok(Some(next)) if Some(next.id().as_str()) == recorded => {
+                Err(KeyFileError::InUse { path: beside })
+            }
+            // What is no key has sealed nothing.
+            Ok(_) | Err(KeyFileError::WrongSize { .. }) => remove(&beside),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -124,18 +133,34 @@ mod tests {
     fn a_rotation_cut_at_any_step_leaves_the_key_that_opens_everything() {
         let (_dir, file, old, sealed) = house();
         // Cut before the database knew of it.
-        let next = Vault::prepare_next(&file).unwrap();
+        let next = Vault::prepare_next(&file, Some(&old.id())).unwrap();
         assert_ne!(next.id(), old.id());
         opens(&file, &old.id(), &sealed);
         // Cut when the database was sealed anew.
-        let next = Vault::prepare_next(&file).unwrap();
+        let next = Vault::prepare_next(&file, Some(&old.id())).unwrap();
         let anew = next.seal("c", b"canary").unwrap();
         opens(&file, &next.id(), &anew);
         // Not cut.
-        let after = Vault::prepare_next(&file).unwrap();
+        let after = Vault::prepare_next(&file, Some(&next.id())).unwrap();
         let last = after.seal("c", b"canary").unwrap();
         Vault::commit_next(&file).unwrap();
         opens(&file, &after.id(), &last);
+    }
+
+    #[test]
+    fn the_next_key_is_not_removed_when_everything_is_sealed_with_it() {
+        let (_dir, file, old, _) = house();
+        let next = Vault::prepare_next(&file, Some(&old.id())).unwrap();
+        let anew = next.seal("c", b"canary").unwrap();
+        let refused = Vault::prepare_next(&file, Some(&next.id())).unwrap_err();
+        assert!(matches!(refused, KeyFileError::InUse { .. }), "{refused}");
+        assert!(Vault::drop_next(&file, Some(&next.id())).is_err());
+        opens(&file, &next.id(), &anew);
+        // One that nothing is sealed with goes, also one that was cut while it was written.
+        Vault::prepare_next(&file, Some(&next.id())).unwrap();
+        fs::write(next_to(&file), b"short").unwrap();
+        Vault::drop_next(&file, Some(&next.id())).unwrap();
+        assert!(!next_to(&file).exists());
     }
 
     #[test]

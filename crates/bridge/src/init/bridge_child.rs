@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use toft_jail::child::{ChildSpec, spawn};
+use toft_model::boot::BridgeBoot;
 use tokio::{
     net::UnixStream,
     sync::Notify,
@@ -137,7 +138,12 @@ fn start(init: &Init) -> io::Result<(Pid, UnixStream)> {
     toft_jail::child::set_nonblocking(&ours)?;
     let ours = UnixStream::from_std(ours.into())?;
     let boot = ServeBoot {
-        boot: init.bridge_boot.clone(),
+        boot: BridgeBoot {
+            // It gets the folder under the same number.
+            log_dir: init.log.dir.to_string_lossy().into_owned(),
+            ..init.bridge_boot.clone()
+        },
+        log_fd: init.log.fd.as_ref().map(AsRawFd::as_raw_fd),
         http_fd: init.bridge_fd.as_raw_fd(),
         app_fd: init.app_fd.as_ref().map(AsRawFd::as_raw_fd),
         init_fd: theirs.as_raw_fd(),
@@ -153,6 +159,7 @@ fn start(init: &Init) -> io::Result<(Pid, UnixStream)> {
         .collect();
     let mut keep = vec![init.bridge_fd.as_fd(), theirs.as_fd()];
     keep.extend(init.app_fd.as_ref().map(|fd| fd.as_fd()));
+    keep.extend(init.log.fd.as_ref().map(|fd| fd.as_fd()));
     let (stdout, stderr) = (own_stderr()?, own_stderr()?);
     let pid = spawn(ChildSpec {
         argv: &init.bridge_argv,

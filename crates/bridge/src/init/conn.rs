@@ -101,11 +101,11 @@ async fn answer(init: &Rc<Init>, caller: &mut Caller, request: InitRequest) -> R
             init.environment.set(environment);
             InitReply::Done
         }
-        InitRequest::Environment { known } => {
+        InitRequest::Environment { known, generation } => {
             let Caller { read, .. } = caller;
             tokio::select! {
-                environment = init.environment.other_than(known) => {
-                    InitReply::Environment(environment)
+                (environment, generation) = init.environment.other_than(known, generation) => {
+                    InitReply::Environment { environment, generation: Some(generation) }
                 }
                 () = left(read) => return Ok(()),
             }

@@ -14,6 +14,8 @@ pub(super) struct Held {
     mask: RefCell<Rc<Mask>>,
     /// Whether anybody has said what it is.
     told: Cell<bool>,
+    /// Counts what was said: values may become others at the same revision.
+    generation: Cell<u64>,
     changed: Notify,
 }
 
@@ -24,6 +26,7 @@ impl Held {
             now: RefCell::default(),
             mask: RefCell::default(),
             told: Cell::new(told),
+            generation: Cell::new(0),
             changed: Notify::new(),
         }
     }
@@ -33,6 +36,7 @@ impl Held {
         self.told.set(true);
         *self.mask.borrow_mut() = Rc::new(Mask::of(&environment));
         *self.now.borrow_mut() = environment;
+        self.generation.set(self.generation.get() + 1);
         self.changed.notify_waiters();
     }
 
@@ -57,11 +61,20 @@ impl Held {
         }
     }
 
-    /// The environment, as soon as its revision is another than that.
-    pub(super) async fn other_than(&self, known: Option<u64>) -> Environment {
-        while known == Some(self.revision()) {
+    /// The environment and its generation, as soon as it is another than the known one. A bridge that
+    /// knows no generation is told by revision.
+    pub(super) async fn other_than(
+        &self,
+        known: Option<u64>,
+        generation: Option<u64>,
+    ) -> (Environment, u64) {
+        let is_known = || match generation {
+            Some(generation) => generation == self.generation.get(),
+            None => known == Some(self.revision()),
+        };
+        while is_known() {
             self.changed.notified().await;
         }
-        self.now.borrow().clone()
+        (self.now.borrow().clone(), self.generation.get())
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct OutputLog {
 struct Spill {
     /// `None`: this output is not kept on disk.
     path: Option<PathBuf>,
+    /// How the others in the machine find it, if otherwise.
+    shown: Option<PathBuf>,
     /// Made with the first byte.
     file: Option<File>,
     bytes: u64,
@@ -77,9 +79,22 @@ impl OutputLog {
         Self {
             total: 0,
             ring: VecDeque::new(),
-            spill: Spill { path, file: None, bytes: 0, bytes_max, covered: Covered::new(mask) },
+            spill: Spill {
+                path,
+                shown: None,
+                file: None,
+                bytes: 0,
+                bytes_max,
+                covered: Covered::new(mask),
+            },
             turns: VecDeque::new(),
         }
+    }
+
+    /// The file is told by this path.
+    pub(super) fn shown_as(mut self, path: Option<PathBuf>) -> Self {
+        self.spill.shown = path;
+        self
     }
 
     /// Bytes printed so far.
@@ -94,7 +109,8 @@ impl OutputLog {
 
     /// The file with the first part, if anything was written.
     pub(super) fn path(&self) -> Option<&Path> {
-        self.spill.file.as_ref().and(self.spill.path.as_deref())
+        let told = self.spill.shown.as_ref().or(self.spill.path.as_ref());
+        self.spill.file.as_ref().and(told.map(PathBuf::as_path))
     }
 
     /// Takes what was printed. A disk that is full ends the part on disk and nothing else.

@@ -105,7 +105,9 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
     .map_err(|err| not_started(&err, &spec.argv[0], &cwd))?;
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is above zero");
     let ended = init.reaper.expect(pid);
-    let file = named.then(|| init.exec_dir.join(format!("{id}.out")));
+    let name = format!("{id}.out");
+    let file = named.then(|| init.log.exec_dir().join(&name));
+    let shown = named.then(|| init.log.exec_shown.join(&name));
     let exec = Rc::new(Exec {
         named,
         number,
@@ -116,7 +118,9 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         started,
         size: Cell::new(spec.pty),
         group: groups.own,
-        output: RefCell::new(OutputLog::new(file, spec.spill_bytes_max, init.environment.mask())),
+        output: RefCell::new(
+            OutputLog::new(file, spec.spill_bytes_max, init.environment.mask()).shown_as(shown),
+        ),
         exit: RefCell::new(None),
         reaped: Cell::new(false),
         stdin: RefCell::new(None),

@@ -241,9 +241,7 @@ async fn a_full_disk_holds_events_back_and_loses_none() {
     assert_eq!(log.append(None, delta(2)), 3);
     assert_eq!(log.append(None, delta(3)), 3);
     assert_eq!(log.append(None, EventBody::TurnStart {}), 4);
-    let refused = log.check().unwrap_err().to_string();
-    assert!(refused.contains("free some disk space"), "{refused}");
-    assert!(refused.contains(dir.path().to_str().unwrap()), "{refused}");
+    assert!(log.check().unwrap_err().to_string().contains("free some disk space"));
     assert!(futures_util::poll!(reader.next()).is_pending(), "nothing unwritten is shown");
 
     log.writer().file = real;

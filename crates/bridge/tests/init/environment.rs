@@ -85,15 +85,30 @@ async fn a_bridge_that_waits_is_started_when_the_environment_is_known() {
 async fn changes_are_told_and_who_leaves_is_forgotten() {
     let machine = Machine::start();
     let now = init_client::environment(machine.init().await).await.unwrap();
-    assert_eq!(now, Environment::default());
+    assert_eq!(now.environment, Environment::default());
     let (told, next) = (machine.init().await, environment(7, &[("A", "b")]));
-    let waiting = tokio::spawn(async move { init_client::next_environment(told, 0).await });
-    let left = machine.init().await;
-    let leaving = tokio::spawn(async move { init_client::next_environment(left, 0).await });
+    let known = now.clone();
+    let waiting = tokio::spawn(async move { init_client::next_environment(told, &known).await });
+    let (left, known) = (machine.init().await, now.clone());
+    let leaving = tokio::spawn(async move { init_client::next_environment(left, &known).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     leaving.abort();
     tell(&machine, &next).await;
-    assert_eq!(waiting.await.unwrap().unwrap(), next);
-    let same = init_client::next_environment(machine.init().await, 1).await.unwrap();
-    assert_eq!(same.revision, 7);
+    let told = waiting.await.unwrap().unwrap();
+    assert_eq!(told.environment, next);
+    let same = init_client::next_environment(machine.init().await, &now).await.unwrap();
+    assert_eq!(same, told);
+    // Other values at the same revision are another environment.
+    let other = environment(7, &[("A", "c")]);
+    let stream = machine.init().await;
+    let waiting = tokio::spawn(async move { init_client::next_environment(stream, &told).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    tell(&machine, &other).await;
+    let told = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+    let told = told.expect("it is told").unwrap().unwrap();
+    assert_eq!(told.environment, other);
+    // A caller that knows no generation is told by revision.
+    let older = init_client::ToldEnvironment { generation: None, ..told };
+    let asked = init_client::next_environment(machine.init().await, &older);
+    assert!(tokio::time::timeout(Duration::from_millis(100), asked).await.is_err());
 }

@@ -99,6 +99,7 @@ impl Machine {
             ],
             awaits_environment,
             exec_dir: text(at("log/exec")),
+            log_fd: None,
             work_cgroup_procs,
             bridge: BridgeBoot {
                 project: "abcdefghijkl".parse().unwrap(),

@@ -39,13 +39,13 @@ pub(crate) struct Budget {
     /// Id, alias or name of a project; all together when absent.
     pub(crate) project: Option<String>,
     /// US dollars of each run, for example 0.50; none for no bound.
-    #[arg(long, value_name = "DOLLARS", value_parser = amounts::count::<f64>)]
+    #[arg(long, value_name = "DOLLARS", value_parser = amounts::dollars)]
     pub(crate) run: Option<Bound<f64>>,
     /// US dollars of each calendar month in UTC; none for no bound.
-    #[arg(long, value_name = "DOLLARS", value_parser = amounts::count::<f64>)]
+    #[arg(long, value_name = "DOLLARS", value_parser = amounts::dollars)]
     pub(crate) month: Option<Bound<f64>>,
     /// US dollars of all time; none for no bound.
-    #[arg(long, value_name = "DOLLARS", value_parser = amounts::count::<f64>)]
+    #[arg(long, value_name = "DOLLARS", value_parser = amounts::dollars)]
     pub(crate) total: Option<Bound<f64>>,
 }
 

@@ -47,6 +47,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     usable(&resolved.data)?;
     let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
     config::remember(&resolved.data, resolved.backend, up).context("writing to the data folder")?;
+    keep_to_itself();
     let mut server = ServerConfig::new(
         resolved.listen,
         resolved.data.clone(),
@@ -101,6 +102,13 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     }
 }
 
+/// Before the vault is opened. A server that cannot do it is of use all the same.
+fn keep_to_itself() {
+    if let Err(error) = toft_vault::keep_to_itself() {
+        tracing::warn!(%error, "the server could not keep its memory to itself");
+    }
+}
+
 fn announce(ready: &Ready, as_json: bool) {
     if as_json {
         let addr = ready.addr.to_string();
@@ -130,6 +138,7 @@ pub(super) async fn end_leftovers(at: &At) -> Result<()> {
     let resolved = config::resolve(at, &config::last(at))?;
     let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
+    keep_to_itself();
     let server = ServerConfig::new(ANY_PORT, resolved.data.clone(), parts::exe()?, version);
     let backend = opened.backend.clone();
     let token = CancellationToken::new();

@@ -2,6 +2,7 @@
 //! the level no longer allows it. The fronts (the proxy, connections without one) say where it is to go.
 
 use super::{
+    bulk::Pipes,
     denied, dial,
     first::First,
     http_inside,
@@ -44,9 +45,10 @@ impl Passage {
     /// `early`: what the client has sent already.
     pub(crate) async fn carry(mut self, client: TcpStream, early: bytes::Bytes) {
         let first = Arc::clone(&self.log.first);
+        let pipes = Pipes { all: Arc::clone(&self.state.pipes), own: self.machine.pipes() };
         let carried = tokio::select! {
             carried = relay::relay(
-                &client, &self.upstream, early, &self.log.bytes, &first, || self.expected(),
+                &client, &self.upstream, early, &self.log.bytes, &pipes, &first, || self.expected(),
             ) => carried,
             verdict = tightened(&self.state, &self.machine, &self.target, &first) => {
                 Err(End::Denied(verdict))
@@ -101,10 +103,11 @@ pub(super) async fn connect(
 ) -> Result<TcpStream, ApiError> {
     let config = state.config();
     let first = Arc::clone(&log.first);
+    let resolver = state.lookups.within(machine.lookups());
     let dialled = tokio::select! {
         biased;
         verdict = tightened(state, machine, target, &first) => Err(dial::Refused::Denied(verdict)),
-        dialled = dial::dial(&*state.resolver, &config.allow_private, target) => dialled,
+        dialled = dial::dial(&resolver, &config.allow_private, target) => dialled,
     };
     dialled.map_err(|refused| refused.told(log))
 }

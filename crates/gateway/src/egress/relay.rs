@@ -52,6 +52,7 @@ pub(super) async fn relay(
     host: &TcpStream,
     early: bytes::Bytes,
     bytes: &Bytes,
+    pipes: &bulk::Pipes,
     first: &Mutex<First>,
     expected: impl Fn() -> Option<Host>,
 ) -> Result<(), End> {
@@ -61,11 +62,11 @@ pub(super) async fn relay(
         if !way.begin(early, first, &expected).await? {
             return Ok(());
         }
-        way.pump().await
+        way.pump(pipes).await
     };
     let inward = Way { from: host, to: client, count: &bytes.into_machine, active: &active };
     tokio::select! {
-        done = async { tokio::try_join!(outward, inward.pump()) } => done.map(|_| ()),
+        done = async { tokio::try_join!(outward, inward.pump(pipes)) } => done.map(|_| ()),
         () = active.idle_for(IDLE_TIMEOUT) => Err(End::Idle),
     }
 }
@@ -164,7 +165,7 @@ impl Way<'_> {
     }
 
     /// Moves bytes until the sender is done, then says so to the receiver.
-    async fn pump(&self) -> Result<(), End> {
+    async fn pump(&self, pipes: &bulk::Pipes) -> Result<(), End> {
         let mut full = 0;
         loop {
             self.from.readable().await.map_err(broken)?;
@@ -186,8 +187,8 @@ impl Way<'_> {
                 if full >= FULL_READS {
                     full = 0;
                     drop(std::mem::take(&mut buffer));
-                    // Without a pipe (no descriptors left) it goes on as before.
-                    if let Ok(pipe) = bulk::Pipe::new()
+                    // Without a pipe it goes on as before.
+                    if let Some(pipe) = pipes.open()
                         && self.bulk(pipe).await?
                     {
                         shut(self.to);
@@ -208,7 +209,12 @@ impl Way<'_> {
                 bulk::Filled::Some => {}
             }
             while pipe.held() > 0 {
-                let moved = pipe.drain(self.to).await.map_err(broken)?;
+                let Some(moved) = pipe.drain(self.to).await.map_err(broken)? else {
+                    // It may stall for long: it waits as others do, without a pipe.
+                    let left = pipe.close().map_err(broken)?;
+                    self.write(&left).await?;
+                    return Ok(false);
+                };
                 self.count.fetch_add(moved as u64, Ordering::Relaxed);
                 self.active.now();
             }
@@ -268,5 +274,65 @@ impl Activity {
             }
             sleep_until(last + limit).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        sync::Semaphore,
+    };
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_stalls_holds_no_pipe_and_gets_every_byte() {
+        const BYTES: usize = 32 << 20;
+        let ((client, mut machine), (upstream, mut host)) = (pair().await, pair().await);
+        let (all, own) = (Arc::new(Semaphore::new(3)), Arc::new(Semaphore::new(2)));
+        let pipes = bulk::Pipes { all: Arc::clone(&all), own: Arc::clone(&own) };
+        let block: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 251) as u8).collect();
+        let (bytes, first) = (Bytes::default(), Mutex::default());
+        let sending = async {
+            for _ in 0..BYTES / block.len() {
+                host.write_all(&block).await.unwrap();
+            }
+            host.shutdown().await.unwrap();
+        };
+        let receiving = async {
+            while own.available_permits() == 2 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(all.available_permits(), 2);
+            tokio::time::pause();
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            tokio::time::resume();
+            assert_eq!((own.available_permits(), all.available_permits()), (2, 3));
+            let mut got = Vec::new();
+            machine.shutdown().await.unwrap();
+            machine.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got.len(), BYTES);
+            assert!(got.chunks(block.len()).all(|chunk| chunk == block));
+        };
+        let relayed =
+            relay(&client, &upstream, bytes::Bytes::new(), &bytes, &pipes, &first, || None);
+        let relayed = async {
+            let relayed = relayed.await;
+            shut(&client);
+            relayed
+        };
+        let (relayed, (), ()) = tokio::join!(relayed, sending, receiving);
+        relayed.unwrap();
+        assert_eq!(bytes.into_machine.load(Ordering::Relaxed), BYTES as u64);
+        // Without a place it goes, too, but not through one.
+        assert!(bulk::Pipes { all: Arc::new(Semaphore::new(0)), own }.open().is_none());
     }
 }

@@ -79,13 +79,7 @@ impl Journal {
         let written = self.write(&mut current, &line);
         if let Err(e) = &written {
             tracing::error!(error = %e, journal = self.name.stem(), "a record was lost");
-            // The file may hold a part of it; the next record begins on a line of its own.
-            if let Ok(meta) = current.file.metadata()
-                && meta.len() > current.len
-            {
-                let ended = (&*current.file).write_all(b"\n").is_ok();
-                current.len = meta.len() + u64::from(ended);
-            }
+            take_back(&mut current);
         }
         drop(current);
         self.dirty.notify_one();
@@ -104,7 +98,11 @@ impl Journal {
     fn rotate(&self, current: &mut Current) -> io::Result<()> {
         current.file.sync_data()?;
         let place = self.name.current(&self.dir);
-        fs::rename(&place, self.name.full(&self.dir, current.base))?;
+        match fs::rename(&place, self.name.full(&self.dir, current.base)) {
+            // An earlier turn came so far, and could not open a new one.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
         *current =
             Current { file: Arc::new(open(&place)?), base: current.base + current.len, len: 0 };
         if let Err(e) = self.forget_oldest() {
@@ -159,6 +157,55 @@ impl Journal {
     }
 }
 
+/// Takes the part of a record away that a failed write left behind. Readers take whole lines only, so
+/// nobody has read it.
+fn take_back(current: &mut Current) {
+    let Ok(meta) = current.file.metadata() else { return };
+    if meta.len() > current.len && current.file.set_len(current.len).is_err() {
+        // Then the next record begins at least on a line of its own.
+        let ended = (&*current.file).write_all(b"\n").is_ok();
+        current.len = meta.len() + u64::from(ended);
+    }
+}
+
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_record_is_taken_back_and_the_next_one_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path(), Name::Usage).unwrap();
+        journal.append(&1u64);
+        {
+            let mut current = journal.lock();
+            (&*current.file).write_all(b"{\"id\":").unwrap();
+            take_back(&mut current);
+        }
+        journal.append(&2u64);
+        assert_eq!(fs::read(dir.path().join("journal.jsonl")).unwrap(), b"1\n2\n");
+        assert_eq!(read::<u64>(dir.path(), Name::Usage, 0, 9).unwrap(), (vec![1, 2], 4));
+        assert_eq!(journal.position(), 4);
+    }
+
+    #[test]
+    fn a_rotation_that_stopped_half_way_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_segments(dir.path(), Name::Usage, 20).unwrap();
+        (10..16u64).for_each(|n| journal.append(&n));
+        // It was renamed, and then no new one could be opened.
+        let full = Name::Usage.full(dir.path(), 0);
+        fs::rename(Name::Usage.current(dir.path()), full).unwrap();
+        for n in 16..30u64 {
+            journal.try_append(&n).unwrap();
+        }
+        let (records, position) = read::<u64>(dir.path(), Name::Usage, 0, 99).unwrap();
+        assert_eq!(records, (10..30).collect::<Vec<_>>());
+        assert_eq!(position, journal.position());
+    }
 }

@@ -20,6 +20,16 @@ pub(crate) struct Answer {
     pub(crate) model: Option<String>,
     /// The format's own end mark has come: who goes away now has all of it.
     pub(crate) whole: bool,
+    told: Told,
+}
+
+/// How far Anthropic's counts have come. Those that it begins a stream with hold one token of output;
+/// all of them come shortly before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Unsaid,
+    First,
+    Last,
 }
 
 #[derive(Debug)]
@@ -42,7 +52,7 @@ impl Answer {
         } else {
             Form::Opaque
         };
-        Self { form, tokens: Tokens::default(), model: None, whole: false }
+        Self { form, tokens: Tokens::default(), model: None, whole: false, told: Told::Unsaid }
     }
 
     /// The next bytes.
@@ -63,7 +73,7 @@ impl Answer {
                         }
                         let seen = if line.is_empty() { head } else { &line[..] };
                         self.whole |= is_end(seen);
-                        look(seen, &mut self.tokens, &mut self.model);
+                        look(seen, &mut self.tokens, &mut self.model, &mut self.told);
                     }
                     line.clear();
                     bytes = rest;
@@ -78,6 +88,11 @@ impl Answer {
         }
     }
 
+    /// Whether its counts are those of all of it. `complete`: its body came to its end.
+    pub(crate) fn is_counted(&self, complete: bool) -> bool {
+        self.whole || self.told == Told::Last || (complete && self.told != Told::First)
+    }
+
     /// Nothing more comes.
     pub(crate) fn finish(&mut self) {
         match std::mem::replace(&mut self.form, Form::Opaque) {
@@ -85,6 +100,7 @@ impl Answer {
                 if let Ok(answer) = serde_json::from_slice::<Value>(&whole) {
                     self.tokens.take(&answer);
                     self.model = model(&answer).or(self.model.take());
+                    self.whole = true;
                 }
             }
             // A last line without its end is no event.
@@ -93,17 +109,21 @@ impl Answer {
     }
 }
 
+/// What OpenAI's responses end with, one of them.
+const RESPONSE_ENDS: [&[u8]; 3] =
+    [b"\"response.completed\"", b"\"response.incomplete\"", b"\"response.failed\""];
+
 /// Anthropic's and OpenAI's marks. Gemini has none: its stream ends with its body.
 fn is_end(line: &[u8]) -> bool {
     if let Some(data) = line.strip_prefix(b"data:") {
         // What a response reports stands in the line that ends it.
         return data.trim_ascii() == b"[DONE]"
-            || memmem::find(data, b"\"response.completed\"").is_some();
+            || RESPONSE_ENDS.iter().any(|end| memmem::find(data, end).is_some());
     }
     line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"message_stop")
 }
 
-fn look(line: &[u8], tokens: &mut Tokens, name: &mut Option<String>) {
+fn look(line: &[u8], tokens: &mut Tokens, name: &mut Option<String>, told: &mut Told) {
     let Some(data) = line.strip_prefix(b"data:") else { return };
     let has_usage = memmem::find(data, b"\"usage").is_some();
     let names_model = name.is_none() && memmem::find(data, b"\"model").is_some();
@@ -112,6 +132,11 @@ fn look(line: &[u8], tokens: &mut Tokens, name: &mut Option<String>) {
     }
     let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
     tokens.take(&event);
+    match event["type"].as_str() {
+        Some("message_start") => *told = Told::First,
+        Some("message_delta") if event["usage"]["output_tokens"].is_u64() => *told = Told::Last,
+        _ => {}
+    }
     if name.is_none() {
         *name = model(&event);
     }
@@ -166,10 +191,35 @@ mod tests {
         check(STREAM, true);
         check("event: message_stop\ndata: {\"type\":\"message_stop\"}\n", true);
         check("data: {\"type\":\"response.completed\",\"response\":{}}\n", true);
+        check("data: {\"type\":\"response.incomplete\",\"response\":{}}\n", true);
+        check("data: {\"type\":\"response.failed\",\"response\":{}}\n", true);
         check("data: {\"delta\":{\"text\":\"data: [DONE]\"}}\n", false);
         check("data: {\"delta\":\"\\\"response.completed\\\"\"}\n", false);
         check("event: message_start\ndata: {}\n", false);
         check("data: [DONE]", false);
+    }
+
+    #[test]
+    fn counts_are_of_all_of_it_when_they_came_last() {
+        let start = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":7,\
+            \"output_tokens\":1}}}\n\n";
+        let delta = "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n";
+        let check = |stream: &str, want: [bool; 2]| {
+            let mut answer = Answer::new(Some("text/event-stream"), false);
+            answer.feed(stream.as_bytes());
+            answer.finish();
+            assert_eq!([true, false].map(|all| answer.is_counted(all)), want, "{stream}");
+        };
+        check(start, [false, false]);
+        check(&format!("{start}{delta}"), [true, true]);
+        check("data: {\"usageMetadata\":{\"promptTokenCount\":9}}\n", [true, false]);
+        check("data: [DONE]\n", [true, true]);
+        let mut json = Answer::new(Some("application/json"), false);
+        json.feed(b"{\"usage\":{}");
+        assert!(!json.is_counted(false), "cut");
+        json.feed(b"}");
+        json.finish();
+        assert!(json.is_counted(false));
     }
 
     #[test]

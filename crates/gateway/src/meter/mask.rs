@@ -10,6 +10,12 @@ use zeroize::Zeroizing;
 /// Keys shorter than this could stand in any text by chance; none that a provider gives out is.
 const KEY_BYTES_MIN: usize = 8;
 
+/// Whether a text holds a key that is looked for at all.
+pub(crate) fn holds(text: &[u8], key: &Secret) -> bool {
+    let key = key.expose().as_bytes();
+    key.len() >= KEY_BYTES_MIN && memmem::find(text, key).is_some()
+}
+
 /// Watches one answer for one key, also when chunks cut through it: then the part in the last of
 /// them is masked.
 pub(crate) struct Mask {
@@ -98,5 +104,9 @@ mod tests {
         let mut mask = Mask::new(Secret::new("none"));
         let (same, hit) = mask.pass(Bytes::from_static(b"none of it"));
         assert_eq!((&same[..], hit), (&b"none of it"[..], false));
+        assert!(holds(format!("a {KEY}").as_bytes(), &Secret::new(KEY)));
+        for short in ["none", ""] {
+            assert!(!holds(b"none of it", &Secret::new(short)), "{short:?}");
+        }
     }
 }

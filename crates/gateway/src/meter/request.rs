@@ -19,8 +19,12 @@ pub(crate) struct ModelFinder {
     too_long: bool,
     /// The last whole string at depth 1 was the key `model`, and its colon was seen.
     value_follows: bool,
+    /// It was seen at all, whatever its value.
+    model_seen: bool,
     key_seen: bool,
     found: Option<String>,
+    /// There is another `model` after it: which of them counts is each reader's own choice.
+    doubled: bool,
 }
 
 impl ModelFinder {
@@ -29,20 +33,19 @@ impl ModelFinder {
         self.found.as_deref()
     }
 
+    /// The model, if no other was seen until now.
+    pub(crate) fn only_model(&self) -> Option<&str> {
+        self.model().filter(|_| !self.doubled)
+    }
+
     /// The next bytes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
-        if self.found.is_some() {
-            return;
-        }
         while let Some(&first) = bytes.first() {
             if self.in_string {
                 bytes = self.string(bytes);
             } else {
                 self.structure(first);
                 bytes = &bytes[1..];
-            }
-            if self.found.is_some() {
-                return;
             }
         }
     }
@@ -86,7 +89,9 @@ impl ModelFinder {
         let text = [b"\"", &self.text[..], b"\""].concat();
         let Ok(text) = serde_json::from_slice::<String>(&text) else { return };
         if std::mem::take(&mut self.value_follows) {
-            self.found = bounded(&text);
+            if self.found.is_none() {
+                self.found = bounded(&text);
+            }
         } else {
             self.key_seen = text == "model";
         }
@@ -105,7 +110,11 @@ impl ModelFinder {
                 self.value_follows = false;
             }
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-            b':' if self.depth == 1 => self.value_follows = std::mem::take(&mut self.key_seen),
+            b':' if self.depth == 1 => {
+                self.value_follows = std::mem::take(&mut self.key_seen);
+                self.doubled |= self.value_follows && self.model_seen;
+                self.model_seen |= self.value_follows;
+            }
             b',' if self.depth == 1 => {
                 self.key_seen = false;
                 self.value_follows = false;
@@ -146,6 +155,23 @@ mod tests {
         ] {
             for cut in [1, 2, 3, 1_000] {
                 assert_eq!(find(body.as_bytes(), cut).as_deref(), expected, "{body} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn which_of_two_models_is_meant_is_not_known() {
+        for (body, expected) in [
+            (r#"{"model":"a","x":{"model":"b"}}"#, Some("a")),
+            (r#"{"model":"a","x":1,"model":"b"}"#, None),
+            (r#"{"model":"a","mod\u0065l":null}"#, None),
+            (r#"{"model":1,"model":"b"}"#, None),
+            (r#"{"model":"a"}{"model":"b"}"#, None),
+        ] {
+            for cut in [1, 3, 1_000] {
+                let mut finder = ModelFinder::default();
+                body.as_bytes().chunks(cut).for_each(|chunk| finder.feed(chunk));
+                assert_eq!(finder.only_model(), expected, "{body} {cut}");
             }
         }
     }

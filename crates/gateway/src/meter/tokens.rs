@@ -51,9 +51,9 @@ impl Tokens {
         if let Some(prompt) = n("promptTokenCount") {
             self.with_cached(prompt, n("cachedContentTokenCount"));
         }
-        if let Some(candidates) = n("candidatesTokenCount") {
-            self.output = Some(candidates + n("thoughtsTokenCount").unwrap_or(0));
-        }
+        // A model may think and then write nothing.
+        let written = [n("candidatesTokenCount"), n("thoughtsTokenCount")].into_iter().flatten();
+        self.output = written.reduce(u64::saturating_add).or(self.output);
     }
 
     fn with_cached(&mut self, prompt: u64, cached: Option<u64>) {
@@ -120,6 +120,15 @@ mod tests {
             &[r#"{"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":4,
                 "thoughtsTokenCount":2}}"#],
             [Some(9), Some(6), None, None],
+        );
+        check(
+            &[r#"{"usageMetadata":{"promptTokenCount":9,"thoughtsTokenCount":2}}"#],
+            [Some(9), Some(2), None, None],
+        );
+        check(
+            &[r#"{"usageMetadata":{"candidatesTokenCount":18446744073709551615,
+                "thoughtsTokenCount":2}}"#],
+            [None, Some(u64::MAX), None, None],
         );
     }
 

@@ -10,12 +10,16 @@ use super::{
     target::Target,
     translate::{self, By},
 };
-use crate::{api_error::ApiError, state::State};
+use crate::{
+    api_error::{ApiError, Code},
+    state::State,
+};
 use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use std::sync::Arc;
 use toft_llm::gemini::in_path;
+use toft_model::provider::Api;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Answers it.
@@ -31,7 +35,7 @@ pub(super) async fn ask(
     }
     let permit = asker.model_call(state)?;
     let (parts, body) = request.into_parts();
-    let mut body = Reading::new(body);
+    let mut body = Reading::new(body, &state.held_bodies);
     let named = match &ask.in_path {
         Some(in_path) => Some(in_path.model.clone()),
         // What is compressed is the path's own provider's to read.
@@ -55,7 +59,10 @@ pub(super) async fn ask(
         let renamed = choice.model != named;
         let path = match &ask.in_path {
             Some(_) if is_own && !renamed => path.to_owned(),
-            Some(at) => format!("{base}/{}:{}", in_path(&choice.model), at.verb),
+            Some(at) => {
+                let model = in_path(&choice.model).ok_or_else(|| no_name(&choice.model))?;
+                format!("{base}/{model}:{}", at.verb)
+            }
             None if is_own => path.to_owned(),
             // What stands after the format's own path, such as `/count_tokens`.
             None => format!("{base}{}", below(path)),
@@ -70,11 +77,37 @@ pub(super) async fn ask(
         let aim = Aim { provider, path: &path, model: Some(&choice.model) };
         return pass(state, asker, permit, parts, body, aim).await;
     }
-    let body = body.whole().await?;
-    let (asked, label) = translate::read(&choice, &ask, &named, query, &body)?;
-    drop(body);
+    if let Chosen::Provider(provider) = &choice.chosen
+        && provider.info.api == Api::GoogleGenerativeAi
+        && in_path(&choice.model).is_none()
+    {
+        return Err(no_name(&choice.model));
+    }
+    let (body, held) = body.whole().await?;
+    let format = ask.format;
+    let (read, held) = {
+        let (choice, query) = (choice.clone(), query.to_owned());
+        // Megabytes of JSON take a while. The place is held also when nobody waits any more.
+        let read = move || (translate::read(&choice, &ask, &named, &query, &body), held);
+        match tokio::task::spawn_blocking(read).await {
+            Ok(read) => read,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => return Err(ApiError::new(Code::TooManyCalls, "The gateway is ending.")),
+            },
+        }
+    };
+    let (asked, label) = read?;
     let by = by(state, asker, permit, &parts.headers, &choice)?;
-    translate::answer(by, &choice, ask.format, asked, label).await
+    translate::answer(by, &choice, format, asked, label, held).await
+}
+
+fn no_name(model: &str) -> ApiError {
+    let message = format!(
+        "The model name {model:?} cannot stand in a path: it has an empty, `.` or `..` part or a \
+         control character in it."
+    );
+    ApiError::new(Code::InvalidRequest, message)
 }
 
 /// Bytes as they are.

@@ -12,9 +12,9 @@ use crate::{
     usage::UsageRecord,
 };
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use toft_llm::{catalogue, price};
@@ -27,13 +27,34 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 /// Status in the record of a call that the machine gave up before there was an answer (nginx's).
 const CLIENT_CLOSED: u16 = 499;
 
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Nothing that could cost anything has left: it costs nothing.
+    Kept,
+    /// It is on its way. What it costs is not known until there is an answer.
+    Out,
+    /// The provider answered, with the record's status.
+    Answered,
+}
+
+/// What was seen of a request's body.
+#[derive(Debug, Default)]
+struct Requested {
+    finder: ModelFinder,
+    bytes: u64,
+    /// It is compressed: what looks like a model in it is none.
+    encoded: bool,
+}
+
 /// A call that was granted. Writes its record once, when it ends or is given up.
 pub(super) struct Call {
     state: Arc<State>,
     began: Instant,
     pub(super) record: UsageRecord,
-    requested: Arc<Mutex<ModelFinder>>,
-    pub(super) answer: Answer,
+    requested: Arc<Mutex<Requested>>,
+    answer: Answer,
+    reach: Reach,
     /// Whether a model is asked at all: lists and token counts cost nothing anywhere.
     asks: bool,
     written: bool,
@@ -62,7 +83,7 @@ impl Call {
             ..UsageRecord::default()
         };
         let granted = state.ledger.grant(&state.usage, &mut record, || {
-            if size.asks { estimate(provider, size) } else { 0 }
+            if size.asks { estimate(provider, size.model, size.bytes) } else { 0 }
         });
         granted.map_err(|refused| refusal(&refused))?;
         Ok(Self {
@@ -71,6 +92,7 @@ impl Call {
             record,
             requested: Arc::default(),
             answer: Answer::new(None, false),
+            reach: Reach::Kept,
             asks: size.asks,
             written: false,
             _permit: permit,
@@ -82,6 +104,32 @@ impl Call {
         RequestTap(Arc::clone(&self.requested))
     }
 
+    /// The request's body is compressed.
+    pub(super) fn is_encoded(&self) {
+        self.requested().encoded = true;
+    }
+
+    /// From here on it may cost something.
+    pub(super) fn goes_out(&mut self) {
+        self.reach = Reach::Out;
+    }
+
+    /// It went out, but no provider has it.
+    pub(super) fn came_back(&mut self) {
+        self.reach = Reach::Kept;
+    }
+
+    /// What the provider answers follows.
+    pub(super) fn answered(&mut self, status: StatusCode, answer: Answer) {
+        self.reach = Reach::Answered;
+        self.record.status = status.as_u16();
+        self.answer = answer;
+    }
+
+    fn requested(&self) -> MutexGuard<'_, Requested> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -89,7 +137,7 @@ impl Call {
     /// Notes a failure that the gateway answers, and gives it back.
     pub(super) fn failed(&mut self, error: ApiError) -> ApiError {
         self.record.status = error.code.status().as_u16();
-        self.write(Some(error.code.as_str()));
+        self.write(Some(error.code.as_str()), false);
         tracing::warn!(
             project.id = self.record.project.as_ref().map(ProjectId::as_str),
             provider = %self.record.provider,
@@ -100,20 +148,41 @@ impl Call {
         error
     }
 
-    fn write(&mut self, error: Option<&str>) {
+    /// `complete`: the answer's body came to its end.
+    fn write(&mut self, error: Option<&str>, complete: bool) {
         if std::mem::replace(&mut self.written, true) {
             return;
         }
         self.answer.finish();
-        let asked = self.requested.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = asked.model().map(str::to_owned);
+        // Whoever reads what an earlier call answered reads its counts again.
+        let tokens = if self.asks { self.answer.tokens } else { Tokens::default() };
+        let refused = self.reach == Reach::Answered && self.record.status >= 400;
+        let free =
+            !self.asks || self.reach == Reach::Kept || (refused && tokens == Tokens::default());
+        let requested = self.requested();
+        let asked = requested.finder.model().map(str::to_owned);
+        let only = asked.as_deref().filter(|_| requested.finder.only_model().is_some());
+        let only = only.filter(|_| !requested.encoded);
+        let bytes = requested.bytes;
+        drop(requested);
         let answered = self.answer.model.take();
-        let tokens = self.answer.tokens;
-        let refused = self.record.status >= 400 && error.is_none();
-        let free = tokens == Tokens::default() && (refused || !self.asks);
-        self.record.cost =
-            cost(&self.record.provider, [answered.as_deref(), asked.as_deref()], tokens)
-                .or(free.then_some(0));
+        let provider = &*self.record.provider;
+        let models = [answered.as_deref(), only];
+        if free {
+            self.record.cost = Some(0);
+        } else if self.answer.is_counted(complete) && tokens.input.is_some() {
+            self.record.cost = cost(provider, models, tokens);
+            self.record.counted = match self.record.cost {
+                Some(_) => None,
+                None => likeliest(provider, models, tokens),
+            };
+        } else {
+            // More may have been used than was told.
+            let told = likeliest(provider, models, tokens).unwrap_or(0);
+            let may_be = estimate(provider, models.into_iter().flatten().next(), Some(bytes));
+            let reserved = self.record.reserved.unwrap_or(0);
+            self.record.counted = Some(told.max(may_be).max(reserved)).filter(|sum| *sum > 0);
+        }
         self.record.model = answered.or(asked);
         self.record.input = tokens.input;
         self.record.output = tokens.output;
@@ -127,15 +196,15 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.write(Some("client_closed"));
+        self.write(Some("client_closed"), false);
     }
 }
 
 /// Whether a request asks a model, and so costs money.
 pub(super) fn asks(method: &Method, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
-    let counts = ["/count_tokens", ":countTokens", "/input_tokens"];
-    *method == Method::POST && !counts.iter().any(|end| path.ends_with(end))
+    let others = ["/count_tokens", ":countTokens", "/input_tokens", "/cancel"];
+    *method == Method::POST && !others.iter().any(|end| path.ends_with(end))
 }
 
 /// What is known of a call before it goes out.
@@ -159,13 +228,12 @@ const BYTES_PER_TOKEN: u64 = 3;
 /// by a few calls that cost a hundredth of it.
 const OUTPUT_RESERVED: u64 = 4_096;
 
-/// What such a call may well cost; 0 where no price is known.
-fn estimate(provider: &str, size: Size<'_>) -> u64 {
-    let Some(info) = size.model.and_then(|model| catalogue::model(provider, model)) else {
-        return 0;
-    };
-    let Some(price) = &info.price else { return 0 };
-    let input = size.bytes.unwrap_or(BYTES_UNSAID) / BYTES_PER_TOKEN;
+/// What such a call may well cost; 0 where no price of the provider is known.
+fn estimate(provider: &str, model: Option<&str>, bytes: Option<u64>) -> u64 {
+    // A model that is not known has no name that is listed.
+    let Some(info) = catalogue::model(provider, model.unwrap_or_default()) else { return 0 };
+    let Some(price) = &catalogue::cautious_price(provider, model) else { return 0 };
+    let input = bytes.unwrap_or(BYTES_UNSAID) / BYTES_PER_TOKEN;
     let usage = Usage {
         input: input.min(info.context_window),
         output: OUTPUT_RESERVED.min(info.max_tokens),
@@ -226,15 +294,28 @@ fn cost(provider: &str, models: [Option<&str>; 2], tokens: Tokens) -> Option<u64
         .into_iter()
         .flatten()
         .find_map(|model| catalogue::model(provider, model).and_then(|info| info.price))?;
-    let usage = Usage {
+    Some(price::cost_nanos(&price, &usage(tokens)?))
+}
+
+/// The same at the price to reckon with where none is known: never too little.
+fn likeliest(provider: &str, models: [Option<&str>; 2], tokens: Tokens) -> Option<u64> {
+    cost(provider, models, tokens).or_else(|| {
+        let model = models.into_iter().flatten().next();
+        let price = catalogue::cautious_price(provider, model)?;
+        Some(price::cost_nanos(&price, &usage(tokens)?))
+    })
+}
+
+/// `None` when nothing was reported.
+fn usage(tokens: Tokens) -> Option<Usage> {
+    Some(Usage {
         input: tokens.input?,
         // Embeddings write none, and say nothing of it.
         output: tokens.output.unwrap_or(0),
         cache_read: tokens.cache_read.unwrap_or(0),
         cache_write: tokens.cache_write.unwrap_or(0),
         ..Usage::default()
-    };
-    Some(price::cost_nanos(&price, &usage))
+    })
 }
 
 /// Looks on at the answer.
@@ -267,22 +348,28 @@ impl Tap for CallTap {
     }
 
     fn end(&mut self, ending: Ending) {
-        self.call.write(match ending {
+        let error = match ending {
             Ending::Complete => None,
             Ending::Cut => Some("cut"),
             Ending::Idle => Some("idle_timeout"),
             Ending::Abandoned if self.call.answer.whole => None,
             Ending::Abandoned => Some("client_closed"),
-        });
+        };
+        self.call.write(error, ending == Ending::Complete);
     }
 }
 
 /// Looks on at the request.
-pub(super) struct RequestTap(Arc<Mutex<ModelFinder>>);
+pub(super) struct RequestTap(Arc<Mutex<Requested>>);
 
 impl Tap for RequestTap {
     fn data(&mut self, data: Bytes) -> Bytes {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).feed(&data);
+        let mut requested = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        requested.bytes = requested.bytes.saturating_add(data.len() as u64);
+        if !requested.encoded {
+            requested.finder.feed(&data);
+        }
+        drop(requested);
         data
     }
 
@@ -319,12 +406,16 @@ mod tests {
 
     #[test]
     fn what_is_reserved_is_what_such_a_call_may_well_cost() {
-        let of = |model, bytes| estimate("anthropic", Size { asks: true, model, bytes });
+        let of = |model, bytes| estimate("anthropic", model, bytes);
         let small = of(Some("claude-haiku-4-5"), Some(300));
         assert!(small > 0 && of(Some("claude-haiku-4-5"), Some(300_000)) > 2 * small);
         let most = of(Some("claude-haiku-4-5"), Some(u64::MAX));
         assert_eq!(of(Some("claude-haiku-4-5"), Some(32 << 20)), most, "no more than fits");
-        assert_eq!((of(Some("claude-unheard-of"), Some(300)), of(None, None)), (0, 0));
+        assert_eq!(of(Some("claude-haiku-4-5-20990101"), Some(300)), small, "its kin");
+        for unknown in [Some("claude-unheard-of"), None] {
+            assert!(of(unknown, Some(300)) > small, "the dearest");
+        }
+        assert_eq!(estimate("nobody", None, None), 0);
     }
 
     #[test]
@@ -335,6 +426,8 @@ mod tests {
             (Method::POST, "/v1/messages/count_tokens?beta=true", false),
             (Method::POST, "/v1beta/models/g:countTokens", false),
             (Method::POST, "/v1beta/models/g:generateContent", true),
+            (Method::POST, "/v1/responses/r1/cancel", false),
+            (Method::GET, "/v1/responses/r1", false),
             (Method::GET, "/v1/models", false),
         ] {
             assert_eq!(asks(&method, path), want, "{method} {path}");

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Code},
-    meter::{Answer, Mask},
+    meter::{Answer, Mask, holds},
     provider::Provider,
     state::{Config, State},
     tap::{BoxError, Tap as _, Tapped},
@@ -45,7 +45,7 @@ pub(super) async fn forward(
     }
     let (parts, body) = request.into_parts();
     let path = target.path;
-    let mut body = Reading::new(body);
+    let mut body = Reading::new(body, &state.held_bodies);
     let model = match model_in_path(&path) {
         Some(model) => Some(model.to_owned()),
         // What it may cost depends on it.
@@ -113,6 +113,9 @@ impl Way {
             let named = serde_json::json!({ "model": model }).to_string();
             call.request_tap().data(named.into());
         }
+        if headers.contains_key(header::CONTENT_ENCODING) {
+            call.is_encoded();
+        }
         let mut headers = headers::for_provider(headers);
         headers.insert(key_name, key_value);
         let is_head = method == Method::HEAD;
@@ -128,9 +131,17 @@ impl Way {
             Ok(client) => client,
             Err(error) => return Err(call.failed(error)),
         };
+        call.goes_out();
         let response = match tokio::time::timeout(IDLE_TIMEOUT, client.execute(outgoing)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(e)) if is_too_large(&e) => return Err(call.failed(too_large())),
+            Ok(Err(e)) if is_too_large(&e) => {
+                call.came_back();
+                return Err(call.failed(too_large()));
+            }
+            Ok(Err(e)) if e.is_connect() => {
+                call.came_back();
+                return Err(call.failed(failure(&provider.info.name, &e)));
+            }
             Ok(Err(e)) => return Err(call.failed(failure(&provider.info.name, &e))),
             Err(_) => {
                 let name = &provider.info.name;
@@ -141,10 +152,9 @@ impl Way {
         let (mut parts, body) = http::Response::from(response).into_parts();
         headers::for_machine(&mut parts.headers);
         let length = body_length(is_head, parts.status, &parts.headers);
-        call.record.status = parts.status.as_u16();
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
-        call.answer = Answer::new(content_type, encoded);
+        call.answered(parts.status, Answer::new(content_type, encoded));
         mask_headers(&mut parts.headers, &provider);
         let tap = CallTap::new(call, Mask::new(provider.key.clone()));
         let tapped = Tapped::new(body, tap, length, IDLE_TIMEOUT);
@@ -211,8 +221,7 @@ fn body_length(is_head: bool, status: StatusCode, headers: &HeaderMap) -> Option
 
 /// No provider needs to repeat the key in a header.
 fn mask_headers(headers: &mut HeaderMap, provider: &Provider) {
-    let key = provider.key.expose().as_bytes();
-    let leaks = |value: &http::HeaderValue| memchr::memmem::find(value.as_bytes(), key).is_some();
+    let leaks = |value: &http::HeaderValue| holds(value.as_bytes(), &provider.key);
     let named: Vec<_> =
         headers.iter().filter(|(_, value)| leaks(value)).map(|(name, _)| name.clone()).collect();
     for name in named {

@@ -13,7 +13,13 @@ use hyper::body::Incoming;
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
 };
 
 /// See the module.
@@ -21,19 +27,68 @@ pub(super) struct Reading {
     first: VecDeque<Bytes>,
     bytes: usize,
     rest: Incoming,
+    place: Arc<Semaphore>,
+    /// For what is in `first`.
+    held: Option<OwnedSemaphorePermit>,
+    /// When it has to have been read, once it takes a place.
+    until: Option<Instant>,
 }
 
+/// Bytes of all bodies together that are held at once: two of the largest that pass, and of those of
+/// agents (up to a million tokens of text are 4 MiB) some twenty.
+pub(crate) const HELD_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of each body that need no place: most name their model in them.
+const FREE_BYTES: usize = 64 << 10;
+
+/// Largest request that is written anew in another format. It becomes many times as large while it is
+/// read, and a million tokens of text with some images fit.
+pub(crate) const TRANSLATED_BYTES_MAX: usize = 16 << 20;
+
+/// How long a body that takes a place may be on its way, since others wait for it: 16 MiB at 2 Mbit/s.
+const HELD_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long to wait for a place: bodies are held for seconds, and a program asks again by itself.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Reading {
-    pub(super) fn new(body: Incoming) -> Self {
-        Self { first: VecDeque::new(), bytes: 0, rest: body }
+    /// `place`: where the bytes count that are held.
+    pub(super) fn new(body: Incoming, place: &Arc<Semaphore>) -> Self {
+        let place = Arc::clone(place);
+        Self { first: VecDeque::new(), bytes: 0, rest: body, place, held: None, until: None }
+    }
+
+    /// Takes a place for as many bytes in all.
+    async fn hold(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let held = self.held.as_ref().map_or(FREE_BYTES, |held| FREE_BYTES + held.num_permits());
+        let more =
+            u32::try_from(bytes.saturating_sub(held)).expect("a body's limit is below 4 GiB");
+        if more == 0 {
+            return Ok(());
+        }
+        let place = Arc::clone(&self.place).acquire_many_owned(more);
+        let Ok(Ok(permit)) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
+            return Err(ApiError::new(
+                Code::TooManyCalls,
+                "Too many large requests are being read at once: try again in a moment.",
+            ));
+        };
+        self.until.get_or_insert_with(|| Instant::now() + HELD_TIMEOUT);
+        match &mut self.held {
+            Some(held) => held.merge(permit),
+            None => self.held = Some(permit),
+        }
+        Ok(())
     }
 
     /// Reads on; false at the end.
     async fn more(&mut self) -> Result<bool, ApiError> {
         let broke = |why: &str| ApiError::new(Code::InvalidRequest, format!("The body {why}."));
         loop {
-            let frame = tokio::time::timeout(IDLE_TIMEOUT, self.rest.frame());
-            let Some(frame) = frame.await.map_err(|_| broke("did not come on for 300 s"))? else {
+            let idle = Instant::now() + IDLE_TIMEOUT;
+            let until = self.until.map_or(idle, |until| until.min(idle));
+            let frame = tokio::time::timeout_at(until, self.rest.frame());
+            let Some(frame) = frame.await.map_err(|_| broke("did not come in time"))? else {
                 return Ok(false);
             };
             let frame = frame.map_err(|_| broke("broke off"))?;
@@ -42,6 +97,7 @@ impl Reading {
                 if self.bytes > REQUEST_BYTES_MAX {
                     return Err(too_large());
                 }
+                self.hold(self.bytes).await?;
                 self.first.push_back(data);
                 return Ok(true);
             }
@@ -62,10 +118,27 @@ impl Reading {
         Ok(None)
     }
 
-    /// All of it.
-    pub(super) async fn whole(mut self) -> Result<Bytes, ApiError> {
-        while self.more().await? {}
-        Ok(self.joined())
+    /// All of it, for a translation, with the place that it takes.
+    pub(super) async fn whole(mut self) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiError> {
+        let too_large = || {
+            ApiError::new(
+                Code::PayloadTooLarge,
+                "The request is larger than 16 MiB, which is the most for a model of another format: \
+                 send less context.",
+            )
+        };
+        // All at once, so that no two wait for each other.
+        let bytes = self.size_hint().lower();
+        if bytes > TRANSLATED_BYTES_MAX as u64 {
+            return Err(too_large());
+        }
+        self.hold(usize::try_from(bytes).unwrap_or(TRANSLATED_BYTES_MAX)).await?;
+        while self.more().await? {
+            if self.bytes > TRANSLATED_BYTES_MAX {
+                return Err(too_large());
+            }
+        }
+        Ok((self.joined(), self.held.take()))
     }
 
     fn joined(&mut self) -> Bytes {
@@ -127,6 +200,9 @@ impl Body for Reading {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         if let Some(data) = self.first.pop_front() {
             self.bytes -= data.len();
+            if self.first.is_empty() {
+                self.held = None;
+            }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         Pin::new(&mut self.rest).poll_frame(cx)

@@ -1,7 +1,10 @@
 //! Which provider and which of its paths a request means. Only paths below the provider's base
 //! can be said: nothing that a URL parser could read as a way out of it.
 
-use crate::api_error::{ApiError, Code};
+use crate::{
+    api_error::{ApiError, Code},
+    provider::leaves_its_base,
+};
 use http::Uri;
 
 /// `/llm/{provider}{path}?{query}` taken apart.
@@ -46,13 +49,6 @@ impl Target {
         };
         Ok(Self { provider: provider.to_owned(), path })
     }
-}
-
-/// URL parsers take `%2e` for a dot, and some take `\` (or `%5c`) and `%2f` for a slash.
-fn leaves_its_base(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let plain = lower.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
-    plain.contains('\\') || plain.split('/').any(|part| part == "." || part == "..")
 }
 
 #[cfg(test)]
@@ -109,6 +105,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_models_name_leads_out_of_the_providers_models(
+            name in "([a-z/.@:;~%#?&=+ \\t\\n]|%2[eEfF]|%5[cC]|\\.\\./|//|\\\\|/openai/){0,24}",
+        ) {
+            let config = ProviderConfig {
+                id: "google".into(),
+                key: Some(toft_vault::Secret::new("k")),
+                base_url: Some("http://host.test:81/deep/base".to_owned()),
+                ..Default::default()
+            };
+            let google = Provider::new(&config).unwrap();
+            let Some(part) = toft_llm::gemini::in_path(&name) else { return Ok(()) };
+            let models = google.path_in(Api::GoogleGenerativeAi).unwrap();
+            let path = format!("{models}/{part}:generateContent?alt=sse");
+            let Ok(url) = google.url(&path) else { return Ok(()) };
+            prop_assert_eq!((url.host_str(), url.port()), (Some("host.test"), Some(81)));
+            let below = url.path().split_once("/models/").unwrap();
+            prop_assert!(below.0.starts_with("/deep/base"), "{}", url);
+            prop_assert_eq!(below.1, format!("{part}:generateContent"));
+            let (header, _) = google.credential(&path).unwrap();
+            prop_assert_eq!(header.as_str(), "x-goog-api-key");
+        }
+
         #[test]
         fn no_path_that_is_taken_leaves_the_providers_base(
             path in "/llm/[a-z]{1,8}/([a-z/.@:;~%#?&=+]|%2[eEfF]|%5[cC]|%00|\\.\\./|//|\\\\){0,24}",

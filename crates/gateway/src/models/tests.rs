@@ -1,6 +1,7 @@
 //! The model API on real sockets, with a provider played byte by byte.
 
 mod control;
+mod costs;
 mod limits;
 mod metering;
 mod outside;

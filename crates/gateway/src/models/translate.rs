@@ -77,18 +77,20 @@ pub(super) fn read(
     Ok((asked, Label { id, created: now.as_secs(), name: named.to_owned(), model: info }))
 }
 
-/// Asks and answers.
+/// Asks and answers. `held`: the place of the request, which is needed until it is sent.
 pub(super) async fn answer(
     by: By,
     choice: &Choice,
     format: WireFormat,
     asked: Asked,
     label: Label,
+    held: Option<OwnedSemaphorePermit>,
 ) -> Result<Response<Body>, ApiError> {
     let own = Arc::new(Mutex::new(None));
     let (mut events, place) = events(by, choice, asked.request, &own);
     let mut headers = said_of(choice, &asked.dropped.into_iter().collect::<Vec<_>>());
     let first = events.next().await;
+    drop(held);
     let first = match first {
         Some(ModelEvent::Done { failure: Some(failure), .. }) => {
             return refused(format, &failure, &own, headers);

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::ask::ThinkingLevel;
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet, VecDeque};
 use toft_model::{
     message::{
         AssistantMessage, Block, INVALID_ARGUMENTS, Message, StopReason, ToolCall,
@@ -23,6 +24,13 @@ pub(super) struct Conversation {
     said: Vec<Block>,
     /// Provider and format of the thinking in `said`.
     thought_by: Option<(String, String)>,
+    /// Names of the calls so far, by their ids.
+    names: HashMap<String, String>,
+    calls: usize,
+    /// Calls of the newest message of the model, by their names, the oldest first.
+    open: HashMap<String, VecDeque<String>>,
+    /// Calls that have a result.
+    answered: HashSet<String>,
 }
 
 impl Conversation {
@@ -69,13 +77,16 @@ impl Conversation {
 
     /// A model's call.
     pub(super) fn call(&mut self, id: String, name: String, arguments: Map<String, Value>) {
+        self.calls += 1;
+        self.names.insert(id.clone(), name.clone());
         self.said.push(Block::ToolCall(ToolCall { id, name, arguments }));
     }
 
     /// A call's result.
     pub(super) fn result(&mut self, call_id: String, content: Vec<Block>, is_error: bool) {
         self.close();
-        let tool_name = self.name_of(&call_id).unwrap_or_default();
+        let tool_name = self.names.get(&call_id).cloned().unwrap_or_default();
+        self.answered.insert(call_id.clone());
         self.messages.push(Message::ToolResult(ToolResultMessage {
             tool_call_id: call_id,
             tool_name,
@@ -86,41 +97,20 @@ impl Conversation {
         }));
     }
 
-    fn calls(&self) -> impl Iterator<Item = &ToolCall> {
-        self.messages
-            .iter()
-            .rev()
-            .filter_map(|m| match m {
-                Message::Assistant(said) => Some(said.tool_calls()),
-                _ => None,
-            })
-            .flatten()
-    }
-
-    fn name_of(&self, call_id: &str) -> Option<String> {
-        self.calls().find(|call| call.id == call_id).map(|call| call.name.clone())
-    }
-
-    /// The oldest call of a tool in the newest message with calls that has no result yet, for formats
+    /// The oldest call of a tool in the newest message of the model that has no result yet, for formats
     /// in which results name no call.
     pub(super) fn unanswered(&mut self, tool: &str) -> Option<String> {
         self.close();
-        let said = self.messages.iter().rev().find_map(|m| match m {
-            Message::Assistant(said) => Some(said),
-            _ => None,
-        })?;
-        let answered = |id: &str| {
-            self.messages
-                .iter()
-                .any(|m| matches!(m, Message::ToolResult(r) if r.tool_call_id == id))
-        };
-        said.tool_calls().find(|c| c.name == tool && !answered(&c.id)).map(|c| c.id.clone())
+        let queue = self.open.get_mut(tool)?;
+        while queue.front().is_some_and(|id| self.answered.contains(id)) {
+            queue.pop_front();
+        }
+        queue.front().cloned()
     }
 
     /// Calls so far, for ids where a program gives none.
     pub(super) fn calls_so_far(&self) -> usize {
-        let said = self.said.iter().filter(|b| matches!(b, Block::ToolCall(_))).count();
-        said + self.calls().count()
+        self.calls
     }
 
     /// The model's message ends.
@@ -130,7 +120,13 @@ impl Conversation {
             return;
         }
         let content = std::mem::take(&mut self.said);
-        let calls = content.iter().any(|b| matches!(b, Block::ToolCall(_)));
+        self.open.clear();
+        for block in &content {
+            if let Block::ToolCall(call) = block {
+                self.open.entry(call.name.clone()).or_default().push_back(call.id.clone());
+            }
+        }
+        let calls = !self.open.is_empty();
         self.messages.push(Message::Assistant(AssistantMessage {
             content,
             api: if api.is_empty() { Api::Scripted.as_str().to_owned() } else { api },

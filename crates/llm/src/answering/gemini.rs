@@ -12,12 +12,13 @@ use toft_model::message::{StopReason, Usage};
 
 /// Usage as the format counts it; `None` when none was reported.
 fn usage(usage: &Usage) -> Option<Value> {
-    let input = usage.input + usage.cache_read + usage.cache_write;
-    (input + usage.output > 0).then(|| {
+    let input = usage.input.saturating_add(usage.cache_read).saturating_add(usage.cache_write);
+    let total = input.saturating_add(usage.output);
+    (total > 0).then(|| {
         json!({
             "promptTokenCount": input,
             "candidatesTokenCount": usage.output,
-            "totalTokenCount": input + usage.output,
+            "totalTokenCount": total,
             "cachedContentTokenCount": usage.cache_read,
         })
     })
@@ -43,4 +44,15 @@ fn response(label: &Label, parts: &[Value], end: Option<(StopReason, &Usage)>) -
     response["modelVersion"] = json!(label.name);
     response["responseId"] = json!(label.id);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_cannot_be_are_no_panic() {
+        let most = Usage { input: u64::MAX, output: 9, cache_read: 9, ..Usage::default() };
+        assert_eq!(usage(&most).unwrap()["totalTokenCount"], u64::MAX);
+    }
 }

@@ -10,14 +10,15 @@ use toft_model::message::{StopReason, Usage};
 
 /// Usage as the format counts it; `null` when none was reported.
 pub(super) fn usage(usage: &Usage) -> Value {
-    let input = usage.input + usage.cache_read + usage.cache_write;
-    if input + usage.output == 0 {
+    let input = usage.input.saturating_add(usage.cache_read).saturating_add(usage.cache_write);
+    let total = input.saturating_add(usage.output);
+    if total == 0 {
         return Value::Null;
     }
     json!({
         "prompt_tokens": input,
         "completion_tokens": usage.output,
-        "total_tokens": input + usage.output,
+        "total_tokens": total,
         "prompt_tokens_details": {
             "cached_tokens": usage.cache_read,
             "cache_write_tokens": usage.cache_write,
@@ -31,5 +32,16 @@ pub(super) fn finish(stop: StopReason) -> &'static str {
         StopReason::Length => "length",
         StopReason::ToolUse => "tool_calls",
         StopReason::Stop | StopReason::Error | StopReason::Aborted => "stop",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_cannot_be_are_no_panic() {
+        let most = Usage { input: u64::MAX, output: 9, cache_read: 9, ..Usage::default() };
+        assert_eq!(usage(&most)["total_tokens"], u64::MAX);
     }
 }

@@ -14,8 +14,9 @@ use toft_model::message::{StopReason, Usage};
 /// Usage as the format counts it; `null` when none was reported. How much of the output was thinking
 /// is not told apart by every provider: it says 0.
 fn usage(usage: &Usage) -> Value {
-    let input = usage.input + usage.cache_read + usage.cache_write;
-    if input + usage.output == 0 {
+    let input = usage.input.saturating_add(usage.cache_read).saturating_add(usage.cache_write);
+    let total = input.saturating_add(usage.output);
+    if total == 0 {
         return Value::Null;
     }
     json!({
@@ -26,7 +27,7 @@ fn usage(usage: &Usage) -> Value {
         },
         "output_tokens": usage.output,
         "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": input + usage.output,
+        "total_tokens": total,
     })
 }
 
@@ -62,4 +63,15 @@ fn ended(label: &Label, output: &[Value], stop: StopReason, used: &Usage) -> Val
     }
     response["usage"] = usage(used);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_cannot_be_are_no_panic() {
+        let most = Usage { input: u64::MAX, output: 9, cache_read: 9, ..Usage::default() };
+        assert_eq!(usage(&most)["total_tokens"], u64::MAX);
+    }
 }

@@ -1,7 +1,9 @@
 //! Answers in every format, read back by the adapters and by the readers of requests.
 
+mod cut;
 mod echo;
 mod garbage;
+mod many;
 mod refusals;
 mod requests;
 

@@ -29,6 +29,10 @@ pub(super) struct Row {
 }
 
 impl Row {
+    pub(super) fn price(&self) -> Option<Price> {
+        self.price
+    }
+
     pub(super) fn info(&self, spec: &ProviderSpec) -> ModelInfo {
         ModelInfo {
             provider: spec.id.to_owned(),

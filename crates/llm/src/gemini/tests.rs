@@ -166,6 +166,10 @@ async fn what_was_not_answered_is_a_failure_with_its_reason() {
 
 #[test]
 fn a_name_cannot_leave_its_place_in_a_path() {
-    assert_eq!(in_path("gemini-2.5-pro"), "gemini-2.5-pro");
-    assert_eq!(in_path("a/b?c#d%é"), "a/b%3Fc%23d%25%C3%A9");
+    assert_eq!(in_path("gemini-2.5-pro").unwrap(), "gemini-2.5-pro");
+    assert_eq!(in_path("a/b?c#d%é").unwrap(), "a/b%3Fc%23d%25%C3%A9");
+    assert_eq!(in_path("a..b/...").unwrap(), "a..b/...");
+    for bad in ["", ".", "..", "../x", "x/..", "a/./b", "a//b", "/a", "a/", "a\tb", ".\n./b"] {
+        assert_eq!(in_path(bad), None, "{bad:?}");
+    }
 }

@@ -134,10 +134,11 @@ impl From<&WireUsage> for Usage {
             .and_then(|d| d.reasoning_tokens)
             .unwrap_or_default();
         // xAI leaves thinking out of the completion's count; the total tells.
-        let apart = thought > 0 && wire.total_tokens == Some(prompt + completion + thought);
+        let with_thought = completion.saturating_add(thought);
+        let apart = thought > 0 && wire.total_tokens == Some(prompt.saturating_add(with_thought));
         Self {
-            input: prompt.saturating_sub(cache_read + cache_write),
-            output: if apart { completion + thought } else { completion },
+            input: prompt.saturating_sub(cache_read.saturating_add(cache_write)),
+            output: if apart { with_thought } else { completion },
             cache_read,
             cache_write,
             ..Self::default()

@@ -26,6 +26,7 @@ pub(super) fn spec(ids: Ids, path: &Path, task: Task) -> Spec {
         layers: Layers::AsTheyAre,
         direct: Direct::Left,
         binds: Vec::new(),
+        handed: None,
     };
     Spec { jail: Some(jail), task, cgroups: Cgroups::default() }
 }

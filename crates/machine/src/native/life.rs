@@ -22,7 +22,9 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_jail::spec::{Bind, Direct, FD_BOOT, Ids, Jail, Layer, Layers, Run, Spec, Task, View};
+use toft_jail::spec::{
+    Direct, FD_BOOT, FD_HANDED, Handed, Ids, Jail, Layer, Layers, Run, Spec, Task,
+};
 use toft_model::id::{ProjectId, random_hex};
 
 /// Starts a machine whose disk exists and that does not run.
@@ -174,19 +176,13 @@ impl Inner {
             env: base.env,
             shell: base.shell,
             gateway_fds: gateway_fds(self.facts.direct),
+            log_fd: Some(FD_HANDED),
             ..Places::confined(self.binary.command.clone())
         };
         let boot = boot::init_boot(spec, &token, &places, group.work_files());
         let boot = serde_json::to_string(&boot)
             .map_err(|e| step(project, "writing the boot data")(io::Error::from(e)))?;
         let mut binds = base.binds;
-        binds.push(Bind {
-            source: log.clone(),
-            target: places.log.clone(),
-            writable: true,
-            view: View::Mapped,
-            optional: false,
-        });
         binds.extend(self.binary.binds.iter().cloned());
         binds.extend(group.binds.iter().cloned());
         let jail = Jail {
@@ -197,6 +193,7 @@ impl Inner {
             layers: self.layers(),
             direct: if self.facts.direct { Direct::Needed } else { Direct::Left },
             binds,
+            handed: Some(Handed { source: log.clone(), target: places.log.clone() }),
         };
         let run_task = Run {
             argv: places.command_with(&["init", &FD_BOOT.to_string()]),

@@ -156,6 +156,7 @@ fn trial(
             layers: Layers::AsTheyAre,
             direct: Direct::Tried,
             binds: image.binds.clone(),
+            handed: None,
         };
         let cgroups = Cgroups { namespace: true, ..Cgroups::default() };
         let spec = Spec { jail: Some(jail), task: Task::Probe, cgroups };

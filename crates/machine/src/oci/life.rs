@@ -29,12 +29,12 @@ use std::{
     collections::HashMap,
     fs::File,
     io,
-    os::unix::net::UnixListener,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
-use toft_jail::contained;
+use toft_jail::{contained, spec::FD_HANDED};
 use toft_model::{
     boot::InitBoot,
     id::{ProjectId, random_hex},
@@ -96,7 +96,8 @@ impl Inner {
         let etc = plan.run.join(ETC_FOLDER);
         mounts.extend(SHOWN.iter().map(|n| bind(&etc.join(n), format!("/etc/{n}"), true)));
         mounts.push(bind(&plan.run.join(SEAT_FOLDER), SEAT_INSIDE.to_owned(), true));
-        mounts.extend(plan.log.map(|log| bind(log, "/var/lib/toft".to_owned(), false)));
+        mounts
+            .extend(plan.log.map(|log| bind(log, "/var/lib/toft".to_owned(), plan.log_is_handed)));
         let binds = self.binary.binds.iter();
         mounts.extend(binds.map(|b| bind(&b.source, b.target.clone(), true)));
         let words = |list: &[&str]| Some(list.iter().map(|w| (*w).to_owned()).collect());
@@ -217,10 +218,10 @@ impl Inner {
         let ContainedGroup { groups, doors } = group;
         steps::reached("start.groups");
         let taken = || {
-            let Rest { mut boot, token, init, bridge, said } = rest;
+            let Rest { mut boot, token, init, bridge, said, handed } = rest;
             boot.work_cgroup_procs = (0..doors.len()).map(contained::door).collect();
             let boot = serde_json::to_string(&boot)?;
-            let seated = guest.seat(boot, &init, &bridge, &said, &doors)?;
+            let seated = guest.seat(boot, &init, &bridge, &said, handed.as_ref(), &doors)?;
             let run = self.folders.run(project);
             let started_at = written(&run, pid, token.clone(), groups.clone())?;
             steps::reached("start.written");
@@ -274,12 +275,18 @@ impl Inner {
         let token = random_hex(TOKEN_BYTES);
         let root = disk.join(ROOT);
         let places = self.places(&disk).map_err(step(project, "reading what the image sets"))?;
+        let handed = contained::handed(&log).inspect_err(|e| {
+            tracing::debug!("programs can write to the log folder of their container, too: {e}");
+        });
+        let handed = handed.ok();
+        let places = Places { log_fd: handed.as_ref().map(|_| FD_HANDED), ..places };
         let boot = boot::init_boot(spec, &token, &places, Vec::new());
         let plan = Plan {
             hostname: boot::hostname(spec),
             root: &root,
             run: &run,
             log: Some(&log),
+            log_is_handed: handed.is_some(),
             limits: &spec.limits,
             labels: self.labels(Some(project)),
         };
@@ -294,7 +301,7 @@ impl Inner {
         }
         let offer = offer(&plan).map_err(step(project, listening))?;
         let body = self.body(&plan, &frame, &places);
-        Ok(Prepared { offer, frame, body, rest: Rest { boot, token, init, bridge, said } })
+        Ok(Prepared { offer, frame, body, rest: Rest { boot, token, init, bridge, said, handed } })
     }
 
     /// Where things are inside, and what the image sets of programs' environment.
@@ -322,6 +329,8 @@ struct Rest {
     init: UnixListener,
     bridge: UnixListener,
     said: File,
+    /// The way to write to its log folder.
+    handed: Option<OwnedFd>,
 }
 
 /// Writes down that a machine runs; answers since when.

@@ -12,6 +12,8 @@ pub(super) struct Plan<'a> {
     pub(super) run: &'a Path,
     /// Shown at `/var/lib/toft`.
     pub(super) log: Option<&'a Path>,
+    /// Whether init and bridge write there by a descriptor, and nobody by the path.
+    pub(super) log_is_handed: bool,
     pub(super) limits: &'a Limits,
     pub(super) labels: HashMap<String, String>,
 }

@@ -105,6 +105,7 @@ async fn run(inner: &Inner, name: &str, folder: &Path, root: &Path) -> io::Resul
         root,
         run: folder,
         log: None,
+        log_is_handed: false,
         limits: &limits,
         labels: inner.labels(None),
     };
@@ -129,7 +130,7 @@ fn look(guest: Guest, folder: &Path, limits: &Limits) -> io::Result<(Found, Seat
     let short = |name: &str| PathBuf::from(format!("/proc/self/fd/{}/{name}", held.as_raw_fd()));
     let (init, bridge) = (UnixListener::bind(short("i"))?, UnixListener::bind(short("b"))?);
     let said = fs::File::create(folder.join("said"))?;
-    let seated = guest.seat("{}".to_owned(), &init, &bridge, &said, &[])?;
+    let seated = guest.seat("{}".to_owned(), &init, &bridge, &said, None, &[])?;
     let mut found = Found { filtered: seated.filtered, ..Found::default() };
     let memory = TRIAL_MEMORY_BYTES.to_string();
     let pids = TRIAL_PIDS.to_string();

@@ -121,13 +121,15 @@ impl Guest {
         init: &UnixListener,
         bridge: &UnixListener,
         said: &File,
+        log: Option<&OwnedFd>,
         doors: &[File],
     ) -> io::Result<Seated> {
         let socket = self.socket;
         set_socket_timeout(&socket, Timeout::Recv, Some(MESSAGE_TIMEOUT))?;
         let mut given = vec![init.as_fd(), bridge.as_fd(), said.as_fd()];
+        given.extend(log.map(|folder| folder.as_fd()));
         given.extend(doors.iter().map(|door| door.as_fd()));
-        wire::send(&socket, &Seat { boot }, &given)?;
+        wire::send(&socket, &Seat { boot, handed: log.is_some() }, &given)?;
         match wire::recv::<Report>(&socket)? {
             Some((Report::Ready(facts), listeners)) => {
                 Ok(Seated { socket, listeners, filtered: facts.seccomp })

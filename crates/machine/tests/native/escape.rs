@@ -1,7 +1,13 @@
 //! Ways out, each tried from inside. None is ever skipped silently.
 
 use super::lab::Lab;
-use std::{fs, io::Write as _, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    io::Write as _,
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+};
 use toft_lane::skip;
 use toft_machine::backend::{Backend as _, MachineError};
 
@@ -215,11 +221,10 @@ async fn what_a_machine_plants_in_its_log_folder_does_not_lead_the_host_astray()
     let (project, _) = lab.machine().await;
     let victim = lab.dir.path().join("victim");
     fs::write(&victim, "untouched").unwrap();
-    lab.says(
-        &project,
-        &format!("cd /var/lib/toft; rm -f init.log; ln -s {} init.log", victim.display()),
-    )
-    .await;
+    // By an init that somebody has taken over.
+    let log = lab.native.log_dir(&project);
+    fs::remove_file(log.join("init.log")).unwrap();
+    symlink(&victim, log.join("init.log")).unwrap();
     // Also mount points and files that the launcher writes.
     lab.says(&project, "rm -rf /srv /mnt; rm /etc/hostname; mkfifo /etc/hostname; mv /var/lib /var/lib2; ln -s /etc /var/lib").await;
     lab.native.stop(&project, super::lab::GRACE).await.unwrap();

@@ -80,9 +80,12 @@ async fn put(app: &App, of: Option<&ProjectId>, wish: Wish) -> Result<Data<Value
     };
     app.store.put_budget(of, &budget, app.clock.now_ms()).await?;
     // It reads on from here by itself: the less, the sooner calls go on.
-    app.usage.catch_up(&app.data_dir, &*app.store).await?;
+    // Stored it is: it must come into force, whatever becomes of this.
+    if let Err(error) = app.usage.catch_up(&app.data_dir, &*app.store).await {
+        tracing::warn!(error = error.message, "usage waits in the gateway's journal");
+    }
     app.gateway.push_config(&app.providers, &*app.store).await;
-    shown(app, of).await
+    told(app, of).await
 }
 
 fn over(wish: Given<f64>, name: &str, now: Option<u64>) -> Result<Option<u64>, ApiError> {
@@ -105,6 +108,11 @@ fn over(wish: Given<f64>, name: &str, now: Option<u64>) -> Result<Option<u64>, A
 
 async fn shown(app: &App, of: Option<&ProjectId>) -> Result<Data<Value>, ApiError> {
     app.usage.catch_up(&app.data_dir, &*app.store).await?;
+    told(app, of).await
+}
+
+/// As far as the store knows.
+async fn told(app: &App, of: Option<&ProjectId>) -> Result<Data<Value>, ApiError> {
     let budget = app.store.budget(of).await?;
     let mut spent = app.store.spent(app.clock.now_ms(), None).await?;
     let sums: Sums = match of {

@@ -8,6 +8,7 @@ use crate::{
     project::find,
     secrets::{self, tell},
     state::App,
+    tasks::finish,
 };
 use axum::extract::State;
 use serde_json::{Map, Value, json};
@@ -19,6 +20,8 @@ use toft_vault::Secret;
 /// What is said of a body that does not fit. The usual words quote what was sent.
 const MANY: &str = "send {\"values\": {\"NAME\": \"value\", …}}, and \"wake\": true if the machine is \
                     to go on with them";
+/// Said when a change breaks.
+const CHANGING: &str = "changing the secrets failed";
 const ONE: &str = "send {\"value\": \"…\"}: one text, and nothing besides";
 
 async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, ApiError> {
@@ -62,7 +65,7 @@ pub(crate) async fn set_many(
         }
     }
     let (_, machine) = find(&app, &id).await?;
-    store_and_tell(&app, &machine, &values, caller.user_id(), wake).await?;
+    store_and_tell(&app, &machine, values, caller.user_id(), wake).await?;
     shown(&app, &machine).await
 }
 
@@ -79,32 +82,37 @@ pub(crate) async fn set(
         _ => return Err(ApiError::invalid(ONE)),
     };
     let (_, machine) = find(&app, &id).await?;
-    store_and_tell(&app, &machine, &[(name, value)], caller.user_id(), false).await?;
+    store_and_tell(&app, &machine, vec![(name, value)], caller.user_id(), false).await?;
     shown(&app, &machine).await
 }
 
+/// What is stored is also told, whoever leaves.
 async fn store_and_tell(
     app: &App,
     machine: &Arc<Machine>,
-    values: &[(String, Secret)],
+    values: Vec<(String, Secret)>,
     by: &str,
     wake: bool,
 ) -> Result<(), ApiError> {
-    {
-        let _changing = machine.told.changing.lock().await;
-        secrets::set(app, &machine.id, values, by).await?;
-    }
-    let _hold = wake.then(|| machine.in_use(&app.clock));
-    if wake {
-        // They are stored: a machine that a person has stopped, or that does not start, gets them when
-        // it runs.
-        if let Err(error) = life::ensure_running(app, machine, "secrets were given").await {
-            tracing::info!(project.id = %machine.id, error = error.message,
-                "secrets were given, and the machine rests");
+    let (app2, machine, by) = (app.clone(), Arc::clone(machine), by.to_owned());
+    finish(&app.tasks, CHANGING, async move {
+        {
+            let _changing = machine.told.changing.lock().await;
+            secrets::set(&app2, &machine.id, &values, &by).await?;
         }
-    }
-    tell::changed(app, machine).await;
-    Ok(())
+        let _hold = wake.then(|| machine.in_use(&app2.clock));
+        if wake {
+            // They are stored: a machine that a person has stopped, or that does not start, gets them
+            // when it runs.
+            if let Err(error) = life::ensure_running(&app2, &machine, "secrets were given").await {
+                tracing::info!(project.id = %machine.id, error = error.message,
+                    "secrets were given, and the machine rests");
+            }
+        }
+        tell::changed(&app2, &machine).await;
+        Ok(())
+    })
+    .await
 }
 
 /// `DELETE …/secrets/{name}`.
@@ -115,8 +123,16 @@ pub(crate) async fn delete(
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Member)?;
     let (_, machine) = find(&app, &id).await?;
-    secrets::delete(&app, &machine.id, &name).await?;
-    tell::changed(&app, &machine).await;
+    let (app2, changed) = (app.clone(), Arc::clone(&machine));
+    finish(&app.tasks, CHANGING, async move {
+        {
+            let _changing = changed.told.changing.lock().await;
+            secrets::delete(&app2, &changed.id, &name).await?;
+        }
+        tell::changed(&app2, &changed).await;
+        Ok(())
+    })
+    .await?;
     shown(&app, &machine).await
 }
 
@@ -141,6 +157,6 @@ pub(crate) async fn rotate_master(
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Admin)?;
-    app.keyring.rotate(&*app.store).await?;
+    app.keyring.rotate(&app.tasks, &app.store).await?;
     Ok(Data(json!({})))
 }

@@ -129,6 +129,11 @@ impl Machines {
         }
     }
 
+    /// Connections that wait for an init that is muted.
+    pub(crate) fn waits_for_init(&self, id: &ProjectId) -> usize {
+        self.muted.lock().unwrap().get(id).map_or(0, Vec::len)
+    }
+
     /// Whether nobody takes connections to its bridge.
     pub(crate) fn has_hung_up(&self, id: &ProjectId) -> bool {
         !self.dir.path().join(id.as_str()).join("bridge.sock").exists()

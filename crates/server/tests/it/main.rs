@@ -24,6 +24,7 @@ mod preview_ports;
 mod projects;
 mod resting;
 mod schedules;
+mod secrets;
 mod settings;
 mod start;
 mod usage;

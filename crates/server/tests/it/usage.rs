@@ -188,7 +188,16 @@ async fn budgets_are_set_in_dollars_and_told_with_what_is_spent() {
         assert_eq!(put(&own, bad.clone()).await.status.as_u16(), 400, "{bad}");
     }
     assert_eq!(world.send(Call::get("/v1/budget")).await.status.as_u16(), 401);
+    // A journal that cannot be read keeps no budget from coming into force.
+    let journal = world.data.path().join("usage/journal.jsonl");
+    fs::remove_file(&journal).unwrap();
+    fs::create_dir(&journal).unwrap();
+    let raised = put("/v1/budget", json!({"totalUsd": 200})).await.data();
+    assert_eq!(raised["totalUsd"], 200.0);
+    assert_eq!(world.ask(Call::get("/v1/budget")).await.status.as_u16(), 500);
+    fs::remove_dir(&journal).unwrap();
+
     let world = world.restart().await;
-    assert_eq!(get(&world, "/v1/budget").await["totalUsd"], 100.0);
+    assert_eq!(get(&world, "/v1/budget").await["totalUsd"], 200.0);
     world.end(true).await;
 }

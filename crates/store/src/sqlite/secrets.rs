@@ -181,8 +181,13 @@ impl Secrets for SqliteStore {
         .await?;
         let provider_keys =
             sqlx::query_as("SELECT provider, sealed FROM provider_key").fetch_all(&mut *tx).await?;
-        let parsed = |(id, sealed): (String, String)| Some((id.parse().ok()?, sealed));
-        Ok(Wrapped { data_keys: keys.into_iter().filter_map(parsed).collect(), provider_keys })
+        // All or nothing: a key that is left out is lost with the master key that it is under.
+        let parsed = |(id, sealed): (String, String)| match id.parse() {
+            Ok(id) => Ok((id, sealed)),
+            Err(error) => Err(StoreError::Query(sqlx::Error::Decode(Box::new(error)))),
+        };
+        let data_keys = keys.into_iter().map(parsed).collect::<Result<_, _>>()?;
+        Ok(Wrapped { data_keys, provider_keys })
     }
 
     async fn rewrap(&self, anew: &Wrapped, master_id: &str) -> Result<(), StoreError> {
@@ -218,4 +223,29 @@ async fn put_master_id(tx: &mut Write<'_>, id: &str) -> Result<(), StoreError> {
     .execute(tx.on())
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NewProject, Projects as _, SYSTEM_USER};
+
+    #[tokio::test]
+    async fn a_key_of_a_project_whose_id_is_none_is_not_left_out_in_silence() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("toft.db")).await.unwrap();
+        let new = NewProject {
+            id: ProjectId::random(),
+            alias: None,
+            name: "Shop".into(),
+            owner: SYSTEM_USER.into(),
+        };
+        store.create_project(&new, 1).await.unwrap();
+        store.put_secrets(&new.id, 0, "key", &[], 2).await.unwrap();
+        assert_eq!(store.wrapped().await.unwrap().data_keys.len(), 1);
+        let mut tx = store.begin().await.unwrap();
+        sqlx::query("UPDATE project SET public_id = 'no id'").execute(tx.on()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(matches!(store.wrapped().await, Err(StoreError::Query(sqlx::Error::Decode(_)))));
+    }
 }

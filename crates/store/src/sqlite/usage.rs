@@ -97,7 +97,7 @@ const END: &str = "INSERT INTO usage (id, ts, day, project, session, run, provid
     ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO UPDATE SET \
     model = excluded.model, status = excluded.status, input = excluded.input, \
     output = excluded.output, cache_read = excluded.cache_read, cache_write = excluded.cache_write, \
-    cost = excluded.cost, duration_ms = excluded.duration_ms, \
+    cost = excluded.cost, reserved = COALESCE(excluded.reserved, usage.reserved), duration_ms = excluded.duration_ms, \
     first_byte_ms = excluded.first_byte_ms, error = excluded.error, ended = 1";
 
 #[async_trait]

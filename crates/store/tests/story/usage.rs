@@ -144,6 +144,10 @@ async fn spent(store: &dyn Store, shop: &ProjectId) {
     assert_eq!(runs, [("r9", 70)]);
     store.add_usage(&[UsageEntry::Restarted], 110).await.unwrap();
     assert_eq!(of(&store.spent(next, None).await.unwrap()), (70, 10_570));
+    // It used more than that, and what it cost is not known: the record says what counts.
+    let more = UsageRow { reserved: Some(90), ..reserved.clone() };
+    store.add_usage(&[ended(&more, 1, None)], 115).await.unwrap();
+    assert_eq!(of(&store.spent(next, None).await.unwrap()), (90, 10_590));
     store.add_usage(&[ended(&reserved, 1, Some(30))], 120).await.unwrap();
     let now = store.spent(next, Some(0)).await.unwrap();
     assert_eq!((of(&now), now.runs.len()), ((30, 10_530), 3));

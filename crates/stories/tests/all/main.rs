@@ -38,6 +38,7 @@
 //! | S13 init and bridge traced, robbed, read | `attacks::programs_cannot_rob_trace_or_read_init_and_bridge` |
 //! | S14 set-user-id files, capabilities of files, device nodes: for the next run, a fork, the host | `inherited::what_one_run_leaves_gives_the_next_no_rights_and_the_host_none`, `machine/src/images/tests::modes_times_and_hard_links_come_over_and_devices_do_not` |
 //! | S15 bombs of processes, memory, descriptors, inodes, holes, with a neighbour that is asked all the time | `machine/tests/native/bombs::a_fork_bomb_stays_in_its_machine`, `machine/tests/native/bombs::a_memory_bomb_stays_in_its_machine`, `machine/tests/native/bombs::a_descriptor_bomb_stays_in_its_machine`, `machine/tests/native/bombs::inodes_and_holes_fill_nothing_but_their_own_disk` |
+//! | S15 the log folder, which lies outside of the disk | `log_folder::no_program_writes_to_the_log_folder_and_all_read_it`, `log_folder::nor_does_one_in_a_container` |
 //! | S15 a bomb of an archive | `machine/src/images/tests::what_promises_or_holds_more_than_there_is_room_for_ends_with_a_clear_word` |
 //! | S16 descriptors that came along | `inherited::whoever_starts_a_program_it_has_three_descriptors_and_no_more`, `machine/tests/native/life::init_inherits_nothing_but_its_sockets` |
 //! | S16 descriptors, memory and rights of init and bridge, from a program beside them | `attacks::programs_cannot_rob_trace_or_read_init_and_bridge` |
@@ -65,6 +66,7 @@ mod kills_life;
 mod kills_power;
 mod kills_steps;
 mod leftovers;
+mod log_folder;
 mod main_story;
 mod oci_backend;
 mod ordinary_user;

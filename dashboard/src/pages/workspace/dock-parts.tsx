@@ -114,7 +114,7 @@ export function DockActions({ group, activePanel, containerApi }: IDockviewHeade
           },
           { label: 'Services', icon: 'list', keys: 'alt+s', onSelect: run('panel.services') },
           { label: 'Schedules', icon: 'calendar', keys: 'alt+j', onSelect: run('panel.schedules') },
-          { label: 'Network', icon: 'globe', keys: 'alt+w', onSelect: run('panel.network') },
+          { label: 'Network', icon: 'globe', keys: 'alt+e', onSelect: run('panel.network') },
           { label: 'Machine', icon: 'machine', keys: 'alt+i', onSelect: run('panel.machine') },
           { label: 'Secrets', icon: 'key', keys: 'alt+v', onSelect: run('panel.secrets') },
           { label: 'Cost', icon: 'coins', keys: 'alt+u', onSelect: run('panel.cost') },

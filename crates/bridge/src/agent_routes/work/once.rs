@@ -4,6 +4,7 @@
 use super::{super::failures::is_full, ask};
 use crate::{
     answer::Failure,
+    log::LogTrouble,
     runtime::{AgentRuntime, RuntimeError, said::Claim},
 };
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ pub(super) async fn say(
     // What messages came is kept beside the event log.
     let failed = |source: io::Error| {
         if is_full(&source) {
-            return Refused::Disk(runtime.log().trouble(source.to_string()).to_string()).into();
+            return Refused::Disk(LogTrouble(source.to_string()).to_string()).into();
         }
         RuntimeError::Io { step: "writing down that a message came", source }.into()
     };

@@ -70,6 +70,7 @@ async fn every_request_inside_a_tunnel_is_for_its_host_or_refused() {
         format!("GET /a HTTP/1.1\r\nHost: {target}\r\nHost: evil.test\r\n\r\n"),
         format!("get /a HTTP/1.1\r\nHost: evil.test:{port}\r\n\r\n"),
         format!("\r\nGET /a HTTP/1.1\r\nHost: evil.test:{port}\r\n\r\n"),
+        format!("A-METHOD-OF-TWENTY-B /a HTTP/1.1\r\nHost: evil.test:{port}\r\n\r\n"),
     ];
     for request in &wrong {
         // As the second one of a connection, and as its first, also in pieces.
@@ -84,6 +85,19 @@ async fn every_request_inside_a_tunnel_is_for_its_host_or_refused() {
         let mut free = tunnel(open.proxy, &target).await;
         assert_eq!(said(&mut free, request).await.0, 200, "{request:?}");
     }
+    // What only lenient servers take for a request is none here.
+    let blank = "\r\n".repeat(8 * 1024);
+    for line in [
+        "GET\x0b/a\x0bHTTP/1.1",
+        "GET\x0c/a\x0cHTTP/1.1",
+        "GET\r/a\rHTTP/1.1",
+        &*(blank + "GET /a HTTP/1.1"),
+    ] {
+        let mut fresh = tunnel(listed.proxy, &target).await;
+        fresh.write(format!("{line}\r\nHost: evil.test:{port}\r\n\r\n").as_bytes()).await;
+        let status = status(&fresh.head().await);
+        assert!(matches!(status, 400 | 403), "{status} to {line:?}");
+    }
     // No second way out of it.
     let again =
         said(&mut conn, "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n").await;
@@ -97,7 +111,8 @@ async fn every_request_inside_a_tunnel_is_for_its_host_or_refused() {
     })
     .await;
     let mismatch = |l: &&EgressRecord| l.rule == "host-mismatch" && l.verdict == Outcome::Deny;
-    assert_eq!(lines.iter().filter(mismatch).count(), 2 * wrong.len() + 1);
+    // One more for the CONNECT, one for what comes after empty lines.
+    assert_eq!(lines.iter().filter(mismatch).count(), 2 * wrong.len() + 2);
     // The tunnel itself has no line beside those of its requests.
     assert_eq!(lines.iter().filter(|l| l.rule == "allowed.test").count(), 3);
     bench.end().await;

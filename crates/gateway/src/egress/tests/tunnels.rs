@@ -133,6 +133,8 @@ async fn on_an_allow_list_a_tls_client_must_name_the_host_it_asked_for() {
         (client_hello("evil.test\0allowed.test"), false),
         (client_hello(""), false),
         ([&[22, 3, 1, 0, 2, 9, 9][..], &[0; 50]].concat(), false),
+        ([&[21, 3, 1, 0, 2, 1, 0][..], &client_hello("evil.test")].concat(), false),
+        ([&[0x80, 46, 1, 3, 1, 0, 21, 0, 0, 0, 16][..], &[7; 37]].concat(), false),
     ] {
         for cut in [1, 6, bytes.len()] {
             let mut conn = tunnel(listed.proxy).await;
@@ -155,7 +157,7 @@ async fn on_an_allow_list_a_tls_client_must_name_the_host_it_asked_for() {
     let denied = |l: &&EgressRecord| {
         l.rule == "sni-mismatch" && l.verdict == Outcome::Deny && l.bytes_out == 0
     };
-    eventually(|| (bench.egress_log().iter().filter(denied).count() == 15).then_some(())).await;
+    eventually(|| (bench.egress_log().iter().filter(denied).count() == 21).then_some(())).await;
     bench.end().await;
 }
 

@@ -411,3 +411,67 @@ async fn the_demo_answers_in_every_format_without_any_key() {
     }
     bench.end().await;
 }
+
+#[tokio::test]
+async fn no_models_name_in_a_body_leads_the_key_elsewhere() {
+    let (fake, seen) = provider("text/event-stream", "").await;
+    let bench = bench(&[("google", None, format!("{}/deep", fake.url()))]).await;
+    let door = bench.machine(Open).await;
+    for model in [
+        "google/../../../foo",
+        "google/a/../../b",
+        "google/./x",
+        "google//x",
+        "google/x/",
+        "google/a\tb",
+        "google/.\n./.\n./x",
+    ] {
+        let body = json!({"model": model, "max_tokens": 9,
+            "messages": [{"role": "user", "content": "hi"}]});
+        let (head, answer) = ask(door.models, post(&door, MESSAGES, &body.to_string())).await;
+        assert_eq!(code(&head, &answer), (400, "invalid_request".into()), "{model}");
+    }
+    assert!(seen.lock().unwrap().is_empty(), "nothing was sent");
+    let body = json!({"model": "google/x/openai/y", "max_tokens": 9,
+        "messages": [{"role": "user", "content": "hi"}]});
+    ask(door.models, post(&door, MESSAGES, &body.to_string())).await;
+    let (head, _) = seen.lock().unwrap().remove(0);
+    assert!(head.contains(":streamGenerateContent"), "{head}");
+    assert_eq!(header(&head, "x-goog-api-key"), Some(KEY), "{head}");
+    assert_eq!(header(&head, "authorization"), None, "{head}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_held_take_a_place_together() {
+    let (fake, _) = provider("text/event-stream", &claude()).await;
+    let bench = bench(&[("anthropic", None, fake.url()), ("openai", None, fake.url())]).await;
+    let door = bench.machine(Open).await;
+    let body = |words: &str, model: &str| {
+        json!({"messages": [{"role": "user", "content": words}], "model": model}).to_string()
+    };
+    let long = "a ".repeat(100 << 10);
+    let places = &bench.state.held_bodies;
+    let all = u32::try_from(crate::models::HELD_BYTES_MAX).unwrap();
+    let taken = places.acquire_many(all).await.unwrap();
+    // Translated, and passed on with the model's name at its end.
+    for model in ["anthropic/claude-haiku-4-5", "gpt-5"] {
+        let (head, answer) = ask(door.models, post(&door, CHAT, &body(&long, model))).await;
+        assert_eq!(code(&head, &answer), (429, "too_many_calls".into()), "{model}");
+        assert_eq!(header(&head, "retry-after"), Some("1"));
+        let (head, _) = ask(door.models, post(&door, CHAT, &body("hi", model))).await;
+        assert_eq!(status(&head), 200, "a small one needs none");
+    }
+    drop(taken);
+    for model in ["anthropic/claude-haiku-4-5", "gpt-5"] {
+        let (head, _) = ask(door.models, post(&door, CHAT, &body(&long, model))).await;
+        assert_eq!(status(&head), 200, "{model}");
+        assert_eq!(places.available_permits(), all as usize, "given back");
+    }
+    let huge = "a ".repeat(9 << 20);
+    let huge = body(&huge, "anthropic/claude-haiku-4-5");
+    let (head, answer) = ask(door.models, post(&door, CHAT, &huge)).await;
+    assert_eq!(code(&head, &answer), (413, "payload_too_large".into()));
+    assert_eq!(places.available_permits(), all as usize, "given back");
+    bench.end().await;
+}

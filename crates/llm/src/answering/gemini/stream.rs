@@ -1,12 +1,16 @@
 //! Writes a stream in Google's format: events, or one JSON array for programs that ask for no events.
 
-use super::{message::alone, response};
+use super::{
+    message::{alone, malformed},
+    response,
+};
 use crate::{
     answering::{Encode, Label, Shape, WireFormat, failure, seal::seal, sse},
     ask::ModelEvent,
+    assembly::is_broken,
 };
 use serde_json::{Value, json};
-use toft_model::event::Delta;
+use toft_model::{event::Delta, message::StopReason};
 
 /// See [`crate::answering::encoder`].
 pub(crate) struct Encoder {
@@ -18,6 +22,10 @@ pub(crate) struct Encoder {
     sealed: (String, bool),
     /// Goes with the next part.
     seal: Option<String>,
+    /// A call without arguments waits for what comes next: the output limit may have cut it.
+    bare: Option<Value>,
+    /// Whether a call was left out.
+    broken: bool,
 }
 
 impl Encoder {
@@ -29,6 +37,8 @@ impl Encoder {
             thought: String::new(),
             sealed: (String::new(), false),
             seal: None,
+            bare: None,
+            broken: false,
         }
     }
 
@@ -63,6 +73,17 @@ impl Encoder {
 
 impl Encode for Encoder {
     fn event(&mut self, event: &ModelEvent, out: &mut String) {
+        if let Some(part) = self.bare.take() {
+            let cut = match event {
+                ModelEvent::Done { message, failure } => {
+                    failure.is_some() || message.stop_reason == StopReason::Length
+                }
+                ModelEvent::Delta(_) | ModelEvent::Sealed { .. } => false,
+            };
+            if !cut {
+                self.part(part, out);
+            }
+        }
         match event {
             ModelEvent::Delta(Delta::TextDelta { delta, .. }) => {
                 self.part(json!({"text": delta}), out);
@@ -85,8 +106,17 @@ impl Encode for Encoder {
                 self.seal = Some(seal(&self.label.model, &signature, redacted, text));
             }
             ModelEvent::Delta(Delta::ToolcallEnd { tool_call: call, .. }) => {
-                let call = json!({"id": call.id, "name": call.name, "args": call.arguments});
-                self.part(json!({"functionCall": call}), out);
+                if is_broken(&call.arguments) {
+                    self.broken = true;
+                    return;
+                }
+                let told = json!({"id": call.id, "name": call.name, "args": call.arguments});
+                let part = json!({"functionCall": told});
+                if call.arguments.is_empty() {
+                    self.bare = Some(part);
+                } else {
+                    self.part(part, out);
+                }
             }
             ModelEvent::Delta(
                 Delta::TextStart { .. }
@@ -101,7 +131,11 @@ impl Encode for Encoder {
             ModelEvent::Done { message, failure: None } => {
                 self.seal_alone(out);
                 let end = Some((message.stop_reason, &message.usage));
-                self.send(&response(&self.label, &[], end), out);
+                let mut last = response(&self.label, &[], end);
+                if self.broken {
+                    malformed(&mut last, message.stop_reason);
+                }
+                self.send(&last, out);
                 self.end(out);
             }
         }

@@ -43,6 +43,7 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
         tool_choice: body.take("tool_choice").as_ref().map_or(Ok(ToolChoice::Auto), tool_choice)?,
         one_call: body.flag("parallel_tool_calls")? == Some(false),
         output: body.object("response_format")?.map_or(Ok(Output::Text), output)?,
+        ..Options::default()
     };
     let tools = body.objects("tools")?.into_iter().map(tool).collect::<Result<_, _>>()?;
     let session = body.text("prompt_cache_key")?.unwrap_or_default();

@@ -7,23 +7,24 @@ use crate::{
     ask::ModelEvent,
 };
 use serde_json::{Value, json};
-use toft_model::event::Delta;
+use std::collections::HashMap;
+use toft_model::{event::Delta, message::StopReason};
 
 /// See [`crate::answering::encoder`].
 pub(crate) struct Encoder {
     label: Label,
     usage_chunk: bool,
     begun: bool,
-    /// Blocks that are calls, in order: their place is their number in this format.
-    calls: Vec<usize>,
-    /// Whether the newest call has arguments.
-    argued: bool,
+    /// Blocks that are calls, with their number in this format.
+    calls: HashMap<usize, usize>,
+    /// Whether a call has arguments, by its number.
+    argued: Vec<bool>,
 }
 
 impl Encoder {
     pub(crate) fn new(label: Label, shape: &Shape) -> Self {
         let usage_chunk = shape.usage_chunk;
-        Self { label, usage_chunk, begun: false, calls: Vec::new(), argued: false }
+        Self { label, usage_chunk, begun: false, calls: HashMap::new(), argued: Vec::new() }
     }
 
     fn chunk(&self, choices: &Value, with: Option<Value>) -> Value {
@@ -45,13 +46,20 @@ impl Encoder {
         sse::data(out, &self.chunk(&json!([choice]), None));
     }
 
-    fn number(&self, block: usize) -> usize {
-        self.calls.iter().position(|call| *call == block).unwrap_or_default()
+    /// Programs read the arguments as JSON, and nothing is none. What was cut before its first
+    /// argument is left as it is, so that it is not taken for whole.
+    fn complete(&mut self, stop: StopReason, out: &mut String) {
+        let cut = if stop == StopReason::Length { self.argued.len().checked_sub(1) } else { None };
+        for number in 0..self.argued.len() {
+            if !self.argued[number] && cut != Some(number) {
+                self.arguments(number, "{}", out);
+            }
+        }
     }
 
-    fn arguments(&mut self, block: usize, piece: &str, out: &mut String) {
-        self.argued = true;
-        let call = json!({"index": self.number(block), "function": {"arguments": piece}});
+    fn arguments(&mut self, number: usize, piece: &str, out: &mut String) {
+        self.argued[number] = true;
+        let call = json!({"index": number, "function": {"arguments": piece}});
         self.delta(&json!({"tool_calls": [call]}), None, out);
     }
 }
@@ -69,10 +77,11 @@ impl Encode for Encoder {
                 self.delta(&json!({"reasoning_content": delta}), None, out);
             }
             ModelEvent::Delta(Delta::ToolcallStart { content_index, id, tool_name }) => {
-                self.calls.push(*content_index);
-                self.argued = false;
+                let number = self.argued.len();
+                self.calls.insert(*content_index, number);
+                self.argued.push(false);
                 let call = json!({
-                    "index": self.calls.len() - 1,
+                    "index": number,
                     "id": id,
                     "type": "function",
                     "function": {"name": tool_name, "arguments": ""},
@@ -80,11 +89,9 @@ impl Encode for Encoder {
                 self.delta(&json!({"tool_calls": [call]}), None, out);
             }
             ModelEvent::Delta(Delta::ToolcallDelta { content_index, delta }) => {
-                self.arguments(*content_index, delta, out);
-            }
-            // Programs read the arguments as JSON, and nothing is none.
-            ModelEvent::Delta(Delta::ToolcallEnd { content_index, .. }) if !self.argued => {
-                self.arguments(*content_index, "{}", out);
+                if let Some(number) = self.calls.get(content_index).copied() {
+                    self.arguments(number, delta, out);
+                }
             }
             ModelEvent::Delta(
                 Delta::TextStart { .. }
@@ -98,6 +105,7 @@ impl Encode for Encoder {
                 sse::data(out, &failure::answer(WireFormat::OpenaiChat, failure).body);
             }
             ModelEvent::Done { message, failure: None } => {
+                self.complete(message.stop_reason, out);
                 self.delta(&json!({}), Some(finish(message.stop_reason)), out);
                 if self.usage_chunk {
                     sse::data(out, &self.chunk(&json!([]), Some(usage(&message.usage))));

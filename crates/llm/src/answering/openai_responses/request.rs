@@ -75,6 +75,7 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
         tool_choice,
         one_call: body.flag("parallel_tool_calls")? == Some(false),
         output,
+        ..Options::default()
     };
     let stream = body.flag("stream")?.unwrap_or_default();
     let max_tokens = body.count("max_output_tokens")?;

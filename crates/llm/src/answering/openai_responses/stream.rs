@@ -8,9 +8,10 @@ use super::{
 use crate::{
     answering::{Encode, Label, Shape, WireFormat, failure, seal::seal, sse},
     ask::ModelEvent,
+    assembly::is_broken,
 };
 use serde_json::{Value, json};
-use toft_model::event::Delta;
+use toft_model::{event::Delta, message::StopReason};
 
 /// See [`crate::answering::encoder`].
 pub(crate) struct Encoder {
@@ -21,6 +22,11 @@ pub(crate) struct Encoder {
     items: Vec<Item>,
     /// Signature of the thinking that ends next, and whether that is hidden.
     sealed: (String, bool),
+    /// A call whose arguments are nothing or no JSON, which waits for what comes next: the output
+    /// limit may have cut it.
+    doubtful: Option<(usize, Item)>,
+    /// The call that was cut.
+    cut: Option<usize>,
 }
 
 impl Encoder {
@@ -32,6 +38,8 @@ impl Encoder {
             begun: false,
             items: Vec::new(),
             sealed: (String::new(), false),
+            doubtful: None,
+            cut: None,
         }
     }
 
@@ -77,7 +85,7 @@ impl Encoder {
     }
 
     fn output(&self) -> Vec<Value> {
-        let items = self.items.iter().enumerate();
+        let items = self.items.iter().enumerate().filter(|(index, _)| Some(*index) != self.cut);
         items.map(|(index, item)| item.json(&self.label, index, false)).collect()
     }
 
@@ -153,6 +161,17 @@ impl Encode for Encoder {
             self.send("response.created", begun.clone(), out);
             self.send("response.in_progress", begun, out);
         }
+        if let Some((index, whole)) = self.doubtful.take() {
+            match event {
+                ModelEvent::Done { failure: Some(_), .. } => {}
+                ModelEvent::Done { message, .. } if message.stop_reason == StopReason::Length => {
+                    self.cut = Some(index);
+                }
+                ModelEvent::Done { .. } | ModelEvent::Delta(_) | ModelEvent::Sealed { .. } => {
+                    self.call_end(index, whole, out);
+                }
+            }
+        }
         match event {
             ModelEvent::Delta(Delta::TextStart { content_index }) => {
                 self.begin(Item::Message { text: String::new() }, out);
@@ -203,7 +222,11 @@ impl Encode for Encoder {
             }
             ModelEvent::Delta(Delta::ToolcallEnd { content_index, tool_call }) => {
                 let whole = Item::call(&self.shape, tool_call);
-                self.call_end(*content_index, whole, out);
+                if tool_call.arguments.is_empty() || is_broken(&tool_call.arguments) {
+                    self.doubtful = Some((*content_index, whole));
+                } else {
+                    self.call_end(*content_index, whole, out);
+                }
             }
             ModelEvent::Done { failure: Some(failure), .. } => {
                 let body = failure::answer(WireFormat::OpenaiResponses, failure).body;

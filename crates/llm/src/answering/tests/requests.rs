@@ -121,6 +121,7 @@ fn the_same_request_is_the_same_in_every_format() {
             tool_choice: ToolChoice::Tool("ls".into()),
             one_call: format != WireFormat::Gemini,
             output: Output::Text,
+            passed_on: true,
         };
         assert_eq!(request.options, options, "{format:?}");
         assert_eq!(asked.stream, format != WireFormat::Gemini);

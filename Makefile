@@ -27,8 +27,8 @@ test: web ## all tests that CI runs
 	.ci/test default
 
 .PHONY: test-deep
-test-deep: web ## the long ones too: every step killed, clocks that jump, all stories again as an ordinary user
-	.ci/prepare tests
+test-deep: web ## the long ones too: every step killed, clocks that jump, foreign agents, all stories as an ordinary user
+	.ci/prepare deep
 	.ci/test deep
 
 .PHONY: check

@@ -38,12 +38,14 @@ describe('the machine', () => {
     await page.getByText(/It uses 466 MiB now/).waitFor()
     await page.getByLabel('Processors', { exact: true }).fill('1,5')
     await page.getByLabel('Processes', { exact: true }).fill('')
+    await page.getByLabel('Log folder', { exact: true }).fill('1 GiB')
     await page.keyboard.press('Enter')
     await poll(() => garden.side.limits).toEqual({
       memoryBytes: 256 * 2 ** 20,
       cpus: 1.5,
       pids: null,
       diskBytes: null,
+      logBytes: 2 ** 30,
     })
     await untilGone(page, page.getByRole('button', { name: 'Set limits' }))
   })
@@ -81,7 +83,7 @@ describe('the machine', () => {
     await page.getByText(/cannot freeze machines/).waitFor()
     expect(await page.getByRole('button', { name: 'Freeze' }).count()).toBe(0)
     expect(await page.getByLabel('Freeze after').count()).toBe(0)
-    expect(await page.getByText(/^Not enforced here/).count()).toBe(4)
+    expect(await page.getByText(/^Not enforced here/).count()).toBe(5)
     await page.keyboard.press('Control+k')
     await page.getByPlaceholder('Open, run').fill('freeze')
     expect(

@@ -50,7 +50,11 @@ describe('the network', () => {
     await panel.getByText('Cut when the level changed: it is no longer allowed.').waitFor()
     // From there the one host that is needed becomes all that is allowed.
     await panel.getByRole('button', { name: 'Allow git.test' }).click()
-    await poll(() => network.setting()).toEqual({ level: 'allow-list', rules: ['git.test'] })
+    await poll(() => network.setting()).toEqual({
+      level: 'allow-list',
+      rules: ['git.test'],
+      inForce: 'allow-list',
+    })
   })
 
   test('takes hosts by hand, refuses what is none, and lets them go', async () => {
@@ -65,5 +69,39 @@ describe('the network', () => {
     await poll(() => network.rules).toEqual(['a.test', '*.b.test'])
     await panel.getByRole('button', { name: 'Take a.test off' }).click()
     await poll(() => network.rules).toEqual(['*.b.test'])
+  })
+  test('shows the ceiling, offers nothing above it, and lets an admin raise it', async () => {
+    const { network, panel } = await withNetwork((network) => {
+      network.ceiling = 'allow-list'
+    })
+    await panel.getByText('Set to Open; the ceiling holds.').waitFor()
+    await panel.getByText('Ceiling of this server: Allow-list.').waitFor()
+    const level = panel.getByRole('radiogroup', { name: 'What the machine may reach' })
+    expect(await level.getByLabel('Open').isDisabled()).toBe(true)
+    await panel.getByRole('button', { name: 'Change the ceiling' }).click()
+    const ceiling = panel.getByRole('radiogroup', { name: 'Ceiling of this project' })
+    await ceiling.getByText('Open', { exact: true }).click()
+    await panel.getByText('Ceiling of this project: Open.').waitFor()
+    await poll(() => network.inForce()).toBe('open')
+    expect(await level.getByLabel('Open').isDisabled()).toBe(false)
+  })
+
+  test('says how many connections a line stands for', async () => {
+    const { network, panel } = await withNetwork((network) => {
+      network.level = 'allow-list'
+    })
+    const lastAt = new Date().toISOString()
+    network.tell('pypi.org', { count: 12_345, lastAt })
+    await panel.getByText(/it is not on the allow-list\. 12,345 times since/).waitFor()
+    network.tell('x', {
+      host: null,
+      port: null,
+      rule: 'several',
+      allowRule: null,
+      count: 9,
+      lastAt,
+    })
+    await panel.getByText(/more at once than the log tells apart\. 9 times since/).waitFor()
+    await panel.getByText('Several hosts').waitFor()
   })
 })

@@ -63,6 +63,36 @@ describe('secrets', () => {
     expect(garden.secrets.size).toBe(0)
   })
 
+  test('are brokered to the hosts that are named, and keep their binding when they are replaced', async () => {
+    const { page, panel, garden } = await withPanel()
+    await panel.getByRole('button', { name: 'Add a secret' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Name').fill('STRIPE_KEY')
+    await dialog.getByLabel('Value').fill('short')
+    await dialog.getByText('A placeholder', { exact: true }).click()
+    await dialog.getByRole('button', { name: 'Set' }).click()
+    await dialog.getByText('8 to 4096 characters', { exact: false }).waitFor()
+    await dialog.getByText('Name a host', { exact: false }).waitFor()
+    expect(await violations(page)).toEqual([])
+    await dialog.getByLabel('Value').fill(CANARY)
+    await dialog.getByLabel('Hosts').fill('api.stripe.com, *.stripe.dev')
+    await dialog.getByLabel('Only these paths').fill('/v1/*')
+    await dialog.getByRole('button', { name: 'Set' }).click()
+    const row = panel.getByRole('listitem').filter({ hasText: 'STRIPE_KEY' })
+    await row
+      .getByText('Goes to api.stripe.com, *.stripe.dev /v1/* alone.', { exact: false })
+      .waitFor()
+    await seesNone(page)
+    expect(await violations(page)).toEqual([])
+    await row.getByRole('button', { name: 'Replace STRIPE_KEY' }).click()
+    expect(await dialog.getByLabel('Hosts').inputValue()).toBe('api.stripe.com, *.stripe.dev')
+    await dialog.getByLabel('Value').fill(`${CANARY}-2`)
+    await dialog.getByRole('button', { name: 'Set' }).click()
+    await dialog.waitFor({ state: 'hidden' })
+    const { value, binding } = garden.secrets.get('STRIPE_KEY')
+    expect([value, binding.hosts]).toEqual([`${CANARY}-2`, ['api.stripe.com', '*.stripe.dev']])
+  })
+
   test('of a fork have names without values, and a fork is granted those that are ticked', async () => {
     const { page, panel, garden } = await withPanel((at) => {
       at.secrets.set('OPEN', { name: 'OPEN', value: null, setAt: Date.now() })

@@ -40,7 +40,9 @@ pub(crate) fn system_prompt(facts: &PromptFacts) -> String {
          # This machine\n\
          - Work in `{cwd}`. Files persist. You are root here and need no permission to install or change \
          anything; system packages and language packages reach the internet through a proxy that is \
-         already set in the environment.\n\
+         already set in the environment. A 403 `egress_denied`, a TLS alert `access denied` or a connection \
+         that is reset as soon as it is made means that this project may not reach that host: do not \
+         look for a way around it, name the host to the person, who can allow it in the panel Network.\n\
          - Apps: serve on port {app_port} if you can (bind 0.0.0.0); another port is detected from the \
          server's output. People open the app at {app_url}. Never tell them a localhost address.\n\
          - Servers and workers that are to stay: declare a service (below); Toft runs it and brings it \

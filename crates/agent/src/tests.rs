@@ -315,6 +315,21 @@ async fn what_a_tool_prints_of_a_secret_reaches_neither_people_nor_the_model() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_set_while_a_tool_runs_is_not_shown_as_it_comes() {
+    let call = Prepared::call("c1", "gate", r#"{"n":"late-canary-12345"}"#);
+    let bench = Bench::new([call, Prepared::text("ok")]);
+    bench.prompt("go").await;
+    bench.tools.began.notified().await;
+    bench.secrets.set("KEY", "late-canary-12345");
+    bench.tools.gate.notify_one();
+    bench.hear("agent_end", 1).await;
+    let events = bench.heard.events.lock().unwrap();
+    let told = events.iter().filter(|e| matches!(e.body.kind(), "tool_update"));
+    let told: String = told.map(toft_model::event::Event::to_line).collect();
+    assert!(told.contains("[secret KEY]") && !told.contains("canary"), "{told}");
+}
+
+#[tokio::test]
 async fn history_is_compacted_before_it_overflows() {
     let long = "x".repeat(9_000);
     let bench = Bench::with_window(

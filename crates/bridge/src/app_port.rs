@@ -68,7 +68,7 @@ impl AppPort {
     /// Whether something listens on it (or on the one port that is taken instead).
     #[expect(clippy::unused_async, reason = "the contract; a look at `/proc` takes microseconds")]
     pub async fn listening(&self) -> bool {
-        let open = listening::ports();
+        let open = listening::of_programs();
         let port = self.resolve_among(&open);
         open.contains(&port) && self.known().own != Some(port)
     }
@@ -81,7 +81,7 @@ impl AppPort {
     /// The port to send a request to: the app's, or, when nothing listens there, the only one of
     /// those that were named or declared where something does.
     pub(crate) fn resolve(&self) -> u16 {
-        self.resolve_among(&listening::ports())
+        self.resolve_among(&listening::of_programs())
     }
 
     fn resolve_among(&self, open: &listening::Ports) -> u16 {

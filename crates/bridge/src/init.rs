@@ -20,6 +20,7 @@ mod places;
 mod reap;
 mod spawn;
 mod table;
+mod trust;
 
 use self::{
     bridge_child::Bridge,
@@ -111,6 +112,8 @@ impl Refusal {
 struct LogFolder {
     /// Where to write: below a descriptor that nobody else has, or where it is shown.
     dir: PathBuf,
+    /// Where the others in the machine find it.
+    shown: PathBuf,
     /// Below it.
     exec: PathBuf,
     /// Where the others in the machine find kept output.
@@ -126,7 +129,7 @@ impl LogFolder {
             |fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),
         );
         let exec = exec_shown.strip_prefix(shown).unwrap_or(&exec_shown).to_owned();
-        Self { dir, exec, exec_shown, fd }
+        Self { dir, shown: PathBuf::from(shown), exec, exec_shown, fd }
     }
 
     fn exec_dir(&self) -> PathBuf {
@@ -192,6 +195,7 @@ impl Init {
 pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
     let step = |what| move |source| InitFailed::Step { what, source };
     close_to_others().map_err(step("its own memory"))?;
+    toft_jail::hand_on_nothing().map_err(step("its capabilities"))?;
     let boot = read_boot(boot_fd).map_err(|source| InitFailed::Boot { fd: boot_fd, source })?;
     let init_fd = inherited(boot.init_fd).map_err(step("its control socket"))?;
     let bridge_fd = inherited(boot.bridge_fd).map_err(step("the bridge's socket"))?;

@@ -133,7 +133,7 @@ fn observed(rows: &Rows, board: &Board) -> Inspect {
             continue;
         }
         let Some(port) = service.port else { continue };
-        if open.get_or_insert_with(listening::ports).contains(&port) {
+        if open.get_or_insert_with(listening::of_programs).contains(&port) {
             "running".clone_into(&mut service.status);
         } else if service.status != "error" {
             "stopped".clone_into(&mut service.status);

@@ -96,6 +96,10 @@ pub enum ServeFailed {
 pub fn main(boot_fd: RawFd) -> Result<(), ServeFailed> {
     let step = |what| move |source| ServeFailed::Step { what, source };
     close_to_others().map_err(step("its own memory"))?;
+    if let Err(error) = toft_jail::no_more_code() {
+        // Only where there are no walls at all does a machine start on a kernel without such filters.
+        tracing::warn!(%error, "libraries of the machine's own may be loaded");
+    }
     let boot = read_boot(boot_fd).map_err(|source| ServeFailed::Boot { fd: boot_fd, source })?;
     let http_fd = inherited(boot.http_fd).map_err(step("its socket"))?;
     let app_fd = boot.app_fd.map(inherited).transpose().map_err(step("the machine's port"))?;

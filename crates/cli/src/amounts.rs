@@ -1,6 +1,8 @@
 //! Sizes and times as people type and read them: `2G`, `1.5G`, `90s`, `5m`, `none`, `never`. Not
 //! what they limit.
 
+use serde_json::{Map, Value};
+
 /// A bound that may be taken off.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Bound<T> {
@@ -18,6 +20,15 @@ impl<T> Bound<T> {
             Self::Off => None,
         }
     }
+}
+
+/// Those bounds of a change that were given, by their names in the API.
+pub(crate) fn change<T: Copy + Into<Value>>(
+    given: impl IntoIterator<Item = (&'static str, Option<Bound<T>>)>,
+) -> Map<String, Value> {
+    let field =
+        |(name, bound): (&str, Option<Bound<T>>)| Some((name.to_owned(), bound?.get().into()));
+    given.into_iter().filter_map(field).collect()
 }
 
 /// Binary units, as memory and disks are counted by the kernel.

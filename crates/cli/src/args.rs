@@ -2,6 +2,7 @@
 
 mod copies;
 pub(crate) mod egress;
+pub(crate) mod fallback;
 mod image;
 pub(crate) mod rest;
 pub(crate) mod schedule;
@@ -9,7 +10,7 @@ pub(crate) mod secret;
 pub(crate) mod services;
 pub(crate) mod usage;
 
-pub(crate) use copies::Copies;
+pub(crate) use copies::{Before, Copies};
 pub(crate) use image::{ImageAdd, ImageVerb};
 pub(crate) use rest::Rest;
 
@@ -44,7 +45,7 @@ pub(crate) struct At {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Start the server and print a sign-in link.
-    Up(Up),
+    Up(Box<Up>),
     /// Stop the server, and every machine with it.
     Down(Down),
     /// Create a project.
@@ -54,6 +55,12 @@ pub(crate) enum Verb {
         /// Key or name of the image that it is made of; the default one when absent.
         #[arg(long)]
         image: Option<String>,
+        /// How much its machine may reach, from its first process on; the server's default when absent.
+        #[arg(long, value_name = "LEVEL")]
+        egress: Option<egress::Level>,
+        /// With `--egress allow-list`: a host, `*.domain` or address, with `:port` for that port only.
+        #[arg(long, value_name = "RULE", value_delimiter = ',')]
+        egress_allow: Vec<String>,
     },
     /// Add, list and delete images: what projects are made of.
     #[command(subcommand)]
@@ -139,6 +146,8 @@ pub(crate) enum Verb {
     Usage(usage::Usage),
     /// Show or change what may be spent on models; in force at once.
     Budget(usage::Budget),
+    /// Show or change which models are asked while the provider of another is down; in force at once.
+    Fallback(fallback::Fallback),
     /// Show or change how often the programs of a project may ask models; in force at once.
     ModelLimits(usage::ModelLimits),
     /// Set, list and delete a project's secrets: variables that programs in its machine find.
@@ -194,12 +203,28 @@ pub(crate) struct Up {
     /// [default: 1h].
     #[arg(long, env = "TOFT_COLD_AFTER", value_name = "TIME")]
     pub(crate) cold_after: Option<String>,
-    /// What machines may reach, where a project has nothing of its own [default: open].
+    /// Default: what machines may reach, where a project has nothing of its own [default: open, or the
+    /// ceiling].
     #[arg(long, env = "TOFT_EGRESS", value_name = "LEVEL")]
     pub(crate) egress: Option<egress::Level>,
     /// With `--egress allow-list`: a host, `*.domain` or address, with `:port` for that port only.
     #[arg(long, env = "TOFT_EGRESS_ALLOW", value_name = "RULE", value_delimiter = ',')]
     pub(crate) egress_allow: Vec<String>,
+    /// Ceiling: the widest level that any project may have; only an admin raises it for one. Projects that
+    /// are set wider keep their setting, and the ceiling holds [default: open].
+    #[arg(long, env = "TOFT_EGRESS_CEILING", value_name = "LEVEL")]
+    pub(crate) egress_ceiling: Option<egress::Level>,
+    /// File of provider keys, lines NAME=value, which only its owner may read [default: keys.env in the
+    /// data folder, if there is one]. Read at the start; the environment and Settings win over it.
+    #[arg(long, env = "TOFT_KEYS", value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Models to ask in another's place while its provider is down, where people have set none.
+    #[arg(long, env = "TOFT_FALLBACK", value_name = "MODEL=OTHER,…", value_delimiter = ';')]
+    pub(crate) fallback: Vec<String>,
+    /// How long the first byte of a streamed answer may take before the next model is asked; or never
+    /// [default: 60s].
+    #[arg(long, env = "TOFT_FALLBACK_FIRST_BYTE", value_name = "TIME")]
+    pub(crate) fallback_first_byte: Option<String>,
     /// File of configuration [default: toft.toml in the data folder, if there is one].
     #[arg(long, env = "TOFT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

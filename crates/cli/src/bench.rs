@@ -1,12 +1,16 @@
 //! `toft bench`: what a user feels, measured on this machine against a server of its own on an
 //! empty data folder. Medians of many rounds; a figure is printed, never judged.
 
+mod brokered;
+mod child;
 mod copies;
 mod egress;
+mod gateway;
 mod lab;
 mod many;
 mod memory;
 mod model;
+mod outlet;
 mod pause;
 mod peers;
 mod provider;
@@ -16,9 +20,10 @@ mod tree;
 mod user;
 
 use crate::{args::Bench, output};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use peers::Peers;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tree::Tree;
 use user::Column;
 
@@ -83,12 +88,26 @@ pub(crate) const ROWS: &[&str] = &[
     "cold500_rss",
     "cold500_list",
     "growth",
+    "gateway_first_byte",
+    "gateway_delta",
     "egress_mb_s",
+    "egress_brokered_mb_s",
     "egress_connect",
+    "gateway_rss_1000",
 ];
 
-/// Runs the rows that were asked for.
+/// Runs the rows that were asked for. Interrupted, it ends what it started and removes what it made.
 pub(crate) async fn run(bench: &Bench, as_json: bool) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::select! {
+        done = rows_asked(bench, as_json) => done,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("told to end"),
+    }
+}
+
+async fn rows_asked(bench: &Bench, as_json: bool) -> Result<()> {
     if let Some(unknown) = bench.rows.iter().find(|r| !ROWS.contains(&r.as_str())) {
         bail!("there is no row {unknown:?}; there are {}", ROWS.join(", "));
     }
@@ -140,7 +159,10 @@ async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>>
             "checkpoint_files" => copies::checkpoint_files(n).await?,
             "cold500_rss" | "cold500_list" => many::cold(n, names).await?,
             "growth" => many::growth(n).await?,
+            "gateway_first_byte" | "gateway_delta" => gateway::added(n, names).await?,
+            "gateway_rss_1000" => gateway::memory().await?,
             "egress_mb_s" => egress::rate(n, &peers).await?,
+            "egress_brokered_mb_s" => brokered::rate(n, &peers).await?,
             "egress_connect" => egress::connect(n).await?,
             on_tree => {
                 let tree = match &mut tree {

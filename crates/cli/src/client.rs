@@ -1,7 +1,11 @@
 //! A client of the HTTP API for the verbs: finds the server, sends, unwraps the envelope. Not a
 //! library for others.
 
-use crate::{args::At, config};
+use crate::{
+    args::At,
+    config, named,
+    refused::{Refused, UNREACHABLE},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -13,7 +17,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 /// `<data>/run/server.json`: written by the server, readable by its owner only.
@@ -25,29 +29,6 @@ struct ServerFile {
 
 /// Projects asked for at once: the server's limit.
 const PAGE_PROJECTS: usize = 1000;
-
-/// Code of a server that is not there.
-pub(crate) const UNREACHABLE: &str = "unreachable";
-
-/// Code of a change that may have been made all the same.
-pub(crate) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
-
-/// The server said no, or is not there.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    /// Stable code.
-    pub(crate) code: String,
-    /// What happened and what to do.
-    pub(crate) message: String,
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// Body of a request.
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -102,6 +83,22 @@ impl Client {
     /// `data` of an enveloped answer.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// What stands at a path, after a change of it where there is something to change.
+    pub(crate) async fn changed(&self, path: &str, change: Map<String, Value>) -> Result<Value> {
+        if change.is_empty() {
+            return self.get(path).await;
+        }
+        self.call(Method::PUT, path, Some(&Value::Object(change))).await
+    }
+
+    /// The path of something that a project has, named by id, alias or name; or all together.
+    pub(crate) async fn path_of(&self, project: Option<&str>, what: &str) -> Result<String> {
+        Ok(match project {
+            Some(project) => format!("/v1/projects/{}/{what}", self.project(project).await?),
+            None => format!("/v1/{what}"),
+        })
     }
 
     /// `data` of an enveloped answer, or of a bridge's reply.
@@ -232,33 +229,14 @@ impl Client {
 
     /// The id of a project that was given by id, alias or name.
     pub(crate) async fn project(&self, given: &str) -> Result<String> {
-        let all = self.projects().await?;
-        let by = |field: &str| -> Vec<&str> {
-            all.iter()
-                .filter(|p| p[field].as_str() == Some(given))
-                .filter_map(|p| p["id"].as_str())
-                .collect()
-        };
-        for field in ["id", "alias", "name"] {
-            match by(field).as_slice() {
-                [] => {}
-                [one] => return Ok((*one).to_owned()),
-                many => bail!(Refused {
-                    code: "conflict".to_owned(),
-                    message: format!(
-                        "{} projects are called {given:?}: use one of the ids {}",
-                        many.len(),
-                        many.join(", ")
-                    ),
-                }),
-            }
-        }
-        bail!(Refused {
-            code: "not_found".to_owned(),
-            message: format!(
-                "there is no project {given:?}: `toft ps` lists them, `toft new` makes one"
-            ),
-        })
+        named::pick(&self.projects().await?, given, &named::PROJECT)
+    }
+
+    /// The id of a checkpoint of a project, given by id or label.
+    pub(crate) async fn checkpoint(&self, project: &str, given: &str) -> Result<String> {
+        let all = self.get(&format!("/v1/projects/{project}/checkpoints")).await?;
+        let all = all["checkpoints"].as_array().map_or(&[][..], Vec::as_slice);
+        named::pick(all, given, &named::CHECKPOINT)
     }
 }
 

@@ -2,11 +2,16 @@
 //! reader of environment and files of configuration.
 
 mod egress;
+mod fallbacks;
 mod idle;
+mod keys;
 mod last;
 mod oci;
 
-use crate::args::{At, BackendName, Oci, Up, egress::Level};
+use crate::{
+    amounts,
+    args::{At, BackendName, Oci, Up, egress::Level},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum as _;
 pub(crate) use last::{last, remember};
@@ -20,7 +25,12 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
-use toft_model::machine::{EgressSetting, IdleRule};
+use toft_machine::native::DISK_BYTES_MAX_LEAST;
+use toft_model::{
+    machine::{EgressName, EgressSetting, IdleRule},
+    provider::Fallbacks,
+};
+use toft_server::KeysFile;
 
 /// Where the server listens when nothing else is said.
 const LISTEN_DEFAULT: &str = "127.0.0.1:4000";
@@ -42,6 +52,10 @@ struct File {
     cold_after: Option<String>,
     egress: Option<Level>,
     egress_allow: Option<Vec<String>>,
+    keys: Option<PathBuf>,
+    fallbacks: Option<BTreeMap<String, Vec<String>>>,
+    fallback_first_byte: Option<String>,
+    egress_ceiling: Option<Level>,
 }
 
 /// All resolved.
@@ -60,8 +74,14 @@ pub(crate) struct Resolved {
     pub(crate) disk_bytes_max: Option<u64>,
     /// When machines that nobody uses are put away.
     pub(crate) idle: IdleRule,
-    /// What machines may reach.
+    /// What machines may reach that have nothing of their own.
     pub(crate) egress: EgressSetting,
+    /// The most that any may.
+    pub(crate) egress_ceiling: EgressName,
+    /// Provider keys of a file.
+    pub(crate) keys: Option<KeysFile>,
+    /// Models that stand in for others.
+    pub(crate) fallbacks: Fallbacks,
 }
 
 /// Resolves what `toft up` was told.
@@ -117,7 +137,15 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
     )?;
     let of_file = file.egress_allow.as_deref().unwrap_or_default();
     let allow = if up.egress_allow.is_empty() { of_file } else { &up.egress_allow };
-    let egress = egress::setting(up.egress.or(file.egress), allow)?;
+    let (egress, egress_ceiling) = egress::setting(
+        up.egress.or(file.egress),
+        allow,
+        up.egress_ceiling.or(file.egress_ceiling),
+    )?;
+    let names: Vec<&str> = toft_server::provider_env_names().collect();
+    let keys = keys::read(&data, up.keys.as_ref().or(file.keys.as_ref()), &names)?;
+    let first_byte = up.fallback_first_byte.as_deref().or(file.fallback_first_byte.as_deref());
+    let fallbacks = fallbacks::setting(&up.fallback, file.fallbacks, first_byte)?;
     Ok(Resolved {
         data,
         listen,
@@ -130,13 +158,23 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         disk_bytes_max,
         idle,
         egress,
+        egress_ceiling,
+        keys,
+        fallbacks,
     })
 }
 
 /// A size, or `none`.
 fn disk_max_bytes(text: &str) -> Result<Option<u64>> {
-    let size = crate::amounts::size(text);
-    size.map(crate::amounts::Bound::get).map_err(|e| anyhow!("--disk-max: {e}"))
+    let size = amounts::size(text).map_err(|e| anyhow!("--disk-max: {e}"))?.get();
+    if size.is_some_and(|bytes| bytes < DISK_BYTES_MAX_LEAST) {
+        bail!(
+            "--disk-max {text:?} is too little to make a project in: give at least {}M (all projects, \
+             their checkpoints and what machines begin with share it), or none",
+            DISK_BYTES_MAX_LEAST >> 20
+        );
+    }
+    Ok(size)
 }
 
 /// `FIRST-LAST`.
@@ -262,6 +300,21 @@ mod tests {
         for wrong in ["", "4100", "4199-4100", "0-5", "1-70000", "a-b", "1-2-3"] {
             let error = format!("{:#}", ports(wrong).unwrap_err());
             assert!(error.contains("--preview-ports") && error.contains("4100-4199"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bound_in_which_no_project_could_be_made_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for small in ["0", "10M", "255M", "much"] {
+            let capped = Up { disk_max: Some(small.to_owned()), ..up() };
+            let error = format!("{:#}", resolve(&at(dir.path()), &capped).unwrap_err());
+            assert!(error.contains("--disk-max") && error.contains(small), "{error}");
+            assert!(small == "much" || error.contains("256M"), "{error}");
+        }
+        for (text, bytes) in [("256M", Some(256 << 20)), ("none", None)] {
+            let capped = Up { disk_max: Some(text.to_owned()), ..up() };
+            assert_eq!(resolve(&at(dir.path()), &capped).unwrap().disk_bytes_max, bytes);
         }
     }
 

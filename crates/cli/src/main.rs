@@ -7,14 +7,16 @@ mod bench;
 mod client;
 mod config;
 mod hidden;
+mod named;
 mod output;
 mod parts;
+mod refused;
 mod verbs;
 
 use anyhow::Result;
 use args::{Cli, Verb};
 use clap::Parser as _;
-use client::Refused;
+use refused::Refused;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -107,7 +109,10 @@ async fn run(cli: Cli) -> Result<i32> {
     match &cli.verb {
         Verb::Up(up) => verbs::up::run(at, up, json).await?,
         Verb::Down(down) => verbs::down::run(at, down, json).await?,
-        Verb::New { name, image } => verbs::project::new(at, name, image.as_deref(), json).await?,
+        Verb::New { name, image, egress, egress_allow } => {
+            let egress = verbs::egress::first(*egress, egress_allow);
+            verbs::project::new(at, name, image.as_deref(), egress, json).await?;
+        }
         Verb::Image(verb) => verbs::image::run(at, verb, json).await?,
         Verb::Chat { project, message, session, key } => {
             let order = verbs::chat::Order {
@@ -142,6 +147,7 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Rest(verb) => verbs::rest::run(at, verb, json).await?,
         Verb::Usage(verb) => verbs::usage::run(at, verb, json).await?,
         Verb::Budget(verb) => verbs::usage::budget(at, verb, json).await?,
+        Verb::Fallback(verb) => verbs::fallback::run(at, verb, json).await?,
         Verb::ModelLimits(verb) => verbs::usage::limits(at, verb, json).await?,
         Verb::Secret(verb) => verbs::secret::run(at, verb, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,

@@ -3,10 +3,16 @@
 use crate::config;
 use serde_json::Value;
 use std::io::{IsTerminal as _, Write as _};
+use toft_model::text::plain;
 
 /// Prints one JSON document.
 pub(crate) fn json(value: &Value) {
     line(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Prints what was asked for: as JSON for programs, else as `show` has it.
+pub(crate) fn answer(found: &Value, as_json: bool, show: impl FnOnce(&Value)) {
+    if as_json { json(found) } else { show(found) }
 }
 
 /// Prints a line on standard output.
@@ -38,13 +44,16 @@ pub(crate) fn remark(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Prints rows in aligned columns, the first row being the head.
+/// Prints rows in aligned columns, the first row being the head. A cell says nothing to the terminal and
+/// ends no line: names come from people, and from inside machines.
 pub(crate) fn table(rows: &[Vec<String>]) {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|c| rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0))
         .collect();
-    for row in rows {
+    for row in &rows {
         let mut text = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             text.push_str(cell);

@@ -5,6 +5,7 @@ pub(crate) mod copies;
 pub(crate) mod down;
 pub(crate) mod egress;
 pub(crate) mod exec;
+pub(crate) mod fallback;
 pub(crate) mod image;
 pub(crate) mod logs;
 pub(crate) mod project;

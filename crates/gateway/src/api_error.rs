@@ -29,6 +29,8 @@ pub(crate) enum Code {
     EgressDenied,
     NameNotFound,
     UseConnect,
+    SecretNotBound,
+    AnswerEncoded,
 }
 
 impl Code {
@@ -53,6 +55,8 @@ impl Code {
             Self::EgressDenied => ("egress_denied", 403, "permission_error"),
             Self::NameNotFound => ("name_not_found", 502, "api_error"),
             Self::UseConnect => ("use_connect", 400, "invalid_request_error"),
+            Self::SecretNotBound => ("secret_not_bound", 403, "permission_error"),
+            Self::AnswerEncoded => ("answer_encoded", 502, "api_error"),
         }
     }
 
@@ -83,6 +87,12 @@ impl ApiError {
     /// The same, with when to ask again.
     pub(crate) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// The same, with more words.
+    pub(crate) fn and_said(mut self, more: &str) -> Self {
+        self.message.push_str(more);
+        self
     }
 
     /// The body for programs of no format in particular.

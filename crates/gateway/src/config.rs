@@ -3,12 +3,15 @@
 
 use crate::secret_text;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 use toft_model::{
     budget::{Budgets, Spent},
     id::ProjectId,
     machine::ModelLimits,
-    provider::{Api, ModelRef},
+    provider::{Api, Fallbacks, ModelRef},
 };
 use toft_vault::Secret;
 
@@ -26,12 +29,16 @@ pub struct GatewayConfig {
     pub default_thinking_level: Option<String>,
     /// Offer the scripted model only, whatever keys there are.
     pub demo_only: bool,
+    /// Models that stand in for others. Those without a key, and the scripted one, never do.
+    pub fallbacks: Fallbacks,
     /// Projects whose model calls are limited beyond the gateway's own bounds.
     pub model_limits: BTreeMap<ProjectId, ModelLimits>,
     /// Money that may be spent.
     pub budgets: Budgets,
     /// What was spent of it.
     pub spent: Spent,
+    /// For tests: addresses of names that no name server knows. As the next one.
+    pub names: BTreeMap<String, IpAddr>,
     /// For tests: addresses that the egress proxy may dial although they are private. Nothing that
     /// a person configures may end up here.
     pub allow_private: Vec<SocketAddr>,

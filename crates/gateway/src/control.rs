@@ -6,12 +6,13 @@
 //! Sending what a living gateway already has changes nothing and cuts nothing.
 
 use crate::{
+    brokered::Brokered,
     config::GatewayConfig,
     egress_log::OpenConnection,
     folder,
     protocol::{
         Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, LISTENERS_PER_MACHINE_MAX,
-        MachineEntry, ProviderTest, Reply, Request,
+        MachineEntry, ProviderTest, Reach, Reply, Request,
     },
     wire,
 };
@@ -169,7 +170,7 @@ impl Gateway {
         &self,
         project: &ProjectId,
         token: &str,
-        egress: EgressLevel,
+        reach: impl Into<Reach>,
         listeners: Vec<OwnedFd>,
     ) -> Result<(), ControlError> {
         if ![LISTENERS_PER_MACHINE, LISTENERS_PER_MACHINE_MAX].contains(&listeners.len()) {
@@ -182,10 +183,12 @@ impl Gateway {
                 message,
             )));
         }
+        let Reach { egress, brokered } = reach.into();
         let request = Request::AddMachine {
             project: project.clone(),
             token: Secret::new(token),
             egress,
+            brokered,
             listeners: listeners.len(),
         };
         self.done("add_machine", request, listeners).await
@@ -209,6 +212,17 @@ impl Gateway {
             Reply::EgressSet { cut } => Ok(cut),
             _ => Err(ControlError::Unexpected),
         }
+    }
+
+    /// Changes which secrets are put into a machine's requests, from the next one on. `not_found` when
+    /// it serves no such machine.
+    pub async fn set_brokered(
+        &self,
+        project: &ProjectId,
+        brokered: Brokered,
+    ) -> Result<(), ControlError> {
+        let request = Request::SetBrokered { project: project.clone(), brokered };
+        self.done("set_brokered", request, Vec::new()).await
     }
 
     /// Connections of a machine that are open, oldest first; none of one that it does not serve.

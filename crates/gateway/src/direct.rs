@@ -8,8 +8,8 @@ mod names;
 mod refusal;
 
 use crate::{
+    accept::{accept_all, behind},
     api_error::ApiError,
-    doors::{accept_all, behind},
     egress::{self, passage::Passage},
     egress_log::Via,
     machine::Machine,
@@ -63,7 +63,8 @@ pub(crate) async fn serve(
     let names = Mutex::new(Names::open(&state.names_path(&machine.project)));
     let way = Arc::new(Way { state, machine, names, own });
     let limit = way.machine.direct_connections();
-    let connections = accept_all(listener, limit, |stream, permit| way.take(stream, permit));
+    let turns = &way.machine.turns;
+    let connections = accept_all(listener, limit, turns, |stream, permit| way.take(stream, permit));
     tokio::join!(connections, way.answer_all(&questions));
     Ok(())
 }
@@ -149,6 +150,7 @@ impl Way {
     async fn answer_some(&self, socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<()> {
         socket.readable().await?;
         for _ in 0..QUESTIONS_AT_ONCE {
+            self.machine.questions.next().await;
             let read = socket.try_io(Interest::READABLE, || {
                 Ok(recvfrom(socket, &mut *buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC)?)
             });
@@ -170,6 +172,7 @@ impl Way {
     async fn answer_stream(&self, mut stream: TcpStream) {
         let mut buffer = vec![0; QUESTION_BYTES_MAX];
         loop {
+            self.machine.questions.next().await;
             let question = timeout(DNS_IDLE, async {
                 let length = usize::from(stream.read_u16().await?);
                 let question = buffer.get_mut(..length).ok_or(io::ErrorKind::InvalidData)?;

@@ -2,21 +2,24 @@
 //! through none, opened and closed as the server says, each connection handed to who answers it.
 
 use crate::{
+    accept::{accept_all, behind},
+    bucket::Turns,
     direct, egress,
-    machine::{HEAD_BYTES_MAX, HEADERS_MAX, Machine, Socket, datagrams, listening},
+    machine::{CONNECTIONS, HEAD_BYTES_MAX, HEADERS_MAX, Machine, Socket, datagrams, listening},
     models::{self, Asker},
+    protocol::Reach,
     state::State,
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, io, os::fd::OwnedFd, sync::Arc, time::Duration};
-use toft_model::{id::ProjectId, machine::EgressLevel};
+use toft_model::id::ProjectId;
 use toft_policy::InvalidRule;
 use toft_vault::Secret;
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +35,6 @@ const MODEL_HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// Stack of a thread that only accepts: what it accepts is served elsewhere.
 const DOOR_STACK_BYTES: usize = 256 << 10;
 
-/// Pause after `accept` failed (no descriptors left): time for some to be closed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// Why a machine could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
@@ -49,7 +49,7 @@ pub(crate) fn open(
     state: &Arc<State>,
     project: &ProjectId,
     token: Secret,
-    level: EgressLevel,
+    reach: Reach,
     listeners: Vec<OwnedFd>,
 ) -> Result<(), OpenError> {
     let (doors, sockets) = Doors::of(listeners)?;
@@ -58,14 +58,15 @@ pub(crate) fn open(
         && known.is_same(&token, &sockets)
     {
         // A new server adopts us: connections under way go on.
-        known.set_egress(&state.config(), level)?;
+        known.set_egress(&state.config(), reach.egress)?;
+        known.set_brokered(reach.brokered);
         return Ok(());
     }
     let cancel = state.cancel.child_token();
-    let machine = Machine::new(project.clone(), token, level, sockets, cancel.clone())?;
+    let machine = Machine::new(project.clone(), token, reach, sockets, cancel.clone())?;
     let machine = Arc::new(machine);
-    match machine.egress_log(state) {
-        Ok(log) => drop(state.tasks.spawn(Arc::clone(log).keep_synced(cancel))),
+    match machine.egress_log(&state.egress_logs) {
+        Ok(log) => drop(state.tasks.spawn(Arc::clone(log).keep(cancel))),
         Err(error) => tracing::error!(project.id = %project, %error, "its way out has no log yet"),
     }
     if let Some(old) = machines.insert(project.clone(), Arc::clone(&machine)) {
@@ -133,9 +134,11 @@ fn serve_models(
 ) -> io::Result<()> {
     let (machine, shared) = (Arc::clone(machine), Arc::clone(state));
     let limit = Arc::new(Semaphore::new(MODEL_CONNECTIONS_MAX));
+    // Of its own: who floods the way out does not hold up the agent's calls.
+    let turns = Turns::new(CONNECTIONS.0, CONNECTIONS.1);
     let cancel = machine.cancel.clone();
     on_own_thread(state, cancel, async move {
-        accept_all(listener, limit, |stream, permit| {
+        accept_all(listener, limit, &turns, |stream, permit| {
             let state = Arc::clone(&shared);
             let Some(machine) = behind(&state, &machine) else { return };
             shared.tasks.spawn(async move {
@@ -159,7 +162,7 @@ fn serve_egress(
     let limit = machine.egress_connections();
     let cancel = machine.cancel.clone();
     on_own_thread(state, cancel, async move {
-        accept_all(listener, limit, |stream, permit| {
+        accept_all(listener, limit, &machine.turns, |stream, permit| {
             let state = Arc::clone(&shared);
             let Some(machine) = behind(&state, &machine) else { return };
             shared.tasks.spawn(async move {
@@ -185,16 +188,6 @@ fn serve_direct(
             tracing::warn!(%error, "connections without a proxy are not served");
         }
     })
-}
-
-/// Whose a connection is that was just accepted. A door that closes may still have taken one that
-/// was made for the next door on the same listener: it is passed on.
-pub(crate) fn behind(state: &State, machine: &Arc<Machine>) -> Option<Arc<Machine>> {
-    if !machine.cancel.is_cancelled() {
-        return Some(Arc::clone(machine));
-    }
-    let machines = state.machines();
-    machines.get(&machine.project).filter(|next| next.shares_sockets(machine)).cloned()
 }
 
 /// Accepts on a thread of its own. The machine's init has the same sockets, and whoever is init
@@ -229,33 +222,6 @@ async fn serve_model_connection(state: Arc<State>, machine: Arc<Machine>, stream
         .await;
     if let Err(e) = served {
         tracing::debug!(project.id = %machine.project, error = %e, "a model connection ended");
-    }
-}
-
-/// Accepts for ever; a permit goes with each connection, and without one nothing is accepted.
-pub(crate) async fn accept_all(
-    listener: TcpListener,
-    limit: Arc<Semaphore>,
-    mut each: impl FnMut(TcpStream, OwnedSemaphorePermit),
-) {
-    loop {
-        // Only waited for here: a permit counts for a connection, not for being ready for one.
-        drop(limit.acquire().await);
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let permit = Arc::clone(&limit).try_acquire_owned();
-                let permit = permit.expect("nobody else takes permits, and one was free");
-                // Without it small frames wait for acknowledgements; it fails on dead sockets only.
-                let _ = stream.set_nodelay(true);
-                each(stream, permit);
-                // Whoever ends this is heard between two connections, too.
-                tokio::task::yield_now().await;
-            }
-            Err(e) => {
-                tracing::warn!(error = %e, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
     }
 }
 

@@ -1,6 +1,13 @@
 //! What the gateway writes down about the way out: one line per connection (or per request, for plain
-//! HTTP), or its refusal, in a journal per project (`<data>/usage/egress/<project>`), and how the lines
-//! are read. A journal forgets its oldest part; nobody inside a machine can reach it.
+//! HTTP), or its refusal, or many that are equal, in a journal per project
+//! (`<data>/usage/egress/<project>`), and how the lines are read. A journal forgets its oldest part;
+//! nobody inside a machine can reach it.
+
+mod logs;
+mod writer;
+
+pub(crate) use logs::EgressLogs;
+pub(crate) use writer::EgressLog;
 
 use crate::{
     folder,
@@ -10,8 +17,11 @@ use serde::{Deserialize, Serialize};
 use std::{io, path::Path};
 use toft_model::id::ProjectId;
 
+/// The rule of a line for several hosts, more than are told apart. It has no host and no port.
+pub const SEVERAL: &str = "several";
+
 /// How something asked to go out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// `CONNECT host:port` at the proxy.
@@ -20,10 +30,12 @@ pub enum Via {
     Http,
     /// A connection that was made without asking for a proxy.
     Direct,
+    /// A request within TLS, to a host that a brokered secret is bound to.
+    Https,
 }
 
 /// Allowed or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It might go out.
@@ -36,8 +48,14 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EgressRecord {
-    /// Unix milliseconds at its begin.
+    /// Unix milliseconds at its begin; of several, at the begin of the first.
     pub ts: u64,
+    /// At the begin of the last, when it stands for several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ts: Option<u64>,
+    /// How many of the same kind.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
     /// What was asked.
     pub via: Via,
     /// The host as it was understood; what was sent, escaped and cut, when it was not understood.
@@ -48,18 +66,30 @@ pub struct EgressRecord {
     pub verdict: Outcome,
     /// What decided: see `toft_policy::Verdict::rule`.
     pub rule: String,
+    /// Names of the brokered secrets whose values were put in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Of a refusal, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Bytes into the machine.
+    /// Bytes into the machine, of all together.
     pub bytes_in: u64,
-    /// Bytes out of the machine.
+    /// Bytes out of the machine, of all together.
     pub bytes_out: u64,
-    /// Milliseconds it was open.
+    /// Milliseconds it was open; of several, the sum.
     pub duration_ms: u64,
     /// What went wrong: the code of the answer, or `cut`, `idle_timeout`, `client_closed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// A connection that is open now; its line comes when it ends.

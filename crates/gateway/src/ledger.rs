@@ -7,7 +7,7 @@ use crate::{
     usage::{Granted, UsageLine, UsageRecord},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -16,6 +16,17 @@ use toft_model::{
     id::{ProjectId, RunId, SessionId},
     time::month_of,
 };
+
+/// Runs of a project of which sums are kept, where runs are bounded. Programs in a machine can name any:
+/// what they make up goes as the oldest.
+const RUNS_MAX: usize = 1_000;
+
+/// Lines of the journal that are read at once while calls go on.
+const LINES_MAX: usize = 5_000;
+
+/// Records that wait for room on the disk. Nothing is granted meanwhile, so they are those of the calls that
+/// were under way.
+const UNWRITTEN_MAX: usize = 10_000;
 
 /// What a bound is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,42 +58,54 @@ struct Books {
     budgets: Budgets,
     month: u32,
     spent: BTreeMap<Scope, u64>,
+    /// The runs in `spent`, oldest first.
+    runs: BTreeMap<ProjectId, VecDeque<Scope>>,
     /// Calls under way that have reserved something.
     live: BTreeMap<Scope, usize>,
+    /// Of calls that have ended, oldest first, and could not be written down.
+    unwritten: VecDeque<UsageRecord>,
 }
 
 impl Ledger {
-    /// Takes the budgets, and what was spent: as of a position of the journal, and what `since` reads
-    /// from there on. Nothing is written meanwhile.
+    /// Takes the budgets, and what was spent: as of a position of the journal, and what `read` finds from
+    /// there on (so many lines, and where they end). Calls go on meanwhile, but for the last few lines.
     pub(crate) fn set(
         &self,
         budgets: Budgets,
         spent: Spent,
-        since: impl FnOnce(u64) -> io::Result<Vec<UsageLine>>,
+        read: impl Fn(u64, usize) -> io::Result<(Vec<UsageLine>, u64)>,
     ) {
+        let mut position = spent.position;
+        let mut fresh = Books::new(budgets, spent);
+        let mut read_on = |fresh: &mut Books| {
+            let (lines, end) = read(position, LINES_MAX)?;
+            for line in &lines {
+                fresh.replay(line);
+            }
+            position = end;
+            io::Result::Ok(lines.len() == LINES_MAX)
+        };
+        let mut known = Ok(true);
+        if !fresh.budgets.is_empty() {
+            while let Ok(true) = known {
+                known = read_on(&mut fresh);
+            }
+        }
         let mut books = self.books();
-        books.budgets = budgets;
-        books.spent.clear();
-        if books.budgets.is_empty() {
-            return;
+        if !fresh.budgets.is_empty() {
+            // Nothing is written while this is held: now it is all of it.
+            while known.is_ok() && read_on(&mut fresh).is_ok_and(|more| more) {}
+            books.unwritten.iter().for_each(|record| fresh.ended(record));
         }
-        books.month = spent.month;
-        books.spent.insert(Scope::TeamMonth, spent.team.month);
-        books.spent.insert(Scope::TeamTotal, spent.team.total);
-        for (project, sums) in spent.projects {
-            books.spent.insert(Scope::Month(project.clone()), sums.month);
-            books.spent.insert(Scope::Total(project), sums.total);
+        if let Err(error) = known {
+            tracing::error!(%error, "what was spent since is not known");
         }
-        for sum in spent.runs {
-            books.spent.insert(Scope::Run(sum.project, sum.session, sum.run), sum.spent);
-        }
-        match since(spent.position) {
-            Ok(lines) => lines.iter().for_each(|line| books.replay(line)),
-            Err(error) => tracing::error!(%error, "what was spent since is not known"),
-        }
+        let Books { live, unwritten, .. } = std::mem::take(&mut *books);
+        *books = Books { live, unwritten, ..fresh };
     }
 
-    /// Reserves for a call and writes it down as granted; its record then has what was reserved.
+    /// Reserves for a call and writes it down as granted; its record then has what was reserved. One that
+    /// costs nothing needs neither: see [`Ledger::free`].
     pub(crate) fn grant(
         &self,
         journal: &Journal,
@@ -90,6 +113,7 @@ impl Ledger {
         estimate: impl FnOnce() -> u64,
     ) -> Result<(), Refused> {
         let mut books = self.books();
+        books.catch_up(journal).map_err(|_| Refused::Disk)?;
         if !books.budgets.is_empty() {
             let estimate = estimate();
             books.turn(record.ts);
@@ -106,10 +130,18 @@ impl Ledger {
         Ok(())
     }
 
+    /// Leave for a call that costs nothing anywhere. Its record is all that is written of it.
+    pub(crate) fn free(&self, journal: &Journal) -> Result<(), Refused> {
+        self.books().catch_up(journal).map_err(|_| Refused::Disk)
+    }
+
     /// Writes the record of a call that has ended, and counts what it cost in place of what it reserved.
+    /// What cannot be written now is kept for when it can.
     pub(crate) fn settle(&self, journal: &Journal, record: &UsageRecord) {
         let mut books = self.books();
-        journal.append(record);
+        if books.catch_up(journal).and_then(|()| journal.try_append(record)).is_err() {
+            books.keep(record);
+        }
         if record.reserved.is_some() {
             for scope in scopes(record) {
                 let left = books.live.get(&scope).map_or(0, |live| live - 1);
@@ -126,12 +158,71 @@ impl Ledger {
         }
     }
 
+    /// Writes down what could not be written before; whether nothing is left of it.
+    pub(crate) fn catch_up(&self, journal: &Journal) -> bool {
+        self.books().catch_up(journal).is_ok()
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Books {
+    fn new(budgets: Budgets, spent: Spent) -> Self {
+        let mut books = Self { budgets, month: spent.month, ..Self::default() };
+        if books.budgets.is_empty() {
+            return books;
+        }
+        let all = [(Scope::TeamMonth, spent.team.month), (Scope::TeamTotal, spent.team.total)];
+        let projects = spent.projects.into_iter().flat_map(|(project, sums)| {
+            [(Scope::Month(project.clone()), sums.month), (Scope::Total(project), sums.total)]
+        });
+        // The newest run comes first.
+        let runs = spent.runs.into_iter().rev();
+        let runs = runs.map(|sum| (Scope::Run(sum.project, sum.session, sum.run), sum.spent));
+        for (scope, nanos) in all.into_iter().chain(projects).chain(runs) {
+            *books.sum(scope) += nanos;
+        }
+        books
+    }
+
+    fn catch_up(&mut self, journal: &Journal) -> io::Result<()> {
+        while let Some(record) = self.unwritten.front() {
+            journal.try_append(record)?;
+            self.unwritten.pop_front();
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, record: &UsageRecord) {
+        if self.unwritten.len() == UNWRITTEN_MAX {
+            tracing::error!(
+                "a call's record is lost: the disk has no room, and too many wait for it"
+            );
+            self.unwritten.pop_front();
+        }
+        self.unwritten.push_back(record.clone());
+    }
+
+    /// The sum of a scope. A project's oldest run is forgotten when there are too many.
+    fn sum(&mut self, scope: Scope) -> &mut u64 {
+        if let Scope::Run(project, ..) = &scope
+            && !self.spent.contains_key(&scope)
+        {
+            let runs = self.runs.entry(project.clone()).or_default();
+            let live = |scope: &Scope| self.live.contains_key(scope);
+            if runs.len() >= RUNS_MAX
+                && let Some(oldest) = runs.iter().position(|run| !live(run))
+                && let Some(gone) = runs.remove(oldest)
+            {
+                self.spent.remove(&gone);
+            }
+            runs.push_back(scope.clone());
+        }
+        self.spent.entry(scope).or_default()
+    }
+
     /// A new month begins with nothing spent.
     fn turn(&mut self, now_ms: u64) {
         let month = month_of(now_ms);
@@ -192,23 +283,26 @@ impl Books {
 
     fn add(&mut self, record: &UsageRecord, nanos: u64) {
         for scope in self.counted(record) {
-            let sum = self.spent.entry(scope).or_default();
+            let sum = self.sum(scope);
             *sum = sum.saturating_add(nanos);
         }
     }
 
     fn take(&mut self, record: &UsageRecord, nanos: u64) {
         for scope in self.counted(record) {
-            let sum = self.spent.entry(scope).or_default();
+            let sum = self.sum(scope);
             *sum = sum.saturating_sub(nanos);
         }
     }
 
-    /// A call belongs to the month in which it began.
+    /// A call belongs to the month in which it began; runs count where they are bounded.
     fn counted(&self, record: &UsageRecord) -> Vec<Scope> {
         let this_month = month_of(record.ts) == self.month;
-        let counts =
-            |scope: &Scope| this_month || !matches!(scope, Scope::TeamMonth | Scope::Month(_));
+        let counts = |scope: &Scope| match scope {
+            Scope::TeamMonth | Scope::Month(_) => this_month,
+            Scope::Run(..) => self.bound(scope).is_some(),
+            Scope::TeamTotal | Scope::Total(_) => true,
+        };
         scopes(record).into_iter().filter(counts).collect()
     }
 }
@@ -243,161 +337,4 @@ impl Scope {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::{Name, now_ms, read};
-    use proptest::prelude::*;
-    use toft_model::budget::Budget;
-
-    struct Desk {
-        dir: tempfile::TempDir,
-        journal: Journal,
-        ledger: Ledger,
-        project: ProjectId,
-    }
-
-    impl Desk {
-        fn new(project: Budget, team: Budget) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let journal = Journal::open(dir.path(), Name::Usage).unwrap();
-            let desk =
-                Self { dir, journal, ledger: Ledger::default(), project: ProjectId::random() };
-            desk.set(project, team);
-            desk
-        }
-
-        fn set(&self, project: Budget, team: Budget) {
-            let projects = BTreeMap::from([(self.project.clone(), project)]);
-            self.take_up(&self.ledger, Budgets { team, projects });
-        }
-
-        /// As of the beginning of the journal.
-        fn take_up(&self, ledger: &Ledger, budgets: Budgets) {
-            let spent = Spent { month: month_of(now_ms()), ..Spent::default() };
-            let read =
-                |from| read(self.dir.path(), Name::Usage, from, 10_000).map(|(lines, _)| lines);
-            ledger.set(budgets, spent, read);
-        }
-
-        fn call(&self, run: &str, estimate: u64) -> Result<UsageRecord, Refused> {
-            let mut record = UsageRecord {
-                id: toft_model::id::random_hex(8),
-                ts: now_ms(),
-                project: Some(self.project.clone()),
-                session: "s".parse().ok(),
-                run: run.parse().ok(),
-                ..UsageRecord::default()
-            };
-            self.ledger.grant(&self.journal, &mut record, || estimate).map(|()| record)
-        }
-
-        fn end(&self, mut record: UsageRecord, cost: Option<u64>) {
-            record.cost = cost;
-            self.ledger.settle(&self.journal, &record);
-        }
-
-        fn spends(&self, run: &str, cost: u64) -> bool {
-            match self.call(run, 10) {
-                Ok(record) => self.end(record, Some(cost)),
-                Err(Refused::Spent { .. }) => return false,
-                Err(other) => panic!("{other:?}"),
-            }
-            true
-        }
-    }
-
-    fn month(nanos: u64) -> Budget {
-        Budget { month: Some(nanos), ..Budget::default() }
-    }
-
-    #[test]
-    fn what_is_spent_is_refused_until_it_is_raised() {
-        let none = Budget::default();
-        let desk = Desk::new(month(100), none);
-        assert!(desk.spends("a", 60) && desk.spends("b", 60));
-        assert!(!desk.spends("a", 1), "120 of 100");
-        desk.set(month(130), none);
-        assert!(desk.spends("a", 1));
-        // Each bound holds by itself, and the narrowest one is named.
-        desk.set(Budget { run: Some(61), ..none }, none);
-        assert!(!desk.spends("a", 1) && desk.spends("b", 1) && desk.spends("c", 1));
-        desk.set(none, Budget { run: Some(1), total: Some(1), ..none });
-        let refused = desk.call("a", 1).unwrap_err();
-        assert!(matches!(&refused, Refused::Spent { scope: Scope::Run(..), spent: 61, bound: 1 }));
-        let refused = desk.call("new", 1).unwrap_err();
-        assert!(matches!(
-            refused,
-            Refused::Spent { scope: Scope::TeamTotal, spent: 123, bound: 1 }
-        ));
-        desk.set(none, none);
-        assert!(desk.spends("a", 1_000), "without budgets nothing is asked");
-    }
-
-    #[test]
-    fn calls_under_way_hold_back_what_they_may_cost() {
-        let desk = Desk::new(month(100), Budget::default());
-        let first = desk.call("a", 60).unwrap();
-        assert!(matches!(desk.call("b", 60), Err(Refused::Reserved { scope: Scope::Month(_) })));
-        let small = desk.call("b", 40).unwrap();
-        desk.end(small, Some(1));
-        desk.end(first, Some(2));
-        // Alone, a call may take more than is left; one that nothing is known of took what it reserved.
-        let last = desk.call("b", 900).unwrap();
-        desk.end(last, None);
-        assert!(!desk.spends("a", 1), "903 of 100");
-    }
-
-    #[test]
-    fn a_cost_that_is_not_known_counts_as_what_it_may_have_been() {
-        let desk = Desk::new(month(100), Budget::default());
-        let mut long = desk.call("a", 10).unwrap();
-        long.counted = Some(100);
-        desk.end(long, None);
-        assert!(!desk.spends("a", 1), "100 of 100");
-        let next = Ledger::default();
-        desk.take_up(&next, desk.ledger.books().budgets.clone());
-        assert_eq!(next.books().spent[&Scope::TeamTotal], 100, "also from the journal");
-    }
-
-    #[test]
-    fn a_month_begins_anew() {
-        let desk = Desk::new(month(100), Budget { total: Some(1_000), ..Budget::default() });
-        assert!(desk.spends("a", 100) && !desk.spends("a", 1));
-        let mut books = desk.ledger.books();
-        books.turn(toft_model::time::month_begins(month_of(now_ms()) + 1));
-        let left: Vec<_> = books.spent.keys().collect();
-        assert!(
-            matches!(left[..], [Scope::TeamTotal, Scope::Total(_), Scope::Run(..)]),
-            "{left:?}"
-        );
-    }
-
-    proptest! {
-        /// Whatever happens in whatever order, and whenever it is killed: who reads the journal counts
-        /// the same.
-        #[test]
-        fn a_killed_gateway_and_the_next_one_count_the_same(
-            steps in prop::collection::vec((0u8..3, 0u64..50, any::<bool>()), 0..40),
-        ) {
-            let desk = Desk::new(Budget { month: Some(500), run: Some(300), total: None }, month(700));
-            let mut under_way = Vec::new();
-            for (what, amount, known) in steps {
-                match what {
-                    0 | 1 => under_way.extend(desk.call(if what == 0 { "a" } else { "b" }, amount).ok()),
-                    _ => if let Some(record) = under_way.pop() {
-                        desk.end(record, known.then_some(amount));
-                    },
-                }
-            }
-            let next = Ledger::default();
-            let budgets = desk.ledger.books().budgets.clone();
-            desk.take_up(&next, budgets);
-            let sums = |ledger: &Ledger| {
-                let mut sums = ledger.books().spent.clone();
-                sums.retain(|_, sum| *sum > 0);
-                sums
-            };
-            prop_assert_eq!(sums(&next), sums(&desk.ledger));
-        }
-    }
-}
+mod tests;

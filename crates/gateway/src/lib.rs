@@ -4,7 +4,11 @@
 //!
 //! The server uses [`control`], [`usage`] and [`egress_log`]; the binary calls [`main`].
 
+mod accept;
 mod api_error;
+pub mod brokered;
+mod bucket;
+mod circuit;
 pub mod config;
 pub mod control;
 mod direct;
@@ -12,8 +16,10 @@ mod doors;
 mod egress;
 pub mod egress_log;
 pub mod folder;
+mod held;
 mod hop_by_hop;
 mod journal;
+mod judge;
 mod ledger;
 mod listen;
 mod machine;
@@ -31,13 +37,15 @@ mod state;
 mod tap;
 #[cfg(test)]
 mod testing;
+mod understood;
 mod upstream;
 pub mod usage;
 mod wire;
 
+pub use brokered::{Brokered, BrokeredSecret};
 pub use config::{GatewayConfig, ProviderConfig};
 pub use control::{ControlError, Gateway};
 pub use process::{RunError, main, run};
-pub use protocol::{CONTROL_PROTOCOL, Hello, MachineEntry, ProviderTest};
+pub use protocol::{CONTROL_PROTOCOL, Hello, MachineEntry, ProviderTest, Reach};
 pub use spawn::SpawnConfig;
 pub use toft_vault::Secret;

@@ -2,9 +2,11 @@
 //! in which they come; those that ask a provider run beside them.
 
 use crate::{
+    accept::is_ours,
+    config::GatewayConfig,
     doors,
     models::{model_list, probe},
-    protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, Reply, Request},
+    protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, Reach, Reply, Request},
     state::State,
     wire,
 };
@@ -56,12 +58,6 @@ pub(crate) async fn serve(state: &Arc<State>, listener: UnixListener) {
         }
     };
     state.ending.run_until_cancelled(accept).await;
-}
-
-/// The socket's mode says so already; this holds also when somebody changed it.
-pub(crate) fn is_ours(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
 async fn connection(state: &Arc<State>, stream: UnixStream) -> io::Result<()> {
@@ -119,6 +115,7 @@ async fn connection(state: &Arc<State>, stream: UnixStream) -> io::Result<()> {
                 });
                 continue;
             }
+            Request::SetConfig(config) => configure(state, *config).await,
             request => handle(state, request, &mut receiver),
         };
         tell(&answers, id, reply).await;
@@ -150,15 +147,9 @@ fn handle(state: &Arc<State>, request: Request, receiver: &mut wire::Receiver) -
             pid: std::process::id(),
             machines: state.machines().len(),
         }),
-        Request::SetConfig(config) => {
-            state.set_config(*config);
-            let ready = state.config().providers().filter(|p| p.has_key()).count();
-            tracing::info!(providers = ready, "configured");
-            Reply::Done
-        }
-        Request::AddMachine { project, token, egress, listeners } => {
+        Request::AddMachine { project, token, egress, brokered, listeners } => {
             let listeners = receiver.take_descriptors(listeners);
-            match doors::open(state, &project, token, egress, listeners) {
+            match doors::open(state, &project, token, Reach { egress, brokered }, listeners) {
                 Ok(()) => Reply::Done,
                 Err(e) => failed("invalid_argument", &e),
             }
@@ -175,6 +166,13 @@ fn handle(state: &Arc<State>, request: Request, receiver: &mut wire::Receiver) -
                 None => failed("not_found", &format!("no machine of {project} is served")),
             }
         }
+        Request::SetBrokered { project, brokered } => {
+            let machine = state.machines().get(&project).cloned();
+            match machine.map(|machine| machine.set_brokered(brokered)) {
+                Some(()) => Reply::Done,
+                None => failed("not_found", &format!("no machine of {project} is served")),
+            }
+        }
         Request::Machines => Reply::Machines(state.entries()),
         Request::OpenConnections { project } => {
             let machine = state.machines().get(&project).cloned();
@@ -183,10 +181,23 @@ fn handle(state: &Arc<State>, request: Request, receiver: &mut wire::Receiver) -
         }
         Request::Models => Reply::Models(model_list(&state.config())),
         Request::UsagePosition => Reply::UsagePosition(state.usage.position()),
-        Request::TestProvider { .. } | Request::Shutdown => {
-            unreachable!("these two are taken before")
+        Request::TestProvider { .. } | Request::SetConfig(_) | Request::Shutdown => {
+            unreachable!("these are taken before")
         }
     }
+}
+
+/// One after the other, also over several connections: what was sent last counts.
+async fn configure(state: &Arc<State>, config: GatewayConfig) -> Reply {
+    let _turn = state.configuring.lock().await;
+    let shared = Arc::clone(state);
+    let set = tokio::task::spawn_blocking(move || shared.set_config(config));
+    if set.await.is_err() {
+        return failed("internal", &"the configuration was not taken up: see the gateway's log");
+    }
+    let ready = state.config().providers().filter(|p| p.has_key()).count();
+    tracing::info!(providers = ready, "configured");
+    Reply::Done
 }
 
 async fn test_provider(state: &State, id: &str) -> Reply {

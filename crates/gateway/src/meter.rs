@@ -3,10 +3,10 @@
 
 mod answer;
 mod mask;
+mod name;
 mod request;
-mod tokens;
 
 pub(crate) use answer::Answer;
 pub(crate) use mask::{Mask, holds};
 pub(crate) use request::ModelFinder;
-pub(crate) use tokens::Tokens;
+pub(crate) use toft_llm::usage::Tokens;

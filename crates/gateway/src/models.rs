@@ -1,89 +1,50 @@
 //! The model API at `/llm/…`, which a machine reaches at `http://gateway.internal` and a program
-//! outside through the server: what is asked for, and the answers that the gateway gives by itself. The way to a provider is in `forward`.
+//! outside through the server: what is asked for, and the answers that the gateway gives by itself.
+//! The way to a provider is in `way`.
 
 mod ask;
 mod asker;
+mod body;
+mod bounds;
 mod call;
 mod catalogue;
 mod choose;
+mod cost;
 mod credential;
 mod endpoint;
+mod fallback;
+mod first;
 mod forward;
 mod headers;
 mod listing;
 mod probe;
 mod reading;
+mod road;
 mod target;
 mod translate;
+mod unpaid;
+mod way;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asker::Asker;
+pub(crate) use asker::{Asker, OUTSIDE_CALLS_MAX, Outside};
+pub(crate) use body::Body;
 pub(crate) use catalogue::model_list;
 pub(crate) use probe::probe;
-pub(crate) use reading::HELD_BYTES_MAX;
 
 use crate::{
     api_error::{ApiError, Code},
     state::State,
-    tap::{BoxError, Tapped},
 };
-use bytes::Bytes;
-use call::CallTap;
 use endpoint::Endpoint;
-use futures_util::{StreamExt as _, stream::BoxStream};
 use http::{Method, Request, Response, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 use target::Target;
 use toft_llm::gateway::{PATH_PROVIDER, PROVIDER_HEADER};
-
-/// Body of an answer: made here, passed through, or written anew in another wire format.
-pub(crate) enum Body {
-    Own(Full<Bytes>),
-    Passed(Box<Tapped<reqwest::Body, CallTap>>),
-    Told(BoxStream<'static, Bytes>),
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
-            Self::Told(pieces) => pieces.poll_next_unpin(cx).map(|p| p.map(|p| Ok(Frame::data(p)))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(body) => body.is_end_stream(),
-            Self::Passed(body) => body.is_end_stream(),
-            Self::Told(_) => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(body) => body.size_hint(),
-            Self::Passed(body) => body.size_hint(),
-            Self::Told(_) => SizeHint::default(),
-        }
-    }
-}
 
 /// Answers one request.
 pub(crate) async fn answer(
@@ -129,7 +90,7 @@ async fn route(
             match listing::one(&state.config(), &target, format, &name) {
                 Ok(model) => Ok(json(&model)),
                 // The provider may know more of its models than the catalogue does.
-                Err(_) if forward::callable(&state.config(), &target.provider).is_ok() => {
+                Err(_) if choose::callable(&state.config(), &target.provider).is_ok() => {
                     forward::forward(state, asker, request, target).await
                 }
                 Err(error) => Err(error),

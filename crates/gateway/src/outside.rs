@@ -2,10 +2,10 @@
 //! reach. Who may call was judged there; what a call is, is the same as for machines.
 
 use crate::{
+    accept::is_ours,
     folder,
-    listen::is_ours,
     machine::{HEAD_BYTES_MAX, HEADERS_MAX},
-    models::{self, Asker},
+    models::{self, Asker, OUTSIDE_CALLS_MAX, Outside},
     state::State,
 };
 use hyper::{server::conn::http1, service::service_fn};
@@ -14,32 +14,17 @@ use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 
-/// Model calls from outside at once: as many as one machine may make.
-const CALLS_MAX: usize = 64;
-
 /// Connections at once: the server makes one per call. More wait to be accepted.
-const CONNECTIONS_MAX: usize = 2 * CALLS_MAX;
+const CONNECTIONS_MAX: usize = 2 * OUTSIDE_CALLS_MAX;
 
 /// The server sends a head at once; this bounds a stuck one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pause after `accept` failed: time for descriptors to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// All programs outside, together.
-pub(crate) struct Outside {
-    calls: Arc<Semaphore>,
-}
-
-impl Outside {
-    /// Leave to make one model call; `None` when there are too many.
-    pub(crate) fn model_call(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.calls).try_acquire_owned().ok()
-    }
-}
 
 /// Opens the socket and serves it until the gateway ends. Nothing is accepted before the server has
 /// told what there is to call: who is early waits.
@@ -58,7 +43,7 @@ pub(crate) fn open(state: &Arc<State>, data_dir: &Path) -> io::Result<()> {
 }
 
 async fn accept_all(state: &Arc<State>, listener: UnixListener) {
-    let outside = Arc::new(Outside { calls: Arc::new(Semaphore::new(CALLS_MAX)) });
+    let outside = Arc::new(Outside::default());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;

@@ -4,7 +4,10 @@
 use crate::machine::Machine;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use toft_model::{id::ProjectId, machine::ModelLimits};
@@ -24,17 +27,66 @@ pub(crate) enum Held {
     PerMinute(u32, Duration),
 }
 
+/// When the calls of the last minute began, oldest first.
+type Began = Mutex<BTreeMap<ProjectId, VecDeque<Instant>>>;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Paces {
-    /// When the calls of the last minute began, oldest first.
-    began: Mutex<BTreeMap<ProjectId, VecDeque<Instant>>>,
+    began: Arc<Began>,
+}
+
+/// Leave to make one call, which is one also when several providers are asked in turn: its place among
+/// those under way, and its share of the minute. The share of a call that never goes out is given back.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    _place: OwnedSemaphorePermit,
+    share: Option<Share>,
+}
+
+#[derive(Debug)]
+struct Share {
+    began: Arc<Began>,
+    project: ProjectId,
+    at: Instant,
+    used: AtomicBool,
+}
+
+impl Leave {
+    /// Where nobody counts minutes.
+    pub(crate) fn uncounted(place: OwnedSemaphorePermit) -> Self {
+        Self { _place: place, share: None }
+    }
+
+    /// It was made.
+    pub(crate) fn goes_out(&self) {
+        if let Some(share) = &self.share {
+            share.used.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if *self.used.get_mut() {
+            return;
+        }
+        if let Some(times) = locked(&self.began).get_mut(&self.project)
+            && let Some(at) = times.iter().rposition(|began| *began == self.at)
+        {
+            times.remove(at);
+        }
+    }
+}
+
+fn locked(began: &Began) -> MutexGuard<'_, BTreeMap<ProjectId, VecDeque<Instant>>> {
+    began.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Paces {
     /// Forgets projects without limits.
     pub(crate) fn keep(&self, limits: &BTreeMap<ProjectId, ModelLimits>) {
-        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut began = locked(&self.began);
         began.retain(|project, _| limits.contains_key(project));
     }
 
@@ -43,12 +95,12 @@ impl Paces {
         &self,
         machine: &Machine,
         limits: Option<ModelLimits>,
-    ) -> Result<OwnedSemaphorePermit, Held> {
+    ) -> Result<Leave, Held> {
         // Held while looking and taking: of two calls that come at once, one gets the last place.
-        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut began = locked(&self.began);
         let Some(limits) = limits else {
             began.remove(&machine.project);
-            return machine.model_call().ok_or(Held::Full);
+            return machine.model_call().map(Leave::uncounted).ok_or(Held::Full);
         };
         if let Some(most) = limits.calls_at_once
             && machine.model_calls_under_way() >= most as usize
@@ -60,12 +112,19 @@ impl Paces {
         if let Some(most) = limits.calls_per_minute {
             wait(times, most, now).map_or(Ok(()), |left| Err(Held::PerMinute(most, left)))?;
         }
-        let permit = machine.model_call().ok_or(Held::Full)?;
-        match limits.calls_per_minute {
-            Some(_) => times.push_back(now),
-            None => times.clear(),
+        let place = machine.model_call().ok_or(Held::Full)?;
+        if limits.calls_per_minute.is_none() {
+            times.clear();
+            return Ok(Leave::uncounted(place));
         }
-        Ok(permit)
+        times.push_back(now);
+        let share = Share {
+            began: Arc::clone(&self.began),
+            project: machine.project.clone(),
+            at: now,
+            used: AtomicBool::new(false),
+        };
+        Ok(Leave { _place: place, share: Some(share) })
     }
 }
 

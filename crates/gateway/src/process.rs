@@ -40,6 +40,9 @@ const DESCRIPTORS_WANTED: u64 = 65_536;
 /// How long connections may take to notice the end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Between two tries to write records down that found no room on the disk.
+const LATE_PAUSE: Duration = Duration::from_secs(5);
+
 /// How long an earlier gateway may take to let go of the lock after it closed its socket.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -190,6 +193,12 @@ async fn serve(data_dir: &Path, resolver: Arc<dyn Resolver>) -> io::Result<()> {
 pub(crate) async fn serve_state(state: &Arc<State>, data_dir: &Path, listener: UnixListener) {
     state.usage.append(&Started { started: now_ms() });
     state.tasks.spawn(Arc::clone(&state.usage).keep_synced(state.cancel.clone()));
+    let late = Arc::clone(state);
+    state.tasks.spawn(async move {
+        while late.cancel.run_until_cancelled(tokio::time::sleep(LATE_PAUSE)).await.is_some() {
+            late.ledger.catch_up(&late.usage);
+        }
+    });
     let warm = Arc::clone(state);
     state.tasks.spawn(async move {
         // Its failure is told to the first call.
@@ -208,5 +217,6 @@ pub(crate) async fn serve_state(state: &Arc<State>, data_dir: &Path, listener: U
     if tokio::time::timeout(END_TIMEOUT, state.tasks.wait()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
+    state.ledger.catch_up(&state.usage);
     state.usage.sync();
 }

@@ -1,15 +1,15 @@
-//! Control protocol, version 2: JSON frames of `toft_model::frame` on a unix socket, requests and
+//! Control protocol, version 3: JSON frames of `toft_model::frame` on a unix socket, requests and
 //! replies matched by `id`, several under way at once. Listeners of `add_machine` travel with its
 //! frame as `SCM_RIGHTS`. `hello` and `shutdown` keep their shape in every version, so that a
 //! newer server can always recognise and replace an older gateway.
 
-use crate::{config::GatewayConfig, egress_log::OpenConnection, secret_text};
+use crate::{brokered::Brokered, config::GatewayConfig, egress_log::OpenConnection, secret_text};
 use serde::{Deserialize, Serialize};
 use toft_model::{id::ProjectId, machine::EgressLevel, provider::ModelList};
 use toft_vault::Secret;
 
 /// Version of this protocol.
-pub const CONTROL_PROTOCOL: u32 = 2;
+pub const CONTROL_PROTOCOL: u32 = 3;
 
 /// Sockets of a machine: the listening ones of the model API and of the egress proxy.
 pub const LISTENERS_PER_MACHINE: usize = 2;
@@ -17,6 +17,21 @@ pub const LISTENERS_PER_MACHINE: usize = 2;
 /// The same where connections without a proxy come to the gateway too: also the listening one of
 /// those and the UDP one of DNS.
 pub const LISTENERS_PER_MACHINE_MAX: usize = 4;
+
+/// What a machine may reach, and with what.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Hosts.
+    pub egress: EgressLevel,
+    /// Secrets that are put into its requests.
+    pub brokered: Brokered,
+}
+
+impl From<EgressLevel> for Reach {
+    fn from(egress: EgressLevel) -> Self {
+        Self { egress, brokered: Brokered::default() }
+    }
+}
 
 /// One request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +51,8 @@ pub(crate) enum Request {
         #[serde(with = "secret_text")]
         token: Secret,
         egress: EgressLevel,
+        #[serde(default)]
+        brokered: Brokered,
         /// How many sockets come with it.
         listeners: usize,
     },
@@ -45,6 +62,10 @@ pub(crate) enum Request {
     SetEgress {
         project: ProjectId,
         egress: EgressLevel,
+    },
+    SetBrokered {
+        project: ProjectId,
+        brokered: Brokered,
     },
     Machines,
     /// Connections of a machine that are open.

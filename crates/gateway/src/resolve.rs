@@ -2,7 +2,7 @@
 //! one, and an answer is only good for the connection that it was checked for.
 
 use futures_util::future::BoxFuture;
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::ready, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
 /// A slow name server asked twice (glibc: 5 s each).
@@ -50,6 +50,21 @@ impl Lookups {
     /// For one machine, within its own places.
     pub(crate) fn within(&self, share: Arc<Semaphore>) -> impl Resolver {
         Shared { resolver: Arc::clone(&self.resolver), share, places: Arc::clone(&self.places) }
+    }
+}
+
+/// A resolver that a test has told some names.
+pub(crate) struct Named<'n, R> {
+    pub(crate) names: &'n BTreeMap<String, IpAddr>,
+    pub(crate) others: R,
+}
+
+impl<R: Resolver> Resolver for Named<'_, R> {
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        match self.names.get(name) {
+            Some(address) => Box::pin(ready(Ok(vec![*address]))),
+            None => self.others.resolve(name),
+        }
     }
 }
 

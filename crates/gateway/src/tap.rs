@@ -28,8 +28,17 @@ pub(crate) enum Ending {
 
 /// Looks on.
 pub(crate) trait Tap: Send {
-    /// Data passes; what is returned is passed on in its place.
+    /// Data passes; what is returned is passed on in its place. It may be less: then [`Tap::rest`] is
+    /// passed on before the end.
     fn data(&mut self, data: Bytes) -> Bytes;
+    /// How many bytes are kept back.
+    fn held(&self) -> usize {
+        0
+    }
+    /// Those, when all has come.
+    fn rest(&mut self) -> Bytes {
+        Bytes::new()
+    }
     /// Nothing more comes.
     fn end(&mut self, ending: Ending);
 }
@@ -47,13 +56,16 @@ pub(crate) struct Tapped<B, T: Tap> {
     // Made when the sender first keeps us waiting; re-armed only when it fires, so that a frame
     // costs no timer work.
     alarm: Option<Pin<Box<Sleep>>>,
+    // Comes after what the tap kept back.
+    trailers: Option<Frame<Bytes>>,
 }
 
 impl<B, T: Tap> Tapped<B, T> {
     /// `length`: bytes of the body, when known.
     pub(crate) fn new(inner: B, tap: T, length: Option<u64>, idle: Duration) -> Self {
         let last = Instant::now();
-        let mut tapped = Self { inner, tap, ended: false, left: length, idle, last, alarm: None };
+        let (ended, left) = (false, length);
+        let mut tapped = Self { inner, tap, ended, left, idle, last, alarm: None, trailers: None };
         tapped.passed(0);
         tapped
     }
@@ -102,16 +114,34 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        if let Some(trailers) = this.trailers.take() {
+            return Poll::Ready(Some(Ok(trailers)));
+        }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.last = Instant::now();
-                let frame = frame.map_data(|data| this.tap.data(data));
-                this.passed(frame.data_ref().map_or(0, Bytes::len));
-                Poll::Ready(Some(Ok(frame)))
+                let data = match frame.into_data() {
+                    Ok(data) => data,
+                    Err(trailers) if this.tap.held() > 0 => {
+                        this.trailers = Some(trailers);
+                        return Poll::Ready(Some(Ok(Frame::data(this.tap.rest()))));
+                    }
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                };
+                let came = data.len();
+                let mut data = this.tap.data(data);
+                if this.left == Some(came as u64) && this.tap.held() > 0 {
+                    data = [data, this.tap.rest()].concat().into();
+                }
+                this.passed(came);
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Err(e))) => {
                 this.end(Ending::Cut);
                 Poll::Ready(Some(Err(e.into())))
+            }
+            Poll::Ready(None) if this.tap.held() > 0 => {
+                Poll::Ready(Some(Ok(Frame::data(this.tap.rest()))))
             }
             Poll::Ready(None) => {
                 this.end(Ending::Complete);
@@ -126,11 +156,17 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.is_end_stream() && self.tap.held() == 0 && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (inner, held) = (self.inner.size_hint(), self.tap.held() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(held));
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(held));
+        }
+        hint
     }
 }
 

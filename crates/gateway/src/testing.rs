@@ -118,7 +118,11 @@ impl Bench {
         {
             let name = project.unwrap().file_name().into_string().unwrap();
             let of_it = egress_log::after(self.data_dir(), &name.parse().unwrap(), 0, 10_000);
-            lines.extend(of_it.unwrap().into_iter().map(|placed| placed.record));
+            // Several in one line are as many as they were.
+            for egress_log::Placed { record, .. } in of_it.unwrap() {
+                let count = usize::try_from(record.count).unwrap();
+                lines.extend(std::iter::repeat_n(record, count));
+            }
         }
         lines.sort_by_key(|line| line.ts);
         lines

@@ -3,12 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod house;
+
+use house::{Door, Home, exe, kill, lives};
 use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,52 +18,15 @@ use std::{
 use toft_gateway::{
     ControlError, Gateway, GatewayConfig, ProviderConfig, Secret, SpawnConfig, usage::UsageLine,
 };
-use toft_model::{id::ProjectId, machine::EgressLevel};
+use toft_model::machine::EgressLevel;
 
 const KEY: &str = "sk-canary-4711-provider-key";
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 63\r\n\
     connection: close\r\n\r\n\
     {\"model\":\"m\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}";
 
-/// Built by `cargo test` beside this test.
-fn exe() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let exe = test.parent().unwrap().parent().unwrap().join("examples/alone");
-    assert!(exe.exists(), "run `cargo build -p toft-gateway --examples` first");
-    exe
-}
-
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    async fn gateway(&self) -> Gateway {
-        Gateway::connect_or_spawn(SpawnConfig::new(exe(), self.path())).await.unwrap()
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(toft_gateway::folder::log_path(self.path())).unwrap()
-    }
-}
-
-/// A failed test leaves no gateway behind.
-impl Drop for Home {
-    fn drop(&mut self) {
-        let path = toft_gateway::folder::lock_path(self.path());
-        let pid = std::fs::read_to_string(path).ok().and_then(|pid| pid.trim().parse().ok());
-        let Some(pid) = pid.filter(|pid| lives(*pid)) else { return };
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&command).contains(&*self.path().to_string_lossy()) {
-            kill(pid);
-        }
-    }
+fn log(home: &Home) -> String {
+    std::fs::read_to_string(toft_gateway::folder::log_path(home.path())).unwrap()
 }
 
 /// A provider that answers the same to everything, on threads of its own.
@@ -98,31 +62,6 @@ fn counting_provider(asked: Arc<AtomicUsize>) -> SocketAddr {
     addr
 }
 
-struct Door {
-    project: ProjectId,
-    listeners: [TcpListener; 2],
-}
-
-impl Door {
-    fn new() -> Self {
-        let listeners = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        Self { project: ProjectId::random(), listeners }
-    }
-
-    fn descriptors(&self) -> Vec<OwnedFd> {
-        self.listeners.iter().map(|l| l.try_clone().unwrap().into()).collect()
-    }
-
-    /// Sends a call; what it returns waits for the answer.
-    fn call(&self) -> TcpStream {
-        let mut stream = TcpStream::connect(self.listeners[0].local_addr().unwrap()).unwrap();
-        let request = "POST /llm/openai/v1/chat/completions HTTP/1.1\r\nhost: gateway.internal\r\n\
-            authorization: Bearer project-token\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
-        stream.write_all(request.as_bytes()).unwrap();
-        stream
-    }
-}
-
 async fn answer(mut stream: TcpStream) -> String {
     let read = move || {
         let mut text = String::new();
@@ -146,17 +85,6 @@ async fn set_up(gateway: &Gateway, provider: SocketAddr, door: &Door) {
         .unwrap();
 }
 
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-}
-
-/// Whether a process is there and no zombie.
-fn lives(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().starts_with(" Z"))
-}
-
 #[tokio::test]
 async fn it_stands_alone_and_is_found_again() {
     let home = Home::new();
@@ -171,7 +99,7 @@ async fn it_stands_alone_and_is_found_again() {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"));
-    assert!(home.log().contains("serving"), "{}", home.log());
+    assert!(log(&home).contains("serving"), "{}", log(&home));
 
     // The server goes, another comes.
     drop(gateway);
@@ -245,11 +173,11 @@ async fn a_killed_gateway_loses_no_record_and_the_next_one_answers_who_waited() 
         set_up(&gateway, provider, &door).await;
         // Some calls are whole, one is somewhere on its way, when it is killed.
         for _ in 0..=round % 3 {
-            let text = answer(door.call()).await;
+            let text = answer(door.call("{}")).await;
             assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("}}"), "{text}");
             done.fetch_add(1, Ordering::Relaxed);
         }
-        let on_its_way = tokio::spawn(answer(door.call()));
+        let on_its_way = tokio::spawn(answer(door.call("{}")));
         for _ in 0..round * 20 {
             std::hint::spin_loop();
         }
@@ -258,7 +186,7 @@ async fn a_killed_gateway_loses_no_record_and_the_next_one_answers_who_waited() 
         assert!(gateway.machines().await.is_err());
 
         // Nobody serves the listeners: the call waits for the next gateway.
-        let waiting = door.call();
+        let waiting = door.call("{}");
         let next = home.gateway().await;
         assert_ne!(next.pid(), gateway.pid());
         set_up(&next, provider, &door).await;
@@ -294,7 +222,7 @@ async fn the_key_is_nowhere_but_in_memory() {
     let gateway = home.gateway().await;
     for provider in [dead, provider] {
         set_up(&gateway, provider, &door).await;
-        answer(door.call()).await;
+        answer(door.call("{}")).await;
         gateway.test_provider("openai").await.unwrap();
     }
     let nonsense = ProviderConfig {
@@ -306,7 +234,7 @@ async fn the_key_is_nowhere_but_in_memory() {
     let config = GatewayConfig { providers: vec![nonsense], ..GatewayConfig::default() };
     assert!(!format!("{:?}", config.providers[0].key).contains(KEY));
     gateway.set_config(config).await.unwrap();
-    let answered = answer(door.call()).await;
+    let answered = answer(door.call("{}")).await;
     assert!(answered.contains("bad_base_url") && !answered.contains(KEY), "{answered}");
     let test = gateway.test_provider("openai").await.unwrap();
     assert!(!test.ok && !test.message.contains(KEY), "{test:?}");
@@ -345,7 +273,7 @@ async fn the_key_is_nowhere_but_in_memory() {
             }
         }
     }
-    assert!(files >= 3 && home.log().contains("a model call failed"), "{}", home.log());
+    assert!(files >= 3 && log(&home).contains("a model call failed"), "{}", log(&home));
 }
 
 fn memory_holds(pid: u32, needle: &[u8]) -> bool {
@@ -409,7 +337,7 @@ async fn a_gateway_that_cannot_start_says_why() {
     let error = Gateway::connect_or_spawn(broken).await.unwrap_err();
     assert!(matches!(&error, ControlError::DidNotStart { .. }), "{error}");
     assert!(error.to_string().contains("gateway.log"), "{error}");
-    assert!(home.log().contains("could not serve"), "{}", home.log());
+    assert!(log(&home).contains("could not serve"), "{}", log(&home));
 
     let wrong = std::process::Command::new(exe()).args(["gateway", "--dta", "x"]).output().unwrap();
     assert!(!wrong.status.success());

@@ -1,13 +1,16 @@
 //! Capabilities inside a machine: those of a usual container without raw sockets and device
-//! nodes. They only reach what belongs to the machine's own user namespace.
+//! nodes. They only reach what belongs to the machine's own user namespace. One more, [`OWN`], tells
+//! init and bridge from all others.
 
 use crate::failure::{Failure, step};
 use rustix::{
     io::Errno,
     thread::{
-        CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
+        CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set,
+        set_capabilities,
     },
 };
+use std::io;
 
 /// What the machine's root keeps.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
@@ -21,7 +24,15 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::NET_BIND_SERVICE)
     .union(CapabilitySet::SYS_CHROOT)
     .union(CapabilitySet::AUDIT_WRITE)
-    .union(CapabilitySet::SETFCAP);
+    .union(CapabilitySet::SETFCAP)
+    .union(OWN);
+
+/// The number of the capability that init and bridge have and nothing else in a machine. The kernel lets
+/// nobody trace a process with a capability more than his own (`cap_ptrace_access_check`), nor take its
+/// descriptors or memory; so they are closed to others at every moment, also between their `exec`
+/// and their first own step. It lets timers wake a host that sleeps: not that of a user namespace.
+pub(crate) const OWN_NUMBER: u32 = 35;
+const OWN: CapabilitySet = CapabilitySet::WAKE_ALARM;
 
 /// Drops all others for good.
 pub(crate) fn drop_capabilities() -> Result<(), Failure> {
@@ -40,4 +51,42 @@ pub(crate) fn drop_capabilities() -> Result<(), Failure> {
     let sets =
         CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(step("drop capabilities"))
+}
+
+/// What this thread starts gets nothing handed on by `exec`: some container engines leave all that they
+/// grant inheritable, and root would have [`OWN`] by that, whatever its bounding set says. Without what is
+/// inheritable the kernel empties the ambient set too.
+pub fn hand_on_nothing() -> io::Result<()> {
+    let sets = CapabilitySets { inheritable: CapabilitySet::empty(), ..capabilities(None)? };
+    Ok(set_capabilities(None, sets)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::thread::{capability_is_in_ambient_set, configure_capability_in_ambient_set};
+
+    #[test]
+    fn nothing_is_handed_on() {
+        // Capabilities are those of a thread.
+        let thread = std::thread::spawn(|| {
+            let had = capabilities(None).unwrap();
+            let one = CapabilitySet::CHOWN & had.permitted;
+            set_capabilities(None, CapabilitySets { inheritable: one, ..had }).unwrap();
+            if !one.is_empty() {
+                configure_capability_in_ambient_set(one, true).unwrap();
+            }
+            hand_on_nothing().unwrap();
+            let has = capabilities(None).unwrap();
+            assert_eq!((has.permitted, has.effective), (had.permitted, had.effective));
+            assert!(has.inheritable.is_empty(), "{:?}", has.inheritable);
+            assert!(!capability_is_in_ambient_set(CapabilitySet::CHOWN).unwrap());
+        });
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn the_number_is_that_of_the_capability() {
+        assert_eq!(OWN.bits(), 1 << OWN_NUMBER);
+    }
 }

@@ -6,6 +6,7 @@
 //! functions that are safe after a fork (no allocation, no lock), and that cannot be said in safe
 //! Rust.
 
+use crate::caps::OWN_NUMBER;
 use std::{
     io,
     os::{
@@ -48,6 +49,8 @@ pub struct ChildSpec<'a> {
     pub keep: Vec<BorrowedFd<'a>>,
     /// Kill the child when the thread that started it ends.
     pub die_with_parent: bool,
+    /// Toft's own: it keeps the capability that closes it to all others (`caps::OWN_NUMBER`).
+    pub own: bool,
 }
 
 /// Starts the child in a session and process group of its own, and returns its pid. The caller
@@ -68,19 +71,25 @@ pub fn spawn(spec: ChildSpec<'_>) -> io::Result<u32> {
         .stderr(Stdio::from(spec.stderr));
     let join: Vec<RawFd> = spec.join.iter().map(AsRawFd::as_raw_fd).collect();
     let keep: Vec<RawFd> = spec.keep.iter().map(AsRawFd::as_raw_fd).collect();
-    let (terminal, die) = (spec.controlling_terminal, spec.die_with_parent);
+    let (terminal, die, own) = (spec.controlling_terminal, spec.die_with_parent, spec.own);
     #[expect(unsafe_code, reason = "the steps between fork and exec have no safe form")]
     // SAFETY: the closure only makes system calls on numbers that were collected before the fork
     // (`BorrowedFd`s of `spec` keep them open until `spawn` returns) and allocates nothing.
     unsafe {
-        command.pre_exec(move || before_exec(&join, &keep, terminal, die));
+        command.pre_exec(move || before_exec(&join, &keep, terminal, die, own));
     }
     // Dropping the handle neither waits nor kills: init reaps by itself.
     command.spawn().map(|child| child.id())
 }
 
 /// Runs in the child, after its standard streams and working directory are set.
-fn before_exec(join: &[RawFd], keep: &[RawFd], terminal: bool, die: bool) -> io::Result<()> {
+fn before_exec(
+    join: &[RawFd],
+    keep: &[RawFd],
+    terminal: bool,
+    die: bool,
+    own: bool,
+) -> io::Result<()> {
     for fd in join {
         // "0" names the writer itself, whatever its pid is called here.
         check(syscall_write(*fd, b"0"))?;
@@ -96,6 +105,11 @@ fn before_exec(join: &[RawFd], keep: &[RawFd], terminal: bool, die: bool) -> io:
         }
         if die {
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+        }
+        if !own {
+            // Whoever becomes root at `exec` gets what is in this set, and what is inheritable: that is
+            // nothing (`hand_on_nothing`). It fails for an ordinary user, who has none of them to give.
+            let _ = libc::prctl(libc::PR_CAPBSET_DROP, OWN_NUMBER, 0, 0, 0);
         }
     }
     mark_close_on_exec_from(FIRST_OTHER_FD)?;
@@ -225,6 +239,7 @@ mod tests {
             join: Vec::new(),
             keep: keep.to_vec(),
             die_with_parent: true,
+            own: false,
         })
         .unwrap();
         let mut text = String::new();
@@ -273,6 +288,7 @@ mod tests {
             join: Vec::new(),
             keep: Vec::new(),
             die_with_parent: false,
+            own: false,
         })
         .unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::NotFound);
@@ -294,6 +310,7 @@ mod tests {
             join: vec![fd.as_fd()],
             keep: Vec::new(),
             die_with_parent: false,
+            own: false,
         })
         .unwrap();
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();

@@ -133,6 +133,7 @@ pub(crate) fn build(
             Some(to_write)
         }
     };
+    system::close_own()?;
     system::mask_proc(facts);
     Ok(handed)
 }

@@ -119,6 +119,21 @@ pub(crate) fn install() -> Result<(), Failure> {
     Ok(())
 }
 
+/// From here on, this process and its threads load no code and run no other program: a library that is
+/// asked for later (for names, characters, locales) would be the machine's own. To be called by the
+/// only thread; holds for all that it starts.
+pub fn no_more_code() -> io::Result<()> {
+    const MAPPED: &[i64] = &[libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect];
+    let runnable = libc::PROT_EXEC as u64;
+    let mut rules =
+        BTreeMap::from([(libc::SYS_execve, Vec::new()), (libc::SYS_execveat, Vec::new())]);
+    for call in MAPPED {
+        let rule = rule(vec![arg(2, Len::Dword, Op::MaskedEq(runnable), runnable)?])?;
+        rules.insert(*call, vec![rule]);
+    }
+    apply_filter(&compile(rules, libc::EPERM)?).map_err(io::Error::other)
+}
+
 fn programs() -> io::Result<Vec<BpfProgram>> {
     let mut refused: BTreeMap<i64, Vec<SeccompRule>> =
         REFUSED.iter().map(|call| (*call, Vec::new())).collect();
@@ -215,5 +230,19 @@ mod tests {
         for program in programs().unwrap() {
             assert!((1..=4096).contains(&program.len()), "{}", program.len());
         }
+    }
+
+    #[test]
+    fn a_process_that_needs_no_more_code_gets_none() {
+        // A filter cannot be taken off: on a thread of its own, which ends with it.
+        let tried = std::thread::spawn(|| {
+            let lists = || std::process::Command::new("/bin/true").status();
+            assert!(lists().unwrap().success());
+            no_more_code().unwrap();
+            let kept = vec![7u8; 1 << 20];
+            let ran = std::thread::spawn(move || kept.len()).join();
+            (lists().unwrap_err().raw_os_error(), ran.ok())
+        });
+        assert_eq!(tried.join().unwrap(), (Some(libc::EPERM), Some(1 << 20)));
     }
 }

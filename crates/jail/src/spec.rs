@@ -38,6 +38,10 @@ pub const DNS_PORT: u16 = 53;
 /// Port on which a machine's bridge listens inside.
 pub const APP_PORT: u16 = 8080;
 
+/// Folder inside a machine with what is Toft's own: a read-only mount, so that nothing there can be
+/// exchanged.
+pub const OWN_INSIDE: &str = "/run/toft";
+
 /// Where the binary is seen inside a machine.
 pub const BINARY_INSIDE: &str = "/run/toft/toft";
 

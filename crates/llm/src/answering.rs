@@ -18,12 +18,14 @@ pub mod openai_chat;
 pub mod openai_responses;
 mod seal;
 mod size;
-mod sse;
 
 #[cfg(test)]
 mod tests;
 
-use crate::ask::{ModelEvent, ModelRequest, Output, ThinkingLevel};
+use crate::{
+    ask::{ModelEvent, ModelRequest, Output, ThinkingLevel, ToolChoice},
+    openai_chat::models::may_be_tuned,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use toft_model::{
@@ -134,6 +136,7 @@ pub fn read(
         trust(&mut asked.request);
     }
     has_words(&mut asked)?;
+    beside_thinking(&mut asked.request, &mut asked.dropped);
     asked.request.options.passed_on = true;
     Ok(asked)
 }
@@ -178,9 +181,9 @@ fn has_image(message: &Message) -> bool {
 
 /// What the model's own format has no word for.
 fn has_words(asked: &mut Asked) -> Result<(), Refused> {
-    let options = &mut asked.request.options;
-    let model = &asked.request.model.id;
-    match asked.request.model.api {
+    let Asked { request, dropped, .. } = asked;
+    let (options, model) = (&mut request.options, &request.model.id);
+    match request.model.api {
         Api::OpenaiResponses if !options.stop.is_empty() => Err(Refused::new(format!(
             "{model} is reached in a format without stop sequences: leave them out."
         ))),
@@ -189,7 +192,7 @@ fn has_words(asked: &mut Asked) -> Result<(), Refused> {
         ))),
         Api::GoogleGenerativeAi if options.one_call => {
             options.one_call = false;
-            asked.dropped.insert("one tool call at a time".into());
+            dropped.insert("one tool call at a time".into());
             Ok(())
         }
         Api::OpenaiResponses
@@ -197,6 +200,42 @@ fn has_words(asked: &mut Asked) -> Result<(), Refused> {
         | Api::GoogleGenerativeAi
         | Api::OpenaiCompletions
         | Api::Scripted => Ok(()),
+    }
+}
+
+/// Least `top_p` that Claude takes while it thinks.
+const CLAUDE_TOP_P_MIN: f64 = 0.95;
+
+/// Models that think do not take all that others take. A call that Claude has to make is what was asked
+/// for; how hard to think, and the rest here, only tunes.
+fn beside_thinking(request: &mut ModelRequest, dropped: &mut BTreeSet<String>) {
+    let (options, model) = (&mut request.options, &request.model);
+    if !model.reasoning {
+        return;
+    }
+    let top_p_min = match model.api {
+        Api::AnthropicMessages
+            if request.thinking != ThinkingLevel::Off && model.id.starts_with("claude-") =>
+        {
+            if matches!(options.tool_choice, ToolChoice::Required | ToolChoice::Tool(_)) {
+                request.thinking = ThinkingLevel::Off;
+                dropped.insert("thinking".into());
+                return;
+            }
+            CLAUDE_TOP_P_MIN
+        }
+        Api::OpenaiCompletions | Api::OpenaiResponses
+            if !may_be_tuned(&model.id, request.thinking) =>
+        {
+            1.0
+        }
+        _ => return,
+    };
+    if options.temperature.take_if(|t| (*t - 1.0).abs() > f64::EPSILON).is_some() {
+        dropped.insert("temperature".into());
+    }
+    if options.top_p.take_if(|p| *p < top_p_min).is_some() {
+        dropped.insert("top_p".into());
     }
 }
 

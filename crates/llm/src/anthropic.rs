@@ -1,68 +1,27 @@
 //! Anthropic's Messages format (`POST /v1/messages`, version 2023-06-01).
 
 pub(crate) mod errors;
-pub(crate) mod request;
-pub(crate) mod stream;
+mod request;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    ask::{HttpRequest, Model, ModelEvent, ModelRequest, Transport},
-    assembly::Assembly,
-    call::{self, Call, IDLE_TIMEOUT},
-    catalogue,
-};
-use futures_util::stream::BoxStream;
-use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use crate::{ask::ModelRequest, catalogue::Dialect, refusal::Named, wire::Format};
+use bytes::Bytes;
+use http::HeaderMap;
+use toft_model::provider::Api;
 
-/// Models behind this format.
-#[derive(Clone)]
-pub struct Anthropic {
-    transport: Arc<dyn Transport>,
-    idle_timeout: Duration,
-}
+/// See the module.
+pub(crate) struct Anthropic;
 
-impl Anthropic {
-    /// Calls go through `transport`.
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, idle_timeout: IDLE_TIMEOUT }
-    }
+impl Format for Anthropic {
+    const API: Api = Api::AnthropicMessages;
+    const PATH: &'static str = "/v1/messages";
+    const NAMED: Named = errors::named;
+    type Decoder = stream::Decoder;
 
-    /// Gives a silent provider up after this time instead of [`IDLE_TIMEOUT`].
-    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
-        self.idle_timeout = idle_timeout;
-        self
-    }
-}
-
-impl Model for Anthropic {
-    fn ask(
-        &self,
-        request: ModelRequest,
-        cancel: CancellationToken,
-    ) -> BoxStream<'static, ModelEvent> {
-        let spec = catalogue::provider(&request.model.provider);
-        let path = spec.map_or("/v1/messages", |s| s.chat_path);
-        let provider_name = spec.map_or(request.model.provider.as_str(), |s| s.name).to_owned();
-        let (headers, body) = request::write(&request);
-        call::stream(Call {
-            transport: Arc::clone(&self.transport),
-            request: HttpRequest {
-                method: http::Method::POST,
-                path: format!("/llm/{}{path}", request.model.provider),
-                headers,
-                body,
-            },
-            decode: stream::Decoder::new(&provider_name, &request.model.id),
-            assembly: Assembly::after(&request.messages),
-            model: request.model,
-            provider_name,
-            named: errors::named,
-            idle_timeout: self.idle_timeout,
-            passed_on: request.options.passed_on,
-            cancel,
-        })
+    fn write(request: &ModelRequest, _dialect: &Dialect) -> (HeaderMap, Bytes) {
+        request::write(request)
     }
 }

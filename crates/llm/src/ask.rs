@@ -26,6 +26,55 @@ pub enum ThinkingLevel {
     Xhigh,
 }
 
+impl ThinkingLevel {
+    /// The level as OpenAI's formats write it, which others took over.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Off => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+        }
+    }
+
+    /// Of such a word, in any letters; `None` for another one.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "none" => Self::Off,
+            "minimal" => Self::Minimal,
+            "low" => Self::Low,
+            "medium" => Self::Medium,
+            "high" => Self::High,
+            "xhigh" | "max" => Self::Xhigh,
+            _ => return None,
+        })
+    }
+
+    /// Tokens for formats that count them: Pi's budgets.
+    pub(crate) fn budget_tokens(self) -> u64 {
+        match self {
+            Self::Off => 0,
+            Self::Minimal => 1_024,
+            Self::Low => 2_048,
+            Self::Medium => 8_192,
+            Self::High => 16_384,
+            Self::Xhigh => 24_576,
+        }
+    }
+
+    /// The highest level whose budget it is; the least for less than any.
+    pub(crate) fn of_budget(tokens: u64) -> Self {
+        let levels = [Self::Xhigh, Self::High, Self::Medium, Self::Low];
+        match levels.into_iter().find(|level| tokens >= level.budget_tokens()) {
+            Some(level) => level,
+            None if tokens == 0 => Self::Off,
+            None => Self::Minimal,
+        }
+    }
+}
+
 /// One call of a model.
 #[derive(Debug, Clone)]
 pub struct ModelRequest {

@@ -1,9 +1,9 @@
 //! Puts the pieces of an answer together: blocks on one side, deltas for those who watch on the
 //! other. Shared by the adapters; knows no wire format.
 
-use crate::ask::ModelEvent;
+use crate::{ask::ModelEvent, usage::Tokens};
 use serde_json::{Map, Value};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use toft_model::{
     event::Delta,
     message::{Block, INVALID_ARGUMENTS, Message, ToolCall},
@@ -19,6 +19,10 @@ pub(crate) struct Assembly {
     /// Text or thinking that grows, for formats that do not number their blocks.
     current: Option<usize>,
     used_ids: HashSet<String>,
+    /// Numbers that come next for ids that were taken.
+    numbers: HashMap<String, u32>,
+    /// What the provider reported so far.
+    pub(crate) usage: Tokens,
     out: VecDeque<ModelEvent>,
 }
 
@@ -101,14 +105,18 @@ impl Assembly {
     }
 
     fn unique_id(&mut self, id: &str) -> String {
-        let base = if id.is_empty() { "call" } else { id };
-        let mut unique = base.to_owned();
-        let mut n = 1u32;
-        while id.is_empty() && n == 1 || !self.used_ids.insert(unique.clone()) {
-            unique = format!("{base}_{n}");
-            n += 1;
+        if !id.is_empty() && self.used_ids.insert(id.to_owned()) {
+            return id.to_owned();
         }
-        unique
+        let base = if id.is_empty() { "call" } else { id };
+        let next = self.numbers.entry(base.to_owned()).or_default();
+        loop {
+            *next += 1;
+            let numbered = format!("{base}_{next}");
+            if self.used_ids.insert(numbered.clone()) {
+                return numbered;
+            }
+        }
     }
 
     /// Adds to an open block; a block of another kind is left alone.

@@ -1,10 +1,8 @@
 //! Tells the gateway what a call is booked on: headers on each of its requests, the same for every
 //! wire format. They go no further than the gateway.
 
-use crate::ask::{Booking, HttpAnswer, HttpRequest, Transport, TransportError};
-use futures_util::future::BoxFuture;
+use crate::ask::Booking;
 use http::{HeaderMap, HeaderValue};
-use std::sync::Arc;
 
 /// Holds the conversation's id.
 pub const SESSION_HEADER: &str = "x-toft-session";
@@ -12,33 +10,16 @@ pub const SESSION_HEADER: &str = "x-toft-session";
 /// Holds the run's id.
 pub const RUN_HEADER: &str = "x-toft-run";
 
-/// A transport whose requests say what they are booked on.
-pub(crate) struct Booked {
-    transport: Arc<dyn Transport>,
-    headers: HeaderMap,
-}
-
-impl Booked {
-    pub(crate) fn new(transport: Arc<dyn Transport>, booking: &Booking) -> Self {
-        let session = booking.session.as_ref().map(|id| (SESSION_HEADER, id.as_str()));
-        let run = booking.run.as_ref().map(|id| (RUN_HEADER, id.as_str()));
-        let mut headers = HeaderMap::new();
-        for (name, id) in session.into_iter().chain(run) {
-            let value = HeaderValue::from_str(id).expect("ids are letters, digits, `-` and `_`");
-            headers.insert(name, value);
-        }
-        Self { transport, headers }
+/// Headers for what a call is booked on.
+pub(crate) fn headers(booking: &Booking) -> HeaderMap {
+    let session = booking.session.as_ref().map(|id| (SESSION_HEADER, id.as_str()));
+    let run = booking.run.as_ref().map(|id| (RUN_HEADER, id.as_str()));
+    let mut headers = HeaderMap::new();
+    for (name, id) in session.into_iter().chain(run) {
+        let value = HeaderValue::from_str(id).expect("ids are letters, digits, `-` and `_`");
+        headers.insert(name, value);
     }
-}
-
-impl Transport for Booked {
-    fn send(
-        &self,
-        mut request: HttpRequest,
-    ) -> BoxFuture<'static, Result<HttpAnswer, TransportError>> {
-        request.headers.extend(self.headers.clone());
-        self.transport.send(request)
-    }
+    headers
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@
 use crate::{
     ask::{HttpAnswer, HttpRequest, ModelEvent, ModelFailure, Retry, Transport, TransportError},
     assembly::{Assembly, is_broken},
+    catalogue,
+    ends::{aborted, empty_message, fail},
     price,
     refusal::{Named, Refusal},
     sse::Splitter,
+    trouble::Trouble,
 };
 use bytes::Bytes;
 use futures_util::{
@@ -16,14 +19,18 @@ use futures_util::{
 use http::HeaderMap;
 use std::{sync::Arc, time::Duration};
 use toft_model::{
-    message::{AssistantMessage, Block, StopReason, Usage},
-    provider::ModelInfo,
+    message::{AssistantMessage, Block, StopReason},
+    provider::{ModelInfo, ModelRef},
 };
 use tokio_util::sync::CancellationToken;
 
 /// A provider that sends nothing for so long is given up (Pi: 300 s; thinking models can be silent
 /// for minutes).
 pub const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Header of an answer from the gateway: names, as `PROVIDER/MODEL`, the model that answers. It is the one
+/// that was asked, or one that stands in for it.
+pub const MODEL_HEADER: &str = "x-toft-model";
 
 /// Bytes of an error's body that are read.
 const ERROR_BYTES_MAX: usize = 64 << 10;
@@ -36,20 +43,27 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What one wire format makes of its events.
-pub(crate) trait Decode: Send + 'static {
-    /// Takes one event. True: the provider's own mark that the message is whole.
-    fn event(&mut self, event: &str, data: &str, into: &mut Assembly)
-    -> Result<bool, ModelFailure>;
+pub(crate) trait Decode: Default + Send + 'static {
+    /// Takes one event. True: the format's own mark that the message is whole.
+    fn event(&mut self, event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble>;
+
+    /// OpenAI's mark [`DONE`] came, which some providers of other formats send too. As
+    /// [`Decode::event`].
+    fn done(&self) -> Result<bool, Trouble> {
+        Ok(false)
+    }
 
     /// The body ended without the mark: whether the message is whole all the same.
-    fn whole_without_mark(&self) -> bool;
-
-    /// Usage so far, `cost` and `total_tokens` not filled in.
-    fn usage(&self) -> Usage;
+    fn whole_without_mark(&self) -> bool {
+        false
+    }
 
     /// Why the model stopped; asked when the message is whole.
-    fn stop(&self) -> Result<StopReason, ModelFailure>;
+    fn stop(&self) -> Result<StopReason, Trouble>;
 }
+
+/// What OpenAI's chat streams end with.
+const DONE: &str = "[DONE]";
 
 /// One call to make.
 pub(crate) struct Call<D> {
@@ -66,6 +80,12 @@ pub(crate) struct Call<D> {
     pub(crate) cancel: CancellationToken,
     /// See [`crate::ask::Options::passed_on`].
     pub(crate) passed_on: bool,
+}
+
+impl<D> Call<D> {
+    fn told(&self, trouble: Trouble) -> ModelFailure {
+        trouble.told(self.named, &self.provider_name, &self.model.id)
+    }
 }
 
 enum Stage {
@@ -92,20 +112,6 @@ pub(crate) fn stream<D: Decode>(call: Call<D>) -> BoxStream<'static, ModelEvent>
     .boxed()
 }
 
-/// A message of `model` without anything in it.
-pub(crate) fn empty_message(model: &ModelInfo) -> AssistantMessage {
-    AssistantMessage {
-        content: Vec::new(),
-        api: model.api.as_str().to_owned(),
-        provider: model.provider.clone(),
-        model: model.id.clone(),
-        usage: Usage::default(),
-        stop_reason: StopReason::Stop,
-        error_message: None,
-        timestamp: 0,
-    }
-}
-
 /// The answer to a call of a model whose name no path can have.
 pub(crate) fn refused(model: &ModelInfo) -> BoxStream<'static, ModelEvent> {
     let message = format!(
@@ -120,15 +126,6 @@ pub(crate) fn refused(model: &ModelInfo) -> BoxStream<'static, ModelEvent> {
         ..empty_message(model)
     };
     stream::iter([ModelEvent::Done { message, failure: Some(failure) }]).boxed()
-}
-
-/// The failure of a call that was cancelled.
-pub(crate) fn aborted() -> ModelFailure {
-    fail("aborted", "Stopped.", Retry::Never)
-}
-
-fn fail(code: &str, message: impl Into<String>, retry: Retry) -> ModelFailure {
-    ModelFailure { code: code.to_owned(), message: message.into(), retry }
 }
 
 impl<D: Decode> Running<D> {
@@ -182,9 +179,26 @@ impl<D: Decode> Running<D> {
             Ok(Ok(answer)) => answer,
         };
         if answer.status.is_success() && !is_json(&answer.headers) {
+            self.answered_by(&answer.headers);
             return Stage::Read(answer.body);
         }
         Stage::End(Err(self.refused(answer).await))
+    }
+
+    /// The message is that of the model which answers, at its price. The format stays: what the message
+    /// has of it was written in this one.
+    fn answered_by(&mut self, headers: &HeaderMap) {
+        let model = &mut self.call.model;
+        let named = headers.get(MODEL_HEADER).and_then(|name| name.to_str().ok());
+        let Some(ModelRef { provider, id }) = named.and_then(ModelRef::named) else { return };
+        if provider == model.provider && id == model.id {
+            return;
+        }
+        model.price = catalogue::model(&provider, &id).and_then(|info| info.price);
+        if let Some(spec) = catalogue::provider(&provider) {
+            spec.name.clone_into(&mut self.call.provider_name);
+        }
+        (model.provider, model.id) = (provider, id);
     }
 
     async fn refused(&mut self, mut answer: HttpAnswer) -> ModelFailure {
@@ -232,7 +246,13 @@ impl<D: Decode> Running<D> {
                     return Stage::End(Err(fail("bad_answer", error.to_string(), Retry::Backoff)));
                 }
             };
-            match self.call.decode.event(&event.event, &event.data, &mut self.call.assembly) {
+            let told = match event.data.trim() {
+                // Sent to keep the connection alive.
+                "" => Ok(false),
+                DONE => self.call.decode.done(),
+                data => self.call.decode.event(&event.event, data, &mut self.call.assembly),
+            };
+            match told {
                 Ok(false) => {}
                 Ok(true) => {
                     self.call.assembly.close_all();
@@ -243,7 +263,7 @@ impl<D: Decode> Running<D> {
                     };
                     return Stage::End(Ok(()));
                 }
-                Err(failure) => return Stage::End(Err(failure)),
+                Err(trouble) => return Stage::End(Err(self.call.told(trouble))),
             }
         }
     }
@@ -259,22 +279,25 @@ impl<D: Decode> Running<D> {
     fn done(&mut self, outcome: Result<(), ModelFailure>) -> ModelEvent {
         self.stage = Stage::Drain;
         let assembly = std::mem::take(&mut self.call.assembly);
-        let mut usage = self.call.decode.usage();
-        usage.total_tokens = usage.input + usage.output + usage.cache_read + usage.cache_write;
+        let mut usage = assembly.usage.usage();
         usage.cost = self.call.model.price.as_ref().map(|p| price::cost(p, &usage));
         let mut message = AssistantMessage { usage, ..empty_message(&self.call.model) };
-        let failure = match outcome.and_then(|()| self.call.decode.stop()) {
+        let stop = || self.call.decode.stop().map_err(|trouble| self.call.told(trouble));
+        let failure = match outcome.and_then(|()| stop()) {
             Ok(stop) => {
                 message.content = assembly.into_blocks();
-                message.stop_reason = stop;
                 let cut = self.call.passed_on && stop == StopReason::Length;
                 if cut {
                     leave_cut_out(&mut message.content);
-                } else if message.tool_calls().next().is_some() {
-                    // Some providers say `stop` here, and a call that ran into the output limit is
-                    // answered with an error that the model can act on.
-                    message.stop_reason = StopReason::ToolUse;
                 }
+                // Providers say `stop` after calls and the other way round, and a call that ran into
+                // the output limit is answered with an error that the model can act on.
+                let calls = message.tool_calls().next().is_some();
+                message.stop_reason = match (stop, calls) {
+                    (_, true) if !cut => StopReason::ToolUse,
+                    (StopReason::ToolUse, false) => StopReason::Stop,
+                    _ => stop,
+                };
                 None
             }
             Err(failure) => {

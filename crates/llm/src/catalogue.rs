@@ -84,8 +84,6 @@ pub struct Dialect {
     pub short_tool_ids: bool,
     /// A user message must not follow a tool result directly.
     pub assistant_after_tool: bool,
-    /// Ends its stream with `data: [DONE]`; without it a finish reason and the end of the body do.
-    pub done_mark: bool,
 }
 
 /// How a provider of the OpenAI chat format is told how hard to think.
@@ -115,7 +113,6 @@ impl Dialect {
         cache_control: false,
         short_tool_ids: false,
         assistant_after_tool: false,
-        done_mark: true,
     };
 }
 

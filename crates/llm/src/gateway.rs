@@ -17,7 +17,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 use toft_model::provider::ModelList;
 
 /// Says, with the value [`PATH_PROVIDER`], that the provider of the path is meant whatever the model is
@@ -56,8 +56,10 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The gateway's address is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GatewayAddressError {
-    /// Not `http://host[:port]`.
-    #[error("{0:?} is no address of a model gateway: expected http://host or http://host:port")]
+    /// Not `http://ADDRESS[:PORT]`.
+    #[error(
+        "{0:?} is no address of a model gateway: expected http://ADDRESS or http://ADDRESS:PORT"
+    )]
     Url(String),
     /// The token has characters that no header may have.
     #[error("the project token cannot be sent as a header")]
@@ -74,11 +76,14 @@ pub struct GatewayTransport {
 }
 
 impl GatewayTransport {
-    /// To the gateway at `base_url` (`http://gateway.internal`), with the project token.
+    /// To the gateway at `base_url` (`http://127.77.0.1`), with the project token. An address and no name:
+    /// the C library would load for a look-up what the machine's files name.
     pub fn new(base_url: &str, token: &str) -> Result<Self, GatewayAddressError> {
         let base = base_url.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|_| GatewayAddressError::Url(base_url.to_owned()))?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none() {
+        let host = uri.host().map(|host| host.trim_matches(['[', ']']));
+        let is_address = host.is_some_and(|host| host.parse::<IpAddr>().is_ok());
+        if uri.scheme_str() != Some("http") || !is_address {
             return Err(GatewayAddressError::Url(base_url.to_owned()));
         }
         let mut credential = HeaderValue::try_from(format!("Bearer {token}"))

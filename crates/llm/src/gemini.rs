@@ -4,41 +4,33 @@
 //! signature of a thinking block right before that part, and goes back on the part after it.
 
 pub(crate) mod errors;
-pub(crate) mod request;
-pub(crate) mod stream;
+mod request;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    ask::{HttpRequest, Model, ModelEvent, ModelRequest, Transport},
-    assembly::Assembly,
-    call::{self, Call, IDLE_TIMEOUT},
-    catalogue,
-};
-use futures_util::stream::BoxStream;
+use crate::{ask::ModelRequest, catalogue::Dialect, refusal::Named, wire::Format};
+use bytes::Bytes;
 use http::HeaderMap;
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::fmt::Write as _;
 use toft_model::provider::Api;
-use tokio_util::sync::CancellationToken;
 
-/// Models behind this format.
-#[derive(Clone)]
-pub struct Gemini {
-    transport: Arc<dyn Transport>,
-    idle_timeout: Duration,
-}
+/// See the module.
+pub(crate) struct Gemini;
 
-impl Gemini {
-    /// Calls go through `transport`.
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, idle_timeout: IDLE_TIMEOUT }
+impl Format for Gemini {
+    const API: Api = Api::GoogleGenerativeAi;
+    const PATH: &'static str = "/v1beta/models";
+    const NAMED: Named = errors::named;
+    type Decoder = stream::Decoder;
+
+    fn write(request: &ModelRequest, _dialect: &Dialect) -> (HeaderMap, Bytes) {
+        (HeaderMap::new(), request::write(request))
     }
 
-    /// Gives a silent provider up after this time instead of [`IDLE_TIMEOUT`].
-    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
-        self.idle_timeout = idle_timeout;
-        self
+    fn path(base: &str, model: &str) -> Option<String> {
+        Some(format!("{base}/{}:streamGenerateContent?alt=sse", in_path(model)?))
     }
 }
 
@@ -58,40 +50,4 @@ pub fn in_path(model: &str) -> Option<String> {
         }
     }
     Some(out)
-}
-
-impl Model for Gemini {
-    fn ask(
-        &self,
-        request: ModelRequest,
-        cancel: CancellationToken,
-    ) -> BoxStream<'static, ModelEvent> {
-        let (provider, id) = (&request.model.provider, &request.model.id);
-        let spec = catalogue::provider(provider);
-        let models = spec.and_then(|s| s.path_in(Api::GoogleGenerativeAi));
-        let models = models.unwrap_or("/v1beta/models");
-        let provider_name = spec.map_or(provider.as_str(), |s| s.name).to_owned();
-        let Some(id) = in_path(id) else {
-            return call::refused(&request.model);
-        };
-        let path = format!("/llm/{provider}{models}/{id}:streamGenerateContent?alt=sse");
-        let body = request::write(&request);
-        call::stream(Call {
-            transport: Arc::clone(&self.transport),
-            request: HttpRequest {
-                method: http::Method::POST,
-                path,
-                headers: HeaderMap::new(),
-                body,
-            },
-            decode: stream::Decoder::new(&provider_name, &request.model.id),
-            assembly: Assembly::after(&request.messages),
-            model: request.model,
-            provider_name,
-            named: errors::named,
-            idle_timeout: self.idle_timeout,
-            passed_on: request.options.passed_on,
-            cancel,
-        })
-    }
 }

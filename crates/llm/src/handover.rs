@@ -5,9 +5,12 @@
 //! Pure and append-stable: what stands for a message never changes when messages are added later,
 //! but for the results of its calls. Provider caches live from that.
 
+mod names;
+
+pub(crate) use names::{IdRule, wire_id, wire_name};
+
 use std::{borrow::Cow, collections::HashMap};
 use toft_model::{
-    hash::fnv1a,
     message::{
         AssistantMessage, Block, Message, StopReason, ToolCall, ToolResultMessage, UserContent,
     },
@@ -19,6 +22,9 @@ const ORPHAN: &str = "No result: the call was interrupted before it ended.";
 
 /// Told to a model without eyes.
 const UNSEEN: &str = "[an image, which this model cannot see]";
+
+/// Told to the model for a result that is only images, where they come after it.
+const BELOW: &str = "(see the image below)";
 
 /// Told to the model for a result without content: some providers refuse empty ones.
 const SILENT: &str = "(no output)";
@@ -60,6 +66,26 @@ pub(crate) struct Answer<'a> {
     pub(crate) call: &'a ToolCall,
     pub(crate) pieces: Vec<Piece<'a>>,
     pub(crate) is_error: bool,
+}
+
+impl<'a> Answer<'a> {
+    /// Its texts as one, for formats whose results hold no images.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        let texts = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(&**text),
+            Piece::Image { .. } => None,
+        });
+        match texts.collect::<Vec<_>>().as_slice() {
+            [] => Cow::Borrowed(BELOW),
+            [one] => Cow::Borrowed(*one),
+            many => Cow::Owned(many.join("\n")),
+        }
+    }
+
+    /// Its images.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &Piece<'a>> {
+        self.pieces.iter().filter(|piece| matches!(piece, Piece::Image { .. }))
+    }
 }
 
 /// The conversation as turns for `model`.
@@ -208,35 +234,6 @@ fn pieces<'a>(blocks: &'a [Block], model: &ModelInfo) -> Vec<Piece<'a>> {
         .collect()
 }
 
-/// What a provider wants the id of a call to look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IdRule {
-    pub(crate) chars_max: usize,
-    pub(crate) exact: bool,
-    /// Characters beyond letters and digits.
-    pub(crate) also: &'static str,
-}
-
-/// The id itself where it fits the rule, otherwise another one that is always the same for it: ids of
-/// one provider often do not fit another.
-pub(crate) fn wire_id(id: &str, rule: IdRule) -> Cow<'_, str> {
-    let length_fits =
-        if rule.exact { id.len() == rule.chars_max } else { id.len() <= rule.chars_max };
-    let fits = !id.is_empty()
-        && length_fits
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || rule.also.contains(c));
-    if fits {
-        return Cow::Borrowed(id);
-    }
-    let mut n = fnv1a(id.as_bytes());
-    let mut out = String::with_capacity(rule.chars_max.min(13));
-    while out.len() < rule.chars_max.min(13) {
-        out.push(char::from(b"0123456789abcdefghijklmnopqrstuvwxyz"[(n % 36) as usize]));
-        n /= 36;
-    }
-    Cow::Owned(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,17 +332,5 @@ mod tests {
         let blocks = || vec![thought(), Block::text("done")];
         assert_eq!(shape(&[said_by("anthropic", blocks())]), "assistant(thinking+done)");
         assert_eq!(shape(&[said_by("openai", blocks())]), "assistant(done)");
-    }
-
-    #[test]
-    fn ids_that_do_not_fit_get_a_stable_other_one() {
-        let anthropic = IdRule { chars_max: 64, exact: false, also: "_-" };
-        let mistral = IdRule { chars_max: 9, exact: true, also: "" };
-        assert_eq!(wire_id("toolu_01-x", anthropic), "toolu_01-x");
-        assert_ne!(wire_id("functions.bash:0", anthropic), "functions.bash:0");
-        assert_eq!(wire_id("functions.bash:0", anthropic), wire_id("functions.bash:0", anthropic));
-        assert_eq!(wire_id("abcDEF123", mistral), "abcDEF123");
-        assert_eq!(wire_id("toolu_01", mistral).len(), 9);
-        assert_ne!(wire_id("toolu_01", mistral), wire_id("toolu_02", mistral));
     }
 }

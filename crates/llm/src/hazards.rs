@@ -6,7 +6,7 @@ mod refusals;
 
 use crate::{
     ask::{ModelEvent, Retry},
-    testing::{BodyEnd, MemoryTransport, PreparedAnswer, assistant, call, request, result, user},
+    testing::{BodyEnd, MemoryTransport, PreparedAnswer, assistant, call, result, user},
 };
 use bytes::Bytes;
 use formats::{FORMATS, IDLE};
@@ -48,9 +48,15 @@ async fn a_whole_answer_is_the_same_however_it_is_chunked() {
 async fn a_stream_that_is_cut_at_any_byte_never_yields_a_call() {
     for format in FORMATS {
         let body = format.whole();
-        for end in [BodyEnd::Clean, BodyEnd::Broken] {
-            // The last byte is the end of the blank line that makes the end mark an event.
-            for cut in 0..body.len() - 1 {
+        // The last byte is the end of the blank line that makes the end mark an event.
+        let last = body.len() - 1;
+        // A body that ends by itself after the reason to stop is whole in the chat format: not all who
+        // speak it send its mark.
+        let reason = body.find("\"finish_reason\"").map(|at| at + body[at..].find("\n\n").unwrap());
+        for (end, whole) in
+            [(BodyEnd::Clean, reason.map_or(last, |at| at + 1)), (BodyEnd::Broken, last)]
+        {
+            for cut in 0..whole {
                 let answer = chunked(&body.as_bytes()[..cut], 50).ending(end.clone());
                 let got = format.ask(answer).await;
                 assert_eq!(got.code(), "cut", "{} at byte {cut}", format.name);
@@ -58,6 +64,71 @@ async fn a_stream_that_is_cut_at_any_byte_never_yields_a_call() {
                 assert_eq!(got.calls(), [], "{} at byte {cut}", format.name);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn events_without_data_and_marks_of_another_format_are_passed_over() {
+    for format in FORMATS {
+        let alive = "event: ping\ndata:\n\ndata: {\"type\":\"ping\"}\n\n: alive\n\n";
+        // OpenAI's mark, sent by some who speak another format.
+        let mark = if format.name == "openai" { "" } else { "data: [DONE]\n\n" };
+        let body = format!("{alive}{}{alive}{mark}{}", (format.text)("hi"), format.end);
+        let got = format.ask(PreparedAnswer::stream(body)).await;
+        assert_eq!((got.code(), &got.message.content[..]), ("", &[Block::text("hi")][..]));
+        // Without a call there is none to make, whatever the provider gives as its reason.
+        assert_eq!(got.message.stop_reason, StopReason::Stop, "{}", format.name);
+    }
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_do_not_cost_the_answer() {
+    for format in FORMATS {
+        for (odd, output) in
+            [("-9", 0), ("9.5", 0), ("\"9\"", 0), ("18446744073709551615", u64::MAX)]
+        {
+            let end =
+                format.end.replace(":9", &format!(":{odd}")).replace(":3", &format!(":{odd}"));
+            let got = format.ask(PreparedAnswer::stream((format.text)("hi") + &end)).await;
+            assert_eq!(got.code(), "", "{} {odd}: {}", format.name, got.words());
+            assert_eq!(got.message.usage.output, output, "{} {odd}", format.name);
+            assert!(got.message.usage.total_tokens >= output, "{} {odd}", format.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_a_name_is_none() {
+    for format in FORMATS {
+        let nameless = (format.call)(0, "a", "{\"x\":1}").replace("\"bash\"", "\"\"");
+        let body = format!("{nameless}{}{}", (format.call)(1, "b", "{}"), format.end);
+        let got = format.ask(PreparedAnswer::stream(body)).await;
+        assert_eq!((got.code(), got.calls()), ("", vec![("b", "{}".into())]), "{}", format.name);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_that_of_the_model_which_stands_in() {
+    for format in FORMATS {
+        let ask = async |model: Option<&str>| {
+            let answer = PreparedAnswer::stream(format.whole());
+            let answer = match model {
+                Some(model) => answer.header("x-toft-model", model),
+                None => answer,
+            };
+            let events = format.ask_with(answer, vec![user("hi")], CancellationToken::new());
+            match events.collect::<Vec<_>>().await.pop() {
+                Some(ModelEvent::Done { message, failure: None }) => message,
+                other => panic!("{}: {other:?}", format.name),
+            }
+        };
+        let asked = ask(None).await;
+        let own = format!("{}/{}", asked.provider, asked.model);
+        assert_eq!(ask(Some(&own)).await, asked);
+        assert_eq!(ask(Some("nonsense")).await, asked);
+        let got = ask(Some("xai/grok-unheard-of")).await;
+        assert_eq!((&*got.provider, &*got.model), ("xai", "grok-unheard-of"), "{}", format.name);
+        assert_eq!((&got.api, got.usage.cost), (&asked.api, None), "its own price, none here");
     }
 }
 
@@ -120,9 +191,12 @@ async fn an_error_in_the_middle_keeps_the_text_and_drops_the_calls() {
 #[tokio::test]
 async fn nothing_at_the_gateway_is_told() {
     for format in FORMATS {
-        let model = (format.make)(MemoryTransport::new([]));
-        let asked = request(format.provider, format.model, vec![user("hi")]);
-        let events: Vec<_> = model.ask(asked, CancellationToken::new()).collect().await;
+        let answer = format.ask_through(
+            MemoryTransport::new([]),
+            vec![user("hi")],
+            CancellationToken::new(),
+        );
+        let events: Vec<_> = answer.collect().await;
         let [ModelEvent::Done { failure: Some(failure), .. }] = events.as_slice() else {
             panic!("{events:?}")
         };
@@ -175,11 +249,10 @@ async fn cancelling_ends_a_call_at_once_and_keeps_the_text() {
 async fn a_call_that_was_cancelled_before_it_began_sends_nothing() {
     for format in FORMATS {
         let transport = MemoryTransport::new([]);
-        let model = (format.make)(transport.clone());
         let cancel = CancellationToken::new();
         cancel.cancel();
-        let asked = request(format.provider, format.model, vec![user("hi")]);
-        let events: Vec<_> = model.ask(asked, cancel).collect().await;
+        let answer = format.ask_through(transport.clone(), vec![user("hi")], cancel);
+        let events: Vec<_> = answer.collect().await;
         assert!(matches!(events.as_slice(), [ModelEvent::Done { .. }]));
         assert!(transport.sent().is_empty());
     }

@@ -2,27 +2,30 @@
 //! the catalogue; the scripted `demo` model. Knows nothing of sessions, tools' effects or HTTP
 //! servers, and never sees a provider key: that is added by the gateway.
 //!
-//! A whole call: [`route::Models`] picks the adapter, which writes the conversation down
-//! (`handover`, then `request`), sends it through a [`ask::Transport`], splits the answer ([`sse`]),
-//! reads it (`stream`) and puts it together (`assembly`). Whatever happens, the stream of
+//! A whole call: [`route::Models`] picks the format (`wire`), in which the conversation is written down
+//! (`handover`, then `request`); it is sent through a [`ask::Transport`], the answer split ([`sse`]),
+//! read (`stream`) and put together (`assembly`). Whatever happens, the stream of
 //! [`ask::ModelEvent`]s ends with `Done`. In [`answering`] the same formats are spoken the other way
 //! round, for programs.
 
 pub mod answering;
-pub mod anthropic;
+mod anthropic;
 pub mod ask;
 mod assembly;
 pub mod booked;
 pub mod call;
 pub mod catalogue;
+mod data_url;
+mod ends;
+pub mod fallbacks;
 pub mod gateway;
 pub mod gemini;
 mod handover;
 #[cfg(test)]
 mod hazards;
 mod limits;
-pub mod openai_chat;
-pub mod openai_responses;
+mod openai_chat;
+mod openai_responses;
 pub mod price;
 mod refusal;
 pub mod retry;
@@ -31,3 +34,6 @@ pub mod scripted;
 pub mod sse;
 pub mod testing;
 mod text;
+mod trouble;
+pub mod usage;
+mod wire;

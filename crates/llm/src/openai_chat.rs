@@ -1,71 +1,29 @@
-//! OpenAI's Chat Completions format (`POST /v1/chat/completions`) and its dialects.
+//! OpenAI's Chat Completions format (`POST /v1/chat/completions`) and its dialects, which the catalogue
+//! knows.
 
 pub(crate) mod errors;
-pub(crate) mod request;
-pub(crate) mod stream;
+pub(crate) mod models;
+mod request;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    ask::{HttpRequest, Model, ModelEvent, ModelRequest, Transport},
-    assembly::Assembly,
-    call::{self, Call, IDLE_TIMEOUT},
-    catalogue::{self, Dialect},
-};
-use futures_util::stream::BoxStream;
+use crate::{ask::ModelRequest, catalogue::Dialect, refusal::Named, wire::Format};
+use bytes::Bytes;
 use http::HeaderMap;
-use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use toft_model::provider::Api;
 
-/// Models behind this format. The dialect comes from the catalogue; a provider that is not listed
-/// there is taken for a plain one.
-#[derive(Clone)]
-pub struct OpenaiChat {
-    transport: Arc<dyn Transport>,
-    idle_timeout: Duration,
-}
+/// See the module.
+pub(crate) struct OpenaiChat;
 
-impl OpenaiChat {
-    /// Calls go through `transport`.
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, idle_timeout: IDLE_TIMEOUT }
-    }
+impl Format for OpenaiChat {
+    const API: Api = Api::OpenaiCompletions;
+    const PATH: &'static str = "/v1/chat/completions";
+    const NAMED: Named = errors::named;
+    type Decoder = stream::Decoder;
 
-    /// Gives a silent provider up after this time instead of [`IDLE_TIMEOUT`].
-    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
-        self.idle_timeout = idle_timeout;
-        self
-    }
-}
-
-impl Model for OpenaiChat {
-    fn ask(
-        &self,
-        request: ModelRequest,
-        cancel: CancellationToken,
-    ) -> BoxStream<'static, ModelEvent> {
-        let spec = catalogue::provider(&request.model.provider);
-        let path = spec.map_or("/v1/chat/completions", |s| s.chat_path);
-        let provider_name = spec.map_or(request.model.provider.as_str(), |s| s.name).to_owned();
-        let dialect = spec.map_or(Dialect::PLAIN, |s| s.dialect);
-        let body = request::write(&request, &dialect);
-        call::stream(Call {
-            transport: Arc::clone(&self.transport),
-            request: HttpRequest {
-                method: http::Method::POST,
-                path: format!("/llm/{}{path}", request.model.provider),
-                headers: HeaderMap::new(),
-                body,
-            },
-            decode: stream::Decoder::new(&provider_name, &request.model.id, dialect.done_mark),
-            assembly: Assembly::after(&request.messages),
-            model: request.model,
-            provider_name,
-            named: errors::named,
-            idle_timeout: self.idle_timeout,
-            passed_on: request.options.passed_on,
-            cancel,
-        })
+    fn write(request: &ModelRequest, dialect: &Dialect) -> (HeaderMap, Bytes) {
+        (HeaderMap::new(), request::write(request, dialect))
     }
 }

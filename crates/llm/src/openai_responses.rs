@@ -1,71 +1,29 @@
 //! OpenAI's Responses format (`POST /v1/responses`), stateless: nothing is stored at the provider, and
 //! its reasoning comes back encrypted. Names of errors are those of the chat format.
 
-pub(crate) mod request;
-pub(crate) mod stream;
+mod request;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    ask::{HttpRequest, Model, ModelEvent, ModelRequest, Transport},
-    assembly::Assembly,
-    call::{self, Call, IDLE_TIMEOUT},
-    catalogue,
-    openai_chat::errors,
+    ask::ModelRequest, catalogue::Dialect, openai_chat::errors, refusal::Named, wire::Format,
 };
-use futures_util::stream::BoxStream;
+use bytes::Bytes;
 use http::HeaderMap;
-use std::{sync::Arc, time::Duration};
 use toft_model::provider::Api;
-use tokio_util::sync::CancellationToken;
 
-/// Models behind this format.
-#[derive(Clone)]
-pub struct OpenaiResponses {
-    transport: Arc<dyn Transport>,
-    idle_timeout: Duration,
-}
+/// See the module.
+pub(crate) struct OpenaiResponses;
 
-impl OpenaiResponses {
-    /// Calls go through `transport`.
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, idle_timeout: IDLE_TIMEOUT }
-    }
+impl Format for OpenaiResponses {
+    const API: Api = Api::OpenaiResponses;
+    const PATH: &'static str = "/v1/responses";
+    const NAMED: Named = errors::named;
+    type Decoder = stream::Decoder;
 
-    /// Gives a silent provider up after this time instead of [`IDLE_TIMEOUT`].
-    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
-        self.idle_timeout = idle_timeout;
-        self
-    }
-}
-
-impl Model for OpenaiResponses {
-    fn ask(
-        &self,
-        request: ModelRequest,
-        cancel: CancellationToken,
-    ) -> BoxStream<'static, ModelEvent> {
-        let spec = catalogue::provider(&request.model.provider);
-        let path = spec.and_then(|s| s.path_in(Api::OpenaiResponses)).unwrap_or("/v1/responses");
-        let provider_name = spec.map_or(request.model.provider.as_str(), |s| s.name).to_owned();
-        let body = request::write(&request);
-        call::stream(Call {
-            transport: Arc::clone(&self.transport),
-            request: HttpRequest {
-                method: http::Method::POST,
-                path: format!("/llm/{}{path}", request.model.provider),
-                headers: HeaderMap::new(),
-                body,
-            },
-            decode: stream::Decoder::new(&provider_name, &request.model.id),
-            assembly: Assembly::after(&request.messages),
-            model: request.model,
-            provider_name,
-            named: errors::named,
-            idle_timeout: self.idle_timeout,
-            passed_on: request.options.passed_on,
-            cancel,
-        })
+    fn write(request: &ModelRequest, _dialect: &Dialect) -> (HeaderMap, Bytes) {
+        (HeaderMap::new(), request::write(request))
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Words {
     pub(crate) message: String,
     /// The provider's name for it: `type` or `code`, whichever there are, joined by a space.
     pub(crate) kind: String,
+    /// How long it wishes to be left alone, where that stands in the body (Google).
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Words {
@@ -59,7 +61,11 @@ impl Words {
             .filter_map(|key| error.get(*key).and_then(text))
             .filter(|k| k != "error")
             .collect();
-        Self { message: shorten(&message), kind: kinds.join(" ") }
+        let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
+        let wait = details
+            .filter_map(|detail| detail["retryDelay"].as_str()?.strip_suffix('s')?.parse().ok())
+            .find_map(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
+        Self { message: shorten(&message), kind: kinds.join(" "), wait }
     }
 
     /// From a body of any kind.
@@ -71,7 +77,7 @@ impl Words {
                 let text = text.trim();
                 // A proxy's HTML page helps nobody.
                 let text = if text.starts_with('<') { "" } else { text };
-                Self { message: shorten(text), kind: String::new() }
+                Self { message: shorten(text), ..Self::default() }
             }
         }
     }
@@ -87,7 +93,7 @@ fn shorten(text: &str) -> String {
 
 /// Whether words mean that the conversation is too long for the model. Phrases as Anthropic, OpenAI,
 /// Google, xAI, Groq, Mistral, OpenRouter, Together and llama.cpp have them.
-fn is_overflow(words: &Words) -> bool {
+pub(crate) fn is_overflow(words: &Words) -> bool {
     const PHRASES: &[&str] = &[
         "prompt is too long",
         "input is too long",
@@ -114,8 +120,15 @@ fn is_overflow(words: &Words) -> bool {
     PHRASES.iter().any(|p| text.contains(p))
 }
 
+/// Whether words refuse a key, as Google puts it.
+fn is_key(words: &Words) -> bool {
+    const BEGINNINGS: [&str; 3] = ["api key not valid", "api key expired", "api key not found"];
+    let text = words.message.to_lowercase();
+    BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
+}
+
 /// Whether words mean that money or a plan ran out: waiting does not help.
-fn is_quota(words: &Words) -> bool {
+pub(crate) fn is_quota(words: &Words) -> bool {
     const PHRASES: &[&str] = &[
         "insufficient_quota",
         "insufficient balance",
@@ -155,20 +168,20 @@ impl Refusal<'_> {
         let status = self.status.as_u16();
         let (code, retry) = if is_overflow(&words) || status == 413 {
             ("context_overflow", Retry::Never)
-        } else if matches!(status, 401..=403 | 429) && is_quota(&words) {
-            ("rate_limited", Retry::Never)
+        } else if matches!(status, 400..=403 | 429) && is_quota(&words) {
+            // Google says the same of a limit for a minute, and how long to wait.
+            ("rate_limited", words.wait.map_or(Retry::Never, Retry::After))
         } else {
+            let wish = || words.wait.map_or_else(|| retry_after(self.headers), Retry::After);
             match status {
                 401 | 403 => ("provider_refused_key", Retry::Never),
                 // Google's way to say it.
-                400 if words.message.starts_with("API key not valid") => {
-                    ("provider_refused_key", Retry::Never)
-                }
+                400 if is_key(&words) => ("provider_refused_key", Retry::Never),
                 402 => ("rate_limited", Retry::Never),
                 404 => ("unknown_model", Retry::Never),
-                429 => ("rate_limited", retry_after(self.headers)),
-                503 | 529 => ("overloaded", retry_after(self.headers)),
-                408 | 409 | 425 | 500..=599 => ("provider_error", retry_after(self.headers)),
+                429 => ("rate_limited", wish()),
+                503 | 529 => ("overloaded", wish()),
+                408 | 409 | 425 | 500..=599 => ("provider_error", wish()),
                 200..=299 => named(&words.kind).unwrap_or(("bad_answer", Retry::Backoff)),
                 _ => named(&words.kind)
                     .filter(|(code, _)| *code != "provider_error")
@@ -217,27 +230,8 @@ impl Refusal<'_> {
     }
 }
 
-/// An error in the middle of a stream.
-pub(crate) fn in_stream(named: Named, provider: &str, model: &str, words: &Words) -> ModelFailure {
-    let (code, retry) = if is_overflow(words) {
-        ("context_overflow", Retry::Never)
-    } else {
-        named(&words.kind).unwrap_or(("provider_error", Retry::Backoff))
-    };
-    failure(code, provider, model, words, None, retry)
-}
-
-/// An event of a stream that is not what the format says.
-pub(crate) fn unreadable(provider: &str, error: &serde_json::Error) -> ModelFailure {
-    ModelFailure {
-        code: "bad_answer".to_owned(),
-        message: format!("{provider} sent an event that cannot be read: {error}."),
-        retry: Retry::Backoff,
-    }
-}
-
 /// A failure told in the provider's words, with what to do where we know it.
-fn failure(
+pub(crate) fn failure(
     code: &str,
     provider: &str,
     model: &str,
@@ -277,7 +271,7 @@ mod tests {
     #[test]
     fn words_are_found_in_every_shape() {
         let check = |body: &str, message: &str, kind: &str| {
-            let expected = Words { message: message.into(), kind: kind.into() };
+            let expected = Words { message: message.into(), kind: kind.into(), wait: None };
             assert_eq!(Words::of_body(body.as_bytes()), expected, "{body}");
         };
         check(

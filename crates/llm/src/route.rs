@@ -1,14 +1,14 @@
-//! Picks the adapter for a model. The one thing that the agent holds.
+//! Asks any model: each in the wire format that it is reached in. The one thing that callers hold.
 
 use crate::{
     anthropic::Anthropic,
     ask::{Model, ModelEvent, ModelRequest, Transport},
-    booked::Booked,
     call::IDLE_TIMEOUT,
     gemini::Gemini,
     openai_chat::OpenaiChat,
     openai_responses::OpenaiResponses,
     scripted::{Pace, Scripted},
+    wire,
 };
 use futures_util::stream::BoxStream;
 use std::{sync::Arc, time::Duration};
@@ -48,23 +48,13 @@ impl Model for Models {
         request: ModelRequest,
         cancel: CancellationToken,
     ) -> BoxStream<'static, ModelEvent> {
-        let transport = || -> Arc<dyn Transport> {
-            Arc::new(Booked::new(Arc::clone(&self.transport), &request.booking))
+        let ask = match request.model.api {
+            Api::AnthropicMessages => wire::ask::<Anthropic>,
+            Api::OpenaiCompletions => wire::ask::<OpenaiChat>,
+            Api::OpenaiResponses => wire::ask::<OpenaiResponses>,
+            Api::GoogleGenerativeAi => wire::ask::<Gemini>,
+            Api::Scripted => return Scripted::new(self.pace).ask(request, cancel),
         };
-        match request.model.api {
-            Api::AnthropicMessages => Anthropic::new(transport())
-                .with_idle_timeout(self.idle_timeout)
-                .ask(request, cancel),
-            Api::OpenaiCompletions => OpenaiChat::new(transport())
-                .with_idle_timeout(self.idle_timeout)
-                .ask(request, cancel),
-            Api::OpenaiResponses => OpenaiResponses::new(transport())
-                .with_idle_timeout(self.idle_timeout)
-                .ask(request, cancel),
-            Api::GoogleGenerativeAi => {
-                Gemini::new(transport()).with_idle_timeout(self.idle_timeout).ask(request, cancel)
-            }
-            Api::Scripted => Scripted::new(self.pace).ask(request, cancel),
-        }
+        ask(Arc::clone(&self.transport), self.idle_timeout, request, cancel)
     }
 }

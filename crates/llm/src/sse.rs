@@ -1,9 +1,10 @@
-//! Splits the body of a provider's answer into server-sent events, wherever it was cut. Reading
-//! only; it knows nothing of what the events say, of `id`, `retry` or reconnecting.
+//! Server-sent events: splits the body of a provider's answer into them, wherever it was cut, and
+//! writes them for programs. It knows nothing of what they say, of `id`, `retry` or reconnecting.
 //!
 //! Format: WHATWG HTML, "Server-sent events". Lines end with LF, CR or CRLF.
 
-use std::borrow::Cow;
+use serde::Serialize;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// Bytes of one event at most. The largest real ones carry a whole file as tool arguments in one
 /// piece, a few MiB; more than this is a broken or hostile peer.
@@ -11,6 +12,18 @@ pub const EVENT_BYTES_MAX: usize = 16 << 20;
 
 /// Consumed bytes are moved out once there are this many, so that moving stays rare and cheap.
 const COMPACT_AT_BYTES: usize = 64 << 10;
+
+/// Writes one event of this data.
+pub(crate) fn data(out: &mut String, data: &impl Serialize) {
+    let json = serde_json::to_string(data).expect("answers hold only JSON-able data");
+    let _ = write!(out, "data: {json}\n\n");
+}
+
+/// Writes one event with a name.
+pub(crate) fn named(out: &mut String, name: &str, value: &impl Serialize) {
+    let _ = writeln!(out, "event: {name}");
+    data(out, value);
+}
 
 /// One event that has data.
 #[derive(Debug, PartialEq, Eq)]

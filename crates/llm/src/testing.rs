@@ -7,7 +7,7 @@ use crate::{
         ThinkingLevel, Transport, TransportError,
     },
     assembly::Assembly,
-    call, catalogue,
+    catalogue, ends,
 };
 use bytes::Bytes;
 use futures_util::{
@@ -161,7 +161,7 @@ impl Model for PreparedModel {
         let (blocks, failure, hangs) = match answer {
             Prepared::Says(blocks) => (blocks, None, false),
             Prepared::Fails(blocks, failure) => (blocks, Some(failure), false),
-            Prepared::Hangs(blocks) => (blocks, Some(call::aborted()), true),
+            Prepared::Hangs(blocks) => (blocks, Some(ends::aborted()), true),
         };
         let (deltas, message) = told(&model, blocks, failure.as_ref());
         let done = stream::once(async move {
@@ -205,7 +205,7 @@ fn told(
     while let Some(event) = assembly.next_event() {
         deltas.push(event);
     }
-    let mut message = call::empty_message(model);
+    let mut message = ends::empty_message(model);
     match failure {
         None => {
             message.content = assembly.into_blocks();

@@ -158,6 +158,10 @@ pub trait Backend: Send + Sync {
     fn room(&self) -> watch::Receiver<Room> {
         watch::channel(Room::default()).1
     }
+    /// Why programs of a machine that write are paused just now, and what helps. `None`: none are.
+    async fn why_paused(&self, _project: &ProjectId) -> Option<String> {
+        None
+    }
     /// What the project takes on disk, as far as anything counts it here.
     async fn disk(&self, _project: &ProjectId) -> Result<DiskUse, MachineError> {
         Ok(DiskUse::default())

@@ -42,7 +42,7 @@ pub(crate) fn init_boot(
             project: spec.project.clone(),
             name: spec.name.clone(),
             token: token.to_owned(),
-            gateway_url: places.gateway_url.clone(),
+            gateway_url: places.gateway_at.clone(),
             cwd: places.cwd.clone(),
             home: places.home.clone(),
             log_dir: places.log.clone(),
@@ -151,6 +151,7 @@ mod tests {
             boot.work_env.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
         };
         assert_eq!(last("OPENAI_BASE_URL"), Some("http://gateway.internal/llm/openai/v1"));
+        assert_eq!(boot.bridge.gateway_url, "http://127.77.0.1");
         assert_eq!(last("ANTHROPIC_API_KEY"), Some("secret-token"));
         assert_eq!(last("https_proxy"), Some("http://gateway.internal:3128"));
         assert_eq!(last("LANG"), Some("de_DE.UTF-8"));

@@ -7,7 +7,7 @@ use crate::{
     blocking::{blocking, to_its_end},
     disks::Copied,
     folders::{BRIDGE_SOCKET, INIT_SOCKET},
-    frozen,
+    frozen, full,
     images::Images,
     limited, running,
     walls::{Walls, beside, copied, find, in_turn, unwatch, watch_limits},
@@ -23,6 +23,7 @@ use toft_model::{
 use tokio::{
     net::UnixStream,
     sync::{broadcast, watch},
+    task::spawn_blocking,
 };
 
 #[async_trait]
@@ -202,8 +203,23 @@ impl<B: Walls> Backend for B {
         force: bool,
     ) -> Result<(), MachineError> {
         let (id, ticket) = (id.clone(), ticket.clone());
-        let restore =
-            move |b: &B, project: &ProjectId| copied(b)?.restore(project, &id, &ticket, force);
+        let restore = move |b: &B, project: &ProjectId| {
+            let disks = copied(b)?;
+            let old = disks.restore(project, &id, &ticket, force)?;
+            let Some(going) = disks.leaving.begin(project) else {
+                disks.remove_replaced(&old, project);
+                return Ok(());
+            };
+            // Begun here: a caller that is cancelled leaves no disk.
+            let (b, project) = (b.clone(), project.clone());
+            spawn_blocking(move || {
+                if let Some(disks) = b.copied() {
+                    disks.remove_replaced(&old, &project);
+                }
+                drop(going);
+            });
+            Ok(())
+        };
         in_turn(self, project, restore).await
     }
 
@@ -291,6 +307,11 @@ impl<B: Walls> Backend for B {
             Some(disks) => disks.room.subscribe(),
             None => watch::channel(Room::default()).1,
         }
+    }
+
+    async fn why_paused(&self, project: &ProjectId) -> Option<String> {
+        let look = |b: &B, project: &ProjectId| full::why_paused(b.copied()?, project);
+        beside(self, project, look).await
     }
 
     async fn disk(&self, project: &ProjectId) -> Result<DiskUse, MachineError> {

@@ -5,6 +5,7 @@
 
 mod fork;
 mod keep;
+mod leaving;
 mod life;
 mod read;
 mod restore;
@@ -17,6 +18,7 @@ mod ticket;
 
 pub(crate) use room::short_bytes;
 
+use self::leaving::Leaving;
 use crate::{
     backend::{MachineError, Room},
     error::step,
@@ -43,6 +45,8 @@ pub(crate) struct Disks {
     pub(crate) looking: Arc<AsyncMutex<()>>,
     /// Where it is said how much room all share.
     pub(crate) room: watch::Sender<Room>,
+    /// Replaced disks that are being removed.
+    pub(crate) leaving: Arc<Leaving>,
 }
 
 impl Deref for Disks {
@@ -86,11 +90,18 @@ impl Disks {
             pool,
             looking: Arc::default(),
             room: watch::Sender::default(),
+            leaving: Arc::default(),
         }
     }
 
     pub(crate) fn ensure(&self, project: &ProjectId) -> Result<(), MachineError> {
         self.pool.ensure().map_err(step(project, "mounting the storage"))
+    }
+
+    /// Lets go of the storage, on which nothing runs.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.leaving.wait_for_all();
+        self.pool.close()
     }
 
     pub(crate) fn disk(&self, project: &ProjectId) -> PathBuf {

@@ -50,6 +50,14 @@ pub enum MachineError {
         /// What was being done.
         step: &'static str,
     },
+    /// The room that all projects share does not suffice.
+    #[error("the disk is full for {step}: {why}")]
+    NoRoom {
+        /// What was to be done.
+        step: &'static str,
+        /// How much is left of what, and what to do.
+        why: String,
+    },
     /// A step failed.
     #[error("{step} failed for {project}: {source}")]
     Step {

@@ -9,7 +9,8 @@ use crate::{
     cgroup::Groups,
     disks::{Disks, short_bytes},
     state::State,
-    watch::{Writer, Written},
+    storage::{Bound, Space},
+    watch::{WRITE_RATE_MAX, Writer, Written},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -28,8 +29,6 @@ use tokio::{sync::watch, time::sleep};
 /// go on, and what a file system keeps for itself of the last it has. On small disks an eighth.
 const FULL_BYTES: u64 = 256 << 20;
 const FULL_PART: u64 = 8;
-/// What all programs together may write in a second: into memory, whatever disk is below.
-const WRITE_RATE_MAX: u64 = 2 << 30;
 /// Between two looks, however much room there is and however little.
 const LOOK: Duration = Duration::from_secs(2);
 const LOOK_MIN: Duration = Duration::from_millis(50);
@@ -134,7 +133,7 @@ impl Looker {
     /// Only whether room gets less.
     fn glance(&mut self, disks: &Arc<Disks>) {
         let was = self.space.map(|(free, _)| free);
-        let now = was.and_then(|_| disks.pool.space_now()).map(|(free, _)| free);
+        let now = was.and_then(|_| disks.pool.space_now()).map(|space| space.free);
         self.is_moving = was.zip(now).is_some_and(|(was, now)| was > now + MOVE_BYTES_MIN);
     }
 
@@ -157,8 +156,9 @@ impl Looker {
         if self.state != RoomState::Ample {
             self.commit(disks);
         }
-        self.space = disks.pool.space_now();
-        let Some((free, total)) = self.space else { return };
+        let space = disks.pool.space_now();
+        self.space = space.map(|space| (space.free, space.total));
+        let Some(Space { free, total, by }) = space else { return };
         let room = judge(free, total);
         self.state = room.state;
         tell(&disks.room, room);
@@ -179,7 +179,7 @@ impl Looker {
                     let mut writers = self.since(project, procs);
                     writers.retain(|writer| writer.bytes >= WRITER_BYTES_MIN);
                     if room.state == RoomState::Full {
-                        self.hold(disks, project, &writers, total.saturating_sub(free));
+                        self.hold(disks, project, &writers, (total.saturating_sub(free), by));
                     }
                 }
                 if free >= ROOM_AGAIN * full_bytes(total) {
@@ -225,8 +225,9 @@ impl Looker {
         }
     }
 
-    /// Pauses writers, most bytes first, of which there is at least one; `used`: bytes that are taken.
-    fn hold(&mut self, disks: &Disks, project: &ProjectId, writers: &[Writer], used: u64) {
+    /// Pauses writers, most bytes first, of which there is at least one; `used`: bytes that are taken, of
+    /// what.
+    fn hold(&mut self, disks: &Disks, project: &ProjectId, writers: &[Writer], used: (u64, Bound)) {
         let Some(first) = writers.first() else { return };
         let pids: Vec<u32> = writers.iter().map(|writer| writer.pid).collect();
         let held = of_groups(disks, project, |groups| Some(groups.hold(&pids)));
@@ -260,7 +261,7 @@ impl Looker {
     }
 }
 
-fn hit(writer: &Writer, others: usize, is_paused: bool, used: u64) -> LimitHit {
+fn hit(writer: &Writer, others: usize, is_paused: bool, (used, by): (u64, Bound)) -> LimitHit {
     let who = match others {
         0 => format!("`{}`", writer.command),
         1 => format!("`{}` and another program", writer.command),
@@ -279,10 +280,22 @@ fn hit(writer: &Writer, others: usize, is_paused: bool, used: u64) -> LimitHit {
         peak: Some(used),
         limit: None,
         message: format!(
-            "The server's disk is full: {who} {what}. Delete files, checkpoints or projects, or make \
-             room on the host."
+            "The server's disk is full ({} is used up): {who} {what}. {}",
+            by.what(),
+            by.remedy()
         ),
     }
+}
+
+/// Why programs of a machine that write are paused, and what helps; nothing when none are.
+pub(crate) fn why_paused(disks: &Disks, project: &ProjectId) -> Option<String> {
+    let by = disks.pool.space().filter(|_| of_groups(disks, project, Groups::is_holding))?.by;
+    Some(format!(
+        "programs of this project that write are paused, and go on by themselves when there is room: \
+         the server's disk is full ({} is used up). {}",
+        by.what(),
+        by.remedy()
+    ))
 }
 
 /// What the groups of a machine say or do; nothing of one that does not run.
@@ -321,6 +334,22 @@ mod tests {
             assert!(looks > 1, "{total}");
         }
         assert_eq!(Looker::default().pauses(), (LOOK, LOOK));
+    }
+
+    #[test]
+    fn what_is_told_names_who_wrote_and_what_ended() {
+        let writer = Writer { pid: 1, command: "dd".to_owned(), bytes: 9 };
+        let capped = hit(&writer, 0, true, (7, Bound::Cap(300 << 20)));
+        assert_eq!((capped.command.as_deref(), capped.peak), (Some("dd"), Some(7)));
+        for words in ["`dd` was paused", "300 MiB that --disk-max", "a larger --disk-max", "Delete"]
+        {
+            assert!(capped.message.contains(words), "{}", capped.message);
+        }
+        let of_host = hit(&writer, 0, true, (7, Bound::Host)).message;
+        assert!(
+            of_host.contains("room on the host") && !of_host.contains("--disk-max"),
+            "{of_host}"
+        );
     }
 
     #[test]

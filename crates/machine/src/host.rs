@@ -156,6 +156,7 @@ impl Inner {
             user: self.config.user.clone(),
             log_fd: None,
             log: text(log),
+            gateway_at: gateway_url.clone(),
             gateway_url,
             proxy_url,
             gateway_fds: gateway_fds(false),

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, io, os::fd::OwnedFd, sync::Arc, time::Duration}
 use toft_model::{
     frame::{Decoder, FrameError, FrameKind, encode},
     init::{ExecExit, ExecSpec, ExecStatus, InitInput, InitReply, InitRequest, PtySize},
-    secret::Environment,
+    secret::{Environment, SecretText},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
@@ -241,6 +241,8 @@ pub struct ToldEnvironment {
     pub environment: Environment,
     /// Which one it is of those that init was given; an older init does not say.
     pub generation: Option<u64>,
+    /// What programs got before, as far as init knows.
+    pub before: Vec<(String, SecretText)>,
 }
 
 /// The environment that programs get now.
@@ -261,8 +263,8 @@ pub async fn next_environment(
 
 fn told_environment(reply: InitReply) -> Result<ToldEnvironment, InitError> {
     match reply {
-        InitReply::Environment { environment, generation } => {
-            Ok(ToldEnvironment { environment, generation })
+        InitReply::Environment { environment, generation, before } => {
+            Ok(ToldEnvironment { environment, generation, before })
         }
         InitReply::Failed { code, message } => Err(InitError::Refused { code, message }),
         other => Err(unexpected(&other)),

@@ -24,6 +24,7 @@ pub mod init_client;
 mod inside;
 mod launcher;
 mod limited;
+mod loader;
 mod machines;
 pub mod native;
 pub mod oci;
@@ -37,6 +38,9 @@ mod state;
 pub mod steps;
 mod still;
 mod storage;
+pub mod taken;
 mod turns;
 mod walls;
 mod watch;
+
+pub use places::DIRECT;

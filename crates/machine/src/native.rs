@@ -33,6 +33,9 @@ pub struct NativeConfig {
     pub disk_bytes_max: Option<u64>,
 }
 
+/// The least [`NativeConfig::disk_bytes_max`] with which projects can be made and do something.
+pub const DISK_BYTES_MAX_LEAST: u64 = crate::storage::IMAGE_BYTES_MIN;
+
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Native(Arc<Inner>);

@@ -167,7 +167,7 @@ fn open_folders(
         remedy: "Start `toft` from where it is installed.".to_owned(),
     })?;
     let loader = toft_jail::loader::own().map_err(cannot("loader of this program"))?;
-    let binary = Binary::new(&exe, loader.as_deref());
+    let binary = Binary::new(&exe, loader.as_deref(), folders.data());
     Ok((folders, pool, binary, identity))
 }
 
@@ -197,7 +197,7 @@ impl Oci {
         }
         frame::forget(&self.0.engine).await;
         let inner = Arc::clone(&self.0);
-        blocking(move || inner.pool.close()).await.map_err(|e| MachineError::Unsupported {
+        blocking(move || inner.disks.close()).await.map_err(|e| MachineError::Unsupported {
             missing: format!("the storage could not be closed: {e}"),
             remedy: "Look who still uses it (`fuser -vm` on the folder), then run `toft down` \
                      again."

@@ -1,12 +1,14 @@
 //! Where things are as the machine's own processes see them. Not where they lie on the host.
 
-use toft_jail::spec::{EGRESS_PORT, FD_DIRECT, FD_DNS, FD_EGRESS, FD_MODEL};
+use std::net::Ipv4Addr;
+use toft_jail::spec::{EGRESS_PORT, FD_DIRECT, FD_DNS, FD_EGRESS, FD_MODEL, GATEWAY_ADDRESS};
 
 /// Where programs are looked for.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Ability: programs that know no proxy get out.
-pub(crate) const DIRECT: &str = "connections without proxy";
+/// Ability: programs that know no proxy get out. A machine that was started by an earlier version has it not,
+/// whatever the host can: its network was made without.
+pub const DIRECT: &str = "connections without proxy";
 
 /// Descriptors of the gateway's sockets: model API and proxy; with a way for connections that go
 /// through no proxy, theirs and that of DNS too.
@@ -35,8 +37,10 @@ pub(crate) struct Places {
     pub(crate) log: String,
     /// Descriptor that init and bridge write there by, when nobody can by the path.
     pub(crate) log_fd: Option<i32>,
-    /// Base URL of the model API.
+    /// Base URL of the model API, for programs.
     pub(crate) gateway_url: String,
+    /// The same by address, for the bridge: what a look-up of a name loads is the machine's.
+    pub(crate) gateway_at: String,
     /// URL of the egress proxy.
     pub(crate) proxy_url: String,
     /// Descriptors of the gateway's sockets, in init.
@@ -63,6 +67,7 @@ impl Places {
             log: "/var/lib/toft".to_owned(),
             log_fd: None,
             gateway_url: "http://gateway.internal".to_owned(),
+            gateway_at: format!("http://{}", Ipv4Addr::from(GATEWAY_ADDRESS)),
             proxy_url: format!("http://gateway.internal:{EGRESS_PORT}"),
             gateway_fds: gateway_fds(false),
             has_app_listener: true,

@@ -23,6 +23,8 @@ use tokio::{net::UnixStream, time::timeout};
 
 /// What stopping may take beyond the grace that programs get: init's own rounds of killing.
 const STOP_MARGIN: Duration = Duration::from_secs(3);
+/// The same where nobody gets any: an init that is not done by then may be the one to be ended.
+const AT_ONCE_MARGIN: Duration = Duration::from_secs(1);
 /// Until everything is gone after the kernel was told to kill it: a process in the middle of a
 /// disk operation ends after that.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -135,15 +137,22 @@ pub(crate) async fn end_with(
                 .await
                 .map_err(|e| step(project, "stopping the machine")(io::Error::other(e)))
         };
-        match timeout(grace + STOP_MARGIN, asked).await {
-            Ok(Ok(())) => {}
+        let margin = if grace.is_zero() { AT_ONCE_MARGIN } else { STOP_MARGIN };
+        let stopped = match timeout(grace + margin, asked).await {
+            Ok(Ok(())) => true,
             // An init that does not answer is killed below.
-            Ok(Err(e)) => tracing::warn!(project.id = %project, "init did not stop: {e}"),
-            Err(_) => tracing::warn!(project.id = %project, "init did not stop in time"),
-        }
+            Ok(Err(e)) => {
+                tracing::warn!(project.id = %project, "init did not stop: {e}");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(project.id = %project, "init did not stop in time");
+                false
+            }
+        };
         steps::reached("stop.asked");
         let pid = state.init_pid;
-        let gone = blocking(move || kill(&pidfd, pid)).await;
+        let gone = blocking(move || kill(&pidfd, pid, stopped)).await;
         if !gone {
             let stuck = io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -188,11 +197,12 @@ pub(crate) fn unwanted(runs: &Path, known: &[ProjectId]) -> Vec<ProjectId> {
 }
 
 /// Kills init, and in a confined machine everything with it: the kernel ends a pid namespace with
-/// its first process, and that process is gone only after all others.
-fn kill(init: &OwnedFd, pid: u32) -> bool {
+/// its first process, and that process is gone only after all others. `stopped`: init has said that it
+/// ends.
+fn kill(init: &OwnedFd, pid: u32, stopped: bool) -> bool {
     /// After `Stop` was answered init only has to exit.
     const EXIT_GRACE: Duration = Duration::from_millis(500);
-    if procs::wait_end(init, EXIT_GRACE) {
+    if procs::wait_end(init, if stopped { EXIT_GRACE } else { Duration::ZERO }) {
         return true;
     }
     // Without walls its children would outlive it: they go first, as long as they can be found.

@@ -8,12 +8,15 @@ mod mounted;
 mod plain;
 mod pool;
 mod seed;
+mod space;
 mod subvolume;
 
 pub(crate) use held::shared_bytes;
 pub(crate) use lent::Lent;
+pub(crate) use loop_image::IMAGE_BYTES_MIN;
 pub(crate) use mounted::{Mount, mount_points};
 pub(crate) use pool::Pool;
+pub(crate) use space::{Bound, Space, mib};
 
 use std::{fmt, io, path::Path, sync::Arc};
 use toft_jail::copy::Order;

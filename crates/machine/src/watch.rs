@@ -12,7 +12,7 @@ mod told;
 
 use crate::cgroup::{CgroupHost, Way};
 use kernel_log::KernelLog;
-pub(crate) use processes::{Writer, Written};
+pub(crate) use processes::{WRITE_RATE_MAX, Writer, Written};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -59,8 +59,8 @@ struct Looks {
 
 impl Watched {
     /// Looks at everything and says what is new. `None`: the machine's groups are gone; otherwise
-    /// whether it comes near a limit. Blocks; one look at a time.
-    fn look(&self) -> Option<bool> {
+    /// how soon to look again. Blocks; one look at a time.
+    fn look(&self) -> Option<counts::Pace> {
         let mut looks = self.looks.lock().expect("no holder panics");
         if !self.procs.is_dir() {
             return None;
@@ -74,7 +74,7 @@ impl Watched {
         if *told != before {
             told.write(&self.run);
         }
-        Some(pids.is_near || disk.is_near())
+        Some(counts::Pace::of(pids, disk))
     }
 
     /// Whether it is time for a look, by the least that shows it.

@@ -49,7 +49,8 @@ pub struct BridgeBoot {
     /// The project token: authenticates the bridge to the gateway, and machine processes to
     /// `/toft/*` on TCP. Worth nothing outside this machine.
     pub token: String,
-    /// Base URL of the gateway as reached from here (`http://gateway.internal`).
+    /// Base URL of the gateway as reached from here, by address (`http://127.77.0.1`): the bridge looks
+    /// up no name.
     pub gateway_url: String,
     /// Where the agent works (`/home/project`).
     pub cwd: String,

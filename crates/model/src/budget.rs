@@ -42,7 +42,7 @@ impl Budgets {
 }
 
 /// What was spent, as of a position of the usage journal. A call without a known cost counts with what
-/// was reserved for it, and so does one that is under way.
+/// was reserved for it or its record's `counted`, and one that is under way with what was reserved.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Spent {

@@ -1,47 +1,13 @@
 //! Checkpoints of projects: their ids, what is told of them, the rule by which automatic ones are
 //! kept, and the ticket that a prepared disk carries. Not how a disk is copied.
 
-use crate::id::{InvalidId, ProjectId, SessionId};
+use crate::id::{ProjectId, SessionId, id_type};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashSet, fmt, str::FromStr};
+use std::collections::HashSet;
 
-/// Public id of a checkpoint: `[a-z][a-z0-9]{11}`, unique on its server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct CheckpointId(String);
-
-impl CheckpointId {
-    /// A new random id.
-    pub fn random() -> Self {
-        Self(ProjectId::random().as_str().to_owned())
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for CheckpointId {
-    type Err = InvalidId;
-    fn from_str(value: &str) -> Result<Self, InvalidId> {
-        match value.parse::<ProjectId>() {
-            Ok(_) => Ok(Self(value.to_owned())),
-            Err(e) => Err(InvalidId { what: "checkpoint id", ..e }),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for CheckpointId {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl fmt::Display for CheckpointId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+id_type! {
+    /// Public id of a checkpoint: `[a-z][a-z0-9]{11}`, unique on its server.
+    random CheckpointId, "checkpoint id"
 }
 
 /// Why a checkpoint was taken.

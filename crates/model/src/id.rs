@@ -1,8 +1,5 @@
 //! Identifiers as types of their own. Not a home for database keys: those never leave `store`.
 
-use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
-
 /// Length of a project's public id; with 36 symbols that is 61 bits.
 pub const PROJECT_ID_LEN: usize = 12;
 
@@ -18,151 +15,125 @@ pub struct InvalidId {
     pub rule: &'static str,
 }
 
-/// Public id of a project: `[a-z][a-z0-9]{11}`. It is also the project's host label.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct ProjectId(String);
+/// What the text of an identifier must look like.
+pub(crate) struct Shape {
+    rule: &'static str,
+    fits: fn(&str) -> bool,
+}
 
-impl ProjectId {
-    /// A new random id.
-    pub fn random() -> Self {
-        let mut bytes = [0u8; PROJECT_ID_LEN];
-        fill(&mut bytes);
-        let mut text = String::with_capacity(PROJECT_ID_LEN);
-        for (i, b) in bytes.iter().enumerate() {
-            let alphabet: &[u8] = if i == 0 { &ALNUM[..26] } else { ALNUM };
-            text.push(char::from(alphabet[usize::from(*b) % alphabet.len()]));
+/// Ids that we make up for what people make: short, and fit for a host label.
+pub(crate) const PUBLIC: Shape = Shape {
+    rule: "a lower-case letter followed by 11 lower-case letters or digits",
+    fits: |text| {
+        text.len() == PROJECT_ID_LEN
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    },
+};
+
+/// Ids that may come from elsewhere: fit for file names, headers and URLs.
+pub(crate) const PLAIN: Shape = Shape {
+    rule: "1 to 80 letters, digits, `-` or `_`",
+    fits: |text| {
+        (1..=80).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    },
+};
+
+impl Shape {
+    pub(crate) fn check(&self, what: &'static str, value: &str) -> Result<(), InvalidId> {
+        if (self.fits)(value) {
+            return Ok(());
         }
-        Self(text)
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        Err(InvalidId { what, value: value.chars().take(64).collect(), rule: self.rule })
     }
 }
 
-const ALNUM: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+/// An identifier: text of one [`Shape`], checked whenever it comes in, from JSON too.
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $shape:expr) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+        )]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
 
-impl FromStr for ProjectId {
-    type Err = InvalidId;
-    fn from_str(value: &str) -> Result<Self, InvalidId> {
-        let bytes = value.as_bytes();
-        let ok = bytes.len() == PROJECT_ID_LEN
-            && bytes[0].is_ascii_lowercase()
-            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if ok {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(InvalidId {
-                what: "project id",
-                value: value.chars().take(64).collect(),
-                rule: "a lower-case letter followed by 11 lower-case letters or digits",
-            })
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::id::InvalidId;
+            fn try_from(value: String) -> Result<Self, Self::Error> {
+                $shape.check($what, &value).map(|()| Self(value))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::id::InvalidId;
+            fn from_str(value: &str) -> Result<Self, Self::Err> {
+                value.to_owned().try_into()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+    ($(#[$doc:meta])* random $name:ident, $what:literal) => {
+        $crate::id::id_type! { $(#[$doc])* $name, $what, $crate::id::PUBLIC }
+
+        impl $name {
+            /// A new random id.
+            pub fn random() -> Self {
+                Self($crate::id::random_public())
+            }
+        }
+    };
+}
+pub(crate) use id_type;
+
+id_type! {
+    /// Public id of a project: `[a-z][a-z0-9]{11}`. It is also the project's host label.
+    random ProjectId, "project id"
 }
 
-impl<'de> Deserialize<'de> for ProjectId {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
+id_type! {
+    /// Id of a conversation. A UUID (v7) for those that we make; any path-safe text for imported ones.
+    SessionId, "session id", PLAIN
 }
-
-impl fmt::Display for ProjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Id of a conversation. A UUID (v7) for those that we make; any path-safe text for imported ones.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct SessionId(String);
 
 impl SessionId {
     /// A new id whose text sorts by the given time.
     pub fn at(unix_ms: u64) -> Self {
         Self(uuid_v7(unix_ms))
     }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl FromStr for SessionId {
-    type Err = InvalidId;
-    fn from_str(value: &str) -> Result<Self, InvalidId> {
-        if is_plain(value) {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(InvalidId {
-                what: "session id",
-                value: value.chars().take(64).collect(),
-                rule: "1 to 80 letters, digits, `-` or `_`",
-            })
-        }
-    }
+id_type! {
+    /// Id of a run, the work that one prompt began: the entry of that prompt in its conversation, unique
+    /// there.
+    RunId, "run id", PLAIN
 }
 
-impl<'de> Deserialize<'de> for SessionId {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+const ALNUM: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Random text in the shape [`PUBLIC`].
+pub(crate) fn random_public() -> String {
+    let mut bytes = [0u8; PROJECT_ID_LEN];
+    fill(&mut bytes);
+    let mut text = String::with_capacity(PROJECT_ID_LEN);
+    for (i, b) in bytes.iter().enumerate() {
+        let alphabet: &[u8] = if i == 0 { &ALNUM[..26] } else { ALNUM };
+        text.push(char::from(alphabet[usize::from(*b) % alphabet.len()]));
     }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Id of a run, the work that one prompt began: the entry of that prompt in its conversation, unique
-/// there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct RunId(String);
-
-impl RunId {
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for RunId {
-    type Err = InvalidId;
-    fn from_str(value: &str) -> Result<Self, InvalidId> {
-        if is_plain(value) {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(InvalidId {
-                what: "run id",
-                value: value.chars().take(64).collect(),
-                rule: "1 to 80 letters, digits, `-` or `_`",
-            })
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for RunId {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Fit for file names, headers and URLs.
-fn is_plain(text: &str) -> bool {
-    (1..=80).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    text
 }
 
 /// A UUID of version 7 (RFC 9562): 48 bits of milliseconds, the rest random.
@@ -185,7 +156,7 @@ pub fn random_hex(bytes: usize) -> String {
 
 /// Bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
+    use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
         let _ = write!(out, "{b:02x}");
         out
@@ -216,6 +187,21 @@ mod tests {
         for bad in ["", "..", "a/b", "a.b", "a\0b"] {
             assert!(bad.parse::<SessionId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_comes_in_as_json_is_checked_too() {
+        let id: ProjectId = serde_json::from_str("\"a23456789bcd\"").unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"a23456789bcd\"");
+        let refused = serde_json::from_str::<ProjectId>("\"../etc\"").unwrap_err().to_string();
+        assert!(
+            refused.contains("\"../etc\" is not a valid project id: a lower-case"),
+            "{refused}"
+        );
+        let keyed: std::collections::BTreeMap<RunId, u8> =
+            serde_json::from_str("{\"r-1\": 1}").unwrap();
+        assert_eq!(serde_json::to_string(&keyed).unwrap(), "{\"r-1\":1}");
+        assert!(serde_json::from_str::<RunId>("\"a.b\"").is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! caller sends one JSON frame with an [`InitRequest`]; init answers with frames as each
 //! operation says. Spoken by the server (from the host) and by the bridge (inside).
 
-use crate::secret::Environment;
+use crate::secret::{Environment, SecretText};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; a bridge of another version than its init says so and goes on
@@ -162,6 +162,9 @@ pub enum InitReply {
         /// Another one with each that is set, also at the same revision. An older init says none.
         #[serde(default)]
         generation: Option<u64>,
+        /// What programs got before, as far as it is known: still secret. An older init says none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        before: Vec<(String, SecretText)>,
     },
     /// Done, nothing more to say.
     Done,

@@ -8,6 +8,7 @@
 //! assert!("Not-an-id".parse::<ProjectId>().is_err());
 //! ```
 
+pub mod binding;
 pub mod boot;
 pub mod budget;
 pub mod checkpoint;
@@ -25,5 +26,6 @@ pub mod message;
 pub mod provider;
 pub mod schedule;
 pub mod secret;
+pub mod text;
 pub mod time;
 pub mod tool;

@@ -53,13 +53,21 @@ pub struct Limits {
     pub pids: Option<u64>,
     /// Bytes on disk.
     pub disk_bytes: Option<u64>,
+    /// Bytes of its log folder, which lies beside the disk: past it the machine is ended.
+    pub log_bytes: Option<u64>,
 }
 
 impl Default for Limits {
-    /// 4 GiB, no processor limit, 4096 processes, no disk limit: room for a real build,
-    /// and an end to a fork bomb.
+    /// 4 GiB, no processor limit, 4096 processes, no disk limit, 4 GiB of log: room for a real
+    /// build and a year of work, and an end to a fork bomb.
     fn default() -> Self {
-        Self { memory_bytes: Some(4 << 30), cpus: None, pids: Some(4096), disk_bytes: None }
+        Self {
+            memory_bytes: Some(4 << 30),
+            cpus: None,
+            pids: Some(4096),
+            disk_bytes: None,
+            log_bytes: Some(4 << 30),
+        }
     }
 }
 
@@ -178,8 +186,8 @@ pub struct EgressSetting {
     pub rules: Vec<String>,
 }
 
-/// Names of the levels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Names of the levels, each wider than those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EgressName {
     /// See [`EgressLevel::None`].
@@ -197,13 +205,30 @@ impl EgressSetting {
         Self { level: EgressName::None, rules: Vec::new() }
     }
 
-    /// What holds by it.
-    pub fn in_force(&self) -> EgressLevel {
-        match self.level {
+    /// What holds by it below a ceiling. A level that is wider yields to it, and the rules stay.
+    pub fn in_force(&self, ceiling: EgressName) -> EgressLevel {
+        match self.level.min(ceiling) {
             EgressName::None => EgressLevel::None,
             EgressName::AllowList => EgressLevel::AllowList(self.rules.clone()),
             EgressName::Open => EgressLevel::Open,
         }
+    }
+}
+
+/// The widest level that one project may have, whatever is set. Only admins set it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressCeiling {
+    /// The level.
+    pub level: EgressName,
+    /// A fork has it from its origin: it may narrow, and widens nothing.
+    #[serde(default)]
+    pub inherited: bool,
+}
+
+impl EgressCeiling {
+    /// What holds beside the ceiling of the server.
+    pub fn beside(self, server: EgressName) -> EgressName {
+        if self.inherited { self.level.min(server) } else { self.level }
     }
 }
 

@@ -2,7 +2,7 @@
 //! a model or write them into a conversation or a log. A guard against accidents: a program can still
 //! disguise what it prints.
 
-use crate::secret::Environment;
+use crate::secret::{COUNT_MAX, Environment, SecretText, TOTAL_BYTES_MAX};
 use memchr::memmem;
 use std::{borrow::Cow, ops::Range};
 
@@ -29,8 +29,12 @@ impl std::fmt::Debug for Mask {
 impl Mask {
     /// For these secrets.
     pub fn of(environment: &Environment) -> Self {
+        Self::of_values(&environment.vars)
+    }
+
+    fn of_values(values: &[(String, SecretText)]) -> Self {
         let mut needles = Vec::new();
-        for (name, value) in &environment.vars {
+        for (name, value) in values {
             let value = value.expose();
             let shown = format!("[secret {name}]");
             let whole = [value.trim()].into_iter().filter(|v| v.len() >= VALUE_BYTES_MIN);
@@ -116,6 +120,40 @@ impl Mask {
     }
 }
 
+/// Values that are kept in mind: all of a project, each replaced three times where they are short.
+const HEARD_MAX: usize = 4 * COUNT_MAX;
+const HEARD_BYTES_MAX: usize = 2 * TOTAL_BYTES_MAX;
+
+/// All values that somebody has heard of, newest last: one that was replaced is secret for as long as
+/// nobody has revoked it, and programs that run still have it.
+#[derive(Debug, Default)]
+pub struct Heard(Vec<(String, SecretText)>);
+
+impl Heard {
+    /// These hold now. The oldest ones are forgotten when they become too many.
+    pub fn take(&mut self, values: &[(String, SecretText)]) {
+        self.0.retain(|known| !values.contains(known));
+        self.0.extend(values.iter().cloned());
+        let mut bytes = 0;
+        let fits = self.0.iter().rev().take(HEARD_MAX).take_while(|(_, value)| {
+            bytes += value.expose().len();
+            bytes <= HEARD_BYTES_MAX
+        });
+        let kept = fits.count();
+        self.0.drain(..self.0.len() - kept);
+    }
+
+    /// Those that are not among these: they held before.
+    pub fn before(&self, now: &[(String, SecretText)]) -> Vec<(String, SecretText)> {
+        self.0.iter().filter(|known| !now.contains(known)).cloned().collect()
+    }
+
+    /// Takes all of them out of what is shown.
+    pub fn mask(&self) -> Mask {
+        Mask::of_values(&self.0)
+    }
+}
+
 /// Masks text that comes in pieces, also values that are cut by them.
 #[derive(Debug, Default)]
 pub struct Pieces {
@@ -194,12 +232,30 @@ impl Stars {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::SecretText;
     use proptest::prelude::*;
 
     fn mask(vars: &[(&str, &str)]) -> Mask {
         let vars = vars.iter().map(|(n, v)| ((*n).to_owned(), SecretText::new(*v))).collect();
-        Mask::of(&Environment { revision: 1, vars })
+        Mask::of(&Environment { revision: 1, vars, authority: None })
+    }
+
+    #[test]
+    fn what_was_replaced_stays_masked_until_it_is_too_much() {
+        let one = |value: &str| vec![("A".to_owned(), SecretText::new(value))];
+        let mut heard = Heard::default();
+        heard.take(&one("first-value"));
+        heard.take(&one("second-value"));
+        assert_eq!(heard.mask().text("first-value second-value"), "[secret A] [secret A]");
+        assert_eq!(heard.before(&one("second-value")), one("first-value"));
+        for n in 0..1_000 {
+            heard.take(&one(&format!("value-{n}")));
+        }
+        assert_eq!(heard.before(&[]).len(), HEARD_MAX);
+        assert_eq!(heard.mask().text("value-999"), "[secret A]");
+        for letter in ["x", "y", "z"] {
+            heard.take(&one(&letter.repeat(TOTAL_BYTES_MAX)));
+        }
+        assert_eq!(heard.before(&[]).len(), 2);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! (`GET /llm/models` on the gateway, `GET /v1/models` on the server). Never holds a key.
 
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
 
 /// Wire format that a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,6 +40,48 @@ pub struct ModelRef {
     pub provider: String,
     /// Model id as the provider names it.
     pub id: String,
+}
+
+impl ModelRef {
+    /// From `PROVIDER/MODEL`, as people and programs write it: what follows the first slash is the model's
+    /// name, slashes and all.
+    pub fn named(name: &str) -> Option<Self> {
+        let (provider, id) = name.split_once('/')?;
+        let some = !provider.is_empty() && !id.is_empty();
+        some.then(|| Self { provider: provider.to_owned(), id: id.to_owned() })
+    }
+}
+
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.id)
+    }
+}
+
+/// Models that stand in for others whose provider is down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Fallbacks {
+    /// By `PROVIDER/MODEL`: those that are asked in its place, in this order.
+    pub chains: BTreeMap<String, Vec<String>>,
+    /// Seconds until the first byte of a streamed answer; who needs longer counts as down. `0` never.
+    pub first_byte_s: u32,
+}
+
+impl Fallbacks {
+    /// Models that have others to stand in for them.
+    pub const CHAINS_MAX: usize = 100;
+    /// Models that stand in for one.
+    pub const CHAIN_MAX: usize = 8;
+    /// Beyond this a call is given up anyway.
+    pub const FIRST_BYTE_S_MAX: u32 = 300;
+}
+
+impl Default for Fallbacks {
+    fn default() -> Self {
+        // Providers begin within seconds; models that think in silence may need most of a minute.
+        Self { chains: BTreeMap::new(), first_byte_s: 60 }
+    }
 }
 
 /// Provider id of the scripted model.

@@ -1,46 +1,11 @@
 //! Schedules of projects: their ids, and what is said of them. Not when they are due, nor what runs.
 
-use crate::id::{InvalidId, ProjectId, SessionId};
+use crate::id::{SessionId, id_type};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
 
-/// Public id of a schedule: `[a-z][a-z0-9]{11}`, unique on its server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct ScheduleId(String);
-
-impl ScheduleId {
-    /// A new random id.
-    pub fn random() -> Self {
-        Self(ProjectId::random().as_str().to_owned())
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ScheduleId {
-    type Err = InvalidId;
-    fn from_str(value: &str) -> Result<Self, InvalidId> {
-        match value.parse::<ProjectId>() {
-            Ok(_) => Ok(Self(value.to_owned())),
-            Err(e) => Err(InvalidId { what: "schedule id", ..e }),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ScheduleId {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl fmt::Display for ScheduleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+id_type! {
+    /// Public id of a schedule: `[a-z][a-z0-9]{11}`, unique on its server.
+    random ScheduleId, "schedule id"
 }
 
 /// When it is due.

@@ -137,6 +137,10 @@ pub struct Environment {
     pub revision: u64,
     /// Names and values.
     pub vars: Vec<(String, SecretText)>,
+    /// The certificate (PEM) of the authority that programs are to trust: where the gateway puts
+    /// brokered secrets in, it speaks for the host. None: nothing is brokered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
 }
 
 impl Environment {
@@ -176,7 +180,7 @@ mod tests {
     #[test]
     fn an_environment_travels_and_does_not_print_its_values() {
         let vars = vec![("KEY".to_owned(), SecretText::new("canary"))];
-        let environment = Environment { revision: 3, vars };
+        let environment = Environment { revision: 3, vars, authority: None };
         let text = serde_json::to_string(&environment).unwrap();
         assert_eq!(serde_json::from_str::<Environment>(&text).unwrap(), environment);
         assert!(environment.has("KEY") && !environment.has("canary"));

@@ -97,7 +97,7 @@ enum Compiled {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rule {
+pub(crate) struct Rule {
     text: String,
     host: Match,
     port: Option<u16>,
@@ -175,12 +175,7 @@ pub fn decide(level: &EgressLevel, host: &Host, port: u16) -> Verdict {
 
 /// A rule as it is understood: the same text for the same meaning.
 pub fn rule(text: &str) -> Result<String, InvalidRule> {
-    let Rule { host, port, .. } = Rule::parse(text)?;
-    let host = match host {
-        Match::Exactly(host) => host.to_string(),
-        Match::Below(domain) => format!("*.{domain}"),
-    };
-    Ok(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+    Ok(Rule::parse(text)?.plain())
 }
 
 fn never(host: &Host) -> Option<Verdict> {
@@ -207,7 +202,7 @@ fn is_below(name: &str, domain: &str) -> bool {
 }
 
 impl Rule {
-    fn parse(text: &str) -> Result<Self, InvalidRule> {
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidRule> {
         let wrong = |why| InvalidRule::Host { rule: text.chars().take(300).collect(), why };
         let (wildcard, rest) = match text.strip_prefix("*.") {
             Some(rest) => (true, rest),
@@ -233,7 +228,34 @@ impl Rule {
         Ok(Self { text: text.to_owned(), host, port })
     }
 
-    fn matches(&self, host: &Host, port: u16) -> bool {
+    /// The same text for the same meaning.
+    pub(crate) fn plain(&self) -> String {
+        let host = match &self.host {
+            Match::Exactly(host) => host.to_string(),
+            Match::Below(domain) => format!("*.{domain}"),
+        };
+        self.port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+    }
+
+    /// The one port that is meant, if it is one.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Whether it names an address.
+    pub(crate) fn is_address(&self) -> bool {
+        matches!(self.host, Match::Exactly(Host::Address(_)))
+    }
+
+    /// The domain below which it means all names, if it does.
+    pub(crate) fn below(&self) -> Option<&str> {
+        match &self.host {
+            Match::Below(domain) => Some(domain),
+            Match::Exactly(_) => None,
+        }
+    }
+
+    pub(crate) fn matches(&self, host: &Host, port: u16) -> bool {
         let host_matches = match (&self.host, host) {
             (Match::Exactly(mine), theirs) => mine == theirs,
             (Match::Below(domain), Host::Name(name)) => is_below(name, domain),

@@ -11,11 +11,13 @@
 //! ```
 
 pub mod address;
+pub mod binding;
 pub mod egress;
 pub mod host;
 pub mod sni;
 
 pub use address::{Refusal, is_public};
+pub use binding::{Bound, InvalidBinding, WrongEntry};
 pub use egress::{Decision, Egress, InvalidRule, Verdict, decide};
 pub use host::{Host, HostPort, InvalidHost};
 pub use sni::{ClientHello, client_hello};

@@ -16,6 +16,8 @@ pub(crate) enum Code {
     InvalidArgument,
     Unauthenticated,
     Forbidden,
+    /// A project is to reach more than its ceiling lets it.
+    EgressCeiling,
     NotFound,
     /// The path is right, the method is not.
     MethodNotAllowed,
@@ -35,6 +37,8 @@ pub(crate) enum Code {
     OutcomeUnknown,
     Internal,
     DiskFull,
+    /// The machine's log folder is past its bound.
+    LogFull,
 }
 
 impl Code {
@@ -44,6 +48,7 @@ impl Code {
             Self::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
+            Self::EgressCeiling => ("egress_ceiling", StatusCode::FORBIDDEN),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", StatusCode::CONFLICT),
@@ -57,6 +62,7 @@ impl Code {
             Self::OutcomeUnknown => ("outcome_unknown", StatusCode::BAD_GATEWAY),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Self::DiskFull => ("disk_full", StatusCode::INSUFFICIENT_STORAGE),
+            Self::LogFull => ("log_full", StatusCode::INSUFFICIENT_STORAGE),
         }
     }
 }
@@ -144,7 +150,7 @@ impl From<StoreError> for ApiError {
 impl From<MachineError> for ApiError {
     fn from(error: MachineError) -> Self {
         let code = match &error {
-            MachineError::DiskFull { .. } => Code::DiskFull,
+            MachineError::DiskFull { .. } | MachineError::NoRoom { .. } => Code::DiskFull,
             MachineError::NoCheckpoint { .. } => Code::NotFound,
             MachineError::BaseChanged { .. } => Code::BaseChanged,
             MachineError::Unable { .. } => Code::Unavailable,

@@ -4,7 +4,10 @@
 use crate::{clock::Clock, stop::Stop};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 use toft_llm::catalogue;
-use toft_model::machine::{EgressSetting, IdleRule, Limits};
+use toft_model::{
+    machine::{EgressName, EgressSetting, IdleRule, Limits},
+    provider::Fallbacks,
+};
 use toft_vault::Secret;
 
 /// Right above the control plane's own, and a hundred: more than people keep open.
@@ -31,6 +34,10 @@ pub struct ServerConfig {
     pub agent_api_key: Option<Secret>,
     /// Values of [`provider_env_names`] that are set. Holds keys.
     pub provider_env: BTreeMap<String, String>,
+    /// The same from a file, which the environment and Settings win over.
+    pub keys_file: Option<KeysFile>,
+    /// Models that stand in for others, where people have set none.
+    pub fallbacks: Fallbacks,
     /// Version of the binary.
     pub version: String,
     /// Limits of every machine.
@@ -39,6 +46,8 @@ pub struct ServerConfig {
     pub idle: IdleRule,
     /// What machines may reach, where a project has nothing of its own.
     pub egress: EgressSetting,
+    /// The widest level that a project may have, where none of its own is set for it.
+    pub egress_ceiling: EgressName,
     /// The time.
     pub clock: Clock,
 }
@@ -56,12 +65,30 @@ impl ServerConfig {
             preview_ports: PREVIEW_PORTS_DEFAULT,
             agent_api_key: None,
             provider_env: BTreeMap::new(),
+            keys_file: None,
+            fallbacks: Fallbacks::default(),
             version,
             limits: Limits::default(),
             idle: IdleRule::default(),
             egress: EgressSetting::default(),
+            egress_ceiling: EgressName::Open,
             clock: Clock::system(),
         }
+    }
+}
+
+/// A file of keys, read by the binary. Holds keys.
+#[derive(Clone)]
+pub struct KeysFile {
+    /// Where it is, for people.
+    pub path: PathBuf,
+    /// Values by the names of [`provider_env_names`].
+    pub values: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KeysFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeysFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
 

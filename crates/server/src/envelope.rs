@@ -1,5 +1,7 @@
 //! What routes of `/v1` take and give: JSON bodies, and data in the envelope. Not what is in them.
 
+mod misfit;
+
 use crate::{
     answer,
     api_error::{ApiError, Code},
@@ -51,9 +53,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         if text.trim_ascii_start().first() != Some(&b'{') {
             return Err(ApiError::invalid("the body must be a JSON object: {\"name\": …}"));
         }
-        serde_json::from_slice(text)
-            .map(Self)
-            .map_err(|e| ApiError::invalid(format!("the body does not fit: {e}")))
+        let mut from = serde_json::Deserializer::from_slice(text);
+        serde_path_to_error::deserialize(&mut from).map(Self).map_err(|e| {
+            let told = misfit::told(&e.path().to_string(), e.inner());
+            ApiError::invalid(format!("the body does not fit: {told}"))
+        })
     }
 }
 

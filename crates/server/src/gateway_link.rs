@@ -5,7 +5,7 @@ pub(crate) mod supervise;
 
 use crate::providers::Providers;
 use std::time::Duration;
-use toft_gateway::{ControlError, Gateway, egress_log::OpenConnection};
+use toft_gateway::{Brokered, ControlError, Gateway, Reach, egress_log::OpenConnection};
 use toft_machine::backend::{Backend, Running};
 use toft_model::{id::ProjectId, machine::EgressLevel};
 use toft_store::Store;
@@ -50,11 +50,12 @@ impl GatewayLink {
     pub(crate) async fn add_machine(
         &self,
         backend: &dyn Backend,
-        egress: &EgressLevel,
+        reach: impl Into<Reach>,
         id: &ProjectId,
         running: Running,
     ) {
         let Some(gateway) = self.current() else { return };
+        let reach = reach.into();
         let mut running = Some(running);
         for attempt in 1..=ADD_TRIES {
             // Listeners travel with the first try; the machine's init has copies for another.
@@ -63,7 +64,7 @@ impl GatewayLink {
                 None => backend.adopt(id).await.ok().flatten(),
             };
             let Some(Running { token, gateway_listeners, .. }) = next else { return };
-            match gateway.add_machine(id, &token, egress.clone(), gateway_listeners).await {
+            match gateway.add_machine(id, &token, reach.clone(), gateway_listeners).await {
                 // The next gateway is given every machine anyway.
                 Ok(()) | Err(ControlError::Closed) => return,
                 Err(error) => {
@@ -87,6 +88,21 @@ impl GatewayLink {
         match gateway.set_egress(id, egress).await {
             Err(ControlError::Closed) => Ok(0),
             Err(ControlError::Refused { code, .. }) if code == "not_found" => Ok(0),
+            told => told,
+        }
+    }
+
+    /// Changes which secrets are put into a machine's requests. As with [`GatewayLink::set_egress`],
+    /// nothing is to be said where nobody serves it.
+    pub(crate) async fn set_brokered(
+        &self,
+        id: &ProjectId,
+        brokered: Brokered,
+    ) -> Result<(), ControlError> {
+        let Some(gateway) = self.current() else { return Ok(()) };
+        match gateway.set_brokered(id, brokered).await {
+            Err(ControlError::Closed) => Ok(()),
+            Err(ControlError::Refused { code, .. }) if code == "not_found" => Ok(()),
             told => told,
         }
     }

@@ -2,8 +2,8 @@
 //! tell. How a machine is made is the backend's.
 //!
 //! A [`Machine`] is what is known of one. It comes and goes in `life`, `pause`, `idle`, `gone` and
-//! `adopt`; while it runs, its bridge is followed (`running`, `tailer`) and what that tells is taken in
-//! (`intake`, `cold_log`). `read` and `files_at_rest` answer without waking it, from its `copy` and its
+//! `adopt`; while it runs, its bridge is followed (`running`, `tailer`), what that tells is taken in
+//! (`intake`, `cold_log`), and its log folder is bounded (`log_room`). `read` and `files_at_rest` answer without waking it, from its `copy` and its
 //! disk.
 
 pub(crate) mod adopt;
@@ -21,6 +21,7 @@ pub(crate) mod held;
 pub(crate) mod idle;
 pub(crate) mod intake;
 pub(crate) mod life;
+pub(crate) mod log_room;
 pub(crate) mod machine;
 pub(crate) mod observed;
 pub(crate) mod pause;

@@ -1,21 +1,24 @@
-//! Providers and their keys: from the environment, or sealed in the store, which wins. Answers
+//! Providers and their keys: from the environment, from a file, or sealed in the store, which wins. Answers
 //! never hold a key; the gateway gets them.
+
+mod given;
+
+pub(crate) use given::Given;
 
 use crate::{
     api_error::{ApiError, Code},
     clock::Clock,
+    fallbacks::Set,
     keyring::{Keyring, provider_place},
 };
+use given::{Values, is_plain};
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 use toft_gateway::{GatewayConfig, ProviderConfig};
 use toft_llm::catalogue::{self, ProviderSpec};
 use toft_model::{
     budget::{Budgets, Spent},
-    provider::{Api, DEMO_PROVIDER, ModelRef},
+    provider::{Api, DEMO_PROVIDER, Fallbacks, ModelRef},
 };
 use toft_store::{ProviderKey, SYSTEM_USER, Store};
 use toft_vault::Secret;
@@ -24,14 +27,14 @@ use toft_vault::Secret;
 pub(crate) const DEFAULT_PROVIDER: &str = "default_provider";
 pub(crate) const DEFAULT_MODEL: &str = "default_model";
 pub(crate) const DEFAULT_THINKING: &str = "default_thinking_level";
-/// Longest key: Google's service account keys are the longest known, below 3 KiB.
-const KEY_BYTES_MAX: usize = 8 << 10;
 /// A key shorter than this shows nothing of itself.
 const HINT_FROM_CHARS: usize = 12;
 
-/// Keys from the environment, and the vault for the stored ones.
+/// What the server was given, and the vault for stored keys.
 pub(crate) struct Providers {
-    env: BTreeMap<String, Secret>,
+    given: Values,
+    /// Those of the file of configuration.
+    fallbacks: Fallbacks,
     keyring: Arc<Keyring>,
 }
 
@@ -45,6 +48,10 @@ pub(crate) struct Provider {
     configured: bool,
     source: Option<&'static str>,
     env_var: &'static str,
+    /// Of the source `file`.
+    file: Option<String>,
+    /// Why the key that was given cannot be one.
+    problem: Option<String>,
     key_hint: Option<String>,
     base_url: String,
     models: usize,
@@ -58,21 +65,39 @@ pub(crate) fn find(id: &str) -> Result<&'static ProviderSpec, ApiError> {
 }
 
 impl Providers {
-    pub(crate) fn new(env: BTreeMap<String, String>, keyring: Arc<Keyring>) -> Self {
-        let env = env
-            .into_iter()
-            .filter(|(_, value)| !value.trim().is_empty())
-            .map(|(name, value)| (name, Secret::new(value.trim())))
-            .collect();
-        Self { env, keyring }
+    pub(crate) fn new(given: Given, fallbacks: Fallbacks, keyring: Arc<Keyring>) -> Self {
+        let given = Values::new(given);
+        for spec in catalogue::providers() {
+            let found = given.find(spec.key_env);
+            if let Some(problem) = found.and_then(|found| given.problem(&found)) {
+                tracing::warn!(provider = spec.id, "{problem}");
+            }
+        }
+        Self { given, fallbacks, keyring }
     }
 
-    fn env_value(&self, names: &[&'static str]) -> Option<(&'static str, &Secret)> {
-        names.iter().find_map(|name| Some((*name, self.env.get(*name)?)))
+    /// Models that stand in for others, as the file of configuration has them.
+    pub(crate) fn fallbacks(&self) -> &Fallbacks {
+        &self.fallbacks
     }
 
     fn base_url(&self, spec: &ProviderSpec) -> Option<&str> {
-        self.env_value(spec.base_url_env).map(|(_, url)| url.expose())
+        self.given.find(spec.base_url_env).map(|found| found.value.expose())
+    }
+
+    /// The key that the server was given, if it can be one.
+    fn given_key(&self, spec: &ProviderSpec) -> Option<Secret> {
+        let found = self.given.find(spec.key_env)?;
+        self.given.problem(&found).is_none().then(|| found.value.clone())
+    }
+
+    /// Why a provider cannot be tried with the key that the server was given.
+    pub(crate) async fn problem(
+        &self,
+        store: &dyn Store,
+        spec: &'static ProviderSpec,
+    ) -> Result<Option<String>, ApiError> {
+        Ok(self.one(store, spec).await?.problem)
     }
 
     async fn stored(&self, store: &dyn Store) -> Result<HashMap<String, ProviderKey>, ApiError> {
@@ -98,19 +123,29 @@ impl Providers {
     }
 
     fn shown(&self, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
-        let env = self.env_value(spec.key_env);
-        let (source, key_hint) = match (stored, env) {
+        let given = self.given.find(spec.key_env);
+        let (source, key_hint) = match (stored, &given) {
             (Some(stored), _) => (Some("settings"), Some(stored.hint.clone())),
-            (None, Some((_, key))) => (Some("env"), Some(hint(key.expose()))),
+            (None, Some(found)) => {
+                let source = if found.in_file { "file" } else { "env" };
+                let plain = self.given.problem(found).is_none();
+                (Some(source), plain.then(|| hint(found.value.expose())))
+            }
             (None, None) => (None, None),
         };
+        let in_file = given.as_ref().is_some_and(|found| found.in_file);
+        let problem = given.as_ref().filter(|_| stored.is_none());
+        let problem = problem.and_then(|found| self.given.problem(found));
         Provider {
             id: spec.id,
             name: spec.name,
             api: spec.api,
-            configured: source.is_some(),
+            configured: source.is_some() && problem.is_none(),
             source,
-            env_var: env.map_or_else(|| spec.key_env.first().copied().unwrap_or(""), |(n, _)| n),
+            file: in_file.then(|| self.given.path().display().to_string()),
+            problem,
+            env_var: given
+                .map_or_else(|| spec.key_env.first().copied().unwrap_or(""), |found| found.name),
             key_hint,
             base_url: self.base_url(spec).unwrap_or(spec.base_url).to_owned(),
             models: catalogue::models(spec.id).len(),
@@ -122,7 +157,7 @@ impl Providers {
         let stored = self.stored(store).await?;
         Ok(!catalogue::providers()
             .iter()
-            .any(|spec| stored.contains_key(spec.id) || self.env_value(spec.key_env).is_some()))
+            .any(|spec| stored.contains_key(spec.id) || self.given_key(spec).is_some()))
     }
 
     /// Seals a key and keeps it from `now_ms` on.
@@ -134,10 +169,7 @@ impl Providers {
         now_ms: u64,
     ) -> Result<(), ApiError> {
         let text = key.expose().trim();
-        let plain = !text.is_empty()
-            && text.len() <= KEY_BYTES_MAX
-            && text.bytes().all(|b| b.is_ascii_graphic());
-        if !plain {
+        if !is_plain(text) {
             return Err(ApiError::invalid(
                 "the key must be one line of letters, digits and signs: paste it without spaces",
             ));
@@ -168,7 +200,7 @@ impl Providers {
                         None
                     }
                 },
-                None => self.env_value(spec.key_env).map(|(_, key)| key.clone()),
+                None => self.given_key(spec),
             };
             let base_url = self.base_url(spec).map(str::to_owned);
             if key.is_some() || base_url.is_some() {
@@ -189,6 +221,7 @@ impl Providers {
             default_model,
             default_thinking_level: settings.get(DEFAULT_THINKING).cloned(),
             providers,
+            fallbacks: Set::read(store).await?.over(&self.fallbacks),
             model_limits: store.all_model_limits().await?,
             spent: spent(store, &budgets).await?,
             budgets,
@@ -204,7 +237,8 @@ impl Providers {
     ) -> Option<ModelRef> {
         let model_of = |provider: &str| {
             let spec = catalogue::provider(provider)?;
-            let named = self.env_value(spec.model_env).map(|(_, model)| model.expose().to_owned());
+            let named = self.given.find(spec.model_env);
+            let named = named.map(|found| found.value.expose().to_owned());
             Some(named.unwrap_or_else(|| spec.default_model.to_owned()))
         };
         let chosen = settings.get(DEFAULT_PROVIDER).cloned();

@@ -8,6 +8,7 @@ pub(crate) mod disk;
 pub(crate) mod doctor;
 pub(crate) mod egress;
 pub(crate) mod exec;
+pub(crate) mod fallbacks;
 mod given;
 pub(crate) mod home;
 pub(crate) mod idle;
@@ -103,6 +104,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/providers/{id}/key", put(providers::put_key))
         .route("/v1/providers/{id}/key", delete(providers::delete_key))
         .route("/v1/providers/{id}/test", post(providers::test))
+        .route("/v1/fallbacks", get(fallbacks::get).put(fallbacks::put))
         .route("/v1/models", get(models::get))
         .route("/v1/usage", get(usage::all))
         .route("/v1/budget", get(budget::get_team).put(budget::put_team))

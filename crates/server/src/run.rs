@@ -15,12 +15,12 @@ use crate::{
     listen::{self, CONNECTIONS_MAX},
     machines::{Machines, adopt, idle, life, machine::Machine, observed},
     preview::{listeners, ports::Ports, sign::Signer},
-    providers::Providers,
+    providers::{Given, Providers},
     routes,
     schedules::{self, Schedules},
     state::{App, Inner},
     stop::Stop,
-    usage::{self, Intake},
+    usage::Intake,
 };
 use std::{sync::Arc, time::Duration};
 use toft_gateway::SpawnConfig;
@@ -61,6 +61,7 @@ pub async fn run(
         limits: config.limits,
         idle: config.idle,
         egress: config.egress,
+        egress_ceiling: config.egress_ceiling,
         clock: config.clock,
         hosts,
         store,
@@ -70,7 +71,11 @@ pub async fn run(
         checkpoints: Checkpoints::default(),
         images: Images::default(),
         gateway: GatewayLink::default(),
-        providers: Providers::new(config.provider_env, Arc::clone(&keyring)),
+        providers: Providers::new(
+            Given { env: config.provider_env, file: config.keys_file },
+            config.fallbacks,
+            Arc::clone(&keyring),
+        ),
         auth: Auth::new(config.agent_api_key.as_ref().map(toft_vault::Secret::expose), &cli_token),
         keyring,
         signer,
@@ -97,7 +102,9 @@ pub async fn run(
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
     let (reading, ends) = (app.clone(), app.stop.token().clone());
-    app.tasks.spawn(ends.run_until_cancelled_owned(usage::follow(reading)));
+    app.tasks.spawn(ends.run_until_cancelled_owned(async move {
+        reading.usage.follow(&reading.data_dir, &*reading.store).await;
+    }));
     let settling = app.clone();
     app.tasks.spawn(async move { settle::settled(&settling).await });
     let (yielding, ends) = (app.clone(), app.stop.token().clone());

@@ -1,35 +1,27 @@
 //! Secrets of projects: values go in, sealed, and come out only for the project's machine. What people
 //! see is names. How a machine gets them is in `tell`.
 
+pub(crate) mod brokered;
+pub(crate) mod change;
 pub(crate) mod hand_down;
 pub(crate) mod tell;
 pub(crate) mod told;
 
-use crate::{
-    api_error::{ApiError, Code},
-    state::App,
-};
+use crate::{api_error::ApiError, state::App};
+use brokered::BROKERED;
 use serde::Serialize;
-use std::collections::HashMap;
-use toft_machine::steps;
+use std::{borrow::Cow, collections::HashMap};
 use toft_model::{
+    binding::Binding,
     id::ProjectId,
     mask::Mask,
-    secret::{
-        COUNT_MAX, Environment, SecretError, SecretText, TOTAL_BYTES_MAX, check_name, check_value,
-    },
+    secret::{Environment, SecretError, SecretText},
 };
-use toft_store::{ProjectSecrets, SecretRow};
-use toft_vault::{DataKey, Place, Secret, Vault};
+use toft_store::{BrokeredRow, ProjectSecrets, SecretRow};
+use toft_vault::{DataKey, Place, SealError, Secret, Vault};
 
 /// A secret that new processes find in their environment.
 pub(crate) const ENVIRONMENT: &str = "environment";
-
-/// Bytes of a sealed text besides its value: the format's mark, then nonce and tag in base64.
-const SEALED_MARK_BYTES: usize = 3;
-const SEALED_REST_BYTES: usize = 24 + 16;
-/// How often a change is tried when another server on the same database changes the project's secrets.
-const TRIES: usize = 8;
 
 impl From<SecretError> for ApiError {
     fn from(error: SecretError) -> Self {
@@ -55,22 +47,52 @@ pub(crate) enum State {
 pub(crate) struct Shown {
     pub(crate) name: String,
     kind: String,
+    /// Of a brokered one.
+    binding: Option<Binding>,
     state: State,
     revision: u64,
     set_at: u64,
     set_by: Option<String>,
 }
 
-fn place<'a>(project: &'a ProjectId, row: &'a SecretRow) -> Place<'a> {
-    Place { project: project.as_str(), name: &row.name, revision: row.revision, kind: &row.kind }
+/// What a value's seal is bound to, besides its place: a brokered one also to where it may go, so that
+/// whoever can write the database cannot send it elsewhere.
+fn kind(row: &SecretRow) -> Cow<'_, str> {
+    match &row.brokered {
+        Some(BrokeredRow { placeholder, binding }) => {
+            format!("{}\n{placeholder}\n{binding}", row.kind).into()
+        }
+        None => Cow::Borrowed(&row.kind),
+    }
+}
+
+fn unseal(
+    key: &DataKey,
+    project: &ProjectId,
+    row: &SecretRow,
+    text: &str,
+) -> Result<Secret, SealError> {
+    let (project, kind) = (project.as_str(), &kind(row));
+    key.unseal(&Place { project, name: &row.name, revision: row.revision, kind }, text)
 }
 
 fn open(
     vault: &Vault,
     project: &ProjectId,
     found: &ProjectSecrets,
-) -> Option<Result<DataKey, toft_vault::SealError>> {
-    found.key.as_deref().map(|kept| vault.open_data_key(project.as_str(), kept))
+) -> Option<Result<DataKey, SealError>> {
+    found.key.as_ref().map(|kept| vault.open_data_key(project.as_str(), &kept.sealed))
+}
+
+fn sealed(
+    key: &DataKey,
+    project: &ProjectId,
+    row: &SecretRow,
+    value: &Secret,
+) -> Result<String, ApiError> {
+    let (project, kind) = (project.as_str(), &kind(row));
+    key.seal(&Place { project, name: &row.name, revision: row.revision, kind }, value)
+        .map_err(|error| ApiError::internal("the secret could not be sealed", &error))
 }
 
 /// The names, and what is known of them.
@@ -87,7 +109,7 @@ pub(crate) async fn list(app: &App, project: &ProjectId) -> Result<(u64, Vec<Sho
     }
     let shown = found.rows.iter().map(|row| {
         let opens = |sealed: &String| {
-            key.as_ref().is_some_and(|key| key.unseal(&place(project, row), sealed).is_ok())
+            key.as_ref().is_some_and(|key| unseal(key, project, row, sealed).is_ok())
         };
         let state = match &row.sealed {
             None => State::Missing,
@@ -97,6 +119,7 @@ pub(crate) async fn list(app: &App, project: &ProjectId) -> Result<(u64, Vec<Sho
         Shown {
             name: row.name.clone(),
             kind: row.kind.clone(),
+            binding: row.brokered.as_ref().and_then(brokered::read),
             state,
             revision: row.revision,
             set_at: row.set_at,
@@ -106,141 +129,34 @@ pub(crate) async fn list(app: &App, project: &ProjectId) -> Result<(u64, Vec<Sho
     Ok((found.revision, shown.collect()))
 }
 
-/// Sets some at once. On disk when this returns; the machine is told by [`tell`].
-pub(crate) async fn set(
-    app: &App,
-    project: &ProjectId,
-    values: &[(String, Secret)],
-    by: &str,
-) -> Result<(), ApiError> {
-    if values.is_empty() {
-        return Err(ApiError::invalid("send at least one secret: {\"values\": {\"NAME\": \"…\"}}"));
-    }
-    for (name, value) in values {
-        check_name(name)?;
-        check_value(value.expose())?;
-    }
-    for _ in 0..TRIES {
-        let vault = app.keyring.vault().await;
-        let found = app.store.secrets(project).await?;
-        fits(&found, values)?;
-        let (key, kept) = key_for(&vault, project, &found)?;
-        let now = app.clock.now_ms();
-        let revision = found.revision + 1;
-        let mut rows = Vec::with_capacity(values.len());
-        for (name, value) in values {
-            let mut row = SecretRow {
-                name: name.clone(),
-                kind: ENVIRONMENT.to_owned(),
-                sealed: None,
-                revision,
-                set_at: now,
-                set_by: by.to_owned(),
-            };
-            row.sealed = Some(sealed(&key, project, &row, value)?);
-            rows.push(row);
-        }
-        if app.store.put_secrets(project, found.revision, &kept, &rows, now).await? {
-            steps::reached("secret.recorded");
-            for (name, _) in values {
-                tracing::info!(project.id = %project, secret.name = name, "a secret was set");
-            }
-            return Ok(());
-        }
-    }
-    Err(crowded())
-}
-
-fn crowded() -> ApiError {
-    ApiError::new(Code::Conflict, "the secrets are being changed by others: try again")
-}
-
-fn sealed(
-    key: &DataKey,
-    project: &ProjectId,
-    row: &SecretRow,
-    value: &Secret,
-) -> Result<String, ApiError> {
-    key.seal(&place(project, row), value)
-        .map_err(|error| ApiError::internal("the secret could not be sealed", &error))
-}
-
-/// The key that values are sealed with. One that cannot be opened is replaced when nothing hangs on it.
-fn key_for(
-    vault: &Vault,
-    project: &ProjectId,
-    found: &ProjectSecrets,
-) -> Result<(DataKey, String), ApiError> {
-    match (open(vault, project, found), &found.key) {
-        (Some(Ok(key)), Some(kept)) => Ok((key, kept.clone())),
-        (Some(Err(_)), _) if found.rows.iter().any(|row| row.sealed.is_some()) => {
-            Err(ApiError::new(
-                Code::Conflict,
-                "the secrets that this project has cannot be opened with the server's master key: \
-                 restore `master.key` from the same backup as the database, or delete them first",
-            ))
-        }
-        _ => vault
-            .new_data_key(project.as_str())
-            .map_err(|error| ApiError::internal("a key could not be made", &error)),
-    }
-}
-
-/// Refuses what is too much for one environment.
-fn fits(found: &ProjectSecrets, values: &[(String, Secret)]) -> Result<(), ApiError> {
-    let given = |name: &str| values.iter().any(|(known, _)| known == name);
-    let others: Vec<&SecretRow> = found.rows.iter().filter(|row| !given(&row.name)).collect();
-    if others.len() + values.len() > COUNT_MAX {
-        return Err(ApiError::invalid(format!(
-            "a project has at most {COUNT_MAX} secrets: delete some first"
-        )));
-    }
-    let kept: usize = others.iter().filter_map(|row| row.sealed.as_deref()).map(plain_bytes).sum();
-    let new: usize = values.iter().map(|(_, value)| value.expose().len()).sum();
-    if kept + new > TOTAL_BYTES_MAX {
-        return Err(ApiError::invalid(format!(
-            "all values of a project take at most {} KiB together: put larger things into files",
-            TOTAL_BYTES_MAX >> 10
-        )));
-    }
-    Ok(())
-}
-
-/// How long a sealed value is.
-fn plain_bytes(sealed: &str) -> usize {
-    (sealed.len().saturating_sub(SEALED_MARK_BYTES) * 3 / 4).saturating_sub(SEALED_REST_BYTES)
-}
-
-/// Deletes one.
-pub(crate) async fn delete(app: &App, project: &ProjectId, name: &str) -> Result<(), ApiError> {
-    if !app.store.delete_secret(project, name).await? {
-        return Err(ApiError::new(
-            Code::NotFound,
-            "there is no secret of this name: GET …/secrets lists them",
-        ));
-    }
-    steps::reached("secret.recorded");
-    tracing::info!(project.id = %project, secret.name = name, "a secret was deleted");
-    Ok(())
-}
-
-/// What new processes of the project's machine find in their environment. A value that cannot be
-/// opened is left out.
+/// What new processes of the project's machine find in their environment: values, and placeholders of
+/// those that are brokered. A value that cannot be opened is left out.
 pub(crate) async fn environment(app: &App, project: &ProjectId) -> Result<Environment, ApiError> {
     let vault = app.keyring.vault().await;
     let found = app.store.secrets(project).await?;
     let key = open(&vault, project, &found);
-    let mut environment = Environment { revision: found.revision, vars: Vec::new() };
-    for row in found.rows.iter().filter(|row| row.kind == ENVIRONMENT) {
+    let mut environment =
+        Environment { revision: found.revision, vars: Vec::new(), authority: None };
+    for row in &found.rows {
         let Some(sealed) = &row.sealed else { continue };
         let opened = match &key {
-            Some(Ok(key)) => key.unseal(&place(project, row), sealed),
+            Some(Ok(key)) => unseal(key, project, row, sealed),
             Some(Err(error)) => Err(*error),
-            None => Err(toft_vault::SealError::Refused),
+            None => Err(SealError::Refused),
         };
         match opened {
             Ok(value) => {
-                environment.vars.push((row.name.clone(), SecretText::new(value.expose())));
+                let value = match (row.kind.as_str(), &row.brokered) {
+                    (ENVIRONMENT, None) => SecretText::new(value.expose()),
+                    (BROKERED, Some(brokered)) => {
+                        let key = found.key.as_ref().and_then(|key| key.authority.as_ref());
+                        environment.authority = key.map(|authority| authority.certificate.clone());
+                        SecretText::new(&*brokered.placeholder)
+                    }
+                    // Of a later version: whoever does not know what it is hands nothing out.
+                    _ => continue,
+                };
+                environment.vars.push((row.name.clone(), value));
             }
             Err(error) => {
                 tracing::error!(project.id = %project, secret.name = row.name, %error,
@@ -254,55 +170,4 @@ pub(crate) async fn environment(app: &App, project: &ProjectId) -> Result<Enviro
 /// Takes the project's values out of what is written down.
 pub(crate) async fn mask(app: &App, project: &ProjectId) -> Result<Mask, ApiError> {
     Ok(Mask::of(&environment(app, project).await?))
-}
-
-/// Seals all values with a new key: a value that somebody could open before stays open to them, the
-/// ones that are set later do not.
-pub(crate) async fn rotate(app: &App, project: &ProjectId) -> Result<(), ApiError> {
-    for _ in 0..TRIES {
-        let vault = app.keyring.vault().await;
-        let found = app.store.secrets(project).await?;
-        if found.key.is_none() {
-            return Ok(());
-        }
-        let (old, _) = key_for(&vault, project, &found)?;
-        let (new, kept) = vault
-            .new_data_key(project.as_str())
-            .map_err(|error| ApiError::internal("a key could not be made", &error))?;
-        let mut anew = Vec::new();
-        for row in &found.rows {
-            let Some(text) = &row.sealed else { continue };
-            let value = old.unseal(&place(project, row), text).map_err(|_| {
-                ApiError::new(
-                    Code::Conflict,
-                    format!("the secret {} cannot be opened: set it again, or delete it", row.name),
-                )
-            })?;
-            anew.push((row.name.clone(), sealed(&new, project, row, &value)?));
-        }
-        let now = app.clock.now_ms();
-        if app.store.replace_secret_key(project, found.revision, &kept, &anew, now).await? {
-            steps::reached("secret.rekeyed");
-            tracing::info!(project.id = %project, "the secrets were sealed with a new key");
-            return Ok(());
-        }
-    }
-    Err(crowded())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_length_of_a_sealed_value_is_known_without_opening_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let vault = Vault::open(&dir.path().join("k")).unwrap();
-        let (key, _) = vault.new_data_key("a").unwrap();
-        let place = Place { project: "a", name: "N", revision: 1, kind: ENVIRONMENT };
-        for bytes in [1, 2, 3, 100, 32 << 10] {
-            let text = key.seal(&place, &Secret::new("x".repeat(bytes))).unwrap();
-            assert_eq!(plain_bytes(&text), bytes);
-        }
-    }
 }

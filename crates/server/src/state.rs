@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
-use toft_model::machine::{EgressSetting, IdleRule, Limits};
+use toft_model::machine::{EgressName, EgressSetting, IdleRule, Limits};
 use toft_store::Store;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +24,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) idle: IdleRule,
     pub(crate) egress: EgressSetting,
+    pub(crate) egress_ceiling: EgressName,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
     pub(crate) store: Arc<dyn Store>,

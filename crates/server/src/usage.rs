@@ -2,7 +2,7 @@
 //! together, so that a server that ends in the middle of it counts nothing twice and misses nothing.
 //! Not what is asked of the store: that is `routes::usage`.
 
-use crate::{api_error::ApiError, state::App};
+use crate::api_error::ApiError;
 use std::{path::Path, time::Duration};
 use toft_gateway::usage::{self, Granted, UsageLine, UsageRecord};
 use toft_store::{Store, UsageEntry, UsageRow};
@@ -52,15 +52,15 @@ impl Intake {
             position = next;
         }
     }
-}
 
-/// Reads on until the server ends.
-pub(crate) async fn follow(app: App) {
-    loop {
-        if let Err(error) = app.usage.catch_up(&app.data_dir, &*app.store).await {
-            tracing::warn!(error = error.message, "usage waits in the gateway's journal");
+    /// Reads on until the server ends.
+    pub(crate) async fn follow(&self, data_dir: &Path, store: &dyn Store) {
+        loop {
+            if let Err(error) = self.catch_up(data_dir, store).await {
+                tracing::warn!(error = error.message, "usage waits in the gateway's journal");
+            }
+            sleep(LOOK_PAUSE).await;
         }
-        sleep(LOOK_PAUSE).await;
     }
 }
 

@@ -53,7 +53,9 @@ pub enum StoreError {
         what: &'static str,
     },
     /// No such row.
-    #[error("there is no such {what}")]
+    #[error(
+        "there is no such {what} any more: it was deleted meanwhile. List what there is, then choose another"
+    )]
     Missing {
         /// What it is.
         what: &'static str,

@@ -40,7 +40,9 @@ pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch
 pub use preview_ports::{PreviewPort, PreviewPorts};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
 pub use schedules::{Schedule, Schedules};
-pub use secrets::{ProjectSecrets, SecretRow, Secrets, Wrapped};
+pub use secrets::{
+    AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped,
+};
 pub use settings::{ProviderKey, Settings};
 pub use sqlite::SqliteStore;
 pub use store::Store;

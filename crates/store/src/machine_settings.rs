@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use toft_model::{
     event::Told,
     id::ProjectId,
-    machine::{EgressSetting, IdleRule, Limits},
+    machine::{EgressCeiling, EgressSetting, IdleRule, Limits},
 };
 
 /// What differs from the server's defaults. `None`: the default holds.
@@ -18,6 +18,8 @@ pub struct MachineSettings {
     pub idle: Option<IdleRule>,
     /// What it may reach. What was kept and cannot be read is nothing, not the default.
     pub egress: Option<EgressSetting>,
+    /// How much it may be set to reach. What was kept and cannot be read is nothing, not the default.
+    pub ceiling: Option<EgressCeiling>,
 }
 
 /// Settings of machines, and what their bridges do not know yet.
@@ -46,6 +48,13 @@ pub trait MachineRecords: Send + Sync {
         &self,
         id: &ProjectId,
         egress: Option<&EgressSetting>,
+        now_ms: u64,
+    ) -> Result<(), StoreError>;
+    /// Sets the widest level that it may be set to, or goes back to the default.
+    async fn put_egress_ceiling(
+        &self,
+        id: &ProjectId,
+        ceiling: Option<&EgressCeiling>,
         now_ms: u64,
     ) -> Result<(), StoreError>;
     /// Keeps what a bridge is to be told; the newest 100 per project. The same id twice is one.

@@ -1,6 +1,6 @@
 //! Projects and when their machines were woken. Not the machines.
 
-use crate::error::StoreError;
+use crate::{error::StoreError, machine_settings::MachineSettings};
 use async_trait::async_trait;
 use toft_model::{id::ProjectId, machine::MachineState};
 
@@ -55,6 +55,8 @@ pub struct NewProject {
     pub name: String,
     /// User id.
     pub owner: String,
+    /// What its machine has of its own from the first moment on. A fork has its origin's instead.
+    pub settings: MachineSettings,
 }
 
 /// What became of [`Projects::create_project`].

@@ -20,6 +20,35 @@ pub struct SecretRow {
     pub set_at: u64,
     /// User id of who set it.
     pub set_by: String,
+    /// Of one that is brokered.
+    pub brokered: Option<BrokeredRow>,
+}
+
+/// What a brokered secret has besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokeredRow {
+    /// What stands for its value in the machine.
+    pub placeholder: String,
+    /// Which requests its value is put into, as JSON.
+    pub binding: String,
+}
+
+/// What the values of a project are sealed with, and what is sealed beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectKey {
+    /// The project's key, sealed under the master key.
+    pub sealed: String,
+    /// The authority that its machine trusts, once it has one.
+    pub authority: Option<AuthorityRow>,
+}
+
+/// A project's certificate authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityRow {
+    /// Its certificate (PEM).
+    pub certificate: String,
+    /// Its key, sealed with the project's key.
+    pub sealed: String,
 }
 
 /// All secrets of one project.
@@ -27,8 +56,8 @@ pub struct SecretRow {
 pub struct ProjectSecrets {
     /// Counts their changes; 0: there never was one.
     pub revision: u64,
-    /// The project's key, sealed under the master key.
-    pub key: Option<String>,
+    /// The project's key.
+    pub key: Option<ProjectKey>,
     /// By name.
     pub rows: Vec<SecretRow>,
 }
@@ -54,19 +83,19 @@ pub trait Secrets: Send + Sync {
         &self,
         project: &ProjectId,
         before: u64,
-        key: &str,
+        key: &ProjectKey,
         rows: &[SecretRow],
         now_ms: u64,
     ) -> Result<bool, StoreError>;
     /// Removes one and counts that; `false`: there was none of that name.
     async fn delete_secret(&self, project: &ProjectId, name: &str) -> Result<bool, StoreError>;
-    /// Puts another key, and the same values sealed with it, in the place of what is there; `false`:
+    /// Puts another key, and the same authority and values sealed with it, in the place of what is there; `false`:
     /// the revision is no longer `at`. Revisions stay.
     async fn replace_secret_key(
         &self,
         project: &ProjectId,
         at: u64,
-        key: &str,
+        key: &ProjectKey,
         sealed: &[(String, String)],
         now_ms: u64,
     ) -> Result<bool, StoreError>;

@@ -1,15 +1,14 @@
 // The dashboard by a bare address in a real Chromium: previews have ports, and two apps that share
-// one host's cookies attack the dashboard and each other. Argument: a story in JSON with the sign-in
-// link, the address, the two projects and a folder for the profile.
-import { command, expect, launch, until } from './chromium.mjs'
+// one host's cookies attack the dashboard and each other. Made by the test: the
+// address, the two projects.
+import { begin, command, expect, made, signIn, until } from './chromium.mjs'
 
-const story = JSON.parse(process.argv[2])
-const host = new URL(story.address).hostname
-const browser = await launch(story.profile)
+const host = new URL(made.address).hostname
+const { browser, page, tell } = await begin()
 
 /** Opens a project's app in its panel; answers page and frame. */
 async function open(page, project, name) {
-  await page.goto(`${story.address}/projects/${project}`)
+  await page.goto(`${made.address}/projects/${project}`)
   await page.getByLabel('Message to the agent').first().waitFor()
   await command(page, 'Open the app')
   const frame = await until(`the frame of ${name}`, async () =>
@@ -21,20 +20,17 @@ async function open(page, project, name) {
 
 const seen = (frame) => frame.evaluate(async () => (await fetch('/seen')).json())
 
-try {
-  const page = browser.pages()[0] ?? (await browser.newPage())
-  page.setDefaultTimeout(30_000)
-  const faults = []
+await tell(async () => {
+  const refused = []
   page.on('console', (message) => {
-    if (/Content Security Policy/.test(message.text())) faults.push(message.text())
+    if (/Content Security Policy/.test(message.text())) refused.push(message.text())
   })
-  await page.goto(story.link)
-  await page.getByPlaceholder('Open, run, or name a new project').waitFor()
-  const shop = await open(page, story.shop, 'shop')
-  expect(faults.length === 0, `the dashboard's own policy refuses the preview: ${faults.join(' ')}`)
+  await signIn(page)
+  const shop = await open(page, made.shop, 'shop')
+  expect(refused.length === 0, `the dashboard's own policy refuses the preview: ${refused.join(' ')}`)
   const other = await browser.newPage()
-  const blog = await open(other, story.blog, 'blog')
-  const origins = [story.address, new URL(shop.url()).origin, new URL(blog.url()).origin]
+  const blog = await open(other, made.blog, 'blog')
+  const origins = [made.address, new URL(shop.url()).origin, new URL(blog.url()).origin]
   expect(new Set(origins).size === 3, `three origins: ${origins}`)
 
   // Each app gets its own hidden cookie although the browser sends both to both.
@@ -86,7 +82,7 @@ try {
       outcome.cookies = document.cookie
       return outcome
     },
-    [story.address, origins[2], story.blog],
+    [made.address, origins[2], made.blog],
   )
   for (const name of ['parent', 'me', 'models', 'foreign', 'remove', 'script', 'socket']) {
     expect(tries[name] === 'refused', `${name} was not refused: ${JSON.stringify(tries)}`)
@@ -101,7 +97,7 @@ try {
     frame.name = 'victim'
     frame.src = control
     document.body.append(frame)
-  }, story.address)
+  }, made.address)
   await until('the refused frame', () =>
     page.frames().find((f) => f.name() === 'victim' && f.url().startsWith('chrome-error:')),
   )
@@ -116,7 +112,7 @@ try {
   }, new URL(origins[2]).port)
   expect((await seen(blog)).posts === 0, 'the other app is shut')
   await until('the dashboard', async () => {
-    await page.goto(`${story.address}/projects/${story.shop}`)
+    await page.goto(`${made.address}/projects/${made.shop}`)
     return page
       .getByLabel('Message to the agent')
       .first()
@@ -124,11 +120,4 @@ try {
       .then(() => true)
       .catch(() => false)
   })
-  console.log('done')
-} catch (error) {
-  console.log(`failed ${error.stack ?? error}`)
-  process.exitCode = 1
-} finally {
-  await browser.close()
-  process.exit()
-}
+})

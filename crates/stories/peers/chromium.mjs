@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import { chromium } from 'playwright-core'
 
 /** `lax`: with the third-party storage that most people's browsers allow to frames. */
-export function launch(profile, { lax = false } = {}) {
+function launch(profile, { lax = false } = {}) {
   if (lax) {
     mkdirSync(`${profile}/Default`, { recursive: true })
     const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } }
@@ -37,6 +37,53 @@ export async function command(page, words) {
   await input.fill(words)
   await page.getByRole('option').first().waitFor()
   await input.press('Enter')
+}
+
+/** What the test that started this has made, and the sign-in link and a folder for the profile. */
+export const made = JSON.parse(process.argv[2])
+
+/**
+ * A browser with a page, and what went wrong in that. `lax` as of `launch`. `strict`: that the policy of
+ * our own pages stops something is a fault, too. `tell` tells a story in it and ends this process: with
+ * the line `done` when all came as it should and there is no fault, else with why not; `failed` is done
+ * before the browser closes then.
+ */
+export async function begin({ lax = false, strict = false } = {}) {
+  const browser = await launch(made.profile, { lax })
+  const page = browser.pages()[0] ?? (await browser.newPage())
+  page.setDefaultTimeout(2 * STEP_MS)
+  const faults = []
+  page.on('pageerror', (error) => faults.push(`page error: ${error.message}`))
+  page.on('console', (message) => {
+    if (strict && message.type() === 'error' && /Content Security Policy/.test(message.text())) {
+      faults.push(message.text())
+    }
+  })
+  async function tell(story, { failed = async () => {} } = {}) {
+    try {
+      await story()
+      expect(faults.length === 0, 'the page has faults')
+      console.log('done')
+    } catch (error) {
+      await failed().catch(() => {})
+      console.log(`failed ${error?.stack ?? error}`)
+      for (const fault of faults) console.log(`fault ${fault}`)
+      process.exitCode = 1
+    } finally {
+      await browser.close()
+      process.exit()
+    }
+  }
+  return { browser, page, faults, tell }
+}
+
+/** Opens the sign-in link, and a project from it. */
+export async function signIn(page, project) {
+  await page.goto(made.link)
+  await page.getByPlaceholder('Open, run, or name a new project').waitFor()
+  if (project === undefined) return
+  await page.goto(new URL(`/projects/${project}`, made.link).href)
+  await page.getByLabel('Message to the agent').first().waitFor()
 }
 
 export function expect(condition, words) {

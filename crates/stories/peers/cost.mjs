@@ -1,22 +1,14 @@
 // The cost of a project in a real Chromium: the panel shows what the test says was reported, follows
 // while the agent works, sets a limit, leads to the conversation, and the settings show the same.
-// Arguments: the sign-in link, the project's id, a folder for the profile, then what must be seen as JSON:
-// `{calls, cost, prompt, more: {calls, cost}}`. Prints `prompt` when the test shall have the agent asked once more.
-import { expect, launch } from './chromium.mjs'
+// Made by the test: `{project, calls, cost, prompt, more: {calls, cost}}`, what must be seen. Prints
+// `prompt` when the test shall have the agent asked once more.
+import { begin, made, signIn } from './chromium.mjs'
 
-const [link, project, profile, wanted] = process.argv.slice(2)
-const { calls, cost, prompt, more } = JSON.parse(wanted)
-const browser = await launch(profile)
-const page = browser.pages()[0] ?? (await browser.newPage())
-page.setDefaultTimeout(60_000)
-const faults = []
-page.on('pageerror', (error) => faults.push(`page error: ${error.message}`))
+const { link, project, calls, cost, prompt, more } = made
+const { page, tell } = await begin({ strict: true })
 
-try {
-  await page.goto(link)
-  await page.getByPlaceholder('Open, run, or name a new project').waitFor()
-  await page.goto(new URL(`/projects/${project}`, link).href)
-  await page.getByLabel('Message to the agent').waitFor()
+await tell(async () => {
+  await signIn(page, project)
   await page.keyboard.press('Alt+u')
   const panel = page.getByLabel('Cost panel')
   await panel.getByText(new RegExp(`^${calls} calls\\. Tokens`)).waitFor()
@@ -39,11 +31,4 @@ try {
   await part.getByText(more.cost, { exact: true }).first().waitFor()
   await part.getByRole('link', { name: 'Shop' }).click()
   await page.waitForURL(new RegExp(`/projects/${project}`))
-  expect(faults.length === 0, faults.join('\n'))
-  console.log('done')
-} catch (error) {
-  console.log(String(error?.stack ?? error))
-  process.exitCode = 1
-} finally {
-  await browser.close()
-}
+})

@@ -1,11 +1,10 @@
 // Hostile names, texts and terminal escapes in a real dashboard: every place that shows words of the
 // agent, of its files and of its database is opened, and nothing of them may run, load or lead
-// anywhere but to the web. One argument: JSON of what the story made.
-import { command, expect, launch, until } from './chromium.mjs'
+// anywhere but to the web.
+import { begin, command, expect, made, signIn, until } from './chromium.mjs'
 
-const story = JSON.parse(process.argv[2])
-const { control, project, file, payload } = story
-const browser = await launch(story.profile)
+const { control, project, file, payload } = made
+const { browser, page, tell } = await begin()
 await browser.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: control })
 await browser.addInitScript(() => {
   window.violations = []
@@ -13,13 +12,9 @@ await browser.addInitScript(() => {
     window.violations.push(`${event.violatedDirective} ${event.blockedURI}`),
   )
 })
-const page = browser.pages()[0] ?? (await browser.newPage())
-page.setDefaultTimeout(30_000)
 const asked = []
 const dialogs = []
-const faults = []
 browser.on('request', (request) => asked.push(request.url()))
-page.on('pageerror', (error) => faults.push(`page error: ${error.message}`))
 page.on('dialog', (dialog) => {
   dialogs.push(dialog.message())
   void dialog.dismiss()
@@ -50,9 +45,8 @@ async function shows(where, name) {
 }
 const panel = (name) => page.locator('aside, nav').getByText(`push('${name}')`).first()
 
-try {
-  await page.goto(story.link)
-  await page.getByPlaceholder('Open, run, or name a new project').waitFor()
+await tell(async () => {
+  await signIn(page)
   await shows('home', 'project')
   await judge('home')
 
@@ -147,19 +141,10 @@ try {
   expect(browser.pages().length === 1, `windows: ${browser.pages().map((each) => each.url())}`)
   const away = asked.filter((url) => !url.startsWith(control) && !/^(data|blob):/.test(url))
   expect(away.length === 0, `asked others: ${away}`)
-  expect(faults.length === 0, faults.join('\n'))
 
   // The same words do run where text is taken for markup.
   const open = await browser.newPage()
   await open.goto('data:text/html,<p>')
   await open.evaluate((html) => (document.body.innerHTML = html), payload)
   await until('the control', () => open.evaluate(() => window.ran?.includes('control')))
-  console.log('done')
-} catch (error) {
-  console.log(`failed ${error.stack ?? error}`)
-  if (faults.length > 0) console.log(`failed faults: ${faults.join(' | ')}`)
-  process.exitCode = 1
-} finally {
-  await browser.close()
-  process.exit()
-}
+})

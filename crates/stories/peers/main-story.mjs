@@ -1,53 +1,22 @@
 // The main story in a real Chromium: from the sign-in link to an app that keeps data, through a
 // stop and a kill. Which backend makes the machine it neither knows nor asks: what the machine can is
 // what the page must offer. Speaks with the test that started it over standard streams: prints `kill`,
-// waits for `up`; prints `left out` and what the machine cannot. Arguments: the sign-in link, a folder for screenshots, a folder for the profile.
+// waits for `up`; prints `left out` and what the machine cannot. Made
+// by the test: a folder for screenshots.
 import { createInterface } from 'node:readline'
-import { existsSync } from 'node:fs'
-import { chromium } from 'playwright-core'
+import { begin, command as ran, expect, made, signIn } from './chromium.mjs'
 
-const [link, shots, profile] = process.argv.slice(2)
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  viewport: { width: 1440, height: 900 },
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-})
-const page = browser.pages()[0] ?? (await browser.newPage())
-page.setDefaultTimeout(60_000)
-const faults = []
-page.on('pageerror', (error) => faults.push(`page error: ${error.message}`))
-page.on('console', (message) => {
-  if (message.type() === 'error' && /Content Security Policy/.test(message.text())) {
-    faults.push(message.text())
-  }
-})
+const { page, tell } = await begin({ strict: true })
 
 let step = 0
 async function shot(name) {
   step += 1
-  await page.screenshot({ path: `${shots}/${String(step).padStart(2, '0')}-${name}.png` })
+  await page.screenshot({ path: `${made.shots}/${String(step).padStart(2, '0')}-${name}.png` })
 }
 
-async function command(words) {
-  // A terminal that has the focus keeps Ctrl+K for its shell: the button is always there.
-  await page.getByRole('button', { name: /Commands/ }).click()
-  const input = page.getByPlaceholder('Open, run, or name a new project')
-  await input.fill(words)
-  await page.getByRole('option').first().waitFor()
-  await input.press('Enter')
-}
+const command = (words) => ran(page, words)
 
 async function say(text) {
   const composer = page.getByLabel('Message to the agent').first()
@@ -63,15 +32,10 @@ async function receipts(count) {
     .waitFor({ timeout: 120_000 })
 }
 
-function expect(condition, words) {
-  if (!condition) throw new Error(words)
-}
-
-try {
+await tell(async () => {
   // 2. The link opens the dashboard, signed in; the home screen is the palette.
-  await page.goto(link)
+  await signIn(page)
   const input = page.getByPlaceholder('Open, run, or name a new project')
-  await input.waitFor()
   await shot('home')
 
   // 3. A project.
@@ -262,15 +226,4 @@ try {
   await page.setViewportSize({ width: 420, height: 900 })
   await page.waitForTimeout(400)
   await shot('narrow')
-
-  expect(faults.length === 0, faults.join('\n'))
-  console.log(`done ${project}`)
-} catch (error) {
-  await shot('failed').catch(() => {})
-  console.log(`failed ${error.stack ?? error}`)
-  if (faults.length > 0) console.log(`failed faults: ${faults.join(' | ')}`)
-  process.exitCode = 1
-} finally {
-  await browser.close()
-  process.exit()
-}
+}, { failed: () => shot('failed') })

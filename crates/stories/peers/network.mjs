@@ -1,20 +1,12 @@
 // The way out of a project in a real Chromium: a level is chosen, a block is seen as it happens, allowed
-// by one click, and a stricter level says what it cut. Arguments: the sign-in link, the project's id, a
-// folder for the profile. Prints what the test shall have the machine try: `blocked`, `allowed`, `long`, `cut`.
-import { expect, launch } from './chromium.mjs'
+// by one click, and a stricter level says what it cut. Made by the test: the
+// project. Prints what the test shall have the machine try: `blocked`, `allowed`, `long`, `cut`.
+import { begin, made, signIn } from './chromium.mjs'
 
-const [link, project, profile] = process.argv.slice(2)
-const browser = await launch(profile)
-const page = browser.pages()[0] ?? (await browser.newPage())
-page.setDefaultTimeout(60_000)
-const faults = []
-page.on('pageerror', (error) => faults.push(`page error: ${error.message}`))
+const { page, tell } = await begin({ strict: true })
 
-try {
-  await page.goto(link)
-  await page.getByPlaceholder('Open, run, or name a new project').waitFor()
-  await page.goto(new URL(`/projects/${project}`, link).href)
-  await page.getByLabel('Message to the agent').waitFor()
+await tell(async () => {
+  await signIn(page, made.project)
   await page.keyboard.press('Alt+e')
   const panel = page.getByLabel('Network panel')
   await panel.getByText('That is the default of this server.').waitFor()
@@ -38,11 +30,4 @@ try {
   await page.getByText('1 open connection was no longer allowed and cut.').waitFor()
   await panel.getByText('Cut when the level changed: it is no longer allowed.').waitFor()
   console.log('cut')
-  expect(faults.length === 0, faults.join('\n'))
-  console.log('done')
-} catch (error) {
-  console.log(String(error?.stack ?? error))
-  process.exitCode = 1
-} finally {
-  await browser.close()
-}
+})

@@ -1,22 +1,16 @@
 // A hostile app in a real Chromium: its page in the dashboard's frame and in a tab of its own, its
 // service worker and its shared worker try to reach the dashboard, the agent and other previews.
-// Every attack is also run against a site without walls, where it must succeed. One argument: JSON
-// of what the story made.
+// Every attack is also run against a site without walls, where it must succeed.
 import { request } from 'node:http'
-import { command, expect, launch, openSite, until, within } from './chromium.mjs'
+import { begin, command, expect, made, openSite, signIn, until, within } from './chromium.mjs'
 
-const story = JSON.parse(process.argv[2])
-const { control, address, port, a, b, terminal } = story
+const { control, address, port, a, b, terminal } = made
 const own = `http://${a}.localhost:${port}`
 const otherPort = `http://3001-${a}.localhost:${port}`
 const otherProject = `http://${b}.localhost:${port}`
 
 const site = await openSite()
-const browser = await launch(story.profile, { lax: true })
-const page = browser.pages()[0] ?? (await browser.newPage())
-page.setDefaultTimeout(30_000)
-const faults = []
-page.on('pageerror', (error) => faults.push(`page error: ${error.message}`))
+const { browser, page, tell } = await begin({ lax: true })
 
 const agent = (base) => [
   ['state', `${base}/toft/state`],
@@ -259,9 +253,8 @@ const appFrame = () => page.frames().find((frame) => frame.url().startsWith(`${o
 
 const say = (words) => console.error(`${Math.round(performance.now())} ms: ${words}`)
 
-try {
-  await page.goto(story.link)
-  await page.getByPlaceholder('Open, run, or name a new project').waitFor()
+await tell(async () => {
+  await signIn(page)
   const before = await jar()
   expect(/^localhost toft_session=\S+$/.test(before), `one sign-in in the jar: ${before}`)
   await page.evaluate(() => localStorage.setItem('kept', 'yes'))
@@ -386,16 +379,6 @@ try {
   await page.reload()
   await page.getByLabel('Message to the agent').first().waitFor()
   expect(site.hits.some(({ body }) => body.includes('pwned by form')), 'forms were sent')
-  expect(faults.length === 0, faults.join('\n'))
   const values = (await browser.cookies()).filter(({ name }) => name.startsWith('toft_')).map(({ value }) => value)
   console.log(`secrets ${JSON.stringify([...values, before.split('=')[1]])}`)
-  console.log('done')
-} catch (error) {
-  console.log(`failed ${error.stack ?? error}`)
-  if (faults.length > 0) console.log(`failed faults: ${faults.join(' | ')}`)
-  process.exitCode = 1
-} finally {
-  await browser.close()
-  site.close()
-  process.exit()
-}
+})

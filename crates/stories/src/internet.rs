@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd as _,
     path::Path,
     process::{Child, Command, Stdio},
@@ -26,18 +26,36 @@ pub const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(11, 0, 0, 2);
 pub const HOSTS: [Ipv4Addr; 3] =
     [Ipv4Addr::new(11, 1, 0, 1), Ipv4Addr::new(11, 1, 0, 2), Ipv4Addr::new(11, 1, 0, 3)];
 
+/// The server's host and another one, by the newer protocol.
+pub const OURS_6: Ipv6Addr = Ipv6Addr::new(0x2a11, 0, 0, 0, 0, 0, 0, 1);
+/// See [`OURS_6`].
+pub const HOST_6: Ipv6Addr = Ipv6Addr::new(0x2a11, 1, 0, 0, 0, 0, 0, 1);
+/// Between the two.
+const WAY_6: &str = "2a11::2";
+
 /// See the module.
 pub struct Internet {
     /// Holds the other network.
     holder: Child,
     network: Arc<File>,
-    names: Arc<Mutex<HashMap<String, Name>>>,
+    names: Arc<Mutex<Names>>,
+    /// Whether this host knows IPv6.
+    pub six: bool,
+}
+
+#[derive(Default)]
+struct Names {
+    known: HashMap<String, Name>,
+    /// All that was asked about, known or not, for addresses or anything else.
+    questions: Vec<String>,
 }
 
 /// Answers of a name in turn; the last one stays.
+#[derive(Default)]
 struct Name {
     answers: Vec<Vec<Ipv4Addr>>,
     asked: usize,
+    six: Vec<Ipv6Addr>,
 }
 
 /// What a host was asked: heads of requests, or the first bytes of what is no HTTP.
@@ -96,7 +114,14 @@ impl Internet {
         for host in HOSTS {
             there(&["addr", "add", &format!("{host}/32"), "dev", "lo"])?;
         }
-        let internet = Self { holder, network, names: Arc::default() };
+        let six = || {
+            run("ip", &["addr", "add", &format!("{OURS_6}/64"), "dev", "way", "nodad"])?;
+            there(&["addr", "add", &format!("{WAY_6}/64"), "dev", "net", "nodad"])?;
+            there(&["addr", "add", &format!("{HOST_6}/128"), "dev", "lo", "nodad"])?;
+            run("ip", &["-6", "route", "add", "default", "via", WAY_6])
+        };
+        let six = six().is_ok();
+        let internet = Self { holder, network, names: Arc::default(), six };
         internet.serve_names()?;
         Ok(internet)
     }
@@ -105,21 +130,33 @@ impl Internet {
     pub fn name(&self, name: &str, answers: &[&[Ipv4Addr]]) {
         let answers = answers.iter().map(|answer| answer.to_vec()).collect();
         let mut names = self.names.lock().expect("no holder panics");
-        names.insert(name.to_owned(), Name { answers, asked: 0 });
+        names.known.insert(name.to_owned(), Name { answers, ..Name::default() });
+    }
+
+    /// Sets what a name resolves to by the newer protocol, and nothing else.
+    pub fn name_6(&self, name: &str, six: &[Ipv6Addr]) {
+        let mut names = self.names.lock().expect("no holder panics");
+        names.known.insert(name.to_owned(), Name { six: six.to_vec(), ..Name::default() });
+    }
+
+    /// All that the name server was asked about so far.
+    pub fn questions(&self) -> Vec<String> {
+        self.names.lock().expect("no holder panics").questions.clone()
     }
 
     /// How often the addresses of a name were asked for.
     pub fn asked(&self, name: &str) -> usize {
-        self.names.lock().expect("no holder panics").get(name).map_or(0, |name| name.asked)
+        self.names.lock().expect("no holder panics").known.get(name).map_or(0, |name| name.asked)
     }
 
     /// A host that takes connections and does this with each, on a thread of its own.
     pub fn host(
         &self,
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         port: u16,
         each: impl Fn(TcpStream) + Clone + Send + 'static,
     ) -> Result<()> {
+        let address = address.into();
         let listener = self.there(move || TcpListener::bind((address, port)))??;
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
@@ -133,7 +170,7 @@ impl Internet {
     /// A host of HTTP/1: answers the head of each request, which it keeps.
     pub fn web(
         &self,
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         port: u16,
         answer: impl Fn(&str) -> String + Clone + Send + 'static,
     ) -> Result<Asked> {
@@ -220,8 +257,8 @@ fn head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The answer to one question (RFC 1035 §4): addresses of version 4, or that there are none.
-fn resolve(question: &[u8], names: &Mutex<HashMap<String, Name>>) -> Option<Vec<u8>> {
+/// The answer to one question (RFC 1035 §4, RFC 3596): addresses, or that there are none.
+fn resolve(question: &[u8], names: &Mutex<Names>) -> Option<Vec<u8>> {
     let mut at = 12;
     let mut labels: Vec<String> = Vec::new();
     loop {
@@ -236,26 +273,33 @@ fn resolve(question: &[u8], names: &Mutex<HashMap<String, Name>>) -> Option<Vec<
     let kind = u16::from_be_bytes([*question.get(at)?, *question.get(at + 1)?]);
     let end = at + 4;
     let mut names = names.lock().ok()?;
-    let known = names.get_mut(&labels.join("."));
+    names.questions.push(labels.join("."));
+    let known = names.known.get_mut(&labels.join("."));
     // A name that is not there.
     let code = if known.is_some() { 0 } else { 3 };
-    let addresses = match known {
-        Some(Name { answers, asked }) if kind == 1 => {
+    let addresses: Vec<Vec<u8>> = match known {
+        Some(Name { answers, asked, .. }) if kind == 1 => {
             *asked += 1;
-            answers.get((*asked - 1).min(answers.len().saturating_sub(1))).cloned()
+            let answer = answers.get((*asked - 1).min(answers.len().saturating_sub(1)));
+            answer.into_iter().flatten().map(|address| address.octets().to_vec()).collect()
         }
-        Some(_) | None => None,
+        Some(Name { six, .. }) if kind == 28 => {
+            six.iter().map(|address| address.octets().to_vec()).collect()
+        }
+        Some(_) | None => Vec::new(),
     };
-    let addresses = addresses.unwrap_or_default();
     let mut answer = question.get(..2)?.to_vec();
     answer.extend([0x81, 0x80 | code, 0, 1]);
     answer.extend(u16::try_from(addresses.len()).ok()?.to_be_bytes());
     answer.extend([0, 0, 0, 0]);
     answer.extend(question.get(12..end)?);
     for address in addresses {
-        // The name of the question, an address of the internet, good for this moment only.
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
-        answer.extend(address.octets());
+        // The name of the question, of its kind, of the internet, good for this moment only.
+        answer.extend([0xc0, 12]);
+        answer.extend(kind.to_be_bytes());
+        answer.extend([0, 1, 0, 0, 0, 0]);
+        answer.extend(u16::try_from(address.len()).ok()?.to_be_bytes());
+        answer.extend(address);
     }
     Some(answer)
 }

@@ -3,11 +3,15 @@
 //! stories themselves are in `tests/`.
 
 pub mod abilities;
+pub mod browser;
+pub mod https;
 pub mod internet;
 mod made;
+pub mod peers;
 pub mod podman;
 pub mod processes;
 pub mod provider;
+pub mod scan;
 pub mod servers;
 pub mod session;
 pub mod toft;

@@ -151,22 +151,65 @@ pub fn memory_holds(pid: u32, needle: &[u8]) -> bool {
     if contains(&environ, needle) {
         return true;
     }
-    let Ok(maps) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return false };
+    let Ok(maps) = fs::read_to_string(format!("/proc/{pid}/smaps")) else { return false };
     let Ok(mut mem) = fs::File::open(format!("/proc/{pid}/mem")) else { return false };
+    let mut pages = fs::File::open(format!("/proc/{pid}/pagemap")).ok();
+    let (mut region, mut page_bytes) = (None, PAGE_BYTES);
     maps.lines().any(|line| {
-        let Some((range, rest)) = line.split_once(' ') else { return false };
-        if !rest.starts_with('r') || rest.contains("[vvar") || rest.contains("[vsyscall") {
-            return false;
+        // A region's line, and some of what follows on it.
+        if let Some((name, value)) = line.split_once(": ").filter(|(name, _)| !name.contains(' ')) {
+            let kib = value.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
+            if let ("KernelPageSize", Some(kib)) = (name, kib) {
+                page_bytes = kib << 10;
+            }
+            if !matches!(name, "Rss" | "Swap") || kib.is_none_or(|kib| kib == 0) {
+                return false;
+            }
+            let Some((start, end)) = region.take() else { return false };
+            let in_use = pages.as_mut().and_then(|pages| in_use(pages, start, end, page_bytes));
+            let in_use = in_use.unwrap_or_else(|| vec![(start, end)]);
+            return in_use
+                .into_iter()
+                .any(|(start, end)| region_holds(&mut mem, start, end, needle));
         }
-        let Some((start, end)) = range.split_once('-') else { return false };
-        let (Ok(start), Ok(end)) = (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16))
-        else {
-            return false;
-        };
-        region_holds(&mut mem, start, end, needle)
+        region = readable(line);
+        false
     })
 }
 
+/// The region of a line of `/proc/pid/maps`.
+fn readable(line: &str) -> Option<(u64, u64)> {
+    let (range, rest) = line.split_once(' ')?;
+    let hidden = rest.contains("[vvar") || rest.contains("[vsyscall");
+    let (start, end) = range.split_once('-').filter(|_| rest.starts_with('r') && !hidden)?;
+    Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+}
+
+/// The parts of a region that are in memory or swapped out: some programs reserve a thousand times
+/// what they use (`/proc/pid/pagemap`: bit 63 and bit 62). `None`: unknown.
+fn in_use(pages: &mut fs::File, start: u64, end: u64, page: u64) -> Option<Vec<(u64, u64)>> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    let mut entries = vec![0u8; 8 * PAGES_AT_ONCE];
+    let mut at = start;
+    pages.seek(SeekFrom::Start(start / page * 8)).ok()?;
+    while at < end {
+        let want = usize::try_from((end - at) / page).ok()?.min(PAGES_AT_ONCE);
+        pages.read_exact(&mut entries[..8 * want]).ok()?;
+        for entry in entries[..8 * want].chunks_exact(8) {
+            if entry[7] & 0xC0 != 0 {
+                match runs.last_mut() {
+                    Some((_, last)) if *last == at => *last += page,
+                    _ => runs.push((at, at + page)),
+                }
+            }
+            at += page;
+        }
+    }
+    Some(runs)
+}
+
+/// Pages that are asked about at a time.
+const PAGES_AT_ONCE: usize = 1 << 13;
 /// Bytes read from a process's memory at a time.
 const REGION_CHUNK_BYTES: usize = 4 << 20;
 /// Smallest page of the platforms that we run on.
@@ -196,16 +239,35 @@ fn region_holds(mem: &mut fs::File, start: u64, end: u64, needle: &[u8]) -> bool
     false
 }
 
-/// Files below `dir` that hold `needle`, symbolic links not followed.
+/// Files below `dir` that hold `needle`, and what is called so or leads to something called so.
+/// Symbolic links are not followed.
 pub fn files_holding(dir: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
+    files_holding_but(dir, needle, &|_| false)
+}
+
+/// As [`files_holding`], without some paths and what lies below them.
+pub fn files_holding_but(
+    dir: &Path,
+    needle: &[u8],
+    passed_over: &dyn Fn(&Path) -> bool,
+) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else { return found };
     for entry in entries.flatten() {
         let Ok(kind) = entry.file_type() else { continue };
+        let path = entry.path();
+        if passed_over(&path) {
+            continue;
+        }
+        let leads = fs::read_link(&path).unwrap_or_default();
+        let named = [entry.file_name(), leads.into()];
+        if named.iter().any(|name| contains(name.as_encoded_bytes(), needle))
+            || (kind.is_file() && file_holds(&path, needle))
+        {
+            found.push(path.clone());
+        }
         if kind.is_dir() {
-            found.extend(files_holding(&entry.path(), needle));
-        } else if kind.is_file() && file_holds(&entry.path(), needle) {
-            found.push(entry.path());
+            found.extend(files_holding_but(&path, needle, passed_over));
         }
     }
     found
@@ -226,7 +288,7 @@ fn file_holds(path: &Path, needle: &[u8]) -> bool {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|w| w == needle)
+    memchr::memmem::find(haystack, needle).is_some()
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! A fake model provider that speaks Anthropic messages and OpenAI chat over real HTTP, and judges:
-//! a request that breaks the rules of a conversation is answered 400 and remembered as a fault.
+//! A fake model provider that speaks Anthropic messages, OpenAI chat and OpenAI responses over real
+//! HTTP, and judges: a request that breaks the rules of a conversation is answered 400 and remembered.
 //! What it says is a function of the conversation alone, so a repeated request gets the same answer.
 
 mod anthropic;
 mod openai;
+mod responses;
 
 use anyhow::Result;
 use axum::{
@@ -28,7 +29,7 @@ use std::{
 pub struct Say {
     /// Text, one delta per word.
     pub text: String,
-    /// Tools it asks for: name and arguments.
+    /// Tools it asks for: name and arguments. Where the request offers none it asks for none.
     pub tools: Vec<(String, Value)>,
 }
 
@@ -102,6 +103,7 @@ impl Provider {
         let app = Router::new()
             .route("/v1/messages", post(anthropic_messages))
             .route("/v1/chat/completions", post(openai_chat))
+            .route("/v1/responses", post(openai_responses))
             .route("/v1/models", get(models))
             .with_state(shared);
         let task = tokio::spawn(async move {
@@ -240,6 +242,10 @@ async fn openai_chat(state: State<Shared>, headers: HeaderMap, body: Bytes) -> R
     talk(&state, &headers, &body, openai::judge, openai::frames).await
 }
 
+async fn openai_responses(state: State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    talk(&state, &headers, &body, responses::judge, responses::frames).await
+}
+
 async fn talk(
     shared: &Shared,
     headers: &HeaderMap,
@@ -253,18 +259,28 @@ async fn talk(
     let number = remember(shared, headers, &body);
     match judge(&body) {
         Ok(turn) => {
-            let say = (shared.script)(&turn.user, turn.since);
+            let mut say = (shared.script)(&turn.user, turn.since);
+            if !turn.offers {
+                say.tools.clear();
+            }
             answer(shared, number, frames(&say, turn.calls)).await
         }
         Err(fault) => refuse(shared, fault),
     }
 }
 
+#[derive(Default)]
 struct Turn {
+    /// Whether the model may ask for tools.
+    offers: bool,
     user: String,
     since: usize,
     /// Tool calls in the conversation so far: makes ids that are unique and repeatable.
     calls: usize,
+}
+
+fn offers(body: &Value) -> bool {
+    body["tools"].as_array().is_some_and(|tools| !tools.is_empty())
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -236,6 +236,18 @@ impl Toft {
             .map(|p| p.pid)
     }
 
+    /// Pid of its bridge on the host, once it runs: a machine serves before that.
+    pub async fn bridge(&self, project: &str) -> Result<u32> {
+        let end = Instant::now() + STEP_TIMEOUT;
+        loop {
+            if let Some(pid) = self.bridge_pid(project) {
+                return Ok(pid);
+            }
+            anyhow::ensure!(Instant::now() < end, "{project} has no bridge");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Sends a request as the admin; answers status and JSON body.
     pub async fn request(
         &self,

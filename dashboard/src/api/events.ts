@@ -35,7 +35,7 @@ interface Moved {
 }
 
 export interface LimitHit {
-  kind: 'memory' | 'pids' | 'disk'
+  kind: 'memory' | 'pids' | 'disk' | 'log'
   command: string | null
   pid: number | null
   peak: number | null

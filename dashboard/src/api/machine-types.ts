@@ -79,6 +79,7 @@ export interface Limits {
   cpus: number | null
   pids: number | null
   diskBytes: number | null
+  logBytes: number | null
 }
 
 export interface IdleRule {
@@ -92,7 +93,7 @@ export interface Can {
   liveCheckpoint: boolean
   fork: boolean
   freeze: boolean
-  /** `memory`, `pids`, `cpu`, `disk`: those that are enforced. */
+  /** `memory`, `pids`, `cpu`, `disk`, `log`: those that are enforced. */
   limits: string[]
   egress: boolean
 }
@@ -104,6 +105,8 @@ export interface DiskUse {
   /** Held by it, written by others. */
   sharedBytes: number | null
   quotaBytes: number | null
+  /** Its log folder, beside its disk. */
+  logBytes: number | null
   /** Of all projects, checkpoints and images. */
   totalBytes: number | null
   capBytes: number | null
@@ -191,24 +194,40 @@ export interface EgressSetting {
   rules: string[]
 }
 
+/** What a change may say; null is the server's ceiling. Only admins change it. */
+export type EgressChange = Partial<EgressSetting> & { ceiling?: EgressLevel | null }
+
 export interface EgressAnswer extends EgressSetting {
   /** Nothing of its own: the server's. */
   isDefault: boolean
+  /** The widest level that the project may have. A wider setting stays, and the ceiling holds. */
+  ceiling: EgressLevel
+  /** That is the server's. */
+  ceilingIsDefault: boolean
+  /** The narrower one of level and ceiling. */
+  inForce: EgressLevel
   /** False where programs may go out past the gateway. */
   enforced: boolean
   /** Open connections that were no longer allowed and end. */
   cut: number
 }
 
-/** Of one connection, or of one request in plain HTTP, or of its refusal. */
+/** Of one connection, or of one request in plain HTTP, or of its refusal; or of several equal ones. */
 export interface EgressLine {
   seq: number
   at: string
-  via: 'connect' | 'http' | 'direct'
-  host: string
+  /** Begin of the last, when it stands for several. */
+  lastAt: string | null
+  count: number
+  /** `https`: a request that was read, as a brokered secret is bound to its host. */
+  via: 'connect' | 'http' | 'direct' | 'https'
+  /** Null: of several hosts, more at once than the log tells apart. */
+  host: string | null
   port: number | null
   verdict: 'allow' | 'deny'
   rule: string
+  /** Names of the brokered secrets whose values were put in. */
+  secrets: string[]
   reason: string | null
   bytesIn: number
   bytesOut: number
@@ -218,10 +237,11 @@ export interface EgressLine {
   allowRule: string | null
 }
 
-export type OpenConnection = Pick<
-  EgressLine,
-  'at' | 'via' | 'host' | 'rule' | 'bytesIn' | 'bytesOut'
-> & { id: number; port: number }
+export type OpenConnection = Pick<EgressLine, 'at' | 'via' | 'rule' | 'bytesIn' | 'bytesOut'> & {
+  id: number
+  host: string
+  port: number
+}
 
 export interface EgressPage {
   /** Newest first. */

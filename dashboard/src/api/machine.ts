@@ -7,8 +7,8 @@ import type {
   Diff,
   DiskUse,
   EgressAnswer,
+  EgressChange,
   EgressPage,
-  EgressSetting,
   FileDiff,
   Firing,
   ForkAsk,
@@ -70,8 +70,7 @@ export function machineOf(project: string) {
     disk: () => call<DiskUse>('GET', `${base}/disk`),
 
     egress: () => call<EgressAnswer>('GET', `${base}/egress`),
-    setEgress: (change: Partial<EgressSetting>) =>
-      call<EgressAnswer>('PUT', `${base}/egress`, change),
+    setEgress: (change: EgressChange) => call<EgressAnswer>('PUT', `${base}/egress`, change),
     /** One more rule, whatever others have added meanwhile. */
     addEgressRule: (rule: string) => call<EgressAnswer>('POST', `${base}/egress/rules`, { rule }),
     egressLog: (before?: number) =>

@@ -1,7 +1,18 @@
 // The server's own routes, one function each.
 import { call } from './http'
-import type { Image } from './machine-types'
-import type { Doctor, Machine, Me, ModelList, Project, Provider, Settings, User } from './types'
+import type { EgressSetting, Image } from './machine-types'
+import type {
+  Doctor,
+  Fallbacks,
+  FallbacksChange,
+  Machine,
+  Me,
+  ModelList,
+  Project,
+  Provider,
+  Settings,
+  User,
+} from './types'
 
 const seg = encodeURIComponent
 
@@ -19,8 +30,8 @@ export const server = {
 
   projects: () => call<Project[]>('GET', '/v1/projects?limit=200'),
   project: (id: string) => call<Project>('GET', `/v1/projects/${seg(id)}`),
-  createProject: (name: string, image?: string) =>
-    call<Project>('POST', '/v1/projects', { name, ...(image ? { image } : {}) }),
+  createProject: (name: string, of: { image?: string; egress?: Partial<EgressSetting> } = {}) =>
+    call<Project>('POST', '/v1/projects', { name, ...of }),
   images: () =>
     call<Image[] | { images: Image[] }>('GET', '/v1/images').then((list) =>
       Array.isArray(list) ? list : list.images,
@@ -48,6 +59,8 @@ export const server = {
       `/v1/providers/${seg(id)}/test`,
       {},
     ),
+  fallbacks: () => call<Fallbacks>('GET', '/v1/fallbacks'),
+  setFallbacks: (change: FallbacksChange) => call<Fallbacks>('PUT', '/v1/fallbacks', change),
   models: () => call<ModelList>('GET', '/v1/models'),
   doctor: () => call<Doctor>('GET', '/v1/doctor'),
 }

@@ -1,5 +1,5 @@
 // Shapes of the `/v1` API, as docs/http-api.md has them.
-import type { Can, EgressSetting, IdleRule, Limits } from './machine-types'
+import type { Can, EgressAnswer, EgressSetting, IdleRule, Limits } from './machine-types'
 
 export type MachineState =
   | 'creating'
@@ -65,7 +65,7 @@ export interface Machine {
   frozenAt?: string | number | null
   startedAt: string | number | null
   use: { memoryBytes: number | null; pids: number | null } | null
-  egress: EgressSetting
+  egress: EgressSetting & Pick<EgressAnswer, 'inForce'>
   appPort: number | null
   wakes: { at: string | number; cause: string }[]
 }
@@ -82,11 +82,30 @@ export interface Provider {
   name: string
   api: string
   configured: boolean
-  source: 'env' | 'settings' | null
+  source: 'env' | 'file' | 'settings' | null
   envVar: string | null
+  /** Where the file of keys is, for the source `file`. */
+  file: string | null
+  /** Why the key that the server was given cannot be one. */
+  problem: string | null
   keyHint: string | null
   baseUrl: string | null
   models: number
+}
+
+/** Models that are asked in another's place while its provider is down, by `PROVIDER/MODEL`. */
+export interface Fallbacks {
+  chains: Record<string, string[]>
+  /** Seconds until the first byte of a streamed answer; 0 for as long as it takes. */
+  firstByteS: number
+  /** Models whose chain is what the server was started with. */
+  fromFile: string[]
+}
+
+/** Null takes off what was set. */
+export interface FallbacksChange {
+  chains?: Record<string, string[] | null>
+  firstByteS?: number | null
 }
 
 export interface ModelInfo {

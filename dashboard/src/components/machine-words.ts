@@ -11,12 +11,12 @@ export const MEANING: Record<MachineState, string> = {
   cold: 'Its processes have ended; files, conversations and the database are kept. The next request, message or schedule wakes it, and its services come back.',
   stopped:
     'A person stopped it. Requests and schedules do not wake it: only a person starts it again. Everything on its disk is kept.',
-  error: 'It could not be made or started. What is on its disk is kept.',
+  error: 'It could not be made or started, or was ended. What is on its disk is kept.',
   destroyed: 'It is gone, and its disk with it.',
 }
 
 export function egressWords(egress: Machine['egress']): string {
-  switch (egress.level) {
+  switch (egress.inForce) {
     case 'none':
       return 'models only'
     case 'allow-list':
@@ -24,7 +24,7 @@ export function egressWords(egress: Machine['egress']): string {
     case 'open':
       return 'public hosts, logged'
     default:
-      return egress.level
+      return egress.inForce
   }
 }
 
@@ -32,6 +32,7 @@ const LIMIT_TITLES: Record<LimitHit['kind'], string> = {
   memory: 'Out of memory',
   pids: 'Out of processes',
   disk: 'The disk is full',
+  log: 'The log folder is full',
 }
 
 /** Title of a reached limit, and how far it went: `4.0 GiB of 4.0 GiB`. */

@@ -62,8 +62,9 @@ export function CreateLine({
   busy,
   aside,
   image,
+  note,
   ...line
-}: Line & { name: string; busy: boolean; aside: boolean; image?: Image }) {
+}: Line & { name: string; busy: boolean; aside: boolean; image?: Image; note?: string }) {
   const making = image?.state === 'making'
   return (
     <Command.Item {...line} disabled={busy || making} className={ITEM}>
@@ -73,6 +74,7 @@ export function CreateLine({
         {image && ` from ${image.name}`}
       </span>
       {making && <span className="text-sm text-ink-3">still being made</span>}
+      {note && <span className="truncate text-sm text-ink-3">{note}</span>}
       {aside && <Keys chord="arrowdown+enter" />}
     </Command.Item>
   )

@@ -21,6 +21,8 @@ import { CommandLine, CreateLine, ProjectLine } from './palette-rows'
 const HEADING =
   '[&_[cmdk-group-heading]]:px-2.5 [&_[cmdk-group-heading]]:pt-2.5 [&_[cmdk-group-heading]]:pb-1 [&_[cmdk-group-heading]]:text-sm [&_[cmdk-group-heading]]:text-ink-3'
 const CREATE = 'create'
+/** Made so that it reaches models only. */
+const CREATE_CLOSED = 'create-closed'
 
 /** Goes to a project. */
 function useOpenProject() {
@@ -37,11 +39,11 @@ function useCreateProject() {
   const client = useQueryClient()
   const open = useOpenProject()
   const [busy, setBusy] = useState(false)
-  const create = async (name: string, image?: string) => {
+  const create = async (name: string, of?: Parameters<typeof server.createProject>[1]) => {
     if (busy) return
     setBusy(true)
     try {
-      const project = await server.createProject(name.trim(), image)
+      const project = await server.createProject(name.trim(), of)
       client.setQueryData(queries.project(project.id).queryKey, project)
       void client.invalidateQueries({ queryKey: queries.projects.queryKey })
       await open(project.id)
@@ -104,7 +106,7 @@ export function Palette({ floating, empty }: { floating: boolean; empty?: ReactN
   const aside = floating && !naming && listed.length === 0
   const creates = images.map((image) => `${CREATE}:${image.key}`)
   const choice = useChoice(
-    [...listed, CREATE, ...creates],
+    [...listed, CREATE, ...(naming ? [CREATE_CLOSED] : []), ...creates],
     listed[0] ?? (typed && !aside ? CREATE : null),
   )
 
@@ -156,6 +158,16 @@ export function Palette({ floating, empty }: { floating: boolean; empty?: ReactN
             onSelect={() => void create(typed)}
           />
         )}
+        {typed && naming && (
+          <CreateLine
+            name={typed}
+            note="reaches models only, until you allow more"
+            busy={busy}
+            value={CREATE_CLOSED}
+            aside={false}
+            onSelect={() => void create(typed, { egress: { level: 'none' } })}
+          />
+        )}
         {typed &&
           images.map((image) => (
             <CreateLine
@@ -165,7 +177,7 @@ export function Palette({ floating, empty }: { floating: boolean; empty?: ReactN
               busy={busy}
               value={`${CREATE}:${image.key}`}
               aside={false}
-              onSelect={() => void create(typed, image.key)}
+              onSelect={() => void create(typed, { image: image.key })}
             />
           ))}
       </Command.List>

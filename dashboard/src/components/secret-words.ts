@@ -16,6 +16,21 @@ export function valueFault(value: string): string | null {
   return bytes > VALUE_BYTES_MAX ? 'At most 32 KiB: put larger things into a file.' : null
 }
 
+/** What is wrong with a value that is sent in a header; null: nothing. */
+export function brokeredFault(value: string): string | null {
+  const fault = valueFault(value)
+  if (fault !== null) return fault
+  if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value)) {
+    return 'One line of plain characters: it is sent in a header.'
+  }
+  return value.length < 8 || value.length > 4096 ? 'It has 8 to 4096 characters.' : null
+}
+
+/** A list as it is typed: words between commas and spaces. */
+export function listed(typed: string): string[] {
+  return typed.split(/[\s,]+/).filter((word) => word !== '')
+}
+
 /** A value as it was meant: what is copied often brings a line break along. */
 export function pasted(value: string): string {
   return value.replace(/\r?\n$/, '')

@@ -4,7 +4,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { wordsOf } from '@/api/http'
 import { machineOf } from '@/api/machine'
-import type { EgressAnswer, EgressLine, EgressSetting, OpenConnection } from '@/api/machine-types'
+import type { EgressAnswer, EgressChange, EgressLine, OpenConnection } from '@/api/machine-types'
 import { toast } from '@/ui/toasts'
 import { plural } from '@/util/format'
 import { useProject } from './live'
@@ -37,7 +37,7 @@ export function useSetEgress() {
     }
   }
   const set = useMutation({
-    mutationFn: (change: Partial<EgressSetting>) => machineOf(id).setEgress(change),
+    mutationFn: (change: EgressChange) => machineOf(id).setEgress(change),
     onSuccess: changed,
     onError: (error) => toast.error('It was not changed', wordsOf(error)),
   })

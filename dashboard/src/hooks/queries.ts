@@ -52,6 +52,7 @@ export const queries = {
     }),
   settings: queryOptions({ queryKey: ['settings'], queryFn: server.settings }),
   providers: queryOptions({ queryKey: ['providers'], queryFn: server.providers }),
+  fallbacks: queryOptions({ queryKey: ['fallbacks'], queryFn: server.fallbacks }),
   models: queryOptions({ queryKey: ['models'], queryFn: server.models, staleTime: 30_000 }),
   doctor: queryOptions({ queryKey: ['doctor'], queryFn: server.doctor, staleTime: 60_000 }),
 

@@ -1,7 +1,7 @@
 // What a person does to secrets.
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { wordsOf } from '@/api/http'
-import { secretsOf, type Secret, type SecretList } from '@/api/secrets'
+import { secretsOf, type Binding, type Secret, type SecretList } from '@/api/secrets'
 import { toast } from '@/ui/toasts'
 import { queries } from './queries'
 
@@ -22,6 +22,19 @@ export function useSecretActions(id: string) {
       if (wake) void client.invalidateQueries({ queryKey: queries.machine(id).queryKey })
     },
   })
+  const putOne = useMutation({
+    mutationFn: ({
+      name,
+      value,
+      binding,
+    }: {
+      name: string
+      value: string
+      binding: Binding | null
+    }) => secretsOf(id).put(name, value, binding),
+    gcTime: 0,
+    onSuccess: put,
+  })
   const remove = useMutation({
     mutationFn: (secret: Secret) => secretsOf(id).remove(secret.name),
     onSuccess: (list, { name }) => {
@@ -30,5 +43,5 @@ export function useSecretActions(id: string) {
     },
     onError: (error, { name }) => toast.error(`${name} was not deleted`, wordsOf(error)),
   })
-  return { set, remove }
+  return { set, putOne, remove }
 }

@@ -59,7 +59,7 @@ export function Segments<T extends string>({
 }: {
   label: string
   value: T
-  options: readonly { value: T; label: string }[]
+  options: readonly { value: T; label: string; disabled?: boolean }[]
   disabled?: boolean
   onChange: (value: T) => void
 }) {
@@ -78,14 +78,14 @@ export function Segments<T extends string>({
             option.value === value
               ? 'bg-raised text-ink shadow-[0_0_0_1px_var(--line)]'
               : 'text-ink-2 hover:text-ink',
-            disabled && 'opacity-55',
+            (disabled || option.disabled) && 'opacity-55',
           )}
         >
           <input
             type="radio"
             name={name}
             className="sr-only"
-            disabled={disabled}
+            disabled={disabled || option.disabled}
             checked={option.value === value}
             onChange={() => onChange(option.value)}
           />

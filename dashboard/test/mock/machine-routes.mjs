@@ -91,6 +91,7 @@ export function machineRoute({ world, project, method, rest, query, body }) {
         exclusiveBytes: 318_000_000,
         sharedBytes: 41_000_000,
         quotaBytes: side.limits.diskBytes,
+        logBytes: 12_000_000,
         totalBytes: 1_900_000_000,
         capBytes: 21_474_836_480,
         freeBytes: 19_500_000_000,
@@ -98,6 +99,7 @@ export function machineRoute({ world, project, method, rest, query, body }) {
       }
     case 'GET secrets':
     case 'POST secrets':
+    case 'PUT secrets/*':
     case 'DELETE secrets/*':
       return secretRoute(project, method, id, body)
     case 'GET schedules':

@@ -10,7 +10,7 @@ const CAN = {
   liveCheckpoint: true,
   fork: true,
   freeze: true,
-  limits: ['memory', 'pids'],
+  limits: ['memory', 'pids', 'log'],
   egress: true,
 }
 
@@ -26,7 +26,13 @@ export class MachineSide {
     this.project = project
     this.can = CAN
     this.network = new Network()
-    this.limits = { memoryBytes: 4 * 2 ** 30, cpus: null, pids: 4096, diskBytes: null }
+    this.limits = {
+      memoryBytes: 4 * 2 ** 30,
+      cpus: null,
+      pids: 4096,
+      diskBytes: null,
+      logBytes: 4 * 2 ** 30,
+    }
     this.idle = { freezeAfterS: 300, coldAfterS: 3600 }
     this.frozenAt = null
     this.checkpoints = []

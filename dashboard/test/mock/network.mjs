@@ -7,15 +7,27 @@ export class Network {
   level = 'open'
   rules = []
   isDefault = true
+  ceiling = 'open'
+  ceilingIsDefault = true
   lines = []
   open = []
   #waiting = new Set()
 
   setting() {
-    return { level: this.level, rules: this.rules }
+    return { level: this.level, rules: this.rules, inForce: this.inForce() }
   }
 
-  change({ level, rules }) {
+  inForce() {
+    const widths = ['none', 'allow-list', 'open']
+    return widths[Math.min(widths.indexOf(this.level), widths.indexOf(this.ceiling))]
+  }
+
+  answer(cut = 0) {
+    const { isDefault, ceiling, ceilingIsDefault } = this
+    return { ...this.setting(), isDefault, ceiling, ceilingIsDefault, enforced: true, cut }
+  }
+
+  change({ level, rules, ceiling }) {
     const wrong = rules?.find((rule) => /^https?:|localhost|\s/.test(rule))
     if (wrong !== undefined) {
       const message = `the egress rule "${wrong}" is not understood: write a host name`
@@ -23,15 +35,20 @@ export class Network {
     }
     this.level = level ?? this.level
     this.rules = [...new Set(rules ?? this.rules)]
-    this.isDefault = false
+    this.isDefault = this.isDefault && level === undefined && rules === undefined
+    if (ceiling !== undefined) {
+      this.ceilingIsDefault = ceiling === null
+      this.ceiling = ceiling ?? 'open'
+    }
     const cut = this.open.filter((one) => !this.allows(one.host))
     this.open = this.open.filter((one) => this.allows(one.host))
     for (const one of cut) this.tell(one.host, { bytesIn: one.bytesIn })
-    return { ...this.setting(), isDefault: false, enforced: true, cut: cut.length }
+    return this.answer(cut.length)
   }
 
   allows(host) {
-    return this.level === 'open' || (this.level === 'allow-list' && this.rules.includes(host))
+    const level = this.inForce()
+    return level === 'open' || (level === 'allow-list' && this.rules.includes(host))
   }
 
   /** A connection, judged. */
@@ -41,11 +58,14 @@ export class Network {
     this.lines.unshift({
       seq: (this.lines[0]?.seq ?? 0) + 100,
       at: new Date().toISOString(),
+      lastAt: null,
+      count: 1,
       via: 'connect',
       host,
       port: 443,
       verdict: allowed ? 'allow' : 'deny',
-      rule: rule[this.level],
+      rule: rule[this.inForce()],
+      secrets: [],
       reason: null,
       bytesIn: allowed ? 5320 : 0,
       bytesOut: allowed ? 812 : 0,
@@ -84,7 +104,7 @@ export class Network {
 export function networkRoute({ network, method, rest, query, body }) {
   switch (`${method} ${rest}`) {
     case 'GET egress':
-      return { ...network.setting(), isDefault: network.isDefault, enforced: true, cut: 0 }
+      return network.answer()
     case 'PUT egress':
       return network.change(body)
     case 'POST egress/rules':

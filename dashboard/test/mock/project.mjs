@@ -240,6 +240,11 @@ export const ABILITIES = [
   { name: 'memory limit', enforced: true, how: 'cgroup v2 memory.max on the work group' },
   { name: 'process limit', enforced: true, how: 'cgroup v2 pids.max' },
   {
+    name: 'log limit',
+    enforced: true,
+    how: 'the server looks at the log folders of machines that run, and ends one that is past its limit',
+  },
+  {
     name: 'cpu limit',
     enforced: false,
     how: 'the controller cpu is not delegated to this group',

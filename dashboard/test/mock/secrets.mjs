@@ -19,9 +19,10 @@ export async function needy(agent, session) {
 }
 
 function shown({ secrets, state }) {
-  const list = [...secrets.values()].map(({ name, setAt, value }) => ({
+  const list = [...secrets.values()].map(({ name, setAt, value, binding = null }) => ({
     name,
-    kind: 'environment',
+    kind: binding ? 'brokered' : 'environment',
+    binding,
     state: value === null ? 'missing' : 'set',
     revision: 1,
     setAt,
@@ -35,12 +36,15 @@ function shown({ secrets, state }) {
 export function secretRoute(project, method, name, body) {
   const { secrets } = project
   if (method === 'DELETE') secrets.delete(name)
-  if (method === 'POST') {
-    if ('PATH' in body.values) {
+  if (method === 'POST' || method === 'PUT') {
+    const values = method === 'PUT' ? { [name]: body.value } : body.values
+    if ('PATH' in values) {
       throw { status: 400, code: 'invalid_argument', message: 'This name is set by Toft itself.' }
     }
-    for (const [key, value] of Object.entries(body.values)) {
-      secrets.set(key, { name: key, value, setAt: Date.now() })
+    for (const [key, value] of Object.entries(values)) {
+      const binding = body.binding ?? null
+      if (binding?.headers.length === 0) binding.headers = ['authorization']
+      secrets.set(key, { name: key, value, setAt: Date.now(), binding })
     }
     for (const { question } of project.sessions.values()) {
       if (question?.secrets?.every((each) => secrets.get(each)?.value)) question.answer(SET)

@@ -52,6 +52,7 @@ export async function startMock({
       role: 'admin',
       hasPassword: false,
     },
+    fallbacks: { chains: {}, firstByteS: 60, fromFile: [] },
     keys: new Map(keys.map((id) => [id, { source: 'env', hint: '…x7Qa' }])),
   }
   const demoOnly = () => world.keys.size === 0
@@ -94,6 +95,8 @@ export async function startMock({
         configured: Boolean(key),
         source: key?.source ?? null,
         envVar,
+        file: null,
+        problem: null,
         keyHint: key?.hint ?? null,
         baseUrl: null,
         models: MODELS.filter((m) => m.provider === id).length,
@@ -142,6 +145,13 @@ export async function startMock({
     'GET settings': () => world.settings,
     'PUT settings': (_, body) => Object.assign(world.settings, body),
     'GET providers': providers,
+    'GET fallbacks': () => world.fallbacks,
+    'PUT fallbacks': (_, { chains = {}, firstByteS }) => {
+      const all = Object.entries({ ...world.fallbacks.chains, ...chains })
+      world.fallbacks.chains = Object.fromEntries(all.filter(([, others]) => others?.length))
+      world.fallbacks.firstByteS = firstByteS ?? world.fallbacks.firstByteS
+      return world.fallbacks
+    },
     'GET models': () => ({
       default: ref(defaultModel()),
       defaultThinkingLevel: 'medium',

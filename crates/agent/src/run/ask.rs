@@ -14,7 +14,9 @@ use toft_llm::{
     retry,
 };
 use toft_model::{
-    event::{EventBody, MessageRestarted, MessageStart, MessageUpdate, RetryEnd, RetryStart},
+    event::{
+        EventBody, MessageRestarted, MessageStart, MessageUpdate, Notify, RetryEnd, RetryStart,
+    },
     message::{AssistantMessage, Block, Message, StopReason},
 };
 use tokio_util::sync::CancellationToken;
@@ -90,6 +92,7 @@ impl Run {
             }
             let Some(failure) = said.failure.clone() else {
                 self.end_retries(attempt + held, None);
+                self.tell_stand_in(&choice, &said.message);
                 return self.keep(said).await;
             };
             if let Some(delay) = held_back(&failure) {
@@ -128,6 +131,32 @@ impl Run {
             self.void(&said, &failure);
             self.tell_retry(attempt, retry::RETRIES_MAX, delay, &failure);
             self.wait(delay, attempt + held).await?;
+        }
+    }
+
+    /// Says who answers in place of the model that was asked, until that changes.
+    fn tell_stand_in(&self, choice: &Choice, message: &AssistantMessage) {
+        let asked = (&choice.info.provider, &choice.info.id);
+        let answers = (&message.provider, &message.model);
+        if answers == asked {
+            return;
+        }
+        let told = self.conversation.session().ancestors().find_map(|entry| match &entry.body {
+            Body::Message(Message::Assistant(before)) => {
+                Some((&before.provider, &before.model) == answers)
+            }
+            _ => None,
+        });
+        if told != Some(true) {
+            self.conversation.emit(EventBody::Notify(Notify {
+                message: format!(
+                    "{}/{} answers in place of {}/{}, which cannot be had now.",
+                    answers.0, answers.1, asked.0, asked.1
+                ),
+                level: "info".into(),
+                refresh_iframe: false,
+                tool_call_id: None,
+            }));
         }
     }
 

@@ -140,7 +140,7 @@ impl Run {
             updates,
             cancel: self.cancel.child_token(),
         };
-        let mut live = Live::new(&call, around.secrets.mask());
+        let mut live = Live::new(&call);
         // A task of its own: calls of a group use more than one thread, and a panic stays there.
         let mut work = spawn(around.tools.clone(), &call, context.clone());
         let overdue = async {
@@ -201,13 +201,13 @@ impl Run {
             live.observed = true;
             (self.conversation.around.observe_output)(&piece);
         }
-        let piece = live.pieces.pass(&live.mask, piece);
+        let piece = live.pieces.pass(&self.conversation.around.secrets.mask(), piece);
         self.tell_piece(live, piece);
     }
 
     /// Shows what was kept because a secret might have begun with it.
     fn show_rest(&self, live: &mut Live) {
-        let rest = live.pieces.rest(&live.mask);
+        let rest = live.pieces.rest(&self.conversation.around.secrets.mask());
         self.tell_piece(live, rest);
     }
 
@@ -334,13 +334,12 @@ struct Live {
     /// Whether its output is that of programs, which may name the app's port.
     runs_programs: bool,
     observed: bool,
-    /// Values of secrets are not shown.
-    mask: Arc<Mask>,
+    /// Values of secrets are not shown, those that come meanwhile neither.
     pieces: Pieces,
 }
 
 impl Live {
-    fn new(call: &ToolCall, mask: Arc<Mask>) -> Self {
+    fn new(call: &ToolCall) -> Self {
         Self {
             call_id: call.id.clone(),
             tool_name: call.name.clone(),
@@ -349,7 +348,6 @@ impl Live {
             left_out: false,
             runs_programs: RUNS_PROGRAMS.contains(&call.name.as_str()),
             observed: false,
-            mask,
             pieces: Pieces::default(),
         }
     }
@@ -399,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_output_is_shown_in_part() {
-        let mut live = Live::new(&call("bash"), Arc::default());
+        let mut live = Live::new(&call("bash"));
         let shown: usize = (0..1_000)
             .filter_map(|_| live.allowed("x".repeat(UPDATE_BYTES_MAX)))
             .map(|s| s.len())

@@ -123,6 +123,7 @@ impl Tool for TestTool {
             "stuck" => std::future::pending().await,
             "gate" => {
                 self.state.gate.notified().await;
+                let _ = ctx.updates.send(arguments.to_string()).await;
                 ToolOutcome::text("opened")
             }
             "ask" => {

@@ -49,8 +49,9 @@ const DENIES: [&str; 9] = [
     "not listening",
 ];
 
-/// Ports of databases, debuggers and Toft's own gateway: never a web app.
-const NEVER: [u16; 12] = [22, 25, 53, 80, 443, 3128, 3306, 5432, 6379, 9229, 11211, 27017];
+/// Ports of databases, debuggers and other protocols: never an app that speaks plain HTTP. Those of Toft's
+/// gateway are not among them: programs may listen there, too.
+const NEVER: [u16; 10] = [22, 25, 53, 443, 3306, 5432, 6379, 9229, 11211, 27017];
 
 /// Hosts that mean this machine.
 const LOCAL_HOSTS: [&str; 6] = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::0]"];
@@ -232,6 +233,8 @@ mod tests {
             ("Listening and serving HTTP on :9091", Some(Announced(9091))),
             ("listening on *:9092", Some(Announced(9092))),
             ("Listening on 3005", Some(Announced(3005))),
+            ("Listening on http://0.0.0.0:80/", Some(Announced(80))),
+            ("Listening on port 443", None),
             ("Server running on port: 3006", Some(Announced(3006))),
             (
                 "{\"level\":\"info\",\"msg\":\"listening\",\"addr\":\"0.0.0.0:3007\"}",

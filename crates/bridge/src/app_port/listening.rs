@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
 };
+use toft_jail::spec::GATEWAY_ADDRESS;
 
 /// The smallest page that the kernel gathers lines in.
 const PAGE_BYTES_MIN: usize = 4_096;
@@ -22,14 +23,28 @@ const LISTEN: &str = "0A";
 
 /// Every port that has a listener now, on whatever address.
 pub(crate) fn ports() -> Ports {
+    find(listening)
+}
+
+/// The same without the gateway's own listeners, which are there however little runs.
+pub(crate) fn of_programs() -> Ports {
+    find(of_program)
+}
+
+fn find(wanted: fn(&str) -> Option<u16>) -> Ports {
     let mut ports = Ports::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         // A namespace without IPv6 has no second table.
         if let Ok(text) = whole(table) {
-            ports.extend(text.lines().skip(1).filter_map(listening));
+            ports.extend(text.lines().skip(1).filter_map(wanted));
         }
     }
     ports
+}
+
+fn of_program(line: &str) -> Option<u16> {
+    let port = listening(line)?;
+    (address(line, port) != Some(GATEWAY_ADDRESS)).then_some(port)
 }
 
 /// The text of such a table. Every read of one, also that which finds its end, has the kernel walk the
@@ -88,6 +103,9 @@ mod tests {
         assert_eq!(listening(listener), Some(3000));
         assert_eq!(listening(connection), None);
         assert_eq!(listening("nonsense"), None);
+        let gateway = "   2: 01004D7F:0050 00000000:0000 0A 00000000:00000000 00:00000000";
+        assert_eq!((listening(gateway), of_program(gateway)), (Some(80), None));
+        assert_eq!((of_program(listener), of_program(connection)), (Some(3000), None));
         assert_eq!(address(listener, 3000), Some([127, 0, 0, 1]));
         assert_eq!((address(listener, 80), address(connection, 3000)), (None, None));
     }

@@ -172,6 +172,7 @@ fn start(init: &Init) -> io::Result<(Pid, UnixStream)> {
         join: Vec::new(),
         keep,
         die_with_parent: true,
+        own: true,
     })?;
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is above zero");
     Ok((pid, ours))

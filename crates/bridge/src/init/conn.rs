@@ -4,13 +4,13 @@ use super::{
     Init, Refusal,
     end::{Target, end},
     exec::{Exec, raw, reply},
-    spawn,
+    spawn, trust,
 };
 use rustix::{
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
     process::Signal,
 };
-use std::{io, mem::MaybeUninit, os::fd::AsFd as _, rc::Rc, time::Duration};
+use std::{io, mem::MaybeUninit, os::fd::AsFd as _, path::Path, rc::Rc, time::Duration};
 use toft_model::{
     frame::{Decoder, FrameKind},
     init::{INIT_PROTOCOL, InitInput, InitReply, InitRequest},
@@ -98,14 +98,26 @@ async fn answer(init: &Rc<Init>, caller: &mut Caller, request: InitRequest) -> R
             InitReply::Done
         }
         InitRequest::SetEnvironment(environment) => {
-            init.environment.set(environment);
+            let written = environment.authority.as_deref().map(|authority| {
+                let log = (&*init.log.dir, &*init.log.shown);
+                // Elsewhere that folder is not the machine's own.
+                let own = (std::process::id() == 1).then_some(Path::new(trust::OWN));
+                trust::write(own, log, &init.work_env, authority)
+            });
+            let trust = written.transpose().unwrap_or_else(|error| {
+                // Its disk may be full: the rest counts all the same.
+                tracing::warn!(%error, "programs will not trust the project's authority");
+                None
+            });
+            init.environment.set(environment, trust.unwrap_or_default());
             InitReply::Done
         }
         InitRequest::Environment { known, generation } => {
             let Caller { read, .. } = caller;
             tokio::select! {
                 (environment, generation) = init.environment.other_than(known, generation) => {
-                    InitReply::Environment { environment, generation: Some(generation) }
+                    let before = init.environment.before();
+                    InitReply::Environment { environment, generation: Some(generation), before }
                 }
                 () = left(read) => return Ok(()),
             }

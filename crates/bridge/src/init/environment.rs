@@ -5,12 +5,19 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
 };
-use toft_model::{mask::Mask, secret::Environment};
+use toft_model::{
+    mask::{Heard, Mask},
+    secret::{Environment, SecretText},
+};
 use tokio::sync::Notify;
 
 /// See the module.
 pub(super) struct Held {
     now: RefCell<Environment>,
+    /// What names the authority that programs trust.
+    trust: RefCell<Vec<(String, String)>>,
+    /// What it was before, too: bridges come and go, and each is told of it.
+    heard: RefCell<Heard>,
     mask: RefCell<Rc<Mask>>,
     /// Whether anybody has said what it is.
     told: Cell<bool>,
@@ -24,6 +31,8 @@ impl Held {
     pub(super) fn new(told: bool) -> Self {
         Self {
             now: RefCell::default(),
+            trust: RefCell::default(),
+            heard: RefCell::default(),
             mask: RefCell::default(),
             told: Cell::new(told),
             generation: Cell::new(0),
@@ -32,9 +41,12 @@ impl Held {
     }
 
     /// What is started from now on gets this.
-    pub(super) fn set(&self, environment: Environment) {
+    pub(super) fn set(&self, environment: Environment, trust: Vec<(String, String)>) {
+        *self.trust.borrow_mut() = trust;
         self.told.set(true);
-        *self.mask.borrow_mut() = Rc::new(Mask::of(&environment));
+        let mut heard = self.heard.borrow_mut();
+        heard.take(&environment.vars);
+        *self.mask.borrow_mut() = Rc::new(heard.mask());
         *self.now.borrow_mut() = environment;
         self.generation.set(self.generation.get() + 1);
         self.changed.notify_waiters();
@@ -44,6 +56,11 @@ impl Held {
         self.now.borrow().revision
     }
 
+    /// Values that were set before, and are still secret.
+    pub(super) fn before(&self) -> Vec<(String, SecretText)> {
+        self.heard.borrow().before(&self.now.borrow().vars)
+    }
+
     /// For what a program that is started now leaves on disk.
     pub(super) fn mask(&self) -> Rc<Mask> {
         Rc::clone(&self.mask.borrow())
@@ -51,7 +68,9 @@ impl Held {
 
     pub(super) fn vars(&self) -> Vec<(String, String)> {
         let now = self.now.borrow();
-        now.vars.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
+        let vars = now.vars.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        // What a person sets wins.
+        self.trust.borrow().iter().cloned().chain(vars).collect()
     }
 
     /// Resolves once somebody has said what it is.

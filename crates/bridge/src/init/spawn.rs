@@ -101,6 +101,7 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         join: groups.join.iter().map(|file| file.as_fd()).collect(),
         keep: Vec::new(),
         die_with_parent: false,
+        own: false,
     })
     .map_err(|err| not_started(&err, &spec.argv[0], &cwd))?;
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is above zero");
@@ -221,6 +222,12 @@ fn not_started(err: &io::Error, program: &str, cwd: &Path) -> Refusal {
     } else if err.kind() == io::ErrorKind::ArgumentListTooLong {
         // MAX_ARG_STRLEN of Linux, for one argument.
         "an argument is longer than 128 KiB; write it to a file, or pass it by stdin".to_owned()
+    } else if err.kind() == io::ErrorKind::WouldBlock {
+        // What `fork` says where the cgroup or the user may have no more.
+        format!(
+            "`{program}` could not be started: the machine has as many processes as it may. End some, \
+             stop and start the project, or raise its process limit"
+        )
     } else {
         format!("`{program}` could not be started: {err}")
     };

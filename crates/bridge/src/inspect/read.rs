@@ -157,7 +157,11 @@ async fn open(path: &Path, create: bool) -> Result<SqliteConnection, sqlx::Error
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)
-        .busy_timeout(LOCKED_TIMEOUT);
+        .busy_timeout(LOCKED_TIMEOUT)
+        // Programs can write anything into the file: its schema reaches nothing but itself, and pages are
+        // judged before they are used.
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON");
     let mut db = SqliteConnection::connect_with(&options).await?;
     let until = Instant::now() + LOCKED_TIMEOUT + QUERY_TIMEOUT;
     db.lock_handle().await?.set_progress_handler(STEPS_PER_LOOK, move || Instant::now() < until);

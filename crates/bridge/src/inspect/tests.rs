@@ -287,3 +287,20 @@ async fn an_older_database_gets_the_new_columns_and_old_inserts_still_work() {
         "stopped"
     );
 }
+
+#[tokio::test]
+async fn a_view_shows_what_is_in_the_file_and_nothing_of_the_process_that_reads_it() {
+    let place = place().await;
+    place
+        .sql(
+            "INSERT INTO services(id,name,type,status) VALUES('a','A','app','running');
+             ALTER TABLE services RENAME TO kept;
+             CREATE VIEW services AS SELECT rowid, * FROM kept;
+             DROP TABLE assets;
+             CREATE VIEW assets AS SELECT 1 AS rowid, name AS id, name, 'file' AS type, file AS path
+               FROM pragma_database_list;",
+        )
+        .await;
+    let now = place.db.now().await;
+    assert_eq!((now.services.len(), now.assets.len()), (1, 0), "{now:?}");
+}

@@ -13,7 +13,7 @@ use toft_model::{
 
 fn environment(revision: u64, vars: &[(&str, &str)]) -> Environment {
     let vars = vars.iter().map(|(n, v)| ((*n).to_owned(), SecretText::new(*v))).collect();
-    Environment { revision, vars }
+    Environment { revision, vars, authority: None }
 }
 
 async fn tell(machine: &Machine, environment: &Environment) {
@@ -107,6 +107,9 @@ async fn changes_are_told_and_who_leaves_is_forgotten() {
     let told = tokio::time::timeout(Duration::from_secs(10), waiting).await;
     let told = told.expect("it is told").unwrap().unwrap();
     assert_eq!(told.environment, other);
+    // What was replaced is still secret, also for a bridge that comes later.
+    let now = init_client::environment(machine.init().await).await.unwrap();
+    assert_eq!((&now, &now.before), (&told, &next.vars));
     // A caller that knows no generation is told by revision.
     let older = init_client::ToldEnvironment { generation: None, ..told };
     let asked = init_client::next_environment(machine.init().await, &older);

@@ -1,6 +1,7 @@
 //! Programs: how they are started, what they print and read, how they are found again.
 
 use crate::support::{Machine, line, ran, sh};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use toft_machine::init_client::{self, ExecEvent, InitError};
 use toft_model::init::{ExecSpec, PtySize};
 
@@ -198,4 +199,16 @@ async fn a_long_script_does_not_fill_the_list() {
     }
     let list = init_client::list(machine.init().await).await.unwrap();
     assert_eq!((list.len(), list[0].label.chars().count()), (50, 200));
+}
+
+#[tokio::test]
+async fn what_init_was_handed_by_exec_goes_no_further() {
+    // As some container engines start their first process.
+    let had = capabilities(None).unwrap();
+    let handed = CapabilitySets { inheritable: had.permitted & CapabilitySet::CHOWN, ..had };
+    set_capabilities(None, handed).unwrap();
+    let machine = Machine::start();
+    set_capabilities(None, had).unwrap();
+    let none = format!("CapInh:\t{:016x}\n", 0);
+    assert_eq!(machine.sh("grep CapInh /proc/self/status").await.out, none);
 }

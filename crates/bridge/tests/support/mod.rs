@@ -129,6 +129,7 @@ impl Machine {
             join: Vec::new(),
             keep: vec![init.as_fd(), bridge.as_fd(), app.as_fd(), gateway.as_fd(), egress.as_fd()],
             die_with_parent: true,
+            own: false,
         })
         .unwrap();
         Self {

@@ -17,7 +17,7 @@ pub(crate) enum Copies {
     Checkpoints {
         /// Id, alias or name.
         project: String,
-        /// Delete this one.
+        /// Delete this one: its id or label.
         #[arg(long, value_name = "CHECKPOINT")]
         rm: Option<String>,
         #[command(flatten)]
@@ -27,9 +27,9 @@ pub(crate) enum Copies {
     Diff {
         /// Id, alias or name.
         project: String,
-        /// Id of a checkpoint.
+        /// Id or label of a checkpoint.
         checkpoint: String,
-        /// Another checkpoint instead of now.
+        /// Another checkpoint, by id or label, instead of now.
         #[arg(long, value_name = "CHECKPOINT")]
         to: Option<String>,
         /// One text file, line by line: its path inside the machine.
@@ -40,8 +40,11 @@ pub(crate) enum Copies {
     Restore {
         /// Id, alias or name.
         project: String,
-        /// Id of a checkpoint.
-        checkpoint: String,
+        /// Id or label of a checkpoint.
+        #[arg(required_unless_present = "message", conflicts_with_all = ["message", "session"])]
+        checkpoint: Option<String>,
+        #[command(flatten)]
+        before: Before,
         /// Also when the system's programs have changed since.
         #[arg(long)]
         force: bool,
@@ -50,9 +53,11 @@ pub(crate) enum Copies {
     Fork {
         /// Id, alias or name.
         project: String,
-        /// Id of a checkpoint; without it, from how the project is now.
-        #[arg(long, value_name = "CHECKPOINT")]
+        /// Id or label of a checkpoint; without it, from how the project is now.
+        #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["message", "session"])]
         from: Option<String>,
+        #[command(flatten)]
+        before: Before,
         /// How many, at most 20.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
         count: u8,
@@ -64,6 +69,17 @@ pub(crate) enum Copies {
         #[arg(long, value_name = "NAMES|all", value_delimiter = ',')]
         secrets: Vec<String>,
     },
+}
+
+/// A message that a person said, instead of the checkpoint that was taken before it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Before {
+    /// From before this message of yours: its id, as `toft checkpoints` shows it.
+    #[arg(long, value_name = "MESSAGE")]
+    pub(crate) message: Option<String>,
+    /// The conversation that it was said in; without it, that of its checkpoint, else the current one.
+    #[arg(long, requires = "message")]
+    pub(crate) session: Option<String>,
 }
 
 /// Which of those that are taken by themselves are kept. What is left out stays as it is.
@@ -100,5 +116,35 @@ impl Rule {
             .extend(numbers.into_iter().filter_map(|(name, n)| Some((name.into(), (*n)?.into()))));
         change.extend(automatic.map(|yes| ("automatic".into(), matches!(yes, YesNo::Yes).into())));
         change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::args::{Cli, Copies, Verb};
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn one_goes_back_to_a_checkpoint_or_before_a_message() {
+        Cli::command().debug_assert();
+        let parsed = |line: &str| Cli::try_parse_from(line.split(' '));
+        for (line, fits) in [
+            ("toft restore shop a1", true),
+            ("toft restore shop --message e1", true),
+            ("toft restore shop --message e1 --session s1 --force", true),
+            ("toft restore shop", false),
+            ("toft restore shop a1 --message e1", false),
+            ("toft restore shop a1 --session s1", false),
+            ("toft fork shop", true),
+            ("toft fork shop --from a1", true),
+            ("toft fork shop --message e1 --count 2", true),
+            ("toft fork shop --from a1 --message e1", false),
+            ("toft fork shop --session s1", false),
+        ] {
+            assert_eq!(parsed(line).is_ok(), fits, "{line}");
+        }
+        let verb = parsed("toft fork shop --message e1").unwrap().verb;
+        assert!(matches!(verb, Verb::Copies(Copies::Fork { from: None, before, .. })
+            if before.message.as_deref() == Some("e1")));
     }
 }

@@ -15,8 +15,11 @@ pub(crate) struct EgressOf {
     /// Take off the allow-list.
     #[arg(long, value_name = "RULE")]
     pub(crate) remove: Vec<String>,
+    /// The widest level that it may have, or `default` for the server's. Takes an admin's key.
+    #[arg(long, value_name = "LEVEL|default")]
+    pub(crate) ceiling: Option<Ceiling>,
     /// Show what went out and what was refused.
-    #[arg(long, conflicts_with_all = ["level", "allow", "remove"])]
+    #[arg(long, conflicts_with_all = ["level", "allow", "remove", "ceiling"])]
     pub(crate) log: bool,
     /// Go on with what comes.
     #[arg(long, short, requires = "log")]
@@ -33,6 +36,28 @@ pub(crate) enum Level {
     AllowList,
     /// Every public host.
     Open,
+}
+
+/// What a project's ceiling is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ceiling {
+    /// The server's.
+    Default,
+    /// One of its own.
+    Own(Level),
+}
+
+impl std::str::FromStr for Ceiling {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "default" => Ok(Self::Default),
+            text => Level::from_str(text, false)
+                .map(Self::Own)
+                .map_err(|_| "write none, allow-list, open or default".to_owned()),
+        }
+    }
 }
 
 impl From<Level> for EgressName {

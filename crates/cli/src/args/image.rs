@@ -32,7 +32,7 @@ pub(crate) struct ImageAdd {
     /// A template of this project: of a checkpoint, or of how it is now.
     #[arg(long, value_name = "PROJECT")]
     pub(crate) from: Option<String>,
-    /// With `--from`: id of the checkpoint.
+    /// With `--from`: id or label of the checkpoint.
     #[arg(long, requires = "from", value_name = "CHECKPOINT")]
     pub(crate) checkpoint: Option<String>,
     /// This image (or `host`) with what the set-up script makes of it.

@@ -24,7 +24,7 @@ pub(crate) struct LimitsOf {
     /// Id, alias or name.
     pub(crate) project: String,
     /// Take all limits off.
-    #[arg(value_parser = ["none"], conflicts_with_all = ["memory", "cpus", "pids", "disk"])]
+    #[arg(value_parser = ["none"], conflicts_with_all = ["memory", "cpus", "pids", "disk", "log"])]
     pub(crate) none: Option<String>,
     /// Memory, for example 2G; none for no limit.
     #[arg(long, value_name = "SIZE", value_parser = amounts::size)]
@@ -38,6 +38,9 @@ pub(crate) struct LimitsOf {
     /// Bytes on disk, checkpoints among them, for example 10G; none for no limit.
     #[arg(long, value_name = "SIZE", value_parser = amounts::size)]
     pub(crate) disk: Option<Bound<u64>>,
+    /// Its log folder (events, services' logs, kept output), for example 8G; none for no limit.
+    #[arg(long, value_name = "SIZE", value_parser = amounts::size)]
+    pub(crate) log: Option<Bound<u64>>,
 }
 
 #[derive(Debug, Args)]

@@ -5,28 +5,28 @@
 use super::{
     Row,
     lab::ms,
+    outlet::{Outlet, blocking, loopback},
     peers::{Peers, left_out},
     rows::WARM_UP,
 };
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
+    fmt::Display,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
-use toft_gateway::{Gateway, GatewayConfig, SpawnConfig};
-use toft_model::{id::ProjectId, machine::EgressLevel};
+use toft_gateway::GatewayConfig;
 
 /// One download: long enough for the speed to be its own, and not the start's.
-const DOWNLOAD_BYTES: u64 = 512 << 20;
+pub(super) const DOWNLOAD_BYTES: u64 = 512 << 20;
 /// Bytes that program and host move at once.
-const PIECE_BYTES: usize = 256 << 10;
+pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// What socat moves at once; with its own default it is slower.
 const SOCAT_BYTES: &str = "131072";
 /// Downloads take seconds together.
-const DOWNLOADS_MAX: usize = 10;
+pub(super) const DOWNLOADS_MAX: usize = 10;
 /// A program that listens does it by then.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -35,35 +35,24 @@ const LONG: u8 = b'l';
 /// Asks for one byte.
 const SHORT: u8 = b's';
 
-/// A gateway that serves one machine, and a host that it may reach.
+/// A gateway with one machine's proxy, and a host that it may reach.
 struct Bench {
-    gateway: Gateway,
-    folder: PathBuf,
+    outlet: Outlet,
     proxy: SocketAddr,
     host: SocketAddr,
 }
 
 impl Bench {
     async fn open() -> Result<Self> {
-        let name = format!("toft-bench-{}", toft_model::id::random_hex(6));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let exe = std::env::current_exe().context("finding this program")?;
         let host = host()?;
-        let gateway = Gateway::connect_or_spawn(SpawnConfig::new(exe, &folder)).await?;
         let config = GatewayConfig { allow_private: vec![host], ..GatewayConfig::default() };
-        gateway.set_config(config).await?;
-        let doors = [loopback()?, loopback()?];
-        let proxy = doors[1].local_addr()?;
-        let doors = doors.map(Into::into).into();
-        gateway.add_machine(&ProjectId::random(), "token", EgressLevel::Open, doors).await?;
-        Ok(Self { gateway, folder, proxy, host })
+        let outlet = Outlet::open(config).await?;
+        let proxy = outlet.machine().await?.proxy;
+        Ok(Self { outlet, proxy, host })
     }
 
     async fn close(self) -> Result<()> {
-        self.gateway.shutdown().await?;
-        std::fs::remove_dir_all(&self.folder)
-            .with_context(|| format!("removing {}", self.folder.display()))
+        self.outlet.close().await
     }
 }
 
@@ -157,12 +146,8 @@ fn host() -> Result<SocketAddr> {
     Ok(address)
 }
 
-fn loopback() -> Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback device")
-}
-
 /// A connection to the host through the proxy.
-fn tunnel(proxy: SocketAddr, host: SocketAddr) -> Result<TcpStream> {
+pub(super) fn tunnel(proxy: SocketAddr, host: impl Display) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(proxy)?;
     stream.set_nodelay(true)?;
     write!(stream, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
@@ -203,20 +188,14 @@ fn download(mut stream: TcpStream) -> Result<f64> {
     Ok(bytes / 1e6 / began.elapsed().as_secs_f64())
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await?
-}
-
 /// socat between a port and the host; ended when it is dropped.
-struct Socat {
+pub(super) struct Socat {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Socat {
-    fn open(program: &std::path::Path, host: SocketAddr) -> Result<Self> {
+    pub(super) fn open(program: &std::path::Path, host: SocketAddr) -> Result<Self> {
         let address = loopback()?.local_addr()?;
         let listen = format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr,fork", address.port());
         let child = Command::new(program)

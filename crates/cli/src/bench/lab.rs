@@ -1,5 +1,6 @@
 //! A server of the bench's own: this binary, an empty data folder, a port that was free.
 
+use super::child::Ends;
 use crate::client::Client;
 use anyhow::{Context, Result, bail};
 use http::Method;
@@ -11,7 +12,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
+    process::Command,
 };
 
 /// How long a server may take to come up before the bench gives up.
@@ -22,9 +23,14 @@ pub(super) struct Lab {
     pub(super) client: Client,
     /// From spawn to the printed link.
     pub(super) start_ms: f64,
+    server: Serving,
+}
+
+/// A server from its spawn on. One that is dropped while it runs, because a row failed or the bench was interrupted, is
+/// ended and leaves nothing behind.
+struct Serving {
     folder: PathBuf,
-    server: Child,
-    ended: bool,
+    child: Option<Ends>,
 }
 
 impl Lab {
@@ -35,7 +41,7 @@ impl Lab {
         std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
         let exe = std::env::current_exe().context("finding this program")?;
         let began = Instant::now();
-        let mut server = Command::new(exe)
+        let mut child = Command::new(exe)
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder.join("data"))
             .env_clear()
@@ -47,7 +53,8 @@ impl Lab {
             .stderr(Stdio::null())
             .spawn()
             .context("starting a server")?;
-        let stdout = server.stdout.take().context("stdout is piped")?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let server = Serving { folder, child: Some(Ends(child)) };
         let mut lines = BufReader::new(stdout).lines();
         let ready = async {
             while let Some(line) = lines.next_line().await? {
@@ -61,18 +68,18 @@ impl Lab {
         let start_ms = ms(began);
         // Keeps the pipe read, so that the server never blocks on it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let client = Client::local(&folder.join("data"))?;
-        Ok(Self { client, start_ms, folder, server, ended: false })
+        let client = Client::local(&server.data())?;
+        Ok(Self { client, start_ms, server })
     }
 
     /// Pid of the server.
     pub(super) fn pid(&self) -> Result<u32> {
-        self.server.id().context("the server runs")
+        self.server.child.as_ref().and_then(|child| child.0.id()).context("the server runs")
     }
 
     /// Data folder.
     pub(super) fn data(&self) -> PathBuf {
-        self.folder.join("data")
+        self.server.data()
     }
 
     /// Makes a project and answers its id.
@@ -104,29 +111,43 @@ impl Lab {
             }
         }
         self.client.post("/v1/shutdown", &json!({"stopMachines": true})).await?;
-        tokio::time::timeout(START_TIMEOUT, self.server.wait())
-            .await
-            .context("ending the server")??;
-        self.ended = true;
-        remove(&self.folder)
+        if let Some(mut child) = self.server.child.take() {
+            tokio::time::timeout(START_TIMEOUT, child.0.wait())
+                .await
+                .context("ending the server")??;
+        }
+        remove(&self.server.folder)
     }
 }
 
-impl Drop for Lab {
-    /// A row that failed leaves nothing running either.
+impl Serving {
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// What a verb of this program prints about this server; empty when it fails.
+    fn asked(&self, verb: &[&str]) -> Vec<u8> {
+        let Ok(exe) = std::env::current_exe() else { return Vec::new() };
+        let mut command = std::process::Command::new(exe);
+        command.args(verb).arg("--data").arg(self.data()).stdin(Stdio::null());
+        command.output().map(|done| done.stdout).unwrap_or_default()
+    }
+}
+
+impl Drop for Serving {
     fn drop(&mut self) {
-        if self.ended {
-            return;
+        let Some(child) = self.child.take() else { return };
+        if !rustix::process::geteuid().is_root() {
+            // As in [`Lab::close`].
+            let all: Vec<Value> =
+                serde_json::from_slice(&self.asked(&["ps", "--json"])).unwrap_or_default();
+            for id in all.iter().filter_map(|project| project["id"].as_str()) {
+                self.asked(&["rm", "--yes", id]);
+            }
         }
-        if let Ok(exe) = std::env::current_exe() {
-            let _ = std::process::Command::new(exe)
-                .arg("down")
-                .arg("--data")
-                .arg(self.data())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
-        }
+        drop(child);
+        // Told to end, a server leaves machines and gateway running.
+        self.asked(&["down"]);
         let _ = remove(&self.folder);
     }
 }

@@ -1,7 +1,7 @@
 //! The same rows as an ordinary user of this host: a second column. Only root can do that; whoever is
 //! an ordinary user already has it in the first.
 
-use super::{Row, scratch::Scratch};
+use super::{Row, child::Ends, scratch::Scratch};
 use crate::output;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub(super) async fn column(user: &str, rows: &[&str], rounds: usize) -> Result<C
     let mut column = Column::new();
     for row in rows {
         output::remark(&format!("measuring {row} as {user} …"));
-        let done = Command::new(&program)
+        let child = Command::new(&program)
             .args(["bench", "--json", "--rows", row, "--rounds", &rounds.to_string()])
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -41,12 +41,14 @@ pub(super) async fn column(user: &str, rows: &[&str], rounds: usize) -> Result<C
             .uid(uid)
             .gid(gid)
             .stdin(Stdio::null())
-            .output()
-            .await
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .context("running this program as another user")?;
-        let answer: Option<Value> = serde_json::from_slice(&done.stdout).ok();
-        let Some(found) = answer.filter(|_| done.status.success()) else {
-            let said = String::from_utf8_lossy(&done.stderr);
+        let (status, stdout, stderr) = Ends(child).said().await?;
+        let answer: Option<Value> = serde_json::from_slice(&stdout).ok();
+        let Some(found) = answer.filter(|_| status.success()) else {
+            let said = String::from_utf8_lossy(&stderr);
             let last = said.lines().last().unwrap_or("it said nothing");
             output::remark(&format!("{row} is left out for {user}: {last}"));
             continue;

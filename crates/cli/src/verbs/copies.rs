@@ -1,15 +1,16 @@
 //! `toft checkpoint`, `checkpoints`, `diff`, `restore` and `fork`.
 
 use crate::{
-    args::{At, Copies},
+    args::{At, Before, Copies},
     client::Client,
     output,
+    verbs::logs::first_line,
 };
 use anyhow::Result;
 use http::Method;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use toft_model::time::rfc3339;
+use toft_model::{text::plain, time::rfc3339};
 
 pub(crate) async fn run(at: &At, verb: &Copies, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
@@ -27,12 +28,13 @@ pub(crate) async fn run(at: &At, verb: &Copies, as_json: bool) -> Result<()> {
                 let path = format!("/v1/projects/{id}/checkpoint-rule");
                 client.call(Method::PUT, &path, Some(&Value::Object(change))).await?;
             }
-            let all = client.get(&format!("/v1/projects/{id}/checkpoints")).await?;
+            let all = client.get(&listed(&id)).await?;
             show(&all, as_json, list);
         }
         Copies::Checkpoints { project, rm: Some(checkpoint), rule: _ } => {
             let id = client.project(project).await?;
-            let path = format!("/v1/projects/{id}/checkpoints/{}", segment(checkpoint));
+            let checkpoint = client.checkpoint(&id, checkpoint).await?;
+            let path = format!("/v1/projects/{id}/checkpoints/{checkpoint}");
             let gone = client.call(Method::DELETE, &path, None).await?;
             show(&gone, as_json, |gone| {
                 output::line(&format!("Deleted {}.", output::text(&gone["id"])));
@@ -40,26 +42,38 @@ pub(crate) async fn run(at: &At, verb: &Copies, as_json: bool) -> Result<()> {
         }
         Copies::Diff { project, checkpoint, to, path } => {
             let id = client.project(project).await?;
-            let mut url = format!(
-                "/v1/projects/{id}/checkpoints/{}/diff?to={}",
-                segment(checkpoint),
-                segment(to.as_deref().unwrap_or("now"))
-            );
+            let checkpoint = client.checkpoint(&id, checkpoint).await?;
+            let to = match to.as_deref() {
+                None | Some("now") => "now".to_owned(),
+                Some(to) => client.checkpoint(&id, to).await?,
+            };
+            let mut url = format!("/v1/projects/{id}/checkpoints/{checkpoint}/diff?to={to}");
             if let Some(path) = path {
                 let _ = write!(url, "&path={}", segment(path));
             }
             let found = client.get(&url).await?;
             show(&found, as_json, if path.is_some() { file } else { changes });
         }
-        Copies::Restore { project, checkpoint, force } => {
+        Copies::Restore { project, checkpoint, before, force } => {
             let id = client.project(project).await?;
-            let path = format!("/v1/projects/{id}/checkpoints/{}/restore", segment(checkpoint));
-            let done = client.post(&path, &json!({"force": force})).await?;
+            let mut body = json!({"force": force});
+            let path = if let Some(checkpoint) = checkpoint {
+                let checkpoint = client.checkpoint(&id, checkpoint).await?;
+                format!("/v1/projects/{id}/checkpoints/{checkpoint}/restore")
+            } else {
+                message(&client, &id, before, &mut body).await?;
+                format!("/v1/projects/{id}/restore-message")
+            };
+            let done = client.post(&path, &body).await?;
             show(&done, as_json, restored);
         }
-        Copies::Fork { project, from, count, name, secrets } => {
+        Copies::Fork { project, from, before, count, name, secrets } => {
             let id = client.project(project).await?;
-            let mut body = json!({"checkpointId": from, "count": count, "name": name});
+            let mut body = json!({"count": count, "name": name});
+            match from {
+                Some(from) => body["checkpointId"] = client.checkpoint(&id, from).await?.into(),
+                None => message(&client, &id, before, &mut body).await?,
+            }
             match secrets.as_slice() {
                 [] => {}
                 [all] if all == "all" => body["secrets"] = json!("all"),
@@ -68,13 +82,43 @@ pub(crate) async fn run(at: &At, verb: &Copies, as_json: bool) -> Result<()> {
             let made = client.post(&format!("/v1/projects/{id}/fork"), &body).await?;
             show(&made, as_json, |made| {
                 for project in made["projects"].as_array().into_iter().flatten() {
-                    let of = |field: &str| output::text(&project[field]);
+                    let of = |field: &str| plain(&output::text(&project[field]));
                     output::line(&format!("{}  {}  {}", of("id"), of("name"), of("url")));
                 }
             });
         }
     }
     Ok(())
+}
+
+/// The list of checkpoints with how their messages begin.
+fn listed(project: &str) -> String {
+    format!("/v1/projects/{project}/checkpoints?prompts=true")
+}
+
+/// Says in a request which message is meant, if one is. Whoever reads its id in the list need not know its
+/// conversation.
+async fn message(client: &Client, project: &str, before: &Before, body: &mut Value) -> Result<()> {
+    let Before { message: Some(entry), session } = before else { return Ok(()) };
+    let session = match session {
+        Some(session) => session.clone(),
+        None => said_in(client, project, entry).await?,
+    };
+    body["sessionId"] = session.into();
+    body["entryId"] = entry.as_str().into();
+    Ok(())
+}
+
+/// The conversation of the checkpoint that was taken before a message; the current one when none was.
+async fn said_in(client: &Client, project: &str, entry: &str) -> Result<String> {
+    let all = client.get(&format!("/v1/projects/{project}/checkpoints")).await?;
+    let mut messages =
+        all["checkpoints"].as_array().into_iter().flatten().map(|one| &one["message"]);
+    if let Some(message) = messages.find(|message| message["leafEntryId"] == entry) {
+        return Ok(output::text(&message["sessionId"]));
+    }
+    let said = client.get(&format!("/v1/projects/{project}/toft/messages")).await?;
+    Ok(output::text(&said["sessionId"]))
 }
 
 fn show(value: &Value, as_json: bool, people: impl FnOnce(&Value)) {
@@ -99,13 +143,16 @@ fn segment(text: &str) -> String {
 }
 
 fn list(all: &Value) {
-    let mut rows = vec![["ID", "TAKEN", "WHY", "LABEL"].map(str::to_owned).to_vec()];
+    let head = ["ID", "TAKEN", "WHY", "LABEL", "BEFORE THE MESSAGE"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     for one in all["checkpoints"].as_array().into_iter().flatten() {
+        let entry = output::text(&one["message"]["leafEntryId"]);
         rows.push(vec![
             output::text(&one["id"]),
             rfc3339(one["createdAt"].as_u64().unwrap_or(0)),
             output::text(&one["cause"]),
             output::text(&one["label"]),
+            format!("{entry}  {}", first_line(&output::text(&one["prompt"]))).trim().to_owned(),
         ]);
     }
     if rows.len() == 1 {
@@ -156,15 +203,6 @@ fn changes(found: &Value) {
     told(found);
 }
 
-/// On one line, and without words for the terminal: names of files come from inside a machine.
-fn plain(name: &str) -> String {
-    let mut out = String::new();
-    for c in name.chars() {
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
-}
-
 fn file(found: &Value) {
     match found["note"].as_str() {
         Some(note) => output::remark(note),
@@ -198,8 +236,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn names_and_rules_are_told_on_one_line() {
-        assert_eq!(super::plain("/a\n\u{1b}[31mä"), "/a\\n\\u{1b}[31mä");
+    fn a_rule_is_told_on_one_line() {
         let all = |rule| json!({"rule": rule, "automatic": true});
         let some = super::kept(&all(json!({"last": 3, "hourly": 0, "daily": 2})));
         assert!(some.contains(": the last 3, one a day for 2 days. Change"), "{some}");

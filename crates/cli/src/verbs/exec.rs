@@ -3,8 +3,9 @@
 
 use crate::{
     args::At,
-    client::{Client, Events, Refused, SseEvent},
+    client::{Client, Events, SseEvent},
     output,
+    refused::Refused,
 };
 use anyhow::{Context, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -75,14 +76,20 @@ pub(crate) async fn run(at: &At, project: &str, order: &Order<'_>, as_json: bool
             "truncated": out.cut || err.cut,
             "durationMs": exit["durationMs"],
             "timedOut": exit["timedOut"],
+            "paused": exit["paused"],
         }));
     } else if exit["timedOut"] == true {
-        let limit = order.timeout_s;
-        output::remark(&format!(
-            "toft: it was ended after {limit} s; --timeout SECONDS gives it longer"
-        ));
+        output::remark(&timed_out(order.timeout_s, &exit));
     }
     Ok(exit_code(&exit))
+}
+
+/// What is said of a command whose time was over: more time does not help one that stood still.
+fn timed_out(limit_s: u64, exit: &Value) -> String {
+    match exit["paused"].as_str() {
+        Some(why) => format!("toft: it was ended after {limit_s} s; {why}"),
+        None => format!("toft: it was ended after {limit_s} s; --timeout SECONDS gives it longer"),
+    }
 }
 
 /// Exit code when the command's own is not known.
@@ -246,6 +253,15 @@ mod tests {
         assert_eq!(exit_code(&json!({"exitCode": 3, "signal": null})), 3);
         assert_eq!(exit_code(&json!({"exitCode": null, "signal": 9})), 137);
         assert_eq!(exit_code(&json!({"exitCode": null, "signal": 9, "timedOut": true})), 124);
+    }
+
+    #[test]
+    fn a_command_that_stood_still_is_told_why_and_not_to_wait_longer() {
+        let paused = timed_out(120, &json!({"timedOut": true, "paused": "the disk is full"}));
+        assert_eq!(paused, "toft: it was ended after 120 s; the disk is full");
+        for exit in [json!({"timedOut": true, "paused": null}), json!({"timedOut": true})] {
+            assert!(timed_out(9, &exit).contains("after 9 s; --timeout SECONDS"));
+        }
     }
 
     #[test]

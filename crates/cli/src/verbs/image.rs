@@ -2,8 +2,9 @@
 
 use crate::{
     args::{At, ImageAdd, ImageVerb},
-    client::{Client, Refused},
+    client::Client,
     config, output,
+    refused::Refused,
 };
 use anyhow::{Context as _, Result, bail};
 use http::Method;
@@ -66,7 +67,7 @@ async fn add(client: &Client, order: &ImageAdd, as_json: bool) -> Result<()> {
         ([], Some(project), None) => {
             let id = client.project(project).await?;
             let checkpoint = if let Some(checkpoint) = &order.checkpoint {
-                checkpoint.clone()
+                client.checkpoint(&id, checkpoint).await?
             } else {
                 let path = format!("/v1/projects/{id}/checkpoints");
                 let taken = client.post(&path, &json!({})).await?;

@@ -69,6 +69,17 @@ fn human(event: &SseEvent) -> Option<String> {
         ),
         "agent_end" => format!("agent_end {}", text("reason")),
         "notify" | "error" => format!("{}: {}", event.name, text("message")),
+        "limit" => format!("limit ({}): {}", text("kind"), text("message")),
+        "schedule" => {
+            let line = format!("schedule {}: {}", text("name"), text("outcome"));
+            data["reason"].as_str().map_or(line.clone(), |reason| format!("{line}: {reason}"))
+        }
+        "service" => {
+            let line = format!("service {}: {}", text("name"), text("state"));
+            data["exitCode"]
+                .as_i64()
+                .map_or(line.clone(), |code| format!("{line} (exit code {code})"))
+        }
         "app_port" => format!("app_port {}", data["port"]),
         "restored" => format!("restored to checkpoint {} {}", text("checkpointId"), text("label")),
         "forked" => format!("forked from {}", text("from")),
@@ -110,6 +121,29 @@ mod tests {
             data: json!({"message":{"role":"user","content":"Build a shop\nwith a cart"}}),
         };
         assert_eq!(human(&event).unwrap(), "user: Build a shop");
+    }
+
+    #[test]
+    fn a_limit_says_whom_it_hit_and_a_schedule_why() {
+        let told = |name: &str, data: serde_json::Value| {
+            human(&SseEvent { name: name.into(), id: None, data }).unwrap()
+        };
+        let message = "Out of memory: `node` was killed.";
+        assert_eq!(
+            told("limit", json!({"kind":"memory","message":message})),
+            format!("limit (memory): {message}")
+        );
+        assert_eq!(
+            told(
+                "schedule",
+                json!({"name":"nightly","outcome":"skipped","reason":"it is stopped"})
+            ),
+            "schedule nightly: skipped: it is stopped"
+        );
+        assert_eq!(
+            told("service", json!({"name":"web","state":"backoff","exitCode":3})),
+            "service web: backoff (exit code 3)"
+        );
     }
 
     #[test]

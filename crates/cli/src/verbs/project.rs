@@ -6,11 +6,20 @@ use http::Method;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _};
 
-pub(crate) async fn new(at: &At, name: &str, image: Option<&str>, as_json: bool) -> Result<()> {
+pub(crate) async fn new(
+    at: &At,
+    name: &str,
+    image: Option<&str>,
+    egress: Option<Value>,
+    as_json: bool,
+) -> Result<()> {
     let client = Client::find(at)?;
     let mut body = json!({"name": name});
     if let Some(image) = image {
         body["image"] = image.into();
+    }
+    if let Some(egress) = egress {
+        body["egress"] = egress;
     }
     let project = client.post("/v1/projects", &body).await?;
     if as_json {

@@ -2,8 +2,9 @@
 
 use crate::{
     args::At,
-    client::{Client, Refused, UNREACHABLE},
+    client::Client,
     output,
+    refused::{Refused, UNREACHABLE},
 };
 use anyhow::Result;
 use serde_json::{Value, json};

@@ -1,14 +1,13 @@
 //! `toft freeze`, `thaw`, `limits`, `idle` and `disk`; `egress` is beside.
 
 use crate::{
-    amounts::{shown_bytes, shown_time},
+    amounts::{self, shown_bytes, shown_time},
     args::{At, Rest, rest::IdleOf, rest::LimitsOf},
     client::Client,
     output, verbs,
 };
 use anyhow::Result;
-use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Of figures that this storage does not keep.
 const UNCOUNTED: &str = "not counted by this storage";
@@ -24,38 +23,28 @@ pub(crate) async fn run(at: &At, verb: &Rest, as_json: bool) -> Result<()> {
     }
 }
 
-/// Asks what there is, or changes what was given.
-async fn ask(
-    client: &Client,
-    project: &str,
-    what: &str,
-    change: Map<String, Value>,
-) -> Result<Value> {
-    let path = format!("/v1/projects/{}/{what}", client.project(project).await?);
-    if change.is_empty() {
-        client.get(&path).await
-    } else {
-        client.call(Method::PUT, &path, Some(&Value::Object(change))).await
-    }
-}
-
 async fn limits(at: &At, order: &LimitsOf, as_json: bool) -> Result<()> {
     let mut change = Map::new();
     if order.none.is_some() {
-        change
-            .extend(["memoryBytes", "cpus", "pids", "diskBytes"].map(|n| (n.into(), Value::Null)));
+        let all = ["memoryBytes", "cpus", "pids", "diskBytes", "logBytes"];
+        change.extend(all.map(|name| (name.into(), Value::Null)));
     }
-    let counts = [("memoryBytes", order.memory), ("pids", order.pids), ("diskBytes", order.disk)];
-    for (name, bound) in counts {
-        change.extend(bound.map(|bound| (name.into(), json!(bound.get()))));
-    }
-    change.extend(order.cpus.map(|bound| ("cpus".into(), json!(bound.get()))));
+    let counts = [
+        ("memoryBytes", order.memory),
+        ("pids", order.pids),
+        ("diskBytes", order.disk),
+        ("logBytes", order.log),
+    ];
+    change.extend(amounts::change(counts));
+    change.extend(amounts::change([("cpus", order.cpus)]));
     let client = Client::find(at)?;
-    let found = ask(&client, &order.project, "limits", change).await?;
-    if as_json {
-        output::json(&found);
-        return Ok(());
-    }
+    let path = client.path_of(Some(&order.project), "limits").await?;
+    let found = client.changed(&path, change).await?;
+    output::answer(&found, as_json, show_limits);
+    Ok(())
+}
+
+fn show_limits(found: &Value) {
     let enforced = |name: &str| {
         let all = found["enforced"].as_array();
         all.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(name)))
@@ -69,6 +58,7 @@ async fn limits(at: &At, order: &LimitsOf, as_json: bool) -> Result<()> {
         ("cpu", number("cpus")),
         ("pids", number("pids")),
         ("disk", bytes("diskBytes")),
+        ("log", bytes("logBytes")),
     ] {
         let in_force = match (&value, enforced(name)) {
             (None, _) => "",
@@ -78,20 +68,18 @@ async fn limits(at: &At, order: &LimitsOf, as_json: bool) -> Result<()> {
         rows.push(vec![name.into(), value.unwrap_or_else(|| "none".into()), in_force.into()]);
     }
     output::table(&rows);
-    Ok(())
 }
 
 async fn idle(at: &At, order: &IdleOf, as_json: bool) -> Result<()> {
-    let mut change = Map::new();
-    for (name, bound) in [("freezeAfterS", order.freeze_after), ("coldAfterS", order.cold_after)] {
-        change.extend(bound.map(|bound| (name.into(), json!(bound.get()))));
-    }
+    let given = [("freezeAfterS", order.freeze_after), ("coldAfterS", order.cold_after)];
     let client = Client::find(at)?;
-    let found = ask(&client, &order.project, "idle", change).await?;
-    if as_json {
-        output::json(&found);
-        return Ok(());
-    }
+    let path = client.path_of(Some(&order.project), "idle").await?;
+    let found = client.changed(&path, amounts::change(given)).await?;
+    output::answer(&found, as_json, show_idle);
+    Ok(())
+}
+
+fn show_idle(found: &Value) {
     let after = |field: &str| {
         found[field]
             .as_u64()
@@ -99,20 +87,21 @@ async fn idle(at: &At, order: &IdleOf, as_json: bool) -> Result<()> {
     };
     output::line(&format!("paused: {}", after("freezeAfterS")));
     output::line(&format!("cold:   {}", after("coldAfterS")));
-    Ok(())
 }
 
 async fn disk(at: &At, project: &str, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
-    let found = ask(&client, project, "disk", Map::new()).await?;
-    if as_json {
-        output::json(&found);
-        return Ok(());
-    }
+    let found = client.get(&client.path_of(Some(project), "disk").await?).await?;
+    output::answer(&found, as_json, show_disk);
+    Ok(())
+}
+
+fn show_disk(found: &Value) {
     for (label, field, without) in [
         ("written by it:", "exclusiveBytes", UNCOUNTED),
         ("shared with others:", "sharedBytes", UNCOUNTED),
         ("bound of what it writes:", "quotaBytes", "none"),
+        ("its log folder:", "logBytes", "unknown"),
         ("all projects together:", "totalBytes", UNCOUNTED),
         ("bound of that:", "capBytes", "none"),
         ("free for all projects:", "freeBytes", "unknown"),
@@ -121,5 +110,4 @@ async fn disk(at: &At, project: &str, as_json: bool) -> Result<()> {
         let value = found[field].as_u64().map_or_else(|| without.to_owned(), shown_bytes);
         output::line(&format!("{label:<26}{value}"));
     }
-    Ok(())
 }

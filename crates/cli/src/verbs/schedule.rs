@@ -6,12 +6,17 @@ use crate::{
         At,
         schedule::{Add, Ask, CatchUp, Overlap, Schedule},
     },
-    client::{Client, Refused},
+    client::Client,
     output,
+    refused::Refused,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
 use http::Method;
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::DateTime,
+    tz::{AmbiguousOffset, TimeZone},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use toft_model::time::rfc3339;
@@ -175,8 +180,19 @@ fn moment(text: &str, zone: Option<&str>) -> Result<i64> {
         })?,
         None => TimeZone::try_system().unwrap_or(TimeZone::UTC),
     };
-    let zoned = zone.to_zoned(shown).with_context(|| format!("{text:?} is no moment there"))?;
-    Ok(zoned.timestamp().as_millisecond())
+    let at = instant(shown, &zone).with_context(|| format!("{text:?} is no moment there"))?;
+    Ok(at.as_millisecond())
+}
+
+/// When a clock in the zone shows this, by the rule for cron lines: the first of two times, and for one
+/// that is jumped over the moment right after the jump.
+fn instant(shown: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    let at = zone.to_ambiguous_timestamp(shown);
+    if !matches!(at.offset(), AmbiguousOffset::Gap { .. }) {
+        return at.earlier().ok();
+    }
+    let beyond = at.later().ok()?.checked_add(SignedDuration::from_millis(1)).ok()?;
+    Some(zone.preceding(beyond).next()?.timestamp())
 }
 
 fn list(found: &Value) {
@@ -290,6 +306,12 @@ mod tests {
         check("2026-07-24T18:00", Some("Europe/Berlin"), "2026-07-24T16:00:00.000Z");
         check("2026-12-24T18:00:00Z", Some("Europe/Berlin"), "2026-12-24T18:00:00.000Z");
         check("2026-12-24T18:00:00+02:00", None, "2026-12-24T16:00:00.000Z");
+        // Where summer time begins there is no half past two, where it ends there are two.
+        check("2026-03-29 02:30", Some("Europe/Berlin"), "2026-03-29T01:00:00.000Z");
+        check("2026-03-29 02:00", Some("Europe/Berlin"), "2026-03-29T01:00:00.000Z");
+        check("2026-03-29 03:00", Some("Europe/Berlin"), "2026-03-29T01:00:00.000Z");
+        check("2026-10-25 02:30", Some("Europe/Berlin"), "2026-10-25T00:30:00.000Z");
+        check("2026-10-04 02:15", Some("Australia/Lord_Howe"), "2026-10-03T15:30:00.000Z");
         assert!(moment("tomorrow", None).is_err());
         assert!(moment("2026-12-24 18:00", Some("Nowhere")).is_err());
     }

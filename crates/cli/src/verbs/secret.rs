@@ -14,16 +14,34 @@ use toft_model::secret::{VALUE_BYTES_MAX, check_name, check_value};
 pub(crate) async fn run(at: &At, verb: &Secret, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
     match verb {
-        Secret::Set { project, name, .. } => {
+        Secret::Set { project, name, broker, host, method, path, header, environment } => {
             // Before anybody types a value.
             check_name(name)?;
             let id = client.project(project).await?;
             let value = value(name)?;
             check_value(&value)?;
-            let path = format!("/v1/projects/{id}/secrets/{name}");
-            let all = client.call(Method::PUT, &path, Some(&json!({"value": value}))).await?;
-            let now = "New processes have it; what runs already does not.";
-            told(&all, as_json, &format!("{name} is set. {}", in_force(&all, now)));
+            let mut body = json!({"value": value});
+            match (broker, environment) {
+                (true, _) => body["kind"] = "brokered".into(),
+                (false, true) => body["kind"] = "environment".into(),
+                (false, false) => {}
+            }
+            if !host.is_empty() {
+                body["binding"] =
+                    json!({"hosts": host, "methods": method, "paths": path, "headers": header});
+            }
+            let url = format!("/v1/projects/{id}/secrets/{name}");
+            let all = client.call(Method::PUT, &url, Some(&body)).await?;
+            let row = secrets(&all).iter().find(|row| row["name"] == **name);
+            let words = if row.is_some_and(|row| row["kind"] == "brokered") {
+                let to = row.map(goes_to).unwrap_or_default();
+                let now = "New processes have a placeholder for it.";
+                format!("{name} is set, and goes to {to} alone. {}", in_force(&all, now))
+            } else {
+                let now = "New processes have it; what runs already does not.";
+                format!("{name} is set. {}", in_force(&all, now))
+            };
+            told(&all, as_json, &words);
         }
         Secret::List { project } => {
             let id = client.project(project).await?;
@@ -91,21 +109,32 @@ fn value(name: &str) -> Result<String> {
     Ok(text)
 }
 
+fn secrets(all: &Value) -> &[Value] {
+    all["secrets"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Where a brokered one goes; that of others is the machine itself.
+fn goes_to(secret: &Value) -> String {
+    let Some(hosts) = secret["binding"]["hosts"].as_array() else { return "machine".to_owned() };
+    hosts.iter().map(output::text).collect::<Vec<_>>().join(", ")
+}
+
 fn list(all: &Value, as_json: bool) {
     if as_json {
         output::json(all);
         return;
     }
-    let secrets = all["secrets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let secrets = secrets(all);
     if secrets.is_empty() {
         output::line("No secrets. `toft secret set PROJECT NAME` sets one.");
         return;
     }
-    let mut rows = vec![["NAME", "STATE", "SET", "BY"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["NAME", "GOES TO", "STATE", "SET", "BY"].map(str::to_owned).to_vec()];
     for secret in secrets {
         let at = secret["setAt"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         rows.push(vec![
             output::text(&secret["name"]),
+            goes_to(secret),
             output::text(&secret["state"]),
             at.map(|at| at.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default(),
             output::text(&secret["setBy"]),

@@ -6,7 +6,7 @@ use crate::{
     config::{self, Resolved},
     output, parts,
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::{
     fs::DirBuilder,
@@ -15,6 +15,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 use toft_machine::{
     backend::{Backend, MachineError},
@@ -23,7 +24,7 @@ use toft_machine::{
     oci::{self, Oci, OciConfig},
 };
 use toft_server::{Ready, ServerConfig, ServerError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -31,6 +32,8 @@ use tracing_subscriber::EnvFilter;
 const FIRST_OTHER_FD: i32 = 3;
 /// Nobody is told of it.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// How long a server that is told to stop while it opens its backend waits for that.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The data folder holds keys: its owner only.
 const FOLDER_MODE: u32 = 0o700;
 /// What is logged when `TOFT_LOG` says nothing: what a person should act on.
@@ -45,7 +48,22 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     }
     let resolved = config::resolve(at, up)?;
     usable(&resolved.data)?;
-    let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
+    let mut signals = StopSignals::listen()?;
+    let opened = {
+        let opening = open(&resolved);
+        tokio::pin!(opening);
+        tokio::select! {
+            opened = &mut opening => opened,
+            _ = signals.received() => {
+                // What it has mounted or made by then is let go of; one that hangs is not waited for.
+                if let Ok(Ok(opened)) = tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+                    opened.close().await;
+                }
+                bail!("told to stop before it served");
+            }
+        }
+    };
+    let opened = opened.map_err(|e| explain(resolved.backend, &e))?;
     config::remember(&resolved.data, resolved.backend, up).context("writing to the data folder")?;
     keep_to_itself();
     let mut server = ServerConfig::new(
@@ -56,23 +74,22 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     );
     server.idle = resolved.idle;
     server.egress.clone_from(&resolved.egress);
+    server.egress_ceiling = resolved.egress_ceiling;
     server.domain.clone_from(&resolved.domain);
     server.preview_domain.clone_from(&resolved.preview_domain);
     if let Some(ports) = &resolved.preview_ports {
         server.preview_ports = ports.clone();
     }
     server.agent_api_key = config::agent_api_key().map(toft_vault::Secret::new);
+    server.keys_file.clone_from(&resolved.keys);
+    server.fallbacks.clone_from(&resolved.fallbacks);
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    // A terminal that is closed ends the server as SIGTERM does: nobody said to end the machines.
-    let mut hang_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
-    let (told, ready) = tokio::sync::oneshot::channel();
+    let (serves, ready) = tokio::sync::oneshot::channel();
     let token = CancellationToken::new();
     let backend = opened.backend.clone();
     let serving = toft_server::run(server, backend, token, move |ready: Ready| {
-        let _ = told.send(ready);
+        let _ = serves.send(ready);
     });
     tokio::pin!(serving);
     let ready = tokio::select! {
@@ -92,12 +109,40 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
                 opened.close().await;
                 return Ok(ended?);
             }
-            _ = interrupt.recv() => {
-                output::remark("Stopping the machines; `kill` would have left them running.");
-                ready.stop.stop(true);
+            machines_too = signals.received() => {
+                if machines_too {
+                    output::remark("Stopping the machines; `kill` would have left them running.");
+                }
+                ready.stop.stop(machines_too);
             }
-            _ = terminate.recv() => ready.stop.stop(false),
-            _ = hang_up.recv() => ready.stop.stop(false),
+        }
+    }
+}
+
+/// The signals that end a server.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl StopSignals {
+    /// From here on they wait until they are asked for.
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listening for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+            hang_up: signal(SignalKind::hangup()).context("listening for SIGHUP")?,
+        })
+    }
+
+    /// The next one: whether it ends the machines, too. A terminal that is closed ends the server as SIGTERM does: nobody
+    /// said to end the machines.
+    async fn received(&mut self) -> bool {
+        tokio::select! {
+            _ = self.interrupt.recv() => true,
+            _ = self.terminate.recv() => false,
+            _ = self.hang_up.recv() => false,
         }
     }
 }
@@ -211,6 +256,7 @@ fn explain(backend: BackendName, error: &MachineError) -> anyhow::Error {
         | MachineError::BaseChanged { .. }
         | MachineError::Unable { .. }
         | MachineError::DiskFull { .. }
+        | MachineError::NoRoom { .. }
         | MachineError::Step { .. }
         | MachineError::DidNotStart { .. } => anyhow::anyhow!("{error}"),
     }

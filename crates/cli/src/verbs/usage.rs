@@ -2,6 +2,7 @@
 //! asked. `toft budget`: what may be spent.
 
 use crate::{
+    amounts,
     args::{
         At,
         usage::{Budget, By, ModelLimits, Usage},
@@ -11,8 +12,7 @@ use crate::{
 };
 use anyhow::Result;
 use clap::ValueEnum as _;
-use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Characters of a name in a table.
@@ -20,10 +20,7 @@ const NAME_CHARS_MAX: usize = 48;
 
 pub(crate) async fn run(at: &At, verb: &Usage, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
-    let mut path = match &verb.project {
-        Some(project) => format!("/v1/projects/{}/usage", client.project(project).await?),
-        None => "/v1/usage".to_owned(),
-    };
+    let mut path = client.path_of(verb.project.as_deref(), "usage").await?;
     let _ = write!(path, "?limit={}", verb.limit);
     let by = verb.by.as_ref().and_then(By::to_possible_value);
     let by = by.map(|value| value.get_name().to_owned());
@@ -33,60 +30,38 @@ pub(crate) async fn run(at: &At, verb: &Usage, as_json: bool) -> Result<()> {
         let _ = write!(path, "&{name}={value}");
     }
     let usage = client.get(&path).await?;
-    if as_json {
-        output::json(&usage);
-    } else {
-        show(&usage);
-    }
+    output::answer(&usage, as_json, show);
     Ok(())
 }
 
 /// `toft model-limits`: shows them, or changes what was given.
 pub(crate) async fn limits(at: &At, verb: &ModelLimits, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
-    let path = format!("/v1/projects/{}/model-limits", client.project(&verb.project).await?);
+    let path = client.path_of(Some(&verb.project), "model-limits").await?;
     let given = [("callsAtOnce", verb.at_once), ("callsPerMinute", verb.per_minute)];
-    let change: Map<String, Value> = given
-        .into_iter()
-        .filter_map(|(name, bound)| Some((name.to_owned(), json!(bound?.get()))))
-        .collect();
-    let found = if change.is_empty() {
-        client.get(&path).await?
-    } else {
-        client.call(Method::PUT, &path, Some(&Value::Object(change))).await?
-    };
-    if as_json {
-        output::json(&found);
-        return Ok(());
-    }
+    let found = client.changed(&path, amounts::change(given)).await?;
+    output::answer(&found, as_json, show_limits);
+    Ok(())
+}
+
+fn show_limits(found: &Value) {
     for (label, field) in [("at once:", "callsAtOnce"), ("a minute:", "callsPerMinute")] {
         let value = found[field].as_u64().map_or_else(|| "no limit".to_owned(), |n| n.to_string());
         output::line(&format!("model calls {label:<10}{value}"));
     }
-    Ok(())
 }
 
 /// `toft budget`: shows it with what is spent, or changes what was given.
 pub(crate) async fn budget(at: &At, verb: &Budget, as_json: bool) -> Result<()> {
     let client = Client::find(at)?;
-    let path = match &verb.project {
-        Some(project) => format!("/v1/projects/{}/budget", client.project(project).await?),
-        None => "/v1/budget".to_owned(),
-    };
+    let path = client.path_of(verb.project.as_deref(), "budget").await?;
     let given = [("runUsd", verb.run), ("monthUsd", verb.month), ("totalUsd", verb.total)];
-    let change: Map<String, Value> = given
-        .into_iter()
-        .filter_map(|(name, bound)| Some((name.to_owned(), json!(bound?.get()))))
-        .collect();
-    let found = if change.is_empty() {
-        client.get(&path).await?
-    } else {
-        client.call(Method::PUT, &path, Some(&Value::Object(change))).await?
-    };
-    if as_json {
-        output::json(&found);
-        return Ok(());
-    }
+    let found = client.changed(&path, amounts::change(given)).await?;
+    output::answer(&found, as_json, show_budget);
+    Ok(())
+}
+
+fn show_budget(found: &Value) {
     let dollars = |value: &Value| value.as_f64().map(|dollars| format!("US$ {dollars:.2}"));
     let mut rows = vec![["BUDGET", "SPENT", "OF"].map(str::to_owned).to_vec()];
     for (label, field) in
@@ -99,7 +74,6 @@ pub(crate) async fn budget(at: &At, verb: &Budget, as_json: bool) -> Result<()> 
         ]);
     }
     output::table(&rows);
-    Ok(())
 }
 
 fn show(usage: &Value) {
@@ -168,6 +142,7 @@ fn money(row: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn money_is_never_invented() {

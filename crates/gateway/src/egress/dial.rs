@@ -1,7 +1,7 @@
 //! From a decided target to a connection: resolve, check every address, dial a checked one. The
 //! address that is dialled is a value that was checked, never a name.
 
-use super::{denied, log::Log};
+use super::{log::Log, refused::denied};
 use crate::{
     api_error::{ApiError, Code},
     resolve::Resolver,
@@ -118,8 +118,19 @@ fn is_own(ip: IpAddr) -> bool {
         socket.connect((ip, 9))?;
         Ok(socket.local_addr()?.ip())
     };
-    // No route: then it is not ours, and dialling fails by itself.
-    source().is_ok_and(|source| source == ip)
+    match source() {
+        Ok(source) => source == ip,
+        // No route: then it is not ours, and dialling fails by itself.
+        Err(error) => !is_known(&error),
+    }
+}
+
+/// Whether it was the routing table that said no. Without a descriptor or memory nobody knows whose the
+/// address is, and whoever can bring that about must not gain by it.
+fn is_known(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let none_left = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    !Errno::from_io_error(error).is_some_and(|errno| none_left.contains(&errno))
 }
 
 fn no_such_name(name: &str, why: &str) -> Refused {
@@ -149,10 +160,23 @@ async fn connect_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 }
 
 #[cfg(test)]
+mod disguises;
+#[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
     use proptest::prelude::*;
+
+    #[test]
+    fn where_it_is_not_known_whose_an_address_is_it_counts_as_the_hosts() {
+        use rustix::io::Errno;
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(!is_known(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::AFNOSUPPORT] {
+            assert!(is_known(&errno.into()), "{errno}");
+        }
+    }
 
     #[test]
     fn the_hosts_own_addresses_are_known_as_such() {

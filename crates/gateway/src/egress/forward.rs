@@ -2,80 +2,34 @@
 //! its `Host` header is made from that and cannot disagree.
 
 use super::{
-    Body, Connection,
-    log::{self, Log},
-    passage::connect,
+    admit::connect,
+    connection::{Body, Connection, Early},
+    kept::{Counter, RequestBody, add},
+    log::Log,
 };
 use crate::{
     api_error::{ApiError, Code},
+    brokered::{ask_readable, readable},
     hop_by_hop::strip_hop_by_hop,
-    machine::{HEAD_BYTES_MAX, HEADERS_MAX},
+    machine::{self, HEAD_BYTES_MAX, HEADERS_MAX},
     tap::{Ending, Tap, Tapped},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use toft_policy::HostPort;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 /// A host that says nothing for so long is gone.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
-
-type RequestBody = Tapped<Incoming, Counter>;
-
-/// The connection to the last host, used again for the next request of the same client connection
-/// to the same target, and no longer open than that.
-#[derive(Default)]
-pub(super) struct Kept(Mutex<Option<Upstream>>);
-
-struct Upstream {
-    target: HostPort,
-    /// Taken while a request is being sent.
-    sender: Option<http1::SendRequest<RequestBody>>,
-    /// None before there is one.
-    _connection: Option<AbortOnDropHandle<()>>,
-}
-
-impl Kept {
-    /// Whom it is to.
-    pub(super) fn target(&self) -> Option<HostPort> {
-        self.lock().as_ref().map(|upstream| upstream.target.clone())
-    }
-
-    /// From now on it is for this target; a connection to another one ends. Called before the target is
-    /// judged: whoever tightens the level after that finds it here.
-    pub(super) fn aim(&self, target: &HostPort) {
-        let mut upstream = self.lock();
-        if upstream.as_ref().is_none_or(|upstream| upstream.target != *target) {
-            *upstream = Some(Upstream { target: target.clone(), sender: None, _connection: None });
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Upstream>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take_sender(&self, target: &HostPort) -> Option<http1::SendRequest<RequestBody>> {
-        self.lock().as_mut().filter(|u| u.target == *target)?.sender.take()
-    }
-
-    fn give_back(&self, sender: http1::SendRequest<RequestBody>) {
-        if let Some(upstream) = self.lock().as_mut() {
-            upstream.sender = Some(sender);
-        }
-    }
-}
 
 pub(super) async fn forward(
     connection: &Connection,
@@ -83,8 +37,9 @@ pub(super) async fn forward(
     target: HostPort,
     mut log: Log,
 ) -> Result<Response<Body>, ApiError> {
-    let is_head = request.method() == Method::HEAD;
-    let mut request = Some(prepare(request, &target, &log)?);
+    let method = request.method().clone();
+    let is_head = method == Method::HEAD;
+    let mut request = Some(prepare(request, &target, connection, &log)?);
     let mut sender = connection.kept.take_sender(&target);
     let response = loop {
         let reused = sender.is_some();
@@ -124,6 +79,17 @@ pub(super) async fn forward(
         }
     };
     let (mut parts, body) = response.into_parts();
+    if has_coding(&parts.headers) {
+        let code = Code::AnswerEncoded;
+        log.fail(code.as_str());
+        let message =
+            format!("{target} sends its answer in a transfer coding that was not asked for.");
+        return Err(ApiError::new(code, message));
+    }
+    if connection.tls.is_some() {
+        readable(&method, parts.status, &parts.headers)
+            .inspect_err(|e| log.fail(e.code.as_str()))?;
+    }
     strip_hop_by_hop(&mut parts.headers);
     let length = if is_head { Some(0) } else { body.size_hint().exact() };
     let tap = LogTap { bytes: Arc::clone(&log.bytes), log: Some(log) };
@@ -134,6 +100,7 @@ pub(super) async fn forward(
 fn prepare(
     request: Request<Incoming>,
     target: &HostPort,
+    connection: &Connection,
     log: &Log,
 ) -> Result<Request<RequestBody>, ApiError> {
     let (mut parts, body) = request.into_parts();
@@ -143,8 +110,11 @@ fn prepare(
         ApiError::new(Code::InvalidRequest, format!("The path is not valid ({e})."))
     })?;
     strip_hop_by_hop(&mut parts.headers);
+    if connection.tls.is_some() {
+        ask_readable(&mut parts.headers);
+    }
     let host = match target.port {
-        80 => target.host.to_string(),
+        port if port == connection.usual_port() => target.host.to_string(),
         _ => target.to_string(),
     };
     let host = HeaderValue::try_from(host).expect("a host that was understood is plain ASCII");
@@ -162,8 +132,19 @@ async fn open(
     target: &HostPort,
     log: &mut Log,
 ) -> Result<http1::SendRequest<RequestBody>, ApiError> {
-    let stream = connect(&connection.state, &connection.machine, target, log).await?;
-    shake(connection, target, stream).await.inspect_err(|e| log.fail(e.code.as_str()))
+    let stream = match connection.tls.as_ref().and_then(Early::take) {
+        Some(stream) => stream,
+        None => connect(&connection.state, &connection.machine, target, log).await?,
+    };
+    let shaken = if connection.tls.is_some() {
+        match connection.state.roots.connect(target, stream).await {
+            Ok(stream) => shake(connection, target, stream).await,
+            Err(error) => Err(error),
+        }
+    } else {
+        shake(connection, target, stream).await
+    };
+    shaken.inspect_err(|e| log.fail(e.code.as_str()))
 }
 
 /// Uses a connection that is there already.
@@ -180,7 +161,7 @@ pub(super) async fn adopt(
 async fn shake(
     connection: &Connection,
     target: &HostPort,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<http1::SendRequest<RequestBody>, ApiError> {
     let handshake = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
@@ -196,29 +177,20 @@ async fn shake(
     let driver = tokio::spawn(async move {
         let _ = driver.await;
     });
-    *connection.kept.lock() = Some(Upstream {
-        target: target.clone(),
-        sender: None,
-        _connection: Some(AbortOnDropHandle::new(driver)),
-    });
+    connection.kept.hold(target, AbortOnDropHandle::new(driver));
     Ok(sender)
 }
 
-/// Counts what leaves the machine.
-struct Counter(Arc<log::Bytes>);
-
-impl Tap for Counter {
-    fn data(&mut self, data: Bytes) -> Bytes {
-        add(&self.0.out_of_machine, data.len());
-        data
-    }
-
-    fn end(&mut self, _ending: Ending) {}
+/// Whether the body comes in a coding that would be passed on without saying so.
+fn has_coding(headers: &HeaderMap) -> bool {
+    let said = headers.get_all(header::TRANSFER_ENCODING).iter();
+    said.flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// Counts what enters the machine, and writes the line at the end.
 struct LogTap {
-    bytes: Arc<log::Bytes>,
+    bytes: Arc<machine::Bytes>,
     log: Option<Log>,
 }
 
@@ -239,8 +211,4 @@ impl Tap for LogTap {
             }
         }
     }
-}
-
-fn add(count: &AtomicU64, bytes: usize) {
-    count.fetch_add(bytes as u64, Ordering::Relaxed);
 }

@@ -1,64 +1,19 @@
 //! One line per connection in the egress log, written once however the connection ends, and the
 //! connection among the open ones until then.
 
-use super::{
-    first::First,
-    passage::{judge, no_longer},
-};
 use crate::{
-    egress_log::{EgressRecord, OpenConnection, Outcome, Via},
+    egress_log::{EgressRecord, Outcome, Via},
     journal::now_ms,
-    machine::Machine,
-    state::{Config, State},
+    judge::{First, judge},
+    machine::{Bytes, Machine, Open},
+    state::State,
 };
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
-use toft_policy::{Egress, HostPort, Verdict};
+use std::sync::{Arc, Mutex, atomic::Ordering};
+use toft_policy::{HostPort, Verdict};
 use tokio::time::Instant;
 
 /// Characters of a refusal's words that are kept.
 const REASON_CHARS_MAX: usize = 300;
-
-/// Bytes that passed so far, counted while they pass.
-#[derive(Debug, Default)]
-pub(crate) struct Bytes {
-    pub(super) into_machine: AtomicU64,
-    pub(super) out_of_machine: AtomicU64,
-}
-
-/// Of an open connection, what others may see of it.
-#[derive(Debug)]
-pub(crate) struct Open {
-    pub(crate) target: HostPort,
-    ts: u64,
-    via: Via,
-    rule: String,
-    bytes: Arc<Bytes>,
-    first: Arc<Mutex<First>>,
-}
-
-impl Open {
-    /// Whether it may go on at this level.
-    pub(crate) fn may_go_on(&self, config: &Config, egress: &Egress) -> bool {
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        no_longer(config, egress, &self.target, &first).is_none()
-    }
-
-    pub(crate) fn shown(&self, id: u64) -> OpenConnection {
-        OpenConnection {
-            id,
-            ts: self.ts,
-            via: self.via,
-            host: self.target.host.to_string(),
-            port: self.target.port,
-            rule: self.rule.clone(),
-            bytes_in: self.bytes.into_machine.load(Ordering::Relaxed),
-            bytes_out: self.bytes.out_of_machine.load(Ordering::Relaxed),
-        }
-    }
-}
 
 /// An open line.
 pub(super) struct Log {
@@ -107,6 +62,19 @@ impl Log {
         Self::new(state, machine, host, port, via, verdict).write();
     }
 
+    /// Writes the line of what was allowed, and came to nothing.
+    pub(super) fn failed(
+        state: &Arc<State>,
+        machine: &Arc<Machine>,
+        target: &HostPort,
+        via: Via,
+        error: &str,
+    ) {
+        let egress = Arc::clone(&machine.egress().borrow());
+        let verdict = judge(&state.config(), &egress, target);
+        Self::begin(state, machine, target, via, &verdict).finish(Some(error));
+    }
+
     fn new(
         state: &Arc<State>,
         machine: &Arc<Machine>,
@@ -117,11 +85,14 @@ impl Log {
     ) -> Self {
         let mut record = EgressRecord {
             ts: now_ms(),
+            last_ts: None,
+            count: 1,
             via,
             host,
             port,
             verdict: Outcome::Deny,
             rule: String::new(),
+            secrets: Vec::new(),
             reason: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -144,6 +115,11 @@ impl Log {
     /// What was allowed turned out to be refused.
     pub(super) fn overrule(&mut self, verdict: &Verdict) {
         decide(&mut self.record, verdict);
+    }
+
+    /// Notes whose values were put in.
+    pub(super) fn brokered(&mut self, secrets: Vec<String>) {
+        self.record.secrets = secrets;
     }
 
     /// Notes what went wrong, for when the line is written.
@@ -178,8 +154,8 @@ impl Log {
         self.record.bytes_out = self.bytes.out_of_machine.load(Ordering::Relaxed);
         let elapsed = self.began.elapsed().as_millis();
         self.record.duration_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        match self.machine.egress_log(&self.state) {
-            Ok(log) => log.append(&self.record),
+        match self.machine.egress_log(&self.state.egress_logs) {
+            Ok(log) => log.add(self.record.clone()),
             Err(error) => {
                 tracing::error!(project.id = %self.machine.project, %error, "a line was lost");
             }

@@ -1,10 +1,10 @@
 //! Bytes both ways between two connections, counted, with an end when nothing moves any more. What
 //! comes in bulk is moved within the kernel.
 
-use super::{
-    bulk,
-    first::{FIRST_BYTES_MAX, First},
-    log::Bytes,
+use super::bulk;
+use crate::{
+    judge::{FIRST_BYTES_MAX, First},
+    machine::Bytes,
 };
 use std::{
     io,
@@ -44,9 +44,20 @@ pub(super) enum End {
     Denied(Verdict),
     /// It is plain HTTP where names decide: its requests are to be looked at. What was sent so far.
     Http(Vec<u8>),
+    /// It is TLS to a host whose requests are read. What was sent so far.
+    Tls(Vec<u8>),
 }
 
-/// Carries bytes. `expected`: the host that the first bytes must be for, asked when they have come.
+/// What the first bytes are looked at for.
+#[derive(Debug, Clone)]
+pub(super) struct Expected {
+    /// The host that they must be for.
+    pub(super) host: Host,
+    /// Whether what is said within TLS is to be read.
+    pub(super) reads: bool,
+}
+
+/// Carries bytes. `expected`: what the first bytes must be, asked when they have come.
 pub(super) async fn relay(
     client: &TcpStream,
     host: &TcpStream,
@@ -54,7 +65,7 @@ pub(super) async fn relay(
     bytes: &Bytes,
     pipes: &bulk::Pipes,
     first: &Mutex<First>,
-    expected: impl Fn() -> Option<Host>,
+    expected: impl Fn() -> Option<Expected>,
 ) -> Result<(), End> {
     let active = Activity::new();
     let outward = async {
@@ -86,17 +97,22 @@ impl Way<'_> {
         &self,
         early: bytes::Bytes,
         first: &Mutex<First>,
-        expected: &impl Fn() -> Option<Host>,
+        expected: &impl Fn() -> Option<Expected>,
     ) -> Result<bool, End> {
         let mut seen = early.to_vec();
         let (mut passed, mut deadline) = (0, None);
         loop {
             let told = First::of(&seen);
             first.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told);
-            let host = expected();
-            if let Some(host) = &host {
+            let expected = expected();
+            let host = expected.as_ref().map(|expected| &expected.host);
+            if let Some(host) = host {
                 if let Some(verdict) = told.not_for(host) {
                     return Err(End::Denied(verdict));
+                }
+                let reads = expected.as_ref().is_some_and(|expected| expected.reads);
+                if matches!(told, First::Tls(Ok(_))) && reads && passed == 0 {
+                    return Err(End::Tls(seen));
                 }
                 if told == First::Http1 && passed == 0 {
                     return Err(End::Http(seen));
@@ -119,7 +135,7 @@ impl Way<'_> {
                 deadline = Some(Instant::now() + FIRST_TIMEOUT);
             }
             match self.more(&mut seen, deadline).await? {
-                0 => return self.ended(&seen[passed..], host.as_ref()).await,
+                0 => return self.ended(&seen[passed..], host).await,
                 _ => self.active.now(),
             }
         }

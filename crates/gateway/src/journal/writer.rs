@@ -120,6 +120,13 @@ impl Journal {
         }
     }
 
+    /// Writes to another file from here on, and gives the one before back.
+    #[cfg(test)]
+    pub(crate) fn exchange(&self, file: File) -> File {
+        let before = std::mem::replace(&mut self.lock().file, Arc::new(file));
+        Arc::into_inner(before).expect("nobody syncs it")
+    }
+
     /// Where it ends.
     pub(crate) fn position(&self) -> u64 {
         let current = self.lock();

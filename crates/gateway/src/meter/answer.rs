@@ -1,9 +1,11 @@
 //! An answer on its way: event stream or JSON, in chunks cut anywhere. Only lines that can hold
 //! usage (or the model's name) are parsed at all.
 
-use super::tokens::{Tokens, model};
+use super::name::model;
 use memchr::{memchr2, memmem};
 use serde_json::Value;
+use std::slice;
+use toft_llm::usage::Tokens;
 
 /// Longest event line that is looked into. Usage stands in short ones; a tool call of 2 MB in one
 /// line is passed over.
@@ -98,8 +100,12 @@ impl Answer {
         match std::mem::replace(&mut self.form, Form::Opaque) {
             Form::Json { whole } => {
                 if let Ok(answer) = serde_json::from_slice::<Value>(&whole) {
-                    self.tokens.take(&answer);
-                    self.model = model(&answer).or(self.model.take());
+                    // Google's streams may be one array of pieces.
+                    let pieces = answer.as_array().map_or(slice::from_ref(&answer), Vec::as_slice);
+                    for piece in pieces {
+                        self.tokens.take(piece);
+                        self.model = model(piece).or(self.model.take());
+                    }
                     self.whole = true;
                 }
             }
@@ -227,6 +233,13 @@ mod tests {
         let body = br#"{"model":"gpt-x","usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
         let got = whole("application/json", &[&body[..20], &body[20..]]);
         assert_eq!(got, (seen(3, 4), Some("gpt-x".into())));
+    }
+
+    #[test]
+    fn an_answer_that_is_an_array_of_pieces_is_understood() {
+        let body = br#"[{"modelVersion":"g","usageMetadata":{"promptTokenCount":9}},
+            {"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":4}}]"#;
+        assert_eq!(whole("application/json", &[body]), (seen(9, 4), Some("g".into())));
     }
 
     #[test]

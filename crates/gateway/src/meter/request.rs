@@ -1,7 +1,7 @@
 //! Finds the model in a request body that passes by, by following the JSON's nesting: the value of
 //! the top-level key `model`, wherever it stands. Never holds the body.
 
-use super::tokens::bounded;
+use super::name::bounded;
 use memchr::memchr2;
 
 /// Keys and values longer than this are not the ones looked for.

@@ -4,15 +4,17 @@ use super::credential;
 use crate::{
     api_error::{ApiError, Code},
     machine::Machine,
-    outside::Outside,
-    pace::Held,
+    pace::{Held, Leave},
     state::State,
 };
 use http::HeaderMap;
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 use toft_llm::booked::{RUN_HEADER, SESSION_HEADER};
 use toft_model::id::{ProjectId, RunId, SessionId};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Model calls from outside at once: as many as one machine may make.
+pub(crate) const OUTSIDE_CALLS_MAX: usize = 64;
 
 /// Who asks.
 #[derive(Clone, Copy)]
@@ -21,6 +23,24 @@ pub(crate) enum Asker<'a> {
     Machine(&'a Machine),
     /// A program elsewhere, which the server has let in.
     Outside(&'a Outside),
+}
+
+/// All programs outside, together.
+pub(crate) struct Outside {
+    calls: Arc<Semaphore>,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { calls: Arc::new(Semaphore::new(OUTSIDE_CALLS_MAX)) }
+    }
+}
+
+impl Outside {
+    /// Leave to make one model call; `None` when there are too many.
+    pub(crate) fn model_call(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.calls).try_acquire_owned().ok()
+    }
 }
 
 /// What a call is booked on, beside its project.
@@ -70,10 +90,11 @@ impl Asker<'_> {
     }
 
     /// Leave to make one call.
-    pub(super) fn model_call(self, state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
+    pub(super) fn model_call(self, state: &State) -> Result<Arc<Leave>, ApiError> {
         let held = match self {
             Self::Outside(outside) => {
-                return outside.model_call().ok_or_else(|| {
+                let place = outside.model_call();
+                return place.map(|place| Arc::new(Leave::uncounted(place))).ok_or_else(|| {
                     ApiError::new(
                         Code::TooManyCalls,
                         "Too many model calls from outside are under way: wait for one to end.",
@@ -83,7 +104,7 @@ impl Asker<'_> {
             Self::Machine(machine) => {
                 let limits = state.config().model_limits.get(&machine.project).copied();
                 match state.paces.leave(machine, limits) {
-                    Ok(permit) => return Ok(permit),
+                    Ok(leave) => return Ok(Arc::new(leave)),
                     Err(held) => held,
                 }
             }

@@ -1,28 +1,26 @@
 //! One model call as it is written down: granted before anything goes out, ended once, whatever
-//! becomes of it. Not its way to the provider: that is `forward`.
+//! becomes of it. Not its way to the provider: that is `way`.
 
-use super::{Asker, asker::Booked};
+use super::{
+    Asker,
+    asker::Booked,
+    cost::{cost, estimate, likeliest},
+    unpaid::refusal,
+};
 use crate::{
-    api_error::{ApiError, Code},
+    api_error::ApiError,
     journal::now_ms,
-    ledger::Refused,
     meter::{Answer, Mask, ModelFinder, Tokens},
+    pace::Leave,
     state::State,
     tap::{Ending, Tap},
     usage::UsageRecord,
 };
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-use toft_llm::{catalogue, price};
-use toft_model::{
-    id::{ProjectId, uuid_v7},
-    message::Usage,
-};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use toft_model::id::{ProjectId, uuid_v7};
+use tokio::time::Instant;
 
 /// Status in the record of a call that the machine gave up before there was an answer (nginx's).
 const CLIENT_CLOSED: u16 = 499;
@@ -36,6 +34,27 @@ enum Reach {
     Out,
     /// The provider answered, with the record's status.
     Answered,
+}
+
+/// Why a call was left by the gateway itself, which gives it up by dropping it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Left(Arc<OnceLock<&'static str>>);
+
+impl Left {
+    /// It said nothing in time, and another model is asked.
+    pub(super) fn silent(&self) {
+        let _ = self.0.set("no_first_byte");
+    }
+
+    /// It began with a failure.
+    pub(super) fn failed(&self) {
+        let _ = self.0.set("failed");
+    }
+
+    /// What the record of a call says that was given up.
+    fn word(&self) -> &'static str {
+        self.0.get().copied().unwrap_or("client_closed")
+    }
 }
 
 /// What was seen of a request's body.
@@ -58,18 +77,21 @@ pub(super) struct Call {
     /// Whether a model is asked at all: lists and token counts cost nothing anywhere.
     asks: bool,
     written: bool,
-    _permit: OwnedSemaphorePermit,
+    leave: Arc<Leave>,
+    left: Left,
 }
 
 impl Call {
-    /// Grants a call: from here on it has a record, also when the gateway is killed.
+    /// Grants a call: from here on it has a record, also when the gateway is killed (but for one that costs
+    /// nothing).
     pub(super) fn begin(
         state: &Arc<State>,
         asker: Asker<'_>,
         booked: Booked,
         provider: &str,
         size: Size<'_>,
-        permit: OwnedSemaphorePermit,
+        leave: Arc<Leave>,
+        left: Left,
     ) -> Result<Self, ApiError> {
         let ts = now_ms();
         let mut record = UsageRecord {
@@ -82,9 +104,12 @@ impl Call {
             status: CLIENT_CLOSED,
             ..UsageRecord::default()
         };
-        let granted = state.ledger.grant(&state.usage, &mut record, || {
-            if size.asks { estimate(provider, size.model, size.bytes) } else { 0 }
-        });
+        let granted = if size.asks {
+            let estimate = || estimate(provider, size.model, size.bytes);
+            state.ledger.grant(&state.usage, &mut record, estimate)
+        } else {
+            state.ledger.free(&state.usage)
+        };
         granted.map_err(|refused| refusal(&refused))?;
         Ok(Self {
             state: Arc::clone(state),
@@ -95,7 +120,8 @@ impl Call {
             reach: Reach::Kept,
             asks: size.asks,
             written: false,
-            _permit: permit,
+            leave,
+            left,
         })
     }
 
@@ -111,6 +137,7 @@ impl Call {
 
     /// From here on it may cost something.
     pub(super) fn goes_out(&mut self) {
+        self.leave.goes_out();
         self.reach = Reach::Out;
     }
 
@@ -196,7 +223,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.write(Some("client_closed"), false);
+        self.write(Some(self.left.word()), false);
     }
 }
 
@@ -216,106 +243,6 @@ pub(super) struct Size<'a> {
     pub(super) model: Option<&'a str>,
     /// Bytes of its body.
     pub(super) bytes: Option<u64>,
-}
-
-/// Bytes of a body of which nothing was said: a conversation of some length.
-const BYTES_UNSAID: u64 = 64 << 10;
-
-/// Bytes that make a token, on the dear side.
-const BYTES_PER_TOKEN: u64 = 3;
-
-/// Tokens that most answers stay below. With what a model may write at most, a budget would be reserved
-/// by a few calls that cost a hundredth of it.
-const OUTPUT_RESERVED: u64 = 4_096;
-
-/// What such a call may well cost; 0 where no price of the provider is known.
-fn estimate(provider: &str, model: Option<&str>, bytes: Option<u64>) -> u64 {
-    // A model that is not known has no name that is listed.
-    let Some(info) = catalogue::model(provider, model.unwrap_or_default()) else { return 0 };
-    let Some(price) = &catalogue::cautious_price(provider, model) else { return 0 };
-    let input = bytes.unwrap_or(BYTES_UNSAID) / BYTES_PER_TOKEN;
-    let usage = Usage {
-        input: input.min(info.context_window),
-        output: OUTPUT_RESERVED.min(info.max_tokens),
-        ..Usage::default()
-    };
-    price::cost_nanos(price, &usage)
-}
-
-/// How long to wait for calls that have reserved what is left.
-const RESERVED_WAIT: Duration = Duration::from_secs(2);
-
-fn refusal(refused: &Refused) -> ApiError {
-    match refused {
-        Refused::Disk => ApiError::new(
-            Code::DiskFull,
-            "This call was not made, because what it will cost could not be written down. Make \
-             room on the disk of the server's data folder, then try again.",
-        ),
-        Refused::Spent { scope, spent, bound } => {
-            let (which, raise) = scope.words();
-            let message = format!(
-                "{} is spent: {} of {}. To go on, raise it ({raise}).",
-                capital(which),
-                dollars(*spent),
-                dollars(*bound)
-            );
-            ApiError::new(Code::BudgetSpent, message)
-        }
-        Refused::Reserved { scope } => {
-            let (which, _) = scope.words();
-            let message = format!(
-                "What is left of {which} is reserved for calls under way: ask again when they have ended."
-            );
-            ApiError::new(Code::BudgetReserved, message).retry_after(RESERVED_WAIT)
-        }
-    }
-}
-
-fn capital(words: &str) -> String {
-    let mut chars = words.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// `US$ 12.50`; small sums keep their digits: `US$ 0.0023`.
-fn dollars(nanos: u64) -> String {
-    let (whole, part) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-    if whole > 0 {
-        format!("US$ {whole}.{:02}", part / 10_000_000)
-    } else {
-        format!("US$ 0.{:04}", part / 100_000)
-    }
-}
-
-/// Billionths of a dollar, by today's catalogue. `models`: as the provider named it, then as it was
-/// asked for; providers answer with dated names that no list has, and charge what was asked for.
-fn cost(provider: &str, models: [Option<&str>; 2], tokens: Tokens) -> Option<u64> {
-    let price = models
-        .into_iter()
-        .flatten()
-        .find_map(|model| catalogue::model(provider, model).and_then(|info| info.price))?;
-    Some(price::cost_nanos(&price, &usage(tokens)?))
-}
-
-/// The same at the price to reckon with where none is known: never too little.
-fn likeliest(provider: &str, models: [Option<&str>; 2], tokens: Tokens) -> Option<u64> {
-    cost(provider, models, tokens).or_else(|| {
-        let model = models.into_iter().flatten().next();
-        let price = catalogue::cautious_price(provider, model)?;
-        Some(price::cost_nanos(&price, &usage(tokens)?))
-    })
-}
-
-/// `None` when nothing was reported.
-fn usage(tokens: Tokens) -> Option<Usage> {
-    Some(Usage {
-        input: tokens.input?,
-        // Embeddings write none, and say nothing of it.
-        output: tokens.output.unwrap_or(0),
-        cache_read: tokens.cache_read.unwrap_or(0),
-        cache_write: tokens.cache_write.unwrap_or(0),
-        ..Usage::default()
-    })
 }
 
 /// Looks on at the answer.
@@ -347,13 +274,21 @@ impl Tap for CallTap {
         data
     }
 
+    fn held(&self) -> usize {
+        self.mask.held()
+    }
+
+    fn rest(&mut self) -> Bytes {
+        self.mask.rest()
+    }
+
     fn end(&mut self, ending: Ending) {
         let error = match ending {
             Ending::Complete => None,
             Ending::Cut => Some("cut"),
             Ending::Idle => Some("idle_timeout"),
             Ending::Abandoned if self.call.answer.whole => None,
-            Ending::Abandoned => Some("client_closed"),
+            Ending::Abandoned => Some(self.call.left.word()),
         };
         self.call.write(error, ending == Ending::Complete);
     }
@@ -380,44 +315,6 @@ impl Tap for RequestTap {
 mod tests {
     use super::*;
 
-    fn check(
-        provider: &str,
-        models: [Option<&str>; 2],
-        tokens: [Option<u64>; 4],
-        want: Option<u64>,
-    ) {
-        let [input, output, cache_read, cache_write] = tokens;
-        let tokens = Tokens { input, output, cache_read, cache_write };
-        assert_eq!(cost(provider, models, tokens), want, "{provider} {models:?} {tokens:?}");
-    }
-
-    #[test]
-    fn sums_are_told_in_dollars() {
-        for (nanos, want) in [
-            (0, "US$ 0.0000"),
-            (2_310_000, "US$ 0.0023"),
-            (999_999_999, "US$ 0.9999"),
-            (12_509_999_999, "US$ 12.50"),
-        ] {
-            assert_eq!(dollars(nanos), want);
-        }
-        assert_eq!(capital("the budget"), "The budget");
-    }
-
-    #[test]
-    fn what_is_reserved_is_what_such_a_call_may_well_cost() {
-        let of = |model, bytes| estimate("anthropic", model, bytes);
-        let small = of(Some("claude-haiku-4-5"), Some(300));
-        assert!(small > 0 && of(Some("claude-haiku-4-5"), Some(300_000)) > 2 * small);
-        let most = of(Some("claude-haiku-4-5"), Some(u64::MAX));
-        assert_eq!(of(Some("claude-haiku-4-5"), Some(32 << 20)), most, "no more than fits");
-        assert_eq!(of(Some("claude-haiku-4-5-20990101"), Some(300)), small, "its kin");
-        for unknown in [Some("claude-unheard-of"), None] {
-            assert!(of(unknown, Some(300)) > small, "the dearest");
-        }
-        assert_eq!(estimate("nobody", None, None), 0);
-    }
-
     #[test]
     fn lists_and_counts_ask_no_model() {
         for (method, path, want) in [
@@ -432,29 +329,5 @@ mod tests {
         ] {
             assert_eq!(asks(&method, path), want, "{method} {path}");
         }
-    }
-
-    #[test]
-    fn a_price_is_known_or_it_is_not() {
-        let known = Some("claude-haiku-4-5");
-        let price = catalogue::model("anthropic", "claude-haiku-4-5").unwrap().price.unwrap();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a price")]
-        let per_token = |dollars: f64| (dollars * 1_000.0) as u64;
-        let want = 10 * per_token(price.input) + 20 * per_token(price.output);
-        let both = [Some(10), Some(20), None, None];
-        check("anthropic", [known, None], both, Some(want));
-        check("anthropic", [Some("claude-haiku-4-5-20990101"), known], both, Some(want));
-        check("anthropic", [Some("claude-unheard-of"), None], both, None);
-        check("anthropic", [None, None], both, None);
-        check("nobody", [known, known], both, None);
-        // Nothing was reported: nothing is known, not zero.
-        check("anthropic", [known, None], [None; 4], None);
-        check("anthropic", [known, None], [None, Some(20), None, None], None);
-        check(
-            "anthropic",
-            [known, None],
-            [Some(10), None, None, None],
-            Some(10 * per_token(price.input)),
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! What `GET /llm/models` answers: the catalogue's list for the providers that have a key.
 
-use crate::{provider::Provider, state::Config};
+use crate::{provider::Provider, understood::Config};
 use toft_llm::catalogue;
 use toft_model::provider::{DEMO_PROVIDER, ModelList};
 

@@ -1,14 +1,13 @@
 //! Who answers a request at a format's own endpoint: the model that it names decides.
 
-use super::forward::callable;
 use crate::{
     api_error::{ApiError, Code},
     provider::Provider,
-    state::Config,
+    understood::Config,
 };
 use std::sync::Arc;
 use toft_llm::catalogue;
-use toft_model::provider::{DEMO_PROVIDER, ModelInfo};
+use toft_model::provider::{DEMO_PROVIDER, ModelInfo, ModelRef};
 
 /// Who answers.
 #[derive(Debug, Clone)]
@@ -92,6 +91,42 @@ pub(super) fn choose(config: &Config, of_path: &str, named: &str) -> Result<Choi
         there.join(", ")
     );
     Err(ApiError::new(why.code, message))
+}
+
+/// Those that stand in for a model while its provider is down, in their order.
+pub(super) fn stand_ins(config: &Config, choice: &Choice) -> Vec<Choice> {
+    let names = config.fallbacks.chains.get(&choice.name()).into_iter().flatten();
+    let named = names.filter_map(|name| ModelRef::named(name));
+    named
+        .filter_map(|model| {
+            let chosen = Chosen::Provider(usable(config, &model.provider)?);
+            Some(Choice { chosen, model: model.id })
+        })
+        .collect()
+}
+
+/// A provider that can be called.
+pub(super) fn callable(config: &Config, id: &str) -> Result<Arc<Provider>, ApiError> {
+    if id == DEMO_PROVIDER {
+        return Err(ApiError::new(
+            Code::UnknownProvider,
+            "The demo is a script inside Toft, not a provider: it has no API to call.",
+        ));
+    }
+    let known = config.provider_arc(id);
+    if known.is_none() && toft_llm::catalogue::provider(id).is_none() {
+        let ids: Vec<&str> = toft_llm::catalogue::providers().iter().map(|p| p.id).collect();
+        let message = format!("There is no provider {id}. Known ones: {}.", ids.join(", "));
+        return Err(ApiError::new(Code::UnknownProvider, message));
+    }
+    known.filter(|p| p.has_key() && !config.demo_only).ok_or_else(|| {
+        let message = if config.demo_only {
+            "This server offers the demo only.".to_owned()
+        } else {
+            format!("No key is set for {id}: add one in Settings, Providers.")
+        };
+        ApiError::new(Code::NoKey, message)
+    })
 }
 
 fn usable(config: &Config, id: &str) -> Option<Arc<Provider>> {

@@ -4,8 +4,10 @@
 //! models beside them. Everything else below `/llm/{provider}/` is that provider's, as it is.
 
 use super::target::Target;
+use crate::provider::Provider;
 use http::Method;
 use toft_llm::{answering::WireFormat, catalogue};
+use toft_model::provider::DEMO_PROVIDER;
 
 /// What a request at such an endpoint is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +57,35 @@ pub(super) fn format_of(target: &Target) -> Option<WireFormat> {
 }
 
 fn path(target: &Target) -> &str {
-    target.path.split('?').next().unwrap_or_default()
+    without_query(&target.path)
+}
+
+fn without_query(path: &str) -> &str {
+    path.split('?').next().unwrap_or_default()
+}
+
+/// What is asked at a path of a provider's own where it answers in one of the formats, if it is that.
+pub(super) fn spoken(provider: &Provider, method: &Method, path: &str) -> Option<Ask> {
+    if *method != Method::POST {
+        return None;
+    }
+    let path = without_query(path);
+    let formats = [
+        WireFormat::OpenaiChat,
+        WireFormat::OpenaiResponses,
+        WireFormat::Anthropic,
+        WireFormat::Gemini,
+    ];
+    formats.into_iter().find_map(|format| {
+        let base = provider.path_in(format.api())?;
+        if format != WireFormat::Gemini {
+            return (path == base).then_some(Ask { format, counts: false, in_path: None });
+        }
+        let (model, verb) = path.strip_prefix(base)?.strip_prefix('/')?.rsplit_once(':')?;
+        let asks = matches!(verb, "generateContent" | "streamGenerateContent");
+        let in_path = InPath { model: unescaped(model)?, verb: verb.to_owned() };
+        asks.then_some(Ask { format, counts: false, in_path: Some(in_path) })
+    })
 }
 
 impl Endpoint {
@@ -77,7 +107,7 @@ impl Endpoint {
                 _ => None,
             },
             ("google", &Method::POST) => {
-                let (model, verb) = models(path)?.rsplit_once(':')?;
+                let (model, verb) = models(path).or_else(|| named(path))?.rsplit_once(':')?;
                 let counts = match verb {
                     "generateContent" | "streamGenerateContent" => false,
                     "countTokens" => true,
@@ -100,6 +130,13 @@ fn models(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v1beta").or_else(|| path.strip_prefix("/v1"))?;
     let rest = rest.strip_prefix("/models")?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+}
+
+/// A model `PROVIDER/MODEL` where some programs put a name that has a slash: without `models` before it.
+fn named(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/v1beta/").or_else(|| path.strip_prefix("/v1/"))?;
+    let (provider, _) = rest.split_once('/')?;
+    (provider == DEMO_PROVIDER || catalogue::provider(provider).is_some()).then_some(rest)
 }
 
 fn unescaped(text: &str) -> Option<String> {
@@ -157,6 +194,11 @@ mod tests {
                 Some(google("openai/gpt-5", "generateContent", false)),
             ),
             ("/llm/gemini/v1/models/g:countTokens", Some(google("g", "countTokens", true))),
+            (
+                "/llm/google/v1beta/anthropic/claude-opus-4-6:generateContent",
+                Some(google("anthropic/claude-opus-4-6", "generateContent", false)),
+            ),
+            ("/llm/google/v1beta/tunedModels/mine:generateContent", None),
             ("/llm/google/v1beta/models/g:embedContent", None),
             ("/llm/google/v1beta/models/%zz:generateContent", None),
             ("/llm/google/v1beta/openai/chat/completions", None),

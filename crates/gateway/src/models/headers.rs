@@ -3,6 +3,7 @@
 use super::credential::CREDENTIAL_HEADERS;
 use crate::hop_by_hop::strip_hop_by_hop;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use toft_llm::call::MODEL_HEADER;
 
 /// A machine's headers as a provider gets them, without the machine's credentials. `expect` was
 /// answered here; `accept-encoding` is narrowed, so that usage can be read as it passes.
@@ -14,16 +15,7 @@ pub(super) fn for_provider(mut headers: HeaderMap) -> HeaderMap {
     for name in [header::HOST, header::EXPECT, header::COOKIE, header::FORWARDED] {
         headers.remove(name);
     }
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            name.as_str().starts_with("x-toft-") || name.as_str().starts_with("x-forwarded-")
-        })
-        .cloned()
-        .collect();
-    for name in ours {
-        headers.remove(name);
-    }
+    remove_all(&mut headers, &["x-toft-", "x-forwarded-"]);
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
 }
@@ -32,8 +24,33 @@ pub(super) fn for_provider(mut headers: HeaderMap) -> HeaderMap {
 pub(super) fn for_machine(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     headers.remove(header::SET_COOKIE);
-    // Only the gateway's own failures may carry it.
-    headers.remove("x-toft-error");
+    // What they say is the gateway's word.
+    remove_all(headers, &["x-toft-"]);
+}
+
+fn remove_all(headers: &mut HeaderMap, prefixes: &[&str]) {
+    let is_one = |name: &&HeaderName| prefixes.iter().any(|p| name.as_str().starts_with(p));
+    let names: Vec<HeaderName> = headers.keys().filter(is_one).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Characters of a text that a header holds.
+const TEXT_CHARS_MAX: usize = 400;
+
+/// Says which model answers.
+pub(super) fn say_model(headers: &mut HeaderMap, name: &str) {
+    say(headers, MODEL_HEADER, name);
+}
+
+/// A header with a text for people, of which what no header can hold is a question mark.
+pub(super) fn say(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    let visible = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    let plain: String = text.chars().take(TEXT_CHARS_MAX).map(visible).collect();
+    if let Ok(value) = HeaderValue::from_str(&plain) {
+        headers.insert(name, value);
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::{catalogue::model_list, target::Target};
 use crate::{
     api_error::{ApiError, Code},
-    state::Config,
+    understood::Config,
 };
 use serde_json::Value;
 use toft_llm::{

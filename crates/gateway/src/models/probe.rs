@@ -81,7 +81,7 @@ async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String>
 }
 
 /// The message in an error answer of any of the formats, else the text itself.
-fn own_words(body: &[u8]) -> String {
+pub(super) fn own_words(body: &[u8]) -> String {
     let parsed = serde_json::from_slice::<Value>(body).unwrap_or(Value::Null);
     let first = parsed.get(0).unwrap_or(&parsed);
     let message =

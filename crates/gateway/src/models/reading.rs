@@ -1,9 +1,10 @@
 //! A request's body that is read until the model in it is known, or to its end, and then passed on as
 //! it came: what was read first, then the rest.
 
-use super::forward::{IDLE_TIMEOUT, REQUEST_BYTES_MAX, too_large};
+use super::bounds::{IDLE_TIMEOUT, REQUEST_BYTES_MAX, too_large};
 use crate::{
     api_error::{ApiError, Code},
+    held::{Place, Room},
     meter::ModelFinder,
 };
 use bytes::{Bytes, BytesMut};
@@ -17,26 +18,21 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use toft_model::id::ProjectId;
+use tokio::time::Instant;
 
 /// See the module.
 pub(super) struct Reading {
     first: VecDeque<Bytes>,
     bytes: usize,
     rest: Incoming,
-    place: Arc<Semaphore>,
+    room: Arc<Room>,
+    who: Option<ProjectId>,
     /// For what is in `first`.
-    held: Option<OwnedSemaphorePermit>,
+    held: Option<Place>,
     /// When it has to have been read, once it takes a place.
     until: Option<Instant>,
 }
-
-/// Bytes of all bodies together that are held at once: two of the largest that pass, and of those of
-/// agents (up to a million tokens of text are 4 MiB) some twenty.
-pub(crate) const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of each body that need no place: most name their model in them.
 const FREE_BYTES: usize = 64 << 10;
@@ -52,31 +48,30 @@ const HELD_TIMEOUT: Duration = Duration::from_mins(1);
 const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Reading {
-    /// `place`: where the bytes count that are held.
-    pub(super) fn new(body: Incoming, place: &Arc<Semaphore>) -> Self {
-        let place = Arc::clone(place);
-        Self { first: VecDeque::new(), bytes: 0, rest: body, place, held: None, until: None }
+    /// `room`: where the bytes count that are held, and for whom.
+    pub(super) fn new(body: Incoming, room: &Arc<Room>, who: Option<ProjectId>) -> Self {
+        let room = Arc::clone(room);
+        Self { first: VecDeque::new(), bytes: 0, rest: body, room, who, held: None, until: None }
     }
 
     /// Takes a place for as many bytes in all.
     async fn hold(&mut self, bytes: usize) -> Result<(), ApiError> {
-        let held = self.held.as_ref().map_or(FREE_BYTES, |held| FREE_BYTES + held.num_permits());
-        let more =
-            u32::try_from(bytes.saturating_sub(held)).expect("a body's limit is below 4 GiB");
+        let held = self.held.as_ref().map_or(FREE_BYTES, |held| FREE_BYTES + held.bytes());
+        let more = bytes.saturating_sub(held);
         if more == 0 {
             return Ok(());
         }
-        let place = Arc::clone(&self.place).acquire_many_owned(more);
-        let Ok(Ok(permit)) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
+        let place = self.room.take(&self.who, more);
+        let Ok(place) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
             return Err(ApiError::new(
                 Code::TooManyCalls,
-                "Too many large requests are being read at once: try again in a moment.",
+                "Too many large requests of this project are being read at once: try again in a moment.",
             ));
         };
         self.until.get_or_insert_with(|| Instant::now() + HELD_TIMEOUT);
         match &mut self.held {
-            Some(held) => held.merge(permit),
-            None => self.held = Some(permit),
+            Some(held) => held.merge(place),
+            None => self.held = Some(place),
         }
         Ok(())
     }
@@ -119,7 +114,7 @@ impl Reading {
     }
 
     /// All of it, for a translation, with the place that it takes.
-    pub(super) async fn whole(mut self) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiError> {
+    pub(super) async fn whole(mut self) -> Result<(Bytes, Option<Place>), ApiError> {
         let too_large = || {
             ApiError::new(
                 Code::PayloadTooLarge,
@@ -139,6 +134,22 @@ impl Reading {
             }
         }
         Ok((self.joined(), self.held.take()))
+    }
+
+    /// All of it, where it is no larger than what can be written anew, with the place that it takes; else
+    /// it goes on as it was.
+    pub(super) async fn small(&mut self) -> Result<Option<(Bytes, Option<Place>)>, ApiError> {
+        let bytes = self.size_hint().lower();
+        if bytes > TRANSLATED_BYTES_MAX as u64 {
+            return Ok(None);
+        }
+        self.hold(usize::try_from(bytes).unwrap_or(TRANSLATED_BYTES_MAX)).await?;
+        while self.more().await? {
+            if self.bytes > TRANSLATED_BYTES_MAX {
+                return Ok(None);
+            }
+        }
+        Ok(Some((self.joined(), self.held.take())))
     }
 
     fn joined(&mut self) -> Bytes {
@@ -181,7 +192,7 @@ fn end_of_model(body: &[u8]) -> Option<usize> {
 }
 
 /// The same bytes with another model.
-fn renamed(body: &[u8], model: &str) -> Option<Vec<u8>> {
+pub(super) fn renamed(body: &[u8], model: &str) -> Option<Vec<u8>> {
     let end = end_of_model(body)?;
     // Between the quotes of a text, every other quote has a backslash before it.
     let escaped = |at: usize| body[..at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1;

@@ -2,6 +2,8 @@
 
 mod control;
 mod costs;
+mod fallback;
+mod left;
 mod limits;
 mod metering;
 mod outside;

@@ -1,13 +1,20 @@
 //! A request in one wire format, answered by a model of another: read, asked again through the adapters
-//! of `toft_llm`, and written back. The provider's call is one as any other: `forward` makes it.
+//! of `toft_llm`, and written back. The provider's call is one as any other: `way` makes it.
 
 use super::{
-    Body,
+    Asker, Body,
+    call::Left,
     choose::{Choice, Chosen},
     endpoint::Ask,
-    forward::Way,
+    headers,
+    way::{Aim, Way},
 };
-use crate::api_error::{ApiError, Code};
+use crate::{
+    api_error::{ApiError, Code},
+    held::Place,
+    pace::Leave,
+    state::State,
+};
 use bytes::Bytes;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
@@ -30,11 +37,7 @@ use toft_llm::{
     scripted::{Pace, Scripted},
 };
 use toft_model::id::random_hex;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-
-/// Characters of what was left out that an answer's header holds.
-const DROPPED_CHARS_MAX: usize = 400;
 
 /// Bytes of an answer's id.
 const ID_BYTES: usize = 12;
@@ -42,15 +45,62 @@ const ID_BYTES: usize = 12;
 type Events = BoxStream<'static, ModelEvent>;
 
 /// Who is asked, and what has to be had for it.
-pub(super) enum By {
+enum By {
     /// A provider, by this way.
     Way(Box<Way>),
     /// The script, which takes a place like any other call.
-    Demo(OwnedSemaphorePermit),
+    Demo(Arc<Leave>),
+}
+
+/// Who asks for a translation.
+pub(super) struct Asks<'a> {
+    pub(super) state: &'a Arc<State>,
+    pub(super) asker: Asker<'a>,
+    pub(super) leave: Arc<Leave>,
+    /// Those that say what the call is booked on.
+    pub(super) headers: &'a HeaderMap,
+    pub(super) left: Left,
+}
+
+/// Asks in another format. `named`: the model as the answer is to name it.
+pub(super) async fn translated(
+    asks: Asks<'_>,
+    choice: &Choice,
+    ask: Ask,
+    named: &str,
+    query: &str,
+    body: Bytes,
+    held: Option<Arc<Place>>,
+) -> Result<Response<Body>, ApiError> {
+    let format = ask.format;
+    let (done, held) = {
+        let (choice, named, query) = (choice.clone(), named.to_owned(), query.to_owned());
+        // Megabytes of JSON take a while. The place is held also when nobody waits any more.
+        let work = move || (read(&choice, &ask, &named, &query, &body), held);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => return Err(ApiError::new(Code::TooManyCalls, "The gateway is ending.")),
+            },
+        }
+    };
+    let (asked, label) = done?;
+    answer(by(asks, choice)?, choice, format, asked, label, held).await
+}
+
+fn by(asks: Asks<'_>, choice: &Choice) -> Result<By, ApiError> {
+    let Asks { state, asker, leave, headers, left } = asks;
+    let Chosen::Provider(provider) = &choice.chosen else { return Ok(By::Demo(leave)) };
+    let provider = Arc::clone(provider);
+    // Which path it will be is the adapter's; that it can be reached at all shows at any.
+    let aim = Aim { provider, path: "/v1", model: Some(&choice.model), left };
+    let way = Way::open(state, asker, leave, headers, &http::Method::POST, aim)?;
+    Ok(By::Way(Box::new(way)))
 }
 
 /// Reads a request for a model of another format.
-pub(super) fn read(
+fn read(
     choice: &Choice,
     ask: &Ask,
     named: &str,
@@ -78,13 +128,13 @@ pub(super) fn read(
 }
 
 /// Asks and answers. `held`: the place of the request, which is needed until it is sent.
-pub(super) async fn answer(
+async fn answer(
     by: By,
     choice: &Choice,
     format: WireFormat,
     asked: Asked,
     label: Label,
-    held: Option<OwnedSemaphorePermit>,
+    held: Option<Arc<Place>>,
 ) -> Result<Response<Body>, ApiError> {
     let own = Arc::new(Mutex::new(None));
     let (mut events, place) = events(by, choice, asked.request, &own);
@@ -134,7 +184,7 @@ fn events(
     choice: &Choice,
     request: ModelRequest,
     own: &Arc<Mutex<Option<ApiError>>>,
-) -> (Events, Option<OwnedSemaphorePermit>) {
+) -> (Events, Option<Arc<Leave>>) {
     // Whoever goes away drops the stream, which ends the call.
     let cancel = CancellationToken::new();
     match (by, &choice.chosen) {
@@ -144,7 +194,10 @@ fn events(
             let transport = Upstream { way, prefix, own: Arc::clone(own) };
             (Models::new(Arc::new(transport)).ask(request, cancel), None)
         }
-        (By::Demo(permit), _) => (Scripted::new(Pace::NATURAL).ask(request, cancel), Some(permit)),
+        (By::Demo(leave), _) => {
+            leave.goes_out();
+            (Scripted::new(Pace::NATURAL).ask(request, cancel), Some(leave))
+        }
         (By::Way(_), Chosen::Demo) => unreachable!("no provider stands behind the demo"),
     }
 }
@@ -193,7 +246,7 @@ impl Transport for Upstream {
 fn told(
     events: Events,
     encoder: Box<dyn Encode>,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Arc<Leave>>,
 ) -> BoxStream<'static, Bytes> {
     stream::unfold((events, encoder, place), |(mut events, mut encoder, place)| async move {
         loop {
@@ -249,19 +302,10 @@ fn with(headers: HeaderMap, body: Body) -> Response<Body> {
 
 /// Who answers, and what of the request had no place there.
 fn said_of(choice: &Choice, dropped: &[String]) -> HeaderMap {
-    let plain = |text: &str| -> String {
-        let visible = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-        text.chars().take(DROPPED_CHARS_MAX).map(visible).collect()
-    };
     let mut headers = HeaderMap::new();
-    let mut say = |name: &'static str, text: String| {
-        if let Ok(value) = HeaderValue::from_str(&plain(&text)) {
-            headers.insert(name, value);
-        }
-    };
-    say("x-toft-model", choice.name());
+    headers::say_model(&mut headers, &choice.name());
     if !dropped.is_empty() {
-        say("x-toft-dropped", dropped.join(", "));
+        headers::say(&mut headers, "x-toft-dropped", &dropped.join(", "));
     }
     headers
 }

@@ -3,7 +3,7 @@
 use super::place::{attach, detached, make_folder, off_stage};
 use crate::{
     failure::{Failure, step},
-    spec::Facts,
+    spec::{Facts, OWN_INSIDE},
 };
 use rustix::{
     fs::CWD,
@@ -83,10 +83,10 @@ pub(super) fn new_proc(stage: &str) -> Result<OwnedFd, Failure> {
 pub(super) fn mount_all(proc: &OwnedFd, shown: &Shown) -> Result<(), Failure> {
     let soft = MountFlags::NOSUID | MountFlags::NODEV;
     let new = |kind: &str, path: &str, flags: MountFlags, data: &CStr| -> Result<(), Failure> {
-        make_folder(path)?;
+        make_real_folder(path)?;
         mount(kind, path, kind, flags, data).map_err(step("mount a system folder"))
     };
-    make_folder("/proc")?;
+    make_real_folder("/proc")?;
     attach(proc, "/proc")?;
     new("tmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0755,size=64k")?;
     for (name, node) in &shown.devices {
@@ -113,9 +113,8 @@ pub(super) fn mount_all(proc: &OwnedFd, shown: &Shown) -> Result<(), Failure> {
         .map_err(step("mount the terminals"))?;
     new("tmpfs", "/dev/shm", soft, c"mode=1777")?;
     new("tmpfs", "/run", soft, c"mode=0755,size=64m")?;
-    for path in ["/run/lock", "/run/toft"] {
-        make_folder(path)?;
-    }
+    make_folder("/run/lock")?;
+    new("tmpfs", OWN_INSIDE, soft, c"mode=0755,size=64k")?;
     fs::set_permissions("/run/lock", fs::Permissions::from_mode(0o1777))
         .map_err(step("open /run/lock to all"))?;
     new("tmpfs", "/sys", HARD, c"mode=0755,size=64k")?;
@@ -126,6 +125,21 @@ pub(super) fn mount_all(proc: &OwnedFd, shown: &Shown) -> Result<(), Failure> {
     }
     mount_remount("/sys", MountFlags::BIND | MountFlags::RDONLY | HARD, c"")
         .map_err(step("make /sys read-only"))
+}
+
+/// Makes a folder to mount on that is no link: one could be exchanged while the machine runs, and what
+/// init starts anew would be looked for elsewhere.
+fn make_real_folder(path: &str) -> Result<(), Failure> {
+    if fs::symlink_metadata(path).is_ok_and(|about| !about.is_dir()) {
+        fs::rename(path, format!("{path}.odd")).map_err(step("put aside what lies in the way"))?;
+    }
+    make_folder(path)
+}
+
+/// Nothing can be put to what is Toft's own any more, or be moved.
+pub(super) fn close_own() -> Result<(), Failure> {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    mount_remount(OWN_INSIDE, flags, c"").map_err(step("make Toft's own folder read-only"))
 }
 
 /// Most of these are out of reach of a machine's root anyway; the mask makes sure.

@@ -2,10 +2,10 @@
 //! side says without a break is one message.
 
 use super::{
-    Refused,
+    Fields, Refused,
     seal::{self, Thought},
 };
-use crate::ask::ThinkingLevel;
+use crate::{ask::ThinkingLevel, data_url};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet, VecDeque};
 use toft_model::{
@@ -38,6 +38,15 @@ impl Conversation {
     pub(super) fn system(&mut self, text: String) {
         if !text.trim().is_empty() {
             self.system.push(text);
+        }
+    }
+
+    /// The same of content, of which images count for nothing.
+    pub(super) fn system_blocks(&mut self, blocks: Vec<Block>) {
+        for block in blocks {
+            if let Block::Text { text, .. } = block {
+                self.system(text);
+            }
         }
     }
 
@@ -165,12 +174,10 @@ pub(super) fn arguments_text(arguments: &Map<String, Value>) -> String {
 
 /// An image out of a `data:` URL.
 pub(super) fn image(url: &str, place: &str) -> Result<Block, Refused> {
-    let data = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    match data {
-        Some((mime_type, data)) => Ok(Block::Image {
-            data: data.to_owned(),
-            mime_type: mime_type.split(';').next().unwrap_or_default().to_owned(),
-        }),
+    match data_url::read(url) {
+        Some((mime_type, data)) => {
+            Ok(Block::Image { data: data.to_owned(), mime_type: mime_type.to_owned() })
+        }
         None => Err(Refused::new(format!(
             "{place}: an image has to be in the request itself, as data:image/…;base64,… . An \
              address is not fetched for a model of another provider."
@@ -180,29 +187,25 @@ pub(super) fn image(url: &str, place: &str) -> Result<Block, Refused> {
 
 /// How hard to think, by the words of the formats.
 pub(super) fn level(word: &str, place: &str) -> Result<ThinkingLevel, Refused> {
-    Ok(match word.to_ascii_lowercase().as_str() {
-        "none" => ThinkingLevel::Off,
-        "minimal" => ThinkingLevel::Minimal,
-        "low" => ThinkingLevel::Low,
-        "medium" => ThinkingLevel::Medium,
-        "high" => ThinkingLevel::High,
-        "xhigh" | "max" => ThinkingLevel::Xhigh,
-        _ => {
-            return Err(Refused::new(format!(
-                "{place} has to be none, minimal, low, medium, high, xhigh or max."
-            )));
-        }
+    ThinkingLevel::of_word(word).ok_or_else(|| {
+        Refused::new(format!("{place} has to be none, minimal, low, medium, high, xhigh or max."))
     })
 }
 
-/// How hard to think, by tokens: the levels' own budgets are 1,024, 2,048, 8,192, 16,384 and 24,576.
-pub(super) fn level_of_budget(tokens: u64) -> ThinkingLevel {
-    match tokens {
-        0 => ThinkingLevel::Off,
-        1..2_048 => ThinkingLevel::Minimal,
-        2_048..8_192 => ThinkingLevel::Low,
-        8_192..16_384 => ThinkingLevel::Medium,
-        16_384..24_576 => ThinkingLevel::High,
-        24_576.. => ThinkingLevel::Xhigh,
+/// Text, or a list of parts, of which `part` reads each.
+pub(super) fn content(
+    of: &mut Fields,
+    key: &str,
+    part: fn(Fields) -> Result<Block, Refused>,
+) -> Result<Vec<Block>, Refused> {
+    let place = of.at(key);
+    match of.take(key) {
+        None => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(vec![Block::text(text)]),
+        Some(Value::Array(parts)) => {
+            let part = |(at, value)| part(Fields::of(value, format!("{place}[{at}]"))?);
+            parts.into_iter().enumerate().map(part).collect()
+        }
+        Some(_) => Err(Refused::new(format!("{place} has to be a text or a list of parts."))),
     }
 }

@@ -4,7 +4,7 @@
 
 use super::Encode;
 use crate::ask::ModelEvent;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use toft_model::event::Delta;
 
 /// See the module.
@@ -12,16 +12,13 @@ pub(super) struct InTurn<E> {
     encoder: E,
     /// The block that is being told.
     current: Option<usize>,
-    waiting: VecDeque<ModelEvent>,
+    /// What is said of later blocks, by their numbers: they begin in this order.
+    waiting: BTreeMap<usize, Vec<ModelEvent>>,
 }
 
 impl<E: Encode> InTurn<E> {
     pub(super) fn new(encoder: E) -> Self {
-        Self { encoder, current: None, waiting: VecDeque::new() }
-    }
-
-    fn has_to_wait(&self, block: Option<usize>) -> bool {
-        block.is_some() && self.current.is_some() && block != self.current
+        Self { encoder, current: None, waiting: BTreeMap::new() }
     }
 
     fn tell(&mut self, event: &ModelEvent, out: &mut String) {
@@ -57,26 +54,19 @@ fn place(event: &ModelEvent) -> Option<(usize, bool)> {
 
 impl<E: Encode> Encode for InTurn<E> {
     fn event(&mut self, event: &ModelEvent, out: &mut String) {
-        if self.has_to_wait(place(event).map(|(block, _)| block)) {
-            self.waiting.push_back(event.clone());
+        if let (Some((block, _)), Some(current)) = (place(event), self.current)
+            && block != current
+        {
+            self.waiting.entry(block).or_default().push(event.clone());
             return;
         }
         self.tell(event, out);
-        // The oldest that need not wait any more, again and again.
         while self.current.is_none()
-            && let Some(next) = self.waiting.pop_front()
+            && let Some((_, events)) = self.waiting.pop_first()
         {
-            self.tell(&next, out);
-            let mut rest = VecDeque::new();
-            for event in std::mem::take(&mut self.waiting) {
-                if self.has_to_wait(place(&event).map(|(block, _)| block)) || self.current.is_none()
-                {
-                    rest.push_back(event);
-                } else {
-                    self.tell(&event, out);
-                }
+            for event in &events {
+                self.tell(event, out);
             }
-            self.waiting = rest;
         }
     }
 }

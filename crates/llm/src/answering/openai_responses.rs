@@ -7,25 +7,23 @@ pub mod request;
 pub mod stream;
 
 use super::Label;
+use crate::usage;
 use item::Item;
 use serde_json::{Value, json};
 use toft_model::message::{StopReason, Usage};
 
-/// Usage as the format counts it; `null` when none was reported. How much of the output was thinking
-/// is not told apart by every provider: it says 0.
-fn usage(usage: &Usage) -> Value {
-    let input = usage.input.saturating_add(usage.cache_read).saturating_add(usage.cache_write);
-    let total = input.saturating_add(usage.output);
-    if total == 0 {
-        return Value::Null;
-    }
+/// Usage as the format counts it. How much of the output was thinking is not told apart by every provider:
+/// it says 0; so do all of them when none was reported, because programs take an end without counts for
+/// no end, and some ask again for ever.
+fn usage(used: &Usage) -> Value {
+    let (prompt, total) = (usage::prompt(used), usage::total(used));
     json!({
-        "input_tokens": input,
+        "input_tokens": prompt,
         "input_tokens_details": {
-            "cached_tokens": usage.cache_read,
-            "cache_write_tokens": usage.cache_write,
+            "cached_tokens": used.cache_read,
+            "cache_write_tokens": used.cache_write,
         },
-        "output_tokens": usage.output,
+        "output_tokens": used.output,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": total,
     })
@@ -70,8 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_that_cannot_be_are_no_panic() {
-        let most = Usage { input: u64::MAX, output: 9, cache_read: 9, ..Usage::default() };
-        assert_eq!(usage(&most)["total_tokens"], u64::MAX);
+    fn an_end_has_counts_also_where_none_were_reported() {
+        assert_eq!(usage(&Usage::default())["total_tokens"], 0);
     }
 }

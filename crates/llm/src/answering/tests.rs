@@ -9,19 +9,16 @@ mod requests;
 
 use super::*;
 use crate::{
-    anthropic::Anthropic,
-    ask::{Model, ModelFailure, Retry},
+    ask::{Model as _, ModelFailure, Retry},
     assembly::Assembly,
-    call,
-    gemini::Gemini,
-    openai_chat::OpenaiChat,
-    openai_responses::OpenaiResponses,
+    ends,
+    route::Models,
+    sse,
     testing::{MemoryTransport, PreparedAnswer, model_info, request, user},
 };
 use futures_util::StreamExt as _;
 use proptest::prelude::*;
 use serde_json::Map;
-use std::sync::Arc;
 use toft_model::message::{StopReason, ToolCall, Usage};
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +66,7 @@ fn message() -> impl Strategy<Value = AssistantMessage> {
                 call.id = format!("call_{at}_x");
             }
         }
-        let mut message = call::empty_message(&label().model);
+        let mut message = ends::empty_message(&label().model);
         message.content = content;
         let calls = message.tool_calls().next().is_some();
         message.stop_reason = match (calls, usage.3) {
@@ -137,23 +134,22 @@ fn encode(format: WireFormat, events: &[ModelEvent]) -> String {
     out
 }
 
-fn adapter(format: WireFormat, transport: Arc<MemoryTransport>) -> (Arc<dyn Model>, &'static str) {
+fn provider(format: WireFormat) -> &'static str {
     match format {
-        WireFormat::OpenaiChat => (Arc::new(OpenaiChat::new(transport)), "openai"),
-        WireFormat::OpenaiResponses => (Arc::new(OpenaiResponses::new(transport)), "openai"),
-        WireFormat::Anthropic => (Arc::new(Anthropic::new(transport)), "anthropic"),
-        WireFormat::Gemini => (Arc::new(Gemini::new(transport)), "google"),
+        WireFormat::OpenaiChat | WireFormat::OpenaiResponses => "openai",
+        WireFormat::Anthropic => "anthropic",
+        WireFormat::Gemini => "google",
     }
 }
 
 /// What our own adapter reads of a stream.
 fn decode(format: WireFormat, stream: &str) -> (AssistantMessage, Option<ModelFailure>) {
     let transport = MemoryTransport::new([PreparedAnswer::stream(stream.to_owned())]);
-    let (model, provider) = adapter(format, transport);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let asked = request(provider, "any", vec![user("hi")]);
-    let events: Vec<ModelEvent> =
-        runtime.block_on(model.ask(asked, CancellationToken::new()).collect());
+    let mut asked = request(provider(format), "any", vec![user("hi")]);
+    asked.model.api = format.api();
+    let answer = Models::new(transport).ask(asked, CancellationToken::new());
+    let events: Vec<ModelEvent> = runtime.block_on(answer.collect());
     match events.into_iter().last() {
         Some(ModelEvent::Done { message, failure }) => (message, failure),
         other => panic!("{other:?}"),
@@ -232,7 +228,7 @@ proptest! {
             message: "Anthropic is overloaded: Overloaded".into(),
             retry: Retry::Backoff,
         };
-        let broken = call::empty_message(&label().model);
+        let broken = ends::empty_message(&label().model);
         events.push(ModelEvent::Done { message: broken, failure: Some(failure) });
         for format in ALL {
             let (_, got) = decode(format, &encode(format, &events));
@@ -257,7 +253,7 @@ fn calls_that_are_told_at_once_come_one_after_the_other() {
     }
     assembly.close_all();
     let mut events: Vec<ModelEvent> = std::iter::from_fn(|| assembly.next_event()).collect();
-    let mut message = call::empty_message(&label().model);
+    let mut message = ends::empty_message(&label().model);
     message.content = assembly.into_blocks();
     message.stop_reason = StopReason::ToolUse;
     events.push(ModelEvent::Done { message: message.clone(), failure: None });
@@ -282,7 +278,7 @@ fn calls_that_are_told_at_once_come_one_after_the_other() {
 
 #[test]
 fn a_stream_without_events_is_one_array() {
-    let mut message = call::empty_message(&label().model);
+    let mut message = ends::empty_message(&label().model);
     message.content = vec![Block::text("ab")];
     let shape = Shape { array: true, ..Shape::default() };
     let mut encoder = encoder(WireFormat::Gemini, label(), shape);

@@ -5,7 +5,7 @@
 
 use crate::{
     ask::{ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
-    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id},
+    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id, wire_name},
     limits,
 };
 use bytes::Bytes;
@@ -126,7 +126,7 @@ enum Content<'a> {
     },
     ToolUse {
         id: Cow<'a, str>,
-        name: &'a str,
+        name: Cow<'a, str>,
         input: &'a Map<String, Value>,
     },
     ToolResult {
@@ -269,7 +269,7 @@ fn content<'a>(said: &Said<'a>) -> Option<Content<'a>> {
         }
         Said::Call(call) => Content::ToolUse {
             id: wire_id(&call.id, IDS),
-            name: &call.name,
+            name: wire_name(&call.name),
             input: &call.arguments,
         },
     })
@@ -319,15 +319,8 @@ fn thinking(
         };
         return (Some(Thinking::Adaptive), Some(effort));
     }
-    // Pi's budgets.
-    let wanted = match level {
-        ThinkingLevel::Off | ThinkingLevel::Minimal => 1_024,
-        ThinkingLevel::Low => 2_048,
-        ThinkingLevel::Medium => 8_192,
-        ThinkingLevel::High => 16_384,
-        ThinkingLevel::Xhigh => 24_576,
-    };
-    let budget_tokens = wanted.min(max_tokens.saturating_sub(BUDGET_MIN));
+    let room = max_tokens.saturating_sub(BUDGET_MIN);
+    let budget_tokens = level.budget_tokens().min(room);
     ((budget_tokens >= BUDGET_MIN).then_some(Thinking::Enabled { budget_tokens }), None)
 }
 

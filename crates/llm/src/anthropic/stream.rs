@@ -1,16 +1,10 @@
 //! Reads a stream in Anthropic's format. A message is whole at `message_stop`.
 
-use super::errors;
-use crate::{
-    ask::{ModelFailure, Retry},
-    assembly::Assembly,
-    call::Decode,
-    refusal::{self, Words},
-    text::Text,
-};
+use crate::{assembly::Assembly, call::Decode, refusal::Words, text::Text, trouble::Trouble};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use toft_model::message::{StopReason, Usage};
+use std::collections::HashMap;
+use toft_model::message::StopReason;
 
 /// Any event; fields that we do not know are left out.
 #[derive(Deserialize)]
@@ -23,12 +17,12 @@ struct Wire<'a> {
     #[serde(borrow)]
     delta: Option<WireDelta<'a>>,
     message: Option<WireStart>,
-    usage: Option<WireUsage>,
+    usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct WireStart {
-    usage: Option<WireUsage>,
+    usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -66,16 +60,6 @@ struct WireDelta<'a> {
     stop_reason: Option<Text<'a>>,
 }
 
-/// Counts that are absent or null change nothing.
-#[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the format's")]
-struct WireUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-}
-
 /// Kinds of event that we read.
 const KNOWN: [&str; 7] = [
     "message_start",
@@ -99,34 +83,14 @@ fn is_new(data: &str) -> bool {
 }
 
 /// See the module.
+#[derive(Default)]
 pub(crate) struct Decoder {
-    provider: String,
-    model: String,
-    /// Block number of the provider → block of the assembly.
-    blocks: Vec<(usize, usize)>,
-    usage: Usage,
+    /// Block number of the provider → the newest block of that number.
+    blocks: HashMap<usize, usize>,
     stop: Option<String>,
 }
 
 impl Decoder {
-    pub(crate) fn new(provider: &str, model: &str) -> Self {
-        Self {
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            blocks: Vec::new(),
-            usage: Usage::default(),
-            stop: None,
-        }
-    }
-
-    fn count(&mut self, usage: &WireUsage) {
-        let set = |mine: &mut u64, theirs: Option<u64>| *mine = theirs.unwrap_or(*mine);
-        set(&mut self.usage.input, usage.input_tokens);
-        set(&mut self.usage.output, usage.output_tokens);
-        set(&mut self.usage.cache_read, usage.cache_read_input_tokens);
-        set(&mut self.usage.cache_write, usage.cache_creation_input_tokens);
-    }
-
     fn open(&mut self, index: usize, block: &WireBlock<'_>, into: &mut Assembly) {
         let mine = match &*block.kind {
             "text" => {
@@ -141,7 +105,7 @@ impl Decoder {
                 mine
             }
             "redacted_thinking" => into.redacted_thinking(&block.data),
-            "tool_use" => {
+            "tool_use" if !block.name.is_empty() => {
                 let mine = into.open_tool(&block.id, &block.name);
                 // Some compatible providers send all arguments here.
                 if let Some(input) = block.input.as_ref().filter(|input| !input.is_empty()) {
@@ -149,35 +113,29 @@ impl Decoder {
                 }
                 mine
             }
-            // Blocks of the provider's own tools, which we do not ask for.
+            // A call of nothing, and blocks of the provider's own tools, which we do not ask for.
             _ => return,
         };
-        self.blocks.push((index, mine));
+        self.blocks.insert(index, mine);
     }
 
-    /// Our block for the provider's number: the newest of that number.
+    /// Our block for the provider's number.
     fn mine(&self, index: Option<usize>) -> Option<usize> {
-        let index = index?;
-        self.blocks.iter().rev().find(|(theirs, _)| *theirs == index).map(|(_, mine)| *mine)
+        self.blocks.get(&index?).copied()
     }
 }
 
 impl Decode for Decoder {
-    fn event(
-        &mut self,
-        _event: &str,
-        data: &str,
-        into: &mut Assembly,
-    ) -> Result<bool, ModelFailure> {
+    fn event(&mut self, _event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble> {
         let wire: Wire<'_> = match serde_json::from_str(data) {
             Ok(wire) => wire,
             Err(_) if is_new(data) => return Ok(false),
-            Err(error) => return Err(refusal::unreadable(&self.provider, &error)),
+            Err(error) => return Err(error.into()),
         };
         match &*wire.kind {
             "message_start" => {
                 if let Some(usage) = wire.message.and_then(|m| m.usage) {
-                    self.count(&usage);
+                    into.usage.take_usage(&usage);
                 }
             }
             "content_block_start" => {
@@ -208,37 +166,22 @@ impl Decode for Decoder {
                     self.stop = Some(reason.to_string());
                 }
                 if let Some(usage) = &wire.usage {
-                    self.count(usage);
+                    into.usage.take_usage(usage);
                 }
             }
             "message_stop" => return Ok(true),
-            "error" => {
-                let words = Words::of_body(data.as_bytes());
-                return Err(refusal::in_stream(errors::named, &self.provider, &self.model, &words));
-            }
+            "error" => return Err(Trouble::Said(Words::of_body(data.as_bytes()))),
             // `ping`, and whatever comes to be.
             _ => {}
         }
         Ok(false)
     }
 
-    fn whole_without_mark(&self) -> bool {
-        false
-    }
-
-    fn usage(&self) -> Usage {
-        self.usage.clone()
-    }
-
-    fn stop(&self) -> Result<StopReason, ModelFailure> {
+    fn stop(&self) -> Result<StopReason, Trouble> {
         match self.stop.as_deref() {
             Some("tool_use") => Ok(StopReason::ToolUse),
             Some("max_tokens" | "model_context_window_exceeded") => Ok(StopReason::Length),
-            Some("refusal") => Err(ModelFailure {
-                code: "provider_error".into(),
-                message: format!("{} declined to answer this.", self.model),
-                retry: Retry::Never,
-            }),
+            Some("refusal") => Err(Trouble::Declined),
             // `end_turn`, `stop_sequence`, `pause_turn`, and whatever comes to be.
             Some(_) | None => Ok(StopReason::Stop),
         }

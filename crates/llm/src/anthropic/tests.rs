@@ -1,8 +1,8 @@
 //! The Messages format in both directions. What every format must withstand is in `hazards`.
 
-use super::Anthropic;
 use crate::{
     ask::{Model as _, ModelEvent, ModelFailure, ModelRequest, ThinkingLevel},
+    route::Models,
     testing::{MemoryTransport, PreparedAnswer, assistant, call, request, result, user},
 };
 use futures_util::StreamExt as _;
@@ -72,7 +72,7 @@ async fn ask(
     request: ModelRequest,
     answer: PreparedAnswer,
 ) -> (Vec<Delta>, AssistantMessage, Option<ModelFailure>) {
-    let model = Anthropic::new(MemoryTransport::new([answer]));
+    let model = Models::new(MemoryTransport::new([answer]));
     let mut stream = model.ask(request, CancellationToken::new());
     let mut deltas = Vec::new();
     while let Some(event) = stream.next().await {
@@ -91,7 +91,7 @@ async fn ask(
 /// The body that a request is written as.
 async fn body(request: ModelRequest) -> Value {
     let transport = MemoryTransport::new([PreparedAnswer::stream(STREAM)]);
-    let mut stream = Anthropic::new(transport.clone()).ask(request, CancellationToken::new());
+    let mut stream = Models::new(transport.clone()).ask(request, CancellationToken::new());
     while stream.next().await.is_some() {}
     serde_json::from_slice(&transport.sent()[0].body).unwrap()
 }
@@ -207,7 +207,7 @@ async fn a_request_says_everything_in_the_formats_words() {
         },
         Block::text("I look."),
         call("toolu_1", "ls", r#"{"path":"."}"#),
-        call("functions.ls:1", "ls", "{}"),
+        call("functions.ls:1", "l s", "{}"),
     ]);
     if let Message::Assistant(m) = &mut thought {
         "anthropic".clone_into(&mut m.provider);
@@ -249,7 +249,7 @@ async fn a_request_says_everything_in_the_formats_words() {
                     {"type": "thinking", "thinking": "hm", "signature": "sig"},
                     {"type": "text", "text": "I look."},
                     {"type": "tool_use", "id": "toolu_1", "name": "ls", "input": {"path": "."}},
-                    {"type": "tool_use", "id": other_id, "name": "ls", "input": {}}
+                    {"type": "tool_use", "id": other_id, "name": "l_s", "input": {}}
                 ]},
                 {"role": "user", "content": [
                     {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "a\nb"}]},

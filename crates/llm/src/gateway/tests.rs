@@ -181,11 +181,24 @@ async fn the_list_of_models_is_fetched_and_a_bad_one_is_told() {
 
 #[test]
 fn an_address_that_is_none_is_refused() {
-    for bad in ["gateway.internal", "https://gateway.internal", "", "http://"] {
+    for bad in [
+        "127.0.0.1",
+        "https://127.0.0.1",
+        "",
+        "http://",
+        "http://gateway.internal",
+        "http://localhost",
+    ] {
         assert!(
             matches!(GatewayTransport::new(bad, "t"), Err(GatewayAddressError::Url(_))),
             "{bad}"
         );
     }
-    assert!(matches!(GatewayTransport::new("http://x", "a\nb"), Err(GatewayAddressError::Token)));
+    for good in ["http://127.77.0.1", "http://[::1]:80/"] {
+        assert!(GatewayTransport::new(good, "t").is_ok(), "{good}");
+    }
+    assert!(matches!(
+        GatewayTransport::new("http://127.0.0.1", "a\nb"),
+        Err(GatewayAddressError::Token)
+    ));
 }

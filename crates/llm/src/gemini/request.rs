@@ -2,7 +2,7 @@
 
 use crate::{
     ask::{ModelRequest, Output, ThinkingLevel, ToolChoice},
-    handover::{Answer, Piece, Said, Turn, turns},
+    handover::{Answer, Piece, Said, Turn, turns, wire_name},
     limits,
 };
 use bytes::Bytes;
@@ -11,8 +11,10 @@ use serde_json::{Map, Value, json};
 /// The body.
 pub(crate) fn write(request: &ModelRequest) -> Bytes {
     let turns = turns(&request.messages, &request.model);
+    let id = &request.model.id;
+    let signs = id.starts_with("gemini-") && !is_before_3(id);
     let mut body = Map::new();
-    body.insert("contents".into(), turns.iter().map(content).collect());
+    body.insert("contents".into(), turns.iter().map(|turn| content(turn, signs)).collect());
     if !request.system.is_empty() {
         body.insert("systemInstruction".into(), json!({"parts": [{"text": request.system}]}));
     }
@@ -70,20 +72,20 @@ fn choice(choice: &ToolChoice) -> Option<Value> {
     })
 }
 
+fn is_before_3(model: &str) -> bool {
+    ["gemini-1", "gemini-2"].iter().any(|version| model.starts_with(version))
+}
+
 /// How a model is told to think: from version 3 on by a word, before that by a budget. Not all can
 /// leave it; those think as little as they can.
 fn thinking(model: &str, level: ThinkingLevel) -> Value {
     let shown = level != ThinkingLevel::Off;
     let quick = model.contains("flash");
-    if model.starts_with("gemini-2") || model.starts_with("gemini-1") {
+    if is_before_3(model) {
         let budget = match level {
             ThinkingLevel::Off if quick => 0,
             ThinkingLevel::Off => 128,
-            ThinkingLevel::Minimal => 1_024,
-            ThinkingLevel::Low => 2_048,
-            ThinkingLevel::Medium => 8_192,
-            ThinkingLevel::High => 16_384,
-            ThinkingLevel::Xhigh => 24_576,
+            _ => level.budget_tokens(),
         };
         return json!({"includeThoughts": shown, "thinkingBudget": budget});
     }
@@ -97,19 +99,17 @@ fn thinking(model: &str, level: ThinkingLevel) -> Value {
     json!({"includeThoughts": shown, "thinkingLevel": word})
 }
 
-fn content(turn: &Turn<'_>) -> Value {
+/// `signs`: the model signs its calls, and refuses those that are not signed.
+fn content(turn: &Turn<'_>, signs: bool) -> Value {
     match turn {
         Turn::User(pieces) => {
             let parts: Vec<Value> = pieces.iter().map(piece).collect();
             json!({"role": "user", "parts": parts})
         }
-        Turn::Assistant(said) => json!({"role": "model", "parts": said_parts(said)}),
+        Turn::Assistant(said) => json!({"role": "model", "parts": said_parts(said, signs)}),
         Turn::Results(answers) => {
             // Images stand beside the results: not all models take them within.
-            let images = answers.iter().flat_map(|a| &a.pieces).filter_map(|p| match p {
-                Piece::Image { .. } => Some(piece(p)),
-                Piece::Text(_) => None,
-            });
+            let images = answers.iter().flat_map(Answer::images).map(piece);
             let parts: Vec<Value> = answers.iter().map(result).chain(images).collect();
             json!({"role": "user", "parts": parts})
         }
@@ -125,9 +125,14 @@ fn piece(piece: &Piece<'_>) -> Value {
     }
 }
 
-fn said_parts(said: &[Said<'_>]) -> Vec<Value> {
+/// Stands for the signature of a call that another model made (Google's own word for it).
+const UNSIGNED: &str = "skip_thought_signature_validator";
+
+fn said_parts(said: &[Said<'_>], signs: bool) -> Vec<Value> {
     let mut parts = Vec::new();
     let mut signature = None;
+    // Only the first call of a message has to be signed.
+    let mut unsigned = signs.then_some(UNSIGNED);
     for said in said {
         let mut part = match said {
             Said::Thinking { signature: next, .. } => {
@@ -140,10 +145,11 @@ fn said_parts(said: &[Said<'_>]) -> Vec<Value> {
             }
             Said::Text(text) => json!({"text": text}),
             Said::Call(call) => json!({
-                "functionCall": {"id": call.id, "name": call.name, "args": call.arguments},
+                "functionCall": {"id": call.id, "name": wire_name(&call.name), "args": call.arguments},
             }),
         };
-        if let Some(signature) = signature.take() {
+        let stands_in = matches!(said, Said::Call(_)).then(|| unsigned.take()).flatten();
+        if let Some(signature) = signature.take().or(stands_in) {
             part["thoughtSignature"] = json!(signature);
         }
         parts.push(part);
@@ -155,21 +161,12 @@ fn said_parts(said: &[Said<'_>]) -> Vec<Value> {
 }
 
 fn result(answer: &Answer<'_>) -> Value {
-    let texts: Vec<&str> = answer
-        .pieces
-        .iter()
-        .filter_map(|p| match p {
-            Piece::Text(text) => Some(&**text),
-            Piece::Image { .. } => None,
-        })
-        .collect();
-    let text = if texts.is_empty() { "(see the image below)".into() } else { texts.join("\n") };
     let key = if answer.is_error { "error" } else { "output" };
     json!({
         "functionResponse": {
             "id": answer.call.id,
-            "name": answer.call.name,
-            "response": {key: text},
+            "name": wire_name(&answer.call.name),
+            "response": {key: answer.text()},
         },
     })
 }

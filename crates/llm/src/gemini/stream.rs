@@ -1,17 +1,10 @@
 //! Reads a stream in Google's format. It has no end mark: a message is whole when the body ends after
 //! a finish reason.
 
-use super::errors;
-use crate::{
-    ask::{ModelFailure, Retry},
-    assembly::Assembly,
-    call::Decode,
-    refusal::{self, Words},
-    text::Text,
-};
+use crate::{assembly::Assembly, call::Decode, refusal::Words, text::Text, trouble::Trouble};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use toft_model::message::{StopReason, Usage};
+use toft_model::message::StopReason;
 
 /// A chunk; fields that we do not know are left out.
 #[derive(Deserialize)]
@@ -19,7 +12,7 @@ use toft_model::message::{StopReason, Usage};
 struct Wire<'a> {
     #[serde(borrow)]
     candidates: Option<Vec<Candidate<'a>>>,
-    usage_metadata: Option<WireUsage>,
+    usage_metadata: Option<Value>,
     #[serde(borrow)]
     prompt_feedback: Option<Feedback<'a>>,
     error: Option<Value>,
@@ -68,50 +61,15 @@ struct Feedback<'a> {
     block_reason: Text<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names are the format's")]
-struct WireUsage {
-    prompt_token_count: Option<u64>,
-    candidates_token_count: Option<u64>,
-    thoughts_token_count: Option<u64>,
-    cached_content_token_count: Option<u64>,
-}
-
-impl From<&WireUsage> for Usage {
-    fn from(wire: &WireUsage) -> Self {
-        let cache_read = wire.cached_content_token_count.unwrap_or_default();
-        let written = wire.candidates_token_count.unwrap_or_default();
-        Self {
-            input: wire.prompt_token_count.unwrap_or_default().saturating_sub(cache_read),
-            output: written.saturating_add(wire.thoughts_token_count.unwrap_or_default()),
-            cache_read,
-            ..Self::default()
-        }
-    }
-}
-
 /// See the module.
+#[derive(Default)]
 pub(crate) struct Decoder {
-    provider: String,
-    model: String,
     /// Thinking that waits for a part with its signature.
     thinking: Option<usize>,
-    usage: Usage,
     finish: Option<String>,
 }
 
 impl Decoder {
-    pub(crate) fn new(provider: &str, model: &str) -> Self {
-        Self {
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            thinking: None,
-            usage: Usage::default(),
-            finish: None,
-        }
-    }
-
     fn part(&mut self, part: &Part<'_>, into: &mut Assembly) {
         if part.thought == Some(true) {
             if self.thinking.is_none() && !part.text.is_empty() {
@@ -155,40 +113,19 @@ impl Decoder {
         into.push_signature(mine, signature);
         into.close(mine);
     }
-
-    fn filtered(&self, why: &str) -> ModelFailure {
-        ModelFailure {
-            code: "provider_error".into(),
-            message: format!(
-                "{} stopped the answer: its content filter objects ({why}).",
-                self.provider
-            ),
-            retry: Retry::Never,
-        }
-    }
 }
 
 impl Decode for Decoder {
-    fn event(
-        &mut self,
-        _event: &str,
-        data: &str,
-        into: &mut Assembly,
-    ) -> Result<bool, ModelFailure> {
-        if data.trim().is_empty() {
-            return Ok(false);
-        }
-        let wire: Wire<'_> = serde_json::from_str(data)
-            .map_err(|error| refusal::unreadable(&self.provider, &error))?;
+    fn event(&mut self, _event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble> {
+        let wire: Wire<'_> = serde_json::from_str(data)?;
         if wire.error.as_ref().is_some_and(|e| !e.is_null()) {
-            let words = Words::of_body(data.as_bytes());
-            return Err(refusal::in_stream(errors::named, &self.provider, &self.model, &words));
+            return Err(Trouble::Said(Words::of_body(data.as_bytes())));
         }
         if let Some(usage) = &wire.usage_metadata {
-            self.usage = usage.into();
+            into.usage.take_usage(usage);
         }
         if let Some(feedback) = wire.prompt_feedback.filter(|f| !f.block_reason.is_empty()) {
-            return Err(self.filtered(&feedback.block_reason));
+            return Err(Trouble::Filtered(feedback.block_reason.to_string()));
         }
         // We ask for one candidate.
         let Some(candidate) = wire.candidates.as_ref().and_then(|c| c.first()) else {
@@ -207,27 +144,29 @@ impl Decode for Decoder {
         self.finish.is_some()
     }
 
-    fn usage(&self) -> Usage {
-        self.usage.clone()
-    }
-
-    fn stop(&self) -> Result<StopReason, ModelFailure> {
+    fn stop(&self) -> Result<StopReason, Trouble> {
         match self.finish.as_deref() {
             Some("MAX_TOKENS") => Ok(StopReason::Length),
             Some(
-                why @ ("SAFETY" | "RECITATION" | "PROHIBITED_CONTENT" | "BLOCKLIST" | "SPII"
-                | "IMAGE_SAFETY" | "LANGUAGE"),
-            ) => Err(self.filtered(why)),
-            Some(why @ ("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "OTHER")) => {
-                Err(ModelFailure {
-                    code: "provider_error".into(),
-                    message: format!(
-                        "{} failed in the middle of its answer ({why}).",
-                        self.provider
-                    ),
-                    retry: Retry::Backoff,
-                })
-            }
+                why @ ("SAFETY"
+                | "RECITATION"
+                | "PROHIBITED_CONTENT"
+                | "BLOCKLIST"
+                | "SPII"
+                | "IMAGE_SAFETY"
+                | "IMAGE_PROHIBITED_CONTENT"
+                | "IMAGE_RECITATION"
+                | "LANGUAGE"
+                | "MODEL_ARMOR"),
+            ) => Err(Trouble::Filtered(why.to_owned())),
+            Some(
+                why @ ("MALFORMED_FUNCTION_CALL"
+                | "MALFORMED_RESPONSE"
+                | "UNEXPECTED_TOOL_CALL"
+                | "TOO_MANY_TOOL_CALLS"
+                | "OTHER"),
+            ) => Err(Trouble::Broke(why.to_owned())),
+            Some(why @ "MISSING_THOUGHT_SIGNATURE") => Err(Trouble::Refused(why.to_owned())),
             // `STOP`, and whatever comes to be.
             Some(_) | None => Ok(StopReason::Stop),
         }

@@ -1,9 +1,13 @@
 //! What is sent and what is read, on real shapes of the format.
 
-use super::*;
+use super::in_path;
 use crate::{
-    ask::{ModelFailure, Options, Output, ThinkingLevel, ToolChoice},
-    testing::{MemoryTransport, PreparedAnswer, call, request, result, user},
+    ask::{
+        Model as _, ModelEvent, ModelFailure, ModelRequest, Options, Output, ThinkingLevel,
+        ToolChoice,
+    },
+    route::Models,
+    testing::{MemoryTransport, PreparedAnswer, assistant, call, request, result, user},
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -11,6 +15,7 @@ use toft_model::{
     message::{AssistantMessage, Block, Message, StopReason},
     tool::ToolSpec,
 };
+use tokio_util::sync::CancellationToken;
 
 async fn read(chunks: &[Value]) -> (AssistantMessage, Option<ModelFailure>) {
     let frames: Vec<String> = chunks.iter().map(|c| format!("data: {c}\r\n\r\n")).collect();
@@ -18,7 +23,7 @@ async fn read(chunks: &[Value]) -> (AssistantMessage, Option<ModelFailure>) {
     let transport = MemoryTransport::new([PreparedAnswer::stream(body)]);
     let asked = request("google", "gemini-3.5-flash", vec![user("hi")]);
     let events: Vec<ModelEvent> =
-        Gemini::new(transport).ask(asked, CancellationToken::new()).collect().await;
+        Models::new(transport).ask(asked, CancellationToken::new()).collect().await;
     match events.into_iter().last() {
         Some(ModelEvent::Done { message, failure }) => (message, failure),
         other => panic!("{other:?}"),
@@ -27,7 +32,7 @@ async fn read(chunks: &[Value]) -> (AssistantMessage, Option<ModelFailure>) {
 
 async fn sent(asked: ModelRequest) -> (String, Value) {
     let transport = MemoryTransport::new([PreparedAnswer::stream("")]);
-    let mut events = Gemini::new(transport.clone()).ask(asked, CancellationToken::new());
+    let mut events = Models::new(transport.clone()).ask(asked, CancellationToken::new());
     while events.next().await.is_some() {}
     let request = transport.sent().remove(0);
     (request.path, serde_json::from_slice(&request.body).unwrap())
@@ -132,6 +137,29 @@ async fn each_signature_goes_back_on_the_part_that_it_came_with() {
 }
 
 #[tokio::test]
+async fn a_call_that_another_model_made_says_that_it_has_no_signature() {
+    let history = || {
+        vec![
+            user("hi"),
+            assistant(vec![call("a", "ls", "{}"), call("b", "ls", "{}")]),
+            result("a", "x"),
+            result("b", "y"),
+        ]
+    };
+    for (model, expected) in [
+        ("gemini-3-pro-preview", json!("skip_thought_signature_validator")),
+        ("gemini-3.5-flash", json!("skip_thought_signature_validator")),
+        ("gemini-2.5-pro", Value::Null),
+    ] {
+        let (_, body) = sent(request("google", model, history())).await;
+        let parts = &body["contents"][1]["parts"];
+        assert_eq!(parts[0]["thoughtSignature"], expected, "{model}");
+        // Only the first of a message has to have one.
+        assert_eq!(parts[1]["thoughtSignature"], Value::Null, "{model}");
+    }
+}
+
+#[tokio::test]
 async fn thinking_is_asked_for_as_each_model_knows_it() {
     use ThinkingLevel::{High, Medium, Minimal, Off};
     for (model, level, expected) in [
@@ -155,6 +183,10 @@ async fn what_was_not_answered_is_a_failure_with_its_reason() {
         (vec![json!({"promptFeedback": {"blockReason": "SAFETY"}})], "SAFETY"),
         (vec![chunk(&json!([{"text": "a"}])), end("RECITATION")], "RECITATION"),
         (vec![end("MALFORMED_FUNCTION_CALL")], "MALFORMED_FUNCTION_CALL"),
+        (vec![end("TOO_MANY_TOOL_CALLS")], "TOO_MANY_TOOL_CALLS"),
+        (vec![end("MALFORMED_RESPONSE")], "MALFORMED_RESPONSE"),
+        (vec![end("MISSING_THOUGHT_SIGNATURE")], "MISSING_THOUGHT_SIGNATURE"),
+        (vec![end("MODEL_ARMOR")], "MODEL_ARMOR"),
     ] {
         let (_, failure) = read(&chunks).await;
         let failure = failure.unwrap();

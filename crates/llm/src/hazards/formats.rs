@@ -1,11 +1,8 @@
 //! The table of wire formats: how each says things, and what came of asking it.
 
 use crate::{
-    anthropic::Anthropic,
-    ask::{Model, ModelEvent, ModelFailure},
-    gemini::Gemini,
-    openai_chat::OpenaiChat,
-    openai_responses::OpenaiResponses,
+    ask::{Model as _, ModelEvent, ModelFailure},
+    route::Models,
     testing::{MemoryTransport, PreparedAnswer, request, user},
 };
 use futures_util::StreamExt as _;
@@ -14,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 use toft_model::{
     event::Delta,
     message::{AssistantMessage, Message, StopReason},
+    provider::Api,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +22,7 @@ pub(super) struct Format {
     pub(super) calls_in_pieces: bool,
     pub(super) provider: &'static str,
     pub(super) model: &'static str,
-    pub(super) make: fn(Arc<MemoryTransport>) -> Arc<dyn Model>,
+    pub(super) api: Api,
     pub(super) text: fn(&str) -> String,
     pub(super) call: fn(index: usize, id: &str, json: &str) -> String,
     pub(super) end: &'static str,
@@ -37,7 +35,7 @@ pub(super) const FORMATS: [Format; 4] = [
         calls_in_pieces: true,
         provider: "anthropic",
         model: "claude-opus-4-6",
-        make: |t| Arc::new(Anthropic::new(t).with_idle_timeout(IDLE)),
+        api: Api::AnthropicMessages,
         text: |text| {
             let start = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}, "new_field": [1]});
             let delta = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}});
@@ -61,7 +59,7 @@ pub(super) const FORMATS: [Format; 4] = [
         calls_in_pieces: true,
         provider: "openai",
         model: "gpt-5",
-        make: |t| Arc::new(OpenaiChat::new(t).with_idle_timeout(IDLE)),
+        api: Api::OpenaiCompletions,
         text: |text| {
             let chunk =
                 json!({"choices": [{"index": 0, "delta": {"content": text, "new_field": [1]}}]});
@@ -80,7 +78,7 @@ pub(super) const FORMATS: [Format; 4] = [
         calls_in_pieces: true,
         provider: "own",
         model: "any",
-        make: |t| Arc::new(OpenaiResponses::new(t).with_idle_timeout(IDLE)),
+        api: Api::OpenaiResponses,
         text: |text| {
             let item = json!({"type": "message", "id": "m", "role": "assistant", "content": []});
             let events = [
@@ -110,7 +108,7 @@ pub(super) const FORMATS: [Format; 4] = [
         calls_in_pieces: false,
         provider: "google",
         model: "gemini-2.5-pro",
-        make: |t| Arc::new(Gemini::new(t).with_idle_timeout(IDLE)),
+        api: Api::GoogleGenerativeAi,
         text: |text| {
             let chunk = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "new_field": [1]}]});
             format!("data: {chunk}\n\n")
@@ -166,8 +164,18 @@ impl Format {
         history: Vec<Message>,
         cancel: CancellationToken,
     ) -> futures_util::stream::BoxStream<'static, ModelEvent> {
-        let model = (self.make)(MemoryTransport::new([answer]));
-        model.ask(request(self.provider, self.model, history), cancel)
+        self.ask_through(MemoryTransport::new([answer]), history, cancel)
+    }
+
+    pub(super) fn ask_through(
+        &self,
+        transport: Arc<MemoryTransport>,
+        history: Vec<Message>,
+        cancel: CancellationToken,
+    ) -> futures_util::stream::BoxStream<'static, ModelEvent> {
+        let mut asked = request(self.provider, self.model, history);
+        asked.model.api = self.api;
+        Models::new(transport).with_idle_timeout(IDLE).ask(asked, cancel)
     }
 
     pub(super) async fn ask(&self, answer: PreparedAnswer) -> Outcome {

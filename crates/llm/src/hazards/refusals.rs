@@ -70,6 +70,18 @@ async fn refusals_have_a_code_and_the_providers_words() {
             "quota",
         )
         .await;
+        // Google says the same of a limit for a minute, and how long to wait.
+        let wait =
+            json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "23.5s"});
+        let limited = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{}, wait],
+            "message": "You exceeded your current quota, please check your plan and billing details."}});
+        let after = Retry::After(Duration::from_millis(23_500));
+        check(format, json(429, &limited.to_string()), "rate_limited", after, "quota").await;
+        let poor = "Your credit balance is too low to access the API.";
+        check(format, json(400, &said(poor)), "rate_limited", never, "balance").await;
+        for key in ["API key expired. Please renew the API key.", "API Key not found."] {
+            check(format, json(400, &said(key)), "provider_refused_key", never, "key").await;
+        }
         check(format, json(402, &said("Insufficient Balance")), "rate_limited", never, "Balance")
             .await;
         check(format, json(500, &said("internal")), "provider_error", backoff, "internal").await;
@@ -79,6 +91,8 @@ async fn refusals_have_a_code_and_the_providers_words() {
         check(format, json(529, &said("Overloaded")), "overloaded", backoff, "Overloaded").await;
         check(format, json(200, &said("odd")), "bad_answer", backoff, "odd").await;
         check(format, json(200, "{}"), "bad_answer", backoff, "gave an answer that is none").await;
+        let spent = format.error.replace("Overloaded", "Insufficient credits");
+        check(format, PreparedAnswer::stream(spent), "rate_limited", never, "credits").await;
         check(format, PreparedAnswer::stream(format.error), "overloaded", backoff, "Overloaded")
             .await;
         check(

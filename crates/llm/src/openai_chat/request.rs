@@ -3,8 +3,10 @@
 use crate::{
     ask::{ModelRequest, Output, ThinkingLevel, ToolChoice},
     catalogue::{Dialect, ThinkingFormat},
-    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id},
+    data_url,
+    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id, wire_name},
     limits,
+    openai_chat::models::effort,
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -136,7 +138,7 @@ struct Call<'a> {
 
 #[derive(Serialize)]
 struct CallFunction<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     arguments: String,
 }
 
@@ -236,45 +238,12 @@ fn think(body: &mut Body<'_>, level: ThinkingLevel, dialect: &Dialect) {
             body.reasoning_effort = effort(body.model, level, !body.tools.is_empty());
         }
         ThinkingFormat::OpenRouter => {
-            body.reasoning = Some(Effort { effort: if on { word(level) } else { "none" } });
+            body.reasoning = Some(Effort { effort: level.word() });
         }
         ThinkingFormat::Switch => {
             body.thinking = Some(Switch { kind: if on { "enabled" } else { "disabled" } });
         }
         ThinkingFormat::Qwen => body.enable_thinking = Some(on),
-    }
-}
-
-fn word(level: ThinkingLevel) -> &'static str {
-    match level {
-        ThinkingLevel::Off => "none",
-        ThinkingLevel::Minimal => "minimal",
-        ThinkingLevel::Low => "low",
-        ThinkingLevel::Medium => "medium",
-        ThinkingLevel::High => "high",
-        ThinkingLevel::Xhigh => "xhigh",
-    }
-}
-
-/// Which efforts a model takes differs between OpenAI's: `minimal` only GPT-5 itself, `none` and
-/// `xhigh` only later ones; from 5.4 on this endpoint takes none together with tools.
-pub(crate) fn effort(model: &str, level: ThinkingLevel, with_tools: bool) -> Option<&'static str> {
-    let minor = model
-        .strip_prefix("gpt-5.")
-        .and_then(|rest| rest.split('-').next())
-        .and_then(|minor| minor.parse::<u32>().ok());
-    if with_tools && minor.is_some_and(|minor| minor >= 4) {
-        return None;
-    }
-    match level {
-        ThinkingLevel::Off if minor.is_some() => Some("none"),
-        ThinkingLevel::Off if model.starts_with("gpt-5") => Some("minimal"),
-        ThinkingLevel::Off => None,
-        ThinkingLevel::Minimal if model.starts_with("gpt-5") && minor.is_none() => Some("minimal"),
-        ThinkingLevel::Minimal => Some("low"),
-        ThinkingLevel::Xhigh if minor.is_some_and(|minor| minor >= 2) => Some("xhigh"),
-        ThinkingLevel::Xhigh => Some("high"),
-        ThinkingLevel::Low | ThinkingLevel::Medium | ThinkingLevel::High => Some(word(level)),
     }
 }
 
@@ -303,7 +272,7 @@ fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect) -> WireMessage<'a> {
                 id: tool_id(&call.id, dialect),
                 kind: "function",
                 function: CallFunction {
-                    name: &call.name,
+                    name: wire_name(&call.name),
                     arguments: serde_json::to_string(&call.arguments)
                         .expect("arguments are JSON already"),
                 },
@@ -328,17 +297,10 @@ fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect) -> WireMessage<'a> {
 fn results<'a>(messages: &mut Vec<WireMessage<'a>>, answers: &[Answer<'a>], dialect: &Dialect) {
     let mut images = Vec::new();
     for answer in answers {
-        let mut texts: Vec<&str> = Vec::new();
-        for piece in &answer.pieces {
-            match piece {
-                Piece::Text(text) => texts.push(text),
-                Piece::Image { .. } => images.push(piece.clone()),
-            }
-        }
-        let text = if texts.is_empty() { "(see the image below)".into() } else { texts.join("\n") };
+        images.extend(answer.images().cloned());
         messages.push(WireMessage {
             tool_call_id: Some(tool_id(&answer.call.id, dialect)),
-            ..WireMessage::new("tool", Content::Text(Cow::Owned(text)))
+            ..WireMessage::new("tool", Content::Text(answer.text().into_owned().into()))
         });
     }
     if !images.is_empty() {
@@ -360,9 +322,9 @@ fn content<'a>(pieces: &[Piece<'a>]) -> Content<'a> {
     }
     let part = |piece: &Piece<'a>| match piece {
         Piece::Text(text) => Part::Text { text: text.clone(), cache_control: None },
-        Piece::Image { data, mime_type } => Part::ImageUrl {
-            image_url: ImageUrl { url: format!("data:{mime_type};base64,{data}") },
-        },
+        Piece::Image { data, mime_type } => {
+            Part::ImageUrl { image_url: ImageUrl { url: data_url::write(mime_type, data) } }
+        }
     };
     Content::Parts(pieces.iter().map(part).collect())
 }
@@ -381,30 +343,5 @@ fn mark(message: Option<&mut WireMessage<'_>>) {
     });
     if let Some(cache_control) = last {
         *cache_control = Some(Switch { kind: "ephemeral" });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_model_gets_an_effort_that_it_takes() {
-        use ThinkingLevel::{High, Low, Minimal, Off, Xhigh};
-        for (model, level, tools, expected) in [
-            ("gpt-5", Off, true, Some("minimal")),
-            ("gpt-5", Minimal, true, Some("minimal")),
-            ("gpt-5-mini", Xhigh, true, Some("high")),
-            ("gpt-5.1", Off, true, Some("none")),
-            ("gpt-5.1", Minimal, true, Some("low")),
-            ("gpt-5.2", Xhigh, true, Some("xhigh")),
-            ("gpt-5.4", High, true, None),
-            ("gpt-5.4-mini", High, false, Some("high")),
-            ("o3", Off, true, None),
-            ("o3", Low, true, Some("low")),
-            ("gemini-2.5-pro", High, true, Some("high")),
-        ] {
-            assert_eq!(effort(model, level, tools), expected, "{model} {level:?} {tools}");
-        }
     }
 }

@@ -1,9 +1,9 @@
 //! The chat format in both directions, and its dialects. What every format must withstand is in
 //! `hazards`.
 
-use super::OpenaiChat;
 use crate::{
     ask::{Model as _, ModelEvent, ModelFailure, ModelRequest, ThinkingLevel},
+    route::Models,
     testing::{MemoryTransport, PreparedAnswer, assistant, call, request, result, user},
 };
 use futures_util::StreamExt as _;
@@ -39,7 +39,7 @@ data: [DONE]
 
 async fn ask(request: ModelRequest, stream: &str) -> (AssistantMessage, Option<ModelFailure>) {
     let answer = PreparedAnswer::stream(stream.to_owned());
-    let model = OpenaiChat::new(MemoryTransport::new([answer]));
+    let model = Models::new(MemoryTransport::new([answer]));
     let events: Vec<ModelEvent> = model.ask(request, CancellationToken::new()).collect().await;
     match events.into_iter().last() {
         Some(ModelEvent::Done { message, failure }) => (message, failure),
@@ -50,7 +50,7 @@ async fn ask(request: ModelRequest, stream: &str) -> (AssistantMessage, Option<M
 /// The body that a request is written as, and the path it goes to.
 async fn sent(request: ModelRequest) -> (String, Value) {
     let transport = MemoryTransport::new([PreparedAnswer::stream(STREAM)]);
-    let mut stream = OpenaiChat::new(transport.clone()).ask(request, CancellationToken::new());
+    let mut stream = Models::new(transport.clone()).ask(request, CancellationToken::new());
     while stream.next().await.is_some() {}
     let sent = &transport.sent()[0];
     (sent.path.clone(), serde_json::from_slice(&sent.body).unwrap())
@@ -88,6 +88,23 @@ fn stream(deltas: &[Value], finish: &str) -> String {
         .push(json!({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}).to_string());
     lines.push("[DONE]".into());
     format!("data: {}\n\n", lines.join("\n\ndata: "))
+}
+
+#[tokio::test]
+async fn a_stream_without_its_mark_is_whole_when_it_ended_by_itself_after_a_reason() {
+    let (whole, failure) = ask(asked("own", "x"), &STREAM.replace("data: [DONE]\n\n", "")).await;
+    assert_eq!((failure, whole.stop_reason), (None, StopReason::ToolUse));
+    assert_eq!((whole.usage.input, whole.tool_calls().count()), (400, 2));
+}
+
+#[tokio::test]
+async fn an_error_in_vllms_own_shape_is_told_in_its_words() {
+    let error = json!({"object": "error", "message": "engine died", "type": "x", "code": 500});
+    let stream = format!("data: {error}\n\ndata: [DONE]\n\n");
+    let (_, failure) = ask(asked("own", "x"), &stream).await;
+    let failure = failure.unwrap();
+    assert_eq!(failure.code, "provider_error");
+    assert!(failure.message.contains("engine died"), "{}", failure.message);
 }
 
 #[tokio::test]

@@ -3,12 +3,16 @@
 use super::stream::Seal;
 use crate::{
     ask::{ModelRequest, Output, ThinkingLevel, ToolChoice},
-    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id},
+    data_url,
+    handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id, wire_name},
     limits,
-    openai_chat::request::effort,
+    openai_chat::models::effort,
 };
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+
+/// With less it refuses a request; programs ask for one token to see whether a model answers.
+const OUTPUT_TOKENS_MIN: u64 = 16;
 
 const IDS: IdRule = IdRule { chars_max: 64, exact: false, also: "_-" };
 
@@ -17,7 +21,7 @@ pub(crate) fn write(request: &ModelRequest) -> Bytes {
     let options = &request.options;
     let mut input = Vec::new();
     for turn in &turns(&request.messages, &request.model) {
-        push(&mut input, turn);
+        push(&mut input, turn, request.model.reasoning);
     }
     let mut body = Map::new();
     let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
@@ -28,7 +32,7 @@ pub(crate) fn write(request: &ModelRequest) -> Bytes {
     set("input", Value::Array(input));
     set("stream", json!(true));
     set("store", json!(false));
-    set("max_output_tokens", json!(limits::output_tokens(request)));
+    set("max_output_tokens", json!(limits::output_tokens(request).max(OUTPUT_TOKENS_MIN)));
     if !request.tools.is_empty() {
         set("tools", request.tools.iter().map(tool).collect());
         if let Some(choice) = choice(&options.tool_choice) {
@@ -92,13 +96,17 @@ fn format(output: &Output) -> Option<Value> {
     })
 }
 
-fn push(input: &mut Vec<Value>, turn: &Turn<'_>) {
+/// `thoughts`: the model takes them; one that does not think refuses them.
+fn push(input: &mut Vec<Value>, turn: &Turn<'_>, thoughts: bool) {
     match turn {
         Turn::User(pieces) => {
             let content: Vec<Value> = pieces.iter().map(piece).collect();
             input.push(json!({"role": "user", "content": content}));
         }
-        Turn::Assistant(said) => input.extend(said.iter().filter_map(item)),
+        Turn::Assistant(said) => {
+            let taken = |said: &&Said<'_>| thoughts || !matches!(said, Said::Thinking { .. });
+            input.extend(said.iter().filter(taken).filter_map(item));
+        }
         Turn::Results(answers) => input.extend(answers.iter().map(result)),
     }
 }
@@ -109,7 +117,7 @@ fn piece(piece: &Piece<'_>) -> Value {
         Piece::Image { data, mime_type } => json!({
             "type": "input_image",
             "detail": "auto",
-            "image_url": format!("data:{mime_type};base64,{data}"),
+            "image_url": data_url::write(mime_type, data),
         }),
     }
 }
@@ -138,7 +146,7 @@ fn item(said: &Said<'_>) -> Option<Value> {
         Said::Call(call) => json!({
             "type": "function_call",
             "call_id": wire_id(&call.id, IDS),
-            "name": call.name,
+            "name": wire_name(&call.name),
             "arguments": serde_json::to_string(&call.arguments).expect("arguments are JSON already"),
         }),
     })

@@ -1,17 +1,19 @@
 //! What is sent and what is read, on real shapes of the format.
 
-use super::*;
 use crate::{
-    ask::{Options, Output, ThinkingLevel, ToolChoice},
+    ask::{Model as _, ModelEvent, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
+    catalogue,
+    route::Models,
     testing::{MemoryTransport, PreparedAnswer, assistant, call, request, result, user},
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use toft_model::{
     message::{AssistantMessage, Block, Message},
-    provider::ModelInfo,
+    provider::{Api, ModelInfo},
     tool::ToolSpec,
 };
+use tokio_util::sync::CancellationToken;
 
 /// OpenAI's models, asked in this format.
 fn model(id: &str) -> ModelInfo {
@@ -22,7 +24,7 @@ fn model(id: &str) -> ModelInfo {
 async fn sent(mut asked: ModelRequest) -> (String, Value) {
     asked.model = model(&asked.model.id);
     let transport = MemoryTransport::new([PreparedAnswer::stream("")]);
-    let mut events = OpenaiResponses::new(transport.clone()).ask(asked, CancellationToken::new());
+    let mut events = Models::new(transport.clone()).ask(asked, CancellationToken::new());
     while events.next().await.is_some() {}
     let request = transport.sent().remove(0);
     (request.path, serde_json::from_slice(&request.body).unwrap())
@@ -36,7 +38,7 @@ async fn read(events: &[Value]) -> AssistantMessage {
     let mut asked = request("openai", "gpt-5", vec![user("hi")]);
     asked.model = model("gpt-5");
     let events: Vec<ModelEvent> =
-        OpenaiResponses::new(transport).ask(asked, CancellationToken::new()).collect().await;
+        Models::new(transport).ask(asked, CancellationToken::new()).collect().await;
     match events.into_iter().last() {
         Some(ModelEvent::Done { message, failure: None }) => message,
         other => panic!("{other:?}"),
@@ -108,6 +110,49 @@ async fn items_that_come_at_once_are_read_too() {
     ])
     .await;
     assert_eq!(message.content, [Block::text("all"), call("c", "ls", r#"{"a":1}"#)]);
+}
+
+#[tokio::test]
+async fn refusals_and_thoughts_that_come_at_once_are_read_too() {
+    let item = |kind: &str, index: u64, item: &Value| json!({"type": format!("response.output_item.{kind}"), "output_index": index, "item": item});
+    let message = read(&[
+        item("added", 0, &json!({"type": "reasoning", "id": "rs_1"})),
+        item("done", 0, &json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAA",
+            "summary": [{"type": "summary_text", "text": "one"}, {"type": "summary_text", "text": "two"}]})),
+        item("added", 1, &json!({"type": "reasoning"})),
+        item("done", 1, &json!({"type": "reasoning", "content": [{"type": "reasoning_text", "text": "raw"}]})),
+        item("added", 2, &json!({"type": "message"})),
+        item("done", 2, &json!({"type": "message", "content": [{"type": "refusal", "refusal": "No."}]})),
+        json!({"type": "response.completed", "response": {}}),
+    ])
+    .await;
+    let thought = |thinking: &str, signature: Option<&str>| Block::Thinking {
+        thinking: thinking.into(),
+        thinking_signature: signature.map(Into::into),
+        redacted: false,
+    };
+    let seal = r#"{"id":"rs_1","encrypted_content":"gAAA"}"#;
+    let wanted = [thought("one\n\ntwo", Some(seal)), thought("raw", None), Block::text("No.")];
+    assert_eq!(message.content, wanted);
+}
+
+#[tokio::test]
+async fn the_least_that_may_be_asked_for_is_asked_for() {
+    let mut asked = request("openai", "gpt-4.1", vec![user("hi")]);
+    asked.max_tokens = Some(1);
+    assert_eq!(sent(asked).await.1["max_output_tokens"], 16);
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_think_is_not_sent_thoughts() {
+    let Message::Assistant(mut said) = assistant(read(&answer()).await.content) else { panic!() };
+    "openai".clone_into(&mut said.provider);
+    "openai-responses".clone_into(&mut said.api);
+    let history = vec![user("hi"), Message::Assistant(said), result("call_1", "a")];
+    let (_, body) = sent(request("openai", "gpt-4.1", history)).await;
+    let kinds: Value =
+        body["input"].as_array().unwrap().iter().map(|i| i["type"].clone()).collect();
+    assert_eq!(kinds, json!([null, null, "function_call", "function_call_output"]));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::Pace;
 use crate::{
     ask::{ModelEvent, ModelRequest},
     assembly::Assembly,
-    call::{aborted, empty_message},
+    ends::{aborted, empty_message},
     limits,
 };
 use futures_util::{

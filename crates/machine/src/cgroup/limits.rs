@@ -186,7 +186,7 @@ mod tests {
             memory_bytes: Some(64 << 20),
             pids: Some(30),
             cpus: Some(0.5),
-            disk_bytes: None,
+            ..Limits::default()
         };
         let host = tree.detect();
         assert!(!host.limit_again(MACHINE, &mut groups, &limits).unwrap(), "{layout:?}");

@@ -58,6 +58,7 @@ impl dyn Copied {
             steps::reached("delete.taken");
             self.remove_used(&gone, project)?;
         }
+        self.leaving.wait_for(project);
         steps::reached("delete.disk");
         let log = self.log(project);
         if log.exists() {

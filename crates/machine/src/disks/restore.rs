@@ -1,6 +1,6 @@
 //! Going back to a checkpoint: a new disk is prepared beside and takes the old one's place in one step. A
-//! server that is killed at any point leaves the old disk or the new one, and a half in scratch that
-//! the next one removes.
+//! server that is killed at any point leaves the old disk or the new one, and in scratch a half, or the
+//! one that was replaced, which the next one removes.
 
 use super::{
     Copied,
@@ -11,19 +11,22 @@ use super::{
 };
 use crate::{backend::MachineError, error::step, folders::rand_name, steps};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::path::{Path, PathBuf};
 use toft_model::{
     checkpoint::{CheckpointId, Ticket},
     id::ProjectId,
 };
 
 impl dyn Copied {
+    /// Answers where the replaced disk lies now, for [`Self::remove_replaced`]: the machine need not wait
+    /// for that.
     pub(crate) fn restore(
         &self,
         project: &ProjectId,
         id: &CheckpointId,
         ticket: &Ticket,
         force: bool,
-    ) -> Result<(), MachineError> {
+    ) -> Result<PathBuf, MachineError> {
         let restoring = "going back to a checkpoint";
         let kept = self.kept(project, id)?;
         let disk = self.made_disk(project)?;
@@ -56,11 +59,25 @@ impl dyn Copied {
             .inspect(|()| steps::reached("restore.counted"))
             .and_then(|()| Ok(renameat_with(CWD, &half, CWD, &disk, RenameFlags::EXCHANGE)?))
             .inspect(|()| steps::reached("restore.exchanged"));
-        // Now the old disk, or a half that nobody needs.
-        if let Err(e) = self.remove_used(&half, project) {
-            tracing::warn!(project.id = %project, "a replaced disk stays until the next start: {e}");
+        match prepared {
+            // Since the exchange the old disk.
+            Ok(()) => Ok(half),
+            Err(e) => {
+                self.remove_quietly(&half, project);
+                Err(refused(project, restoring, e))
+            }
         }
+    }
+
+    /// Removes a disk that [`Self::restore`] has replaced.
+    pub(crate) fn remove_replaced(&self, old: &Path, project: &ProjectId) {
+        self.remove_quietly(old, project);
         steps::reached("restore.removed");
-        prepared.map_err(|e| refused(project, restoring, e))
+    }
+
+    fn remove_quietly(&self, path: &Path, project: &ProjectId) {
+        if let Err(e) = self.remove_used(path, project) {
+            tracing::warn!(project.id = %project, "a disk that nobody needs stays until the next start: {e}");
+        }
     }
 }

@@ -41,8 +41,10 @@ fn group(project: &ProjectId) -> Group {
 impl Disks {
     /// Refuses what there is no room for.
     pub(crate) fn has_room(&self, step: &'static str, bytes_min: u64) -> Result<(), MachineError> {
-        match self.pool.free_bytes() {
-            Some(free) if free < bytes_min => Err(MachineError::DiskFull { step }),
+        match self.pool.space() {
+            Some(space) if space.free < bytes_min => {
+                Err(MachineError::NoRoom { step, why: space.too_little_for(bytes_min) })
+            }
             _ => Ok(()),
         }
     }
@@ -99,8 +101,8 @@ impl Disks {
         Ok(DiskUse {
             exclusive_bytes: quotas.and_then(|q| q.used(group(project)).ok()),
             quota_bytes: quotas.and_then(|q| q.bound(group(project)).ok().flatten()),
-            free_bytes: space.map(|(free, _)| free),
-            yield_below_bytes: space.map(|(_, total)| short_bytes(total)),
+            free_bytes: space.map(|space| space.free),
+            yield_below_bytes: space.map(|space| short_bytes(space.total)),
             total_bytes: taken.map(|(used, _)| used),
             cap_bytes: taken.map(|(_, cap)| cap),
         })

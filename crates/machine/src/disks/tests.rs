@@ -90,8 +90,11 @@ fn a_disk_goes_back_over_another_base_only_by_force_and_is_forked_once_that_is_t
     let refused = copied.restore(&one, &first, &ticket(&first), false).unwrap_err();
     assert!(matches!(refused, MachineError::BaseChanged { .. }), "{refused}");
     assert_eq!(read(copied, &one, None), "new");
-    copied.restore(&one, &first, &ticket(&first), true).unwrap();
+    let old = copied.restore(&one, &first, &ticket(&first), true).unwrap();
     assert_eq!(read(copied, &one, None), "old");
+    assert_eq!(fs::read_to_string(old.join(ROOT).join(FILE)).unwrap(), "new", "not waited for");
+    assert_eq!(old.parent(), Some(&*fake.pool.scratch()), "where the next server removes it");
+    copied.remove_replaced(&old, &one);
 
     // No bridge has seen that it went back: neither the disk nor what is kept of it is whole.
     copied.checkpoint(&one, &second).unwrap();

@@ -108,7 +108,14 @@ pub(crate) fn unpack<R: Read>(
                 return io::Error::new(io::ErrorKind::InvalidData, told);
             }
             let shown: String = String::from_utf8_lossy(&entry.path).chars().take(200).collect();
-            io::Error::new(e.kind(), format!("{}: {e}", shown.escape_debug()))
+            let told = match e.kind() {
+                io::ErrorKind::NotADirectory => {
+                    "what is above it in the archive is no folder: make the archive again"
+                        .to_owned()
+                }
+                _ => e.to_string(),
+            };
+            io::Error::new(e.kind(), format!("{}: {told}", shown.escape_debug()))
         })?;
         if layer {
             made.extend(inode);

@@ -126,6 +126,6 @@ impl Copied for Inner {
     }
 
     fn remove_used(&self, path: &Path, project: &ProjectId) -> Result<(), MachineError> {
-        self.remove_tree(path, project)
+        self.remove_files(path).map_err(step(project, "removing the machine's disk"))
     }
 }

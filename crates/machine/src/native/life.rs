@@ -171,19 +171,20 @@ impl Inner {
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
         let base = self.base_for(&self.disk(project), project)?;
+        let binary = self.binary.seen();
         let places = Places {
             path: base.path,
             env: base.env,
             shell: base.shell,
             gateway_fds: gateway_fds(self.facts.direct),
             log_fd: Some(FD_HANDED),
-            ..Places::confined(self.binary.command.clone())
+            ..Places::confined(binary.command.clone())
         };
         let boot = boot::init_boot(spec, &token, &places, group.work_files());
         let boot = serde_json::to_string(&boot)
             .map_err(|e| step(project, "writing the boot data")(io::Error::from(e)))?;
         let mut binds = base.binds;
-        binds.extend(self.binary.binds.iter().cloned());
+        binds.extend(binary.binds.iter().cloned());
         binds.extend(group.binds.iter().cloned());
         let jail = Jail {
             hostname: boot::hostname(spec),
@@ -233,20 +234,16 @@ impl Inner {
         }
     }
 
-    pub(super) fn remove_tree(&self, path: &Path, project: &ProjectId) -> Result<(), MachineError> {
-        let removing = "removing the machine's disk";
+    pub(super) fn remove_files(&self, path: &Path) -> io::Result<()> {
         match self.pool.storage.remove(path) {
             // Files of delegated ids: only somebody with these ids may remove them.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && self.ids != IdKind::Ranges => {
-                let log =
-                    by_launcher::log(&self.folders.runs()).map_err(step(project, removing))?;
+                let log = by_launcher::log(&self.folders.runs())?;
                 let task = Task::Remove { paths: vec![path.to_owned()] };
                 let spec = by_launcher::spec(self.ids.for_trial(), path, task);
-                launcher::run(&self.exe, &spec, log)
-                    .map(|_| ())
-                    .map_err(|e| step(project, removing)(io::Error::other(e)))
+                launcher::run(&self.exe, &spec, log).map(|_| ()).map_err(io::Error::other)
             }
-            other => other.map_err(step(project, removing)),
+            other => other,
         }
     }
 
@@ -277,7 +274,7 @@ impl Inner {
             self.sweep_group(&project);
         }
         self.cgroups.remove();
-        self.pool.close().map_err(|e| MachineError::Unsupported {
+        self.disks.close().map_err(|e| MachineError::Unsupported {
             missing: format!("the storage could not be unmounted: {e}"),
             remedy: "See what still uses it: `fuser -vm` on the data folder's store/pool."
                 .to_owned(),

@@ -14,9 +14,13 @@ use crate::{
     launcher::{self, LaunchError},
     places::DIRECT,
     slots::Slots,
-    storage::Pool,
+    storage::{Pool, mib},
 };
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use toft_jail::spec::{Cgroups, Direct, Facts, Jail, Layer, Layers, Spec, Task};
 use toft_model::machine::Ability;
 use tokio::sync::OnceCell;
@@ -40,7 +44,7 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
     let cgroups = CgroupHost::detect(folders.data());
     let pool = Pool::open(&folders.store(), config.disk_bytes_max)
         .map_err(opening("storage of machines"))?;
-    empty_scratch(&pool);
+    let stays = empty_scratch(&pool);
     let (ids, facts) = match try_walls(&exe, &folders, &pool, &image) {
         Ok(found) => found,
         Err(e) => {
@@ -55,11 +59,13 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         let (exe, ids) = (exe.clone(), ids.for_trial());
         pool.storage.copy_by(Arc::new(ByLauncher { exe, ids, runs: folders.runs() }));
     }
-    let abilities = abilities(&pool, ids, &facts, &cgroups);
+    let binary = Binary::new(&exe, facts.loader.as_deref(), folders.data());
+    let mut abilities = abilities(&pool, ids, &facts, &cgroups);
+    abilities.push(binary.ability());
     // Each machine makes them when it needs them.
     cgroups.remove();
-    Ok(Inner {
-        binary: Binary::new(&exe, facts.loader.as_deref()),
+    let inner = Inner {
+        binary,
         disks: Arc::new(Disks::new(folders, pool)),
         exe,
         image,
@@ -71,7 +77,13 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
         template: OnceCell::new(),
         refilling: Arc::default(),
         uses: Uses::default(),
-    })
+    };
+    for path in stays {
+        if let Err(e) = inner.remove_files(&path) {
+            tracing::warn!("a half-made disk stays: {e}");
+        }
+    }
+    Ok(inner)
 }
 
 fn cannot_use(config: &NativeConfig, what: &str, e: &io::Error) -> MachineError {
@@ -89,15 +101,13 @@ fn cannot_use(config: &NativeConfig, what: &str, e: &io::Error) -> MachineError 
     }
 }
 
-/// What an earlier server did not finish. Removing takes time that nobody should wait for.
-fn empty_scratch(pool: &Pool) {
-    let leftovers: Vec<_> =
+/// Removes what an earlier server did not finish. Answers what stays: files of delegated ids, for whoever
+/// knows those.
+fn empty_scratch(pool: &Pool) -> Vec<PathBuf> {
+    let mut leftovers: Vec<_> =
         fs::read_dir(pool.scratch()).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    for path in leftovers {
-        if let Err(e) = pool.storage.remove(&path) {
-            tracing::warn!("a half-made disk stays: {e}");
-        }
-    }
+    leftovers.retain(|path| pool.storage.remove(path).is_err());
+    leftovers
 }
 
 /// Builds the walls around nothing, with each kind of ids until one works.
@@ -322,9 +332,36 @@ fn total_limit(pool: &Pool) -> Ability {
             Some("Run Toft as root, with the data folder not on btrfs."),
         );
     };
-    let why = match pool.bytes_max {
-        Some(_) => "by --disk-max",
-        None => "1 GiB less than the host had room for; --disk-max sets another",
-    };
-    ability(name, true, format!("all disks lie in an image of {} MiB ({why})", bytes >> 20), None)
+    ability(name, true, total_said(bytes, pool.bytes_max), None)
+}
+
+/// The image and what may be in it are two sizes: it does not shrink, and is no larger than the host had
+/// room for.
+fn total_said(image: u64, max: Option<u64>) -> String {
+    let image = mib(image);
+    match max {
+        Some(max) => format!(
+            "all disks together may take {} (by --disk-max); they lie in an image of {image}",
+            mib(max)
+        ),
+        None => format!(
+            "all disks lie in an image of {image} (1 GiB less than the host had room for; --disk-max \
+             sets another bound)"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_and_what_may_be_in_it_are_said_apart() {
+        let said = total_said(22_825 << 20, Some(300 << 20));
+        assert!(said.contains("may take 300 MiB (by --disk-max)"), "{said}");
+        assert!(said.ends_with("an image of 22825 MiB"), "{said}");
+        assert!(
+            total_said(1 << 30, None).starts_with("all disks lie in an image of 1024 MiB (1 GiB")
+        );
+    }
 }

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn no_limit_is_said_as_minus_one() {
-        let none = Limits { memory_bytes: None, cpus: Some(1.5), pids: None, disk_bytes: None };
+        let none = Limits { memory_bytes: None, cpus: Some(1.5), pids: None, ..Limits::default() };
         let said = resources(&none);
         assert_eq!(said["memory"]["limit"], -1);
         assert_eq!(said["cpu"]["quota"], 150_000);

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     backend::{MachineError, Running, StartSpec},
     begin::{self, TOKEN_BYTES},
+    binary::Seen,
     blocking::blocking,
     boot,
     cgroup::{CgroupHost, ContainedGroup, Groups},
@@ -66,6 +67,8 @@ const KEPT_CAPABILITIES: &[&str] = &[
     "SYS_CHROOT",
     "AUDIT_WRITE",
     "SETFCAP",
+    // That of init and bridge: see `toft_jail::child`.
+    "WAKE_ALARM",
 ];
 
 impl Inner {
@@ -98,7 +101,7 @@ impl Inner {
         mounts.push(bind(&plan.run.join(SEAT_FOLDER), SEAT_INSIDE.to_owned(), true));
         mounts
             .extend(plan.log.map(|log| bind(log, "/var/lib/toft".to_owned(), plan.log_is_handed)));
-        let binds = self.binary.binds.iter();
+        let binds = plan.binary.binds.iter();
         mounts.extend(binds.map(|b| bind(&b.source, b.target.clone(), true)));
         let words = |list: &[&str]| Some(list.iter().map(|w| (*w).to_owned()).collect());
         let limits = self.found.of_engine(plan.limits);
@@ -274,7 +277,9 @@ impl Inner {
         let said = folders::new_log(&log).map_err(step(project, "opening the machine's log"))?;
         let token = random_hex(TOKEN_BYTES);
         let root = disk.join(ROOT);
-        let places = self.places(&disk).map_err(step(project, "reading what the image sets"))?;
+        let binary = self.binary.seen();
+        let places =
+            Self::places(&disk, &binary).map_err(step(project, "reading what the image sets"))?;
         let handed = contained::handed(&log).inspect_err(|e| {
             tracing::debug!("programs can write to the log folder of their container, too: {e}");
         });
@@ -284,6 +289,7 @@ impl Inner {
         let plan = Plan {
             hostname: boot::hostname(spec),
             root: &root,
+            binary: &binary,
             run: &run,
             log: Some(&log),
             log_is_handed: handed.is_some(),
@@ -305,8 +311,8 @@ impl Inner {
     }
 
     /// Where things are inside, and what the image sets of programs' environment.
-    fn places(&self, disk: &Path) -> io::Result<Places> {
-        let places = Places::confined(self.binary.command.clone());
+    fn places(disk: &Path, binary: &Seen) -> io::Result<Places> {
+        let places = Places::confined(binary.command.clone());
         let image = Definition::read(disk)?.unwrap_or_default();
         let (path, env) = image.environment();
         let shell = image.shell.unwrap_or_else(|| "/bin/sh".to_owned());

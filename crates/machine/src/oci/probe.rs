@@ -59,6 +59,7 @@ impl Found {
             cpus: limits.cpus.filter(|_| !ours("cpu")),
             pids: limits.pids.filter(|_| !ours("pids")),
             disk_bytes: None,
+            log_bytes: None,
         }
     }
 
@@ -99,10 +100,13 @@ async fn run(inner: &Inner, name: &str, folder: &Path, root: &Path) -> io::Resul
         cpus: Some(TRIAL_CPUS),
         pids: Some(TRIAL_PIDS),
         disk_bytes: None,
+        log_bytes: None,
     };
+    let binary = inner.binary.seen();
     let plan = Plan {
         hostname: "trial".to_owned(),
         root,
+        binary: &binary,
         run: folder,
         log: None,
         log_is_handed: false,
@@ -111,7 +115,7 @@ async fn run(inner: &Inner, name: &str, folder: &Path, root: &Path) -> io::Resul
     };
     let frame = Frame::of(root)?;
     let offered = offer(&plan)?;
-    let places = Places::confined(inner.binary.command.clone());
+    let places = Places::confined(binary.command.clone());
     let body = inner.body(&plan, &frame, &places);
     let guest = inner.run(name, &frame, body, offered).await?;
     let folder = folder.to_owned();
@@ -314,6 +318,7 @@ impl Inner {
             format!("that of {engine}, and Toft's own over it; no new privileges"),
             "",
         ));
+        all.push(self.binary.ability());
         all
     }
 

@@ -15,24 +15,25 @@ use std::{
     io,
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
-        unix::net::UnixListener,
+        unix::{fs::PermissionsExt as _, net::UnixListener},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use toft_jail::{
     contained::{self, Seat},
-    spec::{Commit, GATEWAY_ADDRESS, Report},
+    spec::{Commit, GATEWAY_ADDRESS, OWN_INSIDE, Report},
     wire,
 };
 
 /// A message between two processes of this host.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Folder of a machine's run folder that is shown inside, read-only.
+/// Folder of a machine's run folder that is shown inside, read-only, with empty files that the binary's
+/// are shown over: a mount of its own, so that nothing inside takes their place.
 pub(super) const SEAT_FOLDER: &str = "seat";
 pub(super) const SEAT_SOCKET: &str = "seat.sock";
 /// Where it is seen.
-pub(super) const SEAT_INSIDE: &str = "/run/toft/seat";
+pub(super) const SEAT_INSIDE: &str = OWN_INSIDE;
 /// Folder of a machine's run folder with the files that are shown in `/etc`.
 pub(super) const ETC_FOLDER: &str = "etc";
 /// Names are resolved by the proxy, not in the machine.
@@ -82,6 +83,15 @@ pub(super) fn offer(plan: &Plan<'_>) -> io::Result<Offer> {
         fs::write(etc.join(name), text)?;
     }
     let folder = plan.run.join(SEAT_FOLDER);
+    // Only we come here from outside; inside, everybody may run the binary.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+    for bind in &plan.binary.binds {
+        if let Ok(name) = Path::new(&bind.target).strip_prefix(SEAT_INSIDE) {
+            let place = folder.join(name);
+            fs::create_dir_all(place.parent().unwrap_or(&folder))?;
+            File::create(place)?;
+        }
+    }
     let path = folder.join(SEAT_SOCKET);
     match fs::remove_file(&path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

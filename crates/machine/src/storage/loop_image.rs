@@ -18,7 +18,7 @@ use std::{
 use toft_jail::{btrfs, loopdev};
 
 /// Smallest image: room for the template and a few small projects.
-const IMAGE_BYTES_MIN: u64 = 256 << 20;
+pub(crate) const IMAGE_BYTES_MIN: u64 = 256 << 20;
 /// What an image leaves free on the host's file system, so that a full machine disk shows as "no
 /// space left" inside, and not as an input/output error.
 const HOST_RESERVE_BYTES: u64 = 1 << 30;

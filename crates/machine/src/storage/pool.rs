@@ -1,7 +1,12 @@
 //! Chooses a way to keep disks, once per data folder, and opens it: the first of btrfs, btrfs in a
 //! loop image, copies that share blocks, plain copies. A folder that has disks stays with its way.
 
-use super::{Storage, loop_image, plain::Plain, subvolume::Subvolumes};
+use super::{
+    Storage, loop_image,
+    plain::Plain,
+    space::{Bound, Space},
+    subvolume::Subvolumes,
+};
 use rustix::{fs::statvfs, process::geteuid};
 use std::{
     fs::{self, File},
@@ -141,19 +146,19 @@ impl Pool {
         self.root.join("tmp")
     }
 
-    /// Bytes that new data may take, and how many there are in all; of an image and of the disk
-    /// that it lies on the one that ends first.
-    pub(crate) fn space(&self) -> Option<(u64, u64)> {
+    /// Room for new data: of an image, of the disk that it lies on and of what all may take the one
+    /// that ends first.
+    pub(crate) fn space(&self) -> Option<Space> {
         self.space_without(0)
     }
 
     /// The same less what programs have written and only memory holds: they may have filled the disk long
     /// before anything is on it, or may delete it again.
-    pub(crate) fn space_now(&self) -> Option<(u64, u64)> {
+    pub(crate) fn space_now(&self) -> Option<Space> {
         self.space_without(quota::pending(&self.root).unwrap_or(0))
     }
 
-    fn space_without(&self, pending: u64) -> Option<(u64, u64)> {
+    fn space_without(&self, pending: u64) -> Option<Space> {
         let of = |path: &Path| {
             let fs = statvfs(path).ok()?;
             let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
@@ -163,11 +168,24 @@ impl Pool {
         let (free, total, used) = of(&self.root)?;
         let host = self.root.parent().filter(|_| self.image).and_then(of);
         // An image that was larger once may hold more than it may by now.
-        let bound = self.bytes_max.filter(|_| self.image);
-        let bound = bound.map(|max| (max.saturating_sub(used), max.min(total)));
-        let host = host.map(|(free, total, _)| (free, total));
-        let spaces = [Some((free, total)), host, bound].into_iter().flatten();
-        spaces.map(|(free, total)| (free.saturating_sub(pending), total)).min()
+        let cap = self.bytes_max.filter(|_| self.image);
+        let own = match cap {
+            _ if !self.image => Bound::Host,
+            // Made as large as that; whole mebibytes.
+            Some(max) if max.saturating_sub(total) < 1 << 20 => Bound::Cap(max),
+            _ => Bound::Image(total),
+        };
+        let own = Space { free, total, by: own };
+        let host = host.map(|(free, total, _)| Space { free, total, by: Bound::Host });
+        let cap = cap.map(|max| Space {
+            free: max.saturating_sub(used),
+            total: max.min(total),
+            by: Bound::Cap(max),
+        });
+        let spaces = [Some(own), host, cap].into_iter().flatten();
+        spaces
+            .map(|space| Space { free: space.free.saturating_sub(pending), ..space })
+            .min_by_key(|space| (space.free, space.total))
     }
 
     /// What all disks, templates and images in an image of our own take together, and what they may.
@@ -200,7 +218,7 @@ impl Pool {
 
     /// Bytes that new data may take.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
-        self.space().map(|(free, _)| free)
+        self.space().map(|space| space.free)
     }
 
     /// Unmounts an image that nobody uses; the kernel detaches its device then.

@@ -4,7 +4,7 @@
 use super::{
     Watched,
     episode::{Episode, reached},
-    processes::{Sample, Writer, Written},
+    processes::{Sample, WRITE_RATE_MAX, Writer, Written},
     told::{self, Told},
 };
 use crate::blocking::blocking;
@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Between two glances in the meantime, at a number or two: what takes the last of something may live
 /// for less than a second, and cannot be named when it is gone.
 const GLANCE: Duration = Duration::from_millis(250);
+/// The same, and between two looks, where fast writers could take all the rest before the next one.
+const GLANCE_MIN: Duration = Duration::from_millis(50);
 /// Between two looks while a machine has half of the processes that it may, or seven eighths of the bytes: who
 /// takes the last of them may not live long.
 const LOOK_NEAR: Duration = Duration::from_millis(200);
@@ -31,20 +33,36 @@ const LOOK_NEAR: Duration = Duration::from_millis(200);
 /// A 128th of the bound, within these.
 const LEFT_MIN: u64 = 1 << 20;
 const LEFT_MAX: u64 = 32 << 20;
+/// A disk that has grown by less stands still.
+const MOVE_BYTES_MIN: u64 = 1 << 20;
 
 /// Until the machine ends.
 pub(super) async fn watch(watched: Arc<Watched>) {
     loop {
         let looked = Arc::clone(&watched);
-        let Some(is_near) = blocking(move || looked.look()).await else { return };
-        if is_near {
-            sleep(LOOK_NEAR).await;
+        let Some(pace) = blocking(move || looked.look()).await else { return };
+        if pace.is_near {
+            sleep(pace.glance.min(LOOK_NEAR)).await;
             continue;
         }
         let next = Instant::now() + LOOK;
         while Instant::now() < next && !watched.glance() {
-            sleep(GLANCE).await;
+            sleep(pace.glance).await;
         }
+    }
+}
+
+/// How soon to look again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Without glances in between.
+    is_near: bool,
+    glance: Duration,
+}
+
+impl Pace {
+    pub(super) fn of(pids: &Pids, disk: &Disk) -> Self {
+        Self { is_near: pids.is_near || disk.is_near, glance: disk.glance.max(GLANCE_MIN) }
     }
 }
 
@@ -154,7 +172,13 @@ fn is_gone(e: &io::Error) -> bool {
 pub(super) struct Disk {
     /// That at the last look.
     bound: Option<u64>,
-    /// Who writes, while there is little left.
+    /// What was taken then.
+    used: u64,
+    /// Whether little is left, or what is left is being taken.
+    is_near: bool,
+    /// Between two glances.
+    glance: Duration,
+    /// Who writes, while what is left may be taken within a second.
     near: Option<Near>,
 }
 
@@ -195,38 +219,45 @@ impl Near {
 }
 
 impl Disk {
-    /// Whether there is little left.
-    pub(super) fn is_near(&self) -> bool {
-        self.near.is_some()
-    }
-
-    /// Whether little is left of late.
+    /// Whether little is left of late, or what is left is being taken.
     pub(super) fn glance(&self, watched: &Watched, told: &Told) -> bool {
         let Some((quotas, group)) = watched.quota.as_ref() else { return false };
         let Some(bound) = self.bound.filter(|bound| told.disk != Some(*bound)) else {
             return false;
         };
-        taken(quotas, *group).is_some_and(|used| bound.saturating_sub(used) <= bound / 8)
+        let is_moving = |used: u64| self.near.is_some() && used > self.used + MOVE_BYTES_MIN;
+        taken(quotas, *group)
+            .is_some_and(|used| bound.saturating_sub(used) <= bound / 8 || is_moving(used))
     }
 
     pub(super) fn look(&mut self, watched: &Watched, told: &mut Told) -> Option<LimitHit> {
         let (quotas, group) = watched.quota.as_ref()?;
         self.bound = quotas.bound(*group).ok().flatten();
+        (self.is_near, self.glance) = (false, GLANCE);
         let Some(limit) = self.bound else {
             self.near = None;
             told.disk = None;
             return None;
         };
         let used = taken(quotas, *group)?;
+        let before = std::mem::replace(&mut self.used, used);
         let margin = (limit / 128).clamp(LEFT_MIN.min(limit / 8), LEFT_MAX);
         let left = limit.saturating_sub(used);
         if left > 2 * margin {
             // There is room again when there is twice as much as counts for none.
             told.disk = None;
         }
-        if left > limit / 8 || told.disk == Some(limit) {
+        if (left > limit / 8 && left > WRITE_RATE_MAX) || told.disk == Some(limit) {
             self.near = None;
             return None;
+        }
+        self.glance = Duration::from_micros(left.saturating_mul(1_000_000) / WRITE_RATE_MAX)
+            .clamp(GLANCE_MIN, GLANCE);
+        self.is_near = left <= limit / 8 || used > before + MOVE_BYTES_MIN;
+        if !self.is_near {
+            // Nobody fills it just now: who wrote long ago is not who takes the last of it. Of
+            // programs that begin from here on, all that they write counts.
+            self.near = None;
         }
         let near = self.near.get_or_insert_with(|| Near::new(used, &watched.procs));
         near.look(&watched.procs);
@@ -234,6 +265,7 @@ impl Disk {
             return None;
         }
         told.disk = Some(limit);
+        self.is_near = false;
         let near = self.near.take()?;
         let writer = near.main(used);
         let who =

@@ -9,6 +9,9 @@ const LOOK_MAX: usize = 512;
 /// Longest command line that is told.
 const COMMAND_CHARS_MAX: usize = 200;
 
+/// What all programs together may write in a second: into memory, whatever disk is below.
+pub(crate) const WRITE_RATE_MAX: u64 = 2 << 30;
+
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {

@@ -39,6 +39,7 @@ impl Blast {
             pids: Some(100),
             cpus: None,
             disk_bytes: needs.contains(&"disk").then_some(64 * MIB),
+            log_bytes: None,
         };
         let init_pid = lab.native.start(small).await.unwrap().init_pid;
         let (other, _) = lab.machine().await;

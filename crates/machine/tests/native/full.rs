@@ -10,7 +10,7 @@ use std::{
 };
 use toft_lane::skip;
 use toft_machine::{
-    backend::{Backend as _, RoomState},
+    backend::{Backend as _, MachineError, RoomState},
     native::{self, NativeConfig},
 };
 use toft_model::{checkpoint::CheckpointId, event::LimitKind, id::ProjectId};
@@ -85,6 +85,8 @@ async fn programs_that_write_stand_still_while_the_disk_is_full() {
     println!("{hit:?}");
     assert_eq!((&whose, hit.kind, hit.limit), (&project, LimitKind::Disk, None));
     assert_eq!(hit.command.as_deref(), Some("python3 w.py"));
+    let why = lab.native.why_paused(&project).await.expect("it is paused");
+    assert!(why.contains("disk is full") && why.contains("Delete files, checkpoints"), "{why}");
     // It stands still; everybody else goes on, and what looks after the machine is what it was.
     let size = async || lab.says(&project, "stat -c %s lines").await.parse::<u64>().unwrap();
     let then = size().await;
@@ -103,6 +105,7 @@ async fn programs_that_write_stand_still_while_the_disk_is_full() {
         }
     };
     timeout(LONG, go_on).await.expect("it goes on");
+    assert_eq!(second.why_paused(&project).await, None);
     lab.says(&project, "pkill -9 python3 || kill -9 -1; true").await;
     // Not one line is missing or torn, but for the last.
     let check = "awk 'NR != $1 || length($2) != 65536 { bad = NR } END { print NR, bad+0 }' lines";
@@ -162,8 +165,12 @@ async fn all_disks_together_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let exe = super::lab::exe();
     let data_dir = dir.path().join("data");
-    let config = NativeConfig { data_dir, exe, disk_bytes_max: Some(512 << 20) };
-    let native = native::open(config).await.unwrap();
+    let config = |bytes| NativeConfig {
+        data_dir: data_dir.clone(),
+        exe: exe.clone(),
+        disk_bytes_max: Some(bytes),
+    };
+    let native = native::open(config(512 << 20)).await.unwrap();
     if native.storage() != "btrfs loop image" {
         skip("a bound for all disks", native.storage());
         return;
@@ -173,5 +180,18 @@ async fn all_disks_together_are_bounded() {
     let free = native.disk(&project).await.unwrap().free_bytes.unwrap();
     assert!(free < 512 << 20, "{free}");
     native.destroy(&project).await.unwrap();
+    native.close().await.unwrap();
+    drop(native);
+    // The image stays as large as it was; what may be in it is another size, and that is what ends.
+    let native = native::open(config(48 << 20)).await.unwrap();
+    let abilities = native.abilities().await;
+    let how = &abilities.iter().find(|a| a.name == "total disk limit").unwrap().how;
+    assert!(how.contains("may take 48 MiB") && how.contains("an image of 512 MiB"), "{how}");
+    let refused = native.create(&ProjectId::random()).await.unwrap_err();
+    assert!(matches!(refused, MachineError::NoRoom { .. }), "{refused:?}");
+    let said = refused.to_string();
+    for words in ["it takes 64 MiB", "left of the 48 MiB that --disk-max", "Delete files"] {
+        assert!(said.contains(words), "{said}");
+    }
     native.close().await.unwrap();
 }

@@ -115,6 +115,25 @@ async fn a_disk_that_is_full_is_told_and_again_after_there_was_room() {
     lab.close(&[&project, &other]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_fills_a_disk_as_fast_as_random_bytes_come_is_named() {
+    let Some(lab) = Lab::open().await else { return };
+    if !lab.enforced("disk limit").await {
+        skip("a full disk", "nothing bounds disks here");
+        return lab.close(&[]).await;
+    }
+    let mut hits = lab.native.limit_hits();
+    let bound = 100 * MIB;
+    let project = lab.limited(Limits { disk_bytes: Some(bound), ..Limits::default() }).await;
+    let (out, _) = lab.shell(&project, "head -c 200000000 /dev/urandom > big").await;
+    assert!(out.to_lowercase().contains("quota exceeded"), "{out}");
+    let (_, hit) = next(&mut hits).await;
+    println!("{hit:?}");
+    assert_eq!((hit.kind, hit.limit), (LimitKind::Disk, Some(bound)));
+    assert_eq!(hit.command.as_deref(), Some("head -c 200000000 /dev/urandom"));
+    lab.close(&[&project]).await;
+}
+
 /// All that the machines of the other tests do not need: 60 processes for a moment, in one look.
 const FORK_60: &str = "i=0; while [ $i -lt 60 ]; do sleep 0.3 & i=$((i+1)); done; wait";
 

@@ -19,8 +19,12 @@ async fn work_is_limited_and_init_is_not() {
     let project = ProjectId::random();
     lab.native.create(&project).await.unwrap();
     let mut small = spec(&project);
-    small.limits =
-        Limits { memory_bytes: Some(64 << 20), pids: Some(30), cpus: Some(1.0), disk_bytes: None };
+    small.limits = Limits {
+        memory_bytes: Some(64 << 20),
+        pids: Some(30),
+        cpus: Some(1.0),
+        ..Limits::default()
+    };
     lab.native.start(small).await.unwrap();
     // `tail` keeps what has no line end in memory.
     let (_, exit) = lab.exec(&project, &["/usr/bin/tail", "/dev/zero"]).await;
@@ -66,7 +70,7 @@ async fn limits_change_while_a_machine_runs() {
     }
     let set = async |memory_mib: Option<u64>, pids: Option<u64>, cpus: Option<f64>| {
         let memory_bytes = memory_mib.map(|mib| mib << 20);
-        let limits = Limits { memory_bytes, pids, cpus, disk_bytes: None };
+        let limits = Limits { memory_bytes, pids, cpus, ..Limits::default() };
         lab.native.set_limits(&project, &limits).await.unwrap();
     };
     lab.says(&project, HOLD_80_MIB).await;

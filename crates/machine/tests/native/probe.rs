@@ -268,6 +268,7 @@ fn exec(
             join: work.iter().map(|f| f.as_fd()).collect(),
             keep: Vec::new(),
             die_with_parent: false,
+            own: false,
         })?
     };
     reply(

@@ -59,6 +59,8 @@ pub enum LimitKind {
     Pids,
     /// Bytes on disk: a write was refused.
     Disk,
+    /// Bytes of the log folder: the machine was ended.
+    Log,
 }
 
 /// See [`super::EventBody::Limit`]. Said once until there is room again.

@@ -19,7 +19,7 @@ use toft_model::{
     id::ProjectId,
     machine::{MachineState, ModelLimits},
 };
-use toft_store::{ConversationStep, NewProject, Project, TakenCheckpoint};
+use toft_store::{ConversationStep, MachineSettings, NewProject, Project, TakenCheckpoint};
 use tokio::time::timeout;
 
 /// Copying a big tree file by file.
@@ -91,6 +91,7 @@ async fn make(
             alias: None,
             name,
             owner: order.owner.clone(),
+            settings: MachineSettings::default(),
         })
         .collect();
     let ids: Vec<ProjectId> = new.iter().map(|one| one.id.clone()).collect();

@@ -4,7 +4,7 @@
 use super::{Making, of_backend};
 use crate::{
     api_error::{ApiError, Code},
-    machines::life,
+    machines::{life, log_room},
     state::App,
 };
 use std::{collections::VecDeque, time::Duration};
@@ -78,11 +78,14 @@ async fn build(
         awaits_environment: false,
     };
     let running = app.backend.start(spec).await?;
-    app.gateway.add_machine(&*app.backend, &app.egress.in_force(), builder, running).await;
+    let level = app.egress.in_force(app.egress_ceiling);
+    app.gateway.add_machine(&*app.backend, level, builder, running).await;
     steps::reached("setup.started");
     let work = timeout(SETUP_TIMEOUT, execute(app, builder, script));
+    let filling = log_room::until_past(app, builder, || app.limits.log_bytes);
     let ended = tokio::select! {
         ended = work => ended,
+        _ = filling => return Err(gave_up("the set-up's machine filled its log folder")),
         // Leaving the connection ends the script.
         () = making.cancel.cancelled() => return Err(gave_up("it was deleted while it was made")),
     };
@@ -144,9 +147,11 @@ async fn execute(app: &App, builder: &ProjectId, script: &str) -> Result<(), Api
                 let last = if said.is_empty() {
                     String::new()
                 } else {
-                    format!(". Its last words: {said}")
+                    format!(" Its last words: {said}")
                 };
-                return Err(gave_up(&format!("the set-up script {how}{last}")));
+                return Err(gave_up(&format!(
+                    "the set-up script {how}: mend it, then add the image again.{last}"
+                )));
             }
         }
     }

@@ -3,10 +3,10 @@
 //! done without being asked in `idle`, what went by itself in `gone`.
 
 use super::{
-    CHANGING, Machine, gone,
+    CHANGING, Machine, gone, log_room,
     pause::{self, Thawed},
     running::{on_running, record_wake},
-    tailer,
+    settings, tailer,
 };
 use crate::{
     api_error::{ApiError, Code},
@@ -112,6 +112,11 @@ async fn start_for(
     finish(&app.tasks, CHANGING, work).await
 }
 
+fn stopping() -> ApiError {
+    let message = "the server is being stopped, and its machines with it: start it and ask again";
+    ApiError::new(Code::Unavailable, message)
+}
+
 fn last_failure(machine: &Machine) -> std::sync::MutexGuard<'_, Option<ApiError>> {
     machine.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -124,17 +129,23 @@ pub(crate) async fn start_locked(
     cause: &str,
     _life: &OwnedMutexGuard<()>,
 ) -> Result<(), ApiError> {
+    // `stop_all` waits for the lives of those that it saw; whatever else starts now outlives the server.
+    if app.stop.wants_machines_stopped() {
+        return Err(stopping());
+    }
     let was = machine.state();
-    let limits = app.store.machine_settings(&machine.id).await?.limits;
+    let limits = settings::limits(app, &machine.id).await?;
+    machine.set_log_bytes_max(limits.log_bytes);
     let spec = StartSpec {
         project: machine.id.clone(),
         name: project.name.clone(),
-        limits: limits.unwrap_or_else(|| app.limits.clone()),
+        limits,
         app_url: app.hosts.preview_origin(machine.id.as_str()),
         env: Vec::new(),
         awaits_environment: true,
     };
     let work = async {
+        log_room::refuse_past(app, machine).await?;
         make_disk(app, &machine.id).await?;
         let running = app.backend.start(spec).await?;
         if running.adopted {
@@ -146,23 +157,32 @@ pub(crate) async fn start_locked(
             // It ran: with what it has it goes on.
             Err(_) if running.adopted => tell::again(app, machine).await,
             Err(error) => {
-                let stopping = app.backend.stop(&machine.id, Duration::ZERO);
-                if let Ok(Err(error)) = timeout(STOP_TIMEOUT, stopping).await {
-                    tracing::warn!(project.id = %machine.id, %error, "a failed start left processes");
-                }
+                end_failed(app, machine).await;
                 let (project, detail) = (machine.id.clone(), error.message);
-                return Err(MachineError::DidNotStart { project, detail });
+                return Err(MachineError::DidNotStart { project, detail }.into());
             }
         };
         toft_machine::steps::reached("start.told");
         Ok((running, told))
     };
-    let outcome = match timeout(START_TIMEOUT, work).await {
+    // Its init may write already, and answer late.
+    let filling = log_room::until_past(app, &machine.id, || machine.log_bytes_max());
+    let bounded = async {
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            past = filling => {
+                end_failed(app, machine).await;
+                Err(past.refusal(&machine.id))
+            }
+        }
+    };
+    let outcome = match timeout(START_TIMEOUT, Box::pin(bounded)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(MachineError::DidNotStart {
+        Err(_) => Err(ApiError::from(MachineError::DidNotStart {
             project: machine.id.clone(),
             detail: format!("it took longer than {} s", START_TIMEOUT.as_secs()),
-        }),
+        })),
     };
     machine.attempts.fetch_add(1, Ordering::AcqRel);
     match outcome {
@@ -178,8 +198,8 @@ pub(crate) async fn start_locked(
             Ok(())
         }
         Err(error) => {
-            tracing::warn!(project.id = %machine.id, %error, "the machine did not start");
-            let error = ApiError::from(error);
+            tracing::warn!(project.id = %machine.id, error = error.message,
+                "the machine did not start");
             *last_failure(machine) = Some(error.clone());
             {
                 let mut view = machine.view();
@@ -191,6 +211,14 @@ pub(crate) async fn start_locked(
             app.store.set_wanted(&machine.id, Wanted::Running, reason, now).await?;
             Err(error)
         }
+    }
+}
+
+/// Ends what a start that failed has left.
+async fn end_failed(app: &App, machine: &Machine) {
+    let stopping = app.backend.stop(&machine.id, Duration::ZERO);
+    if let Ok(Err(error)) = timeout(STOP_TIMEOUT, stopping).await {
+        tracing::warn!(project.id = %machine.id, %error, "a failed start left processes");
     }
 }
 

@@ -68,6 +68,10 @@ pub(crate) struct Machine {
     pub(super) wishes: Wishes,
     /// Unix milliseconds of the last use.
     used_at: AtomicU64,
+    /// Bound of its log folder in bytes; the largest number: none.
+    log_bytes_max: AtomicU64,
+    /// Its network was made by a version that knew the proxy only.
+    proxy_only: AtomicBool,
     /// The bridge's answers changed: fetch them again.
     pub(crate) stale: Notify,
     /// One at a time puts events into the copy.
@@ -108,6 +112,8 @@ impl Machine {
             held_changed: Notify::new(),
             wishes: Wishes::default(),
             used_at: AtomicU64::new(0),
+            log_bytes_max: AtomicU64::new(u64::MAX),
+            proxy_only: AtomicBool::new(false),
             stale: Notify::new(),
             taking: tokio::sync::Mutex::new(()),
             telling: tokio::sync::Mutex::new(()),
@@ -179,6 +185,24 @@ impl Machine {
     /// Something used it at this moment.
     pub(crate) fn used(&self, now_ms: u64) {
         self.used_at.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether its network was made without a way for connections that know no proxy.
+    pub(crate) fn proxy_only(&self) -> bool {
+        self.proxy_only.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_proxy_only(&self, proxy_only: bool) {
+        self.proxy_only.store(proxy_only, Ordering::Relaxed);
+    }
+
+    /// How much its log folder may take. `None`: no bound, or not known yet.
+    pub(crate) fn log_bytes_max(&self) -> Option<u64> {
+        Some(self.log_bytes_max.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
+    }
+
+    pub(crate) fn set_log_bytes_max(&self, bytes: Option<u64>) {
+        self.log_bytes_max.store(bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Milliseconds since its last use. A clock that was set back starts it anew.

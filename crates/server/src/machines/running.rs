@@ -1,7 +1,7 @@
 //! What the server does for a machine that runs: follow its bridge, give the gateway its listeners, write
 //! down why it does. Not its start or end.
 
-use super::{Machine, egress, tailer};
+use super::{Machine, egress, log_room, tailer};
 use crate::state::App;
 use std::sync::Arc;
 use toft_machine::backend::Running;
@@ -28,7 +28,7 @@ pub(super) fn on_running(app: &App, machine: &Arc<Machine>, running: Running) {
     tell_gateway(app, machine, running);
 }
 
-/// Follows its bridge until it is paused or ended. A server that ends leaves the machine and stops
+/// Follows its bridge, and what its log folder takes, until it is paused or ended. A server that ends leaves the machine and stops
 /// following.
 pub(super) fn follow(app: &App, machine: &Arc<Machine>) {
     let following = CancellationToken::new();
@@ -39,6 +39,13 @@ pub(super) fn follow(app: &App, machine: &Arc<Machine>) {
     let (a, m, f) = (app.clone(), Arc::clone(machine), following.clone());
     app.tasks.spawn(ends.clone().run_until_cancelled_owned(async move {
         tailer::keep_snapshots(a, m, f).await;
+    }));
+    let (a, m, f) = (app.clone(), Arc::clone(machine), following.clone());
+    app.tasks.spawn(ends.clone().run_until_cancelled_owned(async move {
+        let filling = log_room::until_past(&a, &m.id, || m.log_bytes_max());
+        if let Some(past) = f.run_until_cancelled(filling).await {
+            log_room::end_past(&a, &m, past).await;
+        }
     }));
     let (a, m) = (app.clone(), Arc::clone(machine));
     app.tasks.spawn(async move {

@@ -1,7 +1,7 @@
 //! What a person has set for one machine: its limits, in force at once, and when it is put away.
 //! What is possible is checked here; how a limit is enforced is the backend's.
 
-use super::{CHANGING, Machine};
+use super::{CHANGING, Machine, log_room};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
@@ -10,7 +10,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use toft_model::{
     id::ProjectId,
-    machine::{IdleRule, Limits},
+    machine::{Ability, Can, IdleRule, Limits},
 };
 use tokio::time::timeout;
 
@@ -36,6 +36,20 @@ const IDLE_S_MAX: u64 = 366 * 24 * 3600;
 /// Changing control groups; memory may have to be given back first.
 const SET_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What can be done with machines here: the backend's part, and the server's.
+pub(crate) fn can(app: &App) -> Can {
+    let mut can = app.backend.can();
+    can.limits.push("log".into());
+    can
+}
+
+/// What is in force here and how.
+pub(crate) async fn abilities(app: &App) -> Vec<Ability> {
+    let mut all = app.backend.abilities().await;
+    all.push(log_room::ability());
+    all
+}
+
 /// The limits that a machine has, its own or the server's.
 pub(crate) async fn limits(app: &App, id: &ProjectId) -> Result<Limits, ApiError> {
     let own = app.store.machine_settings(id).await?.limits;
@@ -57,6 +71,7 @@ pub(crate) async fn set_limits(
         change(&mut wanted);
         check_limits(&wanted)?;
         fits_disk(&app2, &machine.id, &wanted).await?;
+        log_room::fits(&app2, &machine.id, &wanted).await?;
         // First: a server that is killed in between puts them in force when it comes back.
         let now = app2.clock.now_ms();
         app2.store.put_limits(&machine.id, Some(&wanted), now).await?;
@@ -75,6 +90,7 @@ pub(crate) async fn set_limits(
 /// Puts in force what is written down.
 pub(super) async fn enforce(app: &App, machine: &Machine) -> Result<(), ApiError> {
     let limits = limits(app, &machine.id).await?;
+    machine.set_log_bytes_max(limits.log_bytes);
     let work = app.backend.set_limits(&machine.id, &limits);
     match timeout(SET_TIMEOUT, work).await {
         Ok(done) => Ok(done?),
@@ -104,6 +120,8 @@ fn check_limits(limits: &Limits) -> Result<(), ApiError> {
         (DISK_BYTES_MIN, COUNT_MAX),
         " (64 MiB: the machine's own files)",
     )?;
+    let outputs = " (128 MiB: long outputs and services' logs)";
+    within("logBytes", limits.log_bytes, (log_room::LOG_BYTES_MIN, COUNT_MAX), outputs)?;
     match limits.cpus {
         Some(cpus) if !(CPUS_MIN..=CPUS_MAX).contains(&cpus) => Err(ApiError::invalid(format!(
             "cpus must be {CPUS_MIN} to {CPUS_MAX} processors, or null for no limit"
@@ -159,7 +177,13 @@ mod tests {
     #[test]
     fn a_limit_that_nothing_could_live_with_is_refused_in_a_sentence() {
         let check = |limits: Limits| check_limits(&limits).map_err(|e| e.message);
-        let none = Limits { memory_bytes: None, cpus: None, pids: None, disk_bytes: None };
+        let none = Limits {
+            memory_bytes: None,
+            cpus: None,
+            pids: None,
+            disk_bytes: None,
+            log_bytes: None,
+        };
         assert_eq!(check(none.clone()), Ok(()));
         assert_eq!(check(Limits::default()), Ok(()));
         let least = Limits {
@@ -167,6 +191,7 @@ mod tests {
             cpus: Some(CPUS_MIN),
             pids: Some(PIDS_MIN),
             disk_bytes: Some(DISK_BYTES_MIN),
+            log_bytes: Some(log_room::LOG_BYTES_MIN),
         };
         assert_eq!(check(least), Ok(()));
         for (limits, word) in [
@@ -174,6 +199,7 @@ mod tests {
             (Limits { memory_bytes: Some(u64::MAX), ..none.clone() }, "memoryBytes"),
             (Limits { pids: Some(0), ..none.clone() }, "pids"),
             (Limits { disk_bytes: Some(1), ..none.clone() }, "diskBytes"),
+            (Limits { log_bytes: Some(1), ..none.clone() }, "logBytes"),
             (Limits { cpus: Some(0.0), ..none.clone() }, "cpus"),
             (Limits { cpus: Some(f64::NAN), ..none.clone() }, "cpus"),
             (Limits { cpus: Some(-1.0), ..none }, "cpus"),

@@ -5,8 +5,8 @@ use super::given::Given;
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
-    envelope::{Data, JsonBody, Path},
-    project::find,
+    envelope::{Data, JsonBody},
+    project::{Member, OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
@@ -52,22 +52,17 @@ pub(crate) async fn put_team(
 /// `GET …/budget`.
 pub(crate) async fn get_project(
     State(app): State<App>,
-    _: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Viewer>,
 ) -> Result<Data<Value>, ApiError> {
-    let (project, _) = find(&app, &id).await?;
     shown(&app, Some(&project.id)).await
 }
 
 /// `PUT …/budget`.
 pub(crate) async fn put_project(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (project, _) = find(&app, &id).await?;
     put(&app, Some(&project.id), wish).await
 }
 

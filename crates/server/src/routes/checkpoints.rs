@@ -9,7 +9,6 @@ pub(crate) use restore::{to_checkpoint as restore, to_message as restore_message
 
 use crate::{
     api_error::{ApiError, Code},
-    auth::caller::Caller,
     checkpoints::{
         self,
         affected::{self, Affected},
@@ -17,7 +16,9 @@ use crate::{
         take::{self, Wish},
     },
     envelope::{Data, JsonBody, NoBody, Path, Query},
-    project::find,
+    line,
+    project::{Member, OfProject, Viewer},
+    routes::usage::first_line,
     state::App,
 };
 use axum::{
@@ -28,11 +29,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
 use toft_model::checkpoint::{Cause, Change, Checkpoint, KeepRule};
-use toft_store::{CheckpointRule, Role};
+use toft_store::{CheckpointRule, TakenCheckpoint};
 use tokio::time::timeout;
 
-/// Longest label: a line.
-const LABEL_CHARS_MAX: usize = 100;
 /// Paths in one answer: more than a person reads.
 const CHANGES_MAX: usize = 2_000;
 /// Checkpoints of one project that may be there when another is asked for: each costs a folder of the
@@ -43,20 +42,49 @@ const DIFF_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most that a rule may keep of each kind.
 const KEEP_MAX: u32 = 10_000;
 
+#[derive(Deserialize)]
+pub(crate) struct Listed {
+    #[serde(default)]
+    prompts: bool,
+}
+
+/// A checkpoint in the list, with the beginning of its message when that is asked for and known.
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    checkpoint: Checkpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<String>,
+}
+
+/// How the message begins before which one was taken.
+async fn prompt(app: &App, checkpoint: &Checkpoint) -> Result<Option<String>, ApiError> {
+    let message = checkpoint.message.as_ref();
+    let Some((place, entry)) = message.and_then(|m| Some((m, m.leaf_entry_id.as_deref()?))) else {
+        return Ok(None);
+    };
+    let id = &checkpoint.project_id;
+    let said = app.store.message(id, place.session_id.as_str(), entry).await?;
+    Ok(said.and_then(|event| first_line(&event.data)))
+}
+
 /// `GET …/checkpoints`.
 pub(crate) async fn list(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Viewer>,
+    Query(Listed { prompts }): Query<Listed>,
 ) -> Result<Data<Value>, ApiError> {
-    let (_, machine) = find(&app, &id).await?;
     reconcile::in_order(&app, &machine).await?;
     let rule = app.store.checkpoint_rule(&machine.id).await?;
     let all = app.store.checkpoints(&machine.id).await?;
-    let all: Vec<Checkpoint> = all.into_iter().map(|row| row.checkpoint).collect();
+    let mut rows = Vec::with_capacity(all.len());
+    for TakenCheckpoint { checkpoint, .. } in all {
+        let prompt = if prompts { prompt(&app, &checkpoint).await? } else { None };
+        rows.push(Row { checkpoint, prompt });
+    }
     let (automatic, why) = auto::told(&app, &machine, &rule);
     let notes: Vec<String> = why.into_iter().chain(prune::told(&app, &machine).await).collect();
-    let mut data = json!({"checkpoints": all, "rule": rule.keep, "automatic": automatic});
+    let mut data = json!({"checkpoints": rows, "rule": rule.keep, "automatic": automatic});
     if !notes.is_empty() {
         data["why"] = notes.join("; ").into();
     }
@@ -69,26 +97,13 @@ pub(crate) struct Take {
     label: Option<String>,
 }
 
-fn check_label(label: &str) -> Result<Option<String>, ApiError> {
-    let label = label.trim();
-    if label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control) {
-        return Err(ApiError::invalid(format!(
-            "label must have at most {LABEL_CHARS_MAX} characters on one line"
-        )));
-    }
-    Ok((!label.is_empty()).then(|| label.to_owned()))
-}
-
 /// `POST …/checkpoints`.
 pub(crate) async fn create(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<Take>,
 ) -> Result<Data<Checkpoint>, ApiError> {
-    caller.require(Role::Member)?;
-    let label = body.label.as_deref().map(check_label).transpose()?.flatten();
-    let (_, machine) = find(&app, &id).await?;
+    let label = body.label.as_deref().map(|text| line::label("label", text)).transpose()?.flatten();
     if app.store.checkpoint_count(&machine.id).await? >= COUNT_MAX {
         return Err(ApiError::new(
             Code::Conflict,
@@ -102,10 +117,9 @@ pub(crate) async fn create(
 /// `GET …/checkpoints/{ck}`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path((id, checkpoint)): Path<(String, String)>,
+    OfProject { machine, .. }: OfProject<Viewer>,
+    Path((_, checkpoint)): Path<(String, String)>,
 ) -> Result<Data<Checkpoint>, ApiError> {
-    let (_, machine) = find(&app, &id).await?;
     reconcile::in_order(&app, &machine).await?;
     Ok(Data(checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint))
 }
@@ -125,13 +139,11 @@ fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error>
 /// `PATCH …/checkpoints/{ck}`.
 pub(crate) async fn patch(
     State(app): State<App>,
-    caller: Caller,
-    Path((id, checkpoint)): Path<(String, String)>,
+    OfProject { machine, .. }: OfProject<Member>,
+    Path((_, checkpoint)): Path<(String, String)>,
     JsonBody(body): JsonBody<Label>,
 ) -> Result<Data<Checkpoint>, ApiError> {
-    caller.require(Role::Member)?;
-    let label = body.label.as_deref().map(check_label).transpose()?.flatten();
-    let (_, machine) = find(&app, &id).await?;
+    let label = body.label.as_deref().map(|text| line::label("label", text)).transpose()?.flatten();
     let known = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
     let named = app.store.label_checkpoint(&machine.id, &known.id, label.as_deref()).await?;
     if !named {
@@ -147,12 +159,10 @@ pub(crate) async fn patch(
 /// `DELETE …/checkpoints/{ck}`.
 pub(crate) async fn delete(
     State(app): State<App>,
-    caller: Caller,
-    Path((id, checkpoint)): Path<(String, String)>,
+    OfProject { machine, .. }: OfProject<Member>,
+    Path((_, checkpoint)): Path<(String, String)>,
     _body: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
     let known = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
     delete::delete(&app, &machine, known.id.clone()).await?;
     Ok(Data(json!({"id": known.id, "deleted": true})))
@@ -175,11 +185,10 @@ struct Differs {
 /// `GET …/checkpoints/{ck}/diff`.
 pub(crate) async fn compare(
     State(app): State<App>,
-    _caller: Caller,
-    Path((id, checkpoint)): Path<(String, String)>,
+    OfProject { machine, .. }: OfProject<Viewer>,
+    Path((_, checkpoint)): Path<(String, String)>,
     Query(query): Query<Compare>,
 ) -> Result<Response, ApiError> {
-    let (_, machine) = find(&app, &id).await?;
     reconcile::in_order(&app, &machine).await?;
     let from = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
     let to = match query.to.as_deref() {
@@ -232,18 +241,15 @@ pub(crate) struct RuleChange {
 /// `PUT …/checkpoint-rule`.
 pub(crate) async fn put_rule(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Member>,
     JsonBody(change): JsonBody<RuleChange>,
 ) -> Result<Data<Rule>, ApiError> {
-    caller.require(Role::Member)?;
     let numbers = [change.last, change.hourly, change.daily];
     if numbers.into_iter().flatten().any(|n| n > KEEP_MAX) {
         return Err(ApiError::invalid(format!(
             "last, hourly and daily must be at most {KEEP_MAX}"
         )));
     }
-    let (_, machine) = find(&app, &id).await?;
     let now = app.store.checkpoint_rule(&machine.id).await?;
     let rule = Rule {
         last: change.last.unwrap_or(now.keep.last),

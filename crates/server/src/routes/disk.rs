@@ -2,9 +2,9 @@
 
 use crate::{
     api_error::ApiError,
-    auth::caller::Caller,
-    envelope::{Data, Path},
-    project::find,
+    envelope::Data,
+    machines::log_room,
+    project::{OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
@@ -23,15 +23,14 @@ pub(crate) struct Disk {
     #[serde(flatten)]
     counted: DiskUse,
     shared_bytes: Option<u64>,
+    log_bytes: Option<u64>,
 }
 
 /// `GET …/disk`. Reading it wakes nothing.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Viewer>,
 ) -> Result<Data<Disk>, ApiError> {
-    let (project, _) = find(&app, &id).await?;
     let counted = app.backend.disk(&project.id).await?;
     let shared_bytes = match timeout(SHARED_TIMEOUT, app.backend.shared_bytes(&project.id)).await {
         Ok(Ok(shared)) => shared,
@@ -41,5 +40,12 @@ pub(crate) async fn get(
         }
         Err(_) => None,
     };
-    Ok(Data(Disk { counted, shared_bytes }))
+    let log_bytes = match log_room::taken(&app, &project.id).await {
+        Ok(taken) => Some(taken.bytes),
+        Err(error) => {
+            tracing::warn!(project.id = %project.id, %error, "its log folder cannot be looked at");
+            None
+        }
+    };
+    Ok(Data(Disk { counted, shared_bytes, log_bytes }))
 }

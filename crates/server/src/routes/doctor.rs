@@ -1,6 +1,8 @@
 //! `GET /v1/doctor`: what this host can enforce.
 
-use crate::{api_error::ApiError, auth::caller::Caller, envelope::Data, state::App};
+use crate::{
+    api_error::ApiError, auth::caller::Caller, envelope::Data, machines::settings, state::App,
+};
 use axum::extract::State;
 use serde_json::{Value, json};
 use toft_store::Role;
@@ -8,7 +10,7 @@ use toft_store::Role;
 pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Member)?;
     Ok(Data(json!({
-        "abilities": app.backend.abilities().await,
+        "abilities": settings::abilities(&app).await,
         "version": app.version,
         "dataDir": app.data_dir,
         "storage": app.backend.storage(),

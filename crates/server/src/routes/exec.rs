@@ -6,10 +6,9 @@ mod output;
 
 use crate::{
     api_error::{ApiError, Code},
-    auth::caller::Caller,
-    envelope::{Data, JsonBody, Path},
+    envelope::{Data, JsonBody},
     machines::{Machine, gone, life, machine::Hold},
-    project::find,
+    project::{Member, OfProject},
     state::App,
 };
 use axum::{
@@ -31,7 +30,6 @@ use toft_model::{
     init::{ExecExit, ExecSpec},
     machine::MachineState,
 };
-use toft_store::Role;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a program may run when nothing is said.
@@ -115,19 +113,16 @@ impl Wish {
 
 pub(crate) async fn exec(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Member>,
     headers: HeaderMap,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Response, ApiError> {
-    caller.require(Role::Member)?;
     let streamed = headers
         .get(header::ACCEPT)
         .and_then(|v| v.to_str().ok())
         .is_some_and(|accept| accept.contains("text/event-stream"));
     let order = wish.check(streamed)?;
     let encoding = order.encoding;
-    let (_, machine) = find(&app, &id).await?;
     // As long as it runs, the machine is not put away.
     let hold = machine.in_use(&app.clock);
     life::ensure_running(&app, &machine, "a command was run").await?;
@@ -144,8 +139,16 @@ pub(crate) async fn exec(
             }
         }))
     });
-    let run =
-        Run { app, machine, handle, deadline, timed_out: false, _feeding: feeding, _hold: hold };
+    let run = Run {
+        app,
+        machine,
+        handle,
+        deadline,
+        timed_out: false,
+        paused: None,
+        _feeding: feeding,
+        _hold: hold,
+    };
     if streamed { Ok(stream(run, encoding)) } else { whole(run).await }
 }
 
@@ -183,6 +186,8 @@ struct Run {
     handle: ExecHandle,
     deadline: Instant,
     timed_out: bool,
+    /// Why it may have stood still, when its time was over.
+    paused: Option<String>,
     _feeding: Option<tokio_util::task::AbortOnDropHandle<()>>,
     _hold: Hold,
 }
@@ -197,6 +202,7 @@ impl Run {
                 () = sleep_until(self.deadline) => {}
             }
             self.timed_out = true;
+            self.paused = self.app.backend.why_paused(&self.machine.id).await;
             // A paused one cannot end anything.
             if self.machine.state() == MachineState::Frozen {
                 life::ensure_running(&self.app, &self.machine, "a command's time was over").await?;
@@ -233,6 +239,7 @@ async fn whole(mut run: Run) -> Result<Response, ApiError> {
         "truncated": truncated,
         "durationMs": exit.duration_ms,
         "timedOut": run.timed_out,
+        "paused": run.paused,
     }))
     .into_response())
 }
@@ -270,7 +277,7 @@ fn stream(mut run: Run, encoding: Encoding) -> Response {
                             yield Ok(frame(name, &data));
                         }
                     }
-                    yield Ok(frame("exit", &ended(&exit, run.timed_out)));
+                    yield Ok(frame("exit", &ended(&exit, &run)));
                     return;
                 }
                 Ok(None) => {
@@ -292,12 +299,13 @@ fn stream(mut run: Run, encoding: Encoding) -> Response {
     answer
 }
 
-fn ended(exit: &ExecExit, timed_out: bool) -> serde_json::Value {
+fn ended(exit: &ExecExit, run: &Run) -> serde_json::Value {
     json!({
         "exitCode": exit.code,
         "signal": exit.signal,
         "durationMs": exit.duration_ms,
-        "timedOut": timed_out,
+        "timedOut": run.timed_out,
+        "paused": run.paused,
     })
 }
 

@@ -4,16 +4,14 @@
 use super::given::Given;
 use crate::{
     api_error::ApiError,
-    auth::caller::Caller,
-    envelope::{Data, JsonBody, Path},
+    envelope::{Data, JsonBody},
     machines::{idle, settings},
-    project::find,
+    project::{Member, OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
 use serde::Deserialize;
 use toft_model::machine::IdleRule;
-use toft_store::Role;
 
 /// What to change. `null` is never.
 #[derive(Deserialize)]
@@ -28,22 +26,17 @@ pub(crate) struct Wish {
 /// `GET …/idle`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Viewer>,
 ) -> Result<Data<IdleRule>, ApiError> {
-    let (_, machine) = find(&app, &id).await?;
     Ok(Data(idle::rule(&app, &machine)))
 }
 
 /// `PUT …/idle`.
 pub(crate) async fn put(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<IdleRule>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
     let now = idle::rule(&app, &machine);
     let rule = IdleRule {
         freeze_after_s: wish.freeze_after_s.over(now.freeze_after_s),

@@ -3,17 +3,15 @@
 use super::given::Given;
 use crate::{
     api_error::ApiError,
-    auth::caller::Caller,
-    envelope::{Data, JsonBody, Path},
+    envelope::{Data, JsonBody},
     machines::settings,
-    project::find,
+    project::{Member, OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use toft_model::machine::Limits;
-use toft_store::Role;
 
 /// Limits to change. `null` takes one off.
 #[derive(Deserialize)]
@@ -27,6 +25,8 @@ pub(crate) struct Wish {
     pids: Given<u64>,
     #[serde(default)]
     disk_bytes: Given<u64>,
+    #[serde(default)]
+    log_bytes: Given<u64>,
 }
 
 impl Wish {
@@ -35,32 +35,28 @@ impl Wish {
         limits.cpus = self.cpus.over(limits.cpus);
         limits.pids = self.pids.over(limits.pids);
         limits.disk_bytes = self.disk_bytes.over(limits.disk_bytes);
+        limits.log_bytes = self.log_bytes.over(limits.log_bytes);
     }
 }
 
 fn shown(app: &App, limits: &Limits) -> Data<Value> {
-    Data(json!({"limits": limits, "enforced": app.backend.can().limits}))
+    Data(json!({"limits": limits, "enforced": settings::can(app).limits}))
 }
 
 /// `GET …/limits`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Viewer>,
 ) -> Result<Data<Value>, ApiError> {
-    let (project, _) = find(&app, &id).await?;
     Ok(shown(&app, &settings::limits(&app, &project.id).await?))
 }
 
 /// `PUT …/limits`: in force at once.
 pub(crate) async fn put(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
     let limits = settings::set_limits(&app, &machine, |limits| wish.apply(limits)).await?;
     Ok(shown(&app, &limits))
 }

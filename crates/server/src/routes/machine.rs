@@ -2,17 +2,16 @@
 
 use crate::{
     api_error::ApiError,
-    auth::caller::Caller,
-    envelope::{Data, NoBody, Path},
+    envelope::{Data, NoBody},
     images::HOST,
     machines::{Machine, asked, copy, egress, idle, life, settings},
-    project::find,
+    project::{Member, OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
 use serde_json::{Value, json};
 use toft_model::time::rfc3339;
-use toft_store::{Role, SnapshotKind};
+use toft_store::SnapshotKind;
 
 /// Wakes that are shown.
 const WAKES_MAX: u32 = 20;
@@ -33,12 +32,12 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
         .into_iter()
         .map(|wake| json!({"at": rfc3339(wake.at), "cause": wake.cause, "was": wake.was}))
         .collect();
-    let enforced = app.backend.abilities().await;
+    let enforced = egress::abilities_of(machine, settings::abilities(app).await);
     let image = app.store.project_image(&machine.id).await?.map_or(HOST.to_owned(), |i| i.name);
     let limits = settings::limits(app, &machine.id).await?;
     let tampered = copy::tamper_reason(machine);
     let idle = idle::rule(app, machine);
-    let (egress, _) = egress::setting(app, &machine.id).await?;
+    let permitted = egress::permitted(app, &machine.id).await?;
     let view = machine.view();
     Ok(Data(json!({
         "state": view.state.as_str(),
@@ -46,7 +45,7 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
         "backend": app.backend.name(),
         "image": image,
         "storage": app.backend.storage(),
-        "can": app.backend.can(),
+        "can": settings::can(app),
         "limits": limits,
         "enforced": enforced,
         "idle": idle,
@@ -55,7 +54,11 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
         "use": {"memoryBytes": stats.memory_bytes, "pids": stats.pids},
         "memoryBytes": stats.memory_bytes,
         "pids": stats.pids,
-        "egress": egress,
+        "egress": {
+            "level": permitted.setting.level,
+            "rules": permitted.setting.rules,
+            "inForce": permitted.setting.level.min(permitted.ceiling),
+        },
         "appPort": state.get("appPort"),
         "wakes": wakes,
     })))
@@ -64,10 +67,8 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
 /// `GET …/machine`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Viewer>,
 ) -> Result<Data<Value>, ApiError> {
-    let (_, machine) = find(&app, &id).await?;
     shown(&app, &machine).await
 }
 
@@ -82,9 +83,8 @@ enum Ask {
     Thaw,
 }
 
-async fn act(app: App, caller: Caller, id: String, ask: Ask) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
+async fn act(app: App, of: OfProject<Member>, ask: Ask) -> Result<Data<Value>, ApiError> {
+    let machine = of.machine;
     match ask {
         Ask::Start => life::start(&app, &machine, "started by a person").await?,
         Ask::Stop => life::stop(&app, &machine).await?,
@@ -99,59 +99,53 @@ async fn act(app: App, caller: Caller, id: String, ask: Ask) -> Result<Data<Valu
 /// `POST …/start`: a person's, also from `stopped`.
 pub(crate) async fn start(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    of: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    act(app, caller, id, Ask::Start).await
+    act(app, of, Ask::Start).await
 }
 
 /// `POST …/stop`: only a person starts it again.
 pub(crate) async fn stop(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    of: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    act(app, caller, id, Ask::Stop).await
+    act(app, of, Ask::Stop).await
 }
 
 /// `POST …/wake`: refuses a stopped one.
 pub(crate) async fn wake(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    of: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    act(app, caller, id, Ask::Wake).await
+    act(app, of, Ask::Wake).await
 }
 
 /// `POST …/sleep`: ends the processes of one that runs and leaves it cold.
 pub(crate) async fn sleep(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    of: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    act(app, caller, id, Ask::Sleep).await
+    act(app, of, Ask::Sleep).await
 }
 
 /// `POST …/freeze`: pauses the processes of one that runs, in memory.
 pub(crate) async fn freeze(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    of: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    act(app, caller, id, Ask::Freeze).await
+    act(app, of, Ask::Freeze).await
 }
 
 /// `POST …/thaw`: lets a paused one go on; wakes no other.
 pub(crate) async fn thaw(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    of: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    act(app, caller, id, Ask::Thaw).await
+    act(app, of, Ask::Thaw).await
 }

@@ -4,6 +4,7 @@ use crate::{
     api_error::{ApiError, Code},
     auth::{caller::Caller, password},
     envelope::{Data, JsonBody},
+    line,
     state::App,
 };
 use axum::{extract::State, http::HeaderMap};
@@ -12,8 +13,6 @@ use serde_json::{Value, json};
 use toft_store::{Role, User, UserPatch};
 use toft_vault::Secret;
 
-/// Longest name of a person.
-const NAME_CHARS_MAX: usize = 100;
 /// Longest e-mail address (RFC 5321).
 const EMAIL_BYTES_MAX: usize = 254;
 
@@ -90,12 +89,7 @@ pub(crate) async fn patch(
     };
     let mut patch = UserPatch { name: body.name, email: body.email, password_phc: None };
     if let Some(name) = &mut patch.name {
-        *name = name.trim().to_owned();
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
-            return Err(ApiError::invalid(format!(
-                "name must have 1 to {NAME_CHARS_MAX} characters"
-            )));
-        }
+        *name = line::name("name", name)?;
     }
     if let Some(email) = &mut patch.email {
         *email = email.trim().to_owned();

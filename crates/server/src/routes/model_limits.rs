@@ -4,15 +4,13 @@
 use super::given::Given;
 use crate::{
     api_error::ApiError,
-    auth::caller::Caller,
-    envelope::{Data, JsonBody, Path},
-    project::find,
+    envelope::{Data, JsonBody},
+    project::{Member, OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
 use serde::Deserialize;
 use toft_model::machine::ModelLimits;
-use toft_store::Role;
 
 /// What to change. `null` takes a limit off.
 #[derive(Debug, Deserialize)]
@@ -27,22 +25,17 @@ pub(crate) struct Wish {
 /// `GET …/model-limits`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Viewer>,
 ) -> Result<Data<ModelLimits>, ApiError> {
-    let (project, _) = find(&app, &id).await?;
     Ok(Data(app.store.model_limits(&project.id).await?))
 }
 
 /// `PUT …/model-limits`: in force when it is answered, where a gateway answers.
 pub(crate) async fn put(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<ModelLimits>, ApiError> {
-    caller.require(Role::Member)?;
-    let (project, _) = find(&app, &id).await?;
     let now = app.store.model_limits(&project.id).await?;
     let limits = ModelLimits {
         calls_at_once: wish.calls_at_once.over(now.calls_at_once),

@@ -3,10 +3,11 @@
 use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
-    envelope::{Data, JsonBody, NoBody, Path, Query},
+    envelope::{Data, JsonBody, NoBody, Query},
     images::made_of,
-    machines::{Machine, copy, life, status::AgentStatus},
-    project::find,
+    line,
+    machines::{Machine, copy, egress, life, status::AgentStatus},
+    project::{Member, OfProject, Viewer, find},
     state::App,
 };
 use axum::extract::State;
@@ -15,8 +16,6 @@ use serde_json::{Value, json};
 use toft_model::{id::ProjectId, machine::MachineState, time::rfc3339};
 use toft_store::{NewProject, Project, Role};
 
-/// Longest name of a project.
-const NAME_CHARS_MAX: usize = 100;
 /// Longest id that a client may choose: room for a UUID with a prefix.
 const ALIAS_BYTES_MAX: usize = 128;
 /// Projects in one answer.
@@ -50,6 +49,7 @@ pub(crate) struct Create {
     id: Option<String>,
     name: Option<String>,
     image: Option<String>,
+    egress: Option<super::egress::Wish>,
 }
 
 /// `POST /v1/projects`: makes it and starts its machine. A known id or alias is found, not made.
@@ -65,9 +65,11 @@ pub(crate) async fn create(
         (Some(_), _) | (None, None) => None,
     };
     let name = match body.name {
-        Some(name) => check_name(&name)?,
+        Some(name) => line::name("name", &name)?,
         None => alias.clone().unwrap_or_else(|| NAME_DEFAULT.to_owned()),
     };
+    let change = body.egress.map(|wish| wish.by(&caller)).transpose()?.unwrap_or_default();
+    let settings = egress::first(&app, change)?;
     let choosing = app.images.choosing().await;
     let made_of = made_of::choose(&app, body.image.as_deref()).await?;
     let new = NewProject {
@@ -75,6 +77,7 @@ pub(crate) async fn create(
         alias,
         name,
         owner: caller.user_id().to_owned(),
+        settings,
     };
     let app2 = app.clone();
     // To its end, even if the client leaves: a row without a machine helps nobody.
@@ -143,17 +146,6 @@ fn check_alias(alias: String) -> Result<String, ApiError> {
     )))
 }
 
-pub(crate) fn check_name(name: &str) -> Result<String, ApiError> {
-    let name = name.trim();
-    let chars = name.chars().count();
-    if chars == 0 || chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Err(ApiError::invalid(format!(
-            "name must have 1 to {NAME_CHARS_MAX} characters on one line"
-        )));
-    }
-    Ok(name.to_owned())
-}
-
 #[derive(Deserialize)]
 pub(crate) struct Page {
     limit: Option<String>,
@@ -193,10 +185,8 @@ fn number(name: &str, given: Option<&str>, default: u32) -> Result<u32, ApiError
 /// `GET /v1/projects/{id}`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, machine, .. }: OfProject<Viewer>,
 ) -> Result<Data<Value>, ApiError> {
-    let (project, machine) = find(&app, &id).await?;
     Ok(Data(shown(&app, &project, &machine)))
 }
 
@@ -208,13 +198,10 @@ pub(crate) struct Rename {
 /// `PATCH /v1/projects/{id}`.
 pub(crate) async fn patch(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<Rename>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let name = check_name(&body.name)?;
-    let (project, _) = find(&app, &id).await?;
+    let name = line::name("name", &body.name)?;
     app.store.rename_project(&project.id, &name, app.clock.now_ms()).await?;
     let (project, machine) = find(&app, project.id.as_str()).await?;
     Ok(Data(shown(&app, &project, &machine)))
@@ -223,12 +210,9 @@ pub(crate) async fn patch(
 /// `DELETE /v1/projects/{id}`: machine, disk and every copy.
 pub(crate) async fn delete(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, machine, .. }: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (project, machine) = find(&app, &id).await?;
     life::delete(&app, &machine).await?;
     app.ports.close(&project.id).await;
     Ok(Data(json!({"id": project.id, "deleted": true})))

@@ -63,6 +63,9 @@ pub(crate) async fn test(
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Admin)?;
     let spec = providers::find(&id)?;
+    if let Some(problem) = app.providers.problem(&*app.store, spec).await? {
+        return Ok(Data(json!({"ok": false, "message": problem, "latencyMs": 0})));
+    }
     let gateway = app.gateway.get().await.ok_or_else(no_gateway)?;
     match gateway.test_provider(spec.id).await {
         Ok(test) => Ok(Data(json!(test))),

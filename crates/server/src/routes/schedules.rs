@@ -3,23 +3,28 @@
 
 use crate::{
     api_error::{ApiError, Code},
-    auth::caller::Caller,
     envelope::{Data, JsonBody, NoBody, Path, Query},
-    project::find,
+    line,
+    machines::{
+        Machine,
+        read::{self, Reading},
+    },
+    project::{Member, OfProject, Viewer},
     schedules::{
         slots::{self, NoPlan, Plan},
         worker,
     },
     state::App,
 };
-use axum::extract::State;
+use axum::{body::to_bytes, extract::State};
+use http::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
 use toft_model::schedule::{CatchUp, Overlap, ScheduleId, When, Work};
-use toft_store::{Firing, Role, Schedule, Step};
+use toft_store::{Firing, Project, Schedule, Step};
+use tokio::time::timeout;
 
-/// Characters of a name: a line that people read.
-const NAME_CHARS_MAX: usize = 100;
 /// Bytes of a command or a prompt.
 const WORK_BYTES_MAX: usize = 64 << 10;
 /// Schedules of one project: far more than people make, few enough to decide on at once.
@@ -39,6 +44,9 @@ const FIRINGS_DEFAULT: u32 = 50;
 const FIRINGS_MAX: u32 = 200;
 /// Why one that is due does not run yet.
 const WAITS: &str = "it waits for the end of the one before";
+/// What a machine may send of a conversation's state, a few KiB, and how long.
+const STATE_BYTES_MAX: usize = 1 << 20;
+const STATE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Times a change is tried again when a slot was decided in the same moment.
 const CHANGE_TRIES: usize = 10;
 
@@ -92,17 +100,6 @@ fn work(value: Value) -> Result<Work, ApiError> {
     Ok(work)
 }
 
-fn name(text: &str) -> Result<String, ApiError> {
-    let text = text.trim();
-    let chars = text.chars().count();
-    if chars == 0 || chars > NAME_CHARS_MAX || text.chars().any(char::is_control) {
-        return Err(ApiError::invalid(format!(
-            "name must have 1 to {NAME_CHARS_MAX} characters on one line"
-        )));
-    }
-    Ok(text.to_owned())
-}
-
 fn limit(timeout_ms: Option<u64>, work: &Work) -> Result<u64, ApiError> {
     match (timeout_ms, work) {
         (Some(ms), _) if (TIMEOUT_MIN_MS..=TIMEOUT_MAX_MS).contains(&ms) => Ok(ms),
@@ -139,15 +136,36 @@ fn check_ahead(schedule: &Schedule, now: u64) -> Result<(), ApiError> {
     }
 }
 
+/// Refuses a conversation that is not there: every slot would fail. Asked of the machine if it runs, of
+/// the copy otherwise; it is not woken for that.
+async fn check_session(app: &App, machine: &Arc<Machine>, work: &Work) -> Result<(), ApiError> {
+    let Work::Prompt { session_id: Some(session), .. } = work else { return Ok(()) };
+    let asked = Uri::try_from(format!("/toft/state?sessionId={session}"))
+        .map_err(|e| ApiError::internal("a conversation could not be asked about", &e))?;
+    let answer = read::read(app, machine, Reading::State, &asked).await?;
+    let is_missing = answer.status() == StatusCode::NOT_FOUND;
+    // One that the copy has and the machine has not can be read, and nothing can be said in it.
+    let whole = timeout(STATE_TIMEOUT, to_bytes(answer.into_body(), STATE_BYTES_MAX)).await;
+    let state: Option<Value> =
+        whole.ok().and_then(Result::ok).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if is_missing || state.is_some_and(|state| state["data"]["lost"] == true) {
+        return Err(ApiError::new(
+            Code::NotFound,
+            format!(
+                "do.sessionId: there is no conversation \"{session}\" in this project: GET \
+                 …/toft/sessions lists them; without sessionId each slot begins a new one"
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// `POST …/schedules`.
 pub(crate) async fn create(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, machine, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (project, _) = find(&app, &id).await?;
     let now = app.clock.now_ms();
     let when = when(wish.when.ok_or_else(|| missing("when"))?)?;
     let work = work(wish.work.ok_or_else(|| missing("do"))?)?;
@@ -157,7 +175,7 @@ pub(crate) async fn create(
     let schedule = Schedule {
         id: ScheduleId::random(),
         project: project.id.clone(),
-        name: name(&wish.name.ok_or_else(|| missing("name"))?)?,
+        name: line::name("name", &wish.name.ok_or_else(|| missing("name"))?)?,
         timeout_ms: limit(wish.timeout_ms, &work)?,
         next_at: plan.next(now).filter(|_| enabled),
         when,
@@ -173,6 +191,7 @@ pub(crate) async fn create(
         updated_at: now,
     };
     check_ahead(&schedule, now)?;
+    check_session(&app, &machine, &schedule.work).await?;
     if app.store.schedules(&project.id).await?.len() >= SCHEDULES_MAX {
         return Err(ApiError::new(
             Code::Conflict,
@@ -184,8 +203,7 @@ pub(crate) async fn create(
     Ok(Data(shown(&app, &schedule).await?))
 }
 
-async fn one(app: &App, id: &str, schedule: &str) -> Result<Schedule, ApiError> {
-    let (project, _) = find(app, id).await?;
+async fn one(app: &App, project: &Project, schedule: &str) -> Result<Schedule, ApiError> {
     let schedule: ScheduleId = schedule.parse().map_err(|_| no_schedule())?;
     app.store.schedule(&project.id, &schedule).await?.ok_or_else(no_schedule)
 }
@@ -193,10 +211,8 @@ async fn one(app: &App, id: &str, schedule: &str) -> Result<Schedule, ApiError> 
 /// `GET …/schedules`.
 pub(crate) async fn list(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Viewer>,
 ) -> Result<Data<Value>, ApiError> {
-    let (project, _) = find(&app, &id).await?;
     let mut all = Vec::new();
     for schedule in app.store.schedules(&project.id).await? {
         all.push(shown(&app, &schedule).await?);
@@ -207,10 +223,10 @@ pub(crate) async fn list(
 /// `GET …/schedules/{sid}`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path((id, sid)): Path<(String, String)>,
+    OfProject { project, .. }: OfProject<Viewer>,
+    Path((_, sid)): Path<(String, String)>,
 ) -> Result<Data<Value>, ApiError> {
-    let schedule = one(&app, &id, &sid).await?;
+    let schedule = one(&app, &project, &sid).await?;
     let mut data = shown(&app, &schedule).await?;
     let upcoming = match Plan::new(&schedule.when, schedule.anchor_at) {
         Ok(plan) if schedule.enabled => plan.upcoming(schedule.decided_at, UPCOMING),
@@ -223,17 +239,22 @@ pub(crate) async fn get(
 /// `PATCH …/schedules/{sid}`: what is not sent stays.
 pub(crate) async fn patch(
     State(app): State<App>,
-    caller: Caller,
-    Path((id, sid)): Path<(String, String)>,
+    OfProject { project, machine, .. }: OfProject<Member>,
+    Path((_, sid)): Path<(String, String)>,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let new_name = wish.name.as_deref().map(name).transpose()?;
+    let new_name = wish.name.as_deref().map(|text| line::name("name", text)).transpose()?;
     let new_when = wish.when.map(when).transpose()?;
     let new_work = wish.work.map(work).transpose()?;
     let new_max = catch_up_max(wish.catch_up_max)?;
+    // What stays as it was is not looked at again: its conversation may have gone since.
+    if let Some(work) = &new_work
+        && *work != one(&app, &project, &sid).await?.work
+    {
+        check_session(&app, &machine, work).await?;
+    }
     for _ in 0..CHANGE_TRIES {
-        let mut schedule = one(&app, &id, &sid).await?;
+        let mut schedule = one(&app, &project, &sid).await?;
         let now = app.clock.now_ms();
         let was_enabled = schedule.enabled;
         schedule.updated_at = now;
@@ -269,7 +290,7 @@ pub(crate) async fn patch(
         schedule.next_at = plan.next(schedule.decided_at).filter(|_| schedule.enabled);
         if app.store.update_schedule(&schedule).await? {
             app.schedules.changed();
-            let schedule = one(&app, &id, &sid).await?;
+            let schedule = one(&app, &project, &sid).await?;
             return Ok(Data(shown(&app, &schedule).await?));
         }
     }
@@ -279,12 +300,11 @@ pub(crate) async fn patch(
 /// `DELETE …/schedules/{sid}`: with what became of its slots; a command of it that runs ends.
 pub(crate) async fn delete(
     State(app): State<App>,
-    caller: Caller,
-    Path((id, sid)): Path<(String, String)>,
+    OfProject { project, .. }: OfProject<Member>,
+    Path((_, sid)): Path<(String, String)>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let schedule = one(&app, &id, &sid).await?;
+    let schedule = one(&app, &project, &sid).await?;
     if !app.store.delete_schedule(&schedule.project, &schedule.id).await? {
         return Err(no_schedule());
     }
@@ -295,12 +315,11 @@ pub(crate) async fn delete(
 /// `POST …/schedules/{sid}/run`: once now, also when it is disabled.
 pub(crate) async fn run(
     State(app): State<App>,
-    caller: Caller,
-    Path((id, sid)): Path<(String, String)>,
+    OfProject { project, .. }: OfProject<Member>,
+    Path((_, sid)): Path<(String, String)>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let schedule = one(&app, &id, &sid).await?;
+    let schedule = one(&app, &project, &sid).await?;
     let app2 = app.clone();
     // To its end, even if the client leaves: what is recorded must be started.
     let asked = app.tasks.spawn(async move { worker::by_hand(&app2, &schedule).await }).await;
@@ -319,11 +338,11 @@ pub(crate) struct Page {
 /// `GET …/schedules/{sid}/firings`: newest first.
 pub(crate) async fn firings(
     State(app): State<App>,
-    _caller: Caller,
-    Path((id, sid)): Path<(String, String)>,
+    OfProject { project, .. }: OfProject<Viewer>,
+    Path((_, sid)): Path<(String, String)>,
     Query(page): Query<Page>,
 ) -> Result<Data<Value>, ApiError> {
-    let schedule = one(&app, &id, &sid).await?;
+    let schedule = one(&app, &project, &sid).await?;
     let limit = page.limit.unwrap_or(FIRINGS_DEFAULT);
     if !(1..=FIRINGS_MAX).contains(&limit) {
         return Err(ApiError::invalid(format!("limit must be 1 to {FIRINGS_MAX}")));

@@ -4,8 +4,8 @@
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
-    envelope::{Data, Path, Query},
-    project::find,
+    envelope::{Data, Query},
+    project::{OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
@@ -93,11 +93,9 @@ pub(crate) async fn all(
 /// `GET /v1/projects/{id}/usage`.
 pub(crate) async fn of_project(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Viewer>,
     Query(asked): Query<Asked>,
 ) -> Result<Data<Value>, ApiError> {
-    let (project, _) = find(&app, &id).await?;
     if asked.project.is_some() {
         return Err(ApiError::invalid("the path says which project: leave project out"));
     }
@@ -207,7 +205,7 @@ async fn names(app: &App, by: By, rows: &[UsageSum]) -> Result<Names, ApiError> 
 }
 
 /// How a message begins.
-fn first_line(event: &str) -> Option<String> {
+pub(super) fn first_line(event: &str) -> Option<String> {
     let event: Value = serde_json::from_str(event).ok()?;
     let content = &event["message"]["content"];
     let blocks = content.as_array().into_iter().flatten();

@@ -6,7 +6,10 @@ use super::job::{Ended, Job};
 use crate::{machines::gone, secrets};
 use std::{collections::VecDeque, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError};
-use toft_model::init::{ExecExit, ExecSpec};
+use toft_model::{
+    init::{ExecExit, ExecSpec},
+    mask::Heard,
+};
 use toft_store::Step;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -37,6 +40,8 @@ async fn follow_up(job: &mut Job, command: String) -> Result<Ended, Ended> {
     let mut tries = 0;
     // Whether this server knows that nothing of it reached the machine.
     let mut is_unsent = false;
+    // Secrets that it may print: those of its start too, also where they are others by its end.
+    let mut known = Known::default();
     loop {
         if job.firing.step == Step::Due {
             job.not_replaced()?;
@@ -71,6 +76,7 @@ async fn follow_up(job: &mut Job, command: String) -> Result<Ended, Ended> {
             }
         };
         is_unsent = false;
+        known.hear(job).await;
         let started = if job.firing.step == Step::Started {
             init_client::attach(stream, &job.firing.id, 0).await
         } else {
@@ -87,7 +93,7 @@ async fn follow_up(job: &mut Job, command: String) -> Result<Ended, Ended> {
                     if job.resumed && still_runs(job).await? {
                         job.runs();
                     }
-                    to_its_end(job, &mut handle).await
+                    to_its_end(job, &mut handle, &mut known).await
                 };
                 match followed.await {
                     Ok(ended) => return Ok(ended),
@@ -143,7 +149,11 @@ fn spec(job: &Job, command: &str) -> ExecSpec {
 }
 
 /// Follows a program. An error: the connection broke.
-async fn to_its_end(job: &mut Job, handle: &mut ExecHandle) -> Result<Ended, InitError> {
+async fn to_its_end(
+    job: &mut Job,
+    handle: &mut ExecHandle,
+    known: &mut Known,
+) -> Result<Ended, InitError> {
     let mut tail = Tail::default();
     let (deadline, gone, replaced) = (job.deadline(), job.gone.clone(), job.replaced.clone());
     let exit = loop {
@@ -166,14 +176,35 @@ async fn to_its_end(job: &mut Job, handle: &mut ExecHandle) -> Result<Ended, Ini
         kill(job, handle, &mut tail).await?;
         if replaced.is_cancelled() { Job::replaced() } else { job.over_time() }
     };
-    // It is written down: names stand for the values of secrets. Without them nothing is.
-    let mask = secrets::mask(&job.app, &job.machine.id).await.ok();
-    job.firing.output = mask.map(|mask| mask.text(&tail.text()).into_owned());
+    known.hear(job).await;
+    job.firing.output = known.masked(&tail.text());
     if gone.is_cancelled() {
         forget(job).await;
         return Ok(Ended::Gone);
     }
     Ok(ended)
+}
+
+/// The secrets that a command may print.
+#[derive(Default)]
+struct Known {
+    heard: Heard,
+    lost: bool,
+}
+
+impl Known {
+    /// Those that hold now.
+    async fn hear(&mut self, job: &Job) {
+        match secrets::environment(&job.app, &job.machine.id).await {
+            Ok(environment) => self.heard.take(&environment.vars),
+            Err(_) => self.lost = true,
+        }
+    }
+
+    /// What is written down: names stand for the values. Where those are not known, nothing is.
+    fn masked(&self, text: &str) -> Option<String> {
+        (!self.lost).then(|| self.heard.mask().text(text).into_owned())
+    }
 }
 
 fn ended(job: &mut Job, exit: &ExecExit) -> Ended {

@@ -22,7 +22,7 @@ pub(crate) struct Scene {
     /// Slots that are made up for with [`CatchUp::All`].
     pub(crate) catch_up_max: u32,
     pub(crate) overlap: Overlap,
-    /// The oldest slot that has not ended.
+    /// The slot of the one that runs longest, or where none runs waits longest.
     pub(crate) oldest: Option<u64>,
     /// How many run, or are about to.
     pub(crate) running: usize,
@@ -63,14 +63,27 @@ const PASSED: &str = "its time passed while nobody could start it";
 impl Scene {
     /// Slots that are judged one by one: the newest. Those before them are skipped.
     pub(crate) fn keep(&self) -> usize {
-        match (self.catch_up, self.overlap) {
-            // Each would end the one before: the last one stands for them.
-            (CatchUp::All, Overlap::Cancel) | (CatchUp::Latest | CatchUp::None, _) => 1,
-            (CatchUp::All, Overlap::Skip | Overlap::Queue | Overlap::Allow) => {
-                let max = usize::try_from(self.catch_up_max).unwrap_or(usize::MAX);
-                max.saturating_sub(self.waiting).max(1)
-            }
+        if !self.makes_up_for_all() {
+            return 1;
         }
+        let max = usize::try_from(self.catch_up_max).unwrap_or(usize::MAX);
+        max.saturating_sub(self.waiting).max(1)
+    }
+
+    fn makes_up_for_all(&self) -> bool {
+        // With `cancel` each would end the one before: the last one stands for them.
+        self.catch_up == CatchUp::All && self.overlap != Overlap::Cancel
+    }
+
+    fn is_late(&self, slot: u64) -> bool {
+        self.now_ms.saturating_sub(slot) > LATE_AFTER_MS
+    }
+
+    /// Whether the slots that are due now are made up for in turn, the newest too: none of them ran
+    /// when the next one came, so they do not overlap. Otherwise each meets what ran before.
+    fn is_catching_up(&self, due: &Due) -> bool {
+        let first = due.before.map_or(due.newest[0], |before| before.first);
+        self.makes_up_for_all() && (self.is_late(first) || self.oldest.is_none())
     }
 
     fn begun(&mut self, fate: &Fate, slot: u64) {
@@ -85,10 +98,7 @@ impl Scene {
     /// What becomes of one that is made up for: one goes after the other, where they may not run
     /// beside each other.
     fn made_up(&self, late: Option<String>) -> Fate {
-        let room = match self.overlap {
-            Overlap::Allow => BESIDE_MAX,
-            Overlap::Skip | Overlap::Queue | Overlap::Cancel => 1,
-        };
+        let room = if self.overlap == Overlap::Allow { BESIDE_MAX } else { 1 };
         if self.waiting == 0 && self.running < room {
             Fate::Start { late }
         } else if u32::try_from(self.waiting).is_ok_and(|waiting| waiting < self.catch_up_max) {
@@ -98,17 +108,21 @@ impl Scene {
         }
     }
 
-    /// What becomes of the last one, which is in time or the only one that is made up for.
-    fn last(&self, late: Option<String>) -> Fate {
+    /// What becomes of one that meets what has not ended, as the rule for that says.
+    fn met(&self, late: Option<String>) -> Fate {
         let Some(slot) = self.oldest else { return Fate::Start { late } };
         let slot = rfc3339(slot);
         match self.overlap {
             Overlap::Queue if self.waiting == 0 => Fate::Wait { late },
+            Overlap::Cancel => Fate::Wait { late },
+            // In the moment between the end of one and the start of the next.
+            Overlap::Skip | Overlap::Queue if self.running == 0 => {
+                Fate::Suppress(format!("the one of {slot} still waited"))
+            }
             Overlap::Queue => {
                 Fate::Suppress(format!("the one of {slot} still ran, and another one waited"))
             }
             Overlap::Skip => Fate::Suppress(format!("the one of {slot} still ran")),
-            Overlap::Cancel => Fate::Wait { late },
             Overlap::Allow if self.running < BESIDE_MAX => Fate::Start { late },
             Overlap::Allow => {
                 Fate::Suppress(format!("{BESIDE_MAX} still ran, the oldest that of {slot}"))
@@ -122,10 +136,9 @@ pub(crate) fn judge(due: &Due, scene: &Scene) -> Vec<Verdict> {
     let mut out = Vec::with_capacity(due.newest.len() + 1);
     let of = |first, last, slots, fate| Verdict { first, last, slots, fate };
     let (first, last) = (due.newest[0], due.last());
-    let is_late = |slot: u64| scene.now_ms.saturating_sub(slot) > LATE_AFTER_MS;
     let skip_all = if scene.stopped {
         Some(STOPPED.to_owned())
-    } else if is_late(last) && scene.catch_up == CatchUp::None {
+    } else if scene.is_late(last) && scene.catch_up == CatchUp::None {
         Some(format!("{PASSED}, and this schedule does not catch up"))
     } else {
         None
@@ -138,12 +151,13 @@ pub(crate) fn judge(due: &Due, scene: &Scene) -> Vec<Verdict> {
         out.push(of(first, last, due.newest.len() as u64, Fate::Skip(why)));
         return out;
     }
+    let is_catching_up = scene.is_catching_up(due);
     let mut scene = *scene;
     for slot in &due.newest {
         let behind_ms = scene.now_ms.saturating_sub(*slot);
-        let late = is_late(*slot).then(|| format!("started {} after its time", span(behind_ms)));
-        let made_up = *slot != last || (scene.catch_up == CatchUp::All && late.is_some());
-        let fate = if made_up { scene.made_up(late) } else { scene.last(late) };
+        let late =
+            scene.is_late(*slot).then(|| format!("started {} after its time", span(behind_ms)));
+        let fate = if is_catching_up { scene.made_up(late) } else { scene.met(late) };
         scene.begun(&fate, *slot);
         out.push(of(*slot, *slot, 1, fate));
     }
@@ -268,13 +282,16 @@ mod tests {
         let all = Scene { catch_up: CatchUp::All, ..scene() };
         assert_eq!((all.keep(), scene().keep()), (3, 1));
         check(&minutes(30_000, 3), &all, &[("late", 1), ("wait", 1), ("wait", 1)]);
-        // The last one is in time: it meets those that are made up for.
-        check(&minutes(0, 2), &all, &[("late", 1), ("suppress", 1)]);
+        // The last one is in time: it is the last of those that are made up for.
+        check(&minutes(0, 2), &all, &[("late", 1), ("wait", 1)]);
+        check(&minutes(0, 3), &all, &[("late", 1), ("wait", 1), ("wait", 1)]);
         let queue = Scene { overlap: Overlap::Queue, ..all };
-        check(&minutes(0, 2), &queue, &[("late", 1), ("wait", 1)]);
-        check(&minutes(0, 3), &queue, &[("late", 1), ("wait", 1), ("suppress", 1)]);
+        check(&minutes(0, 3), &queue, &[("late", 1), ("wait", 1), ("wait", 1)]);
         let allow = Scene { overlap: Overlap::Allow, ..all };
         check(&minutes(0, 3), &allow, &[("late", 1), ("late", 1), ("start", 1)]);
+        // Also where it alone is made up for, because no more may be.
+        let one = Scene { catch_up_max: 1, oldest: Some(1), running: 1, ..all };
+        check(&due(0, 40), &one, &[("skip", 40), ("wait", 1)]);
         let full = Scene { oldest: Some(1), running: BESIDE_MAX - 1, ..allow };
         check(&minutes(30_000, 3), &full, &[("late", 1), ("wait", 1), ("wait", 1)]);
         // What waits already takes of the room; a last one stays.
@@ -291,6 +308,39 @@ mod tests {
             &Scene { oldest: Some(1), waiting: 3, ..all },
             &[("suppress", 1)],
         );
+    }
+
+    #[test]
+    fn slots_in_time_meet_what_ran_before_they_were_looked_at_and_not_each_other() {
+        let all = Scene { catch_up: CatchUp::All, ..scene() };
+        let seconds = Due { newest: vec![NOW - 2_000, NOW - 1_000, NOW], before: None };
+        check(&seconds, &all, &[("start", 1), ("wait", 1), ("wait", 1)]);
+        let runs = Scene { oldest: Some(NOW - 60_000), running: 1, ..all };
+        check(&seconds, &runs, &[("suppress", 1), ("suppress", 1), ("suppress", 1)]);
+        let queue = Scene { overlap: Overlap::Queue, ..runs };
+        check(&seconds, &queue, &[("wait", 1), ("suppress", 1), ("suppress", 1)]);
+        // Each ends the one before, however many wait.
+        let cancel = Scene { overlap: Overlap::Cancel, waiting: 9, ..runs };
+        check(&due(7_200_000, 4), &cancel, &[("skip", 4), ("wait", 1)]);
+    }
+
+    #[test]
+    fn a_reason_names_one_that_runs_or_says_that_it_waits() {
+        let why = |scene: &Scene| match &judge(&due(0, 0), scene)[0].fate {
+            Fate::Suppress(why) => why.clone(),
+            fate => panic!("{fate:?}"),
+        };
+        let runs = Scene { oldest: Some(NOW - 1_000), running: 1, waiting: 3, ..scene() };
+        let waits = Scene { running: 0, ..runs };
+        let slot = rfc3339(NOW - 1_000);
+        assert_eq!(why(&runs), format!("the one of {slot} still ran"));
+        assert_eq!(why(&waits), format!("the one of {slot} still waited"));
+        let queue = |scene| Scene { overlap: Overlap::Queue, ..scene };
+        assert_eq!(
+            why(&queue(runs)),
+            format!("the one of {slot} still ran, and another one waited")
+        );
+        assert_eq!(why(&queue(waits)), format!("the one of {slot} still waited"));
     }
 
     #[test]

@@ -2,15 +2,18 @@
 //! slot is in `judge`.
 //!
 //! Slots are moments of the wall clock in UTC. Where a zone's clock is set forward, a slot that it
-//! jumps over is due right after the jump; where it is set back, a line that names its hour or
-//! minute outright is due once, at the first of the two, and one that runs through all hours (`*`)
-//! is due in both, as real time goes (the rule of Vixie cron, crontab(5)).
+//! jumps over is due right after the jump; where it is set back, it is due once, at the first of the
+//! two. A line that runs through all hours (`*`) goes by real time (crontab(5)).
 
 use croner::{
     Cron,
     parser::{CronParser, Seconds, Year},
 };
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp, Zoned,
+    civil::DateTime,
+    tz::{AmbiguousOffset, TimeZone},
+};
 use std::collections::VecDeque;
 use toft_model::schedule::When;
 
@@ -85,7 +88,11 @@ impl Plan {
     pub(crate) fn new(when: &When, anchor_ms: u64) -> Result<Self, NoPlan> {
         match when {
             When::Cron { cron: line, timezone } => {
-                let bad = |why: String| NoPlan::Cron { line: line.clone(), why };
+                // The parser's reasons are sentences with their own end or two, ours goes on.
+                let bad = |why: &str| NoPlan::Cron {
+                    line: line.clone(),
+                    why: why.trim_end_matches('.').to_owned(),
+                };
                 if line.len() > CRON_BYTES_MAX {
                     return Err(NoPlan::Cron { line: String::new(), why: "it is too long".into() });
                 }
@@ -93,7 +100,7 @@ impl Plan {
                     .seconds(Seconds::Disallowed)
                     .year(Year::Disallowed)
                     .build();
-                let cron = parser.parse(line).map_err(|e| bad(e.to_string()))?;
+                let cron = parser.parse(line).map_err(|e| bad(&e.to_string()))?;
                 let zone = match timezone.as_deref() {
                     None => TimeZone::UTC,
                     Some(name) => TimeZone::get(name).map_err(|_| NoPlan::Zone(name.to_owned()))?,
@@ -117,6 +124,9 @@ impl Plan {
             Self::Cron { cron, zone } => {
                 // Slots lie on whole seconds, and the search is after the second it is given.
                 let from = zoned(after_ms - after_ms % 1_000, zone)?;
+                if !runs_through_all_hours(cron) {
+                    return next_by_wall(cron, zone, from.datetime(), after_ms);
+                }
                 let next = cron.find_next_occurrence(&from, false).ok()?;
                 u64::try_from(next.timestamp().as_millisecond()).ok()
             }
@@ -235,6 +245,34 @@ pub(crate) fn check_ever_due(when: &When, plan: &Plan, now_ms: u64) -> Result<()
         (When::Cron { cron, .. }, None) => Err(NoPlan::Never(cron.clone())),
         _ => Ok(()),
     }
+}
+
+fn runs_through_all_hours(cron: &Cron) -> bool {
+    (0..24).all(|hour| cron.pattern.hour_match(hour).unwrap_or(false))
+}
+
+/// The first slot after a moment, of a line that names its hours: found on the wall, where nothing is
+/// jumped over and nothing comes twice, and then placed in time.
+fn next_by_wall(cron: &Cron, zone: &TimeZone, from: DateTime, after_ms: u64) -> Option<u64> {
+    let mut wall = from;
+    loop {
+        let at = wall.to_zoned(TimeZone::UTC).ok()?;
+        wall = cron.find_next_occurrence(&at, false).ok()?.datetime();
+        let slot = u64::try_from(moment_of(wall, zone)?.as_millisecond()).ok()?;
+        if slot > after_ms {
+            return Some(slot);
+        }
+    }
+}
+
+/// When a clock on the wall shows this: the first time, or the moment in which it is set beyond it.
+fn moment_of(wall: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    let at = zone.to_ambiguous_timestamp(wall);
+    if !matches!(at.offset(), AmbiguousOffset::Gap { .. }) {
+        return at.earlier().ok();
+    }
+    let beyond = at.later().ok()?.checked_add(SignedDuration::from_millis(1)).ok()?;
+    Some(zone.preceding(beyond).next()?.timestamp())
 }
 
 fn zoned(unix_ms: u64, zone: &TimeZone) -> Option<Zoned> {

@@ -1,18 +1,18 @@
 //! What a fork gets of its origin's secrets: all names, and those values that were granted, sealed with
 //! its own key.
 
-use super::{open, place, sealed};
+use super::{brokered::authority_for, open, sealed, unseal};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
 };
 use serde::Deserialize;
-use toft_model::id::ProjectId;
-use toft_store::SecretRow;
+use toft_model::{binding::placeholder, id::ProjectId};
+use toft_store::{BrokeredRow, ProjectKey, ProjectSecrets, SecretRow};
 
 /// Values that a fork gets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a list of names, or \"all\"")]
 pub(crate) enum Grant {
     /// Those of these names.
     Names(Vec<String>),
@@ -84,9 +84,14 @@ pub(crate) async fn to(
             revision: 1,
             set_at: now,
             set_by: by.to_owned(),
+            // What stands for it here is nothing in the origin.
+            brokered: row.brokered.as_ref().map(|theirs| BrokeredRow {
+                placeholder: placeholder(),
+                binding: theirs.binding.clone(),
+            }),
         };
         if let (true, Some(text)) = (grant.holds(&row.name), &row.sealed) {
-            let value = old.as_ref().and_then(|key| key.unseal(&place(origin, row), text).ok());
+            let value = old.as_ref().and_then(|key| unseal(key, origin, row, text).ok());
             let value = value.ok_or_else(|| {
                 ApiError::new(
                     Code::Conflict,
@@ -100,6 +105,8 @@ pub(crate) async fn to(
         }
         rows.push(theirs);
     }
+    let authority = authority_for(&new, fork, &ProjectSecrets::default(), &rows)?;
+    let kept = ProjectKey { sealed: kept, authority };
     if !app.store.put_secrets(fork, 0, &kept, &rows, now).await? {
         return Err(ApiError::new(Code::Conflict, "the fork has secrets already: try again"));
     }

@@ -1,6 +1,7 @@
 //! How a machine gets its environment: straight to its init, which keeps it in memory. A machine that
 //! rests is told when it starts or goes on, before anybody counts it as running.
 
+use super::brokered;
 use crate::{
     api_error::{ApiError, Code},
     machines::Machine,
@@ -53,17 +54,31 @@ pub(crate) async fn changed(app: &App, machine: &Arc<Machine>) {
     let _hold = machine.being_read();
     let _turn = machine.told.turn.lock().await;
     if !machine.answers() {
+        // Requests that it has under way are the gateway's.
+        let told = brokered::tell(app, machine).await;
         // On its way to standing still it may yet be let go on.
-        if machine.runs() {
+        if machine.runs() || told.is_err() {
             later(app, machine);
         }
         return;
     }
-    if let Err(error) = Box::pin(send(app, machine)).await {
+    if let Err(error) = Box::pin(both(app, machine)).await {
         tracing::warn!(project.id = %machine.id, error = error.message,
             "the machine was not told of a secret");
         later(app, machine);
     }
+}
+
+/// Tells the gateway what it puts in, and then the machine: a placeholder that programs have is one that
+/// the gateway knows. A machine that starts or is adopted is given to the gateway with all of it. The
+/// caller has the turn.
+async fn both(app: &App, machine: &Machine) -> Result<(), ApiError> {
+    let brokered = brokered::tell(app, machine).await;
+    send(app, machine).await?;
+    if brokered.is_err() {
+        machine.told.set(None);
+    }
+    brokered
 }
 
 /// The caller has the turn.
@@ -101,10 +116,13 @@ fn later(app: &App, machine: &Arc<Machine>) {
             sleep(wait).await;
             let _hold = machine.being_read();
             let _turn = machine.told.turn.lock().await;
-            if machine.state() != MachineState::Running {
-                return;
-            }
-            if machine.answers() && send(&app2, &machine).await.is_ok() {
+            let is_told = if machine.answers() {
+                both(&app2, &machine).await.is_ok()
+            } else {
+                let gateway = brokered::tell(&app2, &machine).await;
+                gateway.is_ok() && machine.state() != MachineState::Running
+            };
+            if is_told {
                 return;
             }
         }

@@ -13,7 +13,7 @@ pub(crate) struct Told {
     /// by who starts the machine until it counts as running: what is stored after that is told then.
     pub(super) turn: Mutex<()>,
     /// One at a time changes what is stored: each seals for the revision that it makes.
-    pub(crate) changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
     revision: AtomicU64,
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Machines {
     pub(crate) starts: AtomicUsize,
     /// The next starts fail with this text.
     pub(crate) broken: Mutex<Option<String>>,
+    /// Why programs that write are paused.
+    pub(crate) paused: Mutex<Option<String>>,
     /// How long a start takes.
     pub(crate) start_takes: Mutex<Duration>,
     /// How long a stop takes after the bridge has gone.
@@ -73,6 +75,7 @@ impl Machines {
             running: Mutex::default(),
             starts: AtomicUsize::new(0),
             broken: Mutex::default(),
+            paused: Mutex::default(),
             start_takes: Mutex::default(),
             stop_takes: Mutex::default(),
             sweep_takes: Mutex::default(),
@@ -192,6 +195,10 @@ impl Backend for Machines {
         std::fs::write(files.join("f"), "0123456789").unwrap();
         self.disks.lock().unwrap().entry(id.clone()).or_default();
         Ok(())
+    }
+
+    async fn why_paused(&self, _project: &ProjectId) -> Option<String> {
+        self.paused.lock().unwrap().clone()
     }
 
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {

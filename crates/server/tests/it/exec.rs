@@ -47,7 +47,29 @@ async fn a_program_that_takes_too_long_is_killed_and_its_output_kept() {
     let body = json!({"argv": ["sh", "-c", script], "timeoutMs": 1500});
     let done = world.ask(Call::post(&path, &body)).await.data();
     assert_eq!((&done["timedOut"], &done["stdout"]), (&json!(true), &json!("begun\n")));
-    assert_eq!(done["signal"], 9);
+    assert_eq!((&done["signal"], &done["paused"]), (&json!(9), &json!(null)));
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_program_whose_time_ends_while_the_disk_is_full_is_told_so() {
+    let world = World::new().await;
+    let id = world.project().await;
+    *world.machines.paused.lock().unwrap() = Some("the disk is full".into());
+    let path = format!("/v1/projects/{id}/exec");
+    let late = json!({"argv": ["sleep", "300"], "timeoutMs": 100});
+    let done = world.ask(Call::post(&path, &late)).await.data();
+    assert_eq!((&done["timedOut"], &done["paused"]), (&json!(true), &json!("the disk is full")));
+    let call = Call::post(&path, &late).key(AGENT_KEY).header("accept", "text/event-stream");
+    let mut events = call.stream(world.addr).await;
+    let mut last = events.next().await.unwrap();
+    while let Some(event) = events.next().await {
+        last = event;
+    }
+    assert_eq!((&*last.kind, &last.json()["paused"]), ("exit", &json!("the disk is full")));
+    // Whoever ended by itself was not held up.
+    let done = world.ask(Call::post(&path, &json!({"command": "true"}))).await.data();
+    assert_eq!((&done["timedOut"], &done["paused"]), (&json!(false), &json!(null)));
     world.end(true).await;
 }
 

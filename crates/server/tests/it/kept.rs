@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) can: Mutex<Can>,
     /// How long a copy takes.
     pub(crate) takes: Mutex<Duration>,
+    /// How many copies were begun.
+    pub(crate) begun: AtomicUsize,
     /// Of a slow storage.
     pub(crate) is_small: AtomicBool,
     /// The next copies fail.
@@ -50,6 +52,7 @@ impl Default for Kept {
             base: Mutex::new("base-1".into()),
             can: Mutex::new(can),
             takes: Mutex::default(),
+            begun: AtomicUsize::default(),
             is_small: AtomicBool::new(true),
             is_full: AtomicBool::new(false),
             breaks: AtomicBool::new(false),
@@ -90,6 +93,7 @@ impl Kept {
         project: &ProjectId,
         id: &CheckpointId,
     ) -> Result<Checkpointed, MachineError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let takes = *self.takes.lock().unwrap();
         tokio::time::sleep(takes).await;
         if self.is_full.load(Ordering::SeqCst) {

@@ -338,13 +338,14 @@ async fn limits_are_in_force_at_once_and_kept_and_what_cannot_be_is_not() {
     assert_eq!(
         set["limits"],
         json!({"memoryBytes": 1 << 30, "cpus": null, "pids": null,
-        "diskBytes": null})
+        "diskBytes": null, "logBytes": 4_u64 << 30})
     );
     let in_force = || world.machines.resting.limits.lock().unwrap()[&id].clone();
     assert_eq!((in_force().memory_bytes, in_force().pids), (Some(1 << 30), None));
     for (wrong, word) in [
         (json!({"memoryBytes": 1 << 20}), "memoryBytes"),
         (json!({"diskBytes": 99 << 20}), "take now"),
+        (json!({"logBytes": 64 << 20}), "logBytes"),
         (json!({"cpus": 0}), "cpus"),
     ] {
         let message = put(wrong).await.failure(400, "invalid_argument");
@@ -367,6 +368,7 @@ async fn limits_are_in_force_at_once_and_kept_and_what_cannot_be_is_not() {
     let disk = world.ask(Call::get(&format!("/v1/projects/{id}/disk"))).await.data();
     assert_eq!((&disk["exclusiveBytes"], &disk["sharedBytes"]), (&json!(100 << 20), &json!(7)));
     assert_eq!((&disk["capBytes"], &disk["quotaBytes"]), (&Value::Null, &Value::Null));
+    assert!(disk["logBytes"].as_u64().is_some_and(|bytes| bytes < 1 << 20), "{disk}");
     world.end(true).await;
 }
 

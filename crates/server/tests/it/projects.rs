@@ -48,6 +48,22 @@ async fn one_alias_is_one_project_however_many_ask_at_once() {
     assert_eq!(world.machines.starts.load(Ordering::SeqCst), 1);
     let by_alias = world.ask(Call::get("/v1/projects/default")).await.data();
     assert_eq!(by_alias["id"], data[0]["id"]);
+
+    // Found: what else is said is judged, and changes nothing.
+    let settings = format!("/v1/projects/{}/egress", data[0]["id"].as_str().unwrap());
+    let before = world.ask(Call::get(&settings)).await.data();
+    let other = json!({"id": "default", "name": "Two", "egress": {"level": "none"}});
+    let found = world.ask(Call::post("/v1/projects", &other)).await.data();
+    assert_eq!((&found["created"], &found["name"]), (&json!(false), &json!("One")));
+    assert_ne!(before["level"], "none");
+    assert_eq!(world.ask(Call::get(&settings)).await.data(), before);
+    for wrong in
+        [json!({"name": ""}), json!({"image": "none"}), json!({"egress": {"level": "wide"}})]
+    {
+        let mut body = json!({"id": "default"});
+        body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_ne!(world.ask(Call::post("/v1/projects", &body)).await.status, 200, "{wrong}");
+    }
     world.end(true).await;
 }
 

@@ -226,6 +226,30 @@ async fn a_server_that_ends_leaves_the_command_and_the_next_one_sees_its_end() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_replaced_while_a_command_runs_is_in_no_record() {
+    let s = Stage::new().await;
+    let path = format!("{}/secrets", s.of);
+    let set = async |value: &str| {
+        let body = json!({"values": {"API_KEY": value}});
+        s.ask(Call::post(&path, &body)).await.data();
+    };
+    set("first-value").await;
+    let gate = s.runs.with_file_name("gate");
+    let held = format!("while [ ! -e '{}' ]; do sleep 0.02; done", gate.display());
+    let says = format!("{held}; echo first-value second-value");
+    let id = s.add(json!({"do": s.run_and(&says)})).await;
+    s.world.advance(60_000);
+    while s.ran() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    set("second-value").await;
+    std::fs::write(&gate, "").unwrap();
+    let all = s.outcomes(&id, &["fired"]).await;
+    assert_eq!(all[0]["output"], "[secret API_KEY] [secret API_KEY]\n");
+    s.world.end(true).await;
+}
+
+#[tokio::test]
 async fn a_time_limit_ends_a_command_and_deleting_its_schedule_too() {
     let s = Stage::new().await;
     let forever = s.run_and("echo before; sleep 600");
@@ -270,13 +294,48 @@ async fn a_prompt_is_said_in_the_conversation_that_was_named() {
         heard.push_str(&event.data);
     }
     assert_eq!(heard.matches("look around").count(), 1, "{heard}");
-    // A conversation that is not there is told.
-    let gone = s.add(json!({"name": "gone", "do": {"prompt": "x", "sessionId": "s9"}})).await;
-    let run = format!("{}/schedules/{gone}/run", s.of);
-    let asked = s.ask(Call::post(&run, &json!({}))).await.data();
-    assert_eq!(asked["outcome"], "running");
-    let all = s.outcomes(&gone, &["failed"]).await;
-    assert!(reason(&all[0]).contains("s9"), "{all:?}");
+    s.world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_not_there_is_refused_and_one_that_went_away_is_told() {
+    let s = Stage::new().await;
+    let path = format!("{}/schedules", s.of);
+    let made = |session: &str| {
+        json!({"name": "gone", "when": {"everyS": 60},
+            "do": {"prompt": "x", "sessionId": session}})
+    };
+    let kept = json!({"messageId": "e1", "entryId": "e1", "parentId": null,
+        "message": {"role": "user", "content": "build a shop", "timestamp": 9}});
+    s.world.machines.push(&s.project, "old", "message_end", &kept);
+    s.world.copied(&s.project, 1).await;
+    let id = s.add(json!({"do": s.run_and("true")})).await;
+    let change = Call::new("PATCH", &format!("{path}/{id}"));
+    let named = json!({"do": made("s9")["do"]});
+    for is_cold in [false, true] {
+        if is_cold {
+            s.sleep().await;
+        }
+        let why = s.ask(Call::post(&path, &made("s9"))).await.failure(404, "not_found");
+        assert!(why.contains("do.sessionId") && why.contains("s9"), "{why}");
+        s.ask(change.clone().json(&named)).await.failure(404, "not_found");
+        assert_eq!(s.machine().await["state"] == "cold", is_cold, "it is not woken for that");
+        if !is_cold {
+            // The copy has it, the machine has not: nothing more can be said in it.
+            s.ask(Call::post(&path, &made("old"))).await.failure(404, "not_found");
+        }
+    }
+    let all = s.ask(Call::get(&path)).await.data();
+    assert_eq!(all["schedules"].as_array().unwrap().len(), 1, "{all}");
+    // All that is known while the machine rests is that something was said in it.
+    let gone = s.ask(Call::post(&path, &made("old"))).await.data();
+    let one = format!("{path}/{}", gone["id"].as_str().unwrap());
+    s.ask(Call::post(&format!("{one}/run"), &json!({}))).await.data();
+    let all = s.outcomes(gone["id"].as_str().unwrap(), &["failed"]).await;
+    assert!(reason(&all[0]).contains("old"), "{all:?}");
+    // What stays as it was is not asked about again.
+    let renamed = json!({"name": "other", "do": made("old")["do"]});
+    s.ask(Call::new("PATCH", &one).json(&renamed)).await.data();
     s.world.end(true).await;
 }
 

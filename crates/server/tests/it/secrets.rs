@@ -49,3 +49,45 @@ async fn a_change_whose_client_leaves_is_stored_and_told() {
     }
     world.end(true).await;
 }
+
+#[tokio::test]
+async fn a_binding_comes_with_its_value_and_is_kept_as_it_is_understood() {
+    let world = World::new().await;
+    let id = world.project().await;
+    let one = format!("/v1/projects/{id}/secrets/KEY");
+    let put = |body: serde_json::Value| Call::new("PUT", &one).json(&body);
+    let binding = json!({"hosts": ["API.a.test"], "methods": ["get"], "paths": ["/v1/*"]});
+    for wrong in [
+        json!({"value": "canary-value", "kind": "brokered"}),
+        json!({"value": "canary-value", "kind": "other"}),
+        json!({"value": "canary-value", "kind": "environment", "binding": binding}),
+        json!({"value": "canary-value", "binding": {"hosts": []}}),
+        json!({"value": "canary-value", "binding": {"hosts": ["10.0.0.1"]}}),
+        json!({"value": "canary-value", "binding": {"host": ["canary-value"]}}),
+        json!({"value": "canary-value", "binding": "canary-value"}),
+        json!({"value": "canary\nvalue", "binding": binding}),
+        json!({"value": "short", "binding": binding}),
+        json!({"binding": binding}),
+    ] {
+        let answer = world.ask(put(wrong.clone())).await;
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(!answer.text().contains("canary"), "{}", answer.text());
+    }
+    let set = world.ask(put(json!({"value": "canary-value", "binding": binding}))).await.data();
+    let plain = json!({"hosts": ["api.a.test"], "methods": ["GET"], "paths": ["/v1/*"], "headers": ["authorization"]});
+    let of = |answer: &serde_json::Value| {
+        let row = &answer["secrets"][0];
+        (row["kind"].clone(), row["binding"].clone(), row["state"].clone())
+    };
+    assert_eq!(of(&set), (json!("brokered"), plain.clone(), json!("set")));
+    // A value alone changes neither; by its kind it becomes an ordinary one.
+    let again = world.ask(put(json!({"value": "canary-second"}))).await.data();
+    assert_eq!(of(&again), (json!("brokered"), plain, json!("set")));
+    let rotate = format!("/v1/projects/{id}/rotate-secrets");
+    world.ask(Call::post(&rotate, &json!({}))).await.data();
+    let listed = world.ask(Call::get(&format!("/v1/projects/{id}/secrets"))).await.data();
+    assert_eq!(of(&listed), of(&again));
+    let plain = world.ask(put(json!({"value": "canary", "kind": "environment"}))).await.data();
+    assert_eq!(of(&plain), (json!("environment"), json!(null), json!("set")));
+    world.end(true).await;
+}

@@ -3,10 +3,16 @@
 use crate::{
     backend::Machines,
     client::Call,
-    world::{START_MS, World, config},
+    world::{AGENT_KEY, START_MS, World, config},
 };
 use serde_json::json;
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use toft_server::ServerError;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +73,24 @@ async fn a_regular_end_leaves_machines_running_and_shutdown_may_stop_them() {
     let machines = world.machines.clone();
     world.end(false).await;
     assert!(!machines.is_running(&id));
+}
+
+#[tokio::test]
+async fn no_machine_starts_once_all_are_being_stopped() {
+    let world = World::new().await;
+    let id = world.project().await;
+    *world.machines.kept.takes.lock().unwrap() = Duration::from_millis(300);
+    let fork = Call::post(&format!("/v1/projects/{id}/fork"), &json!({"count": 2}));
+    let addr = world.addr;
+    let asked = tokio::spawn(async move { fork.key(AGENT_KEY).send(addr).await });
+    world.eventually("/v1/me", |_| world.machines.kept.begun.load(Ordering::SeqCst) > 0).await;
+    let machines = Arc::clone(&world.machines);
+    world.end(true).await;
+    // Its answer may be cut off.
+    let _ = asked.await;
+    let tickets = machines.kept.tickets.lock().unwrap().clone();
+    assert_eq!(tickets.len(), 2);
+    assert!(!tickets.iter().any(|(fork, _)| machines.is_running(fork)));
 }
 
 #[tokio::test]

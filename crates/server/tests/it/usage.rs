@@ -93,11 +93,15 @@ async fn calls_are_told_by_project_run_model_and_day_and_outlive_their_project()
     let days = get(&world, &own).await;
     assert_eq!(days["rows"][0]["key"], "2023-11-14");
     assert_eq!((&days["total"]["calls"], &days["total"]["costUsd"]), (&json!(1), &json!(0.001)));
-    let runs = get(&world, &format!("{own}?by=run")).await["rows"][0].clone();
-    assert_eq!(
-        (&runs["key"], &runs["session"], &runs["name"]),
-        (&json!("r1"), &json!("s1"), &Value::Null)
-    );
+    // What a machine calls a run is one when its conversation has the prompt.
+    let path = format!("{own}?by=run");
+    let runs = get(&world, &path).await["rows"][0].clone();
+    assert_eq!((&runs["key"], &runs["session"]), (&Value::Null, &json!("s1")));
+    let said = json!({"entryId": "r1", "message": {"role": "user", "content": "Build it"}});
+    world.machines.push(&project, "s1", "message_end", &said);
+    let runs = world.eventually(&path, |usage| usage["rows"][0]["key"] == "r1").await;
+    let run = &runs["rows"][0];
+    assert_eq!((&run["session"], &run["name"]), (&json!("s1"), &json!("Build it")));
     let models = get(&world, "/v1/usage?by=model").await["rows"][0].clone();
     assert_eq!((&models["key"], &models["provider"]), (&json!("gpt-5"), &json!("openai")));
     assert_eq!(get(&world, "/v1/usage?by=provider&limit=1").await["rows"][0]["calls"], 3);

@@ -246,12 +246,11 @@ impl Events for SqliteStore {
         entry: &str,
     ) -> Result<Option<NewEvent>, StoreError> {
         let key = self.key(project).await?;
-        // The id is looked for as text first: most rows are passed over without a parse. What is no
-        // JSON came so from inside.
+        // As the index `bridge_event_entry` has it; not the one by number, which is longer.
         Ok(sqlx::query_as(
-            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ?1 \
-             AND session = ?2 AND kind = 'message_end' AND CASE WHEN instr(data, ?3) > 0 \
-             AND json_valid(data) THEN json_extract(data, '$.entryId') = ?3 ELSE 0 END LIMIT 1",
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE +project_id = ?1 \
+             AND session = ?2 AND kind = 'message_end' \
+             AND CASE WHEN json_valid(data) THEN json_extract(data, '$.entryId') END = ?3 LIMIT 1",
         )
         .bind(key)
         .bind(session)

@@ -65,9 +65,10 @@ impl Forks for SqliteStore {
                  is_automatic, updated_at) SELECT p.id, r.keep_last, r.keep_hourly, r.keep_daily, \
                  r.is_automatic, r.updated_at FROM checkpoint_rule r, project p \
                  WHERE r.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
-                "INSERT INTO machine_settings (project_id, limits, idle, egress, updated_at) \
-                 SELECT p.id, s.limits, s.idle, s.egress, s.updated_at FROM machine_settings s, \
-                 project p WHERE s.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                "INSERT INTO machine_settings (project_id, limits, idle, egress, egress_ceiling, \
+                 updated_at) SELECT p.id, s.limits, s.idle, s.egress, \
+                 json_set(s.egress_ceiling, '$.inherited', json('true')), s.updated_at \
+                 FROM machine_settings s, project p WHERE s.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
                 "INSERT INTO model_limit (project_id, calls_at_once, calls_per_minute, updated_at) \
                  SELECT p.id, l.calls_at_once, l.calls_per_minute, l.updated_at FROM model_limit l, \
                  project p WHERE l.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",

@@ -1,6 +1,6 @@
 //! [`MachineRecords`] on SQLite.
 
-use super::{SqliteStore, ms};
+use super::{SqliteStore, Write, ms};
 use crate::{
     error::StoreError,
     machine_settings::{MachineRecords, MachineSettings},
@@ -10,12 +10,43 @@ use serde_json::{from_str, json};
 use toft_model::{
     event::{Observed, Told},
     id::ProjectId,
-    machine::{EgressSetting, IdleRule, Limits},
+    machine::{EgressCeiling, EgressName, EgressSetting, IdleRule, Limits},
 };
 
 /// What waits per project: a machine that reaches its limits over and over while its bridge is down
 /// fills a page, not the disk.
 const OBSERVED_KEPT: i64 = 100;
+
+/// What a ceiling is that cannot be read.
+const NOTHING: EgressCeiling = EgressCeiling { level: EgressName::None, inherited: false };
+
+/// The settings, as JSON each.
+type Columns = (Option<String>, Option<String>, Option<String>, Option<String>);
+
+/// Writes what a project is made with.
+pub(super) async fn first(
+    tx: &mut Write<'_>,
+    key: i64,
+    settings: &MachineSettings,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    if *settings == MachineSettings::default() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO machine_settings (project_id, limits, idle, egress, egress_ceiling, \
+         updated_at) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(key)
+    .bind(settings.limits.as_ref().map(|one| json!(one).to_string()))
+    .bind(settings.idle.as_ref().map(|one| json!(one).to_string()))
+    .bind(settings.egress.as_ref().map(|one| json!(one).to_string()))
+    .bind(settings.ceiling.as_ref().map(|one| json!(one).to_string()))
+    .bind(ms(now_ms))
+    .execute(tx.on())
+    .await?;
+    Ok(())
+}
 
 impl SqliteStore {
     /// `statement` has the project, the JSON and the time.
@@ -37,18 +68,20 @@ impl SqliteStore {
 impl MachineRecords for SqliteStore {
     async fn machine_settings(&self, id: &ProjectId) -> Result<MachineSettings, StoreError> {
         let key = self.key(id).await?;
-        let row: Option<(Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
-            "SELECT limits, idle, egress FROM machine_settings WHERE project_id = ?",
+        let row: Option<Columns> = sqlx::query_as(
+            "SELECT limits, idle, egress, egress_ceiling FROM machine_settings \
+             WHERE project_id = ?",
         )
         .bind(key)
         .fetch_optional(&self.read)
         .await?;
-        let (limits, idle, egress) = row.unwrap_or_default();
+        let (limits, idle, egress, ceiling) = row.unwrap_or_default();
         // A row that does not fit was not written by us: the default holds. But nothing is opened by it.
         Ok(MachineSettings {
             limits: limits.and_then(|text| from_str::<Limits>(&text).ok()),
             idle: idle.and_then(|text| from_str::<IdleRule>(&text).ok()),
             egress: egress.map(|text| from_str(&text).unwrap_or_else(|_| EgressSetting::nothing())),
+            ceiling: ceiling.map(|text| from_str(&text).unwrap_or(NOTHING)),
         })
     }
 
@@ -97,6 +130,18 @@ impl MachineRecords for SqliteStore {
             VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET egress = excluded.egress, \
             updated_at = excluded.updated_at";
         self.put_setting_of(id, PUT, egress.map(|egress| json!(egress).to_string()), now_ms).await
+    }
+
+    async fn put_egress_ceiling(
+        &self,
+        id: &ProjectId,
+        ceiling: Option<&EgressCeiling>,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        const PUT: &str = "INSERT INTO machine_settings (project_id, egress_ceiling, updated_at) \
+            VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET \
+            egress_ceiling = excluded.egress_ceiling, updated_at = excluded.updated_at";
+        self.put_setting_of(id, PUT, ceiling.map(|one| json!(one).to_string()), now_ms).await
     }
 
     async fn add_observed(
@@ -159,7 +204,6 @@ impl MachineRecords for SqliteStore {
 mod tests {
     use super::*;
     use crate::projects::{NewProject, Projects as _};
-    use toft_model::machine::EgressName;
 
     #[tokio::test]
     async fn what_a_machine_may_reach_and_cannot_be_read_is_nothing() {
@@ -170,6 +214,7 @@ mod tests {
             alias: None,
             name: "Shop".into(),
             owner: crate::people::SYSTEM_USER.into(),
+            settings: MachineSettings::default(),
         };
         let id = store.create_project(&new, 1).await.unwrap().project.id;
         let open = EgressSetting { level: EgressName::Open, rules: Vec::new() };
@@ -185,6 +230,18 @@ mod tests {
                 .unwrap();
             let read = store.machine_settings(&id).await.unwrap().egress;
             assert_eq!(read, Some(EgressSetting::nothing()), "{text:?}");
+        }
+        let wide = EgressCeiling { level: EgressName::Open, inherited: false };
+        store.put_egress_ceiling(&id, Some(&wide), 3).await.unwrap();
+        assert_eq!(store.machine_settings(&id).await.unwrap().ceiling, Some(wide));
+        for text in ["", "{}", "{\"level\":\"all\"}", "\"open\""] {
+            sqlx::query("UPDATE machine_settings SET egress_ceiling = ?")
+                .bind(text)
+                .execute(&store.full)
+                .await
+                .unwrap();
+            let read = store.machine_settings(&id).await.unwrap().ceiling;
+            assert_eq!(read.map(|one| one.level), Some(EgressName::None), "{text:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! [`Projects`] on SQLite.
 
-use super::{SqliteStore, history, ms, unsigned};
+use super::{SqliteStore, history, machine_settings, ms, unsigned};
 use crate::{
     error::StoreError,
     projects::{Created, NewProject, Project, Projects, Wake, Wanted},
@@ -75,7 +75,7 @@ impl Projects for SqliteStore {
             created_at: now_ms,
             updated_at: now_ms,
         };
-        sqlx::query(
+        let row = sqlx::query(
             "INSERT INTO project (public_id, team_id, alias, name, owner_id, wanted, created_at, \
              updated_at) VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
         )
@@ -89,6 +89,7 @@ impl Projects for SqliteStore {
         .execute(tx.on())
         .await
         .map_err(|e| StoreError::or_taken(e, "this project id"))?;
+        machine_settings::first(&mut tx, row.last_insert_rowid(), &new.settings, now_ms).await?;
         tx.commit().await?;
         Ok(Created { project, created: true })
     }

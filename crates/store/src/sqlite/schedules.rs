@@ -67,31 +67,15 @@ impl FromRow<'_, SqliteRow> for Schedule {
     }
 }
 
-/// When it is due and what runs, as text.
-fn words(schedule: &Schedule) -> (String, String) {
+type Statement<'a> = sqlx::query::Query<'a, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// Binds what can be changed of a schedule, in the order of its columns.
+fn fields<'a>(statement: Statement<'a>, schedule: &'a Schedule) -> Statement<'a> {
     let json = |text: serde_json::Result<String>| text.expect("schedules hold only JSON-able data");
-    (json(to_string(&schedule.when)), json(to_string(&schedule.work)))
-}
-
-const NAME: &str = "the name of this schedule";
-
-#[async_trait]
-impl Schedules for SqliteStore {
-    async fn add_schedule(&self, schedule: &Schedule) -> Result<(), StoreError> {
-        let key = self.key(&schedule.project).await?;
-        let (due, work) = words(schedule);
-        let mut tx = self.begin().await?;
-        let added = sqlx::query(
-            "INSERT INTO schedule (public_id, project_id, name, due, work, catch_up, \
-             catch_up_max, overlap, timeout_ms, enabled, anchor_at, decided_at, next_at, revision, \
-             created_at, updated_at) \
-             SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM project \
-             WHERE id = ? AND deleted_at IS NULL",
-        )
-        .bind(schedule.id.as_str())
+    statement
         .bind(&schedule.name)
-        .bind(due)
-        .bind(work)
+        .bind(json(to_string(&schedule.when)))
+        .bind(json(to_string(&schedule.work)))
         .bind(schedule.catch_up.as_str())
         .bind(schedule.catch_up_max)
         .bind(schedule.overlap.as_str())
@@ -100,13 +84,30 @@ impl Schedules for SqliteStore {
         .bind(ms(schedule.anchor_at))
         .bind(ms(schedule.decided_at))
         .bind(schedule.next_at.map(ms))
-        .bind(ms(schedule.revision))
-        .bind(ms(schedule.created_at))
-        .bind(ms(schedule.updated_at))
-        .bind(key)
-        .execute(tx.on())
-        .await
-        .map_err(|e| StoreError::or_taken(e, NAME))?;
+}
+
+const NAME: &str = "the name of this schedule";
+
+#[async_trait]
+impl Schedules for SqliteStore {
+    async fn add_schedule(&self, schedule: &Schedule) -> Result<(), StoreError> {
+        let key = self.key(&schedule.project).await?;
+        let mut tx = self.begin().await?;
+        let statement = sqlx::query(
+            "INSERT INTO schedule (public_id, project_id, name, due, work, catch_up, \
+             catch_up_max, overlap, timeout_ms, enabled, anchor_at, decided_at, next_at, revision, \
+             created_at, updated_at) \
+             SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM project \
+             WHERE id = ? AND deleted_at IS NULL",
+        );
+        let added = fields(statement.bind(schedule.id.as_str()), schedule)
+            .bind(ms(schedule.revision))
+            .bind(ms(schedule.created_at))
+            .bind(ms(schedule.updated_at))
+            .bind(key)
+            .execute(tx.on())
+            .await
+            .map_err(|e| StoreError::or_taken(e, NAME))?;
         if added.rows_affected() == 0 {
             return Err(StoreError::Missing { what: "project" });
         }
@@ -139,30 +140,19 @@ impl Schedules for SqliteStore {
     }
 
     async fn update_schedule(&self, schedule: &Schedule) -> Result<bool, StoreError> {
-        let (due, work) = words(schedule);
         let mut tx = self.begin().await?;
-        let changed = sqlx::query(
+        let statement = sqlx::query(
             "UPDATE schedule SET name = ?, due = ?, work = ?, catch_up = ?, \
              catch_up_max = ?, overlap = ?, timeout_ms = ?, enabled = ?, anchor_at = ?, decided_at = ?, next_at = ?, \
              revision = revision + 1, updated_at = ? WHERE public_id = ? AND revision = ?",
-        )
-        .bind(&schedule.name)
-        .bind(due)
-        .bind(work)
-        .bind(schedule.catch_up.as_str())
-        .bind(schedule.catch_up_max)
-        .bind(schedule.overlap.as_str())
-        .bind(ms(schedule.timeout_ms))
-        .bind(schedule.enabled)
-        .bind(ms(schedule.anchor_at))
-        .bind(ms(schedule.decided_at))
-        .bind(schedule.next_at.map(ms))
-        .bind(ms(schedule.updated_at))
-        .bind(schedule.id.as_str())
-        .bind(ms(schedule.revision))
-        .execute(tx.on())
-        .await
-        .map_err(|e| StoreError::or_taken(e, NAME))?;
+        );
+        let changed = fields(statement, schedule)
+            .bind(ms(schedule.updated_at))
+            .bind(schedule.id.as_str())
+            .bind(ms(schedule.revision))
+            .execute(tx.on())
+            .await
+            .map_err(|e| StoreError::or_taken(e, NAME))?;
         tx.commit().await?;
         Ok(changed.rows_affected() > 0)
     }

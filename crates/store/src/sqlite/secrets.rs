@@ -3,15 +3,32 @@
 use super::{SqliteStore, Write, ms, unsigned};
 use crate::{
     error::StoreError,
-    secrets::{ProjectSecrets, SecretRow, Secrets, Wrapped},
+    secrets::{AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped},
 };
 use async_trait::async_trait;
 use toft_model::id::ProjectId;
 
-type Row = (String, String, Option<String>, i64, i64, String);
+type Row = (String, String, Option<String>, i64, i64, String, Option<String>, Option<String>);
 
-fn row((name, kind, sealed, revision, set_at, set_by): Row) -> SecretRow {
-    SecretRow { name, kind, sealed, revision: unsigned(revision), set_at: unsigned(set_at), set_by }
+fn row((name, kind, sealed, revision, set_at, set_by, placeholder, binding): Row) -> SecretRow {
+    let brokered = placeholder.zip(binding);
+    SecretRow {
+        name,
+        kind,
+        sealed,
+        revision: unsigned(revision),
+        set_at: unsigned(set_at),
+        set_by,
+        brokered: brokered.map(|(placeholder, binding)| BrokeredRow { placeholder, binding }),
+    }
+}
+
+type KeyRow = (String, i64, Option<String>, Option<String>);
+
+fn key((sealed, revision, certificate, authority): KeyRow) -> (ProjectKey, u64) {
+    let authority = certificate.zip(authority);
+    let authority = authority.map(|(certificate, sealed)| AuthorityRow { certificate, sealed });
+    (ProjectKey { sealed, authority }, unsigned(revision))
 }
 
 impl SqliteStore {
@@ -43,21 +60,23 @@ impl Secrets for SqliteStore {
         let id = self.secrets_of(project).await?;
         // One moment: a key without its rows opens nothing.
         let mut tx = self.read.begin().await?;
-        let kept: Option<(String, i64)> =
-            sqlx::query_as("SELECT sealed, revision FROM secret_key WHERE project_id = ?")
-                .bind(id)
-                .fetch_optional(&mut *tx)
-                .await?;
+        let kept: Option<KeyRow> = sqlx::query_as(
+            "SELECT sealed, revision, authority_certificate, authority_key FROM secret_key \
+             WHERE project_id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?;
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT name, kind, sealed, revision, set_at, set_by FROM secret \
+            "SELECT name, kind, sealed, revision, set_at, set_by, placeholder, binding FROM secret \
              WHERE project_id = ? ORDER BY name",
         )
         .bind(id)
         .fetch_all(&mut *tx)
         .await?;
-        let (key, revision) = kept.unzip();
+        let (key, revision) = kept.map(key).unzip();
         Ok(ProjectSecrets {
-            revision: revision.map_or(0, unsigned),
+            revision: revision.unwrap_or_default(),
             key,
             rows: rows.into_iter().map(row).collect(),
         })
@@ -67,7 +86,7 @@ impl Secrets for SqliteStore {
         &self,
         project: &ProjectId,
         before: u64,
-        key: &str,
+        key: &ProjectKey,
         rows: &[SecretRow],
         now_ms: u64,
     ) -> Result<bool, StoreError> {
@@ -77,23 +96,29 @@ impl Secrets for SqliteStore {
             return Ok(false);
         }
         sqlx::query(
-            "INSERT INTO secret_key (project_id, sealed, revision, made_at) VALUES (?1, ?2, ?3, ?4) \
+            "INSERT INTO secret_key (project_id, sealed, revision, made_at, authority_certificate, \
+             authority_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
              ON CONFLICT (project_id) DO UPDATE SET revision = excluded.revision, made_at = \
              CASE WHEN sealed = excluded.sealed THEN made_at ELSE excluded.made_at END, \
-             sealed = excluded.sealed",
+             sealed = excluded.sealed, authority_certificate = excluded.authority_certificate, \
+             authority_key = excluded.authority_key",
         )
         .bind(id)
-        .bind(key)
+        .bind(&key.sealed)
         .bind(ms(before + 1))
         .bind(ms(now_ms))
+        .bind(key.authority.as_ref().map(|authority| &authority.certificate))
+        .bind(key.authority.as_ref().map(|authority| &authority.sealed))
         .execute(tx.on())
         .await?;
         for row in rows {
             sqlx::query(
-                "INSERT INTO secret (project_id, name, kind, sealed, revision, set_at, set_by) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, name) DO UPDATE SET \
+                "INSERT INTO secret (project_id, name, kind, sealed, revision, set_at, set_by, \
+                 placeholder, binding) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                 ON CONFLICT (project_id, name) DO UPDATE SET \
                  kind = excluded.kind, sealed = excluded.sealed, revision = excluded.revision, \
-                 set_at = excluded.set_at, set_by = excluded.set_by",
+                 set_at = excluded.set_at, set_by = excluded.set_by, \
+                 placeholder = excluded.placeholder, binding = excluded.binding",
             )
             .bind(id)
             .bind(&row.name)
@@ -102,6 +127,8 @@ impl Secrets for SqliteStore {
             .bind(ms(row.revision))
             .bind(ms(row.set_at))
             .bind(&row.set_by)
+            .bind(row.brokered.as_ref().map(|brokered| &brokered.placeholder))
+            .bind(row.brokered.as_ref().map(|brokered| &brokered.binding))
             .execute(tx.on())
             .await?;
         }
@@ -133,7 +160,7 @@ impl Secrets for SqliteStore {
         &self,
         project: &ProjectId,
         at: u64,
-        key: &str,
+        key: &ProjectKey,
         sealed: &[(String, String)],
         now_ms: u64,
     ) -> Result<bool, StoreError> {
@@ -142,12 +169,17 @@ impl Secrets for SqliteStore {
         if revision(&mut tx, id).await? != at {
             return Ok(false);
         }
-        sqlx::query("UPDATE secret_key SET sealed = ?, made_at = ? WHERE project_id = ?")
-            .bind(key)
-            .bind(ms(now_ms))
-            .bind(id)
-            .execute(tx.on())
-            .await?;
+        sqlx::query(
+            "UPDATE secret_key SET sealed = ?, made_at = ?, authority_certificate = ?, \
+             authority_key = ? WHERE project_id = ?",
+        )
+        .bind(&key.sealed)
+        .bind(ms(now_ms))
+        .bind(key.authority.as_ref().map(|authority| &authority.certificate))
+        .bind(key.authority.as_ref().map(|authority| &authority.sealed))
+        .bind(id)
+        .execute(tx.on())
+        .await?;
         for (name, sealed) in sealed {
             sqlx::query("UPDATE secret SET sealed = ? WHERE project_id = ? AND name = ?")
                 .bind(sealed)
@@ -228,7 +260,7 @@ async fn put_master_id(tx: &mut Write<'_>, id: &str) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NewProject, Projects as _, SYSTEM_USER};
+    use crate::{MachineSettings, NewProject, Projects as _, SYSTEM_USER};
 
     #[tokio::test]
     async fn a_key_of_a_project_whose_id_is_none_is_not_left_out_in_silence() {
@@ -239,9 +271,10 @@ mod tests {
             alias: None,
             name: "Shop".into(),
             owner: SYSTEM_USER.into(),
+            settings: MachineSettings::default(),
         };
         store.create_project(&new, 1).await.unwrap();
-        store.put_secrets(&new.id, 0, "key", &[], 2).await.unwrap();
+        store.put_secrets(&new.id, 0, &ProjectKey::default(), &[], 2).await.unwrap();
         assert_eq!(store.wrapped().await.unwrap().data_keys.len(), 1);
         let mut tx = store.begin().await.unwrap();
         sqlx::query("UPDATE project SET public_id = 'no id'").execute(tx.on()).await.unwrap();

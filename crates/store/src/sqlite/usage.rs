@@ -12,7 +12,7 @@ use toft_model::{
     budget::{Budget, Budgets, RunSum, Spent, Sums},
     id::ProjectId,
     machine::ModelLimits,
-    time::{month_begins, month_of},
+    time::month_of,
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -49,14 +49,42 @@ fn statement(by: UsageBy) -> String {
         }
     };
     // TOTAL never fails, whatever a provider reported; it is exact up to 2^53.
-    format!(
+    let sums = format!(
         "SELECT {columns}{comma} COUNT(*) AS calls, \
          COUNT(*) FILTER (WHERE u.error IS NOT NULL OR u.status >= 400) AS failed, \
          TOTAL(u.input) AS input, TOTAL(u.output) AS output, TOTAL(u.cache_read) AS cache_read, \
          TOTAL(u.cache_write) AS cache_write, TOTAL(u.cost) AS cost, \
          COUNT(*) FILTER (WHERE u.cost IS NULL) AS unpriced{names} \
          FROM usage u {join} WHERE u.ended = 1 AND u.day BETWEEN ?1 AND ?2 \
-         AND (?3 IS NULL OR u.project = ?3) {group} ORDER BY {order} LIMIT ?4"
+         AND (?3 IS NULL OR u.project = ?3) {group}"
+    );
+    match by {
+        UsageBy::Run => format!("{} ORDER BY {order} LIMIT ?4", of_known_runs(&sums)),
+        UsageBy::All
+        | UsageBy::Day
+        | UsageBy::Project
+        | UsageBy::Session
+        | UsageBy::Model
+        | UsageBy::Provider => format!("{sums} ORDER BY {order} LIMIT ?4"),
+    }
+}
+
+/// A machine says itself which run a call belongs to. One that began with no message of its conversation
+/// is none: its calls are its project's. (`+` leaves a text as it is, so that the index of entries is used.) What a deleted project said is gone, and stays as it was told.
+fn of_known_runs(sums: &str) -> String {
+    let message = |events: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM {events} e WHERE e.kind = 'message_end' AND e.session = s.session \
+             AND CASE WHEN json_valid(e.data) THEN json_extract(e.data, '$.entryId') END = +s.run)"
+        )
+    };
+    let (own, inherited) = (message("bridge_event"), message("inherited_event"));
+    format!(
+        "SELECT project, session, CASE WHEN project_deleted OR {own} OR {inherited} THEN run END AS run, \
+         SUM(calls) AS calls, SUM(failed) AS failed, TOTAL(input) AS input, TOTAL(output) AS output, \
+         TOTAL(cache_read) AS cache_read, TOTAL(cache_write) AS cache_write, TOTAL(cost) AS cost, \
+         SUM(unpriced) AS unpriced, MAX(project_name) AS project_name, \
+         MAX(project_deleted) AS project_deleted FROM ({sums}) s GROUP BY 1, 2, 3"
     )
 }
 
@@ -216,31 +244,24 @@ impl UsageRecords for SqliteStore {
             sqlx::query_scalar("SELECT position FROM usage_position").fetch_one(&mut *tx).await?;
         let month = month_of(now_ms);
         let mut spent = Spent { position: unsigned(position), month, ..Spent::default() };
-        let rows: Vec<(Option<String>, f64, f64)> = sqlx::query_as(
-            "SELECT project, TOTAL(CASE WHEN ts >= ? THEN COALESCE(cost, reserved) END), \
-             TOTAL(COALESCE(cost, reserved)) FROM usage GROUP BY project",
+        let rows: Vec<(String, f64, f64)> = sqlx::query_as(
+            "SELECT project, TOTAL(spent) FILTER (WHERE month >= ?), TOTAL(spent) \
+             FROM spent_month GROUP BY project",
         )
-        .bind(ms(month_begins(month)))
+        .bind(month)
         .fetch_all(&mut *tx)
         .await?;
         for (project, month, total) in rows {
             let sums = Sums { month: nanos(month), total: nanos(total) };
             spent.team.month = spent.team.month.saturating_add(sums.month);
             spent.team.total = spent.team.total.saturating_add(sums.total);
-            if let Some(project) = project.and_then(|id| id.parse().ok()) {
+            if let Ok(project) = project.parse() {
                 spent.projects.insert(project, sums);
             }
         }
         if let Some(since) = runs_since {
-            let rows: Vec<(String, String, String, f64)> = sqlx::query_as(
-                "SELECT project, session, run, TOTAL(COALESCE(cost, reserved)) FROM usage \
-                 WHERE day >= ? AND project IS NOT NULL AND session IS NOT NULL AND run IS NOT NULL \
-                 GROUP BY project, session, run ORDER BY MAX(ts) DESC LIMIT ?",
-            )
-            .bind(ms(since / DAY_MS))
-            .bind(RUNS_MAX)
-            .fetch_all(&mut *tx)
-            .await?;
+            let rows: Vec<(String, String, String, f64)> =
+                sqlx::query_as(RUNS).bind(ms(since)).bind(RUNS_MAX).fetch_all(&mut *tx).await?;
             let sum = |(project, session, run, sum): (String, String, String, f64)| {
                 let (project, session) = (project.parse().ok()?, session.parse().ok()?);
                 Some(RunSum { project, session, run: run.parse().ok()?, spent: nanos(sum) })
@@ -304,6 +325,13 @@ impl UsageRecords for SqliteStore {
 /// Runs that are told to the gateway: those of weeks, in a frame of one MiB or two.
 const RUNS_MAX: u32 = 10_000;
 
+/// Runs of late. The newest of each project come first: a machine can make up runs, and would push out
+/// those of others.
+const RUNS: &str = "SELECT project, session, run, spent FROM (SELECT *, ROW_NUMBER() OVER \
+    (PARTITION BY project ORDER BY last_ts DESC) AS place FROM spent_run \
+    INDEXED BY spent_run_last WHERE last_ts >= ?) \
+    ORDER BY place, last_ts DESC LIMIT ?";
+
 #[derive(FromRow)]
 struct BudgetRow {
     run: Option<i64>,
@@ -344,4 +372,166 @@ fn first<'a>(statement: Statement<'a>, row: &'a UsageRow) -> Statement<'a> {
         .bind(&row.run)
         .bind(&row.provider)
         .bind(row.reserved.map(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use sqlx::{Connection as _, SqliteConnection, raw_sql};
+    use toft_model::time::month_begins;
+
+    const PROJECTS: [&str; 2] = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"];
+    const NOW: u64 = 1_796_083_200_000; // 2026-12-01
+
+    fn entries() -> impl Strategy<Value = Vec<UsageEntry>> {
+        let sum = || prop::option::of(prop_oneof![0..1_000_u64, Just(1 << 40)]);
+        // Around the begin of a month, and a year before.
+        let ts = prop_oneof![NOW - 2..NOW + 2, Just(NOW - 365 * DAY_MS)];
+        let call = (0..8_u8, 0..3_usize, 0..3_u8, ts, sum(), sum());
+        let call = call.prop_map(|(id, project, run, ts, cost, reserved)| UsageRow {
+            id: id.to_string(),
+            ts,
+            project: PROJECTS.get(project).map(|id| (*id).to_owned()),
+            session: (run > 0).then(|| "s".to_owned()),
+            run: (run > 0).then(|| format!("r{run}")),
+            provider: "p".to_owned(),
+            cost,
+            reserved,
+            ..UsageRow::default()
+        });
+        let entry = (call, 0..5_u8).prop_map(|(row, what)| match what {
+            0 => UsageEntry::Restarted,
+            1 | 2 => UsageEntry::Granted(row),
+            _ => UsageEntry::Ended(row),
+        });
+        prop::collection::vec(entry, 1..40)
+    }
+
+    /// The same as [`UsageRecords::spent`], from all calls.
+    async fn added_up(store: &SqliteStore) -> Spent {
+        let rows: Vec<(Option<String>, f64, f64)> = sqlx::query_as(
+            "SELECT project, TOTAL(CASE WHEN ts >= ? THEN COALESCE(cost, reserved) END), \
+             TOTAL(COALESCE(cost, reserved)) FROM usage GROUP BY project",
+        )
+        .bind(ms(NOW))
+        .fetch_all(&store.read)
+        .await
+        .unwrap();
+        let mut spent = Spent { month: month_of(NOW), ..Spent::default() };
+        for (project, month, total) in rows {
+            spent.team.month += nanos(month);
+            spent.team.total += nanos(total);
+            if let Some(id) = project {
+                let sums = Sums { month: nanos(month), total: nanos(total) };
+                spent.projects.insert(id.parse().unwrap(), sums);
+            }
+        }
+        let runs: Vec<(String, String, String, f64)> = sqlx::query_as(
+            "SELECT project, session, run, TOTAL(COALESCE(cost, reserved)) FROM usage \
+             WHERE project IS NOT NULL AND run IS NOT NULL GROUP BY 1, 2, 3",
+        )
+        .fetch_all(&store.read)
+        .await
+        .unwrap();
+        spent.runs = runs
+            .into_iter()
+            .map(|(project, session, run, sum)| RunSum {
+                project: project.parse().unwrap(),
+                session: session.parse().unwrap(),
+                run: run.parse().unwrap(),
+                spent: nanos(sum),
+            })
+            .collect();
+        spent
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn what_is_kept_is_what_the_calls_add_up_to(batches in prop::collection::vec(entries(), 1..4)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let dir = tempfile::tempdir().unwrap();
+                let store = SqliteStore::open(&dir.path().join("t.db")).await.unwrap();
+                for batch in &batches {
+                    store.add_usage(batch, 0).await.unwrap();
+                    let mut kept = store.spent(NOW, Some(0)).await.unwrap();
+                    let key = |run: &RunSum| (run.project.clone(), run.run.clone());
+                    kept.runs.sort_by_key(key);
+                    assert_eq!(kept, added_up(&store).await);
+                }
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn months_are_those_of_the_rest_of_the_system_and_older_calls_are_added_up() {
+        let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let steps = |from: i64, to: i64| {
+            let all = super::super::MIGRATIONS.iter();
+            all.filter(move |step| (from..=to).contains(&step.version))
+        };
+        for step in steps(1, 14) {
+            raw_sql(step.sql.clone()).execute(&mut db).await.unwrap();
+        }
+        let (begin, last) = (month_begins(2026 * 12 + 11), month_begins(9999 * 12 + 11));
+        let moments = [0, begin - 1, begin, last, u64::MAX];
+        for (id, ts) in moments.iter().enumerate() {
+            sqlx::query(
+                "INSERT INTO usage (id, ts, day, project, session, run, provider, cost, reserved, ended) \
+                 VALUES (?, ?, 0, 'aaaaaaaaaaaa', 's', 'r', 'p', 10, 3, 1)",
+            )
+            .bind(id.to_string())
+            .bind(ms(*ts))
+            .execute(&mut db)
+            .await
+            .unwrap();
+        }
+        for step in steps(15, 15) {
+            raw_sql(step.sql.clone()).execute(&mut db).await.unwrap();
+        }
+        let months: Vec<u32> = sqlx::query_scalar("SELECT month FROM usage ORDER BY id")
+            .fetch_all(&mut db)
+            .await
+            .unwrap();
+        let want: Vec<u32> = moments.iter().map(|ts| month_of(*ts)).collect();
+        assert_eq!(months, want);
+        let kept: Vec<(u32, f64)> =
+            sqlx::query_as("SELECT month, spent FROM spent_month ORDER BY month")
+                .fetch_all(&mut db)
+                .await
+                .unwrap();
+        assert_eq!(kept, [(1970 * 12, 10.0), (want[1], 10.0), (want[2], 10.0), (want[3], 20.0)]);
+        let run: (f64, i64) = sqlx::query_as("SELECT spent, last_ts FROM spent_run")
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+        assert_eq!(run, (50.0, i64::MAX));
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_makes_up_runs_does_not_push_out_those_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("t.db")).await.unwrap();
+        let call = |project: usize, run: String, ts| {
+            UsageEntry::Granted(UsageRow {
+                id: format!("{project}-{run}"),
+                ts,
+                project: Some(PROJECTS[project].to_owned()),
+                session: Some("s".to_owned()),
+                run: Some(run),
+                provider: "p".to_owned(),
+                ..UsageRow::default()
+            })
+        };
+        let mut calls: Vec<_> = (0..u64::from(RUNS_MAX) + 10)
+            .map(|n| call(0, format!("made-up-{n}"), NOW + n))
+            .collect();
+        calls.push(call(1, "real".to_owned(), NOW));
+        store.add_usage(&calls, 0).await.unwrap();
+        let runs = store.spent(NOW, Some(NOW)).await.unwrap().runs;
+        assert_eq!(runs.len(), RUNS_MAX as usize);
+        assert!(runs.iter().any(|run| run.run.as_str() == "real"));
+    }
 }

@@ -4,7 +4,7 @@ use super::{event, new_project, project};
 use toft_model::{
     checkpoint::{Cause, Checkpoint, CheckpointId, KeepRule, Place},
     id::ProjectId,
-    machine::EgressSetting,
+    machine::{EgressCeiling, EgressName, EgressSetting},
 };
 use toft_store::{
     CheckpointRule, ConversationStep, Durable, NewEvent, Store, StoreError, TakenCheckpoint,
@@ -141,9 +141,14 @@ pub(crate) async fn forks(store: &dyn Store) {
     store.put_checkpoint_rule(&shop, &rule, 5).await.unwrap();
     let shut = EgressSetting::nothing();
     store.put_egress(&shop, Some(&shut), 5).await.unwrap();
+    let granted = EgressCeiling { level: EgressName::Open, inherited: false };
+    store.put_egress_ceiling(&shop, Some(&granted), 5).await.unwrap();
     let made = store.finish_forks(&shop, 5, std::slice::from_ref(&one.id), &[]).await.unwrap();
     // From the moment when it is there: nothing is open for it in between.
-    assert_eq!(store.machine_settings(&one.id).await.unwrap().egress, Some(shut));
+    let own = store.machine_settings(&one.id).await.unwrap();
+    assert_eq!(own.egress, Some(shut));
+    // What an admin granted to its origin is not granted to it.
+    assert_eq!(own.ceiling, Some(EgressCeiling { inherited: true, ..granted }));
     assert_eq!((made.len(), made[0].name.as_str()), (1, "Shop fork"));
     assert!(!store.to_destroy().await.unwrap().contains(&one.id));
     assert_eq!(store.project_names("Shop f").await.unwrap(), ["Shop fork"]);

@@ -15,8 +15,8 @@ mod usage;
 use std::path::Path;
 use toft_model::id::ProjectId;
 use toft_store::{
-    Events as _, NewEvent, NewProject, Project, Projects as _, SYSTEM_USER, SqliteStore, Store,
-    StoreError,
+    Events as _, MachineSettings, NewEvent, NewProject, Project, Projects as _, SYSTEM_USER,
+    SqliteStore, Store, StoreError,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -35,6 +35,7 @@ fn new_project(alias: Option<&str>, name: &str) -> NewProject {
         alias: alias.map(str::to_owned),
         name: name.into(),
         owner: SYSTEM_USER.into(),
+        settings: MachineSettings::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{new_project, project};
 use toft_model::{
     event::{LimitHit, LimitKind, Observed, Told},
-    machine::{EgressName, EgressSetting, IdleRule, Limits, MachineState},
+    machine::{EgressCeiling, EgressName, EgressSetting, IdleRule, Limits, MachineState},
 };
 use toft_store::{
     MachineSettings, NewProject, PreviewPort, Project, Store, StoreError, Wake, Wanted,
@@ -105,18 +105,34 @@ pub(crate) async fn machine_records(store: &dyn Store) {
     let shop = project(store, None, 1).await.id;
     let blog = project(store, None, 1).await.id;
     assert_eq!(store.machine_settings(&shop).await.unwrap(), MachineSettings::default());
-    let limits =
-        Limits { memory_bytes: Some(1 << 30), cpus: Some(1.5), pids: None, disk_bytes: None };
+    let limits = Limits {
+        memory_bytes: Some(1 << 30),
+        cpus: Some(1.5),
+        pids: None,
+        disk_bytes: None,
+        log_bytes: Some(1 << 27),
+    };
     let idle = IdleRule { freeze_after_s: None, cold_after_s: Some(60) };
     store.put_limits(&shop, Some(&limits), 2).await.unwrap();
     store.put_idle(&shop, Some(&idle), 3).await.unwrap();
-    let both = MachineSettings { limits: Some(limits), idle: Some(idle), egress: None };
+    let both =
+        MachineSettings { limits: Some(limits), idle: Some(idle), ..MachineSettings::default() };
     assert_eq!(store.machine_settings(&shop).await.unwrap(), both);
     let egress = EgressSetting { level: EgressName::Open, rules: vec!["a.test".into()] };
     store.put_egress(&shop, Some(&egress), 3).await.unwrap();
     let all = MachineSettings { egress: Some(egress), ..both.clone() };
     assert_eq!(store.machine_settings(&shop).await.unwrap(), all);
     store.put_egress(&shop, None, 3).await.unwrap();
+    let ceiling = EgressCeiling { level: EgressName::None, inherited: false };
+    store.put_egress_ceiling(&shop, Some(&ceiling), 3).await.unwrap();
+    let bound = MachineSettings { ceiling: Some(ceiling), ..both.clone() };
+    assert_eq!(store.machine_settings(&shop).await.unwrap(), bound);
+    // What a project is made with is there when it is.
+    let made = NewProject { settings: all.clone(), ..new_project(None, "Made") };
+    let made = store.create_project(&made, 3).await.unwrap().project.id;
+    assert_eq!(store.machine_settings(&made).await.unwrap(), all);
+    store.delete_project(&made, 3).await.unwrap();
+    store.put_egress_ceiling(&shop, None, 3).await.unwrap();
     assert_eq!(store.machine_settings(&shop).await.unwrap(), both);
     assert_eq!(store.machine_settings(&blog).await.unwrap(), MachineSettings::default());
     assert_eq!(store.idle_rules().await.unwrap(), [(shop.clone(), idle)]);

@@ -7,7 +7,7 @@ use toft_model::{
     machine::ModelLimits,
     time::month_of,
 };
-use toft_store::{Store, StoreError, UsageAsk, UsageBy, UsageEntry, UsageRow, UsageSum};
+use toft_store::{NewEvent, Store, StoreError, UsageAsk, UsageBy, UsageEntry, UsageRow, UsageSum};
 
 const DAY: u64 = 86_400_000;
 
@@ -34,6 +34,17 @@ fn ended(granted: &UsageRow, output: u64, cost: Option<u64>) -> UsageEntry {
         duration_ms: Some(7),
         ..granted.clone()
     })
+}
+
+/// As the bridge tells of a prompt.
+fn prompt(seq: u64, entry: &str) -> NewEvent {
+    NewEvent {
+        seq,
+        ts: 1,
+        session: Some("s1".into()),
+        kind: "message_end".into(),
+        data: format!("{{\"entryId\":\"{entry}\"}}"),
+    }
 }
 
 async fn sums(store: &dyn Store, by: UsageBy, project: Option<&str>) -> Vec<UsageSum> {
@@ -77,6 +88,13 @@ pub(crate) async fn usage(store: &dyn Store) {
     store.add_usage(&granted_again, 70).await.unwrap();
     store.add_usage(&[ended(&third, 4, Some(9_000))], 80).await.unwrap();
     assert_eq!(total(store).await, (4, 1, 25, 10_500, 2));
+
+    // A run is one when its conversation has the prompt, also in what a fork has from its origin.
+    let all = sums(store, UsageBy::Run, Some(shop_id)).await;
+    assert_eq!(all.iter().map(|s| (s.run.as_deref(), s.calls)).collect::<Vec<_>>(), [(None, 3)]);
+    for (seq, run) in [(1, "r1"), (2, "r2")] {
+        store.append_events(&shop.id, &[prompt(seq, run)]).await.unwrap();
+    }
 
     let days = sums(store, UsageBy::Day, None).await;
     let days: Vec<_> = days.iter().map(|s| (s.day.unwrap(), s.calls, s.cost)).collect();
@@ -142,6 +160,12 @@ async fn spent(store: &dyn Store, shop: &ProjectId) {
     assert_eq!((of(&now), now.position), ((70, 10_570), 100));
     let runs: Vec<_> = now.runs.iter().map(|r| (r.run.as_str(), r.spent)).collect();
     assert_eq!(runs, [("r9", 70)]);
+    let since = store.spent(next, Some(next + 6)).await.unwrap();
+    assert_eq!(
+        (since.runs.len(), since.projects),
+        (0, now.projects),
+        "of late is by the last call"
+    );
     store.add_usage(&[UsageEntry::Restarted], 110).await.unwrap();
     assert_eq!(of(&store.spent(next, None).await.unwrap()), (70, 10_570));
     // It used more than that, and what it cost is not known: the record says what counts.

@@ -9,7 +9,7 @@ pub(super) fn judge(body: &Value) -> Result<Turn, String> {
     if body["max_tokens"].as_u64().is_none() {
         return Err("max_tokens is missing".into());
     }
-    let mut turn = Turn { user: String::new(), since: 0, calls: 0 };
+    let mut turn = Turn { offers: super::offers(body), ..Turn::default() };
     let mut open: Vec<String> = Vec::new();
     for (i, message) in messages.iter().enumerate() {
         let blocks = match &message["content"] {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// What the conversation asks for, or the rule that it breaks.
 pub(super) fn judge(body: &Value) -> Result<Turn, String> {
     let messages = body["messages"].as_array().ok_or("messages is no list")?;
-    let mut turn = Turn { user: String::new(), since: 0, calls: 0 };
+    let mut turn = Turn { offers: super::offers(body), ..Turn::default() };
     let mut open: Vec<String> = Vec::new();
     for (i, message) in messages.iter().enumerate() {
         let role = message["role"].as_str().unwrap_or_default();

@@ -86,7 +86,7 @@ async fn a_tool_that_prints_a_gigabyte_gives_the_model_its_end_and_a_file() -> R
     assert!((1 << 20..=1_000_000_100).contains(&size), "the file has {size} bytes");
 
     let init = toft.init_pid(&project).context("an init")?;
-    let bridge = toft.bridge_pid(&project).context("a bridge")?;
+    let bridge = toft.bridge(&project).await?;
     for pid in [init, bridge, toft.server_pid().context("a server")?] {
         let peak = processes::peak_kib(pid);
         assert!((1..150_000).contains(&peak), "{:?} peaked at {peak} KiB", processes::one(pid));

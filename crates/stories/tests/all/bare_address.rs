@@ -4,15 +4,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use std::{net::Ipv4Addr, path::Path, process::Stdio, time::Duration};
+use std::{net::Ipv4Addr, process::Stdio};
 use toft_stories::{
+    browser::Driver,
     lane,
     toft::{Start, Toft},
 };
 use tokio::process::Command;
-
-/// How long the driver may take; its own steps end after half a minute each.
-const DRIVE_TIMEOUT: Duration = Duration::from_mins(5);
 
 const APP: &str = include_str!("../../peers/bare-app.py");
 
@@ -72,20 +70,8 @@ async fn story(address: Ipv4Addr) -> Result<()> {
     ensure!(toft.link.starts_with(&toft.base), "the link is for the address: {}", toft.link);
     let shop = project_with_app(&toft, "shop").await?;
     let blog = project_with_app(&toft, "blog").await?;
-    let folder = tempfile::tempdir()?;
-    let story = json!({"link": toft.link, "address": toft.base, "shop": shop, "blog": blog,
-        "profile": folder.path().join("profile")});
-    let driver = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/bare-address.mjs"))
-        .arg(story.to_string())
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output();
-    let out = tokio::time::timeout(DRIVE_TIMEOUT, driver).await.context("the driver hangs")??;
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    ensure!(out.status.success(), "{said}\nserver log: {}", toft.log());
-    ensure!(said.lines().any(|line| line == "done"), "it did not end: {said}");
+    let made = json!({"address": toft.base, "shop": shop, "blog": blog});
+    Driver::start(&toft, "bare-address.mjs", made)?.done(&toft).await?;
     let projects = toft.call("GET", "/v1/projects", None).await?;
     let ids: Vec<&str> =
         projects.as_array().context("a list")?.iter().filter_map(|p| p["id"].as_str()).collect();

@@ -11,8 +11,8 @@ use toft_stories::{
 };
 
 /// Pid and start time on the host.
-fn identity(toft: &Toft, project: &str) -> Result<(u32, String)> {
-    let pid = toft.bridge_pid(project).context("there is a bridge")?;
+async fn identity(toft: &Toft, project: &str) -> Result<(u32, String)> {
+    let pid = toft.bridge(project).await?;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields = stat.rsplit_once(')').context("a name in parentheses")?.1;
     Ok((pid, fields.split(' ').nth(20).context("a start time")?.to_owned()))
@@ -53,7 +53,7 @@ pub(crate) async fn reached(start: Start) -> Result<()> {
         }
     }
     let (project, other) = (toft.new_project("Bomb").await?, toft.new_project("Peer").await?);
-    let before = identity(&toft, &project)?;
+    let before = identity(&toft, &project).await?;
     let mut follow = Follow::from(&toft, &project, 0).await?;
     let small = json!({"memoryBytes": 64 << 20, "cpus": null, "pids": 60, "diskBytes": null});
     limit(&toft, &project, small).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn reached(start: Start) -> Result<()> {
     } else {
         lane::skip("a disk that is full", "nothing bounds disks here");
     }
-    ensure!(identity(&toft, &project)? == before, "the bridge is another one");
+    ensure!(identity(&toft, &project).await? == before, "the bridge is another one");
     ensure!(toft.exec(&other, "echo fine").await?["stdout"] == "fine\n", "the peer suffers");
     toft.down()
 }
@@ -85,7 +85,7 @@ pub(crate) async fn reached(start: Start) -> Result<()> {
 async fn ten_thousand_zombies_are_reaped() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
     let project = toft.new_project("Zombies").await?;
-    let before = identity(&toft, &project)?;
+    let before = identity(&toft, &project).await?;
     // Orphans: their parents end first, so that they are init's.
     let orphans = "python3 -c 'import os\nfor n in range(10000):\n    p = os.fork()\n    if p == 0:\n        \
                    os.fork(); os._exit(0)\n    os.waitpid(p, 0)'; echo made";
@@ -104,7 +104,7 @@ async fn ten_thousand_zombies_are_reaped() -> Result<()> {
         }
     }
     ensure!(left == "0", "{left} zombies stay");
-    ensure!(identity(&toft, &project)? == before, "the bridge is another one");
+    ensure!(identity(&toft, &project).await? == before, "the bridge is another one");
     toft.down()
 }
 
@@ -146,7 +146,7 @@ async fn a_machine_that_starts_with_a_full_disk_heals_when_there_is_room() -> Re
         // Its bridge came up, and takes up where it was.
         let path = format!("/v1/projects/{project}/toft/sessions");
         toft.until(&path, |said| said["sessions"].is_array()).await?;
-        let before = identity(&toft, &project)?;
+        let before = identity(&toft, &project).await?;
         if n == 0 {
             run(&toft, &project, "rm -f fill name-*; sync -f .").await?;
         } else {
@@ -154,7 +154,7 @@ async fn a_machine_that_starts_with_a_full_disk_heals_when_there_is_room() -> Re
         }
         let (said, code) = run(&toft, &project, &format!("N={n}; {INSTALL}")).await?;
         ensure!(code == 0, "{said}");
-        ensure!(identity(&toft, &project)? == before, "the bridge is another one");
+        ensure!(identity(&toft, &project).await? == before, "the bridge is another one");
     }
     toft.down()
 }
@@ -169,7 +169,7 @@ async fn no_limit_is_reached_in_silence_whatever_changes_meanwhile() -> Result<(
         }
     }
     let project = toft.new_project("Change").await?;
-    let before = identity(&toft, &project)?;
+    let before = identity(&toft, &project).await?;
     let mut follow = Follow::from(&toft, &project, 0).await?;
     let forks = "i=0; while [ $i -lt 80 ]; do sleep 0.1 & i=$((i+1)); done; wait";
     // Raised as soon as they were refused.
@@ -201,6 +201,6 @@ async fn no_limit_is_reached_in_silence_whatever_changes_meanwhile() -> Result<(
         let told = hit(&mut follow, kind).await?;
         ensure!(told["limit"] == limit, "{told}");
     }
-    ensure!(identity(&toft, &project)? == before, "the bridge is another one");
+    ensure!(identity(&toft, &project).await? == before, "the bridge is another one");
     toft.down()
 }

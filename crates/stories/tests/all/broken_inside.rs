@@ -27,7 +27,7 @@ async fn a_bridge_that_crashes_at_each_start_is_told_soon_and_heals_when_it_can(
     // A file where a folder of the agent's must be.
     let broken = "cd /home/starter && mv sessions kept && touch sessions";
     assert_eq!(toft.exec(&project, broken).await?["exitCode"], 0);
-    processes::kill9(toft.bridge_pid(&project).context("a bridge")?);
+    processes::kill9(toft.bridge(&project).await?);
     for (method, path, body) in [
         // The first may still meet the connection that broke with the killed one; it asks again.
         ("GET", "messages", None),
@@ -133,7 +133,7 @@ async fn an_upload_cut_by_a_killed_bridge_leaves_nothing_behind() -> Result<()> 
         upload.write_all(head.as_bytes()).await?;
         upload.write_all(&vec![b'x'; 300_000]).await?;
         // Under way: the bridge has it open, with a name or without.
-        let bridge = toft.bridge_pid(&project).context("a bridge")?;
+        let bridge = toft.bridge(&project).await?;
         let is_open = || {
             std::fs::read_dir(format!("/proc/{bridge}/fd")).into_iter().flatten().flatten().any(
                 |fd| {

@@ -1,6 +1,8 @@
 //! Checkpoints and forks as a person uses them: taken by hand and before prompts, compared, gone back
 //! to while all kinds of things go on, and grown into other projects.
 
+mod typed;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};

@@ -1,70 +1,104 @@
-//! A machine whose libraries were changed so that its own bridge is somebody else's program: what it
-//! says is data to the server, and reaches nobody but its own project.
+//! Somebody else in the place of a machine's own bridge. A project has no way to do that any more (`own_code`), so
+//! the host's root does it: what is said there is data to the server all the same, and reaches nobody but
+//! its own project.
 
 use super::attacks::sh;
-use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
-use std::{fs, path::Path};
+use anyhow::{Context as _, Result};
+use rustix::{
+    net::{AddressFamily, sockopt},
+    process::{
+        ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd,
+        pidfd_open,
+    },
+};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 use toft_stories::{
-    lane,
+    lane, processes,
     toft::{Start, Toft},
 };
 
-async fn restart(toft: &Toft, project: &str) -> Result<()> {
-    toft.call("POST", &format!("/v1/projects/{project}/stop"), Some(json!({}))).await?;
-    toft.call("POST", &format!("/v1/projects/{project}/start"), Some(json!({}))).await?;
-    Ok(())
+/// Descriptors of a bridge that are looked at.
+const BRIDGE_FDS: ForeignRawFd = 64;
+
+/// Answers on the bridge's own socket. Init stands still meanwhile, so that no other bridge begins.
+struct Impostor {
+    init: Pid,
+    ends: Arc<AtomicBool>,
 }
 
-/// Becomes every bridge of the machine it is preloaded in: answers each connection on the inherited
-/// socket with what lies in `/root/answer`, after the path's last part.
-const FAKE_BRIDGE: &str = r#"
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <fcntl.h>
-static void serve(int fd) {
-    for (;;) {
-        int c = accept(fd, 0, 0);
-        if (c < 0) { usleep(10000); continue; }
-        fcntl(c, F_SETFL, 0);
-        if (fork()) { close(c); continue; }
-        char buf[65536]; int n = read(c, buf, sizeof buf - 1); if (n < 0) n = 0; buf[n] = 0;
-        const char *file = strstr(buf, "GET /toft/events") == buf ? "/root/events" : "/root/answer";
-        int f = open(file, O_RDONLY); long r;
-        while ((r = read(f, buf, sizeof buf)) > 0) { long w = 0; while (w < r) { long k = write(c, buf + w, r - w); if (k <= 0) _exit(0); w += k; } }
-        if (file[6] == 'e') pause();
-        _exit(0);
+impl Impostor {
+    /// Takes the socket over, and ends the bridge. `events` answers who asks for them, `answer` all others.
+    async fn begin(toft: &Toft, project: &str, events: String, answer: String) -> Result<Self> {
+        let pid = |raw: u32| Pid::from_raw(i32::try_from(raw).ok()?);
+        let bridge = toft.bridge(project).await?;
+        let init = toft.init_pid(project).and_then(pid).context("an init")?;
+        let of = pidfd_open(pid(bridge).context("a pid")?, PidfdFlags::empty())?;
+        let listens = |n: &ForeignRawFd| {
+            let fd = pidfd_getfd(&of, *n, PidfdGetfdFlags::empty()).ok()?;
+            let listens = sockopt::socket_acceptconn(&fd) == Ok(true);
+            (listens && sockopt::socket_domain(&fd) == Ok(AddressFamily::UNIX)).then_some(fd)
+        };
+        let socket = (3..BRIDGE_FDS).find_map(|n| listens(&n)).context("its socket")?;
+        kill_process(init, Signal::STOP)?;
+        let impostor = Self { init, ends: Arc::default() };
+        processes::kill9(bridge);
+        let listener = UnixListener::from(socket);
+        let (ends, said) = (Arc::clone(&impostor.ends), Arc::new((events, answer)));
+        thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                // It does not wait: bridges share this way of the socket.
+                let Ok((stream, _)) = listener.accept() else {
+                    thread::sleep(Duration::from_millis(5));
+                    continue;
+                };
+                let said = Arc::clone(&said);
+                thread::spawn(move || serve(stream, &said.0, &said.1));
+            }
+        });
+        Ok(impostor)
     }
 }
-__attribute__((constructor)) static void begin(void) {
-    char cmd[256] = {0}; int f = open("/proc/self/cmdline", O_RDONLY); int n = read(f, cmd, 255); close(f);
-    if (n < 8 || strcmp(cmd + n - 7, "bridge")) return;
-    for (int fd = 3; fd < 64; fd++) {
-        int on = 0, domain = 0; socklen_t l = sizeof on, m = sizeof domain;
-        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &l) || !on) continue;
-        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &m) || domain != AF_UNIX) continue;
-        fcntl(fd, F_SETFL, 0);
-        serve(fd);
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        let _ = kill_process(self.init, Signal::CONT);
     }
 }
-"#;
+
+/// One connection; that of the events stays open until its asker goes.
+fn serve(mut stream: UnixStream, events: &str, answer: &str) {
+    let mut asked = vec![0; 64 << 10];
+    let read = stream.read(&mut asked).unwrap_or(0);
+    if asked[..read].starts_with(b"GET /toft/events") {
+        let _ = stream.write_all(events.as_bytes());
+        while stream.read(&mut asked).is_ok_and(|read| read > 0) {}
+    } else {
+        let _ = stream.write_all(answer.as_bytes());
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_replaced_its_own_bridge_gains_nothing_outside() -> Result<()> {
+async fn who_stands_in_for_a_bridge_gains_nothing_outside() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
-    let project = toft.new_project("Impostor").await?;
-    let other = toft.new_project("Honest").await?;
-    if sh(&toft, &project, "command -v gcc").await?.0 != 0 {
-        lane::skip("a replaced bridge", "no C compiler on this host");
+    if !rustix::process::geteuid().is_root() {
+        lane::skip("a replaced bridge", "only root takes a socket out of another's process");
         return toft.down();
     }
-    let put = |path: &'static str, text: Vec<u8>| {
-        let url = format!("{}/v1/projects/{project}/toft/files/content?path={path}", toft.base);
-        toft.http().put(url).bearer_auth(&toft.token).body(text).send()
-    };
+    let project = toft.new_project("Impostor").await?;
+    let other = toft.new_project("Honest").await?;
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\
         Set-Cookie: toft_session=planted; Path=/\r\nSet-Cookie: x=1\r\nClear-Site-Data: \"*\"\r\n\
         Refresh: 0; url=http://evil.test\r\nLocation: http://evil.test\r\nLink: <http://evil.test>; rel=preload\r\n\
@@ -74,30 +108,12 @@ async fn a_machine_that_replaced_its_own_bridge_gains_nothing_outside() -> Resul
     let (_, state) =
         toft.request("GET", &format!("/v1/projects/{project}/toft/messages"), None).await?;
     let head = state["data"]["seq"].as_u64().context("a number")?;
-    // Names of conversations are kept in memory: long ones would fill it.
-    let events = format!(
-        r#"$| = 1; my $n = {head}; sub add {{ $n++; print "event: $_[0]\nid: $n\ndata: $_[1]\n\n" }}
-print "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: hello\ndata: {{\"seq\":0}}\n\n";
-add("agent_start", "{{\"sessionId\":\"" . $_ . ("s" x (3 << 20)) . "\"}}") for 1..{FORGED};
-add("notify", "no json"); add("notify", "{{\"message\":\"forged but whole\"}}");
-print "event: notify\nid: 18446744073709551615\ndata: {{}}\n\nevent: notify\nid: -1\ndata: {{}}\n\nid: 1\nevent: agent_start\ndata: {{\"x\":";"#
-    );
     let seq = head + FORGED + 2;
-    for (path, text) in [
-        ("/root/answer", answer.as_bytes().to_vec()),
-        ("/root/events.pl", events.into_bytes()),
-        ("/root/fake.c", FAKE_BRIDGE.as_bytes().to_vec()),
-    ] {
-        ensure!(put(path, text).await?.status().is_success(), "writing {path}");
-    }
-    let build = "perl /root/events.pl > /root/events && gcc -shared -fPIC -o /root/fake.so /root/fake.c && echo /root/fake.so > /etc/ld.so.preload";
-    let built = toft.exec(&project, build).await?;
-    assert_eq!(built["exitCode"], 0, "{built}");
     let server = toft.server_pid().context("it runs")?;
     let listening = toft.http().get(format!("{}/v1/projects/{project}/toft/events", toft.base));
     let _listening = listening.bearer_auth(&toft.token).send().await?;
     let before = resident_kib(server)?;
-    restart(&toft, &project).await?;
+    let impostor = Impostor::begin(&toft, &project, forged(head)?, answer.to_owned()).await?;
 
     let url = format!("{}/v1/projects/{project}/toft/files/content?path=x", toft.base);
     let answer = toft.http().get(url).bearer_auth(&toft.token).send().await?;
@@ -150,12 +166,33 @@ print "event: notify\nid: 18446744073709551615\ndata: {{}}\n\nevent: notify\nid:
     assert_eq!(sh(&toft, &other, "echo alive").await?.1, "alive\n");
     let (status, list) = toft.request("GET", "/v1/projects", None).await?;
     assert!(status == 200 && list["data"].as_array().is_some_and(|l| l.len() == 2), "{list}");
+    drop(impostor);
     toft.call("DELETE", &format!("/v1/projects/{project}"), None).await?;
     toft.down()
 }
 
 /// Events with a name of 3 MiB each: together more than the server may grow by.
 const FORGED: u64 = 60;
+
+/// An answer with events after `head`, which claim more and more.
+fn forged(head: u64) -> Result<String> {
+    let mut said = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n\
+                    event: hello\ndata: {\"seq\":0}\n\n"
+        .to_owned();
+    // Names of conversations are kept in memory: long ones would fill it.
+    let long = "s".repeat(3 << 20);
+    let names = (1..=FORGED).map(|n| ("agent_start", format!("{{\"sessionId\":\"{n}{long}\"}}")));
+    let last = [("notify", "no json"), ("notify", "{\"message\":\"forged but whole\"}")];
+    let last = last.map(|(kind, data)| (kind, data.to_owned()));
+    for ((kind, data), id) in names.chain(last).zip(head + 1..) {
+        write!(said, "event: {kind}\nid: {id}\ndata: {data}\n\n")?;
+    }
+    said.push_str(
+        "event: notify\nid: 18446744073709551615\ndata: {}\n\nevent: notify\nid: -1\ndata: {}\n\n\
+         id: 1\nevent: agent_start\ndata: {\"x\":",
+    );
+    Ok(said)
+}
 
 fn resident_kib(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;

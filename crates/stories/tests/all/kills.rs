@@ -58,7 +58,7 @@ async fn strike(toft: &mut Toft, project: &str, victim: Victim) -> Result<()> {
             Ok(())
         }
         Victim::Bridge => {
-            processes::kill9(toft.bridge_pid(project).context("there is a bridge")?);
+            processes::kill9(toft.bridge(project).await?);
             Ok(())
         }
     }

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | F5 disk full outside: under an image, under folders, at the start | `bad_host::a_full_disk_under_an_image_loses_nothing_and_heals`, `bad_host::a_full_disk_under_plain_folders_loses_nothing_and_heals`, `bad_host::a_disk_with_too_little_room_to_start_is_named_at_every_fill`, `machine/tests/native/full::programs_that_write_stand_still_while_the_disk_is_full` |
 //! | F5 disk full inside: the project's own bound | `bombs::a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on`, `machine/tests/native/room::a_project_is_bounded_with_its_checkpoints_and_a_fork_counts_only_its_own`, `machine/tests/native/hits::a_disk_that_is_full_is_told_and_again_after_there_was_room`, `bridge/src/log/tests::a_full_disk_holds_events_back_and_loses_none` |
+//! | F9 a provider that is down, overloaded or silent, with another model to stand in | `fallbacks::while_a_provider_is_down_another_model_works_on_and_the_chosen_one_comes_back`, `fallbacks::when_both_are_down_the_error_says_who_was_tried_and_a_person_can_stop_the_waiting`, `gateway/src/models/tests/fallback::whatever_keeps_a_provider_from_beginning_lets_another_answer` |
+//! | the gateway killed at each frame of a streamed call, with budgets, and between two models | `gateway/tests/killed::however_far_a_streamed_call_is_it_was_granted_and_the_next_gateway_counts_it` |
 //! | F15 clock forward and back two hours, under the real server (long lane) | `stories/tests/all/schedules/clocks::a_clock_that_jumps_two_hours_fires_nothing_twice` |
 //! | F15 the same on a clock of the test's own, and the days when clocks change | `server/tests/it/schedules::a_clock_set_forward_makes_one_late_and_the_rest_skipped`, `server/tests/it/schedules/clocks::a_clock_set_back_fires_no_time_of_the_day_again`, `server/src/schedules/slots/tests::a_slot_that_the_clock_jumps_over_is_due_right_after_the_jump` |
 //! | F16 out of memory | `services::a_tool_that_was_ended_for_memory_tells_the_model_so_with_the_limit`, `bombs::a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on`, `machine/tests/native/hits::a_killed_command_and_a_refused_one_are_told_once` |
@@ -20,16 +22,25 @@
 //!
 //! | Attack | Shown by |
 //! |---|---|
+//! | S1 a provider's key: memory, environment, names, disk and file systems in memory of a machine at work, logs at their loudest, answers, refusals that repeat it | `secrets::a_canary_key_is_in_the_gateway_and_nowhere_else`, `gateway/tests/process::the_key_is_nowhere_but_in_memory`, `gateway/src/meter/mask::no_part_of_a_key_passes_however_it_is_cut`, `gateway/src/models/tests/passing::a_provider_that_repeats_its_key_does_not_tell_the_machine` |
+//! | S1 the same while foreign agents work (long lane) | `coding_agents::codex_does_a_task_without_a_key`, `coding_agents::opencode_does_a_task_without_a_key`, `coding_agents::claude_code_does_a_task_without_a_key` |
+//! | S1 a key in what a crash leaves | `secrets::what_a_crash_leaves_holds_no_key` |
+//! | S1 a secret of a project that is not shown to its agent | `project_secrets::a_secret_reaches_the_next_process_and_lies_nowhere`, `project_secrets::the_agent_asks_for_secrets_and_sees_none` |
+//! | a stolen project token, outside, in another machine, in a fork, after a restart | `secrets::a_stolen_project_token_opens_nothing_elsewhere`, `attacks::the_gateway_believes_one_token_and_its_proxy_reads_hosts_one_way`, `gateway/src/models/tests/refusing::only_the_token_of_this_very_machine_is_taken` |
+//! | S2 a placeholder for another host, path, header, in a URL, without TLS, behind a redirect; another machine's | `brokered::programs_use_a_key_that_is_in_no_machine`, `brokered::a_binding_counts_for_the_next_request_and_for_no_other_machine`, `gateway/src/brokered/request/tests::a_placeholder_anywhere_else_is_refused`, `gateway/src/brokered/request/tests::without_tls_no_placeholder_goes_out` |
+//! | S3 a host that says the value back, in pieces, encoded, in a header | `brokered::programs_use_a_key_that_is_in_no_machine`, `gateway/src/brokered/stream/tests::a_value_is_found_in_every_form_that_programs_give_it`, `gateway/src/brokered/stream/tests::the_answer_is_the_same_however_it_is_cut_and_never_has_a_value` |
 //! | S4 host names that two readers could read differently, asked of the proxy from inside | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `gateway/src/egress/tests::every_disguise_of_a_host_is_refused_before_anything_is_resolved_or_dialled`, `policy/src/host::every_trick_that_two_parsers_could_read_differently_is_refused` |
 //! | S4 what was checked and what is dialled, for any name and any answer | `gateway/src/egress/dial::what_is_dialled_was_resolved_and_checked_and_nothing_else`, `gateway/src/egress/dial::only_the_name_that_was_allowed_is_ever_asked_for`, `gateway/src/egress/dial::a_form_that_other_readers_take_for_an_address_is_that_address_or_nothing` |
 //! | S5 TLS and HTTP for another host inside an allowed connection, in its second request too | `stories/tests/all/way_out/attacks::what_is_said_inside_a_connection_must_be_for_the_host_it_was_opened_for`, `gateway/src/egress/tests/tunnels::on_an_allow_list_a_tls_client_must_name_the_host_it_asked_for`, `gateway/src/egress/tests/hosts::every_request_inside_a_tunnel_is_for_its_host_or_refused` |
 //! | S5 a connection for another host that was opened before there was a list | `way_out::a_stricter_level_cuts_what_it_no_longer_allows_and_nothing_else`, `gateway/src/egress/tests/hosts::a_list_cuts_what_passed_for_another_host_before_it_held` |
 //! | S6 metadata addresses and names in every form | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `policy/src/address::every_special_range_is_refused_at_both_ends`, `policy/src/address::no_wrapping_makes_a_refused_address_public` |
 //! | S7 a name with public and private answers, and one that turns between two questions, by a real name server | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `gateway/src/egress/tests::the_checked_address_is_the_dialled_one_whatever_the_name_server_says_next` |
+//! | S6 S7 the same in records of IPv6, alone and beside a public one, with and without the proxy | `stories/tests/all/way_out/names::a_name_with_addresses_of_the_newer_protocol_leads_to_public_ones_only` |
 //! | S8 a redirect to the control plane, by loopback and by the host's public address | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `gateway/src/egress/tests::a_redirect_is_handed_back_and_refused_when_it_is_followed` |
 //! | S10 control plane, host and other projects by address | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `walls::a_machine_reaches_no_port_of_the_host_and_no_other_machine` |
 //! | S28 a machine that would change its own level | `stories/tests/all/way_out/attacks::nothing_inside_changes_what_a_machine_may_reach` |
 //! | S9 raw sockets, UDP, DNS tunnels, ICMP, AF_VSOCK, abstract Unix sockets | `direct::what_is_no_connection_of_an_allowed_host_gets_nowhere`, `machine/tests/native/direct::dns_reaches_the_gateway_and_nothing_but_tcp_has_a_route`, `gateway/src/direct/tests::dns_answers_by_datagram_and_by_connection_and_asks_nobody` |
+//! | S9 a tunnel in names: questions of every kind, labels that other readers read otherwise, other name servers | `stories/tests/all/way_out/names::what_is_asked_of_names_carries_nothing_out`, `gateway/src/direct/tests::only_names_that_some_level_reaches_have_an_address` |
 //! | S10 the control plane, the host, other projects, by address or through names | `direct::what_is_no_connection_of_an_allowed_host_gets_nowhere`, `direct::ssh_and_git_reach_an_allowed_host_by_its_name_and_no_other`, `walls::a_machine_reaches_no_port_of_the_host_and_no_other_machine` |
 //! | S11 links, `..`, hard links and `/proc` in a disk that the server reads, keeps, puts back, deletes | `machine/tests/native/race::no_link_of_a_disk_leads_the_host_out_of_it`, `machine/src/at_rest/tests::links_lead_to_where_they_lead_inside_and_never_out`, `machine/src/at_rest/tests::what_is_no_regular_file_is_never_opened`, `machine/tests/native/checkpoints/hostile::hostile_trees_lead_nowhere`, `attacks::a_project_of_any_shape_can_be_deleted_and_links_lead_nowhere`, `attacks::what_lies_in_place_of_the_logs_neither_hangs_nor_leads_the_server`, `machine/tests/native/escape::a_planted_link_above_the_root_does_not_reach_the_host` |
 //! | S11 the same in an archive | `images::what_cannot_become_an_image_is_refused_at_once_with_a_word_on_what_to_do`, `machine/src/images/tests::a_path_that_climbs_out_is_refused`, `machine/src/images/tests::a_file_through_a_link_that_leads_out_stays_inside`, `machine/src/images/tests::a_hard_link_to_something_outside_is_refused` |
@@ -42,6 +53,7 @@
 //! | S15 a bomb of an archive | `machine/src/images/tests::what_promises_or_holds_more_than_there_is_room_for_ends_with_a_clear_word` |
 //! | S16 descriptors that came along | `inherited::whoever_starts_a_program_it_has_three_descriptors_and_no_more`, `machine/tests/native/life::init_inherits_nothing_but_its_sockets` |
 //! | S16 descriptors, memory and rights of init and bridge, from a program beside them | `attacks::programs_cannot_rob_trace_or_read_init_and_bridge` |
+//! | S13 S16 code of a project's own in init and bridge, and every call that leads from one process into another, also while a bridge begins | `own_code::what_loader_and_names_read_in_a_machine_brings_no_code_into_init_or_bridge`, `own_code::nor_in_a_container`, `own_code::nothing_takes_the_place_of_what_init_and_bridge_are_started_from`, `own_code::nor_of_what_a_container_starts_from`, `own_code::a_bridge_that_only_just_begins_cannot_be_taken_hold_of`, `own_code::no_call_leads_from_a_program_to_memory_or_descriptors_of_init_and_bridge` |
 
 mod attacks;
 mod bad_command;
@@ -51,9 +63,12 @@ mod bad_provider;
 mod bare_address;
 mod bombs;
 mod broken_inside;
+mod brokered;
 mod checkpoints;
+mod coding_agents;
 mod cold;
 mod direct;
+mod fallbacks;
 mod faults;
 mod hidden;
 mod host_backend;
@@ -71,6 +86,7 @@ mod main_story;
 mod oci_backend;
 mod ordinary_user;
 mod outside_models;
+mod own_code;
 mod pauses;
 mod pi;
 mod preview_attacks;
@@ -79,6 +95,7 @@ mod probe_cli;
 mod probe_files;
 mod probe_http;
 mod project_secrets;
+mod provider_keys;
 mod replay;
 mod said_once;
 mod schedules;

@@ -3,12 +3,10 @@
 //! backend: they differ in how the server is started, and the driver asks what the machine can.
 
 use anyhow::{Context as _, Result, ensure};
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use serde_json::json;
+use std::path::{Path, PathBuf};
 use toft_stories::{
+    browser::Driver,
     lane,
     podman::Podman,
     toft::{Start, Toft},
@@ -25,33 +23,18 @@ async fn story(start: Start) -> Result<()> {
     let shots = shots(folder.path());
     std::fs::create_dir_all(&shots)?;
     let mut toft = Toft::start(start).await?;
-    let mut driver = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/main-story.mjs"))
-        .arg(&toft.link)
-        .arg(&shots)
-        .arg(folder.path().join("profile"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting the browser driver")?;
-    let mut answers = driver.stdin.take().context("stdin is piped")?;
-    let lines = BufReader::new(driver.stdout.take().context("stdout is piped")?).lines();
-    let mut said = Vec::new();
-    for line in lines.map_while(Result::ok) {
+    let mut driver = Driver::start(&toft, "main-story.mjs", json!({"shots": shots}))?;
+    while let Some(line) = driver.line().await? {
         if line == "kill" {
             toft.kill_server();
             toft.up().await?;
-            writeln!(answers, "up")?;
+            driver.answer("up").await?;
         } else if let Some(what) = line.strip_prefix("left out ") {
             let (what, why) = what.split_once(": ").context("what and why")?;
             lane::skip(what, why);
-        } else {
-            said.push(line);
         }
     }
-    let status = driver.wait()?;
-    ensure!(status.success(), "the story failed: {}\nserver log: {}", said.join("\n"), toft.log());
-    ensure!(said.iter().any(|l| l.starts_with("done ")), "the story did not end: {said:?}");
+    driver.done(&toft).await?;
     toft.down()
 }
 

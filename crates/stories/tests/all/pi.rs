@@ -4,15 +4,11 @@
 use super::wire::Double;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
-use tempfile::TempDir;
+use std::path::{Path, PathBuf};
 use toft_stories::{
-    lane, processes,
+    lane,
+    peers::{self, Toolchain},
+    processes,
     toft::{Start, Toft},
 };
 
@@ -24,38 +20,9 @@ const WAYS: [(&str, &str, &str); 4] = [
     ("google-generative-ai", "$GOOGLE_GEMINI_BASE_URL/v1beta", "anthropic/claude-opus-4-5"),
 ];
 
-/// Where `.ci/prepare` puts it.
-fn installed() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let folder = cache.or_else(home)?.join("toft/peers");
-    folder.join(".installed").exists().then_some(folder)
-}
-
-/// A folder that everybody may read, with Pi and its Node as programs in `bin`.
-fn toolchain(from: &Path) -> Result<TempDir> {
-    // Machines have a `/tmp` of their own.
-    let folder = tempfile::Builder::new().prefix("toft-story-").tempdir_in("/opt")?;
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-    let copied = Command::new("cp")
-        .args(["-r", "--reflink=auto"])
-        .arg(from.join("node_modules"))
-        .arg(folder.path())
-        .status()?;
-    ensure!(copied.success(), "{} cannot be copied", from.display());
-    let bin = folder.path().join("bin");
-    fs::create_dir(&bin)?;
-    let modules = folder.path().join("node_modules");
-    let modules = modules.display();
-    let pi = format!("#!/bin/sh\nexec {modules}/node/bin/node {modules}/.bin/pi \"$@\"\n");
-    fs::write(bin.join("pi"), pi)?;
-    fs::set_permissions(bin.join("pi"), fs::Permissions::from_mode(0o755))?;
-    Ok(folder)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn pi_works_inside_with_every_provider_and_no_key() -> Result<()> {
-    let Some(from) = installed() else {
+    let Some(from) = peers::installed("peers") else {
         lane::skip("Pi", "it is not installed: `make prepare` does that with npm");
         return Ok(());
     };
@@ -63,7 +30,10 @@ async fn pi_works_inside_with_every_provider_and_no_key() -> Result<()> {
         lane::skip("Pi", "a folder that machines may read is made in /opt, which is root's");
         return Ok(());
     }
-    let toolchain = toolchain(&from)?;
+    let toolchain = Toolchain::of(&from.join("node_modules"))?;
+    let modules = toolchain.copy().display();
+    let pi = format!("#!/bin/sh\nexec {modules}/node/bin/node {modules}/.bin/pi \"$@\"\n");
+    toolchain.script("pi", &pi)?;
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/sdks");
     let double = Double::with(&peers.join("double.json")).await?;
     let env = ["openai", "anthropic", "google"].iter().flat_map(|id| double.env(id)).collect();

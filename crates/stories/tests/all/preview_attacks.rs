@@ -6,52 +6,29 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
     sync::Arc,
     time::Duration,
 };
 use toft_stories::{
+    browser::Driver,
     provider::{Provider, Say},
     session::{self, Follow},
     toft::{Start, Toft},
 };
-use tokio::process::Command;
 
 /// Where the hostile app lies in a machine.
 const FOLDER: &str = "/root/hostile";
-
-/// How long a driver may take; its own steps end after half a minute each.
-const DRIVE_TIMEOUT: Duration = Duration::from_mins(5);
 
 fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
 /// Runs a driver to its end; answers the lines it said.
-async fn drive(toft: &Toft, script: &str, story: &Value) -> Result<Vec<String>> {
-    let profile = tempfile::tempdir()?;
-    let mut story = story.clone();
-    story["profile"] = json!(profile.path().join("profile"));
-    story["link"] = json!(toft.link);
-    story["port"] = json!(toft.port);
-    story["control"] = json!(format!("http://localhost:{}", toft.port));
-    story["address"] = json!(toft.base);
-    let driver = Command::new("node")
-        .arg(peers().join(script))
-        .arg(story.to_string())
-        .stdin(Stdio::null())
-        // How far it came, should it hang.
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output();
-    let out = tokio::time::timeout(DRIVE_TIMEOUT, driver)
-        .await
-        .with_context(|| format!("{script} hangs"))?
-        .context("starting the browser driver")?;
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    ensure!(out.status.success(), "{script}: {said}\nserver log: {}", toft.log());
-    ensure!(said.lines().any(|l| l == "done"), "{script} did not end: {said}");
-    Ok(said.lines().map(str::to_owned).collect())
+async fn drive(toft: &Toft, script: &str, mut made: Value) -> Result<Vec<String>> {
+    made["port"] = json!(toft.port);
+    made["control"] = json!(format!("http://localhost:{}", toft.port));
+    made["address"] = json!(toft.base);
+    Driver::start(toft, script, made)?.done(toft).await
 }
 
 async fn put(toft: &Toft, project: &str, path: &str, text: &str) -> Result<()> {
@@ -95,8 +72,8 @@ async fn no_page_worker_or_cookie_of_an_app_reaches_the_dashboard_or_the_agent()
     let made = toft.call("POST", &terminals, Some(json!({"cols": 80, "rows": 24}))).await?;
     let settings = toft.call("GET", "/v1/settings", None).await?;
 
-    let story = json!({"a": a, "b": b, "terminal": made["id"]});
-    let said = drive(&toft, "preview-attacks.mjs", &story).await?;
+    let made = json!({"a": a, "b": b, "terminal": made["id"]});
+    let said = drive(&toft, "preview-attacks.mjs", made).await?;
     let secrets: Vec<String> = said
         .iter()
         .find_map(|line| line.strip_prefix("secrets "))
@@ -251,8 +228,8 @@ E"#;
     let state = format!("/v1/projects/{project}/toft/state");
     toft.until(&state, |s| s["status"] == "waiting").await?;
 
-    let story = json!({"project": project, "file": file, "payload": hostile("control")});
-    drive(&toft, "hostile-words.mjs", &story).await?;
+    let made = json!({"project": project, "file": file, "payload": hostile("control")});
+    drive(&toft, "hostile-words.mjs", made).await?;
 
     follow.until_agent_end().await?;
     assert_eq!(provider.faults(), Vec::<String>::new());

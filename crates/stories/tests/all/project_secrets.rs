@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use toft_stories::{
+    browser::Driver,
     lane, processes,
     provider::{Provider, Say},
     session::{self, Follow},
@@ -32,7 +33,7 @@ fn lies_nowhere(toft: &Toft, project: &str, canary: &str) -> Result<()> {
     ensure!(found.is_empty(), "it lies in {found:?}");
     ensure!(!toft.log().contains(canary), "it is in the server's log");
     let init = toft.init_pid(project).context("the machine runs")?;
-    let bridge = toft.bridge_pid(project).context("its bridge runs")?;
+    let bridge = toft.bridge_pid(project).context("a bridge")?;
     for pid in [init, bridge, toft.gateway_pid().context("there is a gateway")?] {
         for file in ["environ", "cmdline"] {
             let Ok(bytes) = std::fs::read(format!("/proc/{pid}/{file}")) else {
@@ -172,14 +173,7 @@ fn script() -> toft_stories::provider::Script {
 async fn the_agent_asks_for_secrets_and_sees_none() -> Result<()> {
     let (shown, given) = (canary("shown"), canary("given"));
     let provider = Provider::start(Duration::ZERO, script()).await?;
-    let mut toft = Toft::start(Start {
-        env: vec![
-            ("ANTHROPIC_BASE_URL".into(), format!("http://{}", provider.addr)),
-            ("ANTHROPIC_API_KEY".into(), "sk-any".into()),
-        ],
-        ..Start::default()
-    })
-    .await?;
+    let mut toft = Toft::start(Start { env: provider.env("sk-any"), ..Start::default() }).await?;
     let project = toft.new_project("Asks").await?;
     let all = format!("/v1/projects/{project}/secrets");
     toft.call("POST", &all, Some(json!({"values": {"API_KEY": shown}}))).await?;
@@ -209,7 +203,7 @@ async fn the_agent_asks_for_secrets_and_sees_none() -> Result<()> {
     // A server that dies meanwhile changes nothing, nor does a bridge.
     toft.kill_server();
     toft.up().await?;
-    processes::kill9(toft.bridge_pid(&project).context("a bridge runs")?);
+    processes::kill9(toft.bridge(&project).await?);
     let body = json!({"values": {"NEW_KEY": given}, "wake": true});
     let set = toft.call("POST", &all, Some(body)).await?;
     assert_eq!(set["inForce"], true, "{set}");
@@ -234,14 +228,7 @@ async fn the_agent_asks_for_secrets_and_sees_none() -> Result<()> {
 async fn a_question_for_secrets_is_answered_in_words_and_survives_sleep() -> Result<()> {
     let given = canary("given");
     let provider = Provider::start(Duration::ZERO, script()).await?;
-    let toft = Toft::start(Start {
-        env: vec![
-            ("ANTHROPIC_BASE_URL".into(), format!("http://{}", provider.addr)),
-            ("ANTHROPIC_API_KEY".into(), "sk-any".into()),
-        ],
-        ..Start::default()
-    })
-    .await?;
+    let toft = Toft::start(Start { env: provider.env("sk-any"), ..Start::default() }).await?;
     let project = toft.new_project("Asks").await?;
     let mut follow = Follow::from(&toft, &project, 0).await?;
     session::prompt(&toft, &project, "ask").await?;
@@ -269,27 +256,10 @@ async fn a_question_for_secrets_is_answered_in_words_and_survives_sleep() -> Res
 async fn in_chromium_a_form_answers_the_agent_and_a_panel_lists_names() -> Result<()> {
     let given = canary("given");
     let provider = Provider::start(Duration::ZERO, script()).await?;
-    let toft = Toft::start(Start {
-        env: vec![
-            ("ANTHROPIC_BASE_URL".into(), format!("http://{}", provider.addr)),
-            ("ANTHROPIC_API_KEY".into(), "sk-any".into()),
-        ],
-        ..Start::default()
-    })
-    .await?;
+    let toft = Toft::start(Start { env: provider.env("sk-any"), ..Start::default() }).await?;
     let project = toft.new_project("Asks").await?;
-    let folder = tempfile::tempdir()?;
-    let driver = tokio::process::Command::new("node")
-        .arg(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/secrets-story.mjs"))
-        .args([&toft.link, &folder.path().join("profile").display().to_string()])
-        .args(["Asks", &given])
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("starting the browser driver")?;
-    let said = String::from_utf8_lossy(&driver.stdout).into_owned();
-    let why = String::from_utf8_lossy(&driver.stderr).into_owned();
-    ensure!(driver.status.success() && said.contains("done secrets"), "{said}\n{why}");
+    let made = json!({"project": "Asks", "canary": given});
+    Driver::start(&toft, "secrets-story.mjs", made)?.done(&toft).await?;
     let asked = json!(provider.requests()).to_string();
     assert!(asked.contains("has it") && !asked.contains(&given));
     assert_eq!(value(&toft, &project, "API_KEY").await?, given);

@@ -88,7 +88,7 @@ async fn a_prompt_to_a_bridge_that_hangs_or_dies_is_said_once() -> Result<()> {
         let (answer, ()) =
             tokio::try_join!(say(&toft, &project, &text, &text, STEP_TIMEOUT), async {
                 tokio::time::sleep(Duration::from_millis(n * 4)).await;
-                processes::kill9(toft.bridge_pid(&project).context("a bridge")?);
+                processes::kill9(toft.bridge(&project).await?);
                 Ok(())
             })?;
         let (status, one) = answer.context("an answer")?;

@@ -253,7 +253,7 @@ async fn limits_change_while_the_machine_runs_and_stay_for_its_next_start() -> R
         return toft.down();
     }
     let init = toft.init_pid(&project).context("it runs")?;
-    let bridge = toft.bridge_pid(&project).context("it runs")?;
+    let bridge = toft.bridge(&project).await?;
     let fits = toft.exec(&project, EAT).await?;
     assert_eq!(fits["stdout"], "200000000\n0\n", "{fits}");
     let set = json!({"memoryBytes": 64 << 20});

@@ -4,16 +4,13 @@
 use super::kills::script;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use toft_stories::{
+    browser::Driver,
     processes,
     provider::{Fate, Provider},
     session::{self, Follow},
     toft::{STEP_TIMEOUT, Start, Toft},
-};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
 };
 
 const KEY: &str = "program-key-0815-for-usage";
@@ -213,29 +210,16 @@ async fn a_person_sees_in_the_dashboard_what_was_asked_and_sets_a_limit() -> Res
     toft.until(&own, |u| u["total"]["calls"] == calls).await?;
     // Each prompt takes as many calls.
     let dollars = |calls: usize| u32::try_from(calls).map(|calls| shown(one * f64::from(calls)));
-    let wanted = json!({"calls": calls, "cost": dollars(calls)?, "prompt": "work on the shop",
+    let made = json!({"project": project, "calls": calls, "cost": dollars(calls)?,
+        "prompt": "work on the shop",
         "more": {"calls": 2 * calls, "cost": dollars(2 * calls)?}});
-    let folder = tempfile::tempdir()?;
-    let mut driver = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/cost.mjs"))
-        .args([&toft.link, &project])
-        .arg(folder.path().join("profile"))
-        .arg(wanted.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting the browser driver")?;
-    let mut lines = BufReader::new(driver.stdout.take().context("stdout is piped")?).lines();
-    let mut said = Vec::new();
-    while let Some(line) = lines.next_line().await? {
+    let mut driver = Driver::start(&toft, "cost.mjs", made)?;
+    while let Some(line) = driver.line().await? {
         if line == "prompt" {
             session::prompt(&toft, &project, "and once more").await?;
         }
-        said.push(line);
     }
-    let status = driver.wait().await?;
-    ensure!(status.success() && said.iter().any(|l| l == "done"), "{}", said.join("\n"));
+    driver.done(&toft).await?;
     let limits = toft.call("GET", &format!("/v1/projects/{project}/model-limits"), None).await?;
     assert_eq!(limits, json!({"callsAtOnce": null, "callsPerMinute": 7}));
     toft.down()

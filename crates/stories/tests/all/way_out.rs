@@ -2,22 +2,20 @@
 //! the story's own, with its own name server.
 
 mod attacks;
+mod ceiling;
+mod flood;
+mod names;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::{
     io::{Read as _, Write as _},
-    path::Path,
-    process::Stdio,
     time::Duration,
 };
 use toft_stories::{
+    browser::Driver,
     internet::{HOSTS, Internet, ok},
     toft::{Start, Toft},
-};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
 };
 
 /// A server, a project in it, and the internet that it sees.
@@ -260,50 +258,34 @@ async fn a_person_sees_in_the_dashboard_what_was_blocked_and_allows_it() -> Resu
         }
     })?;
     let world = World::open(net).await?;
-    let folder = tempfile::tempdir()?;
-    let mut driver = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/network.mjs"))
-        .args([&world.toft.link, &world.project])
-        .arg(folder.path().join("profile"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting the browser driver")?;
-    let mut lines = BufReader::new(driver.stdout.take().context("stdout is piped")?).lines();
+    let made = json!({"project": world.project});
+    let mut driver = Driver::start(&world.toft, "network.mjs", made)?;
     let long = "exec 3<>/dev/tcp/gateway.internal/3128; \
         printf 'CONNECT other.test:7000 HTTP/1.1\\r\\n\\r\\nhello\\n' >&3; timeout 100 cat <&3";
-    let mut said = Vec::new();
-    let story = async {
-        let mut held = None;
-        while let Some(line) = lines.next_line().await? {
-            match &*line {
-                "blocked" => {
-                    let refused = world.curl("http://other.test/").await?;
-                    assert!(refused.contains("allow-list"), "{refused}");
-                }
-                "allowed" => {
-                    assert_eq!(world.curl("http://other.test/").await?, "hello from other");
-                }
-                "long" => {
-                    let path = format!("/v1/projects/{}/exec", world.project);
-                    let body = json!({"command": long});
-                    let url = format!("{}{path}", world.toft.base);
-                    let asked = world.toft.http().post(url).bearer_auth(&world.toft.token);
-                    held = Some(tokio::spawn(asked.json(&body).send()));
-                }
-                "cut" => {
-                    let ended = held.take().context("it was asked for")?.await??;
-                    assert!(ended.text().await?.contains("more"), "it was open, and is over");
-                }
-                _ => {}
+    let mut held = None;
+    while let Some(line) = driver.line().await? {
+        match &*line {
+            "blocked" => {
+                let refused = world.curl("http://other.test/").await?;
+                assert!(refused.contains("allow-list"), "{refused}");
             }
-            said.push(line);
+            "allowed" => {
+                assert_eq!(world.curl("http://other.test/").await?, "hello from other");
+            }
+            "long" => {
+                let path = format!("/v1/projects/{}/exec", world.project);
+                let body = json!({"command": long});
+                let url = format!("{}{path}", world.toft.base);
+                let asked = world.toft.http().post(url).bearer_auth(&world.toft.token);
+                held = Some(tokio::spawn(asked.json(&body).send()));
+            }
+            "cut" => {
+                let ended = held.take().context("it was asked for")?.await??;
+                assert!(ended.text().await?.contains("more"), "it was open, and is over");
+            }
+            _ => {}
         }
-        anyhow::Ok(())
-    };
-    story.await?;
-    let status = driver.wait().await?;
-    ensure!(status.success() && said.iter().any(|l| l == "done"), "{}", said.join("\n"));
+    }
+    driver.done(&world.toft).await?;
     world.toft.down()
 }

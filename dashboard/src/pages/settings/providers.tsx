@@ -11,6 +11,7 @@ import { Confirm } from '@/ui/dialog'
 import { Input } from '@/ui/field'
 import { Glyph } from '@/ui/glyph'
 import { Failure, Skeleton } from '@/ui/state'
+import { cx } from '@/util/class'
 import { plural } from '@/util/format'
 
 export function Providers({ admin }: { admin: boolean }) {
@@ -60,12 +61,14 @@ function ProviderRow({ provider, admin }: { provider: Provider; admin: boolean }
     <li className="py-2">
       <div className="flex min-h-8 items-center gap-3">
         <Glyph
-          shape={provider.configured ? 'disc' : 'ring'}
-          tone={provider.configured ? 'moss' : 'quiet'}
+          shape={provider.configured ? 'disc' : provider.problem ? 'cross' : 'ring'}
+          tone={provider.configured ? 'moss' : provider.problem ? 'red' : 'quiet'}
         />
         <div className="flex min-w-0 items-baseline gap-x-3 max-md:flex-col">
           <span className="font-medium">{provider.name}</span>
-          <span className="min-w-0 break-words text-ink-3">
+          <span
+            className={cx('min-w-0 break-words', provider.problem ? 'text-red-text' : 'text-ink-3')}
+          >
             <Source provider={provider} />
             {provider.configured && provider.models > 0 && `, ${plural(provider.models, 'model')}`}
           </span>
@@ -132,14 +135,21 @@ function ProviderRow({ provider, admin }: { provider: Provider; admin: boolean }
 
 /** Where its key comes from, or where one could. */
 function Source({ provider }: { provider: Provider }) {
-  const { source, envVar, keyHint } = provider
+  const { source, envVar, file, keyHint, problem } = provider
+  if (problem) return problem
   const name = envVar && <code className="text-sm">{envVar}</code>
   const key = keyHint ? `key ${keyHint}` : 'key'
   if (source === 'settings') return `${key} set here`
-  if (source === 'env') {
+  if (source === 'env' || source === 'file') {
     return (
       <>
         {key} from {name ?? 'the environment'}
+        {file && (
+          <>
+            {' '}
+            in <span title={file}>{file.slice(file.lastIndexOf('/') + 1)}</span>
+          </>
+        )}
       </>
     )
   }

@@ -10,6 +10,7 @@ import { Button } from '@/ui/button'
 import { Strip } from '@/ui/state'
 import { Appearance } from './appearance'
 import { Defaults } from './defaults'
+import { FallbackChains } from './fallbacks'
 import { Host } from './host'
 import { Profile } from './profile'
 import { Providers } from './providers'
@@ -19,6 +20,7 @@ const SECTIONS = [
   { id: 'profile', name: 'You' },
   { id: 'providers', name: 'Providers' },
   { id: 'defaults', name: 'Default model' },
+  { id: 'fallbacks', name: 'Fallbacks' },
   { id: 'cost', name: 'Cost' },
   { id: 'appearance', name: 'Appearance' },
   { id: 'host', name: 'This host' },
@@ -91,6 +93,13 @@ export function SettingsPage() {
               note="For new sessions. A session may choose another at any time."
             >
               <Defaults admin={admin} />
+            </Part>
+            <Part
+              id="fallbacks"
+              title="Fallbacks"
+              note="Models that are asked in another's place while its provider is down or overloaded. The answer says who gave it."
+            >
+              <FallbackChains admin={admin} />
             </Part>
             <Part
               id="cost"

@@ -49,6 +49,7 @@ export function Disk({ machine }: { machine: Machine }) {
               : 'set, but not enforced here'
             : bytes(quota)}
         </Size>
+        <Size name="Log folder">{data.logBytes === null ? null : bytes(data.logBytes)}</Size>
         <Size name="All projects">
           {total === null ? null : (
             <>

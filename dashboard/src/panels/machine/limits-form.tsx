@@ -66,6 +66,15 @@ const FIELDS: readonly LimitField[] = [
     read: parseBytes,
     write: bytesText,
   },
+  {
+    key: 'logBytes',
+    label: 'Log folder',
+    can: 'log',
+    ability: /^log limit/,
+    example: 'Like 4 GiB; empty for none.',
+    read: parseBytes,
+    write: bytesText,
+  },
 ]
 
 export function LimitsForm({ machine }: { machine: Machine }) {

@@ -1,6 +1,6 @@
 // What went out and what was blocked, newest first; what is open now above it.
 import { useState, type ReactNode } from 'react'
-import type { EgressLine, EgressSetting, OpenConnection } from '@/api/machine-types'
+import type { EgressAnswer, EgressLine, OpenConnection } from '@/api/machine-types'
 import { useSetEgress, type useEgressLog } from '@/hooks/egress'
 import { Button } from '@/ui/button'
 import { Segments } from '@/ui/field'
@@ -21,7 +21,7 @@ export function ConnectionLog({
   log,
   older,
   loadingOlder,
-}: { setting: EgressSetting } & ReturnType<typeof useEgressLog>) {
+}: { setting: EgressAnswer } & ReturnType<typeof useEgressLog>) {
   const [shown, setShown] = useState<Shown>('all')
   if (!log) return <Skeleton className="p-4" words="Reading the log…" />
   const lines = shown === 'all' ? log.lines : log.lines.filter((line) => line.verdict === 'deny')
@@ -77,12 +77,13 @@ function OpenLine({ one }: { one: OpenConnection }) {
   )
 }
 
-function Line({ line, setting }: { line: EgressLine; setting: EgressSetting }) {
+function Line({ line, setting }: { line: EgressLine; setting: EgressAnswer }) {
   const { set, allow } = useSetEgress()
   const denied = line.verdict === 'deny'
   const rule = line.allowRule
-  const already = rule !== null && setting.level === 'allow-list' && setting.rules.includes(rule)
-  const canAllow = rule !== null && setting.level !== 'open' && !already
+  const { inForce, ceiling, level } = setting
+  const already = rule !== null && inForce === 'allow-list' && setting.rules.includes(rule)
+  const canAllow = rule !== null && inForce !== 'open' && ceiling !== 'none' && !already
   return (
     <Row
       glyph={
@@ -92,10 +93,10 @@ function Line({ line, setting }: { line: EgressLine; setting: EgressSetting }) {
           <Glyph shape={line.error === null ? 'tick' : 'half'} tone="quiet" title="allowed" />
         )
       }
-      at={line.at}
-      host={line.host}
+      at={line.lastAt ?? line.at}
+      host={line.host ?? 'Several hosts'}
       port={line.port}
-      note={denied ? ruleWords(line) : allowedWords(line)}
+      note={(denied ? ruleWords(line) : allowedWords(line)) + timesWords(line)}
       asks={canAllow}
       action={
         canAllow ? (
@@ -104,14 +105,14 @@ function Line({ line, setting }: { line: EgressLine; setting: EgressSetting }) {
             disabled={set.isPending || allow.isPending}
             onClick={() => {
               // Where nothing is allowed, this host and those of the list become what is.
-              if (setting.level === 'none') {
+              if (level === 'none') {
                 set.mutate({ level: 'allow-list', rules: [...setting.rules, rule] })
               } else {
                 allow.mutate(rule)
               }
             }}
           >
-            {setting.level === 'none' ? 'Allow only this host' : 'Allow this host'}
+            {level === 'none' ? 'Allow only this host' : 'Allow this host'}
           </Button>
         ) : already ? (
           <span className="shrink-0 text-sm text-ink-3">allowed now</span>
@@ -177,11 +178,20 @@ const ERRORS: Record<string, string> = {
   name_not_found: 'there is no such name',
   upstream_unreachable: 'it takes no connections',
   upstream_timeout: 'it did not answer',
+  tls_failed: 'the program did not take the certificate of the project’s authority',
+  answer_encoded: 'its answer could not be looked through',
+}
+
+/** How many one line stands for, and since when. */
+function timesWords({ count, at }: EgressLine): string {
+  return count > 1 ? ` ${count.toLocaleString('en-US')} times since ${clock(momentOf(at))}.` : ''
 }
 
 function allowedWords(line: EgressLine): string {
   const parts = [traffic(line), duration(line.durationMs)]
-  if (line.rule !== 'open') parts.push(`by ${line.rule}`)
+  if (line.host === null) parts.push('more at once than the log tells apart')
+  else if (line.rule !== 'open') parts.push(`by ${line.rule}`)
+  if (line.secrets.length > 0) parts.push(`with ${line.secrets.join(', ')}`)
   if (line.error !== null) parts.push(ERRORS[line.error] ?? line.error)
   return parts.join(', ')
 }

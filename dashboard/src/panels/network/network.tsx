@@ -2,21 +2,17 @@
 // one click to allow what was blocked. People set it; nothing inside the machine can.
 import { useEffect } from 'react'
 import { wordsOf } from '@/api/http'
-import type { EgressLevel, EgressSetting } from '@/api/machine-types'
+import type { EgressLevel } from '@/api/machine-types'
 import type { PanelProps } from '@/hooks/dock'
 import { useEgress, useEgressLog, useSetEgress } from '@/hooks/egress'
 import { Button } from '@/ui/button'
 import { Segments } from '@/ui/field'
 import { Failure, Skeleton, Strip } from '@/ui/state'
 import { plural } from '@/util/format'
+import { Ceiling } from './ceiling'
 import { ConnectionLog } from './connection-log'
+import { changed, LABEL, LEVELS, wider } from './levels'
 import { Rules } from './rules'
-
-const LEVELS = [
-  { value: 'none', label: 'Models only' },
-  { value: 'allow-list', label: 'Allow-list' },
-  { value: 'open', label: 'Open' },
-] as const satisfies readonly { value: EgressLevel; label: string }[]
 
 const MEANING: Record<EgressLevel, string> = {
   none: 'It reaches models through the gateway, and nothing else.',
@@ -39,7 +35,7 @@ export function NetworkPanel({ visible, setTitle }: PanelProps<'network'>) {
       />
     )
   }
-  const shown: EgressSetting = set.isPending ? { ...egress, ...set.variables } : egress
+  const shown = set.isPending ? changed(egress, set.variables) : egress
   const open = log.log?.open ?? []
   return (
     <>
@@ -56,14 +52,20 @@ export function NetworkPanel({ visible, setTitle }: PanelProps<'network'>) {
           <Segments
             label="What the machine may reach"
             value={shown.level}
-            options={LEVELS}
+            options={LEVELS.map((one) => ({ ...one, disabled: wider(one.value, shown.ceiling) }))}
             disabled={set.isPending}
             onChange={(level) => set.mutate({ level })}
           />
           <p className="mt-2 text-pretty text-ink-2">
-            {MEANING[shown.level]}
-            {egress.isDefault && ' That is the default of this server.'}
+            {shown.inForce !== shown.level && `Set to ${LABEL[shown.level]}; the ceiling holds. `}
+            {MEANING[shown.inForce]}
+            {shown.isDefault && ' That is the default of this server.'}
           </p>
+          <Ceiling
+            egress={shown}
+            busy={set.isPending}
+            onChange={(ceiling) => set.mutate({ ceiling })}
+          />
           {open.length > 0 && (
             <p className="mt-0.5 text-pretty text-sm text-ink-3">
               {plural(open.length, 'connection')} {open.length === 1 ? 'is' : 'are'} open. A

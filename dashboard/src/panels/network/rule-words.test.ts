@@ -3,6 +3,8 @@ import type { EgressLine } from '@/api/machine-types'
 import { ruleWords } from './rule-words'
 
 const line = (more: Partial<EgressLine>): EgressLine => ({
+  lastAt: null,
+  count: 1,
   seq: 1,
   at: '2026-01-01T00:00:00Z',
   via: 'connect',
@@ -10,6 +12,7 @@ const line = (more: Partial<EgressLine>): EgressLine => ({
   port: 443,
   verdict: 'deny',
   rule: 'not-listed',
+  secrets: [],
   reason: null,
   bytesIn: 0,
   bytesOut: 0,

@@ -10,6 +10,7 @@ const WORDS: Record<string, string> = {
   'own-address': 'Blocked at every level: it is an address of this host.',
   'host-unchecked': 'Cut when the level changed; a new connection is checked.',
   unnamed: 'Cut: it does not show whom it is for.',
+  several: 'Blocked: more at once than the log tells apart.',
 }
 
 /** What is known of it in our words; else in those of the gateway. */

@@ -1,16 +1,16 @@
 // The hosts of the allow-list: each with a cross, and a line for one more.
 import { useState } from 'react'
 import { wordsOf } from '@/api/http'
-import type { EgressSetting } from '@/api/machine-types'
+import type { EgressAnswer } from '@/api/machine-types'
 import { useSetEgress } from '@/hooks/egress'
 import { Button, IconButton } from '@/ui/button'
 import { Field, Input } from '@/ui/field'
 
-export function Rules({ setting }: { setting: EgressSetting }) {
+export function Rules({ setting }: { setting: EgressAnswer }) {
   const { set, allow } = useSetEgress()
   const [typed, setTyped] = useState('')
-  const { level, rules } = setting
-  if (level !== 'allow-list' && rules.length === 0) return null
+  const { inForce, rules } = setting
+  if (inForce !== 'allow-list' && rules.length === 0) return null
   const add = () => {
     const rule = typed.trim()
     if (rule === '') return
@@ -19,7 +19,7 @@ export function Rules({ setting }: { setting: EgressSetting }) {
   return (
     <section className="mt-3">
       <h3 className="font-semibold">Allowed hosts</h3>
-      {level !== 'allow-list' && (
+      {inForce !== 'allow-list' && (
         <p className="text-sm text-ink-3">Kept for the allow-list; another level holds now.</p>
       )}
       {rules.length === 0 && <p className="text-ink-3">None yet: nothing but models is reached.</p>}

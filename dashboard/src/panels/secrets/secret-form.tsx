@@ -1,15 +1,28 @@
 // A secret is set: a new one, or another value for one that there is.
 import { useId, useState } from 'react'
 import { wordsOf } from '@/api/http'
-import { nameFault, pasted, valueFault } from '@/components/secret-words'
+import type { Secret } from '@/api/secrets'
+import { brokeredFault, listed, nameFault, pasted, valueFault } from '@/components/secret-words'
 import { useProject } from '@/hooks/live'
 import { useSecretActions } from '@/hooks/secrets'
 import { Button } from '@/ui/button'
 import { Dialog } from '@/ui/dialog'
-import { Field, Input } from '@/ui/field'
+import { Field, Input, Segments } from '@/ui/field'
 import { SecretInput } from '@/ui/secret-input'
 import { Failure } from '@/ui/state'
 import { toast } from '@/ui/toasts'
+import { BindingFields, typedOf } from './binding-fields'
+
+const KINDS = [
+  { value: 'environment', label: 'The secret itself' },
+  { value: 'brokered', label: 'A placeholder' },
+] as const
+
+const NOTES = {
+  environment: 'They can read it, and send it anywhere.',
+  brokered:
+    'The value never enters the machine. It is put into requests to the hosts below, and taken out of what those answer.',
+}
 
 export function SecretForm({
   name: known,
@@ -18,20 +31,27 @@ export function SecretForm({
 }: {
   /** Null: it is named here. */
   name: string | null
-  taken: readonly string[]
+  taken: readonly Secret[]
   onClose: () => void
 }) {
   const { id } = useProject()
-  const { set } = useSecretActions(id)
+  const { putOne } = useSecretActions(id)
   const form = useId()
   const [typed, setTyped] = useState('')
   const [value, setValue] = useState('')
+  const before = taken.find((secret) => secret.name === (known ?? typed.trim()))
+  const [chosen, setChosen] = useState<Secret['kind'] | null>(null)
+  const kind = chosen ?? before?.kind ?? 'environment'
+  const [binding, setBinding] = useState(() => typedOf(before?.binding ?? null))
   // What is missing is not held against who has just begun.
   const [tried, setTried] = useState(false)
   const name = known ?? typed.trim()
+  const isBrokered = kind === 'brokered'
   const wrongName = known === null ? nameFault(name) : null
-  const wrongValue = valueFault(pasted(value))
-  const replaces = known === null && taken.includes(name)
+  const wrongValue = (isBrokered ? brokeredFault : valueFault)(pasted(value))
+  const hosts = listed(binding.hosts)
+  const wrongHosts = isBrokered && hosts.length === 0 ? 'Name a host: api.example.com' : null
+  const replaces = known === null && before !== undefined
 
   return (
     <Dialog
@@ -46,9 +66,15 @@ export function SecretForm({
         onSubmit={(event) => {
           event.preventDefault()
           setTried(true)
-          if (wrongName || wrongValue || set.isPending) return
-          set.mutate(
-            { values: { [name]: pasted(value) }, wake: false },
+          if (wrongName || wrongValue || wrongHosts || putOne.isPending) return
+          const bound = {
+            hosts,
+            methods: listed(binding.methods),
+            paths: listed(binding.paths),
+            headers: listed(binding.headers),
+          }
+          putOne.mutate(
+            { name, value: pasted(value), binding: isBrokered ? bound : null },
             {
               onSuccess: () => {
                 toast.success(`${name} is set`)
@@ -89,12 +115,26 @@ export function SecretForm({
             />
           )}
         </Field>
-        {set.error && <Failure compact title="It was not set" message={wordsOf(set.error)} />}
+        <div className="flex flex-col gap-1">
+          <span className="text-sm font-medium text-ink-2">Programs get</span>
+          <div>
+            <Segments label="What programs get" value={kind} options={KINDS} onChange={setChosen} />
+          </div>
+          <p className="text-sm text-pretty text-ink-3">{NOTES[kind]}</p>
+        </div>
+        {isBrokered && (
+          <BindingFields
+            typed={binding}
+            wrongHosts={tried ? wrongHosts : null}
+            onChange={setBinding}
+          />
+        )}
+        {putOne.error && <Failure compact title="It was not set" message={wordsOf(putOne.error)} />}
       </form>
       <div className="mt-3 flex justify-end gap-2">
         <Button onClick={onClose}>Cancel</Button>
-        <Button variant="primary" type="submit" form={form} disabled={set.isPending}>
-          {set.isPending ? 'Setting…' : replaces ? 'Replace' : 'Set'}
+        <Button variant="primary" type="submit" form={form} disabled={putOne.isPending}>
+          {putOne.isPending ? 'Setting…' : replaces ? 'Replace' : 'Set'}
         </Button>
       </div>
     </Dialog>

@@ -1,6 +1,6 @@
 // One secret: its name, and since when and by whom it has the value that nobody sees.
 import { useState } from 'react'
-import type { Secret } from '@/api/secrets'
+import type { Binding, Secret } from '@/api/secrets'
 import { useProject } from '@/hooks/live'
 import { useSecretActions } from '@/hooks/secrets'
 import { Button, IconButton } from '@/ui/button'
@@ -61,7 +61,7 @@ export function SecretRow({
   )
 }
 
-function Since({ secret: { state, setAt, setBy } }: { secret: Secret }) {
+function Since({ secret: { state, setAt, setBy, binding } }: { secret: Secret }) {
   if (state === 'missing') return 'No value yet: a fork gets names, and values by grant.'
   if (state === 'unreadable') {
     return 'The server’s master key does not open it. Restore master.key, or set it again.'
@@ -70,6 +70,14 @@ function Since({ secret: { state, setAt, setBy } }: { secret: Secret }) {
     <>
       Set <Ago at={setAt} />
       {setBy && ` by ${setBy}`}
+      {binding && <>. {boundWords(binding)}</>}
     </>
   )
+}
+
+/** Where the value goes, in a sentence. */
+function boundWords({ hosts, methods, paths, headers }: Binding): string {
+  const what = [methods.join(' '), hosts.join(', '), paths.join(', ')].filter((part) => part !== '')
+  const where = headers.join(', ') === 'authorization' ? '' : `, in ${headers.join(', ')}`
+  return `Goes to ${what.join(' ')} alone${where}.`
 }

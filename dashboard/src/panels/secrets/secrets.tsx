@@ -64,7 +64,7 @@ export function SecretsPanel({ params, setTitle }: PanelProps<'secrets'>) {
         <SecretForm
           key={setting}
           name={setting || null}
-          taken={data.secrets.map((secret) => secret.name)}
+          taken={data.secrets}
           onClose={() => setSetting(null)}
         />
       )}

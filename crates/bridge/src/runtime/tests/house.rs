@@ -66,7 +66,7 @@ impl Model for Script {
             content,
             api: "scripted".into(),
             provider: "demo".into(),
-            model: "script".into(),
+            model: request.model.id.clone(),
             usage: Usage { input: 1, output: 1, total_tokens: 2, ..Usage::default() },
             stop_reason: if calls { StopReason::ToolUse } else { StopReason::Stop },
             error_message: None,

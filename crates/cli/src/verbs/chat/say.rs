@@ -2,8 +2,8 @@
 
 use super::Chat;
 use crate::{
-    client::{OUTCOME_UNKNOWN, Refused, UNREACHABLE},
     output,
+    refused::{OUTCOME_UNKNOWN, Refused, UNREACHABLE},
 };
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};

@@ -103,3 +103,28 @@ async fn so_many_calls_begin_in_a_minute_also_when_the_machine_starts_anew() {
     assert_eq!(status(&call(&again).await.0), 204, "without a limit");
     bench.end().await;
 }
+
+#[tokio::test]
+async fn what_is_refused_here_is_none_of_the_minutes_calls() {
+    let fake = Fake::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let bench = Bench::start().await;
+    let door = bench.machine(Open).await;
+    let two = ModelLimits { calls_per_minute: Some(2), ..ModelLimits::default() };
+    limit(&bench, &fake, &door, Some(two)).await;
+    // A provider without a key, a request of another format that no model takes, a model that is none.
+    for (path, body, want) in [
+        ("/llm/anthropic/v1/messages", "{}", 424),
+        ("/llm/anthropic/v1/messages", r#"{"model":"openai/gpt-5","messages":7}"#, 400),
+        (CHAT, r#"{"model":"demo/unheard-of","messages":[]}"#, 404),
+    ]
+    .repeat(2)
+    {
+        let (head, answer) = ask(door.models, post(&door, path, body)).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(status(&head), want, "{path} {body} {answer}");
+    }
+    assert_eq!(status(&call(&door).await.0), 204);
+    assert_eq!(status(&call(&door).await.0), 204);
+    assert_eq!(status(&call(&door).await.0), 429);
+    bench.end().await;
+}

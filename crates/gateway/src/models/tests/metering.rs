@@ -154,6 +154,23 @@ async fn what_asks_no_model_costs_nothing_and_what_is_not_known_is_null() {
 }
 
 #[tokio::test]
+async fn what_costs_nothing_is_one_line() {
+    let (fake, _) = priced(200, "{}").await;
+    let bench = Bench::start().await;
+    bench.provider("anthropic", fake.url()).await;
+    let door = bench.machine(Open).await;
+    let list = post(&door, "/llm/anthropic/v1/files", "").replacen("POST", "GET", 1);
+    ask(door.models, list).await;
+    let ended = bench.usage_of(1).await.remove(0);
+    let (lines, _) = crate::usage::read(bench.data_dir(), 0, 9).unwrap();
+    assert!(
+        matches!(&lines[..], [UsageLine::Started(_), UsageLine::Ended(it)] if *it == ended),
+        "{lines:?}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_call_is_written_down_before_it_goes_out() {
     let reached = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&reached);

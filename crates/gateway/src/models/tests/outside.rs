@@ -3,7 +3,7 @@
 use super::code;
 use crate::{
     folder,
-    models::forward::REQUEST_BYTES_MAX,
+    models::bounds::REQUEST_BYTES_MAX,
     testing::{Bench, Fake, KEY, header, refusing},
 };
 use bytes::Bytes;

@@ -262,8 +262,7 @@ async fn a_provider_that_repeats_its_key_does_not_tell_the_machine() {
     let door = bench.machine(Open).await;
     let (head, body) = ask(door.models, post(&door, CHAT, "{}")).await;
     let text = String::from_utf8(body).unwrap();
-    assert!(!text.contains(KEY) && !head.contains(KEY), "{head}{text}");
-    assert_eq!(text.len(), echo.len());
-    assert!(text.starts_with("{\"error\":\"bad key ") && text.ends_with(" given\"}"), "{text}");
+    assert!(!head.contains(KEY), "{head}");
+    assert_eq!(text, echo.replace(KEY, &"*".repeat(KEY.len())), "not a part of it");
     bench.end().await;
 }

@@ -3,7 +3,7 @@
 use crate::{
     answering::{
         Asked, Fields, Refused, Shape,
-        conversation::{Conversation, level, level_of_budget},
+        conversation::{Conversation, level},
         openai_chat::request::no_parameters,
     },
     ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
@@ -18,11 +18,7 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
     body.ignore(&["model", "cache_control"]);
     let mut conversation = Conversation::default();
     if let Some(system) = body.take("system") {
-        for block in blocks(system, "system", &mut dropped)? {
-            if let Block::Text { text, .. } = block {
-                conversation.system(text);
-            }
-        }
+        conversation.system_blocks(blocks(system, "system", &mut dropped)?);
     }
     for mut message in body.objects("messages")? {
         read_message(&mut message, &mut conversation, &mut dropped)?;
@@ -98,7 +94,9 @@ fn thinking_and_output(body: &mut Fields) -> Result<(ThinkingLevel, Output), Ref
             "disabled" => ThinkingLevel::Off,
             // What the API takes when nothing is said.
             "adaptive" => effort.unwrap_or(ThinkingLevel::High),
-            "enabled" => asked.count("budget_tokens")?.map_or(ThinkingLevel::High, level_of_budget),
+            "enabled" => {
+                asked.count("budget_tokens")?.map_or(ThinkingLevel::High, ThinkingLevel::of_budget)
+            }
             _ => return Err(asked.wrong("the type has to be enabled, adaptive or disabled.")),
         };
     }

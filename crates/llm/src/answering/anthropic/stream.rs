@@ -3,8 +3,9 @@
 
 use super::{stop_reason, usage};
 use crate::{
-    answering::{Encode, Label, WireFormat, failure, seal::seal, sse},
+    answering::{Encode, Label, WireFormat, failure, seal::seal},
     ask::ModelEvent,
+    sse,
 };
 use serde_json::{Value, json};
 use toft_model::{event::Delta, message::Usage};

@@ -4,7 +4,7 @@ use super::schema::json_schema;
 use crate::{
     answering::{
         Asked, Fields, Refused, Shape,
-        conversation::{Conversation, level, level_of_budget},
+        conversation::{Conversation, level},
         openai_chat::request::no_parameters,
     },
     ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
@@ -272,7 +272,7 @@ fn read_thinking(config: &mut Fields) -> Result<ThinkingLevel, Refused> {
             clippy::cast_sign_loss,
             reason = "it is not negative"
         )]
-        (_, Some(budget)) if budget >= 0.0 => Ok(level_of_budget(budget as u64)),
+        (_, Some(budget)) if budget >= 0.0 => Ok(ThinkingLevel::of_budget(budget as u64)),
         // As much as the model likes.
         (_, Some(_)) => Ok(ThinkingLevel::Medium),
         _ if shown => Ok(ThinkingLevel::Medium),

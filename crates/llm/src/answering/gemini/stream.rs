@@ -5,9 +5,10 @@ use super::{
     response,
 };
 use crate::{
-    answering::{Encode, Label, Shape, WireFormat, failure, seal::seal, sse},
+    answering::{Encode, Label, Shape, WireFormat, failure, seal::seal},
     ask::ModelEvent,
     assembly::is_broken,
+    sse,
 };
 use serde_json::{Value, json};
 use toft_model::{event::Delta, message::StopReason};

@@ -3,7 +3,7 @@
 use crate::{
     answering::{
         Asked, Fields, Refused, Shape,
-        conversation::{Conversation, arguments, image, level},
+        conversation::{Conversation, arguments, content, image, level},
     },
     ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
 };
@@ -88,19 +88,15 @@ fn read_message(message: &mut Fields, into: &mut Conversation) -> Result<(), Ref
     let role = message.needs_text("role")?;
     match role.as_str() {
         "system" | "developer" => {
-            for block in content(message)? {
-                if let Block::Text { text, .. } = block {
-                    into.system(text);
-                }
-            }
+            into.system_blocks(content(message, "content", part)?);
         }
-        "user" => into.user(content(message)?),
+        "user" => into.user(content(message, "content", part)?),
         "assistant" => {
             // No signature comes with it.
             message.ignore(&["reasoning_content", "reasoning", "reasoning_details"]);
             message.refuse("function_call", "send tool_calls instead.")?;
             message.refuse("audio", "an answer is text here.")?;
-            for block in content(message)? {
+            for block in content(message, "content", part)? {
                 into.said(block);
             }
             for mut call in message.objects("tool_calls")? {
@@ -116,7 +112,7 @@ fn read_message(message: &mut Fields, into: &mut Conversation) -> Result<(), Ref
         }
         "tool" => {
             let id = message.needs_text("tool_call_id")?;
-            into.result(id, content(message)?, false);
+            into.result(id, content(message, "content", part)?, false);
         }
         _ => {
             return Err(
@@ -125,20 +121,6 @@ fn read_message(message: &mut Fields, into: &mut Conversation) -> Result<(), Ref
         }
     }
     Ok(())
-}
-
-/// Text, or a list of parts.
-fn content(message: &mut Fields) -> Result<Vec<Block>, Refused> {
-    let place = message.at("content");
-    match message.take("content") {
-        None => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![Block::text(text)]),
-        Some(Value::Array(parts)) => {
-            let part = |(at, value)| part(Fields::of(value, format!("{place}[{at}]"))?);
-            parts.into_iter().enumerate().map(part).collect()
-        }
-        Some(_) => Err(Refused::new(format!("{place} has to be a text or a list of parts."))),
-    }
 }
 
 fn part(mut part: Fields) -> Result<Block, Refused> {

@@ -3,8 +3,9 @@
 
 use super::{finish, usage};
 use crate::{
-    answering::{Encode, Label, Shape, WireFormat, failure, sse},
+    answering::{Encode, Label, Shape, WireFormat, failure},
     ask::ModelEvent,
+    sse,
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;

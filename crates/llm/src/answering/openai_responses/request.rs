@@ -3,7 +3,7 @@
 use crate::{
     answering::{
         Asked, Fields, Refused, Shape,
-        conversation::{Conversation, arguments, image, level},
+        conversation::{Conversation, arguments, content, image, level},
         openai_chat::request::{named_schema, no_parameters},
     },
     ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
@@ -109,15 +109,9 @@ fn read_item(
     match kind.as_str() {
         "message" => {
             let role = item.needs_text("role")?;
-            let blocks = content(&mut item, "content")?;
+            let blocks = content(&mut item, "content", part)?;
             match role.as_str() {
-                "system" | "developer" => {
-                    for block in blocks {
-                        if let Block::Text { text, .. } = block {
-                            into.system(text);
-                        }
-                    }
-                }
+                "system" | "developer" => into.system_blocks(blocks),
                 "user" => into.user(blocks),
                 "assistant" => blocks.into_iter().for_each(|block| into.said(block)),
                 _ => {
@@ -146,7 +140,7 @@ fn read_item(
         }
         "function_call_output" | "custom_tool_call_output" => {
             let id = item.needs_text("call_id")?;
-            let output = content(&mut item, "output")?;
+            let output = content(&mut item, "output", part)?;
             into.result(id, output, false);
         }
         "item_reference" => return Err(item.wrong(KEEPS_NOTHING)),
@@ -156,20 +150,6 @@ fn read_item(
         }
     }
     Ok(())
-}
-
-/// Text, or a list of parts.
-fn content(item: &mut Fields, key: &str) -> Result<Vec<Block>, Refused> {
-    let place = item.at(key);
-    match item.take(key) {
-        None => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![Block::text(text)]),
-        Some(Value::Array(parts)) => {
-            let part = |(at, value)| part(Fields::of(value, format!("{place}[{at}]"))?);
-            parts.into_iter().enumerate().map(part).collect()
-        }
-        Some(_) => Err(Refused::new(format!("{place} has to be a text or a list of parts."))),
-    }
 }
 
 fn part(mut part: Fields) -> Result<Block, Refused> {

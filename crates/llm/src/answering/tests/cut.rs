@@ -25,7 +25,7 @@ fn asked(arguments: &str, finish: &str, passed_on: bool) -> Vec<ModelEvent> {
     let mut request = request("openai", "any", vec![user("hi")]);
     request.options.passed_on = passed_on;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let answer = OpenaiChat::new(transport).ask(request, CancellationToken::new());
+    let answer = Models::new(transport).ask(request, CancellationToken::new());
     runtime.block_on(answer.collect())
 }
 
@@ -123,7 +123,7 @@ fn each_call_without_arguments_is_told_to_have_none() {
         assembly.push_json(calls[argued], "{\"x\":1}");
         assembly.close_all();
         let mut events: Vec<ModelEvent> = std::iter::from_fn(|| assembly.next_event()).collect();
-        let mut message = call::empty_message(&label().model);
+        let mut message = ends::empty_message(&label().model);
         message.stop_reason = StopReason::ToolUse;
         events.push(ModelEvent::Done { message, failure: None });
         let stream = encode(WireFormat::OpenaiChat, &events);

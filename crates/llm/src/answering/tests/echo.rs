@@ -102,7 +102,7 @@ fn a_free_text_tool_is_called_with_its_text() {
     let call = said.tool_calls().next().unwrap();
     assert_eq!(Value::Object(call.arguments.clone()), json!({"input": "*** A"}));
 
-    let mut message = call::empty_message(&label().model);
+    let mut message = ends::empty_message(&label().model);
     message.content = vec![Block::ToolCall(call.clone())];
     message.stop_reason = StopReason::ToolUse;
     let answer = whole(WireFormat::OpenaiResponses, &label(), &asked.shape, &message);

@@ -55,6 +55,50 @@ fn twenty_thousand_calls_are_matched_with_their_results() {
 }
 
 #[test]
+fn twenty_thousand_calls_at_once_are_told_one_after_the_other() {
+    let mut assembly = Assembly::default();
+    // With one id for all of them, and in pieces that are mixed.
+    let calls: Vec<usize> = (0..CALLS).map(|_| assembly.open_tool("same", "ls")).collect();
+    for call in calls {
+        assembly.push_json(call, "{}");
+    }
+    assembly.close_all();
+    let events: Vec<ModelEvent> = std::iter::from_fn(|| assembly.next_event()).collect();
+    let stream = encode(WireFormat::Anthropic, &events);
+    let ids: std::collections::HashSet<&str> =
+        stream.split("\"id\":\"").skip(2).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ids.len(), CALLS);
+    let last = format!("same_{}", CALLS - 1);
+    assert!(
+        stream.trim_end().ends_with(&format!("\"index\":{}}}", CALLS - 1)) && ids.contains(&*last)
+    );
+}
+
+#[test]
+fn a_stream_of_very_many_calls_is_read() {
+    const CALLS: usize = 50_000;
+    let chat = |at: usize| {
+        json!({"choices": [{"delta": {"tool_calls": [{"index": at, "id": format!("c{at}"),
+        "function": {"name": "ls", "arguments": "{}"}}]}}]})
+    };
+    let mut stream = String::new();
+    for at in 0..CALLS {
+        sse::data(&mut stream, &chat(at));
+    }
+    // And a word more for each, the first one first.
+    for at in 0..CALLS {
+        sse::data(
+            &mut stream,
+            &json!({"choices": [{"delta": {"tool_calls": [{"index": at,
+            "function": {"arguments": " "}}]}}]}),
+        );
+    }
+    sse::data(&mut stream, &json!({"choices": [{"finish_reason": "stop"}]}));
+    let (message, failure) = decode(WireFormat::OpenaiChat, &(stream + "data: [DONE]\n\n"));
+    assert_eq!((failure, message.tool_calls().count()), (None, CALLS));
+}
+
+#[test]
 fn too_many_messages_are_refused_with_words() {
     let many = vec![json!({"role": "user", "content": "a"}); 100_001];
     let body = json!({"messages": many}).to_string();

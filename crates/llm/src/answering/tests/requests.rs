@@ -1,11 +1,13 @@
 //! Requests as each format's programs send them, and what a model is asked by them.
 
 use super::*;
-use crate::ask::{Options, ToolChoice};
+
+use crate::ask::Options;
 use serde_json::json;
 
 fn asked(format: WireFormat, body: &Value) -> Asked {
-    read(format, body.to_string().as_bytes(), label().model, true).unwrap()
+    // One that takes all of it.
+    read(format, body.to_string().as_bytes(), model_info("xai", "grok-4.3"), true).unwrap()
 }
 
 /// The same request in every format: a picture, a call with its result, tools, options.
@@ -224,4 +226,58 @@ fn results_without_ids_go_to_their_calls_in_order() {
         ("call_3".to_owned(), "result no".to_owned(), true),
     ];
     assert_eq!(results, expected);
+}
+
+#[test]
+fn what_openais_thinking_models_do_not_take_is_left_out_and_named() {
+    let check = |model: &str, effort: &str, kept: bool| {
+        let body = json!({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9,
+            "output_config": {"effort": effort}, "thinking": {"type": "adaptive"},
+            "temperature": 0.2, "top_p": 0.9});
+        let body = body.to_string();
+        let model = model_info("openai", model);
+        let asked = read(WireFormat::Anthropic, body.as_bytes(), model, true).unwrap();
+        let options = &asked.request.options;
+        let (temperature, top_p) = if kept { (Some(0.2), Some(0.9)) } else { (None, None) };
+        assert_eq!((options.temperature, options.top_p), (temperature, top_p), "{effort}");
+        assert_eq!(asked.dropped.contains("temperature"), !kept);
+    };
+    check("gpt-5", "none", false);
+    check("gpt-5-mini", "high", false);
+    check("o3", "low", false);
+    check("gpt-5.1", "low", false);
+    check("gpt-5.1", "none", true);
+    check("gpt-4.1", "low", true);
+    // What it takes always.
+    let body =
+        json!({"messages": [{"role": "user", "content": "hi"}], "temperature": 1, "top_p": 1});
+    let body = body.to_string();
+    let asked = read(WireFormat::Anthropic, body.as_bytes(), model_info("openai", "gpt-5"), true);
+    assert_eq!(asked.unwrap().dropped.len(), 0);
+}
+
+#[test]
+fn what_claude_does_not_take_beside_thinking_is_left_out_and_named() {
+    let read = |more: Value| {
+        let mut body = json!({"messages": [{"role": "user", "content": "hi"}], "reasoning_effort": "high",
+            "tools": [{"type": "function", "function": {"name": "ls"}}]});
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        let body = body.to_string();
+        let asked =
+            super::read(WireFormat::OpenaiChat, body.as_bytes(), label().model, true).unwrap();
+        let Options { temperature, top_p, .. } = asked.request.options;
+        (asked.request.thinking, temperature, top_p, asked.dropped.into_iter().collect::<Vec<_>>())
+    };
+    let (high, off) = (ThinkingLevel::High, ThinkingLevel::Off);
+    assert_eq!(read(json!({"temperature": 1})), (high, Some(1.0), None, vec![]));
+    let expected = (high, None, None, vec!["temperature".to_owned(), "top_p".to_owned()]);
+    assert_eq!(read(json!({"temperature": 0.2, "top_p": 0.5})), expected);
+    assert_eq!(read(json!({"top_p": 0.97})), (high, None, Some(0.97), vec![]));
+    // A call that must be made is what the program asked for; how hard to think only tunes it.
+    for choice in [json!("required"), json!({"type": "function", "function": {"name": "ls"}})] {
+        let got = read(json!({"tool_choice": choice, "temperature": 0.2}));
+        assert_eq!(got, (off, Some(0.2), None, vec!["thinking".to_owned()]));
+    }
 }

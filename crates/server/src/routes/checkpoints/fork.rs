@@ -3,14 +3,14 @@
 use super::restore::before;
 use crate::{
     api_error::{ApiError, Code},
-    auth::caller::Caller,
     checkpoints::{
         self,
         fork::{self, Order},
     },
-    envelope::{Data, JsonBody, Path},
+    envelope::{Data, JsonBody},
+    line,
     machines::Machine,
-    project::find,
+    project::{Member, OfProject},
     routes::projects,
     secrets::hand_down::{self, Grant},
     state::App,
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_model::{checkpoint::Place, id::SessionId};
-use toft_store::{Role, TakenCheckpoint};
+use toft_store::TakenCheckpoint;
 
 /// Forks of forks that are looked back through.
 const ORIGINS_MAX: usize = 16;
@@ -66,17 +66,14 @@ async fn said_before(
 /// `POST …/fork`.
 pub(crate) async fn post(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { caller, project, machine, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<Fork>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
     let count = body.count.unwrap_or(1);
     if !(1..=COUNT_MAX).contains(&count) {
         return Err(ApiError::invalid(format!("count must be 1 to {COUNT_MAX}")));
     }
-    let name = body.name.as_deref().map(projects::check_name).transpose()?;
-    let (project, machine) = find(&app, &id).await?;
+    let name = body.name.as_deref().map(|text| line::name("name", text)).transpose()?;
     let (machine, from) = match (body.checkpoint_id, body.session_id, body.entry_id) {
         (None, None, None) => (machine, None),
         (Some(id), None, None) => {

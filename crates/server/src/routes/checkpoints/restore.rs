@@ -2,14 +2,13 @@
 
 use crate::{
     api_error::{ApiError, Code},
-    auth::caller::Caller,
     checkpoints::{
         self, reconcile,
         restore::{self, Way},
     },
     envelope::{Data, JsonBody, Path},
     machines::Machine,
-    project::find,
+    project::{Member, OfProject},
     routes::machine,
     state::App,
 };
@@ -18,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_model::{checkpoint::Place, id::SessionId};
-use toft_store::{ConversationStep, Role, TakenCheckpoint};
+use toft_store::{ConversationStep, TakenCheckpoint};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,12 +30,10 @@ pub(crate) struct Restore {
 /// `POST …/checkpoints/{ck}/restore`.
 pub(crate) async fn to_checkpoint(
     State(app): State<App>,
-    caller: Caller,
-    Path((id, checkpoint)): Path<(String, String)>,
+    OfProject { machine, .. }: OfProject<Member>,
+    Path((_, checkpoint)): Path<(String, String)>,
     JsonBody(body): JsonBody<Restore>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
     let was = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?;
     let way = Way { force: body.force, place: body.place };
     go_back(&app, &machine, was, way).await
@@ -54,12 +51,9 @@ pub(crate) struct RestoreMessage {
 /// `POST …/restore-message`.
 pub(crate) async fn to_message(
     State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
+    OfProject { machine, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<RestoreMessage>,
 ) -> Result<Data<Value>, ApiError> {
-    caller.require(Role::Member)?;
-    let (_, machine) = find(&app, &id).await?;
     let message = Place { session_id: body.session_id, leaf_entry_id: Some(body.entry_id) };
     let was = before(&app, &machine, &message).await?;
     go_back(&app, &machine, was, Way { force: body.force, place: None }).await

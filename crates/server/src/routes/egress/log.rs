@@ -3,16 +3,15 @@
 
 use crate::{
     api_error::ApiError,
-    auth::caller::Caller,
-    envelope::{Data, Path, Query},
-    project::find,
+    envelope::{Data, Query},
+    project::{OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{io, time::Duration};
-use toft_gateway::egress_log::{self, OpenConnection, Outcome, Placed};
+use toft_gateway::egress_log::{self, OpenConnection, Outcome, Placed, SEVERAL};
 use toft_model::{id::ProjectId, time::rfc3339};
 use tokio::time::{Instant, sleep_until};
 
@@ -38,11 +37,9 @@ pub(crate) struct Asked {
 /// `GET …/egress/log`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
-    Path(id): Path<String>,
+    OfProject { project, .. }: OfProject<Viewer>,
     Query(asked): Query<Asked>,
 ) -> Result<Data<Value>, ApiError> {
-    let (project, _) = find(&app, &id).await?;
     let limit = asked.limit.unwrap_or(LINES_DEFAULT).clamp(1, LINES_MAX);
     if asked.after.is_some() && asked.before.is_some() {
         return Err(ApiError::invalid("give `before` or `after`, not both"));
@@ -143,11 +140,14 @@ fn line(Placed { seq, record }: &Placed) -> Value {
     json!({
         "seq": seq,
         "at": rfc3339(record.ts),
+        "lastAt": record.last_ts.map(rfc3339),
+        "count": record.count,
         "via": record.via,
-        "host": record.host,
+        "host": (record.rule != SEVERAL).then_some(&record.host),
         "port": (record.port != 0).then_some(record.port),
         "verdict": record.verdict,
         "rule": record.rule,
+        "secrets": record.secrets,
         "reason": record.reason,
         "bytesIn": record.bytes_in,
         "bytesOut": record.bytes_out,

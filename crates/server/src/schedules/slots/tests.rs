@@ -60,6 +60,22 @@ fn a_slot_that_comes_twice_is_due_once_and_every_hour_is_due_in_both() {
 }
 
 #[test]
+fn several_hours_or_minutes_are_no_other_case_than_one() {
+    let day = ("2026-03-08T05:00:00Z", "2026-03-08T12:00:00Z");
+    let new_york = "America/New_York";
+    check("15,45 2 * * *", new_york, day.0, day.1, &["03-08 03:00 -04:00"]);
+    check("*/30 2 * * *", new_york, day.0, day.1, &["03-08 03:00 -04:00"]);
+    let hours = ["03-08 01:30 -05:00", "03-08 03:00 -04:00", "03-08 03:30 -04:00"];
+    check("30 1-3 * * *", new_york, day.0, day.1, &hours);
+    check("30 2,4 * * *", new_york, day.0, day.1, &["03-08 03:00 -04:00", "03-08 04:30 -04:00"]);
+    let day = ("2026-11-01T05:00:00Z", "2026-11-01T12:00:00Z");
+    let half_hours = ["11-01 01:00 -04:00", "11-01 01:30 -04:00"];
+    check("*/30 1 * * *", new_york, day.0, day.1, &half_hours);
+    let hours = ["11-01 01:30 -04:00", "11-01 02:30 -05:00"];
+    check("30 1-2 * * *", new_york, day.0, day.1, &hours);
+}
+
+#[test]
 fn lines_are_read_as_crontab_reads_them() {
     let week = ("2026-11-20T00:00:00Z", "2026-11-24T12:00:00Z");
     check(
@@ -98,6 +114,10 @@ fn what_is_no_schedule_is_refused_with_the_reason() {
             "{bad:?}: {:?}",
             plan(bad, None)
         );
+    }
+    for bad in ["* * * *", "* * * * * *", "", "x * * * *", "*/0 * * * *"] {
+        let why = plan(bad, None).unwrap_err().to_string();
+        assert!(!why.contains("..") && why.contains(". It has five fields"), "{why}");
     }
     let long = "1,".repeat(CRON_BYTES_MAX) + "1 * * * *";
     assert!(matches!(plan(&long, None), Err(NoPlan::Cron { .. })));

@@ -23,6 +23,12 @@ async fn before_each_prompt_one_is_taken_and_told_its_message() {
     prompt(&world, &id, &again).await;
     until(&world, &id, |all| all.len() == 2 && !all[0]["message"].is_null()).await;
 
+    // How its message begins is told to who asks for it.
+    assert_eq!(listed(&world, &id).await[0].get("prompt"), None);
+    let all = world.ask(Call::get(&of(&id, "checkpoints?prompts=true"))).await.data();
+    let told: Vec<_> = [0, 1].iter().map(|n| &all["checkpoints"][*n]["prompt"]).collect();
+    assert_eq!(told, ["more", "hi"]);
+
     // A prompt that is only queued leaves none.
     prompt(&world, &id, &json!({"message": "then", "streamingBehavior": "followUp"})).await;
     until(&world, &id, |all| all.len() == 2).await;

@@ -46,6 +46,27 @@ async fn all_that_was_missed_is_made_up_for_in_turn_up_to_the_number_that_is_sai
 }
 
 #[tokio::test]
+async fn a_slot_that_comes_while_others_are_made_up_for_is_the_last_of_them() {
+    let s = Stage::new().await;
+    let (gate, work) = s.held();
+    let id = s.add(json!({"do": work, "catchUp": "all"})).await;
+    // The third is due just now.
+    s.world.advance(3 * 60_000);
+    let all = s.outcomes(&id, &["running", "running", "running"]).await;
+    assert_eq!(of(&all, "waiting"), [true, true, false]);
+    s.until_ran(1).await;
+    // What comes due afterwards meets one that really runs.
+    s.world.advance(60_000);
+    let all = s.outcomes(&id, &["suppressed", "running", "running", "running"]).await;
+    let runs = toft_model::time::rfc3339(START_MS + 60_000);
+    assert_eq!(reason(&all[0]), format!("the one of {runs} still ran"));
+    std::fs::write(&gate, "").unwrap();
+    s.outcomes(&id, &["suppressed", "late", "late", "late"]).await;
+    assert_eq!(s.ran(), 3);
+    s.world.end(true).await;
+}
+
+#[tokio::test]
 async fn what_waits_to_be_made_up_for_outlives_the_server() {
     let mut s = Stage::new().await;
     let (gate, work) = s.held();

@@ -8,7 +8,7 @@ const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 
 /// What a connection turned out to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum First {
+pub(crate) enum First {
     /// More bytes are needed to tell.
     #[default]
     Unknown,
@@ -24,7 +24,7 @@ pub(super) enum First {
 
 impl First {
     /// Looks at all bytes that a client has sent so far.
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         match client_hello(bytes) {
             ClientHello::Named(host) => Self::Tls(Ok(host)),
             ClientHello::Nameless => Self::Tls(Err("the TLS connection does not name its host")),
@@ -35,7 +35,7 @@ impl First {
     }
 
     /// What is held against it where it must be for `host`.
-    pub(super) fn not_for(&self, host: &Host) -> Option<Verdict> {
+    pub(crate) fn not_for(&self, host: &Host) -> Option<Verdict> {
         let (rule, reason) = match self {
             Self::Unknown | Self::Other | Self::Http1 => return None,
             Self::Tls(Ok(name)) if name == host => return None,
@@ -54,7 +54,7 @@ impl First {
     }
 
     /// The same for one that has passed unchecked, because names did not decide then.
-    pub(super) fn passed_for_another(&self, host: &Host) -> Option<Verdict> {
+    pub(crate) fn passed_for_another(&self, host: &Host) -> Option<Verdict> {
         match self {
             Self::Http1 => {
                 let reason = format!("nobody looked whether it is for {host}: connect again");
@@ -125,7 +125,7 @@ fn is_git(line: &[u8]) -> bool {
 }
 
 /// Bytes after which every connection is told.
-pub(super) const FIRST_BYTES_MAX: usize = CLIENT_HELLO_BYTES_MAX;
+pub(crate) const FIRST_BYTES_MAX: usize = CLIENT_HELLO_BYTES_MAX;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,22 @@
+//! What can be typed about models that stand in for others.
+
+use crate::amounts::{self, Bound};
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct Fallback {
+    /// PROVIDER/MODEL, for example anthropic/claude-opus-4-6; all of them are shown when absent.
+    pub(crate) model: Option<String>,
+    /// Those to ask in its place, in this order.
+    #[arg(requires = "model", conflicts_with_all = ["none", "unset"])]
+    pub(crate) others: Vec<String>,
+    /// Nobody is asked in its place.
+    #[arg(long, requires = "model", conflicts_with = "unset")]
+    pub(crate) none: bool,
+    /// What the server was started with holds for it again.
+    #[arg(long, requires = "model")]
+    pub(crate) unset: bool,
+    /// How long the first byte of a streamed answer may take, for example 30s; or never.
+    #[arg(long, value_name = "TIME", value_parser = amounts::time)]
+    pub(crate) first_byte: Option<Bound<u64>>,
+}

@@ -1,0 +1,125 @@
+//! A file of provider keys: lines `NAME=value`, as shells and container engines read them. Only its owner
+//! may be able to read it. No value of it is ever in an error.
+
+use anyhow::{Context as _, Result, bail};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::ErrorKind,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+use toft_server::KeysFile;
+
+/// In the data folder, where nothing else is said.
+const FILE: &str = "keys.env";
+/// Bytes of such a file: fifty keys of the longest kind.
+const FILE_BYTES_MAX: u64 = 256 << 10;
+/// Permissions of group and others.
+const OTHERS: u32 = 0o077;
+
+/// Reads it; none when it is not named and not there. `names`: those that may stand in it.
+pub(super) fn read(
+    data: &Path,
+    named: Option<&PathBuf>,
+    names: &[&'static str],
+) -> Result<Option<KeysFile>> {
+    let path = named.map_or_else(|| Ok(data.join(FILE)), std::path::absolute)?;
+    let reading = || format!("reading the file of keys, {}", path.display());
+    let meta = match fs::metadata(&path) {
+        Ok(meta) => meta,
+        Err(e)
+            if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+                && named.is_none() =>
+        {
+            return Ok(None);
+        }
+        Err(e) => return Err(e).with_context(reading),
+    };
+    if meta.mode() & OTHERS != 0 {
+        bail!("{} can be read or changed by others than its owner: chmod 600 {0}", path.display());
+    }
+    if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
+        bail!("{} is no file of keys: it has lines NAME=value, at most 256 KiB", path.display());
+    }
+    let text = fs::read_to_string(&path).with_context(reading)?;
+    let values = parse(&text, names).with_context(reading)?;
+    Ok(Some(KeysFile { path, values }))
+}
+
+fn parse(text: &str, names: &[&'static str]) -> Result<BTreeMap<String, String>> {
+    let mut values = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=') else {
+            bail!("line {number} is none of the form NAME=value");
+        };
+        let name = name.trim();
+        if !names.contains(&name) {
+            // What stands there may be a key in the wrong place.
+            let plain = name.len() <= 40
+                && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            let name = if plain { name } else { "the name" };
+            bail!(
+                "line {number}: {name} is no variable of a provider. There are {}",
+                names.join(", ")
+            );
+        }
+        if values.insert(name.to_owned(), unquoted(value.trim()).to_owned()).is_some() {
+            bail!("line {number}: {name} stands there twice");
+        }
+    }
+    Ok(values)
+}
+
+fn unquoted(value: &str) -> &str {
+    let within = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    within('"').or_else(|| within('\'')).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const NAMES: [&str; 2] = ["A_API_KEY", "B_BASE_URL"];
+
+    #[test]
+    fn lines_are_read_as_shells_write_them() {
+        let text = "# keys\n\nA_API_KEY=sk-1=2\r\nexport B_BASE_URL = \"http://h/v1\"\n";
+        let values = parse(text, &NAMES).unwrap();
+        assert_eq!((&*values["A_API_KEY"], &*values["B_BASE_URL"]), ("sk-1=2", "http://h/v1"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_by_its_line_and_never_by_its_value() {
+        for (text, words) in [
+            ("sk-canary", "line 1 is none of the form"),
+            ("A_API_KEY=x\nPATH=sk-canary", "line 2: PATH is no variable"),
+            ("sk-canary-1=sk-canary", "line 1: the name is no variable"),
+            ("A_API_KEY=sk-canary\nA_API_KEY=sk-canary", "line 2: A_API_KEY stands there twice"),
+        ] {
+            let error = format!("{:#}", parse(text, &NAMES).unwrap_err());
+            assert!(error.contains(words) && !error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_and_one_that_is_not_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(dir.path(), None, &NAMES).unwrap().is_none());
+        let path = dir.path().join(FILE);
+        assert!(read(dir.path(), Some(&path), &NAMES).is_err(), "it was named");
+        fs::write(&path, "A_API_KEY=x\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = read(dir.path(), None, &NAMES).unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let read = read(dir.path(), None, &NAMES).unwrap().unwrap();
+        assert_eq!((read.path, &*read.values["A_API_KEY"]), (path, "x"));
+    }
+}

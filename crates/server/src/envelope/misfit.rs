@@ -1,0 +1,166 @@
+//! What is said of a JSON body whose fields do not fit: which one, and what it must be, in the words of the API.
+//! Never with the value that was sent: it may be a secret.
+
+use std::fmt::Write as _;
+use toft_model::text::plain;
+
+/// Longest name of a field that is repeated.
+const PATH_CHARS_MAX: usize = 120;
+
+/// `path` is where in the body, `.` for the whole.
+pub(super) fn told(path: &str, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    // What was expected is ours; what is before it may be anything.
+    let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
+    if found.starts_with("missing field ") {
+        return format!("{} is missing", quoted(&inside(path, found)));
+    }
+    if found.starts_with("duplicate field ") {
+        return format!("{} is there twice", quoted(&inside(path, found)));
+    }
+    if found.starts_with("unknown field ") {
+        let known = expected.strip_prefix("one of ").unwrap_or(expected);
+        let known = if known.is_empty() { String::new() } else { format!("; known are {known}") };
+        return format!("there is no field {}{known}", quoted(path));
+    }
+    if found.starts_with("unknown variant ") {
+        return format!("{} must be {expected}", quoted(path));
+    }
+    let is_ours = ["invalid type", "invalid value", "invalid length"];
+    if expected.is_empty() || !is_ours.iter().any(|how| found.starts_with(how)) {
+        // In words of our own.
+        return format!("{}: {text}", quoted(path));
+    }
+    let wanted = words(expected);
+    // A value of the right kind that is out of range says enough by what it must be.
+    let sent = found.strip_prefix("invalid type: ").and_then(kind);
+    let mut out = format!("{} must be {wanted}", quoted(path));
+    if let Some(sent) = sent {
+        let _ = write!(out, ", not {sent}");
+    }
+    out
+}
+
+/// The path of a field that the text names.
+fn inside(path: &str, text: &str) -> String {
+    let field = text.split('`').nth(1).unwrap_or_default();
+    if path == "." { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+fn quoted(path: &str) -> String {
+    if path == "." {
+        return "the body".to_owned();
+    }
+    let cut: String = path.chars().take(PATH_CHARS_MAX).collect();
+    format!("`{}`", plain(&cut))
+}
+
+/// What a type is called by those who send JSON.
+fn words(expected: &str) -> &str {
+    match expected {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" | "u128" => "a whole number from 0 up",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" | "a borrowed string" | "path string" | "string or map"
+        | "variant identifier" => "a text",
+        "unit" => "null",
+        "a map" => "an object",
+        "a sequence" => "a list",
+        of if of.starts_with("a nonzero ") => "a whole number from 1 up",
+        of if of.starts_with("struct ") || of.contains("tagged enum") => "an object",
+        of if of.starts_with("enum ") => "a text",
+        of if of.starts_with("a tuple ") || of.starts_with("an array ") => "a list",
+        // A visitor's own words.
+        own => own,
+    }
+}
+
+/// What was sent, without its value.
+fn kind(sent: &str) -> Option<&'static str> {
+    Some(match sent.split([' ', ',']).next()? {
+        "string" => "a text",
+        "integer" => "a number",
+        "floating" => "a number with a point",
+        "boolean" => "true or false",
+        "null" => "null",
+        "sequence" => "a list",
+        "map" => "an object",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read in")]
+    struct Wish {
+        name: String,
+        count: Option<usize>,
+        port: Option<u16>,
+        force: Option<bool>,
+        list: Option<Vec<String>>,
+        kind: Option<Kind>,
+        place: Option<Place>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        One,
+        Two,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    #[expect(dead_code, reason = "only read in")]
+    struct Place {
+        session_id: String,
+    }
+
+    fn told(body: &str) -> String {
+        let mut from = serde_json::Deserializer::from_str(body);
+        let error = serde_path_to_error::deserialize::<_, Wish>(&mut from).unwrap_err();
+        super::told(&error.path().to_string(), error.inner())
+    }
+
+    #[test]
+    fn a_field_that_does_not_fit_is_named_with_what_it_must_be() {
+        for (body, want) in [
+            (r#"{"name":"a","count":"x"}"#, "`count` must be a whole number from 0 up, not a text"),
+            (r#"{"name":"a","count":-1}"#, "`count` must be a whole number from 0 up"),
+            (
+                r#"{"name":"a","count":1.5}"#,
+                "`count` must be a whole number from 0 up, not a number with a point",
+            ),
+            (r#"{"name":"a","port":70000}"#, "`port` must be a whole number from 0 to 65535"),
+            (
+                r#"{"name":"a","force":"s3cret, expected"}"#,
+                "`force` must be true or false, not a text",
+            ),
+            (r#"{"name":null}"#, "`name` must be a text, not null"),
+            (r#"{"name":"a","list":{}}"#, "`list` must be a list, not an object"),
+            (r#"{"name":"a","list":["a",7]}"#, "`list[1]` must be a text, not a number"),
+            (r#"{"name":"a","kind":"s3cret"}"#, "`kind` must be `one` or `two`"),
+            (r#"{"name":"a","place":[]}"#, "`place` must be an object"),
+            (r#"{"name":"a","place":{}}"#, "`place.sessionId` is missing"),
+            (r#"{"name":"a","place":7}"#, "`place` must be an object, not a number"),
+            ("{}", "`name` is missing"),
+            (r#"{"name":"a","name":"b"}"#, "`name` is there twice"),
+        ] {
+            assert_eq!(told(body), want, "{body}");
+        }
+        let odd = told(r#"{"name":"a","na\u202eme":1}"#);
+        assert!(
+            odd.starts_with("there is no field `na\\u{202e}me`; known are `name`, `count`"),
+            "{odd}"
+        );
+    }
+}

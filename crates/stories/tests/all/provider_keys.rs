@@ -1,0 +1,91 @@
+//! Keys of providers, put in once: in the environment, in a file, in Settings. Where each is from is said,
+//! each can be tried, and what is wrong with one is said in words.
+
+use super::kills::script;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use toft_stories::{
+    provider::Provider,
+    toft::{Start, Toft},
+};
+
+async fn shown(toft: &Toft, id: &str) -> Result<Value> {
+    let all = toft.call("GET", "/v1/providers", None).await?;
+    let found = all.as_array().context("providers")?.iter().find(|p| p["id"] == id);
+    found.cloned().context("it is listed")
+}
+
+async fn tested(toft: &Toft, id: &str) -> Result<(bool, String)> {
+    let test = toft.call("POST", &format!("/v1/providers/{id}/test"), Some(json!({}))).await?;
+    Ok((test["ok"] == true, test["message"].as_str().unwrap_or_default().to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_environment_file_and_settings_are_found_and_tried() -> Result<()> {
+    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("keys.env");
+    let base = format!("http://{}", provider.addr);
+    let text = format!(
+        "# ours\nexport MISTRAL_API_KEY=\"sk-file-123456789\"\nMISTRAL_BASE_URL={base}/v1\n\
+         ANTHROPIC_API_KEY=sk-file-loses-1234\nDEEPSEEK_API_KEY='two words'\n\
+         GROQ_API_KEY=sk-nowhere-1234567\nGROQ_BASE_URL=http://127.0.0.1:1\n"
+    );
+    fs::write(&file, text)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+    let mut env = provider.env("sk-env-1234567890");
+    env.push(("TOFT_KEYS".into(), file.to_str().context("a path")?.into()));
+    env.push(("XAI_API_KEY".into(), "sk-canary\nline".into()));
+    let toft = Toft::start(Start { env, ..Start::default() }).await?;
+
+    for (id, source, hint) in
+        [("anthropic", "env", "…7890"), ("mistral", "file", "…6789"), ("groq", "file", "…4567")]
+    {
+        let one = shown(&toft, id).await?;
+        let got = (&one["configured"], &one["source"], &one["keyHint"]);
+        assert_eq!(got, (&json!(true), &json!(source), &json!(hint)), "{id}");
+        let in_file = if source == "file" { json!(file) } else { Value::Null };
+        assert_eq!(one["file"], in_file, "{id}");
+    }
+    for id in ["anthropic", "mistral"] {
+        let (ok, words) = tested(&toft, id).await?;
+        ensure!(ok && words.contains("took the key"), "{id} {words}");
+    }
+    let (ok, words) = tested(&toft, "groq").await?;
+    ensure!(!ok && words.contains("could not be reached") && words.contains("base URL"), "{words}");
+    // What cannot be a key is none, and says where it stands.
+    for (id, place) in
+        [("deepseek", "keys.env"), ("xai", "XAI_API_KEY in the server's environment")]
+    {
+        let one = shown(&toft, id).await?;
+        assert_eq!((&one["configured"], &one["keyHint"]), (&json!(false), &Value::Null), "{id}");
+        let (ok, words) = tested(&toft, id).await?;
+        ensure!(!ok && words.contains(place) && words.contains("is no key"), "{words}");
+        ensure!(!words.contains("canary") && !words.contains("two words"), "{words}");
+    }
+
+    // Settings win, and give way again.
+    let path = "/v1/providers/deepseek/key";
+    let bad = toft.request("PUT", path, Some(json!({"key": "sk-1\nsk-2"}))).await?;
+    ensure!(bad.0 == 400 && bad.1.to_string().contains("one line"), "{bad:?}");
+    let set = toft.call("PUT", path, Some(json!({"key": " sk-set-here-4321 "}))).await?;
+    let got = (&set["source"], &set["keyHint"], &set["problem"]);
+    assert_eq!(got, (&json!("settings"), &json!("…4321"), &Value::Null));
+    let gone = toft.call("DELETE", path, None).await?;
+    ensure!(gone["source"] == "file" && gone["problem"].is_string(), "{gone}");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_keys_that_others_can_read_is_refused_at_the_start() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("keys.env");
+    fs::write(&file, "OPENAI_API_KEY=sk-canary\n")?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+    let args = vec!["--keys".to_owned(), file.to_str().context("a path")?.to_owned()];
+    let refused = Toft::start(Start { args, ..Start::default() }).await;
+    let words = refused.err().map(|e| format!("{e:#}")).context("it does not start")?;
+    ensure!(words.contains("chmod 600") && !words.contains("canary"), "{words}");
+    Ok(())
+}

@@ -7,6 +7,7 @@ use super::{
     egress::{DOWNLOAD_BYTES, DOWNLOADS_MAX, PIECE_BYTES, Socat, tunnel},
     outlet::{Outlet, blocking, loopback},
     peers::{Peers, left_out},
+    scratch::Scratch,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -36,16 +37,10 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// A download through the gateway that reads it, in millions of bytes per second.
 pub(super) async fn rate(rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
     let (host, root) = host()?;
-    let folder = std::env::temp_dir().join(format!("toft-bench-{}", toft_model::id::random_hex(6)));
-    std::fs::write(&folder, &root).context("writing the host's authority")?;
-    let opened = open(host, &folder).await;
-    let (outlet, proxy, trusted) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            let _ = std::fs::remove_file(&folder);
-            return Err(error);
-        }
-    };
+    let scratch = Scratch::make()?;
+    let authorities = scratch.path().join("authorities.pem");
+    std::fs::write(&authorities, &root).context("writing the host's authority")?;
+    let (outlet, proxy, trusted) = open(host, &authorities).await?;
     let socat = peers.socat.as_ref().and_then(|program| {
         Socat::open(program, host).inspect_err(|error| left_out("socat", error)).ok()
     });
@@ -70,9 +65,7 @@ pub(super) async fn rate(rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
         }
     }
     drop(socat);
-    let closed = outlet.close().await;
-    std::fs::remove_file(&folder).context("removing the host's authority")?;
-    closed?;
+    outlet.close().await?;
     let mut rows = vec![Row::new("egress_brokered_mb_s", "MB/s", read)];
     if !passed.is_empty() {
         rows.push(Row::new("egress_brokered_mb_s (peer: socat)", "MB/s", passed));

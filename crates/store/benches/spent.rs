@@ -6,7 +6,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use toft_store::{SqliteStore, UsageEntry, UsageRecords as _, UsageRow};
+use toft_store::{Spending as _, SqliteStore, UsageEntry, UsageRecords as _, UsageRow};
 
 const CALLS: u64 = 1_000_000;
 const PROJECTS: u64 = 200;

@@ -25,6 +25,7 @@ mod projects;
 mod schedules;
 mod secrets;
 mod settings;
+mod spending;
 mod sqlite;
 mod store;
 mod usage;
@@ -44,6 +45,7 @@ pub use secrets::{
     AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped,
 };
 pub use settings::{ProviderKey, Settings};
+pub use spending::Spending;
 pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum};

@@ -14,6 +14,7 @@ mod projects;
 mod schedules;
 mod secrets;
 mod settings;
+mod spending;
 mod usage;
 
 use crate::{checkpoints::Durable, error::StoreError, events::Head, store::Store};
@@ -190,6 +191,16 @@ fn ms(unix_ms: u64) -> i64 {
 /// The other way.
 fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
+}
+
+/// A sum that SQLite adds up as a float, which cannot overflow.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sums of what is not negative, saturating"
+)]
+fn nanos(sum: f64) -> u64 {
+    sum as u64
 }
 
 #[async_trait]

@@ -4,7 +4,7 @@ use crate::{
     checkpoints::Checkpoints, events::Events, firings::Firings, forks::Forks, images::Images,
     machine_settings::MachineRecords, people::People, preview_ports::PreviewPorts,
     projects::Projects, schedules::Schedules, secrets::Secrets, settings::Settings,
-    usage::UsageRecords,
+    spending::Spending, usage::UsageRecords,
 };
 use async_trait::async_trait;
 
@@ -24,6 +24,7 @@ pub trait Store:
     + MachineRecords
     + Secrets
     + UsageRecords
+    + Spending
 {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);

@@ -1,14 +1,8 @@
-//! Model calls and their cost, as read from the gateway's journal, and what projects may ask. Not where
-//! that journal is, nor what a call costs: that was decided when it was made.
+//! Model calls and their cost, as read from the gateway's journal. Not where that journal is, nor what a
+//! call costs: that was decided when it was made.
 
 use crate::error::StoreError;
 use async_trait::async_trait;
-use std::collections::BTreeMap;
-use toft_model::{
-    budget::{Budget, Budgets, Spent},
-    id::ProjectId,
-    machine::ModelLimits,
-};
 
 /// A model call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,7 +125,7 @@ pub struct UsageSum {
     pub unpriced: u64,
 }
 
-/// Model calls, and what projects may ask.
+/// Model calls.
 #[async_trait]
 pub trait UsageRecords: Send + Sync {
     /// How far the journal was read.
@@ -141,29 +135,4 @@ pub trait UsageRecords: Send + Sync {
     async fn add_usage(&self, entries: &[UsageEntry], position: u64) -> Result<(), StoreError>;
     /// Adds calls up.
     async fn usage(&self, ask: &UsageAsk<'_>) -> Result<Vec<UsageSum>, StoreError>;
-    /// The budget of a project, or with `None` that of all together.
-    async fn budget(&self, of: Option<&ProjectId>) -> Result<Budget, StoreError>;
-    /// All budgets.
-    async fn budgets(&self) -> Result<Budgets, StoreError>;
-    /// Sets one.
-    async fn put_budget(
-        &self,
-        of: Option<&ProjectId>,
-        budget: &Budget,
-        now_ms: u64,
-    ) -> Result<(), StoreError>;
-    /// What was spent, as of how far the journal was read. Runs since `runs_since`, Unix milliseconds;
-    /// none with `None`.
-    async fn spent(&self, now_ms: u64, runs_since: Option<u64>) -> Result<Spent, StoreError>;
-    /// What the programs of a project may ask. Nothing set is no limit.
-    async fn model_limits(&self, project: &ProjectId) -> Result<ModelLimits, StoreError>;
-    /// Those of all projects that have some.
-    async fn all_model_limits(&self) -> Result<BTreeMap<ProjectId, ModelLimits>, StoreError>;
-    /// Sets them.
-    async fn put_model_limits(
-        &self,
-        project: &ProjectId,
-        limits: &ModelLimits,
-        now_ms: u64,
-    ) -> Result<(), StoreError>;
 }

@@ -1,6 +1,6 @@
 //! Taking connections at a door: one at a time, and whose each of them is.
 
-use crate::{bucket::Turns, machine::Machine, state::State};
+use crate::{limits::bucket::Turns, machine::Machine, state::State};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream, UnixStream},

@@ -5,16 +5,19 @@
 //! [`Gateway::connect_or_spawn`] again and send the configuration and every machine again.
 //! Sending what a living gateway already has changes nothing and cuts nothing.
 
+pub mod protocol;
+pub(crate) mod spawn;
+pub(crate) mod wire;
+
 use crate::{
     brokered::Brokered,
     config::GatewayConfig,
-    egress_log::OpenConnection,
-    folder,
-    protocol::{
+    control::protocol::{
         Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, LISTENERS_PER_MACHINE_MAX,
         MachineEntry, ProviderTest, Reach, Reply, Request,
     },
-    wire,
+    folder,
+    records::egress_log::OpenConnection,
 };
 use std::{
     collections::HashMap,
@@ -265,7 +268,7 @@ impl Gateway {
         }
     }
 
-    /// Where the usage journal ends now, for [`crate::usage::read`].
+    /// Where the usage journal ends now, for [`crate::records::usage::read`].
     pub async fn usage_position(&self) -> Result<u64, ControlError> {
         match self.ask("usage_position", Request::UsagePosition).await? {
             Reply::UsagePosition(position) => Ok(position),

@@ -11,8 +11,8 @@ use crate::{
     accept::{accept_all, behind},
     api_error::ApiError,
     egress::{self, passage::Passage},
-    egress_log::Via,
     machine::Machine,
+    records::egress_log::Via,
     state::State,
 };
 use dns::{Found, Wanted};

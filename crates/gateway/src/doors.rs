@@ -3,11 +3,11 @@
 
 use crate::{
     accept::{accept_all, behind},
-    bucket::Turns,
+    control::protocol::Reach,
     direct, egress,
+    limits::bucket::Turns,
     machine::{CONNECTIONS, HEAD_BYTES_MAX, HEADERS_MAX, Machine, Socket, datagrams, listening},
     models::{self, Asker},
-    protocol::Reach,
     state::State,
 };
 use hyper::{server::conn::http1, service::service_fn};

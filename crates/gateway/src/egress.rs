@@ -23,8 +23,8 @@ pub(crate) use refused::refuse;
 
 use crate::{
     api_error::{ApiError, Code},
-    egress_log::Via,
     machine::Machine,
+    records::egress_log::Via,
     state::State,
 };
 use admit::admit;

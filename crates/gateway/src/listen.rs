@@ -4,11 +4,11 @@
 use crate::{
     accept::is_ours,
     config::GatewayConfig,
+    control::protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, Reach, Reply, Request},
+    control::wire,
     doors,
     models::{model_list, probe},
-    protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, Reach, Reply, Request},
     state::State,
-    wire,
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::{

@@ -7,9 +7,9 @@ pub(crate) use open::{Bytes, Open};
 
 use crate::{
     brokered::{Broker, Brokered},
-    bucket::Turns,
-    egress_log::{EgressLog, EgressLogs, OpenConnection},
-    protocol::{MachineEntry, Reach},
+    control::protocol::{MachineEntry, Reach},
+    limits::bucket::Turns,
+    records::egress_log::{EgressLog, EgressLogs, OpenConnection},
     resolve::MACHINE_LOOKUPS_MAX,
     understood::Config,
 };

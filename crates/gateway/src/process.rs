@@ -2,12 +2,11 @@
 //! it, makes sure it is the only one of its data folder, serves until it is told to end.
 
 use crate::{
-    folder,
-    journal::now_ms,
-    listen, outside,
+    folder, listen, outside,
+    records::journal::now_ms,
+    records::usage::Started,
     resolve::{Resolver, SystemResolver},
     state::State,
-    usage::Started,
 };
 use rustix::{
     fs::{FlockOperation, flock},

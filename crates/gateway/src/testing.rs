@@ -5,12 +5,12 @@
 use crate::{
     config::{GatewayConfig, ProviderConfig},
     control::Gateway,
-    egress_log::{self, EgressRecord},
     folder,
     process::serve_state,
+    records::egress_log::{self, EgressRecord},
+    records::usage::UsageLine,
     resolve::Resolver,
     state::State,
-    usage::UsageLine,
 };
 use futures_util::future::BoxFuture;
 use std::{
@@ -98,12 +98,12 @@ impl Bench {
     }
 
     /// Calls that have ended.
-    pub(crate) fn usage(&self) -> Vec<crate::usage::UsageRecord> {
+    pub(crate) fn usage(&self) -> Vec<crate::records::usage::UsageRecord> {
         let ended = |line| match line {
             UsageLine::Ended(record) => Some(record),
             UsageLine::Started(_) | UsageLine::Granted(_) => None,
         };
-        crate::usage::read(self.data_dir(), 0, 1_000)
+        crate::records::usage::read(self.data_dir(), 0, 1_000)
             .unwrap()
             .0
             .into_iter()
@@ -129,7 +129,7 @@ impl Bench {
     }
 
     /// Waits until the journal holds so many records.
-    pub(crate) async fn usage_of(&self, count: usize) -> Vec<crate::usage::UsageRecord> {
+    pub(crate) async fn usage_of(&self, count: usize) -> Vec<crate::records::usage::UsageRecord> {
         eventually(|| Some(self.usage()).filter(|records| records.len() >= count)).await
     }
 

@@ -14,7 +14,7 @@ use std::{
 };
 use toft_gateway::{
     Gateway, GatewayConfig, ProviderConfig, Secret,
-    usage::{self, Granted, UsageLine, UsageRecord},
+    records::usage::{self, Granted, UsageLine, UsageRecord},
 };
 use toft_model::{
     budget::{Budget, Budgets},

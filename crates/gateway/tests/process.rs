@@ -16,7 +16,8 @@ use std::{
     },
 };
 use toft_gateway::{
-    ControlError, Gateway, GatewayConfig, ProviderConfig, Secret, SpawnConfig, usage::UsageLine,
+    ControlError, Gateway, GatewayConfig, ProviderConfig, Secret, SpawnConfig,
+    records::usage::UsageLine,
 };
 use toft_model::machine::EgressLevel;
 
@@ -197,7 +198,7 @@ async fn a_killed_gateway_loses_no_record_and_the_next_one_answers_who_waited() 
             done.fetch_add(1, Ordering::Relaxed);
         }
 
-        let (lines, _) = toft_gateway::usage::read(home.path(), 0, 10_000).unwrap();
+        let (lines, _) = toft_gateway::records::usage::read(home.path(), 0, 10_000).unwrap();
         let mut written = Written::default();
         for line in &lines {
             written.take(line);

@@ -5,7 +5,7 @@ pub(crate) mod supervise;
 
 use crate::providers::Providers;
 use std::time::Duration;
-use toft_gateway::{Brokered, ControlError, Gateway, Reach, egress_log::OpenConnection};
+use toft_gateway::{Brokered, ControlError, Gateway, Reach, records::egress_log::OpenConnection};
 use toft_machine::backend::{Backend, Running};
 use toft_model::{id::ProjectId, machine::EgressLevel};
 use toft_store::Store;

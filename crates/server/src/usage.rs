@@ -4,7 +4,7 @@
 
 use crate::api_error::ApiError;
 use std::{path::Path, time::Duration};
-use toft_gateway::usage::{self, Granted, UsageLine, UsageRecord};
+use toft_gateway::records::usage::{self, Granted, UsageLine, UsageRecord};
 use toft_store::{Store, UsageEntry, UsageRow};
 use tokio::{sync::Mutex, time::sleep};
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     config::GatewayConfig,
-    egress_log::Outcome,
+    records::egress_log::Outcome,
     testing::{Bench, Door, Fake, Names as Zone},
 };
 use std::{

@@ -3,9 +3,9 @@
 use super::{dial, log::Log, refused::denied};
 use crate::{
     api_error::ApiError,
-    egress_log::Via,
     judge::{First, judge, no_longer},
     machine::Machine,
+    records::egress_log::Via,
     resolve::Named,
     state::State,
 };

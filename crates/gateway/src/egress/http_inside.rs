@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Code},
-    egress_log::Via,
+    records::egress_log::Via,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response, header, uri::Scheme};

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api_error::{ApiError, Code},
     brokered::open_answer,
-    egress_log::Via,
+    records::egress_log::Via,
 };
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response, uri::Scheme};

@@ -2,10 +2,10 @@
 //! connection among the open ones until then.
 
 use crate::{
-    egress_log::{EgressRecord, Outcome, Via},
-    journal::now_ms,
     judge::{First, judge},
     machine::{Bytes, Machine, Open},
+    records::egress_log::{EgressRecord, Outcome, Via},
+    records::journal::now_ms,
     state::State,
 };
 use std::sync::{Arc, Mutex, atomic::Ordering};

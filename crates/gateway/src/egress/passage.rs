@@ -10,7 +10,7 @@ use super::{
     relay::{self, End, Expected},
 };
 use crate::{
-    api_error::ApiError, egress_log::Via, judge::expected, machine::Machine, state::State,
+    api_error::ApiError, judge::expected, machine::Machine, records::egress_log::Via, state::State,
 };
 use std::sync::Arc;
 use toft_policy::HostPort;

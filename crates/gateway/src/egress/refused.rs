@@ -4,8 +4,8 @@ use super::log::Log;
 use crate::{
     api_error::{ApiError, Code},
     brokered::{NotBound, refuse_plain},
-    egress_log::Via,
     machine::Machine,
+    records::egress_log::Via,
     state::State,
 };
 use http::Request;

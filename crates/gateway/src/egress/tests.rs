@@ -7,7 +7,7 @@ mod tunnels;
 
 use crate::{
     config::GatewayConfig,
-    egress_log::{EgressRecord, Outcome},
+    records::egress_log::{EgressRecord, Outcome},
     testing::{Bench, Conn, Fake, Names, ask, header, refusing, status},
 };
 use serde_json::Value;

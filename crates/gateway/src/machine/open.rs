@@ -1,8 +1,8 @@
 //! A connection of a machine that is open.
 
 use crate::{
-    egress_log::{OpenConnection, Via},
     judge::{First, no_longer},
+    records::egress_log::{OpenConnection, Via},
     understood::Config,
 };
 use std::sync::{

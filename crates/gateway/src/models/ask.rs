@@ -14,7 +14,7 @@ use super::{
     translate::{Asks, translated},
     way::{Aim, Way},
 };
-use crate::{api_error::ApiError, pace::Leave, state::State};
+use crate::{api_error::ApiError, limits::pace::Leave, state::State};
 use http::{Request, Response, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;

@@ -3,8 +3,8 @@
 use super::credential;
 use crate::{
     api_error::{ApiError, Code},
+    limits::pace::{Held, Leave},
     machine::Machine,
-    pace::{Held, Leave},
     state::State,
 };
 use http::HeaderMap;

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     api_error::ApiError,
-    journal::now_ms,
+    limits::pace::Leave,
     meter::{Answer, Mask, ModelFinder, Tokens},
-    pace::Leave,
+    records::journal::now_ms,
+    records::usage::UsageRecord,
     state::State,
     tap::{Ending, Tap},
-    usage::UsageRecord,
 };
 use bytes::Bytes;
 use http::{Method, StatusCode};

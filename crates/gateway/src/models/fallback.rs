@@ -17,8 +17,8 @@ use super::{
 use crate::{
     api_error::{ApiError, Code},
     circuit::Pass,
-    held::Place,
-    pace::Leave,
+    limits::held::Place,
+    limits::pace::Leave,
     state::State,
     understood::Config,
 };

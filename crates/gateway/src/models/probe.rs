@@ -2,7 +2,7 @@
 
 use crate::{
     api_error::ApiError,
-    protocol::ProviderTest,
+    control::protocol::ProviderTest,
     provider::Provider,
     upstream::{Upstream, failure},
 };

@@ -4,7 +4,7 @@
 use super::bounds::{IDLE_TIMEOUT, REQUEST_BYTES_MAX, too_large};
 use crate::{
     api_error::{ApiError, Code},
-    held::{Place, Room},
+    limits::held::{Place, Room},
     meter::ModelFinder,
 };
 use bytes::{Bytes, BytesMut};

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Code},
-    held::Place,
-    pace::Leave,
+    limits::held::Place,
+    limits::pace::Leave,
     state::State,
 };
 use bytes::Bytes;

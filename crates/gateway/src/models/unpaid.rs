@@ -3,7 +3,7 @@
 
 use crate::{
     api_error::{ApiError, Code},
-    ledger::Refused,
+    records::ledger::Refused,
 };
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Code},
+    limits::pace::Leave,
     meter::{Answer, Mask, holds},
-    pace::Leave,
     provider::Provider,
     state::State,
     tap::{BoxError, Tap as _, Tapped},

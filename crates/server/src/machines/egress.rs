@@ -13,7 +13,7 @@ use crate::{
 };
 use std::sync::Arc;
 use toft_gateway::Brokered;
-use toft_gateway::protocol::LISTENERS_PER_MACHINE;
+use toft_gateway::control::protocol::LISTENERS_PER_MACHINE;
 use toft_machine::{DIRECT, backend::Running};
 use toft_model::{
     id::ProjectId,

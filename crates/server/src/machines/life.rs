@@ -312,7 +312,7 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
 
 /// Removes what was written down about a machine's way out.
 pub(crate) fn forget_egress_log(app: &App, id: &ProjectId) {
-    if let Err(error) = toft_gateway::egress_log::remove(&app.data_dir, id) {
+    if let Err(error) = toft_gateway::records::egress_log::remove(&app.data_dir, id) {
         tracing::warn!(project.id = %id, %error, "the log of its way out stays");
     }
 }

@@ -193,7 +193,7 @@ async fn a_value_goes_out_and_comes_back_as_its_placeholder() {
     let lines = house.bench.egress_of(1).await;
     assert_eq!(
         (lines[0].via, &*lines[0].secrets),
-        (crate::egress_log::Via::Https, &["KEY".into()][..])
+        (crate::records::egress_log::Via::Https, &["KEY".into()][..])
     );
     assert_eq!(lines.len(), 1, "the tunnel has no line of its own: {lines:?}");
     house.bench.end().await;

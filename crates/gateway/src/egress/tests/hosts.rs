@@ -3,7 +3,7 @@
 
 use super::{allow, bench, connect, echo, get, list, tunnels::client_hello};
 use crate::{
-    egress_log::{EgressRecord, Outcome},
+    records::egress_log::{EgressRecord, Outcome},
     resolve::Resolver,
     testing::{Bench, Conn, Fake, ask, eventually, header, status},
 };

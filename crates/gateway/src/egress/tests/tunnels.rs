@@ -2,7 +2,7 @@
 
 use super::{bench, connect, echo, list, summary};
 use crate::{
-    egress_log::{EgressRecord, Outcome},
+    records::egress_log::{EgressRecord, Outcome},
     testing::{Conn, eventually, status},
 };
 use toft_model::machine::EgressLevel;

@@ -3,8 +3,8 @@
 use super::CHAT;
 use crate::{
     config::{GatewayConfig, ProviderConfig},
+    records::usage::UsageRecord,
     testing::{Bench, Door, Fake, KEY, ask, post, refusing},
-    usage::UsageRecord,
 };
 use std::collections::BTreeMap;
 use toft_llm::{catalogue, price::cost_nanos};

@@ -3,8 +3,8 @@
 use super::CHAT;
 use crate::{
     config::{GatewayConfig, ProviderConfig},
+    records::usage::UsageRecord,
     testing::{Bench, Conn, Door, Fake, KEY, ask, eventually, header, post, refusing, status},
-    usage::UsageRecord,
 };
 use serde_json::{Value, json};
 use std::{

@@ -3,7 +3,7 @@
 use super::CHAT;
 use crate::{
     config::{GatewayConfig, ProviderConfig},
-    held::HELD_BYTES_MAX,
+    limits::held::HELD_BYTES_MAX,
     testing::{Bench, Conn, KEY, post},
 };
 use serde_json::json;

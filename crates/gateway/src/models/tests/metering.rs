@@ -3,8 +3,8 @@
 use super::{CHAT, code};
 use crate::{
     folder,
+    records::usage::{UsageLine, UsageRecord},
     testing::{Bench, Conn, Fake, Names, ask, post},
-    usage::{UsageLine, UsageRecord},
 };
 use std::sync::{
     Arc, Mutex,
@@ -45,7 +45,7 @@ async fn usage_of_every_format_is_written_down_once() {
             let bench = Bench::start().await;
             bench.provider(provider, fake.url()).await;
             let door = bench.machine(Open).await;
-            let before = crate::journal::now_ms();
+            let before = crate::records::journal::now_ms();
             let (_, body) = ask(door.models, post(&door, path, "{}")).await;
             assert_eq!(body, text.as_bytes());
             let records = bench.usage_of(1).await;
@@ -60,7 +60,7 @@ async fn usage_of_every_format_is_written_down_once() {
             assert_eq!((record.status, &record.error), (200, &None));
             assert!(record.ts >= before && record.first_byte_ms.is_some());
             let position = bench.gateway.usage_position().await.unwrap();
-            assert_eq!(crate::usage::read(bench.data_dir(), 0, 9).unwrap().1, position);
+            assert_eq!(crate::records::usage::read(bench.data_dir(), 0, 9).unwrap().1, position);
             bench.end().await;
         }
     }
@@ -162,7 +162,7 @@ async fn what_costs_nothing_is_one_line() {
     let list = post(&door, "/llm/anthropic/v1/files", "").replacen("POST", "GET", 1);
     ask(door.models, list).await;
     let ended = bench.usage_of(1).await.remove(0);
-    let (lines, _) = crate::usage::read(bench.data_dir(), 0, 9).unwrap();
+    let (lines, _) = crate::records::usage::read(bench.data_dir(), 0, 9).unwrap();
     assert!(
         matches!(&lines[..], [UsageLine::Started(_), UsageLine::Ended(it)] if *it == ended),
         "{lines:?}"
@@ -189,7 +189,7 @@ async fn a_call_is_written_down_before_it_goes_out() {
     let mut conn = Conn::open(door.models).await;
     conn.write(post(&door, CHAT, "{}").as_bytes()).await;
     crate::testing::eventually(|| (reached.load(Ordering::Relaxed) == 1).then_some(())).await;
-    let (lines, _) = crate::usage::read(bench.data_dir(), 0, 9).unwrap();
+    let (lines, _) = crate::records::usage::read(bench.data_dir(), 0, 9).unwrap();
     let [UsageLine::Started(_), UsageLine::Granted(granted)] = &lines[..] else {
         panic!("{lines:?}");
     };

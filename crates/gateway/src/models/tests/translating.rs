@@ -4,7 +4,7 @@
 use super::{CHAT, code};
 use crate::{
     config::{GatewayConfig, ProviderConfig},
-    held::HELD_BYTES_MAX,
+    limits::held::HELD_BYTES_MAX,
     testing::{Bench, Conn, Fake, KEY, ask, header, post, refusing, status},
 };
 use serde_json::{Value, json};

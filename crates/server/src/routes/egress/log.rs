@@ -11,7 +11,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{io, time::Duration};
-use toft_gateway::egress_log::{self, OpenConnection, Outcome, Placed, SEVERAL};
+use toft_gateway::records::egress_log::{self, OpenConnection, Outcome, Placed, SEVERAL};
 use toft_model::{id::ProjectId, time::rfc3339};
 use tokio::time::{Instant, sleep_until};
 

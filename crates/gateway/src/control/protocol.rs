@@ -3,7 +3,9 @@
 //! frame as `SCM_RIGHTS`. `hello` and `shutdown` keep their shape in every version, so that a
 //! newer server can always recognise and replace an older gateway.
 
-use crate::{brokered::Brokered, config::GatewayConfig, egress_log::OpenConnection, secret_text};
+use crate::{
+    brokered::Brokered, config::GatewayConfig, records::egress_log::OpenConnection, secret_text,
+};
 use serde::{Deserialize, Serialize};
 use toft_model::{id::ProjectId, machine::EgressLevel, provider::ModelList};
 use toft_vault::Secret;

@@ -4,8 +4,8 @@
 
 use super::{EgressRecord, Outcome, SEVERAL, Via};
 use crate::{
-    bucket::Bucket,
-    journal::{Journal, Name},
+    limits::bucket::Bucket,
+    records::journal::{Journal, Name},
 };
 use std::{
     collections::HashMap,

@@ -3,8 +3,8 @@
 //! its end on what it cost. So it is the same after this process was killed. Prices are not made here.
 
 use crate::{
-    journal::Journal,
-    usage::{Granted, UsageLine, UsageRecord},
+    records::journal::Journal,
+    records::usage::{Granted, UsageLine, UsageRecord},
 };
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -11,7 +11,7 @@ pub(crate) use writer::EgressLog;
 
 use crate::{
     folder,
-    journal::{self, Name},
+    records::journal::{self, Name},
 };
 use serde::{Deserialize, Serialize};
 use std::{io, path::Path};

@@ -1,7 +1,7 @@
 //! Money that is reserved, spent, and known again after an end.
 
 use super::*;
-use crate::journal::{Name, now_ms, read};
+use crate::records::journal::{Name, now_ms, read};
 use proptest::prelude::*;
 use toft_model::budget::Budget;
 

@@ -4,7 +4,7 @@
 
 use crate::{
     folder,
-    journal::{self, Name},
+    records::journal::{self, Name},
 };
 use serde::{Deserialize, Serialize};
 use std::{io, path::Path};

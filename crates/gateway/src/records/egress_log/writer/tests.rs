@@ -1,7 +1,7 @@
 //! What becomes of lines that are equal, or too many, on a clock that the test turns.
 
 use super::*;
-use crate::journal;
+use crate::records::journal;
 use proptest::prelude::*;
 use std::path::PathBuf;
 

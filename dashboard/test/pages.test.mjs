@@ -103,6 +103,28 @@ describe('settings', () => {
     await poll(() => world.keys.has('openai')).toBe(false)
   })
 
+  test('make a key for a program, show it once, and take it back', async () => {
+    const { page, world } = await start({ path: '/settings' })
+    await page.getByRole('button', { name: 'New key…' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Name').fill('Nightly build')
+    await dialog.getByText('Both', { exact: true }).click()
+    await dialog.getByLabel('Ends').selectOption('')
+    expect(await violations(page)).toEqual([])
+    await dialog.getByRole('button', { name: 'Make the key' }).click()
+    const row = page.getByRole('listitem').filter({ hasText: 'Nightly build' })
+    await row.getByText('models, read · never used').waitFor()
+    expect(world.apiKeys[0].expiresAt).toBe(null)
+    const key = await page.getByText(/^toft_[0-9a-f]{64}$/).textContent()
+    expect(key?.startsWith(world.apiKeys[0].prefix)).toBe(true)
+    await page.getByRole('button', { name: 'Done' }).click()
+    expect(await page.getByText(key ?? '').count()).toBe(0)
+    await row.getByRole('button', { name: 'Revoke' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
+    await page.getByText('No key was made yet.').waitFor()
+    expect(world.apiKeys).toEqual([])
+  })
+
   test('choose the default model and the theme', async () => {
     const { page, world } = await start({ path: '/settings' })
     await page.getByLabel('Model', { exact: true }).selectOption('anthropic/claude-haiku-4-5')

@@ -84,6 +84,7 @@ impl Failure {
     pub(crate) fn machine(err: &toft_tools::host::ShellError) -> Self {
         let (status, code) = match err.code.as_str() {
             "not_found" => (StatusCode::NOT_FOUND, "not_found"),
+            "process_limit" => (StatusCode::CONFLICT, "process_limit"),
             "invalid" | "spawn" | "not_executable" => (StatusCode::BAD_REQUEST, "invalid_argument"),
             _ => (StatusCode::BAD_GATEWAY, "machine_error"),
         };

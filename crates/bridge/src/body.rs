@@ -8,6 +8,7 @@ use axum::{
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use toft_model::misfit;
 
 /// Bytes of a command's body: the same as for the server's `/v1`.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -33,9 +34,7 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Fai
     if !value.is_object() {
         return Err(Failure::invalid("The body must be a JSON object."));
     }
-    serde_json::from_value(value).map_err(|error| {
-        Failure::invalid(format!("The body does not have the expected shape: {error}."))
-    })
+    misfit::read(bytes).map_err(|told| Failure::invalid(format!("the body does not fit: {told}")))
 }
 
 fn unread(rejection: &BytesRejection) -> Failure {

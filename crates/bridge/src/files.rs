@@ -10,11 +10,12 @@ mod tests;
 
 use crate::{
     answer::{Failure, Refused},
+    asked::{self, Asked},
     body::BODY_BYTES_MAX,
 };
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Query, rejection::QueryRejection},
+    extract::DefaultBodyLimit,
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -51,12 +52,12 @@ struct At {
     path: Option<String>,
 }
 
-type AtQuery = Result<Query<At>, QueryRejection>;
+type AtQuery = Asked<At>;
 
 impl Folder {
     /// The path of a query; the project's folder when there is none.
     fn at(&self, command: &'static str, query: AtQuery) -> Result<PathBuf, Refused> {
-        let Query(at) = query.map_err(|err| Failure::invalid(err.body_text()).of(command))?;
+        let at = asked::query(query).map_err(|failure| failure.of(command))?;
         self.resolve(command, at.path.as_deref().unwrap_or(""))
     }
 

@@ -9,6 +9,7 @@ mod activity;
 pub mod agent_routes;
 mod answer;
 pub mod app_port;
+mod asked;
 mod body;
 pub mod clock;
 mod files;

@@ -6,7 +6,7 @@ use crate::{
     answer::{Failure, Refused},
     body::{BODY_BYTES_MAX, body},
     log::EventLog,
-    shell::MemoryHits,
+    shell::LimitHits,
 };
 use axum::{
     Router,
@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_model::event::{EventBody, LimitKind, Observed, Told};
+use toft_model::event::{EventBody, Observed, Told};
 
 /// Beside the event log.
 const FILE: &str = "observed.json";
@@ -46,12 +46,12 @@ struct Taken {
 pub(crate) struct Observations {
     path: PathBuf,
     log: EventLog,
-    hits: Arc<MemoryHits>,
+    hits: Arc<LimitHits>,
     taken: tokio::sync::Mutex<Option<Vec<Taken>>>,
 }
 
 impl Observations {
-    pub(crate) fn new(log_dir: &Path, log: EventLog, hits: Arc<MemoryHits>) -> Arc<Self> {
+    pub(crate) fn new(log_dir: &Path, log: EventLog, hits: Arc<LimitHits>) -> Arc<Self> {
         let path = log_dir.join(FILE);
         Arc::new(Self { path, log, hits, taken: tokio::sync::Mutex::default() })
     }
@@ -67,6 +67,7 @@ impl Observations {
         let event = match told.what.clone() {
             Observed::Limit(hit) => EventBody::Limit(hit),
             Observed::Schedule(fired) => EventBody::Schedule(fired),
+            Observed::Error { code, message } => EventBody::Error { code, message },
         };
         let known = taken.iter().position(|one| one.id == told.id);
         let append = match known {
@@ -108,9 +109,7 @@ impl Observations {
         };
         *guard = Some(taken);
         if append {
-            if let EventBody::Limit(hit) = &event
-                && hit.kind == LimitKind::Memory
-            {
+            if let EventBody::Limit(hit) = &event {
                 self.hits.add(hit.clone());
             }
             self.log.append(None, event);
@@ -165,7 +164,7 @@ async fn observed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use toft_model::event::{Event, LimitHit};
+    use toft_model::event::{Event, LimitHit, LimitKind};
 
     fn hit(pid: u32) -> LimitHit {
         LimitHit {
@@ -195,7 +194,7 @@ mod tests {
     async fn the_same_id_is_one_event_over_lives_of_the_bridge() {
         let dir = tempfile::tempdir().unwrap();
         let log = EventLog::open(dir.path(), crate::clock::now_ms).await.unwrap();
-        let hits = Arc::new(MemoryHits::default());
+        let hits = Arc::new(LimitHits::default());
         let open = || Observations::new(dir.path(), log.clone(), Arc::clone(&hits));
         let first = open();
         for id in ["a", "a", "b", "a"] {

@@ -3,12 +3,13 @@
 
 use crate::{
     answer::{Failure, Refused, done},
+    asked::{self, Asked, Named},
     shell::InitShell,
     terminals,
 };
 use axum::{
     Router,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::State,
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
@@ -43,7 +44,7 @@ async fn list(State(shell): State<InitShell>) -> Result<Response, Refused> {
     Ok(done(command, json!({ "processes": all })))
 }
 
-async fn end(State(shell): State<InitShell>, Path(id): Path<String>) -> Result<Response, Refused> {
+async fn end(State(shell): State<InitShell>, Named(id): Named) -> Result<Response, Refused> {
     let command = "end_process";
     let refused = |err| Failure::machine(&err).of(command);
     shell.kill(&id, END_GRACE_MS).await.map_err(refused)?;
@@ -57,12 +58,11 @@ struct Start {
 
 async fn output(
     State(shell): State<InitShell>,
-    Path(id): Path<String>,
-    query: Result<Query<Start>, QueryRejection>,
+    Named(id): Named,
+    query: Asked<Start>,
 ) -> Result<Response, Refused> {
     let command = "follow_process";
-    let Query(Start { from }) =
-        query.map_err(|err| Failure::invalid(err.body_text()).of(command))?;
+    let Start { from } = asked::query(query).map_err(|failure| failure.of(command))?;
     let from = from.unwrap_or(0);
     let handle = shell.attach(&id, from).await.map_err(|err| Failure::machine(&err).of(command))?;
     let stream = Sse::new(events(handle, from)).keep_alive(KeepAlive::new().interval(PING));

@@ -4,10 +4,12 @@
 use crate::shell::InitShell;
 use async_trait::async_trait;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use toft_model::{
+    binding::Binding,
     mask::{Heard, Mask},
     secret::{Environment, SecretText},
 };
@@ -116,6 +118,10 @@ impl Secrets for KnownSecrets {
         }
     }
 
+    async fn bindings(&self, names: &[String]) -> BTreeMap<String, Binding> {
+        self.now.borrow().as_ref().map(|now| now.bindings_of(names)).unwrap_or_default()
+    }
+
     fn mask(&self) -> Arc<Mask> {
         Arc::clone(&self.mask.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -127,7 +133,7 @@ mod tests {
 
     fn environment(revision: u64, vars: &[(&str, &str)]) -> Environment {
         let vars = vars.iter().map(|(n, v)| ((*n).to_owned(), SecretText::new(*v))).collect();
-        Environment { revision, vars, authority: None }
+        Environment { revision, vars, ..Environment::default() }
     }
 
     #[test]

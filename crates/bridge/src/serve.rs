@@ -162,7 +162,7 @@ async fn serve(
     let runtime = runtime?;
     inspect.watch(stop.clone());
     let log_dir = Path::new(&boot.log_dir).to_owned();
-    let observations = Observations::new(&log_dir, log.clone(), shell.memory_hits());
+    let observations = Observations::new(&log_dir, log.clone(), shell.limit_hits());
     let services = ServicesParts {
         shell: shell.clone(),
         log: log.clone(),

@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError, ToldEnvironment};
 use toft_model::{
-    event::LimitHit,
+    event::{LimitHit, LimitKind},
     init::{ExecSpec, ExecStatus},
 };
 use toft_tools::host::{Shell, ShellError, ShellEvent, ShellRun};
@@ -22,20 +22,20 @@ use tokio::{
 const ATTACH_AGAIN: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(500)];
 
-/// Memory kills that are remembered, for the tools that run meanwhile.
+/// Limits that were reached and are remembered, for the tools that run meanwhile.
 const HITS_MAX: usize = 16;
 
-/// When the machine's memory limit was reached, as the host told.
+/// When limits of the machine were reached, as the host told.
 #[derive(Debug)]
-pub(crate) struct MemoryHits(watch::Sender<VecDeque<(Instant, LimitHit)>>);
+pub(crate) struct LimitHits(watch::Sender<VecDeque<(Instant, LimitHit)>>);
 
-impl Default for MemoryHits {
+impl Default for LimitHits {
     fn default() -> Self {
         Self(watch::channel(VecDeque::new()).0)
     }
 }
 
-impl MemoryHits {
+impl LimitHits {
     /// It was reached now.
     pub(crate) fn add(&self, hit: LimitHit) {
         self.0.send_modify(|hits| {
@@ -47,18 +47,18 @@ impl MemoryHits {
     }
 
     /// The newest one since then, waited for that long.
-    async fn since(&self, since: Instant, wait: Duration) -> Option<LimitHit> {
+    async fn since(&self, kind: LimitKind, since: Instant, wait: Duration) -> Option<LimitHit> {
         let mut hits = self.0.subscribe();
-        let any = |hits: &VecDeque<(Instant, LimitHit)>| hits.iter().any(|(at, _)| *at >= since);
-        let _ = timeout(wait, hits.wait_for(any)).await;
+        let fits = |(at, hit): &&(Instant, LimitHit)| *at >= since && hit.kind == kind;
+        let _ = timeout(wait, hits.wait_for(|hits| hits.iter().any(|hit| fits(&hit)))).await;
         let hits = self.0.borrow();
-        hits.iter().rev().find(|(at, _)| *at >= since).map(|(_, hit)| hit.clone())
+        hits.iter().rev().find(fits).map(|(_, hit)| hit.clone())
     }
 }
 
 /// Speaks to init over the bridge's link. Clones share it.
 #[derive(Clone)]
-pub struct InitShell(Arc<InitLink>, Arc<MemoryHits>);
+pub struct InitShell(Arc<InitLink>, Arc<LimitHits>);
 
 impl InitShell {
     /// Over this link.
@@ -67,7 +67,7 @@ impl InitShell {
     }
 
     /// Where the host's word of memory kills goes.
-    pub(crate) fn memory_hits(&self) -> Arc<MemoryHits> {
+    pub(crate) fn limit_hits(&self) -> Arc<LimitHits> {
         Arc::clone(&self.1)
     }
 
@@ -125,8 +125,8 @@ impl Shell for InitShell {
         InitShell::list(self).await
     }
 
-    async fn memory_limit(&self, since: Instant, wait: Duration) -> Option<LimitHit> {
-        self.1.since(since, wait).await
+    async fn limit_hit(&self, kind: LimitKind, since: Instant, wait: Duration) -> Option<LimitHit> {
+        self.1.since(kind, since, wait).await
     }
 }
 
@@ -259,9 +259,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn news_of_a_memory_kill_is_waited_for_and_old_news_is_none() {
-        let hits = MemoryHits::default();
+        let hits = LimitHits::default();
         let hit = |pid| LimitHit {
-            kind: toft_model::event::LimitKind::Memory,
+            kind: LimitKind::Memory,
             command: None,
             pid: Some(pid),
             peak: None,
@@ -272,14 +272,15 @@ mod tests {
         sleep(Duration::from_secs(1)).await;
         let began = Instant::now();
         let wait = Duration::from_secs(2);
-        assert_eq!(hits.since(began, Duration::ZERO).await, None);
+        assert_eq!(hits.since(LimitKind::Memory, began, Duration::ZERO).await, None);
         let later = async {
             sleep(Duration::from_secs(1)).await;
             hits.add(hit(2));
         };
-        let (found, ()) = tokio::join!(hits.since(began, wait), later);
+        let (found, ()) = tokio::join!(hits.since(LimitKind::Memory, began, wait), later);
         assert_eq!(found.and_then(|hit| hit.pid), Some(2));
-        assert_eq!(hits.since(Instant::now() + wait, wait).await, None);
+        assert_eq!(hits.since(LimitKind::Memory, Instant::now() + wait, wait).await, None);
+        assert_eq!(hits.since(LimitKind::Disk, began, Duration::ZERO).await, None);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 
 use crate::{
     answer::{Failure, Refused, done},
+    asked::Named,
     body::{BODY_BYTES_MAX, body},
     log::EventLog,
     shell::InitShell,
@@ -10,7 +11,7 @@ use crate::{
 use axum::{
     Router,
     extract::{
-        DefaultBodyLimit, Path, Request, State, WebSocketUpgrade,
+        DefaultBodyLimit, Request, State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
     response::Response,
@@ -201,7 +202,7 @@ async fn open(
 
 async fn close(
     State(terminals): State<Arc<Terminals>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Refused> {
     let command = "close_terminal";
     check_id(command, &id)?;
@@ -212,7 +213,7 @@ async fn close(
 
 async fn attach(
     State(terminals): State<Arc<Terminals>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Refused> {
     let command = "attach_terminal";

@@ -346,7 +346,7 @@ async fn a_service_says_when_it_was_started_with_older_secrets() {
     let machine = machine().await;
     let tell = async |revision: u64, value: &str| {
         let vars = vec![("KEY".to_owned(), SecretText::new(value))];
-        let environment = Environment { revision, vars, authority: None };
+        let environment = Environment { revision, vars, ..Environment::default() };
         init_client::set_environment(machine.init().await, &environment).await.unwrap();
     };
     tell(1, "one").await;
@@ -377,7 +377,7 @@ async fn a_service_says_when_it_was_started_with_older_secrets() {
 async fn what_a_service_prints_of_a_secret_lies_in_no_log() {
     let machine = machine().await;
     let vars = vec![("KEY".to_owned(), SecretText::new("canary-0123456789"))];
-    let environment = Environment { revision: 1, vars, authority: None };
+    let environment = Environment { revision: 1, vars, ..Environment::default() };
     init_client::set_environment(machine.init().await, &environment).await.unwrap();
     let command = "echo it is $KEY.; printf %.8s $KEY; sleep 0.1; printf '%s\n' ${KEY#????????}; \
                    echo end; exec sleep 1000";

@@ -71,7 +71,29 @@ pub(crate) fn dollars(text: &str) -> Result<Bound<f64>, String> {
         Bound::At(sum) if !(0.0..f64::INFINITY).contains(&sum) => {
             Err(format!("{text:?} is no sum of money: write it as 0.50 or 20, or none"))
         }
+        // It would be counted as nothing at all, and refuse every call.
+        Bound::At(sum) if sum > 0.0 && sum < SMALLEST_DOLLARS => Err(format!(
+            "{text:?} is too small a sum: the smallest is US$ 0.000001; 0 refuses every call"
+        )),
         bound => Ok(bound),
+    }
+}
+
+/// What is shown of a sum at most: millionths.
+const SMALLEST_DOLLARS: f64 = 0.000_001;
+
+/// Model calls, of which there is at least one, or `none`.
+pub(crate) fn calls(text: &str) -> Result<Bound<u32>, String> {
+    match count(text) {
+        Ok(Bound::At(0)) => {
+            Err("0 would refuse every call: to keep a project from models altogether, \
+                                 stop its machine; none takes the limit off"
+                .to_owned())
+        }
+        Ok(bound) => Ok(bound),
+        Err(_) => {
+            Err(format!("{text:?} is no number of calls: write it as 4, or none for no limit"))
+        }
     }
 }
 
@@ -134,7 +156,12 @@ mod tests {
         }
         assert!(count::<u64>("many").is_err());
         assert_eq!((dollars("0.50"), dollars("none")), (Ok(Bound::At(0.5)), Ok(Bound::Off)));
-        for wrong in ["NaN", "inf", "-inf", "-1", "1e999", "much", ""] {
+        assert_eq!((calls("4"), calls("none")), (Ok(Bound::At(4)), Ok(Bound::Off)));
+        for wrong in ["0", "-1", "many", ""] {
+            assert!(calls(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((dollars("0"), dollars("0.000001")), (Ok(Bound::At(0.0)), Ok(Bound::At(1e-6))));
+        for wrong in ["NaN", "inf", "-inf", "-1", "1e999", "much", "", "0.0000000001"] {
             assert!(dollars(wrong).is_err(), "{wrong}");
         }
     }

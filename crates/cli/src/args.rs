@@ -4,6 +4,7 @@ mod copies;
 pub(crate) mod egress;
 pub(crate) mod fallback;
 mod image;
+pub(crate) mod key;
 pub(crate) mod rest;
 pub(crate) mod schedule;
 pub(crate) mod secret;
@@ -153,6 +154,9 @@ pub(crate) enum Verb {
     /// Set, list and delete a project's secrets: variables that programs in its machine find.
     #[command(subcommand)]
     Secret(secret::Secret),
+    /// Make, list and revoke keys for programs outside, each with what it opens.
+    #[command(subcommand)]
+    Key(key::Key),
     /// Print a new sign-in link for the running server.
     Link,
     /// Say what this host can enforce, and what is missing.

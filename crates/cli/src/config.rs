@@ -14,6 +14,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum as _;
+use keys::Watched;
 pub(crate) use last::{last, remember};
 pub(crate) use oci::OciParts;
 use serde::Deserialize;
@@ -80,6 +81,8 @@ pub(crate) struct Resolved {
     pub(crate) egress_ceiling: EgressName,
     /// Provider keys of a file.
     pub(crate) keys: Option<KeysFile>,
+    /// That file from then on.
+    pub(crate) watched: Watched,
     /// Models that stand in for others.
     pub(crate) fallbacks: Fallbacks,
 }
@@ -142,8 +145,9 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         allow,
         up.egress_ceiling.or(file.egress_ceiling),
     )?;
-    let names: Vec<&str> = toft_server::provider_env_names().collect();
-    let keys = keys::read(&data, up.keys.as_ref().or(file.keys.as_ref()), &names)?;
+    let names = toft_server::provider_env_names().collect();
+    let mut watched = Watched::new(&data, up.keys.as_ref().or(file.keys.as_ref()), names)?;
+    let keys = watched.read()?;
     let first_byte = up.fallback_first_byte.as_deref().or(file.fallback_first_byte.as_deref());
     let fallbacks = fallbacks::setting(&up.fallback, file.fallbacks, first_byte)?;
     Ok(Resolved {
@@ -160,6 +164,7 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         egress,
         egress_ceiling,
         keys,
+        watched,
         fallbacks,
     })
 }

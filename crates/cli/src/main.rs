@@ -89,11 +89,28 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
+/// Whether a secret was to be set: what was typed too much may be its value, and is not repeated.
+fn sets_a_secret<'a>(typed: impl Iterator<Item = &'a str>) -> bool {
+    let mut words = typed.skip_while(|word| *word != "secret");
+    words.next().is_some() && words.any(|word| word == "set")
+}
+
+const NO_VALUE: &str = "a secret's value is never an argument, where histories and other users' lists of \
+                        processes show it: run `toft secret set PROJECT NAME` and type it, or pipe it in. \
+                        `toft secret set --help` has the options";
+
 fn misread(error: &clap::Error) -> ExitCode {
-    let asked = std::env::args_os().skip(1).take_while(|a| a != "--").any(|a| a == "--json");
+    let typed: Vec<String> =
+        std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let asked = typed.iter().take_while(|a| *a != "--").any(|a| a == "--json");
+    let hides = error.use_stderr() && sets_a_secret(typed.iter().map(String::as_str));
+    if hides && !asked {
+        output::remark(&format!("toft: {NO_VALUE}"));
+        return ExitCode::from(USAGE_EXIT);
+    }
     if asked && error.use_stderr() {
         let text = error.render().to_string();
-        let message = text.trim().trim_start_matches("error: ");
+        let message = if hides { NO_VALUE } else { text.trim().trim_start_matches("error: ") };
         output::remark(
             &json!({"ok": false, "error": {"code": "usage", "message": message}}).to_string(),
         );
@@ -150,9 +167,27 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Fallback(verb) => verbs::fallback::run(at, verb, json).await?,
         Verb::ModelLimits(verb) => verbs::usage::limits(at, verb, json).await?,
         Verb::Secret(verb) => verbs::secret::run(at, verb, json).await?,
+        Verb::Key(verb) => verbs::key::run(at, verb, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,
         Verb::Bench(bench) => bench::run(bench, json).await?,
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_was_typed_is_known_as_one() {
+        for (typed, want) in [
+            ("secret set Shop KEY value", true),
+            ("--json secret set Shop KEY --x", true),
+            ("secret list Shop x", false),
+            ("exec Shop set", false),
+        ] {
+            assert_eq!(sets_a_secret(typed.split(' ')), want, "{typed}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub(crate) mod egress;
 pub(crate) mod exec;
 pub(crate) mod fallback;
 pub(crate) mod image;
+pub(crate) mod key;
 pub(crate) mod logs;
 pub(crate) mod project;
 pub(crate) mod report;

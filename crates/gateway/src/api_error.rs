@@ -1,6 +1,7 @@
 //! Failures that the gateway itself answers, in the shape of docs/http-api.md §3. What a provider
 //! answers passes through and is never one of these.
 
+use crate::models::METHODS;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
@@ -26,10 +27,13 @@ pub(crate) enum Code {
     UpstreamUnreachable,
     UpstreamTimeout,
     DiskFull,
+    MethodNotAllowed,
+    DelayedCall,
     EgressDenied,
     NameNotFound,
     UseConnect,
     SecretNotBound,
+    WrongConnection,
     AnswerEncoded,
 }
 
@@ -51,11 +55,14 @@ impl Code {
             Self::BadBaseUrl => ("bad_base_url", 502, "api_error"),
             Self::UpstreamUnreachable => ("upstream_unreachable", 502, "api_error"),
             Self::UpstreamTimeout => ("upstream_timeout", 504, "api_error"),
+            Self::MethodNotAllowed => ("method_not_allowed", 405, "invalid_request_error"),
+            Self::DelayedCall => ("delayed_call", 403, "permission_error"),
             Self::DiskFull => ("disk_full", 507, "api_error"),
             Self::EgressDenied => ("egress_denied", 403, "permission_error"),
             Self::NameNotFound => ("name_not_found", 502, "api_error"),
             Self::UseConnect => ("use_connect", 400, "invalid_request_error"),
             Self::SecretNotBound => ("secret_not_bound", 403, "permission_error"),
+            Self::WrongConnection => ("wrong_connection", 421, "invalid_request_error"),
             Self::AnswerEncoded => ("answer_encoded", 502, "api_error"),
         }
     }
@@ -95,6 +102,12 @@ impl ApiError {
         self
     }
 
+    /// The body for programs of a format.
+    pub(crate) fn body_in(&self, format: WireFormat) -> Value {
+        let (code, status, _) = self.code.facts();
+        failure::body(format, status, code, &self.message)
+    }
+
     /// The body for programs of no format in particular.
     pub(crate) fn body(&self) -> Value {
         let (code, _, kind) = self.code.facts();
@@ -107,8 +120,7 @@ impl ApiError {
 
     /// The same in the shape that programs of a format know.
     pub(crate) fn response_in(&self, format: WireFormat) -> Response<Full<Bytes>> {
-        let (code, status, _) = self.code.facts();
-        self.with(&failure::body(format, status, code, &self.message))
+        self.with(&self.body_in(format))
     }
 
     fn with(&self, body: &Value) -> Response<Full<Bytes>> {
@@ -122,6 +134,9 @@ impl ApiError {
             // Whole seconds, and never too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response = response.header(header::RETRY_AFTER, seconds.max(1));
+        }
+        if self.code == Code::MethodNotAllowed {
+            response = response.header(header::ALLOW, METHODS);
         }
         response.body(Full::new(body.to_string().into())).expect("fixed headers are valid")
     }

@@ -4,24 +4,21 @@
 
 mod answer;
 pub mod authority;
-mod needles;
+mod frames;
 mod request;
-mod stream;
+mod unpack;
 mod upstream;
 
-pub(crate) use answer::{open_answer, readable};
+pub(crate) use answer::{Echo, open_answer, open_head};
+pub(crate) use frames::Frames;
 pub(crate) use request::{NotBound, ask_readable, refuse_plain};
-pub(crate) use upstream::Roots;
+pub(crate) use unpack::{Unpacked, has_body, packed};
+pub(crate) use upstream::{Protocol, Roots, Secured};
 
-use crate::secret_text;
+use crate::{needles::Needles, secret_text};
 use authority::{Leaves, Mint};
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, Shared},
-};
-use needles::Needles;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use toft_model::{binding::Binding, id::ProjectId};
 use toft_policy::{Bound, HostPort};
 use toft_vault::Secret;
@@ -57,8 +54,8 @@ pub struct BrokeredSecret {
 pub(crate) struct Broker {
     secrets: Arc<Vec<One>>,
     leaves: Option<Leaves>,
-    /// Begun with the first answer, once: of long values they are the work of a second.
-    needles: OnceLock<Shared<BoxFuture<'static, Option<Arc<Needles>>>>>,
+    /// What is looked for in answers.
+    needles: Arc<Needles>,
 }
 
 struct One {
@@ -88,21 +85,9 @@ impl Broker {
                 }
             }
         }
-        Self { secrets: Arc::new(secrets), leaves, needles: OnceLock::new() }
-    }
-
-    /// What is looked for in answers. Whoever goes away while it is made leaves it to the next one. None:
-    /// the gateway is ending.
-    async fn needles(&self) -> Option<Arc<Needles>> {
-        let made = self.needles.get_or_init(|| {
-            let secrets = Arc::clone(&self.secrets);
-            let work = tokio::task::spawn_blocking(move || {
-                let pairs = secrets.iter().map(|one| (one.value.expose(), &*one.placeholder));
-                Arc::new(Needles::new(pairs))
-            });
-            work.map(Result::ok).boxed().shared()
-        });
-        made.clone().await
+        let pairs = secrets.iter().map(|one| (one.value.expose(), &*one.placeholder));
+        let needles = Arc::new(Needles::new(pairs));
+        Self { secrets: Arc::new(secrets), leaves, needles }
     }
 
     /// How to speak for this host, if requests to it are to be read.

@@ -1,13 +1,13 @@
 //! Which models could not be had a moment ago, so that the next call does not wait for them again. Kept
 //! for models that have others to stand in for them, and for those others; when its time is over one call
-//! is let through to see. A gateway that is started anew has forgotten all of it.
+//! is let through to see. A gateway that is started anew has forgotten all of it. Who asked does not count:
+//! the keys are the same for all.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use toft_model::provider::Fallbacks;
 use tokio::time::Instant;
 
 /// How long a first failure is remembered; each one after it twice as long.
@@ -15,6 +15,12 @@ const DOWN_FIRST: Duration = Duration::from_secs(5);
 
 /// Longest memory, whatever the provider asks for: a person looks at the clock by then.
 const DOWN_MAX: Duration = Duration::from_mins(5);
+
+/// Models that are remembered at once. With a chain for all models of a provider programs choose the names.
+const REMEMBERED_MAX: usize = 1_000;
+
+/// Bytes of a name that is remembered: no model has a longer one.
+const NAME_BYTES_MAX: usize = 256;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -38,11 +44,8 @@ pub(crate) struct Pass {
 
 impl Circuits {
     /// Forgets models that stand in no chain.
-    pub(crate) fn keep(&self, fallbacks: &Fallbacks) {
-        let named = fallbacks.chains.iter();
-        let named: BTreeSet<&String> =
-            named.flat_map(|(name, others)| others.iter().chain([name])).collect();
-        locked(&self.0).retain(|name, _| named.contains(name));
+    pub(crate) fn keep(&self, is_in_a_chain: impl Fn(&str) -> bool) {
+        locked(&self.0).retain(|name, _| is_in_a_chain(name));
     }
 
     /// Lets the time of all that is remembered be over.
@@ -92,6 +95,14 @@ impl Pass {
             return;
         }
         let failures = known.map_or(0, |down| down.failures).saturating_add(1);
+        if known.is_none() {
+            if circuits.len() >= REMEMBERED_MAX {
+                circuits.retain(|_, down| now < down.until);
+            }
+            if circuits.len() >= REMEMBERED_MAX || self.name.len() > NAME_BYTES_MAX {
+                return;
+            }
+        }
         let doubled =
             DOWN_FIRST.saturating_mul(1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX));
         let pause = doubled.max(wait.unwrap_or_default()).min(DOWN_MAX);
@@ -154,9 +165,22 @@ mod tests {
         for name in ["a/b", "c/d", "e/f"] {
             circuits.force(name).down(None);
         }
-        let chains = [("a/b".to_owned(), vec!["c/d".to_owned()])].into();
-        circuits.keep(&Fallbacks { chains, ..Fallbacks::default() });
+        circuits.keep(|name| ["a/b", "c/d"].contains(&name));
         let known: Vec<String> = locked(&circuits.0).keys().cloned().collect();
         assert_eq!(known, ["a/b", "c/d"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_that_programs_make_up_fill_nothing() {
+        let circuits = Circuits::default();
+        circuits.force(&format!("a/{}", "x".repeat(NAME_BYTES_MAX))).down(None);
+        assert!(locked(&circuits.0).is_empty());
+        for n in 0..=REMEMBERED_MAX {
+            circuits.force(&format!("a/{n}")).down(None);
+        }
+        assert_eq!(locked(&circuits.0).len(), REMEMBERED_MAX);
+        tokio::time::advance(DOWN_FIRST).await;
+        circuits.force("a/new").down(None);
+        assert_eq!(locked(&circuits.0).len(), 1, "what is over makes room");
     }
 }

@@ -11,7 +11,7 @@ use toft_model::{
     budget::{Budgets, Spent},
     id::ProjectId,
     machine::ModelLimits,
-    provider::{Api, Fallbacks, ModelRef},
+    provider::{Api, Chains, Fallbacks, ModelRef},
 };
 use toft_vault::Secret;
 
@@ -31,6 +31,8 @@ pub struct GatewayConfig {
     pub demo_only: bool,
     /// Models that stand in for others. Those without a key, and the scripted one, never do.
     pub fallbacks: Fallbacks,
+    /// What projects say of it themselves, which counts before all of that.
+    pub project_fallbacks: BTreeMap<ProjectId, Chains>,
     /// Projects whose model calls are limited beyond the gateway's own bounds.
     pub model_limits: BTreeMap<ProjectId, ModelLimits>,
     /// Money that may be spent.

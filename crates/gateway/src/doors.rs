@@ -6,7 +6,8 @@ use crate::{
     control::protocol::Reach,
     direct, egress,
     limits::bucket::Turns,
-    machine::{CONNECTIONS, HEAD_BYTES_MAX, HEADERS_MAX, Machine, Socket, datagrams, listening},
+    lingering::Lingering,
+    machine::{CONNECTIONS, HEADERS_MAX, Machine, Socket, datagrams, listening},
     models::{self, Asker},
     state::State,
 };
@@ -31,6 +32,10 @@ const MODEL_CONNECTIONS_MAX: usize = 256;
 /// so that no request meets a connection that is just being closed. Also bounds how slowly a
 /// head may come in.
 const MODEL_HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Bytes that are read at once, and so of a head, too. A conversation that has grown for some turns is larger than
+/// one read of 64 KiB, and each further one is a turn of two tasks and a write of its own (0.02 ms).
+const MODEL_READ_BYTES_MAX: usize = 128 << 10;
 
 /// Stack of a thread that only accepts: what it accepts is served elsewhere.
 const DOOR_STACK_BYTES: usize = 256 << 10;
@@ -141,13 +146,17 @@ fn serve_models(
         accept_all(listener, limit, &turns, |stream, permit| {
             let state = Arc::clone(&shared);
             let Some(machine) = behind(&state, &machine) else { return };
-            shared.tasks.spawn(async move {
+            // From here on another runtime is told when there is something to read.
+            let Ok(stream) = stream.into_std() else { return };
+            let serve = async move {
+                let Ok(stream) = TcpStream::from_std(stream) else { return };
                 let cancel = machine.cancel.clone();
                 let serve = serve_model_connection(state, machine, stream);
                 // Dropping the connection ends its call at the provider, too.
                 cancel.run_until_cancelled(serve).await;
                 drop(permit);
-            });
+            };
+            shared.tasks.spawn_on(serve, &shared.models);
         })
         .await;
     })
@@ -210,15 +219,15 @@ fn on_own_thread(
 
 async fn serve_model_connection(state: Arc<State>, machine: Arc<Machine>, stream: TcpStream) {
     let service = service_fn(|request| {
-        let (state, machine) = (&state, &machine);
-        async move { Ok::<_, Infallible>(models::answer(state, Asker::Machine(machine), request).await) }
+        let (state, asker) = (&state, Asker::Machine(Arc::clone(&machine)));
+        async move { Ok::<_, Infallible>(models::answer(state, asker, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(MODEL_HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
+        .max_buf_size(MODEL_READ_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .await;
     if let Err(e) = served {
         tracing::debug!(project.id = %machine.project, error = %e, "a model connection ended");

@@ -15,6 +15,10 @@ mod log;
 pub(crate) mod passage;
 mod refused;
 mod relay;
+mod send;
+mod streams;
+mod tasks;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! One machine as the gateway knows it: its token, its egress level, its share of the gateway. Not
 //! the serving of its listeners: that is `doors`.
 
+mod echoes;
 mod open;
 
+pub(crate) use echoes::Echoes;
 pub(crate) use open::{Bytes, Open};
 
 use crate::{
@@ -41,6 +43,10 @@ pub(crate) const EGRESS_CONNECTIONS_MAX: usize = 512;
 /// Connections of one machine that go through no proxy: as many.
 pub(crate) const DIRECT_CONNECTIONS_MAX: usize = EGRESS_CONNECTIONS_MAX;
 
+/// Connections of one machine that speak HTTP/2 with the gateway, each of which holds up to 100 requests;
+/// what is more is offered HTTP/1.1.
+const HTTP2_CONNECTIONS_MAX: usize = 32;
+
 /// Connections of one machine per second, in the long run and at once, and what is refused on those that are
 /// kept. Builds open some hundred together. A program that does nothing but be refused then takes a seventh of
 /// a processor at most (measured with 32 threads for 10 s by each way, the gateway built without
@@ -69,10 +75,13 @@ pub(crate) struct Machine {
     model_calls: Arc<Semaphore>,
     egress_connections: Arc<Semaphore>,
     direct_connections: Arc<Semaphore>,
+    http2_connections: Arc<Semaphore>,
     /// At the door, but for models.
     pub(crate) turns: Turns,
     /// For questions for names.
     pub(crate) questions: Turns,
+    /// Values that came back.
+    pub(crate) echoes: Echoes,
     lookups: Arc<Semaphore>,
     pipes: Arc<Semaphore>,
     /// Connections that are open, by number.
@@ -107,6 +116,8 @@ impl Machine {
             model_calls: Arc::new(Semaphore::new(MODEL_CALLS_MAX)),
             egress_connections: Arc::new(Semaphore::new(EGRESS_CONNECTIONS_MAX)),
             direct_connections: Arc::new(Semaphore::new(DIRECT_CONNECTIONS_MAX)),
+            http2_connections: Arc::new(Semaphore::new(HTTP2_CONNECTIONS_MAX)),
+            echoes: Echoes::default(),
             turns: Turns::new(CONNECTIONS.0, CONNECTIONS.1),
             questions: Turns::new(QUESTIONS.0, QUESTIONS.1),
             lookups: Arc::new(Semaphore::new(MACHINE_LOOKUPS_MAX)),
@@ -216,6 +227,11 @@ impl Machine {
     /// Places for connections that go through no proxy.
     pub(crate) fn direct_connections(&self) -> Arc<Semaphore> {
         Arc::clone(&self.direct_connections)
+    }
+
+    /// Leave to speak HTTP/2 on one more connection; `None` when there are too many.
+    pub(crate) fn http2_connection(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.http2_connections).try_acquire_owned().ok()
     }
 
     /// Places for its name lookups.

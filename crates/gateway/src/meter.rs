@@ -2,11 +2,9 @@
 //! leaves unknown. Not a price list, and no judge of calls.
 
 mod answer;
-mod mask;
 mod name;
 mod request;
 
 pub(crate) use answer::Answer;
-pub(crate) use mask::{Mask, holds};
 pub(crate) use request::ModelFinder;
 pub(crate) use toft_llm::usage::Tokens;

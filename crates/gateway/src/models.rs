@@ -11,14 +11,18 @@ mod catalogue;
 mod choose;
 mod cost;
 mod credential;
+mod delayed;
 mod endpoint;
 mod fallback;
 mod first;
 mod forward;
 mod headers;
+mod kind;
+mod late;
 mod listing;
 mod probe;
 mod reading;
+mod refused;
 mod road;
 mod target;
 mod translate;
@@ -31,6 +35,7 @@ mod tests;
 pub(crate) use asker::{Asker, OUTSIDE_CALLS_MAX, Outside};
 pub(crate) use body::Body;
 pub(crate) use catalogue::model_list;
+pub(crate) use kind::METHODS;
 pub(crate) use probe::probe;
 
 use crate::{
@@ -38,7 +43,8 @@ use crate::{
     state::State,
 };
 use endpoint::Endpoint;
-use http::{Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -49,23 +55,29 @@ use toft_llm::gateway::{PATH_PROVIDER, PROVIDER_HEADER};
 /// Answers one request.
 pub(crate) async fn answer(
     state: &Arc<State>,
-    asker: Asker<'_>,
+    asker: Asker,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let format = Target::of(request.uri()).and_then(|target| endpoint::format_of(&target));
-    match route(state, asker, request).await {
-        Ok(response) => response,
-        Err(error) => match format {
-            Some(format) => error.response_in(format),
-            None => error.response(),
-        }
-        .map(Body::Own),
+    let has_body = !request.body().is_end_stream();
+    let error = match route(state, asker, request).await {
+        Ok(response) => return response,
+        Err(error) => error,
+    };
+    let mut response = match format {
+        Some(format) => error.response_in(format),
+        None => error.response(),
+    };
+    if has_body {
+        // What was not read of it would be in the way of the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response.map(Body::Own)
 }
 
 async fn route(
     state: &Arc<State>,
-    asker: Asker<'_>,
+    asker: Asker,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
     asker.judge(request.headers())?;
@@ -79,6 +91,7 @@ async fn route(
         return list(state, request.method());
     }
     let target = Target::parse(request.uri(), rest)?;
+    kind::check(request.method())?;
     let of_path = request.headers().get(PROVIDER_HEADER);
     if of_path.is_some_and(|value| value == PATH_PROVIDER) {
         return forward::forward(state, asker, request, target).await;

@@ -4,11 +4,12 @@
 use crate::{
     accept::is_ours,
     folder,
+    lingering::Lingering,
     machine::{HEAD_BYTES_MAX, HEADERS_MAX},
     models::{self, Asker, OUTSIDE_CALLS_MAX, Outside},
     state::State,
 };
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -16,6 +17,9 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
 };
+
+/// Says which project a call is booked on: the server's word, for a program with a key of that project.
+pub const PROJECT_HEADER: &str = "x-toft-project";
 
 /// Connections at once: the server makes one per call. More wait to be accepted.
 const CONNECTIONS_MAX: usize = 2 * OUTSIDE_CALLS_MAX;
@@ -29,6 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Opens the socket and serves it until the gateway ends. Nothing is accepted before the server has
 /// told what there is to call: who is early waits.
 pub(crate) fn open(state: &Arc<State>, data_dir: &Path) -> io::Result<()> {
+    let _where = state.models.enter();
     let listener = folder::bind_models(data_dir)?;
     let shared = Arc::clone(state);
     state.tasks.spawn(async move {
@@ -67,19 +72,22 @@ async fn accept_all(state: &Arc<State>, listener: UnixListener) {
     }
 }
 
-async fn connection(state: &Arc<State>, outside: &Outside, mut stream: UnixStream) {
+async fn connection(state: &Arc<State>, outside: &Arc<Outside>, mut stream: UnixStream) {
     if stream.write_all(&[folder::MODELS_TAKEN]).await.is_err() {
         return;
     }
-    let service = service_fn(|request| async move {
-        Ok::<_, Infallible>(models::answer(state, Asker::Outside(outside), request).await)
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let project = request.headers_mut().remove(PROJECT_HEADER);
+        let project = project.and_then(|id| id.to_str().ok()?.parse().ok());
+        let asker = Asker::Outside(Arc::clone(outside), project);
+        async move { Ok::<_, Infallible>(models::answer(state, asker, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .await;
     if let Err(e) = served {
         tracing::debug!(error = %e, "a connection from outside ended");

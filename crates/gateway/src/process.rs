@@ -2,7 +2,9 @@
 //! it, makes sure it is the only one of its data folder, serves until it is told to end.
 
 use crate::{
-    folder, listen, outside,
+    folder, listen,
+    model_thread::ModelThread,
+    outside,
     records::journal::now_ms,
     records::usage::Started,
     resolve::{Resolver, SystemResolver},
@@ -24,10 +26,11 @@ use std::{
 };
 use tokio::{
     net::UnixListener,
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
 };
 
-/// Threads for everything asynchronous: it waits more than it computes.
+/// Threads for everything asynchronous but model calls: it waits more than it computes.
 const WORKERS: usize = 2;
 
 /// Threads for name lookups, disk syncs and reading certificates.
@@ -112,8 +115,9 @@ pub fn run(data_dir: &Path) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(failed("start its threads"))?;
+    let models = ModelThread::start(BLOCKING_THREADS_MAX).map_err(failed("start its threads"))?;
     let resolver = Arc::new(SystemResolver);
-    let served = runtime.block_on(serve(data_dir, resolver));
+    let served = runtime.block_on(serve(data_dir, resolver, models.handle()));
     // What still runs then is a name lookup at most.
     runtime.shutdown_background();
     served.map_err(failed("serve"))
@@ -169,8 +173,8 @@ fn lock(data_dir: &Path) -> io::Result<Option<File>> {
 }
 
 /// Serves a data folder. Ends on SIGTERM, SIGINT, or when asked over the control socket.
-async fn serve(data_dir: &Path, resolver: Arc<dyn Resolver>) -> io::Result<()> {
-    let state = Arc::new(State::new(data_dir, resolver)?);
+async fn serve(data_dir: &Path, resolver: Arc<dyn Resolver>, models: Handle) -> io::Result<()> {
+    let state = Arc::new(State::new(data_dir, resolver, models)?);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = folder::bind(data_dir)?;

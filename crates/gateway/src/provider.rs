@@ -3,19 +3,25 @@
 use crate::{
     api_error::{ApiError, Code},
     config::ProviderConfig,
+    needles::Needles,
 };
 use http::{HeaderName, HeaderValue};
 use reqwest::Url;
-use std::fmt;
+use std::{fmt, iter, sync::Arc};
 use toft_llm::catalogue::{self, ProviderSpec};
 use toft_model::provider::{Api, ProviderInfo};
 use toft_vault::Secret;
+
+/// What stands for a key where it was taken out of an answer.
+const KEY_SHOWN: &str = "*****";
 
 /// See the module.
 pub(crate) struct Provider {
     pub(crate) info: ProviderInfo,
     pub(crate) key: Secret,
     pub(crate) spec: Option<&'static ProviderSpec>,
+    /// Its key, as it may come back in an answer.
+    pub(crate) needles: Arc<Needles>,
     /// Or what is wrong with it.
     base_url: Result<String, String>,
 }
@@ -45,7 +51,8 @@ impl Provider {
             (None, None) => Err("no base URL is set for it".to_owned()),
         };
         let key = config.key.clone().unwrap_or_default();
-        Some(Self { info, key, spec, base_url })
+        let needles = Arc::new(Needles::new(iter::once((key.expose(), KEY_SHOWN))));
+        Some(Self { info, key, spec, needles, base_url })
     }
 
     /// Whether it can be called.

@@ -26,7 +26,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 use toft_model::id::ProjectId;
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Pipes at once, of 256 KiB each: a quarter of what the kernel lets one ordinary user have (64 MiB).
@@ -60,10 +63,16 @@ pub(crate) struct State {
     pub(crate) cancel: CancellationToken,
     /// Everything that has to end before the process does.
     pub(crate) tasks: TaskTracker,
+    /// Where model calls are served.
+    pub(crate) models: Handle,
 }
 
 impl State {
-    pub(crate) fn new(data_dir: &Path, resolver: Arc<dyn Resolver>) -> io::Result<Self> {
+    pub(crate) fn new(
+        data_dir: &Path,
+        resolver: Arc<dyn Resolver>,
+        models: Handle,
+    ) -> io::Result<Self> {
         let usage_dir = folder::usage_dir(data_dir);
         Ok(Self {
             config: RwLock::default(),
@@ -84,6 +93,7 @@ impl State {
             ending: CancellationToken::new(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            models,
         })
     }
 
@@ -100,7 +110,7 @@ impl State {
         });
         let config = Arc::new(Config::new(config));
         self.paces.keep(&config.model_limits);
-        self.circuits.keep(&config.fallbacks);
+        self.circuits.keep(|model| config.is_in_a_chain(model));
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         self.told.send_replace(true);
     }

@@ -62,7 +62,9 @@ impl Bench {
     /// With this data folder.
     pub(crate) async fn on(dir: TempDir, resolver: Arc<dyn Resolver>) -> Self {
         folder::prepare(dir.path()).unwrap();
-        let state = Arc::new(State::new(dir.path(), resolver).unwrap());
+        // One runtime, so that a test's clock is everybody's.
+        let models = tokio::runtime::Handle::current();
+        let state = Arc::new(State::new(dir.path(), resolver, models).unwrap());
         let listener = folder::bind(dir.path()).unwrap();
         let served = tokio::spawn({
             let (state, data_dir) = (Arc::clone(&state), dir.path().to_owned());
@@ -336,6 +338,20 @@ impl Conn {
             || header(&head, "transfer-encoding").is_some();
         let body = if has_body { self.body(&head).await.0 } else { Vec::new() };
         (head, body)
+    }
+
+    /// The body of a request; `None` when it did not come whole.
+    pub(crate) async fn whole_body(&mut self, head: &str) -> Option<Vec<u8>> {
+        if header(head, "transfer-encoding").is_some() {
+            return Some(self.body(head).await).filter(|(_, whole)| *whole).map(|(body, _)| body);
+        }
+        let length = header(head, "content-length").map_or(0, |length| length.parse().unwrap());
+        while self.buf.len() < length {
+            if !self.fill().await {
+                return None;
+            }
+        }
+        Some(self.buf.drain(..length).collect())
     }
 
     /// Resolves when the other side is gone.

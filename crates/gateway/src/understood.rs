@@ -10,7 +10,7 @@ use toft_llm::catalogue;
 use toft_model::{
     id::ProjectId,
     machine::ModelLimits,
-    provider::{Fallbacks, ModelRef},
+    provider::{Chains, Fallbacks, ModelRef, chain_of},
 };
 
 /// See the module.
@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) default_thinking_level: Option<String>,
     pub(crate) demo_only: bool,
     pub(crate) fallbacks: Fallbacks,
+    project_fallbacks: BTreeMap<ProjectId, Chains>,
     pub(crate) model_limits: BTreeMap<ProjectId, ModelLimits>,
     pub(crate) names: BTreeMap<String, IpAddr>,
     pub(crate) allow_private: Vec<SocketAddr>,
@@ -45,10 +46,28 @@ impl Config {
             default_thinking_level: config.default_thinking_level,
             demo_only: config.demo_only,
             fallbacks: config.fallbacks,
+            project_fallbacks: config.project_fallbacks,
             model_limits: config.model_limits,
             names: config.names,
             allow_private: config.allow_private,
         }
+    }
+
+    /// Who stands in for a model where a project asks for it, or with `None` a program outside of all: what the
+    /// project itself says counts first, be it for the model or for all of its provider.
+    pub(crate) fn chain(&self, project: Option<&ProjectId>, model: &ModelRef) -> &[String] {
+        let own = project.and_then(|project| self.project_fallbacks.get(project));
+        let own = own.and_then(|chains| chain_of(chains, model));
+        own.or_else(|| chain_of(&self.fallbacks.chains, model)).unwrap_or_default()
+    }
+
+    /// Whether a model stands in some chain, by its own name or as one of its provider's.
+    pub(crate) fn is_in_a_chain(&self, model: &str) -> bool {
+        let Some(named) = ModelRef::named(model) else { return false };
+        self.project_fallbacks.values().chain([&self.fallbacks.chains]).any(|chains| {
+            chain_of(chains, &named).is_some()
+                || chains.values().flatten().any(|other| other == model)
+        })
     }
 
     /// By id, or by another name that the catalogue knows.

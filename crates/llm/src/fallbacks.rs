@@ -2,14 +2,26 @@
 //! looks them up. Who is asked when is the gateway's.
 
 use crate::catalogue;
-use std::collections::BTreeMap;
-use toft_model::provider::{Fallbacks, ModelRef};
+use toft_model::provider::{ALL_MODELS, Chains, Fallbacks, ModelRef};
 
 /// Bytes of a model's name.
 const NAME_BYTES_MAX: usize = 200;
 
 /// A model's own name, `PROVIDER/MODEL`; or what is wrong with the text.
 pub fn name(text: &str) -> Result<String, String> {
+    let model = understood(text)?;
+    if model.id == ALL_MODELS {
+        return Err(format!("{model} names no model: what stands in is one model, PROVIDER/MODEL"));
+    }
+    Ok(model.to_string())
+}
+
+/// What has a chain: a model, or with `PROVIDER/*` all models of a provider.
+pub fn key(text: &str) -> Result<String, String> {
+    Ok(understood(text)?.to_string())
+}
+
+fn understood(text: &str) -> Result<ModelRef, String> {
     let wrong = || {
         format!(
             "{text:?} is no model: write PROVIDER/MODEL, with a provider of the list and its own name of \
@@ -20,38 +32,83 @@ pub fn name(text: &str) -> Result<String, String> {
     // The script is none: a person who waits for an answer must not get a play.
     let spec = catalogue::provider(&named.provider).ok_or_else(wrong)?;
     let plain = named.id.len() <= NAME_BYTES_MAX && named.id.bytes().all(|b| b.is_ascii_graphic());
-    plain.then(|| ModelRef { provider: spec.id.to_owned(), ..named }.to_string()).ok_or_else(wrong)
+    if !plain {
+        return Err(wrong());
+    }
+    if named.id != ALL_MODELS && named.id.contains(ALL_MODELS) {
+        return Err(format!(
+            "{text:?} is no pattern: {}/{ALL_MODELS} stands for all models of {}, and there is no other",
+            spec.id, spec.name
+        ));
+    }
+    Ok(ModelRef { provider: spec.id.to_owned(), ..named })
 }
 
-/// Those that stand in for a model, by their own names.
-pub fn chain(model: &str, others: &[String]) -> Result<(String, Vec<String>), String> {
-    let model = name(model)?;
+/// Those that stand in for a model, or for all of a provider, by their own names.
+pub fn chain(of: &str, others: &[String]) -> Result<(String, Vec<String>), String> {
+    let of = understood(of)?;
     let mut names: Vec<String> = Vec::new();
     for other in others {
         let other = name(other)?;
-        if other == model || names.contains(&other) {
+        if of.id == ALL_MODELS && other.starts_with(&format!("{}/", of.provider)) {
             return Err(format!(
-                "{other} stands twice in what is asked for {model}: once is enough"
+                "{other} is itself one of {of}: name models of other providers, or give the models \
+                 that it is to stand in for a chain each"
             ));
+        }
+        if other == of.to_string() {
+            return Err(format!(
+                "{other} cannot stand in for itself: leave it out of its own chain"
+            ));
+        }
+        if names.contains(&other) {
+            return Err(format!("{other} stands twice in what is asked for {of}: once is enough"));
         }
         names.push(other);
     }
     if names.len() > Fallbacks::CHAIN_MAX {
         let most = Fallbacks::CHAIN_MAX;
-        return Err(format!("{model} has more than {most} models to stand in for it"));
+        return Err(format!("{of} has more than {most} models to stand in for it: take some out"));
     }
-    Ok((model, names))
+    Ok((of.to_string(), names))
 }
 
-/// All chains.
-pub fn chains(
-    all: &BTreeMap<String, Vec<String>>,
-) -> Result<BTreeMap<String, Vec<String>>, String> {
+/// All chains. Nobody's chain is followed on from another's, so two models may stand in for each other.
+pub fn chains(all: &Chains) -> Result<Chains, String> {
     if all.len() > Fallbacks::CHAINS_MAX {
         let most = Fallbacks::CHAINS_MAX;
-        return Err(format!("more than {most} models have others to stand in for them"));
+        return Err(format!(
+            "more than {most} models have others to stand in for them: take some out, or say it for all \
+             models of a provider with PROVIDER/{ALL_MODELS}"
+        ));
     }
-    all.iter().map(|(model, others)| chain(model, others)).collect()
+    let mut understood = Chains::new();
+    for (of, others) in all {
+        let (of, others) = chain(of, others)?;
+        if understood.contains_key(&of) {
+            return Err(format!("{of} has two chains, by two names of its provider: keep one"));
+        }
+        understood.insert(of, others);
+    }
+    Ok(understood)
+}
+
+/// Those of some chains that the catalogue does not list: new ones, or misspelt.
+pub fn unlisted(chains: &Chains) -> Vec<String> {
+    let names = chains.iter().flat_map(|(of, others)| others.iter().chain([of]));
+    let mut unlisted: Vec<String> = names.filter(|name| !is_listed(name)).cloned().collect();
+    unlisted.sort();
+    unlisted.dedup();
+    unlisted
+}
+
+/// One of a day's date counts as the one that it is of.
+fn is_listed(name: &str) -> bool {
+    let Some(model) = ModelRef::named(name) else { return false };
+    let of = |listed: &str| {
+        model.id.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    model.id == ALL_MODELS || catalogue::models(&model.provider).iter().any(|one| of(&one.id))
 }
 
 #[cfg(test)]
@@ -82,10 +139,30 @@ mod tests {
             check(bad, &[], Err("PROVIDER/MODEL"));
             check("openai/x", &[bad], Err("PROVIDER/MODEL"));
         }
-        check("openai/x", &["openai/x"], Err("twice"));
+        check("openai/x", &["openai/x"], Err("itself"));
         check("openai/x", &["groq/y", "groq/y"], Err("twice"));
         let many: Vec<String> = (0..9).map(|n| format!("groq/{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         check("openai/x", &many, Err("more than 8"));
+    }
+
+    #[test]
+    fn one_chain_may_be_for_all_models_of_a_provider() {
+        check("claude/*", &["openai/y"], Ok(("anthropic/*", &["openai/y"])));
+        check("claude/*", &["anthropic/x"], Err("one of anthropic/*"));
+        check("openai/x", &["claude/*"], Err("names no model"));
+        for bad in ["openai/gpt-*", "openai/**", "openai/*/x"] {
+            check(bad, &["groq/y"], Err("there is no other"));
+        }
+        check("*/x", &["groq/y"], Err("PROVIDER/MODEL"));
+        let two = ["claude/x", "anthropic/x"].map(|name| (name.to_owned(), Vec::new()));
+        assert!(chains(&two.into()).unwrap_err().contains("two chains"));
+    }
+
+    #[test]
+    fn names_that_nobody_lists_are_found() {
+        let others = vec!["openai/gpt-5".to_owned(), "openai/gtp-5".to_owned()];
+        let all = [("anthropic/*".to_owned(), others)].into();
+        assert_eq!(unlisted(&all), ["openai/gtp-5"]);
     }
 }

@@ -37,3 +37,5 @@ mod text;
 mod trouble;
 pub mod usage;
 mod wire;
+
+pub use refusal::asked_to_wait;

@@ -4,7 +4,7 @@
 use crate::ask::{ModelFailure, Retry};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Characters of a provider's words that are passed on.
 const WORDS_CHARS_MAX: usize = 1_000;
@@ -143,16 +143,25 @@ pub(crate) fn is_quota(words: &Words) -> bool {
     PHRASES.iter().any(|p| text.contains(p))
 }
 
-/// The provider's wish to be left alone, in `retry-after-ms` or seconds in `retry-after`. A date
-/// there counts as no wish: no model provider is known to send one.
+/// The provider's wish to be left alone.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Retry {
-    let number = |name: &str| {
-        headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok().filter(|n| n.is_finite())
-    };
+    asked_to_wait(headers).map_or(Retry::Backoff, Retry::After)
+}
+
+/// How long the sender of an answer wishes to be left alone: `retry-after-ms`, else `retry-after` in seconds or
+/// as a date (RFC 9110, 10.2.3). A date is compared with the answer's own, so that clocks need not agree.
+pub fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|n| n.is_finite());
+    let date = |name: &str| httpdate::parse_http_date(text(name)?).ok();
     let seconds = number("retry-after-ms").map(|ms| ms / 1_000.0).or_else(|| number("retry-after"));
-    seconds
-        .and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok())
-        .map_or(Retry::Backoff, Retry::After)
+    if let Some(seconds) = seconds {
+        return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+    }
+    let until = date("retry-after")?;
+    let now = date("date").unwrap_or_else(SystemTime::now);
+    // A moment that is over is a wish that is fulfilled.
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// Our code for an error type of a wire format; `None` for one that the format does not know.
@@ -305,8 +314,19 @@ mod tests {
     fn the_wish_to_wait_is_read_in_both_spellings() {
         let mut headers = HeaderMap::new();
         assert_eq!(retry_after(&headers), Retry::Backoff);
-        headers.insert("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT".parse().unwrap());
-        assert_eq!(retry_after(&headers), Retry::Backoff);
+        let mut date = |name, text: &str| {
+            headers.insert(http::HeaderName::from_static(name), text.parse().unwrap());
+            retry_after(&headers)
+        };
+        // Over, by any clock; then by the sender's, in each spelling that there is.
+        let over = date("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(over, Retry::After(Duration::ZERO));
+        let from = date("date", "Wed, 21 Oct 2015 07:27:30 GMT");
+        assert_eq!(from, Retry::After(Duration::from_secs(30)));
+        for spelt in ["Wednesday, 21-Oct-15 07:28:30 GMT", "Wed Oct 21 07:28:30 2015"] {
+            assert_eq!(date("retry-after", spelt), Retry::After(Duration::from_mins(1)));
+        }
+        assert_eq!(date("retry-after", "tomorrow"), Retry::Backoff);
         headers.insert("retry-after", "12".parse().unwrap());
         assert_eq!(retry_after(&headers), Retry::After(Duration::from_secs(12)));
         headers.insert("retry-after-ms", "250".parse().unwrap());

@@ -16,7 +16,7 @@ mod small;
 mod tests;
 mod ticket;
 
-pub(crate) use room::short_bytes;
+pub(crate) use room::{CREATE_FREE_BYTES_MIN, short_bytes};
 
 use self::leaving::Leaving;
 use crate::{

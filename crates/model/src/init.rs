@@ -170,7 +170,7 @@ pub enum InitReply {
     Done,
     /// It could not be done.
     Failed {
-        /// `not_found`, `invalid`, `spawn`, `io`.
+        /// `not_found`, `invalid`, `spawn`, `not_executable`, `process_limit`, `io`.
         code: String,
         /// What happened and what to do.
         message: String,

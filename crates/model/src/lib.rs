@@ -23,6 +23,7 @@ pub mod inspect;
 pub mod machine;
 pub mod mask;
 pub mod message;
+pub mod misfit;
 pub mod provider;
 pub mod schedule;
 pub mod secret;

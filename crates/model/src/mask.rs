@@ -236,7 +236,7 @@ mod tests {
 
     fn mask(vars: &[(&str, &str)]) -> Mask {
         let vars = vars.iter().map(|(n, v)| ((*n).to_owned(), SecretText::new(*v))).collect();
-        Mask::of(&Environment { revision: 1, vars, authority: None })
+        Mask::of(&Environment { vars, ..Environment::default() })
     }
 
     #[test]

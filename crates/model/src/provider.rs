@@ -58,12 +58,25 @@ impl fmt::Display for ModelRef {
     }
 }
 
+/// In place of a model's own name: all models of a provider.
+pub const ALL_MODELS: &str = "*";
+
+/// Models that stand in for others. By `PROVIDER/MODEL`, or `PROVIDER/*` for all of a provider that have
+/// none of their own here: those that are asked in its place, in this order; an empty list: nobody.
+pub type Chains = BTreeMap<String, Vec<String>>;
+
+/// What these chains say of a model; `None`: nothing.
+pub fn chain_of<'a>(chains: &'a Chains, model: &ModelRef) -> Option<&'a [String]> {
+    let all = || chains.get(&format!("{}/{ALL_MODELS}", model.provider));
+    chains.get(&model.to_string()).or_else(all).map(Vec::as_slice)
+}
+
 /// Models that stand in for others whose provider is down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Fallbacks {
-    /// By `PROVIDER/MODEL`: those that are asked in its place, in this order.
-    pub chains: BTreeMap<String, Vec<String>>,
+    /// Of all projects that say nothing else.
+    pub chains: Chains,
     /// Seconds until the first byte of a streamed answer; who needs longer counts as down. `0` never.
     pub first_byte_s: u32,
 }
@@ -80,7 +93,7 @@ impl Fallbacks {
 impl Default for Fallbacks {
     fn default() -> Self {
         // Providers begin within seconds; models that think in silence may need most of a minute.
-        Self { chains: BTreeMap::new(), first_byte_s: 60 }
+        Self { chains: Chains::new(), first_byte_s: 60 }
     }
 }
 

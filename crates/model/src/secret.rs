@@ -2,8 +2,9 @@
 //! that every new process finds in its environment. Not where they are kept: that is `store`, sealed
 //! by `vault`.
 
+use crate::binding::Binding;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 use zeroize::Zeroizing;
 
 /// Longest name; names of environment variables are far shorter.
@@ -17,36 +18,51 @@ pub const COUNT_MAX: usize = 100;
 /// init leaves a request 1 MiB of it.
 pub const TOTAL_BYTES_MAX: usize = 256 << 10;
 
-/// Variables that Toft itself sets in every machine, or that programs cannot do without.
+/// Variables by which programs of a machine find its folders, the gateway, the way out and whom to trust. Most are
+/// set by Toft; a value of one's own in any of them leads around what Toft sets.
 const RESERVED: &[&str] = &[
+    "ALL_PROXY",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "ANTHROPIC_BASE_URL",
+    "AWS_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
     "COLORTERM",
+    "CURL_CA_BUNDLE",
+    "DENO_CERT",
     "GEMINI_API_KEY",
+    "GIT_SSL_CAINFO",
     "GOOGLE_API_KEY",
     "GOOGLE_GEMINI_BASE_URL",
     "HOME",
     "HTTPS_PROXY",
     "HTTP_PROXY",
-    "IFS",
     "LANG",
     "LOGNAME",
+    "NODE_EXTRA_CA_CERTS",
     "NODE_USE_ENV_PROXY",
     "NO_PROXY",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
     "PATH",
+    "PIP_CERT",
     "PWD",
+    "REQUESTS_CA_BUNDLE",
     "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
     "TERM",
     "USER",
+    "all_proxy",
     "http_proxy",
     "https_proxy",
     "no_proxy",
 ];
-/// Beginnings of names that are Toft's or the loader's.
-const RESERVED_BEGINNINGS: &[&str] = &["LD_", "TOFT_"];
+/// Beginning of the names that are Toft's own.
+const TOFT: &str = "TOFT_";
+/// What changes how every program begins: the dynamic loader's, and the shell's.
+const LOADER: &str = "LD_";
+const STARTUP: &[&str] = &["BASH_ENV", "ENV", "GCONV_PATH", "GLIBC_TUNABLES", "IFS"];
 
 /// Why something is no secret. Never holds what was given: it may be a value in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,10 +75,17 @@ pub enum SecretError {
     Name,
     /// A name that the machine needs itself.
     #[error(
-        "this name is set by Toft in every machine (keys of model providers are put into Settings, and \
-         stay outside): choose another, for example with MY_ in front"
+        "Toft needs this name in its machines: by it programs find the model gateway, the way out, the \
+         certificates to trust or their own folders (keys of model providers are put into Settings, and \
+         stay outside). Choose another, for example with MY_ in front"
     )]
     Reserved,
+    /// A name by which every program of the machine would begin otherwise.
+    #[error(
+        "every program of the machine reads a variable of this name when it begins, and may load or run \
+         what it names: it can hold no secret. Choose another, for example with MY_ in front"
+    )]
+    Startup,
     /// Nothing, or a NUL byte.
     #[error("a secret's value may be neither empty nor hold a NUL byte")]
     Value,
@@ -81,9 +104,11 @@ pub fn check_name(name: &str) -> Result<(), SecretError> {
     {
         return Err(SecretError::Name);
     }
-    let reserved = RESERVED.contains(&name)
-        || RESERVED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
-    if reserved { Err(SecretError::Reserved) } else { Ok(()) }
+    if name.starts_with(LOADER) || STARTUP.contains(&name) {
+        return Err(SecretError::Startup);
+    }
+    let is_reserved = RESERVED.contains(&name) || name.starts_with(TOFT);
+    if is_reserved { Err(SecretError::Reserved) } else { Ok(()) }
 }
 
 /// Whether a secret may have this value.
@@ -135,8 +160,11 @@ impl<'de> Deserialize<'de> for SecretText {
 pub struct Environment {
     /// Counts changes of a project's secrets; 0: it never had any.
     pub revision: u64,
-    /// Names and values.
+    /// Names and values; of brokered ones, what stands for the value.
     pub vars: Vec<(String, SecretText)>,
+    /// Where the values of the brokered ones go, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bindings: BTreeMap<String, Binding>,
     /// The certificate (PEM) of the authority that programs are to trust: where the gateway puts
     /// brokered secrets in, it speaks for the host. None: nothing is brokered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +175,12 @@ impl Environment {
     /// Whether there is a variable of this name.
     pub fn has(&self, name: &str) -> bool {
         self.vars.iter().any(|(known, _)| known == name)
+    }
+
+    /// Where the values of those of the names go that are brokered.
+    pub fn bindings_of(&self, names: &[String]) -> BTreeMap<String, Binding> {
+        let bindings = self.bindings.iter().filter(|(name, _)| names.contains(name));
+        bindings.map(|(name, binding)| (name.clone(), binding.clone())).collect()
     }
 }
 
@@ -163,8 +197,13 @@ mod tests {
         for name in ["", "9A", "A-B", "A B", "A=B", "A\n", "Ä", "A\0", &long] {
             assert_eq!(check_name(name), Err(SecretError::Name), "{name:?}");
         }
-        for name in ["PATH", "OPENAI_API_KEY", "LD_PRELOAD", "TOFT_TOKEN", "https_proxy"] {
+        let trust = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "all_proxy"];
+        let known = ["PATH", "OPENAI_API_KEY", "TOFT_TOKEN", "https_proxy"];
+        for name in known.into_iter().chain(trust) {
             assert_eq!(check_name(name), Err(SecretError::Reserved), "{name}");
+        }
+        for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV"] {
+            assert_eq!(check_name(name), Err(SecretError::Startup), "{name}");
         }
     }
 
@@ -180,7 +219,9 @@ mod tests {
     #[test]
     fn an_environment_travels_and_does_not_print_its_values() {
         let vars = vec![("KEY".to_owned(), SecretText::new("canary"))];
-        let environment = Environment { revision: 3, vars, authority: None };
+        let binding = Binding { hosts: vec!["a.test".into()], ..Binding::default() };
+        let bindings = BTreeMap::from([("KEY".to_owned(), binding)]);
+        let environment = Environment { revision: 3, vars, bindings, authority: None };
         let text = serde_json::to_string(&environment).unwrap();
         assert_eq!(serde_json::from_str::<Environment>(&text).unwrap(), environment);
         assert!(environment.has("KEY") && !environment.has("canary"));

@@ -6,8 +6,9 @@
 
 use crate::{
     address::is_public,
-    host::{Host, HostPort, InvalidHost},
+    host::{Host, HostPort, InvalidHost, unmapped},
 };
+use std::net::IpAddr;
 use toft_model::machine::EgressLevel;
 
 /// Rules of an allow-list at most: people keep dozens, a mistake does not fill memory.
@@ -209,7 +210,12 @@ impl Rule {
             None => (false, text),
         };
         // Port 0 stands for "no port given": no rule can say it.
-        let parsed = HostPort::parse(rest, Some(0)).map_err(wrong)?;
+        let parsed = match rest.parse() {
+            Ok(_) if wildcard => return Err(wrong(InvalidHost::AddressForm)),
+            // What is an IPv6 address as a whole is one, also without brackets: then it has no port.
+            Ok(v6) => HostPort { host: Host::Address(unmapped(IpAddr::V6(v6))), port: 0 },
+            Err(_) => HostPort::parse(rest, Some(0)).map_err(wrong)?,
+        };
         let host = match (wildcard, parsed.host) {
             (false, host) => Match::Exactly(host),
             (true, Host::Name(name)) => Match::Below(name),
@@ -279,6 +285,22 @@ mod tests {
         let verdict = decide(level, &target.host, target.port);
         let got = if verdict.allowed() { Ok(&*verdict.rule) } else { Err(&*verdict.rule) };
         assert_eq!(got, expected, "{target} at {level:?}: {}", verdict.reason);
+    }
+
+    #[test]
+    fn an_ipv6_address_is_understood_without_brackets_too() {
+        for (text, want) in [
+            ("2a11::1", "[2a11::1]"),
+            ("[2a11::1]", "[2a11::1]"),
+            ("[2a11::1]:443", "[2a11::1]:443"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+        ] {
+            assert_eq!(rule(text).as_deref(), Ok(want), "{text}");
+        }
+        for never in ["::1", "fe80::1", "::ffff:127.0.0.1"] {
+            assert!(matches!(rule(never), Err(InvalidRule::Never { .. })), "{never}");
+        }
+        assert!(rule("*.2a11::1").is_err());
     }
 
     #[test]

@@ -66,7 +66,9 @@ pub enum InvalidHost {
     #[error("the host is an address in an unusual form: write it as four decimal numbers")]
     AddressForm,
     /// Brackets around something that is no IPv6 address, or an IPv6 address without brackets.
-    #[error("the host is no IPv6 address in brackets")]
+    #[error(
+        "the host is no IPv6 address in brackets: write it as [2a11::1], with a port as [2a11::1]:443"
+    )]
     Brackets,
     /// No port, port 0, or no number in plain decimal form.
     #[error("the port is missing or no number from 1 to 65535")]

@@ -16,6 +16,8 @@ pub(crate) enum Code {
     InvalidArgument,
     Unauthenticated,
     Forbidden,
+    /// The key that was sent lacks a scope.
+    ScopeMissing,
     /// A project is to reach more than its ceiling lets it.
     EgressCeiling,
     NotFound,
@@ -32,6 +34,8 @@ pub(crate) enum Code {
     Misdirected,
     /// No such program in the machine, or it could not be started.
     NotExecutable,
+    /// The machine runs as many processes as it may.
+    ProcessLimit,
     MachineError,
     /// It may have been done or not; the message says how to find out.
     OutcomeUnknown,
@@ -48,6 +52,7 @@ impl Code {
             Self::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
+            Self::ScopeMissing => ("scope_missing", StatusCode::FORBIDDEN),
             Self::EgressCeiling => ("egress_ceiling", StatusCode::FORBIDDEN),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
@@ -58,6 +63,7 @@ impl Code {
             Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
             Self::NotExecutable => ("not_executable", StatusCode::BAD_REQUEST),
+            Self::ProcessLimit => ("process_limit", StatusCode::CONFLICT),
             Self::MachineError => ("machine_error", StatusCode::BAD_GATEWAY),
             Self::OutcomeUnknown => ("outcome_unknown", StatusCode::BAD_GATEWAY),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
@@ -86,8 +92,8 @@ impl ApiError {
     pub(crate) fn unauthenticated() -> Self {
         Self::new(
             Code::Unauthenticated,
-            "sign in, or send a key as X-Agent-Api-Key or Authorization: Bearer. \
-             `toft link` prints a sign-in link",
+            "sign in, or send a key as X-Agent-Api-Key or Authorization: Bearer; one that has expired \
+             or was revoked opens nothing. `toft link` prints a sign-in link",
         )
     }
 

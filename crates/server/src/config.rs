@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub provider_env: BTreeMap<String, String>,
     /// The same from a file, which the environment and Settings win over.
     pub keys_file: Option<KeysFile>,
+    /// Looks whether that one has changed; asked every few seconds. `None`: it never does.
+    pub keys_again: Option<LookAgain>,
     /// Models that stand in for others, where people have set none.
     pub fallbacks: Fallbacks,
     /// Version of the binary.
@@ -66,6 +68,7 @@ impl ServerConfig {
             agent_api_key: None,
             provider_env: BTreeMap::new(),
             keys_file: None,
+            keys_again: None,
             fallbacks: Fallbacks::default(),
             version,
             limits: Limits::default(),
@@ -76,6 +79,10 @@ impl ServerConfig {
         }
     }
 }
+
+/// `None`: the file is as it was when it was read last, or is just being written. Else what it holds now, with
+/// `None` where there is none any more; or why it cannot be read, for people, without a value of it.
+pub type LookAgain = Box<dyn FnMut() -> Option<Result<Option<KeysFile>, String>> + Send>;
 
 /// A file of keys, read by the binary. Holds keys.
 #[derive(Clone)]

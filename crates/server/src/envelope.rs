@@ -1,7 +1,5 @@
 //! What routes of `/v1` take and give: JSON bodies, and data in the envelope. Not what is in them.
 
-mod misfit;
-
 use crate::{
     answer,
     api_error::{ApiError, Code},
@@ -10,6 +8,7 @@ use axum::{
     body::Body,
     extract::{
         FromRequest, FromRequestParts, Request,
+        path::ErrorKind,
         rejection::{PathRejection, QueryRejection},
     },
     http::{header, request::Parts},
@@ -20,6 +19,7 @@ use serde::{
     Serialize,
     de::{DeserializeOwned, IgnoredAny},
 };
+use toft_model::misfit;
 
 /// JSON bodies: as the Platform Agent's document has it.
 pub(crate) const JSON_BYTES_MAX: usize = 1 << 20;
@@ -53,11 +53,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         if text.trim_ascii_start().first() != Some(&b'{') {
             return Err(ApiError::invalid("the body must be a JSON object: {\"name\": …}"));
         }
-        let mut from = serde_json::Deserializer::from_slice(text);
-        serde_path_to_error::deserialize(&mut from).map(Self).map_err(|e| {
-            let told = misfit::told(&e.path().to_string(), e.inner());
-            ApiError::invalid(format!("the body does not fit: {told}"))
-        })
+        misfit::read(text)
+            .map(Self)
+            .map_err(|told| ApiError::invalid(format!("the body does not fit: {told}")))
     }
 }
 
@@ -101,7 +99,15 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 }
 
 fn path_refused(refused: &PathRejection) -> ApiError {
-    ApiError::invalid(format!("the path cannot be read: {}", refused.body_text()))
+    let PathRejection::FailedToDeserializePathParams(refused) = refused else {
+        return ApiError::invalid("the path has not the parts that this route takes");
+    };
+    ApiError::invalid(match refused.kind() {
+        ErrorKind::InvalidUtf8InPathParam { key } => {
+            format!("`{key}` in the path is not UTF-8 text when it is unescaped")
+        }
+        _ => "a part of the path is not of the kind that this route takes".to_owned(),
+    })
 }
 
 /// The query, refused in the envelope.
@@ -119,7 +125,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 }
 
 fn query_refused(refused: &QueryRejection) -> ApiError {
-    ApiError::invalid(format!("the query cannot be read: {}", refused.body_text()))
+    ApiError::invalid(format!("the query does not fit: {}", misfit::of_query(refused)))
 }
 
 async fn read_body(mut body: Body, bytes_max: usize) -> Result<bytes::Bytes, ApiError> {

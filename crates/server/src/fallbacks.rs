@@ -1,11 +1,12 @@
-//! Models that stand in for others while a provider is down: what the file of configuration says, and what
-//! people have set, which wins for each model. Who is asked when is the gateway's.
+//! Models that stand in for others while a provider is down: what the file of configuration says, what
+//! people have set for all projects, which wins for each model, and what a project has of its own, which wins
+//! over both. Who is asked when is the gateway's.
 
 use crate::api_error::ApiError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toft_llm::fallbacks;
-use toft_model::provider::Fallbacks;
+use toft_model::provider::{ALL_MODELS, Chains, Fallbacks, ModelRef, chain_of};
 use toft_store::{SYSTEM_USER, Store};
 
 /// The setting that holds them, as JSON.
@@ -16,8 +17,30 @@ const SETTING: &str = "fallbacks";
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Set {
     /// By model; an empty chain: nobody, whatever the file says.
-    pub(crate) chains: BTreeMap<String, Vec<String>>,
+    pub(crate) chains: Chains,
     pub(crate) first_byte_s: Option<u32>,
+}
+
+/// Chains that change; `None` takes off what was set.
+pub(crate) type Changes = BTreeMap<String, Option<Vec<String>>>;
+
+/// Changes these chains.
+pub(crate) fn change(chains: &mut Chains, changes: &Changes) -> Result<(), ApiError> {
+    for (of, others) in changes {
+        if let Some(others) = others {
+            let (of, others) = fallbacks::chain(of, others).map_err(ApiError::invalid)?;
+            chains.insert(of, others);
+        } else {
+            chains.remove(&fallbacks::key(of).map_err(ApiError::invalid)?);
+        }
+    }
+    fallbacks::chains(chains).map(drop).map_err(ApiError::invalid)
+}
+
+/// What holds for all projects, where a project with these chains does not say otherwise.
+pub(crate) fn inherited(own: &Chains, of_all: Chains) -> Chains {
+    let says = |name: &str| ModelRef::named(name).is_some_and(|m| chain_of(own, &m).is_some());
+    of_all.into_iter().filter(|(name, _)| !says(name)).collect()
 }
 
 impl Set {
@@ -36,27 +59,20 @@ impl Set {
         Ok(store.put_setting(SYSTEM_USER, SETTING, json.as_deref()).await?)
     }
 
-    /// With one chain changed; `None` takes what was set off.
-    pub(crate) fn change(
-        &mut self,
-        model: &str,
-        others: Option<&[String]>,
-    ) -> Result<(), ApiError> {
-        if let Some(others) = others {
-            let (model, others) = fallbacks::chain(model, others).map_err(ApiError::invalid)?;
-            self.chains.insert(model, others);
-        } else {
-            let model = fallbacks::name(model).map_err(ApiError::invalid)?;
-            self.chains.remove(&model);
-        }
-        fallbacks::chains(&self.chains).map(drop).map_err(ApiError::invalid)
-    }
-
     /// What is in force.
     pub(crate) fn over(self, file: &Fallbacks) -> Fallbacks {
         let mut chains = file.chains.clone();
         chains.extend(self.chains);
-        chains.retain(|_, others| !others.is_empty());
+        // Nobody is what holds without a chain, too, but where there is one for all of the provider.
+        let of_provider = |name: &str| {
+            let model = ModelRef::named(name).filter(|model| model.id != ALL_MODELS)?;
+            chains.get(&format!("{}/{ALL_MODELS}", model.provider)).filter(|all| !all.is_empty())
+        };
+        let says = |(name, others): &(&String, &Vec<String>)| {
+            !others.is_empty() || of_provider(name).is_some()
+        };
+        let says = chains.iter().filter(says).map(|(name, others)| (name.clone(), others.clone()));
+        let chains = says.collect();
         Fallbacks { chains, first_byte_s: self.first_byte_s.unwrap_or(file.first_byte_s) }
     }
 }
@@ -77,13 +93,29 @@ mod tests {
             first_byte_s: 30,
         };
         let mut set = Set::default();
-        set.change("openai/a", Some(&chain(&["claude/x"]))).unwrap();
-        set.change("openai/c", Some(&[])).unwrap();
-        let now = set.clone().over(&file);
+        let mut say = |of: &str, others: Option<&[&str]>| {
+            change(&mut set.chains, &[(of.to_owned(), others.map(chain))].into()).unwrap();
+            set.clone().over(&file)
+        };
+        say("openai/a", Some(&["claude/x"]));
+        let now = say("openai/c", Some(&[]));
         assert_eq!(now.chains, [("openai/a".to_owned(), chain(&["anthropic/x"]))].into());
-        set.change("openai/c", None).unwrap();
-        assert_eq!(set.clone().over(&file).chains["openai/c"], ["groq/d"]);
+        assert_eq!(say("openai/c", None).chains["openai/c"], ["groq/d"]);
+        // Nobody for one model is said where there are some for all others.
+        say("openai/*", Some(&["groq/e"]));
+        assert_eq!(say("openai/c", Some(&[])).chains.len(), 3);
+        assert_eq!(say("openai/*", Some(&[])).chains.len(), 1);
         set.first_byte_s = Some(5);
         assert_eq!((set.over(&file).first_byte_s, now.first_byte_s), (5, 30));
+    }
+
+    #[test]
+    fn what_a_project_says_hides_what_holds_for_all() {
+        let chains = |names: &[&str]| {
+            names.iter().map(|name| ((*name).to_owned(), vec!["groq/x".to_owned()])).collect()
+        };
+        let of_all: Chains = chains(&["openai/*", "openai/a", "anthropic/*", "anthropic/b"]);
+        let own: Chains = chains(&["openai/*", "anthropic/b"]);
+        assert_eq!(inherited(&own, of_all), chains(&["anthropic/*"]));
     }
 }

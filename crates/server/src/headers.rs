@@ -49,7 +49,7 @@ pub(crate) fn clean_request(auth: &Auth, headers: &mut HeaderMap, upgrade: Optio
 fn drop_our_bearers(auth: &Auth, headers: &mut HeaderMap) {
     let is_ours = |value: &HeaderValue| {
         value.to_str().ok().and_then(|text| text.trim().split_once(' ')).is_some_and(
-            |(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && auth.key(key.trim()).is_some(),
+            |(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && auth.is_ours(key.trim()),
         )
     };
     if !headers.get_all(header::AUTHORIZATION).iter().any(is_ours) {

@@ -39,7 +39,7 @@ mod tasks;
 mod usage;
 
 pub use clock::Clock;
-pub use config::{KeysFile, Ready, ServerConfig, provider_env_names};
+pub use config::{KeysFile, LookAgain, Ready, ServerConfig, provider_env_names};
 pub use error::ServerError;
 pub use run::run;
 pub use stop::Stop;

@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use toft_gateway::Lingering;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -101,7 +102,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX.max(8192))
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     tokio::pin!(serving);
     tokio::select! {

@@ -13,6 +13,7 @@ pub(crate) mod bridge_watch;
 pub(crate) mod cold_log;
 pub(crate) mod copy;
 pub(crate) mod deliver;
+pub(crate) mod echoes;
 pub(crate) mod egress;
 pub(crate) mod feed;
 pub(crate) mod files_at_rest;

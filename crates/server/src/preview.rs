@@ -12,8 +12,11 @@ use crate::{
     agent_api,
     api_error::{ApiError, Code},
     auth::{
+        Key,
         caller::{Caller, HeaderKey, header_key},
-        cookie, session,
+        cookie,
+        guard::{self, Needs},
+        pass::Pass,
     },
     headers::PLACEHOLDER,
     hosts::{self, Label, Place},
@@ -149,10 +152,7 @@ fn closed() -> ApiError {
 }
 
 async fn still_signed_in(app: &App, grant: &Grant) -> Result<(), ApiError> {
-    match grant.person() {
-        Some(id) if !session::lives(app, id).await? => Err(closed()),
-        Some(_) | None => Ok(()),
-    }
+    if Pass::named(grant.pass()).lives(app).await? { Ok(()) } else { Err(closed()) }
 }
 
 /// The agent's API on a preview host: with a key in a header only. A page that the agent wrote runs
@@ -164,6 +164,8 @@ async fn api_by_key(app: &App, label: &Label, req: Request) -> Result<Response, 
             "the agent's API wants a key here: send X-Agent-Api-Key or Authorization: Bearer",
         ));
     };
+    guard::may(&key, guard::scope(Needs::ByMethod, req.method(), req.headers()))?;
+    guard::in_project(&key, Some(&label.project))?;
     let machine = machine_of(app, label).await?;
     let path = req.uri().path().to_owned();
     let rest = path.strip_prefix("/toft").or_else(|| path.strip_prefix("/starter"));
@@ -219,15 +221,21 @@ fn no_app_yet() -> Response {
 async fn visitor(app: &App, origin: &Origin, host: &str, req: &Parts) -> Result<Caller, ApiError> {
     // An `Authorization` that is not ours may be the app's own: the cookie decides then.
     if let HeaderKey::Ours(key) = header_key(app, &req.headers) {
+        // What a GET does in an app, only the app knows.
+        guard::may(&key, guard::scope(Needs::Admin, &req.method, &req.headers))?;
+        guard::in_project(&key, Some(&origin.label.project))?;
         return Ok(Caller::Program(key));
     }
     let grant = cookie_of(app, origin, &req.headers, app.clock.now_ms())?;
     still_signed_in(app, &grant).await?;
     from_own_page(app, origin, host, req)?;
-    match grant.person() {
-        None => Ok(Caller::Program(crate::auth::Key::Agent)),
-        Some(id) => {
-            let found = app.store.session_by_id(id).await?.ok_or_else(closed)?;
+    match Pass::named(grant.pass()) {
+        Pass::Always => Ok(Caller::Program(Key::Agent)),
+        Pass::Key(id) => {
+            app.auth.made(&id).map(|made| Caller::Program(Key::Made(made))).ok_or_else(closed)
+        }
+        Pass::SignIn(id) => {
+            let found = app.store.session_by_id(&id).await?.ok_or_else(closed)?;
             Ok(Caller::Person { user: found.user, session: found.id })
         }
     }

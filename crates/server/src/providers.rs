@@ -1,6 +1,7 @@
 //! Providers and their keys: from the environment, from a file, or sealed in the store, which wins. Answers
 //! never hold a key; the gateway gets them.
 
+pub(crate) mod again;
 mod given;
 
 pub(crate) use given::Given;
@@ -8,12 +9,16 @@ pub(crate) use given::Given;
 use crate::{
     api_error::{ApiError, Code},
     clock::Clock,
+    config::KeysFile,
     fallbacks::Set,
     keyring::{Keyring, provider_place},
 };
-use given::{Values, is_plain};
+use given::{KEY_BYTES_MAX, Values, is_plain};
 use serde::Serialize;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 use toft_gateway::{GatewayConfig, ProviderConfig};
 use toft_llm::catalogue::{self, ProviderSpec};
 use toft_model::{
@@ -22,6 +27,7 @@ use toft_model::{
 };
 use toft_store::{ProviderKey, SYSTEM_USER, Store};
 use toft_vault::Secret;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Settings that hold the default model, as Starter names them.
 pub(crate) const DEFAULT_PROVIDER: &str = "default_provider";
@@ -32,9 +38,10 @@ const HINT_FROM_CHARS: usize = 12;
 
 /// What the server was given, and the vault for stored keys.
 pub(crate) struct Providers {
-    given: Values,
+    given: RwLock<Arc<Values>>,
     /// Those of the file of configuration.
     fallbacks: Fallbacks,
+    changing_fallbacks: Mutex<()>,
     keyring: Arc<Keyring>,
 }
 
@@ -67,13 +74,44 @@ pub(crate) fn find(id: &str) -> Result<&'static ProviderSpec, ApiError> {
 impl Providers {
     pub(crate) fn new(given: Given, fallbacks: Fallbacks, keyring: Arc<Keyring>) -> Self {
         let given = Values::new(given);
-        for spec in catalogue::providers() {
-            let found = given.find(spec.key_env);
-            if let Some(problem) = found.and_then(|found| given.problem(&found)) {
-                tracing::warn!(provider = spec.id, "{problem}");
-            }
+        given.warn();
+        Self {
+            given: RwLock::new(Arc::new(given)),
+            fallbacks,
+            changing_fallbacks: Mutex::default(),
+            keyring,
         }
-        Self { given, fallbacks, keyring }
+    }
+
+    fn given(&self) -> Arc<Values> {
+        Arc::clone(&self.given.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn give(&self, change: impl FnOnce(&mut Values)) {
+        let mut given = self.given.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut given));
+    }
+
+    /// The file of keys has changed; `None`: there is none any more. The gateway is told by the caller.
+    pub(crate) fn take_file(&self, file: Option<KeysFile>) {
+        self.give(|given| given.take_file(file));
+        self.given().warn();
+    }
+
+    /// The file of keys has changed, and cannot be read.
+    pub(crate) fn file_is_wrong(&self, why: String) {
+        self.give(|given| given.file_is_wrong(why));
+    }
+
+    /// Where the file of keys is, if there is one, and what is wrong with it now.
+    pub(crate) fn file(&self) -> (Option<String>, Option<String>) {
+        let given = self.given();
+        (given.path(), given.wrong().map(str::to_owned))
+    }
+
+    /// Held from reading the fallbacks that people have set to writing them: no change undoes another.
+    pub(crate) async fn changing_fallbacks(&self) -> MutexGuard<'_, ()> {
+        self.changing_fallbacks.lock().await
     }
 
     /// Models that stand in for others, as the file of configuration has them.
@@ -81,14 +119,8 @@ impl Providers {
         &self.fallbacks
     }
 
-    fn base_url(&self, spec: &ProviderSpec) -> Option<&str> {
-        self.given.find(spec.base_url_env).map(|found| found.value.expose())
-    }
-
-    /// The key that the server was given, if it can be one.
-    fn given_key(&self, spec: &ProviderSpec) -> Option<Secret> {
-        let found = self.given.find(spec.key_env)?;
-        self.given.problem(&found).is_none().then(|| found.value.clone())
+    fn shown(&self, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
+        shown(&self.given(), spec, stored)
     }
 
     /// Why a provider cannot be tried with the key that the server was given.
@@ -122,42 +154,13 @@ impl Providers {
         Ok(self.shown(spec, stored.get(spec.id)))
     }
 
-    fn shown(&self, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
-        let given = self.given.find(spec.key_env);
-        let (source, key_hint) = match (stored, &given) {
-            (Some(stored), _) => (Some("settings"), Some(stored.hint.clone())),
-            (None, Some(found)) => {
-                let source = if found.in_file { "file" } else { "env" };
-                let plain = self.given.problem(found).is_none();
-                (Some(source), plain.then(|| hint(found.value.expose())))
-            }
-            (None, None) => (None, None),
-        };
-        let in_file = given.as_ref().is_some_and(|found| found.in_file);
-        let problem = given.as_ref().filter(|_| stored.is_none());
-        let problem = problem.and_then(|found| self.given.problem(found));
-        Provider {
-            id: spec.id,
-            name: spec.name,
-            api: spec.api,
-            configured: source.is_some() && problem.is_none(),
-            source,
-            file: in_file.then(|| self.given.path().display().to_string()),
-            problem,
-            env_var: given
-                .map_or_else(|| spec.key_env.first().copied().unwrap_or(""), |found| found.name),
-            key_hint,
-            base_url: self.base_url(spec).unwrap_or(spec.base_url).to_owned(),
-            models: catalogue::models(spec.id).len(),
-        }
-    }
-
     /// Whether no provider has a key.
     pub(crate) async fn demo_only(&self, store: &dyn Store) -> Result<bool, ApiError> {
         let stored = self.stored(store).await?;
+        let given = self.given();
         Ok(!catalogue::providers()
             .iter()
-            .any(|spec| stored.contains_key(spec.id) || self.given_key(spec).is_some()))
+            .any(|spec| stored.contains_key(spec.id) || given.key(spec.key_env).is_some()))
     }
 
     /// Seals a key and keeps it from `now_ms` on.
@@ -169,6 +172,12 @@ impl Providers {
         now_ms: u64,
     ) -> Result<(), ApiError> {
         let text = key.expose().trim();
+        if text.len() > KEY_BYTES_MAX {
+            return Err(ApiError::invalid(format!(
+                "the key is longer than {KEY_BYTES_MAX} characters, which no provider's key is: paste the \
+                 key alone"
+            )));
+        }
         if !is_plain(text) {
             return Err(ApiError::invalid(
                 "the key must be one line of letters, digits and signs: paste it without spaces",
@@ -190,6 +199,7 @@ impl Providers {
     ) -> Result<GatewayConfig, ApiError> {
         let vault = self.keyring.vault().await;
         let stored = self.stored(store).await?;
+        let given = self.given();
         let mut providers = Vec::new();
         for spec in catalogue::providers() {
             let key = match stored.get(spec.id) {
@@ -200,9 +210,9 @@ impl Providers {
                         None
                     }
                 },
-                None => self.given_key(spec),
+                None => given.key(spec.key_env),
             };
-            let base_url = self.base_url(spec).map(str::to_owned);
+            let base_url = given.text(spec.base_url_env).map(str::to_owned);
             if key.is_some() || base_url.is_some() {
                 providers.push(ProviderConfig {
                     id: spec.id.to_owned(),
@@ -215,47 +225,76 @@ impl Providers {
         let settings: HashMap<String, String> =
             store.settings(SYSTEM_USER).await?.into_iter().collect();
         let with_key = |id: &str| providers.iter().any(|p| p.id == id && p.key.is_some());
-        let default_model = self.default_model(&settings, with_key);
+        let default_model = default_model(&given, &settings, with_key);
         let budgets = store.budgets().await?;
         Ok(GatewayConfig {
             default_model,
             default_thinking_level: settings.get(DEFAULT_THINKING).cloned(),
             providers,
             fallbacks: Set::read(store).await?.over(&self.fallbacks),
+            project_fallbacks: store.all_fallbacks().await?,
             model_limits: store.all_model_limits().await?,
             spent: spent(store, &budgets).await?,
             budgets,
             ..GatewayConfig::default()
         })
     }
+}
 
-    /// What people chose; else what the environment names for the first provider with a key.
-    fn default_model(
-        &self,
-        settings: &HashMap<String, String>,
-        with_key: impl Fn(&str) -> bool,
-    ) -> Option<ModelRef> {
-        let model_of = |provider: &str| {
-            let spec = catalogue::provider(provider)?;
-            let named = self.given.find(spec.model_env);
-            let named = named.map(|found| found.value.expose().to_owned());
-            Some(named.unwrap_or_else(|| spec.default_model.to_owned()))
-        };
-        let chosen = settings.get(DEFAULT_PROVIDER).cloned();
-        match (chosen, settings.get(DEFAULT_MODEL).cloned()) {
-            (Some(provider), Some(id)) => Some(ModelRef { provider, id }),
-            (Some(provider), None) if provider == DEMO_PROVIDER => {
-                let id = catalogue::models(DEMO_PROVIDER).into_iter().next()?.id;
-                Some(ModelRef { provider, id })
-            }
-            (Some(provider), None) => {
-                let id = model_of(&provider)?;
-                Some(ModelRef { provider, id })
-            }
-            (None, _) => {
-                let spec = catalogue::providers().iter().find(|spec| with_key(spec.id))?;
-                Some(ModelRef { provider: spec.id.to_owned(), id: model_of(spec.id)? })
-            }
+fn shown(given: &Values, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
+    let found = given.find(spec.key_env);
+    let (source, key_hint) = match (stored, &found) {
+        (Some(stored), _) => (Some("settings"), Some(stored.hint.clone())),
+        (None, Some(found)) => {
+            let source = if found.in_file { "file" } else { "env" };
+            let plain = given.problem(found).is_none();
+            (Some(source), plain.then(|| hint(found.value.expose())))
+        }
+        (None, None) => (None, None),
+    };
+    let in_file = found.as_ref().is_some_and(|found| found.in_file);
+    let problem = found.as_ref().filter(|_| stored.is_none());
+    let problem = problem.and_then(|found| given.problem(found));
+    Provider {
+        id: spec.id,
+        name: spec.name,
+        api: spec.api,
+        configured: source.is_some() && problem.is_none(),
+        source,
+        file: given.path().filter(|_| in_file),
+        problem,
+        env_var: found
+            .map_or_else(|| spec.key_env.first().copied().unwrap_or(""), |found| found.name),
+        key_hint,
+        base_url: given.text(spec.base_url_env).unwrap_or(spec.base_url).to_owned(),
+        models: catalogue::models(spec.id).len(),
+    }
+}
+
+/// What people chose; else what the environment names for the first provider with a key.
+fn default_model(
+    given: &Values,
+    settings: &HashMap<String, String>,
+    with_key: impl Fn(&str) -> bool,
+) -> Option<ModelRef> {
+    let model_of = |provider: &str| {
+        let spec = catalogue::provider(provider)?;
+        Some(given.text(spec.model_env).unwrap_or(spec.default_model).to_owned())
+    };
+    let chosen = settings.get(DEFAULT_PROVIDER).cloned();
+    match (chosen, settings.get(DEFAULT_MODEL).cloned()) {
+        (Some(provider), Some(id)) => Some(ModelRef { provider, id }),
+        (Some(provider), None) if provider == DEMO_PROVIDER => {
+            let id = catalogue::models(DEMO_PROVIDER).into_iter().next()?.id;
+            Some(ModelRef { provider, id })
+        }
+        (Some(provider), None) => {
+            let id = model_of(&provider)?;
+            Some(ModelRef { provider, id })
+        }
+        (None, _) => {
+            let spec = catalogue::providers().iter().find(|spec| with_key(spec.id))?;
+            Some(ModelRef { provider: spec.id.to_owned(), id: model_of(spec.id)? })
         }
     }
 }

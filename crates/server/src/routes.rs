@@ -13,6 +13,7 @@ mod given;
 pub(crate) mod home;
 pub(crate) mod idle;
 pub(crate) mod images;
+pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod llm;
 pub(crate) mod machine;
@@ -26,10 +27,11 @@ pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod shutdown;
+mod table;
 pub(crate) mod toft;
 pub(crate) mod usage;
 
-use crate::{api_error::ApiError, assets, state::App};
+use crate::{api_error::ApiError, assets, routes::table::Table, state::App};
 use axum::{
     Router,
     extract::Request,
@@ -37,19 +39,19 @@ use axum::{
     routing::{any, delete, get, post, put},
 };
 
-/// All routes.
-pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .route("/", get(home::root))
-        .route("/health", get(home::health_bare))
-        .route("/capabilities", get(home::capabilities_bare))
-        .route("/sign-in", get(auth::sign_in))
-        .route("/v1", get(home::v1))
-        .route("/v1/health", get(home::health))
-        .route("/v1/capabilities", get(home::capabilities))
-        .route("/v1/auth/password", post(auth::password))
+/// All routes. Who adds one says what a key needs for it: `route`, if looking is for everybody who may look.
+fn table() -> Table {
+    Table::default()
+        .open("/", get(home::root))
+        .open("/health", get(home::health_bare))
+        .open("/capabilities", get(home::capabilities_bare))
+        .open("/sign-in", get(auth::sign_in))
+        .open("/v1", get(home::v1))
+        .open("/v1/health", get(home::health))
+        .open("/v1/capabilities", get(home::capabilities))
+        .open("/v1/auth/password", post(auth::password))
         .route("/v1/auth/sign-out", post(auth::sign_out))
-        .route("/v1/sign-in-links", post(auth::new_link))
+        .admin("/v1/sign-in-links", post(auth::new_link))
         .route("/v1/me", get(me::get).patch(me::patch))
         .route("/v1/projects", get(projects::list).post(projects::create))
         .route(
@@ -92,15 +94,22 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
         .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
         .route("/v1/projects/{id}/rotate-secrets", post(secrets::rotate))
+        .admin("/v1/keys", get(keys::list).post(keys::create))
+        .admin("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/vault/rotate", post(secrets::rotate_master))
         .route("/v1/projects/{id}/preview", post(preview::create))
         .route("/v1/projects/{id}/usage", get(usage::of_project))
         .route("/v1/projects/{id}/model-limits", get(model_limits::get).put(model_limits::put))
+        .route(
+            "/v1/projects/{id}/fallbacks",
+            get(fallbacks::get_project).put(fallbacks::put_project),
+        )
         .route("/v1/projects/{id}/toft/{*rest}", any(toft::route))
         .route("/v1/images", get(images::list).post(images::create))
         .route("/v1/images/{key}", get(images::get).patch(images::patch).delete(images::delete))
         .route("/v1/settings", get(settings::get).put(settings::put))
         .route("/v1/providers", get(providers::list))
+        .route("/v1/keys-file", get(providers::file))
         .route("/v1/providers/{id}/key", put(providers::put_key))
         .route("/v1/providers/{id}/key", delete(providers::delete_key))
         .route("/v1/providers/{id}/test", post(providers::test))
@@ -110,8 +119,14 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/budget", get(budget::get_team).put(budget::put_team))
         .route("/v1/projects/{id}/budget", get(budget::get_project).put(budget::put_project))
         .route("/v1/doctor", get(doctor::get))
-        .route("/v1/shutdown", post(shutdown::post))
-        .route("/llm/{*rest}", any(llm::route))
+        .admin("/v1/shutdown", post(shutdown::post))
+        .open("/llm/{*rest}", any(llm::route))
+}
+
+/// What answers them.
+pub(crate) fn router(app: App) -> Router {
+    table()
+        .router(&app)
         .method_not_allowed_fallback(wrong_method)
         .fallback(elsewhere)
         .with_state(app)
@@ -130,4 +145,29 @@ async fn elsewhere(req: Request) -> Response {
         return ApiError::no_route(req.method(), path).into_response();
     }
     assets::path(req.method(), path, req.headers())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::guard::Needs;
+
+    #[test]
+    fn what_needs_no_key_is_counted_and_what_only_an_admin_may_see_too() {
+        let open = [
+            "/",
+            "/health",
+            "/capabilities",
+            "/sign-in",
+            "/v1",
+            "/v1/health",
+            "/v1/capabilities",
+            // These judge by themselves: a password, and keys where providers' programs put them.
+            "/v1/auth/password",
+            "/llm/{*rest}",
+        ];
+        assert_eq!(table().needing(Needs::Nothing), open);
+        let admin = ["/v1/sign-in-links", "/v1/keys", "/v1/keys/{id}", "/v1/shutdown"];
+        assert_eq!(table().needing(Needs::Admin), admin);
+    }
 }

@@ -13,9 +13,9 @@ use crate::{
     images::{Images, settle},
     keyring::Keyring,
     listen::{self, CONNECTIONS_MAX},
-    machines::{Machines, adopt, idle, life, machine::Machine, observed},
+    machines::{Machines, adopt, echoes, idle, life, machine::Machine, observed},
     preview::{listeners, ports::Ports, sign::Signer},
-    providers::{Given, Providers},
+    providers::{Given, Providers, again},
     routes,
     schedules::{self, Schedules},
     state::{App, Inner},
@@ -55,6 +55,12 @@ pub async fn run(
     let keyring = Keyring::open(config.data_dir.join("master.key"), &*store).await?;
     let signer = Signer::new(keyring.vault().await.derive_key(PREVIEW_KEY));
     let cli_token = token::random();
+    let auth = Auth::new(
+        config.agent_api_key.as_ref().map(toft_vault::Secret::expose),
+        &cli_token,
+        store.api_keys().await?,
+        config.clock.clone(),
+    );
     let app: App = Arc::new(Inner {
         version: config.version,
         data_dir: config.data_dir.clone(),
@@ -76,7 +82,7 @@ pub async fn run(
             config.fallbacks,
             Arc::clone(&keyring),
         ),
-        auth: Auth::new(config.agent_api_key.as_ref().map(toft_vault::Secret::expose), &cli_token),
+        auth,
         keyring,
         signer,
         ports: Ports::new(config.preview_ports),
@@ -98,6 +104,7 @@ pub async fn run(
         }
     }
     app.tasks.spawn(observed::watch_limits(app.clone(), app.backend.limit_hits()));
+    app.tasks.spawn(echoes::watch(app.clone()));
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
@@ -105,6 +112,10 @@ pub async fn run(
     app.tasks.spawn(ends.run_until_cancelled_owned(async move {
         reading.usage.follow(&reading.data_dir, &*reading.store).await;
     }));
+    if let Some(look) = config.keys_again {
+        let (app, ends) = (app.clone(), app.stop.token().clone());
+        app.tasks.clone().spawn(ends.run_until_cancelled_owned(again::follow(app, look)));
+    }
     let settling = app.clone();
     app.tasks.spawn(async move { settle::settled(&settling).await });
     let (yielding, ends) = (app.clone(), app.stop.token().clone());

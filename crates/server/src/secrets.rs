@@ -135,8 +135,7 @@ pub(crate) async fn environment(app: &App, project: &ProjectId) -> Result<Enviro
     let vault = app.keyring.vault().await;
     let found = app.store.secrets(project).await?;
     let key = open(&vault, project, &found);
-    let mut environment =
-        Environment { revision: found.revision, vars: Vec::new(), authority: None };
+    let mut environment = Environment { revision: found.revision, ..Environment::default() };
     for row in &found.rows {
         let Some(sealed) = &row.sealed else { continue };
         let opened = match &key {
@@ -151,6 +150,9 @@ pub(crate) async fn environment(app: &App, project: &ProjectId) -> Result<Enviro
                     (BROKERED, Some(brokered)) => {
                         let key = found.key.as_ref().and_then(|key| key.authority.as_ref());
                         environment.authority = key.map(|authority| authority.certificate.clone());
+                        let binding =
+                            brokered::read(brokered).map(|binding| (row.name.clone(), binding));
+                        environment.bindings.extend(binding);
                         SecretText::new(&*brokered.placeholder)
                     }
                     // Of a later version: whoever does not know what it is hands nothing out.

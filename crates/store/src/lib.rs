@@ -11,10 +11,12 @@
 //! # });
 //! ```
 
+mod api_keys;
 mod chain;
 mod checkpoints;
 mod error;
 mod events;
+mod fallbacks;
 mod firings;
 mod forks;
 mod images;
@@ -30,9 +32,11 @@ mod sqlite;
 mod store;
 mod usage;
 
+pub use api_keys::{ApiKey, ApiKeys, Scope};
 pub use checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint};
 pub use error::StoreError;
 pub use events::{Appended, Conversation, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper};
+pub use fallbacks::ProjectFallbacks;
 pub use firings::{Decided, Firing, Firings, Step};
 pub use forks::Forks;
 pub use images::{Image, ImageState, Images, NewImage, ProjectImage};

@@ -1,8 +1,10 @@
 //! SQLite behind the store: opening it safely, one writer, many readers. Statements are in the
 //! files below, one per family.
 
+mod api_keys;
 mod checkpoints;
 mod events;
+mod fallbacks;
 mod firings;
 mod forks;
 mod history;

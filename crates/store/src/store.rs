@@ -1,10 +1,10 @@
 //! The whole of what a server asks of its database. Not a family of its own.
 
 use crate::{
-    checkpoints::Checkpoints, events::Events, firings::Firings, forks::Forks, images::Images,
-    machine_settings::MachineRecords, people::People, preview_ports::PreviewPorts,
-    projects::Projects, schedules::Schedules, secrets::Secrets, settings::Settings,
-    spending::Spending, usage::UsageRecords,
+    api_keys::ApiKeys, checkpoints::Checkpoints, events::Events, fallbacks::ProjectFallbacks,
+    firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
+    people::People, preview_ports::PreviewPorts, projects::Projects, schedules::Schedules,
+    secrets::Secrets, settings::Settings, spending::Spending, usage::UsageRecords,
 };
 use async_trait::async_trait;
 
@@ -12,6 +12,7 @@ use async_trait::async_trait;
 #[async_trait]
 pub trait Store:
     People
+    + ApiKeys
     + Projects
     + Settings
     + Events
@@ -25,6 +26,7 @@ pub trait Store:
     + Secrets
     + UsageRecords
     + Spending
+    + ProjectFallbacks
 {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);

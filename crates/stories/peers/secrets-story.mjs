@@ -29,9 +29,9 @@ await tell(async () => {
   await form.getByText('To reach the shop').waitFor()
   // A page that is opened anew has the form, too.
   await page.reload()
-  await form.getByLabel('API_KEY').fill(canary)
-  await form.getByLabel('NEW_KEY').fill(`${canary}-2\n`)
-  await form.getByRole('button', { name: 'Set' }).click()
+  await form.getByLabel('API_KEY', { exact: true }).fill(canary)
+  await form.getByLabel('NEW_KEY', { exact: true }).fill(`${canary}-2\n`)
+  await form.getByRole('button', { name: 'Set', exact: true }).click()
   await page.getByText('API_KEY, NEW_KEY set').waitFor()
   await page.getByText('Well.').last().waitFor()
   await holdsNone('after it was sent')

@@ -1,18 +1,22 @@
 //! A host of the internet with TLS, as far as a story needs one: it tells what it was asked, says it
-//! back, leads elsewhere, serves files, and asks for a key. Its certificates are of an authority of its
+//! back, also in a WebSocket and over HTTP/2, leads elsewhere, serves files, and asks for a key. Its certificates are of an authority of its
 //! own, which the gateway is told to trust (`SSL_CERT_FILE`).
 
 use anyhow::Result;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     body::{Frame, Incoming},
-    server::conn::http1,
     service::service_fn,
+    upgrade::OnUpgrade,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
     ServerConfig,
@@ -27,6 +31,20 @@ use std::{
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        handshake::derive_accept_key,
+        protocol::{
+            Role,
+            frame::{
+                self as ws,
+                coding::{Data, OpCode},
+            },
+        },
+    },
+};
 use tokio_util::task::AbortOnDropHandle;
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -79,11 +97,14 @@ impl Https {
                 let (acceptor, site) = (acceptor.clone(), Arc::clone(&site));
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let answer = service_fn(|request| site.answer(request));
+                    let answer = service_fn(move |request| {
+                        let site = Arc::clone(&site);
+                        async move { site.answer(request).await }
+                    });
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    let stream = TokioIo::new(stream);
                     // A client that goes away is part of the stories.
-                    let served =
-                        http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-                    drop(served.await);
+                    drop(builder.serve_connection_with_upgrades(stream, answer).await);
                 });
             }
         });
@@ -110,13 +131,15 @@ fn certified(names: &[&str], root: &Path) -> Result<ServerConfig> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let leaf = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(
             vec![leaf.der().clone()],
             PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )?)
+        )?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn pem(der: &CertificateDer<'_>) -> String {
@@ -138,7 +161,8 @@ struct Site {
 }
 
 impl Site {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let body =
             body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -157,9 +181,15 @@ impl Site {
                 .body(whole(""))
                 .expect("a plain head"),
             "zipped" => Response::builder()
-                .header(header::CONTENT_ENCODING, "gzip")
-                .body(whole("no gzip at all"))
+                .header(header::CONTENT_ENCODING, "br")
+                .body(whole("nobody asked for this"))
                 .expect("a plain head"),
+            "gzip" => Response::builder()
+                .header(header::CONTENT_ENCODING, "gzip")
+                .body(of(gzip(asked.header("authorization")).into()))
+                .expect("a plain head"),
+            "socket" => socket(&asked, upgrade),
+            "trailers" => Response::new(with_trailers(&asked)),
             "pieces" => Response::new(pieces(asked.header("authorization"))),
             _ => {
                 let said = format!("{}\n{:?}\n{}\n", asked.line, asked.headers, asked.body);
@@ -190,6 +220,69 @@ impl Site {
                 .expect("a plain head"),
         }
     }
+}
+
+/// A WebSocket that begins with the key in one message, and in three pieces in another, and then says
+/// back what it hears.
+fn socket(asked: &Asked, upgrade: OnUpgrade) -> Response<Body> {
+    let key = asked.header("authorization").to_owned();
+    let accept = derive_accept_key(asked.header("sec-websocket-key").as_bytes());
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrade.await else { return };
+        let stream = TokioIo::new(upgraded);
+        let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+        let third = key.len().div_ceil(3);
+        let mut said = vec![Message::text(key.clone())];
+        for (nth, piece) in key.as_bytes().chunks(third).enumerate() {
+            let kind = OpCode::Data(if nth == 0 { Data::Text } else { Data::Continue });
+            let frame = ws::Frame::message(piece.to_vec(), kind, (nth + 1) * third >= key.len());
+            said.push(Message::Frame(frame));
+        }
+        for message in said {
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+        while let Some(Ok(message)) = socket.next().await {
+            let is_said = message.is_text() || message.is_binary();
+            if is_said && socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept)
+        .body(whole(""))
+        .expect("a plain head")
+}
+
+/// What was sent, said back, and the key in a trailer.
+fn with_trailers(asked: &Asked) -> Body {
+    let mut after = HeaderMap::new();
+    after.insert("grpc-status", HeaderValue::from_static("0"));
+    if let Some(key) = asked.headers.get(header::AUTHORIZATION) {
+        after.insert("x-said", key.clone());
+    }
+    let body = Frame::data(Bytes::copy_from_slice(asked.body.as_bytes()));
+    let frames = [body, Frame::trailers(after)].map(Ok::<_, Infallible>);
+    BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)))
+}
+
+/// Packed without being made smaller (RFC 1951 §3.2.4, RFC 1952).
+fn gzip(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("it is short");
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    let crc = text.bytes().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    });
+    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+    let end = [(!crc).to_le_bytes(), u32::from(length).to_le_bytes()].concat();
+    [&head[..], &lengths, text.as_bytes(), &end].concat()
 }
 
 /// The text byte by byte, each a chunk of its own.

@@ -7,6 +7,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use toft_model::{event::Question, tool::ToolSpec};
 
 /// Answers to choose from at most; more are no choice.
@@ -74,7 +75,13 @@ fn parse(ctx: &ToolContext, arguments: Value) -> Result<Question, Refused> {
     if options.len() > OPTIONS_MAX {
         return Err(Refused::new(format!("ask takes at most {OPTIONS_MAX} options.")));
     }
-    Ok(Question { question, options, secrets: Vec::new(), tool_call_id: ctx.call_id.clone() })
+    Ok(Question {
+        question,
+        options,
+        secrets: Vec::new(),
+        bindings: BTreeMap::new(),
+        tool_call_id: ctx.call_id.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! Tool `ask_secrets`: asks the person for secrets by name, and waits until the machine has them. Their
-//! values come in past the conversation: neither the model nor the session ever has them.
+//! values come in past the conversation: neither the model nor the session ever has them. The agent may
+//! propose where a value is to go; what becomes of it is the person's choice.
 
 use crate::{
     arguments::{Arguments, Refused},
-    host::{Tool, ToolContext},
+    host::{Secrets, Tool, ToolContext},
     outcome::ToolOutcome,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use toft_model::{event::Question, secret::check_name, tool::ToolSpec};
+use std::collections::BTreeMap;
+use toft_model::{binding::Binding, event::Question, secret::check_name, tool::ToolSpec};
+use toft_policy::Bound;
 use tokio::select;
 
 /// Names in one question; a form with more is no question.
@@ -20,6 +23,7 @@ pub(crate) struct AskSecrets;
 #[async_trait]
 impl Tool for AskSecrets {
     fn spec(&self) -> ToolSpec {
+        let texts = json!({ "type": "array", "items": { "type": "string" } });
         ToolSpec {
             name: "ask_secrets".into(),
             description: "Ask the person for secrets that the work needs (API keys, passwords) and \
@@ -33,7 +37,21 @@ impl Tool for AskSecrets {
                         "type": "array", "items": { "type": "string" },
                         "description": "Names of the variables, like STRIPE_KEY"
                     },
-                    "reason": { "type": "string", "description": "What for, and where to find them" }
+                    "reason": { "type": "string", "description": "What for, and where to find them" },
+                    "bindings": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "name": { "type": "string" },
+                                "hosts": texts, "methods": texts, "paths": texts, "headers": texts
+                            },
+                            "required": ["name", "hosts"]
+                        },
+                        "description": "For each key sent over HTTPS, propose the hosts that get it \
+                                        (headers: default authorization). Then the variable holds a \
+                                        placeholder, replaced on the way there"
+                    }
                 },
                 "required": ["names", "reason"],
                 "additionalProperties": false
@@ -42,18 +60,21 @@ impl Tool for AskSecrets {
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
-        let (names, reason) = match parse(arguments) {
-            Ok(parsed) => parsed,
+        let asked = match parse(arguments) {
+            Ok(asked) => asked,
             Err(refused) => return refused.into(),
         };
-        let missing = ctx.secrets.missing(&names).await;
+        let missing = ctx.secrets.missing(&asked.names).await;
         if missing.is_empty() {
-            return all_set(&names);
+            return asked.all_set(&*ctx.secrets).await;
         }
+        let mut bindings = asked.bindings.clone();
+        bindings.retain(|name, _| missing.contains(name));
         let question = Question {
-            question: reason,
+            question: asked.reason.clone(),
             options: Vec::new(),
             secrets: missing.clone(),
+            bindings,
             tool_call_id: ctx.call_id.clone(),
         };
         // Withdrawn as soon as the machine has them, whoever gave them and wherever.
@@ -65,21 +86,28 @@ impl Tool for AskSecrets {
             () = ctx.secrets.until_set(&missing) => {
                 withdrawn.cancel();
                 asking.await;
-                return all_set(&names);
+                return asked.all_set(&*ctx.secrets).await;
             }
             answer = &mut asking => answer,
         };
         // Set in the moment of the answer counts too.
-        let missing = ctx.secrets.missing(&names).await;
+        let missing = ctx.secrets.missing(&asked.names).await;
         match answer {
-            _ if missing.is_empty() => all_set(&names),
+            _ if missing.is_empty() => asked.all_set(&*ctx.secrets).await,
             Some(words) => {
-                let details = json!({ "missing": missing, "answer": words });
-                ToolOutcome::text(format!(
-                    "Not set: {}. The person answered: {words}",
-                    missing.join(", ")
-                ))
-                .details(details)
+                let mut said =
+                    format!("Not set: {}. The person answered: {words}", missing.join(", "));
+                let is_set = |name: &&String| !missing.contains(name);
+                let set: Vec<String> = asked.names.iter().filter(is_set).cloned().collect();
+                let mut details = json!({ "missing": missing, "answer": words });
+                if !set.is_empty() {
+                    let brokered = ctx.secrets.bindings(&set).await;
+                    said.push('\n');
+                    said.push_str(&asked.decided(&set, &brokered));
+                    details["set"] = json!(set);
+                    details["brokered"] = json!(brokered);
+                }
+                ToolOutcome::text(said).details(details)
             }
             None => {
                 ToolOutcome::cancelled("The secrets were not given; the question was withdrawn.")
@@ -88,17 +116,61 @@ impl Tool for AskSecrets {
     }
 }
 
-fn all_set(names: &[String]) -> ToolOutcome {
-    ToolOutcome::text(format!(
-        "Set: {}. Commands that you start from now on have them as environment variables; what runs \
-         already does not (restart it).",
-        names.join(", ")
-    ))
-    .details(json!({ "set": names }))
+/// What a call asks for.
+struct Asked {
+    names: Vec<String>,
+    reason: String,
+    /// What is proposed, in the one way that it is written.
+    bindings: BTreeMap<String, Binding>,
 }
 
-fn parse(arguments: Value) -> Result<(Vec<String>, String), Refused> {
-    let mut args = Arguments::new("ask_secrets", &["names", "reason"], arguments)?;
+impl Asked {
+    async fn all_set(&self, secrets: &dyn Secrets) -> ToolOutcome {
+        let brokered = secrets.bindings(&self.names).await;
+        ToolOutcome::text(self.decided(&self.names, &brokered))
+            .details(json!({ "set": self.names, "brokered": brokered }))
+    }
+
+    /// What became of those that are set, which a person has decided.
+    fn decided(&self, set: &[String], brokered: &BTreeMap<String, Binding>) -> String {
+        let mut said = format!(
+            "Set: {}. Commands that you start from now on have them as environment variables; what \
+             runs already does not (restart it).",
+            set.join(", ")
+        );
+        for name in set {
+            let what = match brokered.get(name) {
+                Some(binding) => format!(
+                    "brokered: the variable holds a placeholder, and the value is put into {}, over \
+                     HTTPS. Anywhere else the placeholder is refused",
+                    requests(binding)
+                ),
+                None if self.bindings.contains_key(name) => {
+                    "not brokered: the variable holds the secret itself".to_owned()
+                }
+                None => continue,
+            };
+            said += &["\n", name, " is ", &what, "."].concat();
+        }
+        said
+    }
+}
+
+/// The requests that a binding means, in words.
+fn requests(binding: &Binding) -> String {
+    let Binding { hosts, methods, paths, headers } = binding;
+    let mut said =
+        format!("the header {} of requests to {}", headers.join(" or "), hosts.join(", "));
+    for (what, list) in [("methods", methods), ("paths", paths)] {
+        if !list.is_empty() {
+            said += &[" (", what, ": ", &list.join(", "), ")"].concat();
+        }
+    }
+    said
+}
+
+fn parse(arguments: Value) -> Result<Asked, Refused> {
+    let mut args = Arguments::new("ask_secrets", &["names", "reason", "bindings"], arguments)?;
     let reason = args.some_text("reason", "what they are for")?;
     let wrong = || {
         Refused::new(format!(
@@ -118,7 +190,40 @@ fn parse(arguments: Value) -> Result<(Vec<String>, String), Refused> {
             names.push(name);
         }
     }
-    Ok((names, reason))
+    let bindings = proposed(args.take("bindings"), &names)?;
+    Ok(Asked { names, reason, bindings })
+}
+
+/// What is proposed, judged as the server judges it when it is set: nobody is asked what could not be
+/// answered.
+fn proposed(given: Option<Value>, names: &[String]) -> Result<BTreeMap<String, Binding>, Refused> {
+    let refused = |at: Option<usize>, why: &str| {
+        let at = at.map(|at| format!("[{at}]")).unwrap_or_default();
+        Refused::new(format!("ask_secrets: `bindings{at}` {why}. Nobody was asked."))
+    };
+    let given = match given {
+        None => return Ok(BTreeMap::new()),
+        Some(Value::Array(given)) => given,
+        Some(_) => return Err(refused(None, "must be a list")),
+    };
+    let mut bindings = BTreeMap::new();
+    for (at, one) in given.into_iter().enumerate() {
+        let wrong = |why: &str| refused(Some(at), why);
+        let shape = "must be {name, hosts} with lists of texts for hosts, methods, paths, headers";
+        let Value::Object(mut one) = one else { return Err(wrong(shape)) };
+        one.retain(|_, value| !value.is_null());
+        let Some(Value::String(name)) = one.remove("name") else { return Err(wrong(shape)) };
+        if !names.contains(&name) {
+            return Err(wrong("is for a name that is not among `names`"));
+        }
+        let binding = serde_json::from_value(Value::Object(one)).map_err(|_| wrong(shape))?;
+        let bound =
+            Bound::new(&binding).map_err(|error| wrong(&format!("is no binding: {error}")))?;
+        if bindings.insert(name, bound.plain()).is_some() {
+            return Err(wrong("is for a name that has one already: give all its hosts in one"));
+        }
+    }
+    Ok(bindings)
 }
 
 #[cfg(test)]
@@ -159,6 +264,84 @@ mod tests {
         let outcome = bench.call("ask_secrets", json!({"names": ["X"], "reason": "r"})).await;
         assert!(!outcome.is_error);
         assert_eq!(outcome.said(), "Not set: X. The person answered: use the test account");
+    }
+
+    #[tokio::test]
+    async fn a_binding_is_proposed_as_it_is_understood_and_what_was_decided_is_told() {
+        let bench = Bench::new();
+        let asked = async {
+            while bench.people.asked().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            bench.secrets.set("PLAIN", "canary-p");
+            bench.secrets.set("REFUSED", "canary-r");
+            bench.secrets.broker("SENT", bench.people.asked()[0].bindings["SENT"].clone());
+        };
+        let call = json!({
+            "names": ["SENT", "REFUSED", "PLAIN"], "reason": "To pay",
+            "bindings": [
+                {"name": "SENT", "hosts": ["API.Example.com"], "methods": ["get"], "paths": null},
+                {"name": "REFUSED", "hosts": ["*.example.com"], "headers": ["X-Api-Key"]},
+            ],
+        });
+        let (outcome, ()) = tokio::join!(bench.call("ask_secrets", call), asked);
+        let sent = json!({
+            "hosts": ["api.example.com"], "methods": ["GET"], "paths": [],
+            "headers": ["authorization"],
+        });
+        let question = json!(bench.people.asked()[0]);
+        assert_eq!(question["bindings"]["SENT"], sent);
+        assert_eq!(question["bindings"]["REFUSED"]["headers"], json!(["x-api-key"]));
+        let details = outcome.details.as_ref().unwrap();
+        assert_eq!(details["set"], json!(["SENT", "REFUSED", "PLAIN"]));
+        assert_eq!(details["brokered"], json!({ "SENT": sent }));
+        let said = outcome.said();
+        assert!(
+            said.contains("SENT is brokered") && said.contains("api.example.com (methods: GET)")
+        );
+        assert!(said.contains("REFUSED is not brokered") && !said.contains("PLAIN is"), "{said}");
+        assert!(!format!("{outcome:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn what_no_binding_is_bothers_nobody_and_is_not_quoted() {
+        let bench = Bench::new();
+        let host = |host: &str| json!([{"name": "X", "hosts": [host]}]);
+        for (bindings, why) in [
+            (host("10.0.0.1"), "no public host"),
+            (host("1.1.1.1"), "is an address"),
+            (host("localhost"), "no public host"),
+            (host("*.com"), "the hosts of many people"),
+            (host("sk-live canary"), "is no host"),
+            (json!([{"name": "X", "hosts": []}]), "1 to 16 hosts"),
+            (json!([{"name": "X"}]), "must be {name, hosts}"),
+            (json!([{"name": "X", "hosts": "a.example.com"}]), "must be {name, hosts}"),
+            (json!([{"name": "X", "hosts": ["a.example.com"], "canary": 1}]), "must be {name"),
+            (json!([{"name": "Y", "hosts": ["a.example.com"]}]), "not among `names`"),
+            (json!(["canary"]), "`bindings[0]` must be"),
+            (json!("canary"), "`bindings` must be a list"),
+            (
+                json!([{"name": "X", "hosts": ["a.example.com"]}, {"name": "X", "hosts": ["b.example.com"]}]),
+                "`bindings[1]` is for a name that has one",
+            ),
+        ] {
+            let call = json!({"names": ["X"], "reason": "r", "bindings": bindings});
+            let outcome = bench.call("ask_secrets", call).await;
+            assert!(outcome.is_error && outcome.said().contains(why), "{why}: {}", outcome.said());
+            assert!(!outcome.said().contains("canary"), "{}", outcome.said());
+        }
+        assert!(bench.people.asked().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_set_before_the_rest_was_declined_is_told() {
+        let bench = Bench::new();
+        bench.secrets.set("A", "canary-a");
+        bench.people.will_answer("not B");
+        let outcome = bench.call("ask_secrets", json!({"names": ["A", "B"], "reason": "r"})).await;
+        let said = outcome.said();
+        assert!(said.starts_with("Not set: B. The person answered: not B\nSet: A."), "{said}");
+        assert_eq!(outcome.details.unwrap()["set"], json!(["A"]));
     }
 
     #[tokio::test]

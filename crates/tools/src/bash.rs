@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use outcome::{exit_code, was_killed};
 use serde_json::{Value, json};
 use std::time::Duration;
-use toft_model::tool::ToolSpec;
+use toft_model::{event::LimitKind, tool::ToolSpec};
 use tokio::time::Instant;
 use watch::{End, LOST_PATIENCE, Watch};
 
@@ -85,14 +85,16 @@ impl Tool for Bash {
         } else {
             watch.until_it_ends(run, order.limit).await
         };
-        let memory = match &end {
+        let limit = match &end {
             End::Exit(exit) if exit_code(exit) != 0 => {
                 let wait = if was_killed(exit) { MEMORY_NEWS } else { Duration::ZERO };
-                ctx.shell.memory_limit(began, wait).await
+                ctx.shell.limit_hit(LimitKind::Memory, began, wait).await
             }
+            // Programs that write on a full disk stand still until there is room.
+            End::TimedOut(..) => ctx.shell.limit_hit(LimitKind::Disk, began, Duration::ZERO).await,
             _ => None,
         };
-        watch.outcome(&end, &order, memory.as_ref())
+        watch.outcome(&end, &order, limit.as_ref())
     }
 
     async fn settled(&self, ctx: &ToolContext, outcome: &ToolOutcome) {

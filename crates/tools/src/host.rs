@@ -5,9 +5,10 @@ use crate::outcome::ToolOutcome;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde_json::Value;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use toft_model::{
-    event::{LimitHit, Notify, Question},
+    binding::Binding,
+    event::{LimitHit, LimitKind, Notify, Question},
     init::{ExecExit, ExecSpec, ExecStatus},
     mask::Mask,
     tool::ToolSpec,
@@ -67,9 +68,14 @@ pub trait Shell: Send + Sync {
             message: "Programs cannot be listed here.".into(),
         })
     }
-    /// A memory limit of the machine that was reached since then. Who says so is outside and may be
+    /// A limit of the machine of this kind that was reached since then. Who says so is outside and may be
     /// a moment late: waits for the news that long.
-    async fn memory_limit(&self, _since: Instant, _wait: Duration) -> Option<LimitHit> {
+    async fn limit_hit(
+        &self,
+        _kind: LimitKind,
+        _since: Instant,
+        _wait: Duration,
+    ) -> Option<LimitHit> {
         None
     }
     /// What `~` stands for.
@@ -127,6 +133,8 @@ pub trait Secrets: Send + Sync {
     async fn missing(&self, names: &[String]) -> Vec<String>;
     /// Resolves when all of them are.
     async fn until_set(&self, names: &[String]);
+    /// Of those of the names that are there and brokered, where the values go.
+    async fn bindings(&self, names: &[String]) -> BTreeMap<String, Binding>;
     /// Takes their values out of what is shown.
     fn mask(&self) -> Arc<Mask>;
 }

@@ -80,6 +80,8 @@ export interface Question {
   options: string[]
   /** Names of secrets that are asked for: their values are set, not answered. */
   secrets?: string[]
+  /** Bindings that the agent proposes for them, by name: as the machine says it, see `readBinding`. */
+  bindings?: Record<string, unknown>
   toolCallId: string
 }
 

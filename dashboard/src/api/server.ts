@@ -3,8 +3,7 @@ import { call } from './http'
 import type { EgressSetting, Image } from './machine-types'
 import type {
   Doctor,
-  Fallbacks,
-  FallbacksChange,
+  KeysFile,
   Machine,
   Me,
   ModelList,
@@ -59,8 +58,7 @@ export const server = {
       `/v1/providers/${seg(id)}/test`,
       {},
     ),
-  fallbacks: () => call<Fallbacks>('GET', '/v1/fallbacks'),
-  setFallbacks: (change: FallbacksChange) => call<Fallbacks>('PUT', '/v1/fallbacks', change),
+  keysFile: () => call<KeysFile>('GET', '/v1/keys-file'),
   models: () => call<ModelList>('GET', '/v1/models'),
   doctor: () => call<Doctor>('GET', '/v1/doctor'),
 }

@@ -93,19 +93,11 @@ export interface Provider {
   models: number
 }
 
-/** Models that are asked in another's place while its provider is down, by `PROVIDER/MODEL`. */
-export interface Fallbacks {
-  chains: Record<string, string[]>
-  /** Seconds until the first byte of a streamed answer; 0 for as long as it takes. */
-  firstByteS: number
-  /** Models whose chain is what the server was started with. */
-  fromFile: string[]
-}
-
-/** Null takes off what was set. */
-export interface FallbacksChange {
-  chains?: Record<string, string[] | null>
-  firstByteS?: number | null
+/** The file that keys were found in. */
+export interface KeysFile {
+  path: string | null
+  /** Why it cannot be read as it is now: what was read before counts on. */
+  problem: string | null
 }
 
 export interface ModelInfo {

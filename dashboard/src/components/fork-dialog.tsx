@@ -2,7 +2,7 @@
 // own.
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
-import { useId, useState } from 'react'
+import { useState } from 'react'
 import { ApiError, wordsOf } from '@/api/http'
 import { machineOf } from '@/api/machine'
 import type { Checkpoint } from '@/api/machine-types'
@@ -13,6 +13,7 @@ import type { AskedMessage } from '@/stores/asking'
 import { Button } from '@/ui/button'
 import { Dialog } from '@/ui/dialog'
 import { Field, Input } from '@/ui/field'
+import { FormDialog } from '@/ui/form-dialog'
 import { Failure } from '@/ui/state'
 import { useNow } from '@/ui/time'
 import { toast } from '@/ui/toasts'
@@ -37,7 +38,6 @@ export function ForkDialog({
   const { id, name } = useProject()
   const client = useQueryClient()
   const navigate = useNavigate()
-  const form = useId()
   const now = useNow()
   const [typed, setTyped] = useState('')
   const [copies, setCopies] = useState('1')
@@ -113,9 +113,7 @@ export function ForkDialog({
     )
   }
   return (
-    <Dialog
-      open
-      onOpenChange={(open) => !open && onClose()}
+    <FormDialog
       title={`Fork ${name} ${from}`}
       note={
         <>
@@ -124,92 +122,81 @@ export function ForkDialog({
           happens in one does not touch the other.
         </>
       }
+      fields="mt-3 grid grid-cols-[1fr_96px] gap-3"
+      verb="Fork"
+      doing="Forking…"
+      icon="fork"
+      busy={fork.isPending}
+      disabled={count === null}
+      below={
+        fork.error && (
+          <Failure
+            compact
+            title={
+              fork.error instanceof ApiError && fork.error.code === 'no_checkpoint'
+                ? 'There is no checkpoint before this message'
+                : 'It was not forked'
+            }
+            message={wordsOf(fork.error)}
+          />
+        )
+      }
+      onSubmit={() => {
+        if (count !== null) fork.mutate(count)
+      }}
+      onClose={onClose}
     >
-      <form
-        id={form}
-        className="mt-3 grid grid-cols-[1fr_96px] gap-3"
-        onSubmit={(event) => {
-          event.preventDefault()
-          if (count !== null && !fork.isPending) fork.mutate(count)
-        }}
-      >
-        <Field label="Name" note={count !== null && count > 1 ? 'Each gets a number too.' : ' '}>
-          {(ids) => (
-            <Input
-              {...ids}
-              // The dialog is opened to name the copy.
-              // oxlint-disable-next-line jsx-a11y/no-autofocus
-              autoFocus
-              value={typed}
-              placeholder={`${name} copy`}
-              onChange={(event) => setTyped(event.target.value)}
-            />
-          )}
-        </Field>
-        <Field label="How many" error={count === null ? `1 to ${COUNT_MAX}` : null}>
-          {(ids) => (
-            <Input
-              {...ids}
-              inputMode="numeric"
-              value={copies}
-              onChange={(event) => setCopies(event.target.value)}
-            />
-          )}
-        </Field>
-        {secrets && secrets.length > 0 && (
-          <fieldset className="col-span-2">
-            <legend className="text-sm font-medium text-ink-2">
-              Values of secrets that it gets
-            </legend>
-            <div className="mt-1 max-h-40 overflow-y-auto">
-              {secrets.map(({ name: secret }) => (
-                <label
-                  key={secret}
-                  className="flex min-h-7 items-center gap-2 rounded-md px-1 hover:bg-hover max-md:min-h-11"
-                >
-                  <input
-                    type="checkbox"
-                    className="accent-moss"
-                    checked={granted.includes(secret)}
-                    onChange={(event) =>
-                      setGranted(
-                        event.target.checked
-                          ? [...granted, secret]
-                          : granted.filter((each) => each !== secret),
-                      )
-                    }
-                  />
-                  <code className="text-sm break-all">{secret}</code>
-                </label>
-              ))}
-            </div>
-            <p className="text-sm text-ink-3">Of the others it gets the names alone.</p>
-          </fieldset>
+      <Field label="Name" note={count !== null && count > 1 ? 'Each gets a number too.' : ' '}>
+        {(ids) => (
+          <Input
+            {...ids}
+            // The dialog is opened to name the copy.
+            // oxlint-disable-next-line jsx-a11y/no-autofocus
+            autoFocus
+            value={typed}
+            placeholder={`${name} copy`}
+            onChange={(event) => setTyped(event.target.value)}
+          />
         )}
-      </form>
-      {fork.error && (
-        <Failure
-          compact
-          title={
-            fork.error instanceof ApiError && fork.error.code === 'no_checkpoint'
-              ? 'There is no checkpoint before this message'
-              : 'It was not forked'
-          }
-          message={wordsOf(fork.error)}
-        />
+      </Field>
+      <Field label="How many" error={count === null ? `1 to ${COUNT_MAX}` : null}>
+        {(ids) => (
+          <Input
+            {...ids}
+            inputMode="numeric"
+            value={copies}
+            onChange={(event) => setCopies(event.target.value)}
+          />
+        )}
+      </Field>
+      {secrets && secrets.length > 0 && (
+        <fieldset className="col-span-2">
+          <legend className="text-sm font-medium text-ink-2">Values of secrets that it gets</legend>
+          <div className="mt-1 max-h-40 overflow-y-auto">
+            {secrets.map(({ name: secret }) => (
+              <label
+                key={secret}
+                className="flex min-h-7 items-center gap-2 rounded-md px-1 hover:bg-hover max-md:min-h-11"
+              >
+                <input
+                  type="checkbox"
+                  className="accent-moss"
+                  checked={granted.includes(secret)}
+                  onChange={(event) =>
+                    setGranted(
+                      event.target.checked
+                        ? [...granted, secret]
+                        : granted.filter((each) => each !== secret),
+                    )
+                  }
+                />
+                <code className="text-sm break-all">{secret}</code>
+              </label>
+            ))}
+          </div>
+          <p className="text-sm text-ink-3">Of the others it gets the names alone.</p>
+        </fieldset>
       )}
-      <div className="mt-3 flex justify-end gap-2">
-        <Button onClick={onClose}>Cancel</Button>
-        <Button
-          variant="primary"
-          icon="fork"
-          type="submit"
-          form={form}
-          disabled={count === null || fork.isPending}
-        >
-          {fork.isPending ? 'Forking…' : 'Fork'}
-        </Button>
-      </div>
-    </Dialog>
+    </FormDialog>
   )
 }

@@ -1,7 +1,9 @@
 // The server's data, cached under one name each. Never copied into a store.
 import { keepPreviousData, QueryClient, queryOptions } from '@tanstack/react-query'
 import { bridge } from '@/api/bridge'
+import { fallbacksOf, fallbacksOfAll } from '@/api/fallbacks'
 import { ApiError } from '@/api/http'
+import { apiKeys } from '@/api/keys'
 import { machineOf } from '@/api/machine'
 import { secretsOf } from '@/api/secrets'
 import { server } from '@/api/server'
@@ -52,7 +54,9 @@ export const queries = {
     }),
   settings: queryOptions({ queryKey: ['settings'], queryFn: server.settings }),
   providers: queryOptions({ queryKey: ['providers'], queryFn: server.providers }),
-  fallbacks: queryOptions({ queryKey: ['fallbacks'], queryFn: server.fallbacks }),
+  keysFile: queryOptions({ queryKey: ['keysFile'], queryFn: server.keysFile }),
+  fallbacks: queryOptions({ queryKey: ['fallbacks'], queryFn: fallbacksOfAll }),
+  keys: queryOptions({ queryKey: ['keys'], queryFn: apiKeys.list }),
   models: queryOptions({ queryKey: ['models'], queryFn: server.models, staleTime: 30_000 }),
   doctor: queryOptions({ queryKey: ['doctor'], queryFn: server.doctor, staleTime: 60_000 }),
 
@@ -133,6 +137,8 @@ export const queries = {
   /** Of a project, or of all together with null. */
   budget: (id: string | null) =>
     queryOptions({ queryKey: ['budget', id], queryFn: () => budgetOf(id) }),
+  fallbacksOf: (id: string) =>
+    queryOptions({ queryKey: ['fallbacks', id], queryFn: () => fallbacksOf(id) }),
   modelLimits: (id: string) =>
     queryOptions({ queryKey: ['modelLimits', id], queryFn: () => modelLimitsOf(id) }),
   images: queryOptions({

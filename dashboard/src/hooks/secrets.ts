@@ -1,7 +1,7 @@
 // What a person does to secrets.
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { wordsOf } from '@/api/http'
-import { secretsOf, type Binding, type Secret, type SecretList } from '@/api/secrets'
+import { secretsOf, type Given, type Secret, type SecretList } from '@/api/secrets'
 import { toast } from '@/ui/toasts'
 import { queries } from './queries'
 
@@ -13,8 +13,8 @@ export function useSecretActions(id: string) {
     void client.invalidateQueries({ queryKey: queries.services(id).queryKey })
   }
   const set = useMutation({
-    mutationFn: ({ values, wake }: { values: Readonly<Record<string, string>>; wake: boolean }) =>
-      secretsOf(id).set(values, wake),
+    mutationFn: ({ given, wake }: { given: Readonly<Record<string, Given>>; wake: boolean }) =>
+      secretsOf(id).set(given, wake),
     // Values are not kept in the page's memory longer than that.
     gcTime: 0,
     onSuccess: (list, { wake }) => {
@@ -23,15 +23,7 @@ export function useSecretActions(id: string) {
     },
   })
   const putOne = useMutation({
-    mutationFn: ({
-      name,
-      value,
-      binding,
-    }: {
-      name: string
-      value: string
-      binding: Binding | null
-    }) => secretsOf(id).put(name, value, binding),
+    mutationFn: ({ name, given }: { name: string; given: Given }) => secretsOf(id).put(name, given),
     gcTime: 0,
     onSuccess: put,
   })

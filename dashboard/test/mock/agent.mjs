@@ -1,7 +1,7 @@
 // The scripted agent of the test server: emits what a bridge would, with small waits.
 import { randomUUID } from 'node:crypto'
 import { NO_USAGE, USAGE } from './project.mjs'
-import { SET } from './secrets.mjs'
+import { SET, bindingsOf, decided } from './secrets.mjs'
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -203,7 +203,7 @@ export class Agent {
       const question = {
         question: input.question ?? input.reason,
         options: input.options ?? [],
-        ...(secrets ? { secrets } : {}),
+        ...(secrets ? { secrets, bindings: bindingsOf(input.bindings) } : {}),
         toolCallId,
       }
       project.emit('question', session.id, question)
@@ -213,7 +213,7 @@ export class Agent {
       session.question = null
       session.status = 'working'
       if (secrets)
-        details = result === SET ? { set: secrets } : { missing: secrets, answer: result }
+        details = result === SET ? decided(project, secrets) : { missing: secrets, answer: result }
     }
     const started = Date.now()
     for (const piece of live ?? []) {

@@ -11,11 +11,28 @@ export async function needy(agent, session) {
       input: {
         names: ['STRIPE_KEY', 'STRIPE_HOOK'],
         reason: 'To take payments I need the keys of your Stripe account.',
+        bindings: [{ name: 'STRIPE_KEY', hosts: ['api.stripe.com'], paths: ['/v1/*'] }],
       },
       ask: true,
     },
   ])
   await agent.turn(session, ['Payments work now.'])
+}
+
+/** What an agent proposes, by name, as it is told to people. */
+export function bindingsOf(proposed = []) {
+  return Object.fromEntries(
+    proposed.map(({ name, hosts, methods = [], paths = [], headers = ['authorization'] }) => [
+      name,
+      { hosts, methods, paths, headers },
+    ]),
+  )
+}
+
+/** What the agent is told of what became of them. */
+export function decided({ secrets }, names) {
+  const bound = names.map((name) => [name, secrets.get(name).binding])
+  return { set: names, brokered: Object.fromEntries(bound.filter(([, binding]) => binding)) }
 }
 
 function shown({ secrets, state }) {
@@ -37,12 +54,11 @@ export function secretRoute(project, method, name, body) {
   const { secrets } = project
   if (method === 'DELETE') secrets.delete(name)
   if (method === 'POST' || method === 'PUT') {
-    const values = method === 'PUT' ? { [name]: body.value } : body.values
+    const values = method === 'PUT' ? { [name]: body } : body.values
     if ('PATH' in values) {
       throw { status: 400, code: 'invalid_argument', message: 'This name is set by Toft itself.' }
     }
-    for (const [key, value] of Object.entries(values)) {
-      const binding = body.binding ?? null
+    for (const [key, { value, binding = null }] of Object.entries(values)) {
       if (binding?.headers.length === 0) binding.headers = ['authorization']
       secrets.set(key, { name: key, value, setAt: Date.now(), binding })
     }

@@ -1,5 +1,6 @@
 // A small server for tests of the dashboard: serves the built app under the real policy, and answers
 // docs/http-api.md from memory. Not part of the product.
+import { keyRoute } from './api-keys.mjs'
 import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
 import { Agent } from './agent.mjs'
@@ -52,7 +53,7 @@ export async function startMock({
       role: 'admin',
       hasPassword: false,
     },
-    fallbacks: { chains: {}, firstByteS: 60, fromFile: [] },
+    fallbacks: { chains: {}, firstByteS: 60, fromFile: [], unlisted: [] },
     keys: new Map(keys.map((id) => [id, { source: 'env', hint: '…x7Qa' }])),
   }
   const demoOnly = () => world.keys.size === 0
@@ -145,6 +146,7 @@ export async function startMock({
     'GET settings': () => world.settings,
     'PUT settings': (_, body) => Object.assign(world.settings, body),
     'GET providers': providers,
+    'GET keys-file': () => ({ path: null, problem: null }),
     'GET fallbacks': () => world.fallbacks,
     'PUT fallbacks': (_, { chains = {}, firstByteS }) => {
       const all = Object.entries({ ...world.fallbacks.chains, ...chains })
@@ -171,7 +173,7 @@ export async function startMock({
   const v1 = (method, path, body, query) => {
     const fixed = routes[`${method} ${path}`]
     if (fixed) return fixed(null, body)
-    const cost = costRoute(world, method, path, query, body)
+    const cost = costRoute(world, method, path, query, body) ?? keyRoute(world, method, path, body)
     if (cost !== undefined) return cost
     const key = /^providers\/(\w+)\/(key|test)$/.exec(path)
     if (key) {

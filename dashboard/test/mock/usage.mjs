@@ -39,12 +39,22 @@ const TOLD = {
 
 const NO_BOUND = { runUsd: null, monthUsd: null, totalUsd: null }
 
-/** Routes of usage, budgets and model limits; undefined when it is none of them. */
+/** Routes of usage, budgets, model limits and a project's fallbacks; undefined when it is none of them. */
 export function costRoute(world, method, path, query, body) {
-  const [, id, what] = /^(?:projects\/([^/]+)\/)?(usage|budget|model-limits)$/.exec(path) ?? []
+  const [, id, what] =
+    /^(?:projects\/([^/]+)\/)?(usage|budget|model-limits|fallbacks)$/.exec(path) ?? []
   const project = id === undefined ? null : world.projects.get(id)
   if (!what || project === undefined) return undefined
   if (what === 'usage') return usageRoute(world, query, id ?? null)
+  if (what === 'fallbacks') {
+    const own = (project.side.fallbacks ??= {})
+    for (const [model, others] of Object.entries(body?.chains ?? {})) {
+      if (others === null) delete own[model]
+      else own[model] = others
+    }
+    const of = Object.entries(world.fallbacks.chains).filter(([model]) => !(model in own))
+    return { chains: own, inherited: Object.fromEntries(of), unlisted: [] }
+  }
   if (what === 'budget') {
     world.budget ??= { ...NO_BOUND, spent: { monthUsd: 8.1, totalUsd: 8.1 } }
     const budget = project ? project.side.budget : world.budget

@@ -9,6 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -131,6 +132,7 @@ impl Tool for TestTool {
                     question: "Which?".into(),
                     options: vec![],
                     secrets: vec![],
+                    bindings: BTreeMap::new(),
                     tool_call_id: ctx.call_id.clone(),
                 };
                 match ctx.people.ask(question, &ctx.cancel).await {

@@ -1,8 +1,12 @@
 //! `GET events`: the log as server-sent events, from any number, without a gap or a doubled one.
 //! One frame per event; frames that are ready together leave together, none waits for another.
 
-use super::session::{Asked, query, session_id};
-use crate::{answer::Failure, runtime::AgentRuntime};
+use super::session::session_id;
+use crate::{
+    answer::Failure,
+    asked::{Asked, query},
+    runtime::AgentRuntime,
+};
 use axum::{
     body::Body,
     extract::State,

@@ -2,12 +2,10 @@
 
 use crate::{
     answer::{Failure, Refused, done_as},
+    asked::{Asked, query},
     runtime::AgentRuntime,
 };
-use axum::{
-    extract::{Query, rejection::QueryRejection},
-    response::{IntoResponse as _, Response},
-};
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,14 +26,6 @@ const CLOSED_RETRIES: usize = 3;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Wanted {
     session_id: Option<String>,
-}
-
-/// A query as it came, readable or not.
-pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
-
-/// What a query says.
-pub(super) fn query<T>(asked: Asked<T>) -> Result<T, Failure> {
-    asked.map(|Query(wanted)| wanted).map_err(|error| Failure::invalid(error.body_text()))
 }
 
 /// The session that a query names, or the current one.

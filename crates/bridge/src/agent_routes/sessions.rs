@@ -1,7 +1,7 @@
 //! Routes over sessions: list, new, switch, compact, messages.
 
-use super::session::{Asked, Wanted, answer, ask, session_id, session_name, status, wanted};
-use crate::{answer::Failure, body::body, runtime::AgentRuntime};
+use super::session::{Wanted, answer, ask, session_id, session_name, status, wanted};
+use crate::{answer::Failure, asked::Asked, body::body, runtime::AgentRuntime};
 use axum::{
     extract::{Request, State},
     http::StatusCode,

@@ -1,8 +1,9 @@
 //! `GET state` and `POST config`.
 
-use super::session::{Asked, Wanted, answer, session_id, session_name, status, wanted};
+use super::session::{Wanted, answer, session_id, session_name, status, wanted};
 use crate::{
     answer::Failure,
+    asked::Asked,
     body::body,
     runtime::{AgentRuntime, RuntimeError},
 };

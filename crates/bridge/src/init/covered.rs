@@ -59,7 +59,7 @@ mod tests {
             before in "[a-c]{0,12}", after in "[a-c]{0,12}", cut in 1usize..9,
         ) {
             let vars = vec![("K".to_owned(), SecretText::new("abcabcd1"))];
-            let mut covered = Covered::new(Rc::new(Mask::of(&Environment { revision: 1, vars, authority: None })));
+            let mut covered = Covered::new(Rc::new(Mask::of(&Environment { vars, ..Environment::default() })));
             let text = format!("{before}abcabcd1{after}abcabcd1{before}");
             let mut file: Vec<u8> = Vec::new();
             for piece in text.as_bytes().chunks(cut) {
@@ -78,7 +78,7 @@ mod tests {
             let values = ["xx-abcdef-ghijkl-yy", "abcdef", "ghijkl-yy", "f-ghij", "yy12345"];
             let texts = [values[0], values[1], values[2], values[3], values[4], " ", "xx-", "-yy"];
             let vars = values.iter().map(|v| ((*v).to_owned(), SecretText::new(*v))).collect();
-            let mut covered = Covered::new(Rc::new(Mask::of(&Environment { revision: 1, vars, authority: None })));
+            let mut covered = Covered::new(Rc::new(Mask::of(&Environment { vars, ..Environment::default() })));
             let text: String = parts.iter().map(|part| texts[*part]).collect();
             let mut wanted = text.clone().into_bytes();
             for value in values {

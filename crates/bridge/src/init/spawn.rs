@@ -55,6 +55,9 @@ const LABEL_CHARS_MAX: usize = 200;
 /// What a terminal is called for programs when a request does not say.
 const TERM: &str = "xterm-256color";
 
+/// Code of what is refused because too much runs already, which is not the fault of what was asked.
+const PROCESS_LIMIT: &str = "process_limit";
+
 /// One end for the child, one for init.
 struct Streams {
     child: [OwnedFd; 3],
@@ -68,7 +71,7 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
     check(&spec)?;
     if init.table.running().len() >= RUNNING_MAX {
         return Err(Refusal::new(
-            "spawn",
+            PROCESS_LIMIT,
             format!("{RUNNING_MAX} programs run already; end some of them first"),
         ));
     }
@@ -224,10 +227,11 @@ fn not_started(err: &io::Error, program: &str, cwd: &Path) -> Refusal {
         "an argument is longer than 128 KiB; write it to a file, or pass it by stdin".to_owned()
     } else if err.kind() == io::ErrorKind::WouldBlock {
         // What `fork` says where the cgroup or the user may have no more.
-        format!(
+        let message = format!(
             "`{program}` could not be started: the machine has as many processes as it may. End some, \
              stop and start the project, or raise its process limit"
-        )
+        );
+        return Refusal::new(PROCESS_LIMIT, message);
     } else {
         format!("`{program}` could not be started: {err}")
     };
@@ -329,4 +333,17 @@ impl Scratch {
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_start_says_whose_fault_it_is() {
+        let code = |kind: io::ErrorKind| not_started(&kind.into(), "x", Path::new("/")).code;
+        assert_eq!(code(io::ErrorKind::WouldBlock), "process_limit");
+        assert_eq!(code(io::ErrorKind::NotFound), "not_executable");
+        assert_eq!(code(io::ErrorKind::ArgumentListTooLong), "spawn");
+    }
 }

@@ -1,10 +1,13 @@
 //! Routes over services: list, start, stop, restart, read the log.
 
 use super::{Services, plan};
-use crate::answer::{Failure, Refused, done};
+use crate::{
+    answer::{Failure, Refused, done},
+    asked::{self, Asked, Named},
+};
 use axum::{
     Router,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::State,
     response::Response,
     routing::{get, post},
 };
@@ -44,7 +47,7 @@ async fn list(State(services): State<Arc<Services>>) -> Response {
 
 async fn start(
     State(services): State<Arc<Services>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Refused> {
     let command = "start_service";
     let row = runnable(&services, &id, command).await?;
@@ -54,7 +57,7 @@ async fn start(
 
 async fn stop(
     State(services): State<Arc<Services>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Refused> {
     let command = "stop_service";
     runnable(&services, &id, command).await?;
@@ -63,7 +66,7 @@ async fn stop(
 
 async fn restart(
     State(services): State<Arc<Services>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Refused> {
     let command = "restart_service";
     runnable(&services, &id, command).await?;
@@ -110,12 +113,11 @@ struct From {
 
 async fn log(
     State(services): State<Arc<Services>>,
-    Path(id): Path<String>,
-    query: Result<Query<From>, QueryRejection>,
+    Named(id): Named,
+    query: Asked<From>,
 ) -> Result<Response, Refused> {
     let command = "read_service_log";
-    let Query(From { from }) =
-        query.map_err(|err| Failure::invalid(err.body_text()).of(command))?;
+    let From { from } = asked::query(query).map_err(|failure| failure.of(command))?;
     let (logs, key) = (services.logs().map(Folder::to_owned), service_log::key(&id));
     let read = tokio::task::spawn_blocking(move || match logs {
         Some(logs) => service_log::read(&logs, &key, from),

@@ -13,7 +13,7 @@ use toft_model::{
 
 fn environment(revision: u64, vars: &[(&str, &str)]) -> Environment {
     let vars = vars.iter().map(|(n, v)| ((*n).to_owned(), SecretText::new(*v))).collect();
-    Environment { revision, vars, authority: None }
+    Environment { revision, vars, ..Environment::default() }
 }
 
 async fn tell(machine: &Machine, environment: &Environment) {

@@ -27,10 +27,10 @@ pub(crate) struct ModelLimits {
     /// Id, alias or name.
     pub(crate) project: String,
     /// Model calls under way at once, at most 64; none for no limit of its own.
-    #[arg(long, value_name = "NUMBER", value_parser = amounts::count::<u32>)]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, value_parser = amounts::calls)]
     pub(crate) at_once: Option<Bound<u32>>,
     /// Model calls that begin within any minute; none for no limit.
-    #[arg(long, value_name = "NUMBER", value_parser = amounts::count::<u32>)]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, value_parser = amounts::calls)]
     pub(crate) per_minute: Option<Bound<u32>>,
 }
 
@@ -39,13 +39,13 @@ pub(crate) struct Budget {
     /// Id, alias or name of a project; all together when absent.
     pub(crate) project: Option<String>,
     /// US dollars of each run, for example 0.50; none for no bound.
-    #[arg(long, value_name = "DOLLARS", value_parser = amounts::dollars)]
+    #[arg(long, value_name = "DOLLARS", allow_hyphen_values = true, value_parser = amounts::dollars)]
     pub(crate) run: Option<Bound<f64>>,
     /// US dollars of each calendar month in UTC; none for no bound.
-    #[arg(long, value_name = "DOLLARS", value_parser = amounts::dollars)]
+    #[arg(long, value_name = "DOLLARS", allow_hyphen_values = true, value_parser = amounts::dollars)]
     pub(crate) month: Option<Bound<f64>>,
     /// US dollars of all time; none for no bound.
-    #[arg(long, value_name = "DOLLARS", value_parser = amounts::dollars)]
+    #[arg(long, value_name = "DOLLARS", allow_hyphen_values = true, value_parser = amounts::dollars)]
     pub(crate) total: Option<Bound<f64>>,
 }
 

@@ -18,19 +18,80 @@ const FILE_BYTES_MAX: u64 = 256 << 10;
 /// Permissions of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Reads it; none when it is not named and not there. `names`: those that may stand in it.
-pub(super) fn read(
-    data: &Path,
-    named: Option<&PathBuf>,
-    names: &[&'static str],
-) -> Result<Option<KeysFile>> {
-    let path = named.map_or_else(|| Ok(data.join(FILE)), std::path::absolute)?;
+/// Where it is, what may stand in it, and as what it was read last.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    path: PathBuf,
+    /// A person has named it: then it has to be there.
+    is_named: bool,
+    names: Vec<&'static str>,
+    read: Option<Stamp>,
+    /// At the last look.
+    seen: Option<Stamp>,
+}
+
+/// What is another one after each change; the time of change too, so that a mended mode is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Watched {
+    /// `names`: those that may stand in it.
+    pub(super) fn new(
+        data: &Path,
+        named: Option<&PathBuf>,
+        names: Vec<&'static str>,
+    ) -> Result<Self> {
+        let path = named.map_or_else(|| Ok(data.join(FILE)), std::path::absolute)?;
+        Ok(Self { path, is_named: named.is_some(), names, read: None, seen: None })
+    }
+
+    /// Reads it; none when it is not named and not there.
+    pub(super) fn read(&mut self) -> Result<Option<KeysFile>> {
+        self.read = self.stamp();
+        self.seen = self.read;
+        read(&self.path, self.is_named, &self.names)
+    }
+
+    /// What stands there now, if that is not what was read last. Whoever writes it anew may not be done
+    /// when it is seen: it is read once two looks have found the same.
+    pub(crate) fn again(&mut self) -> Option<Result<Option<KeysFile>, String>> {
+        let now = self.stamp();
+        let before = std::mem::replace(&mut self.seen, now);
+        if now == self.read || now != before {
+            return None;
+        }
+        let read = read(&self.path, self.is_named, &self.names);
+        self.seen = self.stamp();
+        if self.seen != now {
+            return None;
+        }
+        self.read = now;
+        Some(read.map_err(|error| format!("{error:#}")))
+    }
+
+    /// `None` when it is not there, or out of reach.
+    fn stamp(&self) -> Option<Stamp> {
+        let meta = fs::metadata(&self.path).ok()?;
+        Some(Stamp {
+            file: (meta.dev(), meta.ino()),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+}
+
+fn read(path: &Path, is_named: bool, names: &[&'static str]) -> Result<Option<KeysFile>> {
     let reading = || format!("reading the file of keys, {}", path.display());
-    let meta = match fs::metadata(&path) {
+    let meta = match fs::metadata(path) {
         Ok(meta) => meta,
         Err(e)
-            if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-                && named.is_none() =>
+            if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) && !is_named =>
         {
             return Ok(None);
         }
@@ -42,9 +103,9 @@ pub(super) fn read(
     if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
         bail!("{} is no file of keys: it has lines NAME=value, at most 256 KiB", path.display());
     }
-    let text = fs::read_to_string(&path).with_context(reading)?;
+    let text = fs::read_to_string(path).with_context(reading)?;
     let values = parse(&text, names).with_context(reading)?;
-    Ok(Some(KeysFile { path, values }))
+    Ok(Some(KeysFile { path: path.to_owned(), values }))
 }
 
 fn parse(text: &str, names: &[&'static str]) -> Result<BTreeMap<String, String>> {
@@ -111,15 +172,60 @@ mod tests {
     #[test]
     fn a_file_that_others_can_read_is_refused_and_one_that_is_not_there_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(read(dir.path(), None, &NAMES).unwrap().is_none());
+        let read = |named: Option<&PathBuf>| {
+            Watched::new(dir.path(), named, NAMES.to_vec()).unwrap().read()
+        };
+        assert!(read(None).unwrap().is_none());
         let path = dir.path().join(FILE);
-        assert!(read(dir.path(), Some(&path), &NAMES).is_err(), "it was named");
-        fs::write(&path, "A_API_KEY=x\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = read(dir.path(), None, &NAMES).unwrap_err().to_string();
+        assert!(read(Some(&path)).is_err(), "it was named");
+        write(&path, "A_API_KEY=x\n", 0o640);
+        let error = read(None).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let read = read(dir.path(), None, &NAMES).unwrap().unwrap();
+        let read = read(None).unwrap().unwrap();
         assert_eq!((read.path, &*read.values["A_API_KEY"]), (path, "x"));
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_change_is_read_once_when_it_has_come_to_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let mut watched = Watched::new(dir.path(), None, NAMES.to_vec()).unwrap();
+        assert!(watched.read().unwrap().is_none() && watched.again().is_none());
+        let value = |news: Option<Result<Option<KeysFile>, String>>| {
+            news.unwrap().unwrap().map(|file| file.values["A_API_KEY"].clone())
+        };
+        write(&path, "A_API_K", 0o600);
+        assert!(watched.again().is_none(), "it is just being written");
+        write(&path, "A_API_KEY=one\n", 0o600);
+        assert!(watched.again().is_none(), "it has changed since");
+        assert_eq!(value(watched.again()).as_deref(), Some("one"));
+        assert!(watched.again().is_none() && watched.again().is_none(), "said once");
+
+        // Put in its place by a name.
+        let new = dir.path().join("new");
+        write(&new, "A_API_KEY=two\n", 0o600);
+        fs::rename(&new, &path).unwrap();
+        assert!(watched.again().is_none());
+        assert_eq!(value(watched.again()).as_deref(), Some("two"));
+
+        // One that cannot be read is told once, also when only its mode is wrong.
+        for (text, mode, words) in
+            [("A_API_KEY=two\n", 0o644, "chmod 600"), ("sk-canary\n", 0o600, "line 1")]
+        {
+            write(&path, text, mode);
+            assert!(watched.again().is_none());
+            let error = watched.again().unwrap().unwrap_err();
+            assert!(error.contains(words) && !error.contains("canary"), "{error}");
+            assert!(watched.again().is_none() && watched.again().is_none(), "{words}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(watched.again().is_none());
+        assert_eq!(value(watched.again()), None);
     }
 }

@@ -2,6 +2,7 @@
 //! receipt at the end; what the agent asks is answered by the next line. Ctrl-C stops the agent; a
 //! second one leaves. Each message has a name, so that one which is sent again is said once.
 
+mod asked;
 mod say;
 mod show;
 
@@ -240,7 +241,7 @@ impl Chat {
         if self.as_json {
             output::line(&json!({"kind": event.name, "data": event.data}).to_string());
         } else {
-            show(event);
+            show(event, &self.project);
         }
     }
 }

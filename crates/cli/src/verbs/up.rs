@@ -82,6 +82,8 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     }
     server.agent_api_key = config::agent_api_key().map(toft_vault::Secret::new);
     server.keys_file.clone_from(&resolved.keys);
+    let mut watched = resolved.watched;
+    server.keys_again = Some(Box::new(move || watched.again()));
     server.fallbacks.clone_from(&resolved.fallbacks);
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();

@@ -117,10 +117,12 @@ fn name(by: &str, row: &Value) -> String {
     let key = row["key"].as_str();
     let named = row["name"].as_str();
     let text = match (by, key) {
-        ("project" | "session" | "run", None) => match row["project"].as_str() {
-            Some(project) => format!("{project}, no conversation"),
-            None => "programs outside".to_owned(),
-        },
+        ("project" | "session" | "run", None) => {
+            match row["projectName"].as_str().or(row["project"].as_str()) {
+                Some(project) => format!("{project}, no conversation"),
+                None => "programs outside".to_owned(),
+            }
+        }
         ("model", None) => format!("{}, model unknown", output::text(&row["provider"])),
         ("model", Some(model)) => format!("{}/{model}", output::text(&row["provider"])),
         (_, key) => {
@@ -162,6 +164,11 @@ mod tests {
             ("project", json!({"key": "abc", "name": "Shop", "deleted": true}), "Shop (deleted)"),
             ("project", json!({"key": null}), "programs outside"),
             ("run", json!({"key": null, "project": "abc"}), "abc, no conversation"),
+            (
+                "session",
+                json!({"key": null, "project": "abc", "projectName": "Shop"}),
+                "Shop, no conversation",
+            ),
             ("run", json!({"key": "a1", "name": "Build\u{1b}[31m it"}), "Build[31m it"),
             ("session", json!({"key": "s1", "name": null}), "s1"),
             ("model", json!({"key": "m", "provider": "p"}), "p/m"),

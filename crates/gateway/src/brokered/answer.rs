@@ -1,15 +1,17 @@
 //! Values come out of an answer: of its headers, its body and what follows that.
 
-use super::{Broker, needles::Needles, stream::Stream};
+use super::{Broker, unpack::has_body};
 use crate::{
     api_error::{ApiError, Code},
+    needles::{Look, Stream},
     tap::BoxError,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, Method, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use std::{
+    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,44 +21,40 @@ use std::{
 /// longer ones a value is replaced by as many bytes.
 const WHOLE_BYTES_MAX: u64 = 64 << 10;
 
+/// Is told the name of a secret whose value was taken out of an answer, each time.
+pub(crate) type Echo = Arc<dyn Fn(&str) + Send + Sync>;
+
 type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Refuses an answer that cannot be looked into.
-pub(crate) fn readable(
-    method: &Method,
-    status: StatusCode,
-    headers: &HeaderMap,
-) -> Result<(), ApiError> {
-    match encoding(headers).filter(|_| has_body(method, status)) {
-        None => Ok(()),
-        Some(encoding) => Err(ApiError::new(
-            Code::AnswerEncoded,
-            format!(
-                "The host answers in the encoding {encoding:?} although none was asked for. A secret \
-                 is bound to it, so its answers are looked through, and this one cannot be."
-            ),
-        )),
+impl Broker {
+    /// How an answer that begins now is looked through.
+    pub(crate) fn look(&self, echo: Echo) -> Look {
+        let secrets = Arc::clone(&self.secrets);
+        let told = move |of: usize| {
+            if let Some(one) = secrets.get(of) {
+                echo(&one.name);
+            }
+        };
+        Look::new(Arc::clone(&self.needles), Arc::new(told))
     }
 }
 
-fn has_body(method: &Method, status: StatusCode) -> bool {
-    *method != Method::HEAD && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+/// The same head without values.
+pub(crate) fn open_head<B>(look: &Look, response: &mut Response<B>) {
+    // The words after the status code are the host's too.
+    *response.extensions_mut() = http::Extensions::default();
+    look.clear_headers(response.headers_mut());
 }
 
 /// The same answer without values.
 pub(crate) async fn open_answer(
-    broker: &Broker,
+    look: Look,
     method: &Method,
-    response: Response<BoxBody>,
+    mut response: Response<BoxBody>,
 ) -> Result<Response<BoxBody>, ApiError> {
+    open_head(&look, &mut response);
     let (mut parts, body) = response.into_parts();
-    // The words after the status code are the host's too.
-    parts.extensions = http::Extensions::default();
-    let needles = broker.needles().await.ok_or_else(|| {
-        ApiError::new(Code::UpstreamUnreachable, "The gateway is ending. Try again.")
-    })?;
-    mask_headers(&needles, &mut parts.headers);
-    if !has_body(method, parts.status) || needles.is_empty() {
+    if !has_body(method, parts.status) || look.is_empty() {
         return Ok(Response::from_parts(parts, body));
     }
     let length = parts.headers.get(header::CONTENT_LENGTH);
@@ -66,37 +64,23 @@ pub(crate) async fn open_answer(
             let message = format!("The host broke the connection ({error}).");
             ApiError::new(Code::UpstreamUnreachable, message)
         })?;
+        let after = whole.trailers().cloned().map(|mut after| {
+            look.clear_headers(&mut after);
+            Ok(after)
+        });
         let whole = whole.to_bytes();
-        let whole = needles.replaced(&whole).map_or(whole, Bytes::from);
+        let whole = look.replaced(&whole, false).map_or(whole, Bytes::from);
         parts.headers.insert(header::CONTENT_LENGTH, whole.len().into());
-        return Ok(Response::from_parts(parts, own(Full::new(whole))));
+        let whole = Full::new(whole).with_trailers(std::future::ready(after));
+        return Ok(Response::from_parts(parts, own(whole)));
     }
-    let stream = Stream::new(Arc::clone(&needles), length.is_some());
-    let masked = Masked { inner: Some(body), stream, needles, after: None };
+    let stream = Stream::new(look.clone(), length.is_some());
+    let masked = Masked { inner: Some(body), stream, look, after: None };
     Ok(Response::from_parts(parts, masked.boxed_unsync()))
 }
 
-fn own(body: Full<Bytes>) -> BoxBody {
+fn own(body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static) -> BoxBody {
     body.map_err(|never| match never {}).boxed_unsync()
-}
-
-/// The encoding that an answer has in spite of our asking for none.
-fn encoding(headers: &HeaderMap) -> Option<String> {
-    let said = headers.get_all(header::CONTENT_ENCODING).iter();
-    let said = said.flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    let odd = |one: &&[u8]| !one.is_empty() && !one.eq_ignore_ascii_case(b"identity");
-    said.map(<[u8]>::trim_ascii)
-        .find(odd)
-        .map(|one| String::from_utf8_lossy(one).chars().take(40).collect())
-}
-
-fn mask_headers(needles: &Needles, headers: &mut HeaderMap) {
-    for value in headers.values_mut() {
-        if let Some(masked) = needles.replaced(value.as_bytes()) {
-            *value = HeaderValue::from_bytes(&masked)
-                .unwrap_or_else(|_| HeaderValue::from_static("taken-out"));
-        }
-    }
 }
 
 /// A body without values.
@@ -104,7 +88,7 @@ struct Masked {
     /// None when it has ended.
     inner: Option<BoxBody>,
     stream: Stream,
-    needles: Arc<Needles>,
+    look: Look,
     /// What follows the body.
     after: Option<HeaderMap>,
 }
@@ -136,7 +120,7 @@ impl Body for Masked {
                     }
                     Err(frame) => {
                         if let Ok(mut after) = frame.into_trailers() {
-                            mask_headers(&this.needles, &mut after);
+                            this.look.clear_headers(&mut after);
                             this.after = Some(after);
                         }
                     }
@@ -150,5 +134,10 @@ impl Body for Masked {
                 }
             }
         }
+    }
+    /// Said where it is known: of gRPC what follows no body is the head.
+    fn is_end_stream(&self) -> bool {
+        let ended = self.inner.as_ref().is_none_or(Body::is_end_stream);
+        ended && self.after.is_none() && self.stream.is_open()
     }
 }

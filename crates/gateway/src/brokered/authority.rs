@@ -189,13 +189,12 @@ impl Leaves {
         let certified = CertifiedKey::from_der(vec![certificate], key, &provider)
             .map_err(AuthorityError::Use)?;
         let resolver = rustls::sign::SingleCertAndKey::from(certified);
-        let mut config = ServerConfig::builder_with_provider(provider)
+        // What is spoken within it is said for each connection.
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(AuthorityError::Use)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(resolver));
-        // Requests are read one by one in the form that every server knows.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 }

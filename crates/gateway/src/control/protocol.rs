@@ -1,4 +1,4 @@
-//! Control protocol, version 3: JSON frames of `toft_model::frame` on a unix socket, requests and
+//! Control protocol, version 4: JSON frames of `toft_model::frame` on a unix socket, requests and
 //! replies matched by `id`, several under way at once. Listeners of `add_machine` travel with its
 //! frame as `SCM_RIGHTS`. `hello` and `shutdown` keep their shape in every version, so that a
 //! newer server can always recognise and replace an older gateway.
@@ -11,7 +11,7 @@ use toft_model::{id::ProjectId, machine::EgressLevel, provider::ModelList};
 use toft_vault::Secret;
 
 /// Version of this protocol.
-pub const CONTROL_PROTOCOL: u32 = 3;
+pub const CONTROL_PROTOCOL: u32 = 4;
 
 /// Sockets of a machine: the listening ones of the model API and of the egress proxy.
 pub const LISTENERS_PER_MACHINE: usize = 2;

@@ -1,9 +1,10 @@
 //! A connection of a machine that speaks HTTP, and the serving of its requests: who answers them is
 //! the caller's to say.
 
-use super::kept::Kept;
+use super::{kept::Kept, log::Log};
 use crate::{
     api_error::ApiError,
+    brokered::{Echo, Protocol, Secured},
     judge::judge,
     machine::{HEAD_BYTES_MAX, HEADERS_MAX, Machine},
     state::State,
@@ -38,19 +39,24 @@ pub(super) struct Connection {
     pub(super) machine: Arc<Machine>,
     pub(super) kept: Kept,
     /// Within TLS that ends here.
-    pub(super) tls: Option<Early>,
+    pub(super) tls: Option<Tls>,
 }
 
-/// The connection that was made before it was known what it is for; the first request takes it.
-pub(super) struct Early(Mutex<Option<TcpStream>>);
+/// Of TLS that ends here.
+pub(super) struct Tls {
+    /// What the machine speaks within it. The host speaks the same: nothing is translated.
+    pub(super) protocol: Protocol,
+    /// The connection that was made to see what the host speaks; the first request takes it.
+    early: Mutex<Option<Result<Secured, ApiError>>>,
+}
 
-impl Early {
-    pub(super) fn new(upstream: TcpStream) -> Self {
-        Self(Mutex::new(Some(upstream)))
+impl Tls {
+    pub(super) fn new(protocol: Protocol, early: Result<Secured, ApiError>) -> Self {
+        Self { protocol, early: Mutex::new(Some(early)) }
     }
 
-    pub(super) fn take(&self) -> Option<TcpStream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn take(&self) -> Option<Result<Secured, ApiError>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -79,7 +85,6 @@ pub(super) async fn serve_requests<A>(
 ) where
     A: Future<Output = Result<Response<Body>, ApiError>>,
 {
-    let mut level = connection.machine.egress();
     let service = service_fn(|request| {
         let answer = answer(request);
         async move { Ok::<_, Infallible>(connection.told(answer.await).await) }
@@ -91,19 +96,6 @@ pub(super) async fn serve_requests<A>(
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let tightened = async {
-        loop {
-            if level.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            let egress = Arc::clone(&level.borrow_and_update());
-            let config = connection.state.config();
-            let denied = |t: &HostPort| !judge(&config, &egress, t).allowed();
-            if connection.kept.target().is_some_and(|target| denied(&target)) {
-                return;
-            }
-        }
-    };
     tokio::select! {
         served = serve => if let Err(e) = served {
             tracing::debug!(
@@ -112,12 +104,12 @@ pub(super) async fn serve_requests<A>(
                 "an egress connection ended"
             );
         },
-        () = tightened => {}
+        () = connection.tightened() => {}
     }
 }
 
 impl Connection {
-    pub(super) fn new(state: Arc<State>, machine: Arc<Machine>, tls: Option<Early>) -> Self {
+    pub(super) fn new(state: Arc<State>, machine: Arc<Machine>, tls: Option<Tls>) -> Self {
         Self { state, machine, kept: Kept::default(), tls }
     }
 
@@ -126,7 +118,34 @@ impl Connection {
         if self.tls.is_some() { 443 } else { 80 }
     }
 
-    async fn told(&self, result: Result<Response<Body>, ApiError>) -> Response<Body> {
+    /// Resolves when what it is for is no longer allowed.
+    pub(super) async fn tightened(&self) {
+        let mut level = self.machine.egress();
+        loop {
+            if level.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            let egress = Arc::clone(&level.borrow_and_update());
+            let config = self.state.config();
+            let denied = |t: &HostPort| !judge(&config, &egress, t).allowed();
+            if self.kept.target().is_some_and(|target| denied(&target)) {
+                return;
+            }
+        }
+    }
+
+    /// Whom to tell that this host said a value back.
+    pub(super) fn echo(&self, target: &HostPort) -> Echo {
+        let (state, machine, target) =
+            (Arc::clone(&self.state), Arc::clone(&self.machine), target.clone());
+        Arc::new(move |secret| {
+            if machine.echoes.is_news(secret, &target) {
+                Log::echoed(&state, &machine, &target, secret);
+            }
+        })
+    }
+
+    pub(super) async fn told(&self, result: Result<Response<Body>, ApiError>) -> Response<Body> {
         match result {
             Ok(answer) => answer,
             Err(error) => {

@@ -1,35 +1,29 @@
-//! One plain HTTP request on its way to its host. The request's own address decides where it goes;
-//! its `Host` header is made from that and cannot disagree.
+//! One request on its way to its host, and the answer on its way back. The request's own address decides
+//! where it goes; its `Host` header is made from that and cannot disagree.
 
 use super::{
-    admit::connect,
-    connection::{Body, Connection, Early},
+    connection::{Body, Connection},
     kept::{Counter, RequestBody, add},
     log::Log,
+    send::{IDLE_TIMEOUT, send},
 };
 use crate::{
     api_error::{ApiError, Code},
-    brokered::{ask_readable, readable},
+    brokered::{Protocol, Unpacked, ask_readable, packed},
     hop_by_hop::strip_hop_by_hop,
-    machine::{self, HEAD_BYTES_MAX, HEADERS_MAX},
+    machine,
     tap::{Ending, Tap, Tapped},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use std::{sync::Arc, time::Duration};
-use toft_policy::HostPort;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+use hyper::body::Incoming;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
-use tokio_util::task::AbortOnDropHandle;
-
-/// A host that says nothing for so long is gone.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+use toft_policy::HostPort;
 
 pub(super) async fn forward(
     connection: &Connection,
@@ -38,47 +32,26 @@ pub(super) async fn forward(
     mut log: Log,
 ) -> Result<Response<Body>, ApiError> {
     let method = request.method().clone();
-    let is_head = method == Method::HEAD;
-    let mut request = Some(prepare(request, &target, connection, &log)?);
-    let mut sender = connection.kept.take_sender(&target);
-    let response = loop {
-        let reused = sender.is_some();
-        let mut ready = match sender.take() {
-            Some(sender) => sender,
-            None => open(connection, &target, &mut log).await?,
-        };
-        let sending = request.take().expect("it comes back when it was not sent");
-        let sent = async {
-            if ready.ready().await.is_err() {
-                return Err((None, Some(sending)));
-            }
-            ready.try_send_request(sending).await.map_err(|mut e| {
-                let unsent = e.take_message();
-                (Some(e.into_error()), unsent)
-            })
-        };
-        match tokio::time::timeout(IDLE_TIMEOUT, sent).await {
-            Ok(Ok(response)) => {
-                connection.kept.give_back(ready);
-                break response;
-            }
-            // The host closed a kept connection before the request went out: once more, afresh.
-            Ok(Err((_, Some(unsent)))) if reused => request = Some(unsent),
-            Ok(Err((why, _))) => {
-                let why =
-                    why.map_or_else(|| "it closed the connection".to_owned(), |e| e.to_string());
-                let message = format!("{target} broke the connection ({why}).");
-                log.fail("cut");
-                return Err(ApiError::new(Code::UpstreamUnreachable, message));
-            }
-            Err(_) => {
-                log.fail("idle_timeout");
-                let message = format!("{target} did not answer within 300 s.");
-                return Err(ApiError::new(Code::UpstreamTimeout, message));
-            }
-        }
-    };
+    let request = prepare(request, &target, connection, &log)?;
+    let response = send(connection, &target, request, &mut log).await?;
+    answered(connection, &method, &target, response, log)
+}
+
+/// What a host answers, on its way into the machine.
+pub(super) fn answered(
+    connection: &Connection,
+    method: &Method,
+    target: &HostPort,
+    response: Response<Incoming>,
+    mut log: Log,
+) -> Result<Response<Body>, ApiError> {
     let (mut parts, body) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        let code = Code::UpstreamUnreachable;
+        log.fail(code.as_str());
+        let message = format!("{target} changes to another protocol, which was not asked for.");
+        return Err(ApiError::new(code, message));
+    }
     if has_coding(&parts.headers) {
         let code = Code::AnswerEncoded;
         log.fail(code.as_str());
@@ -86,18 +59,27 @@ pub(super) async fn forward(
             format!("{target} sends its answer in a transfer coding that was not asked for.");
         return Err(ApiError::new(code, message));
     }
-    if connection.tls.is_some() {
-        readable(&method, parts.status, &parts.headers)
-            .inspect_err(|e| log.fail(e.code.as_str()))?;
-    }
+    let packed = if connection.tls.is_some() {
+        packed(method, parts.status, &parts.headers).inspect_err(|e| log.fail(e.code.as_str()))?
+    } else {
+        None
+    };
     strip_hop_by_hop(&mut parts.headers);
-    let length = if is_head { Some(0) } else { body.size_hint().exact() };
-    let tap = LogTap { bytes: Arc::clone(&log.bytes), log: Some(log) };
-    let tapped = Tapped::new(body, tap, length, IDLE_TIMEOUT);
-    Ok(Response::from_parts(parts, tapped.boxed_unsync()))
+    let length = if *method == Method::HEAD { Some(0) } else { body.size_hint().exact() };
+    let odd = Arc::<AtomicBool>::default();
+    let tap = LogTap { bytes: Arc::clone(&log.bytes), log: Some(log), odd: Arc::clone(&odd) };
+    let body = match packed {
+        None => Tapped::new(body, tap, length, IDLE_TIMEOUT).boxed_unsync(),
+        Some(packed) => {
+            let body = Unpacked::new(packed, &mut parts.headers, body, odd);
+            Tapped::new(body, tap, None, IDLE_TIMEOUT).boxed_unsync()
+        }
+    };
+    Ok(Response::from_parts(parts, body))
 }
 
-fn prepare(
+/// A request as the host is to have it.
+pub(super) fn prepare(
     request: Request<Incoming>,
     target: &HostPort,
     connection: &Connection,
@@ -106,9 +88,7 @@ fn prepare(
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    parts.uri = Uri::try_from(path).map_err(|e| {
-        ApiError::new(Code::InvalidRequest, format!("The path is not valid ({e})."))
-    })?;
+    let wants_trailers = parts.headers.get(header::TE).is_some_and(|te| te == "trailers");
     strip_hop_by_hop(&mut parts.headers);
     if connection.tls.is_some() {
         ask_readable(&mut parts.headers);
@@ -117,68 +97,27 @@ fn prepare(
         port if port == connection.usual_port() => target.host.to_string(),
         _ => target.to_string(),
     };
-    let host = HeaderValue::try_from(host).expect("a host that was understood is plain ASCII");
-    parts.headers.insert(header::HOST, host);
+    let is_http2 = connection.tls.as_ref().is_some_and(|tls| tls.protocol == Protocol::Http2);
+    let uri = if is_http2 { format!("https://{host}{path}") } else { path };
+    parts.uri = Uri::try_from(uri).map_err(|e| {
+        ApiError::new(Code::InvalidRequest, format!("The path is not valid ({e})."))
+    })?;
+    if is_http2 {
+        parts.headers.remove(header::HOST);
+        // For the next one only, and gRPC insists on it (RFC 9113 §8.2.2 allows no other).
+        if wants_trailers {
+            parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+    } else {
+        let host = HeaderValue::try_from(host).expect("a host that was understood is plain ASCII");
+        parts.headers.insert(header::HOST, host);
+    }
     // Extensions hold the client's side of things.
     parts.extensions = http::Extensions::default();
-    parts.version = http::Version::HTTP_11;
+    parts.version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
     let length = body.size_hint().exact();
     let counter = Counter(Arc::clone(&log.bytes));
     Ok(Request::from_parts(parts, Tapped::new(body, counter, length, IDLE_TIMEOUT)))
-}
-
-async fn open(
-    connection: &Connection,
-    target: &HostPort,
-    log: &mut Log,
-) -> Result<http1::SendRequest<RequestBody>, ApiError> {
-    let stream = match connection.tls.as_ref().and_then(Early::take) {
-        Some(stream) => stream,
-        None => connect(&connection.state, &connection.machine, target, log).await?,
-    };
-    let shaken = if connection.tls.is_some() {
-        match connection.state.roots.connect(target, stream).await {
-            Ok(stream) => shake(connection, target, stream).await,
-            Err(error) => Err(error),
-        }
-    } else {
-        shake(connection, target, stream).await
-    };
-    shaken.inspect_err(|e| log.fail(e.code.as_str()))
-}
-
-/// Uses a connection that is there already.
-pub(super) async fn adopt(
-    connection: &Connection,
-    target: &HostPort,
-    stream: TcpStream,
-) -> Result<(), ApiError> {
-    let sender = shake(connection, target, stream).await?;
-    connection.kept.give_back(sender);
-    Ok(())
-}
-
-async fn shake(
-    connection: &Connection,
-    target: &HostPort,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<http1::SendRequest<RequestBody>, ApiError> {
-    let handshake = http1::Builder::new()
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .handshake(TokioIo::new(stream))
-        .await;
-    let (sender, driver) = handshake.map_err(|e| {
-        let message = format!("{target} broke the connection ({e}).");
-        ApiError::new(Code::UpstreamUnreachable, message)
-    })?;
-    // Ends with the client's connection, or when the next target takes its place; its failures
-    // reach us through the sender.
-    let driver = tokio::spawn(async move {
-        let _ = driver.await;
-    });
-    connection.kept.hold(target, AbortOnDropHandle::new(driver));
-    Ok(sender)
 }
 
 /// Whether the body comes in a coding that would be passed on without saying so.
@@ -192,6 +131,8 @@ fn has_coding(headers: &HeaderMap) -> bool {
 struct LogTap {
     bytes: Arc<machine::Bytes>,
     log: Option<Log>,
+    /// What came could not be unpacked.
+    odd: Arc<AtomicBool>,
 }
 
 impl Tap for LogTap {
@@ -206,6 +147,9 @@ impl Tap for LogTap {
                 Ending::Complete => log.finish(None),
                 // By the client, or because the level was tightened: the line finds out.
                 Ending::Abandoned => drop(log),
+                Ending::Cut if self.odd.load(Ordering::Relaxed) => {
+                    log.finish(Some(Code::AnswerEncoded.as_str()));
+                }
                 Ending::Cut => log.finish(Some("cut")),
                 Ending::Idle => log.finish(Some("idle_timeout")),
             }

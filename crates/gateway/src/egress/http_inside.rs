@@ -7,6 +7,7 @@ use super::{
     forward,
     log::Log,
     refused::{refuse, without_placeholder},
+    send,
 };
 use crate::{
     api_error::{ApiError, Code},
@@ -22,7 +23,7 @@ pub(super) fn serve(inside: Inside) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let Inside { state, machine, target, client, seen, upstream } = inside;
         let connection = Connection::new(state, machine, None);
-        if forward::adopt(&connection, &target, upstream).await.is_err() {
+        if send::adopt(&connection, &target, upstream).await.is_err() {
             return;
         }
         let answer = |request| answer(&connection, request, &target);
@@ -71,7 +72,12 @@ pub(super) fn for_its_host(
     if let Some(reason) = named {
         let verdict = Verdict::deny("host-mismatch", reason);
         let place = (target.host.to_string(), target.port);
-        return Err(refuse(&connection.state, &connection.machine, place, via, &verdict));
+        let mut error = refuse(&connection.state, &connection.machine, place, via, &verdict);
+        if via == Via::Https {
+            // A client that takes several hosts to be one asks again on a connection of its own.
+            error.code = Code::WrongConnection;
+        }
+        return Err(error);
     }
     admit(&connection.state, &connection.machine, target, via)
 }

@@ -4,7 +4,7 @@
 use crate::{
     judge::{First, judge},
     machine::{Bytes, Machine, Open},
-    records::egress_log::{EgressRecord, Outcome, Via},
+    records::egress_log::{EgressRecord, Outcome, SECRET_ECHOED, Via},
     records::journal::now_ms,
     state::State,
 };
@@ -73,6 +73,22 @@ impl Log {
         let egress = Arc::clone(&machine.egress().borrow());
         let verdict = judge(&state.config(), &egress, target);
         Self::begin(state, machine, target, via, &verdict).finish(Some(error));
+    }
+
+    /// Writes at once that a host said a secret's value back.
+    pub(super) fn echoed(
+        state: &Arc<State>,
+        machine: &Arc<Machine>,
+        target: &HostPort,
+        secret: &str,
+    ) {
+        let reason = format!("the host said the value of {secret} back: it was taken out");
+        let verdict = Verdict::allow(SECRET_ECHOED, reason);
+        let place = target.host.to_string();
+        let mut log = Self::new(state, machine, place, target.port, Via::Https, &verdict);
+        log.record.reason = Some(verdict.reason);
+        log.record.secrets = vec![secret.to_owned()];
+        log.write();
     }
 
     fn new(

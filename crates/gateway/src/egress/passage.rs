@@ -53,14 +53,14 @@ impl Passage {
         };
         match carried {
             Ok(()) => self.log.finish(None),
-            Err(End::Broken) => self.log.finish(Some("cut")),
-            Err(End::Idle) => self.log.finish(Some("idle_timeout")),
-            Err(End::Denied(verdict)) => {
-                self.log.overrule(&verdict);
-                self.log.finish(Some("egress_denied"));
-            }
             Err(End::Http(seen)) => http_inside::serve(self.inside(client, seen)).await,
             Err(End::Tls(seen)) => https_inside::serve(self.inside(client, seen)).await,
+            Err(end) => {
+                if let End::Denied(verdict) = &end {
+                    self.log.overrule(verdict);
+                }
+                self.log.finish(Some(end.code()));
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::{
 
 /// A connection through which nothing goes for so long is closed. Longer than the keep-alives of ssh,
 /// databases and WebSockets (minutes at most).
-const IDLE_TIMEOUT: Duration = Duration::from_mins(15);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// From the first byte to what shows whom a connection is for.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,10 +42,24 @@ pub(super) enum End {
     Idle,
     /// It may not go on.
     Denied(Verdict),
+    /// What comes cannot be looked through.
+    Unreadable,
     /// It is plain HTTP where names decide: its requests are to be looked at. What was sent so far.
     Http(Vec<u8>),
     /// It is TLS to a host whose requests are read. What was sent so far.
     Tls(Vec<u8>),
+}
+
+impl End {
+    /// What the line says of it.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Broken | Self::Http(_) | Self::Tls(_) => "cut",
+            Self::Idle => "idle_timeout",
+            Self::Denied(_) => "egress_denied",
+            Self::Unreadable => "answer_encoded",
+        }
+    }
 }
 
 /// What the first bytes are looked at for.
@@ -266,23 +280,23 @@ fn broken(_: io::Error) -> End {
 }
 
 /// When something last moved, in milliseconds since the begin.
-struct Activity {
+pub(super) struct Activity {
     began: Instant,
     last_ms: AtomicU64,
 }
 
 impl Activity {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { began: Instant::now(), last_ms: AtomicU64::new(0) }
     }
 
-    fn now(&self) {
+    pub(super) fn now(&self) {
         let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Resolves when nothing has moved for so long.
-    async fn idle_for(&self, limit: Duration) {
+    pub(super) async fn idle_for(&self, limit: Duration) {
         loop {
             let last = self.began + Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
             if Instant::now() >= last + limit {

@@ -1,7 +1,6 @@
 //! How often, and how many at once, the programs of each project may ask models, where a person has
 //! set limits. A gateway that is started anew has forgotten the last minute.
 
-use crate::machine::Machine;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -18,7 +17,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// Why a call has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
-    /// So many of one machine are under way, whatever a person has set.
+    /// So many of one machine, or from outside, are under way, whatever a person has set.
     Full,
     /// So many are under way, which is the project's limit.
     AtOnce(u32),
@@ -27,13 +26,21 @@ pub(crate) enum Held {
     PerMinute(u32, Duration),
 }
 
-/// When the calls of the last minute began, oldest first.
-type Began = Mutex<BTreeMap<ProjectId, VecDeque<Instant>>>;
+/// What is known of a project's calls.
+#[derive(Debug, Default)]
+struct Calls {
+    /// How many have leave now, wherever they come from.
+    under_way: usize,
+    /// When those of the last minute began, oldest first; while they are limited.
+    began: VecDeque<Instant>,
+}
+
+type Known = Mutex<BTreeMap<ProjectId, Calls>>;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Paces {
-    began: Arc<Began>,
+    known: Arc<Known>,
 }
 
 /// Leave to make one call, which is one also when several providers are asked in turn: its place among
@@ -46,14 +53,15 @@ pub(crate) struct Leave {
 
 #[derive(Debug)]
 struct Share {
-    began: Arc<Began>,
+    known: Arc<Known>,
     project: ProjectId,
-    at: Instant,
+    /// When it began, where minutes are counted.
+    at: Option<Instant>,
     used: AtomicBool,
 }
 
 impl Leave {
-    /// Where nobody counts minutes.
+    /// Where nobody counts: the call is no project's.
     pub(crate) fn uncounted(place: OwnedSemaphorePermit) -> Self {
         Self { _place: place, share: None }
     }
@@ -68,60 +76,73 @@ impl Leave {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if *self.used.get_mut() {
-            return;
-        }
-        if let Some(times) = locked(&self.began).get_mut(&self.project)
-            && let Some(at) = times.iter().rposition(|began| *began == self.at)
+        let mut known = locked(&self.known);
+        let Some(calls) = known.get_mut(&self.project) else { return };
+        calls.under_way -= 1;
+        if !*self.used.get_mut()
+            && let Some(mine) = self.at
+            && let Some(at) = calls.began.iter().rposition(|began| *began == mine)
         {
-            times.remove(at);
+            calls.began.remove(at);
+        }
+        if calls.under_way == 0 && calls.began.is_empty() {
+            known.remove(&self.project);
         }
     }
 }
 
-fn locked(began: &Began) -> MutexGuard<'_, BTreeMap<ProjectId, VecDeque<Instant>>> {
-    began.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(known: &Known) -> MutexGuard<'_, BTreeMap<ProjectId, Calls>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Paces {
-    /// Forgets projects without limits.
+    /// Forgets the minutes of projects without limits.
     pub(crate) fn keep(&self, limits: &BTreeMap<ProjectId, ModelLimits>) {
-        let mut began = locked(&self.began);
-        began.retain(|project, _| limits.contains_key(project));
+        locked(&self.known).retain(|project, calls| {
+            if !limits.contains_key(project) {
+                calls.began.clear();
+            }
+            calls.under_way > 0 || !calls.began.is_empty()
+        });
     }
 
-    /// Leave to make one call.
+    /// Leave to make one call of a project, which also needs a `place` of where it comes from.
     pub(crate) fn leave(
         &self,
-        machine: &Machine,
+        project: &ProjectId,
         limits: Option<ModelLimits>,
+        place: impl FnOnce() -> Option<OwnedSemaphorePermit>,
     ) -> Result<Leave, Held> {
         // Held while looking and taking: of two calls that come at once, one gets the last place.
-        let mut began = locked(&self.began);
-        let Some(limits) = limits else {
-            began.remove(&machine.project);
-            return machine.model_call().map(Leave::uncounted).ok_or(Held::Full);
-        };
-        if let Some(most) = limits.calls_at_once
-            && machine.model_calls_under_way() >= most as usize
-        {
-            return Err(Held::AtOnce(most));
-        }
+        let mut known = locked(&self.known);
+        let calls = known.entry(project.clone()).or_default();
+        let limits = limits.unwrap_or_default();
         let now = Instant::now();
-        let times = began.entry(machine.project.clone()).or_default();
-        if let Some(most) = limits.calls_per_minute {
-            wait(times, most, now).map_or(Ok(()), |left| Err(Held::PerMinute(most, left)))?;
-        }
-        let place = machine.model_call().ok_or(Held::Full)?;
-        if limits.calls_per_minute.is_none() {
-            times.clear();
-            return Ok(Leave::uncounted(place));
-        }
-        times.push_back(now);
+        let judged = match (limits.calls_at_once, limits.calls_per_minute) {
+            (Some(most), _) if calls.under_way >= most as usize => Err(Held::AtOnce(most)),
+            (_, Some(most)) => wait(&mut calls.began, most, now)
+                .map_or(Ok(()), |left| Err(Held::PerMinute(most, left))),
+            (_, None) => {
+                calls.began.clear();
+                Ok(())
+            }
+        };
+        let place = match judged.and_then(|()| place().ok_or(Held::Full)) {
+            Ok(place) => place,
+            Err(held) => {
+                if calls.under_way == 0 && calls.began.is_empty() {
+                    known.remove(project);
+                }
+                return Err(held);
+            }
+        };
+        let at = limits.calls_per_minute.map(|_| now);
+        calls.began.extend(at);
+        calls.under_way += 1;
         let share = Share {
-            began: Arc::clone(&self.began),
-            project: machine.project.clone(),
-            at: now,
+            known: Arc::clone(&self.known),
+            project: project.clone(),
+            at,
             used: AtomicBool::new(false),
         };
         Ok(Leave { _place: place, share: Some(share) })

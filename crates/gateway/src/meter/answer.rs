@@ -42,12 +42,10 @@ enum Form {
 }
 
 impl Answer {
-    /// By the answer's content type and content encoding.
-    pub(crate) fn new(content_type: Option<&str>, encoded: bool) -> Self {
+    /// By the answer's content type.
+    pub(crate) fn new(content_type: Option<&str>) -> Self {
         let essence = content_type.and_then(|t| t.split(';').next()).unwrap_or("").trim();
-        let form = if encoded {
-            Form::Opaque
-        } else if essence.eq_ignore_ascii_case("text/event-stream") {
+        let form = if essence.eq_ignore_ascii_case("text/event-stream") {
             Form::Events { line: Vec::new(), skipping: false }
         } else if essence.eq_ignore_ascii_case("application/json") {
             Form::Json { whole: Vec::new() }
@@ -159,7 +157,7 @@ mod tests {
         data:{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\r\rdata: [DONE]\n\n";
 
     fn whole(content_type: &str, chunks: &[&[u8]]) -> (Tokens, Option<String>) {
-        let mut answer = Answer::new(Some(content_type), false);
+        let mut answer = Answer::new(Some(content_type));
         for chunk in chunks {
             answer.feed(chunk);
         }
@@ -190,7 +188,7 @@ mod tests {
     #[test]
     fn the_end_marks_are_seen_and_words_about_them_are_not() {
         let check = |stream: &str, want: bool| {
-            let mut answer = Answer::new(Some("text/event-stream"), false);
+            let mut answer = Answer::new(Some("text/event-stream"));
             stream.as_bytes().chunks(7).for_each(|chunk| answer.feed(chunk));
             assert_eq!(answer.whole, want, "{stream}");
         };
@@ -211,7 +209,7 @@ mod tests {
             \"output_tokens\":1}}}\n\n";
         let delta = "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n";
         let check = |stream: &str, want: [bool; 2]| {
-            let mut answer = Answer::new(Some("text/event-stream"), false);
+            let mut answer = Answer::new(Some("text/event-stream"));
             answer.feed(stream.as_bytes());
             answer.finish();
             assert_eq!([true, false].map(|all| answer.is_counted(all)), want, "{stream}");
@@ -220,7 +218,7 @@ mod tests {
         check(&format!("{start}{delta}"), [true, true]);
         check("data: {\"usageMetadata\":{\"promptTokenCount\":9}}\n", [true, false]);
         check("data: [DONE]\n", [true, true]);
-        let mut json = Answer::new(Some("application/json"), false);
+        let mut json = Answer::new(Some("application/json"));
         json.feed(b"{\"usage\":{}");
         assert!(!json.is_counted(false), "cut");
         json.feed(b"}");
@@ -254,11 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_or_of_another_type_is_left_alone() {
-        let mut answer = Answer::new(Some("application/json"), true);
-        answer.feed(br#"{"usage":{"prompt_tokens":1}}"#);
-        answer.finish();
-        assert_eq!(answer.tokens, Tokens::default());
+    fn what_is_of_another_type_is_left_alone() {
         assert_eq!(whole("audio/mpeg", &[b"data: {\"usage\":{}}\n"]).0, Tokens::default());
     }
 }

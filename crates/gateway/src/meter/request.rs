@@ -25,6 +25,11 @@ pub(crate) struct ModelFinder {
     found: Option<String>,
     /// There is another `model` after it: which of them counts is each reader's own choice.
     doubled: bool,
+    /// The last whole string at depth 1 was a key that says whether the work is done later.
+    delay_key_seen: bool,
+    /// Its colon was seen, and no value yet.
+    delay_follows: bool,
+    delayed: bool,
 }
 
 impl ModelFinder {
@@ -36,6 +41,12 @@ impl ModelFinder {
     /// The model, if no other was seen until now.
     pub(crate) fn only_model(&self) -> Option<&str> {
         self.model().filter(|_| !self.doubled)
+    }
+
+    /// Whether it asks for work that is done later, as far as it was seen: `"background": true`
+    /// (OpenAI), `"deferred": true` (xAI). Several such keys: one is enough.
+    pub(crate) fn is_delayed(&self) -> bool {
+        self.delayed
     }
 
     /// The next bytes.
@@ -88,6 +99,13 @@ impl ModelFinder {
         }
         let text = [b"\"", &self.text[..], b"\""].concat();
         let Ok(text) = serde_json::from_slice::<String>(&text) else { return };
+        if std::mem::take(&mut self.delay_follows) {
+            // Some read such texts as a yes.
+            let yes = ["true", "1", "yes", "on"];
+            self.delayed |= yes.iter().any(|yes| text.eq_ignore_ascii_case(yes));
+            return;
+        }
+        self.delay_key_seen = matches!(&*text, "background" | "deferred");
         if std::mem::take(&mut self.value_follows) {
             if self.found.is_none() {
                 self.found = bounded(&text);
@@ -108,9 +126,12 @@ impl ModelFinder {
                 self.depth = self.depth.saturating_add(1);
                 self.key_seen = false;
                 self.value_follows = false;
+                self.delay_key_seen = false;
+                self.delay_follows = false;
             }
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             b':' if self.depth == 1 => {
+                self.delay_follows = std::mem::take(&mut self.delay_key_seen);
                 self.value_follows = std::mem::take(&mut self.key_seen);
                 self.doubled |= self.value_follows && self.model_seen;
                 self.model_seen |= self.value_follows;
@@ -118,7 +139,11 @@ impl ModelFinder {
             b',' if self.depth == 1 => {
                 self.key_seen = false;
                 self.value_follows = false;
+                self.delay_key_seen = false;
+                self.delay_follows = false;
             }
+            // `true`, or a number that some read as it.
+            b't' | b'1'..=b'9' if self.delay_follows => self.delayed = true,
             _ => {}
         }
     }
@@ -172,6 +197,30 @@ mod tests {
                 let mut finder = ModelFinder::default();
                 body.as_bytes().chunks(cut).for_each(|chunk| finder.feed(chunk));
                 assert_eq!(finder.only_model(), expected, "{body} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn work_that_is_done_later_is_seen() {
+        for (body, expected) in [
+            (r#"{"background":true}"#, true),
+            (r#"{"a":{"b":1},"back\u0067round" : 	true,"x":1}"#, true),
+            (r#"{"background":false,"background":true}"#, true),
+            (r#"{"background":true,"background":false}"#, true),
+            (r#"{"deferred":1}"#, true),
+            (r#"{"deferred":"True"}"#, true),
+            (r#"{"background":false,"stream":true}"#, false),
+            (r#"{"background":null,"n":1}"#, false),
+            (r#"{"background":"transparent","n":1}"#, false),
+            (r#"{"background":{"a":true},"n":true}"#, false),
+            (r#"{"x":"background","y":true}"#, false),
+            (r#"{"x":{"background":true}}"#, false),
+        ] {
+            for cut in [1, 2, 3, 1_000] {
+                let mut finder = ModelFinder::default();
+                body.as_bytes().chunks(cut).for_each(|chunk| finder.feed(chunk));
+                assert_eq!(finder.is_delayed(), expected, "{body} {cut}");
             }
         }
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// Answers it.
 pub(super) async fn ask(
     state: &Arc<State>,
-    asker: Asker<'_>,
+    asker: Asker,
     request: Request<Incoming>,
     target: Target,
     ask: Ask,
@@ -48,11 +48,13 @@ pub(super) async fn ask(
         return pass(state, asker, leave, parts, body, aim).await;
     };
     let choice = choose(&config, &of_path, &named)?;
-    let others = if ask.counts { Vec::new() } else { stand_ins(&config, &choice) };
+    let others =
+        if ask.counts { Vec::new() } else { stand_ins(&config, asker.project().as_ref(), &choice) };
     if !others.is_empty()
         && !parts.headers.contains_key(header::CONTENT_ENCODING)
         && let Some((whole, held)) = body.small().await?
     {
+        let state = Arc::clone(state);
         let question = Question { state, asker, leave, parts, ask, of_path, path, named };
         return fallback::ask(question, choice, others, whole, held).await;
     }
@@ -69,20 +71,20 @@ pub(super) async fn ask(
     }
     let (body, held) = body.whole().await?;
     let query = path.split_once('?').map_or("", |(_, query)| query);
-    let asks = Asks { state, asker, leave, headers: &parts.headers, left: Left::default() };
+    let asks = Asks { state, asker: &asker, leave, headers: &parts.headers, left: Left::default() };
     translated(asks, &choice, ask, &named, query, body, held.map(Arc::new)).await
 }
 
 /// Bytes as they are.
 async fn pass(
     state: &Arc<State>,
-    asker: Asker<'_>,
+    asker: Asker,
     leave: Arc<Leave>,
     parts: Parts,
     body: Reading,
     aim: Aim<'_>,
 ) -> Result<Response<Body>, ApiError> {
     let path = aim.path;
-    let way = Way::open(state, asker, leave, &parts.headers, &parts.method, aim)?;
+    let way = Way::open(state, &asker, leave, &parts.headers, &parts.method, aim)?;
     way.send(parts.method, path, parts.headers, body).await
 }

@@ -11,18 +11,19 @@ use http::HeaderMap;
 use std::{str::FromStr, sync::Arc};
 use toft_llm::booked::{RUN_HEADER, SESSION_HEADER};
 use toft_model::id::{ProjectId, RunId, SessionId};
+use toft_vault::Secret;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Model calls from outside at once: as many as one machine may make.
 pub(crate) const OUTSIDE_CALLS_MAX: usize = 64;
 
 /// Who asks.
-#[derive(Clone, Copy)]
-pub(crate) enum Asker<'a> {
+#[derive(Clone)]
+pub(crate) enum Asker {
     /// A program in a machine.
-    Machine(&'a Machine),
-    /// A program elsewhere, which the server has let in.
-    Outside(&'a Outside),
+    Machine(Arc<Machine>),
+    /// A program elsewhere, which the server has let in, and the project that its key is bound to.
+    Outside(Arc<Outside>, Option<ProjectId>),
 }
 
 /// All programs outside, together.
@@ -50,18 +51,26 @@ pub(super) struct Booked {
     pub(super) run: Option<RunId>,
 }
 
-impl Asker<'_> {
-    /// The project that a call is booked on; `None` outside of all.
-    pub(super) fn project(self) -> Option<ProjectId> {
+impl Asker {
+    /// The project that a call is booked on; `None` for a program outside with a key of none.
+    pub(super) fn project(&self) -> Option<ProjectId> {
         match self {
             Self::Machine(machine) => Some(machine.project.clone()),
-            Self::Outside(_) => None,
+            Self::Outside(_, project) => project.clone(),
+        }
+    }
+
+    /// The token that must not go on; the server keeps the keys of programs outside to itself.
+    pub(super) fn token(&self) -> Option<Secret> {
+        match self {
+            Self::Machine(machine) => Some(machine.token.clone()),
+            Self::Outside(..) => None,
         }
     }
 
     /// The conversation and run that a call is booked on. The agent of a machine names them; what does
     /// not have their shape is no name. Programs outside belong to no conversation.
-    pub(super) fn booked(self, headers: &HeaderMap) -> Booked {
+    pub(super) fn booked(&self, headers: &HeaderMap) -> Booked {
         fn id<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
             headers.get(name)?.to_str().ok()?.parse().ok()
         }
@@ -69,12 +78,12 @@ impl Asker<'_> {
             Self::Machine(_) => {
                 Booked { session: id(headers, SESSION_HEADER), run: id(headers, RUN_HEADER) }
             }
-            Self::Outside(_) => Booked::default(),
+            Self::Outside(..) => Booked::default(),
         }
     }
 
     /// Refuses who may not ask.
-    pub(super) fn judge(self, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(super) fn judge(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         match self {
             Self::Machine(machine)
                 if !credential::is_valid(headers, |token| machine.token.matches(token)) =>
@@ -85,34 +94,38 @@ impl Asker<'_> {
                      `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`.",
                 ))
             }
-            Self::Machine(_) | Self::Outside(_) => Ok(()),
+            Self::Machine(_) | Self::Outside(..) => Ok(()),
         }
     }
 
     /// Leave to make one call.
-    pub(super) fn model_call(self, state: &State) -> Result<Arc<Leave>, ApiError> {
-        let held = match self {
-            Self::Outside(outside) => {
-                let place = outside.model_call();
-                return place.map(|place| Arc::new(Leave::uncounted(place))).ok_or_else(|| {
-                    ApiError::new(
-                        Code::TooManyCalls,
-                        "Too many model calls from outside are under way: wait for one to end.",
-                    )
-                });
+    pub(super) fn model_call(&self, state: &State) -> Result<Arc<Leave>, ApiError> {
+        let place = || match self {
+            Self::Machine(machine) => machine.model_call(),
+            Self::Outside(outside, _) => outside.model_call(),
+        };
+        let left = match self.project() {
+            Some(project) => {
+                let limits = state.config().model_limits.get(&project).copied();
+                state.paces.leave(&project, limits, place)
             }
-            Self::Machine(machine) => {
-                let limits = state.config().model_limits.get(&machine.project).copied();
-                match state.paces.leave(machine, limits) {
-                    Ok(leave) => return Ok(Arc::new(leave)),
-                    Err(held) => held,
-                }
-            }
+            None => place().map(Leave::uncounted).ok_or(Held::Full),
+        };
+        let held = match left {
+            Ok(leave) => return Ok(Arc::new(leave)),
+            Err(held) => held,
         };
         Err(match held {
             Held::Full => ApiError::new(
                 Code::TooManyCalls,
-                "Too many model calls of this project are under way: wait for one to end.",
+                match self {
+                    Self::Machine(_) => {
+                        "Too many model calls of this project are under way: wait for one to end."
+                    }
+                    Self::Outside(..) => {
+                        "Too many model calls from outside are under way: wait for one to end."
+                    }
+                },
             ),
             Held::AtOnce(most) => ApiError::new(
                 Code::TooManyCalls,

@@ -1,6 +1,6 @@
 //! The body of an answer to a model call.
 
-use super::call::CallTap;
+use super::{call::CallTap, late::Late};
 use crate::tap::{BoxError, Tapped};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
@@ -19,6 +19,8 @@ pub(crate) enum Body {
     Told(BoxStream<'static, Bytes>),
     /// What was read of one, then the rest.
     Begun(VecDeque<Bytes>, Box<Self>),
+    /// Begun without one, which follows.
+    Late(Box<Late>),
 }
 
 impl HttpBody for Body {
@@ -37,6 +39,7 @@ impl HttpBody for Body {
                 Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
                 None => Pin::new(&mut **rest).poll_frame(cx),
             },
+            Self::Late(late) => late.poll_frame(cx),
         }
     }
 
@@ -46,6 +49,7 @@ impl HttpBody for Body {
             Self::Passed(body) => body.is_end_stream(),
             Self::Told(_) => false,
             Self::Begun(first, rest) => first.is_empty() && rest.is_end_stream(),
+            Self::Late(late) => late.is_end_stream(),
         }
     }
 
@@ -54,7 +58,7 @@ impl HttpBody for Body {
             Self::Own(body) => body.size_hint(),
             Self::Passed(body) => body.size_hint(),
             // Only streams, whose length nobody knows, are begun.
-            Self::Told(_) | Self::Begun(..) => SizeHint::default(),
+            Self::Told(_) | Self::Begun(..) | Self::Late(_) => SizeHint::default(),
         }
     }
 }

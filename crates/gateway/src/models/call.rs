@@ -5,20 +5,22 @@ use super::{
     Asker,
     asker::Booked,
     cost::{cost, estimate, likeliest},
+    delayed,
     unpaid::refusal,
 };
 use crate::{
     api_error::ApiError,
     limits::pace::Leave,
-    meter::{Answer, Mask, ModelFinder, Tokens},
+    meter::{Answer, ModelFinder, Tokens},
+    needles::{Look, Needles, Stream},
     records::journal::now_ms,
     records::usage::UsageRecord,
     state::State,
     tap::{Ending, Tap},
 };
 use bytes::Bytes;
-use http::{Method, StatusCode};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use http::StatusCode;
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use toft_model::id::{ProjectId, uuid_v7};
 use tokio::time::Instant;
 
@@ -76,6 +78,13 @@ pub(super) struct Call {
     reach: Reach,
     /// Whether a model is asked at all: lists and token counts cost nothing anywhere.
     asks: bool,
+    /// Whether a budget applies to it.
+    is_bounded: bool,
+    /// Whether its work is done later: what its answer counts is not what it costs.
+    is_delayed: bool,
+    /// The model that is asked, where that is known before its name passes in the body: which never does when the
+    /// provider is not there.
+    named: Option<String>,
     written: bool,
     leave: Arc<Leave>,
     left: Left,
@@ -86,7 +95,7 @@ impl Call {
     /// nothing).
     pub(super) fn begin(
         state: &Arc<State>,
-        asker: Asker<'_>,
+        asker: &Asker,
         booked: Booked,
         provider: &str,
         size: Size<'_>,
@@ -104,6 +113,10 @@ impl Call {
             status: CLIENT_CLOSED,
             ..UsageRecord::default()
         };
+        let is_bounded = size.asks && state.ledger.bounds(&record);
+        if is_bounded && size.delayed {
+            return Err(delayed::refusal());
+        }
         let granted = if size.asks {
             let estimate = || estimate(provider, size.model, size.bytes);
             state.ledger.grant(&state.usage, &mut record, estimate)
@@ -116,13 +129,26 @@ impl Call {
             began: Instant::now(),
             record,
             requested: Arc::default(),
-            answer: Answer::new(None, false),
+            answer: Answer::new(None),
             reach: Reach::Kept,
             asks: size.asks,
+            is_bounded,
+            is_delayed: size.delayed,
+            named: size.model.map(str::to_owned),
             written: false,
             leave,
             left,
         })
+    }
+
+    /// Whether a budget applies to it.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.is_bounded
+    }
+
+    /// What was seen of the request's body.
+    pub(super) fn asked(&self) -> Asked {
+        Asked(Arc::clone(&self.requested))
     }
 
     /// Looks on at the request's body.
@@ -151,6 +177,22 @@ impl Call {
         self.reach = Reach::Answered;
         self.record.status = status.as_u16();
         self.answer = answer;
+    }
+
+    /// How its answer is looked through for the provider's key.
+    pub(super) fn look(&self, needles: &Arc<Needles>) -> Look {
+        let (project, provider) = (self.record.project.clone(), self.record.provider.clone());
+        let once = Once::new();
+        let told = move |_| {
+            once.call_once(|| {
+                tracing::warn!(
+                    project.id = project.as_ref().map(ProjectId::as_str),
+                    provider,
+                    "a provider repeated its key in an answer; it was taken out"
+                );
+            });
+        };
+        Look::new(Arc::clone(needles), Arc::new(told))
     }
 
     fn requested(&self) -> MutexGuard<'_, Requested> {
@@ -191,13 +233,16 @@ impl Call {
         let only = asked.as_deref().filter(|_| requested.finder.only_model().is_some());
         let only = only.filter(|_| !requested.encoded);
         let bytes = requested.bytes;
+        // A stream of such work has the counts at its end.
+        let is_counted = tokens.output.is_some_and(|output| output > 0)
+            || !(self.is_delayed || requested.finder.is_delayed());
         drop(requested);
         let answered = self.answer.model.take();
         let provider = &*self.record.provider;
         let models = [answered.as_deref(), only];
         if free {
             self.record.cost = Some(0);
-        } else if self.answer.is_counted(complete) && tokens.input.is_some() {
+        } else if is_counted && self.answer.is_counted(complete) && tokens.input.is_some() {
             self.record.cost = cost(provider, models, tokens);
             self.record.counted = match self.record.cost {
                 Some(_) => None,
@@ -210,7 +255,7 @@ impl Call {
             let reserved = self.record.reserved.unwrap_or(0);
             self.record.counted = Some(told.max(may_be).max(reserved)).filter(|sum| *sum > 0);
         }
-        self.record.model = answered.or(asked);
+        self.record.model = answered.or(asked).or_else(|| self.named.take());
         self.record.input = tokens.input;
         self.record.output = tokens.output;
         self.record.cache_read = tokens.cache_read;
@@ -227,18 +272,13 @@ impl Drop for Call {
     }
 }
 
-/// Whether a request asks a model, and so costs money.
-pub(super) fn asks(method: &Method, path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default();
-    let others = ["/count_tokens", ":countTokens", "/input_tokens", "/cancel"];
-    *method == Method::POST && !others.iter().any(|end| path.ends_with(end))
-}
-
 /// What is known of a call before it goes out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size<'a> {
     /// Whether it asks a model at all.
     pub(super) asks: bool,
+    /// Whether its work is done later.
+    pub(super) delayed: bool,
     /// Which one, as it is asked for.
     pub(super) model: Option<&'a str>,
     /// Bytes of its body.
@@ -248,12 +288,15 @@ pub(super) struct Size<'a> {
 /// Looks on at the answer.
 pub(crate) struct CallTap {
     call: Call,
-    mask: Mask,
+    stream: Stream,
+    /// What came last. It is read when the next comes, or nothing does: the program has it by then, and
+    /// does not wait for that.
+    unread: Bytes,
 }
 
 impl CallTap {
-    pub(super) fn new(call: Call, mask: Mask) -> Self {
-        Self { call, mask }
+    pub(super) fn new(call: Call, look: Look) -> Self {
+        Self { call, stream: Stream::new(look, true), unread: Bytes::new() }
     }
 }
 
@@ -262,27 +305,21 @@ impl Tap for CallTap {
         if self.call.record.first_byte_ms.is_none() {
             self.call.record.first_byte_ms = Some(self.call.elapsed_ms());
         }
-        self.call.answer.feed(&data);
-        let (data, masked) = self.mask.pass(data);
-        if masked {
-            tracing::warn!(
-                project.id = self.call.record.project.as_ref().map(ProjectId::as_str),
-                provider = %self.call.record.provider,
-                "a provider repeated its key in an answer; it was masked"
-            );
-        }
-        data
+        let before = std::mem::replace(&mut self.unread, data.clone());
+        self.call.answer.feed(&before);
+        self.stream.pass(data)
     }
 
     fn held(&self) -> usize {
-        self.mask.held()
+        self.stream.held()
     }
 
     fn rest(&mut self) -> Bytes {
-        self.mask.rest()
+        self.stream.rest()
     }
 
     fn end(&mut self, ending: Ending) {
+        self.call.answer.feed(&std::mem::take(&mut self.unread));
         let error = match ending {
             Ending::Complete => None,
             Ending::Cut => Some("cut"),
@@ -291,6 +328,17 @@ impl Tap for CallTap {
             Ending::Abandoned => Some(self.call.left.word()),
         };
         self.call.write(error, ending == Ending::Complete);
+    }
+}
+
+/// What was seen of a request's body until now.
+pub(super) struct Asked(Arc<Mutex<Requested>>);
+
+impl Asked {
+    /// Whether it asks for work that is done later.
+    pub(super) fn is_delayed(&self) -> bool {
+        let requested = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !requested.encoded && requested.finder.is_delayed()
     }
 }
 
@@ -309,25 +357,4 @@ impl Tap for RequestTap {
     }
 
     fn end(&mut self, _ending: Ending) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_and_counts_ask_no_model() {
-        for (method, path, want) in [
-            (Method::POST, "/v1/messages", true),
-            (Method::POST, "/v1/messages?beta=true", true),
-            (Method::POST, "/v1/messages/count_tokens?beta=true", false),
-            (Method::POST, "/v1beta/models/g:countTokens", false),
-            (Method::POST, "/v1beta/models/g:generateContent", true),
-            (Method::POST, "/v1/responses/r1/cancel", false),
-            (Method::GET, "/v1/responses/r1", false),
-            (Method::GET, "/v1/models", false),
-        ] {
-            assert_eq!(asks(&method, path), want, "{method} {path}");
-        }
-    }
 }

@@ -7,7 +7,10 @@ use crate::{
 };
 use std::sync::Arc;
 use toft_llm::catalogue;
-use toft_model::provider::{DEMO_PROVIDER, ModelInfo, ModelRef};
+use toft_model::{
+    id::ProjectId,
+    provider::{DEMO_PROVIDER, ModelInfo, ModelRef},
+};
 
 /// Who answers.
 #[derive(Debug, Clone)]
@@ -93,10 +96,15 @@ pub(super) fn choose(config: &Config, of_path: &str, named: &str) -> Result<Choi
     Err(ApiError::new(why.code, message))
 }
 
-/// Those that stand in for a model while its provider is down, in their order.
-pub(super) fn stand_ins(config: &Config, choice: &Choice) -> Vec<Choice> {
-    let names = config.fallbacks.chains.get(&choice.name()).into_iter().flatten();
-    let named = names.filter_map(|name| ModelRef::named(name));
+/// Those that stand in for a model while its provider is down, in their order; where a project asks for it.
+pub(super) fn stand_ins(
+    config: &Config,
+    project: Option<&ProjectId>,
+    choice: &Choice,
+) -> Vec<Choice> {
+    let Chosen::Provider(provider) = &choice.chosen else { return Vec::new() };
+    let model = ModelRef { provider: provider.info.id.clone(), id: choice.model.clone() };
+    let named = config.chain(project, &model).iter().filter_map(|name| ModelRef::named(name));
     named
         .filter_map(|model| {
             let chosen = Chosen::Provider(usable(config, &model.provider)?);

@@ -42,6 +42,11 @@ impl InPath {
     pub(super) fn streams(&self) -> bool {
         self.verb.starts_with("stream")
     }
+
+    /// Whether it is a stream of events that is asked for, and not one of JSON in pieces.
+    pub(super) fn streams_events(&self, query: &str) -> bool {
+        self.streams() && query.split('&').any(|pair| pair == "alt=sse")
+    }
 }
 
 /// The format whose programs talk to a path, for failures in their shape.
@@ -139,7 +144,8 @@ fn named(path: &str) -> Option<&str> {
     (provider == DEMO_PROVIDER || catalogue::provider(provider).is_some()).then_some(rest)
 }
 
-fn unescaped(text: &str) -> Option<String> {
+/// `None`: it has no such form, or nothing is in it.
+pub(super) fn unescaped(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

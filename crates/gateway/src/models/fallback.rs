@@ -8,10 +8,12 @@ use super::{
     choose::{Choice, Chosen},
     endpoint::Ask,
     first,
+    late::soon_or_late,
     probe::own_words,
     reading::renamed,
+    refused,
     road::Road,
-    translate::{Asks, translated},
+    translate::{Asks, label, translated},
     way::{Aim, Way},
 };
 use crate::{
@@ -24,22 +26,16 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use toft_llm::answering::{WireFormat, failure};
 use toft_model::id::ProjectId;
 
-/// Bytes of a refusal that are read.
-const REFUSAL_BYTES_MAX: usize = 64 << 10;
-
-/// How long the rest of a refusal may take: its words are nice to have.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What was asked, where, and by whom.
-pub(super) struct Question<'a> {
-    pub(super) state: &'a Arc<State>,
-    pub(super) asker: Asker<'a>,
+pub(super) struct Question {
+    pub(super) state: Arc<State>,
+    pub(super) asker: Asker,
     pub(super) leave: Arc<Leave>,
     pub(super) parts: Parts,
     pub(super) ask: Ask,
@@ -75,17 +71,30 @@ enum Said {
     Answer(StatusCode, HeaderMap, Bytes),
 }
 
-/// Asks in turn until one answers. The chosen one is asked in the end whatever is remembered of it: nobody
-/// is refused from memory. `held`: the body's place, as long as it may be sent again, and as long as somebody
-/// works on it.
+/// Asks until one answers, and keeps a program that wants a stream of events company meanwhile. `held`: the
+/// body's place, as long as it may be sent again, and as long as somebody works on it.
 pub(super) async fn ask(
-    question: Question<'_>,
+    question: Question,
     chosen: Choice,
     others: Vec<Choice>,
     body: Bytes,
     held: Option<Place>,
 ) -> Result<Response<Body>, ApiError> {
+    let (format, wants_events) = (question.ask.format, question.wants_events(&body));
+    let label = label(chosen.info()?.0, &question.named);
     let body = Whole { bytes: body, held: held.map(Arc::new) };
+    let answer = ask_in_turn(question, chosen, others, body);
+    if wants_events { soon_or_late(format, label, answer).await } else { answer.await }
+}
+
+/// The chosen one is asked in the end whatever is remembered of it: nobody
+/// is refused from memory.
+async fn ask_in_turn(
+    question: Question,
+    chosen: Choice,
+    others: Vec<Choice>,
+    body: Whole,
+) -> Result<Response<Body>, ApiError> {
     let config = question.state.config();
     let circuits = &question.state.circuits;
     let patience = question.patience(&config, &body.bytes);
@@ -138,7 +147,7 @@ fn in_vain(failed: &[Failed], skipped: &[String]) -> String {
     asked + &sentence("Not asked, because down a moment ago", skipped.join(", "))
 }
 
-impl Question<'_> {
+impl Question {
     /// How long to wait for the first byte of a stream.
     fn patience(&self, config: &Config, body: &[u8]) -> Option<Duration> {
         let seconds = config.fallbacks.first_byte_s;
@@ -148,6 +157,15 @@ impl Question<'_> {
         };
         // An answer in one piece begins when all of it is there.
         (streams && seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
+
+    fn wants_events(&self, body: &[u8]) -> bool {
+        match &self.ask.in_path {
+            Some(in_path) => {
+                in_path.streams_events(self.path.split_once('?').map_or("", |(_, query)| query))
+            }
+            None => streams(body),
+        }
     }
 
     /// Puts it to one model.
@@ -202,7 +220,7 @@ impl Question<'_> {
         left: Left,
         chosen: bool,
     ) -> Result<Response<Body>, ApiError> {
-        let (state, asker, leave) = (self.state, self.asker, Arc::clone(&self.leave));
+        let (state, asker, leave) = (&self.state, &self.asker, Arc::clone(&self.leave));
         let road = Road::of(config, choice, &self.ask, &self.of_path, &self.path, &self.named)?;
         let headers = &self.parts.headers;
         let (Road::Pass(path), Chosen::Provider(provider)) = (road, &choice.chosen) else {
@@ -257,13 +275,13 @@ impl Question<'_> {
             });
         }
         let (parts, body) = response.into_parts();
-        let body = read(body).await;
+        let body = refused::read(body).await;
         let mut said = own_words(&body);
         if said.is_empty() {
             said.push_str("without a word");
         }
         let words = format!("answered {}: {said}", status.as_u16());
-        let wait = wait(&parts.headers);
+        let wait = toft_llm::asked_to_wait(&parts.headers);
         Err(Failed { name, words, down, wait, said: Said::Answer(status, parts.headers, body) })
     }
 }
@@ -283,28 +301,6 @@ fn streams(body: &[u8]) -> bool {
         stream: Option<bool>,
     }
     serde_json::from_slice::<Asked>(body).is_ok_and(|asked| asked.stream == Some(true))
-}
-
-/// As much of a refusal as comes soon.
-async fn read(mut body: Body) -> Bytes {
-    let mut all = Vec::new();
-    let read = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let Ok(data) = frame.into_data() else { return };
-            all.extend_from_slice(&data[..data.len().min(REFUSAL_BYTES_MAX - all.len())]);
-            if all.len() == REFUSAL_BYTES_MAX {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, read).await;
-    all.into()
-}
-
-/// The provider's wish, in seconds; a date counts as none, since no model provider is known to send one.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
 }
 
 impl Failed {

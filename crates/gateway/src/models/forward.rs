@@ -3,10 +3,11 @@
 use super::{
     Asker, Body,
     bounds::{REQUEST_BYTES_MAX, too_large},
-    call::{Left, asks},
+    call::Left,
     choose::{Choice, Chosen, callable, stand_ins},
     endpoint::spoken,
     fallback::{self, Question},
+    kind::asks,
     reading::Reading,
     target::Target,
     way::{Aim, Way, model_in_path},
@@ -20,7 +21,7 @@ use std::sync::Arc;
 /// Passes one call on.
 pub(super) async fn forward(
     state: &Arc<State>,
-    asker: Asker<'_>,
+    asker: Asker,
     request: Request<Incoming>,
     target: Target,
 ) -> Result<Response<Body>, ApiError> {
@@ -44,18 +45,19 @@ pub(super) async fn forward(
     {
         let chosen = Chosen::Provider(Arc::clone(&provider));
         let choice = Choice { chosen, model: model.clone() };
-        let others = stand_ins(&state.config(), &choice);
+        let others = stand_ins(&state.config(), asker.project().as_ref(), &choice);
         if !others.is_empty()
             && let Some((whole, held)) = body.small().await?
         {
             let (of_path, named) = (target.provider, model.clone());
+            let state = Arc::clone(state);
             let question = Question { state, asker, leave, parts, ask, of_path, path, named };
             return fallback::ask(question, choice, others, whole, held).await;
         }
     }
     let left = Left::default();
     let aim = Aim { provider, path: &path, model: model.as_deref(), left };
-    let way = Way::open(state, asker, leave, &parts.headers, &parts.method, aim)?;
+    let way = Way::open(state, &asker, leave, &parts.headers, &parts.method, aim)?;
     way.send(parts.method, &path, parts.headers, body).await
 }
 

@@ -1,13 +1,18 @@
 //! What changes in headers on the way to a provider and back.
 
-use super::credential::CREDENTIAL_HEADERS;
+use super::credential::{CREDENTIAL_HEADERS, holds_token};
 use crate::hop_by_hop::strip_hop_by_hop;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use toft_llm::call::MODEL_HEADER;
+use toft_vault::Secret;
+
+/// With them a request is another one for some providers than it was here.
+const METHOD_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// A machine's headers as a provider gets them, without the machine's credentials. `expect` was
-/// answered here; `accept-encoding` is narrowed, so that usage can be read as it passes.
-pub(super) fn for_provider(mut headers: HeaderMap) -> HeaderMap {
+/// answered here; `accept-encoding` is narrowed, so that usage can be read as it passes. `token`: goes in no
+/// header, whatever its name.
+pub(super) fn for_provider(mut headers: HeaderMap, token: Option<&Secret>) -> HeaderMap {
     strip_hop_by_hop(&mut headers);
     for name in &CREDENTIAL_HEADERS {
         headers.remove(name);
@@ -15,9 +20,29 @@ pub(super) fn for_provider(mut headers: HeaderMap) -> HeaderMap {
     for name in [header::HOST, header::EXPECT, header::COOKIE, header::FORWARDED] {
         headers.remove(name);
     }
+    for name in METHOD_HEADERS {
+        headers.remove(name);
+    }
     remove_all(&mut headers, &["x-toft-", "x-forwarded-"]);
+    if let Some(token) = token {
+        let holds = |text: &[u8]| holds_token(text, token);
+        let is_one = |(name, value): &(&HeaderName, &HeaderValue)| {
+            holds(name.as_str().as_bytes()) || holds(value.as_bytes())
+        };
+        let names: Vec<_> = headers.iter().filter(is_one).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
+}
+
+/// Those of a request whose body does not go on.
+pub(super) fn without_body(headers: &mut HeaderMap) {
+    for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+        headers.remove(name);
+    }
 }
 
 /// A provider's headers as a machine gets them.
@@ -67,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_provider_gets_neither_token_nor_our_own_headers() {
-        let headers = for_provider(map(&[
+        let token = Secret::new("tok-1");
+        let sent = map(&[
             ("authorization", "Bearer t"),
             ("x-api-key", "t"),
             ("x-goog-api-key", "t"),
@@ -77,7 +103,13 @@ mod tests {
             ("x-forwarded-for", "1"),
             ("accept-encoding", "gzip, br"),
             ("anthropic-version", "2023-06-01"),
-        ]));
+            ("api-key", "tok-1"),
+            ("x-agent-api-key", "tok-1"),
+            ("x-auth", "Token tok-1"),
+            ("x-basic", "Basic eDp0b2stMQ=="),
+            ("x-http-method-override", "POST"),
+        ]);
+        let headers = for_provider(sent, Some(&token));
         let expected = map(&[("anthropic-version", "2023-06-01"), ("accept-encoding", "identity")]);
         assert_eq!(headers, expected);
     }

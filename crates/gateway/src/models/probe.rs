@@ -3,12 +3,13 @@
 use crate::{
     api_error::ApiError,
     control::protocol::ProviderTest,
+    needles::Look,
     provider::Provider,
     upstream::{Upstream, failure},
 };
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use serde_json::Value;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use toft_model::provider::Api;
 use tokio::time::{Instant, timeout};
 
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer that are read: lists of models reach some hundred KiB.
-const ANSWER_BYTES_MAX: usize = 2 << 20;
+const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 /// Characters of a provider's words that are passed on.
 const WORDS_MAX: usize = 500;
@@ -35,7 +36,7 @@ pub(crate) async fn probe(upstream: &Upstream, provider: &Provider) -> ProviderT
         Ok(message) => (true, message),
         Err(message) => (false, message),
     };
-    ProviderTest { ok, message: without_key(provider, &message), latency_ms }
+    ProviderTest { ok, message, latency_ms }
 }
 
 async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String> {
@@ -54,6 +55,8 @@ async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String>
     let sent = client.get(url).headers(headers).send().await;
     let mut response = sent.map_err(|e| failure(name, &e).message)?;
     let status = response.status();
+    let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
+    let to: Option<String> = to.map(|to| to.chars().take(WORDS_MAX).collect());
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -62,22 +65,53 @@ async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String>
         body.extend_from_slice(&chunk);
     }
     if status.is_success() {
-        let models = serde_json::from_slice::<Value>(&body)
-            .ok()
-            .and_then(|list| list["data"].as_array().or(list["models"].as_array()).map(Vec::len));
-        return Ok(match models {
-            Some(n) => format!("{name} took the key and offers {n} models."),
-            None => format!("{name} took the key."),
-        });
+        return match took(&body) {
+            Some(Took::Key) => Ok(format!("{name} took the key.")),
+            Some(Took::Models(0)) => Ok(format!("{name} took the key and offers no models.")),
+            Some(Took::Models(1)) => Ok(format!("{name} took the key and offers 1 model.")),
+            Some(Took::Models(n)) => Ok(format!("{name} took the key and offers {n} models.")),
+            None => Err(format!(
+                "{name} answered {status} when asked for its models, but with something else than a \
+                 list of models: see whether the base URL is that of its API."
+            )),
+        };
     }
-    let words = own_words(&body);
+    // Some providers repeat the key that they refuse.
+    let look = Look::new(Arc::clone(&provider.needles), Arc::new(|_| {}));
+    let words = own_words(&look.replaced(&body, false).unwrap_or(body));
     Err(match status.as_u16() {
+        300..=399 => format!(
+            "{name} answered {status} and sends on{}, which is not followed with a key: set the base URL \
+             to the address that answers itself.",
+            to.map_or_else(String::new, |to| format!(" to {to}"))
+        ),
         404 | 405 => format!(
             "{name} answered {status} when asked for its models, so the key could not be tried \
              this way. {words}"
         ),
         _ => format!("{name} answered {status}: {words}"),
     })
+}
+
+/// What an answer says.
+#[derive(Debug, PartialEq, Eq)]
+enum Took {
+    /// So many models are in it.
+    Models(usize),
+    /// It is about the key itself.
+    Key,
+}
+
+/// `None`: it is no such answer, so whoever gave it may be no provider.
+fn took(body: &[u8]) -> Option<Took> {
+    let answer = serde_json::from_slice::<Value>(body).ok()?;
+    if answer["data"]["label"].is_string() {
+        return Some(Took::Key);
+    }
+    let lists = [&answer["data"], &answer["models"], &answer];
+    let models = lists.into_iter().find_map(Value::as_array)?;
+    let is_named = |model: &Value| model["id"].is_string() || model["name"].is_string();
+    models.iter().all(is_named).then_some(Took::Models(models.len()))
 }
 
 /// The message in an error answer of any of the formats, else the text itself.
@@ -94,18 +128,29 @@ pub(super) fn own_words(body: &[u8]) -> String {
     text.trim().to_owned()
 }
 
-/// Some providers repeat the key that they refuse.
-fn without_key(provider: &Provider, message: &str) -> String {
-    if provider.has_key() {
-        message.replace(provider.key.expose(), "[the key]")
-    } else {
-        message.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_list_of_models_shows_that_a_key_was_taken() {
+        for (body, expected) in [
+            (r#"{"object":"list","data":[{"id":"gpt-5"}]}"#, Some(Took::Models(1))),
+            (r#"{"models":[{"name":"models/g"},{"name":"models/h"}]}"#, Some(Took::Models(2))),
+            (r#"[{"id":"a"}]"#, Some(Took::Models(1))),
+            (r#"{"data":[]}"#, Some(Took::Models(0))),
+            (r#"{"data":{"label":"sk-or-…","usage":0}}"#, Some(Took::Key)),
+            ("<html>Welcome</html>", None),
+            ("", None),
+            ("{}", None),
+            ("null", None),
+            (r#"{"status":"ok"}"#, None),
+            (r#"{"data":"gpt-5"}"#, None),
+            (r#"{"data":[1,2]}"#, None),
+        ] {
+            assert_eq!(took(body.as_bytes()), expected, "{body}");
+        }
+    }
 
     #[test]
     fn the_providers_own_words_are_found_in_every_shape() {

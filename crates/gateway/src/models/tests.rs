@@ -3,6 +3,9 @@
 mod control;
 mod costs;
 mod fallback;
+mod keys;
+mod kinds;
+mod late;
 mod left;
 mod limits;
 mod metering;

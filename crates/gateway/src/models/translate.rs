@@ -36,7 +36,7 @@ use toft_llm::{
     route::Models,
     scripted::{Pace, Scripted},
 };
-use toft_model::id::random_hex;
+use toft_model::{id::random_hex, provider::ModelInfo};
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of an answer's id.
@@ -55,7 +55,7 @@ enum By {
 /// Who asks for a translation.
 pub(super) struct Asks<'a> {
     pub(super) state: &'a Arc<State>,
-    pub(super) asker: Asker<'a>,
+    pub(super) asker: &'a Asker,
     pub(super) leave: Arc<Leave>,
     /// Those that say what the call is booked on.
     pub(super) headers: &'a HeaderMap,
@@ -120,11 +120,15 @@ fn read(
     let mut asked = asked.map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
     if let Some(in_path) = &ask.in_path {
         asked.stream = in_path.streams();
-        asked.shape.array = !query.split('&').any(|pair| pair == "alt=sse");
+        asked.shape.array = !in_path.streams_events(query);
     }
+    Ok((asked, label(info, named)))
+}
+
+/// `named`: the model as the answer is to name it.
+pub(super) fn label(model: ModelInfo, named: &str) -> Label {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let id = random_hex(ID_BYTES);
-    Ok((asked, Label { id, created: now.as_secs(), name: named.to_owned(), model: info }))
+    Label { id: random_hex(ID_BYTES), created: now.as_secs(), name: named.to_owned(), model }
 }
 
 /// Asks and answers. `held`: the place of the request, which is needed until it is sent.

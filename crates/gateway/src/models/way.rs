@@ -4,13 +4,16 @@
 use super::{
     Asker, Body,
     bounds::{IDLE_TIMEOUT, REQUEST_BYTES_MAX, too_large},
-    call::{Call, CallTap, Left, Size, asks},
-    headers,
+    call::{Call, CallTap, Left, Size},
+    credential::without_token,
+    delayed::{self, Delayed, Guarded},
+    headers, kind,
 };
 use crate::{
     api_error::{ApiError, Code},
+    brokered::{Unpacked, has_body, packed},
     limits::pace::Leave,
-    meter::{Answer, Mask, holds},
+    meter::Answer,
     provider::Provider,
     state::State,
     tap::{BoxError, Tap as _, Tapped},
@@ -18,8 +21,9 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
-use http_body_util::Limited;
+use http_body_util::{LengthLimitError, Limited};
 use std::sync::Arc;
+use toft_vault::Secret;
 
 /// Whom a call goes to.
 pub(super) struct Aim<'a> {
@@ -39,6 +43,8 @@ pub(super) struct Way {
     /// Its name, where it is known.
     model: Option<String>,
     call: Call,
+    /// The project token, which no provider gets.
+    token: Option<Secret>,
 }
 
 impl Way {
@@ -46,7 +52,7 @@ impl Way {
     /// booked on.
     pub(super) fn open(
         state: &Arc<State>,
-        asker: Asker<'_>,
+        asker: &Asker,
         leave: Arc<Leave>,
         headers: &HeaderMap,
         method: &Method,
@@ -57,11 +63,15 @@ impl Way {
         provider.credential(path)?;
         let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         let bytes = length.and_then(|length| length.parse().ok());
-        let size = Size { asks: asks(method, path), model, bytes };
+        let asks = kind::asks(method, path);
+        // What nobody can read of a compressed body is taken to be in it.
+        let unseen = headers.contains_key(header::CONTENT_ENCODING);
+        let delayed = kind::is_delayed(path) || (unseen && kind::may_be_delayed(path));
+        let size = Size { asks, delayed, model, bytes };
         let booked = asker.booked(headers);
         let call = Call::begin(state, asker, booked, &provider.info.id, size, leave, left)?;
         let model = model.map(str::to_owned);
-        Ok(Self { state: Arc::clone(state), provider, model, call })
+        Ok(Self { state: Arc::clone(state), provider, model, call, token: asker.token() })
     }
 
     /// Makes it; `path` is what comes after `/llm/{provider}`.
@@ -75,8 +85,9 @@ impl Way {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Sync + Unpin + 'static,
     {
-        let Self { state, provider, model, mut call } = self;
-        let url = provider.url(path).map_err(|e| call.failed(e))?;
+        let Self { state, provider, model, mut call, token } = self;
+        let asked_path = without_token(path, token.as_ref());
+        let url = provider.url(&asked_path).map_err(|e| call.failed(e))?;
         let (key_name, key_value) = provider.credential(path).map_err(|e| call.failed(e))?;
         if let Some(model) = model_in_path(path).filter(|_| method == Method::POST) {
             let named = serde_json::json!({ "model": model }).to_string();
@@ -85,15 +96,19 @@ impl Way {
         if headers.contains_key(header::CONTENT_ENCODING) {
             call.is_encoded();
         }
-        let mut headers = headers::for_provider(headers);
+        let mut headers = headers::for_provider(headers, token.as_ref());
+        let has_body = kind::has_body(&method);
+        if !has_body {
+            headers::without_body(&mut headers);
+        }
         headers.insert(key_name, key_value);
-        let is_head = method == Method::HEAD;
-        let mut outgoing = reqwest::Request::new(method, url);
+        let mut outgoing = reqwest::Request::new(method.clone(), url);
         *outgoing.headers_mut() = headers;
-        if !body.is_end_stream() {
+        if has_body && !body.is_end_stream() {
             let length = body.size_hint().exact();
             let tapped = Tapped::new(body, call.request_tap(), length, IDLE_TIMEOUT);
-            let body = reqwest::Body::wrap(Limited::new(tapped, REQUEST_BYTES_MAX));
+            let guarded = Guarded::new(tapped, call.asked(), call.is_bounded());
+            let body = reqwest::Body::wrap(Limited::new(guarded, REQUEST_BYTES_MAX));
             *outgoing.body_mut() = Some(body);
         }
         let client = match state.upstream.client().await {
@@ -103,7 +118,11 @@ impl Way {
         call.goes_out();
         let response = match tokio::time::timeout(IDLE_TIMEOUT, client.execute(outgoing)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(e)) if is_too_large(&e) => {
+            Ok(Err(e)) if is_of::<Delayed>(&e) => {
+                call.came_back();
+                return Err(call.failed(delayed::refusal()));
+            }
+            Ok(Err(e)) if is_of::<LengthLimitError>(&e) => {
                 call.came_back();
                 return Err(call.failed(too_large()));
             }
@@ -119,16 +138,26 @@ impl Way {
             }
         };
         let (mut parts, body) = http::Response::from(response).into_parts();
+        // The words after the status code among them, which are the provider's.
+        parts.extensions = http::Extensions::default();
+        let body = match packed(&method, parts.status, &parts.headers) {
+            Ok(None) => body,
+            Ok(Some(packed)) => {
+                let headers = &mut parts.headers;
+                reqwest::Body::wrap(Unpacked::new(packed, headers, body, Arc::default()))
+            }
+            Err(_) => return Err(call.failed(encoded(&provider))),
+        };
         headers::for_machine(&mut parts.headers);
         if let Some(model) = model {
             headers::say_model(&mut parts.headers, &format!("{}/{model}", provider.info.id));
         }
-        let length = body_length(is_head, parts.status, &parts.headers);
+        let length = body_length(&method, parts.status, &parts.headers);
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-        let encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
-        call.answered(parts.status, Answer::new(content_type, encoded));
-        mask_headers(&mut parts.headers, &provider);
-        let tap = CallTap::new(call, Mask::new(provider.key.clone()));
+        call.answered(parts.status, Answer::new(content_type));
+        let look = call.look(&provider.needles);
+        look.clear_headers(&mut parts.headers);
+        let tap = CallTap::new(call, look);
         let tapped = Tapped::new(body, tap, length, IDLE_TIMEOUT);
         Ok(Response::from_parts(parts, Body::Passed(Box::new(tapped))))
     }
@@ -140,10 +169,11 @@ pub(super) fn model_in_path(path: &str) -> Option<&str> {
     Some(model.rsplit_once(':')?.0)
 }
 
-fn is_too_large(error: &reqwest::Error) -> bool {
+/// Whether this is the reason of a failure.
+fn is_of<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
     let mut reason: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = reason {
-        if e.is::<http_body_util::LengthLimitError>() {
+        if e.is::<E>() {
             return true;
         }
         reason = e.source();
@@ -152,19 +182,18 @@ fn is_too_large(error: &reqwest::Error) -> bool {
 }
 
 /// Bytes of the body that will come, when that is known.
-fn body_length(is_head: bool, status: StatusCode, headers: &HeaderMap) -> Option<u64> {
-    if is_head || matches!(status.as_u16(), 204 | 304) {
+fn body_length(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+    if !has_body(method, status) {
         return Some(0);
     }
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// No provider needs to repeat the key in a header.
-fn mask_headers(headers: &mut HeaderMap, provider: &Provider) {
-    let leaks = |value: &http::HeaderValue| holds(value.as_bytes(), &provider.key);
-    let named: Vec<_> =
-        headers.iter().filter(|(_, value)| leaks(value)).map(|(name, _)| name.clone()).collect();
-    for name in named {
-        headers.remove(name);
-    }
+fn encoded(provider: &Provider) -> ApiError {
+    let message = format!(
+        "{} answers in an encoding that was not asked for, and that cannot be looked through for its \
+         key. What stands between here and it must leave answers as they are.",
+        provider.info.name
+    );
+    ApiError::new(Code::AnswerEncoded, message)
 }

@@ -20,6 +20,9 @@ use toft_model::id::ProjectId;
 /// The rule of a line for several hosts, more than are told apart. It has no host and no port.
 pub const SEVERAL: &str = "several";
 
+/// The rule of a line that is no connection: a host said the value of a brokered secret back.
+pub const SECRET_ECHOED: &str = "secret-echoed";
+
 /// How something asked to go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -130,6 +130,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether a budget applies to a call.
+    pub(crate) fn bounds(&self, record: &UsageRecord) -> bool {
+        let books = self.books();
+        !books.budgets.is_empty() && scopes(record).iter().any(|scope| books.bound(scope).is_some())
+    }
+
     /// Leave for a call that costs nothing anywhere. Its record is all that is written of it.
     pub(crate) fn free(&self, journal: &Journal) -> Result<(), Refused> {
         self.books().catch_up(journal).map_err(|_| Refused::Disk)

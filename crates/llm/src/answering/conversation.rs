@@ -5,7 +5,10 @@ use super::{
     Fields, Refused,
     seal::{self, Thought},
 };
-use crate::{ask::ThinkingLevel, data_url};
+use crate::{
+    ask::{Booking, ModelRequest, Options, ThinkingLevel},
+    data_url,
+};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet, VecDeque};
 use toft_model::{
@@ -13,7 +16,7 @@ use toft_model::{
         AssistantMessage, Block, INVALID_ARGUMENTS, Message, StopReason, ToolCall,
         ToolResultMessage, Usage, UserContent, UserMessage,
     },
-    provider::Api,
+    provider::{Api, ModelInfo},
 };
 
 /// See the module.
@@ -148,10 +151,20 @@ impl Conversation {
         }));
     }
 
-    /// System prompt and messages.
-    pub(super) fn finish(mut self) -> (String, Vec<Message>) {
+    /// As a request that asks for nothing in particular.
+    pub(super) fn request(mut self, model: ModelInfo) -> ModelRequest {
         self.close();
-        (self.system.join("\n\n"), self.messages)
+        ModelRequest {
+            model,
+            system: self.system.join("\n\n"),
+            messages: self.messages,
+            tools: Vec::new(),
+            thinking: ThinkingLevel::Off,
+            max_tokens: None,
+            session: String::new(),
+            booking: Booking::default(),
+            options: Options::default(),
+        }
     }
 }
 

@@ -1,7 +1,11 @@
-//! Failures in each format's own shape: a status, headers that say whether to ask again, a body.
+//! Failures in each format's own shape: a status, headers that say whether to ask again, a body; or the
+//! last event of a stream.
 
-use super::WireFormat;
-use crate::ask::{ModelFailure, Retry};
+use super::{Label, WireFormat, openai_responses};
+use crate::{
+    ask::{ModelFailure, Retry},
+    sse,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -59,6 +63,21 @@ pub fn answer(format: WireFormat, failure: &ModelFailure) -> FailureAnswer {
         Retry::Backoff | Retry::Never => None,
     };
     FailureAnswer { status, retry_after, never, body: body(format, status, code, &message) }
+}
+
+/// A failure whose body this is, as the one event of a stream that was begun before it was known.
+pub fn event(format: WireFormat, label: &Label, body: &Value) -> String {
+    let mut out = String::new();
+    match format {
+        WireFormat::OpenaiChat | WireFormat::Gemini => sse::data(&mut out, body),
+        WireFormat::Anthropic => sse::named(&mut out, "error", body),
+        WireFormat::OpenaiResponses => {
+            let mut event = openai_responses::failed(label, body);
+            event["sequence_number"] = json!(0);
+            sse::named(&mut out, "response.failed", &event);
+        }
+    }
+    out
 }
 
 /// The body for a status, our code and words for people.

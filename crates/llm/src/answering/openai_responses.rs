@@ -52,6 +52,16 @@ fn response(label: &Label, status: &str, output: &[Value]) -> Value {
     })
 }
 
+/// The event of a response that failed, but for its number. `body`: the failure as it would be told alone.
+pub(super) fn failed(label: &Label, body: &Value) -> Value {
+    let mut failed = response(label, "failed", &[]);
+    failed["error"] = json!({
+        "code": body["error"]["code"],
+        "message": body["error"]["message"],
+    });
+    json!({"type": "response.failed", "response": failed})
+}
+
 /// A response that came to its end.
 fn ended(label: &Label, output: &[Value], stop: StopReason, used: &Usage) -> Value {
     let whole = stop != StopReason::Length;

@@ -12,7 +12,13 @@ use super::{
     uses::Uses,
     words::{ImageError, ImageKey, Source},
 };
-use crate::{backend::MachineError, blocking::blocking, disks::Disks, folders::rand_name, steps};
+use crate::{
+    backend::MachineError,
+    blocking::blocking,
+    disks::{CREATE_FREE_BYTES_MIN, Disks},
+    folders::rand_name,
+    steps,
+};
 use async_trait::async_trait;
 use std::{fs, path::Path, sync::Arc};
 use toft_model::{checkpoint::CheckpointId, id::ProjectId};
@@ -81,10 +87,13 @@ fn create_from<B: Pooled>(
     project: &ProjectId,
     key: &ImageKey,
 ) -> Result<(), ImageError> {
-    let shelf = Shelf::open(&backend.disks().pool)?;
-    if backend.disks().pool.disk(project).exists() {
+    let disks = backend.disks();
+    if disks.pool.disk(project).exists() {
         return Ok(());
     }
+    // Before the shelf, which on a full disk fails without saying what is full.
+    disks.has_room("making the machine's disk", CREATE_FREE_BYTES_MIN)?;
+    let shelf = Shelf::open(&disks.pool)?;
     let prepared = shelf.prepared(key)?;
     // It may be of another backend on the same data folder.
     check_whole::<B>(prepared.definition.whole)?;

@@ -1,11 +1,13 @@
 //! What events of the agent carry. What a machine's life tells is in `machine`.
 
 use crate::{
+    binding::Binding,
     message::{AssistantMessage, Message, ToolCall, ToolResultMessage, Usage},
     provider::ModelRef,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// See [`super::EventBody::BridgeStarted`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,7 +16,7 @@ pub struct BridgeStarted {
     /// Version of the binary.
     pub version: String,
     /// Lines per session file at that moment.
-    pub sessions: std::collections::BTreeMap<String, u64>,
+    pub sessions: BTreeMap<String, u64>,
 }
 
 /// See [`super::EventBody::MessageStart`].
@@ -247,6 +249,10 @@ pub struct Question {
     /// into an answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// Where the agent proposes that their values go: those of these names would be brokered. A person
+    /// decides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bindings: BTreeMap<String, Binding>,
     /// The call that asked.
     pub tool_call_id: String,
 }

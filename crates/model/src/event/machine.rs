@@ -164,4 +164,11 @@ pub enum Observed {
     Limit(LimitHit),
     /// See [`ScheduleFired`].
     Schedule(ScheduleFired),
+    /// See [`super::EventBody::Error`].
+    Error {
+        /// Stable code.
+        code: String,
+        /// What happened and what to do.
+        message: String,
+    },
 }

@@ -1,7 +1,7 @@
 //! Who a request is from, as an extractor: a handler that takes a [`Caller`] cannot be reached
 //! without valid credentials, and with a cookie only from our own pages.
 
-use super::{KEY_HEADER, Key, session};
+use super::{KEY_HEADER, Key, keys::Made, session};
 use crate::{
     api_error::{ApiError, Code},
     hosts,
@@ -11,6 +11,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
+use std::sync::Arc;
 use toft_store::{Role, SYSTEM_USER, User};
 
 /// Who asks.
@@ -30,7 +31,7 @@ impl Caller {
     pub(crate) fn role(&self) -> Role {
         match self {
             Self::Person { user, .. } => user.role,
-            Self::Program(_) => Role::Admin,
+            Self::Program(key) => key.role(),
         }
     }
 
@@ -80,9 +81,26 @@ pub(crate) fn header_key(app: &App, headers: &HeaderMap) -> HeaderKey {
         None if headers.contains_key(header::AUTHORIZATION) => HeaderKey::Foreign,
         None => HeaderKey::None,
         Some(text) => match app.auth.key(text) {
-            Some(key) => HeaderKey::Ours(key),
+            Some(key) => {
+                used(app, &key);
+                HeaderKey::Ours(key)
+            }
             None => HeaderKey::Foreign,
         },
+    }
+}
+
+/// Takes note that a key was used.
+pub(crate) fn used(app: &App, key: &Key) {
+    let Key::Made(made) = key else { return };
+    let now = app.clock.now_ms();
+    if made.used(now) {
+        let (app, made): (App, Arc<Made>) = (app.clone(), Arc::clone(made));
+        app.clone().tasks.spawn(async move {
+            if let Err(error) = app.store.touch_api_key(&made.key.id, now).await {
+                tracing::warn!(%error, "the last use of an API key was not written down");
+            }
+        });
     }
 }
 
@@ -90,6 +108,9 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if let Some(judged) = parts.extensions.get::<Self>() {
+            return Ok(judged.clone());
+        }
         match header_key(app, &parts.headers) {
             HeaderKey::Ours(key) => return Ok(Self::Program(key)),
             // A wrong key is never made up for by a cookie.

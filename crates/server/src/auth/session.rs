@@ -29,7 +29,7 @@ pub(crate) async fn begin(
     let now = app.clock.now_ms();
     if let Some(old) = find(app, headers).await? {
         app.store.delete_session(&old.id).await?;
-        app.auth.sign_in_ended();
+        app.auth.rights_ended();
     }
     let secret = token::random();
     let agent = headers

@@ -130,11 +130,13 @@ async fn make(
         grown?;
         let finished = app.store.finish_forks(&machine.id, source.seq, &ids, &shown?).await?;
         toft_machine::steps::reached("fork.recorded");
-        // Told before a fork starts: it has its origin's limits and budget.
+        // Told before a fork starts: it has its origin's limits, budget and fallbacks.
         let limits = app.store.model_limits(&machine.id).await;
         let budget = app.store.budget(Some(&machine.id)).await;
+        let fallbacks = app.store.fallbacks(&machine.id).await;
         if limits.is_ok_and(|own| own != ModelLimits::default())
             || budget.is_ok_and(|own| !own.is_empty())
+            || fallbacks.is_ok_and(|own| !own.is_empty())
         {
             app.gateway.push_config(&app.providers, &*app.store).await;
         }

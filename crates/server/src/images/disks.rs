@@ -21,7 +21,7 @@ pub(crate) async fn make_disk(app: &App, project: &ProjectId) -> Result<(), Mach
     };
     images.create_from(project, &key).await.map_err(|error| match error {
         ImageError::Machine(error) => error,
-        ImageError::NoRoom(_) => MachineError::DiskFull { step: "making the machine's disk" },
+        ImageError::NoRoom(why) => MachineError::NoRoom { step: "making the machine's disk", why },
         other => failed(other.to_string()),
     })
 }

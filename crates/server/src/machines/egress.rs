@@ -153,6 +153,7 @@ pub(crate) async fn hand_over(app: &App, machine: &Machine, running: Running) {
             Brokered::default()
         }
     };
+    brokered::note(machine, &brokered);
     let reach = toft_gateway::Reach { egress: level, brokered };
     app.gateway.add_machine(&*app.backend, reach, &machine.id, running).await;
 }

@@ -82,6 +82,8 @@ pub(crate) struct Machine {
     pub(crate) told: Told,
     /// One at a time tells the gateway what it may reach.
     pub(crate) egress_turn: tokio::sync::Mutex<()>,
+    /// Values of secrets were given to the gateway for its requests: hosts may say them back.
+    pub(crate) brokers: AtomicBool,
     /// Its checkpoints.
     pub(crate) shelf: Shelf,
 }
@@ -119,6 +121,7 @@ impl Machine {
             telling: tokio::sync::Mutex::new(()),
             told: Told::default(),
             egress_turn: tokio::sync::Mutex::new(()),
+            brokers: AtomicBool::new(false),
             shelf: Shelf::default(),
         }
     }

@@ -4,7 +4,7 @@
 use super::{Machine, feed};
 use crate::{
     api_error::ApiError,
-    auth::{caller::Caller, session},
+    auth::{caller::Caller, pass::Pass},
     state::App,
 };
 use async_stream::stream;
@@ -91,8 +91,7 @@ pub(crate) async fn events(
 
     let app = app.clone();
     let machine = Arc::clone(machine);
-    let mut ended = app.auth.watch_ended();
-    let sign_in = caller.session().map(str::to_owned);
+    let over = Pass::of(caller).over(&app);
     let body = stream! {
         yield Ok::<_, Infallible>(Bytes::from(hello));
         let after = wish.after.unwrap_or(head);
@@ -100,6 +99,7 @@ pub(crate) async fn events(
         let known = if after <= head.saturating_add(AHEAD_MAX) { after } else { head };
         let mut last = known.min(head);
         let mut behind = last < head;
+        let mut over = std::pin::pin!(over);
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
@@ -138,15 +138,7 @@ pub(crate) async fn events(
                     }
                     yield Ok(Bytes::from_static(b": ping\n\n"));
                 }
-                changed = ended.changed() => {
-                    let lives = match &sign_in {
-                        Some(id) => session::lives(&app, id).await.unwrap_or(false),
-                        None => true,
-                    };
-                    if changed.is_err() || !lives {
-                        return;
-                    }
-                }
+                () = &mut over => return,
                 () = app.stop.token().cancelled() => return,
             }
         }

@@ -13,9 +13,9 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Stands for a program with a key where the id of a sign-in would stand.
+/// Stands where the id of a sign-in or key would stand, for a program with a key that does not end.
 const PROGRAM: &str = "key";
-/// Longest id of a sign-in in a grant.
+/// Longest name of a right in a grant.
 const SIGN_IN_CHARS_MAX: usize = 64;
 
 /// A right to see something, with its proof. Worth nothing before it was checked.
@@ -23,7 +23,7 @@ const SIGN_IN_CHARS_MAX: usize = 64;
 pub(crate) struct Grant {
     /// Unix milliseconds.
     ends_at: u64,
-    /// Public id of the sign-in, or [`PROGRAM`].
+    /// Name of the right, or [`PROGRAM`].
     pub(crate) sign_in: String,
     proof: Vec<u8>,
 }
@@ -53,8 +53,8 @@ impl Grant {
         parts.next().is_none().then_some(grant)
     }
 
-    /// The sign-in of a person; `None` for a program.
-    pub(crate) fn person(&self) -> Option<&str> {
+    /// The name of the right that it was made with; `None` for one that does not end.
+    pub(crate) fn pass(&self) -> Option<&str> {
         (self.sign_in != PROGRAM).then_some(self.sign_in.as_str())
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         let s = signer(1);
         let query = s.entry_query("a23456789bcd", 100, Some("sid-1"));
         let grant = Grant::from_query(&query).unwrap();
-        assert_eq!(grant.person(), Some("sid-1"));
+        assert_eq!(grant.pass(), Some("sid-1"));
         assert!(s.is_entry("a23456789bcd", &grant, 99));
         assert!(!s.is_entry("a23456789bcd", &grant, 100), "it is over");
         assert!(!s.is_entry("3000-a23456789bcd", &grant, 99), "another port");
@@ -162,7 +162,7 @@ mod tests {
             assert!(!s.is_entry("a23456789bcd", &grant, 99), "{changed}");
         }
         let cookie = Grant::from_cookie(&s.cookie("a23456789bcd", 100, "key")).unwrap();
-        assert_eq!(cookie.person(), None);
+        assert_eq!(cookie.pass(), None);
         assert!(s.is_cookie("a23456789bcd", &cookie, 99));
     }
 

@@ -1,8 +1,9 @@
-//! What the server was given about providers when it started: values of the environment, and of a file of
-//! keys, which the environment wins over. What people set later is in the store.
+//! What the server was given about providers: values of the environment, and of a file of keys, which the
+//! environment wins over and which may change while it runs. What people set later is in the store.
 
 use crate::config::KeysFile;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use toft_llm::catalogue;
 use toft_vault::Secret;
 
 /// As the binary read it.
@@ -12,10 +13,13 @@ pub(crate) struct Given {
 }
 
 /// See the module.
+#[derive(Clone)]
 pub(crate) struct Values {
-    env: BTreeMap<String, Secret>,
-    file: BTreeMap<String, Secret>,
-    path: PathBuf,
+    env: Arc<BTreeMap<String, Secret>>,
+    file: Arc<BTreeMap<String, Secret>>,
+    path: Option<PathBuf>,
+    /// Why the file cannot be read as it is now; its values are those of before.
+    wrong: Option<String>,
 }
 
 /// One of them.
@@ -28,9 +32,32 @@ pub(crate) struct Found<'a> {
 
 impl Values {
     pub(crate) fn new(given: Given) -> Self {
-        let (file, path) =
-            given.file.map_or_else(Default::default, |file| (file.values, file.path));
-        Self { env: secrets(given.env), file: secrets(file), path }
+        let mut values = Self {
+            env: Arc::new(secrets(given.env)),
+            file: Arc::default(),
+            path: None,
+            wrong: None,
+        };
+        values.take_file(given.file);
+        values
+    }
+
+    /// With the file as it is now; `None`: there is none.
+    pub(crate) fn take_file(&mut self, file: Option<KeysFile>) {
+        let (values, path) = file.map_or_else(Default::default, |f| (f.values, Some(f.path)));
+        self.file = Arc::new(secrets(values));
+        self.path = path;
+        self.wrong = None;
+    }
+
+    /// The file cannot be read as it is now.
+    pub(crate) fn file_is_wrong(&mut self, why: String) {
+        self.wrong = Some(why);
+    }
+
+    /// Why not.
+    pub(crate) fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
     }
 
     /// The first of these names that has a value.
@@ -45,29 +72,46 @@ impl Values {
         Some(Found { name, value: &self.file[name], in_file: true })
     }
 
+    /// The value of the first of these names that has one; none that is a key.
+    pub(crate) fn text(&self, names: &[&'static str]) -> Option<&str> {
+        self.find(names).map(|found| found.value.expose())
+    }
+
+    /// The key of the first of these names that has a value, if it can be one.
+    pub(crate) fn key(&self, names: &[&'static str]) -> Option<Secret> {
+        let found = self.find(names)?;
+        self.problem(&found).is_none().then(|| found.value.clone())
+    }
+
+    /// Says in the log which keys cannot be any.
+    pub(crate) fn warn(&self) {
+        for spec in catalogue::providers() {
+            let found = self.find(spec.key_env);
+            if let Some(problem) = found.and_then(|found| self.problem(&found)) {
+                tracing::warn!(provider = spec.id, "{problem}");
+            }
+        }
+    }
+
     /// Why a key cannot be one, and where to correct it.
     pub(crate) fn problem(&self, found: &Found<'_>) -> Option<String> {
         if is_plain(found.value.expose()) {
             return None;
         }
-        let (name, place) = (found.name, self.place(found));
+        let name = found.name;
+        let (place, then) = match self.path().filter(|_| found.in_file) {
+            Some(path) => (path, ", which is read again then"),
+            None => ("the server's environment".to_owned(), " and start the server again"),
+        };
         Some(format!(
             "{name} in {place} is no key: it has a line break, a space or another sign in it that no key \
-             has. Correct it there and start the server again, or set the key here"
+             has. Correct it there{then}, or set the key here"
         ))
     }
 
-    fn place(&self, found: &Found<'_>) -> String {
-        if found.in_file {
-            self.path.display().to_string()
-        } else {
-            "the server's environment".to_owned()
-        }
-    }
-
-    /// Where the file is.
-    pub(crate) fn path(&self) -> &PathBuf {
-        &self.path
+    /// Where the file is, if there is one.
+    pub(crate) fn path(&self) -> Option<String> {
+        self.path.as_ref().map(|path| path.display().to_string())
     }
 }
 
@@ -77,7 +121,7 @@ fn secrets(values: BTreeMap<String, String>) -> BTreeMap<String, Secret> {
 }
 
 /// Longest key: Google's service account keys are the longest known, below 3 KiB.
-const KEY_BYTES_MAX: usize = 8 << 10;
+pub(crate) const KEY_BYTES_MAX: usize = 8 << 10;
 
 /// Whether a text can be a key.
 pub(crate) fn is_plain(text: &str) -> bool {
@@ -111,5 +155,13 @@ mod tests {
         let words = values.problem(&found(&["D_KEY"]).unwrap()).unwrap();
         assert!(words.contains("D_KEY in the server's environment"), "{words}");
         assert!(found(&["C_KEY"]).is_none());
+        // One that cannot be read changes nothing, the next one all.
+        let mut later = values.clone();
+        later.file_is_wrong("line 1".to_owned());
+        assert_eq!(later.find(&["A_KEY"]).unwrap().value.expose(), "of-file");
+        let values = of(&[("C_KEY", "new")]);
+        later.take_file(Some(KeysFile { path: "/k/keys.env".into(), values }));
+        assert!(later.find(&["A_KEY"]).is_none() && later.wrong().is_none());
+        assert_eq!(later.find(&["C_KEY"]).unwrap().value.expose(), "new");
     }
 }

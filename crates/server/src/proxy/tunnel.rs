@@ -3,7 +3,7 @@
 
 use super::frames::Frames;
 use crate::{
-    auth::{caller::Caller, session},
+    auth::{caller::Caller, pass::Pass},
     machines::{Machine, life, machine::Hold},
     state::App,
 };
@@ -30,9 +30,9 @@ pub(super) struct Ends {
     pub(super) frames: Option<Frames>,
 }
 
-/// Carries bytes both ways until both sides end, the server ends or the sign-in does.
+/// Carries bytes both ways until both sides end, the server ends or the caller's right does.
 pub(super) fn tunnel(app: &App, caller: &Caller, ends: Ends, client: OnUpgrade, bridge: OnUpgrade) {
-    let sign_in = caller.session().map(str::to_owned);
+    let over = Pass::of(caller).over(app);
     let app2 = app.clone();
     app.tasks.spawn(async move {
         let (Ok(client), Ok(bridge)) = tokio::join!(client, bridge) else { return };
@@ -45,7 +45,6 @@ pub(super) fn tunnel(app: &App, caller: &Caller, ends: Ends, client: OnUpgrade, 
         };
         let carried =
             async { tokio::try_join!(up(&app2, &machine, frames, client_in, bridge_in), down) };
-        let over = sign_in_over(&app2, sign_in.as_deref());
         tokio::select! {
             // How it ended is the two ends' business.
             _ = carried => {}
@@ -91,16 +90,5 @@ async fn up(
             going.await.map_err(|error| io::Error::other(error.message))?;
         }
         bridge.write_all(rest).await?;
-    }
-}
-
-/// Resolves when a sign-in ends; never for a key.
-async fn sign_in_over(app: &App, sign_in: Option<&str>) {
-    let Some(id) = sign_in else { return std::future::pending().await };
-    let mut ended = app.auth.watch_ended();
-    while ended.changed().await.is_ok() {
-        if !session::lives(app, id).await.unwrap_or(false) {
-            return;
-        }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn new_link(
 pub(crate) fn only_cli(caller: &Caller) -> Result<(), ApiError> {
     match caller {
         Caller::Program(Key::Cli) => Ok(()),
-        Caller::Program(Key::Agent) | Caller::Person { .. } => Err(ApiError::new(
+        Caller::Program(Key::Agent | Key::Made(_)) | Caller::Person { .. } => Err(ApiError::new(
             Code::Forbidden,
             "only the CLI on the server's own computer may do this: run it there",
         )),
@@ -164,7 +164,7 @@ fn own_page(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
 pub(crate) async fn sign_out(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
     if let Some(id) = caller.session() {
         app.store.delete_session(id).await?;
-        app.auth.sign_in_ended();
+        app.auth.rights_ended();
     }
     let mut answer = Data(json!({})).into_response();
     let gone = cookie::session("", 0, app.hosts.control_is_tls());

@@ -172,6 +172,9 @@ fn failed(error: InitError) -> ApiError {
         InitError::Refused { code, message } if code == "not_executable" => {
             ApiError::new(Code::NotExecutable, message)
         }
+        InitError::Refused { code, message } if code == "process_limit" => {
+            ApiError::new(Code::ProcessLimit, message)
+        }
         InitError::Refused { code, message } if matches!(code.as_str(), "spawn" | "invalid") => {
             ApiError::invalid(message)
         }

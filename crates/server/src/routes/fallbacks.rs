@@ -1,27 +1,31 @@
-//! `/v1/fallbacks`: models that stand in for others while a provider is down. What is left out of a change
-//! stays as it is. That they are asked is the gateway's.
+//! `/v1/fallbacks` and `/v1/projects/{id}/fallbacks`: models that stand in for others while a provider is
+//! down. What is left out of a change stays as it is. That they are asked is the gateway's.
 
 use super::given::Given;
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
     envelope::{Data, JsonBody},
-    fallbacks::Set,
+    fallbacks::{Changes, Set, change, inherited},
+    project::{Member, OfProject, Viewer},
     state::App,
 };
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use toft_model::provider::Fallbacks;
+use toft_llm::fallbacks::unlisted;
+use toft_model::{
+    id::ProjectId,
+    provider::{Chains, Fallbacks},
+};
 use toft_store::Role;
 
-/// What to change. `null` takes off what was set: then the file of configuration holds.
+/// What to change for all projects. `null` takes off what was set: then the file of configuration holds.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     #[serde(default)]
-    chains: BTreeMap<String, Option<Vec<String>>>,
+    chains: Changes,
     #[serde(default)]
     first_byte_s: Given<u32>,
 }
@@ -38,10 +42,9 @@ pub(crate) async fn put(
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Admin)?;
+    let changing = app.providers.changing_fallbacks().await;
     let mut set = Set::read(&*app.store).await?;
-    for (model, others) in &wish.chains {
-        set.change(model, others.as_deref())?;
-    }
+    change(&mut set.chains, &wish.chains)?;
     set.first_byte_s = wish.first_byte_s.over(set.first_byte_s);
     if set.first_byte_s.is_some_and(|seconds| seconds > Fallbacks::FIRST_BYTE_S_MAX) {
         return Err(ApiError::invalid(format!(
@@ -51,6 +54,7 @@ pub(crate) async fn put(
         )));
     }
     set.write(&*app.store).await?;
+    drop(changing);
     app.gateway.push_config(&app.providers, &*app.store).await;
     Ok(shown(&app, &set))
 }
@@ -63,5 +67,51 @@ fn shown(app: &App, set: &Set) -> Data<Value> {
         "chains": now.chains,
         "firstByteS": now.first_byte_s,
         "fromFile": of_file.collect::<Vec<_>>(),
+        "unlisted": unlisted(&now.chains),
     }))
+}
+
+/// What to change for a project. `null` takes off what was set: then what is set for all holds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnWish {
+    #[serde(default)]
+    chains: Changes,
+}
+
+/// `GET /v1/projects/{id}/fallbacks`.
+pub(crate) async fn get_project(
+    State(app): State<App>,
+    OfProject { project, .. }: OfProject<Viewer>,
+) -> Result<Data<Value>, ApiError> {
+    let own = app.store.fallbacks(&project.id).await?;
+    shown_of(&app, &own).await
+}
+
+/// `PUT /v1/projects/{id}/fallbacks`: in force when it is answered, where a gateway answers.
+pub(crate) async fn put_project(
+    State(app): State<App>,
+    OfProject { project, .. }: OfProject<Member>,
+    JsonBody(wish): JsonBody<OwnWish>,
+) -> Result<Data<Value>, ApiError> {
+    let own = changed(&app, &project.id, &wish).await?;
+    app.gateway.push_config(&app.providers, &*app.store).await;
+    shown_of(&app, &own).await
+}
+
+async fn changed(app: &App, project: &ProjectId, wish: &OwnWish) -> Result<Chains, ApiError> {
+    let _changing = app.providers.changing_fallbacks().await;
+    let mut own = app.store.fallbacks(project).await?;
+    change(&mut own, &wish.chains)?;
+    app.store.put_fallbacks(project, &own, app.clock.now_ms()).await?;
+    Ok(own)
+}
+
+async fn shown_of(app: &App, own: &Chains) -> Result<Data<Value>, ApiError> {
+    let of_all = Set::read(&*app.store).await?.over(app.providers.fallbacks());
+    Ok(Data(json!({
+        "chains": own,
+        "inherited": inherited(own, of_all.chains),
+        "unlisted": unlisted(own),
+    })))
 }

@@ -54,7 +54,7 @@ fn capabilities_data() -> Value {
             },
         },
         "env": {
-            "AGENT_API_KEY": "admin key for X-Agent-Api-Key or Authorization: Bearer",
+            "AGENT_API_KEY": "opens everything, as X-Agent-Api-Key or Authorization: Bearer; POST /v1/keys makes keys for less",
             "ANTHROPIC_API_KEY": "key of the provider anthropic; others likewise: GET /v1/providers",
         },
     })
@@ -99,9 +99,12 @@ pub(crate) async fn v1(State(app): State<App>) -> Data<Value> {
             "DELETE /v1/projects/{id}/schedules/{schedule}",
             "GET /v1/projects/{id}/schedules/{schedule}/firings",
             "POST /v1/projects/{id}/schedules/{schedule}/run",
-            "POST /v1/projects/{id}/preview", "* /v1/projects/{id}/toft/*", "GET /v1/settings",
+            "POST /v1/projects/{id}/preview", "* /v1/projects/{id}/toft/*", "GET /v1/keys", "POST /v1/keys",
+            "DELETE /v1/keys/{key}", "GET /v1/settings",
             "PUT /v1/settings", "GET /v1/providers", "PUT /v1/providers/{id}/key",
-            "DELETE /v1/providers/{id}/key", "POST /v1/providers/{id}/test", "GET /v1/models",
+            "DELETE /v1/providers/{id}/key", "POST /v1/providers/{id}/test", "GET /v1/keys-file",
+            "GET /v1/fallbacks", "PUT /v1/fallbacks", "GET /v1/projects/{id}/fallbacks",
+            "PUT /v1/projects/{id}/fallbacks", "GET /v1/models",
             "GET /v1/usage", "GET /v1/projects/{id}/usage",
             "GET /v1/budget", "PUT /v1/budget",
             "GET /v1/projects/{id}/budget", "PUT /v1/projects/{id}/budget",

@@ -6,7 +6,7 @@ mod line;
 mod refusal;
 
 use crate::{
-    auth::KEY_HEADER,
+    auth::{KEY_HEADER, Key, caller, pass::Pass},
     headers::drop_hop_by_hop,
     routes::llm::refusal::{Refusal, Why},
     state::App,
@@ -14,10 +14,12 @@ use crate::{
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use http_body_util::Limited;
+use toft_gateway::PROJECT_HEADER;
+use toft_store::Scope;
 
 /// As the gateway's own: the providers' limit (Anthropic: 32 MB) with images in it.
 pub(super) const BODY_BYTES_MAX: usize = 32 << 20;
@@ -51,12 +53,19 @@ async fn answer(app: &App, mut req: Request) -> Result<Response, Refusal> {
              make a new one.",
         ));
     }
-    if !carries_a_key(app, req.headers()) {
+    let Some(key) = key_of(app, req.headers()) else {
         return Err(Refusal::new(
             Why::Unauthenticated,
             "An API key of this server is missing or wrong. Send it as `X-Agent-Api-Key`, \
              `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`; a browser's cookie opens \
              nothing here.",
+        ));
+    };
+    caller::used(app, &key);
+    if !key.has(Scope::Models) {
+        return Err(Refusal::new(
+            Why::ScopeMissing,
+            "This key lacks the scope `models`: an admin makes one that has it (`toft key new`).",
         ));
     }
     let declared = req.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
@@ -64,8 +73,9 @@ async fn answer(app: &App, mut req: Request) -> Result<Response, Refusal> {
         return Err(Refusal::too_large());
     }
     clean_request(req.headers_mut());
+    book(req.headers_mut(), &key);
     let req = req.map(|body| Body::new(Limited::new(body, BODY_BYTES_MAX)));
-    let mut answer = line::send(app, req).await?;
+    let mut answer = line::send(app, Pass::of_key(&key), req).await?;
     clean_answer(answer.headers_mut());
     Ok(answer)
 }
@@ -95,20 +105,36 @@ fn unescaped(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Programs that know two places may fill both, one of them with something else.
-fn carries_a_key(app: &App, headers: &HeaderMap) -> bool {
-    KEY_HEADERS.iter().any(|name| {
-        headers.get_all(*name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            let key = match *name {
+/// Programs that know two places may fill both, one of them with something else: one that opens this goes
+/// before one that does not.
+fn key_of(app: &App, headers: &HeaderMap) -> Option<Key> {
+    let mut found = None;
+    for name in KEY_HEADERS {
+        for value in headers.get_all(name).iter().filter_map(|value| value.to_str().ok()) {
+            let text = match name {
                 "authorization" => value
                     .split_once(' ')
                     .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
                     .map(|(_, key)| key),
                 _ => Some(value),
             };
-            key.is_some_and(|key| app.auth.key(key.trim()).is_some())
-        })
-    })
+            let key = text.and_then(|text| app.auth.key(text.trim()));
+            if key.as_ref().is_some_and(|key| key.has(Scope::Models)) {
+                return key;
+            }
+            found = found.or(key);
+        }
+    }
+    found
+}
+
+/// Tells the gateway the project that the key is bound to, and nothing that the program says of one.
+fn book(headers: &mut HeaderMap, key: &Key) {
+    headers.remove(PROJECT_HEADER);
+    if let Some(project) = key.project() {
+        let value = HeaderValue::from_str(project.as_str()).expect("ids are letters and digits");
+        headers.insert(PROJECT_HEADER, value);
+    }
 }
 
 /// No credential goes further: the gateway adds the provider's.

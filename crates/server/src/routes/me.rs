@@ -42,9 +42,9 @@ pub(crate) async fn get(
 ) -> Result<Data<Value>, ApiError> {
     let user = match &caller {
         Caller::Person { user, .. } => shown(user),
-        Caller::Program(_) => json!({
+        Caller::Program(key) => json!({
             "id": caller.user_id(),
-            "name": "API key",
+            "name": key.name(),
             "email": null,
             "role": role(caller.role()),
             "hasPassword": false,
@@ -115,7 +115,7 @@ pub(crate) async fn patch(
     let changed = app.store.update_user(&user.id, &patch, app.clock.now_ms()).await?;
     if patch.password_phc.is_some() {
         app.store.delete_sessions_of(&user.id, Some(session)).await?;
-        app.auth.sign_in_ended();
+        app.auth.rights_ended();
     }
     Ok(Data(json!({"user": shown(&changed)})))
 }

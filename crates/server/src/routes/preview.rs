@@ -2,7 +2,7 @@
 
 use crate::{
     api_error::ApiError,
-    auth::caller::Caller,
+    auth::{caller::Caller, pass::Pass},
     envelope::{Data, JsonBody, Path},
     hosts::Label,
     preview::{ENTRY_MS, ENTRY_PATH, listeners, origin::Origin},
@@ -43,7 +43,8 @@ pub(crate) async fn create(
         (Origin::named(label), base)
     };
     let ends_at = app.clock.now_ms() + ENTRY_MS;
-    let query = app.signer.entry_query(&origin.bound_to(), ends_at, caller.session());
+    let pass = Pass::of(&caller).name();
+    let query = app.signer.entry_query(&origin.bound_to(), ends_at, pass.as_deref());
     let url = format!("{base}{ENTRY_PATH}?{query}");
     Ok(Data(json!({"url": url, "expiresAt": rfc3339(ends_at)})))
 }

@@ -214,6 +214,7 @@ pub(crate) async fn delete(
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
     life::delete(&app, &machine).await?;
+    app.auth.take_back_of(&project.id);
     app.ports.close(&project.id).await;
     Ok(Data(json!({"id": project.id, "deleted": true})))
 }

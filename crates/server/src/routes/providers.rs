@@ -22,6 +22,12 @@ pub(crate) async fn list(
     Ok(Data(app.providers.list(&*app.store).await?))
 }
 
+/// `GET /v1/keys-file`: the file that keys were found in, and what is wrong with it as it is now.
+pub(crate) async fn file(State(app): State<App>, _caller: Caller) -> Result<Data<Value>, ApiError> {
+    let (path, problem) = app.providers.file();
+    Ok(Data(json!({"path": path, "problem": problem})))
+}
+
 #[derive(Deserialize)]
 pub(crate) struct KeyBody {
     key: String,

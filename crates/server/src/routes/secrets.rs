@@ -20,8 +20,8 @@ use toft_store::Role;
 use toft_vault::Secret;
 
 /// What is said of a body that does not fit. The usual words quote what was sent.
-const MANY: &str = "send {\"values\": {\"NAME\": \"value\", …}}, and \"wake\": true if the machine is \
-                    to go on with them";
+const MANY: &str = "send {\"values\": {\"NAME\": \"value\", …}}, where a value may also be what PUT …/secrets/{name} \
+                    takes, and \"wake\": true if the machine is to go on with them";
 const ONE: &str = "send {\"value\": \"…\"}: one text; beside it \"kind\": \"environment\" or \"brokered\", and \
                    of a brokered one its \"binding\"";
 const BINDING: &str = "a binding is {\"hosts\": [\"api.example.com\"], \"methods\": [\"GET\"], \"paths\": \
@@ -56,8 +56,13 @@ pub(crate) async fn set_many(
         match (field.as_str(), given) {
             ("values", Value::Object(given)) => {
                 for (name, value) in given {
-                    let Value::String(value) = value else { return Err(refused()) };
-                    values.push(Given { name, value: Secret::new(value), kind: None });
+                    values.push(match value {
+                        Value::String(value) => {
+                            Given { name, value: Secret::new(value), kind: None }
+                        }
+                        Value::Object(body) => given_as(name, body)?,
+                        _ => return Err(refused()),
+                    });
                 }
             }
             ("wake", Value::Bool(given)) => wake = given,
@@ -73,8 +78,14 @@ pub(crate) async fn set(
     State(app): State<App>,
     OfProject { caller, machine, .. }: OfProject<Member>,
     Path((_, name)): Path<(String, String)>,
-    JsonBody(mut body): JsonBody<Map<String, Value>>,
+    JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<Data<Value>, ApiError> {
+    change::set(&app, &machine, vec![given_as(name, body)?], caller.user_id(), false).await?;
+    shown(&app, &machine).await
+}
+
+/// A value, and what is to become of it.
+fn given_as(name: String, mut body: Map<String, Value>) -> Result<Given, ApiError> {
     let refused = || ApiError::invalid(ONE);
     let Some(Value::String(value)) = body.remove("value") else { return Err(refused()) };
     let value = Secret::new(value);
@@ -93,8 +104,7 @@ pub(crate) async fn set(
     if !body.is_empty() {
         return Err(refused());
     }
-    change::set(&app, &machine, vec![Given { name, value, kind }], caller.user_id(), false).await?;
-    shown(&app, &machine).await
+    Ok(Given { name, value, kind })
 }
 
 /// `DELETE …/secrets/{name}`.

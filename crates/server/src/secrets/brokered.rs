@@ -3,6 +3,7 @@
 
 use super::{open, unseal};
 use crate::{api_error::ApiError, machines::Machine, state::App};
+use std::sync::atomic::Ordering;
 use toft_gateway::{Brokered, BrokeredSecret, brokered::authority};
 use toft_model::{
     binding::{Binding, BrokeredValueError},
@@ -68,9 +69,15 @@ pub(crate) async fn tell(app: &App, machine: &Machine) -> Result<(), ApiError> {
     // As with what it may reach: whoever hands the machine over comes before this, or after.
     let _turn = machine.egress_turn.lock().await;
     let brokered = of(app, &machine.id).await?;
+    note(machine, &brokered);
     app.gateway.set_brokered(&machine.id, brokered).await.map_err(|error| {
         ApiError::internal("the gateway did not take the machine's brokered secrets", &error)
     })
+}
+
+/// Notes that hosts may say values back from now on.
+pub(crate) fn note(machine: &Machine, brokered: &Brokered) {
+    machine.brokers.fetch_or(!brokered.secrets.is_empty(), Ordering::Relaxed);
 }
 
 /// The authority of a project, made when a first secret needs it, and again when its key is lost.

@@ -234,7 +234,8 @@ async fn remove(app: &App, project: &ProjectId, name: &str) -> Result<(), ApiErr
     if !app.store.delete_secret(project, name).await? {
         return Err(ApiError::new(
             Code::NotFound,
-            "there is no secret of this name: GET …/secrets lists them",
+            "there is no secret of this name: see which there are (`toft secret list PROJECT`, or the panel \
+             Secrets)",
         ));
     }
     steps::reached("secret.recorded");

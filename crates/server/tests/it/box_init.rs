@@ -23,6 +23,9 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+/// A program that a full machine does not start.
+pub(crate) const FULL: &str = "one-too-many";
+
 /// Programs by id, for `Kill`.
 static EXECS: Mutex<Option<HashMap<String, u32>>> = Mutex::new(None);
 static NEXT_EXEC: AtomicU64 = AtomicU64::new(1);
@@ -122,6 +125,11 @@ async fn run_program(
         .process_group(0)
         .kill_on_drop(true)
         .spawn();
+    if spec.argv[0] == FULL {
+        let message = "the machine has as many processes as it may".into();
+        reply(&mut stream, &InitReply::Failed { code: "process_limit".into(), message }).await;
+        return Ok(());
+    }
     let mut child = match child {
         Ok(child) => child,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! Running programs in a machine.
 
 use crate::{
+    box_init::FULL,
     client::Call,
     world::{AGENT_KEY, World},
 };
@@ -23,6 +24,8 @@ async fn a_program_is_run_and_told_whole() {
     assert_eq!(done["stdout"], "hällo");
     let done = run(json!({"argv": ["sh", "-c", "echo $A"], "env": {"A": "b"}})).await.data();
     assert_eq!(done["stdout"], "b\n");
+    let refused = run(json!({"argv": [FULL]})).await;
+    assert!(refused.failure(409, "process_limit").contains("as many processes as it may"));
     let done = run(json!({"command": "kill -9 $$"})).await.data();
     assert_eq!((&done["exitCode"], &done["signal"]), (&json!(null), &json!(9)));
     let done = run(json!({"command": "yes | head -c 5000000"})).await.data();

@@ -16,6 +16,7 @@ mod files;
 mod forks;
 mod hosts;
 mod kept;
+mod keys;
 mod llm;
 mod machine;
 mod pause;

@@ -72,6 +72,9 @@ impl Forks for SqliteStore {
                 "INSERT INTO model_limit (project_id, calls_at_once, calls_per_minute, updated_at) \
                  SELECT p.id, l.calls_at_once, l.calls_per_minute, l.updated_at FROM model_limit l, \
                  project p WHERE l.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                "INSERT INTO project_fallback (project_id, chains, updated_at) \
+                 SELECT p.id, f.chains, f.updated_at FROM project_fallback f, \
+                 project p WHERE f.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
                 "INSERT INTO budget (scope, run, month, total, updated_at) \
                  SELECT ?3, b.run, b.month, b.total, b.updated_at FROM budget b \
                  JOIN project o ON o.public_id = b.scope WHERE o.id = ?1 AND ?2 >= 0",

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+mod api_keys;
 mod copies;
 mod events;
 mod images;
@@ -60,6 +61,7 @@ async fn story(store: &dyn Store) {
     images::images(store).await;
     schedules::schedules(store).await;
     secrets::secrets(store).await;
+    api_keys::api_keys(store).await;
     usage::usage(store).await;
     events::events(store).await;
 }

@@ -5,6 +5,7 @@ use toft_model::{
     budget::{Budget, Spent},
     id::ProjectId,
     machine::ModelLimits,
+    provider::Chains,
     time::month_of,
 };
 use toft_store::{NewEvent, Store, StoreError, UsageAsk, UsageBy, UsageEntry, UsageRow, UsageSum};
@@ -125,6 +126,9 @@ pub(crate) async fn usage(store: &dyn Store) {
         assert_eq!(store.model_limits(&shop.id).await.unwrap(), limits);
         assert_eq!(store.all_model_limits().await.unwrap()[&shop.id], limits);
     }
+    let chains: Chains = [("openai/*".to_owned(), vec!["groq/x".to_owned()])].into();
+    assert!(store.fallbacks(&shop.id).await.unwrap().is_empty());
+    store.put_fallbacks(&shop.id, &chains, 98).await.unwrap();
     let fork = new_project(None, "Fork");
     store.begin_forks(std::slice::from_ref(&fork), 98).await.unwrap();
     let made = std::slice::from_ref(&fork.id);
@@ -132,6 +136,9 @@ pub(crate) async fn usage(store: &dyn Store) {
     assert_eq!(store.model_limits(&fork.id).await.unwrap(), fewer, "a fork has its origin's");
     store.put_model_limits(&fork.id, &none, 98).await.unwrap();
     assert_eq!(store.all_model_limits().await.unwrap().len(), 1);
+    assert_eq!(store.fallbacks(&fork.id).await.unwrap(), chains, "a fork has its origin's");
+    store.put_fallbacks(&fork.id, &Chains::new(), 98).await.unwrap();
+    assert_eq!(store.all_fallbacks().await.unwrap(), [(shop.id.clone(), chains)].into());
 
     store.delete_project(&shop.id, 99).await.unwrap();
     let projects = sums(store, UsageBy::Project, Some(shop_id)).await;
@@ -141,6 +148,7 @@ pub(crate) async fn usage(store: &dyn Store) {
     let budgets = store.budgets().await.unwrap().projects;
     assert_eq!(budgets.keys().collect::<Vec<_>>(), [&fork.id], "a fork has its origin's");
     assert!(store.all_model_limits().await.unwrap().is_empty());
+    assert!(store.all_fallbacks().await.unwrap().is_empty());
 }
 
 /// Four calls of the shop by now: one cost 1,500, one was lost, one cost 9,000; one is from outside.

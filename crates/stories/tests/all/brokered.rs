@@ -1,84 +1,14 @@
 //! Brokered secrets: programs have a placeholder and are answered as if they had the value, which is in no
 //! machine. Real programs, and a host with TLS that this story plays.
 
-use crate::attacks::sh;
+use crate::{
+    attacks::sh,
+    house::{Host, House},
+};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, process::Command};
-use tempfile::TempDir;
-use toft_gateway::{Gateway, GatewayConfig};
-use toft_stories::{
-    https::{Https, base64},
-    lane, scan,
-    servers::with_names,
-    toft::{Start, Toft},
-};
-
-const NAMES: &[&str] = &["api.story.example", "other.story.example"];
-
-/// A server whose gateway knows [`NAMES`], the host that they mean, and a project.
-struct House {
-    toft: Toft,
-    project: String,
-    host: Https,
-    port: u16,
-    value: String,
-    _names: TempDir,
-}
-
-impl House {
-    async fn open() -> Result<Option<Self>> {
-        if !lane::root() || lane::as_user() {
-            lane::skip("brokered secrets", "names and servers of its own need root");
-            return Ok(None);
-        }
-        // Made at run time, so that this program's own text does not hold it.
-        let value = format!("sk-{}-canary/+value", std::process::id() * 7919);
-        let host = Https::start(NAMES, &value).await?;
-        let names = tempfile::Builder::new().prefix("toft-names-").tempdir()?;
-        let before = with_names(names.path(), NAMES)?;
-        let env = vec![("SSL_CERT_FILE".to_owned(), host.root().display().to_string())];
-        let toft = Toft::start(Start { before, env, ..Start::default() }).await?;
-        let project = toft.new_project("Brokered").await?;
-        let house = Self { port: host.address.port(), toft, project, host, value, _names: names };
-        house.reachable(1).await?;
-        Ok(Some(house))
-    }
-
-    /// Opens this host's own address to the gateway, the `nth` of them, for this story alone.
-    async fn reachable(&self, nth: usize) -> Result<()> {
-        // The server tells a new gateway twice; what this story tells comes after that.
-        let said = self.toft.data.join("logs/gateway.log");
-        while std::fs::read_to_string(&said)?.matches(" configured ").count() < 3 * nth - 1 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        let gateway = Gateway::connect(&self.toft.data).await?;
-        let allow_private: Vec<SocketAddr> = vec![self.host.address];
-        gateway.set_config(GatewayConfig { allow_private, ..GatewayConfig::default() }).await?;
-        Ok(())
-    }
-
-    async fn bind(&self, name: &str, binding: Value) -> Result<Value> {
-        let path = format!("/v1/projects/{}/secrets/{name}", self.project);
-        let body = json!({"value": self.value, "kind": "brokered", "binding": binding});
-        self.toft.call("PUT", &path, Some(body)).await
-    }
-
-    async fn sh(&self, command: &str) -> Result<(i64, String)> {
-        sh(&self.toft, &self.project, &format!("exec 2>&1; {command}")).await
-    }
-
-    fn url(&self, rest: &str) -> String {
-        format!("https://api.story.example:{}{rest}", self.port)
-    }
-
-    /// Lines of the log of what went out, newest first.
-    async fn lines(&self) -> Result<Vec<Value>> {
-        let path = format!("/v1/projects/{}/egress/log?limit=200", self.project);
-        let mut log = self.toft.call("GET", &path, None).await?;
-        Ok(serde_json::from_value(log["lines"].take())?)
-    }
-}
+use std::process::Command;
+use toft_stories::{https::base64, lane, podman::Podman, scan, toft::Start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_use_a_key_that_is_in_no_machine() -> Result<()> {
@@ -186,14 +116,14 @@ async fn programs_use_a_key_that_is_in_no_machine() -> Result<()> {
     let (_, said) = house.sh(&format!("curl -sS -d \"$API_KEY\" {}", house.url("/v1/me"))).await?;
     assert!(said.contains(&placeholder), "{said}");
     assert_eq!(house.host.asked().pop().context("it came")?.body, placeholder);
-    // A client that speaks HTTP/2 alone, and one for another host, get no connection.
-    let h2 = format!(
+    // A client that speaks nothing of HTTP, and one for another host, get no connection.
+    let other = format!(
         "python3 -c \"import socket, ssl; c = ssl._create_unverified_context(); \
-         c.set_alpn_protocols(['h2']); n = 'api.story.example'; \
+         c.set_alpn_protocols(['spdy/3']); n = 'api.story.example'; \
          c.wrap_socket(socket.create_connection((n, {})), server_hostname=n)\"",
         house.port
     );
-    let (code, said) = house.sh(&h2).await?;
+    let (code, said) = house.sh(&other).await?;
     assert!(code != 0 && said.contains("no application protocol"), "{said}");
     let sni = format!(
         "curl -sSk --connect-to ::api.story.example:{} {key} https://other.story.example:{}/v1/me",
@@ -294,4 +224,58 @@ async fn a_binding_counts_for_the_next_request_and_for_no_other_machine() -> Res
     house.sh(&stale).await?;
     assert_eq!(house.host.asked().pop().context("it came")?.header("authorization"), placeholder);
     house.toft.down()
+}
+
+/// What a program of the image asks with: no more than Python is in it.
+fn python(url: &str, header: &str) -> String {
+    format!(
+        "python3 - <<'E'\nimport os, urllib.request as u, urllib.error\n\
+         try: print(u.urlopen(u.Request('{url}', headers={{'{header}': 'Bearer ' + os.environ['API_KEY']}})).read().decode())\n\
+         except urllib.error.HTTPError as e: print(e.code, e.read().decode())\nE"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_do_programs_in_a_container() -> Result<()> {
+    let Some(host) = Host::open("brokered secrets in a container").await? else { return Ok(()) };
+    let Some(podman) = Podman::start("brokered secrets in a container")? else { return Ok(()) };
+    let start = Start { args: podman.args(), ..Start::default() };
+    let house = House::of(host, start, Vec::new()).await?;
+    let bound = format!("api.story.example:{}", house.port);
+    house.bind("API_KEY", json!({"hosts": [bound], "paths": ["/v1/*"]})).await?;
+    let (_, placeholder) = house.sh("printf %s $API_KEY").await?;
+    assert!(placeholder.starts_with("toft-placeholder-"), "{placeholder}");
+
+    // The authority is trusted, the value is put in, and what the host says of it is not heard.
+    let (code, said) = house.sh(&python(&house.url("/v1/me"), "Authorization")).await?;
+    let asked = house.host.asked().pop().with_context(|| format!("it came: {said}"))?;
+    assert_eq!(asked.header("authorization"), format!("Bearer {}", house.value));
+    assert!(code == 0 && said.contains(&placeholder) && !said.contains(&house.value), "{said}");
+    // Nothing goes to another path, in another header, or to another host.
+    for (url, header) in [("/v2/me", "Authorization"), ("/v1/me", "X-Api-Key")] {
+        let (_, said) = house.sh(&python(&house.url(url), header)).await?;
+        assert!(said.contains("403") && said.contains("secret_not_bound"), "{said}");
+        assert!(house.host.asked().is_empty(), "{url} {header}");
+    }
+    let other = format!("https://other.story.example:{}/v1/me", house.port);
+    let blind = python(&other, "Authorization").replace(
+        "import os",
+        "import ssl; ssl._create_default_https_context = ssl._create_unverified_context\nimport os",
+    );
+    let (_, said) = house.sh(&blind).await?;
+    let asked = house.host.asked().pop().with_context(|| format!("it came: {said}"))?;
+    assert_eq!(asked.header("authorization"), format!("Bearer {placeholder}"));
+
+    // The next start of the container has it again.
+    let of = format!("/v1/projects/{}", house.project);
+    house.toft.call("POST", &format!("{of}/stop"), Some(json!({}))).await?;
+    house.toft.call("POST", &format!("{of}/start"), Some(json!({}))).await?;
+    let (_, said) = house.sh(&python(&house.url("/v1/again"), "Authorization")).await?;
+    let asked = house.host.asked().pop().with_context(|| format!("it came: {said}"))?;
+    assert_eq!(asked.header("authorization"), format!("Bearer {}", house.value));
+    let places = scan::places(&house.toft, &house.project, house.value.as_bytes())?;
+    assert_eq!(places, Vec::<String>::new());
+    house.toft.down()?;
+    assert_eq!(podman.containers()?, Vec::<String>::new());
+    Ok(())
 }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 use toft_stories::{
+    browser::Driver,
     provider::{Fate, Provider},
     session::{self, Follow},
     toft::{STEP_TIMEOUT, Start, Toft},
@@ -197,7 +198,7 @@ async fn when_both_are_down_the_error_says_who_was_tried_and_a_person_can_stop_t
     ensure!(shown.contains(CLAUDE) && shown.contains(GPT), "{shown}");
     let none = toft.cli(&["fallback", CLAUDE, "--none", "--json"])?;
     let none: Value = serde_json::from_slice(&none.stdout)?;
-    assert_eq!(none, json!({"chains": {}, "firstByteS": 60, "fromFile": []}));
+    assert_eq!(none, json!({"chains": {}, "firstByteS": 60, "fromFile": [], "unlisted": []}));
     house.end()
 }
 
@@ -208,16 +209,21 @@ async fn chains_of_the_start_hold_until_a_person_says_otherwise() -> Result<()> 
     let toft = Toft::start(Start { args, ..Start::default() }).await?;
     let now = toft.call("GET", "/v1/fallbacks", None).await?;
     let started = json!({"chains": {"anthropic/x": ["openai/y", "groq/z"]}, "firstByteS": 7,
-        "fromFile": ["anthropic/x"]});
+        "fromFile": ["anthropic/x"], "unlisted": ["anthropic/x", "groq/z", "openai/y"]});
     assert_eq!(now, started);
     let change = json!({"chains": {"claude/x": ["gemini/a"]}, "firstByteS": 9});
     let now = toft.call("PUT", "/v1/fallbacks", Some(change)).await?;
-    let set = json!({"chains": {"anthropic/x": ["google/a"]}, "firstByteS": 9, "fromFile": []});
+    let set = json!({"chains": {"anthropic/x": ["google/a"]}, "firstByteS": 9, "fromFile": [],
+        "unlisted": ["anthropic/x", "google/a"]});
     assert_eq!(now, set);
     for (wrong, words) in [
         (json!({"chains": {"x": []}}), "PROVIDER/MODEL"),
         (json!({"chains": {"openai/x": ["demo/app"]}}), "PROVIDER/MODEL"),
-        (json!({"chains": {"openai/x": ["openai/x"]}}), "twice"),
+        (json!({"chains": {"openai/x": ["openai/x"]}}), "itself"),
+        (json!({"chains": {"openai/x": ["groq/y", "groq/y"]}}), "twice"),
+        (json!({"chains": {"openai/*": ["openai/y"]}}), "one of openai/*"),
+        (json!({"chains": {"openai/x": ["groq/*"]}}), "names no model"),
+        (json!({"chains": {"openai/gpt-*": ["groq/y"]}}), "there is no other"),
         (json!({"firstByteS": 301}), "firstByteS"),
         (json!({"chain": {}}), "chain"),
     ] {
@@ -226,5 +232,89 @@ async fn chains_of_the_start_hold_until_a_person_says_otherwise() -> Result<()> 
     }
     let off = json!({"chains": {"anthropic/x": null}, "firstByteS": null});
     assert_eq!(toft.call("PUT", "/v1/fallbacks", Some(off)).await?, started);
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_says_itself_who_stands_in_for_whom() -> Result<()> {
+    let house = House::start().await?;
+    let (toft, project) = (&house.toft, &house.project);
+    let path = format!("/v1/projects/{project}/fallbacks");
+    let inherited = toft.call("GET", &path, None).await?;
+    assert_eq!(inherited, json!({"chains": {}, "inherited": {CLAUDE: [GPT]}, "unlisted": []}));
+    // Nobody, for all of the provider: the project waits, a program outside does not.
+    let set = toft.cli(&["fallback", "claude/*", "--none", "--project", "Shop"])?;
+    ensure!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    let own = toft.call("GET", &path, None).await?;
+    assert_eq!(own, json!({"chains": {"anthropic/*": []}, "inherited": {}, "unlisted": []}));
+    house.now[0].is(DOWN);
+    let mut follow = Follow::from(toft, project, 0).await?;
+    session::prompt(toft, project, "work").await?;
+    let seen = follow.until(|e| e.kind == "auto_retry_start").await?;
+    let why = seen[seen.len() - 1].data["errorMessage"].to_string();
+    ensure!(why.contains("Overloaded just now") && !why.contains(GPT), "{why}");
+    assert_eq!(house.outside("anthropic/v1/messages", true).await?.1.as_deref(), Some(GPT));
+
+    // One for all models of the provider: the work goes on, and is paid by the model that answers.
+    let set = toft.cli(&["fallback", "claude/*", GPT, "--project", "Shop"])?;
+    ensure!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    let seen = follow.until_agent_end().await?;
+    assert_eq!(seen[seen.len() - 1].data["reason"], "done");
+    let usage = format!("/v1/projects/{project}/usage?by=provider");
+    let paid = |u: &Value| {
+        let rows = u["rows"].as_array().into_iter().flatten();
+        rows.filter(|row| row["costUsd"].as_f64() > Some(0.0)).map(|r| r["key"].clone()).collect()
+    };
+    let usage = toft.until(&usage, |u| !Vec::is_empty(&paid(u))).await?;
+    assert_eq!(paid(&usage), ["openai"], "{usage}");
+
+    // A fork has its origin's, and what is taken off gives way to what holds for all.
+    let forks = toft.call("POST", &format!("/v1/projects/{project}/fork"), Some(json!({}))).await?;
+    let fork = forks["projects"][0]["id"].as_str().context("a fork")?;
+    let of_fork = toft.call("GET", &format!("/v1/projects/{fork}/fallbacks"), None).await?;
+    assert_eq!(of_fork["chains"], json!({"anthropic/*": [GPT]}));
+    let off = json!({"chains": {"anthropic/*": null}});
+    assert_eq!(toft.call("PUT", &path, Some(off)).await?, inherited);
+    let (status, answer) = toft.request("PUT", &path, Some(json!({"firstByteS": 3}))).await?;
+    ensure!(status == 400 && answer.to_string().contains("firstByteS"), "{status} {answer}");
+    house.end()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sets_them_in_a_browser_and_sees_who_answered() -> Result<()> {
+    let (claude, gpt) = (
+        Provider::start(Duration::from_millis(1), script()).await?,
+        Provider::start(Duration::from_millis(1), script()).await?,
+    );
+    let mut env = claude.env("sk-a");
+    env.extend(gpt.env_openai("sk-b"));
+    let toft = Toft::start(Start { env, ..Start::default() }).await?;
+    let model = json!({"defaultProvider": "anthropic", "defaultModel": "claude-opus-4-6"});
+    toft.call("PUT", "/v1/settings", Some(model)).await?;
+    let project = toft.new_project("Shop").await?;
+    let made = json!({"project": project, "shots": std::env::var("TOFT_SHOTS").ok()});
+    let mut driver = Driver::start(&toft, "fallbacks.mjs", made)?;
+    let mut claude = Some(claude);
+    while let Some(line) = driver.line().await? {
+        match &*line {
+            "down" => {
+                let set = toft.call("GET", "/v1/fallbacks", None).await?;
+                assert_eq!(set["chains"], json!({"anthropic/*": [GPT]}));
+                // It is gone, with its address.
+                claude.take();
+            }
+            "nobody" => {
+                let path = format!("/v1/projects/{project}/fallbacks");
+                let own = toft.call("GET", &path, None).await?;
+                assert_eq!(own["chains"], json!({"anthropic/*": []}));
+            }
+            _ => continue,
+        }
+        driver.answer("").await?;
+    }
+    driver.done(&toft).await?;
+    assert_eq!(toft.call("GET", "/v1/fallbacks", None).await?["chains"], json!({}));
+    ensure!(!gpt.requests().is_empty(), "it was asked");
+    assert_eq!(gpt.faults(), Vec::<String>::new());
     toft.down()
 }

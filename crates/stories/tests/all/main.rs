@@ -8,7 +8,7 @@
 //! |---|---|
 //! | F5 disk full outside: under an image, under folders, at the start | `bad_host::a_full_disk_under_an_image_loses_nothing_and_heals`, `bad_host::a_full_disk_under_plain_folders_loses_nothing_and_heals`, `bad_host::a_disk_with_too_little_room_to_start_is_named_at_every_fill`, `machine/tests/native/full::programs_that_write_stand_still_while_the_disk_is_full` |
 //! | F5 disk full inside: the project's own bound | `bombs::a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on`, `machine/tests/native/room::a_project_is_bounded_with_its_checkpoints_and_a_fork_counts_only_its_own`, `machine/tests/native/hits::a_disk_that_is_full_is_told_and_again_after_there_was_room`, `bridge/src/log/tests::a_full_disk_holds_events_back_and_loses_none` |
-//! | F9 a provider that is down, overloaded or silent, with another model to stand in | `fallbacks::while_a_provider_is_down_another_model_works_on_and_the_chosen_one_comes_back`, `fallbacks::when_both_are_down_the_error_says_who_was_tried_and_a_person_can_stop_the_waiting`, `gateway/src/models/tests/fallback::whatever_keeps_a_provider_from_beginning_lets_another_answer` |
+//! | F9 a provider that is down, overloaded or silent, with another model to stand in | `fallbacks::while_a_provider_is_down_another_model_works_on_and_the_chosen_one_comes_back`, `fallbacks::when_both_are_down_the_error_says_who_was_tried_and_a_person_can_stop_the_waiting`, `fallbacks::a_project_says_itself_who_stands_in_for_whom`, `fallbacks::a_person_sets_them_in_a_browser_and_sees_who_answered`, `gateway/src/models/tests/fallback::whatever_keeps_a_provider_from_beginning_lets_another_answer` |
 //! | the gateway killed at each frame of a streamed call, with budgets, and between two models | `gateway/tests/killed::however_far_a_streamed_call_is_it_was_granted_and_the_next_gateway_counts_it` |
 //! | F15 clock forward and back two hours, under the real server (long lane) | `stories/tests/all/schedules/clocks::a_clock_that_jumps_two_hours_fires_nothing_twice` |
 //! | F15 the same on a clock of the test's own, and the days when clocks change | `server/tests/it/schedules::a_clock_set_forward_makes_one_late_and_the_rest_skipped`, `server/tests/it/schedules/clocks::a_clock_set_back_fires_no_time_of_the_day_again`, `server/src/schedules/slots/tests::a_slot_that_the_clock_jumps_over_is_due_right_after_the_jump` |
@@ -27,7 +27,7 @@
 //! | S1 a key in what a crash leaves | `secrets::what_a_crash_leaves_holds_no_key` |
 //! | S1 a secret of a project that is not shown to its agent | `project_secrets::a_secret_reaches_the_next_process_and_lies_nowhere`, `project_secrets::the_agent_asks_for_secrets_and_sees_none` |
 //! | a stolen project token, outside, in another machine, in a fork, after a restart | `secrets::a_stolen_project_token_opens_nothing_elsewhere`, `attacks::the_gateway_believes_one_token_and_its_proxy_reads_hosts_one_way`, `gateway/src/models/tests/refusing::only_the_token_of_this_very_machine_is_taken` |
-//! | S2 a placeholder for another host, path, header, in a URL, without TLS, behind a redirect; another machine's | `brokered::programs_use_a_key_that_is_in_no_machine`, `brokered::a_binding_counts_for_the_next_request_and_for_no_other_machine`, `gateway/src/brokered/request/tests::a_placeholder_anywhere_else_is_refused`, `gateway/src/brokered/request/tests::without_tls_no_placeholder_goes_out` |
+//! | S2 a placeholder for another host, path, header, in a URL, without TLS, behind a redirect; another machine's | `brokered::programs_use_a_key_that_is_in_no_machine`, `brokered::so_do_programs_in_a_container`, `brokered::a_binding_counts_for_the_next_request_and_for_no_other_machine`, `gateway/src/brokered/request/tests::a_placeholder_anywhere_else_is_refused`, `gateway/src/brokered/request/tests::without_tls_no_placeholder_goes_out` |
 //! | S3 a host that says the value back, in pieces, encoded, in a header | `brokered::programs_use_a_key_that_is_in_no_machine`, `gateway/src/brokered/stream/tests::a_value_is_found_in_every_form_that_programs_give_it`, `gateway/src/brokered/stream/tests::the_answer_is_the_same_however_it_is_cut_and_never_has_a_value` |
 //! | S4 host names that two readers could read differently, asked of the proxy from inside | `stories/tests/all/way_out/attacks::names_and_addresses_that_lie_lead_nowhere`, `gateway/src/egress/tests::every_disguise_of_a_host_is_refused_before_anything_is_resolved_or_dialled`, `policy/src/host::every_trick_that_two_parsers_could_read_differently_is_refused` |
 //! | S4 what was checked and what is dialled, for any name and any answer | `gateway/src/egress/dial::what_is_dialled_was_resolved_and_checked_and_nothing_else`, `gateway/src/egress/dial::only_the_name_that_was_allowed_is_ever_asked_for`, `gateway/src/egress/dial::a_form_that_other_readers_take_for_an_address_is_that_address_or_nothing` |
@@ -64,6 +64,7 @@ mod bare_address;
 mod bombs;
 mod broken_inside;
 mod brokered;
+mod brokered_protocols;
 mod checkpoints;
 mod coding_agents;
 mod cold;
@@ -72,9 +73,11 @@ mod fallbacks;
 mod faults;
 mod hidden;
 mod host_backend;
+mod house;
 mod images;
 mod impostor;
 mod inherited;
+mod keys_for_programs;
 mod kills;
 mod kills_images;
 mod kills_life;
@@ -95,6 +98,7 @@ mod probe_cli;
 mod probe_files;
 mod probe_http;
 mod project_secrets;
+mod proposed_binding;
 mod provider_keys;
 mod replay;
 mod said_once;

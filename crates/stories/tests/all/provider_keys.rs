@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 use toft_stories::{
+    browser::Driver,
     provider::Provider,
     toft::{Start, Toft},
 };
@@ -88,4 +89,72 @@ async fn a_file_of_keys_that_others_can_read_is_refused_at_the_start() -> Result
     let words = refused.err().map(|e| format!("{e:#}")).context("it does not start")?;
     ensure!(words.contains("chmod 600") && !words.contains("canary"), "{words}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_keys_that_changes_is_read_again_and_a_bad_one_changes_nothing() -> Result<()> {
+    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("keys.env");
+    let write = |path: &std::path::Path, text: &str| {
+        fs::write(path, text)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    };
+    let base = format!("MISTRAL_BASE_URL=http://{}/v1\n", provider.addr);
+    write(&file, &format!("MISTRAL_API_KEY=sk-first-1111\n{base}"))?;
+    let args = vec!["--keys".to_owned(), file.to_str().context("a path")?.to_owned()];
+    let env = vec![("AGENT_API_KEY".to_owned(), "program-key-0815-for-keys".to_owned())];
+    let toft = Toft::start(Start { args, env, ..Start::default() }).await?;
+    let hint = async |wanted: &str| {
+        let is = |all: &Value| all.to_string().contains(wanted);
+        toft.until("/v1/providers", is).await.map(drop)
+    };
+    hint("…1111").await?;
+
+    // Put in its place, as editors and secret stores do: the gateway has the new one.
+    let new = folder.path().join("new");
+    write(&new, &format!("MISTRAL_API_KEY=sk-second-2222\n{base}"))?;
+    fs::rename(&new, &file)?;
+    hint("…2222").await?;
+    toft.until("/v1/keys-file", |file| file["problem"].is_null()).await?;
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+    let path = format!("{}/llm/mistral/v1/chat/completions", toft.base);
+    let request = toft.http().post(path).header("x-api-key", "program-key-0815-for-keys");
+    let answer = request.json(&body).send().await?;
+    ensure!(answer.status() == 200, "{}", answer.text().await?);
+    ensure!(
+        provider.keys().iter().all(|key| key.contains("sk-second-2222")),
+        "the new one is used"
+    );
+    assert_eq!(provider.keys().len(), 1);
+
+    // One that cannot be read is told, once, without a value of it; the keys of before count on.
+    write(&file, "sk-canary-3333\n")?;
+    let told = toft.until("/v1/keys-file", |file| file["problem"].is_string()).await?;
+    let words = told["problem"].as_str().unwrap_or_default();
+    ensure!(words.contains("line 1") && !words.contains("canary"), "{words}");
+    assert_eq!(told["path"], json!(file));
+    assert_eq!(shown(&toft, "mistral").await?["keyHint"], "…2222");
+    ensure!(tested(&toft, "mistral").await?.0, "it still works");
+    write(&file, &format!("MISTRAL_API_KEY=sk-fourth-4444\n{base}"))?;
+    hint("…4444").await?;
+    let healed = toft.call("GET", "/v1/keys-file", None).await?;
+    assert_eq!(healed, json!({"path": file, "problem": null}));
+    let log = toft.log();
+    assert_eq!(log.matches("The keys that were read before count on").count(), 1, "{log}");
+    ensure!(!log.contains("canary") && !log.contains("4444"), "no value in the log");
+
+    // Whoever looks at Settings sees all of that.
+    let shots = std::env::var("TOFT_SHOTS").ok();
+    let made = json!({"hints": ["…4444", "…5555"], "shots": shots});
+    let mut driver = Driver::start(&toft, "keys-file.mjs", made)?;
+    while let Some(line) = driver.line().await? {
+        match &*line {
+            "break" => write(&file, "MISTRAL_API_KEY=sk-6\nMISTRAL_API_KEY=sk-7\n")?,
+            "mend" => write(&file, "MISTRAL_API_KEY=sk-fifth-5555\n")?,
+            _ => {}
+        }
+    }
+    driver.done(&toft).await?;
+    toft.down()
 }

@@ -6,14 +6,17 @@ use super::{
 };
 use crate::outcome::{STOPPED, ToolOutcome};
 use serde_json::{Map, Value, json};
-use toft_model::{event::LimitHit, init::ExecExit};
+use toft_model::{
+    event::{LimitHit, LimitKind},
+    init::ExecExit,
+};
 
 impl Watch<'_> {
     pub(super) fn outcome(
         &self,
         end: &End,
         order: &Order,
-        memory: Option<&LimitHit>,
+        limit: Option<&LimitHit>,
     ) -> ToolOutcome {
         let (shown, note) = self.tail.text();
         let exit = match end {
@@ -87,9 +90,15 @@ impl Watch<'_> {
                  process, action \"list\"."
             )),
         }
-        if let Some(hit) = memory {
-            details.insert("memoryLimit".into(), json!(hit));
-            parts.push(out_of_memory(hit));
+        if let Some(hit) = limit {
+            let (name, told) = match hit.kind {
+                LimitKind::Disk => ("diskLimit", out_of_disk(hit)),
+                LimitKind::Memory | LimitKind::Pids | LimitKind::Log => {
+                    ("memoryLimit", out_of_memory(hit))
+                }
+            };
+            details.insert(name.into(), json!(hit));
+            parts.push(told);
         }
         let text = parts.join("\n\n");
         ToolOutcome { is_error, ..ToolOutcome::text(text).details(Value::Object(details)) }
@@ -114,6 +123,15 @@ pub(crate) fn ending(exit: &ExecExit) -> String {
 /// Whether KILL ended it, or the last command of its shell.
 pub(super) fn was_killed(exit: &ExecExit) -> bool {
     exit_code(exit) == 128 + 9
+}
+
+/// What the model is told of a command that took too long, while there was no room on the disk.
+fn out_of_disk(hit: &LimitHit) -> String {
+    format!(
+        "The disk was full meanwhile, so it may have stood still as it wrote: {} Delete what is not needed, or tell \
+         the person.",
+        hit.message
+    )
 }
 
 /// What the model is told when the machine's memory limit ended something.

@@ -6,7 +6,10 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::time::Duration;
-use toft_model::{event::LimitHit, init::ExecSpec};
+use toft_model::{
+    event::{LimitHit, LimitKind},
+    init::ExecSpec,
+};
 use tokio::time::Instant;
 
 async fn bash(bench: &Bench, command: &str) -> crate::ToolOutcome {
@@ -211,11 +214,11 @@ async fn a_command_that_cannot_start_says_so() {
     assert!(empty.said().contains("`command` of bash is missing"));
 }
 
-/// The local shell on a host that saw the memory limit reached.
-struct OutOfMemory(std::sync::Arc<crate::testing::LocalShell>);
+/// The local shell on a host that saw limits reached.
+struct AtItsLimit(std::sync::Arc<crate::testing::LocalShell>);
 
 #[async_trait::async_trait]
-impl crate::host::Shell for OutOfMemory {
+impl crate::host::Shell for AtItsLimit {
     async fn start(&self, spec: ExecSpec) -> Result<ShellRun, ShellError> {
         self.0.start(spec).await
     }
@@ -225,10 +228,20 @@ impl crate::host::Shell for OutOfMemory {
     async fn forget(&self, id: &str) -> Result<(), ShellError> {
         self.0.forget(id).await
     }
-    async fn memory_limit(&self, _: Instant, wait: Duration) -> Option<LimitHit> {
+    async fn limit_hit(&self, kind: LimitKind, _: Instant, wait: Duration) -> Option<LimitHit> {
+        if kind == LimitKind::Disk {
+            return Some(LimitHit {
+                kind,
+                command: None,
+                pid: None,
+                peak: None,
+                limit: None,
+                message: "0 MiB are left of the 1 GiB that --disk-max lets take.".into(),
+            });
+        }
         // A command that was killed is worth waiting for; one that failed otherwise is not.
         (wait > Duration::ZERO).then(|| LimitHit {
-            kind: toft_model::event::LimitKind::Memory,
+            kind,
             command: Some("python3 eat.py".into()),
             pid: Some(7),
             peak: Some(64 << 20),
@@ -247,11 +260,30 @@ async fn a_command_that_was_ended_for_memory_says_so_with_the_limit() {
             .enumerate()
     {
         let (mut ctx, _updates) = bench.context(&format!("memory{n}"));
-        ctx.shell = std::sync::Arc::new(OutOfMemory(std::sync::Arc::clone(&bench.shell)));
+        ctx.shell = std::sync::Arc::new(AtItsLimit(std::sync::Arc::clone(&bench.shell)));
         let outcome = bench.toolbox.run("bash", &ctx, json!({ "command": command })).await;
         let said = outcome.said();
         assert_eq!(said.contains("Out of memory: `python3 eat.py`"), told, "{command}: {said}");
         assert_eq!(said.contains("memory limit of 64 MiB"), told, "{command}: {said}");
         assert_eq!(outcome.details.unwrap()["memoryLimit"]["limit"] == 64 << 20, told);
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_stood_still_on_a_full_disk_says_so() {
+    let bench = Bench::new();
+    for (n, (arguments, told)) in [
+        (json!({"command": "sleep 9", "timeout": 0.1}), true),
+        (json!({"command": "false"}), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut ctx, _updates) = bench.context(&format!("disk{n}"));
+        ctx.shell = std::sync::Arc::new(AtItsLimit(std::sync::Arc::clone(&bench.shell)));
+        let outcome = bench.toolbox.run("bash", &ctx, arguments).await;
+        let said = outcome.said();
+        assert_eq!(said.contains("disk was full") && said.contains("--disk-max"), told, "{said}");
+        assert_eq!(outcome.details.unwrap()["diskLimit"].is_object(), told);
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::host::Secrets;
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use toft_model::{
+    binding::{Binding, placeholder},
     mask::Mask,
     secret::{Environment, SecretText},
 };
@@ -25,7 +26,18 @@ impl MemorySecrets {
         self.0.send_modify(|environment| {
             environment.revision += 1;
             environment.vars.retain(|(known, _)| known != name);
+            environment.bindings.remove(name);
             environment.vars.push((name.to_owned(), SecretText::new(value)));
+        });
+    }
+
+    /// Sets a brokered one.
+    pub fn broker(&self, name: &str, binding: Binding) {
+        self.0.send_modify(|environment| {
+            environment.revision += 1;
+            environment.vars.retain(|(known, _)| known != name);
+            environment.vars.push((name.to_owned(), SecretText::new(placeholder())));
+            environment.bindings.insert(name.to_owned(), binding);
         });
     }
 }
@@ -40,6 +52,10 @@ impl Secrets for MemorySecrets {
     async fn until_set(&self, names: &[String]) {
         let mut changes = self.0.subscribe();
         let _ = changes.wait_for(|now| names.iter().all(|name| now.has(name))).await;
+    }
+
+    async fn bindings(&self, names: &[String]) -> BTreeMap<String, Binding> {
+        self.0.borrow().bindings_of(names)
     }
 
     fn mask(&self) -> Arc<Mask> {

@@ -14,8 +14,12 @@ import { Failure, Skeleton } from '@/ui/state'
 import { cx } from '@/util/class'
 import { plural } from '@/util/format'
 
+/** A file of keys that is changed while this is looked at is seen soon. */
+const followed = { refetchInterval: 3000 }
+
 export function Providers({ admin }: { admin: boolean }) {
-  const { data, error, isPending, refetch } = useQuery(queries.providers)
+  const { data, error, isPending, refetch } = useQuery({ ...queries.providers, ...followed })
+  const { data: file } = useQuery({ ...queries.keysFile, ...followed })
   if (isPending) return <Skeleton widths={[100, 100, 100]} words="Reading the providers…" />
   if (error && !data) {
     return (
@@ -29,15 +33,27 @@ export function Providers({ admin }: { admin: boolean }) {
   }
   const shown = (data ?? []).filter((provider) => provider.id !== 'demo')
   return (
-    <ul className="divide-y divide-line border-y">
-      {shown
-        .toSorted(
-          (a, b) => Number(b.configured) - Number(a.configured) || a.name.localeCompare(b.name),
-        )
-        .map((provider) => (
-          <ProviderRow key={provider.id} provider={provider} admin={admin} />
-        ))}
-    </ul>
+    <>
+      {file?.problem && (
+        <div className="mb-3">
+          <Failure
+            compact
+            title="The file of keys cannot be read as it is now"
+            message={file.problem}
+            kept={file.path ? 'The keys that were read from it before count on.' : undefined}
+          />
+        </div>
+      )}
+      <ul className="divide-y divide-line border-y">
+        {shown
+          .toSorted(
+            (a, b) => Number(b.configured) - Number(a.configured) || a.name.localeCompare(b.name),
+          )
+          .map((provider) => (
+            <ProviderRow key={provider.id} provider={provider} admin={admin} />
+          ))}
+      </ul>
+    </>
   )
 }
 

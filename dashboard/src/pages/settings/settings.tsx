@@ -8,6 +8,7 @@ import { CommandsButton } from '@/components/commands-button'
 import { HomeLink } from '@/components/home-link'
 import { Button } from '@/ui/button'
 import { Strip } from '@/ui/state'
+import { ApiKeys } from './api-keys'
 import { Appearance } from './appearance'
 import { Defaults } from './defaults'
 import { FallbackChains } from './fallbacks'
@@ -22,6 +23,7 @@ const SECTIONS = [
   { id: 'defaults', name: 'Default model' },
   { id: 'fallbacks', name: 'Fallbacks' },
   { id: 'cost', name: 'Cost' },
+  { id: 'api-keys', name: 'API keys' },
   { id: 'appearance', name: 'Appearance' },
   { id: 'host', name: 'This host' },
 ] as const
@@ -107,6 +109,13 @@ export function SettingsPage() {
               note="What was asked of models, by all projects and by programs outside."
             >
               <UsageOfAll admin={admin} />
+            </Part>
+            <Part
+              id="api-keys"
+              title="API keys"
+              note="For programs outside: each opens what it is made for, and can be taken back."
+            >
+              <ApiKeys admin={admin} />
             </Part>
             <Part id="appearance" title="Appearance">
               <Appearance />

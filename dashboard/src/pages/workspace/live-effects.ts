@@ -164,6 +164,11 @@ export function useLiveEffects(project: Project): void {
       case 'notify':
         notify(event.data.message, event.data.level)
         return
+      case 'error':
+        if (event.data.code === 'secret_echoed') {
+          toast.warning('A host said a secret back', event.data.message)
+        }
+        return
       default:
     }
   })

@@ -1,10 +1,11 @@
-// What the project's model calls cost: by prompt, conversation and model. How often it may ask.
+// What the project's model calls cost: by prompt, conversation and model. How often it may ask, and whom else.
 import { useEffect } from 'react'
 import type { UsageRow } from '@/api/usage'
 import { BudgetForm } from '@/components/usage/budget-form'
 import { UsageView } from '@/components/usage/usage-view'
 import { useOpenPanel, type PanelProps } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
+import { FallbacksPart } from './fallbacks-part'
 import { ModelLimitsPart } from './model-limits-form'
 
 const WAYS = [
@@ -52,6 +53,7 @@ export function CostPanel({ setTitle }: PanelProps<'cost'>) {
           </div>
         </section>
         <ModelLimitsPart />
+        <FallbacksPart />
       </div>
     </div>
   )

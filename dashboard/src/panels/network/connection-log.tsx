@@ -7,7 +7,7 @@ import { Segments } from '@/ui/field'
 import { Glyph } from '@/ui/glyph'
 import { Empty, Skeleton } from '@/ui/state'
 import { absolute, bytes, clock, duration, momentOf } from '@/util/format'
-import { ruleWords } from './rule-words'
+import { echoWords, ruleWords } from './rule-words'
 
 type Shown = 'all' | 'blocked'
 
@@ -78,6 +78,25 @@ function OpenLine({ one }: { one: OpenConnection }) {
 }
 
 function Line({ line, setting }: { line: EgressLine; setting: EgressAnswer }) {
+  if (line.rule === 'secret-echoed') return <EchoLine line={line} />
+  return <ConnectionLine line={line} setting={setting} />
+}
+
+/** No connection of its own: what a host said in one. */
+function EchoLine({ line }: { line: EgressLine }) {
+  return (
+    <Row
+      glyph={<Glyph shape="half" tone="amber" title="a secret came back" />}
+      at={line.lastAt ?? line.at}
+      host={line.host ?? 'Several hosts'}
+      port={line.port}
+      note={echoWords(line)}
+      asks
+    />
+  )
+}
+
+function ConnectionLine({ line, setting }: { line: EgressLine; setting: EgressAnswer }) {
   const { set, allow } = useSetEgress()
   const denied = line.verdict === 'deny'
   const rule = line.allowRule

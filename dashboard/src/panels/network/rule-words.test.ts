@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { EgressLine } from '@/api/machine-types'
-import { ruleWords } from './rule-words'
+import { echoWords, ruleWords } from './rule-words'
 
 const line = (more: Partial<EgressLine>): EgressLine => ({
   lastAt: null,
@@ -29,4 +29,9 @@ test('a block says why, and a cut that it was one', () => {
     'Blocked: it is link-local.',
   )
   expect(ruleWords(line({ rule: 'new' }))).toBe('Blocked: new.')
+})
+
+test('a secret that came back is named', () => {
+  const said = echoWords(line({ rule: 'secret-echoed', verdict: 'allow', secrets: ['API_KEY'] }))
+  expect(said).toContain('API_KEY')
 })

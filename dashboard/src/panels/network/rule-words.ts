@@ -22,3 +22,8 @@ export function ruleWords({ rule, reason, bytesIn, bytesOut }: EgressLine): stri
   if (known !== undefined) return known
   return reason === null ? `Blocked: ${rule}.` : `Blocked: ${reason}.`
 }
+
+/** That a host said the value of a secret back. */
+export function echoWords({ secrets }: EgressLine): string {
+  return `It said the value of ${secrets.join(', ')} back. The value was taken out of the answer.`
+}

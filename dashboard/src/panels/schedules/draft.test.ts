@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Schedule } from '@/api/machine-types'
-import { draftOf, localField, typedOf } from './draft'
+import { draftOf, localField, momentOf, typedOf } from './draft'
 
 const NOW = Date.parse('2026-11-21T10:20:00Z')
 const schedule = (more: Partial<Schedule>): Schedule => ({
@@ -67,4 +67,22 @@ test('what is wrong is said at its field, and nothing is sent', () => {
 
 test('a new one begins with something that could be sent, but for its words', () => {
   expect(Object.keys(draftOf(typedOf(null, NOW), NOW).faults)).toEqual(['name', 'text'])
+})
+
+test('a time that the clocks skip in spring is the moment at which they do', () => {
+  const zone = process.env['TZ']
+  process.env['TZ'] = 'Europe/Berlin'
+  try {
+    const of = (field: string) => new Date(momentOf(field)).toISOString()
+    expect(of('2026-03-29T01:59')).toBe('2026-03-29T00:59:00.000Z')
+    expect(of('2026-03-29T02:00')).toBe('2026-03-29T01:00:00.000Z')
+    expect(of('2026-03-29T02:30')).toBe('2026-03-29T01:00:00.000Z')
+    expect(of('2026-03-29T03:00')).toBe('2026-03-29T01:00:00.000Z')
+    expect(of('2026-03-29T03:30')).toBe('2026-03-29T01:30:00.000Z')
+    expect(of('2026-10-25T02:30')).toBe('2026-10-25T00:30:00.000Z')
+    expect(momentOf('')).toBeNaN()
+  } finally {
+    if (zone === undefined) delete process.env['TZ']
+    else process.env['TZ'] = zone
+  }
 })

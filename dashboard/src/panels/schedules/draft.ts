@@ -36,6 +36,24 @@ export function localField(at: number): string {
   return `${day}T${pad(date.getHours())}:${pad(date.getMinutes())}`
 }
 
+/** Clocks that go forward skip less than this. */
+const SKIPPED_MS_MAX = 24 * 3600 * 1000
+
+/** The moment that a field of that form means. A time that the clocks here skip means the moment at which
+ * they do, as the server has it; a browser alone would go on by as much as they skip. */
+export function momentOf(field: string): number {
+  const at = new Date(field).getTime()
+  if (Number.isNaN(at) || localField(at) === field.slice(0, 16)) return at
+  const offset = (ms: number) => new Date(ms).getTimezoneOffset()
+  let [before, after] = [at - SKIPPED_MS_MAX, at]
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2)
+    if (offset(middle) === offset(at)) after = middle
+    else before = middle
+  }
+  return after
+}
+
 export function typedOf(schedule: Schedule | null, now: number): Typed {
   const typed: Typed = {
     name: schedule?.name ?? '',
@@ -133,7 +151,7 @@ function whenOf(typed: Typed, now: number, faults: Faults): When | null {
       return { everyS }
     }
     case 'once': {
-      const at = new Date(typed.at).getTime()
+      const at = momentOf(typed.at)
       if (Number.isNaN(at)) faults.when = 'Which day and time?'
       else if (at <= now) faults.when = 'That is past.'
       return { at }

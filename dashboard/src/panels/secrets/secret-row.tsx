@@ -1,6 +1,7 @@
 // One secret: its name, and since when and by whom it has the value that nobody sees.
 import { useState } from 'react'
-import type { Binding, Secret } from '@/api/secrets'
+import type { Secret } from '@/api/secrets'
+import { boundWords } from '@/components/secret-way'
 import { useProject } from '@/hooks/live'
 import { useSecretActions } from '@/hooks/secrets'
 import { Button, IconButton } from '@/ui/button'
@@ -73,11 +74,4 @@ function Since({ secret: { state, setAt, setBy, binding } }: { secret: Secret })
       {binding && <>. {boundWords(binding)}</>}
     </>
   )
-}
-
-/** Where the value goes, in a sentence. */
-function boundWords({ hosts, methods, paths, headers }: Binding): string {
-  const what = [methods.join(' '), hosts.join(', '), paths.join(', ')].filter((part) => part !== '')
-  const where = headers.join(', ') === 'authorization' ? '' : `, in ${headers.join(', ')}`
-  return `Goes to ${what.join(' ')} alone${where}.`
 }

@@ -1,10 +1,10 @@
 //! What a terminal shows of a conversation: text as it comes, a line for each tool, a receipt.
 
-use super::super::logs::first_line;
+use super::{super::logs::first_line, asked};
 use crate::{client::SseEvent, output};
 use serde_json::Value;
 
-pub(super) fn show(event: &SseEvent) {
+pub(super) fn show(event: &SseEvent, project: &str) {
     let data = &event.data;
     match event.name.as_str() {
         "message_update" if data["type"] == "text_delta" => {
@@ -31,12 +31,8 @@ pub(super) fn show(event: &SseEvent) {
             for option in data["options"].as_array().map(Vec::as_slice).unwrap_or_default() {
                 output::line(&format!("  - {}", output::text(option)));
             }
-            for name in data["secrets"].as_array().map(Vec::as_slice).unwrap_or_default() {
-                let name = output::text(name);
-                output::line(&format!(
-                    "  - {name}: in another terminal, `toft secret set PROJECT {name}`, or in the \
-                     dashboard. Do not type its value here: the model would read it"
-                ));
+            for line in asked::secrets(data, project) {
+                output::line(&line);
             }
         }
         "auto_retry_start" if data["asks"] == true => output::remark(&format!(

@@ -1,13 +1,17 @@
 //! Requests within TLS that are read: a host with TLS that a test plays byte by byte, and a client that
 //! trusts the project's authority.
 
+mod streams;
+mod websockets;
+
 use super::*;
 use crate::{
     brokered::{
         Brokered, BrokeredSecret,
         authority::{self, Mint},
     },
-    testing::Door,
+    records::egress_log::Via,
+    testing::{Door, eventually},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{CertificateParams, KeyPair};
@@ -36,18 +40,30 @@ struct House {
     key: Secret,
     port: u16,
     /// Heads of requests that came.
-    asked: Arc<std::sync::Mutex<Vec<String>>>,
+    asked: Asked,
     _host: AbortOnDropHandle<()>,
 }
 
 impl House {
     /// `answer`: the whole of what the host says to every request.
     async fn open(answer: Vec<u8>, level: EgressLevel) -> Self {
+        Self::with(level, &[], move |tls, asked| serve(tls, answer.clone(), asked)).await
+    }
+
+    /// `alpn`: what the host offers; `host`: how it serves a connection.
+    async fn with<F>(
+        level: EgressLevel,
+        alpn: &[&[u8]],
+        host: impl Fn(HostTls, Asked) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let key = KeyPair::generate().unwrap();
         let names = vec![NAME.to_owned(), "other.test".to_owned()];
         let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
@@ -56,15 +72,19 @@ impl House {
                 PrivateKeyDer::Pkcs8(key.serialize_der().into()),
             )
             .unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
-        let host = tokio::spawn(serve(
-            listener,
-            TlsAcceptor::from(Arc::new(config)),
-            answer,
-            Arc::clone(&asked),
-        ));
+        let asked = Asked::default();
+        let heads = Arc::clone(&asked);
+        let host = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(tls) = acceptor.accept(stream).await else { continue };
+                connections.spawn(host(tls, Arc::clone(&heads)));
+            }
+        });
         let (bench, names) = bench(&[address]).await;
         for name in [NAME, "other.test"] {
             names.set(name, &[&["127.0.0.1"]]);
@@ -101,6 +121,16 @@ impl House {
 
     /// TLS through the proxy: a tunnel to one name, the server name of another.
     async fn tls(&self, name: &str, sni: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        self.tls_offering(name, sni, &[]).await
+    }
+
+    /// The same, with what is offered by ALPN.
+    async fn tls_offering(
+        &self,
+        name: &str,
+        sni: &str,
+        alpn: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut stream = TcpStream::connect(self.door.proxy).await?;
         stream.write_all(&connect(&format!("{name}:{}", self.port))).await?;
         let mut head = Vec::new();
@@ -111,11 +141,12 @@ impl House {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from(sni.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
@@ -134,28 +165,36 @@ impl House {
         format!("GET /x HTTP/1.1\r\nHost: {NAME}:{port}\r\nConnection: close\r\n{more}\r\n")
     }
 
+    /// The lines of a rule, once they stand for so many.
+    async fn counted(&self, rule: &str, count: usize) -> Vec<EgressRecord> {
+        eventually(|| {
+            let mut lines = self.bench.egress_log();
+            lines.retain(|line| line.rule == rule);
+            assert!(lines.len() <= count, "{lines:?}");
+            (lines.len() == count).then_some(lines)
+        })
+        .await
+    }
+
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    answer: Vec<u8>,
-    asked: Arc<std::sync::Mutex<Vec<String>>>,
-) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let Ok(mut tls) = acceptor.accept(stream).await else { continue };
-        let mut head = Vec::new();
-        while let Ok(byte) = tls.read_u8().await {
-            head.push(byte);
-            if head.ends_with(b"\r\n\r\n") {
-                asked.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
-                head.clear();
-                if tls.write_all(&answer).await.is_err() || tls.shutdown().await.is_err() {
-                    break;
-                }
+/// The host's end of a connection.
+type HostTls = tokio_rustls::server::TlsStream<TcpStream>;
+/// Heads of requests that came.
+type Asked = Arc<std::sync::Mutex<Vec<String>>>;
+
+async fn serve(mut tls: HostTls, answer: Vec<u8>, asked: Asked) {
+    let mut head = Vec::new();
+    while let Ok(byte) = tls.read_u8().await {
+        head.push(byte);
+        if head.ends_with(b"\r\n\r\n") {
+            asked.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+            head.clear();
+            if tls.write_all(&answer).await.is_err() || tls.shutdown().await.is_err() {
+                break;
             }
         }
     }
@@ -190,12 +229,15 @@ async fn a_value_goes_out_and_comes_back_as_its_placeholder() {
     assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
     let asked = house.asked().join("");
     assert!(asked.contains(&format!("Bearer {VALUE}")) && !asked.contains("toft-placeholder"));
-    let lines = house.bench.egress_of(1).await;
-    assert_eq!(
-        (lines[0].via, &*lines[0].secrets),
-        (crate::records::egress_log::Via::Https, &["KEY".into()][..])
-    );
-    assert_eq!(lines.len(), 1, "the tunnel has no line of its own: {lines:?}");
+    // Another one soon after tells nobody the same again.
+    house.ask(&house.get(AUTHORIZED)).await;
+    house.counted("open", 2).await;
+    for line in house.counted("secret-echoed", 1).await {
+        assert_eq!((line.via, &*line.secrets), (Via::Https, &["KEY".into()][..]));
+        assert!(line.reason.is_some_and(|why| why.contains("KEY")));
+    }
+    // The tunnel has no line of its own.
+    assert!(house.bench.egress_log().iter().all(|line| line.via == Via::Https));
     house.bench.end().await;
 }
 
@@ -242,7 +284,7 @@ async fn a_long_answer_keeps_its_length_and_one_in_chunks_gets_the_placeholder()
 #[tokio::test]
 async fn what_cannot_be_looked_through_is_not_passed_on() {
     for odd in [
-        "Content-Encoding: gzip",
+        "Content-Encoding: gzip, br",
         "Content-Encoding: identity, br",
         "Transfer-Encoding: gzip, chunked",
     ] {
@@ -257,6 +299,35 @@ async fn what_cannot_be_looked_through_is_not_passed_on() {
         assert_eq!(line.error.as_deref(), Some("answer_encoded"));
         house.bench.end().await;
     }
+}
+
+#[tokio::test]
+async fn what_is_packed_all_the_same_is_unpacked_and_looked_through() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, format!("<{VALUE}>").as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let head = |length: usize| {
+        format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n")
+            .into_bytes()
+    };
+    let house = House::open([head(packed.len()), packed].concat(), EgressLevel::Open).await;
+    let said = house.ask(&house.get(AUTHORIZED)).await;
+    let (answer, body) = parts(&said);
+    assert!(body.contains(&format!("<{PLACEHOLDER}>")), "{said}");
+    assert!(!answer.contains("encoding: gzip") && !answer.contains("content-length"), "{said}");
+    house.counted("secret-echoed", 1).await;
+    house.bench.end().await;
+
+    let house = House::open([head(9), b"no gzip!!".to_vec()].concat(), EgressLevel::Open).await;
+    let mut tls = house.tls(NAME, NAME).await.unwrap();
+    tls.write_all(house.get(AUTHORIZED).as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    // It is cut: without an end that says it is one.
+    let _ = tls.read_to_end(&mut said).await;
+    assert!(!String::from_utf8_lossy(&said).ends_with("0\r\n\r\n"));
+    let line = house.counted("open", 1).await.remove(0);
+    assert_eq!(line.error.as_deref(), Some("answer_encoded"));
+    house.bench.end().await;
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ async fn usage_of_every_format_is_written_down_once() {
 async fn an_answer_that_is_cut_is_seen_as_cut() {
     let fake = Fake::answering(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
-         5\r\nhello\r\n",
+         9\r\nhello\nyou\r\n",
     )
     .await;
     let bench = Bench::start().await;
@@ -79,7 +79,7 @@ async fn an_answer_that_is_cut_is_seen_as_cut() {
     let mut conn = Conn::open(door.models).await;
     conn.write(post(&door, CHAT, "{}").as_bytes()).await;
     let head = conn.head().await;
-    assert_eq!(conn.body(&head).await, (b"hello".to_vec(), false));
+    assert_eq!(conn.body(&head).await, (b"hello\n".to_vec(), false));
     assert_eq!(bench.usage_of(1).await[0].error.as_deref(), Some("cut"));
     bench.end().await;
 }

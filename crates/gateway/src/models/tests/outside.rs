@@ -2,8 +2,10 @@
 
 use super::code;
 use crate::{
+    config::{GatewayConfig, ProviderConfig},
     folder,
     models::bounds::REQUEST_BYTES_MAX,
+    outside::PROJECT_HEADER,
     testing::{Bench, Fake, KEY, header, refusing},
 };
 use bytes::Bytes;
@@ -15,6 +17,8 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     sync::{Arc, Mutex},
 };
+use toft_model::{id::ProjectId, machine::ModelLimits};
+use toft_vault::Secret;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,11 +30,25 @@ async fn ask(
     path: &str,
     body: Vec<u8>,
 ) -> (Response<Incoming>, AbortOnDropHandle<()>) {
+    ask_for(bench, None, path, body).await
+}
+
+/// The same for a program with a key of a project.
+async fn ask_for(
+    bench: &Bench,
+    project: Option<&ProjectId>,
+    path: &str,
+    body: Vec<u8>,
+) -> (Response<Incoming>, AbortOnDropHandle<()>) {
     let stream = folder::connect_models(bench.data_dir()).await.unwrap();
     let (mut send, conn) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let conn = AbortOnDropHandle::new(tokio::spawn(async move { drop(conn.await) }));
-    let request = Request::post(path)
+    let mut request = Request::post(path);
+    if let Some(project) = project {
+        request = request.header(PROJECT_HEADER, project.as_str());
+    }
+    let request = request
         .header("host", "toft")
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))
@@ -116,7 +134,7 @@ async fn a_server_that_lets_go_ends_the_call_at_the_provider() {
         let tell = tell.clone();
         async move {
             conn.request().await;
-            conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+            conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhi\n\r\n").await;
             conn.gone().await;
             tell.send(()).await.unwrap();
         }
@@ -126,10 +144,50 @@ async fn a_server_that_lets_go_ends_the_call_at_the_provider() {
     bench.provider("openai", fake.url()).await;
     let (answer, conn) = ask(&bench, CHAT, b"{}".to_vec()).await;
     let mut body = answer.into_body();
-    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hi");
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hi\n");
     drop((body, conn));
     told.recv().await.unwrap();
     let record = bench.usage_of(1).await.remove(0);
     assert_eq!(record.error.as_deref(), Some("client_closed"));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_key_of_a_project_is_booked_on_it_and_counts_for_its_limits() {
+    let seen = Arc::new(Mutex::new(String::new()));
+    let store = Arc::clone(&seen);
+    let fake = Fake::start(move |mut conn| {
+        let store = Arc::clone(&store);
+        async move {
+            *store.lock().unwrap() = conn.request().await.0;
+            conn.write(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+    })
+    .await;
+    let bench = Bench::start().await;
+    let (shop, other) = (ProjectId::random(), ProjectId::random());
+    let provider = ProviderConfig {
+        id: "openai".into(),
+        key: Some(Secret::new(KEY)),
+        base_url: Some(fake.url()),
+        ..ProviderConfig::default()
+    };
+    let one = ModelLimits { calls_per_minute: Some(1), ..ModelLimits::default() };
+    let config = GatewayConfig {
+        providers: vec![provider],
+        model_limits: [(shop.clone(), one)].into(),
+        ..GatewayConfig::default()
+    };
+    bench.gateway.set_config(config).await.unwrap();
+    let call = async |project| {
+        let (answer, _conn) = ask_for(&bench, project, CHAT, b"{\"model\":\"m\"}".to_vec()).await;
+        answer.status().as_u16()
+    };
+    assert_eq!(call(Some(&shop)).await, 204);
+    assert!(!seen.lock().unwrap().contains(PROJECT_HEADER), "the provider is not told");
+    assert_eq!(call(Some(&shop)).await, 429);
+    assert_eq!((call(Some(&other)).await, call(None).await), (204, 204));
+    let booked: Vec<_> = bench.usage_of(3).await.into_iter().map(|record| record.project).collect();
+    assert_eq!(booked, [Some(shop), Some(other), None]);
     bench.end().await;
 }

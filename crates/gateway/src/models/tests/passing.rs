@@ -150,7 +150,7 @@ async fn each_piece_is_passed_on_before_the_next_one_is_made() {
             conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
             for _ in 0..20 {
                 gate.lock().await.recv().await;
-                conn.write(b"1\r\nx\r\n").await;
+                conn.write(b"2\r\nx\n\r\n").await;
             }
             conn.write(b"0\r\n\r\n").await;
         }
@@ -164,7 +164,7 @@ async fn each_piece_is_passed_on_before_the_next_one_is_made() {
     assert_eq!(status(&conn.head().await), 200);
     for _ in 0..20 {
         go.send(()).await.unwrap();
-        assert_eq!(conn.chunk().await.unwrap(), b"x");
+        assert_eq!(conn.chunk().await.unwrap(), b"x\n");
     }
     assert_eq!(conn.chunk().await.unwrap(), b"");
     bench.end().await;
@@ -178,7 +178,7 @@ async fn a_machine_that_goes_away_ends_the_call_at_the_provider() {
         async move {
             let (head, _) = conn.request().await;
             if head.contains("/stream ") {
-                conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
+                conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nx\n\r\n")
                     .await;
             }
             tell.send("asked").await.unwrap();
@@ -196,7 +196,7 @@ async fn a_machine_that_goes_away_ends_the_call_at_the_provider() {
         assert_eq!(told.recv().await, Some("asked"));
         if begun {
             conn.head().await;
-            assert_eq!(conn.chunk().await.unwrap(), b"x");
+            assert_eq!(conn.chunk().await.unwrap(), b"x\n");
         }
         drop(conn);
         assert_eq!(told.recv().await, Some("gone"));
@@ -244,25 +244,4 @@ async fn what_a_provider_refuses_passes_unchanged() {
         assert_eq!(record.input, None);
         bench.end().await;
     }
-}
-
-#[tokio::test]
-async fn a_provider_that_repeats_its_key_does_not_tell_the_machine() {
-    let echo = format!("{{\"error\":\"bad key {KEY} given\"}}");
-    let (first, second) = echo.split_at(24);
-    let fake = Fake::answering(format!(
-        "HTTP/1.1 401 No\r\nx-echo: {KEY}\r\ntransfer-encoding: chunked\r\n\r\n\
-         {:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
-        first.len(),
-        second.len()
-    ))
-    .await;
-    let bench = Bench::start().await;
-    bench.provider("openai", fake.url()).await;
-    let door = bench.machine(Open).await;
-    let (head, body) = ask(door.models, post(&door, CHAT, "{}")).await;
-    let text = String::from_utf8(body).unwrap();
-    assert!(!head.contains(KEY), "{head}");
-    assert_eq!(text, echo.replace(KEY, &"*".repeat(KEY.len())), "not a part of it");
-    bench.end().await;
 }

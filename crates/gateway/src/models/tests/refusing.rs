@@ -133,7 +133,7 @@ async fn silence_has_an_end_before_and_in_the_middle_of_an_answer() {
     let fake = Fake::start(|mut conn| async move {
         let (head, _) = conn.request().await;
         if head.contains("/begun ") {
-            conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n").await;
+            conn.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nx\n\r\n").await;
         }
         conn.gone().await;
     })
@@ -144,7 +144,7 @@ async fn silence_has_an_end_before_and_in_the_middle_of_an_answer() {
     let mut begun = Conn::open(door.models).await;
     begun.write(post(&door, "/llm/openai/v1/begun", "{}").as_bytes()).await;
     begun.head().await;
-    assert_eq!(begun.chunk().await.unwrap(), b"x");
+    assert_eq!(begun.chunk().await.unwrap(), b"x\n");
     let mut silent = Conn::open(door.models).await;
     silent.write(post(&door, "/llm/openai/v1/silent", "{}").as_bytes()).await;
     eventually(|| (bench.state.entries()[0].model_calls == 2).then_some(())).await;
@@ -159,5 +159,54 @@ async fn silence_has_an_end_before_and_in_the_middle_of_an_answer() {
         bench.usage_of(2).await.into_iter().map(|r| r.error.unwrap()).collect();
     errors.sort();
     assert_eq!(errors, ["idle_timeout", "upstream_timeout"]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_also_while_a_program_writes_on() {
+    let bench = Bench::start().await;
+    bench.provider("openai", "http://127.0.0.1:1".into()).await;
+    let door = bench.machine(Open).await;
+    let large = "x".repeat(8 << 20);
+    for (path, token, body, want) in [
+        (CHAT, "wrong", &*large, (401, "unauthenticated")),
+        ("/llm/nobody/v1/x", &door.token, &large, (404, "unknown_provider")),
+        ("/llm/anthropic/v1/messages", &door.token, &large, (424, "no_key")),
+        (CHAT, &door.token, &large.repeat(5), (413, "payload_too_large")),
+    ] {
+        for expect in ["", "expect: 100-continue\r\n"] {
+            let mut conn = Conn::open(door.models).await;
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: g\r\nx-api-key: {token}\r\n{expect}content-length: {}\r\n\r\n",
+                body.len()
+            );
+            conn.write(head.as_bytes()).await;
+            conn.write(body.as_bytes()).await;
+            let mut head = conn.head().await;
+            while status(&head) == 100 {
+                head = conn.head().await;
+            }
+            let answer = conn.body(&head).await.0;
+            assert_eq!(code(&head, &answer), (want.0, want.1.into()), "{path} {expect}");
+            assert_eq!(header(&head, "connection"), Some("close"));
+        }
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_before_a_small_body_that_comes_piece_by_piece() {
+    let bench = Bench::start().await;
+    let door = bench.machine(Open).await;
+    let mut conn = Conn::open(door.models).await;
+    conn.write(b"POST /llm/x/y HTTP/1.1\r\nhost: g\r\ncontent-length: 50\r\n\r\n").await;
+    let mut first = [0];
+    conn.stream.peek(&mut first).await.unwrap();
+    for _ in 0..50 {
+        conn.write(b"x").await;
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let head = conn.head().await;
+    assert_eq!(code(&head, &conn.body(&head).await.0), (401, "unauthenticated".into()));
     bench.end().await;
 }

@@ -6,7 +6,7 @@ use crate::{
         conversation::{Conversation, level},
         openai_chat::request::no_parameters,
     },
-    ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
+    ask::{ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -60,19 +60,9 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
     body.refuse("mcp_servers", "servers are not called for a model of another provider.")?;
     body.refuse("container", "there are no containers for a model of another provider.")?;
     body.rest(&mut dropped);
-    let (system, messages) = conversation.finish();
+    let request = conversation.request(model);
     Ok(Asked {
-        request: ModelRequest {
-            model,
-            system,
-            messages,
-            tools,
-            thinking,
-            max_tokens,
-            session: String::new(),
-            booking: Booking::default(),
-            options,
-        },
+        request: ModelRequest { tools, thinking, max_tokens, options, ..request },
         stream,
         dropped,
         shape: Shape::default(),

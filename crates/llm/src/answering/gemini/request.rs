@@ -7,7 +7,7 @@ use crate::{
         conversation::{Conversation, level},
         openai_chat::request::no_parameters,
     },
-    ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
+    ask::{ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -45,18 +45,9 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
     }
     let mut tools = tools(&mut body, &mut dropped)?;
     let tool_choice = tool_choice(&mut body, &mut tools)?;
+    let options = Options { tool_choice, ..Options::default() };
     let mut asked = Asked {
-        request: ModelRequest {
-            model,
-            system: String::new(),
-            messages: Vec::new(),
-            tools,
-            thinking: ThinkingLevel::Off,
-            max_tokens: None,
-            session: String::new(),
-            booking: Booking::default(),
-            options: Options { tool_choice, ..Options::default() },
-        },
+        request: ModelRequest { tools, options, ..conversation.request(model) },
         stream: false,
         dropped,
         shape: Shape::default(),
@@ -65,7 +56,6 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
         read_config(Fields::of(config, "generationConfig")?, &mut asked)?;
     }
     body.rest(&mut asked.dropped);
-    (asked.request.system, asked.request.messages) = conversation.finish();
     Ok(asked)
 }
 

@@ -5,7 +5,7 @@ use crate::{
         Asked, Fields, Refused, Shape,
         conversation::{Conversation, arguments, content, image, level},
     },
-    ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
+    ask::{ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -48,19 +48,9 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
     let tools = body.objects("tools")?.into_iter().map(tool).collect::<Result<_, _>>()?;
     let session = body.text("prompt_cache_key")?.unwrap_or_default();
     body.rest(&mut dropped);
-    let (system, messages) = conversation.finish();
+    let (request, max_tokens) = (conversation.request(model), new.or(old));
     Ok(Asked {
-        request: ModelRequest {
-            model,
-            system,
-            messages,
-            tools,
-            thinking,
-            max_tokens: new.or(old),
-            session,
-            booking: Booking::default(),
-            options,
-        },
+        request: ModelRequest { tools, thinking, max_tokens, session, options, ..request },
         stream,
         dropped,
         shape: Shape { usage_chunk, ..Shape::default() },

@@ -6,7 +6,7 @@ use crate::{
         conversation::{Conversation, arguments, content, image, level},
         openai_chat::request::{named_schema, no_parameters},
     },
-    ask::{Booking, ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
+    ask::{ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -81,22 +81,13 @@ pub(crate) fn read(mut body: Fields, model: ModelInfo) -> Result<Asked, Refused>
     let max_tokens = body.count("max_output_tokens")?;
     let session = body.text("prompt_cache_key")?.unwrap_or_default();
     body.rest(&mut dropped);
-    let (system, messages) = conversation.finish();
+    let (request, tools, free_text_tools) =
+        (conversation.request(model), tools.specs, tools.free_text);
     Ok(Asked {
-        request: ModelRequest {
-            model,
-            system,
-            messages,
-            tools: tools.specs,
-            thinking,
-            max_tokens,
-            session,
-            booking: Booking::default(),
-            options,
-        },
+        request: ModelRequest { tools, thinking, max_tokens, session, options, ..request },
         stream,
         dropped,
-        shape: Shape { free_text_tools: tools.free_text, ..Shape::default() },
+        shape: Shape { free_text_tools, ..Shape::default() },
     })
 }
 

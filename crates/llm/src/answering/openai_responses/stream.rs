@@ -1,7 +1,7 @@
 //! Writes a stream in OpenAI's Responses format: each block is one item, its place the item's index.
 
 use super::{
-    Item, ended,
+    Item, ended, failed,
     item::{summary_part, text_part},
     response,
 };
@@ -231,12 +231,7 @@ impl Encode for Encoder {
             }
             ModelEvent::Done { failure: Some(failure), .. } => {
                 let body = failure::answer(WireFormat::OpenaiResponses, failure).body;
-                let mut failed = response(&self.label, "failed", &[]);
-                failed["error"] = json!({
-                    "code": body["error"]["code"],
-                    "message": body["error"]["message"],
-                });
-                self.send("response.failed", json!({"response": failed}), out);
+                self.send("response.failed", failed(&self.label, &body), out);
             }
             ModelEvent::Done { message, failure: None } => {
                 let whole = ended(&self.label, &self.output(), message.stop_reason, &message.usage);

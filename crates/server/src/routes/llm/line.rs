@@ -2,7 +2,7 @@
 //! whichever way it ends. Bodies pass as they come.
 
 use super::refusal::{Refusal, Why};
-use crate::state::App;
+use crate::{auth::pass::Pass, state::App};
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, Uri, header};
@@ -31,8 +31,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// answers by itself: this is longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
 
-/// Sends a request to the gateway and answers what it answers.
-pub(super) async fn send(app: &App, mut req: Request) -> Result<Response, Refusal> {
+/// Sends a request to the gateway and answers what it answers, for as long as the right to it lasts.
+pub(super) async fn send(app: &App, pass: Pass, mut req: Request) -> Result<Response, Refusal> {
     // HTTP/1.1 wants a host, and the gateway makes its own for the provider.
     req.headers_mut().insert(header::HOST, HeaderValue::from_static("gateway.internal"));
     if let Some(path) = req.uri().path_and_query().cloned() {
@@ -46,8 +46,14 @@ pub(super) async fn send(app: &App, mut req: Request) -> Result<Response, Refusa
         )
     })?;
     let (mut sender, line) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| broken())?;
+    let over = pass.over(app);
     // How the line ends shows in what it carries.
-    let line = AbortOnDropHandle::new(tokio::spawn(async move { drop(line.await) }));
+    let line = AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::select! {
+            _ = line => {}
+            () = over => {}
+        }
+    }));
     let answer = match timeout(ANSWER_TIMEOUT, sender.send_request(req)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) if is_too_large(&error) => return Err(Refusal::too_large()),

@@ -15,6 +15,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
     Unauthenticated,
+    ScopeMissing,
     InvalidRequest,
     PayloadTooLarge,
     GatewayUnavailable,
@@ -27,6 +28,7 @@ impl Why {
             Self::Unauthenticated => {
                 ("unauthenticated", StatusCode::UNAUTHORIZED, "authentication_error")
             }
+            Self::ScopeMissing => ("scope_missing", StatusCode::FORBIDDEN, "permission_error"),
             Self::InvalidRequest => {
                 ("invalid_request", StatusCode::BAD_REQUEST, "invalid_request_error")
             }

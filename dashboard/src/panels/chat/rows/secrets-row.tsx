@@ -1,41 +1,74 @@
-// The agent asks for secrets: a form whose values go to the server, and not into the conversation.
-import { useState, type FormEvent } from 'react'
+// The agent asks for secrets: a form whose values go to the server, and not into the conversation. It may
+// propose which requests carry one; what becomes of it is chosen here.
+import { useQuery } from '@tanstack/react-query'
+import { useState } from 'react'
 import { wordsOf } from '@/api/http'
+import { readBinding, type Binding } from '@/api/secrets'
 import type { ToolRow } from '@/api/transcript/types'
-import { pasted, valueFault } from '@/components/secret-words'
+import {
+  bindingOf,
+  boundWords,
+  hostsFault,
+  wayFault,
+  wayOf,
+  type Way,
+} from '@/components/secret-way'
+import { pasted } from '@/components/secret-words'
 import { useProject } from '@/hooks/live'
 import { useMachineState } from '@/hooks/machine'
+import { queries } from '@/hooks/queries'
 import { useSecretActions } from '@/hooks/secrets'
 import { Button } from '@/ui/button'
-import { Field } from '@/ui/field'
-import { Glyph } from '@/ui/glyph'
-import { SecretInput } from '@/ui/secret-input'
 import { detailsOf } from '../tool-words'
+import { Answered, AskedForm, isOver } from './asked'
+import { AskedSecret } from './asked-secret'
 
 /** What the agent is told when they are not given. */
 const NOT_NOW = 'Not now. Go on without them if you can, or say what cannot be done.'
 
 const texts = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : [])
 
+/** Bindings by name, those of them that are some. */
+function readBindings(value: unknown): Readonly<Record<string, Binding>> {
+  if (typeof value !== 'object' || value === null) return {}
+  const read = Object.entries(value).map(([name, one]) => [name, readBinding(one)] as const)
+  return Object.fromEntries(read.filter((one): one is [string, Binding] => one[1] !== null))
+}
+
 export function SecretsRow({ row, sessionId }: { row: ToolRow; sessionId: string }) {
   const input = row.input ?? {}
   const reason = row.question?.question ?? (typeof input.reason === 'string' ? input.reason : '')
   const names = row.question?.secrets ?? texts(input.names)
 
-  if (row.state === 'done' || row.state === 'failed' || row.state === 'cut') {
-    const set = texts(detailsOf(row).set)
-    const given = row.state === 'done' && set.length > 0
+  if (isOver(row)) {
+    const details = detailsOf(row)
+    const missing = texts(details.missing)
+    const set = row.state === 'done' ? texts(details.set) : []
+    const brokered = readBindings(details.brokered)
+    const left = set.length === 0 ? names : missing
+    // The tool refused the call: no form was ever shown.
+    const refused = row.state === 'failed' && details.cancelled !== true
     return (
-      <div className="border-l-2 pl-3">
-        <div className="max-w-[72ch] text-md text-pretty text-ink-2">{reason}</div>
-        <div className="mt-0.5 flex items-baseline gap-2 text-md">
-          <Glyph shape={given ? 'tick' : 'square'} tone={given ? 'moss' : 'quiet'} />
-          <span className="max-w-[72ch]">
-            <span className="font-mono text-sm">{(given ? set : names).join(', ')}</span>
-            {given ? ' set' : ' not set'}
-          </span>
-        </div>
-      </div>
+      <Answered question={reason} given={set.length > 0}>
+        {set.length > 0 && <Named names={set} words="set" />}
+        {left.length > 0 && (
+          <Named
+            names={left}
+            words={refused ? 'not asked for: the agent’s request was refused' : 'not set'}
+          />
+        )}
+        {set.map((name) => {
+          const binding = brokered[name]
+          return (
+            binding && (
+              <div key={name} className="text-sm text-pretty break-words text-ink-3">
+                {set.length > 1 && <span className="font-mono">{name}: </span>}
+                {boundWords(binding)}
+              </div>
+            )
+          )
+        })}
+      </Answered>
     )
   }
   return (
@@ -45,8 +78,17 @@ export function SecretsRow({ row, sessionId }: { row: ToolRow; sessionId: string
       reason={reason}
       // Until it is asked there is nothing to fill in.
       names={row.question ? names : []}
+      proposed={readBindings(row.question?.bindings)}
       sessionId={sessionId}
     />
+  )
+}
+
+function Named({ names, words }: { names: readonly string[]; words: string }) {
+  return (
+    <div>
+      <span className="font-mono text-sm">{names.join(', ')}</span> {words}
+    </div>
   )
 }
 
@@ -54,39 +96,52 @@ function Form({
   callId,
   reason,
   names,
+  proposed,
   sessionId,
 }: {
   callId: string
   reason: string
   names: readonly string[]
+  proposed: Readonly<Record<string, Binding>>
   sessionId: string
 }) {
   const { id, live } = useProject()
   const { closed } = useMachineState()
   const { set } = useSecretActions(id)
+  const { data: known } = useQuery(queries.secrets(id))
   const [values, setValues] = useState<Readonly<Record<string, string>>>({})
+  const [chosen, setChosen] = useState<Readonly<Record<string, Way>>>({})
   const [given, setGiven] = useState<readonly string[]>([])
   const [declining, setDeclining] = useState(false)
   const [error, setError] = useState<string | null>(null)
-  const open = names.filter((name) => !given.includes(name))
-  const filled = open.filter((name) => pasted(values[name] ?? '') !== '')
-  const faults = Object.fromEntries(
-    filled.map((name) => [name, valueFault(pasted(values[name] ?? ''))] as const),
-  )
-  const ready = filled.length > 0 && filled.every((name) => faults[name] === null)
 
-  const submit = (event: FormEvent) => {
-    event.preventDefault()
+  const asked = names
+    .filter((name) => !given.includes(name))
+    .map((name) => {
+      // Where a person bound it before, as in the project that this is a fork of, counts more.
+      const bound = known?.secrets.find((secret) => secret.name === name)?.binding
+      const way = chosen[name] ?? wayOf(bound ?? proposed[name] ?? null)
+      const value = pasted(values[name] ?? '')
+      const fault = value === '' ? null : wayFault(way, value)
+      return { name, way, value, fault, isProposed: !bound && name in proposed }
+    })
+  const filled = asked.filter(({ value }) => value !== '')
+  const ready =
+    filled.length > 0 && filled.every(({ way, fault }) => fault === null && !hostsFault(way))
+
+  const submit = () => {
     if (!ready || set.isPending) return
     setError(null)
-    const sent = Object.fromEntries(filled.map((name) => [name, pasted(values[name] ?? '')]))
+    const sent = filled.map(
+      ({ name, way, value }) => [name, { value, binding: bindingOf(way) }] as const,
+    )
     set.mutate(
       // The agent goes on by itself, also in a machine that has gone to sleep meanwhile.
-      { values: sent, wake: filled.length === open.length },
+      { given: Object.fromEntries(sent), wake: filled.length === asked.length },
       {
         onSuccess: () => {
           setValues({})
-          setGiven([...given, ...filled])
+          setGiven([...given, ...filled.map(({ name }) => name)])
         },
         onError: (cause) => setError(`They were not set: ${wordsOf(cause)}`),
       },
@@ -104,32 +159,27 @@ function Form({
   }
 
   return (
-    <form
+    <AskedForm
+      label="Secrets that the agent asks for"
+      question={reason}
+      error={error}
       onSubmit={submit}
-      aria-label="Secrets that the agent asks for"
-      className="rounded-md border border-l-2 border-l-amber bg-surface p-3"
     >
-      <div className="mb-2 flex gap-2">
-        <span className="mt-1">
-          <Glyph shape="ask" tone="amber" title="needs you" />
-        </span>
-        <span className="max-w-[72ch] text-md font-medium text-pretty">{reason || 'Asking…'}</span>
-      </div>
-      <div className="flex flex-col gap-2">
-        {open.map((name) => (
-          <Field key={name} label={name} error={faults[name] ?? null}>
-            {(ids) => (
-              <SecretInput
-                {...ids}
-                value={values[name] ?? ''}
-                placeholder="Paste its value"
-                onChange={(event) => setValues({ ...values, [name]: event.target.value })}
-              />
-            )}
-          </Field>
+      <div className="flex flex-col gap-3">
+        {asked.map(({ name, way, fault, isProposed }) => (
+          <AskedSecret
+            key={name}
+            name={name}
+            typed={values[name] ?? ''}
+            way={way}
+            isProposed={isProposed}
+            fault={fault}
+            onType={(value) => setValues({ ...values, [name]: value })}
+            onChoose={(next) => setChosen({ ...chosen, [name]: next })}
+          />
         ))}
       </div>
-      {names.length > 0 && open.length === 0 ? (
+      {names.length > 0 && asked.length === 0 ? (
         <p className="text-sm text-ink-3">
           {closed
             ? 'They are set. The agent goes on when you start the machine.'
@@ -137,9 +187,8 @@ function Form({
         </p>
       ) : (
         <>
-          <p className="mt-1 text-sm text-pretty text-ink-3">
-            Values go to the machine’s environment, sealed on the way. The agent sees the names
-            alone.
+          <p className="mt-3 text-sm text-pretty text-ink-3">
+            Values are sealed on the way. The agent sees the names alone.
           </p>
           <div className="mt-2 flex gap-2">
             <Button
@@ -160,11 +209,6 @@ function Form({
           </div>
         </>
       )}
-      {error && (
-        <div role="alert" className="mt-2 text-sm text-red-text">
-          {error}
-        </div>
-      )}
-    </form>
+    </AskedForm>
   )
 }

@@ -1,16 +1,49 @@
-//! What is said of a JSON body whose fields do not fit: which one, and what it must be, in the words of the API.
-//! Never with the value that was sent: it may be a secret.
+//! What is said of a JSON body or a query whose fields do not fit: which one, and what it must be, in the words
+//! of the API. Never with the value that was sent: it may be a secret.
 
-use std::fmt::Write as _;
-use toft_model::text::plain;
+use crate::text::plain;
+use serde::de::{DeserializeOwned, value};
+use std::{error::Error, fmt::Write as _};
 
 /// Longest name of a field that is repeated.
 const PATH_CHARS_MAX: usize = 120;
 
+/// Reads what a JSON text says, which is known to be JSON; else what does not fit.
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    let mut from = serde_json::Deserializer::from_slice(text);
+    serde_path_to_error::deserialize(&mut from)
+        .map_err(|e| told(&e.path().to_string(), &e.inner().to_string()))
+}
+
+/// What does not fit in a query, from the error of whoever read it.
+pub fn of_query(error: &(dyn Error + 'static)) -> String {
+    let mut at = Some(error);
+    while let Some(e) = at {
+        if let Some(misfit) = e.downcast_ref::<serde_path_to_error::Error<value::Error>>() {
+            return told(&misfit.path().to_string(), &misfit.inner().to_string())
+                .replace("the body", "the query");
+        }
+        at = e.source();
+    }
+    "it is no list of NAME=VALUE with `&` between them".to_owned()
+}
+
 /// `path` is where in the body, `.` for the whole.
-pub(super) fn told(path: &str, error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+fn told(path: &str, text: &str) -> String {
+    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    // Texts of a query that are to be something else.
+    let wanted = match text {
+        "invalid digit found in string"
+        | "cannot parse integer from empty string"
+        | "number too large to fit in target type"
+        | "number too small to fit in target type" => Some("a whole number, and not too large"),
+        "invalid float literal" | "cannot parse float from empty string" => Some("a number"),
+        "provided string was not `true` or `false`" => Some("true or false"),
+        _ => None,
+    };
+    if let Some(wanted) = wanted {
+        return format!("{} must be {wanted}", quoted(path));
+    }
     // What was expected is ours; what is before it may be anything.
     let (found, expected) = text.rsplit_once(", expected ").unwrap_or((text, ""));
     if found.starts_with("missing field ") {
@@ -126,9 +159,15 @@ mod tests {
     }
 
     fn told(body: &str) -> String {
-        let mut from = serde_json::Deserializer::from_str(body);
-        let error = serde_path_to_error::deserialize::<_, Wish>(&mut from).unwrap_err();
-        super::told(&error.path().to_string(), error.inner())
+        super::read::<Wish>(body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn a_query_that_does_not_fit_is_told_like_a_body() {
+        let of = |text: &str, want: &str| assert_eq!(super::told("from", text), want);
+        of("invalid digit found in string", "`from` must be a whole number, and not too large");
+        of("provided string was not `true` or `false`", "`from` must be true or false");
+        assert_eq!(super::told(".", "missing field `path`"), "`path` is missing");
     }
 
     #[test]

@@ -1,0 +1,164 @@
+//! `/v1/keys`: keys for programs, made and taken back by admins. A key is shown once, when it is made; what is
+//! kept is its digest.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::{
+        caller::Caller,
+        keys::{KEYS_MAX, Made, new_key},
+        token,
+    },
+    envelope::{Data, JsonBody, Path},
+    line,
+    project::find,
+    state::App,
+};
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use toft_model::id::{ProjectId, uuid_v7};
+use toft_store::{ApiKey, Role, Scope};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Wish {
+    name: String,
+    scopes: Vec<String>,
+    project: Option<String>,
+    expires_at: Option<u64>,
+}
+
+/// `GET /v1/keys`: those that have expired too.
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Admin)?;
+    let mut names = BTreeMap::new();
+    let mut keys = Vec::new();
+    for made in app.auth.keys() {
+        if let Some(id) = &made.key.created_by
+            && !names.contains_key(id)
+        {
+            names.insert(id.clone(), app.store.user(id).await?.map(|user| user.name));
+        }
+        keys.push(shown(&app, &made, &names));
+    }
+    Ok(Data(json!({"keys": keys})))
+}
+
+/// `POST /v1/keys`. The answer alone has the key.
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Admin)?;
+    let now = app.clock.now_ms();
+    let name = line::name("name", &wish.name)?;
+    let scopes = scopes(&wish.scopes)?;
+    let project = match &wish.project {
+        Some(id) => Some(find(&app, id).await?.0.id),
+        None => None,
+    };
+    if project.is_some() && scopes.contains(&Scope::Admin) {
+        return Err(ApiError::invalid(
+            "`project` cannot be had with the scope `admin`, which opens every project: leave one of them out",
+        ));
+    }
+    if wish.expires_at.is_some_and(|at| at <= now) {
+        return Err(ApiError::invalid(
+            "`expiresAt` must be a moment to come, in Unix milliseconds, or left out for never",
+        ));
+    }
+    if app.auth.keys().len() >= KEYS_MAX {
+        return Err(ApiError::new(
+            Code::Conflict,
+            format!(
+                "there are {KEYS_MAX} keys, which is as many as there may be: revoke one that nobody uses"
+            ),
+        ));
+    }
+    let (text, prefix) = new_key();
+    let key = ApiKey {
+        id: uuid_v7(now),
+        name,
+        prefix,
+        hash: token::digest(&text),
+        scopes,
+        project,
+        created_by: match &caller {
+            Caller::Person { user, .. } => Some(user.id.clone()),
+            Caller::Program(_) => None,
+        },
+        created_at: now,
+        expires_at: wish.expires_at,
+        used_at: None,
+    };
+    app.store.put_api_key(&key).await?;
+    tracing::info!(key.id = key.id, user.id = caller.user_id(), "an API key was made");
+    let made = app.auth.add(key);
+    let names = match &caller {
+        Caller::Person { user, .. } => BTreeMap::from([(user.id.clone(), Some(user.name.clone()))]),
+        Caller::Program(_) => BTreeMap::new(),
+    };
+    let mut answer = shown(&app, &made, &names);
+    answer["key"] = text.into();
+    Ok(Data(answer))
+}
+
+/// `DELETE /v1/keys/{id}`: from the answer on it opens nothing, and what was begun with it ends.
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Admin)?;
+    // First in memory: should the database fail, it is rather gone too early, and comes back by a restart.
+    let known = app.auth.keys().iter().any(|made| made.key.id == id);
+    if known {
+        app.auth.take_back(&id);
+    }
+    if !app.store.delete_api_key(&id).await? && !known {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "there is no such API key: GET /v1/keys lists them",
+        ));
+    }
+    tracing::info!(key.id = id, user.id = caller.user_id(), "an API key was revoked");
+    Ok(Data(json!({"id": id, "revoked": true})))
+}
+
+/// Each once, in their order.
+fn scopes(words: &[String]) -> Result<Vec<Scope>, ApiError> {
+    let mut scopes = Vec::new();
+    for word in words {
+        scopes.push(Scope::parse(word).ok_or_else(|| {
+            ApiError::invalid("`scopes` must be some of \"models\", \"read\" and \"admin\"")
+        })?);
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    if scopes.is_empty() {
+        return Err(ApiError::invalid(
+            "`scopes` must name what the key opens: \"models\", \"read\" or \"admin\"",
+        ));
+    }
+    Ok(scopes)
+}
+
+fn shown(app: &App, made: &Made, names: &BTreeMap<String, Option<String>>) -> Value {
+    let key = &made.key;
+    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    let by = key.created_by.as_ref().and_then(|id| names.get(id)?.as_deref());
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": scopes,
+        "projectId": key.project.as_ref().map(ProjectId::as_str),
+        "createdAt": key.created_at,
+        "createdBy": by,
+        "expiresAt": key.expires_at,
+        "expired": made.has_expired(app.clock.now_ms()),
+        "lastUsedAt": made.used_at(),
+    })
+}

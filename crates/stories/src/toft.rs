@@ -121,6 +121,11 @@ impl Toft {
         Ok(toft)
     }
 
+    /// Gives the server's user what a story has made for it since.
+    pub fn give(&self, path: &Path) -> Result<()> {
+        self.user.as_ref().map_or(Ok(()), |user| user.give(path))
+    }
+
     /// Starts the server again on the same data folder and port.
     pub async fn up(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "it runs already");

@@ -109,7 +109,7 @@ async fn a_program_may_have_the_gateways_ports_and_does_not_get_its_connections(
                  bind($s, sockaddr_in($_, INADDR_ANY)) or die qq($_ $!); listen($s, 9); push @s, $s } \
                  socket(U, 2, 2, 17); setsockopt(U, 1, 2, 1); bind(U, sockaddr_in(53, INADDR_ANY)) or die qq(udp $!); \
                  print qq(bound\\n); close STDOUT; for my $s (@s) { next if fork; while (accept(C, $s)) { syswrite(C, qq(program\\n)); close C } } \
-                 sleep 600' > /tmp/said 2>&1 & until grep -q . /tmp/said; do sleep 0.02; done; cat /tmp/said";
+                 sleep 600' > /tmp/said 2>&1 & until grep -qs . /tmp/said; do sleep 0.02; done; cat /tmp/said";
     assert_eq!(lab.says(&project, serve).await, "bound");
     for (port, listener) in [(80, &model), (3128, &proxy)] {
         let hear =

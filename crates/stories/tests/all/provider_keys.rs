@@ -114,6 +114,7 @@ async fn a_file_of_keys_that_changes_is_read_again_and_a_bad_one_changes_nothing
     // Put in its place, as editors and secret stores do: the gateway has the new one.
     let new = folder.path().join("new");
     write(&new, &format!("MISTRAL_API_KEY=sk-second-2222\n{base}"))?;
+    toft.give(&new)?;
     fs::rename(&new, &file)?;
     hint("…2222").await?;
     toft.until("/v1/keys-file", |file| file["problem"].is_null()).await?;

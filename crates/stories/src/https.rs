@@ -166,8 +166,10 @@ impl Site {
         let (parts, body) = request.into_parts();
         let body =
             body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        // In HTTP/2 a request names its host beside the path.
+        let target = parts.uri.path_and_query().map_or("*", |target| target.as_str());
         let asked = Asked {
-            line: format!("{} {}", parts.method, parts.uri),
+            line: format!("{} {target}", parts.method),
             headers: parts.headers,
             body: String::from_utf8_lossy(&body).into_owned(),
         };

@@ -27,7 +27,7 @@ test: web ## all tests that CI runs
 	.ci/test default
 
 .PHONY: test-deep
-test-deep: web ## the long ones too: every step killed, clocks that jump, foreign agents, all stories as an ordinary user
+test-deep: web ## the long ones too: every step killed, clocks that jump, foreign agents, the fuzzer, all stories as an ordinary user
 	.ci/prepare deep
 	.ci/test deep
 

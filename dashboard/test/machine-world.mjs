@@ -10,8 +10,9 @@ export function withPast(project) {
   const at = (minutes) => ({ at: now - minutes * MINUTE })
   project.files.set('/home/project/notes.md', '# Notes\n\nThe beds are by the south wall.\n')
   project.files.set('/home/project/logo.png', `\u0089PNG\0${'x'.repeat(4000)}`)
+  // Three days at any time of the day.
+  side.take('fork', at(5 * 1440))
   side.take('manual', { label: 'Before the rewrite', ...at(2 * 1440 + 70) })
-  side.take('fork', at(1440 + 30))
   side.take('prompt', { message: { sessionId: session.id, leafEntryId: 'gone' }, ...at(1440 + 3) })
   side.take('restore', at(95))
   project.files.set(

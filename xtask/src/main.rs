@@ -1,10 +1,11 @@
 //! Chores of the repository: `cargo run -p xtask -- <chore>`. The doors are in the Makefile; what
 //! can be said in one shell line stays there.
 
+mod catalogue;
 mod tidy;
 mod web;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<()> {
@@ -13,8 +14,21 @@ fn main() -> Result<()> {
     match chore.as_str() {
         "tidy" => tidy::run(&root, std::env::args().any(|a| a == "--report")),
         "web" => web::build(&root),
-        other => bail!("no chore {other:?}: there are `tidy [--report]` and `web`"),
+        "catalogue" => {
+            let from = after("--from").context("say `--from FILE`: models.dev's api.json")?;
+            let source = after("--source").context("say `--source WORDS`: where it is from")?;
+            catalogue::run(&root, Path::new(&from), &source)
+        }
+        other => bail!(
+            "no chore {other:?}: there are `tidy [--report]`, `web` and \
+             `catalogue --from FILE --source WORDS`"
+        ),
     }
+}
+
+/// The argument after this one.
+fn after(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
 }
 
 fn repository() -> PathBuf {

@@ -154,9 +154,15 @@ fn body_lines(text: &str) -> usize {
 
 fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
-    for dir in
-        ["crates", "xtask", "desktop/src", "dashboard/src", "dashboard/test", "dashboard/scripts"]
-    {
+    for dir in [
+        "crates",
+        "xtask",
+        "desktop/src",
+        "fuzz/src",
+        "dashboard/src",
+        "dashboard/test",
+        "dashboard/scripts",
+    ] {
         below(&root.join(dir), &mut out)?;
     }
     out.sort();

@@ -2,14 +2,17 @@
 //! What the work does is in [`crate::run`]; what is shared between both in [`Conversation`]; the
 //! commands themselves in [`crate::command`]; how work begins and ends in [`work`].
 
+mod plan;
+mod tree;
 mod work;
 
 use crate::{
+    asking::choose,
     command::{Command, Prompted, Refused, Reply},
     compaction::{self, Compacted},
     conversation::Conversation,
+    handle::{Handle, Sessions},
     queue::Waiting,
-    run::choose,
     session::{Body, Extra, QueuedAs, Step, custom},
 };
 use serde_json::json;
@@ -18,11 +21,12 @@ use std::{
     time::Duration,
 };
 use toft_model::{
-    event::{EventBody, ModelChange, QueueUpdate, SessionNamed},
+    event::{Answered, EventBody, ModelChange, Question, QueueUpdate, SessionNamed},
     message::{Message, UserContent, UserMessage},
     provider::{DEMO_PROVIDER, ModelRef},
+    tool::TASK_PROMPT,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use work::{Work, ended};
 
@@ -32,68 +36,44 @@ const COMMANDS_MAX: usize = 64;
 /// A session without work and commands is closed after this time, to keep a bridge small.
 const IDLE_CLOSE: Duration = Duration::from_mins(10);
 
-/// Reaches an open session.
-#[derive(Clone)]
-pub struct Handle {
-    commands: mpsc::Sender<Command>,
-    conversation: Arc<Conversation>,
-}
-
-impl Handle {
-    /// Opens the actor of a conversation. It ends with `stop` (work is dropped as it is, to be gone
-    /// on with later) or after long idleness.
-    pub fn spawn(conversation: Conversation, stop: CancellationToken) -> Self {
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let conversation = Arc::new(conversation);
-        let actor = Actor { conversation: Arc::clone(&conversation), inbox, work: None };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = actor.live() => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        Self { commands, conversation }
-    }
-
-    /// Whether the actor has ended; a new one must be spawned then.
-    pub fn is_closed(&self) -> bool {
-        self.commands.is_closed()
-    }
-
-    /// Resolves when the actor has ended. Holds neither it nor the conversation.
-    pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let commands = self.commands.clone();
-        async move { commands.closed().await }
-    }
-
-    /// The session for reading.
-    pub fn conversation(&self) -> &Arc<Conversation> {
-        &self.conversation
-    }
-
-    /// Sends a command that answers.
-    pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refused> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| Refused::Closed)?;
-        answer.await.map_err(|_| Refused::Closed)?
-    }
-
-    /// Goes on with cut work, if there is some.
-    pub async fn resume(&self) -> Result<(), Refused> {
-        self.commands.send(Command::Resume).await.map_err(|_| Refused::Closed)
-    }
+/// Opens the actor of a conversation. It ends with `stop` (work is dropped as it is, to be gone on with
+/// later) or after long idleness. `sessions` opens the conversations of its tasks.
+pub fn spawn(
+    conversation: Conversation,
+    sessions: Arc<dyn Sessions>,
+    stop: CancellationToken,
+) -> Handle {
+    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    let conversation = Arc::new(conversation);
+    let handle = Handle::new(commands, Arc::clone(&conversation));
+    let actor = Actor { conversation, sessions, inbox, work: None, resting: Vec::new() };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = actor.live() => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    handle
 }
 
 struct Actor {
     conversation: Arc<Conversation>,
+    sessions: Arc<dyn Sessions>,
     inbox: mpsc::Receiver<Command>,
     work: Option<Work>,
+    /// Who waits for its end.
+    resting: Vec<Reply<()>>,
 }
 
 impl Actor {
     async fn live(mut self) {
         loop {
             let working = self.work.is_some();
+            if !working {
+                for reply in self.resting.drain(..) {
+                    let _ = reply.send(Ok(()));
+                }
+            }
             tokio::select! {
                 command = self.inbox.recv() => match command {
                     Some(command) => self.take(command).await,
@@ -126,6 +106,25 @@ impl Actor {
                 let _ = reply.send(changed);
             }
             Command::Compact { instructions, reply } => self.compact(instructions, reply).await,
+            Command::Navigate { entry_id, summarize, instructions, reply } => {
+                self.navigate(entry_id, summarize, instructions, reply).await;
+            }
+            Command::Label { entry_id, label, reply } => {
+                let labelled = self.label(entry_id, label).await;
+                let _ = reply.send(labelled);
+            }
+            Command::Mode { mode, reply } => {
+                let set = self.set_mode(mode).await;
+                let _ = reply.send(set);
+            }
+            Command::Approve { plan_id, plan, reply } => {
+                let approved = self.approve(plan_id, plan).await;
+                let _ = reply.send(approved);
+            }
+            Command::Reject { plan_id, reason, reply } => {
+                let rejected = self.reject(plan_id, reason).await;
+                let _ = reply.send(rejected);
+            }
             Command::Answer { tool_call_id, answer, reply } => {
                 let answered = self.answer(tool_call_id, answer).await;
                 let _ = reply.send(answered);
@@ -134,6 +133,7 @@ impl Actor {
                 let retried = self.retry().await;
                 let _ = reply.send(retried);
             }
+            Command::Rested { reply } => self.resting.push(reply),
             Command::Resume => self.resume().await,
         }
     }
@@ -164,6 +164,9 @@ impl Actor {
         {
             return Ok(known);
         }
+        if self.conversation.is_task() && id.as_deref() != Some(TASK_PROMPT) {
+            return Err(Refused::Task);
+        }
         let id = id.unwrap_or_else(|| self.conversation.session().fresh_id());
         self.let_it_end().await;
         if self.work.is_some() {
@@ -180,6 +183,7 @@ impl Actor {
             }
             return Ok(Prompted { entry_id: None, queued: Some(waiting) });
         }
+        let content = self.conversation.with_skill(content).await;
         let timestamp = self.conversation.now_ms();
         let message = Message::User(UserMessage { content, timestamp });
         let entry_id = self.conversation.append_as(id, Body::Message(message), Extra::default())?;
@@ -318,16 +322,21 @@ impl Actor {
     }
 
     async fn answer(&mut self, tool_call_id: String, answer: String) -> Result<(), Refused> {
-        let open = self.conversation.question().is_some_and(|q| q.tool_call_id == tool_call_id);
-        if !open || self.conversation.answer_to(&tool_call_id).is_some() {
-            return Err(Refused::NoQuestion(tool_call_id));
+        let question = self.conversation.question();
+        let open = question.filter(|q| q.key() == tool_call_id || q.tool_call_id == tool_call_id);
+        let open = open.filter(|q| self.conversation.answer_to(q.key()).is_none());
+        let Some(question) = open else { return Err(Refused::NoQuestion(tool_call_id)) };
+        let mut data = json!({ "toolCallId": question.tool_call_id, "answer": answer });
+        if let Some(id) = &question.id {
+            data["questionId"] = json!(id);
+            data["kind"] = json!(question.kind);
         }
-        let body = Body::Custom {
-            custom_type: custom::ANSWER.into(),
-            data: json!({ "toolCallId": tool_call_id, "answer": answer }),
-        };
+        let body = Body::Custom { custom_type: custom::ANSWER.into(), data };
         self.conversation.append(body, Extra::default())?;
         self.conversation.sync().await?;
+        let Question { tool_call_id, id, child_session, .. } = question;
+        let answered = Answered { tool_call_id, id, child_session };
+        self.conversation.emit(EventBody::Answered(answered));
         self.conversation.answered.notify_waiters();
         Ok(())
     }

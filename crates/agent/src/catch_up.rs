@@ -3,17 +3,20 @@
 
 use crate::{
     conversation::Conversation,
-    session::{Body, Session},
+    run::check,
+    session::{Body, Entry, Session, Settles, WentBack},
     shown::Shown,
 };
 use toft_model::{
     event::{
-        CompactionEnd, EventBody, MessageEnd, MessageRestarted, MessageStart, ModelChange,
-        QueueUpdate, RetryEnd, SessionNamed, ToolEnd,
+        CompactionEnd, EventBody, MessageEnd, MessageRestarted, MessageStart, ModelChange, Moved,
+        Navigated, QueueUpdate, RetryEnd, SessionNamed, ToolEnd,
     },
     message::Message,
+    plan::PlanSettled,
     provider::DEMO_PROVIDER,
 };
+use toft_tools::ToolOutcome;
 
 impl Conversation {
     /// Tells what the session's file holds and the log does not, and voids what was shown of a
@@ -76,6 +79,30 @@ fn missing_entries(session: &Session, shown: &Shown, events: &mut Vec<EventBody>
         was
     };
     for entry in session.entries().iter().filter(|e| e.line > shown.lines) {
+        if let Some(plan) = entry.proposes()
+            && !told(&mut skip.plans)
+        {
+            events.push(EventBody::PlanReady(plan));
+        }
+        if let Some(Settles { plan_id, state }) = entry.settles()
+            && !told(&mut skip.settled_plans)
+        {
+            events.push(EventBody::PlanSettled(PlanSettled { plan_id, state }));
+        }
+        if let Some(mode) = entry.sets_mode()
+            && !told(&mut skip.modes)
+        {
+            events.push(EventBody::ModeChange { mode });
+        }
+        let check = entry.check().filter(|_| !told(&mut skip.checks));
+        if check.is_some()
+            && let (Some(of), Body::Message(Message::Custom(m))) = (entry.check_of(), &entry.body)
+            && shown.tools_open.contains(&check::call_id(of))
+        {
+            let outcome = ToolOutcome::text(m.content.text());
+            events.push(EventBody::ToolEnd(check::ended(of, outcome, m.timestamp)));
+        }
+        events.extend(check.map(EventBody::AutoCheck));
         match &entry.body {
             Body::Message(message) => {
                 if shown.ended.contains(&entry.id) {
@@ -92,18 +119,12 @@ fn missing_entries(session: &Session, shown: &Shown, events: &mut Vec<EventBody>
                         duration_ms: entry.extra.duration_ms.unwrap_or(0),
                     }));
                 }
-                if shown.message_open.as_deref() != Some(entry.id.as_str()) {
-                    events.push(EventBody::MessageStart(MessageStart {
-                        message_id: entry.id.clone(),
-                        role: message.role().into(),
-                    }));
+                whole(session, entry, message.clone(), shown, events);
+            }
+            Body::BranchSummary(_) if !shown.ended.contains(&entry.id) => {
+                if let Some(message) = entry.message() {
+                    whole(session, entry, message.into_owned(), shown, events);
                 }
-                events.push(EventBody::MessageEnd(MessageEnd {
-                    message_id: entry.id.clone(),
-                    entry_id: entry.id.clone(),
-                    parent_id: session.parent_id(entry).map(str::to_owned),
-                    message: message.clone(),
-                }));
             }
             Body::ModelChange(model) if !told(&mut skip.model) => {
                 events.push(EventBody::ModelChange(ModelChange {
@@ -125,16 +146,58 @@ fn missing_entries(session: &Session, shown: &Shown, events: &mut Vec<EventBody>
                     error_message: None,
                 }));
             }
+            Body::Label { target_id, label } if !told(&mut skip.labels) => {
+                events.push(EventBody::LabelChange {
+                    target_id: target_id.clone(),
+                    label: label.clone(),
+                });
+            }
+            Body::Custom { .. } => {
+                let went = WentBack::of(entry).filter(WentBack::is_navigation);
+                if let Some(went) = went
+                    && !told(&mut skip.moves)
+                {
+                    events.push(EventBody::Navigated(Navigated {
+                        sessions: vec![Moved {
+                            session_id: session.id().clone(),
+                            to_message_id: session.message_at(went.entry_id.as_deref()),
+                            from_entry_id: went.from,
+                            to_entry_id: went.entry_id,
+                        }],
+                    }));
+                }
+            }
             Body::ModelChange(_)
             | Body::ThinkingLevelChange { .. }
             | Body::SessionInfo { .. }
             | Body::Compaction(_)
-            | Body::BranchSummary { .. }
+            | Body::BranchSummary(_)
             | Body::ContextEdit { .. }
-            | Body::Custom { .. }
             | Body::Label { .. }
             | Body::Usage(_)
             | Body::Unknown { .. } => {}
         }
     }
+}
+
+/// Tells an entry's message.
+fn whole(
+    session: &Session,
+    entry: &Entry,
+    message: Message,
+    shown: &Shown,
+    events: &mut Vec<EventBody>,
+) {
+    if shown.message_open.as_deref() != Some(entry.id.as_str()) {
+        events.push(EventBody::MessageStart(MessageStart {
+            message_id: entry.id.clone(),
+            role: message.role().into(),
+        }));
+    }
+    events.push(EventBody::MessageEnd(MessageEnd {
+        message_id: entry.id.clone(),
+        entry_id: entry.id.clone(),
+        parent_id: session.parent_id(entry).map(str::to_owned),
+        message,
+    }));
 }

@@ -3,12 +3,10 @@
 
 use crate::{
     conversation::Conversation,
-    run::Run,
     session::{SessionError, WentBack},
 };
 use std::sync::Arc;
 use toft_model::event::QueueUpdate;
-use tokio_util::sync::CancellationToken;
 
 impl Conversation {
     /// Closes what was cut, in the file and in the log, and drops what waits. `why` is for people
@@ -48,6 +46,6 @@ impl Conversation {
             tracing::warn!(%error, session = %self.id(), "dropped messages stay in the queue's file");
         }
         self.catch_up_queue(QueueUpdate { steering: Vec::new(), follow_up: Vec::new() });
-        Run::new(Arc::clone(self), CancellationToken::new()).tell_end("aborted");
+        self.tell_end("aborted");
     }
 }

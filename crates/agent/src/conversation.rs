@@ -2,25 +2,39 @@
 //! question. Shared by the actor (commands) and the run (work). Decides nothing.
 
 use crate::{
+    extensions::Loaded,
+    purse::Purse,
     queue::Queues,
-    session::{Body, Extra, QueuedAs, Session, SessionError, Step, custom},
+    session::{Body, Extra, Session, SessionError, Step, custom},
     shown::Shown,
     surroundings::Surroundings,
 };
+use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use toft_model::{
-    event::{EventBody, MessageEnd, MessageStart, Question, QueueUpdate},
+    event::{
+        Delta, EventBody, MessageEnd, MessageStart, MessageUpdate, Question, QueueUpdate, ToolStart,
+    },
     id::SessionId,
-    message::{Message, StopReason},
+    message::{Message, StopReason, ToolCall},
+    permission::Reached,
+    plan::Mode,
 };
-use tokio::sync::Notify;
+use toft_tools::{TASK, Toolbox};
+use tokio::sync::{Notify, mpsc};
+
+/// Tools that a task does not have: it has no tasks of its own, and people do not follow it.
+const NOT_IN_TASKS: [&str; 4] = [TASK, "ask", "ask_secrets", "notify_dashboard"];
+
+/// Characters of a call that people see.
+const CALL_CHARS_MAX: usize = 120;
 
 /// See the module.
 pub struct Conversation {
@@ -31,10 +45,22 @@ pub struct Conversation {
     shown: Mutex<Shown>,
     call_ids: Mutex<HashSet<String>>,
     question: Mutex<Option<Question>>,
+    /// What its tools saw of files.
+    pub(crate) seen: Arc<toft_tools::Seen>,
     /// Messages and tools that were begun in the log, and the number of that event.
     open: Mutex<HashMap<String, u64>>,
     /// Rung when a person has answered.
     pub(crate) answered: Notify,
+    /// One question at a time: held while one stands open.
+    pub(crate) asking: tokio::sync::Mutex<()>,
+    /// Milliseconds in which a person was asked, since this was opened.
+    pub(crate) waited_ms: AtomicU64,
+    /// Its tools: those of the project, or those that a task has, with those of servers.
+    tools: RwLock<Toolbox>,
+    /// Whose work it does now, when it is that of a task.
+    errand: Mutex<Option<Arc<Errand>>>,
+    /// What running tasks of this conversation have spent.
+    pub(crate) purse: Purse,
     pub(crate) compacting: AtomicBool,
     pub(crate) working: AtomicBool,
     /// No call is paid for until a person does something.
@@ -54,6 +80,7 @@ impl Conversation {
             })
             .flatten()
             .collect();
+        let tools = own_tools(&session, &around);
         Ok(Self {
             id: session.id().clone(),
             around,
@@ -62,8 +89,14 @@ impl Conversation {
             shown: Mutex::new(shown),
             call_ids: Mutex::new(call_ids),
             question: Mutex::new(None),
+            seen: Arc::default(),
             open: Mutex::new(HashMap::new()),
             answered: Notify::new(),
+            asking: tokio::sync::Mutex::new(()),
+            waited_ms: AtomicU64::new(0),
+            tools: RwLock::new(tools),
+            errand: Mutex::new(None),
+            purse: Purse::default(),
             compacting: AtomicBool::new(false),
             working: AtomicBool::new(false),
             needs_person: AtomicBool::new(false),
@@ -96,9 +129,44 @@ impl Conversation {
         self.shown().settle(lines);
     }
 
+    /// Its tools. They stay while it works.
+    pub(crate) fn tools(&self) -> Toolbox {
+        self.tools.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks which tools extensions and servers have now. Waits a while for servers that start.
+    pub(crate) async fn look_for_tools(&self, extensions: &Loaded) {
+        // A server that starts may change something.
+        let start = self.mode() != Mode::Plan;
+        let own = own_tools(&self.session(), &self.around);
+        let all = self.around.servers.add_to(extensions.add_to(own), start).await;
+        *self.tools.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// What its agent may do now. A task never more than the conversation that its call belongs to: a
+    /// person who has that one only plan means all of its work.
+    pub(crate) fn mode(&self) -> Mode {
+        let outer = self.errand().map(|errand| errand.parent.session().mode());
+        if outer == Some(Mode::Plan) { Mode::Plan } else { self.session().mode() }
+    }
+
     /// Whether work goes on now.
     pub fn is_working(&self) -> bool {
         self.working.load(Ordering::Acquire)
+    }
+
+    /// Whether it is the conversation of a task: nobody but its call speaks in it.
+    pub fn is_task(&self) -> bool {
+        self.session().header().task.is_some()
+    }
+
+    /// Whose work it does now.
+    pub(crate) fn errand(&self) -> Option<Arc<Errand>> {
+        self.errand.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_errand(&self, errand: Errand) {
+        *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(errand));
     }
 
     /// Whether the work stands still until a person does something other than answering a question.
@@ -125,6 +193,15 @@ impl Conversation {
         *self.question.lock().unwrap_or_else(PoisonError::into_inner) = question;
     }
 
+    /// Tells pieces of an answer that came together.
+    pub(crate) fn emit_deltas(&self, message_id: &str, deltas: Vec<Delta>) {
+        let update = |delta| {
+            EventBody::MessageUpdate(MessageUpdate { message_id: message_id.to_owned(), delta })
+        };
+        // Deltas change nothing of what must be remembered.
+        self.around.sink.emit_all(Some(&self.id), deltas.into_iter().map(update).collect());
+    }
+
     /// Tells an event of this session.
     pub fn emit(&self, body: EventBody) {
         // Deltas change nothing of what must be remembered.
@@ -142,7 +219,14 @@ impl Conversation {
             EventBody::ToolEnd(t) => (None, Some(t.tool_call_id.clone())),
             _ => (None, None),
         };
+        let begun = match (&body, self.errand()) {
+            (EventBody::ToolStart(start), Some(errand)) => Some((errand, start.clone())),
+            _ => None,
+        };
         let seq = self.around.sink.emit(Some(&self.id), body);
+        if let Some((errand, start)) = begun {
+            errand.tell(&start);
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = begins {
             open.insert(id, seq);
@@ -173,6 +257,19 @@ impl Conversation {
             Body::Message(Message::Assistant(m)) => Some(m.stop_reason),
             _ => None,
         })
+    }
+
+    /// The limit at which the newest answer ended the work.
+    pub(crate) fn last_limit(&self) -> Option<Reached> {
+        let session = self.session();
+        let newest =
+            session.ancestors().find(|e| matches!(e.body, Body::Message(Message::Assistant(_))));
+        newest.and_then(|entry| entry.extra.limit)
+    }
+
+    /// Whether a person stopped the work, and it is not closed yet.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.session().step() == Step::Abort
     }
 
     /// Milliseconds since 1970.
@@ -219,6 +316,18 @@ impl Conversation {
         }));
     }
 
+    /// Tells that a call begins, unless that was told. `child` is the conversation of a task.
+    pub(crate) fn tell_begun(&self, call: &ToolCall, child: Option<SessionId>) {
+        if !self.shown().tool_open(&call.id) {
+            self.emit(EventBody::ToolStart(ToolStart {
+                tool_call_id: call.id.clone(),
+                tool_name: call.name.clone(),
+                input: Value::Object(call.arguments.clone()),
+                child_session: child,
+            }));
+        }
+    }
+
     /// Puts the session's file on disk.
     pub(crate) async fn sync(&self) -> Result<(), SessionError> {
         let work = self.session().sync();
@@ -243,12 +352,6 @@ impl Conversation {
         }
     }
 
-    /// Tells what waits now.
-    pub(crate) async fn tell_queue(&self) {
-        let texts = self.queues.lock().await.texts();
-        self.emit(EventBody::QueueUpdate(texts));
-    }
-
     /// Makes an id of a call unique in the session; providers that count from 1 in every message
     /// would otherwise get old results for new calls.
     pub(crate) fn unique_call_id(&self, wanted: &str) -> String {
@@ -262,56 +365,44 @@ impl Conversation {
         id
     }
 
-    /// The answer that a person gave to a call's question.
-    pub(crate) fn answer_to(&self, call_id: &str) -> Option<String> {
+    /// The answer that a person gave to the question of this name.
+    pub(crate) fn answer_to(&self, key: &str) -> Option<String> {
         self.session().ancestors().find_map(|entry| match &entry.body {
-            Body::Custom { custom_type, data }
-                if custom_type == custom::ANSWER && data["toolCallId"] == call_id =>
-            {
-                data["answer"].as_str().map(str::to_owned)
+            Body::Custom { custom_type, data } if custom_type == custom::ANSWER => {
+                let named = data.get("questionId").unwrap_or(&data["toolCallId"]);
+                (named == key).then(|| data["answer"].as_str().map(str::to_owned))?
             }
             _ => None,
         })
     }
+}
 
-    /// Delivers waiting messages: each becomes a user message, the first one a new prompt if
-    /// `begins`. Returns whether there were any.
-    pub(crate) async fn deliver(
-        &self,
-        which: QueuedAs,
-        begins: bool,
-    ) -> Result<bool, SessionError> {
-        let settings = self.around.settings();
-        let mode = match which {
-            QueuedAs::Steer => settings.steering_mode,
-            QueuedAs::FollowUp => settings.follow_up_mode,
-        };
-        let mut queues = self.queues.lock().await;
-        let next = queues.next(which, mode);
-        if next.is_empty() {
-            return Ok(false);
-        }
-        let mut ids = Vec::with_capacity(next.len());
-        for waiting in next {
-            let message = Message::User(toft_model::message::UserMessage {
-                content: waiting.content,
-                timestamp: self.now_ms(),
-            });
-            let queued = Some(which).filter(|_| !begins || !ids.is_empty());
-            let extra = Extra { queued, ..Extra::default() };
-            ids.push(self.append_as(waiting.id, Body::Message(message), extra)?);
-        }
-        // The entries first: a crash in between finds them there and drops what waits.
-        self.sync().await?;
-        if let Err(error) = queues.remove(&ids).await {
-            tracing::warn!(%error, "delivered messages stay in the queue's file until it can be written");
-        }
-        let texts = queues.texts();
-        drop(queues);
-        self.emit(EventBody::QueueUpdate(texts));
-        for id in &ids {
-            self.tell_message(id, false);
-        }
-        Ok(true)
+/// What ties the conversation of a task to the one that its call belongs to: questions go there, people
+/// there see how far it is, and both spend from what the prompt may cost.
+pub(crate) struct Errand {
+    /// The conversation that the call belongs to.
+    pub(crate) parent: Arc<Conversation>,
+    /// The call.
+    pub(crate) call_id: String,
+    /// What people see of it.
+    pub(crate) updates: mpsc::Sender<String>,
+}
+
+impl Errand {
+    /// Shows a call of the task under the call that it is for.
+    pub(crate) fn tell(&self, start: &ToolStart) {
+        let said = start.input.as_object().and_then(|input| input.values().find_map(Value::as_str));
+        let words = said.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let words: String = words.chars().take(CALL_CHARS_MAX).collect();
+        // Nobody keeping up is no reason to stop.
+        let _ = self.updates.try_send(format!("{} {words}\n", start.tool_name));
+    }
+}
+
+/// What a conversation has without servers.
+fn own_tools(session: &Session, around: &Surroundings) -> Toolbox {
+    match session.header().task {
+        Some(_) => around.tools.clone().without(&NOT_IN_TASKS),
+        None => around.tools.clone(),
     }
 }

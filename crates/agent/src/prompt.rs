@@ -12,6 +12,11 @@ const AGENTS_BYTES_MAX: usize = 64 * 1024;
 /// Names looked for in each folder; the first that exists counts (Pi's order).
 const AGENTS_FILES: [&str; 3] = ["AGENTS.override.md", "AGENTS.md", "CLAUDE.md"];
 
+/// What follows it for a task.
+pub(crate) const OF_TASKS: &str = "\n\n# Your task\nYou do one piece of work for another agent. Your last message \
+     is all that it gets: say there what you found or did, with paths and facts, and what is left. You cannot ask \
+     anybody; decide, and say what you decided.";
+
 /// What the prompt says of the machine.
 #[derive(Debug, Clone)]
 pub struct PromptFacts {
@@ -38,16 +43,15 @@ pub(crate) fn system_prompt(facts: &PromptFacts) -> String {
          results really work, and say plainly when something failed.\n\
          \n\
          # This machine\n\
-         - Work in `{cwd}`. Files persist. You are root here and need no permission to install or change \
-         anything; system packages and language packages reach the internet through a proxy that is \
-         already set in the environment. A 403 `egress_denied`, a TLS alert `access denied` or a connection \
-         that is reset as soon as it is made means that this project may not reach that host: do not \
-         look for a way around it, name the host to the person, who can allow it in the panel Network.\n\
+         - Work in `{cwd}`. Files persist. You are root: install and change what you need; the environment \
+         already has the proxy to the internet. A 403 `egress_denied`, a TLS alert `access denied` or a \
+         connection that is reset at once means that this project may not reach that host: seek no way \
+         around it, name the host to the person, who can allow it in the panel Network.\n\
          - Apps: serve on port {app_port} if you can (bind 0.0.0.0); another port is detected from the \
          server's output. People open the app at {app_url}. Never tell them a localhost address.\n\
-         - Servers and workers that are to stay: declare a service (below); Toft runs it and brings it \
-         back after crashes and when the machine wakes. Other long-running programs: in the background \
-         with the bash tool. Check that they answer.\n\
+         - Servers and workers that are to stay: declare a service (below); Toft runs it, also after \
+         crashes and sleep. Other long-running programs: in the background with the bash tool. Check that \
+         they answer.\n\
          - Secrets are environment variables. Never print them or write them to files. Missing ones: \
          `ask_secrets`, never ask for values in the chat.\n\
          \n\
@@ -99,13 +103,14 @@ fn agents_files(cwd: &Path) -> Vec<(String, String)> {
     files
 }
 
-fn read_part(path: &Path, bytes_max: usize) -> Option<String> {
+/// The text of a file, or its beginning with a word that there is more. Blocks.
+pub(crate) fn read_part(path: &Path, bytes_max: usize) -> Option<String> {
     use std::io::Read as _;
-    let file = std::fs::File::open(path).ok()?;
-    // A named pipe or device called AGENTS.md must not hang the agent.
-    if !file.metadata().ok()?.is_file() {
+    // A named pipe or device of that name must not hang the agent, and opening a pipe waits for its writer.
+    if !std::fs::metadata(path).ok()?.is_file() {
         return None;
     }
+    let file = std::fs::File::open(path).ok()?;
     let mut bytes = Vec::new();
     file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).ok()?;
     let cut = bytes.len() > bytes_max;

@@ -4,37 +4,55 @@
 
 mod ask;
 mod calls;
+pub(crate) mod check;
+mod claims;
+mod end;
 mod guard;
-mod receipt;
+mod hooks;
+mod ids;
+pub(crate) mod limits;
+mod live;
+mod permit;
+mod plan;
+mod stop;
 
 use crate::{
+    asking::ABORTED,
     conversation::Conversation,
+    extensions::Loaded,
+    handle::Sessions,
     session::{Body, Extra, QueuedAs, SessionError, Step},
+    tally,
 };
-use std::sync::{Arc, atomic::Ordering};
+use limits::Clock;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use toft_model::{
-    event::{EventBody, TurnEnd},
+    event::EventBody,
     message::{AssistantMessage, Message, StopReason, Usage},
-    tool::ToolSpec,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-
-pub(crate) use ask::{booking, choose, held_back};
-
-/// Model calls for one prompt. A person's longest tasks take a few hundred; what goes on after that
-/// is lost in a circle, and costs.
-pub(crate) const TURNS_MAX: u64 = 500;
-
-/// Text of an aborted answer without words of its own.
-const ABORTED: &str = "Stopped by a person.";
 
 /// One piece of work on a conversation.
 pub(crate) struct Run {
     pub(crate) conversation: Arc<Conversation>,
+    /// Opens the conversations of its tasks.
+    sessions: Arc<dyn Sessions>,
+    /// Ended by a person, or by a limit.
     pub(crate) cancel: CancellationToken,
     system: Arc<str>,
-    /// What models see of the tools; the same in every request.
-    specs: Vec<ToolSpec>,
+    /// What the project adds.
+    extensions: Loaded,
+    /// Whether hooks were asked before the first question.
+    begun: bool,
+    /// Whether an extension may have something to say to the model.
+    unsaid: AtomicBool,
+    /// The answer that this run got itself: none of its calls was ever handed out before.
+    fresh: Option<String>,
+    /// Ends it when it has taken its time.
+    clock: Option<Clock>,
     /// Syncs that nobody waits for yet.
     syncing: Option<AbortOnDropHandle<Result<(), SessionError>>>,
 }
@@ -54,9 +72,25 @@ impl From<SessionError> for Stop {
 }
 
 impl Run {
-    pub(crate) fn new(conversation: Arc<Conversation>, cancel: CancellationToken) -> Self {
-        let specs = conversation.around.tools.specs();
-        Self { conversation, cancel, system: "".into(), specs, syncing: None }
+    pub(crate) fn new(
+        conversation: Arc<Conversation>,
+        sessions: Arc<dyn Sessions>,
+        cancel: &CancellationToken,
+    ) -> Self {
+        let cancel = cancel.child_token();
+        Self {
+            conversation,
+            sessions,
+            cancel,
+            system: "".into(),
+            extensions: Loaded::default(),
+            begun: false,
+            // Of a bridge before this one.
+            unsaid: AtomicBool::new(true),
+            fresh: None,
+            clock: None,
+            syncing: None,
+        }
     }
 
     /// Works until the session rests. Everything that happens is an event.
@@ -66,10 +100,40 @@ impl Run {
             self.tell_prompt();
         }
         let facts = self.conversation.around.prompt.clone();
-        let prompt = tokio::task::spawn_blocking(move || crate::prompt::system_prompt(&facts));
-        self.system = prompt.await.unwrap_or_default().into();
+        let skills = Arc::clone(&self.conversation.around.skills);
+        let extensions = Arc::clone(&self.conversation.around.extensions);
+        let prompt = tokio::task::spawn_blocking(move || {
+            let found = skills.find();
+            let prompt = crate::prompt::system_prompt(&facts) + &skills.prompt(&found);
+            let all = extensions.find();
+            let broken = extensions.untold(&all);
+            (prompt, skills.untold(&found.faults), Loaded::new(all), broken)
+        });
+        let (mut system, faults, extensions, broken) = prompt.await.unwrap_or_default();
+        for fault in faults {
+            let message = format!("{}: {}", fault.path.display(), fault.message);
+            self.conversation.emit(EventBody::Error { code: "bad_skill".into(), message });
+        }
+        for (extension, why) in broken {
+            self.extension_failed(&extension, None, &why, None);
+        }
+        system.push_str(&extensions.prompt());
+        if self.conversation.is_task() {
+            system.push_str(crate::prompt::OF_TASKS);
+        }
+        self.system = system.into();
+        self.extensions = extensions;
+        tokio::select! {
+            () = self.conversation.look_for_tools(&self.extensions) => {}
+            () = self.cancel.cancelled() => {}
+        }
+        self.clock = Some(Clock::start(Arc::clone(&self.conversation), self.cancel.clone()));
         let reason = match self.turns().await {
             Ok(reason) => reason,
+            Err(Stop::Aborted) if self.is_overdue() => match self.end_in_time().await {
+                Ok(()) => "limit",
+                Err(error) => self.disk_error(&error),
+            },
             Err(Stop::Aborted) => match self.abort().await {
                 Ok(()) => "aborted",
                 Err(error) => self.disk_error(&error),
@@ -77,7 +141,10 @@ impl Run {
             Err(Stop::Disk(error)) => self.disk_error(&error),
         };
         self.settled().await;
-        let end = receipt::of(&self.conversation, reason);
+        let mut end = tally::of(&self.conversation, reason);
+        if reason == "done" {
+            end.claims = claims::of(&self.conversation).await;
+        }
         // Who hears the end and looks must find it.
         self.conversation.working.store(false, Ordering::Release);
         self.conversation.emit(EventBody::AgentEnd(end));
@@ -115,16 +182,18 @@ impl Run {
                 return Err(Stop::Aborted);
             }
             if !matches!(step, Step::Calls { .. }) {
-                self.end_turn();
+                self.conversation.end_turn();
             }
             match step {
                 Step::Calls { entry_id, missing } => self.run_calls(&entry_id, missing).await?,
                 Step::Ask => {
-                    self.guard()?;
+                    self.guard().await?;
                     let delivered = self.conversation.deliver(QueuedAs::Steer, false).await?;
-                    if !delivered && self.too_many_turns().await? {
+                    if !delivered && self.at_limit().await? {
                         continue;
                     }
+                    self.tell_mode().await?;
+                    self.before_asking().await?;
                     if !self.conversation.shown().turn_open() {
                         self.conversation.emit(EventBody::TurnStart {});
                     }
@@ -132,6 +201,9 @@ impl Run {
                 }
                 Step::Rest => {
                     match self.conversation.last_stop() {
+                        Some(StopReason::Error) if self.conversation.last_limit().is_some() => {
+                            return Ok("limit");
+                        }
                         Some(StopReason::Error) => return Ok("error"),
                         Some(StopReason::Aborted) => return Ok("aborted"),
                         Some(StopReason::Stop | StopReason::Length | StopReason::ToolUse)
@@ -141,6 +213,13 @@ impl Run {
                         || !self.conversation.deliver(QueuedAs::Steer, false).await?
                             && !self.conversation.deliver(QueuedAs::FollowUp, false).await?
                     {
+                        if !stopped && self.check().await? {
+                            continue;
+                        }
+                        if !stopped && self.before_resting().await? {
+                            continue;
+                        }
+                        self.propose().await?;
                         return Ok("done");
                     }
                 }
@@ -149,37 +228,11 @@ impl Run {
         }
     }
 
-    /// Tells the end of the turn whose answer and results are whole. A turn without an answer (the
-    /// one before us died while it asked) goes on.
-    fn end_turn(&self) {
-        if !self.conversation.shown().turn_answered() {
-            return;
-        }
-        let end = {
-            let session = self.conversation.session();
-            let mut tool_results = 0;
-            session.ancestors().find_map(|entry| match &entry.body {
-                Body::Message(Message::ToolResult(_)) => {
-                    tool_results += 1;
-                    None
-                }
-                Body::Message(Message::Assistant(message)) => {
-                    Some(TurnEnd { message: message.clone(), tool_results })
-                }
-                _ => None,
-            })
-        };
-        if let Some(end) = end {
-            self.conversation.emit(EventBody::TurnEnd(end));
-        }
-    }
-
     /// Closes what is open and ends the work with an answer that says so.
     async fn abort(&mut self) -> Result<(), SessionError> {
-        let (_, open) = self.conversation.session().open_calls();
-        for (_, call) in open {
-            self.close_call(&call, calls::ABORTED_CALL)?;
-        }
+        let (closed, ()) =
+            tokio::join!(self.close_open(calls::ABORTED_CALL), self.end_background());
+        closed?;
         let over = self.conversation.last_stop() == Some(StopReason::Aborted)
             && self.conversation.session().step() == Step::Rest;
         if !over {
@@ -190,7 +243,7 @@ impl Run {
             self.conversation.sync().await?;
             self.conversation.tell_message(&id, false);
         }
-        self.end_turn();
+        self.conversation.end_turn();
         Ok(())
     }
 
@@ -210,23 +263,6 @@ impl Run {
         }
     }
 
-    async fn too_many_turns(&mut self) -> Result<bool, SessionError> {
-        let turns = receipt::turns(&self.conversation.session());
-        if turns < TURNS_MAX {
-            return Ok(false);
-        }
-        let why = format!(
-            "Stopped after {TURNS_MAX} model calls for one prompt. Say \"go on\" to continue."
-        );
-        let message = self.answer_of_ours(StopReason::Error, &why);
-        let id = self
-            .conversation
-            .append(Body::Message(Message::Assistant(message)), Extra::default())?;
-        self.conversation.sync().await?;
-        self.conversation.tell_message(&id, false);
-        Ok(true)
-    }
-
     /// Ends work that failed by a fault of ours with an answer that says so.
     pub(crate) fn give_up(&self, why: &str) {
         let (_, open) = self.conversation.session().open_calls();
@@ -243,17 +279,8 @@ impl Run {
                 self.disk_error(&error);
             }
         }
-        self.tell_end("error");
+        self.conversation.tell_end("error");
         self.conversation.settle();
-    }
-
-    /// Tells the end of work that is closed in the session, where its end was not told.
-    pub(crate) fn tell_end(&self, reason: &str) {
-        self.end_turn();
-        if self.conversation.shown().agent_open() {
-            let end = receipt::of(&self.conversation, reason);
-            self.conversation.emit(EventBody::AgentEnd(end));
-        }
     }
 
     fn disk_error(&self, error: &SessionError) -> &'static str {

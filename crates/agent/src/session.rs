@@ -2,19 +2,32 @@
 //! is the truth and is only ever appended to; lines of unknown kinds stay where they are.
 //! Not the loop, and not the queues beside a session.
 
+mod check;
 mod context;
 mod entry;
 mod file;
+mod fork;
+mod html;
 mod index;
+mod line;
+mod plan;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod went_back;
+mod whole;
 
-pub(crate) use context::add_usage;
+pub(crate) use check::{CheckDue, REPAIRS_MAX};
 pub use context::message_tokens;
-pub use entry::{Body, Compaction, Entry, Extra, QueuedAs, custom};
-pub use file::{Header, Session, SessionError};
+pub(crate) use context::task_usage;
+pub use entry::{Body, BranchSummary, Compaction, Entry, Extra, QueuedAs, custom};
+pub use file::{Header, Session, SessionError, TaskOf};
+pub use fork::{Branch, Copy};
+pub use html::Page;
 pub use index::{Index, Listed};
+pub use plan::Settles;
+pub(crate) use plan::{proposed, rejected};
 pub use step::Step;
+pub use tree::{Node, Place};
 pub use went_back::WentBack;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use toft_model::{
-    event::{EventBody, QueueUpdate},
+    event::{EventBody, Question, QueueUpdate},
     message::Message,
 };
 
@@ -27,6 +27,8 @@ pub struct Shown {
     pub(crate) compaction_open: Option<String>,
     notified: BTreeSet<String>,
     asked: BTreeSet<String>,
+    /// Questions with names of their own.
+    questions: BTreeSet<String>,
     /// Entries with a `message_end` since the snapshot.
     pub(crate) ended: BTreeSet<String>,
     /// Changes told since the snapshot.
@@ -42,6 +44,12 @@ pub(crate) struct Changes {
     pub(crate) thinking: usize,
     pub(crate) name: usize,
     pub(crate) compaction: usize,
+    pub(crate) moves: usize,
+    pub(crate) labels: usize,
+    pub(crate) modes: usize,
+    pub(crate) plans: usize,
+    pub(crate) settled_plans: usize,
+    pub(crate) checks: usize,
 }
 
 /// [`QueueUpdate`] with a default: nothing waits.
@@ -92,13 +100,24 @@ impl Shown {
                 self.compaction_open = None;
                 self.changes.compaction += usize::from(c.summary.is_some());
             }
+            EventBody::Navigated(_) => self.changes.moves += 1,
+            EventBody::LabelChange { .. } => self.changes.labels += 1,
+            EventBody::AutoCheck(_) => self.changes.checks += 1,
+            EventBody::ModeChange { .. } => self.changes.modes += 1,
+            EventBody::PlanReady(_) => self.changes.plans += 1,
+            EventBody::PlanSettled(_) => self.changes.settled_plans += 1,
             EventBody::AutoRetryStart(r) => self.retry_open = Some(r.attempt),
             EventBody::AutoRetryEnd(_) => self.retry_open = None,
             EventBody::Notify(n) => self.notified.extend(n.tool_call_id.clone()),
             EventBody::Question(q) => {
-                self.asked.insert(q.tool_call_id.clone());
+                match &q.id {
+                    Some(id) => self.questions.insert(id.clone()),
+                    None => self.asked.insert(q.tool_call_id.clone()),
+                };
             }
-            EventBody::BridgeStarted(_)
+            EventBody::Answered(_)
+            | EventBody::Receipt(_)
+            | EventBody::BridgeStarted(_)
             | EventBody::MessageUpdate(_)
             | EventBody::ToolUpdate(_)
             | EventBody::SessionSwitched(_)
@@ -111,6 +130,8 @@ impl Shown {
             | EventBody::Limit(_)
             | EventBody::Service(_)
             | EventBody::Schedule(_)
+            | EventBody::McpServer(_)
+            | EventBody::ExtensionError(_)
             | EventBody::Error { .. } => {}
         }
     }
@@ -157,9 +178,12 @@ impl Shown {
         self.notified.contains(call_id)
     }
 
-    /// Whether this call's question was told.
-    pub(crate) fn was_asked(&self, call_id: &str) -> bool {
-        self.asked.contains(call_id)
+    /// Whether this question was told.
+    pub(crate) fn was_asked(&self, question: &Question) -> bool {
+        match &question.id {
+            Some(id) => self.questions.contains(id),
+            None => self.asked.contains(&question.tool_call_id),
+        }
     }
 
     /// Whether an entry's `message_end` was told.
@@ -177,5 +201,8 @@ impl Shown {
         let Self { notified, asked, tools_open, .. } = self;
         notified.retain(|id| tools_open.contains(id));
         asked.retain(|id| tools_open.contains(id));
+        if !self.agent_open {
+            self.questions.clear();
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the agent needs from where it runs. The bridge provides it for a machine, tests in memory.
 
-use crate::prompt::PromptFacts;
+use crate::{extensions::Extensions, prompt::PromptFacts, skills::Skills};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -11,11 +11,13 @@ use toft_llm::ask::{Model, ModelFailure, ThinkingLevel};
 use toft_model::{
     event::EventBody,
     id::SessionId,
+    permission::{PromptLimits, Rule},
     provider::{ModelInfo, ModelRef},
 };
 use toft_tools::{
     Toolbox,
     host::{Journal, Secrets, Shell},
+    mcp::Servers,
 };
 
 /// Where events go: numbered, stored and shown in the order of the calls.
@@ -23,6 +25,12 @@ use toft_tools::{
 pub trait Sink: Send + Sync {
     /// Takes one event and returns its number.
     fn emit(&self, session: Option<&SessionId>, body: EventBody) -> u64;
+    /// Takes events that came together.
+    fn emit_all(&self, session: Option<&SessionId>, bodies: Vec<EventBody>) {
+        for body in bodies {
+            self.emit(session, body);
+        }
+    }
     /// The number of the last event.
     fn last_seq(&self) -> u64;
     /// Returns when everything emitted before is on disk.
@@ -71,7 +79,7 @@ pub enum QueueMode {
 }
 
 /// What people set for all sessions of a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
     /// For messages delivered after the running tools.
@@ -80,6 +88,14 @@ pub struct Settings {
     pub follow_up_mode: QueueMode,
     /// Whether history is compacted before it overflows.
     pub auto_compaction_enabled: bool,
+    /// What the agent may do by itself.
+    pub rules: Vec<Rule>,
+    /// What one prompt may take.
+    pub limits: PromptLimits,
+    /// Whether the project's own check runs after a plan was carried out.
+    pub auto_check: bool,
+    /// Runs in place of the check that the project's files name.
+    pub check_command: Option<String>,
 }
 
 impl Default for Settings {
@@ -88,6 +104,10 @@ impl Default for Settings {
             steering_mode: QueueMode::default(),
             follow_up_mode: QueueMode::default(),
             auto_compaction_enabled: true,
+            rules: Vec::new(),
+            limits: PromptLimits::default(),
+            auto_check: true,
+            check_command: None,
         }
     }
 }
@@ -106,6 +126,8 @@ pub struct Surroundings {
     pub models: Arc<dyn ModelSource>,
     /// The tools.
     pub tools: Toolbox,
+    /// Have more.
+    pub servers: Arc<Servers>,
     /// Runs programs.
     pub shell: Arc<dyn Shell>,
     /// Knows which secrets the machine has.
@@ -116,6 +138,10 @@ pub struct Surroundings {
     pub cwd: PathBuf,
     /// Facts for the system prompt.
     pub prompt: PromptFacts,
+    /// Instructions for kinds of work.
+    pub skills: Arc<Skills>,
+    /// What the project adds to its agent.
+    pub extensions: Arc<Extensions>,
     /// Sees tool output (app port detection).
     pub observe_output: OutputObserver,
     /// The time.
@@ -127,7 +153,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// A copy of the settings.
     pub fn settings(&self) -> Settings {
-        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,7 +1,17 @@
 //! The loop against a model that says prepared things and tools that do prepared things.
 
 mod bench;
+mod compacting;
+mod doubt;
+mod extensions;
+mod limits;
+mod navigate;
+mod permission;
+mod plan;
 mod retry;
+mod skills;
+mod stop;
+mod tasks;
 
 use crate::{
     Command, Refused,
@@ -171,7 +181,7 @@ async fn an_abort_closes_calls_and_gives_waiting_texts_back() {
         [
             "user: go",
             "assistant ToolUse: c1,c2",
-            "result c1 failed: stopped in the middle",
+            "result c1 failed: Stopped by a person before it ended.",
             "result c2 failed: Stopped by a person before it ended.",
             "assistant Aborted: "
         ]
@@ -337,6 +347,8 @@ async fn history_is_compacted_before_it_overflows() {
             Prepared::text(&long),
             Prepared::text(&long),
             Prepared::text("## Goal\nsummary"),
+            // The cut is within the second turn, whose beginning gets one of its own.
+            Prepared::text("## Original Request\ntwo"),
             Prepared::text("after"),
         ],
         5_000,
@@ -345,7 +357,9 @@ async fn history_is_compacted_before_it_overflows() {
     bench.run("two").await;
     bench.run("three").await;
     let transcript = bench.transcript();
-    assert!(transcript.iter().any(|l| l.starts_with("compaction: ## Goal")), "{transcript:?}");
+    let compaction = "compaction: ## Goal\nsummary\n\n---\n\n**Turn Context (split turn):**\n\n\
+                      ## Original Request\ntwo";
+    assert!(transcript.iter().any(|l| l == compaction), "{transcript:?}");
     assert_eq!(transcript.last().unwrap(), "assistant Stop: after");
     let asked = bench.model.asked();
     let summary = &asked[2];
@@ -393,6 +407,7 @@ async fn a_prompt_during_a_compaction_is_answered_after_it_whatever_came_before(
             Prepared::text(&long),
             Prepared::Fails(vec![], failure("provider_refused_key", Retry::Never)),
             Prepared::text("summary"),
+            Prepared::text("of the turn"),
             Prepared::text("heard"),
         ],
         8_000,
@@ -409,7 +424,8 @@ async fn a_prompt_during_a_compaction_is_answered_after_it_whatever_came_before(
     });
     bench.hear("auto_retry_start", 1).await;
     assert_eq!(bench.prompt("four").await.queued, Some(QueuedAs::FollowUp));
-    assert_eq!(compaction.await.unwrap().unwrap().summary, "summary");
+    let summary = compaction.await.unwrap().unwrap().summary;
+    assert!(summary.starts_with("summary") && summary.ends_with("of the turn"), "{summary}");
     bench.hear("agent_end", 4).await;
     let transcript = bench.transcript();
     assert_eq!(transcript[transcript.len() - 2..], ["user: four", "assistant Stop: heard"]);
@@ -446,13 +462,13 @@ async fn a_chosen_name_and_level_are_told_and_kept() {
 
 #[tokio::test]
 async fn a_prompt_without_an_end_is_stopped_and_can_go_on() {
-    let answers = (0..=crate::run::TURNS_MAX)
+    let answers = (0..=crate::run::limits::TURNS_MAX)
         .map(|n| Prepared::call("c", "step", &format!(r#"{{"n":{n}}}"#)))
         .chain([Prepared::text("rested")]);
     let bench = Bench::new(answers);
     bench.run("go").await;
     let end = bench.end();
-    assert_eq!((end.reason.as_str(), end.turns), ("error", crate::run::TURNS_MAX));
+    assert_eq!((end.reason.as_str(), end.turns), ("limit", crate::run::limits::TURNS_MAX));
     assert_eq!(bench.transcript().last().unwrap(), "assistant Error: ");
     bench.run("go on").await;
     assert_eq!(bench.transcript().last().unwrap(), "assistant Stop: rested");

@@ -44,6 +44,7 @@ async fn activity(State(looked): State<Looked>) -> Result<Response, Refused> {
     let running = all.into_iter().filter(|exec| {
         exec.exit.is_none()
             && !exec.id.starts_with(services::ID_PREFIX)
+            && !exec.id.starts_with(toft_tools::mcp::ID_PREFIX)
             && !sessions.iter().any(|session| exec.id.starts_with(session))
     });
     let running: Vec<ExecStatus> = running.collect();
@@ -59,6 +60,8 @@ async fn agents(runtime: &AgentRuntime) -> Vec<Busy> {
         .values()
         .map(Handle::conversation)
         .filter(|conversation| conversation.question().is_none())
+        // The question of a task stands in the conversation that it belongs to.
+        .filter(|conversation| !(conversation.is_task() && conversation.needs_person()))
         .filter(|conversation| conversation.is_working() || conversation.is_compacting())
         .map(|conversation| Busy {
             kind: if conversation.runs_tool() { "tool" } else { "agent" }.to_owned(),
@@ -73,7 +76,7 @@ async fn agents(runtime: &AgentRuntime) -> Vec<Busy> {
 fn called(conversation: &Conversation) -> String {
     let session = conversation.session();
     let first = || {
-        session.transcript().find_map(|(_, _, message)| match message {
+        session.transcript().find_map(|(_, _, message)| match &*message {
             toft_model::message::Message::User(m) => Some(m.content.text()),
             _ => None,
         })

@@ -2,12 +2,17 @@
 //! messages answer`, shapes of `docs/http-api.md` §2. Thin: reads requests, asks the runtime, writes answers.
 
 mod events;
+mod extensions;
 mod failures;
+mod mcp;
+mod plan;
 mod session;
 mod sessions;
+mod skills;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod work;
 
 use crate::{
@@ -41,6 +46,17 @@ pub fn router(runtime: Arc<AgentRuntime>) -> Router {
         .route("/sessions/new", post(sessions::create))
         .route("/sessions/switch", post(sessions::switch))
         .route("/sessions/compact", post(sessions::compact))
+        .route("/skills", get(skills::list))
+        .route("/extensions", get(extensions::list))
+        .route("/mcp", get(mcp::list))
+        .route("/mcp/{name}/restart", post(mcp::restart))
+        .route("/sessions/{id}/tree", get(tree::tree))
+        .route("/sessions/{id}/fork", post(tree::fork))
+        .route("/sessions/{id}/navigate", post(tree::navigate))
+        .route("/sessions/{id}/label", post(tree::label))
+        .route("/sessions/{id}/mode", post(plan::mode))
+        .route("/sessions/{id}/plan", get(plan::plan).post(plan::decide))
+        .route("/sessions/{id}/export.html", get(tree::export))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(prompts)
         .with_state(runtime)

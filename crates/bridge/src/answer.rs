@@ -7,7 +7,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io;
 
 /// A command that worked.
@@ -17,11 +17,20 @@ pub(crate) fn done(command: &str, data: impl Serialize) -> Response {
 
 /// The same with another status than 200.
 pub(crate) fn done_as(status: StatusCode, command: &str, data: impl Serialize) -> Response {
-    let body = json!({"type": "response", "command": command, "success": true, "data": data});
-    respond(status, &body)
+    respond(status, Done { kind: "response", command, success: true, data })
 }
 
-fn respond(status: StatusCode, body: &Value) -> Response {
+/// Written as it is: a long conversation is not put together a second time.
+#[derive(Serialize)]
+struct Done<'a, T> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    command: &'a str,
+    success: bool,
+    data: T,
+}
+
+fn respond(status: StatusCode, body: impl Serialize) -> Response {
     let mut response = (status, Json(body)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -67,6 +76,12 @@ impl Failure {
     pub(crate) fn unauthenticated() -> Self {
         let message = "send the project token as `Authorization: Bearer $TOFT_TOKEN`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+    }
+
+    /// Only people may do this, and not what runs in the machine.
+    pub(crate) fn only_outside(what: &str) -> Self {
+        let message = format!("{what} is for people: it cannot be done from inside the machine.");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
     /// The route exists, the method does not.

@@ -17,9 +17,13 @@ mod groups;
 mod hunt;
 mod output;
 mod places;
+mod read_only;
 mod reap;
+mod receipts;
 mod spawn;
+mod stderr;
 mod table;
+mod tree;
 mod trust;
 
 use self::{
@@ -29,8 +33,10 @@ use self::{
     exec::Exec,
     groups::Groups,
     reap::Reaper,
+    receipts::Receipts,
     spawn::Scratch,
     table::{ENDED_MAX, Table},
+    tree::Trees,
 };
 use std::{
     cell::Cell,
@@ -146,12 +152,18 @@ struct Init {
     stopped: Notify,
     /// Random text in the environment of all that this init starts.
     mark: String,
+    /// Names this life of init; programs do not learn it.
+    life: String,
     work_env: Vec<(String, String)>,
     environment: Held,
     cwd: PathBuf,
     log: LogFolder,
+    receipts: Receipts,
+    trees: Trees,
     groups: Groups,
     gateway_fds: Vec<OwnedFd>,
+    /// The mounts for programs that only read.
+    read_only: Option<OwnedFd>,
     bridge_fd: OwnedFd,
     app_fd: Option<OwnedFd>,
     bridge_argv: Vec<String>,
@@ -182,8 +194,9 @@ impl Init {
     async fn stop(&self, grace: Duration) {
         self.bridge.let_be_the_last();
         let target = if std::process::id() == 1 { Target::Machine } else { Target::Work };
-        let (work, ()) = tokio::join!(end(self, target, grace), self.bridge.end(self));
-        if let Err(refusal) = work {
+        // First the bridge: it must not take what we end for what has ended by itself, and go on from there.
+        self.bridge.end(self).await;
+        if let Err(refusal) = end(self, target, grace).await {
             tracing::warn!("not everything ended: {}", refusal.message);
         }
     }
@@ -203,6 +216,11 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
     let gateway_fds = boot.gateway_fds.iter().map(|fd| inherited(*fd)).collect::<Result<_, _>>();
     let gateway_fds = gateway_fds.map_err(step("the gateway's sockets"))?;
     let log_fd = boot.log_fd.map(inherited).transpose().map_err(step("its log folder"))?;
+    let read_only = boot.read_only_fd.map(inherited).transpose().unwrap_or_else(|error| {
+        // The kernel could when the host was tried, and could not this time.
+        tracing::warn!(%error, "there are no read-only mounts: plan mode will run no programs");
+        None
+    });
     mark_close_on_exec_from(3).map_err(step("its descriptors"))?;
     let log = LogFolder::new(&boot.bridge.log_dir, boot.exec_dir, log_fd);
     let exec_dir = log.exec_dir();
@@ -222,12 +240,16 @@ pub fn main(boot_fd: RawFd) -> Result<(), InitFailed> {
         bridge: Bridge::default(),
         stopped: Notify::new(),
         mark: random_hex(8),
+        life: random_hex(8),
         work_env: boot.work_env,
         environment: Held::new(!boot.awaits_environment),
         cwd: PathBuf::from(&boot.bridge.cwd),
+        receipts: Receipts::open(&log.dir),
+        trees: Trees::default(),
         log,
         groups,
         gateway_fds,
+        read_only,
         bridge_fd,
         app_fd,
         bridge_argv: boot.bridge_argv,

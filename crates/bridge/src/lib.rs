@@ -24,6 +24,7 @@ mod own_file;
 mod placeholder;
 mod processes;
 mod proxy;
+mod receipts;
 pub mod runtime;
 pub mod secrets;
 pub mod serve;

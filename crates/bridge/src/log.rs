@@ -6,11 +6,14 @@
 //! memory, unseen, until it can be; nothing behind it overtakes it.
 
 mod follow;
+mod frame;
 mod read;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::clock::Clock;
+use bytes::Bytes;
+pub(crate) use follow::Batch;
 use read::{Lines, repair};
 use std::{
     collections::VecDeque,
@@ -31,9 +34,9 @@ use tokio::sync::broadcast;
 /// Name of the log in its folder.
 pub const LOG_FILE: &str = "events.jsonl";
 
-/// Events that a live reader may be behind before it reads from disk instead. Small, because a
+/// Writes that a live reader may be behind before it reads from disk instead. Small, because a
 /// stalled reader keeps this many (tool results of 50 KB among them) in memory.
-const LIVE_EVENTS_MAX: usize = 256;
+const LIVE_WRITES_MAX: usize = 256;
 
 /// Events that wait in memory while the disk is full. Deltas are merged first and dropped when
 /// this is reached; the loop stops by itself soon, since its session file cannot grow either.
@@ -77,9 +80,9 @@ struct Trouble {
     dropped_deltas: u64,
 }
 
-/// An event and where it lies.
+/// Events that were written together, and where they lie.
 struct Written {
-    event: Event,
+    batch: Batch,
     start: u64,
     end: u64,
 }
@@ -109,7 +112,7 @@ impl EventLog {
             last_seq: tail.last_seq,
             clock,
             line: Vec::new(),
-            live: broadcast::channel(LIVE_EVENTS_MAX).0,
+            live: broadcast::channel(LIVE_WRITES_MAX).0,
             waiting: VecDeque::new(),
             trouble: None,
         };
@@ -127,24 +130,32 @@ impl EventLog {
     /// Numbers an event, writes it with one `write(2)` and shows it to live readers. Returns its
     /// number. Never fails: while the disk is full events wait, see [`EventLog::check`].
     pub fn append(&self, session: Option<&SessionId>, body: EventBody) -> u64 {
+        self.append_all(session, vec![body])
+    }
+
+    /// The same for events that came together: each has its number and its line, one `write(2)` is for
+    /// all. Returns the last number.
+    pub fn append_all(&self, session: Option<&SessionId>, bodies: Vec<EventBody>) -> u64 {
         #[cfg(test)]
-        let _after = self.meet_fate();
+        let _after: Vec<_> = bodies.iter().map(|_| self.meet_fate()).collect();
         let mut writer = self.writer();
         if writer.trouble.is_some() {
             writer.heal();
         }
         if writer.trouble.is_some() {
-            return writer.wait(session, body);
+            for body in bodies {
+                writer.wait(session, body);
+            }
+            return writer.last_seq;
         }
-        let event = writer.number(session, body);
-        let seq = event.seq;
-        if let Err(unwritten) = writer.write(event) {
-            let (event, error) = *unwritten;
+        let events: Vec<Event> =
+            bodies.into_iter().map(|body| writer.number(session, body)).collect();
+        if let Err(error) = writer.write(&events) {
             tracing::warn!(%error, "the event log cannot be written; events wait in memory");
             writer.trouble = Some(Trouble { message: error.to_string(), dropped_deltas: 0 });
-            writer.waiting.push_back(event);
+            writer.waiting.extend(events);
         }
-        seq
+        writer.last_seq
     }
 
     /// Whether events can be written; tries the waiting ones first. Routes that begin work answer
@@ -215,44 +226,50 @@ impl Writer {
         Event { seq: self.last_seq, ts: (self.clock)(), session: session.cloned(), body }
     }
 
-    /// Writes one event whole or not at all.
-    fn write(&mut self, event: Event) -> Result<(), Box<(Event, io::Error)>> {
+    /// Writes events whole, all of them or none.
+    fn write(&mut self, events: &[Event]) -> io::Result<()> {
+        let Some(first) = events.first() else { return Ok(()) };
         self.line.clear();
-        serde_json::to_writer(&mut self.line, &event).expect("events hold only JSON-able data");
-        self.line.push(b'\n');
+        for event in events {
+            serde_json::to_writer(&mut self.line, event).expect("events hold only JSON-able data");
+            self.line.push(b'\n');
+        }
         if let Err(error) = self.file.write_all(&self.line) {
             // The part that got in would tear the next line.
             let _ = self.file.set_len(self.end);
-            return Err(Box::new((event, error)));
+            return Err(error);
         }
         let start = self.end;
         self.end += self.line.len() as u64;
+        if self.live.receiver_count() > 0 {
+            let lines = Bytes::copy_from_slice(&self.line);
+            let batch = Batch { first: first.seq, lines };
+            // An error only says that nobody reads now.
+            let _ = self.live.send(Arc::new(Written { batch, start, end: self.end }));
+        }
         if self.line.capacity() > LINE_KEPT_BYTES_MAX {
             self.line = Vec::new();
         }
-        // An error only says that nobody reads now.
-        let _ = self.live.send(Arc::new(Written { event, start, end: self.end }));
         Ok(())
     }
 
     /// Takes an event while the disk is full.
-    fn wait(&mut self, session: Option<&SessionId>, body: EventBody) -> u64 {
+    fn wait(&mut self, session: Option<&SessionId>, body: EventBody) {
         let merged = self.waiting.back_mut().is_some_and(|last| {
             last.session.as_ref() == session && merge_delta(&mut last.body, &body)
         });
         if merged {
-            return self.last_seq;
+            return;
         }
         let full = self.waiting.len() >= WAITING_EVENTS_MAX;
         if full && matches!(body, EventBody::MessageUpdate(_) | EventBody::ToolUpdate(_)) {
             if let Some(trouble) = &mut self.trouble {
                 trouble.dropped_deltas += 1;
             }
-            return self.last_seq;
+            return;
         }
         let event = self.number(session, body);
         self.waiting.push_back(event);
-        self.last_seq
     }
 
     /// Writes what waits; when all is written, says so in an event.
@@ -260,13 +277,17 @@ impl Writer {
         let Some(trouble) = &self.trouble else { return };
         let (message, dropped) = (trouble.message.clone(), trouble.dropped_deltas);
         let waited = self.waiting.len();
+        // A write that failed may have left a part that the disk would not give back then.
+        if let Err(error) = self.file.set_len(self.end) {
+            tracing::warn!(%error, "the event log's torn end cannot be cut off");
+            return;
+        }
         // A failed sync leaves nothing that waits: probe the disk with the file itself.
         if waited == 0 && self.file.sync_data().is_err() {
             return;
         }
         while let Some(event) = self.waiting.pop_front() {
-            if let Err(unwritten) = self.write(event) {
-                let (event, error) = *unwritten;
+            if let Err(error) = self.write(std::slice::from_ref(&event)) {
                 self.waiting.push_front(event);
                 if let Some(trouble) = &mut self.trouble {
                     trouble.message = error.to_string();
@@ -281,10 +302,9 @@ impl Writer {
              were left out (whole messages are complete)."
         );
         let told = self.number(None, EventBody::Error { code: "disk_full".into(), message });
-        if let Err(unwritten) = self.write(told) {
-            let (event, error) = *unwritten;
+        if let Err(error) = self.write(std::slice::from_ref(&told)) {
             self.trouble = Some(Trouble { message: error.to_string(), dropped_deltas: 0 });
-            self.waiting.push_back(event);
+            self.waiting.push_back(told);
         }
     }
 }

@@ -52,6 +52,11 @@ pub(crate) enum Origin {
     Machine,
 }
 
+/// Whether a request came from the server, and so from a person or one of their programs.
+pub(crate) fn is_outside(request: &Request) -> bool {
+    request.extensions().get::<Origin>() == Some(&Origin::Server)
+}
+
 /// The handler.
 pub(crate) async fn proxy(
     State(app): State<Arc<AppPort>>,

@@ -2,9 +2,12 @@
 //! gateway offers, and what must be gone on with after this process died. Not HTTP: that is
 //! [`crate::agent_routes`].
 
+mod children;
+pub(crate) mod fork;
 mod intents;
 mod memory;
 mod models;
+mod open;
 mod recover;
 pub(crate) mod said;
 mod sink;
@@ -24,19 +27,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 use toft_agent::{
-    Conversation, Handle, PromptFacts,
+    Handle, PromptFacts,
+    extensions::Extensions,
     session::{Index, Listed, Session, SessionError},
     shown::Shown,
+    skills::Skills,
     surroundings::{ModelSource, Settings, Surroundings},
 };
-use toft_model::{
-    boot::BridgeBoot,
-    event::{EventBody, SessionNamed},
-    id::SessionId,
-};
+use toft_model::{boot::BridgeBoot, event::EventBody, id::SessionId};
 use toft_tools::{
     Toolbox,
     host::{Secrets, Shell},
+    mcp::{News, Servers},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -124,44 +126,71 @@ impl AgentRuntime {
                 .await
                 .map_err(failed("opening what lies beside the event log"))?;
         let observed = Arc::clone(&app_port);
-        let around = Surroundings {
-            sink: Arc::new(log.clone()),
-            models,
-            tools,
-            shell,
-            secrets,
-            intents: Arc::new(intents),
-            cwd: PathBuf::from(&boot.cwd),
-            prompt: PromptFacts {
-                project: boot.name.clone(),
-                cwd: boot.cwd.clone(),
-                app_url: boot.app_url.clone(),
-                app_port: boot.app_port,
-                inspect_db: Path::new(&boot.home).join("inspect.db").display().to_string(),
-            },
-            observe_output: Arc::new(move |text: &str| observed.observe_output(text)),
-            clock,
-            settings: RwLock::new(memory.settings()),
-        };
         let sessions = Path::new(&boot.home).join("sessions");
         let index = blocking(move || {
             std::fs::create_dir_all(&sessions)?;
+            Session::sweep_copies(&sessions)?;
             Ok(Index::open(&sessions))
         })
         .await
         .map_err(failed("making the folder of sessions"))?;
-        let runtime = Arc::new_cyclic(|me| Self {
-            me: me.clone(),
-            boot,
-            log,
-            app_port,
-            around: Arc::new(around),
-            memory,
-            said,
-            open: tokio::sync::Mutex::new(HashMap::new()),
-            index: Arc::new(Mutex::new(index)),
-            told: Mutex::default(),
-            stop: CancellationToken::new(),
+        let runtime = Arc::new_cyclic(|me: &Weak<Self>| {
+            let skills = Skills::new(&boot.cwd, shell.home());
+            let extensions = Arc::new(Extensions::new(&boot.cwd, tools.clone()));
+            let extended = Arc::clone(&extensions);
+            let told = log.clone();
+            let servers = Servers::new(
+                Arc::clone(&shell),
+                Arc::clone(&secrets),
+                PathBuf::from(&boot.cwd),
+                Arc::new(move |news| {
+                    told.append(
+                        None,
+                        match news {
+                            News::Words(message) => {
+                                EventBody::Error { code: "mcp_server".into(), message }
+                            }
+                            News::Changed(change) => EventBody::McpServer(change),
+                        },
+                    );
+                }),
+            )
+            .and_those_of(move || extended.servers());
+            let around = Surroundings {
+                extensions,
+                skills: Arc::new(skills),
+                servers: Arc::new(servers),
+                sink: Arc::new(log.clone()),
+                models,
+                tools,
+                shell,
+                secrets,
+                intents: Arc::new(intents),
+                cwd: PathBuf::from(&boot.cwd),
+                prompt: PromptFacts {
+                    project: boot.name.clone(),
+                    cwd: boot.cwd.clone(),
+                    app_url: boot.app_url.clone(),
+                    app_port: boot.app_port,
+                    inspect_db: Path::new(&boot.home).join("inspect.db").display().to_string(),
+                },
+                observe_output: Arc::new(move |text: &str| observed.observe_output(text)),
+                clock,
+                settings: RwLock::new(memory.settings()),
+            };
+            Self {
+                me: me.clone(),
+                around: Arc::new(around),
+                boot,
+                log,
+                app_port,
+                memory,
+                said,
+                open: tokio::sync::Mutex::new(HashMap::new()),
+                index: Arc::new(Mutex::new(index)),
+                told: Mutex::default(),
+                stop: CancellationToken::new(),
+            }
         });
         runtime.recover().await?;
         Ok(runtime)
@@ -204,7 +233,7 @@ impl AgentRuntime {
 
     /// Changes settings of all sessions; on disk when this returns.
     pub async fn set_settings(&self, settings: Settings) -> Result<(), RuntimeError> {
-        self.memory.set_settings(settings).await.map_err(failed("writing agent.json"))?;
+        self.memory.set_settings(settings.clone()).await.map_err(failed("writing agent.json"))?;
         *self.around.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         Ok(())
     }
@@ -294,118 +323,6 @@ impl AgentRuntime {
     /// Open sessions, for their status.
     pub async fn open_sessions(&self) -> HashMap<SessionId, Handle> {
         self.open.lock().await.clone()
-    }
-
-    async fn create_in(
-        &self,
-        open: &mut HashMap<SessionId, Handle>,
-        name: Option<String>,
-        parent_session: Option<String>,
-        current: bool,
-    ) -> Result<Handle, RuntimeError> {
-        let (dir, cwd) = (self.sessions_dir(), self.boot.cwd.clone());
-        let now_ms = (self.around.clock)();
-        let session = blocking(move || Ok(Session::create(&dir, &cwd, parent_session, now_ms)))
-            .await
-            .map_err(failed("making a session"))??;
-        let handle = self.spawn(session, Shown::default())?;
-        let conversation = Arc::clone(handle.conversation());
-        conversation.emit(EventBody::SessionCreated(SessionNamed { name: name.clone() }));
-        conversation.settle();
-        open.insert(conversation.id().clone(), handle.clone());
-        if name.is_some() {
-            let change = |reply| toft_agent::Command::Change {
-                model: None,
-                thinking_level: None,
-                name,
-                reply,
-            };
-            if let Err(error) = handle.ask(change).await {
-                tracing::warn!(%error, "a new session could not be named");
-            }
-        }
-        if current {
-            self.make_current(&handle).await?;
-        }
-        Ok(handle)
-    }
-
-    async fn another_in(
-        &self,
-        open: &mut HashMap<SessionId, Handle>,
-    ) -> Result<Handle, RuntimeError> {
-        match self.list().await?.first() {
-            Some(newest) => {
-                let handle = self.open_in(open, &newest.id).await?;
-                self.make_current(&handle).await?;
-                Ok(handle)
-            }
-            None => self.create_in(open, None, None, true).await,
-        }
-    }
-
-    async fn make_current(&self, handle: &Handle) -> Result<(), RuntimeError> {
-        let id = handle.conversation().id();
-        if self.memory.current().as_ref() == Some(id) {
-            return Ok(());
-        }
-        self.memory.set_current(id.clone()).await.map_err(failed("writing agent.json"))?;
-        let name = handle.conversation().session().name().map(str::to_owned);
-        self.log.append(Some(id), EventBody::SessionSwitched(SessionNamed { name }));
-        Ok(())
-    }
-
-    async fn open_in(
-        &self,
-        open: &mut HashMap<SessionId, Handle>,
-        id: &SessionId,
-    ) -> Result<Handle, RuntimeError> {
-        self.let_go_in(open, id);
-        if let Some(handle) = open.get(id) {
-            return Ok(handle.clone());
-        }
-        let listed = self.list().await?;
-        let found = listed.into_iter().find(|one| one.id == *id);
-        let found = found.ok_or_else(|| RuntimeError::NoSession(id.to_string()))?;
-        let path = found.path;
-        let session = blocking(move || Ok(Session::open(&path)))
-            .await
-            .map_err(failed("opening a session"))??;
-        let told = self.told().remove(id);
-        let told = told.unwrap_or_else(|| {
-            let mut told = Shown::default();
-            told.settle(session.lines());
-            told
-        });
-        let handle = self.spawn(session, told)?;
-        open.insert(id.clone(), handle.clone());
-        Ok(handle)
-    }
-
-    fn spawn(&self, session: Session, told: Shown) -> Result<Handle, RuntimeError> {
-        let conversation = Conversation::new(session, told, Arc::clone(&self.around))
-            .map_err(failed("reading waiting messages"))?;
-        let id = conversation.id().clone();
-        let handle = Handle::spawn(conversation, self.stop.child_token());
-        let (closed, me) = (handle.closed(), self.me.clone());
-        // Ends with the actor, which ends with this runtime.
-        tokio::spawn(async move {
-            closed.await;
-            if let Some(me) = me.upgrade() {
-                me.let_go_in(&mut *me.open.lock().await, &id);
-            }
-        });
-        Ok(handle)
-    }
-
-    /// Drops a session that was closed after long idleness, with its memory. What it knew of the log
-    /// is still true.
-    fn let_go_in(&self, open: &mut HashMap<SessionId, Handle>, id: &SessionId) {
-        if open.get(id).is_some_and(Handle::is_closed)
-            && let Some(handle) = open.remove(id)
-        {
-            self.told().insert(id.clone(), handle.conversation().told());
-        }
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Shown>> {

@@ -122,6 +122,12 @@ impl Secrets for KnownSecrets {
         self.now.borrow().as_ref().map(|now| now.bindings_of(names)).unwrap_or_default()
     }
 
+    async fn setting(&self, name: &str) -> Option<String> {
+        let now = self.now.borrow();
+        let vars = &now.as_ref()?.vars;
+        vars.iter().find(|(known, _)| known == name).map(|(_, value)| value.expose().to_owned())
+    }
+
     fn mask(&self) -> Arc<Mask> {
         Arc::clone(&self.mask.lock().unwrap_or_else(PoisonError::into_inner))
     }

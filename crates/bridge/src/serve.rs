@@ -14,6 +14,7 @@ use crate::{
     observed::{self, Observations},
     open_streams, processes,
     proxy::{self, Origin, proxy},
+    receipts,
     runtime::{AgentRuntime, RuntimeError, RuntimeParts},
     secrets::KnownSecrets,
     serve_boot::ServeBoot,
@@ -125,7 +126,7 @@ pub fn main(boot_fd: RawFd) -> Result<(), ServeFailed> {
             None => None,
         };
         let link = InitLink::new(init_fd).map_err(step("the link to init"))?;
-        serve(boot.boot, http, tcp, link).await
+        serve(boot.boot, http, tcp, InitShell::new(link, &boot.life)).await
     });
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     served
@@ -135,7 +136,7 @@ async fn serve(
     boot: BridgeBoot,
     http: UnixListener,
     tcp: Option<TcpListener>,
-    link: InitLink,
+    shell: InitShell,
 ) -> Result<(), ServeFailed> {
     let step = |what| move |source| ServeFailed::Step { what, source };
     let mut told_to_end = signal(SignalKind::terminate()).map_err(step("its signals"))?;
@@ -147,7 +148,6 @@ async fn serve(
         EventLog::open(Path::new(&boot.log_dir), now_ms).await.map_err(step("the event log"))?;
     let own_port = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()).map(|at| at.port());
     let app_port = AppPort::open(&home, boot.app_port, own_port, log.clone());
-    let shell = InitShell::new(link);
     let secrets = KnownSecrets::follow(shell.clone(), stop.clone()).await;
     let agent = AgentRuntime::start(RuntimeParts {
         boot: boot.clone(),
@@ -175,6 +175,7 @@ async fn serve(
     let services = Services::start(services, stop.clone());
     let board = Arc::clone(inspect.board());
     let terminals = Terminals::new(shell.clone(), log.clone());
+    let told_of = shell.clone();
     let api = agent_routes::router(Arc::clone(&runtime))
         .merge(terminals::router(Arc::clone(&terminals)))
         .merge(activity::router(Arc::clone(&runtime), shell.clone()))
@@ -185,6 +186,7 @@ async fn serve(
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method);
     tokio::spawn(async move { terminals.adopt().await });
+    tokio::spawn(receipts::tell(told_of, log.clone(), stop.clone()));
     tokio::spawn(drop_code_of_start());
     let token: Arc<str> = boot.token.into();
     let streams = from_fn_with_state(stop.clone(), open_streams::end_with);

@@ -18,4 +18,7 @@ pub struct ServeBoot {
     pub app_fd: Option<i32>,
     /// The link to init: see [`crate::init_link`].
     pub init_fd: i32,
+    /// Names this life of init: another one knows none of its programs.
+    #[serde(default)]
+    pub life: String,
 }

@@ -9,11 +9,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError, ToldEnvironment};
 use toft_model::{
     event::{LimitHit, LimitKind},
+    id::SessionId,
     init::{ExecSpec, ExecStatus},
+    receipt::Receipt,
 };
 use toft_tools::host::{Shell, ShellError, ShellEvent, ShellRun};
 use tokio::{
-    sync::watch,
+    sync::{OnceCell, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -58,12 +60,19 @@ impl LimitHits {
 
 /// Speaks to init over the bridge's link. Clones share it.
 #[derive(Clone)]
-pub struct InitShell(Arc<InitLink>, Arc<LimitHits>);
+pub struct InitShell(
+    Arc<InitLink>,
+    Arc<LimitHits>,
+    Arc<[String]>,
+    Arc<str>,
+    /// Whether init starts programs that only read.
+    Arc<OnceCell<bool>>,
+);
 
 impl InitShell {
-    /// Over this link.
-    pub fn new(link: InitLink) -> Self {
-        Self(Arc::new(link), Arc::default())
+    /// Over this link, to an init in this life.
+    pub fn new(link: InitLink, life: &str) -> Self {
+        Self(Arc::new(link), Arc::default(), own_program().into(), life.into(), Arc::default())
     }
 
     /// Where the host's word of memory kills goes.
@@ -73,6 +82,16 @@ impl InitShell {
 
     /// Starts a program, or attaches to the one with the same id.
     pub(crate) async fn exec(&self, spec: ExecSpec) -> Result<ExecHandle, ShellError> {
+        // An older init would run it as any other.
+        if spec.read_only && !self.reads_only().await? {
+            return Err(ShellError {
+                code: "not_read_only".to_owned(),
+                message:
+                    "this machine cannot run programs that only read, so plan mode runs none. Its \
+                          tools that read files and search work; a person can switch to build mode"
+                        .to_owned(),
+            });
+        }
         init_client::exec(self.connect().await?, spec).await.map_err(|err| told(&err))
     }
 
@@ -100,6 +119,24 @@ impl InitShell {
         asked.map_err(|err| told(&err))
     }
 
+    /// What is new of receipts, as soon as anything is, and what to say as `told` next time.
+    pub(crate) async fn receipt_news(
+        &self,
+        told: Option<u64>,
+    ) -> Result<(u64, Vec<Receipt>), ShellError> {
+        init_client::receipt_news(self.connect().await?, told).await.map_err(|err| self::told(&err))
+    }
+
+    /// Whether init starts programs that only read. It outlives this process, and does not change its
+    /// mind.
+    async fn reads_only(&self) -> Result<bool, ShellError> {
+        let asked = self.4.get_or_try_init(|| async {
+            let hello = init_client::hello(self.connect().await?).await;
+            hello.map(|hello| hello.read_only).map_err(|err| told(&err))
+        });
+        asked.await.copied()
+    }
+
     async fn connect(&self) -> Result<tokio::net::UnixStream, ShellError> {
         self.0.connect().await.map_err(|err| told(&InitError::Io(err)))
     }
@@ -110,7 +147,11 @@ impl Shell for InitShell {
     async fn start(&self, spec: ExecSpec) -> Result<ShellRun, ShellError> {
         let handle = self.exec(spec).await?;
         let (id, pid) = (handle.id.clone(), handle.pid);
-        Ok(ShellRun { id, pid, events: self.events(handle) })
+        Ok(ShellRun { id, pid, events: self.events(handle, 0) })
+    }
+
+    async fn has_read_only(&self) -> bool {
+        self.reads_only().await.unwrap_or(false)
     }
 
     async fn kill(&self, id: &str, grace_ms: u64) -> Result<(), ShellError> {
@@ -121,8 +162,37 @@ impl Shell for InitShell {
         init_client::forget(self.connect().await?, id).await.map_err(|err| told(&err))
     }
 
+    async fn attach(&self, id: &str, from: u64) -> Result<ShellRun, ShellError> {
+        let handle = InitShell::attach(self, id, from).await?;
+        let (id, pid) = (handle.id.clone(), handle.pid);
+        Ok(ShellRun { id, pid, events: self.events(handle, from) })
+    }
+
+    async fn input(&self, id: &str, bytes: &[u8], close: bool) -> Result<(), ShellError> {
+        // Only its end is wanted: no output comes between.
+        let handle = InitShell::attach(self, id, u64::MAX).await?;
+        let input = handle.input();
+        input.stdin(bytes).await.map_err(|err| told(&err))?;
+        if close {
+            input.close_stdin().await.map_err(|err| told(&err))?;
+        }
+        Ok(())
+    }
+
+    fn own_program(&self) -> Vec<String> {
+        self.2.to_vec()
+    }
+
+    fn life(&self) -> String {
+        self.3.to_string()
+    }
+
     async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
         InitShell::list(self).await
+    }
+
+    async fn receipts(&self, session: &SessionId) -> Result<Vec<Receipt>, ShellError> {
+        init_client::receipts(self.connect().await?, session).await.map_err(|err| told(&err))
     }
 
     async fn limit_hit(&self, kind: LimitKind, since: Instant, wait: Duration) -> Option<LimitHit> {
@@ -131,10 +201,10 @@ impl Shell for InitShell {
 }
 
 impl InitShell {
-    fn events(&self, mut handle: ExecHandle) -> BoxStream<'static, ShellEvent> {
+    fn events(&self, mut handle: ExecHandle, from: u64) -> BoxStream<'static, ShellEvent> {
         let shell = self.clone();
         Box::pin(async_stream::stream! {
-            let mut at = 0u64;
+            let mut at = from;
             loop {
                 match handle.next().await {
                     Ok(Some(ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes))) => {
@@ -176,126 +246,22 @@ impl InitShell {
     }
 }
 
+/// How this program was started, without the part that it plays: a loader may stand before it, which
+/// the program's own arguments do not show.
+fn own_program() -> Vec<String> {
+    let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    let line = String::from_utf8(line).unwrap_or_default();
+    let mut argv: Vec<String> = line.split_terminator('\0').map(str::to_owned).collect();
+    match argv.pop() {
+        Some(part) if part == "bridge" => argv,
+        // A test.
+        Some(_) | None => Vec::new(),
+    }
+}
+
 fn told(err: &InitError) -> ShellError {
     ShellError { code: err.code().to_owned(), message: err.to_string() }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::StreamExt as _;
-    use toft_model::{
-        frame::{Decoder, FrameKind, encode},
-        init::{ExecExit, InitReply, InitRequest},
-    };
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::UnixStream,
-    };
-
-    fn exit() -> ExecExit {
-        ExecExit {
-            code: Some(0),
-            signal: None,
-            output_bytes: 6,
-            truncated: false,
-            output_path: None,
-            duration_ms: 1,
-        }
-    }
-
-    /// The bridge's end of a link, and init's.
-    fn link() -> (InitShell, UnixStream) {
-        let (bridge, init) = std::os::unix::net::UnixStream::pair().unwrap();
-        init.set_nonblocking(true).unwrap();
-        let shell = InitShell::new(InitLink::new(bridge.into()).unwrap());
-        (shell, UnixStream::from_std(init).unwrap())
-    }
-
-    /// Init's side of one operation: takes the request, sends these frames, closes.
-    async fn operation(link: &UnixStream, frames: &[(FrameKind, Vec<u8>)]) -> InitRequest {
-        let mut stream = crate::init_link::take(link).await.unwrap().unwrap();
-        let mut decoder = Decoder::default();
-        let request = loop {
-            let mut buf = vec![0; 4_096];
-            let n = stream.read(&mut buf).await.unwrap();
-            decoder.push(&buf[..n]);
-            if let Some((_, payload)) = decoder.next_frame().unwrap() {
-                break serde_json::from_slice(&payload).unwrap();
-            }
-        };
-        for (kind, payload) in frames {
-            stream.write_all(&encode(*kind, payload)).await.unwrap();
-        }
-        request
-    }
-
-    fn says(reply: &InitReply) -> (FrameKind, Vec<u8>) {
-        (FrameKind::Json, serde_json::to_vec(reply).unwrap())
-    }
-
-    fn started(attached: bool) -> (FrameKind, Vec<u8>) {
-        says(&InitReply::Started { id: "a".into(), pid: 7, attached, environment: 0 })
-    }
-
-    #[tokio::test]
-    async fn a_broken_connection_is_taken_up_where_it_broke_off() {
-        let (shell, link) = link();
-        let init = async {
-            let out = |text: &str| (FrameKind::Stdout, text.as_bytes().to_vec());
-            operation(&link, &[started(false), out("ab"), out("c")]).await;
-            let end = says(&InitReply::Exit(exit()));
-            operation(&link, &[started(true), out("def"), end]).await
-        };
-        let run = async {
-            let run = shell.start(ExecSpec::default()).await.unwrap();
-            run.events.collect::<Vec<_>>().await
-        };
-        let (request, events) = tokio::join!(init, run);
-        assert_eq!(request, InitRequest::Attach { id: "a".into(), from: 3 });
-        let output = |text: &str| ShellEvent::Output(text.into());
-        assert_eq!(events, [output("ab"), output("c"), output("def"), ShellEvent::Exit(exit())]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn news_of_a_memory_kill_is_waited_for_and_old_news_is_none() {
-        let hits = LimitHits::default();
-        let hit = |pid| LimitHit {
-            kind: LimitKind::Memory,
-            command: None,
-            pid: Some(pid),
-            peak: None,
-            limit: None,
-            message: "out of memory".into(),
-        };
-        hits.add(hit(1));
-        sleep(Duration::from_secs(1)).await;
-        let began = Instant::now();
-        let wait = Duration::from_secs(2);
-        assert_eq!(hits.since(LimitKind::Memory, began, Duration::ZERO).await, None);
-        let later = async {
-            sleep(Duration::from_secs(1)).await;
-            hits.add(hit(2));
-        };
-        let (found, ()) = tokio::join!(hits.since(LimitKind::Memory, began, wait), later);
-        assert_eq!(found.and_then(|hit| hit.pid), Some(2));
-        assert_eq!(hits.since(LimitKind::Memory, Instant::now() + wait, wait).await, None);
-        assert_eq!(hits.since(LimitKind::Disk, began, Duration::ZERO).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_program_is_lost_when_init_is_gone() {
-        let (shell, link) = link();
-        let init = async {
-            operation(&link, &[started(false)]).await;
-            drop(link);
-        };
-        let run = async {
-            let run = shell.start(ExecSpec::default()).await.unwrap();
-            run.events.collect::<Vec<_>>().await
-        };
-        let ((), events) = tokio::join!(init, run);
-        assert_eq!(events, [ShellEvent::Lost]);
-        assert_eq!(shell.list().await.unwrap_err().code, "lost");
-    }
-}
+mod tests;

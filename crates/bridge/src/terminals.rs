@@ -108,6 +108,8 @@ impl Terminals {
             stdin: true,
             spill_bytes_max: SPILL_BYTES_MAX,
             label: Some(label.clone()),
+            read_only: false,
+            receipt: None,
         };
         self.shell.exec(spec).await.map_err(|err| Failure::machine(&err).of(command))?;
         self.log.append(None, EventBody::TerminalOpened { id: id.clone(), label });

@@ -5,10 +5,13 @@ pub(crate) mod egress;
 pub(crate) mod fallback;
 mod image;
 pub(crate) mod key;
+pub(crate) mod mcp;
+pub(crate) mod receipts;
 pub(crate) mod rest;
 pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod services;
+pub(crate) mod sessions;
 pub(crate) mod usage;
 
 pub(crate) use copies::{Before, Copies};
@@ -78,6 +81,12 @@ pub(crate) enum Verb {
         /// Names the message, 1 to 200 characters: sent again under the same name it is not said again.
         #[arg(long, requires = "message")]
         key: Option<String>,
+        /// Plan first: the agent looks, changes nothing, and puts a plan before you.
+        #[arg(long)]
+        plan: bool,
+        /// Have the newest plan carried out.
+        #[arg(long, conflicts_with_all = ["message", "plan", "key"])]
+        approve: bool,
     },
     /// Run a command in a project's machine; standard input, output, signals and exit code are its own.
     ///
@@ -141,6 +150,10 @@ pub(crate) enum Verb {
     Rest(Rest),
     /// Let a command or a prompt run at set times; a sleeping machine is woken for it.
     Schedule(schedule::Schedule),
+    /// List a project's conversations; copy, name and export them, and go to any entry of them.
+    Sessions(sessions::Sessions),
+    /// List what the agent ran, with exit codes, and whether the files it ran on are still the same.
+    Receipts(receipts::Receipts),
     /// List what a project's machine keeps running; start, stop, read logs.
     Services(services::Services),
     /// Show what models were asked, in tokens and money.
@@ -154,6 +167,9 @@ pub(crate) enum Verb {
     /// Set, list and delete a project's secrets: variables that programs in its machine find.
     #[command(subcommand)]
     Secret(secret::Secret),
+    /// List a project's MCP servers, sign in at them, and start them again.
+    #[command(subcommand)]
+    Mcp(mcp::Mcp),
     /// Make, list and revoke keys for programs outside, each with what it opens.
     #[command(subcommand)]
     Key(key::Key),
@@ -222,6 +238,10 @@ pub(crate) struct Up {
     /// data folder, if there is one]. Read at the start; the environment and Settings win over it.
     #[arg(long, env = "TOFT_KEYS", value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
+    /// Look for servers of models on this machine (Ollama, LM Studio, vLLM, llama.cpp) at the addresses that
+    /// they have by default, where Settings say nothing of it.
+    #[arg(long, env = "TOFT_LOCAL_MODELS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) local_models: bool,
     /// Models to ask in another's place while its provider is down, where people have set none.
     #[arg(long, env = "TOFT_FALLBACK", value_name = "MODEL=OTHER,…", value_delimiter = ';')]
     pub(crate) fallback: Vec<String>,
@@ -276,11 +296,14 @@ pub(crate) struct Bench {
     /// Rounds per row.
     #[arg(long, default_value_t = 30, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     pub(crate) rounds: usize,
-    /// Also run peers that are installed (bubblewrap, crun, Podman, btrfs, socat, Pi), alternating with ours.
+    /// Also run peers that are installed (bubblewrap, crun, Podman, btrfs, socat, Pi, Codex), alternating with ours.
     #[arg(long)]
     pub(crate) peers: bool,
     /// Also run each row as this user of the host (a name or a number), for a column of its own; needs
     /// root.
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
+    /// Measure the servers of this program, another build of Toft, instead of this one's.
+    #[arg(long, value_name = "PATH", conflicts_with = "user")]
+    pub(crate) program: Option<std::path::PathBuf>,
 }

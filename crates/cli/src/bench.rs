@@ -1,11 +1,14 @@
 //! `toft bench`: what a user feels, measured on this machine against a server of its own on an
 //! empty data folder. Medians of many rounds; a figure is printed, never judged.
 
+mod agent;
 mod brokered;
 mod child;
 mod copies;
+mod deltas;
 mod egress;
 mod gateway;
+mod history;
 mod lab;
 mod many;
 mod memory;
@@ -16,6 +19,8 @@ mod peers;
 mod provider;
 mod rows;
 mod scratch;
+mod socket;
+mod start;
 mod tree;
 mod user;
 
@@ -74,8 +79,15 @@ pub(crate) const ROWS: &[&str] = &[
     "stop",
     "loop_turn",
     "relay_added",
+    "deltas_per_s",
+    "bridge_ready",
+    "oneshot_prompt",
+    "first_request_bytes",
+    "open_session_10k",
     "server_rss",
     "bridge_rss",
+    "bridge_rss_idle",
+    "bridge_rss_200",
     "idle_machine_mem",
     "checkpoint_idle",
     "checkpoint_writing",
@@ -135,6 +147,9 @@ async fn rows_asked(bench: &Bench, as_json: bool) -> Result<()> {
 
 async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>> {
     let n = bench.rounds;
+    if let Some(program) = &bench.program {
+        lab::measure(program.clone());
+    }
     let peers = if bench.peers { Peers::find().await } else { Peers::default() };
     let mut tree = None;
     let mut done = Vec::new();
@@ -153,8 +168,14 @@ async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>>
             "stop" => rows::stop(n, &peers).await?,
             "loop_turn" => model::loop_turn(n, &peers).await?,
             "relay_added" => vec![model::relay_added(n).await?],
+            "deltas_per_s" => deltas::per_second(n, &peers).await?,
+            "bridge_ready" => start::bridge_ready(n, &peers).await?,
+            "oneshot_prompt" => start::oneshot_prompt(n, &peers).await?,
+            "first_request_bytes" => start::first_request_bytes(&peers).await?,
+            "open_session_10k" => history::open_session(n).await?,
             "server_rss" => vec![memory::server().await?],
             "bridge_rss" => memory::bridge().await?,
+            "bridge_rss_idle" | "bridge_rss_200" => memory::agent(&peers).await?,
             "idle_machine_mem" => memory::idle_machine().await?,
             "checkpoint_files" => copies::checkpoint_files(n).await?,
             "cold500_rss" | "cold500_list" => many::cold(n, names).await?,
@@ -232,7 +253,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_row_is_refused_with_the_list_of_rows() {
-        let bench = Bench { rows: vec!["nope".into()], rounds: 1, peers: false, user: None };
+        let bench =
+            Bench { rows: vec!["nope".into()], rounds: 1, peers: false, user: None, program: None };
         let refused = run(&bench, true).await.unwrap_err().to_string();
         assert!(ROWS.iter().all(|row| refused.contains(row)), "{refused}");
     }

@@ -139,6 +139,27 @@ impl Client {
         Ok(Events { body: answer.into_body(), buf: Vec::new() })
     }
 
+    /// Passes the bytes of an answer on as they come.
+    pub(crate) async fn pour(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let answer = self.send(Method::GET, path, None, "*/*").await?;
+        let status = answer.status();
+        if !status.is_success() {
+            taken_in(answer).await?;
+            bail!("the server answered {status}");
+        }
+        let mut body = answer.into_body();
+        while let Some(frame) = body.frame().await {
+            if let Some(piece) = frame.context("the answer broke off")?.data_ref() {
+                take(piece)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn send(
         &self,
         method: Method,

@@ -11,6 +11,7 @@ mod oci;
 use crate::{
     amounts,
     args::{At, BackendName, Oci, Up, egress::Level},
+    refused::Refused,
 };
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum as _;
@@ -31,7 +32,7 @@ use toft_model::{
     machine::{EgressName, EgressSetting, IdleRule},
     provider::Fallbacks,
 };
-use toft_server::KeysFile;
+use toft_server::{KeysFile, TraceSettings};
 
 /// Where the server listens when nothing else is said.
 const LISTEN_DEFAULT: &str = "127.0.0.1:4000";
@@ -54,6 +55,7 @@ struct File {
     egress: Option<Level>,
     egress_allow: Option<Vec<String>>,
     keys: Option<PathBuf>,
+    local_models: Option<bool>,
     fallbacks: Option<BTreeMap<String, Vec<String>>>,
     fallback_first_byte: Option<String>,
     egress_ceiling: Option<Level>,
@@ -85,6 +87,8 @@ pub(crate) struct Resolved {
     pub(crate) watched: Watched,
     /// Models that stand in for others.
     pub(crate) fallbacks: Fallbacks,
+    /// Whether servers of models of this machine are looked for.
+    pub(crate) local_models: bool,
 }
 
 /// Resolves what `toft up` was told.
@@ -166,6 +170,7 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         keys,
         watched,
         fallbacks,
+        local_models: up.local_models || file.local_models.unwrap_or(false),
     })
 }
 
@@ -223,6 +228,13 @@ fn read_file(data: &Path, given: Option<&Path>) -> Result<File> {
 /// The admin key of the documents, if it is set.
 pub(crate) fn agent_api_key() -> Option<String> {
     env::var("AGENT_API_KEY").ok().filter(|v| !v.is_empty())
+}
+
+/// Where traces go: what OpenTelemetry's and LangSmith's own variables say.
+pub(crate) fn traces() -> Result<TraceSettings> {
+    let variable = |name: &str| env::var(name).ok();
+    TraceSettings::read(&variable)
+        .map_err(|error| Refused { code: error.code.to_owned(), message: error.to_string() }.into())
 }
 
 /// Where tests want the server to be killed (`toft_machine::steps`).

@@ -131,11 +131,13 @@ async fn run(cli: Cli) -> Result<i32> {
             verbs::project::new(at, name, image.as_deref(), egress, json).await?;
         }
         Verb::Image(verb) => verbs::image::run(at, verb, json).await?,
-        Verb::Chat { project, message, session, key } => {
+        Verb::Chat { project, message, session, key, plan, approve } => {
             let order = verbs::chat::Order {
                 message: message.as_deref(),
                 session: session.as_deref(),
                 key: key.as_deref(),
+                plan: *plan,
+                approve: *approve,
             };
             return verbs::chat::run(at, project, &order, json).await;
         }
@@ -159,6 +161,8 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Sleep(one) => verbs::project::machine(at, &one.project, "sleep", json).await?,
         Verb::Rm { project, yes } => verbs::project::rm(at, project, *yes, json).await?,
         Verb::Copies(verb) => verbs::copies::run(at, verb, json).await?,
+        Verb::Sessions(verb) => verbs::sessions::run(at, verb, json).await?,
+        Verb::Receipts(verb) => verbs::receipts::run(at, verb, json).await?,
         Verb::Services(verb) => verbs::services::run(at, verb, json).await?,
         Verb::Schedule(verb) => return verbs::schedule::run(at, verb, json).await,
         Verb::Rest(verb) => verbs::rest::run(at, verb, json).await?,
@@ -167,6 +171,7 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Fallback(verb) => verbs::fallback::run(at, verb, json).await?,
         Verb::ModelLimits(verb) => verbs::usage::limits(at, verb, json).await?,
         Verb::Secret(verb) => verbs::secret::run(at, verb, json).await?,
+        Verb::Mcp(verb) => verbs::mcp::run(at, verb, json).await?,
         Verb::Key(verb) => verbs::key::run(at, verb, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,

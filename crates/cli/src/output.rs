@@ -2,7 +2,10 @@
 
 use crate::config;
 use serde_json::Value;
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    borrow::Cow,
+    io::{IsTerminal as _, Write as _},
+};
 use toft_model::text::plain;
 
 /// Prints one JSON document.
@@ -41,7 +44,7 @@ pub(crate) fn bytes(bytes: &[u8]) {
 
 /// Prints a remark on standard error.
 pub(crate) fn remark(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", shown(text));
 }
 
 /// Prints rows in aligned columns, the first row being the head. A cell says nothing to the terminal and
@@ -73,11 +76,34 @@ pub(crate) fn dim(text: &str) -> String {
     }
 }
 
-/// A text of a JSON value, empty for none.
+/// What models, machines and strangers say, in as many lines as it has: it says nothing to the terminal, which would
+/// show a person another command than the one that they are asked about.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(commands) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if commands(c) { out.push_str(&plain(c.encode_utf8(&mut [0; 4]))) } else { out.push(c) }
+    }
+    out.into()
+}
+
+/// A text of a JSON value as it is shown, empty for none.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => shown(text).into_owned(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_others_say_is_no_command_to_the_terminal() {
+        let said = serde_json::json!("rm -rf /\u{1b}[2K\rls\u{9b}1A\n\tä 店");
+        assert_eq!(super::text(&said), "rm -rf /\\u{1b}[2K\\rls\\u{9b}1A\n\tä 店");
     }
 }

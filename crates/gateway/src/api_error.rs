@@ -1,13 +1,16 @@
 //! Failures that the gateway itself answers, in the shape of docs/http-api.md §3. What a provider
 //! answers passes through and is never one of these.
 
-use crate::models::METHODS;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use std::time::Duration;
 use toft_llm::answering::{WireFormat, failure};
+
+/// What `Allow` says: methods that go on to providers. The others are not theirs, or change what was paid for by
+/// another call.
+pub(crate) const METHODS: &str = "GET, HEAD, OPTIONS, POST, DELETE";
 
 /// Stable codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use toft_model::{
     budget::{Budgets, Spent},
     id::ProjectId,
     machine::ModelLimits,
-    provider::{Api, Chains, Fallbacks, ModelRef},
+    provider::{Api, Chains, Fallbacks, ModelInfo, ModelRef},
 };
 use toft_vault::Secret;
 
@@ -52,7 +52,8 @@ pub struct GatewayConfig {
 pub struct ProviderConfig {
     /// Id, as in the catalogue of `toft_llm`; also the path segment under `/llm/`.
     pub id: String,
-    /// Its key. `None` or empty: calls answer 424 `no_key`.
+    /// Its key. `None` or empty: calls answer 424 `no_key`. Where requests are signed (Amazon), the key of
+    /// an account is `ACCESS:SECRET` or `ACCESS:SECRET:SESSION`.
     #[serde(default, with = "secret_text::optional")]
     pub key: Option<Secret>,
     /// Replaces the catalogue's base URL: `http` or `https`, may have a path.
@@ -61,4 +62,16 @@ pub struct ProviderConfig {
     pub api: Option<Api>,
     /// Name for people; the id when absent and not in the catalogue.
     pub name: Option<String>,
+    /// It wants no key. Servers of models of one's own machine never do.
+    #[serde(default)]
+    pub keyless: bool,
+    /// For signatures; the catalogue's default when absent.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Go with every request, by name.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// What is known of its models beyond the catalogue, and counts before that.
+    #[serde(default)]
+    pub models: Vec<ModelInfo>,
 }

@@ -5,6 +5,7 @@
 //! [`Gateway::connect_or_spawn`] again and send the configuration and every machine again.
 //! Sending what a living gateway already has changes nothing and cuts nothing.
 
+pub(crate) mod fetch;
 pub mod protocol;
 pub(crate) mod spawn;
 pub(crate) mod wire;
@@ -12,6 +13,7 @@ pub(crate) mod wire;
 use crate::{
     brokered::Brokered,
     config::GatewayConfig,
+    control::fetch::{Fetch, Fetched},
     control::protocol::{
         Answer, CONTROL_PROTOCOL, Call, Hello, LISTENERS_PER_MACHINE, LISTENERS_PER_MACHINE_MAX,
         MachineEntry, ProviderTest, Reach, Reply, Request,
@@ -45,6 +47,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A little longer than the gateway gives a provider.
 const PROVIDER_TEST_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A little longer than the gateway gives a host.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Requests waiting to be written: each caller waits for its answer, so this many callers.
 const REQUESTS_QUEUED_MAX: usize = 32;
@@ -260,6 +265,17 @@ impl Gateway {
         }
     }
 
+    /// Asks a host on a project's way out. `Refused` with `egress_denied` where its level says no, with
+    /// `not_found` when the gateway serves no such machine, else with what went wrong.
+    pub async fn fetch(&self, project: &ProjectId, fetch: Fetch) -> Result<Fetched, ControlError> {
+        let request = Request::Fetch { project: project.clone(), fetch };
+        let answer = self.inner.link.ask("fetch", request, Vec::new(), FETCH_TIMEOUT);
+        match refused(answer.await?)? {
+            Reply::Fetched(fetched) => Ok(fetched),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
     /// What `GET /llm/models` answers.
     pub async fn models(&self) -> Result<ModelList, ControlError> {
         match self.ask("models", Request::Models).await? {
@@ -315,6 +331,7 @@ fn refused(reply: Reply) -> Result<Reply, ControlError> {
         | Reply::OpenConnections(_)
         | Reply::Machines(_)
         | Reply::Tested(_)
+        | Reply::Fetched(_)
         | Reply::Models(_)
         | Reply::UsagePosition(_) => Ok(reply),
     }

@@ -3,7 +3,7 @@
 //! here; the connection to that address is then judged, dialled and logged by the name, as at the
 //! proxy. DNS itself asks nobody and judges nothing, so a look-up tells nobody anything.
 
-mod dns;
+pub(crate) mod dns;
 mod names;
 mod refusal;
 

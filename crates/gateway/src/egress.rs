@@ -7,8 +7,10 @@ mod admit;
 mod bulk;
 mod connection;
 mod dial;
+mod fetch;
 mod forward;
-mod http_inside;
+mod front;
+pub(crate) mod http_inside;
 mod https_inside;
 mod kept;
 mod log;
@@ -23,6 +25,7 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fetch::fetch;
 pub(crate) use refused::refuse;
 
 use crate::{

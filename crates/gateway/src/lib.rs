@@ -14,6 +14,8 @@ mod direct;
 mod doors;
 mod egress;
 pub mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod hop_by_hop;
 mod judge;
 mod limits;
@@ -30,6 +32,7 @@ mod provider;
 pub mod records;
 mod resolve;
 mod secret_text;
+mod signature;
 mod state;
 mod tap;
 #[cfg(test)]
@@ -39,6 +42,7 @@ mod upstream;
 
 pub use brokered::{Brokered, BrokeredSecret};
 pub use config::{GatewayConfig, ProviderConfig};
+pub use control::fetch::{Fetch, Fetched};
 pub use control::protocol::{CONTROL_PROTOCOL, Hello, MachineEntry, ProviderTest, Reach};
 pub use control::spawn::SpawnConfig;
 pub use control::{ControlError, Gateway};

@@ -5,12 +5,13 @@ use crate::{
     accept::is_ours,
     config::GatewayConfig,
     control::protocol::{Answer, CONTROL_PROTOCOL, Call, Hello, Reach, Reply, Request},
-    control::wire,
-    doors,
-    models::{model_list, probe},
+    control::{fetch::Fetch, wire},
+    doors, egress,
+    models::{look_local, model_list, probe},
     state::State,
 };
 use std::{io, sync::Arc, time::Duration};
+use toft_model::id::ProjectId;
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{Semaphore, mpsc},
@@ -26,6 +27,9 @@ const ANSWERS_QUEUED_MAX: usize = 64;
 
 /// Provider tests under way on one connection.
 const TESTS_MAX: usize = 8;
+
+/// Requests on projects' ways out that are under way on one connection.
+const FETCHES_MAX: usize = 16;
 
 /// Pause after `accept` failed: time for descriptors to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -76,6 +80,7 @@ async fn connection(state: &Arc<State>, stream: UnixStream) -> io::Result<()> {
     let gone = CancellationToken::new();
     let _gone = gone.clone().drop_guard();
     let tests = Arc::new(Semaphore::new(TESTS_MAX));
+    let fetches = Arc::new(Semaphore::new(FETCHES_MAX));
     let mut receiver = wire::Receiver::default();
     loop {
         let next = tokio::select! {
@@ -109,6 +114,22 @@ async fn connection(state: &Arc<State>, stream: UnixStream) -> io::Result<()> {
                     };
                     if let Some(Some(reply)) =
                         gone.run_until_cancelled(state.cancel.run_until_cancelled(test)).await
+                    {
+                        tell(&answers, id, reply).await;
+                    }
+                });
+                continue;
+            }
+            Request::Fetch { project, fetch } => {
+                let (state, answers) = (Arc::clone(state), answers.clone());
+                let (fetches, gone) = (Arc::clone(&fetches), gone.clone());
+                state.tasks.clone().spawn(async move {
+                    let fetched = async {
+                        let _place = fetches.acquire().await;
+                        fetched(&state, &project, fetch).await
+                    };
+                    if let Some(Some(reply)) =
+                        gone.run_until_cancelled(state.cancel.run_until_cancelled(fetched)).await
                     {
                         tell(&answers, id, reply).await;
                     }
@@ -181,7 +202,10 @@ fn handle(state: &Arc<State>, request: Request, receiver: &mut wire::Receiver) -
         }
         Request::Models => Reply::Models(model_list(&state.config())),
         Request::UsagePosition => Reply::UsagePosition(state.usage.position()),
-        Request::TestProvider { .. } | Request::SetConfig(_) | Request::Shutdown => {
+        Request::TestProvider { .. }
+        | Request::Fetch { .. }
+        | Request::SetConfig(_)
+        | Request::Shutdown => {
             unreachable!("these are taken before")
         }
     }
@@ -195,15 +219,30 @@ async fn configure(state: &Arc<State>, config: GatewayConfig) -> Reply {
     if set.await.is_err() {
         return failed("internal", &"the configuration was not taken up: see the gateway's log");
     }
-    let ready = state.config().providers().filter(|p| p.has_key()).count();
+    let ready = state.config().providers().filter(|p| p.is_usable()).count();
     tracing::info!(providers = ready, "configured");
     Reply::Done
+}
+
+async fn fetched(state: &Arc<State>, project: &ProjectId, fetch: Fetch) -> Reply {
+    let machine = state.machines().get(project).cloned();
+    let Some(machine) = machine else {
+        return failed("not_found", &format!("no machine of {project} is served"));
+    };
+    let fetch = Box::pin(egress::fetch(state, &machine, fetch));
+    match machine.cancel.run_until_cancelled(fetch).await {
+        Some(Ok(fetched)) => Reply::Fetched(fetched),
+        Some(Err(error)) => failed(error.code.as_str(), &error.message),
+        None => failed("not_found", &format!("the machine of {project} has gone")),
+    }
 }
 
 async fn test_provider(state: &State, id: &str) -> Reply {
     match state.config().provider_arc(id) {
         Some(provider) if provider.has_key() => {
-            Reply::Tested(probe(&state.upstream, &provider).await)
+            let tested = probe(&state.upstream, &provider).await;
+            look_local(&state.upstream, &provider, true).await;
+            Reply::Tested(tested)
         }
         Some(_) => failed("no_key", &format!("No key is set for {id}: add one, then test it.")),
         None if toft_llm::catalogue::provider(id).is_some() => {

@@ -20,11 +20,12 @@ mod headers;
 mod kind;
 mod late;
 mod listing;
+mod local;
 mod probe;
-mod reading;
+pub(crate) mod reading;
 mod refused;
 mod road;
-mod target;
+pub(crate) mod target;
 mod translate;
 mod unpaid;
 mod way;
@@ -35,7 +36,7 @@ mod tests;
 pub(crate) use asker::{Asker, OUTSIDE_CALLS_MAX, Outside};
 pub(crate) use body::Body;
 pub(crate) use catalogue::model_list;
-pub(crate) use kind::METHODS;
+pub(crate) use local::{follow as follow_local, look as look_local};
 pub(crate) use probe::probe;
 
 use crate::{

@@ -4,6 +4,7 @@
 use crate::{
     folder, listen,
     model_thread::ModelThread,
+    models::follow_local,
     outside,
     records::journal::now_ms,
     records::usage::Started,
@@ -207,6 +208,7 @@ pub(crate) async fn serve_state(state: &Arc<State>, data_dir: &Path, listener: U
         // Its failure is told to the first call.
         let _ = warm.upstream.client().await;
     });
+    state.tasks.spawn(follow_local(Arc::clone(state)));
     if let Err(error) = outside::open(state, data_dir) {
         tracing::error!(%error, "programs outside cannot call models");
     }

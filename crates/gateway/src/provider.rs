@@ -1,16 +1,22 @@
-//! A provider as configured: where it lives, how it takes its key.
+//! A provider as configured: how it takes its key, which models are known of it; where it lives is in
+//! `address`.
 
-use crate::{
-    api_error::{ApiError, Code},
-    config::ProviderConfig,
-    needles::Needles,
+mod address;
+mod key;
+
+pub(crate) use address::leaves_its_base;
+
+use crate::{api_error::ApiError, config::ProviderConfig, needles::Needles};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use key::Key;
+use std::{
+    collections::BTreeMap,
+    fmt, iter,
+    sync::{Arc, PoisonError, RwLock},
 };
-use http::{HeaderName, HeaderValue};
-use reqwest::Url;
-use std::{fmt, iter, sync::Arc};
-use toft_llm::catalogue::{self, ProviderSpec};
-use toft_model::provider::{Api, ProviderInfo};
-use toft_vault::Secret;
+use time::OffsetDateTime;
+use toft_llm::catalogue::{self, ProviderSpec, local::LocalServer};
+use toft_model::provider::{ModelInfo, Price, ProviderInfo};
 
 /// What stands for a key where it was taken out of an answer.
 const KEY_SHOWN: &str = "*****";
@@ -18,12 +24,24 @@ const KEY_SHOWN: &str = "*****";
 /// See the module.
 pub(crate) struct Provider {
     pub(crate) info: ProviderInfo,
-    pub(crate) key: Secret,
+    key: Key,
     pub(crate) spec: Option<&'static ProviderSpec>,
     /// Its key, as it may come back in an answer.
     pub(crate) needles: Arc<Needles>,
     /// Or what is wrong with it.
     base_url: Result<String, String>,
+    /// Go with every request.
+    headers: HeaderMap,
+    /// Models that a person has told of, by id.
+    told: BTreeMap<String, ModelInfo>,
+    local: Option<Local>,
+}
+
+/// A server of one's own machine.
+struct Local {
+    server: &'static LocalServer,
+    /// Its models, once it has told them.
+    found: RwLock<Option<Arc<[ModelInfo]>>>,
 }
 
 impl fmt::Debug for Provider {
@@ -45,206 +63,150 @@ impl Provider {
             }
             (None, None) => return None,
         };
+        let server = LocalServer::named(&info.id);
         let base_url = match (&config.base_url, spec) {
-            (Some(own), _) => check_base(own).map(|()| own.trim_end_matches('/').to_owned()),
-            (None, Some(spec)) => Ok(spec.base_url.to_owned()),
+            (Some(own), _) => address::check_base(own).map(|()| {
+                let own = own.trim_end_matches('/');
+                // Programs of the format are told such an address; the servers' own paths are beside it.
+                let own =
+                    if server.is_some() { own.strip_suffix("/v1").unwrap_or(own) } else { own };
+                own.to_owned()
+            }),
+            (None, Some(spec)) => spec.base_url_with(|_| None),
             (None, None) => Err("no base URL is set for it".to_owned()),
         };
-        let key = config.key.clone().unwrap_or_default();
-        let needles = Arc::new(Needles::new(iter::once((key.expose(), KEY_SHOWN))));
-        Some(Self { info, key, spec, needles, base_url })
+        let key = Key::of(config, spec);
+        let needles = match (&key, &config.key) {
+            (Key::Signature(account), _) => {
+                Needles::new(account.parts().map(|part| (part, KEY_SHOWN)))
+            }
+            (_, Some(key)) => Needles::new(iter::once((key.expose(), KEY_SHOWN))),
+            (_, None) => Needles::new(iter::empty()),
+        };
+        let told = config.models.iter().map(|info| (info.id.clone(), info.clone())).collect();
+        let local = server.map(|server| Local { server, found: RwLock::default() });
+        let (headers, needles) = (headers(&config.headers), Arc::new(needles));
+        Some(Self { info, key, spec, needles, base_url, headers, told, local })
+    }
+
+    /// Whether there is a key, or it wants none.
+    pub(crate) fn has_key(&self) -> bool {
+        !matches!(self.key, Key::None)
+    }
+
+    /// Whether somebody is there: a server of one's own machine has to have told its models.
+    pub(crate) fn is_there(&self) -> bool {
+        self.local.is_none() || self.found().is_some()
     }
 
     /// Whether it can be called.
-    pub(crate) fn has_key(&self) -> bool {
-        !self.key.is_empty()
+    pub(crate) fn is_usable(&self) -> bool {
+        self.has_key() && self.is_there()
     }
 
-    /// Path after `/llm/{id}` at which it answers in a wire format, if it does.
-    pub(crate) fn path_in(&self, api: Api) -> Option<&'static str> {
-        match self.spec {
-            Some(spec) => spec.path_in(api),
-            None if self.info.api != api => None,
-            None => match api {
-                Api::OpenaiCompletions => Some("/v1/chat/completions"),
-                Api::OpenaiResponses => Some("/v1/responses"),
-                Api::AnthropicMessages => Some("/v1/messages"),
-                Api::GoogleGenerativeAi => Some("/v1beta/models"),
-                Api::Scripted => None,
-            },
+    /// Whether it is asked without a key.
+    pub(crate) fn is_keyless(&self) -> bool {
+        matches!(self.key, Key::Unwanted)
+    }
+
+    /// Whether each request is signed, for which all of its body has to be there.
+    pub(crate) fn signs(&self) -> bool {
+        matches!(self.key, Key::Signature(_))
+    }
+
+    /// What it is, if it is a server of one's own machine.
+    pub(crate) fn local(&self) -> Option<&'static LocalServer> {
+        self.local.as_ref().map(|local| local.server)
+    }
+
+    /// The models that it has told, as such a server.
+    pub(crate) fn found(&self) -> Option<Arc<[ModelInfo]>> {
+        let found = self.local.as_ref()?.found.read();
+        found.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it tells now; `None`: it is not there any more.
+    pub(crate) fn set_found(&self, models: Option<Arc<[ModelInfo]>>) {
+        if let Some(local) = &self.local {
+            *local.found.write().unwrap_or_else(PoisonError::into_inner) = models;
         }
     }
 
-    /// Address of a path (with query) after `/llm/{id}`.
-    pub(crate) fn url(&self, path: &str) -> Result<Url, ApiError> {
-        let base = self.base_url.as_ref().map_err(|why| self.bad_base(why))?;
-        if leaves_its_base(path.split('?').next().unwrap_or_default()) {
-            return Err(ApiError::new(
-                Code::InvalidRequest,
-                "The path, or the model's name in it, has `.`, `..`, `\\`, `#` or a control character \
-                 as a part of it, which is not passed on.",
-            ));
-        }
-        let url = match self.spec {
-            Some(spec) => spec.upstream_url(base, path),
-            None => format!("{base}{}", self.below_unlisted(base, path)),
+    /// Whether another one is at the same place, so that what was found there still holds.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        self.base_url == other.base_url
+    }
+
+    /// Models that are offered, by id.
+    pub(crate) fn models(&self) -> Vec<ModelInfo> {
+        let listed = self.spec.map(|spec| catalogue::models(spec.id)).unwrap_or_default();
+        let found = self.found();
+        let all = listed.iter().chain(found.iter().flat_map(|found| found.iter()));
+        let all = all.chain(self.told.values());
+        let by_id: BTreeMap<&str, &ModelInfo> = all.map(|info| (&*info.id, info)).collect();
+        by_id.into_values().cloned().collect()
+    }
+
+    /// What is known of a model, be it listed or not.
+    pub(crate) fn model(&self, id: &str) -> ModelInfo {
+        let told = || self.told.get(id).cloned();
+        let found = || self.found()?.iter().find(|info| info.id == id).cloned();
+        let unlisted = || catalogue::unlisted_model(&self.info.id, self.info.api, id);
+        told()
+            .or_else(found)
+            .or_else(|| catalogue::model(&self.info.id, id))
+            .unwrap_or_else(unlisted)
+    }
+
+    /// What to reckon with where too little would do harm: as [`catalogue::cautious_price`].
+    pub(crate) fn cautious_price(&self, id: Option<&str>) -> Option<Price> {
+        let told = id.and_then(|id| self.told.get(id)?.price);
+        let dearest = || {
+            let prices = self.told.values().filter_map(|info| info.price);
+            prices.max_by(|a, b| (a.input + a.output).total_cmp(&(b.input + b.output)))
         };
-        Url::parse(&url).map_err(|e| self.bad_base(&e.to_string()))
+        told.or_else(|| catalogue::cautious_price(&self.info.id, id)).or_else(dearest)
     }
 
-    /// Programs of the OpenAI format ask for `/v1/…`, and base URLs of that format end in `/v1`.
-    fn below_unlisted<'a>(&self, base: &str, path: &'a str) -> &'a str {
-        match self.info.api {
-            Api::OpenaiCompletions | Api::OpenaiResponses if base.ends_with("/v1") => {
-                path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path)
-            }
-            Api::OpenaiCompletions
-            | Api::OpenaiResponses
-            | Api::AnthropicMessages
-            | Api::GoogleGenerativeAi
-            | Api::Scripted => path,
+    /// The header that carries the key; none where requests are signed, or no key is wanted.
+    pub(crate) fn credential(
+        &self,
+        path: &str,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, ApiError> {
+        self.key.header(&self.info, self.spec, path)
+    }
+
+    /// Puts into a request what its provider is told with each: whose it is, and what else was set. The last
+    /// thing that is done to it. `body`: all of it, where requests are signed.
+    pub(crate) fn complete(
+        &self,
+        path: &str,
+        request: &mut reqwest::Request,
+        body: &[u8],
+    ) -> Result<(), ApiError> {
+        let headers = request.headers_mut();
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
         }
-    }
-
-    /// The header that carries the key.
-    pub(crate) fn credential(&self, path: &str) -> Result<(HeaderName, HeaderValue), ApiError> {
-        let key = self.key.expose();
-        let (name, value) = match (self.spec, self.info.api) {
-            (Some(spec), _) => spec.credential(path, key),
-            (None, Api::AnthropicMessages) => ("x-api-key", key.to_owned()),
-            (None, Api::GoogleGenerativeAi) => ("x-goog-api-key", key.to_owned()),
-            (None, Api::OpenaiCompletions | Api::OpenaiResponses | Api::Scripted) => {
-                ("authorization", format!("Bearer {key}"))
-            }
-        };
-        let value = zeroize::Zeroizing::new(value);
-        let mut value = HeaderValue::from_str(&value).map_err(|_| {
-            ApiError::new(
-                Code::NoKey,
-                format!(
-                    "The key of {} has characters in it that no key has: set it again in \
-                     Settings, Providers.",
-                    self.info.name
-                ),
-            )
-        })?;
-        value.set_sensitive(true);
-        Ok((HeaderName::from_static(name), value))
-    }
-
-    /// Path (after `/llm/{id}`) that lists models and needs the key.
-    pub(crate) fn probe_path(&self) -> String {
-        match self.spec {
-            // Its list of models is open to everybody, so it would tell nothing of the key.
-            Some(spec) if spec.id == "openrouter" => "/v1/key".to_owned(),
-            Some(spec) if spec.api == Api::GoogleGenerativeAi => spec.chat_path.to_owned(),
-            Some(spec) => {
-                let path = spec.chat_path;
-                let stem = path
-                    .strip_suffix("/chat/completions")
-                    .or_else(|| path.strip_suffix("/messages"))
-                    .unwrap_or(path);
-                format!("{stem}/models")
-            }
-            None if self.info.api == Api::GoogleGenerativeAi => "/v1beta/models".to_owned(),
-            None => "/v1/models".to_owned(),
+        if let Some((name, value)) = self.credential(path)? {
+            headers.insert(name, value);
         }
-    }
-
-    fn bad_base(&self, why: &str) -> ApiError {
-        ApiError::new(
-            Code::BadBaseUrl,
-            format!("The base URL of {} cannot be used ({why}): correct it.", self.info.name),
-        )
+        if let Key::Signature(account) = &self.key {
+            account.sign(request, body, OffsetDateTime::now_utc());
+        }
+        Ok(())
     }
 }
 
-/// URL parsers take `%2e` for a dot, and some take `\` (or `%5c`) and `%2f` for a slash; tabs and line
-/// breaks they leave out, and a `#` ends the path.
-pub(crate) fn leaves_its_base(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let plain = lower.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
-    plain.contains(|c: char| matches!(c, '\\' | '#') || c.is_control())
-        || plain.split('/').any(|part| part == "." || part == "..")
-}
-
-fn check_base(text: &str) -> Result<(), String> {
-    let url = Url::parse(text).map_err(|e| e.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("it is not http or https".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it has a user name or password in it".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("it has a query or fragment".to_owned());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn provider(id: &str, base: Option<&str>, api: Option<Api>) -> Option<Provider> {
-        Provider::new(&ProviderConfig {
-            id: id.into(),
-            key: Some(Secret::new("k")),
-            base_url: base.map(Into::into),
-            api,
-            name: None,
-        })
-    }
-
-    fn check(id: &str, base: Option<&str>, api: Option<Api>, path: &str, expected: &str) {
-        let url = provider(id, base, api).unwrap().url(path);
-        let got = url.map_or_else(|e| e.code.as_str().to_owned(), |url| url.to_string());
-        assert_eq!(got, expected);
-    }
-
-    #[test]
-    fn a_base_url_of_ones_own_stands_for_the_catalogues() {
-        check("openai", None, None, "/v1/models?x=1", "https://api.openai.com/v1/models?x=1");
-        let own = Some("http://127.0.0.1:4010/v1/");
-        check("openai", own, None, "/v1/models", "http://127.0.0.1:4010/v1/models");
-        let openai = Some(Api::OpenaiCompletions);
-        check("mine", own, openai, "/v1/models", "http://127.0.0.1:4010/v1/models");
-        check("mine", Some("http://h"), openai, "/v1/models", "http://h/v1/models");
-        let anthropic = Some(Api::AnthropicMessages);
-        check("mine", Some("http://h/a"), anthropic, "/v1/messages", "http://h/a/v1/messages");
-    }
-
-    #[test]
-    fn a_base_url_that_cannot_work_is_said_when_it_is_used() {
-        for bad in ["nonsense", "ftp://h", "http://u:p@h", "http://h?x", "file:///etc/passwd", ""] {
-            check("openai", Some(bad), None, "/v1/models", "bad_base_url");
-        }
-        check("mine", None, Some(Api::OpenaiCompletions), "/v1/models", "bad_base_url");
-        assert!(provider("mine", None, None).is_none());
-    }
-
-    #[test]
-    fn no_path_leads_out_of_the_base() {
-        for bad in ["/v1/../x", "/v1/..", "/%2e%2E/x", "/v1/a%5cb", "/v1/.\t./x", "/v1/.\n", "/a#b"]
-        {
-            check("google", None, None, bad, "invalid_request");
-            check(
-                "mine",
-                Some("http://h/v1"),
-                Some(Api::OpenaiCompletions),
-                bad,
-                "invalid_request",
-            );
-        }
-        let asked = "https://generativelanguage.googleapis.com/v1beta/models/a?b=../c";
-        check("google", None, None, "/v1beta/models/a?b=../c", asked);
-    }
-
-    #[test]
-    fn every_catalogued_provider_has_a_place_to_try_its_key() {
-        for spec in catalogue::providers() {
-            let path = provider(spec.id, None, None).unwrap().probe_path();
-            assert!(path.ends_with("/models") || path.ends_with("/key"), "{path}");
+/// Those that can be headers; a name or value that cannot is left out, and said.
+fn headers(given: &BTreeMap<String, String>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+            headers.insert(name, value);
+        } else {
+            tracing::warn!(name, "what was set cannot be sent as a header: left out");
         }
     }
+    headers
 }

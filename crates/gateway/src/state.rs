@@ -109,10 +109,16 @@ impl State {
             journal::read(&usage_dir, Name::Usage, position, lines_max)
         });
         let config = Arc::new(Config::new(config));
+        config.keep_found(&self.config());
         self.paces.keep(&config.model_limits);
         self.circuits.keep(|model| config.is_in_a_chain(model));
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         self.told.send_replace(true);
+    }
+
+    /// Tells of each configuration.
+    pub(crate) fn news(&self) -> watch::Receiver<bool> {
+        self.told.subscribe()
     }
 
     /// Waits for the first configuration.

@@ -392,6 +392,28 @@ pub(crate) fn post(door: &Door, path: &str, body: &str) -> String {
     )
 }
 
+/// A message of an event stream, as Amazon writes it.
+pub(crate) fn framed(event: &str, payload: &str) -> Vec<u8> {
+    let crc = |bytes: &[u8]| {
+        let table = bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 }
+            })
+        });
+        (!table).to_be_bytes()
+    };
+    let mut head = b"\x0b:event-type\x07\0".to_vec();
+    head.push(u8::try_from(event.len()).unwrap());
+    head.extend_from_slice(event.as_bytes());
+    let number = |n: usize| u32::try_from(n).unwrap().to_be_bytes();
+    let mut out = [number(16 + head.len() + payload.len()), number(head.len())].concat();
+    out.extend_from_slice(&crc(&out));
+    out.extend_from_slice(&head);
+    out.extend_from_slice(payload.as_bytes());
+    out.extend_from_slice(&crc(&out));
+    out
+}
+
 /// Names and their answers, in turn; the last one stays. Counts questions.
 #[derive(Default)]
 pub(crate) struct Names(Mutex<HashMap<String, Name>>);

@@ -76,11 +76,24 @@ impl Config {
         self.providers.get(id).or_else(own).cloned()
     }
 
-    pub(crate) fn provider(&self, id: &str) -> Option<&Provider> {
-        self.providers.get(id).map(|p| &**p)
-    }
-
     pub(crate) fn providers(&self) -> impl Iterator<Item = &Provider> {
         self.providers.values().map(|p| &**p)
+    }
+
+    /// Those that can be called, in the order of choice: the catalogue's, then what people have added.
+    pub(crate) fn usable(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        let is_listed = |id: &str| catalogue::providers().iter().any(|spec| spec.id == id);
+        let listed = catalogue::providers().iter().filter_map(|spec| self.providers.get(spec.id));
+        let added = self.providers.values().filter(move |p| !is_listed(&p.info.id));
+        listed.chain(added).filter(|p| p.is_usable() && !self.demo_only)
+    }
+
+    /// What was found out of the providers of an earlier configuration that are where they were.
+    pub(crate) fn keep_found(&self, earlier: &Self) {
+        for (id, provider) in &self.providers {
+            if let Some(before) = earlier.providers.get(id).filter(|p| p.is_where(provider)) {
+                provider.set_found(before.found());
+            }
+        }
     }
 }

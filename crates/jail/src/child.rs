@@ -6,12 +6,13 @@
 //! functions that are safe after a fork (no allocation, no lock), and that cannot be said in safe
 //! Rust.
 
-use crate::caps::OWN_NUMBER;
+use crate::caps::{self, OWN_NUMBER};
 use std::{
+    ffi::{CStr, CString},
     io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::process::CommandExt,
+        unix::{ffi::OsStrExt as _, process::CommandExt},
     },
     path::Path,
     process::{Command, Stdio},
@@ -51,6 +52,20 @@ pub struct ChildSpec<'a> {
     pub die_with_parent: bool,
     /// Toft's own: it keeps the capability that closes it to all others (`caps::OWN_NUMBER`).
     pub own: bool,
+    /// The mount namespace in which it only reads ([`crate::spec::FD_READ_ONLY`]), with the few
+    /// capabilities that leave it no way out. It is not for `own`.
+    pub read_only: Option<BorrowedFd<'a>>,
+}
+
+/// How a child is prepared between `fork` and `exec`: numbers and C strings, made before.
+struct Steps {
+    join: Vec<RawFd>,
+    keep: Vec<RawFd>,
+    terminal: bool,
+    die: bool,
+    own: bool,
+    /// Mount namespace, and the folder to go to in it.
+    read_only: Option<(RawFd, CString)>,
 }
 
 /// Starts the child in a session and process group of its own, and returns its pid. The caller
@@ -69,28 +84,28 @@ pub fn spawn(spec: ChildSpec<'_>) -> io::Result<u32> {
         .stdin(Stdio::from(spec.stdin))
         .stdout(Stdio::from(spec.stdout))
         .stderr(Stdio::from(spec.stderr));
-    let join: Vec<RawFd> = spec.join.iter().map(AsRawFd::as_raw_fd).collect();
-    let keep: Vec<RawFd> = spec.keep.iter().map(AsRawFd::as_raw_fd).collect();
-    let (terminal, die, own) = (spec.controlling_terminal, spec.die_with_parent, spec.own);
+    let cwd = CString::new(spec.cwd.as_os_str().as_bytes())?;
+    let steps = Steps {
+        join: spec.join.iter().map(AsRawFd::as_raw_fd).collect(),
+        keep: spec.keep.iter().map(AsRawFd::as_raw_fd).collect(),
+        terminal: spec.controlling_terminal,
+        die: spec.die_with_parent,
+        own: spec.own,
+        read_only: spec.read_only.map(|namespace| (namespace.as_raw_fd(), cwd)),
+    };
     #[expect(unsafe_code, reason = "the steps between fork and exec have no safe form")]
     // SAFETY: the closure only makes system calls on numbers that were collected before the fork
     // (`BorrowedFd`s of `spec` keep them open until `spawn` returns) and allocates nothing.
     unsafe {
-        command.pre_exec(move || before_exec(&join, &keep, terminal, die, own));
+        command.pre_exec(move || before_exec(&steps));
     }
     // Dropping the handle neither waits nor kills: init reaps by itself.
     command.spawn().map(|child| child.id())
 }
 
 /// Runs in the child, after its standard streams and working directory are set.
-fn before_exec(
-    join: &[RawFd],
-    keep: &[RawFd],
-    terminal: bool,
-    die: bool,
-    own: bool,
-) -> io::Result<()> {
-    for fd in join {
+fn before_exec(steps: &Steps) -> io::Result<()> {
+    for fd in &steps.join {
         // "0" names the writer itself, whatever its pid is called here.
         check(syscall_write(*fd, b"0"))?;
     }
@@ -100,20 +115,23 @@ fn before_exec(
     // SAFETY: plain system calls with integer arguments.
     unsafe {
         check(libc::setsid())?;
-        if terminal {
+        if steps.terminal {
             check(libc::ioctl(0, libc::TIOCSCTTY, 0))?;
         }
-        if die {
+        if steps.die {
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         }
-        if !own {
+        if !steps.own {
             // Whoever becomes root at `exec` gets what is in this set, and what is inheritable: that is
             // nothing (`hand_on_nothing`). It fails for an ordinary user, who has none of them to give.
             let _ = libc::prctl(libc::PR_CAPBSET_DROP, OWN_NUMBER, 0, 0, 0);
         }
     }
+    if let Some((namespace, cwd)) = &steps.read_only {
+        only_read(*namespace, cwd)?;
+    }
     mark_close_on_exec_from(FIRST_OTHER_FD)?;
-    for fd in keep {
+    for fd in &steps.keep {
         #[expect(unsafe_code, reason = "raw system calls after fork")]
         // SAFETY: a plain system call on a number.
         unsafe {
@@ -121,6 +139,58 @@ fn before_exec(
         }
     }
     Ok(())
+}
+
+/// Goes where everything is read-only, and gives up what other programs have beyond reading. What stays of
+/// capabilities until `exec` is for our own few steps until then.
+fn only_read(namespace: RawFd, cwd: &CStr) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "raw system calls after fork")]
+    // SAFETY: plain system calls with integer arguments and a C string that the caller holds.
+    unsafe {
+        check(libc::setns(namespace, libc::CLONE_NEWNS))?;
+        // The way there leads to the root of those mounts.
+        check(libc::chdir(cwd.as_ptr()))?;
+        for number in (0..caps::NUMBERS).filter(|number| !caps::reads_with(*number)) {
+            if libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) < 0 {
+                let why = io::Error::last_os_error();
+                // The kernel knows no capability of this number, and so none above it.
+                if why.raw_os_error() == Some(libc::EINVAL) {
+                    break;
+                }
+                return Err(why);
+            }
+        }
+    }
+    keep_to_itself();
+    Ok(())
+}
+
+/// From here on this process and what it starts signal and trace only each other: also a process of root's
+/// that has even less capabilities, which would be open to them otherwise. Best effort: kernels know it
+/// from 6.12 on (landlock(7), ABI 6), some without.
+fn keep_to_itself() {
+    /// `struct landlock_ruleset_attr`. A rule about files would also refuse what `rename` does.
+    #[repr(C)]
+    struct Ruleset {
+        files: u64,
+        network: u64,
+        scoped: u64,
+    }
+    const SCOPE_SIGNAL: u64 = 1 << 1;
+    let rules = Ruleset { files: 0, network: 0, scoped: SCOPE_SIGNAL };
+    #[expect(unsafe_code, reason = "raw system calls after fork")]
+    // SAFETY: `rules` outlives the call and has the size that is passed; the descriptor is used and closed
+    // right here.
+    unsafe {
+        let size = size_of::<Ruleset>();
+        let fd = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, size, 0);
+        if let Ok(fd) = RawFd::try_from(fd)
+            && fd >= 0
+        {
+            let _ = libc::syscall(libc::SYS_landlock_restrict_self, fd, 0);
+            libc::close(fd);
+        }
+    }
 }
 
 /// Every signal back to its default: an ignored one would stay ignored across `exec`. The mask is
@@ -240,6 +310,7 @@ mod tests {
             keep: keep.to_vec(),
             die_with_parent: true,
             own: false,
+            read_only: None,
         })
         .unwrap();
         let mut text = String::new();
@@ -289,6 +360,7 @@ mod tests {
             keep: Vec::new(),
             die_with_parent: false,
             own: false,
+            read_only: None,
         })
         .unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::NotFound);
@@ -311,6 +383,7 @@ mod tests {
             keep: Vec::new(),
             die_with_parent: false,
             own: false,
+            read_only: None,
         })
         .unwrap();
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();

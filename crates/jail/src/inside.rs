@@ -6,10 +6,12 @@ use crate::{
     copy::Order,
     failure::{Failure, step},
     handover::{Go, HIGH, Seat, report},
-    loader, mounts, net, seccomp,
+    loader,
+    mounts::{self, Built},
+    net, seccomp,
     spec::{
         Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_DIRECT, FD_DNS, FD_EGRESS, FD_HANDED, FD_INIT,
-        FD_MODEL, Facts, Ids, Jail, Report, Run, Spec, Task,
+        FD_MODEL, FD_READ_ONLY, Facts, Ids, Jail, Report, Run, Spec, Task,
     },
     sys, tree, wire,
 };
@@ -51,7 +53,7 @@ fn act(seat: Seat) -> Result<(), Failure> {
         Task::Run(_) | Task::Remove { .. } | Task::Copy(_) => None,
     };
     umask(Mode::from_raw_mode(0o022));
-    let (facts, listeners, handed) = match &spec.jail {
+    let (facts, listeners, built) = match &spec.jail {
         None => (Facts::default(), None, None),
         Some(jail) => {
             let mut facts = Facts::default();
@@ -67,8 +69,8 @@ fn act(seat: Seat) -> Result<(), Failure> {
                 Task::Copy(order) => return copy_tree(order, &socket),
                 Task::Run(_) | Task::Probe => {}
             }
-            let handed = confine(&spec, jail, go, &mut facts)?;
-            (facts, Some(listeners), handed)
+            let built = confine(&spec, jail, go, &mut facts)?;
+            (facts, Some(listeners), Some(built))
         }
     };
     match &spec.task {
@@ -81,7 +83,7 @@ fn act(seat: Seat) -> Result<(), Failure> {
             facts.loader = loader;
             wire::send(&socket, &Report::Ready(facts), &[]).map_err(step("report"))
         }
-        Task::Run(run) => start(run, facts, (listeners, handed), descriptors, &socket),
+        Task::Run(run) => start(run, facts, (listeners, built), descriptors, &socket),
     }
 }
 
@@ -127,8 +129,8 @@ fn confine(
     jail: &Jail,
     go: (Go, Vec<OwnedFd>),
     facts: &mut Facts,
-) -> Result<Option<OwnedFd>, Failure> {
-    let handed = mounts::build(jail, &go.0.mapped, go.1, facts)?;
+) -> Result<Built, Failure> {
+    let built = mounts::build(jail, &go.0.mapped, go.1, facts)?;
     sethostname(jail.hostname.as_bytes()).map_err(step("set the host name"))?;
     name_in_files(&jail.hostname);
     if spec.cgroups.namespace {
@@ -137,8 +139,8 @@ fn confine(
             Err(e) => facts.notes.push(format!("the names of control groups show inside: {e}")),
         }
     }
-    caps::drop_capabilities()?;
-    Ok(handed)
+    caps::drop_capabilities(built.read_only.is_some())?;
+    Ok(built)
 }
 
 /// Writes the host name where programs look it up. The files belong to the machine: they may be
@@ -186,7 +188,7 @@ fn name_in_files(hostname: &str) {
 fn start(
     run: &Run,
     mut facts: Facts,
-    (listeners, handed): (Option<net::Listeners>, Option<OwnedFd>),
+    (listeners, built): (Option<net::Listeners>, Option<Built>),
     descriptors: Vec<OwnedFd>,
     socket: &OwnedFd,
 ) -> Result<(), Failure> {
@@ -214,7 +216,10 @@ fn start(
     ];
     places.extend(app.map(|app| (FD_APP, app)));
     places.extend(direct.into_iter().flat_map(|d| [(FD_DIRECT, d.connections), (FD_DNS, d.dns)]));
-    places.extend(handed.map(|folder| (FD_HANDED, folder)));
+    if let Some(Built { handed, read_only }) = built {
+        places.extend(handed.map(|folder| (FD_HANDED, folder)));
+        places.extend(read_only.map(|namespace| (FD_READ_ONLY, namespace)));
+    }
     for (_, fd) in &mut places {
         *fd = fcntl_dupfd_cloexec(&*fd, HIGH).map_err(step(placing))?;
     }

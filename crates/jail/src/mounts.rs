@@ -5,6 +5,7 @@
 
 mod overlay;
 mod place;
+mod read_only;
 mod system;
 
 pub(crate) use place::Source;
@@ -62,14 +63,22 @@ pub(crate) fn open_sources(
     Ok(sources)
 }
 
+/// What comes of the tree beside itself.
+pub(crate) struct Built {
+    /// The way to write to what is handed over.
+    pub(crate) handed: Option<OwnedFd>,
+    /// The mount namespace for programs that only read.
+    pub(crate) read_only: Option<OwnedFd>,
+}
+
 /// Puts the tree together and makes it the root. `mapped` tells of the mounts in `fds`; empty: none
-/// were made yet. Answers with the way to write to what is handed over.
+/// were made yet.
 pub(crate) fn build(
     jail: &Jail,
     mapped: &[Option<bool>],
     fds: Vec<OwnedFd>,
     facts: &mut Facts,
-) -> Result<Option<OwnedFd>, Failure> {
+) -> Result<Built, Failure> {
     let mut fds = fds.into_iter();
     let sources = if mapped.is_empty() {
         open_sources(jail, None)?
@@ -135,7 +144,7 @@ pub(crate) fn build(
     };
     system::close_own()?;
     system::mask_proc(facts);
-    Ok(handed)
+    Ok(Built { handed, read_only: read_only::prepare(facts)? })
 }
 
 fn missing(what: &'static str) -> Failure {

@@ -27,7 +27,6 @@ const REFUSED: &[i64] = &[
     libc::SYS_swapoff,
     libc::SYS_quotactl,
     libc::SYS_quotactl_fd,
-    libc::SYS_setns,
     // Keyrings are not separated by user namespaces alone.
     libc::SYS_keyctl,
     libc::SYS_add_key,
@@ -144,6 +143,10 @@ fn programs() -> io::Result<Vec<BpfProgram>> {
     refused.insert(libc::SYS_clone, namespaces.clone());
     namespaces.push(rule(vec![arg(0, Len::Qword, Op::MaskedEq(NAMESPACE_TIME), NAMESPACE_TIME)?])?);
     refused.insert(libc::SYS_unshare, namespaces);
+    // Init puts programs that only read into mounts of their own. It alone has the capability that this
+    // takes; the process that it starts loses it with `exec`.
+    let mounts = libc::CLONE_NEWNS as u64;
+    refused.insert(libc::SYS_setns, vec![rule(vec![arg(1, Len::Dword, Op::Ne, mounts)?])?]);
 
     let none_of = |index, allowed: &[u64]| -> io::Result<Vec<SeccompCondition>> {
         allowed.iter().map(|value| arg(index, Len::Dword, Op::Ne, *value)).collect()

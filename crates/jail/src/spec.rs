@@ -25,6 +25,8 @@ pub const FD_HANDED: i32 = 11;
 pub const FD_DIRECT: i32 = 9;
 /// Descriptor of the gateway's UDP socket for DNS; only with [`Facts::direct`].
 pub const FD_DNS: i32 = 10;
+/// Descriptor of the mount namespace for programs that only read; only with [`Facts::read_only`].
+pub const FD_READ_ONLY: i32 = 15;
 
 /// Address inside a machine at which the gateway listens. A part of 127/8 that nothing else uses,
 /// so that a program in the machine may take 127.0.0.1:80 for itself.
@@ -263,6 +265,12 @@ pub struct Facts {
     /// Why not, where it was tried.
     #[serde(default)]
     pub no_direct: Option<String>,
+    /// Whether programs can be started where everything is read-only.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Why not.
+    #[serde(default)]
+    pub no_read_only: Option<String>,
     /// Whether the system call filter is in force.
     pub seccomp: bool,
     /// The dynamic loader of the binary, on the host; only told by a [`Task::Probe`].

@@ -147,6 +147,15 @@ pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
     Ok(())
 }
 
+/// Leaves the mount namespace for a copy of it.
+pub(crate) fn new_mount_namespace() -> io::Result<()> {
+    // SAFETY: CLONE_NEWNS changes what paths mean for this thread, and shares no memory or descriptors.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Sets the loopback interface of this network namespace up.
 pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: `ifreq` is plain data for which zeroes are valid.

@@ -1,12 +1,16 @@
 //! For tests only, never a dependency of what ships: which lane of tests runs, as whom, and the one
 //! way in which a test says that it leaves something out. Nothing is left out silently: each skip is
-//! printed, and `.ci/test` counts them from the file that it names in `TOFT_SKIPS`.
+//! printed, and `.ci/test` counts them from the file that it names in `TOFT_SKIPS`. And the seeds of
+//! the fuzzer, for ordinary tests.
+
+pub mod seeds;
 
 use std::{
     env,
     fmt::Display,
     fs::File,
     io::{self, Write as _},
+    path::{Path, PathBuf},
     thread,
 };
 
@@ -24,6 +28,14 @@ pub fn root() -> bool {
 /// (`TOFT_STORY_USER=1`; `make test-deep` runs them a second time so).
 pub fn as_user() -> bool {
     root() && env::var("TOFT_STORY_USER").is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
+/// A folder of the user's cache with programs of others, if `.ci/peers` has installed all of it.
+pub fn installed(name: &str) -> Option<PathBuf> {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let folder = cache.or_else(home)?.join("toft").join(name);
+    folder.join(".installed").exists().then_some(folder)
 }
 
 /// Says that the test, or a part of it, does nothing here: prints `SKIPPED what: reason` and adds a

@@ -182,6 +182,12 @@ fn has_image(message: &Message) -> bool {
 /// What the model's own format has no word for.
 fn has_words(asked: &mut Asked) -> Result<(), Refused> {
     let Asked { request, dropped, .. } = asked;
+    let called = || {
+        request.messages.iter().any(
+            |message| matches!(message, Message::Assistant(m) if m.tool_calls().next().is_some()),
+        )
+    };
+    let unkept = request.options.tool_choice == ToolChoice::Never && called();
     let (options, model) = (&mut request.options, &request.model.id);
     match request.model.api {
         Api::OpenaiResponses if !options.stop.is_empty() => Err(Refused::new(format!(
@@ -190,7 +196,21 @@ fn has_words(asked: &mut Asked) -> Result<(), Refused> {
         Api::AnthropicMessages if options.output == Output::Json => Err(Refused::new(format!(
             "{model} gives JSON only by a schema: send one instead of the plain JSON mode."
         ))),
-        Api::GoogleGenerativeAi if options.one_call => {
+        Api::BedrockConverseStream
+            if options.output == Output::Json
+                || (options.output != Output::Text && !model.contains("claude")) =>
+        {
+            Err(Refused::new(format!(
+                "{model} is reached in a format without JSON answers, but for Claude's by a schema: ask \
+                 for it in words."
+            )))
+        }
+        // It refuses a conversation with calls but without tools, and has no word for this.
+        Api::BedrockConverseStream if unkept => Err(Refused::new(format!(
+            "{model} is reached in a format that cannot keep a model from calling tools once it has: \
+             leave `none` out."
+        ))),
+        Api::GoogleGenerativeAi | Api::BedrockConverseStream if options.one_call => {
             options.one_call = false;
             dropped.insert("one tool call at a time".into());
             Ok(())
@@ -199,6 +219,7 @@ fn has_words(asked: &mut Asked) -> Result<(), Refused> {
         | Api::AnthropicMessages
         | Api::GoogleGenerativeAi
         | Api::OpenaiCompletions
+        | Api::BedrockConverseStream
         | Api::Scripted => Ok(()),
     }
 }
@@ -214,8 +235,8 @@ fn beside_thinking(request: &mut ModelRequest, dropped: &mut BTreeSet<String>) {
         return;
     }
     let top_p_min = match model.api {
-        Api::AnthropicMessages
-            if request.thinking != ThinkingLevel::Off && model.id.starts_with("claude-") =>
+        Api::AnthropicMessages | Api::BedrockConverseStream
+            if request.thinking != ThinkingLevel::Off && model.id.contains("claude-") =>
         {
             if matches!(options.tool_choice, ToolChoice::Required | ToolChoice::Tool(_)) {
                 request.thinking = ThinkingLevel::Off;

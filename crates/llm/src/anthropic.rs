@@ -3,6 +3,7 @@
 pub(crate) mod errors;
 mod request;
 mod stream;
+pub(crate) mod thinking;
 
 #[cfg(test)]
 mod tests;

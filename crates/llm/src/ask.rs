@@ -117,6 +117,8 @@ pub struct Options {
     /// call that the output limit cut is left out. Otherwise such a call is kept with a mark, so that
     /// the model is told of it.
     pub passed_on: bool,
+    /// Nothing goes on from it: no provider is asked, and paid, to keep its beginning for the next question.
+    pub one_off: bool,
 }
 
 /// See [`Options::tool_choice`].

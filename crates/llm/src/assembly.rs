@@ -61,6 +61,11 @@ impl Assembly {
         self.parts.is_empty()
     }
 
+    /// How many blocks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
     pub(crate) fn open_text(&mut self) -> usize {
         self.parts.push(Part::Text { text: String::new(), open: true });
         let content_index = self.parts.len() - 1;
@@ -83,11 +88,18 @@ impl Assembly {
     /// Thinking that the provider hides: all there is of it is `data`.
     pub(crate) fn redacted_thinking(&mut self, data: &str) -> usize {
         let index = self.open_thinking();
-        if let Part::Thinking { signature, redacted, .. } = &mut self.parts[index] {
+        self.redact(index, data);
+        index
+    }
+
+    /// See [`Assembly::redacted_thinking`]; for an open block.
+    pub(crate) fn redact(&mut self, index: usize, data: &str) {
+        if let Some(Part::Thinking { signature, redacted, open: true, .. }) =
+            self.parts.get_mut(index)
+        {
             data.clone_into(signature);
             *redacted = true;
         }
-        index
     }
 
     /// Opens a call. An id that is empty or was used before in the conversation gets a number: ids

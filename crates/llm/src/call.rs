@@ -6,9 +6,9 @@ use crate::{
     assembly::{Assembly, is_broken},
     catalogue,
     ends::{aborted, empty_message, fail},
+    framing::Framing,
     price,
-    refusal::{Named, Refusal},
-    sse::Splitter,
+    refusal::{Named, Refusal, Words},
     trouble::Trouble,
 };
 use bytes::Bytes;
@@ -44,6 +44,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What one wire format makes of its events.
 pub(crate) trait Decode: Default + Send + 'static {
+    /// How its events stand in the body.
+    type Framing: Framing;
+
     /// Takes one event. True: the format's own mark that the message is whole.
     fn event(&mut self, event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble>;
 
@@ -96,16 +99,16 @@ enum Stage {
     Over,
 }
 
-struct Running<D> {
+struct Running<D: Decode> {
     call: Call<D>,
-    splitter: Splitter,
+    splitter: D::Framing,
     stage: Stage,
     rest: Option<BoxStream<'static, Result<Bytes, TransportError>>>,
 }
 
 /// Makes the call; nothing happens before the stream is polled.
 pub(crate) fn stream<D: Decode>(call: Call<D>) -> BoxStream<'static, ModelEvent> {
-    let running = Running { call, splitter: Splitter::default(), stage: Stage::Send, rest: None };
+    let running = Running { call, splitter: D::Framing::default(), stage: Stage::Send, rest: None };
     stream::unfold(running, |mut running| async move {
         running.next().await.map(|event| (event, running))
     })
@@ -247,10 +250,11 @@ impl<D: Decode> Running<D> {
                 }
             };
             let told = match event.data.trim() {
+                data if event.failed => Err(Trouble::Said(Words::named(&event.name, data))),
                 // Sent to keep the connection alive.
                 "" => Ok(false),
                 DONE => self.call.decode.done(),
-                data => self.call.decode.event(&event.event, data, &mut self.call.assembly),
+                data => self.call.decode.event(&event.name, data, &mut self.call.assembly),
             };
             match told {
                 Ok(false) => {}

@@ -1,11 +1,16 @@
 //! Which providers there are, how they are reached and which dialect they speak, and what is known
 //! of their models. Data only: it holds no key, reads no environment and makes no request.
 //!
-//! Models, limits and prices: `data/models.json`, taken from models.dev (MIT licence). Names of key
+//! Models, limits and prices: `data/models.tsv`, taken from models.dev (MIT licence). Names of key
 //! variables, default models and the order of choice: the documents under `seeds`.
 
+pub mod local;
 mod models;
+pub mod overlay;
 mod specs;
+
+#[cfg(test)]
+mod tests;
 
 use toft_model::provider::{
     Api, DEMO_PROVIDER, ModelInfo, ModelList, ModelRef, Price, ProviderInfo,
@@ -28,8 +33,11 @@ pub struct ProviderSpec {
     pub name: &'static str,
     /// Wire format.
     pub api: Api,
-    /// Where it lives, without a slash at the end. Stands for [`ProviderSpec::mount`].
+    /// Where it lives, without a slash at the end. Stands for [`ProviderSpec::mount`]. With parts in
+    /// `{braces}`, [`ProviderSpec::base_url_with`] fills them in.
     pub base_url: &'static str,
+    /// Those parts.
+    pub url_parts: &'static [UrlPart],
     /// The part of the path after `/llm/{id}` that `base_url` (or its replacement) stands for:
     /// see [`ProviderSpec::upstream_url`].
     pub mount: &'static str,
@@ -46,10 +54,23 @@ pub struct ProviderSpec {
     pub base_url_env: &'static [&'static str],
     /// Variables that may replace `default_model`.
     pub model_env: &'static [&'static str],
+    /// Headers that go with every request where their variable is set: name and variable.
+    pub header_env: &'static [(&'static str, &'static str)],
     /// The model that a session gets when nobody chose one.
     pub default_model: &'static str,
     /// What differs from OpenAI's own chat format; meaningless for other formats.
     pub dialect: Dialect,
+}
+
+/// A part of a base URL that differs between accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UrlPart {
+    /// What stands in the braces.
+    pub name: &'static str,
+    /// Variables that may hold it, first found wins.
+    pub env: &'static [&'static str],
+    /// Without them.
+    pub default: Option<&'static str>,
 }
 
 /// How a provider takes its key.
@@ -59,8 +80,26 @@ pub enum Auth {
     Bearer,
     /// `x-api-key: KEY`.
     XApiKey,
+    /// `api-key: KEY`.
+    ApiKey,
     /// Google: `x-goog-api-key: KEY`, and `Authorization: Bearer KEY` under `/openai/`.
     Google,
+    /// Amazon: `Authorization: Bearer KEY` with a key of the service's own; without one, requests are
+    /// signed with the keys of an account.
+    Aws(AwsKeys),
+}
+
+/// What signs requests to one of Amazon's services (Signature Version 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwsKeys {
+    /// The service's name in a signature; its region is the URL part `region`.
+    pub service: &'static str,
+    /// Variables that may hold the public part of an account's key.
+    pub access_key_env: &'static [&'static str],
+    /// Its secret part.
+    pub secret_key_env: &'static [&'static str],
+    /// Goes with keys that last for hours.
+    pub session_token_env: &'static [&'static str],
 }
 
 /// What a provider of the OpenAI chat format does differently.
@@ -76,6 +115,8 @@ pub struct Dialect {
     pub thinking: ThinkingFormat,
     /// Earlier thinking goes back as `reasoning_content`.
     pub replays_reasoning: bool,
+    /// Earlier thinking goes back as the `reasoning_details` that it came with.
+    pub reasoning_details: bool,
     /// Takes `prompt_cache_key` and `store`.
     pub openai_extras: bool,
     /// Takes Anthropic's `cache_control` for models of that maker.
@@ -97,6 +138,12 @@ pub enum ThinkingFormat {
     OpenRouter,
     /// `thinking: {"type": "enabled"}`.
     Switch,
+    /// The same, and earlier thinking is kept: `"clear_thinking": false`.
+    Zai,
+    /// `reasoning: {"enabled": true}`.
+    Enabled,
+    /// `reasoning_effort: "low"` for OpenAI's open models alone; the others take other words, or none.
+    GptOss,
     /// `enable_thinking: true`.
     Qwen,
 }
@@ -109,6 +156,7 @@ impl Dialect {
         stream_options: true,
         thinking: ThinkingFormat::Unsupported,
         replays_reasoning: false,
+        reasoning_details: false,
         openai_extras: false,
         cache_control: false,
         short_tool_ids: false,
@@ -137,6 +185,34 @@ impl ProviderSpec {
         format!("{base}{below}")
     }
 
+    /// [`ProviderSpec::base_url`] with its parts filled in. `given`: the value of the first of these
+    /// variables that is set. The error says what to set.
+    pub fn base_url_with(
+        &self,
+        given: impl Fn(&[&'static str]) -> Option<String>,
+    ) -> Result<String, String> {
+        let mut url = self.base_url.to_owned();
+        for part in self.url_parts {
+            let value = given(part.env).or_else(|| part.default.map(str::to_owned));
+            let value = value.ok_or_else(|| {
+                let names: Vec<&str> = part.env.iter().chain(self.base_url_env).copied().collect();
+                format!("it has a {} in it: set one of {}", part.name, names.join(", "))
+            })?;
+            // A part of a host's name and nothing else, so that the key goes where it should.
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            if value.is_empty() || !value.chars().all(plain) {
+                return Err(format!(
+                    "{:?} is no {}: it has letters, digits and `-`; correct {}",
+                    value,
+                    part.name,
+                    part.env.join(" or ")
+                ));
+            }
+            url = url.replace(&format!("{{{}}}", part.name), &value);
+        }
+        Ok(url)
+    }
+
     /// Path after `/llm/{id}` at which it answers in a wire format, if it does.
     pub fn path_in(&self, api: Api) -> Option<&'static str> {
         let also = || self.also.iter().find(|(one, _)| *one == api).map(|(_, path)| *path);
@@ -147,8 +223,11 @@ impl ProviderSpec {
     pub fn credential(&self, path: &str, key: &str) -> (&'static str, String) {
         match self.auth {
             Auth::XApiKey => ("x-api-key", key.to_owned()),
+            Auth::ApiKey => ("api-key", key.to_owned()),
             Auth::Google if !is_openai(path) => ("x-goog-api-key", key.to_owned()),
-            Auth::Google | Auth::Bearer => ("authorization", format!("Bearer {key}")),
+            Auth::Google | Auth::Bearer | Auth::Aws(_) => {
+                ("authorization", format!("Bearer {key}"))
+            }
         }
     }
 
@@ -170,18 +249,20 @@ pub fn providers() -> &'static [ProviderSpec] {
     specs::PROVIDERS
 }
 
-/// A provider by its id or another name of it.
+/// A provider by its id or another name of it; servers of one's own machine too, which
+/// [`providers`] leaves out.
 pub fn provider(id: &str) -> Option<&'static ProviderSpec> {
-    providers().iter().find(|p| p.id == id || p.aliases.contains(&id))
+    let all = providers().iter().chain(local::SERVERS.iter().map(|server| &server.spec));
+    all.into_iter().find(|p| p.id == id || p.aliases.contains(&id))
 }
 
-/// Models that are known of a provider (`demo` included), by id.
+/// Models that are known of a provider (`demo` included) and that an agent can work with, by id.
 pub fn models(provider_id: &str) -> Vec<ModelInfo> {
     if provider_id == DEMO_PROVIDER {
         return crate::scripted::models();
     }
     let Some(spec) = provider(provider_id) else { return Vec::new() };
-    models::rows(spec.id).iter().map(|row| row.info(spec)).collect()
+    models::rows(spec.id).filter(models::Row::is_offered).map(|row| row.info(spec)).collect()
 }
 
 /// What is known of a model. An id that the catalogue does not list gets the numbers of the listed
@@ -192,11 +273,10 @@ pub fn model(provider_id: &str, id: &str) -> Option<ModelInfo> {
         return crate::scripted::models().into_iter().find(|m| m.id == id);
     }
     let spec = provider(provider_id)?;
-    let rows = models::rows(spec.id);
-    if let Some(row) = rows.iter().find(|row| row.id == id) {
+    if let Some(row) = models::row(spec.id, id) {
         return Some(row.info(spec));
     }
-    Some(match kin(rows, id) {
+    Some(match kin(spec.id, id) {
         Some(row) => {
             ModelInfo { id: id.to_owned(), name: id.to_owned(), price: None, ..row.info(spec) }
         }
@@ -205,24 +285,26 @@ pub fn model(provider_id: &str, id: &str) -> Option<ModelInfo> {
 }
 
 /// The listed model that an id begins with.
-fn kin<'a>(rows: &'a [models::Row], id: &str) -> Option<&'a models::Row> {
-    rows.iter()
-        .filter(|row| id.strip_prefix(row.id.as_str()).is_some_and(|rest| rest.starts_with('-')))
-        .max_by_key(|row| row.id.len())
+fn kin(provider: &str, id: &str) -> Option<models::Row> {
+    let begins =
+        |row: &models::Row| id.strip_prefix(row.id).is_some_and(|rest| rest.starts_with('-'));
+    models::rows(provider).filter(begins).max_by_key(|row| row.id.len())
 }
 
 /// What to reckon with where too little would do harm: the model's own price, else that of the listed
 /// model that its id begins with, else the most that its provider takes for each kind of token. `None`
 /// where no price of the provider is known.
 pub fn cautious_price(provider_id: &str, id: Option<&str>) -> Option<Price> {
-    let rows = models::rows(provider(provider_id)?.id);
-    let own = id.and_then(|id| rows.iter().find(|row| row.id == id).or_else(|| kin(rows, id)));
-    own.and_then(models::Row::price).or_else(|| {
-        rows.iter().filter_map(models::Row::price).reduce(|a, b| Price {
+    let provider = provider(provider_id)?.id;
+    let own = id.and_then(|id| models::row(provider, id).or_else(|| kin(provider, id)));
+    own.and_then(|row| row.price()).or_else(|| {
+        let offered = models::rows(provider).filter(models::Row::is_offered);
+        offered.filter_map(|row| row.price()).reduce(|a, b| Price {
             input: a.input.max(b.input),
             output: a.output.max(b.output),
             cache_read: a.cache_read.max(b.cache_read),
             cache_write: a.cache_write.max(b.cache_write),
+            ..Price::default()
         })
     })
 }
@@ -271,109 +353,5 @@ pub fn model_list(
         default_thinking_level: default_thinking_level.to_owned(),
         models: all,
         providers: with_key.iter().map(|p| p.info()).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_default_model_is_listed_or_said_to_be_unknown() {
-        for p in providers() {
-            let listed = models::rows(p.id).iter().any(|row| row.id == p.default_model);
-            assert!(listed, "{} has no {}", p.id, p.default_model);
-            assert!(p.chat_path.starts_with(p.mount), "{}", p.id);
-            assert!(!p.base_url.ends_with('/'), "{}", p.id);
-            assert!(!p.key_env.is_empty(), "{}", p.id);
-        }
-    }
-
-    #[test]
-    fn ids_and_aliases_are_unique() {
-        let mut names: Vec<&str> =
-            providers().iter().flat_map(|p| [p.id].into_iter().chain(p.aliases.to_vec())).collect();
-        names.sort_unstable();
-        let before = names.len();
-        names.dedup();
-        assert_eq!(names.len(), before);
-    }
-
-    #[test]
-    fn the_first_provider_with_a_key_is_chosen_and_anthropic_after_the_documents_others() {
-        assert_eq!(auto_pick(|_| false), ModelRef { provider: "demo".into(), id: "app".into() });
-        assert_eq!(auto_pick(|p| p == "anthropic").id, "claude-opus-4-6");
-        assert_eq!(auto_pick(|p| p == "anthropic" || p == "qwen").provider, "qwen");
-        assert_eq!(auto_pick(|_| true).provider, "openai");
-    }
-
-    #[test]
-    fn an_unlisted_model_takes_after_its_kin_but_has_no_price() {
-        let dated = model("anthropic", "claude-opus-4-6-20260205").unwrap();
-        assert_eq!((dated.context_window, dated.price), (1_000_000, None));
-        let strange = model("groq", "no-such-thing").unwrap();
-        assert_eq!(strange.context_window, UNKNOWN_CONTEXT_WINDOW);
-        assert_eq!(model("nobody", "x"), None);
-        assert_eq!(model("demo", "x"), None);
-        assert!(model("demo", "app").unwrap().demo);
-    }
-
-    #[test]
-    fn a_price_to_reckon_with_is_its_own_or_its_kins_or_the_dearest() {
-        let price = |id| model("openai", id).unwrap().price.unwrap();
-        let reckoned = |id| cautious_price("openai", id).unwrap();
-        assert_eq!(reckoned(Some("gpt-5")), price("gpt-5"));
-        assert_eq!(reckoned(Some("gpt-5-2025-08-07")), price("gpt-5"));
-        assert_eq!(reckoned(Some("gpt-5-mini-2025-08-07")), price("gpt-5-mini"));
-        for unknown in [Some("no-such-thing"), None] {
-            let dearest = reckoned(unknown);
-            for info in models("openai") {
-                let Some(price) = info.price else { continue };
-                assert!(dearest.input >= price.input && dearest.output >= price.output);
-            }
-        }
-        assert_eq!((cautious_price("nobody", None), cautious_price("demo", None)), (None, None));
-    }
-
-    #[test]
-    fn paths_meet_base_urls_as_each_provider_has_them() {
-        let url = |id: &str, path: &str| {
-            let spec = provider(id).unwrap();
-            spec.upstream_url(spec.base_url, path)
-        };
-        assert_eq!(url("anthropic", "/v1/messages"), "https://api.anthropic.com/v1/messages");
-        assert_eq!(
-            url("groq", "/v1/chat/completions"),
-            "https://api.groq.com/openai/v1/chat/completions"
-        );
-        assert_eq!(
-            url("zai", "/v1/chat/completions"),
-            "https://api.z.ai/api/paas/v4/chat/completions"
-        );
-        assert_eq!(
-            url("gemini", "/v1beta/models/g:generateContent?alt=sse"),
-            "https://generativelanguage.googleapis.com/v1beta/models/g:generateContent?alt=sse"
-        );
-        assert_eq!(url("openai", "/v1beta/x"), "https://api.openai.com/v1/v1beta/x");
-    }
-
-    #[test]
-    fn the_key_goes_where_the_provider_wants_it() {
-        let google = provider("google").unwrap();
-        assert_eq!(google.credential("/v1beta/models/g", "k").0, "x-goog-api-key");
-        let chat = google.path_in(Api::OpenaiCompletions).unwrap();
-        assert_eq!(google.credential(chat, "k").1, "Bearer k");
-        assert_eq!(google.credential(google.chat_path, "k").0, "x-goog-api-key");
-        assert_eq!(provider("anthropic").unwrap().credential("/v1/messages", "k").0, "x-api-key");
-    }
-
-    #[test]
-    fn the_list_holds_what_can_be_called_and_the_demo() {
-        let list = model_list(|p| p == "groq", None, "off");
-        assert!(list.models.iter().all(|m| m.provider == "groq" || m.demo));
-        assert_eq!(list.providers.len(), 1);
-        assert_eq!(list.default.provider, "groq");
-        let wish = ModelRef { provider: "groq".into(), id: "brand-new".into() };
-        assert_eq!(model_list(|p| p == "groq", Some(wish), "off").models[0].id, "brand-new");
     }
 }

@@ -3,7 +3,7 @@
 //! servers, and never sees a provider key: that is added by the gateway.
 //!
 //! A whole call: [`route::Models`] picks the format (`wire`), in which the conversation is written down
-//! (`handover`, then `request`); it is sent through a [`ask::Transport`], the answer split ([`sse`]),
+//! (`handover`, then `request`); it is sent through a [`ask::Transport`], the answer split ([`framing`]),
 //! read (`stream`) and put together (`assembly`). Whatever happens, the stream of
 //! [`ask::ModelEvent`]s ends with `Done`. In [`answering`] the same formats are spoken the other way
 //! round, for programs.
@@ -12,12 +12,17 @@ pub mod answering;
 mod anthropic;
 pub mod ask;
 mod assembly;
+mod bedrock;
 pub mod booked;
 pub mod call;
 pub mod catalogue;
 mod data_url;
 mod ends;
+pub mod event_stream;
 pub mod fallbacks;
+pub mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gateway;
 pub mod gemini;
 mod handover;
@@ -30,6 +35,7 @@ pub mod price;
 mod refusal;
 pub mod retry;
 pub mod route;
+mod sampling;
 pub mod scripted;
 pub mod sse;
 pub mod testing;

@@ -1,6 +1,7 @@
 //! OpenAI's Chat Completions format (`POST /v1/chat/completions`) and its dialects, which the catalogue
 //! knows.
 
+mod details;
 pub(crate) mod errors;
 pub(crate) mod models;
 mod request;

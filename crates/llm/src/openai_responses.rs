@@ -1,6 +1,7 @@
 //! OpenAI's Responses format (`POST /v1/responses`), stateless: nothing is stored at the provider, and
 //! its reasoning comes back encrypted. Names of errors are those of the chat format.
 
+mod free_text;
 mod request;
 mod stream;
 

@@ -9,6 +9,9 @@ use std::time::{Duration, SystemTime};
 /// Characters of a provider's words that are passed on.
 const WORDS_CHARS_MAX: usize = 1_000;
 
+/// Where Amazon puts an error's name, sometimes with an address after a colon.
+const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
+
 /// An answer with another status than success, or an error in place of a stream.
 pub(crate) struct Refusal<'a> {
     /// Name of the provider, for people.
@@ -33,7 +36,7 @@ pub(crate) struct Words {
 
 impl Words {
     /// From an error object, in any of the shapes that are about: `{"error":{…}}`,
-    /// `[{"error":{…}}]`, `{"message"}`, `{"detail"}`, `{"error":"text"}`.
+    /// `[{"error":{…}}]`, `{"message"}`, `{"Message"}`, `{"detail"}`, `{"error":"text"}`.
     pub(crate) fn of_value(value: &Value) -> Self {
         let value = value.get(0).unwrap_or(value);
         let error = value.get("error").filter(|e| !e.is_null()).unwrap_or(value);
@@ -48,7 +51,7 @@ impl Words {
         let message = if error.is_string() {
             text(error)
         } else {
-            ["message", "msg", "detail", "error_description"]
+            ["message", "Message", "msg", "detail", "error_description"]
                 .iter()
                 .find_map(|key| error.get(*key).or_else(|| value.get(*key)).and_then(text))
         };
@@ -56,7 +59,7 @@ impl Words {
             (Some(message), Some(inner)) => format!("{message}: {inner}"),
             (message, inner) => message.or(inner.map(str::to_owned)).unwrap_or_default(),
         };
-        let kinds: Vec<String> = ["type", "code", "status"]
+        let kinds: Vec<String> = ["type", "code", "status", "__type"]
             .iter()
             .filter_map(|key| error.get(*key).and_then(text))
             .filter(|k| k != "error")
@@ -66,6 +69,11 @@ impl Words {
             .filter_map(|detail| detail["retryDelay"].as_str()?.strip_suffix('s')?.parse().ok())
             .find_map(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
         Self { message: shorten(&message), kind: kinds.join(" "), wait }
+    }
+
+    /// From a body of any kind, where something else names the error.
+    pub(crate) fn named(kind: &str, body: &str) -> Self {
+        Self { kind: kind.to_owned(), ..Self::of_body(body.as_bytes()) }
     }
 
     /// From a body of any kind.
@@ -109,6 +117,7 @@ pub(crate) fn is_overflow(words: &Words) -> bool {
         "exceeds the maximum number of tokens",
         "reduce the length of the messages",
         "input token count",
+        "too many input tokens",
         "too large for model",
         "exceeds the available context size",
         "greater than the context length",
@@ -173,7 +182,12 @@ impl Refusal<'_> {
         if let Some(failure) = self.gateways_own() {
             return failure;
         }
-        let words = Words::of_body(self.body);
+        let mut words = Words::of_body(self.body);
+        // Amazon names its errors in a header.
+        let header = || self.headers.get(ERROR_TYPE_HEADER)?.to_str().ok()?.split(':').next();
+        if words.kind.is_empty() {
+            header().unwrap_or_default().clone_into(&mut words.kind);
+        }
         let status = self.status.as_u16();
         let (code, retry) = if is_overflow(&words) || status == 413 {
             ("context_overflow", Retry::Never)
@@ -190,7 +204,7 @@ impl Refusal<'_> {
                 404 => ("unknown_model", Retry::Never),
                 429 => ("rate_limited", wish()),
                 503 | 529 => ("overloaded", wish()),
-                408 | 409 | 425 | 500..=599 => ("provider_error", wish()),
+                408 | 409 | 424 | 425 | 500..=599 => ("provider_error", wish()),
                 200..=299 => named(&words.kind).unwrap_or(("bad_answer", Retry::Backoff)),
                 _ => named(&words.kind)
                     .filter(|(code, _)| *code != "provider_error")

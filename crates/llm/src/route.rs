@@ -3,6 +3,7 @@
 use crate::{
     anthropic::Anthropic,
     ask::{Model, ModelEvent, ModelRequest, Transport},
+    bedrock::Bedrock,
     call::IDLE_TIMEOUT,
     gemini::Gemini,
     openai_chat::OpenaiChat,
@@ -53,6 +54,7 @@ impl Model for Models {
             Api::OpenaiCompletions => wire::ask::<OpenaiChat>,
             Api::OpenaiResponses => wire::ask::<OpenaiResponses>,
             Api::GoogleGenerativeAi => wire::ask::<Gemini>,
+            Api::BedrockConverseStream => wire::ask::<Bedrock>,
             Api::Scripted => return Scripted::new(self.pace).ask(request, cancel),
         };
         ask(Arc::clone(&self.transport), self.idle_timeout, request, cancel)

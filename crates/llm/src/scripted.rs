@@ -9,6 +9,7 @@ mod count;
 mod fix;
 mod intro;
 mod pick;
+mod plan;
 mod question;
 mod run;
 mod say;
@@ -88,7 +89,7 @@ pub fn models() -> Vec<ModelInfo> {
             max_tokens: 8_192,
             reasoning: true,
             images: false,
-            price: Some(Price { input: 0.0, output: 0.0, cache_read: 0.0, cache_write: 0.0 }),
+            price: Some(Price::default()),
             demo: true,
         })
         .collect()

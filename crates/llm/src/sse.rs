@@ -3,12 +3,9 @@
 //!
 //! Format: WHATWG HTML, "Server-sent events". Lines end with LF, CR or CRLF.
 
+use crate::framing::{EVENT_BYTES_MAX, Event, Framing, Unframed};
 use serde::Serialize;
-use std::{borrow::Cow, fmt::Write as _};
-
-/// Bytes of one event at most. The largest real ones carry a whole file as tool arguments in one
-/// piece, a few MiB; more than this is a broken or hostile peer.
-pub const EVENT_BYTES_MAX: usize = 16 << 20;
+use std::fmt::Write as _;
 
 /// Consumed bytes are moved out once there are this many, so that moving stays rare and cheap.
 const COMPACT_AT_BYTES: usize = 64 << 10;
@@ -24,20 +21,6 @@ pub(crate) fn named(out: &mut String, name: &str, value: &impl Serialize) {
     let _ = writeln!(out, "event: {name}");
     data(out, value);
 }
-
-/// One event that has data.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SseEvent<'a> {
-    /// Its `event` field; empty when it has none.
-    pub event: Cow<'a, str>,
-    /// Its `data` lines, joined by LF. Bytes that are no UTF-8 become U+FFFD.
-    pub data: Cow<'a, str>,
-}
-
-/// An event is longer than the limit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("one event of the stream is longer than {0} bytes")]
-pub struct EventTooLong(pub usize);
 
 /// See the module.
 #[derive(Debug)]
@@ -82,69 +65,6 @@ impl Splitter {
         }
     }
 
-    /// Adds bytes that arrived.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if self.at == self.buf.len() {
-            self.buf.clear();
-            self.at = 0;
-            self.scanned = 0;
-        } else if self.at >= COMPACT_AT_BYTES {
-            self.buf.drain(..self.at);
-            self.scanned -= self.at;
-            self.at = 0;
-        }
-        self.buf.extend_from_slice(bytes);
-    }
-
-    /// The next whole event, if there is one. What remains when the body ends is no event.
-    pub fn next_event(&mut self) -> Result<Option<SseEvent<'_>>, EventTooLong> {
-        if self.handed_out {
-            self.event.clear();
-            self.data.clear();
-            self.has_data = false;
-            self.handed_out = false;
-        }
-        while let Some((start, end)) = self.take_line() {
-            if start == end {
-                if self.has_data {
-                    self.handed_out = true;
-                    return Ok(Some(SseEvent {
-                        event: String::from_utf8_lossy(&self.event),
-                        data: String::from_utf8_lossy(&self.data),
-                    }));
-                }
-                self.event.clear();
-                continue;
-            }
-            let line = &self.buf[start..end];
-            let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
-            let (name, value) = line.split_at(colon);
-            let value = value.strip_prefix(b":").unwrap_or(value);
-            let value = value.strip_prefix(b" ").unwrap_or(value);
-            match name {
-                b"data" => {
-                    if self.has_data {
-                        self.data.push(b'\n');
-                    }
-                    self.has_data = true;
-                    self.data.extend_from_slice(value);
-                }
-                b"event" => {
-                    self.event.clear();
-                    self.event.extend_from_slice(value);
-                }
-                _ => {}
-            }
-            if self.data.len() > self.bytes_max {
-                return Err(EventTooLong(self.bytes_max));
-            }
-        }
-        if self.data.len() + self.buf.len() - self.at > self.bytes_max {
-            return Err(EventTooLong(self.bytes_max));
-        }
-        Ok(None)
-    }
-
     /// Start and end of the next whole line in `buf`, without its end.
     fn take_line(&mut self) -> Option<(usize, usize)> {
         if self.after_cr && self.at < self.buf.len() {
@@ -174,6 +94,70 @@ impl Splitter {
     }
 }
 
+impl Framing for Splitter {
+    fn push(&mut self, bytes: &[u8]) {
+        if self.at == self.buf.len() {
+            self.buf.clear();
+            self.at = 0;
+            self.scanned = 0;
+        } else if self.at >= COMPACT_AT_BYTES {
+            self.buf.drain(..self.at);
+            self.scanned -= self.at;
+            self.at = 0;
+        }
+        self.buf.extend_from_slice(bytes);
+    }
+
+    fn next_event(&mut self) -> Result<Option<Event<'_>>, Unframed> {
+        if self.handed_out {
+            self.event.clear();
+            self.data.clear();
+            self.has_data = false;
+            self.handed_out = false;
+        }
+        while let Some((start, end)) = self.take_line() {
+            if start == end {
+                if self.has_data {
+                    self.handed_out = true;
+                    return Ok(Some(Event {
+                        name: String::from_utf8_lossy(&self.event),
+                        data: String::from_utf8_lossy(&self.data),
+                        failed: false,
+                    }));
+                }
+                self.event.clear();
+                continue;
+            }
+            let line = &self.buf[start..end];
+            let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
+            let (name, value) = line.split_at(colon);
+            let value = value.strip_prefix(b":").unwrap_or(value);
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            match name {
+                b"data" => {
+                    if self.has_data {
+                        self.data.push(b'\n');
+                    }
+                    self.has_data = true;
+                    self.data.extend_from_slice(value);
+                }
+                b"event" => {
+                    self.event.clear();
+                    self.event.extend_from_slice(value);
+                }
+                _ => {}
+            }
+            if self.data.len() > self.bytes_max {
+                return Err(Unframed::TooLong(self.bytes_max));
+            }
+        }
+        if self.data.len() + self.buf.len() - self.at > self.bytes_max {
+            return Err(Unframed::TooLong(self.bytes_max));
+        }
+        Ok(None)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +169,7 @@ mod tests {
         for chunk in chunks {
             splitter.push(chunk.as_ref());
             while let Some(event) = splitter.next_event().unwrap() {
-                events.push((event.event.into_owned(), event.data.into_owned()));
+                events.push((event.name.into_owned(), event.data.into_owned()));
             }
         }
         events
@@ -223,10 +207,10 @@ mod tests {
     fn an_endless_event_is_refused() {
         let mut one_line = Splitter::with_limit(100);
         one_line.push(&[b'x'; 101]);
-        assert_eq!(one_line.next_event(), Err(EventTooLong(100)));
+        assert_eq!(one_line.next_event(), Err(Unframed::TooLong(100)));
         let mut many_lines = Splitter::with_limit(100);
         many_lines.push("data: 0123456789\n".repeat(11).as_bytes());
-        assert_eq!(many_lines.next_event(), Err(EventTooLong(100)));
+        assert_eq!(many_lines.next_event(), Err(Unframed::TooLong(100)));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - OpenAI chat: `prompt_tokens` with the cached ones. Groq, Moonshot and DeepSeek have places of
 //!   their own for it.
 //! - OpenAI responses: `input_tokens` with the cached ones, told by `input_tokens_details`.
+//! - Bedrock: `inputTokens` without the cached ones.
 //! - Gemini: `usageMetadata`, with the cached ones, thinking apart.
 
 use serde_json::Value;
@@ -21,6 +22,8 @@ pub struct Tokens {
     pub cache_read: Option<u64>,
     /// Written to the provider's cache.
     pub cache_write: Option<u64>,
+    /// Of those written, the ones that only thought.
+    pub reasoning: Option<u64>,
 }
 
 impl Tokens {
@@ -43,6 +46,7 @@ impl Tokens {
             let cached = cached.or_else(|| n("/prompt_cache_hit_tokens"));
             self.prompt(prompt, cached, n("/prompt_tokens_details/cache_write_tokens"));
             self.output = completion(usage, prompt).or(self.output);
+            self.reasoning = n("/completion_tokens_details/reasoning_tokens").or(self.reasoning);
         } else if let Some(prompt) = n("/promptTokenCount") {
             let tools = n("/toolUsePromptTokenCount").unwrap_or_default();
             self.prompt(prompt.saturating_add(tools), n("/cachedContentTokenCount"), None);
@@ -51,6 +55,12 @@ impl Tokens {
             let written = n("/input_tokens_details/cache_write_tokens");
             self.prompt(n("/input_tokens").unwrap_or_default(), cached, written);
             self.output = n("/output_tokens").or(self.output);
+            self.reasoning = n("/output_tokens_details/reasoning_tokens").or(self.reasoning);
+        } else if n("/inputTokens").is_some() {
+            self.input = n("/inputTokens");
+            self.output = n("/outputTokens").or(self.output);
+            self.cache_read = n("/cacheReadInputTokens");
+            self.cache_write = n("/cacheWriteInputTokens");
         } else {
             self.input = n("/input_tokens").or(self.input);
             self.output = n("/output_tokens").or(self.output);
@@ -60,6 +70,7 @@ impl Tokens {
         // A model may think and then write nothing.
         let written = [n("/candidatesTokenCount"), n("/thoughtsTokenCount")].into_iter().flatten();
         self.output = written.reduce(u64::saturating_add).or(self.output);
+        self.reasoning = n("/thoughtsTokenCount").or(self.reasoning);
     }
 
     /// A prompt's count that holds those of the cache.
@@ -74,7 +85,8 @@ impl Tokens {
         let [input, output, cache_read, cache_write] =
             [self.input, self.output, self.cache_read, self.cache_write]
                 .map(Option::unwrap_or_default);
-        let usage = Usage { input, output, cache_read, cache_write, ..Usage::default() };
+        let reasoning = self.reasoning;
+        let usage = Usage { input, output, cache_read, cache_write, reasoning, ..Usage::default() };
         Usage { total_tokens: total(&usage), ..usage }
     }
 }
@@ -104,13 +116,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(answers: &[Value], expected: [Option<u64>; 4]) {
+    /// Input, output, cache read and written, thinking.
+    fn check<const N: usize>(answers: &[Value], expected: [Option<u64>; N]) {
         let mut tokens = Tokens::default();
         for answer in answers {
             tokens.take(answer);
         }
-        let got = [tokens.input, tokens.output, tokens.cache_read, tokens.cache_write];
-        assert_eq!(got, expected, "{answers:?}");
+        let Tokens { input, output, cache_read, cache_write, reasoning } = tokens;
+        let got = [input, output, cache_read, cache_write, reasoning];
+        assert_eq!(got[..N], expected, "{answers:?}");
     }
 
     #[test]
@@ -137,6 +151,35 @@ mod tests {
             &[json!({"usageMetadata": {"promptTokenCount": 9, "toolUsePromptTokenCount": 6,
                 "cachedContentTokenCount": 5, "candidatesTokenCount": 40, "thoughtsTokenCount": 2}})],
             [Some(10), Some(42), Some(5), None],
+        );
+    }
+
+    #[test]
+    fn bedrock_counts_without_the_cached_ones() {
+        check(
+            &[
+                json!({"metrics": {}, "usage": {"inputTokens": 10, "outputTokens": 42, "totalTokens": 60,
+                "cacheReadInputTokens": 5, "cacheWriteInputTokens": 3}}),
+            ],
+            [Some(10), Some(42), Some(5), Some(3)],
+        );
+    }
+
+    #[test]
+    fn thinking_is_counted_where_it_is_told() {
+        for usage in [
+            json!({"usage": {"prompt_tokens": 1, "completion_tokens": 9,
+                "completion_tokens_details": {"reasoning_tokens": 4}}}),
+            json!({"response": {"usage": {"input_tokens": 1, "input_tokens_details": {}, "output_tokens": 9,
+                "output_tokens_details": {"reasoning_tokens": 4}}}}),
+            json!({"usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 5,
+                "thoughtsTokenCount": 4}}),
+        ] {
+            check(&[usage], [Some(1), Some(9), None, None, Some(4)]);
+        }
+        check(
+            &[json!({"usage": {"input_tokens": 1, "output_tokens": 9}})],
+            [Some(1), Some(9), None, None, None],
         );
     }
 
@@ -204,7 +247,7 @@ mod tests {
             input: Some(u64::MAX),
             output: Some(9),
             cache_read: Some(9),
-            cache_write: None,
+            ..Tokens::default()
         };
         assert_eq!(most.usage().total_tokens, u64::MAX);
         check(

@@ -37,6 +37,7 @@ pub(crate) fn init_boot(
         awaits_environment: spec.awaits_environment,
         exec_dir: format!("{}/exec", places.log),
         log_fd: places.log_fd,
+        read_only_fd: places.read_only_fd,
         work_cgroup_procs: work_files,
         bridge: BridgeBoot {
             project: spec.project.clone(),

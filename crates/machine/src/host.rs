@@ -155,6 +155,7 @@ impl Inner {
             user_home: self.config.home.clone(),
             user: self.config.user.clone(),
             log_fd: None,
+            read_only_fd: None,
             log: text(log),
             gateway_at: gateway_url.clone(),
             gateway_url,

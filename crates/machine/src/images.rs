@@ -2,13 +2,13 @@
 //! image ends as a prepared disk in the pool, of which each project gets a copy of its own. Which
 //! images there are for people is not kept here, and neither is what runs in a set-up.
 
-mod archive;
+pub(crate) mod archive;
 pub(crate) mod compressed;
 mod definition;
 mod digest;
 mod elf;
 mod finish;
-mod oci;
+pub(crate) mod oci;
 mod pooled;
 mod progress;
 mod registry;

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use std::{collections::VecDeque, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 use toft_model::{
     frame::{Decoder, FrameError, FrameKind, encode},
+    id::SessionId,
     init::{ExecExit, ExecSpec, ExecStatus, InitInput, InitReply, InitRequest, PtySize},
+    receipt::{Receipt, Tree},
     secret::{Environment, SecretText},
 };
 use tokio::{
@@ -25,6 +27,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `Kill` and `Stop` may take beyond their grace: the KILL rounds and the reaping.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Reading a large project's tree anew.
+const TREE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Read at once: as much as init puts into one frame.
 const READ_BYTES: usize = 64 << 10;
@@ -85,6 +90,8 @@ pub struct Hello {
     pub bridge_pid: Option<u32>,
     /// How often the bridge was started.
     pub bridge_starts: u32,
+    /// Whether it starts programs that only read.
+    pub read_only: bool,
 }
 
 /// What a program does.
@@ -186,8 +193,8 @@ impl ExecInput {
 /// Asks init who it is.
 pub async fn hello(stream: UnixStream) -> Result<Hello, InitError> {
     match ask(stream, &InitRequest::Hello, ANSWER_TIMEOUT).await? {
-        InitReply::Hello { protocol, version, bridge_pid, bridge_starts } => {
-            Ok(Hello { protocol, version, bridge_pid, bridge_starts })
+        InitReply::Hello { protocol, version, bridge_pid, bridge_starts, read_only } => {
+            Ok(Hello { protocol, version, bridge_pid, bridge_starts, read_only })
         }
         other => Err(unexpected(&other)),
     }
@@ -267,6 +274,36 @@ fn told_environment(reply: InitReply) -> Result<ToldEnvironment, InitError> {
             Ok(ToldEnvironment { environment, generation, before })
         }
         InitReply::Failed { code, message } => Err(InitError::Refused { code, message }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The newest receipts of a conversation, oldest first.
+pub async fn receipts(stream: UnixStream, session: &SessionId) -> Result<Vec<Receipt>, InitError> {
+    let request = InitRequest::Receipts { session_id: session.clone() };
+    match ask(stream, &request, ANSWER_TIMEOUT).await? {
+        InitReply::Receipts { receipts } => Ok(receipts),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What is new of receipts with checks, however long that takes, and what to say as `told` next time.
+pub async fn receipt_news(
+    mut stream: UnixStream,
+    told: Option<u64>,
+) -> Result<(u64, Vec<Receipt>), InitError> {
+    send(&mut stream, &InitRequest::ReceiptNews { told }).await?;
+    match Reader::new(stream).reply().await? {
+        InitReply::ReceiptNews { told, receipts } => Ok((told, receipts)),
+        InitReply::Failed { code, message } => Err(InitError::Refused { code, message }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The project's tree as it is now; `None`: it could not be read.
+pub async fn tree(stream: UnixStream) -> Result<Option<Tree>, InitError> {
+    match ask(stream, &InitRequest::Tree, TREE_TIMEOUT).await? {
+        InitReply::Tree { tree } => Ok(tree),
         other => Err(unexpected(&other)),
     }
 }
@@ -442,6 +479,9 @@ fn unexpected(reply: &InitReply) -> InitError {
         InitReply::Exit(_) => "exit",
         InitReply::List { .. } => "list",
         InitReply::Environment { .. } => "environment",
+        InitReply::Receipts { .. } => "receipts",
+        InitReply::ReceiptNews { .. } => "receipt_news",
+        InitReply::Tree { .. } => "tree",
         InitReply::Done => "done",
         InitReply::Failed { .. } => "failed",
     };

@@ -16,6 +16,8 @@ mod error;
 mod folders;
 mod frozen;
 mod full;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod halt;
 pub mod host;
 mod image;
@@ -31,6 +33,7 @@ pub mod oci;
 pub mod pieces;
 mod places;
 mod procs;
+pub mod receipts;
 mod running;
 pub mod service_log;
 mod slots;

@@ -10,6 +10,14 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 /// whatever the host can: its network was made without.
 pub const DIRECT: &str = "connections without proxy";
 
+/// Ability: programs that can change no file, as plan mode runs them. A machine that was started by an
+/// earlier version has it not.
+pub(crate) const READ_ONLY: &str = "read-only programs";
+
+/// What of plan mode is left without it.
+pub(crate) const READ_ONLY_LEFT: &str =
+    "plan mode reads, searches and fetches, and runs no programs";
+
 /// Descriptors of the gateway's sockets: model API and proxy; with a way for connections that go
 /// through no proxy, theirs and that of DNS too.
 pub(crate) fn gateway_fds(direct: bool) -> Vec<i32> {
@@ -37,6 +45,8 @@ pub(crate) struct Places {
     pub(crate) log: String,
     /// Descriptor that init and bridge write there by, when nobody can by the path.
     pub(crate) log_fd: Option<i32>,
+    /// Descriptor of the mount namespace for programs that only read, where there is one.
+    pub(crate) read_only_fd: Option<i32>,
     /// Base URL of the model API, for programs.
     pub(crate) gateway_url: String,
     /// The same by address, for the bridge: what a look-up of a name loads is the machine's.
@@ -66,6 +76,7 @@ impl Places {
             user: "root".to_owned(),
             log: "/var/lib/toft".to_owned(),
             log_fd: None,
+            read_only_fd: None,
             gateway_url: "http://gateway.internal".to_owned(),
             gateway_at: format!("http://{}", Ipv4Addr::from(GATEWAY_ADDRESS)),
             proxy_url: format!("http://gateway.internal:{EGRESS_PORT}"),

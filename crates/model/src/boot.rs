@@ -31,6 +31,10 @@ pub struct InitBoot {
     /// in the machine can only read. Else they write by the path.
     #[serde(default)]
     pub log_fd: Option<i32>,
+    /// Descriptor of the mount namespace that init starts programs in which only read
+    /// ([`crate::init::ExecSpec::read_only`]). None where there can be none.
+    #[serde(default)]
+    pub read_only_fd: Option<i32>,
     /// Files (`cgroup.procs` or `tasks`) that work processes join their control groups by, as seen
     /// inside the machine. Beside one of them may lie empty groups for single programs
     /// (`toft_jail::spec::PROGRAM_GROUP`). Empty when there are none.

@@ -9,16 +9,22 @@ mod agent;
 mod machine;
 
 pub use agent::{
-    AgentEnd, BridgeStarted, CompactionEnd, Delta, MessageEnd, MessageRestarted, MessageStart,
-    MessageUpdate, ModelChange, Notify, Question, QueueUpdate, RetryEnd, RetryStart, SessionNamed,
-    ToolEnd, ToolStart, ToolUpdate, TurnEnd,
+    AgentEnd, Answered, BridgeStarted, CompactionEnd, Delta, ExtensionError, MessageEnd,
+    MessageRestarted, MessageStart, MessageUpdate, ModelChange, Notify, Question, QuestionKind,
+    QueueUpdate, RetryEnd, RetryStart, SessionNamed, ToolEnd, ToolStart, ToolUpdate, TurnEnd,
 };
 pub use machine::{
-    Forked, LimitHit, LimitKind, Moved, Observed, Outcome, Restored, ScheduleFired, ServiceChange,
-    Told,
+    Forked, LimitHit, LimitKind, Moved, Navigated, Observed, Outcome, Restored, ScheduleFired,
+    ServiceChange, Told,
 };
 
-use crate::{id::SessionId, inspect::Inspect};
+use crate::{
+    id::SessionId,
+    inspect::Inspect,
+    mcp::McpChange,
+    plan::{AutoCheck, Mode, PlanReady, PlanSettled},
+    receipt::Receipt,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -76,6 +82,19 @@ pub enum EventBody {
     SessionInfoChanged(SessionNamed),
     /// A session uses another model.
     ModelChange(ModelChange),
+    /// What a session's agent may do has changed.
+    ModeChange {
+        /// What it may do now.
+        mode: Mode,
+    },
+    /// A session has a plan that waits for a person.
+    PlanReady(PlanReady),
+    /// A person has approved or rejected it.
+    PlanSettled(PlanSettled),
+    /// The project's own check of what was built.
+    AutoCheck(AutoCheck),
+    /// A check that the agent ran has ended, or the tree that it ran on was read.
+    Receipt(Box<Receipt>),
     /// A session uses another thinking level.
     ThinkingLevelChange {
         /// `off minimal low medium high xhigh`.
@@ -96,6 +115,8 @@ pub enum EventBody {
     Notify(Notify),
     /// The model asks the person a question.
     Question(Question),
+    /// A person answered it. Not told when the bridge ended in that very moment.
+    Answered(Answered),
     /// The app listens on another port.
     AppPort {
         /// The port.
@@ -119,6 +140,16 @@ pub enum EventBody {
     },
     /// Files, inspect database and conversations went back to a checkpoint.
     Restored(Restored),
+    /// A conversation stands somewhere else: a person went to an entry of it.
+    Navigated(Navigated),
+    /// An entry of a conversation was given a name, or lost it.
+    LabelChange {
+        /// Which entry.
+        #[serde(rename = "targetId")]
+        target_id: String,
+        /// The name; `None`: it has none any more.
+        label: Option<String>,
+    },
     /// This project was grown from another one's disk. Always the first event.
     Forked(Forked),
     /// A limit of the machine was reached.
@@ -127,6 +158,10 @@ pub enum EventBody {
     Service(ServiceChange),
     /// A schedule's slot was due, and what became of it.
     Schedule(ScheduleFired),
+    /// An MCP server of the project is in another state.
+    McpServer(McpChange),
+    /// An extension of the project, or one of its hooks, failed.
+    ExtensionError(ExtensionError),
     /// Something failed that belongs to no message.
     Error {
         /// Stable code.
@@ -157,6 +192,11 @@ impl EventBody {
             Self::SessionSwitched(_) => "session_switched",
             Self::SessionInfoChanged(_) => "session_info_changed",
             Self::ModelChange(_) => "model_change",
+            Self::ModeChange { .. } => "mode_change",
+            Self::PlanReady(_) => "plan_ready",
+            Self::PlanSettled(_) => "plan_settled",
+            Self::AutoCheck(_) => "auto_check",
+            Self::Receipt(_) => "receipt",
             Self::ThinkingLevelChange { .. } => "thinking_level_change",
             Self::CompactionStart { .. } => "compaction_start",
             Self::CompactionEnd(_) => "compaction_end",
@@ -164,15 +204,20 @@ impl EventBody {
             Self::AutoRetryEnd(_) => "auto_retry_end",
             Self::Notify(_) => "notify",
             Self::Question(_) => "question",
+            Self::Answered(_) => "answered",
             Self::AppPort { .. } => "app_port",
             Self::Inspect(_) => "inspect",
             Self::TerminalOpened { .. } => "terminal_opened",
             Self::TerminalClosed { .. } => "terminal_closed",
             Self::Restored(_) => "restored",
+            Self::Navigated(_) => "navigated",
+            Self::LabelChange { .. } => "label_change",
             Self::Forked(_) => "forked",
             Self::Limit(_) => "limit",
             Self::Service(_) => "service",
             Self::Schedule(_) => "schedule",
+            Self::McpServer(_) => "mcp_server",
+            Self::ExtensionError(_) => "extension_error",
             Self::Error { .. } => "error",
         }
     }
@@ -254,6 +299,7 @@ mod tests {
             tool_call_id: "c".into(),
             tool_name: "bash".into(),
             input: json!({"command":"ls"}),
+            child_session: None,
         }));
         assert_eq!(
             tool.wire_data(),

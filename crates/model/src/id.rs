@@ -1,5 +1,7 @@
 //! Identifiers as types of their own. Not a home for database keys: those never leave `store`.
 
+use crate::hash::fnv1a;
+
 /// Length of a project's public id; with 36 symbols that is 61 bits.
 pub const PROJECT_ID_LEN: usize = 12;
 
@@ -114,6 +116,19 @@ impl SessionId {
     pub fn at(unix_ms: u64) -> Self {
         Self(uuid_v7(unix_ms))
     }
+
+    /// The id that belongs to a text: the same for the same text.
+    pub fn of(text: &str) -> Self {
+        let halves = [format!("1{text}"), format!("2{text}")]
+            .map(|half| fnv1a(half.as_bytes()).to_be_bytes());
+        let mut b = [0u8; 16];
+        b[..8].copy_from_slice(&halves[0]);
+        b[8..].copy_from_slice(&halves[1]);
+        // Version 8 of RFC 9562: made by a rule of our own.
+        b[6] = (b[6] & 0x0f) | 0x80;
+        b[8] = (b[8] & 0x3f) | 0x80;
+        Self(uuid(&b))
+    }
 }
 
 id_type! {
@@ -143,7 +158,11 @@ pub fn uuid_v7(unix_ms: u64) -> String {
     b[..6].copy_from_slice(&unix_ms.to_be_bytes()[2..]);
     b[6] = (b[6] & 0x0f) | 0x70;
     b[8] = (b[8] & 0x3f) | 0x80;
-    let h = hex(&b);
+    uuid(&b)
+}
+
+fn uuid(bytes: &[u8; 16]) -> String {
+    let h = hex(bytes);
     format!("{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
 }
 
@@ -202,6 +221,13 @@ mod tests {
             serde_json::from_str("{\"r-1\": 1}").unwrap();
         assert_eq!(serde_json::to_string(&keyed).unwrap(), "{\"r-1\":1}");
         assert!(serde_json::from_str::<RunId>("\"a.b\"").is_err());
+    }
+
+    #[test]
+    fn the_id_of_a_text_is_always_the_same() {
+        assert_eq!(SessionId::of("s.e.0"), SessionId::of("s.e.0"));
+        assert_ne!(SessionId::of("s.e.0"), SessionId::of("s.e.1"));
+        assert_eq!(SessionId::of("s.e.0").as_str().len(), 36);
     }
 
     #[test]

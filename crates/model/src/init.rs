@@ -2,7 +2,11 @@
 //! caller sends one JSON frame with an [`InitRequest`]; init answers with frames as each
 //! operation says. Spoken by the server (from the host) and by the bridge (inside).
 
-use crate::secret::{Environment, SecretText};
+use crate::{
+    id::SessionId,
+    receipt::{Receipt, ReceiptFor, Tree},
+    secret::{Environment, SecretText},
+};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; a bridge of another version than its init says so and goes on
@@ -54,6 +58,18 @@ pub enum InitRequest {
     },
     /// Answers [`InitReply::Done`] with copies of `InitBoot::gateway_fds` as `SCM_RIGHTS`.
     GatewayListeners,
+    /// Answers one [`InitReply::Receipts`]: the newest ones of this conversation.
+    Receipts {
+        /// Which one.
+        session_id: SessionId,
+    },
+    /// Answers one [`InitReply::ReceiptNews`], as soon as there is news of a receipt with checks.
+    ReceiptNews {
+        /// What the caller has dealt with. Without it: what the caller before it said last.
+        told: Option<u64>,
+    },
+    /// Reads the project's tree. Answers one [`InitReply::Tree`].
+    Tree,
     /// Ends the bridge; init starts it again. Answers [`InitReply::Done`].
     RestartBridge,
     /// Ends everything and exits. Answers [`InitReply::Done`] just before.
@@ -89,6 +105,13 @@ pub struct ExecSpec {
     pub spill_bytes_max: u64,
     /// What people see in the process list; `argv` when absent.
     pub label: Option<String>,
+    /// Run it, and all that it starts, where it can change no file: every mount is read-only but empty
+    /// ones of their own at `/tmp`, `/var/tmp` and `/dev/shm`, and its environment lacks the project
+    /// token. `Failed` with `not_read_only` where [`InitReply::Hello`] does not say that this can be. An
+    /// older init takes no notice of it, so ask first.
+    pub read_only: bool,
+    /// Keep a receipt of it, for this call. An older init takes no notice of it.
+    pub receipt: Option<ReceiptFor>,
 }
 
 /// Size of a terminal in characters.
@@ -129,6 +152,9 @@ pub enum InitReply {
         bridge_pid: Option<u32>,
         /// How often the bridge was started.
         bridge_starts: u32,
+        /// Whether it starts programs as [`ExecSpec::read_only`]. An older init says no.
+        #[serde(default)]
+        read_only: bool,
     },
     /// The program runs (or ran: an `Exit` follows its output).
     Started {
@@ -166,11 +192,28 @@ pub enum InitReply {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         before: Vec<(String, SecretText)>,
     },
+    /// See [`InitRequest::Receipts`].
+    Receipts {
+        /// Oldest first.
+        receipts: Vec<Receipt>,
+    },
+    /// See [`InitRequest::ReceiptNews`].
+    ReceiptNews {
+        /// To be said next time.
+        told: u64,
+        /// In the order in which they came to be as they are.
+        receipts: Vec<Receipt>,
+    },
+    /// See [`InitRequest::Tree`].
+    Tree {
+        /// How it is now; `None`: it could not be read.
+        tree: Option<Tree>,
+    },
     /// Done, nothing more to say.
     Done,
     /// It could not be done.
     Failed {
-        /// `not_found`, `invalid`, `spawn`, `not_executable`, `process_limit`, `io`.
+        /// `not_found`, `invalid`, `spawn`, `not_executable`, `not_read_only`, `process_limit`, `io`.
         code: String,
         /// What happened and what to do.
         message: String,
@@ -209,6 +252,12 @@ pub struct ExecStatus {
     /// Size of the terminal now, if it has one.
     #[serde(default)]
     pub size: Option<PtySize>,
+    /// Whether it can be given input. An older init says none.
+    #[serde(default)]
+    pub stdin: bool,
+    /// Whether it can change no file ([`ExecSpec::read_only`]).
+    #[serde(default)]
+    pub read_only: bool,
     /// Unix milliseconds.
     pub started_at: u64,
     /// Bytes of output so far.

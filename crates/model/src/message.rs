@@ -195,11 +195,36 @@ pub struct Usage {
     pub cache_read: u64,
     /// Tokens written to the provider's cache.
     pub cache_write: u64,
-    /// Sum of the four.
+    /// Tokens of thinking, which `output` holds too; `None` where the provider does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<u64>,
+    /// Sum of `input`, `output`, `cacheRead` and `cacheWrite`.
     pub total_tokens: u64,
     /// Price, when known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+}
+
+impl Usage {
+    /// Adds one call's to a sum. What only one of both says stays as it says it.
+    pub fn add(&mut self, one: &Self) {
+        self.input = self.input.saturating_add(one.input);
+        self.output = self.output.saturating_add(one.output);
+        self.cache_read = self.cache_read.saturating_add(one.cache_read);
+        self.cache_write = self.cache_write.saturating_add(one.cache_write);
+        self.total_tokens = self.total_tokens.saturating_add(one.total_tokens);
+        if let Some(one) = one.reasoning {
+            self.reasoning = Some(self.reasoning.unwrap_or(0).saturating_add(one));
+        }
+        if let Some(cost) = &one.cost {
+            let sum = self.cost.get_or_insert_default();
+            sum.input += cost.input;
+            sum.output += cost.output;
+            sum.cache_read += cost.cache_read;
+            sum.cache_write += cost.cache_write;
+            sum.total += cost.total;
+        }
+    }
 }
 
 /// Money of one call, in US dollars.

@@ -16,6 +16,8 @@ pub enum Api {
     OpenaiResponses,
     /// `POST /v1beta/models/{model}:streamGenerateContent`.
     GoogleGenerativeAi,
+    /// `POST /model/{model}/converse-stream`.
+    BedrockConverseStream,
     /// The scripted model inside Toft; no network.
     Scripted,
 }
@@ -28,6 +30,7 @@ impl Api {
             Self::OpenaiCompletions => "openai-completions",
             Self::OpenaiResponses => "openai-responses",
             Self::GoogleGenerativeAi => "google-generative-ai",
+            Self::BedrockConverseStream => "bedrock-converse-stream",
             Self::Scripted => "scripted",
         }
     }
@@ -129,7 +132,7 @@ pub struct ModelInfo {
 }
 
 /// US dollars per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Price {
     /// Uncached input.
@@ -140,6 +143,45 @@ pub struct Price {
     pub cache_read: f64,
     /// Writing to the cache.
     pub cache_write: f64,
+    /// Thinking, where it costs something else than the rest of the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<f64>,
+    /// What takes the place of these prices for long prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<PriceAbove>,
+}
+
+/// US dollars per million tokens of a call whose prompt is longer than most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceAbove {
+    /// For prompts of more tokens than this, cached ones included.
+    pub tokens: u64,
+    /// See [`Price::input`].
+    pub input: f64,
+    /// See [`Price::output`].
+    pub output: f64,
+    /// See [`Price::cache_read`].
+    pub cache_read: f64,
+    /// See [`Price::cache_write`].
+    pub cache_write: f64,
+}
+
+impl Price {
+    /// Those for a call whose prompt has so many tokens, cached ones included.
+    pub fn at(&self, prompt_tokens: u64) -> Self {
+        match self.above.filter(|above| prompt_tokens > above.tokens) {
+            None => Self { above: None, ..*self },
+            Some(above) => Self {
+                input: above.input,
+                output: above.output,
+                cache_read: above.cache_read,
+                cache_write: above.cache_write,
+                reasoning: None,
+                above: None,
+            },
+        }
+    }
 }
 
 /// Answer of the gateway's `GET /llm/models`.

@@ -13,6 +13,8 @@
 pub mod address;
 pub mod binding;
 pub mod egress;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod host;
 pub mod sni;
 

@@ -13,7 +13,7 @@ use crate::{
         Machine,
         files_at_rest::{self, What},
         read::{self, Reading},
-        service_log,
+        receipts, service_log,
         stream::{self, Wish},
     },
     proxy::{self, Target},
@@ -100,6 +100,9 @@ async fn look(
         let parsed = || path.parse().map_err(|_| ApiError::invalid("the query is not valid"));
         if let Some(what) = Reading::named(rest) {
             return read::read(app, machine, what, &parsed()?).await.map(Some);
+        }
+        if rest == "receipts" {
+            return receipts::answer(app, machine, &parsed()?).await.map(Some);
         }
         if let Some(id) = service_log::named(rest) {
             return service_log::answer(app, machine, id, query).await.map(Some);

@@ -43,6 +43,14 @@ pub(crate) enum Code {
     DiskFull,
     /// The machine's log folder is past its bound.
     LogFull,
+    /// What the project may reach does not include that host.
+    EgressDenied,
+    /// The MCP server asks for no sign-in.
+    SignInNotOffered,
+    /// Its sign-in is none that can be done here.
+    SignInUnsupported,
+    /// The sign-in came to nothing.
+    SignInFailed,
 }
 
 impl Code {
@@ -69,6 +77,10 @@ impl Code {
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Self::DiskFull => ("disk_full", StatusCode::INSUFFICIENT_STORAGE),
             Self::LogFull => ("log_full", StatusCode::INSUFFICIENT_STORAGE),
+            Self::EgressDenied => ("egress_denied", StatusCode::FORBIDDEN),
+            Self::SignInNotOffered => ("sign_in_not_offered", StatusCode::CONFLICT),
+            Self::SignInUnsupported => ("sign_in_unsupported", StatusCode::CONFLICT),
+            Self::SignInFailed => ("sign_in_failed", StatusCode::BAD_GATEWAY),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a server is told when it starts, and what it tells when it is ready. Reads nothing by
 //! itself: the binary does.
 
-use crate::{clock::Clock, stop::Stop};
-use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
-use toft_llm::catalogue;
+use crate::{clock::Clock, stop::Stop, traces::TraceSettings};
+use std::{
+    collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc,
+};
+use toft_llm::catalogue::{self, Auth, local};
 use toft_model::{
     machine::{EgressName, EgressSetting, IdleRule, Limits},
     provider::Fallbacks,
@@ -34,12 +36,18 @@ pub struct ServerConfig {
     pub agent_api_key: Option<Secret>,
     /// Values of [`provider_env_names`] that are set. Holds keys.
     pub provider_env: BTreeMap<String, String>,
+    /// Value of a variable that the file of models names for a key of a provider of its own.
+    pub variables: Variables,
+    /// Whether servers of models are looked for on this machine, where Settings say nothing.
+    pub local_models: bool,
     /// The same from a file, which the environment and Settings win over.
     pub keys_file: Option<KeysFile>,
     /// Looks whether that one has changed; asked every few seconds. `None`: it never does.
     pub keys_again: Option<LookAgain>,
     /// Models that stand in for others, where people have set none.
     pub fallbacks: Fallbacks,
+    /// Where traces go. `None`: nothing is said of it, and what is known of places stays as it is.
+    pub traces: Option<TraceSettings>,
     /// Version of the binary.
     pub version: String,
     /// Limits of every machine.
@@ -67,9 +75,12 @@ impl ServerConfig {
             preview_ports: PREVIEW_PORTS_DEFAULT,
             agent_api_key: None,
             provider_env: BTreeMap::new(),
+            variables: Arc::new(|_| None),
+            local_models: false,
             keys_file: None,
             keys_again: None,
             fallbacks: Fallbacks::default(),
+            traces: None,
             version,
             limits: Limits::default(),
             idle: IdleRule::default(),
@@ -83,6 +94,9 @@ impl ServerConfig {
 /// `None`: the file is as it was when it was read last, or is just being written. Else what it holds now, with
 /// `None` where there is none any more; or why it cannot be read, for people, without a value of it.
 pub type LookAgain = Box<dyn FnMut() -> Option<Result<Option<KeysFile>, String>> + Send>;
+
+/// A variable of the environment by its name.
+pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// A file of keys, read by the binary. Holds keys.
 #[derive(Clone)]
@@ -114,10 +128,28 @@ impl fmt::Debug for ServerConfig {
 
 /// Names of the environment variables that hold provider keys, base URLs and default models.
 pub fn provider_env_names() -> impl Iterator<Item = &'static str> {
-    catalogue::providers()
-        .iter()
-        .flat_map(|p| p.key_env.iter().chain(p.base_url_env).chain(p.model_env).copied())
+    let of_provider = |p: &'static catalogue::ProviderSpec| {
+        let parts = p.url_parts.iter().flat_map(|part| part.env);
+        let headers = p.header_env.iter().map(|(_, name)| name);
+        let account = match &p.auth {
+            Auth::Aws(keys) => {
+                [keys.access_key_env, keys.secret_key_env, keys.session_token_env].concat()
+            }
+            Auth::Bearer | Auth::XApiKey | Auth::ApiKey | Auth::Google => Vec::new(),
+        };
+        let own = p.key_env.iter().chain(p.base_url_env).chain(parts).chain(p.model_env);
+        own.chain(headers).copied().chain(account)
+    };
+    let local = local::SERVERS.iter().map(|server| &server.spec);
+    let all = catalogue::providers().iter().chain(local).flat_map(of_provider);
+    all.chain([FORCED_PROVIDER, FORCED_MODEL])
 }
+
+/// Names the provider of sessions for which nobody chose one.
+pub(crate) const FORCED_PROVIDER: &str = "AGENT_PROVIDER";
+
+/// Names the model of such sessions, whatever their provider's own variable says.
+pub(crate) const FORCED_MODEL: &str = "AGENT_MODEL";
 
 /// A server that serves.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 use crate::api_error::ApiError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use toft_llm::fallbacks;
+use toft_llm::fallbacks::{self, Named};
 use toft_model::provider::{ALL_MODELS, Chains, Fallbacks, ModelRef, chain_of};
 use toft_store::{SYSTEM_USER, Store};
 
@@ -24,17 +24,22 @@ pub(crate) struct Set {
 /// Chains that change; `None` takes off what was set.
 pub(crate) type Changes = BTreeMap<String, Option<Vec<String>>>;
 
-/// Changes these chains.
-pub(crate) fn change(chains: &mut Chains, changes: &Changes) -> Result<(), ApiError> {
+/// Changes these chains. `named`: the providers that there are; what was said of one that was taken out of the
+/// file of models since then stays, and can be taken off.
+pub(crate) fn change(
+    chains: &mut Chains,
+    changes: &Changes,
+    named: Named<'_>,
+) -> Result<(), ApiError> {
     for (of, others) in changes {
         if let Some(others) = others {
-            let (of, others) = fallbacks::chain(of, others).map_err(ApiError::invalid)?;
+            let (of, others) = fallbacks::chain(of, others, named).map_err(ApiError::invalid)?;
             chains.insert(of, others);
         } else {
-            chains.remove(&fallbacks::key(of).map_err(ApiError::invalid)?);
+            chains.remove(&fallbacks::key(of, &fallbacks::any).map_err(ApiError::invalid)?);
         }
     }
-    fallbacks::chains(chains).map(drop).map_err(ApiError::invalid)
+    fallbacks::chains(chains, &fallbacks::any).map(drop).map_err(ApiError::invalid)
 }
 
 /// What holds for all projects, where a project with these chains does not say otherwise.
@@ -94,7 +99,8 @@ mod tests {
         };
         let mut set = Set::default();
         let mut say = |of: &str, others: Option<&[&str]>| {
-            change(&mut set.chains, &[(of.to_owned(), others.map(chain))].into()).unwrap();
+            let changes = [(of.to_owned(), others.map(chain))].into();
+            change(&mut set.chains, &changes, &fallbacks::catalogued).unwrap();
             set.clone().over(&file)
         };
         say("openai/a", Some(&["claude/x"]));

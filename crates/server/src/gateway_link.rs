@@ -5,7 +5,9 @@ pub(crate) mod supervise;
 
 use crate::providers::Providers;
 use std::time::Duration;
-use toft_gateway::{Brokered, ControlError, Gateway, Reach, records::egress_log::OpenConnection};
+use toft_gateway::{
+    Brokered, ControlError, Fetch, Fetched, Gateway, Reach, records::egress_log::OpenConnection,
+};
 use toft_machine::backend::{Backend, Running};
 use toft_model::{id::ProjectId, machine::EgressLevel};
 use toft_store::Store;
@@ -114,6 +116,15 @@ impl GatewayLink {
             tracing::debug!(project.id = %id, %error, "open connections are not known");
             Vec::new()
         })
+    }
+
+    /// Asks a host on a project's way out.
+    pub(crate) async fn fetch(
+        &self,
+        id: &ProjectId,
+        fetch: Fetch,
+    ) -> Result<Fetched, ControlError> {
+        self.get().await.ok_or(ControlError::Closed)?.fetch(id, fetch).await
     }
 
     /// Takes a machine away.

@@ -94,6 +94,16 @@ impl Hosts {
         }
     }
 
+    /// The same for who has come by this host, which is one of the control plane's.
+    pub(crate) fn control_origin(&self, host_header: &str) -> String {
+        let lower = host_header.to_ascii_lowercase();
+        let named = split_port(&lower).map(|(name, _)| name);
+        match &self.domain {
+            Some(domain) if named.as_deref() == Some(&*domain.host) => domain.url(None),
+            Some(_) | None => format!("http://{lower}"),
+        }
+    }
+
     /// Whether cookies of the control plane may only travel over TLS.
     pub(crate) fn control_is_tls(&self) -> bool {
         self.domain.as_ref().is_some_and(|d| d.scheme == "https")
@@ -268,6 +278,8 @@ mod tests {
         assert_eq!(both.control_url(), "https://toft.example.org");
         assert_eq!(both.preview_origin("x"), "http://x.apps.test:81");
         assert!(both.control_is_tls() && !local.control_is_tls());
+        assert_eq!(both.control_origin("Toft.example.org"), "https://toft.example.org");
+        assert_eq!(both.control_origin("127.0.0.1:4000"), "http://127.0.0.1:4000");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(crate) mod machine;
 pub(crate) mod observed;
 pub(crate) mod pause;
 pub(crate) mod read;
+pub(crate) mod receipts;
 mod reply;
 pub(crate) mod running;
 pub(crate) mod service_log;

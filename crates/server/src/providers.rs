@@ -1,10 +1,16 @@
 //! Providers and their keys: from the environment, from a file, or sealed in the store, which wins. Answers
-//! never hold a key; the gateway gets them.
+//! never hold a key; the gateway gets them. What people know of models and providers beyond the catalogue is
+//! in a file of its own.
 
 pub(crate) mod again;
 mod given;
+mod known;
+pub(crate) mod models_file;
+mod shown;
 
-pub(crate) use given::Given;
+pub(crate) use given::{Given, LOCAL_MODELS};
+pub(crate) use known::Known;
+pub(crate) use shown::Provider;
 
 use crate::{
     api_error::{ApiError, Code},
@@ -14,16 +20,15 @@ use crate::{
     keyring::{Keyring, provider_place},
 };
 use given::{KEY_BYTES_MAX, Values, is_plain};
-use serde::Serialize;
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
 use toft_gateway::{GatewayConfig, ProviderConfig};
-use toft_llm::catalogue::{self, ProviderSpec};
+use toft_llm::catalogue::{Auth, overlay::Overlay};
 use toft_model::{
     budget::{Budgets, Spent},
-    provider::{Api, DEMO_PROVIDER, Fallbacks, ModelRef},
+    provider::{Fallbacks, ModelInfo, ModelList},
 };
 use toft_store::{ProviderKey, SYSTEM_USER, Store};
 use toft_vault::Secret;
@@ -33,8 +38,6 @@ use tokio::sync::{Mutex, MutexGuard};
 pub(crate) const DEFAULT_PROVIDER: &str = "default_provider";
 pub(crate) const DEFAULT_MODEL: &str = "default_model";
 pub(crate) const DEFAULT_THINKING: &str = "default_thinking_level";
-/// A key shorter than this shows nothing of itself.
-const HINT_FROM_CHARS: usize = 12;
 
 /// What the server was given, and the vault for stored keys.
 pub(crate) struct Providers {
@@ -45,36 +48,17 @@ pub(crate) struct Providers {
     keyring: Arc<Keyring>,
 }
 
-/// A provider as people see it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Provider {
-    id: &'static str,
-    name: &'static str,
-    api: Api,
-    configured: bool,
-    source: Option<&'static str>,
-    env_var: &'static str,
-    /// Of the source `file`.
-    file: Option<String>,
-    /// Why the key that was given cannot be one.
-    problem: Option<String>,
-    key_hint: Option<String>,
-    base_url: String,
-    models: usize,
-}
-
-/// A provider by its id or another name; not the demo.
-pub(crate) fn find(id: &str) -> Result<&'static ProviderSpec, ApiError> {
-    catalogue::provider(id).ok_or_else(|| {
-        ApiError::new(Code::NotFound, "there is no such provider: GET /v1/providers lists them")
-    })
-}
-
 impl Providers {
     pub(crate) fn new(given: Given, fallbacks: Fallbacks, keyring: Arc<Keyring>) -> Self {
         let given = Values::new(given);
         given.warn();
+        let names = fallbacks.chains.iter().flat_map(|(of, others)| others.iter().chain([of]));
+        for name in names {
+            let provider = name.split_once('/').map_or("", |(provider, _)| provider);
+            if given.provider(provider).is_none() {
+                tracing::warn!(model = name, "a fallback names a provider that there is not");
+            }
+        }
         Self {
             given: RwLock::new(Arc::new(given)),
             fallbacks,
@@ -119,17 +103,53 @@ impl Providers {
         &self.fallbacks
     }
 
-    fn shown(&self, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
-        shown(&self.given(), spec, stored)
+    /// The file of models has changed. The gateway is told by the caller.
+    pub(crate) fn take_overlay(&self, overlay: Result<Overlay, String>) {
+        self.give(|given| given.take_overlay(overlay));
+    }
+
+    /// Providers of their own that the file of models has, how many models it tells of, and what is wrong
+    /// with it now.
+    pub(crate) fn overlay(&self) -> (Vec<String>, usize, Option<String>) {
+        let given = self.given();
+        let own = given.overlay().providers().iter().map(|own| own.id.clone()).collect();
+        (own, given.overlay().count(), given.overlay_wrong().map(str::to_owned))
+    }
+
+    /// A provider by its id or another name; not the demo.
+    pub(crate) fn find(&self, id: &str) -> Result<Known, ApiError> {
+        self.given().provider(id).ok_or_else(|| {
+            ApiError::new(Code::NotFound, "there is no such provider: GET /v1/providers lists them")
+        })
+    }
+
+    /// Models of a provider, as the catalogue and the file of models have them.
+    pub(crate) fn known_models(&self, id: &str) -> Vec<ModelInfo> {
+        self.given().overlay().models(id)
+    }
+
+    async fn settings(&self, store: &dyn Store) -> Result<HashMap<String, String>, ApiError> {
+        Ok(store.settings(SYSTEM_USER).await?.into_iter().collect())
+    }
+
+    /// Whether servers of this machine are looked for.
+    pub(crate) fn looks_for_local(&self, settings: &HashMap<String, String>) -> bool {
+        self.given().looks_for_local(settings)
+    }
+
+    /// Whether servers of this machine are among the providers.
+    pub(crate) async fn has_local(&self, store: &dyn Store) -> Result<bool, ApiError> {
+        let settings = self.settings(store).await?;
+        Ok(self.given().providers(&settings).iter().any(Known::is_local))
     }
 
     /// Why a provider cannot be tried with the key that the server was given.
     pub(crate) async fn problem(
         &self,
         store: &dyn Store,
-        spec: &'static ProviderSpec,
+        known: &Known,
     ) -> Result<Option<String>, ApiError> {
-        Ok(self.one(store, spec).await?.problem)
+        Ok(self.one(store, known, None).await?.problem)
     }
 
     async fn stored(&self, store: &dyn Store) -> Result<HashMap<String, ProviderKey>, ApiError> {
@@ -137,37 +157,44 @@ impl Providers {
         Ok(keys.into_iter().map(|key| (key.provider.clone(), key)).collect())
     }
 
-    pub(crate) async fn list(&self, store: &dyn Store) -> Result<Vec<Provider>, ApiError> {
-        let stored = self.stored(store).await?;
-        Ok(catalogue::providers()
-            .iter()
-            .map(|spec| self.shown(spec, stored.get(spec.id)))
-            .collect())
+    /// `offered`: what the gateway can ask now, where that is known.
+    pub(crate) async fn list(
+        &self,
+        store: &dyn Store,
+        offered: Option<&ModelList>,
+    ) -> Result<Vec<Provider>, ApiError> {
+        let (stored, settings) = (self.stored(store).await?, self.settings(store).await?);
+        let given = self.given();
+        let all = given.providers(&settings);
+        let shown = |known| Provider::of(&given, known, stored.get(known.id()), offered);
+        Ok(all.iter().map(shown).collect())
     }
 
     pub(crate) async fn one(
         &self,
         store: &dyn Store,
-        spec: &'static ProviderSpec,
+        known: &Known,
+        offered: Option<&ModelList>,
     ) -> Result<Provider, ApiError> {
         let stored = self.stored(store).await?;
-        Ok(self.shown(spec, stored.get(spec.id)))
+        Ok(Provider::of(&self.given(), known, stored.get(known.id()), offered))
     }
 
-    /// Whether no provider has a key.
+    /// Whether no provider can be asked.
     pub(crate) async fn demo_only(&self, store: &dyn Store) -> Result<bool, ApiError> {
-        let stored = self.stored(store).await?;
+        let (stored, settings) = (self.stored(store).await?, self.settings(store).await?);
         let given = self.given();
-        Ok(!catalogue::providers()
-            .iter()
-            .any(|spec| stored.contains_key(spec.id) || given.key(spec.key_env).is_some()))
+        let can_be = |known: &Known| {
+            known.wants_no_key() || stored.contains_key(known.id()) || given.key(known).is_some()
+        };
+        Ok(!given.providers(&settings).iter().any(can_be))
     }
 
     /// Seals a key and keeps it from `now_ms` on.
     pub(crate) async fn set_key(
         &self,
         store: &dyn Store,
-        spec: &'static ProviderSpec,
+        known: &Known,
         key: &Secret,
         now_ms: u64,
     ) -> Result<(), ApiError> {
@@ -183,11 +210,18 @@ impl Providers {
                 "the key must be one line of letters, digits and signs: paste it without spaces",
             ));
         }
+        let signs = known.spec().is_some_and(|spec| matches!(spec.auth, Auth::Aws(_)));
+        let parts: Vec<&str> = text.split(':').collect();
+        if signs && parts.len() > 1 && (parts.len() > 3 || parts.contains(&"")) {
+            return Err(ApiError::invalid(
+                "the key of an account is ACCESS:SECRET or ACCESS:SECRET:SESSION, without spaces",
+            ));
+        }
         let vault = self.keyring.vault().await;
         let sealed = vault
-            .seal(&provider_place(spec.id), text.as_bytes())
+            .seal(&provider_place(known.id()), text.as_bytes())
             .map_err(|e| ApiError::internal("the key could not be sealed", &e))?;
-        let row = ProviderKey { provider: spec.id.to_owned(), sealed, hint: hint(text) };
+        let row = ProviderKey { provider: known.id().to_owned(), sealed, hint: shown::hint(text) };
         store.put_provider_key(&row, now_ms).await?;
         Ok(())
     }
@@ -198,34 +232,41 @@ impl Providers {
         store: &dyn Store,
     ) -> Result<GatewayConfig, ApiError> {
         let vault = self.keyring.vault().await;
-        let stored = self.stored(store).await?;
+        let (stored, settings) = (self.stored(store).await?, self.settings(store).await?);
         let given = self.given();
         let mut providers = Vec::new();
-        for spec in catalogue::providers() {
-            let key = match stored.get(spec.id) {
-                Some(row) => match vault.unseal(&provider_place(spec.id), &row.sealed) {
+        for known in given.providers(&settings) {
+            let id = known.id();
+            let key = match stored.get(id) {
+                Some(row) => match vault.unseal(&provider_place(id), &row.sealed) {
                     Ok(key) => Some(key),
                     Err(error) => {
-                        tracing::error!(provider = spec.id, %error, "a stored key cannot be used");
+                        tracing::error!(provider = id, %error, "a stored key cannot be used");
                         None
                     }
                 },
-                None => given.key(spec.key_env),
+                None => given.key(&known),
             };
-            let base_url = given.text(spec.base_url_env).map(str::to_owned);
-            if key.is_some() || base_url.is_some() {
-                providers.push(ProviderConfig {
-                    id: spec.id.to_owned(),
-                    key,
-                    base_url,
-                    ..ProviderConfig::default()
-                });
+            let named = given.find(known.base_url_env()).is_some();
+            if key.is_none() && !named && !known.wants_no_key() {
+                continue;
             }
+            let own = known.spec().is_none();
+            providers.push(ProviderConfig {
+                id: id.to_owned(),
+                key,
+                base_url: given.base_url(&known),
+                api: own.then(|| known.api()),
+                name: own.then(|| known.name().to_owned()),
+                keyless: known.wants_no_key(),
+                region: given.region(&known),
+                headers: given.headers(&known),
+                models: given.overlay().told(id),
+            });
         }
-        let settings: HashMap<String, String> =
-            store.settings(SYSTEM_USER).await?.into_iter().collect();
-        let with_key = |id: &str| providers.iter().any(|p| p.id == id && p.key.is_some());
-        let default_model = default_model(&given, &settings, with_key);
+        let with_key =
+            |id: &str| providers.iter().any(|p| p.id == id && (p.key.is_some() || p.keyless));
+        let default_model = given.default_model(&settings, with_key);
         let budgets = store.budgets().await?;
         Ok(GatewayConfig {
             default_model,
@@ -239,74 +280,6 @@ impl Providers {
             ..GatewayConfig::default()
         })
     }
-}
-
-fn shown(given: &Values, spec: &'static ProviderSpec, stored: Option<&ProviderKey>) -> Provider {
-    let found = given.find(spec.key_env);
-    let (source, key_hint) = match (stored, &found) {
-        (Some(stored), _) => (Some("settings"), Some(stored.hint.clone())),
-        (None, Some(found)) => {
-            let source = if found.in_file { "file" } else { "env" };
-            let plain = given.problem(found).is_none();
-            (Some(source), plain.then(|| hint(found.value.expose())))
-        }
-        (None, None) => (None, None),
-    };
-    let in_file = found.as_ref().is_some_and(|found| found.in_file);
-    let problem = found.as_ref().filter(|_| stored.is_none());
-    let problem = problem.and_then(|found| given.problem(found));
-    Provider {
-        id: spec.id,
-        name: spec.name,
-        api: spec.api,
-        configured: source.is_some() && problem.is_none(),
-        source,
-        file: given.path().filter(|_| in_file),
-        problem,
-        env_var: found
-            .map_or_else(|| spec.key_env.first().copied().unwrap_or(""), |found| found.name),
-        key_hint,
-        base_url: given.text(spec.base_url_env).unwrap_or(spec.base_url).to_owned(),
-        models: catalogue::models(spec.id).len(),
-    }
-}
-
-/// What people chose; else what the environment names for the first provider with a key.
-fn default_model(
-    given: &Values,
-    settings: &HashMap<String, String>,
-    with_key: impl Fn(&str) -> bool,
-) -> Option<ModelRef> {
-    let model_of = |provider: &str| {
-        let spec = catalogue::provider(provider)?;
-        Some(given.text(spec.model_env).unwrap_or(spec.default_model).to_owned())
-    };
-    let chosen = settings.get(DEFAULT_PROVIDER).cloned();
-    match (chosen, settings.get(DEFAULT_MODEL).cloned()) {
-        (Some(provider), Some(id)) => Some(ModelRef { provider, id }),
-        (Some(provider), None) if provider == DEMO_PROVIDER => {
-            let id = catalogue::models(DEMO_PROVIDER).into_iter().next()?.id;
-            Some(ModelRef { provider, id })
-        }
-        (Some(provider), None) => {
-            let id = model_of(&provider)?;
-            Some(ModelRef { provider, id })
-        }
-        (None, _) => {
-            let spec = catalogue::providers().iter().find(|spec| with_key(spec.id))?;
-            Some(ModelRef { provider: spec.id.to_owned(), id: model_of(spec.id)? })
-        }
-    }
-}
-
-/// The end of a key, for people to tell two apart.
-fn hint(key: &str) -> String {
-    let chars = key.chars().count();
-    if chars < HINT_FROM_CHARS {
-        return "…".to_owned();
-    }
-    let end: String = key.chars().skip(chars - 4).collect();
-    format!("…{end}")
 }
 
 /// Runs that were asked for longer ago are not told to the gateway: they have ended.
@@ -323,15 +296,4 @@ async fn spent(store: &dyn Store, budgets: &Budgets) -> Result<Spent, ApiError> 
     let now_ms = Clock::system().now_ms();
     let runs_since = bounds_runs.then(|| now_ms.saturating_sub(RUNS_TOLD_MS));
     Ok(store.spent(now_ms, runs_since).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hint_never_shows_a_short_key() {
-        assert_eq!(hint("sk-1234567890abcd"), "…abcd");
-        assert_eq!(hint("short"), "…");
-    }
 }

@@ -36,6 +36,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 /// by then, and nobody finds his click done when he has long made another.
 const LEASE_MS: u64 = 30_000;
 
+/// How often one that only looks is asked again when its bridge has ended.
+const LOOKS_MAX: usize = 8;
+
 /// Where a request goes and how much it may carry.
 pub(crate) struct Target<'a> {
     pub(crate) machine: &'a Arc<Machine>,
@@ -141,8 +144,11 @@ async fn send(
     req: Request,
 ) -> Result<http::Response<hyper::body::Incoming>, Failed> {
     let (parts, body) = req.into_parts();
-    // A request without a body can be asked again, should the machine have died unnoticed.
+    // A request without a body can be asked again, should machine or bridge have died unnoticed.
     let again = http_body::Body::is_end_stream(&body).then(|| parts.clone());
+    let only_looks = target.is_bridges_own()
+        && parts.method.is_safe()
+        && !parts.headers.contains_key(header::UPGRADE);
     let limited = Body::new(Limited::new(body, target.body_bytes_max));
     let first = ask(app, target, Request::from_parts(parts, limited)).await;
     match (first, again) {
@@ -154,6 +160,18 @@ async fn send(
             life::ensure_running(app, target.machine, cause).await?;
             let req = Request::from_parts(parts, Body::empty());
             Ok(ask(app, target, req).await?)
+        }
+        // The bridge that took it is gone: the next one, which init starts by itself, is asked on the same socket.
+        // Kept connections of the one that is gone may come first.
+        (Err(mut error @ BridgeError::Broken(_)), Some(parts)) if only_looks => {
+            for _ in 0..LOOKS_MAX {
+                let req = Request::from_parts(parts.clone(), Body::empty());
+                match ask(app, target, req).await {
+                    Err(next @ BridgeError::Broken(_)) => error = next,
+                    other => return Ok(other?),
+                }
+            }
+            Err(error.into())
         }
         (other, _) => Ok(other?),
     }

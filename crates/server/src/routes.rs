@@ -17,6 +17,7 @@ pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod llm;
 pub(crate) mod machine;
+pub(crate) mod mcp;
 pub(crate) mod me;
 pub(crate) mod model_limits;
 pub(crate) mod models;
@@ -94,6 +95,10 @@ fn table() -> Table {
         .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
         .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
         .route("/v1/projects/{id}/rotate-secrets", post(secrets::rotate))
+        .route("/v1/projects/{id}/mcp", get(mcp::list))
+        .route("/v1/projects/{id}/mcp/{server}/connect", post(mcp::connect))
+        .route("/v1/projects/{id}/mcp/{server}/disconnect", post(mcp::disconnect))
+        .open("/v1/mcp/callback", get(mcp::back))
         .admin("/v1/keys", get(keys::list).post(keys::create))
         .admin("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/vault/rotate", post(secrets::rotate_master))
@@ -110,6 +115,7 @@ fn table() -> Table {
         .route("/v1/settings", get(settings::get).put(settings::put))
         .route("/v1/providers", get(providers::list))
         .route("/v1/keys-file", get(providers::file))
+        .route("/v1/models-file", get(providers::models_file))
         .route("/v1/providers/{id}/key", put(providers::put_key))
         .route("/v1/providers/{id}/key", delete(providers::delete_key))
         .route("/v1/providers/{id}/test", post(providers::test))
@@ -162,8 +168,9 @@ mod tests {
             "/v1",
             "/v1/health",
             "/v1/capabilities",
-            // These judge by themselves: a password, and keys where providers' programs put them.
+            // These judge by themselves: a password, a state that is used once, and keys where providers' programs put them.
             "/v1/auth/password",
+            "/v1/mcp/callback",
             "/llm/{*rest}",
         ];
         assert_eq!(table().needing(Needs::Nothing), open);

@@ -14,12 +14,17 @@ use crate::{
     keyring::Keyring,
     listen::{self, CONNECTIONS_MAX},
     machines::{Machines, adopt, echoes, idle, life, machine::Machine, observed},
+    mcp::{self, Mcp},
     preview::{listeners, ports::Ports, sign::Signer},
-    providers::{Given, Providers, again},
+    providers::{Given, Providers, again, models_file::ModelsFile},
     routes,
     schedules::{self, Schedules},
     state::{App, Inner},
     stop::Stop,
+    traces::{
+        Traces,
+        send::{self, Means},
+    },
     usage::Intake,
 };
 use std::{sync::Arc, time::Duration};
@@ -61,14 +66,16 @@ pub async fn run(
         store.api_keys().await?,
         config.clock.clone(),
     );
+    let mut models_file = ModelsFile::new(&config.data_dir);
+    let overlay = models_file.read();
     let app: App = Arc::new(Inner {
-        version: config.version,
+        version: config.version.clone(),
         data_dir: config.data_dir.clone(),
         limits: config.limits,
         idle: config.idle,
         egress: config.egress,
         egress_ceiling: config.egress_ceiling,
-        clock: config.clock,
+        clock: config.clock.clone(),
         hosts,
         store,
         bridge: BridgeClient::new(Arc::clone(&backend)),
@@ -78,7 +85,13 @@ pub async fn run(
         images: Images::default(),
         gateway: GatewayLink::default(),
         providers: Providers::new(
-            Given { env: config.provider_env, file: config.keys_file },
+            Given {
+                env: config.provider_env,
+                file: config.keys_file,
+                variables: config.variables,
+                overlay,
+                local_models: config.local_models,
+            },
             config.fallbacks,
             Arc::clone(&keyring),
         ),
@@ -88,10 +101,26 @@ pub async fn run(
         ports: Ports::new(config.preview_ports),
         schedules: Schedules::default(),
         usage: Intake::default(),
+        mcp: Mcp::default(),
+        traces: Traces::new(config.traces.as_ref()),
         stop: Stop::new(shutdown),
         tasks: TaskTracker::new(),
     });
 
+    if let Some(settings) = config.traces {
+        let names: Vec<&str> = app.traces.lines().iter().map(|line| line.name()).collect();
+        app.store.use_trace_sinks(&names, config.clock.now_ms()).await?;
+        for line in app.traces.lines() {
+            let means = Means {
+                settings: settings.clone(),
+                store: Arc::clone(&app.store),
+                clock: config.clock.clone(),
+                version: config.version.clone(),
+            };
+            let ends = app.stop.token().clone();
+            app.tasks.spawn(send::follow(Arc::clone(line), means, ends));
+        }
+    }
     let mut unsettled = Vec::new();
     for project in app.store.projects(u32::MAX, 0).await? {
         let (machine, life) = Machine::unsettled(project.id.clone());
@@ -105,6 +134,7 @@ pub async fn run(
     }
     app.tasks.spawn(observed::watch_limits(app.clone(), app.backend.limit_hits()));
     app.tasks.spawn(echoes::watch(app.clone()));
+    app.tasks.spawn(mcp::renew::run(app.clone()));
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
@@ -116,6 +146,8 @@ pub async fn run(
         let (app, ends) = (app.clone(), app.stop.token().clone());
         app.tasks.clone().spawn(ends.run_until_cancelled_owned(again::follow(app, look)));
     }
+    let (watching, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(again::follow_models(watching, models_file)));
     let settling = app.clone();
     app.tasks.spawn(async move { settle::settled(&settling).await });
     let (yielding, ends) = (app.clone(), app.stop.token().clone());

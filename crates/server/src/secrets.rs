@@ -3,12 +3,15 @@
 
 pub(crate) mod brokered;
 pub(crate) mod change;
+pub(crate) mod connection;
+pub(crate) mod connections;
 pub(crate) mod hand_down;
 pub(crate) mod tell;
 pub(crate) mod told;
 
 use crate::{api_error::ApiError, state::App};
 use brokered::BROKERED;
+use connection::MCP;
 use serde::Serialize;
 use std::{borrow::Cow, collections::HashMap};
 use toft_model::{
@@ -147,7 +150,7 @@ pub(crate) async fn environment(app: &App, project: &ProjectId) -> Result<Enviro
             Ok(value) => {
                 let value = match (row.kind.as_str(), &row.brokered) {
                     (ENVIRONMENT, None) => SecretText::new(value.expose()),
-                    (BROKERED, Some(brokered)) => {
+                    (BROKERED | MCP, Some(brokered)) => {
                         let key = found.key.as_ref().and_then(|key| key.authority.as_ref());
                         environment.authority = key.map(|authority| authority.certificate.clone());
                         let binding =

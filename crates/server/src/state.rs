@@ -6,8 +6,8 @@
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
     gateway_link::GatewayLink, hosts::Hosts, images::Images, keyring::Keyring, machines::Machines,
-    preview::ports::Ports, preview::sign::Signer, providers::Providers, schedules::Schedules,
-    stop::Stop, usage::Intake,
+    mcp::Mcp, preview::ports::Ports, preview::sign::Signer, providers::Providers,
+    schedules::Schedules, stop::Stop, traces::Traces, usage::Intake,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
@@ -41,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) ports: Ports,
     pub(crate) schedules: Schedules,
     pub(crate) usage: Intake,
+    pub(crate) mcp: Mcp,
+    pub(crate) traces: Traces,
     pub(crate) stop: Stop,
     /// Everything that runs beside requests; `run` waits for it.
     pub(crate) tasks: TaskTracker,

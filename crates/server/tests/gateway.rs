@@ -26,7 +26,15 @@ mod world;
 
 use crate::{client::Call, world::World};
 use serde_json::{Value, json};
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use toft_gateway::Gateway;
 use toft_model::machine::EgressLevel;
 
@@ -95,9 +103,127 @@ fn has_openai(models: &Value) -> bool {
     models["providers"].as_array().unwrap().iter().any(|p| p["id"] == "openai")
 }
 
+/// A server of models of this machine, which tells them once it is switched on.
+struct Local {
+    base_url: String,
+    is_on: Arc<AtomicBool>,
+}
+
+impl Local {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let is_on = Arc::new(AtomicBool::new(false));
+        let on = Arc::clone(&is_on);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, mut head) = (stream.unwrap(), Vec::new());
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    if stream.read(&mut byte).unwrap_or(0) == 0 {
+                        break;
+                    }
+                    head.push(byte[0]);
+                }
+                let list = r#"{"data":[{"id":"small","max_model_len":4096}]}"#;
+                let body = if on.load(Ordering::SeqCst) { list } else { "{}" };
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+                );
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Self { base_url, is_on }
+    }
+}
+
+/// Waits until the server says so.
+async fn until(world: &World, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..1_000 {
+        let told = world.ask(Call::get(path)).await;
+        if told.status == 200 && holds(&told.data()) {
+            return told.data();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{path} stays {:?}", world.ask(Call::get(path)).await.data());
+}
+
+fn provider(list: &Value, id: &str) -> Value {
+    list.as_array().unwrap().iter().find(|p| p["id"] == id).cloned().unwrap_or_default()
+}
+
+/// What people tell of models and servers of their own machine counts while the server runs.
+async fn own_models(world: &World, local: &Local) {
+    let list = world.ask(Call::get("/v1/providers")).await.data();
+    let vllm = provider(&list, "vllm");
+    assert_eq!((&vllm["local"], &vllm["configured"]), (&json!(true), &json!(false)), "{vllm}");
+    assert!(vllm["problem"].as_str().unwrap().contains("does not answer at http://127"), "{vllm}");
+    local.is_on.store(true, Ordering::SeqCst);
+    let tested = world.ask(Call::post("/v1/providers/vllm/test", &json!({}))).await.data();
+    assert_eq!(tested["message"], "vLLM answers and offers 1 model.");
+    let list =
+        until(world, "/v1/providers", |list| provider(list, "vllm")["configured"] == true).await;
+    assert_eq!(provider(&list, "vllm")["models"], 1);
+    let offered = models(world).await;
+    let model = offered["models"].as_array().unwrap().iter().find(|m| m["provider"] == "vllm");
+    assert_eq!(model.unwrap()["contextWindow"], 4096);
+
+    let path = world.data.path().join("models.json");
+    let text = |key: &str| {
+        format!(
+            r#"{{"providers":{{"mine":{{"name":"My server","api":"openai-completions",
+                "baseUrl":"http://127.0.0.1:9/v1"{key},"models":[{{"id":"own-1","contextWindow":9000}}]}},
+                "openai":{{"models":[{{"id":"gpt-5","cost":{{"input":1,"output":2}}}}]}}}}}}"#
+        )
+    };
+    std::fs::write(&path, text("")).unwrap();
+    let told = until(world, "/v1/models-file", |told| told["models"] == 2).await;
+    assert_eq!((&told["providers"], &told["problem"]), (&json!(["mine"]), &json!(null)));
+    let of = |list: &Value, provider: &str, id: &str| {
+        let models = list["models"].as_array().unwrap();
+        models.iter().find(|m| m["provider"] == provider && m["id"] == id).cloned()
+    };
+    let list = until(world, "/v1/models", |list| of(list, "mine", "own-1").is_some()).await;
+    assert_eq!(of(&list, "mine", "own-1").unwrap()["contextWindow"], 9000);
+    assert_eq!(of(&list, "openai", "gpt-5").unwrap()["price"]["output"], 2.0);
+    let mine = provider(&world.ask(Call::get("/v1/providers")).await.data(), "mine");
+    assert_eq!(
+        (&mine["own"], &mine["keyless"], &mine["configured"]),
+        (&json!(true), &json!(true), &json!(true))
+    );
+
+    // A key that it names and nobody set; Settings can hold it.
+    std::fs::write(&path, text(r#","apiKey":"$MINE_KEY""#)).unwrap();
+    let list =
+        until(world, "/v1/providers", |list| provider(list, "mine")["configured"] == false).await;
+    assert_eq!(provider(&list, "mine")["envVar"], "MINE_KEY");
+    let put = Call::new("PUT", "/v1/providers/mine/key").json(&json!({"key": "own-key-123456"}));
+    assert_eq!(world.ask(put).await.data()["source"], "settings");
+    until(world, "/v1/models", |list| of(list, "mine", "own-1").is_some()).await;
+
+    // What cannot be read is said, and changes nothing.
+    std::fs::write(&path, text(r#","apiKey":"sk-canary""#)).unwrap();
+    let told = until(world, "/v1/models-file", |told| told["problem"].is_string()).await;
+    let problem = told["problem"].as_str().unwrap();
+    assert!(problem.contains("providers.mine.apiKey") && !problem.contains("canary"), "{problem}");
+    assert!(of(&models(world).await, "mine", "own-1").is_some());
+    std::fs::remove_file(&path).unwrap();
+    until(world, "/v1/models", |list| of(list, "mine", "own-1").is_none()).await;
+    world.ask(Call::new("DELETE", "/v1/providers/mine/key")).await.failure(404, "not_found");
+    local.is_on.store(false, Ordering::SeqCst);
+    world.ask(Call::post("/v1/providers/vllm/test", &json!({}))).await.data();
+}
+
 async fn story() {
     let exe = std::env::current_exe().unwrap();
-    let world = World::with(|config| config.exe.clone_from(&exe)).await;
+    let local = Local::start();
+    let world = World::with(|config| {
+        config.exe.clone_from(&exe);
+        config.provider_env.insert("VLLM_BASE_URL".into(), local.base_url.clone());
+    })
+    .await;
     let id = world.project().await;
     let first = gateway(&world, 0, id.as_str()).await;
     let list = models(&world).await;
@@ -117,6 +243,8 @@ async fn story() {
     assert_eq!(list["defaultThinkingLevel"], "low");
     let me = world.ask(Call::get("/v1/me")).await.data();
     assert_eq!(me["server"]["demoOnly"], false);
+
+    own_models(&world, &local).await;
 
     // What the machine may reach is in force at once.
     let listed = EgressLevel::AllowList(vec!["a.test".into()]);

@@ -58,18 +58,18 @@ pub enum ConversationStep {
         /// Whether a person said it.
         by_user: bool,
     },
-    /// The place moved.
+    /// The place moved: by a restore, or because a person went to an entry.
     Moved {
         /// As in [`ConversationStep::Said`].
         seq: u64,
         /// To which entry; none: before the first.
         to: Option<String>,
-        /// Id of the checkpoint that it went back to.
-        checkpoint_id: String,
+        /// Id of the checkpoint that it went back to; none: a person went there.
+        checkpoint_id: Option<String>,
         /// Its label then.
         label: Option<String>,
         /// Unix milliseconds of the checkpoint.
-        taken_at: u64,
+        taken_at: Option<u64>,
         /// Unix milliseconds of the move.
         at: u64,
     },

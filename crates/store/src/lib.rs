@@ -30,6 +30,7 @@ mod settings;
 mod spending;
 mod sqlite;
 mod store;
+mod traces;
 mod usage;
 
 pub use api_keys::{ApiKey, ApiKeys, Scope};
@@ -52,4 +53,5 @@ pub use settings::{ProviderKey, Settings};
 pub use spending::Spending;
 pub use sqlite::SqliteStore;
 pub use store::Store;
+pub use traces::{EventPage, TraceCursor, Traces};
 pub use usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum};

@@ -17,6 +17,7 @@ mod schedules;
 mod secrets;
 mod settings;
 mod spending;
+mod traces;
 mod usage;
 
 use crate::{checkpoints::Durable, error::StoreError, events::Head, store::Store};
@@ -37,6 +38,9 @@ const READERS_MAX: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_KEPT: &str = "16777216";
+/// Pages of 4 KiB in it, as many, after which there is one: it waits for the disk, and whoever writes a flood of
+/// events waits with it.
+const WAL_PAGES: &str = "4096";
 /// Projects whose key and head are kept in memory.
 const CACHED_PROJECTS_MAX: usize = 4096;
 
@@ -73,6 +77,7 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("journal_size_limit", WAL_BYTES_KEPT)
+            .pragma("wal_autocheckpoint", WAL_PAGES)
             .disable_statement_logging();
         let writer = base.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
         let full = pool(1)

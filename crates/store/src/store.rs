@@ -4,7 +4,7 @@ use crate::{
     api_keys::ApiKeys, checkpoints::Checkpoints, events::Events, fallbacks::ProjectFallbacks,
     firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
     people::People, preview_ports::PreviewPorts, projects::Projects, schedules::Schedules,
-    secrets::Secrets, settings::Settings, spending::Spending, usage::UsageRecords,
+    secrets::Secrets, settings::Settings, spending::Spending, traces::Traces, usage::UsageRecords,
 };
 use async_trait::async_trait;
 
@@ -27,6 +27,7 @@ pub trait Store:
     + UsageRecords
     + Spending
     + ProjectFallbacks
+    + Traces
 {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);

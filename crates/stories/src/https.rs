@@ -29,7 +29,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -109,6 +109,29 @@ impl Https {
             }
         });
         Ok(Self { address, folder, asked, _serving: AbortOnDropHandle::new(serving) })
+    }
+
+    /// TLS for these names in front of a program that answers without it.
+    pub async fn in_front_of(names: &[&str], inner: SocketAddr) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("toft-https-").tempdir()?;
+        let mut config = certified(names, &folder.path().join("root.pem"))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let Ok(mut inner) = TcpStream::connect(inner).await else { return };
+                    // A client that goes away is part of the stories.
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut inner).await);
+                });
+            }
+        });
+        let serving = AbortOnDropHandle::new(serving);
+        Ok(Self { address, folder, asked: Arc::default(), _serving: serving })
     }
 
     /// The file with its authority, for `SSL_CERT_FILE`.

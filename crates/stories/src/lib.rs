@@ -4,6 +4,7 @@
 
 pub mod abilities;
 pub mod browser;
+pub mod collector;
 pub mod https;
 pub mod internet;
 mod made;

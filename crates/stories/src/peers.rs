@@ -10,12 +10,18 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A folder of the user's cache, if all of it is installed.
-pub fn installed(name: &str) -> Option<PathBuf> {
+pub use toft_lane::installed;
+
+/// The Python with the packages of a folder of peers, in the versions that are asked for now, if
+/// `.ci/prepare` has installed them.
+pub fn python(name: &str) -> Option<PathBuf> {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name);
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let folder = cache.or_else(home)?.join("toft").join(name);
-    folder.join(".installed").exists().then_some(folder)
+    let wanted = fs::read(peers.join("requirements.txt")).ok()?;
+    let there = fs::read(folder.join("installed.txt")).ok()?;
+    (wanted == there).then(|| folder.join("bin/python"))
 }
 
 /// A copy of a folder that everybody may read, with programs in a `bin` beside it: what an image is

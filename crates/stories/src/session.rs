@@ -117,8 +117,16 @@ pub async fn prompt(toft: &Toft, project: &str, message: &str) -> Result<String>
 
 /// The transcript without what differs between equal runs: ids, times, durations, pids.
 pub async fn transcript(toft: &Toft, project: &str) -> Result<Vec<Value>> {
-    let path = format!("/v1/projects/{project}/toft/messages");
-    let data = toft.call("GET", &path, None).await?;
+    messages(toft, &format!("/v1/projects/{project}/toft/messages")).await
+}
+
+/// The same of one conversation.
+pub async fn transcript_of(toft: &Toft, project: &str, session: &str) -> Result<Vec<Value>> {
+    messages(toft, &format!("/v1/projects/{project}/toft/messages?sessionId={session}")).await
+}
+
+async fn messages(toft: &Toft, path: &str) -> Result<Vec<Value>> {
+    let data = toft.call("GET", path, None).await?;
     let entries = data["messages"].as_array().context("messages is a list")?;
     Ok(entries.iter().map(|entry| plain(&entry["message"])).collect())
 }

@@ -1,8 +1,29 @@
-//! Reads the arguments of a call and says clearly what is wrong with them: the model reads it.
+//! Reads the arguments of a call. What is meant without doubt is taken as it is meant (`"5"` for 5, one
+//! text for a list of one, `file_path` for `path`); of all else it says clearly what is wrong: the model
+//! reads it.
 
-use crate::outcome::ToolOutcome;
+use crate::{outcome::ToolOutcome, output::cut_at_char};
 use serde_json::{Map, Value};
 use toft_model::message::INVALID_ARGUMENTS;
+
+/// What models that were trained on other tools call an argument; without `_` and in lower case.
+const OTHER_NAMES: [(&str, &str); 12] = [
+    ("filepath", "path"),
+    ("file", "path"),
+    ("filename", "path"),
+    ("oldstring", "oldText"),
+    ("oldstr", "oldText"),
+    ("newstring", "newText"),
+    ("newstr", "newText"),
+    ("cmd", "command"),
+    ("patch", "input"),
+    ("text", "content"),
+    ("todos", "items"),
+    ("regex", "pattern"),
+];
+
+/// Bytes of a wrong text that are shown.
+const SHOWN_BYTES_MAX: usize = 60;
 
 /// Why a call is not carried out, in words for the model.
 #[derive(Debug)]
@@ -34,9 +55,18 @@ impl Arguments {
         names: &'static [&'static str],
         arguments: Value,
     ) -> Result<Self, Refused> {
-        let values = match arguments {
+        let whole = match arguments {
+            // All arguments as JSON in a text.
+            Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            other => other,
+        };
+        let values = match whole {
             Value::Object(values) => values,
             Value::Null => Map::new(),
+            // There is only one that it can be.
+            Value::String(text) if names.len() == 1 => {
+                Map::from_iter([(names[0].to_owned(), Value::String(text))])
+            }
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 return Err(Refused::new(format!(
                     "The arguments of {tool} must be a JSON object with: {}.",
@@ -51,6 +81,7 @@ impl Arguments {
                  object; write long content in several smaller calls."
             )));
         }
+        let values = renamed(names, values);
         if let Some(unknown) = values.keys().find(|key| !names.contains(&key.as_str())) {
             return Err(Refused::new(format!(
                 "{tool} has no argument `{unknown}`. It takes: {}. Nothing was done.",
@@ -65,7 +96,7 @@ impl Arguments {
             Value::Null => "null".to_owned(),
             Value::Bool(b) => b.to_string(),
             Value::Number(n) => n.to_string(),
-            Value::String(_) => "text".to_owned(),
+            Value::String(text) => format!("the text {:?}", cut_at_char(text, SHOWN_BYTES_MAX)),
             Value::Array(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),
         };
@@ -112,6 +143,10 @@ impl Arguments {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(Value::Array(one)) if one.len() == 1 && one[0].is_string() => {
+                Ok(one[0].as_str().map(str::to_owned))
+            }
             Some(other) => Err(self.wrong(name, "text", other)),
         }
     }
@@ -154,15 +189,91 @@ impl Arguments {
         }
     }
 
+    /// A list that must be there. One thing stands for a list of one; a list as JSON in a text is
+    /// taken too.
+    pub(crate) fn list(&mut self, name: &str, what: &str) -> Result<Vec<Value>, Refused> {
+        match self.take(name) {
+            Some(value) => self.as_list(name, value),
+            None => Err(Refused::new(format!(
+                "The argument `{name}` of {} is missing: {what}. Nothing was done.",
+                self.tool
+            ))),
+        }
+    }
+
+    /// A value of that argument as the list that it stands for.
+    pub(crate) fn as_list(&self, name: &str, value: Value) -> Result<Vec<Value>, Refused> {
+        let value = match value {
+            Value::String(text) => match serde_json::from_str(&text) {
+                Ok(parsed @ (Value::Array(_) | Value::Object(_))) => parsed,
+                _ => Value::String(text),
+            },
+            other => other,
+        };
+        match value {
+            Value::Array(list) => Ok(list),
+            one @ (Value::Object(_) | Value::String(_)) => Ok(vec![one]),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => {
+                Err(self.wrong(name, "a list", &other))
+            }
+        }
+    }
+
+    /// A list of texts; an empty one when it is not there.
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Vec<String>, Refused> {
+        if self.get(name).is_none() {
+            return Ok(Vec::new());
+        }
+        let list = self.list(name, "")?;
+        let texts = list.into_iter().map(|item| match item {
+            Value::String(text) => Ok(text),
+            Value::Number(number) => Ok(number.to_string()),
+            other => Err(self.wrong(name, "a list of texts", &other)),
+        });
+        texts.collect()
+    }
+
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Refused> {
         match self.get(name) {
             None => Ok(false),
             Some(Value::Bool(b)) => Ok(*b),
-            Some(Value::String(s)) if s == "true" => Ok(true),
-            Some(Value::String(s)) if s == "false" => Ok(false),
+            Some(Value::String(s)) if s.trim().eq_ignore_ascii_case("true") => Ok(true),
+            Some(Value::String(s)) if s.trim().eq_ignore_ascii_case("false") => Ok(false),
+            Some(Value::Number(n)) if n.as_u64() == Some(1) => Ok(true),
+            Some(Value::Number(n)) if n.as_u64() == Some(0) => Ok(false),
             Some(other) => Err(self.wrong(name, "true or false", other)),
         }
     }
+}
+
+/// An argument of a call as its tool will understand it, of a tool that has this one.
+pub(crate) fn peek(arguments: &Value, names: &'static [&'static str; 1]) -> Option<String> {
+    let values = renamed(names, arguments.as_object()?.clone());
+    Arguments { tool: "", names, values }.optional_text(names[0]).ok()?
+}
+
+/// Arguments by the names that the tool knows.
+pub(crate) fn renamed(names: &[&'static str], values: Map<String, Value>) -> Map<String, Value> {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let mut out = Map::new();
+    let known: Vec<String> =
+        values.keys().filter(|k| names.contains(&k.as_str())).cloned().collect();
+    for (key, value) in values {
+        let same = |name: &&&str| plain(name) == plain(&key);
+        let other = || {
+            let (_, name) = OTHER_NAMES.iter().find(|(other, _)| *other == plain(&key))?;
+            names.iter().find(|known| *known == name)
+        };
+        let name = match names.iter().find(same).or_else(other) {
+            // Never in place of one that was given by its name.
+            Some(name) if !known.iter().any(|k| k == name) && !out.contains_key(*name) => {
+                (*name).to_owned()
+            }
+            Some(_) | None => key,
+        };
+        out.insert(name, value);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -187,6 +298,26 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_taken_as_they_are_meant() {
+        for (given, expected) in [
+            (json!(["a", 5]), Some(vec!["a", "5"])),
+            (json!("a"), Some(vec!["a"])),
+            (json!("[\"a\", \"b\"]"), Some(vec!["a", "b"])),
+            (Value::Null, Some(vec![])),
+            (json!([["a"]]), None),
+            (json!(true), None),
+        ] {
+            let mut args = Arguments::new("t", &["names"], json!({ "names": given })).unwrap();
+            let got = args.texts("names").ok();
+            assert_eq!(
+                got,
+                expected.map(|e| e.into_iter().map(str::to_owned).collect()),
+                "{given}"
+            );
+        }
+    }
+
+    #[test]
     fn wrong_arguments_are_named() {
         check(&json!({"path": "a"}), Ok(()));
         check(&json!({"path": "a", "limit": "10", "all": "true"}), Ok(()));
@@ -194,15 +325,22 @@ mod tests {
         check(&json!({}), Err("`path` of t is missing: the file"));
         check(&Value::Null, Err("`path` of t is missing"));
         check(&json!({"path": " "}), Err("`path` of t is empty"));
-        check(&json!({"path": 7}), Err("must be text, not 7"));
-        check(&json!({"path": ["a"]}), Err("must be text, not a list"));
+        check(&json!({"path": true}), Err("must be text, not true"));
+        check(&json!({"path": ["a", "b"]}), Err("must be text, not a list"));
         check(
             &json!({"path": "a", "file": 1}),
             Err("no argument `file`. It takes: path, limit, all"),
         );
+        check(
+            &json!({"path": "a", "limit": "many"}),
+            Err("a number above 0, not the text \"many\""),
+        );
         check(&json!({"path": "a", "limit": 0}), Err("a number above 0, not 0"));
         check(&json!({"path": "a", "limit": -1}), Err("a number above 0"));
         check(&json!({"path": "a", "limit": 1.5}), Err("a whole number"));
+        check(&json!({"file_path": 7, "ALL": 1, "limit": " 5 "}), Ok(()));
+        check(&json!({"path": ["a"], "all": "True"}), Ok(()));
+        check(&json!("{\"path\": \"a\"}"), Ok(()));
         check(&json!({"path": "a", "all": "yes"}), Err("true or false"));
         check(&json!([]), Err("must be a JSON object"));
         check(&json!({"_invalidArguments": "{"}), Err("were not valid JSON"));

@@ -1,13 +1,13 @@
 //! Tool `ask`: a question to the person, and their answer.
 
 use crate::{
+    about::Again,
     arguments::{Arguments, Refused},
     host::{Tool, ToolContext},
     outcome::ToolOutcome,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use toft_model::{event::Question, tool::ToolSpec};
 
 /// Answers to choose from at most; more are no choice.
@@ -22,8 +22,7 @@ impl Tool for Ask {
         ToolSpec {
             name: "ask".into(),
             description:
-                "Ask the person a question and wait for the answer. Only when you cannot go \
-                          on sensibly without it."
+                "Ask the person and wait. Only when you cannot go on sensibly without an answer."
                     .into(),
             parameters: json!({
                 "type": "object",
@@ -31,13 +30,16 @@ impl Tool for Ask {
                     "question": { "type": "string" },
                     "options": {
                         "type": "array", "items": { "type": "string" },
-                        "description": "Answers to choose from; free text is always possible"
+                        "description": "Answers to choose from"
                     }
                 },
-                "required": ["question"],
-                "additionalProperties": false
+                "required": ["question"]
             }),
         }
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -60,28 +62,12 @@ impl Tool for Ask {
 fn parse(ctx: &ToolContext, arguments: Value) -> Result<Question, Refused> {
     let mut args = Arguments::new("ask", &["question", "options"], arguments)?;
     let question = args.some_text("question", "what to ask")?;
-    let wrong = || Refused::new("The argument `options` of ask must be a list of texts.");
-    let options = match args.take("options") {
-        None => Vec::new(),
-        Some(Value::Array(options)) => options
-            .into_iter()
-            .map(|option| match option {
-                Value::String(text) => Ok(text),
-                _ => Err(wrong()),
-            })
-            .collect::<Result<Vec<_>, _>>()?,
-        Some(_) => return Err(wrong()),
-    };
+    let options = args.texts("options")?;
     if options.len() > OPTIONS_MAX {
         return Err(Refused::new(format!("ask takes at most {OPTIONS_MAX} options.")));
     }
-    Ok(Question {
-        question,
-        options,
-        secrets: Vec::new(),
-        bindings: BTreeMap::new(),
-        tool_call_id: ctx.call_id.clone(),
-    })
+    let tool_call_id = ctx.call_id.clone();
+    Ok(Question { question, options, tool_call_id, ..Question::default() })
 }
 
 #[cfg(test)]
@@ -107,7 +93,7 @@ mod tests {
         let outcome = bench.toolbox.run("ask", &ctx, json!({"question": "Which?"})).await;
         assert!(outcome.is_error);
         assert_eq!(outcome.details.unwrap()["cancelled"], true);
-        let wrong = bench.call("ask", json!({"question": "Which?", "options": [1]})).await;
+        let wrong = bench.call("ask", json!({"question": "Which?", "options": [[1]]})).await;
         assert!(wrong.said().contains("a list of texts"));
     }
 }

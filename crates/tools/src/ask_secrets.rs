@@ -3,6 +3,7 @@
 //! propose where a value is to go; what becomes of it is the person's choice.
 
 use crate::{
+    about::Again,
     arguments::{Arguments, Refused},
     host::{Secrets, Tool, ToolContext},
     outcome::ToolOutcome,
@@ -26,10 +27,10 @@ impl Tool for AskSecrets {
         let texts = json!({ "type": "array", "items": { "type": "string" } });
         ToolSpec {
             name: "ask_secrets".into(),
-            description: "Ask the person for secrets that the work needs (API keys, passwords) and \
-                          wait. They fill in a form; you see only the names. Then every new command \
-                          has them as environment variables."
-                .into(),
+            description:
+                "Ask the person for secrets (API keys, passwords) in a form and wait. You see \
+                          only the names; new commands have them as environment variables."
+                    .into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
@@ -48,15 +49,18 @@ impl Tool for AskSecrets {
                             },
                             "required": ["name", "hosts"]
                         },
-                        "description": "For each key sent over HTTPS, propose the hosts that get it \
-                                        (headers: default authorization). Then the variable holds a \
-                                        placeholder, replaced on the way there"
+                        "description": "For a key sent over HTTPS: the hosts that get it (default header: \
+                                        authorization). The variable is a placeholder, replaced on \
+                                        the way"
                     }
                 },
-                "required": ["names", "reason"],
-                "additionalProperties": false
+                "required": ["names", "reason"]
             }),
         }
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -72,10 +76,10 @@ impl Tool for AskSecrets {
         bindings.retain(|name, _| missing.contains(name));
         let question = Question {
             question: asked.reason.clone(),
-            options: Vec::new(),
             secrets: missing.clone(),
             bindings,
             tool_call_id: ctx.call_id.clone(),
+            ..Question::default()
         };
         // Withdrawn as soon as the machine has them, whoever gave them and wherever.
         let withdrawn = ctx.cancel.child_token();

@@ -7,7 +7,8 @@ mod watch;
 pub(crate) use outcome::ending;
 
 use crate::{
-    arguments::{Arguments, Refused},
+    about::{About, Again},
+    arguments::{Arguments, Refused, peek},
     host::{Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
     output::cut_at_char,
@@ -15,8 +16,8 @@ use crate::{
 use async_trait::async_trait;
 use outcome::{exit_code, was_killed};
 use serde_json::{Value, json};
-use std::time::Duration;
-use toft_model::{event::LimitKind, tool::ToolSpec};
+use std::{convert::Infallible, time::Duration};
+use toft_model::{event::LimitKind, init::ExecSpec, tool::ToolSpec};
 use tokio::time::Instant;
 use watch::{End, LOST_PATIENCE, Watch};
 
@@ -48,22 +49,28 @@ impl Tool for Bash {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             name: "bash".into(),
-            description: "Run a command with bash in the project's folder. Returns its output \
-                          (stdout and stderr, the last 2000 lines or 50 KB; a file has the rest). \
-                          Set background for servers and others that do not end by themselves: it \
+            description: "Run a command with bash in the project's folder; returns stdout and stderr \
+                          (last 2000 lines or 50 KB, the rest in a file). background is for servers: \
                           returns at once with an id for the tool process."
                 .into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
                     "command": { "type": "string" },
-                    "timeout": { "type": "number", "description": "Seconds after which it is ended; none by default" },
-                    "background": { "type": "boolean", "description": "Leave it running" }
+                    "timeout": { "type": "number", "description": "Seconds" },
+                    "background": { "type": "boolean" }
                 },
-                "required": ["command"],
-                "additionalProperties": false
+                "required": ["command"]
             }),
         }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::Command(peek(arguments, &["command"]).unwrap_or_default())
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Attaches
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -75,7 +82,7 @@ impl Tool for Bash {
             return ToolOutcome::cancelled(STOPPED);
         }
         let began = Instant::now();
-        let mut watch = Watch::new(ctx, &order.command);
+        let mut watch = Watch::new(ctx, &order.command, order.background);
         let run = match watch.attach(Instant::now() + LOST_PATIENCE).await {
             Ok(run) => run,
             Err(error) => return ToolOutcome::error(format!("The command was not run: {error}")),
@@ -85,27 +92,59 @@ impl Tool for Bash {
         } else {
             watch.until_it_ends(run, order.limit).await
         };
-        let limit = match &end {
-            End::Exit(exit) if exit_code(exit) != 0 => {
-                let wait = if was_killed(exit) { MEMORY_NEWS } else { Duration::ZERO };
-                ctx.shell.limit_hit(LimitKind::Memory, began, wait).await
-            }
-            // Programs that write on a full disk stand still until there is room.
-            End::TimedOut(..) => ctx.shell.limit_hit(LimitKind::Disk, began, Duration::ZERO).await,
-            _ => None,
-        };
-        watch.outcome(&end, &order, limit.as_ref())
+        told(&watch, &end, &order, began).await
     }
 
     async fn settled(&self, ctx: &ToolContext, outcome: &ToolOutcome) {
-        let detail = |key: &str| outcome.details.as_ref().and_then(|d| d.get(key));
-        let ended = detail("exitCode").is_some_and(|code| !code.is_null());
-        // The model was told where the whole output is, so it stays.
-        let spilled = detail("fullOutputPath").is_some_and(|path| !path.is_null());
-        if ended && !spilled {
-            // It ended; when init lost it there is nothing to drop.
-            let _ = ctx.shell.forget(&ctx.run_id).await;
+        let_go(ctx, outcome).await;
+    }
+}
+
+/// Runs another program in the same way, until it ends. `meanwhile` is done beside that and never ends.
+pub(crate) async fn follow(
+    ctx: &ToolContext,
+    spec: ExecSpec,
+    limit: Duration,
+    meanwhile: impl Future<Output = Infallible>,
+) -> ToolOutcome {
+    let began = Instant::now();
+    let mut watch = Watch::of(ctx, spec);
+    let run = match watch.attach(Instant::now() + LOST_PATIENCE).await {
+        Ok(run) => run,
+        Err(error) => return ToolOutcome::error(format!("The program was not run: {error}")),
+    };
+    let order = Order { command: String::new(), limit: Some(limit), background: false };
+    let end = tokio::select! {
+        end = watch.until_it_ends(run, order.limit) => end,
+        never = meanwhile => match never {},
+    };
+    told(&watch, &end, &order, began).await
+}
+
+/// What the model is told, also of a limit of the machine that was reached meanwhile.
+async fn told(watch: &Watch<'_>, end: &End, order: &Order, began: Instant) -> ToolOutcome {
+    let shell = &watch.ctx.shell;
+    let limit = match end {
+        End::Exit(exit) if exit_code(exit) != 0 => {
+            let wait = if was_killed(exit) { MEMORY_NEWS } else { Duration::ZERO };
+            shell.limit_hit(LimitKind::Memory, began, wait).await
         }
+        // Programs that write on a full disk stand still until there is room.
+        End::TimedOut(..) => shell.limit_hit(LimitKind::Disk, began, Duration::ZERO).await,
+        _ => None,
+    };
+    watch.outcome(end, order, limit.as_ref())
+}
+
+/// Drops what init keeps of a program whose result is stored.
+pub(crate) async fn let_go(ctx: &ToolContext, outcome: &ToolOutcome) {
+    let detail = |key: &str| outcome.details.as_ref().and_then(|d| d.get(key));
+    let ended = detail("exitCode").is_some_and(|code| !code.is_null());
+    // The model was told where the whole output is, so it stays.
+    let spilled = detail("fullOutputPath").is_some_and(|path| !path.is_null());
+    if ended && !spilled {
+        // It ended; when init lost it there is nothing to drop.
+        let _ = ctx.shell.forget(&ctx.run_id).await;
     }
 }
 

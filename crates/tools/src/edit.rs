@@ -1,8 +1,9 @@
 //! Tool `edit`: replaces parts of a file. How they are found is in `matching`.
 
 use crate::{
-    arguments::{Arguments, Refused},
-    effect::{Before, FILE_BYTES_MAX, Plan, change, diff_details},
+    about::{About, Again},
+    arguments::{Arguments, Refused, renamed},
+    effect::{Before, FILE_BYTES_MAX, change_one, diff_details},
     host::{Tool, ToolContext},
     locks::FileLocks,
     matching::{Replacement, replace},
@@ -34,31 +35,36 @@ impl Tool for Edit {
         ToolSpec {
             name: "edit".into(),
             description:
-                "Replace text in a file. Each oldText must occur exactly once and is matched \
-                          against the original file, so edits must not overlap. Put all changes of \
-                          one file into one call."
+                "Replace text in a file. Each oldText must occur exactly once in the file as it \
+                          is now; edits must not overlap. Put all changes of one file into one call."
                     .into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
-                    "path": { "type": "string", "description": "Relative to the project's folder, or absolute" },
+                    "path": { "type": "string" },
                     "edits": {
                         "type": "array",
                         "items": {
                             "type": "object",
                             "properties": {
-                                "oldText": { "type": "string", "description": "Text as it is, with enough around it to be unique" },
-                                "newText": { "type": "string", "description": "What stands there afterwards" }
+                                "oldText": { "type": "string" },
+                                "newText": { "type": "string" }
                             },
-                            "required": ["oldText", "newText"],
-                            "additionalProperties": false
+                            "required": ["oldText", "newText"]
                         }
                     }
                 },
-                "required": ["path", "edits"],
-                "additionalProperties": false
+                "required": ["path", "edits"]
             }),
         }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::path(arguments)
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -68,7 +74,7 @@ impl Tool for Edit {
         };
         let path = resolve(ctx, &path);
         let name = shown(ctx, &path);
-        change(ctx, "edit", &self.locks, &path, |before| plan(&name, &edits, before)).await
+        change_one(ctx, "edit", &self.locks, &path, |before| plan(&name, &edits, before)).await
     }
 }
 
@@ -78,20 +84,14 @@ fn parse(arguments: Value) -> Result<(String, Vec<Replacement>), Refused> {
     let path = args.some_text("path", "the file to change")?;
     let mut edits = Vec::new();
     let listed = match args.take("edits") {
-        Some(Value::String(text)) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        Some(value) => value,
-        None => Value::Array(Vec::new()),
+        None => Vec::new(),
+        Some(value) => args.as_list("edits", value)?,
     };
-    let listed = match listed {
-        Value::Array(listed) => listed,
-        one @ Value::Object(_) => vec![one],
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            return Err(Refused::new(
-                "The argument `edits` of edit must be a list of {oldText, newText}. Nothing was done.",
-            ));
-        }
-    };
-    for (i, edit) in listed.iter().enumerate() {
+    for (i, edit) in listed.into_iter().enumerate() {
+        let edit = match edit {
+            Value::Object(edit) => renamed(&["oldText", "newText"], edit),
+            _ => serde_json::Map::new(),
+        };
         let text = |key: &str| edit.get(key).and_then(Value::as_str).map(str::to_owned);
         let (Some(old), Some(new)) = (text("oldText"), text("newText")) else {
             return Err(Refused::new(format!(
@@ -111,7 +111,11 @@ fn parse(arguments: Value) -> Result<(String, Vec<Replacement>), Refused> {
     Ok((path, edits))
 }
 
-fn plan(name: &str, edits: &[Replacement], before: Before) -> Plan {
+fn plan(
+    name: &str,
+    edits: &[Replacement],
+    before: Before,
+) -> Result<(Vec<u8>, ToolOutcome), Refused> {
     let bytes = match before {
         Before::Content(bytes) => bytes,
         Before::Nothing => {
@@ -185,6 +189,8 @@ mod tests {
             json!({"path": "f", "oldText": "a", "newText": "b"}),
             json!({"path": "f", "edits": "[{\"oldText\":\"a\",\"newText\":\"b\"}]"}),
             json!({"path": "f", "edits": {"oldText": "a", "newText": "b"}}),
+            json!({"file_path": "f", "old_string": "a", "new_string": "b"}),
+            json!({"path": "f", "edits": [{"old_text": "a", "newString": "b"}]}),
         ] {
             let bench = Bench::new();
             bench.write("f", "\u{feff}a\r\n");
@@ -242,6 +248,33 @@ mod tests {
         bench.write("f", "a");
         assert_eq!(bench.call_as("run1", "edit", arguments).await, first);
         assert_eq!(bench.read("f"), "aa");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changed_since_it_was_read_is_not_edited() {
+        let bench = Bench::new();
+        bench.write("f", "a\n");
+        let edit = |run_id: &'static str| {
+            bench.call_as(run_id, "edit", json!({"path": "f", "oldText": "a", "newText": "b"}))
+        };
+        bench.call("read", json!({"path": "f"})).await;
+        bench.call("bash", json!({"command": "echo more >> f"})).await;
+        let outcome = edit("e1").await;
+        assert!(outcome.is_error && outcome.said().contains("Read it again"), "{}", outcome.said());
+        bench.call("read", json!({"path": "f"})).await;
+        assert!(!edit("e2").await.is_error);
+        // What it wrote itself it knows; and a file that was only written anew is the same.
+        bench.write("f", &bench.read("f"));
+        let arguments = json!({"path": "f", "oldText": "b", "newText": "c"});
+        assert!(!bench.call("edit", arguments).await.is_error);
+        assert_eq!(bench.read("f"), "c\nmore\n");
+        bench.write("f", "other\n");
+        let outcome = bench.call("write", json!({"path": "f", "content": "x"})).await;
+        assert!(
+            outcome.is_error && outcome.said().contains("changed on disk"),
+            "{}",
+            outcome.said()
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tool `find`: files by name.
 
 use crate::{
+    about::{About, Again},
     arguments::Arguments,
     host::{Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
@@ -10,6 +11,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use toft_model::tool::ToolSpec;
 
 /// Results at most (Pi: 1,000).
@@ -24,20 +26,27 @@ impl Tool for Find {
         ToolSpec {
             name: "find".into(),
             description:
-                "Find files and folders by a glob such as *.ts or src/**/*.rs. Leaves out \
-                          what .gitignore names."
+                "Find files and folders by a glob like *.ts or src/**/*.rs. Leaves out what \
+                          .gitignore names."
                     .into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
                     "pattern": { "type": "string" },
-                    "path": { "type": "string", "description": "Folder to look in; the project's by default" },
-                    "limit": { "type": "integer", "description": "Results at most, 1000 by default" }
+                    "path": { "type": "string" },
+                    "limit": { "type": "integer" }
                 },
-                "required": ["pattern"],
-                "additionalProperties": false
+                "required": ["pattern"]
             }),
         }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::path(arguments)
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -59,24 +68,23 @@ impl Tool for Find {
         let limit = limit.min(RESULTS_MAX);
         let cancel = ctx.cancel.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let mut found = Vec::new();
-            for entry in walk::entries(&root) {
-                if cancel.is_cancelled() {
-                    return None;
-                }
-                let path = entry.path().strip_prefix(&root).unwrap_or(entry.path());
-                if glob.is_match(path) {
-                    let slash =
-                        if entry.file_type().is_some_and(|t| t.is_dir()) { "/" } else { "" };
-                    found.push(format!("{}{slash}", path.display()));
-                    if found.len() > limit {
-                        break;
-                    }
-                }
-            }
-            Some(found)
+            let is_folder =
+                |entry: &ignore::DirEntry| entry.file_type().is_some_and(|t| t.is_dir());
+            let below = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_owned();
+            let found = walk::first(&root, limit, &cancel, |entry| {
+                glob.is_match(below(entry.path())).then(|| (1, is_folder(entry)))
+            });
+            let name = |(path, is_folder): &(PathBuf, bool)| {
+                format!("{}{}", below(path).display(), if *is_folder { "/" } else { "" })
+            };
+            (!found.stopped).then(|| found.found.iter().map(name).collect::<Vec<_>>())
         });
-        match work.await {
+        // A file system that does not answer holds the thread, not the call.
+        let found = tokio::select! {
+            found = work => found,
+            () = ctx.cancel.cancelled() => Ok(None),
+        };
+        match found {
             Ok(Some(found)) => told(&found, limit),
             Ok(None) => ToolOutcome::cancelled(STOPPED),
             Err(_) => ToolOutcome::error("Searching failed."),

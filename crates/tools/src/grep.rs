@@ -1,11 +1,12 @@
 //! Tool `grep`: text in files.
 
 use crate::{
+    about::{About, Again},
     arguments::{Arguments, Refused},
     host::{Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
     output::{BYTES_MAX, cut_at_char},
-    paths::{explain, resolve, shown},
+    paths::{explain, open_as_regular, resolve, shown},
     walk,
 };
 use async_trait::async_trait;
@@ -14,7 +15,9 @@ use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkMatch};
 use serde_json::{Value, json};
 use std::{
+    cell::RefCell,
     fmt::Write as _,
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -26,6 +29,9 @@ const MATCHES_MAX: usize = 100;
 
 /// Bytes of one line that are shown (Pi: 500 characters).
 const LINE_BYTES_MAX: usize = 500;
+
+/// Memory of one search at most: what a line may have.
+const HEAP_BYTES_MAX: usize = 64 << 20;
 
 /// Lines around a match at most.
 const CONTEXT_MAX: usize = 50;
@@ -39,24 +45,31 @@ impl Tool for Grep {
         ToolSpec {
             name: "grep".into(),
             description:
-                "Search files for a regular expression (Rust syntax) or literal text. Leaves \
-                          out binary files and what .gitignore names."
+                "Search files for a regular expression (Rust syntax). Leaves out binary files \
+                          and what .gitignore names."
                     .into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
                     "pattern": { "type": "string" },
-                    "path": { "type": "string", "description": "File or folder; the project's folder by default" },
-                    "glob": { "type": "string", "description": "Only files that match, such as *.ts" },
+                    "path": { "type": "string" },
+                    "glob": { "type": "string", "description": "Like *.ts" },
                     "ignoreCase": { "type": "boolean" },
-                    "literal": { "type": "boolean", "description": "Take the pattern as plain text" },
-                    "context": { "type": "integer", "description": "Lines around each match" },
-                    "limit": { "type": "integer", "description": "Matches at most, 100 by default" }
+                    "literal": { "type": "boolean", "description": "No expression" },
+                    "context": { "type": "integer", "description": "Lines around" },
+                    "limit": { "type": "integer" }
                 },
-                "required": ["pattern"],
-                "additionalProperties": false
+                "required": ["pattern"]
             }),
         }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::path(arguments)
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -65,7 +78,12 @@ impl Tool for Grep {
             Err(refused) => return refused.into(),
         };
         let name = shown(ctx, &order.root);
-        match tokio::task::spawn_blocking(move || search(&order)).await {
+        // A file system that does not answer holds the thread, not the call.
+        let searched = tokio::select! {
+            searched = tokio::task::spawn_blocking(move || search(&order)) => searched,
+            () = ctx.cancel.cancelled() => Ok(Ok(None)),
+        };
+        match searched {
             Ok(Ok(Some(found))) => found.outcome(),
             Ok(Ok(None)) => ToolOutcome::cancelled(STOPPED),
             Ok(Err(error)) => ToolOutcome::error(explain(&error, &name)),
@@ -116,37 +134,119 @@ fn parse(ctx: &ToolContext, arguments: Value) -> Result<Order, Refused> {
 
 /// What was found; `None` when a person stopped it.
 fn search(order: &Order) -> io::Result<Option<Found>> {
-    let mut searcher = SearcherBuilder::new()
-        .line_number(true)
-        .before_context(order.context)
-        .after_context(order.context)
-        .binary_detection(BinaryDetection::quit(b'\0'))
-        .build();
     let mut found = Found { limit: order.limit, ..Found::default() };
     if std::fs::metadata(&order.root)?.is_file() {
-        found.file(&mut searcher, order, &order.root);
-        return Ok(Some(found));
+        if let Some(hits) = Hits::of(order, &order.root) {
+            found.add(&order.cwd, &order.root, hits);
+        }
+        return Ok((!order.cancel.is_cancelled()).then_some(found));
     }
-    for entry in walk::entries(&order.root) {
-        if order.cancel.is_cancelled() {
-            return Ok(None);
-        }
-        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
-            continue;
-        }
+    let first = walk::first(&order.root, order.limit, &order.cancel, |entry| {
         let path = entry.path();
         let below = path.strip_prefix(&order.root).unwrap_or(path);
-        if order.glob.as_ref().is_none_or(|glob| glob.is_match(below)) {
-            found.file(&mut searcher, order, path);
-        }
-        if found.more {
-            break;
-        }
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        let is_wanted = is_file && order.glob.as_ref().is_none_or(|glob| glob.is_match(below));
+        let hits = is_wanted.then(|| Hits::of(order, path)).flatten()?;
+        Some((hits.matches, hits))
+    });
+    if first.stopped {
+        return Ok(None);
+    }
+    for (path, hits) in first.found {
+        found.add(&order.cwd, &path, hits);
     }
     Ok(Some(found))
 }
 
-/// Lines that were found, within bounds.
+/// Lines of one file.
+#[derive(Default)]
+struct Hits {
+    lines: Vec<Line>,
+    matches: usize,
+    bytes: usize,
+    matches_max: usize,
+}
+
+struct Line {
+    /// None for the mark between lines that are apart.
+    number: Option<u64>,
+    is_match: bool,
+    text: String,
+}
+
+impl Hits {
+    /// What is found in a file, at most one match more than is shown; `None` when there is nothing.
+    fn of(order: &Order, path: &Path) -> Option<Self> {
+        thread_local! {
+            static SEARCHER: RefCell<Option<(usize, Searcher)>> = const { RefCell::new(None) };
+        }
+        // What may not be read is passed over, as grep does.
+        let file = open_as_regular(path).ok()?;
+        let mut hits = Self { matches_max: order.limit + 1, ..Self::default() };
+        // Its buffers are for all files of a thread.
+        SEARCHER.with_borrow_mut(|kept| {
+            if kept.as_ref().is_none_or(|(context, _)| *context != order.context) {
+                *kept = Some((order.context, searcher(order.context)));
+            }
+            let Some((_, searcher)) = kept else { return };
+            let source = Source { file, cancel: &order.cancel };
+            let _ = searcher.search_reader(&order.matcher, source, &mut hits);
+        });
+        (hits.matches > 0).then_some(hits)
+    }
+
+    fn take(&mut self, number: Option<u64>, is_match: bool, bytes: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * LINE_BYTES_MAX)]);
+        let text = text.trim_end_matches(['\n', '\r']);
+        let short = cut_at_char(text, LINE_BYTES_MAX);
+        let dots = if short.len() < text.len() { "…" } else { "" };
+        self.bytes += short.len();
+        self.lines.push(Line { number, is_match, text: format!("{short}{dots}") });
+        self.matches += usize::from(is_match);
+        self.matches < self.matches_max && self.bytes <= BYTES_MAX
+    }
+}
+
+fn searcher(context: usize) -> Searcher {
+    SearcherBuilder::new()
+        .line_number(true)
+        .before_context(context)
+        .after_context(context)
+        .binary_detection(BinaryDetection::quit(b'\0'))
+        .heap_limit(Some(HEAP_BYTES_MAX))
+        .build()
+}
+
+/// A file whose end comes when a person stops the search.
+struct Source<'a> {
+    file: File,
+    cancel: &'a CancellationToken,
+}
+
+impl io::Read for Source<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() { Ok(0) } else { self.file.read(buf) }
+    }
+}
+
+impl Sink for Hits {
+    type Error = io::Error;
+
+    fn matched(&mut self, _: &Searcher, line: &SinkMatch<'_>) -> Result<bool, io::Error> {
+        Ok(self.take(line.line_number(), true, line.bytes()))
+    }
+
+    fn context(&mut self, _: &Searcher, line: &SinkContext<'_>) -> Result<bool, io::Error> {
+        Ok(self.take(line.line_number(), false, line.bytes()))
+    }
+
+    fn context_break(&mut self, _: &Searcher) -> Result<bool, io::Error> {
+        self.lines.push(Line { number: None, is_match: false, text: "--".into() });
+        Ok(true)
+    }
+}
+
+/// Lines that are shown, within bounds.
 #[derive(Default)]
 struct Found {
     text: String,
@@ -159,29 +259,27 @@ struct Found {
 }
 
 impl Found {
-    fn file(&mut self, searcher: &mut Searcher, order: &Order, path: &Path) {
-        let name = path.strip_prefix(&order.cwd).unwrap_or(path).display().to_string();
+    fn add(&mut self, cwd: &Path, path: &Path, hits: Hits) {
+        let name = path.strip_prefix(cwd).unwrap_or(path).display().to_string();
         let before = self.matches;
-        // What may not be read is passed over, as grep does.
-        let _ = searcher.search_path(&order.matcher, path, Lines { found: self, name: &name });
-        self.files += usize::from(self.matches > before);
-    }
-
-    /// False when it does not fit.
-    fn line(&mut self, name: &str, number: Option<u64>, mark: char, bytes: &[u8]) -> bool {
-        let line = String::from_utf8_lossy(bytes);
-        let line = line.trim_end_matches(['\n', '\r']);
-        let short = cut_at_char(line, LINE_BYTES_MAX);
-        let dots = if short.len() < line.len() { "…" } else { "" };
-        self.cut_line |= !dots.is_empty();
-        let number = number.unwrap_or_default();
-        let line = format!("{name}{mark}{number}{mark} {short}{dots}\n");
-        if self.text.len() + line.len() > BYTES_MAX {
-            self.more = true;
-            return false;
+        for line in hits.lines {
+            let line_text = match line.number {
+                None => format!("{}\n", line.text),
+                Some(number) => {
+                    let mark = if line.is_match { ':' } else { '-' };
+                    format!("{name}{mark}{number}{mark} {}\n", line.text)
+                }
+            };
+            self.more |= (line.is_match && self.matches == self.limit)
+                || self.text.len() + line_text.len() > BYTES_MAX;
+            if self.more {
+                break;
+            }
+            self.text.push_str(&line_text);
+            self.matches += usize::from(line.is_match);
+            self.cut_line |= line.text.ends_with('…');
         }
-        self.text.push_str(&line);
-        true
+        self.files += usize::from(self.matches > before);
     }
 
     fn outcome(self) -> ToolOutcome {
@@ -202,35 +300,6 @@ impl Found {
         ToolOutcome::text(text).details(json!({
             "matches": self.matches, "files": self.files, "truncated": self.more
         }))
-    }
-}
-
-/// Takes the lines of one file.
-struct Lines<'a> {
-    found: &'a mut Found,
-    name: &'a str,
-}
-
-impl Sink for Lines<'_> {
-    type Error = io::Error;
-
-    fn matched(&mut self, _: &Searcher, line: &SinkMatch<'_>) -> Result<bool, io::Error> {
-        if self.found.matches == self.found.limit {
-            self.found.more = true;
-            return Ok(false);
-        }
-        let fits = self.found.line(self.name, line.line_number(), ':', line.bytes());
-        self.found.matches += usize::from(fits);
-        Ok(fits)
-    }
-
-    fn context(&mut self, _: &Searcher, line: &SinkContext<'_>) -> Result<bool, io::Error> {
-        Ok(self.found.line(self.name, line.line_number(), '-', line.bytes()))
-    }
-
-    fn context_break(&mut self, _: &Searcher) -> Result<bool, io::Error> {
-        self.found.text.push_str("--\n");
-        Ok(true)
     }
 }
 

@@ -17,8 +17,21 @@ pub(crate) struct FileLocks {
 }
 
 impl FileLocks {
+    /// Waits until nobody else changes any of these files. Always in the same order, so that two
+    /// calls never wait for each other.
+    pub(crate) async fn lock_all(&self, paths: &[&Path]) -> Vec<OwnedMutexGuard<()>> {
+        let mut paths = paths.to_vec();
+        paths.sort_unstable();
+        paths.dedup();
+        let mut guards = Vec::with_capacity(paths.len());
+        for path in paths {
+            guards.push(self.lock(path).await);
+        }
+        guards
+    }
+
     /// Waits until nobody else changes this file; held until dropped.
-    pub(crate) async fn lock(&self, path: &Path) -> OwnedMutexGuard<()> {
+    async fn lock(&self, path: &Path) -> OwnedMutexGuard<()> {
         let mutex = {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
             if files.len() >= SWEEP_AT {

@@ -1,9 +1,10 @@
 //! Tool `ls`: what is in a folder.
 
 use crate::{
+    about::{About, Again},
     arguments::Arguments,
     host::{Tool, ToolContext},
-    outcome::ToolOutcome,
+    outcome::{STOPPED, ToolOutcome},
     output::head,
     paths::{explain, resolve, shown},
 };
@@ -26,13 +27,19 @@ impl Tool for Ls {
             parameters: json!({
                 "type": "object",
                 "properties": {
-                    "path": { "type": "string", "description": "The project's folder by default" },
-                    "limit": { "type": "integer", "description": "Entries at most, 500 by default" }
-                },
-                "required": [],
-                "additionalProperties": false
+                    "path": { "type": "string" },
+                    "limit": { "type": "integer" }
+                }
             }),
         }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::path(arguments)
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -44,9 +51,11 @@ impl Tool for Ls {
         };
         let folder = resolve(ctx, &path);
         let name = shown(ctx, &folder);
+        let cancel = ctx.cancel.clone();
         let read = tokio::task::spawn_blocking(move || {
             std::fs::read_dir(&folder).map(|entries| {
                 let mut names: Vec<String> = entries
+                    .take_while(|_| !cancel.is_cancelled())
                     .filter_map(Result::ok)
                     .map(|entry| {
                         // A link to a folder is shown as one.
@@ -58,7 +67,13 @@ impl Tool for Ls {
                 names
             })
         });
-        let names = match read.await {
+        // A file system that does not answer holds the thread, not the call.
+        let read = tokio::select! {
+            biased;
+            () = ctx.cancel.cancelled() => return ToolOutcome::cancelled(STOPPED),
+            read = read => read,
+        };
+        let names = match read {
             Ok(Ok(names)) => names,
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotADirectory => {
                 return ToolOutcome::error(format!("{name} is a file. Use read to see it."));

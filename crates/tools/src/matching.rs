@@ -2,6 +2,7 @@
 //! spaces and typographic quotes, dashes and spaces. All else of the file stays byte for byte.
 //! Pure.
 
+use crate::output::cut_at_char;
 use std::ops::Range;
 
 /// One replacement.
@@ -21,6 +22,12 @@ pub(crate) struct Replaced {
 
 /// Line numbers that an error names at most.
 const LINES_NAMED_MAX: usize = 5;
+
+/// Places that are looked at for one that is nearly right.
+const STARTS_MAX: usize = 200;
+
+/// Bytes of a line that an error shows.
+const LINE_BYTES_SHOWN_MAX: usize = 120;
 
 /// Applies all replacements to the original at once. The error is for the model.
 pub(crate) fn replace(original: &str, edits: &[Replacement]) -> Result<Replaced, String> {
@@ -45,7 +52,8 @@ pub(crate) fn replace(original: &str, edits: &[Replacement]) -> Result<Replaced,
             [] => {
                 return Err(format!(
                     "{which}oldText was not found. It must match the file exactly, spaces and line \
-                     ends included. Read the file again and copy the text from there."
+                     ends included.{} Read the file again and copy the text from there.",
+                    closest(original, &old).unwrap_or_default()
                 ));
             }
             [at] => found.push((view.original_range(original, at), i)),
@@ -85,6 +93,30 @@ pub(crate) fn replace(original: &str, edits: &[Replacement]) -> Result<Replaced,
     }
     text.push_str(&original[at..]);
     Ok(Replaced { text, fuzzy: fuzzy_count })
+}
+
+/// Where a text that was not found nearly stands.
+fn closest(original: &str, wanted: &str) -> Option<String> {
+    let alike =
+        |a: &str, b: &str| a.trim().chars().map(plain_char).eq(b.trim().chars().map(plain_char));
+    let lines: Vec<&str> = original.lines().collect();
+    let wanted: Vec<&str> = wanted.lines().skip_while(|line| line.trim().is_empty()).collect();
+    let first = wanted.first()?;
+    let starts = (0..lines.len()).filter(|at| alike(lines[*at], first)).take(STARTS_MAX);
+    let same = |at: usize| lines[at..].iter().zip(&wanted).take_while(|(a, b)| alike(a, b)).count();
+    let (same, at) =
+        starts.map(|at| (same(at), at)).max_by_key(|(same, at)| (*same, usize::MAX - at))?;
+    let number = at + 1;
+    if same == wanted.len() {
+        return Some(format!(" From line {number} on it stands with other spaces."));
+    }
+    let there = match lines.get(at + same) {
+        Some(line) => {
+            format!("line {} is {:?}", number + same, cut_at_char(line, LINE_BYTES_SHOWN_MAX))
+        }
+        None => "there the file ends".to_owned(),
+    };
+    Some(format!(" It begins as line {number} does, but {there}."))
 }
 
 /// The text as it is searched, and where each byte of it came from.
@@ -156,7 +188,7 @@ impl View {
 }
 
 /// What a person would type for a typographic character.
-fn plain_char(c: char) -> char {
+pub(crate) fn plain_char(c: char) -> char {
     match c {
         '\u{2018}'..='\u{201b}' => '\'',
         '\u{201c}'..='\u{201f}' => '"',
@@ -216,6 +248,13 @@ mod tests {
         check("abc", &[("ab", "x"), ("bc", "y")], Err("edits[0] and edits[1] overlap"));
         check("a", &[("", "c")], Err("oldText is empty"));
         check("a\na\na\na\na\na\na", &[("a", "b")], Err("7 times (lines 1, 2, 3, 4, 5, …)"));
+    }
+
+    #[test]
+    fn what_is_nearly_there_is_shown() {
+        check("a\n  b\n  c\n", &[("b\nc", "")], Err("From line 2 on it stands with other spaces"));
+        check("x\na\nb\na\nb\nd\n", &[("a\nb\nc", "")], Err("as line 2 does, but line 4 is \"a\""));
+        check("a\nb", &[("b\nc", "")], Err("but there the file ends"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! document.
 
 use crate::{
+    about::Again,
     arguments::{Arguments, Refused},
     host::{Tool, ToolContext},
     outcome::ToolOutcome,
@@ -20,7 +21,7 @@ impl Tool for NotifyDashboard {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             name: "notify_dashboard".into(),
-            description: "Notify the dashboard. Use it when significant work is done.".into(),
+            description: "Tell people of significant work that is done.".into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
@@ -28,10 +29,13 @@ impl Tool for NotifyDashboard {
                     "type": { "type": "string", "enum": LEVELS },
                     "refreshIframe": { "type": "boolean", "description": "Reload the app's panel" }
                 },
-                "required": ["message"],
-                "additionalProperties": false
+                "required": ["message"]
             }),
         }
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {

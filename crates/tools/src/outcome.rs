@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use toft_model::message::{self, Block};
 
 /// Told to the model when a person stopped a call.
-pub(crate) const STOPPED: &str = "Stopped by a person before it ended.";
+pub const STOPPED: &str = "Stopped by a person before it ended.";
 
 /// What a call came to.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,9 @@
-//! Tool `process`: looks after commands in the background.
+//! Tool `process`: looks after commands in the background: what they say, what is said to them, and
+//! their end.
 
 use crate::{
-    arguments::Arguments,
+    about::{About, Again},
+    arguments::{Arguments, Refused, peek},
     bash::{ending, one_line},
     host::{ShellEvent, Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
@@ -10,19 +12,32 @@ use crate::{
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use toft_model::{
-    init::{ExecExit, ExecSpec},
+    init::{ExecExit, ExecStatus},
     tool::ToolSpec,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// How long kept output may take to arrive. It comes at once; then a program that is silent sends
 /// nothing more.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// How long output is read in all, from a program that never falls silent.
+/// How long output is read in all, from a program that never falls silent, unless more is asked for.
 const READ_MAX: Duration = Duration::from_secs(2);
+
+/// How long an answer to input is waited for, unless more is asked for.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// Longest wait that a call may ask for.
+const WAIT_MAX: Duration = Duration::from_mins(10);
+
+/// How long a program may take none of its input.
+const INPUT_MAX: Duration = Duration::from_secs(5);
 
 /// Time between TERM and KILL.
 const KILL_GRACE_MS: u64 = 3_000;
@@ -30,8 +45,18 @@ const KILL_GRACE_MS: u64 = 3_000;
 /// Programs that are listed at most, newest first.
 const LISTED_MAX: usize = 50;
 
+/// Programs whose output was looked at that are remembered; then all are forgotten.
+const LOOKED_MAX: usize = 1_000;
+
+const ACTIONS: [&str; 4] = ["list", "output", "input", "kill"];
+
 /// See the module.
-pub(crate) struct Process;
+#[derive(Default)]
+pub(crate) struct Process {
+    /// How many bytes of a program's output were shown. Forgotten with the bridge: then all is shown
+    /// again.
+    looked: Mutex<HashMap<String, u64>>,
+}
 
 #[async_trait]
 impl Tool for Process {
@@ -39,48 +64,95 @@ impl Tool for Process {
         ToolSpec {
             name: "process".into(),
             description:
-                "Look after commands that run in the background: list them, read the output \
-                          of one, or kill one with everything it started."
+                "Commands in the background: list them, output of one since the last look, input \
+                          text to it, or kill it with all it started."
                     .into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
-                    "action": { "type": "string", "enum": ["list", "output", "kill"] },
-                    "id": { "type": "string", "description": "Which one; not for list" }
+                    "action": { "type": "string", "enum": ACTIONS },
+                    "id": { "type": "string" },
+                    "text": { "type": "string" },
+                    "close": { "type": "boolean", "description": "Ends its input" },
+                    "wait": { "type": "number", "description": "Seconds for its end" }
                 },
-                "required": ["action"],
-                "additionalProperties": false
+                "required": ["action"]
             }),
         }
     }
 
-    async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
-        let parsed = Arguments::new("process", &["action", "id"], arguments)
-            .and_then(|args| Ok((args.some_text("action", "list, output or kill")?, args)));
-        let (action, args) = match parsed {
-            Ok(parsed) => parsed,
-            Err(refused) => return refused.into(),
-        };
-        if action == "list" {
-            return list(ctx).await;
+    fn about(&self, arguments: &Value) -> About {
+        let words =
+            [peek(arguments, &["action"]), peek(arguments, &["id"]), peek(arguments, &["text"])];
+        About::Text(words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    }
+
+    fn again(&self, arguments: &Value) -> Again {
+        // What a program was told it may not be told twice.
+        match peek(arguments, &["action"]).as_deref() {
+            Some("input") => Again::Unsure,
+            _ => Again::Safe,
         }
-        let id = match args.some_text("id", "the id of the process, see action list") {
-            Ok(id) => id,
+    }
+
+    async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
+        let order = match Order::new(arguments) {
+            Ok(order) => order,
             Err(refused) => return refused.into(),
         };
         let work = async {
-            match action.as_str() {
-                "output" => output(ctx, &id).await,
-                "kill" => kill(ctx, &id).await,
-                other => ToolOutcome::error(format!(
-                    "The argument `action` of process must be list, output or kill, not {other:?}."
-                )),
+            match order.action.as_str() {
+                "list" => list(ctx).await,
+                "output" => self.output(ctx, &order.id, order.wait).await,
+                "input" => self.input(ctx, &order).await,
+                _ => kill(ctx, &order.id).await,
             }
         };
         tokio::select! {
             outcome = work => outcome,
             () = ctx.cancel.cancelled() => ToolOutcome::cancelled(STOPPED),
         }
+    }
+}
+
+struct Order {
+    action: String,
+    id: String,
+    text: String,
+    close: bool,
+    wait: Option<Duration>,
+}
+
+impl Order {
+    fn new(arguments: Value) -> Result<Self, Refused> {
+        let args =
+            Arguments::new("process", &["action", "id", "text", "close", "wait"], arguments)?;
+        let action = args.some_text("action", "list, output, input or kill")?;
+        if !ACTIONS.contains(&action.as_str()) {
+            return Err(Refused::new(format!(
+                "The argument `action` of process must be list, output, input or kill, not {action:?}."
+            )));
+        }
+        let id = if action == "list" {
+            String::new()
+        } else {
+            args.some_text("id", "the id of the process, see action list")?
+        };
+        let wait = args.positive("wait")?.map(Duration::try_from_secs_f64);
+        let order = Self {
+            id,
+            text: args.optional_text("text")?.unwrap_or_default(),
+            close: args.flag("close")?,
+            wait: wait.map(|wait| wait.unwrap_or(WAIT_MAX).min(WAIT_MAX)),
+            action,
+        };
+        if order.action == "input" && order.text.is_empty() && !order.close {
+            return Err(Refused::new(
+                "The argument `text` of process is missing: what to give to the program. Nothing was \
+                 done.",
+            ));
+        }
+        Ok(order)
     }
 }
 
@@ -107,42 +179,150 @@ async fn list(ctx: &ToolContext) -> ToolOutcome {
     ToolOutcome::text(lines.join("\n"))
 }
 
-async fn output(ctx: &ToolContext, id: &str) -> ToolOutcome {
-    // A known id is attached to; an unknown one cannot be started without a program.
-    let spec = ExecSpec { id: Some(id.to_owned()), detach: true, ..ExecSpec::default() };
-    let Ok(mut run) = ctx.shell.start(spec).await else { return unknown(id) };
-    let mut tail = Tail::default();
-    let mut exit: Option<ExecExit> = None;
-    let read = async {
-        while let Ok(Some(event)) = timeout(QUIET, run.events.next()).await {
-            match event {
-                ShellEvent::Output(bytes) => tail.push(&bytes),
-                ShellEvent::Gap(_) => {}
-                ShellEvent::Exit(ended) => {
+/// How long a look lasts.
+#[derive(Clone, Copy)]
+struct Look {
+    until: Instant,
+    /// Whether it ends when the program falls silent after it said something.
+    until_quiet: bool,
+}
+
+impl Process {
+    fn shown(&self, id: &str) -> u64 {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.get(id).copied().unwrap_or_default()
+    }
+
+    fn set_shown(&self, id: &str, bytes: u64) {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.len() >= LOOKED_MAX {
+            looked.clear();
+        }
+        looked.insert(id.to_owned(), bytes);
+    }
+
+    async fn output(&self, ctx: &ToolContext, id: &str, wait: Option<Duration>) -> ToolOutcome {
+        let until = Instant::now() + wait.unwrap_or(READ_MAX);
+        self.look(ctx, id, Look { until, until_quiet: wait.is_none() }, QUIET).await
+    }
+
+    async fn input(&self, ctx: &ToolContext, order: &Order) -> ToolOutcome {
+        let id = order.id.as_str();
+        let all = match ctx.shell.list().await {
+            Ok(all) => all,
+            Err(error) => return ToolOutcome::error(error.to_string()),
+        };
+        let Some(status) = all.iter().find(|status| status.id == id) else { return unknown(id) };
+        if let Some(exit) = &status.exit {
+            return ToolOutcome::error(format!(
+                "`{id}` takes no input: it ended with {}.",
+                ending(exit)
+            ));
+        }
+        if let Some(refused) = refused(ctx, status) {
+            return refused;
+        }
+        if !status.stdin {
+            return ToolOutcome::error(format!(
+                "`{id}` takes no input: that was ended, or it was not started with bash and background."
+            ));
+        }
+        let given = ctx.shell.input(id, order.text.as_bytes(), order.close);
+        match tokio::time::timeout(INPUT_MAX, given).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                return ToolOutcome::error(format!("The input was not given: {error}"));
+            }
+            Err(_) => {
+                return ToolOutcome::error(format!(
+                    "`{id}` does not read its input; not all was given."
+                ));
+            }
+        }
+        let until = Instant::now() + order.wait.unwrap_or(ANSWER_WAIT);
+        let look = Look { until, until_quiet: order.wait.is_none() };
+        self.look(ctx, id, look, ANSWER_WAIT).await
+    }
+
+    /// What a program said since the last look, and meanwhile; `patience` for its first word.
+    async fn look(
+        &self,
+        ctx: &ToolContext,
+        id: &str,
+        look: Look,
+        patience: Duration,
+    ) -> ToolOutcome {
+        let from = self.shown(id);
+        let Ok(mut run) = ctx.shell.attach(id, from).await else { return unknown(id) };
+        let mut tail = Tail::default();
+        let mut exit: Option<ExecExit> = None;
+        let mut gap = 0;
+        loop {
+            let quiet = if tail.bytes() == 0 { patience } else { QUIET };
+            let until =
+                if look.until_quiet { look.until.min(Instant::now() + quiet) } else { look.until };
+            match timeout_at(until, run.events.next()).await {
+                Ok(Some(ShellEvent::Output(bytes))) => {
+                    tail.push(&bytes);
+                    // A program that never falls silent must not keep the look open.
+                    if Instant::now() >= look.until {
+                        break;
+                    }
+                }
+                Ok(Some(ShellEvent::Gap(to))) => gap = to.saturating_sub(from),
+                Ok(Some(ShellEvent::Exit(ended))) => {
                     exit = Some(ended);
                     break;
                 }
-                ShellEvent::Lost => break,
+                // What has come by then is what there is to show.
+                Ok(Some(ShellEvent::Lost) | None) | Err(_) => break,
             }
         }
-    };
-    // What has come by then is what there is to show.
-    let _ = timeout(READ_MAX, read).await;
-    let (shown, note) = tail.text();
-    let mut parts = vec![if shown.is_empty() { "(no output)".to_owned() } else { shown }];
-    if let Some(note) = note {
-        let path = exit.as_ref().and_then(|e| e.output_path.clone());
-        let path = path.map(|path| format!(" Full output: {path}")).unwrap_or_default();
-        parts.push(format!("[{note}.{path}]"));
+        self.set_shown(id, from + gap + tail.bytes());
+        let (shown, note) = tail.text();
+        let mut parts = vec![match (shown.is_empty(), from) {
+            (false, _) => shown,
+            (true, 0) => "(no output)".to_owned(),
+            (true, _) => "(nothing new)".to_owned(),
+        }];
+        if let Some(note) = note {
+            let path = exit.as_ref().and_then(|e| e.output_path.clone());
+            let path = path.map(|path| format!(" Full output: {path}")).unwrap_or_default();
+            parts.push(format!("[{note}.{path}]"));
+        }
+        parts.push(match &exit {
+            None => "It runs.".into(),
+            Some(exit) => format!("It ended with {}.", ending(exit)),
+        });
+        let details = json!({
+            "id": id, "fromByte": from, "outputBytes": tail.bytes(), "running": exit.is_none()
+        });
+        ToolOutcome::text(parts.join("\n\n")).details(details)
     }
-    parts.push(match &exit {
-        None => "It runs.".into(),
-        Some(exit) => format!("It ended with {}.", ending(exit)),
-    });
-    ToolOutcome::text(parts.join("\n\n"))
+}
+
+/// A call that only reads leaves programs alone that do more.
+fn refused(ctx: &ToolContext, status: &ExecStatus) -> Option<ToolOutcome> {
+    (ctx.read_only && !status.read_only).then(|| {
+        ToolOutcome::error(format!(
+            "`{}` was not started in plan mode, and may change things. In plan mode its output can be \
+             looked at; it gets no input and is not ended.",
+            status.id
+        ))
+    })
 }
 
 async fn kill(ctx: &ToolContext, id: &str) -> ToolOutcome {
+    if ctx.read_only {
+        let all = match ctx.shell.list().await {
+            Ok(all) => all,
+            Err(error) => return ToolOutcome::error(error.to_string()),
+        };
+        let known = all.iter().find(|status| status.id == id);
+        if let Some(refused) = known.and_then(|status| refused(ctx, status)) {
+            return refused;
+        }
+    }
     match ctx.shell.kill(id, KILL_GRACE_MS).await {
         Ok(()) => ToolOutcome::text(format!("`{id}` and all that it started is ended.")),
         Err(error) if error.code == "not_found" => unknown(id),
@@ -155,43 +335,4 @@ fn unknown(id: &str) -> ToolOutcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::testing::Bench;
-    use serde_json::json;
-
-    #[tokio::test]
-    async fn a_command_in_the_background_can_be_listed_read_and_killed() {
-        let bench = Bench::new();
-        let command = json!({"command": "echo ready; sleep 1000", "background": true});
-        let started = bench.call_as("bg1", "bash", command).await;
-        assert!(!started.is_error, "{}", started.said());
-        let pid = started.details.as_ref().unwrap()["pid"].as_u64().unwrap();
-        let listed = bench.call("process", json!({"action": "list"})).await.said();
-        assert!(
-            listed.contains(&format!("bg1: runs, pid {pid}: echo ready; sleep 1000")),
-            "{listed}"
-        );
-        let output = bench.call("process", json!({"action": "output", "id": "bg1"})).await.said();
-        assert_eq!(output, "ready\n\nIt runs.");
-        let killed = bench.call("process", json!({"action": "kill", "id": "bg1"})).await;
-        assert!(!killed.is_error, "{}", killed.said());
-        let listed = bench.call("process", json!({"action": "list"})).await.said();
-        assert!(listed.contains("bg1: ended with signal 15"), "{listed}");
-    }
-
-    #[tokio::test]
-    async fn what_is_not_there_is_said() {
-        let bench = Bench::new();
-        assert_eq!(
-            bench.call("process", json!({"action": "list"})).await.said(),
-            "No process runs."
-        );
-        for action in ["output", "kill"] {
-            let outcome = bench.call("process", json!({"action": action, "id": "x"})).await;
-            assert!(outcome.is_error && outcome.said().contains("no process `x`"));
-        }
-        assert!(bench.call("process", json!({"action": "output"})).await.said().contains("`id`"));
-        let wrong = bench.call("process", json!({"action": "pause", "id": "x"})).await;
-        assert!(wrong.said().contains("list, output or kill"), "{}", wrong.said());
-    }
-}
+mod tests;

@@ -1,31 +1,33 @@
-//! Tool `read`: the text of a file, or an image.
+//! Tool `read`: the text of a file, of a PDF, or an image.
+
+mod text;
 
 use crate::{
+    about::{About, Again},
     arguments::Arguments,
+    aside::{self, Job},
     host::{Tool, ToolContext},
-    outcome::ToolOutcome,
-    output::{BYTES_MAX, LINES_MAX, head},
-    paths::{explain, resolve, shown},
+    outcome::{STOPPED, ToolOutcome},
+    output::cut_at_char,
+    paths::{explain, open_regular, resolve, shown},
 };
 use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::{
-    fmt::Write as _,
-    fs::File,
-    io::{self, BufRead, BufReader, Read as _},
-    path::Path,
+    fs::Metadata,
+    io::{self, BufRead as _, BufReader, Cursor},
+    path::{Path, PathBuf},
 };
+use text::{Lines, Wanted};
 use toft_model::{message::Block, tool::ToolSpec};
-
-/// Bytes of an image at most: Anthropic takes 5 MB of base64.
-const IMAGE_BYTES_MAX: u64 = 3_700_000;
+use tokio_util::sync::CancellationToken;
 
 /// Bytes that are looked at to tell text from what is none.
 const SNIFF_BYTES: usize = 8 << 10;
 
-/// Bytes of a file that are read through to count its lines; beyond that the count is left out.
-const COUNT_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of text of a PDF that are looked through for the lines that are wanted.
+const PDF_TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// See the module.
 pub(crate) struct Read;
@@ -36,20 +38,27 @@ impl Tool for Read {
         ToolSpec {
             name: "read".into(),
             description:
-                "Read a text file (up to 2000 lines or 50 KB at once; go on with offset) or \
-                          look at an image (PNG, JPEG, GIF, WebP)."
+                "Read a text file or PDF (2000 lines or 50 KB at once; go on with offset), or look \
+                          at an image."
                     .into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
-                    "path": { "type": "string", "description": "Relative to the project's folder, or absolute" },
+                    "path": { "type": "string", "description": "In the project's folder, or absolute" },
                     "offset": { "type": "integer", "description": "First line, from 1" },
-                    "limit": { "type": "integer", "description": "Lines at most" }
+                    "limit": { "type": "integer" }
                 },
-                "required": ["path"],
-                "additionalProperties": false
+                "required": ["path"]
             }),
         }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::path(arguments)
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -64,147 +73,105 @@ impl Tool for Read {
         };
         let path = resolve(ctx, &path);
         let name = shown(ctx, &path);
-        let work = tokio::task::spawn_blocking(move || {
-            read(&path, &name, offset.unwrap_or(1).max(1), limit)
-                .unwrap_or_else(|error| ToolOutcome::error(explain(&error, &name)))
-        });
-        work.await.unwrap_or_else(|_| ToolOutcome::error("Reading failed."))
+        let wanted = Wanted { first: offset.unwrap_or(1).max(1), limit };
+        let work = {
+            let (path, name, ctx) = (path.clone(), name.clone(), ctx.clone());
+            tokio::task::spawn_blocking(move || look(&path, &name, wanted, &ctx))
+        };
+        // A file system that does not answer holds the thread, not the call.
+        let looked = tokio::select! {
+            looked = work => looked,
+            () = ctx.cancel.cancelled() => return ToolOutcome::cancelled(STOPPED),
+        };
+        match looked {
+            Ok(Ok(Looked::Done(outcome))) => outcome,
+            Ok(Ok(Looked::Image)) => image(ctx, path, &name).await,
+            Ok(Ok(Looked::Pdf)) => pdf(ctx, path, &name, wanted).await,
+            Ok(Err(error)) => ToolOutcome::error(explain(&error, &name)),
+            Err(_) => ToolOutcome::error("Reading failed."),
+        }
     }
 }
 
-fn read(path: &Path, name: &str, first: usize, limit: Option<usize>) -> io::Result<ToolOutcome> {
-    let meta = std::fs::metadata(path)?;
-    if meta.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !meta.is_file() {
-        return Ok(ToolOutcome::error(format!("{name} is no regular file and cannot be read.")));
-    }
-    let mut file = BufReader::with_capacity(SNIFF_BYTES, File::open(path)?);
+/// What a look at a file came to.
+enum Looked {
+    Done(ToolOutcome),
+    Image,
+    Pdf,
+}
+
+fn look(path: &Path, name: &str, wanted: Wanted, ctx: &ToolContext) -> io::Result<Looked> {
+    let (file, meta) = open_regular(path)?;
+    let mut file = BufReader::with_capacity(SNIFF_BYTES, file);
     let start = file.fill_buf()?;
-    if let Some(mime) = image_type(start) {
-        return image(&mut file, name, mime, meta.len());
+    if image_type(start).is_some() {
+        return Ok(Looked::Image);
+    }
+    if start.starts_with(b"%PDF-") {
+        return Ok(Looked::Pdf);
     }
     if start.contains(&0) {
-        return Ok(ToolOutcome::error(format!(
+        return Ok(Looked::Done(ToolOutcome::error(format!(
             "{name} is no text ({} bytes). Use bash with file, xxd or a fitting program to look into \
              it.",
             meta.len()
-        )));
+        ))));
     }
-    text(file, name, first, limit, meta.len())
+    let lines = text::lines(&mut file, wanted, &ctx.cancel)?;
+    saw(ctx, path, &meta, &lines);
+    Ok(Looked::Done(lines.told(name, wanted, meta.len())))
 }
 
-fn text(
-    mut file: BufReader<File>,
-    name: &str,
-    first: usize,
-    limit: Option<usize>,
-    bytes: u64,
-) -> io::Result<ToolOutcome> {
-    let mut wanted: Vec<String> = Vec::new();
-    let wanted_max = limit.unwrap_or(LINES_MAX).min(LINES_MAX);
-    let (mut lines, mut kept_bytes, mut seen_bytes) = (0usize, 0usize, 0u64);
-    let mut line = Vec::new();
-    let mut counted = true;
-    loop {
-        line.clear();
-        // A line of gigabytes must not fill the memory.
-        let got = (&mut file).take(BYTES_MAX as u64 + 1).read_until(b'\n', &mut line)?;
-        if got == 0 {
-            break;
-        }
-        let mut long = got > BYTES_MAX && line.last() != Some(&b'\n');
-        let mut whole = got as u64;
-        if long {
-            whole += skip_line(&mut file)?;
-        }
-        seen_bytes += whole;
-        lines += 1;
-        if lines >= first && wanted.len() < wanted_max && kept_bytes <= BYTES_MAX {
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end_matches('\n').trim_end_matches('\r');
-            long |= text.len() > BYTES_MAX;
-            if long && wanted.is_empty() {
-                return Ok(ToolOutcome::error(format!(
-                    "Line {lines} of {name} has {whole} bytes, more than the {BYTES_MAX} that fit. Use \
-                     bash: sed -n '{lines}p' {name} | cut -c 1-2000"
-                )));
-            }
-            kept_bytes += text.len() + 1;
-            wanted.push(text.to_owned());
-        } else if seen_bytes > COUNT_BYTES_MAX {
-            counted = false;
-            break;
-        }
-    }
-    if lines == 0 {
-        return Ok(ToolOutcome::text(format!("({name} is empty)")));
-    }
-    if first > lines {
-        return Ok(ToolOutcome::error(format!(
-            "{name} has {lines} lines; offset {first} is behind its end."
-        )));
-    }
-    let limited = head(wanted.iter().map(String::as_str), wanted_max);
-    let last = first + limited.lines - 1;
-    let mut out = limited.text;
-    let total = if counted { lines.to_string() } else { "many".into() };
-    if last < lines || !counted {
-        let why = match limited.limit {
-            Some("50 KB") => " (50 KB limit)",
-            Some(_) | None => "",
-        };
-        let _ = write!(
-            out,
-            "\n\n[Showing lines {first}-{last} of {total}{why}. Go on with offset={}.]",
-            last + 1
-        );
-    }
-    let details = json!({
-        "path": name, "firstLine": first, "lastLine": last,
-        "totalLines": counted.then_some(lines), "bytes": bytes
-    });
-    Ok(ToolOutcome::text(out).details(details))
-}
-
-/// Skips to the end of the line; how many bytes.
-fn skip_line(file: &mut BufReader<File>) -> io::Result<u64> {
-    let mut skipped = 0;
-    loop {
-        let buf = file.fill_buf()?;
-        if buf.is_empty() {
-            return Ok(skipped);
-        }
-        let end = buf.iter().position(|b| *b == b'\n');
-        let used = end.map_or(buf.len(), |at| at + 1);
-        file.consume(used);
-        skipped += used as u64;
-        if end.is_some() {
-            return Ok(skipped);
-        }
+/// Remembers what the file was like.
+fn saw(ctx: &ToolContext, path: &Path, meta: &Metadata, lines: &Lines) {
+    if let Ok(real) = std::fs::canonicalize(path) {
+        ctx.seen.saw(&real, meta, lines.content);
     }
 }
 
-fn image(
-    file: &mut BufReader<File>,
-    name: &str,
-    mime: &'static str,
-    bytes: u64,
-) -> io::Result<ToolOutcome> {
-    if bytes > IMAGE_BYTES_MAX {
-        return Ok(ToolOutcome::error(format!(
-            "{name} is an image of {bytes} bytes; at most {IMAGE_BYTES_MAX} can be looked at. Make it \
-             smaller first."
-        )));
+async fn image(ctx: &ToolContext, path: PathBuf, name: &str) -> ToolOutcome {
+    let done = match aside::run(ctx, &Job::Picture { path }, &format!("read {name}")).await {
+        Ok(done) => done,
+        Err(outcome) => return named(name, outcome),
+    };
+    let _ = ctx.shell.forget(&ctx.run_id).await;
+    let mime = done.answer.mime_type;
+    let [(width, height), (w, h)] = done.answer.size.unwrap_or_default();
+    let scaled = if (width, height) == (w, h) {
+        String::new()
+    } else {
+        format!(" Shown scaled to {w}x{h}.")
+    };
+    let data = BASE64_STANDARD.encode(&done.body);
+    let mut outcome =
+        ToolOutcome::text(format!("{name}: {mime}, {width}x{height}.{scaled}")).details(json!({
+            "path": name, "mimeType": mime, "bytes": done.answer.bytes, "width": width, "height": height
+        }));
+    outcome.content.push(Block::Image { data, mime_type: mime });
+    outcome
+}
+
+async fn pdf(ctx: &ToolContext, path: PathBuf, name: &str, wanted: Wanted) -> ToolOutcome {
+    let done = match aside::run(ctx, &Job::Pdf { path }, &format!("read {name}")).await {
+        Ok(done) => done,
+        Err(outcome) => return named(name, outcome),
+    };
+    let _ = ctx.shell.forget(&ctx.run_id).await;
+    let text = String::from_utf8_lossy(&done.body);
+    let text = cut_at_char(&text, PDF_TEXT_BYTES_MAX);
+    let lines = text::lines(&mut Cursor::new(text), wanted, &CancellationToken::new());
+    match lines {
+        Ok(lines) => lines.told(name, wanted, done.answer.bytes),
+        Err(error) => ToolOutcome::error(explain(&error, name)),
     }
-    let mut data = Vec::new();
-    file.take(IMAGE_BYTES_MAX).read_to_end(&mut data)?;
-    let image = Block::Image { data: BASE64_STANDARD.encode(&data), mime_type: mime.to_owned() };
-    let mut outcome = ToolOutcome::text(format!("{name}: {mime}, {bytes} bytes."))
-        .details(json!({ "path": name, "mimeType": mime, "bytes": bytes }));
-    outcome.content.push(image);
-    Ok(outcome)
+}
+
+/// A failure with the name of the file before it.
+fn named(name: &str, outcome: ToolOutcome) -> ToolOutcome {
+    if outcome.details.is_some() {
+        return outcome;
+    }
+    ToolOutcome::error(format!("{name}: {}", outcome.said()))
 }
 
 /// The kinds of image that all providers take, by their first bytes.
@@ -222,7 +189,6 @@ fn image_type(start: &[u8]) -> Option<&'static str> {
 mod tests {
     use crate::testing::Bench;
     use serde_json::json;
-    use toft_model::message::Block;
 
     #[tokio::test]
     async fn a_file_is_read_whole_or_in_parts() {
@@ -267,13 +233,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn images_are_shown_and_other_binaries_are_not() {
+    async fn what_is_no_text_is_not_shown() {
         let bench = Bench::new();
-        bench.write_bytes("a.png", b"\x89PNG\r\n\x1a\nrest");
-        let outcome = bench.call("read", json!({"path": "a.png"})).await;
-        assert!(
-            matches!(&outcome.content[1], Block::Image { mime_type, data } if mime_type == "image/png" && data == "iVBORw0KGgpyZXN0")
-        );
         bench.write_bytes("b", b"ELF\0\0");
         let outcome = bench.call("read", json!({"path": "b"})).await;
         assert!(

@@ -9,7 +9,7 @@ pub use bench::Bench;
 pub use secrets::MemorySecrets;
 pub use shell::LocalShell;
 
-use crate::host::{Journal, People};
+use crate::host::{Journal, People, TaskEnd, TaskOrder, Tasks, ToolContext};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::{
@@ -24,16 +24,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A journal in memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryJournal {
     intents: Mutex<HashMap<String, Value>>,
     failure: Mutex<Option<String>>,
+    hook: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl MemoryJournal {
     /// Every later record fails for this reason.
     pub fn fail_with(&self, reason: &str) {
         *lock(&self.failure) = Some(reason.to_owned());
+    }
+
+    /// Does this when the next intent is recorded: between what was prepared and its effect.
+    pub fn before_record(&self, hook: impl FnOnce() + Send + 'static) {
+        *lock(&self.hook) = Some(Box::new(hook));
     }
 }
 
@@ -46,6 +52,10 @@ impl Journal for MemoryJournal {
     async fn record(&self, run_id: &str, intent: &Value) -> Result<(), String> {
         if let Some(reason) = lock(&self.failure).clone() {
             return Err(reason);
+        }
+        let hook = lock(&self.hook).take();
+        if let Some(hook) = hook {
+            hook();
         }
         let old = lock(&self.intents).insert(run_id.to_owned(), intent.clone());
         assert!(old.is_none(), "{run_id} was recorded twice");
@@ -95,5 +105,15 @@ impl People for PreparedPeople {
             cancel.cancelled().await;
         }
         answer
+    }
+}
+
+/// Nobody does anything.
+pub struct NoTasks;
+
+#[async_trait]
+impl Tasks for NoTasks {
+    async fn run(&self, _: &ToolContext, _: TaskOrder) -> Result<TaskEnd, String> {
+        Err("There is no agent here.".into())
     }
 }

@@ -1,8 +1,9 @@
 //! Tool `write`: a whole file.
 
 use crate::{
+    about::{About, Again},
     arguments::Arguments,
-    effect::{Before, change, diff_details},
+    effect::{Before, change_one, diff_details},
     host::{Tool, ToolContext},
     locks::FileLocks,
     outcome::ToolOutcome,
@@ -32,20 +33,24 @@ impl Tool for Write {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             name: "write".into(),
-            description:
-                "Write a file: creates it (and its folders) or replaces it whole. To change \
-                          parts of a file, use edit."
-                    .into(),
+            description: "Write a whole file; makes its folders.".into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
-                    "path": { "type": "string", "description": "Relative to the project's folder, or absolute" },
-                    "content": { "type": "string", "description": "The whole content" }
+                    "path": { "type": "string" },
+                    "content": { "type": "string" }
                 },
-                "required": ["path", "content"],
-                "additionalProperties": false
+                "required": ["path", "content"]
             }),
         }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::path(arguments)
+    }
+
+    fn again(&self, _arguments: &Value) -> Again {
+        Again::Safe
     }
 
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
@@ -61,7 +66,7 @@ impl Tool for Write {
         };
         let path = resolve(ctx, &path);
         let name = shown(ctx, &path);
-        change(ctx, "write", &self.locks, &path, |before| {
+        change_one(ctx, "write", &self.locks, &path, |before| {
             let bytes = content.len();
             let (created, mut details) = match &before {
                 Before::Nothing => (true, diff(&name, "", &content)),

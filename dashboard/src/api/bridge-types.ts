@@ -44,11 +44,21 @@ export interface ToolResultMessage {
   timestamp: number
 }
 
+/** Words of the loop, or of an extension. */
+export interface CustomMessage {
+  role: 'custom'
+  customType?: string
+  content: string | Block[]
+  display: boolean
+  details?: unknown
+  timestamp: number
+}
+
 export type Message =
   | UserMessage
   | AssistantMessage
   | ToolResultMessage
-  | { role: 'custom'; content: string | Block[]; display: boolean; timestamp: number }
+  | CustomMessage
   | { role: 'compactionSummary' | 'branchSummary'; summary: string; timestamp: number }
 
 export interface StoredMessage {
@@ -83,6 +93,83 @@ export interface Question {
   /** Bindings that the agent proposes for them, by name: as the machine says it, see `readBinding`. */
   bindings?: Record<string, unknown>
   toolCallId: string
+  /** Names it where its call may be asked about more than once: answered by it, else by the call. */
+  id?: string
+  /** Why it is asked, when it is not a tool that asks. */
+  kind?: 'permission' | 'doubt' | 'loop'
+  /** The task's conversation, when it is about a call of a task. */
+  childSession?: string
+}
+
+/** What is done with a call that a rule fits. */
+export type RuleAction = 'allow' | 'ask' | 'deny'
+
+/** A rule for what the agent may do by itself: the first that fits counts. */
+export interface Rule {
+  tool: string
+  /** Left out: whatever the call is about. */
+  argument?: string
+  action: RuleAction
+  reason?: string
+}
+
+/** What one prompt may take: billionths of a dollar, seconds, model calls. */
+export interface PromptLimits {
+  money?: number
+  seconds?: number
+  steps?: number
+}
+
+/** What a conversation's agent may do: look and change, or look and say what it would change. */
+export type Mode = 'build' | 'plan'
+
+export interface PlanTodo {
+  id: string
+  title: string
+  details?: string
+  acceptanceCriteria?: string[]
+}
+
+export interface Plan {
+  summary: string
+  todos: PlanTodo[]
+}
+
+export interface PlanReady extends Plan {
+  planId: string
+  /** The answer that it was read from; of an edited one, the plan before. */
+  of?: string
+  source: 'json' | 'list' | 'text' | 'edited'
+}
+
+/** `dropped`: the conversation went on about something else. */
+export type PlanState = 'proposed' | 'approved' | 'rejected' | 'dropped'
+
+/** One step of the list that an agent works through. */
+export interface TodoItem {
+  content: string
+  status: 'pending' | 'in_progress' | 'completed'
+}
+
+/** An entry of a conversation, in the tree that its file is. */
+export interface TreeNode {
+  id: string
+  parentId: string | null
+  kind: string
+  role: string | null
+  /** The beginning of what it says. */
+  text: string
+  label: string | null
+  timestamp: number
+  onPath: boolean
+}
+
+export interface TreePage {
+  sessionId: string
+  leafId: string | null
+  entries: TreeNode[]
+  /** Ask again with it as `after`; null: that was all. */
+  next: string | null
 }
 
 export interface SessionModel {
@@ -108,6 +195,18 @@ export interface AgentState {
   appListening: boolean
   cwd: string
   question: Question | null
+  /** These four are left out by a copy of before they were told. */
+  mode?: Mode
+  plan?: PlanReady | null
+  planState?: PlanState | null
+  todos?: TodoItem[]
+  /** Absent in states of older bridges. */
+  rules?: Rule[]
+  limits?: PromptLimits
+  /** Whether the project's own check runs when a plan was carried out. */
+  autoCheck?: boolean
+  /** Null: found in the project. */
+  checkCommand?: string | null
   contextTokens: number | null
   contextWindow: number | null
   usage: Usage | null
@@ -122,13 +221,55 @@ export interface SessionInfo {
   createdAt: number | string
   updatedAt: number | string
   status: AgentStatus
+  /** A plan waits for a person's word. */
+  planProposed?: boolean
   /** The machine no longer has it: what is shown is the server's copy, and nothing can be sent. */
   lost?: boolean
+  /** The call that it does the work of, if it is a task's. */
+  parentCallId?: string
 }
 
 export interface SessionList {
   current: string | null
   sessions: SessionInfo[]
+}
+
+/** Instructions that the agent reads when it needs them. */
+interface Skill {
+  name: string
+  description: string
+  /** Of its SKILL.md. */
+  path: string
+  source: 'project' | 'home'
+  /** The model is not told of it: only people ask for it. */
+  disableModelInvocation: boolean
+}
+
+export interface SkillList {
+  skills: Skill[]
+  faults: { path: string; message: string }[]
+}
+
+/** A folder of the project that adds to its agent. */
+export interface Extension {
+  name: string
+  folder: string
+  description: string
+  /** Switched off in its extension.json. */
+  disabled: boolean
+  /** Whether it adds words to the prompt. */
+  systemPrompt: boolean
+  hooks: {
+    event: 'input' | 'before_agent_start' | 'tool_call' | 'tool_result' | 'agent_end'
+    /** None: all. */
+    tools: string[]
+    timeoutMs: number
+  }[]
+  tools: { name: string; description: string }[]
+  /** Names of its servers of tools. */
+  servers: string[]
+  /** Why nothing of it is used. */
+  fault: string | null
 }
 
 export interface Integration {

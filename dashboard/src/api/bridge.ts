@@ -1,19 +1,29 @@
 // The bridge's routes of one project, through the server.
 import type {
   AgentState,
+  Extension,
   FileInfo,
   Inspect,
   LogPage,
+  Mode,
+  Plan,
   MessageList,
   ProcessInfo,
+  PromptLimits,
+  Rule,
   Service,
   SessionList,
+  SkillList,
   TerminalInfo,
+  TreePage,
 } from './bridge-types'
 import { call, text } from './http'
 
 /** Text files are read up to here; the rest is a download. */
 const TEXT_BYTES_MAX = 1024 * 1024
+
+/** A summary is an answer of the model. */
+const SUMMARY_TIMEOUT_MS = 300_000
 
 const seg = encodeURIComponent
 
@@ -24,6 +34,12 @@ export interface ConfigChange {
   appPort?: number
   sessionName?: string
   sessionId?: string
+  /** Of the project: replaced whole. */
+  rules?: Rule[]
+  limits?: PromptLimits
+  autoCheck?: boolean
+  /** Empty: found in the project. */
+  checkCommand?: string
 }
 
 /** Calls for one project. */
@@ -45,10 +61,10 @@ export function bridge(project: string) {
         'POST',
         `${base}/prompt`,
         { message, sessionId },
-        key,
+        { key },
       ),
     steer: (message: string, sessionId: string, key: string) =>
-      call<object>('POST', `${base}/steer`, { message, sessionId }, key),
+      call<object>('POST', `${base}/steer`, { message, sessionId }, { key }),
     abort: (sessionId: string, clearQueue: boolean) =>
       call<{ steering: string[]; followUp: string[] }>('POST', `${base}/abort`, {
         sessionId,
@@ -64,6 +80,52 @@ export function bridge(project: string) {
     sessions: () => call<SessionList>('GET', `${base}/sessions`),
     newSession: () => call<{ sessionId: string }>('POST', `${base}/sessions/new`, {}),
     compact: (sessionId: string) => call<object>('POST', `${base}/sessions/compact`, { sessionId }),
+
+    /** Conversations of tasks too. */
+    tasks: () => call<SessionList>('GET', `${base}/sessions?tasks=true`),
+    mode: (sessionId: string, mode: Mode) =>
+      call<object>('POST', `${base}/sessions/${seg(sessionId)}/mode`, { mode }),
+    /** With a plan: as a person changed it. */
+    approvePlan: (sessionId: string, planId: string, plan: Plan | null) =>
+      call<object>('POST', `${base}/sessions/${seg(sessionId)}/plan`, {
+        action: 'approve',
+        planId,
+        ...(plan ? { plan } : {}),
+      }),
+    rejectPlan: (sessionId: string, planId: string, reason: string) =>
+      call<object>('POST', `${base}/sessions/${seg(sessionId)}/plan`, {
+        action: 'reject',
+        planId,
+        ...(reason ? { reason } : {}),
+      }),
+    tree: (sessionId: string, after: string | null) =>
+      call<TreePage>(
+        'GET',
+        `${base}/sessions/${seg(sessionId)}/tree${after === null ? '' : `?after=${seg(after)}`}`,
+      ),
+    /** `text`: what was said there, to be said anew. With `summarize` the model first writes down what is
+     * left behind, which takes as long as it takes. */
+    navigate: (sessionId: string, entryId: string, summarize: boolean) =>
+      call<{ entryId: string | null; text: string | null }>(
+        'POST',
+        `${base}/sessions/${seg(sessionId)}/navigate`,
+        { entryId, ...(summarize ? { summarize } : {}) },
+        summarize ? { timeoutMs: SUMMARY_TIMEOUT_MS } : {},
+      ),
+    forkSession: (sessionId: string, entryId: string) =>
+      call<{ sessionId: string; text: string | null }>(
+        'POST',
+        `${base}/sessions/${seg(sessionId)}/fork`,
+        { entryId },
+      ),
+    label: (sessionId: string, entryId: string, label: string | null) =>
+      call<object>('POST', `${base}/sessions/${seg(sessionId)}/label`, { entryId, label }),
+    exportUrl: (sessionId: string) => `${base}/sessions/${seg(sessionId)}/export.html`,
+
+    /** Only a running machine says these two. */
+    skills: () => call<SkillList>('GET', `${base}/skills`),
+    extensions: () =>
+      call<{ extensions: Extension[] }>('GET', `${base}/extensions`).then((d) => d.extensions),
 
     terminals: () =>
       call<{ terminals: TerminalInfo[] }>('GET', `${base}/terminals`).then((d) => d.terminals),

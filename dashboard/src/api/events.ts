@@ -1,7 +1,19 @@
 // The bridge's events as they come over SSE: kind, number, data. Kinds and fields are those of
 // `toft_model::event`; a kind that is not listed here passes by.
-import type { AssistantMessage, Block, Inspect, Message, Question, Usage } from './bridge-types'
+import type {
+  AssistantMessage,
+  Block,
+  Inspect,
+  Message,
+  Mode,
+  PlanReady,
+  PlanState,
+  Question,
+  Usage,
+} from './bridge-types'
 import type { Outcome, ServiceState } from './machine-types'
+import type { McpState } from './mcp'
+import type { Claim, RunReceipt } from './receipts'
 
 type Delta =
   | { type: 'text_start' | 'text_end' | 'thinking_start' | 'thinking_end'; contentIndex: number }
@@ -25,6 +37,8 @@ export interface AgentEnd {
   changed: string[]
   durationMs: number
   demo: boolean
+  /** What it said of checks, and the receipts of them. */
+  claims?: Claim[]
 }
 
 /** A conversation whose place moved. `toEntryId` null: before its first entry. */
@@ -43,6 +57,14 @@ export interface LimitHit {
   message: string
 }
 
+/** `hook` null: nothing of the extension can be used. */
+export interface ExtensionError {
+  extension: string
+  hook: string | null
+  message: string
+  toolCallId?: string
+}
+
 interface Bodies {
   bridge_started: { version: string }
   agent_start: object
@@ -51,7 +73,13 @@ interface Bodies {
   message_update: { messageId: string } & Delta
   message_end: { messageId: string; entryId: string; parentId: string | null; message: Message }
   message_restarted: { messageId: string; reason: string }
-  tool_start: { toolCallId: string; toolName: string; input: Record<string, unknown> }
+  tool_start: {
+    toolCallId: string
+    toolName: string
+    input: Record<string, unknown>
+    /** The conversation in which a task does its work. */
+    childSession?: string
+  }
   tool_update: { toolCallId: string; toolName: string; delta: string }
   tool_end: {
     toolCallId: string
@@ -68,6 +96,16 @@ interface Bodies {
   session_info_changed: { name: string | null }
   model_change: { provider: string; id: string; demo: boolean }
   thinking_level_change: { level: string }
+  mode_change: { mode: Mode }
+  plan_ready: PlanReady
+  plan_settled: { planId: string; state: PlanState }
+  auto_check: {
+    status: 'started' | 'fix_attempt' | 'passed' | 'failed'
+    command: string
+    attempt: number
+    attemptsMax: number
+    exitCode?: number
+  }
   compaction_start: { reason: string }
   compaction_end: {
     reason: string
@@ -86,6 +124,7 @@ interface Bodies {
   auto_retry_end: { success: boolean; attempt: number; finalError: string | null }
   notify: { message: string; level: string; refreshIframe: boolean }
   question: Question
+  answered: { toolCallId: string; id?: string; childSession?: string }
   app_port: { port: number; source: string }
   inspect: Inspect
   terminal_opened: { id: string; label: string }
@@ -96,6 +135,8 @@ interface Bodies {
     takenAt: number
     sessions: Moved[]
   }
+  navigated: { sessions: Moved[] }
+  label_change: { targetId: string; label: string | null }
   forked: { from: string; seq: number; checkpointId: string | null }
   limit: LimitHit
   service: {
@@ -112,6 +153,10 @@ interface Bodies {
     outcome: Outcome
     reason: string | null
   }
+  /** A check ran: told again when the project's files were read. */
+  receipt: RunReceipt
+  mcp_server: { name: string; state: McpState; message?: string; tools?: number }
+  extension_error: ExtensionError
   error: { code: string; message: string }
 }
 
@@ -149,21 +194,31 @@ const NAMES: Record<Kind, true> = {
   session_info_changed: true,
   model_change: true,
   thinking_level_change: true,
+  mode_change: true,
+  plan_ready: true,
+  plan_settled: true,
+  auto_check: true,
   compaction_start: true,
   compaction_end: true,
   auto_retry_start: true,
   auto_retry_end: true,
   notify: true,
   question: true,
+  answered: true,
   app_port: true,
   inspect: true,
   terminal_opened: true,
   terminal_closed: true,
   restored: true,
+  navigated: true,
+  label_change: true,
   forked: true,
   limit: true,
   service: true,
   schedule: true,
+  receipt: true,
+  mcp_server: true,
+  extension_error: true,
   error: true,
 }
 

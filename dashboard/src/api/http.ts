@@ -36,15 +36,21 @@ export function signedOut(): void {
   onSignedOut()
 }
 
-/** Sends one request and gives back the `data` of its answer. `key` names a message: sent again under it,
- * it is not said again. */
+interface Way {
+  /** Names a message: sent again under it, it is not said again. */
+  key?: string
+  /** For what takes longer than other calls. */
+  timeoutMs?: number
+}
+
+/** Sends one request and gives back the `data` of its answer. */
 export async function call<T>(
   method: Method,
   path: string,
   body?: unknown,
-  key?: string,
+  way: Way = {},
 ): Promise<T> {
-  const response = await send(method, path, body, key)
+  const response = await send(method, path, body, way)
   let answer: unknown
   try {
     answer = await response.json()
@@ -64,7 +70,12 @@ export async function call<T>(
   return isShape(answer) ? (answer.data as T) : (answer as T)
 }
 
-async function send(method: Method, path: string, body?: unknown, key?: string): Promise<Response> {
+async function send(
+  method: Method,
+  path: string,
+  body: unknown,
+  { key, timeoutMs = key === undefined ? CALL_TIMEOUT_MS : MESSAGE_TIMEOUT_MS }: Way,
+): Promise<Response> {
   const raw = body instanceof Blob
   try {
     return await fetch(path, {
@@ -77,7 +88,7 @@ async function send(method: Method, path: string, body?: unknown, key?: string):
         ...(key === undefined ? {} : { 'idempotency-key': key }),
       },
       ...(body === undefined ? {} : { body: raw ? body : JSON.stringify(body) }),
-      signal: AbortSignal.timeout(key === undefined ? CALL_TIMEOUT_MS : MESSAGE_TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     })
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === 'TimeoutError') {

@@ -12,7 +12,8 @@ export interface Binding {
 export interface Secret {
   name: string
   /** `brokered`: programs have a placeholder. */
-  kind: 'environment' | 'brokered'
+  /** `mcp`: a sign-in at a server of tools, made and ended with that server. */
+  kind: 'environment' | 'brokered' | 'mcp'
   /** Of a brokered one. */
   binding: Binding | null
   /** `missing`: only the name is known, it came along with a fork. `unreadable`: the server's master

@@ -4,6 +4,7 @@ import type { EgressSetting, Image } from './machine-types'
 import type {
   Doctor,
   KeysFile,
+  ModelsFile,
   Machine,
   Me,
   ModelList,
@@ -59,6 +60,7 @@ export const server = {
       {},
     ),
   keysFile: () => call<KeysFile>('GET', '/v1/keys-file'),
+  modelsFile: () => call<ModelsFile>('GET', '/v1/models-file'),
   models: () => call<ModelList>('GET', '/v1/models'),
   doctor: () => call<Doctor>('GET', '/v1/doctor'),
 }

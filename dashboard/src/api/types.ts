@@ -74,6 +74,8 @@ export interface Settings {
   defaultProvider: string | null
   defaultModel: string | null
   defaultThinkingLevel: string | null
+  /** Whether servers of models of this machine are looked for. */
+  localModels: boolean
   theme: string | null
 }
 
@@ -86,11 +88,26 @@ export interface Provider {
   envVar: string | null
   /** Where the file of keys is, for the source `file`. */
   file: string | null
-  /** Why the key that the server was given cannot be one. */
+  /** Why the key that the server was given cannot be one, or that a server of this machine is not there. */
   problem: string | null
   keyHint: string | null
   baseUrl: string | null
   models: number
+  /** A server of models of this machine. */
+  local: boolean
+  /** Of the file of models. */
+  own: boolean
+  /** It can be asked without a key. */
+  keyless: boolean
+}
+
+/** The file in which people tell of models and providers of their own. */
+export interface ModelsFile {
+  path: string
+  providers: string[]
+  models: number
+  /** Why it cannot be read as it is now: what it said before counts on. */
+  problem: string | null
 }
 
 /** The file that keys were found in. */
@@ -124,6 +141,14 @@ export interface Doctor {
   version: string
   dataDir: string
   storage: string
+  traces: TraceSink[]
+}
+
+interface TraceSink {
+  sink: 'otlp' | 'langsmith'
+  endpoint: string
+  spansAccepted: number
+  problem: { at: number; code: string; message: string } | null
 }
 
 export const THINKING_LEVELS = ['off', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const

@@ -6,9 +6,18 @@ import { queries } from '@/hooks/queries'
 import { useAsking, type Asked } from '@/stores/asking'
 import { toast } from '@/ui/toasts'
 import { ForkDialog } from './fork-dialog'
+import { LabelDialog } from './label-dialog'
 import { RestoreDialog } from './restore-dialog'
+import { TreeDialog } from './tree-dialog'
 
 export function AskedDialog({ asked }: { asked: Asked }) {
+  const done = useAsking((state) => state.done)
+  if (asked.kind === 'label') return <LabelDialog {...asked} onClose={done} />
+  if (asked.kind === 'tree') return <TreeDialog sessionId={asked.sessionId} onClose={done} />
+  return <CheckpointDialog asked={asked} />
+}
+
+function CheckpointDialog({ asked }: { asked: Extract<Asked, { checkpointId?: string }> }) {
   const { id } = useProject()
   const done = useAsking((state) => state.done)
   const wanted = asked.checkpointId

@@ -23,6 +23,19 @@ test('removed lines that look like a header are lines', () => {
   ])
 })
 
+test('a diff of several files names each, whatever its lines look like', () => {
+  const lines = parseDiff(
+    '--- a.sql\n+++ a.sql\n@@ -1,2 +1,1 @@\n--- a comment\n kept\n--- b/c.txt\n+++ b/c.txt\n@@ -0,0 +1 @@\n+new\n',
+  )
+  expect(lines).toEqual([
+    { sign: '#', line: null, text: 'a.sql' },
+    { sign: '-', line: 1, text: '-- a comment' },
+    { sign: ' ', line: 1, text: 'kept' },
+    { sign: '#', line: null, text: 'c.txt' },
+    { sign: '+', line: 1, text: 'new' },
+  ])
+})
+
 test('the numbered form is read too', () => {
   expect(parseDiff('  8 same\n-10   old\n+10   new\n    ...')).toEqual([
     { sign: ' ', line: 8, text: 'same' },

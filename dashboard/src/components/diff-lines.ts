@@ -2,7 +2,8 @@
 // tool writes.
 
 export interface DiffLine {
-  sign: '+' | '-' | ' ' | '@'
+  /** `#`: another file begins here; `@`: lines are left out. */
+  sign: '+' | '-' | ' ' | '@' | '#'
   /** Number in the old file for removed lines, in the new one otherwise. */
   line: number | null
   text: string
@@ -21,7 +22,8 @@ export function diffCounts(lines: readonly DiffLine[]): { added: number; removed
   }
 }
 
-const HUNK = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@ ?(.*)$/
+const HUNK = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$/
+const FILE = /^\+\+\+ (?:b\/)?([^\t]+)/
 const NUMBERED = /^([+\- ])\s*(\d+) ?(.*)$/
 
 export function parseDiff(diff: string): DiffLine[] {
@@ -33,26 +35,37 @@ function unified(lines: string[]): DiffLine[] {
   const out: DiffLine[] = []
   let before = 0
   let after = 0
-  let inside = false
+  let left = { before: 0, after: 0 }
+  const many = lines.filter((line) => line.startsWith('+++ ')).length > 1
   for (const line of lines) {
     const hunk = HUNK.exec(line)
     if (hunk) {
       before = Number(hunk[1])
-      after = Number(hunk[2])
-      inside = true
-      out.push({ sign: '@', line: null, text: hunk[3] ?? '' })
-    } else if (!inside || line.startsWith('\\')) {
-      // File headers, and "no newline at end of file".
+      after = Number(hunk[3])
+      left = { before: Number(hunk[2] ?? 1), after: Number(hunk[4] ?? 1) }
+      // The first hunk below a file's name needs no mark of its own.
+      const above = out.at(-1)
+      if (hunk[5] || above?.sign !== '#') out.push({ sign: '@', line: null, text: hunk[5] ?? '' })
+    } else if (left.before <= 0 && left.after <= 0) {
+      // File headers: a line of a file that looks like one is counted by its hunk.
+      const file = many ? FILE.exec(line)?.[1] : undefined
+      if (file) out.push({ sign: '#', line: null, text: file })
+    } else if (line.startsWith('\\')) {
+      // "No newline at end of file".
     } else if (line.startsWith('+')) {
       out.push({ sign: '+', line: after, text: line.slice(1) })
       after += 1
+      left.after -= 1
     } else if (line.startsWith('-')) {
       out.push({ sign: '-', line: before, text: line.slice(1) })
       before += 1
+      left.before -= 1
     } else {
       out.push({ sign: ' ', line: after, text: line.slice(1) })
       before += 1
       after += 1
+      left.before -= 1
+      left.after -= 1
     }
   }
   // A hunk mark above everything says nothing.

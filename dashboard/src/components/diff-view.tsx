@@ -17,7 +17,15 @@ export function DiffView({ lines }: { lines: readonly DiffLine[] }) {
     <div className="overflow-x-auto font-mono text-sm leading-[18px]">
       <div className="w-max min-w-full py-1">
         {lines.slice(0, shown).map((line, index) =>
-          line.sign === '@' ? (
+          line.sign === '#' ? (
+            <div
+              // oxlint-disable-next-line react/no-array-index-key
+              key={index}
+              className={cx('px-3 py-1 font-medium', index > 0 && 'mt-1 border-t')}
+            >
+              {line.text}
+            </div>
+          ) : line.sign === '@' ? (
             // Lines of a diff have no identity but their place.
             // oxlint-disable-next-line react/no-array-index-key
             <div key={index} className="px-3 text-ink-3">

@@ -1,4 +1,5 @@
 // How the state of a project, its machine and its agent is drawn: a glyph and a word each.
+import type { SessionInfo } from '@/api/bridge-types'
 import type { AgentStatus, MachineState, Project } from '@/api/types'
 import { Glyph, type Shape, type Tone } from '@/ui/glyph'
 
@@ -30,7 +31,16 @@ export function machineLook(state: MachineState): Look {
   return MACHINE[state] ?? { shape: 'dot', tone: 'quiet', word: state }
 }
 
-export function agentLook(status: AgentStatus): Look {
+/** Whether a person has to do something there: answer, raise a budget, decide on a plan. */
+export function needsYou({ status, planProposed }: Pick<SessionInfo, 'status' | 'planProposed'>) {
+  return status === 'waiting' || (planProposed === true && status !== 'working')
+}
+
+export function sessionLook(session: Pick<SessionInfo, 'status' | 'planProposed'>): Look {
+  return needsYou(session) ? AGENT.waiting : agentLook(session.status)
+}
+
+function agentLook(status: AgentStatus): Look {
   return AGENT[status] ?? AGENT.idle
 }
 

@@ -1,12 +1,21 @@
 // Markdown as prose: what an agent wrote, or a document. It comes with the panel that shows it, so that
 // nobody sees the marks in place of what they mean.
-import { memo, type ReactNode } from 'react'
+import { createContext, memo, use, type ReactNode } from 'react'
 import ReactMarkdown, { type Components } from 'react-markdown'
 import remarkGfm from 'remark-gfm'
 import { CopyButton } from '@/ui/copy'
 import { splitMarkdown } from '@/util/markdown-blocks'
+import { marking, type Mark } from '@/util/markdown-marks'
 
 const PLUGINS = [remarkGfm]
+
+/** Draws the words of a mark, by its place in the list. */
+export type DrawMark = (at: number, words: ReactNode) => ReactNode
+const MarkContext = createContext<DrawMark>((_, words) => words)
+
+function Marked({ at, children }: { at: number; children: ReactNode }) {
+  return use(MarkContext)(at, children)
+}
 
 /** A link, or its words alone when its address was refused (`javascript:`, `data:`). */
 function Link({ href, children }: { href: string | undefined; children: ReactNode }) {
@@ -33,6 +42,9 @@ const PARTS: Components = {
     </div>
   ),
   pre: ({ children }) => <Fence>{children}</Fence>,
+  mark: ({ children, ...rest }) => (
+    <Marked at={Number((rest as Record<string, unknown>)['data-mark'])}>{children}</Marked>
+  ),
 }
 
 function Fence({ children }: { children?: ReactNode }) {
@@ -62,7 +74,16 @@ function CodeBlock({ language, text }: { language: string; text: string }) {
   )
 }
 
-const Block = memo(function Block({ text, openFence }: { text: string; openFence: boolean }) {
+const Block = memo(function Block({
+  text,
+  openFence,
+  marks,
+}: {
+  text: string
+  openFence: boolean
+  /** As JSON: the same marks are nothing new. */
+  marks: string
+}) {
   if (openFence) {
     const [first = '', ...rest] = text.split('\n')
     return (
@@ -73,20 +94,49 @@ const Block = memo(function Block({ text, openFence }: { text: string; openFence
   }
   return (
     <div className="block">
-      <ReactMarkdown remarkPlugins={PLUGINS} components={PARTS} skipHtml>
+      <ReactMarkdown remarkPlugins={pluginsFor(marks)} components={PARTS} skipHtml>
         {text}
       </ReactMarkdown>
     </div>
   )
 })
 
+function pluginsFor(marks: string) {
+  return marks === '' ? PLUGINS : [...PLUGINS, marking(JSON.parse(marks) as Mark[])]
+}
+
+/** The marks within a block, counted from its beginning. */
+function marksIn(marks: readonly Mark[], from: number, length: number): string {
+  const own = marks
+    .map(({ at, start, end }) => ({ at, start: start - from, end: end - from }))
+    .filter(({ start, end }) => start < length && end > 0)
+  return own.length === 0 ? '' : JSON.stringify(own)
+}
+
+const NO_MARKS: readonly Mark[] = []
+
 /** Draws markdown; of a growing text only the last block is drawn again. */
-export function Prose({ text }: { text: string }) {
-  return (
+export function Prose({
+  text,
+  marks = NO_MARKS,
+  drawMark,
+}: {
+  text: string
+  /** Parts of the text that are more than words. */
+  marks?: readonly Mark[]
+  drawMark?: DrawMark
+}) {
+  const blocks = (
     <div className="prose">
       {splitMarkdown(text).map((block) => (
-        <Block key={block.at} text={block.text} openFence={block.openFence} />
+        <Block
+          key={block.at}
+          text={block.text}
+          openFence={block.openFence}
+          marks={marksIn(marks, block.at, block.text.length)}
+        />
       ))}
     </div>
   )
+  return drawMark ? <MarkContext value={drawMark}>{blocks}</MarkContext> : blocks
 }

@@ -7,7 +7,7 @@ import { brokeredFault, listed, valueFault } from './secret-words'
 type TypedBinding = Record<keyof Binding, string>
 
 export interface Way {
-  kind: Secret['kind']
+  kind: Exclude<Secret['kind'], 'mcp'>
   binding: TypedBinding
 }
 

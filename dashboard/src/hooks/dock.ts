@@ -1,6 +1,8 @@
 // What a panel is told, and how it opens others. Knows nothing of the docking library.
 import { createContext, use } from 'react'
 
+type AgentPart = 'permissions' | 'limits' | 'check' | 'skills' | 'tools' | 'extensions'
+
 /** A panel that can be opened. Open ones of the same thing are brought forward instead. */
 export type PanelSpec =
   // `fresh`: a conversation of its own, made when the first message is sent.
@@ -13,6 +15,8 @@ export type PanelSpec =
   | { kind: 'services'; id?: string }
   | { kind: 'checkpoints'; id?: string }
   | { kind: 'machine' }
+  // `part`: what is to be in sight.
+  | { kind: 'agent'; part?: AgentPart }
   | { kind: 'schedules'; id?: string }
   | { kind: 'network' }
   | { kind: 'cost' }

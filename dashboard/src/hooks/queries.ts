@@ -1,10 +1,13 @@
 // The server's data, cached under one name each. Never copied into a store.
 import { keepPreviousData, QueryClient, queryOptions } from '@tanstack/react-query'
 import { bridge } from '@/api/bridge'
+import type { TreeNode, TreePage } from '@/api/bridge-types'
 import { fallbacksOf, fallbacksOfAll } from '@/api/fallbacks'
 import { ApiError } from '@/api/http'
 import { apiKeys } from '@/api/keys'
 import { machineOf } from '@/api/machine'
+import { mcpOf } from '@/api/mcp'
+import { receiptsOf } from '@/api/receipts'
 import { secretsOf } from '@/api/secrets'
 import { server } from '@/api/server'
 import type { Machine } from '@/api/types'
@@ -16,6 +19,9 @@ const PROJECTS_EVERY_MS = 10_000
 const AGAIN_EVERY_MS = 2000
 /** Freezing and going cold are no events of the bridge, so the machine's state is asked for. */
 const MACHINE_EVERY_MS = 5000
+
+/** An edit in a terminal makes a receipt stale within this time. */
+const RECEIPTS_EVERY_MS = 15_000
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -34,6 +40,19 @@ export const queryClient = new QueryClient({
 const whileRunning = (id: string) => {
   const running = () => queryClient.getQueryData<Machine>(['machine', id])?.state === 'running'
   return { refetchOnWindowFocus: running, refetchOnReconnect: running }
+}
+
+async function wholeTree(id: string, session: string): Promise<{ entries: TreeNode[] }> {
+  const entries: TreeNode[] = []
+  let after: string | null = null
+  do {
+    // A page says where the next one begins.
+    // oxlint-disable-next-line no-await-in-loop
+    const page: TreePage = await bridge(id).tree(session, after)
+    entries.push(...page.entries)
+    after = page.next
+  } while (after !== null)
+  return { entries }
 }
 
 export const queries = {
@@ -55,6 +74,7 @@ export const queries = {
   settings: queryOptions({ queryKey: ['settings'], queryFn: server.settings }),
   providers: queryOptions({ queryKey: ['providers'], queryFn: server.providers }),
   keysFile: queryOptions({ queryKey: ['keysFile'], queryFn: server.keysFile }),
+  modelsFile: queryOptions({ queryKey: ['modelsFile'], queryFn: server.modelsFile }),
   fallbacks: queryOptions({ queryKey: ['fallbacks'], queryFn: fallbacksOfAll }),
   keys: queryOptions({ queryKey: ['keys'], queryFn: apiKeys.list }),
   models: queryOptions({ queryKey: ['models'], queryFn: server.models, staleTime: 30_000 }),
@@ -66,6 +86,12 @@ export const queries = {
     queryOptions({ queryKey: ['inspect', id], queryFn: () => bridge(id).inspect() }),
   sessions: (id: string) =>
     queryOptions({ queryKey: ['sessions', id], queryFn: () => bridge(id).sessions() }),
+  /** All entries of a conversation, page by page. */
+  tree: (id: string, session: string) =>
+    queryOptions({ queryKey: ['tree', id, session], queryFn: () => wholeTree(id, session) }),
+  /** Conversations of tasks too. */
+  tasks: (id: string) =>
+    queryOptions({ queryKey: ['sessions', id, 'tasks'], queryFn: () => bridge(id).tasks() }),
   terminals: (id: string) =>
     queryOptions({
       queryKey: ['terminals', id],
@@ -84,6 +110,36 @@ export const queries = {
       queryFn: () => bridge(id).services(),
       ...whileRunning(id),
     }),
+  /** Of a conversation. A program that changes files tells nobody: what is fresh is looked at again. */
+  receipts: (id: string, session: string) =>
+    queryOptions({
+      queryKey: ['receipts', id, session],
+      queryFn: () => receiptsOf(id, session),
+      refetchInterval: ({ state: { data } }) => {
+        if (data?.some(({ stamp }) => stamp === 'pending')) return AGAIN_EVERY_MS
+        return data?.some(({ stale }) => stale === false) ? RECEIPTS_EVERY_MS : false
+      },
+    }),
+  skills: (id: string) =>
+    queryOptions({
+      queryKey: ['skills', id],
+      queryFn: () => bridge(id).skills(),
+      ...whileRunning(id),
+    }),
+  extensions: (id: string) =>
+    queryOptions({
+      queryKey: ['extensions', id],
+      queryFn: () => bridge(id).extensions(),
+      ...whileRunning(id),
+    }),
+  mcp: (id: string) =>
+    queryOptions({
+      queryKey: ['mcp', id],
+      queryFn: () => mcpOf(id).servers(),
+      ...whileRunning(id),
+    }),
+  mcpConnections: (id: string) =>
+    queryOptions({ queryKey: ['mcpConnections', id], queryFn: () => mcpOf(id).connections() }),
   files: (id: string, path: string | null) =>
     queryOptions({
       queryKey: ['files', id, path],

@@ -13,6 +13,10 @@ export type Asked =
   | { kind: 'restore'; checkpointId: string; message?: AskedMessage }
   /** Copy the project: from now, from a checkpoint, from before a message. */
   | { kind: 'fork'; checkpointId?: string; message?: AskedMessage }
+  /** Give an entry of a conversation a name. */
+  | { kind: 'label'; message: AskedMessage; label?: string }
+  /** All branches of a conversation. */
+  | { kind: 'tree'; sessionId: string }
 
 interface AskingState {
   asked: Asked | null

@@ -9,6 +9,8 @@ interface Kept {
   closed: readonly string[]
   /** How much of tool calls a chat shows. */
   density: 'quiet' | 'normal' | 'full'
+  /** Whether the list of steps stands open above the composer. */
+  steps: boolean
 }
 
 interface ViewState extends Kept {
@@ -20,11 +22,12 @@ export const useView = create<ViewState>((set, get) => ({
   sidebar: true,
   closed: [],
   density: 'normal',
+  steps: false,
   ...load<Partial<Kept>>(KEY, 1),
   change: (change) => {
     set(change)
-    const { sidebar, closed, density } = get()
-    save<Kept>(KEY, 1, { sidebar, closed, density })
+    const { sidebar, closed, density, steps } = get()
+    save<Kept>(KEY, 1, { sidebar, closed, density, steps })
   },
   toggleSection: (section) => {
     const { closed, change } = get()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { bytesText, parseBytes, parseCount, spanWords } from './units'
+import { bytesText, parseBytes, parseCount, parseSpan, spanWords } from './units'
 
 test('sizes are read as people write them', () => {
   expect(['4 GiB', '512m', '1,5g', '2 TB', '100kb', ' none ', ''].map(parseBytes)).toEqual([
@@ -56,4 +56,25 @@ test('spans are told in the largest whole unit', () => {
     '1 day',
     '45 seconds',
   ])
+})
+
+test('spans are read as people write them, minutes without a unit', () => {
+  expect(['20', '90s', '1.5 h', '2 days', '30 min', '', 'none'].map(parseSpan)).toEqual([
+    1200,
+    90,
+    5400,
+    172_800,
+    1800,
+    null,
+    null,
+  ])
+  expect(['0', 'soon', '5 weeks', '-1'].map(parseSpan)).toEqual([
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ])
+  for (const seconds of [45, 60, 5400, 86_400, 3661]) {
+    expect(parseSpan(spanWords(seconds))).toBe(seconds)
+  }
 })

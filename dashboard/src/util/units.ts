@@ -55,6 +55,24 @@ const SPANS = [
   ['second', 1],
 ] as const
 
+const SPAN_UNITS: readonly [RegExp, number][] = [
+  [/^s(?:ec(?:onds?)?)?$/, 1],
+  [/^(?:m(?:in(?:utes?)?)?)?$/, 60],
+  [/^h(?:(?:ou)?rs?)?$/, 3600],
+  [/^d(?:ays?)?$/, 86_400],
+]
+
+/** A span in seconds. A bare number is minutes. */
+export function parseSpan(text: string): Typed {
+  const typed = text.trim().toLowerCase()
+  if (NONE.test(typed)) return null
+  const parts = /^(\d+(?:[.,]\d+)?)\s*([a-z]*)$/.exec(typed)
+  const unit = parts && SPAN_UNITS.find(([pattern]) => pattern.test(parts[2] ?? ''))
+  if (!parts || !unit) return undefined
+  const seconds = Math.round(Number(parts[1]?.replace(',', '.')) * unit[1])
+  return seconds > 0 ? seconds : undefined
+}
+
 /** `5 minutes`, `1 hour`, `90 minutes`: a span in the largest unit that is whole. */
 export function spanWords(seconds: number): string {
   const [word, size] = SPANS.find(([, size]) => seconds >= size && seconds % size === 0) ?? [

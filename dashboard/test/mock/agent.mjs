@@ -1,6 +1,7 @@
 // The scripted agent of the test server: emits what a bridge would, with small waits.
 import { randomUUID } from 'node:crypto'
 import { NO_USAGE, USAGE } from './project.mjs'
+import { askedAbout, helped } from './helper.mjs'
 import { SET, bindingsOf, decided } from './secrets.mjs'
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -27,7 +28,7 @@ export class Agent {
       this.project.queueChanged(session)
       return behaviour === 'steer' ? 'steer' : 'followUp'
     }
-    this.#begin(session)
+    this.begin(session)
     void this.#work(session, text)
     return null
   }
@@ -36,12 +37,12 @@ export class Agent {
   again(session) {
     const reason = session.messages.at(-1)?.message.stopReason
     if (session.run || (reason !== 'error' && reason !== 'aborted')) return false
-    this.#begin(session)
+    this.begin(session)
     void this.#work(session, null)
     return true
   }
 
-  #begin(session) {
+  begin(session) {
     session.run = {
       stopped: false,
       started: Date.now(),
@@ -94,6 +95,7 @@ export class Agent {
       turns: run.turns,
       tools: run.tools,
       changed: run.changed,
+      ...(run.claims ? { claims: run.claims } : {}),
       durationMs: Date.now() - run.started,
       demo,
     })
@@ -190,13 +192,57 @@ export class Agent {
 
   async #tool(
     session,
-    { tool, input, id, output = '', took = 80, fails = false, details, live, effect, ask },
+    {
+      tool,
+      input,
+      id,
+      output = '',
+      took = 80,
+      fails = false,
+      details,
+      live,
+      effect,
+      ask,
+      may,
+      task,
+    },
   ) {
     const { project } = this
     const toolCallId = id
     session.run.tools += 1
-    project.emit('tool_start', session.id, { toolCallId, toolName: tool, input })
+    const child = task
+      ? project.session(
+          project.newSession(input.description, {
+            parent: session.id,
+            callId: id,
+          }),
+        )
+      : null
+    project.emit('tool_start', session.id, {
+      toolCallId,
+      toolName: tool,
+      input,
+      ...(child ? { childSession: child.id } : {}),
+    })
     let result = output
+    if (may) {
+      const answer = await askedAbout(project, session, { ...may, toolCallId })
+      if (answer === null || /^(Deny|Go on without it)$/.test(answer)) {
+        result = answer === null ? 'Stopped.' : 'A person does not allow this call.'
+        fails = true
+        details = may.kind === 'doubt' ? { doubt: true } : { denied: true }
+      }
+    }
+    if (child) {
+      const end = await helped(this, child, session, toolCallId, task)
+      result = end.text
+      fails = end.reason !== 'done'
+      details = end.details
+    }
+    if (tool === 'todo') {
+      session.todos = input.items
+      details = { items: input.items }
+    }
     if (ask) {
       session.status = 'waiting'
       const secrets = tool === 'ask_secrets' ? input.names : undefined

@@ -1,9 +1,11 @@
 // The bridge's routes of the test server (docs/http-api.md §2).
 import { randomUUID } from 'node:crypto'
+import { partsRoute } from './agent-parts.mjs'
+import { treeRoute } from './tree.mjs'
 
 /** What is read of a machine that rests; no other look is answered then, and none wakes it. */
 const AT_REST =
-  /^(events|messages|inspect|state|sessions|processes|terminals|services|activity|services\/[^/]+\/log|files|files\/content)$/
+  /^(events|messages|inspect|state|sessions|processes|terminals|services|activity|receipts|services\/[^/]+\/log|files|files\/content)$/
 
 export function bridgeRoute({
   world,
@@ -43,6 +45,12 @@ export function bridgeRoute({
     project.terminals.get(terminal[1])?.end()
     return rpc({})
   }
+  const tree = /^sessions\/([^/]+)\/(tree|navigate|fork|label|mode|plan|export\.html)$/.exec(path)
+  if (tree) {
+    const of = project.session(tree[1])
+    if (!of) return fail(404, 'session_not_found', 'There is no such session.')
+    return treeRoute({ project, agent, session: of, verb: tree[2], body, response, rpc, fail })
+  }
   const service = /^services\/([^/]+)\/(\w+)$/.exec(path)
   if (service && service[2] === 'log')
     return rpc(serviceLog(project, service[1], query.get('from')))
@@ -54,6 +62,8 @@ export function bridgeRoute({
     return rpc({})
   }
 
+  const part = partsRoute(project, name, query)
+  if (part) return rpc(part, path, method === 'POST' ? 202 : 200)
   switch (name) {
     case 'GET events':
       return events(project, Number(query.get('after') ?? project.seq), response, request)
@@ -64,14 +74,24 @@ export function bridgeRoute({
     case 'GET inspect':
       return json(200, project.inspect)
     case 'GET sessions':
-      return rpc(project.sessionList(), 'list_sessions')
+      return rpc(project.sessionList(query.get('tasks') === 'true'), 'list_sessions')
     case 'POST sessions/new':
       return rpc(
         { sessionId: project.newSession(body.name), sessionFile: '', cancelled: false },
         'new_session',
       )
     case 'POST sessions/compact':
-      return fail(409, 'nothing_to_compact', 'The conversation is too short to be summed up.')
+      if (!project.compacts)
+        return fail(409, 'nothing_to_compact', 'The conversation is too short to be summed up.')
+      session.contextTokens = 3100
+      project.emit('compaction_start', session.id, { reason: 'manual' })
+      project.emit('compaction_end', session.id, {
+        reason: 'manual',
+        summary: 'A task app was built.',
+        tokensBefore: 17_000,
+        errorMessage: null,
+      })
+      return rpc({ summary: 'A task app was built.' })
     case 'POST prompt':
     case 'POST steer': {
       const key = request.headers['idempotency-key']
@@ -108,7 +128,7 @@ export function bridgeRoute({
       project.queueChanged(session)
       return rpc({ steering: body.steering, followUp: body.followUp })
     case 'POST answer':
-      if (session.question?.toolCallId !== body.toolCallId)
+      if (![session.question?.toolCallId, session.question?.id].includes(body.toolCallId))
         return fail(404, 'not_found', 'That question is not open any more.')
       session.question.answer(body.answer)
       return rpc({})
@@ -125,6 +145,10 @@ export function bridgeRoute({
         session.thinkingLevel = body.thinkingLevel
         project.emit('thinking_level_change', session.id, { level: body.thinkingLevel })
       }
+      for (const key of Object.keys(project.parts.settings)) {
+        if (key in body) project.parts.settings[key] = body[key]
+      }
+      if (body.checkCommand === '') project.parts.settings.checkCommand = null
       return rpc(project.stateOf(session), 'set_config')
     case 'GET terminals':
       return rpc({

@@ -1,4 +1,5 @@
 // The routes of a project's machine of the test server.
+import { signInRoute } from './agent-parts.mjs'
 import { held } from './machine.mjs'
 import { networkRoute } from './network.mjs'
 import { secretRoute } from './secrets.mjs'
@@ -29,6 +30,8 @@ function fork(world, project, from, name) {
 /** Routes below `/v1/projects/{id}/`; undefined when there is none. */
 export function machineRoute({ world, project, method, rest, query, body }) {
   const { side } = project
+  const signIn = signInRoute(project, method, rest, body)
+  if (signIn) return signIn
   const [area, id, verb] = rest.split('/')
   side.calls.push(`${method} ${rest}`)
   switch (`${method} ${area}${id ? '/*' : ''}${verb ? `/${verb}` : ''}`) {

@@ -1,6 +1,7 @@
 // A project of the test server: its log, conversations, files. Speaks docs/http-api.md; knows nothing
 // of the real server's insides.
 import { randomUUID } from 'node:crypto'
+import { agentParts } from './agent-parts.mjs'
 import { MachineSide } from './machine.mjs'
 
 export const USAGE = {
@@ -40,6 +41,7 @@ export class Project {
     /** Its bridge says nothing of a message: it has it (`after`), or does not (`before`). */
     this.silent = null
     this.appPort = null
+    this.parts = agentParts()
     this.side = new MachineSide(this)
     this.newSession()
   }
@@ -48,7 +50,7 @@ export class Project {
     return this.events.length
   }
 
-  newSession(name = null) {
+  newSession(name = null, task = null) {
     const id = randomUUID()
     const now = Date.now()
     this.sessions.set(id, {
@@ -66,8 +68,16 @@ export class Project {
       contextTokens: null,
       run: null,
       open: null,
+      mode: 'build',
+      plan: null,
+      planState: null,
+      todos: [],
+      labels: new Map(),
+      /** What was left when it went back: entries that are on no branch that it stands on. */
+      left: [],
+      task,
     })
-    this.current = id
+    if (!task) this.current = id
     this.emit('session_created', id, { name })
     return id
   }
@@ -106,6 +116,7 @@ export class Project {
     session.messages.push(entry)
     session.updatedAt = Date.now()
     session.open = null
+    if (message.role === 'user' && session.planState === 'proposed') session.planState = 'dropped'
     this.emit('message_end', session.id, { messageId, ...entry })
     return entry
   }
@@ -143,8 +154,13 @@ export class Project {
       appListening: this.appPort !== null,
       cwd: '/home/project',
       question: session.question,
+      mode: session.mode,
+      plan: session.plan,
+      planState: session.planState,
+      todos: session.todos,
+      ...this.parts.settings,
       contextTokens: session.contextTokens,
-      contextWindow: 200_000,
+      contextWindow: this.contextWindow ?? 200_000,
       usage: null,
       seq: this.seq,
     }
@@ -160,10 +176,30 @@ export class Project {
     }
   }
 
-  sessionList() {
+  /** The newest plan of a conversation, to be decided on. */
+  propose(session, plan, of, source = 'json') {
+    const planId = randomUUID().slice(0, 8)
+    session.plan = { planId, of, source, ...plan }
+    session.planState = 'proposed'
+    this.emit('plan_ready', session.id, session.plan)
+  }
+
+  settle(session, state) {
+    session.planState = state
+    this.emit('plan_settled', session.id, { planId: session.plan.planId, state })
+  }
+
+  setMode(session, mode) {
+    if (session.mode === mode) return
+    session.mode = mode
+    this.emit('mode_change', session.id, { mode })
+  }
+
+  sessionList(tasks = false) {
     return {
       current: this.current,
       sessions: [...this.sessions.values()]
+        .filter((s) => tasks || !s.task)
         .toSorted((a, b) => b.updatedAt - a.updatedAt)
         .map((s) => ({
           id: s.id,
@@ -172,15 +208,21 @@ export class Project {
           createdAt: s.createdAt,
           updatedAt: s.updatedAt,
           status: s.status,
+          planProposed: s.planState === 'proposed',
           file: '',
           ...(s.lost ? { lost: true } : {}),
+          ...(s.task ? { parentSessionId: s.task.parent, parentCallId: s.task.callId } : {}),
           firstMessage: textOf(s.messages.find((m) => m.message.role === 'user')?.message.content),
         })),
     }
   }
 
   wire() {
-    const statuses = new Set([...this.sessions.values()].map((s) => s.status))
+    const statuses = new Set(
+      [...this.sessions.values()].map((s) =>
+        s.planState === 'proposed' && s.status === 'idle' ? 'waiting' : s.status,
+      ),
+    )
     const agentStatus = ['waiting', 'working', 'error'].find((s) => statuses.has(s)) ?? 'idle'
     const { id, alias, name, state, stateReason, createdAt, updatedAt } = this
     return {
@@ -221,7 +263,7 @@ export class Project {
   }
 }
 
-function textOf(content) {
+export function textOf(content) {
   if (!content) return null
   return typeof content === 'string'
     ? content

@@ -1,4 +1,5 @@
 // What the scripted agent does, by words in the prompt.
+import { agentScripts } from './scripts-agent.mjs'
 import { needy } from './secrets.mjs'
 
 const SERVER = `import { createServer } from 'node:http'
@@ -252,6 +253,7 @@ async function plain(agent, session, text) {
 }
 
 export const scripts = [
+  ...agentScripts,
   [/task app|build/, app],
   [/fails?\b|mend/, failing],
   [/secret/, needy],

@@ -44,6 +44,7 @@ export async function startMock({
       defaultProvider: null,
       defaultModel: null,
       defaultThinkingLevel: null,
+      localModels: true,
       theme: null,
     },
     user: {
@@ -158,15 +159,14 @@ export async function startMock({
       default: ref(defaultModel()),
       defaultThinkingLevel: 'medium',
       models: [...MODELS.filter((m) => world.keys.has(m.provider)), DEMO],
-      providers: providers()
-        .filter((p) => p.configured)
-        .map(({ id, name, api }) => ({ id, name, api })),
+      providers: providers().filter((p) => p.configured),
     }),
     'GET doctor': () => ({
       abilities: ABILITIES,
       version: '0.1.0',
       dataDir: '/var/lib/toft',
       storage: 'btrfs loop image, 18.2 GiB free',
+      traces: [],
     }),
   }
 

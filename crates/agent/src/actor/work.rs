@@ -30,10 +30,14 @@ pub(super) struct Work {
 impl Actor {
     pub(super) fn start(&mut self) {
         let cancel = CancellationToken::new();
-        let run = Run::new(Arc::clone(&self.conversation), cancel.clone());
+        let run = self.new_run(&cancel);
         self.conversation.working.store(true, Ordering::Release);
         let task = AbortOnDropHandle::new(tokio::spawn(run.work()));
         self.work = Some(Work { task, cancel, said_meanwhile: false });
+    }
+
+    fn new_run(&self, cancel: &CancellationToken) -> Run {
+        Run::new(Arc::clone(&self.conversation), Arc::clone(&self.sessions), cancel)
     }
 
     /// After the work: what came in its last moment is work again.
@@ -59,7 +63,7 @@ impl Actor {
         const WHY: &str =
             "The agent failed in an unexpected way. Say \"go on\" to let it try again.";
         self.conversation.emit(EventBody::Error { code: "internal".into(), message: WHY.into() });
-        let run = Run::new(Arc::clone(&self.conversation), CancellationToken::new());
+        let run = self.new_run(&CancellationToken::new());
         run.give_up(WHY);
     }
 
@@ -84,6 +88,12 @@ impl Actor {
 
     pub(super) async fn abort(&mut self, clear_queue: bool) -> Result<QueueUpdate, Refused> {
         self.let_it_end().await;
+        if self.work.is_none() && self.conversation.session().step() != Step::Rest {
+            // Cut work that nobody has gone on with is closed and not done.
+            if self.conversation.mark_aborted().is_ok() {
+                self.start();
+            }
+        }
         if let Some(work) = &mut self.work {
             // A full disk must not keep a person from stopping the agent.
             if let Err(error) = self.conversation.mark_aborted() {

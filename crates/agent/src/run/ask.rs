@@ -3,48 +3,29 @@
 
 use super::{Run, Stop};
 use crate::{
+    asking::{ABORTED, SPENT, booking, choose, held_back},
     compaction,
-    session::{Body, Extra, Session},
+    session::{Body, Extra},
     surroundings::{Choice, thinking_level},
 };
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::{sync::atomic::Ordering, time::Duration};
 use toft_llm::{
-    ask::{Booking, ModelEvent, ModelFailure, ModelRequest, Options, Retry},
+    ask::{ModelEvent, ModelFailure, ModelRequest, Options, Retry},
     retry,
 };
 use toft_model::{
-    event::{
-        EventBody, MessageRestarted, MessageStart, MessageUpdate, Notify, RetryEnd, RetryStart,
-    },
+    event::{EventBody, MessageRestarted, MessageStart, Notify, RetryEnd, RetryStart},
     message::{AssistantMessage, Block, Message, StopReason},
+    provider::ModelInfo,
 };
-use tokio_util::sync::CancellationToken;
 
 /// How long an adapter may take to close its call after an abort; its last words are kept if it
 /// does. Part of the second in which an abort must be over.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// Waits for a gateway that is away begin here and double.
-const AWAY_FIRST: Duration = Duration::from_millis(250);
-
-/// Longest wait between looks for the gateway.
-const AWAY_MAX: Duration = Duration::from_secs(5);
-
-/// The failure of a call that no budget pays for. The work stands still until a person raises it.
-const SPENT: &str = "budget_spent";
-
-/// A wait for the project's own limits where the gateway names none.
-const HELD_WAIT: Duration = Duration::from_secs(2);
-
-/// Between looks whether a person has raised a budget. Refused by the gateway, they cost next to nothing.
-const SPENT_WAIT: Duration = Duration::from_secs(5);
-
-/// Longest such wait: a limit that was raised counts then.
-const HELD_MAX: Duration = Duration::from_secs(10);
-
-/// Share of it that chance adds, so that many sessions do not ask in the same moment.
-const HELD_JITTER: f64 = 0.25;
+/// Pieces of an answer that are told at once, when they came at once: as much as one read brings of the fastest.
+const TOGETHER_MAX: usize = 64;
 
 /// What one call of the model came to.
 struct Said {
@@ -68,14 +49,10 @@ impl Run {
                     .await;
             }
         };
-        if compaction::is_due(&self.conversation, &choice) {
-            // A failed compaction is told; the question may still fit.
-            let compacted =
-                compaction::compact(&self.conversation, &choice, "threshold", None, &self.cancel)
-                    .await;
-            if matches!(compacted, Err(compaction::Failed::Aborted)) {
-                return Err(Stop::Aborted);
-            }
+        // A failed compaction is told; the question may still fit.
+        let room = compaction::make_room(&self.conversation, &choice, &self.cancel).await;
+        if matches!(room, Err(compaction::Failed::Aborted)) {
+            return Err(Stop::Aborted);
         }
         let mut attempt = 0;
         let mut held = 0;
@@ -90,21 +67,7 @@ impl Run {
                 self.end_retries(attempt + held, Some("stopped by a person"));
                 return self.keep_aborted(said).await;
             }
-            let Some(failure) = said.failure.clone() else {
-                self.end_retries(attempt + held, None);
-                self.tell_stand_in(&choice, &said.message);
-                return self.keep(said).await;
-            };
-            if let Some(delay) = held_back(&failure) {
-                held += 1;
-                // A project that waits for hours must not fill the log: told at 1, 2, 4, 8 …
-                if held.is_power_of_two() {
-                    self.tell_retry(held, u32::MAX, delay, &failure);
-                }
-                self.wait(delay, attempt + held).await?;
-                continue;
-            }
-            if failure.code == "context_overflow" && !compacted {
+            if let Some(failure) = overflow(&said, &choice.info).filter(|_| !compacted) {
                 compacted = true;
                 let done = compaction::compact(
                     &self.conversation,
@@ -122,6 +85,20 @@ impl Run {
                     Err(compaction::Failed::Aborted) => return self.keep_aborted(said).await,
                     Err(_) => {}
                 }
+            }
+            let Some(failure) = said.failure.clone() else {
+                self.end_retries(attempt + held, None);
+                self.tell_stand_in(&choice, &said.message);
+                return self.keep(said).await;
+            };
+            if let Some(delay) = held_back(&failure) {
+                held += 1;
+                // A project that waits for hours must not fill the log: told at 1, 2, 4, 8 …
+                if held.is_power_of_two() {
+                    self.tell_retry(held, u32::MAX, delay, &failure);
+                }
+                self.wait(delay, attempt + held).await?;
+                continue;
             }
             let Some(delay) = retry::delay(&failure, attempt + 1, retry::chance()) else {
                 self.end_retries(attempt + held, Some(&failure.message));
@@ -200,10 +177,16 @@ impl Run {
             tokio::time::sleep(CLOSE_TIMEOUT).await;
         };
         tokio::pin!(close);
+        // What came with pieces that were told together.
+        let mut held = None;
         let (mut message, failure) = loop {
-            let next = tokio::select! {
-                next = stream.next() => next,
-                () = &mut close => break cut("aborted", super::ABORTED),
+            let next = if let Some(held) = held.take() {
+                held
+            } else {
+                tokio::select! {
+                    next = stream.next() => next,
+                    () = &mut close => break cut("aborted", ABORTED),
+                }
             };
             match next {
                 Some(ModelEvent::Delta(delta)) => {
@@ -214,10 +197,15 @@ impl Run {
                             role: "assistant".into(),
                         }));
                     }
-                    self.conversation.emit(EventBody::MessageUpdate(MessageUpdate {
-                        message_id: message_id.clone(),
-                        delta,
-                    }));
+                    let mut deltas = vec![delta];
+                    while held.is_none() && deltas.len() < TOGETHER_MAX {
+                        match stream.next().now_or_never() {
+                            Some(Some(ModelEvent::Delta(delta))) => deltas.push(delta),
+                            Some(other) => held = Some(other),
+                            None => break,
+                        }
+                    }
+                    self.conversation.emit_deltas(&message_id, deltas);
                 }
                 Some(ModelEvent::Sealed { .. }) => {}
                 Some(ModelEvent::Done { message, failure }) => break (message, failure),
@@ -235,7 +223,8 @@ impl Run {
             model: choice.info.clone(),
             system: self.system.to_string(),
             messages: session.context(),
-            tools: self.specs.clone(),
+            // Always the same for a model, so that caches hit.
+            tools: self.conversation.tools().specs_for(&choice.info.id),
             thinking,
             max_tokens: None,
             session: self.conversation.id().to_string(),
@@ -267,12 +256,15 @@ impl Run {
 
     async fn keep_aborted(&mut self, mut said: Said) -> Result<(), Stop> {
         said.message.stop_reason = StopReason::Aborted;
-        said.message.error_message.get_or_insert_with(|| super::ABORTED.into());
+        if self.is_overdue() {
+            said.message.error_message = Some(self.time_is_over());
+        }
+        said.message.error_message.get_or_insert_with(|| ABORTED.into());
         self.keep(said).await?;
         Err(Stop::Aborted)
     }
 
-    /// Puts the answer into the session, on disk, and tells that it is whole.
+    /// Puts the answer into the session, on disk before it can change anything, and tells that it is whole.
     async fn keep(&mut self, said: Said) -> Result<(), Stop> {
         let Said { message_id, shown, mut message, failure } = said;
         if let Some(failure) = failure
@@ -285,8 +277,13 @@ impl Run {
                 call.id = self.conversation.unique_call_id(&call.id);
             }
         }
+        // On disk with the calls themselves: no write more, whatever ends.
+        let life = Some(self.conversation.around.shell.life());
+        let life = life.filter(|life| !life.is_empty() && message.tool_calls().next().is_some());
         let body = Body::Message(Message::Assistant(message));
-        self.conversation.append_as(message_id.clone(), body, Extra::default())?;
+        let extra = Extra { life, ..Extra::default() };
+        self.conversation.append_as(message_id.clone(), body, extra)?;
+        self.fresh = Some(message_id.clone());
         self.conversation.sync().await?;
         self.conversation.tell_message(&message_id, shown);
         self.sync_meanwhile();
@@ -294,79 +291,59 @@ impl Run {
     }
 }
 
-/// How long to wait where nothing failed: the project may only not ask more often, or spend more.
-pub(crate) fn held_back(failure: &ModelFailure) -> Option<Duration> {
-    let asked = match failure.retry {
-        Retry::After(asked) => asked,
-        Retry::Backoff => HELD_WAIT,
-        Retry::Never => SPENT_WAIT,
-    };
-    let apart = 1.0 + HELD_JITTER * retry::chance();
-    matches!(failure.code.as_str(), "held_back" | SPENT).then(|| asked.min(HELD_MAX).mul_f64(apart))
-}
-
-/// What calls for a session's current work are booked on.
-pub(crate) fn booking(session: &Session) -> Booking {
-    Booking { session: Some(session.id().clone()), run: session.run() }
-}
-
-/// The model to ask. Waits for a gateway that is away, and says so; never takes another model
-/// instead.
-pub(crate) async fn choose(
-    conversation: &crate::Conversation,
-    cancel: &CancellationToken,
-) -> Result<Choice, ModelFailure> {
-    let mut wait = AWAY_FIRST;
-    let mut attempt: u32 = 0;
-    loop {
-        let wanted = conversation.session().model().cloned();
-        let chosen = tokio::select! {
-            chosen = conversation.around.models.choose(wanted.as_ref()) => chosen,
-            () = cancel.cancelled() => Err(aborted()),
-        };
-        let tell_end = |attempt: u32, success: bool, final_error: Option<String>| {
-            if attempt > 0 {
-                conversation.emit(EventBody::AutoRetryEnd(RetryEnd {
-                    success,
-                    attempt,
-                    final_error,
-                }));
-            }
-        };
-        match chosen {
-            Err(failure) if failure.code == "unreachable" => {
-                attempt += 1;
-                // An absence of hours must not fill the log: told at 1, 2, 4, 8 …
-                if attempt.is_power_of_two() {
-                    conversation.emit(EventBody::AutoRetryStart(RetryStart {
-                        attempt,
-                        max_attempts: u32::MAX,
-                        delay_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                        error_message: failure.message,
-                        asks: false,
-                    }));
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = cancel.cancelled() => {
-                        tell_end(attempt, false, Some("stopped by a person".into()));
-                        return Err(aborted());
-                    }
-                }
-                wait = (wait * 2).min(AWAY_MAX);
-            }
-            Ok(choice) => {
-                tell_end(attempt, true, None);
-                return Ok(choice);
-            }
-            Err(failure) => {
-                tell_end(attempt, false, Some(failure.message.clone()));
-                return Err(failure);
-            }
-        }
+/// Whether the context was too long: the provider says so, or the answer ended for want of room before it was as
+/// long as answers may be.
+fn overflow(said: &Said, model: &ModelInfo) -> Option<ModelFailure> {
+    if let Some(failure) = &said.failure {
+        return (failure.code == "context_overflow").then(|| failure.clone());
     }
+    let usage = &said.message.usage;
+    let early = said.message.stop_reason == StopReason::Length
+        && usage.total_tokens > 0
+        && usage.output < model.max_tokens;
+    early.then(|| ModelFailure {
+        code: "context_overflow".into(),
+        message: "The answer ended for want of room.".into(),
+        retry: Retry::Never,
+    })
 }
 
-fn aborted() -> ModelFailure {
-    ModelFailure { code: "aborted".into(), message: super::ABORTED.into(), retry: Retry::Never }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toft_llm::testing::{assistant, model_info};
+
+    #[test]
+    fn an_answer_that_ended_early_for_want_of_room_is_an_overflow() {
+        let check = |stop_reason: StopReason, output: u64, code: Option<&str>, want: bool| {
+            let Message::Assistant(mut message) = assistant(vec![Block::text("half")]) else {
+                unreachable!()
+            };
+            message.stop_reason = stop_reason;
+            message.usage.output = output;
+            message.usage.total_tokens = output + 9;
+            let failure = code.map(|code| ModelFailure {
+                code: code.into(),
+                message: "no".into(),
+                retry: Retry::Never,
+            });
+            let mut info = model_info("anthropic", "claude-opus-4-6");
+            info.max_tokens = 1_000;
+            let said = Said { message_id: "m".into(), shown: true, message, failure };
+            assert_eq!(overflow(&said, &info).is_some(), want, "{stop_reason:?} {output} {code:?}");
+        };
+        check(StopReason::Length, 999, None, true);
+        check(StopReason::Length, 1_000, None, false);
+        check(StopReason::Stop, 5, None, false);
+        check(StopReason::Error, 5, Some("context_overflow"), true);
+        check(StopReason::Length, 5, Some("overloaded"), false);
+    }
+
+    #[test]
+    fn an_answer_of_which_nothing_was_counted_says_nothing_of_room() {
+        let Message::Assistant(mut message) = assistant(vec![]) else { unreachable!() };
+        message.stop_reason = StopReason::Length;
+        let said = Said { message_id: "m".into(), shown: false, message, failure: None };
+        assert!(overflow(&said, &model_info("anthropic", "claude-opus-4-6")).is_none());
+    }
 }

@@ -2,10 +2,11 @@
 //! order, because it may need what the one before it did. Results are appended in the calls'
 //! order. When a person steers, what has not begun is skipped (Pi's rule).
 
-use super::{Run, Stop};
+use super::{Run, Stop, hooks::with_note, ids::run_id, live::Live, permit::start_of};
 use crate::{
     people::Audience,
     session::{Body, Extra, QueuedAs, SessionError},
+    task::Helpers,
 };
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -16,24 +17,25 @@ use std::{
     time::{Duration, Instant},
 };
 use toft_model::{
-    event::{EventBody, ToolEnd, ToolStart, ToolUpdate},
-    hash::fnv1a,
-    mask::{Mask, Pieces},
+    event::{EventBody, ToolEnd, ToolUpdate},
+    id::SessionId,
+    mask::Mask,
     message::{Block, Message, ToolCall, ToolResultMessage},
+    plan::Mode,
 };
-use toft_tools::{ToolContext, ToolOutcome, Toolbox};
+use toft_tools::{Again, STOPPED, TASK, ToolContext, ToolOutcome, Toolbox};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Tools that change nothing.
-const READ_ONLY: [&str; 4] = ["read", "grep", "find", "ls"];
+const READ_ONLY: [&str; 5] = ["read", "grep", "find", "ls", "web_fetch"];
 
 /// How long a tool may take to end by itself after an abort. Part of the second in which an abort
 /// must be over.
 const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long killing what a tool left may take after that.
-const KILL_TIMEOUT: Duration = Duration::from_millis(300);
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// How long a tool may take to let go of what it kept: one request to init.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,18 +43,18 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pieces of output that wait for the loop; the tool drops what does not fit.
 const UPDATES_MAX: usize = 64;
 
-/// Output of one call that is shown live: at once, and more with time. The result has what counts.
-const UPDATE_BYTES_BURST: usize = 256 * 1024;
-const UPDATE_BYTES_PER_SECOND: usize = 8 * 1024;
-
 /// Largest piece in one event.
-const UPDATE_BYTES_MAX: usize = 16 * 1024;
-
-/// Tools whose output is that of programs.
-const RUNS_PROGRAMS: [&str; 2] = ["bash", "process"];
+pub(super) const UPDATE_BYTES_MAX: usize = 16 * 1024;
 
 /// Result of a call that an abort kept from ending.
 pub(super) const ABORTED_CALL: &str = "Stopped by a person before it ended.";
+
+/// Result of a call that the prompt's time limit kept from ending.
+pub(super) const OVERDUE_CALL: &str =
+    "Stopped before it ended: the prompt has taken the time that it may.";
+
+/// Tasks of one answer that run side by side: each asks a model of its own accord.
+const TASKS_MAX: usize = 4;
 
 /// Result of a call that a steering message kept from beginning (Pi's words).
 const SKIPPED_CALL: &str = "Skipped due to queued user message.";
@@ -88,19 +90,26 @@ impl Run {
         group: Vec<(usize, ToolCall)>,
     ) -> Result<(), Stop> {
         let mut running = Vec::with_capacity(group.len());
+        let mut done = Vec::with_capacity(group.len());
         for (place, call) in group {
-            if !self.conversation.shown().tool_open(&call.id) {
-                self.conversation.emit(EventBody::ToolStart(ToolStart {
-                    tool_call_id: call.id.clone(),
-                    tool_name: call.name.clone(),
-                    input: Value::Object(call.arguments.clone()),
-                }));
-            }
             let run_id = run_id(self.conversation.id().as_str(), entry_id, place);
-            running.push(self.run_call(call, run_id));
+            let (call, hooked) = self.hooked(call, entry_id).await?;
+            let child = self.is_task(&call).then(|| SessionId::of(&run_id));
+            self.conversation.tell_begun(&call, child);
+            let (permit, changed_by) = match hooked {
+                // One after the other: a person is asked one question at a time.
+                Ok(changed_by) => (self.may_run(&call, entry_id, &run_id).await, changed_by),
+                Err(refused) => (Err(refused), Vec::new()),
+            };
+            done.push(permit.is_ok().then_some(changed_by));
+            running.push(self.run_call(call, run_id, permit));
         }
-        let ended = join_all(running).await;
-        for one in &ended {
+        let mut ended = join_all(running).await;
+        for (one, done) in ended.iter_mut().zip(done) {
+            if let Some(changed_by) = done {
+                with_note(&mut one.outcome, &one.call, &changed_by);
+                self.hook_result(one).await?;
+            }
             self.result(&one.call, one.outcome.clone(), one.duration)?;
         }
         self.sync_meanwhile();
@@ -109,27 +118,38 @@ impl Run {
     }
 
     /// Lets go of what was kept to repeat these calls, once their results are on disk.
-    fn settle_later(&mut self, ended: Vec<Ended>) {
+    pub(super) fn settle_later(&mut self, ended: Vec<Ended>) {
         let around = Arc::clone(&self.conversation.around);
+        let tools = self.conversation.tools();
         let before = self.syncing.take();
         self.syncing = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             if let Some(before) = before {
                 before.await.unwrap_or(Ok(()))?;
             }
             for Ended { call, context, outcome, .. } in ended {
-                let settled = around.tools.settled(&call.name, &context, &outcome);
+                let settled = tools.settled(&call.name, &context, &outcome);
                 let _ = tokio::time::timeout(SETTLE_TIMEOUT, settled).await;
                 around.intents.forget(&context.run_id).await;
+                let arguments = Value::Object(call.arguments);
+                if tools.again(&call.name, &arguments) == Again::Unsure {
+                    around.intents.forget(&start_of(&context.run_id)).await;
+                }
             }
             Ok(())
         })));
     }
 
-    async fn run_call(&self, call: ToolCall, run_id: String) -> Ended {
+    pub(super) async fn run_call(
+        &self,
+        call: ToolCall,
+        run_id: String,
+        permit: Result<(), ToolOutcome>,
+    ) -> Ended {
         let around = &self.conversation.around;
         let began = Instant::now();
         let (updates, mut output) = mpsc::channel(UPDATES_MAX);
         let context = ToolContext {
+            session_id: self.conversation.id().clone(),
             call_id: call.id.clone(),
             run_id,
             cwd: around.cwd.clone(),
@@ -137,12 +157,21 @@ impl Run {
             journal: Arc::clone(&around.intents) as _,
             people: Arc::new(Audience(Arc::clone(&self.conversation))),
             secrets: Arc::clone(&around.secrets),
+            tasks: Arc::new(Helpers {
+                conversation: Arc::clone(&self.conversation),
+                sessions: Arc::clone(&self.sessions),
+            }),
+            seen: Arc::clone(&self.conversation.seen),
+            read_only: self.conversation.mode() == Mode::Plan,
             updates,
             cancel: self.cancel.child_token(),
         };
+        if let Err(outcome) = permit {
+            return Ended { call, context, outcome, duration: Duration::ZERO };
+        }
         let mut live = Live::new(&call);
         // A task of its own: calls of a group use more than one thread, and a panic stays there.
-        let mut work = spawn(around.tools.clone(), &call, context.clone());
+        let mut work = spawn(self.conversation.tools(), &call, context.clone());
         let overdue = async {
             self.cancel.cancelled().await;
             tokio::time::sleep(END_TIMEOUT).await;
@@ -174,6 +203,7 @@ impl Run {
             let rest = if live.observed { "\n".to_owned() } else { outcome.said() + "\n" };
             (around.observe_output)(&rest);
         }
+        let outcome = if self.is_overdue() { by_limit(outcome) } else { outcome };
         // Secrets that came meanwhile, too.
         let outcome = masked(outcome, &around.secrets.mask());
         Ended { call, context, outcome, duration: began.elapsed() }
@@ -224,7 +254,7 @@ impl Run {
     }
 
     /// Appends a result and tells it.
-    fn result(
+    pub(super) fn result(
         &self,
         call: &ToolCall,
         outcome: ToolOutcome,
@@ -243,9 +273,16 @@ impl Run {
             is_error: outcome.is_error,
             timestamp: self.conversation.now_ms(),
         };
-        let extra = Extra { changed, duration_ms: Some(duration_ms), queued: None };
+        let extra = Extra { changed, duration_ms: Some(duration_ms), ..Extra::default() };
         let body = Body::Message(Message::ToolResult(result.clone()));
         let id = self.conversation.append(body, extra)?;
+        if call.name == TASK
+            && let Some(task) =
+                result.details.as_ref().and_then(|d| d["sessionId"].as_str()?.parse().ok())
+        {
+            // What it spent is in the result now.
+            self.conversation.purse.remove(&task);
+        }
         self.conversation.emit(EventBody::ToolEnd(ToolEnd {
             tool_call_id: call.id.clone(),
             tool_name: call.name.clone(),
@@ -257,24 +294,17 @@ impl Run {
         Ok(())
     }
 
-    /// Gives a call that will not run a result that says so.
-    pub(super) fn close_call(&self, call: &ToolCall, why: &str) -> Result<(), SessionError> {
-        if !self.conversation.shown().tool_open(&call.id) {
-            self.conversation.emit(EventBody::ToolStart(ToolStart {
-                tool_call_id: call.id.clone(),
-                tool_name: call.name.clone(),
-                input: Value::Object(call.arguments.clone()),
-            }));
-        }
-        self.result(call, ToolOutcome::cancelled(why), Duration::ZERO)
+    /// Whether a call has a conversation of its own.
+    fn is_task(&self, call: &ToolCall) -> bool {
+        call.name == TASK && !self.conversation.is_task()
     }
 }
 
 /// A call that has ended.
-struct Ended {
-    call: ToolCall,
+pub(super) struct Ended {
+    pub(super) call: ToolCall,
     context: ToolContext,
-    outcome: ToolOutcome,
+    pub(super) outcome: ToolOutcome,
     duration: Duration,
 }
 
@@ -283,13 +313,25 @@ fn spawn(tools: Toolbox, call: &ToolCall, context: ToolContext) -> AbortOnDropHa
     AbortOnDropHandle::new(tokio::spawn(async move { tools.run(&name, &context, arguments).await }))
 }
 
-/// Neighbours that only read together, every other call alone.
+/// Whether a call changes nothing.
+fn reads(call: &ToolCall) -> bool {
+    READ_ONLY.contains(&call.name.as_str())
+}
+
+/// Neighbours that only read together, and so are a few tasks; every other call alone.
 fn grouped(calls: Vec<(usize, ToolCall)>) -> Vec<Vec<(usize, ToolCall)>> {
-    let reads = |call: &ToolCall| READ_ONLY.contains(&call.name.as_str());
+    let task = |call: &ToolCall| call.name == TASK;
     let mut groups: Vec<Vec<(usize, ToolCall)>> = Vec::new();
     for (place, call) in calls {
         match groups.last_mut() {
             Some(group) if reads(&call) && group.iter().all(|(_, other)| reads(other)) => {
+                group.push((place, call));
+            }
+            Some(group)
+                if task(&call)
+                    && group.len() < TASKS_MAX
+                    && group.iter().all(|(_, other)| task(other)) =>
+            {
                 group.push((place, call));
             }
             _ => groups.push(vec![(place, call)]),
@@ -298,15 +340,14 @@ fn grouped(calls: Vec<(usize, ToolCall)>) -> Vec<Vec<(usize, ToolCall)>> {
     groups
 }
 
-/// `{session}.{entry}.{place}`: the same for the same call after a crash, unlike the provider's id
-/// always short and of harmless characters.
-fn run_id(session: &str, entry: &str, place: usize) -> String {
-    // Imported files may have any ids.
-    let fits = entry.len() <= 32 && entry.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if fits {
-        return format!("{session}.{entry}.{place}");
+/// The outcome of a call that the time limit ended: tools take whoever ends them for a person.
+fn by_limit(mut outcome: ToolOutcome) -> ToolOutcome {
+    for block in &mut outcome.content {
+        if let Block::Text { text, .. } = block {
+            *text = text.replace(STOPPED, OVERDUE_CALL);
+        }
     }
-    format!("{session}.{:016x}.{place}", fnv1a(entry.as_bytes()))
+    outcome
 }
 
 /// The outcome without the values of secrets: a model and the session's file get names.
@@ -324,50 +365,6 @@ fn masked(mut outcome: ToolOutcome, mask: &Mask) -> ToolOutcome {
     outcome
 }
 
-/// Live output of one call.
-struct Live {
-    call_id: String,
-    tool_name: String,
-    began: Instant,
-    sent: usize,
-    left_out: bool,
-    /// Whether its output is that of programs, which may name the app's port.
-    runs_programs: bool,
-    observed: bool,
-    /// Values of secrets are not shown, those that come meanwhile neither.
-    pieces: Pieces,
-}
-
-impl Live {
-    fn new(call: &ToolCall) -> Self {
-        Self {
-            call_id: call.id.clone(),
-            tool_name: call.name.clone(),
-            began: Instant::now(),
-            sent: 0,
-            left_out: false,
-            runs_programs: RUNS_PROGRAMS.contains(&call.name.as_str()),
-            observed: false,
-            pieces: Pieces::default(),
-        }
-    }
-
-    /// The piece, or what may be shown of it now.
-    fn allowed(&mut self, piece: String) -> Option<String> {
-        let seconds = usize::try_from(self.began.elapsed().as_secs()).unwrap_or(usize::MAX);
-        let budget =
-            UPDATE_BYTES_BURST.saturating_add(seconds.saturating_mul(UPDATE_BYTES_PER_SECOND));
-        if self.sent + piece.len() > budget {
-            let first = !self.left_out;
-            self.left_out = true;
-            return first.then(|| "\n[output left out here; the result has its end]\n".to_owned());
-        }
-        self.sent += piece.len();
-        self.left_out = false;
-        Some(piece)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,31 +374,12 @@ mod tests {
     }
 
     #[test]
-    fn only_calls_that_read_run_side_by_side() {
+    fn calls_that_only_read_and_tasks_run_side_by_side() {
+        let tasks = ["task"; 5];
         let names = ["read", "ls", "bash", "grep", "write", "write", "find", "read"];
+        let names: Vec<&str> = names.into_iter().chain(tasks).collect();
         let calls = names.iter().enumerate().map(|(n, name)| (n, call(name))).collect();
         let shape: Vec<usize> = grouped(calls).iter().map(Vec::len).collect();
-        assert_eq!(shape, [2, 1, 1, 1, 1, 2]);
-    }
-
-    #[test]
-    fn a_run_id_is_always_fit_for_init() {
-        let check = |session: &str, entry: &str| {
-            let id = run_id(session, entry, 127);
-            let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
-            assert!(id.len() <= 128 && id.bytes().all(fits), "{id}");
-        };
-        check("0190a4c0-0000-7000-8000-000000000000", "a1b2c3d4");
-        check(&"s".repeat(80), "../../etc/passwd and a very long id that somebody made up");
-    }
-
-    #[test]
-    fn a_flood_of_output_is_shown_in_part() {
-        let mut live = Live::new(&call("bash"));
-        let shown: usize = (0..1_000)
-            .filter_map(|_| live.allowed("x".repeat(UPDATE_BYTES_MAX)))
-            .map(|s| s.len())
-            .sum();
-        assert!((UPDATE_BYTES_BURST - UPDATE_BYTES_MAX..UPDATE_BYTES_BURST * 2).contains(&shown));
+        assert_eq!(shape, [2, 1, 1, 1, 1, 2, 4, 1]);
     }
 }

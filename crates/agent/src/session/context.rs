@@ -6,9 +6,14 @@ use super::{
     entry::{self, Body, Entry},
     file::Session,
 };
+use serde::Deserialize as _;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
-use toft_model::message::{Block, Message, StopReason, Usage, UserContent};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
+use toft_model::message::{Block, Message, StopReason, ToolResultMessage, Usage, UserContent};
+use toft_tools::TASK;
 
 /// Estimate of what an image costs, in characters (Pi's: 1,200 tokens).
 const IMAGE_CHARS: usize = 4_800;
@@ -16,27 +21,16 @@ const IMAGE_CHARS: usize = 4_800;
 impl Session {
     /// Messages for the model, oldest first.
     pub fn context(&self) -> Vec<Message> {
-        let entries = self.context_entries();
-        let edits = edits(&entries);
-        let mut messages = Vec::with_capacity(entries.len());
-        for entry in entries {
-            match edits.get(entry.id.as_str()) {
-                Some(None) => {}
-                Some(Some(replacement)) => {
-                    messages.extend(message_of(entry).map(|m| edited(m, replacement)));
-                }
-                None => messages.extend(message_of(entry)),
-            }
-        }
-        messages
+        self.projection().into_iter().filter_map(|(_, m)| m.map(Cow::into_owned)).collect()
     }
 
-    /// Entries that the context is made of: the newest compaction first, if there is one.
-    pub fn context_entries(&self) -> Vec<&Entry> {
-        self.context_parts().0
+    /// Entries that the context is made of, with what the model sees of each, if anything.
+    pub fn projection(&self) -> Vec<(&Entry, Option<Cow<'_, Message>>)> {
+        project(&self.context_parts().0)
     }
 
-    /// The same, and how many of them lie before the newest compaction in time (itself included).
+    /// Entries that the context is made of, the newest compaction first if there is one, and how many of them
+    /// lie before it in time (itself included).
     fn context_parts(&self) -> (Vec<&Entry>, usize) {
         let mut branch = self.branch();
         let voided: HashSet<&str> = branch.iter().filter_map(|entry| entry.retries()).collect();
@@ -62,10 +56,15 @@ impl Session {
 
     /// Messages for people: the whole branch, compacted history included, with the entry's id and
     /// its parent's.
-    pub fn transcript(&self) -> impl Iterator<Item = (&Entry, Option<&str>, Message)> {
+    pub fn transcript(&self) -> impl Iterator<Item = (&Entry, Option<&str>, Cow<'_, Message>)> {
         self.branch()
             .into_iter()
-            .filter_map(|entry| message_of(entry).map(|m| (entry, self.parent_id(entry), m)))
+            .filter_map(|entry| entry.message().map(|m| (entry, self.parent_id(entry), m)))
+    }
+
+    /// How many messages [`Session::transcript`] has.
+    pub fn message_count(&self) -> usize {
+        self.ancestors().filter(|entry| is_message(entry)).count()
     }
 
     /// Sum of what the session's model calls used, other branches included.
@@ -73,10 +72,16 @@ impl Session {
         let mut sum = Usage::default();
         for entry in self.entries() {
             match &entry.body {
-                Body::Message(Message::Assistant(message)) => add_usage(&mut sum, &message.usage),
+                Body::Message(Message::Assistant(message)) => sum.add(&message.usage),
+                Body::Message(Message::ToolResult(result)) => {
+                    if let Some(usage) = task_usage(result) {
+                        sum.add(&usage);
+                    }
+                }
                 Body::Usage(usage)
-                | Body::Compaction(entry::Compaction { usage: Some(usage), .. }) => {
-                    add_usage(&mut sum, usage);
+                | Body::Compaction(entry::Compaction { usage: Some(usage), .. })
+                | Body::BranchSummary(entry::BranchSummary { usage: Some(usage), .. }) => {
+                    sum.add(usage);
                 }
                 _ => {}
             }
@@ -87,50 +92,53 @@ impl Session {
     /// Tokens of the context: what the provider counted last, plus an estimate of what came after.
     pub fn context_tokens(&self) -> u64 {
         let (entries, old) = self.context_parts();
-        // A count from before the compaction would count what is gone.
-        let counted = entries.iter().enumerate().skip(old).rev().find_map(|(n, e)| match &e.body {
-            Body::Message(Message::Assistant(m))
-                if m.usage.total_tokens > 0
-                    && m.stop_reason != StopReason::Error
-                    && m.stop_reason != StopReason::Aborted =>
-            {
-                Some((n + 1, m.usage.total_tokens))
-            }
-            _ => None,
-        });
+        // A count from before a compaction or an edit would count what is gone.
+        let last_edit = entries
+            .iter()
+            .rposition(|e| matches!(e.body, Body::ContextEdit { .. }))
+            .map_or(old, |at| old.max(at + 1));
+        let projection = project(&entries);
+        let counted =
+            projection.iter().enumerate().skip(last_edit).rev().find_map(|(n, (_, m))| {
+                match m.as_deref() {
+                    Some(Message::Assistant(m))
+                        if m.usage.total_tokens > 0
+                            && m.stop_reason != StopReason::Error
+                            && m.stop_reason != StopReason::Aborted =>
+                    {
+                        Some((n + 1, m.usage.total_tokens))
+                    }
+                    _ => None,
+                }
+            });
         let (from, base) = counted.unwrap_or((0, 0));
-        let tokens = |entry: &&Entry| match &entry.body {
-            Body::Message(message) => message_tokens(message),
-            Body::Compaction(entry::Compaction { summary, .. })
-            | Body::BranchSummary { summary, .. } => (summary.len() as u64).div_ceil(4),
-            _ => 0,
-        };
-        base + entries[from..].iter().map(tokens).sum::<u64>()
+        let tokens = projection[from..].iter().filter_map(|(_, m)| m.as_deref());
+        base + tokens.map(message_tokens).sum::<u64>()
     }
 }
 
-/// Adds one call's usage to a sum.
-pub(crate) fn add_usage(sum: &mut Usage, one: &Usage) {
-    sum.input += one.input;
-    sum.output += one.output;
-    sum.cache_read += one.cache_read;
-    sum.cache_write += one.cache_write;
-    sum.total_tokens += one.total_tokens;
-    if let Some(cost) = &one.cost {
-        let total = sum.cost.get_or_insert_default();
-        total.input += cost.input;
-        total.output += cost.output;
-        total.cache_read += cost.cache_read;
-        total.cache_write += cost.cache_write;
-        total.total += cost.total;
-    }
+/// What a task used, of whose call this is the result.
+pub(crate) fn task_usage(result: &ToolResultMessage) -> Option<Usage> {
+    let details = result.details.as_ref().filter(|_| result.tool_name == TASK)?;
+    Usage::deserialize(details.get("usage")?).ok()
 }
 
-fn message_of(entry: &Entry) -> Option<Message> {
-    match &entry.body {
-        Body::Message(message) => Some(message.clone()),
-        other => entry::summary_message(other, entry.at_ms),
-    }
+/// What the model sees of each entry.
+fn project<'a>(entries: &[&'a Entry]) -> Vec<(&'a Entry, Option<Cow<'a, Message>>)> {
+    let edits = edits(entries);
+    let seen = |entry: &'a Entry| match edits.get(entry.id.as_str()) {
+        Some(None) => None,
+        Some(Some(replacement)) => {
+            entry.message().map(|m| Cow::Owned(edited(m.into_owned(), replacement)))
+        }
+        None => entry.message(),
+    };
+    entries.iter().map(|entry| (*entry, seen(entry))).collect()
+}
+
+/// Whether it is a message, or one stands for it.
+fn is_message(entry: &Entry) -> bool {
+    matches!(entry.body, Body::Message(_) | Body::Compaction(_) | Body::BranchSummary(_))
 }
 
 /// The latest edit of each entry; `None` leaves it out.
@@ -146,11 +154,13 @@ fn edits<'a>(entries: &[&'a Entry]) -> HashMap<&'a str, Option<&'a Value>> {
         .collect()
 }
 
+/// A message with other content. Summaries stay as they are, as in Pi.
 fn edited(message: Message, replacement: &Value) -> Message {
-    let blocks = || match serde_json::from_value::<UserContent>(replacement.clone()) {
+    let content = replacement.get("content").unwrap_or(replacement);
+    let blocks = || match UserContent::deserialize(content) {
         Ok(UserContent::Blocks(blocks)) => blocks,
         Ok(UserContent::Text(text)) => vec![Block::text(text)],
-        Err(_) => vec![Block::text(replacement.to_string())],
+        Err(_) => vec![Block::text(content.to_string())],
     };
     match message {
         Message::User(mut m) => {
@@ -169,14 +179,7 @@ fn edited(message: Message, replacement: &Value) -> Message {
             m.content = UserContent::Blocks(blocks());
             Message::Custom(m)
         }
-        Message::CompactionSummary(mut m) => {
-            m.summary = toft_model::message::text_of(&blocks());
-            Message::CompactionSummary(m)
-        }
-        Message::BranchSummary(mut m) => {
-            m.summary = toft_model::message::text_of(&blocks());
-            Message::BranchSummary(m)
-        }
+        summary @ (Message::CompactionSummary(_) | Message::BranchSummary(_)) => summary,
     }
 }
 

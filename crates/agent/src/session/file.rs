@@ -1,7 +1,11 @@
 //! The session file: made, opened (a torn end is cut off), appended to. One entry is one
 //! `write(2)`; [`Session::sync`] puts it on disk. Not the reading of single lines.
 
-use super::entry::{self, Body, Entry, Extra};
+use super::{
+    entry::{Body, Entry, Extra},
+    line,
+    whole::{lines, read_all, whole_end},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -10,7 +14,11 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_model::{id::SessionId, id::random_hex, provider::ModelRef, time::rfc3339};
+use toft_model::{
+    id::{RunId, SessionId, random_hex},
+    provider::ModelRef,
+    time::rfc3339,
+};
 
 /// First line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,12 +41,47 @@ pub struct Header {
     /// The session that it was forked from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_session: Option<String>,
+    /// The call for which it works, when it is the conversation of a task.
+    #[serde(default, rename = "toftTask", skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskOf>,
+}
+
+/// The call whose work a conversation does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskOf {
+    /// The conversation that the call belongs to.
+    pub parent: SessionId,
+    /// The call.
+    pub call_id: String,
+    /// The run that it belongs to: what the task costs is booked there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
 }
 
 impl Header {
+    /// The first line of a new file.
+    pub(super) fn new(
+        id: SessionId,
+        timestamp: String,
+        cwd: &str,
+        parent_session: Option<String>,
+    ) -> Self {
+        let cwd = cwd.to_owned();
+        Self {
+            kind: "session".into(),
+            version: Some(3),
+            id,
+            timestamp,
+            cwd,
+            parent_session,
+            task: None,
+        }
+    }
+
     /// Unix milliseconds when it was made.
     pub fn created_at(&self) -> u64 {
-        entry::unix_ms(&self.timestamp)
+        line::unix_ms(&self.timestamp)
     }
 }
 
@@ -93,18 +136,25 @@ impl Session {
         parent_session: Option<String>,
         now_ms: u64,
     ) -> Result<Self, SessionError> {
-        let id = SessionId::at(now_ms);
-        let timestamp = rfc3339(now_ms);
-        let name = format!("{}_{id}.jsonl", timestamp.replace([':', '.'], "-"));
-        let path = dir.join(name);
-        let header = Header {
-            kind: "session".into(),
-            version: Some(3),
-            id,
-            timestamp,
-            cwd: cwd.to_owned(),
-            parent_session,
-        };
+        let header = Header::new(SessionId::at(now_ms), rfc3339(now_ms), cwd, parent_session);
+        Self::make(dir, header)
+    }
+
+    /// Makes the conversation of a task, on disk when this returns.
+    pub fn create_task(
+        dir: &Path,
+        id: SessionId,
+        cwd: &str,
+        parent_session: Option<String>,
+        task: TaskOf,
+        now_ms: u64,
+    ) -> Result<Self, SessionError> {
+        let header = Header::new(id, rfc3339(now_ms), cwd, parent_session);
+        Self::make(dir, Header { task: Some(task), ..header })
+    }
+
+    fn make(dir: &Path, header: Header) -> Result<Self, SessionError> {
+        let path = dir.join(file_name(&header.timestamp, &header.id));
         let mut line = serde_json::to_vec(&header).expect("a header is plain data");
         line.push(b'\n');
         let make = || -> io::Result<File> {
@@ -146,7 +196,7 @@ impl Session {
             file.set_len(end as u64).map_err(unreadable)?;
             bytes.truncate(end);
         }
-        let mut lines = bytes.split(|b| *b == b'\n');
+        let mut lines = lines(&bytes);
         let header = lines
             .next()
             .and_then(|line| serde_json::from_slice::<Header>(line).ok())
@@ -163,25 +213,25 @@ impl Session {
             last_start: end as u64,
             lines: 1,
         };
-        // What follows the last newline is empty and no line.
-        for line in lines {
+        let lines: Vec<&[u8]> = lines.collect();
+        session.entries.reserve(lines.len());
+        session.by_id.reserve(lines.len());
+        for read in read_all(&lines, bytes.len()) {
             session.lines += 1;
-            let Ok(line) = std::str::from_utf8(line) else { continue };
-            if let Some(read) = entry::read(line) {
+            if let Some(read) = read {
                 session.take(read);
             }
         }
-        session.lines = session.lines.saturating_sub(1);
         Ok(session)
     }
 
-    fn take(&mut self, read: entry::Read) {
+    fn take(&mut self, read: line::Read) {
         // The first version has no ids; the line's number is as stable.
         let id = read.id.unwrap_or_else(|| format!("line{:04}", self.lines));
         let parent = match read.parent {
-            entry::Parent::Before => self.leaf,
-            entry::Parent::Root => None,
-            entry::Parent::Of(parent) => self.by_id.get(&parent).copied(),
+            line::Parent::Before => self.leaf,
+            line::Parent::Root => None,
+            line::Parent::Of(parent) => self.by_id.get(&parent).copied(),
         };
         self.push(Entry {
             id,
@@ -221,7 +271,7 @@ impl Session {
         now_ms: u64,
     ) -> Result<&Entry, SessionError> {
         let parent = self.leaf.map(|place| self.entries[place].id.as_str());
-        let mut line = entry::write(&id, parent, now_ms, &body, &extra)
+        let mut line = line::write(&id, parent, now_ms, &body, &extra)
             .expect("only kinds that we write are appended");
         line.push('\n');
         if let Err(source) = (&*self.file).write_all(line.as_bytes()) {
@@ -266,6 +316,11 @@ impl Session {
         self.file = Arc::new(file);
     }
 
+    /// The open file was given another name.
+    pub(super) fn is_now_at(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -306,22 +361,6 @@ impl Session {
         self.leaf.map(|place| &self.entries[place])
     }
 
-    /// Moves the leaf to another entry (or before the first) by appending a line that says so.
-    pub fn move_leaf(&mut self, to: Option<&str>, now_ms: u64) -> Result<(), SessionError> {
-        let before = self.leaf;
-        self.leaf = to.and_then(|id| self.by_id.get(id).copied());
-        let body = Body::Custom {
-            custom_type: entry::custom::LEAF.into(),
-            data: serde_json::json!({ "entryId": to }),
-        };
-        let id = self.fresh_id();
-        if let Err(error) = self.append(id, body, Extra::default(), now_ms) {
-            self.leaf = before;
-            return Err(error);
-        }
-        Ok(())
-    }
-
     /// Stands at another entry in memory only; an unknown one means before the first. Returns where
     /// it stood.
     pub(super) fn stand_at(&mut self, id: Option<&str>) -> Option<String> {
@@ -335,6 +374,14 @@ impl Session {
         // A file that names a later entry as parent resolves to none, so this cannot circle.
         std::iter::successors(self.leaf, |place| self.entries[*place].parent)
             .map(|place| &self.entries[place])
+    }
+
+    /// Places of the entries from the root to the leaf.
+    pub(super) fn branch_places(&self) -> Vec<usize> {
+        let places = std::iter::successors(self.leaf, |place| self.entries[*place].parent);
+        let mut places: Vec<usize> = places.collect();
+        places.reverse();
+        places
     }
 
     /// Entries from the root to the leaf.
@@ -369,17 +416,7 @@ impl Session {
     }
 }
 
-/// Length of the whole, readable lines: what follows the last newline is torn, and so are lines of
-/// zeroes that a power cut can leave.
-fn whole_end(bytes: &[u8]) -> usize {
-    let mut end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    while end > 0 {
-        let start = bytes[..end - 1].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let line = &bytes[start..end];
-        if !line.contains(&0) {
-            break;
-        }
-        end = start;
-    }
-    end
+/// The name of a session's file, as Pi has it.
+pub(super) fn file_name(timestamp: &str, id: &SessionId) -> String {
+    format!("{}_{id}.jsonl", timestamp.replace([':', '.'], "-"))
 }

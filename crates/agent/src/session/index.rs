@@ -2,7 +2,7 @@
 //! look like unfinished work. Files only grow, so only what is new of a file is read; what is
 //! known lies in `index.json` beside them. Losing that file costs time and nothing else.
 
-use super::entry::custom;
+use super::{TaskOf, entry::custom};
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
@@ -47,6 +47,10 @@ pub struct Listed {
     pub lines: u64,
     /// Whether the last lines look like work to go on with; [`super::Session::step`] decides.
     pub maybe_unfinished: bool,
+    /// Whether the last lines look like a plan that waits for a person; [`super::Session::plan`] decides.
+    pub proposes: bool,
+    /// The call for which it works, when it is the conversation of a task.
+    pub task: Option<TaskOf>,
 }
 
 /// See the module.
@@ -68,6 +72,10 @@ struct Known {
     name: Option<String>,
     first_message: Option<String>,
     maybe_unfinished: bool,
+    #[serde(default)]
+    proposes: bool,
+    #[serde(default)]
+    task: Option<TaskOf>,
 }
 
 impl Index {
@@ -128,6 +136,8 @@ impl Index {
                 updated_at,
                 lines: known.lines,
                 maybe_unfinished: known.maybe_unfinished,
+                proposes: known.proposes,
+                task: known.task.clone(),
             });
             seen.insert(name, known);
         }
@@ -174,6 +184,18 @@ struct PeekMessage<'a> {
 }
 
 #[derive(Deserialize)]
+struct PlanLine<'a> {
+    #[serde(borrow)]
+    data: PlanData<'a>,
+}
+
+#[derive(Deserialize)]
+struct PlanData<'a> {
+    #[serde(borrow)]
+    state: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
 struct First {
     message: UserMessage,
 }
@@ -210,6 +232,7 @@ fn header(line: &[u8]) -> Option<Known> {
     let header: super::Header = serde_json::from_slice(line).ok()?;
     Some(Known {
         created_at: header.created_at(),
+        task: header.task,
         id: header.id,
         bytes: line.len() as u64,
         lines: 1,
@@ -217,6 +240,7 @@ fn header(line: &[u8]) -> Option<Known> {
         name: None,
         first_message: None,
         maybe_unfinished: false,
+        proposes: false,
     })
 }
 
@@ -226,16 +250,30 @@ impl Known {
             "session_info" => self.name.clone_from(&peek.name),
             "branch_summary" => self.maybe_unfinished = false,
             "custom" => match peek.custom_type.as_deref() {
-                Some(custom::LEAF) => self.maybe_unfinished = false,
-                Some(custom::RETRY) => self.maybe_unfinished = true,
+                Some(custom::LEAF) => {
+                    self.maybe_unfinished = false;
+                    self.proposes = false;
+                }
+                Some(custom::PLAN) => self.proposes = is_proposal(line),
+                Some(custom::RETRY | custom::CHECK) => self.maybe_unfinished = true,
                 _ => {}
             },
+            // What the check or an extension says may be for the model to answer.
+            "custom_message"
+                if matches!(
+                    peek.custom_type.as_deref(),
+                    Some(custom::CHECK | custom::EXTENSION)
+                ) =>
+            {
+                self.maybe_unfinished = true;
+            }
             "message" => {
                 self.messages += 1;
                 let Some(message) = &peek.message else { return };
                 match &*message.role {
                     "user" => {
                         self.maybe_unfinished = true;
+                        self.proposes = false;
                         if self.first_message.is_none() {
                             self.first_message = first_message(line);
                         }
@@ -259,11 +297,17 @@ fn has_call(line: &[u8]) -> bool {
     line.windows(10).any(|w| w == b"\"toolCall\"")
 }
 
+/// Whether the line puts a plan before a person; the others say what became of one.
+fn is_proposal(line: &[u8]) -> bool {
+    serde_json::from_slice::<PlanLine<'_>>(line).is_ok_and(|line| line.data.state == "proposed")
+}
+
 fn first_message(line: &[u8]) -> Option<String> {
     let first: First = serde_json::from_slice(line).ok()?;
     let text = match first.message.content {
         UserContent::Text(text) => text,
         blocks @ UserContent::Blocks(_) => blocks.text(),
     };
+    let text = crate::skills::typed(&text).unwrap_or(text);
     Some(text.chars().take(FIRST_MESSAGE_CHARS_MAX).collect())
 }

@@ -56,6 +56,9 @@ impl Session {
                 voided.insert(failed);
                 continue;
             }
+            if entry.wants_repair() || entry.wants_turn() {
+                return Step::Ask;
+            }
             match &entry.body {
                 // Marks of what a person has taken back by asking for another answer.
                 Body::Custom { custom_type, .. }
@@ -68,7 +71,7 @@ impl Session {
                 Body::Custom { custom_type, .. } if custom_type == custom::ABORT => {
                     return Step::Abort;
                 }
-                Body::BranchSummary { .. } => return Step::Rest,
+                Body::BranchSummary(_) => return Step::Rest,
                 Body::Message(Message::User(_)) => return Step::Ask,
                 Body::Message(Message::ToolResult(result)) => {
                     answered.insert(&result.tool_call_id);

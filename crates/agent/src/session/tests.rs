@@ -2,6 +2,7 @@
 
 mod formats;
 mod next_step;
+mod trees;
 
 use super::*;
 use serde_json::json;
@@ -73,7 +74,7 @@ fn the_branch_that_was_left_is_kept_but_not_in_the_context() {
     let first = add(&mut session, says("A", StopReason::Stop, &[]));
     add(&mut session, user("two"));
     add(&mut session, says("B", StopReason::Stop, &[]));
-    session.move_leaf(Some(&first), 9).unwrap();
+    session.go_back(WentBack::navigation(None, Some(first), 9), 9).unwrap();
     assert_eq!(session.step(), Step::Rest);
     add(&mut session, user("three"));
     let read = Session::open(session.path()).unwrap();
@@ -104,7 +105,8 @@ fn context_is_the_newest_summary_and_what_it_kept() {
     let edited = add(&mut session, says("B", StopReason::Stop, &[]));
     assert_eq!(texts(&session), ["summary S1", "user two", "assistant B"]);
     let omitted = add(&mut session, user("three"));
-    add(&mut session, Body::ContextEdit { target_id: edited, replacement: Some(json!("short")) });
+    let short = json!({"content": [{"type": "text", "text": "short"}]});
+    add(&mut session, Body::ContextEdit { target_id: edited, replacement: Some(short) });
     add(&mut session, Body::ContextEdit { target_id: omitted.clone(), replacement: None });
     assert_eq!(texts(&session), ["summary S1", "user two", "assistant short"]);
     add(&mut session, compaction("S2", &omitted));
@@ -116,7 +118,9 @@ fn context_is_the_newest_summary_and_what_it_kept() {
 fn a_summary_has_the_time_of_its_entry() {
     let dir = tempfile::tempdir().unwrap();
     let mut session = Session::create(dir.path(), "/p", None, 1).unwrap();
-    add(&mut session, Body::BranchSummary { from_id: "x".into(), summary: "left".into() });
+    let left =
+        BranchSummary { from_id: "x".into(), summary: "left".into(), usage: None, details: None };
+    add(&mut session, Body::BranchSummary(left));
     let read = Session::open(session.path()).unwrap();
     for session in [&session, &read] {
         let (_, _, message) = session.transcript().next().unwrap();
@@ -158,6 +162,27 @@ fn the_index_reads_only_what_is_new_and_agrees_with_the_files() {
     let listed = again.refresh().unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].lines, listed[0].first_message.as_deref()), (1, None));
+}
+
+#[test]
+fn the_index_knows_where_a_plan_waits_as_the_session_does() {
+    use toft_model::plan::{Plan, PlanSource, PlanState};
+    let dir = tempfile::tempdir().unwrap();
+    let mut session = Session::create(dir.path(), "/p", None, 1).unwrap();
+    let mut index = Index::open(dir.path());
+    let mut step = |body: Body, waits: bool| {
+        let id = add(&mut session, body);
+        let state = session.plan().map(|(_, state)| state);
+        assert_eq!(state == Some(PlanState::Proposed), waits, "{state:?}");
+        assert_eq!(index.refresh().unwrap()[0].proposes, waits);
+        id
+    };
+    let plan = || proposed(&Plan::default(), PlanSource::Json, None);
+    step(user("plan it"), false);
+    step(plan(), true);
+    step(user("something else"), false);
+    let id = step(plan(), true);
+    step(rejected(&id), false);
 }
 
 #[test]

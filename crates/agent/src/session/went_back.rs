@@ -9,10 +9,15 @@ use super::{
 use serde::{Deserialize, Serialize};
 use toft_model::{
     checkpoint::CheckpointId,
+    id::random_hex,
     message::{AssistantMessage, Block, Message, StopReason, ToolResultMessage, Usage},
 };
 
-/// What a moved leaf says of itself: the data of a `toft.leaf` entry that a restore or fork made.
+/// Begins the ticket of a move that a person made within the conversation.
+const NAVIGATION: &str = "navigate:";
+
+/// What a moved leaf says of itself: the data of a `toft.leaf` entry that a restore, a fork or a person
+/// made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WentBack {
@@ -22,7 +27,7 @@ pub struct WentBack {
     /// Where it stood.
     #[serde(default)]
     pub from: Option<String>,
-    /// Names the restore or fork: the same one moves a conversation once.
+    /// Names the restore, fork or navigation: the same one moves a conversation once.
     pub ticket: String,
     /// To which checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +38,7 @@ pub struct WentBack {
     /// Unix milliseconds of the checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<u64>,
-    /// Unix milliseconds of the restore or fork.
+    /// Unix milliseconds of the restore, fork or navigation.
     pub at: u64,
     /// Work was cut at that place: what closes it follows.
     #[serde(default)]
@@ -41,6 +46,25 @@ pub struct WentBack {
 }
 
 impl WentBack {
+    /// A person goes to an entry.
+    pub fn navigation(from: Option<String>, entry_id: Option<String>, now_ms: u64) -> Self {
+        Self {
+            entry_id,
+            from,
+            ticket: format!("{NAVIGATION}{}", random_hex(8)),
+            checkpoint_id: None,
+            label: None,
+            taken_at: None,
+            at: now_ms,
+            cut: false,
+        }
+    }
+
+    /// Whether a person made it, not a change of disks.
+    pub fn is_navigation(&self) -> bool {
+        self.ticket.starts_with(NAVIGATION)
+    }
+
     /// What an entry says, if it is such a move.
     pub fn of(entry: &Entry) -> Option<Self> {
         match &entry.body {

@@ -1,37 +1,37 @@
 //! A conversation with everything around it in memory: prepared model, prepared tools, kept events.
 
+mod around;
+
 use crate::{
     Command, Conversation, Handle, PromptFacts, Refused,
     session::{Body, QueuedAs, Session},
     shown::Shown,
-    surroundings::{Choice, Intents, ModelSource, Settings, Sink, Surroundings},
+    spawn,
+    surroundings::{Choice, ModelSource, Settings, Sink, Surroundings},
 };
+use around::{BenchIntents, BenchShell, Kin};
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 use toft_llm::{
-    ask::{Model, ModelFailure, Retry},
+    ask::{Model, ModelEvent, ModelFailure, ModelRequest, Retry},
     testing::{Prepared, PreparedModel, model_info},
 };
 use toft_model::{
     event::{Event, EventBody, Question},
     id::SessionId,
-    message::{Message, UserContent},
+    message::{Cost, Message, UserContent},
     provider::ModelRef,
     tool::ToolSpec,
 };
-use toft_tools::{
-    Tool, ToolContext, ToolOutcome, Toolbox,
-    host::{Journal, Shell, ShellError, ShellRun},
-    testing::MemorySecrets,
-};
+use toft_tools::{Again, Tool, ToolContext, ToolOutcome, Toolbox, testing::MemorySecrets};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -62,8 +62,34 @@ impl Sink for Heard {
     }
 }
 
+/// Unix milliseconds of all benches of a process.
+pub(super) static NOW: AtomicU64 = AtomicU64::new(1_000);
+
+/// The prepared model, with a price for each answer.
+struct Priced(Arc<PreparedModel>, f64);
+
+impl Model for Priced {
+    fn ask(
+        &self,
+        request: ModelRequest,
+        cancel: CancellationToken,
+    ) -> BoxStream<'static, ModelEvent> {
+        let total = self.1;
+        let priced = move |event| match event {
+            ModelEvent::Done { mut message, failure } => {
+                message.usage.cost = (total > 0.0).then(|| Cost { total, ..Cost::default() });
+                ModelEvent::Done { message, failure }
+            }
+            other => other,
+        };
+        self.0.ask(request, cancel).map(priced).boxed()
+    }
+}
+
 pub(super) struct OneModel {
     pub(super) model: Arc<PreparedModel>,
+    /// Dollars of each answer; none is known when it is 0.
+    pub(super) price: Mutex<f64>,
     pub(super) away: AtomicU64,
     pub(super) window: u64,
 }
@@ -88,7 +114,7 @@ impl ModelSource for OneModel {
         Some(Choice {
             info,
             thinking: toft_llm::ask::ThinkingLevel::Off,
-            model: Arc::clone(&self.model) as Arc<dyn Model>,
+            model: Arc::new(Priced(Arc::clone(&self.model), *self.price.lock().unwrap())),
         })
     }
 }
@@ -103,9 +129,15 @@ struct TestTool {
 #[derive(Default)]
 pub(super) struct ToolState {
     pub(super) runs: AtomicU64,
+    /// Calls that count do not end.
+    pub(super) hang: AtomicBool,
     pub(super) began: Notify,
     pub(super) gate: Notify,
     pub(super) readers: AtomicU64,
+    /// Exit codes of the next commands; 0 when there is none.
+    pub(super) exits: Mutex<std::collections::VecDeque<i32>>,
+    /// Commands do not end.
+    pub(super) hang_checks: AtomicBool,
 }
 
 #[async_trait]
@@ -114,12 +146,24 @@ impl Tool for TestTool {
         ToolSpec { name: self.name.into(), description: String::new(), parameters: json!({}) }
     }
 
+    fn stands_for(&self, arguments: &Value) -> Option<(String, Value)> {
+        (self.name == "relay").then(|| ("step".into(), arguments["arguments"].clone()))
+    }
+
+    fn again(&self, _: &Value) -> Again {
+        match self.name {
+            "unsure" => Again::Unsure,
+            "attached" => Again::Attaches,
+            _ => Again::Safe,
+        }
+    }
+
     async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
         self.state.began.notify_one();
         match self.name {
             "slow" => {
                 ctx.cancel.cancelled().await;
-                ToolOutcome::cancelled("stopped in the middle")
+                ToolOutcome::cancelled(toft_tools::STOPPED)
             }
             "stuck" => std::future::pending().await,
             "gate" => {
@@ -130,15 +174,22 @@ impl Tool for TestTool {
             "ask" => {
                 let question = Question {
                     question: "Which?".into(),
-                    options: vec![],
-                    secrets: vec![],
-                    bindings: BTreeMap::new(),
                     tool_call_id: ctx.call_id.clone(),
+                    ..Question::default()
                 };
                 match ctx.people.ask(question, &ctx.cancel).await {
                     Some(answer) => ToolOutcome::text(answer),
                     None => ToolOutcome::cancelled("nobody answered"),
                 }
+            }
+            "bash" => {
+                if self.state.hang_checks.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
+                let code = self.state.exits.lock().unwrap().pop_front().unwrap_or_default();
+                let command = arguments["command"].as_str().unwrap_or_default();
+                ToolOutcome::text(format!("ran {command}: exit {code}"))
+                    .details(json!({ "exitCode": code }))
             }
             "crash" => panic!("a tool with a fault"),
             "read" => {
@@ -150,6 +201,9 @@ impl Tool for TestTool {
                 ToolOutcome::text("read")
             }
             _ => {
+                if self.state.hang.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
                 let n = self.state.runs.fetch_add(1, Ordering::SeqCst) + 1;
                 let _ = ctx.updates.send(format!("working on {n}\n")).await;
                 let mut outcome = ToolOutcome::text(format!("did {n} {arguments}"));
@@ -158,38 +212,6 @@ impl Tool for TestTool {
             }
         }
     }
-}
-
-struct NoShell;
-
-#[async_trait]
-impl Shell for NoShell {
-    async fn start(&self, _: toft_model::init::ExecSpec) -> Result<ShellRun, ShellError> {
-        Err(ShellError { code: "spawn".into(), message: "none here".into() })
-    }
-    async fn kill(&self, _: &str, _: u64) -> Result<(), ShellError> {
-        Ok(())
-    }
-    async fn forget(&self, _: &str) -> Result<(), ShellError> {
-        Ok(())
-    }
-}
-
-struct NoIntents;
-
-#[async_trait]
-impl Journal for NoIntents {
-    async fn recorded(&self, _: &str) -> Option<Value> {
-        None
-    }
-    async fn record(&self, _: &str, _: &Value) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Intents for NoIntents {
-    async fn forget(&self, _: &str) {}
 }
 
 pub(super) struct Bench {
@@ -202,6 +224,9 @@ pub(super) struct Bench {
     pub(super) around: Arc<Surroundings>,
     pub(super) handle: Handle,
     pub(super) stop: CancellationToken,
+    pub(super) shell: Arc<BenchShell>,
+    pub(super) intents: Arc<BenchIntents>,
+    pub(super) kin: Arc<Kin>,
 }
 
 impl Bench {
@@ -213,20 +238,31 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let heard = Arc::new(Heard::default());
         let model = Arc::new(PreparedModel::new(answers));
-        let models =
-            Arc::new(OneModel { model: Arc::clone(&model), away: AtomicU64::new(0), window });
+        let models = Arc::new(OneModel {
+            model: Arc::clone(&model),
+            price: Mutex::new(0.0),
+            away: AtomicU64::new(0),
+            window,
+        });
         let tools = Arc::new(ToolState::default());
-        let names = ["step", "slow", "stuck", "gate", "ask", "crash", "read"];
+        let names = [
+            "step", "slow", "stuck", "gate", "ask", "crash", "read", "unsure", "attached", "bash",
+            "relay",
+        ];
         let boxed = names
             .map(|name| Arc::new(TestTool { name, state: Arc::clone(&tools) }) as Arc<dyn Tool>);
         let secrets = Arc::new(MemorySecrets::default());
+        let (shell, intents) = (Arc::new(BenchShell::default()), Arc::new(BenchIntents::default()));
+        *shell.life.lock().unwrap() = "first".into();
+        let stop = CancellationToken::new();
+        let task = Toolbox::standard().get("task").cloned().unwrap();
         let around = Arc::new(Surroundings {
             sink: Arc::clone(&heard) as _,
             models: Arc::clone(&models) as _,
-            tools: Toolbox::of(boxed),
-            shell: Arc::new(NoShell),
+            tools: Toolbox::of(boxed).with(task),
+            shell: Arc::clone(&shell) as _,
             secrets: Arc::clone(&secrets) as _,
-            intents: Arc::new(NoIntents),
+            intents: Arc::clone(&intents) as _,
             cwd: "/home/project".into(),
             prompt: PromptFacts {
                 project: "P".into(),
@@ -235,17 +271,87 @@ impl Bench {
                 app_port: 3000,
                 inspect_db: "/i.db".into(),
             },
+            servers: Arc::new(toft_tools::mcp::Servers::new(
+                Arc::clone(&shell) as _,
+                Arc::clone(&secrets) as _,
+                dir.path().to_owned(),
+                Arc::new(|_| {}),
+            )),
+            extensions: Arc::new(crate::extensions::Extensions::new(
+                dir.path(),
+                Toolbox::standard(),
+            )),
+            skills: Arc::new(crate::skills::Skills::new(dir.path(), dir.path().join("home"))),
             observe_output: Arc::new(|_| {}),
-            clock: || 1_000,
+            clock: || NOW.load(Ordering::SeqCst),
             settings: RwLock::new(Settings::default()),
         });
         let session = Session::create(dir.path(), "/home/project", None, 1).unwrap();
-        let stop = CancellationToken::new();
+        let kin = Arc::new_cyclic(|me| Kin {
+            me: me.clone(),
+            dir: dir.path().to_owned(),
+            around: Arc::clone(&around),
+            open: Mutex::default(),
+            stop: stop.clone(),
+        });
         let mut shown = Shown::default();
         shown.settle(session.lines());
         let conversation = Conversation::new(session, shown, Arc::clone(&around)).unwrap();
-        let handle = Handle::spawn(conversation, stop.clone());
-        Self { dir, heard, model, models, tools, secrets, around, handle, stop }
+        let handle = spawn(conversation, Arc::clone(&kin) as _, stop.clone());
+        Self {
+            dir,
+            heard,
+            model,
+            models,
+            tools,
+            secrets,
+            around,
+            handle,
+            stop,
+            shell,
+            intents,
+            kin,
+        }
+    }
+
+    /// Ends the bridge where it is, and opens the conversation in another one, which goes on with it.
+    pub(super) async fn restart(&mut self) {
+        self.stop.cancel();
+        self.handle.closed().await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let session = Session::open(self.handle.conversation().session().path()).unwrap();
+        let mut shown = Shown::default();
+        for event in self.heard.events.lock().unwrap().iter() {
+            if event.session.as_ref() == Some(session.id()) {
+                shown.take(&event.body);
+            }
+        }
+        let conversation = Conversation::new(session, shown, Arc::clone(&self.around)).unwrap();
+        self.stop = CancellationToken::new();
+        self.handle = spawn(conversation, Arc::clone(&self.kin) as _, self.stop.clone());
+        self.handle.conversation().catch_up();
+        self.handle.conversation().settle();
+        self.handle.resume().await.unwrap();
+    }
+
+    /// Waits for so many questions, and answers the last one.
+    pub(super) async fn answer(&self, n: usize, answer: &str) -> Question {
+        self.hear("question", n).await;
+        let question = loop {
+            match self.handle.conversation().question() {
+                Some(question) => break question,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        let (tool_call_id, answer) = (question.key().to_owned(), answer.to_owned());
+        self.handle.ask(|reply| Command::Answer { tool_call_id, answer, reply }).await.unwrap();
+        question
+    }
+
+    pub(super) fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.around.settings.write().unwrap());
     }
 
     pub(super) async fn prompt(&self, text: &str) -> crate::Prompted {
@@ -296,6 +402,12 @@ impl Bench {
         let before = self.kinds().iter().filter(|k| *k == "agent_end").count();
         self.prompt(text).await;
         self.hear("agent_end", before + 1).await;
+    }
+
+    /// Prompts, and waits until the agent ended so many times.
+    pub(super) async fn run_ends(&self, text: &str, ends: usize) {
+        self.prompt(text).await;
+        self.hear("agent_end", ends).await;
     }
 
     pub(super) fn kinds(&self) -> Vec<String> {

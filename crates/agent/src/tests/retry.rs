@@ -79,7 +79,7 @@ async fn a_stopped_turn_is_tried_again_and_a_working_one_is_not() {
     assert_eq!(
         bench.transcript()[2..],
         [
-            "result c1 failed: stopped in the middle",
+            "result c1 failed: Stopped by a person before it ended.",
             "assistant Aborted: ",
             "assistant Stop: after all"
         ]

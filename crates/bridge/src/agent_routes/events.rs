@@ -1,10 +1,11 @@
 //! `GET events`: the log as server-sent events, from any number, without a gap or a doubled one.
-//! One frame per event; frames that are ready together leave together, none waits for another.
+//! One frame per event; frames of events that were written together leave together, none waits for another.
 
 use super::session::session_id;
 use crate::{
     answer::Failure,
     asked::{Asked, query},
+    log::Batch,
     runtime::AgentRuntime,
 };
 use axum::{
@@ -13,18 +14,16 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use toft_model::event::Event;
+use toft_model::id::SessionId;
+use tokio::time::{Instant, timeout_at};
 
 /// Silence after which a comment shows that the stream lives; proxies cut at 30 to 60 s.
 const PING_EVERY: Duration = Duration::from_secs(15);
-
-/// Events that leave in one write when they are ready anyway (replay).
-const TOGETHER_MAX: usize = 64;
 
 /// `session` and `sessionId` mean the same.
 #[derive(Deserialize)]
@@ -62,7 +61,7 @@ fn open(runtime: &AgentRuntime, wanted: &Wanted, headers: &HeaderMap) -> Result<
         "version": env!("CARGO_PKG_VERSION"),
     });
     let hello = Bytes::from(format!("event: hello\ndata: {hello}\n\n"));
-    let frames = frames(log.follow(Some(after), session));
+    let frames = frames(log.batches(Some(after)), session);
     let first = futures_util::stream::once(async move { Ok::<_, Infallible>(hello) });
     let mut response = Response::new(Body::from_stream(first.chain(frames)));
     *response.status_mut() = StatusCode::OK;
@@ -90,31 +89,26 @@ fn number(text: &str, newest: u64) -> Result<u64, Failure> {
 }
 
 fn frames(
-    events: impl Stream<Item = Event> + Send,
+    batches: impl Stream<Item = Batch> + Send,
+    session: Option<SessionId>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
     async_stream::stream! {
-        let events = events.ready_chunks(TOGETHER_MAX);
-        tokio::pin!(events);
+        tokio::pin!(batches);
+        let mut ping_at = Instant::now() + PING_EVERY;
+        let mut out = BytesMut::new();
         loop {
-            match tokio::time::timeout(PING_EVERY, events.next()).await {
-                Ok(Some(ready)) => yield Ok(frame(&ready)),
+            match timeout_at(ping_at, batches.next()).await {
+                Ok(Some(batch)) => {
+                    batch.write_frames(session.as_ref(), &mut out);
+                    if out.is_empty() {
+                        continue;
+                    }
+                    yield Ok(out.split().freeze());
+                }
                 Ok(None) => return,
                 Err(_) => yield Ok(Bytes::from_static(b": ping\n\n")),
             }
+            ping_at = Instant::now() + PING_EVERY;
         }
     }
-}
-
-fn frame(events: &[Event]) -> Bytes {
-    let mut out = BytesMut::with_capacity(256 * events.len());
-    for event in events {
-        out.put_slice(b"event: ");
-        out.put_slice(event.body.kind().as_bytes());
-        out.put_slice(format!("\nid: {}\ndata: ", event.seq).as_bytes());
-        // JSON has no raw line ends, so one data line holds it.
-        serde_json::to_writer((&mut out).writer(), &event.wire_data())
-            .expect("events hold only JSON-able data");
-        out.put_slice(b"\n\n");
-    }
-    out.freeze()
 }

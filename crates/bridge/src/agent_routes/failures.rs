@@ -1,6 +1,9 @@
 //! Why the agent's commands fail, as status and code.
 
-use crate::{answer::Failure, runtime::RuntimeError};
+use crate::{
+    answer::Failure,
+    runtime::{RuntimeError, fork::ForkError},
+};
 use http::StatusCode;
 use std::io;
 use toft_agent::{Refused, session::SessionError};
@@ -33,14 +36,25 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let (status, code) = match &refused {
             Refused::Disk(_) => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
-            Refused::Busy | Refused::QueueFull => (StatusCode::CONFLICT, "busy"),
+            Refused::Busy | Refused::QueueFull | Refused::Task => (StatusCode::CONFLICT, "busy"),
             Refused::NothingToCompact => (StatusCode::CONFLICT, "nothing_to_compact"),
             Refused::NothingToRetry => (StatusCode::CONFLICT, "nothing_to_retry"),
-            Refused::NoQuestion(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Refused::NoPlan => (StatusCode::CONFLICT, "no_plan"),
+            Refused::BadPlan(_) => (StatusCode::BAD_REQUEST, "invalid_argument"),
+            Refused::NoQuestion(_) | Refused::NoEntry(_) => (StatusCode::NOT_FOUND, "not_found"),
             Refused::Compaction(_) => (StatusCode::BAD_GATEWAY, "machine_error"),
             Refused::Closed => (StatusCode::CONFLICT, "unavailable"),
         };
         Self::new(status, code, refused.to_string())
+    }
+}
+
+impl From<ForkError> for Failure {
+    fn from(error: ForkError) -> Self {
+        match error {
+            ForkError::Runtime(error) => error.into(),
+            ForkError::Refused(refused) => refused.into(),
+        }
     }
 }
 

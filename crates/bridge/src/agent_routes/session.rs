@@ -7,8 +7,7 @@ use crate::{
 };
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use toft_agent::{Command, Conversation, Handle, Reply};
 use toft_model::{
     id::{InvalidId, SessionId},
@@ -88,7 +87,7 @@ pub(super) async fn ask<T>(
 pub(super) fn answer(
     command: &str,
     status: StatusCode,
-    result: Result<Value, Failure>,
+    result: Result<impl Serialize, Failure>,
 ) -> Response {
     match result {
         Ok(data) => done_as(status, command, data),

@@ -1,32 +1,54 @@
 //! Routes over sessions: list, new, switch, compact, messages.
 
 use super::session::{Wanted, answer, ask, session_id, session_name, status, wanted};
-use crate::{answer::Failure, asked::Asked, body::body, runtime::AgentRuntime};
+use crate::{
+    answer::Failure,
+    asked::{Asked, query},
+    body::body,
+    runtime::AgentRuntime,
+};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
     response::Response,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::to_raw_value};
+use std::{borrow::Cow, sync::Arc};
 use toft_agent::{
-    Command,
+    Command, Handle,
     session::{Session, WentBack},
 };
+use toft_model::{id::SessionId, message::Message, plan::PlanState};
 
 /// Bytes of the path of a session's file (`PATH_MAX` of Linux).
 const PARENT_BYTES_MAX: usize = 4_096;
 
-pub(super) async fn list(State(runtime): State<Arc<AgentRuntime>>) -> Response {
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Which {
+    /// Conversations of tasks, too.
+    #[serde(default)]
+    tasks: bool,
+}
+
+pub(super) async fn list(
+    State(runtime): State<Arc<AgentRuntime>>,
+    asked: Asked<Which>,
+) -> Response {
     let result = async {
+        let tasks = query(asked)?.tasks;
         let listed = runtime.list().await?;
         let open = runtime.open_sessions().await;
         let sessions: Vec<Value> = listed
             .into_iter()
+            .filter(|one| tasks || one.task.is_none())
             .map(|one| {
-                let status = open.get(&one.id).map_or("idle", |h| status(h.conversation()));
-                json!({
+                let conversation = open.get(&one.id).map(Handle::conversation);
+                let status = conversation.map_or("idle", |one| status(one));
+                let session = conversation.map(|one| one.session());
+                let proposes = session.map_or(one.proposes, |session| has_proposal(&session));
+                let mut shown = json!({
                     "id": one.id,
                     "name": one.name,
                     "firstMessage": one.first_message,
@@ -34,13 +56,24 @@ pub(super) async fn list(State(runtime): State<Arc<AgentRuntime>>) -> Response {
                     "createdAt": one.created_at,
                     "updatedAt": one.updated_at,
                     "status": status,
+                    "planProposed": proposes,
                     "file": one.path,
-                })
+                });
+                if let Some(task) = one.task {
+                    shown["parentSessionId"] = json!(task.parent);
+                    shown["parentCallId"] = json!(task.call_id);
+                }
+                shown
             })
             .collect();
         Ok(json!({ "current": runtime.current().await?, "sessions": sessions }))
     };
     answer("list_sessions", StatusCode::OK, result.await)
+}
+
+/// Whether a plan waits for a person.
+fn has_proposal(session: &Session) -> bool {
+    session.plan().is_some_and(|(_, state)| state == PlanState::Proposed)
 }
 
 #[derive(Deserialize)]
@@ -125,7 +158,7 @@ pub(super) async fn compact(
 /// Where this branch went back to a checkpoint, oldest first.
 fn restores(session: &Session) -> Vec<Value> {
     let went_back = session.branch().into_iter().filter_map(|entry| {
-        let went = WentBack::of(entry)?;
+        let went = WentBack::of(entry).filter(|went| !went.is_navigation())?;
         Some(json!({
             "afterEntryId": session.message_at(went.entry_id.as_deref()),
             "checkpointId": went.checkpoint_id,
@@ -137,6 +170,24 @@ fn restores(session: &Session) -> Vec<Value> {
     went_back.collect()
 }
 
+/// The answer to `GET messages`, as the session has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    session_id: &'a SessionId,
+    messages: Vec<Told<'a>>,
+    restores: Vec<Value>,
+    seq: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    entry_id: &'a str,
+    parent_id: Option<&'a str>,
+    message: Cow<'a, Message>,
+}
+
 pub(super) async fn messages(
     State(runtime): State<Arc<AgentRuntime>>,
     asked: Asked<Wanted>,
@@ -146,18 +197,18 @@ pub(super) async fn messages(
         let conversation = handle.conversation();
         // Under the session's lock: what is appended later has a later number.
         let session = conversation.session();
-        let messages: Vec<Value> = session
-            .transcript()
-            .map(|(entry, parent, message)| {
-                json!({ "entryId": entry.id, "parentId": parent, "message": message })
-            })
-            .collect();
-        Ok(json!({
-            "sessionId": session.id(),
-            "messages": messages,
-            "restores": restores(&session),
-            "seq": conversation.follow_from(),
-        }))
+        let messages = session.transcript().map(|(entry, parent_id, message)| Told {
+            entry_id: &entry.id,
+            parent_id,
+            message,
+        });
+        let answer = Listed {
+            session_id: session.id(),
+            messages: messages.collect(),
+            restores: restores(&session),
+            seq: conversation.follow_from(),
+        };
+        Ok(to_raw_value(&answer).expect("a conversation holds only JSON-able data"))
     };
     answer("get_messages", StatusCode::OK, result.await)
 }

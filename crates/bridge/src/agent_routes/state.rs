@@ -5,6 +5,7 @@ use crate::{
     answer::Failure,
     asked::Asked,
     body::body,
+    proxy::is_outside,
     runtime::{AgentRuntime, RuntimeError},
 };
 use axum::{
@@ -19,10 +20,19 @@ use toft_agent::{
     Command, Handle,
     surroundings::{QueueMode, thinking_level, thinking_name},
 };
-use toft_model::provider::{DEMO_PROVIDER, ModelRef};
+use toft_model::{
+    permission::{PromptLimits, Rule},
+    provider::{DEMO_PROVIDER, ModelRef},
+};
 
 /// Longest name of a conversation: one line in a list.
 const NAME_CHARS_MAX: usize = 200;
+
+/// Rules of a project: each call is held against all of them.
+const RULES_MAX: usize = 200;
+
+/// Bytes of one, and of a command.
+const RULE_BYTES_MAX: usize = 4 << 10;
 
 /// How long the state waits for the gateway's list: people look at it all the time, and it is
 /// answered from memory in a millisecond where there is a gateway.
@@ -65,6 +75,7 @@ async fn state_of(runtime: &AgentRuntime, handle: &Handle) -> Value {
     let listening = port.listening().await;
     let status = status(conversation);
     let session = conversation.session();
+    let (plan, plan_state) = session.plan().unzip();
     let level = session.thinking_level().and_then(thinking_level);
     let level = level.or(choice.as_ref().map(|c| c.thinking)).unwrap_or_default();
     json!({
@@ -79,7 +90,15 @@ async fn state_of(runtime: &AgentRuntime, handle: &Handle) -> Value {
         "steeringMode": settings.steering_mode,
         "followUpMode": settings.follow_up_mode,
         "autoCompactionEnabled": settings.auto_compaction_enabled,
-        "messageCount": session.transcript().count(),
+        "rules": settings.rules,
+        "limits": settings.limits,
+        "autoCheck": settings.auto_check,
+        "checkCommand": settings.check_command,
+        "mode": session.mode(),
+        "plan": plan,
+        "planState": plan_state,
+        "todos": session.todos(),
+        "messageCount": session.message_count(),
         "pendingMessageCount": waiting.steering.len() + waiting.follow_up.len(),
         "steering": waiting.steering,
         "followUp": waiting.follow_up,
@@ -104,13 +123,28 @@ struct Config {
     steering_mode: Option<QueueMode>,
     follow_up_mode: Option<QueueMode>,
     auto_compaction_enabled: Option<bool>,
+    rules: Option<Vec<Rule>>,
+    limits: Option<PromptLimits>,
+    auto_check: Option<bool>,
+    check_command: Option<String>,
     session_name: Option<String>,
     session_id: Option<String>,
 }
 
+/// Bytes of what a person wrote in a rule.
+fn rule_bytes(rule: &Rule) -> usize {
+    let texts = [Some(&rule.tool), rule.argument.as_ref(), rule.reason.as_ref()];
+    texts.into_iter().flatten().map(String::len).sum()
+}
+
 pub(super) async fn config(State(runtime): State<Arc<AgentRuntime>>, request: Request) -> Response {
     let result = async {
+        let outside = is_outside(&request);
         let config: Config = body(request).await?;
+        let checks = config.auto_check.is_some() || config.check_command.is_some();
+        if !outside && (checks || config.rules.is_some() || config.limits.is_some()) {
+            return Err(Failure::only_outside("Changing rules, limits and the check"));
+        }
         let session = session_id(config.session_id.as_deref())?;
         let handle = runtime.session(session.as_ref()).await?;
         apply(&runtime, &handle, config).await?;
@@ -136,8 +170,24 @@ async fn apply(runtime: &AgentRuntime, handle: &Handle, config: Config) -> Resul
             "sessionName must have at most {NAME_CHARS_MAX} characters on one line."
         )));
     }
+    if config.check_command.as_ref().is_some_and(|c| c.len() > RULE_BYTES_MAX || c.contains('\0')) {
+        return Err(Failure::invalid(format!("checkCommand has at most {RULE_BYTES_MAX} bytes.")));
+    }
     if config.app_port == Some(0) {
         return Err(Failure::invalid("appPort must be between 1 and 65535."));
+    }
+    if config.rules.as_ref().is_some_and(|rules| rules.len() > RULES_MAX) {
+        return Err(Failure::invalid(format!("A project has at most {RULES_MAX} rules.")));
+    }
+    let empty =
+        |rule: &Rule| rule.tool.is_empty() || rule.argument.as_ref().is_some_and(String::is_empty);
+    if config.rules.iter().flatten().any(empty) {
+        return Err(Failure::invalid(
+            "A rule needs a `tool` that is not empty; an `argument` that is left out stands for any.",
+        ));
+    }
+    if config.rules.iter().flatten().any(|rule| rule_bytes(rule) > RULE_BYTES_MAX) {
+        return Err(Failure::invalid(format!("A rule has at most {RULE_BYTES_MAX} bytes.")));
     }
     let name = session_name(config.session_name.clone())?;
     let model = model(runtime, handle, &config).await?;
@@ -149,11 +199,21 @@ async fn apply(runtime: &AgentRuntime, handle: &Handle, config: Config) -> Resul
             .map_err(|source| RuntimeError::Io { step: "setting the app port", source })?;
     }
     let mut settings = runtime.settings();
-    let before = settings;
+    let before = settings.clone();
     settings.steering_mode = config.steering_mode.unwrap_or(settings.steering_mode);
     settings.follow_up_mode = config.follow_up_mode.unwrap_or(settings.follow_up_mode);
     settings.auto_compaction_enabled =
         config.auto_compaction_enabled.unwrap_or(settings.auto_compaction_enabled);
+    if let Some(rules) = config.rules {
+        settings.rules = rules;
+    }
+    if let Some(limits) = config.limits {
+        settings.limits = limits;
+    }
+    settings.auto_check = config.auto_check.unwrap_or(settings.auto_check);
+    if let Some(command) = config.check_command {
+        settings.check_command = Some(command).filter(|command| !command.trim().is_empty());
+    }
     if settings != before {
         runtime.set_settings(settings).await?;
     }

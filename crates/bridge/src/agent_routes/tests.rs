@@ -2,7 +2,10 @@
 
 mod client;
 mod once;
+mod plans;
+mod rules;
 mod streams;
+mod trees;
 mod while_working;
 
 use super::router;
@@ -180,5 +183,19 @@ async fn names_levels_and_modes_are_set_and_kept() {
     let request = Request::get("/state").body(Body::empty()).unwrap();
     let (_, state) = read(router(again).oneshot(request).await.unwrap()).await;
     check(&state["data"]);
+    client.leave().await;
+}
+
+#[tokio::test]
+async fn skills_and_servers_can_be_seen() {
+    let client = Client::new(hello()).await;
+    let (status, answer) = client.get("/skills").await;
+    assert_eq!((status, &answer["command"]), (StatusCode::OK, &json!("list_skills")));
+    assert_eq!(answer["data"], json!({ "skills": [], "faults": [] }));
+    let (_, answer) = client.get("/mcp").await;
+    assert_eq!(answer["data"], json!({ "servers": [], "faults": [] }));
+    let (status, answer) = client.get("/extensions").await;
+    assert_eq!((status, &answer["command"]), (StatusCode::OK, &json!("list_extensions")));
+    assert_eq!(answer["data"], json!({ "extensions": [] }));
     client.leave().await;
 }

@@ -3,7 +3,7 @@
 mod once;
 
 use super::session::{answer, ask, session_id};
-use crate::{answer::Failure, body::body, in_time, runtime::AgentRuntime};
+use crate::{answer::Failure, body::body, in_time, proxy::is_outside, runtime::AgentRuntime};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_agent::{Command, session::QueuedAs};
 use toft_model::{
+    event::QuestionKind,
     http::PROMPT_ID,
     message::{Block, UserContent},
 };
@@ -212,9 +213,18 @@ pub(super) async fn answer_question(
     runtime: &AgentRuntime,
     request: Request,
 ) -> Result<Value, Failure> {
+    let outside = is_outside(&request);
     let Answer { tool_call_id, text, session_id } = body(request).await?;
     if text.trim().is_empty() {
         return Err(Failure::invalid("The answer is empty."));
+    }
+    if !outside {
+        // What the agent runs must not allow the agent what a person is asked about.
+        let id = super::session::session_id(session_id.as_deref())?;
+        let question = runtime.session(id.as_ref()).await?.conversation().question();
+        if question.is_some_and(|question| question.kind != QuestionKind::Tool) {
+            return Err(Failure::only_outside("This question"));
+        }
     }
     ask(runtime, session_id.as_deref(), |reply| Command::Answer {
         tool_call_id: tool_call_id.clone(),

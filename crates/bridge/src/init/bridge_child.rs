@@ -1,7 +1,7 @@
 //! The bridge as init's child: started, told what it needs by descriptor, started again whenever
 //! it ends. Init never gives up on it.
 
-use super::{Init, conn, places};
+use super::{Init, conn, places, stderr};
 use crate::serve_boot::ServeBoot;
 use rustix::{
     fs::{MemfdFlags, memfd_create},
@@ -12,7 +12,7 @@ use std::{
     cell::Cell,
     fs::File,
     io::{self, Seek as _, Write as _},
-    os::fd::{AsFd as _, AsRawFd, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd},
     path::Path,
     rc::Rc,
     time::{Duration, Instant},
@@ -147,6 +147,7 @@ fn start(init: &Init) -> io::Result<(Pid, UnixStream)> {
         http_fd: init.bridge_fd.as_raw_fd(),
         app_fd: init.app_fd.as_ref().map(AsRawFd::as_raw_fd),
         init_fd: theirs.as_raw_fd(),
+        life: init.life.clone(),
     };
     let mut text = File::from(memfd_create("bridge-boot", MemfdFlags::CLOEXEC)?);
     text.write_all(&serde_json::to_vec(&boot)?)?;
@@ -160,7 +161,7 @@ fn start(init: &Init) -> io::Result<(Pid, UnixStream)> {
     let mut keep = vec![init.bridge_fd.as_fd(), theirs.as_fd()];
     keep.extend(init.app_fd.as_ref().map(|fd| fd.as_fd()));
     keep.extend(init.log.fd.as_ref().map(|fd| fd.as_fd()));
-    let (stdout, stderr) = (own_stderr()?, own_stderr()?);
+    let (stdout, stderr) = (stderr::own()?, stderr::own()?);
     let pid = spawn(ChildSpec {
         argv: &init.bridge_argv,
         env: &env,
@@ -173,17 +174,10 @@ fn start(init: &Init) -> io::Result<(Pid, UnixStream)> {
         keep,
         die_with_parent: true,
         own: true,
+        read_only: None,
     })?;
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is above zero");
     Ok((pid, ours))
-}
-
-/// Where init's own log goes; the bridge's goes there too.
-fn own_stderr() -> io::Result<OwnedFd> {
-    match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3) {
-        Ok(fd) => Ok(fd),
-        Err(_) => Ok(File::options().write(true).open("/dev/null")?.into()),
-    }
 }
 
 /// Serves every connection that the bridge hands over as one end of a socket pair. The link is

@@ -4,7 +4,7 @@ use super::{
     Init, Refusal,
     end::{Target, end},
     exec::{Exec, raw, reply},
-    spawn, trust,
+    spawn, tree, trust,
 };
 use rustix::{
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
@@ -63,6 +63,7 @@ async fn answer(init: &Rc<Init>, caller: &mut Caller, request: InitRequest) -> R
             version: env!("CARGO_PKG_VERSION").to_owned(),
             bridge_pid: init.bridge.pid().map(raw),
             bridge_starts: init.bridge.starts(),
+            read_only: init.read_only.is_some(),
         },
         InitRequest::Exec(spec) => {
             let known = spec.id.as_deref().and_then(|id| init.table.get(id));
@@ -122,6 +123,17 @@ async fn answer(init: &Rc<Init>, caller: &mut Caller, request: InitRequest) -> R
                 () = left(read) => return Ok(()),
             }
         }
+        InitRequest::Receipts { session_id } => {
+            InitReply::Receipts { receipts: init.receipts.of(&session_id) }
+        }
+        InitRequest::ReceiptNews { told } => {
+            let Caller { read, .. } = caller;
+            tokio::select! {
+                (told, receipts) = init.receipts.news(told) => InitReply::ReceiptNews { told, receipts },
+                () = left(read) => return Ok(()),
+            }
+        }
+        InitRequest::Tree => InitReply::Tree { tree: tree::look(init).await.map(|seen| seen.tree) },
         InitRequest::GatewayListeners => return caller.hand_over(init).await,
         InitRequest::RestartBridge => {
             init.bridge.end(init).await;

@@ -51,6 +51,8 @@ pub(super) struct Exec {
     pub(super) started_at: u64,
     /// Revision of the environment that it was started with.
     pub(super) environment: u64,
+    /// Whether it only reads.
+    pub(super) read_only: bool,
     /// The same moment on the clock that only goes forward.
     pub(super) started: Instant,
     /// Whether it runs on a terminal.
@@ -147,7 +149,7 @@ impl Exec {
     }
 
     /// The program's process ended and its output is in, or was waited for long enough.
-    pub(super) fn finish(&self, status: WaitStatus, ran: Duration) {
+    pub(super) fn finish(&self, status: WaitStatus, ran: Duration) -> ExecExit {
         let mut output = self.output.borrow_mut();
         let exit = ExecExit {
             code: status.exit_status(),
@@ -157,7 +159,7 @@ impl Exec {
             output_path: output.path().map(|p| p.to_string_lossy().into_owned()),
             duration_ms: u64::try_from(ran.as_millis()).unwrap_or(u64::MAX),
         };
-        *self.exit.borrow_mut() = Some(exit);
+        *self.exit.borrow_mut() = Some(exit.clone());
         self.stdin.borrow_mut().take();
         if let Some(task) = self.stdin_task.borrow_mut().take() {
             task.abort();
@@ -165,6 +167,7 @@ impl Exec {
         output.settle();
         drop(output);
         self.changed.notify_waiters();
+        exit
     }
 
     /// Whether it ended.
@@ -180,9 +183,11 @@ impl Exec {
             label: self.label.clone(),
             pty: self.pty,
             size: self.size.get(),
+            stdin: self.stdin.borrow().is_some(),
             started_at: self.started_at,
             output_bytes: self.output.borrow().total(),
             environment: self.environment,
+            read_only: self.read_only,
             exit: self.exit.borrow().clone(),
         }
     }

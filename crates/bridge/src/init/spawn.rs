@@ -6,7 +6,8 @@ use super::{
     exec::{Exec, PIECE_BYTES, raw, window},
     hunt::{MARK_ID, MARK_INIT},
     output::{OutputLog, Stream},
-    places,
+    places, read_only,
+    receipts::Asked,
     table::RUNNING_MAX,
 };
 use rustix::{
@@ -85,11 +86,17 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         init.cwd.clone()
     };
     let env = environment(init, &id, spec.env, spec.pty.is_some());
+    let (env, read_only) = if spec.read_only {
+        (read_only::environment(init, env), Some(read_only::mounts(init)?))
+    } else {
+        (env, None)
+    };
     let streams = match spec.pty {
         Some(size) => on_terminal(size),
         None => on_pipes(spec.stdin, spec.merge_stderr),
     }
     .map_err(|err| Refusal::new("io", format!("no pipe or terminal could be made: {err}")))?;
+    let asked = spec.receipt.map(|of| Asked::new(of, &spec.argv, &cwd, &init.environment.mask()));
     let groups = init.groups.for_program(number);
     let [stdin, stdout, stderr] = streams.child;
     let started = Instant::now();
@@ -105,8 +112,9 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         keep: Vec::new(),
         die_with_parent: false,
         own: false,
+        read_only,
     })
-    .map_err(|err| not_started(&err, &spec.argv[0], &cwd))?;
+    .map_err(|err| not_started(&err, &spec.argv[0], &cwd, spec.read_only))?;
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is above zero");
     let ended = init.reaper.expect(pid);
     let name = format!("{id}.out");
@@ -119,6 +127,7 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         label: label(spec.label, &spec.argv),
         started_at: unix_ms(),
         environment: init.environment.revision(),
+        read_only: spec.read_only,
         started,
         size: Cell::new(spec.pty),
         group: groups.own,
@@ -152,7 +161,10 @@ pub(super) fn start(init: &Rc<Init>, spec: ExecSpec) -> Result<Rc<Exec>, Refusal
         watched.reaped.set(true);
         let ran = watched.started.elapsed();
         let _ = timeout(OUTPUT_GRACE, watched.outputs_closed()).await;
-        watched.finish(status, ran);
+        let exit = watched.finish(status, ran);
+        if let Some(asked) = asked {
+            init.receipts.ended(&init, &watched, asked, &exit);
+        }
         init.table.ended(&watched);
     });
     tracing::debug!(exec.id = %exec.id, pid = raw(exec.pid), "program started");
@@ -213,8 +225,13 @@ fn environment(
     env
 }
 
-fn not_started(err: &io::Error, program: &str, cwd: &Path) -> Refusal {
-    let message = if !cwd.is_dir() {
+fn not_started(err: &io::Error, program: &str, cwd: &Path, only_reads: bool) -> Refusal {
+    let message = if only_reads && read_only::is_other(cwd) {
+        format!(
+            "a program that only reads cannot start in {}: that folder is another one for it",
+            cwd.display()
+        )
+    } else if !cwd.is_dir() {
         format!("the folder {} does not exist in the machine", cwd.display())
     } else if err.kind() == io::ErrorKind::NotFound {
         let message = format!("there is no program `{program}` in the machine's PATH");
@@ -341,7 +358,7 @@ mod tests {
 
     #[test]
     fn what_does_not_start_says_whose_fault_it_is() {
-        let code = |kind: io::ErrorKind| not_started(&kind.into(), "x", Path::new("/")).code;
+        let code = |kind: io::ErrorKind| not_started(&kind.into(), "x", Path::new("/"), false).code;
         assert_eq!(code(io::ErrorKind::WouldBlock), "process_limit");
         assert_eq!(code(io::ErrorKind::NotFound), "not_executable");
         assert_eq!(code(io::ErrorKind::ArgumentListTooLong), "spawn");

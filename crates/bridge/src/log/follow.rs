@@ -1,15 +1,27 @@
 //! Readers of the log: from disk up to now, then live, without a gap or a doubled event. A reader
 //! that falls behind the live channel reads the missed part from disk.
 
-use super::{
-    EventLog, Written,
-    read::{Lines, event_of},
-    spawn,
-};
+use super::{EventLog, Written, read::Lines, spawn};
+use bytes::Bytes;
 use futures_util::Stream;
-use std::{collections::VecDeque, io, sync::Arc};
-use toft_model::{event::Event, id::SessionId};
+use std::{io, sync::Arc};
 use tokio::sync::broadcast::{self, error::RecvError};
+
+/// Lines that lie one after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    /// Number of the first.
+    pub(super) first: u64,
+    /// Whole lines.
+    pub(super) lines: Bytes,
+}
+
+impl Batch {
+    /// Each with the number that it must have.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        (self.first..).zip(self.lines.split_inclusive(|b| *b == b'\n'))
+    }
+}
 
 struct Follower {
     lines: Lines,
@@ -20,20 +32,15 @@ struct Follower {
     offset: u64,
     /// Read from disk up to here before listening.
     disk_end: u64,
-    ready: VecDeque<Event>,
     /// Taken from the live channel, to be given after what was missed.
     held: Option<Arc<Written>>,
 }
 
 impl EventLog {
     /// All events with a number above `after`, from disk however old, then what comes. Without
-    /// `after` only what comes from now (from this call, not from the first poll). With a
-    /// session: only that session's. Ends only with the log itself or when the disk fails.
-    pub fn follow(
-        &self,
-        after: Option<u64>,
-        session: Option<SessionId>,
-    ) -> impl Stream<Item = Event> + Send + use<> {
+    /// `after` only what comes from now (from this call, not from the first poll). Ends only with the
+    /// log itself or when the disk fails.
+    pub(crate) fn batches(&self, after: Option<u64>) -> impl Stream<Item = Batch> + Send + use<> {
         let (live, written_seq, end) = {
             let writer = self.writer();
             let written = writer.last_seq - writer.waiting.len() as u64;
@@ -55,15 +62,10 @@ impl EventLog {
                 }
                 Some(_) | None => (end, written_seq + 1),
             };
-            let ready = VecDeque::new();
-            let mut reader = Follower { lines, live, next, offset, disk_end: end, ready, held: None };
+            let mut reader = Follower { lines, live, next, offset, disk_end: end, held: None };
             loop {
                 match reader.next().await {
-                    Ok(Some(event)) => {
-                        if session.is_none() || session == event.session {
-                            yield event;
-                        }
-                    }
+                    Ok(Some(batch)) => yield batch,
                     Ok(None) => return,
                     Err(error) => {
                         tracing::warn!(%error, "the event log cannot be read");
@@ -76,20 +78,19 @@ impl EventLog {
 }
 
 impl Follower {
-    async fn next(&mut self) -> io::Result<Option<Event>> {
+    async fn next(&mut self) -> io::Result<Option<Batch>> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                self.next = event.seq + 1;
-                return Ok(Some(event));
-            }
             if self.offset < self.disk_end {
-                self.read_disk().await?;
-                continue;
+                let batch = self.read_disk().await?;
+                if batch.lines.is_empty() {
+                    continue;
+                }
+                return Ok(Some(batch));
             }
             if let Some(written) = self.held.take()
-                && let Some(event) = self.take_live(&written)
+                && let Some(batch) = self.take_live(&written)
             {
-                return Ok(Some(event));
+                return Ok(Some(batch));
             }
             match self.live.recv().await {
                 Ok(written) if written.start > self.offset => {
@@ -97,43 +98,38 @@ impl Follower {
                     self.held = Some(written);
                 }
                 Ok(written) => {
-                    if let Some(event) = self.take_live(&written) {
-                        return Ok(Some(event));
+                    if let Some(batch) = self.take_live(&written) {
+                        return Ok(Some(batch));
                     }
                 }
-                // The next event received lies further on: the gap is read from disk.
+                // The next write received lies further on: the gap is read from disk.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(None),
             }
         }
     }
 
-    /// The event, unless it was read from disk before.
-    fn take_live(&mut self, written: &Arc<Written>) -> Option<Event> {
-        if written.event.seq < self.next {
+    /// What was written, unless it was read from disk before: disk is read to the end of a write. Where it
+    /// lies says so, not its number: a damaged file may have lines too many.
+    fn take_live(&mut self, written: &Written) -> Option<Batch> {
+        if written.start < self.offset {
             return None;
         }
         self.offset = written.end;
         self.disk_end = written.end;
-        self.next = written.event.seq + 1;
-        Some(written.event.clone())
+        Some(self.given(written.batch.clone()))
     }
 
-    async fn read_disk(&mut self) -> io::Result<()> {
-        let (lines, from, end, mut seq) =
-            (self.lines.clone(), self.offset, self.disk_end, self.next);
-        let (events, next) = spawn(move || {
-            let (bytes, next) = lines.chunk(from, end)?;
-            let mut events = VecDeque::new();
-            for line in bytes.split_inclusive(|b| *b == b'\n') {
-                events.push_back(event_of(line, seq));
-                seq += 1;
-            }
-            Ok((events, next))
-        })
-        .await?;
-        self.ready = events;
+    fn given(&mut self, batch: Batch) -> Batch {
+        let count = memchr::memchr_iter(b'\n', &batch.lines).count();
+        self.next = batch.first + count as u64;
+        batch
+    }
+
+    async fn read_disk(&mut self) -> io::Result<Batch> {
+        let (lines, from, end) = (self.lines.clone(), self.offset, self.disk_end);
+        let (bytes, next) = spawn(move || lines.chunk(from, end)).await?;
         self.offset = next;
-        Ok(())
+        Ok(self.given(Batch { first: self.next, lines: bytes.into() }))
     }
 }

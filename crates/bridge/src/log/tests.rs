@@ -61,6 +61,23 @@ impl EventLog {
     }
 }
 
+impl EventLog {
+    /// Events as they are followed; with a session: only that one's.
+    pub(crate) fn follow(
+        &self,
+        after: Option<u64>,
+        session: Option<SessionId>,
+    ) -> impl futures_util::Stream<Item = Event> + Send + use<> {
+        let events = |batch: Batch| {
+            let read = |(seq, line): (u64, &[u8])| read::event_of(line, seq);
+            futures_util::stream::iter(batch.numbered().map(read).collect::<Vec<_>>())
+        };
+        let wanted =
+            move |event: &Event| std::future::ready(session.is_none() || session == event.session);
+        self.batches(after).flat_map(events).filter(wanted)
+    }
+}
+
 fn delta(n: u64) -> EventBody {
     EventBody::MessageUpdate(MessageUpdate {
         message_id: "m".into(),
@@ -151,6 +168,32 @@ async fn a_reader_gets_old_and_new_events_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn events_that_are_written_together_have_a_line_and_a_number_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
+    let mut live = Box::pin(log.follow(Some(0), None));
+    assert_eq!(log.append_all(None, (1..=5).map(delta).collect()), 5);
+    assert_eq!(log.append_all(None, Vec::new()), 5);
+    assert_eq!(log.append(None, delta(6)), 6);
+    for expected in 1..=6 {
+        assert_eq!(live.next().await.unwrap().seq, expected);
+    }
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    assert_eq!(text.lines().count(), 6);
+    // From the middle of what was written together, too.
+    assert_eq!(take(&log, Some(2), 4).await, [3, 4, 5, 6]);
+    // Nothing of what cannot be written whole is in the file.
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let real = std::mem::replace(&mut log.writer().file, full);
+    log.append_all(None, vec![EventBody::AgentStart {}, EventBody::TurnStart {}]);
+    assert!(futures_util::poll!(live.next()).is_pending(), "nothing unwritten is shown");
+    log.writer().file = real;
+    log.check().unwrap();
+    let kinds: Vec<_> = live.take(3).map(|e| (e.seq, e.body.kind())).collect().await;
+    assert_eq!(kinds, [(7, "agent_start"), (8, "turn_start"), (9, "error")]);
+}
+
+#[tokio::test]
 async fn a_reader_without_a_number_begins_at_its_call_not_at_its_first_poll() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path(), now_ms).await.unwrap();
@@ -225,6 +268,30 @@ async fn a_damaged_line_keeps_its_number() {
 }
 
 #[tokio::test]
+async fn a_line_too_many_costs_no_later_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
+    for n in 1..=3 {
+        log.append(None, delta(n));
+    }
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    std::fs::write(log.path(), text.replacen('\n', "\nnot one of ours\n\n", 1)).unwrap();
+    drop(log);
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
+    let mut reader = Box::pin(log.follow(Some(0), None));
+    let mut kinds = Vec::new();
+    for _ in 0..5 {
+        kinds.push(reader.next().await.unwrap().body.kind());
+    }
+    assert_eq!(kinds, ["message_update", "error", "error", "message_update", "message_update"]);
+    for expected in 4..=6 {
+        log.append(None, delta(expected));
+        let next = tokio::time::timeout(Duration::from_secs(10), reader.next()).await;
+        assert_eq!(next.unwrap().unwrap().seq, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_holds_events_back_and_loses_none() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path(), now_ms).await.unwrap();
@@ -255,6 +322,27 @@ async fn a_full_disk_holds_events_back_and_loses_none() {
     }
     assert_eq!(kinds, ["agent_start", "message_update", "turn_start", "error", "message_update"]);
     assert_eq!(take(&log, Some(0), 6).await, [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn what_a_failed_write_left_is_cut_before_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path(), now_ms).await.unwrap();
+    log.append(None, delta(1));
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut real = std::mem::replace(&mut log.writer().file, full);
+    let pair = || vec![EventBody::AgentStart {}, EventBody::TurnStart {}];
+    assert_eq!(log.append_all(None, pair()), 3);
+    // The disk took a whole line and a part of the next, and would not give them back.
+    real.write_all(b"{\"seq\":2,\"ts\":1,\"kind\":\"agent_start\",\"data\":{}}\n{\"seq\":3,\"t")
+        .unwrap();
+    log.writer().file = real;
+    assert_eq!(log.append_all(None, pair()), 6);
+    assert_eq!(take(&log, Some(0), 6).await, [1, 2, 3, 4, 5, 6]);
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    let seqs: Vec<u64> =
+        text.lines().map(|line| serde_json::from_str::<Event>(line).unwrap().seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
 }
 
 proptest! {

@@ -50,7 +50,7 @@ impl Memory {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        self.kept().settings
+        self.kept().settings.clone()
     }
 
     pub(super) async fn set_current(&self, id: SessionId) -> io::Result<()> {

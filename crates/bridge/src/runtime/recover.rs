@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 use toft_agent::{
+    Command,
     session::{Listed, Step},
     shown::Shown,
 };
@@ -62,12 +63,19 @@ impl AgentRuntime {
             }
         }
         let mut resumed = Vec::new();
+        let mut keep: Vec<String> = Vec::new();
+        let mut tasks = Vec::new();
         {
             let mut open = self.open.lock().await;
             for one in &listed {
                 let shown = told.remove(&one.id).unwrap_or_default();
                 if let Some(handle) = self.bring_up(&mut open, one, shown, why_cut).await? {
-                    resumed.push((one.id.clone(), handle));
+                    keep.push(format!("{}.", one.id));
+                    match &one.task {
+                        // A task goes on when its call does.
+                        Some(task) => tasks.push((task.clone(), handle)),
+                        None => resumed.push((one.id.clone(), handle)),
+                    }
                 }
             }
             if self.memory.current().is_none() {
@@ -85,13 +93,28 @@ impl AgentRuntime {
             self.drop_ticket().await?;
         }
 
-        let keep: Vec<String> = resumed.iter().map(|(id, _)| format!("{id}.")).collect();
         let log_dir = PathBuf::from(&self.boot.log_dir);
         let sweep = move || {
             IntentFiles::sweep(&log_dir, |run_id| keep.iter().any(|id| run_id.starts_with(id)))
         };
         if let Err(error) = blocking(sweep).await {
             tracing::warn!(%error, "old intents cannot be removed");
+        }
+        for (task, handle) in tasks {
+            let parent = resumed.iter().find(|(id, _)| *id == task.parent);
+            let open = parent.is_some_and(|(_, parent)| {
+                let (_, calls) = parent.conversation().session().open_calls();
+                calls.iter().any(|(_, call)| call.id == task.call_id)
+            });
+            if !open {
+                // Its call was closed without it. Nobody waits for the end of what it left.
+                tokio::spawn(async move {
+                    let abort = |reply| Command::Abort { clear_queue: true, reply };
+                    if let Err(error) = handle.ask(abort).await {
+                        tracing::warn!(%error, "a task whose call is over could not be closed");
+                    }
+                });
+            }
         }
         for (id, handle) in resumed {
             if let Err(error) = handle.resume().await {

@@ -11,6 +11,10 @@ impl Sink for EventLog {
         self.append(session, body)
     }
 
+    fn emit_all(&self, session: Option<&SessionId>, bodies: Vec<EventBody>) {
+        self.append_all(session, bodies);
+    }
+
     fn last_seq(&self) -> u64 {
         EventLog::last_seq(self)
     }

@@ -1,8 +1,11 @@
 //! A bridge that is killed at every event it tells, before and after writing it, must leave what an
 //! undisturbed one leaves.
 
+mod doubt;
 mod house;
+mod tasks;
 mod tickets;
+mod trees;
 
 use super::*;
 use crate::log::tests::Fate;
@@ -49,7 +52,7 @@ async fn person(runtime: Arc<AgentRuntime>) {
                         break;
                     }
                     let session = handle.conversation().session().transcript().any(|(_, _, m)| {
-                        matches!(m, Message::ToolResult(r) if r.tool_call_id == tool_call_id)
+                        matches!(&*m, Message::ToolResult(r) if r.tool_call_id == tool_call_id)
                     });
                     if session {
                         break;
@@ -203,7 +206,7 @@ fn killed<F: Future<Output = ()>>(
 async fn say(handle: &Handle, text: &str, waiting: QueuedAs) {
     let conversation = handle.conversation();
     let waits = conversation.waiting().await;
-    let said = conversation.session().transcript().any(|(_, _, m)| match m {
+    let said = conversation.session().transcript().any(|(_, _, m)| match &*m {
         Message::User(m) => m.content.text() == text,
         _ => false,
     });

@@ -7,6 +7,8 @@ mod environment;
 mod floods;
 mod house;
 mod programs;
+mod read_only;
+mod receipts;
 #[path = "../support/mod.rs"]
 mod support;
 

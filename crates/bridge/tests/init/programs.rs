@@ -83,6 +83,32 @@ async fn standard_input_reaches_the_program_and_ends() {
 }
 
 #[tokio::test]
+async fn input_comes_from_connections_that_do_not_stay() {
+    let machine = Machine::start();
+    let spec = ExecSpec {
+        id: Some("asks".into()),
+        stdin: true,
+        detach: true,
+        ..sh("while read -r line; do echo \"got $line\"; done; echo end")
+    };
+    let handle = machine.exec(spec).await;
+    for word in ["one", "two"] {
+        let giver = init_client::attach(machine.init().await, "asks", u64::MAX).await.unwrap();
+        giver.input().stdin(format!("{word}\n").as_bytes()).await.unwrap();
+    }
+    let takes = async || {
+        let all = init_client::list(machine.init().await).await.unwrap();
+        all.into_iter().find(|status| status.id == "asks").unwrap().stdin
+    };
+    assert!(takes().await);
+    let closer = init_client::attach(machine.init().await, "asks", u64::MAX).await.unwrap();
+    closer.input().close_stdin().await.unwrap();
+    drop(closer);
+    assert_eq!(ran(handle).await.out, "got one\ngot two\nend\n");
+    assert!(!takes().await);
+}
+
+#[tokio::test]
 async fn a_terminal_has_a_size_and_follows_a_resize() {
     let machine = Machine::start();
     let spec = ExecSpec {

@@ -63,18 +63,24 @@ impl Machine {
 
     /// With a bridge and control groups of its own.
     pub(crate) fn with(bridge_argv: Vec<String>, work_cgroup_procs: Vec<String>) -> Self {
-        Self::made(bridge_argv, work_cgroup_procs, false)
+        Self::made(bridge_argv, work_cgroup_procs, false, None)
     }
 
     /// With a bridge that waits for the machine's secrets.
     pub(crate) fn awaiting() -> Self {
-        Self::made(vec!["sleep".into(), "3600".into()], Vec::new(), true)
+        Self::made(vec!["sleep".into(), "3600".into()], Vec::new(), true, None)
+    }
+
+    /// Whose programs that only read are started in this mount namespace.
+    pub(crate) fn reading_in(mounts: &std::os::fd::OwnedFd) -> Self {
+        Self::made(vec!["sleep".into(), "3600".into()], Vec::new(), false, Some(mounts))
     }
 
     fn made(
         bridge_argv: Vec<String>,
         work_cgroup_procs: Vec<String>,
         awaits_environment: bool,
+        read_only: Option<&std::os::fd::OwnedFd>,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -100,6 +106,7 @@ impl Machine {
             awaits_environment,
             exec_dir: text(at("log/exec")),
             log_fd: None,
+            read_only_fd: read_only.map(std::os::fd::AsRawFd::as_raw_fd),
             work_cgroup_procs,
             bridge: BridgeBoot {
                 project: "abcdefghijkl".parse().unwrap(),
@@ -116,6 +123,9 @@ impl Machine {
         let mut stdin = tempfile::tempfile().unwrap();
         stdin.write_all(&serde_json::to_vec(&boot).unwrap()).unwrap();
         stdin.rewind().unwrap();
+        let mut keep =
+            vec![init.as_fd(), bridge.as_fd(), app.as_fd(), gateway.as_fd(), egress.as_fd()];
+        keep.extend(read_only.as_ref().map(|fd| fd.as_fd()));
         let null: File = File::options().write(true).open("/dev/null").unwrap();
         let said = File::create(at("stderr")).unwrap();
         let pid = spawn(ChildSpec {
@@ -127,9 +137,10 @@ impl Machine {
             stderr: said.into(),
             controlling_terminal: false,
             join: Vec::new(),
-            keep: vec![init.as_fd(), bridge.as_fd(), app.as_fd(), gateway.as_fd(), egress.as_fd()],
+            keep,
             die_with_parent: true,
             own: false,
+            read_only: None,
         })
         .unwrap();
         Self {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -17,6 +18,22 @@ use tokio::{
 
 /// How long a server may take to come up before the bench gives up.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The program whose servers are measured, where it is not this one.
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Measures servers of another build from here on.
+pub(super) fn measure(program: PathBuf) {
+    let _ = PROGRAM.set(program);
+}
+
+/// The program that serves, and that is the command line to it.
+pub(super) fn program() -> Result<PathBuf> {
+    match PROGRAM.get() {
+        Some(program) => Ok(program.clone()),
+        None => std::env::current_exe().context("finding this program"),
+    }
+}
 
 /// A running server; ended by [`Lab::close`].
 pub(super) struct Lab {
@@ -39,7 +56,7 @@ impl Lab {
         let folder =
             std::env::temp_dir().join(format!("toft-bench-{}", toft_model::id::random_hex(6)));
         std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let exe = std::env::current_exe().context("finding this program")?;
+        let exe = program()?;
         let began = Instant::now();
         let mut child = Command::new(exe)
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
@@ -88,9 +105,14 @@ impl Lab {
         id_of(&made)
     }
 
+    /// What a running machine has on the host.
+    pub(super) fn run_dir(&self, project: &str) -> PathBuf {
+        self.data().join("run/m").join(project)
+    }
+
     /// What the machine of a project wrote down about itself when it started.
     pub(super) fn machine(&self, project: &str) -> Result<Value> {
-        let path = self.data().join("run/m").join(project).join("state.json");
+        let path = self.run_dir(project).join("state.json");
         let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(serde_json::from_slice(&bytes)?)
     }
@@ -99,6 +121,17 @@ impl Lab {
     pub(super) fn init_pid(&self, project: &str) -> Result<u32> {
         let pid = self.machine(project)?["init_pid"].as_u64().context("it names init")?;
         Ok(u32::try_from(pid)?)
+    }
+
+    /// Pid of its bridge, which is a child of init.
+    pub(super) fn bridge_pid(&self, project: &str) -> Result<u32> {
+        let is_bridge = |pid: &u32| {
+            // Not the process that is about to become one.
+            let argv = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            argv.ends_with(b"\0bridge\0")
+        };
+        let found = children(self.init_pid(project)?)?.into_iter().find(is_bridge);
+        found.context("the machine has no bridge now")
     }
 
     /// Ends server and machines and removes the folder.
@@ -127,7 +160,7 @@ impl Serving {
 
     /// What a verb of this program prints about this server; empty when it fails.
     fn asked(&self, verb: &[&str]) -> Vec<u8> {
-        let Ok(exe) = std::env::current_exe() else { return Vec::new() };
+        let Ok(exe) = program() else { return Vec::new() };
         let mut command = std::process::Command::new(exe);
         command.args(verb).arg("--data").arg(self.data()).stdin(Stdio::null());
         command.output().map(|done| done.stdout).unwrap_or_default()
@@ -154,6 +187,12 @@ impl Drop for Serving {
 
 fn remove(folder: &Path) -> Result<()> {
     std::fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
+}
+
+/// Processes that this one's first thread has started.
+pub(super) fn children(pid: u32) -> Result<Vec<u32>> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    Ok(children.split_whitespace().filter_map(|p| p.parse().ok()).collect())
 }
 
 /// `id` of a project.

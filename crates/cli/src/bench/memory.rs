@@ -1,6 +1,12 @@
 //! Rows about memory, read from `/proc`.
 
-use super::{Row, lab::Lab};
+use super::{
+    Row,
+    agent::{self, Beside},
+    lab::{Lab, children},
+    peers::Peers,
+    provider::{Play, Provider, Tool},
+};
 use crate::output;
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -10,6 +16,10 @@ use std::{fs, path::Path, time::Duration};
 const COLD_PROJECTS: usize = 20;
 /// Time for allocators and caches to settle after start-up work.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// A conversation of two hundred turns: so many prompts of so many calls, and one answer in words each.
+const PROMPTS: usize = 10;
+const PROMPT_TURNS: usize = 20;
 
 /// Resident memory of a server with twenty cold projects.
 pub(super) async fn server() -> Result<Row> {
@@ -38,8 +48,7 @@ pub(super) async fn bridge() -> Result<Vec<Row>> {
     tokio::time::sleep(SETTLE).await;
     let init = lab.init_pid(&project)?;
     let mut pids = vec![init];
-    let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children"))?;
-    pids.extend(children.split_whitespace().filter_map(|p| p.parse::<u32>().ok()));
+    pids.extend(children(init)?);
     let sum = |field: &str, file: &str| -> Result<f64> {
         pids.iter().map(|pid| kib(*pid, field, file)).sum::<Result<f64>>().map(|k| k / 1024.0)
     };
@@ -50,6 +59,45 @@ pub(super) async fn bridge() -> Result<Vec<Row>> {
         Row::new("bridge_rss", "MiB", vec![rss]),
         Row::new("bridge_rss (shared pages once)", "MiB", vec![pss]),
     ])
+}
+
+/// Resident memory of the process that is the agent, and of a peer's: idle, and after a long conversation of
+/// turns that each used a tool.
+pub(super) async fn agent(peers: &Peers) -> Result<Vec<Row>> {
+    let provider = Provider::start(Play::Tools(PROMPT_TURNS, Tool::Read)).await?;
+    let lab = Lab::open(&provider.env()).await?;
+    let project = agent::project(&lab).await?;
+    agent::new_session(&lab, &project).await?;
+    let (mut idle, mut used) = (Vec::new(), Vec::new());
+    let mut idle_peer = Beside::open("pi", agent::pi(peers, &provider).await);
+    tokio::time::sleep(SETTLE).await;
+    idle.push(resident_mib(lab.bridge_pid(&project)?)?);
+    let bridge = lab.bridge_pid(&project)?;
+    for _ in 0..PROMPTS {
+        agent::prompt(&lab, &project, |_, _| {}).await?;
+    }
+    tokio::time::sleep(SETTLE).await;
+    used.push(resident_mib(bridge)?);
+    let mut after = Vec::new();
+    idle_peer
+        .round(true, async |(pi, _)| {
+            let idle = resident_mib(pi.pid()?)?;
+            for _ in 0..PROMPTS {
+                pi.prompt(false).await?;
+            }
+            tokio::time::sleep(SETTLE).await;
+            after.push(resident_mib(pi.pid()?)?);
+            Ok(vec![idle])
+        })
+        .await;
+    lab.close().await?;
+    let mut rows = vec![Row::new("bridge_rss_idle", "MiB", idle)];
+    rows.extend(idle_peer.row("bridge_rss_idle", "MiB"));
+    rows.push(Row::new("bridge_rss_200", "MiB", used));
+    if !after.is_empty() {
+        rows.push(Row::new("bridge_rss_200 (peer: pi)", "MiB", after));
+    }
+    Ok(rows)
 }
 
 /// What the kernel charges a running idle machine for, its own share of caches and tables included.

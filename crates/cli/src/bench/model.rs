@@ -1,15 +1,14 @@
-//! Rows about the agent: what the loop adds per turn, and what the way from the provider's socket
+//! Rows about the agent's loop: what it adds per turn, and what the way from the provider's socket
 //! to a client adds per delta. Event log and sync are on, as always.
 
 use super::{
     Row,
+    agent::{Asked, Beside, new_session, pi, project, prompt},
     lab::Lab,
-    peers::{Peers, left_out, pi::Pi},
-    provider::{Play, Provider},
+    peers::Peers,
+    provider::{Play, Provider, Tool},
 };
 use anyhow::{Context, Result, bail};
-use http::Method;
-use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Turns per prompt, as in the peers' published figures.
@@ -18,53 +17,52 @@ const TURNS: usize = 20;
 const DELTAS: usize = 100;
 /// Between deltas: slower than the way takes, so that each is measured alone.
 const PAUSE: Duration = Duration::from_millis(5);
-/// The file that each turn reads; [`Play::Tools`] names it.
-const FILE: &str = "bench.txt";
-const FILE_TEXT: &str = "small\n";
-/// One prompt gives twenty samples; three are plenty beside the warm-up.
-const PROMPTS: usize = 3;
+/// One prompt gives twenty samples. One in a hundred is to be told from the worst of all.
+const PROMPTS: usize = 15;
+/// One answer gives a hundred.
+const ANSWERS: usize = 3;
 
-/// From the last byte of a model's answer to the next request at the model, with a tool between
-/// that reads a small file: everything that is ours. Pi, if it is here, takes turns with ours,
-/// asks the same provider and is measured at the same two moments.
+/// From the last byte of a model's answer to the next request at the model, with a tool between: everything
+/// that is ours. The tool of one row reads a small file; that of the other runs a program that does nothing,
+/// as in the peers' published figures. Pi, if it is here, takes turns with ours, asks the same provider and
+/// is measured at the same two moments.
 pub(super) async fn loop_turn(rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
-    let provider = Provider::start(Play::Tools(TURNS)).await?;
-    let lab = Lab::open(&provider.env()).await?;
-    let project = lab.project().await?;
-    let body = json!({"command": format!("printf '{FILE_TEXT}' > {FILE}")});
-    lab.client.post(&format!("/v1/projects/{project}/exec"), &body).await?;
-    let mut peer = None;
-    if let Some(files) = &peers.pi {
-        match Pi::open(files, provider.addr, (FILE, FILE_TEXT)).await {
-            Ok(pi) => peer = Some(pi),
-            Err(error) => left_out("pi", &error),
-        }
+    let mut rows = Vec::new();
+    for tool in Tool::ALL {
+        let name = match tool {
+            Tool::Read => "loop_turn",
+            Tool::Bash => "loop_turn (bash)",
+        };
+        rows.extend(turns_with(tool, name, rounds, peers).await?);
     }
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let prompts = rounds.div_ceil(TURNS).max(PROMPTS) + 1;
-    for n in 0..prompts {
+    Ok(rows)
+}
+
+async fn turns_with(tool: Tool, name: &str, rounds: usize, peers: &Peers) -> Result<Vec<Row>> {
+    let Asked { provider, .. } = &Asked::open(peers, TURNS, tool).await?;
+    let lab = Lab::open(&provider.env()).await?;
+    let project = project(&lab).await?;
+    let mut beside = Beside::open("pi", pi(peers, provider).await);
+    let mut ours = Vec::new();
+    for n in 0..=rounds.div_ceil(TURNS).max(PROMPTS) {
+        new_session(&lab, &project).await?;
         provider.forget();
         prompt(&lab, &project, |_, _| {}).await?;
-        let gaps = gaps(&provider)?;
+        let gaps = gaps(provider)?;
         if n > 0 {
             ours.extend(gaps);
         }
-        let Some(pi) = &mut peer else { continue };
         provider.forget();
-        match pi.prompt().await.and_then(|()| self::gaps(&provider)) {
-            Ok(gaps) if n > 0 => theirs.extend(gaps),
-            Ok(_) => {}
-            Err(error) => {
-                left_out("pi", &error);
-                peer = None;
-            }
-        }
+        beside
+            .round(n > 0, async |(pi, _)| {
+                pi.prompt(true).await?;
+                self::gaps(provider)
+            })
+            .await;
     }
     lab.close().await?;
-    let mut rows = vec![Row::new("loop_turn", "ms", ours)];
-    if peer.is_some() {
-        rows.push(Row::new("loop_turn (peer: pi)", "ms", theirs));
-    }
+    let mut rows = vec![Row::new(name, "ms", ours)];
+    rows.extend(beside.row(name, "ms"));
     Ok(rows)
 }
 
@@ -85,7 +83,8 @@ pub(super) async fn relay_added(_rounds: usize) -> Result<Row> {
     let lab = Lab::open(&provider.env()).await?;
     let project = lab.project().await?;
     let mut samples = Vec::new();
-    for n in 0..=PROMPTS {
+    for n in 0..=ANSWERS {
+        new_session(&lab, &project).await?;
         provider.forget();
         let mut arrived: Vec<Option<Instant>> = vec![None; DELTAS];
         prompt(&lab, &project, |data, now| {
@@ -107,27 +106,4 @@ pub(super) async fn relay_added(_rounds: usize) -> Result<Row> {
     }
     lab.close().await?;
     Ok(Row::new("relay_added", "ms", samples))
-}
-
-/// Prompts a new session and follows it to its end.
-async fn prompt(
-    lab: &Lab,
-    project: &str,
-    mut on_update: impl FnMut(&serde_json::Value, Instant),
-) -> Result<()> {
-    let base = format!("/v1/projects/{project}/toft");
-    lab.client.post(&format!("{base}/sessions/new"), &json!({})).await?;
-    let mut events = lab.client.stream(Method::GET, &format!("{base}/events"), None).await?;
-    events.next().await?.context("the stream says hello")?;
-    lab.client.post(&format!("{base}/prompt"), &json!({"message": "go"})).await?;
-    while let Some(event) = events.next().await? {
-        let now = Instant::now();
-        match event.name.as_str() {
-            "message_update" => on_update(&event.data, now),
-            "agent_end" if event.data["reason"] == "done" => return Ok(()),
-            "agent_end" => bail!("the prompt ended with {}", event.data),
-            _ => {}
-        }
-    }
-    bail!("the stream ended before the prompt did")
 }

@@ -1,15 +1,17 @@
 //! Peers that packages bring, run in the same rounds as ours. What is not installed is left out
 //! and named; a peer that fails is left out from there on. Installing them is not for the bench.
 
+pub(super) mod codex;
 mod crun;
 mod disk;
+pub(super) mod npm;
 pub(super) mod pi;
 mod podman;
 mod sandbox;
 
 use super::{Row, lab::Lab};
 use crate::{config, output};
-use pi::PiFiles;
+use npm::NodeProgram;
 use podman::Podman;
 use sandbox::Sandbox;
 use std::{
@@ -21,6 +23,10 @@ use std::{
 const PI_PACKAGE: &str = "@earendil-works/pi-coding-agent@0.87.1";
 /// The Node that it is run with.
 const NODE_PACKAGE: &str = "node@24.21.0";
+/// A provider that nobody here wrote, for all that ask models.
+const AIMOCK_PACKAGE: &str = "@copilotkit/aimock@1.43.0";
+/// Version of Codex that was measured.
+const CODEX_PACKAGE: &str = "@openai/codex@0.169.0";
 /// One that copies files takes seconds a round: it takes no further part in a row then.
 const PEER_TIME_MAX: Duration = Duration::from_secs(15);
 
@@ -34,8 +40,9 @@ pub(super) struct Peers {
     disk: bool,
     /// What passes bytes on between two connections.
     pub(super) socat: Option<PathBuf>,
-    /// Where Pi lies.
-    pub(super) pi: Option<PiFiles>,
+    pub(super) pi: Option<NodeProgram>,
+    pub(super) codex: Option<PathBuf>,
+    pub(super) aimock: Option<NodeProgram>,
 }
 
 impl Peers {
@@ -61,19 +68,26 @@ impl Peers {
             }
             _ => None,
         };
-        let folder = config::cache_dir().map(|cache| cache.join("toft/peers"));
-        let pi = folder.as_deref().and_then(PiFiles::find);
-        if pi.is_none() {
-            let folder = folder.as_deref().unwrap_or(Path::new("~/.cache/toft/peers"));
+        let cache = config::cache_dir().map(|cache| cache.join("toft"));
+        let cache = cache.as_deref().unwrap_or(Path::new("~/.cache/toft"));
+        let (folder, agents) = (cache.join("peers"), cache.join("agents"));
+        let pi = NodeProgram::find(&folder, "@earendil-works/pi-coding-agent", "pi");
+        let aimock = NodeProgram::find(&folder, "@copilotkit/aimock", "llmock");
+        let codex = codex::find(&agents);
+        if pi.is_none() || aimock.is_none() {
             missing.push(format!(
-                "pi (npm install --prefix {} {PI_PACKAGE} {NODE_PACKAGE})",
+                "pi and aimock (npm install --prefix {} {PI_PACKAGE} {NODE_PACKAGE} {AIMOCK_PACKAGE})",
                 folder.display()
             ));
+        }
+        if codex.is_none() {
+            missing
+                .push(format!("codex (npm install --prefix {} {CODEX_PACKAGE})", agents.display()));
         }
         if !missing.is_empty() {
             output::remark(&format!("peers that are not installed: {}", missing.join(", ")));
         }
-        Self { bwrap, crun, podman, disk, socat, pi }
+        Self { bwrap, crun, podman, disk, socat, pi, codex, aimock }
     }
 
     /// Those that do something like the row of that name, ready for its rounds. `project` is the one

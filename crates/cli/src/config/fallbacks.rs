@@ -22,7 +22,9 @@ pub(super) fn setting(
         };
         chains.insert(model.to_owned(), others.split(',').map(str::to_owned).collect());
     }
-    let chains = fallbacks::chains(&chains).map_err(|e| anyhow!("fallbacks: {e}"))?;
+    // Who else was added is the server's to know, which says it where a chain names nobody.
+    let chains =
+        fallbacks::chains(&chains, &fallbacks::any).map_err(|e| anyhow!("fallbacks: {e}"))?;
     let mut setting = Fallbacks { chains, ..Fallbacks::default() };
     if let Some(text) = first_byte {
         let seconds = amounts::time(text).map_err(|e| anyhow!("fallback_first_byte: {e}"))?.get();

@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
-use toft_server::KeysFile;
+use toft_server::{KeysFile, WatchedFile};
 
 /// In the data folder, where nothing else is said.
 const FILE: &str = "keys.env";
@@ -18,25 +18,13 @@ const FILE_BYTES_MAX: u64 = 256 << 10;
 /// Permissions of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Where it is, what may stand in it, and as what it was read last.
+/// The file, what may stand in it, and as what it was read last.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    path: PathBuf,
+    file: WatchedFile,
     /// A person has named it: then it has to be there.
     is_named: bool,
     names: Vec<&'static str>,
-    read: Option<Stamp>,
-    /// At the last look.
-    seen: Option<Stamp>,
-}
-
-/// What is another one after each change; the time of change too, so that a mended mode is seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl Watched {
@@ -47,42 +35,18 @@ impl Watched {
         names: Vec<&'static str>,
     ) -> Result<Self> {
         let path = named.map_or_else(|| Ok(data.join(FILE)), std::path::absolute)?;
-        Ok(Self { path, is_named: named.is_some(), names, read: None, seen: None })
+        Ok(Self { file: WatchedFile::new(path), is_named: named.is_some(), names })
     }
 
     /// Reads it; none when it is not named and not there.
     pub(super) fn read(&mut self) -> Result<Option<KeysFile>> {
-        self.read = self.stamp();
-        self.seen = self.read;
-        read(&self.path, self.is_named, &self.names)
+        self.file.read(|path| read(path, self.is_named, &self.names))
     }
 
-    /// What stands there now, if that is not what was read last. Whoever writes it anew may not be done
-    /// when it is seen: it is read once two looks have found the same.
+    /// What stands there now, if that is not what was read last.
     pub(crate) fn again(&mut self) -> Option<Result<Option<KeysFile>, String>> {
-        let now = self.stamp();
-        let before = std::mem::replace(&mut self.seen, now);
-        if now == self.read || now != before {
-            return None;
-        }
-        let read = read(&self.path, self.is_named, &self.names);
-        self.seen = self.stamp();
-        if self.seen != now {
-            return None;
-        }
-        self.read = now;
+        let read = self.file.again(|path| read(path, self.is_named, &self.names))?;
         Some(read.map_err(|error| format!("{error:#}")))
-    }
-
-    /// `None` when it is not there, or out of reach.
-    fn stamp(&self) -> Option<Stamp> {
-        let meta = fs::metadata(&self.path).ok()?;
-        Some(Stamp {
-            file: (meta.dev(), meta.ino()),
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        })
     }
 }
 

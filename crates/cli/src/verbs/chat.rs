@@ -3,6 +3,7 @@
 //! second one leaves. Each message has a name, so that one which is sent again is said once.
 
 mod asked;
+mod plan;
 mod say;
 mod show;
 
@@ -31,6 +32,10 @@ pub(crate) struct Order<'a> {
     pub(crate) session: Option<&'a str>,
     /// Names the message.
     pub(crate) key: Option<&'a str>,
+    /// The agent plans from here on.
+    pub(crate) plan: bool,
+    /// The newest plan is to be carried out, and nothing is said.
+    pub(crate) approve: bool,
 }
 
 /// One message, or one per line of standard input. Answers the exit code.
@@ -49,9 +54,17 @@ pub(crate) async fn run(at: &At, project: &str, order: &Order<'_>, as_json: bool
         invites: !as_json && is_person && std::io::stdout().is_terminal(),
         lines: (message.is_none() || is_person).then(|| BufReader::new(tokio::io::stdin()).lines()),
         interrupt: signal(SignalKind::interrupt()).context("listening for Ctrl-C")?,
+        planned: None,
     };
+    if order.plan {
+        chat.begin_plan().await?;
+    }
     let ended = match message {
-        Some(message) => chat.turn(Act::Say(message)).await?,
+        _ if order.approve => chat.approve().await?,
+        Some(message) => {
+            let ended = chat.turn(Act::Say(message)).await?;
+            chat.settle(ended).await?
+        }
         None => chat.converse().await?,
     };
     Ok(match ended {
@@ -73,6 +86,8 @@ enum Act<'a> {
     Say(&'a str),
     /// A question is open from before.
     Hear(Value),
+    /// A plan of this conversation is decided on.
+    Decide(String, Value),
 }
 
 /// What comes next while the agent works.
@@ -95,6 +110,8 @@ struct Chat {
     /// Absent when standard input is not ours to read.
     lines: Option<Lines<BufReader<Stdin>>>,
     interrupt: Signal,
+    /// The plan that came of the last turn and waits.
+    planned: Option<String>,
 }
 
 impl Chat {
@@ -119,7 +136,8 @@ impl Chat {
                 None => return Ok(Ended::Done),
                 Some(line) if line.trim().is_empty() => {}
                 Some(line) => {
-                    if self.turn(Act::Say(&line)).await? == Ended::Left {
+                    let ended = self.turn(Act::Say(&line)).await?;
+                    if self.settle(ended).await? == Ended::Left {
                         return Ok(Ended::Left);
                     }
                 }
@@ -159,6 +177,12 @@ impl Chat {
                 question = Some(self.asked(&event.data)?);
                 session
             }
+            Act::Decide(session, decision) => {
+                self.client
+                    .post(&format!("{}/sessions/{session}/plan", self.base), &decision)
+                    .await?;
+                session
+            }
         };
         self.session = Some(session.clone());
         let mut stopped = false;
@@ -192,12 +216,19 @@ impl Chat {
                     self.print(&event);
                     match event.name.as_str() {
                         "question" => question = Some(self.asked(&event.data)?),
+                        "plan_ready" => {
+                            self.planned = event.data["planId"].as_str().map(str::to_owned);
+                        }
+                        "plan_settled" => self.planned = None,
                         // Answered from somewhere else, or stopped.
                         "tool_end" if event.data["toolCallId"].as_str() == question.as_deref() => {
                             question = None;
                         }
                         "agent_end" if event.data["reason"] == "error" => {
                             bail!("the agent stopped because of an error")
+                        }
+                        "agent_end" if event.data["reason"] == "limit" => {
+                            bail!("the agent stopped at a limit of its prompts")
                         }
                         "agent_end" => return Ok(Ended::Done),
                         _ => {}

@@ -74,6 +74,15 @@ fn human(event: &SseEvent) -> Option<String> {
             let line = format!("schedule {}: {}", text("name"), text("outcome"));
             data["reason"].as_str().map_or(line.clone(), |reason| format!("{line}: {reason}"))
         }
+        "extension_error" => {
+            let hook = data["hook"].as_str().map(|hook| format!(", hook {hook}"));
+            let hook = hook.unwrap_or_default();
+            format!("extension {}{hook}: {}", text("extension"), text("message"))
+        }
+        "mcp_server" => {
+            let line = format!("mcp server {}: {}", text("name"), text("state"));
+            data["message"].as_str().map_or(line.clone(), |why| format!("{line}: {why}"))
+        }
         "service" => {
             let line = format!("service {}: {}", text("name"), text("state"));
             data["exitCode"]
@@ -82,6 +91,11 @@ fn human(event: &SseEvent) -> Option<String> {
         }
         "app_port" => format!("app_port {}", data["port"]),
         "restored" => format!("restored to checkpoint {} {}", text("checkpointId"), text("label")),
+        "navigated" => match data["sessions"][0]["toEntryId"].as_str() {
+            Some(entry) => format!("navigated to {entry}"),
+            None => "navigated to the beginning".to_owned(),
+        },
+        "label_change" => format!("label_change {} {}", text("targetId"), text("label")),
         "forked" => format!("forked from {}", text("from")),
         other => other.to_owned(),
     })
@@ -101,9 +115,9 @@ pub(crate) fn content_text(content: &serde_json::Value) -> String {
 const LINE_CHARS_MAX: usize = 100;
 
 pub(crate) fn first_line(text: &str) -> String {
-    let line = text.trim().lines().next().unwrap_or_default();
+    let line = output::shown(text.trim().lines().next().unwrap_or_default());
     if line.chars().count() <= LINE_CHARS_MAX {
-        return line.to_owned();
+        return line.into_owned();
     }
     let cut: String = line.chars().take(LINE_CHARS_MAX - 1).collect();
     format!("{cut}…")

@@ -7,6 +7,7 @@ use crate::{
     refused::{Refused, UNREACHABLE},
 };
 use anyhow::Result;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// What a host can enforce, as the running server found it.
@@ -27,6 +28,9 @@ pub(crate) async fn doctor(at: &At, as_json: bool) -> Result<()> {
             output::line(&format!("        {remedy}"));
         }
     }
+    for sink in report["traces"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        output::line(&traces_line(sink));
+    }
     Ok(())
 }
 
@@ -43,6 +47,35 @@ fn ability_line(ability: &Value) -> String {
     format!("  {mark}  {}: {}", output::text(&ability["name"]), output::text(&ability["how"]))
 }
 
+/// Whether traces go out to a place, and how far behind it is.
+fn traces_line(sink: &Value) -> String {
+    let moment = |ms: &Value| {
+        let at = Timestamp::from_millisecond(ms.as_i64()?).ok()?;
+        Some(at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    };
+    let mut parts = vec![format!(
+        "Traces to {} ({}): {} spans taken",
+        output::text(&sink["sink"]),
+        output::text(&sink["endpoint"]),
+        sink["spansAccepted"]
+    )];
+    if let Some(at) = moment(&sink["lastAcceptedAt"]) {
+        parts.push(format!(", the last at {at} UTC"));
+    }
+    for (count, what) in [("spansRejected", "rejected"), ("spansLeftOut", "left out")] {
+        if sink[count].as_u64() > Some(0) {
+            parts.push(format!(", {} {what}", sink[count]));
+        }
+    }
+    if let Some(why) = sink["problem"]["message"].as_str() {
+        parts.push(format!("\n        {why}"));
+        if let Some(since) = moment(&sink["waitingSince"]) {
+            parts.push(format!(" What ended since {since} UTC waits."));
+        }
+    }
+    parts.concat()
+}
+
 pub(crate) async fn link(at: &At, as_json: bool) -> Result<()> {
     let made = Client::find(at)?.post("/v1/sign-in-links", &json!({})).await?;
     if as_json {
@@ -51,4 +84,27 @@ pub(crate) async fn link(at: &At, as_json: bool) -> Result<()> {
         output::line(&output::text(&made["url"]));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_it_stands_with_traces_is_one_line_and_the_problem_another() {
+        let mut sink = json!({"sink": "otlp", "endpoint": "http://c/v1/traces", "spansAccepted": 0,
+            "spansRejected": 0, "spansLeftOut": 0, "lastAcceptedAt": null, "waitingSince": null,
+            "problem": null});
+        assert_eq!(traces_line(&sink), "Traces to otlp (http://c/v1/traces): 0 spans taken");
+        sink["spansAccepted"] = 7.into();
+        sink["spansRejected"] = 2.into();
+        sink["lastAcceptedAt"] = 1_000.into();
+        sink["waitingSince"] = 2_000.into();
+        sink["problem"] = json!({"at": 3_000, "code": "busy", "message": "It is away."});
+        assert_eq!(
+            traces_line(&sink),
+            "Traces to otlp (http://c/v1/traces): 7 spans taken, the last at 1970-01-01 00:00:01 UTC, \
+             2 rejected\n        It is away. What ended since 1970-01-01 00:00:02 UTC waits."
+        );
+    }
 }

@@ -88,7 +88,7 @@ fn in_force(all: &Value, now: &'static str) -> &'static str {
 }
 
 /// The value: what is piped in without its last line break, or what a person types.
-fn value(name: &str) -> Result<String> {
+pub(crate) fn value(name: &str) -> Result<String> {
     if std::io::stdin().is_terminal() {
         return hidden::line(&format!("Value of {name} (it is not shown): "));
     }

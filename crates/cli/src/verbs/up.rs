@@ -47,6 +47,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
         toft_machine::steps::arm(&step).context("TOFT_KILL_AT")?;
     }
     let resolved = config::resolve(at, up)?;
+    let traces = config::traces()?;
     usable(&resolved.data)?;
     let mut signals = StopSignals::listen()?;
     let opened = {
@@ -85,6 +86,9 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     let mut watched = resolved.watched;
     server.keys_again = Some(Box::new(move || watched.again()));
     server.fallbacks.clone_from(&resolved.fallbacks);
+    server.traces = Some(traces);
+    server.local_models = resolved.local_models;
+    server.variables = std::sync::Arc::new(|name| std::env::var(name).ok());
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();
     let (serves, ready) = tokio::sync::oneshot::channel();

@@ -1,17 +1,21 @@
-//! Control protocol, version 4: JSON frames of `toft_model::frame` on a unix socket, requests and
+//! Control protocol, version 6: JSON frames of `toft_model::frame` on a unix socket, requests and
 //! replies matched by `id`, several under way at once. Listeners of `add_machine` travel with its
 //! frame as `SCM_RIGHTS`. `hello` and `shutdown` keep their shape in every version, so that a
 //! newer server can always recognise and replace an older gateway.
 
 use crate::{
-    brokered::Brokered, config::GatewayConfig, records::egress_log::OpenConnection, secret_text,
+    brokered::Brokered,
+    config::GatewayConfig,
+    control::fetch::{Fetch, Fetched},
+    records::egress_log::OpenConnection,
+    secret_text,
 };
 use serde::{Deserialize, Serialize};
 use toft_model::{id::ProjectId, machine::EgressLevel, provider::ModelList};
 use toft_vault::Secret;
 
 /// Version of this protocol.
-pub const CONTROL_PROTOCOL: u32 = 4;
+pub const CONTROL_PROTOCOL: u32 = 6;
 
 /// Sockets of a machine: the listening ones of the model API and of the egress proxy.
 pub const LISTENERS_PER_MACHINE: usize = 2;
@@ -77,6 +81,10 @@ pub(crate) enum Request {
     TestProvider {
         provider: String,
     },
+    Fetch {
+        project: ProjectId,
+        fetch: Fetch,
+    },
     Models,
     UsagePosition,
     Shutdown,
@@ -102,6 +110,7 @@ pub(crate) enum Reply {
     OpenConnections(Vec<OpenConnection>),
     Machines(Vec<MachineEntry>),
     Tested(ProviderTest),
+    Fetched(Fetched),
     Models(ModelList),
     UsagePosition(u64),
     Failed {

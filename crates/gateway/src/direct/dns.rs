@@ -24,7 +24,7 @@ const SAME_NAME_A_IN: [u8; 6] = [0xC0, 0x0C, 0, 1, 0, 1];
 
 /// What is behind a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// This address.
     Address(Ipv4Addr),
     /// There is such a name, but no record of the wanted type.
@@ -37,7 +37,7 @@ pub(super) enum Found {
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// An IPv4 address.
     Address,
     /// A record of another type.
@@ -64,7 +64,7 @@ struct Question<'a> {
 }
 
 /// The answer to a message; `None`: it is no question.
-pub(super) fn answer(message: &[u8], find: impl FnOnce(&str, Wanted) -> Found) -> Option<Vec<u8>> {
+pub(crate) fn answer(message: &[u8], find: impl FnOnce(&str, Wanted) -> Found) -> Option<Vec<u8>> {
     let header = message.first_chunk::<HEADER>()?;
     if header[2] & ANSWER != 0 {
         return None;

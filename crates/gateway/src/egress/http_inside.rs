@@ -83,8 +83,8 @@ pub(super) fn for_its_host(
 }
 
 /// Every host that a request names, with the port that it means.
-fn hosts(
-    request: &Request<Incoming>,
+pub(crate) fn hosts<B>(
+    request: &Request<B>,
     default_port: u16,
 ) -> impl Iterator<Item = Result<HostPort, InvalidHost>> {
     let of_target = request.uri().authority().map(http::uri::Authority::as_str);

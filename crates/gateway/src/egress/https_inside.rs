@@ -3,26 +3,14 @@
 //! our own. The machine is offered what the host speaks.
 
 use super::{
-    connection::{Body, Connection, Inside, Tls, replayed, serve_requests},
-    forward, http_inside,
+    connection::{Connection, Inside, Tls, replayed},
+    front::Front,
     log::Log,
-    refused::not_bound,
     streams,
-    websocket::{self, Opened, WebSocket},
 };
-use crate::{
-    api_error::{ApiError, Code},
-    brokered::{Protocol, open_answer},
-    records::egress_log::Via,
-};
+use crate::{brokered::Protocol, records::egress_log::Via};
 use futures_util::future::BoxFuture;
-use http::{Method, Request, Response, uri::Scheme};
-use hyper::body::Incoming;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use toft_policy::HostPort;
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
@@ -72,72 +60,11 @@ pub(super) fn serve(inside: Inside) -> BoxFuture<'static, ()> {
         };
         let place = place.filter(|_| protocol == Protocol::Http2);
         let connection = Connection::new(state, machine, Some(Tls::new(protocol, early)));
-        let front = Arc::new(Front { connection, target, opened: Mutex::default() });
+        let front = Arc::new(Front::new(connection, target));
         match protocol {
             Protocol::Http1 => front.serve_one_by_one(client).await,
             Protocol::Http2 => streams::serve(&front, client).await,
         }
         drop(place);
     })
-}
-
-/// A connection whose requests are for one host.
-pub(super) struct Front {
-    pub(super) connection: Connection,
-    pub(super) target: HostPort,
-    /// What its last request became.
-    opened: Mutex<Option<Box<WebSocket>>>,
-}
-
-impl Front {
-    async fn serve_one_by_one(
-        &self,
-        client: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    ) {
-        serve_requests(&self.connection, client, |request| self.answer(request)).await;
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(opened) = opened {
-            opened.carry(&self.connection, &self.target).await;
-        }
-    }
-
-    /// Answers one request.
-    pub(super) async fn answer(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<Body>, ApiError> {
-        let Self { connection, target, .. } = self;
-        if request.method() == Method::CONNECT
-            || request.uri().scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS)
-        {
-            let message = "Within TLS only https:// of its own host is fetched.";
-            return Err(ApiError::new(Code::UseConnect, message));
-        }
-        connection.kept.aim(target);
-        let mut log = http_inside::for_its_host(connection, &request, target, Via::Https)?;
-        let broker = connection.machine.broker();
-        let method = request.method().clone();
-        let client = websocket::asked(&mut request);
-        let (mut parts, body) = request.into_parts();
-        match broker.put_in(&mut parts, target) {
-            Ok(secrets) => log.brokered(secrets),
-            Err(why) => return Err(not_bound(&why, log)),
-        }
-        request = Request::from_parts(parts, body);
-        let response = match client {
-            None => forward::forward(connection, request, target.clone(), log).await?,
-            Some(client) => {
-                match websocket::open(connection, client, request, target, &broker, log).await? {
-                    Opened::No(response) => response,
-                    Opened::Yes(response, websocket) => {
-                        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-                        *opened = Some(websocket);
-                        return Ok(response);
-                    }
-                }
-            }
-        };
-        let look = broker.look(connection.echo(target));
-        open_answer(look, &method, response).await
-    }
 }

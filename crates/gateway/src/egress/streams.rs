@@ -1,7 +1,7 @@
 //! HTTP/2 within TLS that ends here: each stream is answered as a request of its own, and takes its turn
 //! as a connection does, so that streams that are reset at once cost their program no less.
 
-use super::{connection::Body, https_inside::Front, tasks::Tasks};
+use super::{connection::Body, front::Front, tasks::Tasks};
 use crate::machine::HEAD_BYTES_MAX;
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};

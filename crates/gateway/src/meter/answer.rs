@@ -1,11 +1,16 @@
-//! An answer on its way: event stream or JSON, in chunks cut anywhere. Only lines that can hold
-//! usage (or the model's name) are parsed at all.
+//! An answer on its way: event stream (of lines, or Amazon's of frames) or JSON, in chunks cut anywhere. Only
+//! what can hold usage (or the model's name) is parsed at all.
 
 use super::name::model;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use memchr::{memchr2, memmem};
 use serde_json::Value;
 use std::slice;
-use toft_llm::usage::Tokens;
+use toft_llm::{
+    event_stream::Splitter,
+    framing::{Event, Framing as _},
+    usage::Tokens,
+};
 
 /// Longest event line that is looked into. Usage stands in short ones; a tool call of 2 MB in one
 /// line is passed over.
@@ -38,6 +43,7 @@ enum Told {
 enum Form {
     Events { line: Vec<u8>, skipping: bool },
     Json { whole: Vec<u8> },
+    Frames(Splitter),
     Opaque,
 }
 
@@ -49,6 +55,8 @@ impl Answer {
             Form::Events { line: Vec::new(), skipping: false }
         } else if essence.eq_ignore_ascii_case("application/json") {
             Form::Json { whole: Vec::new() }
+        } else if essence.eq_ignore_ascii_case("application/vnd.amazon.eventstream") {
+            Form::Frames(Splitter::with_limit(LINE_BYTES_MAX))
         } else {
             Form::Opaque
         };
@@ -73,7 +81,9 @@ impl Answer {
                         }
                         let seen = if line.is_empty() { head } else { &line[..] };
                         self.whole |= is_end(seen);
-                        look(seen, &mut self.tokens, &mut self.model, &mut self.told);
+                        if let Some(data) = seen.strip_prefix(b"data:") {
+                            look(data, &mut self.tokens, &mut self.model, &mut self.told);
+                        }
                     }
                     line.clear();
                     bytes = rest;
@@ -84,6 +94,21 @@ impl Answer {
                 } else {
                     line.extend_from_slice(bytes);
                 }
+            }
+            Form::Frames(frames) => {
+                frames.push(bytes);
+                loop {
+                    match frames.next_event() {
+                        Ok(Some(event)) => {
+                            self.whole |=
+                                frame(&event, &mut self.tokens, &mut self.model, &mut self.told);
+                        }
+                        Ok(None) => return,
+                        // Nothing more can be told apart in it.
+                        Err(_) => break,
+                    }
+                }
+                self.form = Form::Opaque;
             }
         }
     }
@@ -108,7 +133,7 @@ impl Answer {
                 }
             }
             // A last line without its end is no event.
-            Form::Events { .. } | Form::Opaque => {}
+            Form::Events { .. } | Form::Frames(_) | Form::Opaque => {}
         }
     }
 }
@@ -127,8 +152,37 @@ fn is_end(line: &[u8]) -> bool {
     line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"message_stop")
 }
 
-fn look(line: &[u8], tokens: &mut Tokens, name: &mut Option<String>, told: &mut Told) {
-    let Some(data) = line.strip_prefix(b"data:") else { return };
+/// One event of Amazon's; whether it is the last. Usage comes at the end of a conversation's; those of
+/// its makers' own formats are within, and what they cost stands in the last of them.
+fn frame(
+    event: &Event<'_>,
+    tokens: &mut Tokens,
+    name: &mut Option<String>,
+    told: &mut Told,
+) -> bool {
+    match &*event.name {
+        "metadata" => {
+            look(event.data.as_bytes(), tokens, name, told);
+            true
+        }
+        "chunk" => {
+            let within = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
+            let within = within["bytes"].as_str().and_then(|text| STANDARD.decode(text).ok());
+            let Some(within) = within else { return false };
+            look(&within, tokens, name, told);
+            let Ok(within) = serde_json::from_slice::<Value>(&within) else { return false };
+            let counts = &within["amazon-bedrock-invocationMetrics"];
+            let count = |key: &str| counts[key].as_u64();
+            tokens.input = count("inputTokenCount").or(tokens.input);
+            tokens.output = count("outputTokenCount").or(tokens.output);
+            counts.is_object()
+        }
+        _ => false,
+    }
+}
+
+/// The data of one event.
+fn look(data: &[u8], tokens: &mut Tokens, name: &mut Option<String>, told: &mut Told) {
     let has_usage = memmem::find(data, b"\"usage").is_some();
     let names_model = name.is_none() && memmem::find(data, b"\"model").is_some();
     if !(has_usage || names_model) {
@@ -149,6 +203,7 @@ fn look(line: &[u8], tokens: &mut Tokens, name: &mut Option<String>, told: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::framed;
     use proptest::prelude::*;
 
     const STREAM: &str = "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":\
@@ -166,7 +221,7 @@ mod tests {
     }
 
     fn seen(input: u64, output: u64) -> Tokens {
-        Tokens { input: Some(input), output: Some(output), cache_read: None, cache_write: None }
+        Tokens { input: Some(input), output: Some(output), ..Tokens::default() }
     }
 
     proptest! {
@@ -182,7 +237,44 @@ mod tests {
             let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
             whole("text/event-stream", &chunks);
             whole("application/json", &chunks);
+            whole("application/vnd.amazon.eventstream", &chunks);
         }
+    }
+
+    #[test]
+    fn amazons_frames_report_what_they_hold_wherever_they_are_cut() {
+        let of = |frames: &[Vec<u8>], cut: usize| {
+            let mut answer = Answer::new(Some("application/vnd.amazon.eventstream"));
+            frames.concat().chunks(cut).for_each(|chunk| answer.feed(chunk));
+            answer.finish();
+            (answer.tokens, answer.whole)
+        };
+        let delta =
+            framed("contentBlockDelta", r#"{"delta":{"text":"\"usage\":{\"inputTokens\":9}"}}"#);
+        let end = framed(
+            "metadata",
+            r#"{"metrics":{"latencyMs":1},"usage":{"inputTokens":7,"outputTokens":9,"totalTokens":21,
+                "cacheReadInputTokens":5,"cacheWriteInputTokens":0}}"#,
+        );
+        let counted = Tokens { cache_read: Some(5), cache_write: Some(0), ..seen(7, 9) };
+        let within =
+            |text: &str| framed("chunk", &format!(r#"{{"bytes":"{}"}}"#, STANDARD.encode(text)));
+        let chunks = [
+            within(
+                r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}"#,
+            ),
+            within(
+                r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":8,"outputTokenCount":9}}"#,
+            ),
+        ];
+        for cut in [1, 7, 10_000] {
+            assert_eq!(of(&[delta.clone(), end.clone()], cut), (counted, true));
+            assert_eq!(of(std::slice::from_ref(&delta), cut), (Tokens::default(), false));
+            assert_eq!(of(&chunks, cut), (seen(8, 9), true));
+        }
+        let mut broken = end.clone();
+        broken[20] ^= 1;
+        assert_eq!(of(&[broken, end], 5), (Tokens::default(), false));
     }
 
     #[test]

@@ -5,14 +5,15 @@ use super::{
     Asker,
     asker::Booked,
     cost::{cost, estimate, likeliest},
-    delayed,
+    kind,
     unpaid::refusal,
 };
 use crate::{
     api_error::ApiError,
     limits::pace::Leave,
     meter::{Answer, ModelFinder, Tokens},
-    needles::{Look, Needles, Stream},
+    needles::{Look, Stream},
+    provider::Provider,
     records::journal::now_ms,
     records::usage::UsageRecord,
     state::State,
@@ -71,6 +72,7 @@ struct Requested {
 /// A call that was granted. Writes its record once, when it ends or is given up.
 pub(super) struct Call {
     state: Arc<State>,
+    provider: Arc<Provider>,
     began: Instant,
     pub(super) record: UsageRecord,
     requested: Arc<Mutex<Requested>>,
@@ -97,7 +99,7 @@ impl Call {
         state: &Arc<State>,
         asker: &Asker,
         booked: Booked,
-        provider: &str,
+        provider: &Arc<Provider>,
         size: Size<'_>,
         leave: Arc<Leave>,
         left: Left,
@@ -109,13 +111,13 @@ impl Call {
             project: asker.project(),
             session: booked.session,
             run: booked.run,
-            provider: provider.to_owned(),
+            provider: provider.info.id.clone(),
             status: CLIENT_CLOSED,
             ..UsageRecord::default()
         };
         let is_bounded = size.asks && state.ledger.bounds(&record);
         if is_bounded && size.delayed {
-            return Err(delayed::refusal());
+            return Err(kind::delayed_refused());
         }
         let granted = if size.asks {
             let estimate = || estimate(provider, size.model, size.bytes);
@@ -126,6 +128,7 @@ impl Call {
         granted.map_err(|refused| refusal(&refused))?;
         Ok(Self {
             state: Arc::clone(state),
+            provider: Arc::clone(provider),
             began: Instant::now(),
             record,
             requested: Arc::default(),
@@ -180,7 +183,7 @@ impl Call {
     }
 
     /// How its answer is looked through for the provider's key.
-    pub(super) fn look(&self, needles: &Arc<Needles>) -> Look {
+    pub(super) fn look(&self) -> Look {
         let (project, provider) = (self.record.project.clone(), self.record.provider.clone());
         let once = Once::new();
         let told = move |_| {
@@ -192,7 +195,7 @@ impl Call {
                 );
             });
         };
-        Look::new(Arc::clone(needles), Arc::new(told))
+        Look::new(Arc::clone(&self.provider.needles), Arc::new(told))
     }
 
     fn requested(&self) -> MutexGuard<'_, Requested> {
@@ -238,7 +241,7 @@ impl Call {
             || !(self.is_delayed || requested.finder.is_delayed());
         drop(requested);
         let answered = self.answer.model.take();
-        let provider = &*self.record.provider;
+        let provider = &*self.provider;
         let models = [answered.as_deref(), only];
         if free {
             self.record.cost = Some(0);

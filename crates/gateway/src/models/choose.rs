@@ -40,20 +40,16 @@ impl Choice {
 
     /// What is known of the model, and whether the catalogue lists it.
     pub(super) fn info(&self) -> Result<(ModelInfo, bool), ApiError> {
-        let id = match &self.chosen {
-            Chosen::Provider(provider) => provider.info.id.as_str(),
-            Chosen::Demo => DEMO_PROVIDER,
+        let models = match &self.chosen {
+            Chosen::Provider(provider) => provider.models(),
+            Chosen::Demo => catalogue::models(DEMO_PROVIDER),
         };
-        let listed = catalogue::models(id).into_iter().find(|info| info.id == self.model);
-        match (listed, &self.chosen) {
-            (Some(info), _) => Ok((info, true)),
-            (None, Chosen::Provider(provider)) => {
-                let unlisted = || catalogue::unlisted_model(id, provider.info.api, &self.model);
-                Ok((catalogue::model(id, &self.model).unwrap_or_else(unlisted), false))
-            }
+        match (models.iter().find(|info| info.id == self.model), &self.chosen) {
+            (Some(info), _) => Ok((info.clone(), true)),
+            (None, Chosen::Provider(provider)) => Ok((provider.model(&self.model), false)),
             (None, Chosen::Demo) => {
                 let models: Vec<String> =
-                    catalogue::models(id).iter().map(|m| format!("{id}/{}", m.id)).collect();
+                    models.iter().map(|m| format!("{DEMO_PROVIDER}/{}", m.id)).collect();
                 let message =
                     format!("There is no {}. There are {}.", self.name(), models.join(", "));
                 Err(ApiError::new(Code::UnknownModel, message))
@@ -76,14 +72,12 @@ pub(super) fn choose(config: &Config, of_path: &str, named: &str) -> Result<Choi
         Ok(provider) => return Ok(bare(provider)),
         Err(why) => why,
     };
-    let lists = |id: &str| catalogue::models(id).iter().any(|info| info.id == named);
-    let mut other = catalogue::providers().iter().filter(|spec| lists(spec.id));
-    if let Some(provider) = other.find_map(|spec| usable(config, spec.id)) {
-        return Ok(bare(provider));
+    let lists = |provider: &Provider| provider.models().iter().any(|info| info.id == named);
+    if let Some(provider) = config.usable().find(|provider| lists(provider)) {
+        return Ok(bare(Arc::clone(provider)));
     }
     let there: Vec<String> = config
-        .providers()
-        .filter(|provider| provider.has_key() && !config.demo_only)
+        .usable()
         .map(|provider| format!("{}/…", provider.info.id))
         .chain([format!("{DEMO_PROVIDER}/app")])
         .collect();
@@ -127,7 +121,14 @@ pub(super) fn callable(config: &Config, id: &str) -> Result<Arc<Provider>, ApiEr
         let message = format!("There is no provider {id}. Known ones: {}.", ids.join(", "));
         return Err(ApiError::new(Code::UnknownProvider, message));
     }
-    known.filter(|p| p.has_key() && !config.demo_only).ok_or_else(|| {
+    if let Some(absent) = known.as_ref().filter(|p| !p.is_there() && !config.demo_only) {
+        let message = format!(
+            "{} has not answered yet: start it, or correct its address. It is looked for every few seconds.",
+            absent.info.name
+        );
+        return Err(ApiError::new(Code::UpstreamUnreachable, message));
+    }
+    known.filter(|p| p.is_usable() && !config.demo_only).ok_or_else(|| {
         let message = if config.demo_only {
             "This server offers the demo only.".to_owned()
         } else {
@@ -138,7 +139,7 @@ pub(super) fn callable(config: &Config, id: &str) -> Result<Arc<Provider>, ApiEr
 }
 
 fn usable(config: &Config, id: &str) -> Option<Arc<Provider>> {
-    config.provider_arc(id).filter(|provider| provider.has_key() && !config.demo_only)
+    config.provider_arc(id).filter(|provider| provider.is_usable() && !config.demo_only)
 }
 
 fn by_prefix(config: &Config, id: &str) -> Option<Chosen> {

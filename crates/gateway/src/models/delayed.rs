@@ -2,25 +2,13 @@
 //! provider itself or with another call, so nobody could hold it to a budget.
 
 use super::call::Asked;
-use crate::{
-    api_error::{ApiError, Code},
-    tap::BoxError,
-};
+use crate::tap::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-
-pub(super) fn refusal() -> ApiError {
-    ApiError::new(
-        Code::DelayedCall,
-        "This call asks for work that is done later (a batch, or `background`), and what that costs \
-         could not be held to the budget that applies here. Make the calls one by one and wait for \
-         their answers, or take the budget away (`toft budget`, or the panel Cost).",
-    )
-}
 
 /// The body was found to ask for that.
 #[derive(Debug, thiserror::Error)]

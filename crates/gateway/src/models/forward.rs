@@ -7,7 +7,7 @@ use super::{
     choose::{Choice, Chosen, callable, stand_ins},
     endpoint::spoken,
     fallback::{self, Question},
-    kind::asks,
+    kind::{asks, has_body},
     reading::Reading,
     target::Target,
     way::{Aim, Way, model_in_path},
@@ -15,6 +15,7 @@ use super::{
 use crate::{api_error::ApiError, state::State};
 use http::{HeaderMap, Request, Response, header};
 use http_body::Body as _;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use std::sync::Arc;
 
@@ -33,8 +34,8 @@ pub(super) async fn forward(
     let (parts, body) = request.into_parts();
     let path = target.path;
     let mut body = Reading::new(body, &state.room, asker.project());
-    let model = match model_in_path(&path) {
-        Some(model) => Some(model.to_owned()),
+    let model = match model_in_path(provider.info.api, &path) {
+        Some(model) => Some(model.into_owned()),
         // What it may cost depends on it.
         None if asks(&parts.method, &path) && is_json(&parts.headers) => body.model().await?,
         None => None,
@@ -55,8 +56,14 @@ pub(super) async fn forward(
             return fallback::ask(question, choice, others, whole, held).await;
         }
     }
-    let left = Left::default();
-    let aim = Aim { provider, path: &path, model: model.as_deref(), left };
+    let signs = provider.signs() && has_body(&parts.method);
+    let aim = Aim { provider, path: &path, model: model.as_deref(), left: Left::default() };
+    if signs {
+        // A signature is of all of it: it takes its place as what is written anew does.
+        let (whole, _held) = body.whole().await?;
+        let way = Way::open(state, &asker, leave, &parts.headers, &parts.method, aim)?;
+        return way.send(parts.method, &path, parts.headers, Full::new(whole)).await;
+    }
     let way = Way::open(state, &asker, leave, &parts.headers, &parts.method, aim)?;
     way.send(parts.method, &path, parts.headers, body).await
 }

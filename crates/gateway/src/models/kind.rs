@@ -2,11 +2,8 @@
 //! the work is done later. What is not known to be free is not.
 
 use super::endpoint::unescaped;
-use crate::api_error::{ApiError, Code};
+use crate::api_error::{ApiError, Code, METHODS};
 use http::Method;
-
-/// Methods that go on to providers; the others are not theirs, or change what was paid for by another call.
-pub(crate) const METHODS: &str = "GET, HEAD, OPTIONS, POST, DELETE";
 
 /// Refuses a method that no provider's price list knows. Methods are case-sensitive (RFC 9110, 9.1), and
 /// what a provider makes of `post` is its own choice.
@@ -41,8 +38,11 @@ fn is_free(path: &str) -> bool {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         !part.is_empty() && part.bytes().all(plain)
     };
+    // Amazon's ids of models have a `:`, which has two ways to be written.
+    let is_model = |part: &str| plain(&part.replace("%3A", ".").replace(':', "."));
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
+        ["", "model", id, "count-tokens"] => is_model(id),
         [.., "messages", "count_tokens"] | [.., "responses", "input_tokens"] => true,
         [.., "models", named] => named.strip_suffix(":countTokens").is_some_and(plain),
         [.., "responses" | "batches", id, "cancel"] => plain(id),
@@ -58,13 +58,27 @@ pub(super) fn is_delayed(path: &str) -> bool {
     let verb = path.rsplit_once(':').map_or("", |(_, verb)| verb.trim_end_matches('/'));
     verb.starts_with("batch") && verb.contains("generate")
         || ["asyncbatchembedcontent", "predictlongrunning"].contains(&verb)
-        || matches!(parts[..], [.., "batches" | "videos"] | [.., "batch" | "fine_tuning", "jobs"])
+        || matches!(
+            parts[..],
+            [.., "batches" | "videos" | "async-invoke" | "model-invocation-job"]
+                | [.., "batch" | "fine_tuning", "jobs"]
+        )
 }
 
 /// Whether the work at this path may be done later if the body says so (OpenAI's format).
 pub(super) fn may_be_delayed(path: &str) -> bool {
     let path = as_routed(path);
     path.trim_end_matches('/').ends_with("/responses")
+}
+
+/// Refuses it where a budget applies.
+pub(super) fn delayed_refused() -> ApiError {
+    ApiError::new(
+        Code::DelayedCall,
+        "This call asks for work that is done later (a batch, or `background`), and what that costs \
+         could not be held to the budget that applies here. Make the calls one by one and wait for \
+         their answers, or take the budget away (`toft budget`, or the panel Cost).",
+    )
 }
 
 /// As a provider may read it.
@@ -96,6 +110,12 @@ mod tests {
             (Method::POST, "/v1/chat/completions%2Fcancel", true),
             (Method::POST, "/v1/chat/completions/input_tokens", true),
             (Method::POST, "/v1/chat/completions?/responses/input_tokens", true),
+            (Method::POST, "/model/anthropic.claude-v1%3A0/count-tokens", false),
+            (Method::POST, "/model/a:0/count-tokens?x", false),
+            (Method::POST, "/model/a%2Fconverse/count-tokens", true),
+            (Method::POST, "/v1/model/a/count-tokens", true),
+            (Method::POST, "/model/a/converse-stream", true),
+            (Method::POST, "/model/a/invoke", true),
             (Method::GET, "/v1/responses/r1", false),
             (Method::GET, "/v1/models", false),
             (Method::DELETE, "/v1/files/f1", false),
@@ -122,6 +142,8 @@ mod tests {
             ("/v1/b%61tches", true),
             ("/v1/messages/batches", true),
             ("/v1/batch/jobs", true),
+            ("/async-invoke", true),
+            ("/model/a/converse", false),
             ("/v1/fine_tuning/jobs", true),
             ("/v1beta/models/g:batchGenerateContent", true),
             ("/v1beta/models/g:predictLongRunning", true),

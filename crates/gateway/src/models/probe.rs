@@ -7,7 +7,7 @@ use crate::{
     provider::Provider,
     upstream::{Upstream, failure},
 };
-use http::{HeaderMap, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use toft_model::provider::Api;
@@ -42,19 +42,27 @@ pub(crate) async fn probe(upstream: &Upstream, provider: &Provider) -> ProviderT
 async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String> {
     let say = |e: ApiError| e.message;
     let path = provider.probe_path();
-    let (name, value) = provider.credential(&path).map_err(say)?;
-    let mut headers = HeaderMap::new();
-    headers.insert(name, value);
+    // Amazon lists no models where it answers: there a question without a word is put, which is refused for
+    // its shape, and costs nothing, once the key is known to be good.
+    let empty = (provider.info.api == Api::BedrockConverseStream).then_some(r#"{"messages":[]}"#);
+    let method = if empty.is_some() { Method::POST } else { Method::GET };
+    let mut request = reqwest::Request::new(method, provider.address(&path).map_err(say)?);
+    let headers = request.headers_mut();
     if provider.info.api == Api::AnthropicMessages {
-        let version = http::HeaderValue::from_static(ANTHROPIC_VERSION);
+        let version = HeaderValue::from_static(ANTHROPIC_VERSION);
         headers.insert("anthropic-version", version);
     }
+    if let Some(body) = empty {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(reqwest::Body::from(body));
+    }
+    provider.complete(&path, &mut request, empty.unwrap_or_default().as_bytes()).map_err(say)?;
     let client = upstream.client().await.map_err(say)?;
-    let url = provider.url(&path).map_err(say)?;
     let name = &provider.info.name;
-    let sent = client.get(url).headers(headers).send().await;
-    let mut response = sent.map_err(|e| failure(name, &e).message)?;
+    let mut response = client.execute(request).await.map_err(|e| failure(name, &e).message)?;
     let status = response.status();
+    let kind = response.headers().get("x-amzn-errortype").and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().to_owned();
     let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
     let to: Option<String> = to.map(|to| to.chars().take(WORDS_MAX).collect());
     let mut body = Vec::new();
@@ -64,12 +72,19 @@ async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String>
         }
         body.extend_from_slice(&chunk);
     }
+    if empty.is_some() && (status.is_success() || refuses_the_shape(status, &kind, &body)) {
+        return Ok(format!(
+            "{name} took the key: it answered a question without a word as one that is not complete. Which models \
+             the account may ask is not known before they are asked."
+        ));
+    }
     if status.is_success() {
+        let did = if provider.is_keyless() { "answers" } else { "took the key" };
         return match took(&body) {
-            Some(Took::Key) => Ok(format!("{name} took the key.")),
-            Some(Took::Models(0)) => Ok(format!("{name} took the key and offers no models.")),
-            Some(Took::Models(1)) => Ok(format!("{name} took the key and offers 1 model.")),
-            Some(Took::Models(n)) => Ok(format!("{name} took the key and offers {n} models.")),
+            Some(Took::Key) => Ok(format!("{name} {did}.")),
+            Some(Took::Models(0)) => Ok(format!("{name} {did} and offers no models.")),
+            Some(Took::Models(1)) => Ok(format!("{name} {did} and offers 1 model.")),
+            Some(Took::Models(n)) => Ok(format!("{name} {did} and offers {n} models.")),
             None => Err(format!(
                 "{name} answered {status} when asked for its models, but with something else than a \
                  list of models: see whether the base URL is that of its API."
@@ -85,12 +100,26 @@ async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String>
              to the address that answers itself.",
             to.map_or_else(String::new, |to| format!(" to {to}"))
         ),
-        404 | 405 => format!(
-            "{name} answered {status} when asked for its models, so the key could not be tried \
-             this way. {words}"
-        ),
+        404 | 405 => {
+            let asked =
+                if empty.is_some() { "asked without a word" } else { "asked for its models" };
+            format!(
+                "{name} answered {status} when {asked}, so the key could not be tried this way. {words}"
+            )
+        }
         _ => format!("{name} answered {status}: {words}"),
     })
+}
+
+/// Whether Amazon says that the request is not of the shape that it should be, and not that the key is
+/// none.
+fn refuses_the_shape(status: StatusCode, kind: &str, body: &[u8]) -> bool {
+    let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let kind = if kind.is_empty() { answer["__type"].as_str().unwrap_or_default() } else { kind };
+    // `ValidationException:http://…`, `com.amazon.coral.service#ValidationException`.
+    let name = kind.split(':').next().unwrap_or_default();
+    let name = name.rsplit('#').next().unwrap_or_default();
+    status == StatusCode::BAD_REQUEST && name == "ValidationException"
 }
 
 /// What an answer says.

@@ -113,13 +113,13 @@ impl Reading {
         Ok(None)
     }
 
-    /// All of it, for a translation, with the place that it takes.
+    /// All of it, for a translation or a signature, with the place that it takes.
     pub(super) async fn whole(mut self) -> Result<(Bytes, Option<Place>), ApiError> {
         let too_large = || {
             ApiError::new(
                 Code::PayloadTooLarge,
-                "The request is larger than 16 MiB, which is the most for a model of another format: \
-                 send less context.",
+                "The request is larger than 16 MiB, which is the most for a model of another format, and \
+                 where requests are signed: send less context.",
             )
         };
         // All at once, so that no two wait for each other.
@@ -192,7 +192,7 @@ fn end_of_model(body: &[u8]) -> Option<usize> {
 }
 
 /// The same bytes with another model.
-pub(super) fn renamed(body: &[u8], model: &str) -> Option<Vec<u8>> {
+pub(crate) fn renamed(body: &[u8], model: &str) -> Option<Vec<u8>> {
     let end = end_of_model(body)?;
     // Between the quotes of a text, every other quote has a backslash before it.
     let escaped = |at: usize| body[..at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1;

@@ -9,15 +9,15 @@ use http::Uri;
 
 /// `/llm/{provider}{path}?{query}` taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub(super) provider: String,
     /// Path and query after the provider, beginning with `/`.
-    pub(super) path: String,
+    pub(crate) path: String,
 }
 
 impl Target {
     /// Of a whole address; `None` for one that is no provider's.
-    pub(super) fn of(uri: &Uri) -> Option<Self> {
+    pub(crate) fn of(uri: &Uri) -> Option<Self> {
         Self::parse(uri, uri.path().strip_prefix("/llm/")?).ok()
     }
 
@@ -124,7 +124,7 @@ mod tests {
             let below = url.path().split_once("/models/").unwrap();
             prop_assert!(below.0.starts_with("/deep/base"), "{}", url);
             prop_assert_eq!(below.1, format!("{part}:generateContent"));
-            let (header, _) = google.credential(&path).unwrap();
+            let (header, _) = google.credential(&path).unwrap().unwrap();
             prop_assert_eq!(header.as_str(), "x-goog-api-key");
         }
 

@@ -1,5 +1,6 @@
 //! The model API on real sockets, with a provider played byte by byte.
 
+mod bedrock;
 mod control;
 mod costs;
 mod fallback;
@@ -8,6 +9,7 @@ mod kinds;
 mod late;
 mod left;
 mod limits;
+mod local;
 mod metering;
 mod outside;
 mod passing;

@@ -6,7 +6,8 @@ use super::{
     bounds::{IDLE_TIMEOUT, REQUEST_BYTES_MAX, too_large},
     call::{Call, CallTap, Left, Size},
     credential::without_token,
-    delayed::{self, Delayed, Guarded},
+    delayed::{Delayed, Guarded},
+    endpoint::unescaped,
     headers, kind,
 };
 use crate::{
@@ -21,8 +22,9 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
-use http_body_util::{LengthLimitError, Limited};
-use std::sync::Arc;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use std::{borrow::Cow, sync::Arc};
+use toft_model::provider::Api;
 use toft_vault::Secret;
 
 /// Whom a call goes to.
@@ -69,7 +71,7 @@ impl Way {
         let delayed = kind::is_delayed(path) || (unseen && kind::may_be_delayed(path));
         let size = Size { asks, delayed, model, bytes };
         let booked = asker.booked(headers);
-        let call = Call::begin(state, asker, booked, &provider.info.id, size, leave, left)?;
+        let call = Call::begin(state, asker, booked, &provider, size, leave, left)?;
         let model = model.map(str::to_owned);
         Ok(Self { state: Arc::clone(state), provider, model, call, token: asker.token() })
     }
@@ -88,8 +90,9 @@ impl Way {
         let Self { state, provider, model, mut call, token } = self;
         let asked_path = without_token(path, token.as_ref());
         let url = provider.url(&asked_path).map_err(|e| call.failed(e))?;
-        let (key_name, key_value) = provider.credential(path).map_err(|e| call.failed(e))?;
-        if let Some(model) = model_in_path(path).filter(|_| method == Method::POST) {
+        if let Some(model) =
+            model_in_path(provider.info.api, path).filter(|_| method == Method::POST)
+        {
             let named = serde_json::json!({ "model": model }).to_string();
             call.request_tap().data(named.into());
         }
@@ -101,16 +104,24 @@ impl Way {
         if !has_body {
             headers::without_body(&mut headers);
         }
-        headers.insert(key_name, key_value);
         let mut outgoing = reqwest::Request::new(method.clone(), url);
         *outgoing.headers_mut() = headers;
+        let mut signed = Bytes::new();
         if has_body && !body.is_end_stream() {
             let length = body.size_hint().exact();
             let tapped = Tapped::new(body, call.request_tap(), length, IDLE_TIMEOUT);
             let guarded = Guarded::new(tapped, call.asked(), call.is_bounded());
-            let body = reqwest::Body::wrap(Limited::new(guarded, REQUEST_BYTES_MAX));
+            let limited = Limited::new(guarded, REQUEST_BYTES_MAX);
+            let body = if provider.signs() {
+                let whole = limited.collect().await.map_err(|e| call.failed(unread(&*e)))?;
+                signed = whole.to_bytes();
+                reqwest::Body::from(signed.clone())
+            } else {
+                reqwest::Body::wrap(limited)
+            };
             *outgoing.body_mut() = Some(body);
         }
+        provider.complete(path, &mut outgoing, &signed).map_err(|e| call.failed(e))?;
         let client = match state.upstream.client().await {
             Ok(client) => client,
             Err(error) => return Err(call.failed(error)),
@@ -120,7 +131,7 @@ impl Way {
             Ok(Ok(response)) => response,
             Ok(Err(e)) if is_of::<Delayed>(&e) => {
                 call.came_back();
-                return Err(call.failed(delayed::refusal()));
+                return Err(call.failed(kind::delayed_refused()));
             }
             Ok(Err(e)) if is_of::<LengthLimitError>(&e) => {
                 call.came_back();
@@ -155,7 +166,7 @@ impl Way {
         let length = body_length(&method, parts.status, &parts.headers);
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         call.answered(parts.status, Answer::new(content_type));
-        let look = call.look(&provider.needles);
+        let look = call.look();
         look.clear_headers(&mut parts.headers);
         let tap = CallTap::new(call, look);
         let tapped = Tapped::new(body, tap, length, IDLE_TIMEOUT);
@@ -163,15 +174,21 @@ impl Way {
     }
 }
 
-/// The model that a path of Google's format names; in all others the body does.
-pub(super) fn model_in_path(path: &str) -> Option<&str> {
-    let (_, model) = path.split('?').next()?.rsplit_once("/models/")?;
-    Some(model.rsplit_once(':')?.0)
+/// The model that a path of Google's or Amazon's format names; in all others the body does.
+pub(super) fn model_in_path(api: Api, path: &str) -> Option<Cow<'_, str>> {
+    let path = path.split('?').next()?;
+    if api == Api::BedrockConverseStream {
+        // What is done with it comes after it. Only its own `/` are escaped for certain.
+        let (named, _) = path.strip_prefix("/model/")?.rsplit_once('/')?;
+        return unescaped(named).map(Cow::Owned);
+    }
+    let (_, model) = path.rsplit_once("/models/")?;
+    Some(Cow::Borrowed(model.rsplit_once(':')?.0))
 }
 
 /// Whether this is the reason of a failure.
-fn is_of<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
-    let mut reason: Option<&(dyn std::error::Error + 'static)> = Some(error);
+fn is_of<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut reason = Some(error);
     while let Some(e) = reason {
         if e.is::<E>() {
             return true;
@@ -179,6 +196,17 @@ fn is_of<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
         reason = e.source();
     }
     false
+}
+
+/// A body that could not be read to its end.
+fn unread(error: &(dyn std::error::Error + 'static)) -> ApiError {
+    if is_of::<Delayed>(error) {
+        kind::delayed_refused()
+    } else if is_of::<LengthLimitError>(error) {
+        too_large()
+    } else {
+        ApiError::new(Code::InvalidRequest, "The body broke off.")
+    }
 }
 
 /// Bytes of the body that will come, when that is known.

@@ -75,7 +75,7 @@ impl Look {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Look {
     /// For these values, all shown as one; nobody is told.
     pub(crate) fn silent(values: &[&str], shown: &str) -> Self {

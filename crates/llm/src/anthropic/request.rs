@@ -3,8 +3,9 @@
 //! Cache: breakpoints on the system prompt (which covers the tools before it) and on the last message
 //! of the user. They are the only bytes that change when messages are added.
 
+use super::thinking::{self, Asked, Thinking};
 use crate::{
-    ask::{ModelRequest, Options, Output, ThinkingLevel, ToolChoice},
+    ask::{ModelRequest, Options, Output, ToolChoice},
     handover::{Answer, IdRule, Piece, Said, Turn, turns, wire_id, wire_name},
     limits,
 };
@@ -16,12 +17,6 @@ use std::borrow::Cow;
 
 /// Version of the format.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
-
-/// Thinking between tool calls, for models that do not do it by themselves.
-const INTERLEAVED: HeaderValue = HeaderValue::from_static("interleaved-thinking-2025-05-14");
-
-/// Tokens of a thinking budget at least, as the API demands.
-const BUDGET_MIN: u64 = 1_024;
 
 const IDS: IdRule = IdRule { chars_max: 64, exact: false, also: "_-" };
 
@@ -47,13 +42,6 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Content<'a>>,
     messages: Vec<WireMessage<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Thinking {
-    Enabled { budget_tokens: u64 },
-    Adaptive,
 }
 
 #[derive(Serialize, Default)]
@@ -153,22 +141,16 @@ pub(crate) fn write(request: &ModelRequest) -> (HeaderMap, Bytes) {
     headers.insert("anthropic-version", VERSION);
     let turns = turns(&request.messages, &request.model);
     let max_tokens = limits::output_tokens(request);
-    let (mut thinking, effort) = if request.model.reasoning {
-        thinking(&request.model.id, request.thinking, max_tokens)
-    } else {
-        (None, None)
-    };
-    if matches!(thinking, Some(Thinking::Enabled { .. })) && !may_think(&turns) {
-        thinking = None;
-    }
-    if matches!(thinking, Some(Thinking::Enabled { .. })) {
-        headers.insert("anthropic-beta", INTERLEAVED);
+    let Asked { thinking, effort, beta } = thinking::ask(request, &turns, max_tokens);
+    if let Some(beta) = beta {
+        headers.insert("anthropic-beta", HeaderValue::from_static(beta));
     }
     let mut messages: Vec<WireMessage<'_>> = turns.iter().map(message).collect();
     messages.retain(|m| !m.content.is_empty());
     let last = messages.iter_mut().rev().find(|m| m.role == "user");
+    let keep = if request.options.one_off { None } else { EPHEMERAL };
     if let Some(content) = last.and_then(|m| m.content.last_mut()) {
-        mark(content);
+        mark(content, keep);
     }
     let mut tools: Vec<Tool<'_>> = request
         .tools
@@ -182,11 +164,11 @@ pub(crate) fn write(request: &ModelRequest) -> (HeaderMap, Bytes) {
         .collect();
     let system = if request.system.is_empty() {
         if let Some(last) = tools.last_mut() {
-            last.cache_control = EPHEMERAL;
+            last.cache_control = keep;
         }
         Vec::new()
     } else {
-        vec![Content::Text { text: Cow::Borrowed(&request.system), cache_control: EPHEMERAL }]
+        vec![Content::Text { text: Cow::Borrowed(&request.system), cache_control: keep }]
     };
     let options = &request.options;
     let format = match &options.output {
@@ -224,11 +206,11 @@ fn choice(options: &Options) -> Option<Choice<'_>> {
     Some(Choice { kind, name, disable_parallel_tool_use: options.one_call && kind != "none" })
 }
 
-fn mark(content: &mut Content<'_>) {
+fn mark(content: &mut Content<'_>, keep: Option<CacheControl>) {
     match content {
         Content::Text { cache_control, .. }
         | Content::Image { cache_control, .. }
-        | Content::ToolResult { cache_control, .. } => *cache_control = EPHEMERAL,
+        | Content::ToolResult { cache_control, .. } => *cache_control = keep,
         Content::Thinking { .. } | Content::RedactedThinking { .. } | Content::ToolUse { .. } => {}
     }
 }
@@ -281,85 +263,5 @@ fn result<'a>(answer: &Answer<'a>) -> Content<'a> {
         content: answer.pieces.iter().map(piece).collect(),
         is_error: answer.is_error,
         cache_control: None,
-    }
-}
-
-/// With a thinking budget the API wants the work since the last user message to begin with thinking.
-/// Work that another provider began, or that began with thinking off, does not.
-fn may_think(turns: &[Turn<'_>]) -> bool {
-    let mut began = turns
-        .iter()
-        .rev()
-        .take_while(|turn| !matches!(turn, Turn::User(_)))
-        .filter_map(|turn| match turn {
-            Turn::Assistant(said) => said.first(),
-            Turn::User(_) | Turn::Results(_) => None,
-        })
-        .peekable();
-    began.peek().is_none()
-        || began.any(|first| matches!(first, Said::Thinking { signature: Some(_), .. }))
-}
-
-/// How a model is told to think. From version 4.6 on models decide themselves how much, and 4.7
-/// refuses budgets.
-fn thinking(
-    model: &str,
-    level: ThinkingLevel,
-    max_tokens: u64,
-) -> (Option<Thinking>, Option<&'static str>) {
-    if level == ThinkingLevel::Off {
-        return (None, None);
-    }
-    if claude_version(model).is_some_and(|version| version >= (4, 6)) {
-        let effort = match level {
-            ThinkingLevel::Off | ThinkingLevel::Minimal | ThinkingLevel::Low => "low",
-            ThinkingLevel::Medium => "medium",
-            ThinkingLevel::Xhigh if model.contains("opus") => "max",
-            ThinkingLevel::High | ThinkingLevel::Xhigh => "high",
-        };
-        return (Some(Thinking::Adaptive), Some(effort));
-    }
-    let room = max_tokens.saturating_sub(BUDGET_MIN);
-    let budget_tokens = level.budget_tokens().min(room);
-    ((budget_tokens >= BUDGET_MIN).then_some(Thinking::Enabled { budget_tokens }), None)
-}
-
-/// `claude-opus-4-6-20260205` → (4, 6). `None` for what is no such name, also for the older order
-/// `claude-3-7-sonnet`.
-fn claude_version(model: &str) -> Option<(u32, u32)> {
-    let mut parts = model.strip_prefix("claude-")?.split('-').map(|p| p.parse::<u32>().ok());
-    if parts.next()?.is_some() {
-        return None;
-    }
-    let major = parts.next()??;
-    // A date is no minor version.
-    let minor = parts.next().flatten().filter(|n| *n < 100).unwrap_or(0);
-    Some((major, minor))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read_from_names() {
-        for (name, expected) in [
-            ("claude-opus-4-6", Some((4, 6))),
-            ("claude-opus-4-6-20260205", Some((4, 6))),
-            ("claude-opus-4-20250514", Some((4, 0))),
-            ("claude-sonnet-5", Some((5, 0))),
-            ("claude-3-7-sonnet-latest", None),
-            ("MiniMax-M2", None),
-        ] {
-            assert_eq!(claude_version(name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_budget_leaves_room_for_the_answer() {
-        let (enabled, _) = thinking("claude-sonnet-4-5", ThinkingLevel::High, 8_192);
-        assert!(matches!(enabled, Some(Thinking::Enabled { budget_tokens: 7_168 })));
-        let (none, _) = thinking("claude-sonnet-4-5", ThinkingLevel::High, 1_500);
-        assert!(none.is_none());
     }
 }

@@ -1,6 +1,8 @@
 //! Reads a stream in Anthropic's format. A message is whole at `message_stop`.
 
-use crate::{assembly::Assembly, call::Decode, refusal::Words, text::Text, trouble::Trouble};
+use crate::{
+    assembly::Assembly, call::Decode, refusal::Words, sse::Splitter, text::Text, trouble::Trouble,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -126,6 +128,8 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
+    type Framing = Splitter;
+
     fn event(&mut self, _event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble> {
         let wire: Wire<'_> = match serde_json::from_str(data) {
             Ok(wire) => wire,

@@ -294,6 +294,15 @@ fn without_breakpoints(value: &mut Value) {
 }
 
 #[tokio::test]
+async fn nobody_pays_for_keeping_what_nothing_goes_on_from() {
+    let mut asked = request("anthropic", "claude-opus-4-6", vec![user("summarise")]);
+    asked.options.one_off = true;
+    assert!(!body(asked.clone()).await.to_string().contains("cache_control"));
+    asked.system.clear();
+    assert!(!body(asked).await.to_string().contains("cache_control"));
+}
+
+#[tokio::test]
 async fn a_longer_conversation_begins_as_the_shorter_one() {
     let all = [
         user("one"),

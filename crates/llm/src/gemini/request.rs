@@ -3,7 +3,7 @@
 use crate::{
     ask::{ModelRequest, Output, ThinkingLevel, ToolChoice},
     handover::{Answer, Piece, Said, Turn, turns, wire_name},
-    limits,
+    limits, sampling,
 };
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -42,15 +42,7 @@ pub(crate) fn write(request: &ModelRequest) -> Bytes {
 fn config(request: &ModelRequest) -> Value {
     let options = &request.options;
     let mut config = json!({"maxOutputTokens": limits::output_tokens(request)});
-    if let Some(temperature) = options.temperature {
-        config["temperature"] = json!(temperature);
-    }
-    if let Some(top_p) = options.top_p {
-        config["topP"] = json!(top_p);
-    }
-    if !options.stop.is_empty() {
-        config["stopSequences"] = json!(options.stop);
-    }
+    sampling::add_to(&mut config, options);
     if options.output != Output::Text {
         config["responseMimeType"] = json!("application/json");
     }

@@ -1,7 +1,9 @@
 //! Reads a stream in Google's format. It has no end mark: a message is whole when the body ends after
 //! a finish reason.
 
-use crate::{assembly::Assembly, call::Decode, refusal::Words, text::Text, trouble::Trouble};
+use crate::{
+    assembly::Assembly, call::Decode, refusal::Words, sse::Splitter, text::Text, trouble::Trouble,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use toft_model::message::StopReason;
@@ -116,6 +118,8 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
+    type Framing = Splitter;
+
     fn event(&mut self, _event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble> {
         let wire: Wire<'_> = serde_json::from_str(data)?;
         if wire.error.as_ref().is_some_and(|e| !e.is_null()) {

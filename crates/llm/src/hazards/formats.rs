@@ -2,12 +2,13 @@
 
 use crate::{
     ask::{Model as _, ModelEvent, ModelFailure},
+    event_stream::write,
     route::Models,
     testing::{MemoryTransport, PreparedAnswer, request, user},
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use toft_model::{
     event::Delta,
     message::{AssistantMessage, Message, StopReason},
@@ -15,44 +16,137 @@ use toft_model::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// One wire format, and how it says things.
-pub(super) struct Format {
-    pub(super) name: &'static str,
-    /// Whether arguments come in pieces; else as an object.
-    pub(super) calls_in_pieces: bool,
-    pub(super) provider: &'static str,
-    pub(super) model: &'static str,
-    pub(super) api: Api,
-    pub(super) text: fn(&str) -> String,
-    pub(super) call: fn(index: usize, id: &str, json: &str) -> String,
-    pub(super) end: &'static str,
-    pub(super) error: &'static str,
+/// One event, before it is put into a body.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) name: String,
+    pub(crate) data: Vec<u8>,
+    /// Of a failure that the framing tells.
+    pub(crate) failed: bool,
 }
 
-pub(super) const FORMATS: [Format; 4] = [
+impl Frame {
+    pub(crate) fn new(name: &str, data: impl fmt::Display) -> Self {
+        Self { name: name.to_owned(), data: format!("{data}").into_bytes(), failed: false }
+    }
+
+    /// With another text in place of some of it.
+    pub(crate) fn with(mut self, old: &str, new: &str) -> Self {
+        self.data = String::from_utf8(self.data).unwrap().replace(old, new).into_bytes();
+        self
+    }
+
+    fn has(&self, word: &str) -> bool {
+        String::from_utf8_lossy(&self.data).contains(word)
+    }
+}
+
+/// How events stand in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Sse,
+    EventStream,
+}
+
+impl Framing {
+    fn write(self, frames: &[Frame]) -> Vec<u8> {
+        frames.iter().flat_map(|frame| self.one(frame)).collect()
+    }
+
+    fn one(self, Frame { name, data, failed }: &Frame) -> Vec<u8> {
+        match self {
+            Self::Sse => {
+                let name = if name.is_empty() { String::new() } else { format!("event: {name}\n") };
+                [name.as_bytes(), b"data: ", data, b"\n\n"].concat()
+            }
+            Self::EventStream => {
+                let (kind, word) = if *failed {
+                    ("exception", ":exception-type")
+                } else {
+                    ("event", ":event-type")
+                };
+                let headers = [
+                    (word, &**name),
+                    (":content-type", "application/json"),
+                    (":message-type", kind),
+                ];
+                write::message(&headers, data)
+            }
+        }
+    }
+
+    /// Says nothing, and is sent all the same.
+    pub(crate) fn alive(self) -> Vec<u8> {
+        let frames = [Frame::new("ping", ""), Frame::new("", r#"{"type":"ping"}"#)];
+        let mut out = self.write(&frames);
+        if self == Self::Sse {
+            out.extend_from_slice(b": alive\n\n");
+        }
+        out
+    }
+
+    /// What an event begins with that is longer than any may be.
+    pub(crate) fn endless(self) -> Vec<u8> {
+        match self {
+            Self::Sse => b"data: ".to_vec(),
+            Self::EventStream => write::prelude(20 << 20, 0),
+        }
+    }
+}
+
+/// One wire format, and how it says things.
+pub(crate) struct Format {
+    pub(crate) name: &'static str,
+    /// Whether arguments come in pieces; else as an object.
+    pub(crate) calls_in_pieces: bool,
+    pub(crate) provider: &'static str,
+    pub(crate) model: &'static str,
+    pub(crate) api: Api,
+    pub(crate) framing: Framing,
+    pub(crate) text: fn(&str) -> Vec<Frame>,
+    pub(crate) call: fn(index: usize, id: &str, json: &str) -> Vec<Frame>,
+    pub(crate) end: fn() -> Vec<Frame>,
+    pub(crate) error: fn() -> Frame,
+    /// A word of the event after which a body that ends by itself is whole; not all who speak the format
+    /// send what comes then.
+    pub(crate) enough: Option<&'static str>,
+}
+
+pub(crate) const FORMATS: [Format; 5] = [
     Format {
         name: "anthropic",
         calls_in_pieces: true,
         provider: "anthropic",
         model: "claude-opus-4-6",
         api: Api::AnthropicMessages,
+        framing: Framing::Sse,
         text: |text| {
             let start = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}, "new_field": [1]});
             let delta = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}});
             let stop = json!({"type": "content_block_stop", "index": 0});
-            format!(
-                "event: content_block_start\ndata: {start}\n\nevent: content_block_delta\ndata: {delta}\n\nevent: content_block_stop\ndata: {stop}\n\n"
-            )
+            vec![
+                Frame::new("content_block_start", start),
+                Frame::new("content_block_delta", delta),
+                Frame::new("content_block_stop", stop),
+            ]
         },
         call: |index, id, json| {
             let index = index + 1;
             let start = json!({"type": "content_block_start", "index": index, "content_block": {"type": "tool_use", "id": id, "name": "bash", "input": {}}});
             let delta = json!({"type": "content_block_delta", "index": index, "delta": {"type": "input_json_delta", "partial_json": json}});
             let stop = json!({"type": "content_block_stop", "index": index});
-            format!("data: {start}\n\ndata: {delta}\n\ndata: {stop}\n\n")
+            [start, delta, stop].map(|event| Frame::new("", event)).to_vec()
         },
-        end: "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":9}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-        error: "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
+        end: || {
+            let delta = json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 9}});
+            let stop = json!({"type": "message_stop"});
+            vec![Frame::new("message_delta", delta), Frame::new("message_stop", stop)]
+        },
+        error: || {
+            let error = json!({"type": "overloaded_error", "message": "Overloaded"});
+            Frame::new("error", json!({"type": "error", "error": error}))
+        },
+        enough: None,
     },
     Format {
         name: "openai",
@@ -60,18 +154,26 @@ pub(super) const FORMATS: [Format; 4] = [
         provider: "openai",
         model: "gpt-5",
         api: Api::OpenaiCompletions,
+        framing: Framing::Sse,
         text: |text| {
             let chunk =
                 json!({"choices": [{"index": 0, "delta": {"content": text, "new_field": [1]}}]});
-            format!("data: {chunk}\n\n")
+            vec![Frame::new("", chunk)]
         },
         call: |index, id, json| {
             let chunk = json!({"choices": [{"index": 0, "delta": {"tool_calls": [
                 {"index": index, "id": id, "function": {"name": "bash", "arguments": json}}]}}]});
-            format!("data: {chunk}\n\n")
+            vec![Frame::new("", chunk)]
         },
-        end: "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":9}}\n\ndata: [DONE]\n\n",
-        error: "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503}}\n\n",
+        end: || {
+            let finish =
+                json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});
+            let usage =
+                json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 9}});
+            vec![Frame::new("", finish), Frame::new("", usage), Frame::new("", "[DONE]")]
+        },
+        error: || Frame::new("", json!({"error": {"message": "Overloaded", "code": 503}})),
+        enough: Some("\"finish_reason\""),
     },
     Format {
         name: "responses",
@@ -79,6 +181,7 @@ pub(super) const FORMATS: [Format; 4] = [
         provider: "own",
         model: "any",
         api: Api::OpenaiResponses,
+        framing: Framing::Sse,
         text: |text| {
             let item = json!({"type": "message", "id": "m", "role": "assistant", "content": []});
             let events = [
@@ -86,9 +189,7 @@ pub(super) const FORMATS: [Format; 4] = [
                 json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text}),
                 json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
             ];
-            events
-                .map(|e| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap()))
-                .concat()
+            events.map(|e| Frame::new(e["type"].as_str().unwrap(), &e)).to_vec()
         },
         call: |index, id, json| {
             let index = index + 1;
@@ -98,10 +199,20 @@ pub(super) const FORMATS: [Format; 4] = [
                 json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": json}),
                 json!({"type": "response.output_item.done", "output_index": index, "item": item}),
             ];
-            events.map(|e| format!("data: {e}\n\n")).concat()
+            events.map(|e| Frame::new("", e)).to_vec()
         },
-        end: "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"error\":null,\"usage\":{\"input_tokens\":3,\"output_tokens\":9}}}\n\n",
-        error: "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"overloaded\",\"message\":\"Overloaded\"}}}\n\n",
+        end: || {
+            let usage = json!({"input_tokens": 3, "output_tokens": 9});
+            let response = json!({"status": "completed", "error": null, "usage": usage});
+            let event = json!({"type": "response.completed", "response": response});
+            vec![Frame::new("response.completed", event)]
+        },
+        error: || {
+            let error = json!({"code": "overloaded", "message": "Overloaded"});
+            let event = json!({"type": "response.failed", "response": {"error": error}});
+            Frame::new("response.failed", event)
+        },
+        enough: None,
     },
     Format {
         name: "gemini",
@@ -109,35 +220,79 @@ pub(super) const FORMATS: [Format; 4] = [
         provider: "google",
         model: "gemini-2.5-pro",
         api: Api::GoogleGenerativeAi,
+        framing: Framing::Sse,
         text: |text| {
             let chunk = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "new_field": [1]}]});
-            format!("data: {chunk}\n\n")
+            vec![Frame::new("", chunk)]
         },
         call: |_, id, json| {
             let args: Value = serde_json::from_str(json).unwrap();
             let chunk = json!({"candidates": [{"content": {"parts": [{"functionCall": {"id": id, "name": "bash", "args": args}}]}}]});
-            format!("data: {chunk}\n\n")
+            vec![Frame::new("", chunk)]
         },
-        end: "data: {\"candidates\":[{\"content\":{},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":9}}\n\n",
-        error: "data: {\"error\":{\"message\":\"Overloaded\",\"code\":503,\"status\":\"UNAVAILABLE\"}}\n\n",
+        end: || {
+            let usage = json!({"promptTokenCount": 3, "candidatesTokenCount": 9});
+            let finish = json!([{"content": {}, "finishReason": "STOP"}]);
+            vec![Frame::new("", json!({"candidates": finish, "usageMetadata": usage}))]
+        },
+        error: || {
+            let error = json!({"message": "Overloaded", "code": 503, "status": "UNAVAILABLE"});
+            Frame::new("", json!({"error": error}))
+        },
+        enough: None,
+    },
+    Format {
+        name: "bedrock",
+        calls_in_pieces: true,
+        provider: "bedrock",
+        model: "anthropic.claude-opus-4-6-v1",
+        api: Api::BedrockConverseStream,
+        framing: Framing::EventStream,
+        text: |text| {
+            let delta = json!({"contentBlockIndex": 0, "delta": {"text": text}, "new_field": [1]});
+            let stop = json!({"contentBlockIndex": 0});
+            vec![Frame::new("contentBlockDelta", delta), Frame::new("contentBlockStop", stop)]
+        },
+        call: |index, id, json| {
+            let at = index + 1;
+            let start = json!({"contentBlockIndex": at, "start": {"toolUse": {"toolUseId": id, "name": "bash"}}});
+            let delta = json!({"contentBlockIndex": at, "delta": {"toolUse": {"input": json}}});
+            vec![
+                Frame::new("contentBlockStart", start),
+                Frame::new("contentBlockDelta", delta),
+                Frame::new("contentBlockStop", json!({"contentBlockIndex": at})),
+            ]
+        },
+        end: || {
+            let usage = json!({"inputTokens": 3, "outputTokens": 9, "totalTokens": 12});
+            vec![
+                Frame::new("messageStop", json!({"stopReason": "tool_use"})),
+                Frame::new("metadata", json!({"usage": usage, "metrics": {"latencyMs": 1}})),
+            ]
+        },
+        error: || {
+            let words = json!({"message": "Overloaded"});
+            Frame { failed: true, ..Frame::new("serviceUnavailableException", words) }
+        },
+        enough: Some("\"stopReason\""),
     },
 ];
 
-pub(super) const IDLE: Duration = Duration::from_mins(5);
+pub(crate) const IDLE: Duration = Duration::from_mins(5);
 
-pub(super) struct Outcome {
-    pub(super) deltas: Vec<Delta>,
-    pub(super) message: AssistantMessage,
-    pub(super) failure: Option<ModelFailure>,
+pub(crate) struct Outcome {
+    pub(crate) deltas: Vec<Delta>,
+    pub(crate) message: AssistantMessage,
+    pub(crate) failure: Option<ModelFailure>,
 }
 
 impl Outcome {
-    pub(super) fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.failure.as_ref().map_or("", |f| f.code.as_str())
     }
 
     /// Deltas whose name ends so.
-    pub(super) fn count(&self, end: &str) -> usize {
+    pub(crate) fn count(&self, end: &str) -> usize {
         let name = |delta: &Delta| {
             let json = serde_json::to_value(delta).unwrap();
             json["type"].as_str().unwrap().ends_with(end)
@@ -145,11 +300,11 @@ impl Outcome {
         self.deltas.iter().filter(|delta| name(delta)).count()
     }
 
-    pub(super) fn words(&self) -> &str {
+    pub(crate) fn words(&self) -> &str {
         self.failure.as_ref().map_or("", |f| f.message.as_str())
     }
 
-    pub(super) fn calls(&self) -> Vec<(&str, String)> {
+    pub(crate) fn calls(&self) -> Vec<(&str, String)> {
         self.message
             .tool_calls()
             .map(|c| (c.id.as_str(), serde_json::to_string(&c.arguments).unwrap()))
@@ -158,7 +313,7 @@ impl Outcome {
 }
 
 impl Format {
-    pub(super) fn ask_with(
+    pub(crate) fn ask_with(
         &self,
         answer: PreparedAnswer,
         history: Vec<Message>,
@@ -167,7 +322,7 @@ impl Format {
         self.ask_through(MemoryTransport::new([answer]), history, cancel)
     }
 
-    pub(super) fn ask_through(
+    pub(crate) fn ask_through(
         &self,
         transport: Arc<MemoryTransport>,
         history: Vec<Message>,
@@ -178,11 +333,11 @@ impl Format {
         Models::new(transport).with_idle_timeout(IDLE).ask(asked, cancel)
     }
 
-    pub(super) async fn ask(&self, answer: PreparedAnswer) -> Outcome {
+    pub(crate) async fn ask(&self, answer: PreparedAnswer) -> Outcome {
         self.ask_after(answer, vec![user("hi")]).await
     }
 
-    pub(super) async fn ask_after(&self, answer: PreparedAnswer, history: Vec<Message>) -> Outcome {
+    pub(crate) async fn ask_after(&self, answer: PreparedAnswer, history: Vec<Message>) -> Outcome {
         let mut stream = self.ask_with(answer, history, CancellationToken::new());
         let mut deltas = Vec::new();
         loop {
@@ -208,13 +363,33 @@ impl Format {
         }
     }
 
-    pub(super) fn whole(&self) -> String {
-        format!(
-            "{}{}{}{}",
-            (self.text)("Héllo 🎈"),
-            (self.call)(0, "a", "{\"command\":\"ls\"}"),
-            (self.call)(1, "b", "{}"),
-            self.end
-        )
+    /// Text and two calls.
+    pub(crate) fn frames(&self) -> Vec<Frame> {
+        let said = [(self.text)("Héllo 🎈"), (self.call)(0, "a", "{\"command\":\"ls\"}")];
+        [said.concat(), (self.call)(1, "b", "{}"), (self.end)()].concat()
+    }
+
+    pub(crate) fn whole(&self) -> Vec<u8> {
+        self.framing.write(&self.frames())
+    }
+
+    /// Bytes of the whole answer from which on it is whole: for a body that ends by itself, and for one
+    /// that breaks.
+    pub(crate) fn enough(&self) -> (usize, usize) {
+        let frames = self.frames();
+        let word = |word| frames.iter().position(|frame| frame.has(word)).unwrap() + 1;
+        let count = self.enough.map_or(frames.len(), word);
+        (self.framing.write(&frames[..count]).len(), self.whole().len())
+    }
+
+    /// A stream of these.
+    pub(crate) fn body(&self, parts: &[Vec<Frame>]) -> PreparedAnswer {
+        PreparedAnswer::stream(self.framing.write(&parts.concat()))
+    }
+
+    /// An event that cannot be read, of a kind that should be.
+    pub(crate) fn nonsense(&self) -> Frame {
+        let known = (self.text)("x").pop().expect("text is said in some event");
+        Frame { data: b"{nonsense".to_vec(), ..known }
     }
 }

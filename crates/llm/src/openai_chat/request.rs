@@ -1,5 +1,6 @@
 //! Writes a request in OpenAI's chat format, in the dialect of its provider.
 
+use super::details::Details;
 use crate::{
     ask::{ModelRequest, Output, ThinkingLevel, ToolChoice},
     catalogue::{Dialect, ThinkingFormat},
@@ -50,9 +51,9 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<Effort>,
+    reasoning: Option<Reasoning>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Switch>,
+    thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enable_thinking: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,8 +68,18 @@ struct StreamOptions {
 }
 
 #[derive(Serialize)]
-struct Effort {
-    effort: &'static str,
+#[serde(rename_all = "snake_case")]
+enum Reasoning {
+    Effort(&'static str),
+    Enabled(bool),
+}
+
+#[derive(Serialize)]
+struct Thinking {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clear_thinking: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -97,6 +108,8 @@ struct WireMessage<'a> {
     content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +161,7 @@ impl<'a> WireMessage<'a> {
             role,
             content: Some(content),
             reasoning_content: None,
+            reasoning_details: Vec::new(),
             tool_calls: Vec::new(),
             tool_call_id: None,
         }
@@ -234,14 +248,20 @@ fn think(body: &mut Body<'_>, level: ThinkingLevel, dialect: &Dialect) {
     let on = level != ThinkingLevel::Off;
     match dialect.thinking {
         ThinkingFormat::Unsupported => {}
-        ThinkingFormat::Effort => {
+        ThinkingFormat::GptOss if !body.model.contains("gpt-oss") => {}
+        ThinkingFormat::Effort | ThinkingFormat::GptOss => {
             body.reasoning_effort = effort(body.model, level, !body.tools.is_empty());
         }
         ThinkingFormat::OpenRouter => {
-            body.reasoning = Some(Effort { effort: level.word() });
+            body.reasoning = Some(Reasoning::Effort(level.word()));
         }
-        ThinkingFormat::Switch => {
-            body.thinking = Some(Switch { kind: if on { "enabled" } else { "disabled" } });
+        ThinkingFormat::Enabled => body.reasoning = Some(Reasoning::Enabled(on)),
+        // Models that always think cannot be told not to.
+        ThinkingFormat::Switch | ThinkingFormat::Zai if !on && body.model.contains("thinking") => {}
+        ThinkingFormat::Switch | ThinkingFormat::Zai => {
+            let clear_thinking = (on && dialect.thinking == ThinkingFormat::Zai).then_some(false);
+            let kind = if on { "enabled" } else { "disabled" };
+            body.thinking = Some(Thinking { kind, clear_thinking });
         }
         ThinkingFormat::Qwen => body.enable_thinking = Some(on),
     }
@@ -263,11 +283,17 @@ fn push<'a>(messages: &mut Vec<WireMessage<'a>>, turn: &Turn<'a>, dialect: &Dial
 fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect) -> WireMessage<'a> {
     let mut texts: Vec<&'a str> = Vec::new();
     let mut thoughts: Vec<&str> = Vec::new();
+    let mut reasoning_details = Vec::new();
     let mut tool_calls = Vec::new();
     for said in said {
         match said {
             Said::Text(text) => texts.push(text),
-            Said::Thinking { text, .. } => thoughts.push(text),
+            Said::Thinking { text, signature, .. } => {
+                thoughts.push(text);
+                if let Some(signature) = signature.filter(|_| dialect.reasoning_details) {
+                    reasoning_details.extend(Details::unseal(signature));
+                }
+            }
             Said::Call(call) => tool_calls.push(Call {
                 id: tool_id(&call.id, dialect),
                 kind: "function",
@@ -289,6 +315,7 @@ fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect) -> WireMessage<'a> {
         content,
         reasoning_content: (dialect.replays_reasoning && !thoughts.is_empty())
             .then(|| thoughts.concat()),
+        reasoning_details,
         tool_calls,
         tool_call_id: None,
     }

@@ -1,7 +1,10 @@
 //! Reads a stream in OpenAI's chat format. A message is whole at `data: [DONE]` after a finish
 //! reason, or when the body ends after one: not all who speak it send the mark.
 
-use crate::{assembly::Assembly, call::Decode, refusal::Words, text::Text, trouble::Trouble};
+use super::details::Details;
+use crate::{
+    assembly::Assembly, call::Decode, refusal::Words, sse::Splitter, text::Text, trouble::Trouble,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -47,6 +50,8 @@ struct Delta<'a> {
     /// OpenRouter, Groq, Cerebras, Together.
     #[serde(borrow, default)]
     reasoning: Text<'a>,
+    /// OpenRouter.
+    reasoning_details: Option<Value>,
     #[serde(borrow)]
     tool_calls: Option<Vec<Call<'a>>>,
 }
@@ -102,6 +107,9 @@ pub(crate) struct Decoder {
     /// The newest of each number; one without a number has that of its place.
     by_index: HashMap<usize, Open>,
     by_id: HashMap<String, usize>,
+    details: Details,
+    /// The first thinking, which carries them.
+    thought: Option<usize>,
     finish: Option<String>,
 }
 
@@ -126,6 +134,31 @@ impl Decoder {
         let begins_another =
             !name.is_empty() && !call.id.is_empty() && !open.id.is_empty() && open.id != *call.id;
         (!begins_another).then_some(open.mine)
+    }
+
+    fn think(&mut self, delta: &Delta<'_>, into: &mut Assembly) {
+        let details = delta.reasoning_details.as_ref().and_then(Value::as_array);
+        let sealed = details.map(|pieces| self.details.take(pieces)).unwrap_or_default();
+        let words: [&str; 3] = [&delta.reasoning_content, &delta.reasoning, &sealed];
+        let words = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
+        let before = into.len();
+        into.thinking(words);
+        if into.len() > before {
+            self.thought.get_or_insert(before);
+        }
+    }
+
+    /// What the provider sealed goes with the thinking, also where none of it was shown.
+    fn seal(&mut self, into: &mut Assembly) {
+        if self.details.is_empty() {
+            return;
+        }
+        let mine = self.thought.take().unwrap_or_else(|| {
+            into.close_current();
+            into.open_thinking()
+        });
+        into.push_signature(mine, &std::mem::take(&mut self.details).seal());
+        into.close(mine);
     }
 
     fn call(&mut self, call: &Call<'_>, into: &mut Assembly) {
@@ -154,6 +187,8 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
+    type Framing = Splitter;
+
     fn event(&mut self, event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble> {
         let wire: Wire<'_> = serde_json::from_str(data)?;
         let failed = wire.error.as_ref().is_some_and(|e| !e.is_null());
@@ -170,12 +205,7 @@ impl Decode for Decoder {
             into.usage.take_usage(usage);
         }
         if let Some(delta) = &choice.delta {
-            let thought: &str = if delta.reasoning_content.is_empty() {
-                &delta.reasoning
-            } else {
-                &delta.reasoning_content
-            };
-            into.thinking(thought);
+            self.think(delta, into);
             match &delta.content {
                 Some(Content::Text(text)) => into.text(text),
                 Some(Content::Parts(parts)) => {
@@ -195,6 +225,7 @@ impl Decode for Decoder {
         }
         if let Some(reason) = choice.finish_reason.as_ref().filter(|r| !r.is_empty()) {
             self.finish = Some(reason.to_string());
+            self.seal(into);
         }
         Ok(false)
     }

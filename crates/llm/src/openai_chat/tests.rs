@@ -357,3 +357,85 @@ async fn a_longer_conversation_begins_as_the_shorter_one() {
         before = messages;
     }
 }
+
+#[tokio::test]
+async fn what_a_maker_sealed_goes_back_as_it_came() {
+    let deltas = [
+        json!({"reasoning": "I ", "reasoning_details": [
+            {"type": "reasoning.text", "text": "I ", "format": "anthropic-claude-v1", "index": 0}]}),
+        json!({"reasoning": "think", "reasoning_details": [
+            {"type": "reasoning.text", "text": "think", "format": "anthropic-claude-v1", "index": 0}]}),
+        json!({"reasoning_details": [{"type": "reasoning.text", "signature": "sig", "index": 0}]}),
+        json!({"content": "Hello."}),
+        json!({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "ls", "arguments": "{}"}}]}),
+        json!({"reasoning_details": [{"type": "reasoning.encrypted", "data": "xyz", "index": 1}]}),
+        json!({"reasoning_details": [{"type": "reasoning.encrypted", "data": "uvw", "index": 1}]}),
+    ];
+    let sealed = json!([
+        {"type": "reasoning.text", "text": "I think", "format": "anthropic-claude-v1", "index": 0,
+         "signature": "sig"},
+        {"type": "reasoning.encrypted", "data": "xyz", "index": 1},
+        {"type": "reasoning.encrypted", "data": "uvw", "index": 1}
+    ]);
+    let model = "anthropic/claude-sonnet-4.6";
+    let (message, failure) = ask(asked("openrouter", model), &stream(&deltas, "tool_calls")).await;
+    assert_eq!((failure, message.content.len()), (None, 3));
+    let Block::Thinking { thinking, thinking_signature: Some(signature), .. } = &message.content[0]
+    else {
+        panic!("{:?}", message.content)
+    };
+    assert_eq!(thinking, "I think");
+    assert_eq!(serde_json::from_str::<Value>(signature).unwrap(), sealed);
+    let history = vec![user("hi"), Message::Assistant(message), result("a", "x")];
+    let (_, body) = sent(request("openrouter", model, history.clone())).await;
+    assert_eq!(body["messages"][2]["reasoning_details"], sealed);
+    assert_eq!(body["messages"][2].get("reasoning_content"), None);
+    // It is of no use to another provider.
+    let (_, body) = sent(request("groq", "openai/gpt-oss-120b", history)).await;
+    assert!(!body.to_string().contains("reasoning_details"));
+
+    // Where nothing is shown, what is sealed is kept all the same; words that stand only there are shown.
+    let hidden = [json!({"content": "Hi."}), deltas[5].clone()];
+    let (message, _) = ask(asked("openrouter", model), &stream(&hidden, "stop")).await;
+    assert!(matches!(&message.content[..], [Block::Text { .. }, Block::Thinking { .. }]));
+    let only = [json!({"reasoning_details": [{"type": "reasoning.summary", "summary": "short"}]})];
+    let (message, _) = ask(asked("openrouter", model), &stream(&only, "stop")).await;
+    assert!(matches!(&message.content[0], Block::Thinking { thinking, .. } if thinking == "short"));
+}
+
+#[tokio::test]
+async fn each_provider_is_told_to_think_in_its_own_words() {
+    for (provider, model, level, field, expected) in [
+        (
+            "zai",
+            "glm-4.7",
+            ThinkingLevel::High,
+            "thinking",
+            json!({"type": "enabled", "clear_thinking": false}),
+        ),
+        ("zai", "glm-4.7", ThinkingLevel::Off, "thinking", json!({"type": "disabled"})),
+        ("kimi", "kimi-k2.6", ThinkingLevel::High, "thinking", json!({"type": "enabled"})),
+        ("kimi", "kimi-k2-thinking", ThinkingLevel::Off, "thinking", Value::Null),
+        ("deepseek", "deepseek-v4-pro", ThinkingLevel::Low, "thinking", json!({"type": "enabled"})),
+        ("xiaomi", "mimo-v2-pro", ThinkingLevel::Off, "thinking", json!({"type": "disabled"})),
+        (
+            "together",
+            "moonshotai/Kimi-K2.6",
+            ThinkingLevel::Low,
+            "reasoning",
+            json!({"enabled": true}),
+        ),
+        ("openrouter", "openai/gpt-5", ThinkingLevel::Low, "reasoning", json!({"effort": "low"})),
+        ("groq", "openai/gpt-oss-120b", ThinkingLevel::Low, "reasoning_effort", json!("low")),
+        ("groq", "openai/gpt-oss-120b", ThinkingLevel::Off, "reasoning_effort", Value::Null),
+        ("groq", "qwen/qwen3-32b", ThinkingLevel::High, "reasoning_effort", Value::Null),
+        ("cerebras", "gpt-oss-120b", ThinkingLevel::Xhigh, "reasoning_effort", json!("high")),
+        ("qwen", "qwen-plus", ThinkingLevel::High, "enable_thinking", json!(true)),
+    ] {
+        let mut request = asked(provider, model);
+        request.model.reasoning = true;
+        request.thinking = level;
+        let (_, body) = sent(request).await;
+        assert_eq!(body[field], expected, "{provider} {model} {level:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Writes a request in OpenAI's Responses format.
 
-use super::stream::Seal;
+use super::{free_text, stream::Seal};
 use crate::{
     ask::{ModelRequest, Output, ThinkingLevel, ToolChoice},
     data_url,
@@ -10,6 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use toft_model::{message::ToolCall, tool::ToolSpec};
 
 /// With less it refuses a request; programs ask for one token to see whether a model answers.
 const OUTPUT_TOKENS_MIN: u64 = 16;
@@ -21,7 +22,7 @@ pub(crate) fn write(request: &ModelRequest) -> Bytes {
     let options = &request.options;
     let mut input = Vec::new();
     for turn in &turns(&request.messages, &request.model) {
-        push(&mut input, turn, request.model.reasoning);
+        push(&mut input, turn, request);
     }
     let mut body = Map::new();
     let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
@@ -34,8 +35,8 @@ pub(crate) fn write(request: &ModelRequest) -> Bytes {
     set("store", json!(false));
     set("max_output_tokens", json!(limits::output_tokens(request).max(OUTPUT_TOKENS_MIN)));
     if !request.tools.is_empty() {
-        set("tools", request.tools.iter().map(tool).collect());
-        if let Some(choice) = choice(&options.tool_choice) {
+        set("tools", request.tools.iter().map(|one| tool(request, one)).collect());
+        if let Some(choice) = choice(request) {
             set("tool_choice", choice);
         }
         if options.one_call {
@@ -67,7 +68,10 @@ pub(crate) fn write(request: &ModelRequest) -> Bytes {
     serde_json::to_vec(&body).expect("requests hold only JSON-able data").into()
 }
 
-fn tool(tool: &toft_model::tool::ToolSpec) -> Value {
+fn tool(request: &ModelRequest, tool: &ToolSpec) -> Value {
+    if free_text::is_offered(request, tool) {
+        return json!({"type": "custom", "name": tool.name, "description": tool.description});
+    }
     json!({
         "type": "function",
         "name": tool.name,
@@ -77,11 +81,16 @@ fn tool(tool: &toft_model::tool::ToolSpec) -> Value {
     })
 }
 
-fn choice(choice: &ToolChoice) -> Option<Value> {
-    Some(match choice {
+fn choice(request: &ModelRequest) -> Option<Value> {
+    let free = |name: &str| {
+        let tool = request.tools.iter().find(|tool| tool.name == name);
+        tool.is_some_and(|tool| free_text::is_offered(request, tool))
+    };
+    Some(match &request.options.tool_choice {
         ToolChoice::Auto => return None,
         ToolChoice::Never => json!("none"),
         ToolChoice::Required => json!("required"),
+        ToolChoice::Tool(name) if free(name) => json!({"type": "custom", "name": name}),
         ToolChoice::Tool(name) => json!({"type": "function", "name": name}),
     })
 }
@@ -96,8 +105,9 @@ fn format(output: &Output) -> Option<Value> {
     })
 }
 
-/// `thoughts`: the model takes them; one that does not think refuses them.
-fn push(input: &mut Vec<Value>, turn: &Turn<'_>, thoughts: bool) {
+fn push(input: &mut Vec<Value>, turn: &Turn<'_>, request: &ModelRequest) {
+    // A model that does not think refuses thoughts.
+    let thoughts = request.model.reasoning;
     match turn {
         Turn::User(pieces) => {
             let content: Vec<Value> = pieces.iter().map(piece).collect();
@@ -105,9 +115,9 @@ fn push(input: &mut Vec<Value>, turn: &Turn<'_>, thoughts: bool) {
         }
         Turn::Assistant(said) => {
             let taken = |said: &&Said<'_>| thoughts || !matches!(said, Said::Thinking { .. });
-            input.extend(said.iter().filter(taken).filter_map(item));
+            input.extend(said.iter().filter(taken).filter_map(|said| item(said, request)));
         }
-        Turn::Results(answers) => input.extend(answers.iter().map(result)),
+        Turn::Results(answers) => input.extend(answers.iter().map(|one| result(one, request))),
     }
 }
 
@@ -122,7 +132,7 @@ fn piece(piece: &Piece<'_>) -> Value {
     }
 }
 
-fn item(said: &Said<'_>) -> Option<Value> {
+fn item(said: &Said<'_>, request: &ModelRequest) -> Option<Value> {
     Some(match said {
         Said::Text(text) => json!({
             "role": "assistant",
@@ -143,22 +153,36 @@ fn item(said: &Said<'_>) -> Option<Value> {
                 "encrypted_content": seal.encrypted_content,
             })
         }
-        Said::Call(call) => json!({
+        Said::Call(call) => match free_text::text(request, &call.name, &call.arguments) {
+            Some(text) => json!({
+                "type": "custom_tool_call",
+                "call_id": wire_id(&call.id, IDS),
+                "name": wire_name(&call.name),
+                "input": text,
+            }),
+            None => function_call(call),
+        },
+    })
+}
+
+fn function_call(call: &ToolCall) -> Value {
+    json!({
             "type": "function_call",
             "call_id": wire_id(&call.id, IDS),
             "name": wire_name(&call.name),
             "arguments": serde_json::to_string(&call.arguments).expect("arguments are JSON already"),
-        }),
     })
 }
 
-fn result(answer: &Answer<'_>) -> Value {
+fn result(answer: &Answer<'_>, request: &ModelRequest) -> Value {
     let output = match answer.pieces.as_slice() {
         [Piece::Text(text)] => json!(text),
         pieces => pieces.iter().map(piece).collect(),
     };
+    let call = answer.call;
+    let free = free_text::text(request, &call.name, &call.arguments).is_some();
     json!({
-        "type": "function_call_output",
+        "type": if free { "custom_tool_call_output" } else { "function_call_output" },
         "call_id": wire_id(&answer.call.id, IDS),
         "output": output,
     })

@@ -1,9 +1,12 @@
 //! Reads a stream in OpenAI's Responses format. A message is whole at `response.completed` or
 //! `response.incomplete`.
 
-use crate::{assembly::Assembly, call::Decode, refusal::Words, text::Text, trouble::Trouble};
+use super::free_text::INPUT;
+use crate::{
+    assembly::Assembly, call::Decode, refusal::Words, sse::Splitter, text::Text, trouble::Trouble,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use toft_model::message::StopReason;
 
@@ -40,6 +43,9 @@ struct Item<'a> {
     name: Text<'a>,
     #[serde(borrow, default)]
     arguments: Text<'a>,
+    /// What a call of free text says.
+    #[serde(borrow, default)]
+    input: Text<'a>,
     #[serde(borrow, default)]
     encrypted_content: Text<'a>,
     content: Option<Value>,
@@ -72,6 +78,8 @@ enum Kind {
     Text,
     Thinking,
     Call,
+    /// A call of free text.
+    FreeText,
 }
 
 /// See the module.
@@ -91,6 +99,12 @@ impl Decoder {
                 let id = if item.call_id.is_empty() { &item.id } else { &item.call_id };
                 (Kind::Call, into.open_tool(id, &item.name))
             }
+            "custom_tool_call" if !item.name.is_empty() => {
+                let id = if item.call_id.is_empty() { &item.id } else { &item.call_id };
+                let mine = into.open_tool(id, &item.name);
+                into.push_json(mine, &format!("{{{}:\"", json!(INPUT)));
+                (Kind::FreeText, mine)
+            }
             // A call of nothing, and the provider's own tools, which we do not ask for.
             _ => return,
         };
@@ -108,6 +122,7 @@ impl Decoder {
             Kind::Text => into.push_text(open.mine, piece),
             Kind::Thinking => into.push_thinking(open.mine, piece),
             Kind::Call => into.push_json(open.mine, piece),
+            Kind::FreeText => into.push_json(open.mine, &escaped(piece)),
         }
     }
 
@@ -118,11 +133,15 @@ impl Decoder {
             _ if open.fed => {}
             Kind::Text => into.push_text(open.mine, &texts(item.content.as_ref()).concat()),
             Kind::Call => into.push_json(open.mine, &item.arguments),
+            Kind::FreeText => into.push_json(open.mine, &escaped(&item.input)),
             Kind::Thinking => {
                 let summary = texts(item.summary.as_ref());
                 let told = if summary.is_empty() { texts(item.content.as_ref()) } else { summary };
                 into.push_thinking(open.mine, &told.join("\n\n"));
             }
+        }
+        if open.kind == Kind::FreeText {
+            into.push_json(open.mine, "\"}");
         }
         if open.kind == Kind::Thinking && !item.encrypted_content.is_empty() {
             let seal = Seal {
@@ -136,6 +155,12 @@ impl Decoder {
     }
 }
 
+/// A text as it stands between the quotes of JSON.
+fn escaped(text: &str) -> String {
+    let quoted = serde_json::to_string(text).expect("texts are JSON");
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
 /// Texts of an item's parts, which may be refusals.
 fn texts(parts: Option<&Value>) -> Vec<&str> {
     let parts = parts.and_then(Value::as_array).into_iter().flatten();
@@ -143,6 +168,8 @@ fn texts(parts: Option<&Value>) -> Vec<&str> {
 }
 
 impl Decode for Decoder {
+    type Framing = Splitter;
+
     fn event(&mut self, _event: &str, data: &str, into: &mut Assembly) -> Result<bool, Trouble> {
         let wire: Wire<'_> = serde_json::from_str(data)?;
         match &*wire.kind {
@@ -155,7 +182,8 @@ impl Decode for Decoder {
             | "response.refusal.delta"
             | "response.reasoning_summary_text.delta"
             | "response.reasoning_text.delta"
-            | "response.function_call_arguments.delta" => {
+            | "response.function_call_arguments.delta"
+            | "response.custom_tool_call_input.delta" => {
                 self.piece(wire.output_index, &wire.delta, into);
             }
             "response.reasoning_summary_part.added" if wire.summary_index > Some(0) => {

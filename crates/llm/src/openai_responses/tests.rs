@@ -202,3 +202,58 @@ async fn a_conversation_is_written_as_the_format_wants_it() {
         })
     );
 }
+
+fn patch_tool() -> ToolSpec {
+    ToolSpec {
+        name: "apply_patch".into(),
+        description: "Change files.".into(),
+        parameters: json!({"type": "object", "properties": {"input": {"type": "string"}},
+            "required": ["input"]}),
+    }
+}
+
+#[tokio::test]
+async fn a_tool_of_one_text_is_called_without_json() {
+    let patch = "*** Begin Patch\n\"é\"\t\\\n*** End Patch";
+    let item = json!({"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": "apply_patch", "input": ""});
+    let added = json!({"type": "response.output_item.added", "output_index": 0, "item": item});
+    let delta = |text: &str| json!({"type": "response.custom_tool_call_input.delta", "output_index": 0, "delta": text});
+    let whole = json!({"type": "custom_tool_call", "call_id": "call_1", "name": "apply_patch", "input": patch});
+    let done = json!({"type": "response.output_item.done", "output_index": 0, "item": whole});
+    let end = json!({"type": "response.completed", "response": {"status": "completed"}});
+    let (head, tail) = patch.split_at(17);
+    for events in [
+        vec![added.clone(), delta(head), delta(tail), done.clone(), end.clone()],
+        vec![added, done, end],
+    ] {
+        let message = read(&events).await;
+        let called = message.tool_calls().next().unwrap().clone();
+        assert_eq!((&*called.id, &*called.name), ("call_1", "apply_patch"));
+        assert_eq!(Value::Object(called.arguments), json!({"input": patch}));
+
+        let history = vec![user("hi"), Message::Assistant(message), result("call_1", "done")];
+        let mut asked = request("openai", "gpt-5.4", history);
+        asked.tools = vec![patch_tool()];
+        asked.options.tool_choice = ToolChoice::Tool("apply_patch".into());
+        let (_, body) = sent(asked.clone()).await;
+        let tool = json!({"type": "custom", "name": "apply_patch", "description": "Change files."});
+        assert_eq!(body["tools"], json!([tool]));
+        assert_eq!(body["tool_choice"], json!({"type": "custom", "name": "apply_patch"}));
+        assert_eq!(body["input"][1]["type"], "custom_tool_call");
+        assert_eq!(body["input"][1]["input"], patch);
+        assert_eq!(
+            body["input"][2],
+            json!({"type": "custom_tool_call_output", "call_id": "call_1", "output": "done"})
+        );
+        // A model that was not trained on it, and a tool that takes more, are asked in JSON.
+        asked.model.id = "o3".into();
+        let (_, body) = sent(asked.clone()).await;
+        assert_eq!(body["tools"][0]["type"], "function");
+        assert_eq!(body["input"][1]["type"], "function_call");
+        asked.model.id = "gpt-5.4".into();
+        asked.tools[0].parameters["properties"]["other"] = json!({"type": "string"});
+        let (_, body) = sent(asked).await;
+        assert_eq!(body["tools"][0]["type"], "function");
+        assert_eq!(body["input"][2]["type"], "function_call_output");
+    }
+}

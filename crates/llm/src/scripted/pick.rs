@@ -1,7 +1,7 @@
 //! Chooses the script by the words of the prompt, and what is the same for all of them: what was said
 //! meanwhile, tools that are not there, work that a person wants to end.
 
-use super::{app, count, fix, intro, question, run, say::Say, summary, turn::Turn};
+use super::{app, count, fix, intro, plan, question, run, say::Say, summary, turn::Turn};
 use crate::ask::ModelRequest;
 
 /// What the model says next.
@@ -13,7 +13,11 @@ pub(super) fn next(request: &ModelRequest) -> Say {
     if turn.steering.iter().any(|said| is_stop(said)) {
         return Say::text("All right, I stop here.").after(&heard(&turn));
     }
-    let say = script(&turn.prompt, &request.model.id)(&turn, request);
+    let say = if turn.plans {
+        plan::next(&turn, is_repair(&turn.prompt))
+    } else {
+        script(&turn.prompt, &request.model.id)(&turn, request)
+    };
     let missing: Vec<&str> =
         say.tools().filter(|tool| request.tools.iter().all(|t| t.name != *tool)).collect();
     let say = if missing.is_empty() {
@@ -38,8 +42,7 @@ fn script(prompt: &str, model: &str) -> Script {
         question::next
     } else if has(&["long", "count", "slow", "turns"]) {
         count::next
-    } else if has(&["fix", "bug", "failing", "fails", "test", "tests", "mend", "repair", "broken"])
-    {
+    } else if is_repair(prompt) {
         fix::next
     } else if has(&[
         "app", "to-do", "todo", "todos", "build", "task", "tasks", "website", "site", "page",
@@ -54,6 +57,14 @@ fn script(prompt: &str, model: &str) -> Script {
             _ => intro::next,
         }
     }
+}
+
+/// Whether it asks for something to be mended.
+fn is_repair(prompt: &str) -> bool {
+    let words = prompt.to_lowercase();
+    ["fix", "bug", "failing", "fails", "test", "tests", "mend", "repair", "broken"]
+        .iter()
+        .any(|word| contains_word(&words, word))
 }
 
 /// Whether a word stands in a text between things that are no letters.

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use std::time::Duration;
 use toft_model::{
-    message::{AssistantMessage, Block, Message, StopReason, text_of},
+    message::{AssistantMessage, Block, CustomMessage, Message, StopReason, UserContent, text_of},
     tool::ToolSpec,
 };
 use tokio_util::sync::CancellationToken;
@@ -189,4 +189,34 @@ async fn it_speaks_at_its_pace_and_stops_at_once() {
     assert_eq!(failure.unwrap().code, "aborted");
     assert!("Hello. I am Toft's".starts_with(text(&message).trim()), "{}", text(&message));
     assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn in_plan_mode_it_looks_plans_and_builds_once_that_is_over() {
+    let mode = |mode: &str| {
+        Message::Custom(CustomMessage {
+            custom_type: "toft.mode".into(),
+            content: UserContent::Text("[…]".into()),
+            display: false,
+            details: Some(json!({ "mode": mode })),
+            timestamp: 0,
+        })
+    };
+    for (prompt, word) in [("build an app", "to-do app"), ("the test fails", "failing test")] {
+        let mut messages = vec![user(prompt), mode("plan")];
+        let look = say(asked(messages.clone())).await;
+        assert_eq!(look.tool_calls().map(|call| &*call.name).collect::<Vec<_>>(), ["bash"]);
+        let id = look.tool_calls().next().unwrap().id.clone();
+        messages.extend([Message::Assistant(look), result(&id, "total 0")]);
+        let planned = say(asked(messages.clone())).await;
+        let text = text_of(&planned.content);
+        let plan = text.split_once("```json").unwrap().1.strip_suffix("```").unwrap();
+        let plan: serde_json::Value = serde_json::from_str(plan).unwrap();
+        assert!(plan["summary"].as_str().unwrap().contains(word), "{plan}");
+        let order = format!("Carry out this plan.\n{plan}");
+        messages.extend([Message::Assistant(planned), user(&order), mode("build")]);
+        let built = say(asked(messages)).await;
+        assert!(!text_of(&built.content).contains("change nothing"), "it begins to build");
+        assert!(built.tool_calls().next().is_some());
+    }
 }

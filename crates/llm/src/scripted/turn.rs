@@ -14,7 +14,12 @@ pub(super) struct Turn<'a> {
     pub(super) steps: Vec<Step<'a>>,
     /// What people said since the last round.
     pub(super) steering: Vec<String>,
+    /// A plan is wanted, and nothing is to be changed.
+    pub(super) plans: bool,
 }
+
+/// What the agent says of the mode comes under this name, with the mode in its details.
+const MODE: &str = "toft.mode";
 
 /// One round of calls.
 #[derive(Debug, Default)]
@@ -35,7 +40,8 @@ impl<'a> Turn<'a> {
                     if under_way {
                         turn.steering.push(text);
                     } else {
-                        turn = Self { prompt: text, asked_at: user.timestamp, ..Self::default() };
+                        let (asked_at, plans) = (user.timestamp, turn.plans);
+                        turn = Self { prompt: text, asked_at, plans, ..Self::default() };
                     }
                 }
                 Message::Assistant(said) => {
@@ -57,6 +63,9 @@ impl<'a> Turn<'a> {
                     }
                     // Someone stopped the work: what comes next is a new prompt.
                     under_way &= !was_cancelled(result) || was_skipped(result);
+                }
+                Message::Custom(said) if said.custom_type == MODE => {
+                    turn.plans = said.details.as_ref().is_some_and(|told| told["mode"] == "plan");
                 }
                 Message::Custom(_) | Message::CompactionSummary(_) | Message::BranchSummary(_) => {}
             }

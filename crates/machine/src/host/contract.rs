@@ -10,6 +10,7 @@ use crate::{
     error::step,
     halt::HALTS,
     machines::Machines,
+    places::{READ_ONLY, READ_ONLY_LEFT},
     walls::Walls,
 };
 use async_trait::async_trait;
@@ -37,6 +38,7 @@ impl Walls for Host {
             ("disk limit", "none"),
             ("network isolation", "none: programs reach what you reach"),
             ("system call filter", "none"),
+            (READ_ONLY, READ_ONLY_LEFT),
         ]
         .map(|(name, how)| Ability {
             name: name.to_owned(),

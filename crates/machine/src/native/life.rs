@@ -23,7 +23,7 @@ use std::{
     sync::Arc,
 };
 use toft_jail::spec::{
-    Direct, FD_BOOT, FD_HANDED, Handed, Ids, Jail, Layer, Layers, Run, Spec, Task,
+    Direct, FD_BOOT, FD_HANDED, FD_READ_ONLY, Handed, Ids, Jail, Layer, Layers, Run, Spec, Task,
 };
 use toft_model::id::{ProjectId, random_hex};
 
@@ -178,6 +178,7 @@ impl Inner {
             shell: base.shell,
             gateway_fds: gateway_fds(self.facts.direct),
             log_fd: Some(FD_HANDED),
+            read_only_fd: self.facts.read_only.then_some(FD_READ_ONLY),
             ..Places::confined(binary.command.clone())
         };
         let boot = boot::init_boot(spec, &token, &places, group.work_files());

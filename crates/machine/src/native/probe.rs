@@ -12,7 +12,7 @@ use crate::{
     image::Image,
     images::Uses,
     launcher::{self, LaunchError},
-    places::DIRECT,
+    places::{DIRECT, READ_ONLY, READ_ONLY_LEFT},
     slots::Slots,
     storage::{Pool, mib},
 };
@@ -309,6 +309,14 @@ fn abilities(pool: &Pool, ids: IdKind, facts: &Facts, cgroups: &CgroupHost) -> V
             "programs reach hosts only by HTTP_PROXY and HTTPS_PROXY (no ssh, no databases): {why}"
         );
         ability(DIRECT, false, how, Some("Use a kernel that has nf_tables with `tproxy` (nft_tproxy)."))
+    });
+    all.push(if facts.read_only {
+        let how =
+            "plan mode runs programs where every mount is read-only, with a /tmp of their own";
+        ability(READ_ONLY, true, how, None)
+    } else {
+        let why = facts.no_read_only.as_deref().unwrap_or("no reason is known");
+        ability(READ_ONLY, false, format!("{READ_ONLY_LEFT}: {why}"), None)
     });
     all.push(ability(
         "system call filter",

@@ -13,7 +13,7 @@ use crate::{
     cgroup::{CgroupHost, ContainedGroup, Way},
     folders::rand_name,
     inside::ROOT,
-    places::{DIRECT, Places},
+    places::{DIRECT, Places, READ_ONLY, READ_ONLY_LEFT},
 };
 use std::{
     fs, io,
@@ -310,6 +310,12 @@ impl Inner {
             "programs reach hosts only by HTTP_PROXY and HTTPS_PROXY (no ssh, no databases): a \
              container may not change its network"
                 .to_owned(),
+            "Use the backend `native`.",
+        ));
+        all.push(ability(
+            READ_ONLY,
+            false,
+            format!("{READ_ONLY_LEFT}: a container may make no mounts"),
             "Use the backend `native`.",
         ));
         all.push(ability(

@@ -94,9 +94,18 @@ impl Lab {
     }
 
     pub(crate) async fn exec(&self, project: &ProjectId, argv: &[&str]) -> (String, ExecExit) {
+        self.run(project, argv, false).await
+    }
+
+    /// The same of a program that only reads.
+    pub(crate) async fn reading(&self, project: &ProjectId, argv: &[&str]) -> (String, ExecExit) {
+        self.run(project, argv, true).await
+    }
+
+    async fn run(&self, project: &ProjectId, argv: &[&str], read_only: bool) -> (String, ExecExit) {
         let stream = self.native.connect_init(project).await.unwrap();
         let argv = argv.iter().map(|a| (*a).to_owned()).collect();
-        let spec = ExecSpec { argv, ..ExecSpec::default() };
+        let spec = ExecSpec { argv, read_only, ..ExecSpec::default() };
         let mut handle = init_client::exec(stream, spec).await.unwrap();
         let mut out = Vec::new();
         loop {

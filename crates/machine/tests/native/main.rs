@@ -19,6 +19,7 @@ mod lab;
 mod life;
 mod limits;
 mod race;
+mod read_only;
 mod room;
 mod steps;
 mod user;

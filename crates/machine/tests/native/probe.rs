@@ -168,6 +168,8 @@ fn init(boot_fd: i32) -> io::Result<()> {
         eprintln!("init was told to die");
         std::process::exit(3);
     }
+    toft_jail::hand_on_nothing()?;
+    let read_only = boot.read_only_fd.map(toft_jail::child::inherited).transpose()?;
     let listener = UnixListener::from(toft_jail::child::inherited(boot.init_fd)?);
     let gateway = boot
         .gateway_fds
@@ -180,7 +182,7 @@ fn init(boot_fd: i32) -> io::Result<()> {
         .map(|path| File::options().write(true).open(path))
         .collect::<io::Result<_>>()?;
     for stream in listener.incoming() {
-        if !serve(&mut stream?, &boot, &gateway, &work)? {
+        if !serve(&mut stream?, &boot, &gateway, &work, read_only.as_ref())? {
             return Ok(());
         }
     }
@@ -193,6 +195,7 @@ fn serve(
     boot: &InitBoot,
     gateway: &[OwnedFd],
     work: &[File],
+    read_only: Option<&OwnedFd>,
 ) -> io::Result<bool> {
     let mut decoder = Decoder::default();
     let mut buf = [0u8; 4096];
@@ -213,6 +216,7 @@ fn serve(
                 version: "probe".to_owned(),
                 bridge_pid: None,
                 bridge_starts: 0,
+                read_only: read_only.is_some(),
             };
             reply(stream, &hello)?;
         }
@@ -228,7 +232,7 @@ fn serve(
             reply(stream, &InitReply::Done)?;
             return Ok(false);
         }
-        InitRequest::Exec(spec) => exec(stream, boot, work, &spec)?,
+        InitRequest::Exec(spec) => exec(stream, boot, work, read_only, &spec)?,
         other => panic!("{other:?} is not for this init"),
     }
     Ok(true)
@@ -238,6 +242,7 @@ fn exec(
     stream: &mut UnixStream,
     boot: &InitBoot,
     work: &[File],
+    read_only: Option<&OwnedFd>,
     spec: &ExecSpec,
 ) -> io::Result<()> {
     let null = || File::open("/dev/null").map(OwnedFd::from);
@@ -245,7 +250,7 @@ fn exec(
     let argv = &spec.argv;
     let mut env = boot.work_env.clone();
     env.extend(spec.env.iter().cloned());
-    let pid = if work.is_empty() {
+    let pid = if work.is_empty() && !spec.read_only {
         Command::new(&argv[0])
             .args(&argv[1..])
             .env_clear()
@@ -269,6 +274,7 @@ fn exec(
             keep: Vec::new(),
             die_with_parent: false,
             own: false,
+            read_only: read_only.filter(|_| spec.read_only).map(OwnedFd::as_fd),
         })?
     };
     reply(

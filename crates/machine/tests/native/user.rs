@@ -11,7 +11,7 @@ use toft_lane::{deep, skip};
 
 /// An id that no account has; files of it are removed with the test.
 const SOMEBODY: u32 = 61_234;
-const STORIES: [&str; 12] = [
+const STORIES: [&str; 14] = [
     "checkpoints::a_restore_brings_files_back_and_keeps_longer_sessions",
     "checkpoints::a_fork_stands_alone",
     "checkpoints::hostile::hostile_trees_lead_nowhere",
@@ -24,6 +24,8 @@ const STORIES: [&str; 12] = [
     "direct::dns_reaches_the_gateway_and_nothing_but_tcp_has_a_route",
     "escape::nothing_of_the_host_is_visible",
     "escape::the_network_is_a_loopback_and_no_port_of_the_host_answers",
+    "read_only::a_program_that_only_reads_changes_no_file_and_finds_no_way_around",
+    "read_only::a_program_that_only_reads_can_work_with_what_it_reads",
 ];
 /// Those that take long where disks are copied file by file.
 const LONG: [&str; 1] = ["steps::a_server_killed_at_any_step_leaves_the_old_state_or_the_new_one"];

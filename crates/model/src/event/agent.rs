@@ -2,8 +2,10 @@
 
 use crate::{
     binding::Binding,
+    id::SessionId,
     message::{AssistantMessage, Message, ToolCall, ToolResultMessage, Usage},
     provider::ModelRef,
+    receipt::Claim,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +19,21 @@ pub struct BridgeStarted {
     pub version: String,
     /// Lines per session file at that moment.
     pub sessions: BTreeMap<String, u64>,
+}
+
+/// See [`super::EventBody::ExtensionError`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtensionError {
+    /// Its name.
+    pub extension: String,
+    /// Which hook failed; `None`: it cannot be used at all.
+    pub hook: Option<String>,
+    /// What happened and what to do.
+    pub message: String,
+    /// The call that the hook was asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
 }
 
 /// See [`super::EventBody::MessageStart`].
@@ -90,6 +107,9 @@ pub struct ToolStart {
     pub tool_name: String,
     /// Its arguments.
     pub input: Value,
+    /// The conversation in which it does its work, if it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child_session: Option<SessionId>,
 }
 
 /// See [`super::EventBody::ToolUpdate`].
@@ -134,7 +154,8 @@ pub struct TurnEnd {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentEnd {
-    /// `done`, `aborted`, `error` or `waiting` (a question stands open).
+    /// `done`, `aborted`, `error`, `limit` (one of the prompt's limits was reached) or `waiting` (a
+    /// question stands open).
     pub reason: String,
     /// Sum over the prompt's model calls.
     pub usage: Usage,
@@ -148,6 +169,9 @@ pub struct AgentEnd {
     pub duration_ms: u64,
     /// Whether the scripted model did it.
     pub demo: bool,
+    /// What the agent's last words claim of tests, lints and builds, and what receipts say of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
 }
 
 /// See [`super::EventBody::QueueUpdate`].
@@ -238,7 +262,7 @@ pub struct Notify {
 }
 
 /// See [`super::EventBody::Question`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Question {
     /// The question.
@@ -253,6 +277,58 @@ pub struct Question {
     /// decides.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bindings: BTreeMap<String, Binding>,
-    /// The call that asked.
+    /// The call that asked, or that is asked about.
     pub tool_call_id: String,
+    /// Names it where a call may be asked about more than once; else the call does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Why it is asked.
+    #[serde(default, skip_serializing_if = "QuestionKind::is_tool")]
+    pub kind: QuestionKind,
+    /// The conversation of a task that waits for the answer: the question is about one of its calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child_session: Option<SessionId>,
+}
+
+impl Question {
+    /// What names it in its conversation.
+    pub fn key(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.tool_call_id)
+    }
+}
+
+/// See [`super::EventBody::Answered`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered {
+    /// As in the [`Question`].
+    pub tool_call_id: String,
+    /// As there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// As there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child_session: Option<SessionId>,
+}
+
+/// Why a question is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuestionKind {
+    /// A tool asks it.
+    #[default]
+    Tool,
+    /// A rule wants a person's word before a call is done.
+    Permission,
+    /// A call may have been done before the machine ended.
+    Doubt,
+    /// The model goes round in circles.
+    Loop,
+}
+
+impl QuestionKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+    fn is_tool(&self) -> bool {
+        *self == Self::Tool
+    }
 }

@@ -22,6 +22,13 @@ pub struct Restored {
     pub sessions: Vec<Moved>,
 }
 
+/// See [`super::EventBody::Navigated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Navigated {
+    /// The conversation, as [`Restored`] tells it: one list for all moves.
+    pub sessions: Vec<Moved>,
+}
+
 /// A conversation whose place moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

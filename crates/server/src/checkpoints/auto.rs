@@ -13,6 +13,7 @@ use toft_model::{
     checkpoint::{Cause, Checkpoint, CheckpointId, Place},
     id::SessionId,
     machine::MachineState,
+    tool::TASK_PROMPT,
 };
 use toft_store::{CheckpointRule, Durable, NewEvent};
 use tokio::time::timeout;
@@ -232,6 +233,10 @@ pub(crate) fn on_message(app: &App, machine: &Machine, event: &NewEvent) {
     let Ok(said) = serde_json::from_str::<Said<'_>>(&event.data) else { return };
     let session = event.session.as_ref().and_then(|s| s.parse::<SessionId>().ok());
     let (true, Some(session)) = (said.message.role == "user", session) else { return };
+    if said.entry_id == TASK_PROMPT {
+        // No person said it: it is in the middle of what one said.
+        return;
+    }
     let Some(machine) = app.machines.get(&machine.id) else { return };
     let place = |leaf| Place { session_id: session.clone(), leaf_entry_id: leaf };
     let (message, parent) = (place(Some(said.entry_id)), place(said.parent_id));

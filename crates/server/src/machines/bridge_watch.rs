@@ -66,7 +66,13 @@ mod tests {
     fn judge(looks: &[(Option<u32>, u32)]) -> Option<usize> {
         let mut seen = Seen::default();
         looks.iter().position(|&(bridge_pid, bridge_starts)| {
-            let hello = Hello { protocol: 1, version: String::new(), bridge_pid, bridge_starts };
+            let hello = Hello {
+                protocol: 1,
+                version: String::new(),
+                bridge_pid,
+                bridge_starts,
+                read_only: false,
+            };
             seen.is_hopeless(&hello)
         })
     }

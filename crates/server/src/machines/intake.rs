@@ -119,20 +119,36 @@ pub(crate) async fn take(app: &App, machine: &Machine, events: &[NewEvent]) -> T
             }
         }
     };
-    let is_new = |e: &&NewEvent| e.seq > added.before && e.seq <= added.head;
-    let first = events.iter().position(|e| is_new(&e)).unwrap_or(events.len());
-    let new: &[NewEvent] = &events[first..];
-    let new = &new[..new.iter().take_while(|e| is_new(e)).count()];
-    machine.feed.publish(new);
+    let runs = runs(events, added.before, added.head);
+    for run in &runs {
+        machine.feed.publish(run);
+        app.traces.came(&machine.id, run);
+    }
     if let Some(seq) = added.tampered.first() {
         tracing::error!(project.id = %machine.id, event.seq = seq,
             "the machine sent other content under a known event number; the copy keeps the first");
         machine.view().tampered.get_or_insert(*seq);
     }
-    for event in new {
+    for event in runs.into_iter().flatten() {
         react(app, machine, event).await;
     }
     if added.gap.is_some() { Taken::Gap } else { Taken::All }
+}
+
+/// Those that were kept, in stretches without a gap. A number that came again, maybe with other content, is
+/// not among them.
+fn runs(events: &[NewEvent], before: u64, head: u64) -> Vec<&[NewEvent]> {
+    let (mut runs, mut last, mut left) = (Vec::new(), before, events);
+    while last < head
+        && let Some(at) = left.iter().position(|e| e.seq == last + 1)
+    {
+        let length = (last + 1..=head).zip(&left[at..]).take_while(|(n, e)| e.seq == *n).count();
+        let (run, later) = left[at..].split_at(length);
+        last += length as u64;
+        runs.push(run);
+        left = later;
+    }
+    runs
 }
 
 /// What events mean for what the server knows of a project.
@@ -140,10 +156,12 @@ async fn react(app: &App, machine: &Machine, event: &NewEvent) {
     match event.kind.as_str() {
         // By far the most: nothing to do.
         "message_update" | "tool_update" => return,
-        "agent_start" | "agent_end" | "question" | "auto_retry_start" | "auto_retry_end" => {
+        "agent_start" | "agent_end" | "question" | "answered" | "auto_retry_start"
+        | "auto_retry_end" | "plan_ready" | "plan_settled" => {
             machine.view().statuses.take(&event.kind, event.session.as_deref(), &event.data);
         }
         "message_end" => auto::on_message(app, machine, event),
+        "mcp_server" => app.mcp.due.heard(&machine.id, &event.data),
         "inspect" => {
             if let Some(rows) = copy::rows_of(&event.data) {
                 keep(app, machine, SnapshotKind::Inspect, &rows).await;
@@ -160,6 +178,9 @@ async fn react(app: &App, machine: &Machine, event: &NewEvent) {
         | "session_info_changed"
         | "model_change"
         | "thinking_level_change"
+        | "mode_change"
+        | "plan_ready"
+        | "plan_settled"
         | "app_port"
         | "queue_update"
         | "compaction_end" => machine.stale.notify_one(),
@@ -209,6 +230,22 @@ mod tests {
         assert_eq!(from_line(event.to_line().as_bytes()).unwrap(), streamed);
         assert_eq!(streamed.session.as_deref(), Some("s1"));
         assert!(streamed.data.contains(r#""ts":5"#), "{}", streamed.data);
+    }
+
+    #[test]
+    fn what_came_again_is_not_told_again() {
+        let told = |numbers: &[u64], before, head| {
+            let one =
+                |seq| from_stream(SseEvent { id: Some(seq), ..sse("notify", "{}") }, 1).unwrap();
+            let events: Vec<NewEvent> = numbers.iter().copied().map(one).collect();
+            let runs = runs(&events, before, head);
+            runs.iter().map(|run| run.iter().map(|e| e.seq).collect()).collect::<Vec<Vec<u64>>>()
+        };
+        assert_eq!(told(&[1, 2, 3], 0, 3), [[1, 2, 3]]);
+        assert_eq!(told(&[1, 2, 3, 2, 2, 4, 5, 1], 1, 5), [[2, 3], [4, 5]]);
+        // The copy ends where a number was skipped, though it came later.
+        assert_eq!(told(&[3, 4, 6, 5], 2, 4), [[3, 4]]);
+        assert_eq!(told(&[1, 2], 2, 2), Vec::<Vec<u64>>::new());
     }
 
     #[test]

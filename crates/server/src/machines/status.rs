@@ -1,7 +1,7 @@
 //! What a project's agent does, derived from events. Nothing here is asked of the bridge.
 
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Conversations that are told apart; beyond this the settled ones are forgotten.
 const SESSIONS_MAX: usize = 256;
@@ -15,7 +15,7 @@ pub(crate) enum AgentStatus {
     Idle,
     /// It works.
     Working,
-    /// It waits for a person's answer.
+    /// It waits for a person: for an answer, or a word on its plan.
     Waiting,
     /// Its last work failed.
     Error,
@@ -25,12 +25,20 @@ pub(crate) enum AgentStatus {
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
     of: HashMap<String, AgentStatus>,
+    /// Where a plan waits for a person.
+    propose: HashSet<String>,
     last: AgentStatus,
 }
 
 #[derive(Deserialize)]
 struct AgentEnd {
     reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    child_session: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -47,8 +55,16 @@ struct RetryEnd {
 impl Statuses {
     /// Takes an event into account.
     pub(crate) fn take(&mut self, kind: &str, session: Option<&str>, data: &str) {
+        match kind {
+            "plan_ready" => self.set_proposes(session.unwrap_or_default(), true),
+            // What was said drops it; if it is gone on with, it comes anew.
+            "plan_settled" | "agent_start" => {
+                self.set_proposes(session.unwrap_or_default(), false);
+            }
+            _ => {}
+        }
         let status = match kind {
-            "agent_start" => AgentStatus::Working,
+            "agent_start" | "answered" => AgentStatus::Working,
             "question" => AgentStatus::Waiting,
             "auto_retry_start" => match serde_json::from_str::<RetryStart>(data) {
                 Ok(RetryStart { asks: true }) => AgentStatus::Waiting,
@@ -60,13 +76,28 @@ impl Statuses {
                 Ok(_) | Err(_) => return,
             },
             "agent_end" => match serde_json::from_str::<AgentEnd>(data) {
-                Ok(end) if end.reason == "error" => AgentStatus::Error,
+                Ok(end) if end.reason == "error" || end.reason == "limit" => AgentStatus::Error,
                 Ok(end) if end.reason == "waiting" => AgentStatus::Waiting,
                 _ => AgentStatus::Idle,
             },
             _ => return,
         };
+        if matches!(kind, "question" | "answered")
+            && let Ok(Asked { child_session: Some(task) }) = serde_json::from_str(data)
+        {
+            // A task waits where nobody sees it: it neither works nor ends meanwhile.
+            self.set(&task, status);
+        }
         self.set(session.unwrap_or_default(), status);
+    }
+
+    /// Whether a plan waits for a person there.
+    pub(crate) fn set_proposes(&mut self, session: &str, proposes: bool) {
+        if !proposes {
+            self.propose.remove(session);
+        } else if self.propose.len() < SESSIONS_MAX {
+            self.propose.insert(session.to_owned());
+        }
     }
 
     pub(crate) fn set(&mut self, session: &str, status: AgentStatus) {
@@ -83,6 +114,7 @@ impl Statuses {
     /// The machine's processes are gone: nothing works any more.
     pub(crate) fn clear(&mut self) {
         self.of.clear();
+        self.propose.clear();
         self.last = AgentStatus::Idle;
     }
 
@@ -101,12 +133,12 @@ impl Statuses {
         self.of.values().any(|status| *status == AgentStatus::Working)
     }
 
-    /// One word for the project: work first, then questions, then how the last work ended.
+    /// One word for the project: work first, then questions and plans, then how the last work ended.
     pub(crate) fn of_project(&self) -> AgentStatus {
         let any = |status| self.of.values().any(|s| *s == status);
         if any(AgentStatus::Working) {
             AgentStatus::Working
-        } else if any(AgentStatus::Waiting) {
+        } else if any(AgentStatus::Waiting) || !self.propose.is_empty() {
             AgentStatus::Waiting
         } else {
             self.last
@@ -129,6 +161,11 @@ mod tests {
         check("agent_start", "b", "{}", AgentStatus::Working);
         check("question", "a", "{}", AgentStatus::Working);
         check("agent_end", "b", r#"{"reason":"done"}"#, AgentStatus::Waiting);
+        check("answered", "a", "{}", AgentStatus::Working);
+        check("agent_start", "task", "{}", AgentStatus::Working);
+        check("question", "a", r#"{"childSession":"task"}"#, AgentStatus::Waiting);
+        check("answered", "a", r#"{"childSession":"task"}"#, AgentStatus::Working);
+        check("agent_end", "task", r#"{"reason":"done"}"#, AgentStatus::Working);
         check("agent_end", "a", r#"{"reason":"error"}"#, AgentStatus::Error);
         check("message_end", "a", "{}", AgentStatus::Error);
         check("agent_start", "a", "{}", AgentStatus::Working);
@@ -138,5 +175,13 @@ mod tests {
         check("auto_retry_start", "a", r#"{"attempt":1}"#, AgentStatus::Working);
         check("auto_retry_start", "a", r#"{"attempt":1,"asks":true}"#, AgentStatus::Waiting);
         check("auto_retry_end", "a", r#"{"success":true}"#, AgentStatus::Working);
+        check("plan_ready", "a", "{}", AgentStatus::Working);
+        check("agent_end", "a", r#"{"reason":"done"}"#, AgentStatus::Waiting);
+        check("agent_start", "b", "{}", AgentStatus::Working);
+        check("agent_end", "b", r#"{"reason":"done"}"#, AgentStatus::Waiting);
+        check("plan_settled", "a", "{}", AgentStatus::Idle);
+        check("plan_ready", "b", "{}", AgentStatus::Waiting);
+        check("agent_start", "b", "{}", AgentStatus::Working);
+        check("agent_end", "b", r#"{"reason":"done"}"#, AgentStatus::Idle);
     }
 }

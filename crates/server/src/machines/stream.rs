@@ -81,7 +81,7 @@ pub(crate) async fn events(
     wish: Wish,
 ) -> Result<Response, ApiError> {
     // Listen first, then look where the copy ends: nothing can fall in between.
-    let mut frames = machine.feed.subscribe();
+    let mut bursts = machine.feed.subscribe();
     let head = app.store.head(&machine.id).await?.seq;
     let mut hello =
         json!({"type": "hello", "seq": head, "project": machine.id, "version": app.version})
@@ -120,15 +120,20 @@ pub(crate) async fn events(
                 }
             }
             tokio::select! {
-                frame = frames.recv() => match frame {
-                    Ok(frame) if frame.seq <= last => {}
-                    Ok(feed::Frame { seq, session, bytes: Some(bytes) }) if seq == last + 1 => {
-                        last = seq;
-                        if seq > known && wish.wants(session.as_deref()) {
-                            yield Ok(bytes);
+                burst = bursts.recv() => match burst {
+                    Ok(burst) => {
+                        let wanted = |seq, session: Option<&str>| seq > known && wish.wants(session);
+                        match burst.after(last, wanted) {
+                            feed::Next::Send(pieces, to) => {
+                                last = to;
+                                for bytes in pieces {
+                                    yield Ok(bytes);
+                                }
+                            }
+                            feed::Next::Read => behind = true,
                         }
                     }
-                    Ok(_) | Err(RecvError::Lagged(_)) => behind = true,
+                    Err(RecvError::Lagged(_)) => behind = true,
                     Err(RecvError::Closed) => return,
                 },
                 _ = ping.tick() => {

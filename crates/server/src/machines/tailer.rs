@@ -23,7 +23,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// How long a bridge may take to begin its answer: it may just be loading sessions.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Events stored in one transaction.
-const BATCH_EVENTS_MAX: usize = 256;
+const BATCH_EVENTS_MAX: usize = 1024;
 /// Bytes read before they are stored, but for the end of an event: a machine that floods waits.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Changes that come within this are fetched together.
@@ -208,9 +208,12 @@ pub(crate) async fn keep_snapshots(app: App, machine: Arc<Machine>, cancel: Canc
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SessionStatus {
     id: String,
     status: AgentStatus,
+    #[serde(default)]
+    plan_proposed: bool,
 }
 
 /// Keeps what the bridge says now.
@@ -246,6 +249,7 @@ async fn keep_answer(app: &App, machine: &Machine, kind: SnapshotKind, path: &st
         // Newest first on the wire; the newest has the last word.
         for session in list.iter().rev() {
             view.statuses.set(&session.id, session.status);
+            view.statuses.set_proposes(&session.id, session.plan_proposed);
         }
     }
     intake::keep(app, machine, kind, &data.to_string()).await;

@@ -1,15 +1,28 @@
 //! What the server was given about providers: values of the environment, and of a file of keys, which the
-//! environment wins over and which may change while it runs. What people set later is in the store.
+//! environment wins over and which may change while it runs, as may the file of models. What people set
+//! later is in the store.
 
-use crate::config::KeysFile;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use toft_llm::catalogue;
+use super::{DEFAULT_MODEL, DEFAULT_PROVIDER, known::Known};
+use crate::config::{FORCED_MODEL, FORCED_PROVIDER, KeysFile, Variables};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
+use toft_llm::catalogue::{self, Auth, ProviderSpec, local, overlay::Overlay};
+use toft_model::provider::{DEMO_PROVIDER, ModelRef};
 use toft_vault::Secret;
 
 /// As the binary read it.
 pub(crate) struct Given {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) file: Option<KeysFile>,
+    /// Of the environment, by names that the file of models has.
+    pub(crate) variables: Variables,
+    /// That file.
+    pub(crate) overlay: Result<Overlay, String>,
+    /// Whether servers of models of this machine are looked for, where Settings say nothing.
+    pub(crate) local_models: bool,
 }
 
 /// See the module.
@@ -20,11 +33,30 @@ pub(crate) struct Values {
     path: Option<PathBuf>,
     /// Why the file cannot be read as it is now; its values are those of before.
     wrong: Option<String>,
+    variables: Variables,
+    /// Those that the file of models names.
+    named: Arc<BTreeMap<String, Secret>>,
+    overlay: Arc<Overlay>,
+    /// As `wrong`, of the file of models.
+    overlay_wrong: Option<String>,
+    local_models: bool,
+}
+
+/// A key as it was given.
+pub(crate) struct GivenKey {
+    /// The variable that holds it, or the first of several.
+    pub(crate) name: String,
+    /// What the gateway gets.
+    pub(crate) key: Secret,
+    /// Of the file, not of the environment.
+    pub(crate) in_file: bool,
+    /// Why it cannot be one, and where to correct it.
+    pub(crate) problem: Option<String>,
 }
 
 /// One of them.
 pub(crate) struct Found<'a> {
-    pub(crate) name: &'static str,
+    pub(crate) name: &'a str,
     pub(crate) value: &'a Secret,
     /// Of the file, not of the environment.
     pub(crate) in_file: bool,
@@ -37,9 +69,64 @@ impl Values {
             file: Arc::default(),
             path: None,
             wrong: None,
+            variables: given.variables,
+            named: Arc::default(),
+            overlay: Arc::default(),
+            overlay_wrong: None,
+            local_models: given.local_models,
         };
         values.take_file(given.file);
+        values.take_overlay(given.overlay);
         values
+    }
+
+    /// With the file of models as it is now; one that cannot be read changes nothing.
+    pub(crate) fn take_overlay(&mut self, overlay: Result<Overlay, String>) {
+        match overlay {
+            Ok(overlay) => {
+                let names = overlay.providers().iter().filter_map(|own| own.key_env.clone());
+                let values = names.filter_map(|name| Some(((self.variables)(&name)?, name)));
+                self.named = Arc::new(secrets(values.map(|(value, name)| (name, value)).collect()));
+                self.overlay = Arc::new(overlay);
+                self.overlay_wrong = None;
+            }
+            Err(why) => self.overlay_wrong = Some(why),
+        }
+    }
+
+    /// What the file of models says.
+    pub(crate) fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    /// Why it cannot be read.
+    pub(crate) fn overlay_wrong(&self) -> Option<&str> {
+        self.overlay_wrong.as_deref()
+    }
+
+    /// All providers that there are, in the order of choice. Servers of this machine are among them where
+    /// they are looked for (`settings`, else the start of the server), or where their address was given.
+    pub(crate) fn providers(&self, settings: &HashMap<String, String>) -> Vec<Known> {
+        let looks = self.looks_for_local(settings);
+        let given = |spec: &ProviderSpec| self.find(spec.base_url_env).is_some();
+        let local = local::SERVERS.iter().filter(|server| looks || given(&server.spec));
+        let listed = catalogue::providers().iter().map(Known::Listed);
+        let own = self.overlay.providers().iter().cloned().map(Known::Own);
+        listed.chain(local.map(Known::Local)).chain(own).collect()
+    }
+
+    /// Whether servers of this machine are looked for.
+    pub(crate) fn looks_for_local(&self, settings: &HashMap<String, String>) -> bool {
+        settings.get(LOCAL_MODELS).map_or(self.local_models, |set| set == "on")
+    }
+
+    /// One of all that may be, by its id or another name.
+    pub(crate) fn provider(&self, id: &str) -> Option<Known> {
+        if let Some(server) = local::LocalServer::named(id) {
+            return Some(Known::Local(server));
+        }
+        let own = || self.overlay.providers().iter().find(|own| own.id == id).cloned();
+        catalogue::provider(id).map(Known::Listed).or_else(|| own().map(Known::Own))
     }
 
     /// With the file as it is now; `None`: there is none.
@@ -61,36 +148,88 @@ impl Values {
     }
 
     /// The first of these names that has a value.
-    pub(crate) fn find(&self, names: &[&'static str]) -> Option<Found<'_>> {
+    pub(crate) fn find<'a>(&'a self, names: &[&'a str]) -> Option<Found<'a>> {
         let of = |values: &BTreeMap<String, Secret>| {
             names.iter().find(|name| values.contains_key(**name)).copied()
         };
-        if let Some(name) = of(&self.env) {
-            return Some(Found { name, value: &self.env[name], in_file: false });
+        for values in [&self.env, &self.named] {
+            if let Some(name) = of(values) {
+                return Some(Found { name, value: &values[name], in_file: false });
+            }
         }
         let name = of(&self.file)?;
         Some(Found { name, value: &self.file[name], in_file: true })
     }
 
     /// The value of the first of these names that has one; none that is a key.
-    pub(crate) fn text(&self, names: &[&'static str]) -> Option<&str> {
-        self.find(names).map(|found| found.value.expose())
+    pub(crate) fn text(&self, names: &[&'static str]) -> Option<String> {
+        self.find(names).map(|found| found.value.expose().to_owned())
     }
 
-    /// The key of the first of these names that has a value, if it can be one.
-    pub(crate) fn key(&self, names: &[&'static str]) -> Option<Secret> {
-        let found = self.find(names)?;
-        self.problem(&found).is_none().then(|| found.value.clone())
+    /// The key of a provider, whatever may be wrong with it.
+    pub(crate) fn key_of(&self, known: &Known) -> Option<GivenKey> {
+        let Some(found) = self.find(&known.key_env()) else {
+            return self.account_key(known.spec()?);
+        };
+        let problem = self.problem(&found);
+        let (name, key, in_file) = (found.name.to_owned(), found.value.clone(), found.in_file);
+        Some(GivenKey { name, key, in_file, problem })
     }
 
-    /// Says in the log which keys cannot be any.
+    /// The key of an account, whose parts have variables of their own, as one: `ACCESS:SECRET[:SESSION]`.
+    fn account_key(&self, spec: &ProviderSpec) -> Option<GivenKey> {
+        let Auth::Aws(names) = spec.auth else { return None };
+        let access = self.find(names.access_key_env)?;
+        let of_same = |names| self.find(names).filter(|found| found.in_file == access.in_file);
+        let secret = of_same(names.secret_key_env);
+        let session = of_same(names.session_token_env);
+        let mut problem = secret.is_none().then(|| {
+            let one_of = names.secret_key_env.join(" or ");
+            format!("{} is set, and {one_of} beside it is not. Set both", access.name)
+        });
+        let mut parts = Vec::new();
+        for part in [Some(&access), secret.as_ref(), session.as_ref()].into_iter().flatten() {
+            problem = problem.or_else(|| self.problem(part));
+            if part.value.expose().contains(':') {
+                problem = problem
+                    .or_else(|| Some(format!("{} is no key: it has a `:` in it", part.name)));
+            }
+            parts.push(part.value.expose());
+        }
+        let (name, in_file) = (access.name.to_owned(), access.in_file);
+        Some(GivenKey { name, key: Secret::new(parts.join(":")), in_file, problem })
+    }
+
+    /// The key of a provider, if it can be one.
+    pub(crate) fn key(&self, known: &Known) -> Option<Secret> {
+        self.key_of(known).filter(|given| given.problem.is_none()).map(|given| given.key)
+    }
+
+    /// Says in the log which keys cannot be any, and what is wrong with the file of models.
     pub(crate) fn warn(&self) {
-        for spec in catalogue::providers() {
-            let found = self.find(spec.key_env);
-            if let Some(problem) = found.and_then(|found| self.problem(&found)) {
-                tracing::warn!(provider = spec.id, "{problem}");
+        for known in self.providers(&HashMap::new()) {
+            if let Some(problem) = self.key_of(&known).and_then(|given| given.problem) {
+                tracing::warn!(provider = known.id(), "{problem}");
             }
         }
+        if let Some(wrong) = self.overlay_wrong() {
+            tracing::warn!("{wrong}");
+        }
+    }
+
+    /// The region that signatures are for.
+    pub(crate) fn region(&self, known: &Known) -> Option<String> {
+        let part = known.spec()?.url_parts.iter().find(|part| part.name == "region")?;
+        self.text(part.env)
+    }
+
+    /// Headers that go with every request.
+    pub(crate) fn headers(&self, known: &Known) -> BTreeMap<String, String> {
+        let named = known.spec().map_or(&[][..], |spec| spec.header_env);
+        let value = |(name, variable): &(&'static str, &'static str)| {
+            Some(((*name).to_owned(), self.text(&[*variable])?))
+        };
+        named.iter().filter_map(value).collect()
     }
 
     /// Why a key cannot be one, and where to correct it.
@@ -109,11 +248,64 @@ impl Values {
         ))
     }
 
+    /// What the server was given in place of the catalogue's, or what fills it in.
+    pub(crate) fn base_url(&self, known: &Known) -> Option<String> {
+        let spec = match known {
+            Known::Own(own) => return Some(own.base_url.clone()),
+            Known::Listed(spec) => *spec,
+            Known::Local(server) => &server.spec,
+        };
+        let value = |names: &[&'static str]| self.text(names);
+        let filled = || spec.base_url_with(value).ok().filter(|url| url != spec.base_url);
+        value(spec.base_url_env).or_else(filled)
+    }
+
+    /// What people chose; else what the environment names, for the provider that it names or the first
+    /// one with a key.
+    pub(crate) fn default_model(
+        &self,
+        settings: &HashMap<String, String>,
+        with_key: impl Fn(&str) -> bool,
+    ) -> Option<ModelRef> {
+        // Empty: its first, which the gateway knows.
+        let model_of = |provider: &str| {
+            let spec = self.provider(provider)?.spec();
+            let forced = self.text(&[FORCED_MODEL]);
+            let named = forced.or_else(|| self.text(spec?.model_env));
+            let by_default = || spec.map_or("", |spec| spec.default_model).to_owned();
+            Some(named.unwrap_or_else(by_default))
+        };
+        let chosen = settings.get(DEFAULT_PROVIDER).cloned();
+        match (chosen, settings.get(DEFAULT_MODEL).cloned()) {
+            (Some(provider), Some(id)) => Some(ModelRef { provider, id }),
+            (Some(provider), None) if provider == DEMO_PROVIDER => {
+                let id = catalogue::models(DEMO_PROVIDER).into_iter().next()?.id;
+                Some(ModelRef { provider, id })
+            }
+            (Some(provider), None) => {
+                let id = model_of(&provider)?;
+                Some(ModelRef { provider, id })
+            }
+            (None, _) => {
+                let forced = self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id));
+                let first = || {
+                    catalogue::providers().iter().find(|spec| with_key(spec.id)).map(Known::Listed)
+                };
+                let known = forced.filter(|known| with_key(known.id())).or_else(first)?;
+                let id = model_of(known.id())?;
+                Some(ModelRef { provider: known.id().to_owned(), id })
+            }
+        }
+    }
+
     /// Where the file is, if there is one.
     pub(crate) fn path(&self) -> Option<String> {
         self.path.as_ref().map(|path| path.display().to_string())
     }
 }
+
+/// The setting that has servers of this machine looked for: `on` or `off`.
+pub(crate) const LOCAL_MODELS: &str = "local_models";
 
 fn secrets(values: BTreeMap<String, String>) -> BTreeMap<String, Secret> {
     let some = values.into_iter().filter(|(_, value)| !value.trim().is_empty());
@@ -129,39 +321,4 @@ pub(crate) fn is_plain(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_environment_wins_over_the_file_and_both_say_what_is_wrong() {
-        let of = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-        };
-        let file = KeysFile {
-            path: "/k/keys.env".into(),
-            values: of(&[("A_KEY", "of-file"), ("B_KEY", "two words"), ("C_KEY", " ")]),
-        };
-        let values = Values::new(Given {
-            env: of(&[("A2_KEY", "of-env\n"), ("D_KEY", "a\nb")]),
-            file: Some(file),
-        });
-        let found = |names| values.find(names);
-        let first = found(&["A_KEY", "A2_KEY"]).unwrap();
-        assert_eq!((first.name, first.value.expose(), first.in_file), ("A2_KEY", "of-env", false));
-        assert_eq!(values.problem(&first), None);
-        let second = found(&["B_KEY"]).unwrap();
-        let words = values.problem(&second).unwrap();
-        assert!(words.contains("B_KEY in /k/keys.env is no key") && !words.contains("two words"));
-        let words = values.problem(&found(&["D_KEY"]).unwrap()).unwrap();
-        assert!(words.contains("D_KEY in the server's environment"), "{words}");
-        assert!(found(&["C_KEY"]).is_none());
-        // One that cannot be read changes nothing, the next one all.
-        let mut later = values.clone();
-        later.file_is_wrong("line 1".to_owned());
-        assert_eq!(later.find(&["A_KEY"]).unwrap().value.expose(), "of-file");
-        let values = of(&[("C_KEY", "new")]);
-        later.take_file(Some(KeysFile { path: "/k/keys.env".into(), values }));
-        assert!(later.find(&["A_KEY"]).is_none() && later.wrong().is_none());
-        assert_eq!(later.find(&["C_KEY"]).unwrap().value.expose(), "new");
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! `GET /v1/doctor`: what this host can enforce.
+//! `GET /v1/doctor`: what this host can enforce, and whether traces go out.
 
 use crate::{
     api_error::ApiError, auth::caller::Caller, envelope::Data, machines::settings, state::App,
@@ -15,5 +15,6 @@ pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<V
         "dataDir": app.data_dir,
         "storage": app.backend.storage(),
         "database": app.store.describe(),
+        "traces": app.traces.report(),
     })))
 }

@@ -44,7 +44,7 @@ pub(crate) async fn put(
     caller.require(Role::Admin)?;
     let changing = app.providers.changing_fallbacks().await;
     let mut set = Set::read(&*app.store).await?;
-    change(&mut set.chains, &wish.chains)?;
+    change(&mut set.chains, &wish.chains, &|name| named(&app, name))?;
     set.first_byte_s = wish.first_byte_s.over(set.first_byte_s);
     if set.first_byte_s.is_some_and(|seconds| seconds > Fallbacks::FIRST_BYTE_S_MAX) {
         return Err(ApiError::invalid(format!(
@@ -59,6 +59,11 @@ pub(crate) async fn put(
     Ok(shown(&app, &set))
 }
 
+/// A provider's own id, of all that there are.
+fn named(app: &App, name: &str) -> Option<String> {
+    app.providers.find(name).ok().map(|known| known.id().to_owned())
+}
+
 fn shown(app: &App, set: &Set) -> Data<Value> {
     let file = app.providers.fallbacks();
     let now = set.clone().over(file);
@@ -67,7 +72,7 @@ fn shown(app: &App, set: &Set) -> Data<Value> {
         "chains": now.chains,
         "firstByteS": now.first_byte_s,
         "fromFile": of_file.collect::<Vec<_>>(),
-        "unlisted": unlisted(&now.chains),
+        "unlisted": unlisted(&now.chains, |id| app.providers.known_models(id)),
     }))
 }
 
@@ -102,7 +107,7 @@ pub(crate) async fn put_project(
 async fn changed(app: &App, project: &ProjectId, wish: &OwnWish) -> Result<Chains, ApiError> {
     let _changing = app.providers.changing_fallbacks().await;
     let mut own = app.store.fallbacks(project).await?;
-    change(&mut own, &wish.chains)?;
+    change(&mut own, &wish.chains, &|name| named(app, name))?;
     app.store.put_fallbacks(project, &own, app.clock.now_ms()).await?;
     Ok(own)
 }
@@ -112,6 +117,6 @@ async fn shown_of(app: &App, own: &Chains) -> Result<Data<Value>, ApiError> {
     Ok(Data(json!({
         "chains": own,
         "inherited": inherited(own, of_all.chains),
-        "unlisted": unlisted(own),
+        "unlisted": unlisted(own, |id| app.providers.known_models(id)),
     })))
 }

@@ -4,13 +4,14 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path},
-    providers::{self, Provider},
+    providers::{Provider, models_file::ModelsFile},
     state::App,
 };
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use toft_gateway::ControlError;
+use toft_model::provider::ModelList;
 use toft_store::Role;
 use toft_vault::Secret;
 
@@ -19,7 +20,27 @@ pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
 ) -> Result<Data<Vec<Provider>>, ApiError> {
-    Ok(Data(app.providers.list(&*app.store).await?))
+    let offered = offered(&app).await?;
+    Ok(Data(app.providers.list(&*app.store, offered.as_ref()).await?))
+}
+
+/// What the gateway can ask, where that is to be known: which servers of this machine are there.
+async fn offered(app: &App) -> Result<Option<ModelList>, ApiError> {
+    if !app.providers.has_local(&*app.store).await? {
+        return Ok(None);
+    }
+    let Some(gateway) = app.gateway.get().await else { return Ok(None) };
+    Ok(gateway.models().await.ok())
+}
+
+/// `GET /v1/models-file`: what is told there of models and providers, and what is wrong with it.
+pub(crate) async fn models_file(
+    State(app): State<App>,
+    _caller: Caller,
+) -> Result<Data<Value>, ApiError> {
+    let (providers, models, problem) = app.providers.overlay();
+    let path = ModelsFile::new(&app.data_dir).path().display().to_string();
+    Ok(Data(json!({"path": path, "providers": providers, "models": models, "problem": problem})))
 }
 
 /// `GET /v1/keys-file`: the file that keys were found in, and what is wrong with it as it is now.
@@ -41,11 +62,12 @@ pub(crate) async fn put_key(
     JsonBody(body): JsonBody<KeyBody>,
 ) -> Result<Data<Provider>, ApiError> {
     caller.require(Role::Admin)?;
-    let spec = providers::find(&id)?;
+    let known = app.providers.find(&id)?;
     let key = Secret::new(body.key);
-    app.providers.set_key(&*app.store, spec, &key, app.clock.now_ms()).await?;
+    app.providers.set_key(&*app.store, &known, &key, app.clock.now_ms()).await?;
     app.gateway.push_config(&app.providers, &*app.store).await;
-    Ok(Data(app.providers.one(&*app.store, spec).await?))
+    let offered = offered(&app).await?;
+    Ok(Data(app.providers.one(&*app.store, &known, offered.as_ref()).await?))
 }
 
 /// `DELETE /v1/providers/{id}/key`: the stored one; one in the environment stays.
@@ -55,10 +77,11 @@ pub(crate) async fn delete_key(
     Path(id): Path<String>,
 ) -> Result<Data<Provider>, ApiError> {
     caller.require(Role::Admin)?;
-    let spec = providers::find(&id)?;
-    app.store.delete_provider_key(spec.id).await?;
+    let known = app.providers.find(&id)?;
+    app.store.delete_provider_key(known.id()).await?;
     app.gateway.push_config(&app.providers, &*app.store).await;
-    Ok(Data(app.providers.one(&*app.store, spec).await?))
+    let offered = offered(&app).await?;
+    Ok(Data(app.providers.one(&*app.store, &known, offered.as_ref()).await?))
 }
 
 /// `POST /v1/providers/{id}/test`.
@@ -68,12 +91,12 @@ pub(crate) async fn test(
     Path(id): Path<String>,
 ) -> Result<Data<Value>, ApiError> {
     caller.require(Role::Admin)?;
-    let spec = providers::find(&id)?;
-    if let Some(problem) = app.providers.problem(&*app.store, spec).await? {
+    let known = app.providers.find(&id)?;
+    if let Some(problem) = app.providers.problem(&*app.store, &known).await? {
         return Ok(Data(json!({"ok": false, "message": problem, "latencyMs": 0})));
     }
     let gateway = app.gateway.get().await.ok_or_else(no_gateway)?;
-    match gateway.test_provider(spec.id).await {
+    match gateway.test_provider(known.id()).await {
         Ok(test) => Ok(Data(json!(test))),
         // No key, mostly: an outcome for the person who pressed the button.
         Err(ControlError::Refused { message, .. }) => {

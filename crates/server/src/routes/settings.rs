@@ -1,17 +1,17 @@
-//! `/v1/settings`: the default model (the team's) and the theme (a person's).
+//! `/v1/settings`: the default model and whether servers of models of this machine are looked for (the
+//! team's), and the theme (a person's).
 
 use crate::{
     api_error::ApiError,
     auth::caller::Caller,
     envelope::{Data, JsonBody},
-    providers::{DEFAULT_MODEL, DEFAULT_PROVIDER, DEFAULT_THINKING},
+    providers::{DEFAULT_MODEL, DEFAULT_PROVIDER, DEFAULT_THINKING, LOCAL_MODELS},
     state::App,
 };
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use toft_llm::catalogue;
 use toft_model::provider::DEMO_PROVIDER;
 use toft_store::{Role, SYSTEM_USER};
 
@@ -30,6 +30,7 @@ async fn shown(app: &App, caller: &Caller) -> Result<Data<Value>, ApiError> {
         "defaultProvider": team.get(DEFAULT_PROVIDER),
         "defaultModel": team.get(DEFAULT_MODEL),
         "defaultThinkingLevel": team.get(DEFAULT_THINKING),
+        "localModels": app.providers.looks_for_local(&team),
         "theme": own.get(THEME),
     })))
 }
@@ -41,8 +42,10 @@ pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<V
 
 /// Absent (not touched) is told from null (unset).
 #[expect(clippy::option_option, reason = "absent, null and a value mean three things")]
-fn given<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(d).map(Some)
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(d).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -56,6 +59,8 @@ pub(crate) struct Changes {
     #[serde(default, deserialize_with = "given")]
     default_thinking_level: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    local_models: Option<Option<bool>>,
+    #[serde(default, deserialize_with = "given")]
     theme: Option<Option<String>>,
 }
 
@@ -67,7 +72,7 @@ pub(crate) async fn put(
 ) -> Result<Data<Value>, ApiError> {
     let mut team = Vec::new();
     if let Some(value) = changes.default_provider {
-        let known = |p: &String| p == DEMO_PROVIDER || catalogue::provider(p).is_some();
+        let known = |p: &String| p == DEMO_PROVIDER || app.providers.find(p).is_ok();
         check(value.as_ref(), known, "defaultProvider is unknown: GET /v1/providers lists them")?;
         team.push((DEFAULT_PROVIDER, value));
     }
@@ -87,6 +92,10 @@ pub(crate) async fn put(
         let message = "defaultThinkingLevel must be off, minimal, low, medium, high or xhigh";
         check(value.as_ref(), known, message)?;
         team.push((DEFAULT_THINKING, value));
+    }
+    if let Some(value) = changes.local_models {
+        let value = value.map(|on| if on { "on" } else { "off" }.to_owned());
+        team.push((LOCAL_MODELS, value));
     }
     if let Some(value) = changes.theme {
         let known = |t: &String| THEMES.contains(&t.as_str());

@@ -381,6 +381,10 @@ impl<'a> Reading<'a> {
                         Ended::Failed("the agent failed: its conversation says why".into())
                     }
                     Some("aborted") => Ended::Failed("the agent was stopped".into()),
+                    Some("limit") => Ended::Failed(
+                        "the agent reached a limit of its prompts: its conversation says which"
+                            .into(),
+                    ),
                     Some("waiting") => Ended::Well(Some(
                         "the agent asked a question and waits for the answer".into(),
                     )),

@@ -1,7 +1,10 @@
 //! Secrets that are brokered: a machine finds a placeholder, and the gateway puts the value into the
 //! requests that it is bound to. What they are bound to, and the authority that the machine trusts.
 
-use super::{open, unseal};
+use super::{
+    connection::{MCP, token_of},
+    open, unseal,
+};
 use crate::{api_error::ApiError, machines::Machine, state::App};
 use std::sync::atomic::Ordering;
 use toft_gateway::{Brokered, BrokeredSecret, brokered::authority};
@@ -46,8 +49,13 @@ pub(crate) async fn of(app: &App, project: &ProjectId) -> Result<Brokered, ApiEr
     let found = app.store.secrets(project).await?;
     let Some(Ok(key)) = open(&vault, project, &found) else { return Ok(Brokered::default()) };
     let secrets = found.rows.iter().filter_map(|row| {
-        let brokered = row.brokered.as_ref().filter(|_| row.kind == BROKERED)?;
+        let brokered = row.brokered.as_ref()?;
         let value = unseal(&key, project, row, row.sealed.as_deref()?).ok()?;
+        let value = match row.kind.as_str() {
+            BROKERED => value,
+            MCP => token_of(&value)?,
+            _ => return None,
+        };
         Some(BrokeredSecret {
             name: row.name.clone(),
             placeholder: brokered.placeholder.clone(),
@@ -92,7 +100,7 @@ pub(super) fn authority_for(
     if let Some(known) = known.filter(opens) {
         return Ok(Some(known));
     }
-    let is_brokered = |row: &SecretRow| row.kind == BROKERED;
+    let is_brokered = |row: &SecretRow| row.brokered.is_some();
     if rows.iter().chain(&found.rows).any(is_brokered) {
         made(key, project).map(Some)
     } else {

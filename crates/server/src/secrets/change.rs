@@ -4,6 +4,7 @@
 use super::{
     ENVIRONMENT,
     brokered::{self, BROKERED, authority_for, resealed},
+    connection::MCP,
     open, sealed, tell, unseal,
 };
 use crate::{
@@ -46,6 +47,10 @@ pub(crate) enum Kind {
     Environment,
     /// The gateway puts it into requests. Without a binding it keeps the one that it has.
     Brokered(Option<Binding>),
+    /// A sign-in at an MCP server: the gateway puts the token in it into requests.
+    Mcp(Binding),
+    /// The same, renewed: nothing is done unless the one of this revision is still there.
+    McpAgain(u64),
 }
 
 /// Sets some at once. With `wake` a machine that rests is to go on with them.
@@ -124,7 +129,11 @@ async fn put(app: &App, project: &ProjectId, values: &[Given], by: &str) -> Resu
         let mut rows = Vec::with_capacity(values.len());
         for given in values {
             let brokered = brokered_as(given, &found)?;
-            let kind = if brokered.is_some() { BROKERED } else { ENVIRONMENT };
+            let kind = match (&given.kind, &brokered) {
+                (Some(Kind::Mcp(_) | Kind::McpAgain(_)), _) => MCP,
+                (_, Some(_)) => BROKERED,
+                (_, None) => ENVIRONMENT,
+            };
             let mut row = SecretRow {
                 name: given.name.clone(),
                 kind: kind.to_owned(),
@@ -156,7 +165,23 @@ async fn put(app: &App, project: &ProjectId, values: &[Given], by: &str) -> Resu
 fn brokered_as(given: &Given, found: &ProjectSecrets) -> Result<Option<BrokeredRow>, ApiError> {
     let known = found.rows.iter().find(|row| row.name == given.name);
     let known = known.and_then(|row| row.brokered.as_ref());
+    let is_of = |revision: u64| {
+        found
+            .rows
+            .iter()
+            .any(|row| row.name == given.name && row.kind == MCP && row.revision == revision)
+    };
     let row = match (&given.kind, known) {
+        (Some(Kind::McpAgain(revision)), Some(known)) if is_of(*revision) => {
+            return Ok(Some(known.clone()));
+        }
+        (Some(Kind::McpAgain(_)), _) => return Err(crowded()),
+        (Some(Kind::Mcp(binding)), known) => {
+            return Ok(Some(BrokeredRow {
+                placeholder: known.map_or_else(placeholder, |known| known.placeholder.clone()),
+                binding: brokered::kept(binding)?,
+            }));
+        }
         (Some(Kind::Environment), _) | (None, None) => return Ok(None),
         (None | Some(Kind::Brokered(None)), Some(known)) => known.clone(),
         (Some(Kind::Brokered(None)), None) => {
@@ -210,7 +235,7 @@ fn fits(found: &ProjectSecrets, rows: &[SecretRow]) -> Result<(), ApiError> {
         )));
     }
     let all = || others.iter().copied().chain(rows);
-    if all().filter(|row| row.kind == BROKERED).count() > BROKERED_MAX {
+    if all().filter(|row| row.brokered.is_some()).count() > BROKERED_MAX {
         return Err(ApiError::invalid(format!(
             "a project has at most {BROKERED_MAX} brokered secrets: delete some first"
         )));

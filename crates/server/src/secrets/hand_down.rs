@@ -1,7 +1,7 @@
 //! What a fork gets of its origin's secrets: all names, and those values that were granted, sealed with
 //! its own key.
 
-use super::{brokered::authority_for, open, sealed, unseal};
+use super::{brokered::authority_for, connection::MCP, open, sealed, unseal};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
@@ -90,7 +90,9 @@ pub(crate) async fn to(
                 binding: theirs.binding.clone(),
             }),
         };
-        if let (true, Some(text)) = (grant.holds(&row.name), &row.sealed) {
+        // A sign-in is renewed by one project: two with it would end it for each other.
+        let granted = grant.holds(&row.name) && row.kind != MCP;
+        if let (true, Some(text)) = (granted, &row.sealed) {
             let value = old.as_ref().and_then(|key| unseal(key, origin, row, text).ok());
             let value = value.ok_or_else(|| {
                 ApiError::new(

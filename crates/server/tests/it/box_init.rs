@@ -96,6 +96,7 @@ async fn init_connection(
                 version: "1.2.3".into(),
                 bridge_pid: (!is_bridge_dead).then_some(7),
                 bridge_starts: if is_bridge_dead { 5 } else { 1 },
+                read_only: false,
             };
             reply(&mut stream, &hello).await;
             Ok(())

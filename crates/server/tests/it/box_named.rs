@@ -68,9 +68,11 @@ impl Named {
             label: id.clone(),
             pty: false,
             size: None,
+            stdin: false,
             started_at: 1,
             output_bytes: program.told.borrow().0.len() as u64,
             environment: 0,
+            read_only: false,
             exit: program.told.borrow().1.clone(),
         };
         self.0.lock().unwrap().iter().map(status).collect()

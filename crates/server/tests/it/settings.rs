@@ -52,6 +52,11 @@ async fn keys_go_in_and_never_come_out() {
     world.ask(put("nobody", CANARY)).await.failure(404, "not_found");
     world.ask(put("openai", "two words")).await.failure(400, "invalid_argument");
     world.ask(put("openai", "")).await.failure(400, "invalid_argument");
+    for bad in ["AKID:", "AKID:secret:session:more", ":secret"] {
+        world.ask(put("bedrock", bad)).await.failure(400, "invalid_argument");
+    }
+    let account = world.ask(put("bedrock", &format!("AKID:{CANARY}"))).await.data();
+    assert_eq!((&account["configured"], &account["keyHint"]), (&json!(true), &json!("…wxyz")));
 
     let mut answers = Vec::new();
     for path in ["/v1/providers", "/v1/settings", "/v1/me", "/v1/doctor"] {
@@ -79,10 +84,10 @@ async fn settings_are_checked_kept_and_unset() {
     let world = World::new().await;
     let put = |body: Value| Call::new("PUT", "/v1/settings").json(&body);
     let empty = json!({"defaultProvider": null, "defaultModel": null,
-                       "defaultThinkingLevel": null, "theme": null});
+                       "defaultThinkingLevel": null, "localModels": false, "theme": null});
     assert_eq!(world.ask(Call::get("/v1/settings")).await.data(), empty);
     let all = json!({"defaultProvider": "anthropic", "defaultModel": "claude-x",
-                     "defaultThinkingLevel": "high", "theme": "dark"});
+                     "defaultThinkingLevel": "high", "localModels": true, "theme": "dark"});
     assert_eq!(world.ask(put(all.clone())).await.data(), all);
     let world = world.restart().await;
     assert_eq!(world.ask(Call::get("/v1/settings")).await.data(), all);
@@ -90,6 +95,7 @@ async fn settings_are_checked_kept_and_unset() {
     assert_eq!((&changed["theme"], &changed["defaultModel"]), (&json!(null), &json!("claude-x")));
     for bad in [
         json!({"theme": "pink"}),
+        json!({"localModels": "on"}),
         json!({"defaultProvider": "nobody"}),
         json!({"defaultModel": "two words"}),
         json!({"defaultThinkingLevel": "very"}),

@@ -1,4 +1,4 @@
-//! [`Events`] on SQLite. One event is one autocommitted insert; a batch is one transaction.
+//! [`Events`] on SQLite. One event is one autocommitted insert; a batch is one transaction of few statements.
 
 use super::{SqliteStore, ms, unsigned};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{FromRow, Row as _, SqliteConnection, sqlite::SqliteRow};
+use std::{fmt::Write as _, sync::LazyLock};
 use toft_model::id::ProjectId;
 
 /// Recorded tampering per project: enough to see what is going on, too little to fill a disk.
@@ -58,26 +59,57 @@ async fn read_head(conn: impl sqlx::SqliteExecutor<'_>, key: i64) -> Result<Head
     })
 }
 
+/// A row with its hash.
+type Linked<'a> = (&'a NewEvent, [u8; 32]);
+
+/// Rows of one statement: what a statement costs beside its rows is shared by so many. Few sizes, so that each is
+/// prepared once.
+const ROWS: [usize; 3] = [64, 8, 1];
+
+static INSERTS: LazyLock<[String; ROWS.len()]> = LazyLock::new(|| ROWS.map(statement));
+
+fn statement(rows: usize) -> String {
+    let mut sql = String::from(
+        "INSERT INTO bridge_event (project_id, seq, ts, session, kind, data, hash) VALUES ",
+    );
+    for row in 0..rows {
+        let comma = if row == 0 { "" } else { ", " };
+        // The first is the project of all.
+        let _ = write!(sql, "{comma}(?1");
+        for field in 0..FIELDS {
+            let _ = write!(sql, ", ?{}", 2 + row * FIELDS + field);
+        }
+        sql.push(')');
+    }
+    sql
+}
+
+/// Fields of a row beside its project.
+const FIELDS: usize = 6;
+
 async fn insert(
     conn: &mut SqliteConnection,
     key: i64,
-    event: &NewEvent,
-    hash: &[u8; 32],
+    mut events: &[Linked<'_>],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO bridge_event (project_id, seq, ts, session, kind, data, hash) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(key)
-    .bind(ms(event.seq))
-    .bind(ms(event.ts))
-    .bind(&event.session)
-    .bind(&event.kind)
-    .bind(&event.data)
-    .bind(hash.as_slice())
-    .execute(conn)
-    .await
-    .map(drop)
+    let statements: &'static [String; ROWS.len()] = &INSERTS;
+    for (rows, sql) in ROWS.into_iter().zip(statements) {
+        while let Some((now, later)) = events.split_at_checked(rows) {
+            let mut query = sqlx::query(sql.as_str()).bind(key);
+            for (event, hash) in now {
+                query = query
+                    .bind(ms(event.seq))
+                    .bind(ms(event.ts))
+                    .bind(event.session.as_deref())
+                    .bind(event.kind.as_str())
+                    .bind(event.data.as_str())
+                    .bind(hash.as_slice());
+            }
+            query.execute(&mut *conn).await?;
+            events = later;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the known event of that number is another one; if so it is recorded.
@@ -152,7 +184,7 @@ impl Events for SqliteStore {
             let hash = chain::link(&head.hash, event);
             let turn = self.write_turn.lock().await;
             let mut conn = self.relaxed.acquire().await?;
-            insert(&mut conn, key, event, &hash).await?;
+            insert(&mut conn, key, &[(event, hash)]).await?;
             drop(turn);
             self.cache_head(key, Some(Head { seq: event.seq, hash }));
             return Ok(Appended { before: head.seq, head: event.seq, ..Appended::default() });
@@ -163,20 +195,24 @@ impl Events for SqliteStore {
             None => read_head(tx.on(), key).await?,
         };
         let mut out = Appended { before: head.seq, head: head.seq, ..Appended::default() };
+        let mut new: Vec<Linked<'_>> = Vec::with_capacity(events.len());
         for event in events {
             if event.seq <= head.seq {
+                // It may be one of those that came with it.
+                insert(tx.on(), key, &std::mem::take(&mut new)).await?;
                 if check_known(tx.on(), key, event).await? {
                     out.tampered.push(event.seq);
                 }
             } else if event.seq == head.seq + 1 {
                 let hash = chain::link(&head.hash, event);
-                insert(tx.on(), key, event, &hash).await?;
+                new.push((event, hash));
                 head = Head { seq: event.seq, hash };
             } else {
                 out.gap = Some(event.seq);
                 break;
             }
         }
+        insert(tx.on(), key, &new).await?;
         tx.commit().await?;
         out.head = head.seq;
         self.cache_head(key, Some(head));
@@ -263,8 +299,12 @@ impl Events for SqliteStore {
         let key = self.key(project).await?;
         let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
             "SELECT session, count(*), min(seq), max(seq) FROM bridge_event \
-             WHERE project_id = ? AND kind = 'message_end' AND session IS NOT NULL \
-             GROUP BY session ORDER BY max(seq) DESC LIMIT ?",
+             WHERE project_id = ?1 AND kind = 'message_end' AND session IS NOT NULL \
+             AND session NOT IN (SELECT \
+             CASE WHEN json_valid(data) THEN json_extract(data, '$.childSession') END \
+             FROM bridge_event WHERE project_id = ?1 AND kind = 'tool_start' AND \
+             CASE WHEN json_valid(data) THEN json_extract(data, '$.childSession') END IS NOT NULL) \
+             GROUP BY session ORDER BY max(seq) DESC LIMIT ?2",
         )
         .bind(key)
         .bind(CONVERSATIONS_MAX)

@@ -65,7 +65,7 @@ impl Stretch {
                     "SELECT CAST(json_extract(j.value, '$.sessionId') AS TEXT), e.seq, \
                      CAST(json_extract(j.value, '$.toEntryId') AS TEXT) \
                      FROM bridge_event e, json_each(e.data, '$.sessions') j \
-                     WHERE e.project_id = ?1 AND e.kind = 'restored' AND e.seq <= ?2 \
+                     WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') AND e.seq <= ?2 \
                      ORDER BY e.seq",
                 ),
             ),
@@ -80,7 +80,7 @@ impl Stretch {
                     "SELECT CAST(json_extract(j.value, '$.sessionId') AS TEXT), e.id, \
                      CAST(json_extract(j.value, '$.toEntryId') AS TEXT) \
                      FROM inherited_event e, json_each(e.data, '$.sessions') j \
-                     WHERE e.project_id = ?1 AND e.kind = 'restored' AND ?2 > 0 ORDER BY e.id",
+                     WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') AND ?2 > 0 ORDER BY e.id",
                 ),
             ),
         };
@@ -115,12 +115,13 @@ impl Stretch {
                  WHERE project_id = ?1 AND session = ?3 AND kind = 'message_end' AND seq <= ?2 \
                  UNION ALL \
                  SELECT e.seq, e.kind, CAST(json_extract(e.data, '$.takenAt') AS INTEGER), \
-                 CAST(json_extract(j.value, '$.toEntryId') AS TEXT), \
+                 CAST(json_extract(j.value, CASE e.kind WHEN 'navigated' THEN '$.toMessageId' \
+                 ELSE '$.toEntryId' END) AS TEXT), \
                  CAST(json_extract(e.data, '$.checkpointId') AS TEXT), NULL, \
                  CAST(json_extract(e.data, '$.label') AS TEXT), \
                  CAST(json_extract(e.data, '$.ts') AS INTEGER) \
                  FROM bridge_event e, json_each(e.data, '$.sessions') j \
-                 WHERE e.project_id = ?1 AND e.kind = 'restored' AND e.seq <= ?2 \
+                 WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') AND e.seq <= ?2 \
                  AND json_extract(j.value, '$.sessionId') = ?3 ORDER BY 1 LIMIT ?4",
             ),
             Self::Inherited { .. } => sqlx::query(
@@ -131,12 +132,13 @@ impl Stretch {
                  WHERE project_id = ?1 AND session = ?3 AND kind = 'message_end' AND ?2 > 0 \
                  UNION ALL \
                  SELECT e.id, e.kind, CAST(json_extract(e.data, '$.takenAt') AS INTEGER), \
-                 CAST(json_extract(j.value, '$.toEntryId') AS TEXT), \
+                 CAST(json_extract(j.value, CASE e.kind WHEN 'navigated' THEN '$.toMessageId' \
+                 ELSE '$.toEntryId' END) AS TEXT), \
                  CAST(json_extract(e.data, '$.checkpointId') AS TEXT), NULL, \
                  CAST(json_extract(e.data, '$.label') AS TEXT), \
                  CAST(json_extract(e.data, '$.ts') AS INTEGER) \
                  FROM inherited_event e, json_each(e.data, '$.sessions') j \
-                 WHERE e.project_id = ?1 AND e.kind = 'restored' \
+                 WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') \
                  AND json_extract(j.value, '$.sessionId') = ?3 ORDER BY 1 LIMIT ?4",
             ),
         };
@@ -184,7 +186,7 @@ impl Stretch {
             Self::Own { .. } => sqlx::query(
                 "INSERT INTO inherited_event (project_id, ts, session, kind, data) \
                  SELECT ?3, ts, session, kind, data FROM bridge_event WHERE project_id = ?1 \
-                 AND seq <= ?2 AND kind IN ('message_end', 'restored') ORDER BY seq",
+                 AND seq <= ?2 AND kind IN ('message_end', 'restored', 'navigated') ORDER BY seq",
             ),
             Self::Inherited { .. } => sqlx::query(
                 "INSERT INTO inherited_event (project_id, ts, session, kind, data) \
@@ -209,13 +211,13 @@ impl Stretch {
 /// without its entry.
 fn step(row: &SqliteRow, is_own: bool) -> Result<Option<ConversationStep>, StoreError> {
     let seq = if is_own { unsigned(row.try_get(0)?) } else { 0 };
-    let time = unsigned(row.try_get::<Option<i64>, _>(2)?.unwrap_or(0));
+    let time = row.try_get::<Option<i64>, _>(2)?.map(unsigned);
     let entry: Option<String> = row.try_get(3)?;
-    if row.try_get::<&str, _>(1)? == "restored" {
+    if row.try_get::<&str, _>(1)? != "message_end" {
         return Ok(Some(ConversationStep::Moved {
             seq,
             to: entry,
-            checkpoint_id: row.try_get::<Option<String>, _>(4)?.unwrap_or_default(),
+            checkpoint_id: row.try_get(4)?,
             label: row.try_get(6)?,
             taken_at: time,
             at: unsigned(row.try_get::<Option<i64>, _>(7)?.unwrap_or(0)),
@@ -225,7 +227,7 @@ fn step(row: &SqliteRow, is_own: bool) -> Result<Option<ConversationStep>, Store
     let by_user = row.try_get::<Option<bool>, _>(5)?.unwrap_or(false);
     Ok(Some(ConversationStep::Said {
         seq,
-        ts: time,
+        ts: time.unwrap_or(0),
         entry_id,
         parent_id: row.try_get(4)?,
         by_user,

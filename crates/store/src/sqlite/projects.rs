@@ -190,6 +190,7 @@ impl Projects for SqliteStore {
             "DELETE FROM machine_observed WHERE project_id = ?",
             "DELETE FROM model_limit WHERE project_id = ?",
             "DELETE FROM project_fallback WHERE project_id = ?",
+            "DELETE FROM trace_cursor WHERE project_id = ?",
             "DELETE FROM budget WHERE scope = (SELECT public_id FROM project WHERE id = ?)",
             "DELETE FROM secret WHERE project_id = ?",
             "DELETE FROM api_key WHERE project_id = ?",

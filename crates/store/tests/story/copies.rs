@@ -121,9 +121,9 @@ pub(crate) async fn forks(store: &dyn Store) {
             ConversationStep::Moved {
                 seq: 5,
                 to: Some("e2".into()),
-                checkpoint_id: "a23456789bcd".into(),
+                checkpoint_id: Some("a23456789bcd".into()),
                 label: Some("good".into()),
-                taken_at: 50,
+                taken_at: Some(50),
                 at: 60,
             },
             step(6, "e4", Some("e2"), true),
@@ -192,4 +192,26 @@ pub(crate) async fn forks(store: &dyn Store) {
     store.delete_project(&one.id, 41).await.unwrap();
     assert_eq!(before(&two.id).await, whole);
     store.delete_project(&two.id, 42).await.unwrap();
+}
+
+/// A person's move is a step like a restore's, to the message that it names, and says no checkpoint.
+pub(crate) async fn navigations(store: &dyn Store) {
+    let notes = project(store, None, 1).await.id;
+    let data = serde_json::json!({"ts": 60, "sessions": [{"sessionId": "s1", "fromEntryId": "e2",
+        "toEntryId": "label", "toMessageId": "e1"}]});
+    let went = NewEvent { session: None, ..event(3, "navigated", &data.to_string()) };
+    let events =
+        [said(1, "s1", "e1", None, "user"), said(2, "s1", "e2", Some("e1"), "assistant"), went];
+    store.append_events(&notes, &events).await.unwrap();
+    assert_eq!(store.places(&notes).await.unwrap().1, [place("s1", Some("label"))]);
+    let steps = store.steps(&notes, "s1").await.unwrap();
+    let moved = ConversationStep::Moved {
+        seq: 3,
+        to: Some("e1".into()),
+        checkpoint_id: None,
+        label: None,
+        taken_at: None,
+        at: 60,
+    };
+    assert_eq!(steps.last(), Some(&moved));
 }

@@ -70,6 +70,23 @@ pub(crate) async fn events(store: &dyn Store) {
 }
 
 #[tokio::test]
+async fn a_large_batch_is_as_many_rows_and_one_of_them_twice_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let id = project(&store, None, 1).await.id;
+    // More than any statement takes, and something left over; the 150th comes again, once forged.
+    let one = |seq: u64| event(seq, "message_update", &format!(r#"{{"n":{seq}}}"#));
+    let mut batch: Vec<NewEvent> = (1..=201).map(one).collect();
+    batch.insert(180, one(150));
+    batch.insert(190, event(150, "message_update", r#"{"n":"forged"}"#));
+    let out = store.append_events(&id, &batch).await.unwrap();
+    assert_eq!(out, Appended { before: 0, head: 201, tampered: vec![150], gap: None });
+    let kept = store.events_after(&id, 0, 1_000, 1 << 20).await.unwrap();
+    assert_eq!(kept, (1..=201).map(one).collect::<Vec<_>>());
+    assert_eq!(store.verify_events(&id).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn the_conversations_of_a_project_are_those_with_messages_newest_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
@@ -95,11 +112,17 @@ async fn the_conversations_of_a_project_are_those_with_messages_newest_first() {
 
     let data = |seq, data: &str| NewEvent { data: data.into(), ..said(seq, "a", "message_end") };
     let prompt = data(7, r#"{"entryId":"e1","message":{}}"#);
-    let odd = [data(6, r#"no JSON, but "e1""#), prompt.clone(), data(8, r#"{"entryId":"e1"}"#)];
+    let task = r#"{"toolCallId":"t","toolName":"task","input":{},"childSession":"b"}"#;
+    let task = NewEvent { kind: "tool_start".into(), ..data(9, task) };
+    let odd =
+        [data(6, r#"no JSON, but "e1""#), prompt.clone(), data(8, r#"{"entryId":"e1"}"#), task];
     store.append_events(&id, &odd).await.unwrap();
     assert_eq!(store.message(&id, "a", "e1").await.unwrap(), Some(prompt));
     for (session, entry) in [("b", "e1"), ("a", "e"), ("a", "%")] {
         assert_eq!(store.message(&id, session, entry).await.unwrap(), None, "{session} {entry}");
     }
+    // What a task says is no conversation of its own.
+    let found = store.conversations(&id).await.unwrap();
+    assert_eq!(found.iter().map(|c| c.session.as_str()).collect::<Vec<_>>(), ["a"]);
     store.close().await;
 }

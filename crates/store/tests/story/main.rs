@@ -11,6 +11,7 @@ mod people;
 mod projects;
 mod schedules;
 mod secrets;
+mod traces;
 mod usage;
 
 use std::path::Path;
@@ -58,11 +59,13 @@ async fn story(store: &dyn Store) {
     projects::machine_records(store).await;
     copies::checkpoints(store).await;
     copies::forks(store).await;
+    copies::navigations(store).await;
     images::images(store).await;
     schedules::schedules(store).await;
     secrets::secrets(store).await;
     api_keys::api_keys(store).await;
     usage::usage(store).await;
+    traces::traces(store).await;
     events::events(store).await;
 }
 

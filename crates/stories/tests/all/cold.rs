@@ -124,6 +124,13 @@ fn asked<'a>(route: &'a str, ids: &[(&str, String)]) -> (String, &'a [u16]) {
     let answers: &[u16] = match route {
         // What a program printed is in the memory of the machine's first process.
         "/toft/processes/{id}/output" => &[404, 409],
+        // Known to the bridge alone.
+        "/toft/extensions"
+        | "/toft/mcp"
+        | "/toft/skills"
+        | "/toft/sessions/{id}/tree"
+        | "/toft/sessions/{id}/plan"
+        | "/toft/sessions/{id}/export.html" => &[409],
         "/toft/files/content" => {
             path.push_str("?path=f");
             &[200]

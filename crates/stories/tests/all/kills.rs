@@ -12,7 +12,7 @@ use toft_stories::{
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victim {
+pub(crate) enum Victim {
     Server,
     Gateway,
     Bridge,
@@ -47,7 +47,7 @@ pub(crate) fn script() -> Script {
     })
 }
 
-async fn strike(toft: &mut Toft, project: &str, victim: Victim) -> Result<()> {
+pub(crate) async fn strike(toft: &mut Toft, project: &str, victim: Victim) -> Result<()> {
     match victim {
         Victim::Server => {
             toft.kill_server();

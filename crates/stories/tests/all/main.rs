@@ -50,11 +50,14 @@
 //! | S14 set-user-id files, capabilities of files, device nodes: for the next run, a fork, the host | `inherited::what_one_run_leaves_gives_the_next_no_rights_and_the_host_none`, `machine/src/images/tests::modes_times_and_hard_links_come_over_and_devices_do_not` |
 //! | S15 bombs of processes, memory, descriptors, inodes, holes, with a neighbour that is asked all the time | `machine/tests/native/bombs::a_fork_bomb_stays_in_its_machine`, `machine/tests/native/bombs::a_memory_bomb_stays_in_its_machine`, `machine/tests/native/bombs::a_descriptor_bomb_stays_in_its_machine`, `machine/tests/native/bombs::inodes_and_holes_fill_nothing_but_their_own_disk` |
 //! | S15 the log folder, which lies outside of the disk | `log_folder::no_program_writes_to_the_log_folder_and_all_read_it`, `log_folder::nor_does_one_in_a_container` |
+//! | a receipt that no init has written | `receipts::a_claim_leads_to_what_ran_and_an_edit_makes_it_old`, `log_folder::no_program_writes_to_the_log_folder_and_all_read_it` |
 //! | S15 a bomb of an archive | `machine/src/images/tests::what_promises_or_holds_more_than_there_is_room_for_ends_with_a_clear_word` |
 //! | S16 descriptors that came along | `inherited::whoever_starts_a_program_it_has_three_descriptors_and_no_more`, `machine/tests/native/life::init_inherits_nothing_but_its_sockets` |
 //! | S16 descriptors, memory and rights of init and bridge, from a program beside them | `attacks::programs_cannot_rob_trace_or_read_init_and_bridge` |
 //! | S13 S16 code of a project's own in init and bridge, and every call that leads from one process into another, also while a bridge begins | `own_code::what_loader_and_names_read_in_a_machine_brings_no_code_into_init_or_bridge`, `own_code::nor_in_a_container`, `own_code::nothing_takes_the_place_of_what_init_and_bridge_are_started_from`, `own_code::nor_of_what_a_container_starts_from`, `own_code::a_bridge_that_only_just_begins_cannot_be_taken_hold_of`, `own_code::no_call_leads_from_a_program_to_memory_or_descriptors_of_init_and_bridge` |
 
+mod agent_kills;
+mod agent_settings;
 mod attacks;
 mod bad_command;
 mod bad_host;
@@ -69,6 +72,7 @@ mod checkpoints;
 mod coding_agents;
 mod cold;
 mod direct;
+mod extensions;
 mod fallbacks;
 mod faults;
 mod hidden;
@@ -86,12 +90,14 @@ mod kills_steps;
 mod leftovers;
 mod log_folder;
 mod main_story;
+mod mcp_sign_in;
 mod oci_backend;
 mod ordinary_user;
 mod outside_models;
 mod own_code;
 mod pauses;
 mod pi;
+mod plan_mode;
 mod preview_attacks;
 mod previews;
 mod probe_cli;
@@ -100,6 +106,7 @@ mod probe_http;
 mod project_secrets;
 mod proposed_binding;
 mod provider_keys;
+mod receipts;
 mod replay;
 mod said_once;
 mod schedules;
@@ -111,6 +118,8 @@ mod sign_ins;
 mod sleep_wake;
 mod spine;
 mod steering;
+mod traces;
+mod trusted;
 mod usage;
 mod walls;
 mod way_out;

@@ -4,13 +4,9 @@
 use super::wire::Double;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 use toft_stories::{
-    lane,
+    lane, peers,
     toft::{STEP_TIMEOUT, Start, Toft},
 };
 use tokio::process::Command;
@@ -19,16 +15,6 @@ const KEY: &str = "program-key-4712-for-sdks";
 
 /// The driver talks to a slow double on purpose.
 const DRIVER_TIMEOUT: Duration = Duration::from_mins(4);
-
-/// The environment that `.ci/prepare` makes, with the versions that are asked for now.
-fn python(peers: &Path) -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let folder = cache.or_else(home)?.join("toft/sdks");
-    let wanted = std::fs::read(peers.join("requirements.txt")).ok()?;
-    let there = std::fs::read(folder.join("installed.txt")).ok()?;
-    (wanted == there).then(|| folder.join("bin/python"))
-}
 
 /// How the calls of each provider ended: `whole`, or what cut them short.
 fn endings(toft: &Toft) -> BTreeMap<(String, String), usize> {
@@ -46,18 +32,18 @@ fn endings(toft: &Toft) -> BTreeMap<(String, String), usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn official_sdks_talk_to_the_models_of_every_provider() -> Result<()> {
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/sdks");
-    let Some(python) = python(&peers) else {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/sdks");
+    let Some(python) = peers::python("sdks") else {
         lane::skip("official SDKs", "they are not installed: `make prepare` does that with PyPI");
         return Ok(());
     };
-    let double = Double::with(&peers.join("double.json")).await?;
+    let double = Double::with(&folder.join("double.json")).await?;
     let mut env: Vec<(String, String)> =
         ["openai", "anthropic", "google"].iter().flat_map(|id| double.env(id)).collect();
     env.push(("AGENT_API_KEY".into(), KEY.into()));
     let toft = Toft::start(Start { env, ..Start::default() }).await?;
     let driver = Command::new(python)
-        .arg(peers.join("drive.py"))
+        .arg(folder.join("drive.py"))
         .args([&toft.base, KEY])
         .env("NO_PROXY", "*")
         .kill_on_drop(true)

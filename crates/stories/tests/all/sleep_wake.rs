@@ -40,6 +40,8 @@ for i in $(seq 400); do (exec 3<>/dev/tcp/127.0.0.1/3000) 2>/dev/null && exit 0;
 
 async fn with_app(toft: &Toft) -> Result<String> {
     let project = toft.new_project("App").await?;
+    // The bridge has made the tables when it answers.
+    toft.call("GET", &format!("/v1/projects/{project}/toft/state"), None).await?;
     let of = format!("/v1/projects/{project}/exec");
     let body = json!({"command": DECLARE, "env": {"APP": APP}});
     let ran = toft.call("POST", &of, Some(body)).await?;

@@ -230,6 +230,7 @@ async fn sessions_are_made_switched_compacted_and_named() -> Result<()> {
             "name",
             "firstMessage",
             "messageCount",
+            "planProposed",
             "createdAt",
             "updatedAt",
             "status",
@@ -284,7 +285,7 @@ async fn answers_have_the_documented_shapes() -> Result<()> {
     let documented = "sessionId sessionName sessionFile status model thinkingLevel isStreaming \
         isCompacting steeringMode followUpMode autoCompactionEnabled messageCount \
         pendingMessageCount steering followUp appPort appListening cwd question contextTokens \
-        contextWindow usage seq";
+        contextWindow usage seq autoCheck checkCommand limits mode plan planState rules todos";
     assert_eq!(keys(&state), documented.split_whitespace().collect());
     assert!(
         ["provider", "id", "name", "demo"].into_iter().all(|k| keys(&state["model"]).contains(k))

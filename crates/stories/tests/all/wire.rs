@@ -1,5 +1,6 @@
 //! The adapters against a provider double that nobody here wrote: aimock, from npm, as a process
-//! of its own. The wire formats of the agent: tools, refusals, server errors, a cut stream.
+//! of its own. In every wire format of the agent: tools, thinking, calls side by side, answers in pieces of one
+//! character, slow ones, refusals, server errors, chaos, streams that are cut or fall silent.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 use toft_stories::{
+    lane,
     session::{self, Follow, Seen},
     toft::{Start, Toft},
 };
@@ -57,10 +59,27 @@ impl Double {
                 ("GOOGLE_API_KEY".into(), "sk-double".into()),
                 ("GOOGLE_BASE_URL".into(), base),
             ],
-            _ => vec![
-                ("OPENAI_API_KEY".into(), "sk-double".into()),
-                ("OPENAI_BASE_URL".into(), format!("{base}/v1")),
+            "bedrock, signed" => vec![
+                ("AWS_ACCESS_KEY_ID".into(), "AKIDOUBLE".into()),
+                ("AWS_SECRET_ACCESS_KEY".into(), "sk-double".into()),
+                ("AWS_REGION".into(), "eu-west-1".into()),
+                ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME".into(), base),
             ],
+            "bedrock" => vec![
+                ("AWS_BEARER_TOKEN_BEDROCK".into(), "sk-double".into()),
+                ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME".into(), base),
+            ],
+            _ => {
+                let mut env = vec![
+                    ("OPENAI_API_KEY".into(), "sk-double".into()),
+                    ("OPENAI_BASE_URL".into(), format!("{base}/v1")),
+                ];
+                // One that OpenAI serves in this format alone.
+                if provider == "responses" {
+                    env.push(("OPENAI_MODEL".into(), "gpt-5-codex".into()));
+                }
+                env
+            }
         }
     }
 }
@@ -85,6 +104,28 @@ fn reason(events: &[Seen]) -> Value {
     events.last().map(|e| e.data["reason"].clone()).unwrap_or_default()
 }
 
+/// What fails once, whatever the format: what is asked, what is told of it, and how long to wait at least,
+/// in milliseconds.
+const ONCE: [(&str, &str, u64); 8] = [
+    ("too many of them", "Rate limit reached", 4_000),
+    ("break down now", "had an error while processing", 2_000),
+    ("be busy first", "Overloaded for a moment", 2_000),
+    ("be dropped now", "request dropped", 2_000),
+    ("be garbled now", "", 2_000),
+    ("hang up now", "", 2_000),
+    ("be cut in the middle", "", 2_000),
+    ("break off in the middle", "", 2_000),
+];
+
+/// Those of them of which something was shown.
+const SHOWN: [&str; 2] = ["be cut in the middle", "break off in the middle"];
+
+/// What is not asked again.
+const NEVER: [(&str, &str); 2] = [
+    ("ask wrongly", "temperature is out of its bounds"),
+    ("be a stranger", "nobody with this key"),
+];
+
 async fn speaks(provider: &str) -> Result<()> {
     let double = Double::start().await?;
     let toft = Toft::start(Start { env: double.env(provider), ..Start::default() }).await?;
@@ -101,30 +142,145 @@ async fn speaks(provider: &str) -> Result<()> {
         "{provider}"
     );
 
-    for (prompt, words) in [
-        ("too many of them", "Rate limit reached"),
-        ("break down now", "had an error while processing"),
-    ] {
+    says_all_kinds(&toft, &project, provider).await?;
+    for (prompt, words, wait_ms) in ONCE {
+        fails_once(&toft, &project, provider, (prompt, words, wait_ms)).await?;
+    }
+    for (prompt, words) in NEVER {
         let events = say(&toft, &project, prompt).await?;
-        assert_eq!(reason(&events), "error", "{provider} {prompt}");
-        assert!(
-            events.iter().any(|e| e.kind == "auto_retry_start"),
-            "{provider} {prompt}: it retries"
-        );
+        assert_eq!(reason(&events), "error", "{provider} {prompt}: {events:?}");
+        assert_eq!(count(&events, "auto_retry_start"), 0, "{provider} {prompt}: in vain");
         assert!(events.iter().any(|e| e.data.to_string().contains(words)), "{provider} {prompt}");
     }
-
-    let events = say(&toft, &project, "be cut in the middle").await?;
-    assert!(events.iter().any(|e| e.kind == "message_restarted"), "{provider}: {events:?}");
-    assert_eq!(reason(&events), "error", "{provider}: it is cut every time");
     let after = say(&toft, &project, "please make a file").await?;
     assert_eq!(reason(&after), "done", "{provider}: the project goes on");
+    toft.down()
+}
+
+/// Thinking, text and two calls, a character at a time; then an answer that is slow to begin and slow.
+async fn says_all_kinds(toft: &Toft, project: &str, provider: &str) -> Result<()> {
+    let events = say(toft, project, "do two at once").await?;
+    assert_eq!(reason(&events), "done", "{provider}: {events:?}");
+    let told = |kind: &str| events.iter().filter(|e| e.data["type"] == kind).count();
+    assert!(told("text_delta") > 10 && told("thinking_delta") > 10, "{provider}: in pieces");
+    let path = format!("/v1/projects/{project}/toft/messages");
+    let data = toft.call("GET", &path, None).await?;
+    let entries = data["messages"].as_array().context("messages is a list")?;
+    let of = |role: &str| {
+        let all = entries.iter().map(|entry| &entry["message"]);
+        all.filter(|m| m["role"] == role).cloned().collect::<Vec<_>>()
+    };
+    let first = &of("assistant")[0];
+    let blocks = first["content"].as_array().context("blocks")?;
+    let kinds: Vec<_> = blocks.iter().filter_map(|block| block["type"].as_str()).collect();
+    assert_eq!(kinds, ["thinking", "text", "toolCall", "toolCall"], "{provider}: {first}");
+    assert_eq!(blocks[0]["thinking"], "Two things are wanted: “one” and “two”.", "{provider}");
+    assert_eq!(blocks[1]["text"], "I will run both – at once.", "{provider}");
+    assert_eq!(blocks[2]["arguments"], json!({"command": "echo one"}), "{provider}");
+    assert_eq!(blocks[3]["arguments"], json!({"command": "echo two"}), "{provider}");
+    let usage = &first["usage"];
+    assert_eq!((&usage["input"], &usage["output"]), (&json!(1100), &json!(22)), "{provider}");
+    let results = of("toolResult");
+    let said: Vec<_> = results.iter().map(|m| m["content"][0]["text"].clone()).collect();
+    assert_eq!(said, ["one", "two"], "{provider}");
+    assert_eq!(text(&of("assistant")[1]), "Both ran.", "{provider}");
+    // The gateway has counted the same on the way.
+    let path = format!("/v1/projects/{project}/usage");
+    toft.until(&path, |usage| usage["total"]["output"].as_u64() >= Some(22)).await?;
+    Ok(())
+}
+
+/// It is told, waited for and asked again; what was shown before is void.
+async fn fails_once(
+    toft: &Toft,
+    project: &str,
+    provider: &str,
+    (prompt, words, wait_ms): (&str, &str, u64),
+) -> Result<()> {
+    let events = say(toft, project, prompt).await?;
+    assert_eq!(reason(&events), "done", "{provider} {prompt}: {events:?}");
+    let retry =
+        events.iter().find(|e| e.kind == "auto_retry_start").context("it is asked again")?;
+    let told = retry.data["errorMessage"].as_str().unwrap_or_default();
+    assert!(!told.is_empty() && told.contains(words), "{provider} {prompt}: {told}");
+    assert!(retry.data["delayMs"].as_u64() >= Some(wait_ms), "{provider} {prompt}: {retry:?}");
+    let ended = events.iter().find(|e| e.kind == "auto_retry_end").context("and that went well")?;
+    assert_eq!(ended.data["success"], true, "{provider} {prompt}");
+    let void = usize::from(SHOWN.contains(&prompt));
+    assert_eq!(count(&events, "message_restarted"), void, "{provider} {prompt}: {events:?}");
+    let transcript = session::transcript(toft, project).await?;
+    let said: Vec<_> = transcript.iter().map(|m| (&m["role"], text(m))).collect();
+    let (user, assistant) = (json!("user"), json!("assistant"));
+    assert_eq!(
+        said,
+        [(&user, prompt.to_owned()), (&assistant, "Here it is.".to_owned())],
+        "{provider}: nothing of the failure is left"
+    );
+    Ok(())
+}
+
+/// A reasoning model has thought before its text, also where it tells nothing of that.
+fn text(message: &Value) -> String {
+    let content = &message["content"];
+    let mut blocks = content.as_array().into_iter().flatten();
+    let text = content.as_str().or_else(|| blocks.find_map(|block| block["text"].as_str()));
+    text.unwrap_or_default().to_owned()
+}
+
+fn count(events: &[Seen], kind: &str) -> usize {
+    events.iter().filter(|e| e.kind == kind).count()
+}
+
+/// Silent for five minutes in the middle of an answer: given up, told, and asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_falls_silent_is_given_up_in_every_format() -> Result<()> {
+    if !lane::deep() {
+        lane::skip("a silent provider", "it is waited for five minutes: the long lane does");
+        return Ok(());
+    }
+    let formats = ["anthropic", "bedrock", "google", "openai", "responses"].map(falls_silent);
+    futures_util::future::try_join_all(formats).await?;
+    Ok(())
+}
+
+async fn falls_silent(provider: &str) -> Result<()> {
+    let double = Double::start().await?;
+    let toft = Toft::start(Start { env: double.env(provider), ..Start::default() }).await?;
+    let project = toft.new_project("Silent").await?;
+    let mut follow = Follow::from(&toft, &project, 0).await?;
+    session::prompt(&toft, &project, "fall silent please").await?;
+    let mut given_up = None;
+    while given_up.is_none() {
+        // No event comes while all are waiting.
+        match follow.next().await {
+            Ok(event) if event.kind == "auto_retry_start" => given_up = Some(event),
+            Ok(_) => {}
+            Err(error) if error.to_string().contains("for a long time") => {}
+            Err(error) => return Err(error.context(provider.to_owned())),
+        }
+    }
+    let told = given_up.map(|event| event.data["errorMessage"].to_string()).unwrap_or_default();
+    assert!(told.contains("300 seconds"), "{provider}: {told}");
+    let path = format!("/v1/projects/{project}/toft/abort");
+    toft.call("POST", &path, Some(json!({}))).await?;
+    let events = follow.until_agent_end().await?;
+    assert_eq!(reason(&events), "aborted", "{provider}");
     toft.down()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn anthropic_messages_against_a_foreign_double() -> Result<()> {
     speaks("anthropic").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bedrock_converse_against_a_foreign_double() -> Result<()> {
+    speaks("bedrock").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bedrock_with_an_accounts_key_against_a_foreign_double() -> Result<()> {
+    speaks("bedrock, signed").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,4 +291,9 @@ async fn gemini_against_a_foreign_double() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn openai_chat_against_a_foreign_double() -> Result<()> {
     speaks("openai").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openai_responses_against_a_foreign_double() -> Result<()> {
+    speaks("responses").await
 }

@@ -81,8 +81,7 @@ impl Watch<'_> {
                     parts.push("It said nothing yet.".into());
                 }
                 parts.push(format!(
-                    "To see more: process with action \"output\" and id \"{id}\"; to end it: action \
-                     \"kill\"."
+                    "Go on with process and id \"{id}\": action \"output\", \"input\" or \"kill\"."
                 ));
             }
             End::Unreachable(error) => parts.push(format!(

@@ -3,12 +3,16 @@
 
 use super::{LABEL_CHARS_MAX, STOP_GRACE_MS};
 use crate::{
+    checks,
     host::{ShellError, ShellEvent, ShellRun, ToolContext},
     output::{Tail, Utf8Pieces},
 };
 use futures_util::StreamExt as _;
 use std::time::Duration;
-use toft_model::init::{ExecExit, ExecSpec};
+use toft_model::{
+    init::{ExecExit, ExecSpec},
+    receipt::ReceiptFor,
+};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Time between TERM and KILL when a time limit passes.
@@ -55,7 +59,7 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(ctx: &'a ToolContext, command: &str) -> Self {
+    pub(super) fn new(ctx: &'a ToolContext, command: &str, background: bool) -> Self {
         let label: String = command.chars().take(LABEL_CHARS_MAX).collect();
         let spec = ExecSpec {
             id: Some(ctx.run_id.clone()),
@@ -63,9 +67,22 @@ impl<'a> Watch<'a> {
             cwd: Some(ctx.cwd.display().to_string()),
             merge_stderr: true,
             detach: true,
+            // The tool `process` can answer what it asks.
+            stdin: background,
+            read_only: ctx.read_only,
             label: Some(label),
+            receipt: Some(ReceiptFor {
+                session_id: ctx.session_id.clone(),
+                tool_call_id: ctx.call_id.clone(),
+                checks: checks::of(command),
+            }),
             ..ExecSpec::default()
         };
+        Self::of(ctx, spec)
+    }
+
+    /// Of another program; it is named by the run's id.
+    pub(super) fn of(ctx: &'a ToolContext, spec: ExecSpec) -> Self {
         Self {
             ctx,
             spec,

@@ -1,10 +1,11 @@
 //! A folder with tools, shell, journal and people, for one test.
 
-use super::{LocalShell, MemoryJournal, MemorySecrets, PreparedPeople};
+use super::{LocalShell, MemoryJournal, MemorySecrets, NoTasks, PreparedPeople};
 use crate::{
     host::{Journal, People, Secrets, Shell, ToolContext},
     outcome::ToolOutcome,
     registry::Toolbox,
+    seen::Seen,
 };
 use serde_json::Value;
 use std::{
@@ -15,6 +16,7 @@ use std::{
     },
     time::Duration,
 };
+use toft_model::id::SessionId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +38,8 @@ pub struct Bench {
     pub people: Arc<PreparedPeople>,
     /// See [`MemorySecrets`].
     pub secrets: Arc<MemorySecrets>,
+    /// See [`Seen`].
+    pub seen: Arc<Seen>,
     folder: PathBuf,
     calls: AtomicU64,
 }
@@ -59,6 +63,7 @@ impl Bench {
             journal: Arc::default(),
             people: Arc::default(),
             secrets: Arc::default(),
+            seen: Arc::default(),
             folder,
             calls: AtomicU64::new(0),
         }
@@ -68,6 +73,7 @@ impl Bench {
     pub fn context(&self, run_id: &str) -> (ToolContext, mpsc::Receiver<String>) {
         let (updates, receiver) = mpsc::channel(UPDATES_MAX);
         let ctx = ToolContext {
+            session_id: SessionId::of("bench"),
             call_id: run_id.to_owned(),
             run_id: run_id.to_owned(),
             cwd: self.folder.join("project"),
@@ -75,6 +81,9 @@ impl Bench {
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
             people: Arc::clone(&self.people) as Arc<dyn People>,
             secrets: Arc::clone(&self.secrets) as Arc<dyn Secrets>,
+            tasks: Arc::new(NoTasks),
+            seen: Arc::clone(&self.seen),
+            read_only: false,
             updates,
             cancel: CancellationToken::new(),
         };
@@ -85,6 +94,12 @@ impl Bench {
     pub async fn call_as(&self, run_id: &str, tool: &str, arguments: Value) -> ToolOutcome {
         let (ctx, _updates) = self.context(run_id);
         self.toolbox.run(tool, &ctx, arguments).await
+    }
+
+    /// The same of a call that may change nothing.
+    pub async fn reading(&self, run_id: &str, tool: &str, arguments: Value) -> ToolOutcome {
+        let (ctx, _updates) = self.context(run_id);
+        self.toolbox.run(tool, &ToolContext { read_only: true, ..ctx }, arguments).await
     }
 
     /// Runs a call with a run id of its own.

@@ -15,7 +15,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use toft_model::init::{ExecExit, ExecSpec, ExecStatus};
-use tokio::{io::AsyncReadExt as _, process::Command, sync::watch};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    process::{ChildStdin, Command},
+    sync::watch,
+};
 
 /// Programs of this system, each in a process group of its own, with init's promises: the same id
 /// never starts twice, output is kept, a kill reaches the whole group.
@@ -26,14 +30,17 @@ pub struct LocalShell {
     lose_after: AtomicU64,
     made: AtomicU64,
     env: Mutex<Vec<(String, String)>>,
+    own_program: Mutex<Vec<String>>,
 }
 
 #[derive(Debug)]
 struct Kept {
     pid: u32,
     label: String,
+    read_only: bool,
     started_at: u64,
     state: watch::Sender<State>,
+    input: tokio::sync::Mutex<Option<ChildStdin>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,7 +58,13 @@ impl LocalShell {
             lose_after: AtomicU64::new(u64::MAX),
             made: AtomicU64::new(0),
             env: Mutex::default(),
+            own_program: Mutex::default(),
         }
+    }
+
+    /// What plays parts of Toft; without it none can be played.
+    pub fn set_own_program(&self, argv: &[&str]) {
+        *lock(&self.own_program) = argv.iter().map(|arg| (*arg).to_owned()).collect();
     }
 
     /// Every later program gets this variable.
@@ -147,7 +160,7 @@ impl Shell for LocalShell {
             .args(rest)
             .envs(lock(&self.env).iter().cloned())
             .envs(spec.env.iter().cloned())
-            .stdin(Stdio::null())
+            .stdin(if spec.stdin { Stdio::piped() } else { Stdio::null() })
             .stdout(writer.try_clone().map_err(|e| failed("io", e.to_string()))?)
             .stderr(writer)
             .process_group(0);
@@ -163,10 +176,12 @@ impl Shell for LocalShell {
         let kept = Arc::new(Kept {
             pid,
             label: spec.label.clone().unwrap_or_else(|| spec.argv.join(" ")),
+            read_only: spec.read_only,
             started_at: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             state,
+            input: tokio::sync::Mutex::new(child.stdin.take()),
         });
         lock(&self.runs).insert(id.clone(), Arc::clone(&kept));
         let path = self.folder.join(format!("{}.out", id.replace(':', "_")));
@@ -206,6 +221,7 @@ impl Shell for LocalShell {
                 output_path: spilled.then(|| path.display().to_string()),
                 duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             };
+            *kept.input.lock().await = None;
             kept.state.send_modify(|state| state.exit = Some(exit));
         });
         Ok(run)
@@ -251,15 +267,38 @@ impl Shell for LocalShell {
                     label: kept.label.clone(),
                     pty: false,
                     size: None,
+                    stdin: kept.input.try_lock().is_ok_and(|input| input.is_some()),
                     started_at: kept.started_at,
                     output_bytes: state.output.len() as u64,
                     environment: 0,
+                    read_only: kept.read_only,
                     exit: state.exit.clone(),
                 }
             })
             .collect();
         all.sort_by_key(|status| status.started_at);
         Ok(all)
+    }
+
+    /// Takes their word for it: nothing keeps them from writing here.
+    async fn has_read_only(&self) -> bool {
+        true
+    }
+
+    async fn input(&self, id: &str, bytes: &[u8], close: bool) -> Result<(), ShellError> {
+        let failed = |code: &str| ShellError { code: code.into(), message: id.to_owned() };
+        let kept = self.find(id).ok_or_else(|| failed("not_found"))?;
+        let mut input = kept.input.lock().await;
+        let Some(pipe) = &mut *input else { return Err(failed("invalid")) };
+        pipe.write_all(bytes).await.map_err(|_| failed("invalid"))?;
+        if close {
+            *input = None;
+        }
+        Ok(())
+    }
+
+    fn own_program(&self) -> Vec<String> {
+        lock(&self.own_program).clone()
     }
 
     fn home(&self) -> PathBuf {

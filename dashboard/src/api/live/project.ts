@@ -166,8 +166,15 @@ export class LiveProject {
     const last = fresh.at(-1)
     if (!last) return
     this.#told = last.seq
-    if (fresh.some((event) => event.kind === 'restored' && event.seq > this.newsAfter)) {
+    const isNews = ({ seq }: BridgeEvent) => seq > this.newsAfter
+    if (fresh.some((event) => event.kind === 'restored' && isNews(event))) {
       for (const session of this.#sessions.values()) void session.load(true)
+    }
+    // A conversation that stands elsewhere shows another branch.
+    for (const event of fresh) {
+      if (event.kind === 'navigated' && event.session !== null && isNews(event)) {
+        void this.#sessions.get(event.session)?.load(true)
+      }
     }
     for (const tap of this.#taps) tap(fresh)
   }

@@ -1,7 +1,9 @@
 // A transcript in the making: copies its rows once per batch, on the first change.
 import type { AgentEnd, BridgeEvent } from '../events'
-import type { Message } from '../bridge-types'
-import { assistantRows, imagesOf, newTool, textOf, withResult } from './rows'
+import type { Claim } from '../receipts'
+import type { Message, PlanReady, PlanState, Question } from '../bridge-types'
+import { settled, withPlan } from './plan'
+import { assistantRows, imagesOf, newTool, noteOf, textOf, withResult } from './rows'
 import type { MarkerRow, Row, TextRow, ToolRow, Transcript } from './types'
 
 /** Live output kept per running tool; the result replaces it. */
@@ -63,6 +65,10 @@ export class Draft {
 
   is<K extends keyof Transcript>(key: K): Transcript[K] {
     return key in this.#state ? (this.#state[key] as Transcript[K]) : this.#before[key]
+  }
+
+  get rows(): readonly Row[] {
+    return this.#read()
   }
 
   push(row: Row): void {
@@ -147,7 +153,7 @@ export class Draft {
       )
     } else if (message.role === 'custom') {
       if (message.display) {
-        this.#upsert({ kind: 'note', id: entryId, text: textOf(message.content) })
+        this.#upsert({ kind: 'note', id: entryId, text: noteOf(message) })
       }
     } else {
       this.#upsert({ kind: 'summary', id: entryId, text: message.summary })
@@ -190,7 +196,47 @@ export class Draft {
     if (next !== row) this.#mutable()[at] = next
   }
 
-  /** The prompt is over: a receipt, and nothing runs any more. */
+  /** A question stands at its call; one is open at a time. */
+  ask(question: Question): void {
+    this.answered()
+    this.tool(question.toolCallId, 'ask', (row) => ({ ...row, question }))
+  }
+
+  /** What a person was asked about a call is answered. What a tool asks stays: it is its row. */
+  answered(): void {
+    const at = this.#read().findLastIndex((row) => row.kind === 'tool' && row.question?.kind)
+    const row = this.#read()[at]
+    if (row?.kind === 'tool') this.#mutable()[at] = { ...row, question: null }
+  }
+
+  /** Where a task of before the snapshot does its work. */
+  works(callId: string, child: string | undefined): void {
+    const row = this.#read().findLast((each) => each.kind === 'tool' && each.callId === callId)
+    if (child && row?.kind === 'tool' && !row.child) {
+      this.#update(row.id, () => ({ ...row, child }))
+    }
+  }
+
+  /** A plan takes the place of the one before it. */
+  plan(plan: PlanReady): void {
+    this.#rows = withPlan(this.#read(), plan, 'proposed')
+  }
+
+  /** What became of a plan; without an id: of one that waits. */
+  settle(planId: string | null, state: PlanState): void {
+    this.#rows = settled(this.#read(), planId, state) ?? this.#rows
+  }
+
+  /** Ties what answers say of checks to their words. */
+  claims(claims: readonly Claim[]): void {
+    for (const id of new Set(claims.map((each) => `${each.messageId}:${each.contentIndex}`))) {
+      const own = claims.filter((each) => `${each.messageId}:${each.contentIndex}` === id)
+      if (this.#find(id) < 0) continue
+      this.#update(id, (row) => (row.kind === 'text' ? { ...row, claims: own } : row))
+    }
+  }
+
+  /** The prompt is over: a tally, and nothing runs any more. */
   end(seq: number, data: AgentEnd): void {
     if (data.reason === 'waiting') return
     this.#read().forEach((row, at) => {
@@ -200,22 +246,22 @@ export class Draft {
         this.#mutable()[at] = { ...row, streaming: false }
       }
     })
-    // A receipt that the snapshot made from messages gives way to the measured one.
-    if (this.#read().at(-1)?.kind === 'receipt') this.#mutable().pop()
+    // A tally that the snapshot made from messages gives way to the measured one.
+    if (this.#read().at(-1)?.kind === 'tally') this.#mutable().pop()
     this.push({
-      kind: 'receipt',
+      kind: 'tally',
       id: `end:${seq}`,
-      receipt: { ...data, about: false },
+      tally: { ...data, about: false },
       after: this.told.entryId,
     })
   }
 
-  /** A receipt of before the snapshot: what was measured takes the place of what was summed up. */
+  /** A tally of before the snapshot: what was measured takes the place of what was summed up. */
   measured(data: AgentEnd): void {
     const { entryId } = this.told
-    const row = this.#read().findLast((each) => each.kind === 'receipt' && each.after === entryId)
-    if (entryId === null || row?.kind !== 'receipt' || !row.receipt.about) return
-    this.#update(row.id, () => ({ ...row, receipt: { ...data, about: false } }))
+    const row = this.#read().findLast((each) => each.kind === 'tally' && each.after === entryId)
+    if (entryId === null || row?.kind !== 'tally' || !row.tally.about) return
+    this.#update(row.id, () => ({ ...row, tally: { ...data, about: false } }))
   }
 
   /** How long a tool of before the snapshot ran. */

@@ -33,7 +33,7 @@ describe('going back', () => {
     story.user('two')
     story.assistant('second answer')
     story.end()
-    const wanted = ['user', 'text', 'receipt', 'marker:restored', 'user', 'text', 'receipt']
+    const wanted = ['user', 'text', 'tally', 'marker:restored', 'user', 'text', 'tally']
     for (let seq = 0; seq <= story.events.length; seq += 1) {
       expect(shape(story, seq), `from ${seq}`).toEqual(wanted)
     }
@@ -74,7 +74,7 @@ describe('going back', () => {
         fromSnapshot({ ...all, restores }, story.stateAt(story.events.length)),
         recent,
       ).rows.map((row) => row.kind)
-    const wanted = ['user', 'text', 'receipt', 'marker', 'user']
+    const wanted = ['user', 'text', 'tally', 'marker', 'user']
     expect(rows([])).toEqual(wanted)
     // Its event is still there: the same moment is not told twice.
     restored(story, [story.session])

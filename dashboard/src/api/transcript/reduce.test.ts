@@ -33,7 +33,7 @@ const open = (story: Story, seq: number): Transcript =>
 function seen(rows: readonly Row[]): unknown[] {
   return rows.map((row) => {
     switch (row.kind) {
-      case 'receipt':
+      case 'tally':
         return { kind: row.kind }
       case 'tool': {
         const { name, input, state, result } = row
@@ -161,29 +161,29 @@ describe('a transcript', () => {
   test('takes times that were measured from the events of before it was opened', () => {
     const story = busyDay()
     const before = open(story, story.events.length)
-    const receipts = (of: Transcript) =>
-      of.rows.flatMap((row) => (row.kind === 'receipt' ? [row.receipt] : []))
-    expect(receipts(before).map((each) => each.about)).toEqual([true, true])
+    const tallies = (of: Transcript) =>
+      of.rows.flatMap((row) => (row.kind === 'tally' ? [row.tally] : []))
+    expect(tallies(before).map((each) => each.about)).toEqual([true, true])
     const after = reduce(before, story.events)
-    expect(receipts(after)).toMatchObject([
+    expect(tallies(after)).toMatchObject([
       { about: false, durationMs: 50 },
       { about: false, durationMs: 50 },
     ])
     const times = after.rows.flatMap((row) => (row.kind === 'tool' ? [row.durationMs] : []))
     expect(times).toEqual([12, 12, 12])
-    // Only a part of the history: the receipts that it tells of, and no other.
+    // Only a part of the history: the tallies that it tells of, and no other.
     const second = reduce(before, story.events.slice(-5))
-    expect(receipts(second).map((each) => each.about)).toEqual([true, false])
+    expect(tallies(second).map((each) => each.about)).toEqual([true, false])
     expect(reduce(after, story.events)).toBe(after)
   })
 
-  test('puts the measured receipt where the estimated one was', () => {
+  test('puts the measured tally where the estimated one was', () => {
     const story = busyDay()
     const before = open(story, story.events.length - 1)
-    expect(before.rows.at(-1)).toMatchObject({ kind: 'receipt', receipt: { about: true } })
+    expect(before.rows.at(-1)).toMatchObject({ kind: 'tally', tally: { about: true } })
     const after = reduce(before, story.events.slice(-1))
-    expect(after.rows.filter((row) => row.kind === 'receipt')).toHaveLength(2)
-    expect(after.rows.at(-1)).toMatchObject({ receipt: { about: false, durationMs: 50 } })
+    expect(after.rows.filter((row) => row.kind === 'tally')).toHaveLength(2)
+    expect(after.rows.at(-1)).toMatchObject({ tally: { about: false, durationMs: 50 } })
   })
 
   test('says of what the scripted model did that it was the demo', () => {
@@ -192,7 +192,7 @@ describe('a transcript', () => {
     story.user('hello')
     story.assistant('hi')
     story.end()
-    const kinds = ['user', 'demo', 'text', 'receipt']
+    const kinds = ['user', 'demo', 'text', 'tally']
     expect(wholeRun(story).rows.map((row) => row.kind)).toEqual(kinds)
     expect(open(story, story.events.length).rows.map((row) => row.kind)).toEqual(kinds)
   })
@@ -201,9 +201,9 @@ describe('a transcript', () => {
 describe('a snapshot', () => {
   test('sums up finished prompts from their messages', () => {
     const { rows } = open(busyDay(), busyDay().events.length)
-    const receipts = rows.flatMap((row) => (row.kind === 'receipt' ? row.receipt : []))
-    expect(receipts).toHaveLength(2)
-    expect(receipts[0]).toMatchObject({
+    const tallies = rows.flatMap((row) => (row.kind === 'tally' ? row.tally : []))
+    expect(tallies).toHaveLength(2)
+    expect(tallies[0]).toMatchObject({
       turns: 3,
       tools: 3,
       changed: ['a.txt', 'b.txt'],
@@ -212,14 +212,14 @@ describe('a snapshot', () => {
     })
   })
 
-  test('gives an answer that was asked again a receipt of its own', () => {
+  test('gives an answer that was asked again a tally of its own', () => {
     const story = new Story()
     story.user('hello')
     story.assistant('', [], 'error')
     story.end('error')
     story.assistant('This time it went well.')
     story.end()
-    const kinds = ['user', 'error', 'receipt', 'text', 'receipt']
+    const kinds = ['user', 'error', 'tally', 'text', 'tally']
     expect(open(story, story.events.length).rows.map((row) => row.kind)).toEqual(kinds)
     expect(wholeRun(story).rows.map((row) => row.kind)).toEqual(kinds)
   })

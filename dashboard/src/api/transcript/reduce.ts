@@ -1,7 +1,8 @@
 // Events to rows. Pure: the same snapshot and events give the same transcript, whatever arrives
 // twice. An event that the snapshot already holds (by number) adds at most how long something took.
-import type { BridgeEvent } from '../events'
+import type { BridgeEvent, ExtensionError } from '../events'
 import { Draft } from './draft'
+import { stepsOf, todosIn } from './plan'
 import type { Transcript } from './types'
 
 /** Applies a batch; gives back the same object when nothing changed. */
@@ -33,8 +34,11 @@ function tell(draft: Draft, event: BridgeEvent): void {
 
 /** What an event that the snapshot holds already can add to it: times, which messages do not tell. */
 function history(draft: Draft, event: BridgeEvent): void {
-  if (event.kind === 'agent_end' && event.seq > draft.told.seq) draft.measured(event.data)
-  else if (event.kind === 'tool_end') draft.took(event.data.toolCallId, event.data.durationMs)
+  if (event.kind === 'agent_end') {
+    draft.claims(event.data.claims ?? [])
+    if (event.seq > draft.told.seq) draft.measured(event.data)
+  } else if (event.kind === 'tool_end') draft.took(event.data.toolCallId, event.data.durationMs)
+  else if (event.kind === 'tool_start') draft.works(event.data.toolCallId, event.data.childSession)
   else mark(draft, event)
 }
 
@@ -61,6 +65,8 @@ function rows(draft: Draft, event: BridgeEvent): void {
       draft.delta(event.data)
       return
     case 'message_end':
+      // Words of a person drop a plan that waits for them.
+      if (event.data.message.role === 'user') draft.settle(null, 'dropped')
       draft.whole(event.data.messageId, event.data.entryId, event.data.message)
       return
     case 'message_restarted':
@@ -73,6 +79,7 @@ function rows(draft: Draft, event: BridgeEvent): void {
         input: event.data.input,
         inputText: '',
         startedAt: event.at,
+        child: event.data.childSession ?? row.child,
       }))
       return
     case 'tool_update':
@@ -82,9 +89,19 @@ function rows(draft: Draft, event: BridgeEvent): void {
       draft.result(event.data)
       return
     case 'question':
-      draft.tool(event.data.toolCallId, 'ask', (row) => ({ ...row, question: event.data }))
+      draft.ask(event.data)
+      return
+    case 'answered':
+      draft.answered()
+      return
+    case 'plan_ready':
+      draft.plan(event.data)
+      return
+    case 'plan_settled':
+      draft.settle(event.data.planId, event.data.state)
       return
     case 'agent_end':
+      draft.claims(event.data.claims ?? [])
       draft.end(event.seq, event.data)
       return
     case 'compaction_end':
@@ -99,6 +116,13 @@ function rows(draft: Draft, event: BridgeEvent): void {
     case 'forked':
       mark(draft, event)
       return
+    case 'extension_error':
+      draft.push({
+        kind: 'note',
+        id: `extension:${event.seq}`,
+        text: extensionWords(event.data),
+      })
+      return
     case 'error':
       // Errors without a session belong to the project's log, not to every conversation.
       if (event.session !== null) {
@@ -109,6 +133,11 @@ function rows(draft: Draft, event: BridgeEvent): void {
   }
 }
 
+/** Which extension, at what, and what is wrong with it. */
+export function extensionWords({ extension, hook, message }: ExtensionError): string {
+  return `Extension ${extension}${hook === null ? '' : `, ${hook}`}: ${message}`
+}
+
 /** What the event does to everything else. */
 function state(draft: Draft, event: BridgeEvent): void {
   switch (event.kind) {
@@ -117,15 +146,36 @@ function state(draft: Draft, event: BridgeEvent): void {
       return
     case 'agent_end': {
       const { reason } = event.data
-      const status = reason === 'error' ? 'error' : reason === 'waiting' ? 'waiting' : 'idle'
-      draft.set({ status, workingSince: null, retry: null })
+      const failed = reason === 'error' || reason === 'limit'
+      const status = failed ? 'error' : reason === 'waiting' ? 'waiting' : 'idle'
+      draft.set({ status, workingSince: null, retry: null, checking: null })
       if (status !== 'waiting') draft.set({ question: null })
       return
     }
     case 'question':
       draft.set({ status: 'waiting', question: event.data })
       return
+    case 'answered':
+      draft.set({ status: 'working', question: null })
+      return
+    case 'mode_change':
+      draft.set({ mode: event.data.mode })
+      return
+    case 'plan_settled': {
+      const steps = stepsOf(draft.rows, event.data.planId)
+      if (event.data.state === 'approved' && steps) draft.set({ todos: steps })
+      return
+    }
+    case 'auto_check': {
+      const { status, command } = event.data
+      draft.set({ checking: status === 'started' ? command : null })
+      return
+    }
     case 'tool_end':
+      if (event.data.toolName === 'todo' && !event.data.isError) {
+        const todos = todosIn(event.data.result.details)
+        if (todos) draft.set({ todos })
+      }
       if (draft.is('question')?.toolCallId === event.data.toolCallId) {
         draft.set({ status: 'working', question: null })
       }

@@ -1,5 +1,11 @@
 // Messages to rows: what both the snapshot and the end of a streamed message make of a message.
-import type { AssistantMessage, Block, ToolResultMessage, Usage } from '../bridge-types'
+import type {
+  AssistantMessage,
+  Block,
+  CustomMessage,
+  ToolResultMessage,
+  Usage,
+} from '../bridge-types'
 import type { ErrorRow, Row, ToolRow } from './types'
 
 /** All text of a user's content. */
@@ -9,6 +15,14 @@ export function textOf(content: string | readonly Block[]): string {
     .filter((block) => block.type === 'text')
     .map((block) => block.text)
     .join('\n')
+}
+
+/** What is said beside people and models; an extension is named. */
+export function noteOf({ content, customType, details }: CustomMessage): string {
+  const text = textOf(content)
+  if (customType !== 'toft.extension' || typeof details !== 'object' || details === null)
+    return text
+  return 'extension' in details ? `${String(details.extension)}: ${text}` : text
 }
 
 /** The images of a user's content. */
@@ -33,6 +47,7 @@ export function newTool(messageId: string, id: string, callId: string, name: str
     durationMs: null,
     startedAt: null,
     question: null,
+    child: null,
   }
 }
 
@@ -104,7 +119,14 @@ export function withResult(
     details: result.details,
     durationMs: durationMs ?? row.durationMs,
     output: '',
+    child: childIn(row.name, result.details) ?? row.child,
   }
+}
+
+/** The conversation of a task that has ended. */
+function childIn(tool: string, details: unknown): string | null {
+  if (tool !== 'task' || typeof details !== 'object' || details === null) return null
+  return 'sessionId' in details && typeof details.sessionId === 'string' ? details.sessionId : null
 }
 
 export const NO_USAGE: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, totalTokens: 0 }

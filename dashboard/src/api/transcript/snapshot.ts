@@ -1,17 +1,28 @@
 // A conversation from its stored messages and the agent's state: where following the events begins.
 import type { AgentState, MessageList, StoredMessage } from '../bridge-types'
-import { addUsage, assistantRows, imagesOf, newTool, NO_USAGE, textOf, withResult } from './rows'
-import type { Receipt, Row, ToolRow, Transcript } from './types'
+import {
+  addUsage,
+  assistantRows,
+  imagesOf,
+  newTool,
+  NO_USAGE,
+  noteOf,
+  textOf,
+  withResult,
+} from './rows'
+import { ORDER, todosOf, withPlan } from './plan'
+import type { Tally, Row, ToolRow, Transcript } from './types'
 
 /** `state` may be missing when the machine never ran. */
 export function fromSnapshot(list: MessageList, state: AgentState | null): Transcript {
   const status = state?.status ?? 'idle'
+  const rows = planned(rowsOf(list, status === 'working' || status === 'waiting', state), state)
   return {
     sessionId: list.sessionId,
     seq: list.seq,
     stateSeq: state?.seq ?? list.seq,
     told: { seq: 0, entryId: null },
-    rows: rowsOf(list, status === 'working' || status === 'waiting', state),
+    rows,
     name: state?.sessionName ?? null,
     status,
     workingSince: null,
@@ -19,6 +30,9 @@ export function fromSnapshot(list: MessageList, state: AgentState | null): Trans
     followUp: state?.followUp ?? [],
     question: state?.question ?? null,
     retry: null,
+    mode: state?.mode ?? 'build',
+    todos: state?.todos ?? todosOf(rows),
+    checking: null,
     compacting: state?.isCompacting ?? false,
     model: state?.model ?? null,
     thinkingLevel: state?.thinkingLevel ?? 'off',
@@ -27,9 +41,19 @@ export function fromSnapshot(list: MessageList, state: AgentState | null): Trans
   }
 }
 
-/** What is summed up between two prompts, since the log of old receipts is not asked for. */
+/** With the newest plan in its place. One that a person changed stands before the words that approved it. */
+function planned(rows: Row[], state: AgentState | null): readonly Row[] {
+  const { plan, planState } = state ?? {}
+  if (!plan || !planState) return rows
+  const order = rows.findLastIndex((row) => row.kind === 'user' && row.text.startsWith(ORDER))
+  const before = planState === 'approved' && order >= 0 ? order : rows.length
+  const ends = rows[before - 1]?.kind === 'tally' ? before - 1 : before
+  return withPlan(rows, plan, planState, ends)
+}
+
+/** What is summed up between two prompts, since the log of old tallies is not asked for. */
 interface Turn {
-  receipt: Receipt
+  tally: Tally
   from: number
   to: number
   /** Its newest answer or result. */
@@ -44,12 +68,12 @@ function rowsOf(list: MessageList, busy: boolean, state: AgentState | null): Row
   let turn: Turn | null = null
 
   const close = () => {
-    if (turn && turn.over && turn.receipt.turns > 0) {
-      turn.receipt.durationMs = turn.to - turn.from
+    if (turn && turn.over && turn.tally.turns > 0) {
+      turn.tally.durationMs = turn.to - turn.from
       rows.push({
-        kind: 'receipt',
-        id: `receipt:${rows.at(-1)?.id ?? ''}`,
-        receipt: turn.receipt,
+        kind: 'tally',
+        id: `tally:${rows.at(-1)?.id ?? ''}`,
+        tally: turn.tally,
         after: turn.last,
       })
     }
@@ -81,7 +105,7 @@ function rowsOf(list: MessageList, busy: boolean, state: AgentState | null): Row
       turn ??= begin(message.timestamp)
     } else if (message.role === 'assistant') {
       // An answer after one that failed or was stopped: a person had it asked again.
-      if (turn?.over && FAILED.has(turn.receipt.reason)) {
+      if (turn?.over && FAILED.has(turn.tally.reason)) {
         close()
         turn = begin(message.timestamp)
       }
@@ -93,18 +117,18 @@ function rowsOf(list: MessageList, busy: boolean, state: AgentState | null): Row
         rows.push(row)
       }
       if (turn) {
-        const receipt: Receipt = turn.receipt
+        const tally: Tally = turn.tally
         turn.last = entryId
-        receipt.turns += 1
-        receipt.usage = addUsage(receipt.usage, message.usage)
-        receipt.demo ||= message.provider === 'demo'
-        receipt.reason = message.stopReason
+        tally.turns += 1
+        tally.usage = addUsage(tally.usage, message.usage)
+        tally.demo ||= message.provider === 'demo'
+        tally.reason = message.stopReason
         turn.over = message.stopReason !== 'toolUse'
         turn.to = Math.max(turn.to, message.timestamp)
         for (const block of message.content) {
           if (block.type !== 'toolCall') continue
-          receipt.tools += 1
-          noteChange(receipt, block.name, block.arguments)
+          tally.tools += 1
+          noteChange(tally, block.name, block.arguments)
         }
       }
     } else if (message.role === 'toolResult') {
@@ -121,26 +145,28 @@ function rowsOf(list: MessageList, busy: boolean, state: AgentState | null): Row
         turn.to = Math.max(turn.to, message.timestamp)
       }
     } else if (message.role === 'custom') {
-      if (message.display) rows.push({ kind: 'note', id: entryId, text: textOf(message.content) })
+      if (message.display) rows.push({ kind: 'note', id: entryId, text: noteOf(message) })
     } else {
       rows.push({ kind: 'summary', id: entryId, text: message.summary })
     }
     markAfter(entryId)
   }
   // While it works, a failed call may be tried again, and another prompt may have begun whose words are
-  // not stored yet. A receipt that came too early gives way to the measured one.
+  // not stored yet. A tally that came too early gives way to the measured one.
   if (!busy || lastReason(messages) !== 'error') close()
   return rows.map((row) => settle(row, busy, state))
 }
 
 /** A call without a result either runs still, or was cut off. */
 function settle(row: Row, busy: boolean, state: AgentState | null): Row {
-  if (row.kind !== 'tool' || row.result !== null) return row
+  if (row.kind !== 'tool') return row
   const question = state?.question?.toolCallId === row.callId ? state.question : null
+  // A call that is over may be asked about still: whether it is to be made again and again.
+  if (row.result !== null) return question?.kind ? { ...row, question } : row
   return { ...row, state: busy ? 'running' : 'cut', question }
 }
 
-const EMPTY_RECEIPT: Receipt = {
+const EMPTY_TALLY: Tally = {
   reason: 'done',
   turns: 0,
   tools: 0,
@@ -155,13 +181,13 @@ const EMPTY_RECEIPT: Receipt = {
 const FAILED = new Set(['error', 'aborted'])
 
 function begin(at: number): Turn {
-  return { receipt: { ...EMPTY_RECEIPT, changed: [] }, from: at, to: at, last: null, over: false }
+  return { tally: { ...EMPTY_TALLY, changed: [] }, from: at, to: at, last: null, over: false }
 }
 
-function noteChange(receipt: Receipt, tool: string, input: Record<string, unknown>) {
+function noteChange(tally: Tally, tool: string, input: Record<string, unknown>) {
   const { path } = input
   if ((tool === 'write' || tool === 'edit') && typeof path === 'string') {
-    if (!receipt.changed.includes(path)) receipt.changed.push(path)
+    if (!tally.changed.includes(path)) tally.changed.push(path)
   }
 }
 

@@ -1,6 +1,16 @@
 // What a chat shows: a flat list of rows. A row keeps its identity until it changes, so that the
 // page redraws only what did.
-import type { Block, Question, SessionModel, Usage } from '../bridge-types'
+import type {
+  Block,
+  Mode,
+  PlanReady,
+  PlanState,
+  Question,
+  SessionModel,
+  TodoItem,
+  Usage,
+} from '../bridge-types'
+import type { Claim } from '../receipts'
 import type { AgentStatus } from '../types'
 
 export interface UserRow {
@@ -17,6 +27,10 @@ export interface TextRow {
   messageId: string
   text: string
   streaming: boolean
+  /** The plan in it stands below as a card. */
+  planned?: boolean
+  /** What it says of checks that were run. */
+  claims?: readonly Claim[]
 }
 
 export interface ToolRow {
@@ -36,7 +50,10 @@ export interface ToolRow {
   details: unknown
   durationMs: number | null
   startedAt: number | null
+  /** What the tool asks; or, with a `kind`, what a person is asked about the call just now. */
   question: Question | null
+  /** The conversation in which a task does its work, once that is known. */
+  child: string | null
 }
 
 export interface ErrorRow {
@@ -48,7 +65,7 @@ export interface ErrorRow {
   model: string
 }
 
-export interface Receipt {
+export interface Tally {
   reason: string
   turns: number
   tools: number
@@ -60,10 +77,10 @@ export interface Receipt {
   demo: boolean
 }
 
-export interface ReceiptRow {
-  kind: 'receipt'
+export interface TallyRow {
+  kind: 'tally'
   id: string
-  receipt: Receipt
+  tally: Tally
   /** The last message that it covers. */
   after: string | null
 }
@@ -92,7 +109,15 @@ export interface MarkerRow {
     | { kind: 'forked'; from: string }
 }
 
-export type Row = MarkerRow | UserRow | TextRow | ToolRow | ErrorRow | ReceiptRow | NoteRow
+/** The newest plan of the conversation. */
+export interface PlanRow {
+  kind: 'plan'
+  id: string
+  plan: PlanReady
+  state: PlanState
+}
+
+export type Row = PlanRow | MarkerRow | UserRow | TextRow | ToolRow | ErrorRow | TallyRow | NoteRow
 
 interface Retry {
   attempt: number
@@ -111,7 +136,7 @@ export interface Transcript {
   seq: number
   /** Last event in everything else: the state comes from another request than the messages. */
   stateSeq: number
-  /** The newest answer or result among the events so far, history included: the receipt that comes
+  /** The newest answer or result among the events so far, history included: the tally that comes
    * next in the events covers it. */
   told: { seq: number; entryId: string | null }
   rows: readonly Row[]
@@ -123,6 +148,11 @@ export interface Transcript {
   followUp: readonly string[]
   question: Question | null
   retry: Retry | null
+  mode: Mode
+  /** The list that the agent works through. */
+  todos: readonly TodoItem[]
+  /** The project's own check, while it runs after a plan was carried out. */
+  checking: string | null
   compacting: boolean
   model: SessionModel | null
   thinkingLevel: string

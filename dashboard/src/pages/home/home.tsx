@@ -16,7 +16,11 @@ const WARM_AFTER_MS = 400
 function useWarmWorkspace() {
   useEffect(() => {
     const timer = setTimeout(() => {
-      const parts = [import('@/pages/workspace/workspace'), import('@/panels/chat/chat')]
+      const parts = [
+        import('@/pages/workspace/workspace'),
+        import('@/pages/workspace/dock'),
+        import('@/panels/chat/chat'),
+      ]
       // What cannot be loaded now is asked for again when it is needed, and complains there.
       void Promise.allSettled(parts)
     }, WARM_AFTER_MS)

@@ -1,5 +1,6 @@
 // What `toft doctor` finds: each ability, whether it is in force, how, and what to do about it.
 import { useQuery } from '@tanstack/react-query'
+import { Fragment } from 'react'
 import { wordsOf } from '@/api/http'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
@@ -52,6 +53,15 @@ export function Host() {
         <dd className="font-mono text-sm break-all">{data.dataDir}</dd>
         <dt className="text-ink-3">Storage</dt>
         <dd>{data.storage}</dd>
+        {data.traces.map((sink) => (
+          <Fragment key={sink.sink}>
+            <dt className="text-ink-3">Traces</dt>
+            <dd className="min-w-0 break-words">
+              {sink.endpoint}: <span className="tnum">{sink.spansAccepted}</span> spans taken
+              {sink.problem && <div className="text-amber-text">{sink.problem.message}</div>}
+            </dd>
+          </Fragment>
+        ))}
       </dl>
     </>
   )

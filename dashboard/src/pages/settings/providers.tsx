@@ -11,6 +11,7 @@ import { Confirm } from '@/ui/dialog'
 import { Input } from '@/ui/field'
 import { Glyph } from '@/ui/glyph'
 import { Failure, Skeleton } from '@/ui/state'
+import { Switch } from '@/ui/switch'
 import { cx } from '@/util/class'
 import { plural } from '@/util/format'
 
@@ -20,6 +21,7 @@ const followed = { refetchInterval: 3000 }
 export function Providers({ admin }: { admin: boolean }) {
   const { data, error, isPending, refetch } = useQuery({ ...queries.providers, ...followed })
   const { data: file } = useQuery({ ...queries.keysFile, ...followed })
+  const { data: models } = useQuery({ ...queries.modelsFile, ...followed })
   if (isPending) return <Skeleton widths={[100, 100, 100]} words="Reading the providers…" />
   if (error && !data) {
     return (
@@ -44,6 +46,16 @@ export function Providers({ admin }: { admin: boolean }) {
           />
         </div>
       )}
+      {models?.problem && (
+        <div className="mb-3">
+          <Failure
+            compact
+            title="The file of models cannot be read as it is now"
+            message={models.problem}
+            kept="What was read from it before counts on."
+          />
+        </div>
+      )}
       <ul className="divide-y divide-line border-y">
         {shown
           .toSorted(
@@ -53,7 +65,37 @@ export function Providers({ admin }: { admin: boolean }) {
             <ProviderRow key={provider.id} provider={provider} admin={admin} />
           ))}
       </ul>
+      <LocalModels admin={admin} />
     </>
+  )
+}
+
+/** Whether servers of models of this machine are looked for. */
+function LocalModels({ admin }: { admin: boolean }) {
+  const client = useQueryClient()
+  const { data: settings } = useQuery(queries.settings)
+  const change = useMutation({
+    mutationFn: (on: boolean) => server.updateSettings({ localModels: on }),
+    onSuccess: (changed) => {
+      client.setQueryData(queries.settings.queryKey, changed)
+      void client.invalidateQueries({ queryKey: queries.providers.queryKey })
+      void client.invalidateQueries({ queryKey: queries.models.queryKey })
+      void client.invalidateQueries({ queryKey: queries.me.queryKey })
+    },
+    onError: (error) => toast.error('The setting was not saved', wordsOf(error)),
+  })
+  if (!settings) return null
+  return (
+    <div className="mt-3 flex items-center gap-3">
+      <Switch
+        label="Look for models on the server’s machine"
+        on={settings.localModels}
+        disabled={!admin || change.isPending}
+        onChange={(next) => change.mutate(next)}
+      />
+      <span>Look for models on the server’s machine</span>
+      <span className="text-ink-3">Ollama, LM Studio, vLLM, llama.cpp</span>
+    </div>
   )
 }
 
@@ -66,7 +108,11 @@ function ProviderRow({ provider, admin }: { provider: Provider; admin: boolean }
     void client.invalidateQueries({ queryKey: queries.models.queryKey })
     void client.invalidateQueries({ queryKey: queries.me.queryKey })
   }
-  const test = useMutation({ mutationFn: () => server.testProvider(provider.id) })
+  // Whether a server of this machine is there is found out by it too.
+  const test = useMutation({
+    mutationFn: () => server.testProvider(provider.id),
+    onSuccess: () => provider.local && refresh(),
+  })
   const remove = useMutation({
     mutationFn: () => server.removeKey(provider.id),
     onSuccess: refresh,
@@ -90,19 +136,19 @@ function ProviderRow({ provider, admin }: { provider: Provider; admin: boolean }
           </span>
         </div>
         <div className="ml-auto flex shrink-0 gap-1">
-          {provider.configured && (
+          {(provider.configured || provider.local) && (
             <Button disabled={test.isPending} onClick={() => test.mutate()}>
               {test.isPending ? 'Testing…' : 'Test'}
             </Button>
           )}
           {admin && !editing && (
             <Button
-              variant={provider.configured ? 'ghost' : 'plain'}
+              variant={provider.configured || provider.keyless ? 'ghost' : 'plain'}
               onClick={() => setEditing(true)}
             >
               {provider.source === 'settings'
                 ? 'Replace'
-                : provider.configured
+                : provider.configured && provider.source
                   ? 'Override'
                   : 'Add key'}
             </Button>
@@ -151,7 +197,7 @@ function ProviderRow({ provider, admin }: { provider: Provider; admin: boolean }
 
 /** Where its key comes from, or where one could. */
 function Source({ provider }: { provider: Provider }) {
-  const { source, envVar, file, keyHint, problem } = provider
+  const { source, envVar, file, keyHint, keyless, problem } = provider
   if (problem) return problem
   const name = envVar && <code className="text-sm">{envVar}</code>
   const key = keyHint ? `key ${keyHint}` : 'key'
@@ -169,6 +215,7 @@ function Source({ provider }: { provider: Provider }) {
       </>
     )
   }
+  if (keyless) return provider.local ? `at ${provider.baseUrl}` : 'no key needed'
   return name ? <>no key; {name} is not set</> : 'no key'
 }
 

@@ -23,6 +23,7 @@ const ICONS: Record<PanelKind, IconName> = {
   services: 'list',
   checkpoints: 'pin',
   machine: 'machine',
+  agent: 'sliders',
   schedules: 'calendar',
   network: 'globe',
   cost: 'coins',
@@ -116,6 +117,7 @@ export function DockActions({ group, activePanel, containerApi }: IDockviewHeade
           { label: 'Schedules', icon: 'calendar', keys: 'alt+j', onSelect: run('panel.schedules') },
           { label: 'Network', icon: 'globe', keys: 'alt+e', onSelect: run('panel.network') },
           { label: 'Machine', icon: 'machine', keys: 'alt+i', onSelect: run('panel.machine') },
+          { label: 'Agent', icon: 'sliders', keys: 'alt+g', onSelect: run('panel.agent') },
           { label: 'Secrets', icon: 'key', keys: 'alt+v', onSelect: run('panel.secrets') },
           { label: 'Cost', icon: 'coins', keys: 'alt+u', onSelect: run('panel.cost') },
         ]}

@@ -58,6 +58,7 @@ const PANELS: { [K in PanelKind]: ComponentType<PanelProps<K>> } = {
   machine: lazy(() =>
     import('@/panels/machine/machine').then((m) => ({ default: m.MachinePanel })),
   ),
+  agent: lazy(() => import('@/panels/agent/agent').then((m) => ({ default: m.AgentPanel }))),
   schedules: lazy(() =>
     import('@/panels/schedules/schedules').then((m) => ({ default: m.SchedulesPanel })),
   ),
@@ -131,6 +132,7 @@ const COMPONENTS = {
   services: adapter('services'),
   checkpoints: adapter('checkpoints'),
   machine: adapter('machine'),
+  agent: adapter('agent'),
   schedules: adapter('schedules'),
   network: adapter('network'),
   cost: adapter('cost'),

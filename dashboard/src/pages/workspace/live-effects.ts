@@ -4,6 +4,7 @@ import { useCallback, useEffect } from 'react'
 import type { Service, SessionList } from '@/api/bridge-types'
 import type { BridgeEvent } from '@/api/events'
 import type { AgentStatus, Project } from '@/api/types'
+import { needsYou } from '@/components/project-state'
 import { toast } from '@/ui/toasts'
 import { useEvents, useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
@@ -20,18 +21,22 @@ const EVERYTHING = [
   'processes',
   'services',
   'sessions',
+  'receipts',
   'state',
   'terminals',
 ] as const
 
 /** Tools that may have changed files. */
-const WRITERS = new Set(['write', 'edit', 'bash'])
+const WRITERS = new Set(['write', 'edit', 'apply_patch', 'bash', 'task'])
+
+/** Tools that begin or end programs in the background. */
+const PROCESSES = new Set(['bash', 'process', 'task'])
 
 export function useLiveEffects(project: Project): void {
   const { live, id } = useProject()
   const client = useQueryClient()
   const { data: sessions } = useQuery(queries.sessions(id))
-  const waiting = sessions?.sessions.filter((session) => session.status === 'waiting').length ?? 0
+  const waiting = sessions?.sessions.filter(needsYou).length ?? 0
 
   useEffect(() => {
     document.title = `${waiting > 0 ? `(${waiting}) ` : ''}${project.name} · Toft`
@@ -124,12 +129,22 @@ export function useLiveEffects(project: Project): void {
         // Asked anew: an answer that is on its way may be older than the question.
         stale(queries.sessions(id).queryKey)
         return
+      case 'plan_ready':
+      case 'plan_settled':
+        stale(queries.sessions(id).queryKey)
+        stale(queries.projects.queryKey)
+        return
+      case 'answered':
+        status(event.session, 'working')
+        stale(queries.sessions(id).queryKey)
+        return
       case 'agent_end':
         stale(queries.sessions(id).queryKey)
         stale(queries.projects.queryKey)
         stale(queries.processes(id).queryKey)
         stale(queries.checkpoints(id).queryKey)
         stale(queries.disk(id).queryKey)
+        stale(['receipts', id])
         stale(['usage'])
         stale(['budget'])
         return
@@ -138,7 +153,7 @@ export function useLiveEffects(project: Project): void {
           stale(['files', id])
           stale(['content', id])
         }
-        if (event.data.toolName === 'bash') stale(queries.processes(id).queryKey)
+        if (PROCESSES.has(event.data.toolName)) stale(queries.processes(id).queryKey)
         if (event.data.toolName === 'ask') stale(queries.sessions(id).queryKey)
         if (event.data.toolName === 'ask_secrets') {
           stale(queries.sessions(id).queryKey)
@@ -160,6 +175,17 @@ export function useLiveEffects(project: Project): void {
       case 'bridge_started':
         stale(queries.machine(id).queryKey)
         stale(queries.state(id).queryKey)
+        stale(['receipts', id])
+        return
+      case 'receipt':
+        stale(['receipts', id])
+        return
+      case 'mcp_server':
+        stale(queries.mcp(id).queryKey)
+        stale(queries.mcpConnections(id).queryKey)
+        return
+      case 'extension_error':
+        stale(queries.extensions(id).queryKey)
         return
       case 'notify':
         notify(event.data.message, event.data.level)

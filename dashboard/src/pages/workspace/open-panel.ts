@@ -14,6 +14,7 @@ export const TITLES: Record<PanelKind, string> = {
   services: 'Services',
   checkpoints: 'Checkpoints',
   machine: 'Machine',
+  agent: 'Agent',
   schedules: 'Schedules',
   network: 'Network',
   cost: 'Cost',
@@ -22,6 +23,7 @@ export const TITLES: Record<PanelKind, string> = {
 
 /** Panels that show the asked-for thing in the one that is open. */
 const ONE_OF_A_KIND = new Set<PanelKind>([
+  'agent',
   'files',
   'log',
   'services',
@@ -46,6 +48,7 @@ function idOf(spec: PanelSpec, fresh: boolean): string {
     case 'services':
     case 'checkpoints':
     case 'machine':
+    case 'agent':
     case 'schedules':
     case 'network':
     case 'cost':

@@ -86,6 +86,16 @@ export function useProjectCommands(
         run: () => open({ kind: 'schedules' }),
       },
       {
+        id: 'panel.agent',
+        title: 'Open the agent’s settings',
+        group: 'Panels',
+        icon: 'sliders',
+        keys: ['alt+g'],
+        words:
+          'permissions rules allow deny ask limits check skills tools mcp servers extensions hooks',
+        run: () => open({ kind: 'agent' }),
+      },
+      {
         id: 'panel.cost',
         title: 'Open cost',
         group: 'Panels',

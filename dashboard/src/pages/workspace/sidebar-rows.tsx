@@ -4,7 +4,7 @@ import type { Asset, Integration, Service, SessionInfo } from '@/api/bridge-type
 import { wordsOf } from '@/api/http'
 import type { Schedule } from '@/api/machine-types'
 import { server } from '@/api/server'
-import { agentLook, LookGlyph } from '@/components/project-state'
+import { LookGlyph, needsYou, sessionLook } from '@/components/project-state'
 import { integrationLook, serviceLook } from '@/components/row-state'
 import { whenWords } from '@/components/schedule-words'
 import { sessionName } from '@/components/session-name'
@@ -176,7 +176,7 @@ export function AssetRow({ asset }: { asset: Asset }) {
 
 export function SessionRow({ session }: { session: SessionInfo }) {
   const open = useOpenPanel()
-  const look = agentLook(session.status)
+  const look = sessionLook(session)
   const show = () => open({ kind: 'chat', sessionId: session.id })
   const name = sessionName(session)
   const at = new Date(session.updatedAt).getTime()
@@ -186,7 +186,7 @@ export function SessionRow({ session }: { session: SessionInfo }) {
       name={name}
       title={name}
       note={
-        session.status === 'waiting' ? (
+        needsYou(session) ? (
           <span className="text-amber-text">Needs you</span>
         ) : session.lost ? (
           <span>Copy</span>

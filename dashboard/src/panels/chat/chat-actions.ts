@@ -1,7 +1,9 @@
 // What a person may do in a chat: send, steer, stop, change the queue. A text leaves the composer only
 // when the server has taken it.
 import { useQueryClient } from '@tanstack/react-query'
+
 import { useEffect, useMemo, useRef, useState } from 'react'
+import type { Mode } from '@/api/bridge-types'
 import { ApiError } from '@/api/http'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
@@ -34,6 +36,7 @@ export interface ChatActions {
     modelId?: string
     thinkingLevel?: string
   }) => Promise<void>
+  setMode: (mode: Mode) => Promise<void>
 }
 
 export function useChatActions({
@@ -155,6 +158,10 @@ export function useChatActions({
       configure: (change: { provider?: string; modelId?: string; thinkingLevel?: string }) =>
         attempt(async (to) => {
           await bridge.config({ ...change, sessionId: to })
+        }),
+      setMode: (mode: Mode) =>
+        attempt(async (to) => {
+          await bridge.mode(to, mode)
         }),
     }
   }, [client, id, live, sessionId])

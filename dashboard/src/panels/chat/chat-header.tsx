@@ -1,17 +1,19 @@
 // The line above a conversation: which one, how full its context is, what else can be done.
 import { useQuery } from '@tanstack/react-query'
-import { wordsOf } from '@/api/http'
 import type { Transcript } from '@/api/transcript/types'
-import { agentLook } from '@/components/project-state'
+import { sessionLook } from '@/components/project-state'
 import { sessionName } from '@/components/session-name'
-import { toast } from '@/ui/toasts'
+import type { SessionInfo } from '@/api/bridge-types'
+import { useOpenPanel } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
+import { useMachineState } from '@/hooks/machine'
 import { queries } from '@/hooks/queries'
 import { useView } from '@/stores/view'
 import { IconButton } from '@/ui/button'
 import { Icon } from '@/ui/icons'
 import { Menu, type MenuList } from '@/ui/menu'
-import { count } from '@/util/format'
+import { ContextMeter } from './context-meter'
+import { useConversationActions } from './conversation-actions'
 
 /** Sessions in the menu; the sidebar has them all. */
 const SESSIONS_MAX = 12
@@ -21,6 +23,12 @@ const DENSITIES = [
   { value: 'normal', label: 'Tool calls: one line' },
   { value: 'full', label: 'Tool calls: opened' },
 ] as const
+
+/** How a conversation stands, where that is worth a word. */
+function noteOf(session: SessionInfo): { note?: string } {
+  const { word, shape } = sessionLook(session)
+  return shape === 'dot' ? {} : { note: word }
+}
 
 export function ChatHeader({
   sessionId,
@@ -32,11 +40,15 @@ export function ChatHeader({
   /** Null begins a new conversation. */
   onSwitch: (sessionId: string | null) => void
 }) {
-  const { id, live } = useProject()
+  const { id } = useProject()
   const { data: list } = useQuery(queries.sessions(id))
+  const openPanel = useOpenPanel()
   const { density, change } = useView()
+  const { closed } = useMachineState()
+  const { compact, branches, exportPage } = useConversationActions(sessionId)
   const sessions = list?.sessions ?? []
   const info = sessions.find((session) => session.id === sessionId)
+  const written = (transcript?.rows.length ?? 0) > 0 && !info?.lost
   const name = sessionId ? (transcript?.name ?? sessionName(info)) : 'New session'
 
   const items: MenuList = [
@@ -45,7 +57,7 @@ export function ChatHeader({
     ...sessions.slice(0, SESSIONS_MAX).map((session) => ({
       label: sessionName(session),
       checked: session.id === sessionId,
-      ...(session.status === 'idle' ? {} : { note: agentLook(session.status).word }),
+      ...noteOf(session),
       onSelect: () => onSwitch(session.id),
     })),
   ]
@@ -57,15 +69,29 @@ export function ChatHeader({
     })),
     null,
     {
-      label: 'Shorten the conversation now',
+      label: 'Compact the conversation',
       icon: 'log',
-      disabled: !sessionId || (transcript?.rows.length ?? 0) === 0,
-      onSelect: () => {
-        if (!sessionId) return
-        live.bridge
-          .compact(sessionId)
-          .catch((error: unknown) => toast.error('It was not shortened', wordsOf(error)))
-      },
+      disabled: !written || closed,
+      onSelect: compact,
+    },
+    {
+      label: 'All branches…',
+      icon: 'fork',
+      disabled: !written || closed,
+      onSelect: branches,
+    },
+    {
+      label: 'Export as a page',
+      icon: 'download',
+      disabled: !written || closed,
+      onSelect: exportPage,
+    },
+    null,
+    {
+      label: 'Permissions, limits, tools…',
+      icon: 'sliders',
+      keys: 'alt+g',
+      onSelect: () => openPanel({ kind: 'agent' }),
     },
   ]
 
@@ -81,38 +107,13 @@ export function ChatHeader({
         </button>
       </Menu>
       <div className="grow" />
-      {transcript && <ContextMeter transcript={transcript} />}
+      {transcript && sessionId && (
+        <ContextMeter transcript={transcript} disabled={closed || !written} onCompact={compact} />
+      )}
       <IconButton icon="add" label="New session" onClick={() => onSwitch(null)} />
       <Menu items={more} align="end">
         <IconButton icon="more" label="More" />
       </Menu>
-    </div>
-  )
-}
-
-/** How much of the model's context is used; amber when little is left. */
-const FULL_FROM = 0.8
-
-function ContextMeter({ transcript }: { transcript: Transcript }) {
-  const { contextTokens, contextWindow } = transcript
-  if (!contextTokens || !contextWindow) return null
-  const part = Math.min(1, contextTokens / contextWindow)
-  const full = part >= FULL_FROM
-  return (
-    <div
-      title={`${contextTokens.toLocaleString()} of ${contextWindow.toLocaleString()} tokens of context used`}
-      className="tnum flex shrink-0 items-center gap-1.5 px-1 text-sm text-ink-3"
-    >
-      <span className="h-1 w-10 overflow-hidden rounded-full bg-press">
-        <span
-          className={`block h-full ${full ? 'bg-amber' : 'bg-ink-3'}`}
-          style={{ width: `${Math.max(3, part * 100)}%` }}
-        />
-      </span>
-      <span className={full ? 'text-amber-text' : ''}>
-        {count(contextTokens)}
-        <span className="max-md:hidden"> of {count(contextWindow)}</span>
-      </span>
     </div>
   )
 }

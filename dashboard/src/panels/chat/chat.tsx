@@ -12,8 +12,10 @@ import { queries } from '@/hooks/queries'
 import { draftKey } from '@/stores/drafts'
 import { Button } from '@/ui/button'
 import { Failure, Skeleton, Strip } from '@/ui/state'
+import { useChatCommands } from './chat-commands'
 import { ChatHeader } from './chat-header'
 import { Composer } from './composer'
+import { useConversationActions } from './conversation-actions'
 import { Greeting } from './greeting'
 import { MachineStrip } from './machine-strip'
 import { TranscriptView } from './transcript-view'
@@ -75,7 +77,7 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
   const { id, live } = useProject()
   const view = useSession(sessionId)
   const { data: sessions } = useQuery(queries.sessions(id))
-  const { alive, isPending } = useMachineState()
+  const { alive, closed, isPending } = useMachineState()
   const [pinned, setPinned] = useState(0)
   const actions = useChatActions({ sessionId, onSent: () => setPinned((n) => n + 1) })
   const switchTo = useCallback(
@@ -85,6 +87,13 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
 
   const info = sessions?.sessions.find((session) => session.id === sessionId)
   const transcript = view.state === 'ready' ? view.transcript : null
+  useChatCommands({
+    transcript,
+    visible: visible && !info?.lost,
+    closed,
+    actions,
+    ...useConversationActions(sessionId),
+  })
   const name = transcript?.name ?? sessionName(info)
   // A conversation that went back to before its beginning is empty again.
   const written = transcript?.rows.some((row) => row.kind !== 'marker') ?? false
@@ -128,7 +137,7 @@ function OpenChat({ sessionId, visible, setParams, setTitle }: Props & { session
             working={working}
             visible={visible}
             pinned={pinned}
-            onRetry={retry}
+            onRetry={info?.lost ? null : retry}
           />
         )}
       </div>

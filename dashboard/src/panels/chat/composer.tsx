@@ -9,8 +9,11 @@ import { Hint } from '@/ui/tooltip'
 import { matches } from '@/util/keys'
 import type { ChatActions } from './chat-actions'
 import { ModelPicker } from './model-picker'
+import { ModePicker } from './mode-picker'
 import { QueueList } from './queue-list'
+import { useSkillChoice } from './skill-list'
 import { ThinkingPicker } from './thinking-picker'
+import { TodoList } from './todo-list'
 
 /** The field grows up to this, then scrolls. */
 const HEIGHT_MAX_PX = 240
@@ -31,9 +34,12 @@ export function Composer({
   const field = useRef<HTMLTextAreaElement>(null)
   const waiting = transcript?.status === 'waiting' && !closed
   const busy = working || waiting
+  const decides = transcript?.rows.some((row) => row.kind === 'plan' && row.state === 'proposed')
   const typed = text.trim()
   const again = actions.error?.again
   const ready = typed !== '' && !actions.busy && !closed
+
+  const skills = useSkillChoice(text, actions.setDraft)
 
   useLayoutEffect(() => {
     const element = field.current
@@ -46,7 +52,7 @@ export function Composer({
     if (ready) void actions.send(typed)
   }
   const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
-    if (event.nativeEvent.isComposing) return
+    if (event.nativeEvent.isComposing || skills.onKey(event)) return
     if (matches(event.nativeEvent, 'mod+shift+enter')) {
       event.preventDefault()
       if (ready) void (busy ? actions.steer(typed) : actions.send(typed))
@@ -61,6 +67,7 @@ export function Composer({
 
   return (
     <div className="mx-auto w-full max-w-[700px] shrink-0 px-3 pb-3 max-md:px-2 max-md:pb-[max(8px,env(safe-area-inset-bottom))]">
+      {transcript && <TodoList transcript={transcript} working={working} />}
       {transcript && <QueueList transcript={transcript} actions={actions} />}
       {actions.error && (
         <div
@@ -85,8 +92,10 @@ export function Composer({
         </div>
       )}
       <div className="rounded-lg border bg-surface has-[textarea:focus-visible]:border-moss">
+        {skills.list}
         <textarea
           ref={field}
+          {...skills.ids}
           rows={1}
           value={text}
           disabled={closed}
@@ -102,13 +111,18 @@ export function Composer({
                   : 'Answer above, or write something else'
                 : working
                   ? 'Write what comes next'
-                  : 'Ask, or say what to build'
+                  : decides
+                    ? 'Decide on the plan above, or say what should be different'
+                    : transcript?.mode === 'plan'
+                      ? 'Say what to plan'
+                      : 'Ask, or say what to build'
           }
           className="block w-full resize-none bg-transparent px-3 pt-2.5 pb-1 text-md outline-none"
         />
         <div className="flex min-h-9 items-center gap-0.5 pr-1.5 pb-1 pl-1.5 max-md:min-h-11">
           <ModelPicker transcript={transcript} disabled={closed} onPick={actions.configure} />
           <ThinkingPicker transcript={transcript} disabled={closed} onPick={actions.configure} />
+          <ModePicker transcript={transcript} disabled={closed} onPick={actions.setMode} />
           <div className="ml-auto flex items-center gap-1">
             {busy && (
               <Hint

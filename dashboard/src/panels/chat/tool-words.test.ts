@@ -73,3 +73,49 @@ test('a failure shows its first line', () => {
   })
   expect(toolWords(failed).result).toBe('No such file')
 })
+
+test('a list of steps says which one is worked on, and how far it is', () => {
+  const items = [
+    { content: 'read', status: 'completed' },
+    { content: 'write', status: 'in_progress' },
+  ]
+  const done = row('todo', {
+    input: { items },
+    state: 'done',
+    result: text(''),
+    details: { items },
+  })
+  expect(toolWords(done)).toMatchObject({ object: 'write', result: '1 of 2 done' })
+  expect(toolWords(row('todo', { input: { items: [] } })).object).toBe('')
+})
+
+test('a patch names its file, or says how many, also before it was done', () => {
+  const input = { input: '*** Begin Patch\n*** Update File: a b.txt\n*** End Patch' }
+  expect(toolWords(row('apply_patch', { input }))).toMatchObject({ object: 'a b.txt', mono: true })
+  const details = { files: [{ path: 'a' }, { path: 'b' }], addedLines: 3, removedLines: 0 }
+  const done = row('apply_patch', { input, state: 'done', result: text(''), details })
+  expect(toolWords(done)).toMatchObject({ object: '2 files', result: '+3 −0' })
+})
+
+test('a task says what it took; one that a person stopped did not fail', () => {
+  const input = { description: 'Count the tests' }
+  const usage = { cost: { total: 0.02 } }
+  const end = { input, result: text('The helper was stopped by a person.') }
+  const done = row('task', { ...end, state: 'done', details: { tools: 2, usage } })
+  expect(toolWords(done).result).toBe('2 tool calls · US$ 0.020')
+  const stopped = row('task', { ...end, state: 'failed', details: { reason: 'aborted' } })
+  expect(toolWords(stopped).result).toBe('stopped')
+})
+
+test('a call that was not allowed, or not made again, was not done', () => {
+  const call = { input: { command: 'git push' }, state: 'failed' as const, result: text('No.') }
+  const words = (details: object) => toolWords(row('bash', { ...call, details }))
+  expect(words({ denied: true })).toMatchObject({ did: 'Not allowed', result: '' })
+  expect(words({ doubt: true })).toMatchObject({ did: 'Not run again', result: '' })
+})
+
+test('programs in the background are named by what is done to them', () => {
+  const of = (action: string) => toolWords(row('process', { input: { action, id: 'p1' } }))
+  expect(of('kill')).toMatchObject({ did: 'Ended', object: 'p1' })
+  expect(of('list').object).toBe('what runs in the background')
+})

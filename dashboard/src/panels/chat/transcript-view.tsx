@@ -2,9 +2,11 @@
 // the reader is there, and lets go as soon as they scroll up.
 import { useVirtualizer, type Virtualizer } from '@tanstack/react-virtual'
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react'
-import type { Row, Transcript } from '@/api/transcript/types'
+import type { Row } from '@/api/transcript/types'
 import { useView } from '@/stores/view'
 import { Icon } from '@/ui/icons'
+import { NestedContext, type TranscriptViewProps } from './nested-context'
+import { ProofContext, useProofsOf } from './proof-context'
 import { RowView } from './rows/row-view'
 
 /** Closer to the end than this counts as at the end. */
@@ -17,7 +19,7 @@ function estimate(row: Row | undefined): number {
     case 'thinking':
     case 'note':
       return 28
-    case 'receipt':
+    case 'tally':
     case 'marker':
       return 44
     case 'text':
@@ -46,15 +48,10 @@ export function TranscriptView({
   working,
   visible,
   pinned,
+  label = 'Conversation',
+  heightMax,
   onRetry,
-}: {
-  transcript: Transcript
-  working: boolean
-  visible: boolean
-  /** Goes up when the person sends something: back to the end. */
-  pinned: number
-  onRetry: () => void
-}) {
+}: TranscriptViewProps) {
   const { rows, sessionId } = transcript
   const scroller = useRef<HTMLDivElement>(null)
   const stuck = useRef(true)
@@ -71,8 +68,8 @@ export function TranscriptView({
     getItemKey: (index) => rows[index]?.id ?? index,
     measureElement: measure,
     overscan: 8,
-    paddingStart: 20,
-    paddingEnd: 24,
+    paddingStart: heightMax ? 12 : 20,
+    paddingEnd: heightMax ? 12 : 24,
   })
   const total = virtual.getTotalSize()
 
@@ -128,64 +125,81 @@ export function TranscriptView({
     setOpened((before) => new Map(before).set(id, open))
   }, [])
 
+  const bring = useCallback(
+    (at: number) => {
+      const row = rows[at]
+      if (!row) return
+      setOpened((before) => new Map(before).set(row.id, true))
+      stuck.current = false
+      virtual.scrollToIndex(at, { align: 'center' })
+    },
+    [rows, virtual],
+  )
+  const proofs = useProofsOf(sessionId, rows, bring)
+
   const fresh = rows.length - seen.current
   // Only what stands at the very end can be asked again.
-  const last = rows.findLast((row) => row.kind !== 'receipt' && row.kind !== 'note')
+  const last = rows.findLast((row) => row.kind !== 'tally' && row.kind !== 'note')
 
   return (
-    <>
-      <div
-        ref={scroller}
-        onScroll={onScroll}
-        role="log"
-        aria-live="off"
-        aria-label="Conversation"
-        // Scrolled by keyboard too.
-        // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-        tabIndex={0}
-        className="h-full overflow-y-auto overscroll-contain -outline-offset-2 [overflow-anchor:none]"
-        data-session={sessionId}
-      >
-        <div className="relative mx-auto w-full max-w-[700px]" style={{ height: total }}>
-          {virtual.getVirtualItems().map((item) => {
-            const row = rows[item.index]
-            if (!row) return null
-            return (
-              <div
-                key={item.key}
-                ref={virtual.measureElement}
-                data-index={item.index}
-                role="article"
-                aria-posinset={item.index + 1}
-                aria-setsize={rows.length}
-                className="absolute top-0 left-0 w-full px-5 max-md:px-4"
-                style={{ transform: `translateY(${item.start}px)` }}
-              >
-                <RowView
-                  row={row}
-                  before={rows[item.index - 1]?.kind ?? null}
-                  open={opened.get(row.id) ?? (density === 'full' && row.kind === 'tool')}
-                  quiet={density === 'quiet'}
-                  live={row === last && !working}
-                  sessionId={sessionId}
-                  onToggle={toggle}
-                  onRetry={onRetry}
-                />
-              </div>
-            )
-          })}
-        </div>
-      </div>
-      {away && (
-        <button
-          type="button"
-          onClick={attach}
-          className="appear absolute bottom-3 left-1/2 flex h-7 -translate-x-1/2 items-center gap-1.5 rounded-full border bg-raised px-3 text-sm shadow-float hover:bg-sunk max-md:h-10"
+    <ProofContext value={proofs}>
+      <NestedContext value={nested}>
+        <div
+          ref={scroller}
+          onScroll={onScroll}
+          role="log"
+          aria-live="off"
+          aria-label={label}
+          // Scrolled by keyboard too.
+          // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+          tabIndex={0}
+          className="h-full overflow-y-auto overscroll-contain -outline-offset-2 [overflow-anchor:none]"
+          data-session={sessionId}
+          style={heightMax ? { height: Math.min(total, heightMax) } : undefined}
         >
-          <Icon name="arrowDown" width={14} height={14} />
-          {fresh > 0 ? `${fresh} new` : 'To the end'}
-        </button>
-      )}
-    </>
+          <div className="relative mx-auto w-full max-w-[700px]" style={{ height: total }}>
+            {virtual.getVirtualItems().map((item) => {
+              const row = rows[item.index]
+              if (!row) return null
+              return (
+                <div
+                  key={item.key}
+                  ref={virtual.measureElement}
+                  data-index={item.index}
+                  role="article"
+                  aria-posinset={item.index + 1}
+                  aria-setsize={rows.length}
+                  className="absolute top-0 left-0 w-full px-5 max-md:px-4"
+                  style={{ transform: `translateY(${item.start}px)` }}
+                >
+                  <RowView
+                    row={row}
+                    before={rows[item.index - 1]?.kind ?? null}
+                    open={opened.get(row.id) ?? (density === 'full' && row.kind === 'tool')}
+                    quiet={density === 'quiet'}
+                    live={row === last && !working}
+                    sessionId={sessionId}
+                    onToggle={toggle}
+                    onRetry={onRetry}
+                  />
+                </div>
+              )
+            })}
+          </div>
+        </div>
+        {away && (
+          <button
+            type="button"
+            onClick={attach}
+            className="appear absolute bottom-3 left-1/2 flex h-7 -translate-x-1/2 items-center gap-1.5 rounded-full border bg-raised px-3 text-sm shadow-float hover:bg-sunk max-md:h-10"
+          >
+            <Icon name="arrowDown" width={14} height={14} />
+            {fresh > 0 ? `${fresh} new` : 'To the end'}
+          </button>
+        )}
+      </NestedContext>
+    </ProofContext>
   )
 }
+
+const nested = (props: TranscriptViewProps) => <TranscriptView {...props} />

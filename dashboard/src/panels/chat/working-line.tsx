@@ -1,10 +1,9 @@
 // What the agent is at right now, in one line above the composer; also spoken, politely.
-import { useEffect, useState } from 'react'
 import type { Transcript } from '@/api/transcript/types'
 import { useOpenPanel } from '@/hooks/dock'
 import { Button } from '@/ui/button'
 import { Glyph } from '@/ui/glyph'
-import { duration } from '@/util/format'
+import { Elapsed, useNow } from './elapsed'
 
 export function WorkingLine({
   transcript,
@@ -16,7 +15,9 @@ export function WorkingLine({
   const openPanel = useOpenPanel()
   const waiting = transcript?.status === 'waiting'
   const asks = transcript ? asksFor(transcript) : null
-  const words = transcript && working && !asks ? wordsFor(transcript) : null
+  // A branch that is left behind is summed up while the agent rests.
+  const busy = working || (transcript?.compacting ?? false)
+  const words = transcript && busy && !asks ? wordsFor(transcript) : null
   return (
     <>
       {asks && (
@@ -65,12 +66,13 @@ function asksFor({ status, retry, question }: Transcript): string | null {
 const ENDLESS = 2 ** 32 - 1
 
 function wordsFor(transcript: Transcript): string {
-  const { retry, compacting, rows } = transcript
+  const { retry, compacting, checking, rows } = transcript
   if (retry && retry.maxAttempts >= ENDLESS) return `Waiting (${retry.why}). Asking again`
   if (retry) {
     return `The model call failed (${retry.why}). Trying again, ${retry.attempt} of ${retry.maxAttempts},`
   }
-  if (compacting) return 'Shortening the conversation'
+  if (checking) return `Checking the work with ${checking}`
+  if (compacting) return 'Summing up the conversation'
   const last = rows.at(-1)
   // The row just above says what runs.
   if (last?.kind === 'tool' && (last.state === 'running' || last.state === 'calling')) {
@@ -78,26 +80,6 @@ function wordsFor(transcript: Transcript): string {
   }
   if (last?.kind === 'text') return 'Writing'
   return 'Thinking'
-}
-
-const TICK_MS = 1000
-
-function useNow(): number {
-  const [now, setNow] = useState(Date.now)
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), TICK_MS)
-    return () => clearInterval(timer)
-  }, [])
-  return now
-}
-
-function Elapsed({ since }: { since: number }) {
-  const seconds = Math.max(0, Math.floor((useNow() - since) / 1000))
-  return (
-    <span className="tnum ml-auto shrink-0 text-sm text-ink-3">
-      {seconds < 60 ? `${seconds} s` : duration(seconds * 1000)}
-    </span>
-  )
 }
 
 function Countdown({ until }: { until: number }) {

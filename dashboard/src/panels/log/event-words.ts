@@ -1,6 +1,7 @@
 // Events as lines that a person reads. Deltas and their like are no lines.
 import type { BridgeEvent } from '@/api/events'
 import type { Outcome } from '@/api/machine-types'
+import { extensionWords } from '@/api/transcript/reduce'
 import { textOf } from '@/api/transcript/rows'
 import { absolute, duration, plural } from '@/util/format'
 
@@ -48,6 +49,7 @@ export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
     case 'agent_end': {
       const { reason, tools, durationMs } = event.data
       const tail = `${plural(tools, 'tool')}, ${duration(durationMs)}`
+      if (reason === 'limit') return line(`The agent reached a limit after ${tail}`, 'bad')
       if (reason === 'error') return line(`The agent failed after ${tail}`, 'bad')
       if (reason === 'aborted') return line(`The agent was stopped after ${tail}`)
       if (reason === 'waiting') return line('The agent waits for an answer', 'ask')
@@ -90,6 +92,18 @@ export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
       return line(`The session is called ${event.data.name ?? 'nothing'}`)
     case 'model_change':
       return line(`The model is ${event.data.provider} / ${event.data.id}`)
+    case 'mode_change':
+      return line(event.data.mode === 'plan' ? 'The agent plans only' : 'The agent builds')
+    case 'plan_ready':
+      return line(`A plan of ${plural(event.data.todos.length, 'step')} waits for you`, 'ask')
+    case 'plan_settled':
+      return line(`The plan was ${event.data.state}`)
+    case 'auto_check': {
+      const { status, command } = event.data
+      if (status === 'started') return line(`The check runs: ${command}`)
+      if (status === 'passed') return line(`The check passed: ${command}`, 'good')
+      return line(`The check fails: ${command}`, 'bad')
+    }
     case 'compaction_end':
       return event.data.errorMessage
         ? line(`The conversation could not be shortened: ${event.data.errorMessage}`, 'bad')
@@ -120,6 +134,12 @@ export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
       const back = sessions.length > 0 ? `, ${plural(sessions.length, 'conversation')} with it` : ''
       const name = label ? `“${label}” of ` : ''
       return line(`The project went back to ${name}${absolute(takenAt)}${back}`)
+    }
+    case 'navigated':
+      return line('The conversation went to another entry')
+    case 'label_change': {
+      const { label } = event.data
+      return line(label ? `An entry was named “${label}”` : 'An entry lost its name')
     }
     case 'forked':
       return line(`This project was forked from ${event.data.from}`)
@@ -154,6 +174,32 @@ export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
         outcome === 'failed' ? 'bad' : outcome === 'fired' ? 'good' : 'plain',
       )
     }
+    case 'receipt': {
+      const { number, argv, exitCode, signal, stamp } = event.data
+      // The first word of it is enough: the second says that the files were read, too.
+      if (stamp === 'pending') return null
+      const end = exitCode === null ? `signal ${signal}` : `exit code ${exitCode}`
+      return line(
+        `Receipt ${number}, ${end}: ${argv.at(-1) ?? ''}`,
+        exitCode === 0 ? 'good' : 'bad',
+      )
+    }
+    case 'mcp_server': {
+      const { name, state, message } = event.data
+      const why = message ? `: ${message}` : ''
+      switch (state) {
+        case 'failed':
+          return line(`The server ${name} failed${why}`, 'bad')
+        case 'needs_sign_in':
+          return line(`The server ${name} needs you to sign in`, 'ask')
+        case 'ready':
+          return line(`The server ${name} runs`, 'good')
+        default:
+          return null
+      }
+    }
+    case 'extension_error':
+      return line(extensionWords(event.data), 'bad')
     case 'error':
       return line(event.data.message, 'bad')
     default:

@@ -25,7 +25,7 @@ pub(super) const PI: &str = r#"{"type":"session","version":3,"id":"0198a0b0-1111
 {"type":"session_info","id":"a000000c","parentId":"a000000b","timestamp":"2026-03-01T10:00:08.000Z","name":"Files"}
 "#;
 
-fn file(dir: &Path, text: &[u8]) -> PathBuf {
+pub(super) fn file(dir: &Path, text: &[u8]) -> PathBuf {
     let path = dir.join("2026-03-01T10-00-00-000Z_x.jsonl");
     std::fs::write(&path, text).unwrap();
     path
@@ -80,6 +80,18 @@ fn a_file_of_the_first_version_is_a_line_of_messages() {
     let session = Session::open(&file(dir.path(), old.as_bytes())).unwrap();
     assert_eq!(texts(&session), ["user hi", "custom x"]);
     assert_eq!(session.header().version, None);
+}
+
+#[test]
+fn a_long_file_is_read_in_its_order_by_however_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut session = Session::create(dir.path(), "/p", None, 1).unwrap();
+    for n in 0..300 {
+        add(&mut session, user(&format!("{n} {}", "x".repeat(4_000))));
+    }
+    assert!(std::fs::metadata(session.path()).unwrap().len() > 1 << 20);
+    let read = Session::open(session.path()).unwrap();
+    assert_eq!((read.entries(), read.lines()), (session.entries(), session.lines()));
 }
 
 #[test]

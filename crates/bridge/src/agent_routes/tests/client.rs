@@ -1,7 +1,10 @@
 //! A client of the routes, and the events that it reads off a stream.
 
 use super::super::router;
-use crate::runtime::{AgentRuntime, tests::House};
+use crate::{
+    proxy::Origin,
+    runtime::{AgentRuntime, tests::House},
+};
 use axum::{
     body::Body,
     http::{Request, Response, StatusCode},
@@ -41,6 +44,13 @@ impl Client {
 
     pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
         read(self.send(Request::post(path).body(body.into()).unwrap()).await).await
+    }
+
+    /// The same over the socket that only the server can reach.
+    pub(super) async fn post_outside(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        let mut request = Request::post(path).body(Body::from(body.to_string())).unwrap();
+        request.extensions_mut().insert(Origin::Server);
+        read(self.send(request).await).await
     }
 
     pub(super) async fn data(&self, path: &str, body: Value) -> Value {

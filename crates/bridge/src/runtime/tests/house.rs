@@ -25,6 +25,8 @@ use toft_tools::{
 /// Says the n-th thing to the n-th question of a conversation: the same after any restart.
 pub(crate) struct Script {
     pub(crate) answers: Vec<Vec<Block>>,
+    /// The same for conversations of tasks, by their prompts.
+    pub(crate) tasks: HashMap<String, Vec<Vec<Block>>>,
     /// What it was sent, question by question.
     pub(crate) asked: Mutex<Vec<Vec<Message>>>,
 }
@@ -41,8 +43,12 @@ impl Model for Script {
         };
         let n = request.messages.iter().filter(said).count();
         self.asked.lock().unwrap().push(request.messages.clone());
-        let content =
-            self.answers.get(n).cloned().unwrap_or_else(|| vec![Block::text("Nothing more.")]);
+        let prompt = request.messages.iter().find_map(|message| match message {
+            Message::User(user) => Some(user.content.text()),
+            _ => None,
+        });
+        let answers = prompt.and_then(|prompt| self.tasks.get(&prompt)).unwrap_or(&self.answers);
+        let content = answers.get(n).cloned().unwrap_or_else(|| vec![Block::text("Nothing more.")]);
         let calls = content.iter().any(|b| matches!(b, Block::ToolCall(_)));
         let mut deltas = Vec::new();
         for (content_index, block) in content.iter().enumerate() {
@@ -115,6 +121,7 @@ impl ModelSource for ScriptSource {
 struct InitShell {
     shell: Arc<LocalShell>,
     home: tokio::runtime::Handle,
+    life: String,
 }
 
 #[async_trait]
@@ -132,6 +139,9 @@ impl Shell for InitShell {
     async fn list(&self) -> Result<Vec<ExecStatus>, ShellError> {
         self.shell.list().await
     }
+    fn life(&self) -> String {
+        self.life.clone()
+    }
 }
 
 /// A machine without a machine: folders, a shell, and bridges one after the other.
@@ -141,10 +151,20 @@ pub(crate) struct House {
     pub(crate) shell: Arc<LocalShell>,
     pub(crate) secrets: Arc<MemorySecrets>,
     script: Arc<Script>,
+    /// How often the machine was started.
+    lives: u32,
 }
 
 impl House {
     pub(crate) fn new(answers: Vec<Vec<Block>>) -> Self {
+        Self::with_tasks(answers, HashMap::new())
+    }
+
+    /// With tasks that have scripts of their own.
+    pub(crate) fn with_tasks(
+        answers: Vec<Vec<Block>>,
+        tasks: HashMap<String, Vec<Vec<Block>>>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["project", "home", "log", "exec"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
@@ -155,8 +175,8 @@ impl House {
             .build()
             .unwrap();
         let shell = Arc::new(LocalShell::new(&dir.path().join("exec")));
-        let script = Arc::new(Script { answers, asked: Mutex::default() });
-        Self { dir, init, shell, secrets: Arc::default(), script }
+        let script = Arc::new(Script { answers, tasks, asked: Mutex::default() });
+        Self { dir, init, shell, secrets: Arc::default(), script, lives: 1 }
     }
 
     pub(crate) fn boot(&self) -> BridgeBoot {
@@ -174,6 +194,12 @@ impl House {
         }
     }
 
+    /// The machine ends with all its programs, and starts again.
+    pub(crate) fn machine_ends(&mut self) {
+        self.shell = Arc::new(LocalShell::new(&self.dir.path().join("exec")));
+        self.lives += 1;
+    }
+
     /// Starts a bridge that dies by `fate`.
     pub(crate) async fn bridge(&self, fate: Option<Arc<Fate>>) -> Arc<AgentRuntime> {
         let boot = self.boot();
@@ -182,7 +208,11 @@ impl House {
             log.give_fate(fate);
         }
         let app_port = AppPort::open(Path::new(&boot.home), 3000, None, log.clone());
-        let shell = InitShell { shell: Arc::clone(&self.shell), home: self.init.handle().clone() };
+        let shell = InitShell {
+            shell: Arc::clone(&self.shell),
+            home: self.init.handle().clone(),
+            life: self.lives.to_string(),
+        };
         let shell = Arc::new(shell);
         let secrets = Arc::clone(&self.secrets) as _;
         let parts = RuntimeParts { boot, log, shell, secrets, app_port, clock: now_ms };

@@ -1,15 +1,16 @@
-//! Pi, driven over its RPC (JSON lines on standard input and output) against the provider that
-//! measures ours, on the host and without a sandbox. Its session files are kept, as ours are.
+//! Pi, driven over its RPC (JSON lines on standard input and output) or with one prompt on its command
+//! line, against the provider that measures ours, on the host and without a sandbox. Its session files
+//! are kept, as ours are.
 
-use crate::bench::scratch::Scratch;
+use super::npm::NodeProgram;
+use crate::bench::{lab::ms, scratch::Scratch};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::{
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
@@ -20,38 +21,16 @@ use tokio::{
 /// Start of Node and twenty turns take about a second here; a loaded host, with a wide margin.
 const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The installed programs.
-pub(in crate::bench) struct PiFiles {
-    node: PathBuf,
-    entry: PathBuf,
+/// Pi with its settings and a folder to work in.
+pub(in crate::bench) struct PiHome {
+    program: NodeProgram,
+    folder: Scratch,
 }
 
-impl PiFiles {
-    /// Looks in the folder that `npm install --prefix` was given.
-    pub(super) fn find(folder: &Path) -> Option<Self> {
-        let modules = folder.join("node_modules");
-        let package = modules.join("@earendil-works/pi-coding-agent");
-        let about: Value = fs::read(package.join("package.json"))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())?;
-        let entry = package.join(about["bin"]["pi"].as_str()?);
-        let node = modules.join("node/bin/node");
-        (entry.is_file() && node.is_file()).then_some(Self { node, entry })
-    }
-}
-
-/// A running Pi; ended when dropped.
-pub(in crate::bench) struct Pi {
-    _process: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-    _folder: Scratch,
-}
-
-impl Pi {
-    /// Starts one that asks this provider; `file` and its content lie where it works.
-    pub(in crate::bench) async fn open(
-        files: &PiFiles,
+impl PiHome {
+    /// One that asks this provider; `file` and its content lie where it works.
+    pub(in crate::bench) fn make(
+        program: &NodeProgram,
         provider: SocketAddr,
         file: (&str, &str),
     ) -> Result<Self> {
@@ -67,31 +46,66 @@ impl Pi {
             "models": [{"id": "bench"}],
         }}});
         fs::write(agent.join("models.json"), models.to_string())?;
-        let mut process = Command::new(&files.node)
-            .arg(&files.entry)
-            .args(["--mode", "rpc", "--provider", "bench", "--model", "bench"])
-            .current_dir(&work)
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", folder.path())
-            .env("PI_CODING_AGENT_DIR", &agent)
-            .env("PI_OFFLINE", "1")
+        Ok(Self { program: program.clone(), folder })
+    }
+
+    fn command(&self) -> Command {
+        let folder = self.folder.path();
+        let mut command = self.program.command(folder);
+        command
+            .args(["--provider", "bench", "--model", "bench"])
+            .current_dir(folder.join("work"))
+            .env("PI_CODING_AGENT_DIR", folder.join("agent"))
+            .env("PI_OFFLINE", "1");
+        command
+    }
+
+    /// Milliseconds of a whole process that says one thing and prints the answer.
+    pub(in crate::bench) async fn once(&self, message: &str) -> Result<f64> {
+        let began = Instant::now();
+        let mut process = self.command().args(["-p", message]).spawn().context("starting node")?;
+        let ended = timeout(STEP_TIMEOUT, process.wait()).await.context("it did not end")??;
+        if !ended.success() {
+            bail!("it ended with {ended}");
+        }
+        Ok(ms(began))
+    }
+}
+
+/// A running Pi; ended when dropped.
+pub(in crate::bench) struct Pi {
+    process: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Pi {
+    /// Starts it; returns when it has answered once.
+    pub(in crate::bench) async fn open(home: &PiHome) -> Result<Self> {
+        let mut process = home
+            .command()
+            .args(["--mode", "rpc"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .context("starting node")?;
         let input = process.stdin.take().context("stdin is piped")?;
         let output = BufReader::new(process.stdout.take().context("stdout is piped")?).lines();
-        let mut pi = Self { _process: process, input, output, _folder: folder };
+        let mut pi = Self { process, input, output };
         pi.ask(&json!({"type": "get_state"})).await?;
         Ok(pi)
     }
 
-    /// A prompt in a new session, to its end.
-    pub(in crate::bench) async fn prompt(&mut self) -> Result<()> {
-        self.ask(&json!({"type": "new_session"})).await?;
+    /// Its process.
+    pub(in crate::bench) fn pid(&self) -> Result<u32> {
+        self.process.id().context("it has ended")
+    }
+
+    /// A prompt, to its end; in a new session, or in the one before.
+    pub(in crate::bench) async fn prompt(&mut self, in_new: bool) -> Result<()> {
+        if in_new {
+            self.ask(&json!({"type": "new_session"})).await?;
+        }
         self.ask(&json!({"type": "prompt", "message": "go"})).await?;
         self.until(|line| line["type"] == "agent_settled").await?;
         Ok(())

@@ -1,6 +1,6 @@
 //! What a terminal shows of a conversation: text as it comes, a line for each tool, a receipt.
 
-use super::{super::logs::first_line, asked};
+use super::{super::logs::first_line, asked, plan};
 use crate::{client::SseEvent, output};
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ pub(super) fn show(event: &SseEvent, project: &str) {
     let data = &event.data;
     match event.name.as_str() {
         "message_update" if data["type"] == "text_delta" => {
-            output::piece(data["delta"].as_str().unwrap_or_default());
+            output::piece(&output::text(&data["delta"]));
         }
         "message_update" if data["type"] == "text_end" => output::piece("\n"),
         "message_restarted" => output::line(&output::dim("(the answer was cut; asked again)")),
@@ -25,7 +25,22 @@ pub(super) fn show(event: &SseEvent, project: &str) {
         "tool_end" if data["isError"] == true => {
             output::line(&output::dim(&format!("  {} failed", output::text(&data["toolName"]))));
         }
+        "plan_ready" => {
+            for line in plan::lines(data) {
+                output::line(&line);
+            }
+        }
+        "auto_check" => output::line(&output::dim(&format!(
+            "· check `{}`: {}",
+            output::text(&data["command"]),
+            output::text(&data["status"]).replace('_', " ")
+        ))),
         "notify" => output::line(&format!("! {}", output::text(&data["message"]))),
+        "extension_error" => output::remark(&format!(
+            "extension {}: {}",
+            output::text(&data["extension"]),
+            output::text(&data["message"])
+        )),
         "question" => {
             output::line(&format!("? {}", output::text(&data["question"])));
             for option in data["options"].as_array().map(Vec::as_slice).unwrap_or_default() {

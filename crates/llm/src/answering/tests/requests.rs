@@ -124,6 +124,7 @@ fn the_same_request_is_the_same_in_every_format() {
             one_call: format != WireFormat::Gemini,
             output: Output::Text,
             passed_on: true,
+            one_off: false,
         };
         assert_eq!(request.options, options, "{format:?}");
         assert_eq!(asked.stream, format != WireFormat::Gemini);

@@ -41,9 +41,9 @@ pub(super) fn step_to_come(list: &Value, session: &str, seq: u64) -> Option<Conv
     (moves.seq == seq).then(|| ConversationStep::Moved {
         seq,
         to: place.leaf_entry_id,
-        checkpoint_id: moves.checkpoint_id.to_string(),
+        checkpoint_id: Some(moves.checkpoint_id.to_string()),
         label: moves.label,
-        taken_at: moves.taken_at,
+        taken_at: Some(moves.taken_at),
         at: moves.at,
     })
 }

@@ -61,14 +61,17 @@ pub(crate) fn branch(steps: &[ConversationStep], until: u64) -> Branch<'_> {
             }
             ConversationStep::Moved { to, checkpoint_id, label, taken_at, at, .. } => {
                 branch.go_back(to.as_deref(), *taken_at);
-                branch.restores.push(WentBack {
-                    after_entry_id: branch.messages.last().map(|m| m.entry_id),
-                    checkpoint_id,
-                    label: label.as_deref(),
-                    taken_at: *taken_at,
-                    at: *at,
-                    length: branch.messages.len(),
-                });
+                // A person who goes to an entry brings no files back.
+                if let (Some(checkpoint_id), Some(taken_at)) = (checkpoint_id, *taken_at) {
+                    branch.restores.push(WentBack {
+                        after_entry_id: branch.messages.last().map(|m| m.entry_id),
+                        checkpoint_id,
+                        label: label.as_deref(),
+                        taken_at,
+                        at: *at,
+                        length: branch.messages.len(),
+                    });
+                }
             }
         }
     }
@@ -86,12 +89,14 @@ impl Branch<'_> {
         self.restores.retain(|went| went.length < length);
     }
 
-    fn go_back(&mut self, to: Option<&str>, taken_at: u64) {
+    fn go_back(&mut self, to: Option<&str>, taken_at: Option<u64>) {
         let Some(to) = to else { return self.cut_after(0) };
         if let Some(at) = self.place_of(to) {
             return self.cut_after(at + 1);
         }
-        // To an entry of another kind: the one that a message hung on, or by time.
+        // To an entry of another kind: the one that a message hung on, or by time. A person's move names
+        // a message, which is missing only where the log lost it.
+        let Some(taken_at) = taken_at else { return };
         match self.messages.iter().position(|m| m.parent_id == Some(to)) {
             Some(length) => self.messages.truncate(length),
             None => self.messages.retain(|m| m.ts <= taken_at),
@@ -119,9 +124,9 @@ mod tests {
         ConversationStep::Moved {
             seq,
             to: to.map(str::to_owned),
-            checkpoint_id: format!("ck{seq}"),
+            checkpoint_id: Some(format!("ck{seq}")),
             label: None,
-            taken_at: 102,
+            taken_at: Some(102),
             at: 100 + seq,
         }
     }
@@ -148,6 +153,19 @@ mod tests {
         {
             check(&steps, until, want);
         }
+    }
+
+    #[test]
+    fn a_person_who_goes_to_an_entry_is_followed_and_brings_no_files_back() {
+        let mut went = moved(3, Some("a"));
+        if let ConversationStep::Moved { checkpoint_id, taken_at, .. } = &mut went {
+            (*checkpoint_id, *taken_at) = (None, None);
+        }
+        let steps = [said(1, "a", None), said(2, "b", Some("a")), went, said(4, "c", Some("leaf"))];
+        for (until, want) in [(2, "a b"), (3, "a"), (4, "a c")] {
+            check(&steps, until, want);
+        }
+        assert_eq!(branch(&steps, 9).restores, []);
     }
 
     #[test]

@@ -37,7 +37,7 @@ export function AskedForm({
   children,
 }: {
   label?: string
-  question: string
+  question: ReactNode
   disabled?: boolean
   /** Why it was not taken. */
   error: string | null

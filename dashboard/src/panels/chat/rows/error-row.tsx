@@ -13,15 +13,16 @@ export function ErrorRowView({
   row: ErrorRow
   /** It stands at the end: what was asked again later needs no button. */
   live: boolean
-  onRetry: () => void
+  onRetry: (() => void) | null
 }) {
   const navigate = useNavigate()
   const { closed } = useMachineState()
+  const isLive = live && onRetry !== null
   if (row.aborted) {
     return (
       <div className="flex min-h-7 items-center gap-2 text-ink-3">
         You stopped it here.
-        {live && !closed && (
+        {isLive && !closed && (
           <Button variant="ghost" onClick={onRetry}>
             Go on
           </Button>
@@ -29,7 +30,7 @@ export function ErrorRowView({
       </div>
     )
   }
-  if (!live) {
+  if (!isLive) {
     return <div className="py-1 break-words text-ink-3">The model call failed: {row.text}</div>
   }
   return (

@@ -1,14 +1,17 @@
 // One row of the document. Drawn again only when the row itself changed.
 import { memo } from 'react'
 import type { Row } from '@/api/transcript/types'
-import { Prose } from '@/components/prose'
 import { cx } from '@/util/class'
+import { AnswerText } from './answer-text'
+import { CallQuestion } from './call-question'
 import { ErrorRowView } from './error-row'
 import { MarkerRowView } from './marker-row'
+import { PlanRowView } from './plan-row'
 import { QuestionRow } from './question-row'
-import { ReceiptRowView } from './receipt-row'
+import { TallyRowView } from './tally-row'
 import { SecretsRow } from './secrets-row'
 import { DemoRow, NoteRowView, SummaryRow, ThinkingRow } from './small-rows'
+import { TaskRow } from './task-row'
 import { ToolRowView } from './tool-row'
 import { UserRowView } from './user-row'
 
@@ -22,7 +25,8 @@ interface Props {
   live: boolean
   sessionId: string
   onToggle: (id: string, open: boolean) => void
-  onRetry: () => void
+  /** Null: nothing here is asked again or changed. */
+  onRetry: (() => void) | null
 }
 
 const TIGHT = new Set<Row['kind']>(['tool', 'thinking', 'note', 'demo'])
@@ -35,6 +39,9 @@ function spacing(kind: Row['kind'], before: Row['kind'] | null): string {
   return 'pt-3'
 }
 
+const commandIn = (input: Record<string, unknown> | null): string | undefined =>
+  typeof input?.command === 'string' ? input.command : undefined
+
 export const RowView = memo(function RowView(props: Props) {
   return <div className={cx(spacing(props.row.kind, props.before))}>{body(props)}</div>
 })
@@ -42,30 +49,66 @@ export const RowView = memo(function RowView(props: Props) {
 function body({ row, open, quiet, live, sessionId, onToggle, onRetry }: Props) {
   switch (row.kind) {
     case 'user':
-      return <UserRowView row={row} sessionId={sessionId} />
+      return (
+        <UserRowView
+          row={row}
+          sessionId={sessionId}
+          fixed={onRetry === null}
+          open={open}
+          onToggle={onToggle}
+        />
+      )
     case 'text':
-      return <Prose text={row.text} />
+      return <AnswerText row={row} />
     case 'thinking':
       return <ThinkingRow row={row} open={open} onToggle={onToggle} />
     case 'tool':
       if (row.name === 'ask_secrets' || row.question?.secrets?.length) {
         return <SecretsRow row={row} sessionId={sessionId} />
       }
+      if (row.name === 'task') {
+        return (
+          <TaskRow row={row} open={open} quiet={quiet} sessionId={sessionId} onToggle={onToggle} />
+        )
+      }
+      if (row.question?.kind) {
+        return (
+          <>
+            <ToolRowView row={row} open={open} quiet={quiet} onToggle={onToggle} />
+            <CallQuestion
+              key={row.question.id ?? row.callId}
+              question={row.question}
+              command={row.name === 'bash' ? commandIn(row.input) : undefined}
+              sessionId={sessionId}
+            />
+          </>
+        )
+      }
       return row.question || row.name === 'ask' ? (
         <QuestionRow row={row} sessionId={sessionId} />
       ) : (
         <ToolRowView row={row} open={open} quiet={quiet} onToggle={onToggle} />
       )
+    case 'plan':
+      return <PlanRowView row={row} live={live} sessionId={sessionId} />
     case 'error':
       return <ErrorRowView row={row} live={live} onRetry={onRetry} />
-    case 'receipt':
-      return <ReceiptRowView row={row} open={open} onToggle={onToggle} />
+    case 'tally':
+      return (
+        <TallyRowView
+          row={row}
+          open={open}
+          sessionId={sessionId}
+          fixed={onRetry === null}
+          onToggle={onToggle}
+        />
+      )
     case 'summary':
       return <SummaryRow row={row} open={open} onToggle={onToggle} />
     case 'marker':
       return <MarkerRowView row={row} live={live} />
     case 'note':
-      return <NoteRowView row={row} />
+      return <NoteRowView row={row} open={open} onToggle={onToggle} />
     case 'demo':
       return <DemoRow row={row} />
     default:

@@ -27,7 +27,7 @@ function Disclosure({
       className="-ml-1.5 flex h-7 max-w-full items-center gap-1.5 rounded-md pr-2 pl-1 text-ink-3 hover:bg-hover hover:text-ink-2 max-md:h-10"
     >
       <Icon name="chevron" width={12} height={12} className={cx(open && 'rotate-90')} />
-      <span className="shrink-0">{label}</span>
+      <span className={cx(hint ? 'shrink-0' : 'truncate')}>{label}</span>
       {hint && !open && <span className="truncate">{hint}</span>}
     </button>
   )
@@ -86,8 +86,34 @@ export function SummaryRow({
   )
 }
 
-export function NoteRowView({ row }: { row: NoteRow }) {
-  return <div className="min-h-7 py-1 break-words text-ink-3">{row.text}</div>
+export function NoteRowView({
+  row,
+  open,
+  onToggle,
+}: {
+  row: NoteRow
+  open: boolean
+  onToggle: Toggle
+}) {
+  // What the loop tells the model: one line for people, and below it what a check printed.
+  const told = /^\[([^\n]+)\]\n\n([\s\S]+)$/.exec(row.text)
+  if (told) {
+    return (
+      <div>
+        <Disclosure id={row.id} open={open} onToggle={onToggle} label={told[1] ?? ''} />
+        {open && (
+          <pre className="mt-1 mb-2 max-h-80 overflow-auto rounded-md border bg-sunk px-3 py-2 text-sm break-words whitespace-pre-wrap">
+            {told[2]}
+          </pre>
+        )}
+      </div>
+    )
+  }
+  return (
+    <div className="min-h-7 py-1 break-words text-ink-3">
+      {row.text.replace(/^\[(.*)\]$/s, '$1')}
+    </div>
+  )
 }
 
 /** Stands above everything that the scripted model says. */

@@ -5,6 +5,8 @@ import { CodeLines } from '@/components/code-lines'
 import { useOpenPanel } from '@/hooks/dock'
 import { CopyButton } from '@/ui/copy'
 import { Dialog } from '@/ui/dialog'
+import { todosIn } from '@/api/transcript/plan'
+import { TodoItems } from '../todo-list'
 import { diffOf } from '@/components/diff-lines'
 import { detailsOf, resultText } from '../tool-words'
 import { DiffView } from '@/components/diff-view'
@@ -16,6 +18,8 @@ const TAIL_LINES = 40
 const LINE_CHARS_MAX = 2000
 
 export function ToolBody({ row }: { row: ToolRow }) {
+  const todos = row.name === 'todo' ? todosIn(row.details) : null
+  if (todos) return <TodoItems items={todos} className="mt-1 mb-2 rounded-md border py-1" />
   const diff = diffOf(row.details)
   const output = row.result ? resultText(row.result) : row.output
   const images = (row.result ?? []).filter((block) => block.type === 'image')
@@ -73,9 +77,13 @@ function ToolInput({ row, hidden }: { row: ToolRow; hidden: boolean }) {
   if (name === 'bash' && typeof input?.command === 'string') {
     return <Text text={`$ ${input.command}`} className="border-b font-medium" />
   }
+  if (name === 'apply_patch' && (input || inputText)) {
+    return <Output text={typeof input?.input === 'string' ? input.input : inputText} />
+  }
   if (name === 'write' && typeof input?.content === 'string') return <Output text={input.content} />
   // The line above says it all for these.
-  if (['read', 'ls', 'grep', 'find', 'notify_dashboard'].includes(name)) return null
+  if (['read', 'ls', 'grep', 'find', 'notify_dashboard', 'web_fetch', 'process'].includes(name))
+    return null
   const text = input ? JSON.stringify(input, null, 2) : inputText
   return text ? <Text text={text} className="border-b" /> : null
 }

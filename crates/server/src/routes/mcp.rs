@@ -1,0 +1,201 @@
+//! `/v1/projects/{id}/mcp…`: sign-ins at MCP servers, and where people come back from one.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::{caller::Caller, session},
+    envelope::{Data, JsonBody, NoBody, Path, Query},
+    mcp::connect::{self, Answer, Wish},
+    page,
+    project::{Member, OfProject, Viewer},
+    secrets::connections,
+    state::App,
+};
+use axum::{
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, header},
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use toft_model::time::rfc3339;
+use toft_vault::Secret;
+
+/// What is said of a body that does not fit. The usual words quote what was sent.
+const BODY: &str = "send {}, or {\"clientId\": \"…\", \"clientSecret\": \"…\"} of a client that was made there, \
+                    and \"scopes\": [\"…\"] if others are meant than those that the server asks for";
+
+/// Bytes of a client's id or secret, and of a scope.
+const TEXT_BYTES_MAX: usize = 2_048;
+/// Scopes that are asked for.
+const SCOPES_MAX: usize = 64;
+
+/// `GET …/mcp`: wakes nothing.
+pub(crate) async fn list(
+    State(app): State<App>,
+    OfProject { machine, .. }: OfProject<Viewer>,
+) -> Result<Data<Value>, ApiError> {
+    let mut names: HashMap<String, Option<String>> = HashMap::new();
+    let mut shown = Vec::new();
+    for kept in connections::all(&app, &machine.id).await? {
+        let host = kept.binding.and_then(|binding| binding.hosts.into_iter().next());
+        let Some(one) = kept.connection else {
+            shown.push(
+                json!({"secret": kept.name, "server": null, "host": host, "state": "missing"}),
+            );
+            continue;
+        };
+        if !names.contains_key(&one.by) {
+            let user = app.store.user(&one.by).await?;
+            names.insert(one.by.clone(), user.map(|user| user.name));
+        }
+        shown.push(json!({
+            "secret": kept.name,
+            "server": one.server,
+            "url": one.url,
+            "host": host,
+            "issuer": one.issuer,
+            "scopes": one.scopes,
+            "connectedAt": rfc3339(one.connected_at),
+            "connectedBy": names.get(&one.by).cloned().flatten(),
+            "expiresAt": one.expires_at.map(rfc3339),
+            "state": if one.ended.is_some() { "ended" } else { "connected" },
+            "error": one.ended,
+        }));
+    }
+    Ok(Data(json!({"connections": shown})))
+}
+
+/// `POST …/mcp/{server}/connect`.
+pub(crate) async fn connect(
+    State(app): State<App>,
+    OfProject { caller, machine, .. }: OfProject<Member>,
+    Path((_, server)): Path<(String, String)>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<Map<String, Value>>,
+) -> Result<Data<Value>, ApiError> {
+    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
+    let origin = match (&caller, host) {
+        (Caller::Person { .. }, Some(host)) => app.hosts.control_origin(host),
+        (Caller::Person { .. } | Caller::Program(_), _) => app.hosts.control_url(),
+    };
+    let wish = wish(body)?;
+    let started = connect::begin(&app, &caller, &machine, &server, wish, &origin).await?;
+    Ok(Data(json!({
+        "authorizationUrl": started.authorization_url,
+        "host": started.host,
+        "serverHost": started.server_host,
+        "scopes": started.scopes,
+        "expiresAt": rfc3339(started.ends_at),
+    })))
+}
+
+fn wish(body: Map<String, Value>) -> Result<Wish, ApiError> {
+    let refused = || ApiError::invalid(BODY);
+    let text = |value: Value| match value {
+        Value::String(text) if !text.is_empty() && text.len() <= TEXT_BYTES_MAX => Ok(text),
+        _ => Err(refused()),
+    };
+    let mut wish = Wish::default();
+    for (field, value) in body {
+        match (field.as_str(), value) {
+            ("clientId", value) => wish.client_id = Some(text(value)?),
+            ("clientSecret", value) => wish.client_secret = Secret::new(text(value)?),
+            ("scopes", Value::Array(all)) if all.len() <= SCOPES_MAX => {
+                let scopes = all.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+                if scopes.iter().any(|scope| scope.contains(|c: char| !c.is_ascii_graphic())) {
+                    return Err(refused());
+                }
+                wish.scopes = Some(scopes);
+            }
+            _ => return Err(refused()),
+        }
+    }
+    if wish.client_id.is_none() && !wish.client_secret.is_empty() {
+        return Err(refused());
+    }
+    Ok(wish)
+}
+
+/// `POST …/mcp/{server}/disconnect`.
+pub(crate) async fn disconnect(
+    State(app): State<App>,
+    OfProject { machine, .. }: OfProject<Member>,
+    Path((_, server)): Path<(String, String)>,
+    _: NoBody,
+) -> Result<Data<Value>, ApiError> {
+    let revoked = connect::give_up(&app, &machine, &server).await?;
+    Ok(Data(json!({"revoked": revoked})))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Back {
+    #[serde(default)]
+    state: String,
+    code: Option<String>,
+    iss: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// `GET /v1/mcp/callback`: a browser comes back from another site, so this judges by itself: the state is of
+/// one use, and bound to who is signed in here.
+pub(crate) async fn back(
+    State(app): State<App>,
+    headers: HeaderMap,
+    method: Method,
+    Query(back): Query<Back>,
+) -> Response {
+    let dashboard = app.hosts.control_url();
+    // A preview of the link must not use it up.
+    if method == Method::HEAD {
+        return page::say(StatusCode::OK, "A sign-in", "Open it in a browser.", &dashboard);
+    }
+    let ended = async {
+        let person = session::find(&app, &headers).await?.ok_or_else(|| {
+            ApiError::new(
+                Code::Unauthenticated,
+                "you are not signed in to Toft in this browser: sign in, then begin again in the project",
+            )
+        })?;
+        let error = back.error.map(|error| match back.error_description {
+            Some(more) => format!("{error}: {more}"),
+            None => error,
+        });
+        let answer = Answer { state: back.state, code: back.code, issuer: back.iss, error };
+        connect::end(&app, &person, answer).await
+    };
+    match ended.await {
+        Ok(server) => {
+            let title = format!("{server} is connected");
+            let message = "The agent can use it from its next prompt on. You can close this tab.";
+            page::say(StatusCode::OK, &title, message, &dashboard)
+        }
+        Err(error) => page::say(error.status(), "It was not connected", &error.message, &dashboard),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_said_whole_and_a_refusal_repeats_nothing() {
+        let check =
+            |body: Value| wish(serde_json::from_value(body).unwrap()).map_err(|e| e.message);
+        assert!(check(json!({})).unwrap().client_id.is_none());
+        let all =
+            check(json!({"clientId": "a", "clientSecret": "s", "scopes": ["r", "w:x"]})).unwrap();
+        assert_eq!((all.client_id.as_deref(), all.scopes.map(|s| s.len())), (Some("a"), Some(2)));
+        for wrong in [
+            json!({"clientSecret": "hunter2"}),
+            json!({"clientId": 7, "clientSecret": "hunter2"}),
+            json!({"scopes": ["a b"]}),
+            json!({"scopes": "hunter2"}),
+            json!({"token": "hunter2"}),
+        ] {
+            let said = check(wrong).err().unwrap();
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+}

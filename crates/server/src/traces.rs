@@ -1,0 +1,177 @@
+//! Traces: what agents did, told to OpenTelemetry collectors and LangSmith. They are made of the server's
+//! copy of the events, and each place has a position in it that moves only when it has taken what was
+//! sent: a place that is away, or a server that is killed, loses nothing and gets the same span again, if
+//! anything. Machines know nothing of it.
+//!
+//! Events become spans in `fold` and `run`, spans become OTLP in `otlp`, and `send` has them delivered.
+
+mod content;
+mod facts;
+mod fold;
+mod otlp;
+mod post;
+mod run;
+pub(crate) mod send;
+mod setting;
+mod span;
+#[cfg(test)]
+mod tests;
+mod told;
+
+pub use setting::{TraceSettingError, TraceSettings};
+
+use post::Problem;
+use serde_json::{Value, json};
+use setting::Sink;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use toft_model::id::ProjectId;
+use toft_store::NewEvent;
+use tokio::sync::Notify;
+
+/// All places.
+pub(crate) struct Traces {
+    lines: Vec<Arc<Line>>,
+}
+
+impl Traces {
+    pub(crate) fn new(settings: Option<&TraceSettings>) -> Self {
+        let sinks = settings.map(|settings| settings.sinks.clone()).unwrap_or_default();
+        Self { lines: sinks.into_iter().map(|sink| Arc::new(Line::new(sink))).collect() }
+    }
+
+    pub(crate) fn lines(&self) -> &[Arc<Line>] {
+        &self.lines
+    }
+
+    /// Events have come into the copy.
+    pub(crate) fn came(&self, project: &ProjectId, events: &[NewEvent]) {
+        if self.lines.is_empty() || !events.iter().any(|e| told::ENDS.contains(&e.kind.as_str())) {
+            return;
+        }
+        for line in &self.lines {
+            line.touch(project);
+        }
+    }
+
+    /// How it stands with each place, for people. Without a key.
+    pub(crate) fn report(&self) -> Value {
+        self.lines.iter().map(|line| line.report()).collect()
+    }
+}
+
+/// One place, and how it stands with it.
+pub(crate) struct Line {
+    sink: Sink,
+    /// Projects whose events have not been looked at since some came.
+    due: Mutex<BTreeSet<ProjectId>>,
+    ring: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    accepted: u64,
+    rejected: u64,
+    left_out: u64,
+    accepted_at: Option<u64>,
+    problem: Option<(u64, Problem)>,
+    /// End of the oldest span that was not taken.
+    waiting_since: Option<u64>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Line {
+    fn new(sink: Sink) -> Self {
+        Self { sink, due: Mutex::default(), ring: Notify::new(), state: Mutex::default() }
+    }
+
+    /// The word for the place.
+    pub(crate) fn name(&self) -> &'static str {
+        self.sink.place.as_str()
+    }
+
+    fn touch(&self, project: &ProjectId) {
+        locked(&self.due).insert(project.clone());
+        self.ring.notify_one();
+    }
+
+    fn next_due(&self) -> Option<ProjectId> {
+        locked(&self.due).pop_first()
+    }
+
+    fn is_idle(&self) -> bool {
+        locked(&self.due).is_empty()
+    }
+
+    /// Whether anything was ever taken: then what is refused is at fault, and not who refuses.
+    fn works(&self) -> bool {
+        locked(&self.state).accepted > 0
+    }
+
+    fn taken(&self, spans: u64, rejected: u64, said: &str, now_ms: u64) {
+        let mut state = locked(&self.state);
+        if rejected > 0 && state.rejected == 0 {
+            tracing::warn!(
+                sink = self.name(),
+                rejected,
+                said,
+                "some spans of traces were rejected"
+            );
+        }
+        state.rejected = state.rejected.saturating_add(rejected);
+        state.accepted = state.accepted.saturating_add(spans.saturating_sub(rejected));
+        state.accepted_at = Some(now_ms);
+        if state.problem.take().is_some() {
+            tracing::info!(sink = self.name(), "traces are taken again");
+        }
+    }
+
+    fn left_out(&self, problem: &Problem) {
+        let mut state = locked(&self.state);
+        if state.left_out == 0 {
+            tracing::warn!(sink = self.name(), problem = problem.message, "a span was left out");
+        }
+        state.left_out += 1;
+    }
+
+    /// `since_ms`: the end of the oldest span that waits, where it is known.
+    fn held(&self, problem: Problem, since_ms: Option<u64>, now_ms: u64) {
+        let mut state = locked(&self.state);
+        if state.problem.as_ref().is_none_or(|(_, before)| before.code != problem.code) {
+            tracing::warn!(sink = self.name(), problem = problem.message, "traces wait");
+        }
+        state.waiting_since = since_ms.or(state.waiting_since);
+        state.problem = Some((now_ms, problem));
+    }
+
+    fn caught_up(&self) {
+        locked(&self.state).waiting_since = None;
+    }
+
+    fn report(&self) -> Value {
+        let waiting = locked(&self.due).len();
+        let state = locked(&self.state);
+        let problem = state.problem.as_ref().map(
+            |(at, problem)| json!({"at": at, "code": problem.code, "message": problem.message}),
+        );
+        json!({
+            "sink": self.name(),
+            // Some have a key in their path.
+            "endpoint": self.sink.url.origin().ascii_serialization(),
+            "content": {"inputs": self.sink.content.inputs, "outputs": self.sink.content.outputs},
+            "spansAccepted": state.accepted,
+            "spansRejected": state.rejected,
+            "spansLeftOut": state.left_out,
+            "lastAcceptedAt": state.accepted_at,
+            "projectsWaiting": waiting,
+            "waitingSince": state.waiting_since,
+            "problem": problem,
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! [`Traces`] on SQLite.
+
+use super::{SqliteStore, ms, unsigned};
+use crate::{
+    error::StoreError,
+    events::{Events as _, NewEvent},
+    traces::{EventPage, TraceCursor, Traces},
+};
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use serde_json::json;
+use toft_model::id::ProjectId;
+
+/// Where a place begins that was not in use: behind everything that the copy holds.
+const BEGIN_BEHIND: &str = "INSERT INTO trace_cursor (sink, project_id, sent, open_from) \
+    SELECT ?1, id, head, head FROM (SELECT p.id, coalesce((SELECT max(e.seq) FROM bridge_event e \
+    WHERE e.project_id = p.id), 0) AS head FROM project p WHERE p.deleted_at IS NULL)";
+
+#[async_trait]
+impl Traces for SqliteStore {
+    async fn use_trace_sinks(&self, names: &[&str], now_ms: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM trace_sink WHERE name NOT IN (SELECT value FROM json_each(?))")
+            .bind(json!(names).to_string())
+            .execute(tx.on())
+            .await?;
+        for name in names {
+            let new = sqlx::query(
+                "INSERT INTO trace_sink (name, since) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(name)
+            .bind(ms(now_ms))
+            .execute(tx.on())
+            .await?
+            .rows_affected();
+            if new > 0 {
+                sqlx::query(BEGIN_BEHIND).bind(name).execute(tx.on()).await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    async fn trace_cursor(
+        &self,
+        sink: &str,
+        project: &ProjectId,
+    ) -> Result<TraceCursor, StoreError> {
+        let key = self.key(project).await?;
+        let row: Option<(i64, i64)> = sqlx::query_as(
+            "SELECT sent, open_from FROM trace_cursor WHERE sink = ? AND project_id = ?",
+        )
+        .bind(sink)
+        .bind(key)
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(row.map_or_else(TraceCursor::default, |(sent, open_from)| TraceCursor {
+            sent: unsigned(sent),
+            open_from: unsigned(open_from),
+        }))
+    }
+
+    async fn put_trace_cursor(
+        &self,
+        sink: &str,
+        project: &ProjectId,
+        cursor: TraceCursor,
+    ) -> Result<(), StoreError> {
+        let key = self.key(project).await?;
+        let mut tx = self.begin_relaxed().await?;
+        sqlx::query(
+            "INSERT INTO trace_cursor (sink, project_id, sent, open_from) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (sink, project_id) DO UPDATE SET sent = excluded.sent, \
+             open_from = excluded.open_from",
+        )
+        .bind(sink)
+        .bind(key)
+        .bind(ms(cursor.sent))
+        .bind(ms(cursor.open_from))
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+
+    async fn events_of(
+        &self,
+        project: &ProjectId,
+        kinds: &[&str],
+        after: u64,
+        rows_max: u32,
+        bytes_max: usize,
+    ) -> Result<EventPage, StoreError> {
+        let key = self.key(project).await?;
+        // What is added meanwhile is for the next look.
+        let head = self.head(project).await?.seq.max(after);
+        let mut rows = sqlx::query_as::<_, NewEvent>(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? AND seq > ? \
+             AND seq <= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+        )
+        .bind(key)
+        .bind(ms(after))
+        .bind(ms(head))
+        .bind(json!(kinds).to_string())
+        .bind(rows_max)
+        .fetch(&self.read);
+        let mut page = EventPage { events: Vec::new(), through: head };
+        let mut bytes = 0;
+        while let Some(event) = rows.try_next().await? {
+            bytes += event.data.len();
+            page.events.push(event);
+            if bytes >= bytes_max || page.events.len() >= rows_max as usize {
+                page.through = page.events.last().map_or(head, |event| event.seq);
+                break;
+            }
+        }
+        Ok(page)
+    }
+}

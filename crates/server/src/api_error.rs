@@ -153,12 +153,21 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::DiskFull | StoreError::NoRoom { .. } => Code::DiskFull,
-            StoreError::Busy => Code::Unavailable,
+            StoreError::Busy | StoreError::Conflict => Code::Unavailable,
+            // Where the database is, is nobody's business but who runs the server.
+            StoreError::Unreachable { .. } => {
+                return Self::new(Code::Unavailable, "the database does not answer: try again");
+            }
+            StoreError::Character => Code::InvalidArgument,
             StoreError::Taken { .. } => Code::Conflict,
             StoreError::Missing { .. } => Code::NotFound,
             StoreError::Open { .. }
             | StoreError::TooOld { .. }
             | StoreError::Migrate(_)
+            | StoreError::Address { .. }
+            | StoreError::Refused { .. }
+            | StoreError::ServerTooOld { .. }
+            | StoreError::Backup { .. }
             | StoreError::Query(_) => return Self::internal("the database failed", &error),
         };
         Self::new(code, error.to_string())

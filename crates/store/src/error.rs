@@ -1,6 +1,6 @@
 //! What goes wrong with a database, and what to do. One family for all of them.
 
-use sqlx::migrate::MigrateError;
+use sqlx::{migrate::MigrateError, postgres::PgDatabaseError};
 use std::path::{Path, PathBuf};
 
 /// Why the store did not do it.
@@ -29,6 +29,40 @@ pub enum StoreError {
          it, use that one"
     )]
     Migrate(#[source] MigrateError),
+    /// The address of a PostgreSQL database says nothing that can be used.
+    #[error(
+        "the address of the database cannot be used: {reason}. It looks like \
+         postgres://USER:PASSWORD@HOST:5432/DATABASE"
+    )]
+    Address {
+        /// Why; never with the password.
+        reason: String,
+    },
+    /// A database that does not answer, or no longer.
+    #[error(
+        "the database does not answer: {reason}. Is it running, and can it be reached from this host?"
+    )]
+    Unreachable {
+        /// Why; never with the password.
+        reason: String,
+    },
+    /// PostgreSQL lets this user not in.
+    #[error(
+        "the database at {at} refuses to let this user in: {reason}. Check user, password and \
+         database of its address, and what its pg_hba.conf allows"
+    )]
+    Refused {
+        /// Host, port and database.
+        at: String,
+        /// What it said.
+        reason: String,
+    },
+    /// PostgreSQL before 15.
+    #[error("PostgreSQL {found} is too old: use 15 or newer")]
+    ServerTooOld {
+        /// Its version.
+        found: String,
+    },
     /// No space for what every start writes.
     #[error(
         "the disk of the data folder is full (disk_full): {} KiB are free for the database {}. Free \
@@ -46,6 +80,22 @@ pub enum StoreError {
     /// Another process holds the write lock.
     #[error("another program holds the database locked: close it, then try again")]
     Busy,
+    /// Others changed the same all the time.
+    #[error("others change the same in the database just now: try again")]
+    Conflict,
+    /// A text that PostgreSQL cannot keep where a person or a program sets it.
+    #[error("a text holds a NUL character, which cannot be kept: leave it out")]
+    Character,
+    /// A copy of the database could not be written.
+    #[error(
+        "the copy {} could not be written: {source}. Is its folder there and writable?", path.display()
+    )]
+    Backup {
+        /// Where to.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// A value that must be unique is taken.
     #[error("{what} is taken: choose another")]
     Taken {
@@ -70,17 +120,50 @@ const SQLITE_BUSY: i32 = 5;
 const SQLITE_FULL: i32 = 13;
 
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    let error = error.as_database_error()?;
+    error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
     // Extended codes keep the primary one in their low byte.
-    code.parse::<i32>().ok().map(|code| code & 0xff)
+    error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+/// What PostgreSQL says with a code of five characters (its manual, appendix A).
+fn of_postgres(error: &PgDatabaseError) -> Option<StoreError> {
+    let reason = || error.message().to_owned();
+    Some(match error.code() {
+        // serialization_failure, deadlock_detected
+        "40001" | "40P01" => StoreError::Conflict,
+        // disk_full
+        "53100" => StoreError::DiskFull,
+        // too_many_connections, lock_not_available
+        "53300" | "55P03" => StoreError::Busy,
+        // character_not_in_repertoire, untranslatable_character
+        "22021" | "22P05" => StoreError::Character,
+        // admin_shutdown, crash_shutdown, cannot_connect_now, idle_in_transaction_session_timeout,
+        // read_only_sql_transaction (a standby)
+        "57P01" | "57P02" | "57P03" | "25P03" | "25006" => {
+            StoreError::Unreachable { reason: reason() }
+        }
+        code if code.starts_with("08") => StoreError::Unreachable { reason: reason() },
+        _ => return None,
+    })
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(told) = &error
+            && let Some(told) = told.try_downcast_ref().and_then(of_postgres)
+        {
+            return told;
+        }
         match primary_code(&error) {
             Some(SQLITE_FULL) => Self::DiskFull,
             Some(SQLITE_BUSY) => Self::Busy,
-            _ => Self::Query(error),
+            _ => match error {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_) => {
+                    Self::Unreachable { reason: error.to_string() }
+                }
+                error => Self::Query(error),
+            },
         }
     }
 }
@@ -129,6 +212,14 @@ impl StoreError {
     pub(crate) fn or_taken(error: sqlx::Error, what: &'static str) -> Self {
         match error.as_database_error() {
             Some(e) if e.is_unique_violation() => Self::Taken { what },
+            _ => error.into(),
+        }
+    }
+
+    /// A unique index said no because somebody else was faster: doing it again finds what is there now.
+    pub(crate) fn or_conflict(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(e) if e.is_unique_violation() => Self::Conflict,
             _ => error.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! What the control plane remembers: people, projects, settings, sealed keys, and a copy of every
-//! bridge event. Callers see the traits; a database is behind them (SQLite here). Knows nothing
-//! of HTTP, machines or keys: a secret comes sealed or hashed.
+//! bridge event. Callers see the traits; SQLite (one server) or PostgreSQL (any number of them) is
+//! behind them. Knows nothing of HTTP, machines or keys: a secret comes sealed or hashed.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -19,14 +19,17 @@ mod events;
 mod fallbacks;
 mod firings;
 mod forks;
+mod heads;
 mod images;
 mod machine_settings;
 mod people;
+mod postgres;
 mod preview_ports;
 mod projects;
 mod schedules;
 mod secrets;
 mod settings;
+mod signals;
 mod spending;
 mod sqlite;
 mod store;
@@ -43,6 +46,7 @@ pub use forks::Forks;
 pub use images::{Image, ImageState, Images, NewImage, ProjectImage};
 pub use machine_settings::{MachineRecords, MachineSettings};
 pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch};
+pub use postgres::PostgresStore;
 pub use preview_ports::{PreviewPort, PreviewPorts};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
 pub use schedules::{Schedule, Schedules};
@@ -50,6 +54,7 @@ pub use secrets::{
     AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped,
 };
 pub use settings::{ProviderKey, Settings};
+pub use signals::{Listener, Signal, Signals, TOPIC_BYTES_MAX};
 pub use spending::Spending;
 pub use sqlite::SqliteStore;
 pub use store::Store;

@@ -1,33 +1,34 @@
-//! SQLite behind the store: opening it safely, one writer, many readers. Statements are in the
-//! files below, one per family.
+//! SQLite behind the store: opening it safely, one writer, many readers, a copy of it. Statements are in `sql`.
 
-mod api_keys;
-mod checkpoints;
-mod events;
-mod fallbacks;
-mod firings;
-mod forks;
-mod history;
-mod images;
-mod machine_settings;
-mod people;
-mod preview_ports;
-mod projects;
-mod schedules;
-mod secrets;
-mod settings;
-mod spending;
-mod traces;
-mod usage;
+#[macro_use]
+mod dialect;
+#[path = "sql/mod.rs"]
+#[expect(clippy::duplicate_mod, reason = "one text, compiled for each database with its types")]
+mod sql;
+#[cfg(test)]
+mod steps;
 
-use crate::{checkpoints::Durable, error::StoreError, events::Head, store::Store};
+use crate::{
+    checkpoints::Durable,
+    error::StoreError,
+    heads::Heads,
+    signals::{Listener, Near, Signal, Signals},
+    store::Store,
+};
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions as _, Sqlite, SqlitePool, Transaction,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{collections::HashMap, path::Path, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
 use toft_model::id::ProjectId;
 
 /// First SQLite without the WAL-reset bug, which can damage a database (sqlite.org/wal.html).
@@ -41,11 +42,17 @@ const WAL_BYTES_KEPT: &str = "16777216";
 /// Pages of 4 KiB in it, as many, after which there is one: it waits for the disk, and whoever writes a flood of
 /// events waits with it.
 const WAL_PAGES: &str = "4096";
-/// Projects whose key and head are kept in memory.
+/// Projects whose key is kept in memory.
 const CACHED_PROJECTS_MAX: usize = 4096;
 
 /// The steps to this version's shape.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
+
+type Db = Sqlite;
+type DbConnection = sqlx::SqliteConnection;
+type DbRow = sqlx::sqlite::SqliteRow;
+type DbArguments = sqlx::sqlite::SqliteArguments;
+type SqlStore = SqliteStore;
 
 /// The store on one SQLite file.
 ///
@@ -58,7 +65,8 @@ pub struct SqliteStore {
     read: SqlitePool,
     write_turn: tokio::sync::Mutex<()>,
     keys: Mutex<HashMap<ProjectId, i64>>,
-    heads: Mutex<HashMap<i64, Head>>,
+    heads: Heads,
+    near: Near,
     version: String,
 }
 
@@ -98,7 +106,8 @@ impl SqliteStore {
             read,
             write_turn: tokio::sync::Mutex::new(()),
             keys: Mutex::default(),
-            heads: Mutex::default(),
+            heads: Heads::default(),
+            near: Near::new(),
             version,
         })
     }
@@ -113,12 +122,29 @@ impl SqliteStore {
         self.begin_on(&self.relaxed).await
     }
 
-    /// One or the other.
-    async fn begin_durable(&self, durable: Durable) -> Result<Write<'_>, StoreError> {
-        match durable {
-            Durable::Now => self.begin().await,
-            Durable::Soon => self.begin_relaxed().await,
-        }
+    /// A write transaction on what belongs to a project that is not deleted, and its internal key.
+    async fn begin_in(
+        &self,
+        id: &ProjectId,
+        durable: Durable,
+    ) -> Result<(Write<'_>, i64), StoreError> {
+        let key = self.key(id).await?;
+        let write = match durable {
+            Durable::Now => self.begin().await?,
+            Durable::Soon => self.begin_relaxed().await?,
+        };
+        Ok((write, key))
+    }
+
+    /// A transaction that reads one moment.
+    async fn moment(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.read.begin().await?)
+    }
+
+    /// A deleted project has no key and no head.
+    fn forget(&self, id: &ProjectId) {
+        self.keys.lock().expect("never poisoned").remove(id);
+        self.heads.take(id);
     }
 
     async fn begin_on(&self, pool: &SqlitePool) -> Result<Write<'_>, StoreError> {
@@ -135,13 +161,40 @@ impl SqliteStore {
         Ok(Write { tx, _turn: turn })
     }
 
+    /// Writes a copy of all that is committed, whole and on disk when this returns, to a file that is not there yet
+    /// or is replaced. Nobody waits for it but who asked.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Backup { path: to.to_owned(), source };
+        let beside = beside(to);
+        // One that was cut is in the way.
+        let left = tokio::fs::remove_file(&beside).await;
+        left.or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) })
+            .map_err(|e| failed(e.into()))?;
+        let name = beside.to_str().ok_or_else(|| failed(no_text()))?;
+        let mut conn = self.read.acquire().await?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(name).execute(&mut *conn).await;
+        drop(conn);
+        let done = match copied {
+            Ok(_) => publish(beside.clone(), to.to_owned()).await.map_err(sqlx::Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            let _ = tokio::fs::remove_file(&beside).await;
+            return Err(match StoreError::from(error) {
+                StoreError::Query(error) => failed(error),
+                told => told,
+            });
+        }
+        Ok(())
+    }
+
     /// The internal key of a project that is not deleted.
     async fn key(&self, id: &ProjectId) -> Result<i64, StoreError> {
         if let Some(key) = self.keys.lock().expect("never poisoned").get(id) {
             return Ok(*key);
         }
         let row: Option<(i64,)> =
-            sqlx::query_as("SELECT id FROM project WHERE public_id = ? AND deleted_at IS NULL")
+            sqlx::query_as("SELECT id FROM project WHERE public_id = $1 AND deleted_at IS NULL")
                 .bind(id.as_str())
                 .fetch_optional(&self.read)
                 .await?;
@@ -184,30 +237,32 @@ fn pool(size: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
+/// Where a copy is written until it is whole: in the same folder, so that it can be renamed.
+fn beside(to: &Path) -> PathBuf {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    to.with_file_name(name)
+}
+
+fn no_text() -> sqlx::Error {
+    sqlx::Error::Configuration("SQLite takes only paths that are UTF-8".into())
+}
+
+/// Gives a whole copy its name, once all of it is on disk.
+async fn publish(from: PathBuf, to: PathBuf) -> std::io::Result<()> {
+    let done = tokio::task::spawn_blocking(move || {
+        File::open(&from)?.sync_all()?;
+        std::fs::rename(&from, &to)?;
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    });
+    done.await.map_err(std::io::Error::other)?
+}
+
 fn parse_version(text: &str) -> (u32, u32, u32) {
     let mut parts = text.split('.').map(|p| p.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     (next(), next(), next())
-}
-
-/// Unix milliseconds as SQLite's signed integers.
-fn ms(unix_ms: u64) -> i64 {
-    i64::try_from(unix_ms).unwrap_or(i64::MAX)
-}
-
-/// The other way.
-fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
-}
-
-/// A sum that SQLite adds up as a float, which cannot overflow.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "sums of what is not negative, saturating"
-)]
-fn nanos(sum: f64) -> u64 {
-    sum as u64
 }
 
 #[async_trait]
@@ -221,6 +276,19 @@ impl Store for SqliteStore {
 
     fn describe(&self) -> String {
         format!("SQLite {}", self.version)
+    }
+}
+
+#[async_trait]
+impl Signals for SqliteStore {
+    async fn notify(&self, topic: &str) -> Result<(), StoreError> {
+        // All who wait are in this process.
+        self.near.tell(Signal::Topic(topic.to_owned()));
+        Ok(())
+    }
+
+    fn listen(&self) -> Listener {
+        self.near.listen()
     }
 }
 

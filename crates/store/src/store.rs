@@ -4,7 +4,8 @@ use crate::{
     api_keys::ApiKeys, checkpoints::Checkpoints, events::Events, fallbacks::ProjectFallbacks,
     firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
     people::People, preview_ports::PreviewPorts, projects::Projects, schedules::Schedules,
-    secrets::Secrets, settings::Settings, spending::Spending, traces::Traces, usage::UsageRecords,
+    secrets::Secrets, settings::Settings, signals::Signals, spending::Spending, traces::Traces,
+    usage::UsageRecords,
 };
 use async_trait::async_trait;
 
@@ -28,6 +29,7 @@ pub trait Store:
     + Spending
     + ProjectFallbacks
     + Traces
+    + Signals
 {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);

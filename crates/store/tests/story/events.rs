@@ -1,7 +1,7 @@
 //! Events of the story: the copy of a log without gaps, and what is read out of it.
 
-use super::{event, open, project};
-use toft_store::{Appended, Events as _, NewEvent, SnapshotKind, Store, StoreError};
+use super::{databases::Place, event, project};
+use toft_store::{Appended, NewEvent, SnapshotKind, Store, StoreError};
 
 pub(crate) async fn events(store: &dyn Store) {
     let id = project(store, None, 1).await.id;
@@ -69,11 +69,9 @@ pub(crate) async fn events(store: &dyn Store) {
     ));
 }
 
-#[tokio::test]
-async fn a_large_batch_is_as_many_rows_and_one_of_them_twice_is_known() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let id = project(&store, None, 1).await.id;
+pub(crate) async fn large_batch(place: &Place) {
+    let store = place.open().await;
+    let id = project(&*store, None, 1).await.id;
     // More than any statement takes, and something left over; the 150th comes again, once forged.
     let one = |seq: u64| event(seq, "message_update", &format!(r#"{{"n":{seq}}}"#));
     let mut batch: Vec<NewEvent> = (1..=201).map(one).collect();
@@ -86,12 +84,10 @@ async fn a_large_batch_is_as_many_rows_and_one_of_them_twice_is_known() {
     assert_eq!(store.verify_events(&id).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn the_conversations_of_a_project_are_those_with_messages_newest_first() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let id = project(&store, None, 1).await.id;
-    let other = project(&store, None, 1).await.id;
+pub(crate) async fn conversations(place: &Place) {
+    let store = place.open().await;
+    let id = project(&*store, None, 1).await.id;
+    let other = project(&*store, None, 1).await.id;
     let said = |seq, session: &str, kind: &str| NewEvent {
         session: Some(session.into()),
         ..event(seq, kind, "{}")

@@ -5,27 +5,26 @@
 
 mod api_keys;
 mod copies;
+mod databases;
 mod events;
 mod images;
+mod inside;
 mod people;
+mod postgres;
 mod projects;
 mod schedules;
 mod secrets;
+mod signals;
+mod spent;
+mod sqlite;
 mod traces;
 mod usage;
 
-use std::path::Path;
+use databases::{Place, Server};
 use toft_model::id::ProjectId;
-use toft_store::{
-    Events as _, MachineSettings, NewEvent, NewProject, Project, Projects as _, SYSTEM_USER,
-    SqliteStore, Store, StoreError,
-};
+use toft_store::{MachineSettings, NewEvent, NewProject, Project, SYSTEM_USER, Store};
 
 const HOUR: u64 = 3_600_000;
-
-async fn open(dir: &Path) -> SqliteStore {
-    SqliteStore::open(&dir.join("toft.db")).await.unwrap()
-}
 
 async fn project(store: &dyn Store, alias: Option<&str>, now: u64) -> Project {
     store.create_project(&new_project(alias, "Shop"), now).await.unwrap().project
@@ -51,7 +50,46 @@ fn event(seq: u64, kind: &str, data: &str) -> NewEvent {
     }
 }
 
-async fn story(store: &dyn Store) {
+/// The stories that every database tells. On SQLite each is a test; on PostgreSQL they share one server, and so a
+/// test.
+macro_rules! stories {
+    ($($($story:ident)::+ as $name:ident,)*) => {
+        mod on_sqlite {
+            use super::databases::Place;
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$($story)::+(&Place::sqlite()).await;
+                }
+            )*
+        }
+
+        fn all_on(server: &Server) -> postgres::Stories<'_> {
+            vec![$(Box::pin(postgres::tell(stringify!($name), server, $($story)::+)),)*]
+        }
+    };
+}
+
+stories! {
+    families as every_family_tells_its_story,
+    reopened as what_was_stored_is_there_after_opening_again,
+    changed as a_row_changed_in_the_database_breaks_the_chain,
+    created as concurrent_creates_of_one_alias_make_one_project,
+    written as writers_on_both_paths_never_fail_each_other,
+    events::large_batch as a_large_batch_is_as_many_rows_and_one_of_them_twice_is_known,
+    events::conversations as the_conversations_of_a_project_are_those_with_messages_newest_first,
+    inside::any_text as what_comes_from_inside_is_kept_whatever_characters_it_holds,
+    inside::found as what_json_holds_is_found_beside_what_is_no_text,
+    spent::calls as what_is_kept_is_what_the_calls_add_up_to,
+    spent::made_up as a_machine_that_makes_up_runs_does_not_push_out_those_of_others,
+    secrets::no_id as a_key_of_a_project_whose_id_is_none_is_not_left_out_in_silence,
+    projects::unreadable as what_a_machine_may_reach_and_cannot_be_read_is_nothing,
+    signals::near as who_listens_hears_what_is_told_and_what_was_missed,
+}
+
+async fn families(place: &Place) {
+    let store = place.open().await;
+    let store = &*store;
     people::people(store).await;
     projects::projects(store).await;
     people::settings(store).await;
@@ -67,25 +105,16 @@ async fn story(store: &dyn Store) {
     usage::usage(store).await;
     traces::traces(store).await;
     events::events(store).await;
-}
-
-#[tokio::test]
-async fn sqlite_tells_the_story() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    story(&store).await;
     store.close().await;
 }
 
-#[tokio::test]
-async fn what_was_stored_is_there_after_opening_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let id = project(&store, Some("kept"), 5).await.id;
+async fn reopened(place: &Place) {
+    let store = place.open().await;
+    let id = project(&*store, Some("kept"), 5).await.id;
     store.append_events(&id, &[event(1, "notify", "{}")]).await.unwrap();
     store.close().await;
 
-    let store = open(dir.path()).await;
+    let store = place.open().await;
     assert_eq!(store.project("kept").await.unwrap().unwrap().id, id);
     let out = store
         .append_events(&id, &[event(1, "notify", "{}"), event(2, "notify", "{}")])
@@ -96,32 +125,22 @@ async fn what_was_stored_is_there_after_opening_again() {
     store.close().await;
 }
 
-#[tokio::test]
-async fn a_row_changed_in_the_file_breaks_the_chain() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let id = project(&store, None, 5).await.id;
+async fn changed(place: &Place) {
+    let store = place.open().await;
+    let id = project(&*store, None, 5).await.id;
     let batch: Vec<NewEvent> = (1..=5).map(|n| event(n, "notify", "{}")).collect();
     store.append_events(&id, &batch).await.unwrap();
-    let raw = sqlx::SqlitePool::connect_with(
-        sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("toft.db")),
-    )
-    .await
-    .unwrap();
-    sqlx::query("UPDATE bridge_event SET data = '[]' WHERE seq = 3").execute(&raw).await.unwrap();
+    place.sql("UPDATE bridge_event SET data = '[]' WHERE seq = 3").await;
     assert_eq!(store.verify_events(&id).await.unwrap(), Some(3));
-    sqlx::query("UPDATE bridge_event SET data = '{}' WHERE seq = 3").execute(&raw).await.unwrap();
+    place.sql("UPDATE bridge_event SET data = '{}' WHERE seq = 3").await;
     assert_eq!(store.verify_events(&id).await.unwrap(), None);
-    sqlx::query("DELETE FROM bridge_event WHERE seq = 2").execute(&raw).await.unwrap();
+    place.sql("DELETE FROM bridge_event WHERE seq = 2").await;
     assert_eq!(store.verify_events(&id).await.unwrap(), Some(2));
-    raw.close().await;
     store.close().await;
 }
 
-#[tokio::test]
-async fn concurrent_creates_of_one_alias_make_one_project() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
+async fn created(place: &Place) {
+    let store = place.open().await;
     let tries = (0..20u64).map(|n| {
         let store = &store;
         async move { store.create_project(&new_project(Some("one"), "One"), n).await.unwrap() }
@@ -132,12 +151,10 @@ async fn concurrent_creates_of_one_alias_make_one_project() {
     store.close().await;
 }
 
-#[tokio::test]
-async fn writers_on_both_paths_never_fail_each_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let a = project(&store, None, 1).await.id;
-    let b = project(&store, None, 1).await.id;
+async fn written(place: &Place) {
+    let store = place.open().await;
+    let a = project(&*store, None, 1).await.id;
+    let b = project(&*store, None, 1).await.id;
     let append = |id: ProjectId| {
         let store = &store;
         async move {
@@ -158,14 +175,4 @@ async fn writers_on_both_paths_never_fail_each_other() {
         assert_eq!(store.verify_events(id).await.unwrap(), None);
     }
     store.close().await;
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_database_is_refused_with_its_path() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("toft.db");
-    std::fs::write(&path, vec![b'x'; 8192]).unwrap();
-    let error = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(error, StoreError::Open { .. }), "{error}");
-    assert!(error.to_string().contains("toft.db"));
 }

@@ -1,7 +1,7 @@
 //! Projects of the story, and what stands beside one: preview ports, limits and idle rules, what the
 //! host saw of its machine.
 
-use super::{new_project, project};
+use super::{databases::Place, new_project, project};
 use toft_model::{
     event::{LimitHit, LimitKind, Observed, Told},
     machine::{EgressCeiling, EgressName, EgressSetting, IdleRule, Limits, MachineState},
@@ -159,4 +159,27 @@ pub(crate) async fn machine_records(store: &dyn Store) {
     assert_eq!(store.idle_rules().await.unwrap(), []);
     let late = store.add_observed(&shop, &seen("late", 1), 7).await;
     assert!(matches!(late, Err(StoreError::Missing { .. })), "{late:?}");
+}
+
+pub(crate) async fn unreadable(place: &Place) {
+    let store = place.open().await;
+    let id = project(&*store, None, 1).await.id;
+    let open = EgressSetting { level: EgressName::Open, rules: Vec::new() };
+    store.put_egress(&id, Some(&open), 2).await.unwrap();
+    assert_eq!(store.machine_settings(&id).await.unwrap().egress, Some(open));
+    for text in ["", "{}", "{\"level\":\"all\"}", "\"open\"", "{\"level\":\"open\",\"rules\":[1]}"]
+    {
+        place.sql(&format!("UPDATE machine_settings SET egress = '{text}'")).await;
+        let read = store.machine_settings(&id).await.unwrap().egress;
+        assert_eq!(read, Some(EgressSetting::nothing()), "{text:?}");
+    }
+    let wide = EgressCeiling { level: EgressName::Open, inherited: false };
+    store.put_egress_ceiling(&id, Some(&wide), 3).await.unwrap();
+    assert_eq!(store.machine_settings(&id).await.unwrap().ceiling, Some(wide));
+    for text in ["", "{}", "{\"level\":\"all\"}", "\"open\""] {
+        place.sql(&format!("UPDATE machine_settings SET egress_ceiling = '{text}'")).await;
+        let read = store.machine_settings(&id).await.unwrap().ceiling;
+        assert_eq!(read.map(|one| one.level), Some(EgressName::None), "{text:?}");
+    }
+    store.close().await;
 }

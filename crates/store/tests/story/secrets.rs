@@ -1,6 +1,6 @@
 //! Sealed secrets and their keys.
 
-use crate::{HOUR, new_project, project};
+use crate::{HOUR, databases::Place, new_project, project};
 use toft_store::{
     AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, ProviderKey, SecretRow, Store,
     StoreError, Wrapped,
@@ -111,4 +111,14 @@ pub(crate) async fn secrets(store: &dyn Store) {
     assert_eq!(store.secrets(&shop.id).await.unwrap(), ProjectSecrets::default());
     assert_eq!(store.wrapped().await.unwrap(), Wrapped::default());
     store.delete_project(&other.id, 31).await.unwrap();
+}
+
+pub(crate) async fn no_id(place: &Place) {
+    let store = place.open().await;
+    let shop = project(&*store, None, 1).await.id;
+    store.put_secrets(&shop, 0, &ProjectKey::default(), &[], 2).await.unwrap();
+    assert_eq!(store.wrapped().await.unwrap().data_keys.len(), 1);
+    place.sql("UPDATE project SET public_id = 'no id'").await;
+    assert!(matches!(store.wrapped().await, Err(StoreError::Query(sqlx::Error::Decode(_)))));
+    store.close().await;
 }

@@ -1,7 +1,7 @@
-//! [`Forks`] on SQLite. A fork that is being made is a project that counts as deleted and not yet
+//! [`Forks`]. A fork that is being made is a project that counts as deleted and not yet
 //! destroyed: a server that dies leaves what the next one removes.
 
-use super::{SqliteStore, ms};
+use super::{SqlStore, ms, raw};
 use crate::{
     error::StoreError,
     events::SnapshotKind,
@@ -12,14 +12,14 @@ use async_trait::async_trait;
 use toft_model::id::ProjectId;
 
 #[async_trait]
-impl Forks for SqliteStore {
+impl Forks for SqlStore {
     async fn begin_forks(&self, new: &[NewProject], now_ms: u64) -> Result<(), StoreError> {
         // After a power cut the disks may be gone as well; a kill of the process loses nothing.
         let mut tx = self.begin_relaxed().await?;
         for one in new {
             sqlx::query(
                 "INSERT INTO project (public_id, team_id, name, owner_id, wanted, created_at, \
-                 updated_at, deleted_at) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?5, ?5)",
+                 updated_at, deleted_at) VALUES ($1, 1, $2, $3, $4, $5, $5, $5)",
             )
             .bind(one.id.as_str())
             .bind(&one.name)
@@ -42,15 +42,17 @@ impl Forks for SqliteStore {
     ) -> Result<Vec<Project>, StoreError> {
         let mut tx = self.begin().await?;
         // Within the transaction: an origin that goes just now hands down what was said to them, too.
-        let key: Option<(i64,)> =
-            sqlx::query_as("SELECT id FROM project WHERE public_id = ? AND deleted_at IS NULL")
-                .bind(origin.as_str())
-                .fetch_optional(tx.on())
-                .await?;
+        let key: Option<(i64,)> = sqlx::query_as(concat!(
+            "SELECT id FROM project WHERE public_id = $1 AND deleted_at IS NULL",
+            held!()
+        ))
+        .bind(origin.as_str())
+        .fetch_optional(tx.on())
+        .await?;
         let (key,) = key.ok_or(StoreError::Missing { what: "project" })?;
         for id in made {
             let shown = sqlx::query(
-                "UPDATE project SET deleted_at = NULL WHERE public_id = ? AND destroyed_at IS NULL",
+                "UPDATE project SET deleted_at = NULL WHERE public_id = $1 AND destroyed_at IS NULL",
             )
             .bind(id.as_str())
             .execute(tx.on())
@@ -60,27 +62,30 @@ impl Forks for SqliteStore {
             }
             for statement in [
                 "INSERT INTO fork_origin (project_id, origin_id, seq) \
-                 SELECT id, ?1, ?2 FROM project WHERE public_id = ?3",
+                 SELECT id, $1, $2 FROM project WHERE public_id = $3",
                 "INSERT INTO checkpoint_rule (project_id, keep_last, keep_hourly, keep_daily, \
                  is_automatic, updated_at) SELECT p.id, r.keep_last, r.keep_hourly, r.keep_daily, \
                  r.is_automatic, r.updated_at FROM checkpoint_rule r, project p \
-                 WHERE r.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
-                "INSERT INTO machine_settings (project_id, limits, idle, egress, egress_ceiling, \
-                 updated_at) SELECT p.id, s.limits, s.idle, s.egress, \
-                 json_set(s.egress_ceiling, '$.inherited', json('true')), s.updated_at \
-                 FROM machine_settings s, project p WHERE s.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                 WHERE r.project_id = $1 AND $2 >= 0 AND p.public_id = $3",
+                concat!(
+                    "INSERT INTO machine_settings (project_id, limits, idle, egress, \
+                     egress_ceiling, updated_at) SELECT p.id, s.limits, s.idle, s.egress, ",
+                    as_inherited!("s.egress_ceiling"),
+                    ", s.updated_at FROM machine_settings s, project p \
+                     WHERE s.project_id = $1 AND $2 >= 0 AND p.public_id = $3"
+                ),
                 "INSERT INTO model_limit (project_id, calls_at_once, calls_per_minute, updated_at) \
                  SELECT p.id, l.calls_at_once, l.calls_per_minute, l.updated_at FROM model_limit l, \
-                 project p WHERE l.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                 project p WHERE l.project_id = $1 AND $2 >= 0 AND p.public_id = $3",
                 "INSERT INTO project_fallback (project_id, chains, updated_at) \
                  SELECT p.id, f.chains, f.updated_at FROM project_fallback f, \
-                 project p WHERE f.project_id = ?1 AND ?2 >= 0 AND p.public_id = ?3",
+                 project p WHERE f.project_id = $1 AND $2 >= 0 AND p.public_id = $3",
                 "INSERT INTO budget (scope, run, month, total, updated_at) \
-                 SELECT ?3, b.run, b.month, b.total, b.updated_at FROM budget b \
-                 JOIN project o ON o.public_id = b.scope WHERE o.id = ?1 AND ?2 >= 0",
+                 SELECT $3, b.run, b.month, b.total, b.updated_at FROM budget b \
+                 JOIN project o ON o.public_id = b.scope WHERE o.id = $1 AND $2 >= 0",
                 "INSERT INTO project_image (project, image_key, image_name) \
-                 SELECT ?3, i.image_key, i.image_name FROM project_image i \
-                 JOIN project o ON o.public_id = i.project WHERE o.id = ?1 AND ?2 >= 0",
+                 SELECT $3, i.image_key, i.image_name FROM project_image i \
+                 JOIN project o ON o.public_id = i.project WHERE o.id = $1 AND $2 >= 0",
             ] {
                 sqlx::query(statement)
                     .bind(key)
@@ -92,10 +97,10 @@ impl Forks for SqliteStore {
             for (kind, json) in kept {
                 sqlx::query(
                     "INSERT INTO bridge_snapshot (project_id, kind, json, updated_at) \
-                     SELECT id, ?1, ?2, created_at FROM project WHERE public_id = ?3",
+                     SELECT id, $1, $2, created_at FROM project WHERE public_id = $3",
                 )
                 .bind(kind.as_str())
-                .bind(json)
+                .bind(raw(json))
                 .bind(id.as_str())
                 .execute(tx.on())
                 .await?;
@@ -114,7 +119,7 @@ impl Forks for SqliteStore {
         let key = self.key(project).await?;
         let origin: Option<String> = sqlx::query_scalar(
             "SELECT p.public_id FROM fork_origin f JOIN project p ON p.id = f.origin_id \
-             WHERE f.project_id = ? AND p.deleted_at IS NULL",
+             WHERE f.project_id = $1 AND p.deleted_at IS NULL",
         )
         .bind(key)
         .fetch_optional(&self.read)
@@ -124,9 +129,9 @@ impl Forks for SqliteStore {
 
     async fn project_names(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT name FROM project WHERE deleted_at IS NULL AND substr(name, 1, ?) = ?",
+            "SELECT name FROM project WHERE deleted_at IS NULL AND substr(name, 1, $1) = $2",
         )
-        .bind(i64::try_from(beginning.chars().count()).unwrap_or(i64::MAX))
+        .bind(i32::try_from(beginning.chars().count()).unwrap_or(i32::MAX))
         .bind(beginning)
         .fetch_all(&self.read)
         .await?)

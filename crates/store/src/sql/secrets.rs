@@ -1,6 +1,6 @@
-//! [`Secrets`] on SQLite.
+//! [`Secrets`].
 
-use super::{SqliteStore, Write, ms, unsigned};
+use super::{DbConnection, SqlStore, Write, ms, unsigned};
 use crate::{
     error::StoreError,
     secrets::{AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped},
@@ -31,23 +31,32 @@ fn key((sealed, revision, certificate, authority): KeyRow) -> (ProjectKey, u64) 
     (ProjectKey { sealed, authority }, unsigned(revision))
 }
 
-impl SqliteStore {
-    /// The internal key of a project that is there or being made.
-    async fn secrets_of(&self, id: &ProjectId) -> Result<i64, StoreError> {
-        let key: Option<i64> = sqlx::query_scalar(
-            "SELECT id FROM project WHERE public_id = ? AND destroyed_at IS NULL",
-        )
-        .bind(id.as_str())
-        .fetch_optional(&self.read)
-        .await?;
-        key.ok_or(StoreError::Missing { what: "project" })
-    }
+/// The internal key of a project that is there or being made.
+async fn secrets_of(conn: &mut DbConnection, id: &ProjectId) -> Result<i64, StoreError> {
+    let key: Option<i64> =
+        sqlx::query_scalar("SELECT id FROM project WHERE public_id = $1 AND destroyed_at IS NULL")
+            .bind(id.as_str())
+            .fetch_optional(conn)
+            .await?;
+    key.ok_or(StoreError::Missing { what: "project" })
+}
+
+/// The same, held until the transaction ends: a revision that was read stays so.
+async fn held_secrets_of(tx: &mut Write<'_>, id: &ProjectId) -> Result<i64, StoreError> {
+    let key: Option<i64> = sqlx::query_scalar(concat!(
+        "SELECT id FROM project WHERE public_id = $1 AND destroyed_at IS NULL",
+        held!()
+    ))
+    .bind(id.as_str())
+    .fetch_optional(tx.on())
+    .await?;
+    key.ok_or(StoreError::Missing { what: "project" })
 }
 
 /// The project's revision.
 async fn revision(tx: &mut Write<'_>, key: i64) -> Result<u64, StoreError> {
     let found: Option<i64> =
-        sqlx::query_scalar("SELECT revision FROM secret_key WHERE project_id = ?")
+        sqlx::query_scalar("SELECT revision FROM secret_key WHERE project_id = $1")
             .bind(key)
             .fetch_optional(tx.on())
             .await?;
@@ -55,21 +64,21 @@ async fn revision(tx: &mut Write<'_>, key: i64) -> Result<u64, StoreError> {
 }
 
 #[async_trait]
-impl Secrets for SqliteStore {
+impl Secrets for SqlStore {
     async fn secrets(&self, project: &ProjectId) -> Result<ProjectSecrets, StoreError> {
-        let id = self.secrets_of(project).await?;
         // One moment: a key without its rows opens nothing.
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.moment().await?;
+        let id = secrets_of(&mut tx, project).await?;
         let kept: Option<KeyRow> = sqlx::query_as(
             "SELECT sealed, revision, authority_certificate, authority_key FROM secret_key \
-             WHERE project_id = ?",
+             WHERE project_id = $1",
         )
         .bind(id)
         .fetch_optional(&mut *tx)
         .await?;
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT name, kind, sealed, revision, set_at, set_by, placeholder, binding FROM secret \
-             WHERE project_id = ? ORDER BY name",
+             WHERE project_id = $1 ORDER BY name",
         )
         .bind(id)
         .fetch_all(&mut *tx)
@@ -90,16 +99,16 @@ impl Secrets for SqliteStore {
         rows: &[SecretRow],
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        let id = self.secrets_of(project).await?;
         let mut tx = self.begin().await?;
+        let id = held_secrets_of(&mut tx, project).await?;
         if revision(&mut tx, id).await? != before {
             return Ok(false);
         }
         sqlx::query(
             "INSERT INTO secret_key (project_id, sealed, revision, made_at, authority_certificate, \
-             authority_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             authority_key) VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (project_id) DO UPDATE SET revision = excluded.revision, made_at = \
-             CASE WHEN sealed = excluded.sealed THEN made_at ELSE excluded.made_at END, \
+             CASE WHEN secret_key.sealed = excluded.sealed THEN secret_key.made_at ELSE excluded.made_at END, \
              sealed = excluded.sealed, authority_certificate = excluded.authority_certificate, \
              authority_key = excluded.authority_key",
         )
@@ -114,7 +123,7 @@ impl Secrets for SqliteStore {
         for row in rows {
             sqlx::query(
                 "INSERT INTO secret (project_id, name, kind, sealed, revision, set_at, set_by, \
-                 placeholder, binding) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                 placeholder, binding) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
                  ON CONFLICT (project_id, name) DO UPDATE SET \
                  kind = excluded.kind, sealed = excluded.sealed, revision = excluded.revision, \
                  set_at = excluded.set_at, set_by = excluded.set_by, \
@@ -137,9 +146,9 @@ impl Secrets for SqliteStore {
     }
 
     async fn delete_secret(&self, project: &ProjectId, name: &str) -> Result<bool, StoreError> {
-        let id = self.secrets_of(project).await?;
         let mut tx = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM secret WHERE project_id = ? AND name = ?")
+        let id = held_secrets_of(&mut tx, project).await?;
+        let gone = sqlx::query("DELETE FROM secret WHERE project_id = $1 AND name = $2")
             .bind(id)
             .bind(name)
             .execute(tx.on())
@@ -148,7 +157,7 @@ impl Secrets for SqliteStore {
         if gone == 0 {
             return Ok(false);
         }
-        sqlx::query("UPDATE secret_key SET revision = revision + 1 WHERE project_id = ?")
+        sqlx::query("UPDATE secret_key SET revision = revision + 1 WHERE project_id = $1")
             .bind(id)
             .execute(tx.on())
             .await?;
@@ -164,14 +173,14 @@ impl Secrets for SqliteStore {
         sealed: &[(String, String)],
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        let id = self.secrets_of(project).await?;
         let mut tx = self.begin().await?;
+        let id = held_secrets_of(&mut tx, project).await?;
         if revision(&mut tx, id).await? != at {
             return Ok(false);
         }
         sqlx::query(
-            "UPDATE secret_key SET sealed = ?, made_at = ?, authority_certificate = ?, \
-             authority_key = ? WHERE project_id = ?",
+            "UPDATE secret_key SET sealed = $1, made_at = $2, authority_certificate = $3, \
+             authority_key = $4 WHERE project_id = $5",
         )
         .bind(&key.sealed)
         .bind(ms(now_ms))
@@ -181,7 +190,7 @@ impl Secrets for SqliteStore {
         .execute(tx.on())
         .await?;
         for (name, sealed) in sealed {
-            sqlx::query("UPDATE secret SET sealed = ? WHERE project_id = ? AND name = ?")
+            sqlx::query("UPDATE secret SET sealed = $1 WHERE project_id = $2 AND name = $3")
                 .bind(sealed)
                 .bind(id)
                 .bind(name)
@@ -205,7 +214,7 @@ impl Secrets for SqliteStore {
     }
 
     async fn wrapped(&self) -> Result<Wrapped, StoreError> {
-        let mut tx = self.read.begin().await?;
+        let mut tx = self.moment().await?;
         let keys: Vec<(String, String)> = sqlx::query_as(
             "SELECT p.public_id, k.sealed FROM secret_key k JOIN project p ON p.id = k.project_id",
         )
@@ -223,62 +232,41 @@ impl Secrets for SqliteStore {
     }
 
     async fn rewrap(&self, anew: &Wrapped, master_id: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        for (project, sealed) in &anew.data_keys {
-            sqlx::query(
-                "UPDATE secret_key SET sealed = ? WHERE project_id = \
-                 (SELECT id FROM project WHERE public_id = ?)",
-            )
-            .bind(sealed)
-            .bind(project.as_str())
-            .execute(tx.on())
-            .await?;
-        }
-        for (provider, sealed) in &anew.provider_keys {
-            sqlx::query("UPDATE provider_key SET sealed = ? WHERE provider = ?")
-                .bind(sealed)
-                .bind(provider)
-                .execute(tx.on())
-                .await?;
-        }
-        put_master_id(&mut tx, master_id).await?;
-        tx.commit().await
+        retried!(
+            async {
+                let mut tx = self.begin().await?;
+                for (project, sealed) in &anew.data_keys {
+                    sqlx::query(
+                        "UPDATE secret_key SET sealed = $1 WHERE project_id = \
+                 (SELECT id FROM project WHERE public_id = $2)",
+                    )
+                    .bind(sealed)
+                    .bind(project.as_str())
+                    .execute(tx.on())
+                    .await?;
+                }
+                for (provider, sealed) in &anew.provider_keys {
+                    sqlx::query("UPDATE provider_key SET sealed = $1 WHERE provider = $2")
+                        .bind(sealed)
+                        .bind(provider)
+                        .execute(tx.on())
+                        .await?;
+                }
+                put_master_id(&mut tx, master_id).await?;
+                tx.commit().await
+            }
+            .await
+        )
     }
 }
 
 async fn put_master_id(tx: &mut Write<'_>, id: &str) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO vault (id, master_id) VALUES (1, ?) \
+        "INSERT INTO vault (id, master_id) VALUES (1, $1) \
          ON CONFLICT (id) DO UPDATE SET master_id = excluded.master_id",
     )
     .bind(id)
     .execute(tx.on())
     .await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{MachineSettings, NewProject, Projects as _, SYSTEM_USER};
-
-    #[tokio::test]
-    async fn a_key_of_a_project_whose_id_is_none_is_not_left_out_in_silence() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&dir.path().join("toft.db")).await.unwrap();
-        let new = NewProject {
-            id: ProjectId::random(),
-            alias: None,
-            name: "Shop".into(),
-            owner: SYSTEM_USER.into(),
-            settings: MachineSettings::default(),
-        };
-        store.create_project(&new, 1).await.unwrap();
-        store.put_secrets(&new.id, 0, &ProjectKey::default(), &[], 2).await.unwrap();
-        assert_eq!(store.wrapped().await.unwrap().data_keys.len(), 1);
-        let mut tx = store.begin().await.unwrap();
-        sqlx::query("UPDATE project SET public_id = 'no id'").execute(tx.on()).await.unwrap();
-        tx.commit().await.unwrap();
-        assert!(matches!(store.wrapped().await, Err(StoreError::Query(sqlx::Error::Decode(_)))));
-    }
 }

@@ -1,6 +1,6 @@
-//! [`Traces`] on SQLite.
+//! [`Traces`].
 
-use super::{SqliteStore, ms, unsigned};
+use super::{Durable, SqlStore, ms, unsigned, words};
 use crate::{
     error::StoreError,
     events::{Events as _, NewEvent},
@@ -8,36 +8,40 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use serde_json::json;
 use toft_model::id::ProjectId;
 
 /// Where a place begins that was not in use: behind everything that the copy holds.
 const BEGIN_BEHIND: &str = "INSERT INTO trace_cursor (sink, project_id, sent, open_from) \
-    SELECT ?1, id, head, head FROM (SELECT p.id, coalesce((SELECT max(e.seq) FROM bridge_event e \
-    WHERE e.project_id = p.id), 0) AS head FROM project p WHERE p.deleted_at IS NULL)";
+    SELECT $1, id, head, head FROM (SELECT p.id, coalesce((SELECT max(e.seq) FROM bridge_event e \
+    WHERE e.project_id = p.id), 0) AS head FROM project p WHERE p.deleted_at IS NULL) live";
 
 #[async_trait]
-impl Traces for SqliteStore {
+impl Traces for SqlStore {
     async fn use_trace_sinks(&self, names: &[&str], now_ms: u64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM trace_sink WHERE name NOT IN (SELECT value FROM json_each(?))")
-            .bind(json!(names).to_string())
-            .execute(tx.on())
-            .await?;
-        for name in names {
-            let new = sqlx::query(
-                "INSERT INTO trace_sink (name, since) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        retried!(
+            async {
+                let mut tx = self.begin().await?;
+                sqlx::query(concat!("DELETE FROM trace_sink WHERE ", not_among!("name", "$1")))
+                    .bind(words(names))
+                    .execute(tx.on())
+                    .await?;
+                for name in names {
+                    let new = sqlx::query(
+                "INSERT INTO trace_sink (name, since) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             )
             .bind(name)
             .bind(ms(now_ms))
             .execute(tx.on())
             .await?
             .rows_affected();
-            if new > 0 {
-                sqlx::query(BEGIN_BEHIND).bind(name).execute(tx.on()).await?;
+                    if new > 0 {
+                        sqlx::query(BEGIN_BEHIND).bind(name).execute(tx.on()).await?;
+                    }
+                }
+                tx.commit().await
             }
-        }
-        tx.commit().await
+            .await
+        )
     }
 
     async fn trace_cursor(
@@ -47,7 +51,7 @@ impl Traces for SqliteStore {
     ) -> Result<TraceCursor, StoreError> {
         let key = self.key(project).await?;
         let row: Option<(i64, i64)> = sqlx::query_as(
-            "SELECT sent, open_from FROM trace_cursor WHERE sink = ? AND project_id = ?",
+            "SELECT sent, open_from FROM trace_cursor WHERE sink = $1 AND project_id = $2",
         )
         .bind(sink)
         .bind(key)
@@ -65,10 +69,9 @@ impl Traces for SqliteStore {
         project: &ProjectId,
         cursor: TraceCursor,
     ) -> Result<(), StoreError> {
-        let key = self.key(project).await?;
-        let mut tx = self.begin_relaxed().await?;
+        let (mut tx, key) = self.begin_in(project, Durable::Soon).await?;
         sqlx::query(
-            "INSERT INTO trace_cursor (sink, project_id, sent, open_from) VALUES (?, ?, ?, ?) \
+            "INSERT INTO trace_cursor (sink, project_id, sent, open_from) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (sink, project_id) DO UPDATE SET sent = excluded.sent, \
              open_from = excluded.open_from",
         )
@@ -92,15 +95,17 @@ impl Traces for SqliteStore {
         let key = self.key(project).await?;
         // What is added meanwhile is for the next look.
         let head = self.head(project).await?.seq.max(after);
-        let mut rows = sqlx::query_as::<_, NewEvent>(
-            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? AND seq > ? \
-             AND seq <= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
-        )
+        let mut rows = sqlx::query_as::<_, NewEvent>(concat!(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = $1 \
+             AND seq > $2 AND seq <= $3 AND ",
+            among!("kind", "$4"),
+            " ORDER BY seq LIMIT $5"
+        ))
         .bind(key)
         .bind(ms(after))
         .bind(ms(head))
-        .bind(json!(kinds).to_string())
-        .bind(rows_max)
+        .bind(words(kinds))
+        .bind(i64::from(rows_max))
         .fetch(&self.read);
         let mut page = EventPage { events: Vec::new(), through: head };
         let mut bytes = 0;

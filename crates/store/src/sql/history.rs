@@ -1,16 +1,119 @@
 //! What was said in a project, with what it has from the one that it was forked from. Reads and hands
 //! down; new events are in `events`.
 
-use super::{SqliteStore, ms, unsigned};
+use super::{DbConnection, DbRow, SqlStore, ms, unsigned};
 use crate::{checkpoints::ConversationStep, error::StoreError, events::NewEvent};
-use sqlx::{FromRow as _, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{FromRow as _, Row as _};
 use std::collections::BTreeMap;
 use toft_model::checkpoint::Place;
 
 /// Forks of forks that are followed: more than anybody makes, and an end to a damaged file's circle.
 const ORIGINS_MAX: usize = 64;
 /// Steps of one conversation in one project: as many as messages are given out.
-const STEPS_MAX: u32 = 20_000;
+const STEPS_MAX: i64 = 20_000;
+
+/// Where conversations stand by what was last said in each: from a table, by its column of order, up to an end.
+macro_rules! said {
+    ($table:literal, $order:literal, $until:literal) => {
+        concat!(
+            "SELECT e.session, e.",
+            $order,
+            ", ",
+            text_in!(doc!("e"), "entryId"),
+            " \
+             FROM (SELECT max(",
+            $order,
+            ") AS last FROM ",
+            $table,
+            " WHERE project_id = $1 \
+             AND kind = 'message_end' AND session IS NOT NULL AND ",
+            $until,
+            " \
+             GROUP BY session) m JOIN ",
+            $table,
+            " e ON e.project_id = $1 AND e.",
+            $order,
+            " = m.last",
+            opened!("e")
+        )
+    };
+}
+
+/// The same by where restores and people moved them.
+macro_rules! moved {
+    ($table:literal, $order:literal, $until:literal) => {
+        concat!(
+            "SELECT ",
+            text_in!("j.value", "sessionId"),
+            ", e.",
+            $order,
+            ", ",
+            text_in!("j.value", "toEntryId"),
+            " FROM ",
+            $table,
+            " e",
+            opened!("e"),
+            ", ",
+            items_in!(doc!("e"), "sessions"),
+            " j WHERE e.project_id = $1 \
+             AND e.kind IN ('restored', 'navigated') AND ",
+            $until,
+            " ORDER BY e.",
+            $order
+        )
+    };
+}
+
+/// What was said in a conversation and where its place moved.
+macro_rules! steps {
+    ($table:literal, $order:literal, $until:literal) => {
+        concat!(
+            "SELECT ",
+            $order,
+            ", e.kind, ",
+            int_in!(doc!("e"), "ts"),
+            ", ",
+            text_in!(doc!("e"), "entryId"),
+            ", ",
+            text_in!(doc!("e"), "parentId"),
+            ", ",
+            text_in!(doc!("e"), "message.role"),
+            " = 'user', NULL, NULL FROM ",
+            $table,
+            " e",
+            opened!("e"),
+            " WHERE e.project_id = $1 AND e.session = $3 \
+             AND e.kind = 'message_end' AND ",
+            $until,
+            " UNION ALL SELECT ",
+            $order,
+            ", e.kind, ",
+            int_in!(doc!("e"), "takenAt"),
+            ", CASE WHEN e.kind = 'navigated' THEN ",
+            text_in!("j.value", "toMessageId"),
+            " ELSE ",
+            text_in!("j.value", "toEntryId"),
+            " END, ",
+            text_in!(doc!("e"), "checkpointId"),
+            ", NULL, ",
+            text_in!(doc!("e"), "label"),
+            ", ",
+            int_in!(doc!("e"), "ts"),
+            " FROM ",
+            $table,
+            " e",
+            opened!("e"),
+            ", ",
+            items_in!(doc!("e"), "sessions"),
+            " j WHERE e.project_id = $1 \
+             AND e.kind IN ('restored', 'navigated') AND ",
+            $until,
+            " AND ",
+            text_in!("j.value", "sessionId"),
+            " = $3 ORDER BY 1 LIMIT $4"
+        )
+    };
+}
 
 /// A stretch of what was said, by the internal key of its project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +126,7 @@ pub(super) enum Stretch {
 
 /// The stretches of a project up to an event, oldest first; the last one is its own.
 pub(super) async fn stretches(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     key: i64,
     until: u64,
 ) -> Result<Vec<Stretch>, StoreError> {
@@ -31,7 +134,7 @@ pub(super) async fn stretches(
     let mut at = key;
     for _ in 0..ORIGINS_MAX {
         let origin: Option<(i64, i64)> =
-            sqlx::query_as("SELECT origin_id, seq FROM fork_origin WHERE project_id = ?")
+            sqlx::query_as("SELECT origin_id, seq FROM fork_origin WHERE project_id = $1")
                 .bind(at)
                 .fetch_optional(&mut *conn)
                 .await?;
@@ -48,45 +151,23 @@ impl Stretch {
     /// Where conversations stand at its end, as far as it says anything of them.
     async fn places(
         self,
-        conn: &mut SqliteConnection,
+        conn: &mut DbConnection,
         places: &mut BTreeMap<String, Option<String>>,
     ) -> Result<(), StoreError> {
         let (said, moved) = match self {
+            // The plus keeps it off the primary key, by which it would walk every delta.
             Self::Own { .. } => (
-                // The plus keeps it off the primary key, by which it would walk every delta.
-                sqlx::query(
-                    "SELECT e.session, e.seq, CAST(json_extract(e.data, '$.entryId') AS TEXT) \
-                     FROM (SELECT max(seq) AS last FROM bridge_event WHERE project_id = ?1 \
-                     AND kind = 'message_end' AND session IS NOT NULL AND +seq <= ?2 \
-                     GROUP BY session) m \
-                     JOIN bridge_event e ON e.project_id = ?1 AND e.seq = m.last",
-                ),
-                sqlx::query(
-                    "SELECT CAST(json_extract(j.value, '$.sessionId') AS TEXT), e.seq, \
-                     CAST(json_extract(j.value, '$.toEntryId') AS TEXT) \
-                     FROM bridge_event e, json_each(e.data, '$.sessions') j \
-                     WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') AND e.seq <= ?2 \
-                     ORDER BY e.seq",
-                ),
+                said!("bridge_event", "seq", "+seq <= $2"),
+                moved!("bridge_event", "seq", "e.seq <= $2"),
             ),
             Self::Inherited { .. } => (
-                sqlx::query(
-                    "SELECT e.session, e.id, CAST(json_extract(e.data, '$.entryId') AS TEXT) \
-                     FROM (SELECT max(id) AS last FROM inherited_event WHERE project_id = ?1 \
-                     AND kind = 'message_end' AND session IS NOT NULL AND ?2 > 0 \
-                     GROUP BY session) m JOIN inherited_event e ON e.id = m.last",
-                ),
-                sqlx::query(
-                    "SELECT CAST(json_extract(j.value, '$.sessionId') AS TEXT), e.id, \
-                     CAST(json_extract(j.value, '$.toEntryId') AS TEXT) \
-                     FROM inherited_event e, json_each(e.data, '$.sessions') j \
-                     WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') AND ?2 > 0 ORDER BY e.id",
-                ),
+                said!("inherited_event", "id", "$2 > 0"),
+                moved!("inherited_event", "id", "$2 > 0"),
             ),
         };
         let (key, until) = self.parts();
-        let said = said.bind(key).bind(ms(until)).fetch_all(&mut *conn).await?;
-        let moved = moved.bind(key).bind(ms(until)).fetch_all(&mut *conn).await?;
+        let said = sqlx::query(said).bind(key).bind(ms(until)).fetch_all(&mut *conn).await?;
+        let moved = sqlx::query(moved).bind(key).bind(ms(until)).fetch_all(&mut *conn).await?;
         let mut last = BTreeMap::new();
         for row in said.iter().chain(&moved) {
             let Some(session) = row.try_get::<Option<String>, _>(0)? else { continue };
@@ -101,49 +182,17 @@ impl Stretch {
 
     async fn steps(
         self,
-        conn: &mut SqliteConnection,
+        conn: &mut DbConnection,
         session: &str,
         out: &mut Vec<ConversationStep>,
         is_last: bool,
     ) -> Result<(), StoreError> {
-        let query = match self {
-            Self::Own { .. } => sqlx::query(
-                "SELECT seq, kind, CAST(json_extract(data, '$.ts') AS INTEGER), \
-                 CAST(json_extract(data, '$.entryId') AS TEXT), \
-                 CAST(json_extract(data, '$.parentId') AS TEXT), \
-                 json_extract(data, '$.message.role') = 'user', NULL, NULL FROM bridge_event \
-                 WHERE project_id = ?1 AND session = ?3 AND kind = 'message_end' AND seq <= ?2 \
-                 UNION ALL \
-                 SELECT e.seq, e.kind, CAST(json_extract(e.data, '$.takenAt') AS INTEGER), \
-                 CAST(json_extract(j.value, CASE e.kind WHEN 'navigated' THEN '$.toMessageId' \
-                 ELSE '$.toEntryId' END) AS TEXT), \
-                 CAST(json_extract(e.data, '$.checkpointId') AS TEXT), NULL, \
-                 CAST(json_extract(e.data, '$.label') AS TEXT), \
-                 CAST(json_extract(e.data, '$.ts') AS INTEGER) \
-                 FROM bridge_event e, json_each(e.data, '$.sessions') j \
-                 WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') AND e.seq <= ?2 \
-                 AND json_extract(j.value, '$.sessionId') = ?3 ORDER BY 1 LIMIT ?4",
-            ),
-            Self::Inherited { .. } => sqlx::query(
-                "SELECT id, kind, CAST(json_extract(data, '$.ts') AS INTEGER), \
-                 CAST(json_extract(data, '$.entryId') AS TEXT), \
-                 CAST(json_extract(data, '$.parentId') AS TEXT), \
-                 json_extract(data, '$.message.role') = 'user', NULL, NULL FROM inherited_event \
-                 WHERE project_id = ?1 AND session = ?3 AND kind = 'message_end' AND ?2 > 0 \
-                 UNION ALL \
-                 SELECT e.id, e.kind, CAST(json_extract(e.data, '$.takenAt') AS INTEGER), \
-                 CAST(json_extract(j.value, CASE e.kind WHEN 'navigated' THEN '$.toMessageId' \
-                 ELSE '$.toEntryId' END) AS TEXT), \
-                 CAST(json_extract(e.data, '$.checkpointId') AS TEXT), NULL, \
-                 CAST(json_extract(e.data, '$.label') AS TEXT), \
-                 CAST(json_extract(e.data, '$.ts') AS INTEGER) \
-                 FROM inherited_event e, json_each(e.data, '$.sessions') j \
-                 WHERE e.project_id = ?1 AND e.kind IN ('restored', 'navigated') \
-                 AND json_extract(j.value, '$.sessionId') = ?3 ORDER BY 1 LIMIT ?4",
-            ),
+        let steps = match self {
+            Self::Own { .. } => steps!("bridge_event", "e.seq", "e.seq <= $2"),
+            Self::Inherited { .. } => steps!("inherited_event", "e.id", "$2 > 0"),
         };
         let (key, until) = self.parts();
-        let rows = query
+        let rows = sqlx::query(steps)
             .bind(key)
             .bind(ms(until))
             .bind(session)
@@ -159,19 +208,19 @@ impl Stretch {
     /// `message_end` events of a conversation, with number 0: they are of another project.
     async fn messages(
         self,
-        conn: &mut SqliteConnection,
+        conn: &mut DbConnection,
         session: &str,
     ) -> Result<Vec<NewEvent>, StoreError> {
         let query = match self {
             Self::Own { .. } => sqlx::query(
-                "SELECT 0 AS seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? \
-                 AND seq <= ? AND session = ? AND kind = 'message_end' \
-                 ORDER BY bridge_event.seq LIMIT ?",
+                "SELECT CAST(0 AS BIGINT) AS seq, ts, session, kind, data FROM bridge_event WHERE project_id = $1 \
+                 AND seq <= $2 AND session = $3 AND kind = 'message_end' \
+                 ORDER BY bridge_event.seq LIMIT $4",
             ),
             Self::Inherited { .. } => sqlx::query(
-                "SELECT 0 AS seq, ts, session, kind, data FROM inherited_event \
-                 WHERE project_id = ? AND ? > 0 AND session = ? AND kind = 'message_end' \
-                 ORDER BY id LIMIT ?",
+                "SELECT CAST(0 AS BIGINT) AS seq, ts, session, kind, data FROM inherited_event \
+                 WHERE project_id = $1 AND $2 > 0 AND session = $3 AND kind = 'message_end' \
+                 ORDER BY id LIMIT $4",
             ),
         };
         let (key, until) = self.parts();
@@ -181,17 +230,17 @@ impl Stretch {
     }
 
     /// Gives a copy to a fork.
-    async fn hand_down(self, conn: &mut SqliteConnection, heir: i64) -> Result<(), StoreError> {
+    async fn hand_down(self, conn: &mut DbConnection, heir: i64) -> Result<(), StoreError> {
         let query = match self {
             Self::Own { .. } => sqlx::query(
                 "INSERT INTO inherited_event (project_id, ts, session, kind, data) \
-                 SELECT ?3, ts, session, kind, data FROM bridge_event WHERE project_id = ?1 \
-                 AND seq <= ?2 AND kind IN ('message_end', 'restored', 'navigated') ORDER BY seq",
+                 SELECT $3, ts, session, kind, data FROM bridge_event WHERE project_id = $1 \
+                 AND seq <= $2 AND kind IN ('message_end', 'restored', 'navigated') ORDER BY seq",
             ),
             Self::Inherited { .. } => sqlx::query(
                 "INSERT INTO inherited_event (project_id, ts, session, kind, data) \
-                 SELECT ?3, ts, session, kind, data FROM inherited_event WHERE project_id = ?1 \
-                 AND ?2 > 0 ORDER BY id",
+                 SELECT $3, ts, session, kind, data FROM inherited_event WHERE project_id = $1 \
+                 AND $2 > 0 ORDER BY id",
             ),
         };
         let (key, until) = self.parts();
@@ -209,7 +258,7 @@ impl Stretch {
 
 /// A row of [`Stretch::steps`]; none for a message that early versions or a broken machine told
 /// without its entry.
-fn step(row: &SqliteRow, is_own: bool) -> Result<Option<ConversationStep>, StoreError> {
+fn step(row: &DbRow, is_own: bool) -> Result<Option<ConversationStep>, StoreError> {
     let seq = if is_own { unsigned(row.try_get(0)?) } else { 0 };
     let time = row.try_get::<Option<i64>, _>(2)?.map(unsigned);
     let entry: Option<String> = row.try_get(3)?;
@@ -236,17 +285,21 @@ fn step(row: &SqliteRow, is_own: bool) -> Result<Option<ConversationStep>, Store
 
 /// Gives what was said in a project to those that were forked from it. To be done before its events
 /// go.
-pub(super) async fn hand_down(conn: &mut SqliteConnection, key: i64) -> Result<(), StoreError> {
-    let heirs: Vec<(i64, i64)> =
-        sqlx::query_as("SELECT project_id, seq FROM fork_origin WHERE origin_id = ?")
-            .bind(key)
-            .fetch_all(&mut *conn)
-            .await?;
+pub(super) async fn hand_down(conn: &mut DbConnection, key: i64) -> Result<(), StoreError> {
+    let heirs: Vec<(i64, i64)> = sqlx::query_as(concat!(
+        // Held with their projects: one that is deleted itself just now hands down what it had.
+        "SELECT f.project_id, f.seq FROM fork_origin f JOIN project p ON p.id = f.project_id \
+             WHERE f.origin_id = $1 ORDER BY f.project_id",
+        held!()
+    ))
+    .bind(key)
+    .fetch_all(&mut *conn)
+    .await?;
     for (heir, seq) in heirs {
         for stretch in stretches(conn, key, unsigned(seq)).await? {
             stretch.hand_down(conn, heir).await?;
         }
-        sqlx::query("DELETE FROM fork_origin WHERE project_id = ?")
+        sqlx::query("DELETE FROM fork_origin WHERE project_id = $1")
             .bind(heir)
             .execute(&mut *conn)
             .await?;
@@ -254,9 +307,10 @@ pub(super) async fn hand_down(conn: &mut SqliteConnection, key: i64) -> Result<(
     Ok(())
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn read_places(&self, key: i64) -> Result<Vec<Place>, StoreError> {
-        let mut conn = self.read.acquire().await?;
+        // One moment: an origin that goes meanwhile hands down what is looked for here.
+        let mut conn = self.moment().await?;
         let mut places = BTreeMap::new();
         for stretch in stretches(&mut conn, key, u64::MAX).await? {
             stretch.places(&mut conn, &mut places).await?;
@@ -273,7 +327,8 @@ impl SqliteStore {
         key: i64,
         session: &str,
     ) -> Result<Vec<ConversationStep>, StoreError> {
-        let mut conn = self.read.acquire().await?;
+        // One moment: an origin that goes meanwhile hands down what is looked for here.
+        let mut conn = self.moment().await?;
         let mut out = Vec::new();
         for stretch in stretches(&mut conn, key, u64::MAX).await? {
             let is_last = stretch == Stretch::Own { key, until: u64::MAX };
@@ -288,7 +343,8 @@ impl SqliteStore {
         key: i64,
         session: &str,
     ) -> Result<Vec<NewEvent>, StoreError> {
-        let mut conn = self.read.acquire().await?;
+        // One moment: an origin that goes meanwhile hands down what is looked for here.
+        let mut conn = self.moment().await?;
         let mut out = Vec::new();
         let mut all = stretches(&mut conn, key, u64::MAX).await?;
         all.pop();

@@ -1,6 +1,6 @@
-//! [`PreviewPorts`] on SQLite.
+//! [`PreviewPorts`].
 
-use super::{SqliteStore, ms, unsigned};
+use super::{SqlStore, ms, unsigned};
 use crate::{
     error::StoreError,
     preview_ports::{PreviewPort, PreviewPorts},
@@ -21,7 +21,7 @@ fn read(row: (i64, String, Option<i64>, i64, bool)) -> Option<PreviewPort> {
 }
 
 #[async_trait]
-impl PreviewPorts for SqliteStore {
+impl PreviewPorts for SqlStore {
     async fn preview_ports(&self) -> Result<Vec<PreviewPort>, StoreError> {
         let rows: Vec<(i64, String, Option<i64>, i64, bool)> = sqlx::query_as(
             "SELECT v.port, p.public_id, v.app_port, v.used_at, p.deleted_at IS NULL \
@@ -41,13 +41,13 @@ impl PreviewPorts for SqliteStore {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let owner: Option<(i64,)> =
-            sqlx::query_as("SELECT id FROM project WHERE public_id = ? AND deleted_at IS NULL")
+            sqlx::query_as("SELECT id FROM project WHERE public_id = $1 AND deleted_at IS NULL")
                 .bind(project.as_str())
                 .fetch_optional(tx.on())
                 .await?;
         let (owner,) = owner.ok_or(StoreError::Missing { what: "project" })?;
         let put = sqlx::query(
-            "INSERT INTO preview_port (port, project_id, app_port, used_at) VALUES (?, ?, ?, ?) \
+            "INSERT INTO preview_port (port, project_id, app_port, used_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (port) DO UPDATE SET project_id = excluded.project_id, \
              app_port = excluded.app_port, used_at = excluded.used_at \
              WHERE preview_port.project_id = excluded.project_id OR NOT EXISTS \

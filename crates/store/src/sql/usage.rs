@@ -1,12 +1,12 @@
-//! [`UsageRecords`] on SQLite.
+//! [`UsageRecords`].
 
-use super::{SqliteStore, ms, nanos, unsigned};
+use super::{DbRow, SqlStore, Statement, ms, nanos, raw, raw_of, unsigned};
 use crate::{
     error::StoreError,
     usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum},
 };
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, FromRow, Row as _, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 /// A day.
 pub(super) const DAY_MS: u64 = 86_400_000;
@@ -16,7 +16,7 @@ const GATEWAY_ENDED: &str = "gateway_ended";
 
 /// What a call is told by, for each way to add up; nothing that a caller says is in it.
 fn columns(by: UsageBy) -> (&'static str, &'static str) {
-    const DEAREST: &str = "cost DESC, calls DESC, 1";
+    const DEAREST: &str = "cost DESC, calls DESC, 1 NULLS FIRST";
     match by {
         UsageBy::All => ("", "1"),
         UsageBy::Day => ("u.day", "u.day"),
@@ -35,7 +35,8 @@ fn statement(by: UsageBy) -> String {
         UsageBy::All => (String::new(), "", ""),
         UsageBy::Project | UsageBy::Session | UsageBy::Run => (
             format!("GROUP BY {columns}"),
-            ", p.name AS project_name, p.deleted_at IS NOT NULL AS project_deleted",
+            ", MAX(p.name) AS project_name, CAST(MAX(CASE WHEN p.deleted_at IS NOT NULL THEN 1 ELSE 0 END) \
+             AS BIGINT) AS project_deleted",
             "LEFT JOIN project p ON p.public_id = u.project",
         ),
         UsageBy::Day | UsageBy::Model | UsageBy::Provider => {
@@ -49,54 +50,61 @@ fn statement(by: UsageBy) -> String {
          TOTAL(u.input) AS input, TOTAL(u.output) AS output, TOTAL(u.cache_read) AS cache_read, \
          TOTAL(u.cache_write) AS cache_write, TOTAL(u.cost) AS cost, \
          COUNT(*) FILTER (WHERE u.cost IS NULL) AS unpriced{names} \
-         FROM usage u {join} WHERE u.ended = 1 AND u.day BETWEEN ?1 AND ?2 \
-         AND (?3 IS NULL OR u.project = ?3) {group}"
+         FROM usage u {join} WHERE u.ended = 1 AND u.day BETWEEN $1 AND $2 \
+         AND ($3 IS NULL OR u.project = $3) {group}"
     );
     match by {
-        UsageBy::Run => format!("{} ORDER BY {order} LIMIT ?4", of_known_runs(&sums)),
+        UsageBy::Run => format!("{} ORDER BY {order} LIMIT $4", of_known_runs(&sums)),
         UsageBy::All
         | UsageBy::Day
         | UsageBy::Project
         | UsageBy::Session
         | UsageBy::Model
-        | UsageBy::Provider => format!("{sums} ORDER BY {order} LIMIT ?4"),
+        | UsageBy::Provider => format!("{sums} ORDER BY {order} LIMIT $4"),
     }
 }
 
 /// A machine says itself which run a call belongs to. One that began with no message of its conversation
-/// is none: its calls are its project's. (`+` leaves a text as it is, so that the index of entries is used.) What a deleted project said is gone, and stays as it was told.
+/// is none: its calls are its project's. What a deleted project said is gone, and stays as it was told.
 fn of_known_runs(sums: &str) -> String {
     let message = |events: &str| {
         format!(
-            "EXISTS (SELECT 1 FROM {events} e WHERE e.kind = 'message_end' AND e.session = s.session \
-             AND CASE WHEN json_valid(e.data) THEN json_extract(e.data, '$.entryId') END = +s.run)"
+            "EXISTS (SELECT 1 FROM {events} e WHERE e.kind = 'message_end' \
+             AND e.session = s.session AND {entry} = {run})",
+            entry = indexed_text_in!("e.data", "entryId"),
+            run = plain!("s.run")
         )
     };
     let (own, inherited) = (message("bridge_event"), message("inherited_event"));
     format!(
-        "SELECT project, session, CASE WHEN project_deleted OR {own} OR {inherited} THEN run END AS run, \
-         SUM(calls) AS calls, SUM(failed) AS failed, TOTAL(input) AS input, TOTAL(output) AS output, \
-         TOTAL(cache_read) AS cache_read, TOTAL(cache_write) AS cache_write, TOTAL(cost) AS cost, \
-         SUM(unpriced) AS unpriced, MAX(project_name) AS project_name, \
+        "SELECT project, session, \
+         CASE WHEN project_deleted = 1 OR {own} OR {inherited} THEN run END AS run, \
+         CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(failed) AS BIGINT) AS failed, \
+         TOTAL(input) AS input, TOTAL(output) AS output, TOTAL(cache_read) AS cache_read, \
+         TOTAL(cache_write) AS cache_write, TOTAL(cost) AS cost, \
+         CAST(SUM(unpriced) AS BIGINT) AS unpriced, MAX(project_name) AS project_name, \
          MAX(project_deleted) AS project_deleted FROM ({sums}) s GROUP BY 1, 2, 3"
     )
 }
 
-impl FromRow<'_, SqliteRow> for UsageSum {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for UsageSum {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         // A column that was not asked for is not there.
         let text = |name: &str| row.try_get::<Option<String>, _>(name).ok().flatten();
+        let inside = |name: &str| raw_of(row, name).ok().flatten();
         let count = |name: &str| row.try_get::<i64, _>(name).map(unsigned);
         let sum = |name: &str| row.try_get::<f64, _>(name).map(nanos);
         Ok(Self {
             day: row.try_get::<i64, _>("day").ok().map(unsigned),
             project: text("project"),
             project_name: text("project_name"),
-            project_deleted: row.try_get::<bool, _>("project_deleted").unwrap_or(false),
+            project_deleted: row
+                .try_get::<i64, _>("project_deleted")
+                .is_ok_and(|deleted| deleted != 0),
             session: text("session"),
             run: text("run"),
-            provider: text("provider"),
-            model: text("model"),
+            provider: inside("provider"),
+            model: inside("model"),
             calls: count("calls")?,
             failed: count("failed")?,
             input: sum("input")?,
@@ -111,19 +119,19 @@ impl FromRow<'_, SqliteRow> for UsageSum {
 
 /// A granted call whose end is known stays as it is.
 const GRANT: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, \
-    ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING";
+    ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0) ON CONFLICT (id) DO NOTHING";
 
 /// The record has the last word, also over what was concluded from a gateway's end.
 const END: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, \
     model, status, input, output, cache_read, cache_write, cost, duration_ms, first_byte_ms, error, \
-    ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO UPDATE SET \
+    ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 1) ON CONFLICT (id) DO UPDATE SET \
     model = excluded.model, status = excluded.status, input = excluded.input, \
     output = excluded.output, cache_read = excluded.cache_read, cache_write = excluded.cache_write, \
     cost = excluded.cost, reserved = COALESCE(excluded.reserved, usage.reserved), duration_ms = excluded.duration_ms, \
     first_byte_ms = excluded.first_byte_ms, error = excluded.error, ended = 1";
 
 #[async_trait]
-impl UsageRecords for SqliteStore {
+impl UsageRecords for SqlStore {
     async fn usage_position(&self) -> Result<u64, StoreError> {
         let position: i64 =
             sqlx::query_scalar("SELECT position FROM usage_position").fetch_one(&self.read).await?;
@@ -133,6 +141,11 @@ impl UsageRecords for SqliteStore {
     async fn add_usage(&self, entries: &[UsageEntry], position: u64) -> Result<(), StoreError> {
         // What the power takes is read again: the position goes with it.
         let mut tx = self.begin_relaxed().await?;
+        // First: who adds calls holds it against all others who do.
+        sqlx::query("UPDATE usage_position SET position = $1")
+            .bind(ms(position))
+            .execute(tx.on())
+            .await?;
         for entry in entries {
             match entry {
                 UsageEntry::Granted(row) => {
@@ -140,7 +153,7 @@ impl UsageRecords for SqliteStore {
                 }
                 UsageEntry::Ended(row) => {
                     first(sqlx::query(END), row)
-                        .bind(&row.model)
+                        .bind(row.model.as_deref().map(raw))
                         .bind(row.status.map(i64::from))
                         .bind(row.input.map(ms))
                         .bind(row.output.map(ms))
@@ -149,22 +162,18 @@ impl UsageRecords for SqliteStore {
                         .bind(row.cost.map(ms))
                         .bind(row.duration_ms.map(ms))
                         .bind(row.first_byte_ms.map(ms))
-                        .bind(&row.error)
+                        .bind(row.error.as_deref().map(raw))
                         .execute(tx.on())
                         .await?;
                 }
                 UsageEntry::Restarted => {
-                    sqlx::query("UPDATE usage SET ended = 1, error = ? WHERE ended = 0")
-                        .bind(GATEWAY_ENDED)
+                    sqlx::query("UPDATE usage SET ended = 1, error = $1 WHERE ended = 0")
+                        .bind(raw(GATEWAY_ENDED))
                         .execute(tx.on())
                         .await?;
                 }
             }
         }
-        sqlx::query("UPDATE usage_position SET position = ?")
-            .bind(ms(position))
-            .execute(tx.on())
-            .await?;
         tx.commit().await
     }
 
@@ -173,13 +182,11 @@ impl UsageRecords for SqliteStore {
             .bind(ms(ask.from_day))
             .bind(ms(ask.to_day))
             .bind(ask.project)
-            .bind(ask.limit)
+            .bind(i64::from(ask.limit))
             .fetch_all(&self.read)
             .await?)
     }
 }
-
-type Statement<'a> = sqlx::query::Query<'a, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 /// What a granted call and an ended one begin with.
 fn first<'a>(statement: Statement<'a>, row: &'a UsageRow) -> Statement<'a> {
@@ -190,6 +197,6 @@ fn first<'a>(statement: Statement<'a>, row: &'a UsageRow) -> Statement<'a> {
         .bind(&row.project)
         .bind(&row.session)
         .bind(&row.run)
-        .bind(&row.provider)
+        .bind(raw(&row.provider))
         .bind(row.reserved.map(ms))
 }

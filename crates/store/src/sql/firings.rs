@@ -1,9 +1,9 @@
-//! [`Firings`] on SQLite.
+//! [`Firings`].
 
 use super::{
-    SqliteStore, ms,
+    DbConnection, DbRow, SqlStore, flag, ms, raw, raw_of,
     schedules::{decode, schedules, time},
-    unsigned,
+    small, unsigned,
 };
 use crate::{
     error::StoreError,
@@ -12,7 +12,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::{from_str, to_string};
-use sqlx::{FromRow, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _};
 use toft_model::{event::Outcome, schedule::ScheduleId};
 
 /// Firings that are kept per schedule. With 4 KiB of output each they take less than a megabyte.
@@ -30,8 +30,8 @@ macro_rules! firings {
     };
 }
 
-impl FromRow<'_, SqliteRow> for Firing {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for Firing {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         let text = |column| row.try_get::<&str, _>(column);
         let session: Option<&str> = row.try_get("session")?;
         let work: Option<&str> = row.try_get("work")?;
@@ -41,21 +41,21 @@ impl FromRow<'_, SqliteRow> for Firing {
             slot: unsigned(row.try_get("slot")?),
             last_slot: unsigned(row.try_get("last_slot")?),
             slots: unsigned(row.try_get("slots")?),
-            by_hand: row.try_get("by_hand")?,
+            by_hand: flag(row, "by_hand")?,
             outcome: outcome(text("outcome")?),
-            reason: row.try_get("reason")?,
-            is_late: row.try_get("is_late")?,
+            reason: raw_of(row, "reason")?,
+            is_late: flag(row, "is_late")?,
             work: work.map(from_str).transpose().map_err(decode)?,
             step: step(text("step")?),
             boot: time(row, "boot")?,
             session: session.map(str::parse).transpose().map_err(decode)?,
             after_seq: time(row, "after_seq")?,
-            entry: row.try_get("entry")?,
+            entry: raw_of(row, "entry")?,
             started_at: time(row, "started_at")?,
             ended_at: time(row, "ended_at")?,
-            exit_code: row.try_get("exit_code")?,
-            output: row.try_get("output")?,
-            told: row.try_get("told")?,
+            exit_code: row.try_get::<Option<i64>, _>("exit_code")?.map(small),
+            output: raw_of(row, "output")?,
+            told: flag(row, "told")?,
         })
     }
 }
@@ -88,20 +88,20 @@ fn work_json(firing: &Firing) -> Option<String> {
 }
 
 /// Adds one record, or lets it join the newest. Whether it is a record of its own.
-async fn add(conn: &mut SqliteConnection, key: i64, firing: &Firing) -> Result<bool, StoreError> {
+async fn add(conn: &mut DbConnection, key: i64, firing: &Firing) -> Result<bool, StoreError> {
     if firing.step == Step::Over && !firing.by_hand {
         let joined = sqlx::query(
-            "UPDATE schedule_firing SET last_slot = ?, slots = slots + ?, ended_at = ? \
-             WHERE id = (SELECT max(id) FROM schedule_firing WHERE schedule_id = ?) \
-             AND step = 'over' AND by_hand = 0 AND outcome = ? AND reason IS ? \
-             AND outcome IN ('skipped', 'suppressed') AND last_slot < ?",
+            "UPDATE schedule_firing SET last_slot = $1, slots = slots + $2, ended_at = $3 \
+             WHERE id = (SELECT max(id) FROM schedule_firing WHERE schedule_id = $4) \
+             AND step = 'over' AND by_hand = 0 AND outcome = $5 AND reason IS NOT DISTINCT FROM $6 \
+             AND outcome IN ('skipped', 'suppressed') AND last_slot < $7",
         )
         .bind(ms(firing.last_slot))
         .bind(ms(firing.slots))
         .bind(firing.ended_at.map(ms))
         .bind(key)
         .bind(firing.outcome.as_str())
-        .bind(&firing.reason)
+        .bind(firing.reason.as_deref().map(raw))
         .bind(ms(firing.slot))
         .execute(&mut *conn)
         .await?;
@@ -112,34 +112,34 @@ async fn add(conn: &mut SqliteConnection, key: i64, firing: &Firing) -> Result<b
     let added = sqlx::query(
         "INSERT INTO schedule_firing (public_id, schedule_id, slot, last_slot, slots, by_hand, \
          outcome, reason, is_late, work, step, started_at, ended_at, told) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (schedule_id, slot, by_hand) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (schedule_id, slot, by_hand) DO NOTHING",
     )
     .bind(&firing.id)
     .bind(key)
     .bind(ms(firing.slot))
     .bind(ms(firing.last_slot))
     .bind(ms(firing.slots))
-    .bind(firing.by_hand)
+    .bind(i64::from(firing.by_hand))
     .bind(firing.outcome.as_str())
-    .bind(&firing.reason)
-    .bind(firing.is_late)
+    .bind(firing.reason.as_deref().map(raw))
+    .bind(i64::from(firing.is_late))
     .bind(work_json(firing))
     .bind(firing.step.as_str())
     .bind(firing.started_at.map(ms))
     .bind(firing.ended_at.map(ms))
-    .bind(firing.told)
+    .bind(i64::from(firing.told))
     .execute(conn)
     .await?;
     Ok(added.rows_affected() > 0)
 }
 
 #[async_trait]
-impl Firings for SqliteStore {
+impl Firings for SqlStore {
     async fn decide_slots(&self, decided: &Decided<'_>) -> Result<Option<Vec<Firing>>, StoreError> {
         let mut tx = self.begin().await?;
         let key: Option<i64> = sqlx::query_scalar(
-            "UPDATE schedule SET decided_at = ?, next_at = ?, revision = revision + 1 \
-             WHERE public_id = ? AND revision = ? RETURNING id",
+            "UPDATE schedule SET decided_at = $1, next_at = $2, revision = revision + 1 \
+             WHERE public_id = $3 AND revision = $4 RETURNING id",
         )
         .bind(ms(decided.decided_at))
         .bind(decided.next_at.map(ms))
@@ -155,9 +155,9 @@ impl Firings for SqliteStore {
             }
         }
         sqlx::query(
-            "DELETE FROM schedule_firing WHERE schedule_id = ? AND step = 'over' AND told = 1 \
-             AND id <= (SELECT id FROM schedule_firing WHERE schedule_id = ? \
-             ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            "DELETE FROM schedule_firing WHERE schedule_id = $1 AND step = 'over' AND told = 1 \
+             AND id <= (SELECT id FROM schedule_firing WHERE schedule_id = $2 \
+             ORDER BY id DESC LIMIT 1 OFFSET $3)",
         )
         .bind(key)
         .bind(key)
@@ -171,24 +171,24 @@ impl Firings for SqliteStore {
     async fn update_firing(&self, firing: &Firing) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let kept = sqlx::query(
-            "UPDATE schedule_firing SET outcome = ?, reason = ?, is_late = ?, work = ?, step = ?, boot = ?, \
-             session = ?, after_seq = ?, entry = ?, started_at = ?, ended_at = ?, exit_code = ?, \
-             output = ?, told = ? WHERE public_id = ?",
+            "UPDATE schedule_firing SET outcome = $1, reason = $2, is_late = $3, work = $4, step = $5, boot = $6, \
+             session = $7, after_seq = $8, entry = $9, started_at = $10, ended_at = $11, exit_code = $12, \
+             output = $13, told = $14 WHERE public_id = $15",
         )
         .bind(firing.outcome.as_str())
-        .bind(&firing.reason)
-        .bind(firing.is_late)
+        .bind(firing.reason.as_deref().map(raw))
+        .bind(i64::from(firing.is_late))
         .bind(work_json(firing))
         .bind(firing.step.as_str())
         .bind(firing.boot.map(ms))
         .bind(firing.session.as_ref().map(toft_model::id::SessionId::as_str))
         .bind(firing.after_seq.map(ms))
-        .bind(&firing.entry)
+        .bind(firing.entry.as_deref().map(raw))
         .bind(firing.started_at.map(ms))
         .bind(firing.ended_at.map(ms))
-        .bind(firing.exit_code)
-        .bind(&firing.output)
-        .bind(firing.told)
+        .bind(firing.exit_code.map(i64::from))
+        .bind(firing.output.as_deref().map(raw))
+        .bind(i64::from(firing.told))
         .bind(&firing.id)
         .execute(tx.on())
         .await?;
@@ -197,14 +197,14 @@ impl Firings for SqliteStore {
     }
 
     async fn firing(&self, id: &str) -> Result<Option<Firing>, StoreError> {
-        Ok(sqlx::query_as(firings!("WHERE f.public_id = ?"))
+        Ok(sqlx::query_as(firings!("WHERE f.public_id = $1"))
             .bind(id)
             .fetch_optional(&self.read)
             .await?)
     }
 
     async fn open_firings(&self, schedule: &ScheduleId) -> Result<Vec<Firing>, StoreError> {
-        Ok(sqlx::query_as(firings!("WHERE s.public_id = ? AND f.step <> 'over' ORDER BY f.id"))
+        Ok(sqlx::query_as(firings!("WHERE s.public_id = $1 AND f.step <> 'over' ORDER BY f.id"))
             .bind(schedule.as_str())
             .fetch_all(&self.read)
             .await?)
@@ -219,8 +219,8 @@ impl Firings for SqliteStore {
 
     async fn untold_firings(&self, limit: u32) -> Result<Vec<(Schedule, Firing)>, StoreError> {
         let untold: Vec<Firing> =
-            sqlx::query_as(firings!("WHERE f.told = 0 AND f.step = 'over' ORDER BY f.id LIMIT ?"))
-                .bind(limit)
+            sqlx::query_as(firings!("WHERE f.told = 0 AND f.step = 'over' ORDER BY f.id LIMIT $1"))
+                .bind(i64::from(limit))
                 .fetch_all(&self.read)
                 .await?;
         self.with_schedules(untold).await
@@ -233,17 +233,17 @@ impl Firings for SqliteStore {
         limit: u32,
     ) -> Result<Vec<Firing>, StoreError> {
         Ok(sqlx::query_as(firings!(
-            "WHERE s.public_id = ? AND f.slot < ? ORDER BY f.slot DESC LIMIT ?"
+            "WHERE s.public_id = $1 AND f.slot < $2 ORDER BY f.slot DESC LIMIT $3"
         ))
         .bind(schedule.as_str())
         .bind(before.map_or(i64::MAX, ms))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?)
     }
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// Few firings are open at a time: one look each.
     async fn with_schedules(
         &self,
@@ -251,7 +251,7 @@ impl SqliteStore {
     ) -> Result<Vec<(Schedule, Firing)>, StoreError> {
         let mut out = Vec::with_capacity(firings.len());
         for firing in firings {
-            let schedule: Option<Schedule> = sqlx::query_as(schedules!("WHERE s.public_id = ?"))
+            let schedule: Option<Schedule> = sqlx::query_as(schedules!("WHERE s.public_id = $1"))
                 .bind(firing.schedule.as_str())
                 .fetch_optional(&self.read)
                 .await?;

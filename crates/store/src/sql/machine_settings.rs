@@ -1,6 +1,6 @@
-//! [`MachineRecords`] on SQLite.
+//! [`MachineRecords`].
 
-use super::{SqliteStore, Write, ms};
+use super::{Durable, SqlStore, Write, ms};
 use crate::{
     error::StoreError,
     machine_settings::{MachineRecords, MachineSettings},
@@ -35,7 +35,7 @@ pub(super) async fn first(
     }
     sqlx::query(
         "INSERT INTO machine_settings (project_id, limits, idle, egress, egress_ceiling, \
-         updated_at) VALUES (?, ?, ?, ?, ?, ?)",
+         updated_at) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(key)
     .bind(settings.limits.as_ref().map(|one| json!(one).to_string()))
@@ -48,7 +48,7 @@ pub(super) async fn first(
     Ok(())
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// `statement` has the project, the JSON and the time.
     async fn put_setting_of(
         &self,
@@ -57,20 +57,19 @@ impl SqliteStore {
         json: Option<String>,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin().await?;
+        let (mut tx, key) = self.begin_in(id, Durable::Now).await?;
         sqlx::query(statement).bind(key).bind(json).bind(ms(now_ms)).execute(tx.on()).await?;
         tx.commit().await
     }
 }
 
 #[async_trait]
-impl MachineRecords for SqliteStore {
+impl MachineRecords for SqlStore {
     async fn machine_settings(&self, id: &ProjectId) -> Result<MachineSettings, StoreError> {
         let key = self.key(id).await?;
         let row: Option<Columns> = sqlx::query_as(
             "SELECT limits, idle, egress, egress_ceiling FROM machine_settings \
-             WHERE project_id = ?",
+             WHERE project_id = $1",
         )
         .bind(key)
         .fetch_optional(&self.read)
@@ -103,7 +102,7 @@ impl MachineRecords for SqliteStore {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         const PUT: &str = "INSERT INTO machine_settings (project_id, limits, updated_at) \
-            VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET limits = excluded.limits, \
+            VALUES ($1, $2, $3) ON CONFLICT (project_id) DO UPDATE SET limits = excluded.limits, \
             updated_at = excluded.updated_at";
         self.put_setting_of(id, PUT, limits.map(|limits| json!(limits).to_string()), now_ms).await
     }
@@ -115,7 +114,7 @@ impl MachineRecords for SqliteStore {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         const PUT: &str = "INSERT INTO machine_settings (project_id, idle, updated_at) \
-            VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET idle = excluded.idle, \
+            VALUES ($1, $2, $3) ON CONFLICT (project_id) DO UPDATE SET idle = excluded.idle, \
             updated_at = excluded.updated_at";
         self.put_setting_of(id, PUT, idle.map(|idle| json!(idle).to_string()), now_ms).await
     }
@@ -127,7 +126,7 @@ impl MachineRecords for SqliteStore {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         const PUT: &str = "INSERT INTO machine_settings (project_id, egress, updated_at) \
-            VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET egress = excluded.egress, \
+            VALUES ($1, $2, $3) ON CONFLICT (project_id) DO UPDATE SET egress = excluded.egress, \
             updated_at = excluded.updated_at";
         self.put_setting_of(id, PUT, egress.map(|egress| json!(egress).to_string()), now_ms).await
     }
@@ -139,7 +138,7 @@ impl MachineRecords for SqliteStore {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         const PUT: &str = "INSERT INTO machine_settings (project_id, egress_ceiling, updated_at) \
-            VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET \
+            VALUES ($1, $2, $3) ON CONFLICT (project_id) DO UPDATE SET \
             egress_ceiling = excluded.egress_ceiling, updated_at = excluded.updated_at";
         self.put_setting_of(id, PUT, ceiling.map(|one| json!(one).to_string()), now_ms).await
     }
@@ -150,10 +149,9 @@ impl MachineRecords for SqliteStore {
         told: &Told,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin().await?;
+        let (mut tx, key) = self.begin_in(id, Durable::Now).await?;
         sqlx::query(
-            "INSERT INTO machine_observed (project_id, told_id, what, at) VALUES (?, ?, ?, ?) \
+            "INSERT INTO machine_observed (project_id, told_id, what, at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (project_id, told_id) DO NOTHING",
         )
         .bind(key)
@@ -163,8 +161,8 @@ impl MachineRecords for SqliteStore {
         .execute(tx.on())
         .await?;
         sqlx::query(
-            "DELETE FROM machine_observed WHERE project_id = ? AND id <= (SELECT id FROM \
-             machine_observed WHERE project_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            "DELETE FROM machine_observed WHERE project_id = $1 AND id <= (SELECT id FROM \
+             machine_observed WHERE project_id = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)",
         )
         .bind(key)
         .bind(key)
@@ -177,7 +175,7 @@ impl MachineRecords for SqliteStore {
     async fn observed(&self, id: &ProjectId) -> Result<Vec<Told>, StoreError> {
         let key = self.key(id).await?;
         let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT told_id, what FROM machine_observed WHERE project_id = ? ORDER BY id",
+            "SELECT told_id, what FROM machine_observed WHERE project_id = $1 ORDER BY id",
         )
         .bind(key)
         .fetch_all(&self.read)
@@ -189,59 +187,12 @@ impl MachineRecords for SqliteStore {
     }
 
     async fn drop_observed(&self, id: &ProjectId, told_id: &str) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin_relaxed().await?;
-        sqlx::query("DELETE FROM machine_observed WHERE project_id = ? AND told_id = ?")
+        let (mut tx, key) = self.begin_in(id, Durable::Soon).await?;
+        sqlx::query("DELETE FROM machine_observed WHERE project_id = $1 AND told_id = $2")
             .bind(key)
             .bind(told_id)
             .execute(tx.on())
             .await?;
         tx.commit().await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::projects::{NewProject, Projects as _};
-
-    #[tokio::test]
-    async fn what_a_machine_may_reach_and_cannot_be_read_is_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&dir.path().join("t.db")).await.unwrap();
-        let new = NewProject {
-            id: ProjectId::random(),
-            alias: None,
-            name: "Shop".into(),
-            owner: crate::people::SYSTEM_USER.into(),
-            settings: MachineSettings::default(),
-        };
-        let id = store.create_project(&new, 1).await.unwrap().project.id;
-        let open = EgressSetting { level: EgressName::Open, rules: Vec::new() };
-        store.put_egress(&id, Some(&open), 2).await.unwrap();
-        assert_eq!(store.machine_settings(&id).await.unwrap().egress, Some(open));
-        for text in
-            ["", "{}", "{\"level\":\"all\"}", "\"open\"", "{\"level\":\"open\",\"rules\":[1]}"]
-        {
-            sqlx::query("UPDATE machine_settings SET egress = ?")
-                .bind(text)
-                .execute(&store.full)
-                .await
-                .unwrap();
-            let read = store.machine_settings(&id).await.unwrap().egress;
-            assert_eq!(read, Some(EgressSetting::nothing()), "{text:?}");
-        }
-        let wide = EgressCeiling { level: EgressName::Open, inherited: false };
-        store.put_egress_ceiling(&id, Some(&wide), 3).await.unwrap();
-        assert_eq!(store.machine_settings(&id).await.unwrap().ceiling, Some(wide));
-        for text in ["", "{}", "{\"level\":\"all\"}", "\"open\""] {
-            sqlx::query("UPDATE machine_settings SET egress_ceiling = ?")
-                .bind(text)
-                .execute(&store.full)
-                .await
-                .unwrap();
-            let read = store.machine_settings(&id).await.unwrap().ceiling;
-            assert_eq!(read.map(|one| one.level), Some(EgressName::None), "{text:?}");
-        }
     }
 }

@@ -1,15 +1,15 @@
-//! [`ApiKeys`] on SQLite.
+//! [`ApiKeys`].
 
-use super::{SqliteStore, ms, unsigned};
+use super::{DbRow, Durable, SqlStore, ms, unsigned};
 use crate::{
     api_keys::{ApiKey, ApiKeys, Scope},
     error::StoreError,
 };
 use async_trait::async_trait;
-use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _};
 
-impl FromRow<'_, SqliteRow> for ApiKey {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for ApiKey {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         let hash: Vec<u8> = row.try_get("hash")?;
         let hash =
             hash.try_into().map_err(|_| sqlx::Error::Decode("a hash has 32 bytes".into()))?;
@@ -37,7 +37,7 @@ impl FromRow<'_, SqliteRow> for ApiKey {
 }
 
 #[async_trait]
-impl ApiKeys for SqliteStore {
+impl ApiKeys for SqlStore {
     async fn api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT k.id, k.name, k.prefix, k.hash, k.scopes, p.public_id AS project, k.created_by, \
@@ -49,16 +49,18 @@ impl ApiKeys for SqliteStore {
     }
 
     async fn put_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        let project = match &key.project {
-            Some(id) => Some(self.key(id).await?),
-            None => None,
-        };
         let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-        let mut tx = self.begin().await?;
+        let (mut tx, project) = match &key.project {
+            Some(id) => {
+                let (tx, id) = self.begin_in(id, Durable::Now).await?;
+                (tx, Some(id))
+            }
+            None => (self.begin().await?, None),
+        };
         let put = sqlx::query(
             "INSERT INTO api_key (id, name, prefix, hash, scopes, project_id, created_by, \
-             created_at, expires_at, used_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 \
-             WHERE ?6 IS NULL OR EXISTS (SELECT 1 FROM project WHERE id = ?6 AND deleted_at IS NULL)",
+             created_at, expires_at, used_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
+             WHERE $6 IS NULL OR EXISTS (SELECT 1 FROM project WHERE id = $6 AND deleted_at IS NULL)",
         )
         .bind(&key.id)
         .bind(&key.name)
@@ -81,7 +83,7 @@ impl ApiKeys for SqliteStore {
 
     async fn touch_api_key(&self, id: &str, now_ms: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_relaxed().await?;
-        sqlx::query("UPDATE api_key SET used_at = max(coalesce(used_at, 0), ?) WHERE id = ?")
+        sqlx::query("UPDATE api_key SET used_at = $1 WHERE id = $2 AND coalesce(used_at, 0) < $1")
             .bind(ms(now_ms))
             .bind(id)
             .execute(tx.on())
@@ -91,7 +93,7 @@ impl ApiKeys for SqliteStore {
 
     async fn delete_api_key(&self, id: &str) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM api_key WHERE id = ?")
+        let gone = sqlx::query("DELETE FROM api_key WHERE id = $1")
             .bind(id)
             .execute(tx.on())
             .await?

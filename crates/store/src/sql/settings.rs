@@ -1,6 +1,6 @@
-//! [`Settings`] on SQLite.
+//! [`Settings`].
 
-use super::{SqliteStore, ms};
+use super::{SqlStore, ms};
 use crate::{
     error::StoreError,
     settings::{ProviderKey, Settings},
@@ -8,9 +8,9 @@ use crate::{
 use async_trait::async_trait;
 
 #[async_trait]
-impl Settings for SqliteStore {
+impl Settings for SqlStore {
     async fn settings(&self, user: &str) -> Result<Vec<(String, String)>, StoreError> {
-        Ok(sqlx::query_as("SELECT key, value FROM setting WHERE user_id = ? ORDER BY key")
+        Ok(sqlx::query_as("SELECT key, value FROM setting WHERE user_id = $1 ORDER BY key")
             .bind(user)
             .fetch_all(&self.read)
             .await?)
@@ -26,7 +26,7 @@ impl Settings for SqliteStore {
         match value {
             Some(value) => {
                 sqlx::query(
-                    "INSERT INTO setting (user_id, key, value) VALUES (?, ?, ?) \
+                    "INSERT INTO setting (user_id, key, value) VALUES ($1, $2, $3) \
                      ON CONFLICT (user_id, key) DO UPDATE SET value = excluded.value",
                 )
                 .bind(user)
@@ -36,7 +36,7 @@ impl Settings for SqliteStore {
                 .await?
             }
             None => {
-                sqlx::query("DELETE FROM setting WHERE user_id = ? AND key = ?")
+                sqlx::query("DELETE FROM setting WHERE user_id = $1 AND key = $2")
                     .bind(user)
                     .bind(key)
                     .execute(tx.on())
@@ -60,7 +60,7 @@ impl Settings for SqliteStore {
     async fn put_provider_key(&self, key: &ProviderKey, now_ms: u64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO provider_key (provider, sealed, hint, updated_at) VALUES (?, ?, ?, ?) \
+            "INSERT INTO provider_key (provider, sealed, hint, updated_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (provider) DO UPDATE SET sealed = excluded.sealed, hint = excluded.hint, \
              updated_at = excluded.updated_at",
         )
@@ -75,7 +75,7 @@ impl Settings for SqliteStore {
 
     async fn delete_provider_key(&self, provider: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM provider_key WHERE provider = ?")
+        sqlx::query("DELETE FROM provider_key WHERE provider = $1")
             .bind(provider)
             .execute(tx.on())
             .await?;

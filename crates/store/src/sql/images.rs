@@ -1,12 +1,12 @@
-//! [`Images`] on SQLite.
+//! [`Images`].
 
-use super::{SqliteStore, ms, unsigned};
+use super::{DbRow, SqlStore, flag, ms, raw, raw_of, unsigned};
 use crate::{
     error::StoreError,
     images::{Image, ImageState, Images, NewImage, ProjectImage},
 };
 use async_trait::async_trait;
-use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _};
 use toft_model::id::ProjectId;
 
 macro_rules! image {
@@ -19,10 +19,10 @@ macro_rules! image {
     };
 }
 
-impl FromRow<'_, SqliteRow> for Image {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for Image {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         let builder: Option<&str> = row.try_get("builder")?;
-        let reason: Option<String> = row.try_get("reason")?;
+        let reason = raw_of(row, "reason")?;
         Ok(Self {
             what: NewImage {
                 key: row.try_get("key")?,
@@ -38,31 +38,33 @@ impl FromRow<'_, SqliteRow> for Image {
             bytes: unsigned(row.try_get("bytes")?),
             created_at: unsigned(row.try_get("created_at")?),
             builder: builder.and_then(|id| id.parse().ok()),
-            is_default: row.try_get("is_default")?,
+            is_default: flag(row, "is_default")?,
         })
     }
 }
 
+const BY_KEY: &str = image!("WHERE key = $1");
+
 #[async_trait]
-impl Images for SqliteStore {
+impl Images for SqlStore {
     async fn begin_image(&self, new: &NewImage, now_ms: u64) -> Result<(Image, bool), StoreError> {
         let mut tx = self.begin().await?;
         let known: Option<Image> =
-            sqlx::query_as(image!("WHERE key = ?")).bind(&new.key).fetch_optional(tx.on()).await?;
+            sqlx::query_as(BY_KEY).bind(&new.key).fetch_optional(tx.on()).await?;
         if let Some(known) = known {
             if !matches!(known.state, ImageState::Failed(_)) {
                 return Ok((known, false));
             }
-            sqlx::query("DELETE FROM image WHERE key = ?").bind(&new.key).execute(tx.on()).await?;
+            sqlx::query("DELETE FROM image WHERE key = $1").bind(&new.key).execute(tx.on()).await?;
         }
         // Tried again with another script: what failed before gives its name to it.
-        sqlx::query("DELETE FROM image WHERE name = ? AND state = 'failed' AND builder IS NULL")
+        sqlx::query("DELETE FROM image WHERE name = $1 AND state = 'failed' AND builder IS NULL")
             .bind(&new.name)
             .execute(tx.on())
             .await?;
-        sqlx::query(
+        let begun = sqlx::query(
             "INSERT INTO image (key, name, kind, source, state, created_at) \
-             VALUES (?, ?, ?, ?, 'making', ?)",
+             VALUES ($1, $2, $3, $4, 'making', $5) ON CONFLICT (key) DO NOTHING",
         )
         .bind(&new.key)
         .bind(&new.name)
@@ -72,6 +74,10 @@ impl Images for SqliteStore {
         .execute(tx.on())
         .await
         .map_err(|e| StoreError::or_taken(e, "the name of another image"))?;
+        if begun.rows_affected() == 0 {
+            // Another server was faster.
+            return Ok((sqlx::query_as(BY_KEY).bind(&new.key).fetch_one(tx.on()).await?, false));
+        }
         tx.commit().await?;
         let image = Image {
             what: new.clone(),
@@ -90,7 +96,7 @@ impl Images for SqliteStore {
         builder: Option<&ProjectId>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE image SET builder = ? WHERE key = ?")
+        sqlx::query("UPDATE image SET builder = $1 WHERE key = $2")
             .bind(builder.map(ProjectId::as_str))
             .bind(key)
             .execute(tx.on())
@@ -104,10 +110,10 @@ impl Images for SqliteStore {
             Err(reason) => ("failed", 0, Some(reason)),
         };
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE image SET state = ?, bytes = ?, reason = ? WHERE key = ?")
+        sqlx::query("UPDATE image SET state = $1, bytes = $2, reason = $3 WHERE key = $4")
             .bind(state)
             .bind(ms(bytes))
-            .bind(reason)
+            .bind(reason.map(raw))
             .bind(key)
             .execute(tx.on())
             .await?;
@@ -116,7 +122,7 @@ impl Images for SqliteStore {
 
     async fn rename_image(&self, key: &str, name: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let renamed = sqlx::query("UPDATE image SET name = ? WHERE key = ?")
+        let renamed = sqlx::query("UPDATE image SET name = $1 WHERE key = $2")
             .bind(name)
             .bind(key)
             .execute(tx.on())
@@ -129,24 +135,29 @@ impl Images for SqliteStore {
     }
 
     async fn set_default_image(&self, key: Option<&str>) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query("UPDATE image SET is_default = 0").execute(tx.on()).await?;
-        if let Some(key) = key {
-            let set = sqlx::query("UPDATE image SET is_default = 1 WHERE key = ?")
-                .bind(key)
-                .execute(tx.on())
-                .await?;
-            if set.rows_affected() == 0 {
-                return Err(StoreError::Missing { what: "image" });
+        retried!(
+            async {
+                let mut tx = self.begin().await?;
+                sqlx::query("UPDATE image SET is_default = 0").execute(tx.on()).await?;
+                if let Some(key) = key {
+                    let set = sqlx::query("UPDATE image SET is_default = 1 WHERE key = $1")
+                        .bind(key)
+                        .execute(tx.on())
+                        .await?;
+                    if set.rows_affected() == 0 {
+                        return Err(StoreError::Missing { what: "image" });
+                    }
+                }
+                tx.commit().await
             }
-        }
-        tx.commit().await
+            .await
+        )
     }
 
     async fn delete_image(&self, key: &str) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let gone =
-            sqlx::query("DELETE FROM image WHERE key = ?").bind(key).execute(tx.on()).await?;
+            sqlx::query("DELETE FROM image WHERE key = $1").bind(key).execute(tx.on()).await?;
         tx.commit().await?;
         Ok(gone.rows_affected() > 0)
     }
@@ -157,7 +168,7 @@ impl Images for SqliteStore {
 
     async fn image(&self, key_or_name: &str) -> Result<Option<Image>, StoreError> {
         // A key wins: names are chosen by people.
-        Ok(sqlx::query_as(image!("WHERE key = ?1 OR name = ?1 ORDER BY key = ?1 DESC LIMIT 1"))
+        Ok(sqlx::query_as(image!("WHERE key = $1 OR name = $1 ORDER BY key = $1 DESC LIMIT 1"))
             .bind(key_or_name)
             .fetch_optional(&self.read)
             .await?)
@@ -169,13 +180,13 @@ impl Images for SqliteStore {
         image: Option<&ProjectImage>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM project_image WHERE project = ?")
+        sqlx::query("DELETE FROM project_image WHERE project = $1")
             .bind(project.as_str())
             .execute(tx.on())
             .await?;
         if let Some(image) = image {
             sqlx::query(
-                "INSERT INTO project_image (project, image_key, image_name) VALUES (?, ?, ?)",
+                "INSERT INTO project_image (project, image_key, image_name) VALUES ($1, $2, $3)",
             )
             .bind(project.as_str())
             .bind(&image.key)
@@ -188,7 +199,7 @@ impl Images for SqliteStore {
 
     async fn project_image(&self, project: &ProjectId) -> Result<Option<ProjectImage>, StoreError> {
         let row: Option<(String, String)> =
-            sqlx::query_as("SELECT image_key, image_name FROM project_image WHERE project = ?")
+            sqlx::query_as("SELECT image_key, image_name FROM project_image WHERE project = $1")
                 .bind(project.as_str())
                 .fetch_optional(&self.read)
                 .await?;
@@ -198,7 +209,7 @@ impl Images for SqliteStore {
     async fn projects_of_image(&self, key: &str) -> Result<Vec<ProjectId>, StoreError> {
         let rows: Vec<(String,)> = sqlx::query_as(
             "SELECT p.public_id FROM project_image i JOIN project p ON p.public_id = i.project \
-             WHERE i.image_key = ? AND p.deleted_at IS NULL ORDER BY p.id",
+             WHERE i.image_key = $1 AND p.deleted_at IS NULL ORDER BY p.id",
         )
         .bind(key)
         .fetch_all(&self.read)

@@ -1,6 +1,6 @@
-//! [`ProjectFallbacks`] on SQLite.
+//! [`ProjectFallbacks`].
 
-use super::{SqliteStore, ms};
+use super::{Durable, SqlStore, ms};
 use crate::{error::StoreError, fallbacks::ProjectFallbacks};
 use async_trait::async_trait;
 use serde_json::{from_str, json};
@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use toft_model::{id::ProjectId, provider::Chains};
 
 #[async_trait]
-impl ProjectFallbacks for SqliteStore {
+impl ProjectFallbacks for SqlStore {
     async fn fallbacks(&self, project: &ProjectId) -> Result<Chains, StoreError> {
         let key = self.key(project).await?;
         let row: Option<String> =
-            sqlx::query_scalar("SELECT chains FROM project_fallback WHERE project_id = ?")
+            sqlx::query_scalar("SELECT chains FROM project_fallback WHERE project_id = $1")
                 .bind(key)
                 .fetch_optional(&self.read)
                 .await?;
@@ -38,14 +38,13 @@ impl ProjectFallbacks for SqliteStore {
         chains: &Chains,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let key = self.key(project).await?;
-        let mut tx = self.begin().await?;
+        let (mut tx, key) = self.begin_in(project, Durable::Now).await?;
         if chains.is_empty() {
-            let statement = "DELETE FROM project_fallback WHERE project_id = ?";
+            let statement = "DELETE FROM project_fallback WHERE project_id = $1";
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
         } else {
             sqlx::query(
-                "INSERT INTO project_fallback (project_id, chains, updated_at) VALUES (?, ?, ?) \
+                "INSERT INTO project_fallback (project_id, chains, updated_at) VALUES ($1, $2, $3) \
                  ON CONFLICT (project_id) DO UPDATE SET chains = excluded.chains, \
                  updated_at = excluded.updated_at",
             )

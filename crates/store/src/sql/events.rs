@@ -1,6 +1,9 @@
-//! [`Events`] on SQLite. One event is one autocommitted insert; a batch is one transaction of few statements.
+//! [`Events`]. One event is one autocommitted insert; a batch is one transaction of few statements.
 
-use super::{SqliteStore, ms, unsigned};
+use super::{
+    ALONE, Db, DbConnection, DbRow, Durable, SqlStore, append_next, ms, raw, raw_at, unsigned,
+    words,
+};
 use crate::{
     chain,
     error::StoreError,
@@ -8,7 +11,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use sqlx::{FromRow, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _};
 use std::{fmt::Write as _, sync::LazyLock};
 use toft_model::id::ProjectId;
 
@@ -17,38 +20,39 @@ const TAMPER_ROWS_MAX: i64 = 100;
 /// Bytes of each that are kept.
 const TAMPER_BYTES_MAX: usize = 4096;
 /// Messages of one conversation that are given out at once.
-const MESSAGES_MAX: u32 = 20_000;
+const MESSAGES_MAX: i64 = 20_000;
 /// Conversations of one project that are given out; a person looks at the newest.
-const CONVERSATIONS_MAX: u32 = 1_000;
-/// Projects whose head is kept in memory.
-const HEADS_MAX: usize = 4096;
+const CONVERSATIONS_MAX: i64 = 1_000;
 
-impl FromRow<'_, SqliteRow> for NewEvent {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for NewEvent {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         Ok(Self {
             seq: unsigned(row.try_get("seq")?),
             ts: unsigned(row.try_get("ts")?),
             session: row.try_get("session")?,
             kind: row.try_get("kind")?,
-            data: row.try_get("data")?,
+            data: raw_at(row, "data")?,
         })
     }
 }
 
-impl FromRow<'_, SqliteRow> for EventRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for EventRow {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         Ok(Self { event: NewEvent::from_row(row)?, hash: hash_of(row)? })
     }
 }
 
-fn hash_of(row: &SqliteRow) -> sqlx::Result<[u8; 32]> {
+fn hash_of(row: &DbRow) -> sqlx::Result<[u8; 32]> {
     let bytes: &[u8] = row.try_get("hash")?;
     bytes.try_into().map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
-async fn read_head(conn: impl sqlx::SqliteExecutor<'_>, key: i64) -> Result<Head, StoreError> {
+async fn read_head(
+    conn: impl sqlx::Executor<'_, Database = Db>,
+    key: i64,
+) -> Result<Head, StoreError> {
     let row = sqlx::query(
-        "SELECT seq, hash FROM bridge_event WHERE project_id = ? ORDER BY seq DESC LIMIT 1",
+        "SELECT seq, hash FROM bridge_event WHERE project_id = $1 ORDER BY seq DESC LIMIT 1",
     )
     .bind(key)
     .fetch_optional(conn)
@@ -75,9 +79,9 @@ fn statement(rows: usize) -> String {
     for row in 0..rows {
         let comma = if row == 0 { "" } else { ", " };
         // The first is the project of all.
-        let _ = write!(sql, "{comma}(?1");
+        let _ = write!(sql, "{comma}($1");
         for field in 0..FIELDS {
-            let _ = write!(sql, ", ?{}", 2 + row * FIELDS + field);
+            let _ = write!(sql, ", ${}", 2 + row * FIELDS + field);
         }
         sql.push(')');
     }
@@ -88,10 +92,10 @@ fn statement(rows: usize) -> String {
 const FIELDS: usize = 6;
 
 async fn insert(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     key: i64,
     mut events: &[Linked<'_>],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StoreError> {
     let statements: &'static [String; ROWS.len()] = &INSERTS;
     for (rows, sql) in ROWS.into_iter().zip(statements) {
         while let Some((now, later)) = events.split_at_checked(rows) {
@@ -102,10 +106,11 @@ async fn insert(
                     .bind(ms(event.ts))
                     .bind(event.session.as_deref())
                     .bind(event.kind.as_str())
-                    .bind(event.data.as_str())
+                    .bind(raw(&event.data))
                     .bind(hash.as_slice());
             }
-            query.execute(&mut *conn).await?;
+            // The number is taken: another server was faster.
+            query.execute(&mut *conn).await.map_err(StoreError::or_conflict)?;
             events = later;
         }
     }
@@ -114,12 +119,12 @@ async fn insert(
 
 /// Whether the known event of that number is another one; if so it is recorded.
 async fn check_known(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     key: i64,
     came: &NewEvent,
 ) -> Result<bool, StoreError> {
     let kept: Option<NewEvent> = sqlx::query_as(
-        "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? AND seq = ?",
+        "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = $1 AND seq = $2",
     )
     .bind(key)
     .bind(ms(came.seq))
@@ -131,97 +136,84 @@ async fn check_known(
     let cut = came.data.floor_char_boundary(TAMPER_BYTES_MAX);
     sqlx::query(
         "INSERT INTO bridge_tamper (project_id, seq, ts, kind, data, digest) \
-         SELECT ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM bridge_tamper WHERE project_id = ?) \
-         < ? ON CONFLICT DO NOTHING",
+         SELECT $1, $2, $3, $4, $5, $6 WHERE (SELECT count(*) FROM bridge_tamper WHERE project_id = $1) \
+         < $7 ON CONFLICT DO NOTHING",
     )
     .bind(key)
     .bind(ms(came.seq))
     .bind(ms(came.ts))
     .bind(&came.kind)
-    .bind(&came.data[..cut])
+    .bind(raw(&came.data[..cut]))
     .bind(chain::digest(&came.kind, &came.data).as_slice())
-    .bind(key)
     .bind(TAMPER_ROWS_MAX)
     .execute(conn)
     .await?;
     Ok(true)
 }
 
-impl SqliteStore {
-    fn cached_head(&self, key: i64) -> Option<Head> {
-        self.heads.lock().expect("never poisoned").get(&key).copied()
-    }
-
-    /// `None` while a write is in flight: a caller that is dropped leaves no wrong head behind.
-    fn cache_head(&self, key: i64, head: Option<Head>) {
-        let mut heads = self.heads.lock().expect("never poisoned");
-        match head {
-            Some(head) => {
-                if heads.len() >= HEADS_MAX {
-                    heads.clear();
-                }
-                heads.insert(key, head)
+/// Appends in a transaction, to `known` or else to the head that the database has.
+async fn append(
+    store: &SqlStore,
+    project: &ProjectId,
+    events: &[NewEvent],
+    known: Option<Head>,
+) -> Result<(Appended, Head), StoreError> {
+    let (mut tx, key) = store.begin_in(project, Durable::Soon).await?;
+    let mut head = match known {
+        Some(head) => head,
+        None => read_head(tx.on(), key).await?,
+    };
+    let mut out = Appended { before: head.seq, head: head.seq, ..Appended::default() };
+    let mut new: Vec<Linked<'_>> = Vec::with_capacity(events.len());
+    for event in events {
+        if event.seq <= head.seq {
+            // It may be one of those that came with it.
+            insert(tx.on(), key, &std::mem::take(&mut new)).await?;
+            if check_known(tx.on(), key, event).await? {
+                out.tampered.push(event.seq);
             }
-            None => heads.remove(&key),
-        };
+        } else if event.seq == head.seq + 1 {
+            let hash = chain::link(&head.hash, event);
+            new.push((event, hash));
+            head = Head { seq: event.seq, hash };
+        } else {
+            out.gap = Some(event.seq);
+            break;
+        }
     }
+    insert(tx.on(), key, &new).await?;
+    tx.commit().await?;
+    out.head = head.seq;
+    Ok((out, head))
 }
 
 #[async_trait]
-impl Events for SqliteStore {
+impl Events for SqlStore {
     async fn append_events(
         &self,
         project: &ProjectId,
         events: &[NewEvent],
     ) -> Result<Appended, StoreError> {
-        let key = self.key(project).await?;
-        let known = self.cached_head(key);
-        self.cache_head(key, None);
+        let known = self.heads.take(project);
         // The common case: one new event, one statement, no transaction of our own.
         if let (Some(head), [event]) = (known, events)
             && event.seq == head.seq + 1
         {
             let hash = chain::link(&head.hash, event);
-            let turn = self.write_turn.lock().await;
-            let mut conn = self.relaxed.acquire().await?;
-            insert(&mut conn, key, &[(event, hash)]).await?;
-            drop(turn);
-            self.cache_head(key, Some(Head { seq: event.seq, hash }));
-            return Ok(Appended { before: head.seq, head: event.seq, ..Appended::default() });
-        }
-        let mut tx = self.begin_relaxed().await?;
-        let mut head = match known {
-            Some(head) => head,
-            None => read_head(tx.on(), key).await?,
-        };
-        let mut out = Appended { before: head.seq, head: head.seq, ..Appended::default() };
-        let mut new: Vec<Linked<'_>> = Vec::with_capacity(events.len());
-        for event in events {
-            if event.seq <= head.seq {
-                // It may be one of those that came with it.
-                insert(tx.on(), key, &std::mem::take(&mut new)).await?;
-                if check_known(tx.on(), key, event).await? {
-                    out.tampered.push(event.seq);
-                }
-            } else if event.seq == head.seq + 1 {
-                let hash = chain::link(&head.hash, event);
-                new.push((event, hash));
-                head = Head { seq: event.seq, hash };
-            } else {
-                out.gap = Some(event.seq);
-                break;
+            if append_next(self, project, &head, event, &hash).await? {
+                self.heads.put(project, Head { seq: event.seq, hash });
+                return Ok(Appended { before: head.seq, head: event.seq, ..Appended::default() });
             }
         }
-        insert(tx.on(), key, &new).await?;
-        tx.commit().await?;
-        out.head = head.seq;
-        self.cache_head(key, Some(head));
+        let known = known.filter(|_| ALONE);
+        let (out, head) = retried!(append(self, project, events, known).await)?;
+        self.heads.put(project, head);
         Ok(out)
     }
 
     async fn head(&self, project: &ProjectId) -> Result<Head, StoreError> {
         let key = self.key(project).await?;
-        match self.cached_head(key) {
+        match self.heads.get(project).filter(|_| ALONE) {
             Some(head) => Ok(head),
             None => read_head(&self.read, key).await,
         }
@@ -237,11 +229,11 @@ impl Events for SqliteStore {
         let key = self.key(project).await?;
         let mut rows = sqlx::query_as::<_, NewEvent>(
             "SELECT seq, ts, session, kind, data FROM bridge_event \
-             WHERE project_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+             WHERE project_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
         )
         .bind(key)
         .bind(ms(after))
-        .bind(rows_max)
+        .bind(i64::from(rows_max))
         .fetch(&self.read);
         let mut out = Vec::new();
         let mut bytes = 0;
@@ -264,7 +256,7 @@ impl Events for SqliteStore {
         let mut out = self.messages_before(key, session).await?;
         let own: Vec<NewEvent> = sqlx::query_as(
             "SELECT seq, ts, session, kind, data FROM bridge_event \
-             WHERE project_id = ? AND session = ? AND kind = 'message_end' ORDER BY seq LIMIT ?",
+             WHERE project_id = $1 AND session = $2 AND kind = 'message_end' ORDER BY seq LIMIT $3",
         )
         .bind(key)
         .bind(session)
@@ -283,11 +275,12 @@ impl Events for SqliteStore {
     ) -> Result<Option<NewEvent>, StoreError> {
         let key = self.key(project).await?;
         // As the index `bridge_event_entry` has it; not the one by number, which is longer.
-        Ok(sqlx::query_as(
-            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE +project_id = ?1 \
-             AND session = ?2 AND kind = 'message_end' \
-             AND CASE WHEN json_valid(data) THEN json_extract(data, '$.entryId') END = ?3 LIMIT 1",
-        )
+        Ok(sqlx::query_as(concat!(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE +project_id = $1 \
+             AND session = $2 AND kind = 'message_end' AND ",
+            indexed_text_in!("data", "entryId"),
+            " = $3 LIMIT 1"
+        ))
         .bind(key)
         .bind(session)
         .bind(entry)
@@ -297,28 +290,28 @@ impl Events for SqliteStore {
 
     async fn conversations(&self, project: &ProjectId) -> Result<Vec<Conversation>, StoreError> {
         let key = self.key(project).await?;
-        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+        let rows = sqlx::query(concat!(
             "SELECT session, count(*), min(seq), max(seq) FROM bridge_event \
-             WHERE project_id = ?1 AND kind = 'message_end' AND session IS NOT NULL \
-             AND session NOT IN (SELECT \
-             CASE WHEN json_valid(data) THEN json_extract(data, '$.childSession') END \
-             FROM bridge_event WHERE project_id = ?1 AND kind = 'tool_start' AND \
-             CASE WHEN json_valid(data) THEN json_extract(data, '$.childSession') END IS NOT NULL) \
-             GROUP BY session ORDER BY max(seq) DESC LIMIT ?2",
-        )
+             WHERE project_id = $1 AND kind = 'message_end' AND session IS NOT NULL \
+             AND session NOT IN (SELECT ",
+            indexed_text_in!("data", "childSession"),
+            " FROM bridge_event WHERE project_id = $1 AND kind = 'tool_start' AND ",
+            indexed_text_in!("data", "childSession"),
+            " IS NOT NULL) GROUP BY session ORDER BY max(seq) DESC LIMIT $2"
+        ))
         .bind(key)
         .bind(CONVERSATIONS_MAX)
         .fetch_all(&self.read)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(session, messages, first, last)| Conversation {
-                session,
-                messages: unsigned(messages),
-                first_seq: unsigned(first),
-                last_seq: unsigned(last),
+        let conversation = |row: &DbRow| -> sqlx::Result<Conversation> {
+            Ok(Conversation {
+                session: row.try_get(0)?,
+                messages: unsigned(row.try_get(1)?),
+                first_seq: unsigned(row.try_get(2)?),
+                last_seq: unsigned(row.try_get(3)?),
             })
-            .collect())
+        };
+        Ok(rows.iter().map(conversation).collect::<Result<_, _>>()?)
     }
 
     async fn last_mark(
@@ -327,15 +320,15 @@ impl Events for SqliteStore {
         kinds: &[&str],
     ) -> Result<Option<NewEvent>, StoreError> {
         let key = self.key(project).await?;
-        let wanted = serde_json::to_string(kinds).expect("names are JSON-able");
-        Ok(sqlx::query_as(
-            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? \
+        Ok(sqlx::query_as(concat!(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = $1 \
              AND kind IN ('agent_start', 'agent_end', 'question', 'session_created', \
-             'session_switched') AND kind IN (SELECT value FROM json_each(?)) \
-             ORDER BY seq DESC LIMIT 1",
-        )
+             'session_switched') AND ",
+            among!("kind", "$2"),
+            " ORDER BY seq DESC LIMIT 1"
+        ))
         .bind(key)
-        .bind(wanted)
+        .bind(words(kinds))
         .fetch_optional(&self.read)
         .await?)
     }
@@ -347,14 +340,15 @@ impl Events for SqliteStore {
         until: u64,
     ) -> Result<Option<NewEvent>, StoreError> {
         let key = self.key(project).await?;
-        let wanted = serde_json::to_string(kinds).expect("names are JSON-able");
-        Ok(sqlx::query_as(
-            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = ? \
-             AND seq <= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq DESC LIMIT 1",
-        )
+        Ok(sqlx::query_as(concat!(
+            "SELECT seq, ts, session, kind, data FROM bridge_event WHERE project_id = $1 \
+             AND seq <= $2 AND ",
+            among!("kind", "$3"),
+            " ORDER BY seq DESC LIMIT 1"
+        ))
         .bind(key)
         .bind(ms(until))
-        .bind(wanted)
+        .bind(words(kinds))
         .fetch_optional(&self.read)
         .await?)
     }
@@ -363,7 +357,7 @@ impl Events for SqliteStore {
         let key = self.key(project).await?;
         let mut rows = sqlx::query_as::<_, EventRow>(
             "SELECT seq, ts, session, kind, data, hash FROM bridge_event \
-             WHERE project_id = ? ORDER BY seq",
+             WHERE project_id = $1 ORDER BY seq",
         )
         .bind(key)
         .fetch(&self.read);
@@ -379,21 +373,21 @@ impl Events for SqliteStore {
 
     async fn tampering(&self, project: &ProjectId) -> Result<Vec<Tamper>, StoreError> {
         let key = self.key(project).await?;
-        let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
-            "SELECT seq, ts, kind, data FROM bridge_tamper WHERE project_id = ? ORDER BY id",
+        let rows = sqlx::query(
+            "SELECT seq, ts, kind, data FROM bridge_tamper WHERE project_id = $1 ORDER BY id",
         )
         .bind(key)
         .fetch_all(&self.read)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(seq, ts, kind, data)| Tamper {
-                seq: unsigned(seq),
-                ts: unsigned(ts),
-                kind,
-                data,
+        let tamper = |row: &DbRow| -> sqlx::Result<Tamper> {
+            Ok(Tamper {
+                seq: unsigned(row.try_get("seq")?),
+                ts: unsigned(row.try_get("ts")?),
+                kind: row.try_get("kind")?,
+                data: raw_at(row, "data")?,
             })
-            .collect())
+        };
+        Ok(rows.iter().map(tamper).collect::<Result<_, _>>()?)
     }
 
     async fn put_snapshot(
@@ -403,16 +397,15 @@ impl Events for SqliteStore {
         json: &str,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let key = self.key(project).await?;
-        let mut tx = self.begin_relaxed().await?;
+        let (mut tx, key) = self.begin_in(project, Durable::Soon).await?;
         sqlx::query(
-            "INSERT INTO bridge_snapshot (project_id, kind, json, updated_at) VALUES (?, ?, ?, ?) \
+            "INSERT INTO bridge_snapshot (project_id, kind, json, updated_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (project_id, kind) DO UPDATE SET json = excluded.json, \
              updated_at = excluded.updated_at",
         )
         .bind(key)
         .bind(kind.as_str())
-        .bind(json)
+        .bind(raw(json))
         .bind(ms(now_ms))
         .execute(tx.on())
         .await?;
@@ -425,12 +418,12 @@ impl Events for SqliteStore {
         kind: SnapshotKind,
     ) -> Result<Option<String>, StoreError> {
         let key = self.key(project).await?;
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT json FROM bridge_snapshot WHERE project_id = ? AND kind = ?")
+        let row =
+            sqlx::query("SELECT json FROM bridge_snapshot WHERE project_id = $1 AND kind = $2")
                 .bind(key)
                 .bind(kind.as_str())
                 .fetch_optional(&self.read)
                 .await?;
-        Ok(row.map(|(json,)| json))
+        Ok(row.map(|row| raw_at(&row, "json")).transpose()?)
     }
 }

@@ -1,18 +1,20 @@
-//! [`Projects`] on SQLite.
+//! [`Projects`].
 
-use super::{SqliteStore, history, machine_settings, ms, unsigned};
+use super::{
+    DbRow, Durable, SqlStore, Write, history, machine_settings, ms, raw, raw_of, unsigned,
+};
 use crate::{
     error::StoreError,
     projects::{Created, NewProject, Project, Projects, Wake, Wanted},
 };
 use async_trait::async_trait;
 use serde_json::from_value;
-use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _};
 use toft_model::{id::ProjectId, machine::MachineState};
 
 /// Wakes that are kept per project: enough to see a pattern, too few to fill a disk.
 const WAKES_KEPT: i64 = 100;
-/// Event rows that one transaction removes, so that other writers get their turn in between.
+/// Numbers of events that one transaction removes, so that other writers get their turn in between.
 const DELETE_ROWS: i64 = 5_000;
 
 macro_rules! project {
@@ -25,8 +27,8 @@ macro_rules! project {
     };
 }
 
-impl FromRow<'_, SqliteRow> for Project {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for Project {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         let id: &str = row.try_get("public_id")?;
         Ok(Self {
             id: id.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
@@ -37,32 +39,29 @@ impl FromRow<'_, SqliteRow> for Project {
                 "stopped" => Wanted::Stopped,
                 _ => Wanted::Running,
             },
-            state_reason: row.try_get("state_reason")?,
+            state_reason: raw_of(row, "state_reason")?,
             created_at: unsigned(row.try_get("created_at")?),
             updated_at: unsigned(row.try_get("updated_at")?),
         })
     }
 }
 
+/// The project with the alias, or the id, of one that is to be made.
+async fn known(tx: &mut Write<'_>, new: &NewProject) -> Result<Option<Project>, StoreError> {
+    let (statement, name) = match &new.alias {
+        Some(alias) => {
+            (project!("WHERE team_id = 1 AND alias = $1 AND deleted_at IS NULL"), alias.as_str())
+        }
+        None => (project!("WHERE public_id = $1 AND deleted_at IS NULL"), new.id.as_str()),
+    };
+    Ok(sqlx::query_as(statement).bind(name).fetch_optional(tx.on()).await?)
+}
+
 #[async_trait]
-impl Projects for SqliteStore {
+impl Projects for SqlStore {
     async fn create_project(&self, new: &NewProject, now_ms: u64) -> Result<Created, StoreError> {
         let mut tx = self.begin().await?;
-        let known: Option<Project> = match &new.alias {
-            Some(alias) => {
-                sqlx::query_as(project!("WHERE team_id = 1 AND alias = ? AND deleted_at IS NULL"))
-                    .bind(alias)
-                    .fetch_optional(tx.on())
-                    .await?
-            }
-            None => {
-                sqlx::query_as(project!("WHERE public_id = ? AND deleted_at IS NULL"))
-                    .bind(new.id.as_str())
-                    .fetch_optional(tx.on())
-                    .await?
-            }
-        };
-        if let Some(project) = known {
+        if let Some(project) = known(&mut tx, new).await? {
             return Ok(Created { project, created: false });
         }
         let project = Project {
@@ -75,9 +74,9 @@ impl Projects for SqliteStore {
             created_at: now_ms,
             updated_at: now_ms,
         };
-        let row = sqlx::query(
+        let key: Option<i64> = sqlx::query_scalar(
             "INSERT INTO project (public_id, team_id, alias, name, owner_id, wanted, created_at, \
-             updated_at) VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
+             updated_at) VALUES ($1, 1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id",
         )
         .bind(project.id.as_str())
         .bind(&project.alias)
@@ -86,10 +85,15 @@ impl Projects for SqliteStore {
         .bind(project.wanted.as_str())
         .bind(ms(now_ms))
         .bind(ms(now_ms))
-        .execute(tx.on())
-        .await
-        .map_err(|e| StoreError::or_taken(e, "this project id"))?;
-        machine_settings::first(&mut tx, row.last_insert_rowid(), &new.settings, now_ms).await?;
+        .fetch_optional(tx.on())
+        .await?;
+        let Some(key) = key else {
+            // Another server was faster, or the id is a deleted project's.
+            let project = known(&mut tx, new).await?;
+            let project = project.ok_or(StoreError::Taken { what: "this project id" })?;
+            return Ok(Created { project, created: false });
+        };
+        machine_settings::first(&mut tx, key, &new.settings, now_ms).await?;
         tx.commit().await?;
         Ok(Created { project, created: true })
     }
@@ -97,7 +101,7 @@ impl Projects for SqliteStore {
     async fn project(&self, id_or_alias: &str) -> Result<Option<Project>, StoreError> {
         if id_or_alias.parse::<ProjectId>().is_ok() {
             let found: Option<Project> =
-                sqlx::query_as(project!("WHERE public_id = ? AND deleted_at IS NULL"))
+                sqlx::query_as(project!("WHERE public_id = $1 AND deleted_at IS NULL"))
                     .bind(id_or_alias)
                     .fetch_optional(&self.read)
                     .await?;
@@ -105,7 +109,7 @@ impl Projects for SqliteStore {
                 return Ok(found);
             }
         }
-        Ok(sqlx::query_as(project!("WHERE team_id = 1 AND alias = ? AND deleted_at IS NULL"))
+        Ok(sqlx::query_as(project!("WHERE team_id = 1 AND alias = $1 AND deleted_at IS NULL"))
             .bind(id_or_alias)
             .fetch_optional(&self.read)
             .await?)
@@ -113,10 +117,10 @@ impl Projects for SqliteStore {
 
     async fn projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError> {
         Ok(sqlx::query_as(project!(
-            "WHERE deleted_at IS NULL ORDER BY updated_at DESC, id DESC LIMIT ? OFFSET ?"
+            "WHERE deleted_at IS NULL ORDER BY updated_at DESC, id DESC LIMIT $1 OFFSET $2"
         ))
-        .bind(limit)
-        .bind(offset)
+        .bind(i64::from(limit))
+        .bind(i64::from(offset))
         .fetch_all(&self.read)
         .await?)
     }
@@ -127,9 +131,8 @@ impl Projects for SqliteStore {
         name: &str,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin().await?;
-        sqlx::query("UPDATE project SET name = ?, updated_at = ? WHERE id = ?")
+        let (mut tx, key) = self.begin_in(id, Durable::Now).await?;
+        sqlx::query("UPDATE project SET name = $1, updated_at = $2 WHERE id = $3")
             .bind(name)
             .bind(ms(now_ms))
             .bind(key)
@@ -145,22 +148,22 @@ impl Projects for SqliteStore {
         reason: Option<&str>,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin().await?;
-        sqlx::query("UPDATE project SET wanted = ?, state_reason = ?, updated_at = ? WHERE id = ?")
-            .bind(wanted.as_str())
-            .bind(reason)
-            .bind(ms(now_ms))
-            .bind(key)
-            .execute(tx.on())
-            .await?;
+        let (mut tx, key) = self.begin_in(id, Durable::Now).await?;
+        sqlx::query(
+            "UPDATE project SET wanted = $1, state_reason = $2, updated_at = $3 WHERE id = $4",
+        )
+        .bind(wanted.as_str())
+        .bind(reason.map(raw))
+        .bind(ms(now_ms))
+        .bind(key)
+        .execute(tx.on())
+        .await?;
         tx.commit().await
     }
 
     async fn touch_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin_relaxed().await?;
-        sqlx::query("UPDATE project SET updated_at = max(updated_at, ?) WHERE id = ?")
+        let (mut tx, key) = self.begin_in(id, Durable::Soon).await?;
+        sqlx::query("UPDATE project SET updated_at = $1 WHERE id = $2 AND updated_at < $1")
             .bind(ms(now_ms))
             .bind(key)
             .execute(tx.on())
@@ -169,44 +172,42 @@ impl Projects for SqliteStore {
     }
 
     async fn delete_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin().await?;
+        let (mut tx, key) = self.begin_in(id, Durable::Now).await?;
         history::hand_down(tx.on(), key).await?;
-        sqlx::query("UPDATE project SET deleted_at = ?, alias = NULL WHERE id = ?")
+        sqlx::query("UPDATE project SET deleted_at = $1, alias = NULL WHERE id = $2")
             .bind(ms(now_ms))
             .bind(key)
             .execute(tx.on())
             .await?;
         for statement in [
-            "DELETE FROM bridge_snapshot WHERE project_id = ?",
-            "DELETE FROM bridge_tamper WHERE project_id = ?",
-            "DELETE FROM machine_wake WHERE project_id = ?",
-            "DELETE FROM checkpoint WHERE project_id = ?",
-            "DELETE FROM checkpoint_rule WHERE project_id = ?",
-            "DELETE FROM fork_origin WHERE project_id = ?",
-            "DELETE FROM inherited_event WHERE project_id = ?",
-            "DELETE FROM schedule WHERE project_id = ?",
-            "DELETE FROM machine_settings WHERE project_id = ?",
-            "DELETE FROM machine_observed WHERE project_id = ?",
-            "DELETE FROM model_limit WHERE project_id = ?",
-            "DELETE FROM project_fallback WHERE project_id = ?",
-            "DELETE FROM trace_cursor WHERE project_id = ?",
-            "DELETE FROM budget WHERE scope = (SELECT public_id FROM project WHERE id = ?)",
-            "DELETE FROM secret WHERE project_id = ?",
-            "DELETE FROM api_key WHERE project_id = ?",
-            "DELETE FROM secret_key WHERE project_id = ?",
-            "DELETE FROM project_image WHERE project = (SELECT public_id FROM project WHERE id = ?)",
+            "DELETE FROM bridge_snapshot WHERE project_id = $1",
+            "DELETE FROM bridge_tamper WHERE project_id = $1",
+            "DELETE FROM machine_wake WHERE project_id = $1",
+            "DELETE FROM checkpoint WHERE project_id = $1",
+            "DELETE FROM checkpoint_rule WHERE project_id = $1",
+            "DELETE FROM fork_origin WHERE project_id = $1",
+            "DELETE FROM inherited_event WHERE project_id = $1",
+            "DELETE FROM schedule WHERE project_id = $1",
+            "DELETE FROM machine_settings WHERE project_id = $1",
+            "DELETE FROM machine_observed WHERE project_id = $1",
+            "DELETE FROM model_limit WHERE project_id = $1",
+            "DELETE FROM project_fallback WHERE project_id = $1",
+            "DELETE FROM trace_cursor WHERE project_id = $1",
+            "DELETE FROM budget WHERE scope = (SELECT public_id FROM project WHERE id = $1)",
+            "DELETE FROM secret WHERE project_id = $1",
+            "DELETE FROM api_key WHERE project_id = $1",
+            "DELETE FROM secret_key WHERE project_id = $1",
+            "DELETE FROM project_image WHERE project = (SELECT public_id FROM project WHERE id = $1)",
         ] {
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
         }
         tx.commit().await?;
-        self.keys.lock().expect("never poisoned").remove(id);
-        self.heads.lock().expect("never poisoned").remove(&key);
+        self.forget(id);
         loop {
             let mut tx = self.begin_relaxed().await?;
             let gone = sqlx::query(
-                "DELETE FROM bridge_event WHERE rowid IN (SELECT rowid FROM bridge_event \
-                 WHERE project_id = ? LIMIT ?)",
+                "DELETE FROM bridge_event WHERE project_id = $1 AND seq < $2 + \
+                 (SELECT min(seq) FROM bridge_event WHERE project_id = $1)",
             )
             .bind(key)
             .bind(DELETE_ROWS)
@@ -233,7 +234,7 @@ impl Projects for SqliteStore {
     async fn set_destroyed(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query(
-            "UPDATE project SET destroyed_at = ? WHERE public_id = ? AND deleted_at IS NOT NULL",
+            "UPDATE project SET destroyed_at = $1 WHERE public_id = $2 AND deleted_at IS NOT NULL",
         )
         .bind(ms(now_ms))
         .bind(id.as_str())
@@ -241,9 +242,9 @@ impl Projects for SqliteStore {
         .await?;
         // A fork that never was had them already.
         for statement in [
-            "DELETE FROM secret WHERE project_id = (SELECT id FROM project WHERE public_id = ? \
+            "DELETE FROM secret WHERE project_id = (SELECT id FROM project WHERE public_id = $1 \
              AND destroyed_at IS NOT NULL)",
-            "DELETE FROM secret_key WHERE project_id = (SELECT id FROM project WHERE public_id = ? \
+            "DELETE FROM secret_key WHERE project_id = (SELECT id FROM project WHERE public_id = $1 \
              AND destroyed_at IS NOT NULL)",
         ] {
             sqlx::query(statement).bind(id.as_str()).execute(tx.on()).await?;
@@ -252,18 +253,19 @@ impl Projects for SqliteStore {
     }
 
     async fn add_wake(&self, id: &ProjectId, wake: &Wake) -> Result<(), StoreError> {
-        let key = self.key(id).await?;
-        let mut tx = self.begin_relaxed().await?;
-        sqlx::query("INSERT INTO machine_wake (project_id, at, cause, was) VALUES (?, ?, ?, ?)")
-            .bind(key)
-            .bind(ms(wake.at))
-            .bind(&wake.cause)
-            .bind(wake.was.map(MachineState::as_str))
-            .execute(tx.on())
-            .await?;
+        let (mut tx, key) = self.begin_in(id, Durable::Soon).await?;
         sqlx::query(
-            "DELETE FROM machine_wake WHERE project_id = ? AND id <= (SELECT id FROM machine_wake \
-             WHERE project_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            "INSERT INTO machine_wake (project_id, at, cause, was) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(key)
+        .bind(ms(wake.at))
+        .bind(&wake.cause)
+        .bind(wake.was.map(MachineState::as_str))
+        .execute(tx.on())
+        .await?;
+        sqlx::query(
+            "DELETE FROM machine_wake WHERE project_id = $1 AND id <= (SELECT id FROM machine_wake \
+             WHERE project_id = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)",
         )
         .bind(key)
         .bind(key)
@@ -276,10 +278,10 @@ impl Projects for SqliteStore {
     async fn wakes(&self, id: &ProjectId, limit: u32) -> Result<Vec<Wake>, StoreError> {
         let key = self.key(id).await?;
         let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(
-            "SELECT at, cause, was FROM machine_wake WHERE project_id = ? ORDER BY id DESC LIMIT ?",
+            "SELECT at, cause, was FROM machine_wake WHERE project_id = $1 ORDER BY id DESC LIMIT $2",
         )
         .bind(key)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;
         let wake = |(at, cause, was): (i64, String, Option<String>)| {

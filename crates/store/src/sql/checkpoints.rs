@@ -1,13 +1,13 @@
-//! [`Checkpoints`] on SQLite.
+//! [`Checkpoints`].
 
-use super::{SqliteStore, ms, unsigned};
+use super::{DbRow, SqlStore, ms, raw, raw_of, small, unsigned, words};
 use crate::{
     checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint},
     error::StoreError,
     events::Events as _,
 };
 use async_trait::async_trait;
-use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _};
 use toft_model::{
     checkpoint::{Cause, Checkpoint, CheckpointId, KeepRule, Place},
     id::ProjectId,
@@ -28,10 +28,10 @@ fn id<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     text.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
-impl FromRow<'_, SqliteRow> for TakenCheckpoint {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, DbRow> for TakenCheckpoint {
+    fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         let session: Option<&str> = row.try_get("message_session")?;
-        let entry: Option<String> = row.try_get("message_entry")?;
+        let entry = raw_of(row, "message_entry")?;
         let message = match (session, entry) {
             (Some(session), Some(entry)) => {
                 Some(Place { session_id: id(session)?, leaf_entry_id: Some(entry) })
@@ -43,7 +43,7 @@ impl FromRow<'_, SqliteRow> for TakenCheckpoint {
             checkpoint: Checkpoint {
                 id: id(row.try_get("public_id")?)?,
                 project_id: id(row.try_get("project")?)?,
-                label: row.try_get("label")?,
+                label: raw_of(row, "label")?,
                 cause: match row.try_get("cause")? {
                     "prompt" => Cause::Prompt,
                     "restore" => Cause::Restore,
@@ -66,38 +66,37 @@ macro_rules! checkpoint {
         concat!(
             "SELECT c.public_id, p.public_id AS project, c.label, c.cause, c.created_at, c.seq, \
              c.base, c.sessions, c.message_session, c.message_entry, c.place \
-             FROM checkpoint c JOIN project p ON p.id = c.project_id WHERE c.project_id = ? ",
+             FROM checkpoint c JOIN project p ON p.id = c.project_id WHERE c.project_id = $1 ",
             $rest
         )
     };
 }
 
 #[async_trait]
-impl Checkpoints for SqliteStore {
+impl Checkpoints for SqlStore {
     async fn add_checkpoint(
         &self,
         taken: &TakenCheckpoint,
         durable: Durable,
     ) -> Result<(), StoreError> {
         let one = &taken.checkpoint;
-        let key = self.key(&one.project_id).await?;
-        let mut tx = self.begin_durable(durable).await?;
+        let (mut tx, key) = self.begin_in(&one.project_id, durable).await?;
         let message = one.message.as_ref();
         let added = sqlx::query(
             "INSERT INTO checkpoint (public_id, project_id, label, cause, created_at, seq, base, \
              sessions, message_session, message_entry, place) \
-             SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM project WHERE id = ? AND deleted_at IS NULL",
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM project WHERE id = $12 AND deleted_at IS NULL",
         )
         .bind(one.id.as_str())
         .bind(key)
-        .bind(&one.label)
+        .bind(one.label.as_deref().map(raw))
         .bind(one.cause.as_str())
         .bind(ms(one.created_at))
         .bind(ms(one.seq))
         .bind(&one.base)
         .bind(places(&one.sessions))
         .bind(message.map(|m| m.session_id.as_str()))
-        .bind(message.and_then(|m| m.leaf_entry_id.as_deref()))
+        .bind(message.and_then(|m| m.leaf_entry_id.as_deref()).map(raw))
         .bind(taken.place.as_ref().map(|p| serde_json::to_string(p).expect("a place is JSON-able")))
         .bind(key)
         .execute(tx.on())
@@ -115,7 +114,7 @@ impl Checkpoints for SqliteStore {
         id: &CheckpointId,
     ) -> Result<Option<TakenCheckpoint>, StoreError> {
         let key = self.key(project).await?;
-        Ok(sqlx::query_as(checkpoint!("AND c.public_id = ?"))
+        Ok(sqlx::query_as(checkpoint!("AND c.public_id = $2"))
             .bind(key)
             .bind(id.as_str())
             .fetch_optional(&self.read)
@@ -132,7 +131,7 @@ impl Checkpoints for SqliteStore {
 
     async fn checkpoint_count(&self, project: &ProjectId) -> Result<u64, StoreError> {
         let key = self.key(project).await?;
-        let count = sqlx::query_scalar("SELECT count(*) FROM checkpoint WHERE project_id = ?")
+        let count = sqlx::query_scalar("SELECT count(*) FROM checkpoint WHERE project_id = $1")
             .bind(key)
             .fetch_one(&self.read)
             .await?;
@@ -146,11 +145,11 @@ impl Checkpoints for SqliteStore {
     ) -> Result<Option<TakenCheckpoint>, StoreError> {
         let key = self.key(project).await?;
         Ok(sqlx::query_as(checkpoint!(
-            "AND c.message_session = ? AND c.message_entry = ? ORDER BY c.id LIMIT 1"
+            "AND c.message_session = $2 AND c.message_entry = $3 ORDER BY c.id LIMIT 1"
         ))
         .bind(key)
         .bind(message.session_id.as_str())
-        .bind(&message.leaf_entry_id)
+        .bind(message.leaf_entry_id.as_deref().map(raw))
         .fetch_optional(&self.read)
         .await?)
     }
@@ -161,14 +160,13 @@ impl Checkpoints for SqliteStore {
         id: &CheckpointId,
         message: &Place,
     ) -> Result<bool, StoreError> {
-        let key = self.key(project).await?;
-        let mut tx = self.begin_relaxed().await?;
+        let (mut tx, key) = self.begin_in(project, Durable::Soon).await?;
         let bound = sqlx::query(
-            "UPDATE checkpoint SET message_session = ?, message_entry = ? \
-             WHERE project_id = ? AND public_id = ? AND message_entry IS NULL",
+            "UPDATE checkpoint SET message_session = $1, message_entry = $2 \
+             WHERE project_id = $3 AND public_id = $4 AND message_entry IS NULL",
         )
         .bind(message.session_id.as_str())
-        .bind(&message.leaf_entry_id)
+        .bind(message.leaf_entry_id.as_deref().map(raw))
         .bind(key)
         .bind(id.as_str())
         .execute(tx.on())
@@ -183,15 +181,15 @@ impl Checkpoints for SqliteStore {
         id: &CheckpointId,
         label: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let key = self.key(project).await?;
-        let mut tx = self.begin().await?;
-        let named =
-            sqlx::query("UPDATE checkpoint SET label = ? WHERE project_id = ? AND public_id = ?")
-                .bind(label)
-                .bind(key)
-                .bind(id.as_str())
-                .execute(tx.on())
-                .await?;
+        let (mut tx, key) = self.begin_in(project, Durable::Now).await?;
+        let named = sqlx::query(
+            "UPDATE checkpoint SET label = $1 WHERE project_id = $2 AND public_id = $3",
+        )
+        .bind(label.map(raw))
+        .bind(key)
+        .bind(id.as_str())
+        .execute(tx.on())
+        .await?;
         tx.commit().await?;
         Ok(named.rows_affected() > 0)
     }
@@ -202,15 +200,14 @@ impl Checkpoints for SqliteStore {
         ids: &[CheckpointId],
         durable: Durable,
     ) -> Result<u64, StoreError> {
-        let key = self.key(project).await?;
-        let ids = serde_json::to_string(ids).expect("ids are JSON-able");
-        let mut tx = self.begin_durable(durable).await?;
-        let gone = sqlx::query(
-            "DELETE FROM checkpoint WHERE project_id = ? \
-             AND public_id IN (SELECT value FROM json_each(?))",
-        )
+        let ids: Vec<&str> = ids.iter().map(CheckpointId::as_str).collect();
+        let (mut tx, key) = self.begin_in(project, durable).await?;
+        let gone = sqlx::query(concat!(
+            "DELETE FROM checkpoint WHERE project_id = $1 AND ",
+            among!("public_id", "$2")
+        ))
         .bind(key)
-        .bind(ids)
+        .bind(words(&ids))
         .execute(tx.on())
         .await?;
         tx.commit().await?;
@@ -219,15 +216,16 @@ impl Checkpoints for SqliteStore {
 
     async fn checkpoint_rule(&self, project: &ProjectId) -> Result<CheckpointRule, StoreError> {
         let key = self.key(project).await?;
-        let row: Option<(u32, u32, u32, bool)> = sqlx::query_as(
+        let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
             "SELECT keep_last, keep_hourly, keep_daily, is_automatic FROM checkpoint_rule \
-             WHERE project_id = ?",
+             WHERE project_id = $1",
         )
         .bind(key)
         .fetch_optional(&self.read)
         .await?;
         Ok(row.map_or_else(CheckpointRule::default, |(last, hourly, daily, automatic)| {
-            CheckpointRule { keep: KeepRule { last, hourly, daily }, automatic }
+            let keep = KeepRule { last: small(last), hourly: small(hourly), daily: small(daily) };
+            CheckpointRule { keep, automatic: automatic != 0 }
         }))
     }
 
@@ -237,21 +235,20 @@ impl Checkpoints for SqliteStore {
         rule: &CheckpointRule,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let key = self.key(project).await?;
-        let mut tx = self.begin().await?;
+        let (mut tx, key) = self.begin_in(project, Durable::Now).await?;
         sqlx::query(
             "INSERT INTO checkpoint_rule \
              (project_id, keep_last, keep_hourly, keep_daily, is_automatic, updated_at) \
-             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id) DO UPDATE SET \
              keep_last = excluded.keep_last, keep_hourly = excluded.keep_hourly, \
              keep_daily = excluded.keep_daily, is_automatic = excluded.is_automatic, \
              updated_at = excluded.updated_at",
         )
         .bind(key)
-        .bind(rule.keep.last)
-        .bind(rule.keep.hourly)
-        .bind(rule.keep.daily)
-        .bind(rule.automatic)
+        .bind(i64::from(rule.keep.last))
+        .bind(i64::from(rule.keep.hourly))
+        .bind(i64::from(rule.keep.daily))
+        .bind(i64::from(rule.automatic))
         .bind(ms(now_ms))
         .execute(tx.on())
         .await?;

@@ -1,0 +1,61 @@
+//! The statements of every family, one text for both databases: compiled once with each one's own types, so neither
+//! pays for the other. What they say differently is in each one's `dialect`. Opening and transactions are in
+//! `sqlite` and `postgres`.
+
+mod api_keys;
+mod checkpoints;
+mod events;
+mod fallbacks;
+mod firings;
+mod forks;
+mod history;
+mod images;
+mod machine_settings;
+mod people;
+mod preview_ports;
+mod projects;
+mod schedules;
+mod secrets;
+mod settings;
+mod spending;
+mod traces;
+mod usage;
+
+use super::{
+    Db, DbArguments, DbConnection, DbRow, SqlStore, Write,
+    dialect::{ALONE, append_next, raw, raw_at, raw_of, words},
+};
+use crate::checkpoints::Durable;
+use sqlx::Row as _;
+
+type Statement<'a> = sqlx::query::Query<'a, Db, DbArguments>;
+
+/// Unix milliseconds, and all other numbers, as the databases' signed integers.
+fn ms(unix_ms: u64) -> i64 {
+    i64::try_from(unix_ms).unwrap_or(i64::MAX)
+}
+
+/// The other way.
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// A number of 32 bits; what is larger was not written by us.
+fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
+    T::try_from(value).unwrap_or_default()
+}
+
+/// A yes or no, which is 1 or 0 in both databases.
+fn flag(row: &DbRow, column: &str) -> sqlx::Result<bool> {
+    Ok(row.try_get::<i64, _>(column)? != 0)
+}
+
+/// A sum that is added up as a float, which cannot overflow.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sums of what is not negative, saturating"
+)]
+fn nanos(sum: f64) -> u64 {
+    sum as u64
+}

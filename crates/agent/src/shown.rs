@@ -117,6 +117,7 @@ impl Shown {
             }
             EventBody::Answered(_)
             | EventBody::Receipt(_)
+            | EventBody::RunStep(_)
             | EventBody::BridgeStarted(_)
             | EventBody::MessageUpdate(_)
             | EventBody::ToolUpdate(_)

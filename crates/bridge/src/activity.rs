@@ -68,6 +68,14 @@ async fn agents(runtime: &AgentRuntime) -> Vec<Busy> {
             what: called(conversation),
         })
         .collect();
+    // One that goes from one step to the next, commits, or has not begun.
+    for session in runtime.runs_at_work().await {
+        let conversation = open.get(&session).map(Handle::conversation);
+        if !conversation.is_some_and(|one| one.is_working() || one.is_compacting()) {
+            let what = conversation.map_or_else(|| session.to_string(), |one| called(one));
+            busy.push(Busy { kind: "agent".to_owned(), what });
+        }
+    }
     busy.sort_by(|a, b| a.what.cmp(&b.what));
     busy
 }

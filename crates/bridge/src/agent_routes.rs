@@ -1,11 +1,12 @@
 //! The agent over HTTP: `events prompt steer follow-up abort retry queue state config sessions
-//! messages answer`, shapes of `docs/http-api.md` §2. Thin: reads requests, asks the runtime, writes answers.
+//! messages answer runs`, shapes of `docs/http-api.md` §2. Thin: reads requests, asks the runtime, writes answers.
 
 mod events;
 mod extensions;
 mod failures;
 mod mcp;
 mod plan;
+mod runs;
 mod session;
 mod sessions;
 mod skills;
@@ -26,6 +27,9 @@ use axum::{
 };
 use std::sync::Arc;
 
+/// Bytes of a run's order: a prompt that the server took, and what it adds.
+const ORDER_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
+
 /// The routes, without a prefix.
 pub fn router(runtime: Arc<AgentRuntime>) -> Router {
     let prompts = Router::new()
@@ -33,6 +37,9 @@ pub fn router(runtime: Arc<AgentRuntime>) -> Router {
         .route("/steer", post(work::steer))
         .route("/follow-up", post(work::follow_up))
         .layer(DefaultBodyLimit::max(PROMPT_BYTES_MAX));
+    let orders = Router::new()
+        .route("/runs/{id}", get(runs::get).put(runs::order))
+        .layer(DefaultBodyLimit::max(ORDER_BYTES_MAX));
     Router::new()
         .route("/events", get(events::events))
         .route("/abort", post(work::abort))
@@ -57,7 +64,12 @@ pub fn router(runtime: Arc<AgentRuntime>) -> Router {
         .route("/sessions/{id}/mode", post(plan::mode))
         .route("/sessions/{id}/plan", get(plan::plan).post(plan::decide))
         .route("/sessions/{id}/export.html", get(tree::export))
+        .route("/runs", get(runs::list))
+        .route("/runs/{id}/cancel", post(runs::cancel))
+        .route("/runs/{id}/approve", post(runs::approve))
+        .route("/runs/{id}/reject", post(runs::reject))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(prompts)
+        .merge(orders)
         .with_state(runtime)
 }

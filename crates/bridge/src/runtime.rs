@@ -9,6 +9,7 @@ mod memory;
 mod models;
 mod open;
 mod recover;
+pub(crate) mod runs;
 pub(crate) mod said;
 mod sink;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::{app_port::AppPort, clock::Clock, log::EventLog};
 use intents::IntentFiles;
 use memory::Memory;
 pub use models::GatewayModels;
+use runs::Runs;
 use said::Said;
 use std::{
     collections::HashMap,
@@ -92,6 +94,7 @@ pub struct AgentRuntime {
     around: Arc<Surroundings>,
     memory: Memory,
     said: Said,
+    runs: Runs,
     /// Open sessions. Held across opening one, so that no session gets two actors.
     open: tokio::sync::Mutex<HashMap<SessionId, Handle>>,
     index: Arc<Mutex<Index>>,
@@ -121,10 +124,11 @@ impl AgentRuntime {
         let log_dir = PathBuf::from(&boot.log_dir);
         let memory =
             blocking(move || Memory::open(&home)).await.map_err(failed("reading agent.json"))?;
-        let (intents, said) =
-            blocking(move || Ok((IntentFiles::open(&log_dir)?, Said::open(&log_dir)?)))
-                .await
-                .map_err(failed("opening what lies beside the event log"))?;
+        let beside = move || {
+            Ok((IntentFiles::open(&log_dir)?, Said::open(&log_dir)?, Runs::open(&log_dir)?))
+        };
+        let (intents, said, runs) =
+            blocking(beside).await.map_err(failed("opening what lies beside the event log"))?;
         let observed = Arc::clone(&app_port);
         let sessions = Path::new(&boot.home).join("sessions");
         let index = blocking(move || {
@@ -186,6 +190,7 @@ impl AgentRuntime {
                 app_port,
                 memory,
                 said,
+                runs,
                 open: tokio::sync::Mutex::new(HashMap::new()),
                 index: Arc::new(Mutex::new(index)),
                 told: Mutex::default(),
@@ -193,6 +198,7 @@ impl AgentRuntime {
             }
         });
         runtime.recover().await?;
+        runtime.resume_runs().await?;
         Ok(runtime)
     }
 

@@ -24,6 +24,7 @@ use crate::{
     mcp::McpChange,
     plan::{AutoCheck, Mode, PlanReady, PlanSettled},
     receipt::Receipt,
+    run::RunStep,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -95,6 +96,8 @@ pub enum EventBody {
     AutoCheck(AutoCheck),
     /// A check that the agent ran has ended, or the tree that it ran on was read.
     Receipt(Box<Receipt>),
+    /// A run has gone a step.
+    RunStep(RunStep),
     /// A session uses another thinking level.
     ThinkingLevelChange {
         /// `off minimal low medium high xhigh`.
@@ -197,6 +200,7 @@ impl EventBody {
             Self::PlanSettled(_) => "plan_settled",
             Self::AutoCheck(_) => "auto_check",
             Self::Receipt(_) => "receipt",
+            Self::RunStep(_) => "run_step",
             Self::ThinkingLevelChange { .. } => "thinking_level_change",
             Self::CompactionStart { .. } => "compaction_start",
             Self::CompactionEnd(_) => "compaction_end",

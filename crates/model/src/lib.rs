@@ -29,6 +29,7 @@ pub mod permission;
 pub mod plan;
 pub mod provider;
 pub mod receipt;
+pub mod run;
 pub mod schedule;
 pub mod secret;
 pub mod text;

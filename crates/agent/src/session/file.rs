@@ -140,6 +140,16 @@ impl Session {
         Self::make(dir, header)
     }
 
+    /// The same under an id that was made for it before.
+    pub fn create_as(
+        dir: &Path,
+        id: SessionId,
+        cwd: &str,
+        now_ms: u64,
+    ) -> Result<Self, SessionError> {
+        Self::make(dir, Header::new(id, rfc3339(now_ms), cwd, None))
+    }
+
     /// Makes the conversation of a task, on disk when this returns.
     pub fn create_task(
         dir: &Path,

@@ -2,7 +2,7 @@
 
 use crate::{
     answer::Failure,
-    runtime::{RuntimeError, fork::ForkError},
+    runtime::{RuntimeError, fork::ForkError, runs::RunRefused},
 };
 use http::StatusCode;
 use std::io;
@@ -55,6 +55,25 @@ impl From<ForkError> for Failure {
             ForkError::Runtime(error) => error.into(),
             ForkError::Refused(refused) => refused.into(),
         }
+    }
+}
+
+impl From<RunRefused> for Failure {
+    fn from(refused: RunRefused) -> Self {
+        let told = refused.to_string();
+        let (status, code) = match refused {
+            RunRefused::Runtime(error) => return error.into(),
+            RunRefused::Refused(refused) => return refused.into(),
+            RunRefused::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
+            RunRefused::Stale(_) => (StatusCode::CONFLICT, "stale_fence"),
+            RunRefused::Other => (StatusCode::CONFLICT, "conflict"),
+            RunRefused::InSession(_) | RunRefused::Full => (StatusCode::CONFLICT, "busy"),
+            RunRefused::Io(error) if is_full(&error) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
+            }
+            RunRefused::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        Self::new(status, code, told)
     }
 }
 

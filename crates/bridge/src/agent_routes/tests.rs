@@ -4,6 +4,7 @@ mod client;
 mod once;
 mod plans;
 mod rules;
+mod runs;
 mod streams;
 mod trees;
 mod while_working;

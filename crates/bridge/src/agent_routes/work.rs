@@ -3,7 +3,13 @@
 mod once;
 
 use super::session::{answer, ask, session_id};
-use crate::{answer::Failure, body::body, in_time, proxy::is_outside, runtime::AgentRuntime};
+use crate::{
+    answer::Failure,
+    body::body,
+    in_time,
+    proxy::is_outside,
+    runtime::{AgentRuntime, runs::RUN_PREFIX},
+};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
@@ -83,7 +89,8 @@ async fn send(
     let id = id.or_else(|| Some(headers.get(PROMPT_ID)?.to_str().ok()?.to_owned()));
     if id.as_deref().is_some_and(|id| !is_entry_id(id)) {
         return Err(Failure::invalid(
-            "entryId must be 8 to 64 letters, digits, `-` or `_`: leave it out to get one.",
+            "entryId must be 8 to 64 letters, digits, `-` or `_`, and not begin with `run-`: leave it \
+             out to get one.",
         ));
     }
     let session = session_id(prompt.session_id.as_deref())?;
@@ -96,7 +103,8 @@ async fn send(
 /// Whether a caller may name an entry so. It becomes a name in a file that others read.
 fn is_entry_id(id: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (8..=64).contains(&id.len()) && id.bytes().all(plain)
+    // Nobody says in place of a run what it has not said yet.
+    (8..=64).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with(RUN_PREFIX)
 }
 
 fn content(prompt: Prompt) -> Result<UserContent, Failure> {

@@ -5,6 +5,7 @@ use super::{EventLog, Written, read::Lines, spawn};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::{io, sync::Arc};
+use toft_model::id::SessionId;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 /// Lines that lie one after the other.
@@ -20,6 +21,11 @@ impl Batch {
     /// Each with the number that it must have.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (u64, &[u8])> {
         (self.first..).zip(self.lines.split_inclusive(|b| *b == b'\n'))
+    }
+
+    /// Whether any of them may be about this conversation.
+    pub(crate) fn names(&self, session: &SessionId) -> bool {
+        memchr::memmem::find(&self.lines, session.as_str().as_bytes()).is_some()
     }
 }
 

@@ -90,6 +90,7 @@ impl AgentRuntime {
         let seq = self.log.append(None, started);
         let kept = self.keep_told(seq, &listed).await;
         if ticket.is_some() && kept {
+            self.cut_runs().await?;
             self.drop_ticket().await?;
         }
 

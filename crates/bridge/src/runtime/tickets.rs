@@ -133,7 +133,7 @@ impl AgentRuntime {
 
     /// Between two steps that may each be this process' last one.
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "tests end the process here"))]
-    fn step(&self) {
+    pub(super) fn step(&self) {
         #[cfg(test)]
         self.log.meet_fate_at_step();
     }

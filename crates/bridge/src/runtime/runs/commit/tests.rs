@@ -1,0 +1,145 @@
+//! Git in its cases, with a real one.
+
+use super::*;
+use serde_json::json;
+use std::{os::unix::fs::PermissionsExt as _, process::Command};
+use tempfile::TempDir;
+use toft_tools::testing::LocalShell;
+
+struct Place {
+    project: TempDir,
+    exec: TempDir,
+    shell: LocalShell,
+    id: JobId,
+    order: RunOrder,
+}
+
+impl Place {
+    fn new() -> Self {
+        let [project, exec] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+        let shell = Self::shell(&exec);
+        let order = json!({
+            "fence": 1, "prompt": "go", "plan": false, "commit": true,
+            "planTimeoutS": 1, "buildTimeoutS": 1,
+        });
+        let order = serde_json::from_value(order).unwrap();
+        Self { project, exec, shell, id: JobId::random(), order }
+    }
+
+    /// One that knows no settings of whoever runs this.
+    fn shell(exec: &TempDir) -> LocalShell {
+        let shell = LocalShell::new(exec.path());
+        shell.set_env("HOME", &exec.path().display().to_string());
+        shell.set_env("XDG_CONFIG_HOME", &exec.path().display().to_string());
+        shell.set_env("GIT_CONFIG_NOSYSTEM", "1");
+        shell
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let sign = ["-c", "user.name=Bob", "-c", "user.email=bob@example.com"];
+        let mut git = Command::new("git");
+        let done = git.args(sign).args(args).current_dir(self.project.path()).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.project.path().join(name), text).unwrap();
+    }
+
+    async fn make(&self) -> Commit {
+        make(&self.shell, &Mask::default(), self.project.path(), &self.id, &self.order).await
+    }
+}
+
+fn skipped(reason: &str) -> Commit {
+    Commit::Skipped { reason: reason.to_owned() }
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_repository_is_left_alone() {
+    let place = Place::new();
+    place.write("a.txt", "a");
+    assert_eq!(place.make().await, skipped("not_git_repo"));
+    assert!(!place.project.path().join(".git").exists());
+}
+
+#[tokio::test]
+async fn all_that_changed_is_committed_but_what_is_ignored() {
+    let mut place = Place::new();
+    place.git(&["init", "-q"]);
+    place.write("gone.txt", "gone");
+    place.git(&["add", "-A"]);
+    place.git(&["commit", "-q", "-m", "first"]);
+    std::fs::remove_file(place.project.path().join("gone.txt")).unwrap();
+    place.write("new.txt", "new");
+    place.write(".gitignore", "secret\n");
+    place.write("secret", "s");
+    let signature = |name: &str| Signature { name: name.into(), email: format!("{name}@x") };
+    place.order.author = Some(signature("ada"));
+    place.order.committer = Some(signature("cy"));
+    let made = place.make().await;
+    assert_eq!(made, Commit::Made { sha: place.git(&["rev-parse", "HEAD"]) });
+    let told = place.git(&["log", "-1", "--format=%an %ae %cn %ce %B"]);
+    assert_eq!(told, format!("ada ada@x cy cy@x chore(agent): apply run {}", place.id));
+    assert_eq!(place.git(&["ls-files"]), ".gitignore\nnew.txt");
+    assert_eq!(place.git(&["status", "--porcelain"]), "");
+}
+
+#[tokio::test]
+async fn a_first_commit_needs_no_settings_of_git_and_none_without_a_change_is_made() {
+    let mut place = Place::new();
+    place.git(&["init", "-q"]);
+    assert_eq!(place.make().await, skipped("no_changes"));
+    place.shell.forget(&program_of(&place.id)).await.unwrap();
+    place.write("a.txt", "a");
+    assert!(matches!(place.make().await, Commit::Made { .. }));
+    place.id = JobId::random();
+    assert_eq!(place.make().await, skipped("no_changes"));
+}
+
+#[tokio::test]
+async fn a_commit_is_made_once_also_when_the_machine_ended_meanwhile() {
+    let mut place = Place::new();
+    place.git(&["init", "-q"]);
+    place.write("a.txt", "a");
+    let made = place.make().await;
+    // Whoever comes back finds the program, or, after the machine's end, the commit.
+    place.write("b.txt", "b");
+    assert_eq!(place.make().await, made);
+    place.shell = Place::shell(&place.exec);
+    assert_eq!(place.make().await, made);
+    assert_eq!(place.git(&["rev-list", "--count", "HEAD"]), "1");
+}
+
+#[tokio::test]
+async fn no_hook_runs_and_nothing_is_signed() {
+    let place = Place::new();
+    place.git(&["init", "-q"]);
+    place.git(&["config", "commit.gpgsign", "true"]);
+    place.git(&["config", "gpg.program", "false"]);
+    place.git(&["config", "log.showSignature", "true"]);
+    for hook in ["pre-commit", "prepare-commit-msg", "commit-msg", "post-commit"] {
+        let path = place.project.path().join(".git/hooks").join(hook);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\ntouch ran-{hook}\nexit 1\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    place.write("a.txt", "a");
+    assert!(matches!(place.make().await, Commit::Made { .. }));
+    assert_eq!(place.git(&["status", "--porcelain"]), "");
+    assert!(!place.project.path().join("ran-post-commit").exists());
+}
+
+#[tokio::test]
+async fn what_git_refuses_is_told_in_its_words() {
+    let place = Place::new();
+    place.git(&["init", "-q"]);
+    place.write("a.txt", "a");
+    place.write(".git/index.lock", "");
+    let failed = place.make().await;
+    assert!(
+        matches!(&failed, Commit::Failed { error } if error.contains("index.lock")),
+        "{failed:?}"
+    );
+}

@@ -1,0 +1,86 @@
+//! How far the work of a run is, told from its conversation's entries alone. The driver that goes on and a bridge
+//! that comes back after a crash ask the same question.
+
+use super::RUN_PREFIX;
+use toft_agent::session::{Body, Session, Step};
+use toft_model::{
+    message::{Message, StopReason},
+    plan::{Mode, PlanReady, PlanState},
+    run::JobId,
+};
+
+/// The name of a run's prompt in its conversation.
+pub(super) fn prompt_of(id: &JobId) -> String {
+    format!("{RUN_PREFIX}{id}")
+}
+
+/// What a conversation that rests has come to, from a prompt on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Found {
+    /// It does not stand behind that prompt.
+    Elsewhere,
+    /// The work was cut: its file could not be written.
+    Cut,
+    /// A person stopped it.
+    Stopped,
+    /// The newest answer failed.
+    Failed {
+        /// Its entry.
+        answer: String,
+        /// Why.
+        error: String,
+    },
+    /// It did what there was to do.
+    Done {
+        /// The newest plan, and what became of it.
+        plan: Option<(PlanReady, PlanState)>,
+        /// What the agent may do.
+        mode: Mode,
+    },
+}
+
+/// The plan of which a message after the prompt says that it is approved.
+pub(super) fn approved(session: &Session, prompt: &str) -> Option<String> {
+    let mut approved = None;
+    for entry in session.ancestors() {
+        if entry.id == prompt {
+            return approved;
+        }
+        approved = approved.or_else(|| entry.extra.approves.clone());
+    }
+    None
+}
+
+/// See [`Found`].
+pub(super) fn found(session: &Session, prompt: &str) -> Found {
+    let mut answer = None;
+    let mut plans = false;
+    let mut there = false;
+    for entry in session.ancestors() {
+        if entry.id == prompt {
+            there = true;
+            break;
+        }
+        plans |= entry.proposes().is_some();
+        if let Body::Message(Message::Assistant(message)) = &entry.body {
+            answer.get_or_insert((entry.id.clone(), message));
+        }
+    }
+    if !there {
+        return Found::Elsewhere;
+    }
+    if session.step() != Step::Rest {
+        return Found::Cut;
+    }
+    match answer {
+        Some((_, answer)) if answer.stop_reason == StopReason::Aborted => Found::Stopped,
+        Some((id, answer)) if answer.stop_reason == StopReason::Error => {
+            let error = answer.error_message.clone();
+            Found::Failed { answer: id, error: error.unwrap_or_else(|| "The model failed.".into()) }
+        }
+        Some(_) | None => {
+            // One of an earlier run is not this one's.
+            Found::Done { plan: session.plan().filter(|_| plans), mode: session.mode() }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What people do with runs: approve, refuse and change plans, answer, stop, speak in between.
+
+use super::*;
+use crate::runtime::runs::state::Wait;
+use toft_agent::{Command, session::QueuedAs};
+use toft_model::{
+    message::UserContent,
+    plan::{Plan, PlanTodo},
+    run::WaitsFor,
+};
+
+fn waits(state: &State) -> bool {
+    state.told.is_some() && matches!(state.waits, Some(Wait { what: WaitsFor::Approval, .. }))
+}
+
+fn edited() -> Plan {
+    let todo = PlanTodo { title: "Make it red".into(), ..PlanTodo::default() };
+    Plan { summary: "Red.".into(), todos: vec![todo] }
+}
+
+#[test]
+fn a_run_waits_for_approval_over_restarts_and_builds_what_a_person_made_of_it() {
+    let house = House::with_git(vec![plan(), write(), built()]);
+    let order = order(&json!({"approval": true}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        until(&runtime, waits).await;
+    }));
+    let steps = house.steps();
+    assert_eq!(house.phases(), [(Phase::Plan, None), (Phase::Plan, None)]);
+    assert_eq!((steps[0].1.waits_for, &steps[0].1.plan), (None, &None));
+    assert_eq!(steps[1].1.waits_for, Some(WaitsFor::Approval));
+    assert_eq!(steps[1].1.plan.as_ref().unwrap().plan.summary, "A file.");
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        let run = until(&runtime, waits).await;
+        assert_eq!((run.waits_for, run.status), (Some(WaitsFor::Approval), None));
+        assert!(runtime.runs_at_work().await.is_empty(), "its machine may sleep");
+        let plan = run.plan.clone().unwrap();
+        assert_eq!(plan.plan.summary, "A file.");
+        let handle = conversation(&runtime, &run).await;
+        let approve = |reply| Command::Approve {
+            plan_id: Some(plan.plan_id.clone()),
+            plan: Some(edited()),
+            reply,
+        };
+        handle.ask(approve).await.unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!((run.status, run.waits_for), (Some(RunStatus::Completed), None));
+        assert_eq!(run.plan.unwrap().plan.summary, "Red.");
+    }));
+    assert_eq!(house.phases().len(), 5, "waiting is told once");
+    assert_eq!(house.steps()[2].1.plan.as_ref().unwrap().plan.summary, "Red.");
+}
+
+#[test]
+fn a_plan_that_a_person_refuses_is_made_anew_and_waits_again() {
+    let other = vec![Block::text(PLAN.replace("A file.", "Another file."))];
+    let house = House::new(vec![plan(), other, write(), built()]);
+    let order = order(&json!({"approval": true}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        let first = until(&runtime, waits).await.plan.unwrap();
+        let run = runtime.run_now(&id()).await.unwrap();
+        let handle = conversation(&runtime, &run).await;
+        let reject = |reply| Command::Reject {
+            plan_id: Some(first.plan_id.clone()),
+            reason: Some("not that".into()),
+            reply,
+        };
+        handle.ask(reject).await.unwrap();
+        let known = first.plan_id.clone();
+        let next = |state: &State| waits(state) && state.plan_id.as_ref() != Some(&known);
+        let second = until(&runtime, next).await.plan.unwrap();
+        assert_eq!(second.plan.summary, "Another file.");
+        // Without a reason it is only marked: the run goes on waiting.
+        let reject = |reply| Command::Reject { plan_id: None, reason: None, reply };
+        handle.ask(reject).await.unwrap();
+        let approve = |reply| Command::Approve { plan_id: None, plan: None, reply };
+        handle.ask(approve).await.unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!(run.status, Some(RunStatus::Completed), "{run:?}");
+        assert_eq!(run.plan.unwrap().plan_id, second.plan_id);
+    }));
+}
+
+#[test]
+fn a_run_whose_agent_asks_says_so_and_goes_on_with_the_answer() {
+    let ask = vec![call("c1", "ask", r#"{"question":"Which colour?"}"#)];
+    let house = House::new(vec![ask, built()]);
+    let order = order(&json!({"plan": false, "commit": false}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        hear(&mut events, "question").await;
+        let run = until(&runtime, |state| state.waits.is_some()).await;
+        assert_eq!(run.waits_for, Some(WaitsFor::Answer));
+        assert!(runtime.runs_at_work().await.is_empty());
+        let handle = conversation(&runtime, &run).await;
+        let (tool_call_id, answer) = ("c1".to_owned(), "blue".to_owned());
+        handle.ask(|reply| Command::Answer { tool_call_id, answer, reply }).await.unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!((run.status, run.waits_for), (Some(RunStatus::Completed), None));
+    }));
+}
+
+#[test]
+fn a_person_who_stops_the_agent_ends_the_run() {
+    let house = House::new(vec![slow()]);
+    let order = order(&json!({}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        hear(&mut events, "tool_start").await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        let handle = conversation(&runtime, &run).await;
+        handle.ask(|reply| Command::Abort { clear_queue: true, reply }).await.unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!(run.status, Some(RunStatus::Cancelled));
+        assert!(run.error.unwrap().contains("a person"));
+    }));
+}
+
+#[test]
+fn what_a_person_says_meanwhile_belongs_to_the_run() {
+    let wait = r#"{"command":"until test -e go; do sleep 0.01; done"}"#;
+    let steered = vec![Block::text("As you say.")];
+    let house = House::new(vec![vec![call("c1", "bash", wait)], steered]);
+    let order = order(&json!({"plan": false, "commit": false}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        hear(&mut events, "tool_start").await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        let handle = conversation(&runtime, &run).await;
+        let (content, waiting) = (UserContent::Text("red".into()), QueuedAs::Steer);
+        let steer = |reply| Command::Prompt { id: None, content, waiting, reply };
+        handle.ask(steer).await.unwrap();
+        std::fs::write(house.project().join("go"), "").unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!(run.status, Some(RunStatus::Completed));
+        let said = house.said(&run);
+        assert!(said.last().unwrap().contains("As you say."), "{said:#?}");
+    }));
+}

@@ -1,0 +1,260 @@
+//! Runs: one asynchronous job each, from a prompt to a commit. What is said of them between server, bridge
+//! and clients; not how they are queued.
+
+use crate::{
+    hash::fnv1a,
+    id::{SessionId, id_type},
+    plan::PlanReady,
+    provider::ModelRef,
+};
+use serde::{Deserialize, Serialize};
+
+id_type! {
+    /// Public id of a run of the runs API, unique on its server. (The run of [`crate::id::RunId`] is what one prompt began.)
+    random JobId, "run id"
+}
+
+/// Where a run is. The Platform Agent's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// Accepted, and on disk.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// It did what it could, and said so.
+    Completed,
+    /// It could not.
+    Error,
+    /// A person or a program ended it.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// All, in the order of a run's life.
+    pub const ALL: [Self; 5] =
+        [Self::Queued, Self::Running, Self::Completed, Self::Error, Self::Cancelled];
+
+    /// Its name, as it is serialised.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing will change any more.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Completed | Self::Error | Self::Cancelled)
+    }
+}
+
+/// What a run that is not over waits for, when it is not its own work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// A person's word on its plan.
+    Approval,
+    /// A person's answer to a question of its agent.
+    Answer,
+    /// The host that has its machine: that host does not answer.
+    Host,
+}
+
+/// The steps of a run inside its machine, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Looking, and saying what is to be done.
+    Plan,
+    /// Doing it; checking it belongs to that.
+    Build,
+    /// Keeping it in git.
+    Commit,
+    /// There is nothing left.
+    Over,
+}
+
+/// Who speaks in a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signature {
+    /// Name.
+    pub name: String,
+    /// Address.
+    pub email: String,
+}
+
+/// What a worker hands to a bridge: `PUT /toft/runs/{id}`. The same id again means: go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunOrder {
+    /// Grows with each owner. An order with a smaller one is from an owner that lost it.
+    pub fence: u64,
+    /// 1 for the first. A larger one than the known, with a larger fence, tries a run again that ended in
+    /// an error.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
+    /// What is to be done.
+    pub prompt: String,
+    /// The conversation that it goes on in; a new one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// Who answers; the project's choice when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRef>,
+    /// Whether a plan comes before the work.
+    pub plan: bool,
+    /// Whether that plan waits for a person.
+    #[serde(default)]
+    pub approval: bool,
+    /// Whether what changed is committed, when it lies in a git repository.
+    pub commit: bool,
+    /// Author of the commit; git's own settings when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Signature>,
+    /// Committer; the author when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committer: Option<Signature>,
+    /// Seconds that planning may take, by the wall clock, also while no bridge runs. Those in which a person
+    /// is waited for do not count.
+    pub plan_timeout_s: u64,
+    /// The same of building.
+    pub build_timeout_s: u64,
+}
+
+fn first_attempt() -> u32 {
+    1
+}
+
+impl RunOrder {
+    /// What makes it the same order when it comes again: not who hands it over, how often it was tried,
+    /// how long it may take, and who signs.
+    pub fn digest(&self) -> String {
+        let Self { prompt, session_id, model, plan, approval, commit, .. } = self;
+        let said = serde_json::json!([prompt, session_id, model, plan, approval, commit]);
+        format!("{:016x}", fnv1a(said.to_string().as_bytes()))
+    }
+}
+
+/// What became of the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum Commit {
+    /// It was made.
+    Made {
+        /// Its hash.
+        #[serde(rename = "commitSha")]
+        sha: String,
+    },
+    /// It was not, and that is in order: `disabled`, `not_git_repo`, `no_changes`.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// Git refused.
+    Failed {
+        /// Git's words.
+        error: String,
+    },
+}
+
+/// A run has gone a step, as the event log has it. The last one of a run says a `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStep {
+    /// Which run.
+    pub run_id: JobId,
+    /// The phase that it is in now.
+    pub phase: Phase,
+    /// What it waits for in that phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+    /// The plan that it builds, or that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanReady>,
+    /// What became of the commit, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
+    /// How it ended, when it has: `completed`, `error` or `cancelled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<RunStatus>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Where a run is, by the word of its bridge: `GET /toft/runs/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunNow {
+    /// Which run.
+    pub id: JobId,
+    /// The largest one that it was handed over with.
+    pub fence: u64,
+    /// How often it was tried.
+    pub attempt: u32,
+    /// The conversation that it goes on in.
+    pub session_id: SessionId,
+    /// The phase that it is in.
+    pub phase: Phase,
+    /// How it ended; `None`: it has not.
+    pub status: Option<RunStatus>,
+    /// What it waits for.
+    pub waits_for: Option<WaitsFor>,
+    /// The plan that it builds, or that waits; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanReady>,
+    /// What became of the commit.
+    pub commit: Option<Commit>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The last number of the event log before its first event.
+    pub after_seq: u64,
+    /// The number of its last event, once it is over.
+    pub end_seq: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn order(with: &serde_json::Value) -> RunOrder {
+        let mut order = json!({
+            "fence": 1, "prompt": "go", "plan": true, "commit": true,
+            "planTimeoutS": 60, "buildTimeoutS": 60,
+        });
+        order.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        serde_json::from_value(order).unwrap()
+    }
+
+    #[test]
+    fn an_order_is_the_same_whoever_hands_it_over() {
+        let first = order(&json!({}));
+        assert_eq!((first.attempt, first.approval), (1, false));
+        for same in [json!({"fence": 9, "attempt": 2}), json!({"planTimeoutS": 5})] {
+            assert_eq!(order(&same).digest(), first.digest(), "{same}");
+        }
+        for other in
+            [json!({"prompt": "stop"}), json!({"commit": false}), json!({"sessionId": "s"})]
+        {
+            assert_ne!(order(&other).digest(), first.digest(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_commit_is_told_in_the_words_of_the_source() {
+        let check = |commit: &Commit, json: &serde_json::Value| {
+            assert_eq!(&serde_json::to_value(commit).unwrap(), json);
+            assert_eq!(&serde_json::from_value::<Commit>(json.clone()).unwrap(), commit);
+        };
+        check(&Commit::Made { sha: "a1".into() }, &json!({"result": "made", "commitSha": "a1"}));
+        let reason = "no_changes".to_owned();
+        check(&Commit::Skipped { reason }, &json!({"result": "skipped", "reason": "no_changes"}));
+        check(&Commit::Failed { error: "e".into() }, &json!({"result": "failed", "error": "e"}));
+    }
+}

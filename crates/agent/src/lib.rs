@@ -28,6 +28,7 @@ pub mod skills;
 pub mod surroundings;
 mod tally;
 mod task;
+mod telling;
 #[cfg(test)]
 mod tests;
 

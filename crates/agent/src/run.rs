@@ -33,6 +33,7 @@ use toft_model::{
     event::EventBody,
     message::{AssistantMessage, Message, StopReason, Usage},
 };
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// One piece of work on a conversation.
@@ -53,6 +54,8 @@ pub(crate) struct Run {
     fresh: Option<String>,
     /// Ends it when it has taken its time.
     clock: Option<Clock>,
+    /// An answer on its way to the disk, while its calls are done already.
+    unsaved: Option<JoinHandle<Result<(), SessionError>>>,
     /// Syncs that nobody waits for yet.
     syncing: Option<AbortOnDropHandle<Result<(), SessionError>>>,
 }
@@ -89,6 +92,7 @@ impl Run {
             unsaid: AtomicBool::new(true),
             fresh: None,
             clock: None,
+            unsaved: None,
             syncing: None,
         }
     }
@@ -304,8 +308,32 @@ impl Run {
         })));
     }
 
-    /// Waits for what [`Run::sync_meanwhile`] began.
+    /// Puts the newest answer on disk while the work goes on; what is told meanwhile waits for it.
+    fn save_meanwhile(&mut self) {
+        self.conversation.hold();
+        let conversation = Arc::clone(&self.conversation);
+        // Not ended with this run: what waits is told whatever becomes of the work. When the disk fails,
+        // people see what was done, and then why it ends.
+        self.unsaved = Some(tokio::spawn(async move {
+            let saved = conversation.sync().await;
+            conversation.release();
+            saved
+        }));
+    }
+
+    /// Waits until the answer of [`Run::save_meanwhile`] is on disk.
+    async fn saved(&mut self) -> Result<(), SessionError> {
+        match self.unsaved.take() {
+            Some(unsaved) => unsaved.await.unwrap_or(Ok(())),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for what [`Run::save_meanwhile`] and [`Run::sync_meanwhile`] began.
     async fn settled(&mut self) {
+        if let Err(error) = self.saved().await {
+            tracing::warn!(%error, "an answer could not be put on disk");
+        }
         if let Some(syncing) = self.syncing.take()
             && let Ok(Err(error)) = syncing.await
         {

@@ -264,7 +264,8 @@ impl Run {
         Err(Stop::Aborted)
     }
 
-    /// Puts the answer into the session, on disk before it can change anything, and tells that it is whole.
+    /// Puts the answer into the session, on disk before it can change anything, and tells that it is whole. When
+    /// its calls change nothing, they and the next question need not wait for the disk: only people do.
     async fn keep(&mut self, said: Said) -> Result<(), Stop> {
         let Said { message_id, shown, mut message, failure } = said;
         if let Some(failure) = failure
@@ -280,10 +281,17 @@ impl Run {
         // On disk with the calls themselves: no write more, whatever ends.
         let life = Some(self.conversation.around.shell.life());
         let life = life.filter(|life| !life.is_empty() && message.tool_calls().next().is_some());
+        let ahead = self.may_run_ahead(&message);
         let body = Body::Message(Message::Assistant(message));
         let extra = Extra { life, ..Extra::default() };
+        self.saved().await?;
         self.conversation.append_as(message_id.clone(), body, extra)?;
         self.fresh = Some(message_id.clone());
+        if ahead {
+            self.save_meanwhile();
+            self.conversation.tell_message(&message_id, shown);
+            return Ok(());
+        }
         self.conversation.sync().await?;
         self.conversation.tell_message(&message_id, shown);
         self.sync_meanwhile();

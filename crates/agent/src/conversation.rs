@@ -16,7 +16,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 use toft_model::{
@@ -52,10 +52,10 @@ pub struct Conversation {
     pub(crate) open: Mutex<HashMap<String, u64>>,
     /// Rung when a person has answered.
     pub(crate) answered: Notify,
+    /// One sync at a time: a disk says only once that it failed. Whether one failed of which nobody heard.
+    syncing: tokio::sync::Mutex<bool>,
     /// One question at a time: held while one stands open.
     pub(crate) asking: tokio::sync::Mutex<()>,
-    /// Milliseconds in which a person was asked, since this was opened.
-    pub(crate) waited_ms: AtomicU64,
     /// Its tools: those of the project, or those that a task has, with those of servers.
     tools: RwLock<Toolbox>,
     /// Whose work it does now, when it is that of a task.
@@ -94,8 +94,8 @@ impl Conversation {
             seen: Arc::default(),
             open: Mutex::new(HashMap::new()),
             answered: Notify::new(),
+            syncing: tokio::sync::Mutex::new(false),
             asking: tokio::sync::Mutex::new(()),
-            waited_ms: AtomicU64::new(0),
             tools: RwLock::new(tools),
             errand: Mutex::new(None),
             purse: Purse::default(),
@@ -255,6 +255,25 @@ impl Conversation {
 
     /// Puts the session's file on disk.
     pub(crate) async fn sync(&self) -> Result<(), SessionError> {
+        let mut unheard = self.syncing.lock().await;
+        let synced = self.sync_file().await;
+        if std::mem::take(&mut *unheard) && synced.is_ok() {
+            let source = io::Error::other("what was written before may not be on disk");
+            let path = self.session().path().to_owned();
+            return Err(SessionError::Write { path, source });
+        }
+        synced
+    }
+
+    /// The same where nobody waits for it: who syncs next hears of a failure.
+    pub(crate) async fn sync_unheard(&self) -> Result<(), SessionError> {
+        let mut unheard = self.syncing.lock().await;
+        let synced = self.sync_file().await;
+        *unheard |= synced.is_err();
+        synced
+    }
+
+    async fn sync_file(&self) -> Result<(), SessionError> {
         let work = self.session().sync();
         let path = self.session().path().to_owned();
         tokio::task::spawn_blocking(work)

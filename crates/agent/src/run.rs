@@ -99,6 +99,8 @@ impl Run {
 
     /// Works until the session rests. Everything that happens is an event.
     pub(crate) async fn work(mut self) {
+        // A stop may have left it.
+        self.conversation.needs_person.store(false, Ordering::Release);
         if !self.conversation.shown().agent_open() {
             self.conversation.emit(EventBody::AgentStart {});
             self.tell_prompt();
@@ -157,18 +159,20 @@ impl Run {
         self.conversation.around.sink.sync().await;
     }
 
-    /// Tells the prompt's own message, if the log does not have it yet.
+    /// Tells what a person said, as far as the log does not have it yet.
     fn tell_prompt(&self) {
-        let waiting = {
+        let untold: Vec<String> = {
             let session = self.conversation.session();
             let shown = self.conversation.shown();
-            session
-                .leaf()
+            // Other commands may have added to it meanwhile.
+            let entries = session.prompt_entries().into_iter();
+            entries
                 .filter(|e| matches!(e.body, Body::Message(Message::User(_))))
                 .filter(|e| !shown.has_ended(&e.id, e.line))
                 .map(|e| e.id.clone())
+                .collect()
         };
-        if let Some(id) = waiting {
+        for id in untold {
             self.conversation.tell_message(&id, false);
         }
     }
@@ -287,13 +291,6 @@ impl Run {
         self.conversation.settle();
     }
 
-    fn disk_error(&self, error: &SessionError) -> &'static str {
-        tracing::warn!(%error, session = %self.conversation.id(), "work stopped");
-        self.conversation
-            .emit(EventBody::Error { code: "disk_full".into(), message: error.to_string() });
-        "error"
-    }
-
     /// Puts session and log on disk while the work goes on.
     pub(crate) fn sync_meanwhile(&mut self) {
         let conversation = Arc::clone(&self.conversation);
@@ -302,7 +299,7 @@ impl Run {
             if let Some(before) = before {
                 before.await.unwrap_or(Ok(()))?;
             }
-            conversation.sync().await?;
+            conversation.sync_unheard().await?;
             conversation.around.sink.sync().await;
             Ok(())
         })));

@@ -12,7 +12,11 @@ use toft_model::{
 
 /// What waits to be told, while anything has to wait. Locked before `shown`.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox(Option<Vec<EventBody>>);
+pub(crate) struct Outbox {
+    /// Answers on their way to the disk: more than one when work was dropped in the middle and other work began.
+    holds: usize,
+    waiting: Vec<EventBody>,
+}
 
 impl Conversation {
     /// Tells pieces of an answer that came together.
@@ -22,9 +26,9 @@ impl Conversation {
         };
         let bodies = deltas.into_iter().map(update);
         let mut outbox = self.outbox();
-        match &mut outbox.0 {
-            Some(waiting) => waiting.extend(bodies),
-            None => self.around.sink.emit_all(Some(self.id()), bodies.collect()),
+        match outbox.holds {
+            1.. => outbox.waiting.extend(bodies),
+            0 => self.around.sink.emit_all(Some(self.id()), bodies.collect()),
         }
     }
 
@@ -35,23 +39,26 @@ impl Conversation {
             // The work goes on as if it were told.
             self.shown().take(&body);
         }
-        match &mut outbox.0 {
-            Some(waiting) => waiting.push(body),
-            None => self.tell(body),
+        match outbox.holds {
+            1.. => outbox.waiting.push(body),
+            0 => self.tell(body),
         }
     }
 
     /// Keeps what is told from now on until [`Conversation::release`].
     pub(crate) fn hold(&self) {
-        self.outbox().0.get_or_insert_default();
+        self.outbox().holds += 1;
     }
 
-    /// Tells what waited, and from now on everything at once.
+    /// Tells what waited, and from now on everything at once, unless something else is still held for.
     pub(crate) fn release(&self) {
         // Locked to the end: who tells something meanwhile comes after what waited.
         let mut outbox = self.outbox();
-        for body in outbox.0.take().unwrap_or_default() {
-            self.tell(body);
+        outbox.holds = outbox.holds.saturating_sub(1);
+        if outbox.holds == 0 {
+            for body in std::mem::take(&mut outbox.waiting) {
+                self.tell(body);
+            }
         }
     }
 

@@ -245,8 +245,7 @@ impl Session {
     }
 
     fn take(&mut self, read: line::Read) {
-        // The first version has no ids; the line's number is as stable.
-        let id = read.id.unwrap_or_else(|| format!("line{:04}", self.lines));
+        let id = read.id.unwrap_or_else(|| line::id_of_line(self.lines));
         let parent = match read.parent {
             line::Parent::Before => self.leaf,
             line::Parent::Root => None,
@@ -403,26 +402,12 @@ impl Session {
         before
     }
 
-    /// Entries from the leaf up to the root.
-    pub fn ancestors(&self) -> impl Iterator<Item = &Entry> {
-        // A file that names a later entry as parent resolves to none, so this cannot circle.
-        std::iter::successors(self.leaf, |place| self.entries[*place].parent)
-            .map(|place| &self.entries[place])
-    }
-
     /// Places of the entries from the root to the leaf.
     pub(super) fn branch_places(&self) -> Vec<usize> {
         let places = std::iter::successors(self.leaf, |place| self.entries[*place].parent);
         let mut places: Vec<usize> = places.collect();
         places.reverse();
         places
-    }
-
-    /// Entries from the root to the leaf.
-    pub fn branch(&self) -> Vec<&Entry> {
-        let mut branch: Vec<&Entry> = self.ancestors().collect();
-        branch.reverse();
-        branch
     }
 
     /// The name that was given last, on whatever branch: going back does not unname a conversation.

@@ -133,3 +133,50 @@ async fn what_waited_when_the_process_ended_is_told_by_the_next() {
     // A process that has ended would not tell it any more.
     disk.end(Ok(()));
 }
+
+#[tokio::test]
+async fn a_waiting_message_that_the_disk_refuses_to_sync_is_said_once() {
+    let bench = Bench::new([
+        Prepared::call("c1", "gate", "{}"),
+        Prepared::text("first"),
+        Prepared::text("heard"),
+    ]);
+    bench.prompt("one").await;
+    bench.tools.began.notified().await;
+    bench.prompt("two").await;
+    let (path, failed) = (session_path(&bench), AtomicBool::default());
+    let asked = move || {
+        let there = std::fs::read_to_string(&path)?.contains(r#""two""#);
+        let now = there && !failed.swap(true, Ordering::SeqCst);
+        if now { Err(io::Error::other("full")) } else { Ok(()) }
+    };
+    bench.handle.conversation().session().set_disk_for_test(TestDisk(Arc::new(asked)));
+    bench.tools.gate.notify_one();
+    bench.hear("agent_end", 1).await;
+    assert_eq!(bench.end().reason, "error");
+    assert!(bench.handle.conversation().waiting().await.follow_up.is_empty());
+    bench.prompt("three").await;
+    bench.hear("agent_end", 2).await;
+    let lines = bench.transcript();
+    assert_eq!(
+        lines[3..],
+        ["assistant Stop: first", "user: two", "user: three", "assistant Stop: heard"]
+    );
+    let session = bench.handle.conversation().session();
+    let leaf = session.leaf().map(|leaf| leaf.id.clone());
+    let _ = session.branch_to(leaf.as_deref());
+}
+
+#[tokio::test]
+async fn a_message_that_begins_and_cannot_be_kept_is_ended_for_people() {
+    let bench = Bench::new([Prepared::call("c1", "gate", "{}"), Prepared::text("never kept")]);
+    bench.prompt("go").await;
+    bench.tools.began.notified().await;
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    bench.handle.conversation().session().replace_file_for_test(full);
+    bench.tools.gate.notify_one();
+    bench.hear("agent_end", 1).await;
+    let story = bench.story();
+    assert!(story.ends_with("tool_start tool_end error agent_end"), "{story}");
+    assert!(bench.handle.conversation().open.lock().unwrap().is_empty());
+}

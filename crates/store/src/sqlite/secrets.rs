@@ -156,6 +156,29 @@ impl Secrets for SqliteStore {
         Ok(true)
     }
 
+    async fn reseal_secret(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        before: &str,
+        sealed: &str,
+    ) -> Result<bool, StoreError> {
+        let id = self.secrets_of(project).await?;
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE secret SET sealed = ? WHERE project_id = ? AND name = ? AND sealed = ?",
+        )
+        .bind(sealed)
+        .bind(id)
+        .bind(name)
+        .bind(before)
+        .execute(tx.on())
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(done > 0)
+    }
+
     async fn replace_secret_key(
         &self,
         project: &ProjectId,
@@ -263,7 +286,7 @@ mod tests {
     use crate::{MachineSettings, NewProject, Projects as _, SYSTEM_USER};
 
     #[tokio::test]
-    async fn a_key_of_a_project_whose_id_is_none_is_not_left_out_in_silence() {
+    async fn values_change_in_place_and_no_key_is_left_out_in_silence() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&dir.path().join("toft.db")).await.unwrap();
         let new = NewProject {
@@ -274,7 +297,23 @@ mod tests {
             settings: MachineSettings::default(),
         };
         store.create_project(&new, 1).await.unwrap();
-        store.put_secrets(&new.id, 0, &ProjectKey::default(), &[], 2).await.unwrap();
+        let row = SecretRow {
+            name: "A".into(),
+            kind: "mcp".into(),
+            sealed: Some("one".into()),
+            revision: 1,
+            set_at: 2,
+            set_by: SYSTEM_USER.into(),
+            brokered: None,
+        };
+        store.put_secrets(&new.id, 0, &ProjectKey::default(), &[row], 2).await.unwrap();
+        // A value that takes another's place leaves all else as it was.
+        let before = store.secrets(&new.id).await.unwrap();
+        assert!(store.reseal_secret(&new.id, "A", "one", "two").await.unwrap());
+        assert!(!store.reseal_secret(&new.id, "A", "one", "three").await.unwrap());
+        let mut after = store.secrets(&new.id).await.unwrap();
+        assert_eq!(after.rows[0].sealed.replace("one".into()).as_deref(), Some("two"));
+        assert_eq!(after, before);
         assert_eq!(store.wrapped().await.unwrap().data_keys.len(), 1);
         let mut tx = store.begin().await.unwrap();
         sqlx::query("UPDATE project SET public_id = 'no id'").execute(tx.on()).await.unwrap();

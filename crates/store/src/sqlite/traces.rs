@@ -40,6 +40,24 @@ impl Traces for SqliteStore {
         tx.commit().await
     }
 
+    async fn trace_taken(&self, sink: &str) -> Result<bool, StoreError> {
+        let has: Option<bool> =
+            sqlx::query_scalar("SELECT has_taken FROM trace_sink WHERE name = ?")
+                .bind(sink)
+                .fetch_optional(&self.read)
+                .await?;
+        Ok(has.unwrap_or(false))
+    }
+
+    async fn put_trace_taken(&self, sink: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_relaxed().await?;
+        sqlx::query("UPDATE trace_sink SET has_taken = 1 WHERE name = ?")
+            .bind(sink)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
     async fn trace_cursor(
         &self,
         sink: &str,

@@ -327,7 +327,9 @@ mod tests {
             (&[], None),
         ] {
             let mut sum = Usage::default();
-            all.iter().for_each(|one| sum.add(one));
+            for one in all {
+                sum.add(one);
+            }
             assert_eq!(sum.cost.map(|cost| cost.total), expected, "{all:?}");
         }
     }

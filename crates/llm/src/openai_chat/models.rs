@@ -112,9 +112,8 @@ mod tests {
         match model {
             "gpt-5" | "gpt-5-mini" | "gpt-5-nano" => &["minimal", "low", "medium", "high"],
             "gpt-5-pro" => &["high"],
-            "gpt-5-codex" | "gpt-5.1-codex" | "codex-mini" | "o1" | "o3" | "o3-mini" | "o4-mini" => {
-                &["low", "medium", "high"]
-            }
+            "gpt-5-codex" | "gpt-5.1-codex" | "codex-mini" | "o1" | "o3" | "o3-mini"
+            | "o4-mini" => &["low", "medium", "high"],
             "gpt-5.1-codex-mini" => &["medium", "high"],
             "gpt-5.1" => &["none", "low", "medium", "high"],
             "gpt-5.1-chat" | "gpt-5.2-chat" | "gpt-5.3-chat" => &[],

@@ -33,11 +33,18 @@ describe('permissions', () => {
 
   test('are added, changed, put in order and removed, each in force at once', async () => {
     const { page, of } = await opened()
-    const kept = () => of.parts.settings.rules
-    expect(await rules(page).allInnerTexts()).toEqual(['Allow\neverything'])
+    /** What is done to a rule is done to the list that the page shows, once it was taken. */
+    const kept = async (...wanted) => {
+      await poll(() => of.parts.settings.rules).toEqual(wanted)
+      const remove = rules(page).getByLabel('Remove the rule')
+      await poll(() => remove.count()).toBe(wanted.length)
+      await poll(() => remove.last().isEnabled()).toBe(true)
+    }
+    const pushes = { tool: 'bash', argument: 'git push *', action: 'ask' }
+    await poll(() => rules(page).allInnerTexts()).toEqual(['Allow\neverything'])
     await panel(page).getByRole('button', { name: 'Add a rule' }).click()
     await page.getByRole('menuitem', { name: 'Ask before it pushes' }).click()
-    await poll(kept).toEqual([{ tool: 'bash', argument: 'git push *', action: 'ask' }])
+    await kept(pushes)
     await panel(page).getByRole('button', { name: 'Add a rule' }).click()
     await page.getByRole('menuitem', { name: 'Another rule…' }).click()
     const form = page.getByRole('form', { name: 'Rule' })
@@ -54,15 +61,15 @@ describe('permissions', () => {
       action: 'deny',
       reason: 'Secrets stay out of files.',
     }
-    await poll(kept).toEqual([{ tool: 'bash', argument: 'git push *', action: 'ask' }, denied])
+    await kept(pushes, denied)
     await rules(page).nth(1).getByLabel('Earlier').click()
-    await poll(() => kept()[0]).toEqual(denied)
+    await kept(denied, pushes)
     await rules(page).nth(1).getByLabel('Change the rule').click()
     await page.getByLabel('Command', { exact: true }).first().fill('')
     await page.getByRole('button', { name: 'Save the rule' }).click()
-    await poll(() => kept()[1]).toEqual({ tool: 'bash', action: 'ask' })
+    await kept(denied, { tool: 'bash', action: 'ask' })
     await rules(page).first().getByLabel('Remove the rule').click()
-    await poll(kept).toEqual([{ tool: 'bash', action: 'ask' }])
+    await kept({ tool: 'bash', action: 'ask' })
     await page.reload()
     await poll(() => rules(page).allInnerTexts()).toEqual(['Ask\nbash', 'Allow\neverything else'])
   })
@@ -96,8 +103,8 @@ describe('permissions', () => {
     of.state = 'stopped'
     await lookAgain(page)
     await panel(page).getByText('The machine is stopped: this held last').waitFor()
-    expect(await panel(page).getByRole('button', { name: 'Add a rule' }).count()).toBe(0)
-    expect(await panel(page).getByLabel('Money, US$').isDisabled()).toBe(true)
+    await poll(() => panel(page).getByRole('button', { name: 'Add a rule' }).count()).toBe(0)
+    await poll(() => panel(page).getByLabel('Money, US$').isDisabled()).toBe(true)
   })
 })
 
@@ -106,7 +113,7 @@ test('limits of a prompt are read as people write them, and the check is set', a
   const limits = part(page, 'Limits of a prompt')
   await limits.getByLabel('Model calls').fill('900')
   await limits.getByText('A whole number, 1 to 500.').waitFor()
-  expect(await limits.getByRole('button', { name: 'Set limits' }).isDisabled()).toBe(true)
+  await poll(() => limits.getByRole('button', { name: 'Set limits' }).isDisabled()).toBe(true)
   await limits.getByLabel('Model calls').fill('40')
   await limits.getByLabel('Time').fill('20 min')
   await limits.getByLabel('Money, US$').fill('1.50')
@@ -127,7 +134,8 @@ test('limits of a prompt are read as people write them, and the check is set', a
   await poll(() => of.parts.settings.checkCommand).toBe('make lint test')
   await check.getByRole('switch', { name: 'Run the check' }).click()
   await check.getByText('Does not run').waitFor()
-  expect(of.parts.settings.autoCheck).toBe(false)
+  // It is shown before the server has heard of it.
+  await poll(() => of.parts.settings.autoCheck).toBe(false)
 })
 
 describe('what the project adds', () => {
@@ -160,7 +168,7 @@ describe('what the project adds', () => {
     await composer.press('ArrowDown')
     await composer.press('Enter')
     await poll(() => composer.inputValue()).toBe('/skill:house-style ')
-    expect(await list.count()).toBe(0)
+    await poll(() => list.count()).toBe(0)
     await composer.fill('/rel')
     await list.getByText('/skill:release').click()
     await poll(() => composer.inputValue()).toBe('/skill:release ')
@@ -216,7 +224,7 @@ describe('what the project adds', () => {
     await openProject(page)
     await prompt(page, 'use the extension')
     await page.getByText('I go on without it.').waitFor()
-    expect(await transcript(page)).toContain(
+    await poll(() => transcript(page)).toContain(
       'Extension guard, tool_call: It did not answer within 5 s: the call was refused.',
     )
   })
@@ -238,7 +246,7 @@ describe('receipts', () => {
     const { page } = await tested()
     await claim(page, 'all tests pass').click()
     const receipt = page.getByRole('dialog', { name: 'Receipt' })
-    expect(await receipt.innerText()).toMatch(/Receipt 1: passed\s+npm test/)
+    await poll(() => receipt.innerText()).toMatch(/Receipt 1: passed\s+npm test/)
     expect(await receipt.innerText()).toMatch(/42, unchanged since\s*3f1c2ab9/)
     expect(await receipt.innerText()).toContain('unchanged since')
     expect(await violations(page)).toEqual([])
@@ -248,7 +256,8 @@ describe('receipts', () => {
     await receipt.getByText('nothing that it ran for this prompt was recognised').waitFor()
     await page.keyboard.press('Escape')
     await page.getByRole('button', { name: /Ran 2 tools/ }).click()
-    expect(await page.getByRole('list', { name: 'Receipts' }).getByRole('listitem').count()).toBe(2)
+    const receipts = page.getByRole('list', { name: 'Receipts' }).getByRole('listitem')
+    await poll(() => receipts.count()).toBe(2)
     await page.getByRole('button', { name: 'Undo from here on…' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
     await page.reload()

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
+  end,
   harness,
   openProject,
   poll,
@@ -22,10 +23,10 @@ describe('the steps', () => {
     const steps = page.getByRole('region', { name: 'Steps', exact: true })
     await steps.getByText('2 of 4 done').waitFor()
     await page.getByText('the tests need a decision').waitFor()
-    expect(await steps.innerText()).toContain('Write tests for the module')
+    await poll(() => steps.innerText()).toContain('Write tests for the module')
     expect(await steps.getByText('Run the tests').count()).toBe(0)
     await steps.getByRole('button', { name: /done$/ }).press('Enter')
-    expect(await steps.getByRole('listitem').allInnerTexts()).toEqual([
+    await poll(() => steps.getByRole('listitem').allInnerTexts()).toEqual([
       'Read how tasks are kept now\nDone',
       'Move the queries into a module of their own\nDone',
       'Write tests for the module\nNow',
@@ -35,7 +36,7 @@ describe('the steps', () => {
     await page.reload()
     await steps.getByText('2 of 4 done').waitFor()
     // It stays open as it was left.
-    expect(await steps.getByRole('listitem').count()).toBe(4)
+    await poll(() => steps.getByRole('listitem').count()).toBe(4)
     await steps.getByLabel('Hide the steps').click()
     await poll(() => steps.count()).toBe(0)
   })
@@ -45,6 +46,7 @@ describe('the steps', () => {
     await openProject(page)
     await prompt(page, 'all the steps')
     await page.getByText('All four steps are done').waitFor()
+    await end(page)
     await poll(() => page.getByRole('region', { name: 'Steps', exact: true }).count()).toBe(0)
     const rows = await transcript(page)
     const find = (begin) => rows.find((text) => text.startsWith(begin))
@@ -68,10 +70,11 @@ describe('a plan', () => {
     await page.getByRole('button', { name: 'Mode: Build' }).click()
     await page.getByRole('menuitem', { name: /^Plan/ }).click()
     await page.getByRole('button', { name: 'Mode: Plan' }).waitFor()
-    expect(session(world).mode).toBe('plan')
+    await poll(() => session(world).mode).toBe('plan')
     await prompt(page, 'Make a plan for the database')
     await card(page).getByRole('button', { name: 'Approve and build' }).waitFor()
     await poll(() => session(world).status).toBe('idle')
+    await poll(() => card(page).getByRole('button', { name: 'Edit' }).isEnabled()).toBe(true)
     return started
   }
 
@@ -85,7 +88,8 @@ describe('a plan', () => {
     expect(await violations(page)).toEqual([])
     await page.reload()
     await card(page).waitFor()
-    expect(await card(page).innerText()).toBe(shown)
+    await poll(() => card(page).innerText()).toBe(shown)
+    await page.getByText('This is how I would do it.').waitFor()
     expect(await page.getByText('"acceptanceCriteria"').count()).toBe(0)
   })
 
@@ -98,7 +102,7 @@ describe('a plan', () => {
     await row(page, /The project's check `npm test` was run after your work/).click()
     await page.getByText('1 failed: keeps tasks').waitFor()
     await page.getByRole('button', { name: 'Mode: Build' }).waitFor()
-    expect(await card(page).getByRole('button').count()).toBe(0)
+    await poll(() => card(page).getByRole('button').count()).toBe(0)
     expect(session(world).todos.map(({ content }) => content)).toHaveLength(3)
   })
 
@@ -114,8 +118,8 @@ describe('a plan', () => {
     )
     await page.getByRole('button', { name: 'Add a step' }).click()
     const approve = card(page).getByRole('button', { name: 'Approve as changed' })
-    expect(await approve.isDisabled()).toBe(true)
     await page.getByText('Each step needs a title').waitFor()
+    await poll(() => approve.isDisabled()).toBe(true)
     await page.getByLabel('Step 3', { exact: true }).fill('Say what was done')
     await page.getByLabel('Step 3 earlier').click()
     await approve.click()
@@ -138,9 +142,10 @@ describe('a plan', () => {
         const log = document.querySelector('[role=log]')
         return log.scrollWidth <= log.clientWidth && document.body.scrollWidth <= 390
       })
-    expect(await fits()).toBe(true)
+    await poll(fits).toBe(true)
     await card(page).getByRole('button', { name: 'Edit' }).click()
-    expect(await fits()).toBe(true)
+    await page.getByLabel('Step 3', { exact: true }).waitFor()
+    await poll(fits).toBe(true)
     expect(await violations(page)).toEqual([])
   })
 
@@ -148,7 +153,7 @@ describe('a plan', () => {
     const { page, world } = await planned()
     await card(page).getByRole('button', { name: 'Reject…' }).click()
     await page.getByLabel('What should be different').fill('Use PostgreSQL, please')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('What should be different').press('Enter')
     await card(page).getByText('Rejected').waitFor()
     await page.getByText('You said: Use PostgreSQL, please').waitFor()
     expect(session(world).mode).toBe('plan')
@@ -164,9 +169,8 @@ describe('a plan', () => {
     await page.getByRole('alert').filter({ hasText: 'no such plan waits' }).waitFor()
     project(world).state = 'stopped'
     await untilSeen(page, page.getByText('It can be decided on when the machine runs'))
-    expect(await card(page).getByRole('button', { name: 'Approve and build' }).isDisabled()).toBe(
-      true,
-    )
+    const approve = card(page).getByRole('button', { name: 'Approve and build' })
+    await poll(() => approve.isDisabled()).toBe(true)
   })
 })
 
@@ -183,11 +187,11 @@ describe('a task', () => {
     // Nothing of it is gone back to.
     await inside.getByText('Answer in one sentence').hover()
     await inside.getByLabel('More for this message').click()
-    expect(await page.getByRole('menuitem').allInnerTexts()).toEqual(['Copy the text'])
+    await poll(() => page.getByRole('menuitem').allInnerTexts()).toEqual(['Copy the text'])
     await page.keyboard.press('Escape')
-    expect((await transcript(page)).find((text) => text.startsWith('Delegated'))).toContain(
-      '1 tool call · US$ 0.019',
-    )
+    await poll(async () =>
+      (await transcript(page)).find((text) => text.startsWith('Delegated')),
+    ).toContain('1 tool call · US$ 0.019')
     expect(await page.getByRole('navigation', { name: 'Project' }).innerText()).not.toContain(
       'Count the tests',
     )
@@ -197,9 +201,10 @@ describe('a task', () => {
   })
 
   test('is found after a reload in its middle, and stopped by itself', async () => {
-    const { page } = await start()
+    const { page, world } = await start()
     await openProject(page)
-    await prompt(page, 'a slow helper')
+    project(world).pausesAt = /^grep/
+    await prompt(page, 'let a helper count')
     await row(page, /Delegating/).waitFor()
     await page.reload()
     await row(page, /Delegating/).click()
@@ -207,8 +212,8 @@ describe('a task', () => {
     await page.getByText('The helper counted twelve tests').waitFor()
     await poll(() => page.getByRole('button', { name: 'Stop this task' }).count()).toBe(0)
     // What a person stopped did not fail.
-    expect(await page.getByLabel('failed').count()).toBe(0)
     await row(page, /Delegated Count the tests stopped/).waitFor()
+    expect(await page.getByLabel('failed').count()).toBe(0)
   })
 })
 
@@ -224,7 +229,7 @@ describe('a question about a call', () => {
     await page.reload()
     await card.getByRole('button', { name: 'Always in this conversation' }).click()
     await page.getByText('I am through with the push').waitFor()
-    expect(await card.count()).toBe(0)
+    await poll(() => card.count()).toBe(0)
     expect(session(world).question).toBeNull()
   })
 
@@ -234,9 +239,9 @@ describe('a question about a call', () => {
     await prompt(page, 'push it')
     await page.getByRole('button', { name: 'Deny' }).click()
     await page.getByText('I am through with the push').waitFor()
-    expect((await transcript(page)).find((text) => text.includes('git push'))).toMatch(
-      /^Not allowed/,
-    )
+    await poll(async () =>
+      (await transcript(page)).find((text) => text.includes('git push')),
+    ).toMatch(/^Not allowed/)
     expect(await page.getByLabel('failed').count()).toBe(0)
   })
 
@@ -252,8 +257,8 @@ describe('a question about a call', () => {
     await loop.waitFor()
     await page.reload()
     await loop.getByLabel('Or say what to do instead').fill('Read the test first')
-    await page.keyboard.press('Enter')
+    await loop.getByLabel('Or say what to do instead').press('Enter')
     await page.getByText('I try another way').waitFor()
-    expect(await loop.count()).toBe(0)
+    await poll(() => loop.count()).toBe(0)
   })
 })

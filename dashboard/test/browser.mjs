@@ -11,6 +11,9 @@ const ARGS = [
   '--disable-sync',
 ]
 
+/** On a machine that does much else as well. */
+const START_MS_MAX = 120_000
+
 export async function launch() {
   const executablePath =
     process.env.CHROMIUM ??
@@ -22,6 +25,7 @@ export async function launch() {
   // Chromium's own sandbox does not work for root.
   return chromium.launch({
     executablePath,
+    timeout: START_MS_MAX,
     args: process.getuid() === 0 ? ['--no-sandbox', ...ARGS] : ARGS,
   })
 }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
+  chosen,
+  end,
   harness,
   openProject,
   poll,
@@ -11,12 +13,9 @@ import {
 } from './harness.mjs'
 
 const start = harness()
-/** The receipt of the last prompt. */
-const end = (page) =>
-  page
-    .getByText(/US\$ 0\.\d+ · [\d.]+ m?s$/)
-    .last()
-    .waitFor()
+/** What `flood` says, and what of it is to be read. */
+const WORDS = Array.from({ length: 400 }, (_, i) => `word${i}`)
+const words = async (page) => (await transcript(page)).join(' ').match(/word\d+/g)
 
 describe('a chat', () => {
   test('shows text, tools and a receipt as they come, and the same after a reload', async () => {
@@ -24,6 +23,8 @@ describe('a chat', () => {
     await openProject(page)
     await prompt(page, 'Build a small task app')
     await end(page)
+    // Markdown comes later than its text, once.
+    await page.locator('[role=log] strong').last().waitFor()
     const live = await transcript(page)
     expect(live[0]).toBe('You: Build a small task app')
     expect(live.filter((row) => row.startsWith('Wrote'))).toHaveLength(2)
@@ -35,29 +36,37 @@ describe('a chat', () => {
   })
 
   test('loses nothing and shows nothing twice when the page is reloaded in mid-sentence', async () => {
-    const { page } = await start({ server: { pace: 0.5 } })
+    const { page, world } = await start({ server: { pace: 0.5 } })
+    const garden = project(world)
     await openProject(page)
+    garden.pausesAt = /^word40\b/
     await prompt(page, 'flood')
     await page.getByText('word40').waitFor()
+    // It goes on meanwhile, and is still at it when the page is there again.
+    garden.pausesAt = /^word300\b/
     await page.reload()
-    await page.getByText('word41').waitFor()
+    await page.getByText('word300').waitFor()
+    garden.pausesAt = null
     await end(page)
-    const words = (await transcript(page)).join(' ').match(/word\d+/g)
-    expect(words).toEqual(Array.from({ length: 400 }, (_, i) => `word${i}`))
+    await poll(() => words(page)).toEqual(WORDS)
   })
 
   test('goes on where it was when the server was away', async () => {
     const { page, world } = await start({ server: { pace: 0.5 } })
+    const garden = project(world)
     await openProject(page)
+    garden.pausesAt = /^word40\b/
     await prompt(page, 'flood')
     await page.getByText('word40').waitFor()
     world.cut()
+    garden.pausesAt = /^word300\b/
     await page.getByText('Not connected').first().waitFor()
     world.down = false
+    await page.getByText('word300').waitFor()
+    garden.pausesAt = null
     await end(page)
     await poll(() => page.getByText('Not connected').count()).toBe(0)
-    const words = (await transcript(page)).join(' ').match(/word\d+/g)
-    expect(words).toEqual(Array.from({ length: 400 }, (_, i) => `word${i}`))
+    await poll(() => words(page)).toEqual(WORDS)
   })
 
   test('replaces a message that is asked again', async () => {
@@ -66,48 +75,53 @@ describe('a chat', () => {
     await prompt(page, 'restart')
     await page.getByText('is asked for again').waitFor()
     await end(page)
-    const rows = (await transcript(page)).join('\n')
-    expect(rows).toContain('This is the whole answer.')
-    expect(rows).not.toContain('This half')
+    const rows = async () => (await transcript(page)).join('\n')
+    await poll(rows).toContain('This is the whole answer.')
+    expect(await rows()).not.toContain('This half')
   })
 
   test('queues while the agent works; what waits can be changed, dropped and used to steer', async () => {
-    // Slow work: it must go on until the last step, on a busy machine too.
-    const { page, world } = await start({ server: { pace: 4 } })
+    const { page, world } = await start()
     await openProject(page)
     const session = () => project(world).session()
+    const lines = page.getByRole('region', { name: 'Waiting' }).getByRole('listitem')
+    const line = (text) => lines.filter({ hasText: text })
+    /** What a line does is done to the list that the page shows. */
+    const waits = async (...texts) => {
+      await poll(() => session().followUp).toEqual(texts)
+      await poll(() => lines.allTextContents()).toEqual(texts.map((text) => `Then${text}`))
+    }
+    project(world).pausesAt = /^step 2 of/
     await prompt(page, 'a long run')
     await page.getByText('This takes a while').waitFor()
     for (const text of ['one', 'two', 'three']) {
       await prompt(page, text)
-      await page.getByRole('listitem').filter({ hasText: text }).waitFor()
+      await line(text).waitFor()
     }
-    await page.getByRole('listitem').filter({ hasText: 'two' }).getByLabel('Drop').click()
-    await poll(() => session().followUp).toEqual(['one', 'three'])
-    await page.getByRole('listitem').filter({ hasText: 'three' }).getByLabel('Earlier').click()
-    await poll(() => session().followUp).toEqual(['three', 'one'])
-    await page.getByRole('listitem').filter({ hasText: 'one' }).getByLabel('Change').click()
+    await line('two').getByLabel('Drop').click()
+    await waits('one', 'three')
+    await line('three').getByLabel('Earlier').click()
+    await waits('three', 'one')
+    await line('one').getByLabel('Change').click()
     await page.getByLabel('Waiting message').fill('one more')
     await page.getByLabel('Waiting message').press('Enter')
-    await poll(() => session().followUp).toEqual(['three', 'one more'])
-    await page
-      .getByRole('listitem')
-      .filter({ hasText: 'three' })
-      .getByLabel('Steer with it')
-      .click()
+    await waits('three', 'one more')
+    await line('three').getByLabel('Steer with it').click()
     await poll(() => session().steering).toEqual(['three'])
+    await poll(() => lines.allTextContents()).toEqual(['Nextthree', 'Thenone more'])
   })
 
   test('stops, and what waited stands in the composer again', async () => {
-    const { page } = await start({ server: { pace: 4 } })
+    const { page, world } = await start()
     await openProject(page)
+    project(world).pausesAt = /^step 2 of/
     await prompt(page, 'a long run')
     await page.getByText('This takes a while').waitFor()
     await prompt(page, 'and then this')
     await page.getByRole('listitem').filter({ hasText: 'and then this' }).waitFor()
     await page.getByRole('button', { name: 'Stop', exact: true }).click()
     await page.getByText(/^Stopped · /).waitFor()
-    expect(await page.getByLabel('Message to the agent').inputValue()).toBe('and then this')
+    await poll(() => page.getByLabel('Message to the agent').inputValue()).toBe('and then this')
   })
 
   test('asks, and goes on with the answer', async () => {
@@ -119,14 +133,16 @@ describe('a chat', () => {
     await page.getByText('A JSON file').click()
     await page.getByRole('button', { name: 'Answer' }).click()
     await page.getByText('I will do it that way').waitFor()
-    expect(await page.getByRole('button', { name: /Needs you$/ }).count()).toBe(0)
+    await poll(() => page.getByRole('button', { name: /Needs you$/ }).count()).toBe(0)
   })
 
   test("shows a failed model call in the provider's words, with ways on", async () => {
-    const { page } = await start()
+    const { page, world } = await start()
     await openProject(page)
+    project(world).pausesAt = /^529/
     await prompt(page, 'the key is refused')
     await page.getByText(/Trying again, 1 of 3/).waitFor()
+    project(world).pausesAt = null
     const alert = page
       .getByRole('alert')
       .filter({ hasText: '401 authentication_error: invalid x-api-key' })
@@ -143,13 +159,14 @@ describe('a chat', () => {
     await page.getByText('This time it went well').waitFor()
     await end(page)
     expect((await transcript(page)).filter((row) => row.startsWith('You: '))).toHaveLength(1)
-    expect(await page.getByRole('button', { name: 'Try again' }).count()).toBe(0)
+    await poll(() => page.getByRole('button', { name: 'Try again' }).count()).toBe(0)
+    project(world).pausesAt = /^word10\b/
     await prompt(page, 'flood')
     await page.getByText('word10').waitFor()
     await page.getByRole('button', { name: 'Stop', exact: true }).click()
     await page.getByRole('button', { name: 'Go on', exact: true }).click()
     await poll(() => page.getByText('This time it went well').count()).toBe(2)
-    expect(project(world).session().messages.at(-1).message.stopReason).toBe('stop')
+    await poll(() => project(world).session().messages.at(-1).message.stopReason).toBe('stop')
   })
 
   test('keeps a question readable while the machine is stopped, and open for later', async () => {
@@ -159,7 +176,7 @@ describe('a chat', () => {
     await page.getByText('A JSON file').click()
     project(world).state = 'stopped'
     await untilSeen(page, page.getByText('It can be answered when the machine runs'))
-    expect(await page.getByRole('button', { name: 'Answer' }).isDisabled()).toBe(true)
+    await poll(() => page.getByRole('button', { name: 'Answer' }).isDisabled()).toBe(true)
     project(world).state = 'running'
     await untilGone(page, page.getByText('It can be answered when the machine runs'))
     await page.getByRole('button', { name: 'Answer' }).click()
@@ -174,7 +191,7 @@ describe('a chat', () => {
     await page.getByText('I am the test agent').waitFor()
     await page.getByText(/Demo, no cost/).waitFor()
     // At the answer and at the composer.
-    expect(await page.getByText('Demo, scripted').count()).toBe(2)
+    await poll(() => page.getByText('Demo, scripted').count()).toBe(2)
   })
 
   test('changes model and thinking level for the conversation', async () => {
@@ -182,13 +199,17 @@ describe('a chat', () => {
     await openProject(page)
     await page.getByRole('button', { name: /Claude Sonnet/ }).click()
     await page.getByPlaceholder('Find a model').fill('haiku')
-    await page.keyboard.press('Enter')
+    await chosen(page).filter({ hasText: 'Claude Haiku' }).waitFor()
+    await page.getByPlaceholder('Find a model').press('Enter')
     await page.getByRole('button', { name: /Claude Haiku/ }).waitFor()
     await page.getByRole('button', { name: 'Thinking: Medium' }).click()
     await page.getByRole('menuitem', { name: 'High', exact: true }).click()
     await page.getByRole('button', { name: 'Thinking: High' }).waitFor()
     const session = project(world).session()
-    expect([session.model.id, session.thinkingLevel]).toEqual(['claude-haiku-4-5', 'high'])
+    await poll(() => [session.model.id, session.thinkingLevel]).toEqual([
+      'claude-haiku-4-5',
+      'high',
+    ])
   })
 
   test('that the machine has lost can be read, and begins anew instead of being written to', async () => {
@@ -196,12 +217,13 @@ describe('a chat', () => {
     await openProject(page)
     await prompt(page, 'Build a small task app')
     await end(page)
+    await page.locator('[role=log] strong').last().waitFor()
     const live = await transcript(page)
     project(world).session().lost = true
     await page.reload()
     await page.getByText('this is the server’s copy').waitFor()
     await poll(() => transcript(page)).toEqual(live)
-    expect(await page.getByRole('textbox').count()).toBe(0)
+    await poll(() => page.getByRole('textbox').count()).toBe(0)
     const strip = page.getByRole('status').filter({ hasText: 'this is the server’s copy' })
     await strip.getByRole('button', { name: 'New session' }).click()
     await untilGone(page, page.getByText('this is the server’s copy'))
@@ -221,8 +243,12 @@ describe('a long conversation', () => {
     await page.getByText('Module 699 is tidy.').waitFor()
     const log = page.locator(`[role=log][data-session="${id}"]`)
     expect(await log.locator('*').count()).toBeLessThan(NODES_MAX)
-    await log.evaluate((element) => element.scrollTo(0, 0))
-    await page.getByText('Step 0: look at module 0').waitFor()
+    // As long as the page grows above them, a reader who goes up has to go on.
+    const first = page.getByText('Step 0: look at module 0')
+    await poll(async () => {
+      await log.evaluate((element) => element.scrollTo(0, 0))
+      return first.count()
+    }).toBe(1)
     expect(await log.locator('*').count()).toBeLessThan(NODES_MAX)
     await page.getByRole('button', { name: 'To the end' }).click()
     await page.getByText('Module 699 is tidy.').waitFor()
@@ -235,31 +261,29 @@ describe('a long conversation', () => {
     await page.getByText('Module 199 is tidy.').waitFor()
     // Markdown comes later than its text, once.
     await page.locator('[role=log] strong').last().waitFor()
+    project(world).pausesAt = /^word20\b/
     await prompt(page, 'flood')
-    await page.getByText('word10').waitFor()
+    await page.getByText('word20').waitFor()
     // Which rows does the page touch while some hundred pieces come?
-    const touched = await page.evaluate(
-      () =>
-        new Promise((resolve) => {
-          const log = document.querySelector('[role=log][data-session]')
-          const rows = new Set()
-          const observer = new MutationObserver((records) => {
-            for (const { target, type } of records) {
-              const row = (target instanceof Element ? target : target.parentElement)?.closest(
-                '[data-index]',
-              )
-              // Moving a row is cheap; its content must not change.
-              if (row && type !== 'attributes') rows.add(row.dataset.index)
-            }
-            if (log.textContent.includes('word200')) {
-              observer.disconnect()
-              resolve([...rows])
-            }
-          })
-          observer.observe(log, { subtree: true, childList: true, characterData: true })
-        }),
-    )
-    expect(touched).toHaveLength(1)
+    await page.evaluate(() => {
+      globalThis.touched = new Set()
+      new MutationObserver((records) => {
+        for (const { target, type } of records) {
+          const row = (target instanceof Element ? target : target.parentElement)?.closest(
+            '[data-index]',
+          )
+          // Moving a row is cheap; its content must not change.
+          if (row && type !== 'attributes') globalThis.touched.add(row.dataset.index)
+        }
+      }).observe(document.querySelector('[role=log][data-session]'), {
+        subtree: true,
+        childList: true,
+        characterData: true,
+      })
+    })
+    project(world).pausesAt = /^word200\b/
+    await page.getByText('word200').waitFor()
+    expect(await page.evaluate(() => globalThis.touched.size)).toBe(1)
   })
 
   test('stays where the reader is, and returns when asked', async () => {
@@ -267,16 +291,30 @@ describe('a long conversation', () => {
     world.big(project(world), 50)
     await openProject(page)
     await page.getByText('Module 49 is tidy.').waitFor()
+    project(world).pausesAt = /^word20\b/
     await prompt(page, 'flood')
     await page.getByText('word20').waitFor()
     const log = page.locator('[role=log][data-session]')
     await log.hover()
     await page.mouse.wheel(0, -900)
-    await page.getByRole('button', { name: /To the end|new/ }).waitFor()
-    const before = await log.evaluate((element) => element.scrollTop)
-    await poll(() => project(world).session().status).toBe('idle')
-    expect(await log.evaluate((element) => element.scrollTop)).toBe(before)
-    await page.getByRole('button', { name: /To the end|new/ }).click()
+    await page.getByRole('button', { name: 'To the end' }).waitFor()
+    /** Where it stands once it stands. */
+    const place = () =>
+      log.evaluate(async (element) => {
+        for (let still = 0, before = null; still < 5; before = element.scrollTop) {
+          // One frame after the other.
+          // oxlint-disable-next-line no-await-in-loop
+          await new Promise(requestAnimationFrame)
+          still = element.scrollTop === before ? still + 1 : 0
+        }
+        return element.scrollTop
+      })
+    const before = await place()
+    project(world).pausesAt = null
+    // The receipt has come below.
+    await page.getByRole('button', { name: /^\d+ new$/ }).waitFor()
+    expect(await place()).toBe(before)
+    await page.getByRole('button', { name: /^\d+ new$/ }).click()
     await page.getByText('word399').waitFor()
   })
 })

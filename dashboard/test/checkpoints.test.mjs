@@ -1,5 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, project, prompt, transcript } from './harness.mjs'
+import {
+  command,
+  enterIsSafe,
+  harness,
+  openProject,
+  poll,
+  project,
+  prompt,
+  transcript,
+  untilFocused,
+} from './harness.mjs'
 import { withPast } from './machine-world.mjs'
 
 const start = harness()
@@ -9,13 +19,17 @@ const dialog = (page) => page.getByRole('dialog')
 /** A project with a small conversation; the first test of each shows how it comes to be. */
 async function withTalk(options) {
   const started = await start({ server: { pace: 0.02 }, ...options })
-  await openProject(started.page)
-  await prompt(started.page, 'hello first')
-  await started.page.getByText('You said: hello first').waitFor()
   const garden = project(started.world)
+  const say = async (words) => {
+    await prompt(started.page, words)
+    await started.page.getByText(`You said: ${words}`).waitFor()
+    // Its words are seen before they are a message.
+    await poll(() => garden.session().status).toBe('idle')
+  }
+  await openProject(started.page)
+  await say('hello first')
   garden.files.set('/home/project/notes.md', 'one\n')
-  await prompt(started.page, 'hello second')
-  await started.page.getByText('You said: hello second').waitFor()
+  await say('hello second')
   return { ...started, garden }
 }
 
@@ -31,17 +45,17 @@ describe('checkpoints', () => {
     await panel(page).getByText('“hello first”').waitFor()
     await panel(page).getByText('“hello second”').waitFor()
     await page.getByLabel('Label of the checkpoint').fill('Before the rewrite')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Label of the checkpoint').press('Enter')
     await panel(page).getByText('Before the rewrite').waitFor()
     const rows = () => panel(page).getByRole('listitem').allTextContents()
     await poll(rows).toHaveLength(3)
-    expect(await page.getByLabel('Label of the checkpoint').inputValue()).toBe('')
+    await poll(() => page.getByLabel('Label of the checkpoint').inputValue()).toBe('')
 
     const more = panel(page).getByRole('button', { name: /^More for the checkpoint/ })
     await more.first().click()
     await page.getByRole('menuitem', { name: 'Change the label' }).click()
     await page.getByLabel('Label', { exact: true }).fill('A good state')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Label', { exact: true }).press('Enter')
     await poll(() => garden.side.checkpoints[0].label).toBe('A good state')
 
     const remove = async () => {
@@ -52,7 +66,7 @@ describe('checkpoints', () => {
         .waitFor()
     }
     await remove()
-    await page.keyboard.press('Enter')
+    await enterIsSafe(page)
     expect(garden.side.checkpoints).toHaveLength(3)
     await remove()
     await dialog(page).getByRole('button', { name: 'Delete' }).click()
@@ -65,7 +79,9 @@ describe('checkpoints', () => {
     withPast(project(world))
     await openProject(page)
     await openPanel(page)
-    const days = await panel(page).getByRole('heading', { level: 2 }).allTextContents()
+    const headings = panel(page).getByRole('heading', { level: 2 })
+    await headings.nth(2).waitFor()
+    const days = await headings.allTextContents()
     expect(days).toEqual([...new Set(days)])
     expect(days.length).toBeGreaterThanOrEqual(3)
     await panel(page).getByText('Before a prompt in').waitFor()
@@ -98,7 +114,7 @@ describe('checkpoints', () => {
       .waitFor()
     await panel(page).getByRole('button', { name: 'Change', exact: true }).click()
     await page.getByLabel('The last').fill('many')
-    expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
+    await poll(() => page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
     await page.getByLabel('The last').fill('5')
     await page.getByText('Those beyond it are deleted at once.').waitFor()
     await page.getByRole('switch', { name: 'Take one before every prompt' }).click()
@@ -106,7 +122,8 @@ describe('checkpoints', () => {
     await panel(page)
       .getByText(/None is taken by itself/)
       .waitFor()
-    expect([garden.side.rule, garden.side.automatic]).toEqual([
+    // The form has said so before the server has heard of it.
+    await poll(() => [garden.side.rule, garden.side.automatic]).toEqual([
       { last: 5, hourly: 24, daily: 14 },
       false,
     ])
@@ -134,6 +151,9 @@ describe('going back', () => {
     await panel(page)
       .getByRole('button', { name: /hello second/ })
       .click()
+    await panel(page)
+      .getByText(/^No file has changed since/)
+      .waitFor()
     garden.files.set('/home/project/new.txt', 'new\n')
     await panel(page).getByRole('button', { name: 'Go back…' }).click()
     await dialog(page)
@@ -143,8 +163,7 @@ describe('going back', () => {
     await dialog(page)
       .getByRole('button', { name: /new\.txt/ })
       .waitFor()
-    await page.keyboard.press('Enter')
-    await poll(() => dialog(page).count()).toBe(0)
+    await enterIsSafe(page)
     expect(garden.session().messages).toHaveLength(4)
 
     await panel(page).getByRole('button', { name: 'Go back…' }).click()
@@ -190,13 +209,21 @@ describe('going back', () => {
     const { page, garden } = await withTalk()
     await page.getByRole('button', { name: 'More for this message' }).last().focus()
     await page.keyboard.press('Enter')
-    await page.getByRole('menuitem', { name: 'Restore to here…' }).waitFor()
+    // The first of the menu once the checkpoints are known.
+    const first = page.getByRole('menuitem', { name: 'Restore to here…' })
+    await first.waitFor()
+    await poll(async () => {
+      await page.keyboard.press('Home')
+      return first.evaluate((item) => item === document.activeElement)
+    }).toBe(true)
     await page.keyboard.press('Enter')
     await dialog(page).getByText('Go back to before this message?').waitFor()
     await dialog(page)
       .getByText(/moves back by 2 messages/)
       .waitFor()
+    await untilFocused(dialog(page).getByRole('button', { name: 'Cancel' }))
     await page.keyboard.press('Tab')
+    await untilFocused(dialog(page).getByRole('button', { name: 'Go back', exact: true }))
     await page.keyboard.press('Enter')
     await poll(() => garden.session().messages.length).toBe(2)
     await poll(() => page.getByLabel('Message to the agent').inputValue()).toBe('hello second')
@@ -220,14 +247,14 @@ describe('a fork', () => {
     await page.getByRole('button', { name: 'More for this message' }).last().click()
     await page.getByRole('menuitem', { name: 'Fork from here…' }).click()
     await page.getByLabel('Name', { exact: true }).fill('Another try')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Name', { exact: true }).press('Enter')
     await poll(() => page.title()).toBe('Another try · Toft')
     await page.getByText('You said: hello first').waitFor()
     await page.getByText(/^Forked from Garden planner/).waitFor()
-    expect(await page.getByText('You said: hello second').count()).toBe(0)
+    await poll(() => page.getByText('You said: hello second').count()).toBe(0)
     // A draft belongs to one project, although both know the conversation by one id.
     await page.getByLabel('Message to the agent').fill('only here')
-    await page.keyboard.press('Alt+2')
+    await command(page, 'garden', 'Garden planner')
     await poll(() => page.title()).toBe('Garden planner · Toft')
     expect(await page.getByLabel('Message to the agent').inputValue()).toBe('')
     expect(project(world, 'Another try').session().messages).toHaveLength(2)
@@ -235,14 +262,12 @@ describe('a fork', () => {
 
   test('into several at once lists them, and refuses what is no number of copies', async () => {
     const { page, world } = await withTalk()
-    await page.keyboard.press('Control+k')
-    await page.getByPlaceholder('Open, run').fill('fork')
-    await page.keyboard.press('Enter')
+    await command(page, 'fork', 'Fork Garden planner')
     await page.getByLabel('How many').fill('21')
     await dialog(page).getByText('1 to 20').waitFor()
-    expect(await dialog(page).getByRole('button', { name: 'Fork' }).isDisabled()).toBe(true)
+    await poll(() => dialog(page).getByRole('button', { name: 'Fork' }).isDisabled()).toBe(true)
     await page.getByLabel('How many').fill('3')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('How many').press('Enter')
     await dialog(page).getByText('3 projects made').waitFor()
     expect([...world.projects.values()].filter((each) => /copy/.test(each.name))).toHaveLength(3)
     await dialog(page).getByRole('button', { name: 'Garden planner copy 2' }).click()

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
+  chosen,
+  command,
   harness,
   lookAgain,
   openProject,
@@ -8,6 +10,7 @@ import {
   prompt,
   untilGone,
   untilSeen,
+  untilTold,
   violations,
 } from './harness.mjs'
 import { withPast } from './machine-world.mjs'
@@ -33,13 +36,13 @@ describe('the machine', () => {
     await page.getByText(/^Not enforced here: the controller cpu/).waitFor()
     await page.getByLabel('Memory', { exact: true }).fill('much')
     await page.getByText('Like 4 GiB or 512 MiB').waitFor()
-    expect(await page.getByRole('button', { name: 'Set limits' }).isDisabled()).toBe(true)
+    await poll(() => page.getByRole('button', { name: 'Set limits' }).isDisabled()).toBe(true)
     await page.getByLabel('Memory', { exact: true }).fill('256 MiB')
     await page.getByText(/It uses 466 MiB now/).waitFor()
     await page.getByLabel('Processors', { exact: true }).fill('1,5')
     await page.getByLabel('Processes', { exact: true }).fill('')
     await page.getByLabel('Log folder', { exact: true }).fill('1 GiB')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Log folder', { exact: true }).press('Enter')
     await poll(() => garden.side.limits).toEqual({
       memoryBytes: 256 * 2 ** 20,
       cpus: 1.5,
@@ -47,7 +50,7 @@ describe('the machine', () => {
       diskBytes: null,
       logBytes: 2 ** 30,
     })
-    await untilGone(page, page.getByRole('button', { name: 'Set limits' }))
+    await untilGone(page, page.getByRole('button', { name: /^Set(ting…| limits)$/ }))
   })
 
   test('rests by a rule that can be changed, and tells why it was woken', async () => {
@@ -56,7 +59,8 @@ describe('the machine', () => {
     await page.getByText(/Without use for 5 minutes it freezes; after 1 hour/).waitFor()
     await page.getByLabel('Freeze after').selectOption('never')
     await page.getByText(/Without use, after 1 hour it goes cold/).waitFor()
-    expect(garden.side.idle).toEqual({ freezeAfterS: null, coldAfterS: 3600 })
+    // It is shown before the server has heard of it.
+    await poll(() => garden.side.idle).toEqual({ freezeAfterS: null, coldAfterS: 3600 })
     await page.getByText('a request to the app on port 3000').waitFor()
   })
 
@@ -65,9 +69,7 @@ describe('the machine', () => {
     await page.keyboard.press('Alt+i')
     await area(page, 'Machine').getByRole('button', { name: 'Freeze' }).click()
     await page.getByText(/stand still in memory/).waitFor()
-    await page.keyboard.press('Control+k')
-    await page.getByPlaceholder('Open, run').fill('thaw')
-    await page.keyboard.press('Enter')
+    await command(page, 'thaw', 'Thaw the machine')
     await poll(() => garden.state).toBe('running')
     await area(page, 'Machine').getByRole('button', { name: 'Sleep' }).click()
     await page.getByText(/Its processes have ended/).waitFor()
@@ -81,9 +83,9 @@ describe('the machine', () => {
     })
     await page.keyboard.press('Alt+i')
     await page.getByText(/cannot freeze machines/).waitFor()
+    await poll(() => page.getByText(/^Not enforced here/).count()).toBe(5)
     expect(await page.getByRole('button', { name: 'Freeze' }).count()).toBe(0)
     expect(await page.getByLabel('Freeze after').count()).toBe(0)
-    expect(await page.getByText(/^Not enforced here/).count()).toBe(5)
     await page.keyboard.press('Control+k')
     await page.getByPlaceholder('Open, run').fill('freeze')
     expect(
@@ -93,7 +95,11 @@ describe('the machine', () => {
 
   test('that rests is left alone by open panels, reloads and returning to the tab', async () => {
     const { page, garden } = await withMachine()
-    for (const key of ['Alt+f', 'Alt+l', 'Alt+i', 'Alt+s']) await page.keyboard.press(key)
+    const panels = { 'Alt+f': 'Files', 'Alt+l': 'Log', 'Alt+i': 'Machine', 'Alt+s': 'Services' }
+    for (const [key, name] of Object.entries(panels)) {
+      await page.keyboard.press(key)
+      await page.getByRole('tab', { name, exact: true }).waitFor()
+    }
     await area(page, 'Services').getByText('Mail worker').waitFor()
     for (const state of ['frozen', 'cold']) {
       garden.state = state
@@ -138,6 +144,8 @@ test('a reached limit is told with its victim until a person has seen it', async
   await poll(() => page.getByLabel('Message to the agent').inputValue()).toContain('node build.mjs')
   await notice.getByRole('button', { name: 'Seen' }).click()
   await page.reload()
+  // The page knows of it, and says nothing.
+  await area(page, 'Machine').getByText('node build.mjs').waitFor()
   await page.getByLabel('Message to the agent').waitFor()
   expect(await notice.count()).toBe(0)
 })
@@ -162,7 +170,7 @@ describe('services', () => {
     // Nobody supervises what has no command.
     expect(await panel.getByRole('button', { name: /(Start|Stop) Old preview/ }).count()).toBe(0)
     garden.side.observe('web', 'failed', 3, 4)
-    await page.getByText('The service Task app failed').waitFor()
+    await untilTold(page, 'The service Task app failed')
     await panel.getByRole('button', { name: /^Task app failed/ }).waitFor()
   })
 })
@@ -210,7 +218,7 @@ describe('schedules', () => {
     await panel.getByRole('button', { name: /^Morning report/ }).click()
     await panel.getByText('the server was away until 09:12').waitFor()
     garden.side.fire(garden.side.schedules[0], 'failed', { reason: 'the model refused the key' })
-    await page.getByText('Morning report failed').waitFor()
+    await untilTold(page, 'Morning report failed')
     await panel.getByText('the model refused the key').first().waitFor()
   })
 })
@@ -235,6 +243,7 @@ describe('the home page', () => {
       'Create project Beans from Gostill being made',
     ])
     await page.keyboard.press('ArrowDown')
+    await chosen(page).filter({ hasText: 'from Python' }).waitFor()
     await page.keyboard.press('Enter')
     await poll(() => page.title()).toBe('Beans · Toft')
     expect(project(world, 'Beans').image).toBe('py')

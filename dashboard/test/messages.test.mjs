@@ -1,13 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, project, prompt, transcript } from './harness.mjs'
+import { end, harness, openProject, poll, project, prompt, transcript } from './harness.mjs'
 
 const start = harness()
-/** The receipt of the last prompt. */
-const end = (page) =>
-  page
-    .getByText(/US\$ 0\.\d+ · [\d.]+ m?s$/)
-    .last()
-    .waitFor()
 
 describe('a message', () => {
   test('keeps a text until it was taken', async () => {
@@ -46,10 +40,10 @@ describe('a message', () => {
       const { keys } = project(world)
       expect([keys.length, new Set(keys).size]).toEqual([3, 1])
       const said = async () => (await transcript(page)).filter((row) => row === 'You: hello')
-      expect(await said()).toHaveLength(1)
+      await poll(said).toHaveLength(1)
       // The same words again are another message.
       await prompt(page, 'hello')
-      await poll(async () => (await said()).length).toBe(2)
+      await poll(said).toHaveLength(2)
       expect(new Set(keys).size).toBe(2)
     }
   })

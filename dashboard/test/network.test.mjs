@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, project, violations } from './harness.mjs'
+import { harness, openProject, poll, project, untilTold, violations } from './harness.mjs'
 
 const start = harness()
 
@@ -22,10 +22,12 @@ describe('the network', () => {
     await panel.getByText('5.2 KiB in, 812 B out').waitFor()
     await panel.getByText('Allow-list', { exact: true }).click()
     await panel.getByText('None yet: nothing but models is reached.').waitFor()
+    // It is shown before the server has heard of it.
+    await poll(() => network.level).toBe('allow-list')
     network.tell('registry.npmjs.org')
     await panel.getByText('Blocked: it is not on the allow-list.').waitFor()
     await panel.getByRole('button', { name: 'Allow registry.npmjs.org' }).click()
-    await page.getByText('registry.npmjs.org is allowed now').waitFor()
+    await untilTold(page, 'registry.npmjs.org is allowed now')
     await poll(() => network.rules).toEqual(['registry.npmjs.org'])
     await panel.getByText('allowed now', { exact: true }).waitFor()
     network.tell('registry.npmjs.org')
@@ -46,7 +48,7 @@ describe('the network', () => {
     await panel.getByText('1 connection is open. A stricter level cuts').waitFor()
     await panel.getByText('open, 2.0 KiB in, 10 B out').waitFor()
     await panel.getByText('Models only', { exact: true }).click()
-    await page.getByText('1 open connection was no longer allowed and cut.').waitFor()
+    await untilTold(page, '1 open connection was no longer allowed and cut.')
     await panel.getByText('Cut when the level changed: it is no longer allowed.').waitFor()
     // From there the one host that is needed becomes all that is allowed.
     await panel.getByRole('button', { name: 'Allow git.test' }).click()
@@ -67,6 +69,8 @@ describe('the network', () => {
     await panel.getByLabel('Add a host').fill('*.b.test')
     await panel.getByRole('button', { name: 'Add', exact: true }).click()
     await poll(() => network.rules).toEqual(['a.test', '*.b.test'])
+    // What is taken off is taken off the list that the page shows.
+    await panel.getByRole('button', { name: 'Take *.b.test off' }).waitFor()
     await panel.getByRole('button', { name: 'Take a.test off' }).click()
     await poll(() => network.rules).toEqual(['*.b.test'])
   })
@@ -77,13 +81,13 @@ describe('the network', () => {
     await panel.getByText('Set to Open; the ceiling holds.').waitFor()
     await panel.getByText('Ceiling of this server: Allow-list.').waitFor()
     const level = panel.getByRole('radiogroup', { name: 'What the machine may reach' })
-    expect(await level.getByLabel('Open').isDisabled()).toBe(true)
+    await poll(() => level.getByLabel('Open').isDisabled()).toBe(true)
     await panel.getByRole('button', { name: 'Change the ceiling' }).click()
     const ceiling = panel.getByRole('radiogroup', { name: 'Ceiling of this project' })
     await ceiling.getByText('Open', { exact: true }).click()
     await panel.getByText('Ceiling of this project: Open.').waitFor()
     await poll(() => network.inForce()).toBe('open')
-    expect(await level.getByLabel('Open').isDisabled()).toBe(false)
+    await poll(() => level.getByLabel('Open').isDisabled()).toBe(false)
   })
 
   test('says how many connections a line stands for', async () => {

@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, prompt, untilGone, untilSeen, violations } from './harness.mjs'
+import {
+  chosen,
+  harness,
+  openProject,
+  poll,
+  prompt,
+  untilGone,
+  untilSeen,
+  violations,
+} from './harness.mjs'
 
 const start = harness()
 
@@ -8,6 +17,7 @@ describe('home', () => {
     const { page, world } = await start({ server: { projects: false } })
     await page.getByText('No projects yet').waitFor()
     await page.keyboard.type('Bean rows')
+    await chosen(page).filter({ hasText: 'Create project Bean rows' }).waitFor()
     await page.keyboard.press('Enter')
     await page.getByText('What shall be done?').waitFor()
     await poll(() => page.title()).toBe('Bean rows · Toft')
@@ -18,6 +28,7 @@ describe('home', () => {
     const { page } = await start()
     await page.getByRole('option', { name: /Garden planner/ }).waitFor()
     await page.keyboard.type('slid')
+    await chosen(page).filter({ hasText: 'Notes to slides' }).waitFor()
     await page.keyboard.press('Enter')
     await poll(() => page.title()).toBe('Notes to slides · Toft')
   })
@@ -26,9 +37,10 @@ describe('home', () => {
     const { page } = await start()
     await openProject(page)
     await page.keyboard.press('Alt+n')
-    await page.getByPlaceholder('Name of the new project').fill('Ledger')
+    const name = page.getByPlaceholder('Name of the new project')
+    await name.fill('Ledger')
     // Nothing that exists may be hit by Enter here.
-    await page.keyboard.press('Enter')
+    await name.press('Enter')
     await poll(() => page.title()).toBe('Ledger · Toft')
   })
 
@@ -57,10 +69,10 @@ describe('signing in', () => {
     await page.getByText('This sign-in link was used before').waitFor()
     await page.getByLabel('E-mail').fill('admin@example.org')
     await page.getByLabel('Password').fill('wrong')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Password').press('Enter')
     await page.getByText('E-mail or password is wrong').waitFor()
     await page.getByLabel('Password').fill('correct horse')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Password').press('Enter')
     await page.getByRole('option', { name: /Garden planner/ }).waitFor()
   })
 
@@ -94,7 +106,7 @@ describe('settings', () => {
       .getByRole('button', { name: 'Add key' })
       .click()
     await page.getByLabel('Key of OpenAI').fill('sk-test-k9f2')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Key of OpenAI').press('Enter')
     const openai = page.getByRole('listitem').filter({ hasText: '…k9f2 set here' })
     await openai.getByRole('button', { name: 'Test' }).click()
     await page.getByText('401 Incorrect API key provided').waitFor()
@@ -118,11 +130,11 @@ describe('settings', () => {
     const key = await page.getByText(/^toft_[0-9a-f]{64}$/).textContent()
     expect(key?.startsWith(world.apiKeys[0].prefix)).toBe(true)
     await page.getByRole('button', { name: 'Done' }).click()
-    expect(await page.getByText(key ?? '').count()).toBe(0)
+    await poll(() => page.getByText(key ?? '').count()).toBe(0)
     await row.getByRole('button', { name: 'Revoke' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
     await page.getByText('No key was made yet.').waitFor()
-    expect(world.apiKeys).toEqual([])
+    await poll(() => world.apiKeys).toEqual([])
   })
 
   test('choose the default model and the theme', async () => {
@@ -169,20 +181,20 @@ describe('on a phone', () => {
   test('nothing hangs over the edge and all can be reached', async () => {
     const { page, mock } = await start({ width: 420 })
     await page.getByRole('option', { name: /Garden planner/ }).waitFor()
-    expect(await overflow(page)).toBe(0)
+    await poll(() => overflow(page)).toBe(0)
     await openProject(page)
     await prompt(page, 'Build a small task app')
     await page.getByText('Open it from').waitFor()
-    expect(await overflow(page)).toBe(0)
+    await poll(() => overflow(page)).toBe(0)
     await page.getByRole('button', { name: 'Sidebar' }).click()
     await page
       .getByRole('button', { name: /Task app/ })
       .first()
       .click()
     await page.frameLocator('iframe').getByText('Water the beans').waitFor()
-    expect(await page.locator('.dv-groupview').count()).toBe(1)
+    await poll(() => page.locator('.dv-groupview').count()).toBe(1)
     await page.goto(`${mock.url}/settings`)
     await page.getByText('Groq', { exact: true }).waitFor()
-    expect(await overflow(page)).toBe(0)
+    await poll(() => overflow(page)).toBe(0)
   })
 })

@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, project, prompt, violations } from './harness.mjs'
+import {
+  command,
+  harness,
+  openProject,
+  poll,
+  project,
+  prompt,
+  untilTold,
+  violations,
+} from './harness.mjs'
 
 const start = harness()
 const session = (world) => project(world).session()
@@ -30,17 +39,14 @@ describe('a conversation as a tree', () => {
   }
 
   test('goes back to a message, and by its branches to where it was', async () => {
-    const { page } = await two()
+    const { page, world } = await two()
     await menu(page, 'hello second', /Go back to here/)
     await poll(() => page.getByText('You said: hello second').count()).toBe(0)
     await poll(() => page.getByLabel('Message to the agent').inputValue()).toBe('hello second')
-    await page.getByLabel('Message to the agent').fill('hello other')
-    await page.keyboard.press('Enter')
+    await prompt(page, 'hello other')
     await page.getByText('You said: hello other').waitFor()
-    await page
-      .getByText(/tokens|US\$/)
-      .last()
-      .waitFor()
+    // While the agent works the conversation stays where it is.
+    await poll(() => session(world).status).toBe('idle')
     await more(page, /All branches/)
     const dialog = page.getByRole('dialog', { name: 'All branches' })
     await dialog.getByText('You are here').waitFor()
@@ -60,7 +66,7 @@ describe('a conversation as a tree', () => {
       .first()
       .waitFor()
     await poll(() => page.getByText('You said: hello second').count()).toBe(0)
-    expect(session(world).messages.at(-1).message.role).toBe('branchSummary')
+    await poll(() => session(world).messages.at(-1).message.role).toBe('branchSummary')
     await more(page, /All branches/)
     const dialog = page.getByRole('dialog', { name: 'All branches' })
     await dialog.getByLabel('Sum up for the model what is left behind').check()
@@ -69,7 +75,7 @@ describe('a conversation as a tree', () => {
       .last()
       .click()
     await poll(() => dialog.count()).toBe(0)
-    expect(session(world).messages.at(-1).message.role).toBe('branchSummary')
+    await poll(() => session(world).messages.at(-1).message.role).toBe('branchSummary')
     expect(session(world).left.length).toBeGreaterThan(0)
   })
 
@@ -77,7 +83,7 @@ describe('a conversation as a tree', () => {
     const { page, world } = await two()
     await menu(page, 'hello first', /Name this message/)
     await page.getByLabel('Name', { exact: true }).fill('the beginning')
-    await page.keyboard.press('Enter')
+    await page.getByLabel('Name', { exact: true }).press('Enter')
     await poll(() => [...session(world).labels.values()]).toEqual(['the beginning'])
     await more(page, /All branches/)
     await page.getByRole('dialog').getByText('the beginning').waitFor()
@@ -113,9 +119,7 @@ describe('a conversation as a tree', () => {
   test('is kept as a page', async () => {
     const { page, world } = await two()
     const download = page.waitForEvent('download')
-    await page.keyboard.press('Control+k')
-    await page.keyboard.type('export')
-    await page.keyboard.press('Enter')
+    await command(page, 'export', 'Export the conversation as a page')
     expect((await download).suggestedFilename()).toBe(`conversation-${session(world).id}.html`)
   })
 
@@ -123,8 +127,8 @@ describe('a conversation as a tree', () => {
     const { page, world } = await two()
     session(world).run = { stopped: false }
     await menu(page, 'hello first', /Go back to here/)
-    await page.getByText('The conversation stays where it is').waitFor()
-    await page.getByText('the agent is working').waitFor()
+    await untilTold(page, 'The conversation stays where it is')
+    await untilTold(page, 'the agent is working')
     session(world).run = null
   })
 })

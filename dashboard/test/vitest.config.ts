@@ -9,7 +9,8 @@ export default defineConfig({
     include: ['test/*.test.mjs'],
     globalSetup: 'test/built.mjs',
     maxWorkers: BROWSERS_MAX,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Many steps, each of which may take its time on a machine that does much else as well.
+    testTimeout: 600_000,
+    hookTimeout: 300_000,
   },
 })

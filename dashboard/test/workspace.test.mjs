@@ -1,16 +1,41 @@
 import { describe, expect, test } from 'vitest'
-import { harness, openProject, poll, project, prompt, transcript } from './harness.mjs'
+import {
+  chosen,
+  command,
+  enterIsSafe,
+  harness,
+  openProject,
+  poll,
+  project,
+  prompt,
+  transcript,
+  untilFocused,
+  untilTold,
+} from './harness.mjs'
 
 const start = harness()
 const frame = (page) => page.frameLocator('iframe')
 const xterm = (page) => page.locator('.xterm-rows').first()
 
+/** Types into the terminal, once keys go there. */
+async function shell(page, line) {
+  await untilFocused(page.locator('.xterm-helper-textarea').first())
+  await page.keyboard.type(`${line}\r`)
+}
+
 async function withApp(options) {
   // How the app comes to be is told elsewhere.
   const started = await start({ server: { pace: 0.02 }, ...options })
   await openProject(started.page)
+  // The page learns of the app's port by asking.
+  const port = started.page.waitForResponse(
+    async (answer) =>
+      answer.url().endsWith('/toft/state') &&
+      /"appPort":3000\b/.test(await answer.text().catch(String)),
+  )
   await prompt(started.page, 'Build a small task app')
   await started.page.getByText('Open it from').waitFor()
+  await port
   await started.page
     .getByRole('button', { name: /Task app/ })
     .first()
@@ -36,10 +61,8 @@ describe('the app panel', () => {
     await page.keyboard.press('Alt+l')
     await page.getByRole('log', { name: 'Events' }).waitFor()
     await page.getByRole('tab', { name: 'Task app', exact: true }).click()
-    for (const command of ['Split panel down', 'Move panel to the next group', 'Fill the window']) {
-      await page.keyboard.press('Control+k')
-      await page.getByPlaceholder('Open, run').fill(command)
-      await page.keyboard.press('Enter')
+    for (const title of ['Split panel down', 'Move panel to the next group', 'Fill the window']) {
+      await command(page, title, title)
     }
     await page.keyboard.press('Alt+Enter')
     await frame(page).getByText('Water the beans').waitFor()
@@ -51,7 +74,7 @@ describe('the app panel', () => {
       refreshIframe: true,
     })
     await poll(loads).toBe(before + 1)
-    await page.getByText('New version').first().waitFor()
+    await untilTold(page, 'New version')
   })
 
   test('is one per port, however it is opened', async () => {
@@ -61,7 +84,7 @@ describe('the app panel', () => {
     await page.getByRole('log', { name: 'Events' }).waitFor()
     await page.keyboard.press('Alt+a')
     await frame(page).getByText('Water the beans').waitFor()
-    expect(await page.locator('iframe').count()).toBe(1)
+    await poll(() => page.locator('iframe').count()).toBe(1)
   })
 
   test('goes to another port and path', async () => {
@@ -100,7 +123,7 @@ describe('the palette in a project', () => {
     await page.getByRole('button', { name: 'Commands' }).click()
     await page.getByPlaceholder('Open, run').fill(text)
   }
-  const chosen = (page) => page.locator('[cmdk-item][aria-selected=true]').allTextContents()
+  const taken = (page) => chosen(page).allTextContents()
 
   test('never makes a project of a word that fits nothing, unless it is chosen', async () => {
     const { page, world } = await start()
@@ -108,12 +131,12 @@ describe('the palette in a project', () => {
     const before = world.projects.size
     await type(page, 'zzqqx')
     await page.getByText('Nothing here is called “zzqqx”.').waitFor()
-    expect(await chosen(page)).toEqual([])
+    await poll(() => taken(page)).toEqual([])
     await page.keyboard.press('Enter')
     await page.keyboard.press('Enter')
     expect(world.projects.size).toBe(before)
     await page.keyboard.press('ArrowDown')
-    await poll(() => chosen(page)).toEqual(['Create project zzqqx'])
+    await poll(() => taken(page)).toEqual(['Create project zzqqx'])
     await page.keyboard.press('Enter')
     await poll(() => page.title()).toBe('zzqqx · Toft')
     expect(world.projects.size).toBe(before + 1)
@@ -130,8 +153,9 @@ describe('the palette in a project', () => {
       ['ledger', /^Ledger import/],
     ]) {
       await type(page, typed)
-      await poll(() => chosen(page)).toEqual([expect.stringMatching(first)])
+      await poll(() => taken(page)).toEqual([expect.stringMatching(first)])
       await page.keyboard.press('Escape')
+      await poll(() => page.getByPlaceholder('Open, run').count()).toBe(0)
     }
     // Nobody goes to where they are.
     await type(page, '')
@@ -146,7 +170,10 @@ describe('a terminal', () => {
     await openProject(page)
     await page.keyboard.press('Alt+t')
     await xterm(page).getByText('root@garden-planner').waitFor()
-    await page.keyboard.type('size\r')
+    const terminals = () => [...project(world).terminals.values()]
+    // Its size is told once it was drawn.
+    await poll(() => terminals()[0]?.size).toBeTruthy()
+    await shell(page, 'size')
     await poll(() => xterm(page).textContent()).toMatch(/\d{2,3}x\d{2}/)
     // Ctrl+K belongs to the shell here; with Shift+P the palette comes all the same.
     await page.keyboard.press('Control+k')
@@ -154,10 +181,10 @@ describe('a terminal', () => {
     await page.keyboard.press('Control+Shift+P')
     await page.getByPlaceholder('Open, run').waitFor()
     await page.keyboard.press('Escape')
-    expect(project(world).terminals.size).toBe(1)
+    expect(terminals()).toHaveLength(1)
     await page.reload()
     await poll(() => xterm(page).textContent()).toMatch(/\d{2,3}x\d{2}/)
-    expect(project(world).terminals.size).toBe(1)
+    expect(terminals()).toHaveLength(1)
   })
 
   test('says when it has ended and offers another', async () => {
@@ -165,7 +192,7 @@ describe('a terminal', () => {
     await openProject(page)
     await page.keyboard.press('Alt+t')
     await xterm(page).getByText('root@').waitFor()
-    await page.keyboard.type('exit\r')
+    await shell(page, 'exit')
     await page.getByText('Ended.').waitFor()
     await page.getByRole('button', { name: 'New terminal' }).last().click()
     await xterm(page).getByText('root@').waitFor()
@@ -178,13 +205,23 @@ describe('the layout', () => {
     await page.reload()
     await frame(page).getByText('Water the beans').waitFor()
     await page.getByText('Open it from').waitFor()
-    await page.evaluate(
+    // Between two pages, so that none keeps its own over it.
+    await page.addInitScript(
       (key) => localStorage.setItem(key, '{"v":2,"data":{"grid":7}}'),
       `toft.layout.${project(world).id}.wide`,
     )
     await page.reload()
     await page.getByText('Open it from').waitFor()
-    expect(await page.locator('iframe').count()).toBe(0)
+    await poll(() => page.locator('iframe').count()).toBe(0)
+  })
+
+  test('is kept though the page is left at once', async () => {
+    const { page } = await start()
+    await openProject(page)
+    await page.keyboard.press('Alt+f')
+    await page.getByRole('tab', { name: 'Files', exact: true }).waitFor()
+    await page.reload()
+    await page.getByRole('tab', { name: 'Files', exact: true }).waitFor()
   })
 
   test('keeps the tab in front in sight, however many there are', async () => {
@@ -221,11 +258,10 @@ describe('two chats', () => {
     await prompt(page, 'hello first')
     await page.getByText('You said: hello first').waitFor()
     await page.keyboard.press('Alt+c')
-    await page.getByLabel('Message to the agent').last().fill('hello second')
-    await page.getByLabel('Message to the agent').last().press('Enter')
+    await prompt(page, 'hello second', 1)
     await page.getByText('You said: hello second').waitFor()
-    expect(project(world).sessions.size).toBe(2)
-    expect(project(world).subscribers.size).toBe(1)
+    await poll(() => project(world).sessions.size).toBe(2)
+    await poll(() => project(world).subscribers.size).toBe(1)
   })
 })
 
@@ -237,7 +273,7 @@ describe('files', () => {
     await page.getByRole('button', { name: 'server.mjs', exact: true }).click()
     await page.getByText("import { createServer } from 'node:http'").waitFor()
     await page.getByRole('button', { name: 'Delete' }).click()
-    await page.keyboard.press('Enter')
+    await enterIsSafe(page)
     expect(project(world).files.has('/home/project/server.mjs')).toBe(true)
     await page.getByRole('button', { name: 'Delete' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
@@ -273,20 +309,18 @@ describe('stopping a project', () => {
   test('asks first, Enter is safe, and the conversation stays readable', async () => {
     const { page, world } = await withApp()
     const ask = async () => {
-      await page.keyboard.press('Control+k')
-      await page.getByPlaceholder('Open, run').fill('stop the machine')
-      await page.keyboard.press('Enter')
+      await command(page, 'stop the machine', 'Stop the machine')
       await page.getByText(/All processes of Garden planner end/).waitFor()
     }
     await page.getByLabel('Message to the agent').focus()
     await ask()
-    await page.keyboard.press('Enter')
+    await enterIsSafe(page)
     expect(project(world).state).toBe('running')
     await ask()
     await page.getByRole('dialog').getByRole('button', { name: 'Stop' }).click()
     await page.getByText('You can read; to go on, start it.').waitFor()
-    expect(await page.getByLabel('Message to the agent').isDisabled()).toBe(true)
-    expect((await transcript(page)).length).toBeGreaterThan(5)
+    await poll(() => page.getByLabel('Message to the agent').isDisabled()).toBe(true)
+    await poll(async () => (await transcript(page)).length).toBeGreaterThan(5)
     await page.getByRole('button', { name: 'Start', exact: true }).first().click()
     await poll(() => page.getByLabel('Message to the agent').isEnabled()).toBe(true)
   })

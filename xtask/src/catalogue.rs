@@ -2,7 +2,8 @@
 //! `api.json`, as it is or packed with gzip. What a column means stands at the head of the file.
 //!
 //! All models of the providers below are there, so that what a program calls has its price. Offered to
-//! agents are those with tools, text and enough room for a prompt.
+//! agents are those with tools, text and enough room for a prompt, that still serve and that are asked by
+//! the name and in the format that we have for them.
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -76,9 +77,24 @@ struct Model {
     tool_call: bool,
     #[serde(default)]
     release_date: String,
+    /// `alpha`, `beta` or `deprecated`; most have none.
+    #[serde(default)]
+    status: String,
+    /// What differs from how the provider's other models are asked.
+    provider: Option<Own>,
     modalities: Modalities,
     limit: Limit,
     cost: Option<Cost>,
+}
+
+#[derive(Deserialize)]
+struct Own {
+    /// Another address.
+    #[serde(default)]
+    api: String,
+    /// Another library, which speaks another format.
+    #[serde(default)]
+    npm: String,
 }
 
 #[derive(Deserialize)]
@@ -152,7 +168,11 @@ fn write(list: &Catalogue, source: &str) -> Result<String> {
             if model.limit.context == 0 || is_old(ours, id, model) {
                 continue;
             }
-            let line = line(ours, id, model, others);
+            let has_profile = || {
+                let bare = format!(".{id}");
+                *ours == "bedrock" && provider.models.keys().any(|other| other.ends_with(&bare))
+            };
+            let line = line(ours, id, model, others, has_profile());
             let plain = line.matches('\t').count() == 7 && !line.contains(['\n', '\r']);
             ensure!(plain, "{theirs}/{id} has a tab or a line break in its name");
             lines.push(line);
@@ -179,7 +199,21 @@ fn is_old(provider: &str, id: &str, model: &Model) -> bool {
         && !RESOLD_ANYWAY.contains(&id)
 }
 
-fn line(provider: &str, id: &str, model: &Model, others: &[&str]) -> String {
+/// Whether it is asked at the address and in the format of its provider's other models.
+fn is_asked_as_others(provider: &str, id: &str, model: &Model) -> bool {
+    // OpenAI's own dialect is not that of whatever else is deployed there.
+    let is_openais = ["gpt-", "o1", "o3", "o4", "codex-"].iter().any(|begin| id.starts_with(begin));
+    // Both of OpenAI's formats are ours for its own models.
+    let others = |own: &Own| {
+        !own.api.is_empty() || !(own.npm.is_empty() || own.npm.starts_with("@ai-sdk/openai"))
+    };
+    (provider != "azure" || is_openais)
+        // Resellers name a library for each maker, and are asked in one format all the same.
+        && (RESELLERS.contains(&provider) || !model.provider.as_ref().is_some_and(others))
+}
+
+/// `has_profile`: it is refused by this name, and asked by that of a profile (Amazon).
+fn line(provider: &str, id: &str, model: &Model, others: &[&str], has_profile: bool) -> String {
     let Limit { context, output } = model.limit;
     let cost = model.cost.clone().unwrap_or_default();
     let has = |kinds: &[String], kind: &str| kinds.iter().any(|k| k == kind);
@@ -187,6 +221,9 @@ fn line(provider: &str, id: &str, model: &Model, others: &[&str]) -> String {
         && has(&model.modalities.output, "text")
         && context >= CONTEXT_MIN
         && output > 0
+        && model.status != "deprecated"
+        && !has_profile
+        && is_asked_as_others(provider, id, model)
         && !others.iter().any(|word| id.contains(word));
     let abilities: String = [
         ('i', has(&model.modalities.input, "image")),
@@ -248,21 +285,52 @@ mod tests {
     #[test]
     fn a_line_says_what_the_list_does() {
         assert_eq!(
-            line("xai", "grok-4.3", &model(GROK), &[]),
+            line("xai", "grok-4.3", &model(GROK), &[], false),
             "xai\tgrok-4.3\tGrok 4.3\t1000000\t30000\tiort\t1.25 2.5 0.2 - -\t200000 2.5 5 0.4 -"
         );
-        assert!(line("xai", "grok-4.3", &model(GROK), &["4.3"]).contains("\tirt\t"));
+        assert!(line("xai", "grok-4.3", &model(GROK), &["4.3"], false).contains("\tirt\t"));
         let odd = GROK
             .replace("1.25", "0.049999999999999996")
             .replace("\"output\":2.5", "\"output\":2e-7");
-        assert!(line("xai", "g", &model(&odd), &[]).contains("\t0.05 0 0.2 - -\t"));
+        assert!(line("xai", "g", &model(&odd), &[], false).contains("\t0.05 0 0.2 - -\t"));
         for unpriced in [r#""input":0,"output":0"#, r#""output":2"#, ""] {
             let cost = format!(
                 "{}{{{unpriced}}}}}",
                 GROK.split_once("\"cost\":").map(|(a, _)| format!("{a}\"cost\":")).unwrap()
             );
-            assert!(line("xai", "g", &model(&cost), &[]).ends_with("\tiort\t\t"), "{unpriced}");
+            assert!(
+                line("xai", "g", &model(&cost), &[], false).ends_with("\tiort\t\t"),
+                "{unpriced}"
+            );
         }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_not_offered() {
+        let check = |provider: &str, id: &str, json: &str, has_profile, expected: bool| {
+            let line = line(provider, id, &model(json), &[], has_profile);
+            assert_eq!(line.split('\t').nth(5).unwrap().contains('o'), expected, "{line}");
+        };
+        let with = |more: &str| GROK.replacen('{', &format!("{{{more},"), 1);
+        check("xai", "grok", GROK, false, true);
+        check("xai", "grok", &with(r#""status":"deprecated""#), false, false);
+        check("xai", "grok", &with(r#""status":"beta""#), false, true);
+        check("azure", "gpt-5", GROK, false, true);
+        for id in ["claude-opus-4-6", "kimi-k2.6", "llama-4", "deepseek-r1"] {
+            check("azure", id, GROK, false, false);
+        }
+        let other = with(r#""provider":{"npm":"@ai-sdk/anthropic"}"#);
+        check("fireworks", "x", &other, false, false);
+        check("vercel", "x", &other, false, true);
+        check(
+            "fireworks",
+            "x",
+            &with(r#""provider":{"npm":"@ai-sdk/openai-compatible"}"#),
+            false,
+            true,
+        );
+        check("fireworks", "x", &with(r#""provider":{"api":"https://elsewhere"}"#), false, false);
+        check("bedrock", "anthropic.claude-x", GROK, true, false);
     }
 
     #[test]

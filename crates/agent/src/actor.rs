@@ -164,8 +164,8 @@ impl Actor {
         {
             return Ok(known);
         }
-        if self.conversation.is_task() && id.as_deref() != Some(TASK_PROMPT) {
-            return Err(Refused::Task);
+        if id.as_deref() != Some(TASK_PROMPT) {
+            self.not_a_task()?;
         }
         let id = id.unwrap_or_else(|| self.conversation.session().fresh_id());
         self.let_it_end().await;
@@ -199,6 +199,11 @@ impl Actor {
         Ok(Prompted { entry_id: Some(entry_id), queued: None })
     }
 
+    /// Nobody but its call has something done in the conversation of a task.
+    fn not_a_task(&self) -> Result<(), Refused> {
+        if self.conversation.is_task() { Err(Refused::Task) } else { Ok(()) }
+    }
+
     /// What became of a prompt that was said before under this id. Looked for among those that wait
     /// first: a delivered one is an entry before it leaves them.
     async fn known(&self, id: &str) -> Option<Prompted> {
@@ -212,6 +217,7 @@ impl Actor {
 
     /// Goes on from the last message or tool results, without a message of its own.
     async fn retry(&mut self) -> Result<(), Refused> {
+        self.not_a_task()?;
         self.conversation.around.sink.check().map_err(Refused::Disk)?;
         self.let_it_end().await;
         if self.work.is_some() {
@@ -237,6 +243,7 @@ impl Actor {
         steering: Option<Vec<String>>,
         follow_up: Option<Vec<String>>,
     ) -> Result<QueueUpdate, Refused> {
+        self.not_a_task()?;
         let mut queues = self.conversation.queues.lock().await;
         let now = queues.texts();
         let conversation = &self.conversation;

@@ -2,7 +2,7 @@
 //! failed, and on what the call is booked.
 
 use crate::{conversation::Conversation, session::Session, surroundings::Choice};
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 use toft_llm::{
     ask::{Booking, ModelFailure, Retry},
     retry,
@@ -45,6 +45,56 @@ pub(crate) fn held_back(failure: &ModelFailure) -> Option<Duration> {
     matches!(failure.code.as_str(), "held_back" | SPENT).then(|| asked.min(HELD_MAX).mul_f64(apart))
 }
 
+impl Conversation {
+    /// Tells that a question to a model is asked again, the how manyth time, and when.
+    pub(crate) fn tell_retry(
+        &self,
+        attempt: u32,
+        max_attempts: u32,
+        delay: Duration,
+        failure: &ModelFailure,
+    ) {
+        self.emit(EventBody::AutoRetryStart(RetryStart {
+            attempt,
+            max_attempts,
+            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            error_message: failure.message.clone(),
+            asks: failure.code == SPENT,
+        }));
+    }
+
+    /// Tells that one is held back, the how manyth time. A project that waits for hours must not fill the log:
+    /// told at 1, 2, 4, 8 …
+    pub(crate) fn tell_held(&self, held: u32, delay: Duration, failure: &ModelFailure) {
+        if held.is_power_of_two() {
+            self.tell_retry(held, u32::MAX, delay, failure);
+        }
+    }
+
+    /// Tells that it is not asked again after so many times, and how the last one failed.
+    pub(crate) fn end_retries(&self, attempt: u32, final_error: Option<&str>) {
+        if attempt > 0 {
+            self.emit(EventBody::AutoRetryEnd(RetryEnd {
+                success: final_error.is_none(),
+                attempt,
+                final_error: final_error.map(str::to_owned),
+            }));
+        }
+    }
+
+    /// Whether a budget is spent: until a person raises it the work stands still.
+    pub(crate) fn set_spent(&self, failure: Option<&ModelFailure>) {
+        let spent = failure.is_some_and(|failure| failure.code == SPENT);
+        let was = self.needs_person.swap(spent, Ordering::AcqRel);
+        if self.is_working() && spent && !was {
+            self.pause(SPENT);
+        }
+        if self.is_working() && was && !spent {
+            self.go_on(SPENT);
+        }
+    }
+}
+
 /// What calls for a session's current work are booked on.
 pub(crate) fn booking(session: &Session) -> Booking {
     match &session.header().task {
@@ -67,43 +117,25 @@ pub(crate) async fn choose(
             chosen = conversation.around.models.choose(wanted.as_ref()) => chosen,
             () = cancel.cancelled() => Err(aborted()),
         };
-        let tell_end = |attempt: u32, success: bool, final_error: Option<String>| {
-            if attempt > 0 {
-                conversation.emit(EventBody::AutoRetryEnd(RetryEnd {
-                    success,
-                    attempt,
-                    final_error,
-                }));
-            }
-        };
         match chosen {
             Err(failure) if failure.code == "unreachable" => {
                 attempt += 1;
-                // An absence of hours must not fill the log: told at 1, 2, 4, 8 …
-                if attempt.is_power_of_two() {
-                    conversation.emit(EventBody::AutoRetryStart(RetryStart {
-                        attempt,
-                        max_attempts: u32::MAX,
-                        delay_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                        error_message: failure.message,
-                        asks: false,
-                    }));
-                }
+                conversation.tell_held(attempt, wait, &failure);
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = cancel.cancelled() => {
-                        tell_end(attempt, false, Some("stopped by a person".into()));
+                        conversation.end_retries(attempt, Some("stopped by a person"));
                         return Err(aborted());
                     }
                 }
                 wait = (wait * 2).min(AWAY_MAX);
             }
             Ok(choice) => {
-                tell_end(attempt, true, None);
+                conversation.end_retries(attempt, None);
                 return Ok(choice);
             }
             Err(failure) => {
-                tell_end(attempt, false, Some(failure.message.clone()));
+                conversation.end_retries(attempt, Some(&failure.message));
                 return Err(failure);
             }
         }

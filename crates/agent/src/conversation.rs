@@ -8,6 +8,7 @@ use crate::{
     session::{Body, Extra, Session, SessionError, Step, custom},
     shown::Shown,
     surroundings::Surroundings,
+    telling::Outbox,
 };
 use serde_json::Value;
 use std::{
@@ -15,15 +16,13 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 use toft_model::{
-    event::{
-        Delta, EventBody, MessageEnd, MessageStart, MessageUpdate, Question, QueueUpdate, ToolStart,
-    },
+    event::{Question, QueueUpdate, ToolStart},
     id::SessionId,
-    message::{Message, StopReason, ToolCall},
+    message::{Message, StopReason},
     permission::Reached,
     plan::Mode,
 };
@@ -43,18 +42,20 @@ pub struct Conversation {
     session: Mutex<Session>,
     pub(crate) queues: tokio::sync::Mutex<Queues>,
     shown: Mutex<Shown>,
+    /// What waits to be told.
+    pub(crate) outbox: Mutex<Outbox>,
     call_ids: Mutex<HashSet<String>>,
     question: Mutex<Option<Question>>,
     /// What its tools saw of files.
     pub(crate) seen: Arc<toft_tools::Seen>,
     /// Messages and tools that were begun in the log, and the number of that event.
-    open: Mutex<HashMap<String, u64>>,
+    pub(crate) open: Mutex<HashMap<String, u64>>,
     /// Rung when a person has answered.
     pub(crate) answered: Notify,
+    /// One sync at a time: a disk says only once that it failed. Whether one failed of which nobody heard.
+    syncing: tokio::sync::Mutex<bool>,
     /// One question at a time: held while one stands open.
     pub(crate) asking: tokio::sync::Mutex<()>,
-    /// Milliseconds in which a person was asked, since this was opened.
-    pub(crate) waited_ms: AtomicU64,
     /// Its tools: those of the project, or those that a task has, with those of servers.
     tools: RwLock<Toolbox>,
     /// Whose work it does now, when it is that of a task.
@@ -87,13 +88,14 @@ impl Conversation {
             session: Mutex::new(session),
             queues: tokio::sync::Mutex::new(queues),
             shown: Mutex::new(shown),
+            outbox: Mutex::default(),
             call_ids: Mutex::new(call_ids),
             question: Mutex::new(None),
             seen: Arc::default(),
             open: Mutex::new(HashMap::new()),
             answered: Notify::new(),
+            syncing: tokio::sync::Mutex::new(false),
             asking: tokio::sync::Mutex::new(()),
-            waited_ms: AtomicU64::new(0),
             tools: RwLock::new(tools),
             errand: Mutex::new(None),
             purse: Purse::default(),
@@ -193,49 +195,6 @@ impl Conversation {
         *self.question.lock().unwrap_or_else(PoisonError::into_inner) = question;
     }
 
-    /// Tells pieces of an answer that came together.
-    pub(crate) fn emit_deltas(&self, message_id: &str, deltas: Vec<Delta>) {
-        let update = |delta| {
-            EventBody::MessageUpdate(MessageUpdate { message_id: message_id.to_owned(), delta })
-        };
-        // Deltas change nothing of what must be remembered.
-        self.around.sink.emit_all(Some(&self.id), deltas.into_iter().map(update).collect());
-    }
-
-    /// Tells an event of this session.
-    pub fn emit(&self, body: EventBody) {
-        // Deltas change nothing of what must be remembered.
-        if matches!(body, EventBody::MessageUpdate(_) | EventBody::ToolUpdate(_)) {
-            self.around.sink.emit(Some(&self.id), body);
-            return;
-        }
-        let mut shown = self.shown();
-        shown.take(&body);
-        let (begins, ends) = match &body {
-            EventBody::MessageStart(m) => (Some(m.message_id.clone()), None),
-            EventBody::ToolStart(t) => (Some(t.tool_call_id.clone()), None),
-            EventBody::MessageEnd(m) => (None, Some(m.message_id.clone())),
-            EventBody::MessageRestarted(m) => (None, Some(m.message_id.clone())),
-            EventBody::ToolEnd(t) => (None, Some(t.tool_call_id.clone())),
-            _ => (None, None),
-        };
-        let begun = match (&body, self.errand()) {
-            (EventBody::ToolStart(start), Some(errand)) => Some((errand, start.clone())),
-            _ => None,
-        };
-        let seq = self.around.sink.emit(Some(&self.id), body);
-        if let Some((errand, start)) = begun {
-            errand.tell(&start);
-        }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = begins {
-            open.insert(id, seq);
-        }
-        if let Some(id) = ends {
-            open.remove(&id);
-        }
-    }
-
     /// The number from which to follow after reading the session: of the last event, or of the one
     /// before the beginning of what is not whole yet.
     pub fn follow_from(&self) -> u64 {
@@ -294,42 +253,27 @@ impl Conversation {
         Ok(self.session().append(id, body, extra, now)?.id.clone())
     }
 
-    /// Tells that an entry's message is whole; its beginning too unless that was told.
-    pub(crate) fn tell_message(&self, entry_id: &str, begun: bool) {
-        let (message, parent_id) = {
-            let session = self.session();
-            let Some(entry) = session.entry(entry_id) else { return };
-            let Body::Message(message) = &entry.body else { return };
-            (message.clone(), session.parent_id(entry).map(str::to_owned))
-        };
-        if !begun {
-            self.emit(EventBody::MessageStart(MessageStart {
-                message_id: entry_id.to_owned(),
-                role: message.role().into(),
-            }));
-        }
-        self.emit(EventBody::MessageEnd(MessageEnd {
-            message_id: entry_id.to_owned(),
-            entry_id: entry_id.to_owned(),
-            parent_id,
-            message,
-        }));
-    }
-
-    /// Tells that a call begins, unless that was told. `child` is the conversation of a task.
-    pub(crate) fn tell_begun(&self, call: &ToolCall, child: Option<SessionId>) {
-        if !self.shown().tool_open(&call.id) {
-            self.emit(EventBody::ToolStart(ToolStart {
-                tool_call_id: call.id.clone(),
-                tool_name: call.name.clone(),
-                input: Value::Object(call.arguments.clone()),
-                child_session: child,
-            }));
-        }
-    }
-
     /// Puts the session's file on disk.
     pub(crate) async fn sync(&self) -> Result<(), SessionError> {
+        let mut unheard = self.syncing.lock().await;
+        let synced = self.sync_file().await;
+        if std::mem::take(&mut *unheard) && synced.is_ok() {
+            let source = io::Error::other("what was written before may not be on disk");
+            let path = self.session().path().to_owned();
+            return Err(SessionError::Write { path, source });
+        }
+        synced
+    }
+
+    /// The same where nobody waits for it: who syncs next hears of a failure.
+    pub(crate) async fn sync_unheard(&self) -> Result<(), SessionError> {
+        let mut unheard = self.syncing.lock().await;
+        let synced = self.sync_file().await;
+        *unheard |= synced.is_err();
+        synced
+    }
+
+    async fn sync_file(&self) -> Result<(), SessionError> {
         let work = self.session().sync();
         let path = self.session().path().to_owned();
         tokio::task::spawn_blocking(work)

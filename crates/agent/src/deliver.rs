@@ -45,11 +45,14 @@ impl Conversation {
             QueuedAs::FollowUp => settings.follow_up_mode,
         };
         let mut queues = self.queues.lock().await;
+        // Work that was dropped in the middle of this left them here.
+        queues.drop_said(&self.session());
         let next = queues.next(which, mode);
         if next.is_empty() {
             return Ok(false);
         }
         let mut ids = Vec::with_capacity(next.len());
+        let mut written = Ok(());
         for waiting in next {
             let message = Message::User(UserMessage {
                 content: self.with_skill(waiting.content).await,
@@ -57,11 +60,21 @@ impl Conversation {
             });
             let queued = Some(which).filter(|_| !begins || !ids.is_empty());
             let extra = Extra { queued, ..Extra::default() };
-            ids.push(self.append_as(waiting.id, Body::Message(message), extra)?);
+            match self.append_as(waiting.id, Body::Message(message), extra) {
+                Ok(id) => ids.push(id),
+                Err(error) => {
+                    written = Err(error);
+                    break;
+                }
+            }
         }
         // The entries first: a crash in between finds them there and drops what waits.
-        self.sync().await?;
-        if let Err(error) = queues.remove(&ids).await {
+        let synced = self.sync().await;
+        // What is in the file was said, whatever the disk makes of it.
+        queues.drop_said(&self.session());
+        if synced.is_ok()
+            && let Err(error) = queues.save().await
+        {
             tracing::warn!(%error, "delivered messages stay in the queue's file until it can be written");
         }
         let texts = queues.texts();
@@ -70,6 +83,7 @@ impl Conversation {
         for id in &ids {
             self.tell_message(id, false);
         }
+        written.and(synced)?;
         Ok(true)
     }
 }

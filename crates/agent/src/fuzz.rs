@@ -46,6 +46,11 @@ fn session_lines(bytes: &[u8]) {
     assert_eq!(nodes.len(), session.entries().len());
     let _ = (session.context(), session.name(), session.model(), session.thinking_level());
     let _ = session.step();
+    // Files of others may have an id twice, or name parents that are not there.
+    for entry in session.entries() {
+        let id = Some(entry.id.as_str());
+        let _ = (session.branch_to(id), session.left_behind(id), session.message_at(id));
+    }
     let said = UserMessage { content: UserContent::Text("we go on".into()), timestamp: 1 };
     let id = session.fresh_id();
     let body = Body::Message(Message::User(said));
@@ -79,7 +84,7 @@ fn matter(bytes: &[u8]) {
     }
 }
 
-/// A command line under a rule that forbids a command, and whether more in front of it hides that.
+/// A command line under a rule that forbids a command, and whether more around it hides that.
 fn command_lines(bytes: &[u8]) {
     let rule = |argument: &str, action| Rule {
         tool: "bash".into(),
@@ -96,6 +101,10 @@ fn command_lines(bytes: &[u8]) {
     // On a line of its own in front it is one command more.
     let with = judge(format!("rm -r x\n{text}"));
     assert!(!matches!(with, Verdict::Allow), "what is forbidden is hidden by what follows");
+    // And behind it. Twice: the first may be the end of a document.
+    let behind = judge(format!("{text}\nrm -r x\nrm -r x"));
+    let goes_on = text.ends_with('\\');
+    assert!(goes_on || !matches!(behind, Verdict::Allow), "it is hidden by what comes before");
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod extensions;
 pub mod fuzz;
 mod handle;
 mod navigate;
+mod pause;
 mod people;
 mod permission;
 pub mod plan;
@@ -28,6 +29,7 @@ pub mod skills;
 pub mod surroundings;
 mod tally;
 mod task;
+mod telling;
 #[cfg(test)]
 mod tests;
 

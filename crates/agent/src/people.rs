@@ -4,16 +4,20 @@
 
 use crate::conversation::Conversation;
 use async_trait::async_trait;
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::sync::{Arc, atomic::Ordering};
 use toft_model::event::{EventBody, Notify, Question};
 use toft_tools::host::People;
 use tokio_util::sync::CancellationToken;
 
 /// The people of one conversation.
 pub(crate) struct Audience(pub(crate) Arc<Conversation>);
+
+/// What a person said to a question.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    /// They had said it before it was asked this time: maybe to a process before this one.
+    pub(crate) was_there: bool,
+}
 
 #[async_trait]
 impl People for Audience {
@@ -25,30 +29,52 @@ impl People for Audience {
     }
 
     async fn ask(&self, question: Question, cancel: &CancellationToken) -> Option<String> {
-        let Some(errand) = self.0.errand() else { return self.ask_here(question, cancel).await };
-        let id = Some(format!("{}:{}", self.0.id(), question.key()));
-        let child_session = Some(self.0.id().clone());
-        let tool_call_id = errand.call_id.clone();
-        let passed_on = Question { tool_call_id, id, child_session, ..question };
-        // While it waits nothing goes on here.
-        self.0.needs_person.store(true, Ordering::Release);
-        let answer = Audience(Arc::clone(&errand.parent)).ask_here(passed_on, cancel).await;
-        self.0.needs_person.store(false, Ordering::Release);
-        answer
+        Some(self.put(question, cancel).await?.text)
     }
 }
 
 impl Audience {
-    async fn ask_here(&self, question: Question, cancel: &CancellationToken) -> Option<String> {
-        let key = question.key().to_owned();
-        if let Some(answer) = self.0.answer_to(&key) {
+    /// Asks, and waits for the answer.
+    pub(crate) async fn put(
+        &self,
+        question: Question,
+        cancel: &CancellationToken,
+    ) -> Option<Answer> {
+        let Some(errand) = self.0.errand() else { return self.put_here(question, cancel).await };
+        let id = Some(format!("{}:{}", self.0.id(), question.key()));
+        let child_session = Some(self.0.id().clone());
+        let tool_call_id = errand.call_id.clone();
+        let passed_on = Question { tool_call_id, id, child_session, ..question };
+        let asked_in = Audience(Arc::clone(&errand.parent));
+        if let Some(answer) = asked_in.known(&passed_on) {
             return Some(answer);
         }
-        let began = Instant::now();
+        // While it waits nothing goes on here.
+        let of = passed_on.key().to_owned();
+        self.0.needs_person.store(true, Ordering::Release);
+        self.0.pause(&of);
+        let answer = asked_in.put_here(passed_on, cancel).await;
+        self.0.go_on(&of);
+        self.0.needs_person.store(false, Ordering::Release);
+        answer
+    }
+
+    /// What was said to it before.
+    fn known(&self, question: &Question) -> Option<Answer> {
+        let text = self.0.answer_to(question.key())?;
+        Some(Answer { text, was_there: true })
+    }
+
+    async fn put_here(&self, question: Question, cancel: &CancellationToken) -> Option<Answer> {
+        if let Some(answer) = self.known(&question) {
+            return Some(answer);
+        }
+        let key = question.key().to_owned();
         let _alone = tokio::select! {
             alone = self.0.asking.lock() => alone,
             () = cancel.cancelled() => return None,
         };
+        self.0.pause(&key);
         self.0.set_question(Some(question.clone()));
         if !self.0.shown().was_asked(&question) {
             self.0.emit(EventBody::Question(question));
@@ -58,8 +84,8 @@ impl Audience {
             tokio::pin!(rung);
             // Registered before looking, so that an answer in between is not slept through.
             rung.as_mut().enable();
-            if let Some(answer) = self.0.answer_to(&key) {
-                break Some(answer);
+            if let Some(text) = self.0.answer_to(&key) {
+                break Some(Answer { text, was_there: false });
             }
             tokio::select! {
                 () = rung => {}
@@ -67,8 +93,7 @@ impl Audience {
             }
         };
         self.0.set_question(None);
-        let waited = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.waited_ms.fetch_add(waited, Ordering::AcqRel);
+        self.0.go_on(&key);
         answer
     }
 }

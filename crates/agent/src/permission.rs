@@ -25,8 +25,8 @@ const NAMES: [&str; 4] = ["find", "xargs", "parallel", "command"];
 /// Programs that run a command line after `-c`, or what their input says.
 const SHELLS: [&str; 6] = ["bash", "sh", "dash", "zsh", "ksh", "ash"];
 
-/// Options of shells that take a word.
-const SHELL_OPTIONS: [&str; 4] = ["-o", "+o", "--rcfile", "--init-file"];
+/// Long options of shells that take a word.
+const SHELL_OPTIONS: [&str; 3] = ["--rcfile", "--init-file", "--emulate"];
 
 /// Command lines within command lines.
 const DEPTH_MAX: usize = 8;
@@ -224,7 +224,7 @@ impl Subjects {
         // What it then stands for is not known here.
         self.unclear |= name == "alias" && bare.iter().any(|word| word.text.contains('='));
         // A file of commands is like any program; one that the shell makes is not there yet.
-        self.unclear |= matches!(name, "source" | ".") && bare.iter().any(|word| word.expands);
+        self.unclear |= matches!(name, "source" | ".") && !bare[1..].iter().all(is_file);
         if WRAPPERS.contains(&name) {
             for (n, word) in bare.iter().enumerate().skip(1) {
                 // An argument that the shell makes may be a program's name.
@@ -258,15 +258,14 @@ impl Subjects {
         let given: Vec<&Word> = if name == "eval" {
             words[1..].iter().collect()
         } else if SHELLS.contains(&name) {
-            let flag = |w: &Word| {
-                w.text.starts_with('-') && !w.text.starts_with("--") && w.text.contains('c')
-            };
-            let Some(at) = words.iter().position(flag) else {
-                // Without a file it runs what it is told on its input.
-                self.unclear |= is_program && !has_file(&words[1..]);
-                return;
-            };
-            words[at + 1..].iter().take(1).collect()
+            match Told::of(&words[1..]) {
+                Told::Line(line) => vec![line],
+                Told::File => return,
+                Told::Input => {
+                    self.unclear |= is_program;
+                    return;
+                }
+            }
         } else {
             return;
         };
@@ -279,25 +278,58 @@ impl Subjects {
     }
 }
 
-/// Whether a shell is given a file to run, by a name that is known.
-fn has_file(arguments: &[Word]) -> bool {
-    let mut arguments = arguments.iter();
-    while let Some(word) = arguments.next() {
-        match word.text.as_str() {
-            "-s" => return false,
-            option if SHELL_OPTIONS.contains(&option) => {
-                arguments.next();
-            }
-            option if option.starts_with(['-', '+']) => {
-                // They only tell something of the shell.
-                if matches!(option, "--version" | "--help") {
-                    return true;
+/// Where a shell is told what it runs.
+enum Told<'a> {
+    /// In this word.
+    Line(&'a Word),
+    /// In a file of a name that is known; or it only tells something of itself.
+    File,
+    /// On its input, or it cannot be known.
+    Input,
+}
+
+impl<'a> Told<'a> {
+    /// By its arguments.
+    fn of(arguments: &'a [Word]) -> Self {
+        let (mut line, mut input) = (false, false);
+        let mut arguments = arguments.iter();
+        let first = loop {
+            let Some(word) = arguments.next() else { return Self::Input };
+            match word.text.as_str() {
+                "--version" | "--help" => return Self::File,
+                "-" | "--" => break arguments.next(),
+                option if option.starts_with("--") => {
+                    if SHELL_OPTIONS.contains(&option) {
+                        arguments.next();
+                    }
                 }
+                option if option.starts_with(['-', '+']) => {
+                    if word.expands {
+                        return Self::Input;
+                    }
+                    line |= option.starts_with('-') && option.contains('c');
+                    input |= option.starts_with('-') && option.contains('s');
+                    // Each of these takes a word of its own.
+                    for _ in option.matches(['o', 'O']) {
+                        arguments.next();
+                    }
+                }
+                _ => break Some(word),
             }
-            _ => return !word.expands,
+        };
+        match first {
+            Some(word) if line => Self::Line(word),
+            Some(word) if !input && is_file(word) => Self::File,
+            Some(_) | None => Self::Input,
         }
     }
-    false
+}
+
+/// Whether a word names a file that is there already, not what comes in (`/dev/stdin`, `/dev/fd/0`, `/proc/self/fd/0`).
+fn is_file(word: &Word) -> bool {
+    let mut names = word.text.split('/');
+    let is_input = names.clone().next_back() == Some("stdin") || names.any(|name| name == "fd");
+    !word.expands && !is_input
 }
 
 fn joined(words: &[Word]) -> String {

@@ -49,14 +49,21 @@ impl Queues {
     /// Reads what waits, without what is already in the session. Blocks.
     pub(crate) fn open(session: &Session) -> io::Result<Self> {
         let path = Self::path_of(session);
-        let mut lists: Lists = match std::fs::read(&path) {
+        let lists: Lists = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Lists::default(),
             Err(error) => return Err(error),
         };
-        lists.steering.retain(|w| session.entry(&w.id).is_none());
-        lists.follow_up.retain(|w| session.entry(&w.id).is_none());
-        Ok(Self { path, lists })
+        let mut queues = Self { path, lists };
+        queues.drop_said(session);
+        Ok(queues)
+    }
+
+    /// Drops what is already in the session, in memory: the next write of the file leaves it out.
+    pub(crate) fn drop_said(&mut self, session: &Session) {
+        let waits = |waiting: &Waiting| session.entry(&waiting.id).is_none();
+        self.lists.steering.retain(waits);
+        self.lists.follow_up.retain(waits);
     }
 
     /// Texts of both, as people see them.
@@ -80,7 +87,7 @@ impl Queues {
             .find(|which| self.list(*which).iter().any(|waiting| waiting.id == id))
     }
 
-    /// Those to deliver next; they stay until [`Queues::remove`].
+    /// Those to deliver next; they stay until they are said.
     pub(crate) fn next(&self, which: QueuedAs, mode: QueueMode) -> Vec<Waiting> {
         let list = self.list(which);
         match mode {
@@ -103,12 +110,9 @@ impl Queues {
         Ok(true)
     }
 
-    /// Drops those with these ids.
-    pub(crate) async fn remove(&mut self, ids: &[String]) -> io::Result<()> {
-        let mut lists = self.lists.clone();
-        lists.steering.retain(|w| !ids.contains(&w.id));
-        lists.follow_up.retain(|w| !ids.contains(&w.id));
-        self.store(lists).await
+    /// Puts on disk what [`Queues::drop_said`] left.
+    pub(crate) async fn save(&self) -> io::Result<()> {
+        self.write(self.lists.clone()).await
     }
 
     /// Replaces all; texts that were there keep their images. Too many: `false`, and nothing changes.
@@ -154,13 +158,17 @@ impl Queues {
         if lists == self.lists {
             return Ok(());
         }
+        self.write(lists.clone()).await?;
+        self.lists = lists;
+        Ok(())
+    }
+
+    async fn write(&self, lists: Lists) -> io::Result<()> {
         let path = self.path.clone();
         let bytes = serde_json::to_vec(&lists)?;
         let empty = lists == Lists::default();
         let work = move || if empty { remove_file(&path) } else { replace_file(&path, &bytes) };
-        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??;
-        self.lists = lists;
-        Ok(())
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
     }
 }
 

@@ -33,6 +33,7 @@ use toft_model::{
     event::EventBody,
     message::{AssistantMessage, Message, StopReason, Usage},
 };
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// One piece of work on a conversation.
@@ -53,6 +54,8 @@ pub(crate) struct Run {
     fresh: Option<String>,
     /// Ends it when it has taken its time.
     clock: Option<Clock>,
+    /// An answer on its way to the disk, while its calls are done already.
+    unsaved: Option<JoinHandle<Result<(), SessionError>>>,
     /// Syncs that nobody waits for yet.
     syncing: Option<AbortOnDropHandle<Result<(), SessionError>>>,
 }
@@ -89,12 +92,15 @@ impl Run {
             unsaid: AtomicBool::new(true),
             fresh: None,
             clock: None,
+            unsaved: None,
             syncing: None,
         }
     }
 
     /// Works until the session rests. Everything that happens is an event.
     pub(crate) async fn work(mut self) {
+        // A stop may have left it.
+        self.conversation.needs_person.store(false, Ordering::Release);
         if !self.conversation.shown().agent_open() {
             self.conversation.emit(EventBody::AgentStart {});
             self.tell_prompt();
@@ -153,18 +159,20 @@ impl Run {
         self.conversation.around.sink.sync().await;
     }
 
-    /// Tells the prompt's own message, if the log does not have it yet.
+    /// Tells what a person said, as far as the log does not have it yet.
     fn tell_prompt(&self) {
-        let waiting = {
+        let untold: Vec<String> = {
             let session = self.conversation.session();
             let shown = self.conversation.shown();
-            session
-                .leaf()
+            // Other commands may have added to it meanwhile.
+            let entries = session.prompt_entries().into_iter();
+            entries
                 .filter(|e| matches!(e.body, Body::Message(Message::User(_))))
                 .filter(|e| !shown.has_ended(&e.id, e.line))
                 .map(|e| e.id.clone())
+                .collect()
         };
-        if let Some(id) = waiting {
+        for id in untold {
             self.conversation.tell_message(&id, false);
         }
     }
@@ -283,13 +291,6 @@ impl Run {
         self.conversation.settle();
     }
 
-    fn disk_error(&self, error: &SessionError) -> &'static str {
-        tracing::warn!(%error, session = %self.conversation.id(), "work stopped");
-        self.conversation
-            .emit(EventBody::Error { code: "disk_full".into(), message: error.to_string() });
-        "error"
-    }
-
     /// Puts session and log on disk while the work goes on.
     pub(crate) fn sync_meanwhile(&mut self) {
         let conversation = Arc::clone(&self.conversation);
@@ -298,14 +299,38 @@ impl Run {
             if let Some(before) = before {
                 before.await.unwrap_or(Ok(()))?;
             }
-            conversation.sync().await?;
+            conversation.sync_unheard().await?;
             conversation.around.sink.sync().await;
             Ok(())
         })));
     }
 
-    /// Waits for what [`Run::sync_meanwhile`] began.
+    /// Puts the newest answer on disk while the work goes on; what is told meanwhile waits for it.
+    fn save_meanwhile(&mut self) {
+        self.conversation.hold();
+        let conversation = Arc::clone(&self.conversation);
+        // Not ended with this run: what waits is told whatever becomes of the work. When the disk fails,
+        // people see what was done, and then why it ends.
+        self.unsaved = Some(tokio::spawn(async move {
+            let saved = conversation.sync().await;
+            conversation.release();
+            saved
+        }));
+    }
+
+    /// Waits until the answer of [`Run::save_meanwhile`] is on disk.
+    async fn saved(&mut self) -> Result<(), SessionError> {
+        match self.unsaved.take() {
+            Some(unsaved) => unsaved.await.unwrap_or(Ok(())),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for what [`Run::save_meanwhile`] and [`Run::sync_meanwhile`] began.
     async fn settled(&mut self) {
+        if let Err(error) = self.saved().await {
+            tracing::warn!(%error, "an answer could not be put on disk");
+        }
         if let Some(syncing) = self.syncing.take()
             && let Ok(Err(error)) = syncing.await
         {

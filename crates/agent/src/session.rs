@@ -22,6 +22,8 @@ pub(crate) use check::{CheckDue, REPAIRS_MAX};
 pub use context::message_tokens;
 pub(crate) use context::task_usage;
 pub use entry::{Body, BranchSummary, Compaction, Entry, Extra, QueuedAs, custom};
+#[cfg(test)]
+pub(crate) use file::TestDisk;
 pub use file::{Header, Session, SessionError, TaskOf};
 pub use fork::{Branch, Copy};
 pub use html::Page;

@@ -7,7 +7,7 @@ use crate::{
 use std::{borrow::Cow, collections::BTreeSet};
 use toft_model::{
     event::AgentEnd,
-    message::{Message, Usage},
+    message::{AssistantMessage, Message, Usage},
     provider::DEMO_PROVIDER,
 };
 
@@ -18,6 +18,11 @@ const CHANGED_MAX: usize = 200;
 pub(crate) fn turns(session: &Session) -> u64 {
     let is_answer = |e: &&&Entry| matches!(e.body, Body::Message(Message::Assistant(_)));
     session.prompt_entries().iter().filter(is_answer).count() as u64
+}
+
+/// Whether a model gave an answer. One of ours (stopped, failed before a model was found) has nothing in it.
+pub(crate) fn is_of_a_model(message: &AssistantMessage) -> bool {
+    !message.content.is_empty() || message.usage.total_tokens > 0
 }
 
 /// When the current prompt, or its retry, began.
@@ -42,6 +47,8 @@ fn used(body: &Body) -> Option<Cow<'_, Usage>> {
         Body::Message(Message::Assistant(m)) => Some(Cow::Borrowed(&m.usage)),
         Body::Message(Message::ToolResult(result)) => task_usage(result).map(Cow::Owned),
         Body::Compaction(compaction) => compaction.usage.as_ref().map(Cow::Borrowed),
+        // Answers that were voided.
+        Body::Usage(usage) => Some(Cow::Borrowed(usage)),
         _ => None,
     }
 }
@@ -63,9 +70,8 @@ pub(crate) fn of(conversation: &Conversation, reason: &str) -> AgentEnd {
     let began = began(&session);
     for entry in session.prompt_entries() {
         match &entry.body {
-            // An answer of ours (aborted, failed before a model was found) is no model call.
             Body::Message(Message::Assistant(m)) => {
-                end.turns += u64::from(!m.content.is_empty() || m.usage.total_tokens > 0);
+                end.turns += u64::from(is_of_a_model(m));
                 end.demo |= m.provider == DEMO_PROVIDER;
             }
             Body::Message(Message::ToolResult(_)) => {

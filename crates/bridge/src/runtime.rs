@@ -93,6 +93,8 @@ pub struct AgentRuntime {
     app_port: Arc<AppPort>,
     around: Arc<Surroundings>,
     memory: Memory,
+    /// Held from reading the settings to their change.
+    settings_turn: tokio::sync::Mutex<()>,
     said: Said,
     runs: Runs,
     /// Open sessions. Held across opening one, so that no session gets two actors.
@@ -189,6 +191,7 @@ impl AgentRuntime {
                 log,
                 app_port,
                 memory,
+                settings_turn: tokio::sync::Mutex::default(),
                 said,
                 runs,
                 open: tokio::sync::Mutex::new(HashMap::new()),
@@ -237,10 +240,21 @@ impl AgentRuntime {
         self.around.settings()
     }
 
-    /// Changes settings of all sessions; on disk when this returns.
-    pub async fn set_settings(&self, settings: Settings) -> Result<(), RuntimeError> {
-        self.memory.set_settings(settings.clone()).await.map_err(failed("writing agent.json"))?;
-        *self.around.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    /// Changes settings of all sessions; on disk when this returns. One change is made after the other: none
+    /// puts back what another one has changed meanwhile.
+    pub async fn change_settings(
+        &self,
+        change: impl FnOnce(&mut Settings),
+    ) -> Result<(), RuntimeError> {
+        let _one = self.settings_turn.lock().await;
+        let before = self.settings();
+        let mut settings = before.clone();
+        change(&mut settings);
+        if settings != before {
+            let kept = self.memory.set_settings(settings.clone()).await;
+            kept.map_err(failed("writing agent.json"))?;
+            *self.around.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        }
         Ok(())
     }
 

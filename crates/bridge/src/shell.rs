@@ -5,7 +5,8 @@
 use crate::init_link::InitLink;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use rustix::net::{Shutdown, shutdown};
+use std::{collections::VecDeque, os::fd::AsFd as _, sync::Arc, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, ExecHandle, InitError, ToldEnvironment};
 use toft_model::{
     event::{LimitHit, LimitKind},
@@ -169,13 +170,20 @@ impl Shell for InitShell {
     }
 
     async fn input(&self, id: &str, bytes: &[u8], close: bool) -> Result<(), ShellError> {
+        let lost = |err: std::io::Error| told(&InitError::Io(err));
+        let stream = self.connect().await?;
+        let socket = stream.as_fd().try_clone_to_owned().map_err(lost)?;
         // Only its end is wanted: no output comes between.
-        let handle = InitShell::attach(self, id, u64::MAX).await?;
+        let attached = init_client::attach(stream, id, u64::MAX).await;
+        let mut handle = attached.map_err(|err| told(&err))?;
         let input = handle.input();
         input.stdin(bytes).await.map_err(|err| told(&err))?;
         if close {
             input.close_stdin().await.map_err(|err| told(&err))?;
         }
+        // What init has not handed on yet would be lost with the connection: init closes it when all is given.
+        shutdown(&socket, Shutdown::Write).map_err(|err| lost(err.into()))?;
+        while let Ok(Some(_)) = handle.next().await {}
         Ok(())
     }
 

@@ -58,6 +58,13 @@ pub struct ProviderConfig {
     pub key: Option<Secret>,
     /// Replaces the catalogue's base URL: `http` or `https`, may have a path.
     pub base_url: Option<String>,
+    /// Why there is no such address although one was meant: told to whoever asks it.
+    #[serde(default)]
+    pub base_url_problem: Option<String>,
+    /// Its key is there for other work too: it is asked by those who name it, and is not what is asked where
+    /// nobody chose.
+    #[serde(default)]
+    pub only_if_named: bool,
     /// Wire format; needed for a provider that the catalogue does not know.
     pub api: Option<Api>,
     /// Name for people; the id when absent and not in the catalogue.

@@ -6,7 +6,11 @@ mod key;
 
 pub(crate) use address::leaves_its_base;
 
-use crate::{api_error::ApiError, config::ProviderConfig, needles::Needles};
+use crate::{
+    api_error::{ApiError, Code},
+    config::ProviderConfig,
+    needles::Needles,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use key::Key;
 use std::{
@@ -30,6 +34,10 @@ pub(crate) struct Provider {
     pub(crate) needles: Arc<Needles>,
     /// Or what is wrong with it.
     base_url: Result<String, String>,
+    /// Where it is asked, if it was said.
+    region: Option<String>,
+    /// See [`ProviderConfig::only_if_named`].
+    pub(crate) only_if_named: bool,
     /// Go with every request.
     headers: HeaderMap,
     /// Models that a person has told of, by id.
@@ -72,7 +80,10 @@ impl Provider {
                     if server.is_some() { own.strip_suffix("/v1").unwrap_or(own) } else { own };
                 own.to_owned()
             }),
-            (None, Some(spec)) => spec.base_url_with(|_| None),
+            (None, Some(spec)) => match &config.base_url_problem {
+                Some(why) => Err(why.clone()),
+                None => spec.base_url_with(|_| None),
+            },
             (None, None) => Err("no base URL is set for it".to_owned()),
         };
         let key = Key::of(config, spec);
@@ -86,7 +97,19 @@ impl Provider {
         let told = config.models.iter().map(|info| (info.id.clone(), info.clone())).collect();
         let local = server.map(|server| Local { server, found: RwLock::default() });
         let (headers, needles) = (headers(&config.headers), Arc::new(needles));
-        Some(Self { info, key, spec, needles, base_url, headers, told, local })
+        let (region, only_if_named) = (config.region.clone(), config.only_if_named);
+        Some(Self {
+            info,
+            key,
+            spec,
+            needles,
+            base_url,
+            region,
+            only_if_named,
+            headers,
+            told,
+            local,
+        })
     }
 
     /// Whether there is a key, or it wants none.
@@ -135,6 +158,15 @@ impl Provider {
     /// Whether another one is at the same place, so that what was found there still holds.
     pub(crate) fn is_where(&self, other: &Self) -> bool {
         self.base_url == other.base_url
+    }
+
+    /// The model that is asked where nobody chose one.
+    pub(crate) fn default_model(&self) -> Option<String> {
+        let named = self.spec.map(|spec| spec.default_model_in(self.region.as_deref()));
+        match named.filter(|id| !id.is_empty()) {
+            Some(id) => Some(id.to_owned()),
+            None => self.models().into_iter().next().map(|info| info.id),
+        }
     }
 
     /// Models that are offered, by id.
@@ -192,7 +224,14 @@ impl Provider {
             headers.insert(name, value);
         }
         if let Key::Signature(account) = &self.key {
-            account.sign(request, body, OffsetDateTime::now_utc());
+            account.sign(request, body, OffsetDateTime::now_utc()).map_err(|_| {
+                let words = format!(
+                    "A request to {} cannot be signed: the key or the region has characters in it that none \
+                     has. Set them again.",
+                    self.info.name
+                );
+                ApiError::new(Code::NoKey, words)
+            })?;
         }
         Ok(())
     }

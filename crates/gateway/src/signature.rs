@@ -3,7 +3,10 @@
 //! itself and the time; a copy of the request is good for minutes.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, InvalidHeaderValue},
+};
 use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -29,7 +32,8 @@ pub(crate) struct AccountKey {
 }
 
 impl AccountKey {
-    /// Of `ACCESS:SECRET` or `ACCESS:SECRET:SESSION`, none of which has a `:` in it.
+    /// Of `ACCESS:SECRET` or `ACCESS:SECRET:SESSION`, none of which has a `:` in it, and a region as there are
+    /// any: letters, digits and `-`.
     pub(crate) fn parse(text: &str, service: &'static str, region: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let (access, secret, session) = (parts.next()?, parts.next()?, parts.next());
@@ -38,7 +42,8 @@ impl AccountKey {
             && access.bytes().all(|b| b.is_ascii_alphanumeric())
             && plain(secret)
             && session.is_none_or(plain)
-            && parts.next().is_none();
+            && parts.next().is_none()
+            && is_region(region);
         fits.then(|| Self {
             access: access.to_owned(),
             secret: Secret::new(secret),
@@ -55,7 +60,12 @@ impl AccountKey {
     }
 
     /// Signs a request as it goes out; `body` is all of it.
-    pub(crate) fn sign(&self, request: &mut reqwest::Request, body: &[u8], now: OffsetDateTime) {
+    pub(crate) fn sign(
+        &self,
+        request: &mut reqwest::Request,
+        body: &[u8],
+        now: OffsetDateTime,
+    ) -> Result<(), InvalidHeaderValue> {
         let (method, url) = (request.method().clone(), request.url().clone());
         let headers = request.headers_mut();
         // Whoever asks us signs nothing here.
@@ -65,15 +75,15 @@ impl AccountKey {
             headers.remove(name);
         }
         let stamp = stamp(now);
-        let shown = |text: &str| HeaderValue::from_str(text).expect("letters, digits and signs");
-        headers.insert(DATE, shown(&stamp));
+        headers.insert(DATE, HeaderValue::from_str(&stamp)?);
         if let Some(session) = &self.session {
-            let mut session = shown(session.expose());
+            let mut session = HeaderValue::from_str(session.expose())?;
             session.set_sensitive(true);
             headers.insert(SESSION, session);
         }
         let authorization = self.authorization(method.as_str(), &url, headers, body, &stamp);
-        headers.insert(header::AUTHORIZATION, shown(&authorization));
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&authorization)?);
+        Ok(())
     }
 
     /// The header that shows the signature. `stamp`: that of the header with the time.
@@ -116,6 +126,11 @@ impl AccountKey {
             hex(&mac(&key, &text))
         )
     }
+}
+
+/// Whether it can be the name of a region.
+pub(crate) fn is_region(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn mac(key: &[u8], text: &str) -> Zeroizing<Vec<u8>> {
@@ -203,7 +218,7 @@ mod tests {
         }
         // 2015-08-30 12:36:00.
         let now = OffsetDateTime::from_unix_timestamp(1_440_938_160).unwrap();
-        key.sign(&mut request, body.as_bytes(), now);
+        key.sign(&mut request, body.as_bytes(), now).unwrap();
         assert_eq!(request.headers()[DATE], "20150830T123600Z");
         let authorization = request.headers()[header::AUTHORIZATION].to_str().unwrap();
         let head = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=";
@@ -290,6 +305,10 @@ mod tests {
         assert_eq!(parts("A:b:c").unwrap(), ["b", "c", "A"]);
         for bad in ["", "A", "A:", ":b", "A:b:", "A:b:c:d", "A b:c", "A:b c", "A/x:b"] {
             assert!(parse(bad).is_none(), "{bad}");
+        }
+        // What cannot stand in a signature is no region.
+        for bad in ["", "eu west", "eu-wést-1", "eu\n", "a/b"] {
+            assert!(AccountKey::parse("A:b", "bedrock", bad).is_none(), "{bad:?}");
         }
     }
 }

@@ -14,7 +14,7 @@ use toft_model::{
 use tokio_util::sync::CancellationToken;
 
 /// How hard the model should think.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "the words are the documentation")]
 pub enum ThinkingLevel {
     #[default]

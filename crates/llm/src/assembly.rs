@@ -12,6 +12,13 @@ use toft_model::{
 /// Characters of broken arguments that are shown to the model again; enough to see what went wrong.
 const INVALID_SHOWN_CHARS_MAX: usize = 2_000;
 
+/// Bytes of an answer that are kept: text, thinking, what is sealed and arguments. The longest that any model
+/// gives has some hundred thousand tokens, about a megabyte.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Blocks of an answer.
+const BLOCKS_MAX: usize = 100_000;
+
 /// The answer so far.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
@@ -23,6 +30,7 @@ pub(crate) struct Assembly {
     numbers: HashMap<String, u32>,
     /// What the provider reported so far.
     pub(crate) usage: Tokens,
+    bytes: usize,
     out: VecDeque<ModelEvent>,
 }
 
@@ -54,6 +62,16 @@ impl Assembly {
 
     fn show(&mut self, delta: Delta) {
         self.out.push_back(ModelEvent::Delta(delta));
+    }
+
+    /// Counts what is kept of an answer, here or by its decoder.
+    pub(crate) fn weigh(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Whether it is more than any answer has: whoever sends it would go on until the memory is full.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.bytes > ANSWER_BYTES_MAX || self.parts.len() > BLOCKS_MAX
     }
 
     /// Whether nothing arrived.
@@ -94,6 +112,7 @@ impl Assembly {
 
     /// See [`Assembly::redacted_thinking`]; for an open block.
     pub(crate) fn redact(&mut self, index: usize, data: &str) {
+        self.weigh(data.len());
         if let Some(Part::Thinking { signature, redacted, open: true, .. }) =
             self.parts.get_mut(index)
         {
@@ -105,6 +124,7 @@ impl Assembly {
     /// Opens a call. An id that is empty or was used before in the conversation gets a number: ids
     /// must be unique there, and not all providers keep them so.
     pub(crate) fn open_tool(&mut self, id: &str, name: &str) -> usize {
+        self.weigh(id.len() + name.len());
         let id = self.unique_id(id);
         let content_index = self.parts.len();
         self.show(Delta::ToolcallStart {
@@ -133,6 +153,7 @@ impl Assembly {
 
     /// Adds to an open block; a block of another kind is left alone.
     pub(crate) fn push_text(&mut self, index: usize, delta: &str) {
+        self.weigh(delta.len());
         if let Some(Part::Text { text, open: true }) = self.parts.get_mut(index)
             && !delta.is_empty()
         {
@@ -143,6 +164,7 @@ impl Assembly {
 
     /// See [`Assembly::push_text`].
     pub(crate) fn push_thinking(&mut self, index: usize, delta: &str) {
+        self.weigh(delta.len());
         if let Some(Part::Thinking { text, open: true, .. }) = self.parts.get_mut(index)
             && !delta.is_empty()
         {
@@ -154,6 +176,7 @@ impl Assembly {
 
     /// See [`Assembly::push_text`].
     pub(crate) fn push_signature(&mut self, index: usize, delta: &str) {
+        self.weigh(delta.len());
         if let Some(Part::Thinking { signature, .. }) = self.parts.get_mut(index) {
             signature.push_str(delta);
         }
@@ -161,6 +184,7 @@ impl Assembly {
 
     /// See [`Assembly::push_text`].
     pub(crate) fn push_json(&mut self, index: usize, delta: &str) {
+        self.weigh(delta.len());
         if let Some(Part::Tool { json, call: None, .. }) = self.parts.get_mut(index)
             && !delta.is_empty()
         {
@@ -247,6 +271,16 @@ impl Assembly {
         }
     }
 
+    /// The output limit cut the answer: a last call that had not begun its arguments is not one without any.
+    pub(crate) fn doubt_the_last_call(&mut self) {
+        self.close_all();
+        if let Some(Part::Tool { json, call: Some(call), .. }) = self.parts.last_mut()
+            && json.trim().is_empty()
+        {
+            call.arguments = invalid("");
+        }
+    }
+
     /// The blocks of a whole answer.
     pub(crate) fn into_blocks(mut self) -> Vec<Block> {
         self.close_all();
@@ -295,11 +329,14 @@ fn parse_arguments(json: &str) -> Map<String, Value> {
         Ok(Value::String(text)) if matches!(serde_json::from_str(&text), Ok(Value::Object(_))) => {
             serde_json::from_str(&text).unwrap_or_default()
         }
-        Ok(_) | Err(_) => {
-            let shown: String = json.chars().take(INVALID_SHOWN_CHARS_MAX).collect();
-            Map::from_iter([(INVALID_ARGUMENTS.to_owned(), Value::String(shown))])
-        }
+        Ok(_) | Err(_) => invalid(json),
     }
+}
+
+/// The mark of arguments that are none.
+fn invalid(json: &str) -> Map<String, Value> {
+    let shown: String = json.chars().take(INVALID_SHOWN_CHARS_MAX).collect();
+    Map::from_iter([(INVALID_ARGUMENTS.to_owned(), Value::String(shown))])
 }
 
 #[cfg(test)]
@@ -319,6 +356,17 @@ mod tests {
         check(r#"{"a":"#, json!({"_invalidArguments": r#"{"a":"#}));
         check("[1]", json!({"_invalidArguments": "[1]"}));
         check("\"text\"", json!({"_invalidArguments": "\"text\""}));
+    }
+
+    #[test]
+    fn an_answer_of_very_many_blocks_is_too_much() {
+        let mut assembly = Assembly::default();
+        for _ in 0..BLOCKS_MAX {
+            assembly.open_text();
+        }
+        assert!(!assembly.is_too_much());
+        assembly.open_text();
+        assert!(assembly.is_too_much());
     }
 
     #[test]

@@ -257,6 +257,12 @@ impl<D: Decode> Running<D> {
                 data => self.call.decode.event(&event.name, data, &mut self.call.assembly),
             };
             match told {
+                Ok(_) if self.call.assembly.is_too_much() => {
+                    let name = &self.call.provider_name;
+                    let words =
+                        format!("{name} sent more than any answer has, and is not read on.");
+                    return Stage::End(Err(fail("bad_answer", words, Retry::Never)));
+                }
                 Ok(false) => {}
                 Ok(true) => {
                     self.call.assembly.close_all();
@@ -282,13 +288,16 @@ impl<D: Decode> Running<D> {
 
     fn done(&mut self, outcome: Result<(), ModelFailure>) -> ModelEvent {
         self.stage = Stage::Drain;
-        let assembly = std::mem::take(&mut self.call.assembly);
+        let mut assembly = std::mem::take(&mut self.call.assembly);
         let mut usage = assembly.usage.usage();
         usage.cost = self.call.model.price.as_ref().map(|p| price::cost(p, &usage));
         let mut message = AssistantMessage { usage, ..empty_message(&self.call.model) };
         let stop = || self.call.decode.stop().map_err(|trouble| self.call.told(trouble));
         let failure = match outcome.and_then(|()| stop()) {
             Ok(stop) => {
+                if stop == StopReason::Length {
+                    assembly.doubt_the_last_call();
+                }
                 message.content = assembly.into_blocks();
                 let cut = self.call.passed_on && stop == StopReason::Length;
                 if cut {
@@ -328,7 +337,7 @@ impl<D: Decode> Running<D> {
 }
 
 /// Leaves out what the output limit cut: calls whose arguments are no JSON, and a last one that may not
-/// have begun with them.
+/// have been done with them.
 fn leave_cut_out(content: &mut Vec<Block>) {
     content.retain(|b| !matches!(b, Block::ToolCall(call) if is_broken(&call.arguments)));
     if content

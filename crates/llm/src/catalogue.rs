@@ -7,6 +7,7 @@
 pub mod local;
 mod models;
 pub mod overlay;
+mod regions;
 mod specs;
 
 #[cfg(test)]
@@ -56,7 +57,8 @@ pub struct ProviderSpec {
     pub model_env: &'static [&'static str],
     /// Headers that go with every request where their variable is set: name and variable.
     pub header_env: &'static [(&'static str, &'static str)],
-    /// The model that a session gets when nobody chose one.
+    /// The model that a session gets when nobody chose one; [`ProviderSpec::default_model_in`] has it for a
+    /// region.
     pub default_model: &'static str,
     /// What differs from OpenAI's own chat format; meaningless for other formats.
     pub dialect: Dialect,
@@ -115,6 +117,9 @@ pub struct Dialect {
     pub thinking: ThinkingFormat,
     /// Earlier thinking goes back as `reasoning_content`.
     pub replays_reasoning: bool,
+    /// While it thinks, it refuses a conversation in which a message of the model lacks that field, whoever
+    /// wrote it.
+    pub wants_reasoning: bool,
     /// Earlier thinking goes back as the `reasoning_details` that it came with.
     pub reasoning_details: bool,
     /// Takes `prompt_cache_key` and `store`.
@@ -156,6 +161,7 @@ impl Dialect {
         stream_options: true,
         thinking: ThinkingFormat::Unsupported,
         replays_reasoning: false,
+        wants_reasoning: false,
         reasoning_details: false,
         openai_extras: false,
         cache_control: false,
@@ -211,6 +217,15 @@ impl ProviderSpec {
             url = url.replace(&format!("{{{}}}", part.name), &value);
         }
         Ok(url)
+    }
+
+    /// [`ProviderSpec::default_model`] as it is named in a region, or in the one of who says none.
+    pub fn default_model_in(&self, region: Option<&str>) -> &'static str {
+        let part = self.url_parts.iter().find(|part| part.name == "region");
+        let region = region.or(part.and_then(|part| part.default));
+        let name = region.and_then(|region| regions::name_in(region, self.default_model));
+        let listed = name.and_then(|name| models::row(self.id, &name));
+        listed.map_or(self.default_model, |row| row.id)
     }
 
     /// Path after `/llm/{id}` at which it answers in a wire format, if it does.

@@ -182,7 +182,9 @@ fn answer<'a>(
 }
 
 fn said<'a>(message: &'a AssistantMessage, model: &ModelInfo) -> Vec<Said<'a>> {
-    let own = message.provider == model.provider && message.api == model.api.as_str();
+    let own = message.provider == model.provider
+        && message.api == model.api.as_str()
+        && maker(&message.model) == maker(&model.id);
     let failed = matches!(message.stop_reason, StopReason::Error | StopReason::Aborted);
     let mut said: Vec<Said<'a>> = message
         .content
@@ -208,6 +210,22 @@ fn said<'a>(message: &'a AssistantMessage, model: &ModelInfo) -> Vec<Said<'a>> {
         said.clear();
     }
     said
+}
+
+/// Who made a model, where its name says so: one provider may have the models of many, and what one of
+/// them sealed another refuses. `us.anthropic.claude-…` (Amazon), `anthropic/claude-…` (routers).
+fn maker(model: &str) -> &str {
+    if let Some((maker, _)) = model.split_once('/') {
+        return maker;
+    }
+    let mut parts = model.split('.');
+    let first = parts.next().unwrap_or_default();
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let maker = match first {
+        "us" | "eu" | "apac" | "au" | "jp" | "ca" | "global" | "us-gov" => parts.next(),
+        first => Some(first).filter(|_| parts.next().is_some()),
+    };
+    maker.filter(is_word).unwrap_or_default()
 }
 
 fn user_pieces<'a>(content: &'a UserContent, model: &ModelInfo) -> Vec<Piece<'a>> {
@@ -325,6 +343,38 @@ mod tests {
         );
         assert_eq!(shape(&[said_by("anthropic", vec![thought(), Block::text(" ")])]), "");
         assert_eq!(shape(&[user("  ")]), "");
+    }
+
+    #[test]
+    fn the_maker_of_a_model_is_read_from_its_name() {
+        for (model, expected) in [
+            ("us.anthropic.claude-opus-4-6-v1", "anthropic"),
+            ("anthropic.claude-opus-4-6-v1", "anthropic"),
+            ("deepseek.r1-v1:0", "deepseek"),
+            ("moonshotai/kimi-k2.6", "moonshotai"),
+            ("gpt-5.4", ""),
+            ("gpt-5", ""),
+            ("claude-opus-4-6", ""),
+            ("", ""),
+        ] {
+            assert_eq!(maker(model), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn thinking_goes_back_to_models_of_its_own_maker_only() {
+        let Message::Assistant(mut m) = said_by("openrouter", vec![thought(), Block::text("done")])
+        else {
+            unreachable!()
+        };
+        "openai-completions".clone_into(&mut m.api);
+        "anthropic/claude-opus-4.6".clone_into(&mut m.model);
+        let history = [Message::Assistant(m)];
+        for (model, expected) in [("anthropic/claude-sonnet-4.6", 2), ("openai/gpt-5.4", 1)] {
+            let turns = turns(&history, &model_info("openrouter", model));
+            let [Turn::Assistant(said)] = turns.as_slice() else { panic!("{turns:?}") };
+            assert_eq!(said.len(), expected, "{model}");
+        }
     }
 
     #[test]

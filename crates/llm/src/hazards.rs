@@ -1,5 +1,6 @@
 //! What every wire format must withstand, in one table: each hazard is run against each adapter.
 
+mod ends;
 pub(crate) mod formats;
 mod garbage;
 mod refusals;
@@ -46,6 +47,9 @@ table! {
     "no gateway" => streams::no_gateway,
     "abort before it began" => streams::abort_before_it_began,
     "endless event" => streams::endless_event,
+    "endless answer" => ends::endless_answer,
+    "a full context" => ends::full_context,
+    "no room for arguments" => ends::no_room_for_arguments,
     "a refused key" => refusals::refused_key,
     "a wrong request" => refusals::wrong_request,
     "money that is spent" => refusals::spent,

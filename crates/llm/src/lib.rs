@@ -44,4 +44,5 @@ mod trouble;
 pub mod usage;
 mod wire;
 
+pub use limits::output_tokens_wanted;
 pub use refusal::asked_to_wait;

@@ -16,13 +16,16 @@ const CHARS_PER_TOKEN: u64 = 3;
 /// Tokens that an image counts for (Anthropic: width × height / 750, at most about 1,600).
 const IMAGE_TOKENS: u64 = 1_600;
 
-/// The output limit of a request: what was asked for, what the model can, and what still fits in its
-/// context window.
+/// The output limit of a request whose context window has room for it: what was asked for, and what the model
+/// can. An answer that was cut before it had as many ended for want of room.
+pub fn output_tokens_wanted(request: &ModelRequest) -> u64 {
+    request.max_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS_MAX).min(request.model.max_tokens)
+}
+
+/// The output limit of a request: that, and what still fits in its context window.
 pub(crate) fn output_tokens(request: &ModelRequest) -> u64 {
-    let model = &request.model;
-    let wanted = request.max_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS_MAX);
-    let room = model.context_window.saturating_sub(estimate(request));
-    wanted.min(model.max_tokens).min(room.max(OUTPUT_TOKENS_MIN)).max(1)
+    let room = request.model.context_window.saturating_sub(estimate(request));
+    output_tokens_wanted(request).min(room.max(OUTPUT_TOKENS_MIN)).max(1)
 }
 
 /// Input tokens of a request, roughly and rather too many.

@@ -100,7 +100,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// Whether words mean that the conversation is too long for the model. Phrases as Anthropic, OpenAI,
-/// Google, xAI, Groq, Mistral, OpenRouter, Together and llama.cpp have them.
+/// Google, xAI, Groq, Mistral, OpenRouter, Together, MiniMax, Amazon, vLLM, Ollama and llama.cpp have them.
 pub(crate) fn is_overflow(words: &Words) -> bool {
     const PHRASES: &[&str] = &[
         "prompt is too long",
@@ -124,6 +124,13 @@ pub(crate) fn is_overflow(words: &Words) -> bool {
         "exceeded model token limit",
         "request_too_large",
         "model_context_window_exceeded",
+        "context window exceeds limit",
+        "'s context window",
+        "maximum allowed input length",
+        "prompt too long",
+        "prompt exceeds max length",
+        "range of input length should be",
+        "number of tokens in the prompt cannot exceed",
     ];
     let text = format!("{} {}", words.kind, words.message).to_lowercase();
     PHRASES.iter().any(|p| text.contains(p))
@@ -322,6 +329,62 @@ mod tests {
         check("upstream says no", "upstream says no", "");
         check("<html>nginx</html>", "", "");
         check("", "", "");
+    }
+
+    /// Each as its provider says it.
+    #[test]
+    fn a_conversation_that_is_too_long_is_known_by_every_providers_words() {
+        for (provider, words) in [
+            ("Anthropic", "prompt is too long: 209353 tokens > 200000 maximum"),
+            (
+                "Anthropic",
+                "input length and `max_tokens` exceed context limit: 198000 + 8192 > 200000",
+            ),
+            ("OpenAI", "Your input exceeds the context window of this model."),
+            ("OpenAI", "Your input exceeds the model's context window."),
+            (
+                "OpenAI",
+                "This model's maximum context length is 128000 tokens. However, you requested …",
+            ),
+            (
+                "Google",
+                "The input token count (1200000) exceeds the maximum number of tokens allowed",
+            ),
+            (
+                "xAI",
+                "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
+            ),
+            ("Groq", "Please reduce the length of the messages or completion."),
+            ("Mistral", "Prompt contains 300000 tokens … too large for model with 131072 maximum"),
+            ("OpenRouter", "This endpoint's maximum context length is 32768 tokens."),
+            (
+                "OpenRouter",
+                "Input length 131393 exceeds the maximum allowed input length of 131040 tokens.",
+            ),
+            ("Together", "The input (300000 tokens) is longer than the model's context window."),
+            ("Kimi", "Invalid request: Your request exceeded model token limit : 262144"),
+            ("MiniMax", "invalid params, context window exceeds limit (2013)"),
+            ("Z.ai", "Prompt exceeds max length"),
+            ("Qwen", "Range of input length should be [1, 129024]"),
+            ("Cohere", "total number of tokens in the prompt cannot exceed 4081"),
+            ("DeepSeek", "This model's maximum context length is 131072 tokens."),
+            ("Bedrock", "Input is too long for requested model."),
+            ("vLLM", "This model's maximum context length is 262144 tokens. However, …"),
+            ("Ollama", "prompt too long; exceeded max context length by 12 tokens"),
+            ("LM Studio", "… initial prompt is greater than the context length."),
+            ("llama.cpp", "the request exceeds the available context size, try increasing it"),
+        ] {
+            let words = Words { message: words.to_owned(), ..Words::default() };
+            assert!(is_overflow(&words), "{provider}: {}", words.message);
+        }
+        for other in
+            ["Too many tokens, please wait before trying again.", "max_tokens is too large"]
+        {
+            assert!(
+                !is_overflow(&Words { message: other.to_owned(), ..Words::default() }),
+                "{other}"
+            );
+        }
     }
 
     #[test]

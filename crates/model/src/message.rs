@@ -206,8 +206,15 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Adds one call's to a sum. What only one of both says stays as it says it.
+    /// Adds one call's to a sum. A sum has a price only if all in it have one: what is not known of a part is
+    /// not known of the whole. What used nothing changes nothing.
     pub fn add(&mut self, one: &Self) {
+        self.cost = match (self.cost.take(), &one.cost) {
+            (sum, None) if one.is_nothing() => sum,
+            (None, Some(cost)) if self.is_nothing() => Some(cost.clone()),
+            (Some(sum), Some(cost)) => Some(sum.and(cost)),
+            (None, _) | (_, None) => None,
+        };
         self.input = self.input.saturating_add(one.input);
         self.output = self.output.saturating_add(one.output);
         self.cache_read = self.cache_read.saturating_add(one.cache_read);
@@ -216,14 +223,12 @@ impl Usage {
         if let Some(one) = one.reasoning {
             self.reasoning = Some(self.reasoning.unwrap_or(0).saturating_add(one));
         }
-        if let Some(cost) = &one.cost {
-            let sum = self.cost.get_or_insert_default();
-            sum.input += cost.input;
-            sum.output += cost.output;
-            sum.cache_read += cost.cache_read;
-            sum.cache_write += cost.cache_write;
-            sum.total += cost.total;
-        }
+    }
+
+    /// Whether no token was used.
+    fn is_nothing(&self) -> bool {
+        let kinds = [self.input, self.output, self.cache_read, self.cache_write, self.total_tokens];
+        kinds == [0; 5]
     }
 }
 
@@ -241,6 +246,17 @@ pub struct Cost {
     pub cache_write: f64,
     /// Sum.
     pub total: f64,
+}
+
+impl Cost {
+    fn and(mut self, one: &Self) -> Self {
+        self.input += one.input;
+        self.output += one.output;
+        self.cache_read += one.cache_read;
+        self.cache_write += one.cache_write;
+        self.total += one.total;
+        self
+    }
 }
 
 /// See [`Message::ToolResult`].
@@ -287,4 +303,34 @@ pub struct SummaryMessage {
     pub summary: String,
     /// Unix milliseconds.
     pub timestamp: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_has_a_price_only_if_all_in_it_have_one() {
+        let used = |tokens, total: Option<f64>| Usage {
+            input: tokens,
+            total_tokens: tokens,
+            cost: total.map(|total| Cost { total, ..Cost::default() }),
+            ..Usage::default()
+        };
+        for (all, expected) in [
+            (&[used(1, Some(2.0)), used(3, Some(4.0))][..], Some(6.0)),
+            (&[used(1, Some(2.0)), used(3, None)], None),
+            (&[used(1, None), used(3, Some(4.0))], None),
+            (&[used(1, Some(2.0)), used(3, None), used(1, Some(1.0))], None),
+            // A call that failed before it used any.
+            (&[used(0, None), used(3, Some(4.0)), used(0, None)], Some(4.0)),
+            (&[], None),
+        ] {
+            let mut sum = Usage::default();
+            for one in all {
+                sum.add(one);
+            }
+            assert_eq!(sum.cost.map(|cost| cost.total), expected, "{all:?}");
+        }
+    }
 }

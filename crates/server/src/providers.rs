@@ -252,10 +252,16 @@ impl Providers {
                 continue;
             }
             let own = known.spec().is_none();
+            let (base_url, base_url_problem) = match given.base_url(&known) {
+                Ok(url) => (url, None),
+                Err(why) => (None, Some(why)),
+            };
             providers.push(ProviderConfig {
                 id: id.to_owned(),
                 key,
-                base_url: given.base_url(&known),
+                base_url,
+                base_url_problem,
+                only_if_named: !stored.contains_key(id) && given.is_only_if_named(&known),
                 api: own.then(|| known.api()),
                 name: own.then(|| known.name().to_owned()),
                 keyless: known.wants_no_key(),
@@ -266,7 +272,8 @@ impl Providers {
         }
         let with_key =
             |id: &str| providers.iter().any(|p| p.id == id && (p.key.is_some() || p.keyless));
-        let default_model = given.default_model(&settings, with_key);
+        let is_first = |id: &str| providers.iter().any(|p| p.id == id && !p.only_if_named);
+        let default_model = given.default_model(&settings, with_key, is_first);
         let budgets = store.budgets().await?;
         Ok(GatewayConfig {
             default_model,

@@ -98,7 +98,7 @@ fn table() -> Table {
         .route("/v1/projects/{id}/mcp", get(mcp::list))
         .route("/v1/projects/{id}/mcp/{server}/connect", post(mcp::connect))
         .route("/v1/projects/{id}/mcp/{server}/disconnect", post(mcp::disconnect))
-        .open("/v1/mcp/callback", get(mcp::back))
+        .open("/v1/mcp/callback", get(mcp::back).post(mcp::agree))
         .admin("/v1/keys", get(keys::list).post(keys::create))
         .admin("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/vault/rotate", post(secrets::rotate_master))

@@ -24,12 +24,15 @@ use post::Problem;
 use serde_json::{Value, json};
 use setting::Sink;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use toft_model::id::ProjectId;
 use toft_store::NewEvent;
 use tokio::sync::Notify;
+
+/// So many projects in a row of which a place takes nothing are the place's fault.
+const MISSES_MAX: u32 = 3;
 
 /// All places.
 pub(crate) struct Traces {
@@ -67,6 +70,8 @@ pub(crate) struct Line {
     sink: Sink,
     /// Projects whose events have not been looked at since some came.
     due: Mutex<BTreeSet<ProjectId>>,
+    /// Projects with spans that were not taken, and the end of the oldest of each where it is known.
+    waiting: Mutex<BTreeMap<ProjectId, Option<u64>>>,
     ring: Notify,
     state: Mutex<State>,
 }
@@ -78,8 +83,10 @@ struct State {
     left_out: u64,
     accepted_at: Option<u64>,
     problem: Option<(u64, Problem)>,
-    /// End of the oldest span that was not taken.
-    waiting_since: Option<u64>,
+    /// Whether anything was ever taken there, by an earlier server too.
+    has_taken: bool,
+    /// Projects in a row of which nothing was taken.
+    misses: u32,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,7 +95,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Line {
     fn new(sink: Sink) -> Self {
-        Self { sink, due: Mutex::default(), ring: Notify::new(), state: Mutex::default() }
+        Self {
+            sink,
+            due: Mutex::default(),
+            waiting: Mutex::default(),
+            ring: Notify::new(),
+            state: Mutex::default(),
+        }
     }
 
     /// The word for the place.
@@ -101,8 +114,13 @@ impl Line {
         self.ring.notify_one();
     }
 
-    fn next_due(&self) -> Option<ProjectId> {
-        locked(&self.due).pop_first()
+    /// The next one behind that one, round and round, but none of these.
+    fn next_due(&self, behind: Option<&ProjectId>, not: &BTreeSet<ProjectId>) -> Option<ProjectId> {
+        let mut due = locked(&self.due);
+        let others = || due.iter().filter(|id| !not.contains(*id));
+        let next = others().find(|id| behind.is_none_or(|behind| *id > behind));
+        let next = next.or_else(|| others().next()).cloned()?;
+        due.take(&next)
     }
 
     fn is_idle(&self) -> bool {
@@ -111,7 +129,17 @@ impl Line {
 
     /// Whether anything was ever taken: then what is refused is at fault, and not who refuses.
     fn works(&self) -> bool {
-        locked(&self.state).accepted > 0
+        locked(&self.state).has_taken
+    }
+
+    /// Something was taken there, now or before; whether that is new.
+    fn has_taken(&self) -> bool {
+        !std::mem::replace(&mut locked(&self.state).has_taken, true)
+    }
+
+    /// Whether it takes nothing of whomever: the next ones would be asked for nothing.
+    fn is_away(&self) -> bool {
+        locked(&self.state).misses >= MISSES_MAX
     }
 
     fn taken(&self, spans: u64, rejected: u64, said: &str, now_ms: u64) {
@@ -127,7 +155,14 @@ impl Line {
         state.rejected = state.rejected.saturating_add(rejected);
         state.accepted = state.accepted.saturating_add(spans.saturating_sub(rejected));
         state.accepted_at = Some(now_ms);
-        if state.problem.take().is_some() {
+        state.misses = 0;
+    }
+
+    /// All of a project was taken; or it was deleted.
+    fn caught_up(&self, project: &ProjectId) {
+        let mut waiting = locked(&self.waiting);
+        waiting.remove(project);
+        if waiting.is_empty() && locked(&self.state).problem.take().is_some() {
             tracing::info!(sink = self.name(), "traces are taken again");
         }
     }
@@ -140,22 +175,27 @@ impl Line {
         state.left_out += 1;
     }
 
-    /// `since_ms`: the end of the oldest span that waits, where it is known.
-    fn held(&self, problem: Problem, since_ms: Option<u64>, now_ms: u64) {
+    /// A project's spans wait. `since_ms`: the end of the oldest, where it is known.
+    fn waits(&self, project: &ProjectId, since_ms: Option<u64>) {
+        let mut waiting = locked(&self.waiting);
+        let since = waiting.entry(project.clone()).or_default();
+        *since = since_ms.or(*since);
+    }
+
+    fn held(&self, problem: Problem, now_ms: u64) {
         let mut state = locked(&self.state);
         if state.problem.as_ref().is_none_or(|(_, before)| before.code != problem.code) {
             tracing::warn!(sink = self.name(), problem = problem.message, "traces wait");
         }
-        state.waiting_since = since_ms.or(state.waiting_since);
+        state.misses = state.misses.saturating_add(1);
         state.problem = Some((now_ms, problem));
     }
 
-    fn caught_up(&self) {
-        locked(&self.state).waiting_since = None;
-    }
-
     fn report(&self) -> Value {
-        let waiting = locked(&self.due).len();
+        let (waiting, since) = {
+            let waiting = locked(&self.waiting);
+            (waiting.len(), waiting.values().flatten().min().copied())
+        };
         let state = locked(&self.state);
         let problem = state.problem.as_ref().map(
             |(at, problem)| json!({"at": at, "code": problem.code, "message": problem.message}),
@@ -170,7 +210,7 @@ impl Line {
             "spansLeftOut": state.left_out,
             "lastAcceptedAt": state.accepted_at,
             "projectsWaiting": waiting,
-            "waitingSince": state.waiting_since,
+            "waitingSince": since,
             "problem": problem,
         })
     }

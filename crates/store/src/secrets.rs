@@ -89,6 +89,15 @@ pub trait Secrets: Send + Sync {
     ) -> Result<bool, StoreError>;
     /// Removes one and counts that; `false`: there was none of that name.
     async fn delete_secret(&self, project: &ProjectId, name: &str) -> Result<bool, StoreError>;
+    /// Puts another value in the place of one: nothing else of it changes, nor the project's revision. `false`: it
+    /// is no longer sealed as `before`.
+    async fn reseal_secret(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        before: &str,
+        sealed: &str,
+    ) -> Result<bool, StoreError>;
     /// Puts another key, and the same authority and values sealed with it, in the place of what is there; `false`:
     /// the revision is no longer `at`. Revisions stay.
     async fn replace_secret_key(

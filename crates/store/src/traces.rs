@@ -30,6 +30,10 @@ pub trait Traces: Send + Sync {
     /// next in the projects that there are, and with the first event of later ones; one that is no longer
     /// is forgotten.
     async fn use_trace_sinks(&self, names: &[&str], now_ms: u64) -> Result<(), StoreError>;
+    /// Whether a place in use has ever taken anything.
+    async fn trace_taken(&self, sink: &str) -> Result<bool, StoreError>;
+    /// It has.
+    async fn put_trace_taken(&self, sink: &str) -> Result<(), StoreError>;
     /// How far a place in use has come with a project.
     async fn trace_cursor(
         &self,

@@ -10,6 +10,7 @@ use crate::{
     effect::{After, Before, FILE_BYTES_MAX, Plan, change, diff_details},
     host::{Tool, ToolContext},
     locks::FileLocks,
+    matching::BOM,
     outcome::ToolOutcome,
     output::cut_at_char,
     paths::{resolve, shown},
@@ -17,11 +18,11 @@ use crate::{
 use async_trait::async_trait;
 use parse::Section;
 use serde_json::{Map, Value, json};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use toft_model::tool::ToolSpec;
-
-/// The mark that some editors put at the start of a file; changes are made behind it.
-const BOM: &str = "\u{feff}";
 
 /// Files in one patch at most.
 const FILES_MAX: usize = 500;
@@ -99,7 +100,12 @@ impl Tool for ApplyPatch {
             ));
         }
         let names: Vec<String> = paths.iter().map(|path| shown(ctx, path)).collect();
-        change(ctx, "apply_patch", &self.locks, &paths, |before| {
+        let removed = |step: &Step| {
+            matches!(step.section, Section::Delete { .. } | Section::Update { to: Some(_), .. })
+        };
+        let removed = steps.iter().filter(|step| removed(step)).map(|step| step.path.as_path());
+        let removed: Vec<&Path> = removed.collect();
+        change(ctx, "apply_patch", &self.locks, &paths, &removed, |before| {
             let mut tree = Tree::new(&paths, &names, before);
             for step in &steps {
                 tree.take(step)

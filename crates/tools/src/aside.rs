@@ -10,6 +10,8 @@ mod page;
 mod pdf;
 mod picture;
 
+pub use picture::IMAGE_BYTES_MAX;
+
 use crate::{
     host::{ShellEvent, ToolContext},
     outcome::{STOPPED, ToolOutcome},

@@ -3,6 +3,7 @@
 
 mod known;
 mod line;
+mod nothing;
 
 use toft_model::receipt::Check;
 
@@ -104,6 +105,74 @@ mod tests {
     }
 
     #[test]
+    fn what_only_looks_at_checks_runs_none() {
+        check(&[
+            ("command -v pytest", ""),
+            ("command -V npm test", ""),
+            ("command pytest", "test"),
+            ("sudo -l pytest", ""),
+            ("pytest -h", ""),
+            ("pytest --co -q", ""),
+            ("pytest --fixtures", ""),
+            ("npx playwright install", ""),
+            ("playwright", ""),
+            ("npx playwright test", "test"),
+            ("npx playwright test --list", ""),
+            ("npx cypress install", ""),
+            ("npx cypress open", ""),
+            ("npx cypress run", "test"),
+            ("cargo nextest list", ""),
+            ("cargo nextest archive", "build"),
+            ("cargo nextest r --no-run", "build"),
+            ("cargo llvm-cov report", ""),
+            ("cargo llvm-cov --no-run", "build"),
+            ("cargo deny list", ""),
+            ("cargo test -- --list", ""),
+            ("mvn verify -DskipTests", "build"),
+            ("mvn verify -DskipTests=true", "build"),
+            ("mvn verify -DskipTests=false", "test"),
+            ("mvn -Dmaven.test.skip test", "build"),
+            ("mvn -Dmaven.test.failure.ignore=true test", ""),
+            ("gradle build -x test", "build"),
+            ("./gradlew check -x test", "build"),
+            ("./gradlew -x lint test", "test"),
+            ("./gradlew -m test", ""),
+            ("gradle help --task test", ""),
+            ("make -n test", ""),
+            ("make -kn test", ""),
+            ("make -C notes test", "test"),
+            ("make -Cnotes -j4 test", "test"),
+            ("make -q", ""),
+            ("make --just-print test", ""),
+            ("make -i test", ""),
+            ("just -n test", ""),
+            ("rake -T test", ""),
+            ("go test -list . ./...", ""),
+            ("go test -list=.", ""),
+            ("go test -c", "build"),
+            ("go test -n", ""),
+            ("jest --listTests", ""),
+            ("npm test -- --listTests", ""),
+            ("npm test --if-present", ""),
+            ("npx vitest list", ""),
+            ("vitest run list", "test"),
+            ("ctest -N", ""),
+            ("ctest --show-only=json-v1", ""),
+            ("tox -l", ""),
+            ("tox --notest", ""),
+            ("dotnet test --list-tests", ""),
+            ("dotnet test", "test"),
+            ("swift test list", ""),
+            ("swift test", "test"),
+            ("bazel query //x:test", ""),
+            ("deno test --no-run", "build"),
+            ("node --test-reporter=spec server.js", ""),
+            ("bash -n run-tests.sh", ""),
+            ("bash -nc 'npm test'", ""),
+        ]);
+    }
+
+    #[test]
     fn what_stands_before_a_program_does_not_hide_it() {
         check(&[
             ("CI=1 RUST_LOG=debug cargo test", "test"),
@@ -148,6 +217,12 @@ mod tests {
             ("trap 'exit 0' EXIT; cargo test", "test?"),
             ("cargo() { true; }; cargo test", "test?"),
             ("alias cargo=true\ncargo test", "test?"),
+            ("exec true; npm test", "test?"),
+            ("exec true\nnpm test", "test?"),
+            ("command exec true; npm test", "test?"),
+            ("A=b exec true; npm test", "test?"),
+            ("set -n; npm test", "test?"),
+            ("set -o noexec; npm test", "test?"),
             (". .venv/bin/activate && pytest", "test"),
             ("eval cargo test", "test?"),
             ("cat <<EOF\ncargo test\nEOF", "test?"),

@@ -6,7 +6,7 @@ use crate::{
     effect::{Before, FILE_BYTES_MAX, change_one, diff_details},
     host::{Tool, ToolContext},
     locks::FileLocks,
-    matching::{Replacement, replace},
+    matching::{BOM, Replacement, replace},
     outcome::ToolOutcome,
     paths::{resolve, shown},
 };
@@ -14,9 +14,6 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_model::tool::ToolSpec;
-
-/// The mark that some editors put at the start of a file; edits are made behind it.
-const BOM: char = '\u{feff}';
 
 /// See the module.
 pub(crate) struct Edit {
@@ -134,7 +131,7 @@ fn plan(
         return Err(Refused::new(format!("{name} is no text file. Nothing was done.")));
     };
     let (bom, body) = match text.strip_prefix(BOM) {
-        Some(body) => ("\u{feff}", body),
+        Some(body) => (BOM, body),
         None => ("", text.as_str()),
     };
     let replaced = replace(body, edits)

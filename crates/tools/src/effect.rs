@@ -3,6 +3,7 @@
 //! put in place. Shared by `write`, `edit` and `apply_patch`.
 
 mod diff;
+mod intent;
 mod stage;
 
 pub(crate) use diff::diff_details;
@@ -15,52 +16,21 @@ use crate::{
     paths::{explain, open_regular, shown},
     seen::Fingerprint,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use intent::Intent;
+use serde::Deserialize as _;
 use sha2::{Digest as _, Sha256};
 use stage::{Commit, Staged};
 use std::{
+    convert::Infallible,
     fs::Metadata,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
-use toft_model::{id::hex, message::Block};
+use toft_model::id::hex;
 
 /// Bytes of a file that is read before it is changed. Larger ones can only be written whole, and
 /// without a diff.
 pub(crate) const FILE_BYTES_MAX: u64 = 10 << 20;
-
-/// What is recorded before a change.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Intent {
-    tool: String,
-    files: Vec<IntentFile>,
-    content: Vec<Block>,
-    details: Option<Value>,
-    changed: Vec<PathBuf>,
-}
-
-/// One file of it, by its real path.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct IntentFile {
-    path: PathBuf,
-    /// SHA-256 of the content before, `None` when there was no file or it was too large to read.
-    before: Option<String>,
-    /// SHA-256 of the content after, `None` when there is no file then.
-    after: Option<String>,
-}
-
-impl From<Intent> for ToolOutcome {
-    fn from(intent: Intent) -> Self {
-        Self {
-            content: intent.content,
-            details: intent.details,
-            is_error: false,
-            changed: intent.changed,
-        }
-    }
-}
 
 /// What there was before a change.
 pub(crate) enum Before {
@@ -92,15 +62,17 @@ struct Target {
 }
 
 /// Changes the files at `paths` as `plan` makes of what is there, all or none; `plan` must always make
-/// the same of the same.
+/// the same of the same. It may remove those of `removed`: of links these are the links, of all others
+/// what they lead to.
 pub(crate) async fn change(
     ctx: &ToolContext,
     tool: &str,
     locks: &FileLocks,
     paths: &[PathBuf],
+    removed: &[&Path],
     plan: impl FnOnce(Vec<Before>) -> Plan + Send,
 ) -> ToolOutcome {
-    let mut targets = match targets(ctx, paths).await {
+    let mut targets = match targets(ctx, paths, removed).await {
         Ok(targets) => targets,
         Err(refused) => return refused.into(),
     };
@@ -121,14 +93,19 @@ pub(crate) async fn change(
         .as_ref()
         .and_then(|intent| Intent::deserialize(intent).ok())
         .filter(|i| i.fits(paths));
-    let recorded = match recorded {
-        Some(intent) if intent.has_begun(&targets) => {
-            finish(&targets, &intent).await;
-            return intent.into();
+    let is_recorded = recorded.is_some();
+    if let Some(intent) = recorded {
+        let resumed = blocking(move || {
+            let outcome = intent.resume(&targets);
+            Ok::<_, Infallible>((targets, outcome))
+        });
+        let Ok((same, outcome)) = resumed.await;
+        targets = same;
+        if let Some(outcome) = outcome {
+            return outcome;
         }
-        other => other,
-    };
-    if recorded.is_none() {
+    }
+    if !is_recorded {
         for (target, (before, meta)) in targets.iter().zip(&read) {
             if let (Before::Content(bytes), Some(meta)) = (before, meta)
                 && ctx.seen.is_stale(&target.path, meta, bytes)
@@ -153,37 +130,29 @@ pub(crate) async fn change(
     outcome.changed = made.iter().map(|(target, _)| target.path.clone()).collect();
     let names: Vec<&str> = made.iter().map(|(target, _)| target.name.as_str()).collect();
     let names = names.join(", ");
-    let files: Vec<IntentFile> = made.iter().map(IntentFile::of).collect();
+    let intent = Intent::new(tool, &made, &outcome);
     let staged = match blocking(move || Staged::new(made)).await {
         Ok(staged) => staged,
         Err((name, error)) => {
             return ToolOutcome::error(format!("{} Nothing was changed.", explain(&error, &name)));
         }
     };
-    if known.is_none() {
-        let intent = Intent {
-            tool: tool.to_owned(),
-            files,
-            content: outcome.content.clone(),
-            details: outcome.details.clone(),
-            changed: outcome.changed.clone(),
+    if known.is_none()
+        && let Err(reason) = ctx.journal.record(&ctx.run_id, &intent.to_value()).await
+    {
+        let discard = move || {
+            drop(staged);
+            Ok::<_, Infallible>(())
         };
-        let intent = serde_json::to_value(intent).expect("paths here come from text");
-        if let Err(reason) = ctx.journal.record(&ctx.run_id, &intent).await {
-            let discard = move || {
-                staged.discard();
-                Ok::<_, ()>(())
-            };
-            let _ = blocking(discard).await;
-            return ToolOutcome::error(format!("{names} was not changed: {reason}"));
-        }
+        let Ok(()) = blocking(discard).await;
+        return ToolOutcome::error(format!("{names} was not changed: {reason}"));
     }
     match blocking(move || staged.commit()).await {
         Ok(Commit { sights }) => {
             for (path, meta, content) in sights {
                 ctx.seen.saw(&path, &meta, Some(content));
             }
-            recorded.map_or(outcome, ToolOutcome::from)
+            outcome
         }
         Err(failed) => ToolOutcome::error(failed.told()),
     }
@@ -197,66 +166,21 @@ pub(crate) async fn change_one(
     path: &Path,
     plan: impl FnOnce(Before) -> Result<(Vec<u8>, ToolOutcome), Refused> + Send,
 ) -> ToolOutcome {
-    change(ctx, tool, locks, &[path.to_owned()], |before| {
+    change(ctx, tool, locks, &[path.to_owned()], &[], |before| {
         let before = before.into_iter().next().unwrap_or(Before::Nothing);
         plan(before).map(|(content, outcome)| (vec![After::Content(content)], outcome))
     })
     .await
 }
 
-impl Intent {
-    /// Whether it is one of a change of so many files; older ones have another shape.
-    fn fits(&self, paths: &[PathBuf]) -> bool {
-        (1..=paths.len()).contains(&self.files.len())
-    }
-
-    /// Whether any of it was done: then the rest is done too. Else all begins anew. A file that is
-    /// neither as before nor as after was changed by something else since.
-    fn has_begun(&self, targets: &[Target]) -> bool {
-        self.files.iter().any(|file| {
-            let now = now(targets, &file.path);
-            now != file.before.as_ref() || now == file.after.as_ref()
-        })
-    }
-}
-
-impl IntentFile {
-    fn of((target, after): &(Target, After)) -> Self {
-        let after = match after {
-            After::Content(bytes) => Some(hash(bytes)),
-            After::Nothing | After::Same => None,
-        };
-        Self { path: target.path.clone(), before: target.before.clone(), after }
-    }
-}
-
-/// The hash of what is there now.
-fn now<'a>(targets: &'a [Target], path: &Path) -> Option<&'a String> {
-    targets.iter().find(|target| target.path == path).and_then(|target| target.before.as_ref())
-}
-
-/// Does what is left of a change that a crash cut.
-async fn finish(targets: &[Target], intent: &Intent) {
-    let mut left = Vec::new();
-    for file in &intent.files {
-        let Some(target) = targets.iter().find(|target| target.path == file.path) else { continue };
-        let is_done = target.before != file.before || target.before == file.after;
-        left.push((file.clone(), target.beside.clone(), is_done));
-    }
-    let work = blocking(move || {
-        for (file, beside, is_done) in left {
-            stage::finish(&file.path, &beside, file.after.as_deref(), is_done);
-        }
-        Ok::<_, ()>(())
-    });
-    let _ = work.await;
-}
-
-/// The targets of links are changed, not the links.
-async fn targets(ctx: &ToolContext, paths: &[PathBuf]) -> Result<Vec<Target>, Refused> {
+async fn targets(
+    ctx: &ToolContext,
+    paths: &[PathBuf],
+    removed: &[&Path],
+) -> Result<Vec<Target>, Refused> {
     let mut targets: Vec<Target> = Vec::with_capacity(paths.len());
     for (place, path) in paths.iter().enumerate() {
-        let real = tokio::fs::canonicalize(path).await.unwrap_or_else(|_| path.clone());
+        let real = real(path, removed.contains(&path.as_path())).await;
         let name = shown(ctx, path);
         if let Some(other) = targets.iter().find(|other| other.path == real) {
             return Err(Refused::new(format!(
@@ -273,6 +197,24 @@ async fn targets(ctx: &ToolContext, paths: &[PathBuf]) -> Result<Vec<Target>, Re
         targets.push(Target { name, path: real, beside, before: None });
     }
     Ok(targets)
+}
+
+/// The path without links: the same before a file is made or removed and after it. `itself`: a link in the
+/// last place stays.
+async fn real(path: &Path, itself: bool) -> PathBuf {
+    if !itself && let Ok(real) = tokio::fs::canonicalize(path).await {
+        return real;
+    }
+    let (mut above, mut names) = (path, Vec::new());
+    while let (Some(folder), Some(name)) = (above.parent(), above.file_name()) {
+        names.push(name);
+        if let Ok(mut real) = tokio::fs::canonicalize(folder).await {
+            real.extend(names.iter().rev());
+            return real;
+        }
+        above = folder;
+    }
+    path.to_owned()
 }
 
 /// What there is at each target.

@@ -11,7 +11,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 use toft_model::tool::ToolSpec;
 
 /// Results at most (Pi: 1,000).
@@ -62,12 +65,10 @@ impl Tool for Find {
         };
         let root = resolve(ctx, &path);
         let name = shown(ctx, &root);
-        if let Err(error) = std::fs::read_dir(&root) {
-            return ToolOutcome::error(explain(&error, &name));
-        }
         let limit = limit.min(RESULTS_MAX);
         let cancel = ctx.cancel.clone();
         let work = tokio::task::spawn_blocking(move || {
+            std::fs::read_dir(&root)?;
             let is_folder =
                 |entry: &ignore::DirEntry| entry.file_type().is_some_and(|t| t.is_dir());
             let below = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_owned();
@@ -77,16 +78,19 @@ impl Tool for Find {
             let name = |(path, is_folder): &(PathBuf, bool)| {
                 format!("{}{}", below(path).display(), if *is_folder { "/" } else { "" })
             };
-            (!found.stopped).then(|| found.found.iter().map(name).collect::<Vec<_>>())
+            Ok::<_, io::Error>(
+                (!found.stopped).then(|| found.found.iter().map(name).collect::<Vec<_>>()),
+            )
         });
         // A file system that does not answer holds the thread, not the call.
         let found = tokio::select! {
             found = work => found,
-            () = ctx.cancel.cancelled() => Ok(None),
+            () = ctx.cancel.cancelled() => Ok(Ok(None)),
         };
         match found {
-            Ok(Some(found)) => told(&found, limit),
-            Ok(None) => ToolOutcome::cancelled(STOPPED),
+            Ok(Ok(Some(found))) => told(&found, limit),
+            Ok(Err(error)) => ToolOutcome::error(explain(&error, &name)),
+            Ok(Ok(None)) => ToolOutcome::cancelled(STOPPED),
             Err(_) => ToolOutcome::error("Searching failed."),
         }
     }

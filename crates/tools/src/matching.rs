@@ -29,6 +29,9 @@ const STARTS_MAX: usize = 200;
 /// Bytes of a line that an error shows.
 const LINE_BYTES_SHOWN_MAX: usize = 120;
 
+/// The mark that some editors put at the start of a file; changes are made behind it.
+pub(crate) const BOM: &str = "\u{feff}";
+
 /// Applies all replacements to the original at once. The error is for the model.
 pub(crate) fn replace(original: &str, edits: &[Replacement]) -> Result<Replaced, String> {
     let exact = View::exact(original);
@@ -166,8 +169,18 @@ impl View {
         self.offsets.extend(std::iter::repeat_n(at, c.len_utf8()));
     }
 
+    /// Where a text stands. One alone is the only one: none overlaps it.
     fn hits(&self, wanted: &str) -> Vec<Range<usize>> {
-        self.text.match_indices(wanted).map(|(at, hit)| at..at + hit.len()).collect()
+        let hit = |(at, hit): (usize, &str)| at..at + hit.len();
+        let mut hits: Vec<_> = self.text.match_indices(wanted).map(hit).collect();
+        if let [only] = hits.as_slice()
+            && let Some(first) = wanted.chars().next()
+        {
+            let next = only.start + first.len_utf8();
+            let overlapping = self.text[next..].find(wanted).map(|at| next + at);
+            hits.extend(overlapping.map(|at| at..at + wanted.len()));
+        }
+        hits
     }
 
     /// The bytes of the original that stand for a hit, which is never empty.
@@ -243,6 +256,8 @@ mod tests {
     #[test]
     fn an_edit_that_is_not_clear_is_refused() {
         check("a a", &[("a", "b")], Err("found 2 times (lines 1, 1)"));
+        check("  }\n  }\n  }\n", &[("  }\n  }\n", "b")], Err("found 2 times (lines 1, 2)"));
+        check("ééé", &[("éé", "b")], Err("found 2 times (lines 1, 1)"));
         check("a", &[("b", "c")], Err("was not found"));
         check("a", &[("a", "b"), ("z", "")], Err("edits[1]: oldText was not found"));
         check("abc", &[("ab", "x"), ("bc", "y")], Err("edits[0] and edits[1] overlap"));

@@ -29,7 +29,7 @@ pub(crate) fn head<'a>(lines: impl Iterator<Item = &'a str>, lines_max: usize) -
             out.limit = Some("lines");
             break;
         }
-        if out.text.len() + line.len() + 1 > BYTES_MAX {
+        if out.text.len() + usize::from(out.lines > 0) + line.len() > BYTES_MAX {
             out.limit = Some("50 KB");
             break;
         }
@@ -93,8 +93,10 @@ impl Tail {
     pub(crate) fn text(&self) -> (String, Option<String>) {
         let last = &self.buf[self.buf.len().saturating_sub(BYTES_MAX)..];
         let text = String::from_utf8_lossy(last);
-        let mut kept: &str = text.trim_end_matches('\n');
-        let whole = self.bytes <= BYTES_MAX as u64;
+        // What is no text is longer as text.
+        let from = text.ceil_char_boundary(text.len().saturating_sub(BYTES_MAX));
+        let mut kept: &str = text[from..].trim_end_matches('\n');
+        let whole = self.bytes <= BYTES_MAX as u64 && from == 0;
         let mut partial_line = false;
         if !whole {
             // The first line is most likely not whole.
@@ -185,7 +187,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_keeps_within_the_limit_as_well() {
+        let mut tail = Tail::default();
+        tail.push(&vec![0xff; BYTES_MAX]);
+        let (text, note) = tail.text();
+        assert!(text.len() <= BYTES_MAX && note.is_some());
+    }
+
+    #[test]
     fn the_head_ends_at_a_limit() {
+        let just = "x".repeat(BYTES_MAX);
+        let limited = head([just.as_str(), "y"].into_iter(), 10);
+        assert_eq!((limited.lines, limited.limit), (1, Some("50 KB")));
         let limited = head("a\nb\nc".split('\n'), 2);
         assert_eq!((limited.text.as_str(), limited.limit), ("a\nb", Some("lines")));
         let wide = "x".repeat(30_000);

@@ -256,7 +256,8 @@ impl Process {
         let Ok(mut run) = ctx.shell.attach(id, from).await else { return unknown(id) };
         let mut tail = Tail::default();
         let mut exit: Option<ExecExit> = None;
-        let mut gap = 0;
+        // Where the output stands, and how much of it is no longer kept.
+        let (mut at, mut gap) = (from, 0);
         loop {
             let quiet = if tail.bytes() == 0 { patience } else { QUIET };
             let until =
@@ -264,12 +265,16 @@ impl Process {
             match timeout_at(until, run.events.next()).await {
                 Ok(Some(ShellEvent::Output(bytes))) => {
                     tail.push(&bytes);
+                    at += bytes.len() as u64;
                     // A program that never falls silent must not keep the look open.
                     if Instant::now() >= look.until {
                         break;
                     }
                 }
-                Ok(Some(ShellEvent::Gap(to))) => gap = to.saturating_sub(from),
+                Ok(Some(ShellEvent::Gap(to))) => {
+                    gap += to.saturating_sub(at);
+                    at = to;
+                }
                 Ok(Some(ShellEvent::Exit(ended))) => {
                     exit = Some(ended);
                     break;
@@ -278,7 +283,7 @@ impl Process {
                 Ok(Some(ShellEvent::Lost) | None) | Err(_) => break,
             }
         }
-        self.set_shown(id, from + gap + tail.bytes());
+        self.set_shown(id, at);
         let (shown, note) = tail.text();
         let mut parts = vec![match (shown.is_empty(), from) {
             (false, _) => shown,
@@ -290,12 +295,16 @@ impl Process {
             let path = path.map(|path| format!(" Full output: {path}")).unwrap_or_default();
             parts.push(format!("[{note}.{path}]"));
         }
+        if gap > 0 {
+            parts.push(format!("[{gap} more bytes came meanwhile and are no longer kept.]"));
+        }
         parts.push(match &exit {
             None => "It runs.".into(),
             Some(exit) => format!("It ended with {}.", ending(exit)),
         });
         let details = json!({
-            "id": id, "fromByte": from, "outputBytes": tail.bytes(), "running": exit.is_none()
+            "id": id, "fromByte": from, "outputBytes": tail.bytes(), "lostBytes": gap,
+            "running": exit.is_none()
         });
         ToolOutcome::text(parts.join("\n\n")).details(details)
     }

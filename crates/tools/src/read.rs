@@ -249,6 +249,9 @@ mod tests {
         let bench = Bench::new();
         bench.write("d/f", "x\n");
         bench.write("line", &"y".repeat(60_000));
+        bench.write("just", &format!("{}\nz\n", "y".repeat(50 * 1024)));
+        let said = bench.call("read", json!({"path": "just"})).await.said();
+        assert!(said.ends_with("y\n\n[Showing lines 1-1 of 2. Go on with offset=2.]"));
         let check = async |arguments, part: &str| {
             let outcome = bench.call("read", arguments).await;
             assert!(outcome.is_error && outcome.said().contains(part), "{}", outcome.said());

@@ -82,36 +82,44 @@ pub fn look(folder: &Path, known: Option<&Seen>) -> io::Result<Seen> {
 }
 
 fn look_at(began: u64, folder: &Path, known: Option<&Seen>) -> io::Result<Seen> {
-    let mut found = found(folder)?;
+    let (mut found, folders_ms) = found(folder)?;
     found.sort_unstable_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
-    let newest_ms = found.iter().map(|file| changed_ms(&file.about)).max().unwrap_or(0);
+    let newest = found.iter().map(|file| changed_ms(&file.about)).max();
+    let mut newest_ms = newest.unwrap_or(0).max(folders_ms);
     let settled = u64::try_from(SETTLED.as_millis()).is_ok_and(|ms| newest_ms + ms < began);
-    let fingerprint = settled.then(|| fingerprint(&found));
+    let mut fingerprint = settled.then(|| fingerprint(&found));
     if let Some(known) = known
         && fingerprint.is_some()
         && fingerprint == known.fingerprint
     {
         return Ok(known.clone());
     }
+    if found.iter().map(|file| file.about.len()).fold(0, u64::saturating_add) > BYTES_MAX {
+        return Err(io::Error::other("the tree is too large"));
+    }
     let mut whole = Sha256::new();
     let mut bytes = 0u64;
     for file in &found {
         let path = file.path.strip_prefix(folder).unwrap_or(&file.path).as_os_str().as_bytes();
-        let (kind, content) = content(file)?;
+        let (kind, content, about) = content(file)?;
+        if about.as_ref().is_none_or(|about| times(about) != times(&file.about)) {
+            // It was changed since the look at its folder.
+            fingerprint = None;
+            newest_ms = newest_ms.max(about.as_ref().map_or_else(unix_ms, changed_ms));
+        }
         whole.update((path.len() as u64).to_be_bytes());
         whole.update(path);
         whole.update([kind]);
         whole.update(content);
-        bytes += file.about.len();
-        if bytes > BYTES_MAX {
-            return Err(io::Error::other("the tree is too large"));
-        }
+        bytes += about.map_or(0, |about| about.len());
     }
     let tree = Tree { hash: hex(&whole), files: found.len() as u64, bytes };
     Ok(Seen { tree, newest_ms, fingerprint })
 }
 
-fn found(folder: &Path) -> io::Result<Vec<Found>> {
+/// The files, and when a folder of theirs was given another name or mode last, in Unix milliseconds: that is no
+/// change of any file.
+fn found(folder: &Path) -> io::Result<(Vec<Found>, u64)> {
     let walk = WalkBuilder::new(folder)
         .hidden(false)
         .parents(false)
@@ -121,11 +129,19 @@ fn found(folder: &Path) -> io::Result<Vec<Found>> {
         .require_git(false)
         .filter_entry(is_own)
         .build();
-    let mut found = Vec::new();
+    let (mut found, mut folders_ms) = (Vec::new(), 0);
     for entry in walk {
         // What went away meanwhile is not there; what may not be read is left out.
         let Ok(entry) = entry else { continue };
         let kind = entry.file_type();
+        if entry.depth() > 0
+            && kind.is_some_and(|kind| kind.is_dir())
+            && let Ok(about) = entry.path().symlink_metadata()
+            // Where both times are the same, something went into it or out of it, which may well be ignored.
+            && (about.ctime(), about.ctime_nsec()) != (about.mtime(), about.mtime_nsec())
+        {
+            folders_ms = folders_ms.max(changed_ms(&about));
+        }
         if !kind.is_some_and(|kind| kind.is_file() || kind.is_symlink()) {
             continue;
         }
@@ -135,7 +151,7 @@ fn found(folder: &Path) -> io::Result<Vec<Found>> {
             return Err(io::Error::other("the tree has too many files"));
         }
     }
-    Ok(found)
+    Ok((found, folders_ms))
 }
 
 /// Whether an entry belongs to the project, and is no folder that holds a walk up.
@@ -158,24 +174,29 @@ fn is_cache(folder: &Path) -> bool {
     read.is_ok() && begins == CACHE_SIGNATURE
 }
 
-/// Kind of a file and the hash of what is in it. One that goes meanwhile is an empty one of another kind.
-fn content(file: &Found) -> io::Result<(u8, [u8; 32])> {
+/// Kind of a file, the hash of what is in it, and what it was like when that had been read. One that goes
+/// meanwhile is an empty one of another kind.
+fn content(file: &Found) -> io::Result<(u8, [u8; 32], Option<Metadata>)> {
     let mut hash = Sha256::new();
     if file.about.is_symlink() {
         let target = std::fs::read_link(&file.path).unwrap_or_default();
         hash.update(target.as_os_str().as_bytes());
-        return Ok((b'l', hash.finalize().into()));
+        let about = file.path.symlink_metadata().ok();
+        return Ok((b'l', hash.finalize().into(), about));
     }
     // Version controls keep this one bit of a file's mode.
     let kind = if file.about.mode() & 0o100 == 0 { b'f' } else { b'x' };
     let mut file = match open_file(&file.path) {
         Ok(file) => file.take(BYTES_MAX),
-        Err(_) => return Ok((b'-', [0; 32])),
+        Err(_) => return Ok((b'-', [0; 32], None)),
     };
     let mut piece = vec![0; 64 << 10];
     loop {
         match file.read(&mut piece)? {
-            0 => return Ok((kind, hash.finalize().into())),
+            0 => {
+                let about = file.get_ref().metadata().ok();
+                return Ok((kind, hash.finalize().into(), about));
+            }
             n => hash.update(&piece[..n]),
         }
     }
@@ -189,6 +210,12 @@ fn open_file(path: &Path) -> io::Result<File> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     Ok(file)
+}
+
+/// What no change leaves as it is.
+fn times(about: &Metadata) -> [i64; 6] {
+    let [ino, size] = [about.ino(), about.size()].map(u64::cast_signed);
+    [ino, size, about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()]
 }
 
 fn fingerprint(found: &[Found]) -> String {
@@ -304,6 +331,38 @@ mod tests {
         assert_eq!(hash(&bench), before);
         bench.write("other/CACHEDIR.TAG", "no such thing");
         assert_ne!(hash(&bench), before);
+    }
+
+    #[test]
+    fn a_folder_with_another_name_is_a_change_and_what_is_ignored_in_it_is_none() {
+        let bench = Bench::new();
+        bench.write("src/a", "one");
+        bench.write("src/deep/b", "two");
+        bench.write(".gitignore", "out\n");
+        let newest = || look(&bench.path(""), None).unwrap().newest_ms;
+        let before = newest();
+        std::thread::sleep(SETTLED);
+        bench.write("src/out", "x");
+        assert_eq!(newest(), before);
+        std::fs::rename(bench.path("src/deep"), bench.path("src/other")).unwrap();
+        assert!(newest() > before);
+    }
+
+    #[test]
+    fn a_file_that_changes_between_two_looks_at_it_shows() {
+        let bench = Bench::new();
+        bench.write("a", "one");
+        let path = bench.path("a");
+        let file = Found { about: path.symlink_metadata().unwrap(), path };
+        std::thread::sleep(SETTLED);
+        bench.write("a", "two");
+        let (_, _, about) = content(&file).unwrap();
+        let about = about.unwrap();
+        assert!(
+            times(&about) != times(&file.about) && changed_ms(&about) > changed_ms(&file.about)
+        );
+        std::fs::remove_file(&file.path).unwrap();
+        assert!(content(&file).unwrap().2.is_none());
     }
 
     #[test]

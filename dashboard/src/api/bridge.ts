@@ -79,7 +79,13 @@ export function bridge(project: string) {
 
     sessions: () => call<SessionList>('GET', `${base}/sessions`),
     newSession: () => call<{ sessionId: string }>('POST', `${base}/sessions/new`, {}),
-    compact: (sessionId: string) => call<object>('POST', `${base}/sessions/compact`, { sessionId }),
+    compact: (sessionId: string) =>
+      call<object>(
+        'POST',
+        `${base}/sessions/compact`,
+        { sessionId },
+        { timeoutMs: SUMMARY_TIMEOUT_MS },
+      ),
 
     /** Conversations of tasks too. */
     tasks: () => call<SessionList>('GET', `${base}/sessions?tasks=true`),

@@ -31,17 +31,31 @@ export function useConnection(live: LiveProject): Connection {
 
 type EventOf<K extends BridgeEvent['kind']> = Extract<BridgeEvent, { kind: K }>
 
+/** The same list where there is none to add. */
+function newest<K extends BridgeEvent['kind']>(
+  before: EventOf<K>[],
+  events: readonly BridgeEvent[],
+  kind: K,
+  count: number,
+): EventOf<K>[] {
+  const last = before.at(-1)?.seq ?? 0
+  const more = events.filter(
+    (event): event is EventOf<K> => event.kind === kind && event.seq > last,
+  )
+  return more.length === 0 ? before : [...before, ...more].slice(-count)
+}
+
 /** The last events of one kind that this page knows of, oldest first. */
 export function useLatest<K extends BridgeEvent['kind']>(kind: K, count: number): EventOf<K>[] {
   const { live } = useProject()
-  const pick = (events: readonly BridgeEvent[]) =>
-    events.filter((event): event is EventOf<K> => event.kind === kind)
-  const [latest, setLatest] = useState(() => pick(live.recent).slice(-count))
-  useEvents(live, (event) => {
-    const more = pick([event])
-    if (more.length === 0) return
-    setLatest((before) => [...before.filter((each) => each.seq < event.seq), ...more].slice(-count))
-  })
+  const [latest, setLatest] = useState(() => newest<K>([], live.recent, kind, count))
+  useEffect(() => {
+    const add = (events: readonly BridgeEvent[]) =>
+      setLatest((before) => newest(before, events, kind, count))
+    // What came between drawing and listening is among the recent ones.
+    add(live.recent)
+    return live.tap(add)
+  }, [live, kind, count])
   return latest
 }
 

@@ -137,6 +137,7 @@ export class Agent {
             made[kind] += piece
             say({ type: `${kind}_delta`, delta: piece })
             await wait(14 * this.pace)
+            await this.pause(session, piece)
             this.#check(session)
           }
           say({ type: `${kind}_end` })
@@ -262,9 +263,11 @@ export class Agent {
         details = result === SET ? decided(project, secrets) : { missing: secrets, answer: result }
     }
     const started = Date.now()
+    await this.pause(session, input.command ?? '')
     for (const piece of live ?? []) {
       project.emit('tool_update', session.id, { toolCallId, toolName: tool, delta: piece })
       await wait((took / live.length) * this.pace)
+      await this.pause(session, piece)
       if (session.run?.stopped) break
     }
     if (!live) await wait(took * this.pace)
@@ -301,11 +304,18 @@ export class Agent {
       delayMs: 1500 * this.pace,
       errorMessage: why,
     })
+    await this.pause(session, why)
     await wait(1500 * this.pace)
     project.emit('auto_retry_end', session.id, { success: true, attempt: 1, finalError: null })
   }
 
   wait(ms) {
     return wait(ms * this.pace)
+  }
+
+  /** Stands still at what a test wants to look at, until the test lets go or stops it. */
+  async pause(session, at) {
+    const stands = () => this.project.pausesAt?.test(at) && !session.run.stopped
+    while (stands()) await wait(10)
   }
 }

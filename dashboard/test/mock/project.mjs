@@ -40,6 +40,8 @@ export class Project {
     this.keys = []
     /** Its bridge says nothing of a message: it has it (`after`), or does not (`before`). */
     this.silent = null
+    /** The agent stands still at a piece of its work that this fits: no moment is too short to be seen. */
+    this.pausesAt = null
     this.appPort = null
     this.parts = agentParts()
     this.side = new MachineSide(this)

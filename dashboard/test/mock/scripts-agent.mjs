@@ -153,7 +153,7 @@ async function carrying(agent, session) {
   await checking(agent, session)
 }
 
-const helper = (description, command, took) => ({
+const helper = (description, command) => ({
   tool: 'task',
   input: { description, prompt: `${description}. Answer in one sentence.` },
   task: {
@@ -161,17 +161,17 @@ const helper = (description, command, took) => ({
     turns: [
       [
         'I look.',
-        { tool: 'bash', input: { command }, output: '12\n', took, details: { exitCode: 0 } },
+        { tool: 'bash', input: { command }, output: '12\n', took: 400, details: { exitCode: 0 } },
       ],
       [`${description}: there are twelve.`],
     ],
   },
 })
 
-const delegating = (took) => async (agent, session) => {
+async function delegating(agent, session) {
   await agent.turn(session, [
     'I give this to a helper.',
-    helper('Count the tests', 'grep -rc "test(" test', took),
+    helper('Count the tests', 'grep -rc "test(" test'),
   ])
   await agent.turn(session, ['The helper counted twelve tests.'])
 }
@@ -243,8 +243,7 @@ export const agentScripts = [
   [/half of the steps/, stepped(false)],
   [/steps/, stepped(true)],
   [/plan/, planning],
-  [/a slow helper/, delegating(30_000)],
-  [/helper/, delegating(400)],
+  [/helper/, delegating],
   [/push/, permitted],
   [/migrate/, doubtful],
   [/circles/, circling],

@@ -4,6 +4,7 @@ import { keyRoute } from './api-keys.mjs'
 import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
 import { Agent } from './agent.mjs'
+import { bodyOf } from './body.mjs'
 import { bridgeRoute } from './bridge.mjs'
 import { asset, DIST, preview } from './files.mjs'
 import { machineRoute } from './machine-routes.mjs'
@@ -238,9 +239,8 @@ export async function startMock({
       return preview(request, response)
     }
     if (!url.pathname.startsWith('/v1/')) return asset(dist, url.pathname, response)
-    const chunks = []
-    for await (const chunk of request) chunks.push(chunk)
-    const raw = Buffer.concat(chunks)
+    const raw = await bodyOf(request)
+    if (raw === null) return
     const json = (status, value) => {
       response.writeHead(status, {
         'content-type': 'application/json',

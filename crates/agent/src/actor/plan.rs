@@ -38,6 +38,7 @@ impl Actor {
         plan_id: Option<String>,
         edited: Option<Plan>,
     ) -> Result<Approved, Refused> {
+        self.not_a_task()?;
         let edited = edited.as_ref().map(plan::checked).transpose().map_err(Refused::BadPlan)?;
         self.conversation.around.sink.check().map_err(Refused::Disk)?;
         // Asked again after an answer that was lost.
@@ -76,6 +77,7 @@ impl Actor {
         plan_id: Option<String>,
         reason: Option<String>,
     ) -> Result<Option<String>, Refused> {
+        self.not_a_task()?;
         self.conversation.around.sink.check().map_err(Refused::Disk)?;
         self.idle().await?;
         let plan_id = self.plan_to_settle(plan_id)?.plan_id;

@@ -114,16 +114,39 @@ pub(super) async fn ask(
         booking: booking(&conversation.session()),
         options: Options { one_off: true, ..Options::default() },
     };
+    let mut held = 0;
+    let answer = until_answered(conversation, choice, request, &mut held, cancel).await;
+    conversation.set_spent(None);
+    let failed = answer.as_ref().err().map(ToString::to_string);
+    conversation.end_retries(held, failed.as_deref());
+    answer
+}
+
+/// Counts in `held` how often it had to wait because the project may not ask now; that is told.
+async fn until_answered(
+    conversation: &Conversation,
+    choice: &Choice,
+    request: ModelRequest,
+    held: &mut u32,
+    cancel: &CancellationToken,
+) -> Result<(String, Usage), Failed> {
     let mut attempt = 0;
     loop {
         let failure = match ask_once(choice, request.clone(), cancel).await? {
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
+        conversation.set_spent(Some(&failure));
         if failure.code == "aborted" {
             return Err(Failed::Aborted);
         }
-        let delay = held_back(&failure).or_else(|| again(&failure, &mut attempt));
+        let delay = if let Some(delay) = held_back(&failure) {
+            *held += 1;
+            conversation.tell_held(*held, delay, &failure);
+            Some(delay)
+        } else {
+            again(&failure, &mut attempt)
+        };
         let Some(delay) = delay else { return Err(Failed::Model(failure.message)) };
         tokio::select! {
             () = tokio::time::sleep(delay) => {}

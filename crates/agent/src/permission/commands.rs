@@ -113,6 +113,10 @@ impl Reader<'_> {
             self.at += 1;
             match c {
                 _ if Some(c) == until => {
+                    // Its lines come after what is read here.
+                    if !here.is_empty() {
+                        self.unclear();
+                    }
                     self.end_command();
                     return;
                 }
@@ -316,7 +320,8 @@ impl Reader<'_> {
             Some(sum) => {
                 !is_balanced(sum) || sum.contains(|c: char| ";\n'\"\\`".contains(c) || c == '#')
             }
-            None => text.contains("$(") || text.contains('`'),
+            // What ends a text or another such within it is told by more rules than are known here.
+            None => text[1..].contains(['`', '\'', '"', '{', '\\']),
         };
         if self.at == self.chars.len() || strange || text[1..].contains("$(") {
             self.unclear();
@@ -364,16 +369,15 @@ impl Reader<'_> {
         while matches!(self.peek(), Some(' ' | '\t')) {
             self.at += 1;
         }
-        let mut end = String::new();
-        let mut literal = false;
+        let from = self.at;
         while let Some(c) = self.peek().filter(|c| !c.is_whitespace() && !";|&<>()".contains(*c)) {
             self.at += 1;
-            match c {
-                '\'' | '"' | '\\' => literal = true,
-                _ => end.push(c),
-            }
+            self.part(c);
         }
-        if end.is_empty() {
+        let Word { text: end, quoted: literal, .. } = self.word.take().unwrap_or_default();
+        let written = &self.chars[from..self.at.min(self.chars.len())];
+        // Nothing in it stands for something else; it is written so that it seems to.
+        if end.is_empty() || written.iter().any(|c| "$`\n".contains(*c)) {
             self.unclear();
             return None;
         }
@@ -394,7 +398,9 @@ impl Reader<'_> {
             if shown == here.end {
                 return;
             }
-            if !here.literal && (line.contains("$(") || line.contains('`')) {
+            // A backslash at its end makes one line of two, of which neither ends the document.
+            if !here.literal && (line.contains("$(") || line.contains('`') || line.ends_with('\\'))
+            {
                 self.unclear();
             }
         }

@@ -14,6 +14,8 @@ const DEPTH_MAX: usize = 3;
 const LISTS: [&str; 5] = ["todos", "tasks", "steps", "items", "phases"];
 const SUMMARY: [&str; 5] = ["summary", "plan", "overview", "description", "title"];
 const TITLE: [&str; 7] = ["title", "task", "todo", "name", "step", "content", "summary"];
+/// Those of them that a step alone has, and no other thing.
+const STEP: [&str; 4] = ["title", "task", "todo", "step"];
 const DETAILS: [&str; 5] = ["details", "description", "detail", "notes", "content"];
 const CRITERIA: [&str; 5] =
     ["acceptanceCriteria", "acceptance_criteria", "acceptance", "criteria", "doneWhen"];
@@ -53,23 +55,41 @@ fn fences(text: &str) -> Vec<&str> {
     blocks
 }
 
-/// JSON without a fence. The outermost comes first.
+/// JSON without a fence: the last, and of that the outermost.
 fn bare(text: &str) -> Option<Plan> {
-    let begins = text.match_indices(['{', '[']).take(TRIES_MAX);
-    begins.map(|(at, _)| at).find_map(|at| plan_in(&text[at..]))
+    let mut last = None;
+    let mut within = 0;
+    for (at, _) in text.match_indices(['{', '[']).take(TRIES_MAX) {
+        if at >= within
+            && let Some((plan, bytes)) = plan_and_end(&text[at..])
+        {
+            last = Some(plan);
+            within = at + bytes;
+        }
+    }
+    last
 }
 
 /// The plan that a text begins with.
 fn plan_in(text: &str) -> Option<Plan> {
-    let value = parse(text)?;
-    plan(&value, DEPTH_MAX).filter(|plan| !plan.todos.is_empty())
+    plan_and_end(text).map(|(plan, _)| plan)
 }
 
-fn parse(text: &str) -> Option<Value> {
-    let first =
-        |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok();
+/// The same, and how long it is; one that had to be mended is taken to be the rest.
+fn plan_and_end(text: &str) -> Option<(Plan, usize)> {
+    let (value, bytes) = parse(text)?;
+    let plan = plan(&value, DEPTH_MAX).filter(|plan| !plan.todos.is_empty())?;
+    Some((plan, bytes))
+}
+
+fn parse(text: &str) -> Option<(Value, usize)> {
+    let first = |text: &str| {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+        let value = values.next()?.ok()?;
+        Some((value, values.byte_offset()))
+    };
     first(text).or_else(|| match mended(text) {
-        Cow::Owned(mended) => first(&mended),
+        Cow::Owned(mended) => first(&mended).map(|(value, _)| (value, text.len())),
         Cow::Borrowed(_) => None,
     })
 }
@@ -118,10 +138,13 @@ fn mended(text: &str) -> Cow<'_, str> {
 
 fn plan(value: &Value, depth: usize) -> Option<Plan> {
     match value {
-        // A list of texts may be anything; a list of steps has names for what is in it.
+        // A list of texts, or of things with names, may be anything; a list of steps says that they are.
         Value::Array(items) => {
-            let todos: Vec<PlanTodo> =
-                items.iter().filter(|item| item.is_object()).filter_map(todo).collect();
+            let is_step = |item: &&Value| {
+                let fields = item.as_object();
+                fields.is_some_and(|fields| STEP.iter().any(|key| field(fields, key).is_some()))
+            };
+            let todos: Vec<PlanTodo> = items.iter().filter(is_step).filter_map(todo).collect();
             (!todos.is_empty()).then(|| Plan { summary: String::new(), todos })
         }
         Value::Object(fields) => {

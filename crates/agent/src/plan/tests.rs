@@ -266,3 +266,12 @@ proptest! {
         prop_assert_eq!(got, plan);
     }
 }
+
+#[test]
+fn sample_data_is_no_plan_and_the_last_plan_counts() {
+    let sample = r#"The tables are [{"name": "users"}, {"name": "orders"}]."#;
+    assert!(read(sample).is_none_or(|(_, source)| source != PlanSource::Json));
+    let two = r#"First {"todos": ["no"]}, but better {"todos": ["yes"]}."#;
+    let (plan, _) = read(two).unwrap();
+    assert_eq!(plan.todos[0].title, "yes");
+}

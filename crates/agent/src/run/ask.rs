@@ -3,21 +3,20 @@
 
 use super::{Run, Stop};
 use crate::{
-    asking::{ABORTED, SPENT, booking, choose, held_back},
+    asking::{ABORTED, booking, choose, held_back},
     compaction,
-    session::{Body, Extra},
+    session::{Body, Extra, SessionError},
     surroundings::{Choice, thinking_level},
 };
 use futures_util::{FutureExt as _, StreamExt as _};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 use toft_llm::{
     ask::{ModelEvent, ModelFailure, ModelRequest, Options, Retry},
-    retry,
+    output_tokens_wanted, retry,
 };
 use toft_model::{
-    event::{EventBody, MessageRestarted, MessageStart, Notify, RetryEnd, RetryStart},
-    message::{AssistantMessage, Block, Message, StopReason},
-    provider::ModelInfo,
+    event::{EventBody, MessageRestarted, MessageStart, Notify},
+    message::{AssistantMessage, Block, Message, StopReason, Usage},
 };
 
 /// How long an adapter may take to close its call after an abort; its last words are kept if it
@@ -33,6 +32,8 @@ struct Said {
     shown: bool,
     message: AssistantMessage,
     failure: Option<ModelFailure>,
+    /// Tokens that it was allowed.
+    tokens_max: u64,
 }
 
 impl Run {
@@ -45,7 +46,13 @@ impl Run {
                 let message = self.answer_of_ours(StopReason::Error, &failure.message);
                 let id = self.conversation.session().fresh_id();
                 return self
-                    .keep(Said { message_id: id, shown: false, message, failure: None })
+                    .keep(Said {
+                        message_id: id,
+                        shown: false,
+                        message,
+                        failure: None,
+                        tokens_max: 0,
+                    })
                     .await;
             }
         };
@@ -59,15 +66,14 @@ impl Run {
         let mut compacted = false;
         loop {
             let said = self.call(&choice).await;
-            let spent = said.failure.as_ref().is_some_and(|f| f.code == SPENT);
-            self.conversation.needs_person.store(spent, Ordering::Release);
+            self.conversation.set_spent(said.failure.as_ref());
             if self.cancel.is_cancelled()
                 || said.failure.as_ref().is_some_and(|f| f.code == "aborted")
             {
-                self.end_retries(attempt + held, Some("stopped by a person"));
+                self.conversation.end_retries(attempt + held, Some("stopped by a person"));
                 return self.keep_aborted(said).await;
             }
-            if let Some(failure) = overflow(&said, &choice.info).filter(|_| !compacted) {
+            if let Some(failure) = overflow(&said).filter(|_| !compacted) {
                 compacted = true;
                 let done = compaction::compact(
                     &self.conversation,
@@ -79,7 +85,7 @@ impl Run {
                 .await;
                 match done {
                     Ok(_) => {
-                        self.void(&said, &failure);
+                        self.void(&said, &failure)?;
                         continue;
                     }
                     Err(compaction::Failed::Aborted) => return self.keep_aborted(said).await,
@@ -87,26 +93,23 @@ impl Run {
                 }
             }
             let Some(failure) = said.failure.clone() else {
-                self.end_retries(attempt + held, None);
+                self.conversation.end_retries(attempt + held, None);
                 self.tell_stand_in(&choice, &said.message);
                 return self.keep(said).await;
             };
             if let Some(delay) = held_back(&failure) {
                 held += 1;
-                // A project that waits for hours must not fill the log: told at 1, 2, 4, 8 …
-                if held.is_power_of_two() {
-                    self.tell_retry(held, u32::MAX, delay, &failure);
-                }
+                self.conversation.tell_held(held, delay, &failure);
                 self.wait(delay, attempt + held).await?;
                 continue;
             }
             let Some(delay) = retry::delay(&failure, attempt + 1, retry::chance()) else {
-                self.end_retries(attempt + held, Some(&failure.message));
+                self.conversation.end_retries(attempt + held, Some(&failure.message));
                 return self.keep(said).await;
             };
             attempt += 1;
-            self.void(&said, &failure);
-            self.tell_retry(attempt, retry::RETRIES_MAX, delay, &failure);
+            self.void(&said, &failure)?;
+            self.conversation.tell_retry(attempt, retry::RETRIES_MAX, delay, &failure);
             self.wait(delay, attempt + held).await?;
         }
     }
@@ -137,22 +140,12 @@ impl Run {
         }
     }
 
-    fn tell_retry(&self, attempt: u32, max: u32, delay: Duration, failure: &ModelFailure) {
-        self.conversation.emit(EventBody::AutoRetryStart(RetryStart {
-            attempt,
-            max_attempts: max,
-            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-            error_message: failure.message.clone(),
-            asks: failure.code == SPENT,
-        }));
-    }
-
     /// Waits before the next try, of which there were so many.
     async fn wait(&self, delay: Duration, tries: u32) -> Result<(), Stop> {
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
             () = self.cancel.cancelled() => {
-                self.end_retries(tries, Some("stopped by a person"));
+                self.conversation.end_retries(tries, Some("stopped by a person"));
                 Err(Stop::Aborted)
             }
         }
@@ -163,6 +156,7 @@ impl Run {
         let (request, message_id) = self.request(choice);
         let timestamp = self.conversation.now_ms();
         let stop = self.cancel.child_token();
+        let tokens_max = output_tokens_wanted(&request);
         let mut stream = choice.model.ask(request, stop.clone());
         let mut shown = false;
         let cut = |code: &str, text: &str| {
@@ -213,7 +207,7 @@ impl Run {
             }
         };
         message.timestamp = timestamp;
-        Said { message_id, shown, message, failure }
+        Said { message_id, shown, message, failure, tokens_max }
     }
 
     fn request(&self, choice: &Choice) -> (ModelRequest, String) {
@@ -234,24 +228,19 @@ impl Run {
         (request, session.fresh_id())
     }
 
-    /// Says that what was shown of an answer does not count.
-    fn void(&self, said: &Said, failure: &ModelFailure) {
+    /// Says that what was shown of an answer does not count. What it used does.
+    fn void(&self, said: &Said, failure: &ModelFailure) -> Result<(), SessionError> {
         if said.shown {
             self.conversation.emit(EventBody::MessageRestarted(MessageRestarted {
                 message_id: said.message_id.clone(),
                 reason: failure.message.clone(),
             }));
         }
-    }
-
-    fn end_retries(&self, attempt: u32, final_error: Option<&str>) {
-        if attempt > 0 {
-            self.conversation.emit(EventBody::AutoRetryEnd(RetryEnd {
-                success: final_error.is_none(),
-                attempt,
-                final_error: final_error.map(str::to_owned),
-            }));
+        let usage = &said.message.usage;
+        if *usage != Usage::default() {
+            self.conversation.append(Body::Usage(usage.clone()), Extra::default())?;
         }
+        Ok(())
     }
 
     async fn keep_aborted(&mut self, mut said: Said) -> Result<(), Stop> {
@@ -264,9 +253,10 @@ impl Run {
         Err(Stop::Aborted)
     }
 
-    /// Puts the answer into the session, on disk before it can change anything, and tells that it is whole.
+    /// Puts the answer into the session, on disk before it can change anything, and tells that it is whole. When
+    /// its calls change nothing, they and the next question need not wait for the disk: only people do.
     async fn keep(&mut self, said: Said) -> Result<(), Stop> {
-        let Said { message_id, shown, mut message, failure } = said;
+        let Said { message_id, shown, mut message, failure, .. } = said;
         if let Some(failure) = failure
             && message.error_message.is_none()
         {
@@ -280,10 +270,17 @@ impl Run {
         // On disk with the calls themselves: no write more, whatever ends.
         let life = Some(self.conversation.around.shell.life());
         let life = life.filter(|life| !life.is_empty() && message.tool_calls().next().is_some());
+        let ahead = self.may_run_ahead(&message);
         let body = Body::Message(Message::Assistant(message));
         let extra = Extra { life, ..Extra::default() };
+        self.saved().await?;
         self.conversation.append_as(message_id.clone(), body, extra)?;
         self.fresh = Some(message_id.clone());
+        if ahead {
+            self.save_meanwhile();
+            self.conversation.tell_message(&message_id, shown);
+            return Ok(());
+        }
         self.conversation.sync().await?;
         self.conversation.tell_message(&message_id, shown);
         self.sync_meanwhile();
@@ -292,15 +289,15 @@ impl Run {
 }
 
 /// Whether the context was too long: the provider says so, or the answer ended for want of room before it was as
-/// long as answers may be.
-fn overflow(said: &Said, model: &ModelInfo) -> Option<ModelFailure> {
+/// long as it was allowed to be.
+fn overflow(said: &Said) -> Option<ModelFailure> {
     if let Some(failure) = &said.failure {
         return (failure.code == "context_overflow").then(|| failure.clone());
     }
     let usage = &said.message.usage;
     let early = said.message.stop_reason == StopReason::Length
         && usage.total_tokens > 0
-        && usage.output < model.max_tokens;
+        && usage.output < said.tokens_max;
     early.then(|| ModelFailure {
         code: "context_overflow".into(),
         message: "The answer ended for want of room.".into(),
@@ -311,7 +308,7 @@ fn overflow(said: &Said, model: &ModelInfo) -> Option<ModelFailure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use toft_llm::testing::{assistant, model_info};
+    use toft_llm::testing::{assistant, request};
 
     #[test]
     fn an_answer_that_ended_early_for_want_of_room_is_an_overflow() {
@@ -327,10 +324,9 @@ mod tests {
                 message: "no".into(),
                 retry: Retry::Never,
             });
-            let mut info = model_info("anthropic", "claude-opus-4-6");
-            info.max_tokens = 1_000;
-            let said = Said { message_id: "m".into(), shown: true, message, failure };
-            assert_eq!(overflow(&said, &info).is_some(), want, "{stop_reason:?} {output} {code:?}");
+            let message_id = "m".into();
+            let said = Said { message_id, shown: true, message, failure, tokens_max: 1_000 };
+            assert_eq!(overflow(&said).is_some(), want, "{stop_reason:?} {output} {code:?}");
         };
         check(StopReason::Length, 999, None, true);
         check(StopReason::Length, 1_000, None, false);
@@ -340,10 +336,29 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_as_long_as_it_was_allowed_is_kept() {
+        let mut asked = request("anthropic", "claude-opus-4-6", Vec::new());
+        asked.model.max_tokens = 128_000;
+        let Message::Assistant(mut message) = assistant(vec![Block::text("half")]) else {
+            unreachable!()
+        };
+        message.stop_reason = StopReason::Length;
+        message.usage.total_tokens = 40_000;
+        for (output, want) in [(32_000, false), (31_000, true)] {
+            message.usage.output = output;
+            let (message_id, message) = ("m".to_owned(), message.clone());
+            let tokens_max = output_tokens_wanted(&asked);
+            let said = Said { message_id, shown: true, message, failure: None, tokens_max };
+            assert_eq!(overflow(&said).is_some(), want, "{output}");
+        }
+    }
+
+    #[test]
     fn an_answer_of_which_nothing_was_counted_says_nothing_of_room() {
         let Message::Assistant(mut message) = assistant(vec![]) else { unreachable!() };
         message.stop_reason = StopReason::Length;
-        let said = Said { message_id: "m".into(), shown: false, message, failure: None };
-        assert!(overflow(&said, &model_info("anthropic", "claude-opus-4-6")).is_none());
+        let message_id = "m".into();
+        let said = Said { message_id, shown: false, message, failure: None, tokens_max: 1_000 };
+        assert!(overflow(&said).is_none());
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{Run, Stop, hooks::with_note, ids::run_id, live::Live, permit::start_of};
 use crate::{
+    extensions::HookEvent,
     people::Audience,
     session::{Body, Extra, QueuedAs, SessionError},
     task::Helpers,
@@ -20,15 +21,18 @@ use toft_model::{
     event::{EventBody, ToolEnd, ToolUpdate},
     id::SessionId,
     mask::Mask,
-    message::{Block, Message, ToolCall, ToolResultMessage},
+    message::{AssistantMessage, Block, Message, ToolCall, ToolResultMessage},
     plan::Mode,
 };
 use toft_tools::{Again, STOPPED, TASK, ToolContext, ToolOutcome, Toolbox};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Tools that change nothing.
-const READ_ONLY: [&str; 5] = ["read", "grep", "find", "ls", "web_fetch"];
+/// Tools that change nothing, and of which nobody outside of the machine learns.
+const LOCAL: [&str; 4] = ["read", "grep", "find", "ls"];
+
+/// Changes nothing either, but is seen by the host that it asks.
+const WEB_FETCH: &str = "web_fetch";
 
 /// How long a tool may take to end by itself after an abort. Part of the second in which an abort
 /// must be over.
@@ -294,6 +298,15 @@ impl Run {
         Ok(())
     }
 
+    /// Whether an answer has calls, and nothing that they do is seen by anybody before people are told.
+    pub(super) fn may_run_ahead(&self, message: &AssistantMessage) -> bool {
+        let mut calls = message.tool_calls().peekable();
+        calls.peek().is_some()
+            && calls.all(is_local)
+            && !self.extensions.has(HookEvent::ToolCall)
+            && !self.extensions.has(HookEvent::ToolResult)
+    }
+
     /// Whether a call has a conversation of its own.
     fn is_task(&self, call: &ToolCall) -> bool {
         call.name == TASK && !self.conversation.is_task()
@@ -315,7 +328,11 @@ fn spawn(tools: Toolbox, call: &ToolCall, context: ToolContext) -> AbortOnDropHa
 
 /// Whether a call changes nothing.
 fn reads(call: &ToolCall) -> bool {
-    READ_ONLY.contains(&call.name.as_str())
+    is_local(call) || call.name == WEB_FETCH
+}
+
+fn is_local(call: &ToolCall) -> bool {
+    LOCAL.contains(&call.name.as_str())
 }
 
 /// Neighbours that only read together, and so are a few tasks; every other call alone.

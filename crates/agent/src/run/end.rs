@@ -1,10 +1,66 @@
 //! Telling that a turn, or the work, is over.
 
-use crate::{conversation::Conversation, session::Body, tally};
-use toft_model::{
-    event::{EventBody, TurnEnd},
-    message::Message,
+use super::Run;
+use crate::{
+    conversation::Conversation,
+    session::{Body, SessionError},
+    tally,
 };
+use toft_model::{
+    event::{EventBody, MessageRestarted, ToolEnd, TurnEnd},
+    message::{Block, Message, ToolResultMessage},
+};
+
+/// What is told of a message or a call whose end the disk did not take.
+const NOT_KEPT: &str = "The disk refuses: this could not be kept.";
+
+impl Run {
+    pub(super) fn disk_error(&self, error: &SessionError) -> &'static str {
+        tracing::warn!(%error, session = %self.conversation.id(), "work stopped");
+        self.end_told();
+        self.conversation
+            .emit(EventBody::Error { code: "disk_full".into(), message: error.to_string() });
+        "error"
+    }
+
+    /// Ends for people what was begun and did not get into the file. A call is still open there: it is gone on
+    /// with, and told anew, when a person has it tried again.
+    fn end_told(&self) {
+        let conversation = &self.conversation;
+        let (message, calls) = {
+            let shown = conversation.shown();
+            (shown.message_open.clone(), shown.tools_open.clone())
+        };
+        if let Some(id) = message {
+            if conversation.session().entry(&id).is_some() {
+                // What is in the file was said.
+                conversation.tell_message(&id, true);
+            } else {
+                let reason = NOT_KEPT.to_owned();
+                let restarted = MessageRestarted { message_id: id, reason };
+                conversation.emit(EventBody::MessageRestarted(restarted));
+            }
+        }
+        let (_, open) = conversation.session().open_calls();
+        for (_, call) in open.into_iter().filter(|(_, call)| calls.contains(&call.id)) {
+            let result = ToolResultMessage {
+                tool_call_id: call.id,
+                tool_name: call.name,
+                content: vec![Block::text(NOT_KEPT)],
+                details: None,
+                is_error: true,
+                timestamp: conversation.now_ms(),
+            };
+            conversation.emit(EventBody::ToolEnd(ToolEnd {
+                tool_call_id: result.tool_call_id.clone(),
+                tool_name: result.tool_name.clone(),
+                is_error: true,
+                result,
+                duration_ms: 0,
+            }));
+        }
+    }
+}
 
 impl Conversation {
     /// Tells the end of the turn whose answer and results are whole. A turn without an answer (the

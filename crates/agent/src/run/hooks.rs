@@ -11,6 +11,7 @@ use crate::{
         said::{Said, Words, message},
     },
     session::{Body, Extra},
+    tally,
 };
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering;
@@ -69,13 +70,14 @@ impl Run {
         Ok(())
     }
 
-    /// Messages of people since the last answer of which no hook was asked, oldest first.
+    /// Messages of people since a model answered last of which no hook was asked, oldest first. An answer of ours,
+    /// after a stop or a failure, followed no question: what was said before it has not been given to a model.
     fn new_input(&self) -> Vec<(String, UserContent)> {
         let session = self.conversation.session();
         let mut new = Vec::new();
         for entry in session.ancestors() {
             match &entry.body {
-                Body::Message(Message::Assistant(_)) => break,
+                Body::Message(Message::Assistant(m)) if tally::is_of_a_model(m) => break,
                 Body::Message(Message::User(user))
                     if session.said(HookEvent::Input, &entry.id, &entry.id).is_none() =>
                 {

@@ -4,6 +4,7 @@
 use super::Run;
 use crate::{
     conversation::Conversation,
+    pause::Pauses,
     session::{Body, Extra, SessionError},
     tally,
 };
@@ -64,15 +65,16 @@ impl Clock {
     }
 }
 
-/// Milliseconds that the prompt may still take. While a person is asked it is not counted.
+/// Milliseconds that the prompt may still take. While it needs a person it is not counted.
 fn left_ms(conversation: &Conversation) -> Option<u64> {
     let seconds = conversation.around.settings().limits.seconds?;
-    if conversation.question().is_some() || conversation.needs_person() {
+    let now = conversation.now_ms();
+    let session = conversation.session();
+    let pauses = Pauses::of(&session);
+    if pauses.open {
         return Some(u64::MAX);
     }
-    let began = tally::began(&conversation.session())?;
-    let took = conversation.now_ms().saturating_sub(began);
-    let took = took.saturating_sub(conversation.waited_ms.load(Ordering::Acquire));
+    let took = now.saturating_sub(tally::began(&session)?).saturating_sub(pauses.ms);
     Some(seconds.saturating_mul(1_000).saturating_sub(took))
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Run, guard::is};
 use crate::{
-    people::Audience,
+    people::{Answer, Audience},
     permission::{Places, Verdict, judge},
     session::{Body, Extra, custom},
 };
@@ -15,7 +15,7 @@ use toft_model::{
     message::ToolCall,
     permission::Rule,
 };
-use toft_tools::{About, Again, ToolOutcome, host::People as _};
+use toft_tools::{About, Again, ToolOutcome};
 
 const ONCE: &str = "Allow once";
 const ALWAYS: &str = "Always in this conversation";
@@ -84,7 +84,6 @@ impl Run {
         if !unclear {
             options.insert(1, ALWAYS.to_owned());
         }
-        let known = self.conversation.answer_to(&key).is_some();
         let question = Question {
             question,
             options,
@@ -93,7 +92,7 @@ impl Run {
             kind: QuestionKind::Permission,
             ..Question::default()
         };
-        let answer = self.ask_person(question).await?;
+        let Answer { text: answer, was_there } = self.ask_person(question).await?;
         if is(&answer, ALWAYS) && !unclear {
             let body = Body::Custom {
                 custom_type: custom::ALLOW.into(),
@@ -114,7 +113,7 @@ impl Run {
             ))
             .details(json!({ "denied": true })));
         }
-        Ok(if known { Permit::Given } else { Permit::JustGiven })
+        Ok(if was_there { Permit::Given } else { Permit::JustGiven })
     }
 
     /// Rules that a person has answered for good. Those of a task were asked where its call belongs.
@@ -182,7 +181,7 @@ impl Run {
             kind: QuestionKind::Doubt,
             ..Question::default()
         };
-        let answer = self.ask_person(question).await?;
+        let answer = self.ask_person(question).await?.text;
         if is(&answer, AGAIN) || is(&answer, "again") || is(&answer, "yes") {
             return Ok(());
         }
@@ -214,9 +213,9 @@ impl Run {
         intents.record(&name, &json!({ "began": began })).await.map_err(ToolOutcome::error)
     }
 
-    async fn ask_person(&self, question: Question) -> Result<String, ToolOutcome> {
+    async fn ask_person(&self, question: Question) -> Result<Answer, ToolOutcome> {
         let audience = Audience(Arc::clone(&self.conversation));
-        let answer = audience.ask(question, &self.cancel).await;
+        let answer = audience.put(question, &self.cancel).await;
         answer.ok_or_else(|| ToolOutcome::cancelled(WITHDRAWN))
     }
 }

@@ -28,6 +28,8 @@ pub mod custom {
     pub const PLAN: &str = "toft.plan";
     /// The project's own check: `{command}` as data when it begins, as a message with what it said.
     pub const CHECK: &str = "toft.check";
+    /// The work stands still because it needs a person, or goes on: `{of, over}`.
+    pub const PAUSE: &str = "toft.pause";
     /// What hooks of extensions said.
     pub const HOOK: &str = "toft.hook";
     /// A message of an extension: `{of, extension, turn}`.

@@ -126,6 +126,21 @@ pub struct Session {
     /// The same before the entry that was appended last.
     last_start: u64,
     lines: u64,
+    /// Asked before each sync: a disk that is slow, or broken.
+    #[cfg(test)]
+    disk: Option<TestDisk>,
+}
+
+/// See [`Session::set_disk_for_test`].
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct TestDisk(pub(crate) Arc<dyn Fn() -> io::Result<()> + Send + Sync>);
+
+#[cfg(test)]
+impl std::fmt::Debug for TestDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TestDisk")
+    }
 }
 
 impl Session {
@@ -190,6 +205,8 @@ impl Session {
             end: line.len() as u64,
             last_start: line.len() as u64,
             lines: 1,
+            #[cfg(test)]
+            disk: None,
         })
     }
 
@@ -222,6 +239,8 @@ impl Session {
             end: end as u64,
             last_start: end as u64,
             lines: 1,
+            #[cfg(test)]
+            disk: None,
         };
         let lines: Vec<&[u8]> = lines.collect();
         session.entries.reserve(lines.len());
@@ -236,8 +255,7 @@ impl Session {
     }
 
     fn take(&mut self, read: line::Read) {
-        // The first version has no ids; the line's number is as stable.
-        let id = read.id.unwrap_or_else(|| format!("line{:04}", self.lines));
+        let id = read.id.unwrap_or_else(|| line::id_of_line(self.lines));
         let parent = match read.parent {
             line::Parent::Before => self.leaf,
             line::Parent::Root => None,
@@ -317,7 +335,22 @@ impl Session {
     /// The work of putting the file on disk, to be run where blocking is allowed.
     pub fn sync(&self) -> impl FnOnce() -> Result<(), SessionError> + Send + 'static {
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        move || file.sync_data().map_err(|source| SessionError::Write { path, source })
+        #[cfg(test)]
+        let disk = self.disk.clone();
+        move || {
+            #[cfg(test)]
+            let asked = disk.map_or(Ok(()), |disk| (disk.0)());
+            #[cfg(not(test))]
+            let asked = Ok(());
+            let synced = asked.and_then(|()| file.sync_data());
+            synced.map_err(|source| SessionError::Write { path, source })
+        }
+    }
+
+    /// Asks this before each sync from now on.
+    #[cfg(test)]
+    pub(crate) fn set_disk_for_test(&mut self, disk: TestDisk) {
+        self.disk = Some(disk);
     }
 
     /// Writes elsewhere from now on.
@@ -379,26 +412,12 @@ impl Session {
         before
     }
 
-    /// Entries from the leaf up to the root.
-    pub fn ancestors(&self) -> impl Iterator<Item = &Entry> {
-        // A file that names a later entry as parent resolves to none, so this cannot circle.
-        std::iter::successors(self.leaf, |place| self.entries[*place].parent)
-            .map(|place| &self.entries[place])
-    }
-
     /// Places of the entries from the root to the leaf.
     pub(super) fn branch_places(&self) -> Vec<usize> {
         let places = std::iter::successors(self.leaf, |place| self.entries[*place].parent);
         let mut places: Vec<usize> = places.collect();
         places.reverse();
         places
-    }
-
-    /// Entries from the root to the leaf.
-    pub fn branch(&self) -> Vec<&Entry> {
-        let mut branch: Vec<&Entry> = self.ancestors().collect();
-        branch.reverse();
-        branch
     }
 
     /// The name that was given last, on whatever branch: going back does not unname a conversation.

@@ -57,12 +57,7 @@ pub struct Copy<'a> {
 impl Session {
     /// The branch that ends at an entry; `None` is the one before the first.
     pub fn branch_to(&self, leaf: Option<&str>) -> Branch {
-        let mut path = Vec::new();
-        let mut at = leaf.and_then(|id| self.entry(id));
-        while let Some(entry) = at {
-            path.push(entry);
-            at = self.parent_id(entry).and_then(|id| self.entry(id));
-        }
+        let mut path: Vec<_> = self.up_from(leaf.and_then(|id| self.entry(id))).collect();
         path.reverse();
         // What the branch itself says of names is copied with it.
         let mut labels: Vec<_> = self

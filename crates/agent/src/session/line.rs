@@ -1,7 +1,7 @@
 //! One line of a session file, as text and as an entry. Reading is lenient (old versions, foreign roles,
 //! unknown kinds); writing makes version 3. Format: Pi's session documentation, version 3.
 
-use super::entry::{Body, Extra};
+use super::entry::{Body, Compaction, Extra};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use std::borrow::Cow;
@@ -54,8 +54,8 @@ struct Line<'a> {
     timestamp: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     message: Option<&'a RawValue>,
-    #[serde(default)]
-    toft: Option<Extra>,
+    #[serde(default, borrow)]
+    toft: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +78,38 @@ pub(super) fn read(line: &str) -> Option<Read> {
         parent: head.parent_id,
         at_ms: at,
         body,
-        extra: head.toft.unwrap_or_default(),
+        extra: head.toft.map(|raw| read_extra(raw.get())).unwrap_or_default(),
     })
+}
+
+/// Our fields. One of a value that this version does not know is left out, and the others count.
+fn read_extra(raw: &str) -> Extra {
+    serde_json::from_str(raw).unwrap_or_else(|_| {
+        let mut fields: Map<String, Value> = serde_json::from_str(raw).unwrap_or_default();
+        fields.retain(|key, value| Extra::deserialize(json!({ key: value })).is_ok());
+        Extra::deserialize(Value::Object(fields)).unwrap_or_default()
+    })
+}
+
+/// The id of an entry without one, as the first version has them: its line's number is as stable.
+pub(super) fn id_of_line(number: u64) -> String {
+    format!("line{number:04}")
+}
+
+/// A compaction. The first version counts lines from the header on, which is 0.
+fn read_compaction(line: &str) -> Option<Body> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Old {
+        first_kept_entry_index: Option<u64>,
+    }
+    let mut compaction: Compaction = serde_json::from_str(line).ok()?;
+    if compaction.first_kept_entry_id.is_empty()
+        && let Ok(Old { first_kept_entry_index: Some(index) }) = serde_json::from_str(line)
+    {
+        compaction.first_kept_entry_id = id_of_line(index.saturating_add(1));
+    }
+    Some(Body::Compaction(compaction))
 }
 
 /// The role, where it comes first, as all writers of the format have it: looking for it elsewhere reads
@@ -155,7 +185,7 @@ struct Fields {
 
 fn read_body(kind: &str, line: &str, at: u64) -> Option<Body> {
     match kind {
-        "compaction" => return serde_json::from_str(line).ok().map(Body::Compaction),
+        "compaction" => return read_compaction(line),
         "branch_summary" => return serde_json::from_str(line).ok().map(Body::BranchSummary),
         _ => {}
     }

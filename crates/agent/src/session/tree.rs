@@ -44,6 +44,27 @@ pub struct Place {
 }
 
 impl Session {
+    /// An entry, and those above it up to the root.
+    pub(super) fn up_from<'a>(
+        &'a self,
+        entry: Option<&'a Entry>,
+    ) -> impl Iterator<Item = &'a Entry> {
+        // By place: ids may come twice in a file. A parent lies before its children, so this cannot circle.
+        std::iter::successors(entry, |entry| entry.parent.map(|place| &self.entries()[place]))
+    }
+
+    /// Entries from the leaf up to the root.
+    pub fn ancestors(&self) -> impl Iterator<Item = &Entry> {
+        self.up_from(self.leaf())
+    }
+
+    /// Entries from the root to the leaf.
+    pub fn branch(&self) -> Vec<&Entry> {
+        let mut branch: Vec<&Entry> = self.ancestors().collect();
+        branch.reverse();
+        branch
+    }
+
     /// What entries are called now: the name given last counts, on whatever branch.
     pub fn labels(&self) -> HashMap<&str, &Entry> {
         let mut labels = HashMap::new();
@@ -111,12 +132,8 @@ impl Session {
 
     /// What a move to `to` leaves behind, oldest first: the branch from where both part.
     pub fn left_behind(&self, to: Option<&str>) -> Vec<&Entry> {
-        let mut stays = HashSet::new();
-        let mut at = to.and_then(|id| self.entry(id));
-        while let Some(entry) = at {
-            stays.insert(entry.line);
-            at = self.parent_id(entry).and_then(|id| self.entry(id));
-        }
+        let to = to.and_then(|id| self.entry(id));
+        let stays: HashSet<u64> = self.up_from(to).map(|entry| entry.line).collect();
         let mut left: Vec<&Entry> =
             self.ancestors().take_while(|entry| !stays.contains(&entry.line)).collect();
         left.reverse();

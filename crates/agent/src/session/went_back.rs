@@ -87,13 +87,9 @@ impl Session {
 
     /// The last message of the branch that ends at an entry.
     pub fn message_at(&self, entry_id: Option<&str>) -> Option<String> {
-        let mut entry = self.entry(entry_id?)?;
-        loop {
-            if matches!(entry.body, Body::Message(_)) {
-                return Some(entry.id.clone());
-            }
-            entry = self.entry(self.parent_id(entry)?)?;
-        }
+        let mut above = self.up_from(self.entry(entry_id?));
+        let message = above.find(|entry| matches!(entry.body, Body::Message(_)))?;
+        Some(message.id.clone())
     }
 
     /// Moves the leaf to `mark.entry_id` by appending a line that says so. Work that was cut there

@@ -1,6 +1,7 @@
 //! A conversation with everything around it in memory: prepared model, prepared tools, kept events.
 
 mod around;
+mod tools;
 
 use crate::{
     Command, Conversation, Handle, PromptFacts, Refused,
@@ -12,11 +13,10 @@ use crate::{
 use around::{BenchIntents, BenchShell, Kin};
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream::BoxStream};
-use serde_json::{Value, json};
 use std::{
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,11 +29,11 @@ use toft_model::{
     id::SessionId,
     message::{Cost, Message, UserContent},
     provider::ModelRef,
-    tool::ToolSpec,
 };
-use toft_tools::{Again, Tool, ToolContext, ToolOutcome, Toolbox, testing::MemorySecrets};
+use toft_tools::{Tool, Toolbox, testing::MemorySecrets};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tools::{TestTool, ToolState};
 
 #[derive(Default)]
 pub(super) struct Heard {
@@ -62,8 +62,15 @@ impl Sink for Heard {
     }
 }
 
-/// Unix milliseconds of all benches of a process.
-pub(super) static NOW: AtomicU64 = AtomicU64::new(1_000);
+thread_local! {
+    /// Unix milliseconds of a test, which has a thread of its own.
+    static NOW: AtomicU64 = const { AtomicU64::new(1_000) };
+}
+
+/// Time goes by.
+pub(super) fn pass(ms: u64) {
+    NOW.with(|now| now.fetch_add(ms, Ordering::SeqCst));
+}
 
 /// The prepared model, with a price for each answer.
 struct Priced(Arc<PreparedModel>, f64);
@@ -116,101 +123,6 @@ impl ModelSource for OneModel {
             thinking: toft_llm::ask::ThinkingLevel::Off,
             model: Arc::new(Priced(Arc::clone(&self.model), *self.price.lock().unwrap())),
         })
-    }
-}
-
-/// `step` answers at once and counts; `slow` runs until cancelled; `gate` runs until opened;
-/// `ask` asks; `crash` panics; `read` waits for its twin.
-struct TestTool {
-    name: &'static str,
-    state: Arc<ToolState>,
-}
-
-#[derive(Default)]
-pub(super) struct ToolState {
-    pub(super) runs: AtomicU64,
-    /// Calls that count do not end.
-    pub(super) hang: AtomicBool,
-    pub(super) began: Notify,
-    pub(super) gate: Notify,
-    pub(super) readers: AtomicU64,
-    /// Exit codes of the next commands; 0 when there is none.
-    pub(super) exits: Mutex<std::collections::VecDeque<i32>>,
-    /// Commands do not end.
-    pub(super) hang_checks: AtomicBool,
-}
-
-#[async_trait]
-impl Tool for TestTool {
-    fn spec(&self) -> ToolSpec {
-        ToolSpec { name: self.name.into(), description: String::new(), parameters: json!({}) }
-    }
-
-    fn stands_for(&self, arguments: &Value) -> Option<(String, Value)> {
-        (self.name == "relay").then(|| ("step".into(), arguments["arguments"].clone()))
-    }
-
-    fn again(&self, _: &Value) -> Again {
-        match self.name {
-            "unsure" => Again::Unsure,
-            "attached" => Again::Attaches,
-            _ => Again::Safe,
-        }
-    }
-
-    async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
-        self.state.began.notify_one();
-        match self.name {
-            "slow" => {
-                ctx.cancel.cancelled().await;
-                ToolOutcome::cancelled(toft_tools::STOPPED)
-            }
-            "stuck" => std::future::pending().await,
-            "gate" => {
-                self.state.gate.notified().await;
-                let _ = ctx.updates.send(arguments.to_string()).await;
-                ToolOutcome::text("opened")
-            }
-            "ask" => {
-                let question = Question {
-                    question: "Which?".into(),
-                    tool_call_id: ctx.call_id.clone(),
-                    ..Question::default()
-                };
-                match ctx.people.ask(question, &ctx.cancel).await {
-                    Some(answer) => ToolOutcome::text(answer),
-                    None => ToolOutcome::cancelled("nobody answered"),
-                }
-            }
-            "bash" => {
-                if self.state.hang_checks.load(Ordering::SeqCst) {
-                    std::future::pending::<()>().await;
-                }
-                let code = self.state.exits.lock().unwrap().pop_front().unwrap_or_default();
-                let command = arguments["command"].as_str().unwrap_or_default();
-                ToolOutcome::text(format!("ran {command}: exit {code}"))
-                    .details(json!({ "exitCode": code }))
-            }
-            "crash" => panic!("a tool with a fault"),
-            "read" => {
-                // Ends only when two run at once.
-                self.state.readers.fetch_add(1, Ordering::SeqCst);
-                while self.state.readers.load(Ordering::SeqCst) < 2 {
-                    tokio::task::yield_now().await;
-                }
-                ToolOutcome::text("read")
-            }
-            _ => {
-                if self.state.hang.load(Ordering::SeqCst) {
-                    std::future::pending::<()>().await;
-                }
-                let n = self.state.runs.fetch_add(1, Ordering::SeqCst) + 1;
-                let _ = ctx.updates.send(format!("working on {n}\n")).await;
-                let mut outcome = ToolOutcome::text(format!("did {n} {arguments}"));
-                outcome.changed = vec![ctx.cwd.join("a.txt"), "/etc/b".into()];
-                outcome
-            }
-        }
     }
 }
 
@@ -283,7 +195,7 @@ impl Bench {
             )),
             skills: Arc::new(crate::skills::Skills::new(dir.path(), dir.path().join("home"))),
             observe_output: Arc::new(|_| {}),
-            clock: || NOW.load(Ordering::SeqCst),
+            clock: || NOW.with(|now| now.load(Ordering::SeqCst)),
             settings: RwLock::new(Settings::default()),
         });
         let session = Session::create(dir.path(), "/home/project", None, 1).unwrap();
@@ -292,7 +204,7 @@ impl Bench {
             dir: dir.path().to_owned(),
             around: Arc::clone(&around),
             open: Mutex::default(),
-            stop: stop.clone(),
+            stop: Mutex::new(stop.clone()),
         });
         let mut shown = Shown::default();
         shown.settle(session.lines());
@@ -330,6 +242,7 @@ impl Bench {
         }
         let conversation = Conversation::new(session, shown, Arc::clone(&self.around)).unwrap();
         self.stop = CancellationToken::new();
+        *self.kin.stop.lock().unwrap() = self.stop.clone();
         self.handle = spawn(conversation, Arc::clone(&self.kin) as _, self.stop.clone());
         self.handle.conversation().catch_up();
         self.handle.conversation().settle();

@@ -3,7 +3,10 @@
 use super::bench::Bench;
 use std::sync::atomic::Ordering;
 use toft_llm::testing::Prepared;
-use toft_model::event::QuestionKind;
+use toft_model::{
+    event::QuestionKind,
+    permission::{Action, Rule},
+};
 
 /// A bridge that dies while this tool runs. The tool itself ends only with it.
 async fn cut(tool: &str) -> Bench {
@@ -107,4 +110,28 @@ async fn a_call_that_only_reads_is_done_again_without_a_question() {
     bench.restart().await;
     bench.hear("agent_end", 1).await;
     assert_eq!((questions(&bench), bench.tools.runs.load(Ordering::SeqCst)), (0, 1));
+}
+
+#[tokio::test]
+async fn a_call_of_a_task_that_a_person_allowed_is_asked_about_after_the_machine_ended() {
+    let order = r#"{"description":"count","prompt":"Count them."}"#;
+    let mut bench = Bench::new([
+        Prepared::call("t1", "task", order),
+        Prepared::call("c1", "attached", "{}"),
+        Prepared::text("counted"),
+        Prepared::text("done"),
+    ]);
+    let rule = Rule { tool: "attached".into(), argument: None, action: Action::Ask, reason: None };
+    bench.set(|settings| settings.rules = vec![rule]);
+    bench.tools.hang.store(true, Ordering::SeqCst);
+    bench.prompt("go").await;
+    bench.answer(1, "Allow once").await;
+    bench.tools.began.notified().await;
+    bench.tools.hang.store(false, Ordering::SeqCst);
+    *bench.shell.life.lock().unwrap() = "second".into();
+    bench.restart().await;
+    let asked = bench.answer(2, "Go on without it").await;
+    assert_eq!((asked.kind, asked.tool_call_id.as_str()), (QuestionKind::Doubt, "t1"));
+    bench.hear("agent_end", 2).await;
+    assert_eq!(bench.tools.runs.load(Ordering::SeqCst), 0, "never by itself");
 }

@@ -323,3 +323,31 @@ async fn an_extension_brings_tools_and_a_broken_one_is_told_once() {
     let failed = failures(&bench);
     assert!(failed.len() == 1 && failed[0].extension == "wrong" && failed[0].hook.is_none());
 }
+
+#[tokio::test]
+async fn what_a_stop_kept_from_a_hook_is_not_given_to_the_model() {
+    let answers = [Prepared::call("c1", "slow", "{}"), Prepared::text("ok")];
+    let bench = bench(answers, &[("tool_result", "cat >/dev/null")]);
+    bench.prompt("go").await;
+    bench.tools.began.notified().await;
+    bench.abort().await;
+    let text = text_of(&result(&bench).content);
+    assert!(text.contains("stopped before the extension guard"), "{text}");
+}
+
+#[tokio::test]
+async fn input_that_a_stop_kept_from_a_hook_is_asked_about_before_the_next_question() {
+    let hide = r#"if [ -e "$TOFT_EXTENSION/go" ]; then grep -q hunter2 && echo '{"text": "hidden"}'; else touch "$TOFT_EXTENSION/asked"; sleep 600; fi"#;
+    let bench = bench([Prepared::text("ok")], &[("input", hide)]);
+    bench.prompt("hunter2").await;
+    let folder = bench.dir.path().join(".toft/extensions/guard");
+    while !folder.join("asked").exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bench.abort().await;
+    bench.hear("agent_end", 1).await;
+    std::fs::write(folder.join("go"), "").unwrap();
+    bench.run("go on").await;
+    let asked = serde_json::to_string(&bench.model.asked()[0].messages).unwrap();
+    assert!(asked.contains("hidden") && !asked.contains("hunter2"), "{asked}");
+}

@@ -1,10 +1,14 @@
 //! What a prompt may take, and a model that goes round in circles.
 
-use super::bench::{Bench, NOW};
+use super::bench::{Bench, pass};
 use crate::session::Session;
-use std::sync::atomic::Ordering;
-use toft_llm::testing::Prepared;
-use toft_model::{event::QuestionKind, message::Message, permission::Reached};
+use std::{sync::atomic::Ordering, time::Duration};
+use toft_llm::{ask::Retry, testing::Prepared};
+use toft_model::{
+    event::QuestionKind,
+    message::Message,
+    permission::{Action, Reached, Rule},
+};
 
 fn steps(n: usize) -> Vec<Prepared> {
     let calls =
@@ -61,7 +65,7 @@ async fn a_prompt_that_takes_too_long_ends_in_the_middle_of_a_call() {
     bench.set(|settings| settings.limits.seconds = Some(60));
     bench.prompt("go").await;
     bench.tools.began.notified().await;
-    NOW.fetch_add(61_000, Ordering::SeqCst);
+    pass(61_000);
     bench.hear("agent_end", 1).await;
     assert_eq!(bench.end().reason, "limit");
     let session = bench.handle.conversation().session();
@@ -78,10 +82,93 @@ async fn the_time_of_a_prompt_stands_still_while_a_person_is_asked() {
     bench.set(|settings| settings.limits.seconds = Some(60));
     bench.prompt("go").await;
     bench.hear("question", 1).await;
-    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    pass(120_000);
+    tokio::time::sleep(Duration::from_secs(30)).await;
     bench.answer(1, "blue").await;
     bench.hear("agent_end", 1).await;
     assert_eq!(bench.end().reason, "done");
+    // The next prompt has its own time, and no more.
+    bench.model.push(Prepared::call("c2", "slow", "{}"));
+    bench.prompt("go on").await;
+    bench.hear("tool_start", 2).await;
+    pass(61_000);
+    bench.hear("agent_end", 2).await;
+    assert_eq!(bench.end().reason, "limit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_outlives_the_bridge_takes_no_time_either() {
+    let mut bench = Bench::new([Prepared::call("c1", "ask", "{}"), Prepared::text("Thank you.")]);
+    bench.set(|settings| settings.limits.seconds = Some(60));
+    bench.prompt("go").await;
+    bench.hear("question", 1).await;
+    pass(120_000);
+    bench.restart().await;
+    pass(120_000);
+    bench.answer(1, "blue").await;
+    bench.hear("agent_end", 1).await;
+    assert_eq!(bench.end().reason, "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_task_stands_still_with_that_of_its_prompt() {
+    let order = r#"{"description":"count","prompt":"Count them."}"#;
+    let bench = Bench::new([
+        Prepared::call("t1", "task", order),
+        Prepared::call("c1", "step", "{}"),
+        Prepared::text("counted"),
+        Prepared::text("done"),
+    ]);
+    let rule = Rule { tool: "step".into(), argument: None, action: Action::Ask, reason: None };
+    bench.set(|settings| {
+        settings.rules = vec![rule];
+        settings.limits.seconds = Some(60);
+    });
+    bench.prompt("go").await;
+    bench.hear("question", 1).await;
+    pass(120_000);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    bench.answer(1, "Allow once").await;
+    bench.hear("agent_end", 2).await;
+    assert_eq!(bench.end().reason, "done");
+    assert_eq!(bench.transcript()[2], "result t1: counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_prompt_stands_still_while_a_budget_is_spent() {
+    let spent = || Prepared::Fails(vec![], super::failure("budget_spent", Retry::Never));
+    let bench = Bench::new([spent(), Prepared::text("at last")]);
+    bench.set(|settings| settings.limits.seconds = Some(60));
+    bench.prompt("go").await;
+    bench.hear("auto_retry_start", 1).await;
+    assert!(bench.handle.conversation().needs_person());
+    pass(120_000);
+    bench.hear("agent_end", 1).await;
+    assert_eq!(bench.end().reason, "done");
+    // A stop in the middle of it leaves nothing of it to the next prompt.
+    bench.model.push(spent());
+    bench.prompt("go").await;
+    bench.hear("auto_retry_start", 2).await;
+    bench.abort().await;
+    bench.model.push(Prepared::call("c1", "slow", "{}"));
+    bench.prompt("go").await;
+    bench.hear("tool_start", 1).await;
+    assert!(!bench.handle.conversation().needs_person());
+    pass(61_000);
+    bench.hear("agent_end", 3).await;
+    assert_eq!(bench.end().reason, "limit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_voided_costs_what_it_used() {
+    let overloaded = super::failure("overloaded", Retry::Backoff);
+    let half = vec![toft_model::message::Block::text("half")];
+    let bench = Bench::new([Prepared::Fails(half, overloaded), Prepared::text("whole")]);
+    *bench.models.price.lock().unwrap() = 0.5;
+    bench.run("go").await;
+    let cost = |usage: toft_model::message::Usage| usage.cost.unwrap().total;
+    assert!((cost(bench.end().usage) - 1.0).abs() < 1e-9);
+    assert!((cost(bench.handle.conversation().session().usage()) - 1.0).abs() < 1e-9);
 }
 
 fn circle(n: usize) -> Vec<Prepared> {

@@ -1,7 +1,7 @@
 //! What a stop ends.
 
 use super::bench::Bench;
-use crate::session::Body;
+use crate::{Command, session::Body};
 use toft_llm::testing::{Prepared, call};
 use toft_model::{id::SessionId, message::Message};
 
@@ -42,4 +42,20 @@ async fn a_stop_ends_what_its_prompt_left_in_the_background_and_nothing_older() 
     assert!(killed.contains(own) && killed.contains(&of_task), "{killed:?}");
     assert!(!killed.contains(old) && !killed.contains(&foreign), "{killed:?}");
     assert!(bench.transcript().last().unwrap().starts_with("assistant Aborted"));
+}
+
+#[tokio::test]
+async fn a_prompt_is_told_also_when_another_command_follows_at_once() {
+    let bench = Bench::new([Prepared::text("hi")]);
+    let name = |reply| Command::Change {
+        model: None,
+        thinking_level: None,
+        name: Some("Named".into()),
+        reply,
+    };
+    let (prompted, named) = tokio::join!(bench.prompt("go"), bench.handle.ask(name));
+    assert!(prompted.entry_id.is_some() && named.is_ok());
+    bench.hear("agent_end", 1).await;
+    let told = bench.kinds().iter().filter(|kind| *kind == "message_end").count();
+    assert_eq!(told, 2, "{:?}", bench.kinds());
 }

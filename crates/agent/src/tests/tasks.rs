@@ -159,6 +159,17 @@ async fn nobody_else_speaks_in_the_conversation_of_a_task() {
     let said =
         child.ask(|reply| Command::Prompt { id: None, content, waiting: QueuedAs::Steer, reply });
     assert!(matches!(said.await, Err(Refused::Task)));
+    let refused = child.ask(|reply| Command::Retry { reply }).await;
+    assert!(matches!(refused, Err(Refused::Task)), "{refused:?}");
+    let (plan_id, plan) = (None, None);
+    let refused = child.ask(|reply| Command::Approve { plan_id, plan, reply }).await;
+    assert!(matches!(refused, Err(Refused::Task)), "{refused:?}");
+    let (plan_id, reason) = (None, Some("no".to_owned()));
+    let refused = child.ask(|reply| Command::Reject { plan_id, reason, reply }).await;
+    assert!(matches!(refused, Err(Refused::Task)), "{refused:?}");
+    let (steering, follow_up) = (Some(vec!["and me?".to_owned()]), None);
+    let refused = child.ask(|reply| Command::Queue { steering, follow_up, reply }).await;
+    assert!(matches!(refused, Err(Refused::Task)), "{refused:?}");
     bench.tools.gate.notify_one();
     bench.hear("agent_end", 2).await;
 }

@@ -1,6 +1,6 @@
 //! Routes about what a session's agent may do, and its plan.
 
-use super::session::{answer, ask, session_id};
+use super::session::{answer, ask, named};
 use crate::{answer::Failure, body::body, in_time, proxy::is_outside, runtime::AgentRuntime};
 use axum::{
     extract::{Path, Request, State},
@@ -11,15 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_agent::{Command, Handle};
-use toft_model::{
-    id::SessionId,
-    plan::{Mode, Plan, PlanNow},
-};
-
-/// The session of a path.
-fn named(id: &str) -> Result<SessionId, Failure> {
-    session_id(Some(id))?.ok_or_else(|| Failure::invalid("Name a session in the path."))
-}
+use toft_model::plan::{Mode, Plan, PlanNow};
 
 #[derive(Deserialize)]
 struct Wanted {

@@ -15,7 +15,7 @@ use toft_model::{
 };
 
 /// Characters of a session's name: a line that people read.
-const NAME_CHARS_MAX: usize = 200;
+pub(super) const NAME_CHARS_MAX: usize = 200;
 
 /// Times a command is sent again when its session was just closed for idleness.
 const CLOSED_RETRIES: usize = 3;
@@ -41,6 +41,11 @@ pub(super) fn session_id(text: Option<&str>) -> Result<Option<SessionId>, Failur
     text.map(str::parse)
         .transpose()
         .map_err(|error: InvalidId| Failure::invalid(format!("{error}.")))
+}
+
+/// A session id from a path.
+pub(super) fn named(id: &str) -> Result<SessionId, Failure> {
+    session_id(Some(id))?.ok_or_else(|| Failure::invalid("Name a session in the path."))
 }
 
 /// A session's name, if it is short enough to be one.

@@ -1,6 +1,6 @@
 //! `GET state` and `POST config`.
 
-use super::session::{Wanted, answer, session_id, session_name, status, wanted};
+use super::session::{NAME_CHARS_MAX, Wanted, answer, session_id, session_name, status, wanted};
 use crate::{
     answer::Failure,
     asked::Asked,
@@ -18,15 +18,12 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use toft_agent::{
     Command, Handle,
-    surroundings::{QueueMode, thinking_level, thinking_name},
+    surroundings::{QueueMode, Settings, thinking_level, thinking_name},
 };
 use toft_model::{
     permission::{PromptLimits, Rule},
     provider::{DEMO_PROVIDER, ModelRef},
 };
-
-/// Longest name of a conversation: one line in a list.
-const NAME_CHARS_MAX: usize = 200;
 
 /// Rules of a project: each call is held against all of them.
 const RULES_MAX: usize = 200;
@@ -131,6 +128,26 @@ struct Config {
     session_id: Option<String>,
 }
 
+impl Config {
+    /// What it does not name stays.
+    fn put_into(self, settings: &mut Settings) {
+        settings.steering_mode = self.steering_mode.unwrap_or(settings.steering_mode);
+        settings.follow_up_mode = self.follow_up_mode.unwrap_or(settings.follow_up_mode);
+        settings.auto_compaction_enabled =
+            self.auto_compaction_enabled.unwrap_or(settings.auto_compaction_enabled);
+        if let Some(rules) = self.rules {
+            settings.rules = rules;
+        }
+        if let Some(limits) = self.limits {
+            settings.limits = limits;
+        }
+        settings.auto_check = self.auto_check.unwrap_or(settings.auto_check);
+        if let Some(command) = self.check_command {
+            settings.check_command = Some(command).filter(|command| !command.trim().is_empty());
+        }
+    }
+}
+
 /// Bytes of what a person wrote in a rule.
 fn rule_bytes(rule: &Rule) -> usize {
     let texts = [Some(&rule.tool), rule.argument.as_ref(), rule.reason.as_ref()];
@@ -198,27 +215,9 @@ async fn apply(runtime: &AgentRuntime, handle: &Handle, config: Config) -> Resul
             .await
             .map_err(|source| RuntimeError::Io { step: "setting the app port", source })?;
     }
-    let mut settings = runtime.settings();
-    let before = settings.clone();
-    settings.steering_mode = config.steering_mode.unwrap_or(settings.steering_mode);
-    settings.follow_up_mode = config.follow_up_mode.unwrap_or(settings.follow_up_mode);
-    settings.auto_compaction_enabled =
-        config.auto_compaction_enabled.unwrap_or(settings.auto_compaction_enabled);
-    if let Some(rules) = config.rules {
-        settings.rules = rules;
-    }
-    if let Some(limits) = config.limits {
-        settings.limits = limits;
-    }
-    settings.auto_check = config.auto_check.unwrap_or(settings.auto_check);
-    if let Some(command) = config.check_command {
-        settings.check_command = Some(command).filter(|command| !command.trim().is_empty());
-    }
-    if settings != before {
-        runtime.set_settings(settings).await?;
-    }
-    if model.is_some() || config.thinking_level.is_some() || name.is_some() {
-        let Config { thinking_level, .. } = config;
+    let thinking_level = config.thinking_level.clone();
+    runtime.change_settings(|settings| config.put_into(settings)).await?;
+    if model.is_some() || thinking_level.is_some() || name.is_some() {
         handle.ask(|reply| Command::Change { model, thinking_level, name, reply }).await?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Routes over one session as a tree: its entries, a copy of a branch, going to an entry, naming one, and the
 //! branch as a page.
 
-use super::session::{answer, ask, session_id, session_name};
+use super::session::{answer, ask, named, session_name};
 use crate::{
     answer::{Failure, Refused},
     asked::{Asked, query},
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::{convert::Infallible, sync::Arc};
 use toft_agent::{Command, session::Page};
-use toft_model::{id::SessionId, plan::Mode};
+use toft_model::plan::Mode;
 
 /// Entries of one answer when it is not said how many: some 150 KiB.
 const ENTRIES_DEFAULT: usize = 500;
@@ -30,11 +30,6 @@ const ENTRIES_MAX: usize = 5_000;
 
 /// Characters of a label: a few words in a list.
 const LABEL_CHARS_MAX: usize = 200;
-
-/// The session of a path.
-fn named(id: &str) -> Result<SessionId, Failure> {
-    session_id(Some(id))?.ok_or_else(|| Failure::invalid("Name a session in the path."))
-}
 
 #[derive(Deserialize)]
 pub(super) struct Part {

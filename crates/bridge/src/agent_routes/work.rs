@@ -25,12 +25,10 @@ use toft_model::{
     http::PROMPT_ID,
     message::{Block, UserContent},
 };
+use toft_tools::aside::IMAGE_BYTES_MAX;
 
 /// Images of one prompt at most.
 const IMAGES_MAX: usize = 10;
-
-/// Bytes of one image at most (Anthropic's limit, the lowest of the large providers).
-const IMAGE_BYTES_MAX: usize = 5 << 20;
 
 /// What all large providers take.
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -136,8 +134,8 @@ fn content(prompt: Prompt) -> Result<UserContent, Failure> {
             .map_err(|e| Failure::invalid(format!("Image {n} is not valid base64: {e}.")))?;
         if bytes.len() > IMAGE_BYTES_MAX {
             return Err(Failure::invalid(format!(
-                "Image {n} is larger than {} MiB: make it smaller.",
-                IMAGE_BYTES_MAX >> 20
+                "Image {n} has {} bytes; at most {IMAGE_BYTES_MAX} fit: make it smaller.",
+                bytes.len()
             )));
         }
         blocks.push(Block::Image { data: image.data, mime_type: image.mime_type });

@@ -32,6 +32,14 @@ fn link() -> (InitShell, UnixStream) {
 
 /// Init's side of one operation: takes the request, sends these frames, closes.
 async fn operation(link: &UnixStream, frames: &[(FrameKind, Vec<u8>)]) -> InitRequest {
+    open_operation(link, frames).await.0
+}
+
+/// The same of one that stays open.
+async fn open_operation(
+    link: &UnixStream,
+    frames: &[(FrameKind, Vec<u8>)],
+) -> (InitRequest, UnixStream) {
     let mut stream = crate::init_link::take(link).await.unwrap().unwrap();
     let mut decoder = Decoder::default();
     let request = loop {
@@ -45,7 +53,7 @@ async fn operation(link: &UnixStream, frames: &[(FrameKind, Vec<u8>)]) -> InitRe
     for (kind, payload) in frames {
         stream.write_all(&encode(*kind, payload)).await.unwrap();
     }
-    request
+    (request, stream)
 }
 
 fn says(reply: &InitReply) -> (FrameKind, Vec<u8>) {
@@ -184,4 +192,27 @@ async fn a_program_is_lost_when_init_is_gone() {
     let ((), events) = tokio::join!(init, run);
     assert_eq!(events, [ShellEvent::Lost]);
     assert_eq!(shell.list().await.unwrap_err().code, "lost");
+}
+
+#[tokio::test]
+async fn input_is_given_when_init_says_so_by_closing() {
+    let (shell, link) = link();
+    let is_given = std::sync::atomic::AtomicBool::new(false);
+    let init = async {
+        let (_, mut stream) = open_operation(&link, &[started(true)]).await;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        is_given.store(true, std::sync::atomic::Ordering::SeqCst);
+        bytes
+    };
+    let give = async {
+        shell.input("a", b"word", true).await.unwrap();
+        is_given.load(std::sync::atomic::Ordering::SeqCst)
+    };
+    let (bytes, was_given) = tokio::join!(init, give);
+    assert!(was_given, "the connection outlives what was said over it");
+    let mut decoder = Decoder::default();
+    decoder.push(&bytes);
+    assert_eq!(decoder.next_frame().unwrap(), Some((FrameKind::Stdin, b"word".to_vec())));
+    assert_eq!(decoder.next_frame().unwrap().unwrap().0, FrameKind::Json);
 }

@@ -1,7 +1,11 @@
 //! Programs: how they are started, what they print and read, how they are found again.
 
 use crate::support::{Machine, line, ran, sh};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+use rustix::{
+    net::{Shutdown, shutdown},
+    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
+};
+use std::{os::fd::AsFd as _, time::Duration};
 use toft_machine::init_client::{self, ExecEvent, InitError};
 use toft_model::init::{ExecSpec, PtySize};
 
@@ -106,6 +110,33 @@ async fn input_comes_from_connections_that_do_not_stay() {
     drop(closer);
     assert_eq!(ran(handle).await.out, "got one\ngot two\nend\n");
     assert!(!takes().await);
+}
+
+#[tokio::test]
+async fn init_closes_when_a_program_that_reads_late_has_been_given_all() {
+    let machine = Machine::start();
+    let go = machine.path("go");
+    let script = format!("while [ ! -e {} ]; do sleep 0.01; done; wc -c", go.display());
+    let spec = ExecSpec { id: Some("late".into()), stdin: true, detach: true, ..sh(&script) };
+    let program = machine.exec(spec).await;
+    let stream = machine.init().await;
+    let socket = stream.as_fd().try_clone_to_owned().unwrap();
+    let mut giver = init_client::attach(stream, "late", u64::MAX).await.unwrap();
+    // More than what lies in between takes before the program reads.
+    let given = vec![b'x'; 2 << 20];
+    let give = async {
+        giver.input().stdin(&given).await.unwrap();
+        giver.input().close_stdin().await.unwrap();
+        shutdown(&socket, Shutdown::Write).unwrap();
+        while let Ok(Some(_)) = giver.next().await {}
+    };
+    let late = async {
+        // Longer than until init looks whether a caller has left.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        std::fs::write(&go, "").unwrap();
+    };
+    tokio::join!(give, late);
+    assert_eq!(ran(program).await.out.trim(), given.len().to_string());
 }
 
 #[tokio::test]

@@ -42,8 +42,14 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// One line for people; `None` for pieces that a later event holds whole.
+/// One line for people; `None` for pieces that a later event holds whole. Much of it is said inside: none of it is
+/// another line, or a command to the terminal.
 fn human(event: &SseEvent) -> Option<String> {
+    let text = told(event)?.replace(['\r', '\n', '\t'], " ");
+    Some(output::shown(&text).into_owned())
+}
+
+fn told(event: &SseEvent) -> Option<String> {
     let data = &event.data;
     let text = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
     Some(match event.name.as_str() {
@@ -158,6 +164,25 @@ mod tests {
             told("service", json!({"name":"web","state":"backoff","exitCode":3})),
             "service web: backoff (exit code 3)"
         );
+    }
+
+    #[test]
+    fn what_is_said_inside_is_one_line_and_no_command_to_the_terminal() {
+        for (name, data) in [
+            ("notify", json!({"message": "a\u{1b}[2Kb\nc"})),
+            ("error", json!({"message": "a\u{1b}[2Kb\nc"})),
+            ("mcp_server", json!({"name": "a\u{1b}[2K", "state": "failed", "message": "b\r\nc"})),
+            (
+                "extension_error",
+                json!({"extension": "\u{1b}", "hook": "\u{9b}1A", "message": "c\n"}),
+            ),
+            ("label_change", json!({"targetId": "a", "label": "\u{1b}]0;x\u{7}"})),
+            ("navigated", json!({"sessions": [{"toEntryId": "a\u{1b}[2K\nb"}]})),
+            ("\u{1b}[2K", json!({})),
+        ] {
+            let line = human(&SseEvent { name: name.into(), id: None, data }).unwrap();
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
     }
 
     #[test]

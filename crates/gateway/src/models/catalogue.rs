@@ -17,7 +17,7 @@ pub(crate) fn model_list(config: &Config) -> ModelList {
         wanted.filter(|model| model.provider == DEMO_PROVIDER || of(&model.provider).is_some());
     let default = wanted
         .and_then(|model| Some(ModelRef { id: named(model.id, of(&model.provider))?, ..model }))
-        .or_else(|| usable.iter().find_map(|provider| first(provider)))
+        .or_else(|| usable.iter().filter(|p| !p.only_if_named).find_map(|p| first(p)))
         .unwrap_or_else(|| catalogue::auto_pick(|_| false));
     let is_listed = models.iter().any(|m| m.provider == default.provider && m.id == default.id);
     if !is_listed && let Some(provider) = of(&default.provider) {
@@ -40,10 +40,5 @@ fn named(id: String, provider: Option<&&Arc<Provider>>) -> Option<String> {
 
 /// The model of a provider that is asked where nobody chose one.
 fn first(provider: &Arc<Provider>) -> Option<ModelRef> {
-    let by_default = provider.spec.map(|spec| spec.default_model).filter(|id| !id.is_empty());
-    let id = match by_default {
-        Some(id) => id.to_owned(),
-        None => provider.models().into_iter().next()?.id,
-    };
-    Some(ModelRef { provider: provider.info.id.clone(), id })
+    Some(ModelRef { provider: provider.info.id.clone(), id: provider.default_model()? })
 }

@@ -6,12 +6,12 @@ use crate::{
     state::State,
     upstream::{Upstream, failure},
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all, stream};
 use http::{HeaderValue, Method, header};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use toft_llm::catalogue::local::LocalServer;
+use toft_llm::catalogue::local::{self, LocalServer};
 use toft_model::provider::ModelInfo;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Between two looks: whoever has started one and turns to the browser finds it there.
 const EVERY: Duration = Duration::from_secs(10);
@@ -22,33 +22,43 @@ const ANEW_AFTER: u32 = 30;
 /// They answer such questions in milliseconds; one that loads a model may take its time.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// For all that is asked in one look: what was not told until then is told in a later one.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Questions after single models at once.
+const AT_ONCE: usize = 4;
+
 /// Bytes of an answer: a thousand models.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// Looks until the gateway ends.
+/// Looks until the gateway ends. Each server by itself: one that does not answer holds up no other one, and
+/// no new configuration.
 pub(crate) async fn follow(state: Arc<State>) {
     let mut news = state.news();
-    for round in 0_u32.. {
+    loop {
         news.mark_unchanged();
         let config = state.config();
-        let local: Vec<&Provider> = config.providers().filter(|p| p.local().is_some()).collect();
-        let anew = round.is_multiple_of(ANEW_AFTER);
-        let looks = join_all(local.iter().map(|provider| look(&state.upstream, provider, anew)));
-        if state.cancel.run_until_cancelled(looks).await.is_none() {
-            return;
-        }
-        let pause = async {
+        let local = config.providers().filter(|provider| provider.local().is_some());
+        let all = join_all(local.map(|provider| follow_one(&state.upstream, provider)));
+        let all = async {
+            all.await;
             // There is nobody to look after.
-            if local.is_empty() {
-                std::future::pending::<()>().await;
-            }
-            sleep(EVERY).await;
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = state.cancel.cancelled() => return,
             changed = news.changed() => if changed.is_err() { return },
-            () = pause => {}
+            () = all => {}
         }
+    }
+}
+
+async fn follow_one(upstream: &Upstream, provider: &Provider) {
+    // What an earlier configuration has found holds for a while.
+    let first = u32::from(provider.found().is_some());
+    for round in first.. {
+        look(upstream, provider, round.is_multiple_of(ANEW_AFTER)).await;
+        sleep(EVERY).await;
     }
 }
 
@@ -91,21 +101,29 @@ async fn models(
     server: &LocalServer,
     known: &BTreeMap<&str, &ModelInfo>,
 ) -> Result<Vec<ModelInfo>, Absent> {
+    let until = Instant::now() + LOOK_TIMEOUT;
     let answer = ask(upstream, provider, server.list_path, None).await?;
     let listed = server.models(&answer).map_err(|e| Absent::Gone(e.to_string()))?;
     let Some(path) = server.model_path else { return Ok(listed) };
-    let mut models = Vec::with_capacity(listed.len());
-    for mut info in listed {
+    let one = |mut info: ModelInfo| async move {
         if let Some(known) = known.get(&*info.id) {
-            models.push((*known).clone());
-            continue;
+            return Some((*known).clone());
         }
         let question = serde_json::json!({"model": info.id}).to_string();
-        let told = ask(upstream, provider, path, Some(question)).await;
+        let told = timeout_at(until, ask(upstream, provider, path, Some(question))).await;
         // What is not told is as of any of its models.
-        let speaks = told.ok().and_then(|answer| server.tell_more(&mut info, &answer).ok());
-        if speaks.unwrap_or(true) {
-            models.push(info);
+        let told = told.ok().and_then(Result::ok);
+        let speaks = told.and_then(|answer| server.tell_more(&mut info, &answer).ok());
+        speaks.unwrap_or(true).then_some(info)
+    };
+    let told = stream::iter(listed).map(one).buffered(AT_ONCE);
+    let mut models: Vec<ModelInfo> = told.filter_map(std::future::ready).collect().await;
+    let Some(path) = server.running_path else { return Ok(models) };
+    let answer = timeout_at(until, ask(upstream, provider, path, None)).await;
+    let loaded = answer.ok().and_then(Result::ok).and_then(|answer| local::running(&answer).ok());
+    for info in &mut models {
+        if let Some(tokens) = loaded.as_ref().and_then(|loaded| loaded.get(&info.id)) {
+            local::runs_with(info, *tokens);
         }
     }
     Ok(models)

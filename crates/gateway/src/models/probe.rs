@@ -72,6 +72,12 @@ async fn ask(upstream: &Upstream, provider: &Provider) -> Result<String, String>
         }
         body.extend_from_slice(&chunk);
     }
+    if empty.is_some() && refuses_the_shape(status, &kind, &body) && is_of_the_model(&body) {
+        let words = own_words(&body);
+        return Ok(format!(
+            "{name} took the key, but not the model that it was tried with: {words}"
+        ));
+    }
     if empty.is_some() && (status.is_success() || refuses_the_shape(status, &kind, &body)) {
         return Ok(format!(
             "{name} took the key: it answered a question without a word as one that is not complete. Which models \
@@ -120,6 +126,12 @@ fn refuses_the_shape(status: StatusCode, kind: &str, body: &[u8]) -> bool {
     let name = kind.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
     status == StatusCode::BAD_REQUEST && name == "ValidationException"
+}
+
+/// Whether Amazon's words are about the model, as which it is refused before the shape is looked at.
+fn is_of_the_model(body: &[u8]) -> bool {
+    let words = own_words(body).to_lowercase();
+    ["model identifier", "model id", "on-demand throughput"].iter().any(|part| words.contains(part))
 }
 
 /// What an answer says.

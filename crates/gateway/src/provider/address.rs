@@ -66,10 +66,11 @@ impl Provider {
         Url::parse(&url).map_err(|e| self.bad_base(&e.to_string()))
     }
 
-    /// Programs of the OpenAI format ask for `/v1/…`, and base URLs of that format end in `/v1`.
+    /// Programs of the OpenAI format ask for `/v1/…`, and a base URL of that format stands for `/v1`, whatever
+    /// its path is called (`…/api/paas/v4`). One that is only a host has what most have below it.
     fn below_unlisted<'a>(&self, base: &str, path: &'a str) -> &'a str {
         match self.info.api {
-            Api::OpenaiCompletions | Api::OpenaiResponses if base.ends_with("/v1") => {
+            Api::OpenaiCompletions | Api::OpenaiResponses if has_path(base) => {
                 path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path)
             }
             Api::OpenaiCompletions
@@ -86,7 +87,8 @@ impl Provider {
         match self.spec {
             // None is at its address.
             Some(spec) if spec.api == Api::BedrockConverseStream => {
-                format!("{}/{}/converse", spec.chat_path, spec.default_model)
+                let model = spec.default_model_in(self.region.as_deref());
+                format!("{}/{model}/converse", spec.chat_path)
             }
             // Its list of models is open to everybody, so it would tell nothing of the key.
             Some(spec) if spec.id == "openrouter" => "/v1/key".to_owned(),
@@ -114,6 +116,11 @@ impl Provider {
             format!("The base URL of {} cannot be used ({why}): correct it.", self.info.name),
         )
     }
+}
+
+/// Whether anything comes after the host; `base` has no slash at its end.
+fn has_path(base: &str) -> bool {
+    base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'))
 }
 
 /// URL parsers take `%2e` for a dot, and some take `\` (or `%5c`) and `%2f` for a slash; tabs and line
@@ -170,7 +177,16 @@ mod tests {
         check("openai", own, None, "/v1/models", "http://127.0.0.1:4010/v1/models");
         let openai = Some(Api::OpenaiCompletions);
         check("mine", own, openai, "/v1/models", "http://127.0.0.1:4010/v1/models");
-        check("mine", Some("http://h"), openai, "/v1/models", "http://h/v1/models");
+        for bare in ["http://h", "http://h:1/"] {
+            let url = format!("{}/v1/models", bare.trim_end_matches('/'));
+            check("mine", Some(bare), openai, "/v1/models", &url);
+        }
+        let zai = Some("https://h/api/paas/v4/");
+        let chat = "/v1/chat/completions";
+        check("mine", zai, openai, chat, "https://h/api/paas/v4/chat/completions");
+        let azure = Some("https://h/openai/deployments/d");
+        check("mine", azure, openai, chat, "https://h/openai/deployments/d/chat/completions");
+        check("mine", zai, openai, "/v1beta/x", "https://h/api/paas/v4/v1beta/x");
         let anthropic = Some(Api::AnthropicMessages);
         check("mine", Some("http://h/a"), anthropic, "/v1/messages", "http://h/a/v1/messages");
     }
@@ -205,7 +221,7 @@ mod tests {
     fn every_catalogued_provider_has_a_place_to_try_its_key() {
         for spec in catalogue::providers() {
             let path = provider(spec.id, None, None).unwrap().probe_path();
-            let asks = path == "/model/anthropic.claude-opus-4-6-v1/converse";
+            let asks = path == "/model/us.anthropic.claude-opus-4-6-v1/converse";
             assert!(path.ends_with("/models") || path.ends_with("/key") || asks, "{path}");
         }
     }

@@ -3,7 +3,7 @@
 use crate::{
     api_error::{ApiError, Code},
     config::ProviderConfig,
-    signature::AccountKey,
+    signature::{AccountKey, is_region},
 };
 use http::{HeaderName, HeaderValue};
 use toft_llm::catalogue::{Auth, AwsKeys, ProviderSpec, local::LocalServer};
@@ -20,6 +20,8 @@ pub(super) enum Key {
     Signature(AccountKey),
     /// It is to be one of an account, and is none.
     Malformed,
+    /// The region that it is to sign for is none.
+    BadRegion(String),
 }
 
 impl Key {
@@ -36,7 +38,11 @@ impl Key {
         }
         let by_default = spec.url_parts.iter().find(|part| part.name == "region");
         let region = config.region.as_deref().or(by_default.and_then(|part| part.default));
-        AccountKey::parse(key.expose(), keys.service, region.unwrap_or_default())
+        let region = region.unwrap_or_default();
+        if !is_region(region) {
+            return Self::BadRegion(region.to_owned());
+        }
+        AccountKey::parse(key.expose(), keys.service, region)
             .map_or(Self::Malformed, Self::Signature)
     }
 
@@ -55,6 +61,13 @@ impl Key {
                 return Err(refused(format!(
                     "No key is set for {}: add one in Settings, Providers.",
                     info.id
+                )));
+            }
+            Self::BadRegion(region) => {
+                return Err(refused(format!(
+                    "{region:?} is no region of {}: it has letters, digits and `-`. Correct it where the \
+                     server's environment sets it.",
+                    info.name
                 )));
             }
             Self::Malformed => {

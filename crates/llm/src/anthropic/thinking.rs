@@ -16,8 +16,14 @@ const INTERLEAVED: &str = "interleaved-thinking-2025-05-14";
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Thinking {
-    Enabled { budget_tokens: u64 },
-    Adaptive,
+    Enabled {
+        budget_tokens: u64,
+    },
+    Adaptive {
+        /// From 4.7 on nothing of it is shown unless it is asked for; those before take no such word.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display: Option<&'static str>,
+    },
 }
 
 /// What is said of it in a request.
@@ -69,14 +75,15 @@ fn thinking(
     if level == ThinkingLevel::Off {
         return (None, None);
     }
-    if claude_version(model).is_some_and(|version| version >= (4, 6)) {
+    if let Some(version) = claude_version(model).filter(|version| *version >= (4, 6)) {
         let effort = match level {
             ThinkingLevel::Off | ThinkingLevel::Minimal | ThinkingLevel::Low => "low",
             ThinkingLevel::Medium => "medium",
             ThinkingLevel::Xhigh if model.contains("opus") => "max",
             ThinkingLevel::High | ThinkingLevel::Xhigh => "high",
         };
-        return (Some(Thinking::Adaptive), Some(effort));
+        let display = (version >= (4, 7)).then_some("summarized");
+        return (Some(Thinking::Adaptive { display }), Some(effort));
     }
     let room = max_tokens.saturating_sub(BUDGET_MIN);
     let budget_tokens = level.budget_tokens().min(room);
@@ -124,5 +131,17 @@ mod tests {
         assert!(matches!(enabled, Some(Thinking::Enabled { budget_tokens: 7_168 })));
         let (none, _) = thinking("claude-sonnet-4-5", ThinkingLevel::High, 1_500);
         assert!(none.is_none());
+    }
+
+    #[test]
+    fn thinking_that_is_hidden_unless_asked_for_is_asked_for() {
+        let asked =
+            |model| serde_json::to_value(thinking(model, ThinkingLevel::High, 32_000).0).unwrap();
+        let plain = serde_json::json!({"type": "adaptive"});
+        let shown = serde_json::json!({"type": "adaptive", "display": "summarized"});
+        assert_eq!(asked("claude-opus-4-6"), plain);
+        for model in ["claude-opus-4-7", "us.anthropic.claude-opus-4-7", "claude-sonnet-5"] {
+            assert_eq!(asked(model), shown, "{model}");
+        }
     }
 }

@@ -174,20 +174,17 @@ fn piece(piece: &Piece<'_>) -> Value {
     }
 }
 
-/// `signs`: the model signs its thinking, and takes none back that is not signed. Others refuse
-/// signatures.
+/// `signs`: the model signs its thinking, and takes it back signed. Of the others one has it in its answers
+/// and refuses it in a request, so none of them gets any.
 fn block(said: &Said<'_>, signs: bool) -> Option<Value> {
     Some(match said {
         Said::Text(text) => json!({"text": text}),
+        Said::Thinking { .. } if !signs => return None,
         Said::Thinking { redacted: true, signature, .. } => {
             json!({"reasoningContent": {"redactedContent": (*signature)?}})
         }
-        Said::Thinking { text, signature, .. } if signs => {
+        Said::Thinking { text, signature, .. } => {
             json!({"reasoningContent": {"reasoningText": {"text": text, "signature": (*signature)?}}})
-        }
-        Said::Thinking { text, .. } if text.trim().is_empty() => return None,
-        Said::Thinking { text, .. } => {
-            json!({"reasoningContent": {"reasoningText": {"text": text}}})
         }
         Said::Call(call) => json!({"toolUse": {
             "toolUseId": wire_id(&call.id, IDS),

@@ -94,6 +94,7 @@ impl Decoder {
                 into.push_signature(mine, &reasoning.signature);
             }
             if !reasoning.redacted_content.is_empty() {
+                into.weigh(reasoning.redacted_content.len());
                 let piece = BASE64_STANDARD.decode(&*reasoning.redacted_content);
                 self.hidden.entry(mine).or_default().extend(piece.unwrap_or_default());
             }

@@ -255,7 +255,12 @@ fn ls() -> ToolSpec {
 }
 
 fn own(blocks: Vec<Block>) -> Message {
+    said_by(CLAUDE, blocks)
+}
+
+fn said_by(model: &str, blocks: Vec<Block>) -> Message {
     let Message::Assistant(mut m) = assistant(blocks) else { unreachable!() };
+    model.clone_into(&mut m.model);
     "bedrock".clone_into(&mut m.provider);
     "bedrock-converse-stream".clone_into(&mut m.api);
     Message::Assistant(m)
@@ -358,16 +363,14 @@ async fn models_get_what_they_take() {
     let (_, got) = sent(asked).await;
     assert!(!got.to_string().contains(point));
 
-    let thinking = || own(vec![thought(Some("sig")), Block::text("t"), call("a", "ls", "{}")]);
-    let messages = vec![user("hi"), thinking(), result("a", "x")];
+    let thoughts = vec![thought(Some("sig")), Block::text("t"), call("a", "ls", "{}")];
+    let messages = vec![user("hi"), said_by("deepseek.v3.2", thoughts), result("a", "x")];
     let mut asked = request("bedrock", "deepseek.v3.2", messages);
     asked.thinking = ThinkingLevel::High;
     let (_, got) = sent(asked).await;
     assert!(!got.to_string().contains(point) && !got.to_string().contains("additionalModel"));
-    assert_eq!(
-        got["messages"][1]["content"][0],
-        json!({"reasoningContent": {"reasoningText": {"text": "hm"}}})
-    );
+    assert_eq!(got["messages"][1]["content"][0], json!({"text": "t"}));
+    assert!(!got.to_string().contains("reasoningContent"), "it would be refused");
     // The conversation has calls, so it needs their tools.
     assert_eq!(got["toolConfig"]["tools"][0]["toolSpec"]["name"], "ls");
 

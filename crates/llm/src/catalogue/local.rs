@@ -5,11 +5,15 @@
 use super::{Dialect, ProviderSpec, specs::CHAT};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use toft_model::provider::ModelInfo;
 
 /// Tokens that fit where a server does not say: what most are started with, and more than it holds
 /// would be cut off without a word.
 const UNKNOWN_CONTEXT_WINDOW: u64 = 32_768;
+
+/// Stands in the name of a model while its server does not tell its context.
+const CONTEXT_UNKNOWN: &str = "(context unknown until it runs)";
 
 /// Share of a context that an answer may take where nothing is said of it.
 const OUTPUT_SHARE: u64 = 4;
@@ -26,6 +30,8 @@ pub struct LocalServer {
     pub list_path: &'static str,
     /// Path that tells more of one model, asked with `{"model": ID}` by `POST`.
     pub model_path: Option<&'static str>,
+    /// Path that tells the contexts of the models that are loaded, where nothing else does.
+    pub running_path: Option<&'static str>,
 }
 
 /// What is the same of all of them: they are below an address without a path.
@@ -49,6 +55,7 @@ pub static SERVERS: &[LocalServer] = &[
         },
         list_path: "/api/tags",
         model_path: Some("/api/show"),
+        running_path: Some("/api/ps"),
     },
     LocalServer {
         spec: ProviderSpec {
@@ -65,6 +72,7 @@ pub static SERVERS: &[LocalServer] = &[
         // Tells contexts, which `/v1/models` does not.
         list_path: "/api/v0/models",
         model_path: None,
+        running_path: None,
     },
     LocalServer {
         spec: ProviderSpec {
@@ -79,6 +87,7 @@ pub static SERVERS: &[LocalServer] = &[
         },
         list_path: "/v1/models",
         model_path: None,
+        running_path: None,
     },
     LocalServer {
         spec: ProviderSpec {
@@ -94,6 +103,7 @@ pub static SERVERS: &[LocalServer] = &[
         },
         list_path: "/v1/models",
         model_path: None,
+        running_path: None,
     },
 ];
 
@@ -197,8 +207,14 @@ impl LocalServer {
             .flat_map(str::lines)
             .find_map(|line| line.trim().strip_prefix("num_ctx")?.trim().parse::<u64>().ok());
         let trained = trained.and_then(|(_, tokens)| tokens.as_u64());
-        if let Some(tokens) = set.or(trained.map(|t| t.min(UNKNOWN_CONTEXT_WINDOW))) {
-            holds(info, tokens.max(1));
+        match (set, trained) {
+            (Some(tokens), _) => runs_with(info, tokens.max(1)),
+            // How much of it is loaded depends on the machine's memory and on settings that nobody tells.
+            (None, trained) => {
+                let at_most = trained.unwrap_or(u64::MAX).min(UNKNOWN_CONTEXT_WINDOW);
+                holds(info, at_most.max(1));
+                info.name = format!("{} {CONTEXT_UNKNOWN}", info.id);
+            }
         }
         let Some(abilities) = answer["capabilities"].as_array() else { return Ok(true) };
         let can = |word: &str| abilities.iter().any(|ability| ability == word);
@@ -206,6 +222,24 @@ impl LocalServer {
         info.reasoning = can("thinking");
         Ok(can("completion"))
     }
+}
+
+/// The contexts of the models of an answer at [`LocalServer::running_path`].
+pub fn running(answer: &[u8]) -> Result<BTreeMap<String, u64>, UnknownList> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    let list = answer["models"].as_array().ok_or(UnknownList::NoList)?;
+    let one = |model: &Value| {
+        let name = model["model"].as_str().or_else(|| model["name"].as_str())?;
+        let tokens = model["context_length"].as_u64().filter(|tokens| *tokens > 0)?;
+        Some((name.to_owned(), tokens))
+    };
+    Ok(list.iter().take(MODELS_MAX).filter_map(one).collect())
+}
+
+/// A model runs with so many tokens.
+pub fn runs_with(info: &mut ModelInfo, tokens: u64) {
+    info.name.clone_from(&info.id);
+    holds(info, tokens);
 }
 
 fn holds(info: &mut ModelInfo, tokens: u64) {
@@ -305,11 +339,20 @@ mod tests {
         // A model is loaded with less than it could hold, unless a person says so.
         let told = br#"{"model_info":{"x.context_length":1000000},"parameters":"stop  \"x\"\nnum_ctx   90000"}"#;
         assert!(ollama.tell_more(&mut info, told).unwrap());
-        assert_eq!(info.context_window, 90_000);
+        assert_eq!((info.context_window, &*info.name), (90_000, "a"));
         assert!(
             ollama.tell_more(&mut info, br#"{"model_info":{"x.context_length":1000000}}"#).unwrap()
         );
         assert_eq!(info.context_window, UNKNOWN_CONTEXT_WINDOW);
+        assert_eq!(info.name, "a (context unknown until it runs)");
+        // What it is loaded with is what counts, and may be a fraction of what it could hold.
+        let answer = br#"{"models":[{"name":"a","model":"a","size_vram":1,"context_length":4096},
+            {"name":"b"}]}"#;
+        let loaded = running(answer).unwrap();
+        assert_eq!(loaded, BTreeMap::from([("a".to_owned(), 4_096)]));
+        runs_with(&mut info, loaded["a"]);
+        assert_eq!((info.context_window, info.max_tokens, &*info.name), (4_096, 1_024, "a"));
+        assert!(running(b"{}").is_err());
         assert!(!ollama.tell_more(&mut info, br#"{"capabilities":["embedding"]}"#).unwrap());
         assert!(ollama.tell_more(&mut info, b"nope").is_err());
     }

@@ -21,6 +21,14 @@ const OPENAI: Dialect = Dialect {
     ..PLAIN
 };
 
+/// Thinks by itself, and holds on to what it thought.
+const THINKER: Dialect = Dialect {
+    thinking: ThinkingFormat::Switch,
+    replays_reasoning: true,
+    wants_reasoning: true,
+    ..PLAIN
+};
+
 /// Keys of Amazon's accounts, for those who have no key of Bedrock's own.
 const AWS: AwsKeys = AwsKeys {
     service: "bedrock",
@@ -165,7 +173,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url_env: &["KIMI_BASE_URL", "MOONSHOT_BASE_URL"],
         model_env: &["KIMI_MODEL", "MOONSHOT_MODEL"],
         default_model: "kimi-k2.6",
-        dialect: Dialect { thinking: ThinkingFormat::Switch, replays_reasoning: true, ..PLAIN },
+        dialect: THINKER,
         ..CHAT
     },
     ProviderSpec {
@@ -233,7 +241,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         key_env: &["AWS_BEARER_TOKEN_BEDROCK"],
         base_url_env: &["AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "BEDROCK_BASE_URL"],
         model_env: &["BEDROCK_MODEL"],
-        default_model: "anthropic.claude-opus-4-6-v1",
+        default_model: "global.anthropic.claude-opus-4-6-v1",
         ..CHAT
     },
     ProviderSpec {
@@ -244,7 +252,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url_env: &["DEEPSEEK_BASE_URL"],
         model_env: &["DEEPSEEK_MODEL"],
         default_model: "deepseek-v4-pro",
-        dialect: Dialect { thinking: ThinkingFormat::Switch, replays_reasoning: true, ..PLAIN },
+        dialect: THINKER,
         ..CHAT
     },
     ProviderSpec {
@@ -338,12 +346,7 @@ pub(super) static PROVIDERS: &[ProviderSpec] = &[
         base_url_env: &["XIAOMI_BASE_URL"],
         model_env: &["XIAOMI_MODEL"],
         default_model: "mimo-v2-pro",
-        dialect: Dialect {
-            max_completion_tokens: true,
-            thinking: ThinkingFormat::Switch,
-            replays_reasoning: true,
-            ..PLAIN
-        },
+        dialect: Dialect { max_completion_tokens: true, ..THINKER },
         ..CHAT
     },
 ];

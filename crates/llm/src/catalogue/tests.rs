@@ -231,8 +231,8 @@ macro_rules! wanted {
 wanted! {
     openai_is_as_the_documents_say: "openai", ["OPENAI_API_KEY"], ["OPENAI_BASE_URL"], ["OPENAI_MODEL"],
         "https://api.openai.com/v1/chat/completions";
-    anthropic_is_as_the_documents_say: "anthropic", ["ANTHROPIC_API_KEY"], ["ANTHROPIC_BASE_URL"],
-        ["ANTHROPIC_MODEL"], "https://api.anthropic.com/v1/messages";
+    anthropic_is_as_the_documents_say: "anthropic", ["ANTHROPIC_API_KEY"],
+        ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL"], ["ANTHROPIC_MODEL"], "https://api.anthropic.com/v1/messages";
     google_is_as_the_documents_say: "google", ["GOOGLE_API_KEY", "GEMINI_API_KEY"], ["GOOGLE_BASE_URL"],
         ["GOOGLE_MODEL"], "https://generativelanguage.googleapis.com/v1beta/models";
     groq_is_as_the_documents_say: "groq", ["GROQ_API_KEY"], ["GROQ_BASE_URL"], ["GROQ_MODEL"],

@@ -20,6 +20,10 @@ const SHOWN: &str = "The images of the tool results above:";
 /// Said for the model where a provider wants it to speak between a result and a person.
 const NODDED: &str = "I have the results.";
 
+/// In place of thinking that there is none of, for providers that want some: those refuse nothing, and most
+/// of them an empty text too.
+const UNTHOUGHT: &str = " ";
+
 const IDS: IdRule = IdRule { chars_max: 40, exact: false, also: "_-.:" };
 const SHORT_IDS: IdRule = IdRule { chars_max: 9, exact: true, also: "" };
 
@@ -177,8 +181,11 @@ pub(crate) fn write(request: &ModelRequest, dialect: &Dialect) -> Bytes {
             if dialect.developer_role && request.model.reasoning { "developer" } else { "system" };
         messages.push(WireMessage::new(role, Content::Text(Cow::Borrowed(&request.system))));
     }
+    let thinks = request.model.reasoning
+        && (request.thinking != ThinkingLevel::Off || always_thinks(&request.model.id));
+    let unthought = (dialect.wants_reasoning && thinks).then_some(UNTHOUGHT);
     for turn in &turns {
-        push(&mut messages, turn, dialect);
+        push(&mut messages, turn, dialect, unthought);
     }
     if dialect.cache_control && request.model.id.starts_with("anthropic/") {
         mark(messages.first_mut());
@@ -253,11 +260,16 @@ fn think(body: &mut Body<'_>, level: ThinkingLevel, dialect: &Dialect) {
             body.reasoning_effort = effort(body.model, level, !body.tools.is_empty());
         }
         ThinkingFormat::OpenRouter => {
-            body.reasoning = Some(Reasoning::Effort(level.word()));
+            let word = match body.model.strip_prefix("openai/") {
+                Some(name) => effort(name, level, false),
+                // Who thinks whatever is said refuses to be told not to.
+                None => (on || may_be_off(body.model)).then_some(level.word()),
+            };
+            body.reasoning = word.map(Reasoning::Effort);
         }
         ThinkingFormat::Enabled => body.reasoning = Some(Reasoning::Enabled(on)),
         // Models that always think cannot be told not to.
-        ThinkingFormat::Switch | ThinkingFormat::Zai if !on && body.model.contains("thinking") => {}
+        ThinkingFormat::Switch | ThinkingFormat::Zai if !on && always_thinks(body.model) => {}
         ThinkingFormat::Switch | ThinkingFormat::Zai => {
             let clear_thinking = (on && dialect.thinking == ThinkingFormat::Zai).then_some(false);
             let kind = if on { "enabled" } else { "disabled" };
@@ -267,7 +279,34 @@ fn think(body: &mut Body<'_>, level: ThinkingLevel, dialect: &Dialect) {
     }
 }
 
-fn push<'a>(messages: &mut Vec<WireMessage<'a>>, turn: &Turn<'a>, dialect: &Dialect) {
+/// Models with a name of their own for thinking, which are not told whether to.
+fn always_thinks(model: &str) -> bool {
+    model.contains("thinking") || model.contains("reasoner")
+}
+
+/// Whether a model behind OpenRouter can be told not to think. Nothing is said to the others, also to those
+/// that would take it: a list of who refuses is never whole, and who does not is known.
+fn may_be_off(model: &str) -> bool {
+    const MAY_BE: [&str; 8] = [
+        "anthropic/claude-",
+        "deepseek/deepseek-chat",
+        "deepseek/deepseek-v",
+        "google/gemini-2.5-flash",
+        "moonshotai/kimi-k2",
+        "qwen/qwen3",
+        "z-ai/glm-4",
+        "z-ai/glm-5",
+    ];
+    !always_thinks(model) && MAY_BE.iter().any(|begin| model.starts_with(begin))
+}
+
+/// `unthought`: stands in each message of the model that has no thinking.
+fn push<'a>(
+    messages: &mut Vec<WireMessage<'a>>,
+    turn: &Turn<'a>,
+    dialect: &Dialect,
+    unthought: Option<&str>,
+) {
     match turn {
         Turn::User(pieces) => {
             if dialect.assistant_after_tool && messages.last().is_some_and(|m| m.role == "tool") {
@@ -275,12 +314,12 @@ fn push<'a>(messages: &mut Vec<WireMessage<'a>>, turn: &Turn<'a>, dialect: &Dial
             }
             messages.push(WireMessage::new("user", content(pieces)));
         }
-        Turn::Assistant(said) => messages.push(assistant(said, dialect)),
+        Turn::Assistant(said) => messages.push(assistant(said, dialect, unthought)),
         Turn::Results(answers) => results(messages, answers, dialect),
     }
 }
 
-fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect) -> WireMessage<'a> {
+fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect, unthought: Option<&str>) -> WireMessage<'a> {
     let mut texts: Vec<&'a str> = Vec::new();
     let mut thoughts: Vec<&str> = Vec::new();
     let mut reasoning_details = Vec::new();
@@ -310,11 +349,13 @@ fn assistant<'a>(said: &[Said<'a>], dialect: &Dialect) -> WireMessage<'a> {
         [one] => Some(Content::Text(Cow::Borrowed(one))),
         many => Some(Content::Text(Cow::Owned(many.join("\n\n")))),
     };
+    let thought = dialect.replays_reasoning.then(|| thoughts.concat());
     WireMessage {
         role: "assistant",
         content,
-        reasoning_content: (dialect.replays_reasoning && !thoughts.is_empty())
-            .then(|| thoughts.concat()),
+        reasoning_content: thought
+            .filter(|thought| !thought.is_empty())
+            .or_else(|| unthought.map(str::to_owned)),
         reasoning_details,
         tool_calls,
         tool_call_id: None,

@@ -139,6 +139,7 @@ impl Decoder {
     fn think(&mut self, delta: &Delta<'_>, into: &mut Assembly) {
         let details = delta.reasoning_details.as_ref().and_then(Value::as_array);
         let sealed = details.map(|pieces| self.details.take(pieces)).unwrap_or_default();
+        into.weigh(self.details.grown());
         let words: [&str; 3] = [&delta.reasoning_content, &delta.reasoning, &sealed];
         let words = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
         let before = into.len();
@@ -241,7 +242,10 @@ impl Decode for Decoder {
     fn stop(&self) -> Result<StopReason, Trouble> {
         match self.finish.as_deref() {
             Some("tool_calls" | "function_call") => Ok(StopReason::ToolUse),
-            Some("length" | "max_tokens" | "model_length") => Ok(StopReason::Length),
+            // The last one is Z.ai's: its context is full.
+            Some("length" | "max_tokens" | "model_length" | "model_context_window_exceeded") => {
+                Ok(StopReason::Length)
+            }
             Some("content_filter" | "sensitive" | "safety") => {
                 Err(Trouble::Filtered(String::new()))
             }

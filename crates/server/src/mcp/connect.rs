@@ -14,15 +14,15 @@ use crate::{
     machines::{Machine, life},
     secrets::{
         change::{self, Given, Kind},
-        connection::Connection,
-        connections,
+        connection::{Connection, MCP},
+        connections::{self, Kept},
     },
     state::App,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::sync::Arc;
 use toft_model::{binding::Binding, mcp::token_variable};
-use toft_store::Role;
+use toft_store::{ProjectSecrets, Role, User};
 use toft_vault::Secret;
 
 /// Where people come back to.
@@ -117,9 +117,19 @@ pub(crate) async fn begin(
     Ok(Started { authorization_url, host, server_host: address.host(), scopes, ends_at })
 }
 
-/// Two servers whose names make one variable cannot both be connected.
+/// Two servers whose names make one variable cannot both be connected, and nothing that a person has set is
+/// replaced.
 async fn is_free(app: &App, machine: &Machine, server: &str) -> Result<(), ApiError> {
     let name = token_variable(server);
+    if has_own(&app.store.secrets(&machine.id).await?, &name) {
+        return Err(ApiError::new(
+            Code::Conflict,
+            format!(
+                "the project has a secret {name} that is no sign-in: delete it first, or give the MCP server \
+                 another name"
+            ),
+        ));
+    }
     let all = connections::all(app, &machine.id).await?;
     let other = all.into_iter().find(|kept| kept.name == name).and_then(|kept| kept.connection);
     match other.filter(|other| other.server != server) {
@@ -135,6 +145,11 @@ async fn is_free(app: &App, machine: &Machine, server: &str) -> Result<(), ApiEr
     }
 }
 
+/// Whether a person has set something under this name.
+fn has_own(secrets: &ProjectSecrets, name: &str) -> bool {
+    secrets.rows.iter().any(|row| row.name == name && row.kind != MCP)
+}
+
 /// What a person came back with.
 pub(crate) struct Answer {
     pub(crate) state: String,
@@ -143,10 +158,30 @@ pub(crate) struct Answer {
     pub(crate) error: Option<String>,
 }
 
-/// Ends one, for the person whose browser came back; the server's name.
+/// What a person decides on who comes back from one that a program began.
+pub(crate) struct Asked {
+    pub(crate) project: String,
+    pub(crate) server: String,
+    pub(crate) server_host: String,
+    pub(crate) issuer: String,
+}
+
+/// Whether whoever comes back with this is asked first: they may have been led there by whoever holds a key.
+pub(crate) async fn asks(app: &App, state: &str) -> Result<Option<Asked>, ApiError> {
+    let state = token::digest(state);
+    let Some((project, mut asked)) = app.mcp.pending.asks(&state, app.clock.now_ms()) else {
+        return Ok(None);
+    };
+    let found = app.store.project(project.as_str()).await?.ok_or_else(ApiError::no_project)?;
+    asked.project = found.name;
+    Ok(Some(asked))
+}
+
+/// Ends one, for the person whose browser came back with this sign-in at Toft; the server's name.
 pub(crate) async fn end(
     app: &App,
-    person: &toft_store::Session,
+    user: &User,
+    session: &str,
     answer: Answer,
 ) -> Result<String, ApiError> {
     let unknown = || {
@@ -158,9 +193,9 @@ pub(crate) async fn end(
     };
     let now = app.clock.now_ms();
     let state = token::digest(&answer.state);
-    let begun = app.mcp.pending.take(&state, &person.user.id, &person.id, now);
+    let begun = app.mcp.pending.take(&state, &user.id, session, now);
     let begun = begun.ok_or_else(unknown)?;
-    if person.user.role < Role::Member {
+    if user.role < Role::Member {
         return Err(ApiError::new(
             Code::Forbidden,
             "this needs the role member: ask an admin of the team",
@@ -183,7 +218,7 @@ pub(crate) async fn end(
     let _hold = machine.in_use(&app.clock);
     life::ensure_running(app, &machine, "an MCP server is connected").await?;
     let server = begun.server.clone();
-    exchange(app, &machine, begun, code, &person.user.id).await?;
+    exchange(app, &machine, begun, code, &user.id).await?;
     inside::restart(app, &machine, &server).await;
     Ok(server)
 }
@@ -230,9 +265,20 @@ async fn exchange(
     let name = token_variable(&connection.server);
     let given = Given { name, value, kind: Some(Kind::Mcp(binding)) };
     change::set(app, machine, vec![given], by, false).await?;
+    app.mcp.due.serves(&machine.id, &connection.server);
     app.mcp.due.look(&machine.id);
     tracing::info!(project.id = %machine.id, mcp.server = connection.server, "an MCP server was connected");
     Ok(())
+}
+
+async fn kept_as(app: &App, machine: &Machine, name: &str) -> Result<Kept, ApiError> {
+    let all = connections::all(app, &machine.id).await?;
+    all.into_iter().find(|kept| kept.name == name).ok_or_else(|| {
+        ApiError::new(
+            Code::NotFound,
+            "this MCP server is not connected: GET …/mcp lists those that are",
+        )
+    })
 }
 
 /// Gives a sign-in up; whether who gave it was told.
@@ -242,14 +288,19 @@ pub(crate) async fn give_up(
     server: &str,
 ) -> Result<bool, ApiError> {
     let name = token_variable(server);
+    let kept = kept_as(app, machine, &name).await?;
+    let _hold = machine.in_use(&app.clock);
+    // Who gave it is told on the project's way out, and one that sleeps has none.
+    let tells = kept.connection.is_some_and(|one| one.revocation_endpoint.is_some());
+    if tells
+        && let Err(error) = life::ensure_running(app, machine, "an MCP server is given up").await
+    {
+        tracing::info!(project.id = %machine.id, error = error.message,
+            "a sign-in is given up, and the machine rests");
+    }
     let turn = app.mcp.turn(&machine.id).await;
-    let all = connections::all(app, &machine.id).await?;
-    let kept = all.into_iter().find(|kept| kept.name == name).ok_or_else(|| {
-        ApiError::new(
-            Code::NotFound,
-            "this MCP server is not connected: GET …/mcp lists those that are",
-        )
-    })?;
+    // Renewed meanwhile, it is another token.
+    let kept = kept_as(app, machine, &name).await?;
     // From here on nobody uses it, whatever becomes of the rest.
     change::delete(app, machine, name).await?;
     drop(turn);
@@ -260,4 +311,31 @@ pub(crate) async fn give_up(
     };
     inside::restart(app, machine, server).await;
     Ok(revoked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toft_store::SecretRow;
+
+    #[test]
+    fn only_a_sign_in_gives_way_to_a_sign_in() {
+        let check = |kind: &str, expected: bool| {
+            let row = SecretRow {
+                name: token_variable("tracker"),
+                kind: kind.into(),
+                sealed: None,
+                revision: 1,
+                set_at: 1,
+                set_by: "ada".into(),
+                brokered: None,
+            };
+            let secrets = ProjectSecrets { rows: vec![row], ..ProjectSecrets::default() };
+            assert_eq!(has_own(&secrets, &token_variable("tracker")), expected, "{kind}");
+            assert!(!has_own(&secrets, &token_variable("mail")));
+        };
+        check("environment", true);
+        check("brokered", true);
+        check(MCP, false);
+    }
 }

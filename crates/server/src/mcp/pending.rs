@@ -1,5 +1,6 @@
 //! Sign-ins that people have begun and not ended. In memory: one that a restart takes is begun again.
 
+use super::connect::Asked;
 use crate::secrets::connection::Client;
 use std::{
     collections::HashMap,
@@ -50,6 +51,19 @@ impl Pending {
             all.remove(&oldest);
         }
         all.insert(state, begun);
+    }
+
+    /// What a person is to be asked about one that a program has begun, without the project's name.
+    pub(super) fn asks(&self, state: &[u8; 32], now: u64) -> Option<(ProjectId, Asked)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = all.get(state).filter(|one| one.ends_at > now && one.user.is_none())?;
+        let asked = Asked {
+            project: String::new(),
+            server: one.server.clone(),
+            server_host: one.server_host.clone(),
+            issuer: one.issuer.clone(),
+        };
+        Some((one.project.clone(), asked))
     }
 
     /// Takes one, for the person who began it: it is used once.
@@ -119,5 +133,18 @@ mod tests {
         }
         assert!(pending.take(&[0; 32], "ann", "x", 1).is_none(), "the oldest has gone");
         assert!(pending.take(&[1; 32], "ann", "x", 1).is_some());
+    }
+
+    #[test]
+    fn whoever_comes_back_from_what_a_program_began_is_asked_and_nobody_else() {
+        let pending = Pending::default();
+        pending.put([1; 32], begun(Some("s1"), 100), 0);
+        let of_program = Begun { user: None, server: "tracker".into(), ..begun(None, 100) };
+        pending.put([2; 32], of_program, 0);
+        let asks = |state: u8, now| pending.asks(&[state; 32], now).map(|(_, asked)| asked.server);
+        assert_eq!(asks(1, 50), None);
+        assert_eq!(asks(2, 50).as_deref(), Some("tracker"));
+        assert_eq!(asks(2, 100), None, "too late");
+        assert!(pending.take(&[2; 32], "bob", "s2", 50).is_some(), "asking does not use it up");
     }
 }

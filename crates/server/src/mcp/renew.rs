@@ -6,7 +6,7 @@ use crate::{
     api_error::ApiError,
     machines::{Machine, observed},
     secrets::{
-        change::{self, Given, Kind},
+        change,
         connection::Connection,
         connections::{self, Kept},
     },
@@ -72,6 +72,9 @@ impl Due {
     /// A machine tells of one of its servers.
     pub(crate) fn heard(&self, project: &ProjectId, data: &str) {
         let Ok(change) = serde_json::from_str::<Change>(data) else { return };
+        if change.state == McpState::Ready {
+            self.serves(project, &change.name);
+        }
         if change.state != McpState::NeedsSignIn || change.name.len() > NAME_BYTES_MAX {
             return;
         }
@@ -91,14 +94,18 @@ impl Due {
         lock(&self.refused).retain(|(id, _)| projects.contains(id));
     }
 
-    /// It is looked at later.
-    fn put_off(&self, project: &ProjectId, server: &str) {
-        lock(&self.refused).insert((project.clone(), server.to_owned()));
+    /// A server takes its token, or has another: what was heard of it before counts no more.
+    pub(super) fn serves(&self, project: &ProjectId, server: &str) {
+        lock(&self.refused).retain(|(of, name)| of != project || name != server);
     }
 
-    fn take_refused(&self, project: &ProjectId) -> HashSet<String> {
-        let all = &mut *lock(&self.refused);
-        all.extract_if(|(of, _)| of == project).map(|(_, server)| server).collect()
+    fn is_refused(&self, project: &ProjectId, server: &str) -> bool {
+        lock(&self.refused).iter().any(|(of, name)| of == project && name == server)
+    }
+
+    /// Forgets what was heard of servers for which there is nothing to renew.
+    fn only(&self, project: &ProjectId, servers: &HashSet<&str>) {
+        lock(&self.refused).retain(|(of, name)| of != project || servers.contains(&**name));
     }
 }
 
@@ -134,14 +141,16 @@ pub(crate) async fn run(app: App) {
 /// Renews what is due of one project.
 async fn of(app: &App, machine: Arc<Machine>) {
     let _turn = app.mcp.turn(&machine.id).await;
-    let refused = app.mcp.due.take_refused(&machine.id);
     // Whoever changes something from here on has it looked at again.
     lock(&app.mcp.due.at).insert(machine.id.clone(), u64::MAX);
     let mut next = u64::MAX;
     match connections::all(app, &machine.id).await {
         Ok(all) => {
+            let live = all.iter().filter_map(|kept| kept.connection.as_ref());
+            let live = live.filter(|connection| connection.ended.is_none());
+            app.mcp.due.only(&machine.id, &live.map(|one| &*one.server).collect());
             for kept in all {
-                next = next.min(one(app, &machine, kept, &refused).await);
+                next = next.min(one(app, &machine, kept).await);
             }
         }
         Err(error) => {
@@ -166,19 +175,20 @@ fn due_at(connection: &Connection) -> u64 {
 }
 
 /// Renews one if it is due; when it is to be looked at again.
-async fn one(app: &App, machine: &Arc<Machine>, kept: Kept, refused: &HashSet<String>) -> u64 {
+async fn one(app: &App, machine: &Arc<Machine>, kept: Kept) -> u64 {
     let Some(mut connection) = kept.connection else { return u64::MAX };
     let now = app.clock.now_ms();
-    let mut is_refused = refused.contains(&connection.server) && connection.ended.is_none();
-    let again = connection.received_at + AGAIN_MS;
-    if is_refused && again > now {
-        app.mcp.due.put_off(&machine.id, &connection.server);
-        is_refused = false;
-    }
-    if due_at(&connection) > now && !is_refused {
-        return if refused.contains(&connection.server) { again } else { due_at(&connection) };
-    }
     let server = connection.server.clone();
+    let is_refused = connection.ended.is_none() && app.mcp.due.is_refused(&machine.id, &server);
+    // One that has just come may not have reached the server yet: whether it is refused still is seen then.
+    let again = if is_refused { connection.received_at + AGAIN_MS } else { u64::MAX };
+    let at = due_at(&connection).min(again);
+    if at > now {
+        return at;
+    }
+    if is_refused {
+        app.mcp.due.serves(&machine.id, &server);
+    }
     let renewed = match renewed(app, machine, &mut connection).await {
         Ok(()) => Ok(()),
         Err(tokens::NoToken::Failed(error)) => Err(error),
@@ -247,8 +257,7 @@ async fn keep(
     connection: &Connection,
 ) -> Result<(), ApiError> {
     let value = connection.sealed_text()?;
-    let given = Given { name: name.to_owned(), value, kind: Some(Kind::McpAgain(revision)) };
-    change::set(app, machine, vec![given], &connection.by, false).await
+    change::renew(app, machine, name.to_owned(), revision, value).await
 }
 
 async fn tell(app: &App, machine: &Arc<Machine>, server: &str, why: &str) {
@@ -264,6 +273,25 @@ mod tests {
     use super::*;
     use crate::secrets::connection::{Client, Method};
     use toft_vault::Secret;
+
+    #[test]
+    fn a_server_that_takes_its_token_after_all_is_not_held_for_one_that_refuses_it() {
+        let due = Due::default();
+        let (project, other) = (ProjectId::random(), ProjectId::random());
+        let heard = |of: &ProjectId, name: &str, state: &str| {
+            due.heard(of, &format!(r#"{{"name":"{name}","state":"{state}"}}"#));
+        };
+        heard(&project, "tracker", "needs_sign_in");
+        heard(&project, "mail", "needs_sign_in");
+        heard(&other, "tracker", "needs_sign_in");
+        heard(&project, "tracker", "starting");
+        assert!(due.is_refused(&project, "tracker"));
+        heard(&project, "tracker", "ready");
+        assert!(!due.is_refused(&project, "tracker"));
+        assert!(due.is_refused(&project, "mail") && due.is_refused(&other, "tracker"));
+        due.only(&project, &HashSet::from(["tracker"]));
+        assert!(!due.is_refused(&project, "mail") && due.is_refused(&other, "tracker"));
+    }
 
     #[test]
     fn a_token_is_renewed_before_its_end_and_one_without_an_end_is_not() {

@@ -52,6 +52,9 @@ pub(crate) struct GivenKey {
     pub(crate) in_file: bool,
     /// Why it cannot be one, and where to correct it.
     pub(crate) problem: Option<String>,
+    /// It is an account's, and is set for all that the account is used for: whoever has it set has not asked
+    /// for this provider with that.
+    pub(crate) of_account: bool,
 }
 
 /// One of them.
@@ -173,7 +176,7 @@ impl Values {
         };
         let problem = self.problem(&found);
         let (name, key, in_file) = (found.name.to_owned(), found.value.clone(), found.in_file);
-        Some(GivenKey { name, key, in_file, problem })
+        Some(GivenKey { name, key, in_file, problem, of_account: false })
     }
 
     /// The key of an account, whose parts have variables of their own, as one: `ACCESS:SECRET[:SESSION]`.
@@ -197,7 +200,8 @@ impl Values {
             parts.push(part.value.expose());
         }
         let (name, in_file) = (access.name.to_owned(), access.in_file);
-        Some(GivenKey { name, key: Secret::new(parts.join(":")), in_file, problem })
+        let key = Secret::new(parts.join(":"));
+        Some(GivenKey { name, key, in_file, problem, of_account: true })
     }
 
     /// The key of a provider, if it can be one.
@@ -205,12 +209,31 @@ impl Values {
         self.key_of(known).filter(|given| given.problem.is_none()).map(|given| given.key)
     }
 
-    /// Says in the log which keys cannot be any, and what is wrong with the file of models.
+    /// Whether all that was given of a provider is a key for other work: then it is asked only where somebody
+    /// names it. A model or an address of it in the environment does.
+    pub(crate) fn is_only_if_named(&self, known: &Known) -> bool {
+        let model_env = known.spec().map_or(&[][..], |spec| spec.model_env);
+        let named = [model_env, known.base_url_env()].iter().any(|env| self.find(env).is_some());
+        !named && self.key_of(known).is_some_and(|key| key.of_account)
+    }
+
+    /// Says in the log which keys and addresses cannot be any, and what is wrong with the file of models.
     pub(crate) fn warn(&self) {
         for known in self.providers(&HashMap::new()) {
-            if let Some(problem) = self.key_of(&known).and_then(|given| given.problem) {
+            let Some(key) = self.key_of(&known) else { continue };
+            let problems = [key.problem, self.base_url(&known).err()];
+            for problem in problems.into_iter().flatten() {
                 tracing::warn!(provider = known.id(), "{problem}");
             }
+        }
+        if let Some(named) = self.text(&[FORCED_PROVIDER])
+            && named != DEMO_PROVIDER
+            && self.provider(&named).is_none()
+        {
+            tracing::warn!(
+                provider = named,
+                "{FORCED_PROVIDER} names a provider that there is not"
+            );
         }
         if let Some(wrong) = self.overlay_wrong() {
             tracing::warn!("{wrong}");
@@ -248,33 +271,41 @@ impl Values {
         ))
     }
 
-    /// What the server was given in place of the catalogue's, or what fills it in.
-    pub(crate) fn base_url(&self, known: &Known) -> Option<String> {
+    /// What the server was given in place of the catalogue's, or what fills it in; or why nothing can.
+    pub(crate) fn base_url(&self, known: &Known) -> Result<Option<String>, String> {
         let spec = match known {
-            Known::Own(own) => return Some(own.base_url.clone()),
+            Known::Own(own) => return Ok(Some(own.base_url.clone())),
             Known::Listed(spec) => *spec,
             Known::Local(server) => &server.spec,
         };
         let value = |names: &[&'static str]| self.text(names);
-        let filled = || spec.base_url_with(value).ok().filter(|url| url != spec.base_url);
-        value(spec.base_url_env).or_else(filled)
+        match value(spec.base_url_env) {
+            Some(own) => Ok(Some(own)),
+            None => Ok(Some(spec.base_url_with(value)?).filter(|url| url != spec.base_url)),
+        }
     }
 
     /// What people chose; else what the environment names, for the provider that it names or the first
-    /// one with a key.
+    /// one that `is_first`, of those with a key.
     pub(crate) fn default_model(
         &self,
         settings: &HashMap<String, String>,
         with_key: impl Fn(&str) -> bool,
+        is_first: impl Fn(&str) -> bool,
     ) -> Option<ModelRef> {
+        let forced_model = || self.text(&[FORCED_MODEL]);
         // Empty: its first, which the gateway knows.
-        let model_of = |provider: &str| {
-            let spec = self.provider(provider)?.spec();
-            let forced = self.text(&[FORCED_MODEL]);
+        let model_of = |provider: &str, forced: Option<String>| {
+            let known = self.provider(provider)?;
+            let spec = known.spec();
             let named = forced.or_else(|| self.text(spec?.model_env));
-            let by_default = || spec.map_or("", |spec| spec.default_model).to_owned();
+            let by_default = || {
+                let region = self.region(&known);
+                spec.map_or("", |spec| spec.default_model_in(region.as_deref())).to_owned()
+            };
             Some(named.unwrap_or_else(by_default))
         };
+        let forced = self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id));
         let chosen = settings.get(DEFAULT_PROVIDER).cloned();
         match (chosen, settings.get(DEFAULT_MODEL).cloned()) {
             (Some(provider), Some(id)) => Some(ModelRef { provider, id }),
@@ -283,16 +314,28 @@ impl Values {
                 Some(ModelRef { provider, id })
             }
             (Some(provider), None) => {
-                let id = model_of(&provider)?;
+                // The environment's model is of the environment's provider.
+                let same = forced.is_some_and(|known| known.id() == provider);
+                let id = model_of(&provider, forced_model().filter(|_| same))?;
                 Some(ModelRef { provider, id })
             }
             (None, _) => {
-                let forced = self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id));
                 let first = || {
-                    catalogue::providers().iter().find(|spec| with_key(spec.id)).map(Known::Listed)
+                    let mut all = catalogue::providers().iter();
+                    all.find(|spec| with_key(spec.id) && is_first(spec.id)).map(Known::Listed)
                 };
-                let known = forced.filter(|known| with_key(known.id())).or_else(first)?;
-                let id = model_of(known.id())?;
+                let named = forced.filter(|known| {
+                    let there = with_key(known.id());
+                    if !there {
+                        tracing::warn!(
+                            provider = known.id(),
+                            "{FORCED_PROVIDER} names a provider without a key: another one is asked"
+                        );
+                    }
+                    there
+                });
+                let known = named.or_else(first)?;
+                let id = model_of(known.id(), forced_model())?;
                 Some(ModelRef { provider: known.id().to_owned(), id })
             }
         }

@@ -55,7 +55,11 @@ impl Provider {
         let problem = found.as_ref().filter(|_| stored.is_none());
         let problem = problem.and_then(|found| found.problem.clone());
         let own_url = || known.spec().map_or("", |spec| spec.base_url).to_owned();
-        let base_url = given.base_url(known).unwrap_or_else(own_url);
+        let (base_url, misplaced) = match given.base_url(known) {
+            Ok(url) => (url.unwrap_or_else(own_url), None),
+            Err(why) => (own_url(), Some(why).filter(|_| source.is_some())),
+        };
+        let problem = problem.or(misplaced);
         // Whether such a server is there, only the gateway knows.
         let offered = offered.filter(|_| known.is_local());
         let is_there = |list: &ModelList| list.providers.iter().any(|p| p.id == known.id());

@@ -4,7 +4,7 @@ use crate::{
     api_error::{ApiError, Code},
     auth::{caller::Caller, session},
     envelope::{Data, JsonBody, NoBody, Path, Query},
-    mcp::connect::{self, Answer, Wish},
+    mcp::connect::{self, Answer, Asked, Wish},
     page,
     project::{Member, OfProject, Viewer},
     secrets::connections,
@@ -139,7 +139,7 @@ pub(crate) struct Back {
 }
 
 /// `GET /v1/mcp/callback`: a browser comes back from another site, so this judges by itself: the state is of
-/// one use, and bound to who is signed in here.
+/// one use, and bound to who is signed in here; or, of one that a program began, asks them.
 pub(crate) async fn back(
     State(app): State<App>,
     headers: HeaderMap,
@@ -151,28 +151,70 @@ pub(crate) async fn back(
     if method == Method::HEAD {
         return page::say(StatusCode::OK, "A sign-in", "Open it in a browser.", &dashboard);
     }
-    let ended = async {
+    let seen = async {
         let person = session::find(&app, &headers).await?.ok_or_else(|| {
             ApiError::new(
                 Code::Unauthenticated,
                 "you are not signed in to Toft in this browser: sign in, then begin again in the project",
             )
         })?;
+        if back.error.is_none()
+            && let Some(asked) = connect::asks(&app, &back.state).await?
+        {
+            return Ok(question(&asked, &dashboard));
+        }
+        connect::end(&app, &person.user, &person.id, back.into())
+            .await
+            .map(|s| done(&s, &dashboard))
+    };
+    seen.await.unwrap_or_else(|error| not(&error, &dashboard))
+}
+
+/// `POST /v1/mcp/callback`: a person was asked, and goes on with it.
+pub(crate) async fn agree(
+    State(app): State<App>,
+    caller: Caller,
+    Query(back): Query<Back>,
+) -> Response {
+    let dashboard = app.hosts.control_url();
+    let Caller::Person { user, session } = caller else {
+        let message = "a person comes back from a sign-in, in a browser: a key cannot";
+        return not(&ApiError::new(Code::Forbidden, message), &dashboard);
+    };
+    match connect::end(&app, &user, &session, back.into()).await {
+        Ok(server) => done(&server, &dashboard),
+        Err(error) => not(&error, &dashboard),
+    }
+}
+
+impl From<Back> for Answer {
+    fn from(back: Back) -> Self {
         let error = back.error.map(|error| match back.error_description {
             Some(more) => format!("{error}: {more}"),
             None => error,
         });
-        let answer = Answer { state: back.state, code: back.code, issuer: back.iss, error };
-        connect::end(&app, &person, answer).await
-    };
-    match ended.await {
-        Ok(server) => {
-            let title = format!("{server} is connected");
-            let message = "The agent can use it from its next prompt on. You can close this tab.";
-            page::say(StatusCode::OK, &title, message, &dashboard)
-        }
-        Err(error) => page::say(error.status(), "It was not connected", &error.message, &dashboard),
+        Self { state: back.state, code: back.code, issuer: back.iss, error }
     }
+}
+
+fn question(asked: &Asked, dashboard: &str) -> Response {
+    let Asked { project, server, server_host, issuer } = asked;
+    let message = format!(
+        "A program with a key to the project {project} began this sign-in. Connected, the agent of that \
+         project, and all who use it, work at {server_host} in your name. You come from {issuer}. If you did \
+         not mean that, close this tab: nothing is kept."
+    );
+    page::ask(&format!("Connect {server}?"), &message, "Connect it", dashboard)
+}
+
+fn done(server: &str, dashboard: &str) -> Response {
+    let title = format!("{server} is connected");
+    let message = "The agent can use it from its next prompt on. You can close this tab.";
+    page::say(StatusCode::OK, &title, message, dashboard)
+}
+
+fn not(error: &ApiError, dashboard: &str) -> Response {
+    page::say(error.status(), "It was not connected", &error.message, dashboard)
 }
 
 #[cfg(test)]

@@ -49,8 +49,6 @@ pub(crate) enum Kind {
     Brokered(Option<Binding>),
     /// A sign-in at an MCP server: the gateway puts the token in it into requests.
     Mcp(Binding),
-    /// The same, renewed: nothing is done unless the one of this revision is still there.
-    McpAgain(u64),
 }
 
 /// Sets some at once. With `wake` a machine that rests is to go on with them.
@@ -77,6 +75,27 @@ pub(crate) async fn set(
             }
         }
         tell::changed(&app2, &machine).await;
+        Ok(())
+    })
+    .await
+}
+
+/// Keeps a sign-in that was renewed, unless the one of this revision has gone. What runs inside has its
+/// placeholder: nothing is new for it, so the project's revision stays.
+pub(crate) async fn renew(
+    app: &App,
+    machine: &Arc<Machine>,
+    name: String,
+    revision: u64,
+    value: Secret,
+) -> Result<(), ApiError> {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    finish(&app.tasks, CHANGING, async move {
+        {
+            let _changing = machine.told.changing.lock().await;
+            put_again(&app2, &machine.id, &name, revision, &value).await?;
+        }
+        tell::renewed(&app2, &machine).await;
         Ok(())
     })
     .await
@@ -130,7 +149,7 @@ async fn put(app: &App, project: &ProjectId, values: &[Given], by: &str) -> Resu
         for given in values {
             let brokered = brokered_as(given, &found)?;
             let kind = match (&given.kind, &brokered) {
-                (Some(Kind::Mcp(_) | Kind::McpAgain(_)), _) => MCP,
+                (Some(Kind::Mcp(_)), _) => MCP,
                 (_, Some(_)) => BROKERED,
                 (_, None) => ENVIRONMENT,
             };
@@ -160,22 +179,39 @@ async fn put(app: &App, project: &ProjectId, values: &[Given], by: &str) -> Resu
     Err(crowded())
 }
 
+/// The same sign-in with another value, on disk when this returns.
+async fn put_again(
+    app: &App,
+    project: &ProjectId,
+    name: &str,
+    revision: u64,
+    value: &Secret,
+) -> Result<(), ApiError> {
+    check_value(value.expose())?;
+    let is_it = |row: &&SecretRow| row.name == name && row.kind == MCP && row.revision == revision;
+    for _ in 0..TRIES {
+        let vault = app.keyring.vault().await;
+        let found = app.store.secrets(project).await?;
+        let row = found.rows.iter().find(is_it).ok_or_else(crowded)?;
+        let before = row.sealed.as_deref().ok_or_else(crowded)?;
+        let (key, _) = key_for(&vault, project, &found)?;
+        let anew = sealed(&key, project, row, value)?;
+        fits(&found, &[SecretRow { sealed: Some(anew.clone()), ..row.clone() }])?;
+        if app.store.reseal_secret(project, name, before, &anew).await? {
+            steps::reached("secret.recorded");
+            tracing::info!(project.id = %project, secret.name = name, "a sign-in was renewed");
+            return Ok(());
+        }
+    }
+    Err(crowded())
+}
+
 /// What is kept of a value that is brokered. A binding comes with a value, never alone: who does not
 /// know the value cannot send it elsewhere, nor into the machine.
 fn brokered_as(given: &Given, found: &ProjectSecrets) -> Result<Option<BrokeredRow>, ApiError> {
     let known = found.rows.iter().find(|row| row.name == given.name);
     let known = known.and_then(|row| row.brokered.as_ref());
-    let is_of = |revision: u64| {
-        found
-            .rows
-            .iter()
-            .any(|row| row.name == given.name && row.kind == MCP && row.revision == revision)
-    };
     let row = match (&given.kind, known) {
-        (Some(Kind::McpAgain(revision)), Some(known)) if is_of(*revision) => {
-            return Ok(Some(known.clone()));
-        }
-        (Some(Kind::McpAgain(_)), _) => return Err(crowded()),
         (Some(Kind::Mcp(binding)), known) => {
             return Ok(Some(BrokeredRow {
                 placeholder: known.map_or_else(placeholder, |known| known.placeholder.clone()),

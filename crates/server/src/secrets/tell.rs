@@ -69,6 +69,16 @@ pub(crate) async fn changed(app: &App, machine: &Arc<Machine>) {
     }
 }
 
+/// Tells the gateway of another value for a placeholder that the machine has.
+pub(crate) async fn renewed(app: &App, machine: &Arc<Machine>) {
+    let _turn = machine.told.turn.lock().await;
+    if let Err(error) = brokered::tell(app, machine).await {
+        tracing::warn!(project.id = %machine.id, error = error.message,
+            "the gateway was not told of a renewed sign-in");
+        later(app, machine);
+    }
+}
+
 /// Tells the gateway what it puts in, and then the machine: a placeholder that programs have is one that
 /// the gateway knows. A machine that starts or is adopted is given to the gateway with all of it. The
 /// caller has the turn.

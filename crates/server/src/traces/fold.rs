@@ -8,7 +8,10 @@ use super::{
     told::{self, Moment, Told},
 };
 use std::collections::BTreeMap;
-use toft_model::{id::ProjectId, message::Message};
+use toft_model::{
+    id::{ProjectId, SessionId},
+    message::Message,
+};
 use toft_store::NewEvent;
 
 /// Conversations that work at once and are followed. The agent itself has far fewer.
@@ -103,9 +106,15 @@ impl Fold {
                 ended.push(span);
             }
             Told::Question(question) => {
-                let of = question.child_session.as_ref().map_or(session, |child| child.as_str());
-                if let Some(run) = self.runs.get_mut(of) {
-                    run.waits(&question.tool_call_id);
+                // A task's comes here with the call that it does the work of; the one in it is in the name.
+                let child = question.child_session.as_ref().map(SessionId::as_str);
+                let within = child.zip(question.id.as_deref()).and_then(|(child, id)| {
+                    Some((child, id.strip_prefix(child)?.strip_prefix(':')?))
+                });
+                for (of, call) in within.into_iter().chain([(session, &*question.tool_call_id)]) {
+                    if let Some(run) = self.runs.get_mut(of) {
+                        run.waits(call);
+                    }
                 }
             }
             Told::MessageStart(start) => {

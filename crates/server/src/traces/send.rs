@@ -10,7 +10,11 @@ use super::{
     told::KINDS,
 };
 use crate::clock::Clock;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use toft_model::id::ProjectId;
 use toft_store::{Store, StoreError, TraceCursor};
 use tokio::time::{sleep, timeout};
@@ -47,7 +51,7 @@ pub(crate) struct Means {
     pub(crate) version: String,
 }
 
-/// Not now; not before this.
+/// Not now; not before this, if the place says so.
 #[derive(Debug, PartialEq, Eq)]
 struct Held(Option<Duration>);
 
@@ -64,6 +68,10 @@ struct Sender {
     post: Post,
     means: Means,
     known: BTreeMap<ProjectId, Known>,
+    /// The last one whose turn it was.
+    last: Option<ProjectId>,
+    /// Whether all projects are to be looked at: for what came while no server ran.
+    looks: bool,
 }
 
 /// Sends to one place until the server ends.
@@ -74,22 +82,20 @@ pub(crate) async fn follow(line: Arc<Line>, means: Means, ends: CancellationToke
         Ok(post) => post,
         Err(why) => {
             let message = format!("No connections can be made ({why}): start the server again.");
-            line.held(Problem { code: "internal", message }, None, means.clock.now_ms());
+            line.held(Problem { code: "internal", message }, means.clock.now_ms());
             return;
         }
     };
     let delay = means.settings.delay;
-    let mut sender = Sender { line, post, means, known: BTreeMap::new() };
+    let mut sender = Sender { line, post, means, known: BTreeMap::new(), last: None, looks: true };
     let mut failed: u32 = 0;
     let mut after = None;
-    // What came while no server ran.
-    let mut looks = true;
     while !ends.is_cancelled() {
         let wait = async {
             if failed > 0 {
                 sleep(pause(failed, after, chance())).await;
             } else {
-                while !looks && sender.line.is_idle() {
+                while !sender.looks && sender.line.is_idle() {
                     sender.line.ring.notified().await;
                 }
                 sleep(delay).await;
@@ -104,12 +110,11 @@ pub(crate) async fn follow(line: Arc<Line>, means: Means, ends: CancellationToke
             sleep(LAST_MAX).await;
         };
         let round = tokio::select! {
-            round = sender.round(looks) => round,
+            round = sender.round() => round,
             () = overdue => return,
         };
         match round {
             Ok(()) => {
-                looks = false;
                 failed = 0;
                 after = None;
             }
@@ -120,7 +125,7 @@ pub(crate) async fn follow(line: Arc<Line>, means: Means, ends: CancellationToke
         }
     }
     if failed == 0 {
-        let _ = timeout(LAST_MAX, sender.round(looks)).await;
+        let _ = timeout(LAST_MAX, sender.round()).await;
     }
 }
 
@@ -140,26 +145,44 @@ fn chance() -> f64 {
 }
 
 impl Sender {
-    /// Sends what there is of all projects that have something new. `looks`: at all others, too.
-    async fn round(&mut self, looks: bool) -> Result<(), Held> {
-        if looks {
+    /// Sends what there is of all projects that have something new. One whose spans are not taken keeps no
+    /// other, unless it seems that nothing is taken at all.
+    async fn round(&mut self) -> Result<(), Held> {
+        if self.looks {
+            let broken = |error| self.broken(&error);
+            if self.means.store.trace_taken(self.line.name()).await.map_err(broken)? {
+                self.line.has_taken();
+            }
             let projects = self.means.store.projects(u32::MAX, 0).await;
-            for project in projects.map_err(|error| self.broken(&error))? {
+            for project in projects.map_err(broken)? {
                 self.line.touch(&project.id);
             }
+            self.looks = false;
         }
-        while let Some(project) = self.line.next_due() {
+        let mut waits = BTreeSet::new();
+        let mut held = None;
+        while let Some(project) = self.line.next_due(self.last.as_ref(), &waits) {
+            self.last = Some(project.clone());
             match self.project(&project).await {
-                Ok(known) => self.keep(project, known),
-                Err(Trouble::Gone) => {}
-                Err(Trouble::Held(held)) => {
-                    self.line.touch(&project);
-                    return Err(held);
+                Ok(known) => {
+                    self.line.caught_up(&project);
+                    self.keep(project, known);
+                }
+                Err(Trouble::Gone) => self.line.caught_up(&project),
+                Err(Trouble::Held(one)) => {
+                    waits.insert(project);
+                    let is_told = one.0.is_some();
+                    held = Some(one);
+                    if is_told || self.line.is_away() {
+                        break;
+                    }
                 }
             }
         }
-        self.line.caught_up();
-        Ok(())
+        for project in &waits {
+            self.line.touch(project);
+        }
+        held.map_or(Ok(()), Err)
     }
 
     /// Whatever was known of it is dropped when this fails: it is read again.
@@ -232,7 +255,7 @@ impl Sender {
         let mut rest = spans;
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(self.batch(rest));
-            self.batch_out(batch).await.map_err(Trouble::Held)?;
+            self.batch_out(project, batch).await.map_err(Trouble::Held)?;
             // Between two events all is told that the first one ended.
             if let (Some(last), Some(next)) = (batch.last(), later.first())
                 && last.ended < next.ended
@@ -260,7 +283,7 @@ impl Sender {
 
     /// One request; more where some spans of it are refused: then each is tried alone in the end, and left
     /// out if it is at fault.
-    async fn batch_out(&self, spans: &[Span]) -> Result<(), Held> {
+    async fn batch_out(&self, project: &ProjectId, spans: &[Span]) -> Result<(), Held> {
         let line = &self.line;
         let mut parts = vec![spans];
         let mut refused = Vec::new();
@@ -270,9 +293,14 @@ impl Sender {
             match answer {
                 Answer::Taken { rejected, said } => {
                     line.taken(part.len() as u64, rejected, &said, now_ms);
+                    if rejected < part.len() as u64 && line.has_taken() {
+                        let noted = self.means.store.put_trace_taken(line.name()).await;
+                        noted.map_err(|error| self.broken(&error))?;
+                    }
                 }
                 Answer::Later { problem, after } => {
-                    line.held(problem, spans.first().map(|span| span.to_ms), now_ms);
+                    line.waits(project, spans.first().map(|span| span.to_ms));
+                    line.held(problem, now_ms);
                     return Err(Held(after));
                 }
                 Answer::Never(_) if part.len() > 1 => {
@@ -286,7 +314,8 @@ impl Sender {
             && let Some(problem) = refused.pop()
         {
             // Nothing was ever taken there: it is not these spans.
-            line.held(problem, spans.first().map(|span| span.to_ms), self.means.clock.now_ms());
+            line.waits(project, spans.first().map(|span| span.to_ms));
+            line.held(problem, self.means.clock.now_ms());
             return Err(Held(None));
         }
         for problem in &refused {
@@ -323,7 +352,7 @@ impl Sender {
 
     fn broken(&self, error: &StoreError) -> Held {
         let message = format!("The database failed ({error}); it is tried again.");
-        self.line.held(Problem { code: "database", message }, None, self.means.clock.now_ms());
+        self.line.held(Problem { code: "database", message }, self.means.clock.now_ms());
         Held(None)
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct ToolResult {
 pub(crate) struct Question {
     pub(crate) tool_call_id: String,
     #[serde(default)]
+    pub(crate) id: Option<String>,
+    #[serde(default)]
     pub(crate) child_session: Option<SessionId>,
 }
 

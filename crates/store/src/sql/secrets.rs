@@ -165,6 +165,29 @@ impl Secrets for SqlStore {
         Ok(true)
     }
 
+    async fn reseal_secret(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        before: &str,
+        sealed: &str,
+    ) -> Result<bool, StoreError> {
+        let id = self.secrets_of(project).await?;
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE secret SET sealed = $1 WHERE project_id = $2 AND name = $3 AND sealed = $4",
+        )
+        .bind(sealed)
+        .bind(id)
+        .bind(name)
+        .bind(before)
+        .execute(tx.on())
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(done > 0)
+    }
+
     async fn replace_secret_key(
         &self,
         project: &ProjectId,

@@ -44,6 +44,24 @@ impl Traces for SqlStore {
         )
     }
 
+    async fn trace_taken(&self, sink: &str) -> Result<bool, StoreError> {
+        let has: Option<i64> =
+            sqlx::query_scalar("SELECT has_taken FROM trace_sink WHERE name = $1")
+                .bind(sink)
+                .fetch_optional(&self.read)
+                .await?;
+        Ok(has == Some(1))
+    }
+
+    async fn put_trace_taken(&self, sink: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_relaxed().await?;
+        sqlx::query("UPDATE trace_sink SET has_taken = 1 WHERE name = $1")
+            .bind(sink)
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
     async fn trace_cursor(
         &self,
         sink: &str,

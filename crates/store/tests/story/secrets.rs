@@ -45,6 +45,12 @@ pub(crate) async fn secrets(store: &dyn Store) {
     assert!(!store.delete_secret(&shop.id, "B").await.unwrap());
     assert_eq!(store.secrets(&shop.id).await.unwrap().revision, 3);
     assert_eq!(store.secrets(&other.id).await.unwrap().rows, []);
+    // A value that takes another's place leaves all else as it was.
+    assert!(store.reseal_secret(&shop.id, "A", "v1.c", "v1.d").await.unwrap());
+    assert!(!store.reseal_secret(&shop.id, "A", "v1.c", "v1.x").await.unwrap());
+    let mut resealed = store.secrets(&shop.id).await.unwrap();
+    assert_eq!(resealed.rows[0].sealed.replace("v1.c".into()).as_deref(), Some("v1.d"));
+    assert_eq!((resealed.rows[0].clone(), resealed.revision), (row("A", Some("v1.c"), 2), 3));
 
     // Another key: only as long as nothing was changed meanwhile.
     let anew = [("A".to_owned(), "v1.n".to_owned())];

@@ -20,9 +20,14 @@ pub(super) async fn traces(store: &dyn Store) {
     store.put_trace_cursor("one", &old, moved).await.unwrap();
     store.use_trace_sinks(&["one", "two"], 7).await.unwrap();
     assert_eq!((at("one", &old).await, at("two", &old).await), (moved, all(4)));
+    let taken = async |sink: &str| store.trace_taken(sink).await.unwrap();
+    assert!(!taken("one").await);
+    store.put_trace_taken("one").await.unwrap();
+    assert_eq!((taken("one").await, taken("two").await), (true, false));
     store.use_trace_sinks(&["two"], 8).await.unwrap();
     store.use_trace_sinks(&["one", "two"], 9).await.unwrap();
     assert_eq!(at("one", &old).await, all(4), "it begins anew after a time without");
+    assert!(!taken("one").await);
 
     let page = async |after, rows, bytes| {
         let wanted = ["agent_start", "agent_end"];

@@ -174,3 +174,134 @@ async fn a_file_that_changed_since_it_was_read_is_left_alone() {
     assert!(!outcome.is_error, "{}", outcome.said());
     assert_eq!(bench.read("a"), "1\nmore\n");
 }
+
+#[tokio::test]
+async fn of_links_the_links_are_removed_and_what_they_lead_to_is_changed() {
+    let bench = Bench::new();
+    let outside = bench.path("").parent().unwrap().join("outside");
+    std::fs::write(&outside, "one\n").unwrap();
+    for link in ["deleted", "moved", "changed"] {
+        std::os::unix::fs::symlink(&outside, bench.path(link)).unwrap();
+    }
+    let body = "*** Delete File: deleted\n*** Update File: moved\n*** Move to: new\n-one\n+1";
+    let outcome = patch(&bench, "p1", body).await;
+    assert!(!outcome.is_error, "{}", outcome.said());
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "one\n");
+    assert_eq!(
+        (bench.names(""), bench.read("new")),
+        (vec!["changed".into(), "new".into()], "1\n".into())
+    );
+    patch(&bench, "p2", "*** Update File: changed\n-one\n+two").await;
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "two\n");
+    assert!(bench.path("changed").is_symlink());
+}
+
+#[tokio::test]
+async fn a_removed_file_that_comes_back_is_the_same_one() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let bench = Bench::new();
+    bench.write("a", "one\n");
+    let mode = std::fs::Permissions::from_mode(0o751);
+    std::fs::set_permissions(bench.path("a"), mode).unwrap();
+    let before = std::fs::metadata(bench.path("a")).unwrap();
+    let blocked = bench.path("n/in/the/way");
+    bench.journal.before_record(move || std::fs::create_dir_all(&blocked).unwrap());
+    let outcome = patch(&bench, "p1", "*** Delete File: a\n*** Add File: n\n+x").await;
+    assert!(outcome.is_error, "{}", outcome.said());
+    let after = std::fs::metadata(bench.path("a")).unwrap();
+    assert_eq!((after.ino(), after.mode()), (before.ino(), before.mode()));
+    assert_eq!(bench.names(""), ["a", "n"]);
+}
+
+#[tokio::test]
+async fn a_new_file_below_a_linked_folder_is_added_once() {
+    let bench = Bench::new();
+    bench.write("real/x", "x");
+    std::os::unix::fs::symlink("real", bench.path("link")).unwrap();
+    let body = "*** Add File: link/sub/new\n+one";
+    let first = patch(&bench, "p1", body).await;
+    assert_eq!(first.said(), "Done:\nA link/sub/new");
+    // All done, result lost.
+    assert_eq!(patch(&bench, "p1", body).await, first);
+    bench.write("real/sub/new", "later\n");
+    assert_eq!(patch(&bench, "p1", body).await, first);
+    assert_eq!(bench.read("real/sub/new"), "later\n");
+}
+
+#[tokio::test]
+async fn a_file_that_others_changed_before_its_turn_is_not_called_done() {
+    let bench = Bench::new();
+    let body = "*** Update File: a\n-one\n+1\n*** Update File: b\n-two\n+2";
+    let start = || {
+        bench.write("a", "one\n");
+        bench.write("b", "two\n");
+    };
+    start();
+    // A copy of what a crash leaves: all staged, nothing in place.
+    let kept = bench.path("").parent().unwrap().join("kept");
+    let (project, copy) = (bench.path(""), kept.clone());
+    bench.journal.before_record(move || {
+        let copied = std::process::Command::new("cp").arg("-a").args([&project, &copy]).status();
+        assert!(copied.unwrap().success());
+    });
+    let first = patch(&bench, "p1", body).await;
+    let crashed = || {
+        std::fs::remove_dir_all(bench.path("")).unwrap();
+        let mut copy = std::process::Command::new("cp");
+        assert!(copy.arg("-a").args([&kept, &bench.path("")]).status().unwrap().success());
+    };
+    // Nothing was done: both are.
+    crashed();
+    bench.write("a", "zero\none\n");
+    let outcome = patch(&bench, "p1", body).await;
+    assert!(!outcome.is_error && outcome.said() == first.said(), "{}", outcome.said());
+    assert_eq!((bench.read("a"), bench.read("b")), ("zero\n1\n".into(), "2\n".into()));
+    // The other one was done.
+    crashed();
+    bench.write("a", "zero\none\n");
+    bench.write("b", "2\n");
+    let outcome = patch(&bench, "p1", body).await;
+    assert!(outcome.is_error, "{}", outcome.said());
+    assert!(
+        outcome.said().contains("a: something else changed it")
+            && outcome.said().contains("Done: b."),
+        "{}",
+        outcome.said()
+    );
+    assert_eq!(bench.read("a"), "zero\none\n");
+    assert_eq!(bench.names(""), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_cut_change_that_cannot_be_finished_says_so() {
+    let bench = Bench::new();
+    bench.write("a", "one\n");
+    bench.write("b", "two\n");
+    let body = "*** Update File: a\n-one\n+1\n*** Update File: b\n-two\n+2";
+    patch(&bench, "p1", body).await;
+    // As if `b` had not been done yet, and what was staged for it were gone.
+    bench.write("b", "two\n");
+    let outcome = patch(&bench, "p1", body).await;
+    assert!(
+        outcome.is_error && outcome.said().contains("b: what was to be written"),
+        "{}",
+        outcome.said()
+    );
+}
+
+#[tokio::test]
+async fn names_that_are_no_text_are_changed_as_others() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bench = Bench::new();
+    let odd = std::ffi::OsStr::from_bytes(b"bad\xff");
+    std::fs::write(bench.path("").join(odd), "one\n").unwrap();
+    std::os::unix::fs::symlink(odd, bench.path("link")).unwrap();
+    let write = json!({"path": "link", "content": "two\n"});
+    let first = bench.call_as("w1", "write", write.clone()).await;
+    assert!(!first.is_error, "{}", first.said());
+    assert_eq!(bench.read("link"), "two\n");
+    bench.write("link", "later\n");
+    assert!(!bench.call_as("w1", "write", write).await.is_error);
+    assert_eq!(bench.read("link"), "later\n");
+    assert_eq!(bench.names("").len(), 2);
+}

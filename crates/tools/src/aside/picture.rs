@@ -14,8 +14,8 @@ use std::{
 /// Pixels of the longer side that models make use of (Pi: 2,000).
 const SIDE_MAX: u32 = 2_000;
 
-/// Bytes at most: Anthropic takes 5 MB of base64.
-pub(crate) const IMAGE_BYTES_MAX: usize = 3_700_000;
+/// Bytes at most, of prompts' as well: Anthropic takes 5 MB of base64, the least of the large providers.
+pub const IMAGE_BYTES_MAX: usize = 3_700_000;
 
 /// Bytes of a file that is looked at.
 const SOURCE_BYTES_MAX: u64 = 100 << 20;

@@ -1,5 +1,6 @@
 //! Programs that check something, by their names and arguments.
 
+use super::nothing::{checks_nothing, has_short, only_reads, skips_tests};
 use toft_model::receipt::CheckKind;
 
 /// Programs before a program, with those of their flags that take a word.
@@ -36,20 +37,7 @@ const RUNNERS: [(&str, &[&str]); 13] = [
     ("bundle", &["exec"]),
 ];
 
-/// Arguments with which a program checks nothing.
-const NOTHING: [&str; 9] = [
-    "--help",
-    "--version",
-    "-V",
-    "--list",
-    "--listTests",
-    "--list-tests",
-    "--collect-only",
-    "--co",
-    "--dry-run",
-];
-
-const TESTS: [&str; 26] = [
+const TESTS: [&str; 23] = [
     "pytest",
     "py.test",
     "tox",
@@ -70,12 +58,9 @@ const TESTS: [&str; 26] = [
     "busted",
     "gotestsum",
     "nosetests",
-    "cypress",
-    "playwright",
     "behave",
     "trial",
     "minitest",
-    "nextest",
 ];
 
 const LINTS: [&str; 34] = [
@@ -133,7 +118,17 @@ pub(super) fn bare<'a>(mut words: &'a [&'a str]) -> &'a [&'a str] {
             return words;
         };
         let times = name(first) == "timeout";
-        words = after_flags(&words[1..], with_word);
+        let rest = &words[1..];
+        words = after_flags(rest, with_word);
+        // It says what it would run.
+        let asks = match name(first) {
+            "command" => "vV",
+            "sudo" => "l",
+            _ => "",
+        };
+        if rest[..rest.len() - words.len()].iter().any(|flag| has_short(flag, asks)) {
+            return &[];
+        }
         // How long.
         if times {
             words = words.get(1..).unwrap_or_default();
@@ -148,16 +143,16 @@ pub(super) fn inner_line<'a>(words: &[&'a str]) -> Option<&'a str> {
     }
     let flag = |w: &&str| w.starts_with('-') && !w.starts_with("--") && w.contains('c');
     let at = words.iter().position(flag)?;
-    words.get(at + 1).copied()
+    words.get(at + 1).copied().filter(|_| !only_reads(&words[1..=at]))
 }
 
 /// What a command checks.
 pub(super) fn kind(words: &[&str]) -> Option<CheckKind> {
     let (first, rest) = words.split_first()?;
-    if rest.iter().any(|word| NOTHING.contains(word)) {
+    let program = name(first);
+    if checks_nothing(program, rest) {
         return None;
     }
-    let program = name(first);
     let has = |word: &str| rest.contains(&word);
     // The first word that is no flag, and what follows it.
     let verb = |with_word: &str| after_flags(rest, with_word).first().copied().unwrap_or_default();
@@ -175,6 +170,7 @@ pub(super) fn kind(words: &[&str]) -> Option<CheckKind> {
         "cargo" => cargo(rest),
         "npm" | "pnpm" | "yarn" | "bun" => script(rest),
         "deno" => match verb("") {
+            "test" if has("--no-run") => Some(CheckKind::Build),
             "test" => Some(CheckKind::Test),
             "lint" | "check" => Some(CheckKind::Lint),
             "task" => script(rest.get(1..)?),
@@ -189,6 +185,8 @@ pub(super) fn kind(words: &[&str]) -> Option<CheckKind> {
             }
         }
         "go" => match verb("C") {
+            // Only compiled.
+            "test" if has("-c") => Some(CheckKind::Build),
             "test" => Some(CheckKind::Test),
             "vet" => Some(CheckKind::Lint),
             "build" | "install" => Some(CheckKind::Build),
@@ -196,13 +194,22 @@ pub(super) fn kind(words: &[&str]) -> Option<CheckKind> {
         },
         "mvn" | "mvnw" | "gradle" | "gradlew" | "sbt" | "lein" | "dotnet" | "swift" | "mix"
         | "flutter" | "dart" | "zig" | "bazel" | "bazelisk" | "stack" | "cabal" | "dune" => {
-            rest.iter().filter(|word| !word.starts_with('-')).find_map(|word| match *word {
+            let found = targets(rest).find_map(|word| match word {
                 "verify" | "integration-test" => Some(CheckKind::Test),
                 "package" | "assemble" | "publish" => Some(CheckKind::Build),
                 "analyze" | "credo" | "dialyzer" => Some(CheckKind::Lint),
+                "list" => None,
                 word => named(word.rsplit(':').next().unwrap_or_default()),
-            })
+            });
+            match found {
+                Some(CheckKind::Test | CheckKind::Check) if skips_tests(program, rest) => {
+                    Some(CheckKind::Build)
+                }
+                found => found,
+            }
         }
+        "playwright" => (verb("") == "test").then_some(CheckKind::Test),
+        "cypress" => (verb("") == "run").then_some(CheckKind::Test),
         "ruff" => (has("check") || has("--check")).then_some(CheckKind::Lint),
         "black" | "isort" | "gofmt" | "rustfmt" | "dprint" | "oxfmt" | "prettier" => {
             let checks = ["--check", "-c", "check", "--list-different", "-l"];
@@ -219,15 +226,24 @@ pub(super) fn kind(words: &[&str]) -> Option<CheckKind> {
             })
         }
         "cmake" => has("--build").then_some(CheckKind::Build),
-        "node" => rest.iter().any(|w| w.starts_with("--test")).then_some(CheckKind::Test),
+        "node" => has("--test").then_some(CheckKind::Test),
         "python" | "python3" => python(rest),
         _ if TESTS.contains(&program) => Some(CheckKind::Test),
         _ if LINTS.contains(&program) => Some(CheckKind::Lint),
         _ if BUILDS.contains(&program) => Some(CheckKind::Build),
-        _ if is_shell(first) => own_script(verb("")),
+        _ if is_shell(first) => own_script(verb("")).filter(|_| !only_reads(rest)),
         _ if first.contains('/') => own_script(first),
         _ => None,
     }
+}
+
+/// The words of a build tool that are no flags, nor what `-x` leaves out. `swift test list` lists.
+fn targets<'a>(rest: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    let lists = rest.ends_with(&["test", "list"]);
+    let after = |at: usize| at.checked_sub(1).and_then(|before| rest.get(before));
+    let left_out = move |at: usize| matches!(after(at), Some(&"-x" | &"--exclude-task"));
+    let words = rest.iter().enumerate().filter(move |(at, _)| !lists && !left_out(*at));
+    words.map(|(_, word)| *word).filter(|word| !word.starts_with('-'))
 }
 
 fn cargo(rest: &[&str]) -> Option<CheckKind> {
@@ -235,9 +251,17 @@ fn cargo(rest: &[&str]) -> Option<CheckKind> {
         Some((toolchain, rest)) if toolchain.starts_with('+') => rest,
         _ => rest,
     };
-    match *after_flags(rest, "CZ").first()? {
-        "test" | "t" | "nextest" if rest.contains(&"--no-run") => Some(CheckKind::Build),
+    let (verb, rest) = after_flags(rest, "CZ").split_first()?;
+    let first = after_flags(rest, "").first().copied().unwrap_or_default();
+    match *verb {
+        "nextest" if first == "archive" => Some(CheckKind::Build),
+        "nextest" if !matches!(first, "run" | "r") => None,
+        "llvm-cov" if matches!(first, "report" | "clean" | "show-env") => None,
+        "test" | "t" | "nextest" | "tarpaulin" | "llvm-cov" if rest.contains(&"--no-run") => {
+            Some(CheckKind::Build)
+        }
         "test" | "t" | "nextest" | "tarpaulin" | "llvm-cov" => Some(CheckKind::Test),
+        "deny" if matches!(first, "list" | "init" | "fetch") => None,
         "clippy" | "deny" | "audit" => Some(CheckKind::Lint),
         "fmt" => rest.contains(&"--check").then_some(CheckKind::Lint),
         "build" | "b" | "check" | "c" | "doc" => Some(CheckKind::Build),

@@ -1,6 +1,8 @@
 //! The steps of a command line, each with its words, and which of them must have succeeded when the line ends
 //! with exit code 0. Understands lists and pipelines; in a line with anything else no step decides.
 
+use super::{known, nothing};
+
 /// A command of a line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Step {
@@ -21,6 +23,18 @@ enum Then {
     Next,
 }
 
+impl Step {
+    /// Whether it may change how the line ends, whatever stands before it.
+    fn changes(&self) -> bool {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match known::bare(&words).split_first() {
+            Some((&"set", options)) => nothing::only_reads(options),
+            Some((first, _)) => CHANGES.contains(first),
+            None => false,
+        }
+    }
+}
+
 /// Words that begin what is more than a list, or change what a command is or how the line ends.
 const UNCLEAR: [&str; 17] = [
     "!", "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac",
@@ -28,7 +42,7 @@ const UNCLEAR: [&str; 17] = [
 ];
 
 /// Commands after which the line may end otherwise than it seems, or a name is another program.
-const CHANGES: [&str; 5] = ["exit", "return", "break", "trap", "alias"];
+const CHANGES: [&str; 6] = ["exit", "return", "break", "trap", "alias", "exec"];
 
 /// Reads a line.
 pub(super) fn read(line: &str) -> Vec<Step> {
@@ -150,7 +164,7 @@ impl Reader {
 
     fn steps(mut self) -> Vec<Step> {
         for step in &mut self.steps {
-            self.unclear |= CHANGES.contains(&step.words[0].as_str());
+            self.unclear |= step.changes();
             while step.words.first().is_some_and(|word| UNCLEAR.contains(&word.as_str())) {
                 // What it stands before is a command all the same.
                 step.words.remove(0);

@@ -5,7 +5,7 @@ use crate::paths::explain;
 use std::{
     fs::{self, Metadata, OpenOptions, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,13 @@ pub(super) struct Staged {
 pub(super) struct Commit {
     /// The new files, for [`crate::seen::Seen`].
     pub(super) sights: Vec<(PathBuf, Metadata, u64)>,
+}
+
+/// How a file is put back.
+enum Undo {
+    /// What was removed waits beside its place.
+    Rename,
+    Write(Before),
 }
 
 /// One file could not be put in place.
@@ -50,68 +57,69 @@ impl Staged {
             let result = make_folders(folder, &mut this.made)
                 .and_then(|()| write(&target.beside, content, &target.path));
             if let Err(error) = result {
-                let name = target.name.clone();
-                this.discard();
-                return Err((name, error));
+                return Err((target.name.clone(), error));
             }
         }
         Ok(this)
     }
 
-    /// Removes what was staged.
-    pub(super) fn discard(&self) {
-        for (target, _) in &self.files {
-            let _ = fs::remove_file(&target.beside);
-        }
-        for folder in self.made.iter().rev() {
-            // One that something else uses by now stays.
-            let _ = fs::remove_dir(folder);
-        }
-    }
-
     /// Puts all in place. When one cannot be, those before are put back.
-    pub(super) fn commit(self) -> Result<Commit, CommitError> {
-        let mut undo: Vec<(usize, Before)> = Vec::new();
+    pub(super) fn commit(mut self) -> Result<Commit, CommitError> {
+        let mut undo: Vec<(usize, Undo)> = Vec::new();
         for (at, (target, after)) in self.files.iter().enumerate() {
-            // One file is replaced in one step: there is nothing to put back.
-            let before = if self.files.len() > 1 {
-                read(&target.path).map_or(Before::Nothing, |(before, _)| before)
-            } else {
-                Before::Nothing
-            };
             let done = match after {
-                After::Content(_) => fs::rename(&target.beside, &target.path),
-                After::Nothing => fs::remove_file(&target.path),
-                After::Same => Ok(()),
+                After::Content(_) => {
+                    // One file is replaced in one step: there is nothing to put back.
+                    let before = if self.files.len() > 1 {
+                        read(&target.path).map_or(Before::Nothing, |(before, _)| before)
+                    } else {
+                        Before::Nothing
+                    };
+                    fs::rename(&target.beside, &target.path).map(|()| Undo::Write(before))
+                }
+                // It goes when all is done, and can come back as it was until then.
+                After::Nothing => fs::rename(&target.path, &target.beside).map(|()| Undo::Rename),
+                After::Same => continue,
             };
-            if let Err(source) = done {
-                let name = target.name.clone();
-                let changed = self.put_back(undo);
-                self.discard();
-                return Err(CommitError { name, source, changed });
+            match done {
+                Ok(one) => undo.push((at, one)),
+                Err(source) => {
+                    let name = target.name.clone();
+                    return Err(CommitError { name, source, changed: self.put_back(undo) });
+                }
             }
-            undo.push((at, before));
         }
-        let sight = |(target, after): &(Target, After)| match after {
-            After::Content(content) => {
-                let meta = fs::metadata(&target.path).ok()?;
-                Some((target.path.clone(), meta, fingerprint(content)))
+        let mut sights = Vec::with_capacity(self.files.len());
+        for (target, after) in self.files.drain(..) {
+            match after {
+                After::Content(content) => {
+                    if let Ok(meta) = fs::metadata(&target.path) {
+                        sights.push((target.path, meta, fingerprint(&content)));
+                    }
+                }
+                After::Nothing => {
+                    let _ = fs::remove_file(&target.beside);
+                }
+                After::Same => {}
             }
-            After::Nothing | After::Same => None,
-        };
-        Ok(Commit { sights: self.files.iter().filter_map(sight).collect() })
+        }
+        self.made.clear();
+        Ok(Commit { sights })
     }
 
     /// Those that could not be put back.
-    fn put_back(&self, undo: Vec<(usize, Before)>) -> Vec<String> {
+    fn put_back(&self, undo: Vec<(usize, Undo)>) -> Vec<String> {
         let mut stuck = Vec::new();
-        for (at, before) in undo.into_iter().rev() {
+        for (at, undo) in undo.into_iter().rev() {
             let (target, _) = &self.files[at];
-            let back = match before {
-                Before::Nothing => fs::remove_file(&target.path),
-                Before::Content(content) => write(&target.beside, &content, &target.path)
-                    .and_then(|()| fs::rename(&target.beside, &target.path)),
-                Before::TooLarge(_) => Err(io::ErrorKind::FileTooLarge.into()),
+            let back = match undo {
+                Undo::Rename => fs::rename(&target.beside, &target.path),
+                Undo::Write(Before::Nothing) => fs::remove_file(&target.path),
+                Undo::Write(Before::Content(content)) => {
+                    write(&target.beside, &content, &target.path)
+                        .and_then(|()| fs::rename(&target.beside, &target.path))
+                }
+                Undo::Write(Before::TooLarge(_)) => Err(io::ErrorKind::FileTooLarge.into()),
             };
             if back.is_err() {
                 stuck.push(target.name.clone());
@@ -121,20 +129,30 @@ impl Staged {
     }
 }
 
-/// Does what is left for one file after a crash.
-pub(super) fn finish(path: &Path, beside: &Path, after: Option<&str>, is_done: bool) {
-    if is_done {
-        let _ = fs::remove_file(beside);
-        return;
+/// What was staged and is not in place goes.
+impl Drop for Staged {
+    fn drop(&mut self) {
+        for (target, after) in &self.files {
+            // What was to be removed and could not be put back lies there as well, and stays.
+            if let After::Content(_) = after {
+                let _ = fs::remove_file(&target.beside);
+            }
+        }
+        for folder in self.made.iter().rev() {
+            // One that something else uses by now stays.
+            let _ = fs::remove_dir(folder);
+        }
     }
+}
+
+/// Does what is left for one file after a crash.
+pub(super) fn finish(target: &Target, after: Option<&str>) -> io::Result<()> {
+    let Some(after) = after else { return fs::remove_file(&target.path) };
     // It was staged before the intent was recorded, so it is there, unless somebody removed it.
-    let _ = match after {
-        None => fs::remove_file(path),
-        Some(after) => match fs::read(beside) {
-            Ok(content) if hash(&content) == after => fs::rename(beside, path),
-            _ => Ok(()),
-        },
-    };
+    match fs::read(&target.beside) {
+        Ok(content) if hash(&content) == after => fs::rename(&target.beside, &target.path),
+        _ => Err(io::Error::other("what was to be written there is gone")),
+    }
 }
 
 /// Makes a folder and those around it; notes which are new.
@@ -148,9 +166,16 @@ fn make_folders(folder: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
 /// Writes a content beside its place, with mode and owner of what is there.
 fn write(beside: &Path, content: &[u8], place: &Path) -> io::Result<()> {
     let _ = fs::remove_file(beside);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(beside)?;
+    let old = fs::metadata(place).ok();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    if old.is_some() {
+        // Nobody sees it before it has that one's mode.
+        options.mode(0o600);
+    }
+    let mut file = options.open(beside)?;
     file.write_all(content)?;
-    if let Ok(old) = fs::metadata(place) {
+    if let Some(old) = old {
         let new = file.metadata()?;
         if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
             // Only root may; whoever may not gets a file of its own, as editors do.
@@ -158,5 +183,6 @@ fn write(beside: &Path, content: &[u8], place: &Path) -> io::Result<()> {
         }
         file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
     }
-    Ok(())
+    // What is told of it is synced as well: after a power cut its name must not stand for nothing.
+    file.sync_data()
 }

@@ -19,6 +19,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io::{BufRead as _, Read as _, Write as _},
     process::{Command, ExitCode, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use toft_model::mcp::token_variable;
@@ -35,6 +36,9 @@ pub(super) const SIGN_IN: &str = "[sign-in] ";
 
 /// Bytes of what a server printed on its standard error that are told.
 const SAID_BYTES_MAX: usize = 2_000;
+
+/// How long the rest of it is waited for after its end.
+const SAID_WAIT: Duration = Duration::from_millis(100);
 
 /// A message of a client at most.
 const LINE_BYTES_MAX: u64 = 16 << 20;
@@ -158,14 +162,22 @@ fn run(declared: &Declared) -> Result<(), String> {
     }
     let mut child =
         command.spawn().map_err(|error| format!("`{program}` cannot be run: {error}"))?;
-    let mut said = Said::default();
-    let mut piece = [0; 4_096];
+    // What a server started may keep its standard error open for longer than it lives itself.
+    let said = Arc::new(Mutex::new(Said::default()));
+    let (all, is_all) = std::sync::mpsc::channel::<()>();
     if let Some(mut stderr) = child.stderr.take() {
-        while let Ok(n @ 1..) = stderr.read(&mut piece) {
-            said.add(&piece[..n]);
-        }
+        let said = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let _all = all;
+            let mut piece = [0; 4_096];
+            while let Ok(n @ 1..) = stderr.read(&mut piece) {
+                said.lock().unwrap_or_else(PoisonError::into_inner).add(&piece[..n]);
+            }
+        });
     }
     let status = child.wait().map_err(|error| format!("`{program}` was lost: {error}"))?;
+    let _ = is_all.recv_timeout(SAID_WAIT);
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
     let said = said.end();
     match said.trim() {
         "" => Err(format!("it ended ({status})")),

@@ -2,44 +2,62 @@
 //! pictures.
 
 use crate::{
+    aside::{self, Job},
     host::ToolContext,
-    outcome::ToolOutcome,
+    outcome::{STOPPED, ToolOutcome},
     output::{BYTES_MAX, LINES_MAX, cut_at_char, head},
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::json;
-use std::{fmt::Write as _, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs::{DirEntry, File},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 use toft_model::{id::random_hex, message::Block};
 
-/// Pictures of one result, and the base64 of one: what providers take.
+/// Pictures of one result: each is looked at by a program of its own.
 const PICTURES_MAX: usize = 10;
-const PICTURE_BYTES_MAX: usize = 5 << 20;
-const PICTURE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
-/// Bytes of the file with what did not fit.
+/// Bytes of the file with what did not fit, and of a picture before it is made to fit.
 const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of all such files; the oldest go when there are more.
+const FOLDER_BYTES_MAX: u64 = 128 << 20;
+
+/// Bytes of what a server says of a type.
+const TYPE_BYTES_SHOWN_MAX: usize = 100;
 
 /// Where such files lie.
 const FOLDER: &str = "toft-mcp";
 
 pub(super) async fn outcome(ctx: &ToolContext, server: &str, said: CallToolResult) -> ToolOutcome {
     let mut texts = Vec::new();
-    let mut pictures = Vec::new();
+    let (mut pictures, mut looked) = (Vec::new(), 0);
     let structured = said.structured_content.filter(|_| said.content.is_empty());
     for block in said.content {
         match block {
             ContentBlock::Text(text) => texts.push(text.text),
             ContentBlock::Image(image) => {
-                let fits = PICTURE_TYPES.contains(&image.mime_type.as_str())
-                    && image.data.len() <= PICTURE_BYTES_MAX
-                    && pictures.len() < PICTURES_MAX;
-                if fits {
-                    pictures.push(Block::Image { data: image.data, mime_type: image.mime_type });
+                looked += 1;
+                let fitted = if looked > PICTURES_MAX {
+                    Err(format!("There are more than {PICTURES_MAX}."))
                 } else {
-                    texts.push(format!(
-                        "[a picture of type {} that cannot be shown]",
-                        image.mime_type
-                    ));
+                    picture(ctx, server, &image.data).await
+                };
+                if ctx.cancel.is_cancelled() {
+                    return ToolOutcome::cancelled(STOPPED);
+                }
+                match fitted {
+                    Ok(picture) => pictures.push(picture),
+                    Err(why) => texts.push(format!(
+                        "[a picture of type {} that cannot be shown. {why}]",
+                        cut_at_char(&image.mime_type, TYPE_BYTES_SHOWN_MAX)
+                    )),
                 }
             }
             ContentBlock::Audio(audio) => {
@@ -77,6 +95,29 @@ pub(super) async fn outcome(ctx: &ToolContext, server: &str, said: CallToolResul
     }
 }
 
+/// A picture as models take it. One that they do not take would spoil all later requests of the conversation,
+/// and what a server says of its type and size proves nothing.
+async fn picture(ctx: &ToolContext, server: &str, data: &str) -> Result<Block, String> {
+    // Base64 has a third more.
+    if data.len() / 4 * 3 > FILE_BYTES_MAX {
+        return Err(format!("It has more than {} MiB.", FILE_BYTES_MAX >> 20));
+    }
+    let bytes = BASE64_STANDARD.decode(data).map_err(|_| "It is no valid base64.".to_owned())?;
+    // Of this one picture: a call may have several, and be made again.
+    let run_id = format!("{}.{}", ctx.run_id, random_hex(4));
+    let name = format!("{run_id}.picture");
+    let kept = tokio::task::spawn_blocking(move || keep(&name, &bytes)).await;
+    let Ok(Ok(path)) = kept else { return Err("It could not be kept to look at.".to_owned()) };
+    let ctx = ToolContext { run_id, ..ctx.clone() };
+    let job = Job::Picture { path: path.clone() };
+    let done = aside::run(&ctx, &job, &format!("look at a picture of {server}")).await;
+    let _ = ctx.shell.forget(&ctx.run_id).await;
+    let _ = tokio::fs::remove_file(&path).await;
+    let done = done.map_err(|outcome| outcome.said())?;
+    let data = BASE64_STANDARD.encode(&done.body);
+    Ok(Block::Image { data, mime_type: done.answer.mime_type })
+}
+
 /// The beginning, and the file that has all of it when that is not all.
 async fn bounded(whole: String, ctx: &ToolContext) -> (String, Option<PathBuf>) {
     let limited = head(whole.lines(), LINES_MAX);
@@ -89,8 +130,10 @@ async fn bounded(whole: String, ctx: &ToolContext) -> (String, Option<PathBuf>) 
         text = cut_at_char(&whole, BYTES_MAX).to_owned();
     }
     let name = format!("{}.{}.txt", ctx.run_id, random_hex(4));
-    let kept =
-        tokio::task::spawn_blocking(move || keep(&name, cut_at_char(&whole, FILE_BYTES_MAX))).await;
+    let kept = tokio::task::spawn_blocking(move || {
+        keep(&name, cut_at_char(&whole, FILE_BYTES_MAX).as_bytes())
+    })
+    .await;
     match kept {
         Ok(Ok(path)) => {
             let _ = write!(text, "\n\n[There is more. Full text: {}]", path.display());
@@ -100,11 +143,55 @@ async fn bounded(whole: String, ctx: &ToolContext) -> (String, Option<PathBuf>) 
     }
 }
 
-fn keep(name: &str, text: &str) -> std::io::Result<PathBuf> {
+/// Keeps these bytes beside the newest others. Blocks.
+fn keep(name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
     let folder = std::env::temp_dir().join(FOLDER);
     std::fs::create_dir_all(&folder)?;
+    sweep(&folder, FOLDER_BYTES_MAX.saturating_sub(bytes.len() as u64));
     let path = folder.join(name);
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
-    file.write_all(text.as_bytes())?;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(bytes)?;
     Ok(path)
+}
+
+/// Removes the oldest files of a folder until the others have at most so many bytes.
+fn sweep(folder: &Path, bytes_max: u64) {
+    let about = |entry: DirEntry| {
+        let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), about.len(), entry.path()))
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut files: Vec<_> = entries.filter_map(Result::ok).filter_map(about).collect();
+    files.sort_unstable_by(|a, b| b.cmp(a));
+    let mut bytes = 0;
+    for (_, length, path) in files {
+        bytes += length;
+        if bytes > bytes_max {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+    use std::time::Duration;
+
+    #[test]
+    fn the_newest_files_stay() {
+        let bench = Bench::new();
+        for (age, name) in ["new", "middle", "old"].iter().enumerate() {
+            bench.write(name, "1234");
+            let then = SystemTime::now() - Duration::from_secs(60 * age as u64);
+            File::options()
+                .append(true)
+                .open(bench.path(name))
+                .unwrap()
+                .set_modified(then)
+                .unwrap();
+        }
+        sweep(&bench.path(""), 9);
+        assert_eq!(bench.names(""), ["middle", "new"]);
+    }
 }

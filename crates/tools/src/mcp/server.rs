@@ -85,6 +85,17 @@ impl InUse {
     }
 }
 
+/// A start that nobody waits for any more was none.
+struct Starting<'a>(Option<&'a Server>);
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if let Some(server) = self.0 {
+            server.turned(McpState::Off, None);
+        }
+    }
+}
+
 /// Counts a call until it has ended.
 struct Counted(Arc<Server>);
 
@@ -209,7 +220,10 @@ impl Server {
             wait => sleep(wait).await,
         }
         self.turned(McpState::Starting, None);
-        match timeout(START_MAX, start(&self.around, &self.declared, &self.stale)).await {
+        let mut starting = Starting(Some(self));
+        let started = timeout(START_MAX, start(&self.around, &self.declared, &self.stale)).await;
+        starting.0 = None;
+        match started {
             Ok(Ok((running, listed))) => {
                 *lock(&self.listed) = Some(listed);
                 let told = (running.service.peer().clone(), Arc::clone(&running.link));

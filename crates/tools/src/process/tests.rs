@@ -1,7 +1,64 @@
 //! Commands in the background: listed, read, given input, waited for, killed.
 
-use crate::testing::Bench;
+use crate::{
+    ToolContext,
+    host::{Shell, ShellError, ShellEvent, ShellRun},
+    testing::Bench,
+};
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+use toft_model::init::ExecSpec;
+
+/// Has one program, which says these things each time it is looked at from these bytes on.
+struct Says(Mutex<VecDeque<(u64, Vec<ShellEvent>)>>);
+
+#[async_trait::async_trait]
+impl Shell for Says {
+    async fn start(&self, _: ExecSpec) -> Result<ShellRun, ShellError> {
+        unreachable!("it runs already")
+    }
+
+    async fn kill(&self, _: &str, _: u64) -> Result<(), ShellError> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: &str) -> Result<(), ShellError> {
+        Ok(())
+    }
+
+    async fn attach(&self, id: &str, from: u64) -> Result<ShellRun, ShellError> {
+        let (at, events) = self.0.lock().unwrap().pop_front().unwrap();
+        assert_eq!(from, at);
+        let events = stream::iter(events).chain(stream::pending()).boxed();
+        Ok(ShellRun { id: id.to_owned(), pid: 1, events })
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_told_and_counted_once() {
+    let bench = Bench::new();
+    let out = |text: &str| ShellEvent::Output(text.into());
+    let says = VecDeque::from([
+        (0, vec![out("one\n"), ShellEvent::Gap(1_000), out("two\n")]),
+        (1_004, vec![ShellEvent::Gap(1_010), out("three\n")]),
+        (1_016, vec![]),
+    ]);
+    let (ctx, _updates) = bench.context("c");
+    let ctx = ToolContext { shell: Arc::new(Says(Mutex::new(says))), ..ctx };
+    for said in [
+        "one\ntwo\n\n[996 more bytes came meanwhile and are no longer kept.]\n\nIt runs.",
+        "three\n\n[6 more bytes came meanwhile and are no longer kept.]\n\nIt runs.",
+        "(nothing new)\n\nIt runs.",
+    ] {
+        let look = json!({"action": "output", "id": "a"});
+        let outcome = bench.toolbox.run("process", &ctx, look).await;
+        assert_eq!(outcome.said(), said);
+    }
+}
 
 #[tokio::test]
 async fn a_command_in_the_background_can_be_listed_read_and_killed() {

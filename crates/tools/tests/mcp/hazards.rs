@@ -64,6 +64,31 @@ async fn a_server_that_nobody_uses_ends_and_is_started_by_the_next_call() {
 }
 
 #[tokio::test]
+async fn a_start_that_is_stopped_with_its_call_leaves_the_server_off() {
+    let place = Place::at(Pace {
+        idle_max: Duration::from_millis(100),
+        idle_look: Duration::from_millis(20),
+        ..Pace::default()
+    });
+    place.bench.write("once.sh", "[ -e started ] && exec sleep 60\n: > started\n. ./server.sh");
+    place.bench.shell.set_env("GREETING", "hello");
+    let mut once = server(&["go"]);
+    once["args"] = json!(["once.sh"]);
+    place.declare(&json!({ "f": once }));
+    let tools = place.tools().await;
+    assert_eq!(names(&tools), ["f__go"], "{:?}", place.told());
+    place.until("f", McpState::Off).await;
+    let (ctx, _updates) = place.bench.context("call");
+    let stop = async {
+        place.until("f", McpState::Starting).await;
+        ctx.cancel.cancel();
+    };
+    let (said, ()) = tokio::join!(tools.run("f__go", &ctx, json!({})), stop);
+    assert!(said.is_error);
+    assert_eq!(place.states("f").last(), Some(&McpState::Off));
+}
+
+#[tokio::test]
 async fn a_killed_server_fails_its_open_call_and_comes_back_later_each_time() {
     let place = Place::at(Pace { again_first: Duration::from_secs(3), ..Pace::default() });
     curious(&place, &plain(&["hang", "go"]));

@@ -26,12 +26,17 @@ while IFS= read -r line; do
     *'"crash"'*) echo "I give up" >&2; exit 7 ;;
     *'"flood"'*) say "{\"content\":[{\"type\":\"text\",\"text\":\"$(seq 1 5000 | sed 's/$/\\n/' | tr -d '\n')\"}]}" ;;
     *'"slow"'*) sleep 60; say '{"content":[]}' ;;
-    *'"picture"'*) say '{"content":[{"type":"text","text":"here"},{"type":"image","data":"aGk=","mimeType":"image/png"}]}' ;;
+    *'"picture"'*) say '{"content":[{"type":"text","text":"here"},{"type":"image","data":"DOT","mimeType":"image/webp"},{"type":"image","data":"TALL","mimeType":"image/png"},{"type":"image","data":"aGk=","mimeType":"image/png"}]}' ;;
     *'"fail"'*) say '{"content":[{"type":"text","text":"it did not work"}],"isError":true}' ;;
     *'"tools/call"'*) say "{\"content\":[{\"type\":\"text\",\"text\":\"$WORD $(sed 's/.*"arguments"/arguments/; s/"/-/g' <<<"$line")\"}]}" ;;
   esac
 done
 "#;
+
+/// A picture of one pixel, and one of 1x2400.
+pub(crate) const DOT: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg==";
+pub(crate) const TALL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAlgCAAAAABsTgJ5AAAAHUlEQVR42u3CMQ0AAAACIPuX1hoeDNIAAAAAwK0BUD9XKBapL0wAAAAASUVORK5CYII=";
 
 pub(crate) struct Place {
     pub(crate) bench: Bench,
@@ -48,7 +53,7 @@ impl Place {
     pub(crate) fn at(pace: Pace) -> Self {
         let bench = Bench::new();
         bench.shell.set_own_program(&[env!("CARGO_BIN_EXE_toft-aside")]);
-        bench.write("server.sh", SERVER);
+        bench.write("server.sh", &SERVER.replace("DOT", DOT).replace("TALL", TALL));
         let told = Arc::new(Mutex::new(Vec::new()));
         let (words, changes) = (Arc::clone(&told), Arc::new(Mutex::new(Vec::new())));
         let changed = Arc::clone(&changes);

@@ -1,6 +1,7 @@
 //! What is declared becomes tools.
 
-use crate::place::{Place, names, server};
+use crate::place::{DOT, Place, names, server};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::time::Duration;
 use toft_model::{mcp::McpState, message::Block};
@@ -18,8 +19,14 @@ async fn a_servers_tools_are_the_agents_and_see_the_machines_variables() {
     let said = place.call(&tools, "f__do_it", json!({ "a": 1 })).await;
     assert!(!said.is_error && said.said().starts_with("hello arguments:{-a-:1}"), "{said:?}");
     let said = place.call(&tools, "f__picture", json!({})).await;
-    let picture = Block::Image { data: "aGk=".into(), mime_type: "image/png".into() };
-    assert_eq!(said.content, [Block::text("here"), picture]);
+    assert!(said.said().starts_with("here\n\n[a picture of type image/png that cannot be shown."));
+    // What it is decides, not what its server says; and one that is too large for models is scaled.
+    let dot = Block::Image { data: DOT.into(), mime_type: "image/png".into() };
+    assert_eq!(said.content[1], dot, "{said:?}");
+    let Block::Image { data, mime_type } = &said.content[2] else { panic!("{said:?}") };
+    assert_eq!((&**mime_type, said.content.len()), ("image/png", 3));
+    let tall = image::load_from_memory(&BASE64_STANDARD.decode(data).unwrap()).unwrap();
+    assert_eq!((tall.width(), tall.height()), (1, 2_000));
     assert!(place.call(&tools, "f__fail", json!({})).await.is_error);
     assert_eq!(names(&place.tools().await), names(&tools));
     let seen = place.servers.seen().await.servers;
@@ -110,11 +117,13 @@ async fn what_a_server_says_of_its_end_has_no_values_of_secrets() {
         "plain": says("echo no such key: $KEY"),
         // What is kept of it begins in the middle of the value.
         "long": says("echo $KEY; printf '%01970d' 7"),
+        // What it started keeps its standard error open.
+        "parent": says("echo it ends; sleep 40 &"),
         // Names the address that it was given.
         "web": { "url": "http://127.0.0.1:1/mcp?key=$KEY" },
     }));
     place.tools().await;
-    for name in ["plain", "long", "web"] {
+    for name in ["plain", "long", "parent", "web"] {
         place.hears(&format!("`{name}` cannot be started")).await;
     }
     let seen = format!("{:?} {:?} {:?}", place.told(), place.changes(), place.servers.seen().await);

@@ -15,6 +15,12 @@ const HISTORY_EVENTS = 500
 /** A conversation that could not be read is asked for again after this. */
 const AGAIN_AFTER_MS = 2000
 
+/** After these the context is another, or fuller or emptier; they do not say how full. */
+const CONTEXT_CHANGES: ReadonlySet<BridgeEvent['kind']> = new Set([
+  'model_change',
+  'compaction_end',
+])
+
 type Listener = () => void
 
 /** One conversation: loading, failed, or here. */
@@ -73,8 +79,36 @@ export class LiveSession {
 
   take(events: readonly BridgeEvent[]): void {
     if (this.view.state !== 'ready') return
-    const transcript = reduce(this.view.transcript, events)
-    if (transcript !== this.view.transcript) this.#show({ state: 'ready', transcript })
+    const before = this.view.transcript
+    const transcript = reduce(before, events)
+    if (transcript !== before) this.#show({ state: 'ready', transcript })
+    const isOther = ({ kind, session, seq }: BridgeEvent) =>
+      session === this.id && seq > before.stateSeq && CONTEXT_CHANGES.has(kind)
+    if (events.some(isOther)) void this.#measure()
+  }
+
+  /** Reads anew how full the context is. */
+  async #measure(): Promise<void> {
+    try {
+      const { sessionId, seq, contextTokens, contextWindow } = await this.#project.bridge.state(
+        this.id,
+      )
+      // The copy of a machine that does not run knows the current conversation's state only.
+      if (this.view.state !== 'ready' || sessionId !== this.id) return
+      const { transcript } = this.view
+      // An answer that came meanwhile has told it.
+      const isOld = seq < transcript.told.seq
+      this.#show({
+        state: 'ready',
+        transcript: {
+          ...transcript,
+          contextWindow,
+          contextTokens: isOld ? transcript.contextTokens : contextTokens,
+        },
+      })
+    } catch {
+      // It stays as it was until the conversation is read again.
+    }
   }
 
   #show(view: SessionView): void {

@@ -238,7 +238,6 @@ export class Draft {
 
   /** The prompt is over: a tally, and nothing runs any more. */
   end(seq: number, data: AgentEnd): void {
-    if (data.reason === 'waiting') return
     this.#read().forEach((row, at) => {
       if (row.kind === 'tool' && row.result === null && row.state !== 'cut') {
         this.#mutable()[at] = { ...row, state: 'cut' }

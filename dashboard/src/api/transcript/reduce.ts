@@ -147,9 +147,8 @@ function state(draft: Draft, event: BridgeEvent): void {
     case 'agent_end': {
       const { reason } = event.data
       const failed = reason === 'error' || reason === 'limit'
-      const status = failed ? 'error' : reason === 'waiting' ? 'waiting' : 'idle'
-      draft.set({ status, workingSince: null, retry: null, checking: null })
-      if (status !== 'waiting') draft.set({ question: null })
+      const status = failed ? 'error' : 'idle'
+      draft.set({ status, workingSince: null, retry: null, checking: null, question: null })
       return
     }
     case 'question':

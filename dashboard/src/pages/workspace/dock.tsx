@@ -164,14 +164,19 @@ export function Dock({
   onReady: (dock: DockviewApi | null) => void
 }) {
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
+  /** What the timer will do. */
+  const saving = useRef<(() => void) | null>(null)
   const root = useRef<HTMLElement>(null)
-  useEffect(
-    () => () => {
+  useEffect(() => {
+    // Who leaves the page before that finds the layout all the same.
+    const saveNow = () => saving.current?.()
+    addEventListener('pagehide', saveNow)
+    return () => {
+      removeEventListener('pagehide', saveNow)
       clearTimeout(timer.current)
       onReady(null)
-    },
-    [onReady],
-  )
+    }
+  }, [onReady])
   return (
     <main ref={root} className="min-w-0 grow">
       <DockviewReact
@@ -192,7 +197,11 @@ export function Dock({
           api.onDidLayoutChange(() => {
             show()
             clearTimeout(timer.current)
-            timer.current = setTimeout(() => saveLayout(project, form, api.toJSON()), SAVE_AFTER_MS)
+            saving.current = () => {
+              saving.current = null
+              saveLayout(project, form, api.toJSON())
+            }
+            timer.current = setTimeout(saving.current, SAVE_AFTER_MS)
           })
           onReady(api)
         }}

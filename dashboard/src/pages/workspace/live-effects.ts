@@ -193,6 +193,9 @@ export function useLiveEffects(project: Project): void {
       case 'error':
         if (event.data.code === 'secret_echoed') {
           toast.warning('A host said a secret back', event.data.message)
+        } else if (event.data.code === 'mcp_sign_in_ended') {
+          toast.warning('A sign-in has ended', event.data.message)
+          stale(queries.mcpConnections(id).queryKey)
         }
         return
       default:

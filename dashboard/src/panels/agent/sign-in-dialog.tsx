@@ -11,6 +11,7 @@ import { Field, Input } from '@/ui/field'
 import { Glyph } from '@/ui/glyph'
 import { SecretInput } from '@/ui/secret-input'
 import { toast } from '@/ui/toasts'
+import { shortClock } from '@/util/format'
 
 /** While a person is away to sign in, their return is looked for this often. */
 const LOOK_EVERY_MS = 2000
@@ -48,6 +49,10 @@ export function SignInDialog({ server, onClose }: { server: string; onClose: () 
           signIn={begin.data}
           left={left !== null}
           onLeave={() => setLeft({ before: connection?.connectedAt ?? null })}
+          onAgain={() => {
+            setLeft(null)
+            mutate(begin.variables ?? {})
+          }}
           onClose={onClose}
         />
       ) : begin.error && !begin.isPending ? (
@@ -62,14 +67,16 @@ export function SignInDialog({ server, onClose }: { server: string; onClose: () 
 }
 
 function Leave({
-  signIn: { authorizationUrl, host, serverHost, scopes },
+  signIn: { authorizationUrl, host, serverHost, scopes, expiresAt },
   left,
   onLeave,
+  onAgain,
   onClose,
 }: {
   signIn: SignIn
   left: boolean
   onLeave: () => void
+  onAgain: () => void
   onClose: () => void
 }) {
   return (
@@ -88,21 +95,30 @@ function Leave({
         {left && (
           <p role="status" className="flex items-center gap-2">
             <Glyph shape="disc" tone="moss" pulse />
-            Waiting for you to finish there…
+            Waiting for you to finish there… There is time until {shortClock(Date.parse(expiresAt))}
+            .
           </p>
         )}
       </div>
       <div className="mt-4 flex justify-end gap-2">
         <Button onClick={onClose}>{left ? 'Close' : 'Cancel'}</Button>
-        <a
-          href={authorizationUrl}
-          target="_blank"
-          rel="noopener noreferrer"
-          onClick={onLeave}
-          className="inline-flex h-7 items-center rounded-md bg-moss px-2.5 font-medium text-moss-ink select-none hover:bg-moss-strong max-md:h-9"
-        >
-          {left ? 'Open it again' : `Go to ${host}`}
-        </a>
+        {left ? (
+          // What was opened is of one use.
+          <Button onClick={onAgain}>Begin again</Button>
+        ) : (
+          <a
+            href={authorizationUrl}
+            target="_blank"
+            rel="noopener noreferrer"
+            onClick={onLeave}
+            onAuxClick={(event) => {
+              if (event.button === 1) onLeave()
+            }}
+            className="inline-flex h-7 items-center rounded-md bg-moss px-2.5 font-medium text-moss-ink select-none hover:bg-moss-strong max-md:h-9"
+          >
+            Go to {host}
+          </a>
+        )}
       </div>
     </>
   )

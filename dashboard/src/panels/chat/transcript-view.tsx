@@ -5,6 +5,7 @@ import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react
 import type { Row } from '@/api/transcript/types'
 import { useView } from '@/stores/view'
 import { Icon } from '@/ui/icons'
+import { isLive, lastOf } from './live-row'
 import { NestedContext, type TranscriptViewProps } from './nested-context'
 import { ProofContext, useProofsOf } from './proof-context'
 import { RowView } from './rows/row-view'
@@ -138,8 +139,7 @@ export function TranscriptView({
   const proofs = useProofsOf(sessionId, rows, bring)
 
   const fresh = rows.length - seen.current
-  // Only what stands at the very end can be asked again.
-  const last = rows.findLast((row) => row.kind !== 'tally' && row.kind !== 'note')
+  const last = lastOf(rows)
 
   return (
     <ProofContext value={proofs}>
@@ -177,7 +177,7 @@ export function TranscriptView({
                     before={rows[item.index - 1]?.kind ?? null}
                     open={opened.get(row.id) ?? (density === 'full' && row.kind === 'tool')}
                     quiet={density === 'quiet'}
-                    live={row === last && !working}
+                    live={!working && isLive(row, last)}
                     sessionId={sessionId}
                     onToggle={toggle}
                     onRetry={onRetry}

@@ -28,19 +28,19 @@ function linesOf(events: readonly BridgeEvent[], newsAfter: number): LogLine[] {
 function useLines(): LogLine[] {
   const { live } = useProject()
   const [lines, setLines] = useState(() => linesOf(live.recent, live.newsAfter))
-  useEffect(
-    () =>
-      live.tap((events) => {
-        const more = linesOf(events, live.newsAfter)
-        if (more.length === 0) return
-        setLines((before) => {
-          // What came between drawing and listening is in both.
-          const last = before.at(-1)?.seq ?? 0
-          return [...before, ...more.filter((line) => line.seq > last)].slice(-LINES_MAX)
-        })
-      }),
-    [live],
-  )
+  useEffect(() => {
+    const add = (events: readonly BridgeEvent[]) => {
+      const lines = linesOf(events, live.newsAfter)
+      setLines((before) => {
+        const last = before.at(-1)?.seq ?? 0
+        const more = lines.filter((line) => line.seq > last)
+        return more.length === 0 ? before : [...before, ...more].slice(-LINES_MAX)
+      })
+    }
+    // What came between drawing and listening is among the recent ones.
+    add(live.recent)
+    return live.tap(add)
+  }, [live])
   return lines
 }
 

@@ -52,7 +52,6 @@ export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
       if (reason === 'limit') return line(`The agent reached a limit after ${tail}`, 'bad')
       if (reason === 'error') return line(`The agent failed after ${tail}`, 'bad')
       if (reason === 'aborted') return line(`The agent was stopped after ${tail}`)
-      if (reason === 'waiting') return line('The agent waits for an answer', 'ask')
       return line(`The agent is done: ${tail}`, 'good')
     }
     case 'message_end': {

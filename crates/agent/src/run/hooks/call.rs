@@ -91,13 +91,17 @@ impl Run {
 
     /// Lets hooks see and change what a call came to. The entry of the result keeps it.
     pub(in crate::run) async fn hook_result(&self, ended: &mut Ended) -> Result<(), Stop> {
-        if !self.extensions.has(HookEvent::ToolResult) || self.cancel.is_cancelled() {
+        if !self.extensions.has(HookEvent::ToolResult) {
             return Ok(());
         }
         let call = ended.call.clone();
         let mut said = Said::new(HookEvent::ToolResult, &call.id);
         let mut changed_by: Vec<String> = Vec::new();
         for (extension, hook) in self.hooks_of(HookEvent::ToolResult, &call) {
+            if self.cancel.is_cancelled() {
+                keep_out(&mut ended.outcome, &extension.name);
+                break;
+            }
             let outcome = &mut ended.outcome;
             let question = json!({
                 "toolCallId": call.id, "toolName": call.name, "input": call.arguments,
@@ -106,8 +110,10 @@ impl Run {
             let answer = match self.asked(extension, hook, question, Some(&call.id)).await {
                 Ok(Some(answer)) => answer,
                 Ok(None) => continue,
-                // What the call came to is not lost by that.
-                Err(Stop::Aborted) => break,
+                Err(Stop::Aborted) => {
+                    keep_out(outcome, &extension.name);
+                    break;
+                }
                 Err(other) => return Err(other),
             };
             if answer.text.is_some() || answer.is_error.is_some() {
@@ -138,6 +144,14 @@ impl Run {
         let (meant, _) = self.conversation.tools().meant(&call.name, arguments);
         self.extensions.hooks(event, &[&call.name, &meant])
     }
+}
+
+/// What a hook did not see, because the work was stopped, is not given to a model either: it may be there to take
+/// something out.
+fn keep_out(outcome: &mut ToolOutcome, extension: &str) {
+    outcome.content = vec![Block::text(format!(
+        "[The work was stopped before the extension {extension} could look at what this call came to: it is left out.]"
+    ))];
 }
 
 /// The outcome of a call with other arguments than the model's says so.

@@ -206,3 +206,57 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_compaction_of_the_first_version_keeps_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = concat!(
+        r#"{"type":"session","id":"0198a0b0-1111-7222-8333-444455556666"}"#,
+        "\n",
+        r#"{"type":"message","message":{"role":"user","content":"old","timestamp":1}}"#,
+        "\n",
+        r#"{"type":"message","message":{"role":"user","content":"kept","timestamp":1}}"#,
+        "\n",
+        r#"{"type":"compaction","summary":"S","firstKeptEntryIndex":2,"tokensBefore":9}"#,
+        "\n",
+    );
+    let session = Session::open(&file(dir.path(), text.as_bytes())).unwrap();
+    assert_eq!(session.context().len(), 2);
+    assert!(matches!(&session.context()[1], Message::User(m) if m.content.text() == "kept"));
+}
+
+#[test]
+fn a_strange_value_among_our_fields_costs_that_one_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = concat!(
+        r#"{"type":"session","version":3,"id":"0198a0b0-1111-7222-8333-444455556666"}"#,
+        "\n",
+        r#"{"type":"message","id":"a","parentId":null,"message":{"role":"user","content":"x","timestamp":1},"toft":{"queued":"whenIdle","life":"one"}}"#,
+        "\n",
+    );
+    let session = Session::open(&file(dir.path(), text.as_bytes())).unwrap();
+    let extra = &session.entry("a").unwrap().extra;
+    assert_eq!((extra.queued, extra.life.as_deref()), (None, Some("one")));
+}
+
+#[test]
+fn an_id_that_comes_twice_leads_nobody_in_a_circle() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = |id: &str, parent: &str| {
+        format!(
+            r#"{{"type":"message","id":"{id}","parentId":{parent},"message":{{"role":"user","content":"x","timestamp":1}}}}"#
+        )
+    };
+    let lines = [
+        r#"{"type":"session","version":3,"id":"0198a0b0-1111-7222-8333-444455556666"}"#.to_owned(),
+        line("A", "null"),
+        line("B", "\"A\""),
+        line("A", "\"B\""),
+    ];
+    let text = lines.join("\n") + "\n";
+    let session = Session::open(&file(dir.path(), text.as_bytes())).unwrap();
+    assert!(session.left_behind(Some("A")).is_empty());
+    assert_eq!(session.message_at(Some("A")).as_deref(), Some("A"));
+    let how = Copy { dir: dir.path(), cwd: "/p", name: None, why_cut: "cut", now_ms: 9_000 };
+    assert_eq!(texts(&session.branch_to(Some("A")).copy(how).unwrap()).len(), 4);
+}

@@ -108,22 +108,28 @@ pub(in crate::tests) struct Kin {
     pub(super) me: Weak<Self>,
     pub(super) around: Arc<Surroundings>,
     pub(in crate::tests) open: Mutex<HashMap<SessionId, Handle>>,
-    pub(super) stop: CancellationToken,
+    pub(super) stop: Mutex<CancellationToken>,
 }
 
 #[async_trait]
 impl Sessions for Kin {
     async fn child(&self, child: Child) -> Result<Handle, String> {
         let mut open = self.open.lock().unwrap();
-        if let Some(handle) = open.get(&child.id).filter(|handle| !handle.is_closed()) {
+        let known = open.get(&child.id);
+        if let Some(handle) = known.filter(|handle| !handle.is_closed()) {
             return Ok(handle.clone());
         }
-        let session =
-            Session::create_task(&self.dir, child.id.clone(), "/home/project", None, child.task, 2);
+        let session = if let Some(handle) = known {
+            Session::open(handle.conversation().session().path())
+        } else {
+            let id = child.id.clone();
+            Session::create_task(&self.dir, id, "/home/project", None, child.task, 2)
+        };
         let conversation =
             Conversation::new(session.unwrap(), Shown::default(), Arc::clone(&self.around))
                 .unwrap();
-        let handle = spawn(conversation, self.me.upgrade().unwrap(), self.stop.clone());
+        let stop = self.stop.lock().unwrap().clone();
+        let handle = spawn(conversation, self.me.upgrade().unwrap(), stop);
         open.insert(child.id, handle.clone());
         Ok(handle)
     }

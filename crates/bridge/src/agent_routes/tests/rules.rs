@@ -44,6 +44,24 @@ async fn rules_and_limits_are_kept_and_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_change_of_a_setting_never_puts_back_rules_that_a_person_changes_meanwhile() {
+    let client = Client::new(pushing()).await;
+    let rules = json!([{"tool": "bash", "argument": "git push *", "action": "deny"}]);
+    let modes = ["all", "one-at-a-time"].repeat(4);
+    let inside = modes
+        .iter()
+        .map(|mode| client.post("/config", json!({ "steeringMode": mode }).to_string()));
+    let (_, inside) = tokio::join!(
+        client.post_outside("/config", json!({ "rules": rules })),
+        futures_util::future::join_all(inside),
+    );
+    assert!(inside.iter().all(|(status, _)| *status == StatusCode::OK), "{inside:?}");
+    let (_, state) = client.post_outside("/config", json!({})).await;
+    assert_eq!(state["data"]["rules"], rules);
+    client.leave().await;
+}
+
+#[tokio::test]
 async fn the_agent_neither_changes_its_rules_nor_answers_for_people() {
     let client = Client::new(pushing()).await;
     let rules = json!({"rules": [{"tool": "bash", "argument": "echo *", "action": "ask"}]});

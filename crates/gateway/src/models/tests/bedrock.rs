@@ -183,6 +183,13 @@ async fn a_test_says_whether_the_key_is_good_and_what_was_tried() {
     for (line, headers, body, ok, said) in [
         ("400 Bad Request", refused, r#"{"message":"messages: too short"}"#, true, "took the key"),
         ("400 Bad Request", "", r#"{"__type":"a#ValidationException"}"#, true, "without a word"),
+        (
+            "400 Bad Request",
+            refused,
+            r#"{"message":"Invocation of model ID x with on-demand throughput isn’t supported."}"#,
+            true,
+            "but not the model",
+        ),
         ("400 Bad Request", "", r#"{"message":"no API of ours"}"#, false, "no API of ours"),
         (
             "403 Forbidden",

@@ -68,6 +68,7 @@ async fn the_models_of_a_server_are_found_offered_and_asked_without_a_key() {
     let (fake, seen) = server(&[
         ("/api/tags", r#"{"models":[{"name":"qwen3:8b"}]}"#),
         ("/api/show", show),
+        ("/api/ps", r#"{"models":[{"name":"qwen3:8b","context_length":4096}]}"#),
         ("/v1/chat/completions", CHAT),
         ("/v1/models", r#"{"data":[{"id":"qwen3:8b"}]}"#),
     ])
@@ -76,7 +77,8 @@ async fn the_models_of_a_server_are_found_offered_and_asked_without_a_key() {
     let (bench, door) = house("ollama", format!("{}/v1", fake.url()), Vec::new()).await;
     let list = found(&bench, "ollama").await;
     let model = list.models.iter().find(|m| m.provider == "ollama").unwrap();
-    assert_eq!((&*model.id, model.context_window, model.images), ("qwen3:8b", 8_192, true));
+    assert_eq!((&*model.id, model.context_window, model.images), ("qwen3:8b", 4_096, true));
+    assert_eq!(model.name, "qwen3:8b", "what it runs with is told");
     assert_eq!(model.price, None);
     assert_eq!(list.default.to_string(), "ollama/qwen3:8b", "nobody else is there");
 
@@ -146,5 +148,37 @@ async fn what_a_person_tells_of_a_model_counts_before_what_the_server_does() {
     bench.gateway.set_config(config).await.unwrap();
     let list = bench.gateway.models().await.unwrap();
     assert_eq!(list.models.iter().find(|m| m.id == "a").map(|m| m.context_window), Some(4_096));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_holds_up_no_other_one_and_no_new_configuration() {
+    // It tells its list, and nothing of single models.
+    let hung = Fake::start(|mut conn: Conn| async move {
+        let (head, _) = conn.request().await;
+        if !head.starts_with("GET /api/tags") {
+            std::future::pending::<()>().await;
+        }
+        let names: Vec<String> = (0..50).map(|n| format!("{{\"name\":\"m{n}\"}}")).collect();
+        let body = format!("{{\"models\":[{}]}}", names.join(","));
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        conn.write(answer.as_bytes()).await;
+    })
+    .await;
+    let (fake, _) = server(&[("/v1/models", r#"{"data":[{"id":"a"}]}"#)]).await;
+    let (bench, _door) = house("ollama", hung.url(), Vec::new()).await;
+    let of = |id: &str, url: String| ProviderConfig {
+        id: id.into(),
+        base_url: Some(url),
+        ..ProviderConfig::default()
+    };
+    let providers = vec![of("ollama", hung.url()), of("vllm", fake.url())];
+    let config = GatewayConfig { providers, ..GatewayConfig::default() };
+    bench.gateway.set_config(config).await.unwrap();
+    let list = found(&bench, "vllm").await;
+    assert!(list.models.iter().any(|m| m.id == "a"));
     bench.end().await;
 }

@@ -103,7 +103,7 @@ fn servers_of_this_machine_are_there_where_somebody_said_so() {
     let named = of(&[("VLLM_BASE_URL", "http://10.0.0.5:8000/v1")]);
     assert_eq!(ids(&named, Some("off")), ["vllm"]);
     let vllm = named.provider("vllm").unwrap();
-    assert_eq!(named.base_url(&vllm).as_deref(), Some("http://10.0.0.5:8000/v1"));
+    assert_eq!(named.base_url(&vllm).unwrap().as_deref(), Some("http://10.0.0.5:8000/v1"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_provider_of_the_file_of_models_has_its_key_from_the_variable_that_it_names(
     let mut values = Values::new(Given { variables, overlay, ..nothing() });
     let mine = values.provider("mine").unwrap();
     assert_eq!(values.key(&mine).unwrap().expose(), "k-1");
-    assert_eq!(values.base_url(&mine).as_deref(), Some("http://h/v1"));
+    assert_eq!(values.base_url(&mine).unwrap().as_deref(), Some("http://h/v1"));
     assert!(!mine.wants_no_key() && values.providers(&HashMap::new()).len() > 1);
     values.take_overlay(Err("line 1".to_owned()));
     assert!(values.provider("mine").is_some() && values.overlay_wrong() == Some("line 1"));
@@ -130,7 +130,8 @@ fn sessions_get_what_people_chose_else_what_the_environment_names() {
         let settings =
             settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let with_key = |id: &str| ["openai", "groq"].contains(&id);
-        let got = of(env).default_model(&settings, with_key).map(|model| model.to_string());
+        let got =
+            of(env).default_model(&settings, with_key, with_key).map(|model| model.to_string());
         assert_eq!(got.as_deref(), want, "{env:?} {settings:?}");
     };
     let forced = ("AGENT_PROVIDER", "groq");
@@ -149,13 +150,16 @@ fn sessions_get_what_people_chose_else_what_the_environment_names() {
         &[(DEFAULT_PROVIDER, "openai"), (DEFAULT_MODEL, "x")],
         Some("openai/x"),
     );
+    // The environment's model is none of the provider that people chose.
+    check(&[model], &[(DEFAULT_PROVIDER, "groq")], Some("groq/llama-3.3-70b-versatile"));
+    check(&[forced, model], &[(DEFAULT_PROVIDER, "groq")], Some("groq/m"));
 }
 
 #[test]
 fn an_address_is_the_one_that_was_given_or_is_filled_in() {
     let check = |env: &[(&str, &str)], id: &str, want: Option<&str>| {
         let got = of(env).base_url(&Known::Listed(catalogue::provider(id).unwrap()));
-        assert_eq!(got.as_deref(), want, "{env:?}");
+        assert_eq!(got.ok().flatten().as_deref(), want, "{env:?}");
     };
     check(&[], "openai", None);
     check(&[("OPENAI_BASE_URL", "http://h/v1")], "openai", Some("http://h/v1"));
@@ -168,4 +172,35 @@ fn an_address_is_the_one_that_was_given_or_is_filled_in() {
     let resource = ("AZURE_OPENAI_RESOURCE_NAME", "mine");
     check(&[resource], "azure", Some("https://mine.openai.azure.com/openai/v1"));
     check(&[("AZURE_OPENAI_RESOURCE_NAME", "evil.example/")], "azure", None);
+    // What is set and cannot be is said, and not that it is missing.
+    let wrong = |env: &[(&str, &str)], id: &str| {
+        of(env).base_url(&Known::Listed(catalogue::provider(id).unwrap())).unwrap_err()
+    };
+    let words = wrong(&[("AZURE_OPENAI_RESOURCE_NAME", "evil.example/")], "azure");
+    assert!(words.contains("\"evil.example/\" is no resource"), "{words}");
+    let words = wrong(&[("AWS_REGION", "eu wést")], "bedrock");
+    assert!(words.contains("is no region") && words.contains("AWS_REGION"), "{words}");
+}
+
+#[test]
+fn the_key_of_an_account_is_no_choice_of_who_is_asked() {
+    let bedrock = Known::Listed(catalogue::provider("bedrock").unwrap());
+    let account = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let check = |more: &[(&str, &str)], only_if_named: bool, want: Option<&str>| {
+        let values = of(&[&account[..], more].concat());
+        assert_eq!(values.is_only_if_named(&bedrock), only_if_named, "{more:?}");
+        let got = values.default_model(&HashMap::new(), |id| id == "bedrock", |_| !only_if_named);
+        assert_eq!(got.map(|model| model.to_string()).as_deref(), want, "{more:?}");
+    };
+    let us = Some("bedrock/us.anthropic.claude-opus-4-6-v1");
+    check(&[], true, None);
+    check(&[("AGENT_PROVIDER", "bedrock")], true, us);
+    check(
+        &[("AGENT_PROVIDER", "aws"), ("AWS_REGION", "eu-west-1")],
+        true,
+        Some("bedrock/eu.anthropic.claude-opus-4-6-v1"),
+    );
+    check(&[("BEDROCK_MODEL", "m")], false, Some("bedrock/m"));
+    check(&[("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://h")], false, us);
+    check(&[("AWS_BEARER_TOKEN_BEDROCK", "ABSKx")], false, us);
 }

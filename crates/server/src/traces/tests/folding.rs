@@ -246,6 +246,27 @@ fn a_call_that_waited_for_a_person_took_as_long_as_that() {
         ]),
     );
     assert_eq!((spans[0].from_ms, spans[0].to_ms), (1_000_200, 1_000_400));
+    // One of a task is asked in the conversation that has the task.
+    let mut task = tool("c1", "task");
+    task["childSession"] = "kid".into();
+    let asked = json!({"toolCallId": "c1", "id": "kid:k1", "childSession": "kid", "question": "?"});
+    let spans = fold(
+        NOTHING,
+        &events(vec![
+            ("s", "agent_start", json!({})),
+            ("s", "tool_start", task),
+            ("kid", "agent_start", json!({})),
+            ("kid", "tool_start", tool("k1", "bash")),
+            ("s", "question", asked),
+            ("kid", "tool_end", tool_ended("k1", 3, false)),
+            ("kid", "agent_end", json!({"reason": "done"})),
+            ("s", "tool_end", tool_ended("c1", 3, false)),
+            ("s", "agent_end", json!({"reason": "done"})),
+        ]),
+    );
+    let times = |at: usize| (spans[at].from_ms, spans[at].to_ms);
+    assert_eq!((names(&spans)[0], times(0)), ("execute_tool bash", (1_000_400, 1_000_600)));
+    assert_eq!((names(&spans)[2], times(2)), ("execute_tool task", (1_000_200, 1_000_800)));
 }
 
 /// Anything that a machine might say.

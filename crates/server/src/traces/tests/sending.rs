@@ -139,9 +139,28 @@ impl House {
         Self { store, project, settings, traces, _dir: dir }
     }
 
+    /// Another project, with prompts.
+    async fn other(&self, count: u64) -> ProjectId {
+        let id = ProjectId::random();
+        let new = NewProject {
+            id: id.clone(),
+            alias: None,
+            name: "Other".into(),
+            owner: SYSTEM_USER.into(),
+            settings: MachineSettings::default(),
+        };
+        self.store.create_project(&new, 2).await.unwrap();
+        self.prompts_of(&id, count).await;
+        id
+    }
+
     /// Prompts with one tool each: two spans.
     async fn prompts(&self, count: u64) {
-        let head = self.store.head(&self.project).await.unwrap().seq;
+        self.prompts_of(&self.project, count).await;
+    }
+
+    async fn prompts_of(&self, project: &ProjectId, count: u64) {
+        let head = self.store.head(project).await.unwrap().seq;
         let tool = |n: u64| json!({"toolCallId": n.to_string(), "toolName": format!("tool{n}")});
         let told = (1..=count).flat_map(|n| {
             [
@@ -161,8 +180,8 @@ impl House {
                 data: data.to_string(),
             })
             .collect();
-        self.store.append_events(&self.project, &events).await.unwrap();
-        self.traces.came(&self.project, &events);
+        self.store.append_events(project, &events).await.unwrap();
+        self.traces.came(project, &events);
     }
 
     fn follow(&self) -> (JoinHandle<()>, CancellationToken) {
@@ -273,6 +292,67 @@ async fn a_span_that_is_never_taken_does_not_keep_the_others() {
     house.prompts(1).await;
     until(|| house.report()["spansAccepted"] == 11).await;
     assert!(collector.ids().len() > 2);
+    assert_eq!(house.report()["problem"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_whose_spans_are_not_taken_keeps_no_other() {
+    let (_collector, port) = Collector::start(|_, spans| {
+        // Those of the first project alone: it has the most.
+        if spans.iter().any(|span| span.name == "execute_tool tool3") {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        taken()
+    })
+    .await;
+    let house = House::open(port).await;
+    house.prompts(3).await;
+    let others = [house.other(1).await, house.other(1).await, house.other(2).await];
+    let (_task, _ends) = house.follow();
+    until(|| house.report()["spansAccepted"] == 8).await;
+    for other in &others {
+        house.prompts_of(other, 1).await;
+    }
+    until(|| house.report()["spansAccepted"] == 14).await;
+    let report = house.report();
+    assert_eq!((&report["projectsWaiting"], &report["waitingSince"]), (&json!(1), &json!(1003)));
+    assert_eq!(report["problem"]["code"], "failed");
+    assert_eq!(house.sent().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_after_another_knows_that_the_place_takes_spans() {
+    let (_collector, port) = Collector::start(|_, spans| {
+        if spans.iter().any(|span| span.name == "execute_tool tool1") {
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+        taken()
+    })
+    .await;
+    let mut house = House::open(port).await;
+    house.prompts(2).await;
+    let (task, ends) = house.follow();
+    until(|| house.report()["spansLeftOut"] == 1).await;
+    ends.cancel();
+    timeout(STEP_TIMEOUT, task).await.unwrap().unwrap();
+    // The next one begins with what is refused, and with nothing else.
+    house.traces = Arc::new(Traces::new(Some(&house.settings)));
+    let tool = json!({"toolCallId": "1", "toolName": "tool1"});
+    let said = [("agent_start", json!({})), ("tool_start", tool.clone()), ("tool_end", tool)];
+    let events: Vec<NewEvent> = (9..)
+        .zip(said)
+        .map(|(seq, (kind, data))| NewEvent {
+            seq,
+            ts: 1000 + seq,
+            session: Some("s".into()),
+            kind: kind.into(),
+            data: data.to_string(),
+        })
+        .collect();
+    house.store.append_events(&house.project, &events).await.unwrap();
+    house.traces.came(&house.project, &events);
+    let (_task, _ends) = house.follow();
+    until(|| house.report()["spansLeftOut"] == 1).await;
     assert_eq!(house.report()["problem"], json!(null));
 }
 

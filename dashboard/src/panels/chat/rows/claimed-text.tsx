@@ -47,6 +47,12 @@ function Claimed({ claim, children }: { claim: Claim; children: ReactNode }) {
             event.preventDefault()
             setOpen(!open)
           }}
+          onKeyDown={(event) => {
+            // A link does nothing on Space; a button does.
+            if (event.key !== ' ') return
+            event.preventDefault()
+            setOpen(!open)
+          }}
           className="claim"
           data-tone={look.tone}
         >

@@ -28,7 +28,7 @@ export function PlanRowView({
   sessionId,
 }: {
   row: PlanRow
-  /** Nothing goes on, and nothing came after it. */
+  /** Nothing goes on. */
   live: boolean
   sessionId: string
 }) {

@@ -26,6 +26,7 @@ mod people;
 mod postgres;
 mod preview_ports;
 mod projects;
+mod runs;
 mod schedules;
 mod secrets;
 mod settings;
@@ -49,6 +50,10 @@ pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch
 pub use postgres::PostgresStore;
 pub use preview_ports::{PreviewPort, PreviewPorts};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
+pub use runs::{
+    Accepted, Artifact, Cancelled, Claim, Left, NewRun, NewRunEvent, Run, RunCost, RunEvent,
+    RunMessage, RunState, RunUsage, Runs, Wrote,
+};
 pub use schedules::{Schedule, Schedules};
 pub use secrets::{
     AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped,

@@ -3,9 +3,9 @@
 use crate::{
     api_keys::ApiKeys, checkpoints::Checkpoints, events::Events, fallbacks::ProjectFallbacks,
     firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
-    people::People, preview_ports::PreviewPorts, projects::Projects, schedules::Schedules,
-    secrets::Secrets, settings::Settings, signals::Signals, spending::Spending, traces::Traces,
-    usage::UsageRecords,
+    people::People, preview_ports::PreviewPorts, projects::Projects, runs::Runs,
+    schedules::Schedules, secrets::Secrets, settings::Settings, signals::Signals,
+    spending::Spending, traces::Traces, usage::UsageRecords,
 };
 use async_trait::async_trait;
 
@@ -18,6 +18,7 @@ pub trait Store:
     + Settings
     + Events
     + PreviewPorts
+    + Runs
     + Schedules
     + Firings
     + Checkpoints

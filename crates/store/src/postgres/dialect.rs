@@ -116,6 +116,38 @@ macro_rules! plain {
     };
 }
 
+/// What a bound JSON list holds, as rows with `value`.
+macro_rules! rows {
+    ($list:literal, $name:literal) => {
+        concat!("json_array_elements(CAST(", $list, " AS json)) AS ", $name, "(value)")
+    };
+}
+
+/// A text as columns of texts from inside a machine have it.
+macro_rules! raw_text {
+    ($text:literal) => {
+        concat!("convert_to(", $text, ", 'UTF8')")
+    };
+}
+
+/// The time that leases are measured by, in Unix milliseconds: the database's, whatever each server's own clock says.
+macro_rules! clock {
+    ($now:literal) => {
+        concat!(
+            "(CASE WHEN ",
+            $now,
+            " IS NULL THEN 0 ELSE CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) END)"
+        )
+    };
+}
+
+/// Leaves out rows that others hold, and holds the others.
+macro_rules! skip_held {
+    () => {
+        " FOR NO KEY UPDATE SKIP LOCKED"
+    };
+}
+
 /// Which index reads a table: PostgreSQL finds that out.
 macro_rules! by_index {
     ($index:literal) => {

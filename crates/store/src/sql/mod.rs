@@ -14,6 +14,8 @@ mod machine_settings;
 mod people;
 mod preview_ports;
 mod projects;
+mod queue;
+mod runs;
 mod schedules;
 mod secrets;
 mod settings;

@@ -180,6 +180,8 @@ impl Projects for SqlStore {
             .execute(tx.on())
             .await?;
         for statement in [
+            "UPDATE run SET status = 'cancelled', writable = 0, fence = fence + 1 WHERE project_id = $1 \
+             AND status IN ('queued', 'running')",
             "DELETE FROM bridge_snapshot WHERE project_id = $1",
             "DELETE FROM bridge_tamper WHERE project_id = $1",
             "DELETE FROM machine_wake WHERE project_id = $1",
@@ -203,6 +205,7 @@ impl Projects for SqlStore {
         }
         tx.commit().await?;
         self.forget(id);
+        super::runs::delete(self, key).await?;
         loop {
             let mut tx = self.begin_relaxed().await?;
             let gone = sqlx::query(

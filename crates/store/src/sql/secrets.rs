@@ -172,8 +172,8 @@ impl Secrets for SqlStore {
         before: &str,
         sealed: &str,
     ) -> Result<bool, StoreError> {
-        let id = self.secrets_of(project).await?;
         let mut tx = self.begin().await?;
+        let id = held_secrets_of(&mut tx, project).await?;
         let done = sqlx::query(
             "UPDATE secret SET sealed = $1 WHERE project_id = $2 AND name = $3 AND sealed = $4",
         )

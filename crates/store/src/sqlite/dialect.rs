@@ -117,6 +117,34 @@ macro_rules! plain {
     };
 }
 
+/// What a bound JSON list holds, as rows with `value`.
+macro_rules! rows {
+    ($list:literal, $name:literal) => {
+        concat!("json_each(", $list, ") AS ", $name)
+    };
+}
+
+/// A text as columns of texts from inside a machine have it.
+macro_rules! raw_text {
+    ($text:literal) => {
+        $text
+    };
+}
+
+/// The time that leases are measured by, in Unix milliseconds: that of the only process.
+macro_rules! clock {
+    ($now:literal) => {
+        $now
+    };
+}
+
+/// Leaves out rows that others hold, and holds the others. There is one writer.
+macro_rules! skip_held {
+    () => {
+        ""
+    };
+}
+
 /// Which index reads a table.
 macro_rules! by_index {
     ($index:literal) => {

@@ -12,6 +12,7 @@ mod inside;
 mod people;
 mod postgres;
 mod projects;
+mod runs;
 mod schedules;
 mod secrets;
 mod signals;
@@ -84,6 +85,10 @@ stories! {
     spent::made_up as a_machine_that_makes_up_runs_does_not_push_out_those_of_others,
     secrets::no_id as a_key_of_a_project_whose_id_is_none_is_not_left_out_in_silence,
     projects::unreadable as what_a_machine_may_reach_and_cannot_be_read_is_nothing,
+    runs::accepted as a_request_is_one_run_however_often_it_comes,
+    runs::queued as a_run_is_worked_on_in_order_and_written_by_its_owner,
+    runs::owned as a_run_outlives_its_owners_and_none_of_them_writes_after_the_next,
+    runs::raced as many_who_claim_at_once_get_each_run_once,
     signals::near as who_listens_hears_what_is_told_and_what_was_missed,
 }
 

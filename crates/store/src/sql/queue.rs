@@ -1,0 +1,159 @@
+//! The queue: who works on which run. A claim, a renewal and a take-over are one statement each, so a run never has
+//! two owners.
+
+use super::{SqlStore, ms, runs::runs};
+use crate::{
+    error::StoreError,
+    runs::{Claim, Run},
+};
+use serde_json::json;
+use std::collections::HashSet;
+use toft_model::run::JobId;
+
+/// Gives the runs that a condition finds to an owner. `$1` owner, `$2` lease, `$3` now.
+macro_rules! give {
+    ($crashes:literal, $found:expr) => {
+        concat!(
+            "UPDATE run SET status = 'running', fence = fence + 1, owner = $1, lease_until = ",
+            clock!("$3"),
+            " + $2, crashes = ",
+            $crashes,
+            ", claimed_seq = last_seq, updated_at = $3 WHERE id IN (",
+            $found,
+            ") RETURNING public_id"
+        )
+    };
+}
+
+/// Of a project the oldest comes first, also while it waits to be tried again: what follows builds on it.
+const CLAIM: &str = give!(
+    "crashes",
+    concat!(
+        "SELECT r.id FROM run r WHERE r.status = 'queued' AND r.not_before <= ",
+        clock!("$3"),
+        " AND (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'running') + \
+         (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'queued' AND o.id < r.id) \
+         < $5 AND (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
+         AND q.team_id = (SELECT p.team_id FROM project p WHERE p.id = r.project_id)) < $6 \
+         ORDER BY r.priority DESC, r.id LIMIT $4",
+        skip_held!()
+    )
+);
+
+/// Only what was not let go in order counts as a crash, and what has told something since begins to count anew.
+const TAKE_OVER: &str = give!(
+    "CASE WHEN owner IS NULL THEN crashes WHEN last_seq = claimed_seq THEN crashes + 1 ELSE 1 END",
+    concat!(
+        "SELECT r.id FROM run r WHERE r.status = 'running' AND (r.owner IS NULL OR r.lease_until <= ",
+        clock!("$3"),
+        ") ORDER BY r.id LIMIT $4",
+        skip_held!()
+    )
+);
+
+/// The runs of these ids as they are now, in the order of their begin.
+async fn found(store: &SqlStore, ids: Vec<String>) -> Result<Vec<Run>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    Ok(sqlx::query_as(runs!(concat!("WHERE ", among!("r.public_id", "$1"), " ORDER BY r.id")))
+        .bind(super::words(&ids))
+        .fetch_all(&store.read)
+        .await?)
+}
+
+pub(super) async fn claim(
+    store: &SqlStore,
+    claim: &Claim<'_>,
+    now_ms: u64,
+) -> Result<Vec<Run>, StoreError> {
+    // Nothing waits, most of the time: no turn of a writer is taken for that.
+    let any = sqlx::query("SELECT 1 FROM run WHERE status = 'queued' LIMIT 1");
+    if any.fetch_optional(&store.read).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut tx = store.begin().await?;
+    let ids = sqlx::query_scalar(CLAIM)
+        .bind(claim.owner)
+        .bind(ms(claim.lease_ms))
+        .bind(ms(now_ms))
+        .bind(i64::from(claim.limit))
+        .bind(i64::from(claim.per_project))
+        .bind(i64::from(claim.per_team))
+        .fetch_all(tx.on())
+        .await?;
+    tx.commit().await?;
+    found(store, ids).await
+}
+
+pub(super) async fn take_over(
+    store: &SqlStore,
+    claim: &Claim<'_>,
+    now_ms: u64,
+) -> Result<Vec<Run>, StoreError> {
+    let any = sqlx::query(concat!(
+        "SELECT 1 FROM run WHERE status = 'running' AND (owner IS NULL OR lease_until <= ",
+        clock!("$1"),
+        ") LIMIT 1"
+    ))
+    .bind(ms(now_ms));
+    if any.fetch_optional(&store.read).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut tx = store.begin().await?;
+    let ids = sqlx::query_scalar(TAKE_OVER)
+        .bind(claim.owner)
+        .bind(ms(claim.lease_ms))
+        .bind(ms(now_ms))
+        .bind(i64::from(claim.limit))
+        .fetch_all(tx.on())
+        .await?;
+    tx.commit().await?;
+    found(store, ids).await
+}
+
+pub(super) async fn renew(
+    store: &SqlStore,
+    claim: &Claim<'_>,
+    held: &[(JobId, u64)],
+    now_ms: u64,
+) -> Result<Vec<JobId>, StoreError> {
+    let rows: Vec<_> = held.iter().map(|(id, fence)| json!({ "id": id, "fence": fence })).collect();
+    let mut tx = store.begin_relaxed().await?;
+    let kept: Vec<String> = sqlx::query_scalar(concat!(
+        "UPDATE run SET lease_until = ",
+        clock!("$3"),
+        " + $2 WHERE owner = $1 AND status = 'running' AND EXISTS (SELECT 1 FROM ",
+        rows!("$4", "w"),
+        " WHERE w.value ->> 'id' = run.public_id AND CAST(w.value ->> 'fence' AS BIGINT) = run.fence) \
+         RETURNING public_id"
+    ))
+    .bind(claim.owner)
+    .bind(ms(claim.lease_ms))
+    .bind(ms(now_ms))
+    .bind(json!(rows).to_string())
+    .fetch_all(tx.on())
+    .await?;
+    tx.commit().await?;
+    let kept: HashSet<&str> = kept.iter().map(String::as_str).collect();
+    let lost = held.iter().filter(|(id, _)| !kept.contains(id.as_str()));
+    Ok(lost.map(|(id, _)| id.clone()).collect())
+}
+
+pub(super) async fn let_go(
+    store: &SqlStore,
+    owner: &str,
+    is_in_order: bool,
+) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "UPDATE run SET lease_until = 0, owner = CASE WHEN $2 = 1 THEN NULL ELSE owner END \
+         WHERE owner = $1 AND status = 'running'",
+    )
+    .bind(owner)
+    .bind(i64::from(is_in_order))
+    .execute(tx.on())
+    .await?;
+    tx.commit().await
+}

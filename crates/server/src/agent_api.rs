@@ -42,6 +42,10 @@ pub(crate) async fn serve(
         // What the host has seen, only the server says.
         return Err(ApiError::no_route(req.method(), req.uri().path()));
     }
+    if is_for_workers(rest, req.method()) {
+        let message = "runs are ordered and ended with POST /v1/projects/{id}/runs and …/runs/{run}/cancel";
+        return Err(ApiError::new(Code::Forbidden, message));
+    }
     // A terminal is opened by an upgrade, which is more than reading.
     let reads = hosts::only_reads(req.method(), req.headers());
     let (asked, body) = req.into_parts();
@@ -120,6 +124,12 @@ async fn look(
         Code::Unavailable,
         "only a running machine can answer this, and a look does not wake it: wake or start it first",
     ))
+}
+
+/// What only the worker asks of a bridge: its orders carry fences, which others do not know.
+fn is_for_workers(rest: &str, method: &Method) -> bool {
+    let Some(run) = rest.strip_prefix("runs/") else { return false };
+    *method == Method::PUT || (*method == Method::POST && run.ends_with("/cancel"))
 }
 
 /// What follows `/v1/projects/{id}/toft/`, or on a preview host `/toft/` or `/starter/`; never what

@@ -1,7 +1,7 @@
 //! What a server is told when it starts, and what it tells when it is ready. Reads nothing by
 //! itself: the binary does.
 
-use crate::{clock::Clock, stop::Stop, traces::TraceSettings};
+use crate::{clock::Clock, runs::RunSettings, stop::Stop, traces::TraceSettings};
 use std::{
     collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc,
 };
@@ -48,6 +48,8 @@ pub struct ServerConfig {
     pub fallbacks: Fallbacks,
     /// Where traces go. `None`: nothing is said of it, and what is known of places stays as it is.
     pub traces: Option<TraceSettings>,
+    /// How runs are worked on.
+    pub runs: RunSettings,
     /// Version of the binary.
     pub version: String,
     /// Limits of every machine.
@@ -81,6 +83,7 @@ impl ServerConfig {
             keys_again: None,
             fallbacks: Fallbacks::default(),
             traces: None,
+            runs: RunSettings::default(),
             version,
             limits: Limits::default(),
             idle: IdleRule::default(),

@@ -9,6 +9,10 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
+use toft_model::id::random_hex;
+
+/// Bytes of the name of a server.
+const SERVER_ID_BYTES: usize = 12;
 
 /// A data folder that this process owns until it is dropped.
 #[derive(Debug)]
@@ -69,6 +73,26 @@ impl DataFolder {
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(failed(&lock_path))?;
         Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// What names this server among those on its database, for as long as its folder is there.
+    pub(crate) fn server_id(&self) -> Result<String, ServerError> {
+        let path = self.path.join("server.id");
+        let failed = |source| ServerError::DataDir { path: path.clone(), source };
+        match fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failed(e)),
+        }
+        let id = random_hex(SERVER_ID_BYTES);
+        let beside = self.path.join("server.id.part");
+        let written = File::create(&beside).and_then(|mut file| {
+            file.write_all(id.as_bytes())?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&beside, &path)).map_err(failed)?;
+        Ok(id)
     }
 
     fn server_file(&self) -> PathBuf {

@@ -24,6 +24,7 @@ pub(crate) mod models;
 pub(crate) mod preview;
 pub(crate) mod projects;
 pub(crate) mod providers;
+pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod settings;
@@ -92,6 +93,12 @@ fn table() -> Table {
         )
         .route("/v1/projects/{id}/schedules/{sid}/firings", get(schedules::firings))
         .route("/v1/projects/{id}/schedules/{sid}/run", post(schedules::run))
+        .route("/v1/projects/{id}/runs", get(runs::list).post(runs::create))
+        .route("/v1/projects/{id}/messages", post(runs::message))
+        .route("/v1/projects/{id}/runs/{run}", get(runs::get))
+        .route("/v1/projects/{id}/runs/{run}/messages", get(runs::messages))
+        .route("/v1/projects/{id}/runs/{run}/stream", get(runs::stream))
+        .route("/v1/projects/{id}/runs/{run}/cancel", post(runs::cancel))
         .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
         .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
         .route("/v1/projects/{id}/rotate-secrets", post(secrets::rotate))

@@ -18,6 +18,7 @@ use crate::{
     preview::{listeners, ports::Ports, sign::Signer},
     providers::{Given, Providers, again, models_file::ModelsFile},
     routes,
+    runs::{self, Runs},
     schedules::{self, Schedules},
     state::{App, Inner},
     stop::Stop,
@@ -99,6 +100,7 @@ pub async fn run(
         keyring,
         signer,
         ports: Ports::new(config.preview_ports),
+        runs: Runs::new(config.runs, folder.server_id()?),
         schedules: Schedules::default(),
         usage: Intake::default(),
         mcp: Mcp::default(),
@@ -136,6 +138,8 @@ pub async fn run(
     app.tasks.spawn(echoes::watch(app.clone()));
     app.tasks.spawn(mcp::renew::run(app.clone()));
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
+    app.tasks.spawn(runs::accept::run(app.clone()));
+    app.tasks.spawn(runs::worker::run(app.clone()));
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
     let (reading, ends) = (app.clone(), app.stop.token().clone());

@@ -72,6 +72,11 @@ impl Burst {
         Next::Send(pieces, at)
     }
 
+    /// Whether its last event is of that session.
+    pub(crate) fn ends_with(&self, session: &str) -> bool {
+        self.frames.last().is_some_and(|frame| frame.session.as_deref() == Some(session))
+    }
+
     /// Takes as many of these events as go together; what is left.
     fn of(events: &[NewEvent]) -> (Self, &[NewEvent]) {
         let mut text = String::new();

@@ -1,0 +1,318 @@
+//! `/v1/projects/{id}/runs` and `messages`: have work done unattended, look at it, follow it, end it.
+
+use crate::{
+    api_error::{ApiError, Code},
+    envelope::{Data, JsonBody, NoBody, Path, Query},
+    project::{Member, OfProject, Viewer},
+    routes::providers::{gateway_failed, no_gateway},
+    runs::{accept, follow, shown},
+    state::App,
+};
+use axum::{
+    extract::{RawQuery, State},
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_llm::scripted;
+use toft_model::{
+    hash::fnv1a,
+    provider::{DEMO_PROVIDER, ModelRef},
+    run::JobId,
+    time::rfc3339,
+};
+use toft_store::{Accepted, NewRun, Run};
+
+/// Runs in one answer.
+const LIMIT_MAX: u32 = 1000;
+const LIMIT_DEFAULT: u32 = 50;
+/// Characters of an `Idempotency-Key`.
+const KEY_CHARS_MAX: usize = 200;
+
+/// What both routes take beside their text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Options {
+    input: Option<Value>,
+    #[serde(default)]
+    stream: bool,
+    provider: Option<String>,
+    model: Option<String>,
+    workspace_backend: Option<String>,
+    #[serde(default)]
+    approval: bool,
+    #[serde(default)]
+    priority: i32,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Create {
+    prompt: Option<String>,
+    #[serde(flatten)]
+    options: Options,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Message {
+    content: Option<String>,
+    #[serde(flatten)]
+    options: Options,
+}
+
+/// What a request is, before it is a run.
+struct Asked {
+    text: String,
+    continues: bool,
+    options: Options,
+}
+
+/// `POST /v1/projects/{id}/runs`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    of: OfProject<Member>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<Create>,
+) -> Result<Response, ApiError> {
+    let text = body.prompt.ok_or_else(|| ApiError::invalid("prompt is missing: say what is to be done"))?;
+    let asked = Asked { text, continues: false, options: body.options };
+    let streams = asked.options.stream;
+    let (run, created) = accepted(&app, &of, &headers, asked).await?;
+    if streams {
+        return follow::events(&app, &of.caller, &run, 0).await;
+    }
+    Ok(Data(shown::accepted(&run, created)).into_response())
+}
+
+/// `POST /v1/projects/{id}/messages`.
+pub(crate) async fn message(
+    State(app): State<App>,
+    of: OfProject<Member>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<Message>,
+) -> Result<Response, ApiError> {
+    let text = body.content.ok_or_else(|| ApiError::invalid("content is missing: say what is to be done"))?;
+    let asked = Asked { text, continues: true, options: body.options };
+    let streams = asked.options.stream;
+    let (run, created) = accepted(&app, &of, &headers, asked).await?;
+    if streams {
+        return follow::events(&app, &of.caller, &run, 0).await;
+    }
+    let said = json!({ "role": "user", "content": run.prompt, "createdAt": rfc3339(run.created_at) });
+    Ok(Data(json!({ "run": shown::accepted(&run, created), "message": said })).into_response())
+}
+
+async fn accepted(
+    app: &App,
+    of: &OfProject<Member>,
+    headers: &HeaderMap,
+    asked: Asked,
+) -> Result<(Run, bool), ApiError> {
+    let key = key(headers)?;
+    let Asked { text, continues, options } = asked;
+    if text.trim().is_empty() {
+        let name = if continues { "content" } else { "prompt" };
+        return Err(ApiError::invalid(format!("{name} is empty: say what is to be done")));
+    }
+    let input = options.input.filter(|input| !input.is_null()).map(|input| input.to_string());
+    if text.contains('\0') || input.as_deref().is_some_and(|input| input.contains("\\u0000")) {
+        return Err(ApiError::invalid("a text holds a NUL character: leave it out"));
+    }
+    let model = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
+    if let Some(backend) = &options.workspace_backend {
+        backend_is_there(app, backend)?;
+    }
+    // What makes it the same request: all that is asked for, and not how the answer is to come.
+    let said = json!([
+        continues, text, input, options.provider, options.model, options.workspace_backend, options.approval, options.priority,
+    ]);
+    let new = NewRun {
+        id: JobId::random(),
+        project: of.project.id.clone(),
+        key,
+        digest: format!("{:016x}", fnv1a(said.to_string().as_bytes())),
+        prompt: text,
+        continues,
+        input,
+        provider: model.as_ref().map(|model| model.provider.clone()),
+        model: model.map(|model| model.id),
+        backend: options.workspace_backend,
+        approval: options.approval,
+        priority: options.priority.into(),
+        attempts_max: app.runs.settings.attempts_max,
+    };
+    match accept::accept(app, new).await? {
+        Accepted::New(run) => Ok((run, true)),
+        Accepted::Known(run) => Ok((run, false)),
+        Accepted::Other => Err(ApiError::new(
+            Code::Conflict,
+            "another request came under this Idempotency-Key before: use a new key for each new request",
+        )),
+        Accepted::NoProject => Err(ApiError::no_project()),
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<String, ApiError> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Err(ApiError::invalid(
+            "the header Idempotency-Key is missing: send one that is new for each new request, and the same when you repeat one",
+        ));
+    };
+    let text = key.to_str().unwrap_or_default().trim();
+    if text.is_empty() || text.chars().count() > KEY_CHARS_MAX {
+        return Err(ApiError::invalid(format!(
+            "the header Idempotency-Key has 1 to {KEY_CHARS_MAX} visible characters"
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// The source's other names of providers.
+fn provider_id(name: &str) -> &str {
+    match name {
+        "gemini" => "google",
+        "moonshot" => "kimi",
+        "alibaba" | "dashscope" => "qwen",
+        name => name,
+    }
+}
+
+/// Who is to answer, if the request says so. A model alone is looked for among those that can be asked.
+async fn model(
+    app: &App,
+    provider: Option<&str>,
+    model: Option<&str>,
+) -> Result<Option<ModelRef>, ApiError> {
+    let named = match (provider.map(provider_id), model) {
+        (None, None) => return Ok(None),
+        (Some(provider), model) => {
+            let id = match model {
+                Some(model) => Some(model.to_owned()),
+                None => default_model(app, provider)?,
+            };
+            if provider != DEMO_PROVIDER {
+                app.providers.find(provider).map_err(|error| ApiError::invalid(error.message))?;
+            }
+            id.map(|id| ModelRef { provider: provider.to_owned(), id })
+        }
+        (None, Some(model)) => alone(app, model).await?,
+    };
+    named.map(Some).ok_or_else(|| {
+        ApiError::invalid("provider and model name none that can be asked: GET /v1/models lists them")
+    })
+}
+
+fn default_model(app: &App, provider: &str) -> Result<Option<String>, ApiError> {
+    if provider == DEMO_PROVIDER {
+        return Ok(Some(scripted::DEFAULT_MODEL.to_owned()));
+    }
+    let known =
+        app.providers.find(provider).map_err(|error| ApiError::invalid(error.message))?;
+    let listed = known.spec().map(|spec| spec.default_model_in(None)).filter(|id| !id.is_empty());
+    let first = || app.providers.known_models(provider).into_iter().next().map(|model| model.id);
+    Ok(listed.map(str::to_owned).or_else(first))
+}
+
+async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
+    let gateway = app.gateway.get().await.ok_or_else(no_gateway)?;
+    let list = gateway.models().await.map_err(|error| gateway_failed(&error))?;
+    let mut of = list.models.iter().filter(|known| known.id == model);
+    if let (Some(one), None) = (of.next(), of.next()) {
+        return Ok(Some(ModelRef { provider: one.provider.clone(), id: one.id.clone() }));
+    }
+    let named = ModelRef::named(model);
+    Ok(named.filter(|named| {
+        named.provider == DEMO_PROVIDER || app.providers.find(&named.provider).is_ok()
+    }))
+}
+
+fn backend_is_there(app: &App, backend: &str) -> Result<(), ApiError> {
+    let own = app.backend.name();
+    if backend == own {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "workspaceBackend: this server makes machines with {own} only; leave it out, or name that"
+    )))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    limit: Option<u32>,
+    offset: Option<u32>,
+}
+
+/// `GET /v1/projects/{id}/runs`: latest first.
+pub(crate) async fn list(
+    State(app): State<App>,
+    of: OfProject<Viewer>,
+    Query(page): Query<Page>,
+) -> Result<Data<Vec<Value>>, ApiError> {
+    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(ApiError::invalid(format!("limit is a number from 1 to {LIMIT_MAX}")));
+    }
+    let runs = app.store.runs(&of.project.id, limit, page.offset.unwrap_or(0)).await?;
+    Ok(Data(runs.iter().map(shown::summary).collect()))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    run: String,
+}
+
+async fn find(app: &App, project: &toft_store::Project, named: &Named) -> Result<Run, ApiError> {
+    let missing = || ApiError::new(Code::NotFound, "run not found");
+    let id: JobId = named.run.parse().map_err(|_| missing())?;
+    app.store.run(&project.id, &id).await?.ok_or_else(missing)
+}
+
+/// `GET /v1/projects/{id}/runs/{run}`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    of: OfProject<Viewer>,
+    Path(named): Path<Named>,
+) -> Result<Data<Value>, ApiError> {
+    Ok(Data(shown::summary(&find(&app, &of.project, &named).await?)))
+}
+
+/// `GET /v1/projects/{id}/runs/{run}/messages`.
+pub(crate) async fn messages(
+    State(app): State<App>,
+    of: OfProject<Viewer>,
+    Path(named): Path<Named>,
+) -> Result<Data<Vec<Value>>, ApiError> {
+    let run = find(&app, &of.project, &named).await?;
+    let messages = app.store.run_messages(&run.id).await?;
+    Ok(Data(messages.iter().map(|message| shown::message(&run, message)).collect()))
+}
+
+/// `GET /v1/projects/{id}/runs/{run}/stream`.
+pub(crate) async fn stream(
+    State(app): State<App>,
+    of: OfProject<Viewer>,
+    Path(named): Path<Named>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let run = find(&app, &of.project, &named).await?;
+    let after = follow::after(query.as_deref(), &headers)?;
+    follow::events(&app, &of.caller, &run, after).await
+}
+
+/// `POST /v1/projects/{id}/runs/{run}/cancel`.
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    of: OfProject<Member>,
+    Path(named): Path<Named>,
+    _: NoBody,
+) -> Result<Data<Value>, ApiError> {
+    let run = find(&app, &of.project, &named).await?;
+    let now = app.clock.now_ms();
+    let cancelled = app.store.cancel_run(&of.project.id, &run.id, now).await?;
+    let cancelled = cancelled.ok_or_else(|| ApiError::new(Code::NotFound, "run not found"))?;
+    if cancelled.is_cancelled {
+        app.runs.cancel(&*app.store, &run.id).await;
+    }
+    Ok(Data(shown::cancelled(&cancelled)))
+}

@@ -1,0 +1,189 @@
+//! Runs: how they are accepted (`accept`), who works on them (`worker`), how one goes from its claim to its end
+//! (`work`), what events of its machine mean for it (`told`), and who follows it (`follow`). What a row is, and what
+//! is one transaction, is the store's; what happens inside the machine is the bridge's.
+
+pub(crate) mod accept;
+pub(crate) mod follow;
+mod settings;
+pub(crate) mod shown;
+mod told;
+mod work;
+pub(crate) mod worker;
+
+pub use settings::RunSettings;
+
+use crate::machines::feed::Feed;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+use toft_model::run::JobId;
+use toft_store::{NewEvent, NewRunEvent, RunEvent, Store};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Told to all servers when there may be something to claim.
+const QUEUE_TOPIC: &str = "runs";
+/// Before the id of a run that has told something.
+const RUN_TOPIC: &str = "run:";
+/// Before the id of a run that somebody wants ended.
+const CANCEL_TOPIC: &str = "cancel:";
+
+/// What all who work on runs share.
+pub(crate) struct Runs {
+    pub(crate) settings: RunSettings,
+    /// Names this server among those on its database.
+    owner: String,
+    asks: mpsc::Sender<accept::Ask>,
+    asked: Mutex<Option<mpsc::Receiver<accept::Ask>>>,
+    /// There may be something to claim.
+    queued: Notify,
+    /// Those that this server works on.
+    held: Mutex<HashMap<JobId, Held>>,
+    /// Those that somebody follows here.
+    feeds: Mutex<HashMap<JobId, Weak<RunFeed>>>,
+}
+
+/// A run that this server works on.
+#[derive(Debug, Clone)]
+struct Held {
+    fence: u64,
+    /// Another owner has it, or this server ends.
+    lost: CancellationToken,
+    /// Somebody wants it ended.
+    cancelled: CancellationToken,
+}
+
+/// A run's events on their way to those who follow it here.
+#[derive(Debug)]
+pub(crate) struct RunFeed {
+    id: JobId,
+    feed: Feed,
+    /// The last number that went out.
+    last: tokio::sync::Mutex<u64>,
+}
+
+impl Runs {
+    pub(crate) fn new(settings: RunSettings, owner: String) -> Self {
+        let (asks, asked) = mpsc::channel(accept::WAITING_MAX);
+        Self {
+            settings,
+            owner,
+            asks,
+            asked: Mutex::new(Some(asked)),
+            queued: Notify::new(),
+            held: Mutex::default(),
+            feeds: Mutex::default(),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
+        lock(&self.held)
+    }
+
+    /// The feed of a run, made when nobody follows it yet.
+    fn feed(&self, id: &JobId) -> Arc<RunFeed> {
+        let mut feeds = lock(&self.feeds);
+        if let Some(feed) = feeds.get(id).and_then(Weak::upgrade) {
+            return feed;
+        }
+        feeds.retain(|_, feed| feed.strong_count() > 0);
+        let feed =
+            Arc::new(RunFeed { id: id.clone(), feed: Feed::default(), last: tokio::sync::Mutex::default() });
+        feeds.insert(id.clone(), Arc::downgrade(&feed));
+        feed
+    }
+
+    /// The feed of a run that somebody follows.
+    fn followed(&self, id: &JobId) -> Option<Arc<RunFeed>> {
+        lock(&self.feeds).get(id).and_then(Weak::upgrade)
+    }
+
+    fn all_followed(&self) -> Vec<Arc<RunFeed>> {
+        lock(&self.feeds).values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Somebody wants a run ended that may be worked on here.
+    pub(crate) fn cancel_here(&self, id: &JobId) {
+        if let Some(held) = self.held().get(id) {
+            held.cancelled.cancel();
+        }
+    }
+
+    /// Tells all servers that a run is to end.
+    pub(crate) async fn cancel(&self, store: &dyn Store, id: &JobId) {
+        self.cancel_here(id);
+        tell(store, &format!("{CANCEL_TOPIC}{id}")).await;
+        self.changed(store, id).await;
+    }
+
+    /// A run has told something: those who follow it, here and elsewhere, get it.
+    pub(crate) async fn changed(&self, store: &dyn Store, id: &JobId) {
+        if let Some(feed) = self.followed(id) {
+            feed.catch_up(store).await;
+        }
+        tell(store, &format!("{RUN_TOPIC}{id}")).await;
+    }
+}
+
+impl RunFeed {
+    /// Sends on what the store has and this feed has not sent.
+    async fn catch_up(&self, store: &dyn Store) {
+        let mut last = self.last.lock().await;
+        loop {
+            let events = match store.run_events(&self.id, *last, follow::PAGE_ROWS, follow::PAGE_BYTES).await {
+                Ok(events) => events,
+                Err(error) => {
+                    // Looked at again in a moment.
+                    tracing::warn!(run.id = %self.id, %error, "what a run tells cannot be read");
+                    return;
+                }
+            };
+            let Some(end) = events.last() else { return };
+            *last = end.seq;
+            let frames: Vec<NewEvent> = events.iter().map(frame).collect();
+            self.feed.publish(&frames);
+        }
+    }
+}
+
+/// Marks a run's last event on its way.
+const LAST: &str = "last";
+
+/// Whether nothing comes after it.
+fn is_last(event: &NewRunEvent) -> bool {
+    match event.kind.as_str() {
+        "done" | "error" => true,
+        "status" => event.data == told::CANCELLED,
+        _ => false,
+    }
+}
+
+/// An event as those who follow a run get it.
+fn frame(told: &RunEvent) -> NewEvent {
+    let event = &told.event;
+    NewEvent {
+        seq: told.seq,
+        ts: event.ts,
+        session: is_last(event).then(|| LAST.to_owned()),
+        kind: event.kind.clone(),
+        data: format!(
+            "{{\"id\":{},\"event\":\"{}\",\"data\":{},\"ts\":\"{}\"}}",
+            told.seq,
+            event.kind,
+            event.data,
+            toft_model::time::rfc3339(event.ts)
+        ),
+    }
+}
+
+/// Whoever misses it looks by itself a moment later.
+async fn tell(store: &dyn Store, topic: &str) {
+    if let Err(error) = store.notify(topic).await {
+        tracing::debug!(%error, topic, "other servers are not told");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

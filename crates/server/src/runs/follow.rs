@@ -1,0 +1,144 @@
+//! The event stream of a run: from its first event, or the one after a known number, to its last. A client that is
+//! slow reads from the store again; nothing is kept for it.
+
+use super::{LAST, frame, is_last};
+use crate::{
+    api_error::ApiError,
+    auth::{caller::Caller, pass::Pass},
+    machines::feed,
+    state::App,
+};
+use async_stream::stream;
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::json;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use toft_model::{id::ProjectId, run::JobId, time::rfc3339};
+use toft_store::Run;
+use tokio::{
+    sync::broadcast::error::RecvError,
+    time::{MissedTickBehavior, interval},
+};
+
+/// Between two pings on a quiet stream.
+const PING: Duration = Duration::from_secs(15);
+/// Events read from the store at once.
+pub(super) const PAGE_ROWS: u32 = 1_024;
+/// About as many bytes at once.
+pub(super) const PAGE_BYTES: usize = 1 << 20;
+
+/// Where a client is: `Last-Event-ID`, or `?after=` for those that cannot set a header; 0 is the beginning.
+pub(crate) fn after(query: Option<&str>, headers: &HeaderMap) -> Result<u64, ApiError> {
+    let number = |name: &str, value: &str| {
+        value.parse::<u64>().map_err(|_| {
+            ApiError::invalid(format!("{name} must be the number of an event of this run, or be left out"))
+        })
+    };
+    // The header wins, because a reconnecting browser repeats the address as it was.
+    if let Some(last) = headers.get("last-event-id").filter(|value| !value.is_empty()) {
+        return number("Last-Event-ID", last.to_str().unwrap_or("?"));
+    }
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    match pairs.into_iter().find(|(name, _)| *name == "after") {
+        Some((_, value)) => number("after", value),
+        None => Ok(0),
+    }
+}
+
+/// The stream of a run.
+pub(crate) async fn events(
+    app: &App,
+    caller: &Caller,
+    run: &Run,
+    after: u64,
+) -> Result<Response, ApiError> {
+    // Listen first, then look where the run is: nothing can fall in between.
+    let feed = app.runs.feed(&run.id);
+    let mut bursts = feed.feed.subscribe();
+    let now = read(app, &run.project, &run.id).await?;
+    if after > now.last_seq {
+        return Err(ApiError::invalid(format!(
+            "this run has told {} events: {after} is none of them. Leave Last-Event-ID out to get all",
+            now.last_seq
+        )));
+    }
+    {
+        // What was told before is read by each client that wants it.
+        let mut last = feed.last.lock().await;
+        *last = (*last).max(now.last_seq);
+    }
+    let over = Pass::of(caller).over(app);
+    let (app, id, project) = (app.clone(), run.id.clone(), run.project.clone());
+    let body = stream! {
+        let _feed = Arc::clone(&feed);
+        yield Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\n\n"));
+        let mut last = after;
+        let mut is_over = now.state.status.is_over() && last == now.last_seq;
+        let mut behind = last < now.last_seq;
+        let mut over = std::pin::pin!(over);
+        let mut ping = interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ping.reset();
+        loop {
+            while behind {
+                let Ok(page) = app.store.run_events(&id, last, PAGE_ROWS, PAGE_BYTES).await else { return };
+                behind = !page.is_empty();
+                let mut text = String::new();
+                for event in &page {
+                    last = event.seq;
+                    is_over |= is_last(&event.event);
+                    feed::write(&mut text, &frame(event));
+                }
+                if !text.is_empty() {
+                    yield Ok(Bytes::from(text));
+                }
+            }
+            if is_over {
+                return;
+            }
+            tokio::select! {
+                burst = bursts.recv() => match burst {
+                    Ok(burst) => match burst.after(last, |_, _| true) {
+                        feed::Next::Send(pieces, to) => {
+                            is_over = burst.ends_with(LAST);
+                            last = to;
+                            for bytes in pieces {
+                                yield Ok(bytes);
+                            }
+                        }
+                        feed::Next::Read => behind = true,
+                    },
+                    Err(RecvError::Lagged(_)) => behind = true,
+                    Err(RecvError::Closed) => return,
+                },
+                _ = ping.tick() => {
+                    // A deleted project's stream ends here at the latest.
+                    if read(&app, &project, &id).await.is_err() {
+                        return;
+                    }
+                    let data = json!({ "ts": rfc3339(app.clock.now_ms()) });
+                    let id = if last > 0 { format!("id: {last}\n") } else { String::new() };
+                    yield Ok(Bytes::from(format!("event: ping\n{id}data: {data}\n\n")));
+                }
+                () = &mut over => return,
+                () = app.stop.token().cancelled() => return,
+            }
+        }
+    };
+    let mut answer = Response::new(Body::from_stream(body));
+    let out = answer.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // For proxies that would collect pieces before they pass them on.
+    out.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if let Ok(id) = HeaderValue::from_str(run.id.as_str()) {
+        out.insert("x-run-id", id);
+    }
+    Ok(answer)
+}
+
+async fn read(app: &App, project: &ProjectId, id: &JobId) -> Result<Run, ApiError> {
+    let run = app.store.run(project, id).await?;
+    run.ok_or_else(|| ApiError::new(crate::api_error::Code::NotFound, "run not found"))
+}

@@ -1,0 +1,46 @@
+//! How runs are worked on, where nobody says otherwise.
+
+use std::time::Duration;
+use toft_model::run::Signature;
+
+/// Settings of a server's runs.
+#[derive(Debug, Clone)]
+pub struct RunSettings {
+    /// How many this server works on at once.
+    pub at_once: u32,
+    /// How many of a team all servers work on at once.
+    pub per_team: u32,
+    /// How long a run belongs to a server that does not say so again.
+    pub lease: Duration,
+    /// How long planning may take.
+    pub plan_timeout: Duration,
+    /// How long building may take.
+    pub build_timeout: Duration,
+    /// How often a run is tried.
+    pub attempts_max: u32,
+    /// The longest pause before another try.
+    pub backoff_max: Duration,
+    /// Whether what a run changed is committed.
+    pub commit: bool,
+    /// Author of its commits; git's own settings when absent.
+    pub author: Option<Signature>,
+    /// Committer; the author when absent.
+    pub committer: Option<Signature>,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            at_once: 16,
+            per_team: 64,
+            lease: Duration::from_secs(30),
+            plan_timeout: Duration::from_hours(1),
+            build_timeout: Duration::from_hours(10),
+            attempts_max: 3,
+            backoff_max: Duration::from_secs(30),
+            commit: true,
+            author: None,
+            committer: None,
+        }
+    }
+}

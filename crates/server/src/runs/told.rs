@@ -1,0 +1,324 @@
+//! What events of a machine mean for a run, in the words of the runs API. What it must remember lies in the run's state,
+//! which is written in the same transaction as what is made here, so an event is told once whoever tells it; and in the
+//! calls that have begun and not ended, which the next teller reads again.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{borrow::Cow, collections::HashMap};
+use toft_model::{
+    event::{AgentEnd, MessageEnd, ToolEnd, ToolStart, ToolUpdate},
+    message::{AssistantMessage, Message, text_of},
+    plan::{AutoCheck, CheckStatus, PlanReady},
+    run::{Commit, JobId, Phase, RunStatus, RunStep, WaitsFor},
+};
+use toft_store::{NewEvent, NewRunEvent, RunState, RunUsage};
+
+/// Characters of a tool's output that are told: the conversation has all of it.
+const OUTPUT_CHARS_MAX: usize = 16_000;
+
+/// Data of the last event of a run that was ended.
+pub(super) const CANCELLED: &str = r#"{"status":"cancelled"}"#;
+
+/// A run's events, as they are made.
+#[derive(Debug, Default)]
+pub(super) struct Told(pub(super) Vec<NewRunEvent>);
+
+impl Told {
+    pub(super) fn say(&mut self, ts: u64, kind: &str, data: &Value) {
+        self.0.push(NewRunEvent { ts, kind: kind.to_owned(), data: data.to_string() });
+    }
+
+    /// A `status`, with what belongs to it.
+    pub(super) fn status(&mut self, ts: u64, status: &str, mut with: Value) {
+        with["status"] = status.into();
+        self.say(ts, "status", &with);
+    }
+}
+
+/// What calls of tools were asked to do, until they end.
+#[derive(Debug, Default)]
+pub(super) struct Calls(HashMap<String, Value>);
+
+impl Calls {
+    /// Takes in what was told before.
+    pub(super) fn remember(&mut self, event: &NewEvent) {
+        if event.kind == "tool_start"
+            && let Ok(tool) = serde_json::from_str::<ToolStart>(&event.data)
+        {
+            self.0.insert(tool.tool_call_id, tool.input);
+        } else if event.kind == "tool_end"
+            && let Ok(tool) = serde_json::from_str::<ToolEnd>(&event.data)
+        {
+            self.0.remove(&tool.tool_call_id);
+        }
+    }
+}
+
+/// Says what an event of the run's conversation means. What the machine says of the run's end, when it does.
+pub(super) fn tell(
+    told: &mut Told,
+    calls: &mut Calls,
+    run: &JobId,
+    state: &mut RunState,
+    event: &NewEvent,
+) -> Option<RunStep> {
+    let data = event.data.as_str();
+    let ts = event.ts;
+    match event.kind.as_str() {
+        "message_update" => {
+            let piece: Piece<'_> = serde_json::from_str(data).ok()?;
+            if piece.kind == "text_delta" && !piece.delta.is_empty() {
+                told.say(ts, "token", &json!({ "token": piece.delta }));
+            }
+        }
+        "message_restarted" => {
+            // Pieces that were told are void.
+            let why: Value = serde_json::from_str(data).ok()?;
+            let with = json!({ "messageId": why["messageId"], "reason": why["reason"] });
+            told.status(ts, "message_restarted", with);
+        }
+        "message_end" => {
+            let end: MessageEnd = serde_json::from_str(data).ok()?;
+            if let Message::Assistant(answer) = end.message {
+                said(told, ts, state, &answer);
+            }
+        }
+        "tool_start" => {
+            let tool: ToolStart = serde_json::from_str(data).ok()?;
+            let with = json!({
+                "phase": "start", "runPhase": phase(state), "tool": tool.tool_name,
+                "runId": tool.tool_call_id, "input": tool.input,
+            });
+            told.say(ts, "tool", &with);
+            calls.0.insert(tool.tool_call_id, tool.input);
+        }
+        "tool_update" => {
+            let tool: ToolUpdate = serde_json::from_str(data).ok()?;
+            let with = json!({
+                "phase": "stream", "runPhase": phase(state), "tool": tool.tool_name,
+                "runId": tool.tool_call_id, "cmd": calls.0.get(&tool.tool_call_id).map(|input| &input["command"]), "stream": "stdout", "internal": false,
+                "chunk": tool.delta,
+            });
+            told.say(ts, "tool", &with);
+        }
+        "tool_end" => {
+            let tool: ToolEnd = serde_json::from_str(data).ok()?;
+            let input = calls.0.remove(&tool.tool_call_id).unwrap_or_default();
+            ended(told, ts, state, &tool, &input);
+        }
+        "plan_ready" => {
+            let ready: PlanReady = serde_json::from_str(data).ok()?;
+            let with = json!({ "summary": ready.plan.summary, "todos": ready.plan.todos, "planId": ready.plan_id });
+            told.status(ts, "plan_ready", with);
+        }
+        "auto_check" => {
+            let check: AutoCheck = serde_json::from_str(data).ok()?;
+            checked(told, ts, &check);
+        }
+        "agent_end" => {
+            let end: AgentEnd = serde_json::from_str(data).ok()?;
+            let mut usage = state.usage.unwrap_or_default();
+            add(&mut usage, &end);
+            state.usage = Some(usage);
+            if phase(state) == "build" {
+                let with = json!({
+                    "touchedFiles": end.changed, "usage": usage_of(usage), "durationMs": end.duration_ms,
+                });
+                told.status(ts, "rollback_snapshot", with);
+            }
+        }
+        "question" => state.waits_for = Some(WaitsFor::Answer),
+        "answered" => state.waits_for = None,
+        "run_step" => {
+            let step: RunStep = serde_json::from_str(data).ok()?;
+            if step.run_id == *run {
+                return stepped(told, ts, state, step);
+            }
+        }
+        _ => {}
+    }
+    None
+}
+
+/// Most events are these, and most of them are not wanted whole.
+#[derive(Deserialize)]
+struct Piece<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    delta: Cow<'a, str>,
+}
+
+fn phase(state: &RunState) -> &'static str {
+    match state.phase {
+        Phase::Plan => "plan",
+        Phase::Build | Phase::Commit | Phase::Over => "build",
+    }
+}
+
+fn said(told: &mut Told, ts: u64, state: &mut RunState, answer: &AssistantMessage) {
+    let text = text_of(&answer.content);
+    if !text.trim().is_empty() {
+        state.output = Some(text);
+    }
+    if state.provider.as_deref() != Some(&answer.provider)
+        || state.model.as_deref() != Some(&answer.model)
+    {
+        resolved(told, ts, state, &answer.provider, &answer.model);
+    }
+}
+
+/// Who answers is known, or another one does.
+pub(super) fn resolved(
+    told: &mut Told,
+    ts: u64,
+    state: &mut RunState,
+    provider: &str,
+    model: &str,
+) {
+    state.provider = Some(provider.to_owned());
+    state.model = Some(model.to_owned());
+    let source = state.model_source.clone();
+    told.status(
+        ts,
+        "model_resolved",
+        json!({ "provider": provider, "model": model, "source": source }),
+    );
+}
+
+fn ended(told: &mut Told, ts: u64, state: &RunState, tool: &ToolEnd, input: &Value) {
+    let output = cut(&text_of(&tool.result.content));
+    let mut with = json!({
+        "phase": "end", "runPhase": phase(state), "tool": tool.tool_name, "runId": tool.tool_call_id,
+        "durationMs": tool.duration_ms,
+    });
+    if tool.is_error {
+        with["phase"] = "error".into();
+        with["error"] = output.into();
+    } else {
+        for op in file_ops(tool, input, phase(state)) {
+            told.say(ts, "file_op", &op);
+        }
+        with["output"] = output.into();
+    }
+    told.say(ts, "tool", &with);
+}
+
+/// What a tool did to files, in the source's words.
+fn file_ops(tool: &ToolEnd, input: &Value, phase: &str) -> Vec<Value> {
+    let details = tool.result.details.as_ref().unwrap_or(&Value::Null);
+    let op = match tool.tool_name.as_str() {
+        "read" => "read",
+        "write" => "write",
+        "edit" => "edit",
+        "ls" => "ls",
+        "grep" => "grep",
+        "find" => "glob",
+        "apply_patch" => {
+            let files = details["files"].as_array().into_iter().flatten();
+            let one = |file: &Value| {
+                let op = if file["change"] == "A" { "write" } else { "edit" };
+                json!({ "op": op, "path": file["path"], "phase": phase })
+            };
+            return files.map(one).collect();
+        }
+        _ => return Vec::new(),
+    };
+    let path = if input["path"].is_null() { &details["path"] } else { &input["path"] };
+    let mut with = json!({ "op": op, "path": path, "phase": phase });
+    let chars = |value: &Value| value.as_str().map(|text| text.chars().count());
+    match op {
+        "write" => with["sizeChars"] = chars(&input["content"]).into(),
+        "ls" => with["entryCount"] = details["entries"].clone(),
+        "glob" | "grep" => {
+            with["pattern"] = input["pattern"].clone();
+            let count = if op == "glob" { &details["results"] } else { &details["matches"] };
+            with["matchCount"] = count.clone();
+        }
+        _ => {}
+    }
+    if let Some(fields) = with.as_object_mut() {
+        fields.retain(|name, value| name == "path" || !value.is_null());
+    }
+    vec![with]
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(OUTPUT_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+fn checked(told: &mut Told, ts: u64, check: &AutoCheck) {
+    let (status, with) = match check.status {
+        CheckStatus::Started => (
+            "auto_lint_started",
+            json!({
+                "cmd": check.command, "maxFixPasses": check.attempts_max, "initialExitCode": check.exit_code,
+            }),
+        ),
+        CheckStatus::FixAttempt => (
+            "auto_lint_fix_attempt",
+            json!({ "attempt": check.attempt, "exitCode": check.exit_code }),
+        ),
+        CheckStatus::Passed => ("auto_lint_passed", json!({ "attempts": check.attempt })),
+        CheckStatus::Failed => {
+            let error = match check.exit_code {
+                Some(code) => format!("`{}` ended with {code}", check.command),
+                None => format!("`{}` could not be run", check.command),
+            };
+            ("auto_lint_failed", json!({ "attempts": check.attempt, "error": error }))
+        }
+    };
+    told.status(ts, status, with);
+}
+
+fn add(usage: &mut RunUsage, end: &AgentEnd) {
+    let one = &end.usage;
+    let read = one.input.saturating_add(one.cache_read).saturating_add(one.cache_write);
+    usage.input = usage.input.saturating_add(read);
+    usage.output = usage.output.saturating_add(one.output);
+    usage.cached_input = usage.cached_input.saturating_add(one.cache_read);
+    usage.reasoning_output = usage.reasoning_output.saturating_add(one.reasoning.unwrap_or(0));
+}
+
+/// Tokens as the source tells them.
+pub(super) fn usage_of(usage: RunUsage) -> Value {
+    json!({
+        "inputTokens": usage.input,
+        "outputTokens": usage.output,
+        "totalTokens": usage.input.saturating_add(usage.output),
+        "cachedInputTokens": usage.cached_input,
+        "reasoningOutputTokens": usage.reasoning_output,
+    })
+}
+
+fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {
+    state.waits_for = step.waits_for;
+    if step.phase > state.phase {
+        if state.phase < Phase::Commit && !matches!(step.status, Some(RunStatus::Error | RunStatus::Cancelled)) {
+            told.status(ts, "phase_completed", json!({ "phase": phase(state) }));
+        }
+        if step.phase == Phase::Build {
+            told.status(ts, "phase_transition", json!({ "from": "plan", "to": "build" }));
+            told.status(ts, "phase_started", json!({ "phase": "build" }));
+        }
+        state.phase = step.phase;
+    }
+    if let Some(commit) = &step.commit {
+        match commit {
+            Commit::Made { sha } => {
+                state.commit = Some(sha.clone());
+                told.status(ts, "git_commit", json!({ "commitSha": sha }));
+            }
+            Commit::Skipped { reason } => {
+                told.status(ts, "git_commit_skipped", json!({ "reason": reason }));
+            }
+            Commit::Failed { error } => {
+                told.status(ts, "git_commit_error", json!({ "error": error }));
+            }
+        }
+    }
+    (step.phase == Phase::Over).then_some(step)
+}

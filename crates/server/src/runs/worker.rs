@@ -1,0 +1,160 @@
+//! Takes runs from the queue and has them worked on, keeps what this server holds, and hears what other servers tell.
+
+use super::{CANCEL_TOPIC, Held, QUEUE_TOPIC, RUN_TOPIC, work};
+use crate::state::App;
+use std::time::Duration;
+use toft_model::run::JobId;
+use toft_store::{Claim, Run, Signal};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How often the queue is looked at by itself: a signal may be lost, and a run may wait for its time.
+const LOOK: Duration = Duration::from_secs(1);
+/// A project's runs go one after the other: each goes on from what the one before left.
+const PER_PROJECT: u32 = 1;
+/// Before the database is asked again that did not answer.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Works until the server ends. What it holds then goes on in its machines, and the next server goes on with it.
+pub(crate) async fn run(app: App) {
+    // Of the server that was here before: it cannot come back.
+    while let Err(error) = app.store.let_go_runs(&app.runs.owner, false).await {
+        tracing::warn!(%error, "the queue cannot be read");
+        tokio::select! {
+            () = sleep(RETRY_PAUSE) => {}
+            () = app.stop.token().cancelled() => return,
+        }
+    }
+    let (keeping, hearing) = (app.clone(), app.clone());
+    tokio::join!(claim(&app), keep(&keeping), hear(&hearing));
+    if let Err(error) = app.store.let_go_runs(&app.runs.owner, true).await {
+        tracing::warn!(%error, "runs are let go when their time is over");
+    }
+}
+
+fn claiming(app: &App, limit: u32) -> Claim<'_> {
+    Claim {
+        owner: &app.runs.owner,
+        lease_ms: u64::try_from(app.runs.settings.lease.as_millis()).unwrap_or(u64::MAX),
+        limit,
+        per_project: PER_PROJECT,
+        per_team: app.runs.settings.per_team,
+    }
+}
+
+async fn claim(app: &App) {
+    let mut tick = interval(LOOK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.runs.queued.notified() => {}
+            _ = tick.tick() => {}
+            () = app.stop.token().cancelled() => return,
+        }
+        if let Err(error) = claim_some(app).await {
+            tracing::warn!(%error, "the queue cannot be read");
+        }
+    }
+}
+
+async fn claim_some(app: &App) -> Result<(), toft_store::StoreError> {
+    let free = || {
+        let held = u32::try_from(app.runs.held().len()).unwrap_or(u32::MAX);
+        app.runs.settings.at_once.saturating_sub(held)
+    };
+    if free() > 0 {
+        for run in app.store.take_over_runs(&claiming(app, free()), app.clock.now_ms()).await? {
+            begin(app, run);
+        }
+    }
+    if free() > 0 {
+        for run in app.store.claim_runs(&claiming(app, free()), app.clock.now_ms()).await? {
+            begin(app, run);
+        }
+    }
+    Ok(())
+}
+
+fn begin(app: &App, run: Run) {
+    let held = Held {
+        fence: run.fence,
+        lost: app.stop.token().child_token(),
+        cancelled: CancellationToken::new(),
+    };
+    if run.cancel_requested {
+        held.cancelled.cancel();
+    }
+    app.runs.held().insert(run.id.clone(), held.clone());
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        let (id, fence) = (run.id.clone(), run.fence);
+        let work = work::Work::new(app.clone(), run, held.cancelled.clone());
+        held.lost.run_until_cancelled(work.run()).await;
+        {
+            let mut all = app.runs.held();
+            if all.get(&id).is_some_and(|held| held.fence == fence) {
+                all.remove(&id);
+            }
+        }
+        app.runs.queued.notify_one();
+    });
+}
+
+/// Says again and again that what this server holds is its own.
+async fn keep(app: &App) {
+    let pause = app.runs.settings.lease / 3;
+    loop {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = app.stop.token().cancelled() => return,
+        }
+        let held: Vec<(JobId, u64)> =
+            app.runs.held().iter().map(|(id, held)| (id.clone(), held.fence)).collect();
+        if held.is_empty() {
+            continue;
+        }
+        match app.store.renew_runs(&claiming(app, 0), &held, app.clock.now_ms()).await {
+            Ok(lost) => {
+                let all = app.runs.held();
+                for id in lost {
+                    if let Some(held) = all.get(&id) {
+                        tracing::info!(run.id = %id, "a run is over, or another server's now");
+                        held.lost.cancel();
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "runs cannot be kept"),
+        }
+    }
+}
+
+/// What other servers, and this one, tell.
+async fn hear(app: &App) {
+    let mut signals = app.store.listen();
+    let mut tick = interval(LOOK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            _ = tick.tick() => Some(Signal::Missed),
+            () = app.stop.token().cancelled() => return,
+        };
+        match signal {
+            None => return,
+            Some(Signal::Topic(topic)) if topic == QUEUE_TOPIC => app.runs.queued.notify_one(),
+            Some(Signal::Topic(topic)) => {
+                let id = |of: &str| topic.strip_prefix(of)?.parse::<JobId>().ok();
+                if let Some(id) = id(CANCEL_TOPIC) {
+                    app.runs.cancel_here(&id);
+                } else if let Some(feed) = id(RUN_TOPIC).and_then(|id| app.runs.followed(&id)) {
+                    feed.catch_up(&*app.store).await;
+                }
+            }
+            Some(Signal::Missed) => {
+                for feed in app.runs.all_followed() {
+                    feed.catch_up(&*app.store).await;
+                }
+            }
+        }
+    }
+}

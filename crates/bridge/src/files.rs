@@ -1,6 +1,7 @@
 //! Files of the machine for people: list, read, write, move, remove. Everything inside the machine
 //! may be reached; a request never hangs on a pipe or a device, and a write is whole or not at all.
 
+mod archive;
 mod beside;
 mod change;
 mod content;
@@ -39,6 +40,7 @@ pub(crate) fn router(cwd: &Path) -> Router {
     Router::new()
         .route("/files", get(look::look).delete(change::remove))
         .route("/files/content", get(content::read).put(change::write))
+        .route("/files/archive.zip", get(archive::archive))
         .route("/files/mkdir", post(change::make_dir))
         .route("/files/move", post(change::rename))
         // Not for a file's content, which is counted as it comes.

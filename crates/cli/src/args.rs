@@ -8,6 +8,7 @@ pub(crate) mod key;
 pub(crate) mod mcp;
 pub(crate) mod receipts;
 pub(crate) mod rest;
+pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod services;
@@ -173,6 +174,12 @@ pub(crate) enum Verb {
     /// Make, list and revoke keys for programs outside, each with what it opens.
     #[command(subcommand)]
     Key(key::Key),
+    /// Have work done that nobody watches: planned, built, checked, committed.
+    Run(run::Run),
+    /// List a project's runs; show, follow, end one, and get what it left.
+    Runs(run::Runs),
+    /// Check a server by using its runs API as a client would: every step, and where it fails.
+    Check(run::Check),
     /// Print a new sign-in link for the running server.
     Link,
     /// Say what this host can enforce, and what is missing.
@@ -249,6 +256,14 @@ pub(crate) struct Up {
     /// [default: 60s].
     #[arg(long, env = "TOFT_FALLBACK_FIRST_BYTE", value_name = "TIME")]
     pub(crate) fallback_first_byte: Option<String>,
+    /// PostgreSQL database that this server and others share, postgres://…; in place of the file in the data
+    /// folder. `DATABASE_URL` says the same.
+    #[arg(long, env = "TOFT_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+    /// Where files that runs leave are kept: a folder, or a bucket s3://NAME/PREFIX with AWS's own variables
+    /// [default: artifacts in the data folder].
+    #[arg(long, env = "TOFT_ARTIFACTS", value_name = "FOLDER|URL")]
+    pub(crate) artifacts: Option<String>,
     /// File of configuration [default: toft.toml in the data folder, if there is one].
     #[arg(long, env = "TOFT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

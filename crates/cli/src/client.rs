@@ -75,6 +75,11 @@ impl Client {
         Ok(Self { base: format!("http://{}", file.addr), token: file.token, http })
     }
 
+    /// Its address, and what opens it.
+    pub(crate) fn place(&self) -> (String, String) {
+        (self.base.clone(), self.token.clone())
+    }
+
     /// `data` of an enveloped answer.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.call(Method::GET, path, None).await

@@ -1,12 +1,14 @@
 //! Configuration of `toft up`: flags, then environment, then `toft.toml`. This crate is the only
 //! reader of environment and files of configuration.
 
+mod checks;
 mod egress;
 mod fallbacks;
 mod idle;
 mod keys;
 mod last;
 mod oci;
+mod runs;
 
 use crate::{
     amounts,
@@ -15,9 +17,11 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum as _;
+pub(crate) use checks::check;
 use keys::Watched;
 pub(crate) use last::{last, remember};
 pub(crate) use oci::OciParts;
+pub(crate) use runs::runs;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -32,7 +36,7 @@ use toft_model::{
     machine::{EgressName, EgressSetting, IdleRule},
     provider::Fallbacks,
 };
-use toft_server::{KeysFile, TraceSettings};
+use toft_server::{ArtifactPlace, KeysFile, Secret, TraceSettings};
 
 /// Where the server listens when nothing else is said.
 const LISTEN_DEFAULT: &str = "127.0.0.1:4000";
@@ -59,6 +63,23 @@ struct File {
     fallbacks: Option<BTreeMap<String, Vec<String>>>,
     fallback_first_byte: Option<String>,
     egress_ceiling: Option<Level>,
+    database: Option<String>,
+    artifacts: Option<String>,
+}
+
+/// The address of a database. It may hold a password, so it is not printed.
+pub(crate) struct Database(pub(crate) Secret);
+
+impl Database {
+    fn new(url: String) -> Self {
+        Self(Secret::new(url))
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Database(…)")
+    }
 }
 
 /// All resolved.
@@ -89,6 +110,10 @@ pub(crate) struct Resolved {
     pub(crate) fallbacks: Fallbacks,
     /// Whether servers of models of this machine are looked for.
     pub(crate) local_models: bool,
+    /// A PostgreSQL database in place of the file in the data folder. May hold a password.
+    pub(crate) database: Option<Database>,
+    /// Where what runs leave is kept, if not in the data folder.
+    pub(crate) artifacts: Option<ArtifactPlace>,
 }
 
 /// Resolves what `toft up` was told.
@@ -171,6 +196,8 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         watched,
         fallbacks,
         local_models: up.local_models || file.local_models.unwrap_or(false),
+        database: runs::database(up.database.as_deref(), file.database.as_deref()).map(Database::new),
+        artifacts: runs::artifacts(up.artifacts.as_deref().or(file.artifacts.as_deref()))?,
     })
 }
 

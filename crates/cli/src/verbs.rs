@@ -1,6 +1,7 @@
 //! One function per verb.
 
 pub(crate) mod chat;
+pub(crate) mod check;
 pub(crate) mod copies;
 pub(crate) mod down;
 pub(crate) mod egress;
@@ -14,6 +15,7 @@ pub(crate) mod project;
 pub(crate) mod receipts;
 pub(crate) mod report;
 pub(crate) mod rest;
+pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod services;

@@ -1,7 +1,7 @@
 //! What a server is told when it starts, and what it tells when it is ready. Reads nothing by
 //! itself: the binary does.
 
-use crate::{clock::Clock, runs::RunSettings, stop::Stop, traces::TraceSettings};
+use crate::{clock::Clock, runs::{ArtifactPlace, RunSettings}, stop::Stop, traces::TraceSettings};
 use std::{
     collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc,
 };
@@ -48,6 +48,10 @@ pub struct ServerConfig {
     pub fallbacks: Fallbacks,
     /// Where traces go. `None`: nothing is said of it, and what is known of places stays as it is.
     pub traces: Option<TraceSettings>,
+    /// Address of a PostgreSQL database that servers share; `None`: a file in the data folder.
+    pub database: Option<Secret>,
+    /// Where files that runs leave are kept. `None`: in the data folder.
+    pub artifacts: Option<ArtifactPlace>,
     /// How runs are worked on.
     pub runs: RunSettings,
     /// Version of the binary.
@@ -83,6 +87,8 @@ impl ServerConfig {
             keys_again: None,
             fallbacks: Fallbacks::default(),
             traces: None,
+            database: None,
+            artifacts: None,
             runs: RunSettings::default(),
             version,
             limits: Limits::default(),

@@ -65,6 +65,9 @@ pub enum ServerError {
     /// The database.
     #[error(transparent)]
     Store(#[from] toft_store::StoreError),
+    /// Artifacts cannot be kept where they are to be.
+    #[error(transparent)]
+    Artifacts(#[from] crate::runs::ArtifactError),
 }
 
 fn is_full(error: &io::Error) -> bool {

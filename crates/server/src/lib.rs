@@ -47,7 +47,7 @@ pub use clock::Clock;
 pub use config::{KeysFile, LookAgain, Ready, ServerConfig, Variables, provider_env_names};
 pub use error::ServerError;
 pub use run::run;
-pub use runs::RunSettings;
+pub use runs::{ArtifactError, ArtifactPlace, RunSettings};
 pub use stop::Stop;
 pub use toft_vault::Secret;
 pub use traces::{TraceSettingError, TraceSettings};

@@ -22,6 +22,7 @@ pub(crate) mod me;
 pub(crate) mod model_limits;
 pub(crate) mod models;
 pub(crate) mod preview;
+pub(crate) mod pricing;
 pub(crate) mod projects;
 pub(crate) mod providers;
 pub(crate) mod runs;
@@ -98,6 +99,7 @@ fn table() -> Table {
         .route("/v1/projects/{id}/runs/{run}", get(runs::get))
         .route("/v1/projects/{id}/runs/{run}/messages", get(runs::messages))
         .route("/v1/projects/{id}/runs/{run}/stream", get(runs::stream))
+        .route("/v1/projects/{id}/runs/{run}/download.zip", get(runs::download))
         .route("/v1/projects/{id}/runs/{run}/cancel", post(runs::cancel))
         .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
         .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
@@ -128,6 +130,11 @@ fn table() -> Table {
         .route("/v1/providers/{id}/test", post(providers::test))
         .route("/v1/fallbacks", get(fallbacks::get).put(fallbacks::put))
         .route("/v1/models", get(models::get))
+        .route("/v1/model-pricing", get(pricing::list))
+        .route(
+            "/v1/model-pricing/{provider}/{*model}",
+            put(pricing::put).delete(pricing::delete),
+        )
         .route("/v1/usage", get(usage::all))
         .route("/v1/budget", get(budget::get_team).put(budget::put_team))
         .route("/v1/projects/{id}/budget", get(budget::get_project).put(budget::put_project))

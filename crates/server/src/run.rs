@@ -18,7 +18,10 @@ use crate::{
     preview::{listeners, ports::Ports, sign::Signer},
     providers::{Given, Providers, again, models_file::ModelsFile},
     routes,
-    runs::{self, Runs},
+    runs::{
+        self, Runs,
+        artifacts::{ArtifactPlace, Artifacts},
+    },
     schedules::{self, Schedules},
     state::{App, Inner},
     stop::Stop,
@@ -31,7 +34,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use toft_gateway::SpawnConfig;
 use toft_machine::backend::Backend;
-use toft_store::{SqliteStore, Store};
+use toft_store::{PostgresStore, SqliteStore, Store};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -56,8 +59,10 @@ pub async fn run(
         .local_addr()
         .map_err(|source| ServerError::Listen { addr: config.listen, source })?;
     let hosts = Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
-    let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open(&config.data_dir.join("toft.db")).await?);
+    let store: Arc<dyn Store> = match &config.database {
+        Some(url) => Arc::new(PostgresStore::open(url.expose()).await?),
+        None => Arc::new(SqliteStore::open(&config.data_dir.join("toft.db")).await?),
+    };
     let keyring = Keyring::open(config.data_dir.join("master.key"), &*store).await?;
     let signer = Signer::new(keyring.vault().await.derive_key(PREVIEW_KEY));
     let cli_token = token::random();
@@ -67,6 +72,9 @@ pub async fn run(
         store.api_keys().await?,
         config.clock.clone(),
     );
+    let place = config.artifacts;
+    let place = place.unwrap_or_else(|| ArtifactPlace::Folder(config.data_dir.join("artifacts")));
+    let artifacts = Artifacts::open(&place)?;
     let mut models_file = ModelsFile::new(&config.data_dir);
     let overlay = models_file.read();
     let app: App = Arc::new(Inner {
@@ -100,7 +108,7 @@ pub async fn run(
         keyring,
         signer,
         ports: Ports::new(config.preview_ports),
-        runs: Runs::new(config.runs, folder.server_id()?),
+        runs: Runs::new(config.runs, folder.server_id()?, artifacts),
         schedules: Schedules::default(),
         usage: Intake::default(),
         mcp: Mcp::default(),

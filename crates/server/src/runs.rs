@@ -3,6 +3,8 @@
 //! is one transaction, is the store's; what happens inside the machine is the bridge's.
 
 pub(crate) mod accept;
+pub(crate) mod artifacts;
+mod cost;
 pub(crate) mod follow;
 mod settings;
 pub(crate) mod shown;
@@ -10,9 +12,11 @@ mod told;
 mod work;
 pub(crate) mod worker;
 
+pub use artifacts::{ArtifactError, ArtifactPlace};
 pub use settings::RunSettings;
 
 use crate::machines::feed::Feed;
+use artifacts::Artifacts;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -21,6 +25,9 @@ use toft_model::run::JobId;
 use toft_store::{NewEvent, NewRunEvent, RunEvent, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+
+/// Name of the archive of what a run left.
+pub(crate) const WORKSPACE: &str = "workspace";
 
 /// Told to all servers when there may be something to claim.
 const QUEUE_TOPIC: &str = "runs";
@@ -34,6 +41,7 @@ pub(crate) struct Runs {
     pub(crate) settings: RunSettings,
     /// Names this server among those on its database.
     owner: String,
+    pub(crate) artifacts: Artifacts,
     asks: mpsc::Sender<accept::Ask>,
     asked: Mutex<Option<mpsc::Receiver<accept::Ask>>>,
     /// There may be something to claim.
@@ -64,11 +72,12 @@ pub(crate) struct RunFeed {
 }
 
 impl Runs {
-    pub(crate) fn new(settings: RunSettings, owner: String) -> Self {
+    pub(crate) fn new(settings: RunSettings, owner: String, artifacts: Artifacts) -> Self {
         let (asks, asked) = mpsc::channel(accept::WAITING_MAX);
         Self {
             settings,
             owner,
+            artifacts,
             asks,
             asked: Mutex::new(Some(asked)),
             queued: Notify::new(),

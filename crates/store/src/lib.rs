@@ -25,6 +25,7 @@ mod machine_settings;
 mod people;
 mod postgres;
 mod preview_ports;
+mod prices;
 mod projects;
 mod runs;
 mod schedules;
@@ -49,6 +50,7 @@ pub use machine_settings::{MachineRecords, MachineSettings};
 pub use people::{NewSession, People, Role, SYSTEM_USER, Session, User, UserPatch};
 pub use postgres::PostgresStore;
 pub use preview_ports::{PreviewPort, PreviewPorts};
+pub use prices::{ModelPrice, Prices};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
 pub use runs::{
     Accepted, Artifact, Cancelled, Claim, Left, NewRun, NewRunEvent, Run, RunCost, RunEvent,

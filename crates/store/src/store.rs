@@ -3,7 +3,7 @@
 use crate::{
     api_keys::ApiKeys, checkpoints::Checkpoints, events::Events, fallbacks::ProjectFallbacks,
     firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
-    people::People, preview_ports::PreviewPorts, projects::Projects, runs::Runs,
+    people::People, preview_ports::PreviewPorts, prices::Prices, projects::Projects, runs::Runs,
     schedules::Schedules, secrets::Secrets, settings::Settings, signals::Signals,
     spending::Spending, traces::Traces, usage::UsageRecords,
 };
@@ -18,6 +18,7 @@ pub trait Store:
     + Settings
     + Events
     + PreviewPorts
+    + Prices
     + Runs
     + Schedules
     + Firings

@@ -48,6 +48,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     }
     let resolved = config::resolve(at, up)?;
     let traces = config::traces()?;
+    let runs = config::runs()?;
     usable(&resolved.data)?;
     let mut signals = StopSignals::listen()?;
     let opened = {
@@ -88,6 +89,9 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     server.fallbacks.clone_from(&resolved.fallbacks);
     server.traces = Some(traces);
     server.local_models = resolved.local_models;
+    server.database = resolved.database.map(|database| database.0);
+    server.artifacts = resolved.artifacts;
+    server.runs = runs;
     server.variables = std::sync::Arc::new(|name| std::env::var(name).ok());
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();

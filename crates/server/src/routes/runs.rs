@@ -5,12 +5,13 @@ use crate::{
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
     routes::providers::{gateway_failed, no_gateway},
-    runs::{accept, follow, shown},
+    runs::{ArtifactError, WORKSPACE, accept, follow, shown},
     state::App,
 };
 use axum::{
+    body::Body,
     extract::{RawQuery, State},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use toft_llm::scripted;
 use toft_model::{
     hash::fnv1a,
     provider::{DEMO_PROVIDER, ModelRef},
-    run::JobId,
+    run::{JobId, RunStatus},
     time::rfc3339,
 };
 use toft_store::{Accepted, NewRun, Run};
@@ -298,6 +299,45 @@ pub(crate) async fn stream(
     let run = find(&app, &of.project, &named).await?;
     let after = follow::after(query.as_deref(), &headers)?;
     follow::events(&app, &of.caller, &run, after).await
+}
+
+/// `GET /v1/projects/{id}/runs/{run}/download.zip`: what the project's folder held at the run's end.
+pub(crate) async fn download(
+    State(app): State<App>,
+    of: OfProject<Viewer>,
+    Path(named): Path<Named>,
+) -> Result<Response, ApiError> {
+    let run = find(&app, &of.project, &named).await?;
+    let none = |why: &str| ApiError::new(Code::Unavailable, why);
+    let kept = app.store.artifact(&run.id, WORKSPACE).await?;
+    let Some(kept) = kept else {
+        return Err(none(match run.state.status {
+            RunStatus::Queued | RunStatus::Running => {
+                "the run is not over: its workspace is kept at its end"
+            }
+            RunStatus::Completed => "the workspace of this run could not be kept: its events say why",
+            RunStatus::Error | RunStatus::Cancelled => {
+                "the run did not complete: only of those that do the workspace is kept"
+            }
+        }));
+    };
+    if kept.size > app.runs.settings.archive_bytes_max {
+        return Err(ApiError::new(Code::PayloadTooLarge, "the workspace is larger than may be downloaded"));
+    }
+    let found = app.runs.artifacts.get(&kept.path).await.map_err(|error| match error {
+        ArtifactError::Gone => none("the workspace of this run is not kept any more"),
+        error => ApiError::internal("reading an artifact", &error),
+    })?;
+    let mut answer = Response::new(Body::from_stream(found.bytes));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(found.size));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let name = format!("attachment; filename=\"run-{}-workspace.zip\"", run.id);
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(answer)
 }
 
 /// `POST /v1/projects/{id}/runs/{run}/cancel`.

@@ -24,6 +24,10 @@ pub struct RunSettings {
     pub commit: bool,
     /// Author of its commits; git's own settings when absent.
     pub author: Option<Signature>,
+    /// Bytes of files in a workspace's archive.
+    pub archive_bytes_max: u64,
+    /// Files in it.
+    pub archive_files_max: u64,
     /// Committer; the author when absent.
     pub committer: Option<Signature>,
 }
@@ -39,6 +43,8 @@ impl Default for RunSettings {
             attempts_max: 3,
             backoff_max: Duration::from_secs(30),
             commit: true,
+            archive_bytes_max: 250_000_000,
+            archive_files_max: 20_000,
             author: None,
             committer: None,
         }

@@ -2,7 +2,12 @@
 //! tells becomes the run's events. A bridge that knows the run goes on with it, so an owner that takes over prompts
 //! nobody twice. What the run does inside its machine is not looked at here.
 
-use super::told::{self, Calls, Told};
+use super::{
+    WORKSPACE,
+    artifacts::Artifacts,
+    cost::cost,
+    told::{self, Calls, Told},
+};
 use crate::{
     api_error::ApiError,
     bridge_client::BridgeError,
@@ -11,10 +16,11 @@ use crate::{
     state::App,
 };
 use axum::body::Body;
+use futures_util::TryStreamExt as _;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use toft_model::{
     http::TAKE_BEFORE,
     id::SessionId,
@@ -22,7 +28,7 @@ use toft_model::{
     provider::ModelRef,
     run::{Phase, RunNow, RunOrder, RunStatus, RunStep},
 };
-use toft_store::{Durable, Left, NewEvent, Run, StoreError, Wrote};
+use toft_store::{Artifact, Durable, Left, NewEvent, Run, StoreError, Wrote};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +46,10 @@ const ROWS_MAX: u32 = 512;
 const BYTES_MAX: usize = 1 << 20;
 /// Events that come within this are written together.
 const GATHER: Duration = Duration::from_millis(5);
+/// How long keeping a workspace may take.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_mins(10);
+/// How often it is tried again.
+const ARCHIVE_TRIES: u32 = 4;
 /// How often a run's server may end over it before it is left alone.
 const CRASHES_MAX: u32 = 3;
 
@@ -59,6 +69,13 @@ enum Stop {
     Lost,
     /// It failed before its bridge had it.
     Failed(Failed),
+}
+
+/// A workspace that is not kept.
+struct Unkept {
+    error: String,
+    /// Whether another try may help.
+    again: bool,
 }
 
 /// A run that could not be begun, or ended in an error.
@@ -319,7 +336,7 @@ impl Work {
             };
             if !events.is_empty() {
                 if let Some((step, told)) = self.tell(&events).await? {
-                    return self.end(step, told).await;
+                    return self.end(machine, step, told).await;
                 }
                 continue;
             }
@@ -384,11 +401,18 @@ impl Work {
     }
 
     /// The machine has done what it could.
-    async fn end(&mut self, step: RunStep, mut told: Told) -> Result<(), Stop> {
+    async fn end(
+        &mut self,
+        machine: &Arc<Machine>,
+        step: RunStep,
+        mut told: Told,
+    ) -> Result<(), Stop> {
         match step.status.unwrap_or(RunStatus::Error) {
             RunStatus::Completed => {
+                let artifact = self.keep_workspace(machine, &mut told).await;
                 let ts = self.now();
                 self.over(RunStatus::Completed, ts);
+                self.price().await;
                 let state = &self.run.state;
                 let usage = state.usage;
                 let done = json!({
@@ -398,8 +422,15 @@ impl Work {
                     "durationMs": state.duration_ms,
                 });
                 told.say(ts, "done", &done);
-                let left = Left { said: state.output.clone(), artifact: None };
-                self.write(told, left, Durable::Now).await
+                let path = artifact.as_ref().map(|artifact| artifact.path.clone());
+                let left = Left { said: state.output.clone(), artifact };
+                let written = self.write(told, left, Durable::Now).await;
+                if let (Err(Stop::Lost), Some(path)) = (&written, path)
+                    && self.is_gone().await
+                {
+                    self.app.runs.artifacts.remove(&path).await;
+                }
+                written
             }
             RunStatus::Cancelled => self.end_cancelled(told).await,
             RunStatus::Error | RunStatus::Queued | RunStatus::Running => {
@@ -408,6 +439,92 @@ impl Work {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps what the run left, outside of the machine. Its events say whether that worked.
+    async fn keep_workspace(
+        &mut self,
+        machine: &Arc<Machine>,
+        told: &mut Told,
+    ) -> Option<Artifact> {
+        let mut tries = 0;
+        loop {
+            match timeout(ARCHIVE_TIMEOUT, self.archive(machine)).await {
+                Ok(Ok(artifact)) => {
+                    let with = json!({
+                        "artifactPath": artifact.path, "sizeBytes": artifact.size, "fileCount": artifact.files,
+                    });
+                    told.status(self.now(), "workspace_snapshot_stored", with);
+                    return Some(artifact);
+                }
+                Ok(Err(Unkept { again: true, .. })) if tries < ARCHIVE_TRIES => {
+                    tries += 1;
+                    sleep(PAUSE_MIN * 2u32.pow(tries)).await;
+                }
+                Ok(Err(Unkept { error, .. })) => {
+                    told.status(self.now(), "workspace_snapshot_store_failed", json!({ "error": error }));
+                    return None;
+                }
+                Err(_) => {
+                    let error = format!("it took longer than {} s", ARCHIVE_TIMEOUT.as_secs());
+                    told.status(self.now(), "workspace_snapshot_store_failed", json!({ "error": error }));
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn archive(&self, machine: &Arc<Machine>) -> Result<Artifact, Unkept> {
+        let again = |error: String| Unkept { error, again: true };
+        let hold = machine.in_use(&self.app.clock);
+        let cause = format!("the workspace of run {}", self.run.id);
+        life::ensure_running(&self.app, machine, &cause).await.map_err(|e| again(e.message))?;
+        let settings = &self.app.runs.settings;
+        let (bytes, files) = (settings.archive_bytes_max, settings.archive_files_max);
+        let request = Request::get(format!("/toft/files/archive.zip?bytesMax={bytes}&filesMax={files}"))
+            .body(Body::empty())
+            .map_err(|e| again(e.to_string()))?;
+        let answer = self.app.bridge.send(&self.run.project, request).await;
+        let (parts, body) = answer.map_err(|e| again(e.told()))?.into_parts();
+        if !parts.status.is_success() {
+            let bytes = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let told = bytes.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let told: Value = serde_json::from_slice(&told).unwrap_or_default();
+            let error = told["error"].as_str().unwrap_or("the bridge refused it").to_owned();
+            return Err(Unkept { error, again: parts.status.is_server_error() });
+        }
+        let files = parts.headers.get("x-toft-files");
+        let files = files.and_then(|n| n.to_str().ok()?.parse().ok()).unwrap_or(0);
+        let path = Artifacts::workspace(&self.run.project, &self.run.id, self.run.state.attempt);
+        let bytes = body.into_data_stream().map_err(io::Error::other);
+        let size = self.app.runs.artifacts.put(&path, bytes).await.map_err(|e| again(e.to_string()))?;
+        drop(hold);
+        Ok(Artifact {
+            name: WORKSPACE.into(),
+            path,
+            mime: "application/zip".into(),
+            size,
+            files,
+            created_at: self.now(),
+        })
+    }
+
+    /// What it used so far costs as much, if that is known.
+    async fn price(&mut self) {
+        let state = &mut self.run.state;
+        let (Some(usage), Some(provider), Some(model)) = (state.usage, &state.provider, &state.model)
+        else {
+            return;
+        };
+        match self.app.store.active_price(provider, model).await {
+            Ok(price) => state.cost = price.map(|price| cost(usage, &price)),
+            Err(error) => tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known"),
+        }
+    }
+
+    /// Whether it went with its project.
+    async fn is_gone(&self) -> bool {
+        matches!(self.app.store.run(&self.run.project, &self.run.id).await, Ok(None))
     }
 
     fn over(&mut self, status: RunStatus, ts: u64) {
@@ -421,6 +538,7 @@ impl Work {
 
     async fn end_cancelled(&mut self, mut told: Told) -> Result<(), Stop> {
         let ts = self.now();
+        self.price().await;
         self.over(RunStatus::Cancelled, ts);
         told.status(ts, "cancelled", json!({}));
         self.write(told, Left::default(), Durable::Now).await
@@ -429,6 +547,7 @@ impl Work {
     /// It is tried again after a pause, or has failed.
     async fn fail(&mut self, failed: Failed, mut told: Told) {
         let ts = self.now();
+        self.price().await;
         let (attempt, max) = (self.run.state.attempt.max(1), self.run.attempts_max);
         let with = json!({ "error": failed.error, "attempts": attempt, "maxAttempts": max });
         if failed.again && attempt < max && !self.cancelled.is_cancelled() {

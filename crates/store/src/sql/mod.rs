@@ -13,6 +13,7 @@ mod images;
 mod machine_settings;
 mod people;
 mod preview_ports;
+mod prices;
 mod projects;
 mod queue;
 mod runs;

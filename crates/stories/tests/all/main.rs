@@ -109,6 +109,7 @@ mod provider_keys;
 mod receipts;
 mod replay;
 mod said_once;
+mod runs;
 mod schedules;
 mod sdks;
 mod secrets;

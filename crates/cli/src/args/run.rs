@@ -1,0 +1,70 @@
+//! Arguments of `toft run`, `toft runs` and `toft check`.
+
+use clap::{Args, ValueEnum};
+
+/// Have work done that nobody watches.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Id, alias or name.
+    pub(crate) project: String,
+    /// What is to be done.
+    pub(crate) prompt: String,
+    /// Show what happens until it is over; exit code 1 if it does not complete.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Go on in the conversation of the run before.
+    #[arg(long = "continue")]
+    pub(crate) goes_on: bool,
+    /// Who answers, as PROVIDER/MODEL; the project's choice when absent.
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    pub(crate) model: Option<String>,
+    /// Let a person decide on the plan before anything is built.
+    #[arg(long)]
+    pub(crate) approval: bool,
+    /// Larger ones go first.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+    /// Names the request, 1 to 200 characters: sent again under the same name it is the same run.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+}
+
+/// List a project's runs, or show one.
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Id, alias or name.
+    pub(crate) project: String,
+    /// Id or number of a run; all when absent.
+    pub(crate) run: Option<String>,
+    /// End it.
+    #[arg(long, requires = "run")]
+    pub(crate) cancel: bool,
+    /// Show what it told, and what it tells until it is over.
+    #[arg(long, short, requires = "run", conflicts_with = "cancel")]
+    pub(crate) follow: bool,
+    /// Write what the project's folder held at its end to this file, a ZIP archive.
+    #[arg(long, requires = "run", conflicts_with_all = ["cancel", "follow"], value_name = "FILE")]
+    pub(crate) download: Option<std::path::PathBuf>,
+    /// At most so many.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+}
+
+/// Check a server by using its runs API as a client would.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// How much of it.
+    pub(crate) depth: Depth,
+    /// The server [default: the local one].
+    #[arg(long, env = "API_BASE", value_name = "URL")]
+    pub(crate) base: Option<String>,
+}
+
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Depth {
+    /// Health, capabilities, a project, a run that completes.
+    Smoke,
+    /// Also its stream and the replay of it, the workspace, a message that goes on, and what was said.
+    Deep,
+}

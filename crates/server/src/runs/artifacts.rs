@@ -1,0 +1,212 @@
+//! Files that runs leave, outside of their machines: in a folder, or in a bucket of S3's kind.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use object_store::{
+    ObjectStore, ObjectStoreExt as _,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    buffered::BufWriter,
+    local::LocalFileSystem,
+    path::Path as Key,
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
+use toft_model::{id::ProjectId, run::JobId};
+use tokio::io::AsyncWriteExt as _;
+
+/// Where artifacts are kept.
+#[derive(Clone)]
+pub enum ArtifactPlace {
+    /// In this folder.
+    Folder(PathBuf),
+    /// In a bucket.
+    Bucket {
+        /// `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+        url: String,
+        /// Variables that AWS's own programs read (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …). Holds keys.
+        variables: BTreeMap<String, String>,
+    },
+}
+
+impl std::fmt::Debug for ArtifactPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Folder(path) => f.debug_tuple("Folder").field(path).finish(),
+            Self::Bucket { url, .. } => f.debug_tuple("Bucket").field(url).finish(),
+        }
+    }
+}
+
+/// Why artifacts cannot be kept there.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// The place says nothing that can be used.
+    #[error("artifacts cannot be kept at {place}: {reason}")]
+    Place {
+        /// Folder or URL; without keys.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// It cannot be read or written.
+    #[error("an artifact cannot be kept or read: {0}")]
+    Store(#[from] object_store::Error),
+    /// The disk, or what was to be kept, failed.
+    #[error("an artifact cannot be kept: {0}")]
+    Io(#[from] io::Error),
+    /// There is none.
+    #[error("the artifact is gone")]
+    Gone,
+}
+
+/// See the module.
+pub(crate) struct Artifacts {
+    store: Arc<dyn ObjectStore>,
+    prefix: Key,
+    /// Where what was written must reach the disk.
+    folder: Option<PathBuf>,
+}
+
+/// A file that is kept.
+pub(crate) struct Kept {
+    pub(crate) size: u64,
+    pub(crate) bytes: futures_util::stream::BoxStream<'static, Result<Bytes, object_store::Error>>,
+}
+
+impl Artifacts {
+    pub(crate) fn open(place: &ArtifactPlace) -> Result<Self, ArtifactError> {
+        match place {
+            ArtifactPlace::Folder(folder) => {
+                let failed = |reason: String| ArtifactError::Place {
+                    place: folder.display().to_string(),
+                    reason,
+                };
+                fs::create_dir_all(folder)
+                    .map_err(|e| failed(format!("{e}. Is the folder writable?")))?;
+                let store = LocalFileSystem::new_with_prefix(folder)
+                    .map_err(|e| failed(e.to_string()))?;
+                let folder = Some(fs::canonicalize(folder)?);
+                Ok(Self { store: Arc::new(store), prefix: Key::default(), folder })
+            }
+            ArtifactPlace::Bucket { url, variables } => {
+                let failed =
+                    |reason: String| ArtifactError::Place { place: url.clone(), reason };
+                let mut builder = AmazonS3Builder::new().with_url(url);
+                for (name, value) in variables {
+                    if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                let store = builder.build().map_err(|e| failed(e.to_string()))?;
+                let below = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+                let prefix = Key::parse(below.map_or("", |(_, prefix)| prefix.trim_matches('/')))
+                    .map_err(|e| failed(e.to_string()))?;
+                Ok(Self { store: Arc::new(store), prefix, folder: None })
+            }
+        }
+    }
+
+    fn key(&self, path: &str) -> Key {
+        let parts = self.prefix.parts().map(|part| part.as_ref().to_owned());
+        Key::from_iter(parts.chain(path.split('/').map(str::to_owned)))
+    }
+
+    /// Where a run's workspace is kept: one for each try, so that none is written over while it is read.
+    pub(super) fn workspace(project: &ProjectId, run: &JobId, attempt: u32) -> String {
+        format!("runs/{project}/{run}-{attempt}.zip")
+    }
+
+    /// Keeps what comes, whole or not at all. How many bytes it was.
+    pub(super) async fn put(
+        &self,
+        path: &str,
+        bytes: impl Stream<Item = io::Result<Bytes>>,
+    ) -> Result<u64, ArtifactError> {
+        let mut writer = BufWriter::new(Arc::clone(&self.store), self.key(path));
+        let mut bytes = std::pin::pin!(bytes);
+        let mut size = 0;
+        loop {
+            let written = match bytes.next().await {
+                Some(Ok(piece)) => {
+                    size += piece.len() as u64;
+                    writer.write_all(&piece).await
+                }
+                Some(Err(error)) => Err(error),
+                None => break,
+            };
+            if let Err(error) = written {
+                let _ = writer.abort().await;
+                return Err(error.into());
+            }
+        }
+        writer.shutdown().await?;
+        if let Some(folder) = &self.folder {
+            let file = folder.join(path);
+            tokio::task::spawn_blocking(move || {
+                File::open(&file)?.sync_all()?;
+                file.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+            })
+            .await
+            .map_err(io::Error::other)??;
+        }
+        Ok(size)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Kept, ArtifactError> {
+        match self.store.get(&self.key(path)).await {
+            Ok(found) => Ok(Kept { size: found.meta.size, bytes: found.into_stream() }),
+            Err(object_store::Error::NotFound { .. }) => Err(ArtifactError::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes one that nobody knows of.
+    pub(super) async fn remove(&self, path: &str) {
+        if let Err(error) = self.store.delete(&self.key(path)).await {
+            tracing::warn!(%error, path, "an artifact that nobody knows of stays");
+        }
+    }
+
+    /// Removes all of a project.
+    pub(crate) async fn forget(&self, project: &ProjectId) -> Result<(), ArtifactError> {
+        let below = self.key(&format!("runs/{project}"));
+        let keys = self.store.list(Some(&below)).map_ok(|meta| meta.location).boxed();
+        self.store.delete_stream(keys).try_collect::<Vec<Key>>().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_is_whole_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = ArtifactPlace::Folder(dir.path().join("artifacts"));
+        let artifacts = Artifacts::open(&place).unwrap();
+        let (project, run) = (ProjectId::random(), JobId::random());
+        let path = Artifacts::workspace(&project, &run, 1);
+        let pieces = |n: usize| (0..n).map(|n| Ok(Bytes::from(vec![n as u8; 1 << 20])));
+        let size = artifacts.put(&path, futures_util::stream::iter(pieces(12))).await.unwrap();
+        assert_eq!(size, 12 << 20);
+        let kept = artifacts.get(&path).await.unwrap();
+        assert_eq!(kept.size, size);
+        let bytes = kept.bytes.try_collect::<Vec<_>>().await.unwrap().concat();
+        assert!(bytes.chunks(1 << 20).enumerate().all(|(n, c)| c.iter().all(|b| *b == n as u8)));
+
+        let cut = pieces(11).chain([Err(io::Error::other("cut"))]);
+        let other = Artifacts::workspace(&project, &run, 2);
+        assert!(artifacts.put(&other, futures_util::stream::iter(cut)).await.is_err());
+        assert!(matches!(artifacts.get(&other).await, Err(ArtifactError::Gone)));
+
+        artifacts.forget(&project).await.unwrap();
+        assert!(matches!(artifacts.get(&path).await, Err(ArtifactError::Gone)));
+        artifacts.forget(&project).await.unwrap();
+    }
+}

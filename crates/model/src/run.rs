@@ -14,6 +14,11 @@ id_type! {
     random JobId, "run id"
 }
 
+id_type! {
+    /// Public id of a webhook, or of something that was sent to one.
+    random WebhookId, "webhook id"
+}
+
 /// Where a run is. The Platform Agent's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -138,7 +138,19 @@ fn rewrapped(vault: &Vault, next: &Vault, all: &Wrapped) -> Result<Wrapped, Stri
             moved.map_err(|_| format!("the key of the provider {provider}"))?,
         ));
     }
+    for (id, sealed) in &all.webhooks {
+        let place = webhook_place(id);
+        let moved: Result<String, SealError> =
+            vault.unseal(&place, sealed).and_then(|key| next.seal(&place, key.expose().as_bytes()));
+        anew.webhooks
+            .push((id.clone(), moved.map_err(|_| format!("what the webhook {id} is signed with"))?));
+    }
     Ok(anew)
+}
+
+/// What a webhook's sealed key is bound to.
+pub(crate) fn webhook_place(id: &str) -> String {
+    format!("webhook:{id}")
 }
 
 /// What a provider's sealed key is bound to.

@@ -19,6 +19,7 @@ pub(crate) mod llm;
 pub(crate) mod machine;
 pub(crate) mod mcp;
 pub(crate) mod me;
+pub(crate) mod metrics;
 pub(crate) mod model_limits;
 pub(crate) mod models;
 pub(crate) mod preview;
@@ -33,6 +34,7 @@ pub(crate) mod shutdown;
 mod table;
 pub(crate) mod toft;
 pub(crate) mod usage;
+pub(crate) mod webhooks;
 
 use crate::{api_error::ApiError, assets, routes::table::Table, state::App};
 use axum::{
@@ -138,6 +140,18 @@ fn table() -> Table {
         .route("/v1/usage", get(usage::all))
         .route("/v1/budget", get(budget::get_team).put(budget::put_team))
         .route("/v1/projects/{id}/budget", get(budget::get_project).put(budget::put_project))
+        .admin("/v1/webhooks", get(webhooks::list_all).post(webhooks::create_for_all))
+        .admin(
+            "/v1/webhooks/{webhook}",
+            get(webhooks::get_of_all).delete(webhooks::delete_of_all),
+        )
+        .admin("/v1/projects/{id}/webhooks", get(webhooks::list).post(webhooks::create))
+        .admin(
+            "/v1/projects/{id}/webhooks/{webhook}",
+            get(webhooks::get).delete(webhooks::delete),
+        )
+        .route("/metrics", get(metrics::text))
+        .route("/v1/metrics", get(metrics::get))
         .route("/v1/doctor", get(doctor::get))
         .admin("/v1/shutdown", post(shutdown::post))
         .open("/llm/{*rest}", any(llm::route))
@@ -188,7 +202,16 @@ mod tests {
             "/llm/{*rest}",
         ];
         assert_eq!(table().needing(Needs::Nothing), open);
-        let admin = ["/v1/sign-in-links", "/v1/keys", "/v1/keys/{id}", "/v1/shutdown"];
+        let admin = [
+            "/v1/sign-in-links",
+            "/v1/keys",
+            "/v1/keys/{id}",
+            "/v1/webhooks",
+            "/v1/webhooks/{webhook}",
+            "/v1/projects/{id}/webhooks",
+            "/v1/projects/{id}/webhooks/{webhook}",
+            "/v1/shutdown",
+        ];
         assert_eq!(table().needing(Needs::Admin), admin);
     }
 }

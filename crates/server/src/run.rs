@@ -31,10 +31,12 @@ use crate::{
     },
     usage::Intake,
 };
-use std::{sync::Arc, time::Duration};
+use futures_util::future::BoxFuture;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_gateway::SpawnConfig;
 use toft_machine::backend::Backend;
-use toft_store::{PostgresStore, SqliteStore, Store};
+use toft_store::{PostgresStore, SqliteStore, Store, StoreError};
+use toft_vault::Secret;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -44,6 +46,20 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 const STOP_ALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// What the vault's key for preview links is derived for.
 const PREVIEW_KEY: &str = "toft preview links, version 1";
+
+/// Opens the database: the one that servers share, or the file of this one.
+fn open_store(
+    database: Option<Secret>,
+    file: PathBuf,
+) -> BoxFuture<'static, Result<Arc<dyn Store>, StoreError>> {
+    Box::pin(async move {
+        let store: Arc<dyn Store> = match database {
+            Some(url) => Arc::new(PostgresStore::open(url.expose()).await?),
+            None => Arc::new(SqliteStore::open(&file).await?),
+        };
+        Ok(store)
+    })
+}
 
 /// Runs a server until `shutdown` is cancelled or [`Stop::stop`] is called. `ready` is called once,
 /// when it serves. Machines and gateway go on unless the stop says otherwise.
@@ -59,10 +75,7 @@ pub async fn run(
         .local_addr()
         .map_err(|source| ServerError::Listen { addr: config.listen, source })?;
     let hosts = Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
-    let store: Arc<dyn Store> = match &config.database {
-        Some(url) => Arc::new(PostgresStore::open(url.expose()).await?),
-        None => Arc::new(SqliteStore::open(&config.data_dir.join("toft.db")).await?),
-    };
+    let store = open_store(config.database.clone(), config.data_dir.join("toft.db")).await?;
     let keyring = Keyring::open(config.data_dir.join("master.key"), &*store).await?;
     let signer = Signer::new(keyring.vault().await.derive_key(PREVIEW_KEY));
     let cli_token = token::random();
@@ -148,6 +161,8 @@ pub async fn run(
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
     app.tasks.spawn(runs::accept::run(app.clone()));
     app.tasks.spawn(runs::worker::run(app.clone()));
+    let (telling, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(runs::webhooks::run(telling)));
     app.tasks.spawn(schedules::worker::run(app.clone()));
     app.tasks.spawn(idle::put_away(app.clone()));
     let (reading, ends) = (app.clone(), app.stop.token().clone());

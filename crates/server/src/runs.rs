@@ -7,8 +7,10 @@ pub(crate) mod artifacts;
 mod cost;
 pub(crate) mod follow;
 mod settings;
+pub(crate) mod settle;
 pub(crate) mod shown;
 mod told;
+pub(crate) mod webhooks;
 mod work;
 pub(crate) mod worker;
 

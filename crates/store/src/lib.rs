@@ -37,6 +37,7 @@ mod sqlite;
 mod store;
 mod traces;
 mod usage;
+mod webhooks;
 
 pub use api_keys::{ApiKey, ApiKeys, Scope};
 pub use checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint};
@@ -66,4 +67,5 @@ pub use spending::Spending;
 pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use traces::{EventPage, TraceCursor, Traces};
+pub use webhooks::{Delivery, Webhook, Webhooks};
 pub use usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum};

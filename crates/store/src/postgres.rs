@@ -104,7 +104,8 @@ impl PostgresStore {
         let mut first = connect(&options).await?;
         let version = check(&mut first).await?;
         // Not on a connection of the pools: who waits for another server's steps may wait for long.
-        MIGRATIONS.run(&mut first).await.map_err(StoreError::Migrate)?;
+        // `run` takes anything from which a connection can be had, and its future is none that may go to another thread.
+        MIGRATIONS.run_direct(None, &mut first, false).await.map_err(StoreError::Migrate)?;
         let _ = first.close().await;
         let (near, lost) = (Near::new(), Lost::never());
         let pool = |size, session| pool(size, session, lost.clone());

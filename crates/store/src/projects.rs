@@ -38,6 +38,8 @@ pub struct Project {
     pub wanted: Wanted,
     /// Why its machine is in error, when it is.
     pub state_reason: Option<String>,
+    /// Id of its latest run.
+    pub latest_run: Option<String>,
     /// Unix milliseconds.
     pub created_at: u64,
     /// Unix milliseconds of the last activity.

@@ -65,6 +65,8 @@ pub struct ProjectSecrets {
 /// Everything that is sealed under the master key itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrapped {
+    /// What webhooks are signed with, by their ids.
+    pub webhooks: Vec<(String, String)>,
     /// Keys of projects.
     pub data_keys: Vec<(ProjectId, String)>,
     /// Sealed keys of providers.

@@ -5,7 +5,7 @@ use crate::{
     firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
     people::People, preview_ports::PreviewPorts, prices::Prices, projects::Projects, runs::Runs,
     schedules::Schedules, secrets::Secrets, settings::Settings, signals::Signals,
-    spending::Spending, traces::Traces, usage::UsageRecords,
+    spending::Spending, traces::Traces, usage::UsageRecords, webhooks::Webhooks,
 };
 use async_trait::async_trait;
 
@@ -20,6 +20,7 @@ pub trait Store:
     + PreviewPorts
     + Prices
     + Runs
+    + Webhooks
     + Schedules
     + Firings
     + Checkpoints

@@ -2,7 +2,7 @@
 //! pair of tasks per running machine; a cold one has none.
 
 use super::{Machine, gone, intake, intake::Taken, observed, sse::SseParser, status::AgentStatus};
-use crate::{bridge_client::BridgeError, state::App};
+use crate::{bridge_client::BridgeError, runs::settle, state::App};
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::{Request, StatusCode, header};
@@ -105,7 +105,11 @@ async fn stream(app: &App, machine: &Arc<Machine>, cancel: &CancellationToken) -
     let (a, m, c) = (app.clone(), Arc::clone(machine), cancel.clone());
     let ends = app.stop.token().clone();
     app.tasks.spawn(ends.run_until_cancelled_owned(async move {
-        c.run_until_cancelled(observed::deliver(&a, &m)).await;
+        c.run_until_cancelled(async {
+            observed::deliver(&a, &m).await;
+            settle::settle(&a, &m).await;
+        })
+        .await;
     }));
     let mut parser = SseParser::default();
     let mut came = Vec::new();

@@ -37,7 +37,7 @@ pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Value {
         "url": app.hosts.preview_origin(project.id.as_str()),
         "state": view.state.as_str(),
         "stateReason": view.reason.clone().or(tampered),
-        "latestRunId": null,
+        "latestRunId": project.latest_run,
         "createdAt": rfc3339(project.created_at),
         "updatedAt": rfc3339(project.updated_at),
         "agentStatus": status,

@@ -192,7 +192,7 @@ async fn model(
                 None => default_model(app, provider)?,
             };
             if provider != DEMO_PROVIDER {
-                app.providers.find(provider).map_err(|error| ApiError::invalid(error.message))?;
+                app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
             }
             id.map(|id| ModelRef { provider: provider.to_owned(), id })
         }
@@ -203,12 +203,16 @@ async fn model(
     })
 }
 
+fn unknown(provider: &str, error: &ApiError) -> ApiError {
+    ApiError::invalid(format!("provider {provider:?}: {}", error.message))
+}
+
 fn default_model(app: &App, provider: &str) -> Result<Option<String>, ApiError> {
     if provider == DEMO_PROVIDER {
         return Ok(Some(scripted::DEFAULT_MODEL.to_owned()));
     }
     let known =
-        app.providers.find(provider).map_err(|error| ApiError::invalid(error.message))?;
+        app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
     let listed = known.spec().map(|spec| spec.default_model_in(None)).filter(|id| !id.is_empty());
     let first = || app.providers.known_models(provider).into_iter().next().map(|model| model.id);
     Ok(listed.map(str::to_owned).or_else(first))

@@ -23,6 +23,7 @@ mod settings;
 mod spending;
 mod traces;
 mod usage;
+mod webhooks;
 
 use super::{
     Db, DbArguments, DbConnection, DbRow, SqlStore, Write,

@@ -20,8 +20,9 @@ const DELETE_ROWS: i64 = 5_000;
 macro_rules! project {
     ($rest:literal) => {
         concat!(
-            "SELECT public_id, alias, name, owner_id, wanted, state_reason, created_at, \
-             updated_at FROM project ",
+            "SELECT public_id, alias, name, owner_id, wanted, state_reason, created_at, updated_at, \
+             (SELECT r.public_id FROM run r WHERE r.project_id = project.id AND r.writable = 1) AS latest_run \
+             FROM project ",
             $rest
         )
     };
@@ -40,6 +41,7 @@ impl FromRow<'_, DbRow> for Project {
                 _ => Wanted::Running,
             },
             state_reason: raw_of(row, "state_reason")?,
+            latest_run: row.try_get("latest_run")?,
             created_at: unsigned(row.try_get("created_at")?),
             updated_at: unsigned(row.try_get("updated_at")?),
         })
@@ -71,6 +73,7 @@ impl Projects for SqlStore {
             owner: new.owner.clone(),
             wanted: Wanted::Running,
             state_reason: None,
+            latest_run: None,
             created_at: now_ms,
             updated_at: now_ms,
         };
@@ -194,6 +197,7 @@ impl Projects for SqlStore {
             "DELETE FROM machine_observed WHERE project_id = $1",
             "DELETE FROM model_limit WHERE project_id = $1",
             "DELETE FROM project_fallback WHERE project_id = $1",
+            "DELETE FROM webhook WHERE project_id = $1",
             "DELETE FROM trace_cursor WHERE project_id = $1",
             "DELETE FROM budget WHERE scope = (SELECT public_id FROM project WHERE id = $1)",
             "DELETE FROM secret WHERE project_id = $1",

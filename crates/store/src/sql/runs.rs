@@ -1,7 +1,7 @@
 //! [`Runs`]: what is asked of them, and what they tell. Who works on them is in `queue`.
 
 use super::{
-    DbRow, Durable, SqlStore, Write, flag, ms, raw, raw_at, raw_of, small, unsigned, words,
+    DbRow, Durable, SqlStore, Write, flag, ms, raw, raw_at, raw_of, small, unsigned, webhooks, words,
 };
 use crate::{
     error::StoreError,
@@ -338,6 +338,7 @@ pub(super) async fn delete(store: &SqlStore, project_key: i64) -> Result<(), Sto
             .await?;
         let Some(key) = key else { return Ok(()) };
         for statement in [
+            "DELETE FROM outbox WHERE run_id = $1",
             "DELETE FROM run_event WHERE run_id = $1",
             "DELETE FROM run_message WHERE run_id = $1",
             "DELETE FROM artifact WHERE run_id = $1",
@@ -456,6 +457,9 @@ async fn write(
         .execute(tx.on())
         .await?;
     }
+    if state.status.is_over() {
+        webhooks::tell_of(&mut tx, key, now_ms).await?;
+    }
     tx.commit().await?;
     Ok(Wrote::Done(last_seq))
 }
@@ -487,6 +491,7 @@ async fn cancel(
             data: r#"{"status":"cancelled"}"#.into(),
         };
         tell(&mut tx, key, unsigned(last_seq) - 1, &[event]).await?;
+        webhooks::tell_of(&mut tx, key, now_ms).await?;
     } else {
         is_cancelled = sqlx::query(
             "UPDATE run SET cancel_requested = 1, updated_at = $3 WHERE project_id = $1 AND public_id = $2 \

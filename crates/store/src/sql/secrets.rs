@@ -251,7 +251,9 @@ impl Secrets for SqlStore {
             Err(error) => Err(StoreError::Query(sqlx::Error::Decode(Box::new(error)))),
         };
         let data_keys = keys.into_iter().map(parsed).collect::<Result<_, _>>()?;
-        Ok(Wrapped { data_keys, provider_keys })
+        let webhooks =
+            sqlx::query_as("SELECT public_id, sealed FROM webhook").fetch_all(&mut *tx).await?;
+        Ok(Wrapped { data_keys, provider_keys, webhooks })
     }
 
     async fn rewrap(&self, anew: &Wrapped, master_id: &str) -> Result<(), StoreError> {
@@ -272,6 +274,13 @@ impl Secrets for SqlStore {
                     sqlx::query("UPDATE provider_key SET sealed = $1 WHERE provider = $2")
                         .bind(sealed)
                         .bind(provider)
+                        .execute(tx.on())
+                        .await?;
+                }
+                for (id, sealed) in &anew.webhooks {
+                    sqlx::query("UPDATE webhook SET sealed = $1 WHERE public_id = $2")
+                        .bind(sealed)
+                        .bind(id)
                         .execute(tx.on())
                         .await?;
                 }

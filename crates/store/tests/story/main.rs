@@ -89,6 +89,7 @@ stories! {
     runs::queued as a_run_is_worked_on_in_order_and_written_by_its_owner,
     runs::owned as a_run_outlives_its_owners_and_none_of_them_writes_after_the_next,
     runs::priced as prices_are_those_that_people_set,
+    runs::told_of as who_wants_to_know_of_runs_is_told_once_each,
     runs::raced as many_who_claim_at_once_get_each_run_once,
     signals::near as who_listens_hears_what_is_told_and_what_was_missed,
 }

@@ -3,11 +3,10 @@
 use crate::{databases::Place, project};
 use toft_model::{
     id::ProjectId,
-    run::{JobId, Phase, RunStatus, WaitsFor},
+    run::{JobId, Phase, RunStatus, WaitsFor, WebhookId},
 };
 use toft_store::{
-    Accepted, Artifact, Claim, Durable, Left, ModelPrice, NewRun, NewRunEvent, Run, RunCost, RunUsage, Store,
-    Wrote,
+    Accepted, Artifact, Claim, Durable, Left, ModelPrice, NewRun, NewRunEvent, Run, RunCost, RunUsage, Store, Webhook, Wrote,
 };
 
 const LEASE_MS: u64 = 30_000;
@@ -105,6 +104,9 @@ pub(crate) async fn accepted(place: &Place) {
     assert_eq!(all.iter().map(|run| run.is_writable).collect::<Vec<_>>(), [true, false, false]);
     assert_eq!(ids(&store.runs(&shop, 1, 1).await.unwrap()), [&second.id]);
     assert_eq!(store.count_runs().await.unwrap(), [(RunStatus::Queued, 4)]);
+
+    let latest = store.project(shop.as_str()).await.unwrap().unwrap().latest_run;
+    assert_eq!(latest.as_deref(), Some(third.id.as_str()));
 
     // A project's runs go with it, and nobody gets them any more.
     store.delete_project(&shop, 300).await.unwrap();
@@ -277,6 +279,59 @@ pub(crate) async fn priced(place: &Place) {
     assert_eq!(store.prices().await.unwrap().len(), 7);
     assert!(store.delete_price("openai", "gpt-5").await.unwrap());
     assert!(!store.delete_price("openai", "gpt-5").await.unwrap());
+    store.close().await;
+}
+
+pub(crate) async fn told_of(place: &Place) {
+    let store = place.open().await;
+    let store = &*store;
+    let (shop, other) = (project(store, None, 1).await.id, project(store, None, 2).await.id);
+    let webhook = |project: Option<&ProjectId>| Webhook {
+        id: WebhookId::random(),
+        project: project.cloned(),
+        url: "http://127.0.0.1:1/hook".into(),
+        sealed: "s".into(),
+        created_at: 5,
+    };
+    let (own, all) = (webhook(Some(&shop)), webhook(None));
+    for one in [&own, &all] {
+        store.add_webhook(one).await.unwrap();
+    }
+    assert_eq!(store.webhooks(Some(&shop)).await.unwrap(), std::slice::from_ref(&own));
+    assert_eq!(store.webhooks(Some(&other)).await.unwrap(), []);
+    assert_eq!(store.webhooks(None).await.unwrap(), std::slice::from_ref(&all));
+    assert_eq!(store.wrapped().await.unwrap().webhooks.len(), 2);
+
+    // What is told goes with the end, in one transaction, once.
+    accept(store, new(&shop, "a")).await;
+    let mut run = store.claim_runs(&claim("one", 1), 10).await.unwrap().remove(0);
+    assert_eq!(store.claim_deliveries(9, 10, 20).await.unwrap(), []);
+    run.state.status = RunStatus::Completed;
+    let left = Left::default();
+    store.write_run(&run, &[], &left, Durable::Now, 10).await.unwrap();
+    let ended = accept(store, new(&other, "b")).await;
+    store.cancel_run(&other, &ended.id, 11).await.unwrap();
+    let due = store.claim_deliveries(9, 11, 500).await.unwrap();
+    let to: Vec<_> = due.iter().map(|one| (&one.webhook.id, &one.run, one.attempts)).collect();
+    assert_eq!(to, [(&own.id, &run.id, 1), (&all.id, &run.id, 1), (&all.id, &ended.id, 1)]);
+    assert_eq!(store.claim_deliveries(9, 499, 900).await.unwrap(), []);
+    store.put_delivery(&due[0].id, true, None, "200", 12).await.unwrap();
+    store.put_delivery(&due[1].id, false, Some(30), "503\0", 12).await.unwrap();
+    let again = store.claim_deliveries(9, 30, 40).await.unwrap();
+    assert_eq!((again.len(), &again[0].id, again[0].attempts), (1, &due[1].id, 2));
+    store.put_delivery(&due[1].id, false, None, "gone", 31).await.unwrap();
+    let sent = store.deliveries(&own.id, 9).await.unwrap();
+    let end = (sent[0].is_delivered, sent[0].done_at, sent[0].said.as_deref());
+    assert_eq!(end, (true, Some(12), Some("200")));
+    let sent = store.deliveries(&all.id, 9).await.unwrap();
+    assert_eq!((sent.len(), sent[1].is_delivered, sent[1].done_at), (2, false, Some(31)));
+
+    assert!(!store.delete_webhook(Some(&shop), &all.id).await.unwrap());
+    assert!(!store.delete_webhook(None, &own.id).await.unwrap());
+    assert!(store.delete_webhook(None, &all.id).await.unwrap());
+    assert_eq!(store.claim_deliveries(9, 9_000, 9_001).await.unwrap(), []);
+    store.delete_project(&shop, 50).await.unwrap();
+    assert_eq!(store.wrapped().await.unwrap().webhooks, []);
     store.close().await;
 }
 

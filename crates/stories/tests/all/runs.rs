@@ -12,6 +12,8 @@ use toft_stories::{
 
 const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
 
+const SLOW: &str = "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
+
 fn say(text: &str) -> Say {
     Say { text: text.into(), tools: vec![] }
 }
@@ -32,6 +34,7 @@ fn script() -> Script {
                 call("bash", json!({"command": "sleep 3600"}))
             }
             0 if building => call("bash", json!({"command": "echo a line >> made"})),
+            _ if user.contains("[Plan mode.") && user.contains("slowly") => say(SLOW),
             _ if user.contains("[Plan mode.") => say(PLAN),
             _ => say("It is done."),
         }
@@ -153,6 +156,7 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     let order = [
         "queued", "running", "phase_started", "model_resolved", "plan_ready", "phase_completed",
         "phase_transition", "phase_started", "rollback_snapshot", "phase_completed", "git_commit",
+        "workspace_snapshot_stored",
     ];
     assert_eq!(told, order, "{events:#?}");
     let (_, last, done) = events.last().context("it ends")?;
@@ -201,6 +205,21 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
         let asked = toft.http().get(url).bearer_auth(&toft.token).header("last-event-id", wrong);
         assert_eq!(asked.send().await?.status().as_u16(), 400, "{wrong}");
     }
+
+    assert_eq!(toft.call("GET", &format!("/v1/projects/{project}"), None).await?["latestRunId"], first["id"]);
+
+    // What it left is kept outside of the machine.
+    let url = format!("{}{at}/download.zip", toft.base);
+    let zip = toft.http().get(url).bearer_auth(&toft.token).send().await?;
+    assert_eq!(zip.headers()["content-type"], "application/zip");
+    let zip = zip.bytes().await?;
+    ensure!(zip.starts_with(b"PK"), "it is an archive");
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("w.zip");
+    std::fs::write(&file, &zip)?;
+    let listed = std::process::Command::new("python3").args(["-m", "zipfile", "-l"]).arg(&file).output()?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    ensure!(listed.contains("made") && !listed.contains(".git"), "{listed}");
 
     // A message goes on in its conversation, and is the one that may be ended now.
     let messages = format!("/v1/projects/{project}/messages");

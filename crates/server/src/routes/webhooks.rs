@@ -1,0 +1,187 @@
+//! `/v1/webhooks` and `/v1/projects/{id}/webhooks`: addresses that are told of runs that are over.
+
+use crate::{
+    api_error::{ApiError, Code},
+    auth::caller::Caller,
+    envelope::{Data, JsonBody, Path},
+    keyring::webhook_place,
+    project::{Admin, OfProject},
+    runs::webhooks::SECRET_PREFIX,
+    state::App,
+};
+use axum::extract::State;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toft_model::{id::ProjectId, run::WebhookId, time::rfc3339};
+use toft_store::{Delivery, Role, Webhook};
+use zeroize::Zeroizing;
+
+/// Bytes of what is signed with.
+const SECRET_BYTES: usize = 24;
+/// Bytes of an address.
+const URL_BYTES_MAX: usize = 2_000;
+/// Webhooks of a project, or of all together.
+const WEBHOOKS_MAX: usize = 20;
+/// Deliveries that are shown.
+const SHOWN_MAX: u32 = 100;
+
+#[derive(Deserialize)]
+pub(crate) struct Create {
+    url: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    webhook: String,
+}
+
+fn shown(webhook: &Webhook) -> Value {
+    json!({
+        "id": webhook.id, "projectId": webhook.project, "url": webhook.url,
+        "createdAt": rfc3339(webhook.created_at),
+    })
+}
+
+fn delivery(one: &Delivery) -> Value {
+    json!({
+        "id": one.id, "runId": one.run, "projectId": one.project, "attempts": one.attempts,
+        "delivered": one.is_delivered, "said": one.said,
+        "nextAt": one.done_at.is_none().then(|| rfc3339(one.next_at)),
+        "doneAt": one.done_at.map(rfc3339), "createdAt": rfc3339(one.created_at),
+    })
+}
+
+fn url(text: &str) -> Result<String, ApiError> {
+    let wants = || {
+        ApiError::invalid(format!(
+            "url is an address of at most {URL_BYTES_MAX} bytes that begins with https:// or http://, without a user and a password"
+        ))
+    };
+    let parsed: reqwest::Url = text.trim().parse().map_err(|_| wants())?;
+    let is_one = matches!(parsed.scheme(), "http" | "https") && parsed.has_host();
+    let is_bare = parsed.username().is_empty() && parsed.password().is_none();
+    if is_one && is_bare && text.len() <= URL_BYTES_MAX { Ok(parsed.into()) } else { Err(wants()) }
+}
+
+async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data<Value>, ApiError> {
+    let url = url(&body.url)?;
+    if app.store.webhooks(project.as_ref()).await?.len() >= WEBHOOKS_MAX {
+        let message = format!("there are {WEBHOOKS_MAX} webhooks already: delete one first");
+        return Err(ApiError::new(Code::Conflict, message));
+    }
+    let mut bytes = Zeroizing::new([0_u8; SECRET_BYTES]);
+    getrandom::fill(&mut *bytes)
+        .map_err(|error| ApiError::internal("this host gives no random bytes", &error))?;
+    let secret = Zeroizing::new(format!("{SECRET_PREFIX}{}", BASE64.encode(*bytes)));
+    let id = WebhookId::random();
+    let webhook = {
+        // Held until it is written: the master key stays the same meanwhile.
+        let vault = app.keyring.vault().await;
+        let sealed = vault
+            .seal(&webhook_place(id.as_str()), secret.as_bytes())
+            .map_err(|error| ApiError::internal("the webhook's secret could not be sealed", &error))?;
+        let webhook = Webhook { id, project, url, sealed, created_at: app.clock.now_ms() };
+        app.store.add_webhook(&webhook).await?;
+        webhook
+    };
+    let mut made = shown(&webhook);
+    // Told once; from then on nobody reads it.
+    made["secret"] = secret.as_str().into();
+    Ok(Data(made))
+}
+
+async fn find(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Webhook, ApiError> {
+    let missing = || ApiError::new(Code::NotFound, "there is no such webhook");
+    let id: WebhookId = named.webhook.parse().map_err(|_| missing())?;
+    let all = app.store.webhooks(project).await?;
+    all.into_iter().find(|webhook| webhook.id == id).ok_or_else(missing)
+}
+
+async fn look(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Value>, ApiError> {
+    let webhook = find(app, project, named).await?;
+    let sent = app.store.deliveries(&webhook.id, SHOWN_MAX).await?;
+    let mut told = shown(&webhook);
+    told["deliveries"] = sent.iter().map(delivery).collect();
+    Ok(Data(told))
+}
+
+async fn remove(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Value>, ApiError> {
+    let webhook = find(app, project, named).await?;
+    app.store.delete_webhook(project, &webhook.id).await?;
+    Ok(Data(json!({})))
+}
+
+/// `GET /v1/webhooks`: those of all projects.
+pub(crate) async fn list_all(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Data<Vec<Value>>, ApiError> {
+    caller.require(Role::Admin)?;
+    Ok(Data(app.store.webhooks(None).await?.iter().map(shown).collect()))
+}
+
+/// `POST /v1/webhooks`.
+pub(crate) async fn create_for_all(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Create>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Admin)?;
+    add(&app, None, body).await
+}
+
+/// `GET /v1/webhooks/{webhook}`: with what was sent there.
+pub(crate) async fn get_of_all(
+    State(app): State<App>,
+    caller: Caller,
+    Path(named): Path<Named>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Admin)?;
+    look(&app, None, &named).await
+}
+
+/// `DELETE /v1/webhooks/{webhook}`.
+pub(crate) async fn delete_of_all(
+    State(app): State<App>,
+    caller: Caller,
+    Path(named): Path<Named>,
+) -> Result<Data<Value>, ApiError> {
+    caller.require(Role::Admin)?;
+    remove(&app, None, &named).await
+}
+
+/// `GET /v1/projects/{id}/webhooks`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    of: OfProject<Admin>,
+) -> Result<Data<Vec<Value>>, ApiError> {
+    Ok(Data(app.store.webhooks(Some(&of.project.id)).await?.iter().map(shown).collect()))
+}
+
+/// `POST /v1/projects/{id}/webhooks`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    of: OfProject<Admin>,
+    JsonBody(body): JsonBody<Create>,
+) -> Result<Data<Value>, ApiError> {
+    add(&app, Some(of.project.id), body).await
+}
+
+/// `GET /v1/projects/{id}/webhooks/{webhook}`: with what was sent there.
+pub(crate) async fn get(
+    State(app): State<App>,
+    of: OfProject<Admin>,
+    Path(named): Path<Named>,
+) -> Result<Data<Value>, ApiError> {
+    look(&app, Some(&of.project.id), &named).await
+}
+
+/// `DELETE /v1/projects/{id}/webhooks/{webhook}`.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    of: OfProject<Admin>,
+    Path(named): Path<Named>,
+) -> Result<Data<Value>, ApiError> {
+    remove(&app, Some(&of.project.id), &named).await
+}

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { launch } from './browser.mjs'
 import { withPast } from './machine-world.mjs'
+import { withRuns } from './mock/run-routes.mjs'
 import { startMock } from './mock/server.mjs'
 
 const out = process.argv[2] ?? '/tmp/toft-shots'
@@ -81,6 +82,21 @@ for (const [view, { width, scheme }] of Object.entries(views)) {
     .click()
   await page.getByRole('log', { name: 'Log of the service' }).getByText('GET').waitFor()
   await shot('services')
+  withRuns(project)
+  await page.keyboard.press('Alt+r')
+  const runs = page.getByLabel('Runs panel')
+  await runs.getByText('Move the shed').waitFor()
+  await shot('runs')
+  await runs.getByRole('button', { name: 'New run' }).click()
+  await page.getByRole('dialog').getByLabel('Prompt').fill('Add a page for beds')
+  await page.getByRole('dialog').getByLabel('Ask me before building').check()
+  await shot('run-form')
+  await page.getByRole('button', { name: 'Start' }).click()
+  await runs.getByRole('button', { name: 'Approve and build' }).waitFor()
+  await shot('run-plan')
+  await runs.getByRole('button', { name: 'Approve and build' }).click()
+  await runs.getByRole('link', { name: 'Workspace' }).waitFor()
+  await shot('run-done')
   await page.keyboard.press('Alt+j')
   await page
     .getByLabel('Schedules panel')

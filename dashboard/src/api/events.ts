@@ -14,6 +14,7 @@ import type {
 import type { Outcome, ServiceState } from './machine-types'
 import type { McpState } from './mcp'
 import type { Claim, RunReceipt } from './receipts'
+import type { RunPhase, RunStatus, WaitsFor } from './runs/types'
 
 type Delta =
   | { type: 'text_start' | 'text_end' | 'thinking_start' | 'thinking_end'; contentIndex: number }
@@ -55,6 +56,21 @@ export interface LimitHit {
   peak: number | null
   limit: number | null
   message: string
+}
+
+/** A run has gone a step. The last one of a run says a `status`. */
+export interface RunStep {
+  runId: string
+  phase: RunPhase
+  waitsFor?: WaitsFor
+  /** The plan that it builds, or that waits. */
+  plan?: PlanReady
+  commit?:
+    | { result: 'made'; commitSha: string }
+    | { result: 'skipped'; reason: string }
+    | { result: 'failed'; error: string }
+  status?: RunStatus
+  error?: string
 }
 
 /** `hook` null: nothing of the extension can be used. */
@@ -155,6 +171,7 @@ interface Bodies {
   }
   /** A check ran: told again when the project's files were read. */
   receipt: RunReceipt
+  run_step: RunStep
   mcp_server: { name: string; state: McpState; message?: string; tools?: number }
   extension_error: ExtensionError
   error: { code: string; message: string }
@@ -217,6 +234,7 @@ const NAMES: Record<Kind, true> = {
   service: true,
   schedule: true,
   receipt: true,
+  run_step: true,
   mcp_server: true,
   extension_error: true,
   error: true,

@@ -2,7 +2,7 @@
 import { createContext, use, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import type { BridgeEvent } from '@/api/events'
 import type { LiveProject, SessionView } from '@/api/live/project'
-import type { Connection } from '@/api/live/stream'
+import type { Connection } from '@/api/live/line'
 
 export interface ProjectScope {
   id: string

@@ -1,5 +1,10 @@
 // The server's data, cached under one name each. Never copied into a store.
-import { keepPreviousData, QueryClient, queryOptions } from '@tanstack/react-query'
+import {
+  infiniteQueryOptions,
+  keepPreviousData,
+  QueryClient,
+  queryOptions,
+} from '@tanstack/react-query'
 import { bridge } from '@/api/bridge'
 import type { TreeNode, TreePage } from '@/api/bridge-types'
 import { fallbacksOf, fallbacksOfAll } from '@/api/fallbacks'
@@ -8,6 +13,8 @@ import { apiKeys } from '@/api/keys'
 import { machineOf } from '@/api/machine'
 import { mcpOf } from '@/api/mcp'
 import { receiptsOf } from '@/api/receipts'
+import { runsOf } from '@/api/runs/routes'
+import { isOver } from '@/api/runs/types'
 import { secretsOf } from '@/api/secrets'
 import { server } from '@/api/server'
 import type { Machine } from '@/api/types'
@@ -19,6 +26,12 @@ const PROJECTS_EVERY_MS = 10_000
 const AGAIN_EVERY_MS = 2000
 /** Freezing and going cold are no events of the bridge, so the machine's state is asked for. */
 const MACHINE_EVERY_MS = 5000
+
+/** The machine tells of a run's steps; that it waits its turn, is tried again or was written down, only the
+ * server knows. */
+const RUNS_EVERY_MS = 3000
+/** Runs that are read at once. */
+const RUNS_PAGE = 30
 
 /** An edit in a terminal makes a receipt stale within this time. */
 const RECEIPTS_EVERY_MS = 15_000
@@ -119,6 +132,23 @@ export const queries = {
         if (data?.some(({ stamp }) => stamp === 'pending')) return AGAIN_EVERY_MS
         return data?.some(({ stale }) => stale === false) ? RECEIPTS_EVERY_MS : false
       },
+    }),
+  /** Page by page, latest first. */
+  runs: (id: string) =>
+    infiniteQueryOptions({
+      queryKey: ['runs', id],
+      queryFn: ({ pageParam }) => runsOf(id).list(RUNS_PAGE, pageParam),
+      initialPageParam: 0,
+      getNextPageParam: (last, pages) =>
+        last.length < RUNS_PAGE ? null : pages.length * RUNS_PAGE,
+      refetchInterval: ({ state: { data } }) =>
+        data?.pages.some((page) => page.some((run) => !isOver(run))) ? RUNS_EVERY_MS : false,
+    }),
+  run: (id: string, run: string) =>
+    queryOptions({
+      queryKey: ['runs', id, run],
+      queryFn: () => runsOf(id).run(run),
+      refetchInterval: ({ state: { data } }) => (data && isOver(data) ? false : RUNS_EVERY_MS),
     }),
   skills: (id: string) =>
     queryOptions({

@@ -11,6 +11,7 @@ export function Popover({
   side = 'bottom',
   className,
   label,
+  modal = false,
   children,
 }: {
   trigger: ReactNode
@@ -20,10 +21,13 @@ export function Popover({
   side?: 'top' | 'bottom'
   className?: string
   label: string
+  /** For one in a dialog, which keeps the wheel to itself otherwise. */
+  modal?: boolean
   children: ReactNode
 }) {
   return (
     <Radix.Root
+      modal={modal}
       {...(open === undefined ? {} : { open })}
       {...(onOpenChange ? { onOpenChange } : {})}
     >

@@ -42,3 +42,27 @@ export const MODELS = [
     images: true,
   },
 ]
+
+/** Providers, with the keys that there are. */
+export const providersOf = (keys) =>
+  [
+    ['anthropic', 'Anthropic', 'ANTHROPIC_API_KEY'],
+    ['openai', 'OpenAI', 'OPENAI_API_KEY'],
+    ['openrouter', 'OpenRouter', 'OPENROUTER_API_KEY'],
+    ['groq', 'Groq', 'GROQ_API_KEY'],
+  ].map(([id, name, envVar]) => {
+    const key = keys.get(id)
+    return {
+      id,
+      name,
+      api: id === 'anthropic' ? 'anthropic-messages' : 'openai-completions',
+      configured: Boolean(key),
+      source: key?.source ?? null,
+      envVar,
+      file: null,
+      problem: null,
+      keyHint: key?.hint ?? null,
+      baseUrl: null,
+      models: MODELS.filter((m) => m.provider === id).length,
+    }
+  })

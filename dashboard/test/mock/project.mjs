@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { agentParts } from './agent-parts.mjs'
 import { MachineSide } from './machine.mjs'
+import { Runs } from './runs.mjs'
 
 export const USAGE = {
   input: 1840,
@@ -45,6 +46,7 @@ export class Project {
     this.appPort = null
     this.parts = agentParts()
     this.side = new MachineSide(this)
+    this.runs = new Runs(this)
     this.newSession()
   }
 
@@ -189,6 +191,7 @@ export class Project {
   settle(session, state) {
     session.planState = state
     this.emit('plan_settled', session.id, { planId: session.plan.planId, state })
+    this.runs.settled(session, state)
   }
 
   setMode(session, mode) {

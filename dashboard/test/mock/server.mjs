@@ -8,8 +8,9 @@ import { bodyOf } from './body.mjs'
 import { bridgeRoute } from './bridge.mjs'
 import { asset, DIST, preview } from './files.mjs'
 import { machineRoute } from './machine-routes.mjs'
-import { DEMO, MODELS } from './models.mjs'
+import { DEMO, MODELS, providersOf } from './models.mjs'
 import { ABILITIES, Project } from './project.mjs'
+import { runFile, runRoute } from './run-routes.mjs'
 import { bigSession } from './scripts.mjs'
 import { costRoute } from './usage.mjs'
 
@@ -83,28 +84,7 @@ export async function startMock({
     world.create('Garden planner', { ago: 4 * 60_000 })
   }
 
-  const providers = () =>
-    [
-      ['anthropic', 'Anthropic', 'ANTHROPIC_API_KEY'],
-      ['openai', 'OpenAI', 'OPENAI_API_KEY'],
-      ['openrouter', 'OpenRouter', 'OPENROUTER_API_KEY'],
-      ['groq', 'Groq', 'GROQ_API_KEY'],
-    ].map(([id, name, envVar]) => {
-      const key = world.keys.get(id)
-      return {
-        id,
-        name,
-        api: id === 'anthropic' ? 'anthropic-messages' : 'openai-completions',
-        configured: Boolean(key),
-        source: key?.source ?? null,
-        envVar,
-        file: null,
-        problem: null,
-        keyHint: key?.hint ?? null,
-        baseUrl: null,
-        models: MODELS.filter((m) => m.provider === id).length,
-      }
-    })
+  const providers = () => providersOf(world.keys)
 
   const routes = {
     'GET me': () => ({
@@ -171,7 +151,7 @@ export async function startMock({
     }),
   }
 
-  const v1 = (method, path, body, query) => {
+  const v1 = (method, path, body, query, idempotencyKey) => {
     const fixed = routes[`${method} ${path}`]
     if (fixed) return fixed(null, body)
     const cost = costRoute(world, method, path, query, body) ?? keyRoute(world, method, path, body)
@@ -223,7 +203,10 @@ export async function startMock({
           expiresAt: new Date().toISOString(),
         }
       default: {
-        const data = machineRoute({ world, project, method, rest: one[2] ?? '', query, body })
+        const rest = one[2] ?? ''
+        const data =
+          runRoute({ runs: project.runs, method, rest, query, body, key: idempotencyKey }) ??
+          machineRoute({ world, project, method, rest, query, body })
         if (data !== undefined) return data
         throw { status: 404, code: 'not_found', message: 'There is nothing at this address.' }
       }
@@ -270,8 +253,12 @@ export async function startMock({
           json,
         })
       }
+      const [, of, rest] = /^projects\/([^/]+)\/(.+)$/.exec(path) ?? []
+      const { runs } = world.projects.get(of) ?? {}
+      if (runs && runFile({ runs, rest, request, response })) return
       const body = raw.length > 0 ? JSON.parse(raw.toString()) : {}
-      const data = await v1(request.method, path, body, url.searchParams)
+      const key = request.headers['idempotency-key']
+      const data = await v1(request.method, path, body, url.searchParams, key)
       json(200, { ok: true, data, meta })
     } catch (error) {
       if (!error.code) console.error(error)

@@ -54,7 +54,8 @@ async fn cut(toft: &mut Toft, at: usize) -> Result<(Vec<Value>, Vec<Seen>)> {
     toft.call("POST", &wake, Some(json!({}))).await?;
     let mut follow = Follow::from(toft, &project, follow.last).await?;
     while seen.last().is_none_or(|e| e.kind != "agent_end") {
-        seen.push(follow.next().await?);
+        let last = seen.last().map(|e| format!("{e:?}"));
+        seen.push(follow.next().await.with_context(|| format!("the last event was {last:?}"))?);
     }
     let transcript = session::transcript(toft, &project).await?;
     check_valid(&transcript)?;

@@ -6,7 +6,8 @@ import type { BridgeEvent } from '../events'
 import { reduce } from '../transcript/reduce'
 import { fromSnapshot } from '../transcript/snapshot'
 import type { Transcript } from '../transcript/types'
-import { EventStream, type Connection } from './stream'
+import type { Connection } from './line'
+import { EventStream } from './stream'
 
 /** Events kept for conversations that are opened later and for the log panel. */
 const RECENT_MAX = 20_000

@@ -15,7 +15,7 @@ import { parseCount, type Typed } from '@/util/units'
 const DOLLARS_MAX = 1_000_000
 
 const FIELDS = [
-  { key: 'runUsd', label: 'Each run, US$' },
+  { key: 'runUsd', label: 'Each prompt, US$' },
   { key: 'monthUsd', label: 'Each month, US$' },
   { key: 'totalUsd', label: 'All time, US$' },
 ] as const satisfies readonly { key: keyof BudgetBounds; label: string }[]

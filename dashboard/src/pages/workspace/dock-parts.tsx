@@ -20,6 +20,7 @@ const ICONS: Record<PanelKind, IconName> = {
   files: 'folder',
   log: 'log',
   integration: 'plug',
+  runs: 'flag',
   services: 'list',
   checkpoints: 'pin',
   machine: 'machine',
@@ -106,6 +107,7 @@ export function DockActions({ group, activePanel, containerApi }: IDockviewHeade
           { label: 'Terminal', icon: 'terminal', keys: 'alt+t', onSelect: run('panel.terminal') },
           { label: 'Files', icon: 'folder', keys: 'alt+f', onSelect: run('panel.files') },
           { label: 'Log', icon: 'log', keys: 'alt+l', onSelect: run('panel.log') },
+          { label: 'Runs', icon: 'flag', keys: 'alt+r', onSelect: run('panel.runs') },
           null,
           {
             label: 'Checkpoints',

@@ -49,6 +49,7 @@ const PANELS: { [K in PanelKind]: ComponentType<PanelProps<K>> } = {
   integration: lazy(() =>
     import('@/panels/integration/integration').then((m) => ({ default: m.IntegrationPanel })),
   ),
+  runs: lazy(() => import('@/panels/runs/runs').then((m) => ({ default: m.RunsPanel }))),
   services: lazy(() =>
     import('@/panels/services/services').then((m) => ({ default: m.ServicesPanel })),
   ),
@@ -129,6 +130,7 @@ const COMPONENTS = {
   files: adapter('files'),
   log: adapter('log'),
   integration: adapter('integration'),
+  runs: adapter('runs'),
   services: adapter('services'),
   checkpoints: adapter('checkpoints'),
   machine: adapter('machine'),

@@ -22,6 +22,7 @@ const EVERYTHING = [
   'services',
   'sessions',
   'receipts',
+  'runs',
   'state',
   'terminals',
 ] as const
@@ -179,6 +180,12 @@ export function useLiveEffects(project: Project): void {
         return
       case 'receipt':
         stale(['receipts', id])
+        return
+      case 'run_step':
+        stale(['runs', id])
+        // It may have a conversation and a checkpoint of its own, that nobody has seen yet.
+        stale(queries.sessions(id).queryKey)
+        stale(queries.checkpoints(id).queryKey)
         return
       case 'mcp_server':
         stale(queries.mcp(id).queryKey)

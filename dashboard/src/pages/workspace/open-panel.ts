@@ -11,6 +11,7 @@ export const TITLES: Record<PanelKind, string> = {
   files: 'Files',
   log: 'Log',
   integration: 'Integration',
+  runs: 'Runs',
   services: 'Services',
   checkpoints: 'Checkpoints',
   machine: 'Machine',
@@ -28,6 +29,7 @@ const ONE_OF_A_KIND = new Set<PanelKind>([
   'log',
   'services',
   'checkpoints',
+  'runs',
   'schedules',
   'secrets',
 ])
@@ -45,6 +47,7 @@ function idOf(spec: PanelSpec, fresh: boolean): string {
       return spec.terminalId ? `terminal:${spec.terminalId}` : unique(spec.kind)
     case 'files':
     case 'log':
+    case 'runs':
     case 'services':
     case 'checkpoints':
     case 'machine':

@@ -68,6 +68,23 @@ export function useProjectCommands(
         run: () => open({ kind: 'log' }),
       },
       {
+        id: 'panel.runs',
+        title: 'Open runs',
+        group: 'Panels',
+        icon: 'flag',
+        keys: ['alt+r'],
+        words: 'jobs queue background unattended plan approve cancel workspace download',
+        run: () => open({ kind: 'runs' }),
+      },
+      {
+        id: 'run.new',
+        title: 'New run…',
+        group: 'Actions',
+        icon: 'add',
+        words: 'start job queue background unattended',
+        run: () => open({ kind: 'runs', fresh: true }),
+      },
+      {
         id: 'panel.services',
         title: 'Open services',
         group: 'Panels',

@@ -120,7 +120,11 @@ export function Composer({
           className="block w-full resize-none bg-transparent px-3 pt-2.5 pb-1 text-md outline-none"
         />
         <div className="flex min-h-9 items-center gap-0.5 pr-1.5 pb-1 pl-1.5 max-md:min-h-11">
-          <ModelPicker transcript={transcript} disabled={closed} onPick={actions.configure} />
+          <ModelPicker
+            model={transcript?.model ?? null}
+            disabled={closed}
+            onPick={(change) => void actions.configure(change)}
+          />
           <ThinkingPicker transcript={transcript} disabled={closed} onPick={actions.configure} />
           <ModePicker transcript={transcript} disabled={closed} onPick={actions.setMode} />
           <div className="ml-auto flex items-center gap-1">

@@ -1,10 +1,9 @@
-// Which model answers in this conversation. The scripted one always says that it is one.
+// Which model answers. The scripted one always says that it is one.
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { Command } from 'cmdk'
 import { useState } from 'react'
 import { wordsOf } from '@/api/http'
-import type { Transcript } from '@/api/transcript/types'
 import type { ModelInfo, ModelList } from '@/api/types'
 import { queries } from '@/hooks/queries'
 import { Icon } from '@/ui/icons'
@@ -15,25 +14,29 @@ const ITEM =
   'flex h-8 items-center gap-2 rounded-md px-2 select-none data-[selected=true]:bg-hover max-md:h-11'
 
 export function ModelPicker({
-  transcript,
-  disabled,
+  model,
+  disabled = false,
+  inDialog = false,
   onPick,
 }: {
-  transcript: Transcript | null
-  disabled: boolean
-  onPick: (change: { provider: string; modelId: string }) => Promise<void>
+  /** Null: the one that answers where nobody chose. */
+  model: { provider: string; id: string; demo?: boolean } | null
+  disabled?: boolean
+  inDialog?: boolean
+  onPick: (change: { provider: string; modelId: string }) => void
 }) {
   const [open, setOpen] = useState(false)
   const { data: models, error } = useQuery(queries.models)
-  const current = transcript?.model ?? models?.default ?? null
+  const current = model ?? models?.default ?? null
   const info = models?.models.find((m) => m.provider === current?.provider && m.id === current.id)
-  const demo = info?.demo ?? transcript?.model?.demo ?? current?.provider === 'demo'
+  const demo = info?.demo ?? model?.demo ?? current?.provider === 'demo'
   const name = demo ? 'Demo, scripted' : (info?.name ?? current?.id ?? 'Model')
 
   return (
     <Popover
       label="Model"
       side="top"
+      modal={inDialog}
       open={open}
       onOpenChange={setOpen}
       className="flex w-80 flex-col"
@@ -61,7 +64,7 @@ export function ModelPicker({
         current={current}
         onPick={(provider, modelId) => {
           setOpen(false)
-          void onPick({ provider, modelId })
+          onPick({ provider, modelId })
         }}
       />
     </Popover>

@@ -45,8 +45,7 @@ export function CostPanel({ setTitle }: PanelProps<'cost'>) {
         <section className="mt-5 border-t pt-3">
           <h3 className="font-semibold">Budget</h3>
           <p className="text-sm text-pretty text-ink-3">
-            Where one is spent the agent stands still, and goes on by itself when it is raised. A
-            run is what one prompt begins.
+            Where one is spent the agent stands still, and goes on by itself when it is raised.
           </p>
           <div className="mt-2">
             <BudgetForm project={id} />

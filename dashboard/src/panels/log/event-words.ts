@@ -3,6 +3,7 @@ import type { BridgeEvent } from '@/api/events'
 import type { Outcome } from '@/api/machine-types'
 import { extensionWords } from '@/api/transcript/reduce'
 import { textOf } from '@/api/transcript/rows'
+import { stepWords } from '@/components/run-words'
 import { absolute, duration, plural } from '@/util/format'
 
 export interface LogLine {
@@ -182,6 +183,10 @@ export function logLine(event: BridgeEvent, news: boolean): LogLine | null {
         `Receipt ${number}, ${end}: ${argv.at(-1) ?? ''}`,
         exitCode === 0 ? 'good' : 'bad',
       )
+    }
+    case 'run_step': {
+      const { text, tone } = stepWords(event.data)
+      return line(text, tone)
     }
     case 'mcp_server': {
       const { name, state, message } = event.data

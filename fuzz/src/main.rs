@@ -6,14 +6,31 @@
 use libfuzzer_sys::fuzz_target;
 use std::{env, process, sync::LazyLock};
 
+// The server's own, read as files: the whole of it would be built for minutes.
+#[path = "../../crates/server/src/mcp/challenge.rs"]
+mod challenge;
+#[path = "../../crates/server/src/fuzz.rs"]
+mod server;
+#[path = "../../crates/server/src/machines/sse.rs"]
+mod sse;
+
+mod machines {
+    pub(crate) use crate::sse;
+}
+
+mod mcp {
+    pub(crate) use crate::challenge;
+}
+
 type Parse = fn(&[u8]);
 
-const CRATES: [&[(&str, Parse)]; 6] = [
+const CRATES: [&[(&str, Parse)]; 7] = [
     toft_agent::fuzz::TARGETS,
     toft_gateway::fuzz::TARGETS,
     toft_llm::fuzz::TARGETS,
     toft_machine::fuzz::TARGETS,
     toft_policy::fuzz::TARGETS,
+    server::TARGETS,
     toft_tools::fuzz::TARGETS,
 ];
 

@@ -16,6 +16,8 @@ mod envelope;
 mod error;
 mod fallbacks;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod gateway_link;
 mod headers;

@@ -6,6 +6,7 @@
 
 mod address;
 mod ask;
+pub(crate) mod challenge;
 pub(crate) mod connect;
 mod discover;
 mod machine;

@@ -155,6 +155,8 @@ const SITE_PATHS = { image: '/x.gif', script: '/x.js', style: '/x.css', prompt: 
 
 /** All attacks from a page and its workers. */
 async function attack(where, frame, framed) {
+  // The heading stands there before the page's script.
+  await frame.waitForFunction(() => typeof reach === 'function', undefined, { polling: 100 })
   const word = (who) => ({ targets: TARGETS, mark: `${where} ${who}` })
   judge(`${where}, page`, await frame.evaluate((w) => reach(w.targets, w.mark), word('page')))
   judge(`${where}, worker`, await byWorker(frame, 'Worker', word('worker')))

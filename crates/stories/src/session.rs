@@ -5,6 +5,7 @@ use crate::toft::{STEP_TIMEOUT, Toft};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// One event as a client sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +114,23 @@ pub async fn prompt(toft: &Toft, project: &str, message: &str) -> Result<String>
     let path = format!("/v1/projects/{project}/toft/prompt");
     let sent = toft.call("POST", &path, Some(json!({"message": message}))).await?;
     Ok(sent["sessionId"].as_str().context("a prompt has a session")?.to_owned())
+}
+
+/// Answers what the agent asks; `question` is its event or its entry in the list.
+pub async fn answer(toft: &Toft, project: &str, question: &Value, words: &str) -> Result<()> {
+    let id = question.get("id").filter(|id| id.is_string()).unwrap_or(&question["toolCallId"]);
+    let path = format!("/v1/projects/{project}/toft/answer");
+    let until = Instant::now() + STEP_TIMEOUT;
+    loop {
+        // A bridge that just comes back may not have asked again yet, and one that ends takes its answer along.
+        let sent =
+            toft.request("POST", &path, Some(json!({ "toolCallId": id, "answer": words }))).await;
+        if sent.as_ref().is_ok_and(|(status, _)| *status == 200) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "no answer is taken: {sent:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The transcript without what differs between equal runs: ids, times, durations, pids.

@@ -13,7 +13,9 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
+    path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 use toft_machine::{
     backend::{Backend, MachineError, StartSpec},
@@ -60,7 +62,9 @@ fn oci(args: &[String]) -> Result<(), MachineError> {
         disk_bytes_max: None,
     };
     let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
-    runtime.block_on(async { act(&oci::open(config).await?, rest).await })
+    runtime.block_on(async { act(&oci::open(config).await?, rest).await })?;
+    removed(data_dir.as_ref());
+    Ok(())
 }
 
 /// A server that takes checkpoints, goes back to them, forks and deletes, until it is killed:
@@ -110,7 +114,23 @@ fn deed(args: &[String]) -> Result<(), MachineError> {
     let exe = std::env::current_exe().expect("this program has a path");
     let config = NativeConfig { data_dir: data_dir.into(), exe, disk_bytes_max: None };
     let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
-    runtime.block_on(async { act(&native::open(config).await?, rest).await })
+    runtime.block_on(async { act(&native::open(config).await?, rest).await })?;
+    removed(data_dir.as_ref());
+    Ok(())
+}
+
+/// Waits until what a deed replaced is removed, which goes on behind it: a runtime that ends drops what it has not
+/// begun yet.
+fn removed(data_dir: &Path) {
+    let end = Instant::now() + Duration::from_secs(10);
+    let scratch = data_dir.join("store/pool/tmp");
+    let stays = |name: std::ffi::OsString| !name.to_string_lossy().starts_with("spare-");
+    while std::fs::read_dir(&scratch)
+        .is_ok_and(|entries| entries.flatten().any(|entry| stays(entry.file_name())))
+        && Instant::now() < end
+    {
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// `STEP PROJECT FORK CHECKPOINT`; what is done is the first part of the step's name.
@@ -142,7 +162,7 @@ async fn act(backend: &dyn Backend, args: &[String]) -> Result<(), MachineError>
         }
         "freeze" => backend.freeze(&project).await,
         "thaw" => backend.thaw(&project).await,
-        "stop" => backend.stop(&project, std::time::Duration::from_millis(200)).await,
+        "stop" => backend.stop(&project, Duration::from_millis(200)).await,
         "delete" => backend.destroy(&project).await,
         other => panic!("{other} is no deed"),
     }

@@ -81,22 +81,6 @@ const LEAVES: &str = "sleep 36001 & setsid sleep 36001 & echo up; wait";
 const HIDES: &str = "( setsid sh -c 'sleep 36002 & sleep 36002' & ) ; touch hidden; sleep 36002";
 const IGNORES: &str = "trap '' TERM INT HUP; touch deaf; while true; do sleep 36003; done";
 
-async fn answer(toft: &Toft, project: &str, question: &Value, words: &str) -> Result<()> {
-    let id = question.get("id").filter(|id| id.is_string()).unwrap_or(&question["toolCallId"]);
-    let path = format!("/v1/projects/{project}/toft/answer");
-    let until = Instant::now() + STEP_TIMEOUT;
-    loop {
-        // A bridge that just comes back may not have asked again yet, and one that ends takes its answer along.
-        let sent =
-            toft.request("POST", &path, Some(json!({ "toolCallId": id, "answer": words }))).await;
-        if sent.as_ref().is_ok_and(|(status, _)| *status == 200) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < until, "no answer is taken: {sent:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// All conversations of a project, that of the prompt first, without ids and times.
 async fn conversations(toft: &Toft, project: &str) -> Result<Vec<Vec<Value>>> {
     let list = format!("/v1/projects/{project}/toft/sessions?tasks=true");
@@ -142,7 +126,7 @@ async fn run(toft: &mut Toft, strike_at: Option<(Victim, usize)>) -> Result<Came
         }
         let event = follow.next().await?;
         if event.kind == "question" {
-            answer(toft, &project, &event.data, "blue").await?;
+            session::answer(toft, &project, &event.data, "blue").await?;
         }
         let over = event.kind == "agent_end" && event.data["sessionId"] == main.as_str();
         seen.push(event);
@@ -212,7 +196,7 @@ async fn a_helpers_command_that_a_machine_took_along_is_asked_about_and_not_repe
     assert!(asked.data["childSession"].is_string(), "{asked:?}");
     // It waits over the end of its bridge as well.
     processes::kill9(toft.bridge(&project).await?);
-    answer(&toft, &project, &asked.data, "Go on without it").await?;
+    session::answer(&toft, &project, &asked.data, "Go on without it").await?;
     follow.until(|e| e.kind == "agent_end" && e.data["sessionId"] == main.as_str()).await?;
     assert_eq!(toft.exec(&project, "cat done").await?["stdout"], "f\n", "once");
     assert_eq!(provider.faults(), Vec::<String>::new());

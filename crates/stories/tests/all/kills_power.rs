@@ -1,6 +1,7 @@
 //! Server, gateway and machine die in one moment, as with a power cut. The conversation stays whole
 //! and goes on. What is promised of a command that ran then: its call has one result, which is what
-//! it printed or says that it was cut; it may have run again, since nobody can know how far it came.
+//! it printed or says that it was cut. Nobody can know how far it came, so a person is asked and has it run
+//! again.
 
 use super::kills::{check_shown, script};
 use anyhow::{Context as _, Result, ensure};
@@ -54,8 +55,12 @@ async fn cut(toft: &mut Toft, at: usize) -> Result<(Vec<Value>, Vec<Seen>)> {
     toft.call("POST", &wake, Some(json!({}))).await?;
     let mut follow = Follow::from(toft, &project, follow.last).await?;
     while seen.last().is_none_or(|e| e.kind != "agent_end") {
-        let last = seen.last().map(|e| format!("{e:?}"));
-        seen.push(follow.next().await.with_context(|| format!("the last event was {last:?}"))?);
+        let event = follow.next().await?;
+        if event.kind == "question" {
+            ensure!(event.data["kind"] == "doubt", "{event:?}");
+            session::answer(toft, &project, &event.data, "Run it again").await?;
+        }
+        seen.push(event);
     }
     let transcript = session::transcript(toft, &project).await?;
     check_valid(&transcript)?;

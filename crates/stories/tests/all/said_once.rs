@@ -41,8 +41,8 @@ async fn say(
     tokio::time::timeout(patience, asked).await.ok().transpose()
 }
 
-fn signal(toft: &Toft, project: &str, signal: Signal) -> Result<()> {
-    let pid = toft.bridge_pid(project).context("a bridge")?;
+async fn signal(toft: &Toft, project: &str, signal: Signal) -> Result<()> {
+    let pid = toft.bridge(project).await?;
     let pid = Pid::from_raw(i32::try_from(pid)?).context("a pid")?;
     Ok(kill_process(pid, signal)?)
 }
@@ -67,11 +67,11 @@ async fn a_prompt_to_a_bridge_that_hangs_or_dies_is_said_once() -> Result<()> {
         ("hangs and dies", Duration::from_millis(300), true),
         ("hangs for long", Duration::from_secs(7), false),
     ] {
-        signal(&toft, &project, Signal::STOP)?;
+        signal(&toft, &project, Signal::STOP).await?;
         let (answer, ()) =
             tokio::try_join!(say(&toft, &project, text, text, STEP_TIMEOUT), async {
                 tokio::time::sleep(pause).await;
-                signal(&toft, &project, if ends { Signal::KILL } else { Signal::CONT })
+                signal(&toft, &project, if ends { Signal::KILL } else { Signal::CONT }).await
             })?;
         let (status, one) = answer.context("an answer")?;
         ensure!(status == 202, "{text}: {one}");
@@ -114,7 +114,7 @@ async fn what_nobody_waits_for_any_more_is_not_said_later() -> Result<()> {
     // As the server sends it, and read by the bridge when its time is over. The line stays open, so that
     // nothing but the time tells.
     let socket = toft.data.join("run/m").join(&project).join("bridge.sock");
-    signal(&toft, &project, Signal::STOP)?;
+    signal(&toft, &project, Signal::STOP).await?;
     let mut line = UnixStream::connect(socket).await?;
     let now = clock_gettime(ClockId::Monotonic);
     let before = u64::try_from(now.tv_sec)? * 1000 + 500;
@@ -126,7 +126,7 @@ async fn what_nobody_waits_for_any_more_is_not_said_later() -> Result<()> {
     );
     line.write_all(asked.as_bytes()).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    signal(&toft, &project, Signal::CONT)?;
+    signal(&toft, &project, Signal::CONT).await?;
     let mut answer = String::new();
     tokio::time::timeout(STEP_TIMEOUT, line.read_to_string(&mut answer)).await??;
     ensure!(answer.starts_with("HTTP/1.1 503") && answer.contains("too_late"), "{answer}");
@@ -136,13 +136,13 @@ async fn what_nobody_waits_for_any_more_is_not_said_later() -> Result<()> {
     follow.until_agent_end().await?;
     assert_eq!(said(&toft, &project).await?, ["in time"]);
     if lane::deep() {
-        signal(&toft, &project, Signal::STOP)?;
+        signal(&toft, &project, Signal::STOP).await?;
         let (status, unknown) =
             say(&toft, &project, "k3", "later", 3 * STEP_TIMEOUT).await?.context("an answer")?;
         assert_eq!((status, &unknown["error"]["code"]), (502, &json!("outcome_unknown")));
         let message = unknown["error"]["message"].as_str().context("a message")?;
         ensure!(message.contains("Idempotency-Key"), "{message}");
-        signal(&toft, &project, Signal::CONT)?;
+        signal(&toft, &project, Signal::CONT).await?;
         for _ in 0..2 {
             let (status, sent) =
                 say(&toft, &project, "k3", "later", STEP_TIMEOUT).await?.context("an answer")?;

@@ -36,6 +36,10 @@ check: ## format, lints, tidy, licences, spelling, dashboard checks
 	.ci/prepare checks
 	.ci/check
 
+.PHONY: api
+api: ## write the dashboard's types of the HTTP API anew, after a route has changed
+	UPDATE=1 cargo test --quiet --package toft-server --lib openapi::tests::the_dashboards_types
+
 .PHONY: bench
 bench: web ## what a user feels, measured here, beside peers that are installed
 	.ci/peers

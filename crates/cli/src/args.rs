@@ -184,6 +184,12 @@ pub(crate) enum Verb {
     Link,
     /// Say what this host can enforce, and what is missing.
     Doctor,
+    /// Print the HTTP API as an OpenAPI 3.1 document; needs no server.
+    Openapi {
+        /// As TypeScript types instead, which the dashboard is built with.
+        #[arg(long)]
+        typescript: bool,
+    },
     /// Measure what a user feels, on this machine.
     Bench(Bench),
 }

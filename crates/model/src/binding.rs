@@ -2,6 +2,7 @@
 //! a binding means is judged by `policy`; the value is put in and taken out by `gateway`.
 
 use crate::id::random_hex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What every placeholder begins with: it is told from any key by its looks.
@@ -18,7 +19,7 @@ pub const BROKERED_VALUE_BYTES_MAX: usize = 4 << 10;
 pub const BINDING_ENTRIES_MAX: usize = 16;
 
 /// The requests that a value is put into.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Binding {
     /// `api.example.com`, or `*.example.com` for all names below it; `:port` where it is not 443.

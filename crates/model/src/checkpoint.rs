@@ -2,6 +2,7 @@
 //! kept, and the ticket that a prepared disk carries. Not how a disk is copied.
 
 use crate::id::{ProjectId, SessionId, id_type};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -11,7 +12,7 @@ id_type! {
 }
 
 /// Why a checkpoint was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
     /// A person or a program asked for it.
@@ -45,7 +46,7 @@ impl Cause {
 }
 
 /// A checkpoint, as it is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checkpoint {
     /// Which.
@@ -70,7 +71,7 @@ pub struct Checkpoint {
 
 /// Which automatic checkpoints are kept. Those that a person asked for or labelled stay until they
 /// are deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct KeepRule {
     /// The newest ones.
@@ -134,7 +135,7 @@ fn as_len(n: u32) -> usize {
 }
 
 /// How a path differs between two moments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
     /// Only in the later one.
@@ -148,7 +149,7 @@ pub enum ChangeKind {
 }
 
 /// A path that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// As seen inside the machine (`/home/project/app.py`). Bytes that are no UTF-8 are replaced.
@@ -162,7 +163,7 @@ pub struct Change {
 }
 
 /// What differs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diff {
     /// In the order of paths.
@@ -177,7 +178,7 @@ pub const TICKET_PATH: &str = "home/starter/.toft-ticket.json";
 pub const SESSIONS_BEFORE: &str = "home/starter/.sessions-before";
 
 /// What a bridge is told by the disk that it starts on. It acts on it, then removes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub enum Ticket {
     /// Files went back to a checkpoint. The sessions as they were before lie in
@@ -212,7 +213,7 @@ pub enum Ticket {
 }
 
 /// Where a conversation stood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// Which.

@@ -20,12 +20,15 @@ pub struct InvalidId {
 /// What the text of an identifier must look like.
 pub(crate) struct Shape {
     rule: &'static str,
+    /// The same, for JSON Schema.
+    pub(crate) pattern: &'static str,
     fits: fn(&str) -> bool,
 }
 
 /// Ids that we make up for what people make: short, and fit for a host label.
 pub(crate) const PUBLIC: Shape = Shape {
     rule: "a lower-case letter followed by 11 lower-case letters or digits",
+    pattern: "^[a-z][a-z0-9]{11}$",
     fits: |text| {
         text.len() == PROJECT_ID_LEN
             && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -36,6 +39,7 @@ pub(crate) const PUBLIC: Shape = Shape {
 /// Ids that may come from elsewhere: fit for file names, headers and URLs.
 pub(crate) const PLAIN: Shape = Shape {
     rule: "1 to 80 letters, digits, `-` or `_`",
+    pattern: "^[A-Za-z0-9_-]{1,80}$",
     fits: |text| {
         (1..=80).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -79,6 +83,20 @@ macro_rules! id_type {
             type Err = $crate::id::InvalidId;
             fn from_str(value: &str) -> Result<Self, Self::Err> {
                 value.to_owned().try_into()
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "pattern": $shape.pattern})
             }
         }
 

@@ -1,5 +1,6 @@
 //! States and limits of machines, and what is really enforced. Not how any of it is done.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// File in a machine's run folder on the host in which the gateway keeps the names that it has looked
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const NAMES_FILE: &str = "names";
 
 /// Where a machine is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MachineState {
     /// Its disk is being made.
@@ -42,7 +43,7 @@ impl MachineState {
 }
 
 /// Limits of a machine's `work` processes. `None` means no limit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of memory.
@@ -72,7 +73,7 @@ impl Default for Limits {
 }
 
 /// When a machine that nobody uses is put away. `None`: never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct IdleRule {
     /// Seconds without use until its processes are paused in memory.
@@ -89,7 +90,7 @@ impl Default for IdleRule {
 }
 
 /// What the programs of a project may ask of models. `None`: no limit of its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ModelLimits {
     /// Model calls under way at once.
@@ -106,7 +107,7 @@ impl ModelLimits {
 }
 
 /// Work inside a machine that forbids pausing it (`GET /toft/activity`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Busy {
     /// `agent`, `tool`, `terminal` or `exec`.
@@ -116,7 +117,7 @@ pub struct Busy {
 }
 
 /// Answer of `GET /toft/activity`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
     /// Empty: nothing forbids pausing.
@@ -124,7 +125,7 @@ pub struct Activity {
 }
 
 /// One thing that a host can or cannot enforce.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ability {
     /// For example `user namespaces`, `memory limit`, `storage`.
@@ -139,7 +140,7 @@ pub struct Ability {
 }
 
 /// What a backend can do with its machines: callers ask, nobody guesses.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Can {
     /// Keeps copies of disks and goes back to them, if the machine may be paused or stopped meanwhile.
@@ -157,7 +158,7 @@ pub struct Can {
 }
 
 /// What a project takes on disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiskUse {
     /// Bytes that it and its checkpoints have written, and that still exist; up to half a minute
@@ -177,7 +178,7 @@ pub struct DiskUse {
 }
 
 /// What a person has set about what a machine may reach. The rules stay while another level holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct EgressSetting {
     /// How much.
     pub level: EgressName,
@@ -187,7 +188,7 @@ pub struct EgressSetting {
 }
 
 /// Names of the levels, each wider than those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EgressName {
     /// See [`EgressLevel::None`].
@@ -216,7 +217,7 @@ impl EgressSetting {
 }
 
 /// The widest level that one project may have, whatever is set. Only admins set it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EgressCeiling {
     /// The level.
     pub level: EgressName,
@@ -234,7 +235,7 @@ impl EgressCeiling {
 
 /// What a machine may reach. Private, loopback, link-local and metadata addresses are refused at
 /// every level.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "level", content = "hosts")]
 pub enum EgressLevel {
     /// Nothing but the model gateway.

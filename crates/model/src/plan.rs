@@ -4,10 +4,11 @@ use crate::{
     id::SessionId,
     tool::{TodoItem, TodoStatus},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a conversation's agent may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Look and change.
@@ -28,7 +29,7 @@ impl Mode {
 }
 
 /// What is to be done, to be approved by a person.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// In a few sentences.
@@ -38,7 +39,7 @@ pub struct Plan {
 }
 
 /// One step of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanTodo {
     /// Unique in its plan; made up where there is none.
@@ -64,7 +65,7 @@ impl Plan {
 }
 
 /// Where a plan was read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanSource {
     /// The JSON that the model was asked for.
@@ -78,7 +79,7 @@ pub enum PlanSource {
 }
 
 /// What became of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanState {
     /// It waits for a person.
@@ -92,7 +93,7 @@ pub enum PlanState {
 }
 
 /// A plan of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanReady {
     /// Its entry in the conversation.
@@ -108,7 +109,7 @@ pub struct PlanReady {
 }
 
 /// A person has decided on a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanSettled {
     /// Which.
@@ -118,7 +119,7 @@ pub struct PlanSettled {
 }
 
 /// How the check of what was built goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckStatus {
     /// The first run begins.
@@ -132,7 +133,7 @@ pub enum CheckStatus {
 }
 
 /// A run of the project's own check after a plan was carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoCheck {
     /// How it goes.
@@ -149,7 +150,7 @@ pub struct AutoCheck {
 }
 
 /// Mode and plan of a conversation, for its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanNow {
     /// Which conversation.

@@ -1,11 +1,12 @@
 //! Model providers and models as the gateway shows them to machines and people
 //! (`GET /llm/models` on the gateway, `GET /v1/models` on the server). Never holds a key.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
 /// Wire format that a provider speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Api {
     /// `POST /v1/messages`.
@@ -37,7 +38,7 @@ impl Api {
 }
 
 /// A model by provider and id.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ModelRef {
     /// Provider id, for example `anthropic`; `demo` is the scripted one.
     pub provider: String,
@@ -75,7 +76,7 @@ pub fn chain_of<'a>(chains: &'a Chains, model: &ModelRef) -> Option<&'a [String]
 }
 
 /// Models that stand in for others whose provider is down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Fallbacks {
     /// Of all projects that say nothing else.
@@ -104,7 +105,7 @@ impl Default for Fallbacks {
 pub const DEMO_PROVIDER: &str = "demo";
 
 /// What is known of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelInfo {
     /// Provider id.
@@ -132,7 +133,7 @@ pub struct ModelInfo {
 }
 
 /// US dollars per million tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Price {
     /// Uncached input.
@@ -152,7 +153,7 @@ pub struct Price {
 }
 
 /// US dollars per million tokens of a call whose prompt is longer than most.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PriceAbove {
     /// For prompts of more tokens than this, cached ones included.
@@ -185,7 +186,7 @@ impl Price {
 }
 
 /// Answer of the gateway's `GET /llm/models`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelList {
     /// What a session without a choice of its own uses.
     pub default: ModelRef,
@@ -199,7 +200,7 @@ pub struct ModelList {
 }
 
 /// A provider that can be called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProviderInfo {
     /// Provider id: also the path segment under `/llm/`.
     pub id: String,

@@ -7,6 +7,7 @@ use crate::{
     plan::PlanReady,
     provider::ModelRef,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 id_type! {
@@ -20,7 +21,7 @@ id_type! {
 }
 
 /// Where a run is. The Platform Agent's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Accepted, and on disk.
@@ -58,7 +59,7 @@ impl RunStatus {
 }
 
 /// What a run that is not over waits for, when it is not its own work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitsFor {
     /// A person's word on its plan.
@@ -70,7 +71,7 @@ pub enum WaitsFor {
 }
 
 /// The steps of a run inside its machine, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Looking, and saying what is to be done.
@@ -84,7 +85,7 @@ pub enum Phase {
 }
 
 /// Who speaks in a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signature {
     /// Name.
@@ -94,7 +95,7 @@ pub struct Signature {
 }
 
 /// What a worker hands to a bridge: `PUT /toft/runs/{id}`. The same id again means: go on with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunOrder {
     /// Grows with each owner. An order with a smaller one is from an owner that lost it.
@@ -146,7 +147,7 @@ impl RunOrder {
 }
 
 /// What became of the commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum Commit {
     /// It was made.
@@ -168,7 +169,7 @@ pub enum Commit {
 }
 
 /// A run has gone a step, as the event log has it. The last one of a run says a `status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunStep {
     /// Which run.
@@ -193,7 +194,7 @@ pub struct RunStep {
 }
 
 /// Where a run is, by the word of its bridge: `GET /toft/runs/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunNow {
     /// Which run.

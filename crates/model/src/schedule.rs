@@ -1,6 +1,7 @@
 //! Schedules of projects: their ids, and what is said of them. Not when they are due, nor what runs.
 
 use crate::id::{SessionId, id_type};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 id_type! {
@@ -9,7 +10,7 @@ id_type! {
 }
 
 /// When it is due.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, untagged)]
 pub enum When {
     /// By a cron line.
@@ -34,7 +35,7 @@ pub enum When {
 }
 
 /// What runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, untagged)]
 pub enum Work {
     /// A shell command in the project's folder.
@@ -53,7 +54,7 @@ pub enum Work {
 }
 
 /// What becomes of slots whose time passed while nobody could start them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CatchUp {
     /// The latest is started late, those before it are skipped.
@@ -78,7 +79,7 @@ impl CatchUp {
 }
 
 /// What becomes of a slot that is due while the one before still runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// It is suppressed.

@@ -54,7 +54,37 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    fn parts(self) -> (&'static str, StatusCode) {
+    /// All of them, in the order above.
+    pub(crate) const ALL: [Self; 25] = [
+        Self::InvalidJson,
+        Self::InvalidArgument,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::ScopeMissing,
+        Self::EgressCeiling,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::NoCheckpoint,
+        Self::BaseChanged,
+        Self::Unavailable,
+        Self::PayloadTooLarge,
+        Self::Misdirected,
+        Self::NotExecutable,
+        Self::ProcessLimit,
+        Self::MachineError,
+        Self::OutcomeUnknown,
+        Self::Internal,
+        Self::DiskFull,
+        Self::LogFull,
+        Self::EgressDenied,
+        Self::SignInNotOffered,
+        Self::SignInUnsupported,
+        Self::SignInFailed,
+    ];
+
+    /// Its word, and its status.
+    pub(crate) fn parts(self) -> (&'static str, StatusCode) {
         match self {
             Self::InvalidJson => ("invalid_json", StatusCode::BAD_REQUEST),
             Self::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),

@@ -13,7 +13,8 @@ mod set_up;
 pub(crate) mod settle;
 
 use crate::api_error::{ApiError, Code};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,6 +32,46 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const HOST: &str = "host";
 /// Longest name: it stands in lists and in command lines.
 const NAME_CHARS_MAX: usize = 64;
+
+/// An image as the API shows it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Image")]
+pub(crate) struct Shown {
+    key: String,
+    name: String,
+    /// What it was made of.
+    #[schemars(extend("enum" = ["host", "folder", "tarball", "oci", "template"]))]
+    kind: String,
+    source: String,
+    /// RFC 3339; null of `host`.
+    created_at: Option<String>,
+    bytes: Option<u64>,
+    /// `making`, `ready` or `failed`.
+    #[schemars(extend("enum" = ["making", "ready", "failed"]))]
+    state: &'static str,
+    /// Whether new projects are made of it.
+    #[serde(rename = "default")]
+    is_default: bool,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// While it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ShownProgress>,
+}
+
+/// How far it is.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ImageProgress")]
+struct ShownProgress {
+    /// `pulling`, `unpacking`, `set-up`.
+    stage: &'static str,
+    done_bytes: u64,
+    /// 0 when nobody knows.
+    total_bytes: u64,
+}
 
 /// What the images share.
 #[derive(Default)]
@@ -92,26 +133,30 @@ impl Images {
     }
 
     /// An image as the API shows it.
-    pub(crate) fn shown(&self, image: &Image) -> Value {
-        let mut data = json!({
-            "key": image.what.key,
-            "name": image.what.name,
-            "kind": image.what.kind,
-            "source": image.what.source,
-            "createdAt": rfc3339(image.created_at),
-            "bytes": image.bytes,
-            "state": image.state.as_str(),
-            "default": image.is_default,
-        });
-        if let ImageState::Failed(reason) = &image.state {
-            data["reason"] = reason.as_str().into();
-        }
-        if let Some(making) = self.making().get(&image.what.key) {
+    pub(crate) fn shown(&self, image: &Image) -> Shown {
+        let progress = self.making().get(&image.what.key).map(|making| {
             let seen = making.progress.seen();
-            data["progress"] = json!({"stage": seen.stage, "doneBytes": seen.done_bytes,
-                "totalBytes": seen.total_bytes});
+            ShownProgress {
+                stage: seen.stage,
+                done_bytes: seen.done_bytes,
+                total_bytes: seen.total_bytes,
+            }
+        });
+        Shown {
+            key: image.what.key.clone(),
+            name: image.what.name.clone(),
+            kind: image.what.kind.clone(),
+            source: image.what.source.clone(),
+            created_at: Some(rfc3339(image.created_at)),
+            bytes: Some(image.bytes),
+            state: image.state.as_str(),
+            is_default: image.is_default,
+            reason: match &image.state {
+                ImageState::Failed(reason) => Some(reason.clone()),
+                _ => None,
+            },
+            progress,
         }
-        data
     }
 
     fn build_in(&self, builder: &ProjectId) {
@@ -137,17 +182,19 @@ fn of_backend(backend: &dyn Backend) -> Result<&dyn toft_machine::images::Images
 }
 
 /// Image `host`.
-pub(crate) fn host(is_default: bool) -> Value {
-    json!({
-        "key": HOST,
-        "name": HOST,
-        "kind": HOST,
-        "source": "this host's own programs",
-        "createdAt": null,
-        "bytes": null,
-        "state": "ready",
-        "default": is_default,
-    })
+pub(crate) fn host(is_default: bool) -> Shown {
+    Shown {
+        key: HOST.to_owned(),
+        name: HOST.to_owned(),
+        kind: HOST.to_owned(),
+        source: "this host's own programs".to_owned(),
+        created_at: None,
+        bytes: None,
+        state: "ready",
+        is_default,
+        reason: None,
+        progress: None,
+    }
 }
 
 /// A name that people may give.

@@ -12,6 +12,7 @@ pub(crate) mod told;
 use crate::{api_error::ApiError, state::App};
 use brokered::BROKERED;
 use connection::MCP;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{borrow::Cow, collections::HashMap};
 use toft_model::{
@@ -33,8 +34,9 @@ impl From<SecretError> for ApiError {
 }
 
 /// Whether there is a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "SecretState")]
 pub(crate) enum State {
     /// There is.
     Set,
@@ -45,10 +47,12 @@ pub(crate) enum State {
 }
 
 /// A secret as people see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Secret")]
 pub(crate) struct Shown {
     pub(crate) name: String,
+    #[schemars(extend("enum" = ["environment", "brokered", "mcp"]))]
     kind: String,
     /// Of a brokered one.
     binding: Option<Binding>,

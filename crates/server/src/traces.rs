@@ -21,7 +21,8 @@ mod told;
 pub use setting::{TraceSettingError, TraceSettings};
 
 use post::Problem;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use setting::Sink;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,9 +61,47 @@ impl Traces {
     }
 
     /// How it stands with each place, for people. Without a key.
-    pub(crate) fn report(&self) -> Value {
+    pub(crate) fn report(&self) -> Vec<Report> {
         self.lines.iter().map(|line| line.report()).collect()
     }
+}
+
+/// How it stands with a place that takes traces.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "TracesReport")]
+pub(crate) struct Report {
+    sink: &'static str,
+    /// Without its path.
+    endpoint: String,
+    content: ReportedContent,
+    spans_accepted: u64,
+    spans_rejected: u64,
+    spans_left_out: u64,
+    /// Unix milliseconds.
+    last_accepted_at: Option<u64>,
+    projects_waiting: usize,
+    /// Unix milliseconds.
+    waiting_since: Option<u64>,
+    problem: Option<ReportedProblem>,
+}
+
+/// What goes along.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TracesContent")]
+struct ReportedContent {
+    inputs: bool,
+    outputs: bool,
+}
+
+/// What is wrong.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TracesProblem")]
+struct ReportedProblem {
+    /// Unix milliseconds.
+    at: u64,
+    code: &'static str,
+    message: String,
 }
 
 /// One place, and how it stands with it.
@@ -191,27 +230,34 @@ impl Line {
         state.problem = Some((now_ms, problem));
     }
 
-    fn report(&self) -> Value {
+    fn report(&self) -> Report {
         let (waiting, since) = {
             let waiting = locked(&self.waiting);
             (waiting.len(), waiting.values().flatten().min().copied())
         };
         let state = locked(&self.state);
         let problem = state.problem.as_ref().map(
-            |(at, problem)| json!({"at": at, "code": problem.code, "message": problem.message}),
+            |(at, problem)| ReportedProblem {
+                at: *at,
+                code: problem.code,
+                message: problem.message.clone(),
+            },
         );
-        json!({
-            "sink": self.name(),
+        Report {
+            sink: self.name(),
             // Some have a key in their path.
-            "endpoint": self.sink.url.origin().ascii_serialization(),
-            "content": {"inputs": self.sink.content.inputs, "outputs": self.sink.content.outputs},
-            "spansAccepted": state.accepted,
-            "spansRejected": state.rejected,
-            "spansLeftOut": state.left_out,
-            "lastAcceptedAt": state.accepted_at,
-            "projectsWaiting": waiting,
-            "waitingSince": since,
-            "problem": problem,
-        })
+            endpoint: self.sink.url.origin().ascii_serialization(),
+            content: ReportedContent {
+                inputs: self.sink.content.inputs,
+                outputs: self.sink.content.outputs,
+            },
+            spans_accepted: state.accepted,
+            spans_rejected: state.rejected,
+            spans_left_out: state.left_out,
+            last_accepted_at: state.accepted_at,
+            projects_waiting: waiting,
+            waiting_since: since,
+            problem,
+        }
     }
 }

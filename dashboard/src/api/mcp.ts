@@ -1,4 +1,5 @@
 // Servers of tools (MCP) that a project declares, and sign-ins at them. Shapes of docs/http-api.md.
+import type { Schemas } from './generated'
 import { call } from './http'
 
 const seg = encodeURIComponent
@@ -27,28 +28,9 @@ export interface McpList {
 }
 
 /** A sign-in at a server. `ended`: it cannot be renewed. `missing`: a fork got its name alone. */
-export interface McpConnection {
-  server: string
-  url: string
-  host: string
-  issuer: string
-  scopes: string[]
-  connectedAt: string
-  connectedBy: string | null
-  expiresAt: string | null
-  state: 'connected' | 'ended' | 'missing'
-  error: string | null
-}
-
+export type McpConnection = Schemas['McpConnection']
 /** Where a person signs in. */
-export interface SignIn {
-  authorizationUrl: string
-  /** Who asks for the password. */
-  host: string
-  serverHost: string
-  scopes: string[]
-  expiresAt: string
-}
+export type SignIn = Schemas['McpSignIn']
 
 /** Who Toft is to a server that does not let it introduce itself. */
 export interface SignInClient {

@@ -1,36 +1,11 @@
 // Secrets of a project: names come out, values only go in.
+import type { Schemas } from './generated'
 import { call } from './http'
 
 /** Which requests the gateway puts a value into. Empty lists: every one; of headers, `authorization`. */
-export interface Binding {
-  hosts: string[]
-  methods: string[]
-  paths: string[]
-  headers: string[]
-}
-
-export interface Secret {
-  name: string
-  /** `brokered`: programs have a placeholder. */
-  /** `mcp`: a sign-in at a server of tools, made and ended with that server. */
-  kind: 'environment' | 'brokered' | 'mcp'
-  /** Of a brokered one. */
-  binding: Binding | null
-  /** `missing`: only the name is known, it came along with a fork. `unreadable`: the server's master
-   * key is another one. */
-  state: 'set' | 'missing' | 'unreadable'
-  revision: number
-  setAt: number
-  /** Name of who set it; null: they are gone. */
-  setBy: string | null
-}
-
-export interface SecretList {
-  revision: number
-  /** Whether the running machine has these; null: it does not run, or is paused. */
-  inForce: boolean | null
-  secrets: Secret[]
-}
+export type Binding = Schemas['Binding']
+export type Secret = Schemas['Secret']
+export type SecretList = Schemas['Secrets']
 
 /** A binding as a machine says it: of that it is believed that it is one, if it looks like one. Hosts
  * that look like others are none: the server writes names in ASCII. */

@@ -5,6 +5,7 @@ use crate::{
     machines::{Machine, copy::visible},
     state::App,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -18,8 +19,9 @@ use toft_store::SnapshotKind;
 const NAME_CHARS_MAX: usize = 80;
 
 /// A conversation whose place differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AffectedSession")]
 pub(crate) struct Affected {
     pub(crate) session_id: SessionId,
     /// Its name, or how it begins.

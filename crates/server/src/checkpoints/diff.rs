@@ -2,6 +2,7 @@
 //! backend's to say.
 
 use crate::{api_error::ApiError, machines::Machine, state::App};
+use schemars::JsonSchema;
 use serde::Serialize;
 use similar::TextDiff;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const CONTEXT_LINES: usize = 3;
 pub(crate) const PATH_BYTES_MAX: usize = 4096;
 
 /// A file at two moments.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct FileDiff {
     path: String,
     /// Its text then; none when there was no such file.

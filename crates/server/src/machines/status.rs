@@ -1,5 +1,6 @@
 //! What a project's agent does, derived from events. Nothing here is asked of the bridge.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 const SESSIONS_MAX: usize = 256;
 
 /// What an agent does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AgentStatus {
     /// Nothing.

@@ -1,6 +1,7 @@
 //! A provider as people see it, without its key.
 
 use super::{given::Values, known::Known};
+use schemars::JsonSchema;
 use serde::Serialize;
 use toft_model::provider::{Api, ModelList};
 use toft_store::ProviderKey;
@@ -9,13 +10,14 @@ use toft_store::ProviderKey;
 const HINT_FROM_CHARS: usize = 12;
 
 /// See the module.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Provider {
     id: String,
     name: String,
     api: Api,
     configured: bool,
+    #[schemars(extend("enum" = ["env", "file", "settings", null]))]
     source: Option<&'static str>,
     /// Where the key is, or may be; none of one that has no such variable.
     env_var: Option<String>,

@@ -6,7 +6,7 @@ use crate::{
     envelope::{Data, JsonBody, Query},
     hosts,
     listen::Peer,
-    routes::me,
+    routes::{given::Done, me},
     state::App,
 };
 use axum::{
@@ -16,8 +16,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use toft_vault::Secret;
 
@@ -38,14 +38,24 @@ pub(crate) async fn make_link(app: &App, alone: bool) -> Result<(String, u64), A
     Ok((format!("{}/sign-in?token={secret}", app.hosts.control_url()), ends_at))
 }
 
+/// A link that signs in once.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SignInLink")]
+pub(crate) struct NewLink {
+    url: String,
+    /// RFC 3339.
+    expires_at: String,
+}
+
 /// `POST /v1/sign-in-links`: for the CLI on this computer only.
 pub(crate) async fn new_link(
     State(app): State<App>,
     caller: Caller,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<NewLink>, ApiError> {
     only_cli(&caller)?;
     let (url, ends_at) = make_link(&app, false).await?;
-    Ok(Data(json!({"url": url, "expiresAt": toft_model::time::rfc3339(ends_at)})))
+    Ok(Data(NewLink { url, expires_at: toft_model::time::rfc3339(ends_at) }))
 }
 
 /// Refuses everybody but the CLI with the local token.
@@ -59,7 +69,7 @@ pub(crate) fn only_cli(caller: &Caller) -> Result<(), ApiError> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct LinkQuery {
     #[serde(default)]
     token: String,
@@ -99,7 +109,7 @@ fn redirect(to: &'static str, cookie: Option<HeaderValue>) -> Response {
     answer
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct PasswordBody {
     email: String,
     password: String,
@@ -136,7 +146,7 @@ pub(crate) async fn password(
     app.auth.lockout.succeeded(&body.email, address);
     let cookie = session::begin(&app, &user, &headers, address).await?;
     tracing::info!(user.id = user.id, "signed in by password");
-    let mut answer = Data(json!({"user": me::shown(&user)})).into_response();
+    let mut answer = Data(me::OneUser { user: me::shown(&user) }).into_response();
     answer.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(answer)
 }
@@ -166,7 +176,7 @@ pub(crate) async fn sign_out(State(app): State<App>, caller: Caller) -> Result<R
         app.store.delete_session(id).await?;
         app.auth.rights_ended();
     }
-    let mut answer = Data(json!({})).into_response();
+    let mut answer = Data(Done {}).into_response();
     let gone = cookie::session("", 0, app.hosts.control_is_tls());
     answer.headers_mut().insert(header::SET_COOKIE, gone);
     Ok(answer)

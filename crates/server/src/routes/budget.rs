@@ -10,8 +10,8 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_model::{
     budget::{Budget, Sums},
     id::ProjectId,
@@ -23,7 +23,7 @@ const DOLLARS_MAX: f64 = 1e6;
 const NANOS: f64 = 1e9;
 
 /// What to change, in US dollars. `null` takes a bound off.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     #[serde(default, rename = "runUsd")]
@@ -34,8 +34,29 @@ pub(crate) struct Wish {
     total: Given<f64>,
 }
 
+/// What may be spent, in US dollars; null: no bound.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Budget")]
+pub(crate) struct Shown {
+    /// For one run.
+    run_usd: Option<f64>,
+    /// In a calendar month (UTC).
+    month_usd: Option<f64>,
+    total_usd: Option<f64>,
+    spent: Spent,
+}
+
+/// What was spent, in US dollars.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Spent {
+    month_usd: f64,
+    total_usd: f64,
+}
+
 /// `GET /v1/budget`.
-pub(crate) async fn get_team(State(app): State<App>, _: Caller) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn get_team(State(app): State<App>, _: Caller) -> Result<Data<Shown>, ApiError> {
     shown(&app, None).await
 }
 
@@ -44,7 +65,7 @@ pub(crate) async fn put_team(
     State(app): State<App>,
     caller: Caller,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     caller.require(Role::Admin)?;
     put(&app, None, wish).await
 }
@@ -53,7 +74,7 @@ pub(crate) async fn put_team(
 pub(crate) async fn get_project(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     shown(&app, Some(&project.id)).await
 }
 
@@ -62,11 +83,11 @@ pub(crate) async fn put_project(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     put(&app, Some(&project.id), wish).await
 }
 
-async fn put(app: &App, of: Option<&ProjectId>, wish: Wish) -> Result<Data<Value>, ApiError> {
+async fn put(app: &App, of: Option<&ProjectId>, wish: Wish) -> Result<Data<Shown>, ApiError> {
     let now = app.store.budget(of).await?;
     let budget = Budget {
         run: over(wish.run, "runUsd", now.run)?,
@@ -101,13 +122,13 @@ fn over(wish: Given<f64>, name: &str, now: Option<u64>) -> Result<Option<u64>, A
     .transpose()
 }
 
-async fn shown(app: &App, of: Option<&ProjectId>) -> Result<Data<Value>, ApiError> {
+async fn shown(app: &App, of: Option<&ProjectId>) -> Result<Data<Shown>, ApiError> {
     app.usage.catch_up(&app.data_dir, &*app.store).await?;
     told(app, of).await
 }
 
 /// As far as the store knows.
-async fn told(app: &App, of: Option<&ProjectId>) -> Result<Data<Value>, ApiError> {
+async fn told(app: &App, of: Option<&ProjectId>) -> Result<Data<Shown>, ApiError> {
     let budget = app.store.budget(of).await?;
     let mut spent = app.store.spent(app.clock.now_ms(), None).await?;
     let sums: Sums = match of {
@@ -115,12 +136,12 @@ async fn told(app: &App, of: Option<&ProjectId>) -> Result<Data<Value>, ApiError
         None => spent.team,
     };
     let bound = |nanos: Option<u64>| nanos.map(dollars);
-    Ok(Data(json!({
-        "runUsd": bound(budget.run),
-        "monthUsd": bound(budget.month),
-        "totalUsd": bound(budget.total),
-        "spent": {"monthUsd": dollars(sums.month), "totalUsd": dollars(sums.total)},
-    })))
+    Ok(Data(Shown {
+        run_usd: bound(budget.run),
+        month_usd: bound(budget.month),
+        total_usd: bound(budget.total),
+        spent: Spent { month_usd: dollars(sums.month), total_usd: dollars(sums.total) },
+    }))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to nine million dollars")]

@@ -18,17 +18,14 @@ use crate::{
     envelope::{Data, JsonBody, NoBody, Path, Query},
     line,
     project::{Member, OfProject, Viewer},
-    routes::usage::first_line,
+    routes::{given::Deleted, usage::first_line},
     state::App,
 };
-use axum::{
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
 use std::time::Duration;
-use toft_model::checkpoint::{Cause, Change, Checkpoint, KeepRule};
+use toft_model::checkpoint::{Cause, Change, Checkpoint, CheckpointId, KeepRule};
 use toft_store::{CheckpointRule, TakenCheckpoint};
 use tokio::time::timeout;
 
@@ -42,19 +39,34 @@ const DIFF_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most that a rule may keep of each kind.
 const KEEP_MAX: u32 = 10_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Listed {
     #[serde(default)]
     prompts: bool,
 }
 
 /// A checkpoint in the list, with the beginning of its message when that is asked for and known.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedCheckpoint")]
 struct Row {
     #[serde(flatten)]
     checkpoint: Checkpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<String>,
+}
+
+/// Checkpoints of a project.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Checkpoints")]
+pub(crate) struct All {
+    /// Newest first.
+    checkpoints: Vec<Row>,
+    rule: KeepRule,
+    /// Whether one is taken before each prompt.
+    automatic: bool,
+    /// What is to be known when one was not taken, or fewer are kept than the rule says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// How the message begins before which one was taken.
@@ -73,7 +85,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Viewer>,
     Query(Listed { prompts }): Query<Listed>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<All>, ApiError> {
     reconcile::in_order(&app, &machine).await?;
     let rule = app.store.checkpoint_rule(&machine.id).await?;
     let all = app.store.checkpoints(&machine.id).await?;
@@ -84,14 +96,11 @@ pub(crate) async fn list(
     }
     let (automatic, why) = auto::told(&app, &machine, &rule);
     let notes: Vec<String> = why.into_iter().chain(prune::told(&app, &machine).await).collect();
-    let mut data = json!({"checkpoints": rows, "rule": rule.keep, "automatic": automatic});
-    if !notes.is_empty() {
-        data["why"] = notes.join("; ").into();
-    }
-    Ok(Data(data))
+    let why = (!notes.is_empty()).then(|| notes.join("; "));
+    Ok(Data(All { checkpoints: rows, rule: rule.keep, automatic, why }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Take {
     label: Option<String>,
@@ -124,7 +133,7 @@ pub(crate) async fn get(
     Ok(Data(checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Label {
     /// Null takes it off; it must be there.
@@ -162,21 +171,31 @@ pub(crate) async fn delete(
     OfProject { machine, .. }: OfProject<Member>,
     Path((_, checkpoint)): Path<(String, String)>,
     _body: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Deleted<CheckpointId>>, ApiError> {
     let known = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
     delete::delete(&app, &machine, known.id.clone()).await?;
-    Ok(Data(json!({"id": known.id, "deleted": true})))
+    Ok(Data(Deleted::of(known.id)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Compare {
     to: Option<String>,
     path: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What differs: of all paths, or of one file.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Compared {
+    Paths(Differs),
+    File(diff::FileDiff),
+}
+
+/// Paths that differ.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Differs {
+#[schemars(rename = "CheckpointDiff")]
+pub(crate) struct Differs {
     changes: Vec<Change>,
     truncated: bool,
     affected_sessions: Vec<Affected>,
@@ -188,7 +207,7 @@ pub(crate) async fn compare(
     OfProject { machine, .. }: OfProject<Viewer>,
     Path((_, checkpoint)): Path<(String, String)>,
     Query(query): Query<Compare>,
-) -> Result<Response, ApiError> {
+) -> Result<Data<Compared>, ApiError> {
     reconcile::in_order(&app, &machine).await?;
     let from = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?.checkpoint;
     let to = match query.to.as_deref() {
@@ -198,7 +217,7 @@ pub(crate) async fn compare(
     let to_id = to.as_ref().map(|to| &to.id);
     if let Some(path) = query.path {
         let file = diff::file(&app, &machine, &from.id, to_id, &path).await?;
-        return Ok(Data(file).into_response());
+        return Ok(Data(Compared::File(file)));
     }
     let until = match &to {
         Some(to) => (to.seq, to.sessions.clone()),
@@ -216,11 +235,12 @@ pub(crate) async fn compare(
         truncated: files.truncated,
         affected_sessions: affected?,
     };
-    Ok(Data(differs).into_response())
+    Ok(Data(Compared::Paths(differs)))
 }
 
 /// The rule on the wire.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "CheckpointRule")]
 pub(crate) struct Rule {
     last: u32,
     hourly: u32,
@@ -229,7 +249,7 @@ pub(crate) struct Rule {
 }
 
 /// A change of it: what is left out stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuleChange {
     last: Option<u32>,

@@ -8,6 +8,7 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 use toft_model::machine::DiskUse;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 const SHARED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is counted, and what had to be looked for.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Disk {
     #[serde(flatten)]

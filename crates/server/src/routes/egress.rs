@@ -15,13 +15,13 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_model::machine::EgressName;
 use toft_store::Role;
 
 /// What to change; what is left out stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     level: Option<EgressName>,
@@ -46,30 +46,52 @@ impl Wish {
 }
 
 /// One more rule.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRule {
     rule: String,
 }
 
-fn shown(app: &App, permitted: &Permitted, cut: usize) -> Data<Value> {
-    Data(json!({
-        "level": permitted.setting.level,
-        "rules": permitted.setting.rules,
-        "isDefault": permitted.is_default,
-        "ceiling": permitted.ceiling,
-        "ceilingIsDefault": permitted.ceiling_is_default,
-        "inForce": permitted.setting.level.min(permitted.ceiling),
-        "enforced": app.backend.can().egress,
-        "cut": cut,
-    }))
+/// What a machine may reach.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Egress")]
+pub(crate) struct Shown {
+    level: EgressName,
+    /// Hosts, for the level `allow-list`.
+    rules: Vec<String>,
+    /// Whether nobody has set it.
+    is_default: bool,
+    /// The widest level that it may have.
+    ceiling: EgressName,
+    /// Whether that is the server's.
+    ceiling_is_default: bool,
+    /// The narrower one of both.
+    in_force: EgressName,
+    /// Whether all that it sends passes the gateway.
+    enforced: bool,
+    /// Open connections that this has ended.
+    cut: usize,
+}
+
+fn shown(app: &App, permitted: &Permitted, cut: usize) -> Data<Shown> {
+    Data(Shown {
+        level: permitted.setting.level,
+        rules: permitted.setting.rules.clone(),
+        is_default: permitted.is_default,
+        ceiling: permitted.ceiling,
+        ceiling_is_default: permitted.ceiling_is_default,
+        in_force: permitted.setting.level.min(permitted.ceiling),
+        enforced: app.backend.can().egress,
+        cut,
+    })
 }
 
 /// `GET …/egress`.
 pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     Ok(shown(&app, &egress::permitted(&app, &project.id).await?, 0))
 }
 
@@ -78,7 +100,7 @@ pub(crate) async fn put(
     State(app): State<App>,
     OfProject { caller, machine, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let (permitted, cut) = egress::set(&app, &machine, wish.by(&caller)?).await?;
     Ok(shown(&app, &permitted, cut))
 }
@@ -88,7 +110,7 @@ pub(crate) async fn add_rule(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Member>,
     JsonBody(new): JsonBody<NewRule>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let change = Change { rule: Some(new.rule), ..Change::default() };
     let (permitted, cut) = egress::set(&app, &machine, change).await?;
     Ok(shown(&app, &permitted, cut))
@@ -97,6 +119,7 @@ pub(crate) async fn add_rule(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
     use toft_store::User;
 
     #[test]

@@ -19,7 +19,8 @@ use axum::{
 };
 use bytes::Bytes;
 use output::{Encoding, Kept, Piece};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 use toft_machine::{
@@ -41,7 +42,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Arguments and variables of one program (Linux takes 2 MiB in all).
 const WORDS_MAX: usize = 4096;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Wish {
     command: Option<String>,
@@ -234,17 +235,35 @@ async fn whole(mut run: Run) -> Result<Response, ApiError> {
         }
     };
     let truncated = skipped || stdout.dropped > 0 || stderr.dropped > 0;
-    Ok(Data(json!({
-        "exitCode": exit.code,
-        "signal": exit.signal,
-        "stdout": stdout.text(),
-        "stderr": stderr.text(),
-        "truncated": truncated,
-        "durationMs": exit.duration_ms,
-        "timedOut": run.timed_out,
-        "paused": run.paused,
-    }))
+    Ok(Data(Exit {
+        exit_code: exit.code,
+        signal: exit.signal,
+        stdout: stdout.text(),
+        stderr: stderr.text(),
+        truncated,
+        duration_ms: exit.duration_ms,
+        timed_out: run.timed_out,
+        paused: run.paused,
+    })
     .into_response())
+}
+
+/// What became of a program.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ExecExit")]
+pub(crate) struct Exit {
+    /// Null when a signal ended it.
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    stdout: String,
+    stderr: String,
+    /// Whether there was more output than is kept.
+    truncated: bool,
+    duration_ms: u64,
+    timed_out: bool,
+    /// With `timedOut`: why it stood still.
+    paused: Option<String>,
 }
 
 fn lost() -> ApiError {

@@ -11,8 +11,8 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_llm::fallbacks::unlisted;
 use toft_model::{
     id::ProjectId,
@@ -21,7 +21,7 @@ use toft_model::{
 use toft_store::Role;
 
 /// What to change for all projects. `null` takes off what was set: then the file of configuration holds.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     #[serde(default)]
@@ -31,7 +31,7 @@ pub(crate) struct Wish {
 }
 
 /// `GET /v1/fallbacks`.
-pub(crate) async fn get(State(app): State<App>, _caller: Caller) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn get(State(app): State<App>, _caller: Caller) -> Result<Data<Shown>, ApiError> {
     Ok(shown(&app, &Set::read(&*app.store).await?))
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn put(
     State(app): State<App>,
     caller: Caller,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     caller.require(Role::Admin)?;
     let changing = app.providers.changing_fallbacks().await;
     let mut set = Set::read(&*app.store).await?;
@@ -64,20 +64,46 @@ fn named(app: &App, name: &str) -> Option<String> {
     app.providers.find(name).ok().map(|known| known.id().to_owned())
 }
 
-fn shown(app: &App, set: &Set) -> Data<Value> {
+/// Models that stand in for others.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Fallbacks")]
+pub(crate) struct Shown {
+    /// By `PROVIDER/MODEL`, or `PROVIDER/*`: who is asked in its place, in this order.
+    chains: Chains,
+    first_byte_s: u32,
+    /// Those that the file of configuration has.
+    from_file: Vec<String>,
+    /// Names that no catalogue lists.
+    unlisted: Vec<String>,
+}
+
+/// Models that stand in for others in a project.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProjectFallbacks")]
+pub(crate) struct ShownOfProject {
+    /// The project's own.
+    chains: Chains,
+    /// What holds for all projects beside them.
+    inherited: Chains,
+    /// Names that no catalogue lists.
+    unlisted: Vec<String>,
+}
+
+fn shown(app: &App, set: &Set) -> Data<Shown> {
     let file = app.providers.fallbacks();
     let now = set.clone().over(file);
     let of_file = file.chains.keys().filter(|model| !set.chains.contains_key(*model));
-    Data(json!({
-        "chains": now.chains,
-        "firstByteS": now.first_byte_s,
-        "fromFile": of_file.collect::<Vec<_>>(),
-        "unlisted": unlisted(&now.chains, |id| app.providers.known_models(id)),
-    }))
+    Data(Shown {
+        first_byte_s: now.first_byte_s,
+        from_file: of_file.cloned().collect(),
+        unlisted: unlisted(&now.chains, |id| app.providers.known_models(id)),
+        chains: now.chains,
+    })
 }
 
 /// What to change for a project. `null` takes off what was set: then what is set for all holds.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OwnWish {
     #[serde(default)]
@@ -88,9 +114,9 @@ pub(crate) struct OwnWish {
 pub(crate) async fn get_project(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<ShownOfProject>, ApiError> {
     let own = app.store.fallbacks(&project.id).await?;
-    shown_of(&app, &own).await
+    shown_of(&app, own).await
 }
 
 /// `PUT /v1/projects/{id}/fallbacks`: in force when it is answered, where a gateway answers.
@@ -98,10 +124,10 @@ pub(crate) async fn put_project(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<OwnWish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<ShownOfProject>, ApiError> {
     let own = changed(&app, &project.id, &wish).await?;
     app.gateway.push_config(&app.providers, &*app.store).await;
-    shown_of(&app, &own).await
+    shown_of(&app, own).await
 }
 
 async fn changed(app: &App, project: &ProjectId, wish: &OwnWish) -> Result<Chains, ApiError> {
@@ -112,11 +138,11 @@ async fn changed(app: &App, project: &ProjectId, wish: &OwnWish) -> Result<Chain
     Ok(own)
 }
 
-async fn shown_of(app: &App, own: &Chains) -> Result<Data<Value>, ApiError> {
+async fn shown_of(app: &App, own: Chains) -> Result<Data<ShownOfProject>, ApiError> {
     let of_all = Set::read(&*app.store).await?.over(app.providers.fallbacks());
-    Ok(Data(json!({
-        "chains": own,
-        "inherited": inherited(own, of_all.chains),
-        "unlisted": unlisted(own, |id| app.providers.known_models(id)),
-    })))
+    Ok(Data(ShownOfProject {
+        inherited: inherited(&own, of_all.chains),
+        unlisted: unlisted(&own, |id| app.providers.known_models(id)),
+        chains: own,
+    }))
 }

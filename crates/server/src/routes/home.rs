@@ -1,42 +1,84 @@
 //! `/`, `/health`, `/capabilities`, `/v1`: what this server is and what it can. No credentials.
 
-use crate::{assets, envelope::Data, state::App};
+use crate::{assets, envelope::Data, routes, state::App};
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, Method},
     response::{IntoResponse as _, Response},
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use toft_model::time::rfc3339;
 
 const NAME: &str = "Toft";
+const OK: &str = "ok";
 
 /// The dashboard for browsers, the document's JSON for programs.
 pub(crate) async fn root(State(app): State<App>, method: Method, headers: HeaderMap) -> Response {
     if assets::wants_page(&method, &headers) {
         return assets::index(&headers);
     }
-    Json(json!({"name": NAME, "status": "ok", "version": app.version})).into_response()
+    Json(Root { name: NAME, status: OK, version: app.version.clone() }).into_response()
 }
 
-fn health_data(app: &App) -> Value {
-    json!({"status": "ok", "ts": rfc3339(app.clock.now_ms())})
+/// What this server is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServerName")]
+pub(crate) struct Root {
+    name: &'static str,
+    status: &'static str,
+    version: String,
 }
 
-pub(crate) async fn health_bare(State(app): State<App>) -> Json<Value> {
+/// Whether it answers.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Health {
+    status: &'static str,
+    ts: String,
+}
+
+fn health_data(app: &App) -> Health {
+    Health { status: OK, ts: rfc3339(app.clock.now_ms()) }
+}
+
+/// What there is below `/v1`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Contents {
+    name: &'static str,
+    status: &'static str,
+    version: String,
+    /// Where this is told at length.
+    docs: [&'static str; 3],
+    /// Method and path of each operation.
+    endpoints: Vec<String>,
+    legacy_endpoints: [&'static str; 3],
+}
+
+/// What it can do, in the words of the Platform Agent.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Capabilities {
+    name: &'static str,
+    actions: Vec<&'static str>,
+    constraints: Map<String, Value>,
+    env: Map<String, Value>,
+}
+
+pub(crate) async fn health_bare(State(app): State<App>) -> Json<Health> {
     Json(health_data(&app))
 }
 
-pub(crate) async fn health(State(app): State<App>) -> Data<Value> {
+pub(crate) async fn health(State(app): State<App>) -> Data<Health> {
     Data(health_data(&app))
 }
 
 /// As the Platform Agent's document has it, with what holds here.
-fn capabilities_data() -> Value {
-    json!({
-        "name": NAME,
-        "actions": [
+fn capabilities_data() -> Capabilities {
+    Capabilities {
+        name: NAME,
+        actions: vec![
             "projects.create", "projects.list", "projects.get", "projects.rename",
             "projects.delete", "machine.start", "machine.stop", "machine.wake", "machine.sleep", "machine.exec",
             "agent.prompt", "agent.steer", "agent.follow_up", "agent.abort", "agent.events",
@@ -44,7 +86,7 @@ fn capabilities_data() -> Value {
             "checkpoints.take", "checkpoints.diff", "checkpoints.restore", "projects.fork",
             "files.read", "files.write", "terminals.open", "preview.open",
         ],
-        "constraints": {
+        constraints: object(json!({
             "nextOnly": false,
             "bunOnly": false,
             "noArbitraryShell": false,
@@ -53,73 +95,37 @@ fn capabilities_data() -> Value {
                 "envExampleReadable": true,
                 "envExampleSyncAvailable": false,
             },
-        },
-        "env": {
+        })),
+        env: object(json!({
             "AGENT_API_KEY": "opens everything, as X-Agent-Api-Key or Authorization: Bearer; POST /v1/keys makes keys for less",
             "ANTHROPIC_API_KEY": "key of the provider anthropic; others likewise: GET /v1/providers",
-        },
-    })
+        })),
+    }
 }
 
-pub(crate) async fn capabilities_bare() -> Json<Value> {
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+pub(crate) async fn capabilities_bare() -> Json<Capabilities> {
     Json(capabilities_data())
 }
 
-pub(crate) async fn capabilities() -> Data<Value> {
+pub(crate) async fn capabilities() -> Data<Capabilities> {
     Data(capabilities_data())
 }
 
 /// What there is under `/v1`.
-pub(crate) async fn v1(State(app): State<App>) -> Data<Value> {
-    Data(json!({
-        "name": NAME,
-        "status": "ok",
-        "version": app.version,
-        "docs": ["docs/http-api.md"],
-        "endpoints": [
-            "GET /v1/health", "GET /v1/capabilities", "POST /v1/auth/password",
-            "POST /v1/auth/sign-out", "GET /v1/me", "PATCH /v1/me", "POST /v1/projects",
-            "GET /v1/projects", "GET /v1/projects/{id}", "PATCH /v1/projects/{id}",
-            "DELETE /v1/projects/{id}", "GET /v1/projects/{id}/machine",
-            "POST /v1/projects/{id}/start", "POST /v1/projects/{id}/stop",
-            "POST /v1/projects/{id}/wake", "POST /v1/projects/{id}/sleep", "POST /v1/projects/{id}/exec",
-            "POST /v1/projects/{id}/exec/{exec}/stdin", "POST /v1/projects/{id}/exec/{exec}/signal",
-            "GET /v1/projects/{id}/checkpoints", "POST /v1/projects/{id}/checkpoints",
-            "GET /v1/projects/{id}/checkpoints/{checkpoint}",
-            "PATCH /v1/projects/{id}/checkpoints/{checkpoint}",
-            "DELETE /v1/projects/{id}/checkpoints/{checkpoint}",
-            "GET /v1/projects/{id}/checkpoints/{checkpoint}/diff",
-            "POST /v1/projects/{id}/checkpoints/{checkpoint}/restore",
-            "PUT /v1/projects/{id}/checkpoint-rule", "POST /v1/projects/{id}/restore-message",
-            "POST /v1/projects/{id}/fork",
-            "GET /v1/projects/{id}/egress", "PUT /v1/projects/{id}/egress",
-            "POST /v1/projects/{id}/egress/rules", "GET /v1/projects/{id}/egress/log",
-            "GET /v1/projects/{id}/schedules", "POST /v1/projects/{id}/schedules",
-            "GET /v1/projects/{id}/schedules/{schedule}",
-            "PATCH /v1/projects/{id}/schedules/{schedule}",
-            "DELETE /v1/projects/{id}/schedules/{schedule}",
-            "GET /v1/projects/{id}/schedules/{schedule}/firings",
-            "POST /v1/projects/{id}/schedules/{schedule}/run",
-            "GET /v1/projects/{id}/runs", "POST /v1/projects/{id}/runs", "POST /v1/projects/{id}/messages",
-            "GET /v1/projects/{id}/runs/{run}", "GET /v1/projects/{id}/runs/{run}/messages",
-            "GET /v1/projects/{id}/runs/{run}/stream", "GET /v1/projects/{id}/runs/{run}/download.zip", "POST /v1/projects/{id}/runs/{run}/cancel",
-            "POST /v1/projects/{id}/preview", "* /v1/projects/{id}/toft/*", "GET /v1/keys", "POST /v1/keys",
-            "DELETE /v1/keys/{key}", "GET /v1/settings",
-            "PUT /v1/settings", "GET /v1/providers", "PUT /v1/providers/{id}/key",
-            "DELETE /v1/providers/{id}/key", "POST /v1/providers/{id}/test", "GET /v1/keys-file",
-            "GET /v1/fallbacks", "PUT /v1/fallbacks", "GET /v1/projects/{id}/fallbacks",
-            "PUT /v1/projects/{id}/fallbacks", "GET /v1/models",
-            "GET /v1/model-pricing", "PUT /v1/model-pricing/{provider}/{model}",
-            "DELETE /v1/model-pricing/{provider}/{model}", "GET /v1/usage", "GET /v1/projects/{id}/usage",
-            "GET /v1/budget", "PUT /v1/budget",
-            "GET /v1/projects/{id}/budget", "PUT /v1/projects/{id}/budget",
-            "GET /v1/projects/{id}/model-limits", "PUT /v1/projects/{id}/model-limits",
-            "GET /v1/webhooks", "POST /v1/webhooks", "GET /v1/webhooks/{webhook}", "DELETE /v1/webhooks/{webhook}",
-            "GET /v1/projects/{id}/webhooks", "POST /v1/projects/{id}/webhooks",
-            "GET /v1/projects/{id}/webhooks/{webhook}", "DELETE /v1/projects/{id}/webhooks/{webhook}",
-            "GET /v1/metrics", "GET /metrics", "GET /v1/doctor", "POST /v1/sign-in-links", "POST /v1/shutdown", "GET /llm/models",
-            "* /llm/{provider}/*",
-        ],
-        "legacyEndpoints": ["GET /", "GET /health", "GET /capabilities"],
-    }))
+pub(crate) async fn v1(State(app): State<App>) -> Data<Contents> {
+    Data(Contents {
+        name: NAME,
+        status: OK,
+        version: app.version.clone(),
+        docs: ["/docs", "/openapi.json", "docs/http-api.md"],
+        endpoints: routes::endpoints(),
+        legacy_endpoints: ["GET /", "GET /health", "GET /capabilities"],
+    })
 }

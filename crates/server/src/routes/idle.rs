@@ -10,11 +10,12 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toft_model::machine::IdleRule;
 
 /// What to change. `null` is never.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     #[serde(default)]

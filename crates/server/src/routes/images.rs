@@ -12,8 +12,8 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toft_machine::images::{RegistrySource, Source};
 use toft_store::Role;
@@ -21,14 +21,39 @@ use toft_store::Role;
 /// Longest set-up script: they call programs, they do not carry them.
 const SETUP_BYTES_MAX: usize = 256 << 10;
 
+/// All images.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Images")]
+pub(crate) struct All {
+    images: Vec<images::Shown>,
+}
+
+/// An image that was asked for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AddedImage")]
+pub(crate) struct Added {
+    #[serde(flatten)]
+    image: images::Shown,
+    /// Whether it was not there before.
+    created: bool,
+}
+
+/// An image that was deleted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletedImage")]
+pub(crate) struct Gone {
+    key: String,
+    deleted: bool,
+}
+
 /// `GET /v1/images`.
-pub(crate) async fn list(State(app): State<App>, _caller: Caller) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn list(State(app): State<App>, _caller: Caller) -> Result<Data<All>, ApiError> {
     settle::settled(&app).await;
     let all = app.store.images().await?;
     let host = images::host(all.iter().all(|image| !image.is_default));
     let rest = all.iter().map(|image| app.images.shown(image));
-    let all: Vec<Value> = [host].into_iter().chain(rest).collect();
-    Ok(Data(json!({"images": all})))
+    let images = [host].into_iter().chain(rest).collect();
+    Ok(Data(All { images }))
 }
 
 /// `GET /v1/images/{key}`.
@@ -36,7 +61,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
     Path(key): Path<String>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<images::Shown>, ApiError> {
     if key == HOST {
         let all = app.store.images().await?;
         return Ok(Data(images::host(all.iter().all(|image| !image.is_default))));
@@ -45,7 +70,7 @@ pub(crate) async fn get(
     Ok(Data(app.images.shown(&image)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Add {
     source: Option<String>,
@@ -60,7 +85,7 @@ pub(crate) struct Add {
     password: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct FromCheckpoint {
     project_id: String,
@@ -107,7 +132,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     JsonBody(body): JsonBody<Add>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Added>, ApiError> {
     let what = body.what()?;
     // A path is read, and a registry asked, by the server itself.
     caller.require(match what {
@@ -122,12 +147,10 @@ pub(crate) async fn create(
     }
     let order = Order { what, name: body.name, setup: body.setup };
     let (image, created) = make::add(&app, order).await?;
-    let mut data = app.images.shown(&image);
-    data["created"] = created.into();
-    Ok(Data(data))
+    Ok(Data(Added { image: app.images.shown(&image), created }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     name: Option<String>,
@@ -140,7 +163,7 @@ pub(crate) async fn patch(
     caller: Caller,
     Path(key): Path<String>,
     JsonBody(body): JsonBody<Change>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<images::Shown>, ApiError> {
     caller.require(Role::Admin)?;
     if key == HOST {
         if body.name.is_some() || body.default == Some(false) {
@@ -177,12 +200,12 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(key): Path<String>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Gone>, ApiError> {
     caller.require(Role::Admin)?;
     if key == HOST {
         return Err(ApiError::invalid("`host` is this host's own programs: it cannot be deleted"));
     }
     let image = made_of::find(&app, &key).await?;
     images::delete::delete(&app, &image).await?;
-    Ok(Data(json!({"key": image.what.key, "deleted": true})))
+    Ok(Data(Gone { key: image.what.key, deleted: true }))
 }

@@ -14,23 +14,83 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toft_model::id::{ProjectId, uuid_v7};
 use toft_store::{ApiKey, Role, Scope};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     name: String,
+    #[schemars(with = "Vec<ScopeName>")]
     scopes: Vec<String>,
     project: Option<String>,
     expires_at: Option<u64>,
 }
 
+/// What a key opens.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Scope")]
+#[expect(dead_code, reason = "only its schema is used: the words of a refusal are its own")]
+enum ScopeName {
+    Models,
+    Read,
+    Admin,
+}
+
+/// An API key, without what opens.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ApiKey")]
+pub(crate) struct Known {
+    id: String,
+    name: String,
+    /// How the key begins.
+    prefix: String,
+    #[schemars(with = "Vec<ScopeName>")]
+    scopes: Vec<&'static str>,
+    /// The only project that it opens; null: all.
+    project_id: Option<ProjectId>,
+    /// Unix milliseconds.
+    created_at: u64,
+    /// Who made it; null where a key did, or the person is gone.
+    created_by: Option<String>,
+    /// Unix milliseconds; null: never.
+    expires_at: Option<u64>,
+    expired: bool,
+    /// Unix milliseconds; null: never.
+    last_used_at: Option<u64>,
+}
+
+/// All keys.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeys")]
+pub(crate) struct Keys {
+    keys: Vec<Known>,
+}
+
+/// A key that was just made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewApiKey")]
+pub(crate) struct NewKey {
+    #[serde(flatten)]
+    known: Known,
+    /// What opens: told this once.
+    key: String,
+}
+
+/// A key that opens nothing any more.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Revoked {
+    id: String,
+    revoked: bool,
+}
+
 /// `GET /v1/keys`: those that have expired too.
-pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Data<Keys>, ApiError> {
     caller.require(Role::Admin)?;
     let mut names = BTreeMap::new();
     let mut keys = Vec::new();
@@ -42,7 +102,7 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Data<
         }
         keys.push(shown(&app, &made, &names));
     }
-    Ok(Data(json!({"keys": keys})))
+    Ok(Data(Keys { keys }))
 }
 
 /// `POST /v1/keys`. The answer alone has the key.
@@ -50,7 +110,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<NewKey>, ApiError> {
     caller.require(Role::Admin)?;
     let now = app.clock.now_ms();
     let name = line::name("name", &wish.name)?;
@@ -100,9 +160,7 @@ pub(crate) async fn create(
         Caller::Person { user, .. } => BTreeMap::from([(user.id.clone(), Some(user.name.clone()))]),
         Caller::Program(_) => BTreeMap::new(),
     };
-    let mut answer = shown(&app, &made, &names);
-    answer["key"] = text.into();
-    Ok(Data(answer))
+    Ok(Data(NewKey { known: shown(&app, &made, &names), key: text }))
 }
 
 /// `DELETE /v1/keys/{id}`: from the answer on it opens nothing, and what was begun with it ends.
@@ -110,7 +168,7 @@ pub(crate) async fn revoke(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Revoked>, ApiError> {
     caller.require(Role::Admin)?;
     // First in memory: should the database fail, it is rather gone too early, and comes back by a restart.
     let known = app.auth.keys().iter().any(|made| made.key.id == id);
@@ -124,7 +182,7 @@ pub(crate) async fn revoke(
         ));
     }
     tracing::info!(key.id = id, user.id = caller.user_id(), "an API key was revoked");
-    Ok(Data(json!({"id": id, "revoked": true})))
+    Ok(Data(Revoked { id, revoked: true }))
 }
 
 /// Each once, in their order.
@@ -145,20 +203,20 @@ fn scopes(words: &[String]) -> Result<Vec<Scope>, ApiError> {
     Ok(scopes)
 }
 
-fn shown(app: &App, made: &Made, names: &BTreeMap<String, Option<String>>) -> Value {
+fn shown(app: &App, made: &Made, names: &BTreeMap<String, Option<String>>) -> Known {
     let key = &made.key;
-    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let by = key.created_by.as_ref().and_then(|id| names.get(id)?.as_deref());
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "prefix": key.prefix,
-        "scopes": scopes,
-        "projectId": key.project.as_ref().map(ProjectId::as_str),
-        "createdAt": key.created_at,
-        "createdBy": by,
-        "expiresAt": key.expires_at,
-        "expired": made.has_expired(app.clock.now_ms()),
-        "lastUsedAt": made.used_at(),
-    })
+    Known {
+        id: key.id.clone(),
+        name: key.name.clone(),
+        prefix: key.prefix.clone(),
+        scopes,
+        project_id: key.project.clone(),
+        created_at: key.created_at,
+        created_by: by.map(str::to_owned),
+        expires_at: key.expires_at,
+        expired: made.has_expired(app.clock.now_ms()),
+        last_used_at: made.used_at(),
+    }
 }

@@ -9,12 +9,12 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_model::machine::Limits;
 
 /// Limits to change. `null` takes one off.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     #[serde(default)]
@@ -39,16 +39,25 @@ impl Wish {
     }
 }
 
-fn shown(app: &App, limits: &Limits) -> Data<Value> {
-    Data(json!({"limits": limits, "enforced": settings::can(app).limits}))
+/// What a machine may use.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MachineLimits")]
+pub(crate) struct Shown {
+    limits: Limits,
+    /// Names of those that are enforced here.
+    enforced: Vec<String>,
+}
+
+fn shown(app: &App, limits: Limits) -> Data<Shown> {
+    Data(Shown { limits, enforced: settings::can(app).limits })
 }
 
 /// `GET …/limits`.
 pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
-    Ok(shown(&app, &settings::limits(&app, &project.id).await?))
+) -> Result<Data<Shown>, ApiError> {
+    Ok(shown(&app, settings::limits(&app, &project.id).await?))
 }
 
 /// `PUT …/limits`: in force at once.
@@ -56,14 +65,15 @@ pub(crate) async fn put(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let limits = settings::set_limits(&app, &machine, |limits| wish.apply(limits)).await?;
-    Ok(shown(&app, &limits))
+    Ok(shown(&app, limits))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_is_left_out_stays_and_null_takes_it_off() {

@@ -9,14 +9,85 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde_json::{Value, json};
-use toft_model::time::rfc3339;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use toft_model::{
+    machine::{Ability, Can, EgressName, IdleRule, Limits, MachineState},
+    time::rfc3339,
+};
 use toft_store::SnapshotKind;
 
 /// Wakes that are shown.
 const WAKES_MAX: u32 = 20;
 
-pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, ApiError> {
+/// A machine.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Machine")]
+pub(crate) struct Shown {
+    state: MachineState,
+    /// Why it is so, where something is wrong.
+    state_reason: Option<String>,
+    /// What makes machines here: `native`, `host` or `oci`.
+    backend: String,
+    /// Name of what it is made of.
+    image: String,
+    /// What its disk lies in.
+    storage: String,
+    can: Can,
+    limits: Limits,
+    /// What this host enforces, and how.
+    enforced: Vec<Ability>,
+    idle: IdleRule,
+    /// RFC 3339; null while it does not run.
+    started_at: Option<String>,
+    /// RFC 3339; null while it is not paused.
+    frozen_at: Option<String>,
+    #[serde(rename = "use")]
+    used: Used,
+    /// As in `use`.
+    memory_bytes: Option<u64>,
+    /// As in `use`.
+    pids: Option<u64>,
+    egress: Egress,
+    /// The port that its app listens at.
+    app_port: Option<u64>,
+    /// Its newest wakes.
+    wakes: Vec<Wake>,
+}
+
+/// What it uses now; null where nothing counts it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MachineUse")]
+struct Used {
+    memory_bytes: Option<u64>,
+    pids: Option<u64>,
+}
+
+/// What it may reach.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MachineEgress")]
+struct Egress {
+    level: EgressName,
+    rules: Vec<String>,
+    /// The level below the project's ceiling.
+    in_force: EgressName,
+}
+
+/// Why it was woken.
+#[derive(Serialize, JsonSchema)]
+struct Wake {
+    /// RFC 3339.
+    at: String,
+    cause: String,
+    /// In which state it was.
+    was: Option<MachineState>,
+}
+
+pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Shown>, ApiError> {
     let stats = if machine.runs() {
         // A machine that ends just now has none.
         app.backend.stats(&machine.id).await.unwrap_or_default()
@@ -25,12 +96,12 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
     };
     let state = app.store.snapshot(&machine.id, SnapshotKind::State).await?;
     let state: Value = state.and_then(|s| serde_json::from_str(&s).ok()).unwrap_or_default();
-    let wakes: Vec<Value> = app
+    let wakes = app
         .store
         .wakes(&machine.id, WAKES_MAX)
         .await?
         .into_iter()
-        .map(|wake| json!({"at": rfc3339(wake.at), "cause": wake.cause, "was": wake.was}))
+        .map(|wake| Wake { at: rfc3339(wake.at), cause: wake.cause, was: wake.was })
         .collect();
     let enforced = egress::abilities_of(machine, settings::abilities(app).await);
     let image = app.store.project_image(&machine.id).await?.map_or(HOST.to_owned(), |i| i.name);
@@ -39,36 +110,36 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, A
     let idle = idle::rule(app, machine);
     let permitted = egress::permitted(app, &machine.id).await?;
     let view = machine.view();
-    Ok(Data(json!({
-        "state": view.state.as_str(),
-        "stateReason": view.reason.clone().or(tampered),
-        "backend": app.backend.name(),
-        "image": image,
-        "storage": app.backend.storage(),
-        "can": settings::can(app),
-        "limits": limits,
-        "enforced": enforced,
-        "idle": idle,
-        "startedAt": view.started_at.map(rfc3339),
-        "frozenAt": view.frozen_at.map(rfc3339),
-        "use": {"memoryBytes": stats.memory_bytes, "pids": stats.pids},
-        "memoryBytes": stats.memory_bytes,
-        "pids": stats.pids,
-        "egress": {
-            "level": permitted.setting.level,
-            "rules": permitted.setting.rules,
-            "inForce": permitted.setting.level.min(permitted.ceiling),
+    Ok(Data(Shown {
+        state: view.state,
+        state_reason: view.reason.clone().or(tampered),
+        backend: app.backend.name().to_owned(),
+        image,
+        storage: app.backend.storage(),
+        can: settings::can(app),
+        limits,
+        enforced,
+        idle,
+        started_at: view.started_at.map(rfc3339),
+        frozen_at: view.frozen_at.map(rfc3339),
+        used: Used { memory_bytes: stats.memory_bytes, pids: stats.pids },
+        memory_bytes: stats.memory_bytes,
+        pids: stats.pids,
+        egress: Egress {
+            in_force: permitted.setting.level.min(permitted.ceiling),
+            level: permitted.setting.level,
+            rules: permitted.setting.rules,
         },
-        "appPort": state.get("appPort"),
-        "wakes": wakes,
-    })))
+        app_port: state.get("appPort").and_then(Value::as_u64),
+        wakes,
+    }))
 }
 
 /// `GET …/machine`.
 pub(crate) async fn get(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     shown(&app, &machine).await
 }
 
@@ -83,7 +154,7 @@ enum Ask {
     Thaw,
 }
 
-async fn act(app: App, of: OfProject<Member>, ask: Ask) -> Result<Data<Value>, ApiError> {
+async fn act(app: App, of: OfProject<Member>, ask: Ask) -> Result<Data<Shown>, ApiError> {
     let machine = of.machine;
     match ask {
         Ask::Start => life::start(&app, &machine, "started by a person").await?,
@@ -101,7 +172,7 @@ pub(crate) async fn start(
     State(app): State<App>,
     of: OfProject<Member>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     act(app, of, Ask::Start).await
 }
 
@@ -110,7 +181,7 @@ pub(crate) async fn stop(
     State(app): State<App>,
     of: OfProject<Member>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     act(app, of, Ask::Stop).await
 }
 
@@ -119,7 +190,7 @@ pub(crate) async fn wake(
     State(app): State<App>,
     of: OfProject<Member>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     act(app, of, Ask::Wake).await
 }
 
@@ -128,7 +199,7 @@ pub(crate) async fn sleep(
     State(app): State<App>,
     of: OfProject<Member>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     act(app, of, Ask::Sleep).await
 }
 
@@ -137,7 +208,7 @@ pub(crate) async fn freeze(
     State(app): State<App>,
     of: OfProject<Member>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     act(app, of, Ask::Freeze).await
 }
 
@@ -146,6 +217,6 @@ pub(crate) async fn thaw(
     State(app): State<App>,
     of: OfProject<Member>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     act(app, of, Ask::Thaw).await
 }

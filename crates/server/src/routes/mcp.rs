@@ -15,8 +15,9 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use toft_model::time::rfc3339;
 use toft_vault::Secret;
@@ -30,40 +31,113 @@ const TEXT_BYTES_MAX: usize = 2_048;
 /// Scopes that are asked for.
 const SCOPES_MAX: usize = 64;
 
+/// Where a sign-in stands.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "McpConnectionState")]
+enum Standing {
+    Connected,
+    Ended,
+    /// Its name came along with a fork, and nothing else.
+    #[default]
+    Missing,
+}
+
+/// A sign-in at an MCP server. Of one that is missing only its name and host are known.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "McpConnection")]
+struct Connection {
+    /// Name of the secret that it lies in.
+    secret: String,
+    server: Option<String>,
+    url: Option<String>,
+    host: Option<String>,
+    issuer: Option<String>,
+    scopes: Option<Vec<String>>,
+    /// RFC 3339.
+    connected_at: Option<String>,
+    connected_by: Option<String>,
+    /// RFC 3339.
+    expires_at: Option<String>,
+    state: Standing,
+    /// Why it has ended.
+    error: Option<String>,
+}
+
+/// Sign-ins of a project.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "McpConnections")]
+pub(crate) struct Connections {
+    connections: Vec<Connection>,
+}
+
+/// A sign-in that a person is to finish.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "McpSignIn")]
+pub(crate) struct Begun {
+    /// To be opened in the person's browser.
+    authorization_url: String,
+    host: String,
+    server_host: String,
+    scopes: Vec<String>,
+    /// RFC 3339.
+    expires_at: String,
+}
+
+/// A sign-in that was given up.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "McpEnded")]
+pub(crate) struct Ended {
+    /// Whether who gave it was told, and agreed.
+    revoked: bool,
+}
+
+/// What connecting takes.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used: the words of its refusals quote nothing")]
+pub(crate) struct ConnectBody {
+    /// Of a client that was made there.
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    /// Others than those that the server asks for.
+    scopes: Option<Vec<String>>,
+}
+
 /// `GET …/mcp`: wakes nothing.
 pub(crate) async fn list(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Connections>, ApiError> {
     let mut names: HashMap<String, Option<String>> = HashMap::new();
     let mut shown = Vec::new();
     for kept in connections::all(&app, &machine.id).await? {
         let host = kept.binding.and_then(|binding| binding.hosts.into_iter().next());
         let Some(one) = kept.connection else {
-            shown.push(
-                json!({"secret": kept.name, "server": null, "host": host, "state": "missing"}),
-            );
+            shown.push(Connection { secret: kept.name, host, ..Connection::default() });
             continue;
         };
         if !names.contains_key(&one.by) {
             let user = app.store.user(&one.by).await?;
             names.insert(one.by.clone(), user.map(|user| user.name));
         }
-        shown.push(json!({
-            "secret": kept.name,
-            "server": one.server,
-            "url": one.url,
-            "host": host,
-            "issuer": one.issuer,
-            "scopes": one.scopes,
-            "connectedAt": rfc3339(one.connected_at),
-            "connectedBy": names.get(&one.by).cloned().flatten(),
-            "expiresAt": one.expires_at.map(rfc3339),
-            "state": if one.ended.is_some() { "ended" } else { "connected" },
-            "error": one.ended,
-        }));
+        shown.push(Connection {
+            secret: kept.name,
+            server: Some(one.server),
+            url: Some(one.url),
+            host,
+            issuer: Some(one.issuer),
+            scopes: Some(one.scopes),
+            connected_at: Some(rfc3339(one.connected_at)),
+            connected_by: names.get(&one.by).cloned().flatten(),
+            expires_at: one.expires_at.map(rfc3339),
+            state: if one.ended.is_some() { Standing::Ended } else { Standing::Connected },
+            error: one.ended,
+        });
     }
-    Ok(Data(json!({"connections": shown})))
+    Ok(Data(Connections { connections: shown }))
 }
 
 /// `POST …/mcp/{server}/connect`.
@@ -73,7 +147,7 @@ pub(crate) async fn connect(
     Path((_, server)): Path<(String, String)>,
     headers: HeaderMap,
     JsonBody(body): JsonBody<Map<String, Value>>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Begun>, ApiError> {
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
     let origin = match (&caller, host) {
         (Caller::Person { .. }, Some(host)) => app.hosts.control_origin(host),
@@ -81,13 +155,13 @@ pub(crate) async fn connect(
     };
     let wish = wish(body)?;
     let started = connect::begin(&app, &caller, &machine, &server, wish, &origin).await?;
-    Ok(Data(json!({
-        "authorizationUrl": started.authorization_url,
-        "host": started.host,
-        "serverHost": started.server_host,
-        "scopes": started.scopes,
-        "expiresAt": rfc3339(started.ends_at),
-    })))
+    Ok(Data(Begun {
+        authorization_url: started.authorization_url.to_string(),
+        host: started.host,
+        server_host: started.server_host,
+        scopes: started.scopes,
+        expires_at: rfc3339(started.ends_at),
+    }))
 }
 
 fn wish(body: Map<String, Value>) -> Result<Wish, ApiError> {
@@ -123,12 +197,12 @@ pub(crate) async fn disconnect(
     OfProject { machine, .. }: OfProject<Member>,
     Path((_, server)): Path<(String, String)>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Ended>, ApiError> {
     let revoked = connect::give_up(&app, &machine, &server).await?;
-    Ok(Data(json!({"revoked": revoked})))
+    Ok(Data(Ended { revoked }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Back {
     #[serde(default)]
     state: String,
@@ -220,6 +294,7 @@ fn not(error: &ApiError, dashboard: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_client_is_said_whole_and_a_refusal_repeats_nothing() {

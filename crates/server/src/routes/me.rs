@@ -8,29 +8,78 @@ use crate::{
     state::App,
 };
 use axum::{extract::State, http::HeaderMap};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_store::{Role, User, UserPatch};
 use toft_vault::Secret;
 
 /// Longest e-mail address (RFC 5321).
 const EMAIL_BYTES_MAX: usize = 254;
 
-/// A person as the API shows them.
-pub(crate) fn shown(user: &User) -> Value {
-    json!({
-        "id": user.id,
-        "name": user.name,
-        "email": user.email,
-        "role": role(user.role),
-        "hasPassword": user.has_password,
-    })
+/// What a person may do, as the API says it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ShownRole {
+    Admin,
+    Member,
 }
 
-fn role(role: Role) -> &'static str {
+/// A person, or a key in the place of one.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "User")]
+pub(crate) struct ShownUser {
+    id: String,
+    name: String,
+    /// Null of a key.
+    email: Option<String>,
+    role: ShownRole,
+    has_password: bool,
+}
+
+/// A person.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct OneUser {
+    pub(crate) user: ShownUser,
+}
+
+/// Who asks, and what server this is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Me {
+    user: ShownUser,
+    server: ThisServer,
+}
+
+/// The server that answers.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ThisServer {
+    version: String,
+    /// By which name it was asked.
+    host: Option<String>,
+    /// Addresses of previews, with `{label}` for the project's; null where they go by port.
+    preview_pattern: Option<String>,
+    /// What makes machines: `native`, `host` or `oci`.
+    backend: String,
+    /// Whether no provider but the scripted one can be asked.
+    demo_only: bool,
+}
+
+/// A person as the API shows them.
+pub(crate) fn shown(user: &User) -> ShownUser {
+    ShownUser {
+        id: user.id.clone(),
+        name: user.name.clone(),
+        email: Some(user.email.clone()),
+        role: role(user.role),
+        has_password: user.has_password,
+    }
+}
+
+fn role(role: Role) -> ShownRole {
     match role {
-        Role::Owner | Role::Admin => "admin",
-        Role::Member | Role::Viewer => "member",
+        Role::Owner | Role::Admin => ShownRole::Admin,
+        Role::Member | Role::Viewer => ShownRole::Member,
     }
 }
 
@@ -39,34 +88,34 @@ pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Me>, ApiError> {
     let user = match &caller {
         Caller::Person { user, .. } => shown(user),
-        Caller::Program(key) => json!({
-            "id": caller.user_id(),
-            "name": key.name(),
-            "email": null,
-            "role": role(caller.role()),
-            "hasPassword": false,
-        }),
+        Caller::Program(key) => ShownUser {
+            id: caller.user_id().to_owned(),
+            name: key.name().to_owned(),
+            email: None,
+            role: role(caller.role()),
+            has_password: false,
+        },
     };
     let host = headers.get("host").and_then(|v| v.to_str().ok());
     // Ports are given one by one: they follow no pattern.
     let by_port = host.is_some_and(|host| app.hosts.bare_address(host).is_some());
     let pattern = (!by_port).then(|| app.hosts.preview_origin("{label}"));
-    Ok(Data(json!({
-        "user": user,
-        "server": {
-            "version": app.version,
-            "host": host,
-            "previewPattern": pattern,
-            "backend": app.backend.name(),
-            "demoOnly": app.providers.demo_only(&*app.store).await?,
+    Ok(Data(Me {
+        user,
+        server: ThisServer {
+            version: app.version.clone(),
+            host: host.map(str::to_owned),
+            preview_pattern: pattern,
+            backend: app.backend.name().to_owned(),
+            demo_only: app.providers.demo_only(&*app.store).await?,
         },
-    })))
+    }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Patch {
     name: Option<String>,
@@ -80,7 +129,7 @@ pub(crate) async fn patch(
     State(app): State<App>,
     caller: Caller,
     JsonBody(body): JsonBody<Patch>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<OneUser>, ApiError> {
     let Caller::Person { user, session } = &caller else {
         return Err(ApiError::new(
             Code::Forbidden,
@@ -117,7 +166,7 @@ pub(crate) async fn patch(
         app.store.delete_sessions_of(&user.id, Some(session)).await?;
         app.auth.rights_ended();
     }
-    Ok(Data(json!({"user": shown(&changed)})))
+    Ok(Data(OneUser { user: shown(&changed) }))
 }
 
 fn check_email(email: &str) -> Result<(), ApiError> {

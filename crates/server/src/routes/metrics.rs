@@ -6,7 +6,8 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
 use toft_model::run::RunStatus;
 
@@ -20,7 +21,7 @@ struct Counts {
 }
 
 /// The source's words for the state of a run's job.
-fn job(status: &str) -> &str {
+fn job(status: &'static str) -> &'static str {
     match status {
         "completed" => "succeeded",
         "error" => "failed",
@@ -41,17 +42,44 @@ async fn count(app: &App) -> Result<Counts, ApiError> {
     Ok(Counts { runs, machines })
 }
 
+/// How many there are of a status.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StatusCount")]
+struct Row {
+    status: &'static str,
+    count: u64,
+}
+
+/// How many machines there are in a state.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StateCount")]
+struct MachineRow {
+    state: &'static str,
+    count: u64,
+}
+
+/// How many runs and machines there are.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Metrics")]
+pub(crate) struct Shown {
+    runs: Vec<Row>,
+    /// Runs by the status of their job.
+    jobs: Vec<Row>,
+    machines: Vec<MachineRow>,
+}
+
 /// `GET /v1/metrics`.
-pub(crate) async fn get(State(app): State<App>, _: Caller) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn get(State(app): State<App>, _: Caller) -> Result<Data<Shown>, ApiError> {
     let counts = count(&app).await?;
-    let rows = |name: fn(&str) -> &str| -> Vec<Value> {
-        let row = |(status, n): (&&'static str, &u64)| json!({ "status": name(status), "count": n });
-        counts.runs.iter().map(row).collect()
+    let rows = |name: fn(&'static str) -> &'static str| {
+        counts.runs.iter().map(|(status, n)| Row { status: name(status), count: *n }).collect()
     };
-    Ok(Data(json!({
-        "runs": rows(|status| status), "jobs": rows(job),
-        "machines": counts.machines.iter().map(|(state, n)| json!({ "state": state, "count": n })).collect::<Vec<_>>(),
-    })))
+    let machines = counts.machines.iter();
+    Ok(Data(Shown {
+        runs: rows(|status| status),
+        jobs: rows(job),
+        machines: machines.map(|(state, n)| MachineRow { state, count: *n }).collect(),
+    }))
 }
 
 /// `GET /metrics`.

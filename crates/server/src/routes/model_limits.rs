@@ -9,11 +9,12 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toft_model::machine::ModelLimits;
 
 /// What to change. `null` takes a limit off.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     #[serde(default)]

@@ -13,13 +13,23 @@ use axum::{
     extract::State,
     http::{HeaderMap, header},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_model::time::rfc3339;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Wish {
     port: Option<u16>,
+}
+
+/// What opens a preview, once.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PreviewEntry")]
+pub(crate) struct Entry {
+    url: String,
+    /// RFC 3339.
+    expires_at: String,
 }
 
 pub(crate) async fn create(
@@ -28,7 +38,7 @@ pub(crate) async fn create(
     Path(id): Path<String>,
     headers: HeaderMap,
     JsonBody(body): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Entry>, ApiError> {
     if body.port == Some(0) {
         return Err(ApiError::invalid("port must be 1 to 65535, or null for the app's port"));
     }
@@ -46,5 +56,5 @@ pub(crate) async fn create(
     let pass = Pass::of(&caller).name();
     let query = app.signer.entry_query(&origin.bound_to(), ends_at, pass.as_deref());
     let url = format!("{base}{ENTRY_PATH}?{query}");
-    Ok(Data(json!({"url": url, "expiresAt": rfc3339(ends_at)})))
+    Ok(Data(Entry { url, expires_at: rfc3339(ends_at) }))
 }

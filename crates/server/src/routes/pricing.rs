@@ -4,11 +4,12 @@ use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, Path},
+    routes::given::Done,
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_model::time::rfc3339;
 use toft_store::{ModelPrice, Role};
 
@@ -19,13 +20,13 @@ const PER_1K_MAX: f64 = 1_000.0;
 /// Bytes of a name.
 const NAME_BYTES_MAX: usize = 128;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Named {
     provider: String,
     model: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Put {
     input_cost_per_1k: f64,
@@ -37,28 +38,46 @@ pub(crate) struct Put {
     active: Option<bool>,
 }
 
-fn shown(price: &ModelPrice) -> Value {
+/// What a model costs, for 1,000 tokens.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ModelPrice")]
+pub(crate) struct Shown {
+    provider: String,
+    model: String,
+    currency: String,
+    input_cost_per_1k: f64,
+    output_cost_per_1k: f64,
+    cached_input_cost_per_1k: Option<f64>,
+    reasoning_output_cost_per_1k: Option<f64>,
+    pricing_version: String,
+    active: bool,
+    /// RFC 3339.
+    updated_at: String,
+}
+
+fn shown(price: &ModelPrice) -> Shown {
     #[expect(clippy::cast_precision_loss, reason = "money is shown, not added up here")]
     let units = |nanos: u64| nanos as f64 / NANOS;
-    json!({
-        "provider": price.provider,
-        "model": price.model,
-        "currency": price.currency,
-        "inputCostPer1k": units(price.input),
-        "outputCostPer1k": units(price.output),
-        "cachedInputCostPer1k": price.cached_input.map(units),
-        "reasoningOutputCostPer1k": price.reasoning_output.map(units),
-        "pricingVersion": price.version,
-        "active": price.is_active,
-        "updatedAt": rfc3339(price.updated_at),
-    })
+    Shown {
+        provider: price.provider.clone(),
+        model: price.model.clone(),
+        currency: price.currency.clone(),
+        input_cost_per_1k: units(price.input),
+        output_cost_per_1k: units(price.output),
+        cached_input_cost_per_1k: price.cached_input.map(units),
+        reasoning_output_cost_per_1k: price.reasoning_output.map(units),
+        pricing_version: price.version.clone(),
+        active: price.is_active,
+        updated_at: rfc3339(price.updated_at),
+    }
 }
 
 /// `GET /v1/model-pricing`.
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
-) -> Result<Data<Vec<Value>>, ApiError> {
+) -> Result<Data<Vec<Shown>>, ApiError> {
     Ok(Data(app.store.prices().await?.iter().map(shown).collect()))
 }
 
@@ -86,7 +105,7 @@ pub(crate) async fn put(
     caller: Caller,
     Path(named): Path<Named>,
     JsonBody(body): JsonBody<Put>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     caller.require(Role::Admin)?;
     let optional = |name: &str, units: Option<f64>| units.map(|units| nanos(name, units)).transpose();
     let price = ModelPrice {
@@ -113,10 +132,10 @@ pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path(named): Path<Named>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Done>, ApiError> {
     caller.require(Role::Admin)?;
     if !app.store.delete_price(&named.provider, &named.model).await? {
         return Err(ApiError::new(Code::NotFound, "there is no price of this model"));
     }
-    Ok(Data(json!({})))
+    Ok(Data(Done {}))
 }

@@ -8,11 +8,12 @@ use crate::{
     line,
     machines::{Machine, copy, egress, life, status::AgentStatus},
     project::{Member, OfProject, Viewer, find},
+    routes::given::Deleted,
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_model::{id::ProjectId, machine::MachineState, time::rfc3339};
 use toft_store::{NewProject, Project, Role};
 
@@ -23,28 +24,61 @@ const LIMIT_MAX: u32 = 1000;
 const LIMIT_DEFAULT: u32 = 50;
 const NAME_DEFAULT: &str = "New project";
 
-/// A project as the API shows it.
-pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Value {
+/// A project.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Project")]
+pub(crate) struct Shown {
+    pub(crate) id: ProjectId,
+    /// A name of the caller's own for it.
+    alias: Option<String>,
+    name: String,
+    /// Where its app is shown, for who has an entry (`POST …/preview`).
+    url: String,
+    state: MachineState,
+    /// Why it is so, where something is wrong.
+    state_reason: Option<String>,
+    /// Its newest run.
+    latest_run_id: Option<String>,
+    /// RFC 3339.
+    created_at: String,
+    /// RFC 3339.
+    updated_at: String,
+    agent_status: AgentStatus,
+}
+
+/// A project that was asked for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MadeProject")]
+pub(crate) struct MadeOrFound {
+    #[serde(flatten)]
+    project: Shown,
+    /// Whether it was made now.
+    created: bool,
+}
+
+/// As the API shows it.
+pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Shown {
     let tampered = copy::tamper_reason(machine);
     let view = machine.view();
     // Without processes nothing works or waits, whatever the last event said.
     let runs = matches!(view.state, MachineState::Running | MachineState::Frozen);
     let status = if runs { view.statuses.of_project() } else { AgentStatus::Idle };
-    json!({
-        "id": project.id,
-        "alias": project.alias,
-        "name": project.name,
-        "url": app.hosts.preview_origin(project.id.as_str()),
-        "state": view.state.as_str(),
-        "stateReason": view.reason.clone().or(tampered),
-        "latestRunId": project.latest_run,
-        "createdAt": rfc3339(project.created_at),
-        "updatedAt": rfc3339(project.updated_at),
-        "agentStatus": status,
-    })
+    Shown {
+        id: project.id.clone(),
+        alias: project.alias.clone(),
+        name: project.name.clone(),
+        url: app.hosts.preview_origin(project.id.as_str()),
+        state: view.state,
+        state_reason: view.reason.clone().or(tampered),
+        latest_run_id: project.latest_run.clone(),
+        created_at: rfc3339(project.created_at),
+        updated_at: rfc3339(project.updated_at),
+        agent_status: status,
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Create {
     id: Option<String>,
     name: Option<String>,
@@ -57,7 +91,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     JsonBody(body): JsonBody<Create>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<MadeOrFound>, ApiError> {
     caller.require(Role::Member)?;
     let given: Option<ProjectId> = body.id.as_deref().and_then(|id| id.parse().ok());
     let alias = match (&given, body.id) {
@@ -122,9 +156,8 @@ pub(crate) async fn create(
         } else {
             machine.settled().await;
         }
-        let mut data = shown(&app2, &project, &machine);
-        data["created"] = made.created.into();
-        Ok(Data(data))
+        let project = shown(&app2, &project, &machine);
+        Ok(Data(MadeOrFound { project, created: made.created }))
     };
     match app.tasks.spawn(work).await {
         Ok(done) => done,
@@ -146,7 +179,7 @@ fn check_alias(alias: String) -> Result<String, ApiError> {
     )))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Page {
     limit: Option<String>,
     offset: Option<String>,
@@ -157,7 +190,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
     Query(page): Query<Page>,
-) -> Result<Data<Vec<Value>>, ApiError> {
+) -> Result<Data<Vec<Shown>>, ApiError> {
     let limit = number("limit", page.limit.as_deref(), LIMIT_DEFAULT)?;
     if limit == 0 || limit > LIMIT_MAX {
         return Err(ApiError::invalid(format!("limit must be 1 to {LIMIT_MAX}")));
@@ -186,11 +219,11 @@ fn number(name: &str, given: Option<&str>, default: u32) -> Result<u32, ApiError
 pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, machine, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     Ok(Data(shown(&app, &project, &machine)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Rename {
     name: String,
 }
@@ -200,7 +233,7 @@ pub(crate) async fn patch(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<Rename>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let name = line::name("name", &body.name)?;
     app.store.rename_project(&project.id, &name, app.clock.now_ms()).await?;
     let (project, machine) = find(&app, project.id.as_str()).await?;
@@ -212,9 +245,9 @@ pub(crate) async fn delete(
     State(app): State<App>,
     OfProject { project, machine, .. }: OfProject<Member>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Deleted<ProjectId>>, ApiError> {
     life::delete(&app, &machine).await?;
     app.auth.take_back_of(&project.id);
     app.ports.close(&project.id).await;
-    Ok(Data(json!({"id": project.id, "deleted": true})))
+    Ok(Data(Deleted::of(project.id)))
 }

@@ -8,8 +8,8 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_gateway::ControlError;
 use toft_model::provider::ModelList;
 use toft_store::Role;
@@ -33,23 +33,56 @@ async fn offered(app: &App) -> Result<Option<ModelList>, ApiError> {
     Ok(gateway.models().await.ok())
 }
 
+/// The file of models and providers of one's own.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ModelsFile")]
+pub(crate) struct ModelsFileShown {
+    path: String,
+    /// Providers that it has.
+    providers: Vec<String>,
+    /// How many models it tells of.
+    models: usize,
+    /// What is wrong with it now.
+    problem: Option<String>,
+}
+
+/// The file that keys were found in.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeysFile")]
+pub(crate) struct KeysFileShown {
+    path: Option<String>,
+    /// What is wrong with it now.
+    problem: Option<String>,
+}
+
+/// What came of asking a provider with its key.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ProviderTest")]
+pub(crate) struct Tried {
+    ok: bool,
+    /// The provider's own words where there are any.
+    message: String,
+    latency_ms: u64,
+}
+
 /// `GET /v1/models-file`: what is told there of models and providers, and what is wrong with it.
 pub(crate) async fn models_file(
     State(app): State<App>,
     _caller: Caller,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<ModelsFileShown>, ApiError> {
     let (providers, models, problem) = app.providers.overlay();
     let path = ModelsFile::new(&app.data_dir).path().display().to_string();
-    Ok(Data(json!({"path": path, "providers": providers, "models": models, "problem": problem})))
+    Ok(Data(ModelsFileShown { path, providers, models, problem }))
 }
 
 /// `GET /v1/keys-file`: the file that keys were found in, and what is wrong with it as it is now.
-pub(crate) async fn file(State(app): State<App>, _caller: Caller) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn file(State(app): State<App>, _caller: Caller) -> Result<Data<KeysFileShown>, ApiError> {
     let (path, problem) = app.providers.file();
-    Ok(Data(json!({"path": path, "problem": problem})))
+    Ok(Data(KeysFileShown { path, problem }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct KeyBody {
     key: String,
 }
@@ -89,18 +122,18 @@ pub(crate) async fn test(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Tried>, ApiError> {
     caller.require(Role::Admin)?;
     let known = app.providers.find(&id)?;
     if let Some(problem) = app.providers.problem(&*app.store, &known).await? {
-        return Ok(Data(json!({"ok": false, "message": problem, "latencyMs": 0})));
+        return Ok(Data(Tried { ok: false, message: problem, latency_ms: 0 }));
     }
     let gateway = app.gateway.get().await.ok_or_else(no_gateway)?;
     match gateway.test_provider(known.id()).await {
-        Ok(test) => Ok(Data(json!(test))),
+        Ok(test) => Ok(Data(Tried { ok: test.ok, message: test.message, latency_ms: test.latency_ms })),
         // No key, mostly: an outcome for the person who pressed the button.
         Err(ControlError::Refused { message, .. }) => {
-            Ok(Data(json!({"ok": false, "message": message, "latencyMs": 0})))
+            Ok(Data(Tried { ok: false, message, latency_ms: 0 }))
         }
         Err(error) => Err(gateway_failed(&error)),
     }

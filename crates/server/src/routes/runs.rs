@@ -14,7 +14,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use toft_llm::scripted;
 use toft_model::{
@@ -25,6 +26,8 @@ use toft_model::{
 };
 use toft_store::{Accepted, NewRun, Run};
 
+/// What streams of runs tell.
+pub(crate) const EVENTS: &str = "status, token, tool, file_op, ping, and done or error at its end";
 /// Runs in one answer.
 const LIMIT_MAX: u32 = 1000;
 const LIMIT_DEFAULT: u32 = 50;
@@ -32,7 +35,7 @@ const LIMIT_DEFAULT: u32 = 50;
 const KEY_CHARS_MAX: usize = 200;
 
 /// What both routes take beside their text.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Options {
     input: Option<Value>,
@@ -47,18 +50,44 @@ struct Options {
     priority: i32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Create {
     prompt: Option<String>,
     #[serde(flatten)]
     options: Options,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Message {
     content: Option<String>,
     #[serde(flatten)]
     options: Options,
+}
+
+/// What was said to a run.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "RunSaid")]
+struct Said {
+    role: &'static str,
+    content: String,
+    /// RFC 3339.
+    created_at: String,
+}
+
+/// A message, and the run that it makes.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct AcceptedMessage {
+    run: shown::Accepted,
+    message: Said,
+}
+
+/// Where to begin in a run's events.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used: the header wins over it")]
+pub(crate) struct Follow {
+    /// The number of the last event that is known; 0 is the beginning.
+    after: Option<u64>,
 }
 
 /// What a request is, before it is a run.
@@ -99,8 +128,12 @@ pub(crate) async fn message(
     if streams {
         return follow::events(&app, &of.caller, &run, 0).await;
     }
-    let said = json!({ "role": "user", "content": run.prompt, "createdAt": rfc3339(run.created_at) });
-    Ok(Data(json!({ "run": shown::accepted(&run, created), "message": said })).into_response())
+    let message = Said {
+        role: "user",
+        content: run.prompt.clone(),
+        created_at: rfc3339(run.created_at),
+    };
+    Ok(Data(AcceptedMessage { run: shown::accepted(&run, created), message }).into_response())
 }
 
 async fn accepted(
@@ -241,7 +274,7 @@ fn backend_is_there(app: &App, backend: &str) -> Result<(), ApiError> {
     )))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Page {
     limit: Option<u32>,
     offset: Option<u32>,
@@ -252,7 +285,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     of: OfProject<Viewer>,
     Query(page): Query<Page>,
-) -> Result<Data<Vec<Value>>, ApiError> {
+) -> Result<Data<Vec<shown::Summary>>, ApiError> {
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::invalid(format!("limit is a number from 1 to {LIMIT_MAX}")));
@@ -261,7 +294,7 @@ pub(crate) async fn list(
     Ok(Data(runs.iter().map(shown::summary).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Named {
     run: String,
 }
@@ -277,7 +310,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     of: OfProject<Viewer>,
     Path(named): Path<Named>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<shown::Summary>, ApiError> {
     Ok(Data(shown::summary(&find(&app, &of.project, &named).await?)))
 }
 
@@ -286,7 +319,7 @@ pub(crate) async fn messages(
     State(app): State<App>,
     of: OfProject<Viewer>,
     Path(named): Path<Named>,
-) -> Result<Data<Vec<Value>>, ApiError> {
+) -> Result<Data<Vec<shown::Message>>, ApiError> {
     let run = find(&app, &of.project, &named).await?;
     let messages = app.store.run_messages(&run.id).await?;
     Ok(Data(messages.iter().map(|message| shown::message(&run, message)).collect()))
@@ -350,7 +383,7 @@ pub(crate) async fn cancel(
     of: OfProject<Member>,
     Path(named): Path<Named>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<shown::Cancelled>, ApiError> {
     let run = find(&app, &of.project, &named).await?;
     let now = app.clock.now_ms();
     let cancelled = app.store.cancel_run(&of.project.id, &run.id, now).await?;

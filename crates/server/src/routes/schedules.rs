@@ -10,6 +10,7 @@ use crate::{
         read::{self, Reading},
     },
     project::{Member, OfProject, Viewer},
+    routes::given::Deleted,
     schedules::{
         slots::{self, NoPlan, Plan},
         worker,
@@ -18,10 +19,15 @@ use crate::{
 };
 use axum::{body::to_bytes, extract::State};
 use http::{StatusCode, Uri};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use toft_model::schedule::{CatchUp, Overlap, ScheduleId, When, Work};
+use toft_model::{
+    event::Outcome,
+    id::SessionId,
+    schedule::{CatchUp, Overlap, ScheduleId, When, Work},
+};
 use toft_store::{Firing, Project, Schedule, Step};
 use tokio::time::timeout;
 
@@ -57,12 +63,14 @@ impl From<NoPlan> for ApiError {
 }
 
 /// What a schedule is made of, or changed to.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     name: Option<String>,
+    #[schemars(with = "Option<When>")]
     when: Option<Value>,
     #[serde(rename = "do")]
+    #[schemars(with = "Option<Work>")]
     work: Option<Value>,
     catch_up: Option<CatchUp>,
     catch_up_max: Option<u32>,
@@ -165,7 +173,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     OfProject { project, machine, .. }: OfProject<Member>,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let now = app.clock.now_ms();
     let when = when(wish.when.ok_or_else(|| missing("when"))?)?;
     let work = work(wish.work.ok_or_else(|| missing("do"))?)?;
@@ -212,12 +220,12 @@ async fn one(app: &App, project: &Project, schedule: &str) -> Result<Schedule, A
 pub(crate) async fn list(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<All>, ApiError> {
     let mut all = Vec::new();
     for schedule in app.store.schedules(&project.id).await? {
         all.push(shown(&app, &schedule).await?);
     }
-    Ok(Data(json!({"schedules": all})))
+    Ok(Data(All { schedules: all }))
 }
 
 /// `GET …/schedules/{sid}`.
@@ -225,15 +233,14 @@ pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
     Path((_, sid)): Path<(String, String)>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<WithUpcoming>, ApiError> {
     let schedule = one(&app, &project, &sid).await?;
-    let mut data = shown(&app, &schedule).await?;
+    let shown = shown(&app, &schedule).await?;
     let upcoming = match Plan::new(&schedule.when, schedule.anchor_at) {
         Ok(plan) if schedule.enabled => plan.upcoming(schedule.decided_at, UPCOMING),
         Ok(_) | Err(_) => Vec::new(),
     };
-    data["upcoming"] = upcoming.into();
-    Ok(Data(data))
+    Ok(Data(WithUpcoming { schedule: shown, upcoming }))
 }
 
 /// `PATCH …/schedules/{sid}`: what is not sent stays.
@@ -242,7 +249,7 @@ pub(crate) async fn patch(
     OfProject { project, machine, .. }: OfProject<Member>,
     Path((_, sid)): Path<(String, String)>,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let new_name = wish.name.as_deref().map(|text| line::name("name", text)).transpose()?;
     let new_when = wish.when.map(when).transpose()?;
     let new_work = wish.work.map(work).transpose()?;
@@ -303,13 +310,13 @@ pub(crate) async fn delete(
     OfProject { project, .. }: OfProject<Member>,
     Path((_, sid)): Path<(String, String)>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Deleted<ScheduleId>>, ApiError> {
     let schedule = one(&app, &project, &sid).await?;
     if !app.store.delete_schedule(&schedule.project, &schedule.id).await? {
         return Err(no_schedule());
     }
     app.schedules.deleted(&schedule.id);
-    Ok(Data(json!({"id": schedule.id, "deleted": true})))
+    Ok(Data(Deleted::of(schedule.id)))
 }
 
 /// `POST …/schedules/{sid}/run`: once now, also when it is disabled.
@@ -318,7 +325,7 @@ pub(crate) async fn run(
     OfProject { project, .. }: OfProject<Member>,
     Path((_, sid)): Path<(String, String)>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<ShownFiring>, ApiError> {
     let schedule = one(&app, &project, &sid).await?;
     let app2 = app.clone();
     // To its end, even if the client leaves: what is recorded must be started.
@@ -327,7 +334,7 @@ pub(crate) async fn run(
     firing.map(|firing| Data(told(&firing))).ok_or_else(no_schedule)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Page {
     limit: Option<u32>,
@@ -341,52 +348,120 @@ pub(crate) async fn firings(
     OfProject { project, .. }: OfProject<Viewer>,
     Path((_, sid)): Path<(String, String)>,
     Query(page): Query<Page>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Firings>, ApiError> {
     let schedule = one(&app, &project, &sid).await?;
     let limit = page.limit.unwrap_or(FIRINGS_DEFAULT);
     if !(1..=FIRINGS_MAX).contains(&limit) {
         return Err(ApiError::invalid(format!("limit must be 1 to {FIRINGS_MAX}")));
     }
     let firings = app.store.firings(&schedule.id, page.before, limit).await?;
-    let firings: Vec<Value> = firings.iter().map(told).collect();
-    Ok(Data(json!({"firings": firings})))
+    Ok(Data(Firings { firings: firings.iter().map(told).collect() }))
 }
 
-async fn shown(app: &App, schedule: &Schedule) -> Result<Value, ApiError> {
+/// A schedule. Times are Unix milliseconds.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Schedule")]
+pub(crate) struct Shown {
+    id: ScheduleId,
+    name: String,
+    when: When,
+    #[serde(rename = "do")]
+    work: Work,
+    catch_up: CatchUp,
+    catch_up_max: u32,
+    overlap: Overlap,
+    enabled: bool,
+    timeout_ms: u64,
+    /// Null when there is no slot to come.
+    next_at: Option<u64>,
+    created_at: u64,
+    updated_at: u64,
+    last_firing: Option<ShownFiring>,
+}
+
+/// A schedule, with its next slots.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ScheduleAhead")]
+pub(crate) struct WithUpcoming {
+    #[serde(flatten)]
+    schedule: Shown,
+    upcoming: Vec<u64>,
+}
+
+/// Schedules of a project.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Schedules")]
+pub(crate) struct All {
+    schedules: Vec<Shown>,
+}
+
+/// What became of slots.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Firings {
+    /// Newest slot first.
+    firings: Vec<ShownFiring>,
+}
+
+/// What became of a slot, or of several. Times are Unix milliseconds.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Firing")]
+pub(crate) struct ShownFiring {
+    id: String,
+    slot: u64,
+    last_slot: u64,
+    /// How many slots it stands for.
+    slots: u64,
+    by_hand: bool,
+    #[schemars(with = "String", extend("enum" = ["running", "fired", "late", "skipped", "suppressed", "failed"]))]
+    outcome: Outcome,
+    /// Why it came to that.
+    reason: Option<String>,
+    /// Whether it waits for the end of the one before.
+    waiting: bool,
+    started_at: Option<u64>,
+    ended_at: Option<u64>,
+    exit_code: Option<i32>,
+    output: Option<String>,
+    session_id: Option<SessionId>,
+}
+
+async fn shown(app: &App, schedule: &Schedule) -> Result<Shown, ApiError> {
     let last = app.store.firings(&schedule.id, None, 1).await?;
-    Ok(json!({
-        "id": schedule.id,
-        "name": schedule.name,
-        "when": schedule.when,
-        "do": schedule.work,
-        "catchUp": schedule.catch_up,
-        "catchUpMax": schedule.catch_up_max,
-        "overlap": schedule.overlap,
-        "enabled": schedule.enabled,
-        "timeoutMs": schedule.timeout_ms,
-        "nextAt": schedule.next_at,
-        "createdAt": schedule.created_at,
-        "updatedAt": schedule.updated_at,
-        "lastFiring": last.first().map(told),
-    }))
+    Ok(Shown {
+        id: schedule.id.clone(),
+        name: schedule.name.clone(),
+        when: schedule.when.clone(),
+        work: schedule.work.clone(),
+        catch_up: schedule.catch_up,
+        catch_up_max: schedule.catch_up_max,
+        overlap: schedule.overlap,
+        enabled: schedule.enabled,
+        timeout_ms: schedule.timeout_ms,
+        next_at: schedule.next_at,
+        created_at: schedule.created_at,
+        updated_at: schedule.updated_at,
+        last_firing: last.first().map(told),
+    })
 }
 
-fn told(firing: &Firing) -> Value {
+fn told(firing: &Firing) -> ShownFiring {
     let waits = firing.step == Step::Waiting;
     let reason = if waits { Some(WAITS) } else { firing.reason.as_deref() };
-    json!({
-        "id": firing.id,
-        "slot": firing.slot,
-        "lastSlot": firing.last_slot,
-        "slots": firing.slots,
-        "byHand": firing.by_hand,
-        "outcome": firing.outcome,
-        "reason": reason,
-        "waiting": waits,
-        "startedAt": firing.started_at,
-        "endedAt": firing.ended_at,
-        "exitCode": firing.exit_code,
-        "output": firing.output,
-        "sessionId": firing.session,
-    })
+    ShownFiring {
+        id: firing.id.clone(),
+        slot: firing.slot,
+        last_slot: firing.last_slot,
+        slots: firing.slots,
+        by_hand: firing.by_hand,
+        outcome: firing.outcome,
+        reason: reason.map(str::to_owned),
+        waiting: waits,
+        started_at: firing.started_at,
+        ended_at: firing.ended_at,
+        exit_code: firing.exit_code,
+        output: firing.output.clone(),
+        session_id: firing.session.clone(),
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     envelope::{Data, JsonBody, NoBody, Path},
     machines::Machine,
     project::{Admin, Member, OfProject, Viewer},
+    routes::given::Done,
     secrets::{
         self, ENVIRONMENT,
         brokered::BROKERED,
@@ -14,8 +15,11 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde_json::{Map, Value, json};
-use toft_model::machine::MachineState;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use toft_model::{binding::Binding, machine::MachineState};
 use toft_store::Role;
 use toft_vault::Secret;
 
@@ -28,19 +32,75 @@ const BINDING: &str = "a binding is {\"hosts\": [\"api.example.com\"], \"methods
                        [\"/v1/*\"], \"headers\": [\"authorization\"]}, all lists of texts, all but hosts \
                        may be left out";
 
-async fn shown(app: &App, machine: &Machine) -> Result<Data<Value>, ApiError> {
+/// Secrets of a project: never their values.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Secrets")]
+pub(crate) struct All {
+    revision: u64,
+    /// Whether new processes of its machine find this revision; null while it does not run.
+    in_force: Option<bool>,
+    secrets: Vec<secrets::Shown>,
+}
+
+/// A value, and what is to become of it.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used: the words of its refusals quote nothing")]
+pub(crate) struct OneBody {
+    value: String,
+    /// As it is, if that is left out.
+    kind: Option<KindName>,
+    /// Of a brokered one: the requests that it is put into.
+    binding: Option<Binding>,
+}
+
+/// Who gets a value.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum KindName {
+    /// Programs, in their environment.
+    Environment,
+    /// The gateway, which puts it into requests.
+    Brokered,
+}
+
+/// A text, or more about it.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum TextOrMore {
+    Text(String),
+    More(OneBody),
+}
+
+/// Some at once.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used: the words of its refusals quote nothing")]
+pub(crate) struct ManyBody {
+    /// By their names.
+    #[serde(default)]
+    values: BTreeMap<String, TextOrMore>,
+    /// Whether a machine that sleeps or is paused goes on with them.
+    #[serde(default)]
+    wake: bool,
+}
+
+async fn shown(app: &App, machine: &Machine) -> Result<Data<All>, ApiError> {
     let (revision, all) = secrets::list(app, &machine.id).await?;
     // A paused one is told before it goes on.
     let running = machine.state() == MachineState::Running;
     let in_force = running.then(|| machine.told.revision() == Some(revision));
-    Ok(Data(json!({"revision": revision, "inForce": in_force, "secrets": all})))
+    Ok(Data(All { revision, in_force, secrets: all }))
 }
 
 /// `GET …/secrets`.
 pub(crate) async fn list(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Viewer>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<All>, ApiError> {
     shown(&app, &machine).await
 }
 
@@ -49,7 +109,7 @@ pub(crate) async fn set_many(
     State(app): State<App>,
     OfProject { caller, machine, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<Map<String, Value>>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<All>, ApiError> {
     let refused = || ApiError::invalid(MANY);
     let (mut values, mut wake) = (Vec::new(), false);
     for (field, given) in body {
@@ -79,7 +139,7 @@ pub(crate) async fn set(
     OfProject { caller, machine, .. }: OfProject<Member>,
     Path((_, name)): Path<(String, String)>,
     JsonBody(body): JsonBody<Map<String, Value>>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<All>, ApiError> {
     change::set(&app, &machine, vec![given_as(name, body)?], caller.user_id(), false).await?;
     shown(&app, &machine).await
 }
@@ -112,7 +172,7 @@ pub(crate) async fn delete(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Member>,
     Path((_, name)): Path<(String, String)>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<All>, ApiError> {
     change::delete(&app, &machine, name).await?;
     shown(&app, &machine).await
 }
@@ -122,9 +182,9 @@ pub(crate) async fn rotate(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Admin>,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Done>, ApiError> {
     change::rotate(&app, &machine).await?;
-    Ok(Data(json!({})))
+    Ok(Data(Done {}))
 }
 
 /// `POST /v1/vault/rotate`: a new master key for everything.
@@ -132,8 +192,8 @@ pub(crate) async fn rotate_master(
     State(app): State<App>,
     caller: Caller,
     _: NoBody,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Done>, ApiError> {
     caller.require(Role::Admin)?;
     app.keyring.rotate(&app.tasks, &app.store).await?;
-    Ok(Data(json!({})))
+    Ok(Data(Done {}))
 }

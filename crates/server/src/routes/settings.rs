@@ -9,8 +9,8 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashMap;
 use toft_model::provider::DEMO_PROVIDER;
 use toft_store::{Role, SYSTEM_USER};
@@ -21,22 +21,35 @@ const LEVELS: [&str; 6] = ["off", "minimal", "low", "medium", "high", "xhigh"];
 /// Longest model id.
 const MODEL_BYTES_MAX: usize = 200;
 
-async fn shown(app: &App, caller: &Caller) -> Result<Data<Value>, ApiError> {
-    let team: HashMap<String, String> =
+/// Settings of the team, and a person's.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Settings {
+    default_provider: Option<String>,
+    default_model: Option<String>,
+    default_thinking_level: Option<String>,
+    /// Whether servers of models on this machine are looked for.
+    local_models: bool,
+    /// `light`, `dark` or `system`; null: nothing was chosen.
+    theme: Option<String>,
+}
+
+async fn shown(app: &App, caller: &Caller) -> Result<Data<Settings>, ApiError> {
+    let mut team: HashMap<String, String> =
         app.store.settings(SYSTEM_USER).await?.into_iter().collect();
-    let own: HashMap<String, String> =
+    let mut own: HashMap<String, String> =
         app.store.settings(caller.user_id()).await?.into_iter().collect();
-    Ok(Data(json!({
-        "defaultProvider": team.get(DEFAULT_PROVIDER),
-        "defaultModel": team.get(DEFAULT_MODEL),
-        "defaultThinkingLevel": team.get(DEFAULT_THINKING),
-        "localModels": app.providers.looks_for_local(&team),
-        "theme": own.get(THEME),
-    })))
+    Ok(Data(Settings {
+        local_models: app.providers.looks_for_local(&team),
+        default_provider: team.remove(DEFAULT_PROVIDER),
+        default_model: team.remove(DEFAULT_MODEL),
+        default_thinking_level: team.remove(DEFAULT_THINKING),
+        theme: own.remove(THEME),
+    }))
 }
 
 /// `GET /v1/settings`.
-pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<Value>, ApiError> {
+pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<Settings>, ApiError> {
     shown(&app, &caller).await
 }
 
@@ -48,7 +61,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::<T>::deserialize(d).map(Some)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value mean three things")]
 pub(crate) struct Changes {
@@ -69,7 +82,7 @@ pub(crate) async fn put(
     State(app): State<App>,
     caller: Caller,
     JsonBody(changes): JsonBody<Changes>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Settings>, ApiError> {
     let mut team = Vec::new();
     if let Some(value) = changes.default_provider {
         let known = |p: &String| p == DEMO_PROVIDER || app.providers.find(p).is_ok();

@@ -4,14 +4,14 @@ use crate::{
     api_error::ApiError,
     auth::caller::Caller,
     envelope::{Data, JsonBody},
-    routes::auth::only_cli,
+    routes::{auth::only_cli, given::Done},
     state::App,
 };
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Wish {
     #[serde(default)]
@@ -22,10 +22,10 @@ pub(crate) async fn post(
     State(app): State<App>,
     caller: Caller,
     JsonBody(wish): JsonBody<Wish>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Done>, ApiError> {
     only_cli(&caller)?;
     tracing::info!(machines = wish.stop_machines, "told to end");
     // Connections finish the request that they are in: this answer still goes out.
     app.stop.stop(wish.stop_machines);
-    Ok(Data(json!({})))
+    Ok(Data(Done {}))
 }

@@ -10,8 +10,9 @@ use crate::{
 };
 use axum::extract::State;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use toft_model::id::ProjectId;
 use toft_store::{SnapshotKind, UsageAsk, UsageBy, UsageSum};
@@ -27,7 +28,7 @@ const DAY_MS: u64 = 86_400_000;
 const NANOS: f64 = 1e9;
 
 /// What is asked for. Days are those of UTC.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Asked {
     from: Option<String>,
@@ -37,8 +38,9 @@ pub(crate) struct Asked {
     limit: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "UsageBy")]
 enum By {
     Day,
     Project,
@@ -49,17 +51,6 @@ enum By {
 }
 
 impl By {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Project => "project",
-            Self::Session => "session",
-            Self::Run => "run",
-            Self::Model => "model",
-            Self::Provider => "provider",
-        }
-    }
-
     fn sums(self) -> UsageBy {
         match self {
             Self::Day => UsageBy::Day,
@@ -77,7 +68,7 @@ pub(crate) async fn all(
     State(app): State<App>,
     _caller: Caller,
     Query(asked): Query<Asked>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let project = match &asked.project {
         None => None,
         // A deleted one has its id still.
@@ -95,7 +86,7 @@ pub(crate) async fn of_project(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
     Query(asked): Query<Asked>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     if asked.project.is_some() {
         return Err(ApiError::invalid("the path says which project: leave project out"));
     }
@@ -108,7 +99,7 @@ async fn answer(
     asked: &Asked,
     by: By,
     project: Option<ProjectId>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Shown>, ApiError> {
     let limit = asked.limit.unwrap_or(ROWS_DEFAULT);
     if !(1..=ROWS_MAX).contains(&limit) {
         return Err(ApiError::invalid(format!("limit must be 1 to {ROWS_MAX}")));
@@ -124,15 +115,15 @@ async fn answer(
     ask.by = UsageBy::All;
     let total = app.store.usage(&ask).await?.pop().unwrap_or_default();
     let names = names(app, by, &rows).await?;
-    let rows: Vec<Value> = rows.iter().map(|sum| row(by, sum, &names)).collect();
-    Ok(Data(json!({
-        "from": day(from_day),
-        "to": day(to_day),
-        "by": by.word(),
-        "rows": rows,
-        "truncated": truncated,
-        "total": figures(&total),
-    })))
+    let rows = rows.iter().map(|sum| row(by, sum, &names)).collect();
+    Ok(Data(Shown {
+        from: day(from_day),
+        to: day(to_day),
+        by,
+        rows,
+        truncated,
+        total: figures(&total),
+    }))
 }
 
 /// First and last day, as numbers since 1970.
@@ -215,66 +206,122 @@ pub(super) fn first_line(event: &str) -> Option<String> {
     Some(line.chars().take(NAME_CHARS_MAX).collect())
 }
 
-fn row(by: By, sum: &UsageSum, names: &Names) -> Value {
+fn row(by: By, sum: &UsageSum, names: &Names) -> Row {
     let named = || {
         let key = (sum.project.clone()?, sum.session.clone()?, sum.run.clone());
         names.get(&key).cloned()
     };
-    let mut row = Map::new();
-    let mut put = |name: &str, value: Value| row.insert(name.to_owned(), value);
-    match by {
-        By::Day => {
-            put("key", json!(sum.day.map(day)));
-        }
-        By::Project => {
-            put("key", json!(sum.project));
-            put("name", json!(sum.project_name));
-            put("deleted", json!(sum.project_deleted));
-        }
-        By::Session | By::Run => {
-            put("key", json!(if by == By::Run { &sum.run } else { &sum.session }));
-            put("name", json!(named()));
-            put("project", json!(sum.project));
-            put("projectName", json!(sum.project_name));
-            if by == By::Run {
-                put("session", json!(sum.session));
-            }
-        }
-        By::Model => {
-            put("key", json!(sum.model));
-            put("provider", json!(sum.provider));
-        }
-        By::Provider => {
-            put("key", json!(sum.provider));
-        }
-    }
-    row.extend(figures(sum));
-    Value::Object(row)
+    let of = match by {
+        By::Day => Of { key: sum.day.map(day), ..Of::default() },
+        By::Project => Of {
+            key: sum.project.clone(),
+            name: Some(sum.project_name.clone()),
+            deleted: Some(sum.project_deleted),
+            ..Of::default()
+        },
+        By::Session | By::Run => Of {
+            key: if by == By::Run { sum.run.clone() } else { sum.session.clone() },
+            name: Some(named()),
+            project: Some(sum.project.clone()),
+            project_name: Some(sum.project_name.clone()),
+            session: (by == By::Run).then(|| sum.session.clone()),
+            ..Of::default()
+        },
+        By::Model => Of {
+            key: sum.model.clone(),
+            provider: Some(sum.provider.clone()),
+            ..Of::default()
+        },
+        By::Provider => Of { key: sum.provider.clone(), ..Of::default() },
+    };
+    Row { of, figures: figures(sum) }
+}
+
+/// Model calls of some days, added up.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
+pub(crate) struct Shown {
+    /// The first day (UTC).
+    from: String,
+    /// The last day (UTC).
+    to: String,
+    by: By,
+    rows: Vec<Row>,
+    /// Whether there are more rows.
+    truncated: bool,
+    total: Figures,
+}
+
+/// Of one day, project, conversation, run, model or provider.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UsageRow")]
+struct Row {
+    #[serde(flatten)]
+    of: Of,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+/// Of what. Which fields there are is said by `by`.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "UsageOf")]
+struct Of {
+    /// The day, or the id; null where none is known.
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project_name: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<Option<String>>,
+}
+
+/// Calls, tokens and cost.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "UsageFigures")]
+struct Figures {
+    calls: u64,
+    failed: u64,
+    input: u64,
+    output: u64,
+    cache_read: u64,
+    cache_write: u64,
+    /// Null when there are calls and the cost of none is known; else of those whose cost is known.
+    cost_usd: Option<f64>,
+    /// Calls whose cost is not known.
+    unpriced: u64,
 }
 
 /// `costUsd` is null when there are calls and the cost of none is known; else it is that of those
 /// whose cost is known, and `unpriced` says how many are not in it.
-fn figures(sum: &UsageSum) -> Map<String, Value> {
+fn figures(sum: &UsageSum) -> Figures {
     let known = sum.calls == 0 || sum.unpriced < sum.calls;
     #[expect(clippy::cast_precision_loss, reason = "exact up to nine million dollars")]
     let dollars = known.then(|| sum.cost as f64 / NANOS);
-    let figures = json!({
-        "calls": sum.calls,
-        "failed": sum.failed,
-        "input": sum.input,
-        "output": sum.output,
-        "cacheRead": sum.cache_read,
-        "cacheWrite": sum.cache_write,
-        "costUsd": dollars,
-        "unpriced": sum.unpriced,
-    });
-    let Value::Object(figures) = figures else { unreachable!("it is written as one") };
-    figures
+    Figures {
+        calls: sum.calls,
+        failed: sum.failed,
+        input: sum.input,
+        output: sum.output,
+        cache_read: sum.cache_read,
+        cache_write: sum.cache_write,
+        cost_usd: dollars,
+        unpriced: sum.unpriced,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn check(from: Option<&str>, to: Option<&str>, want: Option<(&str, &str)>) {
         let asked = Asked {
@@ -317,11 +364,11 @@ mod tests {
     #[test]
     fn unknown_is_not_zero() {
         let of = |calls, unpriced, cost| {
-            figures(&UsageSum { calls, unpriced, cost, ..UsageSum::default() })["costUsd"].clone()
+            figures(&UsageSum { calls, unpriced, cost, ..UsageSum::default() }).cost_usd
         };
-        assert_eq!(of(0, 0, 0), json!(0.0));
-        assert_eq!(of(2, 0, 0), json!(0.0));
-        assert_eq!(of(2, 2, 0), Value::Null);
-        assert_eq!(of(2, 1, 123_000), json!(0.000_123));
+        assert_eq!(of(0, 0, 0), Some(0.0));
+        assert_eq!(of(2, 0, 0), Some(0.0));
+        assert_eq!(of(2, 2, 0), None);
+        assert_eq!(of(2, 1, 123_000), Some(0.000_123));
     }
 }

@@ -6,14 +6,15 @@ use crate::{
     envelope::{Data, JsonBody, Path},
     keyring::webhook_place,
     project::{Admin, OfProject},
+    routes::given::Done,
     runs::webhooks::SECRET_PREFIX,
     state::App,
 };
 use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use toft_model::{id::ProjectId, run::WebhookId, time::rfc3339};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toft_model::{id::ProjectId, run::{JobId, WebhookId}, time::rfc3339};
 use toft_store::{Delivery, Role, Webhook};
 use zeroize::Zeroizing;
 
@@ -26,30 +27,89 @@ const WEBHOOKS_MAX: usize = 20;
 /// Deliveries that are shown.
 const SHOWN_MAX: u32 = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Create {
     url: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Named {
     webhook: String,
 }
 
-fn shown(webhook: &Webhook) -> Value {
-    json!({
-        "id": webhook.id, "projectId": webhook.project, "url": webhook.url,
-        "createdAt": rfc3339(webhook.created_at),
-    })
+/// An address that is told of runs that are over.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Webhook")]
+pub(crate) struct Shown {
+    id: WebhookId,
+    /// Null: of all projects.
+    project_id: Option<ProjectId>,
+    url: String,
+    /// RFC 3339.
+    created_at: String,
 }
 
-fn delivery(one: &Delivery) -> Value {
-    json!({
-        "id": one.id, "runId": one.run, "projectId": one.project, "attempts": one.attempts,
-        "delivered": one.is_delivered, "said": one.said,
-        "nextAt": one.done_at.is_none().then(|| rfc3339(one.next_at)),
-        "doneAt": one.done_at.map(rfc3339), "createdAt": rfc3339(one.created_at),
-    })
+/// A webhook that was just made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewWebhook")]
+pub(crate) struct Made {
+    #[serde(flatten)]
+    webhook: Shown,
+    /// What is signed with: told this once.
+    secret: String,
+}
+
+/// A webhook, with what was sent there.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookDeliveries")]
+pub(crate) struct Told {
+    #[serde(flatten)]
+    webhook: Shown,
+    /// Newest first.
+    deliveries: Vec<ShownDelivery>,
+}
+
+/// Something that was sent, or is to be. Times are RFC 3339.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Delivery")]
+struct ShownDelivery {
+    /// The same however often it is sent.
+    id: WebhookId,
+    run_id: JobId,
+    project_id: ProjectId,
+    attempts: u32,
+    delivered: bool,
+    /// What the last attempt came to.
+    said: Option<String>,
+    /// Null when it is over.
+    next_at: Option<String>,
+    done_at: Option<String>,
+    created_at: String,
+}
+
+fn shown(webhook: &Webhook) -> Shown {
+    Shown {
+        id: webhook.id.clone(),
+        project_id: webhook.project.clone(),
+        url: webhook.url.clone(),
+        created_at: rfc3339(webhook.created_at),
+    }
+}
+
+fn delivery(one: &Delivery) -> ShownDelivery {
+    ShownDelivery {
+        id: one.id.clone(),
+        run_id: one.run.clone(),
+        project_id: one.project.clone(),
+        attempts: one.attempts,
+        delivered: one.is_delivered,
+        said: one.said.clone(),
+        next_at: one.done_at.is_none().then(|| rfc3339(one.next_at)),
+        done_at: one.done_at.map(rfc3339),
+        created_at: rfc3339(one.created_at),
+    }
 }
 
 fn url(text: &str) -> Result<String, ApiError> {
@@ -64,7 +124,7 @@ fn url(text: &str) -> Result<String, ApiError> {
     if is_one && is_bare && text.len() <= URL_BYTES_MAX { Ok(parsed.into()) } else { Err(wants()) }
 }
 
-async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data<Value>, ApiError> {
+async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data<Made>, ApiError> {
     let url = url(&body.url)?;
     if app.store.webhooks(project.as_ref()).await?.len() >= WEBHOOKS_MAX {
         let message = format!("there are {WEBHOOKS_MAX} webhooks already: delete one first");
@@ -85,10 +145,8 @@ async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data
         app.store.add_webhook(&webhook).await?;
         webhook
     };
-    let mut made = shown(&webhook);
     // Told once; from then on nobody reads it.
-    made["secret"] = secret.as_str().into();
-    Ok(Data(made))
+    Ok(Data(Made { webhook: shown(&webhook), secret: secret.to_string() }))
 }
 
 async fn find(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Webhook, ApiError> {
@@ -98,25 +156,24 @@ async fn find(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<W
     all.into_iter().find(|webhook| webhook.id == id).ok_or_else(missing)
 }
 
-async fn look(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Value>, ApiError> {
+async fn look(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Told>, ApiError> {
     let webhook = find(app, project, named).await?;
     let sent = app.store.deliveries(&webhook.id, SHOWN_MAX).await?;
-    let mut told = shown(&webhook);
-    told["deliveries"] = sent.iter().map(delivery).collect();
-    Ok(Data(told))
+    let deliveries = sent.iter().map(delivery).collect();
+    Ok(Data(Told { webhook: shown(&webhook), deliveries }))
 }
 
-async fn remove(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Value>, ApiError> {
+async fn remove(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Done>, ApiError> {
     let webhook = find(app, project, named).await?;
     app.store.delete_webhook(project, &webhook.id).await?;
-    Ok(Data(json!({})))
+    Ok(Data(Done {}))
 }
 
 /// `GET /v1/webhooks`: those of all projects.
 pub(crate) async fn list_all(
     State(app): State<App>,
     caller: Caller,
-) -> Result<Data<Vec<Value>>, ApiError> {
+) -> Result<Data<Vec<Shown>>, ApiError> {
     caller.require(Role::Admin)?;
     Ok(Data(app.store.webhooks(None).await?.iter().map(shown).collect()))
 }
@@ -126,7 +183,7 @@ pub(crate) async fn create_for_all(
     State(app): State<App>,
     caller: Caller,
     JsonBody(body): JsonBody<Create>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Made>, ApiError> {
     caller.require(Role::Admin)?;
     add(&app, None, body).await
 }
@@ -136,7 +193,7 @@ pub(crate) async fn get_of_all(
     State(app): State<App>,
     caller: Caller,
     Path(named): Path<Named>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Told>, ApiError> {
     caller.require(Role::Admin)?;
     look(&app, None, &named).await
 }
@@ -146,7 +203,7 @@ pub(crate) async fn delete_of_all(
     State(app): State<App>,
     caller: Caller,
     Path(named): Path<Named>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Done>, ApiError> {
     caller.require(Role::Admin)?;
     remove(&app, None, &named).await
 }
@@ -155,7 +212,7 @@ pub(crate) async fn delete_of_all(
 pub(crate) async fn list(
     State(app): State<App>,
     of: OfProject<Admin>,
-) -> Result<Data<Vec<Value>>, ApiError> {
+) -> Result<Data<Vec<Shown>>, ApiError> {
     Ok(Data(app.store.webhooks(Some(&of.project.id)).await?.iter().map(shown).collect()))
 }
 
@@ -164,7 +221,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     of: OfProject<Admin>,
     JsonBody(body): JsonBody<Create>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Made>, ApiError> {
     add(&app, Some(of.project.id), body).await
 }
 
@@ -173,7 +230,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     of: OfProject<Admin>,
     Path(named): Path<Named>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Told>, ApiError> {
     look(&app, Some(&of.project.id), &named).await
 }
 
@@ -182,6 +239,6 @@ pub(crate) async fn delete(
     State(app): State<App>,
     of: OfProject<Admin>,
     Path(named): Path<Named>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Done>, ApiError> {
     remove(&app, Some(&of.project.id), &named).await
 }

@@ -2,6 +2,7 @@
 //! which is written in the same transaction as what is made here, so an event is told once whoever tells it; and in the
 //! calls that have begun and not ended, which the next teller reads again.
 
+use super::shown::Usage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::HashMap};
@@ -284,14 +285,14 @@ fn add(usage: &mut RunUsage, end: &AgentEnd) {
 }
 
 /// Tokens as the source tells them.
-pub(super) fn usage_of(usage: RunUsage) -> Value {
-    json!({
-        "inputTokens": usage.input,
-        "outputTokens": usage.output,
-        "totalTokens": usage.input.saturating_add(usage.output),
-        "cachedInputTokens": usage.cached_input,
-        "reasoningOutputTokens": usage.reasoning_output,
-    })
+pub(super) fn usage_of(usage: RunUsage) -> Usage {
+    Usage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        total_tokens: usage.input.saturating_add(usage.output),
+        cached_input_tokens: usage.cached_input,
+        reasoning_output_tokens: usage.reasoning_output,
+    }
 }
 
 fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {

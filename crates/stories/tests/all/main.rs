@@ -92,6 +92,7 @@ mod log_folder;
 mod main_story;
 mod mcp_sign_in;
 mod oci_backend;
+mod openapi;
 mod ordinary_user;
 mod outside_models;
 mod own_code;

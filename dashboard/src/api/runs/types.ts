@@ -1,63 +1,11 @@
-// Shapes of the runs API, as docs/http-api.md has them.
+// Shapes of the runs API: the server's own types, by the names that they have here.
+import type { Schemas } from '../generated'
 
-export type RunStatus = 'queued' | 'running' | 'completed' | 'error' | 'cancelled'
-export type RunPhase = 'plan' | 'build' | 'commit' | 'over'
-
-/** What a run that is not over waits for, when it is not its own work. */
-export type WaitsFor = 'approval' | 'answer' | 'host'
-
-interface RunUsage {
-  inputTokens: number
-  outputTokens: number
-  totalTokens: number
-  /** Of those that were read. */
-  cachedInputTokens: number
-  /** Of those that were written. */
-  reasoningOutputTokens: number
-}
-
-export interface RunCost {
-  currency: string
-  estimatedUsd: number
-  pricingVersion: string
-}
-
-/** One piece of work that is done unattended: from a prompt to a commit. */
-export interface Run {
-  id: string
-  /** From 1, within its project. */
-  runIndex: number
-  /** The project's latest: only that one can be cancelled. */
-  writable: boolean
-  /** The one that it goes on from. */
-  parentRunId: string | null
-  status: RunStatus
-  phase: RunPhase
-  waitsFor: WaitsFor | null
-  createdAt: string
-  startedAt: string | null
-  completedAt: string | null
-  prompt: string
-  output: string | null
-  error: string | null
-  usage: RunUsage | null
-  /** Null: nobody knows. */
-  cost: RunCost | null
-  /** The conversation in which it works. */
-  sessionId: string | null
-  commitSha: string | null
-  /** How the project was before it. */
-  checkpointId: string | null
-  meta: {
-    provider: string | null
-    model: string | null
-    /** 0: it was not begun yet. */
-    attempt: number
-    maxAttempts: number
-    /** Whether its plan waits for a person. */
-    approval: boolean
-  }
-}
+export type RunStatus = Schemas['RunStatus']
+export type RunPhase = Schemas['Phase']
+export type WaitsFor = Schemas['WaitsFor']
+export type RunCost = Schemas['RunCost']
+export type Run = Schemas['Run']
 
 /** Whether nothing will change any more. */
 export function isOver({ status }: Pick<Run, 'status'>): boolean {

@@ -16,8 +16,8 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toft_model::{checkpoint::Place, id::SessionId};
 use toft_store::TakenCheckpoint;
@@ -27,7 +27,7 @@ const ORIGINS_MAX: usize = 16;
 /// Forks made by one request.
 const COUNT_MAX: usize = 20;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Fork {
     name: Option<String>,
@@ -37,6 +37,12 @@ pub(crate) struct Fork {
     count: Option<usize>,
     #[serde(default)]
     secrets: Grant,
+}
+
+/// What was forked.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Forks {
+    projects: Vec<projects::Shown>,
 }
 
 /// The checkpoint before a user message, and whose it is: what a fork was given to know was said in the
@@ -68,7 +74,7 @@ pub(crate) async fn post(
     State(app): State<App>,
     OfProject { caller, project, machine, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<Fork>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Forks>, ApiError> {
     let count = body.count.unwrap_or(1);
     if !(1..=COUNT_MAX).contains(&count) {
         return Err(ApiError::invalid(format!("count must be 1 to {COUNT_MAX}")));
@@ -95,7 +101,7 @@ pub(crate) async fn post(
     let owner = caller.user_id().to_owned();
     let order = Order { name, count, from, owner, grant: body.secrets };
     let made = fork::fork(&app, &project, &machine, order).await?;
-    let shown: Vec<Value> =
+    let projects =
         made.iter().map(|(project, machine)| projects::shown(&app, project, machine)).collect();
-    Ok(Data(json!({"projects": shown})))
+    Ok(Data(Forks { projects }))
 }

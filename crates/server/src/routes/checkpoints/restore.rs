@@ -4,6 +4,7 @@ use crate::{
     api_error::{ApiError, Code},
     checkpoints::{
         self, reconcile,
+        affected::Affected,
         restore::{self, Way},
     },
     envelope::{Data, JsonBody, Path},
@@ -13,13 +14,16 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use toft_model::{checkpoint::Place, id::SessionId};
+use toft_model::{
+    checkpoint::{Checkpoint, Place},
+    id::SessionId,
+};
 use toft_store::{ConversationStep, TakenCheckpoint};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Restore {
     #[serde(default)]
@@ -33,13 +37,13 @@ pub(crate) async fn to_checkpoint(
     OfProject { machine, .. }: OfProject<Member>,
     Path((_, checkpoint)): Path<(String, String)>,
     JsonBody(body): JsonBody<Restore>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Restored>, ApiError> {
     let was = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?;
     let way = Way { force: body.force, place: body.place };
     go_back(&app, &machine, was, way).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RestoreMessage {
     session_id: SessionId,
@@ -53,7 +57,7 @@ pub(crate) async fn to_message(
     State(app): State<App>,
     OfProject { machine, .. }: OfProject<Member>,
     JsonBody(body): JsonBody<RestoreMessage>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Restored>, ApiError> {
     let message = Place { session_id: body.session_id, leaf_entry_id: Some(body.entry_id) };
     let was = before(&app, &machine, &message).await?;
     go_back(&app, &machine, was, Way { force: body.force, place: None }).await
@@ -87,18 +91,29 @@ pub(super) async fn before(
     ))
 }
 
+/// What was gone back to.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Restored {
+    checkpoint: Checkpoint,
+    /// How it was, kept before that.
+    before: Checkpoint,
+    affected_sessions: Vec<Affected>,
+    machine: machine::Shown,
+}
+
 async fn go_back(
     app: &App,
     machine: &Arc<Machine>,
     was: TakenCheckpoint,
     way: Way,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Restored>, ApiError> {
     let done = restore::restore(app, machine, was, way).await?;
     let machine = machine::shown(app, machine).await?.0;
-    Ok(Data(json!({
-        "checkpoint": done.checkpoint,
-        "before": done.before,
-        "affectedSessions": done.affected,
-        "machine": machine,
-    })))
+    Ok(Data(Restored {
+        checkpoint: done.checkpoint,
+        before: done.before,
+        affected_sessions: done.affected,
+        machine,
+    }))
 }

@@ -8,10 +8,10 @@ use crate::{
     state::App,
 };
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::{io, time::Duration};
-use toft_gateway::records::egress_log::{self, OpenConnection, Outcome, Placed, SEVERAL};
+use toft_gateway::records::egress_log::{self, OpenConnection, Outcome, Placed, SEVERAL, Via};
 use toft_model::{id::ProjectId, time::rfc3339};
 use tokio::time::{Instant, sleep_until};
 
@@ -25,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// Between two looks at the open connections meanwhile.
 const LOOK_AT_OPEN: Duration = Duration::from_millis(600);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Asked {
     limit: Option<usize>,
@@ -39,7 +39,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
     Query(asked): Query<Asked>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Page>, ApiError> {
     let limit = asked.limit.unwrap_or(LINES_DEFAULT).clamp(1, LINES_MAX);
     if asked.after.is_some() && asked.before.is_some() {
         return Err(ApiError::invalid("give `before` or `after`, not both"));
@@ -116,45 +116,109 @@ async fn read<T: Send + 'static>(
         .map_err(|e| ApiError::internal("the log of the way out could not be read", &e))
 }
 
-fn page(lines: &[Placed], open: &[OpenConnection], end: u64) -> Data<Value> {
-    let lines: Vec<Value> = lines.iter().map(line).collect();
-    let open: Vec<Value> = open
-        .iter()
-        .map(|one| {
-            json!({
-                "id": one.id,
-                "at": rfc3339(one.ts),
-                "via": one.via,
-                "host": one.host,
-                "port": one.port,
-                "rule": one.rule,
-                "bytesIn": one.bytes_in,
-                "bytesOut": one.bytes_out,
-            })
-        })
-        .collect();
-    Data(json!({"lines": lines, "open": open, "end": end}))
+fn page(lines: &[Placed], open: &[OpenConnection], end: u64) -> Data<Page> {
+    let lines = lines.iter().map(line).collect();
+    let open = open.iter().map(shown).collect();
+    Data(Page { lines, open, end })
 }
 
-fn line(Placed { seq, record }: &Placed) -> Value {
-    json!({
-        "seq": seq,
-        "at": rfc3339(record.ts),
-        "lastAt": record.last_ts.map(rfc3339),
-        "count": record.count,
-        "via": record.via,
-        "host": (record.rule != SEVERAL).then_some(&record.host),
-        "port": (record.port != 0).then_some(record.port),
-        "verdict": record.verdict,
-        "rule": record.rule,
-        "secrets": record.secrets,
-        "reason": record.reason,
-        "bytesIn": record.bytes_in,
-        "bytesOut": record.bytes_out,
-        "durationMs": record.duration_ms,
-        "error": record.error,
-        "allowRule": allow_rule(record),
-    })
+/// A part of the log of the way out.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EgressLog")]
+pub(crate) struct Page {
+    /// Newest first.
+    lines: Vec<Line>,
+    open: Vec<Open>,
+    /// Ask for what comes after it.
+    end: u64,
+}
+
+/// A connection that is open.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "OpenConnection")]
+struct Open {
+    id: u64,
+    /// RFC 3339.
+    at: String,
+    /// What was asked: a request, a tunnel, a connection, …
+    #[schemars(with = "String", extend("enum" = ["connect", "http", "direct", "https"]))]
+    via: Via,
+    host: String,
+    port: u16,
+    /// What allowed it.
+    rule: String,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// What went out, or was refused.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "EgressLine")]
+struct Line {
+    /// Its place in the log.
+    seq: u64,
+    /// RFC 3339; of several, of the first.
+    at: String,
+    /// RFC 3339; of several, of the last.
+    last_at: Option<String>,
+    /// How many it stands for.
+    count: u64,
+    #[schemars(with = "String", extend("enum" = ["connect", "http", "direct", "https"]))]
+    via: Via,
+    host: Option<String>,
+    port: Option<u16>,
+    /// `allow` or `deny`.
+    #[schemars(with = "String", extend("enum" = ["allow", "deny"]))]
+    verdict: Outcome,
+    /// What decided.
+    rule: String,
+    /// Names of the brokered secrets whose values were put in.
+    secrets: Vec<String>,
+    /// Of a refusal, in words.
+    reason: Option<String>,
+    bytes_in: u64,
+    bytes_out: u64,
+    duration_ms: u64,
+    /// What went wrong.
+    error: Option<String>,
+    /// The rule that would allow what was refused.
+    allow_rule: Option<String>,
+}
+
+fn shown(one: &OpenConnection) -> Open {
+    Open {
+        id: one.id,
+        at: rfc3339(one.ts),
+        via: one.via,
+        host: one.host.clone(),
+        port: one.port,
+        rule: one.rule.clone(),
+        bytes_in: one.bytes_in,
+        bytes_out: one.bytes_out,
+    }
+}
+
+fn line(Placed { seq, record }: &Placed) -> Line {
+    Line {
+        seq: *seq,
+        at: rfc3339(record.ts),
+        last_at: record.last_ts.map(rfc3339),
+        count: record.count,
+        via: record.via,
+        host: (record.rule != SEVERAL).then(|| record.host.clone()),
+        port: (record.port != 0).then_some(record.port),
+        verdict: record.verdict,
+        rule: record.rule.clone(),
+        secrets: record.secrets.clone(),
+        reason: record.reason.clone(),
+        bytes_in: record.bytes_in,
+        bytes_out: record.bytes_out,
+        duration_ms: record.duration_ms,
+        error: record.error.clone(),
+        allow_rule: allow_rule(record).map(str::to_owned),
+    }
 }
 
 /// The rule that would allow what was refused, where one can.

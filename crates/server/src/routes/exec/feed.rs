@@ -7,23 +7,30 @@ use crate::{
     envelope::{Data, JsonBody, Path, Query},
     machines::{life, machine::Hold},
     project::find,
+    routes::given::Done,
     state::App,
 };
 use axum::{body::Body, extract::State};
 use http_body_util::BodyExt as _;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toft_machine::init_client::{self, ExecHandle, InitError};
 use toft_store::Role;
 
 /// Follow nothing of the output: it has its own stream.
 const NO_OUTPUT: u64 = u64::MAX;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct End {
     /// Whether this is the last of it.
     #[serde(default)]
     end: bool,
+}
+
+/// What was passed on.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Fed {
+    bytes: usize,
 }
 
 /// `POST /v1/projects/{id}/exec/{exec}/stdin?end=`: the body goes to the program as it comes, no
@@ -34,7 +41,7 @@ pub(crate) async fn stdin(
     Path((id, exec)): Path<(String, String)>,
     Query(query): Query<End>,
     mut body: Body,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Fed>, ApiError> {
     caller.require(Role::Member)?;
     let (handle, _hold) = attach(&app, &id, &exec).await?;
     let input = handle.input();
@@ -51,16 +58,16 @@ pub(crate) async fn stdin(
         // A program that has ended needs no end of its input.
         let _ = input.close_stdin().await;
     }
-    Ok(Data(json!({"bytes": bytes})))
+    Ok(Data(Fed { bytes }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct Signal {
     signal: Name,
 }
 
 /// Signals that people and shells send.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 enum Name {
     Hup,
@@ -97,12 +104,12 @@ pub(crate) async fn signal(
     caller: Caller,
     Path((id, exec)): Path<(String, String)>,
     JsonBody(body): JsonBody<Signal>,
-) -> Result<Data<Value>, ApiError> {
+) -> Result<Data<Done>, ApiError> {
     caller.require(Role::Member)?;
     let (handle, _hold) = attach(&app, &id, &exec).await?;
     let input = handle.input();
     input.signal(body.signal.number()).await.map_err(|_| gone())?;
-    Ok(Data(json!({})))
+    Ok(Data(Done {}))
 }
 
 async fn attach(app: &App, id: &str, exec: &str) -> Result<(ExecHandle, Hold), ApiError> {

@@ -1,6 +1,7 @@
 //! What is kept of a program's output, and how its bytes become text. Not where it comes from.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -47,7 +48,7 @@ impl Kept {
 }
 
 /// How a stream carries output.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Encoding {
     /// `{text}`: what is no UTF-8 becomes U+FFFD.

@@ -197,7 +197,7 @@ impl House {
     }
 
     fn report(&self) -> serde_json::Value {
-        self.traces.report()[0].clone()
+        serde_json::to_value(&self.traces.report()[0]).unwrap()
     }
 
     async fn sent(&self) -> u64 {

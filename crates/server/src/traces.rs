@@ -236,13 +236,11 @@ impl Line {
             (waiting.len(), waiting.values().flatten().min().copied())
         };
         let state = locked(&self.state);
-        let problem = state.problem.as_ref().map(
-            |(at, problem)| ReportedProblem {
-                at: *at,
-                code: problem.code,
-                message: problem.message.clone(),
-            },
-        );
+        let problem = state.problem.as_ref().map(|(at, problem)| ReportedProblem {
+            at: *at,
+            code: problem.code,
+            message: problem.message.clone(),
+        });
         Report {
             sink: self.name(),
             // Some have a key in their path.

@@ -5,12 +5,16 @@ mod bodies;
 
 use super::operation::{Answer, Failure, Says, says};
 use bodies::{
-    Abort, Answer as Answered, Approve, Archive, At, Cancel, Compact, Config, Decision, Follow, Forked, From, Label,
-    Listed, Make, Move, Navigate, New, OfSession, Open, Part, Prompt, Queue, Receipts, Reject, Switch, Wanted,
+    Abort, Answer as Answered, Approve, Archive, At, Cancel, Compact, Config, Decision, Follow,
+    Forked, From, Label, Listed, Make, Move, Navigate, New, OfSession, Open, Part, Prompt, Queue,
+    Receipts, Reject, Switch, Wanted,
 };
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
-use toft_model::{machine::Activity, run::{RunNow, RunOrder}};
+use toft_model::{
+    machine::Activity,
+    run::{RunNow, RunOrder},
+};
 
 /// Method, path below `/v1/projects/{id}/toft`, and what it does.
 pub(crate) type Route = (&'static str, &'static str, fn() -> Says);
@@ -39,11 +43,22 @@ pub(crate) const ROUTES: &[Route] = &[
     ("GET", "/events", || {
         bare("Follow what happens in the machine")
             .query::<Follow>()
-            .header("Last-Event-ID", false, "The number of the last event that is known; it wins over `after`.")
+            .header(
+                "Last-Event-ID",
+                false,
+                "The number of the last event that is known; it wins over `after`.",
+            )
             .events("hello, then each kind of event by its name")
-            .note("The stream begins with `hello` and its number; without a number to begin after, only what comes is told.")
+            .note(
+                "The stream begins with `hello` and its number; without a \
+                number to begin after, only what comes is told.",
+            )
     }),
-    ("POST", "/prompt", || act::<Prompt>("Say something to the agent").status("202").note("While the agent works, what is said waits.")),
+    ("POST", "/prompt", || {
+        act::<Prompt>("Say something to the agent")
+            .status("202")
+            .note("While the agent works, what is said waits.")
+    }),
     ("POST", "/steer", || act::<Prompt>("Say something that the agent hears while it works")),
     ("POST", "/follow-up", || act::<Prompt>("Say something for when the agent is done")),
     ("POST", "/abort", || act::<Abort>("Stop the agent")),
@@ -59,16 +74,24 @@ pub(crate) const ROUTES: &[Route] = &[
     ("POST", "/sessions/compact", || act::<Compact>("Sum up a conversation")),
     ("GET", "/sessions/{session}/tree", || look("All branches of a conversation").query::<Part>()),
     ("POST", "/sessions/{session}/fork", || act::<Forked>("Copy a branch as a new conversation")),
-    ("POST", "/sessions/{session}/navigate", || act::<Navigate>("Go to another place of a conversation")),
+    ("POST", "/sessions/{session}/navigate", || {
+        act::<Navigate>("Go to another place of a conversation")
+    }),
     ("POST", "/sessions/{session}/label", || act::<Label>("Name an entry")),
     ("POST", "/sessions/{session}/mode", || act::<Wanted>("Plan, or build")),
     ("GET", "/sessions/{session}/plan", || look("The plan of a conversation")),
     ("POST", "/sessions/{session}/plan", || act::<Decision>("Approve a plan, or send it back")),
-    ("GET", "/sessions/{session}/export.html", || bare("A conversation as one page").bytes("text/html")),
+    ("GET", "/sessions/{session}/export.html", || {
+        bare("A conversation as one page").bytes("text/html")
+    }),
     ("GET", "/runs", || look("Runs, as the machine knows them")),
     ("GET", "/runs/{job}", || reply::<RunNow>("A run, as the machine knows it")),
-    ("PUT", "/runs/{job}", || act::<RunOrder>("Hand over a run").note("For the server only: 403 for everybody else.")),
-    ("POST", "/runs/{job}/cancel", || act::<Cancel>("Stop a run's work").note("For the server only: 403 for everybody else.")),
+    ("PUT", "/runs/{job}", || {
+        act::<RunOrder>("Hand over a run").note("For the server only: 403 for everybody else.")
+    }),
+    ("POST", "/runs/{job}/cancel", || {
+        act::<Cancel>("Stop a run's work").note("For the server only: 403 for everybody else.")
+    }),
     ("POST", "/runs/{job}/approve", || act::<Approve>("Approve the plan of a run")),
     ("POST", "/runs/{job}/reject", || act::<Reject>("Send the plan of a run back")),
     ("GET", "/skills", || look("Skills that the agent finds")),
@@ -76,7 +99,9 @@ pub(crate) const ROUTES: &[Route] = &[
     ("GET", "/mcp", || look("MCP servers of the project")),
     ("POST", "/mcp/{mcp}/restart", || look("Start an MCP server again").status("202")),
     ("GET", "/inspect", || {
-        bare("What the app is made of").bare::<Any>().note("Without the envelope, as Starter has it.")
+        bare("What the app is made of")
+            .bare::<Any>()
+            .note("Without the envelope, as Starter has it.")
     }),
     ("GET", "/services", || look("Services of the project")),
     ("POST", "/services/{service}/start", || look("Start a service")),
@@ -88,9 +113,11 @@ pub(crate) const ROUTES: &[Route] = &[
     ("GET", "/terminals", || look("Open terminals")),
     ("POST", "/terminals", || act::<Open>("Open a terminal")),
     ("GET", "/terminals/{terminal}", || {
-        bare("Attach to a terminal")
-            .gives(Answer::Socket)
-            .note("A WebSocket. Binary messages are bytes of the terminal, both ways; `{type: \"resize\", cols, rows}` goes in as text, `{type: \"exit\", code, signal}` comes out.")
+        bare("Attach to a terminal").gives(Answer::Socket).note(
+            "A WebSocket. Binary messages are bytes of the terminal, both \
+            ways; `{type: \"resize\", cols, rows}` goes in as text, \
+            `{type: \"exit\", code, signal}` comes out.",
+        )
     }),
     ("DELETE", "/terminals/{terminal}", || look("Close a terminal")),
     ("GET", "/processes", || look("Programs in the background")),
@@ -101,10 +128,15 @@ pub(crate) const ROUTES: &[Route] = &[
     ("GET", "/files", || look("A folder's entries, or what a file is").query::<At>()),
     ("DELETE", "/files", || look("Remove a file or folder").query::<At>()),
     ("GET", "/files/content", || {
-        bare("Read a file").query::<At>().header("Range", false, "A part of it: `bytes=0-1023`.").bytes("*/*")
+        bare("Read a file")
+            .query::<At>()
+            .header("Range", false, "A part of it: `bytes=0-1023`.")
+            .bytes("*/*")
     }),
     ("PUT", "/files/content", || look("Write a file").query::<At>().takes_bytes()),
-    ("GET", "/files/archive.zip", || bare("A folder as an archive").query::<Archive>().bytes("application/zip")),
+    ("GET", "/files/archive.zip", || {
+        bare("A folder as an archive").query::<Archive>().bytes("application/zip")
+    }),
     ("POST", "/files/mkdir", || act::<Make>("Make a folder")),
     ("POST", "/files/move", || act::<Move>("Move or rename")),
 ];

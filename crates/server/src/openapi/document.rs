@@ -185,17 +185,19 @@ fn operation(one: &Described, schemas: &mut Schemas) -> Value {
             let schema = schemas.taken(of);
             // An empty body is `{}`.
             let required = schema.get("required").is_some() || schema.get("anyOf").is_some();
-            told["requestBody"] = json!({"required": required, "content": {"application/json": {"schema": schema}}});
+            told["requestBody"] =
+                json!({"required": required, "content": {"application/json": {"schema": schema}}});
         }
         Some(Body::Raw) => {
-            told["requestBody"] =
-                json!({"content": {"application/octet-stream": {"schema": {}}}});
+            told["requestBody"] = json!({"content": {"application/octet-stream": {"schema": {}}}});
         }
         None => {}
     }
     told["responses"] = answers(one, schemas);
     told["security"] = match one.needs {
-        Needs::Nothing if one.operation.failure == Failure::Provider => json!([{"key": []}, {"bearer": []}]),
+        Needs::Nothing if one.operation.failure == Failure::Provider => {
+            json!([{"key": []}, {"bearer": []}])
+        }
         Needs::Nothing => json!([]),
         Needs::ByMethod | Needs::Admin => json!([{"key": []}, {"bearer": []}, {"cookie": []}]),
     };
@@ -299,10 +301,16 @@ fn answers(one: &Described, schemas: &mut Schemas) -> Value {
             }
             Answer::Elsewhere => {
                 let headers = json!({"Location": {"schema": {"type": "string"}}});
-                all.insert("303".into(), json!({"description": "It is at another address.", "headers": headers}));
+                all.insert(
+                    "303".into(),
+                    json!({"description": "It is at another address.", "headers": headers}),
+                );
             }
             Answer::Socket => {
-                all.insert("101".into(), json!({"description": "The connection is a WebSocket now."}));
+                all.insert(
+                    "101".into(),
+                    json!({"description": "The connection is a WebSocket now."}),
+                );
             }
         }
     }

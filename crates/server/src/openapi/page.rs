@@ -23,14 +23,20 @@ struct Operation<'a> {
 /// Draws it.
 pub(crate) fn page(document: &Value) -> String {
     let all = operations(document);
-    let areas: Vec<&str> =
-        document["tags"].as_array().into_iter().flatten().filter_map(|tag| tag["name"].as_str()).collect();
+    let areas: Vec<&str> = document["tags"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|tag| tag["name"].as_str())
+        .collect();
     let mut nav = String::new();
     let mut body = String::new();
     for area in areas {
-        let of_area: Vec<&Operation<'_>> = all.iter().filter(|one| one.told["tags"][0] == area).collect();
+        let of_area: Vec<&Operation<'_>> =
+            all.iter().filter(|one| one.told["tags"][0] == area).collect();
         let (anchor, name) = (anchor(area), escape(area));
-        let _ = write!(nav, "<li><a href=\"#{anchor}\">{name} <small>{}</small></a>", of_area.len());
+        let _ =
+            write!(nav, "<li><a href=\"#{anchor}\">{name} <small>{}</small></a>", of_area.len());
         let _ = write!(body, "<h2 id=\"{anchor}\">{name}</h2>");
         for one in of_area {
             operation(&mut body, document, one);
@@ -107,7 +113,8 @@ fn operation(out: &mut String, document: &Value, one: &Operation<'_>) {
         }
     }
     errors(out, told);
-    let _ = write!(out, "<h3>Example</h3><pre>{}</pre></div></details>", escape(&curl(document, one)));
+    let _ =
+        write!(out, "<h3>Example</h3><pre>{}</pre></div></details>", escape(&curl(document, one)));
 }
 
 fn must(required: bool) -> &'static str {
@@ -115,7 +122,8 @@ fn must(required: bool) -> &'static str {
 }
 
 fn good(out: &mut String, document: &Value, status: &str, answer: &Value) {
-    let contents: Vec<(&String, &Value)> = answer["content"].as_object().into_iter().flatten().collect();
+    let contents: Vec<(&String, &Value)> =
+        answer["content"].as_object().into_iter().flatten().collect();
     if contents.is_empty() {
         let words = inline(answer["description"].as_str().unwrap_or_default());
         let _ = write!(out, "<h3>Answer {}</h3><p>{words}</p>", escape(status));
@@ -190,7 +198,11 @@ fn curl(document: &Value, one: &Operation<'_>) -> String {
     }
     for one in told["parameters"].as_array().into_iter().flatten() {
         if one["in"] == "header" && one["required"] == true {
-            let _ = write!(command, " \\\n  -H \"{}: $(uuidgen)\"", one["name"].as_str().unwrap_or_default());
+            let _ = write!(
+                command,
+                " \\\n  -H \"{}: $(uuidgen)\"",
+                one["name"].as_str().unwrap_or_default()
+            );
         }
     }
     let contents = &told["requestBody"]["content"];

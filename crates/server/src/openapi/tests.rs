@@ -53,7 +53,10 @@ fn what_is_said_of_each_is_enough() {
         assert!(!operation.is_unseen, "{name}: say what it gives, its handler's type does not");
         assert!(!operation.answers.is_empty(), "{name} gives nothing");
         for part in names_in(&path) {
-            assert!(params::of_path(&path, part).is_some(), "{name}: nobody has told what {{{part}}} is");
+            assert!(
+                params::of_path(&path, part).is_some(),
+                "{name}: nobody has told what {{{part}}} is"
+            );
         }
     }
     let document = document();
@@ -75,7 +78,11 @@ fn it_is_the_same_text_each_time_and_valid() {
     }
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         let found = jsonschema::meta::validate(schema);
-        assert!(found.is_ok(), "{name} is no JSON Schema: {:?}", found.err().map(|e| e.to_string()));
+        assert!(
+            found.is_ok(),
+            "{name} is no JSON Schema: {:?}",
+            found.err().map(|e| e.to_string())
+        );
     }
 }
 

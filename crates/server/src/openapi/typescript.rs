@@ -92,7 +92,11 @@ fn named(name: &str, schema: &Value, level: usize) -> String {
         "integer" | "number" => "number".to_owned(),
         "array" => {
             let item = schema.get("items").map_or("unknown".to_owned(), |item| kind(item, level));
-            if item.contains(" | ") || item.contains(" & ") { format!("({item})[]") } else { format!("{item}[]") }
+            if item.contains(" | ") || item.contains(" & ") {
+                format!("({item})[]")
+            } else {
+                format!("{item}[]")
+            }
         }
         "object" => object(schema, level),
         other => other.to_owned(),
@@ -101,7 +105,8 @@ fn named(name: &str, schema: &Value, level: usize) -> String {
 
 fn object(schema: &Value, level: usize) -> String {
     let more = &schema["additionalProperties"];
-    let fields: Vec<(&String, &Value)> = schema["properties"].as_object().into_iter().flatten().collect();
+    let fields: Vec<(&String, &Value)> =
+        schema["properties"].as_object().into_iter().flatten().collect();
     if fields.is_empty() {
         return match more {
             Value::Object(_) => format!("Record<string, {}>", kind(more, level)),
@@ -155,8 +160,14 @@ mod tests {
         check(&json!(true), "unknown");
         check(&json!({"type": ["string", "null"]}), "string | null");
         check(&json!({"type": "array", "items": {"enum": ["a", 1, null]}}), "('a' | 1 | null)[]");
-        check(&json!({"anyOf": [{"$ref": "#/components/schemas/One"}, {"type": "null"}]}), "Schemas['One'] | null");
-        check(&json!({"type": "object", "additionalProperties": {"type": "integer"}}), "Record<string, number>");
+        check(
+            &json!({"anyOf": [{"$ref": "#/components/schemas/One"}, {"type": "null"}]}),
+            "Schemas['One'] | null",
+        );
+        check(
+            &json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+            "Record<string, number>",
+        );
         check(
             &json!({"type": "object", "properties": {"a": {"type": "boolean"}, "b-c": {"const": "x"}}, "required": ["a"]}),
             "{\n  a: boolean\n  'b-c'?: 'x'\n}",

@@ -1,12 +1,13 @@
 //! `GET /v1/doctor`: what this host can enforce, and whether traces go out.
 
 use crate::{
-    api_error::ApiError, auth::caller::Caller, envelope::Data, machines::settings, state::App, traces,
+    api_error::ApiError, auth::caller::Caller, envelope::Data, machines::settings, state::App,
+    traces,
 };
 use axum::extract::State;
-use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::path::PathBuf;
 use toft_model::machine::Ability;
 use toft_store::Role;
 

@@ -77,7 +77,10 @@ pub(crate) async fn models_file(
 }
 
 /// `GET /v1/keys-file`: the file that keys were found in, and what is wrong with it as it is now.
-pub(crate) async fn file(State(app): State<App>, _caller: Caller) -> Result<Data<KeysFileShown>, ApiError> {
+pub(crate) async fn file(
+    State(app): State<App>,
+    _caller: Caller,
+) -> Result<Data<KeysFileShown>, ApiError> {
     let (path, problem) = app.providers.file();
     Ok(Data(KeysFileShown { path, problem }))
 }
@@ -130,7 +133,9 @@ pub(crate) async fn test(
     }
     let gateway = app.gateway.get().await.ok_or_else(no_gateway)?;
     match gateway.test_provider(known.id()).await {
-        Ok(test) => Ok(Data(Tried { ok: test.ok, message: test.message, latency_ms: test.latency_ms })),
+        Ok(test) => {
+            Ok(Data(Tried { ok: test.ok, message: test.message, latency_ms: test.latency_ms }))
+        }
         // No key, mostly: an outcome for the person who pressed the button.
         Err(ControlError::Refused { message, .. }) => {
             Ok(Data(Tried { ok: false, message, latency_ms: 0 }))

@@ -49,7 +49,10 @@ async fn shown(app: &App, caller: &Caller) -> Result<Data<Settings>, ApiError> {
 }
 
 /// `GET /v1/settings`.
-pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Data<Settings>, ApiError> {
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Data<Settings>, ApiError> {
     shown(&app, &caller).await
 }
 

@@ -227,11 +227,9 @@ fn row(by: By, sum: &UsageSum, names: &Names) -> Row {
             session: (by == By::Run).then(|| sum.session.clone()),
             ..Of::default()
         },
-        By::Model => Of {
-            key: sum.model.clone(),
-            provider: Some(sum.provider.clone()),
-            ..Of::default()
-        },
+        By::Model => {
+            Of { key: sum.model.clone(), provider: Some(sum.provider.clone()), ..Of::default() }
+        }
         By::Provider => Of { key: sum.provider.clone(), ..Of::default() },
     };
     Row { of, figures: figures(sum) }

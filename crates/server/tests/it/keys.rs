@@ -45,9 +45,8 @@ async fn a_key_opens_what_it_was_made_for_on_every_route() {
     let open = ["/v1/health", "/v1/capabilities", "/v1/auth/password", "/v1/mcp/callback"];
     let routes = listed.iter().filter_map(Value::as_str);
     let routes = routes.filter_map(|route| route.split_once(' '));
-    let routes: Vec<_> = routes
-        .filter(|(_, path)| path.starts_with("/v1/") && !open.contains(path))
-        .collect();
+    let routes: Vec<_> =
+        routes.filter(|(_, path)| path.starts_with("/v1/") && !open.contains(path)).collect();
     assert!(routes.len() > 150, "{}", routes.len());
     for (method, path) in routes {
         // A project that is not there: nothing is done by those who get through.

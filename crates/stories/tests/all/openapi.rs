@@ -57,8 +57,7 @@ async fn make(toft: &Toft) -> Result<Made> {
         toft.call("POST", &format!("{base}{path}"), Some(body)).await
     };
     let checkpoint = text(&post("/checkpoints", json!({"label": "asked"})).await?, "id")?;
-    let schedule =
-        json!({"name": "asked", "when": {"everyS": 86_400}, "do": {"command": "true"}});
+    let schedule = json!({"name": "asked", "when": {"everyS": 86_400}, "do": {"command": "true"}});
     let schedule = text(&post("/schedules", schedule).await?, "id")?;
     let webhook = json!({"url": "http://127.0.0.1:9/"});
     let webhook = text(&post("/webhooks", webhook).await?, "id")?;
@@ -105,7 +104,18 @@ fn settings(made: &Made) -> String {
         let _ = writeln!(out, "[[operations]]\ninclude-name = \"{name}\"\nenabled = false");
     }
     // What ends, pauses or starves a machine does so to the other one.
-    let harsh = ["stop", "sleep", "freeze", "thaw", "start", "wake", "limits", "restore", "restore-message", "rotate-secrets"];
+    let harsh = [
+        "stop",
+        "sleep",
+        "freeze",
+        "thaw",
+        "start",
+        "wake",
+        "limits",
+        "restore",
+        "restore-message",
+        "rotate-secrets",
+    ];
     let harsh = harsh.join("|");
     for (paths, id) in [
         (format!("^/v1/projects/\\\\{{id\\\\}}.*/({harsh})$"), spare),

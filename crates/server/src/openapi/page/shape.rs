@@ -125,7 +125,8 @@ pub(super) fn example(document: &Value, schema: &Value) -> Value {
 }
 
 fn object(document: &Value, schema: &Value) -> Value {
-    let fields: Vec<(&String, &Value)> = schema["properties"].as_object().into_iter().flatten().collect();
+    let fields: Vec<(&String, &Value)> =
+        schema["properties"].as_object().into_iter().flatten().collect();
     let required = schema["required"].as_array();
     let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
     let mut chosen: Vec<_> = fields.iter().filter(|(name, _)| is_required(name)).collect();
@@ -152,8 +153,10 @@ mod tests {
             "all": {"type": "array", "items": {"$ref": "#/components/schemas/One"}},
             "next": {"anyOf": [{"$ref": "#/components/schemas/One"}, {"type": "null"}]},
         }});
-        let told: Vec<(usize, String, String)> =
-            rows(&document, &schema).into_iter().map(|row| (row.level, row.name, row.kind)).collect();
+        let told: Vec<(usize, String, String)> = rows(&document, &schema)
+            .into_iter()
+            .map(|row| (row.level, row.name, row.kind))
+            .collect();
         let row = |level, name: &str, kind: &str| (level, name.to_owned(), kind.to_owned());
         let want = [
             row(0, "all", "list of object"),

@@ -3,8 +3,9 @@
 use crate::{
     api_error::{ApiError, Code},
     checkpoints::{
-        self, reconcile,
+        self,
         affected::Affected,
+        reconcile,
         restore::{self, Way},
     },
     envelope::{Data, JsonBody, Path},

@@ -9,7 +9,12 @@ const server = process.env.TOFT_SERVER ?? 'http://127.0.0.1:4000'
 
 /** The server takes changes only from its own origin, so this stands in for it. */
 const toServer = { target: server, changeOrigin: true, headers: { origin: server } }
-const proxy = { '/v1': { ...toServer, ws: true }, '/sign-in': toServer }
+const proxy = {
+  '/v1': { ...toServer, ws: true },
+  '/sign-in': toServer,
+  '/docs': toServer,
+  '/openapi.json': toServer,
+}
 
 export default defineConfig({
   plugins: [react(), tailwindcss()],

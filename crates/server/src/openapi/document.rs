@@ -153,6 +153,10 @@ fn fixed() -> Map<String, Value> {
 /// By which names an operation is called in generated clients: method and path, as one word.
 fn id_of(method: &str, path: &str) -> String {
     let mut id = method.to_lowercase();
+    // Some are there twice: below `/v1` in the envelope, and without it.
+    if !path.starts_with("/v1") && !path.starts_with("/llm") {
+        id.push_str("Root");
+    }
     for part in path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
         if part == "v1" {
             continue;

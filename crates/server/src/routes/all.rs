@@ -182,12 +182,8 @@ fn of_projects(table: Table) -> Table {
                 says("Run a program")
                     .data::<exec::Exit>()
                     .events("start, stdout, stderr, gap, exit, error")
-                    .header(
-                        "Accept",
-                        false,
-                        "`text/event-stream`: the output comes as it is written.",
-                    )
-                    .note("Either `command`, a line for the shell, or `argv`."),
+                    .note("Either `command`, a line for the shell, or `argv`. With `Accept: text/event-stream` \
+                         the output comes as it is written."),
             ),
         )
         .route(

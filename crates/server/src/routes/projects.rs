@@ -181,7 +181,11 @@ fn check_alias(alias: String) -> Result<String, ApiError> {
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Page {
+    /// Projects at most: 1 to 1000.
+    #[schemars(with = "Option<u32>")]
     limit: Option<String>,
+    /// How many are left out before them.
+    #[schemars(with = "Option<u32>")]
     offset: Option<String>,
 }
 

@@ -39,6 +39,8 @@ struct Made {
     project: String,
     /// Takes what makes a machine useless to the others.
     spare: String,
+    /// Whose machine may be given too little of everything.
+    bounded: String,
     checkpoint: String,
     schedule: String,
     run: String,
@@ -49,6 +51,7 @@ struct Made {
 async fn make(toft: &Toft) -> Result<Made> {
     let project = toft.new_project("Asked").await?;
     let spare = toft.new_project("Spare").await?;
+    let bounded = toft.new_project("Bounded").await?;
     let base = format!("/v1/projects/{project}");
     let text = |value: &Value, name: &str| {
         value[name].as_str().map(str::to_owned).with_context(|| format!("{name} of {value}"))
@@ -68,19 +71,19 @@ async fn make(toft: &Toft) -> Result<Made> {
     let run = text(&run["data"], "id")?;
     let sessions = toft.call("GET", &format!("{base}/toft/sessions"), None).await?;
     let session = text(&sessions, "current")?;
-    Ok(Made { project, spare, checkpoint, schedule, run, webhook, session })
+    Ok(Made { project, spare, bounded, checkpoint, schedule, run, webhook, session })
 }
 
 /// What it is told beside the document: real names for the parts of paths, and what it leaves out.
 fn settings(made: &Made) -> String {
-    let Made { project, spare, checkpoint, schedule, run, webhook, session } = made;
+    let Made { project, spare, bounded, checkpoint, schedule, run, webhook, session } = made;
     let mut out = format!(
         "seed = {SEED}\nworkers = 1\nrequest-timeout = 30\nmax-stream-events = 1\ncontinue-on-failure = true\n\
          suppress-health-check = [\"all\"]\n\
          [cache]\nenabled = false\n\
          [headers]\nX-Agent-Api-Key = \"{KEY}\"\n\
          [warnings]\nenabled = false\n\
-         [generation]\nmax-examples = {EXAMPLES_MAX}\ndeterministic = true\nwith-security-parameters = false\n\
+         [generation]\nmax-examples = {EXAMPLES_MAX}\ndatabase = \"none\"\nwith-security-parameters = false\n\
          [phases.stateful]\nenabled = false\n\
          [checks]\nenabled = false\n"
     );
@@ -103,6 +106,12 @@ fn settings(made: &Made) -> String {
     for (name, _) in LEFT_OUT {
         let _ = writeln!(out, "[[operations]]\ninclude-name = \"{name}\"\nenabled = false");
     }
+    // Of those that fit an operation the first counts.
+    let _ = writeln!(
+        out,
+        "[[operations]]\ninclude-path-regex = \"/webhooks/\"\ninclude-method = \"GET\"\n\
+         parameters = {{ \"path.id\" = \"{project}\", \"path.webhook\" = \"{webhook}\" }}"
+    );
     // What ends, pauses or starves a machine does so to the other one.
     let harsh = [
         "stop",
@@ -111,13 +120,13 @@ fn settings(made: &Made) -> String {
         "thaw",
         "start",
         "wake",
-        "limits",
         "restore",
         "restore-message",
         "rotate-secrets",
     ];
     let harsh = harsh.join("|");
     for (paths, id) in [
+        ("^/v1/projects/\\\\{id\\\\}/limits$".to_owned(), bounded),
         (format!("^/v1/projects/\\\\{{id\\\\}}.*/({harsh})$"), spare),
         ("^/v1/projects/\\\\{id\\\\}".to_owned(), project),
     ] {
@@ -126,11 +135,6 @@ fn settings(made: &Made) -> String {
             "[[operations]]\ninclude-path-regex = \"{paths}\"\nparameters = {{ \"path.id\" = \"{id}\" }}"
         );
     }
-    let _ = writeln!(
-        out,
-        "[[operations]]\ninclude-path-regex = \"/webhooks/\"\ninclude-method = \"GET\"\n\
-         parameters = {{ \"path.id\" = \"{project}\", \"path.webhook\" = \"{webhook}\" }}"
-    );
     out
 }
 

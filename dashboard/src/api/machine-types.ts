@@ -11,10 +11,12 @@ export type Change = Schemas['Change']
 export type AffectedSession = Schemas['AffectedSession']
 export type Diff = Schemas['CheckpointDiff']
 export type FileDiff = Schemas['FileDiff']
-export type ForkAsk = NonNullable<Operations['postProjectsIdFork']['body']>
+export type ForkAsk = Omit<Operations['postProjectsIdFork']['body'], 'secrets'> & {
+  /** Names of secrets whose values it gets too. */
+  secrets?: readonly string[]
+}
 export type Limits = Schemas['Limits']
 export type IdleRule = Schemas['IdleRule']
-export type Can = Schemas['Can']
 export type DiskUse = Schemas['Disk']
 
 export type ServiceState = 'running' | 'exited' | 'failed' | 'backoff' | 'stopped'

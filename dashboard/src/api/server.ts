@@ -1,4 +1,5 @@
 // The server's own routes, one function each.
+import type { Operations } from './generated'
 import { call } from './http'
 import type { EgressSetting, Image } from './machine-types'
 import type {
@@ -18,12 +19,8 @@ const seg = encodeURIComponent
 
 export const server = {
   me: () => call<Me>('GET', '/v1/me'),
-  updateMe: (change: {
-    name?: string
-    email?: string
-    password?: string
-    currentPassword?: string
-  }) => call<{ user: User }>('PATCH', '/v1/me', change),
+  updateMe: (change: Operations['patchMe']['body']) =>
+    call<{ user: User }>('PATCH', '/v1/me', change),
   signIn: (email: string, password: string) =>
     call<{ user: User }>('POST', '/v1/auth/password', { email, password }),
   signOut: () => call<object>('POST', '/v1/auth/sign-out', {}),
@@ -48,7 +45,8 @@ export const server = {
     call<{ url: string; expiresAt: string }>('POST', `/v1/projects/${seg(id)}/preview`, { port }),
 
   settings: () => call<Settings>('GET', '/v1/settings'),
-  updateSettings: (change: Partial<Settings>) => call<Settings>('PUT', '/v1/settings', change),
+  updateSettings: (change: Operations['putSettings']['body']) =>
+    call<Settings>('PUT', '/v1/settings', change),
   providers: () => call<Provider[]>('GET', '/v1/providers'),
   setKey: (id: string, key: string) =>
     call<Provider>('PUT', `/v1/providers/${seg(id)}/key`, { key }),

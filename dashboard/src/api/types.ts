@@ -3,8 +3,11 @@ import type { Schemas } from './generated'
 
 export type MachineState = Schemas['MachineState']
 export type AgentStatus = Schemas['AgentStatus']
-export type User = Schemas['User']
-export type Me = Schemas['Me']
+/** Beside what the server tells of a role today, `owner` and `viewer`: its store has them. */
+export type User = Omit<Schemas['User'], 'role'> & {
+  role: Schemas['User']['role'] | 'owner' | 'viewer'
+}
+export type Me = Omit<Schemas['Me'], 'user'> & { user: User }
 export type Project = Schemas['Project']
 export type Ability = Schemas['Ability']
 export type Machine = Schemas['Machine']

@@ -7,6 +7,13 @@ import { momentWords, runCost, runLook, runTook, stepWords, touchedWords } from 
 const META: Run['meta'] = {
   provider: null,
   model: null,
+  modelSource: null,
+  usageSource: null,
+  pricingSource: null,
+  sandboxId: null,
+  idempotencyKey: 'k1',
+  workspaceBackend: null,
+  priority: 0,
   attempt: 0,
   maxAttempts: 3,
   approval: false,

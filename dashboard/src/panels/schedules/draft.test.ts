@@ -12,8 +12,11 @@ const schedule = (more: Partial<Schedule>): Schedule => ({
   catchUpMax: 5,
   overlap: 'queue',
   enabled: true,
+  timeoutMs: 3_600_000,
   nextAt: null,
+  lastFiring: null,
   createdAt: 0,
+  updatedAt: 0,
   ...more,
 })
 

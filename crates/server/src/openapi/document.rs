@@ -297,7 +297,7 @@ fn answers(one: &Described, schemas: &mut Schemas) -> Value {
                 good.insert("application/json".into(), json!({"schema": schema}));
             }
             Answer::Events(names) => {
-                let schema = json!({"type": "string", "description": format!("Server-sent events: {names}.")});
+                let schema = event(names);
                 good.insert("text/event-stream".into(), json!({"schema": schema}));
             }
             Answer::Bytes(media) => {
@@ -328,6 +328,14 @@ fn answers(one: &Described, schemas: &mut Schemas) -> Value {
         Failure::Envelope => shape("Failure"),
         Failure::Bridge => json!({"anyOf": [shape("Failure"), shape("BridgeFailure")]}),
         Failure::Provider => shape("ProviderFailure"),
+        Failure::Page => {
+            let content = json!({"text/html": {"schema": {}}});
+            all.insert(
+                "default".into(),
+                json!({"description": "Why not, for people.", "content": content}),
+            );
+            return Value::Object(all);
+        }
     };
     let failed = |words: &str| {
         let schema = &shape;
@@ -337,6 +345,21 @@ fn answers(one: &Described, schemas: &mut Schemas) -> Value {
         all.insert((*status).to_owned(), failed(words));
     }
     Value::Object(all)
+}
+
+/// One event of a stream, as clients read it.
+fn event(names: &str) -> Value {
+    json!({
+        "type": "object",
+        "description": format!("Server-sent events: {names}."),
+        "properties": {
+            "event": {"type": "string", "description": "Its name."},
+            "id": {"type": "string", "description": "Its number: streams go on after `Last-Event-ID`."},
+            "data": {"type": "string", "description": "JSON."},
+            "retry": {"type": "integer"},
+        },
+        "required": ["data"],
+    })
 }
 
 /// What may go wrong, by what the operation takes.

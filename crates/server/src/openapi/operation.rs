@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     Bridge,
     /// As the programs of providers know it.
     Provider,
+    /// A page for people.
+    Page,
     /// None: the handler cannot fail.
     None,
 }

@@ -269,8 +269,8 @@ fn of_projects(table: Table) -> Table {
         )
         .open(
             "/v1/mcp/callback",
-            get(mcp::back, says("Come back from a sign-in").bytes("text/html"))
-                .post(mcp::agree, says("Go on with a sign-in").bytes("text/html")),
+            get(mcp::back, says("Come back from a sign-in").bytes("text/html").fails(Failure::Page))
+                .post(mcp::agree, says("Go on with a sign-in").bytes("text/html").fails(Failure::Page)),
         )
         .area("Agent")
         .route("/v1/projects/{id}/toft/{*rest}", passed(toft::route))

@@ -92,7 +92,6 @@ fn settings(made: &Made) -> String {
         "status_code_conformance",
         "content_type_conformance",
         "response_schema_conformance",
-        "unsupported_method",
     ];
     for check in checks {
         let _ = writeln!(out, "{check} = {{ enabled = true }}");

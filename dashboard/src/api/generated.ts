@@ -196,7 +196,7 @@ export interface Schemas {
     base: string
     /** Where each conversation stood. */
     sessions: Schemas['Place'][]
-    /** The user message before which it was taken, for [`Cause::Prompt`]. */
+    /** The user message before which it was taken, for `Cause::Prompt`. */
     message: Schemas['Place'] | null
   }
   /** Paths that differ. */
@@ -539,7 +539,7 @@ export interface Schemas {
     base: string
     /** Where each conversation stood. */
     sessions: Schemas['Place'][]
-    /** The user message before which it was taken, for [`Cause::Prompt`]. */
+    /** The user message before which it was taken, for `Cause::Prompt`. */
     message: Schemas['Place'] | null
     prompt?: string | null
   }
@@ -856,13 +856,13 @@ export interface Schemas {
   PriceAbove: {
     /** For prompts of more tokens than this, cached ones included. */
     tokens: number
-    /** See [`Price::input`]. */
+    /** See `Price::input`. */
     input: number
-    /** See [`Price::output`]. */
+    /** See `Price::output`. */
     output: number
-    /** See [`Price::cache_read`]. */
+    /** See `Price::cache_read`. */
     cacheRead: number
-    /** See [`Price::cache_write`]. */
+    /** See `Price::cache_write`. */
     cacheWrite: number
   }
   /** A project. */

@@ -66,7 +66,7 @@ pub(crate) fn document(all: &[Described], version: &str) -> Value {
     let mut named: Map<String, Value> = schemas.given.take_definitions(true);
     named.extend(fixed());
     named.sort_keys();
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {"title": "Toft", "version": version, "description": ABOUT, "license": {"name": "MIT OR Apache-2.0"}},
         "servers": [{"url": "/", "description": "The server that this document came from."}],
@@ -80,7 +80,21 @@ pub(crate) fn document(all: &[Described], version: &str) -> Value {
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "toft_session"},
             },
         },
-    })
+    });
+    unlink(&mut document);
+    document
+}
+
+/// Comments of types link to other types, which lead nowhere from here: the names stay.
+fn unlink(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains("[`") => {
+            *text = text.replace("[`", "`").replace("`]", "`");
+        }
+        Value::Array(all) => all.iter_mut().for_each(unlink),
+        Value::Object(fields) => fields.values_mut().for_each(unlink),
+        _ => {}
+    }
 }
 
 /// As it is printed and sent: JSON to be read, with its end of line.

@@ -105,7 +105,7 @@ fn operation(out: &mut String, document: &Value, one: &Operation<'_>) {
     }
     for (media, content) in told["requestBody"]["content"].as_object().into_iter().flatten() {
         let _ = write!(out, "<h3>Body · {}</h3>", escape(media));
-        fields(out, document, &content["schema"]);
+        fields(out, document, &content["schema"], true);
     }
     for (status, answer) in told["responses"].as_object().into_iter().flatten() {
         if status.starts_with(['1', '2', '3']) {
@@ -133,7 +133,7 @@ fn good(out: &mut String, document: &Value, status: &str, answer: &Value) {
         let data = schema.pointer("/properties/data");
         let place = if data.is_some() { " · <code>data</code> in the envelope" } else { "" };
         let _ = write!(out, "<h3>Answer {} · {}{place}</h3>", escape(status), escape(media));
-        fields(out, document, data.unwrap_or(schema));
+        fields(out, document, data.unwrap_or(schema), false);
     }
 }
 
@@ -157,7 +157,8 @@ fn errors(out: &mut String, told: &Value) {
     out.push_str("</table>");
 }
 
-fn fields(out: &mut String, document: &Value, schema: &Value) {
+/// Its fields. `is_sent`: somebody must know which have to be there.
+fn fields(out: &mut String, document: &Value, schema: &Value, is_sent: bool) {
     let all = rows(document, schema);
     if all.is_empty() {
         let words = schema["description"].as_str().map(|words| format!(". {}", inline(words)));
@@ -176,7 +177,7 @@ fn fields(out: &mut String, document: &Value, schema: &Value) {
             "<tr><td class=level{}><code>{}</code> {}<td>{}<td>{}",
             row.level,
             escape(&row.name),
-            must(row.required),
+            must(is_sent && row.required),
             escape(&row.kind),
             inline(&row.words),
         );

@@ -87,8 +87,11 @@ pub(super) fn words_of(document: &Value, schema: &Value) -> String {
         Value::String(kind) if kind == "string" => "text".to_owned(),
         Value::String(kind) => kind.clone(),
         Value::Array(kinds) => {
-            let kinds: Vec<&str> = kinds.iter().filter_map(Value::as_str).collect();
-            kinds.join(" or ").replace("string", "text")
+            let kinds: Vec<String> = kinds
+                .iter()
+                .map(|kind| words_of(document, &json!({"type": kind, "items": schema["items"]})))
+                .collect();
+            kinds.join(" or ")
         }
         _ => "anything".to_owned(),
     }

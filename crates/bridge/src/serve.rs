@@ -5,6 +5,7 @@ use crate::{
     activity, agent_routes,
     answer::Failure,
     app_port::AppPort,
+    body::BODY_BYTES_MAX,
     clock::now_ms,
     files, in_time,
     init::{close_to_others, drop_code_of_start},
@@ -66,6 +67,8 @@ const LAST_REQUESTS: Duration = Duration::from_millis(200);
 
 /// What threads may still take after that.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+/// For a body that no route reads: the server passes it on at once.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The bridge could not begin its work.
 #[derive(Debug, thiserror::Error)]
@@ -236,14 +239,24 @@ fn routes(api: Router, app: Arc<AppPort>) -> Router {
 }
 
 async fn no_such_route(request: Request) -> Response {
-    let path = request.uri().path();
-    Failure::not_found(format!("Toft has no route {path}")).of("unknown").into_response()
+    let message = format!("Toft has no route {}", request.uri().path());
+    drain(request).await;
+    Failure::not_found(message).of("unknown").into_response()
 }
 
 async fn no_such_method(request: Request) -> Response {
     let message =
         format!("{} is not for this path: the header Allow says what is", request.method());
+    drain(request).await;
     Failure::no_such_method(message).of("unknown").into_response()
+}
+
+/// Takes a body that no route reads: the server, which still sends it, would find the line closed before it has
+/// the answer.
+async fn drain(request: Request) {
+    // Who sends more than a command, or slowly, has a closed line for an answer.
+    let all = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
+    let _ = timeout(DRAIN_TIMEOUT, all).await;
 }
 
 /// Lets only holders of the project token through.

@@ -285,7 +285,7 @@ async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> R
     assert_eq!(ended["data"]["cancelled"], true, "{ended}");
     let run = toft.until(&one, is_over).await?;
     assert_eq!(run["status"], "cancelled", "{run}");
-    let left = toft.exec(&project, "pgrep -f 'sleep 3600' || echo none").await?;
+    let left = toft.exec(&project, "pgrep -x sleep || echo none").await?;
     assert_eq!(left["stdout"], "none\n");
     assert_eq!(statuses(&stream(&toft, &one, None).await?).last(), Some(&"cancelled"));
     toft.down()

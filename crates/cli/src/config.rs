@@ -16,8 +16,8 @@ use crate::{
     refused::Refused,
 };
 use anyhow::{Context, Result, anyhow, bail};
-use clap::ValueEnum as _;
 pub(crate) use checks::check;
+use clap::ValueEnum as _;
 use keys::Watched;
 pub(crate) use last::{last, remember};
 pub(crate) use oci::OciParts;
@@ -196,7 +196,8 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         watched,
         fallbacks,
         local_models: up.local_models || file.local_models.unwrap_or(false),
-        database: runs::database(up.database.as_deref(), file.database.as_deref()).map(Database::new),
+        database: runs::database(up.database.as_deref(), file.database.as_deref())
+            .map(Database::new),
         artifacts: runs::artifacts(up.artifacts.as_deref().or(file.artifacts.as_deref()))?,
     })
 }

@@ -1,7 +1,12 @@
 //! What a server is told when it starts, and what it tells when it is ready. Reads nothing by
 //! itself: the binary does.
 
-use crate::{clock::Clock, runs::{ArtifactPlace, RunSettings}, stop::Stop, traces::TraceSettings};
+use crate::{
+    clock::Clock,
+    runs::{ArtifactPlace, RunSettings},
+    stop::Stop,
+    traces::TraceSettings,
+};
 use std::{
     collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc,
 };
@@ -56,6 +61,8 @@ pub struct ServerConfig {
     pub runs: RunSettings,
     /// Version of the binary.
     pub version: String,
+    /// How many files this process may have open; most of them are for connections.
+    pub open_files: u64,
     /// Limits of every machine.
     pub limits: Limits,
     /// When machines that nobody uses are put away, where a project has no rule of its own.
@@ -67,6 +74,9 @@ pub struct ServerConfig {
     /// The time.
     pub clock: Clock,
 }
+
+/// The usual limit.
+const OPEN_FILES: u64 = 1_024;
 
 impl ServerConfig {
     /// Defaults for everything that has one.
@@ -91,6 +101,7 @@ impl ServerConfig {
             artifacts: None,
             runs: RunSettings::default(),
             version,
+            open_files: OPEN_FILES,
             limits: Limits::default(),
             idle: IdleRule::default(),
             egress: EgressSetting::default(),

@@ -142,8 +142,10 @@ fn rewrapped(vault: &Vault, next: &Vault, all: &Wrapped) -> Result<Wrapped, Stri
         let place = webhook_place(id);
         let moved: Result<String, SealError> =
             vault.unseal(&place, sealed).and_then(|key| next.seal(&place, key.expose().as_bytes()));
-        anew.webhooks
-            .push((id.clone(), moved.map_err(|_| format!("what the webhook {id} is signed with"))?));
+        anew.webhooks.push((
+            id.clone(),
+            moved.map_err(|_| format!("what the webhook {id} is signed with"))?,
+        ));
     }
     Ok(anew)
 }

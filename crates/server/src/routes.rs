@@ -133,23 +133,14 @@ fn table() -> Table {
         .route("/v1/fallbacks", get(fallbacks::get).put(fallbacks::put))
         .route("/v1/models", get(models::get))
         .route("/v1/model-pricing", get(pricing::list))
-        .route(
-            "/v1/model-pricing/{provider}/{*model}",
-            put(pricing::put).delete(pricing::delete),
-        )
+        .route("/v1/model-pricing/{provider}/{*model}", put(pricing::put).delete(pricing::delete))
         .route("/v1/usage", get(usage::all))
         .route("/v1/budget", get(budget::get_team).put(budget::put_team))
         .route("/v1/projects/{id}/budget", get(budget::get_project).put(budget::put_project))
         .admin("/v1/webhooks", get(webhooks::list_all).post(webhooks::create_for_all))
-        .admin(
-            "/v1/webhooks/{webhook}",
-            get(webhooks::get_of_all).delete(webhooks::delete_of_all),
-        )
+        .admin("/v1/webhooks/{webhook}", get(webhooks::get_of_all).delete(webhooks::delete_of_all))
         .admin("/v1/projects/{id}/webhooks", get(webhooks::list).post(webhooks::create))
-        .admin(
-            "/v1/projects/{id}/webhooks/{webhook}",
-            get(webhooks::get).delete(webhooks::delete),
-        )
+        .admin("/v1/projects/{id}/webhooks/{webhook}", get(webhooks::get).delete(webhooks::delete))
         .route("/metrics", get(metrics::text))
         .route("/v1/metrics", get(metrics::get))
         .route("/v1/doctor", get(doctor::get))

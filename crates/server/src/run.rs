@@ -12,7 +12,7 @@ use crate::{
     hosts::Hosts,
     images::{Images, settle},
     keyring::Keyring,
-    listen::{self, CONNECTIONS_MAX},
+    listen,
     machines::{Machines, adopt, echoes, idle, life, machine::Machine, observed},
     mcp::{self, Mcp},
     preview::{listeners, ports::Ports, sign::Signer},
@@ -199,8 +199,9 @@ pub async fn run(
         async move { gate::answer(&app, control, req).await }
     };
     let ends = app.stop.token().clone();
+    let connections_max = listen::connections(config.open_files);
     let serving =
-        tokio::spawn(listen::serve(app.tasks.clone(), listener, CONNECTIONS_MAX, ends, answer));
+        tokio::spawn(listen::serve(app.tasks.clone(), listener, connections_max, ends, answer));
     ready(Ready { addr, url: app.hosts.control_url(), sign_in_url, stop: app.stop.clone() });
 
     app.stop.token().cancelled().await;

@@ -99,8 +99,11 @@ impl Runs {
             return feed;
         }
         feeds.retain(|_, feed| feed.strong_count() > 0);
-        let feed =
-            Arc::new(RunFeed { id: id.clone(), feed: Feed::default(), last: tokio::sync::Mutex::default() });
+        let feed = Arc::new(RunFeed {
+            id: id.clone(),
+            feed: Feed::default(),
+            last: tokio::sync::Mutex::default(),
+        });
         feeds.insert(id.clone(), Arc::downgrade(&feed));
         feed
     }
@@ -142,7 +145,10 @@ impl RunFeed {
     async fn catch_up(&self, store: &dyn Store) {
         let mut last = self.last.lock().await;
         loop {
-            let events = match store.run_events(&self.id, *last, follow::PAGE_ROWS, follow::PAGE_BYTES).await {
+            let events = match store
+                .run_events(&self.id, *last, follow::PAGE_ROWS, follow::PAGE_BYTES)
+                .await
+            {
                 Ok(events) => events,
                 Err(error) => {
                     // Looked at again in a moment.

@@ -6,8 +6,8 @@
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
     gateway_link::GatewayLink, hosts::Hosts, images::Images, keyring::Keyring, machines::Machines,
-    mcp::Mcp, preview::ports::Ports, preview::sign::Signer, providers::Providers,
-    runs::Runs, schedules::Schedules, stop::Stop, traces::Traces, usage::Intake,
+    mcp::Mcp, preview::ports::Ports, preview::sign::Signer, providers::Providers, runs::Runs,
+    schedules::Schedules, stop::Stop, traces::Traces, usage::Intake,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;

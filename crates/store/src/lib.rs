@@ -67,5 +67,5 @@ pub use spending::Spending;
 pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use traces::{EventPage, TraceCursor, Traces};
-pub use webhooks::{Delivery, Webhook, Webhooks};
 pub use usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum};
+pub use webhooks::{Delivery, Webhook, Webhooks};

@@ -23,15 +23,17 @@ fn wrong(name: &str, wants: &str) -> anyhow::Error {
 fn number(tells: &dyn Fn(&str) -> Option<String>, name: &str, least: u64) -> Result<Option<u64>> {
     let Some(text) = tells(name) else { return Ok(None) };
     let given = text.trim().parse().ok().filter(|given| *given >= least);
-    given.map(Some).ok_or_else(|| wrong(name, &format!("is a whole number from {least} on, not {text:?}")))
+    given
+        .map(Some)
+        .ok_or_else(|| wrong(name, &format!("is a whole number from {least} on, not {text:?}")))
 }
 
 fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
     let mut runs = RunSettings::default();
     if let Some(attempts) = number(tells, "MAX_JOB_ATTEMPTS", 1)? {
         let given = u32::try_from(attempts).ok().filter(|given| *given <= ATTEMPTS_MAX);
-        runs.attempts_max =
-            given.ok_or_else(|| wrong("MAX_JOB_ATTEMPTS", &format!("is at most {ATTEMPTS_MAX}")))?;
+        runs.attempts_max = given
+            .ok_or_else(|| wrong("MAX_JOB_ATTEMPTS", &format!("is at most {ATTEMPTS_MAX}")))?;
     }
     for (name, set) in [
         ("AGENT_PLAN_PHASE_TIMEOUT_MS", &mut runs.plan_timeout),
@@ -44,7 +46,7 @@ fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
     if let Some(seconds) = number(tells, "WORKER_MAX_BACKOFF", 1)? {
         runs.backoff_max = Duration::from_secs(seconds);
     }
-    if let Some(count) = number(tells, "TOFT_RUNS_AT_ONCE", 1)? {
+    if let Some(count) = number(tells, "TOFT_RUNS_AT_ONCE", 0)? {
         runs.at_once = u32::try_from(count).unwrap_or(u32::MAX);
     }
     if let Some(count) = number(tells, "TOFT_RUNS_PER_TEAM", 1)? {
@@ -73,7 +75,10 @@ fn signature(tells: &dyn Fn(&str) -> Option<String>, who: &str) -> Result<Option
         (Some(name), Some(email)) => {
             for part in [&name, &email] {
                 if part.contains(|c: char| c.is_control() || matches!(c, '<' | '>')) {
-                    bail!(wrong(&format!("AGENT_GIT_{who}_NAME and _EMAIL"), "are lines without `<` and `>`"));
+                    bail!(wrong(
+                        &format!("AGENT_GIT_{who}_NAME and _EMAIL"),
+                        "are lines without `<` and `>`"
+                    ));
                 }
             }
             Ok(Some(Signature { name, email }))
@@ -87,18 +92,22 @@ fn signature(tells: &dyn Fn(&str) -> Option<String>, who: &str) -> Result<Option
 pub(crate) fn database(flag: Option<&str>, file: Option<&str>) -> Option<String> {
     let set = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
     let documents = || env::var("DATABASE_URL").ok();
-    flag.and_then(set).or_else(|| documents().as_deref().and_then(set)).or_else(|| file.and_then(set))
+    flag.and_then(set)
+        .or_else(|| documents().as_deref().and_then(set))
+        .or_else(|| file.and_then(set))
 }
 
 /// Where what runs leave is kept.
 pub(crate) fn artifacts(given: Option<&str>) -> Result<Option<ArtifactPlace>> {
     let Some(given) = given else { return Ok(None) };
     if given.starts_with(BUCKET) {
-        let ours = |(name, value): (String, String)| name.starts_with("AWS_").then_some((name, value));
+        let ours =
+            |(name, value): (String, String)| name.starts_with("AWS_").then_some((name, value));
         let variables: BTreeMap<String, String> = env::vars().filter_map(ours).collect();
         return Ok(Some(ArtifactPlace::Bucket { url: given.to_owned(), variables }));
     }
-    let folder = std::path::absolute(Path::new(given)).context("resolving the folder of artifacts")?;
+    let folder =
+        std::path::absolute(Path::new(given)).context("resolving the folder of artifacts")?;
     Ok(Some(ArtifactPlace::Folder(folder)))
 }
 
@@ -119,9 +128,14 @@ mod tests {
         assert_eq!(plan, Duration::from_secs(90));
         let build = with(&[("AGENT_BUILD_PHASE_TIMEOUT_MS", "120000")]).unwrap().build_timeout;
         assert_eq!(build, Duration::from_mins(2));
-        assert_eq!(with(&[("WORKER_MAX_BACKOFF", "7")]).unwrap().backoff_max, Duration::from_secs(7));
+        assert_eq!(
+            with(&[("WORKER_MAX_BACKOFF", "7")]).unwrap().backoff_max,
+            Duration::from_secs(7)
+        );
         assert!(!with(&[("AUTO_GIT_COMMIT", "False")]).unwrap().commit);
         assert!(with(&[("AUTO_GIT_COMMIT", "0")]).unwrap().commit, "only `false` does it");
+        // Others on its database work on what it accepts.
+        assert_eq!(with(&[("TOFT_RUNS_AT_ONCE", "0")]).unwrap().at_once, 0);
         assert_eq!(with(&[("ZIP_MAX_BYTES", "9")]).unwrap().archive_bytes_max, 9);
         assert_eq!(with(&[("ZIP_MAX_FILES", "8")]).unwrap().archive_files_max, 8);
         let both = [("AGENT_GIT_AUTHOR_NAME", "A"), ("AGENT_GIT_AUTHOR_EMAIL", "a@b.c")];

@@ -41,7 +41,10 @@ pub(crate) async fn run(at: &At, verb: &Run, as_json: bool) -> Result<i32> {
     let name = run["id"].as_str().context("the server named no run")?.to_owned();
     if !verb.follow {
         output::answer(&run, as_json, |run| {
-            output::line(&format!("run {} is queued: number {} of the project", name, run["runIndex"]));
+            output::line(&format!(
+                "run {} is queued: number {} of the project",
+                name, run["runIndex"]
+            ));
             output::remark(&format!("Follow it with: toft runs {} {name} --follow", verb.project));
         });
         return Ok(0);
@@ -70,7 +73,8 @@ pub(crate) async fn runs(at: &At, verb: &Runs, as_json: bool) -> Result<i32> {
     if verb.cancel {
         let done = client.post(&format!("{path}/cancel"), &json!({})).await?;
         output::answer(&done, as_json, |done| {
-            let word = if done["cancelled"] == true { "is being ended" } else { "was not ended by this" };
+            let word =
+                if done["cancelled"] == true { "is being ended" } else { "was not ended by this" };
             output::line(&format!("run {name} {word}; it is {}", output::text(&done["status"])));
         });
         return Ok(0);
@@ -142,7 +146,8 @@ async fn follow(client: &Client, project: &str, run: &str, as_json: bool) -> Res
     let path = format!("/v1/projects/{project}/runs/{run}");
     let (mut last, mut end) = (0, None);
     while end.is_none() {
-        let mut events = client.stream(Method::GET, &format!("{path}/stream?after={last}"), None).await?;
+        let mut events =
+            client.stream(Method::GET, &format!("{path}/stream?after={last}"), None).await?;
         while let Ok(Some(event)) = events.next().await {
             if event.name == "ping" {
                 continue;
@@ -173,8 +178,12 @@ fn show(event: &SseEvent) {
             let input = output::shown(&data["input"].to_string()).into_owned();
             output::line(&output::dim(&format!("\n[{}] {input}", text("tool"))));
         }
-        "tool" if data["phase"] == "error" => output::line(&output::dim(&format!("\n{}", text("error")))),
-        "status" => output::line(&output::dim(&format!("\n· {}", output::shown(&data.to_string())))),
+        "tool" if data["phase"] == "error" => {
+            output::line(&output::dim(&format!("\n{}", text("error"))))
+        }
+        "status" => {
+            output::line(&output::dim(&format!("\n· {}", output::shown(&data.to_string()))))
+        }
         "error" => output::line(&format!("\nfailed: {}", text("error"))),
         "done" => output::line(&output::dim("\ndone")),
         _ => {}

@@ -36,6 +36,8 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The data folder holds keys: its owner only.
 const FOLDER_MODE: u32 = 0o700;
+/// For ten thousand who follow a run, and all the rest.
+const OPEN_FILES_WANTED: u64 = 20_000;
 /// What is logged when `TOFT_LOG` says nothing: what a person should act on.
 const LOG_DEFAULT: &str = "warn";
 
@@ -92,6 +94,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     server.database = resolved.database.map(|database| database.0);
     server.artifacts = resolved.artifacts;
     server.runs = runs;
+    server.open_files = toft_jail::open_files::raise(OPEN_FILES_WANTED);
     server.variables = std::sync::Arc::new(|name| std::env::var(name).ok());
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();

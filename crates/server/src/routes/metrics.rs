@@ -45,7 +45,8 @@ async fn count(app: &App) -> Result<Counts, ApiError> {
 pub(crate) async fn get(State(app): State<App>, _: Caller) -> Result<Data<Value>, ApiError> {
     let counts = count(&app).await?;
     let rows = |name: fn(&str) -> &str| -> Vec<Value> {
-        let row = |(status, n): (&&'static str, &u64)| json!({ "status": name(status), "count": n });
+        let row =
+            |(status, n): (&&'static str, &u64)| json!({ "status": name(status), "count": n });
         counts.runs.iter().map(row).collect()
     };
     Ok(Data(json!({

@@ -75,7 +75,9 @@ pub(crate) async fn create(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Create>,
 ) -> Result<Response, ApiError> {
-    let text = body.prompt.ok_or_else(|| ApiError::invalid("prompt is missing: say what is to be done"))?;
+    let text = body
+        .prompt
+        .ok_or_else(|| ApiError::invalid("prompt is missing: say what is to be done"))?;
     let asked = Asked { text, continues: false, options: body.options };
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
@@ -92,14 +94,17 @@ pub(crate) async fn message(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Message>,
 ) -> Result<Response, ApiError> {
-    let text = body.content.ok_or_else(|| ApiError::invalid("content is missing: say what is to be done"))?;
+    let text = body
+        .content
+        .ok_or_else(|| ApiError::invalid("content is missing: say what is to be done"))?;
     let asked = Asked { text, continues: true, options: body.options };
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
         return follow::events(&app, &of.caller, &run, 0).await;
     }
-    let said = json!({ "role": "user", "content": run.prompt, "createdAt": rfc3339(run.created_at) });
+    let said =
+        json!({ "role": "user", "content": run.prompt, "createdAt": rfc3339(run.created_at) });
     Ok(Data(json!({ "run": shown::accepted(&run, created), "message": said })).into_response())
 }
 
@@ -125,7 +130,14 @@ async fn accepted(
     }
     // What makes it the same request: all that is asked for, and not how the answer is to come.
     let said = json!([
-        continues, text, input, options.provider, options.model, options.workspace_backend, options.approval, options.priority,
+        continues,
+        text,
+        input,
+        options.provider,
+        options.model,
+        options.workspace_backend,
+        options.approval,
+        options.priority,
     ]);
     let new = NewRun {
         id: JobId::random(),
@@ -199,7 +211,9 @@ async fn model(
         (None, Some(model)) => alone(app, model).await?,
     };
     named.map(Some).ok_or_else(|| {
-        ApiError::invalid("provider and model name none that can be asked: GET /v1/models lists them")
+        ApiError::invalid(
+            "provider and model name none that can be asked: GET /v1/models lists them",
+        )
     })
 }
 
@@ -211,8 +225,7 @@ fn default_model(app: &App, provider: &str) -> Result<Option<String>, ApiError> 
     if provider == DEMO_PROVIDER {
         return Ok(Some(scripted::DEFAULT_MODEL.to_owned()));
     }
-    let known =
-        app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
+    let known = app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
     let listed = known.spec().map(|spec| spec.default_model_in(None)).filter(|id| !id.is_empty());
     let first = || app.providers.known_models(provider).into_iter().next().map(|model| model.id);
     Ok(listed.map(str::to_owned).or_else(first))
@@ -319,14 +332,19 @@ pub(crate) async fn download(
             RunStatus::Queued | RunStatus::Running => {
                 "the run is not over: its workspace is kept at its end"
             }
-            RunStatus::Completed => "the workspace of this run could not be kept: its events say why",
+            RunStatus::Completed => {
+                "the workspace of this run could not be kept: its events say why"
+            }
             RunStatus::Error | RunStatus::Cancelled => {
                 "the run did not complete: only of those that do the workspace is kept"
             }
         }));
     };
     if kept.size > app.runs.settings.archive_bytes_max {
-        return Err(ApiError::new(Code::PayloadTooLarge, "the workspace is larger than may be downloaded"));
+        return Err(ApiError::new(
+            Code::PayloadTooLarge,
+            "the workspace is larger than may be downloaded",
+        ));
     }
     let found = app.runs.artifacts.get(&kept.path).await.map_err(|error| match error {
         ArtifactError::Gone => none("the workspace of this run is not kept any more"),

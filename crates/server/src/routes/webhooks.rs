@@ -78,9 +78,10 @@ async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data
     let webhook = {
         // Held until it is written: the master key stays the same meanwhile.
         let vault = app.keyring.vault().await;
-        let sealed = vault
-            .seal(&webhook_place(id.as_str()), secret.as_bytes())
-            .map_err(|error| ApiError::internal("the webhook's secret could not be sealed", &error))?;
+        let sealed =
+            vault.seal(&webhook_place(id.as_str()), secret.as_bytes()).map_err(|error| {
+                ApiError::internal("the webhook's secret could not be sealed", &error)
+            })?;
         let webhook = Webhook { id, project, url, sealed, created_at: app.clock.now_ms() };
         app.store.add_webhook(&webhook).await?;
         webhook
@@ -98,7 +99,11 @@ async fn find(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<W
     all.into_iter().find(|webhook| webhook.id == id).ok_or_else(missing)
 }
 
-async fn look(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Value>, ApiError> {
+async fn look(
+    app: &App,
+    project: Option<&ProjectId>,
+    named: &Named,
+) -> Result<Data<Value>, ApiError> {
     let webhook = find(app, project, named).await?;
     let sent = app.store.deliveries(&webhook.id, SHOWN_MAX).await?;
     let mut told = shown(&webhook);
@@ -106,7 +111,11 @@ async fn look(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<D
     Ok(Data(told))
 }
 
-async fn remove(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Value>, ApiError> {
+async fn remove(
+    app: &App,
+    project: Option<&ProjectId>,
+    named: &Named,
+) -> Result<Data<Value>, ApiError> {
     let webhook = find(app, project, named).await?;
     app.store.delete_webhook(project, &webhook.id).await?;
     Ok(Data(json!({})))

@@ -88,14 +88,13 @@ impl Artifacts {
                 };
                 fs::create_dir_all(folder)
                     .map_err(|e| failed(format!("{e}. Is the folder writable?")))?;
-                let store = LocalFileSystem::new_with_prefix(folder)
-                    .map_err(|e| failed(e.to_string()))?;
+                let store =
+                    LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.to_string()))?;
                 let folder = Some(fs::canonicalize(folder)?);
                 Ok(Self { store: Arc::new(store), prefix: Key::default(), folder })
             }
             ArtifactPlace::Bucket { url, variables } => {
-                let failed =
-                    |reason: String| ArtifactError::Place { place: url.clone(), reason };
+                let failed = |reason: String| ArtifactError::Place { place: url.clone(), reason };
                 let mut builder = AmazonS3Builder::new().with_url(url);
                 for (name, value) in variables {
                     if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {

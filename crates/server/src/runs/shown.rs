@@ -47,6 +47,7 @@ pub(crate) fn summary(run: &Run) -> Value {
         "sessionId": state.session,
         "commitSha": state.commit,
         "checkpointId": state.checkpoint,
+        "lastEventId": run.last_seq,
         "meta": {
             "provider": state.provider.as_ref().or(run.asked_provider.as_ref()),
             "model": state.model.as_ref().or(run.asked_model.as_ref()),

@@ -297,7 +297,9 @@ pub(super) fn usage_of(usage: RunUsage) -> Value {
 fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {
     state.waits_for = step.waits_for;
     if step.phase > state.phase {
-        if state.phase < Phase::Commit && !matches!(step.status, Some(RunStatus::Error | RunStatus::Cancelled)) {
+        if state.phase < Phase::Commit
+            && !matches!(step.status, Some(RunStatus::Error | RunStatus::Cancelled))
+        {
             told.status(ts, "phase_completed", json!({ "phase": phase(state) }));
         }
         if step.phase == Phase::Build {

@@ -182,7 +182,8 @@ impl Work {
                 Ok((status, mut answer)) if status.is_success() => {
                     let now = serde_json::from_value(answer["data"].take());
                     return now.map(Some).map_err(|error| {
-                        let error = format!("The machine's bridge said of the run what is none: {error}.");
+                        let error =
+                            format!("The machine's bridge said of the run what is none: {error}.");
                         Stop::Failed(Failed { error, again: true })
                     });
                 }
@@ -191,13 +192,20 @@ impl Work {
                 }
                 // Another run of this conversation, or too many: it waits for its turn.
                 Ok((StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE, answer))
-                    if matches!(answer["code"].as_str(), Some("busy" | "too_late" | "unavailable")) => {}
-                Ok((StatusCode::NOT_FOUND, answer)) if answer["code"] != "not_found" || answer["error"].is_null() => {
-                    let error = "The machine runs an older version that knows no runs: stop and start it.";
+                    if matches!(
+                        answer["code"].as_str(),
+                        Some("busy" | "too_late" | "unavailable")
+                    ) => {}
+                Ok((StatusCode::NOT_FOUND, answer))
+                    if answer["code"] != "not_found" || answer["error"].is_null() =>
+                {
+                    let error =
+                        "The machine runs an older version that knows no runs: stop and start it.";
                     return Err(Stop::Failed(Failed { error: error.into(), again: false }));
                 }
                 Ok((status, answer)) if status.is_client_error() => {
-                    let error = answer["error"].as_str().unwrap_or("The machine's bridge refused the run.");
+                    let error =
+                        answer["error"].as_str().unwrap_or("The machine's bridge refused the run.");
                     return Err(Stop::Failed(Failed { error: error.to_owned(), again: false }));
                 }
                 Ok((status, _)) => {
@@ -237,7 +245,8 @@ impl Work {
             }
         }
         let model = run.asked_provider.as_ref().zip(run.asked_model.as_ref());
-        let model = model.map(|(provider, id)| ModelRef { provider: provider.clone(), id: id.clone() });
+        let model =
+            model.map(|(provider, id)| ModelRef { provider: provider.clone(), id: id.clone() });
         Ok(RunOrder {
             fence: run.fence,
             attempt: run.state.attempt,
@@ -462,12 +471,20 @@ impl Work {
                     sleep(PAUSE_MIN * 2u32.pow(tries)).await;
                 }
                 Ok(Err(Unkept { error, .. })) => {
-                    told.status(self.now(), "workspace_snapshot_store_failed", json!({ "error": error }));
+                    told.status(
+                        self.now(),
+                        "workspace_snapshot_store_failed",
+                        json!({ "error": error }),
+                    );
                     return None;
                 }
                 Err(_) => {
                     let error = format!("it took longer than {} s", ARCHIVE_TIMEOUT.as_secs());
-                    told.status(self.now(), "workspace_snapshot_store_failed", json!({ "error": error }));
+                    told.status(
+                        self.now(),
+                        "workspace_snapshot_store_failed",
+                        json!({ "error": error }),
+                    );
                     return None;
                 }
             }
@@ -481,9 +498,10 @@ impl Work {
         life::ensure_running(&self.app, machine, &cause).await.map_err(|e| again(e.message))?;
         let settings = &self.app.runs.settings;
         let (bytes, files) = (settings.archive_bytes_max, settings.archive_files_max);
-        let request = Request::get(format!("/toft/files/archive.zip?bytesMax={bytes}&filesMax={files}"))
-            .body(Body::empty())
-            .map_err(|e| again(e.to_string()))?;
+        let request =
+            Request::get(format!("/toft/files/archive.zip?bytesMax={bytes}&filesMax={files}"))
+                .body(Body::empty())
+                .map_err(|e| again(e.to_string()))?;
         let answer = self.app.bridge.send(&self.run.project, request).await;
         let (parts, body) = answer.map_err(|e| again(e.told()))?.into_parts();
         if !parts.status.is_success() {
@@ -497,7 +515,8 @@ impl Work {
         let files = files.and_then(|n| n.to_str().ok()?.parse().ok()).unwrap_or(0);
         let path = Artifacts::workspace(&self.run.project, &self.run.id, self.run.state.attempt);
         let bytes = body.into_data_stream().map_err(io::Error::other);
-        let size = self.app.runs.artifacts.put(&path, bytes).await.map_err(|e| again(e.to_string()))?;
+        let size =
+            self.app.runs.artifacts.put(&path, bytes).await.map_err(|e| again(e.to_string()))?;
         drop(hold);
         Ok(Artifact {
             name: WORKSPACE.into(),
@@ -512,13 +531,16 @@ impl Work {
     /// What it used so far costs as much, if that is known.
     async fn price(&mut self) {
         let state = &mut self.run.state;
-        let (Some(usage), Some(provider), Some(model)) = (state.usage, &state.provider, &state.model)
+        let (Some(usage), Some(provider), Some(model)) =
+            (state.usage, &state.provider, &state.model)
         else {
             return;
         };
         match self.app.store.active_price(provider, model).await {
             Ok(price) => state.cost = price.map(|price| cost(usage, &price)),
-            Err(error) => tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known"),
+            Err(error) => {
+                tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known")
+            }
         }
     }
 
@@ -551,7 +573,8 @@ impl Work {
         let (attempt, max) = (self.run.state.attempt.max(1), self.run.attempts_max);
         let with = json!({ "error": failed.error, "attempts": attempt, "maxAttempts": max });
         if failed.again && attempt < max && !self.cancelled.is_cancelled() {
-            let pause = Duration::from_secs(1 << attempt.min(16)).min(self.app.runs.settings.backoff_max);
+            let pause =
+                Duration::from_secs(1 << attempt.min(16)).min(self.app.runs.settings.backoff_max);
             let state = &mut self.run.state;
             state.status = RunStatus::Queued;
             state.phase = Phase::Over;
@@ -591,7 +614,9 @@ impl Work {
         drop(hold);
         match answer {
             Ok((status, _)) if status.is_success() => Ok(true),
-            Ok((StatusCode::CONFLICT, answer)) if answer["code"] == "stale_fence" => Err(Stop::Lost),
+            Ok((StatusCode::CONFLICT, answer)) if answer["code"] == "stale_fence" => {
+                Err(Stop::Lost)
+            }
             Ok((StatusCode::NOT_FOUND, _)) => {
                 self.end_cancelled(Told::default()).await?;
                 Err(Stop::Written)

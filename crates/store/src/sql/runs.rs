@@ -1,7 +1,8 @@
 //! [`Runs`]: what is asked of them, and what they tell. Who works on them is in `queue`.
 
 use super::{
-    DbRow, Durable, SqlStore, Write, flag, ms, raw, raw_at, raw_of, small, unsigned, webhooks, words,
+    DbRow, Durable, SqlStore, Write, flag, ms, raw, raw_at, raw_of, small, unsigned, webhooks,
+    words,
 };
 use crate::{
     error::StoreError,

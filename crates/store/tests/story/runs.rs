@@ -6,7 +6,8 @@ use toft_model::{
     run::{JobId, Phase, RunStatus, WaitsFor, WebhookId},
 };
 use toft_store::{
-    Accepted, Artifact, Claim, Durable, Left, ModelPrice, NewRun, NewRunEvent, Run, RunCost, RunUsage, Store, Webhook, Wrote,
+    Accepted, Artifact, Claim, Durable, Left, ModelPrice, NewRun, NewRunEvent, Run, RunCost,
+    RunUsage, Store, Webhook, Wrote,
 };
 
 const LEASE_MS: u64 = 30_000;
@@ -259,7 +260,10 @@ pub(crate) async fn owned(place: &Place) {
 pub(crate) async fn priced(place: &Place) {
     let store = place.open().await;
     let seeded = store.active_price("openai", "gpt-5").await.unwrap().unwrap();
-    assert_eq!((seeded.input, seeded.output, seeded.cached_input), (10_000_000, 30_000_000, Some(1_000_000)));
+    assert_eq!(
+        (seeded.input, seeded.output, seeded.cached_input),
+        (10_000_000, 30_000_000, Some(1_000_000))
+    );
     assert_eq!((seeded.version.as_str(), seeded.currency.as_str()), ("seed:v1", "USD"));
     assert_eq!(store.prices().await.unwrap().len(), 6);
     assert_eq!(store.active_price("openai", "gpt-6").await.unwrap(), None);

@@ -80,8 +80,7 @@ fn read(text: &str) -> Result<Vec<(u64, String, Value)>> {
     let mut events = Vec::new();
     for block in text.split("\n\n") {
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
-        let (Some(id), Some(kind), Some(data)) =
-            (field("id: "), field("event: "), field("data: "))
+        let (Some(id), Some(kind), Some(data)) = (field("id: "), field("event: "), field("data: "))
         else {
             continue;
         };
@@ -110,7 +109,10 @@ fn statuses(events: &[(u64, String, Value)]) -> Vec<&str> {
 async fn place(toft: &Toft) -> Result<String> {
     let project = toft.new_project("Runs").await?;
     let made = toft
-        .exec(&project, "git init -q -b main . && git config user.email a@b.c && git config user.name a")
+        .exec(
+            &project,
+            "git init -q -b main . && git config user.email a@b.c && git config user.name a",
+        )
         .await?;
     ensure!(made["exitCode"] == 0, "{made}");
     Ok(project)
@@ -133,7 +135,11 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
         (Some("k"), json!({"prompt": "go", "workspaceBackend": "moon"}), "workspaceBackend"),
     ] {
         let (status, answer) = send(&toft, "POST", &runs, key, Some(body)).await?;
-        assert_eq!((status, &answer["error"]["code"]), (400, &json!("invalid_argument")), "{answer}");
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (400, &json!("invalid_argument")),
+            "{answer}"
+        );
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         ensure!(message.contains(want), "{message}");
     }
@@ -154,8 +160,17 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     let told = statuses(&events);
     let order = [
-        "queued", "running", "phase_started", "model_resolved", "plan_ready", "phase_completed",
-        "phase_transition", "phase_started", "rollback_snapshot", "phase_completed", "git_commit",
+        "queued",
+        "running",
+        "phase_started",
+        "model_resolved",
+        "plan_ready",
+        "phase_completed",
+        "phase_transition",
+        "phase_started",
+        "rollback_snapshot",
+        "phase_completed",
+        "git_commit",
         "workspace_snapshot_stored",
     ];
     assert_eq!(told, order, "{events:#?}");
@@ -175,7 +190,10 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     let commit = run["commitSha"].as_str().context("a commit")?;
     let log = toft.exec(&project, "git log --format='%H %s' && cat made").await?;
     let log = log["stdout"].as_str().unwrap_or_default();
-    ensure!(log.contains(commit) && log.contains("apply run") && log.ends_with("a line\n"), "{log}");
+    ensure!(
+        log.contains(commit) && log.contains("apply run") && log.ends_with("a line\n"),
+        "{log}"
+    );
     ensure!(run["usage"]["totalTokens"].as_u64().is_some_and(|n| n > 0), "{run}");
     assert_eq!((&run["cost"], &run["meta"]["attempt"]), (&Value::Null, &json!(1)), "{run}");
     assert_eq!(run["input"], json!({"n": 1}));
@@ -206,7 +224,10 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
         assert_eq!(asked.send().await?.status().as_u16(), 400, "{wrong}");
     }
 
-    assert_eq!(toft.call("GET", &format!("/v1/projects/{project}"), None).await?["latestRunId"], first["id"]);
+    assert_eq!(
+        toft.call("GET", &format!("/v1/projects/{project}"), None).await?["latestRunId"],
+        first["id"]
+    );
 
     // What it left is kept outside of the machine.
     let url = format!("{}{at}/download.zip", toft.base);
@@ -217,7 +238,8 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("w.zip");
     std::fs::write(&file, &zip)?;
-    let listed = std::process::Command::new("python3").args(["-m", "zipfile", "-l"]).arg(&file).output()?;
+    let listed =
+        std::process::Command::new("python3").args(["-m", "zipfile", "-l"]).arg(&file).output()?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     ensure!(listed.contains("made") && !listed.contains(".git"), "{listed}");
 
@@ -237,10 +259,16 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     let made = toft.exec(&project, "cat made").await?;
     assert_eq!(made["stdout"], "a line\na line\n");
     let list = toft.call("GET", &runs, None).await?;
-    let list: Vec<_> = list.as_array().context("a list")?.iter().map(|r| (&r["runIndex"], &r["writable"])).collect();
+    let list: Vec<_> = list
+        .as_array()
+        .context("a list")?
+        .iter()
+        .map(|r| (&r["runIndex"], &r["writable"]))
+        .collect();
     assert_eq!(list, [(&json!(2), &json!(true)), (&json!(1), &json!(false))]);
     let said = toft.call("GET", &format!("{at2}/messages"), None).await?;
-    let said: Vec<_> = said.as_array().context("a list")?.iter().map(|m| m["role"].as_str()).collect();
+    let said: Vec<_> =
+        said.as_array().context("a list")?.iter().map(|m| m["role"].as_str()).collect();
     assert_eq!(said, [Some("user"), Some("assistant")]);
     for run in [&at, &at2] {
         let (status, over) = send(&toft, "POST", &format!("{run}/cancel"), None, None).await?;
@@ -269,16 +297,23 @@ async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> R
     toft.until(&slow, |run| run["phase"] == "build").await?;
     assert_eq!(toft.call("GET", &waits, None).await?["status"], "queued");
     let (_, not) = send(&toft, "POST", &format!("{slow}/cancel"), None, None).await?;
-    assert_eq!((&not["data"]["cancelled"], &not["data"]["writable"]), (&json!(false), &json!(false)));
+    assert_eq!(
+        (&not["data"]["cancelled"], &not["data"]["writable"]),
+        (&json!(false), &json!(false))
+    );
     let (_, ended) = send(&toft, "POST", &format!("{waits}/cancel"), None, None).await?;
-    assert_eq!((&ended["data"]["cancelled"], &ended["data"]["status"]), (&json!(true), &json!("cancelled")));
+    assert_eq!(
+        (&ended["data"]["cancelled"], &ended["data"]["status"]),
+        (&json!(true), &json!("cancelled"))
+    );
     assert_eq!(statuses(&stream(&toft, &waits, None).await?), ["queued", "cancelled"]);
     toft.call("DELETE", &format!("/v1/projects/{project}"), None).await?;
 
     // One that is worked on ends with what it began.
     let project = place(&toft).await?;
     let runs = format!("/v1/projects/{project}/runs");
-    let (_, one) = send(&toft, "POST", &runs, Some("one"), Some(json!({"prompt": "work slowly"}))).await?;
+    let (_, one) =
+        send(&toft, "POST", &runs, Some("one"), Some(json!({"prompt": "work slowly"}))).await?;
     let one = format!("{runs}/{}", one["data"]["id"].as_str().unwrap_or_default());
     toft.until(&one, |run| run["phase"] == "build").await?;
     let (_, ended) = send(&toft, "POST", &format!("{one}/cancel"), None, None).await?;
@@ -316,7 +351,11 @@ async fn a_run_outlives_its_server_and_its_bridge() -> Result<()> {
         for once in ["queued", "running", "plan_ready", "phase_transition", "git_commit"] {
             assert_eq!(told.iter().filter(|s| **s == once).count(), 1, "{once} of {told:?}");
         }
-        assert_eq!(toft.exec(&project, "cat made").await?["stdout"], "a line\n", "killed after {n}");
+        assert_eq!(
+            toft.exec(&project, "cat made").await?["stdout"],
+            "a line\n",
+            "killed after {n}"
+        );
     }
     toft.down()
 }

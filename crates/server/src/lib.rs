@@ -28,6 +28,7 @@ mod line;
 mod listen;
 mod machines;
 mod mcp;
+mod outward;
 mod page;
 mod preview;
 mod project;

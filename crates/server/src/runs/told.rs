@@ -127,8 +127,8 @@ pub(super) fn tell(
                 told.status(ts, "rollback_snapshot", with);
             }
         }
-        "question" => state.waits_for = Some(WaitsFor::Answer),
-        "answered" => state.waits_for = None,
+        "question" => waits(told, ts, state, Some(WaitsFor::Answer)),
+        "answered" => waits(told, ts, state, None),
         "run_step" => {
             let step: RunStep = serde_json::from_str(data).ok()?;
             if step.run_id == *run {
@@ -165,6 +165,14 @@ fn said(told: &mut Told, ts: u64, state: &mut RunState, answer: &AssistantMessag
         || state.model.as_deref() != Some(&answer.model)
     {
         resolved(told, ts, state, &answer.provider, &answer.model);
+    }
+}
+
+/// Somebody is waited for, or nobody any more.
+fn waits(told: &mut Told, ts: u64, state: &mut RunState, what: Option<WaitsFor>) {
+    if state.waits_for != what {
+        state.waits_for = what;
+        told.status(ts, "waiting", json!({ "waitsFor": what }));
     }
 }
 
@@ -295,7 +303,7 @@ pub(super) fn usage_of(usage: RunUsage) -> Value {
 }
 
 fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {
-    state.waits_for = step.waits_for;
+    waits(told, ts, state, step.waits_for);
     if step.phase > state.phase {
         if state.phase < Phase::Commit
             && !matches!(step.status, Some(RunStatus::Error | RunStatus::Cancelled))

@@ -108,6 +108,7 @@ mod proposed_binding;
 mod provider_keys;
 mod receipts;
 mod replay;
+mod run_webhooks;
 mod runs;
 mod said_once;
 mod schedules;

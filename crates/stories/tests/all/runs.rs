@@ -14,6 +14,8 @@ const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a
 
 const SLOW: &str = "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
 
+const WORDS: &str = "I would write one line into a file, and nothing else.";
+
 fn say(text: &str) -> Say {
     Say { text: text.into(), tools: vec![] }
 }
@@ -35,6 +37,7 @@ fn script() -> Script {
             }
             0 if building => call("bash", json!({"command": "echo a line >> made"})),
             _ if user.contains("[Plan mode.") && user.contains("slowly") => say(SLOW),
+            _ if user.contains("[Plan mode.") && user.contains("in words") => say(WORDS),
             _ if user.contains("[Plan mode.") => say(PLAN),
             _ => say("It is done."),
         }
@@ -357,5 +360,36 @@ async fn a_run_outlives_its_server_and_its_bridge() -> Result<()> {
             "killed after {n}"
         );
     }
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_what_they_approve_also_where_the_plan_is_only_words() -> Result<()> {
+    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let toft = Toft::start(Start { env: provider.env("sk-w"), ..Start::default() }).await?;
+    let project = place(&toft).await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let body = json!({"prompt": "a line, planned in words", "approval": true});
+    let (_, run) = send(&toft, "POST", &runs, Some("words"), Some(body)).await?;
+    let id = run["data"]["id"].as_str().context("an id")?.to_owned();
+    let at = format!("{runs}/{id}");
+    let waiting = toft.until(&at, |run| run["waitsFor"] == "approval").await?;
+    assert_eq!((&waiting["status"], &waiting["phase"]), (&json!("running"), &json!("plan")));
+    toft.call("POST", &format!("/v1/projects/{project}/toft/runs/{id}/approve"), Some(json!({})))
+        .await?;
+    let run = toft.until(&at, is_over).await?;
+    assert_eq!((&run["status"], &run["waitsFor"]), (&json!("completed"), &Value::Null), "{run}");
+    let told = stream(&toft, &at, None).await?;
+    let seen: Vec<&str> = statuses(&told)
+        .into_iter()
+        .filter(|status| ["plan_ready", "waiting", "phase_transition"].contains(status))
+        .collect();
+    assert_eq!(seen, ["plan_ready", "waiting", "waiting", "phase_transition"]);
+    let plan = told.iter().find(|(_, _, data)| data["status"] == "plan_ready").context("a plan")?;
+    assert!(plan.2.to_string().contains("one line into a file"), "{plan:?}");
+    let waits: Vec<_> = told.iter().filter(|(_, _, data)| data["status"] == "waiting").collect();
+    assert_eq!(waits[0].2["waitsFor"], "approval");
+    assert_eq!(waits[1].2["waitsFor"], Value::Null);
+    assert_eq!(provider.faults(), Vec::<String>::new());
     toft.down()
 }

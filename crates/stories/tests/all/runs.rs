@@ -24,21 +24,16 @@ fn call(tool: &str, arguments: Value) -> Say {
     Say { text: "Now.".into(), tools: vec![(tool.into(), arguments)] }
 }
 
-/// Plans, and builds what it was asked for: a line in a file, then its last words.
-fn script() -> Script {
+/// Plans so, and builds what it was asked for: a line in a file, then its last words.
+fn script(plan: &'static str) -> Script {
     Arc::new(move |user, turn| {
         let building = user.contains("[Plan mode is over");
-        if user.contains("fail it") && building {
-            return call("bash", json!({"command": "exit 3"}));
-        }
         match turn {
             0 if building && user.contains("slowly") => {
                 call("bash", json!({"command": "sleep 3600"}))
             }
             0 if building => call("bash", json!({"command": "echo a line >> made"})),
-            _ if user.contains("[Plan mode.") && user.contains("slowly") => say(SLOW),
-            _ if user.contains("[Plan mode.") && user.contains("in words") => say(WORDS),
-            _ if user.contains("[Plan mode.") => say(PLAN),
+            _ if user.contains("[Plan mode.") => say(plan),
             _ => say("It is done."),
         }
     })
@@ -123,7 +118,7 @@ async fn place(toft: &Toft) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
-    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let provider = Provider::start(Duration::ZERO, script(PLAN)).await?;
     let toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;
     let project = place(&toft).await?;
     let runs = format!("/v1/projects/{project}/runs");
@@ -287,7 +282,7 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> Result<()> {
-    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let provider = Provider::start(Duration::ZERO, script(SLOW)).await?;
     let toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;
     let project = place(&toft).await?;
     let runs = format!("/v1/projects/{project}/runs");
@@ -331,7 +326,7 @@ async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_outlives_its_server_and_its_bridge() -> Result<()> {
-    let provider = Provider::start(Duration::from_millis(30), script()).await?;
+    let provider = Provider::start(Duration::from_millis(30), script(PLAN)).await?;
     let mut toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;
     for n in 0..6_u64 {
         let project = place(&toft).await?;
@@ -365,7 +360,7 @@ async fn a_run_outlives_its_server_and_its_bridge() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_what_they_approve_also_where_the_plan_is_only_words() -> Result<()> {
-    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let provider = Provider::start(Duration::ZERO, script(WORDS)).await?;
     let toft = Toft::start(Start { env: provider.env("sk-w"), ..Start::default() }).await?;
     let project = place(&toft).await?;
     let runs = format!("/v1/projects/{project}/runs");

@@ -299,7 +299,8 @@ pub trait Runs: Send + Sync {
     /// An owner ends, or begins and has nothing yet: others may have what it held. Not counted as a crash if it
     /// `is_in_order`.
     async fn let_go_runs(&self, owner: &str, is_in_order: bool) -> Result<(), StoreError>;
-    /// Writes how a run is and what it tells. A run that is over tells its subscribers too.
+    /// Writes how a run is and what it tells, after the last event that `run` names. A run that is over tells its
+    /// subscribers too. Written again, because it was not heard that it was written, it is written once.
     async fn write_run(
         &self,
         run: &Run,

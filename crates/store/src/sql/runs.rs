@@ -373,6 +373,22 @@ async fn tell(
     Ok(())
 }
 
+/// Of a write that changed nothing: whether it is there already. Its owner may not have heard of its end, where the
+/// connection broke in that moment, and writes it again.
+async fn written_before(tx: &mut Write<'_>, run: &Run, events: u64) -> Result<Wrote, StoreError> {
+    let wanted = run.last_seq + events;
+    let there: Option<(i64,)> = sqlx::query_as(
+        "SELECT last_seq FROM run WHERE public_id = $1 AND fence = $2 AND last_seq = $3 AND status = $4",
+    )
+    .bind(run.id.as_str())
+    .bind(ms(run.fence))
+    .bind(ms(wanted))
+    .bind(run.state.status.as_str())
+    .fetch_optional(tx.on())
+    .await?;
+    Ok(if there.is_some() && events > 0 { Wrote::Done(wanted) } else { Wrote::Lost })
+}
+
 async fn write(
     store: &SqlStore,
     run: &Run,
@@ -396,7 +412,7 @@ async fn write(
          checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
          owner = CASE WHEN $3 = 'running' THEN owner END, \
          crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END \
-         WHERE public_id = $1 AND fence = $2 AND status = 'running' RETURNING id, last_seq",
+         WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 RETURNING id, last_seq",
     )
     .bind(run.id.as_str())
     .bind(ms(run.fence))
@@ -426,9 +442,12 @@ async fn write(
     .bind(state.completed_at.map(ms))
     .bind(ms(events.len() as u64))
     .bind(ms(now_ms))
+    .bind(ms(run.last_seq))
     .fetch_optional(tx.on())
     .await?;
-    let Some((key, last_seq)) = told else { return Ok(Wrote::Lost) };
+    let Some((key, last_seq)) = told else {
+        return written_before(&mut tx, run, events.len() as u64).await;
+    };
     let last_seq = unsigned(last_seq);
     tell(&mut tx, key, last_seq - events.len() as u64, events).await?;
     if let Some(said) = &left.said {

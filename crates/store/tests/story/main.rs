@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod api_keys;
+mod chaos;
 mod copies;
 mod databases;
 mod events;

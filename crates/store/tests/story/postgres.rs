@@ -40,7 +40,7 @@ async fn told(stories: Stories<'_>) {
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
-fn server() -> Option<Server> {
+pub(crate) fn server() -> Option<Server> {
     let server = Server::start();
     if server.is_none() {
         toft_lane::skip("the store on PostgreSQL", "there is no PostgreSQL here");

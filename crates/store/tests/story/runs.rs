@@ -149,6 +149,13 @@ pub(crate) async fn queued(place: &Place) {
     let soon = Durable::Soon;
     let wrote = store.write_run(&mine, &events, &Left::default(), soon, 120).await.unwrap();
     assert_eq!(wrote, Wrote::Done(3));
+    // Not heard of, it is written again, and is there once; what comes after it names its number.
+    let wrote = store.write_run(&mine, &events, &Left::default(), soon, 125).await.unwrap();
+    assert_eq!(wrote, Wrote::Done(3));
+    let other_events = &events[..1];
+    let wrote = store.write_run(&mine, other_events, &Left::default(), soon, 125).await.unwrap();
+    assert_eq!(wrote, Wrote::Lost);
+    mine.last_seq = 3;
     let kept = store.run(&shop, &first.id).await.unwrap().unwrap();
     assert_eq!((&kept.state, kept.last_seq, kept.updated_at), (&mine.state, 3, 120));
     let after = store.run_events(&first.id, 2, 10, 1).await.unwrap();
@@ -184,8 +191,12 @@ pub(crate) async fn queued(place: &Place) {
     let wrote = store.write_run(&mine, &again, &Left::default(), Durable::Now, 150).await.unwrap();
     assert_eq!(wrote, Wrote::Done(4));
     assert_eq!(store.claim_runs(&claim("one", 9), 151).await.unwrap(), []);
+    let wrote = store.write_run(&mine, &again, &Left::default(), Durable::Now, 150).await.unwrap();
+    assert_eq!(wrote, Wrote::Done(4));
+    mine.last_seq = 4;
     let lost = store.write_run(&mine, &again, &Left::default(), Durable::Now, 150).await.unwrap();
     assert_eq!(lost, Wrote::Lost);
+    assert_eq!(store.run(&shop, &first.id).await.unwrap().unwrap().last_seq, 4);
     store.close().await;
 }
 

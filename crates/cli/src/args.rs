@@ -260,6 +260,10 @@ pub(crate) struct Up {
     /// folder. `DATABASE_URL` says the same.
     #[arg(long, env = "TOFT_DATABASE", value_name = "URL", hide_env_values = true)]
     pub(crate) database: Option<String>,
+    /// With `--database`: the address at which people reach this server, which others tell them when a project's
+    /// machine is here [default: its own address, or `--domain`].
+    #[arg(long, env = "TOFT_ADVERTISE", value_name = "URL")]
+    pub(crate) advertise: Option<String>,
     /// Where files that runs leave are kept: a folder, or a bucket s3://NAME/PREFIX with AWS's own variables
     /// [default: artifacts in the data folder].
     #[arg(long, env = "TOFT_ARTIFACTS", value_name = "FOLDER|URL")]

@@ -65,6 +65,7 @@ struct File {
     egress_ceiling: Option<Level>,
     database: Option<String>,
     artifacts: Option<String>,
+    advertise: Option<String>,
 }
 
 /// The address of a database. It may hold a password, so it is not printed.
@@ -114,6 +115,7 @@ pub(crate) struct Resolved {
     pub(crate) database: Option<Database>,
     /// Where what runs leave is kept, if not in the data folder.
     pub(crate) artifacts: Option<ArtifactPlace>,
+    pub(crate) advertise: Option<String>,
 }
 
 /// Resolves what `toft up` was told.
@@ -197,6 +199,7 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         fallbacks,
         local_models: up.local_models || file.local_models.unwrap_or(false),
         database: runs::database(up.database.as_deref(), file.database.as_deref()).map(Database::new),
+        advertise: runs::advertise(up.advertise.as_deref().or(file.advertise.as_deref()))?,
         artifacts: runs::artifacts(up.artifacts.as_deref().or(file.artifacts.as_deref()))?,
     })
 }

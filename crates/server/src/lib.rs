@@ -38,6 +38,7 @@ mod run;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod state;
 mod stop;
 mod tasks;

@@ -36,10 +36,11 @@ pub(crate) mod toft;
 pub(crate) mod usage;
 pub(crate) mod webhooks;
 
-use crate::{api_error::ApiError, assets, routes::table::Table, state::App};
+use crate::{api_error::ApiError, assets, routes::table::Table, servers, state::App};
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{any, delete, get, post, put},
 };
@@ -163,7 +164,26 @@ pub(crate) fn router(app: App) -> Router {
         .router(&app)
         .method_not_allowed_fallback(wrong_method)
         .fallback(elsewhere)
+        .layer(from_fn_with_state(app.clone(), shared))
         .with_state(app)
+}
+
+/// What all servers hold in memory: a change of it is told to the others.
+const SHARED: [&str; 6] =
+    ["/v1/keys", "/v1/providers", "/v1/settings", "/v1/fallbacks", "/v1/budget", "/v1/auth/"];
+/// The same of a project.
+const SHARED_OF_PROJECT: [&str; 3] = ["/budget", "/fallbacks", "/model-limits"];
+
+async fn shared(State(app): State<App>, req: Request, next: Next) -> Response {
+    let path = req.uri().path();
+    let is_shared = !req.method().is_safe()
+        && (SHARED.iter().any(|shared| path.starts_with(shared))
+            || SHARED_OF_PROJECT.iter().any(|shared| path.ends_with(shared)));
+    let answer = next.run(req).await;
+    if is_shared && answer.status().is_success() && app.store.is_shared() {
+        servers::tell_shared(&*app.store).await;
+    }
+    answer
 }
 
 async fn wrong_method(req: Request) -> Response {

@@ -26,7 +26,7 @@ use std::{
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 use toft_model::id::ProjectId;
@@ -68,6 +68,8 @@ pub struct SqliteStore {
     heads: Heads,
     near: Near,
     version: String,
+    /// Id of the server that uses it, once that has said which it is.
+    me: OnceLock<String>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -109,6 +111,7 @@ impl SqliteStore {
             heads: Heads::default(),
             near: Near::new(),
             version,
+            me: OnceLock::new(),
         })
     }
 

@@ -4,7 +4,7 @@ use crate::{
     api_keys::ApiKeys, checkpoints::Checkpoints, events::Events, fallbacks::ProjectFallbacks,
     firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
     people::People, preview_ports::PreviewPorts, prices::Prices, projects::Projects, runs::Runs,
-    schedules::Schedules, secrets::Secrets, settings::Settings, signals::Signals,
+    schedules::Schedules, secrets::Secrets, servers::Servers, settings::Settings, signals::Signals,
     spending::Spending, traces::Traces, usage::UsageRecords, webhooks::Webhooks,
 };
 use async_trait::async_trait;
@@ -33,6 +33,7 @@ pub trait Store:
     + ProjectFallbacks
     + Traces
     + Signals
+    + Servers
 {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);

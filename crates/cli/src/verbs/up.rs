@@ -90,6 +90,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     server.traces = Some(traces);
     server.local_models = resolved.local_models;
     server.database = resolved.database.map(|database| database.0);
+    server.advertise = resolved.advertise;
     server.artifacts = resolved.artifacts;
     server.runs = runs;
     server.variables = std::sync::Arc::new(|name| std::env::var(name).ok());

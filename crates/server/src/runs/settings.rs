@@ -6,7 +6,7 @@ use toft_model::run::Signature;
 /// Settings of a server's runs.
 #[derive(Debug, Clone)]
 pub struct RunSettings {
-    /// How many this server works on at once.
+    /// How many this server works on at once; 0: it only accepts and tells, and others on its database work.
     pub at_once: u32,
     /// How many of a team all servers work on at once.
     pub per_team: u32,

@@ -108,6 +108,7 @@ impl FromRow<'_, DbRow> for Run {
                 started_at: number_of("started_at")?,
                 completed_at: number_of("completed_at")?,
             },
+            host_away: flag(row, "host_away")?,
             cancel_requested: flag(row, "cancel_requested")?,
             fence: number("fence")?,
             crashes: small(row.try_get("crashes")?),
@@ -163,6 +164,7 @@ fn made(new: &NewRun, latest: Option<&Latest>, now_ms: u64) -> Run {
             started_at: None,
             completed_at: None,
         },
+        host_away: false,
         cancel_requested: false,
         fence: 0,
         crashes: 0,
@@ -471,11 +473,13 @@ async fn cancel(
     now_ms: u64,
 ) -> Result<Option<Cancelled>, StoreError> {
     let (mut tx, project_key) = store.begin_in(project, Durable::Now).await?;
-    // Nobody works on it: this ends it, and whoever is about to begin finds another fence.
+    // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
+    // fence. What its machine still does is ended when that is back.
     let ended: Option<(i64, i64)> = sqlx::query_as(
         "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, \
          fence = fence + 1, last_seq = last_seq + 1 \
-         WHERE project_id = $1 AND public_id = $2 AND status = 'queued' AND writable = 1 \
+         WHERE project_id = $1 AND public_id = $2 AND writable = 1 \
+         AND (status = 'queued' OR (status = 'running' AND host_away = 1)) \
          RETURNING id, last_seq",
     )
     .bind(project_key)

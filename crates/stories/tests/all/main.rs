@@ -90,6 +90,7 @@ mod kills_steps;
 mod leftovers;
 mod log_folder;
 mod main_story;
+mod many_servers;
 mod mcp_sign_in;
 mod oci_backend;
 mod ordinary_user;

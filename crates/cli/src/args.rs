@@ -1,5 +1,6 @@
 //! What can be typed. Not what it means: that is in `config` and `verbs`.
 
+pub(crate) mod backup;
 mod copies;
 pub(crate) mod egress;
 pub(crate) mod fallback;
@@ -180,6 +181,11 @@ pub(crate) enum Verb {
     Runs(run::Runs),
     /// Check a server by using its runs API as a client would: every step, and where it fails.
     Check(run::Check),
+    /// Make a backup of all that the running server holds, encrypted with a passphrase: one file, which `age` opens,
+    /// too.
+    Backup(backup::Backup),
+    /// Make a data folder of a backup: a new or empty one, named with --data.
+    RestoreBackup(backup::Restore),
     /// Print a new sign-in link for the running server.
     Link,
     /// Say what this host can enforce, and what is missing.

@@ -277,6 +277,11 @@ pub(crate) fn registry_password() -> Option<String> {
     env::var("TOFT_REGISTRY_PASSWORD").ok().filter(|v| !v.is_empty())
 }
 
+/// What a backup is encrypted with.
+pub(crate) fn backup_passphrase() -> Option<String> {
+    env::var("TOFT_BACKUP_PASSPHRASE").ok().filter(|v| !v.is_empty())
+}
+
 /// The key for a server somewhere else.
 pub(crate) fn client_api_key() -> Option<String> {
     env::var("TOFT_API_KEY").ok().filter(|v| !v.is_empty()).or_else(agent_api_key)

@@ -49,6 +49,15 @@ pub enum ServerError {
         /// Its process, when it is known.
         pid: Option<u32>,
     },
+    /// A restore was cut.
+    #[error(
+        "the data folder {} is a part of a backup that was not restored to its end: empty it, and restore the \
+         backup again", path.display()
+    )]
+    Unrestored {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A host name makes no sense.
     #[error("{what} {value:?} is not usable: {why}")]
     Host {

@@ -8,6 +8,7 @@ mod answer;
 mod api_error;
 mod assets;
 mod auth;
+mod backup;
 mod bridge_client;
 mod checkpoints;
 mod clock;
@@ -46,6 +47,7 @@ mod traces;
 mod usage;
 mod watched;
 
+pub use backup::{About, Disks, RestoreError, restore};
 pub use clock::Clock;
 pub use config::{KeysFile, LookAgain, Ready, ServerConfig, Variables, provider_env_names};
 pub use error::ServerError;

@@ -2,6 +2,7 @@
 //! `preview`.
 
 pub(crate) mod auth;
+pub(crate) mod backup;
 pub(crate) mod budget;
 pub(crate) mod checkpoints;
 pub(crate) mod disk;
@@ -154,6 +155,7 @@ fn table() -> Table {
         .route("/metrics", get(metrics::text))
         .route("/v1/metrics", get(metrics::get))
         .route("/v1/doctor", get(doctor::get))
+        .admin("/v1/backup", post(backup::post))
         .admin("/v1/shutdown", post(shutdown::post))
         .open("/llm/{*rest}", any(llm::route))
 }
@@ -230,6 +232,7 @@ mod tests {
             "/v1/webhooks/{webhook}",
             "/v1/projects/{id}/webhooks",
             "/v1/projects/{id}/webhooks/{webhook}",
+            "/v1/backup",
             "/v1/shutdown",
         ];
         assert_eq!(table().needing(Needs::Admin), admin);

@@ -107,6 +107,7 @@ pub async fn run(
     let place = config.artifacts;
     let place = place.unwrap_or_else(|| ArtifactPlace::Folder(config.data_dir.join("artifacts")));
     let artifacts = Artifacts::open(&place)?;
+    artifacts.check().await?;
     let mut models_file = ModelsFile::new(&config.data_dir);
     let overlay = models_file.read();
     let app: App = Arc::new(Inner {
@@ -146,6 +147,7 @@ pub async fn run(
         usage: Intake::default(),
         mcp: Mcp::default(),
         traces: Traces::new(config.traces.as_ref()),
+        backup: Arc::default(),
         stop: Stop::new(shutdown),
         tasks: TaskTracker::new(),
     });

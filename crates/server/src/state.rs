@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) usage: Intake,
     pub(crate) mcp: Mcp,
     pub(crate) traces: Traces,
+    /// One backup at a time is made.
+    pub(crate) backup: Arc<tokio::sync::Mutex<()>>,
     pub(crate) stop: Stop,
     /// Everything that runs beside requests; `run` waits for it.
     pub(crate) tasks: TaskTracker,

@@ -1,6 +1,7 @@
 //! PostgreSQL 15 or newer behind the store: opening it with errors that say what to do, writes side by side, other
-//! servers on the same database. Statements are in `sql`. Its copies are `pg_dump`'s, not ours.
+//! servers on the same database. Statements are in `sql`.
 
+mod copies;
 #[macro_use]
 mod dialect;
 mod far;
@@ -25,6 +26,7 @@ use sqlx::{
 };
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    path::Path,
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
@@ -333,6 +335,10 @@ impl Store for PostgresStore {
         self.far.end();
         self.relaxed.close().await;
         self.full.close().await;
+    }
+
+    async fn copy_to(&self, folder: &Path) -> Result<(), StoreError> {
+        self.copy_rows(folder).await
     }
 
     fn describe(&self) -> String {

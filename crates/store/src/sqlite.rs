@@ -48,6 +48,9 @@ const CACHED_PROJECTS_MAX: usize = 4096;
 /// The steps to this version's shape.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
 
+/// Name of a copy in a folder of copies.
+const COPY: &str = "toft.db";
+
 type Db = Sqlite;
 type DbConnection = sqlx::SqliteConnection;
 type DbRow = sqlx::sqlite::SqliteRow;
@@ -275,6 +278,10 @@ impl Store for SqliteStore {
         self.read.close().await;
         self.relaxed.close().await;
         self.full.close().await;
+    }
+
+    async fn copy_to(&self, folder: &Path) -> Result<(), StoreError> {
+        self.backup(&folder.join(COPY)).await
     }
 
     fn describe(&self) -> String {

@@ -50,6 +50,9 @@ fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
     if let Some(count) = number(tells, "TOFT_RUNS_PER_TEAM", 1)? {
         runs.per_team = u32::try_from(count).unwrap_or(u32::MAX);
     }
+    if let Some(count) = number(tells, "TOFT_WORKSPACES_KEPT", 1)? {
+        runs.workspaces_kept = u32::try_from(count).unwrap_or(u32::MAX);
+    }
     if let Some(bytes) = number(tells, "ZIP_MAX_BYTES", 1)? {
         runs.archive_bytes_max = bytes;
     }
@@ -133,6 +136,7 @@ mod tests {
         assert_eq!(with(&[("WORKER_MAX_BACKOFF", "7")]).unwrap().backoff_max, Duration::from_secs(7));
         assert!(!with(&[("AUTO_GIT_COMMIT", "False")]).unwrap().commit);
         assert!(with(&[("AUTO_GIT_COMMIT", "0")]).unwrap().commit, "only `false` does it");
+        assert_eq!(with(&[("TOFT_WORKSPACES_KEPT", "7")]).unwrap().workspaces_kept, 7);
         assert_eq!(with(&[("ZIP_MAX_BYTES", "9")]).unwrap().archive_bytes_max, 9);
         assert_eq!(with(&[("ZIP_MAX_FILES", "8")]).unwrap().archive_files_max, 8);
         let both = [("AGENT_GIT_AUTHOR_NAME", "A"), ("AGENT_GIT_AUTHOR_EMAIL", "a@b.c")];

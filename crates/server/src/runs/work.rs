@@ -448,6 +448,9 @@ impl Work {
                 {
                     self.app.runs.artifacts.remove(&path).await;
                 }
+                if written.is_ok() {
+                    self.drop_old().await;
+                }
                 written
             }
             RunStatus::Cancelled => self.end_cancelled(told).await,
@@ -525,6 +528,22 @@ impl Work {
             files,
             created_at: self.now(),
         })
+    }
+
+    /// Of older runs of its project the workspaces go. What stays is found again by the next run.
+    async fn drop_old(&self) {
+        let (app, project) = (&self.app, &self.run.project);
+        let old = app.store.old_artifacts(project, app.runs.settings.workspaces_kept).await;
+        let drop = async |path: &str| {
+            app.runs.artifacts.remove(path).await;
+            app.store.forget_artifact(project, path).await
+        };
+        for path in old.unwrap_or_default() {
+            if let Err(error) = drop(&path).await {
+                tracing::warn!(project.id = %project, %error, "an old workspace is still known");
+                return;
+            }
+        }
     }
 
     /// What it used so far costs as much, if that is known.

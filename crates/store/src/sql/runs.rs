@@ -20,6 +20,8 @@ use toft_model::{
     run::{JobId, Phase, RunStatus},
 };
 
+/// Old files that are told at once.
+const OLD_MAX: i64 = 100;
 /// Messages of a run that are told.
 const MESSAGES_MAX: i64 = 200;
 
@@ -654,6 +656,32 @@ impl Runs for SqlStore {
             })
         };
         Ok(rows.into_iter().map(message).collect::<sqlx::Result<_>>()?)
+    }
+
+    async fn old_artifacts(&self, project: &ProjectId, keep: u32) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT a.path FROM artifact a JOIN run r ON r.id = a.run_id JOIN project p ON p.id = r.project_id \
+             WHERE p.public_id = $1 AND r.run_index <= (SELECT DISTINCT o.run_index FROM run o \
+             JOIN artifact b ON b.run_id = o.id JOIN project q ON q.id = o.project_id WHERE q.public_id = $1 \
+             ORDER BY o.run_index DESC LIMIT 1 OFFSET $2) ORDER BY a.id LIMIT $3",
+        )
+        .bind(project.as_str())
+        .bind(i64::from(keep))
+        .bind(OLD_MAX)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
+    async fn forget_artifact(&self, project: &ProjectId, path: &str) -> Result<(), StoreError> {
+        let (mut tx, key) = self.begin_in(project, Durable::Soon).await?;
+        sqlx::query(
+            "DELETE FROM artifact WHERE path = $1 AND run_id IN (SELECT id FROM run WHERE project_id = $2)",
+        )
+        .bind(path)
+        .bind(key)
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
     }
 
     async fn artifact(&self, id: &JobId, name: &str) -> Result<Option<Artifact>, StoreError> {

@@ -59,6 +59,7 @@
 mod agent_kills;
 mod agent_settings;
 mod attacks;
+mod backup;
 mod bad_command;
 mod bad_host;
 mod bad_input;
@@ -68,6 +69,7 @@ mod bombs;
 mod broken_inside;
 mod brokered;
 mod brokered_protocols;
+mod bucket;
 mod checkpoints;
 mod coding_agents;
 mod cold;

@@ -188,6 +188,7 @@ async fn a_run_is_told_by_every_server_and_waits_for_the_one_that_has_its_machin
     let mut a = house.server().await?;
 
     // What is shared must be the same.
+    fs::create_dir(folder.path().join("x"))?;
     let keyless = Toft::start(Start { data: Some(folder.path().join("x/data")), ..house.start(&[]) }).await;
     let said = format!("{:#}", keyless.err().context("it needs the key")?);
     ensure!(said.contains("master.key") && said.contains(&format!(":{}", a.port)), "{said}");

@@ -4,7 +4,7 @@
 
 mod watch;
 
-pub(crate) use watch::{GONE_TOPIC, run, tell_shared};
+pub(crate) use watch::{GONE_TOPIC, run, tell_runs, tell_shared};
 
 use crate::{
     api_error::{ApiError, Code},
@@ -198,7 +198,10 @@ mod tests {
         let near = servers.elsewhere(Some("near")).unwrap().refusal();
         assert!(near.code == Code::OtherHost && near.message.contains("http://near:1"), "{near:?}");
         let gone = servers.elsewhere(Some("gone")).unwrap().refusal();
-        assert!(gone.code == Code::WaitingHost && gone.message.contains("http://gone:1"), "{gone:?}");
+        assert!(
+            gone.code == Code::WaitingHost && gone.message.contains("http://gone:1"),
+            "{gone:?}"
+        );
         assert_eq!(servers.others(), ["http://near:1"]);
     }
 

@@ -73,8 +73,9 @@ pub trait Servers: Send + Sync {
         &self,
         states: &[(ProjectId, MachineState)],
     ) -> Result<(), StoreError>;
-    /// Tells runs that are not over that their host is gone, or is back. Which have told something.
-    async fn tell_of_hosts(&self, now_ms: u64) -> Result<Vec<JobId>, StoreError>;
+    /// Tells runs that are not over that their host is back, or is gone, if that is known for sure. Which have told
+    /// something.
+    async fn tell_of_hosts(&self, is_sure: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError>;
     /// Lets a run go that another server must work on. Not counted against it.
     async fn give_back_run(&self, run: &JobId, fence: u64) -> Result<(), StoreError>;
 }

@@ -27,7 +27,10 @@ use tokio::{runtime::Handle, task::JoinHandle};
 const ENDING: &str = "toft.age";
 
 pub(crate) async fn make(at: &At, verb: &Backup, as_json: bool) -> Result<()> {
-    ensure!(at.url.is_none(), "a backup is made beside the server, by whoever its data folder belongs to");
+    ensure!(
+        at.url.is_none(),
+        "a backup is made beside the server, by whoever its data folder belongs to"
+    );
     let client = Client::find(at)?;
     let to = place(&verb.to)?;
     let passphrase = passphrase(&verb.passphrase, true)?;
@@ -94,7 +97,8 @@ fn place(given: &Path) -> Result<PathBuf> {
 /// Nothing of it is ever an argument, which others see.
 fn passphrase(given: &Passphrase, is_new: bool) -> Result<Secret> {
     if let Some(file) = &given.file {
-        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
         return Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()));
     }
     if let Some(passphrase) = config::backup_passphrase() {
@@ -113,7 +117,8 @@ fn passphrase(given: &Passphrase, is_new: bool) -> Result<Secret> {
 pub(crate) async fn restore(at: &At, verb: &Restore, as_json: bool) -> Result<()> {
     ensure!(at.url.is_none(), "a backup is restored into a data folder here: name it with --data");
     let data = config::data_dir(at)?;
-    let file = File::open(&verb.file).with_context(|| format!("opening {}", verb.file.display()))?;
+    let file =
+        File::open(&verb.file).with_context(|| format!("opening {}", verb.file.display()))?;
     let passphrase = passphrase(&verb.passphrase, false)?;
     let database = verb.database.clone().map(Secret::new);
     let runtime = Handle::current();
@@ -130,7 +135,9 @@ pub(crate) async fn restore(at: &At, verb: &Restore, as_json: bool) -> Result<()
     }
     let about = about?;
     if as_json {
-        output::json(&json!({"madeAt": about.made_at, "version": about.version, "database": about.database}));
+        output::json(
+            &json!({"madeAt": about.made_at, "version": about.version, "database": about.database}),
+        );
     } else {
         output::line("Restored. Start it with `toft up` on this data folder.");
     }

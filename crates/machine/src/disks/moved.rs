@@ -74,7 +74,9 @@ fn may_all(what: &'static str) -> Result<(), MachineError> {
     if geteuid().is_root() {
         return Ok(());
     }
-    let why = "files of machines belong to other users, which only root reads and makes: do it as root".into();
+    let why =
+        "files of machines belong to other users, which only root reads and makes: do it as root"
+            .into();
     Err(MachineError::Unable { what, why })
 }
 

@@ -43,8 +43,15 @@ impl Owned {
 }
 
 enum Entry {
-    File { name: String, owned: Owned, bytes: Vec<u8> },
-    Folder { name: String, owned: Owned },
+    File {
+        name: String,
+        owned: Owned,
+        bytes: Vec<u8>,
+    },
+    Folder {
+        name: String,
+        owned: Owned,
+    },
     /// Nothing comes any more.
     End,
 }
@@ -76,7 +83,12 @@ impl Archive {
         (Self { entries, count: 0 }, written)
     }
 
-    pub(super) async fn file(&mut self, name: &str, owned: Owned, bytes: Vec<u8>) -> io::Result<()> {
+    pub(super) async fn file(
+        &mut self,
+        name: &str,
+        owned: Owned,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
         self.count += 1;
         let name = name.to_owned();
         self.entries.send(Entry::File { name, owned, bytes }).await.map_err(|_| gone())

@@ -90,7 +90,8 @@ async fn gather(app: &App, mut archive: Archive, scratch: &Path) -> Result<(), B
         }
         tree(&mut archive, &path, &format!("{DATA}/{name}"), DEPTH_MAX).await?;
     }
-    tree(&mut archive, &app.data_dir.join(BACKEND_FILE), &format!("{DATA}/{BACKEND_FILE}"), 0).await?;
+    tree(&mut archive, &app.data_dir.join(BACKEND_FILE), &format!("{DATA}/{BACKEND_FILE}"), 0)
+        .await?;
     for machine in app.machines.list() {
         machine.settled().await;
         match project(app, &mut archive, &machine).await {
@@ -189,7 +190,8 @@ async fn tree(archive: &mut Archive, path: &Path, name: &str, depth: u32) -> Res
     let path2 = path.to_owned();
     let opened = spawn_blocking(move || {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fs::File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path2)?;
+        let file =
+            fs::File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path2)?;
         let metadata = file.metadata()?;
         Ok((file, metadata))
     });

@@ -1,8 +1,6 @@
 //! A data folder made of a backup. Not on top of anything: what is there already is somebody's.
 
-use super::{
-    ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, SCRATCH, UNRESTORED,
-};
+use super::{ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, SCRATCH, UNRESTORED};
 use age::secrecy::SecretString;
 use std::{
     collections::HashSet,
@@ -79,7 +77,8 @@ pub fn restore(
     };
     let opened = age::Decryptor::new_buffered(io::BufReader::new(from))
         .map_err(|e| RestoreError::Sealed(e.to_string()))?;
-    let mut identity = age::scrypt::Identity::new(SecretString::from(passphrase.expose().to_owned()));
+    let mut identity =
+        age::scrypt::Identity::new(SecretString::from(passphrase.expose().to_owned()));
     // Made on a faster computer it is more work here than age takes for reasonable by itself.
     identity.set_max_work_factor(WORK_FACTOR_MAX);
     let plain = opened
@@ -110,7 +109,8 @@ pub fn restore(
     let marker = data.join(UNRESTORED);
     File::create(&marker).map_err(at(&marker))?;
 
-    let mut unpack = Unpack { data, made: HashSet::new(), file: None, disk: None, folders: Vec::new() };
+    let mut unpack =
+        Unpack { data, made: HashSet::new(), file: None, disk: None, folders: Vec::new() };
     let (mut count, mut whole, mut filled) = (1, false, false);
     for entry in entries {
         let mut entry = entry.map_err(broken)?;
@@ -228,7 +228,10 @@ impl Unpack<'_> {
                 if self.file.as_ref().is_none_or(|(open, _)| *open != path) {
                     self.close()?;
                     if !self.made.insert(path.clone()) {
-                        return Err(RestoreError::Unknown(format!("{} is twice in it", path.display())));
+                        return Err(RestoreError::Unknown(format!(
+                            "{} is twice in it",
+                            path.display()
+                        )));
                     }
                     if let Some(folder) = path.parent() {
                         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
@@ -247,7 +250,9 @@ impl Unpack<'_> {
                 io::copy(entry, file).map_err(at)?;
                 Ok(())
             }
-            _ => Err(RestoreError::Unknown(format!("{} is neither file nor folder", path.display()))),
+            _ => {
+                Err(RestoreError::Unknown(format!("{} is neither file nor folder", path.display())))
+            }
         }
     }
 

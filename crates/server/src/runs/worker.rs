@@ -1,7 +1,7 @@
 //! Takes runs from the queue and has them worked on, keeps what this server holds, and hears what other servers tell.
 
 use super::{CANCEL_TOPIC, Held, QUEUE_TOPIC, RUN_TOPIC, work};
-use crate::state::App;
+use crate::{servers, state::App};
 use std::time::Duration;
 use toft_model::run::JobId;
 use toft_store::{Claim, Run, Signal};
@@ -24,6 +24,10 @@ pub(crate) async fn run(app: App) {
             () = sleep(RETRY_PAUSE) => {}
             () = app.stop.token().cancelled() => return,
         }
+    }
+    // Those that waited for this server, before it goes on with them.
+    if let Err(error) = servers::tell_runs(&app, false, app.clock.now_ms()).await {
+        tracing::warn!(%error, "runs are told later that this server is back");
     }
     let (keeping, hearing) = (app.clone(), app.clone());
     tokio::join!(claim(&app), keep(&keeping), hear(&hearing));

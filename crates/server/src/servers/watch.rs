@@ -92,10 +92,13 @@ async fn look(
     forget_unbound(app).await?;
     remove_deleted(app).await?;
     // After the database was away all others seem to be gone: they are given the time to say otherwise.
-    if is_sure {
-        for run in app.store.tell_of_hosts(now).await? {
-            app.runs.changed(&*app.store, &run).await;
-        }
+    tell_runs(app, is_sure, now).await
+}
+
+/// Tells runs that their host is back, or is gone.
+pub(crate) async fn tell_runs(app: &App, is_sure: bool, now: u64) -> Result<(), StoreError> {
+    for run in app.store.tell_of_hosts(is_sure, now).await? {
+        app.runs.changed(&*app.store, &run).await;
     }
     Ok(())
 }
@@ -125,10 +128,12 @@ async fn tell_states(
 async fn forget_unbound(app: &App) -> Result<(), StoreError> {
     for machine in app.machines.list().into_iter().filter(|machine| !machine.is_bound()) {
         let project = app.store.project(machine.id.as_str()).await?;
-        let is_ours = project.is_some_and(|project| {
-            app.servers.elsewhere(project.host.as_deref()).is_none()
-        });
-        if !is_ours && let Some(_life) = machine.try_lock_life() && !machine.is_bound() {
+        let is_ours =
+            project.is_some_and(|project| app.servers.elsewhere(project.host.as_deref()).is_none());
+        if !is_ours
+            && let Some(_life) = machine.try_lock_life()
+            && !machine.is_bound()
+        {
             app.machines.remove(&machine.id);
         }
     }

@@ -59,8 +59,11 @@ impl PostgresStore {
                 .await?;
         let tables = tables(&mut tx).await?;
         for table in &tables {
-            let copy =
-                format!("COPY {} ({}) TO STDOUT (FORMAT binary)", quoted(&table.name), list(&table.columns));
+            let copy = format!(
+                "COPY {} ({}) TO STDOUT (FORMAT binary)",
+                quoted(&table.name),
+                list(&table.columns)
+            );
             let mut file = File::create(folder.join(&table.name)).await.map_err(kept)?;
             let mut rows = tx.copy_out_raw(&copy).await?;
             while let Some(bytes) = rows.try_next().await? {
@@ -77,8 +80,7 @@ impl PostgresStore {
         let options = parse(url)?.disable_statement_logging();
         let mut db = connect(&options).await?;
         let index = fs::read(folder.join(INDEX)).await.map_err(kept)?;
-        let index: Index =
-            serde_json::from_slice(&index).map_err(|e| kept(io::Error::other(e)))?;
+        let index: Index = serde_json::from_slice(&index).map_err(|e| kept(io::Error::other(e)))?;
         let taken: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema())",
         )

@@ -398,6 +398,7 @@ async fn write(
          cost = $19, currency = $20, pricing_version = $21, duration_ms = $22, commit_sha = $23, \
          checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
          owner = CASE WHEN $3 = 'running' THEN owner END, \
+         host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
          crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END \
          WHERE public_id = $1 AND fence = $2 AND status = 'running' RETURNING id, last_seq",
     )
@@ -478,7 +479,7 @@ async fn cancel(
     // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
     // fence. What its machine still does is ended when that is back.
     let ended: Option<(i64, i64)> = sqlx::query_as(
-        "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, \
+        "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, host_away = 0, \
          fence = fence + 1, last_seq = last_seq + 1 \
          WHERE project_id = $1 AND public_id = $2 AND writable = 1 \
          AND (status = 'queued' OR (status = 'running' AND host_away = 1)) \

@@ -213,9 +213,11 @@ impl Servers for SqlStore {
         tx.commit().await
     }
 
-    async fn tell_of_hosts(&self, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
-        let mut told = tell(self, true, now_ms).await?;
-        told.extend(tell(self, false, now_ms).await?);
+    async fn tell_of_hosts(&self, is_sure: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
+        let mut told = tell(self, false, now_ms).await?;
+        if is_sure {
+            told.extend(tell(self, true, now_ms).await?);
+        }
         Ok(told)
     }
 

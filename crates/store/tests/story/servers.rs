@@ -45,7 +45,10 @@ pub(crate) async fn hosts(place: &Place) {
     assert_eq!(store.bind_project(&shop).await.unwrap().as_deref(), Some("a"));
     store.keep_machine_states(&[(shop.clone(), MachineState::Running)]).await.unwrap();
     let shown = store.project(shop.as_str()).await.unwrap().unwrap();
-    assert_eq!((shown.host.as_deref(), shown.machine_state), (Some("a"), Some(MachineState::Running)));
+    assert_eq!(
+        (shown.host.as_deref(), shown.machine_state),
+        (Some("a"), Some(MachineState::Running))
+    );
 
     // Another server gets what has no machine, and nothing else.
     let bound = accept(store, new(&shop, "bound")).await;
@@ -69,17 +72,18 @@ pub(crate) async fn hosts(place: &Place) {
     assert_eq!(got[1].crashes, 0, "nobody crashed over it");
 
     // Its host is gone, and back: told once each, numbers without gaps.
-    assert!(store.tell_of_hosts(NOW).await.unwrap().is_empty());
+    assert!(store.tell_of_hosts(true, NOW).await.unwrap().is_empty());
     silent(place, "a").await;
+    assert!(store.tell_of_hosts(false, NOW).await.unwrap().is_empty(), "nobody is sure");
     let servers = store.servers(NOW).await.unwrap();
     assert!(servers.len() == 1 && !servers[0].is_alive() && servers[0].url == "http://a:4000");
-    assert_eq!(store.tell_of_hosts(NOW).await.unwrap().len(), 2);
-    assert!(store.tell_of_hosts(NOW).await.unwrap().is_empty());
+    assert_eq!(store.tell_of_hosts(true, NOW).await.unwrap().len(), 2);
+    assert!(store.tell_of_hosts(true, NOW).await.unwrap().is_empty());
     let waits = store.run(&shop, &bound.id).await.unwrap().unwrap();
     assert!(waits.host_away && waits.state.status == RunStatus::Running);
     assert!(store.beat(&server("a"), NOW).await.unwrap());
     assert!(store.servers(NOW).await.unwrap().iter().all(Server::is_alive));
-    assert_eq!(store.tell_of_hosts(NOW).await.unwrap().len(), 2);
+    assert_eq!(store.tell_of_hosts(true, NOW).await.unwrap().len(), 2);
     let events = told(store, &bound).await;
     assert_eq!(events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(events[1].1.contains(r#""status":"waiting_host""#), "{events:?}");
@@ -89,9 +93,10 @@ pub(crate) async fn hosts(place: &Place) {
 
     // Nobody can end it in its machine: it is over all the same.
     silent(place, "a").await;
-    store.tell_of_hosts(NOW).await.unwrap();
+    store.tell_of_hosts(true, NOW).await.unwrap();
     let ended = store.cancel_run(&shop, &bound.id, NOW).await.unwrap().unwrap();
     assert!(ended.is_cancelled && ended.run.state.status == RunStatus::Cancelled);
+    assert!(!ended.run.host_away);
     assert!(ended.run.fence > got[0].fence);
 
     // What is deleted is its host's to remove.

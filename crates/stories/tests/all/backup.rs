@@ -28,7 +28,8 @@ fn script() -> Script {
         if turn > 0 || !building {
             return say(if building { "It is done." } else { PLAN });
         }
-        let waits = if user.contains("patiently") { "until test -e go; do sleep 0.1; done; " } else { "" };
+        let waits =
+            if user.contains("patiently") { "until test -e go; do sleep 0.1; done; " } else { "" };
         let command = json!({"command": format!("{waits}echo a line >> made"), "timeout": 600});
         Say { text: "Now.".into(), tools: vec![("bash".into(), command)] }
     })
@@ -98,7 +99,8 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     let written = transcript(&toft1, &project, &session).await?;
     let work = ask(&toft1, &project, "two", "patiently").await?;
     toft1.until(&work, |run| run["phase"] == "build").await?;
-    let made = toft1.call("POST", "/v1/keys", Some(json!({"name": "k", "scopes": ["read"]}))).await?;
+    let made =
+        toft1.call("POST", "/v1/keys", Some(json!({"name": "k", "scopes": ["read"]}))).await?;
     let key = made["key"].as_str().context("a key")?.to_owned();
 
     // While it works, to a name that is whole or not there.
@@ -115,7 +117,11 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     let backup = toft(&toft1.data, &["backup", &file.display().to_string()])?;
     ensure!(backup.status.success(), "{}", said(&backup));
     let bytes = fs::read(&file)?;
-    ensure!(bytes.starts_with(b"age-encryption.org/v1") && bytes.len() > 9_000_000, "{}", bytes.len());
+    ensure!(
+        bytes.starts_with(b"age-encryption.org/v1") && bytes.len() > 9_000_000,
+        "{}",
+        bytes.len()
+    );
     for canary in [SECRET, PASSPHRASE, &key] {
         ensure!(memchr::memmem::find(&bytes, canary.as_bytes()).is_none(), "nothing lies open");
     }
@@ -163,13 +169,21 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     fs::create_dir(&taken)?;
     fs::write(taken.join("mine"), "mine")?;
     let refused = restore(&file, &taken)?;
-    ensure!(!refused.status.success() && said(&refused).contains("not empty"), "{}", said(&refused));
+    ensure!(
+        !refused.status.success() && said(&refused).contains("not empty"),
+        "{}",
+        said(&refused)
+    );
     let half = folder.path().join("half.age");
     fs::write(&half, &bytes[..bytes.len() - 100_000])?;
     if database.is_none() {
         let broken = folder.path().join("broken");
         let refused = restore(&half, &broken)?;
-        ensure!(!refused.status.success() && said(&refused).contains("whole file"), "{}", said(&refused));
+        ensure!(
+            !refused.status.success() && said(&refused).contains("whole file"),
+            "{}",
+            said(&refused)
+        );
         let up = toft(&broken, &["up", "--listen", "127.0.0.1:0"])?;
         ensure!(!up.status.success() && said(&up).contains("restore"), "{}", said(&up));
     }
@@ -182,10 +196,16 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     assert_eq!((&listed[0]["id"], &listed[0]["name"]), (&json!(project), &json!("Kept")));
     assert_eq!(events(&toft2, &done).await?, told, "what the run told");
     let same = toft2.call("GET", &done, None).await?;
-    assert_eq!((&same["output"], &same["commitSha"]), (&done_run["output"], &done_run["commitSha"]));
+    assert_eq!(
+        (&same["output"], &same["commitSha"]),
+        (&done_run["output"], &done_run["commitSha"])
+    );
     let url = format!("{}{done}/download.zip", toft2.base);
     let zip = toft2.http().get(url).bearer_auth(&key).send().await?;
-    ensure!(zip.status().is_success() && zip.bytes().await?.starts_with(b"PK"), "its workspace, by its key");
+    ensure!(
+        zip.status().is_success() && zip.bytes().await?.starts_with(b"PK"),
+        "its workspace, by its key"
+    );
     let after = toft2.exec(&project, "sha256sum big twin | sort; stat -c '%a %U' deep").await?;
     assert_eq!(after["stdout"], before["stdout"]);
     let more = "test \"$(readlink link)\" = big && test big -ef twin && cat 'odd name\u{fc}' /etc/of-this-machine && \
@@ -193,10 +213,17 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     let more = toft2.exec(&project, more).await?;
     ensure!(more["exitCode"] == 0, "{more}");
     let secret = {
-        let out = Command::new("sh").args(["-c", "printf %s \"$0\" | sha256sum | cut -c1-12", SECRET]).output()?;
+        let out = Command::new("sh")
+            .args(["-c", "printf %s \"$0\" | sha256sum | cut -c1-12", SECRET])
+            .output()?;
         String::from_utf8(out.stdout)?
     };
-    ensure!(more["stdout"].as_str().is_some_and(|out| out.starts_with("xown\n") && out.ends_with(&secret)), "{more}");
+    ensure!(
+        more["stdout"]
+            .as_str()
+            .is_some_and(|out| out.starts_with("xown\n") && out.ends_with(&secret)),
+        "{more}"
+    );
     assert_eq!(transcript(&toft2, &project, &session).await?["messages"], written["messages"]);
 
     // The run that was in work goes on: what its tool may have done is asked about, or it is done again.
@@ -221,7 +248,8 @@ async fn all_of_a_server_goes_on_from_a_backup_that_was_made_while_it_worked() -
         return Ok(());
     }
     let provider = Provider::start(Duration::ZERO, script()).await?;
-    let start = || Start { env: provider.env("sk-s"), before: vec!["env".into()], ..Start::default() };
+    let start =
+        || Start { env: provider.env("sk-s"), before: vec!["env".into()], ..Start::default() };
     kept_and_restored(start(), start(), None).await
 }
 
@@ -238,9 +266,11 @@ async fn so_does_one_on_postgresql() -> Result<()> {
         env.push(("TOFT_DATABASE".into(), postgres.database(name)));
         Start { env, before: vec!["env".into()], ..Start::default() }
     };
-    let made = Command::new(toft_stories::servers::postgres_programs().context("it was here")?.join("psql"))
-        .args([&postgres.database("postgres"), "-qc", "CREATE DATABASE other"])
-        .output()?;
+    let made = Command::new(
+        toft_stories::servers::postgres_programs().context("it was here")?.join("psql"),
+    )
+    .args([&postgres.database("postgres"), "-qc", "CREATE DATABASE other"])
+    .output()?;
     ensure!(made.status.success(), "{}", said(&made));
     kept_and_restored(with("postgres"), with("other"), Some(postgres.database("other"))).await
 }

@@ -88,13 +88,17 @@ async fn what_a_run_leaves_comes_from_the_bucket_and_goes_with_its_project() -> 
     .await?;
     let wrong = Toft::start(double.start_with(provider.env("sk-s"), "canary-of-a-key")).await;
     let said = format!("{:#}", wrong.err().context("its key is wrong")?);
-    ensure!(said.contains("AWS_SECRET_ACCESS_KEY") && said.contains("s3://artifacts/of/toft"), "{said}");
+    ensure!(
+        said.contains("AWS_SECRET_ACCESS_KEY") && said.contains("s3://artifacts/of/toft"),
+        "{said}"
+    );
     ensure!(!said.contains("canary-of-a-key"), "{said}");
 
     let secret = double.about["secret"].as_str().context("a key")?.to_owned();
     let toft = Toft::start(double.start_with(provider.env("sk-s"), &secret)).await?;
     let project = toft.new_project("Kept").await?;
-    let filled = toft.exec(&project, "head -c 12000000 /dev/urandom > big && sha256sum < big").await?;
+    let filled =
+        toft.exec(&project, "head -c 12000000 /dev/urandom > big && sha256sum < big").await?;
     ensure!(filled["exitCode"] == 0, "{filled}");
     let asked = toft
         .http()
@@ -105,8 +109,10 @@ async fn what_a_run_leaves_comes_from_the_bucket_and_goes_with_its_project() -> 
         .send()
         .await?;
     let asked: Value = asked.json().await?;
-    let at = format!("/v1/projects/{project}/runs/{}", asked["data"]["id"].as_str().context("an id")?);
-    let run = toft.until(&at, |run| run["status"] == "completed" || run["status"] == "error").await?;
+    let at =
+        format!("/v1/projects/{project}/runs/{}", asked["data"]["id"].as_str().context("an id")?);
+    let run =
+        toft.until(&at, |run| run["status"] == "completed" || run["status"] == "error").await?;
     assert_eq!(run["status"], "completed", "{run}");
     let listed = double.list()?;
     let objects = listed["objects"].as_array().context("a list")?;

@@ -30,7 +30,8 @@ fn script() -> Script {
         if turn > 0 || !building {
             return say(if building { "It is done." } else { PLAN });
         }
-        let waits = if user.contains("patiently") { "until test -e go; do sleep 0.1; done; " } else { "" };
+        let waits =
+            if user.contains("patiently") { "until test -e go; do sleep 0.1; done; " } else { "" };
         let command = json!({"command": format!("{waits}echo a line >> made"), "timeout": 600});
         Say { text: "Now.".into(), tools: vec![("bash".into(), command)] }
     })
@@ -46,7 +47,10 @@ impl House {
     async fn build(story: &str) -> Result<Option<Self>> {
         let postgres = if lane::root() { Server::postgres()? } else { None };
         let Some(postgres) = postgres else {
-            lane::skip(story, "no PostgreSQL, or no right to start one; `.ci/prepare tests` installs it");
+            lane::skip(
+                story,
+                "no PostgreSQL, or no right to start one; `.ci/prepare tests` installs it",
+            );
             return Ok(None);
         };
         let provider = Provider::start(Duration::from_millis(5), script()).await?;
@@ -76,7 +80,10 @@ impl House {
 async fn place(toft: &Toft) -> Result<String> {
     let project = toft.new_project("Runs").await?;
     let made = toft
-        .exec(&project, "git init -q -b main . && git config user.email a@b.c && git config user.name a")
+        .exec(
+            &project,
+            "git init -q -b main . && git config user.email a@b.c && git config user.name a",
+        )
         .await?;
     ensure!(made["exitCode"] == 0, "{made}");
     Ok(project)
@@ -145,7 +152,10 @@ async fn follow(toft: &Toft, path: &str, longest: Duration) -> Result<Vec<(u64, 
                     events.push((id.parse()?, word.unwrap_or_default().to_owned()));
                 }
             }
-            if events.last().is_some_and(|(_, word)| ["done", "error", "cancelled"].contains(&word.as_str())) {
+            if events
+                .last()
+                .is_some_and(|(_, word)| ["done", "error", "cancelled"].contains(&word.as_str()))
+            {
                 return Ok(events);
             }
         }
@@ -189,7 +199,8 @@ async fn a_run_is_told_by_every_server_and_waits_for_the_one_that_has_its_machin
 
     // What is shared must be the same.
     fs::create_dir(folder.path().join("x"))?;
-    let keyless = Toft::start(Start { data: Some(folder.path().join("x/data")), ..house.start(&[]) }).await;
+    let keyless =
+        Toft::start(Start { data: Some(folder.path().join("x/data")), ..house.start(&[]) }).await;
     let said = format!("{:#}", keyless.err().context("it needs the key")?);
     ensure!(said.contains("master.key") && said.contains(&format!(":{}", a.port)), "{said}");
     let other_key = [("AGENT_API_KEY", "hunter2-hunter2-hunter2")];
@@ -210,7 +221,8 @@ async fn a_run_is_told_by_every_server_and_waits_for_the_one_that_has_its_machin
     let path = format!("{at}/runs/{run}");
     let building = b.until(&path, |run| run["phase"] == "build").await?;
     assert_eq!((&building["statusDetail"], &building["waitsFor"]), (&Value::Null, &Value::Null));
-    let (status, refused) = b.request("POST", &format!("{at}/exec"), Some(json!({"command": "true"}))).await?;
+    let (status, refused) =
+        b.request("POST", &format!("{at}/exec"), Some(json!({"command": "true"}))).await?;
     assert_eq!((status, &refused["error"]["code"]), (421, &json!("other_host")), "{refused}");
     let said = refused["error"]["message"].as_str().unwrap_or_default();
     ensure!(said.contains(&format!(":{}", a.port)), "{said}");
@@ -240,8 +252,13 @@ async fn a_run_is_told_by_every_server_and_waits_for_the_one_that_has_its_machin
     // Its host is gone. What works there goes on; here it is said what is waited for.
     a.kill_server();
     let waits = until_within(&b, &path, GONE, |run| run["statusDetail"] == "waiting_host").await?;
-    assert_eq!((&waits["status"], &waits["waitsFor"]), (&json!("running"), &json!("host")), "{waits}");
-    let (status, refused) = b.request("POST", &format!("{at}/exec"), Some(json!({"command": "true"}))).await?;
+    assert_eq!(
+        (&waits["status"], &waits["waitsFor"]),
+        (&json!("running"), &json!("host")),
+        "{waits}"
+    );
+    let (status, refused) =
+        b.request("POST", &format!("{at}/exec"), Some(json!({"command": "true"}))).await?;
     assert_eq!((status, &refused["error"]["code"]), (409, &json!("waiting_host")), "{refused}");
     let queued = ask(&b, &project, "two", "go").await?;
     a.up().await?;
@@ -249,12 +266,18 @@ async fn a_run_is_told_by_every_server_and_waits_for_the_one_that_has_its_machin
     ensure!(touched["exitCode"] == 0, "{touched}");
     let events = follow(&b, &path, GONE).await?;
     gapless(&events)?;
-    for once in ["queued", "running", "plan_ready", "waiting_host", "host_back", "git_commit", "done"] {
+    for once in
+        ["queued", "running", "plan_ready", "waiting_host", "host_back", "git_commit", "done"]
+    {
         assert_eq!(words(&events, once), 1, "{once} of {events:?}");
     }
     let queued = format!("{at}/runs/{queued}");
     let ended = until_within(&b, &queued, GONE, is_over).await?;
-    assert_eq!((&ended["status"], &ended["statusDetail"]), (&json!("completed"), &Value::Null), "{ended}");
+    assert_eq!(
+        (&ended["status"], &ended["statusDetail"]),
+        (&json!("completed"), &Value::Null),
+        "{ended}"
+    );
     gapless(&follow(&b, &queued, GONE).await?)?;
     assert_eq!(a.exec(&project, "cat made").await?["stdout"], "a line\na line\n");
 
@@ -353,7 +376,11 @@ async fn through_crashes(ends: u32, each: u32) -> Result<()> {
     for (toft, project, runs) in [(&a, &pa, of_a?), (&b, &pb, of_b?)] {
         for path in &runs {
             let run = until_within(toft, path, GONE, is_over).await?;
-            assert_eq!((&run["status"], &run["error"]), (&json!("completed"), &Value::Null), "{run}");
+            assert_eq!(
+                (&run["status"], &run["error"]),
+                (&json!("completed"), &Value::Null),
+                "{run}"
+            );
         }
         let made = toft.exec(project, "wc -l < made").await?;
         let lines = made["stdout"].as_str().unwrap_or_default().trim().to_owned();

@@ -101,14 +101,23 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
     let other = Artifacts::workspace(&project, &run, 2);
     assert!(artifacts.put(&other, futures_util::stream::iter(cut)).await.is_err());
     let listed = double.list();
-    assert_eq!((&listed["objects"], &listed["uploads"]), (&serde_json::json!([key]), &serde_json::json!([])));
+    assert_eq!(
+        (&listed["objects"], &listed["uploads"]),
+        (&serde_json::json!([key]), &serde_json::json!([]))
+    );
     assert!(matches!(artifacts.get(&other).await, Err(ArtifactError::Gone)));
 
     let small = Artifacts::workspace(&project, &run, 3);
-    artifacts.put(&small, futures_util::stream::iter([Ok(Bytes::from_static(b"x"))])).await.unwrap();
+    artifacts
+        .put(&small, futures_util::stream::iter([Ok(Bytes::from_static(b"x"))]))
+        .await
+        .unwrap();
     artifacts.remove(&small).await;
     let stranger = Artifacts::workspace(&ProjectId::random(), &run, 1);
-    artifacts.put(&stranger, futures_util::stream::iter([Ok(Bytes::from_static(b"y"))])).await.unwrap();
+    artifacts
+        .put(&stranger, futures_util::stream::iter([Ok(Bytes::from_static(b"y"))]))
+        .await
+        .unwrap();
     artifacts.forget(&project).await.unwrap();
     assert_eq!(double.list()["objects"], serde_json::json!([format!("of/toft/{stranger}")]));
 }

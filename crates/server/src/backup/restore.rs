@@ -71,6 +71,22 @@ pub fn restore(
     runtime: &tokio::runtime::Handle,
     disks: &mut dyn Disks,
 ) -> Result<About, RestoreError> {
+    let done = unpack(from, passphrase, data, database, runtime, disks);
+    if done.is_err() {
+        // Nobody makes a disk any more when this is over.
+        let _ = disks.end();
+    }
+    done
+}
+
+fn unpack(
+    from: File,
+    passphrase: &Secret,
+    data: &Path,
+    database: Option<&Secret>,
+    runtime: &tokio::runtime::Handle,
+    disks: &mut dyn Disks,
+) -> Result<About, RestoreError> {
     let at = |at: &Path| {
         let at = at.display().to_string();
         move |source| RestoreError::Io { at, source }
@@ -145,6 +161,13 @@ pub fn restore(
     fs::remove_file(&marker).map_err(at(&marker))?;
     File::open(data).and_then(|folder| folder.sync_all()).map_err(at(data))?;
     Ok(about)
+}
+
+/// All of an entry. What cannot be read is the file's fault, and nobody else's.
+fn piece(entry: &mut impl Read) -> Result<Vec<u8>, RestoreError> {
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(|e| RestoreError::Sealed(e.to_string()))?;
+    Ok(bytes)
 }
 
 fn word<T: serde::de::DeserializeOwned>(entry: &mut impl Read) -> Result<T, RestoreError> {
@@ -247,8 +270,7 @@ impl Unpack<'_> {
                     self.file = Some((path.clone(), file));
                 }
                 let Some((_, file)) = &mut self.file else { return Ok(()) };
-                io::copy(entry, file).map_err(at)?;
-                Ok(())
+                file.write_all(&piece(entry)?).map_err(at)
             }
             _ => {
                 Err(RestoreError::Unknown(format!("{} is neither file nor folder", path.display())))
@@ -272,14 +294,14 @@ impl Unpack<'_> {
             self.disk = Some((project.clone(), to));
         }
         let Some((_, to)) = &mut self.disk else { return Ok(()) };
-        match io::copy(entry, to) {
+        match to.write_all(&piece(entry)?) {
             // Whoever reads it says why it does not.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.disk = None;
                 disks.end().map_err(RestoreError::Disk)?;
                 Err(at(error))
             }
-            copied => copied.map(drop).map_err(at),
+            written => written.map_err(at),
         }
     }
 

@@ -106,6 +106,10 @@ impl PostgresStore {
         for table in &index.tables {
             fill_one(&mut tx, table, folder).await?;
         }
+        if index.tables.iter().any(|table| table.name == "server") {
+            // Whoever goes on with it may lie elsewhere than who made it.
+            run(&mut tx, "UPDATE server SET seen_at = 0".into()).await?;
+        }
         tx.commit().await?;
         MIGRATIONS.run_direct(None, &mut db, false).await.map_err(StoreError::Migrate)?;
         let _ = timeout(CONNECT_TIMEOUT, db.close()).await;

@@ -97,6 +97,8 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     let told = events(&toft1, &done).await?;
     let session = done_run["sessionId"].as_str().context("a conversation")?.to_owned();
     let written = transcript(&toft1, &project, &session).await?;
+    let said_once = written["messages"].as_array().map_or(0, Vec::len);
+    ensure!(said_once >= 4, "a plan, and what was built: {written}");
     let work = ask(&toft1, &project, "two", "patiently").await?;
     toft1.until(&work, |run| run["phase"] == "build").await?;
     let made =

@@ -16,7 +16,7 @@ pub(crate) struct Backup {
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     /// The backup.
-    pub(crate) file: PathBuf,
+    pub(crate) backup: PathBuf,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
     /// A new, empty PostgreSQL database, for a backup of one.

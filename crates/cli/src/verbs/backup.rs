@@ -119,7 +119,7 @@ pub(crate) async fn restore(at: &At, verb: &Restore, as_json: bool) -> Result<()
     ensure!(at.url.is_none(), "a backup is restored into a data folder here: name it with --data");
     let data = config::data_dir(at)?;
     let file =
-        File::open(&verb.file).with_context(|| format!("opening {}", verb.file.display()))?;
+        File::open(&verb.backup).with_context(|| format!("opening {}", verb.backup.display()))?;
     let passphrase = passphrase(&verb.passphrase, false)?;
     let database = verb.database.clone().map(Secret::new);
     let runtime = Handle::current();

@@ -125,6 +125,8 @@ impl Artifacts {
             ArtifactPlace::Bucket { url, variables } => {
                 let failed =
                     |reason: String| ArtifactError::Place { place: url.clone(), reason };
+                // The client of buckets takes it from the process. An error: one is there already.
+                let _ = rustls::crypto::ring::default_provider().install_default();
                 let retry = RetryConfig {
                     max_retries: RETRIES_MAX,
                     retry_timeout: RETRY_TIMEOUT,

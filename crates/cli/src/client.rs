@@ -148,21 +148,19 @@ impl Client {
     pub(crate) async fn pour(
         &self,
         path: &str,
-        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+        take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<()> {
-        let answer = self.send(Method::GET, path, None, "*/*").await?;
-        let status = answer.status();
-        if !status.is_success() {
-            taken_in(answer).await?;
-            bail!("the server answered {status}");
-        }
-        let mut body = answer.into_body();
-        while let Some(frame) = body.frame().await {
-            if let Some(piece) = frame.context("the answer broke off")?.data_ref() {
-                take(piece)?;
-            }
-        }
-        Ok(())
+        poured(self.send(Method::GET, path, None, "*/*").await?, take).await
+    }
+
+    /// The same of what a request makes.
+    pub(crate) async fn post_to(
+        &self,
+        path: &str,
+        body: &Value,
+        take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<()> {
+        poured(self.send(Method::POST, path, Some(body), "*/*").await?, take).await
     }
 
     async fn send(
@@ -264,6 +262,24 @@ impl Client {
         let all = all["checkpoints"].as_array().map_or(&[][..], Vec::as_slice);
         named::pick(all, given, &named::CHECKPOINT)
     }
+}
+
+async fn poured(
+    answer: Response<Incoming>,
+    mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<()> {
+    let status = answer.status();
+    if !status.is_success() {
+        taken_in(answer).await?;
+        bail!("the server answered {status}");
+    }
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        if let Some(piece) = frame.context("the answer broke off")?.data_ref() {
+            take(piece)?;
+        }
+    }
+    Ok(())
 }
 
 /// `data` of an answer.

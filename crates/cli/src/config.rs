@@ -65,6 +65,7 @@ struct File {
     egress_ceiling: Option<Level>,
     database: Option<String>,
     artifacts: Option<String>,
+    advertise: Option<String>,
 }
 
 /// The address of a database. It may hold a password, so it is not printed.
@@ -114,6 +115,7 @@ pub(crate) struct Resolved {
     pub(crate) database: Option<Database>,
     /// Where what runs leave is kept, if not in the data folder.
     pub(crate) artifacts: Option<ArtifactPlace>,
+    pub(crate) advertise: Option<String>,
 }
 
 /// Resolves what `toft up` was told.
@@ -196,8 +198,8 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         watched,
         fallbacks,
         local_models: up.local_models || file.local_models.unwrap_or(false),
-        database: runs::database(up.database.as_deref(), file.database.as_deref())
-            .map(Database::new),
+        database: runs::database(up.database.as_deref(), file.database.as_deref()).map(Database::new),
+        advertise: runs::advertise(up.advertise.as_deref().or(file.advertise.as_deref()))?,
         artifacts: runs::artifacts(up.artifacts.as_deref().or(file.artifacts.as_deref()))?,
     })
 }
@@ -273,6 +275,11 @@ pub(crate) fn kill_at() -> Option<String> {
 /// Password of a registry, for `toft image add --user`.
 pub(crate) fn registry_password() -> Option<String> {
     env::var("TOFT_REGISTRY_PASSWORD").ok().filter(|v| !v.is_empty())
+}
+
+/// What a backup is encrypted with.
+pub(crate) fn backup_passphrase() -> Option<String> {
+    env::var("TOFT_BACKUP_PASSPHRASE").ok().filter(|v| !v.is_empty())
 }
 
 /// The key for a server somewhere else.

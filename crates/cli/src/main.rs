@@ -176,6 +176,8 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Run(verb) => return verbs::run::run(at, verb, json).await,
         Verb::Runs(verb) => return verbs::run::runs(at, verb, json).await,
         Verb::Check(verb) => return verbs::check::run(at, verb, json).await,
+        Verb::Backup(verb) => verbs::backup::make(at, verb, json).await?,
+        Verb::RestoreBackup(verb) => verbs::backup::restore(at, verb, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,
         Verb::Bench(bench) => bench::run(bench, json).await?,

@@ -1,5 +1,6 @@
 //! One function per verb.
 
+pub(crate) mod backup;
 pub(crate) mod chat;
 pub(crate) mod check;
 pub(crate) mod copies;

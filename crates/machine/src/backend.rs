@@ -115,6 +115,19 @@ pub trait Backend: Send + Sync {
     ) -> Result<(), MachineError> {
         Err(no_copies(self.name()))
     }
+    /// Writes its disk as it was at a checkpoint, for another data folder.
+    async fn export(
+        &self,
+        _project: &ProjectId,
+        _id: &CheckpointId,
+        _to: OwnedFd,
+    ) -> Result<(), MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// Makes a disk of what [`Backend::export`] has written. There already: an error.
+    async fn import(&self, _project: &ProjectId, _from: OwnedFd) -> Result<(), MachineError> {
+        Err(no_copies(self.name()))
+    }
     /// What differs between a checkpoint and another one, or now: at most `max` paths, as they are
     /// seen inside. Told by size, time, mode and kind, without reading files; Toft's own folder
     /// `/home/starter` is left out.

@@ -13,7 +13,7 @@ use crate::{
     walls::{Walls, beside, copied, find, in_turn, unwatch, watch_limits},
 };
 use async_trait::async_trait;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
     event::LimitHit,
@@ -172,6 +172,20 @@ impl<B: Walls> Backend for B {
             b.copied().map_or(Ok(()), |disks| disks.drop_checkpoint(project, &id))
         };
         in_turn(self, project, remove).await
+    }
+
+    async fn export(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+        to: OwnedFd,
+    ) -> Result<(), MachineError> {
+        let id = id.clone();
+        beside(self, project, move |b, project| copied(b)?.export(project, &id, to)).await
+    }
+
+    async fn import(&self, project: &ProjectId, from: OwnedFd) -> Result<(), MachineError> {
+        in_turn(self, project, move |b, project| copied(b)?.import(project, from)).await
     }
 
     async fn base(&self, project: &ProjectId) -> Result<Option<String>, MachineError> {

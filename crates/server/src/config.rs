@@ -55,6 +55,8 @@ pub struct ServerConfig {
     pub traces: Option<TraceSettings>,
     /// Address of a PostgreSQL database that servers share; `None`: a file in the data folder.
     pub database: Option<Secret>,
+    /// Where other servers on that database tell people to find this one; its own address when absent.
+    pub advertise: Option<String>,
     /// Where files that runs leave are kept. `None`: in the data folder.
     pub artifacts: Option<ArtifactPlace>,
     /// How runs are worked on.
@@ -98,6 +100,7 @@ impl ServerConfig {
             fallbacks: Fallbacks::default(),
             traces: None,
             database: None,
+            advertise: None,
             artifacts: None,
             runs: RunSettings::default(),
             version,

@@ -2,6 +2,7 @@
 //! `preview`.
 
 pub(crate) mod auth;
+pub(crate) mod backup;
 pub(crate) mod budget;
 pub(crate) mod checkpoints;
 pub(crate) mod disk;
@@ -36,10 +37,11 @@ pub(crate) mod toft;
 pub(crate) mod usage;
 pub(crate) mod webhooks;
 
-use crate::{api_error::ApiError, assets, routes::table::Table, state::App};
+use crate::{api_error::ApiError, assets, routes::table::Table, servers, state::App};
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{any, delete, get, post, put},
 };
@@ -144,6 +146,7 @@ fn table() -> Table {
         .route("/metrics", get(metrics::text))
         .route("/v1/metrics", get(metrics::get))
         .route("/v1/doctor", get(doctor::get))
+        .admin("/v1/backup", post(backup::post))
         .admin("/v1/shutdown", post(shutdown::post))
         .open("/llm/{*rest}", any(llm::route))
 }
@@ -154,7 +157,26 @@ pub(crate) fn router(app: App) -> Router {
         .router(&app)
         .method_not_allowed_fallback(wrong_method)
         .fallback(elsewhere)
+        .layer(from_fn_with_state(app.clone(), shared))
         .with_state(app)
+}
+
+/// What all servers hold in memory: a change of it is told to the others.
+const SHARED: [&str; 6] =
+    ["/v1/keys", "/v1/providers", "/v1/settings", "/v1/fallbacks", "/v1/budget", "/v1/auth/"];
+/// The same of a project.
+const SHARED_OF_PROJECT: [&str; 3] = ["/budget", "/fallbacks", "/model-limits"];
+
+async fn shared(State(app): State<App>, req: Request, next: Next) -> Response {
+    let path = req.uri().path();
+    let is_shared = !req.method().is_safe()
+        && (SHARED.iter().any(|shared| path.starts_with(shared))
+            || SHARED_OF_PROJECT.iter().any(|shared| path.ends_with(shared)));
+    let answer = next.run(req).await;
+    if is_shared && answer.status().is_success() && app.store.is_shared() {
+        servers::tell_shared(&*app.store).await;
+    }
+    answer
 }
 
 async fn wrong_method(req: Request) -> Response {
@@ -201,6 +223,7 @@ mod tests {
             "/v1/webhooks/{webhook}",
             "/v1/projects/{id}/webhooks",
             "/v1/projects/{id}/webhooks/{webhook}",
+            "/v1/backup",
             "/v1/shutdown",
         ];
         assert_eq!(table().needing(Needs::Admin), admin);

@@ -22,6 +22,7 @@ use artifacts::Artifacts;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
 };
 use toft_model::run::JobId;
 use toft_store::{NewEvent, NewRunEvent, RunEvent, Store};
@@ -50,6 +51,8 @@ pub(crate) struct Runs {
     queued: Notify,
     /// Those that this server works on.
     held: Mutex<HashMap<JobId, Held>>,
+    /// When those were last said to be this server's.
+    kept_at: Mutex<Instant>,
     /// Those that somebody follows here.
     feeds: Mutex<HashMap<JobId, Weak<RunFeed>>>,
 }
@@ -84,12 +87,23 @@ impl Runs {
             asked: Mutex::new(Some(asked)),
             queued: Notify::new(),
             held: Mutex::default(),
+            kept_at: Mutex::new(Instant::now()),
             feeds: Mutex::default(),
         }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
         lock(&self.held)
+    }
+
+    /// What is held here has just been said to be.
+    fn kept(&self) {
+        *lock(&self.kept_at) = Instant::now();
+    }
+
+    /// Whether that is longer ago than it should be.
+    fn is_overdue(&self) -> bool {
+        lock(&self.kept_at).elapsed() > self.settings.lease / 2
     }
 
     /// The feed of a run, made when nobody follows it yet.

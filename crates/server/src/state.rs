@@ -6,8 +6,8 @@
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
     gateway_link::GatewayLink, hosts::Hosts, images::Images, keyring::Keyring, machines::Machines,
-    mcp::Mcp, preview::ports::Ports, preview::sign::Signer, providers::Providers, runs::Runs,
-    schedules::Schedules, stop::Stop, traces::Traces, usage::Intake,
+    mcp::Mcp, preview::ports::Ports, preview::sign::Signer, providers::Providers,
+    runs::Runs, schedules::Schedules, servers::Servers, stop::Stop, traces::Traces, usage::Intake,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
@@ -40,10 +40,13 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     pub(crate) ports: Ports,
     pub(crate) runs: Runs,
+    pub(crate) servers: Servers,
     pub(crate) schedules: Schedules,
     pub(crate) usage: Intake,
     pub(crate) mcp: Mcp,
     pub(crate) traces: Traces,
+    /// One backup at a time is made.
+    pub(crate) backup: Arc<tokio::sync::Mutex<()>>,
     pub(crate) stop: Stop,
     /// Everything that runs beside requests; `run` waits for it.
     pub(crate) tasks: TaskTracker,

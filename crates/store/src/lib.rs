@@ -30,6 +30,7 @@ mod projects;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod settings;
 mod signals;
 mod spending;
@@ -61,6 +62,7 @@ pub use schedules::{Schedule, Schedules};
 pub use secrets::{
     AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped,
 };
+pub use servers::{GONE_MS, Joined, NewServer, Server, Servers};
 pub use settings::{ProviderKey, Settings};
 pub use signals::{Listener, Signal, Signals, TOPIC_BYTES_MAX};
 pub use spending::Spending;

@@ -155,6 +155,8 @@ pub struct Run {
     pub attempts_max: u32,
     /// Where it is.
     pub state: RunState,
+    /// Whether the server that has its machine does not answer.
+    pub host_away: bool,
     /// Whether somebody wants it ended.
     pub cancel_requested: bool,
     /// Its owner's number.
@@ -284,7 +286,7 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<Run>, StoreError>;
     /// How many runs of all projects have each status.
     async fn count_runs(&self) -> Result<Vec<(RunStatus, u64)>, StoreError>;
-    /// Gives queued runs to an owner: those of the largest priority first, then the oldest; of a project always in
+    /// Gives queued runs that it can do to an owner (whose name is its server's id): those of the largest priority first, then the oldest; of a project always in
     /// order.
     async fn claim_runs(&self, claim: &Claim<'_>, now_ms: u64) -> Result<Vec<Run>, StoreError>;
     /// Gives runs to an owner whose own owner did not renew them, or let them go.
@@ -309,7 +311,7 @@ pub trait Runs: Send + Sync {
         durable: Durable,
         now_ms: u64,
     ) -> Result<Wrote, StoreError>;
-    /// Wants a run ended. One that nobody works on is ended by this.
+    /// Wants a run ended. One that nobody works on, or whose host does not answer, is ended by this.
     async fn cancel_run(
         &self,
         project: &ProjectId,
@@ -327,6 +329,10 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<RunEvent>, StoreError>;
     /// What was said to a run, and by it, oldest first; at most 200.
     async fn run_messages(&self, id: &JobId) -> Result<Vec<RunMessage>, StoreError>;
+    /// Files of a project's runs before the newest `keep` that left any, the oldest first; some at a time.
+    async fn old_artifacts(&self, project: &ProjectId, keep: u32) -> Result<Vec<String>, StoreError>;
+    /// Forgets a file that is not kept any more, by where it was.
+    async fn forget_artifact(&self, project: &ProjectId, path: &str) -> Result<(), StoreError>;
     /// The newest file of that name.
     async fn artifact(&self, id: &JobId, name: &str) -> Result<Option<Artifact>, StoreError>;
 }

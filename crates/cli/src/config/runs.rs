@@ -52,6 +52,9 @@ fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
     if let Some(count) = number(tells, "TOFT_RUNS_PER_TEAM", 1)? {
         runs.per_team = u32::try_from(count).unwrap_or(u32::MAX);
     }
+    if let Some(count) = number(tells, "TOFT_WORKSPACES_KEPT", 1)? {
+        runs.workspaces_kept = u32::try_from(count).unwrap_or(u32::MAX);
+    }
     if let Some(bytes) = number(tells, "ZIP_MAX_BYTES", 1)? {
         runs.archive_bytes_max = bytes;
     }
@@ -97,6 +100,17 @@ pub(crate) fn database(flag: Option<&str>, file: Option<&str>) -> Option<String>
         .or_else(|| file.and_then(set))
 }
 
+/// Where people reach this server, as others tell them.
+pub(crate) fn advertise(given: Option<&str>) -> Result<Option<String>> {
+    let Some(given) = given.map(str::trim).filter(|given| !given.is_empty()) else { return Ok(None) };
+    let is_address = given.starts_with("http://") || given.starts_with("https://");
+    // It is shown to everybody who may look.
+    if !is_address || given.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@') {
+        return Err(wrong("--advertise", "is an address like http://10.0.0.7:4000, without a user and a password"));
+    }
+    Ok(Some(given.trim_end_matches('/').to_owned()))
+}
+
 /// Where what runs leave is kept.
 pub(crate) fn artifacts(given: Option<&str>) -> Result<Option<ArtifactPlace>> {
     let Some(given) = given else { return Ok(None) };
@@ -136,6 +150,7 @@ mod tests {
         assert!(with(&[("AUTO_GIT_COMMIT", "0")]).unwrap().commit, "only `false` does it");
         // Others on its database work on what it accepts.
         assert_eq!(with(&[("TOFT_RUNS_AT_ONCE", "0")]).unwrap().at_once, 0);
+        assert_eq!(with(&[("TOFT_WORKSPACES_KEPT", "7")]).unwrap().workspaces_kept, 7);
         assert_eq!(with(&[("ZIP_MAX_BYTES", "9")]).unwrap().archive_bytes_max, 9);
         assert_eq!(with(&[("ZIP_MAX_FILES", "8")]).unwrap().archive_files_max, 8);
         let both = [("AGENT_GIT_AUTHOR_NAME", "A"), ("AGENT_GIT_AUTHOR_EMAIL", "a@b.c")];
@@ -143,6 +158,15 @@ mod tests {
         assert_eq!((author.name.as_str(), author.email.as_str()), ("A", "a@b.c"));
         let both = [("AGENT_GIT_COMMITTER_NAME", "C"), ("AGENT_GIT_COMMITTER_EMAIL", "c@b.c")];
         assert_eq!(with(&both).unwrap().committer.unwrap().name, "C");
+    }
+
+    #[test]
+    fn what_others_tell_of_a_server_is_an_address_without_a_password() {
+        assert_eq!(advertise(Some("http://a:1/")).unwrap().as_deref(), Some("http://a:1"));
+        assert_eq!(advertise(Some(" ")).unwrap(), None);
+        for wrong in ["a:1", "http://me:secret@a:1", "http://a b"] {
+            assert!(advertise(Some(wrong)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

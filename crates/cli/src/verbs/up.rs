@@ -92,6 +92,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     server.traces = Some(traces);
     server.local_models = resolved.local_models;
     server.database = resolved.database.map(|database| database.0);
+    server.advertise = resolved.advertise;
     server.artifacts = resolved.artifacts;
     server.runs = runs;
     server.open_files = toft_jail::open_files::raise(OPEN_FILES_WANTED);
@@ -208,7 +209,7 @@ pub(super) async fn end_leftovers(at: &At) -> Result<()> {
 }
 
 /// A backend, and what to do when the last machine has been ended.
-struct Opened {
+pub(super) struct Opened {
     backend: Arc<dyn Backend>,
     kind: Kind,
 }
@@ -220,8 +221,12 @@ enum Kind {
 }
 
 impl Opened {
+    pub(super) fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend)
+    }
+
     /// Lets go of storage and control groups; does nothing while machines run.
-    async fn close(&self) {
+    pub(super) async fn close(&self) {
         let closed = match &self.kind {
             Kind::Native(native) => native.close().await,
             Kind::Host(host) => host.close().await,
@@ -233,7 +238,7 @@ impl Opened {
     }
 }
 
-async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
+pub(super) async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
     let exe = parts::exe().map_err(|source| MachineError::Unsupported {
         missing: format!("the path of this program ({source})"),
         remedy: "Start it by its full path".into(),

@@ -7,7 +7,8 @@ use crate::{
     images::made_of,
     line,
     machines::{Machine, copy, egress, life, status::AgentStatus},
-    project::{Member, OfProject, Viewer, find},
+    project::{Member, OfProject, Viewer, find_anywhere, machine_of},
+    servers,
     state::App,
 };
 use axum::extract::State;
@@ -50,6 +51,8 @@ pub(crate) struct Create {
     name: Option<String>,
     image: Option<String>,
     egress: Option<super::egress::Wish>,
+    /// False: its machine is made by the first who needs it, on that one's server.
+    start: Option<bool>,
 }
 
 /// `POST /v1/projects`: makes it and starts its machine. A known id or alias is found, not made.
@@ -79,6 +82,7 @@ pub(crate) async fn create(
         owner: caller.user_id().to_owned(),
         settings,
     };
+    let starts = body.start.unwrap_or(true);
     let app2 = app.clone();
     // To its end, even if the client leaves: a row without a machine helps nobody.
     let work = async move {
@@ -86,7 +90,8 @@ pub(crate) async fn create(
         // Before the project: one that a killed server has just made must not forget its image.
         let is_new =
             app2.store.project(new.alias.as_deref().unwrap_or(new.id.as_str())).await?.is_none();
-        if is_new && made_of.is_some() {
+        let has_image = made_of.is_some();
+        if is_new && has_image {
             app2.store.set_project_image(&new.id, made_of.as_ref()).await?;
         }
         let made = app2.store.create_project(&new, app2.clock.now_ms()).await?;
@@ -97,13 +102,19 @@ pub(crate) async fn create(
             app2.store.set_project_image(&new.id, None).await?;
         }
         let project = made.project;
-        let fresh = Machine::new(
-            project.id.clone(),
-            if made.created { MachineState::Creating } else { MachineState::Cold },
-            None,
-        );
+        if let Some(machine) = app2.servers.machine_of_other(&project) {
+            let mut data = shown(&app2, &project, &machine);
+            data["created"] = made.created.into();
+            return Ok(Data(data));
+        }
+        let state = if made.created && starts { MachineState::Creating } else { MachineState::Cold };
+        let fresh = Machine::new(project.id.clone(), state, None);
         let machine = app2.machines.put(fresh);
-        if made.created {
+        if made.created && has_image {
+            // The image is this server's.
+            servers::bind(&app2, &machine).await?;
+        }
+        if made.created && starts {
             let life = machine.lock_life().await;
             let started =
                 life::start_locked(&app2, &machine, &project, "the project was made", &life).await;
@@ -165,8 +176,12 @@ pub(crate) async fn list(
     let offset = number("offset", page.offset.as_deref(), 0)?;
     let mut out = Vec::new();
     for project in app.store.projects(limit, offset).await? {
+        if let Some(machine) = app.servers.machine_of_other(&project) {
+            out.push(shown(&app, &project, &machine));
+            continue;
+        }
         // One that is just being deleted is no longer there.
-        let Some(machine) = app.machines.get(&project.id) else { continue };
+        let Ok(machine) = machine_of(&app, &project) else { continue };
         machine.settled().await;
         out.push(shown(&app, &project, &machine));
     }
@@ -203,7 +218,7 @@ pub(crate) async fn patch(
 ) -> Result<Data<Value>, ApiError> {
     let name = line::name("name", &body.name)?;
     app.store.rename_project(&project.id, &name, app.clock.now_ms()).await?;
-    let (project, machine) = find(&app, project.id.as_str()).await?;
+    let (project, machine) = find_anywhere(&app, project.id.as_str()).await?;
     Ok(Data(shown(&app, &project, &machine)))
 }
 

@@ -347,7 +347,10 @@ pub(crate) async fn download(
         ));
     }
     let found = app.runs.artifacts.get(&kept.path).await.map_err(|error| match error {
-        ArtifactError::Gone => none("the workspace of this run is not kept any more"),
+        // A folder is its own server's.
+        ArtifactError::Gone => of.machine.here().err().unwrap_or_else(|| {
+            none("the workspace of this run is not kept any more")
+        }),
         error => ApiError::internal("reading an artifact", &error),
     })?;
     let mut answer = Response::new(Body::from_stream(found.bytes));

@@ -6,7 +6,7 @@ use toft_model::run::Signature;
 /// Settings of a server's runs.
 #[derive(Debug, Clone)]
 pub struct RunSettings {
-    /// How many this server works on at once; with 0 it only accepts and tells them.
+    /// How many this server works on at once; 0: it only accepts and tells, and others on its database work.
     pub at_once: u32,
     /// How many of a team all servers work on at once.
     pub per_team: u32,
@@ -24,6 +24,8 @@ pub struct RunSettings {
     pub commit: bool,
     /// Author of its commits; git's own settings when absent.
     pub author: Option<Signature>,
+    /// Of how many runs of a project the workspaces are kept: of the newest that left one.
+    pub workspaces_kept: u32,
     /// Bytes of files in a workspace's archive.
     pub archive_bytes_max: u64,
     /// Files in it.
@@ -43,6 +45,7 @@ impl Default for RunSettings {
             attempts_max: 3,
             backoff_max: Duration::from_secs(30),
             commit: true,
+            workspaces_kept: 500,
             archive_bytes_max: 250_000_000,
             archive_files_max: 20_000,
             author: None,

@@ -2,7 +2,7 @@
 
 use super::told::usage_of;
 use serde_json::{Value, json};
-use toft_model::time::rfc3339;
+use toft_model::{run::WaitsFor, time::rfc3339};
 use toft_store::{Cancelled, Run, RunMessage};
 
 /// Billionths of a unit.
@@ -33,7 +33,8 @@ pub(crate) fn summary(run: &Run) -> Value {
         "parentRunId": run.parent,
         "status": state.status,
         "phase": state.phase,
-        "waitsFor": state.waits_for,
+        "waitsFor": if run.host_away { Some(WaitsFor::Host) } else { state.waits_for },
+        "statusDetail": run.host_away.then_some("waiting_host"),
         "createdAt": rfc3339(run.created_at),
         "startedAt": time(state.started_at),
         "completedAt": time(state.completed_at),

@@ -9,7 +9,7 @@ use super::{
     told::{self, Calls, Told},
 };
 use crate::{
-    api_error::ApiError,
+    api_error::{ApiError, Code},
     bridge_client::BridgeError,
     checkpoints::auto,
     machines::{Machine, life},
@@ -67,6 +67,8 @@ enum Stop {
     Written,
     /// Another owner has it, or it is gone with its project.
     Lost,
+    /// Its machine is another server's.
+    Elsewhere,
     /// It failed before its bridge had it.
     Failed(Failed),
 }
@@ -90,6 +92,9 @@ impl From<ApiError> for Stop {
         if error == ApiError::no_project() {
             return Self::Lost;
         }
+        if matches!(error.code, Code::OtherHost | Code::WaitingHost) {
+            return Self::Elsewhere;
+        }
         Self::Failed(Failed { error: error.message, again: true })
     }
 }
@@ -101,11 +106,24 @@ impl Work {
 
     /// Until it is over, or somebody else's.
     pub(super) async fn run(mut self) {
-        let Some(machine) = self.app.machines.get(&self.run.project) else { return };
-        let stop = self.go(&machine).await;
-        if let Err(Stop::Failed(failed)) = stop {
-            self.fail(failed, Told::default()).await;
+        let machine = self.app.machines.get(&self.run.project).unwrap_or_else(|| {
+            // Another server has made the project, and no machine for it.
+            self.app.machines.put(Machine::new(self.run.project.clone(), MachineState::Cold, None))
+        });
+        match self.go(&machine).await {
+            Ok(()) | Err(Stop::Written | Stop::Lost) => {}
+            Err(Stop::Elsewhere) => self.give_back().await,
+            Err(Stop::Failed(failed)) => self.fail(failed, Told::default()).await,
         }
+    }
+
+    /// While it began here, its project got a machine on another server: that one goes on with it.
+    async fn give_back(&self) {
+        let (id, fence) = (&self.run.id, self.run.fence);
+        if let Err(error) = self.app.store.give_back_run(id, fence).await {
+            tracing::warn!(run.id = %id, %error, "a run goes to another server when its time here is over");
+        }
+        super::tell(&*self.app.store, super::QUEUE_TOPIC).await;
     }
 
     fn now(&self) -> u64 {
@@ -439,6 +457,9 @@ impl Work {
                 {
                     self.app.runs.artifacts.remove(&path).await;
                 }
+                if written.is_ok() {
+                    self.drop_old().await;
+                }
                 written
             }
             RunStatus::Cancelled => self.end_cancelled(told).await,
@@ -526,6 +547,22 @@ impl Work {
             files,
             created_at: self.now(),
         })
+    }
+
+    /// Of older runs of its project the workspaces go. What stays is found again by the next run.
+    async fn drop_old(&self) {
+        let (app, project) = (&self.app, &self.run.project);
+        let old = app.store.old_artifacts(project, app.runs.settings.workspaces_kept).await;
+        let drop = async |path: &str| {
+            app.runs.artifacts.remove(path).await;
+            app.store.forget_artifact(project, path).await
+        };
+        for path in old.unwrap_or_default() {
+            if let Err(error) = drop(&path).await {
+                tracing::warn!(project.id = %project, %error, "an old workspace is still known");
+                return;
+            }
+        }
     }
 
     /// What it used so far costs as much, if that is known.

@@ -19,6 +19,7 @@ mod queue;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod settings;
 mod spending;
 mod traces;

@@ -21,6 +21,8 @@ use toft_model::{
     run::{JobId, Phase, RunStatus},
 };
 
+/// Old files that are told at once.
+const OLD_MAX: i64 = 100;
 /// Messages of a run that are told.
 const MESSAGES_MAX: i64 = 200;
 
@@ -109,6 +111,7 @@ impl FromRow<'_, DbRow> for Run {
                 started_at: number_of("started_at")?,
                 completed_at: number_of("completed_at")?,
             },
+            host_away: flag(row, "host_away")?,
             cancel_requested: flag(row, "cancel_requested")?,
             fence: number("fence")?,
             crashes: small(row.try_get("crashes")?),
@@ -164,6 +167,7 @@ fn made(new: &NewRun, latest: Option<&Latest>, now_ms: u64) -> Run {
             started_at: None,
             completed_at: None,
         },
+        host_away: false,
         cancel_requested: false,
         fence: 0,
         crashes: 0,
@@ -411,6 +415,7 @@ async fn write(
          cost = $19, currency = $20, pricing_version = $21, duration_ms = $22, commit_sha = $23, \
          checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
          owner = CASE WHEN $3 = 'running' THEN owner END, \
+         host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
          crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END \
          WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 RETURNING id, last_seq",
     )
@@ -491,11 +496,13 @@ async fn cancel(
     now_ms: u64,
 ) -> Result<Option<Cancelled>, StoreError> {
     let (mut tx, project_key) = store.begin_in(project, Durable::Now).await?;
-    // Nobody works on it: this ends it, and whoever is about to begin finds another fence.
+    // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
+    // fence. What its machine still does is ended when that is back.
     let ended: Option<(i64, i64)> = sqlx::query_as(
-        "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, \
+        "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, host_away = 0, \
          fence = fence + 1, last_seq = last_seq + 1 \
-         WHERE project_id = $1 AND public_id = $2 AND status = 'queued' AND writable = 1 \
+         WHERE project_id = $1 AND public_id = $2 AND writable = 1 \
+         AND (status = 'queued' OR (status = 'running' AND host_away = 1)) \
          RETURNING id, last_seq",
     )
     .bind(project_key)
@@ -670,6 +677,32 @@ impl Runs for SqlStore {
             })
         };
         Ok(rows.into_iter().map(message).collect::<sqlx::Result<_>>()?)
+    }
+
+    async fn old_artifacts(&self, project: &ProjectId, keep: u32) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT a.path FROM artifact a JOIN run r ON r.id = a.run_id JOIN project p ON p.id = r.project_id \
+             WHERE p.public_id = $1 AND r.run_index <= (SELECT DISTINCT o.run_index FROM run o \
+             JOIN artifact b ON b.run_id = o.id JOIN project q ON q.id = o.project_id WHERE q.public_id = $1 \
+             ORDER BY o.run_index DESC LIMIT 1 OFFSET $2) ORDER BY a.id LIMIT $3",
+        )
+        .bind(project.as_str())
+        .bind(i64::from(keep))
+        .bind(OLD_MAX)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
+    async fn forget_artifact(&self, project: &ProjectId, path: &str) -> Result<(), StoreError> {
+        let (mut tx, key) = self.begin_in(project, Durable::Soon).await?;
+        sqlx::query(
+            "DELETE FROM artifact WHERE path = $1 AND run_id IN (SELECT id FROM run WHERE project_id = $2)",
+        )
+        .bind(path)
+        .bind(key)
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
     }
 
     async fn artifact(&self, id: &JobId, name: &str) -> Result<Option<Artifact>, StoreError> {

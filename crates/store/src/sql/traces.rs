@@ -21,8 +21,18 @@ impl Traces for SqlStore {
         retried!(
             async {
                 let mut tx = self.begin().await?;
-                sqlx::query(concat!("DELETE FROM trace_sink WHERE ", not_among!("name", "$1")))
+                // Others may send to them.
+                sqlx::query(concat!(
+                    "DELETE FROM trace_sink WHERE ",
+                    not_among!("name", "$1"),
+                    " AND NOT EXISTS (SELECT 1 FROM server s WHERE s.id <> $2 AND s.seen_at > ",
+                    clock!("$3"),
+                    " - $4)"
+                ))
                     .bind(words(names))
+                    .bind(self.me.get().map_or("", String::as_str))
+                    .bind(ms(now_ms))
+                    .bind(ms(crate::servers::GONE_MS))
                     .execute(tx.on())
                     .await?;
                 for name in names {

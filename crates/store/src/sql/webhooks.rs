@@ -77,7 +77,7 @@ pub(super) async fn tell_of(
 ) -> Result<(), StoreError> {
     let wanting: Vec<i64> = sqlx::query_scalar(
         "SELECT w.id FROM webhook w JOIN run r ON r.id = $1 JOIN project p ON p.id = r.project_id \
-         WHERE w.team_id = p.team_id AND (w.project_id IS NULL OR w.project_id = p.id)",
+         WHERE w.team_id = p.team_id AND (w.project_id IS NULL OR w.project_id = p.id) ORDER BY w.id",
     )
     .bind(run_key)
     .fetch_all(tx.on())

@@ -16,6 +16,7 @@ mod projects;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod signals;
 mod spent;
 mod sqlite;
@@ -92,6 +93,7 @@ stories! {
     runs::priced as prices_are_those_that_people_set,
     runs::told_of as who_wants_to_know_of_runs_is_told_once_each,
     runs::raced as many_who_claim_at_once_get_each_run_once,
+    servers::hosts as a_run_is_its_hosts_and_waits_for_it,
     signals::near as who_listens_hears_what_is_told_and_what_was_missed,
 }
 

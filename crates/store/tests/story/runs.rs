@@ -12,7 +12,7 @@ use toft_store::{
 
 const LEASE_MS: u64 = 30_000;
 
-fn new(project: &ProjectId, key: &str) -> NewRun {
+pub(crate) fn new(project: &ProjectId, key: &str) -> NewRun {
     NewRun {
         id: JobId::random(),
         project: project.clone(),
@@ -30,7 +30,7 @@ fn new(project: &ProjectId, key: &str) -> NewRun {
     }
 }
 
-async fn accept(store: &dyn Store, request: NewRun) -> Run {
+pub(crate) async fn accept(store: &dyn Store, request: NewRun) -> Run {
     let mut accepted = store.accept_runs(&[request], 100).await.unwrap();
     match accepted.remove(0) {
         Accepted::New(run) => run,
@@ -38,7 +38,7 @@ async fn accept(store: &dyn Store, request: NewRun) -> Run {
     }
 }
 
-fn claim(owner: &str, limit: u32) -> Claim<'_> {
+pub(crate) fn claim(owner: &str, limit: u32) -> Claim<'_> {
     Claim { owner, lease_ms: LEASE_MS, limit, per_project: 1, per_team: 1_000 }
 }
 

@@ -325,6 +325,40 @@ async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workspaces_of_the_newest_runs_are_kept() -> Result<()> {
+    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let mut env = provider.env("sk-s");
+    env.push(("TOFT_WORKSPACES_KEPT".into(), "2".into()));
+    let toft = Toft::start(Start { env, ..Start::default() }).await?;
+    let project = place(&toft).await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let mut all = Vec::new();
+    for key in ["one", "two", "three"] {
+        let (_, run) = send(&toft, "POST", &runs, Some(key), Some(json!({"prompt": "go"}))).await?;
+        let at = format!("{runs}/{}", run["data"]["id"].as_str().context("an id")?);
+        assert_eq!(toft.until(&at, is_over).await?["status"], "completed");
+        all.push(at);
+    }
+    let download = async |at: &str| {
+        let url = format!("{}{at}/download.zip", toft.base);
+        Ok::<_, anyhow::Error>(toft.http().get(url).bearer_auth(&toft.token).send().await?.status().as_u16())
+    };
+    // It goes right after the end of the run that it makes room for.
+    let until = std::time::Instant::now() + STEP_TIMEOUT;
+    while download(&all[0]).await? != 409 {
+        ensure!(std::time::Instant::now() < until, "the oldest workspace stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((download(&all[1]).await?, download(&all[2]).await?), (200, 200));
+    let kept = toft.data.join("artifacts/runs").join(&project);
+    assert_eq!(std::fs::read_dir(&kept)?.count(), 2);
+    // Those of a deleted project go with it.
+    toft.call("DELETE", &format!("/v1/projects/{project}"), None).await?;
+    ensure!(!kept.exists() || std::fs::read_dir(&kept)?.next().is_none(), "they are gone");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_outlives_its_server_and_its_bridge() -> Result<()> {
     let provider = Provider::start(Duration::from_millis(30), script(PLAN)).await?;
     let mut toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;

@@ -178,6 +178,8 @@ pub(crate) enum Verb {
     Run(run::Run),
     /// List a project's runs; show, follow, end one, and get what it left.
     Runs(run::Runs),
+    /// List a project's comparisons of runs; show one side by side, keep a candidate, drop all.
+    Compare(run::Compare),
     /// Check a server by using its runs API as a client would: every step, and where it fails.
     Check(run::Check),
     /// Print a new sign-in link for the running server.

@@ -175,6 +175,7 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Key(verb) => verbs::key::run(at, verb, json).await?,
         Verb::Run(verb) => return verbs::run::run(at, verb, json).await,
         Verb::Runs(verb) => return verbs::run::runs(at, verb, json).await,
+        Verb::Compare(verb) => return verbs::compare::run(at, verb, json).await,
         Verb::Check(verb) => return verbs::check::run(at, verb, json).await,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,

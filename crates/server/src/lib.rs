@@ -11,6 +11,7 @@ mod auth;
 mod bridge_client;
 mod checkpoints;
 mod clock;
+mod comparisons;
 mod config;
 mod envelope;
 mod error;

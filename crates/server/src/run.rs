@@ -4,6 +4,7 @@ use crate::{
     auth::{Auth, token},
     bridge_client::BridgeClient,
     checkpoints::{self, Checkpoints},
+    comparisons::{self, Comparisons},
     config::{Ready, ServerConfig},
     error::ServerError,
     folder::DataFolder,
@@ -122,6 +123,7 @@ pub async fn run(
         signer,
         ports: Ports::new(config.preview_ports),
         runs: Runs::new(config.runs, folder.server_id()?, artifacts),
+        comparisons: Comparisons::default(),
         schedules: Schedules::default(),
         usage: Intake::default(),
         mcp: Mcp::default(),
@@ -161,6 +163,8 @@ pub async fn run(
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
     app.tasks.spawn(runs::accept::run(app.clone()));
     app.tasks.spawn(runs::worker::run(app.clone()));
+    let (settling, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(comparisons::run(settling)));
     let (telling, ends) = (app.clone(), app.stop.token().clone());
     app.tasks.spawn(ends.run_until_cancelled_owned(runs::webhooks::run(telling)));
     app.tasks.spawn(schedules::worker::run(app.clone()));

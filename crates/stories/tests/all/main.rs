@@ -71,6 +71,7 @@ mod brokered_protocols;
 mod checkpoints;
 mod coding_agents;
 mod cold;
+mod compared;
 mod direct;
 mod extensions;
 mod fallbacks;

@@ -12,6 +12,9 @@ use toft_stories::{
 const PLAN: &str =
     "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
 
+const SLOW: &str =
+    "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
+
 /// Plans, and builds what it was asked for: files that tell the machines apart, and a check of them.
 fn script() -> Script {
     Arc::new(|user, turn| {
@@ -27,6 +30,7 @@ fn script() -> Script {
                 "cat /proc/sys/kernel/random/uuid > answer; printf 'one\\ntwo\\n' > kept.txt; echo more >> known.txt; \
                  printf 'test:\\n\\ttest -s answer\\n' > Makefile; make test",
             ),
+            _ if user.contains("[Plan mode.") && user.contains("slowly") => say(SLOW),
             _ if user.contains("[Plan mode.") => say(PLAN),
             _ => say("It is done."),
         }

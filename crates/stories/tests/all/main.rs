@@ -111,6 +111,7 @@ mod receipts;
 mod replay;
 mod said_once;
 mod runs;
+mod runs_dashboard;
 mod schedules;
 mod sdks;
 mod secrets;

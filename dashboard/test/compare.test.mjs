@@ -81,7 +81,7 @@ describe('runs side by side', () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Keep candidate 2' }).click()
     await untilTold(page, 'Candidate 2 is kept')
     await status(page, 'Kept candidate 2')
-    await column(page, 1).getByText('Its copy is deleted.').waitFor()
+    await column(page, 1).getByText('Deleted, with all that it held.').waitFor()
     expect(world.projects.size).toBe(before)
     expect(garden.files.get('/home/project/src/beds.js')).toContain('by candidate by candidate\n')
     expect(await violations(page)).toEqual([])

@@ -76,7 +76,7 @@ await tell(async () => {
   await page.getByRole('dialog').getByText('The other candidate is deleted for good').waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Keep candidate 2' }).click()
   await status('Kept candidate 2')
-  await column(1).getByText('Its copy is deleted.').waitFor()
+  await column(1).getByText('Deleted, with all that it held.').waitFor()
   await panel.getByRole('button', { name: 'Show its run' }).click()
   await panel.getByRole('heading', { name: 'Run 2' }).waitFor()
   await status('Done')

@@ -63,36 +63,44 @@ export function CandidateColumn({
         </p>
       </header>
       <Facts candidate={candidate} />
-      <Part title="Changes">
-        {gone ? (
-          <Quiet>Its copy is deleted.</Quiet>
-        ) : !over ? (
-          <Quiet>Not known until it is done.</Quiet>
-        ) : diff?.data ? (
-          <span className="tnum">
-            {diffWords(diff.data)}
-            {!diff.data.counted && <Quiet> and files that are not counted in lines</Quiet>}
-          </span>
-        ) : diff?.error ? (
-          <span className="break-words text-red-text">{wordsOf(diff.error)}</span>
-        ) : (
-          <Quiet>Comparing…</Quiet>
-        )}
-      </Part>
-      <Part title="Checks">
-        <Checks checks={candidate.checks ?? []} gone={gone} over={over} />
-      </Part>
-      <Part title={run?.status === 'error' ? 'Error' : 'Says'}>
-        {run?.status === 'error' && run.error ? (
-          <p className="break-words whitespace-pre-wrap text-red-text">{run.error}</p>
-        ) : run?.output ? (
-          <div className="max-h-48 overflow-y-auto">
-            <Prose text={run.output} />
-          </div>
-        ) : (
-          <Quiet>{over ? 'Nothing.' : 'Nothing yet.'}</Quiet>
-        )}
-      </Part>
+      {gone ? (
+        <Part title="Copy">
+          {kept ? 'The project has its state.' : <Quiet>Deleted, with all that it held.</Quiet>}
+        </Part>
+      ) : (
+        <>
+          <Part title="Changes">
+            {!over ? (
+              <Quiet>Not known until it is done.</Quiet>
+            ) : diff?.data ? (
+              <span className="tnum">
+                {diffWords(diff.data)}
+                {!diff.data.counted && <Quiet> and files that are not counted in lines</Quiet>}
+              </span>
+            ) : diff?.error ? (
+              <span className="break-words text-red-text">{wordsOf(diff.error)}</span>
+            ) : (
+              <Quiet>Comparing…</Quiet>
+            )}
+          </Part>
+          <Part title="Checks">
+            <Checks checks={candidate.checks ?? []} over={over} />
+          </Part>
+        </>
+      )}
+      {(run || !gone) && (
+        <Part title={run?.status === 'error' ? 'Error' : 'Says'}>
+          {run?.status === 'error' && run.error ? (
+            <p className="break-words whitespace-pre-wrap text-red-text">{run.error}</p>
+          ) : run?.output ? (
+            <div className="max-h-48 overflow-y-auto">
+              <Prose text={run.output} />
+            </div>
+          ) : (
+            <Quiet>{over ? 'Nothing.' : 'Nothing yet.'}</Quiet>
+          )}
+        </Part>
+      )}
       <Actions
         comparison={comparison}
         candidate={candidate}
@@ -154,17 +162,9 @@ const RESULTS: Record<CandidateCheck['result'], { shape: Shape; tone: Tone }> = 
   undecided: { shape: 'ring', tone: 'quiet' },
 }
 
-function Checks({
-  checks,
-  gone,
-  over,
-}: {
-  checks: readonly CandidateCheck[]
-  gone: boolean
-  over: boolean
-}) {
+function Checks({ checks, over }: { checks: readonly CandidateCheck[]; over: boolean }) {
   if (checks.length === 0) {
-    return <Quiet>{gone ? 'Not kept.' : over ? 'None ran.' : 'None ran yet.'}</Quiet>
+    return <Quiet>{over ? 'None ran.' : 'None ran yet.'}</Quiet>
   }
   return (
     <ul>

@@ -93,6 +93,9 @@ export function CompareView({
           )}
           <ul
             className="grid @[560px]:auto-cols-[minmax(172px,1fr)] @[560px]:grid-flow-col @[560px]:grid-rows-[repeat(6,auto)] @[560px]:overflow-x-auto @[560px]:pb-1"
+            // Scrolled by keyboard too, where nothing in it is to be pressed.
+            // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+            tabIndex={0}
             aria-label="Candidates"
           >
             {candidates.map((candidate) => (

@@ -35,11 +35,9 @@ pub(crate) async fn run(at: &At, verb: &Compare, as_json: bool) -> Result<i32> {
         match &verb.path {
             Some(file) => {
                 let found = client.get(&format!("{candidate}?path={}", segment(file))).await?;
-                output::answer(&found, as_json, |found| {
-                    match found["note"].as_str() {
-                        Some(note) => output::remark(note),
-                        None => output::piece(&output::text(&found["unified"])),
-                    }
+                output::answer(&found, as_json, |found| match found["note"].as_str() {
+                    Some(note) => output::remark(note),
+                    None => output::piece(&output::text(&found["unified"])),
                 });
             }
             None => output::answer(&client.get(&candidate).await?, as_json, changes),
@@ -82,7 +80,9 @@ pub(crate) async fn begun(
     output::answer(made, as_json, |made| {
         let n = made["candidates"].as_array().map_or(0, Vec::len);
         output::line(&format!("comparison {name}: {n} runs, each in a fork of its own"));
-        output::remark(&format!("See them side by side with: toft compare {project} {name} --follow"));
+        output::remark(&format!(
+            "See them side by side with: toft compare {project} {name} --follow"
+        ));
     });
     Ok(0)
 }
@@ -175,7 +175,10 @@ async fn show(client: &Client, path: &str, found: &Value, as_json: bool) -> Resu
             diff["changes"].as_array().map(|all| all.len().to_string()).unwrap_or_default(),
             lines,
             checks(&one["checks"]),
-            of["cost"]["estimatedUsd"].as_f64().map(|cost| format!("{cost:.4}")).unwrap_or_default(),
+            of["cost"]["estimatedUsd"]
+                .as_f64()
+                .map(|cost| format!("{cost:.4}"))
+                .unwrap_or_default(),
             took(one),
             output::text(&one["url"]),
         ]);

@@ -42,6 +42,8 @@ impl Wish {
     fn durable(&self) -> Durable {
         match self.cause {
             Cause::Manual | Cause::Restore => Durable::Now,
+            // Somebody has its id written down.
+            Cause::Prompt | Cause::Fork if self.id.is_some() => Durable::Now,
             Cause::Prompt | Cause::Fork => Durable::Soon,
         }
     }
@@ -151,7 +153,7 @@ pub(crate) async fn of_fork(
             id: id.clone(),
             project_id: machine.id.clone(),
             label: Some(label),
-            cause: Cause::Manual,
+            cause: Cause::Fork,
             created_at: app.clock.now_ms(),
             seq,
             base: copied.base,

@@ -19,7 +19,8 @@ pub(super) async fn forks(app: &App, now: &Comparison) -> Result<(), ApiError> {
             app.store.set_outcome(&now.id, one.number, &outcome).await?;
         }
     }
-    let left: Vec<ProjectId> = now.candidates.iter().filter_map(|one| one.project.clone()).collect();
+    let left: Vec<ProjectId> =
+        now.candidates.iter().filter_map(|one| one.project.clone()).collect();
     let gone: Vec<Result<(), ApiError>> = stream::iter(left)
         .map(|fork| async move { remove(app, &fork).await })
         .buffer_unordered(AT_ONCE)

@@ -51,8 +51,7 @@ async fn take_over(
     let was = checkpoints::find(&*app.store, &machine.id, checkpoint.as_str()).await?;
     restore::restore(app, machine, was, Way::default()).await?;
     steps::reached("compare.restored");
-    let (below, instead) =
-        (Artifacts::of_project(fork), Artifacts::of_project(&machine.id));
+    let (below, instead) = (Artifacts::of_project(fork), Artifacts::of_project(&machine.id));
     for left in app.store.candidate_artifacts(fork).await? {
         let to = left.path.replacen(&below, &instead, 1);
         let copied = app.runs.artifacts.copy(&left.path, &to).await;

@@ -85,11 +85,7 @@ async fn base(
             id
         }
     };
-    let wish = Wish {
-        id: Some(id),
-        label: Some(BASE_LABEL.to_owned()),
-        ..Wish::of(Cause::Manual)
-    };
+    let wish = Wish { id: Some(id), label: Some(BASE_LABEL.to_owned()), ..Wish::of(Cause::Fork) };
     let checkpoint = take::take(app, machine, wish).await?;
     Ok(TakenCheckpoint { checkpoint, place: None })
 }

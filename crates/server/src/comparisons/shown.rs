@@ -106,8 +106,9 @@ async fn checks(app: &App, fork: &ProjectId, run: &Run) -> Result<Value, ApiErro
     let wanted = Wanted { session: Some(session), after: None, limit: RECEIPTS_MAX };
     let read = tokio::task::spawn_blocking(move || receipts::read(&logs, &wanted));
     let read = read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let (found, _) = read
-        .map_err(|error| ApiError::internal("the receipts of a candidate could not be read", &error))?;
+    let (found, _) = read.map_err(|error| {
+        ApiError::internal("the receipts of a candidate could not be read", &error)
+    })?;
     let mut newest: Vec<&Receipt> = Vec::new();
     for receipt in found.iter().rev().filter(|receipt| !receipt.checks.is_empty()) {
         let is_older = |newer: &&Receipt| newer.checks == receipt.checks;
@@ -116,7 +117,8 @@ async fn checks(app: &App, fork: &ProjectId, run: &Run) -> Result<Value, ApiErro
         }
     }
     let told = newest.iter().rev().map(|receipt| {
-        let commands: Vec<&str> = receipt.checks.iter().map(|check| check.command.as_str()).collect();
+        let commands: Vec<&str> =
+            receipt.checks.iter().map(|check| check.command.as_str()).collect();
         let decides = receipt.checks.iter().all(|check| check.decides);
         let result = match receipt.exit_code {
             Some(0) if decides => "passed",

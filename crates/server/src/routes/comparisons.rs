@@ -81,9 +81,7 @@ pub(crate) async fn diff(
 ) -> Result<Response, ApiError> {
     let now = find(&*app.store, &of.project.id, &named.comparison).await?;
     Ok(match query.path {
-        Some(path) => {
-            Data(comparisons::file(&app, &now, &named.run, &path).await?).into_response()
-        }
+        Some(path) => Data(comparisons::file(&app, &now, &named.run, &path).await?).into_response(),
         None => Data(comparisons::files(&app, &now, &named.run).await?).into_response(),
     })
 }
@@ -105,7 +103,10 @@ pub(crate) async fn keep(
     let run = body.run_id.parse::<JobId>().ok();
     let run = run.filter(|run| now.candidates.iter().any(|one| one.run == *run));
     let run = run.ok_or_else(|| {
-        ApiError::new(Code::NotFound, "candidate not found: runId is one of the comparison's candidates")
+        ApiError::new(
+            Code::NotFound,
+            "candidate not found: runId is one of the comparison's candidates",
+        )
     })?;
     let checkpoint = CheckpointId::random();
     let at = app.clock.now_ms();
@@ -160,11 +161,7 @@ pub(crate) async fn drop_all(
     answer(&app, &of, &named).await
 }
 
-async fn answer(
-    app: &App,
-    of: &OfProject<Member>,
-    named: &Named,
-) -> Result<Data<Value>, ApiError> {
+async fn answer(app: &App, of: &OfProject<Member>, named: &Named) -> Result<Data<Value>, ApiError> {
     let now = find(&*app.store, &of.project.id, &named.comparison).await?;
     Ok(Data(comparisons::one(app, &now).await?))
 }
@@ -180,7 +177,9 @@ async fn decided(app: &App, was: &Comparison) -> Result<ApiError, ApiError> {
             "another candidate was kept, or is being kept: the project has its state, and a checkpoint of before"
         }
         ComparisonStatus::Dropping | ComparisonStatus::Dropped => "its candidates were dropped",
-        ComparisonStatus::Failed => "its candidates could not be made: ask for the comparison again",
+        ComparisonStatus::Failed => {
+            "its candidates could not be made: ask for the comparison again"
+        }
     };
     Ok(ApiError::new(Code::Conflict, format!("this comparison is decided otherwise: {why}")))
 }

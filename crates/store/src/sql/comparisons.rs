@@ -213,8 +213,7 @@ async fn begin_keep(
     .fetch_optional(tx.on())
     .await?;
     let Some(fork) = fork else { return Ok(KeepBegun::Gone) };
-    for (project, begun) in
-        [(project, KeepBegun::ProjectWorks), (fork, KeepBegun::CandidateWorks)]
+    for (project, begun) in [(project, KeepBegun::ProjectWorks), (fork, KeepBegun::CandidateWorks)]
     {
         let works = sqlx::query(
             "SELECT 1 FROM run WHERE project_id = $1 AND status IN ('queued', 'running') LIMIT 1",

@@ -11,7 +11,7 @@ use toft_store::{
 
 const LEASE_MS: u64 = 30_000;
 
-fn new(project: &ProjectId, key: &str) -> NewRun {
+pub(crate) fn new(project: &ProjectId, key: &str) -> NewRun {
     NewRun {
         id: JobId::random(),
         project: project.clone(),

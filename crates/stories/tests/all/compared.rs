@@ -9,11 +9,9 @@ use toft_stories::{
     toft::{STEP_TIMEOUT, Start, Toft},
 };
 
-const PLAN: &str =
-    "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
+const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
 
-const SLOW: &str =
-    "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
+const SLOW: &str = "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
 
 /// Plans, and builds what it was asked for: files that tell the machines apart, and a check of them.
 fn script() -> Script {
@@ -37,12 +35,7 @@ fn script() -> Script {
     })
 }
 
-async fn send(
-    toft: &Toft,
-    path: &str,
-    key: Option<&str>,
-    body: Value,
-) -> Result<(u16, Value)> {
+async fn send(toft: &Toft, path: &str, key: Option<&str>, body: Value) -> Result<(u16, Value)> {
     let mut request = toft.http().post(format!("{}{path}", toft.base)).timeout(2 * STEP_TIMEOUT);
     request = request.bearer_auth(&toft.token).json(&body);
     if let Some(key) = key {
@@ -138,13 +131,18 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
     assert_eq!((&again["data"]["id"], &again["data"]["created"]), (&json!(id), &json!(false)));
     // The key is one of the project's, for whatever it was used.
     refused(&toft, &asks, Some("one"), json!({"prompt": "go"}), (409, "Idempotency-Key")).await?;
-    refused(&toft, &asks, Some("one"), json!({"prompt": "go", "n": 2}), (409, "Idempotency-Key")).await?;
+    refused(&toft, &asks, Some("one"), json!({"prompt": "go", "n": 2}), (409, "Idempotency-Key"))
+        .await?;
 
     let open = toft.until(&at, |now| runs(now) == ["completed"; 3]).await?;
     let candidates = open["candidates"].as_array().context("candidates")?.clone();
     let ids: Vec<&Value> = candidates.iter().map(|one| &one["runId"]).collect();
-    let asked: Vec<&Value> =
-        made["data"]["candidates"].as_array().context("candidates")?.iter().map(|one| &one["runId"]).collect();
+    let asked: Vec<&Value> = made["data"]["candidates"]
+        .as_array()
+        .context("candidates")?
+        .iter()
+        .map(|one| &one["runId"])
+        .collect();
     assert_eq!(ids, asked, "their ids were known from the begin");
     let forks = forks(&open);
     assert_eq!(forks.len(), 3);
@@ -161,9 +159,17 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
         ensure!(made.contains("one\ntwo\nhere\nmore\nchore(agent): apply run"), "{made}");
         answers.insert(made);
         let checks = one["checks"].as_array().context("checks")?;
-        ensure!(checks.iter().any(|check| check["command"] == "make test" && check["result"] == "passed"), "{one}");
+        ensure!(
+            checks
+                .iter()
+                .any(|check| check["command"] == "make test" && check["result"] == "passed"),
+            "{one}"
+        );
         ensure!(one["run"]["usage"]["totalTokens"].as_u64() > Some(0), "{one}");
-        ensure!(one["durationMs"].as_u64().is_some() && one["run"]["output"] == "It is done.", "{one}");
+        ensure!(
+            one["durationMs"].as_u64().is_some() && one["run"]["output"] == "It is done.",
+            "{one}"
+        );
         ensure!(one["url"].as_str().is_some_and(|url| url.contains(fork)), "{one}");
         let diff = format!("{at}/candidates/{}/diff", one["runId"].as_str().unwrap_or_default());
         let found = toft.call("GET", &diff, None).await?;
@@ -183,7 +189,10 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
         // kept.txt, known.txt, answer and the two lines of the Makefile.
         assert_eq!((&found["added"], &found["removed"]), (&json!(6), &json!(0)), "{found}");
         let file = toft.call("GET", &format!("{diff}?path=/home/project/known.txt"), None).await?;
-        ensure!(file["unified"].as_str().is_some_and(|text| text.contains("\n here\n+more\n")), "{file}");
+        ensure!(
+            file["unified"].as_str().is_some_and(|text| text.contains("\n here\n+more\n")),
+            "{file}"
+        );
     }
     assert_eq!(answers.len(), 3, "each worked for itself");
     let untouched = toft.exec(&project, "ls; cat known.txt").await?;
@@ -203,14 +212,21 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
     ensure!(said["exitCode"] == 0, "{said}");
 
     // Pressed twice it is done once.
-    let (first, double) =
-        tokio::join!(send(&toft, &keep, None, second.clone()), send(&toft, &keep, None, second.clone()));
+    let (first, double) = tokio::join!(
+        send(&toft, &keep, None, second.clone()),
+        send(&toft, &keep, None, second.clone())
+    );
     for (status, answer) in [first?, double?, send(&toft, &keep, None, second).await?] {
         assert_eq!((status, &answer["data"]["status"]), (200, &json!("kept")), "{answer}");
         assert_eq!(answer["data"]["candidates"][1]["kept"], true);
     }
     only_there(&toft, &[&project], "after it was kept").await?;
-    let now = toft.exec(&project, "cat answer known.txt; test -e of-the-person || echo gone; git log -1 --format=%H").await?;
+    let now = toft
+        .exec(
+            &project,
+            "cat answer known.txt; test -e of-the-person || echo gone; git log -1 --format=%H",
+        )
+        .await?;
     let now = now["stdout"].as_str().unwrap_or_default();
     let commit = candidates[1]["run"]["commitSha"].as_str().context("a commit")?;
     ensure!(now.contains("here\nmore\ngone\n") && now.trim_end().ends_with(commit), "{now}");
@@ -221,20 +237,36 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
         (&kept["projectId"], &kept["runIndex"], &kept["writable"], &kept["checkpointId"]),
         (&json!(project), &json!(2), &json!(true), &open["baseCheckpointId"]),
     );
-    let zip = toft.http().get(format!("{}{run}/download.zip", toft.base)).bearer_auth(&toft.token).send().await?;
+    let zip = toft
+        .http()
+        .get(format!("{}{run}/download.zip", toft.base))
+        .bearer_auth(&toft.token)
+        .send()
+        .await?;
     ensure!(zip.status().is_success() && zip.bytes().await?.starts_with(b"PK"), "its workspace");
-    let told = toft.http().get(format!("{}{run}/stream", toft.base)).bearer_auth(&toft.token).send().await?;
+    let told = toft
+        .http()
+        .get(format!("{}{run}/stream", toft.base))
+        .bearer_auth(&toft.token)
+        .send()
+        .await?;
     ensure!(told.text().await?.contains("event: done"), "its events");
     let session = kept["sessionId"].as_str().context("a conversation")?;
     let said = toft.call("GET", &format!("{of}/toft/messages?sessionId={session}"), None).await?;
     ensure!(said.to_string().contains("make an answer"), "{said}");
-    let (_, more) = send(&toft, &format!("{of}/messages"), Some("more"), json!({"content": "and more"})).await?;
+    let (_, more) =
+        send(&toft, &format!("{of}/messages"), Some("more"), json!({"content": "and more"}))
+            .await?;
     let more = format!("{asks}/{}", more["data"]["run"]["id"].as_str().unwrap_or_default());
     let more = toft.until(&more, |run| run["status"] == "completed").await?;
     assert_eq!((&more["sessionId"], &more["parentRunId"]), (&kept["sessionId"], &kept["id"]));
     // What the project was is one step back.
     let list = toft.call("GET", &format!("{of}/checkpoints"), None).await?;
-    let before = list["checkpoints"].as_array().context("a list")?.iter().find(|one| one["cause"] == "restore");
+    let before = list["checkpoints"]
+        .as_array()
+        .context("a list")?
+        .iter()
+        .find(|one| one["cause"] == "restore");
     let before = before.and_then(|one| one["id"].as_str()).context("a checkpoint of before")?;
     toft.call("POST", &format!("{of}/checkpoints/{before}/restore"), Some(json!({}))).await?;
     let back = toft.exec(&project, "cat of-the-person known.txt").await?;
@@ -242,7 +274,14 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
     // The line that is left of the others.
     let over = toft.call("GET", &at, None).await?;
     assert_eq!(over["candidates"][0]["outcome"]["status"], "completed", "{over}");
-    refused(&toft, &keep, None, json!({"runId": candidates[0]["runId"]}), (409, "another candidate")).await?;
+    refused(
+        &toft,
+        &keep,
+        None,
+        json!({"runId": candidates[0]["runId"]}),
+        (409, "another candidate"),
+    )
+    .await?;
     refused(&toft, &format!("{at}/drop"), None, json!({}), (409, "another candidate")).await?;
     toft.down()
 }
@@ -255,14 +294,16 @@ async fn candidates_go_with_their_comparison_and_with_their_project() -> Result<
     let of = format!("/v1/projects/{project}");
     let asks = format!("{of}/runs");
     let models = json!([{"provider": "demo"}, {}]);
-    let (_, made) = send(&toft, &asks, Some("a"), json!({"prompt": "work slowly", "models": models})).await?;
+    let (_, made) =
+        send(&toft, &asks, Some("a"), json!({"prompt": "work slowly", "models": models})).await?;
     let id = made["data"]["id"].as_str().context("an id")?;
     let at = format!("{of}/comparisons/{id}");
     assert_eq!(made["data"]["candidates"][0]["provider"], "demo", "{made}");
     let open = toft.until(&at, |now| now["candidates"][1]["run"]["phase"] == "build").await?;
     // One that works is not kept under its hands.
     let works = json!({"runId": open["candidates"][1]["runId"]});
-    refused(&toft, &format!("{at}/keep"), None, works, (409, "this candidate's run is not over")).await?;
+    refused(&toft, &format!("{at}/keep"), None, works, (409, "this candidate's run is not over"))
+        .await?;
     // Dropped while they work, as often as somebody says so.
     for _ in 0..2 {
         let (status, gone) = send(&toft, &format!("{at}/drop"), None, json!({})).await?;
@@ -274,10 +315,13 @@ async fn candidates_go_with_their_comparison_and_with_their_project() -> Result<
 
     // As many as a project may have, then no more.
     for n in 0..4 {
-        let (status, made) = send(&toft, &asks, Some(&format!("k{n}")), json!({"prompt": "work slowly", "n": 2})).await?;
+        let (status, made) =
+            send(&toft, &asks, Some(&format!("k{n}")), json!({"prompt": "work slowly", "n": 2}))
+                .await?;
         assert_eq!(status, 200, "{made}");
     }
-    refused(&toft, &asks, Some("k4"), json!({"prompt": "go", "n": 2}), (409, "nobody has decided")).await?;
+    refused(&toft, &asks, Some("k4"), json!({"prompt": "go", "n": 2}), (409, "nobody has decided"))
+        .await?;
     let list = toft.call("GET", &format!("{of}/comparisons"), None).await?;
     let newest = list[0]["id"].as_str().context("the newest")?;
     toft.until(&format!("{of}/comparisons/{newest}"), |now| now["status"] == "open").await?;

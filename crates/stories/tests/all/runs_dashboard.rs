@@ -24,7 +24,11 @@ fn script() -> Script {
             let tools = vec![("bash".to_owned(), json!({ "command": command }))];
             return Say { text: "I write the beds.".into(), tools };
         }
-        let text = if user.contains("[Plan mode.") { PLAN } else { "The beds are written, and a check says so." };
+        let text = if user.contains("[Plan mode.") {
+            PLAN
+        } else {
+            "The beds are written, and a check says so."
+        };
         Say { text: text.into(), tools: vec![] }
     })
 }
@@ -39,10 +43,13 @@ async fn a_person_asks_for_runs_looks_at_them_side_by_side_and_keeps_one() -> Re
                   echo soil > known.txt && git add -A && git commit -qm first";
     ensure!(toft.exec(&project, set_up).await?["exitCode"] == 0, "a repository");
     let price = json!({"inputCostPer1k": 1.0, "outputCostPer1k": 2.0, "active": true});
-    for model in toft.call("GET", "/v1/models", None).await?["models"].as_array().context("models")? {
+    for model in
+        toft.call("GET", "/v1/models", None).await?["models"].as_array().context("models")?
+    {
         let (provider, id) = (&model["provider"], &model["id"]);
         if let (Some(provider), Some(id)) = (provider.as_str(), id.as_str()) {
-            toft.call("PUT", &format!("/v1/model-pricing/{provider}/{id}"), Some(price.clone())).await?;
+            toft.call("PUT", &format!("/v1/model-pricing/{provider}/{id}"), Some(price.clone()))
+                .await?;
         }
     }
 

@@ -60,7 +60,8 @@ test('files are told side by side, and what is not of the project is only counte
   expect(isOwnPath('/home/project/.git/index')).toBe(false)
   expect(isOwnPath('/home/project/.gitignore')).toBe(true)
   const one = diff(change('/home/project/b', 1), change('/root/.cache/x', null))
-  const two = diff(change('/home/project/a', 2), change('/home/project/b', 3))
+  const again = change('/home/project/written-as-it-was', 0)
+  const two = diff(change('/home/project/a', 2), change('/home/project/b', 3), again)
   const { rows, others } = fileRows(
     new Map([
       ['1', one],

@@ -80,15 +80,19 @@ export function isOwnPath(path: string): boolean {
 /** As people name it. */
 export const shortPath = (path: string) => (path.startsWith(HOME) ? path.slice(HOME.length) : path)
 
+/** Whether it is a file of the project whose content differs. Of one that was written anew as it was only the time is
+ * another, and a folder has no lines: what is in it is told by itself. */
+function isChanged({ path, kind, sizeBefore, sizeAfter, added, removed }: Change): boolean {
+  const isFile = sizeBefore !== null || sizeAfter !== null
+  return isFile && isOwnPath(path) && !(kind === 'modified' && added === 0 && removed === 0)
+}
+
 /** `3 files, +12 −4`. */
 export function diffWords({ changes, added, removed }: CandidateDiff): string {
-  const own = changes.filter(
-    ({ path, sizeBefore, sizeAfter }) =>
-      isOwnPath(path) && (sizeBefore !== null || sizeAfter !== null),
-  )
-  return own.length === 0
+  const files = changes.filter((change) => isChanged(change)).length
+  return files === 0
     ? 'no file of the project'
-    : [plural(own.length, 'file'), linesWords(added, removed)].filter(Boolean).join(', ')
+    : [plural(files, 'file'), linesWords(added, removed)].filter(Boolean).join(', ')
 }
 
 /** `+12 −4`, without what is none. */
@@ -96,10 +100,12 @@ function linesWords(added: number, removed: number): string {
   return [added > 0 && `+${added}`, removed > 0 && `−${removed}`].filter(Boolean).join(' ')
 }
 
+type Change = CandidateDiff['changes'][number]
+
 export interface FileRow {
   path: string
   /** By the candidate's run: what it did to the file; nothing when it left it alone. */
-  by: ReadonlyMap<string, CandidateDiff['changes'][number]>
+  by: ReadonlyMap<string, Change>
 }
 
 /** Every file of the project that a candidate has changed, and how many other paths differ. */
@@ -107,16 +113,12 @@ export function fileRows(diffs: ReadonlyMap<string, CandidateDiff>): {
   rows: FileRow[]
   others: number
 } {
-  const rows = new Map<string, Map<string, CandidateDiff['changes'][number]>>()
+  const rows = new Map<string, Map<string, Change>>()
   const others = new Set<string>()
   for (const [run, { changes }] of diffs) {
     for (const change of changes) {
-      // A folder has no lines: what is in it is told by itself.
-      if (change.sizeBefore === null && change.sizeAfter === null) continue
-      if (!isOwnPath(change.path)) {
-        others.add(change.path)
-        continue
-      }
+      if (!isOwnPath(change.path)) others.add(change.path)
+      if (!isChanged(change)) continue
       const by = rows.get(change.path) ?? new Map()
       rows.set(change.path, by.set(run, change))
     }

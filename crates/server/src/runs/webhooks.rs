@@ -28,6 +28,8 @@ const PAUSES: [u64; 9] = [5, 30, 120, 600, 1_800, 3_600, 10_800, 21_600, 43_200]
 
 /// Sends what is due until the server ends.
 pub(crate) async fn run(app: App) {
+    // An error: another one is there already. Without any the client cannot be made.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = match reqwest::Client::builder()
         .timeout(ANSWER_TIMEOUT)
         // Elsewhere than a person said it is not told.

@@ -120,7 +120,11 @@ pub(crate) async fn settle(app: &App, id: &ComparisonId) -> Result<(), ApiError>
                 // It may be the end that broke it: the next server goes on.
                 return Err(error);
             }
-            match after_failure(now.status, now.candidates.iter().any(|one| one.project.is_some())) {
+            // It may have come as far as its forks.
+            let left = app2.store.comparison(&id).await?;
+            let has_forks =
+                left.is_some_and(|now| now.candidates.iter().any(|one| one.project.is_some()));
+            match after_failure(now.status, has_forks) {
                 Some(next) => {
                     let (told, at) = (Some(error.message.as_str()), app2.clock.now_ms());
                     app2.store.move_comparison(&id, now.status, next, told, at).await?;
@@ -173,5 +177,19 @@ pub(crate) async fn run(app: App) {
             }
             Err(error) => tracing::warn!(%error, "comparisons cannot be read"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_leaves_nothing_that_nobody_decides_on() {
+        use ComparisonStatus::{Dropping, Failed, Keeping, Making, Open};
+        assert_eq!(after_failure(Making, false), Some(Failed));
+        assert_eq!(after_failure(Making, true), Some(Dropping));
+        assert_eq!(after_failure(Keeping, true), Some(Open));
+        assert_eq!(after_failure(Dropping, true), None);
     }
 }

@@ -57,14 +57,12 @@ impl Comparisons {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             turns.retain(|_, turn| turn.strong_count() > 0);
-            match turns.get(id).and_then(Weak::upgrade) {
-                Some(turn) => turn,
-                None => {
-                    let turn = Arc::<AsyncMutex<()>>::default();
-                    turns.insert(id.clone(), Arc::downgrade(&turn));
-                    turn
-                }
-            }
+            let known = turns.get(id).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turn = Arc::<AsyncMutex<()>>::default();
+                turns.insert(id.clone(), Arc::downgrade(&turn));
+                turn
+            })
         };
         turn.lock_owned().await
     }

@@ -151,20 +151,19 @@ async fn show(client: &Client, path: &str, found: &Value, as_json: bool) -> Resu
     for (place, one) in candidates(found).iter().enumerate() {
         let run = &one["run"];
         let is_over = !matches!(status(one), "queued" | "running" | "" | "gone");
-        let diff = match one["projectId"].is_null() || !is_over {
-            true => Value::Null,
+        let diff = if one["projectId"].is_null() || !is_over {
+            Value::Null
+        } else {
             // A candidate that cannot be compared is shown all the same.
-            false => {
-                let diff = format!("{path}/candidates/{}/diff", output::text(&one["runId"]));
-                client.get(&diff).await.unwrap_or_default()
-            }
+            let diff = format!("{path}/candidates/{}/diff", output::text(&one["runId"]));
+            client.get(&diff).await.unwrap_or_default()
         };
         let of = if run.is_null() { &one["outcome"] } else { run };
         let model = [&run["meta"]["model"], &of["model"], &one["model"]];
         let model = model.into_iter().find(|model| !model.is_null());
-        let lines = match diff.is_null() {
-            true => String::new(),
-            false => format!("+{} -{}", diff["added"], diff["removed"]),
+        let lines = match (diff["added"].as_u64(), diff["removed"].as_u64()) {
+            (Some(added), Some(removed)) => format!("+{added} -{removed}"),
+            _ => String::new(),
         };
         let kept = if one["kept"] == true { " (kept)" } else { "" };
         rows.push(vec![

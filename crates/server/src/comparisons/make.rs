@@ -71,19 +71,17 @@ async fn base(
     machine: &Arc<Machine>,
     now: &Comparison,
 ) -> Result<TakenCheckpoint, ApiError> {
-    let id = match now.base.as_ref().and_then(|id| id.parse::<CheckpointId>().ok()) {
-        Some(id) => {
-            checkpoints::reconcile::in_order(app, machine).await?;
-            if let Some(taken) = app.store.checkpoint(&machine.id, &id).await? {
-                return Ok(taken);
-            }
-            id
+    let known = now.base.as_ref().and_then(|id| id.parse::<CheckpointId>().ok());
+    let id = if let Some(id) = known {
+        checkpoints::reconcile::in_order(app, machine).await?;
+        if let Some(taken) = app.store.checkpoint(&machine.id, &id).await? {
+            return Ok(taken);
         }
-        None => {
-            let id = CheckpointId::random();
-            app.store.set_comparison_base(&now.id, id.as_str(), app.clock.now_ms()).await?;
-            id
-        }
+        id
+    } else {
+        let id = CheckpointId::random();
+        app.store.set_comparison_base(&now.id, id.as_str(), app.clock.now_ms()).await?;
+        id
     };
     let wish = Wish { id: Some(id), label: Some(BASE_LABEL.to_owned()), ..Wish::of(Cause::Fork) };
     let checkpoint = take::take(app, machine, wish).await?;

@@ -168,9 +168,10 @@ pub(crate) async fn list(
     let offset = number("offset", page.offset.as_deref(), 0)?;
     let mut out = Vec::new();
     // The forks of a comparison stand with their project.
-    let found = match page.candidates {
-        true => app.store.projects(limit, offset).await?,
-        false => app.store.listed_projects(limit, offset).await?,
+    let found = if page.candidates {
+        app.store.projects(limit, offset).await?
+    } else {
+        app.store.listed_projects(limit, offset).await?
     };
     for project in found {
         // One that is just being deleted is no longer there.

@@ -179,6 +179,8 @@ pub(crate) enum Verb {
     Run(run::Run),
     /// List a project's runs; show, follow, end one, and get what it left.
     Runs(run::Runs),
+    /// List a project's comparisons of runs; show one side by side, keep a candidate, drop all.
+    Compare(run::Compare),
     /// Check a server by using its runs API as a client would: every step, and where it fails.
     Check(run::Check),
     /// Make a backup of all that the running server holds, encrypted with a passphrase: one file, which `age` opens,

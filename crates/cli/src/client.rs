@@ -19,6 +19,7 @@ use hyper_util::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
+use toft_model::id::ProjectId;
 
 /// `<data>/run/server.json`: written by the server, readable by its owner only.
 #[derive(Debug, Deserialize)]
@@ -253,7 +254,14 @@ impl Client {
 
     /// The id of a project that was given by id, alias or name.
     pub(crate) async fn project(&self, given: &str) -> Result<String> {
-        named::pick(&self.projects().await?, given, &named::PROJECT)
+        match named::pick(&self.projects().await?, given, &named::PROJECT) {
+            // A candidate of a comparison is in no list.
+            Err(unlisted) if given.parse::<ProjectId>().is_ok() => {
+                let found = self.get(&format!("/v1/projects/{given}")).await;
+                found.map(|_| given.to_owned()).map_err(|_| unlisted)
+            }
+            found => found,
+        }
     }
 
     /// The id of a checkpoint of a project, given by id or label.

@@ -175,6 +175,7 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::Key(verb) => verbs::key::run(at, verb, json).await?,
         Verb::Run(verb) => return verbs::run::run(at, verb, json).await,
         Verb::Runs(verb) => return verbs::run::runs(at, verb, json).await,
+        Verb::Compare(verb) => return verbs::compare::run(at, verb, json).await,
         Verb::Check(verb) => return verbs::check::run(at, verb, json).await,
         Verb::Backup(verb) => verbs::backup::make(at, verb, json).await?,
         Verb::RestoreBackup(verb) => verbs::backup::restore(at, verb, json).await?,

@@ -267,6 +267,40 @@ impl<B: Walls> Backend for B {
         work.await
     }
 
+    async fn keep_of(
+        &self,
+        from: &ProjectId,
+        to: &ProjectId,
+        id: &CheckpointId,
+    ) -> Result<Checkpointed, MachineError> {
+        if from == to {
+            return self.checkpoint(to, id).await;
+        }
+        // In the order of forks, so that two never wait for each other.
+        let (first, second) = if from < to { (from, to) } else { (to, from) };
+        let turn = self.machines().turns.take(first).await;
+        let (from, to, id) = (from.clone(), to.clone(), id.clone());
+        let work = in_turn(self, second, move |b, _| {
+            let kept = copied(b)?.keep_of(&from, &to, &id);
+            drop(turn);
+            kept
+        });
+        work.await
+    }
+
+    async fn diff_of_fork(
+        &self,
+        origin: &ProjectId,
+        from: &CheckpointId,
+        fork: &ProjectId,
+        max: usize,
+    ) -> Result<Diff, MachineError> {
+        let (origin, from) = (origin.clone(), from.clone());
+        let diff =
+            move |b: &B, fork: &ProjectId| copied(b)?.diff_of_fork(&origin, &from, fork, max);
+        beside(self, fork, diff).await
+    }
+
     async fn diff(
         &self,
         project: &ProjectId,

@@ -15,6 +15,11 @@ id_type! {
 }
 
 id_type! {
+    /// Public id of a comparison: several runs from one prompt, each in a fork of its own.
+    random ComparisonId, "comparison id"
+}
+
+id_type! {
     /// Public id of a webhook, or of something that was sent to one.
     random WebhookId, "webhook id"
 }

@@ -12,6 +12,7 @@ mod backup;
 mod bridge_client;
 mod checkpoints;
 mod clock;
+mod comparisons;
 mod config;
 mod envelope;
 mod error;

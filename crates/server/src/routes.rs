@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod backup;
 pub(crate) mod budget;
 pub(crate) mod checkpoints;
+pub(crate) mod comparisons;
 pub(crate) mod disk;
 pub(crate) mod doctor;
 pub(crate) mod egress;
@@ -105,6 +106,14 @@ fn table() -> Table {
         .route("/v1/projects/{id}/runs/{run}/stream", get(runs::stream))
         .route("/v1/projects/{id}/runs/{run}/download.zip", get(runs::download))
         .route("/v1/projects/{id}/runs/{run}/cancel", post(runs::cancel))
+        .route("/v1/projects/{id}/comparisons", get(comparisons::list))
+        .route("/v1/projects/{id}/comparisons/{comparison}", get(comparisons::get))
+        .route(
+            "/v1/projects/{id}/comparisons/{comparison}/candidates/{run}/diff",
+            get(comparisons::diff),
+        )
+        .route("/v1/projects/{id}/comparisons/{comparison}/keep", post(comparisons::keep))
+        .route("/v1/projects/{id}/comparisons/{comparison}/drop", post(comparisons::drop_all))
         .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
         .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
         .route("/v1/projects/{id}/rotate-secrets", post(secrets::rotate))

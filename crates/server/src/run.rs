@@ -4,6 +4,7 @@ use crate::{
     auth::{Auth, token},
     bridge_client::BridgeClient,
     checkpoints::{self, Checkpoints},
+    comparisons::{self, Comparisons},
     config::{Ready, ServerConfig},
     error::ServerError,
     folder::DataFolder,
@@ -143,6 +144,7 @@ pub async fn run(
         ports: Ports::new(config.preview_ports),
         runs: Runs::new(config.runs, server_id.clone(), artifacts),
         servers,
+        comparisons: Comparisons::default(),
         schedules: Schedules::default(),
         usage: Intake::default(),
         mcp: Mcp::default(),
@@ -193,6 +195,8 @@ pub async fn run(
     app.tasks.spawn(servers::run(app.clone()));
     app.tasks.spawn(runs::accept::run(app.clone()));
     app.tasks.spawn(runs::worker::run(app.clone()));
+    let (settling, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(comparisons::run(settling)));
     let (telling, ends) = (app.clone(), app.stop.token().clone());
     app.tasks.spawn(ends.run_until_cancelled_owned(runs::webhooks::run(telling)));
     app.tasks.spawn(schedules::worker::run(app.clone()));

@@ -92,6 +92,11 @@ impl Runs {
         }
     }
 
+    /// Names this server among those on its database.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
     fn held(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
         lock(&self.held)
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
-    gateway_link::GatewayLink, hosts::Hosts, images::Images, keyring::Keyring, machines::Machines,
+    comparisons::Comparisons, gateway_link::GatewayLink, hosts::Hosts, images::Images, keyring::Keyring, machines::Machines,
     mcp::Mcp, preview::ports::Ports, preview::sign::Signer, providers::Providers,
     runs::Runs, schedules::Schedules, servers::Servers, stop::Stop, traces::Traces, usage::Intake,
 };
@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) ports: Ports,
     pub(crate) runs: Runs,
     pub(crate) servers: Servers,
+    pub(crate) comparisons: Comparisons,
     pub(crate) schedules: Schedules,
     pub(crate) usage: Intake,
     pub(crate) mcp: Mcp,

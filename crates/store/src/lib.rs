@@ -14,6 +14,7 @@
 mod api_keys;
 mod chain;
 mod checkpoints;
+mod comparisons;
 mod error;
 mod events;
 mod fallbacks;
@@ -42,6 +43,10 @@ mod webhooks;
 
 pub use api_keys::{ApiKey, ApiKeys, Scope};
 pub use checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint};
+pub use comparisons::{
+    Candidate, Compared, Comparison, ComparisonStatus, Comparisons, KeepBegun, NewCandidate,
+    NewComparison,
+};
 pub use error::StoreError;
 pub use events::{Appended, Conversation, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper};
 pub use fallbacks::ProjectFallbacks;

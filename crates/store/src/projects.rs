@@ -95,6 +95,8 @@ pub trait Projects: Send + Sync {
     async fn project(&self, id_or_alias: &str) -> Result<Option<Project>, StoreError>;
     /// Newest activity first.
     async fn projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError>;
+    /// The same without those that are candidates of a comparison.
+    async fn listed_projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError>;
     /// Another name.
     async fn rename_project(
         &self,

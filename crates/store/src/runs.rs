@@ -51,6 +51,8 @@ pub enum Accepted {
     Known(Run),
     /// Another request came under its key.
     Other,
+    /// The project is just taking over the state of a candidate: it is asked again after that.
+    Keeping,
     /// There is no such project.
     NoProject,
 }

@@ -1,7 +1,8 @@
 //! The whole of what a server asks of its database. Not a family of its own.
 
 use crate::{
-    api_keys::ApiKeys, checkpoints::Checkpoints, error::StoreError, events::Events, fallbacks::ProjectFallbacks,
+    api_keys::ApiKeys, checkpoints::Checkpoints, comparisons::Comparisons, error::StoreError,
+    events::Events, fallbacks::ProjectFallbacks,
     firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
     people::People, preview_ports::PreviewPorts, prices::Prices, projects::Projects, runs::Runs,
     schedules::Schedules, secrets::Secrets, servers::Servers, settings::Settings, signals::Signals,
@@ -21,6 +22,7 @@ pub trait Store:
     + PreviewPorts
     + Prices
     + Runs
+    + Comparisons
     + Webhooks
     + Schedules
     + Firings

@@ -43,6 +43,8 @@ export interface Project {
   createdAt: string
   updatedAt: string
   agentStatus: AgentStatus | null
+  /** It is a fork that is compared with others. Not told in lists, where there are none. */
+  candidateOf?: { projectId: string; comparisonId: string } | null
 }
 
 export interface Ability {

@@ -7,6 +7,7 @@ use crate::{
     },
     client::{Client, SseEvent},
     output,
+    verbs::compare,
 };
 use anyhow::{Context as _, Result, bail};
 use http::Method;
@@ -29,14 +30,25 @@ pub(crate) async fn run(at: &At, verb: &Run, as_json: bool) -> Result<i32> {
     let mut body = json!({ "approval": verb.approval, "priority": verb.priority });
     body[text] = verb.prompt.clone().into();
     if let Some(model) = &verb.model {
-        let Some((provider, model)) = model.split_once('/') else {
-            bail!("--model is PROVIDER/MODEL, for example anthropic/claude-sonnet-4-5");
-        };
+        let (provider, model) = named_model("--model", model)?;
         body["provider"] = provider.into();
         body["model"] = model.into();
     }
+    if let Some(n) = verb.n {
+        body["n"] = n.into();
+    }
+    if !verb.models.is_empty() {
+        let models = verb.models.iter().map(|model| {
+            let (provider, model) = named_model("--models", model)?;
+            Ok(json!({ "provider": provider, "model": model }))
+        });
+        body["models"] = Value::Array(models.collect::<Result<_>>()?);
+    }
     let key = verb.key.clone().unwrap_or_else(|| random_hex(KEY_BYTES));
     let mut made = client.say(&format!("/v1/projects/{id}/{route}"), &body, &key).await?;
+    if verb.n.is_some() || !verb.models.is_empty() {
+        return compare::begun(&client, &id, &verb.project, &made, verb.follow, as_json).await;
+    }
     let run = if verb.goes_on { made["run"].take() } else { made };
     let name = run["id"].as_str().context("the server named no run")?.to_owned();
     if !verb.follow {
@@ -50,6 +62,14 @@ pub(crate) async fn run(at: &At, verb: &Run, as_json: bool) -> Result<i32> {
         return Ok(0);
     }
     follow(&client, &id, &name, as_json).await
+}
+
+/// Who is to answer, as a person names it.
+fn named_model<'a>(flag: &str, given: &'a str) -> Result<(&'a str, &'a str)> {
+    let named = given.split_once('/');
+    named.with_context(|| {
+        format!("{flag} takes PROVIDER/MODEL, for example anthropic/claude-sonnet-4-5")
+    })
 }
 
 /// `toft runs`.

@@ -14,6 +14,7 @@ use crate::{
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use toft_model::{id::ProjectId, machine::MachineState, time::rfc3339};
 use toft_store::{NewProject, Project, Role};
 
@@ -161,6 +162,8 @@ fn check_alias(alias: String) -> Result<String, ApiError> {
 pub(crate) struct Page {
     limit: Option<String>,
     offset: Option<String>,
+    #[serde(default)]
+    candidates: bool,
 }
 
 /// `GET /v1/projects`.
@@ -175,7 +178,13 @@ pub(crate) async fn list(
     }
     let offset = number("offset", page.offset.as_deref(), 0)?;
     let mut out = Vec::new();
-    for project in app.store.projects(limit, offset).await? {
+    // The forks of a comparison stand with their project.
+    let found = if page.candidates {
+        app.store.projects(limit, offset).await?
+    } else {
+        app.store.listed_projects(limit, offset).await?
+    };
+    for project in found {
         if let Some(machine) = app.servers.machine_of_other(&project) {
             out.push(shown(&app, &project, &machine));
             continue;
@@ -202,7 +211,12 @@ pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, machine, .. }: OfProject<Viewer>,
 ) -> Result<Data<Value>, ApiError> {
-    Ok(Data(shown(&app, &project, &machine)))
+    let mut data = shown(&app, &project, &machine);
+    let of = app.store.candidate_of(&project.id).await?;
+    data["candidateOf"] = json!(of.map(|(project, comparison)| {
+        json!({"projectId": project, "comparisonId": comparison})
+    }));
+    Ok(Data(data))
 }
 
 #[derive(Deserialize)]
@@ -228,8 +242,16 @@ pub(crate) async fn delete(
     OfProject { project, machine, .. }: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Value>, ApiError> {
-    life::delete(&app, &machine).await?;
-    app.auth.take_back_of(&project.id);
-    app.ports.close(&project.id).await;
+    remove(&app, &machine).await?;
+    // The forks of its comparisons go with it.
+    app.comparisons.look();
     Ok(Data(json!({"id": project.id, "deleted": true})))
+}
+
+/// Deletes one, with what opens it.
+pub(crate) async fn remove(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    life::delete(app, machine).await?;
+    app.auth.take_back_of(&machine.id);
+    app.ports.close(&machine.id).await;
+    Ok(())
 }

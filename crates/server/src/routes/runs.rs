@@ -2,9 +2,11 @@
 
 use crate::{
     api_error::{ApiError, Code},
+    comparisons::{self, CANDIDATES_MAX, CANDIDATES_MIN},
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
     routes::providers::{gateway_failed, no_gateway},
+    secrets::hand_down::{self, All, Grant},
     runs::{ArtifactError, WORKSPACE, accept, follow, shown},
     state::App,
 };
@@ -50,8 +52,25 @@ struct Options {
 #[derive(Deserialize)]
 pub(crate) struct Create {
     prompt: Option<String>,
+    n: Option<usize>,
+    models: Option<Vec<Choice>>,
+    #[serde(default = "all")]
+    secrets: Grant,
     #[serde(flatten)]
     options: Options,
+}
+
+/// Who is to answer in one of several runs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    provider: Option<String>,
+    model: Option<String>,
+}
+
+/// A candidate works as the project would: with its secrets, unless the request names others.
+fn all() -> Grant {
+    Grant::All(All::All)
 }
 
 #[derive(Deserialize)]
@@ -79,6 +98,10 @@ pub(crate) async fn create(
         .prompt
         .ok_or_else(|| ApiError::invalid("prompt is missing: say what is to be done"))?;
     let asked = Asked { text, continues: false, options: body.options };
+    if body.n.is_some() || body.models.is_some() {
+        let several = Several { n: body.n, models: body.models, secrets: body.secrets };
+        return several_of(&app, &of, &headers, asked, several).await;
+    }
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
@@ -108,6 +131,98 @@ pub(crate) async fn message(
     Ok(Data(json!({ "run": shown::accepted(&run, created), "message": said })).into_response())
 }
 
+/// Several runs of one prompt, each in a fork of its own.
+struct Several {
+    n: Option<usize>,
+    models: Option<Vec<Choice>>,
+    secrets: Grant,
+}
+
+async fn several_of(
+    app: &App,
+    of: &OfProject<Member>,
+    headers: &HeaderMap,
+    asked: Asked,
+    several: Several,
+) -> Result<Response, ApiError> {
+    let key = key(headers)?;
+    let Asked { text, options, .. } = asked;
+    let input = clean(&text, "prompt", options.input)?;
+    if options.stream {
+        return Err(ApiError::invalid(
+            "stream is of one run: ask for the comparison, and follow its candidates' runs",
+        ));
+    }
+    if let Some(backend) = &options.workspace_backend {
+        backend_is_there(app, backend)?;
+    }
+    let said = json!([
+        text, input, options.provider, options.model, options.workspace_backend, options.approval, options.priority,
+        several.n, several.models.as_ref().map(|all| {
+            all.iter().map(|one| [one.provider.as_ref(), one.model.as_ref()]).collect::<Vec<_>>()
+        }), several.secrets,
+    ]);
+    let models = match (several.n, several.models) {
+        (None, Some(choices)) => {
+            if options.provider.is_some() || options.model.is_some() {
+                return Err(ApiError::invalid("give models, or provider and model with n, not both"));
+            }
+            if choices.len() > CANDIDATES_MAX {
+                return Err(ApiError::invalid(format!("models names at most {CANDIDATES_MAX}")));
+            }
+            let mut models = Vec::with_capacity(choices.len());
+            for one in &choices {
+                models.push(model(app, one.provider.as_deref(), one.model.as_deref()).await?);
+            }
+            models
+        }
+        (Some(n), None) => {
+            if !(CANDIDATES_MIN..=CANDIDATES_MAX).contains(&n) {
+                return Err(ApiError::invalid(format!(
+                    "n is a number from {CANDIDATES_MIN} to {CANDIDATES_MAX}"
+                )));
+            }
+            let one = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
+            vec![one; n]
+        }
+        _ => return Err(ApiError::invalid("give n or models, not both")),
+    };
+    hand_down::check(app, &of.project.id, &several.secrets).await?;
+    let (id, created) = comparisons::begin(
+        app,
+        comparisons::Asked {
+            project: of.project.id.clone(),
+            key,
+            digest: format!("{:016x}", fnv1a(said.to_string().as_bytes())),
+            prompt: text,
+            models,
+            input,
+            backend: options.workspace_backend,
+            approval: options.approval,
+            priority: options.priority.into(),
+            secrets: several.secrets,
+            by: of.caller.user_id().to_owned(),
+        },
+    )
+    .await?;
+    let now = comparisons::find(&*app.store, &of.project.id, id.as_str()).await?;
+    let mut shown = comparisons::row(app, &now).await?;
+    shown["created"] = created.into();
+    Ok(Data(shown).into_response())
+}
+
+/// What came with a prompt, when both can be kept.
+fn clean(text: &str, name: &str, input: Option<Value>) -> Result<Option<String>, ApiError> {
+    if text.trim().is_empty() {
+        return Err(ApiError::invalid(format!("{name} is empty: say what is to be done")));
+    }
+    let input = input.filter(|input| !input.is_null()).map(|input| input.to_string());
+    if text.contains('\0') || input.as_deref().is_some_and(|input| input.contains("\\u0000")) {
+        return Err(ApiError::invalid("a text holds a NUL character: leave it out"));
+    }
+    Ok(input)
+}
+
 async fn accepted(
     app: &App,
     of: &OfProject<Member>,
@@ -116,14 +231,8 @@ async fn accepted(
 ) -> Result<(Run, bool), ApiError> {
     let key = key(headers)?;
     let Asked { text, continues, options } = asked;
-    if text.trim().is_empty() {
-        let name = if continues { "content" } else { "prompt" };
-        return Err(ApiError::invalid(format!("{name} is empty: say what is to be done")));
-    }
-    let input = options.input.filter(|input| !input.is_null()).map(|input| input.to_string());
-    if text.contains('\0') || input.as_deref().is_some_and(|input| input.contains("\\u0000")) {
-        return Err(ApiError::invalid("a text holds a NUL character: leave it out"));
-    }
+    let name = if continues { "content" } else { "prompt" };
+    let input = clean(&text, name, options.input)?;
     let model = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
     if let Some(backend) = &options.workspace_backend {
         backend_is_there(app, backend)?;
@@ -160,6 +269,10 @@ async fn accepted(
         Accepted::Other => Err(ApiError::new(
             Code::Conflict,
             "another request came under this Idempotency-Key before: use a new key for each new request",
+        )),
+        Accepted::Keeping => Err(ApiError::new(
+            Code::Conflict,
+            "a candidate of a comparison is just taken over, or dropped: ask again in a moment",
         )),
         Accepted::NoProject => Err(ApiError::no_project()),
     }

@@ -170,7 +170,7 @@ impl Artifacts {
 
     /// Where a run's workspace is kept: one for each try, so that none is written over while it is read.
     pub(super) fn workspace(project: &ProjectId, run: &JobId, attempt: u32) -> String {
-        format!("runs/{project}/{run}-{attempt}.zip")
+        format!("{}{run}-{attempt}.zip", Self::of_project(project))
     }
 
     /// Keeps what comes, whole or not at all. How many bytes it was.
@@ -214,6 +214,23 @@ impl Artifacts {
             Ok(found) => Ok(Kept { size: found.meta.size, bytes: found.into_stream() }),
             Err(object_store::Error::NotFound { .. }) => Err(ArtifactError::Gone),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where all of a project's lie.
+    pub(crate) fn of_project(project: &ProjectId) -> String {
+        format!("runs/{project}/")
+    }
+
+    /// Keeps one at another place as well. Gone already: nothing is kept.
+    pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), ArtifactError> {
+        match self.get(from).await {
+            Ok(found) => {
+                self.put(to, found.bytes.map_err(io::Error::other)).await?;
+                Ok(())
+            }
+            Err(ArtifactError::Gone) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::told::usage_of;
 use serde_json::{Value, json};
 use toft_model::{run::WaitsFor, time::rfc3339};
-use toft_store::{Cancelled, Run, RunMessage};
+use toft_store::{Cancelled, Run, RunCost, RunMessage};
 
 /// Billionths of a unit.
 const NANOS: f64 = 1e9;
@@ -16,15 +16,18 @@ pub(crate) fn accepted(run: &Run, created: bool) -> Value {
     })
 }
 
+/// What it cost.
+pub(crate) fn cost(cost: &RunCost) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "money is shown, not added up here")]
+    let units = cost.nanos as f64 / NANOS;
+    json!({ "currency": cost.currency, "estimatedUsd": units, "pricingVersion": cost.version })
+}
+
 /// All of a run.
 pub(crate) fn summary(run: &Run) -> Value {
     let state = &run.state;
     let time = |ms: Option<u64>| ms.map(rfc3339);
-    let cost = state.cost.as_ref().map(|cost| {
-        #[expect(clippy::cast_precision_loss, reason = "money is shown, not added up here")]
-        let units = cost.nanos as f64 / NANOS;
-        json!({ "currency": cost.currency, "estimatedUsd": units, "pricingVersion": cost.version })
-    });
+    let cost = state.cost.as_ref().map(cost);
     json!({
         "id": run.id,
         "projectId": run.project,

@@ -6,12 +6,12 @@ use crate::{
     api_error::{ApiError, Code},
     state::App,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toft_model::{binding::placeholder, id::ProjectId};
 use toft_store::{BrokeredRow, ProjectKey, ProjectSecrets, SecretRow};
 
 /// Values that a fork gets.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "must be a list of names, or \"all\"")]
 pub(crate) enum Grant {
     /// Those of these names.
@@ -21,7 +21,7 @@ pub(crate) enum Grant {
 }
 
 /// The word for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum All {
     All,

@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod checkpoints;
+mod comparisons;
 mod events;
 mod fallbacks;
 mod firings;

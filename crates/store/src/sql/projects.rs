@@ -1,7 +1,7 @@
 //! [`Projects`].
 
 use super::{
-    DbRow, Durable, SqlStore, Write, history, machine_settings, ms, raw, raw_of, unsigned,
+    DbRow, Durable, SqlStore, Write, comparisons, history, machine_settings, ms, raw, raw_of, unsigned,
 };
 use crate::{
     error::StoreError,
@@ -134,6 +134,18 @@ impl Projects for SqlStore {
         .await?)
     }
 
+    async fn listed_projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError> {
+        Ok(sqlx::query_as(project!(
+            "WHERE deleted_at IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM candidate d WHERE d.project_id = project.id) \
+             ORDER BY updated_at DESC, id DESC LIMIT $1 OFFSET $2"
+        ))
+        .bind(i64::from(limit))
+        .bind(i64::from(offset))
+        .fetch_all(&self.read)
+        .await?)
+    }
+
     async fn rename_project(
         &self,
         id: &ProjectId,
@@ -188,6 +200,9 @@ impl Projects for SqlStore {
             .bind(key)
             .execute(tx.on())
             .await?;
+        for statement in comparisons::OF_A_DELETED {
+            sqlx::query(statement).bind(key).execute(tx.on()).await?;
+        }
         for statement in [
             "UPDATE run SET status = 'cancelled', writable = 0, fence = fence + 1 WHERE project_id = $1 \
              AND status IN ('queued', 'running')",

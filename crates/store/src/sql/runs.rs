@@ -213,6 +213,19 @@ const KNOWN: &str = concat!(
      JOIN run r ON r.project_id = p.id AND r.request_key = w.value ->> 'key'"
 );
 
+/// Comparisons that have these keys, and those that are about to exchange the disk of one of these projects, or to
+/// take it away.
+const COMPARED: &str = concat!(
+    "SELECT p.public_id, w.value ->> 'key', c.status = 'keeping' FROM ",
+    rows!("$1", "w"),
+    " JOIN project p ON p.public_id = w.value ->> 'project' JOIN comparison c ON c.project_id = p.id \
+     AND (c.request_key = w.value ->> 'key' OR c.status = 'keeping') \
+     UNION ALL SELECT p.public_id, w.value ->> 'key', 1 = 1 FROM ",
+    rows!("$1", "w"),
+    " JOIN project p ON p.public_id = w.value ->> 'project' JOIN candidate d ON d.project_id = p.id \
+     JOIN comparison c ON c.id = d.comparison_id AND c.status IN ('keeping', 'dropping')"
+);
+
 const QUEUED: &str = r#"{"status":"queued"}"#;
 
 async fn accept(
@@ -242,6 +255,12 @@ async fn accept(
         known.insert((run.project.clone(), run.key.clone()), (run, row.try_get("request_digest")?));
     }
     drop(rows);
+    let mut compared: HashMap<(String, String), bool> = HashMap::new();
+    let found: Vec<(String, String, bool)> =
+        sqlx::query_as(COMPARED).bind(json!(asked).to_string()).fetch_all(tx.on()).await?;
+    for (project, key, is_keeping) in found {
+        *compared.entry((project, key)).or_default() |= is_keeping;
+    }
     let latest: Vec<(String, i64, String)> = sqlx::query_as(concat!(
         "SELECT p.public_id, r.run_index, r.public_id FROM project p \
          JOIN run r ON r.project_id = p.id AND r.writable = 1 WHERE ",
@@ -266,6 +285,10 @@ async fn accept(
         } else if let Some((run, digest)) = known.get(&name) {
             let is_same = *digest == new.digest;
             accepted.push(if is_same { Accepted::Known(run.clone()) } else { Accepted::Other });
+        } else if let Some(is_keeping) =
+            compared.get(&(new.project.as_str().to_owned(), new.key.clone()))
+        {
+            accepted.push(if *is_keeping { Accepted::Keeping } else { Accepted::Other });
         } else if let Some(at) = added.get(&name) {
             let run = &new_runs[*at];
             let is_same = digests.get(&run.id) == Some(&new.digest.as_str());
@@ -353,6 +376,18 @@ pub(super) async fn delete(store: &SqlStore, project_key: i64) -> Result<(), Sto
         }
         tx.commit().await?;
     }
+}
+
+/// A row of `artifact`.
+pub(super) fn artifact(row: &DbRow) -> sqlx::Result<Artifact> {
+    Ok(Artifact {
+        name: row.try_get("name")?,
+        path: row.try_get("path")?,
+        mime: row.try_get("mime")?,
+        size: unsigned(row.try_get("size")?),
+        files: unsigned(row.try_get("files")?),
+        created_at: unsigned(row.try_get("created_at")?),
+    })
 }
 
 /// Adds events behind the last one.
@@ -714,16 +749,6 @@ impl Runs for SqlStore {
         .bind(name)
         .fetch_optional(&self.read)
         .await?;
-        let artifact = |row: DbRow| {
-            Ok::<_, sqlx::Error>(Artifact {
-                name: row.try_get("name")?,
-                path: row.try_get("path")?,
-                mime: row.try_get("mime")?,
-                size: unsigned(row.try_get("size")?),
-                files: unsigned(row.try_get("files")?),
-                created_at: unsigned(row.try_get("created_at")?),
-            })
-        };
-        Ok(row.map(artifact).transpose()?)
+        Ok(row.as_ref().map(artifact).transpose()?)
     }
 }

@@ -236,7 +236,7 @@ async fn a_project_deleted_by_one_server_is_missing_on_another(place: &Place) {
     let (origin, fork) = (project(&*one, None, 1).await.id, new_project(None, "Fork"));
     one.append_events(&origin, &[event(1, "message_end", r#"{"entryId":"e"}"#)]).await.unwrap();
     one.begin_forks(std::slice::from_ref(&fork), 20).await.unwrap();
-    one.finish_forks(&origin, 1, std::slice::from_ref(&fork.id), &[]).await.unwrap();
+    one.finish_forks(&origin, 1, std::slice::from_ref(&fork.id), &[], None).await.unwrap();
     let writes = async { while two.add_wake(&origin, &wake()).await.is_ok() {} };
     let (first, second, ()) = futures_util::join!(
         one.delete_project(&origin, 30),

@@ -93,7 +93,7 @@ pub(crate) async fn post(
     };
     hand_down::check(&app, &project.id, &body.secrets).await?;
     let owner = caller.user_id().to_owned();
-    let order = Order { name, count, from, owner, grant: body.secrets };
+    let order = Order { name, count, from, candidates_of: None, owner, grant: body.secrets };
     let made = fork::fork(&app, &project, &machine, order).await?;
     let shown: Vec<Value> =
         made.iter().map(|(project, machine)| projects::shown(&app, project, machine)).collect();

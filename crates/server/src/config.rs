@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub artifacts: Option<ArtifactPlace>,
     /// How runs are worked on.
     pub runs: RunSettings,
+    /// MCP servers of all projects that declare none in their variable `MCP_SERVERS`. May hold secrets.
+    pub mcp_servers: Option<Secret>,
     /// Version of the binary.
     pub version: String,
     /// Limits of every machine.
@@ -90,6 +92,7 @@ impl ServerConfig {
             database: None,
             artifacts: None,
             runs: RunSettings::default(),
+            mcp_servers: None,
             version,
             limits: Limits::default(),
             idle: IdleRule::default(),
@@ -146,7 +149,8 @@ pub fn provider_env_names() -> impl Iterator<Item = &'static str> {
             }
             Auth::Bearer | Auth::XApiKey | Auth::ApiKey | Auth::Google => Vec::new(),
         };
-        let own = p.key_env.iter().chain(p.base_url_env).chain(parts).chain(p.model_env);
+        let switch = p.base_url_switch.iter().map(|(name, _)| name);
+        let own = p.key_env.iter().chain(p.base_url_env).chain(switch).chain(parts).chain(p.model_env);
         own.chain(headers).copied().chain(account)
     };
     let local = local::SERVERS.iter().map(|server| &server.spec);

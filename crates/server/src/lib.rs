@@ -43,6 +43,7 @@ mod stop;
 mod tasks;
 mod traces;
 mod usage;
+mod variables;
 mod watched;
 
 pub use clock::Clock;
@@ -53,4 +54,5 @@ pub use runs::{ArtifactError, ArtifactPlace, RunSettings};
 pub use stop::Stop;
 pub use toft_vault::Secret;
 pub use traces::{TraceSettingError, TraceSettings};
+pub use variables::{ReadBy, VARIABLES, Variable};
 pub use watched::WatchedFile;

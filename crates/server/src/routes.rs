@@ -103,6 +103,7 @@ fn table() -> Table {
         .route("/v1/projects/{id}/runs/{run}/stream", get(runs::stream))
         .route("/v1/projects/{id}/runs/{run}/download.zip", get(runs::download))
         .route("/v1/projects/{id}/runs/{run}/cancel", post(runs::cancel))
+        .route("/v1/projects/{id}/runs/{run}/restore", post(runs::restore))
         .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
         .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
         .route("/v1/projects/{id}/rotate-secrets", post(secrets::rotate))

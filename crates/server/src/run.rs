@@ -121,6 +121,7 @@ pub async fn run(
         keyring,
         signer,
         ports: Ports::new(config.preview_ports),
+        mcp_servers: config.mcp_servers,
         runs: Runs::new(config.runs, folder.server_id()?, artifacts),
         schedules: Schedules::default(),
         usage: Intake::default(),

@@ -129,7 +129,10 @@ impl RunRules {
         }
         let named = |listed: &String| match listed.strip_suffix('*') {
             Some(begin) => tool.starts_with(begin),
-            None => SAME_TOOLS.iter().any(|(other, own)| other == listed && *own == tool) || listed == tool,
+            None => {
+                SAME_TOOLS.iter().any(|(other, own)| other == listed && *own == tool)
+                    || listed == tool
+            }
         };
         self.allowed_tools.as_ref().is_none_or(|list| list.iter().any(named))
     }

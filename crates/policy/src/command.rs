@@ -23,7 +23,9 @@ pub enum CommandDenied {
     #[error("the command is longer than {BYTES_MAX} bytes")]
     Long,
     /// It means something to a shell, and there is none.
-    #[error("{0:?} is not allowed in a command: it runs without a shell. Run one program at a time")]
+    #[error(
+        "{0:?} is not allowed in a command: it runs without a shell. Run one program at a time"
+    )]
     Shell(char),
     /// A quote that does not end.
     #[error("a quote is not closed")]
@@ -47,7 +49,8 @@ pub fn judge(command: &str, cwd: &str) -> Result<Vec<String>, CommandDenied> {
     if command.len() > BYTES_MAX {
         return Err(CommandDenied::Long);
     }
-    if let Some(found) = command.chars().find(|c| SHELL.contains(c) || c.is_control() && *c != '\t') {
+    if let Some(found) = command.chars().find(|c| SHELL.contains(c) || c.is_control() && *c != '\t')
+    {
         return Err(CommandDenied::Shell(found));
     }
     let words = words(command)?;
@@ -86,7 +89,8 @@ fn paths<'a>(program: &str, arguments: &'a [String]) -> Vec<&'a str> {
 
 fn touched(program: &str, path: &str, cwd: &str) -> Result<(), CommandDenied> {
     let whole = Path::new(cwd).join(path);
-    let clean = workspace::inside(&whole.to_string_lossy()).map_err(|_| PathDenied::Outside(path.to_owned()))?;
+    let clean = workspace::inside(&whole.to_string_lossy())
+        .map_err(|_| PathDenied::Outside(path.to_owned()))?;
     let mut names = clean.components().map(|part| part.as_os_str().to_string_lossy());
     if names.clone().any(|name| name.eq_ignore_ascii_case(GIT)) {
         return Err(CommandDenied::Git(path.to_owned()));
@@ -134,7 +138,9 @@ mod tests {
     fn check(command: &str, expected: Result<&[&str], &str>) {
         match (judge(command, "."), expected) {
             (Ok(words), Ok(wanted)) => assert_eq!(words, wanted, "{command}"),
-            (Err(denied), Err(part)) => assert!(denied.to_string().contains(part), "{command}: {denied}"),
+            (Err(denied), Err(part)) => {
+                assert!(denied.to_string().contains(part), "{command}: {denied}")
+            }
             (got, expected) => panic!("{command}: {got:?} instead of {expected:?}"),
         }
     }
@@ -144,9 +150,20 @@ mod tests {
         check("bun run build", Ok(&["bun", "run", "build"]));
         check("bunx tsc --noEmit", Ok(&["bunx", "tsc", "--noEmit"]));
         check("mkdir -p 'a b/c' \"d e\"", Ok(&["mkdir", "-p", "a b/c", "d e"]));
-        check("rm -rf node_modules .next a\\ b", Ok(&["rm", "-rf", "node_modules", ".next", "a b"]));
+        check(
+            "rm -rf node_modules .next a\\ b",
+            Ok(&["rm", "-rf", "node_modules", ".next", "a b"]),
+        );
         check("mkdir -m 700 a", Ok(&["mkdir", "-m", "700", "a"]));
-        for other in ["node x.js", "/usr/bin/bun install", "./bun", "sh -c x", "BUN=1 bun", "git status", "bun2"] {
+        for other in [
+            "node x.js",
+            "/usr/bin/bun install",
+            "./bun",
+            "sh -c x",
+            "BUN=1 bun",
+            "git status",
+            "bun2",
+        ] {
             check(other, Err("is not allowed: the programs are"));
         }
         check("  ", Err("empty"));
@@ -168,10 +185,18 @@ mod tests {
 
     #[test]
     fn history_secrets_and_what_lies_outside_are_not_removed() {
-        for git in ["rm -rf .git", "rm .git/HEAD", "rm -rf -- sub/../.git", "rm -r .GIT", "rm -rf a/.git/", "mkdir .git/x"] {
+        for git in [
+            "rm -rf .git",
+            "rm .git/HEAD",
+            "rm -rf -- sub/../.git",
+            "rm -r .GIT",
+            "rm -rf a/.git/",
+            "mkdir .git/x",
+        ] {
             check(git, Err("git's own"));
         }
-        for outside in ["rm -rf /", "rm /etc/passwd", "rm -rf ../other", "rm a/../../b", "mkdir /x"] {
+        for outside in ["rm -rf /", "rm /etc/passwd", "rm -rf ../other", "rm a/../../b", "mkdir /x"]
+        {
             check(outside, Err("outside"));
         }
         for all in ["rm -rf .", "rm -rf a/..", "rm -rf ./", "rm -r ''"] {

@@ -8,11 +8,8 @@ use toft_model::machine::EgressLevel;
 pub type Fuzzed = (&'static str, fn(&[u8]));
 
 /// Each target by the name of its seeds' folder.
-pub const TARGETS: &[Fuzzed] = &[
-    ("hosts", hosts),
-    ("egress_rules", egress_rules),
-    ("project_commands", project_commands),
-];
+pub const TARGETS: &[Fuzzed] =
+    &[("hosts", hosts), ("egress_rules", egress_rules), ("project_commands", project_commands)];
 
 /// A name is written back the same, so that what is judged is what is dialled.
 fn hosts(bytes: &[u8]) {

@@ -4,11 +4,12 @@
 use std::path::{Component, Path, PathBuf};
 
 /// Folders that are made anew, or are git's own.
-const DENIED_DIRS: [&str; 7] = [".git", "node_modules", ".next", "dist", "build", ".cache", ".turbo"];
+const DENIED_DIRS: [&str; 7] =
+    [".git", "node_modules", ".next", "dist", "build", ".cache", ".turbo"];
 /// What may be written, by the end of its name.
 const WRITABLE: [&str; 17] = [
-    "ts", "tsx", "js", "jsx", "json", "md", "sql", "toml", "yml", "yaml", "css", "scss", "svg", "png", "jpg", "jpeg",
-    "webp",
+    "ts", "tsx", "js", "jsx", "json", "md", "sql", "toml", "yml", "yaml", "css", "scss", "svg",
+    "png", "jpg", "jpeg", "webp",
 ];
 /// The same, of icons.
 const ICON: &str = "ico";
@@ -25,10 +26,14 @@ pub enum PathDenied {
     #[error("{0} lies in {1}, which is left alone")]
     Folder(String, &'static str),
     /// It holds secrets.
-    #[error("{0} is a file that holds secrets: they are set by people, and .env.example names them")]
+    #[error(
+        "{0} is a file that holds secrets: they are set by people, and .env.example names them"
+    )]
     Secret(String),
     /// Files of its kind are not written.
-    #[error("{0} is no kind of file that may be written: source, styles, pictures, JSON, Markdown, SQL, TOML, YAML")]
+    #[error(
+        "{0} is no kind of file that may be written: source, styles, pictures, JSON, Markdown, SQL, TOML, YAML"
+    )]
     Kind(String),
 }
 
@@ -85,7 +90,8 @@ pub fn readable(path: &str) -> Result<PathBuf, PathDenied> {
 pub fn writable(path: &str) -> Result<PathBuf, PathDenied> {
     let clean = readable(path)?;
     let is_example = clean.file_name().is_some_and(|name| name == EXAMPLE);
-    let end = clean.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let end =
+        clean.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
     if is_example || end == ICON || WRITABLE.contains(&end.as_str()) {
         Ok(clean)
     } else {
@@ -97,10 +103,16 @@ pub fn writable(path: &str) -> Result<PathBuf, PathDenied> {
 mod tests {
     use super::*;
 
-    fn check(judge: fn(&str) -> Result<PathBuf, PathDenied>, path: &str, expected: Result<&str, &str>) {
+    fn check(
+        judge: fn(&str) -> Result<PathBuf, PathDenied>,
+        path: &str,
+        expected: Result<&str, &str>,
+    ) {
         match (judge(path), expected) {
             (Ok(clean), Ok(wanted)) => assert_eq!(clean, Path::new(wanted), "{path}"),
-            (Err(denied), Err(part)) => assert!(denied.to_string().contains(part), "{path}: {denied}"),
+            (Err(denied), Err(part)) => {
+                assert!(denied.to_string().contains(part), "{path}: {denied}")
+            }
             (got, expected) => panic!("{path}: {got:?} instead of {expected:?}"),
         }
     }
@@ -121,12 +133,21 @@ mod tests {
             check(readable, &format!("web/{dir}"), Err(dir));
         }
         for file in [
-            ".env", ".env.local", ".ENV.production", "a/b.pem", "id.key", ".npmrc", ".git-credentials", ".env/x.ts",
+            ".env",
+            ".env.local",
+            ".ENV.production",
+            "a/b.pem",
+            "id.key",
+            ".npmrc",
+            ".git-credentials",
+            ".env/x.ts",
         ] {
             check(readable, file, Err("secrets"));
             check(writable, file, Err("secrets"));
         }
-        for fine in [".env.example", "src/environment.ts", "keys.ts", "gitignore.md", "builder/a.ts"] {
+        for fine in
+            [".env.example", "src/environment.ts", "keys.ts", "gitignore.md", "builder/a.ts"]
+        {
             check(readable, fine, Ok(fine));
             check(writable, fine, Ok(fine));
         }

@@ -10,12 +10,12 @@ use toft_model::{
 };
 
 const ORDER: &str = r#"{"description":"count","prompt":"Count them."}"#;
-const PLAN: &str = "```json\n{\"summary\": \"s\", \"todos\": [{\"id\": \"a\", \"title\": \"t\"}]}\n```";
+const PLAN: &str =
+    "```json\n{\"summary\": \"s\", \"todos\": [{\"id\": \"a\", \"title\": \"t\"}]}\n```";
 
 impl Bench {
     fn rule(&self, rules: RunRules) {
-        *self.rules.lock().unwrap() =
-            Some((self.handle.conversation().id().clone(), rules));
+        *self.rules.lock().unwrap() = Some((self.handle.conversation().id().clone(), rules));
     }
 }
 
@@ -26,13 +26,19 @@ fn offered(bench: &Bench, request: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn a_run_has_the_tools_for_projects_and_a_conversation_has_not() {
-    let bench = Bench::new([Prepared::text("One."), Prepared::text("Two."), Prepared::text("Three.")]);
+    let bench =
+        Bench::new([Prepared::text("One."), Prepared::text("Two."), Prepared::text("Three.")]);
     bench.run("a").await;
     bench.rule(RunRules::default());
     bench.run("b").await;
     bench.rule(RunRules { project_tools: false, ..RunRules::default() });
     bench.run("c").await;
-    let has = |request| offered(&bench, request).iter().filter(|n| *n == "sandbox_cmd" || *n == "project_actions").count();
+    let has = |request| {
+        offered(&bench, request)
+            .iter()
+            .filter(|n| *n == "sandbox_cmd" || *n == "project_actions")
+            .count()
+    };
     assert_eq!([has(0), has(1), has(2)], [0, 2, 0]);
 }
 
@@ -53,7 +59,8 @@ async fn a_run_has_only_the_tools_that_are_allowed_and_so_have_its_tasks() {
     bench.rule(RunRules { allowed_tools: Some(allowed), subagents: false, ..RunRules::default() });
     bench.run_ends("again", 3).await;
     assert_eq!(offered(&bench, 3), ["step", "sandbox_cmd"]);
-    let refused = bench.transcript().into_iter().find(|line| line.starts_with("result c1")).unwrap();
+    let refused =
+        bench.transcript().into_iter().find(|line| line.starts_with("result c1")).unwrap();
     assert!(refused.contains("failed") && refused.contains("no tool named `bash`"), "{refused}");
 }
 
@@ -88,11 +95,17 @@ fn ends(bench: &Bench) -> Vec<(CheckStatus, u32, u32)> {
 
 #[tokio::test]
 async fn a_run_says_whether_how_often_and_how_long_its_work_is_checked() {
-    let once = checked(RunRules { check_fixes_max: 1, check_timeout_ms: 1_500, ..RunRules::default() }, &[1, 1]).await;
+    let once = checked(
+        RunRules { check_fixes_max: 1, check_timeout_ms: 1_500, ..RunRules::default() },
+        &[1, 1],
+    )
+    .await;
     assert_eq!(ends(&once), [(CheckStatus::FixAttempt, 1, 1), (CheckStatus::Failed, 1, 1)]);
     let events = once.heard.events.lock().unwrap();
     let limit = events.iter().find_map(|event| match &event.body {
-        EventBody::ToolStart(tool) if tool.tool_call_id.starts_with("check_") => Some(tool.input["timeout"].clone()),
+        EventBody::ToolStart(tool) if tool.tool_call_id.starts_with("check_") => {
+            Some(tool.input["timeout"].clone())
+        }
         _ => None,
     });
     assert_eq!(limit.unwrap(), 1.5);

@@ -27,18 +27,21 @@ fn wrong(name: &str, wants: &str) -> anyhow::Error {
 fn number(tells: &dyn Fn(&str) -> Option<String>, name: &str, least: u64) -> Result<Option<u64>> {
     let Some(text) = tells(name) else { return Ok(None) };
     let given = text.trim().parse().ok().filter(|given| *given >= least);
-    given.map(Some).ok_or_else(|| wrong(name, &format!("is a whole number from {least} on, not {text:?}")))
+    given
+        .map(Some)
+        .ok_or_else(|| wrong(name, &format!("is a whole number from {least} on, not {text:?}")))
 }
 
 fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
     let mut runs = RunSettings::default();
     if let Some(attempts) = number(tells, "MAX_JOB_ATTEMPTS", 1)? {
         let given = u32::try_from(attempts).ok().filter(|given| *given <= ATTEMPTS_MAX);
-        runs.attempts_max =
-            given.ok_or_else(|| wrong("MAX_JOB_ATTEMPTS", &format!("is at most {ATTEMPTS_MAX}")))?;
+        runs.attempts_max = given
+            .ok_or_else(|| wrong("MAX_JOB_ATTEMPTS", &format!("is at most {ATTEMPTS_MAX}")))?;
     }
     if let Some(ms) = number(tells, "AGENT_TIMEOUT_MS", 1_000)? {
-        (runs.plan_timeout, runs.build_timeout) = (Duration::from_millis(ms), Duration::from_millis(ms));
+        (runs.plan_timeout, runs.build_timeout) =
+            (Duration::from_millis(ms), Duration::from_millis(ms));
     }
     for (name, set) in [
         ("AGENT_PLAN_PHASE_TIMEOUT_MS", &mut runs.plan_timeout),
@@ -67,9 +70,13 @@ fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
         // The source: only `false` disables it.
         runs.commit = !word.trim().eq_ignore_ascii_case("false");
     }
-    if let Some(seconds) = number(tells, "WORKER_REQUEUE_RUNNING_AFTER_S", 0)?.filter(|seconds| *seconds > 0) {
+    if let Some(seconds) =
+        number(tells, "WORKER_REQUEUE_RUNNING_AFTER_S", 0)?.filter(|seconds| *seconds > 0)
+    {
         if seconds < LEASE_SECONDS_MIN {
-            let wants = format!("is 0, which changes nothing, or a whole number from {LEASE_SECONDS_MIN} on");
+            let wants = format!(
+                "is 0, which changes nothing, or a whole number from {LEASE_SECONDS_MIN} on"
+            );
             return Err(wrong("WORKER_REQUEUE_RUNNING_AFTER_S", &wants));
         }
         runs.lease = Duration::from_secs(seconds);
@@ -105,8 +112,8 @@ fn rules(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunRules> {
     if let Some(times) = number(tells, "AUTO_LINT_FIX_MAX_PASSES", 0)? {
         let most = RunRules::CHECK_FIXES_MAX;
         let given = u32::try_from(times).ok().filter(|times| *times <= most);
-        rules.check_fixes_max =
-            given.ok_or_else(|| wrong("AUTO_LINT_FIX_MAX_PASSES", &format!("is at most {most}")))?;
+        rules.check_fixes_max = given
+            .ok_or_else(|| wrong("AUTO_LINT_FIX_MAX_PASSES", &format!("is at most {most}")))?;
     }
     rules.allowed_tools = tells("ALLOWED_TOOLS").map(|given| tools(&given)).transpose()?;
     Ok(rules)
@@ -120,7 +127,10 @@ fn tools(given: &str) -> Result<Vec<String>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let is_name = |name: &String| name.strip_suffix('*').unwrap_or(name).chars().all(plain);
     if names.is_empty() || !names.iter().all(is_name) {
-        return Err(wrong("ALLOWED_TOOLS", "is a list of names of tools with commas between them, `*` only at a name's end"));
+        return Err(wrong(
+            "ALLOWED_TOOLS",
+            "is a list of names of tools with commas between them, `*` only at a name's end",
+        ));
     }
     Ok(names)
 }
@@ -144,14 +154,19 @@ fn servers(tells: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
         (Some(text), _) => ("MCP_SERVERS", text),
         (None, Some(path)) => {
             let read = std::fs::read_to_string(&path);
-            let read = read.map_err(|error| wrong("MCP_SERVERS_PATH", &format!("names {path}: {error}")))?;
+            let read =
+                read.map_err(|error| wrong("MCP_SERVERS_PATH", &format!("names {path}: {error}")))?;
             ("MCP_SERVERS_PATH", read)
         }
         (None, None) => return Ok(None),
     };
-    let is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
+    let is_object =
+        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
     if !is_object || text.len() > SERVERS_BYTES_MAX {
-        return Err(wrong(name, "has to hold a JSON object of MCP servers by their names, of at most 64 KiB"));
+        return Err(wrong(
+            name,
+            "has to hold a JSON object of MCP servers by their names, of at most 64 KiB",
+        ));
     }
     Ok(Some(text))
 }
@@ -164,7 +179,10 @@ fn signature(tells: &dyn Fn(&str) -> Option<String>, who: &str) -> Result<Option
         (Some(name), Some(email)) => {
             for part in [&name, &email] {
                 if part.contains(|c: char| c.is_control() || matches!(c, '<' | '>')) {
-                    bail!(wrong(&format!("AGENT_GIT_{who}_NAME and _EMAIL"), "are lines without `<` and `>`"));
+                    bail!(wrong(
+                        &format!("AGENT_GIT_{who}_NAME and _EMAIL"),
+                        "are lines without `<` and `>`"
+                    ));
                 }
             }
             Ok(Some(Signature { name, email }))
@@ -182,18 +200,22 @@ pub(super) fn database(
 ) -> Option<String> {
     let set = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
     let documents = || tells("DATABASE_URL");
-    flag.and_then(set).or_else(|| documents().as_deref().and_then(set)).or_else(|| file.and_then(set))
+    flag.and_then(set)
+        .or_else(|| documents().as_deref().and_then(set))
+        .or_else(|| file.and_then(set))
 }
 
 /// Where what runs leave is kept.
 pub(crate) fn artifacts(given: Option<&str>) -> Result<Option<ArtifactPlace>> {
     let Some(given) = given else { return Ok(None) };
     if given.starts_with(BUCKET) {
-        let ours = |(name, value): (String, String)| name.starts_with("AWS_").then_some((name, value));
+        let ours =
+            |(name, value): (String, String)| name.starts_with("AWS_").then_some((name, value));
         let variables: BTreeMap<String, String> = env::vars().filter_map(ours).collect();
         return Ok(Some(ArtifactPlace::Bucket { url: given.to_owned(), variables }));
     }
-    let folder = std::path::absolute(Path::new(given)).context("resolving the folder of artifacts")?;
+    let folder =
+        std::path::absolute(Path::new(given)).context("resolving the folder of artifacts")?;
     Ok(Some(ArtifactPlace::Folder(folder)))
 }
 

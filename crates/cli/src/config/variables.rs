@@ -18,11 +18,16 @@ fn remarks_of(tells: &dyn Fn(&str) -> Option<String>, backend: BackendName) -> V
     }
     // Read, and of no effect with another backend.
     for (name, only) in [
-        ("WORKSPACE_ROOT", "say --backend host (AGENT_WORKSPACE_BACKEND=host) to have projects live in a folder"),
+        (
+            "WORKSPACE_ROOT",
+            "say --backend host (AGENT_WORKSPACE_BACKEND=host) to have projects live in a folder",
+        ),
         ("ALLOW_HOST_INSTALLS", "machines of other backends have walls, and may install"),
     ] {
         if backend != BackendName::Host && tells(name).is_some() {
-            remarks.push(format!("{name} is set, and means something with the backend host only: {only}"));
+            remarks.push(format!(
+                "{name} is set, and means something with the backend host only: {only}"
+            ));
         }
     }
     remarks
@@ -52,7 +57,10 @@ mod tests {
         let both = [("AGENT_GIT_AUTHOR_NAME", "A"), ("AGENT_GIT_AUTHOR_EMAIL", "a@b.c")];
         let author = with(&both).unwrap().author.unwrap();
         assert_eq!((&*author.name, &*author.email), ("A", "a@b.c"));
-        assert!(with(&[(name, "x")]).unwrap_err().to_string().contains(name), "one half says too little");
+        assert!(
+            with(&[(name, "x")]).unwrap_err().to_string().contains(name),
+            "one half says too little"
+        );
     }
 
     fn committer(name: &'static str) {
@@ -63,9 +71,12 @@ mod tests {
     }
 
     /// The backend of a server with these variables, and the folder of projects.
-    fn backend(given: &[(&str, &str)]) -> anyhow::Result<(BackendName, Option<std::path::PathBuf>)> {
+    fn backend(
+        given: &[(&str, &str)],
+    ) -> anyhow::Result<(BackendName, Option<std::path::PathBuf>)> {
         let dir = tempfile::tempdir()?;
-        let tells = |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let tells =
+            |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         let at = At { data: Some(dir.path().to_owned()), url: None };
         let resolved = resolve_with(&at, &Up::default(), &tells)?;
         Ok((resolved.backend, resolved.allow_host))
@@ -73,10 +84,17 @@ mod tests {
 
     fn workspace(name: &'static str) {
         let root = ("WORKSPACE_ROOT", "/srv/work");
-        assert_eq!(backend(&[(name, "host"), root]).unwrap(), (BackendName::Host, Some("/srv/work".into())));
+        assert_eq!(
+            backend(&[(name, "host"), root]).unwrap(),
+            (BackendName::Host, Some("/srv/work".into()))
+        );
         assert_eq!(backend(&[(name, "Native")]).unwrap().0, BackendName::Native);
         assert_eq!(backend(&[root]).unwrap(), (BackendName::Native, None));
-        for (value, words) in [("e2b", "makes no machines there"), ("moon", "native, oci or host"), ("host", "--allow-host")] {
+        for (value, words) in [
+            ("e2b", "makes no machines there"),
+            ("moon", "native, oci or host"),
+            ("host", "--allow-host"),
+        ] {
             let error = backend(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
@@ -89,7 +107,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("mcp.json");
         fs::write(&file, text).unwrap();
-        let (value, wrong) = if name == "MCP_SERVERS" { (text, "[1, \"s3cret\"]") } else { (file.to_str().unwrap(), "/nowhere") };
+        let (value, wrong) = if name == "MCP_SERVERS" {
+            (text, "[1, \"s3cret\"]")
+        } else {
+            (file.to_str().unwrap(), "/nowhere")
+        };
         assert_eq!(servers_of(&[(name, value)]).unwrap().as_deref(), Some(text));
         let error = servers_of(&[(name, wrong)]).unwrap_err().to_string();
         assert!(error.contains(name) && !error.contains("s3cret"), "{error}");
@@ -115,7 +137,9 @@ mod tests {
         ("WORKSPACE_ROOT", |_| workspace("AGENT_WORKSPACE_BACKEND")),
         ("AGENT_WORKSPACE_BACKEND", workspace),
         ("WORKSPACE_BACKEND", workspace),
-        ("ALLOW_HOST_INSTALLS", |name| assert!(runs(name, "true").host_installs && !runs(name, "false").host_installs)),
+        ("ALLOW_HOST_INSTALLS", |name| {
+            assert!(runs(name, "true").host_installs && !runs(name, "false").host_installs)
+        }),
         ("MCP_SERVERS", mcp),
         ("MCP_SERVERS_PATH", mcp),
         ("AUTO_GIT_COMMIT", |name| {
@@ -128,29 +152,57 @@ mod tests {
         ("AGENT_GIT_COMMITTER_EMAIL", committer),
         ("AGENT_TIMEOUT_MS", |name| {
             let both = runs(name, "90000");
-            assert_eq!((both.plan_timeout, both.build_timeout), (Duration::from_secs(90), Duration::from_secs(90)));
+            assert_eq!(
+                (both.plan_timeout, both.build_timeout),
+                (Duration::from_secs(90), Duration::from_secs(90))
+            );
             let own = with(&[(name, "90000"), ("AGENT_PLAN_PHASE_TIMEOUT_MS", "5000")]).unwrap();
-            assert_eq!((own.plan_timeout, own.build_timeout), (Duration::from_secs(5), Duration::from_secs(90)));
+            assert_eq!(
+                (own.plan_timeout, own.build_timeout),
+                (Duration::from_secs(5), Duration::from_secs(90))
+            );
         }),
-        ("AGENT_PLAN_PHASE_TIMEOUT_MS", |name| assert_eq!(runs(name, "90000").plan_timeout, Duration::from_secs(90))),
-        ("AGENT_BUILD_PHASE_TIMEOUT_MS", |name| assert_eq!(runs(name, "120000").build_timeout, Duration::from_mins(2))),
+        ("AGENT_PLAN_PHASE_TIMEOUT_MS", |name| {
+            assert_eq!(runs(name, "90000").plan_timeout, Duration::from_secs(90))
+        }),
+        ("AGENT_BUILD_PHASE_TIMEOUT_MS", |name| {
+            assert_eq!(runs(name, "120000").build_timeout, Duration::from_mins(2))
+        }),
         ("ALLOWED_TOOLS", |name| {
             for list in ["read, sandbox_cmd,mcp_*", r#"["read","sandbox_cmd","mcp_*"]"#] {
                 let rules = runs(name, list).rules;
-                assert!(rules.allows("read") && rules.allows("mcp_x") && !rules.allows("bash"), "{list}");
+                assert!(
+                    rules.allows("read") && rules.allows("mcp_x") && !rules.allows("bash"),
+                    "{list}"
+                );
             }
         }),
-        ("ENABLE_SUBAGENTS", |name| assert!(!runs(name, "false").rules.allows("task") && runs(name, "true").rules.allows("task"))),
+        ("ENABLE_SUBAGENTS", |name| {
+            assert!(
+                !runs(name, "false").rules.allows("task")
+                    && runs(name, "true").rules.allows("task")
+            )
+        }),
         ("AUTO_LINT_AFTER_BUILD", |name| assert!(!runs(name, "false").rules.auto_check)),
         ("AUTO_LINT_FIX_MAX_PASSES", |name| assert_eq!(runs(name, "0").rules.check_fixes_max, 0)),
-        ("AUTO_LINT_TIMEOUT_MS", |name| assert_eq!(runs(name, "60000").rules.check_timeout_ms, 60_000)),
-        ("E2B_CMD_DEFAULT_TIMEOUT_MS", |name| assert_eq!(runs(name, "5000").rules.cmd_timeout_ms, 5_000)),
+        ("AUTO_LINT_TIMEOUT_MS", |name| {
+            assert_eq!(runs(name, "60000").rules.check_timeout_ms, 60_000)
+        }),
+        ("E2B_CMD_DEFAULT_TIMEOUT_MS", |name| {
+            assert_eq!(runs(name, "5000").rules.cmd_timeout_ms, 5_000)
+        }),
         ("MAX_JOB_ATTEMPTS", |name| assert_eq!(runs(name, "5").attempts_max, 5)),
         ("MAX_OUTPUT_CHARS", |name| assert_eq!(runs(name, "500").rules.output_chars_max, 500)),
-        ("WORKER_MAX_BACKOFF", |name| assert_eq!(runs(name, "7").backoff_max, Duration::from_secs(7))),
+        ("WORKER_MAX_BACKOFF", |name| {
+            assert_eq!(runs(name, "7").backoff_max, Duration::from_secs(7))
+        }),
         ("WORKER_REQUEUE_RUNNING_AFTER_S", |name| {
             assert_eq!(runs(name, "90").lease, Duration::from_secs(90));
-            assert_eq!(runs(name, "0").lease, RunSettings::default().lease, "as in the source: off");
+            assert_eq!(
+                runs(name, "0").lease,
+                RunSettings::default().lease,
+                "as in the source: off"
+            );
         }),
         ("ZIP_MAX_BYTES", |name| assert_eq!(runs(name, "9").archive_bytes_max, 9)),
         ("ZIP_MAX_FILES", |name| assert_eq!(runs(name, "8").archive_files_max, 8)),
@@ -159,7 +211,9 @@ mod tests {
             use clap::CommandFactory as _;
             let cli = crate::args::Cli::command();
             let check = cli.find_subcommand("check").unwrap();
-            assert!(check.get_arguments().any(|flag| flag.get_env().is_some_and(|env| env == name)));
+            assert!(
+                check.get_arguments().any(|flag| flag.get_env().is_some_and(|env| env == name))
+            );
         }),
         ("CHECK_PROJECT_ID", |name| assert_eq!(asked(name, "x").project, "x")),
         ("CHECK_PROJECT_NAME", |name| assert_eq!(asked(name, "x").project_name, "x")),
@@ -167,15 +221,22 @@ mod tests {
         ("CHECK_FOLLOWUP_PROMPT", |name| assert_eq!(asked(name, "x").follow_up, "x")),
         ("CHECK_PROVIDER", |name| assert_eq!(asked(name, "x").provider.as_deref(), Some("x"))),
         ("CHECK_MODEL", |name| assert_eq!(asked(name, "x").model.as_deref(), Some("x"))),
-        ("RUN_TIMEOUT_MS", |name| assert_eq!(asked(name, "5").run_timeout, Duration::from_millis(5))),
+        ("RUN_TIMEOUT_MS", |name| {
+            assert_eq!(asked(name, "5").run_timeout, Duration::from_millis(5))
+        }),
         ("RUN_POLL_MS", |name| assert_eq!(asked(name, "5").poll, Duration::from_millis(5))),
     ];
 
     #[test]
     fn each_variable_that_the_program_reads_does_what_its_row_says() {
-        let of_table = VARIABLES.iter().filter(|row| row.read_by == ReadBy::Program).map(|row| row.name);
+        let of_table =
+            VARIABLES.iter().filter(|row| row.read_by == ReadBy::Program).map(|row| row.name);
         let tested: BTreeSet<&str> = ROWS.iter().map(|(name, _)| *name).collect();
-        assert_eq!(of_table.collect::<BTreeSet<&str>>(), tested, "a row without a test, or a test without a row");
+        assert_eq!(
+            of_table.collect::<BTreeSet<&str>>(),
+            tested,
+            "a row without a test, or a test without a row"
+        );
         for (name, shows) in ROWS {
             shows(name);
         }

@@ -28,6 +28,9 @@ pub(super) fn backend(tells: &dyn Fn(&str) -> Option<String>) -> Result<Option<B
 }
 
 /// The folder in which projects live with the backend `host`.
-pub(super) fn root(tells: &dyn Fn(&str) -> Option<String>, backend: BackendName) -> Option<PathBuf> {
+pub(super) fn root(
+    tells: &dyn Fn(&str) -> Option<String>,
+    backend: BackendName,
+) -> Option<PathBuf> {
     tells(ROOT).filter(|_| backend == BackendName::Host).map(PathBuf::from)
 }

@@ -1,14 +1,15 @@
 //! `/v1/projects/{id}/runs` and `messages`: have work done unattended, look at it, follow it, end it.
 
+mod backend;
+mod restore;
+
+pub(crate) use restore::restore;
+
 use crate::{
     api_error::{ApiError, Code},
-    checkpoints::{self, reconcile, restore::Way},
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
-    routes::{
-        checkpoints::go_back,
-        providers::{gateway_failed, no_gateway},
-    },
+    routes::providers::{gateway_failed, no_gateway},
     runs::{ArtifactError, WORKSPACE, accept, follow, shown},
     state::App,
 };
@@ -125,7 +126,7 @@ async fn accepted(
     }
     let model = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
     if let Some(backend) = &options.workspace_backend {
-        backend_is_there(app.backend.name(), backend)?;
+        backend::is_there(app.backend.name(), backend)?;
     }
     // What makes it the same request: all that is asked for, and not how the answer is to come.
     let said = json!([
@@ -235,37 +236,6 @@ async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
     }))
 }
 
-/// Backends of other servers.
-const BACKENDS: [&str; 3] = ["native", "oci", "host"];
-/// The source's, which no server has.
-const E2B: &str = "e2b";
-
-/// Whether a project's machine is what the request asks for. It is that of its server, and stays so.
-fn backend_is_there(own: &str, asked: &str) -> Result<(), ApiError> {
-    if asked == own {
-        return Ok(());
-    }
-    if asked == E2B {
-        return Err(ApiError::new(
-            Code::Unavailable,
-            format!(
-                "workspaceBackend: this server makes no machines at E2B; leave it out, or say {own}, and the run works in \
-                 the project's own machine"
-            ),
-        ));
-    }
-    if BACKENDS.contains(&asked) {
-        return Err(ApiError::new(
-            Code::Unavailable,
-            format!(
-                "workspaceBackend: the project's machine is made with {own}, as all of this server; leave it out, or use \
-                 a server that was started with --backend {asked}"
-            ),
-        ));
-    }
-    Err(ApiError::invalid(format!("workspaceBackend is native, oci, host or e2b; this server has {own}")))
-}
-
 #[derive(Deserialize)]
 pub(crate) struct Page {
     limit: Option<u32>,
@@ -369,42 +339,6 @@ pub(crate) async fn download(
     Ok(answer)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GoBack {
-    #[serde(default)]
-    force: bool,
-}
-
-/// `POST /v1/projects/{id}/runs/{run}/restore`: the project as it was before that run.
-pub(crate) async fn restore(
-    State(app): State<App>,
-    OfProject { project, machine, .. }: OfProject<Member>,
-    Path(named): Path<Named>,
-    JsonBody(body): JsonBody<GoBack>,
-) -> Result<Data<Value>, ApiError> {
-    let run = find(&app, &project, &named).await?;
-    if let Some(working) = app.store.working_run(&project.id).await? {
-        return Err(ApiError::new(
-            Code::Conflict,
-            format!("run {} works in this project: wait until it is over, or cancel it", working.id),
-        ));
-    }
-    let none = || {
-        ApiError::new(
-            Code::NoCheckpoint,
-            "no checkpoint was taken before this run (it had not begun, or checkpoints were not taken by themselves), or \
-             it was deleted since: choose one of GET …/checkpoints",
-        )
-    };
-    let checkpoint = run.state.checkpoint.as_deref().ok_or_else(none)?;
-    reconcile::in_order(&app, &machine).await?;
-    let was = checkpoints::find(&*app.store, &machine.id, checkpoint).await.map_err(|error| {
-        if error.code == Code::NotFound { none() } else { error }
-    })?;
-    go_back(&app, &machine, was, Way { force: body.force, place: None }).await
-}
-
 /// `POST /v1/projects/{id}/runs/{run}/cancel`.
 pub(crate) async fn cancel(
     State(app): State<App>,
@@ -420,23 +354,4 @@ pub(crate) async fn cancel(
         app.runs.cancel(&*app.store, &run.id).await;
     }
     Ok(Data(shown::cancelled(&cancelled)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_backend_that_the_project_has_not_is_told_from_one_that_there_is_not() {
-        let code = |own: &str, asked: &str| backend_is_there(own, asked).err().map(|error| error.code);
-        for own in BACKENDS {
-            for asked in BACKENDS {
-                assert_eq!(code(own, asked), (own != asked).then_some(Code::Unavailable), "{own} {asked}");
-            }
-            assert_eq!(code(own, E2B), Some(Code::Unavailable));
-            for odd in ["moon", "", "Native", "kubernetes"] {
-                assert_eq!(code(own, odd), Some(Code::InvalidArgument), "{odd}");
-            }
-        }
-    }
 }

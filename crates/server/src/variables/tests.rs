@@ -42,7 +42,12 @@ fn every_variable_of_the_source_has_one_row_and_there_is_no_other() {
     assert_eq!(names.len(), unique.len(), "one row each");
     assert_eq!(unique, SOURCE.split_whitespace().collect());
     for row in VARIABLES {
-        assert_eq!(row.says.starts_with("no meaning: "), row.read_by == ReadBy::Nobody, "{}", row.name);
+        assert_eq!(
+            row.says.starts_with("no meaning: "),
+            row.read_by == ReadBy::Nobody,
+            "{}",
+            row.name
+        );
     }
 }
 
@@ -88,13 +93,22 @@ fn shows(name: &str) {
         "OPENROUTER_SITE_URL" | "OPENROUTER_APP_NAME" => {
             let header = if name.ends_with("URL") { "http-referer" } else { "x-title" };
             let headers = given(&[(name, "https://x.example")]).headers(&known("openrouter"));
-            assert_eq!(headers, BTreeMap::from([(header.to_owned(), "https://x.example".to_owned())]));
+            assert_eq!(
+                headers,
+                BTreeMap::from([(header.to_owned(), "https://x.example".to_owned())])
+            );
         }
         "ZAI_USE_CODING_ENDPOINT" => {
             let at = |pairs: &[(&str, &str)]| given(pairs).base_url(&known("zai")).unwrap();
-            assert_eq!(at(&[(name, "true")]).as_deref(), Some("https://api.z.ai/api/coding/paas/v4"));
+            assert_eq!(
+                at(&[(name, "true")]).as_deref(),
+                Some("https://api.z.ai/api/coding/paas/v4")
+            );
             assert_eq!(at(&[(name, "false")]), None);
-            assert_eq!(at(&[(name, "true"), ("ZAI_BASE_URL", "http://h")]).as_deref(), Some("http://h"));
+            assert_eq!(
+                at(&[(name, "true"), ("ZAI_BASE_URL", "http://h")]).as_deref(),
+                Some("http://h")
+            );
         }
         key if key.ends_with("_API_KEY") => {
             let held = given(&[(key, "k-1")]).key(&known(provider_of(key)));
@@ -128,7 +142,9 @@ fn an_alias_counts_where_the_providers_own_name_is_not_set() {
         let key = given(&[(alias, "of-alias"), (own, "of-own")]).key(&known(provider)).unwrap();
         assert_eq!(key.expose(), "of-own", "{alias}");
     }
-    for (alias, id) in [("gemini", "google"), ("moonshot", "kimi"), ("alibaba", "qwen"), ("dashscope", "qwen")] {
+    for (alias, id) in
+        [("gemini", "google"), ("moonshot", "kimi"), ("alibaba", "qwen"), ("dashscope", "qwen")]
+    {
         assert_eq!(known(alias).id(), id);
     }
 }
@@ -143,7 +159,8 @@ fn each_variable_of_traces_does_what_its_row_says() {
     let place = |more: &[(&str, &str)]| {
         let sinks = read(more).unwrap().sinks;
         let one = sinks.into_iter().next()?;
-        let headers = one.headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
+        let headers =
+            one.headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
         Some((one.url.to_string(), headers.collect::<Vec<_>>()))
     };
     let rows = VARIABLES.iter().filter(|row| row.read_by == ReadBy::Traces);

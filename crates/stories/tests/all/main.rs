@@ -110,6 +110,7 @@ mod receipts;
 mod replay;
 mod said_once;
 mod runs;
+mod runs_contract;
 mod schedules;
 mod sdks;
 mod secrets;

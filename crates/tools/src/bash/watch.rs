@@ -209,7 +209,9 @@ impl<'a> Watch<'a> {
         let last = async {
             loop {
                 match run.events.next().await {
-                    Some(ShellEvent::Output(bytes) | ShellEvent::Errors(bytes)) => self.output(&bytes),
+                    Some(ShellEvent::Output(bytes) | ShellEvent::Errors(bytes)) => {
+                        self.output(&bytes)
+                    }
                     Some(ShellEvent::Gap(_)) => self.gap = true,
                     Some(ShellEvent::Exit(exit)) => return Some(exit),
                     Some(ShellEvent::Lost) | None => return None,

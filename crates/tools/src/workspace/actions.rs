@@ -38,7 +38,14 @@ pub(super) const ACTIONS: [(&str, Action); 14] = [
 ];
 
 const NAMES: &[&str] = &[
-    "action", "deps", "runInstall", "includeRecommended", "name", "limit", "confirm", "commitSha",
+    "action",
+    "deps",
+    "runInstall",
+    "includeRecommended",
+    "name",
+    "limit",
+    "confirm",
+    "commitSha",
 ];
 
 /// One of them.
@@ -212,7 +219,7 @@ async fn work(
         Action::ValidateEnv => environment::validate(ctx, &files).await?,
         Action::SyncEnvExample => {
             let recommended = args.flag("includeRecommended")?;
-            environment::sync(&mut files, recommended)?
+            environment::sync(&mut files, recommended).await?
         }
         Action::ScaffoldAuth => scaffold::auth(&mut files)?,
         Action::ScaffoldCron => scaffold::cron(&mut files)?,
@@ -242,10 +249,12 @@ async fn work(
             return installed(ctx, bounds, &files, argv).await;
         }
         Action::DrizzleMigration => {
-            let name = dependencies::migration_name(&args.some_text("name", "the migration's name")?)?;
+            let name =
+                dependencies::migration_name(&args.some_text("name", "the migration's name")?)?;
             if !detect::has_drizzle(&files) {
                 return Err(Wrong::Failed(
-                    "there is no drizzle.config.ts: scaffold_authjs_supabase_drizzle makes one".to_owned(),
+                    "there is no drizzle.config.ts: scaffold_authjs_supabase_drizzle makes one"
+                        .to_owned(),
                 ));
             }
             let argv = ["bunx", "drizzle-kit", "generate", "--name", &name];
@@ -257,7 +266,8 @@ async fn work(
         }
         Action::Rollback => {
             let confirm = args.optional_text("confirm")?;
-            let sha = args.some_text("commitSha", "the commit: rollback_list_commits names them")?;
+            let sha =
+                args.some_text("commitSha", "the commit: rollback_list_commits names them")?;
             return Ok(rollback::back(ctx, bounds, &files, confirm.as_deref(), &sha).await?);
         }
     };

@@ -56,7 +56,9 @@ impl Ran {
 
     /// As shells count; nothing when it was not run.
     pub(super) fn exit_code(&self) -> Option<i32> {
-        self.exit.as_ref().map(|exit| exit.code.unwrap_or_else(|| 128 + exit.signal.unwrap_or_default()))
+        self.exit
+            .as_ref()
+            .map(|exit| exit.code.unwrap_or_else(|| 128 + exit.signal.unwrap_or_default()))
     }
 
     /// In the words of the source.

@@ -69,8 +69,13 @@ impl Tool for SandboxCmd {
             Ok(allowed) => allowed,
             Err(denied) => return denial(&asked.cmd, &denied),
         };
-        let order =
-            Order { argv, shown: asked.cmd.clone(), cwd: &place, env: asked.env, limit: asked.limit };
+        let order = Order {
+            argv,
+            shown: asked.cmd.clone(),
+            cwd: &place,
+            env: asked.env,
+            limit: asked.limit,
+        };
         let ran = program::run(ctx, self.0, order).await;
         ran.outcome(&ran.result(&asked.cmd))
     }

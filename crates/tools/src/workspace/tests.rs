@@ -4,8 +4,8 @@
 use super::*;
 use crate::{host::Shell as _, outcome::ToolOutcome, testing::Bench};
 use serde_json::{Value, json};
-use toft_model::run::ACTIONS;
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use toft_model::run::ACTIONS;
 
 /// Says its arguments, a variable, its folder; and on the other stream one word.
 const BUN: &str = "#!/bin/sh\necho \"$(basename \"$0\") $* NAME=$NAME in $(basename \"$PWD\")\"\necho aside >&2\n\
@@ -69,7 +69,10 @@ async fn a_program_runs_without_a_shell_and_both_streams_are_told_apart() {
     assert!(cmd(&bench, json!({"cmd": "mkdir -p a/b 'c d'"})).await["ok"] == true);
     assert!(bench.path("a/b").is_dir() && bench.path("c d").is_dir());
     assert!(cmd(&bench, json!({"cmd": "rm -rf a *"})).await["ok"] == true);
-    assert!(!bench.path("a").exists() && bench.path("c d").is_dir(), "`*` is no pattern without a shell");
+    assert!(
+        !bench.path("a").exists() && bench.path("c d").is_dir(),
+        "`*` is no pattern without a shell"
+    );
 }
 
 #[tokio::test]
@@ -93,7 +96,9 @@ async fn a_denied_command_is_an_answer_and_nothing_is_run() {
         assert!(error.starts_with("Not allowed") && error.contains(part), "{arguments}: {error}");
     }
     assert!(bench.path("kept").exists() && bench.shell.list().await.unwrap().is_empty());
-    for envs in [json!({"PATH": "/x"}), json!({"LD_PRELOAD": "x"}), json!({"a-b": "x"}), json!({"A": []})] {
+    for envs in
+        [json!({"PATH": "/x"}), json!({"LD_PRELOAD": "x"}), json!({"a-b": "x"}), json!({"A": []})]
+    {
         let refused = bench.call(SANDBOX_CMD, json!({"cmd": "bun x", "envs": envs})).await;
         assert!(refused.is_error && refused.said().contains("Nothing was done"), "{envs}");
     }
@@ -104,7 +109,8 @@ async fn a_denied_command_is_an_answer_and_nothing_is_run() {
 
 #[tokio::test]
 async fn a_program_ends_at_its_time_limit_and_says_no_more_than_it_may() {
-    let bench = bench_with(&RunRules { cmd_timeout_ms: 300, output_chars_max: 50, ..RunRules::default() });
+    let bench =
+        bench_with(&RunRules { cmd_timeout_ms: 300, output_chars_max: 50, ..RunRules::default() });
     let slow = cmd(&bench, json!({"cmd": "bun sleep"})).await;
     assert!(slow["error"].as_str().unwrap().contains("time limit of 0.3 seconds"), "{slow}");
     assert_eq!(slow["ok"], false);
@@ -124,16 +130,18 @@ async fn the_same_call_again_finds_the_same_program_and_a_stop_ends_it() {
     assert_eq!(taken_up["stdout"], "bun x NAME= in project\n", "nothing is there twice");
     let (ctx, _updates) = bench.context("stopped");
     let cancel = ctx.cancel.clone();
-    let (stopped, ()) = tokio::join!(bench.toolbox.run(SANDBOX_CMD, &ctx, json!({"cmd": "bun sleep"})), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        cancel.cancel();
-    });
+    let (stopped, ()) =
+        tokio::join!(bench.toolbox.run(SANDBOX_CMD, &ctx, json!({"cmd": "bun sleep"})), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            cancel.cancel();
+        });
     assert!(stopped.is_error && stopped.said().contains("Stopped by a person"));
 }
 
 #[test]
 fn the_prompt_pays_little_for_them() {
-    let specs = tools(&RunRules::default()).map(|tool| serde_json::to_string(&tool.spec()).unwrap().len());
+    let specs =
+        tools(&RunRules::default()).map(|tool| serde_json::to_string(&tool.spec()).unwrap().len());
     assert!(specs.iter().sum::<usize>() <= 1_500, "{specs:?} bytes of each prompt of a run");
 }
 
@@ -142,7 +150,8 @@ async fn every_action_of_the_source_answers() {
     let bench = bench();
     assert_eq!(actions::ACTIONS.map(|(name, _)| name), ACTIONS);
     for name in ACTIONS {
-        let given = json!({"action": name, "deps": [{"name": "x"}], "name": "m", "commitSha": "abcdef1"});
+        let given =
+            json!({"action": name, "deps": [{"name": "x"}], "name": "m", "commitSha": "abcdef1"});
         assert_eq!(act(&bench, given).await["action"], name, "in an empty folder too");
     }
     let unknown = bench.call(PROJECT_ACTIONS, json!({"action": "fly"})).await;
@@ -154,15 +163,23 @@ async fn a_project_is_known_by_its_files() {
     let bench = bench();
     let empty = act(&bench, json!({"action": "detect_project"})).await;
     assert_eq!((&empty["hasPackageJson"], &empty["isNext"]), (&json!(false), &json!(false)));
-    bench.write("package.json", r#"{"name":"shop","scripts":{"build":"next build"},"dependencies":{"next":"15"}}"#);
+    bench.write(
+        "package.json",
+        r#"{"name":"shop","scripts":{"build":"next build"},"dependencies":{"next":"15"}}"#,
+    );
     bench.write("bun.lock", "");
     bench.write("src/app/page.tsx", "");
     bench.write("tsconfig.json", "{}");
     let found = act(&bench, json!({"action": "detect_project"})).await;
     for (field, value) in [
-        ("name", json!("shop")), ("packageManager", json!("bun")), ("isNext", json!(true)),
-        ("nextVersion", json!("15")), ("router", json!("app")), ("isTypescript", json!(true)),
-        ("hasDrizzle", json!(false)), ("scripts", json!({"build": "next build"})),
+        ("name", json!("shop")),
+        ("packageManager", json!("bun")),
+        ("isNext", json!(true)),
+        ("nextVersion", json!("15")),
+        ("router", json!("app")),
+        ("isTypescript", json!(true)),
+        ("hasDrizzle", json!(false)),
+        ("scripts", json!({"build": "next build"})),
     ] {
         assert_eq!(found[field], value, "{field} of {found}");
     }
@@ -176,11 +193,16 @@ async fn secrets_are_named_and_never_read() {
     let bench = bench();
     bench.secrets.set("AUTH_SECRET", "s3cret-canary");
     bench.write(".env", "DATABASE_URL=s3cret-canary\n");
-    bench.write("app/db.ts", "process.env.DATABASE_URL; process.env['STRIPE_KEY']; process.env.NODE_ENV; process.env.x");
+    bench.write(
+        "app/db.ts",
+        "process.env.DATABASE_URL; process.env['STRIPE_KEY']; process.env.NODE_ENV; process.env.x",
+    );
     bench.write("node_modules/p/i.js", "process.env.OF_A_PACKAGE");
     bench.write("package.json", r#"{"dependencies":{"next-auth":"5"}}"#);
     let none = act(&bench, json!({"action": "secrets_read_env_example"})).await;
-    assert!(none["ok"] == false && none["error"].as_str().unwrap().contains("secrets_sync_env_example"));
+    assert!(
+        none["ok"] == false && none["error"].as_str().unwrap().contains("secrets_sync_env_example")
+    );
     assert_eq!(act(&bench, json!({"action": "validate_env"})).await["ok"], false);
     let synced = act(&bench, json!({"action": "secrets_sync_env_example"})).await;
     assert_eq!(synced["added"], json!(["DATABASE_URL", "STRIPE_KEY"]));
@@ -215,14 +237,28 @@ async fn packages_are_added_where_they_belong_and_the_rest_stays_in_its_order() 
     let package: Value = serde_json::from_str(&bench.read("package.json")).unwrap();
     assert_eq!(package["dependencies"], json!({"@auth/core": "^0.40.0"}));
     assert_eq!(package["devDependencies"], json!({"vite": "5", "zod": "latest"}));
-    assert!(bench.read("package.json").find("\"z\"").unwrap() < bench.read("package.json").find("\"a\"").unwrap());
+    assert!(
+        bench.read("package.json").find("\"z\"").unwrap()
+            < bench.read("package.json").find("\"a\"").unwrap()
+    );
     let also = json!({"action": "add_dependencies", "deps": [{"name": "ms"}], "runInstall": true});
     let installed = act(&bench, also).await;
     assert_eq!(installed["install"]["stdout"], "bun install NAME= in project\n");
-    for (name, version) in [("../evil", "1"), ("A", "1"), ("", "1"), ("x", "file:../y"), ("x", "https://e/x.tgz"), ("x", "$(y)")] {
+    for (name, version) in [
+        ("../evil", "1"),
+        ("A", "1"),
+        ("", "1"),
+        ("x", "file:../y"),
+        ("x", "https://e/x.tgz"),
+        ("x", "$(y)"),
+    ] {
         let deps = json!([{"name": name, "version": version}]);
-        let refused = bench.call(PROJECT_ACTIONS, json!({"action": "add_dependencies", "deps": deps})).await;
-        assert!(refused.is_error && refused.said().contains("Nothing was done"), "{name} {version}");
+        let refused =
+            bench.call(PROJECT_ACTIONS, json!({"action": "add_dependencies", "deps": deps})).await;
+        assert!(
+            refused.is_error && refused.said().contains("Nothing was done"),
+            "{name} {version}"
+        );
     }
 }
 
@@ -231,22 +267,32 @@ async fn installing_building_and_checking_types_are_programs_that_may_be_forbidd
     let bench = bench();
     bench.write("package.json", r#"{"scripts":{}}"#);
     for (action, ran) in [
-        ("run_install", "bun install"), ("run_next_build", "bun run build"), ("run_typecheck", "bunx tsc --noEmit"),
+        ("run_install", "bun install"),
+        ("run_next_build", "bun run build"),
+        ("run_typecheck", "bunx tsc --noEmit"),
     ] {
         assert_eq!(act(&bench, json!({"action": action})).await["executedCmd"], ran);
     }
     bench.write("package.json", r#"{"scripts":{"typecheck":"tsc"}}"#);
-    assert_eq!(act(&bench, json!({"action": "run_typecheck"})).await["executedCmd"], "bun run typecheck");
+    assert_eq!(
+        act(&bench, json!({"action": "run_typecheck"})).await["executedCmd"],
+        "bun run typecheck"
+    );
     bench.write("drizzle.config.ts", "");
-    let migrated = act(&bench, json!({"action": "generate_drizzle_migration", "name": "first"})).await;
+    let migrated =
+        act(&bench, json!({"action": "generate_drizzle_migration", "name": "first"})).await;
     assert_eq!(migrated["executedCmd"], "bunx drizzle-kit generate --name first");
-    let odd = bench.call(PROJECT_ACTIONS, json!({"action": "generate_drizzle_migration", "name": "--x"})).await;
+    let odd = bench
+        .call(PROJECT_ACTIONS, json!({"action": "generate_drizzle_migration", "name": "--x"}))
+        .await;
     assert!(odd.is_error);
 
     let none = bench_with(&RunRules { installs: false, ..RunRules::default() });
     none.write("package.json", "{}");
     for given in [
-        json!({"action": "run_install"}), json!({"action": "run_next_build"}), json!({"action": "run_typecheck"}),
+        json!({"action": "run_install"}),
+        json!({"action": "run_next_build"}),
+        json!({"action": "run_typecheck"}),
         json!({"action": "add_dependencies", "deps": ["x"], "runInstall": true}),
     ] {
         let said = act(&none, given).await;
@@ -267,14 +313,22 @@ async fn what_a_project_begins_with_is_written_once_and_over_nothing() {
     assert_eq!(bench.read("src/auth.ts"), "mine");
     assert!(bench.read("drizzle.config.ts").contains("./src/db/schema.ts"));
     assert!(bench.read("src/app/api/auth/[...nextauth]/route.ts").contains("handlers"));
-    assert!(bench.read("package.json").contains("\"drizzle-orm\"") && bench.read(".env.example").contains("AUTH_SECRET="));
+    assert!(
+        bench.read("package.json").contains("\"drizzle-orm\"")
+            && bench.read(".env.example").contains("AUTH_SECRET=")
+    );
     let again = act(&bench, auth).await;
-    assert_eq!((&again["written"], &again["envAdded"], &again["files"]), (&json!([]), &json!([]), &Value::Null));
+    assert_eq!(
+        (&again["written"], &again["envAdded"], &again["files"]),
+        (&json!([]), &json!([]), &Value::Null)
+    );
     let cron = act(&bench, json!({"action": "scaffold_cron_supabase_daily"})).await;
     assert_eq!(cron["written"].as_array().unwrap().len(), 2);
     let sql = bench.names("supabase/migrations");
     assert!(bench.read(&format!("supabase/migrations/{}", sql[0])).contains("cron.schedule"));
-    let reading = bench.reading("r", PROJECT_ACTIONS, json!({"action": "scaffold_cron_supabase_daily"})).await;
+    let reading = bench
+        .reading("r", PROJECT_ACTIONS, json!({"action": "scaffold_cron_supabase_daily"}))
+        .await;
     assert!(reading.is_error && reading.details.unwrap()["planMode"] == true);
     let looked = bench.reading("d", PROJECT_ACTIONS, json!({"action": "detect_project"})).await;
     assert_eq!(answer(&looked)["isNext"], true, "looking is for plan mode too");
@@ -313,10 +367,16 @@ async fn going_back_to_a_commit_keeps_history_and_what_was_not_committed() {
     let second = git(&at, &["rev-parse", "HEAD"]);
     let listed = act(&bench, json!({"action": "rollback_list_commits", "limit": 1})).await;
     assert_eq!(listed["commits"].as_array().unwrap().len(), 1);
-    assert_eq!((&listed["commits"][0]["commitSha"], &listed["commits"][0]["subject"]), (&json!(second), &json!("second")));
+    assert_eq!(
+        (&listed["commits"][0]["commitSha"], &listed["commits"][0]["subject"]),
+        (&json!(second), &json!("second"))
+    );
     let all = act(&bench, json!({"action": "rollback_list_commits"})).await;
     assert_eq!(all["commits"][1]["subject"], "first: it begins");
-    assert_eq!(act(&bench, json!({"action": "rollback_list_commits", "limit": 201})).await["ok"], false);
+    assert_eq!(
+        act(&bench, json!({"action": "rollback_list_commits", "limit": 201})).await["ok"],
+        false
+    );
 
     bench.write("a.ts", "not committed");
     bench.write("c.ts", "not committed");
@@ -328,7 +388,9 @@ async fn going_back_to_a_commit_keeps_history_and_what_was_not_committed() {
         (json!("rollback"), "--all", "hash"),
         (json!("rollback"), "abcdef0123", "no such commit"),
     ] {
-        let said = act(&bench, json!({"action": "rollback_run", "confirm": confirm, "commitSha": sha})).await;
+        let said =
+            act(&bench, json!({"action": "rollback_run", "confirm": confirm, "commitSha": sha}))
+                .await;
         assert!(said["ok"] == false && said["error"].as_str().unwrap().contains(part), "{said}");
         assert_eq!(bench.read("a.ts"), "not committed");
     }
@@ -358,7 +420,9 @@ async fn a_rollback_that_would_write_over_what_git_does_not_have_is_refused() {
     git(&at, &["rm", "-q", ".env"]);
     git(&at, &["commit", "-q", "-m", "without"]);
     bench.write(".env", "KEY=mine");
-    let said = act(&bench, json!({"action": "rollback_run", "confirm": "rollback", "commitSha": first})).await;
+    let said =
+        act(&bench, json!({"action": "rollback_run", "confirm": "rollback", "commitSha": first}))
+            .await;
     assert!(said["ok"] == false && said["error"].as_str().unwrap().contains(".env"), "{said}");
     assert_eq!(bench.read(".env"), "KEY=mine");
 }

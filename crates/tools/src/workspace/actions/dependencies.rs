@@ -28,18 +28,25 @@ fn is_package(name: &str) -> bool {
     let plain = |part: &str| {
         !part.is_empty()
             && !part.starts_with(['.', '_'])
-            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_'))
+            && part.chars().all(|c| {
+                c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_')
+            })
     };
     name.len() <= NAME_CHARS_MAX
         && match name.strip_prefix('@') {
-            Some(scoped) => scoped.split_once('/').is_some_and(|(scope, rest)| plain(scope) && plain(rest)),
+            Some(scoped) => {
+                scoped.split_once('/').is_some_and(|(scope, rest)| plain(scope) && plain(rest))
+            }
             None => plain(name),
         }
 }
 
 /// A range of versions or a tag; no address, no folder.
 fn is_version(version: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '^' | '~' | '*' | '<' | '>' | '=' | '|' | ' ');
+    let plain = |c: char| {
+        c.is_ascii_alphanumeric()
+            || matches!(c, '.' | '-' | '+' | '^' | '~' | '*' | '<' | '>' | '=' | '|' | ' ')
+    };
     !version.trim().is_empty() && version.len() <= VERSION_CHARS_MAX && version.chars().all(plain)
 }
 
@@ -55,7 +62,8 @@ pub(super) fn parse(given: Vec<Value>) -> Result<Vec<Dep>, Refused> {
             one => (one["name"].as_str(), one["version"].as_str()),
         };
         let name = name.map(str::trim).filter(|name| is_package(name));
-        let name = name.ok_or_else(|| wrong(format!("deps[{i}].name is no name of an npm package.")))?;
+        let name =
+            name.ok_or_else(|| wrong(format!("deps[{i}].name is no name of an npm package.")))?;
         let version = version.unwrap_or("latest");
         if !is_version(version) {
             return Err(wrong(format!("deps[{i}].version is no version, range or tag.")));
@@ -73,8 +81,11 @@ pub(super) fn add(files: &mut Files, deps: &[Dep]) -> Result<Value, Failed> {
     };
     let mut added = Vec::new();
     for dep in deps {
-        let (kind, other) =
-            if dep.dev { ("devDependencies", "dependencies") } else { ("dependencies", "devDependencies") };
+        let (kind, other) = if dep.dev {
+            ("devDependencies", "dependencies")
+        } else {
+            ("dependencies", "devDependencies")
+        };
         if let Some(Value::Object(of_other)) = package.get_mut(other) {
             of_other.shift_remove(&dep.name);
         }

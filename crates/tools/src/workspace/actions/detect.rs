@@ -9,7 +9,10 @@ const PACKAGE: &str = "package.json";
 const DRIZZLE: [&str; 3] = ["drizzle.config.ts", "drizzle.config.js", "drizzle.config.json"];
 /// Who installed, by the file that they leave.
 const LOCKS: [(&str, &str); 5] = [
-    ("bun.lock", "bun"), ("bun.lockb", "bun"), ("package-lock.json", "npm"), ("pnpm-lock.yaml", "pnpm"),
+    ("bun.lock", "bun"),
+    ("bun.lockb", "bun"),
+    ("package-lock.json", "npm"),
+    ("pnpm-lock.yaml", "pnpm"),
     ("yarn.lock", "yarn"),
 ];
 
@@ -35,7 +38,8 @@ pub(super) fn has_drizzle(files: &Files) -> bool {
 
 pub(super) fn has_script(files: &Files, name: &str) -> Result<bool, Failed> {
     let package = package(files)?;
-    Ok(package.is_some_and(|package| package.get("scripts").is_some_and(|all| all.get(name).is_some())))
+    Ok(package
+        .is_some_and(|package| package.get("scripts").is_some_and(|all| all.get(name).is_some())))
 }
 
 /// Packages and their versions, of both kinds.

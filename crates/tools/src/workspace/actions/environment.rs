@@ -11,7 +11,12 @@ use toft_policy::workspace;
 const EXAMPLE: &str = ".env.example";
 /// How code reads a variable; its name comes next.
 const READS: [&str; 6] = [
-    "process.env.", "process.env[\"", "process.env['", "import.meta.env.", "Bun.env.", "Deno.env.get(\"",
+    "process.env.",
+    "process.env[\"",
+    "process.env['",
+    "import.meta.env.",
+    "Bun.env.",
+    "Deno.env.get(\"",
 ];
 /// What source ends with.
 const SOURCE: [&str; 6] = ["ts", "tsx", "js", "jsx", "mjs", "cjs"];
@@ -26,7 +31,10 @@ const GIVEN: [&str; 4] = ["NODE_ENV", "CI", "PORT", "VERCEL"];
 const RECOMMENDED: [(&str, &[&str]); 5] = [
     ("next-auth", &["AUTH_SECRET", "AUTH_URL"]),
     ("@auth/core", &["AUTH_SECRET", "AUTH_URL"]),
-    ("@supabase/supabase-js", &["NEXT_PUBLIC_SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"]),
+    (
+        "@supabase/supabase-js",
+        &["NEXT_PUBLIC_SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"],
+    ),
     ("drizzle-orm", &["DATABASE_URL"]),
     ("next", &["NEXT_PUBLIC_APP_URL"]),
 ];
@@ -51,15 +59,27 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Names that the project's source reads.
-fn read_in_source(files: &Files) -> BTreeSet<String> {
+async fn read_in_source(files: &Files) -> BTreeSet<String> {
+    let root = files.root().to_owned();
+    // Many files.
+    let found = tokio::task::spawn_blocking(move || Files::open(&root).map(|files| look(&files)));
+    found.await.unwrap_or_else(|_| Ok(BTreeSet::new())).unwrap_or_default()
+}
+
+fn look(files: &Files) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let root = files.root();
     let walk = WalkBuilder::new(root).hidden(true).require_git(false).git_global(false).build();
-    for entry in walk.filter_map(Result::ok).filter(|e| e.file_type().is_some_and(|t| t.is_file())).take(FILES_MAX) {
+    for entry in walk
+        .filter_map(Result::ok)
+        .filter(|e| e.file_type().is_some_and(|t| t.is_file()))
+        .take(FILES_MAX)
+    {
         let Ok(path) = entry.path().strip_prefix(root) else { continue };
         let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
         let small = entry.metadata().is_ok_and(|meta| meta.len() <= FILE_BYTES_MAX);
-        if !small || !SOURCE.contains(&end) || workspace::readable(&path.to_string_lossy()).is_err() {
+        if !small || !SOURCE.contains(&end) || workspace::readable(&path.to_string_lossy()).is_err()
+        {
             continue;
         }
         let Ok(Some(text)) = files.read(&path.to_string_lossy()) else { continue };
@@ -85,7 +105,7 @@ async fn parted(ctx: &ToolContext, names: &[String]) -> (Vec<String>, Vec<String
 
 pub(super) async fn status(ctx: &ToolContext, files: &Files) -> Result<Value, Failed> {
     let declared = declared(files)?;
-    let read = read_in_source(files);
+    let read = read_in_source(files).await;
     let undeclared: Vec<&String> = read.iter().filter(|name| !declared.contains(name)).collect();
     let (set, missing) = parted(ctx, &declared).await;
     Ok(json!({
@@ -109,14 +129,15 @@ pub(super) async fn validate(ctx: &ToolContext, files: &Files) -> Result<Value, 
 
 pub(super) fn example(files: &Files) -> Result<Value, Failed> {
     let text = files.read(EXAMPLE)?;
-    let text = text.ok_or_else(|| format!("there is no {EXAMPLE}: secrets_sync_env_example makes one"))?;
+    let text =
+        text.ok_or_else(|| format!("there is no {EXAMPLE}: secrets_sync_env_example makes one"))?;
     let content: String = text.chars().take(TEXT_CHARS_MAX).collect();
     Ok(json!({ "ok": true, "content": content, "names": declared(files)? }))
 }
 
 /// Names what the code reads. What stands there stays as it is.
-pub(super) fn sync(files: &mut Files, recommended: bool) -> Result<Value, Failed> {
-    let mut wanted = read_in_source(files);
+pub(super) async fn sync(files: &mut Files, recommended: bool) -> Result<Value, Failed> {
+    let mut wanted = read_in_source(files).await;
     if recommended && let Some(package) = detect::package(files)? {
         let packages = detect::packages(&package);
         for (name, names) in RECOMMENDED {

@@ -64,7 +64,11 @@ pub(super) async fn list(
     let argv = ["git", "--no-pager", "log", "--no-show-signature", "--no-color", &count, &format];
     let ran = program(ctx, bounds, files, &argv).await;
     if !ran.is_ok() {
-        let why = if ran.stderr.trim().is_empty() { ran.error.clone() } else { Some(ran.stderr.trim().to_owned()) };
+        let why = if ran.stderr.trim().is_empty() {
+            ran.error.clone()
+        } else {
+            Some(ran.stderr.trim().to_owned())
+        };
         let said = json!({ "ok": false, "error": why, "commits": [] });
         return Ok(Done::Ran(Box::new(ran), said, Vec::new()));
     }
@@ -89,15 +93,23 @@ pub(super) async fn back(
     sha: &str,
 ) -> Result<Done, Failed> {
     if confirm != Some(CONFIRM) {
-        return Err(format!("confirm must be {CONFIRM:?}: all files become those of the commit. Nothing was done"));
+        return Err(format!(
+            "confirm must be {CONFIRM:?}: all files become those of the commit. Nothing was done"
+        ));
     }
     let sha = sha.trim();
     if !(7..=64).contains(&sha.len()) || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err("commitSha is a commit's hash: rollback_list_commits names them. Nothing was done".to_owned());
+        return Err(
+            "commitSha is a commit's hash: rollback_list_commits names them. Nothing was done"
+                .to_owned(),
+        );
     }
     // The call's own name: done again it is the same one.
-    let name: String =
-        ctx.run_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
+    let name: String = ctx
+        .run_id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
+        .collect();
     let kept = format!("refs/toft/before-rollback/{name}");
     let order = Order {
         argv: ["sh", "-c", SCRIPT, "toft-rollback", sha, &kept].map(str::to_owned).to_vec(),

@@ -12,11 +12,12 @@ const AUTH: [(&str, &str); 5] = [
     ("db/index.ts", include_str!("scaffold/db.ts.txt")),
     ("drizzle.config.ts", include_str!("scaffold/drizzle.config.ts.txt")),
 ];
-const AUTH_NAMES: [&str; 5] = ["AUTH_SECRET", "AUTH_URL", "AUTH_GITHUB_ID", "AUTH_GITHUB_SECRET", "DATABASE_URL"];
+const AUTH_NAMES: [&str; 5] =
+    ["AUTH_SECRET", "AUTH_URL", "AUTH_GITHUB_ID", "AUTH_GITHUB_SECRET", "DATABASE_URL"];
 const AUTH_PACKAGES: [(&str, &str, bool); 5] = [
-    ("next-auth", "beta", false),
-    ("@auth/drizzle-adapter", "^1.7.0", false),
-    ("drizzle-orm", "^0.44.0", false),
+    ("next-auth", "5.0.0-beta.32", false),
+    ("@auth/drizzle-adapter", "^1.11.0", false),
+    ("drizzle-orm", "^0.45.0", false),
     ("postgres", "^3.4.0", false),
     ("drizzle-kit", "^0.31.0", true),
 ];
@@ -30,7 +31,10 @@ const CRON_NAMES: [&str; 2] = ["CRON_SECRET", "NEXT_PUBLIC_APP_URL"];
 
 pub(super) fn auth(files: &mut Files) -> Result<Value, Failed> {
     let Some(package) = detect::package(files)? else {
-        return Err("there is no package.json in the project's folder: make the Next.js project first".to_owned());
+        return Err(
+            "there is no package.json in the project's folder: make the Next.js project first"
+                .to_owned(),
+        );
     };
     let mut said = lay(files, &AUTH, &AUTH_NAMES)?;
     let there = detect::packages(&package);

@@ -143,10 +143,9 @@ impl Conversation {
         let start = self.mode() != Mode::Plan;
         let rules = self.run_rules();
         let mut own = own_tools(&self.session(), &self.around);
-        if rules.as_ref().is_some_and(|rules| rules.project_tools) {
-            own = workspace::tools(&rules.clone().unwrap_or_default())
-                .into_iter()
-                .fold(own, Toolbox::with);
+        let is_package = || self.around.cwd.join("package.json").is_file();
+        if let Some(rules) = rules.as_ref().filter(|rules| rules.has_project_tools(is_package())) {
+            own = workspace::tools(rules).into_iter().fold(own, Toolbox::with);
         }
         let may = |name: &str| rules.as_ref().is_none_or(|rules| rules.allows(name));
         let own = extensions.add_to(own).filtered(may);

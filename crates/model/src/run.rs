@@ -97,8 +97,10 @@ pub struct Signature {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunRules {
-    /// Whether the agent has the tools `sandbox_cmd` and `project_actions`.
-    pub project_tools: bool,
+    /// Whether the agent has the tools `sandbox_cmd` and `project_actions`; when absent, where the project has a
+    /// `package.json`, or where `allowed_tools` names one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_tools: Option<bool>,
     /// Names of the tools that it has, `*` at the end for all that begin so; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_tools: Option<Vec<String>>,
@@ -121,6 +123,13 @@ pub struct RunRules {
 impl RunRules {
     /// Times that a model may be asked to mend what the check says: the source's bound.
     pub const CHECK_FIXES_MAX: u32 = 5;
+
+    /// Whether the agent has the tools for projects, in one that has a `package.json` or has none.
+    pub fn has_project_tools(&self, is_package: bool) -> bool {
+        let named = |name: &String| name == SANDBOX_CMD || name == PROJECT_ACTIONS;
+        let listed = || self.allowed_tools.as_ref().is_some_and(|list| list.iter().any(named));
+        self.project_tools.unwrap_or_else(|| is_package || listed())
+    }
 
     /// Whether the agent may have a tool of this name. The list may have the source's names too.
     pub fn allows(&self, tool: &str) -> bool {
@@ -176,7 +185,7 @@ const SAME_TOOLS: [(&str, &str); 9] = [
 impl Default for RunRules {
     fn default() -> Self {
         Self {
-            project_tools: true,
+            project_tools: None,
             allowed_tools: None,
             subagents: true,
             installs: true,
@@ -367,6 +376,10 @@ mod tests {
         assert!(rules(&["task"], true).allows("task"));
         let all = RunRules::default();
         assert!(all.allows("bash") && all.allows("task") && all.allows("anything"));
+        assert!(all.has_project_tools(true) && !all.has_project_tools(false));
+        assert!(rules(&["sandbox_cmd"], true).has_project_tools(false));
+        let off = RunRules { project_tools: Some(false), ..RunRules::default() };
+        assert!(!off.has_project_tools(true));
         let read: RunRules = serde_json::from_value(json!({"installs": false})).unwrap();
         assert_eq!(read, RunRules { installs: false, ..all }, "an older server says less");
     }

@@ -29,9 +29,10 @@ async fn a_run_has_the_tools_for_projects_and_a_conversation_has_not() {
     let bench =
         Bench::new([Prepared::text("One."), Prepared::text("Two."), Prepared::text("Three.")]);
     bench.run("a").await;
-    bench.rule(RunRules::default());
+    bench.rule(RunRules { project_tools: Some(true), ..RunRules::default() });
     bench.run("b").await;
-    bench.rule(RunRules { project_tools: false, ..RunRules::default() });
+    // The project is none that they are for.
+    bench.rule(RunRules::default());
     bench.run("c").await;
     let has = |request| {
         offered(&bench, request)

@@ -90,9 +90,9 @@ fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
 
 /// What agents have for runs.
 fn rules(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunRules> {
-    let mut rules = RunRules::default();
+    let project_tools = flag(tells, "TOFT_RUN_TOOLS")?;
+    let mut rules = RunRules { project_tools, ..RunRules::default() };
     for (name, set) in [
-        ("TOFT_RUN_TOOLS", &mut rules.project_tools),
         ("ENABLE_SUBAGENTS", &mut rules.subagents),
         ("AUTO_LINT_AFTER_BUILD", &mut rules.auto_check),
     ] {
@@ -229,6 +229,13 @@ pub(super) mod tests {
 
     pub(in crate::config) fn with(variables: &[(&str, &str)]) -> Result<RunSettings> {
         read(&|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn the_tools_for_projects_are_the_projects_choice_unless_somebody_says_so() {
+        let given = |set: &str| with(&[("TOFT_RUN_TOOLS", set)]).unwrap().rules.project_tools;
+        assert_eq!((given("true"), given("off")), (Some(true), Some(false)));
+        assert_eq!(with(&[]).unwrap().rules.project_tools, None);
     }
 
     #[test]

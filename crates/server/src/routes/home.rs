@@ -48,7 +48,7 @@ const OWN_ACTIONS: &[&str] = &[
 /// As the Platform Agent's document has it, with what holds here.
 fn capabilities_data(app: &App) -> Value {
     let rules = &app.runs.settings.rules;
-    let has = |tool: &str| rules.project_tools && rules.allows(tool);
+    let has = |tool: &str| rules.project_tools != Some(false) && rules.allows(tool);
     let mut actions: Vec<&str> = OWN_ACTIONS.to_vec();
     if has(SANDBOX_CMD) {
         actions.push(SANDBOX_CMD);

@@ -78,10 +78,7 @@ impl Ran {
         if self.is_stopped {
             return ToolOutcome::cancelled(STOPPED);
         }
-        let mut details = said.clone();
-        // What init keeps of it may be let go.
-        details["id"] = Value::Null;
-        ToolOutcome::text(said.to_string()).details(details)
+        ToolOutcome::text(said.to_string()).details(said.clone())
     }
 }
 

@@ -56,6 +56,8 @@ async fn what_is_declared_counts_from_the_next_prompt_on() {
     assert_eq!(names(&place.tools().await), ["a__one", "b__two"]);
     let planning = place.servers.add_to(Toolbox::of([]), false, |_| true).await;
     assert_eq!(names(&planning), ["a__one", "b__two"], "what is known stays");
+    let some = place.servers.add_to(Toolbox::of([]), false, |name| name.starts_with("b__")).await;
+    assert_eq!(names(&some), ["b__two"], "others may not be there");
     place.declare(&json!({ "a": server(&["other"]) }));
     assert_eq!(names(&place.tools().await), ["a__other"]);
     place.bench.write(

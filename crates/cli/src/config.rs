@@ -9,6 +9,8 @@ mod keys;
 mod last;
 mod oci;
 mod runs;
+pub(crate) mod variables;
+mod workspace;
 
 use crate::{
     amounts,
@@ -21,7 +23,7 @@ use clap::ValueEnum as _;
 use keys::Watched;
 pub(crate) use last::{last, remember};
 pub(crate) use oci::OciParts;
-pub(crate) use runs::runs;
+pub(crate) use runs::{mcp_servers, runs};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -120,13 +122,20 @@ pub(crate) struct Resolved {
 
 /// Resolves what `toft up` was told.
 pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
+    resolve_with(at, up, &|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
+}
+
+fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Result<Resolved> {
     let data = data_dir(at)?;
     let file = read_file(&data, up.config.as_deref())?;
     let listen = match up.listen.or(file.listen) {
         Some(addr) => addr,
         None => LISTEN_DEFAULT.parse().expect("the default is an address"),
     };
-    let told = up.backend.or(file.backend);
+    let told = match up.backend {
+        Some(flag) => Some(flag),
+        None => workspace::backend(tells)?.or(file.backend),
+    };
     if let (None, Some(before @ (BackendName::Oci | BackendName::Host))) = (told, last(at).backend)
     {
         bail!(
@@ -136,7 +145,7 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         );
     }
     let backend = told.unwrap_or(BackendName::Native);
-    let allow_host = up.allow_host.clone().or(file.allow_host);
+    let allow_host = up.allow_host.clone().or_else(|| workspace::root(tells, backend)).or(file.allow_host);
     match (backend, &allow_host) {
         (BackendName::Host, None) => bail!(
             "--backend host runs projects without any sandbox, so it needs --allow-host DIR: the \
@@ -198,7 +207,8 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         watched,
         fallbacks,
         local_models: up.local_models || file.local_models.unwrap_or(false),
-        database: runs::database(up.database.as_deref(), file.database.as_deref()).map(Database::new),
+        database: runs::database(tells, up.database.as_deref(), file.database.as_deref())
+            .map(Database::new),
         advertise: runs::advertise(up.advertise.as_deref().or(file.advertise.as_deref()))?,
         artifacts: runs::artifacts(up.artifacts.as_deref().or(file.artifacts.as_deref()))?,
     })

@@ -61,6 +61,8 @@ pub struct ServerConfig {
     pub artifacts: Option<ArtifactPlace>,
     /// How runs are worked on.
     pub runs: RunSettings,
+    /// MCP servers of all projects that declare none in their variable `MCP_SERVERS`. May hold secrets.
+    pub mcp_servers: Option<Secret>,
     /// Version of the binary.
     pub version: String,
     /// How many files this process may have open; most of them are for connections.
@@ -103,6 +105,7 @@ impl ServerConfig {
             advertise: None,
             artifacts: None,
             runs: RunSettings::default(),
+            mcp_servers: None,
             version,
             open_files: OPEN_FILES,
             limits: Limits::default(),
@@ -160,7 +163,8 @@ pub fn provider_env_names() -> impl Iterator<Item = &'static str> {
             }
             Auth::Bearer | Auth::XApiKey | Auth::ApiKey | Auth::Google => Vec::new(),
         };
-        let own = p.key_env.iter().chain(p.base_url_env).chain(parts).chain(p.model_env);
+        let switch = p.base_url_switch.iter().map(|(name, _)| name);
+        let own = p.key_env.iter().chain(p.base_url_env).chain(switch).chain(parts).chain(p.model_env);
         own.chain(headers).copied().chain(account)
     };
     let local = local::SERVERS.iter().map(|server| &server.spec);

@@ -47,6 +47,7 @@ mod stop;
 mod tasks;
 mod traces;
 mod usage;
+mod variables;
 mod watched;
 
 pub use backup::{About, Disks, RestoreError, restore};
@@ -58,4 +59,5 @@ pub use runs::{ArtifactError, ArtifactPlace, RunSettings};
 pub use stop::Stop;
 pub use toft_vault::Secret;
 pub use traces::{TraceSettingError, TraceSettings};
+pub use variables::{ReadBy, VARIABLES, Variable};
 pub use watched::WatchedFile;

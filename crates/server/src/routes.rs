@@ -114,6 +114,7 @@ fn table() -> Table {
         )
         .route("/v1/projects/{id}/comparisons/{comparison}/keep", post(comparisons::keep))
         .route("/v1/projects/{id}/comparisons/{comparison}/drop", post(comparisons::drop_all))
+        .route("/v1/projects/{id}/runs/{run}/restore", post(runs::restore))
         .route("/v1/projects/{id}/secrets", get(secrets::list).post(secrets::set_many))
         .route("/v1/projects/{id}/secrets/{name}", put(secrets::set).delete(secrets::delete))
         .route("/v1/projects/{id}/rotate-secrets", post(secrets::rotate))

@@ -142,6 +142,7 @@ pub async fn run(
         keyring,
         signer,
         ports: Ports::new(config.preview_ports),
+        mcp_servers: config.mcp_servers,
         runs: Runs::new(config.runs, server_id.clone(), artifacts),
         servers,
         comparisons: Comparisons::default(),

@@ -13,6 +13,7 @@ use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
 use toft_model::machine::{EgressName, EgressSetting, IdleRule, Limits};
 use toft_store::Store;
+use toft_vault::Secret;
 use tokio_util::task::TaskTracker;
 
 /// Shared by all requests.
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) schedules: Schedules,
     pub(crate) usage: Intake,
     pub(crate) mcp: Mcp,
+    /// MCP servers of projects that declare none in their own variable.
+    pub(crate) mcp_servers: Option<Secret>,
     pub(crate) traces: Traces,
     /// One backup at a time is made.
     pub(crate) backup: Arc<tokio::sync::Mutex<()>>,

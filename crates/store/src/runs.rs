@@ -286,6 +286,8 @@ pub trait Runs: Send + Sync {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<Run>, StoreError>;
+    /// The run of a project that somebody works on now.
+    async fn working_run(&self, project: &ProjectId) -> Result<Option<Run>, StoreError>;
     /// How many runs of all projects have each status.
     async fn count_runs(&self) -> Result<Vec<(RunStatus, u64)>, StoreError>;
     /// Gives queued runs that it can do to an owner (whose name is its server's id): those of the largest priority first, then the oldest; of a project always in

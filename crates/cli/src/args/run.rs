@@ -45,6 +45,13 @@ pub(crate) struct Runs {
     /// End it.
     #[arg(long, requires = "run")]
     pub(crate) cancel: bool,
+    /// Take the project back to how it was before it: files, conversations, services. How it is now is kept as a
+    /// checkpoint.
+    #[arg(long, requires = "run", conflicts_with_all = ["cancel", "follow", "download"])]
+    pub(crate) restore: bool,
+    /// Also over other system programs than those of that time.
+    #[arg(long, requires = "restore")]
+    pub(crate) force: bool,
     /// Show what it told, and what it tells until it is over.
     #[arg(long, short, requires = "run", conflicts_with = "cancel")]
     pub(crate) follow: bool,

@@ -99,6 +99,15 @@ pub(crate) async fn runs(at: &At, verb: &Runs, as_json: bool) -> Result<i32> {
         });
         return Ok(0);
     }
+    if verb.restore {
+        let done = client.post(&format!("{path}/restore"), &json!({ "force": verb.force })).await?;
+        output::answer(&done, as_json, |done| {
+            let text = |value: &Value| output::text(value);
+            output::line(&format!("the project is as it was before run {name}"));
+            output::remark(&format!("How it was just now is checkpoint {}.", text(&done["before"]["id"])));
+        });
+        return Ok(0);
+    }
     let run = client.get(&path).await?;
     output::answer(&run, as_json, one);
     Ok(0)

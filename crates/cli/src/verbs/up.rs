@@ -51,6 +51,10 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     let resolved = config::resolve(at, up)?;
     let traces = config::traces()?;
     let runs = config::runs()?;
+    let mcp_servers = config::mcp_servers()?;
+    for remark in config::variables::remarks(resolved.backend) {
+        tracing::warn!("{remark}");
+    }
     usable(&resolved.data)?;
     let mut signals = StopSignals::listen()?;
     let opened = {
@@ -68,7 +72,9 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
         }
     };
     let opened = opened.map_err(|e| explain(resolved.backend, &e))?;
-    config::remember(&resolved.data, resolved.backend, up).context("writing to the data folder")?;
+    // `WORKSPACE_ROOT` may not be set for the next verb.
+    let told = Up { allow_host: resolved.allow_host.clone(), ..up.clone() };
+    config::remember(&resolved.data, resolved.backend, &told).context("writing to the data folder")?;
     keep_to_itself();
     let mut server = ServerConfig::new(
         resolved.listen,
@@ -96,6 +102,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     server.artifacts = resolved.artifacts;
     server.runs = runs;
     server.open_files = toft_jail::open_files::raise(OPEN_FILES_WANTED);
+    server.mcp_servers = mcp_servers.map(toft_vault::Secret::new);
     server.variables = std::sync::Arc::new(|name| std::env::var(name).ok());
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();

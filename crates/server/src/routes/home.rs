@@ -1,14 +1,17 @@
 //! `/`, `/health`, `/capabilities`, `/v1`: what this server is and what it can. No credentials.
 
-use crate::{assets, envelope::Data, state::App};
+use crate::{assets, envelope::Data, state::App, variables::VARIABLES};
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, Method},
     response::{IntoResponse as _, Response},
 };
-use serde_json::{Value, json};
-use toft_model::time::rfc3339;
+use serde_json::{Map, Value, json};
+use toft_model::{
+    run::{ACTIONS, PROJECT_ACTIONS, SANDBOX_CMD},
+    time::rfc3339,
+};
 
 const NAME: &str = "Toft";
 
@@ -32,41 +35,53 @@ pub(crate) async fn health(State(app): State<App>) -> Data<Value> {
     Data(health_data(&app))
 }
 
+/// What programs can do here, besides what agents do in runs.
+const OWN_ACTIONS: &[&str] = &[
+    "projects.create", "projects.list", "projects.get", "projects.rename",
+    "projects.delete", "machine.start", "machine.stop", "machine.wake", "machine.sleep", "machine.exec",
+    "agent.prompt", "agent.steer", "agent.follow_up", "agent.abort", "agent.events",
+    "runs.create", "runs.list", "runs.get", "runs.stream", "runs.cancel", "runs.restore", "messages.create",
+    "checkpoints.take", "checkpoints.diff", "checkpoints.restore", "projects.fork",
+    "files.read", "files.write", "terminals.open", "preview.open",
+];
+
 /// As the Platform Agent's document has it, with what holds here.
-fn capabilities_data() -> Value {
+fn capabilities_data(app: &App) -> Value {
+    let rules = &app.runs.settings.rules;
+    let has = |tool: &str| rules.project_tools != Some(false) && rules.allows(tool);
+    let mut actions: Vec<&str> = OWN_ACTIONS.to_vec();
+    if has(SANDBOX_CMD) {
+        actions.push(SANDBOX_CMD);
+    }
+    if has(PROJECT_ACTIONS) {
+        actions.extend(ACTIONS);
+    }
     json!({
         "name": NAME,
-        "actions": [
-            "projects.create", "projects.list", "projects.get", "projects.rename",
-            "projects.delete", "machine.start", "machine.stop", "machine.wake", "machine.sleep", "machine.exec",
-            "agent.prompt", "agent.steer", "agent.follow_up", "agent.abort", "agent.events",
-            "runs.create", "runs.list", "runs.get", "runs.stream", "runs.cancel", "messages.create",
-            "checkpoints.take", "checkpoints.diff", "checkpoints.restore", "projects.fork",
-            "files.read", "files.write", "terminals.open", "preview.open",
-        ],
+        "actions": actions,
         "constraints": {
             "nextOnly": false,
             "bunOnly": false,
-            "noArbitraryShell": false,
+            "noArbitraryShell": !rules.allows("bash"),
             "secrets": {
                 "readDotEnvDenied": false,
                 "envExampleReadable": true,
-                "envExampleSyncAvailable": false,
+                "envExampleSyncAvailable": has(PROJECT_ACTIONS),
             },
         },
-        "env": {
-            "AGENT_API_KEY": "opens everything, as X-Agent-Api-Key or Authorization: Bearer; POST /v1/keys makes keys for less",
-            "ANTHROPIC_API_KEY": "key of the provider anthropic; others likewise: GET /v1/providers",
-        },
+        "env": VARIABLES
+            .iter()
+            .map(|variable| (variable.name.to_owned(), Value::from(variable.says)))
+            .collect::<Map<_, _>>(),
     })
 }
 
-pub(crate) async fn capabilities_bare() -> Json<Value> {
-    Json(capabilities_data())
+pub(crate) async fn capabilities_bare(State(app): State<App>) -> Json<Value> {
+    Json(capabilities_data(&app))
 }
 
-pub(crate) async fn capabilities() -> Data<Value> {
-    Data(capabilities_data())
+pub(crate) async fn capabilities(State(app): State<App>) -> Data<Value> {
+    Data(capabilities_data(&app))
 }
 
 /// What there is under `/v1`.
@@ -102,7 +117,7 @@ pub(crate) async fn v1(State(app): State<App>) -> Data<Value> {
             "POST /v1/projects/{id}/schedules/{schedule}/run",
             "GET /v1/projects/{id}/runs", "POST /v1/projects/{id}/runs", "POST /v1/projects/{id}/messages",
             "GET /v1/projects/{id}/runs/{run}", "GET /v1/projects/{id}/runs/{run}/messages",
-            "GET /v1/projects/{id}/runs/{run}/stream", "GET /v1/projects/{id}/runs/{run}/download.zip", "POST /v1/projects/{id}/runs/{run}/cancel",
+            "GET /v1/projects/{id}/runs/{run}/stream", "GET /v1/projects/{id}/runs/{run}/download.zip", "POST /v1/projects/{id}/runs/{run}/cancel", "POST /v1/projects/{id}/runs/{run}/restore",
             "POST /v1/projects/{id}/preview", "* /v1/projects/{id}/toft/*", "GET /v1/keys", "POST /v1/keys",
             "DELETE /v1/keys/{key}", "GET /v1/settings",
             "PUT /v1/settings", "GET /v1/providers", "PUT /v1/providers/{id}/key",

@@ -1,5 +1,10 @@
 //! `/v1/projects/{id}/runs` and `messages`: have work done unattended, look at it, follow it, end it.
 
+mod backend;
+mod restore;
+
+pub(crate) use restore::restore;
+
 use crate::{
     api_error::{ApiError, Code},
     comparisons::{self, CANDIDATES_MAX, CANDIDATES_MIN},
@@ -235,7 +240,7 @@ async fn accepted(
     let input = clean(&text, name, options.input)?;
     let model = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
     if let Some(backend) = &options.workspace_backend {
-        backend_is_there(app, backend)?;
+        backend::is_there(app.backend.name(), backend)?;
     }
     // What makes it the same request: all that is asked for, and not how the answer is to come.
     let said = json!([
@@ -355,16 +360,6 @@ async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
     Ok(named.filter(|named| {
         named.provider == DEMO_PROVIDER || app.providers.find(&named.provider).is_ok()
     }))
-}
-
-fn backend_is_there(app: &App, backend: &str) -> Result<(), ApiError> {
-    let own = app.backend.name();
-    if backend == own {
-        return Ok(());
-    }
-    Err(ApiError::invalid(format!(
-        "workspaceBackend: this server makes machines with {own} only; leave it out, or name that"
-    )))
 }
 
 #[derive(Deserialize)]

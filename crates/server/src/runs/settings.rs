@@ -1,7 +1,7 @@
 //! How runs are worked on, where nobody says otherwise.
 
 use std::time::Duration;
-use toft_model::run::Signature;
+use toft_model::run::{RunRules, Signature};
 
 /// Settings of a server's runs.
 #[derive(Debug, Clone)]
@@ -32,6 +32,21 @@ pub struct RunSettings {
     pub archive_files_max: u64,
     /// Committer; the author when absent.
     pub committer: Option<Signature>,
+    /// What agents have for them.
+    pub rules: RunRules,
+    /// Whether `project_actions` may install, build and check types where there is no sandbox.
+    pub host_installs: bool,
+}
+
+/// The backend without walls.
+const HOST: &str = "host";
+
+impl RunSettings {
+    /// Whether `project_actions` may install, build and check types in machines of a backend: what they fetch and run
+    /// has the whole host where there are no walls.
+    pub(crate) fn installs_with(&self, backend: &str) -> bool {
+        self.rules.installs && (backend != HOST || self.host_installs)
+    }
 }
 
 impl Default for RunSettings {
@@ -50,6 +65,22 @@ impl Default for RunSettings {
             archive_files_max: 20_000,
             author: None,
             committer: None,
+            rules: RunRules::default(),
+            host_installs: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installing_without_walls_must_be_allowed() {
+        let allowed = |backend: &str, host_installs: bool| {
+            RunSettings { host_installs, ..RunSettings::default() }.installs_with(backend)
+        };
+        assert!(allowed("native", false) && allowed("oci", false) && allowed("host", true));
+        assert!(!allowed("host", false));
     }
 }

@@ -96,7 +96,8 @@ pub(super) fn tell(
             let tool: ToolUpdate = serde_json::from_str(data).ok()?;
             let with = json!({
                 "phase": "stream", "runPhase": phase(state), "tool": tool.tool_name,
-                "runId": tool.tool_call_id, "cmd": calls.0.get(&tool.tool_call_id).map(|input| &input["command"]), "stream": "stdout", "internal": false,
+                "runId": tool.tool_call_id, "cmd": calls.0.get(&tool.tool_call_id).and_then(command),
+                "stream": "stdout", "internal": false,
                 "chunk": tool.delta,
             });
             told.say(ts, "tool", &with);
@@ -147,6 +148,11 @@ struct Piece<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
     delta: Cow<'a, str>,
+}
+
+/// The command of a call that has one.
+fn command(input: &Value) -> Option<&Value> {
+    ["command", "cmd"].into_iter().find_map(|name| input.get(name))
 }
 
 fn phase(state: &RunState) -> &'static str {
@@ -201,6 +207,10 @@ fn ended(told: &mut Told, ts: u64, state: &RunState, tool: &ToolEnd, input: &Val
         "durationMs": tool.duration_ms,
     });
     if tool.is_error {
+        // Nothing is changed while planning: the attempt was refused.
+        if tool.result.details.as_ref().is_some_and(|details| details["planMode"] == true) {
+            told.status(ts, "plan_policy_warning", json!({ "tool": tool.tool_name, "detail": output }));
+        }
         with["phase"] = "error".into();
         with["error"] = output.into();
     } else {

@@ -263,6 +263,8 @@ impl Work {
             }
         }
         let model = run.asked_provider.as_ref().zip(run.asked_model.as_ref());
+        let mut rules = settings.rules.clone();
+        rules.installs = settings.installs_with(self.app.backend.name());
         let model =
             model.map(|(provider, id)| ModelRef { provider: provider.clone(), id: id.clone() });
         Ok(RunOrder {
@@ -278,6 +280,7 @@ impl Work {
             committer: settings.committer.clone(),
             plan_timeout_s: settings.plan_timeout.as_secs().max(1),
             build_timeout_s: settings.build_timeout.as_secs().max(1),
+            rules,
         })
     }
 

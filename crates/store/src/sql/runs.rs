@@ -612,6 +612,15 @@ impl Runs for SqlStore {
         .await?)
     }
 
+    async fn working_run(&self, project: &ProjectId) -> Result<Option<Run>, StoreError> {
+        Ok(sqlx::query_as(runs!(
+            "WHERE p.public_id = $1 AND r.status = 'running' AND p.deleted_at IS NULL ORDER BY r.run_index LIMIT 1"
+        ))
+        .bind(project.as_str())
+        .fetch_optional(&self.read)
+        .await?)
+    }
+
     async fn count_runs(&self) -> Result<Vec<(RunStatus, u64)>, StoreError> {
         let counts: Vec<(String, i64)> =
             sqlx::query_as("SELECT status, COUNT(*) FROM run GROUP BY status ORDER BY status")

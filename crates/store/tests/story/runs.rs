@@ -128,11 +128,14 @@ pub(crate) async fn queued(place: &Place) {
     let urgent = accept(store, NewRun { priority: 5, ..new(&shop, "b") }).await;
     let elsewhere = accept(store, new(&other, "a")).await;
     assert_eq!(store.take_over_runs(&claim("one", 9), 100).await.unwrap(), []);
+    assert_eq!(store.working_run(&shop).await.unwrap(), None, "those that wait do not work");
 
     // Of a project one at a time and in order, whatever is more urgent.
     let held = store.claim_runs(&claim("one", 9), 100).await.unwrap();
     assert_eq!(ids(&held), [&first.id, &elsewhere.id]);
     assert_eq!((held[0].state.status, held[0].fence), (RunStatus::Running, 1));
+    let working = store.working_run(&shop).await.unwrap();
+    assert_eq!(working.map(|run| run.id).as_ref(), Some(&first.id));
     assert_eq!(store.claim_runs(&claim("two", 9), 100).await.unwrap(), []);
     assert_eq!(store.take_over_runs(&claim("two", 9), 100).await.unwrap(), []);
 

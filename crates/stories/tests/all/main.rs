@@ -114,6 +114,7 @@ mod receipts;
 mod replay;
 mod run_webhooks;
 mod runs;
+mod runs_contract;
 mod runs_dashboard;
 mod said_once;
 mod schedules;

@@ -87,7 +87,8 @@ pub(super) async fn before(
     ))
 }
 
-async fn go_back(
+/// Goes back, and says what became of it.
+pub(crate) async fn go_back(
     app: &App,
     machine: &Arc<Machine>,
     was: TakenCheckpoint,

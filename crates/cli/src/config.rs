@@ -145,7 +145,8 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         );
     }
     let backend = told.unwrap_or(BackendName::Native);
-    let allow_host = up.allow_host.clone().or_else(|| workspace::root(tells, backend)).or(file.allow_host);
+    let allow_host =
+        up.allow_host.clone().or_else(|| workspace::root(tells, backend)).or(file.allow_host);
     match (backend, &allow_host) {
         (BackendName::Host, None) => bail!(
             "--backend host runs projects without any sandbox, so it needs --allow-host DIR: the \

@@ -164,7 +164,8 @@ pub fn provider_env_names() -> impl Iterator<Item = &'static str> {
             Auth::Bearer | Auth::XApiKey | Auth::ApiKey | Auth::Google => Vec::new(),
         };
         let switch = p.base_url_switch.iter().map(|(name, _)| name);
-        let own = p.key_env.iter().chain(p.base_url_env).chain(switch).chain(parts).chain(p.model_env);
+        let own =
+            p.key_env.iter().chain(p.base_url_env).chain(switch).chain(parts).chain(p.model_env);
         own.chain(headers).copied().chain(account)
     };
     let local = local::SERVERS.iter().map(|server| &server.spec);

@@ -29,7 +29,9 @@ impl Keyring {
         let opened = Vault::open_recorded(&file, recorded.as_deref());
         let (vault, mut fits) = match opened {
             // Where others work with the right one, a wrong one would only do harm.
-            Err(KeyFileError::Missing { .. }) if store.is_shared() => return Err(other(file, store).await),
+            Err(KeyFileError::Missing { .. }) if store.is_shared() => {
+                return Err(other(file, store).await);
+            }
             opened => opened?,
         };
         if recorded.is_none() {

@@ -41,7 +41,10 @@ pub(crate) async fn find(app: &App, id: &str) -> Result<(Project, Arc<Machine>),
 }
 
 /// The same, also when its machine is another server's: only to be shown.
-pub(crate) async fn find_anywhere(app: &App, id: &str) -> Result<(Project, Arc<Machine>), ApiError> {
+pub(crate) async fn find_anywhere(
+    app: &App,
+    id: &str,
+) -> Result<(Project, Arc<Machine>), ApiError> {
     let project = app.store.project(id).await?.ok_or_else(ApiError::no_project)?;
     if let Some(machine) = app.servers.machine_of_other(&project) {
         return Ok((project, Arc::new(machine)));
@@ -108,7 +111,8 @@ impl<R: Needs> FromRequestParts<App> for OfProject<R> {
         let Path(Named { id }) = Path::from_request_parts(parts, app).await?;
         let (project, machine) = find_anywhere(app, &id).await?;
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let is_told = ANYWHERE.iter().any(|(p, methods)| *p == path && methods.contains(&parts.method));
+        let is_told =
+            ANYWHERE.iter().any(|(p, methods)| *p == path && methods.contains(&parts.method));
         if !is_told {
             machine.here()?;
         }

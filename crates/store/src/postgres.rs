@@ -119,7 +119,17 @@ impl PostgresStore {
         let relaxed = pool(RELAXED_MAX, SESSION_RELAXED).connect_lazy_with(options.clone());
         let far = Far::start(options, relaxed.clone(), near.clone(), lost.clone());
         let read = full.clone();
-        Ok(Self { full, relaxed, read, heads: Heads::default(), near, far, lost, version, me: OnceLock::new() })
+        Ok(Self {
+            full,
+            relaxed,
+            read,
+            heads: Heads::default(),
+            near,
+            far,
+            lost,
+            version,
+            me: OnceLock::new(),
+        })
     }
 
     /// A write transaction that is on disk when it is committed.

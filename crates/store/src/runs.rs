@@ -334,7 +334,11 @@ pub trait Runs: Send + Sync {
     /// What was said to a run, and by it, oldest first; at most 200.
     async fn run_messages(&self, id: &JobId) -> Result<Vec<RunMessage>, StoreError>;
     /// Files of a project's runs before the newest `keep` that left any, the oldest first; some at a time.
-    async fn old_artifacts(&self, project: &ProjectId, keep: u32) -> Result<Vec<String>, StoreError>;
+    async fn old_artifacts(
+        &self,
+        project: &ProjectId,
+        keep: u32,
+    ) -> Result<Vec<String>, StoreError>;
     /// Forgets a file that is not kept any more, by where it was.
     async fn forget_artifact(&self, project: &ProjectId, path: &str) -> Result<(), StoreError>;
     /// The newest file of that name.

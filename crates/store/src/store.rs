@@ -2,11 +2,11 @@
 
 use crate::{
     api_keys::ApiKeys, checkpoints::Checkpoints, comparisons::Comparisons, error::StoreError,
-    events::Events, fallbacks::ProjectFallbacks,
-    firings::Firings, forks::Forks, images::Images, machine_settings::MachineRecords,
-    people::People, preview_ports::PreviewPorts, prices::Prices, projects::Projects, runs::Runs,
-    schedules::Schedules, secrets::Secrets, servers::Servers, settings::Settings, signals::Signals,
-    spending::Spending, traces::Traces, usage::UsageRecords, webhooks::Webhooks,
+    events::Events, fallbacks::ProjectFallbacks, firings::Firings, forks::Forks, images::Images,
+    machine_settings::MachineRecords, people::People, preview_ports::PreviewPorts, prices::Prices,
+    projects::Projects, runs::Runs, schedules::Schedules, secrets::Secrets, servers::Servers,
+    settings::Settings, signals::Signals, spending::Spending, traces::Traces, usage::UsageRecords,
+    webhooks::Webhooks,
 };
 use async_trait::async_trait;
 use std::path::Path;

@@ -130,12 +130,7 @@ impl Servers {
     /// The box with the tools of the servers that are declared now, those whose name `may` be there. Servers that
     /// are not declared any more end. With `start` those that are new start, and are waited for a while; without,
     /// only what is known counts.
-    pub async fn add_to(
-        &self,
-        tools: Toolbox,
-        start: bool,
-        may: impl Fn(&str) -> bool,
-    ) -> Toolbox {
+    pub async fn add_to(&self, tools: Toolbox, start: bool, may: impl Fn(&str) -> bool) -> Toolbox {
         self.look().await;
         let servers: Vec<_> = self.live().servers.values().cloned().collect();
         if start {
@@ -196,11 +191,7 @@ impl Servers {
     }
 }
 
-fn with_tools(
-    mut tools: Toolbox,
-    servers: &[Arc<Server>],
-    may: impl Fn(&str) -> bool,
-) -> Toolbox {
+fn with_tools(mut tools: Toolbox, servers: &[Arc<Server>], may: impl Fn(&str) -> bool) -> Toolbox {
     let mut names = HashSet::new();
     let mut all = Vec::new();
     for server in servers {

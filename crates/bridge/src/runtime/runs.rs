@@ -109,7 +109,8 @@ impl Runs {
         let book = Arc::clone(&self.book);
         Arc::new(move |session| {
             let book = lock(&book);
-            let of = |(_, run): &(&JobId, &Run)| run.state.session == *session && !run.state.is_over();
+            let of =
+                |(_, run): &(&JobId, &Run)| run.state.session == *session && !run.state.is_over();
             let (_, run) = book.all().rev().find(of)?;
             Some(run.order.as_ref()?.rules.clone())
         })

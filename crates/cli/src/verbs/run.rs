@@ -104,7 +104,10 @@ pub(crate) async fn runs(at: &At, verb: &Runs, as_json: bool) -> Result<i32> {
         output::answer(&done, as_json, |done| {
             let text = |value: &Value| output::text(value);
             output::line(&format!("the project is as it was before run {name}"));
-            output::remark(&format!("How it was just now is checkpoint {}.", text(&done["before"]["id"])));
+            output::remark(&format!(
+                "How it was just now is checkpoint {}.",
+                text(&done["before"]["id"])
+            ));
         });
         return Ok(0);
     }

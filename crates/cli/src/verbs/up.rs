@@ -74,7 +74,8 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     let opened = opened.map_err(|e| explain(resolved.backend, &e))?;
     // `WORKSPACE_ROOT` may not be set for the next verb.
     let told = Up { allow_host: resolved.allow_host.clone(), ..up.clone() };
-    config::remember(&resolved.data, resolved.backend, &told).context("writing to the data folder")?;
+    config::remember(&resolved.data, resolved.backend, &told)
+        .context("writing to the data folder")?;
     keep_to_itself();
     let mut server = ServerConfig::new(
         resolved.listen,

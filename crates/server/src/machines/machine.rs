@@ -2,7 +2,8 @@
 
 use super::{feed::Feed, status::Statuses, wishes::Wishes};
 use crate::{
-    api_error::ApiError, checkpoints::shelf::Shelf, clock::Clock, secrets::told::Told, servers::Elsewhere,
+    api_error::ApiError, checkpoints::shelf::Shelf, clock::Clock, secrets::told::Told,
+    servers::Elsewhere,
 };
 use serde_json::Value;
 use std::sync::{

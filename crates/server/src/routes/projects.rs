@@ -108,7 +108,8 @@ pub(crate) async fn create(
             data["created"] = made.created.into();
             return Ok(Data(data));
         }
-        let state = if made.created && starts { MachineState::Creating } else { MachineState::Cold };
+        let state =
+            if made.created && starts { MachineState::Creating } else { MachineState::Cold };
         let fresh = Machine::new(project.id.clone(), state, None);
         let machine = app2.machines.put(fresh);
         if made.created && has_image {

@@ -11,8 +11,8 @@ use crate::{
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
     routes::providers::{gateway_failed, no_gateway},
-    secrets::hand_down::{self, All, Grant},
     runs::{ArtifactError, WORKSPACE, accept, follow, shown},
+    secrets::hand_down::{self, All, Grant},
     state::App,
 };
 use axum::{
@@ -159,18 +159,28 @@ async fn several_of(
         ));
     }
     if let Some(backend) = &options.workspace_backend {
-        backend_is_there(app, backend)?;
+        backend::is_there(app.backend.name(), backend)?;
     }
     let said = json!([
-        text, input, options.provider, options.model, options.workspace_backend, options.approval, options.priority,
-        several.n, several.models.as_ref().map(|all| {
+        text,
+        input,
+        options.provider,
+        options.model,
+        options.workspace_backend,
+        options.approval,
+        options.priority,
+        several.n,
+        several.models.as_ref().map(|all| {
             all.iter().map(|one| [one.provider.as_ref(), one.model.as_ref()]).collect::<Vec<_>>()
-        }), several.secrets,
+        }),
+        several.secrets,
     ]);
     let models = match (several.n, several.models) {
         (None, Some(choices)) => {
             if options.provider.is_some() || options.model.is_some() {
-                return Err(ApiError::invalid("give models, or provider and model with n, not both"));
+                return Err(ApiError::invalid(
+                    "give models, or provider and model with n, not both",
+                ));
             }
             if choices.len() > CANDIDATES_MAX {
                 return Err(ApiError::invalid(format!("models names at most {CANDIDATES_MAX}")));
@@ -456,9 +466,11 @@ pub(crate) async fn download(
     }
     let found = app.runs.artifacts.get(&kept.path).await.map_err(|error| match error {
         // A folder is its own server's.
-        ArtifactError::Gone => of.machine.here().err().unwrap_or_else(|| {
-            none("the workspace of this run is not kept any more")
-        }),
+        ArtifactError::Gone => of
+            .machine
+            .here()
+            .err()
+            .unwrap_or_else(|| none("the workspace of this run is not kept any more")),
         error => ApiError::internal("reading an artifact", &error),
     })?;
     let mut answer = Response::new(Body::from_stream(found.bytes));

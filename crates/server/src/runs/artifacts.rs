@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use object_store::{
-    ObjectStore, ObjectStoreExt as _,
+    ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
-    PutPayload, RetryConfig,
     buffered::BufWriter,
     local::LocalFileSystem,
     path::Path as Key,
@@ -123,8 +122,7 @@ impl Artifacts {
                 Ok(Self { store: Arc::new(store), prefix: Key::default(), folder, bucket: None })
             }
             ArtifactPlace::Bucket { url, variables } => {
-                let failed =
-                    |reason: String| ArtifactError::Place { place: url.clone(), reason };
+                let failed = |reason: String| ArtifactError::Place { place: url.clone(), reason };
                 // The client of buckets takes it from the process. An error: one is there already.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 let retry = RetryConfig {

@@ -209,7 +209,11 @@ fn ended(told: &mut Told, ts: u64, state: &RunState, tool: &ToolEnd, input: &Val
     if tool.is_error {
         // Nothing is changed while planning: the attempt was refused.
         if tool.result.details.as_ref().is_some_and(|details| details["planMode"] == true) {
-            told.status(ts, "plan_policy_warning", json!({ "tool": tool.tool_name, "detail": output }));
+            told.status(
+                ts,
+                "plan_policy_warning",
+                json!({ "tool": tool.tool_name, "detail": output }),
+            );
         }
         with["phase"] = "error".into();
         with["error"] = output.into();

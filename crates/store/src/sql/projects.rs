@@ -1,7 +1,8 @@
 //! [`Projects`].
 
 use super::{
-    DbRow, Durable, SqlStore, Write, comparisons, history, machine_settings, ms, raw, raw_of, unsigned,
+    DbRow, Durable, SqlStore, Write, comparisons, history, machine_settings, ms, raw, raw_of,
+    unsigned,
 };
 use crate::{
     error::StoreError,

@@ -723,7 +723,11 @@ impl Runs for SqlStore {
         Ok(rows.into_iter().map(message).collect::<sqlx::Result<_>>()?)
     }
 
-    async fn old_artifacts(&self, project: &ProjectId, keep: u32) -> Result<Vec<String>, StoreError> {
+    async fn old_artifacts(
+        &self,
+        project: &ProjectId,
+        keep: u32,
+    ) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT a.path FROM artifact a JOIN run r ON r.id = a.run_id JOIN project p ON p.id = r.project_id \
              WHERE p.public_id = $1 AND r.run_index <= (SELECT DISTINCT o.run_index FROM run o \

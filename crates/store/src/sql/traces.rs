@@ -29,12 +29,12 @@ impl Traces for SqlStore {
                     clock!("$3"),
                     " - $4)"
                 ))
-                    .bind(words(names))
-                    .bind(self.me.get().map_or("", String::as_str))
-                    .bind(ms(now_ms))
-                    .bind(ms(crate::servers::GONE_MS))
-                    .execute(tx.on())
-                    .await?;
+                .bind(words(names))
+                .bind(self.me.get().map_or("", String::as_str))
+                .bind(ms(now_ms))
+                .bind(ms(crate::servers::GONE_MS))
+                .execute(tx.on())
+                .await?;
                 for name in names {
                     let new = sqlx::query(
                 "INSERT INTO trace_sink (name, since) VALUES ($1, $2) ON CONFLICT DO NOTHING",

@@ -134,9 +134,8 @@ pub(crate) async fn kept(place: &Place) {
     // Kept is only what stands still, of a project that stands still.
     let (one, two) = (now.candidates[0].run.clone(), now.candidates[1].run.clone());
     let id = &wish.id;
-    let keep = |run: JobId| async move {
-        store.begin_keep(id, &run, "keepkeepkeep", 6).await.unwrap()
-    };
+    let keep =
+        |run: JobId| async move { store.begin_keep(id, &run, "keepkeepkeep", 6).await.unwrap() };
     assert_eq!(keep(two.clone()).await, KeepBegun::CandidateWorks);
     let run = completed(store, &forks[1], &format!("runs/{}/w.zip", forks[1])).await;
     let Accepted::New(works) = is_accepted(store, &shop, "works").await else {

@@ -143,7 +143,8 @@ pub(crate) async fn forks(store: &dyn Store) {
     store.put_egress(&shop, Some(&shut), 5).await.unwrap();
     let granted = EgressCeiling { level: EgressName::Open, inherited: false };
     store.put_egress_ceiling(&shop, Some(&granted), 5).await.unwrap();
-    let made = store.finish_forks(&shop, 5, std::slice::from_ref(&one.id), &[], None).await.unwrap();
+    let made =
+        store.finish_forks(&shop, 5, std::slice::from_ref(&one.id), &[], None).await.unwrap();
     // From the moment when it is there: nothing is open for it in between.
     let own = store.machine_settings(&one.id).await.unwrap();
     assert_eq!(own.egress, Some(shut));

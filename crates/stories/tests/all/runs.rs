@@ -326,7 +326,7 @@ async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workspaces_of_the_newest_runs_are_kept() -> Result<()> {
-    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let provider = Provider::start(Duration::ZERO, script(PLAN)).await?;
     let mut env = provider.env("sk-s");
     env.push(("TOFT_WORKSPACES_KEPT".into(), "2".into()));
     let toft = Toft::start(Start { env, ..Start::default() }).await?;
@@ -341,7 +341,9 @@ async fn workspaces_of_the_newest_runs_are_kept() -> Result<()> {
     }
     let download = async |at: &str| {
         let url = format!("{}{at}/download.zip", toft.base);
-        Ok::<_, anyhow::Error>(toft.http().get(url).bearer_auth(&toft.token).send().await?.status().as_u16())
+        Ok::<_, anyhow::Error>(
+            toft.http().get(url).bearer_auth(&toft.token).send().await?.status().as_u16(),
+        )
     };
     // It goes right after the end of the run that it makes room for.
     let until = std::time::Instant::now() + STEP_TIMEOUT;

@@ -247,7 +247,9 @@ fn what_an_order_says_of_tools_holds_until_its_run_is_over() {
         let narrow = order(&json!({"plan": false, "commit": false, "rules": rules}));
         let run = over(&runtime, &narrow).await;
         assert_eq!(run.status, Some(RunStatus::Completed));
-        assert!(house.said(&run).iter().any(|line| line.contains("There is no tool named `write`")));
+        assert!(
+            house.said(&run).iter().any(|line| line.contains("There is no tool named `write`"))
+        );
         assert!(!house.project().join("made.txt").exists());
         let other: JobId = "s23456789bcd".parse().unwrap();
         let wide = order(&json!({"plan": false, "sessionId": run.session_id, "prompt": "again"}));

@@ -14,7 +14,7 @@ const HOME_CSS_KIB = 11
 const CHUNKS_KIB = { dock: 100, screen: 92 }
 const CHUNK_KIB = 60
 /** All that goes into the binary, in the smaller of its forms. */
-const DIST_KIB = 900
+const DIST_KIB = 930
 
 const files = readdirSync(dist, { recursive: true })
   .map(String)

@@ -121,6 +121,10 @@ impl Actor {
                 let approved = self.approve(plan_id, plan).await;
                 let _ = reply.send(approved);
             }
+            Command::Propose { reply } => {
+                let proposed = self.propose().await;
+                let _ = reply.send(proposed);
+            }
             Command::Reject { plan_id, reason, reply } => {
                 let rejected = self.reject(plan_id, reason).await;
                 let _ = reply.send(rejected);

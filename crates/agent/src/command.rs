@@ -9,7 +9,7 @@ use crate::{
 use toft_model::{
     event::QueueUpdate,
     message::UserContent,
-    plan::{Mode, Plan},
+    plan::{Mode, Plan, PlanReady},
     provider::ModelRef,
 };
 use tokio::sync::oneshot;
@@ -100,6 +100,11 @@ pub enum Command {
         plan: Option<Plan>,
         /// Answers once it is on disk.
         reply: Reply<Approved>,
+    },
+    /// Have the last words of plan mode put forward as a plan, where the agent made none.
+    Propose {
+        /// Answers with it.
+        reply: Reply<PlanReady>,
     },
     /// Want another plan.
     Reject {

@@ -25,8 +25,9 @@ use toft_model::{
     message::{Message, StopReason},
     permission::Reached,
     plan::Mode,
+    run::RunRules,
 };
-use toft_tools::{TASK, Toolbox};
+use toft_tools::{TASK, Toolbox, workspace};
 use tokio::sync::{Notify, mpsc};
 
 /// Tools that a task does not have: it has no tasks of its own, and people do not follow it.
@@ -140,9 +141,23 @@ impl Conversation {
     pub(crate) async fn look_for_tools(&self, extensions: &Loaded) {
         // A server that starts may change something.
         let start = self.mode() != Mode::Plan;
-        let own = own_tools(&self.session(), &self.around);
-        let all = self.around.servers.add_to(extensions.add_to(own), start).await;
+        let rules = self.run_rules();
+        let mut own = own_tools(&self.session(), &self.around);
+        let is_package = || self.around.cwd.join("package.json").is_file();
+        if let Some(rules) = rules.as_ref().filter(|rules| rules.has_project_tools(is_package())) {
+            own = workspace::tools(rules).into_iter().fold(own, Toolbox::with);
+        }
+        let may = |name: &str| rules.as_ref().is_none_or(|rules| rules.allows(name));
+        let own = extensions.add_to(own).filtered(may);
+        let all = self.around.servers.add_to(own, start, may).await;
         *self.tools.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// What the run says of its work that works here. A task is a part of the work that its call belongs to.
+    pub(crate) fn run_rules(&self) -> Option<RunRules> {
+        let errand = self.errand();
+        let id = errand.as_ref().map_or(&self.id, |errand| &errand.parent.id);
+        (self.around.rules_of)(id)
     }
 
     /// What its agent may do now. A task never more than the conversation that its call belongs to: a

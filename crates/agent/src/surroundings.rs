@@ -13,6 +13,7 @@ use toft_model::{
     id::SessionId,
     permission::{PromptLimits, Rule},
     provider::{ModelInfo, ModelRef},
+    run::RunRules,
 };
 use toft_tools::{
     Toolbox,
@@ -118,6 +119,9 @@ pub type Clock = fn() -> u64;
 /// Sees what tools print, as it comes.
 pub type OutputObserver = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// What the run that works in a conversation says of its work; nothing when none does.
+pub type RulesOf = Arc<dyn Fn(&SessionId) -> Option<RunRules> + Send + Sync>;
+
 /// Everything around the sessions of one project.
 pub struct Surroundings {
     /// Takes events.
@@ -148,6 +152,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// What people set.
     pub settings: RwLock<Settings>,
+    /// What runs say of their work.
+    pub rules_of: RulesOf,
 }
 
 impl Surroundings {

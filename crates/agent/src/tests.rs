@@ -9,6 +9,7 @@ mod navigate;
 mod permission;
 mod plan;
 mod retry;
+mod run_rules;
 mod saving;
 mod skills;
 mod stop;

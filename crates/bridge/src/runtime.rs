@@ -183,6 +183,7 @@ impl AgentRuntime {
                 observe_output: Arc::new(move |text: &str| observed.observe_output(text)),
                 clock,
                 settings: RwLock::new(memory.settings()),
+                rules_of: runs.rules_of(),
             };
             Self {
                 me: me.clone(),

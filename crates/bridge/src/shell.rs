@@ -215,9 +215,13 @@ impl InitShell {
             let mut at = from;
             loop {
                 match handle.next().await {
-                    Ok(Some(ExecEvent::Stdout(bytes) | ExecEvent::Stderr(bytes))) => {
+                    Ok(Some(ExecEvent::Stdout(bytes))) => {
                         at += bytes.len() as u64;
                         yield ShellEvent::Output(bytes.into());
+                    }
+                    Ok(Some(ExecEvent::Stderr(bytes))) => {
+                        at += bytes.len() as u64;
+                        yield ShellEvent::Errors(bytes.into());
                     }
                     Ok(Some(ExecEvent::Gap(to))) => {
                         at = to;

@@ -1,5 +1,6 @@
 //! What can be typed. Not what it means: that is in `config` and `verbs`.
 
+pub(crate) mod backup;
 mod copies;
 pub(crate) mod egress;
 pub(crate) mod fallback;
@@ -178,8 +179,15 @@ pub(crate) enum Verb {
     Run(run::Run),
     /// List a project's runs; show, follow, end one, and get what it left.
     Runs(run::Runs),
+    /// List a project's comparisons of runs; show one side by side, keep a candidate, drop all.
+    Compare(run::Compare),
     /// Check a server by using its runs API as a client would: every step, and where it fails.
     Check(run::Check),
+    /// Make a backup of all that the running server holds, encrypted with a passphrase: one file, which `age` opens,
+    /// too.
+    Backup(backup::Backup),
+    /// Make a data folder of a backup: a new or empty one, named with --data.
+    RestoreBackup(backup::Restore),
     /// Print a new sign-in link for the running server.
     Link,
     /// Say what this host can enforce, and what is missing.
@@ -266,6 +274,10 @@ pub(crate) struct Up {
     /// folder. `DATABASE_URL` says the same.
     #[arg(long, env = "TOFT_DATABASE", value_name = "URL", hide_env_values = true)]
     pub(crate) database: Option<String>,
+    /// With `--database`: the address at which people reach this server, which others tell them when a project's
+    /// machine is here [default: its own address, or `--domain`].
+    #[arg(long, env = "TOFT_ADVERTISE", value_name = "URL")]
+    pub(crate) advertise: Option<String>,
     /// Where files that runs leave are kept: a folder, or a bucket s3://NAME/PREFIX with AWS's own variables
     /// [default: artifacts in the data folder].
     #[arg(long, env = "TOFT_ARTIFACTS", value_name = "FOLDER|URL")]

@@ -4,6 +4,7 @@
 mod agent;
 mod brokered;
 mod child;
+mod clients;
 mod copies;
 mod deltas;
 mod egress;
@@ -16,8 +17,11 @@ mod model;
 mod outlet;
 mod pause;
 mod peers;
+mod postgres;
 mod provider;
 mod rows;
+mod runs;
+mod runs_many;
 mod scratch;
 mod socket;
 mod start;
@@ -27,6 +31,7 @@ mod user;
 use crate::{args::Bench, output};
 use anyhow::{Context as _, Result, bail};
 use peers::Peers;
+use runs::Kept;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tree::Tree;
@@ -106,7 +111,23 @@ pub(crate) const ROWS: &[&str] = &[
     "egress_brokered_mb_s",
     "egress_connect",
     "gateway_rss_1000",
+    "accept_runs_sqlite",
+    "accept_runs_postgres",
+    "handover",
+    "replay_10k",
+    "fanout_10k",
+    "fanout_10k_rss",
+    "list_10k_runs",
+    "growth_runs",
 ];
+
+/// The first argument of a process of clients.
+pub(crate) const CLIENTS: &str = clients::PART;
+
+/// Such a process.
+pub(crate) fn clients() -> Result<()> {
+    clients::main()
+}
 
 /// Runs the rows that were asked for. Interrupted, it ends what it started and removes what it made.
 pub(crate) async fn run(bench: &Bench, as_json: bool) -> Result<()> {
@@ -185,6 +206,13 @@ async fn measure(bench: &Bench, names: &[&str], quiet: bool) -> Result<Vec<Row>>
             "egress_mb_s" => egress::rate(n, &peers).await?,
             "egress_brokered_mb_s" => brokered::rate(n, &peers).await?,
             "egress_connect" => egress::connect(n).await?,
+            "accept_runs_sqlite" => runs::accept(Kept::Sqlite, n).await?,
+            "accept_runs_postgres" => runs::accept(Kept::Postgres, n).await?,
+            "handover" => runs::handover(n).await?,
+            "replay_10k" => runs_many::replay(n).await?,
+            "fanout_10k" | "fanout_10k_rss" => runs_many::fanout(names).await?,
+            "list_10k_runs" => runs_many::list(n).await?,
+            "growth_runs" => runs_many::growth(n).await?,
             on_tree => {
                 let tree = match &mut tree {
                     Some(tree) => tree,

@@ -19,6 +19,7 @@ use hyper_util::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
+use toft_model::id::ProjectId;
 
 /// `<data>/run/server.json`: written by the server, readable by its owner only.
 #[derive(Debug, Deserialize)]
@@ -148,21 +149,19 @@ impl Client {
     pub(crate) async fn pour(
         &self,
         path: &str,
-        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+        take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<()> {
-        let answer = self.send(Method::GET, path, None, "*/*").await?;
-        let status = answer.status();
-        if !status.is_success() {
-            taken_in(answer).await?;
-            bail!("the server answered {status}");
-        }
-        let mut body = answer.into_body();
-        while let Some(frame) = body.frame().await {
-            if let Some(piece) = frame.context("the answer broke off")?.data_ref() {
-                take(piece)?;
-            }
-        }
-        Ok(())
+        poured(self.send(Method::GET, path, None, "*/*").await?, take).await
+    }
+
+    /// The same of what a request makes.
+    pub(crate) async fn post_to(
+        &self,
+        path: &str,
+        body: &Value,
+        take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<()> {
+        poured(self.send(Method::POST, path, Some(body), "*/*").await?, take).await
     }
 
     async fn send(
@@ -255,7 +254,14 @@ impl Client {
 
     /// The id of a project that was given by id, alias or name.
     pub(crate) async fn project(&self, given: &str) -> Result<String> {
-        named::pick(&self.projects().await?, given, &named::PROJECT)
+        match named::pick(&self.projects().await?, given, &named::PROJECT) {
+            // A candidate of a comparison is in no list.
+            Err(unlisted) if given.parse::<ProjectId>().is_ok() => {
+                let found = self.get(&format!("/v1/projects/{given}")).await;
+                found.map(|_| given.to_owned()).map_err(|_| unlisted)
+            }
+            found => found,
+        }
     }
 
     /// The id of a checkpoint of a project, given by id or label.
@@ -264,6 +270,24 @@ impl Client {
         let all = all["checkpoints"].as_array().map_or(&[][..], Vec::as_slice);
         named::pick(all, given, &named::CHECKPOINT)
     }
+}
+
+async fn poured(
+    answer: Response<Incoming>,
+    mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<()> {
+    let status = answer.status();
+    if !status.is_success() {
+        taken_in(answer).await?;
+        bail!("the server answered {status}");
+    }
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        if let Some(piece) = frame.context("the answer broke off")?.data_ref() {
+            take(piece)?;
+        }
+    }
+    Ok(())
 }
 
 /// `data` of an answer.

@@ -9,6 +9,8 @@ mod keys;
 mod last;
 mod oci;
 mod runs;
+pub(crate) mod variables;
+mod workspace;
 
 use crate::{
     amounts,
@@ -16,12 +18,12 @@ use crate::{
     refused::Refused,
 };
 use anyhow::{Context, Result, anyhow, bail};
-use clap::ValueEnum as _;
 pub(crate) use checks::check;
+use clap::ValueEnum as _;
 use keys::Watched;
 pub(crate) use last::{last, remember};
 pub(crate) use oci::OciParts;
-pub(crate) use runs::runs;
+pub(crate) use runs::{mcp_servers, runs};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -65,6 +67,7 @@ struct File {
     egress_ceiling: Option<Level>,
     database: Option<String>,
     artifacts: Option<String>,
+    advertise: Option<String>,
 }
 
 /// The address of a database. It may hold a password, so it is not printed.
@@ -114,17 +117,25 @@ pub(crate) struct Resolved {
     pub(crate) database: Option<Database>,
     /// Where what runs leave is kept, if not in the data folder.
     pub(crate) artifacts: Option<ArtifactPlace>,
+    pub(crate) advertise: Option<String>,
 }
 
 /// Resolves what `toft up` was told.
 pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
+    resolve_with(at, up, &|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
+}
+
+fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Result<Resolved> {
     let data = data_dir(at)?;
     let file = read_file(&data, up.config.as_deref())?;
     let listen = match up.listen.or(file.listen) {
         Some(addr) => addr,
         None => LISTEN_DEFAULT.parse().expect("the default is an address"),
     };
-    let told = up.backend.or(file.backend);
+    let told = match up.backend {
+        Some(flag) => Some(flag),
+        None => workspace::backend(tells)?.or(file.backend),
+    };
     if let (None, Some(before @ (BackendName::Oci | BackendName::Host))) = (told, last(at).backend)
     {
         bail!(
@@ -134,7 +145,8 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         );
     }
     let backend = told.unwrap_or(BackendName::Native);
-    let allow_host = up.allow_host.clone().or(file.allow_host);
+    let allow_host =
+        up.allow_host.clone().or_else(|| workspace::root(tells, backend)).or(file.allow_host);
     match (backend, &allow_host) {
         (BackendName::Host, None) => bail!(
             "--backend host runs projects without any sandbox, so it needs --allow-host DIR: the \
@@ -196,7 +208,9 @@ pub(crate) fn resolve(at: &At, up: &Up) -> Result<Resolved> {
         watched,
         fallbacks,
         local_models: up.local_models || file.local_models.unwrap_or(false),
-        database: runs::database(up.database.as_deref(), file.database.as_deref()).map(Database::new),
+        database: runs::database(tells, up.database.as_deref(), file.database.as_deref())
+            .map(Database::new),
+        advertise: runs::advertise(up.advertise.as_deref().or(file.advertise.as_deref()))?,
         artifacts: runs::artifacts(up.artifacts.as_deref().or(file.artifacts.as_deref()))?,
     })
 }
@@ -272,6 +286,11 @@ pub(crate) fn kill_at() -> Option<String> {
 /// Password of a registry, for `toft image add --user`.
 pub(crate) fn registry_password() -> Option<String> {
     env::var("TOFT_REGISTRY_PASSWORD").ok().filter(|v| !v.is_empty())
+}
+
+/// What a backup is encrypted with.
+pub(crate) fn backup_passphrase() -> Option<String> {
+    env::var("TOFT_BACKUP_PASSPHRASE").ok().filter(|v| !v.is_empty())
 }
 
 /// The key for a server somewhere else.

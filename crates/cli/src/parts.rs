@@ -22,6 +22,7 @@ pub(crate) fn run(part: &str, mut argv: impl Iterator<Item = OsString>) -> Optio
         "inspect" => Some(ended("inspect", toft_bridge::inspect::sql::main(argv))),
         "gateway" => Some(toft_gateway::main(argv)),
         toft_tools::aside::PART => Some(toft_tools::aside::main(argv)),
+        crate::bench::CLIENTS => Some(ended("bench", crate::bench::clients())),
         toft_tools::tree::PART => Some(toft_tools::tree::main(argv)),
         _ => None,
     }

@@ -1,7 +1,9 @@
 //! One function per verb.
 
+pub(crate) mod backup;
 pub(crate) mod chat;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod copies;
 pub(crate) mod down;
 pub(crate) mod egress;

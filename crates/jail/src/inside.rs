@@ -8,7 +8,7 @@ use crate::{
     handover::{Go, HIGH, Seat, report},
     loader,
     mounts::{self, Built},
-    net, seccomp,
+    net, open_files, seccomp,
     spec::{
         Commit, FD_APP, FD_BOOT, FD_BRIDGE, FD_DIRECT, FD_DNS, FD_EGRESS, FD_HANDED, FD_INIT,
         FD_MODEL, FD_READ_ONLY, Facts, Ids, Jail, Report, Run, Spec, Task,
@@ -231,6 +231,7 @@ fn start(
     for (number, fd) in &places {
         sys::place_descriptor(fd.as_fd(), *number).map_err(step(placing))?;
     }
+    open_files::restore(run.open_files);
     if confined {
         keep_cores_inside()?;
         seccomp::install()?;

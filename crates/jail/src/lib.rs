@@ -20,6 +20,7 @@ pub mod loader;
 pub mod loopdev;
 mod mounts;
 mod net;
+pub mod open_files;
 pub mod pages;
 pub mod quota;
 mod seccomp;

@@ -95,6 +95,9 @@ pub struct Run {
     pub cwd: String,
     /// Bytes for [`FD_BOOT`].
     pub boot: String,
+    /// How many files it may have open, where whoever starts it may have more.
+    #[serde(default)]
+    pub open_files: Option<u64>,
 }
 
 /// Control groups that the new process is born into.

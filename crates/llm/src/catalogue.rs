@@ -53,6 +53,8 @@ pub struct ProviderSpec {
     pub key_env: &'static [&'static str],
     /// Variables that may replace `base_url`.
     pub base_url_env: &'static [&'static str],
+    /// A variable that, when it is true, puts another address in the place of `base_url`.
+    pub base_url_switch: Option<(&'static str, &'static str)>,
     /// Variables that may replace `default_model`.
     pub model_env: &'static [&'static str],
     /// Headers that go with every request where their variable is set: name and variable.

@@ -115,6 +115,39 @@ pub trait Backend: Send + Sync {
     ) -> Result<(), MachineError> {
         Err(no_copies(self.name()))
     }
+    /// Writes its disk as it was at a checkpoint, for another data folder.
+    async fn export(
+        &self,
+        _project: &ProjectId,
+        _id: &CheckpointId,
+        _to: OwnedFd,
+    ) -> Result<(), MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// Makes a disk of what [`Backend::export`] has written. There already: an error.
+    async fn import(&self, _project: &ProjectId, _from: OwnedFd) -> Result<(), MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// Keeps the disk of `from`, as it is now, as a checkpoint of `to`, which can go back to it then. There already:
+    /// does nothing.
+    async fn keep_of(
+        &self,
+        _from: &ProjectId,
+        _to: &ProjectId,
+        _id: &CheckpointId,
+    ) -> Result<Checkpointed, MachineError> {
+        Err(no_copies(self.name()))
+    }
+    /// What differs between a checkpoint of `origin` and the disk of one that was grown from it, as [`Backend::diff`].
+    async fn diff_of_fork(
+        &self,
+        _origin: &ProjectId,
+        _from: &CheckpointId,
+        _fork: &ProjectId,
+        _max: usize,
+    ) -> Result<Diff, MachineError> {
+        Err(no_copies(self.name()))
+    }
     /// What differs between a checkpoint and another one, or now: at most `max` paths, as they are
     /// seen inside. Told by size, time, mode and kind, without reading files; Toft's own folder
     /// `/home/starter` is left out.

@@ -13,7 +13,7 @@ use crate::{
     walls::{Walls, beside, copied, find, in_turn, unwatch, watch_limits},
 };
 use async_trait::async_trait;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
     event::LimitHit,
@@ -174,6 +174,20 @@ impl<B: Walls> Backend for B {
         in_turn(self, project, remove).await
     }
 
+    async fn export(
+        &self,
+        project: &ProjectId,
+        id: &CheckpointId,
+        to: OwnedFd,
+    ) -> Result<(), MachineError> {
+        let id = id.clone();
+        beside(self, project, move |b, project| copied(b)?.export(project, &id, to)).await
+    }
+
+    async fn import(&self, project: &ProjectId, from: OwnedFd) -> Result<(), MachineError> {
+        in_turn(self, project, move |b, project| copied(b)?.import(project, from)).await
+    }
+
     async fn base(&self, project: &ProjectId) -> Result<Option<String>, MachineError> {
         let base = |b: &B, project: &ProjectId| {
             let Some(disks) = b.copied() else { return Ok(None) };
@@ -251,6 +265,40 @@ impl<B: Walls> Backend for B {
             forked
         });
         work.await
+    }
+
+    async fn keep_of(
+        &self,
+        from: &ProjectId,
+        to: &ProjectId,
+        id: &CheckpointId,
+    ) -> Result<Checkpointed, MachineError> {
+        if from == to {
+            return self.checkpoint(to, id).await;
+        }
+        // In the order of forks, so that two never wait for each other.
+        let (first, second) = if from < to { (from, to) } else { (to, from) };
+        let turn = self.machines().turns.take(first).await;
+        let (from, to, id) = (from.clone(), to.clone(), id.clone());
+        let work = in_turn(self, second, move |b, _| {
+            let kept = copied(b)?.keep_of(&from, &to, &id);
+            drop(turn);
+            kept
+        });
+        work.await
+    }
+
+    async fn diff_of_fork(
+        &self,
+        origin: &ProjectId,
+        from: &CheckpointId,
+        fork: &ProjectId,
+        max: usize,
+    ) -> Result<Diff, MachineError> {
+        let (origin, from) = (origin.clone(), from.clone());
+        let diff =
+            move |b: &B, fork: &ProjectId| copied(b)?.diff_of_fork(&origin, &from, fork, max);
+        beside(self, fork, diff).await
     }
 
     async fn diff(

@@ -7,6 +7,7 @@ mod fork;
 mod keep;
 mod leaving;
 mod life;
+mod moved;
 mod read;
 mod restore;
 mod room;

@@ -175,6 +175,7 @@ impl Inner {
             env: boot::init_env(&places),
             cwd: places.cwd.clone(),
             boot,
+            open_files: toft_jail::open_files::usual(),
         });
         let mut cgroups = group.join;
         cgroups.namespace = false;

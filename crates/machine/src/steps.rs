@@ -110,6 +110,21 @@ pub const OF_IMAGES: &[&str] = &[
     "unimage.removed",
 ];
 
+/// Steps of comparisons, beside those of the forks and the restore that they are made of.
+pub const OF_COMPARISONS: &[&str] = &[
+    "compare.begun",
+    "compare.base",
+    "compare.forked",
+    "compare.queued",
+    "compare.keeping",
+    "compare.taken",
+    "compare.restored",
+    "compare.artifacts",
+    "compare.kept",
+    "compare.dropping",
+    "compare.dropped",
+];
+
 #[derive(Debug)]
 struct Armed {
     step: &'static str,
@@ -137,10 +152,11 @@ fn parse(text: &str) -> Option<Armed> {
 }
 
 fn all() -> impl Iterator<Item = &'static str> {
-    ALL.iter().chain(OF_SERVER).chain(OF_SECRETS).chain(OF_IMAGES).copied()
+    ALL.iter().chain(OF_SERVER).chain(OF_SECRETS).chain(OF_IMAGES).chain(OF_COMPARISONS).copied()
 }
 
-/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`], [`OF_SECRETS`] or [`OF_IMAGES`].
+/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`], [`OF_SECRETS`], [`OF_IMAGES`] or
+/// [`OF_COMPARISONS`].
 pub fn reached(name: &'static str) {
     debug_assert!(all().any(|step| step == name), "{name} is not listed");
     let Some(armed) = ARMED.get().filter(|armed| armed.step == name) else { return };

@@ -2,6 +2,7 @@
 //! claim of such programs. Init writes receipts where nothing inside can; the agent only asks for programs.
 
 use crate::id::SessionId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Name of the file in a machine's log folder: one [`Receipt`] as JSON per line. A receipt whose tree was read
@@ -45,7 +46,7 @@ pub struct Check {
 }
 
 /// What a check looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckKind {
     /// Tests.

@@ -16,6 +16,11 @@ id_type! {
 }
 
 id_type! {
+    /// Public id of a comparison: several runs from one prompt, each in a fork of its own.
+    random ComparisonId, "comparison id"
+}
+
+id_type! {
     /// Public id of a webhook, or of something that was sent to one.
     random WebhookId, "webhook id"
 }
@@ -96,6 +101,111 @@ pub struct Signature {
     pub email: String,
 }
 
+/// What a server's settings say of the work of all runs inside a machine. Absent fields: as they are by default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunRules {
+    /// Whether the agent has the tools `sandbox_cmd` and `project_actions`; when absent, where the project has a
+    /// `package.json`, or where `allowed_tools` names one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_tools: Option<bool>,
+    /// Names of the tools that it has, `*` at the end for all that begin so; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_tools: Option<Vec<String>>,
+    /// Whether it may have others do pieces of the work.
+    pub subagents: bool,
+    /// Whether `project_actions` may install, build and check types.
+    pub installs: bool,
+    /// Whether the project's own check runs after the work, where the project itself has it so.
+    pub auto_check: bool,
+    /// How often the model is asked to mend what the check says.
+    pub check_fixes_max: u32,
+    /// Milliseconds that one run of the check may take.
+    pub check_timeout_ms: u64,
+    /// Milliseconds that a program of those tools may take where the call says nothing.
+    pub cmd_timeout_ms: u64,
+    /// Characters of each output stream that those tools answer with.
+    pub output_chars_max: u64,
+}
+
+impl RunRules {
+    /// Times that a model may be asked to mend what the check says: the source's bound.
+    pub const CHECK_FIXES_MAX: u32 = 5;
+
+    /// Whether the agent has the tools for projects, in one that has a `package.json` or has none.
+    pub fn has_project_tools(&self, is_package: bool) -> bool {
+        let named = |name: &String| name == SANDBOX_CMD || name == PROJECT_ACTIONS;
+        let listed = || self.allowed_tools.as_ref().is_some_and(|list| list.iter().any(named));
+        self.project_tools.unwrap_or_else(|| is_package || listed())
+    }
+
+    /// Whether the agent may have a tool of this name. The list may have the source's names too.
+    pub fn allows(&self, tool: &str) -> bool {
+        if tool == "task" && !self.subagents {
+            return false;
+        }
+        let named = |listed: &String| match listed.strip_suffix('*') {
+            Some(begin) => tool.starts_with(begin),
+            None => {
+                SAME_TOOLS.iter().any(|(other, own)| other == listed && *own == tool)
+                    || listed == tool
+            }
+        };
+        self.allowed_tools.as_ref().is_none_or(|list| list.iter().any(named))
+    }
+}
+
+/// The tool that runs some programs without a shell.
+pub const SANDBOX_CMD: &str = "sandbox_cmd";
+/// The tool with set actions on a project.
+pub const PROJECT_ACTIONS: &str = "project_actions";
+/// Those actions, in the source's order.
+pub const ACTIONS: [&str; 14] = [
+    "detect_project",
+    "secrets_status",
+    "secrets_read_env_example",
+    "secrets_sync_env_example",
+    "add_dependencies",
+    "run_install",
+    "run_next_build",
+    "run_typecheck",
+    "generate_drizzle_migration",
+    "scaffold_authjs_supabase_drizzle",
+    "scaffold_cron_supabase_daily",
+    "validate_env",
+    "rollback_list_commits",
+    "rollback_run",
+];
+
+/// What the source's agent calls a tool, and its name here. A model is offered only one of the two that edit.
+const SAME_TOOLS: [(&str, &str); 9] = [
+    ("read_file", "read"),
+    ("write_file", "write"),
+    ("edit_file", "edit"),
+    ("edit_file", "apply_patch"),
+    ("edit", "apply_patch"),
+    ("glob", "find"),
+    ("write_todos", "todo"),
+    ("execute", "bash"),
+    ("bash", "process"),
+];
+
+impl Default for RunRules {
+    fn default() -> Self {
+        Self {
+            project_tools: None,
+            allowed_tools: None,
+            subagents: true,
+            installs: true,
+            auto_check: true,
+            check_fixes_max: 2,
+            check_timeout_ms: 8 * 60 * 1_000,
+            cmd_timeout_ms: 10 * 60 * 1_000,
+            output_chars_max: 20_000,
+        }
+    }
+}
+
 /// What a worker hands to a bridge: `PUT /toft/runs/{id}`. The same id again means: go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -132,6 +242,9 @@ pub struct RunOrder {
     pub plan_timeout_s: u64,
     /// The same of building.
     pub build_timeout_s: u64,
+    /// What the agent has for it.
+    #[serde(default)]
+    pub rules: RunRules,
 }
 
 fn first_attempt() -> u32 {
@@ -140,7 +253,7 @@ fn first_attempt() -> u32 {
 
 impl RunOrder {
     /// What makes it the same order when it comes again: not who hands it over, how often it was tried,
-    /// how long it may take, and who signs.
+    /// how long it may take, what tools there are, and who signs.
     pub fn digest(&self) -> String {
         let Self { prompt, session_id, model, plan, approval, commit, .. } = self;
         let said = serde_json::json!([prompt, session_id, model, plan, approval, commit]);
@@ -252,6 +365,31 @@ mod tests {
         {
             assert_ne!(order(&other).digest(), first.digest(), "{other}");
         }
+    }
+
+    #[test]
+    fn tools_are_allowed_by_their_names_here_and_in_the_source() {
+        let rules = |list: &[&str], subagents| RunRules {
+            allowed_tools: Some(list.iter().map(|name| (*name).to_owned()).collect()),
+            subagents,
+            ..RunRules::default()
+        };
+        let listed = rules(&["read", "glob", "write_todos", "edit", "mcp_docs_*", "task"], false);
+        for tool in ["read", "find", "todo", "edit", "apply_patch", "mcp_docs_search"] {
+            assert!(listed.allows(tool), "{tool}");
+        }
+        for tool in ["bash", "write", "task", "mcp_other_x", "readx"] {
+            assert!(!listed.allows(tool), "{tool}");
+        }
+        assert!(rules(&["task"], true).allows("task"));
+        let all = RunRules::default();
+        assert!(all.allows("bash") && all.allows("task") && all.allows("anything"));
+        assert!(all.has_project_tools(true) && !all.has_project_tools(false));
+        assert!(rules(&["sandbox_cmd"], true).has_project_tools(false));
+        let off = RunRules { project_tools: Some(false), ..RunRules::default() };
+        assert!(!off.has_project_tools(true));
+        let read: RunRules = serde_json::from_value(json!({"installs": false})).unwrap();
+        assert_eq!(read, RunRules { installs: false, ..all }, "an older server says less");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! What the fuzzer feeds (`.ci/fuzz`): names of hosts as programs and people write them, each with the rules that
 //! hold whatever they are. Nothing of this is in what ships.
 
-use crate::{Egress, Host, HostPort, decide, egress};
+use crate::{Egress, Host, HostPort, command, decide, egress, workspace};
 use toft_model::machine::EgressLevel;
 
 /// A name, and what reads the bytes.
 pub type Fuzzed = (&'static str, fn(&[u8]));
 
 /// Each target by the name of its seeds' folder.
-pub const TARGETS: &[Fuzzed] = &[("hosts", hosts), ("egress_rules", egress_rules)];
+pub const TARGETS: &[Fuzzed] =
+    &[("hosts", hosts), ("egress_rules", egress_rules), ("project_commands", project_commands)];
 
 /// A name is written back the same, so that what is judged is what is dialled.
 fn hosts(bytes: &[u8]) {
@@ -37,6 +38,19 @@ fn egress_rules(bytes: &[u8]) {
     assert!(!allowed || decide(&EgressLevel::Open, &target.host, target.port).allowed());
     assert!(!allowed || !rules.is_empty());
     assert!(!decide(&EgressLevel::None, &target.host, target.port).allowed());
+}
+
+/// What is run is one of the programs, and no word of it means anything to a shell; what `rm` gets is inside.
+fn project_commands(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(words) = command::judge(text, ".") else { return };
+    assert!(command::PROGRAMS.contains(&words[0].as_str()));
+    assert!(!words.iter().any(|word| word.contains(['$', '`', ';', '|', '&', '\n', '\0'])));
+    let paths = words[1..].iter().filter(|word| words[0] == "rm" && !word.starts_with('-'));
+    for path in paths {
+        let clean = workspace::inside(path).expect("it is inside");
+        assert!(clean.components().all(|part| part.as_os_str() != ".git"));
+    }
 }
 
 #[cfg(test)]

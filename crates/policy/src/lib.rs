@@ -12,14 +12,18 @@
 
 pub mod address;
 pub mod binding;
+pub mod command;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod host;
 pub mod sni;
+pub mod workspace;
 
 pub use address::{Refusal, is_public};
 pub use binding::{Bound, InvalidBinding, WrongEntry};
+pub use command::CommandDenied;
 pub use egress::{Decision, Egress, InvalidRule, Verdict, decide};
 pub use host::{Host, HostPort, InvalidHost};
 pub use sni::{ClientHello, client_hello};
+pub use workspace::PathDenied;

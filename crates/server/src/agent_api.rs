@@ -43,7 +43,8 @@ pub(crate) async fn serve(
         return Err(ApiError::no_route(req.method(), req.uri().path()));
     }
     if is_for_workers(rest, req.method()) {
-        let message = "runs are ordered and ended with POST /v1/projects/{id}/runs and …/runs/{run}/cancel";
+        let message =
+            "runs are ordered and ended with POST /v1/projects/{id}/runs and …/runs/{run}/cancel";
         return Err(ApiError::new(Code::Forbidden, message));
     }
     // A terminal is opened by an upgrade, which is more than reading.

@@ -32,6 +32,10 @@ pub(crate) enum Code {
     PayloadTooLarge,
     /// The request was meant for another host.
     Misdirected,
+    /// The project's machine is another server's.
+    OtherHost,
+    /// It is one's that does not answer.
+    WaitingHost,
     /// No such program in the machine, or it could not be started.
     NotExecutable,
     /// The machine runs as many processes as it may.
@@ -55,7 +59,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// All of them, in the order above.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::InvalidJson,
         Self::InvalidArgument,
         Self::Unauthenticated,
@@ -70,6 +74,8 @@ impl Code {
         Self::Unavailable,
         Self::PayloadTooLarge,
         Self::Misdirected,
+        Self::OtherHost,
+        Self::WaitingHost,
         Self::NotExecutable,
         Self::ProcessLimit,
         Self::MachineError,
@@ -100,6 +106,8 @@ impl Code {
             Self::Unavailable => ("unavailable", StatusCode::CONFLICT),
             Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
+            Self::OtherHost => ("other_host", StatusCode::MISDIRECTED_REQUEST),
+            Self::WaitingHost => ("waiting_host", StatusCode::CONFLICT),
             Self::NotExecutable => ("not_executable", StatusCode::BAD_REQUEST),
             Self::ProcessLimit => ("process_limit", StatusCode::CONFLICT),
             Self::MachineError => ("machine_error", StatusCode::BAD_GATEWAY),

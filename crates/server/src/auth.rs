@@ -105,6 +105,13 @@ impl Auth {
         self.rights_ended();
     }
 
+    /// All keys as they are in the database: other servers make some and take some back.
+    pub(crate) fn read_again(&self, keys: Vec<ApiKey>) {
+        if self.made.replace(keys) {
+            self.rights_ended();
+        }
+    }
+
     /// As [`Auth::take_back`], for all keys of a project.
     pub(crate) fn take_back_of(&self, project: &ProjectId) {
         self.made.remove(|key| key.project.as_ref() == Some(project));

@@ -1,7 +1,12 @@
 //! What a server is told when it starts, and what it tells when it is ready. Reads nothing by
 //! itself: the binary does.
 
-use crate::{clock::Clock, runs::{ArtifactPlace, RunSettings}, stop::Stop, traces::TraceSettings};
+use crate::{
+    clock::Clock,
+    runs::{ArtifactPlace, RunSettings},
+    stop::Stop,
+    traces::TraceSettings,
+};
 use std::{
     collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc,
 };
@@ -50,12 +55,18 @@ pub struct ServerConfig {
     pub traces: Option<TraceSettings>,
     /// Address of a PostgreSQL database that servers share; `None`: a file in the data folder.
     pub database: Option<Secret>,
+    /// Where other servers on that database tell people to find this one; its own address when absent.
+    pub advertise: Option<String>,
     /// Where files that runs leave are kept. `None`: in the data folder.
     pub artifacts: Option<ArtifactPlace>,
     /// How runs are worked on.
     pub runs: RunSettings,
+    /// MCP servers of all projects that declare none in their variable `MCP_SERVERS`. May hold secrets.
+    pub mcp_servers: Option<Secret>,
     /// Version of the binary.
     pub version: String,
+    /// How many files this process may have open; most of them are for connections.
+    pub open_files: u64,
     /// Limits of every machine.
     pub limits: Limits,
     /// When machines that nobody uses are put away, where a project has no rule of its own.
@@ -67,6 +78,9 @@ pub struct ServerConfig {
     /// The time.
     pub clock: Clock,
 }
+
+/// The usual limit.
+const OPEN_FILES: u64 = 1_024;
 
 impl ServerConfig {
     /// Defaults for everything that has one.
@@ -88,9 +102,12 @@ impl ServerConfig {
             fallbacks: Fallbacks::default(),
             traces: None,
             database: None,
+            advertise: None,
             artifacts: None,
             runs: RunSettings::default(),
+            mcp_servers: None,
             version,
+            open_files: OPEN_FILES,
             limits: Limits::default(),
             idle: IdleRule::default(),
             egress: EgressSetting::default(),
@@ -146,7 +163,9 @@ pub fn provider_env_names() -> impl Iterator<Item = &'static str> {
             }
             Auth::Bearer | Auth::XApiKey | Auth::ApiKey | Auth::Google => Vec::new(),
         };
-        let own = p.key_env.iter().chain(p.base_url_env).chain(parts).chain(p.model_env);
+        let switch = p.base_url_switch.iter().map(|(name, _)| name);
+        let own =
+            p.key_env.iter().chain(p.base_url_env).chain(switch).chain(parts).chain(p.model_env);
         own.chain(headers).copied().chain(account)
     };
     let local = local::SERVERS.iter().map(|server| &server.spec);

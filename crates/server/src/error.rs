@@ -49,6 +49,15 @@ pub enum ServerError {
         /// Its process, when it is known.
         pid: Option<u32>,
     },
+    /// A restore was cut.
+    #[error(
+        "the data folder {} is a part of a backup that was not restored to its end: empty it, and restore the \
+         backup again", path.display()
+    )]
+    Unrestored {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A host name makes no sense.
     #[error("{what} {value:?} is not usable: {why}")]
     Host {
@@ -62,6 +71,38 @@ pub enum ServerError {
     /// The master key.
     #[error(transparent)]
     Key(#[from] toft_vault::KeyFileError),
+    /// What the database holds was sealed with another master key.
+    #[error(
+        "what this database holds was sealed with another master key than {}: copy master.key from the data \
+         folder of a server that works on it{} to there, readable by its owner only, and start again", path.display(),
+        if servers.is_empty() { String::new() } else { format!(" ({})", servers.join(", ")) }
+    )]
+    OtherMasterKey {
+        /// Where this server's is.
+        path: PathBuf,
+        /// Addresses of servers that answer.
+        servers: Vec<String>,
+    },
+    /// Another server has this one's id.
+    #[error(
+        "the server at {url} works under the same id as this one: a data folder is one server's. If this one is a \
+         copy, delete {} and start again; if that server was just moved here, wait a quarter of a minute", path.display()
+    )]
+    SameServer {
+        /// The file that holds the id.
+        path: PathBuf,
+        /// Where the other one is.
+        url: String,
+    },
+    /// Keys of programs would open one server and not another.
+    #[error(
+        "AGENT_API_KEY is not the same as that of the server at {url}: set it to the same value on all servers of \
+         one database, or on none"
+    )]
+    OtherAgentKey {
+        /// Where the other one is.
+        url: String,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] toft_store::StoreError),

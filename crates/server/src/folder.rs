@@ -47,6 +47,10 @@ impl DataFolder {
         for dir in [path.to_owned(), path.join("run"), path.join("logs")] {
             DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed(&dir))?;
         }
+        let unrestored = path.join(crate::backup::UNRESTORED);
+        if unrestored.exists() {
+            return Err(ServerError::Unrestored { path: path.to_owned() });
+        }
         let lock_path = path.join("run/server.lock");
         let mut lock = OpenOptions::new()
             .read(true)

@@ -26,9 +26,24 @@ impl Keyring {
     /// Opens it, and ends a rotation that was cut.
     pub(crate) async fn open(file: PathBuf, store: &dyn Store) -> Result<Arc<Self>, ServerError> {
         let recorded = store.master_id().await?;
-        let (vault, fits) = Vault::open_recorded(&file, recorded.as_deref())?;
+        let opened = Vault::open_recorded(&file, recorded.as_deref());
+        let (vault, mut fits) = match opened {
+            // Where others work with the right one, a wrong one would only do harm.
+            Err(KeyFileError::Missing { .. }) if store.is_shared() => {
+                return Err(other(file, store).await);
+            }
+            opened => opened?,
+        };
+        if recorded.is_none() {
+            store.put_master_id(&vault.id()).await?;
+            // Another server may have been faster.
+            if store.master_id().await?.is_some_and(|recorded| recorded != vault.id()) {
+                fits = Fits::No;
+            }
+        }
         match (fits, recorded) {
-            (Fits::Yes, None) => store.put_master_id(&vault.id()).await?,
+            (Fits::Yes, None) => {}
+            (Fits::No, _) if store.is_shared() => return Err(other(file, store).await),
             (Fits::Yes, Some(_)) => {}
             (Fits::No, _) => tracing::error!(
                 file = %file.display(),
@@ -120,6 +135,14 @@ impl Keyring {
     }
 }
 
+/// This server's master key is not the one that all others have.
+async fn other(path: PathBuf, store: &dyn Store) -> ServerError {
+    // Only for what is said.
+    let servers = store.servers(0).await.unwrap_or_default();
+    let servers = servers.into_iter().filter(toft_store::Server::is_alive).map(|server| server.url);
+    ServerError::OtherMasterKey { path, servers: servers.collect() }
+}
+
 /// Everything under the next key; what cannot be opened is named.
 fn rewrapped(vault: &Vault, next: &Vault, all: &Wrapped) -> Result<Wrapped, String> {
     let mut anew = Wrapped::default();
@@ -142,8 +165,10 @@ fn rewrapped(vault: &Vault, next: &Vault, all: &Wrapped) -> Result<Wrapped, Stri
         let place = webhook_place(id);
         let moved: Result<String, SealError> =
             vault.unseal(&place, sealed).and_then(|key| next.seal(&place, key.expose().as_bytes()));
-        anew.webhooks
-            .push((id.clone(), moved.map_err(|_| format!("what the webhook {id} is signed with"))?));
+        anew.webhooks.push((
+            id.clone(),
+            moved.map_err(|_| format!("what the webhook {id} is signed with"))?,
+        ));
     }
     Ok(anew)
 }

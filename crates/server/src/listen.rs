@@ -19,9 +19,20 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Connections at once: hundreds of tabs with their streams, and fewer than the usual limit of
-/// 1024 descriptors leaves for everything else.
-pub(crate) const CONNECTIONS_MAX: usize = 800;
+/// Connections at once, if the process may have so many files open.
+pub(crate) const CONNECTIONS_MAX: usize = 16_384;
+/// Descriptors for everything else: databases, machines, the gateway, files on their way.
+const DESCRIPTORS_KEPT: u64 = 1_024;
+/// Also with a low limit: each is a tab with its streams.
+const CONNECTIONS_MIN: u64 = 256;
+
+/// How many there may be with so many open files.
+pub(crate) fn connections(open_files: u64) -> usize {
+    let left = open_files.saturating_sub(DESCRIPTORS_KEPT).max(open_files * 3 / 4);
+    usize::try_from(left.max(CONNECTIONS_MIN))
+        .map_or(CONNECTIONS_MAX, |left| left.min(CONNECTIONS_MAX))
+}
+
 /// How long a client may take to send a request's head; also how long a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Request heads: cookies of apps add up.

@@ -283,11 +283,18 @@ fn same_project(app: &App, origin: &Origin, host: &str, headers: &HeaderMap) -> 
 }
 
 async fn machine_of(app: &App, label: &Label) -> Result<Arc<Machine>, ApiError> {
-    let machine = app.machines.get(&label.project).ok_or_else(|| {
-        ApiError::new(Code::NotFound, "there is no such project: it may have been deleted")
-    })?;
-    machine.settled().await;
-    Ok(machine)
+    if let Some(machine) = app.machines.get(&label.project) {
+        machine.settled().await;
+        return Ok(machine);
+    }
+    // It may be another server's.
+    let found = crate::project::find(app, label.project.as_str()).await;
+    found.map(|(_, machine)| machine).map_err(|error| match error.code {
+        Code::NotFound => {
+            ApiError::new(Code::NotFound, "there is no such project: it may have been deleted")
+        }
+        _ => error,
+    })
 }
 
 /// What an app behind a proxy is told, whoever sent the same headers before.

@@ -3,17 +3,67 @@
 use crate::{
     api_error::ApiError, auth::caller::Caller, envelope::Path, machines::Machine, state::App,
 };
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::{FromRequestParts, MatchedPath},
+    http::{Method, request::Parts},
+};
 use serde::Deserialize;
 use std::{marker::PhantomData, sync::Arc};
+use toft_model::machine::MachineState;
 use toft_store::{Project, Role};
 
-/// A project by id or alias, with its machine.
+/// What any server answers for a project whose machine is another's: what the database knows. All else takes the
+/// machine, its disk, or what only its own server holds in memory.
+const ANYWHERE: [(&str, &[Method]); 16] = [
+    ("/v1/projects/{id}", &[Method::GET, Method::PATCH, Method::DELETE]),
+    ("/v1/projects/{id}/runs", &[Method::GET, Method::POST]),
+    ("/v1/projects/{id}/messages", &[Method::POST]),
+    ("/v1/projects/{id}/runs/{run}", &[Method::GET]),
+    ("/v1/projects/{id}/runs/{run}/messages", &[Method::GET]),
+    ("/v1/projects/{id}/runs/{run}/stream", &[Method::GET]),
+    ("/v1/projects/{id}/runs/{run}/download.zip", &[Method::GET]),
+    ("/v1/projects/{id}/runs/{run}/cancel", &[Method::POST]),
+    ("/v1/projects/{id}/schedules", &[Method::GET]),
+    ("/v1/projects/{id}/schedules/{sid}", &[Method::GET]),
+    ("/v1/projects/{id}/schedules/{sid}/firings", &[Method::GET]),
+    ("/v1/projects/{id}/webhooks", &[Method::GET, Method::POST]),
+    ("/v1/projects/{id}/webhooks/{webhook}", &[Method::GET, Method::DELETE]),
+    ("/v1/projects/{id}/usage", &[Method::GET]),
+    ("/v1/projects/{id}/budget", &[Method::GET]),
+    ("/v1/projects/{id}/fallbacks", &[Method::GET]),
+];
+
+/// A project by id or alias, with its machine, which is this server's or nobody's yet.
 pub(crate) async fn find(app: &App, id: &str) -> Result<(Project, Arc<Machine>), ApiError> {
+    let (project, machine) = find_anywhere(app, id).await?;
+    machine.here()?;
+    Ok((project, machine))
+}
+
+/// The same, also when its machine is another server's: only to be shown.
+pub(crate) async fn find_anywhere(
+    app: &App,
+    id: &str,
+) -> Result<(Project, Arc<Machine>), ApiError> {
     let project = app.store.project(id).await?.ok_or_else(ApiError::no_project)?;
-    let machine = app.machines.get(&project.id).ok_or_else(ApiError::no_project)?;
+    if let Some(machine) = app.servers.machine_of_other(&project) {
+        return Ok((project, Arc::new(machine)));
+    }
+    let machine = machine_of(app, &project)?;
     machine.settled().await;
     Ok((project, machine))
+}
+
+/// The machine of a project that is this server's or nobody's yet.
+pub(crate) fn machine_of(app: &App, project: &Project) -> Result<Arc<Machine>, ApiError> {
+    match app.machines.get(&project.id) {
+        Some(machine) => Ok(machine),
+        // Another server has made it, and no machine for it.
+        None if project.host.is_none() => {
+            Ok(app.machines.put(Machine::new(project.id.clone(), MachineState::Cold, None)))
+        }
+        None => Err(ApiError::no_project()),
+    }
 }
 
 /// The project that a path names with `{id}`, for a caller with at least the role that `R` names: a
@@ -59,7 +109,13 @@ impl<R: Needs> FromRequestParts<App> for OfProject<R> {
         let caller = Caller::from_request_parts(parts, app).await?;
         caller.require(R::ROLE)?;
         let Path(Named { id }) = Path::from_request_parts(parts, app).await?;
-        let (project, machine) = find(app, &id).await?;
+        let (project, machine) = find_anywhere(app, &id).await?;
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let is_told =
+            ANYWHERE.iter().any(|(p, methods)| *p == path && methods.contains(&parts.method));
+        if !is_told {
+            machine.here()?;
+        }
         Ok(Self { caller, project, machine, role: PhantomData })
     }
 }

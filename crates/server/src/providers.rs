@@ -8,7 +8,7 @@ mod known;
 pub(crate) mod models_file;
 mod shown;
 
-pub(crate) use given::{Given, LOCAL_MODELS};
+pub(crate) use given::{Given, LOCAL_MODELS, Values};
 pub(crate) use known::Known;
 pub(crate) use shown::Provider;
 
@@ -19,7 +19,7 @@ use crate::{
     fallbacks::Set,
     keyring::{Keyring, provider_place},
 };
-use given::{KEY_BYTES_MAX, Values, is_plain};
+use given::{KEY_BYTES_MAX, is_plain};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},

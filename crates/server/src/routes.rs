@@ -3,8 +3,10 @@
 
 mod all;
 pub(crate) mod auth;
+pub(crate) mod backup;
 pub(crate) mod budget;
 pub(crate) mod checkpoints;
+pub(crate) mod comparisons;
 pub(crate) mod disk;
 pub(crate) mod docs;
 pub(crate) mod doctor;
@@ -43,11 +45,13 @@ use crate::{
     assets,
     openapi::{self, Described},
     routes::all::table,
+    servers,
     state::App,
 };
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use serde_json::Value;
@@ -89,7 +93,26 @@ pub(crate) fn router(app: App) -> Router {
         .router(&app)
         .method_not_allowed_fallback(wrong_method)
         .fallback(elsewhere)
+        .layer(from_fn_with_state(app.clone(), shared))
         .with_state(app)
+}
+
+/// What all servers hold in memory: a change of it is told to the others.
+const SHARED: [&str; 6] =
+    ["/v1/keys", "/v1/providers", "/v1/settings", "/v1/fallbacks", "/v1/budget", "/v1/auth/"];
+/// The same of a project.
+const SHARED_OF_PROJECT: [&str; 3] = ["/budget", "/fallbacks", "/model-limits"];
+
+async fn shared(State(app): State<App>, req: Request, next: Next) -> Response {
+    let path = req.uri().path();
+    let is_shared = !req.method().is_safe()
+        && (SHARED.iter().any(|shared| path.starts_with(shared))
+            || SHARED_OF_PROJECT.iter().any(|shared| path.ends_with(shared)));
+    let answer = next.run(req).await;
+    if is_shared && answer.status().is_success() && app.store.is_shared() {
+        servers::tell_shared(&*app.store).await;
+    }
+    answer
 }
 
 async fn wrong_method(req: Request) -> Response {
@@ -131,6 +154,7 @@ mod tests {
         ];
         assert_eq!(table().needing(Needs::Nothing), open);
         let admin = [
+            "/v1/backup",
             "/v1/shutdown",
             "/v1/sign-in-links",
             "/v1/keys",

@@ -4,6 +4,7 @@ use crate::{
     auth::{Auth, token},
     bridge_client::BridgeClient,
     checkpoints::{self, Checkpoints},
+    comparisons::{self, Comparisons},
     config::{Ready, ServerConfig},
     error::ServerError,
     folder::DataFolder,
@@ -12,7 +13,7 @@ use crate::{
     hosts::Hosts,
     images::{Images, settle},
     keyring::Keyring,
-    listen::{self, CONNECTIONS_MAX},
+    listen,
     machines::{Machines, adopt, echoes, idle, life, machine::Machine, observed},
     mcp::{self, Mcp},
     preview::{listeners, ports::Ports, sign::Signer},
@@ -23,6 +24,7 @@ use crate::{
         artifacts::{ArtifactPlace, Artifacts},
     },
     schedules::{self, Schedules},
+    servers,
     state::{App, Inner},
     stop::Stop,
     traces::{
@@ -35,6 +37,7 @@ use futures_util::future::BoxFuture;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use toft_gateway::SpawnConfig;
 use toft_machine::backend::Backend;
+use toft_model::id::ProjectId;
 use toft_store::{PostgresStore, SqliteStore, Store, StoreError};
 use toft_vault::Secret;
 use tokio::time::timeout;
@@ -44,6 +47,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long all machines together may take to end.
 const STOP_ALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// What the vault's key is derived for by which servers compare what they share.
+const SERVERS_KEY: &str = "toft servers, version 1";
 /// What the vault's key for preview links is derived for.
 const PREVIEW_KEY: &str = "toft preview links, version 1";
 
@@ -59,6 +64,11 @@ fn open_store(
         };
         Ok(store)
     })
+}
+
+/// Whether a project's disk lies here.
+async fn has_disk(app: &App, project: &ProjectId) -> bool {
+    matches!(app.backend.files(project).await, Ok(Some(_)))
 }
 
 /// Runs a server until `shutdown` is cancelled or [`Stop::stop`] is called. `ready` is called once,
@@ -77,6 +87,16 @@ pub async fn run(
     let hosts = Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
     let store = open_store(config.database.clone(), config.data_dir.join("toft.db")).await?;
     let keyring = Keyring::open(config.data_dir.join("master.key"), &*store).await?;
+    let server_id = folder.server_id()?;
+    let me = servers::me(
+        server_id.clone(),
+        &config.data_dir,
+        config.advertise.unwrap_or_else(|| hosts.control_url()),
+        config.version.clone(),
+        keyring.vault().await.derive_key(SERVERS_KEY).as_slice(),
+        config.agent_api_key.as_ref().map(toft_vault::Secret::expose),
+    );
+    let servers = servers::join(&*store, me, &config.data_dir, config.clock.now_ms()).await?;
     let signer = Signer::new(keyring.vault().await.derive_key(PREVIEW_KEY));
     let cli_token = token::random();
     let auth = Auth::new(
@@ -88,6 +108,7 @@ pub async fn run(
     let place = config.artifacts;
     let place = place.unwrap_or_else(|| ArtifactPlace::Folder(config.data_dir.join("artifacts")));
     let artifacts = Artifacts::open(&place)?;
+    artifacts.check().await?;
     let mut models_file = ModelsFile::new(&config.data_dir);
     let overlay = models_file.read();
     let app: App = Arc::new(Inner {
@@ -121,11 +142,15 @@ pub async fn run(
         keyring,
         signer,
         ports: Ports::new(config.preview_ports),
-        runs: Runs::new(config.runs, folder.server_id()?, artifacts),
+        mcp_servers: config.mcp_servers,
+        runs: Runs::new(config.runs, server_id.clone(), artifacts),
+        servers,
+        comparisons: Comparisons::default(),
         schedules: Schedules::default(),
         usage: Intake::default(),
         mcp: Mcp::default(),
         traces: Traces::new(config.traces.as_ref()),
+        backup: Arc::default(),
         stop: Stop::new(shutdown),
         tasks: TaskTracker::new(),
     });
@@ -139,14 +164,23 @@ pub async fn run(
                 store: Arc::clone(&app.store),
                 clock: config.clock.clone(),
                 version: config.version.clone(),
+                server: server_id.clone(),
             };
             let ends = app.stop.token().clone();
             app.tasks.spawn(send::follow(Arc::clone(line), means, ends));
         }
     }
     let mut unsettled = Vec::new();
-    for project in app.store.projects(u32::MAX, 0).await? {
+    for mut project in app.store.projects(u32::MAX, 0).await? {
+        if project.host.is_none() && has_disk(&app, &project.id).await {
+            // Of a version that did not write it down.
+            project.host = app.store.bind_project(&project.id).await?;
+        }
+        if project.host.as_deref() != Some(server_id.as_str()) {
+            continue;
+        }
         let (machine, life) = Machine::unsettled(project.id.clone());
+        machine.set_bound();
         let machine = app.machines.put(machine);
         unsettled.push((project, machine, life));
     }
@@ -159,8 +193,11 @@ pub async fn run(
     app.tasks.spawn(echoes::watch(app.clone()));
     app.tasks.spawn(mcp::renew::run(app.clone()));
     app.tasks.spawn(adopt::adopt_all(app.clone(), unsettled));
+    app.tasks.spawn(servers::run(app.clone()));
     app.tasks.spawn(runs::accept::run(app.clone()));
     app.tasks.spawn(runs::worker::run(app.clone()));
+    let (settling, ends) = (app.clone(), app.stop.token().clone());
+    app.tasks.spawn(ends.run_until_cancelled_owned(comparisons::run(settling)));
     let (telling, ends) = (app.clone(), app.stop.token().clone());
     app.tasks.spawn(ends.run_until_cancelled_owned(runs::webhooks::run(telling)));
     app.tasks.spawn(schedules::worker::run(app.clone()));
@@ -199,8 +236,9 @@ pub async fn run(
         async move { gate::answer(&app, control, req).await }
     };
     let ends = app.stop.token().clone();
+    let connections_max = listen::connections(config.open_files);
     let serving =
-        tokio::spawn(listen::serve(app.tasks.clone(), listener, CONNECTIONS_MAX, ends, answer));
+        tokio::spawn(listen::serve(app.tasks.clone(), listener, connections_max, ends, answer));
     ready(Ready { addr, url: app.hosts.control_url(), sign_in_url, stop: app.stop.clone() });
 
     app.stop.token().cancelled().await;

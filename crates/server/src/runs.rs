@@ -22,6 +22,7 @@ use artifacts::Artifacts;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
 };
 use toft_model::run::JobId;
 use toft_store::{NewEvent, NewRunEvent, RunEvent, Store};
@@ -50,6 +51,8 @@ pub(crate) struct Runs {
     queued: Notify,
     /// Those that this server works on.
     held: Mutex<HashMap<JobId, Held>>,
+    /// When those were last said to be this server's.
+    kept_at: Mutex<Instant>,
     /// Those that somebody follows here.
     feeds: Mutex<HashMap<JobId, Weak<RunFeed>>>,
 }
@@ -84,12 +87,28 @@ impl Runs {
             asked: Mutex::new(Some(asked)),
             queued: Notify::new(),
             held: Mutex::default(),
+            kept_at: Mutex::new(Instant::now()),
             feeds: Mutex::default(),
         }
     }
 
+    /// Names this server among those on its database.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
     fn held(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
         lock(&self.held)
+    }
+
+    /// What is held here has just been said to be.
+    fn kept(&self) {
+        *lock(&self.kept_at) = Instant::now();
+    }
+
+    /// Whether that is longer ago than it should be.
+    fn is_overdue(&self) -> bool {
+        lock(&self.kept_at).elapsed() > self.settings.lease / 2
     }
 
     /// The feed of a run, made when nobody follows it yet.
@@ -99,8 +118,11 @@ impl Runs {
             return feed;
         }
         feeds.retain(|_, feed| feed.strong_count() > 0);
-        let feed =
-            Arc::new(RunFeed { id: id.clone(), feed: Feed::default(), last: tokio::sync::Mutex::default() });
+        let feed = Arc::new(RunFeed {
+            id: id.clone(),
+            feed: Feed::default(),
+            last: tokio::sync::Mutex::default(),
+        });
         feeds.insert(id.clone(), Arc::downgrade(&feed));
         feed
     }
@@ -142,7 +164,10 @@ impl RunFeed {
     async fn catch_up(&self, store: &dyn Store) {
         let mut last = self.last.lock().await;
         loop {
-            let events = match store.run_events(&self.id, *last, follow::PAGE_ROWS, follow::PAGE_BYTES).await {
+            let events = match store
+                .run_events(&self.id, *last, follow::PAGE_ROWS, follow::PAGE_BYTES)
+                .await
+            {
                 Ok(events) => events,
                 Err(error) => {
                     // Looked at again in a moment.

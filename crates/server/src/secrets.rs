@@ -27,6 +27,9 @@ use toft_vault::{DataKey, Place, SealError, Secret, Vault};
 /// A secret that new processes find in their environment.
 pub(crate) const ENVIRONMENT: &str = "environment";
 
+/// Declares a project's MCP servers.
+const MCP_SERVERS: &str = "MCP_SERVERS";
+
 impl From<SecretError> for ApiError {
     fn from(error: SecretError) -> Self {
         Self::invalid(error.to_string())
@@ -172,6 +175,12 @@ pub(crate) async fn environment(app: &App, project: &ProjectId) -> Result<Enviro
                     "a secret is left out of the machine");
             }
         }
+    }
+    let declares = |(name, _): &(String, SecretText)| name == MCP_SERVERS;
+    if let Some(servers) = &app.mcp_servers
+        && !environment.vars.iter().any(declares)
+    {
+        environment.vars.push((MCP_SERVERS.to_owned(), SecretText::new(servers.expose())));
     }
     Ok(environment)
 }

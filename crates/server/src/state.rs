@@ -5,14 +5,16 @@
 
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
-    gateway_link::GatewayLink, hosts::Hosts, images::Images, keyring::Keyring, machines::Machines,
-    mcp::Mcp, preview::ports::Ports, preview::sign::Signer, providers::Providers,
-    runs::Runs, schedules::Schedules, stop::Stop, traces::Traces, usage::Intake,
+    comparisons::Comparisons, gateway_link::GatewayLink, hosts::Hosts, images::Images,
+    keyring::Keyring, machines::Machines, mcp::Mcp, preview::ports::Ports, preview::sign::Signer,
+    providers::Providers, runs::Runs, schedules::Schedules, servers::Servers, stop::Stop,
+    traces::Traces, usage::Intake,
 };
 use std::{path::PathBuf, sync::Arc};
 use toft_machine::backend::Backend;
 use toft_model::machine::{EgressName, EgressSetting, IdleRule, Limits};
 use toft_store::Store;
+use toft_vault::Secret;
 use tokio_util::task::TaskTracker;
 
 /// Shared by all requests.
@@ -40,10 +42,16 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     pub(crate) ports: Ports,
     pub(crate) runs: Runs,
+    pub(crate) servers: Servers,
+    pub(crate) comparisons: Comparisons,
     pub(crate) schedules: Schedules,
     pub(crate) usage: Intake,
     pub(crate) mcp: Mcp,
+    /// MCP servers of projects that declare none in their own variable.
+    pub(crate) mcp_servers: Option<Secret>,
     pub(crate) traces: Traces,
+    /// One backup at a time is made.
+    pub(crate) backup: Arc<tokio::sync::Mutex<()>>,
     pub(crate) stop: Stop,
     /// Everything that runs beside requests; `run` waits for it.
     pub(crate) tasks: TaskTracker,

@@ -134,8 +134,8 @@ fn of_postgres(error: &PgDatabaseError) -> Option<StoreError> {
         "40001" | "40P01" => StoreError::Conflict,
         // disk_full
         "53100" => StoreError::DiskFull,
-        // too_many_connections, lock_not_available
-        "53300" | "55P03" => StoreError::Busy,
+        // too_many_connections, lock_not_available, query_canceled (it took too long)
+        "53300" | "55P03" | "57014" => StoreError::Busy,
         // character_not_in_repertoire, untranslatable_character
         "22021" | "22P05" => StoreError::Character,
         // admin_shutdown, crash_shutdown, cannot_connect_now, idle_in_transaction_session_timeout,

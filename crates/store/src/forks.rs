@@ -7,7 +7,7 @@ use crate::{
     projects::{NewProject, Project},
 };
 use async_trait::async_trait;
-use toft_model::id::ProjectId;
+use toft_model::{id::ProjectId, run::ComparisonId};
 
 /// Forks.
 #[async_trait]
@@ -17,13 +17,15 @@ pub trait Forks: Send + Sync {
     async fn begin_forks(&self, new: &[NewProject], now_ms: u64) -> Result<(), StoreError>;
     /// They are made: projects from now on, with the checkpoint rule of their origin and what was set
     /// for its machine, what was said in it up to event `seq`, and these answers of a bridge until they
-    /// have their own. On disk when this returns.
+    /// have their own. On disk when this returns. `candidates_of`: the comparison of which they are the
+    /// candidates, in their order; `Missing` when it does not wait for them any more.
     async fn finish_forks(
         &self,
         origin: &ProjectId,
         seq: u64,
         made: &[ProjectId],
         kept: &[(SnapshotKind, String)],
+        candidates_of: Option<&ComparisonId>,
     ) -> Result<Vec<Project>, StoreError>;
     /// The project that it was forked from, as long as that exists.
     async fn fork_origin(&self, project: &ProjectId) -> Result<Option<ProjectId>, StoreError>;

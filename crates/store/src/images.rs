@@ -55,6 +55,8 @@ pub struct Image {
     pub builder: Option<ProjectId>,
     /// Whether new projects are made of it.
     pub is_default: bool,
+    /// Id of the server that has its files.
+    pub host: Option<String>,
 }
 
 /// Which image a project was made of.

@@ -14,6 +14,7 @@
 mod api_keys;
 mod chain;
 mod checkpoints;
+mod comparisons;
 mod error;
 mod events;
 mod fallbacks;
@@ -30,6 +31,7 @@ mod projects;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod settings;
 mod signals;
 mod spending;
@@ -41,6 +43,10 @@ mod webhooks;
 
 pub use api_keys::{ApiKey, ApiKeys, Scope};
 pub use checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint};
+pub use comparisons::{
+    Candidate, Compared, Comparison, ComparisonStatus, Comparisons, KeepBegun, NewCandidate,
+    NewComparison,
+};
 pub use error::StoreError;
 pub use events::{Appended, Conversation, EventRow, Events, Head, NewEvent, SnapshotKind, Tamper};
 pub use fallbacks::ProjectFallbacks;
@@ -61,11 +67,12 @@ pub use schedules::{Schedule, Schedules};
 pub use secrets::{
     AuthorityRow, BrokeredRow, ProjectKey, ProjectSecrets, SecretRow, Secrets, Wrapped,
 };
+pub use servers::{GONE_MS, Joined, NewServer, Server, Servers};
 pub use settings::{ProviderKey, Settings};
 pub use signals::{Listener, Signal, Signals, TOPIC_BYTES_MAX};
 pub use spending::Spending;
 pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use traces::{EventPage, TraceCursor, Traces};
-pub use webhooks::{Delivery, Webhook, Webhooks};
 pub use usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum};
+pub use webhooks::{Delivery, Webhook, Webhooks};

@@ -1,6 +1,7 @@
 //! PostgreSQL 15 or newer behind the store: opening it with errors that say what to do, writes side by side, other
-//! servers on the same database. Statements are in `sql`. Its copies are `pg_dump`'s, not ours.
+//! servers on the same database. Statements are in `sql`.
 
+mod copies;
 #[macro_use]
 mod dialect;
 mod far;
@@ -25,7 +26,8 @@ use sqlx::{
 };
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
-    sync::{Arc, Mutex},
+    path::Path,
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 use toft_model::id::ProjectId;
@@ -44,10 +46,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 /// How long a row may be held by another server before a call fails with `Busy`; and how long a server may stand
 /// still within a transaction (stopped, or its host gone) before the database takes it back.
-const SESSION: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'";
+/// No statement of a request takes as long as the last of these; one that does holds a connection that others wait for.
+const SESSION: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'; \
+    SET statement_timeout = '60s'";
 /// The same for those whose commits may be lost with the power.
 const SESSION_RELAXED: &str = "SET synchronous_commit = off; SET lock_timeout = '5s'; \
-    SET idle_in_transaction_session_timeout = '10s'";
+    SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'";
 /// One moment for all statements.
 const BEGIN_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// What may stand behind the `?` of an address; all else would be ignored in silence.
@@ -88,6 +92,8 @@ pub struct PostgresStore {
     far: Far,
     lost: Lost,
     version: String,
+    /// Id of the server that uses it, once that has said which it is.
+    me: OnceLock<String>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -113,7 +119,17 @@ impl PostgresStore {
         let relaxed = pool(RELAXED_MAX, SESSION_RELAXED).connect_lazy_with(options.clone());
         let far = Far::start(options, relaxed.clone(), near.clone(), lost.clone());
         let read = full.clone();
-        Ok(Self { full, relaxed, read, heads: Heads::default(), near, far, lost, version })
+        Ok(Self {
+            full,
+            relaxed,
+            read,
+            heads: Heads::default(),
+            near,
+            far,
+            lost,
+            version,
+            me: OnceLock::new(),
+        })
     }
 
     /// A write transaction that is on disk when it is committed.
@@ -329,6 +345,10 @@ impl Store for PostgresStore {
         self.far.end();
         self.relaxed.close().await;
         self.full.close().await;
+    }
+
+    async fn copy_to(&self, folder: &Path) -> Result<(), StoreError> {
+        self.copy_rows(folder).await
     }
 
     fn describe(&self) -> String {

@@ -38,6 +38,10 @@ pub struct Project {
     pub wanted: Wanted,
     /// Why its machine is in error, when it is.
     pub state_reason: Option<String>,
+    /// Id of the server that has its disk; `None`: it has none yet.
+    pub host: Option<String>,
+    /// What that one last said of its machine.
+    pub machine_state: Option<MachineState>,
     /// Id of its latest run.
     pub latest_run: Option<String>,
     /// Unix milliseconds.
@@ -91,6 +95,8 @@ pub trait Projects: Send + Sync {
     async fn project(&self, id_or_alias: &str) -> Result<Option<Project>, StoreError>;
     /// Newest activity first.
     async fn projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError>;
+    /// The same without those that are candidates of a comparison.
+    async fn listed_projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError>;
     /// Another name.
     async fn rename_project(
         &self,
@@ -111,7 +117,7 @@ pub trait Projects: Send + Sync {
     /// Deletes it and every copy of what it held; its id is never given again. Its machine is still
     /// to be destroyed: [`Projects::to_destroy`] names it until [`Projects::set_destroyed`].
     async fn delete_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
-    /// Deleted projects whose machine may still be there.
+    /// Deleted projects whose machine may still be there, on this server's host.
     async fn to_destroy(&self) -> Result<Vec<ProjectId>, StoreError>;
     /// Nothing is left of a deleted project's machine.
     async fn set_destroyed(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;

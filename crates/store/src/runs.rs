@@ -51,6 +51,8 @@ pub enum Accepted {
     Known(Run),
     /// Another request came under its key.
     Other,
+    /// The project is just taking over the state of a candidate: it is asked again after that.
+    Keeping,
     /// There is no such project.
     NoProject,
 }
@@ -155,6 +157,8 @@ pub struct Run {
     pub attempts_max: u32,
     /// Where it is.
     pub state: RunState,
+    /// Whether the server that has its machine does not answer.
+    pub host_away: bool,
     /// Whether somebody wants it ended.
     pub cancel_requested: bool,
     /// Its owner's number.
@@ -282,9 +286,11 @@ pub trait Runs: Send + Sync {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<Run>, StoreError>;
+    /// The run of a project that somebody works on now.
+    async fn working_run(&self, project: &ProjectId) -> Result<Option<Run>, StoreError>;
     /// How many runs of all projects have each status.
     async fn count_runs(&self) -> Result<Vec<(RunStatus, u64)>, StoreError>;
-    /// Gives queued runs to an owner: those of the largest priority first, then the oldest; of a project always in
+    /// Gives queued runs that it can do to an owner (whose name is its server's id): those of the largest priority first, then the oldest; of a project always in
     /// order.
     async fn claim_runs(&self, claim: &Claim<'_>, now_ms: u64) -> Result<Vec<Run>, StoreError>;
     /// Gives runs to an owner whose own owner did not renew them, or let them go.
@@ -299,7 +305,8 @@ pub trait Runs: Send + Sync {
     /// An owner ends, or begins and has nothing yet: others may have what it held. Not counted as a crash if it
     /// `is_in_order`.
     async fn let_go_runs(&self, owner: &str, is_in_order: bool) -> Result<(), StoreError>;
-    /// Writes how a run is and what it tells. A run that is over tells its subscribers too.
+    /// Writes how a run is and what it tells, after the last event that `run` names. A run that is over tells its
+    /// subscribers too. Written again, because it was not heard that it was written, it is written once.
     async fn write_run(
         &self,
         run: &Run,
@@ -308,7 +315,7 @@ pub trait Runs: Send + Sync {
         durable: Durable,
         now_ms: u64,
     ) -> Result<Wrote, StoreError>;
-    /// Wants a run ended. One that nobody works on is ended by this.
+    /// Wants a run ended. One that nobody works on, or whose host does not answer, is ended by this.
     async fn cancel_run(
         &self,
         project: &ProjectId,
@@ -326,6 +333,14 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<RunEvent>, StoreError>;
     /// What was said to a run, and by it, oldest first; at most 200.
     async fn run_messages(&self, id: &JobId) -> Result<Vec<RunMessage>, StoreError>;
+    /// Files of a project's runs before the newest `keep` that left any, the oldest first; some at a time.
+    async fn old_artifacts(
+        &self,
+        project: &ProjectId,
+        keep: u32,
+    ) -> Result<Vec<String>, StoreError>;
+    /// Forgets a file that is not kept any more, by where it was.
+    async fn forget_artifact(&self, project: &ProjectId, path: &str) -> Result<(), StoreError>;
     /// The newest file of that name.
     async fn artifact(&self, id: &JobId, name: &str) -> Result<Option<Artifact>, StoreError>;
 }

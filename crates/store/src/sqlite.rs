@@ -26,7 +26,7 @@ use std::{
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 use toft_model::id::ProjectId;
@@ -48,6 +48,9 @@ const CACHED_PROJECTS_MAX: usize = 4096;
 /// The steps to this version's shape.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
 
+/// Name of a copy in a folder of copies.
+const COPY: &str = "toft.db";
+
 type Db = Sqlite;
 type DbConnection = sqlx::SqliteConnection;
 type DbRow = sqlx::sqlite::SqliteRow;
@@ -68,6 +71,8 @@ pub struct SqliteStore {
     heads: Heads,
     near: Near,
     version: String,
+    /// Id of the server that uses it, once that has said which it is.
+    me: OnceLock<String>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -109,6 +114,7 @@ impl SqliteStore {
             heads: Heads::default(),
             near: Near::new(),
             version,
+            me: OnceLock::new(),
         })
     }
 
@@ -272,6 +278,10 @@ impl Store for SqliteStore {
         self.read.close().await;
         self.relaxed.close().await;
         self.full.close().await;
+    }
+
+    async fn copy_to(&self, folder: &Path) -> Result<(), StoreError> {
+        self.backup(&folder.join(COPY)).await
     }
 
     fn describe(&self) -> String {

@@ -44,17 +44,23 @@ impl Server {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().context("starting a server")?;
         let mut server = Self { address, folder, child };
+        server.begun()?;
+        Ok(server)
+    }
+
+    /// Waits until it takes connections.
+    fn begun(&mut self) -> Result<()> {
         let until = Instant::now() + START_TIMEOUT;
-        while TcpStream::connect(address).is_err() {
-            let ended = server.child.try_wait()?;
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.child.try_wait()?;
             ensure!(
                 ended.is_none() && Instant::now() < until,
                 "a server does not begin ({ended:?}): {}",
-                server.log()
+                self.log()
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(server)
+        Ok(())
     }
 
     /// What it says.
@@ -112,27 +118,58 @@ impl Server {
         let folder = folder("toft-postgres-")?;
         chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
         let data = folder.path().join("data");
-        let as_nobody = |name: &str| {
-            let mut command = Command::new(programs.join(name));
-            command.uid(NOBODY).gid(NOBODY).current_dir(folder.path()).env("LC_ALL", "C.UTF-8");
-            command
-        };
-        let made = as_nobody("initdb")
-            .args(["--auth=trust", "--username=story", "--no-sync", "--pgdata"])
+        let made = as_nobody(&programs.join("initdb"), folder.path())
+            .args(["--auth=trust", "--username=story", "--encoding=UTF8", "--no-sync", "--pgdata"])
             .arg(&data)
             .output()?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let address = free_address()?;
-        let mut command = as_nobody("postgres");
-        command.arg("-D").arg(&data).arg("-k").arg(folder.path()).args([
-            "-h",
-            &address.ip().to_string(),
-            "-p",
-            &address.port().to_string(),
-            "-F",
-        ]);
+        let command = postgres_at(&programs, folder.path(), address);
         Self::start(command, address, folder).map(Some)
     }
+
+    /// The address of a database of [`Self::postgres`].
+    pub fn database(&self, name: &str) -> String {
+        format!("postgres://story@{}/{name}", self.address)
+    }
+
+    /// Ends PostgreSQL as a crash would, by the file in which it says which process it is.
+    pub fn crash(&mut self) -> Result<()> {
+        let file = fs::read_to_string(self.folder.path().join("data/postmaster.pid"))?;
+        let pid: i32 = file.lines().next().context("a process")?.trim().parse()?;
+        let pid = rustix::process::Pid::from_raw(pid).context("a process")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::QUIT)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Begins it again.
+    pub fn begin(&mut self) -> Result<()> {
+        let programs = postgres_programs().context("PostgreSQL was here")?;
+        let mut command = postgres_at(&programs, self.folder.path(), self.address);
+        let log = fs::File::options().append(true).open(self.folder.path().join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        self.child = command.spawn().context("starting PostgreSQL again")?;
+        self.begun()
+    }
+}
+
+fn as_nobody(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.uid(NOBODY).gid(NOBODY).current_dir(folder).env("LC_ALL", "C.UTF-8");
+    command
+}
+
+fn postgres_at(programs: &Path, folder: &Path, address: SocketAddr) -> Command {
+    let mut command = as_nobody(&programs.join("postgres"), folder);
+    command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args([
+        "-h",
+        &address.ip().to_string(),
+        "-p",
+        &address.port().to_string(),
+        "-F",
+    ]);
+    command
 }
 
 /// The folder of PostgreSQL's own programs.

@@ -163,7 +163,7 @@ async fn collect(ctx: &ToolContext, spec: ExecSpec) -> Result<(Vec<u8>, Option<S
     let mut output = Vec::new();
     loop {
         match run.events.next().await {
-            Some(ShellEvent::Output(bytes)) => {
+            Some(ShellEvent::Output(bytes) | ShellEvent::Errors(bytes)) => {
                 let free = RESULT_BYTES_MAX.saturating_sub(output.len());
                 output.extend_from_slice(&bytes[..bytes.len().min(free)]);
             }

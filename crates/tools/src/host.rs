@@ -164,13 +164,15 @@ impl ShellRun {
     pub(crate) fn starting_at(self, from: u64) -> Self {
         let mut at = 0u64;
         let events = self.events.filter_map(move |event| {
+            let mut rest = |mut bytes: Vec<u8>| {
+                let skip = from.saturating_sub(at).min(bytes.len() as u64);
+                at += bytes.len() as u64;
+                bytes.drain(..usize::try_from(skip).unwrap_or(bytes.len()));
+                Some(bytes).filter(|bytes| !bytes.is_empty())
+            };
             let kept = match event {
-                ShellEvent::Output(mut bytes) => {
-                    let skip = from.saturating_sub(at).min(bytes.len() as u64);
-                    at += bytes.len() as u64;
-                    bytes.drain(..usize::try_from(skip).unwrap_or(bytes.len()));
-                    (!bytes.is_empty()).then_some(ShellEvent::Output(bytes))
-                }
+                ShellEvent::Output(bytes) => rest(bytes).map(ShellEvent::Output),
+                ShellEvent::Errors(bytes) => rest(bytes).map(ShellEvent::Errors),
                 ShellEvent::Gap(to) => {
                     at = to;
                     Some(ShellEvent::Gap(to))
@@ -186,8 +188,10 @@ impl ShellRun {
 /// What a program does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShellEvent {
-    /// Bytes of output (both streams merged when asked so).
+    /// Bytes of output (of both streams when asked so).
     Output(Vec<u8>),
+    /// Bytes of the stream of errors, unless both were to be one.
+    Errors(Vec<u8>),
     /// Output up to this byte is no longer kept and was skipped.
     Gap(u64),
     /// The end.

@@ -39,6 +39,7 @@ mod todo;
 pub mod tree;
 mod walk;
 mod web_fetch;
+pub mod workspace;
 mod write;
 
 pub use about::{About, Again};

@@ -127,15 +127,16 @@ impl Servers {
         Self { more: Arc::new(more), ..self }
     }
 
-    /// The box with the tools of the servers that are declared now. Servers that are not declared any more
-    /// end. With `start` those that are new start, and are waited for a while; without, only what is known counts.
-    pub async fn add_to(&self, tools: Toolbox, start: bool) -> Toolbox {
+    /// The box with the tools of the servers that are declared now, those whose name `may` be there. Servers that
+    /// are not declared any more end. With `start` those that are new start, and are waited for a while; without,
+    /// only what is known counts.
+    pub async fn add_to(&self, tools: Toolbox, start: bool, may: impl Fn(&str) -> bool) -> Toolbox {
         self.look().await;
         let servers: Vec<_> = self.live().servers.values().cloned().collect();
         if start {
             join_all(servers.iter().map(|server| self.started(server))).await;
         }
-        with_tools(tools, &servers)
+        with_tools(tools, &servers, may)
     }
 
     /// Waits for a server, but not again for one that took long before.
@@ -190,13 +191,16 @@ impl Servers {
     }
 }
 
-fn with_tools(mut tools: Toolbox, servers: &[Arc<Server>]) -> Toolbox {
+fn with_tools(mut tools: Toolbox, servers: &[Arc<Server>], may: impl Fn(&str) -> bool) -> Toolbox {
     let mut names = HashSet::new();
     let mut all = Vec::new();
     for server in servers {
         for listed in &*server.listed() {
             if all.len() < TOOLS_MAX {
-                all.push(Arc::new(McpTool::new(Arc::clone(server), listed, &mut names)));
+                let tool = McpTool::new(Arc::clone(server), listed, &mut names);
+                if may(&tool.spec.name) {
+                    all.push(Arc::new(tool));
+                }
             }
         }
     }

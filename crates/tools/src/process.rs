@@ -263,7 +263,7 @@ impl Process {
             let until =
                 if look.until_quiet { look.until.min(Instant::now() + quiet) } else { look.until };
             match timeout_at(until, run.events.next()).await {
-                Ok(Some(ShellEvent::Output(bytes))) => {
+                Ok(Some(ShellEvent::Output(bytes) | ShellEvent::Errors(bytes))) => {
                     tail.push(&bytes);
                     at += bytes.len() as u64;
                     // A program that never falls silent must not keep the look open.

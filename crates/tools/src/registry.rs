@@ -21,7 +21,7 @@ use crate::{
     web_fetch::WebFetch,
     write::Write,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_model::tool::ToolSpec;
 
@@ -90,6 +90,12 @@ impl Toolbox {
         self
     }
 
+    /// The same with those tools alone whose name may be there.
+    pub fn filtered(mut self, may: impl Fn(&str) -> bool) -> Self {
+        self.tools.retain(|(spec, _)| may(&spec.name));
+        self
+    }
+
     /// The same with one more tool; one of that name is replaced.
     pub fn with(mut self, tool: Arc<dyn Tool>) -> Self {
         let spec = Arc::new(tool.spec());
@@ -146,7 +152,8 @@ impl Toolbox {
                     "`{name}` is refused: this is plan mode, in which nothing is changed. Put what it \
                      would have done into the plan. These tools work: {}.",
                     READ_ONLY.join(", ")
-                ));
+                ))
+                .details(json!({ "planMode": true }));
             }
             return tool.run(ctx, arguments).await;
         }
@@ -181,7 +188,6 @@ fn patches(model: &str) -> bool {
 mod tests {
     use super::*;
     use crate::testing::Bench;
-    use serde_json::json;
 
     #[test]
     fn names_are_fit_for_every_provider_and_arguments_are_objects() {

@@ -42,10 +42,11 @@ export function machineOf(project: string) {
     relabel: (checkpoint: string, label: string | null) =>
       call<Checkpoint>('PATCH', one(checkpoint), { label }),
     removeCheckpoint: (checkpoint: string) => call<object>('DELETE', one(checkpoint)),
-    /** From the checkpoint to now. */
-    diff: (checkpoint: string) => call<Diff>('GET', `${one(checkpoint)}/diff?to=now`),
-    fileDiff: (checkpoint: string, path: string) =>
-      call<FileDiff>('GET', `${one(checkpoint)}/diff?to=now&path=${seg(path)}`),
+    /** From the checkpoint to another one, or `now`. */
+    diff: (checkpoint: string, to: string) =>
+      call<Diff>('GET', `${one(checkpoint)}/diff?to=${seg(to)}`),
+    fileDiff: (checkpoint: string, path: string, to: string) =>
+      call<FileDiff>('GET', `${one(checkpoint)}/diff?to=${seg(to)}&path=${seg(path)}`),
     restore: (checkpoint: string, force: boolean) =>
       call<Restored>('POST', `${one(checkpoint)}/restore`, force ? { force } : {}),
     /** To the checkpoint before a user message. */

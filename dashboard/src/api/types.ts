@@ -8,7 +8,8 @@ export type User = Omit<Schemas['User'], 'role'> & {
   role: Schemas['User']['role'] | 'owner' | 'viewer'
 }
 export type Me = Omit<Schemas['Me'], 'user'> & { user: User }
-export type Project = Schemas['Project']
+/** Which comparison a fork belongs to is told of one that is looked at alone. */
+export type Project = Schemas['Project'] & Partial<Pick<Schemas['OneProject'], 'candidateOf'>>
 export type Ability = Schemas['Ability']
 export type Machine = Schemas['Machine']
 export type Settings = Schemas['Settings']

@@ -26,8 +26,11 @@ export function ChangeList({
   changes,
   truncated,
   back = false,
+  to = 'now',
 }: {
   checkpoint: string
+  /** Until which other checkpoint. */
+  to?: string
   changes: readonly Change[]
   truncated: boolean
   /** Told as what going back does, not as what happened since. */
@@ -43,6 +46,7 @@ export function ChangeList({
           <ChangeRow
             key={change.path}
             checkpoint={checkpoint}
+            to={to}
             change={change}
             back={back}
             open={open === change.path}
@@ -72,12 +76,14 @@ const TONES: Record<string, string> = { '+': 'text-moss-text', '−': 'text-red-
 
 function ChangeRow({
   checkpoint,
+  to,
   change,
   back,
   open,
   onToggle,
 }: {
   checkpoint: string
+  to: string
   change: Change
   back: boolean
   open: boolean
@@ -130,7 +136,7 @@ function ChangeRow({
       ) : (
         <div className={line}>{body}</div>
       )}
-      {open && <FileLines checkpoint={checkpoint} path={path} back={back} />}
+      {open && <FileLines checkpoint={checkpoint} to={to} path={path} back={back} />}
     </li>
   )
 }
@@ -147,15 +153,17 @@ function sizes({ sizeBefore, sizeAfter }: Change, back: boolean): string | null 
 
 function FileLines({
   checkpoint,
+  to,
   path,
   back,
 }: {
   checkpoint: string
+  to: string
   path: string
   back: boolean
 }) {
   const { id } = useProject()
-  const { data, error, isPending, refetch } = useQuery(queries.fileDiff(id, checkpoint, path))
+  const { data, error, isPending, refetch } = useQuery(queries.fileDiff(id, checkpoint, path, to))
   const lines = useMemo(() => (data?.unified ? parseDiff(data.unified) : []), [data])
   return (
     <div className="border-t bg-sunk">

@@ -12,8 +12,8 @@ export type PanelSpec =
   | { kind: 'files'; path?: string }
   | { kind: 'log'; processId?: string }
   | { kind: 'integration'; id: string }
-  // `id`: one to look at. `fresh`: one is to be asked for.
-  | { kind: 'runs'; id?: string; fresh?: boolean }
+  // `id`: one to look at. `compare`: several side by side. `fresh`: one is to be asked for.
+  | { kind: 'runs'; id?: string; compare?: string; fresh?: boolean }
   | { kind: 'services'; id?: string }
   | { kind: 'checkpoints'; id?: string }
   | { kind: 'machine' }

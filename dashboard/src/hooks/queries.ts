@@ -13,6 +13,7 @@ import { apiKeys } from '@/api/keys'
 import { machineOf } from '@/api/machine'
 import { mcpOf } from '@/api/mcp'
 import { receiptsOf } from '@/api/receipts'
+import { comparisonsOf, isUndecided } from '@/api/runs/comparisons'
 import { runsOf } from '@/api/runs/routes'
 import { isOver } from '@/api/runs/types'
 import { secretsOf } from '@/api/secrets'
@@ -150,6 +151,31 @@ export const queries = {
       queryFn: () => runsOf(id).run(run),
       refetchInterval: ({ state: { data } }) => (data && isOver(data) ? false : RUNS_EVERY_MS),
     }),
+  comparisons: (id: string) =>
+    queryOptions({
+      queryKey: ['comparisons', id],
+      queryFn: () => comparisonsOf(id).list(),
+      refetchInterval: ({ state: { data } }) =>
+        data?.some((one) => isUndecided(one)) ? RUNS_EVERY_MS : false,
+    }),
+  comparison: (id: string, comparison: string) =>
+    queryOptions({
+      queryKey: ['comparisons', id, comparison],
+      queryFn: () => comparisonsOf(id).comparison(comparison),
+      refetchInterval: ({ state: { data } }) =>
+        data && !isUndecided(data) ? false : RUNS_EVERY_MS,
+    }),
+  /** Of a candidate, beside what all began from. */
+  candidateDiff: (id: string, comparison: string, run: string) =>
+    queryOptions({
+      queryKey: ['comparisons', id, comparison, run],
+      queryFn: () => comparisonsOf(id).diff(comparison, run),
+    }),
+  candidateFile: (id: string, comparison: string, run: string, path: string) =>
+    queryOptions({
+      queryKey: ['comparisons', id, comparison, run, path],
+      queryFn: () => comparisonsOf(id).fileDiff(comparison, run, path),
+    }),
   skills: (id: string) =>
     queryOptions({
       queryKey: ['skills', id],
@@ -183,17 +209,17 @@ export const queries = {
 
   checkpoints: (id: string) =>
     queryOptions({ queryKey: ['checkpoints', id], queryFn: () => machineOf(id).checkpoints() }),
-  /** Against now, which moves on: read anew whenever it is looked at. */
-  diff: (id: string, checkpoint: string) =>
+  /** Against now, which moves on, or another checkpoint: read anew whenever it is looked at. */
+  diff: (id: string, checkpoint: string, to = 'now') =>
     queryOptions({
-      queryKey: ['diff', id, checkpoint],
-      queryFn: () => machineOf(id).diff(checkpoint),
+      queryKey: ['diff', id, checkpoint, to],
+      queryFn: () => machineOf(id).diff(checkpoint, to),
       staleTime: 0,
     }),
-  fileDiff: (id: string, checkpoint: string, path: string) =>
+  fileDiff: (id: string, checkpoint: string, path: string, to = 'now') =>
     queryOptions({
-      queryKey: ['diff', id, checkpoint, path],
-      queryFn: () => machineOf(id).fileDiff(checkpoint, path),
+      queryKey: ['diff', id, checkpoint, to, path],
+      queryFn: () => machineOf(id).fileDiff(checkpoint, path, to),
     }),
   egress: (id: string) =>
     queryOptions({ queryKey: ['egress', id], queryFn: () => machineOf(id).egress() }),

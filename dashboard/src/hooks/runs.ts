@@ -17,7 +17,10 @@ export const RUN_DRAFT = 'run'
 
 export function useRunActions(id: string) {
   const client = useQueryClient()
-  const news = () => void client.invalidateQueries({ queryKey: queries.runs(id).queryKey })
+  const news = () => {
+    void client.invalidateQueries({ queryKey: queries.runs(id).queryKey })
+    void client.invalidateQueries({ queryKey: queries.comparisons(id).queryKey })
+  }
   const draft = draftKey(id, RUN_DRAFT)
   const ask = useMutation({
     // Whoever asks again, because no answer came, asks for the same run.

@@ -190,7 +190,7 @@ export function signedIn(project, name) {
 }
 
 /** Writes a receipt as the machine's first process would. */
-function receipt(project, session, { toolCallId, command, exitCode = 0, checks = [] }) {
+export function receipt(project, session, { toolCallId, command, exitCode = 0, checks = [] }) {
   const { receipts } = project.parts
   const checked = checks.length > 0
   const made = {

@@ -5,7 +5,7 @@ import { networkRoute } from './network.mjs'
 import { secretRoute } from './secrets.mjs'
 
 /** A copy of the project, with its conversations and files. */
-function fork(world, project, from, name) {
+export function fork(world, project, from, name) {
   const copy = world.create(name)
   const kept = from ? project.side.held.get(from.id) : held(project)
   copy.events = []

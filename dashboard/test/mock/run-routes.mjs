@@ -2,7 +2,9 @@
 import { isOver, stamp, USAGE } from './runs.mjs'
 
 /** Routes below `/v1/projects/{id}/` that answer with JSON; undefined when there is none. */
-export function runRoute({ runs, method, rest, query, body, key }) {
+export function runRoute({ runs, comparisons, method, rest, query, body, key }) {
+  const compared = comparisons.route(method, rest, query, body)
+  if (compared !== undefined) return compared
   const [area, id, verb] = rest.split('/')
   switch (`${method} ${area}${id ? '/*' : ''}${verb ? `/${verb}` : ''}`) {
     case 'GET runs': {
@@ -10,7 +12,7 @@ export function runRoute({ runs, method, rest, query, body, key }) {
       return runs.all.slice(offset, offset + Number(query.get('limit') ?? 50))
     }
     case 'POST runs':
-      return runs.ask(body, key)
+      return body.n || body.models ? comparisons.ask(body, key) : runs.ask(body, key)
     case 'POST messages':
       return { run: runs.ask(body, key), message: { role: 'user', content: body.content } }
     case 'GET runs/*':

@@ -1,6 +1,7 @@
 // Runs of a project of the test server: asked for, told event by event, cancelled. Plays each one with a
 // small script; keeps all of it in memory.
 import { randomUUID } from 'node:crypto'
+import { receipt } from './agent-parts.mjs'
 
 /** Between two steps of a run that works. */
 const STEP_MS = 30
@@ -36,6 +37,8 @@ export class Runs {
     this.all = []
     /** Runs by the key of their request. */
     this.keys = new Map()
+    /** What a run that is done has left in its file. */
+    this.writes = 'export const beds = []\n'
     /** A phase at which runs stand still until `go`. */
     this.holdsAt = null
   }
@@ -247,6 +250,10 @@ export class Runs {
     const output = 'The page is there, and a test that it stays.'
     const commitSha = '9b7de01c44aa0f3d6b1be0c2f7a9d5e8431c6f20'
     this.#tool(run, 'bash', { command: 'npm test' }, '3 passed\n')
+    const checks = [{ kind: 'test', command: 'npm test', decides: true }]
+    const told = { toolCallId: randomUUID(), command: 'npm test', checks }
+    receipt(this.project, { id: run.sessionId }, told)
+    this.project.files.set('/home/project/src/beds.js', this.writes)
     this.#say(run, output)
     this.status(run, 'rollback_snapshot', {
       touchedFiles: ['src/beds.js'],

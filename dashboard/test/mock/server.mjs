@@ -6,6 +6,7 @@ import { WebSocketServer } from 'ws'
 import { Agent } from './agent.mjs'
 import { bodyOf } from './body.mjs'
 import { bridgeRoute } from './bridge.mjs'
+import { Comparisons } from './comparisons.mjs'
 import { asset, DIST, preview } from './files.mjs'
 import { machineRoute } from './machine-routes.mjs'
 import { DEMO, MODELS, providersOf } from './models.mjs'
@@ -75,6 +76,7 @@ export async function startMock({
     const project = new Project({ id, name, model: ref(defaultModel()), ...more })
     world.projects.set(id, project)
     world.agents.set(id, new Agent(project, pace))
+    project.comparisons = new Comparisons(world, project)
     return project
   }
   world.big = (project, turns) => bigSession(project, turns)
@@ -118,6 +120,7 @@ export async function startMock({
     },
     'GET projects': () =>
       [...world.projects.values()]
+        .filter((p) => !p.candidateOf)
         .map((p) => p.wire())
         .toSorted((a, b) => b.updatedAt.localeCompare(a.updatedAt)),
     'POST projects': (_, body) => ({
@@ -178,7 +181,7 @@ export async function startMock({
       throw { status: 404, code: 'not_found', message: 'There is nothing at this address.' }
     switch (`${method} ${one[2] ?? ''}`) {
       case 'GET ':
-        return project.wire()
+        return { ...project.wire(), candidateOf: project.candidateOf ?? null }
       case 'PATCH ':
         project.name = body.name
         return project.wire()
@@ -205,8 +208,15 @@ export async function startMock({
       default: {
         const rest = one[2] ?? ''
         const data =
-          runRoute({ runs: project.runs, method, rest, query, body, key: idempotencyKey }) ??
-          machineRoute({ world, project, method, rest, query, body })
+          runRoute({
+            runs: project.runs,
+            comparisons: project.comparisons,
+            method,
+            rest,
+            query,
+            body,
+            key: idempotencyKey,
+          }) ?? machineRoute({ world, project, method, rest, query, body })
         if (data !== undefined) return data
         throw { status: 404, code: 'not_found', message: 'There is nothing at this address.' }
       }

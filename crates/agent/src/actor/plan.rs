@@ -71,6 +71,17 @@ impl Actor {
         Ok(Approved { plan_id, entry_id })
     }
 
+    /// Puts the last words forward as a plan.
+    pub(super) async fn propose(&mut self) -> Result<PlanReady, Refused> {
+        self.not_a_task()?;
+        self.conversation.around.sink.check().map_err(Refused::Disk)?;
+        self.idle().await?;
+        let ready = self.last_words()?;
+        self.conversation.sync().await?;
+        self.conversation.settle();
+        Ok(ready)
+    }
+
     /// Wants another plan, for a reason, or none. Answers with the entry of the reason.
     pub(super) async fn reject(
         &mut self,

@@ -138,7 +138,9 @@ async fn listen(mut run: ShellRun, mask: &Mask) -> Result<String, Failed> {
     let mut bytes = Vec::new();
     let exit = loop {
         match run.events.next().await {
-            Some(ShellEvent::Output(piece)) => bytes.extend_from_slice(&piece),
+            Some(ShellEvent::Output(piece) | ShellEvent::Errors(piece)) => {
+                bytes.extend_from_slice(&piece)
+            }
             Some(ShellEvent::Exit(exit)) => break exit,
             Some(ShellEvent::Gap(_)) | None => {
                 return Err(Failed::Why("its output was lost".into()));

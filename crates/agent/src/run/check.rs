@@ -7,6 +7,7 @@ mod command;
 use super::{Run, Stop, ids::check_run_id};
 use crate::session::{Body, CheckDue, Extra, REPAIRS_MAX, SessionError, custom};
 use serde_json::{Map, json};
+use std::time::Duration;
 use toft_model::{
     event::{EventBody, ToolEnd},
     message::{CustomMessage, Message, ToolCall, ToolResultMessage, UserContent},
@@ -18,7 +19,7 @@ use toft_tools::ToolOutcome;
 const TOOL: &str = "bash";
 
 /// Longest run: as long as a slow suite of tests takes.
-const TIMEOUT_S: u64 = 8 * 60;
+const TIMEOUT: Duration = Duration::from_mins(8);
 
 impl Run {
     /// Runs what is due of the check. Says whether the loop has to look again.
@@ -27,12 +28,13 @@ impl Run {
             let session = self.conversation.session();
             if session.mode() == Mode::Plan { CheckDue::Nothing } else { session.check_due() }
         };
+        let rules = self.conversation.run_rules();
         let (entry_id, check) = match due {
             CheckDue::Nothing => return Ok(false),
             CheckDue::Finish { entry_id, check } => (entry_id, check),
             CheckDue::Begin { attempt, command } => {
                 let settings = self.conversation.around.settings();
-                if !settings.auto_check {
+                if !settings.auto_check || rules.as_ref().is_some_and(|rules| !rules.auto_check) {
                     return Ok(false);
                 }
                 let cwd = self.conversation.around.cwd.clone();
@@ -47,7 +49,7 @@ impl Run {
                     status: CheckStatus::Started,
                     command,
                     attempt,
-                    attempts_max: REPAIRS_MAX,
+                    attempts_max: rules.as_ref().map_or(REPAIRS_MAX, |rules| rules.check_fixes_max),
                     exit_code: None,
                 };
                 let body = Body::Custom { custom_type: custom::CHECK.into(), data: json!(check) };
@@ -57,12 +59,13 @@ impl Run {
                 (entry_id, check)
             }
         };
+        let limit = rules.map_or(TIMEOUT, |rules| Duration::from_millis(rules.check_timeout_ms));
         let call = ToolCall {
             id: call_id(&entry_id),
             name: TOOL.to_owned(),
             arguments: Map::from_iter([
                 ("command".to_owned(), check.command.clone().into()),
-                ("timeout".to_owned(), TIMEOUT_S.into()),
+                ("timeout".to_owned(), json!(limit.as_secs_f64())),
             ]),
         };
         self.conversation.tell_begun(&call, None);
@@ -94,13 +97,16 @@ impl Run {
                 format!("[The project's check `{command}` passed.]")
             }
             // 126 and 127: the shell could not run it. No code: it did not end, or was not begun.
-            Some(code) if !stopped && !matches!(code, 126 | 127) && begun.attempt < REPAIRS_MAX => {
+            Some(code)
+                if !stopped && !matches!(code, 126 | 127) && begun.attempt < begun.attempts_max =>
+            {
                 check.status = CheckStatus::FixAttempt;
                 check.attempt = begun.attempt + 1;
                 format!(
                     "[The project's check `{command}` was run after your work, and fails. Mend what it \
-                     shows, try {} of {REPAIRS_MAX}; it will be run again.]\n\n{}",
+                     shows, try {} of {}; it will be run again.]\n\n{}",
                     check.attempt,
+                    check.attempts_max,
                     outcome.said()
                 )
             }

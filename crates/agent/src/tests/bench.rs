@@ -29,6 +29,7 @@ use toft_model::{
     id::SessionId,
     message::{Cost, Message, UserContent},
     provider::ModelRef,
+    run::RunRules,
 };
 use toft_tools::{Tool, Toolbox, testing::MemorySecrets};
 use tokio::sync::Notify;
@@ -139,6 +140,8 @@ pub(super) struct Bench {
     pub(super) shell: Arc<BenchShell>,
     pub(super) intents: Arc<BenchIntents>,
     pub(super) kin: Arc<Kin>,
+    /// The run that works, and what it says of its work.
+    pub(super) rules: Arc<Mutex<Option<(SessionId, RunRules)>>>,
 }
 
 impl Bench {
@@ -168,7 +171,13 @@ impl Bench {
         *shell.life.lock().unwrap() = "first".into();
         let stop = CancellationToken::new();
         let task = Toolbox::standard().get("task").cloned().unwrap();
+        let rules: Arc<Mutex<Option<(SessionId, RunRules)>>> = Arc::default();
+        let known = Arc::clone(&rules);
         let around = Arc::new(Surroundings {
+            rules_of: Arc::new(move |id| {
+                let known = known.lock().unwrap();
+                known.as_ref().filter(|(of, _)| of == id).map(|(_, rules)| rules.clone())
+            }),
             sink: Arc::clone(&heard) as _,
             models: Arc::clone(&models) as _,
             tools: Toolbox::of(boxed).with(task),
@@ -223,6 +232,7 @@ impl Bench {
             shell,
             intents,
             kin,
+            rules,
         }
     }
 

@@ -22,8 +22,8 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
-use tokio::sync::mpsc;
 use toft_model::files::quoted;
+use tokio::sync::mpsc;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 const COMMAND: &str = "get_archive";
@@ -40,12 +40,34 @@ const PIECES_MAX: usize = 4;
 
 /// Folders that tools make anew, or that hold keys.
 const FOLDERS_OUT: &[&str] = &[
-    ".git", "node_modules", ".next", "dist", "build", ".cache", ".turbo", ".aws", ".ssh", ".gnupg", ".kube",
-    "coverage", ".agents", "tmp", "target", "__pycache__", ".venv",
+    ".git",
+    "node_modules",
+    ".next",
+    "dist",
+    "build",
+    ".cache",
+    ".turbo",
+    ".aws",
+    ".ssh",
+    ".gnupg",
+    ".kube",
+    "coverage",
+    ".agents",
+    "tmp",
+    "target",
+    "__pycache__",
+    ".venv",
 ];
 /// Files that hold keys.
 const FILES_OUT: &[&str] = &[
-    ".npmrc", ".git-credentials", ".pypirc", ".netrc", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519",
+    ".npmrc",
+    ".git-credentials",
+    ".pypirc",
+    ".netrc",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
 ];
 const ENDS_OUT: &[&str] = &[".pem", ".key", ".p12", ".pfx"];
 
@@ -109,7 +131,9 @@ fn is_out(name: &str, is_folder: bool) -> bool {
 
 /// All files that go in, in the order of their names.
 fn collect(root: &Path, limits: (u64, u64)) -> Result<Vec<Entry>, Refused> {
-    let failed = |what: &str, path: &Path, err: &io::Error| Failure::io(&quoted(what, path), err).of(COMMAND);
+    let failed = |what: &str, path: &Path, err: &io::Error| {
+        Failure::io(&quoted(what, path), err).of(COMMAND)
+    };
     let meta = fs::symlink_metadata(root).map_err(|err| failed("reading", root, &err))?;
     if !meta.is_dir() {
         return Err(Failure::invalid("path is no folder: an archive is made of one.").of(COMMAND));
@@ -143,7 +167,12 @@ fn collect(root: &Path, limits: (u64, u64)) -> Result<Vec<Entry>, Refused> {
                 let message = format!(
                     "there is more in it than {files_max} files or {bytes_max} bytes: leave out what can be made anew."
                 );
-                return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message).of(COMMAND));
+                return Err(Failure::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "payload_too_large",
+                    message,
+                )
+                .of(COMMAND));
             }
         }
     }
@@ -152,7 +181,8 @@ fn collect(root: &Path, limits: (u64, u64)) -> Result<Vec<Entry>, Refused> {
 }
 
 fn write(entries: Vec<Entry>, pieces: mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
-    let mut archive = ZipWriter::new_stream(Pieces { pieces, gathered: Vec::with_capacity(PIECE_BYTES) });
+    let mut archive =
+        ZipWriter::new_stream(Pieces { pieces, gathered: Vec::with_capacity(PIECE_BYTES) });
     for entry in entries {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&entry.path, flags, Mode::empty()) {
@@ -195,7 +225,8 @@ impl Write for Pieces {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let piece = Bytes::from(std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE_BYTES)));
+        let piece =
+            Bytes::from(std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE_BYTES)));
         // Nobody reads any more.
         self.pieces.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }

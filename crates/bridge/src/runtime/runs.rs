@@ -42,7 +42,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use toft_agent::Refused;
+use toft_agent::{Refused, surroundings::RulesOf};
 use toft_model::{
     event::EventBody,
     id::SessionId,
@@ -102,6 +102,18 @@ impl Runs {
     pub(super) fn open(log_dir: &Path) -> io::Result<Self> {
         let book = Arc::new(Mutex::new(Book::open(log_dir)?));
         Ok(Self { book, changed: watch::channel(()).0, driven: Mutex::default() })
+    }
+
+    /// Says which rules the run has that works in a conversation.
+    pub(super) fn rules_of(&self) -> RulesOf {
+        let book = Arc::clone(&self.book);
+        Arc::new(move |session| {
+            let book = lock(&book);
+            let of =
+                |(_, run): &(&JobId, &Run)| run.state.session == *session && !run.state.is_over();
+            let (_, run) = book.all().rev().find(of)?;
+            Some(run.order.as_ref()?.rules.clone())
+        })
     }
 
     fn run(&self, id: &JobId) -> Option<Run> {

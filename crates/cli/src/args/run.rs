@@ -18,6 +18,12 @@ pub(crate) struct Run {
     /// Who answers, as PROVIDER/MODEL; the project's choice when absent.
     #[arg(long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: Option<String>,
+    /// So many runs of the same prompt, 2 to 8, each in a fork of its own; `toft compare` shows them side by side.
+    #[arg(long, conflicts_with_all = ["goes_on", "models"], value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub(crate) n: Option<u8>,
+    /// One run for each of these, as PROVIDER/MODEL,PROVIDER/MODEL, each in a fork of its own.
+    #[arg(long, conflicts_with_all = ["goes_on", "model"], value_delimiter = ',', value_name = "PROVIDER/MODEL")]
+    pub(crate) models: Vec<String>,
     /// Let a person decide on the plan before anything is built.
     #[arg(long)]
     pub(crate) approval: bool,
@@ -39,6 +45,13 @@ pub(crate) struct Runs {
     /// End it.
     #[arg(long, requires = "run")]
     pub(crate) cancel: bool,
+    /// Take the project back to how it was before it: files, conversations, services. How it is now is kept as a
+    /// checkpoint.
+    #[arg(long, requires = "run", conflicts_with_all = ["cancel", "follow", "download"])]
+    pub(crate) restore: bool,
+    /// Also over other system programs than those of that time.
+    #[arg(long, requires = "restore")]
+    pub(crate) force: bool,
     /// Show what it told, and what it tells until it is over.
     #[arg(long, short, requires = "run", conflicts_with = "cancel")]
     pub(crate) follow: bool,
@@ -48,6 +61,30 @@ pub(crate) struct Runs {
     /// At most so many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
+}
+
+/// List a project's comparisons, or show one: several runs of one prompt, side by side.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Id, alias or name.
+    pub(crate) project: String,
+    /// Id of a comparison; all when absent.
+    pub(crate) comparison: Option<String>,
+    /// Wait until every candidate's run is over.
+    #[arg(long, short, requires = "comparison")]
+    pub(crate) follow: bool,
+    /// Show the files that this candidate changed, or one of them with `--path`.
+    #[arg(long, requires = "comparison", value_name = "NUMBER", conflicts_with = "follow")]
+    pub(crate) diff: Option<u64>,
+    /// Which file, absolute as inside the machine.
+    #[arg(long, requires = "diff")]
+    pub(crate) path: Option<String>,
+    /// The project takes over this candidate's state, with a checkpoint of how it was before; all candidates go.
+    #[arg(long, requires = "comparison", value_name = "NUMBER", conflicts_with_all = ["follow", "diff"])]
+    pub(crate) keep: Option<u64>,
+    /// Delete all candidates; the project stays as it is.
+    #[arg(long, requires = "comparison", conflicts_with_all = ["follow", "diff", "keep"])]
+    pub(crate) drop: bool,
 }
 
 /// Check a server by using its runs API as a client would.

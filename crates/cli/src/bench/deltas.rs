@@ -8,15 +8,13 @@ use super::{
     lab::Lab,
     peers::Peers,
     provider::{Play, Provider, word},
-    socket,
+    socket::{self, At},
 };
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     io::Read as _,
-    net::{SocketAddr, TcpStream},
-    path::Path,
+    net::TcpStream,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -97,21 +95,6 @@ async fn flood(lab: &Lab, project: &str, provider: &Provider) -> Result<Duration
     let kept = kept.context("the conversation has an answer")?.to_string();
     ensure!(kept.contains(&wanted), "the conversation holds another text");
     Ok(took)
-}
-
-/// Where the server listens, and the right to ask it.
-#[derive(Deserialize)]
-struct At {
-    addr: SocketAddr,
-    token: String,
-}
-
-impl At {
-    fn of(data: &Path) -> Result<Self> {
-        let path = data.join("run/server.json");
-        let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(serde_json::from_slice(&text)?)
-    }
 }
 
 /// The bytes of a stream, and how many there were when.

@@ -1,8 +1,10 @@
 //! Plain HTTP/1.1 to a socket, blocking, for moments that a client with a pool would hide.
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use std::{
     io::{Read as _, Write},
+    net::SocketAddr,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,6 +12,21 @@ use std::{
 
 /// What is asked answers within milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the server listens, and the right to ask it.
+#[derive(Deserialize)]
+pub(super) struct At {
+    pub(super) addr: SocketAddr,
+    pub(super) token: String,
+}
+
+impl At {
+    pub(super) fn of(data: &Path) -> Result<Self> {
+        let path = data.join("run/server.json");
+        let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+}
 
 /// Writes a `GET` with these headers.
 pub(super) fn ask(to: &mut impl Write, path: &str, headers: &[(&str, &str)]) -> Result<()> {

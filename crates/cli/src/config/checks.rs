@@ -9,7 +9,10 @@ const FOLLOW_UP: &str = "Add a second line to hello.txt.";
 
 /// What is asked for.
 pub(crate) fn check() -> Result<Asked> {
-    let text = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    read(&|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
+}
+
+pub(super) fn read(text: &dyn Fn(&str) -> Option<String>) -> Result<Asked> {
     let or = |name: &str, other: &str| text(name).unwrap_or_else(|| other.to_owned());
     let ms = |name: &str, other: u64| -> Result<Duration> {
         let given = text(name).map(|value| {

@@ -100,14 +100,24 @@ impl Server {
         let zip = zip.context("step download")?;
         ensure!(zip.status() == StatusCode::OK, "step download: it answers {}", zip.status());
         let zip = zip.bytes().await.context("step download")?;
-        ensure!(ZIP_MARKS.iter().any(|mark| zip.starts_with(mark)), "step download: it is no ZIP archive");
+        ensure!(
+            ZIP_MARKS.iter().any(|mark| zip.starts_with(mark)),
+            "step download: it is no ZIP archive"
+        );
         self.told("download", &json!({ "bytes": zip.len() }));
         let body = self.order("content", &self.asked.follow_up);
-        let second = self.post(&format!("/v1/projects/{project}/messages"), Some(&key()), &body).await;
+        let second =
+            self.post(&format!("/v1/projects/{project}/messages"), Some(&key()), &body).await;
         let second = second.context("step message")?;
-        ensure!(second["run"]["writable"] == true, "step message: its run is not writable: {second}");
+        ensure!(
+            second["run"]["writable"] == true,
+            "step message: its run is not writable: {second}"
+        );
         let before = self.get(&at).await.context("step message")?;
-        ensure!(before["data"]["writable"] == false, "step message: the run before is writable still");
+        ensure!(
+            before["data"]["writable"] == false,
+            "step message: the run before is writable still"
+        );
         let at = self.completed("message", &runs, &second["run"]["id"]).await?;
         let said = self.get(&format!("{at}/messages")).await.context("step messages")?;
         let count = said["data"].as_array().map_or(0, Vec::len);
@@ -144,7 +154,10 @@ impl Server {
                     bail!("step {step}: run {id} is {status}: {}", output::text(&run["error"]))
                 }
                 status if Instant::now() > until => {
-                    bail!("step {step}: run {id} is {status} after {} s", self.asked.run_timeout.as_secs())
+                    bail!(
+                        "step {step}: run {id} is {status} after {} s",
+                        self.asked.run_timeout.as_secs()
+                    )
                 }
                 _ => tokio::time::sleep(self.asked.poll).await,
             }
@@ -173,7 +186,8 @@ impl Server {
         ensure!(answer.status() == StatusCode::OK, "it answers {}", answer.status());
         let text = answer.text().await?;
         let blocks = text.split("\n\n").filter(|block| !block.contains("event: ping"));
-        let ids = blocks.filter_map(|block| block.lines().find_map(|line| line.strip_prefix("id: ")));
+        let ids =
+            blocks.filter_map(|block| block.lines().find_map(|line| line.strip_prefix("id: ")));
         Ok(ids.map(str::to_owned).collect())
     }
 

@@ -130,7 +130,7 @@ fn show(value: &Value, as_json: bool, people: impl FnOnce(&Value)) {
 }
 
 /// A text as a part of a URL.
-fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

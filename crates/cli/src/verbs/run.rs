@@ -7,6 +7,7 @@ use crate::{
     },
     client::{Client, SseEvent},
     output,
+    verbs::compare,
 };
 use anyhow::{Context as _, Result, bail};
 use http::Method;
@@ -29,24 +30,46 @@ pub(crate) async fn run(at: &At, verb: &Run, as_json: bool) -> Result<i32> {
     let mut body = json!({ "approval": verb.approval, "priority": verb.priority });
     body[text] = verb.prompt.clone().into();
     if let Some(model) = &verb.model {
-        let Some((provider, model)) = model.split_once('/') else {
-            bail!("--model is PROVIDER/MODEL, for example anthropic/claude-sonnet-4-5");
-        };
+        let (provider, model) = named_model("--model", model)?;
         body["provider"] = provider.into();
         body["model"] = model.into();
     }
+    if let Some(n) = verb.n {
+        body["n"] = n.into();
+    }
+    if !verb.models.is_empty() {
+        let models = verb.models.iter().map(|model| {
+            let (provider, model) = named_model("--models", model)?;
+            Ok(json!({ "provider": provider, "model": model }))
+        });
+        body["models"] = Value::Array(models.collect::<Result<_>>()?);
+    }
     let key = verb.key.clone().unwrap_or_else(|| random_hex(KEY_BYTES));
     let mut made = client.say(&format!("/v1/projects/{id}/{route}"), &body, &key).await?;
+    if verb.n.is_some() || !verb.models.is_empty() {
+        return compare::begun(&client, &id, &verb.project, &made, verb.follow, as_json).await;
+    }
     let run = if verb.goes_on { made["run"].take() } else { made };
     let name = run["id"].as_str().context("the server named no run")?.to_owned();
     if !verb.follow {
         output::answer(&run, as_json, |run| {
-            output::line(&format!("run {} is queued: number {} of the project", name, run["runIndex"]));
+            output::line(&format!(
+                "run {} is queued: number {} of the project",
+                name, run["runIndex"]
+            ));
             output::remark(&format!("Follow it with: toft runs {} {name} --follow", verb.project));
         });
         return Ok(0);
     }
     follow(&client, &id, &name, as_json).await
+}
+
+/// Who is to answer, as a person names it.
+fn named_model<'a>(flag: &str, given: &'a str) -> Result<(&'a str, &'a str)> {
+    let named = given.split_once('/');
+    named.with_context(|| {
+        format!("{flag} takes PROVIDER/MODEL, for example anthropic/claude-sonnet-4-5")
+    })
 }
 
 /// `toft runs`.
@@ -70,8 +93,21 @@ pub(crate) async fn runs(at: &At, verb: &Runs, as_json: bool) -> Result<i32> {
     if verb.cancel {
         let done = client.post(&format!("{path}/cancel"), &json!({})).await?;
         output::answer(&done, as_json, |done| {
-            let word = if done["cancelled"] == true { "is being ended" } else { "was not ended by this" };
+            let word =
+                if done["cancelled"] == true { "is being ended" } else { "was not ended by this" };
             output::line(&format!("run {name} {word}; it is {}", output::text(&done["status"])));
+        });
+        return Ok(0);
+    }
+    if verb.restore {
+        let done = client.post(&format!("{path}/restore"), &json!({ "force": verb.force })).await?;
+        output::answer(&done, as_json, |done| {
+            let text = |value: &Value| output::text(value);
+            output::line(&format!("the project is as it was before run {name}"));
+            output::remark(&format!(
+                "How it was just now is checkpoint {}.",
+                text(&done["before"]["id"])
+            ));
         });
         return Ok(0);
     }
@@ -142,7 +178,8 @@ async fn follow(client: &Client, project: &str, run: &str, as_json: bool) -> Res
     let path = format!("/v1/projects/{project}/runs/{run}");
     let (mut last, mut end) = (0, None);
     while end.is_none() {
-        let mut events = client.stream(Method::GET, &format!("{path}/stream?after={last}"), None).await?;
+        let mut events =
+            client.stream(Method::GET, &format!("{path}/stream?after={last}"), None).await?;
         while let Ok(Some(event)) = events.next().await {
             if event.name == "ping" {
                 continue;
@@ -173,8 +210,12 @@ fn show(event: &SseEvent) {
             let input = output::shown(&data["input"].to_string()).into_owned();
             output::line(&output::dim(&format!("\n[{}] {input}", text("tool"))));
         }
-        "tool" if data["phase"] == "error" => output::line(&output::dim(&format!("\n{}", text("error")))),
-        "status" => output::line(&output::dim(&format!("\n· {}", output::shown(&data.to_string())))),
+        "tool" if data["phase"] == "error" => {
+            output::line(&output::dim(&format!("\n{}", text("error"))))
+        }
+        "status" => {
+            output::line(&output::dim(&format!("\n· {}", output::shown(&data.to_string()))))
+        }
         "error" => output::line(&format!("\nfailed: {}", text("error"))),
         "done" => output::line(&output::dim("\ndone")),
         _ => {}

@@ -36,6 +36,8 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The data folder holds keys: its owner only.
 const FOLDER_MODE: u32 = 0o700;
+/// For ten thousand who follow a run, and all the rest.
+const OPEN_FILES_WANTED: u64 = 20_000;
 /// What is logged when `TOFT_LOG` says nothing: what a person should act on.
 const LOG_DEFAULT: &str = "warn";
 
@@ -49,6 +51,10 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     let resolved = config::resolve(at, up)?;
     let traces = config::traces()?;
     let runs = config::runs()?;
+    let mcp_servers = config::mcp_servers()?;
+    for remark in config::variables::remarks(resolved.backend) {
+        tracing::warn!("{remark}");
+    }
     usable(&resolved.data)?;
     let mut signals = StopSignals::listen()?;
     let opened = {
@@ -66,7 +72,10 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
         }
     };
     let opened = opened.map_err(|e| explain(resolved.backend, &e))?;
-    config::remember(&resolved.data, resolved.backend, up).context("writing to the data folder")?;
+    // `WORKSPACE_ROOT` may not be set for the next verb.
+    let told = Up { allow_host: resolved.allow_host.clone(), ..up.clone() };
+    config::remember(&resolved.data, resolved.backend, &told)
+        .context("writing to the data folder")?;
     keep_to_itself();
     let mut server = ServerConfig::new(
         resolved.listen,
@@ -90,8 +99,11 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     server.traces = Some(traces);
     server.local_models = resolved.local_models;
     server.database = resolved.database.map(|database| database.0);
+    server.advertise = resolved.advertise;
     server.artifacts = resolved.artifacts;
     server.runs = runs;
+    server.open_files = toft_jail::open_files::raise(OPEN_FILES_WANTED);
+    server.mcp_servers = mcp_servers.map(toft_vault::Secret::new);
     server.variables = std::sync::Arc::new(|name| std::env::var(name).ok());
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();
@@ -205,7 +217,7 @@ pub(super) async fn end_leftovers(at: &At) -> Result<()> {
 }
 
 /// A backend, and what to do when the last machine has been ended.
-struct Opened {
+pub(super) struct Opened {
     backend: Arc<dyn Backend>,
     kind: Kind,
 }
@@ -217,8 +229,12 @@ enum Kind {
 }
 
 impl Opened {
+    pub(super) fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend)
+    }
+
     /// Lets go of storage and control groups; does nothing while machines run.
-    async fn close(&self) {
+    pub(super) async fn close(&self) {
         let closed = match &self.kind {
             Kind::Native(native) => native.close().await,
             Kind::Host(host) => host.close().await,
@@ -230,7 +246,7 @@ impl Opened {
     }
 }
 
-async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
+pub(super) async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
     let exe = parts::exe().map_err(|source| MachineError::Unsupported {
         missing: format!("the path of this program ({source})"),
         remedy: "Start it by its full path".into(),

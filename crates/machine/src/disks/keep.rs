@@ -27,8 +27,18 @@ impl dyn Copied {
         project: &ProjectId,
         id: &CheckpointId,
     ) -> Result<Checkpointed, MachineError> {
+        self.keep_of(project, project, id)
+    }
+
+    /// Keeps the disk of one project, as it is now, as a checkpoint of another one. Both turns are held.
+    pub(crate) fn keep_of(
+        &self,
+        from: &ProjectId,
+        project: &ProjectId,
+        id: &CheckpointId,
+    ) -> Result<Checkpointed, MachineError> {
         let taking = "taking a checkpoint";
-        let disk = self.made_disk(project)?;
+        let disk = self.made_disk(from)?;
         let folder = self.kept_folder(project);
         let to = folder.join(id.as_str());
         if to.is_dir() {
@@ -38,10 +48,10 @@ impl dyn Copied {
         self.has_room(taking, COPY_FREE_BYTES_MIN)?;
         let before = newest_marked(&folder);
         // One that carried a restore on would bring it back with it.
-        is_to_be_taken_up(&disk, &self.folders.run(project)).map_err(step(project, taking))?;
-        let still = self.stand_still(project)?;
+        is_to_be_taken_up(&disk, &self.folders.run(from)).map_err(step(from, taking))?;
+        let still = self.stand_still(from)?;
         steps::reached("checkpoint.paused");
-        let base = self.base(&disk, project)?;
+        let base = self.base(&disk, from)?;
         let scratch = self.pool.scratch().join(format!("ck-{id}-{}", rand_name()));
         let kept = folders::private(&folder)
             .inspect(|()| steps::reached("checkpoint.folder"))

@@ -23,6 +23,21 @@ impl dyn Copied {
         })
     }
 
+    /// What differs between a project's checkpoint and the disk of one that was grown from it, as it is now.
+    pub(crate) fn diff_of_fork(
+        &self,
+        origin: &ProjectId,
+        from: &CheckpointId,
+        fork: &ProjectId,
+        max: usize,
+    ) -> Result<Diff, MachineError> {
+        diff::of(fork, max, || {
+            let (before, after) = (self.kept(origin, from)?, self.made_disk(fork)?);
+            let overlays = self.overlays(&after, fork)?;
+            Ok((before, after, overlays))
+        })
+    }
+
     pub(crate) fn read(
         &self,
         project: &ProjectId,

@@ -202,6 +202,7 @@ impl Inner {
             env: boot::init_env(&places),
             cwd: "/".to_owned(),
             boot,
+            open_files: toft_jail::open_files::usual(),
         };
         let launch = Spec { jail: Some(jail), task: Task::Run(run_task), cgroups: group.join };
         let lent = self.lend(project)?;

@@ -253,6 +253,7 @@ fn a_start_whose_server_dies_before_it_is_written_down_runs_nothing() {
         env: Vec::new(),
         cwd: "/".to_owned(),
         boot: String::new(),
+        open_files: None,
     };
     let spec = Spec { jail: None, task: Task::Run(run), cgroups: Cgroups::default() };
     let (ours, theirs) = wire::pair().unwrap();

@@ -147,6 +147,19 @@ impl Ring {
         made
     }
 
+    /// These are all that there are. Whether one is gone.
+    pub(super) fn replace(&self, keys: Vec<ApiKey>) -> bool {
+        let mut all = self.write();
+        let before = std::mem::take(&mut *all);
+        let known = |key: &ApiKey| before.iter().find(|made| made.key.id == key.id).cloned();
+        // What is known keeps when it was used.
+        *all = keys
+            .into_iter()
+            .map(|key| known(&key).unwrap_or_else(|| Arc::new(Made::new(key))))
+            .collect();
+        before.iter().any(|made| !all.iter().any(|now| now.key.id == made.key.id))
+    }
+
     /// Takes back those that `gone` names.
     pub(super) fn remove(&self, gone: impl Fn(&ApiKey) -> bool) {
         self.write().retain(|made| !gone(&made.key));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use similar::TextDiff;
 use std::time::Duration;
 use toft_machine::backend::MachineError;
-use toft_model::checkpoint::CheckpointId;
+use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 
 /// Of each version: what a person reads, not what a program makes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -39,6 +39,9 @@ enum Version {
     Unshown(String),
 }
 
+/// A disk at a moment: a project's as it was at a checkpoint, or as it is.
+pub(crate) type Side<'a> = (&'a ProjectId, Option<&'a CheckpointId>);
+
 /// Compares.
 pub(crate) async fn file(
     app: &App,
@@ -47,24 +50,42 @@ pub(crate) async fn file(
     to: Option<&CheckpointId>,
     path: &str,
 ) -> Result<FileDiff, ApiError> {
+    between(app, (&machine.id, Some(from)), (&machine.id, to), path).await
+}
+
+/// Compares two disks, of which the later one may be a fork's.
+pub(crate) async fn between(
+    app: &App,
+    from: Side<'_>,
+    to: Side<'_>,
+    path: &str,
+) -> Result<FileDiff, ApiError> {
     if !path.starts_with('/') || path.len() > PATH_BYTES_MAX || path.contains('\0') {
         return Err(ApiError::invalid("path must be absolute, as it is seen inside the machine"));
     }
-    let (before, after) =
-        tokio::join!(read(app, machine, Some(from), path), read(app, machine, to, path));
+    let (before, after) = tokio::join!(read(app, from, path), read(app, to, path));
     let path = path.to_owned();
     let (before, after) = (before?, after?);
     let work = tokio::task::spawn_blocking(move || compare(path, before, after));
     work.await.map_err(|e| ApiError::internal("comparing the file failed", &e))
 }
 
-async fn read(
-    app: &App,
-    machine: &Machine,
-    at: Option<&CheckpointId>,
-    path: &str,
-) -> Result<Version, ApiError> {
-    match app.backend.read(&machine.id, at, path, FILE_BYTES_MAX).await {
+/// The lines that came, and those that went; none where there is no text.
+pub(crate) fn lines(diff: &FileDiff) -> Option<(usize, usize)> {
+    if diff.note.is_some() {
+        return None;
+    }
+    // The first two lines are its head, if there is one.
+    let body = diff.unified.lines().skip(2);
+    Some(body.fold((0, 0), |(added, removed), line| match line.as_bytes().first() {
+        Some(b'+') => (added + 1, removed),
+        Some(b'-') => (added, removed + 1),
+        _ => (added, removed),
+    }))
+}
+
+async fn read(app: &App, (project, at): Side<'_>, path: &str) -> Result<Version, ApiError> {
+    match app.backend.read(project, at, path, FILE_BYTES_MAX).await {
         Ok(None) => Ok(Version::None),
         Ok(Some(bytes)) => Ok(match String::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => Version::Text(text),
@@ -133,14 +154,19 @@ mod tests {
     fn a_diff_has_both_texts_and_says_why_when_it_has_not() {
         let both = compare("/a".into(), text("one\ntwo\n"), text("one\n2\n"));
         assert_eq!(both.unified, "--- /a\n+++ /a\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n");
+        assert_eq!(lines(&both), Some((1, 1)));
         assert_eq!((both.before.as_deref(), both.note), (Some("one\ntwo\n"), None));
+        let marks = compare("/a".into(), text("a\n"), text("a\n++ b\n-- c\n"));
+        assert_eq!(lines(&marks), Some((2, 0)));
         let new = compare("/a".into(), Version::None, text("x\n"));
         assert_eq!(new.unified, "--- /dev/null\n+++ /a\n@@ -0,0 +1 @@\n+x\n");
         let odd = compare("/a\nb\u{1b}".into(), Version::None, text("x\n"));
         assert_eq!(odd.unified, "--- /dev/null\n+++ /a\\nb\\u{1b}\n@@ -0,0 +1 @@\n+x\n");
         let same = compare("/a".into(), text("x"), text("x"));
+        assert_eq!(lines(&same), Some((0, 0)));
         assert_eq!((same.unified.as_str(), same.note), ("", None));
         let odd = compare("/a".into(), text("x"), Version::Unshown("binary".into()));
+        assert_eq!(lines(&odd), None);
         assert_eq!(
             (odd.unified.as_str(), odd.after, odd.note.as_deref()),
             ("", None, Some("binary"))

@@ -18,6 +18,7 @@ use toft_model::{
     checkpoint::{Cause, Checkpoint, Place, Ticket},
     id::ProjectId,
     machine::{MachineState, ModelLimits},
+    run::ComparisonId,
 };
 use toft_store::{ConversationStep, MachineSettings, NewProject, Project, TakenCheckpoint};
 use tokio::time::timeout;
@@ -33,6 +34,7 @@ const DISKS_AT_ONCE: usize = 20;
 const NAME_CHARS_MAX: usize = 100;
 /// Room in it for what is appended.
 const NUMBER_CHARS_MAX: usize = 12;
+const CANDIDATE_CHARS_MAX: usize = 16;
 
 /// What is wanted.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Order {
     pub(crate) count: usize,
     /// From which checkpoint; none: from now.
     pub(crate) from: Option<TakenCheckpoint>,
+    /// The comparison of which they are the candidates.
+    pub(crate) candidates_of: Option<ComparisonId>,
     /// User id of the new owner.
     pub(crate) owner: String,
     /// Secrets whose values they get.
@@ -75,6 +79,24 @@ pub(crate) async fn fork(
         Ok(started)
     })
     .await
+}
+
+/// Makes them and starts none: whoever works in one first does.
+pub(crate) async fn candidates(
+    app: &App,
+    origin: &Project,
+    machine: &Arc<Machine>,
+    order: Order,
+) -> Result<Vec<ProjectId>, ApiError> {
+    let _making = app.machines.making.read().await;
+    let made = make(app, origin, machine, order).await?;
+    for (_, machine) in &made {
+        if let Err(error) = settings::inherited(app, machine).await {
+            tracing::warn!(project.id = %machine.id, error = error.message,
+                "a fork rests by the server's own rule");
+        }
+    }
+    Ok(made.into_iter().map(|(project, _)| project.id).collect())
 }
 
 async fn make(
@@ -128,7 +150,10 @@ async fn make(
         let shown = moved::forked(&*app.store, machine, source.seq, source.checkpoint.as_ref());
         let (grown, shown) = tokio::join!(grow_disks(app, machine, &ids, &source, now), shown);
         grown?;
-        let finished = app.store.finish_forks(&machine.id, source.seq, &ids, &shown?).await?;
+        let finished = app
+            .store
+            .finish_forks(&machine.id, source.seq, &ids, &shown?, order.candidates_of.as_ref())
+            .await?;
         toft_machine::steps::reached("fork.recorded");
         // Told before a fork starts: it has its origin's limits, budget and fallbacks.
         let limits = app.store.model_limits(&machine.id).await;
@@ -231,6 +256,10 @@ async fn start(app: &App, project: Project, machine: Arc<Machine>) -> (Project, 
 
 /// As many names that no project has: `Shop fork`, `Shop fork 2`…
 async fn names(app: &App, origin: &Project, order: &Order) -> Result<Vec<String>, ApiError> {
+    if order.candidates_of.is_some() {
+        let stem = cut(&origin.name, NAME_CHARS_MAX - CANDIDATE_CHARS_MAX);
+        return Ok((1..=order.count).map(|n| format!("{stem}, candidate {n}")).collect());
+    }
     let base = match &order.name {
         Some(name) => cut(name, NAME_CHARS_MAX),
         None => cut(&origin.name, NAME_CHARS_MAX - NUMBER_CHARS_MAX) + " fork",

@@ -27,7 +27,7 @@ pub(crate) async fn all(app: App) {
 }
 
 /// Waits for the turn of a project's checkpoints, and sees to it that rows and copies agree.
-pub(super) async fn enter(app: &App, machine: &Machine) -> Result<Turn, ApiError> {
+pub(crate) async fn enter(app: &App, machine: &Machine) -> Result<Turn, ApiError> {
     let turn = machine.shelf.turn().await;
     if !machine.shelf.is_in_order() {
         compare(app, machine, &turn).await?;

@@ -9,7 +9,10 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use toft_machine::backend::MachineError;
-use toft_model::checkpoint::{Cause, Checkpoint, CheckpointId, Place};
+use toft_model::{
+    checkpoint::{Cause, Checkpoint, CheckpointId, Place},
+    id::ProjectId,
+};
 use toft_store::{Durable, TakenCheckpoint};
 use tokio::time::timeout;
 
@@ -19,6 +22,8 @@ const TAKE_TIMEOUT: Duration = Duration::from_mins(10);
 /// What is to be taken.
 #[derive(Debug)]
 pub(crate) struct Wish {
+    /// Under an id that is known already; a new one when absent.
+    pub(crate) id: Option<CheckpointId>,
     pub(crate) cause: Cause,
     pub(crate) label: Option<String>,
     /// The user message before which it is taken, where that is known already.
@@ -29,7 +34,7 @@ pub(crate) struct Wish {
 
 impl Wish {
     pub(crate) fn of(cause: Cause) -> Self {
-        Self { cause, label: None, message: None, place: None }
+        Self { id: None, cause, label: None, message: None, place: None }
     }
 
     /// Whether its row must be on disk at once. Of those before prompts there is one every minute, and
@@ -37,6 +42,8 @@ impl Wish {
     fn durable(&self) -> Durable {
         match self.cause {
             Cause::Manual | Cause::Restore => Durable::Now,
+            // Somebody has its id written down.
+            Cause::Prompt | Cause::Fork if self.id.is_some() => Durable::Now,
             Cause::Prompt | Cause::Fork => Durable::Soon,
         }
     }
@@ -68,7 +75,7 @@ pub(super) async fn in_turn(
     wish: Wish,
     _turn: &Turn,
 ) -> Result<Checkpoint, ApiError> {
-    let id = CheckpointId::random();
+    let id = wish.id.clone().unwrap_or_else(CheckpointId::random);
     let created_at = app.clock.now_ms();
     let copy = timeout(TAKE_TIMEOUT, app.backend.checkpoint(&machine.id, &id));
     // What the copy of events says now is not beyond what the disk says a moment later.
@@ -114,8 +121,57 @@ pub(super) async fn in_turn(
     row
 }
 
+/// Makes the disk of a fork, which stands still, a checkpoint of the project that it was grown from. Conversations
+/// stand in it as they did where the fork began.
+pub(crate) async fn of_fork(
+    app: &App,
+    machine: &Machine,
+    fork: &ProjectId,
+    id: &CheckpointId,
+    label: String,
+    grown_from: Option<&Checkpoint>,
+) -> Result<(), ApiError> {
+    let _turn = reconcile::enter(app, machine).await?;
+    let copied = timeout(TAKE_TIMEOUT, app.backend.keep_of(fork, &machine.id, id)).await;
+    let copied = match copied {
+        Ok(Ok(copied)) => copied,
+        Ok(Err(error)) => return Err(refused(error)),
+        Err(_) => {
+            machine.shelf.doubt();
+            return Err(ApiError::new(
+                Code::MachineError,
+                "the candidate's disk was not copied in time: try again",
+            ));
+        }
+    };
+    let (seq, sessions) = match grown_from {
+        Some(then) => (then.seq, then.sessions.clone()),
+        None => app.store.places(&machine.id).await?,
+    };
+    let taken = TakenCheckpoint {
+        checkpoint: Checkpoint {
+            id: id.clone(),
+            project_id: machine.id.clone(),
+            label: Some(label),
+            cause: Cause::Fork,
+            created_at: app.clock.now_ms(),
+            seq,
+            base: copied.base,
+            sessions,
+            message: None,
+        },
+        place: None,
+    };
+    let added = app.store.add_checkpoint(&taken, Durable::Now).await;
+    if let Err(error) = added {
+        machine.shelf.doubt();
+        return Err(error.into());
+    }
+    Ok(())
+}
+
 /// A checkpoint that is gone from disk is not found, like one without a row.
-pub(super) fn refused(error: MachineError) -> ApiError {
+pub(crate) fn refused(error: MachineError) -> ApiError {
     match error {
         MachineError::NoCheckpoint { .. } => super::no_checkpoint(),
         error => error.into(),

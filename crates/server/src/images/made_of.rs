@@ -18,6 +18,20 @@ pub(crate) async fn find(app: &App, key: &str) -> Result<Image, ApiError> {
     found.ok_or_else(|| ApiError::new(Code::NotFound, "image not found: GET /v1/images lists them"))
 }
 
+/// Refuses an image whose files are another server's.
+pub(crate) fn is_here(app: &App, image: &Image) -> Result<(), ApiError> {
+    let Some(elsewhere) = app.servers.elsewhere(image.host.as_deref()) else { return Ok(()) };
+    let message = format!(
+        "the image {} is on another server. {}",
+        image.what.name,
+        elsewhere.url().map_or_else(
+            || "Add it here, under another name".to_owned(),
+            |url| format!("Ask that one, at {url}, or add it here under another name")
+        )
+    );
+    Err(ApiError::new(Code::OtherHost, message))
+}
+
 /// The image of that key or name, or the default one; it must be ready.
 pub(crate) async fn choose(app: &App, given: Option<&str>) -> Result<MadeOf, ApiError> {
     let image = match given {
@@ -35,6 +49,7 @@ pub(crate) async fn choose(app: &App, given: Option<&str>) -> Result<MadeOf, Api
         }
     };
     let name = &image.what.name;
+    is_here(app, &image)?;
     match image.state {
         ImageState::Ready => {
             Ok(Some(ProjectImage { key: image.what.key.clone(), name: name.clone() }))

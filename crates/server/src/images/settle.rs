@@ -25,6 +25,9 @@ async fn settle(app: &App) -> Result<(), ApiError> {
     let Ok(backend) = of_backend(&*app.backend) else { return Ok(()) };
     let kept: HashSet<ImageKey> = backend.kept().await?.into_iter().collect();
     for image in app.store.images().await? {
+        if app.servers.elsewhere(image.host.as_deref()).is_some() {
+            continue;
+        }
         if let Err(error) = settle_one(app, &image, &kept).await {
             let key = &image.what.key;
             tracing::warn!(image = key, error = error.message, "remains of its making stay");

@@ -12,6 +12,7 @@ use crate::{
     api_error::{ApiError, Code},
     images::disks::make_disk,
     secrets::tell,
+    servers,
     state::App,
     tasks::finish,
 };
@@ -65,6 +66,7 @@ async fn start_for(
     cause: &str,
     person: bool,
 ) -> Result<(), ApiError> {
+    machine.here()?;
     machine.settled().await;
     machine.used(app.clock.now_ms());
     // One that is going away is waited for: then it is paused, stopped or cold, and goes on or is
@@ -133,6 +135,7 @@ pub(crate) async fn start_locked(
     if app.stop.wants_machines_stopped() {
         return Err(stopping());
     }
+    servers::bind(app, machine).await?;
     let was = machine.state();
     let limits = settings::limits(app, &machine.id).await?;
     machine.set_log_bytes_max(limits.log_bytes);
@@ -224,6 +227,7 @@ async fn end_failed(app: &App, machine: &Machine) {
 
 /// Stops a machine for a person: it stays stopped until a person starts it.
 pub(crate) async fn stop(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    machine.here()?;
     let (app2, machine) = (app.clone(), Arc::clone(machine));
     finish(&app.tasks, CHANGING, async move {
         let _life = machine.lock_life().await;
@@ -238,6 +242,7 @@ pub(crate) async fn stop(app: &App, machine: &Arc<Machine>) -> Result<(), ApiErr
 /// Puts a running machine to sleep: its processes end, and the next request wakes it. One that a
 /// person has stopped stays stopped.
 pub(crate) async fn sleep(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    machine.here()?;
     let (app2, machine) = (app.clone(), Arc::clone(machine));
     finish(&app.tasks, CHANGING, async move {
         let _life = machine.lock_life().await;
@@ -286,28 +291,60 @@ pub(crate) async fn stop_all(app: &App) {
 }
 
 /// Deletes a project: its machine, its disk, every copy. From the first step on it is gone for
-/// everybody; what this server does not finish, the next one does.
+/// everybody; what this server does not finish, the next one does, and the host of a machine that is another server's.
 pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
     let (app2, machine) = (app.clone(), Arc::clone(machine));
     finish(&app.tasks, CHANGING, async move {
+        let now = app2.clock.now_ms();
+        if machine.here().is_err() {
+            app2.store.delete_project(&machine.id, now).await?;
+            // It looks by itself, too.
+            let _ = app2.store.notify(servers::GONE_TOPIC).await;
+            return Ok(());
+        }
+        let _leaving = app2.servers.leaving(&machine.id);
         let _life = machine.lock_life().await;
         {
             // No event may come in between.
             let _taking = machine.taking.lock().await;
-            let now = app2.clock.now_ms();
             app2.store.delete_project(&machine.id, now).await?;
             toft_machine::steps::reached("delete.recorded");
-            let mut view = machine.view();
-            view.state = MachineState::Destroyed;
-            if let Some(following) = view.following.take() {
-                following.cancel();
-            }
+            destroyed(&machine);
         }
         app2.machines.remove(&machine.id);
         app2.gateway.remove_machine(&machine.id).await;
         destroy(&app2, &machine.id).await
     })
     .await
+}
+
+/// It is not followed any more.
+fn destroyed(machine: &Machine) {
+    let mut view = machine.view();
+    view.state = MachineState::Destroyed;
+    if let Some(following) = view.following.take() {
+        following.cancel();
+    }
+}
+
+/// Removes what is here of a project that another server has deleted.
+pub(crate) async fn remove(app: &App, id: &ProjectId) -> Result<(), ApiError> {
+    let _leaving = app.servers.leaving(id);
+    let machine = app.machines.get(id);
+    // Whoever is just changing it comes to an end first.
+    let _life = match &machine {
+        Some(machine) => Some(machine.lock_life().await),
+        None => None,
+    };
+    if let Some(machine) = &machine {
+        let _taking = machine.taking.lock().await;
+        destroyed(machine);
+        app.machines.remove(id);
+    }
+    app.gateway.remove_machine(id).await;
+    app.auth.take_back_of(id);
+    app.ports.close(id).await;
+    destroy(app, id).await
 }
 
 /// Removes what was written down about a machine's way out.

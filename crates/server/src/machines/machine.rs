@@ -1,7 +1,10 @@
 //! One machine: what is known of it, and what must not happen to it twice at once.
 
 use super::{feed::Feed, status::Statuses, wishes::Wishes};
-use crate::{checkpoints::shelf::Shelf, clock::Clock, secrets::told::Told};
+use crate::{
+    api_error::ApiError, checkpoints::shelf::Shelf, clock::Clock, secrets::told::Told,
+    servers::Elsewhere,
+};
 use serde_json::Value;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -11,6 +14,7 @@ use toft_model::{
     id::ProjectId,
     machine::{IdleRule, MachineState},
 };
+use toft_store::Project;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -86,6 +90,10 @@ pub(crate) struct Machine {
     pub(crate) brokers: AtomicBool,
     /// Its checkpoints.
     pub(crate) shelf: Shelf,
+    /// Whether it is written down that its disk is here.
+    bound: AtomicBool,
+    /// It is another server's: only shown here.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Machine {
@@ -123,7 +131,33 @@ impl Machine {
             egress_turn: tokio::sync::Mutex::new(()),
             brokers: AtomicBool::new(false),
             shelf: Shelf::default(),
+            bound: AtomicBool::new(false),
+            elsewhere: None,
         }
+    }
+
+    /// Another server's, as it is known here: to be shown, and for nothing else.
+    pub(crate) fn of_other(project: &Project, elsewhere: Elsewhere) -> Self {
+        let (state, reason) = if elsewhere.is_alive {
+            (project.machine_state.unwrap_or(MachineState::Cold), None)
+        } else {
+            (MachineState::Cold, Some(elsewhere.away()))
+        };
+        Self { elsewhere: Some(elsewhere), ..Self::new(project.id.clone(), state, reason) }
+    }
+
+    /// Refuses what would touch a machine that is another server's.
+    pub(crate) fn here(&self) -> Result<(), ApiError> {
+        self.elsewhere.as_ref().map_or(Ok(()), |elsewhere| Err(elsewhere.refusal()))
+    }
+
+    /// Whether its disk is this server's, as the database knows.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_bound(&self) {
+        self.bound.store(true, Ordering::Release);
     }
 
     /// A machine of which nothing is known yet; the guard holds its life until it is settled.

@@ -11,6 +11,7 @@ pub(crate) fn of_path(path: &str, name: &str) -> Option<&'static str> {
         ("exec", _) => "The program, by the `id` of its stream's event `start`.",
         ("checkpoint", _) => "The checkpoint's id.",
         ("sid", _) => "The schedule's id.",
+        ("comparison", _) => "The comparison's id.",
         ("run", _) => "The run's id.",
         ("name", None) => "The secret's name.",
         ("server", _) => "The MCP server's name in the project.",

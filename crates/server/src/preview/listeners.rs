@@ -88,6 +88,10 @@ pub(crate) async fn reopen(app: &App) -> Result<(), StoreError> {
     let _turn = app.ports.turn.lock().await;
     let now = app.clock.now_ms();
     for row in app.store.preview_ports().await? {
+        if app.machines.get(&row.project).is_none() {
+            // Another server's.
+            continue;
+        }
         let is_used = row.lives && now < row.used_at + COOKIE_MS;
         if !is_used || !app.ports.range.contains(&row.port) {
             continue;

@@ -57,6 +57,11 @@ pub(crate) struct GivenKey {
     pub(crate) of_account: bool,
 }
 
+/// Whether a switch is on.
+fn is_on(set: &str) -> bool {
+    matches!(set.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
+}
+
 /// One of them.
 pub(crate) struct Found<'a> {
     pub(crate) name: &'a str,
@@ -281,6 +286,11 @@ impl Values {
         let value = |names: &[&'static str]| self.text(names);
         match value(spec.base_url_env) {
             Some(own) => Ok(Some(own)),
+            None if let Some((name, other)) = spec.base_url_switch
+                && value(&[name]).is_some_and(|set| is_on(&set)) =>
+            {
+                Ok(Some(other.to_owned()))
+            }
             None => Ok(Some(spec.base_url_with(value)?).filter(|url| url != spec.base_url)),
         }
     }

@@ -1,7 +1,7 @@
 //! All routes, area by area, in the order of the documentation.
 
 use super::{
-    auth, budget, checkpoints, disk, docs, doctor, egress, exec, fallbacks,
+    auth, backup, budget, checkpoints, comparisons, disk, docs, doctor, egress, exec, fallbacks,
     given::Done,
     home, idle, images, keys, limits, llm, machine, mcp, me, metrics, model_limits, models,
     preview, pricing, projects, providers, runs, schedules, secrets, settings, shutdown,
@@ -11,7 +11,6 @@ use super::{
 use crate::{
     auth::guard::Needs,
     openapi::{Answer, Failure, Says, says},
-    runs::shown,
 };
 use serde_json::{Map, Value};
 use toft_model::provider::ModelList;
@@ -50,6 +49,16 @@ fn of_the_server(table: Table) -> Table {
         .route("/metrics", get(metrics::text, says("Metrics for Prometheus").bytes("text/plain")))
         .route("/v1/metrics", get(metrics::get, "How many runs and machines there are"))
         .route("/v1/doctor", get(doctor::get, "What this host can enforce"))
+        .admin(
+            "/v1/backup",
+            post(
+                backup::post,
+                says("Make a backup").bytes("application/age-encryption").note(
+                    "All that the server holds, encrypted with the passphrase. For the command line on the same \
+                    computer only.",
+                ),
+            ),
+        )
         .admin(
             "/v1/shutdown",
             post(
@@ -301,7 +310,10 @@ fn of_work(table: Table) -> Table {
             "/v1/projects/{id}/runs",
             get(runs::list, "List runs").post(
                 runs::create,
-                asks_for_work("Have work done").data::<shown::Accepted>().events(runs::EVENTS),
+                asks_for_work("Have work done").data::<runs::Begun>().events(runs::EVENTS).note(
+                    "With `stream` the answer is the run's events. With `n` or `models` it is a comparison: several \
+                    runs, each in a fork of its own.",
+                ),
             ),
         )
         .route(
@@ -337,6 +349,48 @@ fn of_work(table: Table) -> Table {
             get(runs::download, says("The workspace at a run's end").bytes("application/zip")),
         )
         .route("/v1/projects/{id}/runs/{run}/cancel", post(runs::cancel, "Cancel a run"))
+        .route(
+            "/v1/projects/{id}/runs/{run}/restore",
+            post(
+                runs::restore,
+                says("Go back to before a run").note("To the checkpoint that was taken then."),
+            ),
+        )
+        .area("Comparisons")
+        .route(
+            "/v1/projects/{id}/comparisons",
+            get(
+                comparisons::list,
+                says("List comparisons of runs").note("Latest first, without what was checked."),
+            ),
+        )
+        .route(
+            "/v1/projects/{id}/comparisons/{comparison}",
+            get(comparisons::get, "A comparison, and how its candidates are"),
+        )
+        .route(
+            "/v1/projects/{id}/comparisons/{comparison}/candidates/{run}/diff",
+            get(
+                comparisons::diff,
+                says("What a candidate has changed").note("With `path`: of one text file, how."),
+            ),
+        )
+        .route(
+            "/v1/projects/{id}/comparisons/{comparison}/keep",
+            post(
+                comparisons::keep,
+                says("Keep a candidate")
+                    .note("The project takes over its state, and all forks are deleted."),
+            ),
+        )
+        .route(
+            "/v1/projects/{id}/comparisons/{comparison}/drop",
+            post(
+                comparisons::drop_all,
+                says("Drop all candidates")
+                    .note("All forks are deleted, and the project stays as it is."),
+            ),
+        )
         .area("Webhooks")
         .admin(
             "/v1/webhooks",

@@ -5,7 +5,9 @@ mod fork;
 mod restore;
 
 pub(crate) use fork::post as fork;
-pub(crate) use restore::{to_checkpoint as restore, to_message as restore_message};
+pub(crate) use restore::{
+    Restored, go_back, to_checkpoint as restore, to_message as restore_message,
+};
 
 use crate::{
     api_error::{ApiError, Code},

@@ -1,6 +1,6 @@
 //! `/`, `/health`, `/capabilities`, `/v1`: what this server is and what it can. No credentials.
 
-use crate::{assets, envelope::Data, routes, state::App};
+use crate::{assets, envelope::Data, routes, state::App, variables::VARIABLES};
 use axum::{
     Json,
     extract::State,
@@ -10,7 +10,10 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use toft_model::time::rfc3339;
+use toft_model::{
+    run::{ACTIONS, PROJECT_ACTIONS, SANDBOX_CMD},
+    time::rfc3339,
+};
 
 const NAME: &str = "Toft";
 const OK: &str = "ok";
@@ -74,55 +77,68 @@ pub(crate) async fn health(State(app): State<App>) -> Data<Health> {
     Data(health_data(&app))
 }
 
+/// What programs can do here, besides what agents do in runs.
+const OWN_ACTIONS: &[&str] = &[
+    "projects.create",
+    "projects.list",
+    "projects.get",
+    "projects.rename",
+    "projects.delete",
+    "machine.start",
+    "machine.stop",
+    "machine.wake",
+    "machine.sleep",
+    "machine.exec",
+    "agent.prompt",
+    "agent.steer",
+    "agent.follow_up",
+    "agent.abort",
+    "agent.events",
+    "runs.create",
+    "runs.list",
+    "runs.get",
+    "runs.stream",
+    "runs.cancel",
+    "runs.restore",
+    "messages.create",
+    "checkpoints.take",
+    "checkpoints.diff",
+    "checkpoints.restore",
+    "projects.fork",
+    "files.read",
+    "files.write",
+    "terminals.open",
+    "preview.open",
+];
+
 /// As the Platform Agent's document has it, with what holds here.
-fn capabilities_data() -> Capabilities {
+fn capabilities_data(app: &App) -> Capabilities {
+    let rules = &app.runs.settings.rules;
+    let has = |tool: &str| rules.project_tools != Some(false) && rules.allows(tool);
+    let mut actions: Vec<&str> = OWN_ACTIONS.to_vec();
+    if has(SANDBOX_CMD) {
+        actions.push(SANDBOX_CMD);
+    }
+    if has(PROJECT_ACTIONS) {
+        actions.extend(ACTIONS);
+    }
     Capabilities {
         name: NAME,
-        actions: vec![
-            "projects.create",
-            "projects.list",
-            "projects.get",
-            "projects.rename",
-            "projects.delete",
-            "machine.start",
-            "machine.stop",
-            "machine.wake",
-            "machine.sleep",
-            "machine.exec",
-            "agent.prompt",
-            "agent.steer",
-            "agent.follow_up",
-            "agent.abort",
-            "agent.events",
-            "runs.create",
-            "runs.list",
-            "runs.get",
-            "runs.stream",
-            "runs.cancel",
-            "messages.create",
-            "checkpoints.take",
-            "checkpoints.diff",
-            "checkpoints.restore",
-            "projects.fork",
-            "files.read",
-            "files.write",
-            "terminals.open",
-            "preview.open",
-        ],
+        actions,
         constraints: object(json!({
             "nextOnly": false,
             "bunOnly": false,
-            "noArbitraryShell": false,
+            "noArbitraryShell": !rules.allows("bash"),
             "secrets": {
                 "readDotEnvDenied": false,
                 "envExampleReadable": true,
-                "envExampleSyncAvailable": false,
+                "envExampleSyncAvailable": has(PROJECT_ACTIONS),
             },
         })),
-        env: object(json!({
-            "AGENT_API_KEY": "opens everything, as X-Agent-Api-Key or Authorization: Bearer; POST /v1/keys makes keys for less",
-            "ANTHROPIC_API_KEY": "key of the provider anthropic; others likewise: GET /v1/providers",
-        })),
+        env: VARIABLES
+            .iter()
+            .map(|variable| (variable.name.to_owned(), Value::from(variable.says)))
+            .collect(),
     }
 }
 
@@ -133,12 +149,12 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-pub(crate) async fn capabilities_bare() -> Json<Capabilities> {
-    Json(capabilities_data())
+pub(crate) async fn capabilities_bare(State(app): State<App>) -> Json<Capabilities> {
+    Json(capabilities_data(&app))
 }
 
-pub(crate) async fn capabilities() -> Data<Capabilities> {
-    Data(capabilities_data())
+pub(crate) async fn capabilities(State(app): State<App>) -> Data<Capabilities> {
+    Data(capabilities_data(&app))
 }
 
 /// What there is under `/v1`.

@@ -10,7 +10,7 @@ use crate::{
     },
     envelope::{Data, JsonBody, Path},
     line,
-    project::find,
+    project::find_anywhere,
     state::App,
 };
 use axum::extract::State;
@@ -116,7 +116,7 @@ pub(crate) async fn create(
     let name = line::name("name", &wish.name)?;
     let scopes = scopes(&wish.scopes)?;
     let project = match &wish.project {
-        Some(id) => Some(find(&app, id).await?.0.id),
+        Some(id) => Some(find_anywhere(&app, id).await?.0.id),
         None => None,
     };
     if project.is_some() && scopes.contains(&Scope::Admin) {

@@ -86,14 +86,19 @@ fn nanos(name: &str, units: f64) -> Result<u64, ApiError> {
         let wants = format!("{name} is the price of 1,000 tokens, from 0 to {PER_1K_MAX}");
         return Err(ApiError::invalid(wants));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in its bounds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is in its bounds"
+    )]
     Ok((units * NANOS).round() as u64)
 }
 
 fn name(what: &str, text: &str) -> Result<String, ApiError> {
     let text = text.trim();
     if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
-        let wants = format!("{what} is a name of 1 to {NAME_BYTES_MAX} bytes without control characters");
+        let wants =
+            format!("{what} is a name of 1 to {NAME_BYTES_MAX} bytes without control characters");
         return Err(ApiError::invalid(wants));
     }
     Ok(text.to_owned())
@@ -107,7 +112,8 @@ pub(crate) async fn put(
     JsonBody(body): JsonBody<Put>,
 ) -> Result<Data<Shown>, ApiError> {
     caller.require(Role::Admin)?;
-    let optional = |name: &str, units: Option<f64>| units.map(|units| nanos(name, units)).transpose();
+    let optional =
+        |name: &str, units: Option<f64>| units.map(|units| nanos(name, units)).transpose();
     let price = ModelPrice {
         provider: name("the provider", &named.provider)?,
         model: name("the model", &named.model)?,

@@ -7,14 +7,16 @@ use crate::{
     images::made_of,
     line,
     machines::{Machine, copy, egress, life, status::AgentStatus},
-    project::{Member, OfProject, Viewer, find},
+    project::{Member, OfProject, Viewer, find_anywhere, machine_of},
     routes::given::Deleted,
+    servers,
     state::App,
 };
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toft_model::{id::ProjectId, machine::MachineState, time::rfc3339};
+use std::sync::Arc;
+use toft_model::{id::ProjectId, machine::MachineState, run::ComparisonId, time::rfc3339};
 use toft_store::{NewProject, Project, Role};
 
 /// Longest id that a client may choose: room for a UUID with a prefix.
@@ -57,6 +59,25 @@ pub(crate) struct MadeOrFound {
     created: bool,
 }
 
+/// A project that was looked at alone.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OneProject {
+    #[serde(flatten)]
+    project: Shown,
+    /// It is a fork whose run is compared with others.
+    candidate_of: Option<CandidateOf>,
+}
+
+/// Which comparison a fork belongs to.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct CandidateOf {
+    /// The project that was forked.
+    project_id: ProjectId,
+    comparison_id: ComparisonId,
+}
+
 /// As the API shows it.
 pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Shown {
     let tampered = copy::tamper_reason(machine);
@@ -84,6 +105,8 @@ pub(crate) struct Create {
     name: Option<String>,
     image: Option<String>,
     egress: Option<super::egress::Wish>,
+    /// False: its machine is made by the first who needs it, on that one's server.
+    start: Option<bool>,
 }
 
 /// `POST /v1/projects`: makes it and starts its machine. A known id or alias is found, not made.
@@ -113,6 +136,7 @@ pub(crate) async fn create(
         owner: caller.user_id().to_owned(),
         settings,
     };
+    let starts = body.start.unwrap_or(true);
     let app2 = app.clone();
     // To its end, even if the client leaves: a row without a machine helps nobody.
     let work = async move {
@@ -120,7 +144,8 @@ pub(crate) async fn create(
         // Before the project: one that a killed server has just made must not forget its image.
         let is_new =
             app2.store.project(new.alias.as_deref().unwrap_or(new.id.as_str())).await?.is_none();
-        if is_new && made_of.is_some() {
+        let has_image = made_of.is_some();
+        if is_new && has_image {
             app2.store.set_project_image(&new.id, made_of.as_ref()).await?;
         }
         let made = app2.store.create_project(&new, app2.clock.now_ms()).await?;
@@ -131,13 +156,19 @@ pub(crate) async fn create(
             app2.store.set_project_image(&new.id, None).await?;
         }
         let project = made.project;
-        let fresh = Machine::new(
-            project.id.clone(),
-            if made.created { MachineState::Creating } else { MachineState::Cold },
-            None,
-        );
+        if let Some(machine) = app2.servers.machine_of_other(&project) {
+            let project = shown(&app2, &project, &machine);
+            return Ok(Data(MadeOrFound { project, created: made.created }));
+        }
+        let state =
+            if made.created && starts { MachineState::Creating } else { MachineState::Cold };
+        let fresh = Machine::new(project.id.clone(), state, None);
         let machine = app2.machines.put(fresh);
-        if made.created {
+        if made.created && has_image {
+            // The image is this server's.
+            servers::bind(&app2, &machine).await?;
+        }
+        if made.created && starts {
             let life = machine.lock_life().await;
             let started =
                 life::start_locked(&app2, &machine, &project, "the project was made", &life).await;
@@ -187,6 +218,9 @@ pub(crate) struct Page {
     /// How many are left out before them.
     #[schemars(with = "Option<u32>")]
     offset: Option<String>,
+    /// Also the forks of comparisons, which stand with their projects else.
+    #[serde(default)]
+    candidates: bool,
 }
 
 /// `GET /v1/projects`.
@@ -201,9 +235,19 @@ pub(crate) async fn list(
     }
     let offset = number("offset", page.offset.as_deref(), 0)?;
     let mut out = Vec::new();
-    for project in app.store.projects(limit, offset).await? {
+    // The forks of a comparison stand with their project.
+    let found = if page.candidates {
+        app.store.projects(limit, offset).await?
+    } else {
+        app.store.listed_projects(limit, offset).await?
+    };
+    for project in found {
+        if let Some(machine) = app.servers.machine_of_other(&project) {
+            out.push(shown(&app, &project, &machine));
+            continue;
+        }
         // One that is just being deleted is no longer there.
-        let Some(machine) = app.machines.get(&project.id) else { continue };
+        let Ok(machine) = machine_of(&app, &project) else { continue };
         machine.settled().await;
         out.push(shown(&app, &project, &machine));
     }
@@ -223,8 +267,11 @@ fn number(name: &str, given: Option<&str>, default: u32) -> Result<u32, ApiError
 pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, machine, .. }: OfProject<Viewer>,
-) -> Result<Data<Shown>, ApiError> {
-    Ok(Data(shown(&app, &project, &machine)))
+) -> Result<Data<OneProject>, ApiError> {
+    let of = app.store.candidate_of(&project.id).await?;
+    let candidate_of =
+        of.map(|(project_id, comparison_id)| CandidateOf { project_id, comparison_id });
+    Ok(Data(OneProject { project: shown(&app, &project, &machine), candidate_of }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -240,7 +287,7 @@ pub(crate) async fn patch(
 ) -> Result<Data<Shown>, ApiError> {
     let name = line::name("name", &body.name)?;
     app.store.rename_project(&project.id, &name, app.clock.now_ms()).await?;
-    let (project, machine) = find(&app, project.id.as_str()).await?;
+    let (project, machine) = find_anywhere(&app, project.id.as_str()).await?;
     Ok(Data(shown(&app, &project, &machine)))
 }
 
@@ -250,8 +297,16 @@ pub(crate) async fn delete(
     OfProject { project, machine, .. }: OfProject<Member>,
     _: NoBody,
 ) -> Result<Data<Deleted<ProjectId>>, ApiError> {
-    life::delete(&app, &machine).await?;
-    app.auth.take_back_of(&project.id);
-    app.ports.close(&project.id).await;
+    remove(&app, &machine).await?;
+    // The forks of its comparisons go with it.
+    app.comparisons.look();
     Ok(Data(Deleted::of(project.id)))
+}
+
+/// Deletes one, with what opens it.
+pub(crate) async fn remove(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
+    life::delete(app, machine).await?;
+    app.auth.take_back_of(&machine.id);
+    app.ports.close(&machine.id).await;
+    Ok(())
 }

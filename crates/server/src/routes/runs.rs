@@ -1,11 +1,18 @@
 //! `/v1/projects/{id}/runs` and `messages`: have work done unattended, look at it, follow it, end it.
 
+mod backend;
+mod restore;
+
+pub(crate) use restore::restore;
+
 use crate::{
     api_error::{ApiError, Code},
+    comparisons::{self, CANDIDATES_MAX, CANDIDATES_MIN},
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
     routes::providers::{gateway_failed, no_gateway},
     runs::{ArtifactError, WORKSPACE, accept, follow, shown},
+    secrets::hand_down::{self, All, Grant},
     state::App,
 };
 use axum::{
@@ -53,8 +60,28 @@ struct Options {
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Create {
     prompt: Option<String>,
+    /// So many runs of it, each in a fork of its own, to be compared.
+    n: Option<usize>,
+    /// The same, one for each of these models.
+    models: Option<Vec<Choice>>,
+    /// Which of the project's secrets those forks have.
+    #[serde(default = "all")]
+    secrets: Grant,
     #[serde(flatten)]
     options: Options,
+}
+
+/// Who is to answer in one of several runs.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    provider: Option<String>,
+    model: Option<String>,
+}
+
+/// A candidate works as the project would: with its secrets, unless the request names others.
+fn all() -> Grant {
+    Grant::All(All::All)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -82,6 +109,24 @@ pub(crate) struct AcceptedMessage {
     message: Said,
 }
 
+/// Work that was asked for: one run, or several that are compared.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "AcceptedWork")]
+pub(crate) enum Begun {
+    Run(shown::Accepted),
+    Comparison(MadeComparison),
+}
+
+/// A comparison that was asked for.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct MadeComparison {
+    #[serde(flatten)]
+    comparison: comparisons::Shown,
+    /// Whether this request made it; false: it was known by its key.
+    created: bool,
+}
+
 /// Where to begin in a run's events.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used: the header wins over it")]
@@ -104,14 +149,20 @@ pub(crate) async fn create(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Create>,
 ) -> Result<Response, ApiError> {
-    let text = body.prompt.ok_or_else(|| ApiError::invalid("prompt is missing: say what is to be done"))?;
+    let text = body
+        .prompt
+        .ok_or_else(|| ApiError::invalid("prompt is missing: say what is to be done"))?;
     let asked = Asked { text, continues: false, options: body.options };
+    if body.n.is_some() || body.models.is_some() {
+        let several = Several { n: body.n, models: body.models, secrets: body.secrets };
+        return several_of(&app, &of, &headers, asked, several).await;
+    }
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
         return follow::events(&app, &of.caller, &run, 0).await;
     }
-    Ok(Data(shown::accepted(&run, created)).into_response())
+    Ok(Data(Begun::Run(shown::accepted(&run, created))).into_response())
 }
 
 /// `POST /v1/projects/{id}/messages`.
@@ -121,19 +172,119 @@ pub(crate) async fn message(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Message>,
 ) -> Result<Response, ApiError> {
-    let text = body.content.ok_or_else(|| ApiError::invalid("content is missing: say what is to be done"))?;
+    let text = body
+        .content
+        .ok_or_else(|| ApiError::invalid("content is missing: say what is to be done"))?;
     let asked = Asked { text, continues: true, options: body.options };
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
         return follow::events(&app, &of.caller, &run, 0).await;
     }
-    let message = Said {
-        role: "user",
-        content: run.prompt.clone(),
-        created_at: rfc3339(run.created_at),
-    };
+    let message =
+        Said { role: "user", content: run.prompt.clone(), created_at: rfc3339(run.created_at) };
     Ok(Data(AcceptedMessage { run: shown::accepted(&run, created), message }).into_response())
+}
+
+/// Several runs of one prompt, each in a fork of its own.
+struct Several {
+    n: Option<usize>,
+    models: Option<Vec<Choice>>,
+    secrets: Grant,
+}
+
+async fn several_of(
+    app: &App,
+    of: &OfProject<Member>,
+    headers: &HeaderMap,
+    asked: Asked,
+    several: Several,
+) -> Result<Response, ApiError> {
+    let key = key(headers)?;
+    let Asked { text, options, .. } = asked;
+    let input = clean(&text, "prompt", options.input)?;
+    if options.stream {
+        return Err(ApiError::invalid(
+            "stream is of one run: ask for the comparison, and follow its candidates' runs",
+        ));
+    }
+    if let Some(backend) = &options.workspace_backend {
+        backend::is_there(app.backend.name(), backend)?;
+    }
+    let said = json!([
+        text,
+        input,
+        options.provider,
+        options.model,
+        options.workspace_backend,
+        options.approval,
+        options.priority,
+        several.n,
+        several.models.as_ref().map(|all| {
+            all.iter().map(|one| [one.provider.as_ref(), one.model.as_ref()]).collect::<Vec<_>>()
+        }),
+        several.secrets,
+    ]);
+    let models = match (several.n, several.models) {
+        (None, Some(choices)) => {
+            if options.provider.is_some() || options.model.is_some() {
+                return Err(ApiError::invalid(
+                    "give models, or provider and model with n, not both",
+                ));
+            }
+            if choices.len() > CANDIDATES_MAX {
+                return Err(ApiError::invalid(format!("models names at most {CANDIDATES_MAX}")));
+            }
+            let mut models = Vec::with_capacity(choices.len());
+            for one in &choices {
+                models.push(model(app, one.provider.as_deref(), one.model.as_deref()).await?);
+            }
+            models
+        }
+        (Some(n), None) => {
+            if !(CANDIDATES_MIN..=CANDIDATES_MAX).contains(&n) {
+                return Err(ApiError::invalid(format!(
+                    "n is a number from {CANDIDATES_MIN} to {CANDIDATES_MAX}"
+                )));
+            }
+            let one = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
+            vec![one; n]
+        }
+        _ => return Err(ApiError::invalid("give n or models, not both")),
+    };
+    hand_down::check(app, &of.project.id, &several.secrets).await?;
+    let (id, created) = comparisons::begin(
+        app,
+        comparisons::Asked {
+            project: of.project.id.clone(),
+            key,
+            digest: format!("{:016x}", fnv1a(said.to_string().as_bytes())),
+            prompt: text,
+            models,
+            input,
+            backend: options.workspace_backend,
+            approval: options.approval,
+            priority: options.priority.into(),
+            secrets: several.secrets,
+            by: of.caller.user_id().to_owned(),
+        },
+    )
+    .await?;
+    let now = comparisons::find(&*app.store, &of.project.id, id.as_str()).await?;
+    let comparison = comparisons::row(app, &now).await?;
+    Ok(Data(Begun::Comparison(MadeComparison { comparison, created })).into_response())
+}
+
+/// What came with a prompt, when both can be kept.
+fn clean(text: &str, name: &str, input: Option<Value>) -> Result<Option<String>, ApiError> {
+    if text.trim().is_empty() {
+        return Err(ApiError::invalid(format!("{name} is empty: say what is to be done")));
+    }
+    let input = input.filter(|input| !input.is_null()).map(|input| input.to_string());
+    if text.contains('\0') || input.as_deref().is_some_and(|input| input.contains("\\u0000")) {
+        return Err(ApiError::invalid("a text holds a NUL character: leave it out"));
+    }
+    Ok(input)
 }
 
 async fn accepted(
@@ -144,21 +295,22 @@ async fn accepted(
 ) -> Result<(Run, bool), ApiError> {
     let key = key(headers)?;
     let Asked { text, continues, options } = asked;
-    if text.trim().is_empty() {
-        let name = if continues { "content" } else { "prompt" };
-        return Err(ApiError::invalid(format!("{name} is empty: say what is to be done")));
-    }
-    let input = options.input.filter(|input| !input.is_null()).map(|input| input.to_string());
-    if text.contains('\0') || input.as_deref().is_some_and(|input| input.contains("\\u0000")) {
-        return Err(ApiError::invalid("a text holds a NUL character: leave it out"));
-    }
+    let name = if continues { "content" } else { "prompt" };
+    let input = clean(&text, name, options.input)?;
     let model = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
     if let Some(backend) = &options.workspace_backend {
-        backend_is_there(app, backend)?;
+        backend::is_there(app.backend.name(), backend)?;
     }
     // What makes it the same request: all that is asked for, and not how the answer is to come.
     let said = json!([
-        continues, text, input, options.provider, options.model, options.workspace_backend, options.approval, options.priority,
+        continues,
+        text,
+        input,
+        options.provider,
+        options.model,
+        options.workspace_backend,
+        options.approval,
+        options.priority,
     ]);
     let new = NewRun {
         id: JobId::random(),
@@ -181,6 +333,10 @@ async fn accepted(
         Accepted::Other => Err(ApiError::new(
             Code::Conflict,
             "another request came under this Idempotency-Key before: use a new key for each new request",
+        )),
+        Accepted::Keeping => Err(ApiError::new(
+            Code::Conflict,
+            "a candidate of a comparison is just taken over, or dropped: ask again in a moment",
         )),
         Accepted::NoProject => Err(ApiError::no_project()),
     }
@@ -232,7 +388,9 @@ async fn model(
         (None, Some(model)) => alone(app, model).await?,
     };
     named.map(Some).ok_or_else(|| {
-        ApiError::invalid("provider and model name none that can be asked: GET /v1/models lists them")
+        ApiError::invalid(
+            "provider and model name none that can be asked: GET /v1/models lists them",
+        )
     })
 }
 
@@ -244,8 +402,7 @@ fn default_model(app: &App, provider: &str) -> Result<Option<String>, ApiError> 
     if provider == DEMO_PROVIDER {
         return Ok(Some(scripted::DEFAULT_MODEL.to_owned()));
     }
-    let known =
-        app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
+    let known = app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
     let listed = known.spec().map(|spec| spec.default_model_in(None)).filter(|id| !id.is_empty());
     let first = || app.providers.known_models(provider).into_iter().next().map(|model| model.id);
     Ok(listed.map(str::to_owned).or_else(first))
@@ -262,16 +419,6 @@ async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
     Ok(named.filter(|named| {
         named.provider == DEMO_PROVIDER || app.providers.find(&named.provider).is_ok()
     }))
-}
-
-fn backend_is_there(app: &App, backend: &str) -> Result<(), ApiError> {
-    let own = app.backend.name();
-    if backend == own {
-        return Ok(());
-    }
-    Err(ApiError::invalid(format!(
-        "workspaceBackend: this server makes machines with {own} only; leave it out, or name that"
-    )))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -352,17 +499,27 @@ pub(crate) async fn download(
             RunStatus::Queued | RunStatus::Running => {
                 "the run is not over: its workspace is kept at its end"
             }
-            RunStatus::Completed => "the workspace of this run could not be kept: its events say why",
+            RunStatus::Completed => {
+                "the workspace of this run could not be kept: its events say why"
+            }
             RunStatus::Error | RunStatus::Cancelled => {
                 "the run did not complete: only of those that do the workspace is kept"
             }
         }));
     };
     if kept.size > app.runs.settings.archive_bytes_max {
-        return Err(ApiError::new(Code::PayloadTooLarge, "the workspace is larger than may be downloaded"));
+        return Err(ApiError::new(
+            Code::PayloadTooLarge,
+            "the workspace is larger than may be downloaded",
+        ));
     }
     let found = app.runs.artifacts.get(&kept.path).await.map_err(|error| match error {
-        ArtifactError::Gone => none("the workspace of this run is not kept any more"),
+        // A folder is its own server's.
+        ArtifactError::Gone => of
+            .machine
+            .here()
+            .err()
+            .unwrap_or_else(|| none("the workspace of this run is not kept any more")),
         error => ApiError::internal("reading an artifact", &error),
     })?;
     let mut answer = Response::new(Body::from_stream(found.bytes));

@@ -15,6 +15,7 @@ use crate::{
         slots::{self, NoPlan, Plan},
         worker,
     },
+    servers,
     state::App,
 };
 use axum::{body::to_bytes, extract::State};
@@ -200,6 +201,8 @@ pub(crate) async fn create(
     };
     check_ahead(&schedule, now)?;
     check_session(&app, &machine, &schedule.work).await?;
+    // From here on one server decides on its slots.
+    servers::bind(&app, &machine).await?;
     if app.store.schedules(&project.id).await?.len() >= SCHEDULES_MAX {
         return Err(ApiError::new(
             Code::Conflict,

@@ -1,7 +1,7 @@
 //! `/v1/projects/{id}/secrets`: values go in and never come out, not in an error either.
 
 use crate::{
-    api_error::ApiError,
+    api_error::{ApiError, Code},
     auth::caller::Caller,
     envelope::{Data, JsonBody, NoBody, Path},
     machines::Machine,
@@ -194,6 +194,15 @@ pub(crate) async fn rotate_master(
     _: NoBody,
 ) -> Result<Data<Done>, ApiError> {
     caller.require(Role::Admin)?;
+    let others = app.servers.others();
+    if !others.is_empty() {
+        let message = format!(
+            "other servers hold the master key ({}): end them first, rotate it, then copy master.key to each of \
+             their data folders and start them again",
+            others.join(", ")
+        );
+        return Err(ApiError::new(Code::Conflict, message));
+    }
     app.keyring.rotate(&app.tasks, &app.store).await?;
     Ok(Data(Done {}))
 }

@@ -14,7 +14,11 @@ use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toft_model::{id::ProjectId, run::{JobId, WebhookId}, time::rfc3339};
+use toft_model::{
+    id::ProjectId,
+    run::{JobId, WebhookId},
+    time::rfc3339,
+};
 use toft_store::{Delivery, Role, Webhook};
 use zeroize::Zeroizing;
 
@@ -138,9 +142,10 @@ async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data
     let webhook = {
         // Held until it is written: the master key stays the same meanwhile.
         let vault = app.keyring.vault().await;
-        let sealed = vault
-            .seal(&webhook_place(id.as_str()), secret.as_bytes())
-            .map_err(|error| ApiError::internal("the webhook's secret could not be sealed", &error))?;
+        let sealed =
+            vault.seal(&webhook_place(id.as_str()), secret.as_bytes()).map_err(|error| {
+                ApiError::internal("the webhook's secret could not be sealed", &error)
+            })?;
         let webhook = Webhook { id, project, url, sealed, created_at: app.clock.now_ms() };
         app.store.add_webhook(&webhook).await?;
         webhook
@@ -156,14 +161,22 @@ async fn find(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<W
     all.into_iter().find(|webhook| webhook.id == id).ok_or_else(missing)
 }
 
-async fn look(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Told>, ApiError> {
+async fn look(
+    app: &App,
+    project: Option<&ProjectId>,
+    named: &Named,
+) -> Result<Data<Told>, ApiError> {
     let webhook = find(app, project, named).await?;
     let sent = app.store.deliveries(&webhook.id, SHOWN_MAX).await?;
     let deliveries = sent.iter().map(delivery).collect();
     Ok(Data(Told { webhook: shown(&webhook), deliveries }))
 }
 
-async fn remove(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Data<Done>, ApiError> {
+async fn remove(
+    app: &App,
+    project: Option<&ProjectId>,
+    named: &Named,
+) -> Result<Data<Done>, ApiError> {
     let webhook = find(app, project, named).await?;
     app.store.delete_webhook(project, &webhook.id).await?;
     Ok(Data(Done {}))

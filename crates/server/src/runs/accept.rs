@@ -23,7 +23,8 @@ pub(crate) struct Ask {
 /// Makes a run of a request, on disk when this returns, or finds the one that it was before.
 pub(crate) async fn accept(app: &App, new: NewRun) -> Result<Accepted, ApiError> {
     let (reply, answer) = oneshot::channel();
-    let ending = || ApiError::new(Code::Unavailable, "the server is just ending: ask it again in a moment");
+    let ending =
+        || ApiError::new(Code::Unavailable, "the server is just ending: ask it again in a moment");
     app.runs.asks.send(Ask { new, reply }).await.map_err(|_| ending())?;
     answer.await.map_err(|_| ending())?
 }

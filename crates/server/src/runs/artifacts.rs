@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use object_store::{
-    ObjectStore, ObjectStoreExt as _,
+    ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     buffered::BufWriter,
     local::LocalFileSystem,
@@ -15,9 +15,18 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 use toft_model::{id::ProjectId, run::JobId};
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, time::timeout};
+
+/// What is written to a bucket and removed again, to see whether that may be done.
+const CHECKED: &str = "toft-check";
+/// How long that may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a request to a bucket is tried again, and for how long: a run's last step is tried again as a whole.
+const RETRIES_MAX: usize = 4;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where artifacts are kept.
 #[derive(Clone)]
@@ -64,12 +73,31 @@ pub enum ArtifactError {
     Gone,
 }
 
+/// What is wrong with a bucket, in words of ours: what it says itself may hold the key.
+fn why(error: &object_store::Error) -> String {
+    use object_store::Error as E;
+    let text = error.to_string();
+    let refused = ["InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "401"];
+    match error {
+        E::NotFound { .. } => "there is no such bucket: make it first, or name another".into(),
+        E::Unauthenticated { .. } | E::PermissionDenied { .. } => {
+            "its key is refused, or may not write there: look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into()
+        }
+        _ if refused.iter().any(|word| text.contains(word)) => {
+            "its key is refused, or may not write there: look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into()
+        }
+        _ => "it does not answer as one: look at the address, AWS_ENDPOINT_URL, AWS_REGION and the network".into(),
+    }
+}
+
 /// See the module.
 pub(crate) struct Artifacts {
     store: Arc<dyn ObjectStore>,
     prefix: Key,
     /// Where what was written must reach the disk.
     folder: Option<PathBuf>,
+    /// The bucket's address, for people.
+    bucket: Option<String>,
 }
 
 /// A file that is kept.
@@ -88,15 +116,21 @@ impl Artifacts {
                 };
                 fs::create_dir_all(folder)
                     .map_err(|e| failed(format!("{e}. Is the folder writable?")))?;
-                let store = LocalFileSystem::new_with_prefix(folder)
-                    .map_err(|e| failed(e.to_string()))?;
+                let store =
+                    LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.to_string()))?;
                 let folder = Some(fs::canonicalize(folder)?);
-                Ok(Self { store: Arc::new(store), prefix: Key::default(), folder })
+                Ok(Self { store: Arc::new(store), prefix: Key::default(), folder, bucket: None })
             }
             ArtifactPlace::Bucket { url, variables } => {
-                let failed =
-                    |reason: String| ArtifactError::Place { place: url.clone(), reason };
-                let mut builder = AmazonS3Builder::new().with_url(url);
+                let failed = |reason: String| ArtifactError::Place { place: url.clone(), reason };
+                // The client of buckets takes it from the process. An error: one is there already.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let retry = RetryConfig {
+                    max_retries: RETRIES_MAX,
+                    retry_timeout: RETRY_TIMEOUT,
+                    ..RetryConfig::default()
+                };
+                let mut builder = AmazonS3Builder::new().with_url(url).with_retry(retry);
                 for (name, value) in variables {
                     if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                         builder = builder.with_config(key, value);
@@ -106,8 +140,24 @@ impl Artifacts {
                 let below = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
                 let prefix = Key::parse(below.map_or("", |(_, prefix)| prefix.trim_matches('/')))
                     .map_err(|e| failed(e.to_string()))?;
-                Ok(Self { store: Arc::new(store), prefix, folder: None })
+                Ok(Self { store: Arc::new(store), prefix, folder: None, bucket: Some(url.clone()) })
             }
+        }
+    }
+
+    /// Whether a bucket is there, and may be written to: better known at the start than at the end of a run.
+    pub(crate) async fn check(&self) -> Result<(), ArtifactError> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let failed = |reason: String| ArtifactError::Place { place: bucket.clone(), reason };
+        let key = self.key(CHECKED);
+        let tried = async {
+            self.store.put(&key, PutPayload::from_static(b"toft")).await?;
+            self.store.delete(&key).await
+        };
+        match timeout(CHECK_TIMEOUT, tried).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed(why(&error))),
+            Err(_) => Err(failed(format!("it did not answer for {} s", CHECK_TIMEOUT.as_secs()))),
         }
     }
 
@@ -118,7 +168,7 @@ impl Artifacts {
 
     /// Where a run's workspace is kept: one for each try, so that none is written over while it is read.
     pub(super) fn workspace(project: &ProjectId, run: &JobId, attempt: u32) -> String {
-        format!("runs/{project}/{run}-{attempt}.zip")
+        format!("{}{run}-{attempt}.zip", Self::of_project(project))
     }
 
     /// Keeps what comes, whole or not at all. How many bytes it was.
@@ -165,6 +215,23 @@ impl Artifacts {
         }
     }
 
+    /// Where all of a project's lie.
+    pub(crate) fn of_project(project: &ProjectId) -> String {
+        format!("runs/{project}/")
+    }
+
+    /// Keeps one at another place as well. Gone already: nothing is kept.
+    pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), ArtifactError> {
+        match self.get(from).await {
+            Ok(found) => {
+                self.put(to, found.bytes.map_err(io::Error::other)).await?;
+                Ok(())
+            }
+            Err(ArtifactError::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes one that nobody knows of.
     pub(super) async fn remove(&self, path: &str) {
         if let Err(error) = self.store.delete(&self.key(path)).await {
@@ -181,6 +248,8 @@ impl Artifacts {
     }
 }
 
+#[cfg(test)]
+mod bucket;
 #[cfg(test)]
 mod tests {
     use super::*;

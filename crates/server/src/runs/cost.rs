@@ -12,7 +12,8 @@ pub(super) fn cost(usage: RunUsage, price: &ModelPrice) -> RunCost {
         (usage.output - hidden, price.output),
         (hidden, price.reasoning_output.unwrap_or(price.output)),
     ];
-    let sum: u128 = parts.iter().map(|(tokens, per_1k)| u128::from(*tokens) * u128::from(*per_1k)).sum();
+    let sum: u128 =
+        parts.iter().map(|(tokens, per_1k)| u128::from(*tokens) * u128::from(*per_1k)).sum();
     RunCost {
         nanos: u64::try_from(sum / 1_000).unwrap_or(u64::MAX),
         currency: price.currency.clone(),
@@ -38,7 +39,8 @@ mod tests {
             is_active: true,
             updated_at: 0,
         };
-        let usage = RunUsage { input: 3_000, output: 1_000, cached_input: 1_000, reasoning_output: 400 };
+        let usage =
+            RunUsage { input: 3_000, output: 1_000, cached_input: 1_000, reasoning_output: 400 };
         // 2 x 0.01 + 1 x 0.001 + 1 x 0.03
         assert_eq!(cost(usage, &price).nanos, 51_000_000);
         let dear = ModelPrice { reasoning_output: Some(50_000_000), cached_input: None, ..price };

@@ -32,7 +32,9 @@ pub(super) const PAGE_BYTES: usize = 1 << 20;
 pub(crate) fn after(query: Option<&str>, headers: &HeaderMap) -> Result<u64, ApiError> {
     let number = |name: &str, value: &str| {
         value.parse::<u64>().map_err(|_| {
-            ApiError::invalid(format!("{name} must be the number of an event of this run, or be left out"))
+            ApiError::invalid(format!(
+                "{name} must be the number of an event of this run, or be left out"
+            ))
         })
     };
     // The header wins, because a reconnecting browser repeats the address as it was.

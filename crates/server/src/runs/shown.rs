@@ -2,7 +2,7 @@
 
 use super::told::usage_of;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toft_model::{
     id::{ProjectId, SessionId},
@@ -47,6 +47,8 @@ pub(crate) struct Summary {
     status: RunStatus,
     phase: Phase,
     waits_for: Option<WaitsFor>,
+    /// More of its status, where there is more to know.
+    status_detail: Option<StatusDetail>,
     created_at: String,
     started_at: Option<String>,
     completed_at: Option<String>,
@@ -65,7 +67,17 @@ pub(crate) struct Summary {
     commit_sha: Option<String>,
     /// The checkpoint before it.
     checkpoint_id: Option<String>,
+    /// The number of its latest event.
+    last_event_id: u64,
     meta: Meta,
+}
+
+/// What a status does not say.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum StatusDetail {
+    /// The server that has its machine does not answer.
+    WaitingHost,
 }
 
 /// Tokens that a run has used.
@@ -81,10 +93,10 @@ pub(crate) struct Usage {
 }
 
 /// What that costs.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "RunCost")]
-struct Cost {
+pub(crate) struct Cost {
     currency: String,
     estimated_usd: f64,
     pricing_version: String,
@@ -155,16 +167,18 @@ pub(crate) fn accepted(run: &Run, created: bool) -> Accepted {
     }
 }
 
+/// What it cost.
+pub(crate) fn cost(cost: &store::RunCost) -> Cost {
+    #[expect(clippy::cast_precision_loss, reason = "money is shown, not added up here")]
+    let estimated_usd = cost.nanos as f64 / NANOS;
+    let (currency, pricing_version) = (cost.currency.clone(), cost.version.clone());
+    Cost { currency, estimated_usd, pricing_version }
+}
+
 /// All of a run.
 pub(crate) fn summary(run: &Run) -> Summary {
     let state = &run.state;
     let time = |ms: Option<u64>| ms.map(rfc3339);
-    let cost = state.cost.as_ref().map(|cost| {
-        #[expect(clippy::cast_precision_loss, reason = "money is shown, not added up here")]
-        let estimated_usd = cost.nanos as f64 / NANOS;
-        let (currency, pricing_version) = (cost.currency.clone(), cost.version.clone());
-        Cost { currency, estimated_usd, pricing_version }
-    });
     let meta = Meta {
         provider: state.provider.as_ref().or(run.asked_provider.as_ref()).cloned(),
         model: state.model.as_ref().or(run.asked_model.as_ref()).cloned(),
@@ -187,7 +201,8 @@ pub(crate) fn summary(run: &Run) -> Summary {
         parent_run_id: run.parent.clone(),
         status: state.status,
         phase: state.phase,
-        waits_for: state.waits_for,
+        waits_for: if run.host_away { Some(WaitsFor::Host) } else { state.waits_for },
+        status_detail: run.host_away.then_some(StatusDetail::WaitingHost),
         created_at: rfc3339(run.created_at),
         started_at: time(state.started_at),
         completed_at: time(state.completed_at),
@@ -197,10 +212,11 @@ pub(crate) fn summary(run: &Run) -> Summary {
         output: state.output.clone(),
         error: state.error.clone(),
         usage: state.usage.map(usage_of),
-        cost,
+        cost: state.cost.as_ref().map(cost),
         session_id: state.session.clone(),
         commit_sha: state.commit.clone(),
         checkpoint_id: state.checkpoint.clone(),
+        last_event_id: run.last_seq,
         meta,
     }
 }

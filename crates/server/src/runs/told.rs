@@ -97,7 +97,8 @@ pub(super) fn tell(
             let tool: ToolUpdate = serde_json::from_str(data).ok()?;
             let with = json!({
                 "phase": "stream", "runPhase": phase(state), "tool": tool.tool_name,
-                "runId": tool.tool_call_id, "cmd": calls.0.get(&tool.tool_call_id).map(|input| &input["command"]), "stream": "stdout", "internal": false,
+                "runId": tool.tool_call_id, "cmd": calls.0.get(&tool.tool_call_id).and_then(command),
+                "stream": "stdout", "internal": false,
                 "chunk": tool.delta,
             });
             told.say(ts, "tool", &with);
@@ -128,8 +129,8 @@ pub(super) fn tell(
                 told.status(ts, "rollback_snapshot", with);
             }
         }
-        "question" => state.waits_for = Some(WaitsFor::Answer),
-        "answered" => state.waits_for = None,
+        "question" => waits(told, ts, state, Some(WaitsFor::Answer)),
+        "answered" => waits(told, ts, state, None),
         "run_step" => {
             let step: RunStep = serde_json::from_str(data).ok()?;
             if step.run_id == *run {
@@ -150,6 +151,11 @@ struct Piece<'a> {
     delta: Cow<'a, str>,
 }
 
+/// The command of a call that has one.
+fn command(input: &Value) -> Option<&Value> {
+    ["command", "cmd"].into_iter().find_map(|name| input.get(name))
+}
+
 fn phase(state: &RunState) -> &'static str {
     match state.phase {
         Phase::Plan => "plan",
@@ -166,6 +172,14 @@ fn said(told: &mut Told, ts: u64, state: &mut RunState, answer: &AssistantMessag
         || state.model.as_deref() != Some(&answer.model)
     {
         resolved(told, ts, state, &answer.provider, &answer.model);
+    }
+}
+
+/// Somebody is waited for, or nobody any more.
+fn waits(told: &mut Told, ts: u64, state: &mut RunState, what: Option<WaitsFor>) {
+    if state.waits_for != what {
+        state.waits_for = what;
+        told.status(ts, "waiting", json!({ "waitsFor": what }));
     }
 }
 
@@ -194,6 +208,14 @@ fn ended(told: &mut Told, ts: u64, state: &RunState, tool: &ToolEnd, input: &Val
         "durationMs": tool.duration_ms,
     });
     if tool.is_error {
+        // Nothing is changed while planning: the attempt was refused.
+        if tool.result.details.as_ref().is_some_and(|details| details["planMode"] == true) {
+            told.status(
+                ts,
+                "plan_policy_warning",
+                json!({ "tool": tool.tool_name, "detail": output }),
+            );
+        }
         with["phase"] = "error".into();
         with["error"] = output.into();
     } else {
@@ -296,9 +318,11 @@ pub(super) fn usage_of(usage: RunUsage) -> Usage {
 }
 
 fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {
-    state.waits_for = step.waits_for;
+    waits(told, ts, state, step.waits_for);
     if step.phase > state.phase {
-        if state.phase < Phase::Commit && !matches!(step.status, Some(RunStatus::Error | RunStatus::Cancelled)) {
+        if state.phase < Phase::Commit
+            && !matches!(step.status, Some(RunStatus::Error | RunStatus::Cancelled))
+        {
             told.status(ts, "phase_completed", json!({ "phase": phase(state) }));
         }
         if step.phase == Phase::Build {

@@ -2,7 +2,7 @@
 //! signed, and again for about a day until somebody takes it.
 
 use super::shown;
-use crate::{keyring::webhook_place, state::App};
+use crate::{keyring::webhook_place, outward, state::App};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::StatusCode;
@@ -28,18 +28,17 @@ const PAUSES: [u64; 9] = [5, 30, 120, 600, 1_800, 3_600, 10_800, 21_600, 43_200]
 
 /// Sends what is due until the server ends.
 pub(crate) async fn run(app: App) {
-    let client = match reqwest::Client::builder()
-        .timeout(ANSWER_TIMEOUT)
-        // Elsewhere than a person said it is not told.
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("toft/", env!("CARGO_PKG_VERSION")))
-        .build()
-    {
-        Ok(client) => client,
-        Err(error) => {
-            tracing::error!(%error, "webhooks cannot be told");
+    let made = tokio::task::spawn_blocking(|| {
+        outward::client(concat!("toft/", env!("CARGO_PKG_VERSION")))
+    });
+    let client = match made.await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => {
+            tracing::error!(error = outward::told(&error), "webhooks cannot be told");
             return;
         }
+        // The server ends.
+        Err(_) => return,
     };
     let mut tick = interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -107,11 +106,12 @@ async fn once(
         .header("webhook-id", delivery.id.as_str())
         .header("webhook-timestamp", at)
         .header("webhook-signature", signature)
+        .timeout(ANSWER_TIMEOUT)
         .body(body)
         .send()
         .await;
-    // The address may hold a key.
-    sent.map(|answer| answer.status()).map_err(|error| error.without_url().to_string())
+    // Without the address, which may hold a key.
+    sent.map(|answer| answer.status()).map_err(|error| outward::told(&error))
 }
 
 /// `v1,` and the signature of id, time and body.

@@ -9,7 +9,7 @@ use super::{
     told::{self, Calls, Told},
 };
 use crate::{
-    api_error::ApiError,
+    api_error::{ApiError, Code},
     bridge_client::BridgeError,
     checkpoints::auto,
     machines::{Machine, life},
@@ -67,6 +67,8 @@ enum Stop {
     Written,
     /// Another owner has it, or it is gone with its project.
     Lost,
+    /// Its machine is another server's.
+    Elsewhere,
     /// It failed before its bridge had it.
     Failed(Failed),
 }
@@ -90,6 +92,9 @@ impl From<ApiError> for Stop {
         if error == ApiError::no_project() {
             return Self::Lost;
         }
+        if matches!(error.code, Code::OtherHost | Code::WaitingHost) {
+            return Self::Elsewhere;
+        }
         Self::Failed(Failed { error: error.message, again: true })
     }
 }
@@ -101,11 +106,24 @@ impl Work {
 
     /// Until it is over, or somebody else's.
     pub(super) async fn run(mut self) {
-        let Some(machine) = self.app.machines.get(&self.run.project) else { return };
-        let stop = self.go(&machine).await;
-        if let Err(Stop::Failed(failed)) = stop {
-            self.fail(failed, Told::default()).await;
+        let machine = self.app.machines.get(&self.run.project).unwrap_or_else(|| {
+            // Another server has made the project, and no machine for it.
+            self.app.machines.put(Machine::new(self.run.project.clone(), MachineState::Cold, None))
+        });
+        match self.go(&machine).await {
+            Ok(()) | Err(Stop::Written | Stop::Lost) => {}
+            Err(Stop::Elsewhere) => self.give_back().await,
+            Err(Stop::Failed(failed)) => self.fail(failed, Told::default()).await,
         }
+    }
+
+    /// While it began here, its project got a machine on another server: that one goes on with it.
+    async fn give_back(&self) {
+        let (id, fence) = (&self.run.id, self.run.fence);
+        if let Err(error) = self.app.store.give_back_run(id, fence).await {
+            tracing::warn!(run.id = %id, %error, "a run goes to another server when its time here is over");
+        }
+        super::tell(&*self.app.store, super::QUEUE_TOPIC).await;
     }
 
     fn now(&self) -> u64 {
@@ -182,7 +200,8 @@ impl Work {
                 Ok((status, mut answer)) if status.is_success() => {
                     let now = serde_json::from_value(answer["data"].take());
                     return now.map(Some).map_err(|error| {
-                        let error = format!("The machine's bridge said of the run what is none: {error}.");
+                        let error =
+                            format!("The machine's bridge said of the run what is none: {error}.");
                         Stop::Failed(Failed { error, again: true })
                     });
                 }
@@ -191,13 +210,20 @@ impl Work {
                 }
                 // Another run of this conversation, or too many: it waits for its turn.
                 Ok((StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE, answer))
-                    if matches!(answer["code"].as_str(), Some("busy" | "too_late" | "unavailable")) => {}
-                Ok((StatusCode::NOT_FOUND, answer)) if answer["code"] != "not_found" || answer["error"].is_null() => {
-                    let error = "The machine runs an older version that knows no runs: stop and start it.";
+                    if matches!(
+                        answer["code"].as_str(),
+                        Some("busy" | "too_late" | "unavailable")
+                    ) => {}
+                Ok((StatusCode::NOT_FOUND, answer))
+                    if answer["code"] != "not_found" || answer["error"].is_null() =>
+                {
+                    let error =
+                        "The machine runs an older version that knows no runs: stop and start it.";
                     return Err(Stop::Failed(Failed { error: error.into(), again: false }));
                 }
                 Ok((status, answer)) if status.is_client_error() => {
-                    let error = answer["error"].as_str().unwrap_or("The machine's bridge refused the run.");
+                    let error =
+                        answer["error"].as_str().unwrap_or("The machine's bridge refused the run.");
                     return Err(Stop::Failed(Failed { error: error.to_owned(), again: false }));
                 }
                 Ok((status, _)) => {
@@ -237,7 +263,10 @@ impl Work {
             }
         }
         let model = run.asked_provider.as_ref().zip(run.asked_model.as_ref());
-        let model = model.map(|(provider, id)| ModelRef { provider: provider.clone(), id: id.clone() });
+        let mut rules = settings.rules.clone();
+        rules.installs = settings.installs_with(self.app.backend.name());
+        let model =
+            model.map(|(provider, id)| ModelRef { provider: provider.clone(), id: id.clone() });
         Ok(RunOrder {
             fence: run.fence,
             attempt: run.state.attempt,
@@ -251,6 +280,7 @@ impl Work {
             committer: settings.committer.clone(),
             plan_timeout_s: settings.plan_timeout.as_secs().max(1),
             build_timeout_s: settings.build_timeout.as_secs().max(1),
+            rules,
         })
     }
 
@@ -430,6 +460,9 @@ impl Work {
                 {
                     self.app.runs.artifacts.remove(&path).await;
                 }
+                if written.is_ok() {
+                    self.drop_old().await;
+                }
                 written
             }
             RunStatus::Cancelled => self.end_cancelled(told).await,
@@ -462,12 +495,20 @@ impl Work {
                     sleep(PAUSE_MIN * 2u32.pow(tries)).await;
                 }
                 Ok(Err(Unkept { error, .. })) => {
-                    told.status(self.now(), "workspace_snapshot_store_failed", json!({ "error": error }));
+                    told.status(
+                        self.now(),
+                        "workspace_snapshot_store_failed",
+                        json!({ "error": error }),
+                    );
                     return None;
                 }
                 Err(_) => {
                     let error = format!("it took longer than {} s", ARCHIVE_TIMEOUT.as_secs());
-                    told.status(self.now(), "workspace_snapshot_store_failed", json!({ "error": error }));
+                    told.status(
+                        self.now(),
+                        "workspace_snapshot_store_failed",
+                        json!({ "error": error }),
+                    );
                     return None;
                 }
             }
@@ -481,9 +522,10 @@ impl Work {
         life::ensure_running(&self.app, machine, &cause).await.map_err(|e| again(e.message))?;
         let settings = &self.app.runs.settings;
         let (bytes, files) = (settings.archive_bytes_max, settings.archive_files_max);
-        let request = Request::get(format!("/toft/files/archive.zip?bytesMax={bytes}&filesMax={files}"))
-            .body(Body::empty())
-            .map_err(|e| again(e.to_string()))?;
+        let request =
+            Request::get(format!("/toft/files/archive.zip?bytesMax={bytes}&filesMax={files}"))
+                .body(Body::empty())
+                .map_err(|e| again(e.to_string()))?;
         let answer = self.app.bridge.send(&self.run.project, request).await;
         let (parts, body) = answer.map_err(|e| again(e.told()))?.into_parts();
         if !parts.status.is_success() {
@@ -497,7 +539,8 @@ impl Work {
         let files = files.and_then(|n| n.to_str().ok()?.parse().ok()).unwrap_or(0);
         let path = Artifacts::workspace(&self.run.project, &self.run.id, self.run.state.attempt);
         let bytes = body.into_data_stream().map_err(io::Error::other);
-        let size = self.app.runs.artifacts.put(&path, bytes).await.map_err(|e| again(e.to_string()))?;
+        let size =
+            self.app.runs.artifacts.put(&path, bytes).await.map_err(|e| again(e.to_string()))?;
         drop(hold);
         Ok(Artifact {
             name: WORKSPACE.into(),
@@ -509,16 +552,35 @@ impl Work {
         })
     }
 
+    /// Of older runs of its project the workspaces go. What stays is found again by the next run.
+    async fn drop_old(&self) {
+        let (app, project) = (&self.app, &self.run.project);
+        let old = app.store.old_artifacts(project, app.runs.settings.workspaces_kept).await;
+        let drop = async |path: &str| {
+            app.runs.artifacts.remove(path).await;
+            app.store.forget_artifact(project, path).await
+        };
+        for path in old.unwrap_or_default() {
+            if let Err(error) = drop(&path).await {
+                tracing::warn!(project.id = %project, %error, "an old workspace is still known");
+                return;
+            }
+        }
+    }
+
     /// What it used so far costs as much, if that is known.
     async fn price(&mut self) {
         let state = &mut self.run.state;
-        let (Some(usage), Some(provider), Some(model)) = (state.usage, &state.provider, &state.model)
+        let (Some(usage), Some(provider), Some(model)) =
+            (state.usage, &state.provider, &state.model)
         else {
             return;
         };
         match self.app.store.active_price(provider, model).await {
             Ok(price) => state.cost = price.map(|price| cost(usage, &price)),
-            Err(error) => tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known"),
+            Err(error) => {
+                tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known")
+            }
         }
     }
 
@@ -551,7 +613,8 @@ impl Work {
         let (attempt, max) = (self.run.state.attempt.max(1), self.run.attempts_max);
         let with = json!({ "error": failed.error, "attempts": attempt, "maxAttempts": max });
         if failed.again && attempt < max && !self.cancelled.is_cancelled() {
-            let pause = Duration::from_secs(1 << attempt.min(16)).min(self.app.runs.settings.backoff_max);
+            let pause =
+                Duration::from_secs(1 << attempt.min(16)).min(self.app.runs.settings.backoff_max);
             let state = &mut self.run.state;
             state.status = RunStatus::Queued;
             state.phase = Phase::Over;
@@ -591,7 +654,9 @@ impl Work {
         drop(hold);
         match answer {
             Ok((status, _)) if status.is_success() => Ok(true),
-            Ok((StatusCode::CONFLICT, answer)) if answer["code"] == "stale_fence" => Err(Stop::Lost),
+            Ok((StatusCode::CONFLICT, answer)) if answer["code"] == "stale_fence" => {
+                Err(Stop::Lost)
+            }
             Ok((StatusCode::NOT_FOUND, _)) => {
                 self.end_cancelled(Told::default()).await?;
                 Err(Stop::Written)

@@ -1,7 +1,7 @@
 //! Takes runs from the queue and has them worked on, keeps what this server holds, and hears what other servers tell.
 
 use super::{CANCEL_TOPIC, Held, QUEUE_TOPIC, RUN_TOPIC, work};
-use crate::state::App;
+use crate::{servers, state::App};
 use std::time::Duration;
 use toft_model::run::JobId;
 use toft_store::{Claim, Run, Signal};
@@ -24,6 +24,10 @@ pub(crate) async fn run(app: App) {
             () = sleep(RETRY_PAUSE) => {}
             () = app.stop.token().cancelled() => return,
         }
+    }
+    // Those that waited for this server, before it goes on with them.
+    if let Err(error) = servers::tell_runs(&app, false, app.clock.now_ms()).await {
+        tracing::warn!(%error, "runs are told later that this server is back");
     }
     let (keeping, hearing) = (app.clone(), app.clone());
     tokio::join!(claim(&app), keep(&keeping), hear(&hearing));
@@ -58,6 +62,10 @@ async fn claim(app: &App) {
 }
 
 async fn claim_some(app: &App) -> Result<(), toft_store::StoreError> {
+    // After the database was away, what is worked on here looks as if nobody did.
+    if app.runs.is_overdue() {
+        keep_once(app).await?;
+    }
     let free = || {
         let held = u32::try_from(app.runs.held().len()).unwrap_or(u32::MAX);
         app.runs.settings.at_once.saturating_sub(held)
@@ -108,24 +116,29 @@ async fn keep(app: &App) {
             () = sleep(pause) => {}
             () = app.stop.token().cancelled() => return,
         }
-        let held: Vec<(JobId, u64)> =
-            app.runs.held().iter().map(|(id, held)| (id.clone(), held.fence)).collect();
-        if held.is_empty() {
-            continue;
-        }
-        match app.store.renew_runs(&claiming(app, 0), &held, app.clock.now_ms()).await {
-            Ok(lost) => {
-                let all = app.runs.held();
-                for id in lost {
-                    if let Some(held) = all.get(&id) {
-                        tracing::info!(run.id = %id, "a run is over, or another server's now");
-                        held.lost.cancel();
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "runs cannot be kept"),
+        if let Err(error) = keep_once(app).await {
+            tracing::warn!(%error, "runs cannot be kept");
         }
     }
+}
+
+async fn keep_once(app: &App) -> Result<(), toft_store::StoreError> {
+    let held: Vec<(JobId, u64)> =
+        app.runs.held().iter().map(|(id, held)| (id.clone(), held.fence)).collect();
+    let lost = if held.is_empty() {
+        Vec::new()
+    } else {
+        app.store.renew_runs(&claiming(app, 0), &held, app.clock.now_ms()).await?
+    };
+    app.runs.kept();
+    let all = app.runs.held();
+    for (id, fence) in held.iter().filter(|(id, _)| lost.contains(id)) {
+        if let Some(held) = all.get(id).filter(|held| held.fence == *fence) {
+            tracing::info!(run.id = %id, "a run is over, or another server's now");
+            held.lost.cancel();
+        }
+    }
+    Ok(())
 }
 
 /// What other servers, and this one, tell.

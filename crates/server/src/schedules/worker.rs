@@ -89,12 +89,14 @@ async fn work(app: App) {
 /// Goes on with what an earlier server began, and plans anew: time zones' rules may have changed.
 async fn take_up(app: &App) -> Result<(), StoreError> {
     plan_anew(app, app.clock.now_ms(), None, &mut HashSet::new()).await?;
+    // Of other servers' projects nothing is told here: they have no machine here.
     for (schedule, firing) in app.store.untold_firings(UNTOLD_MAX).await? {
         firing::tell(app, &schedule, &firing).await;
     }
     let _turn = app.schedules.turn.lock().await;
     // Nothing else has begun: that waits for this.
-    let open = app.store.all_open_firings().await?;
+    let mut open = app.store.all_open_firings().await?;
+    open.retain(|(schedule, _)| is_here(app, schedule));
     for (schedule, firing) in &open {
         if firing.step != Step::Waiting {
             firing::spawn(app, schedule.clone(), firing.clone(), true);
@@ -109,6 +111,11 @@ async fn take_up(app: &App) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether its project's machine is this server's: only that one decides.
+fn is_here(app: &App, schedule: &Schedule) -> bool {
+    app.machines.get(&schedule.project).is_some_and(|machine| machine.is_bound())
+}
+
 /// Computes the next slot of every schedule again, but of those that were moved by an earlier try.
 /// `back_ms`: by so much the clock was just set back.
 async fn plan_anew(
@@ -119,7 +126,7 @@ async fn plan_anew(
 ) -> Result<(), StoreError> {
     let _turn = app.schedules.turn.lock().await;
     for mut schedule in app.store.enabled_schedules().await? {
-        if moved.contains(&schedule.id) {
+        if moved.contains(&schedule.id) || !is_here(app, &schedule) {
             continue;
         }
         let was = (schedule.anchor_at, schedule.decided_at, schedule.next_at);
@@ -171,7 +178,7 @@ async fn round(app: &App, now: u64) -> Result<(Option<u64>, bool), StoreError> {
         let due = app.store.due_schedules(now, behind, ROUND_MAX).await?;
         for schedule in &due {
             // Held up, it is looked at again when that is known.
-            if !app.schedules.is_unknown(&schedule.id) {
+            if is_here(app, schedule) && !app.schedules.is_unknown(&schedule.id) {
                 is_whole &= decide(app, schedule, now).await?;
             }
         }

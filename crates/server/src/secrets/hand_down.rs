@@ -7,12 +7,12 @@ use crate::{
     state::App,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toft_model::{binding::placeholder, id::ProjectId};
 use toft_store::{BrokeredRow, ProjectKey, ProjectSecrets, SecretRow};
 
 /// Values that a fork gets.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "must be a list of names, or \"all\"")]
 pub(crate) enum Grant {
     /// Those of these names.
@@ -22,7 +22,7 @@ pub(crate) enum Grant {
 }
 
 /// The word for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum All {
     All,

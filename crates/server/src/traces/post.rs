@@ -6,17 +6,15 @@ use super::{
     span::Span,
     told::words,
 };
+use crate::outward;
 use flate2::{Compression, write::GzEncoder};
 use http::{StatusCode, header};
-use reqwest::{Client, Response, redirect::Policy};
+use reqwest::{Client, Response};
 use std::{
-    error::Error,
     io::Write as _,
     time::{Duration, SystemTime},
 };
 
-/// Name, TCP and TLS together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read of an answer: it says little.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Nobody is waited for longer, whatever they ask.
@@ -61,17 +59,8 @@ pub(super) struct Post {
 impl Post {
     /// Reads the system's certificates: not for the event loop.
     pub(super) fn new(version: String) -> Result<Self, String> {
-        // Another part of the same process may have chosen one before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = builder().build().or_else(|error| {
-            // A host without certificates still reaches a collector over plain HTTP.
-            tracing::warn!(
-                error = %told(&error),
-                "the system's certificates cannot be read: traces go to no https address"
-            );
-            builder().tls_certs_only([]).build()
-        });
-        Ok(Self { client: client.map_err(|error| told(&error))?, version })
+        let client = outward::client(concat!("Toft-OTLP-Exporter/", env!("CARGO_PKG_VERSION")));
+        Ok(Self { client: client.map_err(|error| outward::told(&error))?, version })
     }
 
     /// Sends them.
@@ -104,17 +93,6 @@ impl Post {
             Err(error) => Answer::Later { problem: unreachable(&error), after: None },
         }
     }
-}
-
-fn builder() -> reqwest::ClientBuilder {
-    // A redirect would take the keys somewhere else.
-    Client::builder()
-        .user_agent(concat!("Toft-OTLP-Exporter/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .referer(false)
-        .no_proxy()
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT)
 }
 
 fn packed(body: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -196,23 +174,8 @@ async fn read(mut answer: Response) -> Vec<u8> {
 }
 
 fn unreachable(error: &reqwest::Error) -> Problem {
-    let message = format!("It cannot be reached ({}); it is tried again.", told(error));
+    let message = format!("It cannot be reached ({}); it is tried again.", outward::told(error));
     Problem { code: "unreachable", message }
-}
-
-/// The innermost reason: the outer ones repeat the address.
-fn told(error: &reqwest::Error) -> String {
-    let mut reason: &dyn Error = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    if error.source().is_none() {
-        return "the request could not be sent".to_owned();
-    }
-    reason.to_string()
 }
 
 #[cfg(test)]

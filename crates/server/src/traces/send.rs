@@ -49,6 +49,8 @@ pub(crate) struct Means {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) version: String,
+    /// Which server this is: each sends what its own machines have told.
+    pub(crate) server: String,
 }
 
 /// Not now; not before this, if the place says so.
@@ -155,7 +157,9 @@ impl Sender {
             }
             let projects = self.means.store.projects(u32::MAX, 0).await;
             for project in projects.map_err(broken)? {
-                self.line.touch(&project.id);
+                if project.host.as_ref().is_none_or(|host| *host == self.means.server) {
+                    self.line.touch(&project.id);
+                }
             }
             self.looks = false;
         }

@@ -1,7 +1,7 @@
 //! [`Forks`]. A fork that is being made is a project that counts as deleted and not yet
 //! destroyed: a server that dies leaves what the next one removes.
 
-use super::{SqlStore, ms, raw};
+use super::{SqlStore, comparisons, ms, raw};
 use crate::{
     error::StoreError,
     events::SnapshotKind,
@@ -9,7 +9,7 @@ use crate::{
     projects::{NewProject, Project, Projects as _, Wanted},
 };
 use async_trait::async_trait;
-use toft_model::id::ProjectId;
+use toft_model::{id::ProjectId, run::ComparisonId};
 
 #[async_trait]
 impl Forks for SqlStore {
@@ -19,13 +19,14 @@ impl Forks for SqlStore {
         for one in new {
             sqlx::query(
                 "INSERT INTO project (public_id, team_id, name, owner_id, wanted, created_at, \
-                 updated_at, deleted_at) VALUES ($1, 1, $2, $3, $4, $5, $5, $5)",
+                 updated_at, deleted_at, host) VALUES ($1, 1, $2, $3, $4, $5, $5, $5, $6)",
             )
             .bind(one.id.as_str())
             .bind(&one.name)
             .bind(&one.owner)
             .bind(Wanted::Running.as_str())
             .bind(ms(now_ms))
+            .bind(self.me.get())
             .execute(tx.on())
             .await
             .map_err(|e| StoreError::or_taken(e, "this project id"))?;
@@ -39,6 +40,7 @@ impl Forks for SqlStore {
         seq: u64,
         made: &[ProjectId],
         kept: &[(SnapshotKind, String)],
+        candidates_of: Option<&ComparisonId>,
     ) -> Result<Vec<Project>, StoreError> {
         let mut tx = self.begin().await?;
         // Within the transaction: an origin that goes just now hands down what was said to them, too.
@@ -50,6 +52,9 @@ impl Forks for SqlStore {
         .fetch_optional(tx.on())
         .await?;
         let (key,) = key.ok_or(StoreError::Missing { what: "project" })?;
+        if let Some(comparison) = candidates_of {
+            comparisons::made(&mut tx, comparison, made).await?;
+        }
         for id in made {
             let shown = sqlx::query(
                 "UPDATE project SET deleted_at = NULL WHERE public_id = $1 AND destroyed_at IS NULL",

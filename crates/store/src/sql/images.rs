@@ -12,7 +12,7 @@ use toft_model::id::ProjectId;
 macro_rules! image {
     ($rest:literal) => {
         concat!(
-            "SELECT key, name, kind, source, state, reason, bytes, builder, is_default, created_at \
+            "SELECT key, name, kind, source, state, reason, bytes, builder, is_default, created_at, host \
              FROM image ",
             $rest
         )
@@ -39,6 +39,7 @@ impl FromRow<'_, DbRow> for Image {
             created_at: unsigned(row.try_get("created_at")?),
             builder: builder.and_then(|id| id.parse().ok()),
             is_default: flag(row, "is_default")?,
+            host: row.try_get("host")?,
         })
     }
 }
@@ -63,14 +64,15 @@ impl Images for SqlStore {
             .execute(tx.on())
             .await?;
         let begun = sqlx::query(
-            "INSERT INTO image (key, name, kind, source, state, created_at) \
-             VALUES ($1, $2, $3, $4, 'making', $5) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO image (key, name, kind, source, state, created_at, host) \
+             VALUES ($1, $2, $3, $4, 'making', $5, $6) ON CONFLICT (key) DO NOTHING",
         )
         .bind(&new.key)
         .bind(&new.name)
         .bind(&new.kind)
         .bind(&new.source)
         .bind(ms(now_ms))
+        .bind(self.me.get())
         .execute(tx.on())
         .await
         .map_err(|e| StoreError::or_taken(e, "the name of another image"))?;
@@ -86,6 +88,7 @@ impl Images for SqlStore {
             created_at: now_ms,
             builder: None,
             is_default: false,
+            host: self.me.get().cloned(),
         };
         Ok((image, true))
     }

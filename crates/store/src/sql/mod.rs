@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod checkpoints;
+mod comparisons;
 mod events;
 mod fallbacks;
 mod firings;
@@ -19,6 +20,7 @@ mod queue;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod settings;
 mod spending;
 mod traces;

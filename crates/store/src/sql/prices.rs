@@ -11,9 +11,8 @@ use sqlx::{FromRow, Row as _};
 impl FromRow<'_, DbRow> for ModelPrice {
     fn from_row(row: &DbRow) -> sqlx::Result<Self> {
         let number = |name: &str| row.try_get::<i64, _>(name).map(unsigned);
-        let number_of = |name: &str| {
-            row.try_get::<Option<i64>, _>(name).map(|number| number.map(unsigned))
-        };
+        let number_of =
+            |name: &str| row.try_get::<Option<i64>, _>(name).map(|number| number.map(unsigned));
         Ok(Self {
             provider: row.try_get("provider")?,
             model: row.try_get("model")?,

@@ -1,7 +1,8 @@
 //! [`Projects`].
 
 use super::{
-    DbRow, Durable, SqlStore, Write, history, machine_settings, ms, raw, raw_of, unsigned,
+    DbRow, Durable, SqlStore, Write, comparisons, history, machine_settings, ms, raw, raw_of,
+    unsigned,
 };
 use crate::{
     error::StoreError,
@@ -20,7 +21,7 @@ const DELETE_ROWS: i64 = 5_000;
 macro_rules! project {
     ($rest:literal) => {
         concat!(
-            "SELECT public_id, alias, name, owner_id, wanted, state_reason, created_at, updated_at, \
+            "SELECT public_id, alias, name, owner_id, wanted, state_reason, host, machine_state, created_at, updated_at, \
              (SELECT r.public_id FROM run r WHERE r.project_id = project.id AND r.writable = 1) AS latest_run \
              FROM project ",
             $rest
@@ -41,6 +42,10 @@ impl FromRow<'_, DbRow> for Project {
                 _ => Wanted::Running,
             },
             state_reason: raw_of(row, "state_reason")?,
+            host: row.try_get("host")?,
+            machine_state: row
+                .try_get::<Option<String>, _>("machine_state")?
+                .and_then(|word| from_value(word.into()).ok()),
             latest_run: row.try_get("latest_run")?,
             created_at: unsigned(row.try_get("created_at")?),
             updated_at: unsigned(row.try_get("updated_at")?),
@@ -73,6 +78,8 @@ impl Projects for SqlStore {
             owner: new.owner.clone(),
             wanted: Wanted::Running,
             state_reason: None,
+            host: None,
+            machine_state: None,
             latest_run: None,
             created_at: now_ms,
             updated_at: now_ms,
@@ -121,6 +128,18 @@ impl Projects for SqlStore {
     async fn projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError> {
         Ok(sqlx::query_as(project!(
             "WHERE deleted_at IS NULL ORDER BY updated_at DESC, id DESC LIMIT $1 OFFSET $2"
+        ))
+        .bind(i64::from(limit))
+        .bind(i64::from(offset))
+        .fetch_all(&self.read)
+        .await?)
+    }
+
+    async fn listed_projects(&self, limit: u32, offset: u32) -> Result<Vec<Project>, StoreError> {
+        Ok(sqlx::query_as(project!(
+            "WHERE deleted_at IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM candidate d WHERE d.project_id = project.id) \
+             ORDER BY updated_at DESC, id DESC LIMIT $1 OFFSET $2"
         ))
         .bind(i64::from(limit))
         .bind(i64::from(offset))
@@ -182,6 +201,9 @@ impl Projects for SqlStore {
             .bind(key)
             .execute(tx.on())
             .await?;
+        for statement in comparisons::OF_A_DELETED {
+            sqlx::query(statement).bind(key).execute(tx.on()).await?;
+        }
         for statement in [
             "UPDATE run SET status = 'cancelled', writable = 0, fence = fence + 1 WHERE project_id = $1 \
              AND status IN ('queued', 'running')",
@@ -230,8 +252,10 @@ impl Projects for SqlStore {
 
     async fn to_destroy(&self) -> Result<Vec<ProjectId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT public_id FROM project WHERE deleted_at IS NOT NULL AND destroyed_at IS NULL",
+            "SELECT public_id FROM project WHERE deleted_at IS NOT NULL AND destroyed_at IS NULL \
+             AND COALESCE(host, $1) = $1",
         )
+        .bind(self.me.get().map_or("", String::as_str))
         .fetch_all(&self.read)
         .await?;
         // Only ids that were parsed once are ever written.

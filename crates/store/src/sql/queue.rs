@@ -25,12 +25,20 @@ macro_rules! give {
     };
 }
 
+/// Whether the owner can do it: it has the project's machine, or nobody has one.
+macro_rules! in_reach {
+    () => {
+        " AND COALESCE((SELECT p.host FROM project p WHERE p.id = r.project_id), $1) = $1"
+    };
+}
+
 /// Of a project the oldest comes first, also while it waits to be tried again: what follows builds on it.
 const CLAIM: &str = give!(
     "crashes",
     concat!(
         "SELECT r.id FROM run r WHERE r.status = 'queued' AND r.not_before <= ",
         clock!("$3"),
+        in_reach!(),
         " AND (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'running') + \
          (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'queued' AND o.id < r.id) \
          < $5 AND (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
@@ -46,7 +54,9 @@ const TAKE_OVER: &str = give!(
     concat!(
         "SELECT r.id FROM run r WHERE r.status = 'running' AND (r.owner IS NULL OR r.lease_until <= ",
         clock!("$3"),
-        ") ORDER BY r.id LIMIT $4",
+        ")",
+        in_reach!(),
+        " ORDER BY r.id LIMIT $4",
         skip_held!()
     )
 );

@@ -1,7 +1,8 @@
 //! [`Runs`]: what is asked of them, and what they tell. Who works on them is in `queue`.
 
 use super::{
-    DbRow, Durable, SqlStore, Write, flag, ms, raw, raw_at, raw_of, small, unsigned, webhooks, words,
+    DbRow, Durable, SqlStore, Write, flag, ms, raw, raw_at, raw_of, small, unsigned, webhooks,
+    words,
 };
 use crate::{
     error::StoreError,
@@ -20,6 +21,8 @@ use toft_model::{
     run::{JobId, Phase, RunStatus},
 };
 
+/// Old files that are told at once.
+const OLD_MAX: i64 = 100;
 /// Messages of a run that are told.
 const MESSAGES_MAX: i64 = 200;
 
@@ -108,6 +111,7 @@ impl FromRow<'_, DbRow> for Run {
                 started_at: number_of("started_at")?,
                 completed_at: number_of("completed_at")?,
             },
+            host_away: flag(row, "host_away")?,
             cancel_requested: flag(row, "cancel_requested")?,
             fence: number("fence")?,
             crashes: small(row.try_get("crashes")?),
@@ -163,6 +167,7 @@ fn made(new: &NewRun, latest: Option<&Latest>, now_ms: u64) -> Run {
             started_at: None,
             completed_at: None,
         },
+        host_away: false,
         cancel_requested: false,
         fence: 0,
         crashes: 0,
@@ -208,6 +213,19 @@ const KNOWN: &str = concat!(
      JOIN run r ON r.project_id = p.id AND r.request_key = w.value ->> 'key'"
 );
 
+/// Comparisons that have these keys, and those that are about to exchange the disk of one of these projects, or to
+/// take it away.
+const COMPARED: &str = concat!(
+    "SELECT p.public_id, w.value ->> 'key', c.status = 'keeping' FROM ",
+    rows!("$1", "w"),
+    " JOIN project p ON p.public_id = w.value ->> 'project' JOIN comparison c ON c.project_id = p.id \
+     AND (c.request_key = w.value ->> 'key' OR c.status = 'keeping') \
+     UNION ALL SELECT p.public_id, w.value ->> 'key', 1 = 1 FROM ",
+    rows!("$1", "w"),
+    " JOIN project p ON p.public_id = w.value ->> 'project' JOIN candidate d ON d.project_id = p.id \
+     JOIN comparison c ON c.id = d.comparison_id AND c.status IN ('keeping', 'dropping')"
+);
+
 const QUEUED: &str = r#"{"status":"queued"}"#;
 
 async fn accept(
@@ -237,6 +255,12 @@ async fn accept(
         known.insert((run.project.clone(), run.key.clone()), (run, row.try_get("request_digest")?));
     }
     drop(rows);
+    let mut compared: HashMap<(String, String), bool> = HashMap::new();
+    let found: Vec<(String, String, bool)> =
+        sqlx::query_as(COMPARED).bind(json!(asked).to_string()).fetch_all(tx.on()).await?;
+    for (project, key, is_keeping) in found {
+        *compared.entry((project, key)).or_default() |= is_keeping;
+    }
     let latest: Vec<(String, i64, String)> = sqlx::query_as(concat!(
         "SELECT p.public_id, r.run_index, r.public_id FROM project p \
          JOIN run r ON r.project_id = p.id AND r.writable = 1 WHERE ",
@@ -261,6 +285,10 @@ async fn accept(
         } else if let Some((run, digest)) = known.get(&name) {
             let is_same = *digest == new.digest;
             accepted.push(if is_same { Accepted::Known(run.clone()) } else { Accepted::Other });
+        } else if let Some(is_keeping) =
+            compared.get(&(new.project.as_str().to_owned(), new.key.clone()))
+        {
+            accepted.push(if *is_keeping { Accepted::Keeping } else { Accepted::Other });
         } else if let Some(at) = added.get(&name) {
             let run = &new_runs[*at];
             let is_same = digests.get(&run.id) == Some(&new.digest.as_str());
@@ -350,6 +378,18 @@ pub(super) async fn delete(store: &SqlStore, project_key: i64) -> Result<(), Sto
     }
 }
 
+/// A row of `artifact`.
+pub(super) fn artifact(row: &DbRow) -> sqlx::Result<Artifact> {
+    Ok(Artifact {
+        name: row.try_get("name")?,
+        path: row.try_get("path")?,
+        mime: row.try_get("mime")?,
+        size: unsigned(row.try_get("size")?),
+        files: unsigned(row.try_get("files")?),
+        created_at: unsigned(row.try_get("created_at")?),
+    })
+}
+
 /// Adds events behind the last one.
 async fn tell(
     tx: &mut Write<'_>,
@@ -370,6 +410,22 @@ async fn tell(
         .await?;
     }
     Ok(())
+}
+
+/// Of a write that changed nothing: whether it is there already. Its owner may not have heard of its end, where the
+/// connection broke in that moment, and writes it again.
+async fn written_before(tx: &mut Write<'_>, run: &Run, events: u64) -> Result<Wrote, StoreError> {
+    let wanted = run.last_seq + events;
+    let there: Option<(i64,)> = sqlx::query_as(
+        "SELECT last_seq FROM run WHERE public_id = $1 AND fence = $2 AND last_seq = $3 AND status = $4",
+    )
+    .bind(run.id.as_str())
+    .bind(ms(run.fence))
+    .bind(ms(wanted))
+    .bind(run.state.status.as_str())
+    .fetch_optional(tx.on())
+    .await?;
+    Ok(if there.is_some() && events > 0 { Wrote::Done(wanted) } else { Wrote::Lost })
 }
 
 async fn write(
@@ -394,8 +450,9 @@ async fn write(
          cost = $19, currency = $20, pricing_version = $21, duration_ms = $22, commit_sha = $23, \
          checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
          owner = CASE WHEN $3 = 'running' THEN owner END, \
+         host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
          crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END \
-         WHERE public_id = $1 AND fence = $2 AND status = 'running' RETURNING id, last_seq",
+         WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 RETURNING id, last_seq",
     )
     .bind(run.id.as_str())
     .bind(ms(run.fence))
@@ -425,9 +482,12 @@ async fn write(
     .bind(state.completed_at.map(ms))
     .bind(ms(events.len() as u64))
     .bind(ms(now_ms))
+    .bind(ms(run.last_seq))
     .fetch_optional(tx.on())
     .await?;
-    let Some((key, last_seq)) = told else { return Ok(Wrote::Lost) };
+    let Some((key, last_seq)) = told else {
+        return written_before(&mut tx, run, events.len() as u64).await;
+    };
     let last_seq = unsigned(last_seq);
     tell(&mut tx, key, last_seq - events.len() as u64, events).await?;
     if let Some(said) = &left.said {
@@ -471,11 +531,13 @@ async fn cancel(
     now_ms: u64,
 ) -> Result<Option<Cancelled>, StoreError> {
     let (mut tx, project_key) = store.begin_in(project, Durable::Now).await?;
-    // Nobody works on it: this ends it, and whoever is about to begin finds another fence.
+    // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
+    // fence. What its machine still does is ended when that is back.
     let ended: Option<(i64, i64)> = sqlx::query_as(
-        "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, \
+        "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, host_away = 0, \
          fence = fence + 1, last_seq = last_seq + 1 \
-         WHERE project_id = $1 AND public_id = $2 AND status = 'queued' AND writable = 1 \
+         WHERE project_id = $1 AND public_id = $2 AND writable = 1 \
+         AND (status = 'queued' OR (status = 'running' AND host_away = 1)) \
          RETURNING id, last_seq",
     )
     .bind(project_key)
@@ -547,6 +609,15 @@ impl Runs for SqlStore {
         .bind(i64::from(limit))
         .bind(i64::from(offset))
         .fetch_all(&self.read)
+        .await?)
+    }
+
+    async fn working_run(&self, project: &ProjectId) -> Result<Option<Run>, StoreError> {
+        Ok(sqlx::query_as(runs!(
+            "WHERE p.public_id = $1 AND r.status = 'running' AND p.deleted_at IS NULL ORDER BY r.run_index LIMIT 1"
+        ))
+        .bind(project.as_str())
+        .fetch_optional(&self.read)
         .await?)
     }
 
@@ -652,6 +723,36 @@ impl Runs for SqlStore {
         Ok(rows.into_iter().map(message).collect::<sqlx::Result<_>>()?)
     }
 
+    async fn old_artifacts(
+        &self,
+        project: &ProjectId,
+        keep: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT a.path FROM artifact a JOIN run r ON r.id = a.run_id JOIN project p ON p.id = r.project_id \
+             WHERE p.public_id = $1 AND r.run_index <= (SELECT DISTINCT o.run_index FROM run o \
+             JOIN artifact b ON b.run_id = o.id JOIN project q ON q.id = o.project_id WHERE q.public_id = $1 \
+             ORDER BY o.run_index DESC LIMIT 1 OFFSET $2) ORDER BY a.id LIMIT $3",
+        )
+        .bind(project.as_str())
+        .bind(i64::from(keep))
+        .bind(OLD_MAX)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
+    async fn forget_artifact(&self, project: &ProjectId, path: &str) -> Result<(), StoreError> {
+        let (mut tx, key) = self.begin_in(project, Durable::Soon).await?;
+        sqlx::query(
+            "DELETE FROM artifact WHERE path = $1 AND run_id IN (SELECT id FROM run WHERE project_id = $2)",
+        )
+        .bind(path)
+        .bind(key)
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+
     async fn artifact(&self, id: &JobId, name: &str) -> Result<Option<Artifact>, StoreError> {
         let row = sqlx::query(
             "SELECT a.* FROM artifact a JOIN run r ON r.id = a.run_id \
@@ -661,16 +762,6 @@ impl Runs for SqlStore {
         .bind(name)
         .fetch_optional(&self.read)
         .await?;
-        let artifact = |row: DbRow| {
-            Ok::<_, sqlx::Error>(Artifact {
-                name: row.try_get("name")?,
-                path: row.try_get("path")?,
-                mime: row.try_get("mime")?,
-                size: unsigned(row.try_get("size")?),
-                files: unsigned(row.try_get("files")?),
-                created_at: unsigned(row.try_get("created_at")?),
-            })
-        };
-        Ok(row.map(artifact).transpose()?)
+        Ok(row.as_ref().map(artifact).transpose()?)
     }
 }

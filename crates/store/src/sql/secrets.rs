@@ -232,7 +232,10 @@ impl Secrets for SqlStore {
 
     async fn put_master_id(&self, id: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        put_master_id(&mut tx, id).await?;
+        sqlx::query("INSERT INTO vault (id, master_id) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+            .bind(id)
+            .execute(tx.on())
+            .await?;
         tx.commit().await
     }
 

@@ -70,10 +70,12 @@ impl Spending for SqlStore {
     async fn spent(&self, now_ms: u64, runs_since: Option<u64>) -> Result<Spent, StoreError> {
         // One snapshot: sums that do not fit their position would be counted twice, or never.
         let mut tx = self.moment().await?;
-        let position: i64 =
-            sqlx::query_scalar("SELECT position FROM usage_position").fetch_one(&mut *tx).await?;
+        let position: Option<i64> = sqlx::query_scalar(super::usage::POSITION)
+            .bind(self.me.get().map_or("", String::as_str))
+            .fetch_optional(&mut *tx)
+            .await?;
         let month = month_of(now_ms);
-        let mut spent = Spent { position: unsigned(position), month, ..Spent::default() };
+        let mut spent = Spent { position: position.map_or(0, unsigned), month, ..Spent::default() };
         let rows: Vec<(String, f64, f64)> = sqlx::query_as(
             "SELECT project, TOTAL(spent) FILTER (WHERE month >= $1), TOTAL(spent) \
              FROM spent_month GROUP BY project",

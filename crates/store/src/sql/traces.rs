@@ -21,10 +21,20 @@ impl Traces for SqlStore {
         retried!(
             async {
                 let mut tx = self.begin().await?;
-                sqlx::query(concat!("DELETE FROM trace_sink WHERE ", not_among!("name", "$1")))
-                    .bind(words(names))
-                    .execute(tx.on())
-                    .await?;
+                // Others may send to them.
+                sqlx::query(concat!(
+                    "DELETE FROM trace_sink WHERE ",
+                    not_among!("name", "$1"),
+                    " AND NOT EXISTS (SELECT 1 FROM server s WHERE s.id <> $2 AND s.seen_at > ",
+                    clock!("$3"),
+                    " - $4)"
+                ))
+                .bind(words(names))
+                .bind(self.me.get().map_or("", String::as_str))
+                .bind(ms(now_ms))
+                .bind(ms(crate::servers::GONE_MS))
+                .execute(tx.on())
+                .await?;
                 for name in names {
                     let new = sqlx::query(
                 "INSERT INTO trace_sink (name, since) VALUES ($1, $2) ON CONFLICT DO NOTHING",

@@ -14,6 +14,10 @@ pub(super) const DAY_MS: u64 = 86_400_000;
 /// What the gateway answers with no status for, and this row holds until its record comes.
 const GATEWAY_ENDED: &str = "gateway_ended";
 
+/// How far this server has read its journal: that of the one server of before counts until it has its own.
+pub(super) const POSITION: &str =
+    "SELECT position FROM usage_journal WHERE server IN ($1, '') ORDER BY server DESC LIMIT 1";
+
 /// What a call is told by, for each way to add up; nothing that a caller says is in it.
 fn columns(by: UsageBy) -> (&'static str, &'static str) {
     const DEAREST: &str = "cost DESC, calls DESC, 1 NULLS FIRST";
@@ -118,13 +122,13 @@ impl FromRow<'_, DbRow> for UsageSum {
 }
 
 /// A granted call whose end is known stays as it is.
-const GRANT: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, \
-    ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0) ON CONFLICT (id) DO NOTHING";
+const GRANT: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, server, \
+    ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) ON CONFLICT (id) DO NOTHING";
 
 /// The record has the last word, also over what was concluded from a gateway's end.
-const END: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, \
+const END: &str = "INSERT INTO usage (id, ts, day, project, session, run, provider, reserved, server, \
     model, status, input, output, cache_read, cache_write, cost, duration_ms, first_byte_ms, error, \
-    ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 1) ON CONFLICT (id) DO UPDATE SET \
+    ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 1) ON CONFLICT (id) DO UPDATE SET \
     model = excluded.model, status = excluded.status, input = excluded.input, \
     output = excluded.output, cache_read = excluded.cache_read, cache_write = excluded.cache_write, \
     cost = excluded.cost, reserved = COALESCE(excluded.reserved, usage.reserved), duration_ms = excluded.duration_ms, \
@@ -133,26 +137,33 @@ const END: &str = "INSERT INTO usage (id, ts, day, project, session, run, provid
 #[async_trait]
 impl UsageRecords for SqlStore {
     async fn usage_position(&self) -> Result<u64, StoreError> {
-        let position: i64 =
-            sqlx::query_scalar("SELECT position FROM usage_position").fetch_one(&self.read).await?;
-        Ok(unsigned(position))
+        let position: Option<i64> = sqlx::query_scalar(POSITION)
+            .bind(self.me.get().map_or("", String::as_str))
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(position.map_or(0, unsigned))
     }
 
     async fn add_usage(&self, entries: &[UsageEntry], position: u64) -> Result<(), StoreError> {
         // What the power takes is read again: the position goes with it.
         let mut tx = self.begin_relaxed().await?;
-        // First: who adds calls holds it against all others who do.
-        sqlx::query("UPDATE usage_position SET position = $1")
-            .bind(ms(position))
-            .execute(tx.on())
-            .await?;
+        let me = self.me.get().map_or("", String::as_str);
+        // First: who adds calls holds it against others who do.
+        sqlx::query(
+            "INSERT INTO usage_journal (server, position) VALUES ($1, $2) \
+             ON CONFLICT (server) DO UPDATE SET position = excluded.position",
+        )
+        .bind(me)
+        .bind(ms(position))
+        .execute(tx.on())
+        .await?;
         for entry in entries {
             match entry {
                 UsageEntry::Granted(row) => {
-                    first(sqlx::query(GRANT), row).execute(tx.on()).await?;
+                    first(sqlx::query(GRANT), row, me).execute(tx.on()).await?;
                 }
                 UsageEntry::Ended(row) => {
-                    first(sqlx::query(END), row)
+                    first(sqlx::query(END), row, me)
                         .bind(row.model.as_deref().map(raw))
                         .bind(row.status.map(i64::from))
                         .bind(row.input.map(ms))
@@ -167,8 +178,9 @@ impl UsageRecords for SqlStore {
                         .await?;
                 }
                 UsageEntry::Restarted => {
-                    sqlx::query("UPDATE usage SET ended = 1, error = $1 WHERE ended = 0")
+                    sqlx::query("UPDATE usage SET ended = 1, error = $1 WHERE ended = 0 AND COALESCE(server, $2) = $2")
                         .bind(raw(GATEWAY_ENDED))
+                        .bind(me)
                         .execute(tx.on())
                         .await?;
                 }
@@ -189,7 +201,7 @@ impl UsageRecords for SqlStore {
 }
 
 /// What a granted call and an ended one begin with.
-fn first<'a>(statement: Statement<'a>, row: &'a UsageRow) -> Statement<'a> {
+fn first<'a>(statement: Statement<'a>, row: &'a UsageRow, server: &'a str) -> Statement<'a> {
     statement
         .bind(&row.id)
         .bind(ms(row.ts))
@@ -199,4 +211,5 @@ fn first<'a>(statement: Statement<'a>, row: &'a UsageRow) -> Statement<'a> {
         .bind(&row.run)
         .bind(raw(&row.provider))
         .bind(row.reserved.map(ms))
+        .bind(server)
 }

@@ -70,10 +70,14 @@ impl FromRow<'_, DbRow> for Delivery {
 }
 
 /// A run is over: whoever wants to know is to be told. Part of the transaction that ends it.
-pub(super) async fn tell_of(tx: &mut Write<'_>, run_key: i64, now_ms: u64) -> Result<(), StoreError> {
+pub(super) async fn tell_of(
+    tx: &mut Write<'_>,
+    run_key: i64,
+    now_ms: u64,
+) -> Result<(), StoreError> {
     let wanting: Vec<i64> = sqlx::query_scalar(
         "SELECT w.id FROM webhook w JOIN run r ON r.id = $1 JOIN project p ON p.id = r.project_id \
-         WHERE w.team_id = p.team_id AND (w.project_id IS NULL OR w.project_id = p.id)",
+         WHERE w.team_id = p.team_id AND (w.project_id IS NULL OR w.project_id = p.id) ORDER BY w.id",
     )
     .bind(run_key)
     .fetch_all(tx.on())
@@ -120,10 +124,12 @@ impl Webhooks for SqlStore {
     async fn webhooks(&self, project: Option<&ProjectId>) -> Result<Vec<Webhook>, StoreError> {
         let found = match project {
             Some(project) => {
-                sqlx::query_as(webhooks!("WHERE p.public_id = $1 AND p.deleted_at IS NULL ORDER BY w.id"))
-                    .bind(project.as_str())
-                    .fetch_all(&self.read)
-                    .await?
+                sqlx::query_as(webhooks!(
+                    "WHERE p.public_id = $1 AND p.deleted_at IS NULL ORDER BY w.id"
+                ))
+                .bind(project.as_str())
+                .fetch_all(&self.read)
+                .await?
             }
             None => {
                 sqlx::query_as(webhooks!("WHERE w.project_id IS NULL ORDER BY w.id"))
@@ -160,7 +166,8 @@ impl Webhooks for SqlStore {
         until_ms: u64,
     ) -> Result<Vec<Delivery>, StoreError> {
         // Nothing is due, most of the time: no turn of a writer is taken for that.
-        let any = sqlx::query("SELECT 1 FROM outbox WHERE done_at IS NULL AND next_at <= $1 LIMIT 1");
+        let any =
+            sqlx::query("SELECT 1 FROM outbox WHERE done_at IS NULL AND next_at <= $1 LIMIT 1");
         if any.bind(ms(now_ms)).fetch_optional(&self.read).await?.is_none() {
             return Ok(Vec::new());
         }

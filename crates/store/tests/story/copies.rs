@@ -143,7 +143,8 @@ pub(crate) async fn forks(store: &dyn Store) {
     store.put_egress(&shop, Some(&shut), 5).await.unwrap();
     let granted = EgressCeiling { level: EgressName::Open, inherited: false };
     store.put_egress_ceiling(&shop, Some(&granted), 5).await.unwrap();
-    let made = store.finish_forks(&shop, 5, std::slice::from_ref(&one.id), &[]).await.unwrap();
+    let made =
+        store.finish_forks(&shop, 5, std::slice::from_ref(&one.id), &[], None).await.unwrap();
     // From the moment when it is there: nothing is open for it in between.
     let own = store.machine_settings(&one.id).await.unwrap();
     assert_eq!(own.egress, Some(shut));
@@ -155,7 +156,7 @@ pub(crate) async fn forks(store: &dyn Store) {
     assert_eq!(store.project_names("shop").await.unwrap(), Vec::<String>::new());
     assert_eq!(store.checkpoint_rule(&one.id).await.unwrap(), rule);
     store.set_destroyed(&half.id, 21).await.unwrap();
-    let gone = store.finish_forks(&shop, 5, std::slice::from_ref(&half.id), &[]).await;
+    let gone = store.finish_forks(&shop, 5, std::slice::from_ref(&half.id), &[], None).await;
     assert!(matches!(gone, Err(StoreError::Missing { .. })), "{gone:?}");
 
     assert_eq!(store.fork_origin(&one.id).await.unwrap(), Some(shop.clone()));
@@ -165,7 +166,7 @@ pub(crate) async fn forks(store: &dyn Store) {
     store.append_events(&one.id, &own).await.unwrap();
     let two = new("Shop fork fork");
     store.begin_forks(std::slice::from_ref(&two), 30).await.unwrap();
-    store.finish_forks(&one.id, 1, std::slice::from_ref(&two.id), &[]).await.unwrap();
+    store.finish_forks(&one.id, 1, std::slice::from_ref(&two.id), &[], None).await.unwrap();
     let then = [place("s1", Some("g1")), place("s2", Some("f1"))];
     let before = async |id: &ProjectId| {
         let ids: Vec<String> = store

@@ -54,7 +54,7 @@ pub(crate) async fn images(store: &dyn Store) {
     assert_eq!(store.project_image(&shop).await.unwrap(), Some(made_of.clone()));
     let fork = new_project(None, "Fork");
     store.begin_forks(std::slice::from_ref(&fork), 2).await.unwrap();
-    store.finish_forks(&shop, 0, std::slice::from_ref(&fork.id), &[]).await.unwrap();
+    store.finish_forks(&shop, 0, std::slice::from_ref(&fork.id), &[], None).await.unwrap();
     assert_eq!(store.project_image(&fork.id).await.unwrap(), Some(made_of));
     let all = [shop.clone(), fork.id.clone()];
     assert_eq!(store.projects_of_image("k1").await.unwrap(), all);

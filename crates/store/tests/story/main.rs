@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod api_keys;
+mod chaos;
+mod comparisons;
 mod copies;
 mod databases;
 mod events;
@@ -15,6 +17,7 @@ mod projects;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod signals;
 mod spent;
 mod sqlite;
@@ -91,6 +94,9 @@ stories! {
     runs::priced as prices_are_those_that_people_set,
     runs::told_of as who_wants_to_know_of_runs_is_told_once_each,
     runs::raced as many_who_claim_at_once_get_each_run_once,
+    servers::hosts as a_run_is_its_hosts_and_waits_for_it,
+    comparisons::kept as of_candidates_one_is_kept_with_its_runs,
+    comparisons::dropped as candidates_are_known_until_they_are_gone,
     signals::near as who_listens_hears_what_is_told_and_what_was_missed,
 }
 

@@ -3,6 +3,7 @@
 use super::{
     databases::{Place, Server},
     event, new_project, project,
+    servers::several,
     signals::topic,
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, stream};
@@ -40,7 +41,7 @@ async fn told(stories: Stories<'_>) {
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
-fn server() -> Option<Server> {
+pub(crate) fn server() -> Option<Server> {
     let server = Server::start();
     if server.is_none() {
         toft_lane::skip("the store on PostgreSQL", "there is no PostgreSQL here");
@@ -76,6 +77,8 @@ async fn many_servers_share_one_postgres() {
         a_project_deleted_by_one_server_is_missing_on_another,
         of_two_servers_that_change_secrets_one_is_told_to_look_again,
         servers_hear_each_other,
+        several,
+        a_newer_database_is_refused,
         what_is_wrong_with_an_address_is_told,
         a_row_that_is_held_for_long_is_told_as_busy,
     })
@@ -115,6 +118,20 @@ async fn every_earlier_version_is_brought_forward(place: &Place) {
         assert_eq!((added.before, added.head), (0, 1), "{steps} steps");
         store.close().await;
     }
+}
+
+/// What a later version has made is not touched by this one.
+async fn a_newer_database_is_refused(place: &Place) {
+    place.open().await.close().await;
+    place
+        .sql(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'later', true, '\\x00', 1)",
+        )
+        .await;
+    let refused = PostgresStore::open(place.url()).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, StoreError::Migrate(_)) && said.contains("newer"), "{said}");
 }
 
 async fn both_databases_have_the_same_tables_and_columns(place: &Place) {
@@ -219,7 +236,7 @@ async fn a_project_deleted_by_one_server_is_missing_on_another(place: &Place) {
     let (origin, fork) = (project(&*one, None, 1).await.id, new_project(None, "Fork"));
     one.append_events(&origin, &[event(1, "message_end", r#"{"entryId":"e"}"#)]).await.unwrap();
     one.begin_forks(std::slice::from_ref(&fork), 20).await.unwrap();
-    one.finish_forks(&origin, 1, std::slice::from_ref(&fork.id), &[]).await.unwrap();
+    one.finish_forks(&origin, 1, std::slice::from_ref(&fork.id), &[], None).await.unwrap();
     let writes = async { while two.add_wake(&origin, &wake()).await.is_ok() {} };
     let (first, second, ()) = futures_util::join!(
         one.delete_project(&origin, 30),

@@ -132,7 +132,7 @@ pub(crate) async fn usage(store: &dyn Store) {
     let fork = new_project(None, "Fork");
     store.begin_forks(std::slice::from_ref(&fork), 98).await.unwrap();
     let made = std::slice::from_ref(&fork.id);
-    store.finish_forks(&shop.id, 0, made, &[]).await.unwrap();
+    store.finish_forks(&shop.id, 0, made, &[], None).await.unwrap();
     assert_eq!(store.model_limits(&fork.id).await.unwrap(), fewer, "a fork has its origin's");
     store.put_model_limits(&fork.id, &none, 98).await.unwrap();
     assert_eq!(store.all_model_limits().await.unwrap().len(), 1);

@@ -14,6 +14,8 @@ const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a
 
 const SLOW: &str = "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
 
+const WORDS: &str = "I would write one line into a file, and nothing else.";
+
 fn say(text: &str) -> Say {
     Say { text: text.into(), tools: vec![] }
 }
@@ -22,20 +24,16 @@ fn call(tool: &str, arguments: Value) -> Say {
     Say { text: "Now.".into(), tools: vec![(tool.into(), arguments)] }
 }
 
-/// Plans, and builds what it was asked for: a line in a file, then its last words.
-fn script() -> Script {
+/// Plans so, and builds what it was asked for: a line in a file, then its last words.
+fn script(plan: &'static str) -> Script {
     Arc::new(move |user, turn| {
         let building = user.contains("[Plan mode is over");
-        if user.contains("fail it") && building {
-            return call("bash", json!({"command": "exit 3"}));
-        }
         match turn {
             0 if building && user.contains("slowly") => {
                 call("bash", json!({"command": "sleep 3600"}))
             }
             0 if building => call("bash", json!({"command": "echo a line >> made"})),
-            _ if user.contains("[Plan mode.") && user.contains("slowly") => say(SLOW),
-            _ if user.contains("[Plan mode.") => say(PLAN),
+            _ if user.contains("[Plan mode.") => say(plan),
             _ => say("It is done."),
         }
     })
@@ -80,8 +78,7 @@ fn read(text: &str) -> Result<Vec<(u64, String, Value)>> {
     let mut events = Vec::new();
     for block in text.split("\n\n") {
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
-        let (Some(id), Some(kind), Some(data)) =
-            (field("id: "), field("event: "), field("data: "))
+        let (Some(id), Some(kind), Some(data)) = (field("id: "), field("event: "), field("data: "))
         else {
             continue;
         };
@@ -110,7 +107,10 @@ fn statuses(events: &[(u64, String, Value)]) -> Vec<&str> {
 async fn place(toft: &Toft) -> Result<String> {
     let project = toft.new_project("Runs").await?;
     let made = toft
-        .exec(&project, "git init -q -b main . && git config user.email a@b.c && git config user.name a")
+        .exec(
+            &project,
+            "git init -q -b main . && git config user.email a@b.c && git config user.name a",
+        )
         .await?;
     ensure!(made["exitCode"] == 0, "{made}");
     Ok(project)
@@ -118,7 +118,7 @@ async fn place(toft: &Toft) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
-    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let provider = Provider::start(Duration::ZERO, script(PLAN)).await?;
     let toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;
     let project = place(&toft).await?;
     let runs = format!("/v1/projects/{project}/runs");
@@ -133,7 +133,11 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
         (Some("k"), json!({"prompt": "go", "workspaceBackend": "moon"}), "workspaceBackend"),
     ] {
         let (status, answer) = send(&toft, "POST", &runs, key, Some(body)).await?;
-        assert_eq!((status, &answer["error"]["code"]), (400, &json!("invalid_argument")), "{answer}");
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (400, &json!("invalid_argument")),
+            "{answer}"
+        );
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         ensure!(message.contains(want), "{message}");
     }
@@ -154,8 +158,17 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     let told = statuses(&events);
     let order = [
-        "queued", "running", "phase_started", "model_resolved", "plan_ready", "phase_completed",
-        "phase_transition", "phase_started", "rollback_snapshot", "phase_completed", "git_commit",
+        "queued",
+        "running",
+        "phase_started",
+        "model_resolved",
+        "plan_ready",
+        "phase_completed",
+        "phase_transition",
+        "phase_started",
+        "rollback_snapshot",
+        "phase_completed",
+        "git_commit",
         "workspace_snapshot_stored",
     ];
     assert_eq!(told, order, "{events:#?}");
@@ -175,7 +188,10 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     let commit = run["commitSha"].as_str().context("a commit")?;
     let log = toft.exec(&project, "git log --format='%H %s' && cat made").await?;
     let log = log["stdout"].as_str().unwrap_or_default();
-    ensure!(log.contains(commit) && log.contains("apply run") && log.ends_with("a line\n"), "{log}");
+    ensure!(
+        log.contains(commit) && log.contains("apply run") && log.ends_with("a line\n"),
+        "{log}"
+    );
     ensure!(run["usage"]["totalTokens"].as_u64().is_some_and(|n| n > 0), "{run}");
     assert_eq!((&run["cost"], &run["meta"]["attempt"]), (&Value::Null, &json!(1)), "{run}");
     assert_eq!(run["input"], json!({"n": 1}));
@@ -206,7 +222,10 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
         assert_eq!(asked.send().await?.status().as_u16(), 400, "{wrong}");
     }
 
-    assert_eq!(toft.call("GET", &format!("/v1/projects/{project}"), None).await?["latestRunId"], first["id"]);
+    assert_eq!(
+        toft.call("GET", &format!("/v1/projects/{project}"), None).await?["latestRunId"],
+        first["id"]
+    );
 
     // What it left is kept outside of the machine.
     let url = format!("{}{at}/download.zip", toft.base);
@@ -217,7 +236,8 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("w.zip");
     std::fs::write(&file, &zip)?;
-    let listed = std::process::Command::new("python3").args(["-m", "zipfile", "-l"]).arg(&file).output()?;
+    let listed =
+        std::process::Command::new("python3").args(["-m", "zipfile", "-l"]).arg(&file).output()?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     ensure!(listed.contains("made") && !listed.contains(".git"), "{listed}");
 
@@ -237,10 +257,16 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
     let made = toft.exec(&project, "cat made").await?;
     assert_eq!(made["stdout"], "a line\na line\n");
     let list = toft.call("GET", &runs, None).await?;
-    let list: Vec<_> = list.as_array().context("a list")?.iter().map(|r| (&r["runIndex"], &r["writable"])).collect();
+    let list: Vec<_> = list
+        .as_array()
+        .context("a list")?
+        .iter()
+        .map(|r| (&r["runIndex"], &r["writable"]))
+        .collect();
     assert_eq!(list, [(&json!(2), &json!(true)), (&json!(1), &json!(false))]);
     let said = toft.call("GET", &format!("{at2}/messages"), None).await?;
-    let said: Vec<_> = said.as_array().context("a list")?.iter().map(|m| m["role"].as_str()).collect();
+    let said: Vec<_> =
+        said.as_array().context("a list")?.iter().map(|m| m["role"].as_str()).collect();
     assert_eq!(said, [Some("user"), Some("assistant")]);
     for run in [&at, &at2] {
         let (status, over) = send(&toft, "POST", &format!("{run}/cancel"), None, None).await?;
@@ -256,7 +282,7 @@ async fn a_run_is_planned_built_committed_and_told_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> Result<()> {
-    let provider = Provider::start(Duration::ZERO, script()).await?;
+    let provider = Provider::start(Duration::ZERO, script(SLOW)).await?;
     let toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;
     let project = place(&toft).await?;
     let runs = format!("/v1/projects/{project}/runs");
@@ -269,31 +295,74 @@ async fn a_cancelled_run_stops_within_a_second_and_leaves_nothing_running() -> R
     toft.until(&slow, |run| run["phase"] == "build").await?;
     assert_eq!(toft.call("GET", &waits, None).await?["status"], "queued");
     let (_, not) = send(&toft, "POST", &format!("{slow}/cancel"), None, None).await?;
-    assert_eq!((&not["data"]["cancelled"], &not["data"]["writable"]), (&json!(false), &json!(false)));
+    assert_eq!(
+        (&not["data"]["cancelled"], &not["data"]["writable"]),
+        (&json!(false), &json!(false))
+    );
     let (_, ended) = send(&toft, "POST", &format!("{waits}/cancel"), None, None).await?;
-    assert_eq!((&ended["data"]["cancelled"], &ended["data"]["status"]), (&json!(true), &json!("cancelled")));
+    assert_eq!(
+        (&ended["data"]["cancelled"], &ended["data"]["status"]),
+        (&json!(true), &json!("cancelled"))
+    );
     assert_eq!(statuses(&stream(&toft, &waits, None).await?), ["queued", "cancelled"]);
     toft.call("DELETE", &format!("/v1/projects/{project}"), None).await?;
 
     // One that is worked on ends with what it began.
     let project = place(&toft).await?;
     let runs = format!("/v1/projects/{project}/runs");
-    let (_, one) = send(&toft, "POST", &runs, Some("one"), Some(json!({"prompt": "work slowly"}))).await?;
+    let (_, one) =
+        send(&toft, "POST", &runs, Some("one"), Some(json!({"prompt": "work slowly"}))).await?;
     let one = format!("{runs}/{}", one["data"]["id"].as_str().unwrap_or_default());
     toft.until(&one, |run| run["phase"] == "build").await?;
     let (_, ended) = send(&toft, "POST", &format!("{one}/cancel"), None, None).await?;
     assert_eq!(ended["data"]["cancelled"], true, "{ended}");
     let run = toft.until(&one, is_over).await?;
     assert_eq!(run["status"], "cancelled", "{run}");
-    let left = toft.exec(&project, "pgrep -f 'sleep 3600' || echo none").await?;
+    let left = toft.exec(&project, "pgrep -x sleep || echo none").await?;
     assert_eq!(left["stdout"], "none\n");
     assert_eq!(statuses(&stream(&toft, &one, None).await?).last(), Some(&"cancelled"));
     toft.down()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workspaces_of_the_newest_runs_are_kept() -> Result<()> {
+    let provider = Provider::start(Duration::ZERO, script(PLAN)).await?;
+    let mut env = provider.env("sk-s");
+    env.push(("TOFT_WORKSPACES_KEPT".into(), "2".into()));
+    let toft = Toft::start(Start { env, ..Start::default() }).await?;
+    let project = place(&toft).await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let mut all = Vec::new();
+    for key in ["one", "two", "three"] {
+        let (_, run) = send(&toft, "POST", &runs, Some(key), Some(json!({"prompt": "go"}))).await?;
+        let at = format!("{runs}/{}", run["data"]["id"].as_str().context("an id")?);
+        assert_eq!(toft.until(&at, is_over).await?["status"], "completed");
+        all.push(at);
+    }
+    let download = async |at: &str| {
+        let url = format!("{}{at}/download.zip", toft.base);
+        Ok::<_, anyhow::Error>(
+            toft.http().get(url).bearer_auth(&toft.token).send().await?.status().as_u16(),
+        )
+    };
+    // It goes right after the end of the run that it makes room for.
+    let until = std::time::Instant::now() + STEP_TIMEOUT;
+    while download(&all[0]).await? != 409 {
+        ensure!(std::time::Instant::now() < until, "the oldest workspace stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((download(&all[1]).await?, download(&all[2]).await?), (200, 200));
+    let kept = toft.data.join("artifacts/runs").join(&project);
+    assert_eq!(std::fs::read_dir(&kept)?.count(), 2);
+    // Those of a deleted project go with it.
+    toft.call("DELETE", &format!("/v1/projects/{project}"), None).await?;
+    ensure!(!kept.exists() || std::fs::read_dir(&kept)?.next().is_none(), "they are gone");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_outlives_its_server_and_its_bridge() -> Result<()> {
-    let provider = Provider::start(Duration::from_millis(30), script()).await?;
+    let provider = Provider::start(Duration::from_millis(30), script(PLAN)).await?;
     let mut toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;
     for n in 0..6_u64 {
         let project = place(&toft).await?;
@@ -316,7 +385,42 @@ async fn a_run_outlives_its_server_and_its_bridge() -> Result<()> {
         for once in ["queued", "running", "plan_ready", "phase_transition", "git_commit"] {
             assert_eq!(told.iter().filter(|s| **s == once).count(), 1, "{once} of {told:?}");
         }
-        assert_eq!(toft.exec(&project, "cat made").await?["stdout"], "a line\n", "killed after {n}");
+        assert_eq!(
+            toft.exec(&project, "cat made").await?["stdout"],
+            "a line\n",
+            "killed after {n}"
+        );
     }
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_what_they_approve_also_where_the_plan_is_only_words() -> Result<()> {
+    let provider = Provider::start(Duration::ZERO, script(WORDS)).await?;
+    let toft = Toft::start(Start { env: provider.env("sk-w"), ..Start::default() }).await?;
+    let project = place(&toft).await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let body = json!({"prompt": "a line, planned in words", "approval": true});
+    let (_, run) = send(&toft, "POST", &runs, Some("words"), Some(body)).await?;
+    let id = run["data"]["id"].as_str().context("an id")?.to_owned();
+    let at = format!("{runs}/{id}");
+    let waiting = toft.until(&at, |run| run["waitsFor"] == "approval").await?;
+    assert_eq!((&waiting["status"], &waiting["phase"]), (&json!("running"), &json!("plan")));
+    toft.call("POST", &format!("/v1/projects/{project}/toft/runs/{id}/approve"), Some(json!({})))
+        .await?;
+    let run = toft.until(&at, is_over).await?;
+    assert_eq!((&run["status"], &run["waitsFor"]), (&json!("completed"), &Value::Null), "{run}");
+    let told = stream(&toft, &at, None).await?;
+    let seen: Vec<&str> = statuses(&told)
+        .into_iter()
+        .filter(|status| ["plan_ready", "waiting", "phase_transition"].contains(status))
+        .collect();
+    assert_eq!(seen, ["plan_ready", "waiting", "waiting", "phase_transition"]);
+    let plan = told.iter().find(|(_, _, data)| data["status"] == "plan_ready").context("a plan")?;
+    assert!(plan.2.to_string().contains("one line into a file"), "{plan:?}");
+    let waits: Vec<_> = told.iter().filter(|(_, _, data)| data["status"] == "waiting").collect();
+    assert_eq!(waits[0].2["waitsFor"], "approval");
+    assert_eq!(waits[1].2["waitsFor"], Value::Null);
+    assert_eq!(provider.faults(), Vec::<String>::new());
     toft.down()
 }

@@ -118,7 +118,7 @@ impl<'a> Watch<'a> {
     /// Takes one event; the end when it was the last.
     async fn take(&mut self, run: &mut ShellRun, event: Option<ShellEvent>) -> Option<End> {
         match event {
-            Some(ShellEvent::Output(bytes)) => {
+            Some(ShellEvent::Output(bytes) | ShellEvent::Errors(bytes)) => {
                 self.output(&bytes);
                 None
             }
@@ -209,7 +209,9 @@ impl<'a> Watch<'a> {
         let last = async {
             loop {
                 match run.events.next().await {
-                    Some(ShellEvent::Output(bytes)) => self.output(&bytes),
+                    Some(ShellEvent::Output(bytes) | ShellEvent::Errors(bytes)) => {
+                        self.output(&bytes)
+                    }
                     Some(ShellEvent::Gap(_)) => self.gap = true,
                     Some(ShellEvent::Exit(exit)) => return Some(exit),
                     Some(ShellEvent::Lost) | None => return None,

@@ -65,7 +65,7 @@ impl Link {
         let (heard, over) = (Arc::clone(&tail), ended.clone());
         let bytes = run.events.filter_map(move |event| {
             let piece = match event {
-                ShellEvent::Output(bytes) => {
+                ShellEvent::Output(bytes) | ShellEvent::Errors(bytes) => {
                     let mut tail = heard.lock().unwrap_or_else(PoisonError::into_inner);
                     tail.extend_from_slice(&bytes);
                     let more = tail.len().saturating_sub(TAIL_BYTES);

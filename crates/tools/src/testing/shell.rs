@@ -46,7 +46,31 @@ struct Kept {
 #[derive(Debug, Clone, Default)]
 struct State {
     output: Arc<Vec<u8>>,
+    /// Which parts of it came on the stream of errors: where each begins and ends.
+    errors: Arc<Vec<(usize, usize)>>,
     exit: Option<ExecExit>,
+}
+
+impl State {
+    fn take(&mut self, bytes: &[u8], is_errors: bool) {
+        let from = self.output.len();
+        Arc::make_mut(&mut self.output).extend_from_slice(bytes);
+        if is_errors {
+            Arc::make_mut(&mut self.errors).push((from, self.output.len()));
+        }
+    }
+
+    /// The next part of one stream from there on.
+    fn part(&self, at: usize) -> (ShellEvent, usize) {
+        let next = self.errors.iter().find(|(_, end)| *end > at);
+        let (to, is_errors) = match next {
+            Some((from, end)) if *from <= at => (*end, true),
+            Some((from, _)) => (*from, false),
+            None => (self.output.len(), false),
+        };
+        let bytes = self.output[at..to].to_vec();
+        (if is_errors { ShellEvent::Errors(bytes) } else { ShellEvent::Output(bytes) }, to)
+    }
 }
 
 impl LocalShell {
@@ -98,9 +122,8 @@ impl LocalShell {
                     .ok()?
                     .clone();
                 if state.output.len() > at {
-                    let bytes = state.output[at..].to_vec();
-                    let to = at + bytes.len();
-                    return Some((ShellEvent::Output(bytes), (watched, to, false)));
+                    let (event, to) = state.part(at);
+                    return Some((event, (watched, to, false)));
                 }
                 let exit = state.exit?;
                 Some((ShellEvent::Exit(exit), (watched, at, true)))
@@ -116,6 +139,18 @@ impl Drop for LocalShell {
                 signal_group(kept.pid, "KILL");
             }
         }
+    }
+}
+
+/// Takes in what comes from a pipe until all its writers are gone.
+async fn listen(kept: &Kept, from: std::io::PipeReader, is_errors: bool) {
+    let file = std::fs::File::from(std::os::fd::OwnedFd::from(from));
+    let mut reader = tokio::fs::File::from_std(file);
+    let mut buf = vec![0; 64 << 10];
+    while let Ok(n) = reader.read(&mut buf).await
+        && n > 0
+    {
+        kept.state.send_modify(|state| state.take(&buf[..n], is_errors));
     }
 }
 
@@ -153,16 +188,19 @@ impl Shell for LocalShell {
         let Some((program, rest)) = spec.argv.split_first() else {
             return Err(failed("invalid", "there is no program to run".into()));
         };
-        // Both streams in one pipe, in the order they were written.
+        // Both streams in one pipe, in the order they were written, unless they are wanted apart.
         let (reader, writer) = std::io::pipe().map_err(|e| failed("io", e.to_string()))?;
+        let (apart, errors) = std::io::pipe().map_err(|e| failed("io", e.to_string()))?;
+        let stdout = writer.try_clone().map_err(|e| failed("io", e.to_string()))?;
+        let stderr = if spec.merge_stderr { writer } else { errors };
         let mut command = Command::new(program);
         command
             .args(rest)
             .envs(lock(&self.env).iter().cloned())
             .envs(spec.env.iter().cloned())
             .stdin(if spec.stdin { Stdio::piped() } else { Stdio::null() })
-            .stdout(writer.try_clone().map_err(|e| failed("io", e.to_string()))?)
-            .stderr(writer)
+            .stdout(stdout)
+            .stderr(stderr)
             .process_group(0);
         if let Some(cwd) = &spec.cwd {
             command.current_dir(cwd);
@@ -188,29 +226,12 @@ impl Shell for LocalShell {
         let run = self.follow(&id, &kept);
         // Owned by the process: ends with it, and Drop ends that.
         tokio::spawn(async move {
-            let mut reader =
-                tokio::fs::File::from_std(std::fs::File::from(std::os::fd::OwnedFd::from(reader)));
-            let mut buf = vec![0; 64 << 10];
-            let mut exited = None;
-            loop {
-                let read = tokio::select! {
-                    status = child.wait(), if exited.is_none() => {
-                        exited = status.ok();
-                        continue;
-                    }
-                    read = reader.read(&mut buf) => read,
-                };
-                match read {
-                    Ok(n) if n > 0 => kept.state.send_modify(|state| {
-                        Arc::make_mut(&mut state.output).extend_from_slice(&buf[..n]);
-                    }),
-                    Ok(_) | Err(_) => break,
-                }
-            }
-            let status = match exited {
-                Some(status) => Some(status),
-                None => child.wait().await.ok(),
-            };
+            let (_, _, status) = tokio::join!(
+                listen(&kept, reader, false),
+                listen(&kept, apart, true),
+                child.wait(),
+            );
+            let status = status.ok();
             let output = Arc::clone(&kept.state.borrow().output);
             let spilled = tokio::fs::write(&path, output.as_slice()).await.is_ok();
             let exit = ExecExit {

@@ -75,7 +75,7 @@ impl Place {
     }
 
     pub(crate) async fn tools(&self) -> Toolbox {
-        self.servers.add_to(Toolbox::of([]), true).await
+        self.servers.add_to(Toolbox::of([]), true, |_| true).await
     }
 
     pub(crate) async fn call(&self, tools: &Toolbox, name: &str, arguments: Value) -> ToolOutcome {

@@ -47,15 +47,17 @@ async fn what_is_declared_counts_from_the_next_prompt_on() {
     place.bench.shell.set_env("GREETING", "hello");
     assert!(names(&place.tools().await).is_empty());
     place.declare(&json!({ "z": server(&["one"]) }));
-    let planning = place.servers.add_to(Toolbox::of([]), false).await;
+    let planning = place.servers.add_to(Toolbox::of([]), false, |_| true).await;
     assert!(
         names(&planning).is_empty() && place.runs().await == 0,
         "nothing is started for a plan"
     );
     place.declare(&json!({ "a": server(&["one"]), "b": server(&["two"]) }));
     assert_eq!(names(&place.tools().await), ["a__one", "b__two"]);
-    let planning = place.servers.add_to(Toolbox::of([]), false).await;
+    let planning = place.servers.add_to(Toolbox::of([]), false, |_| true).await;
     assert_eq!(names(&planning), ["a__one", "b__two"], "what is known stays");
+    let some = place.servers.add_to(Toolbox::of([]), false, |name| name.starts_with("b__")).await;
+    assert_eq!(names(&some), ["b__two"], "others may not be there");
     place.declare(&json!({ "a": server(&["other"]) }));
     assert_eq!(names(&place.tools().await), ["a__other"]);
     place.bench.write(

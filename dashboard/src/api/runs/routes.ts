@@ -12,10 +12,18 @@ export interface RunAsk {
   approval: boolean
   /** It goes on in the conversation of the latest one. */
   goesOn: boolean
+  /** Several, each in a copy of the project: how many, or one for each model. */
+  several?: number | (RunAsk['model'] & object)[]
 }
 
 /** As much as an answer to a request says of the run. */
 type Accepted = Pick<Run, 'id' | 'runIndex'>
+
+/** What became of a request: a run, or several side by side. */
+export interface Asked {
+  run?: string
+  comparison?: string
+}
 
 /** Calls for one project. */
 export function runsOf(project: string) {
@@ -26,17 +34,28 @@ export function runsOf(project: string) {
     list: (limit: number, offset: number) =>
       call<Run[]>('GET', `${base}/runs?limit=${limit}&offset=${offset}`),
     run: (run: string) => call<Run>('GET', one(run)),
-    /** Asked again under the same key it is the same run. */
-    ask: async ({ text, model, approval, goesOn }: RunAsk, key: string): Promise<Accepted> => {
+    /** Asked again under the same key it is the same one. */
+    ask: async (wish: RunAsk, key: string): Promise<Asked> => {
+      const { text, model, approval, goesOn, several } = wish
       const how = {
-        ...(model ? { provider: model.provider, model: model.id } : {}),
+        ...(model && !Array.isArray(several) ? { provider: model.provider, model: model.id } : {}),
         ...(approval ? { approval } : {}),
       }
+      if (several !== undefined) {
+        const which = Array.isArray(several)
+          ? { models: several.map(({ provider, id }) => ({ provider, model: id })) }
+          : { n: several }
+        const asked = { prompt: text, ...how, ...which }
+        const { id } = await call<{ id: string }>('POST', `${base}/runs`, asked, { key })
+        return { comparison: id }
+      }
       if (!goesOn) {
-        return call<Accepted>('POST', `${base}/runs`, { prompt: text, ...how }, { key })
+        const asked = { prompt: text, ...how }
+        return { run: (await call<Accepted>('POST', `${base}/runs`, asked, { key })).id }
       }
       const asked = { content: text, ...how }
-      return (await call<{ run: Accepted }>('POST', `${base}/messages`, asked, { key })).run
+      const { run } = await call<{ run: Accepted }>('POST', `${base}/messages`, asked, { key })
+      return { run: run.id }
     },
     /** `cancelled` false: it was over before, or is not the latest. */
     cancel: (run: string) =>

@@ -7,8 +7,10 @@ import { OpenPanelContext, type OpenPanel } from '@/hooks/dock'
 import { useNarrow } from '@/hooks/media'
 import { queries } from '@/hooks/queries'
 import { useAsking } from '@/stores/asking'
+import { takeOpening } from '@/hooks/opening'
 import { useView } from '@/stores/view'
 import { openPanel } from './open-panel'
+import { CandidateNotice } from './candidate-notice'
 import { LimitNotice } from './limit-notice'
 import { Boundary } from '@/ui/boundary'
 import { Skeleton } from '@/ui/state'
@@ -63,11 +65,11 @@ export function WorkspaceFrame({ project }: { project: Project }) {
   )
   // What was asked for while the panels were being loaded.
   useEffect(() => {
-    if (!dock || !early.current) return
-    const [spec, where] = early.current
+    if (!dock) return
+    const [spec, where] = early.current ?? [takeOpening(project.id)]
     early.current = null
-    open(spec, where)
-  }, [dock, open])
+    if (spec) open(spec, where)
+  }, [dock, open, project.id])
   const toggleSidebar = useCallback(() => {
     if (narrow) setDrawer((shown) => !shown)
     else change({ sidebar: !useView.getState().sidebar })
@@ -82,6 +84,7 @@ export function WorkspaceFrame({ project }: { project: Project }) {
     <OpenPanelContext value={open}>
       <div className="flex h-full flex-col">
         <TopBar project={project} machine={machine} onSidebar={toggleSidebar} />
+        <CandidateNotice project={project} />
         <LimitNotice />
         <div className="relative flex min-h-0 grow">
           {(narrow ? drawer : sidebar) && (

@@ -1,6 +1,6 @@
 // One run: what was asked, how it stands, what waits for a person, what came of it, and what it did.
 import { useQuery } from '@tanstack/react-query'
-import { useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { useEffect, useLayoutEffect, useRef } from 'react'
 import { wordsOf } from '@/api/http'
 import { isOver, type Run } from '@/api/runs/types'
 import { Prose } from '@/components/prose'
@@ -14,14 +14,15 @@ import { Button, IconButton } from '@/ui/button'
 import { Failure, Skeleton, Strip } from '@/ui/state'
 import { cx } from '@/util/class'
 import { momentOf } from '@/util/format'
+import { RunChanges } from './run-changes'
 import { RunCourse } from './run-course'
 import { RunFacts } from './run-facts'
 import { RunFiles } from './run-files'
 import { RunPlan } from './run-plan'
+import { Prompt } from './run-prompt'
+import { RunReceipts } from './run-receipts'
 import { RunWays } from './run-ways'
 
-/** A longer prompt is shown to here until all of it is asked for. */
-const PROMPT_CHARS = 1200
 /** Who is so near the end stays there as events come. */
 const END_PX = 40
 
@@ -95,6 +96,8 @@ export function RunDetail({
             </section>
           )}
           <RunPlan run={run} plan={course.plan} />
+          <RunReceipts run={run} />
+          <RunChanges run={run} />
           <RunFiles files={course.files} more={course.morePaths} />
           <RunCourse run={run} course={course} connection={connection} />
         </div>
@@ -133,23 +136,6 @@ function Head({ run, focused, onBack }: { run: Run; focused: boolean; onBack: ()
           </Button>
         )}
       </span>
-    </div>
-  )
-}
-
-/** The person's words, set off by a thin rule as in a conversation. */
-function Prompt({ text }: { text: string }) {
-  const [all, setAll] = useState(text.length <= PROMPT_CHARS)
-  return (
-    <div className="border-l-2 pl-3">
-      <p className="max-w-[72ch] text-md break-words whitespace-pre-wrap">
-        {all ? text : `${text.slice(0, PROMPT_CHARS)}…`}
-      </p>
-      {!all && (
-        <Button variant="ghost" className="mt-1 -ml-2.5" onClick={() => setAll(true)}>
-          Show all of it
-        </Button>
-      )}
     </div>
   )
 }

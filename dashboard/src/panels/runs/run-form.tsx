@@ -2,14 +2,23 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { wordsOf } from '@/api/http'
+import type { Asked } from '@/api/runs/routes'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
 import { RUN_DRAFT, useRunActions } from '@/hooks/runs'
 import { ModelPicker } from '@/panels/chat/model-picker'
 import { draftKey, useDrafts } from '@/stores/drafts'
-import { CONTROL, Field } from '@/ui/field'
+import { CONTROL, Field, Segments } from '@/ui/field'
 import { FormDialog } from '@/ui/form-dialog'
 import { Failure } from '@/ui/state'
+
+interface Model {
+  provider: string
+  id: string
+}
+
+/** As many as a comparison may have. */
+const COUNTS = ['1', '2', '3', '4', '5', '6', '7', '8'].map((value) => ({ value, label: value }))
 
 /** Under which name its words are kept until they were sent. */
 export const promptKey = (project: string) => draftKey(project, RUN_DRAFT)
@@ -18,7 +27,7 @@ export function RunForm({
   onAsked,
   onClose,
 }: {
-  onAsked: (run: string) => void
+  onAsked: (asked: Asked) => void
   onClose: () => void
 }) {
   const { id } = useProject()
@@ -28,22 +37,35 @@ export function RunForm({
   const latest = runs?.pages[0]?.[0]
   const text = useDrafts(({ drafts }) => drafts[promptKey(id)] ?? '')
   const setText = useDrafts((drafts) => drafts.set)
-  const [model, setModel] = useState<{ provider: string; id: string } | null>(null)
+  const [model, setModel] = useState<Model | null>(null)
   const [approval, setApproval] = useState(false)
   const [goesOn, setGoesOn] = useState(false)
+  const [several, setSeveral] = useState(1)
+  /** For each of several its own; null: they share one. */
+  const [models, setModels] = useState<readonly (Model | null)[] | null>(null)
   // What is missing is not held against who has just begun.
   const [tried, setTried] = useState(false)
+
+  const { data: all } = useQuery(queries.models)
+  /** The one that answers where no other was chosen. */
+  const shared = model ?? state?.model ?? all?.default ?? null
 
   const submit = () => {
     setTried(true)
     if (!text.trim()) return
-    const wish = { text, model, approval, goesOn: goesOn && latest !== undefined }
-    ask.mutate(wish, {
-      onSuccess: (run) => {
-        setText(promptKey(id), '')
-        onAsked(run.id)
+    const named = models?.slice(0, several).map((each) => each ?? shared)
+    const of =
+      several === 1 ? {} : { several: named?.every((each) => each !== null) ? named : several }
+    const continues = goesOn && several === 1 && latest !== undefined
+    ask.mutate(
+      { text, model, approval, goesOn: continues, ...of },
+      {
+        onSuccess: (asked) => {
+          setText(promptKey(id), '')
+          onAsked(asked)
+        },
       },
-    })
+    )
   }
   return (
     <FormDialog
@@ -60,7 +82,7 @@ export function RunForm({
             compact
             title="It was not started"
             message={wordsOf(ask.error)}
-            kept="What you wrote stays here. Started again, it is the same run."
+            kept="What you wrote stays here. Started again, it is the same request."
           />
         )
       }
@@ -91,28 +113,99 @@ export function RunForm({
           />
         )}
       </Field>
-      <div className="flex items-center gap-2">
-        <span className="text-sm font-medium text-ink-2">Model</span>
-        <ModelPicker
-          inDialog
-          model={model ?? state?.model ?? null}
-          onPick={(change) => setModel({ provider: change.provider, id: change.modelId })}
-        />
+      <div className="flex flex-col gap-1">
+        <span className="text-sm font-medium text-ink-2">How many</span>
+        <div>
+          <Segments
+            label="How many"
+            value={String(several)}
+            options={COUNTS}
+            onChange={(count) => setSeveral(Number(count))}
+          />
+        </div>
+        {several > 1 && (
+          <p className="text-sm text-ink-3">
+            Each in a copy of the project of its own. You compare them and keep one; the others are
+            deleted.
+          </p>
+        )}
       </div>
+      {several > 1 && models !== null ? (
+        <Models
+          models={Array.from({ length: several }, (_, place) => models[place] ?? shared)}
+          onPick={(place, picked) =>
+            setModels(
+              Array.from({ length: several }, (_, each) =>
+                each === place ? picked : (models[each] ?? null),
+              ),
+            )
+          }
+        />
+      ) : (
+        <div className="flex items-center gap-2">
+          <span className="text-sm font-medium text-ink-2">Model</span>
+          <ModelPicker
+            inDialog
+            model={model ?? state?.model ?? null}
+            onPick={(change) => setModel({ provider: change.provider, id: change.modelId })}
+          />
+        </div>
+      )}
       <div>
         <Check label="Ask me before building" on={approval} onChange={setApproval}>
           Its plan waits for you.
         </Check>
+        {several > 1 && (
+          <Check
+            label="A model for each"
+            on={models !== null}
+            onChange={(on) => setModels(on ? [] : null)}
+          >
+            The same prompt, different models.
+          </Check>
+        )}
         <Check
           label="Go on from the last run"
-          on={goesOn && latest !== undefined}
-          disabled={latest === undefined}
+          on={goesOn && several === 1 && latest !== undefined}
+          disabled={latest === undefined || several > 1}
           onChange={setGoesOn}
         >
-          {latest ? `In the conversation of run ${latest.runIndex}.` : 'There is none yet.'}
+          {several > 1
+            ? 'Several begin conversations of their own.'
+            : latest
+              ? `In the conversation of run ${latest.runIndex}.`
+              : 'There is none yet.'}
         </Check>
       </div>
     </FormDialog>
+  )
+}
+
+function Models({
+  models,
+  onPick,
+}: {
+  models: readonly (Model | null)[]
+  onPick: (place: number, model: Model) => void
+}) {
+  return (
+    <div className="flex flex-col gap-1">
+      <span className="text-sm font-medium text-ink-2">Models</span>
+      <ol aria-label="Models" className="grid grid-cols-2 gap-x-4 gap-y-1 max-sm:grid-cols-1">
+        {models.map((model, place) => (
+          // A candidate has no identity but its place.
+          // oxlint-disable-next-line react/no-array-index-key
+          <li key={place} className="flex min-w-0 items-center gap-2">
+            <span className="tnum w-4 text-sm text-ink-3">{place + 1}</span>
+            <ModelPicker
+              inDialog
+              model={model}
+              onPick={({ provider, modelId }) => onPick(place, { provider, id: modelId })}
+            />
+          </li>
+        ))}
+      </ol>
+    </div>
   )
 }
 

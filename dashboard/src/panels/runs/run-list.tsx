@@ -1,5 +1,5 @@
 // The project's runs, the latest first.
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { wordsOf } from '@/api/http'
 import { isOver, type Run } from '@/api/runs/types'
 import { LookGlyph } from '@/components/project-state'
@@ -13,20 +13,24 @@ import { Empty, Failure, Skeleton, Strip } from '@/ui/state'
 import { Ago } from '@/ui/time'
 import { cx } from '@/util/class'
 import { duration, momentOf } from '@/util/format'
+import { ComparisonList } from './comparison-list'
 
 export function RunList({
   from,
   onShow,
+  onCompare,
   onAsk,
 }: {
-  /** The run that was looked at just before. */
+  /** The run, or the comparison, that was looked at just before. */
   from: string | null
   onShow: (run: string) => void
+  onCompare: (comparison: string) => void
   onAsk: () => void
 }) {
   const { id } = useProject()
   const { data, error, isPending, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } =
     useInfiniteQuery(queries.runs(id))
+  const { data: comparisons = [] } = useQuery(queries.comparisons(id))
   if (isPending) {
     return <Skeleton className="p-4" widths={[78, 40, 66, 44]} words="Reading the runs…" />
   }
@@ -41,7 +45,7 @@ export function RunList({
     )
   }
   const runs = distinct(data.pages.flat())
-  if (runs.length === 0) {
+  if (runs.length === 0 && comparisons.length === 0) {
     return (
       <Empty
         title="No runs yet"
@@ -66,7 +70,8 @@ export function RunList({
         </Button>
       </div>
       <div className="min-h-0 grow overflow-y-auto">
-        <ol aria-label="Runs" className="divide-y divide-line border-b">
+        <ComparisonList comparisons={comparisons} from={from} onShow={onCompare} />
+        <ol aria-label="Runs" className={cx('divide-y divide-line', runs.length > 0 && 'border-b')}>
           {runs.map((run) => (
             <RunRow
               key={run.id}

@@ -5,6 +5,7 @@ import { useProject } from '@/hooks/live'
 import { useMachineState } from '@/hooks/machine'
 import { useDrafts } from '@/stores/drafts'
 import { Strip } from '@/ui/state'
+import { CompareView } from './compare-view'
 import { RunDetail } from './run-detail'
 import { promptKey, RunForm } from './run-form'
 import { RunList } from './run-list'
@@ -12,14 +13,18 @@ import { RunList } from './run-list'
 export function RunsPanel({ params, visible, setParams, setTitle }: PanelProps<'runs'>) {
   const { id: project } = useProject()
   const { closed } = useMachineState()
-  const { id, fresh } = params
+  const { id, compare, fresh } = params
   /** Who went from one to the other by hand has the focus there. */
   const [from, setFrom] = useState<string | null>(null)
   useEffect(() => setTitle('Runs'), [setTitle])
 
   const show = (run: string | null) => {
-    setFrom(run ?? id ?? null)
+    setFrom(run ?? id ?? compare ?? null)
     setParams(run === null ? {} : { id: run })
+  }
+  const showAll = (comparison: string) => {
+    setFrom(comparison)
+    setParams({ compare: comparison })
   }
   const asks = (prompt?: string) => {
     if (prompt !== undefined) useDrafts.getState().set(promptKey(project), prompt)
@@ -30,8 +35,16 @@ export function RunsPanel({ params, visible, setParams, setTitle }: PanelProps<'
       {closed && (
         <Strip tone="amber">The machine does not run: runs wait until you start it.</Strip>
       )}
-      {id === undefined ? (
-        <RunList from={from} onShow={show} onAsk={() => asks()} />
+      {compare !== undefined ? (
+        <CompareView
+          key={compare}
+          comparisonId={compare}
+          focused={from !== null}
+          onBack={() => show(null)}
+          onRun={show}
+        />
+      ) : id === undefined ? (
+        <RunList from={from} onShow={show} onCompare={showAll} onAsk={() => asks()} />
       ) : (
         <RunDetail
           key={id}
@@ -44,8 +57,14 @@ export function RunsPanel({ params, visible, setParams, setTitle }: PanelProps<'
       )}
       {fresh && (
         <RunForm
-          onAsked={(run) => show(run)}
-          onClose={() => setParams(id === undefined ? {} : { id })}
+          onAsked={({ run, comparison }) => {
+            if (comparison !== undefined) showAll(comparison)
+            else if (run !== undefined) show(run)
+          }}
+          onClose={() => {
+            const { fresh: _, ...rest } = params
+            setParams(rest)
+          }}
         />
       )}
     </>

@@ -142,7 +142,7 @@ async fn follow(mut run: ShellRun) -> Option<(ExecExit, String)> {
     let mut words: Vec<u8> = Vec::new();
     loop {
         match run.events.next().await {
-            Some(ShellEvent::Output(piece)) => {
+            Some(ShellEvent::Output(piece) | ShellEvent::Errors(piece)) => {
                 words.extend_from_slice(&piece);
                 let more = words.len().saturating_sub(WORDS_BYTES_MAX);
                 words.drain(..more);

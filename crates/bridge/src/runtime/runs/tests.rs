@@ -237,3 +237,24 @@ fn a_run_without_a_plan_builds_at_once_in_the_conversation_that_it_names() {
     let one = [Phase::Build, Phase::Commit, Phase::Over];
     assert_eq!(phases, [one, one].concat());
 }
+
+#[test]
+fn what_an_order_says_of_tools_holds_until_its_run_is_over() {
+    let answers = vec![write(), built(), write(), built()];
+    let house = House::new(answers);
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        let rules = json!({"allowedTools": ["read"]});
+        let narrow = order(&json!({"plan": false, "commit": false, "rules": rules}));
+        let run = over(&runtime, &narrow).await;
+        assert_eq!(run.status, Some(RunStatus::Completed));
+        assert!(
+            house.said(&run).iter().any(|line| line.contains("There is no tool named `write`"))
+        );
+        assert!(!house.project().join("made.txt").exists());
+        let other: JobId = "s23456789bcd".parse().unwrap();
+        let wide = order(&json!({"plan": false, "sessionId": run.session_id, "prompt": "again"}));
+        runtime.order_run(other.clone(), wide).await.unwrap();
+        runtime.runs.until(&other, State::is_over).await;
+    }));
+    assert_eq!(std::fs::read_to_string(house.project().join("made.txt")).unwrap(), "made\n");
+}

@@ -100,6 +100,9 @@ impl AgentRuntime {
             self.build(id, None).await;
         } else if !order.approval && !is_rejected {
             self.approve(&state, plan_id).await?;
+        } else if plan_id.is_none() {
+            // A person is to see what they approve.
+            self.propose(&state).await?;
         } else if waits_for(&state) == Some(WaitsFor::Approval) && state.plan_id == plan_id {
             // Any of them may be a person's word.
             let _ = news.next().await;
@@ -131,10 +134,15 @@ impl AgentRuntime {
         match self.ask_in(state, approve).await {
             // Somebody said something in this moment: then that is waited for.
             Ok(_) | Err(RunRefused::Refused(Refused::Busy)) => Ok(()),
-            Err(RunRefused::Refused(Refused::NoPlan)) => {
-                Err(Failed::error("The agent came to rest without a plan and without a word."))
-            }
-            Err(refused) => Err(refused.into()),
+            Err(refused) => Err(no_plan(refused)),
+        }
+    }
+
+    /// Has the agent's words put forward as its plan. The next look finds it.
+    async fn propose(&self, state: &State) -> Result<(), Failed> {
+        match self.ask_in(state, |reply| Command::Propose { reply }).await {
+            Ok(_) | Err(RunRefused::Refused(Refused::Busy)) => Ok(()),
+            Err(refused) => Err(no_plan(refused)),
         }
     }
 
@@ -373,6 +381,15 @@ impl AgentRuntime {
         let known = self.open.lock().await;
         let asked = |id: &SessionId| known.get(id).is_some_and(|one| asks(one.conversation()));
         open.into_iter().filter(|id| !asked(id)).collect()
+    }
+}
+
+fn no_plan(refused: RunRefused) -> Failed {
+    match refused {
+        RunRefused::Refused(Refused::NoPlan) => {
+            Failed::error("The agent came to rest without a plan and without a word.")
+        }
+        refused => refused.into(),
     }
 }
 

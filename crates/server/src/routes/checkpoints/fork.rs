@@ -99,7 +99,7 @@ pub(crate) async fn post(
     };
     hand_down::check(&app, &project.id, &body.secrets).await?;
     let owner = caller.user_id().to_owned();
-    let order = Order { name, count, from, owner, grant: body.secrets };
+    let order = Order { name, count, from, candidates_of: None, owner, grant: body.secrets };
     let made = fork::fork(&app, &project, &machine, order).await?;
     let projects =
         made.iter().map(|(project, machine)| projects::shown(&app, project, machine)).collect();

@@ -103,7 +103,8 @@ pub(crate) struct Restored {
     machine: machine::Shown,
 }
 
-async fn go_back(
+/// Goes back, and says what became of it.
+pub(crate) async fn go_back(
     app: &App,
     machine: &Arc<Machine>,
     was: TakenCheckpoint,

@@ -191,6 +191,7 @@ impl House {
             store: self.store.clone(),
             clock: Clock::new(|| 5_000),
             version: "0".into(),
+            server: "me".into(),
         };
         let line = Arc::clone(&self.traces.lines()[0]);
         (tokio::spawn(follow(line, means, ends.clone())), ends)

@@ -5,7 +5,7 @@ use crate::runtime::runs::state::Wait;
 use toft_agent::{Command, session::QueuedAs};
 use toft_model::{
     message::UserContent,
-    plan::{Plan, PlanTodo},
+    plan::{Plan, PlanSource, PlanTodo},
     run::WaitsFor,
 };
 
@@ -50,6 +50,26 @@ fn a_run_waits_for_approval_over_restarts_and_builds_what_a_person_made_of_it() 
     }));
     assert_eq!(house.phases().len(), 5, "waiting is told once");
     assert_eq!(house.steps()[2].1.plan.as_ref().unwrap().plan.summary, "Red.");
+}
+
+#[test]
+fn words_without_a_plan_are_put_forward_before_a_person_is_asked() {
+    let words = vec![Block::text("I would write one line.")];
+    let house = House::new(vec![words, write(), built()]);
+    let order = order(&json!({"approval": true}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        let run = until(&runtime, waits).await;
+        let plan = run.plan.clone().unwrap();
+        assert_eq!(plan.source, PlanSource::Text);
+        assert!(plan.plan.summary.contains("one line"), "{plan:?}");
+        let handle = conversation(&runtime, &run).await;
+        let plan_id = Some(plan.plan_id.clone());
+        let approve = |reply| Command::Approve { plan_id: plan_id.clone(), plan: None, reply };
+        handle.ask(approve).await.unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!(run.status, Some(RunStatus::Completed));
+    }));
 }
 
 #[test]

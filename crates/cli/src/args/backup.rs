@@ -1,0 +1,33 @@
+//! What can be typed after `toft backup` and `toft restore-backup`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// A backup.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// Where it goes: a new file, or a folder in which it gets a name with the time.
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+}
+
+/// What is made of one.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup.
+    pub(crate) backup: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+    /// A new, empty PostgreSQL database, for a backup of one.
+    #[arg(long, env = "TOFT_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+}
+
+/// What it is encrypted with.
+#[derive(Debug, Args)]
+pub(crate) struct Passphrase {
+    /// File whose first line is the passphrase [default: `TOFT_BACKUP_PASSPHRASE`, else it is asked for].
+    #[arg(long = "passphrase-file", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}

@@ -1,0 +1,181 @@
+//! `toft backup` and `toft restore-backup`: all of a server in one encrypted file, and a data folder made of one.
+
+use crate::{
+    args::{
+        At,
+        backup::{Backup, Passphrase, Restore},
+    },
+    client::Client,
+    config, hidden, output,
+    verbs::up::{Opened, open},
+};
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
+use serde_json::json;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IsTerminal as _, Write as _},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+use toft_machine::backend::MachineError;
+use toft_model::id::ProjectId;
+use toft_server::{Disks, Secret};
+use tokio::{runtime::Handle, task::JoinHandle};
+
+/// Ends the name of one that got it here.
+const ENDING: &str = "toft.age";
+
+pub(crate) async fn make(at: &At, verb: &Backup, as_json: bool) -> Result<()> {
+    ensure!(
+        at.url.is_none(),
+        "a backup is made beside the server, by whoever its data folder belongs to"
+    );
+    let client = Client::find(at)?;
+    let to = place(&verb.to)?;
+    let passphrase = passphrase(&verb.passphrase, true)?;
+    let name = to.file_name().context("the backup needs a name")?;
+    let beside = to.with_file_name(format!("{}.part", name.to_string_lossy()));
+    let written = write(&client, &beside, &passphrase).await;
+    let done = written.and_then(|bytes| {
+        // Under its name it is whole, or not there.
+        fs::rename(&beside, &to).context("giving the backup its name")?;
+        if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(bytes)
+    });
+    if done.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    let bytes = done?;
+    if as_json {
+        output::json(&json!({"file": to, "bytes": bytes}));
+    } else {
+        output::line(&format!("Backup: {} ({bytes} bytes)", to.display()));
+        output::remark("Keep its passphrase elsewhere: without it nobody reads it, you neither.");
+    }
+    Ok(())
+}
+
+async fn write(client: &Client, to: &Path, passphrase: &Secret) -> Result<u64> {
+    let opening = || format!("opening {}", to.display());
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(to)
+        .with_context(opening)?;
+    let mut bytes = 0;
+    let body = json!({"passphrase": passphrase.expose()});
+    let taken = client
+        .post_to("/v1/backup", &body, |piece| {
+            bytes += piece.len() as u64;
+            file.write_all(piece)
+        })
+        .await;
+    // The server's log says why when it breaks off.
+    taken?;
+    file.sync_all().context("writing the backup to the disk")?;
+    Ok(bytes)
+}
+
+/// The file that is to be made.
+fn place(given: &Path) -> Result<PathBuf> {
+    let to = if given.is_dir() {
+        let now = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+        given.join(format!("toft-{now}.{ENDING}"))
+    } else {
+        given.to_owned()
+    };
+    if to.exists() {
+        bail!("{} is there already: choose another name, or remove it", to.display());
+    }
+    Ok(to)
+}
+
+/// Nothing of it is ever an argument, which others see.
+fn passphrase(given: &Passphrase, is_new: bool) -> Result<Secret> {
+    if let Some(file) = &given.file {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        return Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()));
+    }
+    if let Some(passphrase) = config::backup_passphrase() {
+        return Ok(Secret::new(passphrase));
+    }
+    if !io::stdin().is_terminal() {
+        bail!("name a file with --passphrase-file, or set TOFT_BACKUP_PASSPHRASE");
+    }
+    let typed = hidden::line("Passphrase of the backup: ")?;
+    if is_new && hidden::line("Once more: ")? != typed {
+        bail!("the two are not the same");
+    }
+    Ok(Secret::new(typed))
+}
+
+pub(crate) async fn restore(at: &At, verb: &Restore, as_json: bool) -> Result<()> {
+    ensure!(at.url.is_none(), "a backup is restored into a data folder here: name it with --data");
+    let data = config::data_dir(at)?;
+    let file =
+        File::open(&verb.backup).with_context(|| format!("opening {}", verb.backup.display()))?;
+    let passphrase = passphrase(&verb.passphrase, false)?;
+    let database = verb.database.clone().map(Secret::new);
+    let runtime = Handle::current();
+    let mut made = Made { at: at.clone(), runtime: runtime.clone(), opened: None, importing: None };
+    let (about, opened) = tokio::task::spawn_blocking(move || {
+        let about =
+            toft_server::restore(file, &passphrase, &data, database.as_ref(), &runtime, &mut made);
+        (about, made.opened)
+    })
+    .await
+    .context("restoring")?;
+    if let Some(opened) = opened {
+        opened.close().await;
+    }
+    let about = about?;
+    if as_json {
+        output::json(
+            &json!({"madeAt": about.made_at, "version": about.version, "database": about.database}),
+        );
+    } else {
+        output::line("Restored. Start it with `toft up` on this data folder.");
+    }
+    Ok(())
+}
+
+/// Makes disks one after the other, as they come.
+struct Made {
+    at: At,
+    runtime: Handle,
+    opened: Option<Opened>,
+    importing: Option<(ProjectId, JoinHandle<Result<(), MachineError>>)>,
+}
+
+impl Disks for Made {
+    fn begin(&mut self, project: ProjectId, from: OwnedFd) -> Result<(), String> {
+        self.end()?;
+        if self.opened.is_none() {
+            // By now the folder says how its machines are made.
+            let resolved = config::resolve(&self.at, &config::last(&self.at));
+            let resolved = resolved.map_err(|e| format!("{e:#}"))?;
+            let opened = self.runtime.block_on(open(&resolved)).map_err(|e| e.to_string())?;
+            self.opened = Some(opened);
+        }
+        let Some(opened) = &self.opened else { return Ok(()) };
+        let (backend, id) = (opened.backend(), project.clone());
+        let importing = self.runtime.spawn(async move { backend.import(&id, from).await });
+        self.importing = Some((project, importing));
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        let Some((project, importing)) = self.importing.take() else { return Ok(()) };
+        match self.runtime.block_on(importing) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(format!("making the disk of {project} failed: {error}")),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What goes into a backup, while the server works on.
+
+use super::{
+    ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, PIECE_BYTES, SCRATCH,
+    archive::{Archive, Owned},
+};
+use crate::{api_error::ApiError, checkpoints::reconcile, machines::Machine, state::App};
+use bytes::Bytes;
+use rustix::fs::OFlags;
+use std::{
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use toft_model::checkpoint::CheckpointId;
+use tokio::{net::unix::pipe, sync::mpsc::Sender, task::spawn_blocking};
+
+/// Of the data folder, what is not copied as it lies there: what only runs, what comes by itself, and what is half made.
+const LEFT_OUT: [&str; 4] = ["run", "store", "logs", SCRATCH];
+/// The database's files begin so.
+const DATABASE_FILES: &str = "toft.db";
+/// Of what runs: how machines are made.
+const BACKEND_FILE: &str = "run/backend.json";
+/// Folders within folders of the data folder.
+const DEPTH_MAX: u32 = 32;
+
+/// Why a backup ends early.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{}", .0.message)]
+    Api(ApiError),
+    #[error(transparent)]
+    Store(#[from] toft_store::StoreError),
+    #[error(transparent)]
+    Machine(#[from] toft_machine::backend::MachineError),
+}
+
+impl From<ApiError> for Broken {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+/// Makes a backup; its bytes go out as they come, and end in an error if it cannot be finished.
+pub(crate) async fn make(app: App, passphrase: String, out: Sender<io::Result<Bytes>>) {
+    let (archive, written) = Archive::begin(passphrase, out.clone());
+    let scratch = app.data_dir.join(SCRATCH);
+    let gathered = gather(&app, archive, &scratch).await;
+    if let Err(error) = fs::remove_dir_all(&scratch)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "what a backup needed stays until the next one");
+    }
+    if let Err(error) = gathered {
+        tracing::warn!(%error, "a backup was not finished");
+        let _ = out.send(Err(io::Error::other(error.to_string()))).await;
+    }
+    // Dropped by then: it ends one way or the other.
+    drop(written.await);
+}
+
+async fn gather(app: &App, mut archive: Archive, scratch: &Path) -> Result<(), Broken> {
+    let about = About {
+        format: FORMAT,
+        version: app.version.clone(),
+        made_at: app.clock.now_ms(),
+        database: if app.store.is_shared() { "postgres" } else { "sqlite" }.into(),
+    };
+    let about = serde_json::to_vec(&about).map_err(io::Error::other)?;
+    archive.file(ABOUT, Owned::private(), about).await?;
+
+    // What an earlier one has left.
+    let _ = fs::remove_dir_all(scratch);
+    fs::DirBuilder::new().mode(0o700).create(scratch)?;
+    app.store.copy_to(scratch).await?;
+    tree(&mut archive, scratch, DATABASE, DEPTH_MAX).await?;
+    fs::remove_dir_all(scratch)?;
+
+    for (name, path) in listed(&app.data_dir).await? {
+        if LEFT_OUT.contains(&name.as_str()) || name.starts_with(DATABASE_FILES) {
+            continue;
+        }
+        tree(&mut archive, &path, &format!("{DATA}/{name}"), DEPTH_MAX).await?;
+    }
+    tree(&mut archive, &app.data_dir.join(BACKEND_FILE), &format!("{DATA}/{BACKEND_FILE}"), 0)
+        .await?;
+    for machine in app.machines.list() {
+        machine.settled().await;
+        match project(app, &mut archive, &machine).await {
+            Ok(()) => {}
+            // Deleted meanwhile: it is none of those that count.
+            Err(_) if app.machines.get(&machine.id).is_none() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let end = serde_json::to_vec(&End { entries: archive.count }).map_err(io::Error::other)?;
+    archive.file(END, Owned::private(), end).await?;
+    archive.end().await?;
+    Ok(())
+}
+
+/// A project's log, and then its disk of one moment.
+async fn project(app: &App, archive: &mut Archive, machine: &Arc<Machine>) -> Result<(), Broken> {
+    let log = app.backend.log_dir(&machine.id);
+    tree(archive, &log, &format!("{DATA}/logs/{}", machine.id), DEPTH_MAX).await?;
+    let has_disk = matches!(app.backend.files(&machine.id).await, Ok(Some(_)));
+    if !app.backend.can().checkpoint || !has_disk {
+        return Ok(());
+    }
+    // Nobody compares rows and copies meanwhile: this copy has no row.
+    let turn = reconcile::enter(app, machine).await?;
+    let id = CheckpointId::random();
+    let _hold = machine.being_read();
+    app.backend.checkpoint(&machine.id, &id).await?;
+    let poured = disk(app, archive, machine, &id).await;
+    let dropped = app.backend.drop_checkpoint(&machine.id, &id).await;
+    drop(turn);
+    poured?;
+    dropped?;
+    Ok(())
+}
+
+async fn disk(
+    app: &App,
+    archive: &mut Archive,
+    machine: &Machine,
+    id: &CheckpointId,
+) -> Result<(), Broken> {
+    let (from, to) = io::pipe()?;
+    let from = pipe::Receiver::from_owned_fd(OwnedFd::from(from))?;
+    let name = format!("{DISKS}/{}", machine.id);
+    let (exported, poured) = tokio::join!(
+        app.backend.export(&machine.id, id, OwnedFd::from(to)),
+        archive.pour(&name, Owned::private(), from),
+    );
+    // When nobody reads, the other one fails too: that is the reason.
+    poured?;
+    exported?;
+    Ok(())
+}
+
+/// What a folder holds, by name.
+async fn listed(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let folder = folder.to_owned();
+    let names = spawn_blocking(move || {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            // Names of ours are text; what else lies there is nothing of ours.
+            if let Ok(name) = entry.file_name().into_string() {
+                all.push((name, entry.path()));
+            }
+        }
+        all.sort();
+        Ok(all)
+    });
+    names.await.map_err(io::Error::other)?
+}
+
+/// A file or a folder with all that is in it. Links and whatever else there is are left out, and nothing is followed:
+/// what lies in a log folder may come from inside a machine.
+async fn tree(archive: &mut Archive, path: &Path, name: &str, depth: u32) -> Result<(), Broken> {
+    let at = |source| Broken::File { path: path.to_owned(), source };
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(error)),
+    };
+    if metadata.is_dir() {
+        if depth == 0 {
+            return Err(at(io::Error::other("folders lie too deep within each other")));
+        }
+        archive.folder(name, Owned::by(&metadata)).await?;
+        for (inner, path) in listed(path).await.map_err(at)? {
+            Box::pin(tree(archive, &path, &format!("{name}/{inner}"), depth - 1)).await?;
+        }
+        return Ok(());
+    }
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    let path2 = path.to_owned();
+    let opened = spawn_blocking(move || {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file =
+            fs::File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path2)?;
+        let metadata = file.metadata()?;
+        Ok((file, metadata))
+    });
+    let opened: io::Result<(fs::File, fs::Metadata)> = opened.await.map_err(io::Error::other)?;
+    let (file, metadata) = match opened {
+        Ok(opened) if opened.1.is_file() => opened,
+        // Another thing lies there now.
+        Ok(_) => return Ok(()),
+        // A rotated log, an artifact that was just replaced.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(error)),
+    };
+    // What is written to it from now on is for the next backup.
+    let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), metadata.len());
+    let file = tokio::io::BufReader::with_capacity(PIECE_BYTES.min(256 << 10), file);
+    archive.pour(name, Owned::by(&metadata), file).await?;
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Keeping a candidate: its disk becomes a checkpoint of the project, to which the project goes back as to any other.
+//! So all that a restore promises holds for it: how the project was is kept, conversations of both stay, and a server
+//! that is killed leaves the old state or the new one. Done again from its begin it comes to the same.
+
+use crate::{
+    api_error::{ApiError, Code},
+    checkpoints::{
+        self, delete,
+        restore::{self, Way},
+        take,
+    },
+    machines::{Machine, life},
+    project::find,
+    runs::artifacts::Artifacts,
+    state::App,
+};
+use std::sync::Arc;
+use toft_machine::steps;
+use toft_model::{checkpoint::CheckpointId, id::ProjectId, machine::MachineState};
+use toft_store::{Candidate, Comparison};
+
+pub(super) async fn keep(app: &App, now: &Comparison) -> Result<(), ApiError> {
+    let kept = now.candidates.iter().find(|one| Some(&one.run) == now.kept_run.as_ref());
+    let checkpoint = now.keep_checkpoint.as_ref().and_then(|id| id.parse::<CheckpointId>().ok());
+    let (Some(one), Some(checkpoint)) = (kept, checkpoint) else { return Err(gone()) };
+    let fork = one.project.as_ref().ok_or_else(gone)?;
+    let (_, machine) = find(app, now.project.as_str()).await?;
+    let taken = take_over(app, now, one, fork, &machine, &checkpoint).await;
+    if taken.is_err() && !app.stop.token().is_cancelled() {
+        // Another try has another one.
+        match delete::delete(app, &machine, checkpoint).await {
+            Ok(()) => {}
+            Err(error) if error.code == Code::NotFound => {}
+            Err(error) => tracing::warn!(project.id = %now.project, error = error.message,
+                "the checkpoint of a candidate stays until somebody deletes it"),
+        }
+    }
+    taken
+}
+
+async fn take_over(
+    app: &App,
+    now: &Comparison,
+    one: &Candidate,
+    fork: &ProjectId,
+    machine: &Arc<Machine>,
+    checkpoint: &CheckpointId,
+) -> Result<(), ApiError> {
+    copy(app, now, one, fork, machine, checkpoint).await?;
+    steps::reached("compare.taken");
+    let was = checkpoints::find(&*app.store, &machine.id, checkpoint.as_str()).await?;
+    restore::restore(app, machine, was, Way::default()).await?;
+    steps::reached("compare.restored");
+    let (below, instead) = (Artifacts::of_project(fork), Artifacts::of_project(&machine.id));
+    for left in app.store.candidate_artifacts(fork).await? {
+        let to = left.path.replacen(&below, &instead, 1);
+        let copied = app.runs.artifacts.copy(&left.path, &to).await;
+        copied.map_err(|error| ApiError::internal("keeping what the run left failed", &error))?;
+    }
+    steps::reached("compare.artifacts");
+    let at = app.clock.now_ms();
+    if !app.store.finish_keep(&now.id, fork, &below, &instead, at).await? {
+        // Its project was deleted meanwhile.
+        return Err(ApiError::no_project());
+    }
+    steps::reached("compare.kept");
+    Ok(())
+}
+
+/// The candidate's disk as a checkpoint of the project.
+async fn copy(
+    app: &App,
+    now: &Comparison,
+    one: &Candidate,
+    fork: &ProjectId,
+    machine: &Arc<Machine>,
+    checkpoint: &CheckpointId,
+) -> Result<(), ApiError> {
+    checkpoints::reconcile::in_order(app, machine).await?;
+    if app.store.checkpoint(&machine.id, checkpoint).await?.is_some() {
+        return Ok(());
+    }
+    let candidate = app.machines.get(fork).ok_or_else(gone)?;
+    candidate.settled().await;
+    // Held, so that nobody wakes it while it is copied: what its programs had not written yet is written by their end.
+    let _life = candidate.lock_life().await;
+    if candidate.runs() {
+        life::end_processes(app, &candidate, MachineState::Cold).await?;
+    }
+    let base = match now.base.as_ref().and_then(|id| id.parse::<CheckpointId>().ok()) {
+        Some(id) => app.store.checkpoint(&machine.id, &id).await?,
+        None => None,
+    };
+    let label = match &one.model {
+        Some(model) => format!("Candidate {}, {model}", one.number),
+        None => format!("Candidate {}", one.number),
+    };
+    let base = base.as_ref().map(|taken| &taken.checkpoint);
+    take::of_fork(app, machine, fork, checkpoint, label, base).await
+}
+
+fn gone() -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        "this candidate is gone, so there is nothing to keep: keep another one, or drop the comparison",
+    )
+}

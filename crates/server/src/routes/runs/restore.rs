@@ -1,0 +1,53 @@
+//! `POST /v1/projects/{id}/runs/{run}/restore`: the project as it was before a run.
+
+use super::{Named, find};
+use crate::{
+    api_error::{ApiError, Code},
+    checkpoints::{self, reconcile, restore::Way},
+    envelope::{Data, JsonBody, Path},
+    project::{Member, OfProject},
+    routes::checkpoints::{Restored, go_back},
+    state::App,
+};
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoBack {
+    #[serde(default)]
+    force: bool,
+}
+
+/// `POST /v1/projects/{id}/runs/{run}/restore`: the project as it was before that run.
+pub(crate) async fn restore(
+    State(app): State<App>,
+    OfProject { project, machine, .. }: OfProject<Member>,
+    Path(named): Path<Named>,
+    JsonBody(body): JsonBody<GoBack>,
+) -> Result<Data<Restored>, ApiError> {
+    let run = find(&app, &project, &named).await?;
+    if let Some(working) = app.store.working_run(&project.id).await? {
+        return Err(ApiError::new(
+            Code::Conflict,
+            format!(
+                "run {} works in this project: wait until it is over, or cancel it",
+                working.id
+            ),
+        ));
+    }
+    let none = || {
+        ApiError::new(
+            Code::NoCheckpoint,
+            "no checkpoint was taken before this run (it had not begun, or checkpoints were not taken by themselves), or \
+             it was deleted since: choose one of GET …/checkpoints",
+        )
+    };
+    let checkpoint = run.state.checkpoint.as_deref().ok_or_else(none)?;
+    reconcile::in_order(&app, &machine).await?;
+    let was = checkpoints::find(&*app.store, &machine.id, checkpoint)
+        .await
+        .map_err(|error| if error.code == Code::NotFound { none() } else { error })?;
+    go_back(&app, &machine, was, Way { force: body.force, place: None }).await
+}

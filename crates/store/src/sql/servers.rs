@@ -1,0 +1,236 @@
+//! [`Servers`].
+
+use super::{ALONE, SqlStore, ms, raw, unsigned};
+use crate::{
+    error::StoreError,
+    servers::{GONE_MS, Joined, NewServer, Server, Servers},
+};
+use async_trait::async_trait;
+use serde_json::json;
+use toft_model::{id::ProjectId, machine::MachineState, run::JobId};
+
+/// A server that was silent for so long, and has nothing, is forgotten.
+const FORGOTTEN_MS: u64 = 30 * 24 * 3_600_000;
+/// Runs that are told in one transaction.
+const TOLD_MAX: i64 = 200;
+
+/// What a run tells when its host goes, and when it is back.
+const AWAY: &str = "waiting_host";
+const BACK: &str = "host_back";
+
+/// Of the runs that are not over: those that were not told yet that their host is gone (`$1` = 1), or that it is back
+/// (0). `$2` now, `$3` how long a server may be silent, `$4` how many.
+const TELL: &str = concat!(
+    "UPDATE run SET host_away = $1, last_seq = last_seq + 1, updated_at = $2 WHERE host_away <> $1 AND id IN \
+     (SELECT r.id FROM run r JOIN project p ON p.id = r.project_id LEFT JOIN server s ON s.id = p.host \
+     WHERE r.status IN ('queued', 'running') AND r.host_away <> $1 AND p.deleted_at IS NULL \
+     AND p.host IS NOT NULL AND $1 = CASE WHEN COALESCE(s.seen_at, 0) <= ",
+    clock!("$2"),
+    " - $3 THEN 1 ELSE 0 END ORDER BY r.id LIMIT $4) \
+     RETURNING id, public_id, last_seq, (SELECT s.url FROM project p JOIN server s ON s.id = p.host \
+     WHERE p.id = run.project_id)"
+);
+
+async fn tell(store: &SqlStore, is_away: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
+    let mut tx = store.begin_relaxed().await?;
+    let told: Vec<(i64, String, i64, Option<String>)> = sqlx::query_as(TELL)
+        .bind(i64::from(is_away))
+        .bind(ms(now_ms))
+        .bind(ms(GONE_MS))
+        .bind(TOLD_MAX)
+        .fetch_all(tx.on())
+        .await?;
+    let mut ids = Vec::with_capacity(told.len());
+    for (key, id, seq, url) in told {
+        let status = if is_away { AWAY } else { BACK };
+        let data = json!({ "status": status, "hostUrl": url }).to_string();
+        sqlx::query(
+            "INSERT INTO run_event (run_id, seq, ts, kind, data) VALUES ($1, $2, $3, 'status', $4)",
+        )
+        .bind(key)
+        .bind(seq)
+        .bind(ms(now_ms))
+        .bind(raw(&data))
+        .execute(tx.on())
+        .await?;
+        // Only ids that were parsed once are ever written.
+        ids.extend(id.parse());
+    }
+    tx.commit().await?;
+    Ok(ids)
+}
+
+async fn join(store: &SqlStore, server: &NewServer, now_ms: u64) -> Result<Joined, StoreError> {
+    let mut tx = store.begin().await?;
+    let other: Option<(String, String, i64)> = sqlx::query_as(concat!(
+        "SELECT place, url, ",
+        clock!("$2"),
+        " - seen_at FROM server WHERE id = $1",
+        held!()
+    ))
+    .bind(&server.id)
+    .bind(ms(now_ms))
+    .fetch_optional(tx.on())
+    .await?;
+    if let Some((place, url, silent_ms)) = other
+        && place != server.place
+        && unsigned(silent_ms) < GONE_MS
+        && !ALONE
+    {
+        return Ok(Joined::Taken(url));
+    }
+    let differs: Option<String> = sqlx::query_scalar(concat!(
+        "SELECT url FROM server WHERE id <> $1 AND shares <> $2 AND seen_at > ",
+        clock!("$3"),
+        " - $4 ORDER BY seen_at DESC LIMIT 1"
+    ))
+    .bind(&server.id)
+    .bind(&server.shares)
+    .bind(ms(now_ms))
+    .bind(ms(GONE_MS))
+    .fetch_optional(tx.on())
+    .await?;
+    if let Some(url) = differs.filter(|_| !ALONE) {
+        return Ok(Joined::Differs(url));
+    }
+    sqlx::query(concat!(
+        "INSERT INTO server (id, place, url, version, shares, seen_at, created_at) \
+         VALUES ($1, $2, $3, $4, $6, ",
+        clock!("$5"),
+        ", $5) ON CONFLICT (id) DO UPDATE SET place = excluded.place, url = excluded.url, \
+         version = excluded.version, shares = excluded.shares, seen_at = excluded.seen_at"
+    ))
+    .bind(&server.id)
+    .bind(&server.place)
+    .bind(&server.url)
+    .bind(&server.version)
+    .bind(ms(now_ms))
+    .bind(&server.shares)
+    .execute(tx.on())
+    .await?;
+    sqlx::query(concat!(
+        "DELETE FROM server WHERE seen_at < ",
+        clock!("$1"),
+        " - $2 AND NOT EXISTS (SELECT 1 FROM project p WHERE p.host = server.id) \
+         AND NOT EXISTS (SELECT 1 FROM image i WHERE i.host = server.id)"
+    ))
+    .bind(ms(now_ms))
+    .bind(ms(FORGOTTEN_MS))
+    .execute(tx.on())
+    .await?;
+    if ALONE {
+        // There is no other whose they could be, whatever an earlier folder of this file was called.
+        for statement in ["UPDATE project SET host = $1", "UPDATE image SET host = $1"] {
+            sqlx::query(statement).bind(&server.id).execute(tx.on()).await?;
+        }
+    }
+    tx.commit().await?;
+    // Whoever joins again is the same.
+    let _ = store.me.set(server.id.clone());
+    Ok(Joined::Yes)
+}
+
+#[async_trait]
+impl Servers for SqlStore {
+    fn is_shared(&self) -> bool {
+        !ALONE
+    }
+
+    async fn join(&self, server: &NewServer, now_ms: u64) -> Result<Joined, StoreError> {
+        join(self, server, now_ms).await
+    }
+
+    async fn beat(&self, server: &NewServer, now_ms: u64) -> Result<bool, StoreError> {
+        let mut tx = self.begin_relaxed().await?;
+        let kept = sqlx::query(concat!(
+            "UPDATE server SET seen_at = ",
+            clock!("$3"),
+            " WHERE id = $1 AND place = $2"
+        ))
+        .bind(&server.id)
+        .bind(&server.place)
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(kept > 0)
+    }
+
+    async fn servers(&self, now_ms: u64) -> Result<Vec<Server>, StoreError> {
+        let rows: Vec<(String, String, String, i64)> = sqlx::query_as(concat!(
+            "SELECT id, url, version, ",
+            clock!("$1"),
+            " - seen_at FROM server ORDER BY created_at, id"
+        ))
+        .bind(ms(now_ms))
+        .fetch_all(&self.read)
+        .await?;
+        let server = |(id, url, version, silent_ms): (String, String, String, i64)| Server {
+            id,
+            url,
+            version,
+            silent_ms: unsigned(silent_ms),
+        };
+        Ok(rows.into_iter().map(server).collect())
+    }
+
+    async fn bind_project(&self, project: &ProjectId) -> Result<Option<String>, StoreError> {
+        let known = sqlx::query_scalar::<_, Option<String>>(
+            "SELECT host FROM project WHERE public_id = $1 AND deleted_at IS NULL",
+        )
+        .bind(project.as_str())
+        .fetch_optional(&self.read)
+        .await?;
+        let (Some(None), Some(me)) = (&known, self.me.get()) else { return Ok(known.flatten()) };
+        // The disk is made after this: it must not be lost when the disk is there.
+        let mut tx = self.begin().await?;
+        let host = sqlx::query_scalar::<_, Option<String>>(
+            "UPDATE project SET host = COALESCE(host, $2) WHERE public_id = $1 AND deleted_at IS NULL \
+             RETURNING host",
+        )
+        .bind(project.as_str())
+        .bind(me)
+        .fetch_optional(tx.on())
+        .await?;
+        tx.commit().await?;
+        Ok(host.flatten())
+    }
+
+    async fn keep_machine_states(
+        &self,
+        states: &[(ProjectId, MachineState)],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin_relaxed().await?;
+        for (project, state) in states {
+            sqlx::query("UPDATE project SET machine_state = $2 WHERE public_id = $1 AND host = $3")
+                .bind(project.as_str())
+                .bind(state.as_str())
+                .bind(self.me.get())
+                .execute(tx.on())
+                .await?;
+        }
+        tx.commit().await
+    }
+
+    async fn tell_of_hosts(&self, is_sure: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
+        let mut told = tell(self, false, now_ms).await?;
+        if is_sure {
+            told.extend(tell(self, true, now_ms).await?);
+        }
+        Ok(told)
+    }
+
+    async fn give_back_run(&self, run: &JobId, fence: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE run SET owner = NULL, lease_until = 0 WHERE public_id = $1 AND fence = $2 \
+             AND status = 'running'",
+        )
+        .bind(run.as_str())
+        .bind(ms(fence))
+        .execute(tx.on())
+        .await?;
+        tx.commit().await
+    }
+}

@@ -1,0 +1,307 @@
+//! Twelve processes of sixteen workers each on one database, killed and stood still at random while runs are accepted,
+//! cancelled and followed. What happens is never the same twice; what must hold always does: every accepted run ends,
+//! its numbers have no gap, one owner writes, and what is told to others goes with the end.
+
+mod checks;
+mod worker;
+
+use super::{databases::Place, new_project, postgres};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    collections::HashMap,
+    env,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use toft_model::{
+    id::ProjectId,
+    run::{JobId, WebhookId},
+};
+use toft_store::{Accepted, NewRun, Run, Store, Webhook};
+use tokio::time::sleep;
+
+const PROCESSES: usize = 12;
+const PROJECTS: u64 = 24;
+/// Runs that wait or are worked on; no more are asked for until some are over.
+const OPEN_MAX: usize = 300;
+/// How long the rest may take once nobody is killed any more.
+const CALM: Duration = Duration::from_mins(2);
+/// Where a worker finds the database.
+const PLACE: &str = "TOFT_CHAOS_PLACE";
+/// How a process of workers names itself.
+const OWNER: &str = "TOFT_CHAOS_OWNER";
+
+/// Of each database.
+fn lasts() -> Duration {
+    if toft_lane::deep() { Duration::from_mins(5) } else { Duration::from_secs(30) }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+/// Numbers without a pattern; where it began is printed.
+#[derive(Debug, Clone)]
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        // xorshift64*
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite() {
+    let place = Place::sqlite();
+    let file = place.file().display().to_string();
+    chaos(&place, &file).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres() {
+    let Some(server) = postgres::server() else { return };
+    let place = server.place("chaos").await;
+    let url = place.url().to_owned();
+    chaos(&place, &url).await;
+}
+
+/// A process of workers: the tests above start it, and nobody else.
+#[tokio::test]
+#[ignore = "the other tests of this module run it"]
+async fn process() {
+    let place = env::var(PLACE).expect("a process of workers is told where it works");
+    worker::work(&place, &env::var(OWNER).unwrap()).await;
+}
+
+/// What the test itself has seen on its way.
+#[derive(Default)]
+struct Seen {
+    /// The run of each key that was used.
+    keys: Mutex<HashMap<(ProjectId, String), JobId>>,
+    ends: AtomicBool,
+}
+
+async fn chaos(place: &Place, at: &str) {
+    let store: Arc<dyn Store> = Arc::from(place.open().await);
+    let mut projects = Vec::new();
+    for n in 0..PROJECTS {
+        let made = store.create_project(&new_project(None, "Chaos"), n).await.unwrap();
+        projects.push(made.project.id);
+    }
+    let hook = Webhook {
+        id: WebhookId::random(),
+        project: None,
+        url: "http://127.0.0.1:9/".into(),
+        sealed: "sealed".into(),
+        created_at: 1,
+    };
+    store.add_webhook(&hook).await.unwrap();
+    let seen = Arc::new(Seen::default());
+    let mut all = Vec::new();
+    for n in 0..4 {
+        let (store, seen, projects) = (Arc::clone(&store), Arc::clone(&seen), projects.clone());
+        all.push(tokio::spawn(async move { ask(&*store, &seen, &projects, n).await }));
+    }
+    let followers: Vec<_> = (0..24)
+        .map(|n| {
+            let (store, seen) = (Arc::clone(&store), Arc::clone(&seen));
+            tokio::spawn(async move { checks::follow(&*store, &seen, n).await })
+        })
+        .collect();
+    let watching = {
+        let (store, seen, projects) = (Arc::clone(&store), Arc::clone(&seen), projects.clone());
+        tokio::spawn(async move { checks::one_at_a_time(&*store, &seen, &projects).await })
+    };
+    let mut herd = Herd::start(at);
+    let began = Instant::now();
+    let mut chance = Chance(now_ms());
+    eprintln!("chance begins with {}", chance.0);
+    while began.elapsed() < lasts() {
+        sleep(Duration::from_millis(50 + chance.below(250))).await;
+        herd.harm(&mut chance);
+    }
+    seen.ends.store(true, Ordering::SeqCst);
+    for one in all {
+        one.await.unwrap();
+    }
+    // From here on nobody is harmed: whatever was left must end.
+    herd.calm();
+    let runs = ended(&*store, &projects).await;
+    watching.await.unwrap();
+    let mut heard = 0;
+    for follower in followers {
+        heard += checks::heard(&*store, follower.await.unwrap()).await;
+    }
+    herd.end();
+    checks::all(&*store, &runs, &hook.id).await;
+    let fences: u64 = runs.iter().map(|run| run.fence).sum();
+    eprintln!(
+        "{} runs, {fences} owners, {heard} events followed, {} killed, {} stood still",
+        runs.len(),
+        herd.killed,
+        herd.stopped
+    );
+    assert!(runs.len() > 50 && herd.killed > 5 && herd.stopped > 5, "too little happened");
+    store.close().await;
+}
+
+/// Asks for runs, some of them again, and has some ended.
+async fn ask(store: &dyn Store, seen: &Seen, projects: &[ProjectId], number: u64) {
+    let mut chance = Chance(now_ms() ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut count = 0_u64;
+    while !seen.ends.load(Ordering::SeqCst) {
+        sleep(Duration::from_millis(20 + chance.below(60))).await;
+        if checks::open(store).await > OPEN_MAX {
+            continue;
+        }
+        let mut new = Vec::new();
+        for _ in 0..=chance.below(4) {
+            count += 1;
+            // One in five was asked for before, maybe by a client that did not hear the answer.
+            let again = if chance.below(5) == 0 { 1 + chance.below(count) } else { count };
+            let project = &projects[usize::try_from(again % PROJECTS).unwrap()];
+            new.push(new_run(project, &format!("{number}-{again}")));
+        }
+        let Ok(accepted) = store.accept_runs(&new, now_ms()).await else { continue };
+        for (new, one) in new.iter().zip(accepted) {
+            let (Accepted::New(run) | Accepted::Known(run)) = one else { panic!("{one:?}") };
+            let key = (new.project.clone(), new.key.clone());
+            let known = seen.keys.lock().unwrap().entry(key).or_insert(run.id.clone()).clone();
+            assert_eq!(known, run.id, "a key is one run");
+            if chance.below(8) == 0 {
+                // Refused or not: what came of it is seen at the end.
+                let _ = store.cancel_run(&run.project, &run.id, now_ms()).await;
+            }
+        }
+    }
+}
+
+fn new_run(project: &ProjectId, key: &str) -> NewRun {
+    NewRun {
+        id: JobId::random(),
+        project: project.clone(),
+        key: key.to_owned(),
+        digest: "same".into(),
+        prompt: "work".into(),
+        continues: false,
+        input: None,
+        provider: None,
+        model: None,
+        backend: None,
+        approval: false,
+        priority: 0,
+        attempts_max: 3,
+    }
+}
+
+/// All runs, once they are over.
+async fn ended(store: &dyn Store, projects: &[ProjectId]) -> Vec<Run> {
+    let until = Instant::now() + CALM;
+    loop {
+        let open = checks::open(store).await;
+        if open == 0 {
+            break;
+        }
+        assert!(Instant::now() < until, "{open} runs do not end");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let mut all = Vec::new();
+    for project in projects {
+        all.extend(store.runs(project, u32::MAX, 0).await.unwrap());
+    }
+    all
+}
+
+/// The processes of workers.
+struct Herd {
+    at: String,
+    all: Vec<Child>,
+    /// Those that stand still, and until when.
+    still: HashMap<usize, Instant>,
+    begun: usize,
+    killed: usize,
+    stopped: usize,
+}
+
+impl Herd {
+    fn start(at: &str) -> Self {
+        let still = HashMap::new();
+        let mut herd =
+            Self { at: at.to_owned(), all: Vec::new(), still, begun: 0, killed: 0, stopped: 0 };
+        for _ in 0..PROCESSES {
+            let child = herd.spawn();
+            herd.all.push(child);
+        }
+        herd
+    }
+
+    fn spawn(&mut self) -> Child {
+        self.begun += 1;
+        Command::new(env::current_exe().unwrap())
+            .args(["chaos::process", "--exact", "--ignored"])
+            .env(PLACE, &self.at)
+            .env(OWNER, format!("worker-{}", self.begun))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn signal(&self, which: usize, signal: Signal) {
+        let pid = i32::try_from(self.all[which].id()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills one and starts another, or has one stand still for a while, longer than its runs are its own.
+    fn harm(&mut self, chance: &mut Chance) {
+        let over: Vec<usize> =
+            self.still.iter().filter(|(_, at)| Instant::now() > **at).map(|(n, _)| *n).collect();
+        for which in over {
+            self.still.remove(&which);
+            self.signal(which, Signal::CONT);
+        }
+        let which = usize::try_from(chance.below(PROCESSES as u64)).unwrap();
+        let ended = self.all[which].try_wait().unwrap();
+        assert!(ended.is_none(), "a process of workers ended by itself: {ended:?}");
+        if chance.below(2) == 0 {
+            self.still.remove(&which);
+            self.signal(which, Signal::KILL);
+            self.all[which].wait().unwrap();
+            self.all[which] = self.spawn();
+            self.killed += 1;
+        } else if !self.still.contains_key(&which) {
+            self.signal(which, Signal::STOP);
+            let until = Instant::now() + Duration::from_millis(chance.below(4_000));
+            self.still.insert(which, until);
+            self.stopped += 1;
+        }
+    }
+
+    fn calm(&mut self) {
+        for which in std::mem::take(&mut self.still).into_keys() {
+            self.signal(which, Signal::CONT);
+        }
+    }
+
+    fn end(&mut self) {
+        for child in &mut self.all {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Herd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,135 @@
+//! Servers on one database: who may work on what, and what runs are told of hosts that are gone.
+
+use crate::{
+    databases::Place,
+    project,
+    runs::{accept, claim, new},
+};
+use toft_model::{machine::MachineState, run::RunStatus};
+use toft_store::{Joined, NewServer, Run, Server, Store};
+
+/// Later than any time of a database's own.
+const NOW: u64 = 50_000;
+
+fn server(id: &str) -> NewServer {
+    NewServer {
+        id: id.into(),
+        place: format!("boot host /{id}"),
+        url: format!("http://{id}:4000"),
+        version: "1".into(),
+        shares: "same".into(),
+    }
+}
+
+fn ids(runs: &[Run]) -> Vec<&str> {
+    runs.iter().map(|run| run.id.as_str()).collect()
+}
+
+async fn told(store: &dyn Store, run: &Run) -> Vec<(u64, String)> {
+    let events = store.run_events(&run.id, 0, 100, 1 << 20).await.unwrap();
+    events.into_iter().map(|told| (told.seq, told.event.data)).collect()
+}
+
+/// Lets a server have said nothing for long.
+async fn silent(place: &Place, id: &str) {
+    place.sql(&format!("UPDATE server SET seen_at = 0 WHERE id = '{id}'")).await;
+}
+
+pub(crate) async fn hosts(place: &Place) {
+    let store = place.open().await;
+    let store = &*store;
+    assert_eq!(store.join(&server("a"), NOW).await.unwrap(), Joined::Yes);
+    let (shop, free) = (project(store, None, 1).await.id, project(store, None, 2).await.id);
+    assert_eq!(store.project(shop.as_str()).await.unwrap().unwrap().host, None);
+    assert_eq!(store.bind_project(&shop).await.unwrap().as_deref(), Some("a"));
+    assert_eq!(store.bind_project(&shop).await.unwrap().as_deref(), Some("a"));
+    store.keep_machine_states(&[(shop.clone(), MachineState::Running)]).await.unwrap();
+    let shown = store.project(shop.as_str()).await.unwrap().unwrap();
+    assert_eq!(
+        (shown.host.as_deref(), shown.machine_state),
+        (Some("a"), Some(MachineState::Running))
+    );
+
+    // Another server gets what has no machine, and nothing else.
+    let bound = accept(store, new(&shop, "bound")).await;
+    let loose = accept(store, new(&free, "loose")).await;
+    let got = store.claim_runs(&claim("b", 9), NOW).await.unwrap();
+    assert_eq!(ids(&got), [loose.id.as_str()]);
+    let got = store.claim_runs(&claim("a", 9), NOW).await.unwrap();
+    assert_eq!(ids(&got), [bound.id.as_str()]);
+    store.let_go_runs("a", true).await.unwrap();
+    store.let_go_runs("b", true).await.unwrap();
+    let got = store.take_over_runs(&claim("c", 9), NOW).await.unwrap();
+    assert_eq!(ids(&got), [loose.id.as_str()], "the other one is its host's");
+    // While it began there, its machine was made here.
+    assert_eq!(store.bind_project(&free).await.unwrap().as_deref(), Some("a"));
+    store.give_back_run(&got[0].id, got[0].fence - 1).await.unwrap();
+    assert!(store.take_over_runs(&claim("b", 9), NOW).await.unwrap().is_empty());
+    store.give_back_run(&got[0].id, got[0].fence).await.unwrap();
+    assert!(store.take_over_runs(&claim("b", 9), NOW).await.unwrap().is_empty());
+    let got = store.take_over_runs(&claim("a", 9), NOW).await.unwrap();
+    assert_eq!(ids(&got), [bound.id.as_str(), loose.id.as_str()]);
+    assert_eq!(got[1].crashes, 0, "nobody crashed over it");
+
+    // Its host is gone, and back: told once each, numbers without gaps.
+    assert!(store.tell_of_hosts(true, NOW).await.unwrap().is_empty());
+    silent(place, "a").await;
+    assert!(store.tell_of_hosts(false, NOW).await.unwrap().is_empty(), "nobody is sure");
+    let servers = store.servers(NOW).await.unwrap();
+    assert!(servers.len() == 1 && !servers[0].is_alive() && servers[0].url == "http://a:4000");
+    assert_eq!(store.tell_of_hosts(true, NOW).await.unwrap().len(), 2);
+    assert!(store.tell_of_hosts(true, NOW).await.unwrap().is_empty());
+    let waits = store.run(&shop, &bound.id).await.unwrap().unwrap();
+    assert!(waits.host_away && waits.state.status == RunStatus::Running);
+    assert!(store.beat(&server("a"), NOW).await.unwrap());
+    assert!(store.servers(NOW).await.unwrap().iter().all(Server::is_alive));
+    assert_eq!(store.tell_of_hosts(true, NOW).await.unwrap().len(), 2);
+    let events = told(store, &bound).await;
+    assert_eq!(events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(events[1].1.contains(r#""status":"waiting_host""#), "{events:?}");
+    assert!(events[1].1.contains("http://a:4000"), "{events:?}");
+    assert!(events[2].1.contains(r#""status":"host_back""#), "{events:?}");
+    assert!(!store.run(&shop, &bound.id).await.unwrap().unwrap().host_away);
+
+    // Nobody can end it in its machine: it is over all the same.
+    silent(place, "a").await;
+    store.tell_of_hosts(true, NOW).await.unwrap();
+    let ended = store.cancel_run(&shop, &bound.id, NOW).await.unwrap().unwrap();
+    assert!(ended.is_cancelled && ended.run.state.status == RunStatus::Cancelled);
+    assert!(!ended.run.host_away);
+    assert!(ended.run.fence > got[0].fence);
+
+    // What is deleted is its host's to remove.
+    store.delete_project(&shop, NOW).await.unwrap();
+    assert_eq!(store.to_destroy().await.unwrap(), std::slice::from_ref(&shop));
+    store.close().await;
+}
+
+/// Only where there may be several.
+pub(crate) async fn several(place: &Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    assert_eq!(one.join(&server("a"), NOW).await.unwrap(), Joined::Yes);
+    let copied = NewServer { place: "boot host /copy".into(), ..server("a") };
+    assert_eq!(two.join(&copied, NOW).await.unwrap(), Joined::Taken("http://a:4000".into()));
+    let other = NewServer { shares: "other".into(), ..server("b") };
+    assert_eq!(two.join(&other, NOW).await.unwrap(), Joined::Differs("http://a:4000".into()));
+    assert_eq!(two.join(&server("b"), NOW).await.unwrap(), Joined::Yes);
+    assert_eq!(one.servers(NOW).await.unwrap().len(), 2);
+
+    // Many who want it: one has it.
+    let shop = project(&*one, None, 1).await.id;
+    let (a, b) = futures_util::join!(one.bind_project(&shop), two.bind_project(&shop));
+    let (a, b) = (a.unwrap().unwrap(), b.unwrap().unwrap());
+    assert_eq!(a, b);
+    let (owner, stranger) = if a == "a" { (&one, &two) } else { (&two, &one) };
+    one.delete_project(&shop, NOW).await.unwrap();
+    assert_eq!(owner.to_destroy().await.unwrap(), std::slice::from_ref(&shop));
+    assert!(stranger.to_destroy().await.unwrap().is_empty());
+
+    // A moved folder is the same server when the other place is silent.
+    silent(place, "a").await;
+    assert_eq!(two.join(&copied, NOW).await.unwrap(), Joined::Yes);
+    assert!(!one.beat(&server("a"), NOW).await.unwrap());
+    one.close().await;
+    two.close().await;
+}

@@ -1,0 +1,151 @@
+//! What agents have in runs, what variables of the document narrow of it, and going back to before a run.
+
+use super::{As, Client, started};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_has_the_documents_tools_and_the_project_goes_back_to_before_it() -> Result<()> {
+    let (toft, provider) = started(&[]).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Tools").await?;
+    toft.exec(&project, "git init -q -b main . && git config user.email a@b.c && git config user.name a && echo x > x && echo {} > package.json && git add . && git commit -qm first").await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let body = json!({"prompt": "make folders", "stream": true}).to_string();
+    let told =
+        client.send(As::Header, ("POST", &runs), Some("k"), Some(&body)).await?.text().await?;
+    let events: Vec<Value> = told
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect();
+    let data = |of: &str| {
+        events
+            .iter()
+            .filter(move |event| event["event"] == of)
+            .map(|event| &event["data"])
+            .collect::<Vec<_>>()
+    };
+    // The attempt while planning is refused and told; looking is not.
+    let warned =
+        data("status").into_iter().find(|status| status["status"] == "plan_policy_warning");
+    assert_eq!(warned.context("it is told")?["tool"], "sandbox_cmd");
+    let ends: Vec<Value> = data("tool")
+        .iter()
+        .filter(|tool| tool["phase"] == "end")
+        .filter_map(|tool| serde_json::from_str(tool["output"].as_str()?).ok())
+        .collect();
+    let acts: Vec<_> = ends.iter().filter_map(|end| end["action"].as_str()).collect();
+    assert_eq!(acts, ["detect_project", "rollback_list_commits"]);
+    ensure!(
+        ends.iter()
+            .any(|end| end["ok"] == true && end["executedCmd"] == "mkdir -p made/by 'a run'"),
+        "{ends:?}"
+    );
+    let denied =
+        ends.iter().find(|end| end["executedCmd"] == "rm -rf .git && true").context("an answer")?;
+    ensure!(
+        denied["ok"] == false
+            && denied["error"].as_str().is_some_and(|why| why.contains("Not allowed")),
+        "{denied}"
+    );
+    let commits =
+        ends.iter().find(|end| end["action"] == "rollback_list_commits").context("a list")?;
+    assert_eq!(commits["commits"][0]["subject"], "first", "{commits}");
+    let there = toft.exec(&project, "ls -d made/by 'a run' too-early .git").await?;
+    assert_eq!(there["stdout"], ".git\na run\nmade/by\n");
+
+    // Runs have these tools, conversations have not; they cost prompt.
+    let first = provider.requests().into_iter().next().context("a request")?;
+    let names = |request: &Value| -> Vec<String> {
+        let tools = request["tools"].as_array().into_iter().flatten();
+        tools.filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect()
+    };
+    ensure!(names(&first).contains(&"project_actions".to_owned()), "{:?}", names(&first));
+    let before = provider.requests().len();
+    toft.call("POST", &format!("/v1/projects/{project}/toft/sessions/new"), Some(json!({})))
+        .await?;
+    toft.call(
+        "POST",
+        &format!("/v1/projects/{project}/toft/prompt"),
+        Some(json!({"message": "hello"})),
+    )
+    .await?;
+    toft.until(&format!("/v1/projects/{project}/toft/state"), |state| state["status"] == "idle")
+        .await?;
+    let asked = provider.requests().into_iter().nth(before).context("a request")?;
+    ensure!(!names(&asked).iter().any(|name| name == "project_actions" || name == "sandbox_cmd"));
+
+    // Back to before it, but not while another one works.
+    let run = toft.call("GET", &runs, None).await?[0].clone();
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    let slow =
+        client.data(("POST", &runs), Some("slow"), Some(&json!({"prompt": "work slowly"}))).await?;
+    let slow = format!("{runs}/{}", slow["id"].as_str().context("an id")?);
+    toft.until(&slow, |run| run["phase"] == "build").await?;
+    let restore = format!("{at}/restore");
+    assert_eq!(
+        client.code(("POST", &restore), None, Some(&json!({}))).await?,
+        (409, "conflict".into())
+    );
+    client.data(("POST", &format!("{slow}/cancel")), None, None).await?;
+    toft.until(&slow, |run| run["status"] == "cancelled").await?;
+    let done = toft.cli(&["runs", &project, "1", "--restore", "--json"])?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let done: Value = serde_json::from_slice(&done.stdout)?;
+    assert_eq!(done["checkpoint"]["id"], run["checkpointId"], "{done}");
+    let there = toft.exec(&project, "ls; git log --format=%s").await?;
+    assert_eq!(there["stdout"], "package.json\nx\nfirst\n");
+    // How it was in between is kept, and what was said stays.
+    let kept = format!(
+        "/v1/projects/{project}/checkpoints/{}/restore",
+        done["before"]["id"].as_str().context("an id")?
+    );
+    toft.call("POST", &kept, Some(json!({}))).await?;
+    assert_eq!(toft.exec(&project, "ls -d made/by").await?["stdout"], "made/by\n");
+    ensure!(provider.faults().is_empty(), "{:?}", provider.faults());
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_variables_narrow_what_runs_have() -> Result<()> {
+    let servers = r#"{"mcpServers":{"docs":{"command":"docs-server"}}}"#;
+    let variables = [
+        ("ALLOWED_TOOLS", "read, glob, sandbox_cmd, task"),
+        ("ENABLE_SUBAGENTS", "false"),
+        ("MCP_SERVERS", servers),
+    ];
+    let (toft, provider) = started(&variables).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Narrow").await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let run = client.data(("POST", &runs), Some("k"), Some(&json!({"prompt": "hello"}))).await?;
+    toft.until(&format!("{runs}/{}", run["id"].as_str().context("an id")?), |run| {
+        run["status"] == "completed"
+    })
+    .await?;
+    let first = provider.requests().into_iter().next().context("a request")?;
+    let tools: Vec<_> = first["tools"]
+        .as_array()
+        .context("tools")?
+        .iter()
+        .filter_map(|t| t["name"].as_str())
+        .collect();
+    assert_eq!(tools, ["read", "find", "sandbox_cmd"]);
+    let can = client.data(("GET", "/v1/capabilities"), None, None).await?;
+    assert_eq!(can["constraints"]["noArbitraryShell"], true);
+    let mcp = toft.call("GET", &format!("/v1/projects/{project}/toft/mcp"), None).await?;
+    assert_eq!(
+        (&mcp["servers"][0]["name"], &mcp["servers"][0]["source"]),
+        (&json!("docs"), &json!("MCP_SERVERS"))
+    );
+    // A project's own declaration comes in its place.
+    let own = json!({"value": r#"{"mine":{"command":"mine"}}"#});
+    toft.call("PUT", &format!("/v1/projects/{project}/secrets/MCP_SERVERS"), Some(own)).await?;
+    let mcp = toft
+        .until(&format!("/v1/projects/{project}/toft/mcp"), |mcp| {
+            mcp["servers"][0]["name"] == "mine"
+        })
+        .await?;
+    assert_eq!(mcp["servers"].as_array().map(Vec::len), Some(1));
+    toft.down()
+}

@@ -1,0 +1,41 @@
+//! The tools of the Platform Agent for a project: `sandbox_cmd`, some programs without a shell, and `project_actions`,
+//! set pieces of work. Runs have them, conversations do not: they cost prompt. What they may touch is decided in
+//! `toft_policy` (`workspace`, `command`); a refusal of theirs is an answer and no failure.
+
+mod actions;
+mod files;
+mod program;
+mod project_actions;
+mod sandbox_cmd;
+#[cfg(test)]
+mod tests;
+
+use crate::host::Tool;
+use project_actions::ProjectActions;
+use sandbox_cmd::SandboxCmd;
+use std::{sync::Arc, time::Duration};
+use toft_model::run::{PROJECT_ACTIONS, RunRules, SANDBOX_CMD};
+
+/// Longest time that a program may ask for: what building a run may take.
+const TIMEOUT_MAX: Duration = Duration::from_hours(10);
+
+/// How far programs of these tools may go.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Where the call says nothing.
+    timeout: Duration,
+    /// Of each output stream.
+    chars_max: usize,
+    /// Whether actions may install, build and check types.
+    installs: bool,
+}
+
+/// Both, as a server's settings have them.
+pub fn tools(rules: &RunRules) -> [Arc<dyn Tool>; 2] {
+    let bounds = Bounds {
+        timeout: Duration::from_millis(rules.cmd_timeout_ms).min(TIMEOUT_MAX),
+        chars_max: usize::try_from(rules.output_chars_max).unwrap_or(usize::MAX),
+        installs: rules.installs,
+    };
+    [Arc::new(SandboxCmd(bounds)), Arc::new(ProjectActions(bounds))]
+}

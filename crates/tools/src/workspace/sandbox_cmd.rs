@@ -1,0 +1,148 @@
+//! Tool `sandbox_cmd`: one of a few programs in the project's folder, without a shell. A command that is not allowed
+//! is an answer with `ok: false`, not a failure of the call.
+
+use super::{
+    Bounds, SANDBOX_CMD, TIMEOUT_MAX,
+    program::{self, Order},
+};
+use crate::{
+    about::{About, Again},
+    arguments::{Arguments, Refused, peek},
+    host::{Tool, ToolContext},
+    outcome::ToolOutcome,
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::time::Duration;
+use toft_model::tool::ToolSpec;
+use toft_policy::{command, workspace};
+
+/// Variables in one call; more are in no command that people write.
+const ENVS_MAX: usize = 64;
+/// Variables that say which code a program is.
+const LOADERS: [&str; 6] = ["PATH", "NODE_OPTIONS", "BUN_OPTIONS", "BASH_ENV", "ENV", "IFS"];
+
+/// See the module.
+pub(super) struct SandboxCmd(pub(super) Bounds);
+
+struct Asked {
+    cmd: String,
+    cwd: String,
+    env: Vec<(String, String)>,
+    limit: Option<Duration>,
+}
+
+#[async_trait]
+impl Tool for SandboxCmd {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: SANDBOX_CMD.into(),
+            description: "Run bun, bunx, mkdir or rm in the project, without a shell.".into(),
+            parameters: json!({
+                "type": "object",
+                "properties": {
+                    "cmd": { "type": "string" },
+                    "cwd": { "type": "string" },
+                    "envs": { "type": "object" },
+                    "timeoutMs": { "type": "number" }
+                },
+                "required": ["cmd"]
+            }),
+        }
+    }
+
+    fn about(&self, arguments: &Value) -> About {
+        About::Command(peek(arguments, &["cmd"]).unwrap_or_default())
+    }
+
+    fn again(&self, _: &Value) -> Again {
+        Again::Attaches
+    }
+
+    async fn run(&self, ctx: &ToolContext, arguments: Value) -> ToolOutcome {
+        let asked = match parse(arguments) {
+            Ok(asked) => asked,
+            Err(refused) => return refused.into(),
+        };
+        let judged = command::judge(&asked.cmd, &asked.cwd).map_err(|denied| denied.to_string());
+        let (argv, place) = match judged.and_then(|argv| Ok((argv, place(ctx, &asked.cwd)?))) {
+            Ok(allowed) => allowed,
+            Err(denied) => return denial(&asked.cmd, &denied),
+        };
+        let order = Order {
+            argv,
+            shown: asked.cmd.clone(),
+            cwd: &place,
+            env: asked.env,
+            limit: asked.limit,
+        };
+        let ran = program::run(ctx, self.0, order).await;
+        ran.outcome(&ran.result(&asked.cmd))
+    }
+
+    async fn settled(&self, ctx: &ToolContext, _: &ToolOutcome) {
+        program::let_go(ctx).await;
+    }
+}
+
+/// Where it starts; no link leads out of the project.
+fn place(ctx: &ToolContext, cwd: &str) -> Result<std::path::PathBuf, String> {
+    let wrong = |why: &str| format!("{cwd} {why}");
+    let inside = workspace::inside(cwd).map_err(|denied| denied.to_string())?;
+    let root = ctx.cwd.canonicalize().map_err(|_| wrong("is not there"))?;
+    let place = root.join(inside).canonicalize().map_err(|_| wrong("is not there"))?;
+    if !place.starts_with(&root) {
+        return Err(wrong("leads out of the project's folder"));
+    }
+    Ok(place)
+}
+
+fn denial(cmd: &str, why: &str) -> ToolOutcome {
+    let result = json!({
+        "ok": false, "executedCmd": cmd, "exitCode": null, "stdout": "", "stderr": "",
+        "error": format!("Not allowed, and not run: {why}."),
+    });
+    ToolOutcome::text(result.to_string()).details(result)
+}
+
+fn parse(arguments: Value) -> Result<Asked, Refused> {
+    let mut args = Arguments::new(SANDBOX_CMD, &["cmd", "cwd", "envs", "timeoutMs"], arguments)?;
+    let limit = args.positive("timeoutMs")?.map(|ms| Duration::try_from_secs_f64(ms / 1_000.0));
+    let env = match args.take("envs") {
+        None => Vec::new(),
+        Some(Value::Object(envs)) if envs.len() <= ENVS_MAX => {
+            envs.into_iter().map(variable).collect::<Result<_, _>>()?
+        }
+        Some(_) => {
+            return Err(Refused::new(format!(
+                "The argument `envs` of {SANDBOX_CMD} must be an object of at most {ENVS_MAX} texts. Nothing was done."
+            )));
+        }
+    };
+    let cwd = args.optional_text("cwd")?.filter(|cwd| !cwd.trim().is_empty());
+    Ok(Asked {
+        cmd: args.text("cmd", "what to run")?,
+        cwd: cwd.unwrap_or_else(|| ".".to_owned()),
+        env,
+        limit: limit.map(|limit| limit.unwrap_or(TIMEOUT_MAX).min(TIMEOUT_MAX)),
+    })
+}
+
+fn variable((name, value): (String, Value)) -> Result<(String, String), Refused> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if name.is_empty() || !is_name || LOADERS.contains(&name.as_str()) || name.starts_with("LD_") {
+        return Err(Refused::new(format!(
+            "{SANDBOX_CMD} sets no variable {name:?}: names are letters, digits and `_`, and what says which code \
+             runs stays as it is. Nothing was done."
+        )));
+    }
+    match value {
+        Value::String(text) if !text.contains('\0') => Ok((name, text)),
+        Value::Number(number) => Ok((name, number.to_string())),
+        Value::Bool(flag) => Ok((name, flag.to_string())),
+        _ => Err(Refused::new(format!(
+            "The variable {name} of {SANDBOX_CMD} must be a text. Nothing was done."
+        ))),
+    }
+}

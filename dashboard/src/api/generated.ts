@@ -32,6 +32,8 @@ export interface Schemas {
     /** Whether this request made it; false: it was known by its key. */
     created: boolean
   }
+  /** Work that was asked for: one run, or several that are compared. */
+  AcceptedWork: Schemas['AcceptedRun'] | Schemas['MadeComparison']
   /** Answer of `GET /toft/activity`. */
   Activity: {
     /** Empty: nothing forbids pausing. */
@@ -154,6 +156,84 @@ export interface Schemas {
     cancelled: boolean
     writable: boolean
   }
+  /** One of the runs that are compared. */
+  Candidate: {
+    /** From 1. */
+    number: number
+    runId: string
+    /** As it was asked for; null: the project's choice. */
+    provider: string | null
+    model: string | null
+    /** Its fork; null until it is made, and when it is gone. */
+    projectId: string | null
+    /** Where the fork's app is shown, for who has an entry. */
+    url: string | null
+    kept: boolean
+    /** Its run, as long as there is one. */
+    run: Schemas['Run'] | null
+    durationMs: number | null
+    /** What its run came to, when the fork is gone. */
+    outcome: Schemas['CandidateOutcome'] | null
+    /** What it checked; not in lists. */
+    checks?: Schemas['CandidateCheck'][] | null
+  }
+  /** A path that differs, and how many lines of it. */
+  CandidateChange: {
+    /** As seen inside the machine (`/home/project/app.py`). Bytes that are no UTF-8 are replaced. */
+    path: string
+    /** How. */
+    kind: Schemas['ChangeKind']
+    /** Bytes of the file before, if it was one. */
+    sizeBefore: number | null
+    /** Bytes of the file after, if it is one. */
+    sizeAfter: number | null
+    /** Lines that came; null where they were not counted. */
+    added: number | null
+    /** Lines that went. */
+    removed: number | null
+  }
+  /** What a candidate had checked, by the word of its machine's init. */
+  CandidateCheck: {
+    /** The number of its receipt. */
+    receipt: number
+    kinds: Schemas['CheckKind'][]
+    command: string
+    /** Whether it is the check that follows a build by itself. */
+    auto: boolean
+    result: Schemas['CheckResult']
+    exitCode: number | null
+    durationMs: number
+    /** Files were written while it ran, so that it may have run on others first. */
+    changed: boolean | null
+  }
+  /** What differs: of all paths, or of one file. */
+  CandidateCompared: Schemas['CandidateDiff'] | Schemas['FileDiff']
+  /** What a candidate has changed. */
+  CandidateDiff: {
+    changes: Schemas['CandidateChange'][]
+    /** Whether there are more. */
+    truncated: boolean
+    /** Lines that came, of the project's files. */
+    added: number
+    /** Lines that went. */
+    removed: number
+    /** False: there are files of the project among them whose lines were not counted: binary, long or many. */
+    counted: boolean
+  }
+  /** Which comparison a fork belongs to. */
+  CandidateOf: {
+    /** The project that was forked. */
+    projectId: string
+    comparisonId: string
+  }
+  /** What stays of a run whose fork is gone. */
+  CandidateOutcome: {
+    status: Schemas['RunStatus']
+    provider: string | null
+    model: string | null
+    cost: Schemas['RunCost'] | null
+    durationMs: number | null
+  }
   /** What it can do, in the words of the Platform Agent. */
   Capabilities: {
     name: string
@@ -178,6 +258,10 @@ export interface Schemas {
   }
   /** How a path differs between two moments. */
   ChangeKind: 'added' | 'modified' | 'removed' | 'replaced'
+  /** What a check looks at. */
+  CheckKind: 'test' | 'lint' | 'build' | 'check'
+  /** What a check came to. */
+  CheckResult: 'passed' | 'failed' | 'undecided'
   /** A checkpoint, as it is told. */
   Checkpoint: {
     /** Which. */
@@ -238,6 +322,21 @@ export interface Schemas {
   }
   /** What differs: of all paths, or of one file. */
   Compared: Schemas['CheckpointDiff'] | Schemas['FileDiff']
+  /** Several runs of one prompt, side by side. Times are RFC 3339. */
+  Comparison: {
+    id: string
+    projectId: string
+    status: 'making' | 'open' | 'keeping' | 'dropping' | 'kept' | 'dropped' | 'failed'
+    /** What went wrong last. */
+    error: string | null
+    prompt: string
+    /** The checkpoint that all began from. */
+    baseCheckpointId: string | null
+    keptRunId: string | null
+    candidates: Schemas['Candidate'][]
+    createdAt: string
+    updatedAt: string
+  }
   /** What there is below `/v1`. */
   Contents: {
     name: string
@@ -594,6 +693,23 @@ export interface Schemas {
     memoryBytes: number | null
     pids: number | null
   }
+  /** A comparison that was asked for. */
+  MadeComparison: {
+    id: string
+    projectId: string
+    status: 'making' | 'open' | 'keeping' | 'dropping' | 'kept' | 'dropped' | 'failed'
+    /** What went wrong last. */
+    error: string | null
+    prompt: string
+    /** The checkpoint that all began from. */
+    baseCheckpointId: string | null
+    keptRunId: string | null
+    candidates: Schemas['Candidate'][]
+    createdAt: string
+    updatedAt: string
+    /** Whether this request made it; false: it was known by its key. */
+    created: boolean
+  }
   /** A project that was asked for. */
   MadeProject: {
     id: string
@@ -775,6 +891,27 @@ export interface Schemas {
     createdAt: string
     /** What is signed with: told this once. */
     secret: string
+  }
+  /** A project that was looked at alone. */
+  OneProject: {
+    id: string
+    /** A name of the caller's own for it. */
+    alias: string | null
+    name: string
+    /** Where its app is shown, for who has an entry (`POST …/preview`). */
+    url: string
+    state: Schemas['MachineState']
+    /** Why it is so, where something is wrong. */
+    stateReason: string | null
+    /** Its newest run. */
+    latestRunId: string | null
+    /** RFC 3339. */
+    createdAt: string
+    /** RFC 3339. */
+    updatedAt: string
+    agentStatus: Schemas['AgentStatus']
+    /** It is a fork whose run is compared with others. */
+    candidateOf: Schemas['CandidateOf'] | null
   }
   /** A person. */
   OneUser: {
@@ -960,6 +1097,8 @@ export interface Schemas {
     status: Schemas['RunStatus']
     phase: Schemas['Phase']
     waitsFor: Schemas['WaitsFor'] | null
+    /** More of its status, where there is more to know. */
+    statusDetail: Schemas['StatusDetail'] | null
     createdAt: string
     startedAt: string | null
     completedAt: string | null
@@ -978,6 +1117,8 @@ export interface Schemas {
     commitSha: string | null
     /** The checkpoint before it. */
     checkpointId: string | null
+    /** The number of its latest event. */
+    lastEventId: number
     meta: Schemas['RunMeta']
   }
   /** What that costs. */
@@ -1160,6 +1301,8 @@ export interface Schemas {
     status: string
     count: number
   }
+  /** What a status does not say. */
+  StatusDetail: 'waiting_host'
   /** The server that answers. */
   ThisServer: {
     version: string
@@ -1483,7 +1626,7 @@ export interface Operations {
   }
   /** `GET /v1/projects/{id}` */
   getProjectsId: {
-    data: Schemas['Project']
+    data: Schemas['OneProject']
   }
   /** `PATCH /v1/projects/{id}` */
   patchProjectsId: {

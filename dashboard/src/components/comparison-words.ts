@@ -48,8 +48,7 @@ export function candidateLook({ run, outcome, projectId }: Candidate, status: st
   if (run) return runLook(run)
   if (outcome) {
     const { status: came } = outcome
-    const meta = { provider: null, model: null, attempt: 1, maxAttempts: 1, approval: false }
-    return runLook({ status: came, phase: 'over', waitsFor: null, meta })
+    return runLook({ status: came, phase: 'over', waitsFor: null, meta: { attempt: 1 } })
   }
   if (status === 'making') {
     return { shape: 'half', tone: 'moss', word: 'Being made', pulse: true }

@@ -34,7 +34,7 @@ export function runLook({
   phase,
   waitsFor,
   meta,
-}: Pick<Run, 'status' | 'phase' | 'waitsFor' | 'meta'>): Look {
+}: Pick<Run, 'status' | 'phase' | 'waitsFor'> & { meta: Pick<Run['meta'], 'attempt'> }): Look {
   switch (status) {
     case 'queued':
       return { shape: 'ring', tone: 'quiet', word: meta.attempt > 0 ? 'Tries again' : 'Queued' }

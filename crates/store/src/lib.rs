@@ -14,6 +14,7 @@
 mod api_keys;
 mod chain;
 mod checkpoints;
+pub mod commits;
 mod comparisons;
 mod error;
 mod events;

@@ -31,7 +31,7 @@ use super::{
     Db, DbArguments, DbConnection, DbRow, SqlStore, Write,
     dialect::{ALONE, append_next, raw, raw_at, raw_of, words},
 };
-use crate::checkpoints::Durable;
+use crate::{checkpoints::Durable, commits, error::StoreError};
 use sqlx::Row as _;
 
 type Statement<'a> = sqlx::query::Query<'a, Db, DbArguments>;
@@ -64,4 +64,14 @@ fn flag(row: &DbRow, column: &str) -> sqlx::Result<bool> {
 )]
 fn nanos(sum: f64) -> u64 {
     sum as u64
+}
+
+impl Write<'_> {
+    /// Commits something about runs; `name` is one of [`commits::ALL`].
+    async fn commit_as(self, name: &'static str) -> Result<(), StoreError> {
+        commits::reached(name, false);
+        self.commit().await?;
+        commits::reached(name, true);
+        Ok(())
+    }
 }

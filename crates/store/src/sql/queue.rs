@@ -93,7 +93,7 @@ pub(super) async fn claim(
         .bind(i64::from(claim.per_team))
         .fetch_all(tx.on())
         .await?;
-    tx.commit().await?;
+    tx.commit_as("runs.claimed").await?;
     found(store, ids).await
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn take_over(
         .bind(i64::from(claim.limit))
         .fetch_all(tx.on())
         .await?;
-    tx.commit().await?;
+    tx.commit_as("runs.taken_over").await?;
     found(store, ids).await
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn renew(
     .bind(json!(rows).to_string())
     .fetch_all(tx.on())
     .await?;
-    tx.commit().await?;
+    tx.commit_as("runs.renewed").await?;
     let kept: HashSet<&str> = kept.iter().map(String::as_str).collect();
     let lost = held.iter().filter(|(id, _)| !kept.contains(id.as_str()));
     Ok(lost.map(|(id, _)| id.clone()).collect())
@@ -165,5 +165,5 @@ pub(super) async fn let_go(
     .bind(i64::from(is_in_order))
     .execute(tx.on())
     .await?;
-    tx.commit().await
+    tx.commit_as("runs.let_go").await
 }

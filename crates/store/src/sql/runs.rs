@@ -339,7 +339,7 @@ async fn accept(
         .execute(tx.on())
         .await?;
     sqlx::query(ADD_FIRST_MESSAGES).bind(&rows).bind(ms(now_ms)).execute(tx.on()).await?;
-    tx.commit().await?;
+    tx.commit_as("runs.accepted").await?;
     // Of several of one project in this list only the last one is writable now.
     for one in &mut accepted {
         if let Accepted::New(run) | Accepted::Known(run) = one
@@ -374,7 +374,7 @@ pub(super) async fn delete(store: &SqlStore, project_key: i64) -> Result<(), Sto
         ] {
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
         }
-        tx.commit().await?;
+        tx.commit_as("runs.deleted").await?;
     }
 }
 
@@ -520,7 +520,7 @@ async fn write(
     if state.status.is_over() {
         webhooks::tell_of(&mut tx, key, now_ms).await?;
     }
-    tx.commit().await?;
+    tx.commit_as("runs.written").await?;
     Ok(Wrote::Done(last_seq))
 }
 
@@ -572,7 +572,7 @@ async fn cancel(
         .bind(run.as_str())
         .fetch_optional(tx.on())
         .await?;
-    tx.commit().await?;
+    tx.commit_as("runs.cancelled").await?;
     Ok(run.map(|run| Cancelled { run, is_cancelled }))
 }
 
@@ -750,7 +750,7 @@ impl Runs for SqlStore {
         .bind(key)
         .execute(tx.on())
         .await?;
-        tx.commit().await
+        tx.commit_as("artifacts.forgotten").await
     }
 
     async fn artifact(&self, id: &JobId, name: &str) -> Result<Option<Artifact>, StoreError> {

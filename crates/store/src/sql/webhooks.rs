@@ -118,7 +118,7 @@ impl Webhooks for SqlStore {
         .bind(ms(webhook.created_at))
         .execute(tx.on())
         .await?;
-        tx.commit().await
+        tx.commit_as("webhooks.added").await
     }
 
     async fn webhooks(&self, project: Option<&ProjectId>) -> Result<Vec<Webhook>, StoreError> {
@@ -155,7 +155,7 @@ impl Webhooks for SqlStore {
         .execute(tx.on())
         .await?
         .rows_affected();
-        tx.commit().await?;
+        tx.commit_as("webhooks.removed").await?;
         Ok(gone > 0)
     }
 
@@ -183,7 +183,7 @@ impl Webhooks for SqlStore {
         .bind(ms(until_ms))
         .fetch_all(tx.on())
         .await?;
-        tx.commit().await?;
+        tx.commit_as("webhooks.claimed").await?;
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         Ok(sqlx::query_as(deliveries!(concat!(
             "WHERE ",
@@ -216,7 +216,7 @@ impl Webhooks for SqlStore {
         .bind(ms(now_ms))
         .execute(tx.on())
         .await?;
-        tx.commit().await
+        tx.commit_as("webhooks.told").await
     }
 
     async fn deliveries(&self, id: &WebhookId, limit: u32) -> Result<Vec<Delivery>, StoreError> {

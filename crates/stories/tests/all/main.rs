@@ -113,6 +113,7 @@ mod proposed_binding;
 mod provider_keys;
 mod receipts;
 mod replay;
+mod run_commits;
 mod run_webhooks;
 mod runs;
 mod runs_contract;

@@ -1,0 +1,243 @@
+//! kill -9 of the server right before and right after each commit that is about runs. The next server goes on: what was
+//! promised is there, what the run does is done once, and its numbers have no gap.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use toft_stories::{
+    lane,
+    provider::{Provider, Say, Script},
+    toft::{STEP_TIMEOUT, Start, Toft},
+};
+
+const PLAN: &str =
+    "```json\n{\"summary\": \"A line.\", \"todos\": [{\"id\": \"a\", \"title\": \"Add it\"}]}\n```";
+
+/// Seconds after which a run is another server's; it is renewed three times in that.
+const LEASE_S: &str = "5";
+
+/// Plans, and adds a line to a file, slowly.
+fn script() -> Script {
+    Arc::new(|user, turn| {
+        let building = user.contains("[Plan mode is over");
+        match turn {
+            0 if building => Say {
+                text: "Now.".into(),
+                tools: vec![("bash".into(), json!({"command": "sleep 2.5; echo a line >> made"}))],
+            },
+            _ if user.contains("[Plan mode.") => Say { text: PLAN.into(), tools: vec![] },
+            _ => Say { text: "It is done.".into(), tools: vec![] },
+        }
+    })
+}
+
+/// What brings a server to a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A run, from its request to its end, with a receiver that is told of it.
+    Run,
+    /// The next server, after one that died in the middle of a run.
+    Begin,
+    /// A run that is cancelled while it waits.
+    Cancel,
+    /// A receiver that is added and removed.
+    Hook,
+    /// A project that is deleted.
+    Delete,
+    /// A run more than workspaces are kept.
+    Keep,
+}
+
+fn way(point: &str) -> Result<Way> {
+    Ok(match point {
+        "runs.accepted" | "runs.claimed" | "runs.renewed" | "runs.written" | "webhooks.claimed"
+        | "webhooks.told" => Way::Run,
+        "runs.let_go" | "runs.taken_over" => Way::Begin,
+        "runs.cancelled" => Way::Cancel,
+        "runs.deleted" => Way::Delete,
+        "artifacts.forgotten" => Way::Keep,
+        "webhooks.added" | "webhooks.removed" => Way::Hook,
+        new => anyhow::bail!("nothing brings a server to {new}: it is new, say how"),
+    })
+}
+
+struct House {
+    toft: Toft,
+    project: String,
+    of: String,
+}
+
+impl House {
+    async fn open(provider: &Provider) -> Result<Self> {
+        let mut env = provider.env("sk-c");
+        env.push(("WORKER_REQUEUE_RUNNING_AFTER_S".into(), LEASE_S.into()));
+        env.push(("TOFT_WORKSPACES_KEPT".into(), "1".into()));
+        let toft = Toft::start(Start { env, ..Start::default() }).await?;
+        let project = toft.new_project("Commits").await?;
+        toft.exec(&project, "git init -q -b main .").await?;
+        let of = format!("/v1/projects/{project}");
+        Ok(Self { toft, project, of })
+    }
+
+    /// Asks again until somebody answers: the server may have died over it.
+    async fn ask(&mut self, key: &str) -> Result<String> {
+        let url = format!("{}{}/runs", self.toft.base, self.of);
+        let asked = self.toft.http().post(url).timeout(STEP_TIMEOUT).bearer_auth(&self.toft.token);
+        let asked = asked.header("idempotency-key", key).json(&json!({"prompt": "a line"}));
+        let answer: Value = asked.send().await?.error_for_status()?.json().await?;
+        Ok(answer["data"]["id"].as_str().context("a run has an id")?.to_owned())
+    }
+
+    async fn over(&self, run: &str) -> Result<Value> {
+        let at = format!("{}/runs/{run}", self.of);
+        let over =
+            |run: &Value| ["completed", "error", "cancelled"].iter().any(|s| run["status"] == *s);
+        self.toft.until(&at, over).await
+    }
+
+    /// All that a run has told.
+    async fn told(&self, run: &str) -> Result<Vec<String>> {
+        let url = format!("{}{}/runs/{run}/stream", self.toft.base, self.of);
+        let asked = self.toft.http().get(url).timeout(STEP_TIMEOUT).bearer_auth(&self.toft.token);
+        let text = asked.send().await?.error_for_status()?.text().await?;
+        let mut kinds = Vec::new();
+        for block in text.split("\n\n") {
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+            if let (Some(id), Some(kind)) = (field("id: "), field("event: "))
+                && kind != "ping"
+            {
+                kinds.push(kind.to_owned());
+                ensure!(id == kinds.len().to_string(), "number {id} is the {}th", kinds.len());
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// A run that was cut is done once, and told once.
+    async fn is_done_once(&self, run: &str, lines: usize) -> Result<()> {
+        let now = self.over(run).await?;
+        ensure!(now["status"] == "completed", "{now}");
+        let kinds = self.told(run).await?;
+        ensure!(kinds.iter().filter(|kind| *kind == "done").count() == 1, "{kinds:?}");
+        ensure!(kinds.last().is_some_and(|kind| kind == "done"), "{kinds:?}");
+        let made = self.toft.exec(&self.project, "wc -l < made").await?;
+        ensure!(made["stdout"] == format!("{lines}\n"), "{made}");
+        let runs = self.toft.call("GET", &format!("{}/runs", self.of), None).await?;
+        ensure!(runs.as_array().is_some_and(|all| all.len() == lines), "{runs}");
+        Ok(())
+    }
+}
+
+/// The receiver need not be there: that it is tried is what is committed.
+const NOWHERE: &str = "http://127.0.0.1:9/hook";
+
+async fn cut(provider: &Provider, way: Way, at: &str) -> Result<()> {
+    let mut house = House::open(provider).await?;
+    let hooks = format!("{}/webhooks", house.of);
+    if way != Way::Hook {
+        house.toft.call("POST", &hooks, Some(json!({"url": NOWHERE}))).await?;
+    }
+    let mut run = String::new();
+    match way {
+        Way::Begin | Way::Cancel => {
+            run = house.ask("first").await?;
+            let at = format!("{}/runs/{run}", house.of);
+            house.toft.until(&at, |run| run["phase"] == "build").await?;
+        }
+        Way::Delete | Way::Keep => {
+            run = house.ask("first").await?;
+            house.over(&run).await?;
+        }
+        Way::Run | Way::Hook => {}
+    }
+    house.toft.kill_server();
+    house.toft.up_with("TOFT_KILL_AT", at).await?;
+    // What brings it there may fail with it, or be answered before.
+    match way {
+        Way::Run | Way::Keep => drop(house.ask("second").await),
+        Way::Begin => {}
+        Way::Cancel => {
+            drop(house.ask("second").await);
+            let runs = house.toft.call("GET", &format!("{}/runs", house.of), None).await?;
+            let waits = runs[0]["id"].as_str().context("a run that waits")?.to_owned();
+            let cancel = format!("{}/runs/{waits}/cancel", house.of);
+            drop(house.toft.request("POST", &cancel, None).await);
+        }
+        Way::Hook => {
+            if let Ok((200, made)) =
+                house.toft.request("POST", &hooks, Some(json!({"url": NOWHERE}))).await
+            {
+                let made = format!("{hooks}/{}", made["data"]["id"].as_str().unwrap_or_default());
+                drop(house.toft.request("DELETE", &made, None).await);
+            }
+        }
+        Way::Delete => drop(house.toft.request("DELETE", &house.of, None).await),
+    }
+    house.toft.await_end().context("no server comes there")?;
+    house.toft.up().await?;
+    match way {
+        Way::Run => {
+            run = house.ask("second").await?;
+            house.is_done_once(&run, 1).await?;
+            let hook = house.toft.call("GET", &hooks, None).await?;
+            let hook = format!("{hooks}/{}", hook[0]["id"].as_str().context("a receiver")?);
+            let tried = |hook: &Value| hook["deliveries"][0]["attempts"].as_u64() >= Some(1);
+            let told = house.toft.until(&hook, tried).await?;
+            ensure!(told["deliveries"].as_array().is_some_and(|all| all.len() == 1), "{told}");
+        }
+        Way::Keep => {
+            let second = house.ask("second").await?;
+            house.is_done_once(&second, 2).await?;
+        }
+        Way::Begin => house.is_done_once(&run, 1).await?,
+        Way::Cancel => {
+            let second = house.ask("second").await?;
+            house.toft.request("POST", &format!("{}/runs/{second}/cancel", house.of), None).await?;
+            let ended = house.over(&second).await?;
+            ensure!(ended["status"] == "cancelled", "{ended}");
+            ensure!(house.told(&second).await?.len() == 2, "it is told once");
+            ensure!(house.over(&run).await?["status"] == "completed", "the first one goes on");
+        }
+        Way::Hook => {
+            let there = house.toft.call("GET", &hooks, None).await?;
+            let count = there.as_array().map_or(0, Vec::len);
+            // Removed, never added, or still there: then it can be removed.
+            ensure!(count <= 1, "{there}");
+            if count == 1 {
+                let hook = format!("{hooks}/{}", there[0]["id"].as_str().context("an id")?);
+                house.toft.call("DELETE", &hook, None).await?;
+            }
+        }
+        Way::Delete => {
+            drop(house.toft.request("DELETE", &house.of, None).await?);
+            let until = std::time::Instant::now() + STEP_TIMEOUT;
+            while house.toft.request("GET", &house.of, None).await?.0 != 404 {
+                ensure!(std::time::Instant::now() < until, "the project stays");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    house.toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_around_any_commit_leaves_every_run_whole() -> Result<()> {
+    let provider = Provider::start(Duration::ZERO, script()).await?;
+    for point in toft_store::commits::ALL {
+        let way = way(point)?;
+        let times: &[u32] = match *point {
+            // All that a run tells.
+            "runs.written" if lane::deep() => &[1, 2, 3, 4, 5, 6, 7, 8],
+            "runs.written" => &[1, 3],
+            _ => &[1],
+        };
+        for side in ["before", "after"] {
+            for times in times {
+                let at = format!("{point}.{side}:{times}");
+                cut(&provider, way, &at).await.context(at)?;
+            }
+        }
+    }
+    assert_eq!(provider.faults(), Vec::<String>::new());
+    Ok(())
+}

@@ -96,9 +96,10 @@ impl User {
 
 /// One after the other: whoever waits for the list of users gives up after some seconds.
 fn turn() -> Result<File> {
-    let file = File::create(env::temp_dir().join("toft-story-users.lock"))?;
-    file.lock()?;
-    Ok(file)
+    // The folder itself, so that no file of a lock stays behind.
+    let folder = File::open(env::temp_dir())?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 fn system(program: &str) -> Command {

@@ -232,12 +232,7 @@ fn open_once(led: &Led, url: Url) {
 }
 
 /// Whether an answer was kept from filling the window.
-fn refuses(
-    shell: &Shell,
-    led: &Led,
-    decision: &PolicyDecision,
-    kind: PolicyDecisionType,
-) -> bool {
+fn refuses(shell: &Shell, led: &Led, decision: &PolicyDecision, kind: PolicyDecisionType) -> bool {
     if kind != PolicyDecisionType::Response {
         return false;
     }

@@ -7,7 +7,8 @@ use crate::{
     shell::{self, DASHBOARD, Shell, WAITING},
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    rc::Rc,
     thread,
     time::{Duration, Instant},
 };
@@ -188,13 +189,18 @@ fn guard(shell: &Shell, window: &WebviewWindow) -> tauri::Result<()> {
         if let Some(jar) = view.website_data_manager().and_then(|data| data.cookie_manager()) {
             jar.set_accept_policy(CookieAcceptPolicy::Always);
         }
-        let of_loads = shell.clone();
+        // Where this load was led out of the window; an answer that was on its way may come after its end.
+        let led = Rc::new(RefCell::new(None));
+        let (of_loads, led_to) = (shell.clone(), Rc::clone(&led));
         view.connect_load_changed(move |view, event| {
+            if event == LoadEvent::Started {
+                led_to.take();
+            }
             let begins = matches!(event, LoadEvent::Started | LoadEvent::Redirected);
             let url = view.uri().and_then(|uri| Url::parse(&uri).ok());
             if let Some(url) = url.filter(|url| begins && !fits(&of_loads, url)) {
                 view.stop_loading();
-                shell::open_outside(&url);
+                open_once(&led_to, url);
             }
         });
         let (of_ends, last) = (shell.clone(), Cell::new(None::<Instant>));
@@ -206,7 +212,7 @@ fn guard(shell: &Shell, window: &WebviewWindow) -> tauri::Result<()> {
                 view.load_uri(shown.as_deref().unwrap_or(of_ends.first_page().as_str()));
             }
         });
-        view.connect_decide_policy(move |_, decision, kind| refuses(&shell, decision, kind));
+        view.connect_decide_policy(move |_, decision, kind| refuses(&shell, &led, decision, kind));
     })
 }
 
@@ -214,8 +220,19 @@ fn fits(shell: &Shell, url: &Url) -> bool {
     place::may_fill_window(url, shell.home().as_ref())
 }
 
+/// Where a load was led out of its window.
+type Led = RefCell<Option<Url>>;
+
+/// A load leads to one page of the browser, whoever notices it first.
+fn open_once(led: &Led, url: Url) {
+    if led.borrow().as_ref() != Some(&url) {
+        shell::open_outside(&url);
+        led.replace(Some(url));
+    }
+}
+
 /// Whether an answer was kept from filling the window.
-fn refuses(shell: &Shell, decision: &PolicyDecision, kind: PolicyDecisionType) -> bool {
+fn refuses(shell: &Shell, led: &Led, decision: &PolicyDecision, kind: PolicyDecisionType) -> bool {
     if kind != PolicyDecisionType::Response {
         return false;
     }
@@ -230,7 +247,7 @@ fn refuses(shell: &Shell, decision: &PolicyDecision, kind: PolicyDecisionType) -
     }
     decision.ignore();
     if let Some(url) = url {
-        shell::open_outside(&url);
+        open_once(led, url);
     }
     true
 }

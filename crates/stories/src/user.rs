@@ -3,7 +3,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
@@ -26,6 +27,7 @@ impl User {
         let count = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("toft-{}-{count}", std::process::id());
         let home = env::temp_dir().join(&name);
+        let _turn = turn()?;
         run(system("useradd")
             .args(["--create-home", "--shell", "/bin/bash", "--home-dir"])
             .arg(&home)
@@ -92,6 +94,14 @@ impl User {
     }
 }
 
+/// One after the other: whoever waits for the list of users gives up after some seconds.
+fn turn() -> Result<File> {
+    // The folder itself, so that no file of a lock stays behind.
+    let folder = File::open(env::temp_dir())?;
+    folder.lock()?;
+    Ok(folder)
+}
+
 fn system(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
@@ -107,6 +117,7 @@ fn run(command: &mut Command) -> Result<String> {
 
 impl Drop for User {
     fn drop(&mut self) {
+        let _turn = turn();
         let _ = system("userdel").args(["--remove", &self.name]).output();
         let _ = fs::remove_dir_all(&self.home);
     }

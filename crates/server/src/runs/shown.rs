@@ -1,6 +1,5 @@
 //! Runs as the API shows them.
 
-use super::told::usage_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,7 +8,7 @@ use toft_model::{
     run::{JobId, Phase, RunStatus, WaitsFor},
     time::rfc3339,
 };
-use toft_store::{self as store, Run, RunMessage};
+use toft_store::{self as store, Run, RunMessage, RunUsage};
 
 /// Billionths of a unit.
 const NANOS: f64 = 1e9;
@@ -260,4 +259,15 @@ pub(super) fn go_on(parent: &Run, prompt: &str) -> String {
         parent.state.status.as_str(),
         parent.state.output.as_deref().or(parent.state.error.as_deref()).unwrap_or("nothing"),
     )
+}
+
+/// Tokens as the source tells them.
+pub(super) fn usage_of(usage: RunUsage) -> Usage {
+    Usage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        total_tokens: usage.input.saturating_add(usage.output),
+        cached_input_tokens: usage.cached_input,
+        reasoning_output_tokens: usage.reasoning_output,
+    }
 }

@@ -2,7 +2,7 @@
 //! which is written in the same transaction as what is made here, so an event is told once whoever tells it; and in the
 //! calls that have begun and not ended, which the next teller reads again.
 
-use super::shown::Usage;
+use super::shown::usage_of;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::HashMap};
@@ -304,17 +304,6 @@ fn add(usage: &mut RunUsage, end: &AgentEnd) {
     usage.output = usage.output.saturating_add(one.output);
     usage.cached_input = usage.cached_input.saturating_add(one.cache_read);
     usage.reasoning_output = usage.reasoning_output.saturating_add(one.reasoning.unwrap_or(0));
-}
-
-/// Tokens as the source tells them.
-pub(super) fn usage_of(usage: RunUsage) -> Usage {
-    Usage {
-        input_tokens: usage.input,
-        output_tokens: usage.output,
-        total_tokens: usage.input.saturating_add(usage.output),
-        cached_input_tokens: usage.cached_input,
-        reasoning_output_tokens: usage.reasoning_output,
-    }
 }
 
 fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {

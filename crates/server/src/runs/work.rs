@@ -6,6 +6,7 @@ use super::{
     WORKSPACE,
     artifacts::Artifacts,
     cost::cost,
+    shown,
     told::{self, Calls, Told},
 };
 use crate::{
@@ -446,7 +447,7 @@ impl Work {
                 let state = &self.run.state;
                 let usage = state.usage;
                 let done = json!({
-                    "output": state.output, "usage": usage.map(told::usage_of),
+                    "output": state.output, "usage": usage.map(shown::usage_of),
                     "cachedInputTokens": usage.map(|usage| usage.cached_input),
                     "reasoningOutputTokens": usage.map(|usage| usage.reasoning_output),
                     "durationMs": state.duration_ms,

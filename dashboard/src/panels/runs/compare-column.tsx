@@ -2,7 +2,7 @@
 import { useNavigate } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
 import { wordsOf } from '@/api/http'
-import type { Candidate, CandidateCheck, Comparison } from '@/api/runs/comparisons'
+import type { Candidate, CandidateCheck, CandidateDiff, Comparison } from '@/api/runs/comparisons'
 import { isOver } from '@/api/runs/types'
 import { server } from '@/api/server'
 import {
@@ -21,7 +21,9 @@ import { Glyph, type Shape, type Tone } from '@/ui/glyph'
 import { toast } from '@/ui/toasts'
 import { cx } from '@/util/class'
 import { count, duration, momentOf } from '@/util/format'
-import type { DiffState } from './compare-view'
+
+/** What is known of a candidate's files. */
+export type DiffState = { data: CandidateDiff | undefined; error: Error | null }
 
 export function CandidateColumn({
   comparison,

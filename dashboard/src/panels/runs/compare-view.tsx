@@ -15,7 +15,7 @@ import { Confirm } from '@/ui/dialog'
 import { Failure, Skeleton, Strip } from '@/ui/state'
 import { cx } from '@/util/class'
 import { plural } from '@/util/format'
-import { CandidateColumn } from './compare-column'
+import { CandidateColumn, type DiffState } from './compare-column'
 import { CompareFiles } from './compare-files'
 import { KeepDialog } from './keep-dialog'
 import { Prompt } from './run-prompt'
@@ -131,9 +131,6 @@ export function CompareView({
     </>
   )
 }
-
-/** What is known of a candidate's files. */
-export type DiffState = { data: CandidateDiff | undefined; error: Error | null }
 
 /** Of each candidate whose run is over and whose fork is there. */
 function useDiffs(id: string, now: Comparison | undefined): ReadonlyMap<string, DiffState> {

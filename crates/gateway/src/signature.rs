@@ -11,6 +11,7 @@ use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use time::OffsetDateTime;
+use toft_model::id::hex;
 use toft_vault::Secret;
 use zeroize::Zeroizing;
 
@@ -186,13 +187,6 @@ fn one_line(value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     words.join(" ")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ mod tests {
         match (judge(command, "."), expected) {
             (Ok(words), Ok(wanted)) => assert_eq!(words, wanted, "{command}"),
             (Err(denied), Err(part)) => {
-                assert!(denied.to_string().contains(part), "{command}: {denied}")
+                assert!(denied.to_string().contains(part), "{command}: {denied}");
             }
             (got, expected) => panic!("{command}: {got:?} instead of {expected:?}"),
         }

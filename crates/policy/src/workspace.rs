@@ -111,7 +111,7 @@ mod tests {
         match (judge(path), expected) {
             (Ok(clean), Ok(wanted)) => assert_eq!(clean, Path::new(wanted), "{path}"),
             (Err(denied), Err(part)) => {
-                assert!(denied.to_string().contains(part), "{path}: {denied}")
+                assert!(denied.to_string().contains(part), "{path}: {denied}");
             }
             (got, expected) => panic!("{path}: {got:?} instead of {expected:?}"),
         }

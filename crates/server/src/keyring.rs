@@ -41,11 +41,10 @@ impl Keyring {
                 fits = Fits::No;
             }
         }
-        match (fits, recorded) {
-            (Fits::Yes, None) => {}
-            (Fits::No, _) if store.is_shared() => return Err(other(file, store).await),
-            (Fits::Yes, Some(_)) => {}
-            (Fits::No, _) => tracing::error!(
+        match fits {
+            Fits::Yes => {}
+            Fits::No if store.is_shared() => return Err(other(file, store).await),
+            Fits::No => tracing::error!(
                 file = %file.display(),
                 "the master key is another one than the database was sealed with: stored keys and \
                  secrets cannot be read. Restore it from the same backup as the database, or enter \

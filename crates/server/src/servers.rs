@@ -18,7 +18,7 @@ use std::{
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
-use toft_model::id::ProjectId;
+use toft_model::id::{ProjectId, hex};
 use toft_store::{Joined, NewServer, Project, Server, Store};
 
 /// Names where a data folder lies, for as long as its computer runs.
@@ -102,7 +102,7 @@ pub(crate) fn me(
         place: format!("{} {} {}", line(BOOT_ID), line(HOST_NAME), folder.display()),
         url,
         version,
-        shares: shares.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        shares: hex(&shares.finalize()),
     }
 }
 
@@ -166,13 +166,11 @@ pub(crate) async fn bind(app: &App, machine: &Machine) -> Result<(), ApiError> {
         return Ok(());
     }
     let host = app.store.bind_project(&machine.id).await?.ok_or_else(ApiError::no_project)?;
-    match app.servers.elsewhere(Some(&host)) {
-        Some(elsewhere) => Err(elsewhere.refusal()),
-        None => {
-            machine.set_bound();
-            Ok(())
-        }
+    if let Some(elsewhere) = app.servers.elsewhere(Some(&host)) {
+        return Err(elsewhere.refusal());
     }
+    machine.set_bound();
+    Ok(())
 }
 
 #[cfg(test)]

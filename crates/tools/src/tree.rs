@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
     ffi::OsString,
-    fmt::Write as _,
     fs::{File, Metadata},
     io::{self, Read as _, Write as _},
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
@@ -23,7 +22,7 @@ use std::{
     process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use toft_model::receipt::Tree;
+use toft_model::{id, receipt::Tree};
 
 /// The part of the binary.
 pub const PART: &str = "__tree";
@@ -239,11 +238,7 @@ fn changed_ms(about: &Metadata) -> u64 {
 }
 
 fn hex(hash: &Sha256) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in hash.clone().finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", id::hex(&hash.clone().finalize()))
 }
 
 fn unix_ms() -> u64 {

@@ -139,7 +139,7 @@ async fn listen(mut run: ShellRun, mask: &Mask) -> Result<String, Failed> {
     let exit = loop {
         match run.events.next().await {
             Some(ShellEvent::Output(piece) | ShellEvent::Errors(piece)) => {
-                bytes.extend_from_slice(&piece)
+                bytes.extend_from_slice(&piece);
             }
             Some(ShellEvent::Exit(exit)) => break exit,
             Some(ShellEvent::Gap(_)) | None => {

@@ -102,8 +102,7 @@ async fn a_run_says_whether_how_often_and_how_long_its_work_is_checked() {
     )
     .await;
     assert_eq!(ends(&once), [(CheckStatus::FixAttempt, 1, 1), (CheckStatus::Failed, 1, 1)]);
-    let events = once.heard.events.lock().unwrap();
-    let limit = events.iter().find_map(|event| match &event.body {
+    let limit = once.heard.events.lock().unwrap().iter().find_map(|event| match &event.body {
         EventBody::ToolStart(tool) if tool.tool_call_id.starts_with("check_") => {
             Some(tool.input["timeout"].clone())
         }

@@ -65,13 +65,13 @@ impl Place {
         let mut env = env.to_vec();
         let postgres = match kept {
             Kept::Sqlite => None,
-            Kept::Postgres => match Postgres::start().await? {
-                Some(postgres) => Some(postgres),
-                None => {
+            Kept::Postgres => {
+                let Some(postgres) = Postgres::start().await? else {
                     output::remark("rows on PostgreSQL are left out (apt-get install postgresql)");
                     return Ok(None);
-                }
-            },
+                };
+                Some(postgres)
+            }
         };
         env.extend(postgres.as_ref().map(|server| ("DATABASE_URL".to_owned(), server.url())));
         Ok(Some(Self { lab: Lab::open(&env).await?, _postgres: postgres }))

@@ -138,7 +138,7 @@ mod tests {
         ("AGENT_WORKSPACE_BACKEND", workspace),
         ("WORKSPACE_BACKEND", workspace),
         ("ALLOW_HOST_INSTALLS", |name| {
-            assert!(runs(name, "true").host_installs && !runs(name, "false").host_installs)
+            assert!(runs(name, "true").host_installs && !runs(name, "false").host_installs);
         }),
         ("MCP_SERVERS", mcp),
         ("MCP_SERVERS_PATH", mcp),
@@ -163,10 +163,10 @@ mod tests {
             );
         }),
         ("AGENT_PLAN_PHASE_TIMEOUT_MS", |name| {
-            assert_eq!(runs(name, "90000").plan_timeout, Duration::from_secs(90))
+            assert_eq!(runs(name, "90000").plan_timeout, Duration::from_secs(90));
         }),
         ("AGENT_BUILD_PHASE_TIMEOUT_MS", |name| {
-            assert_eq!(runs(name, "120000").build_timeout, Duration::from_mins(2))
+            assert_eq!(runs(name, "120000").build_timeout, Duration::from_mins(2));
         }),
         ("ALLOWED_TOOLS", |name| {
             for list in ["read, sandbox_cmd,mcp_*", r#"["read","sandbox_cmd","mcp_*"]"#] {
@@ -181,20 +181,20 @@ mod tests {
             assert!(
                 !runs(name, "false").rules.allows("task")
                     && runs(name, "true").rules.allows("task")
-            )
+            );
         }),
         ("AUTO_LINT_AFTER_BUILD", |name| assert!(!runs(name, "false").rules.auto_check)),
         ("AUTO_LINT_FIX_MAX_PASSES", |name| assert_eq!(runs(name, "0").rules.check_fixes_max, 0)),
         ("AUTO_LINT_TIMEOUT_MS", |name| {
-            assert_eq!(runs(name, "60000").rules.check_timeout_ms, 60_000)
+            assert_eq!(runs(name, "60000").rules.check_timeout_ms, 60_000);
         }),
         ("E2B_CMD_DEFAULT_TIMEOUT_MS", |name| {
-            assert_eq!(runs(name, "5000").rules.cmd_timeout_ms, 5_000)
+            assert_eq!(runs(name, "5000").rules.cmd_timeout_ms, 5_000);
         }),
         ("MAX_JOB_ATTEMPTS", |name| assert_eq!(runs(name, "5").attempts_max, 5)),
         ("MAX_OUTPUT_CHARS", |name| assert_eq!(runs(name, "500").rules.output_chars_max, 500)),
         ("WORKER_MAX_BACKOFF", |name| {
-            assert_eq!(runs(name, "7").backoff_max, Duration::from_secs(7))
+            assert_eq!(runs(name, "7").backoff_max, Duration::from_secs(7));
         }),
         ("WORKER_REQUEUE_RUNNING_AFTER_S", |name| {
             assert_eq!(runs(name, "90").lease, Duration::from_secs(90));
@@ -222,7 +222,7 @@ mod tests {
         ("CHECK_PROVIDER", |name| assert_eq!(asked(name, "x").provider.as_deref(), Some("x"))),
         ("CHECK_MODEL", |name| assert_eq!(asked(name, "x").model.as_deref(), Some("x"))),
         ("RUN_TIMEOUT_MS", |name| {
-            assert_eq!(asked(name, "5").run_timeout, Duration::from_millis(5))
+            assert_eq!(asked(name, "5").run_timeout, Duration::from_millis(5));
         }),
         ("RUN_POLL_MS", |name| assert_eq!(asked(name, "5").poll, Duration::from_millis(5))),
     ];

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use toft_model::id::random_hex;
 
 /// Steps of a request that is no stream.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of a key that names a request.
 const KEY_BYTES: usize = 16;
 /// What a ZIP archive begins with: a file, or the index of an empty one.

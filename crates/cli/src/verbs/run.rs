@@ -211,10 +211,10 @@ fn show(event: &SseEvent) {
             output::line(&output::dim(&format!("\n[{}] {input}", text("tool"))));
         }
         "tool" if data["phase"] == "error" => {
-            output::line(&output::dim(&format!("\n{}", text("error"))))
+            output::line(&output::dim(&format!("\n{}", text("error"))));
         }
         "status" => {
-            output::line(&output::dim(&format!("\n· {}", output::shown(&data.to_string()))))
+            output::line(&output::dim(&format!("\n· {}", output::shown(&data.to_string()))));
         }
         "error" => output::line(&format!("\nfailed: {}", text("error"))),
         "done" => output::line(&output::dim("\ndone")),

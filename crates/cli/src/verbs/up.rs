@@ -45,10 +45,10 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     log_to_stderr();
     // A descriptor that the caller's shell left open is no business of machines and gateway.
     toft_jail::child::mark_close_on_exec_from(FIRST_OTHER_FD).context("closing descriptors")?;
-    if let Some(step) = config::kill_at() {
-        if !toft_store::commits::arm(&step) {
-            toft_machine::steps::arm(&step).context("TOFT_KILL_AT")?;
-        }
+    if let Some(step) = config::kill_at()
+        && !toft_store::commits::arm(&step)
+    {
+        toft_machine::steps::arm(&step).context("TOFT_KILL_AT")?;
     }
     let resolved = config::resolve(at, up)?;
     let traces = config::traces()?;

@@ -3,18 +3,8 @@
 
 use super::progress::Progress;
 use sha2::{Digest as _, Sha256};
-use std::{
-    fmt::Write as _,
-    io::{self, Read},
-};
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
+use std::io::{self, Read};
+use toft_model::id::hex;
 
 /// Of a whole text.
 pub(crate) fn of(bytes: &[u8]) -> String {

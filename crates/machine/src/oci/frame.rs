@@ -13,6 +13,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+use toft_model::id;
 
 /// Filled by the engine, or kept in memory: not bound from a disk.
 const ENGINES: &[&str] = &["dev", "proc", "run", "sys"];
@@ -127,11 +128,7 @@ async fn import(
 
 /// The first half of what names these bytes.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    id::hex(&Sha256::digest(bytes)[..8])
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use std::{fmt::Write as _, sync::Arc, time::Duration};
-use toft_model::id::{SessionId, random_hex};
+use std::{sync::Arc, time::Duration};
+use toft_model::id::{SessionId, hex, random_hex};
 use tokio::{sync::Semaphore, time::timeout};
 
 /// Names a message; sent again under it, it is not said again.
@@ -188,10 +188,7 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 /// Two people may choose the same key.
 fn id_of(user: &str, key: &str) -> String {
     let digest = Sha256::new().chain_update(user).chain_update([0]).chain_update(key).finalize();
-    digest[..16].iter().fold("key-".to_owned(), |mut id, byte| {
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    format!("key-{}", hex(&digest[..16]))
 }
 
 async fn turn() -> Result<tokio::sync::SemaphorePermit<'static>, ApiError> {

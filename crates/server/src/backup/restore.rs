@@ -207,13 +207,12 @@ fn fill(
     runtime: &tokio::runtime::Handle,
 ) -> Result<(), RestoreError> {
     let scratch = data.join(SCRATCH);
-    match database {
-        Some(url) => runtime.block_on(PostgresStore::fill(url.expose(), &scratch))?,
-        None => {
-            let file = data.join("toft.db");
-            fs::rename(scratch.join("toft.db"), &file)
-                .map_err(|source| RestoreError::Io { at: file.display().to_string(), source })?;
-        }
+    if let Some(url) = database {
+        runtime.block_on(PostgresStore::fill(url.expose(), &scratch))?;
+    } else {
+        let file = data.join("toft.db");
+        fs::rename(scratch.join("toft.db"), &file)
+            .map_err(|source| RestoreError::Io { at: file.display().to_string(), source })?;
     }
     fs::remove_dir_all(&scratch)
         .map_err(|source| RestoreError::Io { at: scratch.display().to_string(), source })

@@ -299,11 +299,11 @@ fn answers(one: &Described, schemas: &mut Schemas) -> Value {
     for answer in &one.operation.answers {
         match answer {
             Answer::Data(of) => {
-                let schema = enveloped(schemas.given(*of));
+                let schema = enveloped(&schemas.given(*of));
                 good.insert("application/json".into(), json!({"schema": schema}));
             }
             Answer::Reply(of) => {
-                let schema = replied(schemas.given(*of));
+                let schema = replied(&schemas.given(*of));
                 good.insert("application/json".into(), json!({"schema": schema}));
             }
             Answer::Bare(of) => {
@@ -396,7 +396,7 @@ fn statuses(one: &Described) -> Vec<&'static (&'static str, &'static str)> {
         .collect()
 }
 
-fn replied(data: Value) -> Value {
+fn replied(data: &Value) -> Value {
     json!({
         "type": "object",
         "properties": {
@@ -407,7 +407,7 @@ fn replied(data: Value) -> Value {
     })
 }
 
-fn enveloped(data: Value) -> Value {
+fn enveloped(data: &Value) -> Value {
     json!({
         "type": "object",
         "properties": {"ok": {"const": true}, "data": data, "meta": {"$ref": format!("{SCHEMAS}Meta")}},

@@ -4,17 +4,16 @@
 pub(crate) fn of_path(path: &str, name: &str) -> Option<&'static str> {
     let of_bridge = path.split_once("/toft/").map(|(_, rest)| rest);
     Some(match (name, of_bridge) {
-        ("id", None) if path.starts_with("/v1/projects/") => "The project, by its id or alias.",
         ("id", None) if path.starts_with("/v1/keys/") => "The key's id; not the key.",
         ("id", None) if path.starts_with("/v1/providers/") => "The provider's id.",
-        ("id", Some(_)) => "The project, by its id or alias.",
+        ("id", of_bridge) if of_bridge.is_some() || path.starts_with("/v1/projects/") => {
+            "The project, by its id or alias."
+        }
         ("exec", _) => "The program, by the `id` of its stream's event `start`.",
         ("checkpoint", _) => "The checkpoint's id.",
         ("sid", _) => "The schedule's id.",
         ("comparison", _) => "The comparison's id.",
-        ("run", _) => "The run's id.",
         ("name", None) => "The secret's name.",
-        ("server", _) => "The MCP server's name in the project.",
         ("key", _) => "The image's key or name.",
         ("provider", _) => "The provider's id.",
         ("model", _) => "The model's name at its provider; it may hold slashes.",
@@ -24,8 +23,8 @@ pub(crate) fn of_path(path: &str, name: &str) -> Option<&'static str> {
         ("terminal", Some(_)) => "The terminal's id.",
         ("service", Some(_)) => "The service's name.",
         ("process", Some(_)) => "The process's id in the list.",
-        ("mcp", Some(_)) => "The MCP server's name in the project.",
-        ("job", Some(_)) => "The run's id.",
+        ("server", _) | ("mcp", Some(_)) => "The MCP server's name in the project.",
+        ("run", _) | ("job", Some(_)) => "The run's id.",
         _ => return None,
     })
 }

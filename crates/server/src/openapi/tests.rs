@@ -134,7 +134,7 @@ fn every_route_of_a_bridge_is_told_too() {
             let text = std::fs::read_to_string(&path).unwrap();
             for line in text.split(".route(\"/").skip(1) {
                 let (path, methods) = line.split_once('"').unwrap();
-                let methods = methods.split("\n").next().unwrap();
+                let methods = methods.split('\n').next().unwrap();
                 for method in ["get", "put", "post", "delete"] {
                     let begins = methods.contains(&format!(", {method}("));
                     if begins || methods.contains(&format!(".{method}(")) {

@@ -156,7 +156,7 @@ pub(crate) async fn connect(
     let wish = wish(body)?;
     let started = connect::begin(&app, &caller, &machine, &server, wish, &origin).await?;
     Ok(Data(Begun {
-        authorization_url: started.authorization_url.to_string(),
+        authorization_url: started.authorization_url.clone(),
         host: started.host,
         server_host: started.server_host,
         scopes: started.scopes,

@@ -261,6 +261,10 @@ struct Row {
 }
 
 /// Of what. Which fields there are is said by `by`.
+#[expect(
+    clippy::option_option,
+    reason = "a field that is not there and one that is null are two answers"
+)]
 #[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UsageOf")]

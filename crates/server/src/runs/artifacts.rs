@@ -26,7 +26,7 @@ const CHECKED: &str = "toft-check";
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a request to a bucket is tried again, and for how long: a run's last step is tried again as a whole.
 const RETRIES_MAX: usize = 4;
-const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
+const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where artifacts are kept.
 #[derive(Clone)]
@@ -163,7 +163,7 @@ impl Artifacts {
 
     fn key(&self, path: &str) -> Key {
         let parts = self.prefix.parts().map(|part| part.as_ref().to_owned());
-        Key::from_iter(parts.chain(path.split('/').map(str::to_owned)))
+        parts.chain(path.split('/').map(str::to_owned)).collect()
     }
 
     /// Where a run's workspace is kept: one for each try, so that none is written over while it is read.
@@ -261,13 +261,16 @@ mod tests {
         let artifacts = Artifacts::open(&place).unwrap();
         let (project, run) = (ProjectId::random(), JobId::random());
         let path = Artifacts::workspace(&project, &run, 1);
-        let pieces = |n: usize| (0..n).map(|n| Ok(Bytes::from(vec![n as u8; 1 << 20])));
+        let pieces =
+            |n: usize| (0..n).map(|n| Ok(Bytes::from(vec![u8::try_from(n).unwrap(); 1 << 20])));
         let size = artifacts.put(&path, futures_util::stream::iter(pieces(12))).await.unwrap();
         assert_eq!(size, 12 << 20);
         let kept = artifacts.get(&path).await.unwrap();
         assert_eq!(kept.size, size);
         let bytes = kept.bytes.try_collect::<Vec<_>>().await.unwrap().concat();
-        assert!(bytes.chunks(1 << 20).enumerate().all(|(n, c)| c.iter().all(|b| *b == n as u8)));
+        assert!(
+            bytes.chunks(1 << 20).enumerate().all(|(n, c)| c.iter().all(|b| usize::from(*b) == n))
+        );
 
         let cut = pieces(11).chain([Err(io::Error::other("cut"))]);
         let other = Artifacts::workspace(&project, &run, 2);

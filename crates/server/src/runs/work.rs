@@ -142,9 +142,8 @@ impl Work {
         if self.run.state.attempt == 0 || self.run.state.phase == Phase::Over {
             self.begin().await?;
         }
-        let now = match self.hand_over(machine).await? {
-            Some(now) => now,
-            None => return self.end_cancelled(Told::default()).await,
+        let Some(now) = self.hand_over(machine).await? else {
+            return self.end_cancelled(Told::default()).await;
         };
         self.attach(&now).await?;
         self.follow(machine).await
@@ -256,7 +255,7 @@ impl Work {
         let (mut session, mut prompt) = (None, run.prompt.clone());
         // The same whoever asks, and when: the run before it is over.
         if let Some(parent) = &run.parent {
-            let parent = self.read(self.app.store.run(&run.project, parent).await)?;
+            let parent = read(self.app.store.run(&run.project, parent).await)?;
             match parent {
                 Some(Run { state, .. }) if state.session.is_some() => session = state.session,
                 Some(parent) => prompt = super::shown::go_on(&parent, &run.prompt),
@@ -340,14 +339,7 @@ impl Work {
     }
 
     async fn copy(&self, after: u64) -> Result<Vec<NewEvent>, Stop> {
-        self.read(self.app.store.events_after(&self.run.project, after, ROWS_MAX, BYTES_MAX).await)
-    }
-
-    fn read<T>(&self, read: Result<T, StoreError>) -> Result<T, Stop> {
-        read.map_err(|error| match error {
-            StoreError::Missing { .. } => Stop::Lost,
-            error => Stop::Failed(Failed { error: ApiError::from(error).message, again: true }),
-        })
+        read(self.app.store.events_after(&self.run.project, after, ROWS_MAX, BYTES_MAX).await)
     }
 
     /// Makes the project's events into the run's until it is over.
@@ -580,7 +572,7 @@ impl Work {
         match self.app.store.active_price(provider, model).await {
             Ok(price) => state.cost = price.map(|price| cost(usage, &price)),
             Err(error) => {
-                tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known")
+                tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known");
             }
         }
     }
@@ -721,4 +713,12 @@ impl Work {
         };
         timeout(ANSWER_TIMEOUT, work).await.map_err(|_| BridgeError::Timeout)?
     }
+}
+
+/// What was read; what was not says whether the run is still ours.
+fn read<T>(read: Result<T, StoreError>) -> Result<T, Stop> {
+    read.map_err(|error| match error {
+        StoreError::Missing { .. } => Stop::Lost,
+        error => Stop::Failed(Failed { error: ApiError::from(error).message, again: true }),
+    })
 }

@@ -256,7 +256,7 @@ impl Secrets for SqlStore {
         let data_keys = keys.into_iter().map(parsed).collect::<Result<_, _>>()?;
         let webhooks =
             sqlx::query_as("SELECT public_id, sealed FROM webhook").fetch_all(&mut *tx).await?;
-        Ok(Wrapped { data_keys, provider_keys, webhooks })
+        Ok(Wrapped { webhooks, data_keys, provider_keys })
     }
 
     async fn rewrap(&self, anew: &Wrapped, master_id: &str) -> Result<(), StoreError> {

@@ -121,7 +121,7 @@ pub(crate) async fn kept(place: &Place) {
     let made: Vec<_> = now.candidates.iter().filter_map(|one| one.project.clone()).collect();
     assert_eq!(made, forks);
     assert_eq!(now.candidates[1].model.as_deref(), Some("two"));
-    assert_eq!(listed(store).await, [shop.clone()]);
+    assert_eq!(listed(store).await, std::slice::from_ref(&shop));
     assert_eq!(store.projects(99, 0).await.unwrap().len(), 3);
     let of = store.candidate_of(&forks[0]).await.unwrap();
     assert_eq!(of, Some((shop.clone(), wish.id.clone())));
@@ -210,7 +210,7 @@ pub(crate) async fn dropped(place: &Place) {
     store.delete_project(&shop, 6).await.unwrap();
     assert_eq!(store.comparison(&late.id).await.unwrap(), None);
     assert_eq!(get(store, &open.id).await.status, ComparisonStatus::Dropping);
-    assert_eq!(store.unsettled_comparisons("here").await.unwrap(), [open.id.clone()]);
+    assert_eq!(store.unsettled_comparisons("here").await.unwrap(), std::slice::from_ref(&open.id));
     assert_eq!(is_accepted(store, &forks[0], "late").await, Accepted::Keeping);
     for fork in &forks {
         store.delete_project(fork, 7).await.unwrap();

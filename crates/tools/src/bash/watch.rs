@@ -210,7 +210,7 @@ impl<'a> Watch<'a> {
             loop {
                 match run.events.next().await {
                     Some(ShellEvent::Output(bytes) | ShellEvent::Errors(bytes)) => {
-                        self.output(&bytes)
+                        self.output(&bytes);
                     }
                     Some(ShellEvent::Gap(_)) => self.gap = true,
                     Some(ShellEvent::Exit(exit)) => return Some(exit),

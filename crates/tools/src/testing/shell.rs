@@ -226,7 +226,7 @@ impl Shell for LocalShell {
         let run = self.follow(&id, &kept);
         // Owned by the process: ends with it, and Drop ends that.
         tokio::spawn(async move {
-            let (_, _, status) = tokio::join!(
+            let ((), (), status) = tokio::join!(
                 listen(&kept, reader, false),
                 listen(&kept, apart, true),
                 child.wait(),

@@ -141,13 +141,13 @@ pub(super) async fn run(ctx: &ToolContext, bounds: Bounds, order: Order<'_>) -> 
     let mut lost_until = Instant::now() + LOST_PATIENCE;
     loop {
         let error = match ctx.shell.start(spec.clone()).await {
-            Ok(run) => match follow(ctx, run, bounds, until, limit).await {
-                Some(ran) => return ran,
-                None => {
-                    lost_until = Instant::now() + LOST_PATIENCE;
-                    continue;
+            Ok(run) => {
+                if let Some(ran) = follow(ctx, run, bounds, until, limit).await {
+                    return ran;
                 }
-            },
+                lost_until = Instant::now() + LOST_PATIENCE;
+                continue;
+            }
             Err(error) => error,
         };
         let is_lost = matches!(error.code.as_str(), "lost" | "io");

@@ -84,7 +84,8 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
     artifacts.check().await.unwrap();
     let (project, run) = (ProjectId::random(), JobId::random());
     let path = Artifacts::workspace(&project, &run, 1);
-    let pieces = |n: usize| (0..n).map(|n| Ok(Bytes::from(vec![n as u8; 1 << 20])));
+    let pieces =
+        |n: usize| (0..n).map(|n| Ok(Bytes::from(vec![u8::try_from(n).unwrap(); 1 << 20])));
     // Larger than one request takes: it goes up in parts.
     let size = artifacts.put(&path, futures_util::stream::iter(pieces(23))).await.unwrap();
     assert_eq!(size, 23 << 20);
@@ -95,7 +96,7 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
     let kept = artifacts.get(&path).await.unwrap();
     assert_eq!(kept.size, size);
     let bytes = kept.bytes.try_collect::<Vec<_>>().await.unwrap().concat();
-    assert!(bytes.chunks(1 << 20).enumerate().all(|(n, c)| c.iter().all(|b| *b == n as u8)));
+    assert!(bytes.chunks(1 << 20).enumerate().all(|(n, c)| c.iter().all(|b| usize::from(*b) == n)));
 
     let cut = pieces(21).chain([Err(io::Error::other("cut"))]);
     let other = Artifacts::workspace(&project, &run, 2);

@@ -100,7 +100,7 @@ fn event(kind: &str, data: &serde_json::Value) -> NewRunEvent {
 /// Whether the run is still its owner's.
 async fn write(store: &dyn Store, run: &mut Run, event: NewRunEvent, said: Option<&str>) -> bool {
     let left = Left { said: said.map(str::to_owned), artifact: None };
-    let durable = if run.last_seq % 2 == 0 { Durable::Now } else { Durable::Soon };
+    let durable = if run.last_seq.is_multiple_of(2) { Durable::Now } else { Durable::Soon };
     loop {
         match store.write_run(run, std::slice::from_ref(&event), &left, durable, now_ms()).await {
             Ok(Wrote::Done(last)) => {
@@ -144,7 +144,7 @@ async fn one(store: &dyn Store, mut run: Run) {
             return;
         }
     }
-    if own % 4 == 0 && run.state.attempt < run.attempts_max {
+    if own.is_multiple_of(4) && run.state.attempt < run.attempts_max {
         run.state.status = RunStatus::Queued;
         run.state.not_before = now_ms() + chance.below(300);
         // Marks that the next owner begins anew.
@@ -152,7 +152,7 @@ async fn one(store: &dyn Store, mut run: Run) {
         write(store, &mut run, event("status", &json!({"status": "retrying"})), None).await;
         return;
     }
-    if own % 16 == 0 {
+    if own.is_multiple_of(16) {
         run.state.status = RunStatus::Error;
         write(store, &mut run, event("error", &json!({"error": "it fails"})), None).await;
         return;

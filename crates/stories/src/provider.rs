@@ -273,14 +273,38 @@ async fn talk(
 struct Turn {
     /// Whether the model may ask for tools.
     offers: bool,
+    /// What the user's side said since the model last answered; else what it said last.
     user: String,
     since: usize,
     /// Tool calls in the conversation so far: makes ids that are unique and repeatable.
     calls: usize,
 }
 
+impl Turn {
+    fn hear(&mut self, text: &str) {
+        if self.since > 0 || self.user.is_empty() {
+            self.user.clear();
+        } else {
+            self.user.push('\n');
+        }
+        self.user.push_str(text);
+        self.since = 0;
+    }
+}
+
 fn offers(body: &Value) -> bool {
     body["tools"].as_array().is_some_and(|tools| !tools.is_empty())
+}
+
+/// A content's text, whether it is one or in parts.
+fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        content => {
+            let parts = content.as_array().into_iter().flatten();
+            parts.filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
+        }
+    }
 }
 
 fn words(text: &str) -> Vec<String> {

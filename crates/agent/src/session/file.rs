@@ -16,6 +16,7 @@ use std::{
 };
 use toft_model::{
     id::{RunId, SessionId, random_hex},
+    message::Message,
     provider::ModelRef,
     time::rfc3339,
 };
@@ -298,6 +299,11 @@ impl Session {
         extra: Extra,
         now_ms: u64,
     ) -> Result<&Entry, SessionError> {
+        // Read again, such a message has its line's time and no other.
+        let now_ms = match &body {
+            Body::Message(Message::Custom(custom)) => custom.timestamp,
+            _ => now_ms,
+        };
         let parent = self.leaf.map(|place| self.entries[place].id.as_str());
         let mut line = line::write(&id, parent, now_ms, &body, &extra)
             .expect("only kinds that we write are appended");

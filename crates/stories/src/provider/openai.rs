@@ -1,6 +1,6 @@
 //! OpenAI chat: the rules of a conversation, and the frames of an answer.
 
-use super::{Say, Turn, words};
+use super::{Say, Turn, text_of, words};
 use serde_json::{Value, json};
 
 /// What the conversation asks for, or the rule that it breaks.
@@ -30,17 +30,7 @@ pub(super) fn judge(body: &Value) -> Result<Turn, String> {
                 open.remove(at);
             }
             "user" => {
-                turn.user = match &message["content"] {
-                    Value::String(text) => text.clone(),
-                    content => content
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .filter_map(|b| b["text"].as_str())
-                        .collect::<Vec<_>>()
-                        .join("\n"),
-                };
-                turn.since = 0;
+                turn.hear(&text_of(&message["content"]));
             }
             other => return Err(format!("message {i} has role {other:?}")),
         }

@@ -1,6 +1,6 @@
 //! OpenAI responses: the rules of a conversation, and the frames of an answer.
 
-use super::{Say, Turn, words};
+use super::{Say, Turn, text_of, words};
 use serde_json::{Value, json};
 
 /// What the conversation asks for, or the rule that it breaks.
@@ -47,14 +47,7 @@ pub(super) fn judge(body: &Value) -> Result<Turn, String> {
                 if !open.is_empty() {
                     return Err(format!("item {i}: calls {open:?} have no output"));
                 }
-                turn.user = match &item["content"] {
-                    Value::String(text) => text.clone(),
-                    content => {
-                        let parts = content.as_array().into_iter().flatten();
-                        parts.filter_map(|p| p["text"].as_str()).collect::<Vec<_>>().join("\n")
-                    }
-                };
-                turn.since = 0;
+                turn.hear(&text_of(&item["content"]));
             }
             other => return Err(format!("item {i} is {other:?}")),
         }

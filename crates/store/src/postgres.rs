@@ -5,7 +5,7 @@ mod copies;
 #[macro_use]
 mod dialect;
 mod far;
-#[path = "sql/mod.rs"]
+#[path = "sql/families.rs"]
 #[expect(clippy::duplicate_mod, reason = "one text, compiled for each database with its types")]
 mod sql;
 

@@ -2,7 +2,7 @@
 
 #[macro_use]
 mod dialect;
-#[path = "sql/mod.rs"]
+#[path = "sql/families.rs"]
 #[expect(clippy::duplicate_mod, reason = "one text, compiled for each database with its types")]
 mod sql;
 #[cfg(test)]

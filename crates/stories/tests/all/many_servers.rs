@@ -147,6 +147,9 @@ async fn follow(toft: &Toft, path: &str, longest: Duration) -> Result<Vec<(u64, 
                     let block: String = text.drain(..end + 2).collect();
                     let field = |name: &str| block.lines().find_map(|l| l.strip_prefix(name));
                     let (Some(id), Some(data)) = (field("id: "), field("data: ")) else { continue };
+                    if field("event: ") == Some("ping") {
+                        continue;
+                    }
                     let data: Value = serde_json::from_str(data)?;
                     let word = data["data"]["status"].as_str().or(data["event"].as_str());
                     events.push((id.parse()?, word.unwrap_or_default().to_owned()));

@@ -1,5 +1,9 @@
 //! A client that was written for the Platform Agent finds its routes, envelopes, codes, credentials and tools here.
 
+mod bad_input;
+mod checks;
+mod ends;
+mod same_request;
 mod tools;
 
 use anyhow::{Context as _, Result, ensure};
@@ -37,6 +41,7 @@ fn script() -> Script {
             }
             (true, 0) => calls(&[
                 ("sandbox_cmd", json!({"cmd": "mkdir -p made/by 'a run'"})),
+                ("sandbox_cmd", json!({"cmd": "mkdir made"})),
                 ("sandbox_cmd", json!({"cmd": "rm -rf .git && true"})),
                 ("project_actions", json!({"action": "rollback_list_commits"})),
             ]),

@@ -13,7 +13,7 @@ use tokio::process::Command;
 async fn check(depth: &str, base: &str, more: &[(&str, &str)]) -> Result<Output> {
     let mut command = Command::new(binary());
     command.args(["check", depth, "--base", base, "--json"]).env_clear().env("AGENT_API_KEY", KEY);
-    command.envs(more.iter().copied()).env("RUN_POLL_MS", "50").kill_on_drop(true);
+    command.env("RUN_POLL_MS", "50").envs(more.iter().copied()).kill_on_drop(true);
     command.output().await.context("toft check")
 }
 
@@ -103,6 +103,7 @@ async fn a_check_that_fails_says_at_which_step_and_why() -> Result<()> {
     let said = failed("http://127.0.0.1:9", &[]).await?;
     ensure!(said.contains("step health") && said.contains("does not answer"), "{said}");
     let wrong = check("smoke", &toft.base, &[("RUN_POLL_MS", "soon")]).await?;
-    ensure!(!wrong.status.success());
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    ensure!(!wrong.status.success() && said.contains("RUN_POLL_MS"), "{said}");
     toft.down()
 }

@@ -338,7 +338,7 @@ async fn an_archive_has_the_projects_files_and_neither_secrets_nor_what_is_made_
         write(file, "s3cret-canary");
         write(&format!("deep/er/{file}"), "s3cret-canary");
     }
-    write(".env/inside.ts", "s3cret-canary");
+    write("venv/.env/inside.ts", "s3cret-canary");
     std::os::unix::fs::symlink("/etc/passwd", place.path("link")).unwrap();
     std::os::unix::fs::symlink("/etc", place.path("links")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, place.path("pipe"), rustix::fs::Mode::RWXU).unwrap();

@@ -279,6 +279,18 @@ struct Turn {
     calls: usize,
 }
 
+/// Begins what an agent is told of its mode, right behind what a person said.
+const MODE: &str = "[Plan mode";
+
+impl Turn {
+    /// Takes what the user says. What is said of the mode belongs to the words before it.
+    fn hear(&mut self, text: String) {
+        let goes_on = text.starts_with(MODE) && self.since == 0 && !self.user.is_empty();
+        self.user = if goes_on { format!("{}\n{text}", self.user) } else { text };
+        self.since = 0;
+    }
+}
+
 fn offers(body: &Value) -> bool {
     body["tools"].as_array().is_some_and(|tools| !tools.is_empty())
 }

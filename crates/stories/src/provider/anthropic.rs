@@ -42,8 +42,7 @@ pub(super) fn judge(body: &Value) -> Result<Turn, String> {
                 }
                 let text: Vec<&str> = blocks.iter().filter_map(|b| b["text"].as_str()).collect();
                 if !text.is_empty() {
-                    turn.user = text.join("\n");
-                    turn.since = 0;
+                    turn.hear(text.join("\n"));
                 }
             }
             other => return Err(format!("message {i} has role {other:?}")),

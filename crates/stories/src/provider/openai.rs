@@ -30,7 +30,7 @@ pub(super) fn judge(body: &Value) -> Result<Turn, String> {
                 open.remove(at);
             }
             "user" => {
-                turn.user = match &message["content"] {
+                let text = match &message["content"] {
                     Value::String(text) => text.clone(),
                     content => content
                         .as_array()
@@ -40,7 +40,7 @@ pub(super) fn judge(body: &Value) -> Result<Turn, String> {
                         .collect::<Vec<_>>()
                         .join("\n"),
                 };
-                turn.since = 0;
+                turn.hear(text);
             }
             other => return Err(format!("message {i} has role {other:?}")),
         }

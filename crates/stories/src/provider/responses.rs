@@ -47,14 +47,14 @@ pub(super) fn judge(body: &Value) -> Result<Turn, String> {
                 if !open.is_empty() {
                     return Err(format!("item {i}: calls {open:?} have no output"));
                 }
-                turn.user = match &item["content"] {
+                let text = match &item["content"] {
                     Value::String(text) => text.clone(),
                     content => {
                         let parts = content.as_array().into_iter().flatten();
                         parts.filter_map(|p| p["text"].as_str()).collect::<Vec<_>>().join("\n")
                     }
                 };
-                turn.since = 0;
+                turn.hear(text);
             }
             other => return Err(format!("item {i} is {other:?}")),
         }

@@ -19,6 +19,7 @@ use toft_stories::{
 };
 
 const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
+const PATIENT: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it patiently\"}]}\n```";
 /// Until a server that is gone counts as that, with room for a slow host.
 const GONE: Duration = Duration::from_mins(2);
 
@@ -28,7 +29,8 @@ fn script() -> Script {
         let say = |text: &str| Say { text: text.into(), tools: vec![] };
         let building = user.contains("[Plan mode is over");
         if turn > 0 || !building {
-            return say(if building { "It is done." } else { PLAN });
+            let plan = if user.contains("patiently") { PATIENT } else { PLAN };
+            return say(if building { "It is done." } else { plan });
         }
         let waits =
             if user.contains("patiently") { "until test -e go; do sleep 0.1; done; " } else { "" };

@@ -16,6 +16,8 @@ use toft_stories::{
 
 const KEY: &str = "the-key-of-the-document-0123456789";
 const PLAN: &str = "```json\n{\"summary\": \"Folders.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make them\"}]}\n```";
+const SLOW: &str = "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
+
 fn say(text: &str) -> Say {
     Say { text: text.into(), tools: vec![] }
 }
@@ -35,6 +37,7 @@ fn script() -> Script {
                 ("sandbox_cmd", json!({"cmd": "mkdir too-early"})),
                 ("project_actions", json!({"action": "detect_project"})),
             ]),
+            (false, _) if user.contains("slowly") => say(SLOW),
             (false, _) => say(PLAN),
             (true, 0) if user.contains("slowly") => {
                 calls(&[("bash", json!({"command": "sleep 3600"}))])

@@ -28,7 +28,7 @@ async fn a_run_has_the_documents_tools_and_the_project_goes_back_to_before_it() 
     // The attempt while planning is refused and told; looking is not.
     let warned =
         data("status").into_iter().find(|status| status["status"] == "plan_policy_warning");
-    assert_eq!(warned.context("it is told")?["tool"], "sandbox_cmd");
+    assert_eq!(warned.with_context(|| format!("it is told: {told}"))?["tool"], "sandbox_cmd");
     let ends: Vec<Value> = data("tool")
         .iter()
         .filter(|tool| tool["phase"] == "end")

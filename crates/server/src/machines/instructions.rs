@@ -26,11 +26,8 @@ pub(super) async fn of_new<'a>(app: &'a App, machine: &Machine) -> Option<&'a st
 /// Puts it there. A machine is none the worse without it.
 pub(super) async fn give(app: &App, machine: &Machine, text: &str) {
     let given = timeout(TIMEOUT, put(app, machine, text)).await;
-    match given.unwrap_or(Err(BridgeError::Timeout)) {
-        Ok(()) => {}
-        Err(error) => {
-            tracing::warn!(project.id = %machine.id, %error, "the project begins without {FILE}");
-        }
+    if let Err(error) = given.unwrap_or(Err(BridgeError::Timeout)) {
+        tracing::warn!(project.id = %machine.id, %error, "the project begins without {FILE}");
     }
 }
 

@@ -57,7 +57,7 @@ impl Teller {
     }
 }
 
-fn result(call: &str, tool: &str, text: &str, details: Value) -> Value {
+fn result(call: &str, tool: &str, text: &str, details: &Value) -> Value {
     json!({
         "toolCallId": call, "toolName": tool, "isError": false, "durationMs": 7,
         "result": {
@@ -94,7 +94,7 @@ fn a_call_is_told_with_its_output_as_it_comes_by_stream() {
             ("tool_start", start("c", "sandbox_cmd", &input)),
             ("tool_update", update(None, "one")),
             ("tool_update", update(Some("stderr"), "two")),
-            ("tool_end", result("c", "sandbox_cmd", "done", json!({}))),
+            ("tool_end", result("c", "sandbox_cmd", "done", &json!({}))),
         ],
         &[
             (
@@ -122,7 +122,7 @@ fn a_call_is_told_with_its_output_as_it_comes_by_stream() {
 #[test]
 fn a_failed_call_is_an_error_and_an_attempt_to_change_while_planning_a_warning() {
     let mut teller = Teller::new(Phase::Plan);
-    let mut refused = result("c", "write", "refused", json!({ "planMode": true }));
+    let mut refused = result("c", "write", "refused", &json!({ "planMode": true }));
     refused["isError"] = true.into();
     teller.check(
         &[("tool_end", refused)],
@@ -174,7 +174,7 @@ fn what_tools_do_to_files_is_told_in_the_sources_words() {
     ] {
         let mut teller = Teller::new(Phase::Build);
         teller.hear("tool_start", &start("c", tool, &input));
-        let told = teller.hear("tool_end", &result("c", tool, "done", details));
+        let told = teller.hear("tool_end", &result("c", tool, "done", &details));
         let mut expected = expected;
         expected["phase"] = "build".into();
         assert_eq!(told[0], ("file_op".into(), expected), "{tool}");
@@ -182,7 +182,7 @@ fn what_tools_do_to_files_is_told_in_the_sources_words() {
     let mut teller = Teller::new(Phase::Build);
     let files =
         json!({ "files": [{ "path": "a", "change": "A" }, { "path": "b", "change": "M" }] });
-    let told = teller.hear("tool_end", &result("c", "apply_patch", "done", files));
+    let told = teller.hear("tool_end", &result("c", "apply_patch", "done", &files));
     let ops: Vec<_> = told.iter().filter(|(kind, _)| kind == "file_op").collect();
     assert_eq!((&ops[0].1["op"], &ops[1].1["op"]), (&json!("write"), &json!("edit")));
 }

@@ -4,6 +4,9 @@ use super::{As, Client, started};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+/// Status of most of it.
+const INVALID: u16 = 400;
+
 /// Status and code of what must not fit, and a word that its message has.
 type Wanted = (u16, &'static str, &'static str);
 
@@ -29,7 +32,6 @@ async fn what_does_not_fit_is_refused_in_words_and_makes_no_run() -> Result<()> 
     let client = Client(&toft);
     let body = json!({"id": "bad", "name": "Bad", "start": false});
     client.data(("POST", "/v1/projects"), None, Some(&body)).await?;
-    const INVALID: u16 = 400;
     let long = "m".repeat(300);
     let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
     let huge = "x".repeat(2 << 20);

@@ -27,7 +27,7 @@ use toft_model::{
     plan::Mode,
     run::RunRules,
 };
-use toft_tools::{TASK, Toolbox, workspace};
+use toft_tools::{TASK, Toolbox, Update, workspace};
 use tokio::sync::{Notify, mpsc};
 
 /// Tools that a task does not have: it has no tasks of its own, and people do not follow it.
@@ -344,7 +344,7 @@ pub(crate) struct Errand {
     /// The call.
     pub(crate) call_id: String,
     /// What people see of it.
-    pub(crate) updates: mpsc::Sender<String>,
+    pub(crate) updates: mpsc::Sender<Update>,
 }
 
 impl Errand {
@@ -354,7 +354,7 @@ impl Errand {
         let words = said.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
         let words: String = words.chars().take(CALL_CHARS_MAX).collect();
         // Nobody keeping up is no reason to stop.
-        let _ = self.updates.try_send(format!("{} {words}\n", start.tool_name));
+        let _ = self.updates.try_send(format!("{} {words}\n", start.tool_name).into());
     }
 }
 

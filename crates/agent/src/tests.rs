@@ -26,7 +26,11 @@ use toft_llm::{
     ask::{ModelFailure, Retry},
     testing::{Prepared, call},
 };
-use toft_model::{message::Message, provider::ModelRef};
+use toft_model::{
+    event::{EventBody, OutputStream},
+    message::Message,
+    provider::ModelRef,
+};
 
 fn failure(code: &str, retry: Retry) -> ModelFailure {
     ModelFailure { code: code.into(), message: format!("{code} happened"), retry }
@@ -216,6 +220,32 @@ async fn what_a_tool_prints_of_a_secret_reaches_neither_people_nor_the_model() {
     let told = events.iter().filter(|e| matches!(e.body.kind(), "tool_update" | "tool_end"));
     let told: String = told.map(toft_model::event::Event::to_line).collect();
     assert!(told.contains("[secret KEY]") && !told.contains("canary"), "{told}");
+}
+
+#[tokio::test]
+async fn both_streams_of_a_program_are_told_apart_and_each_without_secrets_that_come_in_pieces() {
+    let bench = Bench::new([Prepared::call("c1", "both", "{}"), Prepared::text("ok")]);
+    bench.secrets.set("KEY", "canary-12345");
+    bench.run("go").await;
+    let events = bench.heard.events.lock().unwrap();
+    let told = |of: OutputStream| -> String {
+        let updates = events.iter().filter_map(|event| match &event.body {
+            EventBody::ToolUpdate(update) if update.stream == of => Some(update.delta.as_str()),
+            _ => None,
+        });
+        updates.collect()
+    };
+    assert_eq!(told(OutputStream::Stdout), "out more [secret KEY] out");
+    assert_eq!(told(OutputStream::Stderr), "error [secret KEY] errors");
+    // Who knows no streams reads on: one of them is left out.
+    let lines: Vec<String> = events
+        .iter()
+        .filter(|event| event.body.kind() == "tool_update")
+        .map(toft_model::event::Event::to_line)
+        .collect();
+    for line in lines {
+        assert_eq!(line.contains("error"), line.contains(r#""stream":"stderr""#), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ mod machine;
 
 pub use agent::{
     AgentEnd, Answered, BridgeStarted, CompactionEnd, Delta, ExtensionError, MessageEnd,
-    MessageRestarted, MessageStart, MessageUpdate, ModelChange, Notify, Question, QuestionKind,
-    QueueUpdate, RetryEnd, RetryStart, SessionNamed, ToolEnd, ToolStart, ToolUpdate, TurnEnd,
+    MessageRestarted, MessageStart, MessageUpdate, ModelChange, Notify, OutputStream, Question,
+    QuestionKind, QueueUpdate, RetryEnd, RetryStart, SessionNamed, ToolEnd, ToolStart, ToolUpdate,
+    TurnEnd,
 };
 pub use machine::{
     Forked, LimitHit, LimitKind, Moved, Navigated, Observed, Outcome, Restored, ScheduleFired,

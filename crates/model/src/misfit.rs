@@ -31,6 +31,13 @@ pub fn of_query(error: &(dyn Error + 'static)) -> String {
 /// `path` is where in the body, `.` for the whole.
 fn told(path: &str, text: &str) -> String {
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    // Of the text, and not of what it should say.
+    if text == "recursion limit exceeded" {
+        return "its values lie in one another too deep: at most 127 levels are read".to_owned();
+    }
+    if text.contains("surrogate") || text == "unexpected end of hex escape" {
+        return format!("{} has half a character in it (`\\u` with one of a pair)", quoted(path));
+    }
     // Texts of a query that are to be something else.
     let wanted = match text {
         "invalid digit found in string"
@@ -168,6 +175,20 @@ mod tests {
         of("invalid digit found in string", "`from` must be a whole number, and not too large");
         of("provided string was not `true` or `false`", "`from` must be true or false");
         assert_eq!(super::told(".", "missing field `path`"), "`path` is missing");
+    }
+
+    #[test]
+    fn what_cannot_be_read_at_all_is_told_in_our_words() {
+        let deep = format!("{{\"any\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        let said = super::read::<serde_json::Value>(deep.as_bytes()).unwrap_err();
+        assert_eq!(said, "its values lie in one another too deep: at most 127 levels are read");
+        for half in [r#"{"name":"\ud800"}"#, r#"{"name":"\ud800\u0061"}"#, r#"{"name":"\udc00"}"#] {
+            assert_eq!(
+                told(half),
+                "`name` has half a character in it (`\\u` with one of a pair)",
+                "{half}"
+            );
+        }
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
 }
 
 fn check_json(text: &[u8]) -> Result<(), ApiError> {
+    if std::str::from_utf8(text).is_err() {
+        return Err(ApiError::new(
+            Code::InvalidJson,
+            "the body is not valid JSON: it is no UTF-8 text",
+        ));
+    }
     serde_json::from_slice::<IgnoredAny>(text)
         .map(|_| ())
         .map_err(|e| ApiError::new(Code::InvalidJson, format!("the body is not valid JSON: {e}")))

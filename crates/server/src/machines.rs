@@ -20,6 +20,7 @@ pub(crate) mod files_at_rest;
 pub(crate) mod gone;
 pub(crate) mod held;
 pub(crate) mod idle;
+mod instructions;
 pub(crate) mod intake;
 pub(crate) mod life;
 pub(crate) mod log_room;

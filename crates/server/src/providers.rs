@@ -128,6 +128,12 @@ impl Providers {
         self.given().overlay().models(id)
     }
 
+    /// The model of a provider that somebody names without one.
+    pub(crate) fn model_of(&self, known: &Known) -> Option<String> {
+        let named = Some(self.given().model_of(known)).filter(|id| !id.is_empty());
+        named.or_else(|| self.known_models(known.id()).into_iter().next().map(|model| model.id))
+    }
+
     async fn settings(&self, store: &dyn Store) -> Result<HashMap<String, String>, ApiError> {
         Ok(store.settings(SYSTEM_USER).await?.into_iter().collect())
     }

@@ -83,7 +83,7 @@ pub fn typescript() -> String {
 }
 
 /// Methods and paths of all.
-fn endpoints() -> Vec<String> {
+pub(crate) fn endpoints() -> Vec<String> {
     described().iter().map(|one| format!("{} {}", one.method, one.path)).collect()
 }
 

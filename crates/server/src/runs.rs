@@ -183,6 +183,9 @@ impl RunFeed {
     }
 }
 
+/// The `status` of a workspace that could not be kept.
+const UNKEPT: &str = "workspace_snapshot_store_failed";
+
 /// Marks a run's last event on its way.
 const LAST: &str = "last";
 
@@ -193,6 +196,12 @@ fn is_last(event: &NewRunEvent) -> bool {
         "status" => event.data == told::CANCELLED,
         _ => false,
     }
+}
+
+/// Whether it says that the workspace was too large to be kept.
+pub(crate) fn is_too_large(event: &NewRunEvent) -> bool {
+    let data: serde_json::Value = serde_json::from_str(&event.data).unwrap_or_default();
+    data["status"] == UNKEPT && data["code"] == "payload_too_large"
 }
 
 /// An event as those who follow a run get it.

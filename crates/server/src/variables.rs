@@ -178,14 +178,11 @@ pub static VARIABLES: &[Variable] = &[
     ),
     none("ROLLBACK_DIR", CHECKPOINTS),
     none("SANDBOX_APP_DIR", NO_E2B),
-    none(
+    own(
         "SEED_AGENTS_MD",
-        "no meaning: make projects from an image (toft image add) that has an AGENTS.md, or fork one that has",
+        "true: a new project begins with an AGENTS.md, where its image has none; false: not with that of AGENTS_TEMPLATE_PATH either",
     ),
-    none(
-        "AGENTS_TEMPLATE_PATH",
-        "no meaning: make projects from an image (toft image add) that has an AGENTS.md, or fork one that has",
-    ),
+    own("AGENTS_TEMPLATE_PATH", "file with what that AGENTS.md says"),
     none("WORKER_KICK_QUEUED_LIMIT", QUEUE),
     none("WORKER_KICK_QUEUED_MIN_AGE_S", QUEUE),
     own("WORKER_MAX_BACKOFF", "longest pause before a run is tried again, in seconds"),

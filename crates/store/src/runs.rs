@@ -279,6 +279,12 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<Accepted>, StoreError>;
     /// One run of a project.
     async fn run(&self, project: &ProjectId, id: &JobId) -> Result<Option<Run>, StoreError>;
+    /// The run that came under a key of a project's, with what tells another request from its own.
+    async fn run_of_key(
+        &self,
+        project: &ProjectId,
+        key: &str,
+    ) -> Result<Option<(Run, String)>, StoreError>;
     /// The runs of a project, latest first.
     async fn runs(
         &self,

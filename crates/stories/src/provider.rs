@@ -273,19 +273,23 @@ async fn talk(
 struct Turn {
     /// Whether the model may ask for tools.
     offers: bool,
-    /// What the user's side said since the model last answered; else what it said last.
+    /// What the user's side said last.
     user: String,
     since: usize,
     /// Tool calls in the conversation so far: makes ids that are unique and repeatable.
     calls: usize,
 }
 
+/// Begins what an agent is told of its mode, right behind what a person said.
+const MODE: &str = "[Plan mode";
+
 impl Turn {
+    /// Takes what the user says. What is said of the mode belongs to the words before it.
     fn hear(&mut self, text: &str) {
-        if self.since > 0 || self.user.is_empty() {
-            self.user.clear();
-        } else {
+        if text.starts_with(MODE) && self.since == 0 && !self.user.is_empty() {
             self.user.push('\n');
+        } else {
+            self.user.clear();
         }
         self.user.push_str(text);
         self.since = 0;

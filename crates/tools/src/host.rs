@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use toft_model::{
     binding::Binding,
-    event::{LimitHit, LimitKind, Notify, Question},
+    event::{LimitHit, LimitKind, Notify, OutputStream, Question},
     id::SessionId,
     init::{ExecExit, ExecSpec, ExecStatus},
     mask::Mask,
@@ -79,9 +79,24 @@ pub struct ToolContext {
     /// ([`ExecSpec::read_only`]).
     pub read_only: bool,
     /// Output as it comes, for people; dropped when nobody keeps up.
-    pub updates: mpsc::Sender<String>,
+    pub updates: mpsc::Sender<Update>,
     /// Ends the call.
     pub cancel: CancellationToken,
+}
+
+/// Output on its way to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// What came.
+    pub text: String,
+    /// What wrote it.
+    pub stream: OutputStream,
+}
+
+impl From<String> for Update {
+    fn from(text: String) -> Self {
+        Self { text, stream: OutputStream::Stdout }
+    }
 }
 
 /// Runs programs, outside the bridge's own process so that they outlive it.

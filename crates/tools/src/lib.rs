@@ -43,7 +43,7 @@ pub mod workspace;
 mod write;
 
 pub use about::{About, Again};
-pub use host::{Tool, ToolContext};
+pub use host::{Tool, ToolContext, Update};
 pub use outcome::{STOPPED, ToolOutcome};
 pub use paths::absolute;
 pub use program::Program;

@@ -96,7 +96,8 @@ interface Bodies {
     /** The conversation in which a task does its work. */
     childSession?: string
   }
-  tool_update: { toolCallId: string; toolName: string; delta: string }
+  /** `stream` is told of errors, by tools that keep streams apart. */
+  tool_update: { toolCallId: string; toolName: string; delta: string; stream?: 'stderr' }
   tool_end: {
     toolCallId: string
     toolName: string

@@ -2461,14 +2461,14 @@ export interface Operations {
         model?: string | null
       })[] | null
       /** Which of the project's secrets those forks have. */
-      secrets?: string[] | 'all'
+      secrets?: string[] | 'all' | null
       input?: unknown
-      stream?: boolean
+      stream?: boolean | null
       provider?: string | null
       model?: string | null
       workspaceBackend?: string | null
-      approval?: boolean
-      priority?: number
+      approval?: boolean | null
+      priority?: number | null
     }
     data: Schemas['AcceptedWork']
   }
@@ -2477,12 +2477,12 @@ export interface Operations {
     body: {
       content?: string | null
       input?: unknown
-      stream?: boolean
+      stream?: boolean | null
       provider?: string | null
       model?: string | null
       workspaceBackend?: string | null
-      approval?: boolean
-      priority?: number
+      approval?: boolean | null
+      priority?: number | null
     }
     data: Schemas['AcceptedMessage']
   }

@@ -18,13 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 use toft_model::{
-    event::{EventBody, ToolEnd, ToolUpdate},
+    event::{EventBody, OutputStream, ToolEnd, ToolUpdate},
     id::SessionId,
     mask::Mask,
     message::{AssistantMessage, Block, Message, ToolCall, ToolResultMessage},
     plan::Mode,
 };
-use toft_tools::{Again, STOPPED, TASK, ToolContext, ToolOutcome, Toolbox};
+use toft_tools::{Again, STOPPED, TASK, ToolContext, ToolOutcome, Toolbox, Update};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -183,7 +183,7 @@ impl Run {
         tokio::pin!(overdue);
         let outcome = loop {
             tokio::select! {
-                Some(piece) = output.recv() => self.show(&mut live, piece, &mut output),
+                Some(update) = output.recv() => self.show(&mut live, update, &mut output),
                 outcome = &mut work => match outcome {
                     Ok(outcome) => break outcome,
                     Err(error) if error.is_panic() => break self.fault(&call),
@@ -198,8 +198,8 @@ impl Run {
                 }
             }
         };
-        while let Ok(piece) = output.try_recv() {
-            self.show(&mut live, piece, &mut output);
+        while let Ok(update) = output.try_recv() {
+            self.show(&mut live, update, &mut output);
         }
         self.show_rest(&mut live);
         if live.runs_programs {
@@ -224,28 +224,39 @@ impl Run {
     }
 
     /// Shows output as it comes, as much as people can follow.
-    fn show(&self, live: &mut Live, mut piece: String, more: &mut mpsc::Receiver<String>) {
-        // Backpressure: what piled up meanwhile goes into one event.
-        while piece.len() < UPDATE_BYTES_MAX
-            && let Ok(next) = more.try_recv()
-        {
-            piece.push_str(&next);
+    fn show(&self, live: &mut Live, update: Update, more: &mut mpsc::Receiver<Update>) {
+        let mut next = Some(update);
+        while let Some(Update { mut text, stream }) = next.take() {
+            // Backpressure: what piled up meanwhile of the same stream goes into one event.
+            while text.len() < UPDATE_BYTES_MAX
+                && let Ok(came) = more.try_recv()
+            {
+                if came.stream != stream {
+                    next = Some(came);
+                    break;
+                }
+                text.push_str(&came.text);
+            }
+            if live.runs_programs {
+                live.observed = true;
+                (self.conversation.around.observe_output)(&text);
+            }
+            let mask = self.conversation.around.secrets.mask();
+            let shown = live.pieces(stream).pass(&mask, text);
+            self.tell_piece(live, shown, stream);
         }
-        if live.runs_programs {
-            live.observed = true;
-            (self.conversation.around.observe_output)(&piece);
-        }
-        let piece = live.pieces.pass(&self.conversation.around.secrets.mask(), piece);
-        self.tell_piece(live, piece);
     }
 
     /// Shows what was kept because a secret might have begun with it.
     fn show_rest(&self, live: &mut Live) {
-        let rest = live.pieces.rest(&self.conversation.around.secrets.mask());
-        self.tell_piece(live, rest);
+        let mask = self.conversation.around.secrets.mask();
+        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+            let rest = live.pieces(stream).rest(&mask);
+            self.tell_piece(live, rest, stream);
+        }
     }
 
-    fn tell_piece(&self, live: &mut Live, piece: String) {
+    fn tell_piece(&self, live: &mut Live, piece: String, stream: OutputStream) {
         if piece.is_empty() {
             return;
         }
@@ -254,6 +265,7 @@ impl Run {
             tool_call_id: live.call_id.clone(),
             tool_name: live.tool_name.clone(),
             delta,
+            stream,
         }));
     }
 

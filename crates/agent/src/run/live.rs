@@ -1,14 +1,19 @@
 //! Output of one call as people see it while it comes: as much as they can follow.
 
 use std::time::Instant;
-use toft_model::{mask::Pieces, message::ToolCall};
+use toft_model::{
+    event::OutputStream,
+    mask::Pieces,
+    message::ToolCall,
+    run::{PROJECT_ACTIONS, SANDBOX_CMD},
+};
 
 /// Output of one call that is shown live: at once, and more with time. The result has what counts.
 const UPDATE_BYTES_BURST: usize = 256 * 1024;
 const UPDATE_BYTES_PER_SECOND: usize = 8 * 1024;
 
 /// Tools whose output is that of programs.
-const RUNS_PROGRAMS: [&str; 2] = ["bash", "process"];
+const RUNS_PROGRAMS: [&str; 4] = ["bash", "process", SANDBOX_CMD, PROJECT_ACTIONS];
 
 /// Live output of one call.
 pub(super) struct Live {
@@ -21,7 +26,8 @@ pub(super) struct Live {
     pub(super) runs_programs: bool,
     pub(super) observed: bool,
     /// Values of secrets are not shown, those that come meanwhile neither.
-    pub(super) pieces: Pieces,
+    out: Pieces,
+    errors: Pieces,
 }
 
 impl Live {
@@ -34,7 +40,16 @@ impl Live {
             left_out: false,
             runs_programs: RUNS_PROGRAMS.contains(&call.name.as_str()),
             observed: false,
-            pieces: Pieces::default(),
+            out: Pieces::default(),
+            errors: Pieces::default(),
+        }
+    }
+
+    /// What of a stream is kept because a secret might have begun with it.
+    pub(super) fn pieces(&mut self, stream: OutputStream) -> &mut Pieces {
+        match stream {
+            OutputStream::Stdout => &mut self.out,
+            OutputStream::Stderr => &mut self.errors,
         }
     }
 

@@ -161,8 +161,8 @@ impl Bench {
         });
         let tools = Arc::new(ToolState::default());
         let names = [
-            "step", "slow", "stuck", "gate", "ask", "crash", "read", "unsure", "attached", "bash",
-            "relay",
+            "step", "slow", "stuck", "gate", "ask", "both", "crash", "read", "unsure", "attached",
+            "bash", "relay",
         ];
         let boxed = names
             .map(|name| Arc::new(TestTool { name, state: Arc::clone(&tools) }) as Arc<dyn Tool>);

@@ -121,11 +121,14 @@ fn received(mut sent: mpsc::Receiver<io::Result<Bytes>>) -> impl Stream<Item = i
     }
 }
 
+/// By its name, however that is written.
 fn is_out(name: &str, is_folder: bool) -> bool {
-    if is_folder {
-        return FOLDERS_OUT.contains(&name);
-    }
+    let name = name.to_ascii_lowercase();
+    let name = name.as_str();
     let is_env = name == ".env" || (name.starts_with(".env.") && name != ".env.example");
+    if is_folder {
+        return is_env || FOLDERS_OUT.contains(&name);
+    }
     is_env || FILES_OUT.contains(&name) || ENDS_OUT.iter().any(|end| name.ends_with(end))
 }
 

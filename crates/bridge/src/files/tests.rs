@@ -304,3 +304,71 @@ async fn an_unchanged_file_is_not_sent_again() {
         .unwrap();
     assert_eq!(place.ask(torn).await.status(), StatusCode::OK, "a range of another version");
 }
+
+/// Names in an archive, by its index.
+async fn archived(place: &Place, query: &str) -> (Response<Body>, Vec<String>) {
+    let uri = format!("/files/archive.zip{query}");
+    let (parts, body) =
+        place.ask(Request::get(uri).body(Body::empty()).unwrap()).await.into_parts();
+    let whole = body.collect().await.unwrap().to_bytes();
+    let archive = zip::ZipArchive::new(std::io::Cursor::new(whole.to_vec())).unwrap();
+    let names = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    (Response::from_parts(parts, Body::from(whole)), names)
+}
+
+#[tokio::test]
+async fn an_archive_has_the_projects_files_and_neither_secrets_nor_what_is_made_anew() {
+    let place = place();
+    let write = |name: &str, text: &str| {
+        let path = place.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    // The source's list, letter by letter.
+    for folder in ".git node_modules .next dist build .cache .turbo .aws .ssh .gnupg .kube coverage .agents tmp"
+        .split_whitespace()
+    {
+        write(&format!("{folder}/x.ts"), "x");
+        write(&format!("web/{}/x.ts", folder.to_uppercase()), "x");
+    }
+    for file in ".env .env.local .ENV.production a.pem a.key .npmrc .git-credentials .pypirc .netrc a.p12 a.pfx \
+                 id_rsa id_ed25519 SERVER.PEM"
+        .split_whitespace()
+    {
+        write(file, "s3cret-canary");
+        write(&format!("deep/er/{file}"), "s3cret-canary");
+    }
+    write("venv/.env/inside.ts", "s3cret-canary");
+    std::os::unix::fs::symlink("/etc/passwd", place.path("link")).unwrap();
+    std::os::unix::fs::symlink("/etc", place.path("links")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, place.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    let kept =
+        [".env.example", "builder/tmp.ts", "deep/keys.ts", "environment.ts", "h\u{e9}llo.md"];
+    for file in kept {
+        write(file, "kept");
+    }
+    let (answer, mut names) = archived(&place, "").await;
+    names.sort();
+    assert_eq!(names, kept);
+    assert_eq!(answer.headers()["x-toft-files"], "5");
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/zip");
+    assert!(!String::from_utf8_lossy(&bytes(answer).await).contains("canary"));
+}
+
+#[tokio::test]
+async fn an_archive_that_would_be_too_large_is_refused_and_one_that_just_fits_is_not() {
+    let place = place();
+    for n in 0..4 {
+        fs::write(place.path(&format!("{n}.txt")), "x".repeat(25)).unwrap();
+    }
+    let (_, names) = archived(&place, "?bytesMax=100&filesMax=4").await;
+    assert_eq!(names.len(), 4);
+    for query in ["?bytesMax=99&filesMax=4", "?bytesMax=100&filesMax=3"] {
+        let (status, said) = place.get(&format!("/files/archive.zip{query}")).await;
+        assert_eq!(
+            (status, &said["code"]),
+            (StatusCode::PAYLOAD_TOO_LARGE, &json!("payload_too_large")),
+            "{said}"
+        );
+    }
+}

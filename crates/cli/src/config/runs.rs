@@ -12,6 +12,10 @@ const ATTEMPTS_MAX: u32 = 20;
 const LEASE_SECONDS_MIN: u64 = 5;
 /// Bytes of a declaration of MCP servers: it is a variable of the machine.
 const SERVERS_BYTES_MAX: usize = 64 << 10;
+/// As much as agents read of one.
+const AGENTS_MD_BYTES_MAX: usize = 32 << 10;
+/// What a new project begins with, where a file says nothing else.
+const AGENTS_MD: &str = include_str!("agents.md");
 /// Begins the address of a bucket.
 const BUCKET: &str = "s3://";
 
@@ -86,6 +90,7 @@ fn read(tells: &dyn Fn(&str) -> Option<String>) -> Result<RunSettings> {
     }
     runs.rules = rules(tells)?;
     runs.host_installs = flag(tells, "ALLOW_HOST_INSTALLS")?.unwrap_or(false);
+    runs.agents_md = agents_md(tells)?;
     runs.author = signature(tells, "AUTHOR")?;
     runs.committer = signature(tells, "COMMITTER")?;
     Ok(runs)
@@ -145,6 +150,23 @@ fn flag(tells: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Option<boo
         "false" | "0" | "no" | "off" => Ok(Some(false)),
         _ => Err(wrong(name, "is true or false")),
     }
+}
+
+/// What new projects begin with: the file that is named, or a few lines of ours.
+fn agents_md(tells: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
+    let path = tells("AGENTS_TEMPLATE_PATH");
+    if !flag(tells, "SEED_AGENTS_MD")?.unwrap_or(path.is_some()) {
+        return Ok(None);
+    }
+    let Some(path) = path else { return Ok(Some(AGENTS_MD.to_owned())) };
+    let name = "AGENTS_TEMPLATE_PATH";
+    let bytes = std::fs::read(&path)
+        .map_err(|error| wrong(name, &format!("names {path}, which cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).ok();
+    let text = text.filter(|text| !text.trim().is_empty() && text.len() <= AGENTS_MD_BYTES_MAX);
+    let kib = AGENTS_MD_BYTES_MAX >> 10;
+    let wants = format!("names {path}, which is no text of 1 byte to {kib} KiB");
+    text.map(Some).ok_or_else(|| wrong(name, &wants))
 }
 
 /// MCP servers of all projects: as JSON, or in a file. May hold secrets, so no value of it is in an error.
@@ -288,6 +310,9 @@ pub(super) mod tests {
             ("ENABLE_SUBAGENTS", "2"),
             ("ALLOWED_TOOLS", "read, rm -rf"),
             ("ALLOWED_TOOLS", ","),
+            ("SEED_AGENTS_MD", "perhaps"),
+            ("AGENTS_TEMPLATE_PATH", "/nowhere/AGENTS.md"),
+            ("AGENTS_TEMPLATE_PATH", "/dev/null"),
         ] {
             let error = with(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(&name[..9]), "{error}");

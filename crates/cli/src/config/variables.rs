@@ -191,6 +191,24 @@ mod tests {
         ("E2B_CMD_DEFAULT_TIMEOUT_MS", |name| {
             assert_eq!(runs(name, "5000").rules.cmd_timeout_ms, 5_000);
         }),
+        ("SEED_AGENTS_MD", |name| {
+            assert!(runs(name, "true").agents_md.unwrap().starts_with("# Instructions for agents"));
+            assert_eq!(runs(name, "false").agents_md, None);
+            assert_eq!(with(&[]).unwrap().agents_md, None);
+        }),
+        ("AGENTS_TEMPLATE_PATH", |name| {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("template.md");
+            fs::write(&file, "Be kind.\n").unwrap();
+            let path = file.to_str().unwrap();
+            assert_eq!(runs(name, path).agents_md.as_deref(), Some("Be kind.\n"));
+            let off = [(name, path), ("SEED_AGENTS_MD", "false")];
+            assert_eq!(with(&off).unwrap().agents_md, None);
+            fs::write(&file, [0xff, 0xfe]).unwrap();
+            assert!(with(&[(name, path)]).unwrap_err().to_string().contains(name));
+            fs::write(&file, "x".repeat(40 << 10)).unwrap();
+            assert!(with(&[(name, path)]).unwrap_err().to_string().contains("32 KiB"));
+        }),
         ("MAX_JOB_ATTEMPTS", |name| assert_eq!(runs(name, "5").attempts_max, 5)),
         ("MAX_OUTPUT_CHARS", |name| assert_eq!(runs(name, "500").rules.output_chars_max, 500)),
         ("WORKER_MAX_BACKOFF", |name| {

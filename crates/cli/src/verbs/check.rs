@@ -46,7 +46,8 @@ struct Server {
 /// `toft check smoke|deep`.
 pub(crate) async fn run(at: &At, verb: &Check, as_json: bool) -> Result<i32> {
     let asked = config::check()?;
-    let (base, key) = match &verb.base {
+    // A variable that is set to nothing says nothing.
+    let (base, key) = match verb.base.as_deref().map(str::trim).filter(|base| !base.is_empty()) {
         Some(base) => {
             let key = asked.key.clone();
             let key = key.context("set AGENT_API_KEY to a key of the server that --base names")?;

@@ -95,6 +95,20 @@ fn told(event: &SseEvent) -> Option<String> {
                 .as_i64()
                 .map_or(line.clone(), |code| format!("{line} (exit code {code})"))
         }
+        "run_step" => run_step(data),
+        "plan_ready" => {
+            let steps = data["todos"].as_array().map_or(0, Vec::len);
+            let words = if steps == 1 { "step" } else { "steps" };
+            format!("plan of {steps} {words}: {}", first_line(&text("summary")))
+        }
+        "plan_settled" => format!("plan {}", text("state")),
+        "mode_change" => format!("mode {}", text("mode")),
+        "auto_check" => {
+            let line = format!("check {}: {}", text("status"), first_line(&text("command")));
+            data["exitCode"]
+                .as_i64()
+                .map_or(line.clone(), |code| format!("{line} (exit code {code})"))
+        }
         "app_port" => format!("app_port {}", data["port"]),
         "restored" => format!("restored to checkpoint {} {}", text("checkpointId"), text("label")),
         "navigated" => match data["sessions"][0]["toEntryId"].as_str() {
@@ -105,6 +119,40 @@ fn told(event: &SseEvent) -> Option<String> {
         "forked" => format!("forked from {}", text("from")),
         other => other.to_owned(),
     })
+}
+
+/// A step of a run: how it ended, else whom it waits for, else what it does.
+fn run_step(data: &serde_json::Value) -> String {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let step = match data["status"].as_str() {
+        Some("error") => match data["error"].as_str() {
+            Some(error) => format!("failed: {}", first_line(error)),
+            None => "failed".to_owned(),
+        },
+        Some(status) => status.to_owned(),
+        None => match data["waitsFor"].as_str() {
+            Some("approval") => "waits for approval of its plan".to_owned(),
+            Some("answer") => "waits for an answer".to_owned(),
+            Some(other) => format!("waits for {other}"),
+            None => match data["phase"].as_str() {
+                Some("plan") => "plans".to_owned(),
+                Some("build") => "builds".to_owned(),
+                Some("commit") => "commits".to_owned(),
+                _ => "ends".to_owned(),
+            },
+        },
+    };
+    let commit = match data["commit"]["result"].as_str() {
+        Some("made") => format!(", committed as {}", text(&data["commit"]["commitSha"])),
+        Some("skipped") => {
+            format!(", not committed: {}", text(&data["commit"]["reason"]).replace('_', " "))
+        }
+        Some("failed") => {
+            format!(", not committed: {}", first_line(&text(&data["commit"]["error"])))
+        }
+        _ => String::new(),
+    };
+    format!("run {} {step}{commit}", text(&data["runId"]))
 }
 
 pub(crate) fn content_text(content: &serde_json::Value) -> String {
@@ -167,8 +215,61 @@ mod tests {
     }
 
     #[test]
+    fn a_run_says_each_of_its_steps() {
+        let check = |name: &str, data: serde_json::Value, expected: &str| {
+            let event = SseEvent { name: name.into(), id: None, data };
+            assert_eq!(human(&event).unwrap(), expected);
+        };
+        let step = |data: serde_json::Value, expected: &str| {
+            let mut data = data;
+            data["runId"] = "r1".into();
+            check("run_step", data, expected);
+        };
+        step(json!({"phase": "plan"}), "run r1 plans");
+        step(
+            json!({"phase": "plan", "waitsFor": "approval"}),
+            "run r1 waits for approval of its plan",
+        );
+        step(json!({"phase": "build", "waitsFor": "answer"}), "run r1 waits for an answer");
+        step(json!({"phase": "build"}), "run r1 builds");
+        step(json!({"phase": "commit"}), "run r1 commits");
+        let made = json!({"result": "made", "commitSha": "9b7de01"});
+        step(
+            json!({"phase": "over", "status": "completed", "commit": made}),
+            "run r1 completed, committed as 9b7de01",
+        );
+        let skipped = json!({"result": "skipped", "reason": "no_changes"});
+        step(
+            json!({"phase": "over", "status": "completed", "commit": skipped}),
+            "run r1 completed, not committed: no changes",
+        );
+        let failed = json!({"result": "failed", "error": "no author\nmore"});
+        step(
+            json!({"phase": "over", "status": "completed", "commit": failed}),
+            "run r1 completed, not committed: no author",
+        );
+        step(
+            json!({"phase": "over", "status": "error", "error": "out of time"}),
+            "run r1 failed: out of time",
+        );
+        step(json!({"phase": "over", "status": "cancelled"}), "run r1 cancelled");
+        let plan = json!({"planId": "p", "summary": "A file.", "todos": [{"id": "a"}]});
+        check("plan_ready", plan, "plan of 1 step: A file.");
+        check("plan_settled", json!({"planId": "p", "state": "approved"}), "plan approved");
+        check("mode_change", json!({"mode": "build"}), "mode build");
+        let failed = json!({"status": "fix_attempt", "command": "make test", "exitCode": 2});
+        check("auto_check", failed, "check fix_attempt: make test (exit code 2)");
+    }
+
+    #[test]
     fn what_is_said_inside_is_one_line_and_no_command_to_the_terminal() {
         for (name, data) in [
+            (
+                "run_step",
+                json!({"runId": "\u{1b}[2K", "status": "error", "error": "a\u{1b}[2K\nb"}),
+            ),
+            ("plan_ready", json!({"summary": "a\u{1b}[2K", "todos": []})),
+            ("auto_check", json!({"status": "failed", "command": "a\u{1b}]0;x\u{7}\nb"})),
             ("notify", json!({"message": "a\u{1b}[2Kb\nc"})),
             ("error", json!({"message": "a\u{1b}[2Kb\nc"})),
             ("mcp_server", json!({"name": "a\u{1b}[2K", "state": "failed", "message": "b\r\nc"})),

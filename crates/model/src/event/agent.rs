@@ -122,6 +122,35 @@ pub struct ToolUpdate {
     pub tool_name: String,
     /// Output that is new since the last update, bounded.
     pub delta: String,
+    /// What wrote it, where the tool keeps them apart.
+    #[serde(default, skip_serializing_if = "OutputStream::is_stdout")]
+    pub stream: OutputStream,
+}
+
+/// Where a program writes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputStream {
+    /// Its output; of tools that keep no streams apart, all that is shown.
+    #[default]
+    Stdout,
+    /// Its errors.
+    Stderr,
+}
+
+impl OutputStream {
+    /// Its name, as it is serialised.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_stdout(&self) -> bool {
+        *self == Self::Stdout
+    }
 }
 
 /// See [`super::EventBody::ToolEnd`].

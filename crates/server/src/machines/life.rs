@@ -3,7 +3,7 @@
 //! done without being asked in `idle`, what went by itself in `gone`.
 
 use super::{
-    CHANGING, Machine, gone, log_room,
+    CHANGING, Machine, gone, instructions, log_room,
     pause::{self, Thawed},
     running::{on_running, record_wake},
     settings, tailer,
@@ -139,6 +139,7 @@ pub(crate) async fn start_locked(
     let was = machine.state();
     let limits = settings::limits(app, &machine.id).await?;
     machine.set_log_bytes_max(limits.log_bytes);
+    let begins_with = instructions::of_new(app, machine).await;
     let spec = StartSpec {
         project: machine.id.clone(),
         name: project.name.clone(),
@@ -166,6 +167,9 @@ pub(crate) async fn start_locked(
             }
         };
         toft_machine::steps::reached("start.told");
+        if let Some(text) = begins_with.filter(|_| !running.adopted) {
+            instructions::give(app, machine, text).await;
+        }
         Ok((running, told))
     };
     // Its init may write already, and answer late.

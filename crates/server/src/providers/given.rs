@@ -304,16 +304,8 @@ impl Values {
         is_first: impl Fn(&str) -> bool,
     ) -> Option<ModelRef> {
         let forced_model = || self.text(&[FORCED_MODEL]);
-        // Empty: its first, which the gateway knows.
         let model_of = |provider: &str, forced: Option<String>| {
-            let known = self.provider(provider)?;
-            let spec = known.spec();
-            let named = forced.or_else(|| self.text(spec?.model_env));
-            let by_default = || {
-                let region = self.region(&known);
-                spec.map_or("", |spec| spec.default_model_in(region.as_deref())).to_owned()
-            };
-            Some(named.unwrap_or_else(by_default))
+            Some(self.model_with(&self.provider(provider)?, forced))
         };
         let forced = self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id));
         let chosen = settings.get(DEFAULT_PROVIDER).cloned();
@@ -349,6 +341,22 @@ impl Values {
                 Some(ModelRef { provider: known.id().to_owned(), id })
             }
         }
+    }
+
+    /// The model of a provider that somebody names without one. Empty: its first, which the gateway knows.
+    pub(crate) fn model_of(&self, known: &Known) -> String {
+        let forced = self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id));
+        let same = forced.is_some_and(|forced| forced.id() == known.id());
+        self.model_with(known, self.text(&[FORCED_MODEL]).filter(|_| same))
+    }
+
+    fn model_with(&self, known: &Known, forced: Option<String>) -> String {
+        let spec = known.spec();
+        let named = forced.or_else(|| self.text(spec?.model_env));
+        named.unwrap_or_else(|| {
+            let region = self.region(known);
+            spec.map_or("", |spec| spec.default_model_in(region.as_deref())).to_owned()
+        })
     }
 
     /// Where the file is, if there is one.

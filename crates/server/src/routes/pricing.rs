@@ -27,7 +27,7 @@ pub(crate) struct Named {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Put {
     input_cost_per_1k: f64,
     output_cost_per_1k: f64,

@@ -100,6 +100,7 @@ pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Shown {
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Create {
     id: Option<String>,
     name: Option<String>,
@@ -275,6 +276,7 @@ pub(crate) async fn get(
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Rename {
     name: String,
 }

@@ -1,8 +1,12 @@
 //! `/v1/projects/{id}/runs` and `messages`: have work done unattended, look at it, follow it, end it.
 
+mod asked;
 mod backend;
+mod download;
 mod restore;
 
+pub(crate) use asked::{Create, Message};
+pub(crate) use download::download;
 pub(crate) use restore::restore;
 
 use crate::{
@@ -11,24 +15,22 @@ use crate::{
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
     routes::providers::{gateway_failed, no_gateway},
-    runs::{ArtifactError, WORKSPACE, accept, follow, shown},
-    secrets::hand_down::{self, All, Grant},
+    runs::{accept, follow, shown},
+    secrets::hand_down,
     state::App,
 };
+use asked::{Asked, Several, clean, key};
 use axum::{
-    body::Body,
     extract::{RawQuery, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use toft_llm::scripted;
 use toft_model::{
-    hash::fnv1a,
     provider::{DEMO_PROVIDER, ModelRef},
-    run::{JobId, RunStatus},
+    run::JobId,
     time::rfc3339,
 };
 use toft_store::{Accepted, NewRun, Run};
@@ -38,58 +40,6 @@ pub(crate) const EVENTS: &str = "status, token, tool, file_op, ping, and done or
 /// Runs in one answer.
 const LIMIT_MAX: u32 = 1000;
 const LIMIT_DEFAULT: u32 = 50;
-/// Characters of an `Idempotency-Key`.
-const KEY_CHARS_MAX: usize = 200;
-
-/// What both routes take beside their text.
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct Options {
-    input: Option<Value>,
-    #[serde(default)]
-    stream: bool,
-    provider: Option<String>,
-    model: Option<String>,
-    workspace_backend: Option<String>,
-    #[serde(default)]
-    approval: bool,
-    #[serde(default)]
-    priority: i32,
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Create {
-    prompt: Option<String>,
-    /// So many runs of it, each in a fork of its own, to be compared.
-    n: Option<usize>,
-    /// The same, one for each of these models.
-    models: Option<Vec<Choice>>,
-    /// Which of the project's secrets those forks have.
-    #[serde(default = "all")]
-    secrets: Grant,
-    #[serde(flatten)]
-    options: Options,
-}
-
-/// Who is to answer in one of several runs.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Choice {
-    provider: Option<String>,
-    model: Option<String>,
-}
-
-/// A candidate works as the project would: with its secrets, unless the request names others.
-fn all() -> Grant {
-    Grant::All(All::All)
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Message {
-    content: Option<String>,
-    #[serde(flatten)]
-    options: Options,
-}
 
 /// What was said to a run.
 #[derive(Serialize, JsonSchema)]
@@ -135,13 +85,6 @@ pub(crate) struct Follow {
     after: Option<u64>,
 }
 
-/// What a request is, before it is a run.
-struct Asked {
-    text: String,
-    continues: bool,
-    options: Options,
-}
-
 /// `POST /v1/projects/{id}/runs`.
 pub(crate) async fn create(
     State(app): State<App>,
@@ -149,12 +92,8 @@ pub(crate) async fn create(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Create>,
 ) -> Result<Response, ApiError> {
-    let text = body
-        .prompt
-        .ok_or_else(|| ApiError::invalid("prompt is missing: say what is to be done"))?;
-    let asked = Asked { text, continues: false, options: body.options };
-    if body.n.is_some() || body.models.is_some() {
-        let several = Several { n: body.n, models: body.models, secrets: body.secrets };
+    let (asked, several) = body.asked()?;
+    if let Some(several) = several {
         return several_of(&app, &of, &headers, asked, several).await;
     }
     let streams = asked.options.stream;
@@ -172,10 +111,7 @@ pub(crate) async fn message(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Message>,
 ) -> Result<Response, ApiError> {
-    let text = body
-        .content
-        .ok_or_else(|| ApiError::invalid("content is missing: say what is to be done"))?;
-    let asked = Asked { text, continues: true, options: body.options };
+    let asked = body.asked()?;
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
@@ -186,13 +122,6 @@ pub(crate) async fn message(
     Ok(Data(AcceptedMessage { run: shown::accepted(&run, created), message }).into_response())
 }
 
-/// Several runs of one prompt, each in a fork of its own.
-struct Several {
-    n: Option<usize>,
-    models: Option<Vec<Choice>>,
-    secrets: Grant,
-}
-
 async fn several_of(
     app: &App,
     of: &OfProject<Member>,
@@ -200,7 +129,10 @@ async fn several_of(
     asked: Asked,
     several: Several,
 ) -> Result<Response, ApiError> {
+    // Its candidates are copies of the project's disk.
+    of.machine.here()?;
     let key = key(headers)?;
+    let digest = asked.digest_with(&several);
     let Asked { text, options, .. } = asked;
     let input = clean(&text, "prompt", options.input)?;
     if options.stream {
@@ -211,20 +143,6 @@ async fn several_of(
     if let Some(backend) = &options.workspace_backend {
         backend::is_there(app.backend.name(), backend)?;
     }
-    let said = json!([
-        text,
-        input,
-        options.provider,
-        options.model,
-        options.workspace_backend,
-        options.approval,
-        options.priority,
-        several.n,
-        several.models.as_ref().map(|all| {
-            all.iter().map(|one| [one.provider.as_ref(), one.model.as_ref()]).collect::<Vec<_>>()
-        }),
-        several.secrets,
-    ]);
     let models = match (several.n, several.models) {
         (None, Some(choices)) => {
             if options.provider.is_some() || options.model.is_some() {
@@ -258,7 +176,7 @@ async fn several_of(
         comparisons::Asked {
             project: of.project.id.clone(),
             key,
-            digest: format!("{:016x}", fnv1a(said.to_string().as_bytes())),
+            digest,
             prompt: text,
             models,
             input,
@@ -275,18 +193,8 @@ async fn several_of(
     Ok(Data(Begun::Comparison(MadeComparison { comparison, created })).into_response())
 }
 
-/// What came with a prompt, when both can be kept.
-fn clean(text: &str, name: &str, input: Option<Value>) -> Result<Option<String>, ApiError> {
-    if text.trim().is_empty() {
-        return Err(ApiError::invalid(format!("{name} is empty: say what is to be done")));
-    }
-    let input = input.filter(|input| !input.is_null()).map(|input| input.to_string());
-    if text.contains('\0') || input.as_deref().is_some_and(|input| input.contains("\\u0000")) {
-        return Err(ApiError::invalid("a text holds a NUL character: leave it out"));
-    }
-    Ok(input)
-}
-
+/// The run of a request. One that came before is the same run, also when it could not be asked for any more: its
+/// model may have been taken off meanwhile.
 async fn accepted(
     app: &App,
     of: &OfProject<Member>,
@@ -294,6 +202,44 @@ async fn accepted(
     asked: Asked,
 ) -> Result<(Run, bool), ApiError> {
     let key = key(headers)?;
+    let digest = asked.digest();
+    let new = match ordered(app, of, key.clone(), digest.clone(), asked).await {
+        Ok(new) => new,
+        Err(error) => {
+            return match app.store.run_of_key(&of.project.id, &key).await? {
+                Some((run, known)) if known == digest => Ok((run, false)),
+                Some(_) => Err(other()),
+                None => Err(error),
+            };
+        }
+    };
+    match accept::accept(app, new).await? {
+        Accepted::New(run) => Ok((run, true)),
+        Accepted::Known(run) => Ok((run, false)),
+        Accepted::Other => Err(other()),
+        Accepted::Keeping => Err(ApiError::new(
+            Code::Conflict,
+            "a candidate of a comparison is just taken over, or dropped: ask again in a moment",
+        )),
+        Accepted::NoProject => Err(ApiError::no_project()),
+    }
+}
+
+fn other() -> ApiError {
+    ApiError::new(
+        Code::Conflict,
+        "another request came under this Idempotency-Key before: use a new key for each new request",
+    )
+}
+
+/// What is to be done, by whom and where, when all of it can be.
+async fn ordered(
+    app: &App,
+    of: &OfProject<Member>,
+    key: String,
+    digest: String,
+    asked: Asked,
+) -> Result<NewRun, ApiError> {
     let Asked { text, continues, options } = asked;
     let name = if continues { "content" } else { "prompt" };
     let input = clean(&text, name, options.input)?;
@@ -301,22 +247,11 @@ async fn accepted(
     if let Some(backend) = &options.workspace_backend {
         backend::is_there(app.backend.name(), backend)?;
     }
-    // What makes it the same request: all that is asked for, and not how the answer is to come.
-    let said = json!([
-        continues,
-        text,
-        input,
-        options.provider,
-        options.model,
-        options.workspace_backend,
-        options.approval,
-        options.priority,
-    ]);
-    let new = NewRun {
+    Ok(NewRun {
         id: JobId::random(),
         project: of.project.id.clone(),
         key,
-        digest: format!("{:016x}", fnv1a(said.to_string().as_bytes())),
+        digest,
         prompt: text,
         continues,
         input,
@@ -326,45 +261,7 @@ async fn accepted(
         approval: options.approval,
         priority: options.priority.into(),
         attempts_max: app.runs.settings.attempts_max,
-    };
-    match accept::accept(app, new).await? {
-        Accepted::New(run) => Ok((run, true)),
-        Accepted::Known(run) => Ok((run, false)),
-        Accepted::Other => Err(ApiError::new(
-            Code::Conflict,
-            "another request came under this Idempotency-Key before: use a new key for each new request",
-        )),
-        Accepted::Keeping => Err(ApiError::new(
-            Code::Conflict,
-            "a candidate of a comparison is just taken over, or dropped: ask again in a moment",
-        )),
-        Accepted::NoProject => Err(ApiError::no_project()),
-    }
-}
-
-fn key(headers: &HeaderMap) -> Result<String, ApiError> {
-    let Some(key) = headers.get("idempotency-key") else {
-        return Err(ApiError::invalid(
-            "the header Idempotency-Key is missing: send one that is new for each new request, and the same when you repeat one",
-        ));
-    };
-    let text = key.to_str().unwrap_or_default().trim();
-    if text.is_empty() || text.chars().count() > KEY_CHARS_MAX {
-        return Err(ApiError::invalid(format!(
-            "the header Idempotency-Key has 1 to {KEY_CHARS_MAX} visible characters"
-        )));
-    }
-    Ok(text.to_owned())
-}
-
-/// The source's other names of providers.
-fn provider_id(name: &str) -> &str {
-    match name {
-        "gemini" => "google",
-        "moonshot" => "kimi",
-        "alibaba" | "dashscope" => "qwen",
-        name => name,
-    }
+    })
 }
 
 /// Who is to answer, if the request says so. A model alone is looked for among those that can be asked.
@@ -373,18 +270,14 @@ async fn model(
     provider: Option<&str>,
     model: Option<&str>,
 ) -> Result<Option<ModelRef>, ApiError> {
-    let named = match (provider.map(provider_id), model) {
-        (None, None) => return Ok(None),
-        (Some(provider), model) => {
-            let id = match model {
-                Some(model) => Some(model.to_owned()),
-                None => default_model(app, provider)?,
-            };
-            if provider != DEMO_PROVIDER {
-                app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
-            }
-            id.map(|id| ModelRef { provider: provider.to_owned(), id })
+    for (what, name) in [("provider", provider), ("model", model)] {
+        if let Some(name) = name {
+            asked::name(what, name)?;
         }
+    }
+    let named = match (provider, model) {
+        (None, None) => return Ok(None),
+        (Some(provider), model) => of_provider(app, provider, model)?,
         (None, Some(model)) => alone(app, model).await?,
     };
     named.map(Some).ok_or_else(|| {
@@ -394,18 +287,23 @@ async fn model(
     })
 }
 
-fn unknown(provider: &str, error: &ApiError) -> ApiError {
-    ApiError::invalid(format!("provider {provider:?}: {}", error.message))
-}
-
-fn default_model(app: &App, provider: &str) -> Result<Option<String>, ApiError> {
+/// Under the provider's own name, whichever of its names was said.
+fn of_provider(
+    app: &App,
+    provider: &str,
+    model: Option<&str>,
+) -> Result<Option<ModelRef>, ApiError> {
+    let model = model.map(str::to_owned);
     if provider == DEMO_PROVIDER {
-        return Ok(Some(scripted::DEFAULT_MODEL.to_owned()));
+        let id = model.unwrap_or_else(|| scripted::DEFAULT_MODEL.to_owned());
+        return Ok(Some(ModelRef { provider: provider.to_owned(), id }));
     }
-    let known = app.providers.find(provider).map_err(|error| unknown(provider, &error))?;
-    let listed = known.spec().map(|spec| spec.default_model_in(None)).filter(|id| !id.is_empty());
-    let first = || app.providers.known_models(provider).into_iter().next().map(|model| model.id);
-    Ok(listed.map(str::to_owned).or_else(first))
+    let known = app
+        .providers
+        .find(provider)
+        .map_err(|error| ApiError::invalid(format!("provider {provider:?}: {}", error.message)))?;
+    let id = model.or_else(|| app.providers.model_of(&known));
+    Ok(id.map(|id| ModelRef { provider: known.id().to_owned(), id }))
 }
 
 async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
@@ -415,10 +313,8 @@ async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
     if let (Some(one), None) = (of.next(), of.next()) {
         return Ok(Some(ModelRef { provider: one.provider.clone(), id: one.id.clone() }));
     }
-    let named = ModelRef::named(model);
-    Ok(named.filter(|named| {
-        named.provider == DEMO_PROVIDER || app.providers.find(&named.provider).is_ok()
-    }))
+    let Some(named) = ModelRef::named(model) else { return Ok(None) };
+    Ok(of_provider(app, &named.provider, Some(&named.id)).unwrap_or_default())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -483,55 +379,6 @@ pub(crate) async fn stream(
     let run = find(&app, &of.project, &named).await?;
     let after = follow::after(query.as_deref(), &headers)?;
     follow::events(&app, &of.caller, &run, after).await
-}
-
-/// `GET /v1/projects/{id}/runs/{run}/download.zip`: what the project's folder held at the run's end.
-pub(crate) async fn download(
-    State(app): State<App>,
-    of: OfProject<Viewer>,
-    Path(named): Path<Named>,
-) -> Result<Response, ApiError> {
-    let run = find(&app, &of.project, &named).await?;
-    let none = |why: &str| ApiError::new(Code::Unavailable, why);
-    let kept = app.store.artifact(&run.id, WORKSPACE).await?;
-    let Some(kept) = kept else {
-        return Err(none(match run.state.status {
-            RunStatus::Queued | RunStatus::Running => {
-                "the run is not over: its workspace is kept at its end"
-            }
-            RunStatus::Completed => {
-                "the workspace of this run could not be kept: its events say why"
-            }
-            RunStatus::Error | RunStatus::Cancelled => {
-                "the run did not complete: only of those that do the workspace is kept"
-            }
-        }));
-    };
-    if kept.size > app.runs.settings.archive_bytes_max {
-        return Err(ApiError::new(
-            Code::PayloadTooLarge,
-            "the workspace is larger than may be downloaded",
-        ));
-    }
-    let found = app.runs.artifacts.get(&kept.path).await.map_err(|error| match error {
-        // A folder is its own server's.
-        ArtifactError::Gone => of
-            .machine
-            .here()
-            .err()
-            .unwrap_or_else(|| none("the workspace of this run is not kept any more")),
-        error => ApiError::internal("reading an artifact", &error),
-    })?;
-    let mut answer = Response::new(Body::from_stream(found.bytes));
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(found.size));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let name = format!("attachment; filename=\"run-{}-workspace.zip\"", run.id);
-    if let Ok(name) = HeaderValue::from_str(&name) {
-        headers.insert(header::CONTENT_DISPOSITION, name);
-    }
-    Ok(answer)
 }
 
 /// `POST /v1/projects/{id}/runs/{run}/cancel`.

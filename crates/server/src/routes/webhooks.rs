@@ -32,6 +32,7 @@ const WEBHOOKS_MAX: usize = 20;
 const SHOWN_MAX: u32 = 100;
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Create {
     url: String,
 }

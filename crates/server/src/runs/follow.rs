@@ -119,9 +119,7 @@ pub(crate) async fn events(
                     if read(&app, &project, &id).await.is_err() {
                         return;
                     }
-                    let data = json!({ "ts": rfc3339(app.clock.now_ms()) });
-                    let id = if last > 0 { format!("id: {last}\n") } else { String::new() };
-                    yield Ok(Bytes::from(format!("event: ping\n{id}data: {data}\n\n")));
+                    yield Ok(Bytes::from(pinged(last, &rfc3339(app.clock.now_ms()))));
                 }
                 () = &mut over => return,
                 () = app.stop.token().cancelled() => return,
@@ -140,7 +138,45 @@ pub(crate) async fn events(
     Ok(answer)
 }
 
+/// A sign of life under the number that was told last, in the frame of all events.
+fn pinged(last: u64, ts: &str) -> String {
+    let data = json!({ "id": last, "event": "ping", "data": { "ts": ts }, "ts": ts });
+    format!("event: ping\nid: {last}\ndata: {data}\n\n")
+}
+
 async fn read(app: &App, project: &ProjectId, id: &JobId) -> Result<Run, ApiError> {
     let run = app.store.run(project, id).await?;
     run.ok_or_else(|| ApiError::new(crate::api_error::Code::NotFound, "run not found"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_is_framed_as_all_events_are_and_moves_no_number() {
+        assert_eq!(
+            pinged(7, "T"),
+            "event: ping\nid: 7\ndata: {\"id\":7,\"event\":\"ping\",\"data\":{\"ts\":\"T\"},\"ts\":\"T\"}\n\n"
+        );
+    }
+
+    #[test]
+    fn where_a_client_is_stands_in_the_header_or_the_query_and_is_a_number() {
+        let at = |header: Option<&str>, query: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = header {
+                headers.insert("last-event-id", value.parse().unwrap());
+            }
+            after(query, &headers).map_err(|error| error.code)
+        };
+        assert_eq!(at(None, None), Ok(0));
+        assert_eq!(at(None, Some("x=1&after=4")), Ok(4));
+        assert_eq!(at(Some("5"), Some("after=4")), Ok(5), "a browser repeats the address");
+        assert_eq!(at(Some(""), None), Ok(0));
+        for wrong in ["-1", "x", "1.5", "18446744073709551616", " ", "1,2"] {
+            let query = format!("after={wrong}");
+            assert!(at(Some(wrong), None).is_err() && at(None, Some(&query)).is_err(), "{wrong}");
+        }
+    }
 }

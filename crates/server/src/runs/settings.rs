@@ -36,6 +36,8 @@ pub struct RunSettings {
     pub rules: RunRules,
     /// Whether `project_actions` may install, build and check types where there is no sandbox.
     pub host_installs: bool,
+    /// What the `AGENTS.md` of a new project says, where its image has none.
+    pub agents_md: Option<String>,
 }
 
 /// The backend without walls.
@@ -67,6 +69,7 @@ impl Default for RunSettings {
             committer: None,
             rules: RunRules::default(),
             host_installs: false,
+            agents_md: None,
         }
     }
 }

@@ -9,13 +9,16 @@ use std::{borrow::Cow, collections::HashMap};
 use toft_model::{
     event::{AgentEnd, MessageEnd, ToolEnd, ToolStart, ToolUpdate},
     message::{AssistantMessage, Message, text_of},
-    plan::{AutoCheck, CheckStatus, PlanReady},
+    plan::{AutoCheck, CheckStatus, PlanReady, PlanTodo},
     run::{Commit, JobId, Phase, RunStatus, RunStep, WaitsFor},
 };
 use toft_store::{NewEvent, NewRunEvent, RunState, RunUsage};
 
 /// Characters of a tool's output that are told: the conversation has all of it.
 const OUTPUT_CHARS_MAX: usize = 16_000;
+
+/// Begins the id of a call that nobody asked for: the project's own check.
+const CHECK_CALL: &str = "check_";
 
 /// Data of the last event of a run that was ended.
 pub(super) const CANCELLED: &str = r#"{"status":"cancelled"}"#;
@@ -98,8 +101,8 @@ pub(super) fn tell(
             let with = json!({
                 "phase": "stream", "runPhase": phase(state), "tool": tool.tool_name,
                 "runId": tool.tool_call_id, "cmd": calls.0.get(&tool.tool_call_id).and_then(command),
-                "stream": "stdout", "internal": false,
-                "chunk": tool.delta,
+                "stream": tool.stream.as_str(),
+                "internal": tool.tool_call_id.starts_with(CHECK_CALL), "chunk": tool.delta,
             });
             told.say(ts, "tool", &with);
         }
@@ -110,7 +113,9 @@ pub(super) fn tell(
         }
         "plan_ready" => {
             let ready: PlanReady = serde_json::from_str(data).ok()?;
-            let with = json!({ "summary": ready.plan.summary, "todos": ready.plan.todos, "planId": ready.plan_id });
+            let todos: Vec<Value> = ready.plan.todos.iter().map(step).collect();
+            let with =
+                json!({ "summary": ready.plan.summary, "todos": todos, "planId": ready.plan_id });
             told.status(ts, "plan_ready", with);
         }
         "auto_check" => {
@@ -140,6 +145,13 @@ pub(super) fn tell(
         _ => {}
     }
     None
+}
+
+/// A step of a plan, with its criteria also where it has none.
+fn step(todo: &PlanTodo) -> Value {
+    let mut step = json!(todo);
+    step["acceptanceCriteria"] = json!(todo.acceptance_criteria);
+    step
 }
 
 /// Most events are these, and most of them are not wanted whole.
@@ -247,8 +259,9 @@ fn file_ops(tool: &ToolEnd, input: &Value, phase: &str) -> Vec<Value> {
         }
         _ => return Vec::new(),
     };
-    let path = if input["path"].is_null() { &details["path"] } else { &input["path"] };
-    let mut with = json!({ "op": op, "path": path, "phase": phase });
+    let path = [input, details].into_iter().find_map(|of| of["path"].as_str());
+    // A search without one is of the project's folder.
+    let mut with = json!({ "op": op, "path": path.unwrap_or("."), "phase": phase });
     let chars = |value: &Value| value.as_str().map(|text| text.chars().count());
     match op {
         "write" => with["sizeChars"] = chars(&input["content"]).into(),
@@ -261,7 +274,7 @@ fn file_ops(tool: &ToolEnd, input: &Value, phase: &str) -> Vec<Value> {
         _ => {}
     }
     if let Some(fields) = with.as_object_mut() {
-        fields.retain(|name, value| name == "path" || !value.is_null());
+        fields.retain(|_, value| !value.is_null());
     }
     vec![with]
 }
@@ -273,27 +286,31 @@ fn cut(text: &str) -> String {
     }
 }
 
+/// The source tells that mending begins, with what the check said first, and not each time that it runs: that is a
+/// `tool` of its own here.
 fn checked(told: &mut Told, ts: u64, check: &AutoCheck) {
-    let (status, with) = match check.status {
-        CheckStatus::Started => (
-            "auto_lint_started",
-            json!({
-                "cmd": check.command, "maxFixPasses": check.attempts_max, "initialExitCode": check.exit_code,
-            }),
-        ),
+    let (first, status, with) = match check.status {
+        CheckStatus::Started => return,
         CheckStatus::FixAttempt => (
+            1,
             "auto_lint_fix_attempt",
             json!({ "attempt": check.attempt, "exitCode": check.exit_code }),
         ),
-        CheckStatus::Passed => ("auto_lint_passed", json!({ "attempts": check.attempt })),
+        CheckStatus::Passed => (0, "auto_lint_passed", json!({ "attempts": check.attempt })),
         CheckStatus::Failed => {
             let error = match check.exit_code {
                 Some(code) => format!("`{}` ended with {code}", check.command),
                 None => format!("`{}` could not be run", check.command),
             };
-            ("auto_lint_failed", json!({ "attempts": check.attempt, "error": error }))
+            (0, "auto_lint_failed", json!({ "attempts": check.attempt, "error": error }))
         }
     };
+    if check.attempt == first {
+        let begun = json!({
+            "cmd": check.command, "maxFixPasses": check.attempts_max, "initialExitCode": check.exit_code,
+        });
+        told.status(ts, "auto_lint_started", begun);
+    }
     told.status(ts, status, with);
 }
 
@@ -336,3 +353,6 @@ fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Opt
     }
     (step.phase == Phase::Over).then_some(step)
 }
+
+#[cfg(test)]
+mod tests;

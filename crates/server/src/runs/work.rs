@@ -3,7 +3,7 @@
 //! nobody twice. What the run does inside its machine is not looked at here.
 
 use super::{
-    WORKSPACE,
+    UNKEPT, WORKSPACE,
     artifacts::Artifacts,
     cost::cost,
     shown,
@@ -77,6 +77,8 @@ enum Stop {
 /// A workspace that is not kept.
 struct Unkept {
     error: String,
+    /// The bridge's word for it.
+    code: Option<String>,
     /// Whether another try may help.
     again: bool,
 }
@@ -182,6 +184,10 @@ impl Work {
                 Err(error) if machine.state() == MachineState::Stopped => {
                     // A person has stopped it, and starts it again.
                     drop(hold);
+                    if self.cancelled.is_cancelled() {
+                        // What its bridge still knows of it is ended then.
+                        return Ok(None);
+                    }
                     tracing::debug!(run.id = %self.run.id, reason = error.message, "a run waits for its machine");
                     self.pause(LOOK).await;
                     continue;
@@ -487,21 +493,13 @@ impl Work {
                     tries += 1;
                     sleep(PAUSE_MIN * 2u32.pow(tries)).await;
                 }
-                Ok(Err(Unkept { error, .. })) => {
-                    told.status(
-                        self.now(),
-                        "workspace_snapshot_store_failed",
-                        json!({ "error": error }),
-                    );
+                Ok(Err(Unkept { error, code, .. })) => {
+                    told.status(self.now(), UNKEPT, json!({ "error": error, "code": code }));
                     return None;
                 }
                 Err(_) => {
                     let error = format!("it took longer than {} s", ARCHIVE_TIMEOUT.as_secs());
-                    told.status(
-                        self.now(),
-                        "workspace_snapshot_store_failed",
-                        json!({ "error": error }),
-                    );
+                    told.status(self.now(), UNKEPT, json!({ "error": error, "code": null }));
                     return None;
                 }
             }
@@ -509,7 +507,7 @@ impl Work {
     }
 
     async fn archive(&self, machine: &Arc<Machine>) -> Result<Artifact, Unkept> {
-        let again = |error: String| Unkept { error, again: true };
+        let again = |error: String| Unkept { error, code: None, again: true };
         let hold = machine.in_use(&self.app.clock);
         let cause = format!("the workspace of run {}", self.run.id);
         life::ensure_running(&self.app, machine, &cause).await.map_err(|e| again(e.message))?;
@@ -526,7 +524,8 @@ impl Work {
             let told = bytes.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             let told: Value = serde_json::from_slice(&told).unwrap_or_default();
             let error = told["error"].as_str().unwrap_or("the bridge refused it").to_owned();
-            return Err(Unkept { error, again: parts.status.is_server_error() });
+            let code = told["code"].as_str().map(str::to_owned);
+            return Err(Unkept { error, code, again: parts.status.is_server_error() });
         }
         let files = parts.headers.get("x-toft-files");
         let files = files.and_then(|n| n.to_str().ok()?.parse().ok()).unwrap_or(0);
@@ -601,11 +600,16 @@ impl Work {
 
     /// It is tried again after a pause, or has failed.
     async fn fail(&mut self, failed: Failed, mut told: Told) {
+        if self.cancelled.is_cancelled() {
+            // Who wanted it ended was told that it is.
+            let _ = self.end_cancelled(told).await;
+            return;
+        }
         let ts = self.now();
         self.price().await;
         let (attempt, max) = (self.run.state.attempt.max(1), self.run.attempts_max);
         let with = json!({ "error": failed.error, "attempts": attempt, "maxAttempts": max });
-        if failed.again && attempt < max && !self.cancelled.is_cancelled() {
+        if failed.again && attempt < max {
             let pause =
                 Duration::from_secs(1 << attempt.min(16)).min(self.app.runs.settings.backoff_max);
             let state = &mut self.run.state;

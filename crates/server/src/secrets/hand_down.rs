@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use toft_model::{binding::placeholder, id::ProjectId};
 use toft_store::{BrokeredRow, ProjectKey, ProjectSecrets, SecretRow};
 
+/// Characters of a name that are repeated.
+const NAME_CHARS_MAX: usize = 80;
+
 /// Values that a fork gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "must be a list of names, or \"all\"")]
@@ -50,12 +53,16 @@ pub(crate) async fn check(app: &App, origin: &ProjectId, grant: &Grant) -> Resul
         return Ok(());
     }
     let found = app.store.secrets(origin).await?;
-    if names.iter().all(|name| found.rows.iter().any(|row| row.name == *name)) {
-        return Ok(());
+    let is_there = |name: &&String| found.rows.iter().any(|row| row.name == **name);
+    match names.iter().find(|name| !is_there(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+            Err(ApiError::invalid(format!(
+                "secrets names {name:?}, which the project does not have: GET …/secrets lists them"
+            )))
+        }
     }
-    Err(ApiError::invalid(
-        "secrets names one that the project does not have: GET …/secrets lists them",
-    ))
 }
 
 /// Gives a fork that is being made what it gets.

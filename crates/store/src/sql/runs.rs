@@ -596,6 +596,24 @@ impl Runs for SqlStore {
         .await?)
     }
 
+    async fn run_of_key(
+        &self,
+        project: &ProjectId,
+        key: &str,
+    ) -> Result<Option<(Run, String)>, StoreError> {
+        let row = sqlx::query(runs!(
+            "WHERE p.public_id = $1 AND r.request_key = $2 AND p.deleted_at IS NULL"
+        ))
+        .bind(project.as_str())
+        .bind(key)
+        .fetch_optional(&self.read)
+        .await?;
+        let found = row.map(|row| {
+            Ok::<_, sqlx::Error>((Run::from_row(&row)?, row.try_get("request_digest")?))
+        });
+        Ok(found.transpose()?)
+    }
+
     async fn runs(
         &self,
         project: &ProjectId,

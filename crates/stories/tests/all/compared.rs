@@ -115,7 +115,7 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
         (json!({"prompt": "go", "n": 2, "models": []}), "not both"),
         (json!({"prompt": " ", "n": 2}), "prompt is empty"),
         (json!({"prompt": "go", "n": 2, "stream": true}), "stream is of one run"),
-        (json!({"prompt": "go", "n": 2, "secrets": ["NOBODY"]}), "secrets names one"),
+        (json!({"prompt": "go", "n": 2, "secrets": ["NOBODY"]}), "NOBODY"),
         (json!({"prompt": "go", "models": [{"provider": "nobody"}, {}]}), "nobody"),
     ] {
         refused(&toft, &asks, Some("bad"), body, (400, want)).await?;

@@ -19,6 +19,7 @@ use toft_stories::{
 };
 
 const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
+const PATIENT: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it patiently\"}]}\n```";
 /// Until a server that is gone counts as that, with room for a slow host.
 const GONE: Duration = Duration::from_mins(2);
 
@@ -28,7 +29,8 @@ fn script() -> Script {
         let say = |text: &str| Say { text: text.into(), tools: vec![] };
         let building = user.contains("[Plan mode is over");
         if turn > 0 || !building {
-            return say(if building { "It is done." } else { PLAN });
+            let plan = if user.contains("patiently") { PATIENT } else { PLAN };
+            return say(if building { "It is done." } else { plan });
         }
         let waits =
             if user.contains("patiently") { "until test -e go; do sleep 0.1; done; " } else { "" };
@@ -229,6 +231,33 @@ async fn a_run_is_told_by_every_server_and_waits_for_the_one_that_has_its_machin
     assert_eq!((status, &refused["error"]["code"]), (421, &json!("other_host")), "{refused}");
     let said = refused["error"]["message"].as_str().unwrap_or_default();
     ensure!(said.contains(&format!(":{}", a.port)), "{said}");
+    // What takes the machine is refused there, with nothing written down; what the database knows is not.
+    let several = b.http().post(format!("{}{at}/runs", b.base)).bearer_auth(&b.token);
+    let several =
+        several.header("idempotency-key", "several").json(&json!({"prompt": "go", "n": 2}));
+    let several = several.send().await?;
+    assert_eq!(several.status().as_u16(), 421);
+    assert_eq!(several.json::<Value>().await?["error"]["code"], "other_host");
+    for (method, below) in [
+        ("GET", "comparisons".to_owned()),
+        ("GET", "comparisons/none".to_owned()),
+        ("POST", "comparisons/none/drop".to_owned()),
+        ("POST", format!("runs/{run}/restore")),
+        ("POST", format!("toft/runs/{run}/approve")),
+        ("POST", "schedules".to_owned()),
+    ] {
+        let body = (method == "POST").then(|| json!({}));
+        let (status, refused) = b.request(method, &format!("{at}/{below}"), body).await?;
+        let said = (status, refused["error"]["code"].as_str().or(refused["code"].as_str()));
+        assert_eq!(said, (421, Some("other_host")), "{method} {below}: {refused}");
+    }
+    for below in
+        ["runs", &format!("runs/{run}"), &format!("runs/{run}/messages"), "schedules", "webhooks"]
+    {
+        b.call("GET", &format!("{at}/{below}"), None).await?;
+    }
+    let none = a.call("GET", &format!("{at}/comparisons"), None).await?;
+    assert_eq!(none, json!([]), "nothing of it stays");
     let (status, refused) = b.request("POST", "/v1/vault/rotate", Some(json!({}))).await?;
     assert_eq!((status, &refused["error"]["code"]), (409, &json!("conflict")), "{refused}");
 

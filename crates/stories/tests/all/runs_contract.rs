@@ -1,5 +1,9 @@
 //! A client that was written for the Platform Agent finds its routes, envelopes, codes, credentials and tools here.
 
+mod bad_input;
+mod checks;
+mod ends;
+mod same_request;
 mod tools;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,6 +16,8 @@ use toft_stories::{
 
 const KEY: &str = "the-key-of-the-document-0123456789";
 const PLAN: &str = "```json\n{\"summary\": \"Folders.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make them\"}]}\n```";
+const SLOW: &str = "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
+
 fn say(text: &str) -> Say {
     Say { text: text.into(), tools: vec![] }
 }
@@ -31,12 +37,14 @@ fn script() -> Script {
                 ("sandbox_cmd", json!({"cmd": "mkdir too-early"})),
                 ("project_actions", json!({"action": "detect_project"})),
             ]),
+            (false, _) if user.contains("slowly") => say(SLOW),
             (false, _) => say(PLAN),
             (true, 0) if user.contains("slowly") => {
                 calls(&[("bash", json!({"command": "sleep 3600"}))])
             }
             (true, 0) => calls(&[
                 ("sandbox_cmd", json!({"cmd": "mkdir -p made/by 'a run'"})),
+                ("sandbox_cmd", json!({"cmd": "mkdir made"})),
                 ("sandbox_cmd", json!({"cmd": "rm -rf .git && true"})),
                 ("project_actions", json!({"action": "rollback_list_commits"})),
             ]),

@@ -95,7 +95,7 @@ async fn people_see_output_as_it_comes() {
     let watch = async {
         let mut seen = String::new();
         while !seen.contains("llo") {
-            seen.push_str(&updates.recv().await.expect("updates come"));
+            seen.push_str(&updates.recv().await.expect("updates come").text);
         }
         cancel.cancel();
         seen
@@ -177,10 +177,10 @@ async fn a_lost_connection_is_taken_up_again_and_nothing_is_told_twice() {
     let (outcome, first) = tokio::join!(call, go);
     assert_eq!(outcome.said(), "one\ntwo");
     drop(ctx);
-    let mut seen = first;
+    let mut seen = first.text;
     while let Ok(Some(more)) = tokio::time::timeout(Duration::from_millis(50), updates.recv()).await
     {
-        seen.push_str(&more);
+        seen.push_str(&more.text);
     }
     assert_eq!(seen, "one\ntwo\n");
 }

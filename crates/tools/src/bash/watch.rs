@@ -152,7 +152,7 @@ impl<'a> Watch<'a> {
         // The end of a flood is what people look at.
         let from = text.ceil_char_boundary(text.len().saturating_sub(UPDATE_BYTES_MAX));
         // Nobody keeping up is no reason to stop.
-        let _ = self.ctx.updates.try_send(text[from..].to_owned());
+        let _ = self.ctx.updates.try_send(text[from..].to_owned().into());
     }
 
     pub(super) async fn until_it_ends(

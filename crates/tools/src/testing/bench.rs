@@ -2,7 +2,7 @@
 
 use super::{LocalShell, MemoryJournal, MemorySecrets, NoTasks, PreparedPeople};
 use crate::{
-    host::{Journal, People, Secrets, Shell, ToolContext},
+    host::{Journal, People, Secrets, Shell, ToolContext, Update},
     outcome::ToolOutcome,
     registry::Toolbox,
     seen::Seen,
@@ -70,7 +70,7 @@ impl Bench {
     }
 
     /// A context for one call, and its updates.
-    pub fn context(&self, run_id: &str) -> (ToolContext, mpsc::Receiver<String>) {
+    pub fn context(&self, run_id: &str) -> (ToolContext, mpsc::Receiver<Update>) {
         let (updates, receiver) = mpsc::channel(UPDATES_MAX);
         let ctx = ToolContext {
             session_id: SessionId::of("bench"),

@@ -5,13 +5,15 @@ use super::Bounds;
 use crate::{
     bash::STOP_GRACE_MS,
     checks,
-    host::{ShellEvent, ShellRun, ToolContext},
+    host::{ShellEvent, ShellRun, ToolContext, Update},
     outcome::{STOPPED, ToolOutcome},
+    output::Utf8Pieces,
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
 use toft_model::{
+    event::OutputStream,
     init::{ExecExit, ExecSpec},
     receipt::ReceiptFor,
 };
@@ -116,6 +118,33 @@ impl Kept {
     }
 }
 
+/// One stream on its way to people. After a reconnect its bytes come again, and are not shown again.
+struct Shown {
+    stream: OutputStream,
+    pieces: Utf8Pieces,
+    /// Bytes that came by this connection, and that were shown by any.
+    came: u64,
+    told: u64,
+}
+
+impl Shown {
+    fn new(stream: OutputStream) -> Self {
+        Self { stream, pieces: Utf8Pieces::default(), came: 0, told: 0 }
+    }
+
+    fn show(&mut self, ctx: &ToolContext, bytes: &[u8]) {
+        let skip = usize::try_from(self.told.saturating_sub(self.came)).unwrap_or(usize::MAX);
+        self.came += bytes.len() as u64;
+        let Some(new) = bytes.get(skip..).filter(|new| !new.is_empty()) else { return };
+        self.told = self.came;
+        let text = self.pieces.push(new);
+        if !text.is_empty() {
+            // Nobody keeping up is no reason to stop.
+            let _ = ctx.updates.try_send(Update { text, stream: self.stream });
+        }
+    }
+}
+
 /// Until it ends.
 pub(super) async fn run(ctx: &ToolContext, bounds: Bounds, order: Order<'_>) -> Ran {
     if ctx.cancel.is_cancelled() {
@@ -139,10 +168,11 @@ pub(super) async fn run(ctx: &ToolContext, bounds: Bounds, order: Order<'_>) -> 
         ..ExecSpec::default()
     };
     let mut lost_until = Instant::now() + LOST_PATIENCE;
+    let mut shown = [OutputStream::Stdout, OutputStream::Stderr].map(Shown::new);
     loop {
         let error = match ctx.shell.start(spec.clone()).await {
             Ok(run) => {
-                if let Some(ran) = follow(ctx, run, bounds, until, limit).await {
+                if let Some(ran) = follow(ctx, run, bounds, &mut shown, until, limit).await {
                     return ran;
                 }
                 lost_until = Instant::now() + LOST_PATIENCE;
@@ -169,9 +199,11 @@ async fn follow(
     ctx: &ToolContext,
     mut run: ShellRun,
     bounds: Bounds,
+    [shown, shown_errors]: &mut [Shown; 2],
     until: Instant,
     limit: Duration,
 ) -> Option<Ran> {
+    (shown.came, shown_errors.came) = (0, 0);
     let (mut out, mut errors) = (Kept::new(bounds.chars_max), Kept::new(bounds.chars_max));
     let mut error = None;
     let mut is_stopped = false;
@@ -196,25 +228,24 @@ async fn follow(
         };
         match event {
             Some(ShellEvent::Output(bytes)) => {
-                show(ctx, &bytes);
+                shown.show(ctx, &bytes);
                 out.push(&bytes);
             }
             Some(ShellEvent::Errors(bytes)) => {
-                show(ctx, &bytes);
+                shown_errors.show(ctx, &bytes);
                 errors.push(&bytes);
             }
-            Some(ShellEvent::Gap(_)) => out.is_cut = true,
+            Some(ShellEvent::Gap(_)) => {
+                out.is_cut = true;
+                // Of which stream it was is not known: what comes now is shown.
+                (shown.came, shown_errors.came) = (shown.told, shown_errors.told);
+            }
             Some(ShellEvent::Exit(exit)) => break Some(exit),
             Some(ShellEvent::Lost) | None if error.is_some() => break None,
             Some(ShellEvent::Lost) | None => return None,
         }
     };
     Some(Ran { exit, stdout: out.text(), stderr: errors.text(), error, is_stopped })
-}
-
-fn show(ctx: &ToolContext, bytes: &[u8]) {
-    // Nobody keeping up is no reason to stop.
-    let _ = ctx.updates.try_send(String::from_utf8_lossy(bytes).into_owned());
 }
 
 /// Lets go of what init keeps of it.

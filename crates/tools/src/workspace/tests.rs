@@ -5,11 +5,12 @@ use super::*;
 use crate::{host::Shell as _, outcome::ToolOutcome, testing::Bench};
 use serde_json::{Value, json};
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
-use toft_model::run::ACTIONS;
+use toft_model::{event::OutputStream, run::ACTIONS};
 
 /// Says its arguments, a variable, its folder; and on the other stream one word.
 const BUN: &str = "#!/bin/sh\necho \"$(basename \"$0\") $* NAME=$NAME in $(basename \"$PWD\")\"\necho aside >&2\n\
-                   case $1 in fail) exit 3 ;; sleep) sleep 60 ;; flood) yes | head -c 100000 ;; esac\n";
+                   case $1 in fail) exit 3 ;; sleep) sleep 60 ;; flood) yes | head -c 100000 ;;\n\
+                   parts) printf 'h\\303'; sleep 0.1; printf '\\251llo\\n' ;; esac\n";
 
 fn bench_with(rules: &RunRules) -> Bench {
     let mut bench = Bench::new();
@@ -136,6 +137,29 @@ async fn the_same_call_again_finds_the_same_program_and_a_stop_ends_it() {
             cancel.cancel();
         });
     assert!(stopped.is_error && stopped.said().contains("Stopped by a person"));
+}
+
+#[tokio::test]
+async fn people_see_both_streams_apart_as_they_come_and_nothing_twice() {
+    let bench = bench();
+    bench.shell.lose_after_bytes(4);
+    let (ctx, mut updates) = bench.context("seen");
+    let ran = answer(&bench.toolbox.run(SANDBOX_CMD, &ctx, json!({"cmd": "bun parts"})).await);
+    drop(ctx);
+    let (mut out, mut errors) = (String::new(), String::new());
+    while let Ok(update) = updates.try_recv() {
+        let into = match update.stream {
+            OutputStream::Stdout => &mut out,
+            OutputStream::Stderr => &mut errors,
+        };
+        into.push_str(&update.text);
+    }
+    assert_eq!(
+        out, "bun parts NAME= in project\nh\u{e9}llo\n",
+        "a cut character is whole, and once"
+    );
+    assert_eq!(errors, "aside\n");
+    assert_eq!((&ran["stdout"], &ran["stderr"]), (&json!(out), &json!(errors)));
 }
 
 #[test]

@@ -6,12 +6,15 @@ use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
-use toft_model::{event::Question, tool::ToolSpec};
-use toft_tools::{Again, Tool, ToolContext, ToolOutcome};
+use toft_model::{
+    event::{OutputStream, Question},
+    tool::ToolSpec,
+};
+use toft_tools::{Again, Tool, ToolContext, ToolOutcome, Update};
 use tokio::sync::Notify;
 
 /// `step` answers at once and counts; `slow` runs until cancelled; `gate` runs until opened;
-/// `ask` asks; `crash` panics; `read` waits for its twin.
+/// `ask` asks; `crash` panics; `read` waits for its twin; `both` writes to both streams.
 pub(super) struct TestTool {
     pub(super) name: &'static str,
     pub(super) state: Arc<ToolState>,
@@ -59,7 +62,7 @@ impl Tool for TestTool {
             "stuck" => std::future::pending().await,
             "gate" => {
                 self.state.gate.notified().await;
-                let _ = ctx.updates.send(arguments.to_string()).await;
+                let _ = ctx.updates.send(arguments.to_string().into()).await;
                 ToolOutcome::text("opened")
             }
             "ask" => {
@@ -82,6 +85,18 @@ impl Tool for TestTool {
                 ToolOutcome::text(format!("ran {command}: exit {code}"))
                     .details(json!({ "exitCode": code }))
             }
+            "both" => {
+                for (text, stream) in [
+                    ("out ", OutputStream::Stdout),
+                    ("more ca", OutputStream::Stdout),
+                    ("error ca", OutputStream::Stderr),
+                    ("nary-12345 out", OutputStream::Stdout),
+                    ("nary-12345 errors", OutputStream::Stderr),
+                ] {
+                    let _ = ctx.updates.send(Update { text: text.into(), stream }).await;
+                }
+                ToolOutcome::text("said")
+            }
             "crash" => panic!("a tool with a fault"),
             "read" => {
                 // Ends only when two run at once.
@@ -96,7 +111,7 @@ impl Tool for TestTool {
                     std::future::pending::<()>().await;
                 }
                 let n = self.state.runs.fetch_add(1, Ordering::SeqCst) + 1;
-                let _ = ctx.updates.send(format!("working on {n}\n")).await;
+                let _ = ctx.updates.send(format!("working on {n}\n").into()).await;
                 let mut outcome = ToolOutcome::text(format!("did {n} {arguments}"));
                 outcome.changed = vec![ctx.cwd.join("a.txt"), "/etc/b".into()];
                 outcome

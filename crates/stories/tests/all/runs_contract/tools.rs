@@ -28,7 +28,7 @@ async fn a_run_has_the_documents_tools_and_the_project_goes_back_to_before_it() 
     // The attempt while planning is refused and told; looking is not.
     let warned =
         data("status").into_iter().find(|status| status["status"] == "plan_policy_warning");
-    assert_eq!(warned.context("it is told")?["tool"], "sandbox_cmd");
+    assert_eq!(warned.with_context(|| format!("it is told: {told}"))?["tool"], "sandbox_cmd");
     let ends: Vec<Value> = data("tool")
         .iter()
         .filter(|tool| tool["phase"] == "end")
@@ -48,6 +48,17 @@ async fn a_run_has_the_documents_tools_and_the_project_goes_back_to_before_it() 
             && denied["error"].as_str().is_some_and(|why| why.contains("Not allowed")),
         "{denied}"
     );
+    // What a program says is told as it comes, by stream.
+    let complaint = data("tool")
+        .into_iter()
+        .find(|tool| tool["phase"] == "stream" && tool["cmd"] == "mkdir made")
+        .context("it complains")?;
+    assert_eq!(
+        (&complaint["runPhase"], &complaint["tool"], &complaint["stream"], &complaint["internal"]),
+        (&json!("build"), &json!("sandbox_cmd"), &json!("stderr"), &json!(false)),
+        "{complaint}"
+    );
+    ensure!(complaint["chunk"].as_str().is_some_and(|chunk| chunk.contains("made")), "{complaint}");
     let commits =
         ends.iter().find(|end| end["action"] == "rollback_list_commits").context("a list")?;
     assert_eq!(commits["commits"][0]["subject"], "first", "{commits}");
@@ -103,6 +114,70 @@ async fn a_run_has_the_documents_tools_and_the_project_goes_back_to_before_it() 
     toft.call("POST", &kept, Some(json!({}))).await?;
     assert_eq!(toft.exec(&project, "ls -d made/by").await?["stdout"], "made/by\n");
     ensure!(provider.faults().is_empty(), "{:?}", provider.faults());
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_project_begins_with_the_instructions_that_the_server_was_given() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let template = dir.path().join("template.md");
+    std::fs::write(&template, "Say moo at each end.\n")?;
+    let path = template.to_str().context("a path")?;
+    let (toft, provider) = started(&[("AGENTS_TEMPLATE_PATH", path)]).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Begins").await?;
+    assert_eq!(toft.exec(&project, "cat AGENTS.md").await?["stdout"], "Say moo at each end.\n");
+    let runs = format!("/v1/projects/{project}/runs");
+    let run = client.data(("POST", &runs), Some("k"), Some(&json!({"prompt": "hello"}))).await?;
+    toft.until(&format!("{runs}/{}", run["id"].as_str().context("an id")?), |run| {
+        run["status"] == "completed"
+    })
+    .await?;
+    ensure!(
+        provider.requests().first().is_some_and(|first| first.to_string().contains("Say moo")),
+        "its agent reads it"
+    );
+    // Who takes it away does not find it again, neither there nor in a fork.
+    toft.exec(&project, "rm AGENTS.md").await?;
+    toft.call("POST", &format!("/v1/projects/{project}/sleep"), Some(json!({}))).await?;
+    toft.call("POST", &format!("/v1/projects/{project}/wake"), Some(json!({}))).await?;
+    let forked =
+        toft.call("POST", &format!("/v1/projects/{project}/fork"), Some(json!({}))).await?;
+    let fork = forked["projects"][0]["id"].as_str().context("a fork")?.to_owned();
+    for id in [&project, &fork] {
+        assert_eq!(toft.exec(id, "ls AGENTS.md || echo none").await?["stdout"], "none\n", "{id}");
+    }
+    // One whose machine is made by the first who needs it has it too.
+    let body = json!({"name": "Later", "start": false});
+    let later = client.data(("POST", "/v1/projects"), None, Some(&body)).await?;
+    let later = later["id"].as_str().context("an id")?;
+    assert_eq!(toft.exec(later, "cat AGENTS.md").await?["stdout"], "Say moo at each end.\n");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_that_is_too_large_is_told_and_not_downloaded() -> Result<()> {
+    let (toft, _provider) = started(&[("ZIP_MAX_FILES", "2")]).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Large").await?;
+    toft.exec(&project, "touch one two three").await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let run = client.data(("POST", &runs), Some("k"), Some(&json!({"prompt": "hello"}))).await?;
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    toft.until(&at, |run| run["status"] == "completed").await?;
+    let told = client.send(As::Header, ("GET", &format!("{at}/stream")), None, None).await?;
+    let told = told.text().await?;
+    ensure!(told.contains("workspace_snapshot_store_failed") && told.contains("2 files"), "{told}");
+    let zip = format!("{at}/download.zip");
+    let got = client.code(("GET", &zip), None, None).await?;
+    assert_eq!(got, (413, "payload_too_large".into()));
+    // With less in it the next one's is kept.
+    toft.exec(&project, "rm one two").await?;
+    let run = client.data(("POST", &runs), Some("k2"), Some(&json!({"prompt": "hello"}))).await?;
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    toft.until(&at, |run| run["status"] == "completed").await?;
+    let zip = client.send(As::Header, ("GET", &format!("{at}/download.zip")), None, None).await?;
+    assert_eq!(zip.status().as_u16(), 200);
     toft.down()
 }
 

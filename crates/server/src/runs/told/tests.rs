@@ -1,0 +1,328 @@
+//! Each event of the source's list, with its fields: what is told of a machine's events, told from a list of them.
+
+use super::*;
+
+const RUN: &str = "aaaaaaaaaaaa";
+
+fn state() -> RunState {
+    RunState {
+        status: RunStatus::Running,
+        phase: Phase::Plan,
+        waits_for: None,
+        output: None,
+        error: None,
+        attempt: 1,
+        not_before: 0,
+        session: None,
+        taken_seq: 0,
+        provider: None,
+        model: None,
+        model_source: Some("request".into()),
+        usage: None,
+        cost: None,
+        duration_ms: None,
+        commit: None,
+        checkpoint: None,
+        started_at: None,
+        completed_at: None,
+    }
+}
+
+struct Teller {
+    state: RunState,
+    calls: Calls,
+    end: Option<RunStep>,
+}
+
+impl Teller {
+    fn new(phase: Phase) -> Self {
+        Self { state: RunState { phase, ..state() }, calls: Calls::default(), end: None }
+    }
+
+    fn hear(&mut self, kind: &str, data: &Value) -> Vec<(String, Value)> {
+        let mut told = Told::default();
+        let event =
+            NewEvent { seq: 1, ts: 5, session: None, kind: kind.into(), data: data.to_string() };
+        let run: JobId = RUN.parse().unwrap();
+        self.end = tell(&mut told, &mut self.calls, &run, &mut self.state, &event);
+        let one = |event: NewRunEvent| (event.kind, serde_json::from_str(&event.data).unwrap());
+        told.0.into_iter().map(one).collect()
+    }
+
+    /// What is said of each of these, one after the other.
+    fn check(&mut self, events: &[(&str, Value)], expected: &[(&str, Value)]) {
+        let told: Vec<_> = events.iter().flat_map(|(kind, data)| self.hear(kind, data)).collect();
+        let told: Vec<_> = told.iter().map(|(kind, data)| (kind.as_str(), data.clone())).collect();
+        assert_eq!(told, expected);
+    }
+}
+
+fn result(call: &str, tool: &str, text: &str, details: &Value) -> Value {
+    json!({
+        "toolCallId": call, "toolName": tool, "isError": false, "durationMs": 7,
+        "result": {
+            "role": "toolResult", "toolCallId": call, "toolName": tool, "isError": false, "timestamp": 1,
+            "content": [{ "type": "text", "text": text }], "details": details,
+        },
+    })
+}
+
+fn start(call: &str, tool: &str, input: &Value) -> Value {
+    json!({ "toolCallId": call, "toolName": tool, "input": input })
+}
+
+#[test]
+fn a_call_is_told_with_its_output_as_it_comes_by_stream() {
+    let mut teller = Teller::new(Phase::Build);
+    let input = json!({ "cmd": "bun test" });
+    let update = |stream: Option<&str>, delta: &str| {
+        let mut update = json!({ "toolCallId": "c", "toolName": "sandbox_cmd", "delta": delta });
+        if let Some(stream) = stream {
+            update["stream"] = stream.into();
+        }
+        update
+    };
+    let piece = |stream: &str, chunk: &str| {
+        let data = json!({
+            "phase": "stream", "runPhase": "build", "tool": "sandbox_cmd", "runId": "c",
+            "cmd": "bun test", "stream": stream, "internal": false, "chunk": chunk,
+        });
+        ("tool", data)
+    };
+    teller.check(
+        &[
+            ("tool_start", start("c", "sandbox_cmd", &input)),
+            ("tool_update", update(None, "one")),
+            ("tool_update", update(Some("stderr"), "two")),
+            ("tool_end", result("c", "sandbox_cmd", "done", &json!({}))),
+        ],
+        &[
+            (
+                "tool",
+                json!({
+                    "phase": "start", "runPhase": "build", "tool": "sandbox_cmd", "runId": "c", "input": input,
+                }),
+            ),
+            piece("stdout", "one"),
+            piece("stderr", "two"),
+            (
+                "tool",
+                json!({
+                    "phase": "end", "runPhase": "build", "tool": "sandbox_cmd", "runId": "c",
+                    "durationMs": 7, "output": "done",
+                }),
+            ),
+        ],
+    );
+    // The project's own check is nobody's call.
+    let own = json!({ "toolCallId": "check_1", "toolName": "bash", "delta": "x" });
+    assert_eq!(teller.hear("tool_update", &own)[0].1["internal"], true);
+}
+
+#[test]
+fn a_failed_call_is_an_error_and_an_attempt_to_change_while_planning_a_warning() {
+    let mut teller = Teller::new(Phase::Plan);
+    let mut refused = result("c", "write", "refused", &json!({ "planMode": true }));
+    refused["isError"] = true.into();
+    teller.check(
+        &[("tool_end", refused)],
+        &[
+            (
+                "status",
+                json!({ "status": "plan_policy_warning", "tool": "write", "detail": "refused" }),
+            ),
+            (
+                "tool",
+                json!({
+                    "phase": "error", "runPhase": "plan", "tool": "write", "runId": "c", "durationMs": 7,
+                    "error": "refused",
+                }),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_tools_do_to_files_is_told_in_the_sources_words() {
+    for (tool, input, details, expected) in [
+        ("read", json!({ "path": "a" }), json!({}), json!({ "op": "read", "path": "a" })),
+        (
+            "write",
+            json!({ "path": "a", "content": "h\u{e9}" }),
+            json!({}),
+            json!({ "op": "write", "path": "a", "sizeChars": 2 }),
+        ),
+        ("edit", json!({ "path": "a" }), json!({}), json!({ "op": "edit", "path": "a" })),
+        (
+            "ls",
+            json!({}),
+            json!({ "path": ".", "entries": 3 }),
+            json!({ "op": "ls", "path": ".", "entryCount": 3 }),
+        ),
+        (
+            "grep",
+            json!({ "pattern": "x", "path": "src" }),
+            json!({ "matches": 4 }),
+            json!({ "op": "grep", "path": "src", "pattern": "x", "matchCount": 4 }),
+        ),
+        (
+            "find",
+            json!({ "pattern": "*.ts" }),
+            json!({ "results": 5 }),
+            json!({ "op": "glob", "path": ".", "pattern": "*.ts", "matchCount": 5 }),
+        ),
+    ] {
+        let mut teller = Teller::new(Phase::Build);
+        teller.hear("tool_start", &start("c", tool, &input));
+        let told = teller.hear("tool_end", &result("c", tool, "done", &details));
+        let mut expected = expected;
+        expected["phase"] = "build".into();
+        assert_eq!(told[0], ("file_op".into(), expected), "{tool}");
+    }
+    let mut teller = Teller::new(Phase::Build);
+    let files =
+        json!({ "files": [{ "path": "a", "change": "A" }, { "path": "b", "change": "M" }] });
+    let told = teller.hear("tool_end", &result("c", "apply_patch", "done", &files));
+    let ops: Vec<_> = told.iter().filter(|(kind, _)| kind == "file_op").collect();
+    assert_eq!((&ops[0].1["op"], &ops[1].1["op"]), (&json!("write"), &json!("edit")));
+}
+
+#[test]
+fn phases_follow_each_other_and_a_plan_has_all_its_fields() {
+    let mut teller = Teller::new(Phase::Plan);
+    let todos = json!([{ "id": "1", "title": "a" }, { "id": "2", "title": "b", "details": "d", "acceptanceCriteria": ["c"] }]);
+    let ready = json!({ "planId": "p", "source": "json", "summary": "s", "todos": todos });
+    let step = |phase: &str, more: Value| {
+        let mut step = json!({ "runId": RUN, "phase": phase });
+        step.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        step
+    };
+    let status = |name: &str, more: Value| {
+        let mut status = more;
+        status["status"] = name.into();
+        ("status", status)
+    };
+    teller.check(
+        &[
+            ("message_update", json!({ "type": "text_delta", "delta": "hi" })),
+            ("message_update", json!({ "type": "thinking_delta", "delta": "hm" })),
+            ("plan_ready", ready),
+            ("run_step", step("plan", json!({ "waitsFor": "approval" }))),
+            ("run_step", step("build", json!({}))),
+            (
+                "run_step",
+                json!({ "runId": "bbbbbbbbbbbb", "phase": "over", "status": "completed" }),
+            ),
+            ("run_step", step("commit", json!({}))),
+        ],
+        &[
+            ("token", json!({ "token": "hi" })),
+            status(
+                "plan_ready",
+                json!({
+                    "planId": "p", "summary": "s",
+                    "todos": [
+                        { "id": "1", "title": "a", "acceptanceCriteria": [] },
+                        { "id": "2", "title": "b", "details": "d", "acceptanceCriteria": ["c"] },
+                    ],
+                }),
+            ),
+            status("waiting", json!({ "waitsFor": "approval" })),
+            status("waiting", json!({ "waitsFor": null })),
+            status("phase_completed", json!({ "phase": "plan" })),
+            status("phase_transition", json!({ "from": "plan", "to": "build" })),
+            status("phase_started", json!({ "phase": "build" })),
+            status("phase_completed", json!({ "phase": "build" })),
+        ],
+    );
+    assert!(teller.end.is_none());
+    for (commit, expected) in [
+        (
+            json!({ "result": "made", "commitSha": "abc" }),
+            status("git_commit", json!({ "commitSha": "abc" })),
+        ),
+        (
+            json!({ "result": "skipped", "reason": "no_changes" }),
+            status("git_commit_skipped", json!({ "reason": "no_changes" })),
+        ),
+        (
+            json!({ "result": "failed", "error": "e" }),
+            status("git_commit_error", json!({ "error": "e" })),
+        ),
+    ] {
+        let mut teller = Teller::new(Phase::Commit);
+        teller.check(
+            &[("run_step", step("over", json!({ "status": "completed", "commit": commit })))],
+            &[expected],
+        );
+        assert_eq!(teller.end.unwrap().status, Some(RunStatus::Completed));
+    }
+}
+
+#[test]
+fn the_check_after_a_build_is_told_as_the_source_tells_it() {
+    let check = |status: &str, attempt: u32, code: Option<i32>| {
+        let mut check = json!({ "status": status, "command": "make check", "attempt": attempt, "attemptsMax": 2 });
+        if let Some(code) = code {
+            check["exitCode"] = code.into();
+        }
+        ("auto_check", check)
+    };
+    let begun = |code: Value| {
+        let data = json!({
+            "status": "auto_lint_started", "cmd": "make check", "maxFixPasses": 2, "initialExitCode": code,
+        });
+        ("status", data)
+    };
+    let told = |status: &str, fields: Value| {
+        let mut data = fields;
+        data["status"] = format!("auto_lint_{status}").into();
+        ("status", data)
+    };
+    let mut teller = Teller::new(Phase::Build);
+    teller.check(
+        &[
+            check("started", 0, None),
+            check("fix_attempt", 1, Some(3)),
+            check("started", 1, Some(3)),
+            check("fix_attempt", 2, Some(4)),
+            check("started", 2, Some(4)),
+            check("passed", 2, Some(0)),
+        ],
+        &[
+            begun(3.into()),
+            told("fix_attempt", json!({ "attempt": 1, "exitCode": 3 })),
+            told("fix_attempt", json!({ "attempt": 2, "exitCode": 4 })),
+            told("passed", json!({ "attempts": 2 })),
+        ],
+    );
+    teller.check(
+        &[check("started", 0, None), check("passed", 0, Some(0))],
+        &[begun(0.into()), told("passed", json!({ "attempts": 0 }))],
+    );
+    teller.check(
+        &[check("started", 0, None), check("failed", 0, None)],
+        &[
+            begun(Value::Null),
+            told("failed", json!({ "attempts": 0, "error": "`make check` could not be run" })),
+        ],
+    );
+}
+
+#[test]
+fn usage_is_what_providers_said_and_a_snapshot_names_what_was_touched() {
+    let mut teller = Teller::new(Phase::Build);
+    let end = json!({
+        "reason": "done", "turns": 1, "tools": 1, "changed": ["a"], "durationMs": 9, "demo": false,
+        "usage": { "input": 10, "output": 5, "cacheRead": 3, "cacheWrite": 2, "totalTokens": 20, "reasoning": 1 },
+    });
+    let told = teller.hear("agent_end", &end);
+    let usage = json!({
+        "inputTokens": 15, "outputTokens": 5, "totalTokens": 20, "cachedInputTokens": 3,
+        "reasoningOutputTokens": 1,
+    });
+    let data = json!({
+        "status": "rollback_snapshot", "touchedFiles": ["a"], "usage": usage, "durationMs": 9,
+    });
+    assert_eq!(told, [("status".to_owned(), data)]);
+}

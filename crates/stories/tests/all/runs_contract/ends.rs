@@ -1,0 +1,115 @@
+//! How runs end that do not go well: tried again as often as was said, and cancelled wherever they are.
+
+use super::{As, Client, KEY, say};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use toft_stories::{
+    provider::{Fate, Provider},
+    toft::{Start, Toft},
+};
+
+/// What is refused is no use to ask again at once: the run fails.
+async fn refusing(variables: &[(&str, &str)]) -> Result<(Toft, Provider)> {
+    let fates = Arc::new(|_| Fate::Refuse {
+        status: 400,
+        retry_after: None,
+        message: "this is not answered",
+    });
+    let script = Arc::new(|_: &str, _: usize| say("never said"));
+    let provider = Provider::start_with(Duration::ZERO, script, fates).await?;
+    let mut env = provider.env("sk-s");
+    env.push(("AGENT_API_KEY".into(), KEY.into()));
+    env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    Ok((Toft::start(Start { env, ..Start::default() }).await?, provider))
+}
+
+/// Data of the run's events, each with its kind.
+async fn told(client: &Client<'_>, at: &str) -> Result<Vec<(String, Value)>> {
+    let told = client.send(As::Header, ("GET", &format!("{at}/stream")), None, None).await?;
+    let told = told.text().await?;
+    let events = told.lines().filter_map(|line| line.strip_prefix("data: "));
+    let one = |line: &str| -> Result<(String, Value)> {
+        let mut event: Value = serde_json::from_str(line)?;
+        Ok((event["event"].as_str().unwrap_or_default().to_owned(), event["data"].take()))
+    };
+    events.map(one).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fails_is_tried_as_often_as_was_said_with_growing_pauses() -> Result<()> {
+    let (toft, _provider) = refusing(&[("WORKER_MAX_BACKOFF", "3")]).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Fails").await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let began = Instant::now();
+    let run = client.data(("POST", &runs), Some("k"), Some(&json!({"prompt": "go"}))).await?;
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    let over = toft.until(&at, |run| run["status"] == "error").await?;
+    ensure!(began.elapsed() >= Duration::from_secs(2 + 3), "2 s, and then the most: 3 s");
+    assert_eq!(
+        (&over["meta"]["attempt"], &over["meta"]["maxAttempts"]),
+        (&json!(3), &json!(3)),
+        "{over}"
+    );
+    ensure!(over["error"].as_str().is_some_and(|why| !why.is_empty()), "{over}");
+    ensure!(over["completedAt"].is_string() && over["cost"].is_null(), "{over}");
+    let events = told(&client, &at).await?;
+    let statuses = |name: &str| {
+        let all = events.iter().filter(|(kind, data)| kind == "status" && data["status"] == name);
+        all.map(|(_, data)| data.clone()).collect::<Vec<_>>()
+    };
+    let failed = statuses("attempt_failed");
+    let tries: Vec<_> =
+        failed.iter().map(|one| (one["attempts"].clone(), one["maxAttempts"].clone())).collect();
+    assert_eq!(tries, [(json!(1), json!(3)), (json!(2), json!(3))]);
+    ensure!(failed.iter().all(|one| one["error"].is_string()), "{failed:?}");
+    let pauses: Vec<_> = statuses("retrying")
+        .iter()
+        .map(|one| (one["nextAttempt"].clone(), one["backoffSeconds"].clone()))
+        .collect();
+    assert_eq!(pauses, [(json!(2), json!(2)), (json!(3), json!(3))]);
+    let (kind, last) = events.last().context("it ends")?;
+    assert_eq!(
+        (kind.as_str(), &last["attempts"], &last["maxAttempts"]),
+        ("error", &json!(3), &json!(3))
+    );
+    let none = client.code(("GET", &format!("{at}/download.zip")), None, None).await?;
+    assert_eq!(none, (409, "unavailable".into()));
+    // It is over: nothing is left to be ended.
+    let ended = client.data(("POST", &format!("{at}/cancel")), None, None).await?;
+    assert_eq!(
+        (&ended["status"], &ended["cancelled"], &ended["writable"]),
+        (&json!("error"), &json!(false), &json!(true))
+    );
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_tried_and_waits_for_a_stopped_machine_can_be_cancelled() -> Result<()> {
+    let (toft, _provider) = refusing(&[]).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Stopped").await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let run = client.data(("POST", &runs), Some("k"), Some(&json!({"prompt": "go"}))).await?;
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    toft.until(&at, |run| run["status"] == "queued" && run["meta"]["attempt"] == 1).await?;
+    toft.call("POST", &format!("/v1/projects/{project}/stop"), Some(json!({}))).await?;
+    let again = |run: &Value| run["meta"]["attempt"].as_u64() >= Some(2);
+    toft.until(&at, |run| run["status"] == "running" && again(run)).await?;
+    let ended = client.data(("POST", &format!("{at}/cancel")), None, None).await?;
+    assert_eq!(ended["cancelled"], true, "{ended}");
+    toft.until(&at, |run| run["status"] == "cancelled").await?;
+    let events = told(&client, &at).await?;
+    let (kind, last) = events.last().context("it ends")?;
+    assert_eq!((kind.as_str(), &last["status"]), ("status", &json!("cancelled")));
+    // When its machine is back nothing of it goes on.
+    toft.call("POST", &format!("/v1/projects/{project}/start"), Some(json!({}))).await?;
+    let state = format!("/v1/projects/{project}/toft/state");
+    toft.until(&state, |state| state["status"] != "working").await?;
+    assert_eq!(client.data(("GET", &at), None, None).await?["status"], "cancelled");
+    toft.down()
+}

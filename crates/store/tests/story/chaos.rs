@@ -47,10 +47,15 @@ fn now_ms() -> u64 {
 
 /// Numbers without a pattern; where it began is printed.
 #[derive(Debug, Clone)]
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    /// From a number that is not 0.
+    pub(crate) fn new(begin: u64) -> Self {
+        Self(begin)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // xorshift64*
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

@@ -1,6 +1,7 @@
 //! The databases that stories are told on. SQLite is a file in a folder of its own. PostgreSQL is a real server of the
 //! distribution's, one for all stories, each on a database of its own.
 
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, raw_sql};
 use std::{
     fs,
@@ -42,6 +43,14 @@ impl Place {
     pub(crate) fn url(&self) -> &str {
         let Self::Postgres { url } = self else { panic!("SQLite has no address") };
         url
+    }
+
+    /// What a process is told to find it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Sqlite(_) => self.file().display().to_string(),
+            Self::Postgres { url } => url.clone(),
+        }
     }
 
     /// What a person does with the database's own client.
@@ -142,6 +151,26 @@ impl Server {
         Place::Postgres { url: self.address(name) }
     }
 
+    /// It and all who work for it stand still.
+    pub(crate) fn stand_still(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// They go on.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let first: i32 = file.lines().next().unwrap().trim().parse().unwrap();
+        // The one that would start others first.
+        for pid in [first].into_iter().chain(children(first)) {
+            // Some end while they are looked at.
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+        }
+    }
+
     /// Stops it as a crash would (`end`), or starts it again (`begin`).
     pub(crate) fn tell(&self, word: &str) {
         let mut said = self.said.as_ref().expect("it runs").lock().unwrap();
@@ -154,10 +183,25 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // A test may have failed while it stood still.
+        if self.folder.join("data/postmaster.pid").exists() {
+            self.go_on();
+        }
         // The end of its input is its end.
         self.said = None;
         let _ = self.keeper.wait();
     }
+}
+
+/// Processes that a process has started and that live.
+fn children(of: i32) -> Vec<i32> {
+    let parent = |pid: i32| -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat[stat.rfind(')')? + 2..].split(' ').nth(1)?.parse().ok()
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent(*pid) == Some(of)).collect()
 }
 
 /// The folder of PostgreSQL's own programs.

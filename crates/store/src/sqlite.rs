@@ -91,6 +91,12 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.mark.let_go();
+    }
+}
+
 impl SqliteStore {
     /// Opens (or makes) the database and brings it to this version's shape. Never backwards.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {

@@ -57,6 +57,12 @@ impl Mark {
         self.change(|path| std::fs::remove_file(path)).await
     }
 
+    /// The same, of one that is let go of and not closed: SQLite empties the log when its last user goes. A process that
+    /// is killed lets go of nothing.
+    pub(super) fn let_go(&self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+
     async fn change(&self, change: fn(&Path) -> io::Result<()>) -> io::Result<()> {
         let path = self.0.clone();
         let done = spawn_blocking(move || {

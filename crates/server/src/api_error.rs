@@ -110,9 +110,7 @@ impl Code {
             Self::NoCheckpoint => ("no_checkpoint", StatusCode::CONFLICT),
             Self::BaseChanged => ("base_changed", StatusCode::CONFLICT),
             Self::Unavailable => ("unavailable", StatusCode::CONFLICT),
-            Self::DatabaseUnavailable => {
-                ("database_unavailable", StatusCode::SERVICE_UNAVAILABLE)
-            }
+            Self::DatabaseUnavailable => ("database_unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
             Self::OtherHost => ("other_host", StatusCode::MISDIRECTED_REQUEST),

@@ -34,8 +34,8 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::MutexGuard, time::timeout};
 use toft_model::id::ProjectId;
+use tokio::{sync::MutexGuard, time::timeout};
 use whole::Mark;
 
 /// First SQLite without the WAL-reset bug, which can damage a database (sqlite.org/wal.html).

@@ -207,7 +207,10 @@ impl Internet {
         if are_lost {
             // They go to somebody who is not there.
             let nobody = "02:00:00:00:00:99";
-            return run("ip", &["neigh", "replace", &way, "lladdr", nobody, "dev", "way", "nud", "permanent"]);
+            return run(
+                "ip",
+                &["neigh", "replace", &way, "lladdr", nobody, "dev", "way", "nud", "permanent"],
+            );
         }
         run("ip", &["neigh", "del", &way, "dev", "way"])
     }

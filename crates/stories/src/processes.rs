@@ -76,7 +76,10 @@ pub fn confined_by(pid: u32, data: &Path, part: &str) -> bool {
 }
 
 /// Looks whether the other end of a connection on this host is still open.
-pub fn remote_end(ours: std::net::SocketAddr, theirs: std::net::SocketAddr) -> impl Fn() -> std::io::Result<bool> {
+pub fn remote_end(
+    ours: std::net::SocketAddr,
+    theirs: std::net::SocketAddr,
+) -> impl Fn() -> std::io::Result<bool> {
     let hex = |at: std::net::SocketAddr| match at.ip() {
         std::net::IpAddr::V4(ip) => {
             format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), at.port())

@@ -14,7 +14,8 @@ use std::{
 };
 
 /// A plan as a model says it.
-pub const PLAN: &str = "```json\n{\"summary\": \"A line.\", \"todos\": [{\"id\": \"a\", \"title\": \"Add it\"}]}\n```";
+pub const PLAN: &str =
+    "```json\n{\"summary\": \"A line.\", \"todos\": [{\"id\": \"a\", \"title\": \"Add it\"}]}\n```";
 
 /// An event of a run as a client sees it.
 #[derive(Debug, Clone, PartialEq)]

@@ -136,7 +136,10 @@ impl Server {
             let nobody = NOBODY.to_string();
             let mut behind = Command::new(first);
             behind.args(others).args(["setpriv", "--reuid", &nobody, "--regid", &nobody]);
-            behind.args(["--clear-groups", "--"]).arg(command.get_program()).args(command.get_args());
+            behind
+                .args(["--clear-groups", "--"])
+                .arg(command.get_program())
+                .args(command.get_args());
             behind.current_dir(folder.path()).env("LC_ALL", "C.UTF-8");
             command = behind;
         }

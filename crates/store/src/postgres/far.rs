@@ -50,10 +50,8 @@ impl Far {
     pub(super) fn start(listening: Listening, lines: Lines) -> Self {
         let own = format!("{:016x}", RandomState::new().build_hasher().finish());
         let (topics, waiting) = mpsc::channel(WAITING_MAX);
-        let tasks = [
-            tokio::spawn(send(lines, own.clone(), waiting)),
-            tokio::spawn(hear(listening, own)),
-        ];
+        let tasks =
+            [tokio::spawn(send(lines, own.clone(), waiting)), tokio::spawn(hear(listening, own))];
         Self { topics, tasks }
     }
 

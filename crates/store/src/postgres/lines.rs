@@ -3,11 +3,7 @@
 
 use super::pulse::Pulse;
 use async_stream::try_stream;
-use futures_util::{
-    StreamExt as _,
-    future::BoxFuture,
-    stream::BoxStream,
-};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use sqlx::{
     Connection as _, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
     pool::PoolConnection,
@@ -100,21 +96,22 @@ impl Line {
         self.in_transaction = false;
         Ok(())
     }
+}
 
-    /// What is asked, unless the database is silent.
-    async fn heard<T>(
-        &mut self,
-        ask: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
-    ) -> sqlx::Result<T> {
-        self.waits = true;
-        let asked = tokio::select! {
-            biased;
-            asked = ask(there(&mut self.connection)) => asked,
-            () = self.pulse.silent() => return Err(silent()),
-        };
-        self.waits = false;
-        asked
-    }
+/// What is asked on a connection, unless the database is silent.
+async fn heard<T>(
+    pulse: &Pulse,
+    waits: &mut bool,
+    asked: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    *waits = true;
+    let asked = tokio::select! {
+        biased;
+        asked = asked => asked,
+        () = pulse.silent() => return Err(silent()),
+    };
+    *waits = false;
+    asked
 }
 
 impl Drop for Line {
@@ -185,7 +182,10 @@ impl<'c> Executor<'c> for &'c mut Line {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        Box::pin(self.heard(async move |connection| connection.fetch_optional(query).await))
+        Box::pin(async move {
+            let Line { connection, pulse, waits, .. } = self;
+            heard(pulse, waits, there(connection).fetch_optional(query)).await
+        })
     }
 
     fn prepare_with<'e>(
@@ -196,7 +196,10 @@ impl<'c> Executor<'c> for &'c mut Line {
     where
         'c: 'e,
     {
-        Box::pin(self.heard(async move |connection| connection.prepare_with(sql, parameters).await))
+        Box::pin(async move {
+            let Line { connection, pulse, waits, .. } = self;
+            heard(pulse, waits, there(connection).prepare_with(sql, parameters)).await
+        })
     }
 }
 

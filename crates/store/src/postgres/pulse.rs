@@ -75,7 +75,10 @@ async fn ask(options: PgConnectOptions, lost: Lost, tell: watch::Sender<bool>) {
     }
 }
 
-async fn once(options: &PgConnectOptions, connection: &mut Option<PgConnection>) -> sqlx::Result<()> {
+async fn once(
+    options: &PgConnectOptions,
+    connection: &mut Option<PgConnection>,
+) -> sqlx::Result<()> {
     // What is not put back was broken, or is not waited for any more.
     let mut asked = match connection.take() {
         Some(connection) => connection,

@@ -41,9 +41,7 @@ macro_rules! prices {
 #[async_trait]
 impl Prices for SqlStore {
     async fn prices(&self) -> Result<Vec<ModelPrice>, StoreError> {
-        Ok(sqlx::query_as(prices!("ORDER BY provider, model"))
-            .fetch_all(&self.read)
-            .await?)
+        Ok(sqlx::query_as(prices!("ORDER BY provider, model")).fetch_all(&self.read).await?)
     }
 
     async fn active_price(
@@ -52,10 +50,10 @@ impl Prices for SqlStore {
         model: &str,
     ) -> Result<Option<ModelPrice>, StoreError> {
         Ok(sqlx::query_as(prices!("WHERE provider = $1 AND model = $2 AND active = 1"))
-        .bind(provider)
-        .bind(model)
-        .fetch_optional(&self.read)
-        .await?)
+            .bind(provider)
+            .bind(model)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     async fn put_price(&self, price: &ModelPrice) -> Result<(), StoreError> {

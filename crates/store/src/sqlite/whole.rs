@@ -74,14 +74,17 @@ impl Mark {
 }
 
 /// Reads all pages, where that takes no time or may be needed.
-pub(super) async fn check(pool: &SqlitePool, database: &Path, mark: &Mark) -> Result<(), StoreError> {
+pub(super) async fn check(
+    pool: &SqlitePool,
+    database: &Path,
+    mark: &Mark,
+) -> Result<(), StoreError> {
     let bytes = tokio::fs::metadata(database).await.map_or(0, |file| file.len());
     if bytes > CHECKED_BYTES_MAX && !mark.is_set() {
         return Ok(());
     }
     let damaged = |what: String| StoreError::Damaged { path: database.to_owned(), what };
-    let said: Result<String, _> =
-        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await;
+    let said: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await;
     match said {
         Ok(said) if said == "ok" => Ok(()),
         Ok(said) => Err(damaged(said)),

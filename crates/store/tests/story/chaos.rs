@@ -1,11 +1,15 @@
 //! Twelve processes of sixteen workers each on one database, killed and stood still at random while runs are accepted,
-//! cancelled and followed. What happens is never the same twice; what must hold always does: every accepted run ends,
-//! its numbers have no gap, one owner writes, and what is told to others goes with the end.
+//! cancelled and followed; PostgreSQL itself is stopped and started in order meanwhile, and stands still. What happens is
+//! never the same twice; what must hold always does: every accepted run ends, its numbers have no gap, one owner writes,
+//! and what is told to others goes with the end.
 
 mod checks;
 mod worker;
 
-use super::{databases::Place, new_project, postgres};
+use super::{
+    databases::{Place, Server},
+    new_project, postgres,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::HashMap,
@@ -68,7 +72,7 @@ impl Chance {
 async fn on_sqlite() {
     let place = Place::sqlite();
     let file = place.file().display().to_string();
-    chaos(&place, &file).await;
+    chaos(&place, &file, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +80,7 @@ async fn on_postgres() {
     let Some(server) = postgres::server() else { return };
     let place = server.place("chaos").await;
     let url = place.url().to_owned();
-    chaos(&place, &url).await;
+    chaos(&place, &url, Some(&server)).await;
 }
 
 /// A process of workers: the tests above start it, and nobody else.
@@ -95,7 +99,7 @@ struct Seen {
     ends: AtomicBool,
 }
 
-async fn chaos(place: &Place, at: &str) {
+async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
     let store: Arc<dyn Store> = Arc::from(place.open().await);
     let mut projects = Vec::new();
     for n in 0..PROJECTS {
@@ -133,6 +137,9 @@ async fn chaos(place: &Place, at: &str) {
     while began.elapsed() < lasts() {
         sleep(Duration::from_millis(50 + chance.below(250))).await;
         herd.harm(&mut chance);
+        if let Some(server) = server.filter(|_| chance.below(30) == 0) {
+            away(server, &mut chance).await;
+        }
     }
     seen.ends.store(true, Ordering::SeqCst);
     for one in all {
@@ -157,6 +164,18 @@ async fn chaos(place: &Place, at: &str) {
     );
     assert!(runs.len() > 50 && herd.killed > 5 && herd.stopped > 5, "too little happened");
     store.close().await;
+}
+
+/// The database itself is stopped and started in order, or stands still for longer than runs are anybody's.
+async fn away(server: &Server, chance: &mut Chance) {
+    if chance.below(2) == 0 {
+        server.tell("again");
+        drop(server.ready().await);
+    } else {
+        server.stand_still();
+        sleep(Duration::from_millis(500 + chance.below(6_000))).await;
+        server.go_on();
+    }
 }
 
 /// Asks for runs, some of them again, and has some ended.

@@ -84,7 +84,11 @@ if "$1/initdb" --auth=trust --username=story --encoding=UTF8 --no-sync --pgdata 
     printf 'local all guest scram-sha-256\nlocal all all trust\n' >"$2/data/pg_hba.conf"
     begin "$@"
     while read -r word; do
-        case $word in end) end ;; begin) begin "$@" ;; esac
+        case $word in
+            end) end ;;
+            begin) begin "$@" ;;
+            again) kill -INT "$child"; wait "$child"; begin "$@" ;;
+        esac
         echo "$word"
     done
     end
@@ -171,7 +175,7 @@ impl Server {
         }
     }
 
-    /// Stops it as a crash would (`end`), or starts it again (`begin`).
+    /// Stops it as a crash would (`end`), starts it again (`begin`), or does both in order (`again`).
     pub(crate) fn tell(&self, word: &str) {
         let mut said = self.said.as_ref().expect("it runs").lock().unwrap();
         writeln!(said.0, "{word}").unwrap();

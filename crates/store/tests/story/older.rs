@@ -108,7 +108,12 @@ async fn tables(db: &mut SqliteConnection) -> Tables {
 }
 
 /// The value of a column in the nth row. No text is there twice, so that no index objects.
-fn value(table: &str, column: &Column, n: usize, rows: &HashMap<(String, String), Vec<Value>>) -> Value {
+fn value(
+    table: &str,
+    column: &Column,
+    n: usize,
+    rows: &HashMap<(String, String), Vec<Value>>,
+) -> Value {
     if let Some(of) = &column.of {
         // A row of its own kind, or what is there of the other table.
         let there = rows.get(of);
@@ -133,9 +138,7 @@ fn value(table: &str, column: &Column, n: usize, rows: &HashMap<(String, String)
         ("INTEGER", _) => Value::Whole([0, 1, i64::MAX][n]),
         ("REAL", _) => Value::Float([0.0, 1.5, 1e15][n]),
         ("BLOB", _) => Value::Bytes([vec![0xff; 32], vec![], (0..=255).collect()][n].clone()),
-        (_, name) if name.ends_with("id") => {
-            Value::Text(["a", "b", "c"][n].repeat(12))
-        }
+        (_, name) if name.ends_with("id") => Value::Text(["a", "b", "c"][n].repeat(12)),
         (_, "data" | "due" | "work" | "input" | "egress" | "egress_ceiling" | "binding") => {
             Value::Text(["{}", "{\"a\":[1,null,\"'\"]}", "{\"\\u00fc\":\"\\\\\"}"][n].to_owned())
         }
@@ -162,7 +165,13 @@ fn rows(tables: &Tables) -> Vec<(String, Vec<(String, Value)>)> {
         }
         let is_single = SINGLE.contains(&table.as_str());
         let is_there = ["team", "usage_position"].contains(&table.as_str());
-        for n in 0..if is_there { 0 } else if is_single { 1 } else { ROWS } {
+        for n in 0..if is_there {
+            0
+        } else if is_single {
+            1
+        } else {
+            ROWS
+        } {
             let mut row = Vec::new();
             for column in columns {
                 let mut value = value(table, column, n, &known);
@@ -216,11 +225,7 @@ fn statement(
         })
         .collect();
     let over = if is_postgres { " OVERRIDING SYSTEM VALUE" } else { "" };
-    format!(
-        "INSERT INTO \"{table}\" ({}){over} VALUES ({});",
-        names.join(", "),
-        values.join(", ")
-    )
+    format!("INSERT INTO \"{table}\" ({}){over} VALUES ({});", names.join(", "), values.join(", "))
 }
 
 /// What a table holds in these columns, as the database writes it.
@@ -261,7 +266,10 @@ async fn of_step(place: &Place, step: i64) -> SqliteConnection {
     db
 }
 
-async fn held_sqlite(db: &mut SqliteConnection, columns_of: &BTreeMap<String, Vec<String>>) -> Held {
+async fn held_sqlite(
+    db: &mut SqliteConnection,
+    columns_of: &BTreeMap<String, Vec<String>>,
+) -> Held {
     let there: BTreeSet<String> =
         sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
             .fetch_all(&mut *db)
@@ -335,8 +343,7 @@ pub(crate) async fn on_postgres(place: &Place) {
         let tables = tables(&mut of_step(&twin, step.version).await).await;
         place.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
         let mut db = PgConnection::connect(place.url()).await.unwrap();
-        let steps =
-            postgres::MIGRATIONS.iter().filter(|one| one.version <= step.version).cloned();
+        let steps = postgres::MIGRATIONS.iter().filter(|one| one.version <= step.version).cloned();
         Migrator::with_migrations(steps.collect()).run(&mut db).await.unwrap();
         let raw: Vec<(String, String)> = sqlx::query_as(
             "SELECT table_name::text, column_name::text FROM information_schema.columns \

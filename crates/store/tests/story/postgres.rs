@@ -61,9 +61,10 @@ async fn many_servers_share_one_postgres() {
     let server = &server;
     // Alone, and first: a crashed database reads all of its files when it begins again, and one that stands still holds
     // all others up.
-    let silent = tell("a_database_that_is_silent_is_told_as_such_and_found_again", server, async |place| {
-        a_database_that_is_silent_is_told_as_such_and_found_again(server, place).await;
-    });
+    let silent =
+        tell("a_database_that_is_silent_is_told_as_such_and_found_again", server, async |place| {
+            a_database_that_is_silent_is_told_as_such_and_found_again(server, place).await;
+        });
     told(vec![Box::pin(silent)]).await;
     let away = tell("a_database_that_went_away_is_found_again", server, async |place| {
         a_database_that_went_away_is_found_again(server, place).await;
@@ -437,7 +438,10 @@ async fn a_database_that_is_silent_is_told_as_such_and_found_again(server: &Serv
     // It is found by itself, with no new start.
     let until = Instant::now() + Duration::from_mins(1);
     while let Err(told) = rename(9).await {
-        assert!(matches!(told, StoreError::Unreachable { .. }) && Instant::now() < until, "{told:?}");
+        assert!(
+            matches!(told, StoreError::Unreachable { .. }) && Instant::now() < until,
+            "{told:?}"
+        );
     }
     assert_eq!(store.project(id.as_str()).await.unwrap().unwrap().name, "name 9");
     while listener.next().await != Some(toft_store::Signal::Missed) {}

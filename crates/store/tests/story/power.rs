@@ -53,7 +53,8 @@ async fn process() {
     };
     let events = async {
         for seq in 1..=EVENTS {
-            let long = format!("{{\"text\":\"{}\"}}", "y".repeat(usize::try_from(seq * 7).unwrap()));
+            let long =
+                format!("{{\"text\":\"{}\"}}", "y".repeat(usize::try_from(seq * 7).unwrap()));
             store.append_events(&id, &[event(seq, "notify", &long)]).await.unwrap();
         }
     };
@@ -78,8 +79,7 @@ fn read(log: &[u8]) -> Done {
         let number =
             |n: usize| u64::from_le_bytes(log[at + n * 8..at + n * 8 + 8].try_into().unwrap());
         let (deed, file, offset, length) = (number(0), number(1), number(2), number(3));
-        let (offset, length) =
-            (usize::try_from(offset).unwrap(), usize::try_from(length).unwrap());
+        let (offset, length) = (usize::try_from(offset).unwrap(), usize::try_from(length).unwrap());
         at += 32;
         let name = || names.get(&file).expect("it was opened").clone();
         match deed {
@@ -185,11 +185,14 @@ async fn whatever_a_power_cut_leaves_opens_and_has_what_was_answered() {
     // From the first answer on; half of the cuts around the moments at which the log is emptied.
     let first = done.iter().position(|(file, _)| file == "answered").unwrap();
     let emptied: Vec<usize> = (first..done.len())
-        .filter(|n| done[*n].0 == "toft.db" && matches!(done[*n].1, Deed::Sync | Deed::Write { .. }))
+        .filter(|n| {
+            done[*n].0 == "toft.db" && matches!(done[*n].1, Deed::Sync | Deed::Write { .. })
+        })
         .collect();
     let mut moments = BTreeSet::new();
     while moments.len() < cuts().min(done.len() - first) {
-        let any = |chance: &mut Chance, len: usize| usize::try_from(chance.below(len as u64)).unwrap();
+        let any =
+            |chance: &mut Chance, len: usize| usize::try_from(chance.below(len as u64)).unwrap();
         let at = if chance.below(2) == 0 {
             first + any(&mut chance, done.len() - first)
         } else {

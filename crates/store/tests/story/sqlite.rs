@@ -144,12 +144,17 @@ async fn a_log_that_is_gone_is_missed_and_one_that_was_emptied_is_not() {
     for gone in ["toft.db-wal", "toft.db"] {
         let copy = copied(&place);
         fs::remove_file(copy.file().with_file_name(gone)).unwrap();
-        let before: Vec<_> = fs::read_dir(copy.file().parent().unwrap()).unwrap().flatten().collect();
+        let before: Vec<_> =
+            fs::read_dir(copy.file().parent().unwrap()).unwrap().flatten().collect();
         let refused = SqliteStore::open(&copy.file()).await.unwrap_err();
         let said = refused.to_string();
         assert!(matches!(refused, StoreError::Gone { .. }), "{said}");
-        assert!(said.contains(&format!("{gone} is gone")) && said.contains("toft.db-open"), "{said}");
-        let after: Vec<_> = fs::read_dir(copy.file().parent().unwrap()).unwrap().flatten().collect();
+        assert!(
+            said.contains(&format!("{gone} is gone")) && said.contains("toft.db-open"),
+            "{said}"
+        );
+        let after: Vec<_> =
+            fs::read_dir(copy.file().parent().unwrap()).unwrap().flatten().collect();
         assert_eq!(before.len(), after.len(), "nothing was made in its place");
     }
     // What another program has emptied is as good: a person says so.
@@ -186,7 +191,10 @@ async fn pages_that_are_none_any_more_are_refused_before_anything_is_written() {
         match SqliteStore::open(&place.file()).await {
             Err(refused) => {
                 let said = refused.to_string();
-                assert!(matches!(refused, StoreError::Damaged { .. } | StoreError::Open { .. }), "{said}");
+                assert!(
+                    matches!(refused, StoreError::Damaged { .. } | StoreError::Open { .. }),
+                    "{said}"
+                );
                 assert!(said.contains("toft.db"), "{said}");
                 assert_eq!(fs::read(place.file()).unwrap(), damaged, "nothing was written to it");
                 noticed += 1;

@@ -13,7 +13,9 @@ use sqlx::{
     sqlite::SqliteConnectOptions,
 };
 use std::{thread::sleep, time::Duration};
-use toft_store::{Durable, Left, NewRunEvent, PostgresStore, RunState, SqliteStore, StoreError, Wrote};
+use toft_store::{
+    Durable, Left, NewRunEvent, PostgresStore, RunState, SqliteStore, StoreError, Wrote,
+};
 
 /// Calls of models in an old database: adding them up takes a step some time.
 const CALLS: usize = 30_000;
@@ -42,7 +44,8 @@ fn calls(is_postgres: bool) -> String {
 async fn older(place: &Place) {
     match place {
         Place::Sqlite(_) => {
-            let options = SqliteConnectOptions::new().filename(place.file()).create_if_missing(true);
+            let options =
+                SqliteConnectOptions::new().filename(place.file()).create_if_missing(true);
             let mut db = SqliteConnection::connect_with(&options).await.unwrap();
             let steps = sqlite::MIGRATIONS.iter().filter(|step| step.version <= 10).cloned();
             Migrator::with_migrations(steps.collect()).run(&mut db).await.unwrap();

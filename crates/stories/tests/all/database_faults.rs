@@ -80,7 +80,8 @@ impl Drop for Holder {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_another_program_has_it_locked_everything_is_shown_and_nothing_is_lost() -> Result<()> {
+async fn while_another_program_has_it_locked_everything_is_shown_and_nothing_is_lost() -> Result<()>
+{
     let patient = "until test -e go; do sleep 0.1; done; echo a line >> made";
     let provider = Provider::start(Duration::ZERO, builder(move |_| patient.into())).await?;
     let toft = Toft::start(Start { env: provider.env("sk-d"), ..Start::default() }).await?;
@@ -94,7 +95,12 @@ async fn while_another_program_has_it_locked_everything_is_shown_and_nothing_is_
     let reads = async {
         let mut count = 0;
         while !ends.load(Ordering::SeqCst) {
-            for path in [run.clone(), format!("/v1/projects/{project}/runs"), "/v1/projects".to_owned(), "/health".to_owned()] {
+            for path in [
+                run.clone(),
+                format!("/v1/projects/{project}/runs"),
+                "/v1/projects".to_owned(),
+                "/health".to_owned(),
+            ] {
                 let (status, said) = toft.request("GET", &path, None).await?;
                 ensure!(status == 200, "{path}: {said}");
                 count += 1;
@@ -115,7 +121,10 @@ async fn while_another_program_has_it_locked_everything_is_shown_and_nothing_is_
                 let status = answer.status().as_u16();
                 let again = answer.headers().get("retry-after").cloned();
                 let said: Value = answer.json().await?;
-                ensure!((status, &said["error"]["code"]) == (503, &json!("database_unavailable")), "{said}");
+                ensure!(
+                    (status, &said["error"]["code"]) == (503, &json!("database_unavailable")),
+                    "{said}"
+                );
                 ensure!(again.is_some_and(|again| again == "1"), "it says when to come again");
                 Ok(())
             });
@@ -141,7 +150,8 @@ async fn while_another_program_has_it_locked_everything_is_shown_and_nothing_is_
     for once in ["running", "plan_ready", "git_commit"] {
         assert_eq!(times(&all, once), 1, "{once} of {all:?}");
     }
-    let late = format!("/v1/projects/{project}/runs/{}", said["data"]["id"].as_str().context("an id")?);
+    let late =
+        format!("/v1/projects/{project}/runs/{}", said["data"]["id"].as_str().context("an id")?);
     completed(&toft, &late).await?;
     let made = toft.exec(&project, "wc -l < made").await?;
     assert_eq!(made["stdout"], "2\n");
@@ -161,7 +171,8 @@ fn toft_cli(data: &Path, args: &[&str]) -> Result<String> {
         .env("TOFT_BACKUP_PASSPHRASE", PASSPHRASE)
         .stdin(Stdio::null())
         .output()?;
-    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     ensure!(out.status.success(), "{args:?}: {said}");
     Ok(said)
 }
@@ -185,7 +196,8 @@ fn change(database: &Path, statement: &str) -> Result<()> {
 async fn a_database_that_is_not_whole_is_refused_with_the_backup_that_is_there() -> Result<()> {
     let mut toft = Toft::start(Start::default()).await?;
     for n in 0..30 {
-        toft.call("POST", "/v1/projects", Some(json!({"name": format!("P{n}"), "start": false}))).await?;
+        toft.call("POST", "/v1/projects", Some(json!({"name": format!("P{n}"), "start": false})))
+            .await?;
     }
     let folder = tempfile::tempdir()?;
     let backup = folder.path().join("kept.toft.age");
@@ -197,25 +209,36 @@ async fn a_database_that_is_not_whole_is_refused_with_the_backup_that_is_there()
 
     fs::rename(&log, &aside)?;
     let said = refused(&mut toft).await?;
-    ensure!(said.contains("toft.db-wal is gone") && said.contains(&backup.display().to_string()), "{said}");
+    ensure!(
+        said.contains("toft.db-wal is gone") && said.contains(&backup.display().to_string()),
+        "{said}"
+    );
     ensure!(said.contains("restore-backup"), "{said}");
     ensure!(!log.exists(), "nothing was made in its place");
     fs::rename(&aside, &log)?;
     toft.up().await?;
     let all = toft.call("GET", "/v1/projects?limit=100", None).await?;
     assert_eq!(all.as_array().map(Vec::len), Some(31), "with the log it is whole");
-    let stopped = toft.server_pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it runs")?;
+    let stopped =
+        toft.server_pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it runs")?;
     kill_process(stopped, Signal::TERM)?;
     toft.await_end()?;
-    ensure!(!log.exists() && !toft.data.join("toft.db-open").exists(), "ended in order, it is one file");
+    ensure!(
+        !log.exists() && !toft.data.join("toft.db-open").exists(),
+        "ended in order, it is one file"
+    );
 
     // A newer version has used it.
-    change(&database, "INSERT INTO _sqlx_migrations VALUES (9999, 'later', '2026-01-01', 1, X'00', 1)")?;
+    change(
+        &database,
+        "INSERT INTO _sqlx_migrations VALUES (9999, 'later', '2026-01-01', 1, X'00', 1)",
+    )?;
     let said = refused(&mut toft).await?;
     ensure!(said.contains("newer Toft"), "{said}");
     change(&database, "DELETE FROM _sqlx_migrations WHERE version = 9999")?;
     toft.up().await?;
-    let stopped = toft.server_pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it runs")?;
+    let stopped =
+        toft.server_pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it runs")?;
     kill_process(stopped, Signal::TERM)?;
     toft.await_end()?;
 
@@ -225,7 +248,10 @@ async fn a_database_that_is_not_whole_is_refused_with_the_backup_that_is_there()
         damaged[at..at + 16].fill(0x5a);
         fs::write(&database, &damaged)?;
         let said = refused(&mut toft).await?;
-        ensure!(said.contains("toft.db") && said.contains(&backup.display().to_string()), "{at}: {said}");
+        ensure!(
+            said.contains("toft.db") && said.contains(&backup.display().to_string()),
+            "{at}: {said}"
+        );
         ensure!(fs::read(&database)? == damaged, "{at}: nothing was written to it");
     }
     // What it says works.
@@ -248,7 +274,8 @@ fn copies() -> usize {
 async fn a_copy_of_any_instant_opens_and_has_what_was_answered() -> Result<()> {
     let env = vec![("TOFT_RUNS_AT_ONCE".to_owned(), "0".to_owned())];
     let toft = Toft::start(Start { env, ..Start::default() }).await?;
-    let project = toft.call("POST", "/v1/projects", Some(json!({"name": "Load", "start": false}))).await?;
+    let project =
+        toft.call("POST", "/v1/projects", Some(json!({"name": "Load", "start": false}))).await?;
     let project = project["id"].as_str().context("an id")?.to_owned();
     let answered: Mutex<Vec<String>> = Mutex::default();
     let ends = AtomicBool::new(false);
@@ -264,7 +291,8 @@ async fn a_copy_of_any_instant_opens_and_has_what_was_answered() -> Result<()> {
         Ok::<_, anyhow::Error>(())
     });
     let folder = tempfile::tempdir()?;
-    let pid = toft.server_pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it runs")?;
+    let pid =
+        toft.server_pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it runs")?;
     let copy = async {
         let mut held = Vec::new();
         for n in 0..copies() {
@@ -274,9 +302,9 @@ async fn a_copy_of_any_instant_opens_and_has_what_was_answered() -> Result<()> {
             kill_process(pid, Signal::STOP)?;
             let to = folder.path().join(n.to_string());
             fs::create_dir(&to)?;
-            let copied = ["toft.db", "toft.db-wal"].iter().try_for_each(|name| {
-                fs::copy(toft.data.join(name), to.join(name)).map(drop)
-            });
+            let copied = ["toft.db", "toft.db-wal"]
+                .iter()
+                .try_for_each(|name| fs::copy(toft.data.join(name), to.join(name)).map(drop));
             kill_process(pid, Signal::CONT)?;
             copied?;
             held.push((to, answered));
@@ -294,8 +322,10 @@ async fn a_copy_of_any_instant_opens_and_has_what_was_answered() -> Result<()> {
         let store = SqliteStore::open(&to.join("toft.db")).await?;
         ensure!(store.project(&project).await?.is_some(), "the project");
         let runs = store.runs(&id, u32::MAX, 0).await?;
-        let keys: std::collections::BTreeSet<&str> = runs.iter().map(|run| run.key.as_str()).collect();
-        let lost: Vec<&String> = answered.iter().filter(|key| !keys.contains(key.as_str())).collect();
+        let keys: std::collections::BTreeSet<&str> =
+            runs.iter().map(|run| run.key.as_str()).collect();
+        let lost: Vec<&String> =
+            answered.iter().filter(|key| !keys.contains(key.as_str())).collect();
         ensure!(lost.is_empty(), "{}: {lost:?} were answered", to.display());
         most = most.max(answered.len());
         store.close().await;

@@ -70,7 +70,11 @@ async fn away_under_load(server: &Server, gone: impl Fn(bool) -> Result<()>) -> 
                     refused += 1;
                 }
                 let health = toft.http().get(format!("{}/health", toft.base)).send().await?;
-                ensure!(health.status().is_success() || health.status() == 503, "{}", health.status());
+                ensure!(
+                    health.status().is_success() || health.status() == 503,
+                    "{}",
+                    health.status()
+                );
             }
             asked += 1;
         }
@@ -125,8 +129,11 @@ async fn nor_is_it_when_packets_are_lost_on_their_way() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_share_a_database_that_a_newer_one_has_changed_until_they_start_again() -> Result<()> {
-    let Some(kept) = Kept::postgres("a database that a newer version has changed")? else { return Ok(()) };
+async fn servers_share_a_database_that_a_newer_one_has_changed_until_they_start_again() -> Result<()>
+{
+    let Some(kept) = Kept::postgres("a database that a newer version has changed")? else {
+        return Ok(());
+    };
     let server = kept.postgres.as_ref().context("it is PostgreSQL")?;
     let provider = Provider::start(Duration::ZERO, adds_a_line()).await?;
     let mut toft = Toft::start(start(server, &provider)).await?;
@@ -139,7 +146,8 @@ async fn servers_share_a_database_that_a_newer_one_has_changed_until_they_start_
     server.sql(changes)?;
     let run = ask(&toft, &project, "after", "a line").await?;
     completed(&toft, &run).await?;
-    let made = toft.call("POST", "/v1/projects", Some(json!({"name": "New", "start": false}))).await?;
+    let made =
+        toft.call("POST", "/v1/projects", Some(json!({"name": "New", "start": false}))).await?;
     ensure!(made["id"].is_string(), "{made}");
     toft.kill_server();
     let before = toft.log().len();

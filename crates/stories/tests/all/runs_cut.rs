@@ -96,13 +96,16 @@ async fn asked_a_hundred_times(kept: &Kept) -> Result<()> {
     });
     let answers = join_all(asks).await.into_iter().collect::<Result<Vec<_>>>()?;
     // Whichever came first is the run; the other ones are told so.
-    let (taken, refused): (Vec<_>, Vec<_>) =
-        answers.iter().partition(|(status, _)| *status == 200);
+    let (taken, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(status, _)| *status == 200);
     assert_eq!((taken.len(), refused.len()), (50, 50));
-    ensure!(refused.iter().all(|(status, said)| {
-        *status == 409 && said["error"]["code"] == "conflict"
-    }), "{refused:?}");
-    let ids: BTreeSet<&str> = taken.iter().filter_map(|(_, said)| said["data"]["id"].as_str()).collect();
+    ensure!(
+        refused
+            .iter()
+            .all(|(status, said)| { *status == 409 && said["error"]["code"] == "conflict" }),
+        "{refused:?}"
+    );
+    let ids: BTreeSet<&str> =
+        taken.iter().filter_map(|(_, said)| said["data"]["id"].as_str()).collect();
     let made = taken.iter().filter(|(_, said)| said["data"]["created"] == true).count();
     assert_eq!((ids.len(), made), (1, 1));
     let run = format!("/v1/projects/{project}/runs/{}", ids.first().context("a run")?);
@@ -161,8 +164,15 @@ async fn an_effect_in_doubt_is_asked_about_although_nobody_watches() -> Result<(
             toft.up().await?;
         }
         let waits = toft.until(&run, |run| run["waitsFor"] == "answer" || is_over(run)).await?;
-        assert_eq!((&waits["status"], &waits["waitsFor"]), (&json!("running"), &json!("answer")), "{waits}");
-        let state = format!("/v1/projects/{project}/toft/state?sessionId={}", waits["sessionId"].as_str().unwrap_or_default());
+        assert_eq!(
+            (&waits["status"], &waits["waitsFor"]),
+            (&json!("running"), &json!("answer")),
+            "{waits}"
+        );
+        let state = format!(
+            "/v1/projects/{project}/toft/state?sessionId={}",
+            waits["sessionId"].as_str().unwrap_or_default()
+        );
         let state = toft.call("GET", &state, None).await?;
         let question = &state["question"];
         assert_eq!(question["kind"], "doubt", "{state}");
@@ -175,8 +185,11 @@ async fn an_effect_in_doubt_is_asked_about_although_nobody_watches() -> Result<(
         completed(&toft, &run).await?;
         assert_eq!(lines(&toft, &project).await?, 2, "a person had it done again");
         let all = follow(&toft, &run).await?;
-        let waits: Vec<&Value> =
-            all.iter().filter(|told| told.status() == Some("waiting")).map(|told| &told.data["waitsFor"]).collect();
+        let waits: Vec<&Value> = all
+            .iter()
+            .filter(|told| told.status() == Some("waiting"))
+            .map(|told| &told.data["waitsFor"])
+            .collect();
         assert_eq!((waits.first(), waits.last()), (Some(&&json!("answer")), Some(&&Value::Null)));
     }
     toft.down()
@@ -203,16 +216,24 @@ async fn a_provider_that_is_down_is_waited_for_and_cut_answers_are_asked_anew() 
     let project = place(&toft).await?;
     let run = ask(&toft, &project, "one", "a line").await?;
     let waits = toft.until(&run, |run| !run["waitsFor"].is_null() || is_over(run)).await?;
-    assert_eq!((&waits["status"], &waits["waitsFor"]), (&json!("running"), &json!("provider")), "{waits}");
+    assert_eq!(
+        (&waits["status"], &waits["waitsFor"]),
+        (&json!("running"), &json!("provider")),
+        "{waits}"
+    );
     let done = completed(&toft, &run).await?;
     assert_eq!((&done["meta"]["attempt"], &done["waitsFor"]), (&json!(1), &Value::Null), "{done}");
     let all = follow(&toft, &run).await?;
-    let waits: Vec<&Value> =
-        all.iter().filter(|told| told.status() == Some("waiting")).map(|told| &told.data["waitsFor"]).collect();
+    let waits: Vec<&Value> = all
+        .iter()
+        .filter(|told| told.status() == Some("waiting"))
+        .map(|told| &told.data["waitsFor"])
+        .collect();
     assert_eq!(waits, [&json!("provider"), &Value::Null], "told once, and that it is over");
     assert_eq!(times(&all, "attempt_failed") + times(&all, "retrying"), 0);
     // What was cut counts for nothing, and what was whole is not asked for again.
-    let starts: Vec<_> = all.iter().filter(|told| told.kind == "tool" && told.data["phase"] == "start").collect();
+    let starts: Vec<_> =
+        all.iter().filter(|told| told.kind == "tool" && told.data["phase"] == "start").collect();
     assert_eq!(starts.len(), 1, "{starts:?}");
     assert_eq!(lines(&toft, &project).await?, 1);
     assert_eq!(provider.requests().len(), 11, "refused 6, planned 1, built 3, said 1");
@@ -230,20 +251,31 @@ async fn a_provider_that_is_down_is_waited_for_and_cut_answers_are_asked_anew() 
         .send()
         .await?;
     let message: Value = message.json().await?;
-    let run = format!("/v1/projects/{project}/runs/{}", message["data"]["run"]["id"].as_str().context("an id")?);
+    let run = format!(
+        "/v1/projects/{project}/runs/{}",
+        message["data"]["run"]["id"].as_str().context("an id")?
+    );
     toft.until(&run, |run| run["waitsFor"] == "provider").await?;
     toft.call("POST", &format!("{run}/cancel"), None).await?;
     let ended = toft.until(&run, is_over).await?;
-    assert_eq!((&ended["status"], &ended["waitsFor"]), (&json!("cancelled"), &Value::Null), "{ended}");
+    assert_eq!(
+        (&ended["status"], &ended["waitsFor"]),
+        (&json!("cancelled"), &Value::Null),
+        "{ended}"
+    );
     toft.down()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_its_server_each_time_is_left_alone_and_the_queue_goes_on() -> Result<()> {
-    let provider = Provider::start(Duration::ZERO, Arc::new(|user: &str, turn| {
-        let adds = adds_a_line();
-        adds(user, turn)
-    })).await?;
+    let provider = Provider::start(
+        Duration::ZERO,
+        Arc::new(|user: &str, turn| {
+            let adds = adds_a_line();
+            adds(user, turn)
+        }),
+    )
+    .await?;
     let mut toft = house(&Kept::sqlite(), &provider, &[]).await?;
     let good = place(&toft).await?;
     let body = json!({"name": "Poison", "start": false});
@@ -258,7 +290,8 @@ async fn a_run_that_ends_its_server_each_time_is_left_alone_and_the_queue_goes_o
         if asked.is_empty() {
             up?;
             let bad = ask_once(&toft, &poison, "bad", "a line").await;
-            let bad = bad.map(|(_, said)| said["data"]["id"].as_str().unwrap_or_default().to_owned());
+            let bad =
+                bad.map(|(_, said)| said["data"]["id"].as_str().unwrap_or_default().to_owned());
             asked.push(bad.unwrap_or_default());
         }
         // Dead, or at peace with the run.
@@ -287,8 +320,14 @@ async fn a_run_that_ends_its_server_each_time_is_left_alone_and_the_queue_goes_o
     drop(toft.until(&next, is_over).await);
     toft.await_end()?;
     toft.up().await?;
-    completed(&toft, &next).await.context("what follows in that project is not held up for ever")?;
-    let bad = follow(&toft, &format!("/v1/projects/{poison}/runs/{}", over["id"].as_str().context("an id")?)).await?;
+    completed(&toft, &next)
+        .await
+        .context("what follows in that project is not held up for ever")?;
+    let bad = follow(
+        &toft,
+        &format!("/v1/projects/{poison}/runs/{}", over["id"].as_str().context("an id")?),
+    )
+    .await?;
     assert_eq!(bad.last().map(|told| told.kind.as_str()), Some("error"));
     toft.down()
 }

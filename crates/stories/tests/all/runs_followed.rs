@@ -55,9 +55,11 @@ async fn whoever_comes_back_a_thousand_times_has_every_event_once_and_in_order()
     let project = place(&toft).await?;
     let run = ask(&toft, &project, "one", "be wordy").await?;
     let union: Mutex<BTreeMap<u64, Told>> = Mutex::default();
-    let (left, seed) = (AtomicUsize::new(RECONNECTS), AtomicU64::new(u64::from(std::process::id())));
+    let (left, seed) =
+        (AtomicUsize::new(RECONNECTS), AtomicU64::new(u64::from(std::process::id())));
     eprintln!("chance begins with {}", std::process::id());
-    let known = || union.lock().expect("no holder panics").last_key_value().map_or(0, |(id, _)| *id);
+    let known =
+        || union.lock().expect("no holder panics").last_key_value().map_or(0, |(id, _)| *id);
     let clients = (0..CLIENTS).map(async |_| {
         while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             // Where it was, or anywhere that it may have been.
@@ -78,7 +80,10 @@ async fn whoever_comes_back_a_thousand_times_has_every_event_once_and_in_order()
                     next += 1;
                     let mut union = union.lock().expect("no holder panics");
                     let before = union.insert(told.id, told.clone());
-                    ensure!(before.is_none_or(|before| before == told), "{told:?} was told otherwise");
+                    ensure!(
+                        before.is_none_or(|before| before == told),
+                        "{told:?} was told otherwise"
+                    );
                 }
             }
         }
@@ -104,7 +109,10 @@ async fn a_number_that_is_none_of_the_run_is_refused_and_leads_to_no_other_one()
     let provider = Provider::start(Duration::ZERO, wordy(200)).await?;
     let toft = Toft::start(Start { env: provider.env("sk-f"), ..Start::default() }).await?;
     let project = place(&toft).await?;
-    let (long, short) = (ask(&toft, &project, "long", "be wordy").await?, ask(&toft, &project, "short", "x").await?);
+    let (long, short) = (
+        ask(&toft, &project, "long", "be wordy").await?,
+        ask(&toft, &project, "short", "x").await?,
+    );
     let (of_long, of_short) = (follow(&toft, &long).await?, follow(&toft, &short).await?);
     ensure!(of_long.len() > of_short.len() + 10, "one has told more than the other");
     let get = async |path: &str, header: Option<&str>| {
@@ -132,10 +140,16 @@ async fn a_number_that_is_none_of_the_run_is_refused_and_leads_to_no_other_one()
         "1,2",
         "'; DROP TABLE run; --",
     ] {
-        for (path, header) in [(stream.clone(), Some(none)), (format!("{stream}?after={none}"), None)] {
+        for (path, header) in
+            [(stream.clone(), Some(none)), (format!("{stream}?after={none}"), None)]
+        {
             let (status, said) = get(&path.replace(' ', "%20"), header).await?;
             let said: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
-            assert_eq!((status, &said["error"]["code"]), (400, &json!("invalid_argument")), "{none}: {said}");
+            assert_eq!(
+                (status, &said["error"]["code"]),
+                (400, &json!("invalid_argument")),
+                "{none}: {said}"
+            );
         }
     }
     // Each number that is one gets the rest of this run, whoever else has that number.
@@ -144,7 +158,8 @@ async fn a_number_that_is_none_of_the_run_is_refused_and_leads_to_no_other_one()
         assert_eq!((status, read(&mut text.clone())?), (200, of_short[after..].to_vec()));
     }
     // The header wins over the address, which a browser repeats.
-    let (_, text) = get(&format!("{stream}?after=0"), Some(&(of_short.len() - 1).to_string())).await?;
+    let (_, text) =
+        get(&format!("{stream}?after=0"), Some(&(of_short.len() - 1).to_string())).await?;
     assert_eq!(read(&mut text.clone())?, of_short[of_short.len() - 1..]);
     // Another project's way leads to none of it, and what is deleted is gone.
     let other = toft.new_project("Other").await?;
@@ -188,7 +203,9 @@ fn heard(bytes: &[u8]) -> (u64, bool) {
     let text = String::from_utf8_lossy(bytes);
     let whole = text.rfind("\n\n").map_or("", |end| &text[..end]);
     let last = whole.rfind("\nid: ").or_else(|| whole.rfind("id: "));
-    let number = last.and_then(|at| whole[at..].trim_start().strip_prefix("id: ")?.lines().next()?.trim().parse().ok());
+    let number = last.and_then(|at| {
+        whole[at..].trim_start().strip_prefix("id: ")?.lines().next()?.trim().parse().ok()
+    });
     (number.unwrap_or(0), text.contains("event: done"))
 }
 
@@ -203,7 +220,10 @@ async fn of_many_who_follow_those_that_read_nothing_are_let_go_and_miss_nothing(
         rustix::process::setrlimit(limit, files)?;
     }
     if files.current.is_some_and(|now| now < wanted) {
-        lane::skip("a crowd of clients", format!("a process may have only {:?} files open", files.current));
+        lane::skip(
+            "a crowd of clients",
+            format!("a process may have only {:?} files open", files.current),
+        );
         return Ok(());
     }
     let provider = Provider::start(Duration::ZERO, wordy(BURST_WORDS)).await?;
@@ -271,10 +291,15 @@ async fn of_many_who_follow_those_that_read_nothing_are_let_go_and_miss_nothing(
         let mut stream = connect(&toft, &run, last, None).await?;
         let mut bytes = Vec::new();
         while !heard(&bytes).1 {
-            ensure!(timeout(STEP_TIMEOUT, stream.read_buf(&mut bytes)).await?? > 0, "it ends early");
+            ensure!(
+                timeout(STEP_TIMEOUT, stream.read_buf(&mut bytes)).await?? > 0,
+                "it ends early"
+            );
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let first = text.find("id: ").map(|at| text[at + 4..].lines().next().unwrap_or_default().to_owned());
+        let first = text
+            .find("id: ")
+            .map(|at| text[at + 4..].lines().next().unwrap_or_default().to_owned());
         assert_eq!(first.as_deref(), Some((last + 1).to_string().as_str()));
     }
     toft.down()

@@ -276,11 +276,8 @@ impl AgentRuntime {
             let (asks, provider) = (asks(conversation), conversation.needs_provider());
             let (now, _) = self.here();
             let Some(Run { state, .. }) = self.runs.run(id) else { return Ok(()) };
-            let waits = if asks {
-                Some(WaitsFor::Answer)
-            } else {
-                provider.then_some(WaitsFor::Provider)
-            };
+            let waits =
+                if asks { Some(WaitsFor::Answer) } else { provider.then_some(WaitsFor::Provider) };
             if works(conversation) && waits_for(&state) != waits {
                 self.keep(id, move |state| state.wait_for(waits, now)).await;
                 continue;

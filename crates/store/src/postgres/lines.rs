@@ -5,14 +5,13 @@ use super::pulse::Pulse;
 use async_stream::try_stream;
 use futures_util::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    Connection as _, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
+    Connection as _, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
     pool::PoolConnection,
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 use std::{
     fmt,
     io::{self, ErrorKind},
-    mem,
     pin::pin,
 };
 use tokio::runtime::Handle;
@@ -201,6 +200,16 @@ impl<'c> Executor<'c> for &'c mut Line {
             heard(pulse, waits, there(connection).prepare_with(sql, parameters)).await
         })
     }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            let Line { connection, pulse, waits, .. } = self;
+            heard(pulse, waits, there(connection).describe(sql)).await
+        })
+    }
 }
 
 impl<'p> Executor<'p> for &'p Lines {
@@ -237,5 +246,12 @@ impl<'p> Executor<'p> for &'p Lines {
         'p: 'e,
     {
         Box::pin(async move { self.line().await?.prepare_with(sql, parameters).await })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
+    where
+        'p: 'e,
+    {
+        Box::pin(async move { self.line().await?.describe(sql).await })
     }
 }

@@ -26,26 +26,11 @@ const OLD_MAX: i64 = 100;
 /// Messages of a run that are told.
 const MESSAGES_MAX: i64 = 200;
 
-/// What is read of a run. Each by its name, as everywhere: of a table to which a newer version has just added something,
-/// PostgreSQL refuses to show "all" to a connection that has asked before.
-macro_rules! read {
-    () => {
-        "SELECT r.public_id, r.run_index, r.writable, r.parent, r.prompt, r.input, r.asked_provider, r.asked_model, \
-         r.backend, r.approval, r.request_key, r.request_digest, r.priority, r.attempts_max, r.status, r.phase, \
-         r.waits_for, r.output, r.error, r.attempt, r.not_before, r.session, r.taken_seq, r.provider, r.model, \
-         r.model_source, r.input_tokens, r.output_tokens, r.cached_input_tokens, r.reasoning_output_tokens, r.cost, \
-         r.currency, r.pricing_version, r.duration_ms, r.commit_sha, r.checkpoint, r.started_at, r.completed_at, \
-         r.host_away, r.cancel_requested, r.fence, r.crashes, r.last_seq, r.created_at, r.updated_at, \
-         p.public_id AS project FROM "
-    };
-}
-
 macro_rules! runs {
     ($rest:expr) => {
-        concat!(read!(), "run r JOIN project p ON p.id = r.project_id ", $rest)
+        concat!(crate::runs::read_of_run!(), "run r JOIN project p ON p.id = r.project_id ", $rest)
     };
 }
-pub(super) use read;
 pub(super) use runs;
 
 /// A word of ours, which nobody else writes.
@@ -219,7 +204,7 @@ const ADD_FIRST_MESSAGES: &str = concat!(
 
 /// Runs that came under these keys before.
 const KNOWN: &str = concat!(
-    read!(),
+    crate::runs::read_of_run!(),
     rows!("$1", "w"),
     " JOIN project p ON p.public_id = w.value ->> 'project' \
      JOIN run r ON r.project_id = p.id AND r.request_key = w.value ->> 'key'"

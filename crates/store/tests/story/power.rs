@@ -148,8 +148,12 @@ fn left(file: &OnDisk, done: &Done, chance: &mut Chance) -> Vec<u8> {
 fn library(folder: &Path) -> Option<PathBuf> {
     let to = folder.join("power.so");
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/story/power.c");
-    let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-w", "-o"]).arg(&to).arg(from);
-    let made = { made }.arg("-ldl").arg("-lpthread").status();
+    let mut made = Command::new("cc");
+    made.args(["-shared", "-fPIC", "-O1", "-w", "-o"])
+        .arg(&to)
+        .arg(from)
+        .args(["-ldl", "-lpthread"]);
+    let made = made.status();
     made.is_ok_and(|made| made.success()).then_some(to)
 }
 

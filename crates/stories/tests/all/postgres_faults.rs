@@ -96,7 +96,7 @@ async fn away_under_load(server: &Server, gone: impl Fn(bool) -> Result<()>) -> 
         ensure!(all.last().is_some_and(|told| told.kind == "done"), "{all:?}");
     }
     let made = a.exec(&project, "wc -l < made").await?;
-    assert_eq!(made["stdout"], format!("{}\n", RUNS), "each was worked on once");
+    assert_eq!(made["stdout"], format!("{RUNS}\n"), "each was worked on once");
     assert_eq!(pids, (a.server_pid(), b.server_pid()), "no server was started again");
     b.down()?;
     a.down()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use toft_stories::{
     processes::kill9,
-    provider::{Fate, Provider, Say, Script},
+    provider::{Fate, Fates, Provider, Say, Script},
     runs::{adds_a_line, ask, ask_once, builder, completed, follow, is_over, place, times},
     servers::Kept,
     session,
@@ -201,7 +201,7 @@ async fn a_provider_that_is_down_is_waited_for_and_cut_answers_are_asked_anew() 
     // Planning: more refusals than tries of a moment. Building: cut before the first byte, and within the arguments of
     // the call. The last words: cut behind their end mark.
     let within = 1 + 1 + 1 + 1 + 2;
-    let fates = Arc::new(move |n| match n {
+    let fates: Fates = Arc::new(move |n| match n {
         0 | 4 => refuse(429),
         1 | 5 => refuse(500),
         2 => refuse(529),
@@ -268,14 +268,7 @@ async fn a_provider_that_is_down_is_waited_for_and_cut_answers_are_asked_anew() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_its_server_each_time_is_left_alone_and_the_queue_goes_on() -> Result<()> {
-    let provider = Provider::start(
-        Duration::ZERO,
-        Arc::new(|user: &str, turn| {
-            let adds = adds_a_line();
-            adds(user, turn)
-        }),
-    )
-    .await?;
+    let provider = Provider::start(Duration::ZERO, adds_a_line()).await?;
     let mut toft = house(&Kept::sqlite(), &provider, &[]).await?;
     let good = place(&toft).await?;
     let body = json!({"name": "Poison", "start": false});

@@ -57,11 +57,12 @@ async fn away_under_load(server: &Server, gone: impl Fn(bool) -> Result<()>) -> 
         let until = tokio::time::Instant::now() + away();
         let mut refused = 0;
         let mut asked = 0;
+        let shown = format!("/v1/projects/{project}");
         while tokio::time::Instant::now() < until {
             // Reads and writes, at both: answered, with a word that says to come again.
             for toft in [&a, &b] {
                 let (read, write) = tokio::join!(
-                    toft.request("GET", &format!("/v1/projects/{project}"), None),
+                    toft.request("GET", &shown, None),
                     ask_once(toft, &project, "meanwhile", "a line"),
                 );
                 for (status, said) in [read?, write?] {

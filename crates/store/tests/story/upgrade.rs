@@ -36,7 +36,7 @@ fn calls(is_postgres: bool) -> String {
         "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $N) SELECT n FROM s)"
     };
     let insert = "INSERT INTO usage (id, ts, day, project, session, run, provider, cost, reserved, ended) \
-        SELECT 'call ' || n, n * 100000000, 0, 'aaaaaaaaaaaa', 's', 'r' || (n % 50), 'p', 10, 3, 1 FROM ";
+        SELECT 'call ' || n, CAST(n AS BIGINT) * 100000000, 0, 'aaaaaaaaaaaa', 's', 'r' || (n % 50), 'p', 10, 3, 1 FROM ";
     format!("{insert}{series}").replace("$N", &CALLS.to_string())
 }
 
@@ -149,8 +149,10 @@ pub(crate) async fn expanded(place: &Place) {
     for n in 0..8 {
         work(&format!("before {n}")).await;
     }
+    // Strict tables of SQLite know one word for whole numbers.
+    let whole = if matches!(place, Place::Sqlite(_)) { "INTEGER" } else { "BIGINT" };
     for change in EXPANDED {
-        place.sql(change).await;
+        place.sql(&change.replace("BIGINT", whole)).await;
     }
     let checksum = if matches!(place, Place::Sqlite(_)) { "X'00'" } else { "'\\x00'" };
     let newer = format!(

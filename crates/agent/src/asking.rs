@@ -22,6 +22,9 @@ const AWAY_MAX: Duration = Duration::from_secs(5);
 /// The failure of a call that no budget pays for. The work stands still until a person raises it.
 pub(crate) const SPENT: &str = "budget_spent";
 
+/// Why work that nobody watches stands still: nobody answers for its model.
+const PROVIDER: &str = "provider";
+
 /// A wait for the project's own limits where the gateway names none.
 const HELD_WAIT: Duration = Duration::from_secs(2);
 
@@ -60,6 +63,7 @@ impl Conversation {
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             error_message: failure.message.clone(),
             asks: failure.code == SPENT,
+            waits: self.needs_provider(),
         }));
     }
 
@@ -68,6 +72,17 @@ impl Conversation {
     pub(crate) fn tell_held(&self, held: u32, delay: Duration, failure: &ModelFailure) {
         if held.is_power_of_two() {
             self.tell_retry(held, u32::MAX, delay, failure);
+        }
+    }
+
+    /// Whether its provider is waited for. That is not time that the work takes.
+    pub(crate) fn set_needs_provider(&self, needs: bool) {
+        let did = self.needs_provider.swap(needs, Ordering::AcqRel);
+        if self.is_working() && needs && !did {
+            self.pause(PROVIDER);
+        }
+        if self.is_working() && did && !needs {
+            self.go_on(PROVIDER);
         }
     }
 

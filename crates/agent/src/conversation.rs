@@ -67,6 +67,8 @@ pub struct Conversation {
     pub(crate) working: AtomicBool,
     /// No call is paid for until a person does something.
     pub(crate) needs_person: AtomicBool,
+    /// Nobody answers for its model, and it waits for that.
+    pub(crate) needs_provider: AtomicBool,
 }
 
 impl Conversation {
@@ -103,6 +105,7 @@ impl Conversation {
             compacting: AtomicBool::new(false),
             working: AtomicBool::new(false),
             needs_person: AtomicBool::new(false),
+            needs_provider: AtomicBool::new(false),
         })
     }
 
@@ -189,6 +192,11 @@ impl Conversation {
     /// Whether the work stands still until a person does something other than answering a question.
     pub fn needs_person(&self) -> bool {
         self.is_working() && self.needs_person.load(Ordering::Acquire)
+    }
+
+    /// Whether the work stands still until its provider is back.
+    pub fn needs_provider(&self) -> bool {
+        self.is_working() && self.needs_provider.load(Ordering::Acquire)
     }
 
     /// Whether a tool runs now.

@@ -101,6 +101,7 @@ impl Run {
     pub(crate) async fn work(mut self) {
         // A stop may have left it.
         self.conversation.needs_person.store(false, Ordering::Release);
+        self.conversation.needs_provider.store(false, Ordering::Release);
         if !self.conversation.shown().agent_open() {
             self.conversation.emit(EventBody::AgentStart {});
             self.tell_prompt();

@@ -33,6 +33,21 @@ pub fn delay(failure: &ModelFailure, attempt: u32, chance: f64) -> Option<Durati
     }
 }
 
+/// Longest wait of work that nobody watches, while a provider is down: it goes on this long after that is back, at most.
+pub const PATIENCE_MAX: Duration = Duration::from_mins(5);
+
+/// How long work that nobody watches waits once [`delay`] has given up, for the `waited`th time (1 is the first); `None`:
+/// waiting is of no use.
+pub fn patience(failure: &ModelFailure, waited: u32, chance: f64) -> Option<Duration> {
+    let next = BASE_DELAY * 2u32.pow((RETRIES_MAX + waited.saturating_sub(1)).min(16));
+    let wait = match failure.retry {
+        Retry::Never => return None,
+        Retry::Backoff => next,
+        Retry::After(asked) => asked.max(BASE_DELAY),
+    };
+    Some(wait.min(PATIENCE_MAX).mul_f64(1.0 + JITTER_SHARE * chance.clamp(0.0, 1.0)))
+}
+
 /// A random number in `0.0..1.0` for [`delay`].
 pub fn chance() -> f64 {
     let hex = toft_model::id::random_hex(2);
@@ -69,6 +84,22 @@ mod tests {
         check(Retry::After(Duration::from_mins(1)), 3, 0.0, Some(60_000));
         check(Retry::After(Duration::from_secs(61)), 1, 0.0, None);
         check(Retry::Never, 1, 0.0, None);
+    }
+
+    #[test]
+    fn work_that_nobody_watches_waits_on_but_not_for_what_stays_refused() {
+        let check = |retry: Retry, waited: u32, expected_s: Option<u64>| {
+            let failure = ModelFailure { code: "x".into(), message: "x".into(), retry };
+            let expected = expected_s.map(Duration::from_secs);
+            assert_eq!(patience(&failure, waited, 0.0), expected, "{retry:?} {waited}");
+        };
+        check(Retry::Backoff, 1, Some(16));
+        check(Retry::Backoff, 2, Some(32));
+        check(Retry::Backoff, 9, Some(300));
+        check(Retry::Backoff, u32::MAX, Some(300));
+        check(Retry::After(Duration::from_secs(7)), 5, Some(7));
+        check(Retry::After(Duration::from_hours(2)), 1, Some(300));
+        check(Retry::Never, 1, None);
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub enum WaitsFor {
     Answer,
     /// The host that has its machine: that host does not answer.
     Host,
+    /// Whoever answers for its model: they are down, or want to be asked later.
+    Provider,
 }
 
 /// The steps of a run inside its machine, in order.

@@ -3,11 +3,14 @@
 
 use crate::answer;
 use axum::{
-    http::{Method, StatusCode},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use toft_machine::backend::MachineError;
 use toft_store::StoreError;
+
+/// Seconds until a database may be back.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Stable codes of `/v1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) enum Code {
     /// The checkpoint lies over other system programs than there are now.
     BaseChanged,
     Unavailable,
+    /// The database does not answer, or another program keeps it to itself.
+    DatabaseUnavailable,
     PayloadTooLarge,
     /// The request was meant for another host.
     Misdirected,
@@ -59,7 +64,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// All of them, in the order above.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::InvalidJson,
         Self::InvalidArgument,
         Self::Unauthenticated,
@@ -72,6 +77,7 @@ impl Code {
         Self::NoCheckpoint,
         Self::BaseChanged,
         Self::Unavailable,
+        Self::DatabaseUnavailable,
         Self::PayloadTooLarge,
         Self::Misdirected,
         Self::OtherHost,
@@ -104,6 +110,7 @@ impl Code {
             Self::NoCheckpoint => ("no_checkpoint", StatusCode::CONFLICT),
             Self::BaseChanged => ("base_changed", StatusCode::CONFLICT),
             Self::Unavailable => ("unavailable", StatusCode::CONFLICT),
+            Self::DatabaseUnavailable => ("database_unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
             Self::OtherHost => ("other_host", StatusCode::MISDIRECTED_REQUEST),
@@ -183,7 +190,11 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        answer::failure(self.status(), self.code_text(), &self.message)
+        let mut answer = answer::failure(self.status(), self.code_text(), &self.message);
+        if self.code == Code::DatabaseUnavailable {
+            answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        answer
     }
 }
 
@@ -191,15 +202,20 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::DiskFull | StoreError::NoRoom { .. } => Code::DiskFull,
-            StoreError::Busy | StoreError::Conflict => Code::Unavailable,
+            StoreError::Busy | StoreError::Conflict => Code::DatabaseUnavailable,
             // Where the database is, is nobody's business but who runs the server.
             StoreError::Unreachable { .. } => {
-                return Self::new(Code::Unavailable, "the database does not answer: try again");
+                return Self::new(
+                    Code::DatabaseUnavailable,
+                    "the database does not answer: try again in a moment",
+                );
             }
             StoreError::Character => Code::InvalidArgument,
             StoreError::Taken { .. } => Code::Conflict,
             StoreError::Missing { .. } => Code::NotFound,
             StoreError::Open { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Gone { .. }
             | StoreError::TooOld { .. }
             | StoreError::Migrate(_)
             | StoreError::Address { .. }

@@ -103,6 +103,14 @@ pub enum ServerError {
         /// Where the other one is.
         url: String,
     },
+    /// The database is not whole.
+    #[error("{source}. {way_back}")]
+    DatabaseLost {
+        /// What is wrong with it.
+        source: toft_store::StoreError,
+        /// What to do.
+        way_back: String,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] toft_store::StoreError),

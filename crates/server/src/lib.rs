@@ -43,6 +43,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod servers;
+mod stalled;
 mod state;
 mod stop;
 mod tasks;
@@ -51,7 +52,7 @@ mod usage;
 mod variables;
 mod watched;
 
-pub use backup::{About, Disks, RestoreError, restore};
+pub use backup::{About, Disks, KnownBackup, RestoreError, remember_backup, restore};
 pub use clock::Clock;
 pub use config::{KeysFile, LookAgain, Ready, ServerConfig, Variables, provider_env_names};
 pub use error::ServerError;

@@ -1,6 +1,6 @@
 //! Accepting connections and serving HTTP/1.1 on them, until the server ends.
 
-use crate::error::ServerError;
+use crate::{error::ServerError, stalled::Stalled};
 use axum::{body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -113,7 +113,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX.max(8192))
-        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
+        .serve_connection(TokioIo::new(Lingering::new(Stalled::new(stream))), service)
         .with_upgrades();
     tokio::pin!(serving);
     tokio::select! {

@@ -2,6 +2,7 @@
 
 use crate::{
     auth::{Auth, token},
+    backup,
     bridge_client::BridgeClient,
     checkpoints::{self, Checkpoints},
     comparisons::{self, Comparisons},
@@ -34,7 +35,11 @@ use crate::{
     usage::Intake,
 };
 use futures_util::future::BoxFuture;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use toft_gateway::SpawnConfig;
 use toft_machine::backend::Backend;
 use toft_model::id::ProjectId;
@@ -66,6 +71,16 @@ fn open_store(
     })
 }
 
+/// Where a database is not whole, which backup there is.
+fn told_of_backups(error: StoreError, data: &Path) -> ServerError {
+    match error {
+        StoreError::Open { .. } | StoreError::Damaged { .. } | StoreError::Gone { .. } => {
+            ServerError::DatabaseLost { source: error, way_back: backup::way_back(data) }
+        }
+        error => error.into(),
+    }
+}
+
 /// Whether a project's disk lies here.
 async fn has_disk(app: &App, project: &ProjectId) -> bool {
     matches!(app.backend.files(project).await, Ok(Some(_)))
@@ -85,7 +100,8 @@ pub async fn run(
         .local_addr()
         .map_err(|source| ServerError::Listen { addr: config.listen, source })?;
     let hosts = Hosts::new(addr, config.domain.as_deref(), config.preview_domain.as_deref())?;
-    let store = open_store(config.database.clone(), config.data_dir.join("toft.db")).await?;
+    let opened = open_store(config.database.clone(), config.data_dir.join("toft.db")).await;
+    let store = opened.map_err(|error| told_of_backups(error, &config.data_dir))?;
     let keyring = Keyring::open(config.data_dir.join("master.key"), &*store).await?;
     let server_id = folder.server_id()?;
     let me = servers::me(

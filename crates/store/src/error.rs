@@ -17,6 +17,26 @@ pub enum StoreError {
         /// Why.
         source: sqlx::Error,
     },
+    /// Its pages are no database any more.
+    #[error("the database {} is damaged: {what}. Nothing was written to it", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        what: String,
+    },
+    /// A file of it is not there, and it was in use.
+    #[error(
+        "{} is gone: the server before did not end in order, and what it wrote last was in there. Nothing was \
+         changed. Put the file back; or, if another program (sqlite3) has opened and closed the database since, \
+         all is in the database and {} can be deleted", path.display(), mark.display()
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// What says that it was in use.
+        mark: PathBuf,
+    },
     /// A linked SQLite with the WAL-reset bug (3.7.0 to 3.51.2).
     #[error("SQLite {found} can damage a database in WAL mode: build with 3.51.3 or newer")]
     TooOld {

@@ -5,6 +5,8 @@ mod copies;
 #[macro_use]
 mod dialect;
 mod far;
+mod lines;
+mod pulse;
 #[path = "sql/families.rs"]
 #[expect(clippy::duplicate_mod, reason = "one text, compiled for each database with its types")]
 mod sql;
@@ -18,14 +20,17 @@ use crate::{
 };
 use async_trait::async_trait;
 use far::Far;
+use lines::{Line, Lines};
+use pulse::Pulse;
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool, Postgres,
-    Transaction,
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
     path::Path,
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
@@ -52,6 +57,7 @@ const SESSION: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_
 /// The same for those whose commits may be lost with the power.
 const SESSION_RELAXED: &str = "SET synchronous_commit = off; SET lock_timeout = '5s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'";
+const BEGIN: &str = "BEGIN";
 /// One moment for all statements.
 const BEGIN_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// What may stand behind the `?` of an address; all else would be ignored in silence.
@@ -74,7 +80,7 @@ const PARAMETERS: [&str; 12] = [
 static MIGRATIONS: Migrator = sqlx::migrate!("src/postgres/migrations");
 
 type Db = Postgres;
-type DbConnection = sqlx::PgConnection;
+type DbConnection = Line;
 type DbRow = sqlx::postgres::PgRow;
 type DbArguments = sqlx::postgres::PgArguments;
 type SqlStore = PostgresStore;
@@ -84,9 +90,9 @@ type SqlStore = PostgresStore;
 /// What others may have changed is never taken from memory: each write to what belongs to a project holds the
 /// project's row first, so that two of them come one after the other and none outlives its project.
 pub struct PostgresStore {
-    full: PgPool,
-    relaxed: PgPool,
-    read: PgPool,
+    full: Lines,
+    relaxed: Lines,
+    read: Lines,
     heads: Heads,
     near: Near,
     far: Far,
@@ -114,10 +120,15 @@ impl PostgresStore {
         MIGRATIONS.run_direct(None, &mut first, false).await.map_err(StoreError::Migrate)?;
         let _ = first.close().await;
         let (near, lost) = (Near::new(), Lost::never());
-        let pool = |size, session| pool(size, session, lost.clone());
-        let full = pool(CONNECTIONS_MAX, SESSION).connect_lazy_with(options.clone());
-        let relaxed = pool(RELAXED_MAX, SESSION_RELAXED).connect_lazy_with(options.clone());
-        let far = Far::start(options, relaxed.clone(), near.clone(), lost.clone());
+        let pulse = Pulse::start(options.clone(), lost.clone());
+        let lines = |size, session| {
+            let pool = pool(size, session, lost.clone()).connect_lazy_with(options.clone());
+            Lines::new(pool, pulse.clone())
+        };
+        let full = lines(CONNECTIONS_MAX, SESSION);
+        let relaxed = lines(RELAXED_MAX, SESSION_RELAXED);
+        let listening = far::Listening::new(options, near.clone(), lost.clone(), pulse);
+        let far = Far::start(listening, relaxed.clone());
         let read = full.clone();
         Ok(Self {
             full,
@@ -142,15 +153,18 @@ impl PostgresStore {
         self.begin_on(&self.relaxed).await
     }
 
-    async fn begin_on(&self, pool: &PgPool) -> Result<Write<'_>, StoreError> {
+    async fn begin_on(&self, lines: &Lines) -> Result<Write<'_>, StoreError> {
         // The database may have been away: each connection of before says so once, and nothing was done yet.
-        for _ in 0..pool.num_idle() {
-            match pool.begin().await.map_err(StoreError::from) {
-                Err(StoreError::Unreachable { .. }) => self.lost.now(),
-                begun => return Ok(Write { tx: begun? }),
+        let begun = Instant::now();
+        for _ in 0..lines.num_idle() {
+            match lines.begin(BEGIN).await.map_err(StoreError::from) {
+                Err(StoreError::Unreachable { .. }) if begun.elapsed() < pulse::GRACE => {
+                    self.lost.now();
+                }
+                begun => return Ok(Write { line: begun?, of: PhantomData }),
             }
         }
-        Ok(Write { tx: pool.begin().await? })
+        Ok(Write { line: lines.begin(BEGIN).await?, of: PhantomData })
     }
 
     /// A write transaction on what belongs to a project that is not deleted, and its internal key. It holds the
@@ -175,8 +189,8 @@ impl PostgresStore {
     }
 
     /// A transaction that reads one moment.
-    async fn moment(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.read.begin_with(BEGIN_MOMENT).await?)
+    async fn moment(&self) -> Result<Moment, StoreError> {
+        Ok(Moment(self.read.begin(BEGIN_MOMENT).await?))
     }
 
     /// The internal key of a project that is not deleted. Asked for each time: another server may have deleted it.
@@ -198,16 +212,35 @@ impl PostgresStore {
 
 /// A write transaction; dropped without commit it is rolled back.
 struct Write<'a> {
-    tx: Transaction<'a, Postgres>,
+    line: Line,
+    /// SQLite's has its turn, which is the store's.
+    of: PhantomData<&'a ()>,
 }
 
 impl Write<'_> {
-    fn on(&mut self) -> &mut PgConnection {
-        &mut self.tx
+    fn on(&mut self) -> &mut Line {
+        &mut self.line
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        self.tx.commit().await.map_err(StoreError::from)
+        self.line.commit().await.map_err(StoreError::from)
+    }
+}
+
+/// A transaction that reads one moment, until it is dropped.
+struct Moment(Line);
+
+impl Deref for Moment {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        &self.0
+    }
+}
+
+impl DerefMut for Moment {
+    fn deref_mut(&mut self) -> &mut Line {
+        &mut self.0
     }
 }
 

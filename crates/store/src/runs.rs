@@ -11,6 +11,21 @@ use toft_model::{
     run::{JobId, Phase, RunStatus, WaitsFor},
 };
 
+/// What is read of a run. Each by its name, as everywhere: of a table to which a newer version has just added something,
+/// PostgreSQL refuses to show "all" to a connection that has asked before.
+macro_rules! read_of_run {
+    () => {
+        "SELECT r.public_id, r.run_index, r.writable, r.parent, r.prompt, r.input, r.asked_provider, r.asked_model, \
+         r.backend, r.approval, r.request_key, r.request_digest, r.priority, r.attempts_max, r.status, r.phase, \
+         r.waits_for, r.output, r.error, r.attempt, r.not_before, r.session, r.taken_seq, r.provider, r.model, \
+         r.model_source, r.input_tokens, r.output_tokens, r.cached_input_tokens, r.reasoning_output_tokens, r.cost, \
+         r.currency, r.pricing_version, r.duration_ms, r.commit_sha, r.checkpoint, r.started_at, r.completed_at, \
+         r.host_away, r.cancel_requested, r.fence, r.crashes, r.last_seq, r.created_at, r.updated_at, \
+         p.public_id AS project FROM "
+    };
+}
+pub(crate) use read_of_run;
+
 /// A run that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRun {

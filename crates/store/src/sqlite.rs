@@ -7,6 +7,7 @@ mod dialect;
 mod sql;
 #[cfg(test)]
 mod steps;
+mod whole;
 
 use crate::{
     checkpoints::Durable,
@@ -26,10 +27,16 @@ use std::{
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
+    pin::pin,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use toft_model::id::ProjectId;
+use tokio::{sync::MutexGuard, time::timeout};
+use whole::Mark;
 
 /// First SQLite without the WAL-reset bug, which can damage a database (sqlite.org/wal.html).
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -67,6 +74,9 @@ pub struct SqliteStore {
     relaxed: SqlitePool,
     read: SqlitePool,
     write_turn: tokio::sync::Mutex<()>,
+    /// Whether a foreign process had the write lock when it was last asked for.
+    is_locked: AtomicBool,
+    mark: Mark,
     keys: Mutex<HashMap<ProjectId, i64>>,
     heads: Heads,
     near: Near,
@@ -81,10 +91,17 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.mark.let_go();
+    }
+}
+
 impl SqliteStore {
     /// Opens (or makes) the database and brings it to this version's shape. Never backwards.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let open = |error| StoreError::opening(path, error);
+        let mark = Mark::of(path)?;
         let base = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -102,14 +119,18 @@ impl SqliteStore {
         if parse_version(&version) < SQLITE_VERSION_MIN {
             return Err(StoreError::TooOld { found: version });
         }
+        whole::check(&full, path, &mark).await?;
         MIGRATIONS.run(&full).await.map_err(|error| StoreError::migrating(path, error))?;
+        mark.set().await.map_err(|error| open(error.into()))?;
         let relaxed = pool(1).connect_lazy_with(writer.synchronous(SqliteSynchronous::Normal));
         let read = pool(READERS_MAX).connect_lazy_with(base.read_only(true));
         Ok(Self {
             full,
             relaxed,
             read,
-            write_turn: tokio::sync::Mutex::new(()),
+            write_turn: tokio::sync::Mutex::default(),
+            is_locked: AtomicBool::new(false),
+            mark,
             keys: Mutex::default(),
             heads: Heads::default(),
             near: Near::new(),
@@ -154,17 +175,39 @@ impl SqliteStore {
     }
 
     async fn begin_on(&self, pool: &SqlitePool) -> Result<Write<'_>, StoreError> {
-        let turn = self.write_turn.lock().await;
-        let tx = match pool.begin_with(BEGIN).await {
+        let turn = self.turn().await?;
+        let begun = match pool.begin_with(BEGIN).await {
             // SQLite has rolled a transaction back by itself (the disk was full), and sqlx still
             // counts it as open. Only a new connection counts from zero.
             Err(sqlx::Error::InvalidSavePointStatement) => {
                 pool.acquire().await?.close().await?;
-                pool.begin_with(BEGIN).await?
+                pool.begin_with(BEGIN).await
             }
-            begun => begun?,
+            begun => begun,
         };
-        Ok(Write { tx, _turn: turn })
+        Ok(Write { tx: self.unlocked(begun)?, _turn: turn })
+    }
+
+    /// The turn to write. While a foreign process has the database locked, each of those that wait waits for as long as
+    /// one does, and not for all that came before.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let mut turn = pin!(self.write_turn.lock());
+        loop {
+            match timeout(BUSY_TIMEOUT, &mut turn).await {
+                Ok(turn) => return Ok(turn),
+                Err(_) if self.is_locked.load(Ordering::Relaxed) => return Err(StoreError::Busy),
+                // Others write, one after the other.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Remembers whether the write lock was to be had.
+    fn unlocked<T>(&self, written: sqlx::Result<T>) -> Result<T, StoreError> {
+        let written = written.map_err(StoreError::from);
+        let is_locked = matches!(written, Err(StoreError::Busy));
+        self.is_locked.store(is_locked, Ordering::Relaxed);
+        written
     }
 
     /// Writes a copy of all that is committed, whole and on disk when this returns, to a file that is not there yet
@@ -250,6 +293,12 @@ fn beside(to: &Path) -> PathBuf {
     to.with_file_name(name)
 }
 
+/// The folder that a file lies in.
+fn open_folder(file: &Path) -> std::io::Result<File> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))
+}
+
 fn no_text() -> sqlx::Error {
     sqlx::Error::Configuration("SQLite takes only paths that are UTF-8".into())
 }
@@ -259,8 +308,7 @@ async fn publish(from: PathBuf, to: PathBuf) -> std::io::Result<()> {
     let done = tokio::task::spawn_blocking(move || {
         File::open(&from)?.sync_all()?;
         std::fs::rename(&from, &to)?;
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        open_folder(&to)?.sync_all()
     });
     done.await.map_err(std::io::Error::other)?
 }
@@ -277,6 +325,13 @@ impl Store for SqliteStore {
         let _turn = self.write_turn.lock().await;
         self.read.close().await;
         self.relaxed.close().await;
+        // Where another process reads it, its log stays, and the mark with it.
+        let emptied: Result<(i64, i64, i64), _> =
+            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.full).await;
+        if matches!(emptied, Ok((0, ..))) {
+            // One that stays only makes the next start look closer.
+            let _ = self.mark.clear().await;
+        }
         self.full.close().await;
     }
 

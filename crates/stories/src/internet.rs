@@ -196,6 +196,25 @@ impl Internet {
         command.spawn().with_context(|| format!("starting {argv:?}"))
     }
 
+    /// What is put in front of a program that is to run among the hosts.
+    pub fn before(&self) -> Vec<String> {
+        ["nsenter", "-t", &self.holder.id().to_string(), "-n"].map(str::to_owned).into()
+    }
+
+    /// From now on all packets to the hosts are lost on their way, and nobody is told; or they come through again.
+    pub fn lose(&self, are_lost: bool) -> Result<()> {
+        let way = NAME_SERVER.to_string();
+        if are_lost {
+            // They go to somebody who is not there.
+            let nobody = "02:00:00:00:00:99";
+            return run(
+                "ip",
+                &["neigh", "replace", &way, "lladdr", nobody, "dev", "way", "nud", "permanent"],
+            );
+        }
+        run("ip", &["neigh", "del", &way, "dev", "way"])
+    }
+
     /// Does something in the other network.
     fn there<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let network = Arc::clone(&self.network);

@@ -12,6 +12,7 @@ pub mod peers;
 pub mod podman;
 pub mod processes;
 pub mod provider;
+pub mod runs;
 pub mod scan;
 pub mod servers;
 pub mod session;

@@ -75,6 +75,22 @@ pub fn confined_by(pid: u32, data: &Path, part: &str) -> bool {
         .any(|root| root.ends_with(&end) || (logs.ends_with(root) && root.contains(part)))
 }
 
+/// Looks whether the other end of a connection on this host is still open.
+pub fn remote_end(
+    ours: std::net::SocketAddr,
+    theirs: std::net::SocketAddr,
+) -> impl Fn() -> std::io::Result<bool> {
+    let hex = |at: std::net::SocketAddr| match at.ip() {
+        std::net::IpAddr::V4(ip) => {
+            format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), at.port())
+        }
+        std::net::IpAddr::V6(_) => unreachable!("loopback of the older protocol"),
+    };
+    // As the other end names the two; 01 is an open connection.
+    let line = format!("{} {} 01", hex(theirs), hex(ours));
+    move || Ok(fs::read_to_string("/proc/net/tcp")?.contains(&line))
+}
+
 /// Everything of a data folder that the host still holds: processes, mounts, loop devices and
 /// control groups. One line each; empty when nothing is left.
 pub fn remains(data: &Path) -> Vec<String> {

@@ -1,8 +1,9 @@
 //! Servers that are no part of Toft, each in a folder of its own that goes with it: OpenSSH and
 //! PostgreSQL as the distribution has them. On loopback addresses of this host.
 
-use crate::made;
+use crate::{made, processes};
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsString,
     fs,
@@ -31,8 +32,9 @@ pub struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // It leads a group of its own.
-        if let Some(group) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.stand_still(false);
+        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
     }
@@ -114,6 +116,11 @@ impl Server {
     /// PostgreSQL with one user, `story`, who needs no password. `None`: there is none here. Needs
     /// root.
     pub fn postgres() -> Result<Option<Self>> {
+        Self::postgres_behind(&[], free_address()?)
+    }
+
+    /// The same, started by a program that is put in front of it, at an address that there is then.
+    pub fn postgres_behind(before: &[String], address: SocketAddr) -> Result<Option<Self>> {
         let Some(programs) = postgres_programs() else { return Ok(None) };
         let folder = folder("toft-postgres-")?;
         chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
@@ -123,8 +130,19 @@ impl Server {
             .arg(&data)
             .output()?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let address = free_address()?;
-        let command = postgres_at(&programs, folder.path(), address);
+        let mut command = postgres_at(&programs, folder.path(), address);
+        if let Some((first, others)) = before.split_first() {
+            fs::write(data.join("pg_hba.conf"), "host all all all trust\n")?;
+            let nobody = NOBODY.to_string();
+            let mut behind = Command::new(first);
+            behind.args(others).args(["setpriv", "--reuid", &nobody, "--regid", &nobody]);
+            behind
+                .args(["--clear-groups", "--"])
+                .arg(command.get_program())
+                .args(command.get_args());
+            behind.current_dir(folder.path()).env("LC_ALL", "C.UTF-8");
+            command = behind;
+        }
         Self::start(command, address, folder).map(Some)
     }
 
@@ -133,13 +151,36 @@ impl Server {
         format!("postgres://story@{}/{name}", self.address)
     }
 
-    /// Ends PostgreSQL as a crash would, by the file in which it says which process it is.
-    pub fn crash(&mut self) -> Result<()> {
+    /// The first process of PostgreSQL, by the file in which it says which that is.
+    fn postmaster(&self) -> Result<u32> {
         let file = fs::read_to_string(self.folder.path().join("data/postmaster.pid"))?;
-        let pid: i32 = file.lines().next().context("a process")?.trim().parse()?;
-        let pid = rustix::process::Pid::from_raw(pid).context("a process")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::QUIT)?;
+        Ok(file.lines().next().context("a process")?.trim().parse()?)
+    }
+
+    /// Ends PostgreSQL as a crash would.
+    pub fn crash(&mut self) -> Result<()> {
+        signal(self.postmaster()?, Signal::QUIT)?;
         self.child.wait()?;
+        Ok(())
+    }
+
+    /// PostgreSQL and all who work for it stand still, or go on.
+    pub fn stand_still(&self, still: bool) -> Result<()> {
+        for process in processes::tree(self.postmaster()?) {
+            // Some end while they are looked at.
+            let _ = signal(process.pid, if still { Signal::STOP } else { Signal::CONT });
+        }
+        Ok(())
+    }
+
+    /// What a person does with PostgreSQL's own client.
+    pub fn sql(&self, statements: &str) -> Result<()> {
+        let psql = postgres_programs().context("PostgreSQL was here")?.join("psql");
+        let done = Command::new(psql)
+            .args(["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", statements])
+            .arg(self.database("postgres"))
+            .output()?;
+        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         Ok(())
     }
 
@@ -152,6 +193,11 @@ impl Server {
         self.child = command.spawn().context("starting PostgreSQL again")?;
         self.begun()
     }
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(pid.cast_signed()).context("a process")?;
+    Ok(kill_process(pid, signal)?)
 }
 
 fn as_nobody(program: &Path, folder: &Path) -> Command {
@@ -215,4 +261,33 @@ pub fn with_names(folder: &Path, names: &[&str]) -> Result<Vec<String>> {
     fs::write(&path, format!("{own}\n{}", lines.concat()))?;
     let mount = format!("mount --bind '{}' /etc/hosts && exec \"$0\" \"$@\"", path.display());
     Ok(["unshare", "--mount", "sh", "-c", &mount].map(str::to_owned).into())
+}
+
+/// A database that a story is told on: SQLite's file in the data folder, or a PostgreSQL of its own.
+pub struct Kept {
+    /// `None`: SQLite.
+    pub postgres: Option<Server>,
+}
+
+impl Kept {
+    /// SQLite's.
+    pub fn sqlite() -> Self {
+        Self { postgres: None }
+    }
+
+    /// PostgreSQL's; `None`, and said so: there is none here.
+    pub fn postgres(story: &str) -> Result<Option<Self>> {
+        let postgres = if crate::lane::root() { Server::postgres()? } else { None };
+        if postgres.is_none() {
+            let why = "no PostgreSQL, or no right to start one; `.ci/prepare tests` installs it";
+            crate::lane::skip(story, why);
+        }
+        Ok(postgres.map(|postgres| Self { postgres: Some(postgres) }))
+    }
+
+    /// What tells a server of it.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let database = self.postgres.as_ref().map(|server| server.database("postgres"));
+        database.map(|database| ("TOFT_DATABASE".into(), database)).into_iter().collect()
+    }
 }

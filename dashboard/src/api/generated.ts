@@ -1400,7 +1400,7 @@ export interface Schemas {
     hasPassword: boolean
   }
   /** What a run that is not over waits for, when it is not its own work. */
-  WaitsFor: 'approval' | 'answer' | 'host'
+  WaitsFor: 'approval' | 'answer' | 'host' | 'provider'
   /** Why it was woken. */
   Wake: {
     /** RFC 3339. */

@@ -26,6 +26,7 @@ test.each<[Partial<Run>, string]>([
   [{ status: 'running', phase: 'plan', waitsFor: 'approval' }, 'Needs you'],
   [{ status: 'running', phase: 'build', waitsFor: 'answer' }, 'Needs you'],
   [{ status: 'running', phase: 'build', waitsFor: 'host' }, 'Waits'],
+  [{ status: 'running', phase: 'build', waitsFor: 'provider' }, 'Waits'],
   [{ status: 'running', phase: 'commit' }, 'Committing'],
   [{ status: 'completed', phase: 'over' }, 'Done'],
   [{ status: 'error', phase: 'over' }, 'Failed'],

@@ -26,6 +26,7 @@ const WAITS: Record<WaitsFor, Look> = {
   approval: { shape: 'ask', tone: 'amber', word: 'Needs you' },
   answer: { shape: 'ask', tone: 'amber', word: 'Needs you' },
   host: { shape: 'half', tone: 'amber', word: 'Waits' },
+  provider: { shape: 'half', tone: 'amber', word: 'Waits' },
 }
 
 /** How it stands: a glyph and a word. */
@@ -102,6 +103,7 @@ export function stepWords({ phase, waitsFor, commit, status, error }: RunStep): 
   if (waitsFor === 'approval') return { text: 'The plan of a run waits for you', tone: 'ask' }
   if (waitsFor === 'answer') return { text: 'A run waits for your answer', tone: 'ask' }
   if (waitsFor === 'host') return plain('A run waits for its host')
+  if (waitsFor === 'provider') return plain('A run waits for its provider')
   switch (phase) {
     case 'plan':
       return plain('A run plans')

@@ -63,6 +63,7 @@ impl Run {
         }
         let mut attempt = 0;
         let mut held = 0;
+        let mut waited = 0;
         let mut compacted = false;
         loop {
             let said = self.call(&choice).await;
@@ -70,6 +71,7 @@ impl Run {
             if self.cancel.is_cancelled()
                 || said.failure.as_ref().is_some_and(|f| f.code == "aborted")
             {
+                self.conversation.set_needs_provider(false);
                 self.conversation.end_retries(attempt + held, Some("stopped by a person"));
                 return self.keep_aborted(said).await;
             }
@@ -93,7 +95,8 @@ impl Run {
                 }
             }
             let Some(failure) = said.failure.clone() else {
-                self.conversation.end_retries(attempt + held, None);
+                self.conversation.set_needs_provider(false);
+                self.conversation.end_retries(attempt + held + waited, None);
                 self.tell_stand_in(&choice, &said.message);
                 return self.keep(said).await;
             };
@@ -104,6 +107,17 @@ impl Run {
                 continue;
             }
             let Some(delay) = retry::delay(&failure, attempt + 1, retry::chance()) else {
+                if let Some(delay) = self.patience(&failure, waited + 1) {
+                    waited += 1;
+                    // A try after this one is never one of a moment again.
+                    attempt = retry::RETRIES_MAX;
+                    self.void(&said, &failure)?;
+                    self.conversation.set_needs_provider(true);
+                    self.conversation.tell_held(waited, delay, &failure);
+                    self.wait(delay, attempt + held + waited).await?;
+                    continue;
+                }
+                self.conversation.set_needs_provider(false);
                 self.conversation.end_retries(attempt + held, Some(&failure.message));
                 return self.keep(said).await;
             };
@@ -140,11 +154,18 @@ impl Run {
         }
     }
 
+    /// How long to wait for a provider that is down, where nobody watches: a run's work is not lost for that.
+    fn patience(&self, failure: &ModelFailure, waited: u32) -> Option<Duration> {
+        self.conversation.run_rules()?;
+        retry::patience(failure, waited, retry::chance())
+    }
+
     /// Waits before the next try, of which there were so many.
     async fn wait(&self, delay: Duration, tries: u32) -> Result<(), Stop> {
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
             () = self.cancel.cancelled() => {
+                self.conversation.set_needs_provider(false);
                 self.conversation.end_retries(tries, Some("stopped by a person"));
                 Err(Stop::Aborted)
             }

@@ -1,8 +1,8 @@
 //! What a run that works in a conversation says of its work holds there, in its tasks too, and nowhere else.
 
-use super::bench::Bench;
+use super::{bench::Bench, failure};
 use crate::Command;
-use toft_llm::testing::Prepared;
+use toft_llm::{ask::Retry, testing::Prepared};
 use toft_model::{
     event::EventBody,
     plan::{CheckStatus, Mode},
@@ -113,4 +113,35 @@ async fn a_run_says_whether_how_often_and_how_long_its_work_is_checked() {
     assert_eq!(ends(&never), [(CheckStatus::Failed, 0, 0)]);
     let off = checked(RunRules { auto_check: false, ..RunRules::default() }, &[]).await;
     assert!(ends(&off).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_waits_for_a_provider_that_is_down_and_a_person_is_told_that_it_failed() {
+    let down = || Prepared::Fails(vec![], failure("overloaded", Retry::Backoff));
+    let never = || Prepared::Fails(vec![], failure("provider_refused_key", Retry::Never));
+    // Three tries of a moment, five that wait, an answer; then what no waiting helps against.
+    let answers = (0..9).map(|_| down()).chain([Prepared::text("at last"), never()]);
+    let bench = Bench::new(answers.chain((0..4).map(|_| down())));
+    bench.rule(RunRules::default());
+    bench.run("go").await;
+    assert_eq!(bench.transcript(), ["user: go", "assistant Stop: at last"]);
+    assert!(!bench.handle.conversation().needs_provider());
+    let waits: Vec<bool> = {
+        let events = bench.heard.events.lock().unwrap();
+        let starts = events.iter().filter_map(|event| match &event.body {
+            EventBody::AutoRetryStart(start) => Some(start.waits),
+            _ => None,
+        });
+        starts.collect()
+    };
+    // The waits are told at 1, 2 and 4.
+    assert_eq!(waits, [false, false, false, true, true, true]);
+    assert!(bench.story().contains("auto_retry_end"));
+    bench.run("again").await;
+    assert_eq!(bench.end().reason, "error");
+    // Nobody said that this is a run: who sits before it is told at once.
+    *bench.rules.lock().unwrap() = None;
+    bench.run("by hand").await;
+    assert_eq!(bench.end().reason, "error");
+    assert_eq!(bench.model.asked().len(), 15);
 }

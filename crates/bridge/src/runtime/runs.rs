@@ -280,6 +280,10 @@ impl AgentRuntime {
         if now.status.is_none() && now.waits_for.is_none() && self.asks(&run.state).await {
             now.waits_for = Some(WaitsFor::Answer);
         }
+        if now.status.is_none() && now.waits_for.is_none() && self.needs_provider(&run.state).await
+        {
+            now.waits_for = Some(WaitsFor::Provider);
+        }
         Ok(now)
     }
 

@@ -20,7 +20,7 @@ use std::{
 };
 use toft_machine::backend::MachineError;
 use toft_model::id::ProjectId;
-use toft_server::{Disks, Secret};
+use toft_server::{Disks, KnownBackup, Secret, remember_backup};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 /// Ends the name of one that got it here.
@@ -49,6 +49,13 @@ pub(crate) async fn make(at: &At, verb: &Backup, as_json: bool) -> Result<()> {
         let _ = fs::remove_file(&beside);
     }
     let bytes = done?;
+    let known = KnownBackup {
+        file: std::path::absolute(&to).unwrap_or_else(|_| to.clone()),
+        made_at: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default(),
+    };
+    if let Err(error) = remember_backup(&config::data_dir(at)?, known) {
+        output::remark(&format!("The data folder does not remember it: {error}"));
+    }
     if as_json {
         output::json(&json!({"file": to, "bytes": bytes}));
     } else {

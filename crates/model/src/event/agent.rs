@@ -261,6 +261,9 @@ pub struct RetryStart {
     /// Whether a person has to do something first: no retry helps until then, and they go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asks: bool,
+    /// Whether the tries of a moment are over: nobody watches the work, so it waits until the provider is back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
 }
 
 /// See [`super::EventBody::AutoRetryEnd`].

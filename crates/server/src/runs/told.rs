@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::HashMap};
 use toft_model::{
-    event::{AgentEnd, MessageEnd, ToolEnd, ToolStart, ToolUpdate},
+    event::{AgentEnd, MessageEnd, RetryStart, ToolEnd, ToolStart, ToolUpdate},
     message::{AssistantMessage, Message, text_of},
     plan::{AutoCheck, CheckStatus, PlanReady, PlanTodo},
     run::{Commit, JobId, Phase, RunStatus, RunStep, WaitsFor},
@@ -136,6 +136,16 @@ pub(super) fn tell(
         }
         "question" => waits(told, ts, state, Some(WaitsFor::Answer)),
         "answered" => waits(told, ts, state, None),
+        "auto_retry_start" => {
+            let retry: RetryStart = serde_json::from_str(data).ok()?;
+            if retry.waits {
+                waits(told, ts, state, Some(WaitsFor::Provider));
+            }
+        }
+        // It answers, or is not waited for any more.
+        "auto_retry_end" if state.waits_for == Some(WaitsFor::Provider) => {
+            waits(told, ts, state, None);
+        }
         "run_step" => {
             let step: RunStep = serde_json::from_str(data).ok()?;
             if step.run_id == *run {

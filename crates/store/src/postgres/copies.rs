@@ -57,7 +57,7 @@ impl PostgresStore {
             sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
                 .fetch_one(&mut *tx)
                 .await?;
-        let tables = tables(&mut tx).await?;
+        let tables = tables(tx.unbound()).await?;
         for table in &tables {
             let copy = format!(
                 "COPY {} ({}) TO STDOUT (FORMAT binary)",
@@ -65,7 +65,7 @@ impl PostgresStore {
                 list(&table.columns)
             );
             let mut file = File::create(folder.join(&table.name)).await.map_err(kept)?;
-            let mut rows = tx.copy_out_raw(&copy).await?;
+            let mut rows = tx.unbound().copy_out_raw(&copy).await?;
             while let Some(bytes) = rows.try_next().await? {
                 file.write_all(&bytes).await.map_err(kept)?;
             }

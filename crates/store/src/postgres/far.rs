@@ -1,7 +1,7 @@
 //! Signals to and from other servers on the same database: `NOTIFY` and `LISTEN` on one channel. Sent beside the
 //! transactions that they are about, some at a time: within them, all commits of the database would go one by one.
 
-use super::{CONNECT_TIMEOUT, Lost};
+use super::{CONNECT_TIMEOUT, Lines, Lost, Pulse};
 use crate::signals::{Near, Signal, TOPIC_BYTES_MAX};
 use sqlx::{
     PgPool,
@@ -32,14 +32,26 @@ pub(super) struct Far {
     tasks: [JoinHandle<()>; 2],
 }
 
+/// What hearing takes.
+pub(super) struct Listening {
+    options: PgConnectOptions,
+    near: Near,
+    lost: Lost,
+    pulse: Pulse,
+}
+
+impl Listening {
+    pub(super) fn new(options: PgConnectOptions, near: Near, lost: Lost, pulse: Pulse) -> Self {
+        Self { options, near, lost, pulse }
+    }
+}
+
 impl Far {
-    pub(super) fn start(options: PgConnectOptions, pool: PgPool, near: Near, lost: Lost) -> Self {
+    pub(super) fn start(listening: Listening, lines: Lines) -> Self {
         let own = format!("{:016x}", RandomState::new().build_hasher().finish());
         let (topics, waiting) = mpsc::channel(WAITING_MAX);
-        let tasks = [
-            tokio::spawn(send(pool, own.clone(), waiting)),
-            tokio::spawn(hear(options, own, near, lost)),
-        ];
+        let tasks =
+            [tokio::spawn(send(lines, own.clone(), waiting)), tokio::spawn(hear(listening, own))];
         Self { topics, tasks }
     }
 
@@ -63,7 +75,7 @@ impl Drop for Far {
     }
 }
 
-async fn send(pool: PgPool, own: String, mut topics: Receiver<String>) {
+async fn send(lines: Lines, own: String, mut topics: Receiver<String>) {
     while let Some(topic) = topics.recv().await {
         let mut together = BTreeSet::from([topic]);
         while together.len() < TOGETHER_MAX
@@ -77,12 +89,13 @@ async fn send(pool: PgPool, own: String, mut topics: Receiver<String>) {
         let _ = sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2) AS payload")
             .bind(CHANNEL)
             .bind(payloads)
-            .execute(&pool)
+            .execute(&lines)
             .await;
     }
 }
 
-async fn hear(options: PgConnectOptions, own: String, near: Near, lost: Lost) {
+async fn hear(listening: Listening, own: String) {
+    let Listening { options, near, lost, pulse } = listening;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT_TIMEOUT)
@@ -90,8 +103,11 @@ async fn hear(options: PgConnectOptions, own: String, near: Near, lost: Lost) {
         .max_lifetime(None)
         .connect_lazy_with(options);
     loop {
-        // It ends only with the connection.
-        let _ = hear_until_lost(&pool, &own, &near).await;
+        // It ends only with the connection. One to a database that is silent says nothing of its end.
+        tokio::select! {
+            _ = hear_until_lost(&pool, &own, &near) => {}
+            () = pulse.silent() => {}
+        }
         lost.now();
         near.tell(Signal::Missed);
         tokio::time::sleep(PAUSE).await;

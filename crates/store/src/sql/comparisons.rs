@@ -19,7 +19,9 @@ use toft_model::{
 macro_rules! comparisons {
     ($rest:literal) => {
         concat!(
-            "SELECT c.*, p.public_id AS project FROM comparison c JOIN project p ON p.id = c.project_id ",
+            "SELECT c.id, c.public_id, c.request_digest, c.prompt, c.options, c.status, c.error, c.base, c.kept_run, \
+             c.keep_checkpoint, c.created_at, c.updated_at, p.public_id AS project FROM comparison c \
+             JOIN project p ON p.id = c.project_id ",
             $rest
         )
     };
@@ -411,7 +413,7 @@ impl Comparisons for SqlStore {
 
     async fn candidate_artifacts(&self, fork: &ProjectId) -> Result<Vec<Artifact>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.* FROM artifact a JOIN run r ON r.id = a.run_id \
+            "SELECT a.name, a.path, a.mime, a.size, a.files, a.created_at FROM artifact a JOIN run r ON r.id = a.run_id \
              JOIN project f ON f.id = r.project_id WHERE f.public_id = $1 ORDER BY a.id",
         )
         .bind(fork.as_str())

@@ -28,12 +28,20 @@ impl FromRow<'_, DbRow> for ModelPrice {
     }
 }
 
+macro_rules! prices {
+    ($rest:literal) => {
+        concat!(
+            "SELECT provider, model, currency, input_per_1k, output_per_1k, cached_input_per_1k, \
+             reasoning_output_per_1k, pricing_version, active, updated_at FROM model_pricing ",
+            $rest
+        )
+    };
+}
+
 #[async_trait]
 impl Prices for SqlStore {
     async fn prices(&self) -> Result<Vec<ModelPrice>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM model_pricing ORDER BY provider, model")
-            .fetch_all(&self.read)
-            .await?)
+        Ok(sqlx::query_as(prices!("ORDER BY provider, model")).fetch_all(&self.read).await?)
     }
 
     async fn active_price(
@@ -41,13 +49,11 @@ impl Prices for SqlStore {
         provider: &str,
         model: &str,
     ) -> Result<Option<ModelPrice>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM model_pricing WHERE provider = $1 AND model = $2 AND active = 1",
-        )
-        .bind(provider)
-        .bind(model)
-        .fetch_optional(&self.read)
-        .await?)
+        Ok(sqlx::query_as(prices!("WHERE provider = $1 AND model = $2 AND active = 1"))
+            .bind(provider)
+            .bind(model)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     async fn put_price(&self, price: &ModelPrice) -> Result<(), StoreError> {

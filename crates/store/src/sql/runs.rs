@@ -28,10 +28,7 @@ const MESSAGES_MAX: i64 = 200;
 
 macro_rules! runs {
     ($rest:expr) => {
-        concat!(
-            "SELECT r.*, p.public_id AS project FROM run r JOIN project p ON p.id = r.project_id ",
-            $rest
-        )
+        concat!(crate::runs::read_of_run!(), "run r JOIN project p ON p.id = r.project_id ", $rest)
     };
 }
 pub(super) use runs;
@@ -207,7 +204,7 @@ const ADD_FIRST_MESSAGES: &str = concat!(
 
 /// Runs that came under these keys before.
 const KNOWN: &str = concat!(
-    "SELECT r.*, p.public_id AS project FROM ",
+    crate::runs::read_of_run!(),
     rows!("$1", "w"),
     " JOIN project p ON p.public_id = w.value ->> 'project' \
      JOIN run r ON r.project_id = p.id AND r.request_key = w.value ->> 'key'"
@@ -773,7 +770,7 @@ impl Runs for SqlStore {
 
     async fn artifact(&self, id: &JobId, name: &str) -> Result<Option<Artifact>, StoreError> {
         let row = sqlx::query(
-            "SELECT a.* FROM artifact a JOIN run r ON r.id = a.run_id \
+            "SELECT a.name, a.path, a.mime, a.size, a.files, a.created_at FROM artifact a JOIN run r ON r.id = a.run_id \
              WHERE r.public_id = $1 AND a.name = $2 ORDER BY a.id DESC LIMIT 1",
         )
         .bind(id.as_str())

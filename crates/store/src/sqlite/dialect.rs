@@ -175,9 +175,9 @@ pub(super) async fn append_next(
     hash: &[u8; 32],
 ) -> Result<bool, StoreError> {
     let key = store.key(project).await?;
-    let _turn = store.write_turn.lock().await;
+    let _turn = store.turn().await?;
     // One statement is a transaction.
-    sqlx::query(
+    let added = sqlx::query(
         "INSERT INTO bridge_event (project_id, seq, ts, session, kind, data, hash) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -189,6 +189,7 @@ pub(super) async fn append_next(
     .bind(event.data.as_str())
     .bind(hash.as_slice())
     .execute(&store.relaxed)
-    .await?;
+    .await;
+    store.unlocked(added)?;
     Ok(true)
 }

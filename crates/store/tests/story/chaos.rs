@@ -1,6 +1,7 @@
 //! Twelve processes of sixteen workers each on one database, killed and stood still at random while runs are accepted,
-//! cancelled and followed. What happens is never the same twice; what must hold always does: every accepted run ends,
-//! its numbers have no gap, one owner writes, and what is told to others goes with the end.
+//! cancelled and followed; PostgreSQL itself is stopped and started in order meanwhile, and stands still. What happens is
+//! never the same twice; what must hold always does: every accepted run ends, its numbers have no gap, one owner writes,
+//! and what is told to others goes with the end.
 
 #![expect(
     clippy::print_stderr,
@@ -10,7 +11,10 @@
 mod checks;
 mod worker;
 
-use super::{databases::Place, new_project, postgres};
+use super::{
+    databases::{Place, Server},
+    new_project, postgres,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::HashMap,
@@ -52,10 +56,15 @@ fn now_ms() -> u64 {
 
 /// Numbers without a pattern; where it began is printed.
 #[derive(Debug, Clone)]
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    /// From a number that is not 0.
+    pub(crate) fn new(begin: u64) -> Self {
+        Self(begin)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // xorshift64*
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -68,7 +77,7 @@ impl Chance {
 async fn on_sqlite() {
     let place = Place::sqlite();
     let file = place.file().display().to_string();
-    chaos(&place, &file).await;
+    chaos(&place, &file, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +85,7 @@ async fn on_postgres() {
     let Some(server) = postgres::server() else { return };
     let place = server.place("chaos").await;
     let url = place.url().to_owned();
-    chaos(&place, &url).await;
+    chaos(&place, &url, Some(&server)).await;
 }
 
 /// A process of workers: the tests above start it, and nobody else.
@@ -95,7 +104,7 @@ struct Seen {
     ends: AtomicBool,
 }
 
-async fn chaos(place: &Place, at: &str) {
+async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
     let store: Arc<dyn Store> = Arc::from(place.open().await);
     let mut projects = Vec::new();
     for n in 0..PROJECTS {
@@ -133,6 +142,9 @@ async fn chaos(place: &Place, at: &str) {
     while began.elapsed() < lasts() {
         sleep(Duration::from_millis(50 + chance.below(250))).await;
         herd.harm(&mut chance);
+        if let Some(server) = server.filter(|_| chance.below(30) == 0) {
+            away(server, &mut chance).await;
+        }
     }
     seen.ends.store(true, Ordering::SeqCst);
     for one in all {
@@ -157,6 +169,18 @@ async fn chaos(place: &Place, at: &str) {
     );
     assert!(runs.len() > 50 && herd.killed > 5 && herd.stopped > 5, "too little happened");
     store.close().await;
+}
+
+/// The database itself is stopped and started in order, or stands still for longer than runs are anybody's.
+async fn away(server: &Server, chance: &mut Chance) {
+    if chance.below(2) == 0 {
+        server.tell("again");
+        drop(server.ready().await);
+    } else {
+        server.stand_still();
+        sleep(Duration::from_millis(500 + chance.below(6_000))).await;
+        server.go_on();
+    }
 }
 
 /// Asks for runs, some of them again, and has some ended.

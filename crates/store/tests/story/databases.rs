@@ -1,6 +1,7 @@
 //! The databases that stories are told on. SQLite is a file in a folder of its own. PostgreSQL is a real server of the
 //! distribution's, one for all stories, each on a database of its own.
 
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, raw_sql};
 use std::{
     fs,
@@ -44,6 +45,14 @@ impl Place {
         url
     }
 
+    /// What a process is told to find it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Sqlite(_) => self.file().display().to_string(),
+            Self::Postgres { url } => url.clone(),
+        }
+    }
+
     /// What a person does with the database's own client.
     pub(crate) async fn sql(&self, statements: &str) {
         let statements = raw_sql(AssertSqlSafe(statements.to_owned()));
@@ -75,7 +84,11 @@ if "$1/initdb" --auth=trust --username=story --encoding=UTF8 --no-sync --pgdata 
     printf 'local all guest scram-sha-256\nlocal all all trust\n' >"$2/data/pg_hba.conf"
     begin "$@"
     while read -r word; do
-        case $word in end) end ;; begin) begin "$@" ;; esac
+        case $word in
+            end) end ;;
+            begin) begin "$@" ;;
+            again) kill -INT "$child"; wait "$child"; begin "$@" ;;
+        esac
         echo "$word"
     done
     end
@@ -142,7 +155,27 @@ impl Server {
         Place::Postgres { url: self.address(name) }
     }
 
-    /// Stops it as a crash would (`end`), or starts it again (`begin`).
+    /// It and all who work for it stand still.
+    pub(crate) fn stand_still(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// They go on.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let first: i32 = file.lines().next().unwrap().trim().parse().unwrap();
+        // The one that would start others first.
+        for pid in [first].into_iter().chain(children(first)) {
+            // Some end while they are looked at.
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+        }
+    }
+
+    /// Stops it as a crash would (`end`), starts it again (`begin`), or does both in order (`again`).
     pub(crate) fn tell(&self, word: &str) {
         let mut said = self.said.as_ref().expect("it runs").lock().unwrap();
         writeln!(said.0, "{word}").unwrap();
@@ -154,10 +187,25 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // A test may have failed while it stood still.
+        if self.folder.join("data/postmaster.pid").exists() {
+            self.go_on();
+        }
         // The end of its input is its end.
         self.said = None;
         let _ = self.keeper.wait();
     }
+}
+
+/// Processes that a process has started and that live.
+fn children(of: i32) -> Vec<i32> {
+    let parent = |pid: i32| -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat[stat.rfind(')')? + 2..].split(' ').nth(1)?.parse().ok()
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent(*pid) == Some(of)).collect()
 }
 
 /// The folder of PostgreSQL's own programs.

@@ -5,14 +5,17 @@
 
 mod api_keys;
 mod chaos;
+mod children;
 mod comparisons;
 mod copies;
 mod databases;
 mod events;
 mod images;
 mod inside;
+mod older;
 mod people;
 mod postgres;
+mod power;
 mod projects;
 mod runs;
 mod schedules;
@@ -21,7 +24,9 @@ mod servers;
 mod signals;
 mod spent;
 mod sqlite;
+mod stopped;
 mod traces;
+mod upgrade;
 mod usage;
 
 use databases::{Place, Server};
@@ -94,6 +99,9 @@ stories! {
     runs::priced as prices_are_those_that_people_set,
     runs::told_of as who_wants_to_know_of_runs_is_told_once_each,
     runs::raced as many_who_claim_at_once_get_each_run_once,
+    stopped::for_long as an_owner_that_stood_still_writes_nothing_any_more,
+    upgrade::killed as steps_that_are_cut_are_done_by_the_next_one,
+    upgrade::expanded as an_older_server_goes_on_beside_a_newer_one_and_none_begins,
     servers::hosts as a_run_is_its_hosts_and_waits_for_it,
     comparisons::kept as of_candidates_one_is_kept_with_its_runs,
     comparisons::dropped as candidates_are_known_until_they_are_gone,

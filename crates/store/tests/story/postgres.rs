@@ -2,7 +2,7 @@
 
 use super::{
     databases::{Place, Server},
-    event, new_project, project,
+    event, new_project, older, project,
     servers::several,
     signals::topic,
 };
@@ -59,7 +59,13 @@ async fn postgres_tells_every_story() {
 async fn many_servers_share_one_postgres() {
     let Some(server) = server() else { return };
     let server = &server;
-    // Alone, and first: a crashed database reads all of its files when it begins again.
+    // Alone, and first: a crashed database reads all of its files when it begins again, and one that stands still holds
+    // all others up.
+    let silent =
+        tell("a_database_that_is_silent_is_told_as_such_and_found_again", server, async |place| {
+            a_database_that_is_silent_is_told_as_such_and_found_again(server, place).await;
+        });
+    told(vec![Box::pin(silent)]).await;
     let away = tell("a_database_that_went_away_is_found_again", server, async |place| {
         a_database_that_went_away_is_found_again(server, place).await;
     });
@@ -71,6 +77,7 @@ async fn many_servers_share_one_postgres() {
     }
     told(all! {
         every_earlier_version_is_brought_forward,
+        every_row_of_every_earlier_version_is_kept,
         both_databases_have_the_same_tables_and_columns,
         servers_that_start_at_once_make_one_database,
         two_servers_append_to_one_project_without_a_gap,
@@ -85,7 +92,7 @@ async fn many_servers_share_one_postgres() {
     .await;
 }
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/postgres/migrations");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("src/postgres/migrations");
 /// The step of SQLite's whose shape PostgreSQL begins with.
 const FIRST_STEP: i64 = 20;
 
@@ -96,6 +103,10 @@ fn every_later_step_exists_for_both_databases() {
     };
     assert_eq!(of(&MIGRATIONS), of(&super::sqlite::MIGRATIONS));
     assert_eq!(MIGRATIONS.iter().count(), of(&MIGRATIONS).len());
+}
+
+async fn every_row_of_every_earlier_version_is_kept(place: &Place) {
+    older::on_postgres(place).await;
 }
 
 async fn every_earlier_version_is_brought_forward(place: &Place) {
@@ -388,6 +399,51 @@ async fn a_database_that_went_away_is_found_again(server: &Server, place: &Place
     let rule = toft_store::CheckpointRule::default();
     store.put_checkpoint_rule(&id, &rule, 5).await.unwrap();
     // Listening goes on, too, and says that something was missed.
+    while listener.next().await != Some(toft_store::Signal::Missed) {}
+    let other = place.open().await;
+    loop {
+        other.notify("again").await.unwrap();
+        if tokio::time::timeout(Duration::from_millis(200), topic(&mut listener)).await.is_ok() {
+            break;
+        }
+    }
+    other.close().await;
+    store.close().await;
+}
+
+/// Its host stands still, or packets are lost: nobody says so to a client.
+async fn a_database_that_is_silent_is_told_as_such_and_found_again(server: &Server, place: &Place) {
+    let store = place.open().await;
+    let store = &*store;
+    let id = project(store, None, 1).await.id;
+    let mut listener = store.listen();
+    let rename = async |n: u64| store.rename_project(&id, &format!("name {n}"), n).await;
+    for n in 0..3 {
+        rename(n).await.unwrap();
+    }
+    server.stand_still();
+    // Whatever is asked meanwhile ends with a word, also what was under way, and many at once.
+    for _ in 0..2 {
+        let asked = (0..40).map(async |n| match n % 4 {
+            0 => rename(n).await,
+            1 => store.project(id.as_str()).await.map(drop),
+            2 => store.head(&id).await.map(drop),
+            _ => store.append_events(&id, &[event(1, "notify", "{}")]).await.map(drop),
+        });
+        for told in futures_util::future::join_all(asked).await {
+            assert!(matches!(told, Err(StoreError::Unreachable { .. })), "{told:?}");
+        }
+    }
+    server.go_on();
+    // It is found by itself, with no new start.
+    let until = Instant::now() + Duration::from_mins(1);
+    while let Err(told) = rename(9).await {
+        assert!(
+            matches!(told, StoreError::Unreachable { .. }) && Instant::now() < until,
+            "{told:?}"
+        );
+    }
+    assert_eq!(store.project(id.as_str()).await.unwrap().unwrap().name, "name 9");
     while listener.next().await != Some(toft_store::Signal::Missed) {}
     let other = place.open().await;
     loop {

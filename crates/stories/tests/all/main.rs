@@ -6,8 +6,24 @@
 //!
 //! | Fault | Shown by |
 //! |---|---|
+//! | F1 the server killed in mid answer, with and without the gateway that reads it, on both databases; with its bridge | `runs_cut::a_server_killed_in_mid_answer_goes_on_where_it_was`, `runs_cut::so_it_is_on_postgres`, `runs::a_run_outlives_its_server_and_its_bridge` |
+//! | F2 an effect in doubt in a run that nobody watches | `runs_cut::an_effect_in_doubt_is_asked_about_although_nobody_watches`, `kills_power::a_power_cut_in_mid_prompt_leaves_a_conversation_that_goes_on` |
+//! | F3 kill -9 before and after each commit about runs, on both databases | `run_commits::a_server_killed_around_any_commit_leaves_every_run_whole`, `run_commits::so_does_one_on_postgres`, `store/src/commits::all_that_is_committed_about_runs_has_a_name` |
+//! | F3 F4 twelve processes of sixteen workers, killed and stood still at random, on both databases (60 s; 10 min in the long lane) | `store/tests/story/chaos::on_sqlite`, `store/tests/story/chaos::on_postgres` |
+//! | F4 an owner that stood still past its lease | `store/tests/story/stopped::for_long`, `store/tests/story/runs::owned` |
 //! | F5 disk full outside: under an image, under folders, at the start | `bad_host::a_full_disk_under_an_image_loses_nothing_and_heals`, `bad_host::a_full_disk_under_plain_folders_loses_nothing_and_heals`, `bad_host::a_disk_with_too_little_room_to_start_is_named_at_every_fill`, `machine/tests/native/full::programs_that_write_stand_still_while_the_disk_is_full` |
 //! | F5 disk full inside: the project's own bound | `bombs::a_limit_that_is_reached_is_an_event_and_the_bridge_lives_on`, `machine/tests/native/room::a_project_is_bounded_with_its_checkpoints_and_a_fork_counts_only_its_own`, `machine/tests/native/hits::a_disk_that_is_full_is_told_and_again_after_there_was_room`, `bridge/src/log/tests::a_full_disk_holds_events_back_and_loses_none` |
+//! | F6 another program that has the database locked | `database_faults::while_another_program_has_it_locked_everything_is_shown_and_nothing_is_lost`, `store/tests/story/sqlite::while_another_program_has_it_locked_reads_go_on_and_writes_are_told_as_busy`, `store/tests/story/postgres::a_row_that_is_held_for_long_is_told_as_busy` |
+//! | F7 a database that is damaged, or whose log is gone | `database_faults::a_database_that_is_not_whole_is_refused_with_the_backup_that_is_there`, `store/tests/story/sqlite::pages_that_are_none_any_more_are_refused_before_anything_is_written`, `store/tests/story/sqlite::a_log_that_is_gone_is_missed_and_one_that_was_emptied_is_not` |
+//! | F8 power cuts at any moment, with what the disk had not yet been asked to write lost in part; copies of any instant | `store/tests/story/power::whatever_a_power_cut_leaves_opens_and_has_what_was_answered`, `database_faults::a_copy_of_any_instant_opens_and_has_what_was_answered` |
+//! | F9 F10 in a run: 429, 500, 529 and 408 for longer than a moment; answers cut before, within and behind what they say | `runs_cut::a_provider_that_is_down_is_waited_for_and_cut_answers_are_asked_anew`, `agent/src/tests/run_rules::a_run_waits_for_a_provider_that_is_down_and_a_person_is_told_that_it_failed`, `bad_provider::a_call_that_is_cut_in_its_arguments_runs_no_tool` |
+//! | F13 a thousand reconnects | `runs_followed::whoever_comes_back_a_thousand_times_has_every_event_once_and_in_order` |
+//! | F14 numbers of the future, of other runs, of what is gone, and none at all | `runs_followed::a_number_that_is_none_of_the_run_is_refused_and_leads_to_no_other_one` |
+//! | F20 a crowd of clients (10,000 in the long lane), one in a hundred of which reads nothing | `runs_followed::of_many_who_follow_those_that_read_nothing_are_let_go_and_miss_nothing`, `server/src/stalled::who_takes_something_now_and_then_is_never_cut_and_who_takes_nothing_is` |
+//! | F21 PostgreSQL stands still, loses packets, ends and begins under load | `postgres_faults::a_database_that_stands_still_is_told_at_once_and_nothing_is_done_twice`, `postgres_faults::nor_is_it_when_packets_are_lost_on_their_way`, `many_servers::a_database_that_ends_under_load_loses_nothing_and_needs_no_new_start`, `many_servers::nor_does_one_that_ends_again_and_again`, `store/tests/story/postgres::a_database_that_is_silent_is_told_as_such_and_found_again`, `store/tests/story/postgres::a_database_that_went_away_is_found_again` |
+//! | F22 one key a hundred times at once, on both databases; one end told once | `runs_cut::one_key_a_hundred_times_at_once_is_one_run`, `runs_cut::so_it_is_on_postgres`, `store/tests/story/runs::told_of` |
+//! | F23 a run that ends its server each time | `runs_cut::a_run_that_ends_its_server_each_time_is_left_alone_and_the_queue_goes_on` |
+//! | F24 a newer and an older version on one database; steps of the schema that are cut; rows of every version | `postgres_faults::servers_share_a_database_that_a_newer_one_has_changed_until_they_start_again`, `store/tests/story/upgrade::killed`, `store/tests/story/upgrade::expanded`, `store/tests/story/older::every_row_of_every_earlier_version_is_kept`, `store/tests/story/older::on_postgres`, `store/tests/story/postgres::a_newer_database_is_refused` |
 //! | F9 a provider that is down, overloaded or silent, with another model to stand in | `fallbacks::while_a_provider_is_down_another_model_works_on_and_the_chosen_one_comes_back`, `fallbacks::when_both_are_down_the_error_says_who_was_tried_and_a_person_can_stop_the_waiting`, `fallbacks::a_project_says_itself_who_stands_in_for_whom`, `fallbacks::a_person_sets_them_in_a_browser_and_sees_who_answered`, `gateway/src/models/tests/fallback::whatever_keeps_a_provider_from_beginning_lets_another_answer` |
 //! | the gateway killed at each frame of a streamed call, with budgets, and between two models | `gateway/tests/killed::however_far_a_streamed_call_is_it_was_granted_and_the_next_gateway_counts_it` |
 //! | F15 clock forward and back two hours, under the real server (long lane) | `stories/tests/all/schedules/clocks::a_clock_that_jumps_two_hours_fires_nothing_twice` |
@@ -74,6 +90,7 @@ mod checkpoints;
 mod coding_agents;
 mod cold;
 mod compared;
+mod database_faults;
 mod direct;
 mod extensions;
 mod fallbacks;
@@ -103,6 +120,7 @@ mod own_code;
 mod pauses;
 mod pi;
 mod plan_mode;
+mod postgres_faults;
 mod preview_attacks;
 mod previews;
 mod probe_cli;
@@ -117,7 +135,9 @@ mod run_commits;
 mod run_webhooks;
 mod runs;
 mod runs_contract;
+mod runs_cut;
 mod runs_dashboard;
+mod runs_followed;
 mod said_once;
 mod schedules;
 mod sdks;

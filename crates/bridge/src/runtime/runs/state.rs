@@ -126,7 +126,7 @@ impl State {
         }
     }
 
-    /// A person is waited for, or is not any more.
+    /// A person or a provider is waited for, or is not any more.
     pub(super) fn wait_for(&mut self, what: Option<WaitsFor>, now_ms: u64) {
         if self.waits.map(|wait| wait.what) == what {
             return;

@@ -273,10 +273,11 @@ impl AgentRuntime {
         let conversation = handle.conversation();
         let mut rested = pin!(handle.ask(|reply| Command::Rested { reply }));
         loop {
-            let asks = asks(conversation);
+            let (asks, provider) = (asks(conversation), conversation.needs_provider());
             let (now, _) = self.here();
             let Some(Run { state, .. }) = self.runs.run(id) else { return Ok(()) };
-            let waits = asks.then_some(WaitsFor::Answer);
+            let waits =
+                if asks { Some(WaitsFor::Answer) } else { provider.then_some(WaitsFor::Provider) };
             if works(conversation) && waits_for(&state) != waits {
                 self.keep(id, move |state| state.wait_for(waits, now)).await;
                 continue;
@@ -367,6 +368,12 @@ impl AgentRuntime {
     /// Whether the agent of a run asks a person now.
     pub(super) async fn asks(&self, state: &State) -> bool {
         self.open.lock().await.get(&state.session).is_some_and(|handle| asks(handle.conversation()))
+    }
+
+    /// Whether its provider is waited for now.
+    pub(super) async fn needs_provider(&self, state: &State) -> bool {
+        let open = self.open.lock().await;
+        open.get(&state.session).is_some_and(|handle| handle.conversation().needs_provider())
     }
 
     /// Conversations of runs that are at work, in this moment maybe between two steps: where no person is

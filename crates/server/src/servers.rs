@@ -165,10 +165,14 @@ pub(crate) async fn bind(app: &App, machine: &Machine) -> Result<(), ApiError> {
     if machine.is_bound() {
         return Ok(());
     }
-    let host = app.store.bind_project(&machine.id).await?.ok_or_else(ApiError::no_project)?;
+    let own = app.backend.name();
+    let host = app.store.bind_project(&machine.id, own).await?.ok_or_else(ApiError::no_project)?;
     match app.servers.elsewhere(Some(&host)) {
         Some(elsewhere) => Err(elsewhere.refusal()),
         None => {
+            if let Some(backend) = app.store.backend_of(&machine.id).await? {
+                app.backend.assign(&machine.id, &backend).await?;
+            }
             machine.set_bound();
             Ok(())
         }

@@ -96,6 +96,7 @@ export async function startMock({
         host: 'workshop',
         previewPattern: `http://{label}.localhost:${port}`,
         backend: 'native',
+        backends: world.backends ?? ['native'],
         demoOnly: demoOnly(),
       },
     }),
@@ -147,6 +148,12 @@ export async function startMock({
     }),
     'GET doctor': () => ({
       abilities: ABILITIES,
+      backends: (world.backends ?? ['native']).map((name, at) => ({
+        name,
+        abilities: at === 0 ? ABILITIES : [],
+        storage: at === 0 ? 'btrfs loop image' : null,
+        problem: at === 0 ? null : 'nothing was made with it yet',
+      })),
       version: '0.1.0',
       dataDir: '/var/lib/toft',
       storage: 'btrfs loop image, 18.2 GiB free',

@@ -1,12 +1,12 @@
 //! `/v1/projects/{id}/runs` and `messages`: have work done unattended, look at it, follow it, end it.
 
-mod backend;
 mod restore;
 
 pub(crate) use restore::restore;
 
 use crate::{
     api_error::{ApiError, Code},
+    backends,
     comparisons::{self, CANDIDATES_MAX, CANDIDATES_MIN},
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
@@ -208,8 +208,18 @@ async fn several_of(
             "stream is of one run: ask for the comparison, and follow its candidates' runs",
         ));
     }
-    if let Some(backend) = &options.workspace_backend {
-        backend::is_there(app.backend.name(), backend)?;
+    if let Some(backend) = &options.workspace_backend
+        && backend != backends::of(app, &of.project)
+    {
+        backends::may_have(app, &of.project, &of.machine, backend)?;
+        return Err(ApiError::new(
+            Code::Unavailable,
+            format!(
+                "workspaceBackend: candidates are forks of the project, which is on {}: leave it out, or move the project \
+                 first by one run with workspaceBackend {backend}",
+                backends::of(app, &of.project)
+            ),
+        ));
     }
     let said = json!([
         text,
@@ -299,7 +309,7 @@ async fn accepted(
     let input = clean(&text, name, options.input)?;
     let model = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
     if let Some(backend) = &options.workspace_backend {
-        backend::is_there(app.backend.name(), backend)?;
+        backends::may_have(app, &of.project, &of.machine, backend)?;
     }
     // What makes it the same request: all that is asked for, and not how the answer is to come.
     let said = json!([

@@ -148,8 +148,7 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
             before.word()
         );
     }
-    let backend =
-        told.or_else(|| workspace::of_keys(tells)).unwrap_or(BackendName::Native);
+    let backend = told.or_else(|| workspace::of_keys(tells)).unwrap_or(BackendName::Native);
     let named = if up.backends.is_empty() { file.backends } else { Some(up.backends.clone()) };
     let backends = workspace::offered(backend, named, tells);
     let first = first(&data).unwrap_or(backend);

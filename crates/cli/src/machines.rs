@@ -15,7 +15,7 @@ use toft_machine::{
     host::{self, HostConfig},
     native::{self, NativeConfig},
     oci::{self, OciConfig},
-    several::{Lazy, Open, Several},
+    several::{Lazy, Open, Several, opening},
 };
 use toft_model::machine::BACKENDS_DIR;
 
@@ -76,32 +76,24 @@ fn opener(name: BackendName, resolved: &Resolved, exe: &Path) -> Result<Open, St
     let (exe, disk_bytes_max) = (exe.to_owned(), resolved.disk_bytes_max);
     Ok(match name {
         BackendName::Native => {
-            let config = NativeConfig { data_dir, exe, disk_bytes_max };
-            Box::new(move || {
-                let config = config.clone();
-                Box::pin(async move { Ok(Arc::new(native::open(config).await?) as Arc<dyn Backend>) })
-            })
+            opening(NativeConfig { data_dir, exe, disk_bytes_max }, native::open)
         }
         BackendName::Host => {
             let Some(allowed_dir) = resolved.allow_host.clone() else {
-                return Err("it needs --allow-host DIR, the folder in which projects may live".into());
+                return Err(
+                    "it needs --allow-host DIR, the folder in which projects may live".into()
+                );
             };
             let [path, home, user] = config::own_environment();
             let config = HostConfig { data_dir, exe, allowed_dir, path, home, user };
-            Box::new(move || {
-                let config = config.clone();
-                Box::pin(async move { Ok(Arc::new(host::open(config).await?) as Arc<dyn Backend>) })
-            })
+            opening(config, host::open)
         }
         BackendName::Oci => {
             let Some(OciParts { sockets, image }) = resolved.oci.clone() else {
                 return Err("it needs --oci-image, what its machines are made of".into());
             };
             let config = OciConfig { data_dir, exe, sockets, image, disk_bytes_max };
-            Box::new(move || {
-                let config = config.clone();
-                Box::pin(async move { Ok(Arc::new(oci::open(config).await?) as Arc<dyn Backend>) })
-            })
+            opening(config, oci::open)
         }
     })
 }

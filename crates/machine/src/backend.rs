@@ -345,7 +345,9 @@ pub struct Report {
 pub(crate) fn no_such(name: &str) -> MachineError {
     MachineError::Unable {
         what: "making a machine with it",
-        why: format!("this server offers no backend `{name}`: name it with --backends at its start"),
+        why: format!(
+            "this server offers no backend `{name}`: name it with --backends at its start"
+        ),
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn may() -> Result<(), String> {
 }
 
 pub(crate) fn pack(project: &ProjectId, place: &Place, to: OwnedFd) -> Result<(), MachineError> {
-    let pack = || {
+    let pack = || -> io::Result<()> {
         let folder = place.open()?;
         let mut tar = tar(&folder, place);
         tar.args(["--create", "--sparse", "--file=-"]);
@@ -93,7 +93,7 @@ pub(crate) fn unpack(
     place: &Place,
     from: OwnedFd,
 ) -> Result<(), MachineError> {
-    let unpack = || {
+    let unpack = || -> io::Result<()> {
         let folder = place.open()?;
         let mut tar = tar(&folder, place);
         tar.args(["--extract", "--file=-"]);

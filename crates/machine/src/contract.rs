@@ -49,12 +49,7 @@ impl<B: Walls> Backend for B {
         self.prepared()
     }
 
-    async fn pack(
-        &self,
-        project: &ProjectId,
-        part: Part,
-        to: OwnedFd,
-    ) -> Result<(), MachineError> {
+    async fn pack(&self, project: &ProjectId, part: Part, to: OwnedFd) -> Result<(), MachineError> {
         let pack = move |b: &B, project: &ProjectId| match b.place(project, part) {
             Some(place) => carried::pack(project, &place, to),
             None => carried::nothing(project, to),

@@ -25,6 +25,19 @@ use tokio::sync::{broadcast, watch};
 pub type Open =
     Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Backend>, MachineError>> + Send + Sync>;
 
+/// What opens a backend of this configuration.
+pub fn opening<C, B, F>(config: C, open: impl Fn(C) -> F + Send + Sync + 'static) -> Open
+where
+    C: Clone + Send + Sync + 'static,
+    B: Backend + 'static,
+    F: Future<Output = Result<B, MachineError>> + Send + 'static,
+{
+    Box::new(move || -> BoxFuture<'static, Result<Arc<dyn Backend>, MachineError>> {
+        let opening = open(config.clone());
+        Box::pin(async move { Ok(Arc::new(opening.await?) as Arc<dyn Backend>) })
+    })
+}
+
 /// A backend that is opened when it is needed.
 pub struct Lazy {
     /// Its name.
@@ -117,8 +130,7 @@ async fn carry(
         to.create(project).await?;
         crate::steps::reached("move.made");
         for part in Part::ALL {
-            let (read, write) =
-                io::pipe().map_err(crate::error::step(project, "making a pipe"))?;
+            let (read, write) = io::pipe().map_err(crate::error::step(project, "making a pipe"))?;
             let (packed, unpacked) = tokio::join!(
                 from.pack(project, part, OwnedFd::from(write)),
                 to.unpack(project, part, OwnedFd::from(read)),

@@ -63,7 +63,7 @@ pub(crate) trait Walls: Clone + Send + Sync + 'static {
     /// Starts a machine that does not run.
     async fn launch(&self, spec: StartSpec) -> Result<Running, MachineError>;
 
-    /// Where a part of what a project carries to other backends lies; `None`: it stays.
+    /// Where a part of what a project carries to other backends lies; `None`: it stays behind.
     fn place(&self, project: &ProjectId, part: Part) -> Option<Place>;
 
     /// Removes the disk and the log of a machine that does not run, and not its checkpoints. Blocks.

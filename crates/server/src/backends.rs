@@ -107,7 +107,10 @@ mod tests {
                 assert_eq!(refused.is_none(), is_there, "{own} {asked}");
                 if let Some((code, message)) = refused {
                     assert_eq!(code, Code::Unavailable);
-                    assert!(message.contains(&format!("--backends {own},native,{asked}")), "{message}");
+                    assert!(
+                        message.contains(&format!("--backends {own},native,{asked}")),
+                        "{message}"
+                    );
                 }
             }
             for odd in ["moon", "", "Native", "kubernetes"] {

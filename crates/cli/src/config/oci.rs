@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn the_image_must_be_named_and_another_backend_needs_none() {
-        let said = parts(&[BackendName::Native, BackendName::Oci], Oci::default()).unwrap_err().to_string();
+        let said = parts(&[BackendName::Native, BackendName::Oci], Oci::default())
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("--oci-image"), "{said}");
         assert_eq!(parts(&[BackendName::Native], Oci::default()).unwrap(), None);
     }

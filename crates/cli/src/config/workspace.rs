@@ -43,8 +43,8 @@ pub(super) fn offered(
     named: Option<Vec<BackendName>>,
     tells: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<BackendName> {
-    let more = named
-        .unwrap_or_else(|| [BackendName::Native].into_iter().chain(of_keys(tells)).collect());
+    let more =
+        named.unwrap_or_else(|| [BackendName::Native].into_iter().chain(of_keys(tells)).collect());
     let mut all = vec![own];
     for name in more {
         if !all.contains(&name) {

@@ -6,8 +6,9 @@ use crate::{
         backup::{Backup, Passphrase, Restore},
     },
     client::Client,
-    config, hidden, output,
+    config, hidden,
     machines::{Opened, open},
+    output,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;

@@ -58,7 +58,8 @@ pub(crate) async fn ps(at: &At, as_json: bool) -> Result<()> {
         output::line("No projects yet. `toft new NAME` makes one.");
         return Ok(());
     }
-    let mut rows = vec![["ID", "NAME", "MACHINE", "BACKEND", "AGENT", "CHANGED"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["ID", "NAME", "MACHINE", "BACKEND", "AGENT", "CHANGED"].map(str::to_owned).to_vec()];
     for project in &projects {
         rows.push(
             ["id", "name", "state", "backend", "agentStatus", "updatedAt"]

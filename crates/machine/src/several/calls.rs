@@ -41,7 +41,7 @@ impl Several {
             let looked = async {
                 let other = self.open(other).await?;
                 let all = other.checkpoints(project).await?;
-                Ok(all.contains(id).then_some(other))
+                Ok::<_, MachineError>(all.contains(id).then_some(other))
             };
             match looked.await {
                 Ok(Some(other)) => return Ok(other),
@@ -305,12 +305,7 @@ impl Backend for Several {
         self.at(project).await?.import(project, from).await
     }
 
-    async fn pack(
-        &self,
-        project: &ProjectId,
-        part: Part,
-        to: OwnedFd,
-    ) -> Result<(), MachineError> {
+    async fn pack(&self, project: &ProjectId, part: Part, to: OwnedFd) -> Result<(), MachineError> {
         self.at(project).await?.pack(project, part, to).await
     }
 

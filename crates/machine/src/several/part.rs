@@ -30,7 +30,11 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn opened(own: Arc<dyn Backend>, hits: &Hits, room: &Arc<watch::Sender<Room>>) -> Self {
+    pub(super) fn opened(
+        own: Arc<dyn Backend>,
+        hits: &Hits,
+        room: &Arc<watch::Sender<Room>>,
+    ) -> Self {
         let name = own.name();
         follow(&*own, hits, room);
         Self {

@@ -3,6 +3,7 @@
 
 use super::{Lazy, Several, absent::Absent};
 use crate::backend::{Backend, MachineError};
+use futures_util::future::BoxFuture;
 use std::{
     path::Path,
     sync::{
@@ -19,7 +20,7 @@ fn named(name: &'static str, at: &Path) -> Arc<dyn Backend> {
 
 fn lazy(name: &'static str, at: &Path, opened: &Arc<AtomicUsize>, fails: bool) -> Lazy {
     let (backend, opened) = (named(name, at), Arc::clone(opened));
-    let open: super::Open = Box::new(move || {
+    let open: super::Open = Box::new(move || -> BoxFuture<'static, _> {
         opened.fetch_add(1, Ordering::SeqCst);
         let backend = Arc::clone(&backend);
         Box::pin(async move {
@@ -63,7 +64,7 @@ async fn a_project_is_of_the_servers_own_backend_until_it_is_said_otherwise() {
     assert!(said.contains("moon"), "{said}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn one_that_cannot_be_opened_says_why_and_is_not_tried_at_every_call() {
     let dir = tempfile::tempdir().unwrap();
     let opened = Arc::new(AtomicUsize::new(0));

@@ -6,9 +6,13 @@ use toft_machine::{
     backend::Backend,
     host::{self, HostConfig},
     init_client::{self, ExecEvent},
-    several::{Lazy, Several},
+    several::{Lazy, Several, opening},
 };
-use toft_model::{checkpoint::{CheckpointId, Ticket}, id::ProjectId, init::ExecSpec};
+use toft_model::{
+    checkpoint::{CheckpointId, Ticket},
+    id::ProjectId,
+    init::ExecSpec,
+};
 
 fn host_config(lab: &Lab) -> HostConfig {
     let allowed_dir = lab.dir.path().join("allowed");
@@ -26,11 +30,7 @@ fn host_config(lab: &Lab) -> HostConfig {
 fn several(lab: &Lab) -> Arc<dyn Backend> {
     let config = host_config(lab);
     let place = config.data_dir.clone();
-    let open: toft_machine::several::Open = Box::new(move || {
-        let config = config.clone();
-        Box::pin(async move { Ok(Arc::new(host::open(config).await?) as Arc<dyn Backend>) })
-    });
-    let others = vec![Lazy { name: "host", place, open: Ok(open) }];
+    let others = vec![Lazy { name: "host", place, open: Ok(opening(config, host::open)) }];
     Arc::new(Several::new(Arc::new(lab.native.clone()), others))
 }
 
@@ -136,10 +136,7 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     assert!(!folder.join("stale").exists());
     assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "work\n");
     assert!(!folder.join(".toft/x").exists(), "a project forges nothing of Toft's own");
-    assert_eq!(
-        fs::read_to_string(folder.join(".toft/home/sessions/a.jsonl")).unwrap(),
-        "said\n"
-    );
+    assert_eq!(fs::read_to_string(folder.join(".toft/home/sessions/a.jsonl")).unwrap(), "said\n");
     // Nobody has said so: what was carried goes.
     all.leave_others(&project).await.unwrap();
     assert!(!folder.exists() && all.files(&project).await.unwrap().is_some());
@@ -174,7 +171,8 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     assert!(!folder.exists());
     assert_eq!(all.checkpoints(&project).await.unwrap(), [kept.clone()]);
     all.start(spec(&project)).await.unwrap();
-    let found = "cat file; stat -c %u file; cat /home/starter/sessions/a.jsonl; ls /root/.rc || true";
+    let found =
+        "cat file; stat -c %u file; cat /home/starter/sessions/a.jsonl; ls /root/.rc || true";
     let said = says(&all, &project, found).await;
     assert!(said.starts_with("work\nmore\n0\nsaid\n"), "{said}");
     all.stop(&project, GRACE).await.unwrap();

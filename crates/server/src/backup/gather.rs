@@ -139,10 +139,11 @@ async fn disk(
     let (from, to) = io::pipe()?;
     let from = pipe::Receiver::from_owned_fd(OwnedFd::from(from))?;
     let backend = app.backend.of(&machine.id).name();
-    // The first one's need no name: so they were when a server had one.
-    let name = match backend == app.backend.name() {
-        true => format!("{DISKS}/{}", machine.id),
-        false => format!("{DISKS}/{backend}/{}", machine.id),
+    // Of the server's own without its name, as they were when a server had one.
+    let name = if backend == app.backend.name() {
+        format!("{DISKS}/{}", machine.id)
+    } else {
+        format!("{DISKS}/{backend}/{}", machine.id)
     };
     let (exported, poured) = tokio::join!(
         app.backend.export(&machine.id, id, OwnedFd::from(to)),

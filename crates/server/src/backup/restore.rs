@@ -55,7 +55,8 @@ pub enum RestoreError {
 
 /// Who makes disks of what comes out of a backup.
 pub trait Disks {
-    /// Begins one, with a backend that has a name if it is not the server's own; it is read to its end. Called when all files of the data folder but those of later projects are
+    /// Begins one, with a backend of that name or else the server's own; it is read to its end. Called when all files
+    /// of the data folder but those of later projects are
     /// there.
     fn begin(
         &mut self,

@@ -75,11 +75,7 @@ fn busy(backend: &str) -> ApiError {
     )
 }
 
-async fn move_to(
-    app: &App,
-    machine: &Arc<Machine>,
-    to: &str,
-) -> Result<Option<String>, ApiError> {
+async fn move_to(app: &App, machine: &Arc<Machine>, to: &str) -> Result<Option<String>, ApiError> {
     let _life = machine.lock_life().await;
     let from = app.backend.of(&machine.id).name().to_owned();
     if from == to {
@@ -112,8 +108,7 @@ async fn move_to(
         };
         if let Err(error) = carried {
             if let Some(before) = &before {
-                let dropped =
-                    delete::in_turn(app, machine, &before.id, Durable::Soon, &turn).await;
+                let dropped = delete::in_turn(app, machine, &before.id, Durable::Soon, &turn).await;
                 if let Err(error) = dropped {
                     tracing::debug!(project.id = %machine.id, error = error.message, "it stays until deleted");
                 }

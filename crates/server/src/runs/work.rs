@@ -170,14 +170,18 @@ impl Work {
         if self.run.state.session.is_some() || self.cancelled.is_cancelled() {
             return Ok(());
         }
-        if let Some(asked) = self.run.backend.clone()
-            && let Some(from) = moving::to(&self.app, machine, &asked).await?
-        {
+        let asked = self.run.backend.clone();
+        if let Some(asked) = &asked {
+            // Who is cancelled waits for nobody; what has begun comes to its end.
+            let moved = tokio::select! {
+                moved = moving::to(&self.app, machine, asked) => moved?,
+                () = self.cancelled.cancelled() => return Ok(()),
+            };
+            let Some(from) = moved else { return Ok(()) };
             let mut told = Told::default();
             told.status(self.now(), "workspace_moved", json!({ "from": from, "to": asked }));
             self.write(told, Left::default(), Durable::Soon).await?;
-        }
-        if self.run.backend.is_none() {
+        } else {
             servers::bind(&self.app, machine).await?;
             let now = self.app.backend.of(&self.run.project).name();
             let (id, fence) = (&self.run.id, self.run.fence);

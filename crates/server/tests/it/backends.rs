@@ -14,9 +14,11 @@ async fn a_project_is_of_the_backend_that_it_names_and_stays_so() {
         (&me["server"]["backend"], &me["server"]["backends"]),
         (&json!("native"), &json!(["native", "oci"]))
     );
-    for (asked, status, words) in
-        [("host", 409, "--backends native,oci,host"), ("e2b", 409, "e2b"), ("moon", 400, "native, oci")]
-    {
+    for (asked, status, words) in [
+        ("host", 409, "--backends native,oci,host"),
+        ("e2b", 409, "e2b"),
+        ("moon", 400, "native, oci"),
+    ] {
         let body = json!({"name": "Shop", "workspaceBackend": asked});
         let refused = world.ask(Call::post("/v1/projects", &body)).await;
         assert_eq!(refused.status.as_u16(), status, "{asked}");

@@ -113,8 +113,7 @@ async fn projects_of_before_are_of_whatever_their_server_says() {
     }
     for table in ["project", "checkpoint"] {
         let statement = AssertSqlSafe(format!("SELECT backend FROM {table}"));
-        let of: Option<String> =
-            sqlx::query_scalar(statement).fetch_one(&mut db).await.unwrap();
+        let of: Option<String> = sqlx::query_scalar(statement).fetch_one(&mut db).await.unwrap();
         assert_eq!(of, None, "{table}");
     }
 }

@@ -118,7 +118,8 @@ pub(crate) async fn several(place: &Place) {
 
     // Many who want it: one has it.
     let shop = project(&*one, None, 1).await.id;
-    let (a, b) = futures_util::join!(one.bind_project(&shop, "native"), two.bind_project(&shop, "native"));
+    let (a, b) =
+        futures_util::join!(one.bind_project(&shop, "native"), two.bind_project(&shop, "native"));
     let (a, b) = (a.unwrap().unwrap(), b.unwrap().unwrap());
     assert_eq!(a, b);
     let (owner, stranger) = if a == "a" { (&one, &two) } else { (&two, &one) };

@@ -62,7 +62,11 @@ pub(crate) async fn send(
 }
 
 /// All that a run tells, until its stream ends.
-pub(crate) async fn stream(toft: &Toft, path: &str, after: Option<u64>) -> Result<Vec<(u64, String, Value)>> {
+pub(crate) async fn stream(
+    toft: &Toft,
+    path: &str,
+    after: Option<u64>,
+) -> Result<Vec<(u64, String, Value)>> {
     let url = format!("{}{path}/stream", toft.base);
     let mut request = toft.http().get(url).bearer_auth(&toft.token).timeout(STEP_TIMEOUT);
     if let Some(after) = after {

@@ -25,7 +25,13 @@ fn script() -> Script {
     })
 }
 
-async fn ask(toft: &Toft, project: &str, route: &str, key: &str, body: Value) -> Result<(u16, Value)> {
+async fn ask(
+    toft: &Toft,
+    project: &str,
+    route: &str,
+    key: &str,
+    body: Value,
+) -> Result<(u16, Value)> {
     send(toft, "POST", &format!("/v1/projects/{project}/{route}"), Some(key), Some(body)).await
 }
 
@@ -107,7 +113,8 @@ async fn projects_of_three_backends_are_worked_on_at_the_same_time() -> Result<(
         ensure!(project["state"] == "running" && project["backend"] == backend, "{project}");
         made.push((backend, project["id"].as_str().context("an id")?.to_owned()));
     }
-    let runs = made.iter().map(|(backend, project)| run(&toft, project, "one", Some(backend), false));
+    let runs =
+        made.iter().map(|(backend, project)| run(&toft, project, "one", Some(backend), false));
     for ((backend, project), done) in made.iter().zip(futures_util::future::join_all(runs).await) {
         let (told, run) = done.with_context(|| format!("on {backend}"))?;
         ensure!(run["meta"]["workspaceBackend"] == *backend, "{run}");
@@ -131,7 +138,10 @@ async fn projects_of_three_backends_are_worked_on_at_the_same_time() -> Result<(
     toft.up().await?;
     for ((backend, project), init) in made.iter().zip(inits) {
         toft.until(&format!("/v1/projects/{project}/machine"), |m| m["state"] == "running").await?;
-        assert_eq!((toft.init_pid(project), backend_of(&toft, project).await?.as_str()), (init, *backend));
+        assert_eq!(
+            (toft.init_pid(project), backend_of(&toft, project).await?.as_str()),
+            (init, *backend)
+        );
         ensure!(toft.exec(project, "cat where").await?["exitCode"] == 0, "{backend}");
     }
     for (_, project) in &made {
@@ -212,7 +222,8 @@ async fn a_run_moves_its_project_with_its_files_and_its_conversation() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_at_any_step_of_a_move_leaves_the_project_whole_on_one_side() -> Result<()> {
+async fn a_server_killed_at_any_step_of_a_move_leaves_the_project_whole_on_one_side() -> Result<()>
+{
     if !lane::root() || lane::as_user() {
         lane::skip("moving", "only a server of root's gives files of machines to others");
         return Ok(());
@@ -242,7 +253,11 @@ async fn a_server_killed_at_any_step_of_a_move_leaves_the_project_whole_on_one_s
         assert_eq!(backend_of(&toft, &project).await?, "host", "{step}");
         let own = fs::canonicalize(allowed.join(&project))?;
         assert_eq!(fs::read_to_string(own.join("file"))?, "kept\n", "{step}");
-        assert_eq!(fs::read_to_string(own.join("where"))?, format!("{}\n", own.display()), "{step}");
+        assert_eq!(
+            fs::read_to_string(own.join("where"))?,
+            format!("{}\n", own.display()),
+            "{step}"
+        );
         crate::kills_life::soon("the disk that it moved away from goes", || {
             let old = [toft.data.join("store/pool/p"), toft.data.join("logs")];
             let left = old.iter().map(|place| place.join(&project)).filter(|path| path.exists());

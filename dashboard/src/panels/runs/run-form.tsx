@@ -181,8 +181,8 @@ export function RunForm({
           </div>
           {where !== machine.backend && (
             <p className="text-sm text-ink-3">
-              The project moves there first, with its files and conversations. What was installed
-              in its system stays behind.
+              The project moves there first, with its files and conversations. What was installed in
+              its system stays behind.
             </p>
           )}
         </div>

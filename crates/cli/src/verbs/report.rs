@@ -22,8 +22,11 @@ pub(crate) async fn doctor(at: &At, as_json: bool) -> Result<()> {
         return Ok(());
     }
     let backends = report["backends"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if let [one] = backends {
-        show_backend(one);
+    match backends {
+        // Of a server of an earlier version.
+        [] => show_backend(&report),
+        [one] => show_backend(one),
+        _ => {}
     }
     for one in backends.iter().filter(|_| backends.len() > 1) {
         output::line(&format!("Backend {}", output::text(&one["name"])));

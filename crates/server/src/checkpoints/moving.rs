@@ -84,15 +84,19 @@ async fn move_to(app: &App, machine: &Arc<Machine>, to: &str) -> Result<Option<S
     if in_use(machine) {
         return Err(busy(to));
     }
-    app.backend.can_carry(&machine.id, to).map_err(|why| {
-        ApiError::new(Code::Unavailable, format!("the project cannot be moved to {to}: {why}"))
-    })?;
+    // One that has no machine yet is moved by its row alone.
+    let has_disk = app.backend.files(&machine.id).await?.is_some();
+    if has_disk {
+        app.backend.can_carry(&machine.id, to).map_err(|why| {
+            ApiError::new(Code::Unavailable, format!("the project cannot be moved to {to}: {why}"))
+        })?;
+    }
     let turn = reconcile::enter(app, machine).await?;
     if machine.runs() {
         life::end_processes(app, machine, MachineState::Cold).await?;
     }
     let mut before = None;
-    if app.backend.files(&machine.id).await?.is_some() {
+    if has_disk {
         if app.backend.of(&machine.id).can().checkpoint {
             let label = Some(format!("Before the move to {to}"));
             let wish = Wish { label, ..Wish::of(Cause::Manual) };

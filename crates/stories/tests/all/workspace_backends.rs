@@ -114,7 +114,7 @@ async fn projects_of_three_backends_are_worked_on_at_the_same_time() -> Result<(
         made.push((backend, project["id"].as_str().context("an id")?.to_owned()));
     }
     let runs =
-        made.iter().map(|(backend, project)| run(&toft, project, "one", Some(backend), false));
+        made.iter().map(|(backend, project)| run(&toft, project, "one", Some(*backend), false));
     for ((backend, project), done) in made.iter().zip(futures_util::future::join_all(runs).await) {
         let (told, run) = done.with_context(|| format!("on {backend}"))?;
         ensure!(run["meta"]["workspaceBackend"] == *backend, "{run}");
@@ -203,7 +203,7 @@ async fn a_run_moves_its_project_with_its_files_and_its_conversation() -> Result
     let (status, refused) = toft.request("POST", &restore, Some(json!({}))).await?;
     ensure!(status == 409 && refused.to_string().contains("workspaceBackend native"), "{refused}");
 
-    // Somebody is at work in it: the run waits for that, and then moves it.
+    // And back.
     let (told, third) = run(&toft, &project, "3", Some("native"), true).await?;
     ensure!(statuses(&told).contains(&"workspace_moved"), "{told:#?}");
     assert_eq!(third["sessionId"], first["sessionId"]);

@@ -94,6 +94,30 @@ describe('runs', () => {
     await panel.getByRole('region', { name: 'Plan' }).getByText('Add the page').waitFor()
   })
 
+  test('may be worked on with another backend, where the server has several', async () => {
+    const { page, garden } = await withPanel(undefined, {
+      server: { backends: ['native', 'oci'] },
+    })
+    await area(page).getByRole('button', { name: 'New run' }).click()
+    const where = form(page).getByRole('radiogroup', { name: 'Where' })
+    expect(await where.getByLabel('native').isChecked()).toBe(true)
+    await where.getByText('oci').click()
+    await form(page).getByText('The project moves there first', { exact: false }).waitFor()
+    expect(await violations(page)).toEqual([])
+    // Copies of the project are where it is.
+    await form(page).getByRole('radiogroup', { name: 'How many' }).getByText('2').click()
+    await untilGone(page, where)
+    await form(page).getByRole('radiogroup', { name: 'How many' }).getByText('1').click()
+    await form(page).getByLabel('Prompt').fill('Add a page for beds')
+    await form(page).getByRole('button', { name: 'Start' }).click()
+    await status(page, 'Done')
+    expect(garden.runs.all[0].meta.workspaceBackend).toBe('oci')
+    await area(page).getByRole('button', { name: 'All runs' }).click()
+    await ask(page, 'And another')
+    await poll(() => garden.runs.all.length).toBe(2)
+    expect(garden.runs.all[0].meta.workspaceBackend).toBe(null)
+  })
+
   test('are cancelled, from the list or where one is looked at', async () => {
     const { page, garden, panel } = await withPanel(({ runs }) => {
       runs.holdsAt = 'build'

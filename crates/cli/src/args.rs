@@ -61,6 +61,9 @@ pub(crate) enum Verb {
         /// Key or name of the image that it is made of; the default one when absent.
         #[arg(long)]
         image: Option<String>,
+        /// What is to make its machine, as far as the server offers it; its own when absent.
+        #[arg(long)]
+        backend: Option<BackendName>,
         /// How much its machine may reach, from its first process on; the server's default when absent.
         #[arg(long, value_name = "LEVEL")]
         egress: Option<egress::Level>,
@@ -224,10 +227,14 @@ pub(crate) struct Up {
     /// `--preview-domain` [default: 4100-4199].
     #[arg(long, env = "TOFT_PREVIEW_PORTS", value_name = "FIRST-LAST")]
     pub(crate) preview_ports: Option<String>,
-    /// How machines are made [default: native].
+    /// How machines are made of projects that name nothing else [default: native].
     #[arg(long, env = "TOFT_BACKEND")]
     pub(crate) backend: Option<BackendName>,
-    /// With `--backend host`: the folder in which projects may live, without any sandbox.
+    /// All that projects and runs may name as `workspaceBackend` [default: that of `--backend`, and native]. One that
+    /// has no walls (host) is there only when it is named.
+    #[arg(long, env = "TOFT_BACKENDS", value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) backends: Vec<BackendName>,
+    /// With the backend `host`: the folder in which projects may live, without any sandbox.
     #[arg(long, env = "TOFT_ALLOW_HOST", value_name = "DIR")]
     pub(crate) allow_host: Option<PathBuf>,
     #[command(flatten)]
@@ -291,12 +298,12 @@ pub(crate) struct Up {
 #[derive(Debug, Args, Clone, Default, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Oci {
-    /// With `--backend oci`: socket of Podman or Docker [default: `DOCKER_HOST`, else Podman's and
+    /// With the backend `oci`: socket of Podman or Docker [default: `DOCKER_HOST`, else Podman's and
     /// Docker's usual places].
     #[arg(long = "oci-socket", env = "TOFT_OCI_SOCKET", value_name = "PATH")]
     #[serde(rename = "oci_socket")]
     pub(crate) socket: Option<PathBuf>,
-    /// With `--backend oci`: what machines are made of: an image that the engine has, or the path of
+    /// With the backend `oci`: what machines are made of: an image that the engine has, or the path of
     /// a tarball with a whole root file system (`./root.tar`).
     #[arg(long = "oci-image", env = "TOFT_OCI_IMAGE", value_name = "NAME|FILE")]
     #[serde(rename = "oci_image")]
@@ -312,6 +319,26 @@ pub(crate) enum BackendName {
     Host,
     /// Containers of Podman or Docker; needs --oci-image.
     Oci,
+}
+
+impl BackendName {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Native, Self::Host, Self::Oci];
+
+    /// As people and the API say it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Host => "host",
+            Self::Oci => "oci",
+        }
+    }
+}
+
+impl std::fmt::Display for BackendName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -19,9 +19,8 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 pub(crate) use checks::check;
-use clap::ValueEnum as _;
 use keys::Watched;
-pub(crate) use last::{last, remember};
+pub(crate) use last::{first, last, remember};
 pub(crate) use oci::OciParts;
 pub(crate) use runs::{mcp_servers, runs};
 use serde::Deserialize;
@@ -52,6 +51,7 @@ struct File {
     preview_domain: Option<String>,
     preview_ports: Option<String>,
     backend: Option<BackendName>,
+    backends: Option<Vec<BackendName>>,
     allow_host: Option<PathBuf>,
     oci_socket: Option<PathBuf>,
     oci_image: Option<String>,
@@ -94,8 +94,12 @@ pub(crate) struct Resolved {
     pub(crate) preview_domain: Option<String>,
     pub(crate) preview_ports: Option<RangeInclusive<u16>>,
     pub(crate) backend: BackendName,
+    /// All that projects may be of; that one first.
+    pub(crate) backends: Vec<BackendName>,
+    /// The one whose machines lie in the data folder itself.
+    pub(crate) first: BackendName,
     pub(crate) allow_host: Option<PathBuf>,
-    /// With the backend `oci`.
+    /// When the backend `oci` is among them.
     pub(crate) oci: Option<OciParts>,
     /// What all projects may take on disk together.
     pub(crate) disk_bytes_max: Option<u64>,
@@ -141,28 +145,32 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         bail!(
             "the machines of this data folder were made with --backend {}: say that again (with its \
              options, or in the configuration file), or --backend native to leave them",
-            before.to_possible_value().expect("all have a name").get_name()
+            before.word()
         );
     }
-    let backend = told.unwrap_or(BackendName::Native);
+    let backend = told.or_else(|| workspace::of_keys(tells)).unwrap_or(BackendName::Native);
+    let named = if up.backends.is_empty() { file.backends } else { Some(up.backends.clone()) };
+    let backends = workspace::offered(backend, named, tells);
+    let first = first(&data).unwrap_or(backend);
+    let has_host = backends.contains(&BackendName::Host);
     let allow_host =
-        up.allow_host.clone().or_else(|| workspace::root(tells, backend)).or(file.allow_host);
-    match (backend, &allow_host) {
-        (BackendName::Host, None) => bail!(
-            "--backend host runs projects without any sandbox, so it needs --allow-host DIR: the \
+        up.allow_host.clone().or_else(|| workspace::root(tells, has_host)).or(file.allow_host);
+    match (has_host, &allow_host) {
+        (true, None) => bail!(
+            "the backend host runs projects without any sandbox, so it needs --allow-host DIR: the \
              folder in which they may live"
         ),
-        (BackendName::Native | BackendName::Oci, Some(_)) => bail!(
-            "--allow-host means nothing without the backend `host`: add --backend host, or leave \
-             it out"
+        (false, Some(_)) => bail!(
+            "--allow-host means nothing without the backend `host`: add --backend host (or \
+             --backends native,host), or leave it out"
         ),
-        (BackendName::Native | BackendName::Oci, None) | (BackendName::Host, Some(_)) => {}
+        (false, None) | (true, Some(_)) => {}
     }
     let oci = Oci {
         socket: up.oci.socket.clone().or(file.oci_socket),
         image: up.oci.image.clone().or(file.oci_image),
     };
-    let oci = oci::parts(backend, oci)?;
+    let oci = oci::parts(&backends, oci)?;
     let domain = up.domain.clone().or(file.domain);
     let preview_domain = up.preview_domain.clone().or(file.preview_domain);
     if domain.is_some() && domain == preview_domain {
@@ -198,6 +206,8 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         preview_domain,
         preview_ports,
         backend,
+        backends,
+        first,
         allow_host,
         oci,
         disk_bytes_max,

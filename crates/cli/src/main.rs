@@ -7,6 +7,7 @@ mod bench;
 mod client;
 mod config;
 mod hidden;
+mod machines;
 mod named;
 mod output;
 mod parts;
@@ -126,9 +127,10 @@ async fn run(cli: Cli) -> Result<i32> {
     match &cli.verb {
         Verb::Up(up) => verbs::up::run(at, up, json).await?,
         Verb::Down(down) => verbs::down::run(at, down, json).await?,
-        Verb::New { name, image, egress, egress_allow } => {
+        Verb::New { name, image, backend, egress, egress_allow } => {
             let egress = verbs::egress::first(*egress, egress_allow);
-            verbs::project::new(at, name, image.as_deref(), egress, json).await?;
+            let made = verbs::project::Made { name, image: image.as_deref(), backend: *backend };
+            verbs::project::new(at, made, egress, json).await?;
         }
         Verb::Image(verb) => verbs::image::run(at, verb, json).await?,
         Verb::Chat { project, message, session, key, plan, approve } => {

@@ -10,7 +10,10 @@ use std::{
     },
     path::{Path, PathBuf},
 };
-use toft_model::{id::ProjectId, machine::NAMES_FILE};
+use toft_model::{
+    id::ProjectId,
+    machine::{BACKENDS_DIR, NAMES_FILE},
+};
 use tokio::{
     io::AsyncReadExt as _,
     net::{UnixListener, UnixStream},
@@ -39,7 +42,15 @@ pub(crate) fn egress_dir(data_dir: &Path, project: &ProjectId) -> PathBuf {
 /// `<data>/run/m/<project>/names`: names that a machine has looked up. The folder is the machine's,
 /// and goes with it.
 pub(crate) fn names_path(data_dir: &Path, project: &ProjectId) -> PathBuf {
-    data_dir.join("run/m").join(project.as_str()).join(NAMES_FILE)
+    let of_run = |place: &Path| place.join("run/m").join(project.as_str());
+    let own = of_run(data_dir);
+    if own.is_dir() {
+        return own.join(NAMES_FILE);
+    }
+    // Each backend of a server but the first has a folder like the server's own.
+    let others = fs::read_dir(data_dir.join(BACKENDS_DIR)).into_iter().flatten().flatten();
+    let other = others.map(|entry| of_run(&entry.path())).find(|path| path.is_dir());
+    other.unwrap_or(own).join(NAMES_FILE)
 }
 
 /// `<data>/run/gateway.sock`.

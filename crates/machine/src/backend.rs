@@ -21,6 +21,75 @@ use tokio::{
 pub trait Backend: Send + Sync {
     /// `native`, `host`.
     fn name(&self) -> &'static str;
+    /// The one that a project is of, where this is [`crate::several::Several`].
+    fn one_of(&self, _project: &ProjectId) -> Option<&dyn Backend> {
+        None
+    }
+    /// Backends that projects may be of, the server's own first.
+    fn choices(&self) -> Vec<&'static str> {
+        vec![self.name()]
+    }
+    /// Whether one of them is at work; the others are opened when they are needed.
+    fn is_open(&self, name: &str) -> bool {
+        name == self.name()
+    }
+    /// What one of [`Backend::choices`] is here: opened for it, if it is not open yet.
+    async fn look_at(&self, name: &str) -> Result<Report, MachineError> {
+        if name == self.name() {
+            return Ok(Report { abilities: self.abilities().await, storage: self.storage() });
+        }
+        Err(no_such(name))
+    }
+    /// Takes note of which backend a project is, also when that one cannot be opened just now, which is the
+    /// error. Until this is called a project is of the server's own.
+    async fn assign(&self, _project: &ProjectId, name: &str) -> Result<(), MachineError> {
+        if name == self.name() { Ok(()) } else { Err(no_such(name)) }
+    }
+    /// Makes the project's disk with another backend, of what is the same on all of them: its folder, home,
+    /// conversations and log. The machine must not run. The project stays what it is: see
+    /// [`Backend::assign`] and [`Backend::leave_others`].
+    async fn carry(&self, _project: &ProjectId, to: &str) -> Result<(), MachineError> {
+        Err(no_such(to))
+    }
+    /// Whether [`Backend::carry`] can be done, as far as it is known without trying; or why not.
+    fn can_carry(&self, _project: &ProjectId, to: &str) -> Result<(), String> {
+        Err(no_such(to).to_string())
+    }
+    /// Removes disks of a project that lie with other backends than its own: what [`Backend::carry`] began, or
+    /// left. Their checkpoints stay. Does nothing while its own has none.
+    async fn leave_others(&self, _project: &ProjectId) -> Result<(), MachineError> {
+        Ok(())
+    }
+    /// Writes a part of what [`Backend::carry`] carries as an archive of tar's. The machine does not run.
+    async fn pack(
+        &self,
+        _project: &ProjectId,
+        _part: Part,
+        _to: OwnedFd,
+    ) -> Result<(), MachineError> {
+        Err(no_carrying(self.name()))
+    }
+    /// Puts such a part on a disk that has just been made, and has not been started.
+    async fn unpack(
+        &self,
+        _project: &ProjectId,
+        _part: Part,
+        _from: OwnedFd,
+    ) -> Result<(), MachineError> {
+        Err(no_carrying(self.name()))
+    }
+    /// Removes its disk and log, and not its checkpoints. It does not run.
+    async fn leave(&self, _project: &ProjectId) -> Result<(), MachineError> {
+        Err(no_carrying(self.name()))
+    }
+    /// Whether it can be the one that a project is carried from, or to; or why not.
+    fn carries(&self) -> Result<(), String> {
+        Err(format!("the backend `{}` cannot", self.name()))
+    }
+    /// Lets go of what the host gives for machines (mounts, groups) when none runs; does nothing else.
+    async fn close(&self) -> Result<(), MachineError> {
+        Ok(())
+    }
     /// What is in force here and how, from probing; cached after the first call.
     async fn abilities(&self) -> Vec<Ability>;
     /// Name of the storage in use (`btrfs`, `btrfs loop image`, `plain copy`).
@@ -68,6 +137,14 @@ pub trait Backend: Send + Sync {
     /// The checkpoints that lie on disk, in the order of their ids.
     async fn checkpoints(&self, _project: &ProjectId) -> Result<Vec<CheckpointId>, MachineError> {
         Ok(Vec::new())
+    }
+    /// The same of another backend that it was of before.
+    async fn checkpoints_at(
+        &self,
+        project: &ProjectId,
+        backend: &str,
+    ) -> Result<Vec<CheckpointId>, MachineError> {
+        if backend == self.name() { self.checkpoints(project).await } else { Err(no_such(backend)) }
     }
     /// Removes a checkpoint. Not there: done.
     async fn drop_checkpoint(
@@ -228,6 +305,56 @@ pub trait Backend: Send + Sync {
         _max: u64,
     ) -> Result<Option<Vec<u8>>, MachineError> {
         Err(no_copies(self.name()))
+    }
+}
+
+impl dyn Backend {
+    /// The one that a project is of.
+    pub fn of<'a>(&'a self, project: &ProjectId) -> &'a (dyn Backend + 'a) {
+        self.one_of(project).unwrap_or(self)
+    }
+}
+
+/// What there is on every backend of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The folder that it is worked in.
+    Project,
+    /// `HOME` of its programs. Left behind where that is a person's own.
+    Home,
+    /// Toft's own: conversations, inspect database.
+    Own,
+    /// Event log and kept output.
+    Log,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Project, Self::Home, Self::Own, Self::Log];
+}
+
+/// What a backend is on this host.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What is in force here and how.
+    pub abilities: Vec<Ability>,
+    /// Name of the storage in use.
+    pub storage: String,
+}
+
+pub(crate) fn no_such(name: &str) -> MachineError {
+    MachineError::Unable {
+        what: "making a machine with it",
+        why: format!(
+            "this server offers no backend `{name}`: name it with --backends at its start"
+        ),
+    }
+}
+
+fn no_carrying(backend: &str) -> MachineError {
+    MachineError::Unable {
+        what: "carrying a project to another backend",
+        why: format!("`{backend}` cannot"),
     }
 }
 

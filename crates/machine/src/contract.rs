@@ -3,8 +3,9 @@
 
 use crate::{
     at_rest::Files,
-    backend::{Backend, Checkpointed, MachineError, Room, Running, StartSpec, Stats},
+    backend::{Backend, Checkpointed, MachineError, Part, Room, Running, StartSpec, Stats},
     blocking::{blocking, to_its_end},
+    carried,
     disks::Copied,
     folders::{BRIDGE_SOCKET, INIT_SOCKET},
     frozen, full,
@@ -46,6 +47,45 @@ impl<B: Walls> Backend for B {
 
     fn images(&self) -> Option<&dyn Images> {
         self.prepared()
+    }
+
+    async fn pack(&self, project: &ProjectId, part: Part, to: OwnedFd) -> Result<(), MachineError> {
+        let pack = move |b: &B, project: &ProjectId| match b.place(project, part) {
+            Some(place) => carried::pack(project, &place, to),
+            None => carried::nothing(project, to),
+        };
+        in_turn(self, project, pack).await
+    }
+
+    async fn unpack(
+        &self,
+        project: &ProjectId,
+        part: Part,
+        from: OwnedFd,
+    ) -> Result<(), MachineError> {
+        let unpack = move |b: &B, project: &ProjectId| match b.place(project, part) {
+            Some(place) => carried::unpack(project, &place, from),
+            None => carried::pass_over(project, from),
+        };
+        in_turn(self, project, unpack).await
+    }
+
+    async fn leave(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let (backend, project) = (self.clone(), project.clone());
+        to_its_end(async move {
+            let _turn = backend.machines().turns.take(&project).await;
+            backend.end(&project, Duration::ZERO).await?;
+            beside(&backend, &project, <B as Walls>::leave).await
+        })
+        .await
+    }
+
+    fn carries(&self) -> Result<(), String> {
+        carried::may()
+    }
+
+    async fn close(&self) -> Result<(), MachineError> {
+        self.let_go().await
     }
 
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {

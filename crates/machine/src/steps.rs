@@ -76,6 +76,9 @@ pub const OF_SERVER: &[&str] = &[
     "delete.destroyed",
 ];
 
+/// Steps of a project's way to another backend, which are also those of two machines' lives.
+pub const OF_MOVES: &[&str] = &["move.made", "move.carried", "move.recorded", "move.left"];
+
 /// Steps of secrets: nothing of a machine, but what the next server finds.
 pub const OF_SECRETS: &[&str] =
     &["secret.recorded", "secret.rekeyed", "vault.next", "vault.rewrapped", "vault.replaced"];
@@ -152,10 +155,11 @@ fn parse(text: &str) -> Option<Armed> {
 }
 
 fn all() -> impl Iterator<Item = &'static str> {
-    ALL.iter().chain(OF_SERVER).chain(OF_SECRETS).chain(OF_IMAGES).chain(OF_COMPARISONS).copied()
+    let of_many = OF_SECRETS.iter().chain(OF_IMAGES).chain(OF_COMPARISONS);
+    ALL.iter().chain(OF_SERVER).chain(OF_MOVES).chain(of_many).copied()
 }
 
-/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`], [`OF_SECRETS`], [`OF_IMAGES`] or
+/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`], [`OF_MOVES`], [`OF_SECRETS`], [`OF_IMAGES`] or
 /// [`OF_COMPARISONS`].
 pub fn reached(name: &'static str) {
     debug_assert!(all().any(|step| step == name), "{name} is not listed");

@@ -3,8 +3,9 @@
 
 use crate::{
     at_rest::Files,
-    backend::{MachineError, Running, StartSpec, no_copies},
+    backend::{MachineError, Part, Running, StartSpec, no_copies},
     blocking::blocking,
+    carried::Place,
     cgroup::CgroupHost,
     disks::Copied,
     frozen,
@@ -61,6 +62,17 @@ pub(crate) trait Walls: Clone + Send + Sync + 'static {
 
     /// Starts a machine that does not run.
     async fn launch(&self, spec: StartSpec) -> Result<Running, MachineError>;
+
+    /// Where a part of what a project carries to other backends lies; `None`: it stays behind.
+    fn place(&self, project: &ProjectId, part: Part) -> Option<Place>;
+
+    /// Removes the disk and the log of a machine that does not run, and not its checkpoints. Blocks.
+    fn leave(&self, project: &ProjectId) -> Result<(), MachineError> {
+        copied(self)?.leave(project)
+    }
+
+    /// Lets go of what no machine needs.
+    async fn let_go(&self) -> Result<(), MachineError>;
 
     /// Ends a machine, which is watched until nothing of it runs.
     async fn end(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError> {

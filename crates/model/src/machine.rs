@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// up. Meant for one run of the machine's processes.
 pub const NAMES_FILE: &str = "names";
 
+/// Folder of a data folder with one for each backend but the first: like the data folder's own, for that one's
+/// machines.
+pub const BACKENDS_DIR: &str = "backends";
+
 /// Where a machine is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

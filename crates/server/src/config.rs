@@ -63,6 +63,9 @@ pub struct ServerConfig {
     pub runs: RunSettings,
     /// MCP servers of all projects that declare none in their variable `MCP_SERVERS`. May hold secrets.
     pub mcp_servers: Option<Secret>,
+    /// Name of the backend that this data folder's machines were of while a server had one; the backend's own when
+    /// absent.
+    pub first_backend: Option<String>,
     /// Version of the binary.
     pub version: String,
     /// How many files this process may have open; most of them are for connections.
@@ -106,6 +109,7 @@ impl ServerConfig {
             artifacts: None,
             runs: RunSettings::default(),
             mcp_servers: None,
+            first_backend: None,
             version,
             open_files: OPEN_FILES,
             limits: Limits::default(),

@@ -8,6 +8,7 @@ mod answer;
 mod api_error;
 mod assets;
 mod auth;
+mod backends;
 mod backup;
 mod bridge_client;
 mod checkpoints;

@@ -187,13 +187,22 @@ pub async fn run(
         }
     }
     let mut unsettled = Vec::new();
+    let first = config.first_backend.unwrap_or_else(|| app.backend.name().to_owned());
+    app.store.name_backends(&first).await?;
     for mut project in app.store.projects(u32::MAX, 0).await? {
         if project.host.is_none() && has_disk(&app, &project.id).await {
             // Of a version that did not write it down.
-            project.host = app.store.bind_project(&project.id).await?;
+            project.host = app.store.bind_project(&project.id, &first).await?;
+            project.backend.get_or_insert_with(|| first.clone());
         }
         if project.host.as_deref() != Some(server_id.as_str()) {
             continue;
+        }
+        if let Some(backend) = &project.backend
+            && let Err(error) = app.backend.assign(&project.id, backend).await
+        {
+            // Its state says so, until it can be had.
+            tracing::warn!(project.id = %project.id, %error, "its backend cannot be had");
         }
         let (machine, life) = Machine::unsettled(project.id.clone());
         machine.set_bound();

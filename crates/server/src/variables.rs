@@ -77,7 +77,7 @@ pub static VARIABLES: &[Variable] = &[
     own("WORKSPACE_ROOT", "folder in which projects live with the backend host, as --allow-host"),
     own(
         "AGENT_WORKSPACE_BACKEND",
-        "backend of machines where --backend says nothing: native, oci or host",
+        "backend of projects that name none, where --backend says nothing: native, oci or host",
     ),
     own("WORKSPACE_BACKEND", "the same, where AGENT_WORKSPACE_BACKEND is not set"),
     own(

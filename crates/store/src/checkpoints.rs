@@ -13,6 +13,8 @@ use toft_model::{
 pub struct TakenCheckpoint {
     /// What is told of it.
     pub checkpoint: Checkpoint,
+    /// Name of the backend that has its copy, when the project was moved to another since.
+    pub away: Option<String>,
     /// Where its message's conversation is to stand after a restore: it was taken when the message had
     /// already come.
     pub place: Option<Place>,

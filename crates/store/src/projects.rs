@@ -40,6 +40,8 @@ pub struct Project {
     pub state_reason: Option<String>,
     /// Id of the server that has its disk; `None`: it has none yet.
     pub host: Option<String>,
+    /// Name of the backend that its machine is made with; `None`: the server's own.
+    pub backend: Option<String>,
     /// What that one last said of its machine.
     pub machine_state: Option<MachineState>,
     /// Id of its latest run.
@@ -61,6 +63,8 @@ pub struct NewProject {
     pub name: String,
     /// User id.
     pub owner: String,
+    /// Name of the backend that its machine is to be made with; `None`: the server's own.
+    pub backend: Option<String>,
     /// What its machine has of its own from the first moment on. A fork has its origin's instead.
     pub settings: MachineSettings,
 }
@@ -112,6 +116,19 @@ pub trait Projects: Send + Sync {
         reason: Option<&str>,
         now_ms: u64,
     ) -> Result<(), StoreError>;
+    /// Its disk lies with another backend from now on. Its checkpoints stay where they are, and it is of no image
+    /// any more.
+    async fn move_project(
+        &self,
+        id: &ProjectId,
+        from: &str,
+        to: &str,
+        now_ms: u64,
+    ) -> Result<(), StoreError>;
+    /// Name of the backend of a project, also of a deleted one.
+    async fn backend_of(&self, id: &ProjectId) -> Result<Option<String>, StoreError>;
+    /// Writes down of which backend this server's projects are of which that is not known.
+    async fn name_backends(&self, backend: &str) -> Result<(), StoreError>;
     /// Something happened in it.
     async fn touch_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
     /// Deletes it and every copy of what it held; its id is never given again. Its machine is still

@@ -66,8 +66,13 @@ pub trait Servers: Send + Sync {
     async fn beat(&self, server: &NewServer, now_ms: u64) -> Result<bool, StoreError>;
     /// All that are known, also those that are gone.
     async fn servers(&self, now_ms: u64) -> Result<Vec<Server>, StoreError>;
-    /// Gives a project without a machine to this server, for good. Whose it is then; `None`: there is no such project.
-    async fn bind_project(&self, project: &ProjectId) -> Result<Option<String>, StoreError>;
+    /// Gives a project without a machine to this server, for good, with the backend that it is to have or else this
+    /// one. Whose it is then; `None`: there is no such project.
+    async fn bind_project(
+        &self,
+        project: &ProjectId,
+        backend: &str,
+    ) -> Result<Option<String>, StoreError>;
     /// Writes down how machines of this server are, for those who ask others.
     async fn keep_machine_states(
         &self,

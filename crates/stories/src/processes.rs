@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Seek as _, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// A process as `/proc` shows it.
@@ -95,9 +95,14 @@ pub fn remote_end(
 /// control groups. One line each; empty when nothing is left.
 pub fn remains(data: &Path) -> Vec<String> {
     let text = data.display().to_string();
-    let logs: Vec<String> = fs::read_dir(data.join("logs"))
-        .map(|all| all.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
-        .unwrap_or_default();
+    let listed = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    // Each backend but the first has a folder like the data folder.
+    let others: Vec<PathBuf> = listed(data.join("backends")).map(|one| one.path()).collect();
+    let places = || std::iter::once(data).chain(others.iter().map(PathBuf::as_path));
+    let logs: Vec<String> = places()
+        .flat_map(|place| listed(place.join("logs")))
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
     let mut found = Vec::new();
     for process in all() {
         let named = process.argv.iter().any(|a| a.contains(&text));
@@ -118,7 +123,8 @@ pub fn remains(data: &Path) -> Vec<String> {
             found.push(format!("loop device {}", device.file_name().to_string_lossy()));
         }
     }
-    found.extend(groups(data).into_iter().map(|group| format!("control group {group}")));
+    let groups = places().flat_map(groups);
+    found.extend(groups.map(|group| format!("control group {group}")));
     found
 }
 

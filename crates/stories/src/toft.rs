@@ -222,10 +222,18 @@ impl Toft {
 
     /// Pid of a machine's init on the host.
     pub fn init_pid(&self, project: &str) -> Option<u32> {
-        let path = self.data.join("run/m").join(project).join("state.json");
-        let state: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let states = self.runs().into_iter().map(|runs| runs.join(project).join("state.json"));
+        let state = states.into_iter().find_map(|path| fs::read(path).ok())?;
+        let state: Value = serde_json::from_slice(&state).ok()?;
         let pid = u32::try_from(state["init_pid"].as_u64().or(state["initPid"].as_u64())?).ok()?;
         processes::one(pid).map(|p| p.pid)
+    }
+
+    /// Folders of the machines that run, one for each backend.
+    fn runs(&self) -> Vec<PathBuf> {
+        let others = fs::read_dir(self.data.join("backends")).into_iter().flatten().flatten();
+        let others = others.map(|one| one.path().join("run/m"));
+        std::iter::once(self.data.join("run/m")).chain(others).collect()
     }
 
     /// All processes of a machine.
@@ -362,11 +370,8 @@ impl Toft {
     }
 
     fn projects_on_disk(&self) -> Vec<String> {
-        fs::read_dir(self.data.join("run/m"))
-            .map(|entries| {
-                entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
-            })
-            .unwrap_or_default()
+        let entries = self.runs().into_iter().flat_map(fs::read_dir).flatten().flatten();
+        entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
     }
 
     fn reap(&mut self) -> Result<()> {

@@ -95,6 +95,14 @@ export interface Schemas {
   ApiKeys: {
     keys: Schemas['ApiKey'][]
   }
+  /** A backend on this host. */
+  BackendReport: {
+    name: string
+    abilities: Schemas['Ability'][]
+    storage: string | null
+    /** Why it cannot be had, and what to do. */
+    problem: string | null
+  }
   /** The requests that a value is put into. */
   Binding: {
     /** `api.example.com`, or `*.example.com` for all names below it; `:port` where it is not 443. */
@@ -402,7 +410,10 @@ export interface Schemas {
   }
   /** What this host can enforce. */
   Doctor: {
+    /** Of the server's own backend. */
     abilities: Schemas['Ability'][]
+    /** Each that projects may have here, the server's own first. */
+    backends: Schemas['BackendReport'][]
     version: string
     /** The server's own folder. */
     dataDir: string
@@ -641,13 +652,16 @@ export interface Schemas {
     /** The user message before which it was taken, for `Cause::Prompt`. */
     message: Schemas['Place'] | null
     prompt?: string | null
+    /** The backend that it lies with, when the project has moved to another since: it can be forked, and gone back to
+when the project is there again. */
+    backend?: string | null
   }
   /** A machine. */
   Machine: {
     state: Schemas['MachineState']
     /** Why it is so, where something is wrong. */
     stateReason: string | null
-    /** What makes machines here: `native`, `host` or `oci`. */
+    /** What makes it: `native`, `host`, `oci` or `e2b`. */
     backend: string
     /** Name of what it is made of. */
     image: string
@@ -721,6 +735,8 @@ export interface Schemas {
     state: Schemas['MachineState']
     /** Why it is so, where something is wrong. */
     stateReason: string | null
+    /** What makes its machine: `native`, `host`, `oci` or `e2b`. */
+    backend: string
     /** Its newest run. */
     latestRunId: string | null
     /** RFC 3339. */
@@ -903,6 +919,8 @@ export interface Schemas {
     state: Schemas['MachineState']
     /** Why it is so, where something is wrong. */
     stateReason: string | null
+    /** What makes its machine: `native`, `host`, `oci` or `e2b`. */
+    backend: string
     /** Its newest run. */
     latestRunId: string | null
     /** RFC 3339. */
@@ -1013,6 +1031,8 @@ export interface Schemas {
     state: Schemas['MachineState']
     /** Why it is so, where something is wrong. */
     stateReason: string | null
+    /** What makes its machine: `native`, `host`, `oci` or `e2b`. */
+    backend: string
     /** Its newest run. */
     latestRunId: string | null
     /** RFC 3339. */
@@ -1310,8 +1330,10 @@ export interface Schemas {
     host: string | null
     /** Addresses of previews, with `{label}` for the project's; null where they go by port. */
     previewPattern: string | null
-    /** What makes machines: `native`, `host` or `oci`. */
+    /** What makes machines of projects that name nothing else: `native`, `host`, `oci` or `e2b`. */
     backend: string
+    /** All that projects and runs may name here as `workspaceBackend`. */
+    backends: string[]
     /** Whether no provider but the scripted one can be asked. */
     demoOnly: boolean
   }

@@ -1,6 +1,6 @@
 // What a machine's state, its network and its reached limits mean, in sentences.
 import type { LimitHit } from '@/api/events'
-import type { Machine, MachineState } from '@/api/types'
+import type { Ability, Doctor, Machine, MachineState } from '@/api/types'
 import { bytes, plural } from '@/util/format'
 
 export const MEANING: Record<MachineState, string> = {
@@ -44,4 +44,12 @@ export function limitWords({ kind, peak, limit }: LimitHit): { title: string; us
     use:
       peak === null ? (limit === null ? null : `the limit is ${amount(limit)}`) : amount(peak) + of,
   }
+}
+
+/** What the host was found to enforce for machines of this one's backend; undefined: it was not looked at. */
+export function ofBackend(
+  doctor: Doctor | undefined,
+  { backend }: Pick<Machine, 'backend'>,
+): Ability[] | undefined {
+  return doctor?.backends.find(({ name, problem }) => name === backend && !problem)?.abilities
 }

@@ -149,6 +149,8 @@ function statusWords(told: StatusTold): Words | null {
       return bad(`Refused while it plans: ${[told.tool, told.detail].filter(Boolean).join(', ')}`)
     case 'model_resolved':
       return plain(`${told.provider} / ${told.model} answers`)
+    case 'workspace_moved':
+      return plain(`The project moved from ${told.from} to ${told.to}`)
     case 'message_restarted':
       return bad(
         `An answer broke off and is asked for again${told.reason ? `: ${told.reason}` : ''}`,

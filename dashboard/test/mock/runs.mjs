@@ -84,6 +84,7 @@ export class Runs {
         attempt: 0,
         maxAttempts: 3,
         approval: false,
+        workspaceBackend: null,
         ...meta,
       },
     }
@@ -106,7 +107,10 @@ export class Runs {
   }
 
   /** A request, once for each key. */
-  ask({ prompt, content, provider = null, model = null, approval = false }, key) {
+  ask(
+    { prompt, content, provider = null, model = null, approval = false, workspaceBackend = null },
+    key,
+  ) {
     if (!key)
       throw {
         status: 400,
@@ -126,7 +130,7 @@ export class Runs {
       this.add({
         prompt: text,
         parentRunId: content === undefined ? null : (this.all[0]?.id ?? null),
-        meta: { provider, model, approval },
+        meta: { provider, model, approval, workspaceBackend },
       })
     if (!known) {
       this.keys.set(key, run)

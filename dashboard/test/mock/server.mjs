@@ -8,9 +8,10 @@ import { bodyOf } from './body.mjs'
 import { bridgeRoute } from './bridge.mjs'
 import { Comparisons } from './comparisons.mjs'
 import { asset, DIST, preview } from './files.mjs'
+import { doctor } from './host.mjs'
 import { machineRoute } from './machine-routes.mjs'
 import { DEMO, MODELS, providersOf } from './models.mjs'
-import { ABILITIES, Project } from './project.mjs'
+import { Project } from './project.mjs'
 import { runFile, runRoute } from './run-routes.mjs'
 import { bigSession } from './scripts.mjs'
 import { costRoute } from './usage.mjs'
@@ -21,6 +22,7 @@ export async function startMock({
   projects = true,
   pace = 1,
   dist = DIST,
+  backends = ['native'],
 } = {}) {
   const world = {
     signedIn,
@@ -96,6 +98,7 @@ export async function startMock({
         host: 'workshop',
         previewPattern: `http://{label}.localhost:${port}`,
         backend: 'native',
+        backends,
         demoOnly: demoOnly(),
       },
     }),
@@ -145,13 +148,7 @@ export async function startMock({
       models: [...MODELS.filter((m) => world.keys.has(m.provider)), DEMO],
       providers: providers().filter((p) => p.configured),
     }),
-    'GET doctor': () => ({
-      abilities: ABILITIES,
-      version: '0.1.0',
-      dataDir: '/var/lib/toft',
-      storage: 'btrfs loop image, 18.2 GiB free',
-      traces: [],
-    }),
+    'GET doctor': () => doctor(backends),
   }
 
   const v1 = (method, path, body, query, idempotencyKey) => {

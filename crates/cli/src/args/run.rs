@@ -18,6 +18,9 @@ pub(crate) struct Run {
     /// Who answers, as PROVIDER/MODEL; the project's choice when absent.
     #[arg(long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: Option<String>,
+    /// Which backend its work is to be done with, as far as the server offers it; the project moves there first.
+    #[arg(long)]
+    pub(crate) backend: Option<super::BackendName>,
     /// So many runs of the same prompt, 2 to 8, each in a fork of its own; `toft compare` shows them side by side.
     #[arg(long, conflicts_with_all = ["goes_on", "models"], value_parser = clap::value_parser!(u8).range(2..=8))]
     pub(crate) n: Option<u8>,

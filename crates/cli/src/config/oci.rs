@@ -18,18 +18,15 @@ pub(crate) struct OciParts {
     pub(crate) image: OciImage,
 }
 
-/// `None` with another backend.
-pub(super) fn parts(backend: BackendName, given: Oci) -> Result<Option<OciParts>> {
-    match backend {
-        BackendName::Native | BackendName::Host => {
-            // From the environment they may be meant for another start; as flags they are not.
-            return Ok(None);
-        }
-        BackendName::Oci => {}
+/// `None` when it is not among those that are offered.
+pub(super) fn parts(backends: &[BackendName], given: Oci) -> Result<Option<OciParts>> {
+    if !backends.contains(&BackendName::Oci) {
+        // From the environment they may be meant for another start; as flags they are not.
+        return Ok(None);
     }
     let Some(image) = given.image else {
         bail!(
-            "--backend oci needs --oci-image: an image that the engine has (`podman images` or \
+            "the backend oci needs --oci-image: an image that the engine has (`podman images` or \
              `docker images` lists them), or the path of a tarball with a whole root file system"
         );
     };
@@ -95,8 +92,10 @@ mod tests {
 
     #[test]
     fn the_image_must_be_named_and_another_backend_needs_none() {
-        let said = parts(BackendName::Oci, Oci::default()).unwrap_err().to_string();
+        let said = parts(&[BackendName::Native, BackendName::Oci], Oci::default())
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("--oci-image"), "{said}");
-        assert_eq!(parts(BackendName::Native, Oci::default()).unwrap(), None);
+        assert_eq!(parts(&[BackendName::Native], Oci::default()).unwrap(), None);
     }
 }

@@ -6,11 +6,11 @@ use std::env;
 use toft_server::{ReadBy, VARIABLES};
 
 /// One remark for each, without its value.
-pub(crate) fn remarks(backend: BackendName) -> Vec<String> {
-    remarks_of(&|name| env::var(name).ok().filter(|value| !value.trim().is_empty()), backend)
+pub(crate) fn remarks(backends: &[BackendName]) -> Vec<String> {
+    remarks_of(&|name| env::var(name).ok().filter(|value| !value.trim().is_empty()), backends)
 }
 
-fn remarks_of(tells: &dyn Fn(&str) -> Option<String>, backend: BackendName) -> Vec<String> {
+fn remarks_of(tells: &dyn Fn(&str) -> Option<String>, backends: &[BackendName]) -> Vec<String> {
     let mut remarks = Vec::new();
     let unread = VARIABLES.iter().filter(|row| row.read_by == ReadBy::Nobody);
     for row in unread.filter(|row| tells(row.name).is_some()) {
@@ -24,7 +24,7 @@ fn remarks_of(tells: &dyn Fn(&str) -> Option<String>, backend: BackendName) -> V
         ),
         ("ALLOW_HOST_INSTALLS", "machines of other backends have walls, and may install"),
     ] {
-        if backend != BackendName::Host && tells(name).is_some() {
+        if !backends.contains(&BackendName::Host) && tells(name).is_some() {
             remarks.push(format!(
                 "{name} is set, and means something with the backend host only: {only}"
             ));
@@ -264,7 +264,7 @@ mod tests {
     fn a_variable_that_does_nothing_here_is_said_with_what_to_use() {
         for row in VARIABLES {
             let set = |name: &str| (name == row.name).then(|| "s3cret".to_owned());
-            let said = remarks_of(&set, BackendName::Host);
+            let said = remarks_of(&set, &[BackendName::Host]);
             if row.read_by == ReadBy::Nobody {
                 assert!(said.len() == 1 && said[0].starts_with(row.name), "{}: {said:?}", row.name);
                 assert!(said[0].contains(row.says) && !said[0].contains("s3cret"), "{said:?}");
@@ -273,6 +273,6 @@ mod tests {
             }
         }
         let folder = |name: &str| (name == "WORKSPACE_ROOT").then(|| "/w".to_owned());
-        assert!(remarks_of(&folder, BackendName::Native)[0].contains("--backend host"));
+        assert!(remarks_of(&folder, &[BackendName::Native])[0].contains("--backend host"));
     }
 }

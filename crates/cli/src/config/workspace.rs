@@ -27,10 +27,62 @@ pub(super) fn backend(tells: &dyn Fn(&str) -> Option<String>) -> Result<Option<B
     Err(Refused { code: "invalid_setting".into(), message }.into())
 }
 
-/// The folder in which projects live with the backend `host`.
-pub(super) fn root(
+/// E2B's own variables: both together choose it.
+const E2B: [&str; 2] = ["E2B_API_KEY", "E2B_TEMPLATE"];
+
+/// `e2b`, where nobody names another, both of its variables are set, and this build has it.
+pub(super) fn of_keys(tells: &dyn Fn(&str) -> Option<String>) -> Option<BackendName> {
+    let both = E2B.iter().all(|name| tells(name).is_some());
+    both.then(|| BackendName::from_str("e2b", true).ok()).flatten()
+}
+
+/// All that projects may be of, the server's own first. Where nobody names them, those that have walls and need nothing
+/// but what was said already.
+pub(super) fn offered(
+    own: BackendName,
+    named: Option<Vec<BackendName>>,
     tells: &dyn Fn(&str) -> Option<String>,
-    backend: BackendName,
-) -> Option<PathBuf> {
-    tells(ROOT).filter(|_| backend == BackendName::Host).map(PathBuf::from)
+) -> Vec<BackendName> {
+    let more =
+        named.unwrap_or_else(|| [BackendName::Native].into_iter().chain(of_keys(tells)).collect());
+    let mut all = vec![own];
+    for name in more {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all
+}
+
+/// The folder in which projects live with the backend `host`.
+pub(super) fn root(tells: &dyn Fn(&str) -> Option<String>, has_host: bool) -> Option<PathBuf> {
+    tells(ROOT).filter(|_| has_host).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use BackendName::{Host, Native, Oci};
+
+    #[test]
+    fn what_has_no_walls_is_offered_only_by_name() {
+        let none = |_: &str| None;
+        assert_eq!(offered(Native, None, &none), [Native]);
+        assert_eq!(offered(Oci, None, &none), [Oci, Native]);
+        assert_eq!(offered(Host, None, &none), [Host, Native]);
+        assert_eq!(offered(Native, Some(vec![Host, Native, Host]), &none), [Native, Host]);
+        assert_eq!(offered(Oci, Some(vec![Oci]), &none), [Oci], "the admin may want no other");
+    }
+
+    #[test]
+    fn e2b_is_chosen_by_both_of_its_variables_where_there_is_one() {
+        let there = BackendName::from_str("e2b", true).ok();
+        let both = |name: &str| name.starts_with("E2B_").then(|| "x".to_owned());
+        assert_eq!(of_keys(&both), there);
+        for one in E2B {
+            let alone = |name: &str| (name == one).then(|| "x".to_owned());
+            assert_eq!(of_keys(&alone), None);
+            assert_eq!(offered(Native, None, &alone), [Native]);
+        }
+    }
 }

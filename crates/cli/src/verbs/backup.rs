@@ -6,8 +6,9 @@ use crate::{
         backup::{Backup, Passphrase, Restore},
     },
     client::Client,
-    config, hidden, output,
-    verbs::up::{Opened, open},
+    config, hidden,
+    machines::{Opened, open},
+    output,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
@@ -161,7 +162,12 @@ struct Made {
 }
 
 impl Disks for Made {
-    fn begin(&mut self, project: ProjectId, from: OwnedFd) -> Result<(), String> {
+    fn begin(
+        &mut self,
+        project: ProjectId,
+        backend: Option<&str>,
+        from: OwnedFd,
+    ) -> Result<(), String> {
         self.end()?;
         if self.opened.is_none() {
             // By now the folder says how its machines are made.
@@ -171,8 +177,14 @@ impl Disks for Made {
             self.opened = Some(opened);
         }
         let Some(opened) = &self.opened else { return Ok(()) };
-        let (backend, id) = (opened.backend(), project.clone());
-        let importing = self.runtime.spawn(async move { backend.import(&id, from).await });
+        let (all, id) = (opened.backend(), project.clone());
+        let name = backend.map(str::to_owned);
+        let importing = self.runtime.spawn(async move {
+            if let Some(name) = &name {
+                all.assign(&id, name).await?;
+            }
+            all.import(&id, from).await
+        });
         self.importing = Some((project, importing));
         Ok(())
     }

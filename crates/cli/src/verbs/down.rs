@@ -6,9 +6,10 @@ use anyhow::{Result, bail};
 use serde_json::json;
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use toft_model::machine::BACKENDS_DIR;
 
 /// How long the server may take to end its machines.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(70);
@@ -61,9 +62,12 @@ fn server_pid(file: &Path) -> Option<u64> {
 
 /// Whether a server left something that runs: a gateway has its socket, a machine its state file.
 fn has_leftovers(run: &Path) -> bool {
-    let machines = fs::read_dir(run.join("m")).into_iter().flatten().flatten();
+    let listed = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let others = run.parent().map(|data| data.join(BACKENDS_DIR));
+    let others = others.into_iter().flat_map(listed).map(|one| one.path().join("run/m"));
+    let mut machines = [run.join("m")].into_iter().chain(others).flat_map(listed);
     run.join("gateway.sock").exists()
-        || machines.map(|m| m.path().join("state.json")).any(|state| state.exists())
+        || machines.any(|machine| machine.path().join("state.json").exists())
 }
 
 /// Whether a process runs; one that has ended and waits for its parent does not.

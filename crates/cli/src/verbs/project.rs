@@ -1,22 +1,35 @@
 //! Verbs on one project: new, start, stop, wake, sleep, open, rm; and `ps` over all of them.
 
-use crate::{args::At, client::Client, output};
+use crate::{
+    args::{At, BackendName},
+    client::Client,
+    output,
+};
 use anyhow::{Result, bail};
 use http::Method;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _};
 
+/// A project to make.
+pub(crate) struct Made<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) image: Option<&'a str>,
+    pub(crate) backend: Option<BackendName>,
+}
+
 pub(crate) async fn new(
     at: &At,
-    name: &str,
-    image: Option<&str>,
+    made: Made<'_>,
     egress: Option<Value>,
     as_json: bool,
 ) -> Result<()> {
     let client = Client::find(at)?;
-    let mut body = json!({"name": name});
-    if let Some(image) = image {
+    let mut body = json!({"name": made.name});
+    if let Some(image) = made.image {
         body["image"] = image.into();
+    }
+    if let Some(backend) = made.backend {
+        body["workspaceBackend"] = backend.word().into();
     }
     if let Some(egress) = egress {
         body["egress"] = egress;
@@ -45,10 +58,11 @@ pub(crate) async fn ps(at: &At, as_json: bool) -> Result<()> {
         output::line("No projects yet. `toft new NAME` makes one.");
         return Ok(());
     }
-    let mut rows = vec![["ID", "NAME", "MACHINE", "AGENT", "CHANGED"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["ID", "NAME", "MACHINE", "BACKEND", "AGENT", "CHANGED"].map(str::to_owned).to_vec()];
     for project in &projects {
         rows.push(
-            ["id", "name", "state", "agentStatus", "updatedAt"]
+            ["id", "name", "state", "backend", "agentStatus", "updatedAt"]
                 .iter()
                 .map(|field| output::text(&project[*field]))
                 .collect(),

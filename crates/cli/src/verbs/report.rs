@@ -21,12 +21,16 @@ pub(crate) async fn doctor(at: &At, as_json: bool) -> Result<()> {
         output::json(&report);
         return Ok(());
     }
-    output::line(&format!("Storage: {}", output::text(&report["storage"])));
-    for ability in report["abilities"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        output::line(&ability_line(ability));
-        if let Some(remedy) = ability["remedy"].as_str() {
-            output::line(&format!("        {remedy}"));
-        }
+    let backends = report["backends"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match backends {
+        // Of a server of an earlier version.
+        [] => show_backend(&report),
+        [one] => show_backend(one),
+        _ => {}
+    }
+    for one in backends.iter().filter(|_| backends.len() > 1) {
+        output::line(&format!("Backend {}", output::text(&one["name"])));
+        show_backend(one);
     }
     for sink in report["traces"].as_array().map(Vec::as_slice).unwrap_or_default() {
         output::line(&traces_line(sink));
@@ -34,8 +38,22 @@ pub(crate) async fn doctor(at: &At, as_json: bool) -> Result<()> {
     Ok(())
 }
 
+fn show_backend(one: &Value) {
+    if let Some(problem) = one["problem"].as_str() {
+        output::line(&format!("  cannot be had: {problem}"));
+        return;
+    }
+    output::line(&format!("Storage: {}", output::text(&one["storage"])));
+    for ability in one["abilities"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        output::line(&ability_line(ability));
+        if let Some(remedy) = ability["remedy"].as_str() {
+            output::line(&format!("        {remedy}"));
+        }
+    }
+}
+
 async fn ask(at: &At) -> Result<Value> {
-    Client::find(at)?.get("/v1/doctor").await
+    Client::find(at)?.get("/v1/doctor?all=true").await
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {

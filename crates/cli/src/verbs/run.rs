@@ -34,6 +34,9 @@ pub(crate) async fn run(at: &At, verb: &Run, as_json: bool) -> Result<i32> {
         body["provider"] = provider.into();
         body["model"] = model.into();
     }
+    if let Some(backend) = verb.backend {
+        body["workspaceBackend"] = backend.word().into();
+    }
     if let Some(n) = verb.n {
         body["n"] = n.into();
     }

@@ -3,7 +3,8 @@
 
 use crate::{
     args::{At, BackendName, Up},
-    config::{self, Resolved},
+    config,
+    machines::open,
     output, parts,
 };
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,15 +15,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt as _,
     path::Path,
-    sync::Arc,
     time::Duration,
 };
-use toft_machine::{
-    backend::{Backend, MachineError},
-    host::{self, Host, HostConfig},
-    native::{self, Native, NativeConfig},
-    oci::{self, Oci, OciConfig},
-};
+use toft_machine::backend::MachineError;
 use toft_server::{Ready, ServerConfig, ServerError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +49,7 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     let traces = config::traces()?;
     let runs = config::runs()?;
     let mcp_servers = config::mcp_servers()?;
-    for remark in config::variables::remarks(resolved.backend) {
+    for remark in config::variables::remarks(&resolved.backends) {
         tracing::warn!("{remark}");
     }
     usable(&resolved.data)?;
@@ -75,7 +70,11 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     };
     let opened = opened.map_err(|e| explain(resolved.backend, &e))?;
     // `WORKSPACE_ROOT` may not be set for the next verb.
-    let told = Up { allow_host: resolved.allow_host.clone(), ..up.clone() };
+    let told = Up {
+        allow_host: resolved.allow_host.clone(),
+        backends: resolved.backends.clone(),
+        ..up.clone()
+    };
     config::remember(&resolved.data, resolved.backend, &told)
         .context("writing to the data folder")?;
     keep_to_itself();
@@ -105,13 +104,14 @@ pub(crate) async fn run(at: &At, up: &Up, as_json: bool) -> Result<()> {
     server.artifacts = resolved.artifacts;
     server.runs = runs;
     server.open_files = toft_jail::open_files::raise(OPEN_FILES_WANTED);
+    server.first_backend = Some(resolved.first.to_string());
     server.mcp_servers = mcp_servers.map(toft_vault::Secret::new);
     server.variables = std::sync::Arc::new(|name| std::env::var(name).ok());
     server.provider_env = config::provider_env(toft_server::provider_env_names());
     server.gateway_env = config::gateway_env();
     let (serves, ready) = tokio::sync::oneshot::channel();
     let token = CancellationToken::new();
-    let backend = opened.backend.clone();
+    let backend = opened.backend();
     let serving = toft_server::run(server, backend, token, move |ready: Ready| {
         let _ = serves.send(ready);
     });
@@ -208,66 +208,15 @@ pub(super) async fn end_leftovers(at: &At) -> Result<()> {
     let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     keep_to_itself();
-    let server = ServerConfig::new(ANY_PORT, resolved.data.clone(), parts::exe()?, version);
-    let backend = opened.backend.clone();
+    let mut server = ServerConfig::new(ANY_PORT, resolved.data.clone(), parts::exe()?, version);
+    server.first_backend = Some(resolved.first.to_string());
+    let backend = opened.backend();
     let token = CancellationToken::new();
     let ended = toft_server::run(server, backend, token, |ready| ready.stop.stop(true)).await;
     if !matches!(ended, Err(ServerError::Running { .. })) {
         opened.close().await;
     }
     Ok(ended?)
-}
-
-/// A backend, and what to do when the last machine has been ended.
-pub(super) struct Opened {
-    backend: Arc<dyn Backend>,
-    kind: Kind,
-}
-
-enum Kind {
-    Native(Native),
-    Host(Host),
-    Oci(Oci),
-}
-
-impl Opened {
-    pub(super) fn backend(&self) -> Arc<dyn Backend> {
-        Arc::clone(&self.backend)
-    }
-
-    /// Lets go of storage and control groups; does nothing while machines run.
-    pub(super) async fn close(&self) {
-        let closed = match &self.kind {
-            Kind::Native(native) => native.close().await,
-            Kind::Host(host) => host.close().await,
-            Kind::Oci(oci) => oci.close().await,
-        };
-        if let Err(error) = closed {
-            output::remark(&format!("something of the machines stays behind: {error}"));
-        }
-    }
-}
-
-pub(super) async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
-    let exe = parts::exe().map_err(|source| MachineError::Unsupported {
-        missing: format!("the path of this program ({source})"),
-        remedy: "Start it by its full path".into(),
-    })?;
-    let data_dir = resolved.data.clone();
-    if let (BackendName::Host, Some(dir)) = (resolved.backend, &resolved.allow_host) {
-        let [path, home, user] = config::own_environment();
-        let allowed_dir = dir.clone();
-        let host = host::open(HostConfig { data_dir, exe, allowed_dir, path, home, user }).await?;
-        return Ok(Opened { backend: Arc::new(host.clone()), kind: Kind::Host(host) });
-    }
-    let disk_bytes_max = resolved.disk_bytes_max;
-    if let Some(config::OciParts { sockets, image }) = resolved.oci.clone() {
-        let config = OciConfig { data_dir, exe, sockets, image, disk_bytes_max };
-        let oci = Box::pin(oci::open(config)).await?;
-        return Ok(Opened { backend: Arc::new(oci.clone()), kind: Kind::Oci(oci) });
-    }
-    let native = native::open(NativeConfig { data_dir, exe, disk_bytes_max }).await?;
-    Ok(Opened { backend: Arc::new(native.clone()), kind: Kind::Native(native) })
 }
 
 fn explain(backend: BackendName, error: &MachineError) -> anyhow::Error {
@@ -294,12 +243,29 @@ fn explain(backend: BackendName, error: &MachineError) -> anyhow::Error {
 pub(super) async fn probe(at: &At) -> Result<Value> {
     let resolved = config::resolve(at, &config::last(at))?;
     let opened = open(&resolved).await.map_err(|e| explain(resolved.backend, &e))?;
-    let abilities = opened.backend.abilities().await;
-    let storage = opened.backend.storage();
+    let backend = opened.backend();
+    let mut backends = Vec::new();
+    for name in backend.choices() {
+        backends.push(match backend.look_at(name).await {
+            Ok(found) => json!({
+                "name": name,
+                "abilities": found.abilities,
+                "storage": found.storage,
+                "problem": null,
+            }),
+            Err(error) => json!({
+                "name": name,
+                "abilities": [],
+                "storage": null,
+                "problem": error.to_string(),
+            }),
+        });
+    }
     opened.close().await;
     Ok(json!({
-        "abilities": abilities,
-        "storage": storage,
+        "abilities": backends[0]["abilities"],
+        "storage": backends[0]["storage"],
+        "backends": backends,
         "version": env!("CARGO_PKG_VERSION"),
         "dataDir": resolved.data,
     }))

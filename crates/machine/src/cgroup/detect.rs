@@ -58,7 +58,9 @@ impl CgroupHost {
                 unified.point.clone()
             } else {
                 let path = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/");
-                unified.point.join(path.trim_start_matches('/'))
+                // Another backend of this process has moved us there.
+                let path = path.strip_suffix(&format!("/{LEAF}")).unwrap_or(path);
+                unified.point.join(path.trim_matches('/'))
             };
             host.use_unified(&parent, instance);
         }

@@ -51,6 +51,12 @@ impl dyn Copied {
         self.ensure(project)?;
         self.drop_checkpoints(project)?;
         steps::reached("delete.checkpoints");
+        self.leave(project)
+    }
+
+    /// The same, but for its checkpoints.
+    pub(crate) fn leave(&self, project: &ProjectId) -> Result<(), MachineError> {
+        self.ensure(project)?;
         let disk = self.disk(project);
         if disk.exists() {
             let gone = self.pool.scratch().join(format!("{project}-{}", rand_name()));

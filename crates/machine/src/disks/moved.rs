@@ -2,11 +2,10 @@
 //! which knows owners, attributes, devices, holes and hard links.
 
 use super::{Copied, room::CREATE_FREE_BYTES_MIN};
-use crate::{backend::MachineError, error::step, folders::rand_name};
+use crate::{backend::MachineError, carried::done, error::step, folders::rand_name};
 use rustix::process::geteuid;
 use std::{
     fs, io,
-    io::Read as _,
     os::fd::OwnedFd,
     path::Path,
     process::{Command, Stdio},
@@ -15,8 +14,6 @@ use toft_model::{checkpoint::CheckpointId, id::ProjectId};
 
 /// What both directions are told: a layer over other folders is made of attributes and devices.
 const WHOLE: [&str; 4] = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls"];
-/// Of what it complains about, the last.
-const SAID_BYTES_MAX: u64 = 4 << 10;
 
 impl dyn Copied {
     /// Writes a kept copy of a disk.
@@ -84,23 +81,4 @@ fn tar(folder: &Path) -> Command {
     let mut tar = Command::new("tar");
     tar.arg("-C").arg(folder).args(WHOLE);
     tar
-}
-
-fn done(mut tar: Command) -> io::Result<()> {
-    let mut child = tar.stderr(Stdio::piped()).spawn().map_err(|e| {
-        io::Error::new(e.kind(), format!("`tar` cannot be started ({e}): install GNU tar"))
-    })?;
-    // Ours would keep the pipe open to whoever reads it.
-    drop(tar);
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let mut first = stderr.take(SAID_BYTES_MAX);
-        first.read_to_string(&mut said)?;
-        io::copy(&mut first.into_inner(), &mut io::sink())?;
-    }
-    let status = child.wait()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("tar ended with {status}: {}", said.trim())))
 }

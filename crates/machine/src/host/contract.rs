@@ -1,11 +1,12 @@
 //! What this backend says of itself, for the contract that all keep alike.
 
-use super::Host;
+use super::{Host, OWN};
 use crate::{
     at_rest::Files,
-    backend::{MachineError, Running, StartSpec},
+    backend::{MachineError, Part, Running, StartSpec},
     begin,
     blocking::blocking,
+    carried::Place,
     cgroup::{self, CgroupHost},
     error::step,
     halt::HALTS,
@@ -80,6 +81,25 @@ impl Walls for Host {
 
     fn groups(&self, _project: &ProjectId) -> Option<CgroupHost> {
         Some(self.0.cgroups.clone())
+    }
+
+    fn place(&self, project: &ProjectId, part: Part) -> Option<Place> {
+        let folder = self.0.folder(project);
+        match part {
+            Part::Project => Some(Place::of_person(folder, Some(OWN))),
+            // Its programs' home is that of the user that runs Toft.
+            Part::Home => None,
+            Part::Own => Some(Place::of_person(folder.join(OWN).join("home"), None)),
+            Part::Log => Some(Place::of_person(self.0.log(project), None)),
+        }
+    }
+
+    fn leave(&self, project: &ProjectId) -> Result<(), MachineError> {
+        self.remove(project)
+    }
+
+    async fn let_go(&self) -> Result<(), MachineError> {
+        self.close().await
     }
 
     async fn make(

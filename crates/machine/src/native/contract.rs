@@ -3,8 +3,9 @@
 use super::{Inner, Native, ids::IdKind, life};
 use crate::{
     at_rest::Files,
-    backend::{MachineError, Running, StartSpec},
+    backend::{MachineError, Part, Running, StartSpec},
     blocking::blocking,
+    carried::Place,
     cgroup::CgroupHost,
     disks::Copied,
     error::step,
@@ -68,6 +69,14 @@ impl Walls for Native {
 
     fn groups(&self, _project: &ProjectId) -> Option<CgroupHost> {
         Some(self.0.cgroups.clone())
+    }
+
+    fn place(&self, project: &ProjectId, part: Part) -> Option<Place> {
+        Some(Place::on_disk(&self.0.disk(project), &self.0.log(project), part))
+    }
+
+    async fn let_go(&self) -> Result<(), MachineError> {
+        self.close().await
     }
 
     async fn make(

@@ -3,8 +3,9 @@
 use super::{BASE, Inner, LABEL_DATA, LABEL_PROJECT, Oci};
 use crate::{
     at_rest::Files,
-    backend::{MachineError, Running, StartSpec},
+    backend::{MachineError, Part, Running, StartSpec},
     blocking::blocking,
+    carried::Place,
     cgroup::CgroupHost,
     disks::Copied,
     error::step,
@@ -59,6 +60,14 @@ impl Walls for Oci {
 
     fn groups(&self, project: &ProjectId) -> Option<CgroupHost> {
         self.0.groups_of(project)
+    }
+
+    fn place(&self, project: &ProjectId, part: Part) -> Option<Place> {
+        Some(Place::on_disk(&self.0.disk(project), &self.0.log(project), part))
+    }
+
+    async fn let_go(&self) -> Result<(), MachineError> {
+        self.close().await
     }
 
     async fn make(

@@ -21,5 +21,6 @@ mod limits;
 mod race;
 mod read_only;
 mod room;
+mod several;
 mod steps;
 mod user;

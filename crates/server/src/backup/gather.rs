@@ -16,11 +16,11 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use toft_model::checkpoint::CheckpointId;
+use toft_model::{checkpoint::CheckpointId, machine::BACKENDS_DIR};
 use tokio::{net::unix::pipe, sync::mpsc::Sender, task::spawn_blocking};
 
 /// Of the data folder, what is not copied as it lies there: what only runs, what comes by itself, and what is half made.
-const LEFT_OUT: [&str; 4] = ["run", "store", "logs", SCRATCH];
+const LEFT_OUT: [&str; 5] = ["run", "store", "logs", BACKENDS_DIR, SCRATCH];
 /// The database's files begin so.
 const DATABASE_FILES: &str = "toft.db";
 /// Of what runs: how machines are made.
@@ -110,9 +110,11 @@ async fn gather(app: &App, mut archive: Archive, scratch: &Path) -> Result<(), B
 /// A project's log, and then its disk of one moment.
 async fn project(app: &App, archive: &mut Archive, machine: &Arc<Machine>) -> Result<(), Broken> {
     let log = app.backend.log_dir(&machine.id);
-    tree(archive, &log, &format!("{DATA}/logs/{}", machine.id), DEPTH_MAX).await?;
+    let below = log.strip_prefix(&app.data_dir).ok().and_then(Path::to_str);
+    let name = below.map_or_else(|| format!("logs/{}", machine.id), str::to_owned);
+    tree(archive, &log, &format!("{DATA}/{name}"), DEPTH_MAX).await?;
     let has_disk = matches!(app.backend.files(&machine.id).await, Ok(Some(_)));
-    if !app.backend.can().checkpoint || !has_disk {
+    if !app.backend.of(&machine.id).can().checkpoint || !has_disk {
         return Ok(());
     }
     // Nobody compares rows and copies meanwhile: this copy has no row.
@@ -136,7 +138,13 @@ async fn disk(
 ) -> Result<(), Broken> {
     let (from, to) = io::pipe()?;
     let from = pipe::Receiver::from_owned_fd(OwnedFd::from(from))?;
-    let name = format!("{DISKS}/{}", machine.id);
+    let backend = app.backend.of(&machine.id).name();
+    // Of the server's own without its name, as they were when a server had one.
+    let name = if backend == app.backend.name() {
+        format!("{DISKS}/{}", machine.id)
+    } else {
+        format!("{DISKS}/{backend}/{}", machine.id)
+    };
     let (exported, poured) = tokio::join!(
         app.backend.export(&machine.id, id, OwnedFd::from(to)),
         archive.pour(&name, Owned::private(), from),

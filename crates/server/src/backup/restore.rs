@@ -55,9 +55,15 @@ pub enum RestoreError {
 
 /// Who makes disks of what comes out of a backup.
 pub trait Disks {
-    /// Begins one; it is read to its end. Called when all files of the data folder but those of later projects are
+    /// Begins one, with a backend of that name or else the server's own; it is read to its end. Called when all files
+    /// of the data folder but those of later projects are
     /// there.
-    fn begin(&mut self, project: ProjectId, from: OwnedFd) -> Result<(), String>;
+    fn begin(
+        &mut self,
+        project: ProjectId,
+        backend: Option<&str>,
+        from: OwnedFd,
+    ) -> Result<(), String>;
     /// Waits until the last one is there.
     fn end(&mut self) -> Result<(), String>;
 }
@@ -147,7 +153,10 @@ fn unpack(
             }
             (DATABASE, rest) => unpack.one(&mut entry, &data.join(SCRATCH), rest)?,
             (DATA, [_, ..]) => unpack.one(&mut entry, data, rest)?,
-            (DISKS, [project]) => unpack.disk(&mut entry, project, disks)?,
+            (DISKS, [project]) => unpack.disk(&mut entry, project, None, disks)?,
+            (DISKS, [backend, project]) => {
+                unpack.disk(&mut entry, project, Some(backend), disks)?;
+            }
             _ => return Err(RestoreError::Unknown(format!("it holds {}", path.display()))),
         }
         count += 1;
@@ -281,6 +290,7 @@ impl Unpack<'_> {
         &mut self,
         entry: &mut tar::Entry<'_, R>,
         project: &str,
+        backend: Option<&str>,
         disks: &mut dyn Disks,
     ) -> Result<(), RestoreError> {
         let project: ProjectId =
@@ -289,7 +299,9 @@ impl Unpack<'_> {
         if self.disk.as_ref().is_none_or(|(open, _)| *open != project) {
             self.close()?;
             let (from, to) = io::pipe().map_err(at)?;
-            disks.begin(project.clone(), OwnedFd::from(from)).map_err(RestoreError::Disk)?;
+            disks
+                .begin(project.clone(), backend, OwnedFd::from(from))
+                .map_err(RestoreError::Disk)?;
             self.disk = Some((project.clone(), to));
         }
         let Some((_, to)) = &mut self.disk else { return Ok(()) };

@@ -148,7 +148,8 @@ async fn is_taken(app: &App, machine: &Machine) -> bool {
             false
         }
     };
-    let can = app.backend.can();
+    let backend = app.backend.of(&machine.id);
+    let can = backend.can();
     if !automatic || !can.checkpoint {
         return false;
     }
@@ -162,7 +163,7 @@ async fn is_taken(app: &App, machine: &Machine) -> bool {
     match app.backend.is_small(&machine.id, SLOW_FILES_MAX, SLOW_BYTES_MAX).await {
         Ok(true) => true,
         Ok(false) => {
-            machine.shelf.set_notice(Some(too_large(&app.backend.storage())));
+            machine.shelf.set_notice(Some(too_large(&backend.storage())));
             false
         }
         Err(error) => {
@@ -183,9 +184,10 @@ fn too_large(storage: &str) -> String {
 
 /// Whether checkpoints are taken before prompts, and what is to be known about it.
 pub(crate) fn told(app: &App, machine: &Machine, rule: &CheckpointRule) -> (bool, Option<String>) {
-    let can = app.backend.can();
+    let backend = app.backend.of(&machine.id);
+    let can = backend.can();
     if !can.checkpoint {
-        let name = app.backend.name();
+        let name = backend.name();
         return (false, Some(format!("the backend `{name}` keeps no copies of projects")));
     }
     if !rule.automatic {
@@ -197,7 +199,7 @@ pub(crate) fn told(app: &App, machine: &Machine, rule: &CheckpointRule) -> (bool
         return (false, Some(why.to_owned()));
     }
     let slow = || {
-        let storage = app.backend.storage();
+        let storage = backend.storage();
         (!can.live_checkpoint).then(|| {
             format!(
                 "this storage ({storage}) copies file by file: before a prompt one is taken only \

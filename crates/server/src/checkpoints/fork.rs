@@ -106,6 +106,9 @@ async fn make(
     order: Order,
 ) -> Result<Vec<(Project, Arc<Machine>)>, ApiError> {
     let names = names(app, origin, &order).await?;
+    // That of what it is made of.
+    let then = order.from.as_ref().and_then(|from| from.away.as_deref());
+    let backend = then.unwrap_or_else(|| app.backend.of(&machine.id).name()).to_owned();
     let new: Vec<NewProject> = names
         .into_iter()
         .map(|name| NewProject {
@@ -113,6 +116,7 @@ async fn make(
             alias: None,
             name,
             owner: order.owner.clone(),
+            backend: Some(backend.clone()),
             settings: MachineSettings::default(),
         })
         .collect();

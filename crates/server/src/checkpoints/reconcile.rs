@@ -4,7 +4,9 @@
 use super::shelf::Turn;
 use crate::{api_error::ApiError, machines::Machine, state::App};
 use futures_util::{StreamExt as _, stream};
-use toft_store::Durable;
+use std::collections::BTreeSet;
+use toft_model::checkpoint::CheckpointId;
+use toft_store::{Durable, TakenCheckpoint};
 
 /// Projects looked at at once, after a start.
 const AT_ONCE: usize = 4;
@@ -44,16 +46,42 @@ pub(crate) async fn in_order(app: &App, machine: &Machine) -> Result<(), ApiErro
     Ok(())
 }
 
+/// Those of another backend that are not there any more. One that cannot be asked says nothing of its own.
+async fn lost_elsewhere(
+    app: &App,
+    machine: &Machine,
+    away: &[TakenCheckpoint],
+) -> Vec<CheckpointId> {
+    let mut lost = Vec::new();
+    let backends: BTreeSet<&str> = away.iter().filter_map(|row| row.away.as_deref()).collect();
+    for backend in backends {
+        match app.backend.checkpoints_at(&machine.id, backend).await {
+            Ok(there) => {
+                let of = away.iter().filter(|row| row.away.as_deref() == Some(backend));
+                let ids = of.map(|row| &row.checkpoint.id).filter(|id| !there.contains(id));
+                lost.extend(ids.cloned());
+            }
+            Err(error) => {
+                tracing::info!(project.id = %machine.id, backend, %error, "its checkpoints there are not looked at");
+            }
+        }
+    }
+    lost
+}
+
 /// Drops rows whose copy is gone, and copies that have no row.
 async fn compare(app: &App, machine: &Machine, _turn: &Turn) -> Result<(), ApiError> {
-    if !app.backend.can().checkpoint {
+    if !app.backend.of(&machine.id).can().checkpoint {
         // Another backend's copies lie where this one does not look.
         return Ok(());
     }
     let on_disk = app.backend.checkpoints(&machine.id).await?;
     let rows = app.store.checkpoints(&machine.id).await?;
-    let rows: Vec<_> = rows.into_iter().map(|row| row.checkpoint.id).collect();
-    let lost: Vec<_> = rows.iter().filter(|id| !on_disk.contains(id)).cloned().collect();
+    // Those of before it moved lie where it was.
+    let (here, away): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.away.is_none());
+    let rows: Vec<_> = here.into_iter().map(|row| row.checkpoint.id).collect();
+    let mut lost: Vec<_> = rows.iter().filter(|id| !on_disk.contains(id)).cloned().collect();
+    lost.extend(lost_elsewhere(app, machine, &away).await);
     if !lost.is_empty() {
         tracing::warn!(project.id = %machine.id, lost = lost.len(), "checkpoints are gone from disk");
         app.store.delete_checkpoints(&machine.id, &lost, Durable::Soon).await?;

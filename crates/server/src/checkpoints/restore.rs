@@ -4,7 +4,7 @@
 
 use super::{
     affected::{self, Affected},
-    delete, no_checkpoint, place, prune, reconcile,
+    delete, moving, no_checkpoint, place, prune, reconcile,
     shelf::Turn,
     take::{self, Wish},
 };
@@ -82,6 +82,9 @@ async fn with_all_locks(
     // Before anything is ended: a refusal must not cost a running machine its processes.
     if let Some(place) = &way.place {
         place::check(app, machine, &was.checkpoint, place).await?;
+    }
+    if let Some(then) = &was.away {
+        return Err(moving::refused(app, machine, then));
     }
     refuse_other_base(app, machine, &was.checkpoint, way.force).await?;
     let ran = machine.runs();

@@ -96,6 +96,7 @@ pub(super) async fn in_turn(
                     message: wish.message,
                 },
                 place: wish.place,
+                away: None,
             };
             let added = app.store.add_checkpoint(&taken, durable).await;
             toft_machine::steps::reached("checkpoint.recorded");
@@ -161,6 +162,7 @@ pub(crate) async fn of_fork(
             message: None,
         },
         place: None,
+        away: None,
     };
     let added = app.store.add_checkpoint(&taken, Durable::Now).await;
     if let Err(error) = added {

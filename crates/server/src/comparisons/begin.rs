@@ -52,10 +52,10 @@ pub(crate) async fn begin(app: &App, asked: Asked) -> Result<(ComparisonId, bool
             "a comparison has {CANDIDATES_MIN} to {CANDIDATES_MAX} candidates: say so with n, or with a list of models"
         )));
     }
-    if !app.backend.can().checkpoint {
+    if !app.backend.of(&asked.project).can().checkpoint {
         return Err(ApiError::new(
             Code::Unavailable,
-            "this server's machines cannot be copied, so there is nothing to compare in: ask for one run",
+            "the project's machine cannot be copied, so there is nothing to compare in: ask for one run",
         ));
     }
     let candidate = |model: Option<ModelRef>| {

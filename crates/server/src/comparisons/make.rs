@@ -85,7 +85,7 @@ async fn base(
     };
     let wish = Wish { id: Some(id), label: Some(BASE_LABEL.to_owned()), ..Wish::of(Cause::Fork) };
     let checkpoint = take::take(app, machine, wish).await?;
-    Ok(TakenCheckpoint { checkpoint, place: None })
+    Ok(TakenCheckpoint { checkpoint, place: None, away: None })
 }
 
 /// Removes the checkpoint of forks that there are none of any more.

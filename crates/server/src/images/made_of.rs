@@ -33,9 +33,23 @@ pub(crate) fn is_here(app: &App, image: &Image) -> Result<(), ApiError> {
 }
 
 /// The image of that key or name, or the default one; it must be ready.
-pub(crate) async fn choose(app: &App, given: Option<&str>) -> Result<MadeOf, ApiError> {
+/// Images are of the server's own backend: on another one, machines begin with what that has.
+pub(crate) async fn choose(
+    app: &App,
+    given: Option<&str>,
+    backend: Option<&str>,
+) -> Result<MadeOf, ApiError> {
+    let other = backend.filter(|backend| *backend != app.backend.name());
     let image = match given {
         Some(HOST) => return Ok(None),
+        Some(given) if other.is_some() => {
+            let message = format!(
+                "the image {given} is of the server's own backend, {}: leave out image, or workspaceBackend",
+                app.backend.name()
+            );
+            return Err(ApiError::new(Code::Unavailable, message));
+        }
+        None if other.is_some() => return Ok(None),
         Some(given) => find(app, given).await?,
         None => {
             if app.backend.images().is_none() {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Code},
-    checkpoints, project,
+    backends, checkpoints, project,
     state::App,
 };
 use std::sync::Arc;
@@ -83,7 +83,16 @@ async fn plan(app: &App, what: &What) -> Result<Plan, ApiError> {
         }
         What::Checkpoint { project, checkpoint } => {
             let (project, machine) = project::find(app, project).await?;
-            let found = checkpoints::find(&*app.store, &machine.id, checkpoint).await?.checkpoint;
+            let found = checkpoints::find(&*app.store, &machine.id, checkpoint).await?;
+            let now = found.away.as_deref().unwrap_or_else(|| backends::of(app, &project));
+            if now != app.backend.name() {
+                let message = format!(
+                    "this checkpoint is on {now}, and images are of the server's own backend, {}",
+                    app.backend.name()
+                );
+                return Err(ApiError::new(Code::Unavailable, message));
+            }
+            let found = found.checkpoint;
             let told = found.label.clone().unwrap_or_else(|| found.id.to_string());
             Ok(Plan {
                 base_key: Some(ImageKey::of_checkpoint(&machine.id, &found.id)),
@@ -94,7 +103,7 @@ async fn plan(app: &App, what: &What) -> Result<Plan, ApiError> {
             })
         }
         What::Image(given) => {
-            let made_of = choose(app, Some(given)).await?;
+            let made_of = choose(app, Some(given), None).await?;
             let key = made_of.as_ref().map(|image| image.key.parse::<ImageKey>());
             let key = key.transpose().map_err(|()| {
                 ApiError::new(Code::NotFound, "image not found: GET /v1/images lists them")

@@ -40,9 +40,25 @@ pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
         tracing::warn!(%error, "remains of old machines could not be removed");
     }
     drop(alone);
+    leave_others(&app, &known).await;
     for id in known {
         let Some(machine) = app.machines.get(&id).filter(|m| !m.runs()) else { continue };
         cold_log::catch_up(&app, &machine).await;
+    }
+}
+
+/// Removes disks that an earlier server was about to move, or had moved away from.
+async fn leave_others(app: &App, known: &[ProjectId]) {
+    if app.backend.choices().len() < 2 {
+        return;
+    }
+    for id in known {
+        let Some(machine) = app.machines.get(id) else { continue };
+        // Somebody may be moving it by now.
+        let _life = machine.lock_life().await;
+        if let Err(error) = app.backend.leave_others(id).await {
+            tracing::warn!(project.id = %id, %error, "a disk that nobody needs stays");
+        }
     }
 }
 

@@ -20,7 +20,7 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pauses a machine because somebody asked for it. What comes until it stands still is let through first,
 /// for a while. Those who ask at once share one pause; one that somebody takes back meanwhile is over.
 pub(crate) async fn freeze(app: &App, machine: &Arc<Machine>) -> Result<(), ApiError> {
-    pause::can_freeze(app)?;
+    pause::can_freeze(app, machine)?;
     let wish = machine.wishes.pause();
     let (app2, machine) = (app.clone(), Arc::clone(machine));
     finish(&app.tasks, CHANGING, async move {

@@ -58,10 +58,9 @@ pub(crate) async fn put_away(app: App) {
 }
 
 async fn look(app: &App) {
-    let can_freeze = app.backend.can().freeze;
     let now = app.clock.now_ms();
     let all = app.machines.list().into_iter();
-    let due = all.filter_map(|machine| Some((now_due(app, &machine, can_freeze, now)?, machine)));
+    let due = all.filter_map(|machine| Some((now_due(app, &machine, now)?, machine)));
     stream::iter(due.collect::<Vec<_>>())
         .for_each_concurrent(life::AT_ONCE, |(due, machine)| async move {
             if let Err(error) = act(app, &machine, due).await {
@@ -73,10 +72,11 @@ async fn look(app: &App) {
         .await;
 }
 
-fn now_due(app: &App, machine: &Machine, can_freeze: bool, now_ms: u64) -> Option<Due> {
+fn now_due(app: &App, machine: &Machine, now_ms: u64) -> Option<Due> {
     if machine.is_held() {
         return None;
     }
+    let can_freeze = app.backend.of(&machine.id).can().freeze;
     due(machine.state(), rule(app, machine), can_freeze, machine.idle_ms(now_ms))
 }
 
@@ -87,7 +87,7 @@ async fn act(app: &App, machine: &Arc<Machine>, wanted: Due) -> Result<(), ApiEr
         // Somebody changes it just now, and may for long: it is in use.
         let Some(life) = machine.try_lock_life() else { return Ok(()) };
         let now = app2.clock.now_ms();
-        if now_due(&app2, &machine, app2.backend.can().freeze, now) != Some(wanted) {
+        if now_due(&app2, &machine, now) != Some(wanted) {
             return Ok(());
         }
         match wanted {

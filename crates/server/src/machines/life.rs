@@ -360,6 +360,10 @@ pub(crate) fn forget_egress_log(app: &App, id: &ProjectId) {
 
 /// Removes what is left of a deleted project on this host.
 pub(crate) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
+    // Nobody has asked for it since the server began.
+    if let Some(backend) = app.store.backend_of(id).await? {
+        app.backend.assign(id, &backend).await?;
+    }
     timeout(DESTROY_TIMEOUT, app.backend.destroy(id)).await.map_err(|_| {
         ApiError::new(
             Code::MachineError,

@@ -36,8 +36,9 @@ pub(super) enum By {
 }
 
 /// Refuses where the backend cannot pause.
-pub(super) fn can_freeze(app: &App) -> Result<(), ApiError> {
-    if app.backend.can().freeze {
+pub(super) fn can_freeze(app: &App, machine: &Machine) -> Result<(), ApiError> {
+    let backend = app.backend.of(&machine.id);
+    if backend.can().freeze {
         return Ok(());
     }
     Err(ApiError::new(
@@ -45,7 +46,7 @@ pub(super) fn can_freeze(app: &App) -> Result<(), ApiError> {
         format!(
             "the backend `{}` cannot pause machines on this host (`toft doctor` says why): put it to \
              sleep instead",
-            app.backend.name()
+            backend.name()
         ),
     ))
 }
@@ -57,7 +58,7 @@ pub(super) async fn freeze_locked(
     by: By,
     _life: &OwnedMutexGuard<()>,
 ) -> Result<bool, ApiError> {
-    can_freeze(app)?;
+    can_freeze(app, machine)?;
     // From here on who reads gets the copy, and who wants more waits for the life that we hold.
     let _pausing = machine.end();
     let looked = match by {

@@ -8,6 +8,7 @@ use crate::{
     tasks::finish,
 };
 use std::{sync::Arc, time::Duration};
+use toft_machine::backend::{MachineError, Report};
 use toft_model::{
     id::ProjectId,
     machine::{Ability, Can, IdleRule, Limits},
@@ -37,15 +38,22 @@ const IDLE_S_MAX: u64 = 366 * 24 * 3600;
 const SET_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What can be done with machines here: the backend's part, and the server's.
-pub(crate) fn can(app: &App) -> Can {
-    let mut can = app.backend.can();
+pub(crate) fn can(app: &App, id: &ProjectId) -> Can {
+    let mut can = app.backend.of(id).can();
     can.limits.push("log".into());
     can
 }
 
-/// What is in force here and how.
-pub(crate) async fn abilities(app: &App) -> Vec<Ability> {
-    let mut all = app.backend.abilities().await;
+/// What is in force with a backend and how, with what its machines lie in.
+pub(crate) async fn look_at(app: &App, backend: &str) -> Result<Report, MachineError> {
+    let mut found = app.backend.look_at(backend).await?;
+    found.abilities.push(log_room::ability());
+    Ok(found)
+}
+
+/// What is in force for a machine and how.
+pub(crate) async fn abilities(app: &App, id: &ProjectId) -> Vec<Ability> {
+    let mut all = app.backend.of(id).abilities().await;
     all.push(log_room::ability());
     all
 }

@@ -55,6 +55,10 @@ struct Row {
     checkpoint: Checkpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<String>,
+    /// The backend that it lies with, when the project has moved to another since: it can be forked, and gone back to
+    /// when the project is there again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<String>,
 }
 
 /// Checkpoints of a project.
@@ -92,9 +96,9 @@ pub(crate) async fn list(
     let rule = app.store.checkpoint_rule(&machine.id).await?;
     let all = app.store.checkpoints(&machine.id).await?;
     let mut rows = Vec::with_capacity(all.len());
-    for TakenCheckpoint { checkpoint, .. } in all {
+    for TakenCheckpoint { checkpoint, away, .. } in all {
         let prompt = if prompts { prompt(&app, &checkpoint).await? } else { None };
-        rows.push(Row { checkpoint, prompt });
+        rows.push(Row { checkpoint, prompt, backend: away });
     }
     let (automatic, why) = auto::told(&app, &machine, &rule);
     let notes: Vec<String> = why.into_iter().chain(prune::told(&app, &machine).await).collect();

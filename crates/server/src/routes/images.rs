@@ -184,7 +184,7 @@ pub(crate) async fn patch(
     }
     match body.default {
         Some(true) => {
-            made_of::choose(&app, Some(&key)).await?;
+            made_of::choose(&app, Some(&key), None).await?;
             app.store.set_default_image(Some(&key)).await?;
         }
         Some(false) if image.is_default => app.store.set_default_image(None).await?,

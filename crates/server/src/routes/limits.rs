@@ -11,7 +11,7 @@ use crate::{
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toft_model::machine::Limits;
+use toft_model::{id::ProjectId, machine::Limits};
 
 /// Limits to change. `null` takes one off.
 #[derive(Deserialize, JsonSchema)]
@@ -48,8 +48,8 @@ pub(crate) struct Shown {
     enforced: Vec<String>,
 }
 
-fn shown(app: &App, limits: Limits) -> Data<Shown> {
-    Data(Shown { limits, enforced: settings::can(app).limits })
+fn shown(app: &App, id: &ProjectId, limits: Limits) -> Data<Shown> {
+    Data(Shown { limits, enforced: settings::can(app, id).limits })
 }
 
 /// `GET …/limits`.
@@ -57,7 +57,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     OfProject { project, .. }: OfProject<Viewer>,
 ) -> Result<Data<Shown>, ApiError> {
-    Ok(shown(&app, settings::limits(&app, &project.id).await?))
+    Ok(shown(&app, &project.id, settings::limits(&app, &project.id).await?))
 }
 
 /// `PUT …/limits`: in force at once.
@@ -67,7 +67,7 @@ pub(crate) async fn put(
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Data<Shown>, ApiError> {
     let limits = settings::set_limits(&app, &machine, |limits| wish.apply(limits)).await?;
-    Ok(shown(&app, limits))
+    Ok(shown(&app, &machine.id, limits))
 }
 
 #[cfg(test)]

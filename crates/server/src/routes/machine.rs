@@ -29,7 +29,7 @@ pub(crate) struct Shown {
     state: MachineState,
     /// Why it is so, where something is wrong.
     state_reason: Option<String>,
-    /// What makes machines here: `native`, `host` or `oci`.
+    /// What makes it: `native`, `host`, `oci` or `e2b`.
     backend: String,
     /// Name of what it is made of.
     image: String,
@@ -103,20 +103,21 @@ pub(crate) async fn shown(app: &App, machine: &Machine) -> Result<Data<Shown>, A
         .into_iter()
         .map(|wake| Wake { at: rfc3339(wake.at), cause: wake.cause, was: wake.was })
         .collect();
-    let enforced = egress::abilities_of(machine, settings::abilities(app).await);
+    let enforced = egress::abilities_of(machine, settings::abilities(app, &machine.id).await);
     let image = app.store.project_image(&machine.id).await?.map_or(HOST.to_owned(), |i| i.name);
     let limits = settings::limits(app, &machine.id).await?;
     let tampered = copy::tamper_reason(machine);
     let idle = idle::rule(app, machine);
     let permitted = egress::permitted(app, &machine.id).await?;
+    let backend = app.backend.of(&machine.id);
     let view = machine.view();
     Ok(Data(Shown {
         state: view.state,
         state_reason: view.reason.clone().or(tampered),
-        backend: app.backend.name().to_owned(),
+        backend: backend.name().to_owned(),
         image,
-        storage: app.backend.storage(),
-        can: settings::can(app),
+        storage: backend.storage(),
+        can: settings::can(app, &machine.id),
         limits,
         enforced,
         idle,

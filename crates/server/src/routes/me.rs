@@ -59,8 +59,10 @@ pub(crate) struct ThisServer {
     host: Option<String>,
     /// Addresses of previews, with `{label}` for the project's; null where they go by port.
     preview_pattern: Option<String>,
-    /// What makes machines: `native`, `host` or `oci`.
+    /// What makes machines of projects that name nothing else: `native`, `host`, `oci` or `e2b`.
     backend: String,
+    /// All that projects and runs may name here as `workspaceBackend`.
+    backends: Vec<&'static str>,
     /// Whether no provider but the scripted one can be asked.
     demo_only: bool,
 }
@@ -110,6 +112,7 @@ pub(crate) async fn get(
             host: host.map(str::to_owned),
             preview_pattern: pattern,
             backend: app.backend.name().to_owned(),
+            backends: app.backend.choices(),
             demo_only: app.providers.demo_only(&*app.store).await?,
         },
     }))

@@ -3,6 +3,7 @@
 use crate::{
     api_error::{ApiError, Code},
     auth::caller::Caller,
+    backends,
     envelope::{Data, JsonBody, NoBody, Query},
     images::made_of,
     line,
@@ -40,6 +41,8 @@ pub(crate) struct Shown {
     state: MachineState,
     /// Why it is so, where something is wrong.
     state_reason: Option<String>,
+    /// What makes its machine: `native`, `host`, `oci` or `e2b`.
+    backend: String,
     /// Its newest run.
     latest_run_id: Option<String>,
     /// RFC 3339.
@@ -92,6 +95,7 @@ pub(crate) fn shown(app: &App, project: &Project, machine: &Machine) -> Shown {
         url: app.hosts.preview_origin(project.id.as_str()),
         state: view.state,
         state_reason: view.reason.clone().or(tampered),
+        backend: project.backend.as_deref().unwrap_or_else(|| app.backend.name()).to_owned(),
         latest_run_id: project.latest_run.clone(),
         created_at: rfc3339(project.created_at),
         updated_at: rfc3339(project.updated_at),
@@ -106,6 +110,10 @@ pub(crate) struct Create {
     name: Option<String>,
     image: Option<String>,
     egress: Option<super::egress::Wish>,
+    /// What is to make its machine: `native`, `host`, `oci` or `e2b`, as far as the server offers it; the server's own
+    /// when absent.
+    #[serde(rename = "workspaceBackend")]
+    backend: Option<String>,
     /// False: its machine is made by the first who needs it, on that one's server.
     start: Option<bool>,
 }
@@ -129,12 +137,17 @@ pub(crate) async fn create(
     let change = body.egress.map(|wish| wish.by(&caller)).transpose()?.unwrap_or_default();
     let settings = egress::first(&app, change)?;
     let choosing = app.images.choosing().await;
-    let made_of = made_of::choose(&app, body.image.as_deref()).await?;
+    let backend = body.backend;
+    if let Some(backend) = &backend {
+        backends::is_offered(&app, backend)?;
+    }
+    let made_of = made_of::choose(&app, body.image.as_deref(), backend.as_deref()).await?;
     let new = NewProject {
         id: given.unwrap_or_else(ProjectId::random),
         alias,
         name,
         owner: caller.user_id().to_owned(),
+        backend,
         settings,
     };
     let starts = body.start.unwrap_or(true);
@@ -157,6 +170,11 @@ pub(crate) async fn create(
             app2.store.set_project_image(&new.id, None).await?;
         }
         let project = made.project;
+        if !made.created
+            && let Some(backend) = &new.backend
+        {
+            backends::is_of(&app2, &project, backend)?;
+        }
         if let Some(machine) = app2.servers.machine_of_other(&project) {
             let project = shown(&app2, &project, &machine);
             return Ok(Data(MadeOrFound { project, created: made.created }));

@@ -1,7 +1,6 @@
 //! `/v1/projects/{id}/runs` and `messages`: have work done unattended, look at it, follow it, end it.
 
 mod asked;
-mod backend;
 mod download;
 mod restore;
 
@@ -11,6 +10,7 @@ pub(crate) use restore::restore;
 
 use crate::{
     api_error::{ApiError, Code},
+    backends,
     comparisons::{self, CANDIDATES_MAX, CANDIDATES_MIN},
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
@@ -140,8 +140,18 @@ async fn several_of(
             "stream is of one run: ask for the comparison, and follow its candidates' runs",
         ));
     }
-    if let Some(backend) = &options.workspace_backend {
-        backend::is_there(app.backend.name(), backend)?;
+    if let Some(backend) = &options.workspace_backend
+        && backend != backends::of(app, &of.project)
+    {
+        backends::may_have(app, &of.project, &of.machine, backend)?;
+        return Err(ApiError::new(
+            Code::Unavailable,
+            format!(
+                "workspaceBackend: candidates are forks of the project, which is on {}: leave it out, or move the project \
+                 first by one run with workspaceBackend {backend}",
+                backends::of(app, &of.project)
+            ),
+        ));
     }
     let models = match (several.n, several.models) {
         (None, Some(choices)) => {
@@ -245,7 +255,7 @@ async fn ordered(
     let input = clean(&text, name, options.input)?;
     let model = model(app, options.provider.as_deref(), options.model.as_deref()).await?;
     if let Some(backend) = &options.workspace_backend {
-        backend::is_there(app.backend.name(), backend)?;
+        backends::may_have(app, &of.project, &of.machine, backend)?;
     }
     Ok(NewRun {
         id: JobId::random(),

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
-    checkpoints::auto,
+    checkpoints::{auto, moving},
     machines::{Machine, life},
+    servers,
     state::App,
 };
 use axum::body::Body;
@@ -144,6 +145,7 @@ impl Work {
         if self.run.state.attempt == 0 || self.run.state.phase == Phase::Over {
             self.begin().await?;
         }
+        self.take_place(machine).await?;
         let Some(now) = self.hand_over(machine).await? else {
             return self.end_cancelled(Told::default()).await;
         };
@@ -163,6 +165,36 @@ impl Work {
         told.status(ts, "running", json!({ "attempt": state.attempt }));
         told.status(ts, "phase_started", json!({ "phase": "plan" }));
         self.write(told, Left::default(), Durable::Now).await
+    }
+
+    /// Sees to it that the project is of the backend that the run asks for. One that its bridge has works where it is.
+    async fn take_place(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
+        if self.run.state.session.is_some() || self.cancelled.is_cancelled() {
+            return Ok(());
+        }
+        let asked = self.run.backend.clone();
+        if let Some(asked) = &asked {
+            // Who is cancelled waits for nobody; what has begun comes to its end.
+            let moved = tokio::select! {
+                moved = moving::to(&self.app, machine, asked) => moved?,
+                () = self.cancelled.cancelled() => return Ok(()),
+            };
+            let Some(from) = moved else { return Ok(()) };
+            let mut told = Told::default();
+            told.status(self.now(), "workspace_moved", json!({ "from": from, "to": asked }));
+            self.write(told, Left::default(), Durable::Soon).await?;
+        } else {
+            servers::bind(&self.app, machine).await?;
+            let now = self.app.backend.of(&self.run.project).name();
+            let (id, fence) = (&self.run.id, self.run.fence);
+            match self.app.store.set_run_backend(id, fence, now).await {
+                Ok(()) => self.run.backend = Some(now.to_owned()),
+                Err(error) => {
+                    tracing::warn!(run.id = %id, %error, "where a run works is not written down");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives the order to the bridge, to one after the other until one has it. Nothing: it is to end, and no bridge
@@ -270,7 +302,7 @@ impl Work {
         }
         let model = run.asked_provider.as_ref().zip(run.asked_model.as_ref());
         let mut rules = settings.rules.clone();
-        rules.installs = settings.installs_with(self.app.backend.name());
+        rules.installs = settings.installs_with(self.app.backend.of(&run.project).name());
         let model =
             model.map(|(provider, id)| ModelRef { provider: provider.clone(), id: id.clone() });
         Ok(RunOrder {

@@ -45,6 +45,7 @@ struct Box_ {
 
 /// All machines of a test.
 pub(crate) struct Machines {
+    name: &'static str,
     dir: TempDir,
     disks: Mutex<HashMap<ProjectId, Arc<Disk>>>,
     running: Mutex<HashMap<ProjectId, Box_>>,
@@ -69,7 +70,12 @@ pub(crate) struct Machines {
 
 impl Machines {
     pub(crate) fn new() -> Arc<Self> {
+        Self::named("native")
+    }
+
+    pub(crate) fn named(name: &'static str) -> Arc<Self> {
         Arc::new(Self {
+            name,
             dir: tempfile::tempdir().unwrap(),
             disks: Mutex::default(),
             running: Mutex::default(),
@@ -171,7 +177,7 @@ impl Machines {
 #[async_trait]
 impl Backend for Machines {
     fn name(&self) -> &'static str {
-        "native"
+        self.name
     }
 
     async fn abilities(&self) -> Vec<Ability> {

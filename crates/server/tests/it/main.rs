@@ -5,6 +5,7 @@
 
 mod auth;
 mod backend;
+mod backends;
 mod box_bridge;
 mod box_init;
 mod checkpoints;

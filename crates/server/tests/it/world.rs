@@ -4,6 +4,7 @@ use crate::{
     backend::Machines,
     client::{Answer, Call},
 };
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -15,7 +16,10 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use toft_machine::backend::Backend;
+use toft_machine::{
+    backend::{Backend, MachineError},
+    several::{Lazy, Several},
+};
 use toft_model::id::ProjectId;
 use toft_server::{Clock, Secret, ServerConfig, Stop};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -69,8 +73,42 @@ impl World {
     ) -> Self {
         let mut config = config(data.path(), &now);
         change(&mut config);
-        let (tell, told) = oneshot::channel();
         let backend: Arc<dyn Backend> = machines.clone();
+        Self::serve(data, machines, backend, now, config).await
+    }
+
+    /// Machines of both, and `host`, which is not offered.
+    pub(crate) async fn with_other(
+        data: TempDir,
+        machines: Arc<Machines>,
+        other: &Arc<Machines>,
+    ) -> Self {
+        let now = Arc::new(AtomicU64::new(START_MS));
+        let config = config(data.path(), &now);
+        let open = {
+            let other = Arc::clone(other);
+            move || -> BoxFuture<'static, Result<Arc<dyn Backend>, MachineError>> {
+                let other: Arc<dyn Backend> = other.clone();
+                Box::pin(async move { Ok(other) })
+            }
+        };
+        let place = |name| data.path().join("backends").join(name);
+        let others = vec![
+            Lazy { name: "oci", place: place("oci"), open: Ok(Box::new(open)) },
+            Lazy { name: "host", place: place("host"), open: Err("it must be named".into()) },
+        ];
+        let backend = Arc::new(Several::new(machines.clone(), others));
+        Self::serve(data, machines, backend, now, config).await
+    }
+
+    async fn serve(
+        data: TempDir,
+        machines: Arc<Machines>,
+        backend: Arc<dyn Backend>,
+        now: Arc<AtomicU64>,
+        config: ServerConfig,
+    ) -> Self {
+        let (tell, told) = oneshot::channel();
         let running = tokio::spawn(async move {
             toft_server::run(config, backend, CancellationToken::new(), |ready| {
                 assert!(tell.send(ready).is_ok());
@@ -87,6 +125,13 @@ impl World {
             now,
             running: Some(running),
         }
+    }
+
+    /// Ends the server; what is left for another one.
+    pub(crate) async fn leave(mut self) -> (TempDir, Arc<Machines>) {
+        self.stop.stop(false);
+        self.running.take().unwrap().await.unwrap().unwrap();
+        (self.data, self.machines)
     }
 
     /// Ends the server and starts another one on the same folder and machines.

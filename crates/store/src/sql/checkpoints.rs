@@ -56,6 +56,7 @@ impl FromRow<'_, DbRow> for TakenCheckpoint {
                 sessions: serde_json::from_str(row.try_get("sessions")?).map_err(unread)?,
                 message,
             },
+            away: row.try_get("backend")?,
             place: place.map(serde_json::from_str).transpose().map_err(unread)?,
         })
     }
@@ -65,7 +66,7 @@ macro_rules! checkpoint {
     ($rest:literal) => {
         concat!(
             "SELECT c.public_id, p.public_id AS project, c.label, c.cause, c.created_at, c.seq, \
-             c.base, c.sessions, c.message_session, c.message_entry, c.place \
+             c.base, c.sessions, c.message_session, c.message_entry, c.place, c.backend \
              FROM checkpoint c JOIN project p ON p.id = c.project_id WHERE c.project_id = $1 ",
             $rest
         )

@@ -19,7 +19,7 @@ impl Forks for SqlStore {
         for one in new {
             sqlx::query(
                 "INSERT INTO project (public_id, team_id, name, owner_id, wanted, created_at, \
-                 updated_at, deleted_at, host) VALUES ($1, 1, $2, $3, $4, $5, $5, $5, $6)",
+                 updated_at, deleted_at, host, backend) VALUES ($1, 1, $2, $3, $4, $5, $5, $5, $6, $7)",
             )
             .bind(one.id.as_str())
             .bind(&one.name)
@@ -27,6 +27,7 @@ impl Forks for SqlStore {
             .bind(Wanted::Running.as_str())
             .bind(ms(now_ms))
             .bind(self.me.get())
+            .bind(&one.backend)
             .execute(tx.on())
             .await
             .map_err(|e| StoreError::or_taken(e, "this project id"))?;

@@ -21,7 +21,7 @@ const DELETE_ROWS: i64 = 5_000;
 macro_rules! project {
     ($rest:literal) => {
         concat!(
-            "SELECT public_id, alias, name, owner_id, wanted, state_reason, host, machine_state, created_at, updated_at, \
+            "SELECT public_id, alias, name, owner_id, wanted, state_reason, host, backend, machine_state, created_at, updated_at, \
              (SELECT r.public_id FROM run r WHERE r.project_id = project.id AND r.writable = 1) AS latest_run \
              FROM project ",
             $rest
@@ -43,6 +43,7 @@ impl FromRow<'_, DbRow> for Project {
             },
             state_reason: raw_of(row, "state_reason")?,
             host: row.try_get("host")?,
+            backend: row.try_get("backend")?,
             machine_state: row
                 .try_get::<Option<String>, _>("machine_state")?
                 .and_then(|word| from_value(word.into()).ok()),
@@ -79,6 +80,7 @@ impl Projects for SqlStore {
             wanted: Wanted::Running,
             state_reason: None,
             host: None,
+            backend: new.backend.clone(),
             machine_state: None,
             latest_run: None,
             created_at: now_ms,
@@ -86,7 +88,8 @@ impl Projects for SqlStore {
         };
         let key: Option<i64> = sqlx::query_scalar(
             "INSERT INTO project (public_id, team_id, alias, name, owner_id, wanted, created_at, \
-             updated_at) VALUES ($1, 1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id",
+             updated_at, backend) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8) \
+             ON CONFLICT DO NOTHING RETURNING id",
         )
         .bind(project.id.as_str())
         .bind(&project.alias)
@@ -95,6 +98,7 @@ impl Projects for SqlStore {
         .bind(project.wanted.as_str())
         .bind(ms(now_ms))
         .bind(ms(now_ms))
+        .bind(&project.backend)
         .fetch_optional(tx.on())
         .await?;
         let Some(key) = key else {
@@ -180,6 +184,55 @@ impl Projects for SqlStore {
         .bind(key)
         .execute(tx.on())
         .await?;
+        tx.commit().await
+    }
+
+    async fn move_project(
+        &self,
+        id: &ProjectId,
+        from: &str,
+        to: &str,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let (mut tx, key) = self.begin_in(id, Durable::Now).await?;
+        sqlx::query("UPDATE project SET backend = $1, updated_at = $2 WHERE id = $3")
+            .bind(to)
+            .bind(ms(now_ms))
+            .bind(key)
+            .execute(tx.on())
+            .await?;
+        sqlx::query(
+            "UPDATE checkpoint SET backend = CASE WHEN backend = $1 THEN NULL \
+             ELSE COALESCE(backend, $2) END WHERE project_id = $3",
+        )
+        .bind(to)
+        .bind(from)
+        .bind(key)
+        .execute(tx.on())
+        .await?;
+        sqlx::query("DELETE FROM project_image WHERE project = $1")
+            .bind(id.as_str())
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
+    async fn backend_of(&self, id: &ProjectId) -> Result<Option<String>, StoreError> {
+        let found: Option<Option<String>> =
+            sqlx::query_scalar("SELECT backend FROM project WHERE public_id = $1")
+                .bind(id.as_str())
+                .fetch_optional(&self.read)
+                .await?;
+        Ok(found.flatten())
+    }
+
+    async fn name_backends(&self, backend: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE project SET backend = $1 WHERE backend IS NULL AND host = $2")
+            .bind(backend)
+            .bind(self.me.get())
+            .execute(tx.on())
+            .await?;
         tx.commit().await
     }
 

@@ -677,6 +677,22 @@ impl Runs for SqlStore {
         write(self, run, events, left, durable, now_ms).await
     }
 
+    async fn set_run_backend(
+        &self,
+        run: &JobId,
+        fence: u64,
+        backend: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin_relaxed().await?;
+        sqlx::query("UPDATE run SET backend = $1 WHERE public_id = $2 AND fence = $3")
+            .bind(backend)
+            .bind(run.as_str())
+            .bind(ms(fence))
+            .execute(tx.on())
+            .await?;
+        tx.commit().await
+    }
+
     async fn cancel_run(
         &self,
         project: &ProjectId,

@@ -175,7 +175,11 @@ impl Servers for SqlStore {
         Ok(rows.into_iter().map(server).collect())
     }
 
-    async fn bind_project(&self, project: &ProjectId) -> Result<Option<String>, StoreError> {
+    async fn bind_project(
+        &self,
+        project: &ProjectId,
+        backend: &str,
+    ) -> Result<Option<String>, StoreError> {
         let known = sqlx::query_scalar::<_, Option<String>>(
             "SELECT host FROM project WHERE public_id = $1 AND deleted_at IS NULL",
         )
@@ -186,11 +190,12 @@ impl Servers for SqlStore {
         // The disk is made after this: it must not be lost when the disk is there.
         let mut tx = self.begin().await?;
         let host = sqlx::query_scalar::<_, Option<String>>(
-            "UPDATE project SET host = COALESCE(host, $2) WHERE public_id = $1 AND deleted_at IS NULL \
-             RETURNING host",
+            "UPDATE project SET backend = CASE WHEN host IS NULL THEN COALESCE(backend, $3) ELSE backend END, \
+             host = COALESCE(host, $2) WHERE public_id = $1 AND deleted_at IS NULL RETURNING host",
         )
         .bind(project.as_str())
         .bind(me)
+        .bind(backend)
         .fetch_optional(tx.on())
         .await?;
         tx.commit().await?;

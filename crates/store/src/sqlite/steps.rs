@@ -95,3 +95,25 @@ async fn months_are_those_of_the_rest_of_the_system_and_older_calls_are_added_up
         sqlx::query_as("SELECT spent, last_ts FROM spent_run").fetch_one(&mut db).await.unwrap();
     assert_eq!(run, (50.0, i64::MAX));
 }
+
+#[tokio::test]
+async fn projects_of_before_are_of_whatever_their_server_says() {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    for step in MIGRATIONS.iter().filter(|step| step.version < 32) {
+        raw_sql(step.sql.clone()).execute(&mut db).await.unwrap();
+    }
+    let rows = "
+        INSERT INTO project (id, public_id, team_id, name, owner_id, wanted, created_at, updated_at, host)
+          SELECT 1, 'pppppppppppp', 1, 'Shop', id, 'running', 1, 1, 'me' FROM \"user\" LIMIT 1;
+        INSERT INTO checkpoint (public_id, project_id, cause, created_at, seq, base, sessions)
+          VALUES ('cccccccccccc', 1, 'manual', 1, 1, 'host-1', '[]');";
+    raw_sql(AssertSqlSafe(rows.to_owned())).execute(&mut db).await.unwrap();
+    for step in MIGRATIONS.iter().filter(|step| step.version >= 32) {
+        raw_sql(step.sql.clone()).execute(&mut db).await.unwrap();
+    }
+    for table in ["project", "checkpoint"] {
+        let statement = AssertSqlSafe(format!("SELECT backend FROM {table}"));
+        let of: Option<String> = sqlx::query_scalar(statement).fetch_one(&mut db).await.unwrap();
+        assert_eq!(of, None, "{table}");
+    }
+}

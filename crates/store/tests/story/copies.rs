@@ -40,6 +40,7 @@ fn taken(project: &ProjectId, cause: Cause, created_at: u64) -> TakenCheckpoint 
             message: None,
         },
         place: None,
+        away: None,
     }
 }
 

@@ -45,6 +45,7 @@ fn new_project(alias: Option<&str>, name: &str) -> NewProject {
         alias: alias.map(str::to_owned),
         name: name.into(),
         owner: SYSTEM_USER.into(),
+        backend: None,
         settings: MachineSettings::default(),
     }
 }
@@ -113,6 +114,7 @@ async fn families(place: &Place) {
     let store = &*store;
     people::people(store).await;
     projects::projects(store).await;
+    projects::backends(store).await;
     people::settings(store).await;
     projects::preview_ports(store).await;
     projects::machine_records(store).await;

@@ -3,11 +3,14 @@
 
 use super::{databases::Place, new_project, project};
 use toft_model::{
+    checkpoint::{Cause, Checkpoint, CheckpointId},
     event::{LimitHit, LimitKind, Observed, Told},
+    id::ProjectId,
     machine::{EgressCeiling, EgressName, EgressSetting, IdleRule, Limits, MachineState},
 };
 use toft_store::{
-    MachineSettings, NewProject, PreviewPort, Project, Store, StoreError, Wake, Wanted,
+    Durable, MachineSettings, NewProject, PreviewPort, Project, ProjectImage, Store, StoreError,
+    TakenCheckpoint, Wake, Wanted,
 };
 
 pub(crate) async fn projects(store: &dyn Store) {
@@ -57,6 +60,73 @@ pub(crate) async fn projects(store: &dyn Store) {
     let again = NewProject { id: first.id.clone(), ..new_project(None, "Back") };
     assert!(matches!(store.create_project(&again, 70).await, Err(StoreError::Taken { .. })));
     assert!(project(store, Some("default"), 70).await.id != first.id, "the alias is free again");
+}
+
+/// Ends joined as a server of its own: whoever comes after it joins again.
+pub(crate) async fn backends(store: &dyn Store) {
+    let me = toft_store::NewServer {
+        id: "here".into(),
+        place: "here".into(),
+        url: "http://here".into(),
+        version: "1".into(),
+        shares: String::new(),
+    };
+    store.join(&me, 1).await.unwrap();
+    let named = NewProject { backend: Some("oci".into()), ..new_project(None, "Named") };
+    let named = store.create_project(&named, 1).await.unwrap().project;
+    let free = project(store, None, 1).await;
+    assert_eq!((named.backend.as_deref(), free.backend.as_deref()), (Some("oci"), None));
+    let of = async |project: &Project| {
+        let found = store.project(project.id.as_str()).await.unwrap().unwrap().backend;
+        assert_eq!(store.backend_of(&project.id).await.unwrap(), found);
+        found
+    };
+    // What has no machine yet is of none, unless it says so.
+    store.name_backends("native").await.unwrap();
+    assert_eq!(of(&free).await, None);
+    for (project, want) in [(&named, "oci"), (&free, "native")] {
+        store.bind_project(&project.id, "native").await.unwrap();
+        assert_eq!(of(project).await.as_deref(), Some(want));
+        store.bind_project(&project.id, "host").await.unwrap();
+        assert_eq!(of(project).await.as_deref(), Some(want), "it has a machine");
+    }
+
+    let kept = CheckpointId::random();
+    let taken = TakenCheckpoint {
+        checkpoint: Checkpoint {
+            id: kept.clone(),
+            project_id: free.id.clone(),
+            label: None,
+            cause: Cause::Manual,
+            created_at: 5,
+            seq: 0,
+            base: "host-1".into(),
+            sessions: Vec::new(),
+            message: None,
+        },
+        place: None,
+        away: None,
+    };
+    store.add_checkpoint(&taken, Durable::Now).await.unwrap();
+    let image = ProjectImage { key: "k".into(), name: "tools".into() };
+    store.set_project_image(&free.id, Some(&image)).await.unwrap();
+    let away = async || store.checkpoint(&free.id, &kept).await.unwrap().unwrap().away;
+    // There, on, and back: a checkpoint stays where it was taken.
+    for (from, to, lies) in [
+        ("native", "oci", Some("native")),
+        ("oci", "host", Some("native")),
+        ("host", "native", None),
+    ] {
+        store.move_project(&free.id, from, to, 9).await.unwrap();
+        assert_eq!((of(&free).await.as_deref(), away().await.as_deref()), (Some(to), lies));
+    }
+    assert_eq!(store.project_image(&free.id).await.unwrap(), None);
+    store.delete_project(&free.id, 10).await.unwrap();
+    assert_eq!(store.backend_of(&free.id).await.unwrap().as_deref(), Some("native"));
+    assert_eq!(store.backend_of(&ProjectId::random()).await.unwrap(), None);
+    store.set_destroyed(&free.id, 11).await.unwrap();
+    store.delete_project(&named.id, 12).await.unwrap();
+    store.set_destroyed(&named.id, 13).await.unwrap();
 }
 
 pub(crate) async fn preview_ports(store: &dyn Store) {

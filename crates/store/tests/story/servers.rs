@@ -41,8 +41,8 @@ pub(crate) async fn hosts(place: &Place) {
     assert_eq!(store.join(&server("a"), NOW).await.unwrap(), Joined::Yes);
     let (shop, free) = (project(store, None, 1).await.id, project(store, None, 2).await.id);
     assert_eq!(store.project(shop.as_str()).await.unwrap().unwrap().host, None);
-    assert_eq!(store.bind_project(&shop).await.unwrap().as_deref(), Some("a"));
-    assert_eq!(store.bind_project(&shop).await.unwrap().as_deref(), Some("a"));
+    assert_eq!(store.bind_project(&shop, "native").await.unwrap().as_deref(), Some("a"));
+    assert_eq!(store.bind_project(&shop, "native").await.unwrap().as_deref(), Some("a"));
     store.keep_machine_states(&[(shop.clone(), MachineState::Running)]).await.unwrap();
     let shown = store.project(shop.as_str()).await.unwrap().unwrap();
     assert_eq!(
@@ -62,7 +62,7 @@ pub(crate) async fn hosts(place: &Place) {
     let got = store.take_over_runs(&claim("c", 9), NOW).await.unwrap();
     assert_eq!(ids(&got), [loose.id.as_str()], "the other one is its host's");
     // While it began there, its machine was made here.
-    assert_eq!(store.bind_project(&free).await.unwrap().as_deref(), Some("a"));
+    assert_eq!(store.bind_project(&free, "native").await.unwrap().as_deref(), Some("a"));
     store.give_back_run(&got[0].id, got[0].fence - 1).await.unwrap();
     assert!(store.take_over_runs(&claim("b", 9), NOW).await.unwrap().is_empty());
     store.give_back_run(&got[0].id, got[0].fence).await.unwrap();
@@ -118,7 +118,8 @@ pub(crate) async fn several(place: &Place) {
 
     // Many who want it: one has it.
     let shop = project(&*one, None, 1).await.id;
-    let (a, b) = futures_util::join!(one.bind_project(&shop), two.bind_project(&shop));
+    let (a, b) =
+        futures_util::join!(one.bind_project(&shop, "native"), two.bind_project(&shop, "native"));
     let (a, b) = (a.unwrap().unwrap(), b.unwrap().unwrap());
     assert_eq!(a, b);
     let (owner, stranger) = if a == "a" { (&one, &two) } else { (&two, &one) };

@@ -154,3 +154,4 @@ mod usage;
 mod walls;
 mod way_out;
 mod wire;
+mod workspace_backends;

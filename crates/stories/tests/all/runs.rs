@@ -10,17 +10,17 @@ use toft_stories::{
     toft::{STEP_TIMEOUT, Start, Toft},
 };
 
-const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
+pub(crate) const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
 
 const SLOW: &str = "```json\n{\"summary\": \"Slowly.\", \"todos\": [{\"id\": \"a\", \"title\": \"Work slowly\"}]}\n```";
 
 const WORDS: &str = "I would write one line into a file, and nothing else.";
 
-fn say(text: &str) -> Say {
+pub(crate) fn say(text: &str) -> Say {
     Say { text: text.into(), tools: vec![] }
 }
 
-fn call(tool: &str, arguments: Value) -> Say {
+pub(crate) fn call(tool: &str, arguments: Value) -> Say {
     Say { text: "Now.".into(), tools: vec![(tool.into(), arguments)] }
 }
 
@@ -40,7 +40,7 @@ fn script(plan: &'static str) -> Script {
 }
 
 /// A request with headers of its own: status, and the whole answer.
-async fn send(
+pub(crate) async fn send(
     toft: &Toft,
     method: &str,
     path: &str,
@@ -62,7 +62,11 @@ async fn send(
 }
 
 /// All that a run tells, until its stream ends.
-async fn stream(toft: &Toft, path: &str, after: Option<u64>) -> Result<Vec<(u64, String, Value)>> {
+pub(crate) async fn stream(
+    toft: &Toft,
+    path: &str,
+    after: Option<u64>,
+) -> Result<Vec<(u64, String, Value)>> {
     let url = format!("{}{path}/stream", toft.base);
     let mut request = toft.http().get(url).bearer_auth(&toft.token).timeout(STEP_TIMEOUT);
     if let Some(after) = after {
@@ -99,7 +103,7 @@ fn is_over(run: &Value) -> bool {
 }
 
 /// The words of all `status` events.
-fn statuses(events: &[(u64, String, Value)]) -> Vec<&str> {
+pub(crate) fn statuses(events: &[(u64, String, Value)]) -> Vec<&str> {
     let status = events.iter().filter(|(_, kind, _)| kind == "status");
     status.filter_map(|(_, _, data)| data["status"].as_str()).collect()
 }

@@ -37,6 +37,8 @@ export interface StatusTold {
   touchedFiles?: string[]
   sizeBytes?: number
   fileCount?: number
+  from?: string
+  to?: string
 }
 
 interface Bodies {

@@ -12,6 +12,8 @@ export interface RunAsk {
   approval: boolean
   /** It goes on in the conversation of the latest one. */
   goesOn: boolean
+  /** Which backend it is worked on with; null: where the project is. */
+  backend: string | null
   /** Several, each in a copy of the project: how many, or one for each model. */
   several?: number | (RunAsk['model'] & object)[]
 }
@@ -36,10 +38,11 @@ export function runsOf(project: string) {
     run: (run: string) => call<Run>('GET', one(run)),
     /** Asked again under the same key it is the same one. */
     ask: async (wish: RunAsk, key: string): Promise<Asked> => {
-      const { text, model, approval, goesOn, several } = wish
+      const { text, model, approval, goesOn, backend, several } = wish
       const how = {
         ...(model && !Array.isArray(several) ? { provider: model.provider, model: model.id } : {}),
         ...(approval ? { approval } : {}),
+        ...(backend ? { workspaceBackend: backend } : {}),
       }
       if (several !== undefined) {
         const which = Array.isArray(several)

@@ -2,6 +2,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Fragment } from 'react'
 import { wordsOf } from '@/api/http'
+import type { Ability } from '@/api/types'
 import { queries } from '@/hooks/queries'
 import { Button } from '@/ui/button'
 import { Glyph } from '@/ui/glyph'
@@ -24,28 +25,18 @@ export function Host() {
   if (!data) return null
   return (
     <>
-      <ul className="divide-y divide-line border-y">
-        {data.abilities.map((ability) => (
-          <li key={ability.name} className="grid grid-cols-[12px_1fr] gap-x-3 py-2">
-            <span className="mt-1">
-              <Glyph
-                shape={ability.enforced ? 'tick' : 'cross'}
-                tone={ability.enforced ? 'moss' : 'amber'}
-              />
-            </span>
-            <div className="min-w-0">
-              <span className="font-medium">{capital(ability.name)}</span>
-              <span className="text-ink-3">
-                {ability.enforced ? ', enforced' : ', not enforced'}
-              </span>
-              <div className="break-words text-ink-2">{ability.how}</div>
-              {!ability.enforced && ability.remedy && (
-                <div className="break-words text-amber-text">{ability.remedy}</div>
-              )}
-            </div>
-          </li>
-        ))}
-      </ul>
+      {data.backends.map(({ name, abilities, storage, problem }) => (
+        <section key={name} aria-label={`Backend ${name}`} className="mb-3">
+          {data.backends.length > 1 && (
+            <h3 className="mb-1 font-semibold">
+              {capital(name)}
+              {storage && <span className="font-normal text-ink-3">, {storage}</span>}
+            </h3>
+          )}
+          {problem && <p className="break-words text-amber-text">{problem}</p>}
+          {abilities.length > 0 && <Abilities abilities={abilities} />}
+        </section>
+      ))}
       <dl className="mt-3 grid grid-cols-[104px_1fr] gap-y-1">
         <dt className="text-ink-3">Version</dt>
         <dd className="tnum">{data.version}</dd>
@@ -64,5 +55,30 @@ export function Host() {
         ))}
       </dl>
     </>
+  )
+}
+
+function Abilities({ abilities }: { abilities: readonly Ability[] }) {
+  return (
+    <ul className="divide-y divide-line border-y">
+      {abilities.map((ability) => (
+        <li key={ability.name} className="grid grid-cols-[12px_1fr] gap-x-3 py-2">
+          <span className="mt-1">
+            <Glyph
+              shape={ability.enforced ? 'tick' : 'cross'}
+              tone={ability.enforced ? 'moss' : 'amber'}
+            />
+          </span>
+          <div className="min-w-0">
+            <span className="font-medium">{capital(ability.name)}</span>
+            <span className="text-ink-3">{ability.enforced ? ', enforced' : ', not enforced'}</span>
+            <div className="break-words text-ink-2">{ability.how}</div>
+            {!ability.enforced && ability.remedy && (
+              <div className="break-words text-amber-text">{ability.remedy}</div>
+            )}
+          </div>
+        </li>
+      ))}
+    </ul>
   )
 }

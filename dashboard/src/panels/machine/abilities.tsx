@@ -2,6 +2,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import type { Machine } from '@/api/types'
+import { ofBackend } from '@/components/machine-words'
 import { Ticked } from '@/components/ticked'
 import { queries } from '@/hooks/queries'
 import { Glyph } from '@/ui/glyph'
@@ -40,7 +41,7 @@ export function Abilities({ machine }: { machine: Machine }) {
   const [open, setOpen] = useState(false)
   const abilities = [
     ...canList(machine).map(({ name, yes, how }) => ({ name, enforced: yes, how, remedy: null })),
-    ...(doctor?.abilities ?? machine.enforced),
+    ...(ofBackend(doctor, machine) ?? machine.enforced),
   ]
   const count = abilities.filter((ability) => ability.enforced).length
   return (

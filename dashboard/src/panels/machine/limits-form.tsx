@@ -5,6 +5,7 @@ import { wordsOf } from '@/api/http'
 import { machineOf } from '@/api/machine'
 import type { Limits } from '@/api/machine-types'
 import type { Ability, Machine } from '@/api/types'
+import { ofBackend } from '@/components/machine-words'
 import { Ticked } from '@/components/ticked'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
@@ -81,7 +82,7 @@ export function LimitsForm({ machine }: { machine: Machine }) {
   const { id } = useProject()
   const client = useQueryClient()
   const { data: doctor } = useQuery(queries.doctor)
-  const abilities = doctor?.abilities ?? machine.enforced
+  const abilities = ofBackend(doctor, machine) ?? machine.enforced
   const [typed, setTyped] = useState(
     () =>
       Object.fromEntries(

@@ -7,13 +7,14 @@ import { Ago } from '@/ui/time'
 import { count, duration, momentOf } from '@/util/format'
 
 export function RunFacts({ run, onShow }: { run: Run; onShow: (run: string) => void }) {
-  const { provider, model, attempt, maxAttempts } = run.meta
+  const { provider, model, attempt, maxAttempts, workspaceBackend } = run.meta
   const { parentRunId, commitSha } = run
   const over = isOver(run)
   const took = over ? runTook(run, 0) : null
   const unknown = <span className="text-ink-3">{over ? 'not known' : 'not known yet'}</span>
   const facts: readonly (readonly [string, ReactNode])[] = [
     ['Model', model ? [provider, model].filter(Boolean).join(' / ') : unknown],
+    ['Where', workspaceBackend],
     ['Asked for', <Ago key="ago" at={momentOf(run.createdAt)} />],
     ['Took', took === null ? null : duration(took)],
     ['Attempt', attempt > 0 ? `${attempt} of ${maxAttempts}` : null],

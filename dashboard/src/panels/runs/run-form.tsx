@@ -40,6 +40,7 @@ export function RunForm({
   const [model, setModel] = useState<Model | null>(null)
   const [approval, setApproval] = useState(false)
   const [goesOn, setGoesOn] = useState(false)
+  const [backend, setBackend] = useState<string | null>(null)
   const [several, setSeveral] = useState(1)
   /** For each of several its own; null: they share one. */
   const [models, setModels] = useState<readonly (Model | null)[] | null>(null)
@@ -47,6 +48,11 @@ export function RunForm({
   const [tried, setTried] = useState(false)
 
   const { data: all } = useQuery(queries.models)
+  const { data: me } = useQuery(queries.me)
+  const { data: machine } = useQuery(queries.machine(id))
+  const backends = me?.server.backends ?? []
+  /** Where the project is, unless another was chosen. */
+  const where = backend ?? machine?.backend ?? null
   /** The one that answers where no other was chosen. */
   const shared = model ?? state?.model ?? all?.default ?? null
 
@@ -58,7 +64,15 @@ export function RunForm({
       several === 1 ? {} : { several: named?.every((each) => each !== null) ? named : several }
     const continues = goesOn && several === 1 && latest !== undefined
     ask.mutate(
-      { text, model, approval, goesOn: continues, ...of },
+      {
+        text,
+        model,
+        approval,
+        goesOn: continues,
+        // Copies are made where the project is.
+        backend: several === 1 && where !== machine?.backend ? where : null,
+        ...of,
+      },
       {
         onSuccess: (asked) => {
           setText(promptKey(id), '')
@@ -149,6 +163,28 @@ export function RunForm({
             model={model ?? state?.model ?? null}
             onPick={(change) => setModel({ provider: change.provider, id: change.modelId })}
           />
+        </div>
+      )}
+      {several === 1 && backends.length > 1 && where !== null && machine && (
+        <div className="flex flex-col gap-1">
+          <span className="text-sm font-medium text-ink-2">Where</span>
+          <div>
+            <Segments
+              label="Where"
+              value={where}
+              options={[...new Set([machine.backend, ...backends])].map((value) => ({
+                value,
+                label: value,
+              }))}
+              onChange={setBackend}
+            />
+          </div>
+          {where !== machine.backend && (
+            <p className="text-sm text-ink-3">
+              The project moves there first, with its files and conversations. What was installed in
+              its system stays behind.
+            </p>
+          )}
         </div>
       )}
       <div>

@@ -132,6 +132,7 @@ impl House {
             alias: None,
             name: "Shop".into(),
             owner: SYSTEM_USER.into(),
+            backend: None,
             settings: MachineSettings::default(),
         };
         store.create_project(&new, 2).await.unwrap();
@@ -147,6 +148,7 @@ impl House {
             alias: None,
             name: "Other".into(),
             owner: SYSTEM_USER.into(),
+            backend: None,
             settings: MachineSettings::default(),
         };
         self.store.create_project(&new, 2).await.unwrap();

@@ -312,6 +312,8 @@ pub(crate) enum BackendName {
     Host,
     /// Containers of Podman or Docker; needs --oci-image.
     Oci,
+    /// Sandboxes at E2B; needs the variables E2B_API_KEY and E2B_TEMPLATE.
+    E2b,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //! reader of environment and files of configuration.
 
 mod checks;
+mod e2b;
 mod egress;
 mod fallbacks;
 mod idle;
@@ -20,6 +21,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow, bail};
 pub(crate) use checks::check;
 use clap::ValueEnum as _;
+pub(crate) use e2b::E2bParts;
 use keys::Watched;
 pub(crate) use last::{last, remember};
 pub(crate) use oci::OciParts;
@@ -97,6 +99,8 @@ pub(crate) struct Resolved {
     pub(crate) allow_host: Option<PathBuf>,
     /// With the backend `oci`.
     pub(crate) oci: Option<OciParts>,
+    /// With the backend `e2b`.
+    pub(crate) e2b: Option<E2bParts>,
     /// What all projects may take on disk together.
     pub(crate) disk_bytes_max: Option<u64>,
     /// When machines that nobody uses are put away.
@@ -136,7 +140,8 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         Some(flag) => Some(flag),
         None => workspace::backend(tells)?.or(file.backend),
     };
-    if let (None, Some(before @ (BackendName::Oci | BackendName::Host))) = (told, last(at).backend)
+    if let (None, Some(before @ (BackendName::Oci | BackendName::Host | BackendName::E2b))) =
+        (told, last(at).backend)
     {
         bail!(
             "the machines of this data folder were made with --backend {}: say that again (with its \
@@ -152,17 +157,19 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
             "--backend host runs projects without any sandbox, so it needs --allow-host DIR: the \
              folder in which they may live"
         ),
-        (BackendName::Native | BackendName::Oci, Some(_)) => bail!(
+        (BackendName::Native | BackendName::Oci | BackendName::E2b, Some(_)) => bail!(
             "--allow-host means nothing without the backend `host`: add --backend host, or leave \
              it out"
         ),
-        (BackendName::Native | BackendName::Oci, None) | (BackendName::Host, Some(_)) => {}
+        (BackendName::Native | BackendName::Oci | BackendName::E2b, None)
+        | (BackendName::Host, Some(_)) => {}
     }
     let oci = Oci {
         socket: up.oci.socket.clone().or(file.oci_socket),
         image: up.oci.image.clone().or(file.oci_image),
     };
     let oci = oci::parts(backend, oci)?;
+    let e2b = e2b::parts(tells, backend)?;
     let domain = up.domain.clone().or(file.domain);
     let preview_domain = up.preview_domain.clone().or(file.preview_domain);
     if domain.is_some() && domain == preview_domain {
@@ -200,6 +207,7 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         backend,
         allow_host,
         oci,
+        e2b,
         disk_bytes_max,
         idle,
         egress,

@@ -21,7 +21,7 @@ pub(crate) struct OciParts {
 /// `None` with another backend.
 pub(super) fn parts(backend: BackendName, given: Oci) -> Result<Option<OciParts>> {
     match backend {
-        BackendName::Native | BackendName::Host => {
+        BackendName::Native | BackendName::Host | BackendName::E2b => {
             // From the environment they may be meant for another start; as flags they are not.
             return Ok(None);
         }

@@ -19,11 +19,7 @@ pub(super) fn backend(tells: &dyn Fn(&str) -> Option<String>) -> Result<Option<B
     if let Ok(known) = BackendName::from_str(&given, true) {
         return Ok(Some(known));
     }
-    let message = if given == "e2b" {
-        format!("{name} is e2b, and this server makes no machines there: say native, oci or host")
-    } else {
-        format!("{name} is native, oci or host, not {given:?}")
-    };
+    let message = format!("{name} is native, oci, host or e2b, not {given:?}");
     Err(Refused { code: "invalid_setting".into(), message }.into())
 }
 

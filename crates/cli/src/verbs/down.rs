@@ -3,7 +3,7 @@
 
 use crate::{args, client::Client, config, output};
 use anyhow::{Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::Path,
@@ -63,7 +63,14 @@ fn server_pid(file: &Path) -> Option<u64> {
 fn has_leftovers(run: &Path) -> bool {
     let machines = fs::read_dir(run.join("m")).into_iter().flatten().flatten();
     run.join("gateway.sock").exists()
-        || machines.map(|m| m.path().join("state.json")).any(|state| state.exists())
+        || machines.map(|m| m.path()).any(|m| m.join("state.json").exists() || has_sandbox(&m))
+}
+
+/// Whether a machine's sandbox was left with something that runs in it.
+fn has_sandbox(machine: &Path) -> bool {
+    let record = fs::read(machine.join("e2b.json")).unwrap_or_default();
+    let record: Value = serde_json::from_slice(&record).unwrap_or_default();
+    record["left"]["running"].is_object()
 }
 
 /// Whether a process runs; one that has ended and waits for its parent does not.

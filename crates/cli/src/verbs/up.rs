@@ -19,6 +19,7 @@ use std::{
 };
 use toft_machine::{
     backend::{Backend, MachineError},
+    e2b::{self, E2b, E2bConfig},
     host::{self, Host, HostConfig},
     native::{self, Native, NativeConfig},
     oci::{self, Oci, OciConfig},
@@ -228,6 +229,7 @@ enum Kind {
     Native(Native),
     Host(Host),
     Oci(Oci),
+    E2b(E2b),
 }
 
 impl Opened {
@@ -241,6 +243,7 @@ impl Opened {
             Kind::Native(native) => native.close().await,
             Kind::Host(host) => host.close().await,
             Kind::Oci(oci) => oci.close().await,
+            Kind::E2b(e2b) => e2b.close().await,
         };
         if let Err(error) = closed {
             output::remark(&format!("something of the machines stays behind: {error}"));
@@ -266,13 +269,31 @@ pub(super) async fn open(resolved: &Resolved) -> Result<Opened, MachineError> {
         let oci = Box::pin(oci::open(config)).await?;
         return Ok(Opened { backend: Arc::new(oci.clone()), kind: Kind::Oci(oci) });
     }
+    if let Some(parts) = resolved.e2b.clone() {
+        let config::E2bParts { key, template, api_url, sandbox_url, .. } = parts;
+        let config = E2bConfig {
+            data_dir,
+            exe,
+            api_url,
+            sandbox_url,
+            key,
+            template,
+            request_timeout: parts.request_timeout,
+            retry: parts.retry,
+            sandbox_timeout: parts.sandbox_timeout,
+        };
+        let e2b = e2b::open(config).await?;
+        return Ok(Opened { backend: Arc::new(e2b.clone()), kind: Kind::E2b(e2b) });
+    }
     let native = native::open(NativeConfig { data_dir, exe, disk_bytes_max }).await?;
     Ok(Opened { backend: Arc::new(native.clone()), kind: Kind::Native(native) })
 }
 
 fn explain(backend: BackendName, error: &MachineError) -> anyhow::Error {
     match error {
-        MachineError::Unsupported { .. } if backend == BackendName::Oci => {
+        MachineError::Unsupported { .. }
+            if matches!(backend, BackendName::Oci | BackendName::E2b) =>
+        {
             anyhow::anyhow!("{error}")
         }
         MachineError::Unsupported { .. } => anyhow::anyhow!(

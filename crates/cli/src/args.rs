@@ -319,11 +319,13 @@ pub(crate) enum BackendName {
     Host,
     /// Containers of Podman or Docker; needs --oci-image.
     Oci,
+    /// Sandboxes at E2B; needs the variables E2B_API_KEY and E2B_TEMPLATE.
+    E2b,
 }
 
 impl BackendName {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Native, Self::Host, Self::Oci];
+    pub(crate) const ALL: [Self; 4] = [Self::Native, Self::Host, Self::Oci, Self::E2b];
 
     /// As people and the API say it.
     pub(crate) fn word(self) -> &'static str {
@@ -331,6 +333,7 @@ impl BackendName {
             Self::Native => "native",
             Self::Host => "host",
             Self::Oci => "oci",
+            Self::E2b => "e2b",
         }
     }
 }

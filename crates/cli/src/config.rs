@@ -2,6 +2,7 @@
 //! reader of environment and files of configuration.
 
 mod checks;
+mod e2b;
 mod egress;
 mod fallbacks;
 mod idle;
@@ -19,6 +20,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 pub(crate) use checks::check;
+pub(crate) use e2b::E2bParts;
 use keys::Watched;
 pub(crate) use last::{first, last, remember};
 pub(crate) use oci::OciParts;
@@ -101,6 +103,8 @@ pub(crate) struct Resolved {
     pub(crate) allow_host: Option<PathBuf>,
     /// When the backend `oci` is among them.
     pub(crate) oci: Option<OciParts>,
+    /// With the backend `e2b`.
+    pub(crate) e2b: Option<E2bParts>,
     /// What all projects may take on disk together.
     pub(crate) disk_bytes_max: Option<u64>,
     /// When machines that nobody uses are put away.
@@ -140,7 +144,8 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         Some(flag) => Some(flag),
         None => workspace::backend(tells)?.or(file.backend),
     };
-    if let (None, Some(before @ (BackendName::Oci | BackendName::Host))) = (told, last(at).backend)
+    if let (None, Some(before @ (BackendName::Oci | BackendName::Host | BackendName::E2b))) =
+        (told, last(at).backend)
     {
         bail!(
             "the machines of this data folder were made with --backend {}: say that again (with its \
@@ -171,6 +176,7 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         image: up.oci.image.clone().or(file.oci_image),
     };
     let oci = oci::parts(&backends, oci)?;
+    let e2b = e2b::parts(tells, &backends)?;
     let domain = up.domain.clone().or(file.domain);
     let preview_domain = up.preview_domain.clone().or(file.preview_domain);
     if domain.is_some() && domain == preview_domain {
@@ -210,6 +216,7 @@ fn resolve_with(at: &At, up: &Up, tells: &dyn Fn(&str) -> Option<String>) -> Res
         first,
         allow_host,
         oci,
+        e2b,
         disk_bytes_max,
         idle,
         egress,

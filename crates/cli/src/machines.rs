@@ -3,7 +3,7 @@
 
 use crate::{
     args::BackendName,
-    config::{self, OciParts, Resolved},
+    config::{self, E2bParts, OciParts, Resolved},
     output, parts,
 };
 use std::{
@@ -12,6 +12,7 @@ use std::{
 };
 use toft_machine::{
     backend::{Backend, MachineError},
+    e2b::{self, E2bConfig},
     host::{self, HostConfig},
     native::{self, NativeConfig},
     oci::{self, OciConfig},
@@ -94,6 +95,32 @@ fn opener(name: BackendName, resolved: &Resolved, exe: &Path) -> Result<Open, St
             };
             let config = OciConfig { data_dir, exe, sockets, image, disk_bytes_max };
             opening(config, oci::open)
+        }
+        BackendName::E2b => {
+            let Some(parts) = resolved.e2b.clone() else {
+                return Err("it needs E2B_API_KEY and E2B_TEMPLATE".into());
+            };
+            let E2bParts {
+                key,
+                template,
+                api_url,
+                sandbox_url,
+                request_timeout,
+                retry,
+                sandbox_timeout,
+            } = parts;
+            let config = E2bConfig {
+                data_dir,
+                exe,
+                api_url,
+                sandbox_url,
+                key,
+                template,
+                request_timeout,
+                retry,
+                sandbox_timeout,
+            };
+            opening(config, e2b::open)
         }
     })
 }

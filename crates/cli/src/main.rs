@@ -1,4 +1,4 @@
-//! The `toft` binary: one of five parts by its first argument, or a verb of the command line.
+//! The `toft` binary: one of its parts by its first argument, or a verb of the command line.
 //! Parse, choose, one function each; exit codes are decided here and nowhere else.
 
 mod amounts;

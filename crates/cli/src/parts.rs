@@ -21,6 +21,7 @@ pub(crate) fn run(part: &str, mut argv: impl Iterator<Item = OsString>) -> Optio
         "bridge" => Some(ended("bridge", toft_bridge::serve::main(STANDARD_INPUT))),
         "inspect" => Some(ended("inspect", toft_bridge::inspect::sql::main(argv))),
         "gateway" => Some(toft_gateway::main(argv)),
+        "tunnel" => Some(ended("tunnel", toft_machine::tunnel::main(argv))),
         toft_tools::aside::PART => Some(toft_tools::aside::main(argv)),
         crate::bench::CLIENTS => Some(ended("bench", crate::bench::clients())),
         toft_tools::tree::PART => Some(toft_tools::tree::main(argv)),

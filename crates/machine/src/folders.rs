@@ -68,6 +68,21 @@ impl Folders {
     pub(crate) fn log(&self, project: &ProjectId) -> PathBuf {
         self.data.join("logs").join(project.as_str())
     }
+
+    /// The name that a data folder keeps wherever it is moved, for whoever keeps machines of many such.
+    pub(crate) fn identity(&self, file: &str) -> io::Result<String> {
+        let path = self.store().join(file);
+        match fs::read_to_string(&path) {
+            Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let name = rand_name();
+        let new = path.with_extension("new");
+        fs::write(&new, &name)?;
+        fs::rename(new, path)?;
+        Ok(name)
+    }
 }
 
 /// Makes a folder for the owner only; there already: done.

@@ -1,7 +1,14 @@
-//! What the fuzzer feeds (`.ci/fuzz`): documents and archives of images, and what a machine's init says, each
+//! What the fuzzer feeds (`.ci/fuzz`): documents and archives of images, what a machine's init says, and what the
+//! daemon of a sandbox does, each
 //! with the rules that hold whatever they are. Nothing of this is in what ships.
 
-use crate::images::{archive::Archive, compressed, environment, oci};
+use crate::{
+    e2b::{
+        envd,
+        envelope::{Envelopes, Opened},
+    },
+    images::{archive::Archive, compressed, environment, oci},
+};
 use std::io::Read as _;
 use toft_model::{
     frame::{Decoder, FRAME_BYTES_MAX, FrameKind, encode},
@@ -16,6 +23,7 @@ pub const TARGETS: &[Fuzzed] = &[
     ("image_documents", image_documents),
     ("image_archives", image_archives),
     ("init_frames", init_frames),
+    ("sandbox_envelopes", sandbox_envelopes),
 ];
 
 /// What is read of one archive at most: a few bytes may stand for many.
@@ -49,6 +57,32 @@ fn image_archives(bytes: &[u8]) {
             assert!(content.len() as u64 <= entry.size);
         }
     }
+}
+
+/// A stream of a sandbox's daemon, in pieces of the first byte's size: the same however it is cut.
+fn sandbox_envelopes(bytes: &[u8]) {
+    let Some((size, bytes)) = bytes.split_first() else { return };
+    let read = |size: usize| {
+        let (mut envelopes, mut seen) = (Envelopes::default(), Vec::new());
+        for piece in bytes.chunks(size) {
+            envelopes.push(piece);
+            loop {
+                match envelopes.next() {
+                    Ok(Some(Opened::Message(message))) => {
+                        seen.push(format!("{:?}", envd::did(&message)));
+                    }
+                    Ok(Some(Opened::End(said))) => seen.push(format!("{said:?}")),
+                    Ok(None) => break,
+                    Err(why) => {
+                        seen.push(why.to_owned());
+                        return seen;
+                    }
+                }
+            }
+        }
+        seen
+    };
+    assert_eq!(read(usize::from(*size).max(1)), read(bytes.len().max(1)));
 }
 
 /// Frames of init, in pieces of the first byte's size: the same however they are cut.

@@ -1,6 +1,6 @@
 //! Machines: one trait, and a backend per way of making them. `native` is made of namespaces and
 //! needs nothing installed; `host` is a plain folder without a sandbox, `oci` a container of
-//! Podman or Docker. Knows nothing of HTTP routes, sessions or models.
+//! Podman or Docker, `e2b` a sandbox at E2B. Knows nothing of HTTP routes, sessions or models.
 
 pub mod at_rest;
 pub mod backend;
@@ -13,6 +13,7 @@ mod cgroup;
 mod contract;
 mod diff;
 mod disks;
+pub mod e2b;
 mod error;
 mod folders;
 mod frozen;
@@ -44,6 +45,7 @@ pub mod steps;
 mod still;
 mod storage;
 pub mod taken;
+pub mod tunnel;
 mod turns;
 mod walls;
 mod watch;

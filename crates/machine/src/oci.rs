@@ -161,7 +161,7 @@ fn open_folders(
             tracing::warn!("a half-made disk stays: {e}");
         }
     }
-    let identity = identity(&folders.store()).map_err(cannot("name of the data folder"))?;
+    let identity = folders.identity("oci-identity").map_err(cannot("name of the data folder"))?;
     let exe = fs::canonicalize(exe).map_err(|e| MachineError::Unsupported {
         missing: format!("the program {} cannot be used: {e}", exe.display()),
         remedy: "Start `toft` from where it is installed.".to_owned(),
@@ -169,21 +169,6 @@ fn open_folders(
     let loader = toft_jail::loader::own().map_err(cannot("loader of this program"))?;
     let binary = Binary::new(&exe, loader.as_deref(), folders.data());
     Ok((folders, pool, binary, identity))
-}
-
-/// The name that a data folder keeps wherever it is moved.
-fn identity(store: &Path) -> io::Result<String> {
-    let path = store.join("oci-identity");
-    match fs::read_to_string(&path) {
-        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let name = rand_name();
-    let new = path.with_extension("new");
-    fs::write(&new, &name)?;
-    fs::rename(new, path)?;
-    Ok(name)
 }
 
 impl Oci {

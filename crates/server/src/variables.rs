@@ -41,8 +41,10 @@ const fn none(name: &'static str, instead: &'static str) -> Variable {
     row(name, ReadBy::Nobody, instead)
 }
 
-const NO_E2B: &str =
-    "no meaning: this server makes no machines at E2B. Use native, oci or host (--backend)";
+const COMMANDS: &str =
+    "no meaning: a program is started by the machine's own init, and never again by itself";
+const OWN_TIME: &str =
+    "no meaning: each command has a time of its own, and ends by it with all that it started";
 const QUEUE: &str =
     "no meaning: a run that waits is claimed at once, by any server of the database";
 const ON_DISK: &str = "no meaning: runs are always on disk";
@@ -77,15 +79,15 @@ pub static VARIABLES: &[Variable] = &[
     own("WORKSPACE_ROOT", "folder in which projects live with the backend host, as --allow-host"),
     own(
         "AGENT_WORKSPACE_BACKEND",
-        "backend of projects that name none, where --backend says nothing: native, oci or host",
+        "backend of projects that name none, where --backend says nothing: native, oci, host or e2b",
     ),
     own("WORKSPACE_BACKEND", "the same, where AGENT_WORKSPACE_BACKEND is not set"),
     own(
         "ALLOW_HOST_INSTALLS",
         "true lets project_actions install, build and check types with the backend host",
     ),
-    none("E2B_API_KEY", NO_E2B),
-    none("E2B_TEMPLATE", NO_E2B),
+    own("E2B_API_KEY", "key for the backend e2b; it stays on the server"),
+    own("E2B_TEMPLATE", "template that the backend e2b makes sandboxes of, by its id or name"),
     own(
         "MCP_SERVERS",
         "MCP servers of all projects, as JSON; a project's own variable MCP_SERVERS comes in its place",
@@ -147,18 +149,27 @@ pub static VARIABLES: &[Variable] = &[
         "E2B_CMD_DEFAULT_TIMEOUT_MS",
         "how long a command of sandbox_cmd may take that says nothing of it",
     ),
-    none("E2B_CMD_RETRY_ATTEMPTS", NO_E2B),
-    none("E2B_CMD_RETRY_BASE_DELAY_MS", NO_E2B),
-    none("E2B_CMD_RETRY_MAX_DELAY_MS", NO_E2B),
-    none("E2B_CMD_RETRY_LOG", NO_E2B),
-    none("E2B_HARD_TIMEOUT_GRACE_MS", NO_E2B),
-    none("E2B_HARD_TIMEOUT_MAX_MS", NO_E2B),
-    none("E2B_REQUEST_TIMEOUT_MS", NO_E2B),
-    none("E2B_RETRY_ATTEMPTS", NO_E2B),
-    none("E2B_RETRY_BASE_DELAY_MS", NO_E2B),
-    none("E2B_RETRY_MAX_DELAY_MS", NO_E2B),
-    none("E2B_SANDBOX_TIMEOUT_MS", NO_E2B),
-    none("E2B_STREAM_CHUNK_MAX_CHARS", NO_E2B),
+    none("E2B_CMD_RETRY_ATTEMPTS", COMMANDS),
+    none("E2B_CMD_RETRY_BASE_DELAY_MS", COMMANDS),
+    none("E2B_CMD_RETRY_MAX_DELAY_MS", COMMANDS),
+    none("E2B_CMD_RETRY_LOG", COMMANDS),
+    none("E2B_HARD_TIMEOUT_GRACE_MS", OWN_TIME),
+    none("E2B_HARD_TIMEOUT_MAX_MS", OWN_TIME),
+    own("E2B_REQUEST_TIMEOUT_MS", "how long an answer of E2B's may take"),
+    own("E2B_RETRY_ATTEMPTS", "how often a request to E2B is sent that may be sent again, 1 to 20"),
+    own(
+        "E2B_RETRY_BASE_DELAY_MS",
+        "pause before the second time; each further one is twice as long",
+    ),
+    own("E2B_RETRY_MAX_DELAY_MS", "longest of these pauses"),
+    own(
+        "E2B_SANDBOX_TIMEOUT_MS",
+        "how long a sandbox runs on whose server says nothing any more; then it is paused, with all in it",
+    ),
+    none(
+        "E2B_STREAM_CHUNK_MAX_CHARS",
+        "no meaning: output comes in the events of a run as it was printed",
+    ),
     own("MAX_JOB_ATTEMPTS", "how often a run is tried, 1 to 20"),
     own(
         "MAX_OUTPUT_CHARS",
@@ -177,7 +188,7 @@ pub static VARIABLES: &[Variable] = &[
         "true: the address of zai for its coding plan, where ZAI_BASE_URL is not set",
     ),
     none("ROLLBACK_DIR", CHECKPOINTS),
-    none("SANDBOX_APP_DIR", NO_E2B),
+    none("SANDBOX_APP_DIR", "no meaning: a project has its own folder, where its agent works"),
     own(
         "SEED_AGENTS_MD",
         "true: a new project begins with an AGENTS.md, where its image has none; false: not with that of AGENTS_TEMPLATE_PATH either",

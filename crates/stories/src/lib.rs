@@ -5,6 +5,7 @@
 pub mod abilities;
 pub mod browser;
 pub mod collector;
+pub mod e2b;
 pub mod https;
 pub mod internet;
 mod made;

@@ -24,11 +24,15 @@ pub(crate) fn runs() -> Result<RunSettings> {
     read(&|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
 }
 
-fn wrong(name: &str, wants: &str) -> anyhow::Error {
+pub(super) fn wrong(name: &str, wants: &str) -> anyhow::Error {
     Refused { code: "invalid_setting".into(), message: format!("{name} {wants}") }.into()
 }
 
-fn number(tells: &dyn Fn(&str) -> Option<String>, name: &str, least: u64) -> Result<Option<u64>> {
+pub(super) fn number(
+    tells: &dyn Fn(&str) -> Option<String>,
+    name: &str,
+    least: u64,
+) -> Result<Option<u64>> {
     let Some(text) = tells(name) else { return Ok(None) };
     let given = text.trim().parse().ok().filter(|given| *given >= least);
     given

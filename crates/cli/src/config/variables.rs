@@ -5,6 +5,17 @@ use crate::args::BackendName;
 use std::env;
 use toft_server::{ReadBy, VARIABLES};
 
+/// What is read with the backend `e2b` only.
+const OF_E2B: &[&str] = &[
+    "E2B_API_KEY",
+    "E2B_TEMPLATE",
+    "E2B_REQUEST_TIMEOUT_MS",
+    "E2B_RETRY_ATTEMPTS",
+    "E2B_RETRY_BASE_DELAY_MS",
+    "E2B_RETRY_MAX_DELAY_MS",
+    "E2B_SANDBOX_TIMEOUT_MS",
+];
+
 /// One remark for each, without its value.
 pub(crate) fn remarks(backends: &[BackendName]) -> Vec<String> {
     remarks_of(&|name| env::var(name).ok().filter(|value| !value.trim().is_empty()), backends)
@@ -15,6 +26,16 @@ fn remarks_of(tells: &dyn Fn(&str) -> Option<String>, backends: &[BackendName]) 
     let unread = VARIABLES.iter().filter(|row| row.read_by == ReadBy::Nobody);
     for row in unread.filter(|row| tells(row.name).is_some()) {
         remarks.push(format!("{} is set, and has {}", row.name, row.says));
+    }
+    let of_e2b = VARIABLES.iter().filter(|row| row.read_by == ReadBy::Program);
+    for row in of_e2b.filter(|row| OF_E2B.contains(&row.name) && tells(row.name).is_some()) {
+        if backend != BackendName::E2b {
+            remarks.push(format!(
+                "{} is set, and means something with the backend e2b only: say --backend e2b \
+                 (AGENT_WORKSPACE_BACKEND=e2b) to have machines in sandboxes there",
+                row.name
+            ));
+        }
     }
     // Read, and of no effect with another backend.
     for (name, only) in [
@@ -39,7 +60,9 @@ mod tests {
     use crate::{
         args::{At, Up},
         config::{
-            checks, resolve_with,
+            checks,
+            e2b::tests as e2b,
+            resolve_with,
             runs::tests::{servers_of, with},
         },
     };
@@ -91,8 +114,8 @@ mod tests {
         assert_eq!(backend(&[(name, "Native")]).unwrap().0, BackendName::Native);
         assert_eq!(backend(&[root]).unwrap(), (BackendName::Native, None));
         for (value, words) in [
-            ("e2b", "makes no machines there"),
-            ("moon", "native, oci or host"),
+            ("e2b", "E2B_API_KEY is not set"),
+            ("moon", "native, oci, host or e2b"),
             ("host", "--allow-host"),
         ] {
             let error = backend(&[(name, value)]).unwrap_err().to_string();
@@ -188,6 +211,37 @@ mod tests {
         ("AUTO_LINT_TIMEOUT_MS", |name| {
             assert_eq!(runs(name, "60000").rules.check_timeout_ms, 60_000);
         }),
+        ("E2B_API_KEY", |name| {
+            // That it is sent, and to nobody else, is shown by the stories of that backend.
+            let said = format!("{:?}", e2b::with(&[(name, "e2b_s3cret")]).unwrap());
+            assert!(!said.contains("s3cret"), "{said}");
+            assert!(e2b::with(&[(name, "two words")]).is_err());
+        }),
+        ("E2B_TEMPLATE", |name| assert_eq!(e2b::with(&[(name, "own")]).unwrap().template, "own")),
+        ("E2B_REQUEST_TIMEOUT_MS", |name| {
+            let parts = e2b::with(&[(name, "5000")]).unwrap();
+            assert_eq!(parts.request_timeout, Duration::from_secs(5));
+        }),
+        ("E2B_RETRY_ATTEMPTS", |name| {
+            assert_eq!(e2b::with(&[(name, "7")]).unwrap().retry.attempts, 7);
+            for wrong in ["0", "21", "x"] {
+                let error = e2b::with(&[(name, wrong)]).unwrap_err().to_string();
+                assert!(error.contains(name), "{error}");
+            }
+        }),
+        ("E2B_RETRY_BASE_DELAY_MS", |name| {
+            let retry = e2b::with(&[(name, "50")]).unwrap().retry;
+            assert_eq!(retry.base_delay, Duration::from_millis(50));
+        }),
+        ("E2B_RETRY_MAX_DELAY_MS", |name| {
+            let retry = e2b::with(&[(name, "900")]).unwrap().retry;
+            assert_eq!(retry.max_delay, Duration::from_millis(900));
+        }),
+        ("E2B_SANDBOX_TIMEOUT_MS", |name| {
+            let parts = e2b::with(&[(name, "60000")]).unwrap();
+            assert_eq!(parts.sandbox_timeout, Duration::from_mins(1));
+            assert!(e2b::with(&[(name, "1000")]).is_err(), "shorter than its words");
+        }),
         ("E2B_CMD_DEFAULT_TIMEOUT_MS", |name| {
             assert_eq!(runs(name, "5000").rules.cmd_timeout_ms, 5_000);
         }),
@@ -268,6 +322,9 @@ mod tests {
             if row.read_by == ReadBy::Nobody {
                 assert!(said.len() == 1 && said[0].starts_with(row.name), "{}: {said:?}", row.name);
                 assert!(said[0].contains(row.says) && !said[0].contains("s3cret"), "{said:?}");
+            } else if OF_E2B.contains(&row.name) {
+                assert!(said.len() == 1 && said[0].contains("--backend e2b"), "{said:?}");
+                assert!(remarks_of(&set, BackendName::E2b).is_empty(), "{}", row.name);
             } else {
                 assert!(said.is_empty(), "{said:?}");
             }

@@ -19,21 +19,17 @@ pub(super) fn backend(tells: &dyn Fn(&str) -> Option<String>) -> Result<Option<B
     if let Ok(known) = BackendName::from_str(&given, true) {
         return Ok(Some(known));
     }
-    let message = if given == "e2b" {
-        format!("{name} is e2b, and this server makes no machines there: say native, oci or host")
-    } else {
-        format!("{name} is native, oci or host, not {given:?}")
-    };
+    let message = format!("{name} is native, oci, host or e2b, not {given:?}");
     Err(Refused { code: "invalid_setting".into(), message }.into())
 }
 
 /// E2B's own variables: both together choose it.
 const E2B: [&str; 2] = ["E2B_API_KEY", "E2B_TEMPLATE"];
 
-/// `e2b`, where nobody names another, both of its variables are set, and this build has it.
+/// `e2b`, where nobody names another and both of its variables are set.
 pub(super) fn of_keys(tells: &dyn Fn(&str) -> Option<String>) -> Option<BackendName> {
     let both = E2B.iter().all(|name| tells(name).is_some());
-    both.then(|| BackendName::from_str("e2b", true).ok()).flatten()
+    both.then_some(BackendName::E2b)
 }
 
 /// All that projects may be of, the server's own first. Where nobody names them, those that have walls and need nothing
@@ -75,10 +71,10 @@ mod tests {
     }
 
     #[test]
-    fn e2b_is_chosen_by_both_of_its_variables_where_there_is_one() {
-        let there = BackendName::from_str("e2b", true).ok();
+    fn e2b_is_chosen_by_both_of_its_variables() {
         let both = |name: &str| name.starts_with("E2B_").then(|| "x".to_owned());
-        assert_eq!(of_keys(&both), there);
+        assert_eq!(of_keys(&both), Some(BackendName::E2b));
+        assert_eq!(offered(Native, None, &both), [Native, BackendName::E2b]);
         for one in E2B {
             let alone = |name: &str| (name == one).then(|| "x".to_owned());
             assert_eq!(of_keys(&alone), None);

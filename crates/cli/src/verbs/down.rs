@@ -3,7 +3,7 @@
 
 use crate::{args, client::Client, config, output};
 use anyhow::{Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -65,9 +65,16 @@ fn has_leftovers(run: &Path) -> bool {
     let listed = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
     let others = run.parent().map(|data| data.join(BACKENDS_DIR));
     let others = others.into_iter().flat_map(listed).map(|one| one.path().join("run/m"));
-    let mut machines = [run.join("m")].into_iter().chain(others).flat_map(listed);
+    let machines = [run.join("m")].into_iter().chain(others).flat_map(listed);
     run.join("gateway.sock").exists()
-        || machines.any(|machine| machine.path().join("state.json").exists())
+        || machines.map(|m| m.path()).any(|m| m.join("state.json").exists() || has_sandbox(&m))
+}
+
+/// Whether a machine's sandbox was left with something that runs in it.
+fn has_sandbox(machine: &Path) -> bool {
+    let record = fs::read(machine.join("e2b.json")).unwrap_or_default();
+    let record: Value = serde_json::from_slice(&record).unwrap_or_default();
+    record["left"]["running"].is_object()
 }
 
 /// Whether a process runs; one that has ended and waits for its parent does not.

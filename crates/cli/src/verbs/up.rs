@@ -221,7 +221,9 @@ pub(super) async fn end_leftovers(at: &At) -> Result<()> {
 
 fn explain(backend: BackendName, error: &MachineError) -> anyhow::Error {
     match error {
-        MachineError::Unsupported { .. } if backend == BackendName::Oci => {
+        MachineError::Unsupported { .. }
+            if matches!(backend, BackendName::Oci | BackendName::E2b) =>
+        {
             anyhow::anyhow!("{error}")
         }
         MachineError::Unsupported { .. } => anyhow::anyhow!(

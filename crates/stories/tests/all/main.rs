@@ -40,6 +40,7 @@
 //! |---|---|
 //! | S1 a provider's key: memory, environment, names, disk and file systems in memory of a machine at work, logs at their loudest, answers, refusals that repeat it | `secrets::a_canary_key_is_in_the_gateway_and_nowhere_else`, `gateway/tests/process::the_key_is_nowhere_but_in_memory`, `gateway/src/models/tests/keys::where_pieces_of_an_answer_end_tells_nothing_of_a_key`, `gateway/src/models/tests/keys::a_provider_that_repeats_its_key_does_not_tell_the_machine` |
 //! | S1 the same while foreign agents work (long lane) | `coding_agents::codex_does_a_task_without_a_key`, `coding_agents::opencode_does_a_task_without_a_key`, `coding_agents::claude_code_does_a_task_without_a_key` |
+//! | S1 a provider's key and E2B's own, in a sandbox there: memory, files; this host's disk and logs | `e2b_backend::an_agent_works_in_a_sandbox_whoever_dies_and_no_key_is_in_it`, `e2b_backend::a_wrong_key_and_an_unknown_template_say_what_to_do` |
 //! | S1 a key in what a crash leaves | `secrets::what_a_crash_leaves_holds_no_key` |
 //! | S1 a secret of a project that is not shown to its agent | `project_secrets::a_secret_reaches_the_next_process_and_lies_nowhere`, `project_secrets::the_agent_asks_for_secrets_and_sees_none` |
 //! | a stolen project token, outside, in another machine, in a fork, after a restart | `secrets::a_stolen_project_token_opens_nothing_elsewhere`, `attacks::the_gateway_believes_one_token_and_its_proxy_reads_hosts_one_way`, `gateway/src/models/tests/refusing::only_the_token_of_this_very_machine_is_taken` |
@@ -92,6 +93,8 @@ mod cold;
 mod compared;
 mod database_faults;
 mod direct;
+mod e2b_backend;
+mod e2b_sdk;
 mod extensions;
 mod fallbacks;
 mod faults;

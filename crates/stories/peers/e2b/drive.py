@@ -52,6 +52,7 @@ box.commands.close_stdin(talk.pid)
 check(talk.wait().stdout, "got one\ngot two\nover\n", "what was said to it")
 sleeper = box.commands.run("sleep 1000", background=True)
 check(sleeper.kill(), True, "ending it")
+fails(CommandExitException, sleeper.wait, "one that was ended")
 check(box.commands.kill(sleeper.pid), False, "it is gone")
 
 box.files.write("notes/a.txt", "written\n")

@@ -315,13 +315,6 @@ pub trait Runs: Send + Sync {
         durable: Durable,
         now_ms: u64,
     ) -> Result<Wrote, StoreError>;
-    /// Which backend its work is done with, unless it has another owner by now.
-    async fn set_run_backend(
-        &self,
-        run: &JobId,
-        fence: u64,
-        backend: &str,
-    ) -> Result<(), StoreError>;
     /// Wants a run ended. One that nobody works on, or whose host does not answer, is ended by this.
     async fn cancel_run(
         &self,

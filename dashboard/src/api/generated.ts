@@ -652,8 +652,7 @@ export interface Schemas {
     /** The user message before which it was taken, for `Cause::Prompt`. */
     message: Schemas['Place'] | null
     prompt?: string | null
-    /** The backend that it lies with, when the project has moved to another since: it can be forked, and gone back to
-when the project is there again. */
+    /** The backend that it lies with, when the project has moved to another since: it can be forked, and gone back to when the project is there again. */
     backend?: string | null
   }
   /** A machine. */
@@ -1514,6 +1513,13 @@ export interface Operations {
   getDoctor: {
     data: Schemas['Doctor']
   }
+  /** `POST /v1/backup` */
+  postBackup: {
+    body: {
+      /** At least 12 characters: what reads the backup again. */
+      passphrase: string
+    }
+  }
   /** `POST /v1/shutdown` */
   postShutdown: {
     body: {
@@ -1643,6 +1649,10 @@ export interface Operations {
         /** `null`: the server's. */
         ceiling?: 'none' | 'allow-list' | 'open' | null
       } | null
+      /** What is to make its machine: `native`, `host`, `oci` or `e2b`, as far as the server offers it; the server's own when absent. */
+      workspaceBackend?: string | null
+      /** False: its machine is made by the first who needs it, on that one's server. */
+      start?: boolean | null
     }
     data: Schemas['MadeProject']
   }
@@ -2208,6 +2218,27 @@ export interface Operations {
       planTimeoutS: number
       /** The same of building. */
       buildTimeoutS: number
+      /** What the agent has for it. */
+      rules?: {
+        /** Whether the agent has the tools `sandbox_cmd` and `project_actions`; when absent, where the project has a `package.json`, or where `allowed_tools` names one of them. */
+        projectTools?: boolean | null
+        /** Names of the tools that it has, `*` at the end for all that begin so; all when absent. */
+        allowedTools?: string[] | null
+        /** Whether it may have others do pieces of the work. */
+        subagents?: boolean
+        /** Whether `project_actions` may install, build and check types. */
+        installs?: boolean
+        /** Whether the project's own check runs after the work, where the project itself has it so. */
+        autoCheck?: boolean
+        /** How often the model is asked to mend what the check says. */
+        checkFixesMax?: number
+        /** Milliseconds that one run of the check may take. */
+        checkTimeoutMs?: number
+        /** Milliseconds that a program of those tools may take where the call says nothing. */
+        cmdTimeoutMs?: number
+        /** Characters of each output stream that those tools answer with. */
+        outputCharsMax?: number
+      }
     }
     data: Record<string, unknown>
   }
@@ -2445,6 +2476,15 @@ export interface Operations {
   postProjectsIdRuns: {
     body: {
       prompt?: string | null
+      /** So many runs of it, each in a fork of its own, to be compared. */
+      n?: number | null
+      /** The same, one for each of these models. */
+      models?: ({
+        provider?: string | null
+        model?: string | null
+      })[] | null
+      /** Which of the project's secrets those forks have. */
+      secrets?: string[] | 'all'
       input?: unknown
       stream?: boolean
       provider?: string | null
@@ -2453,7 +2493,7 @@ export interface Operations {
       approval?: boolean
       priority?: number
     }
-    data: Schemas['AcceptedRun']
+    data: Schemas['AcceptedWork']
   }
   /** `POST /v1/projects/{id}/messages` */
   postProjectsIdMessages: {
@@ -2480,6 +2520,37 @@ export interface Operations {
   /** `POST /v1/projects/{id}/runs/{run}/cancel` */
   postProjectsIdRunsRunCancel: {
     data: Schemas['CancelledRun']
+  }
+  /** `POST /v1/projects/{id}/runs/{run}/restore` */
+  postProjectsIdRunsRunRestore: {
+    body: {
+      force?: boolean
+    }
+    data: Schemas['Restored']
+  }
+  /** `GET /v1/projects/{id}/comparisons` */
+  getProjectsIdComparisons: {
+    data: Schemas['Comparison'][]
+  }
+  /** `GET /v1/projects/{id}/comparisons/{comparison}` */
+  getProjectsIdComparisonsComparison: {
+    data: Schemas['Comparison']
+  }
+  /** `GET /v1/projects/{id}/comparisons/{comparison}/candidates/{run}/diff` */
+  getProjectsIdComparisonsComparisonCandidatesRunDiff: {
+    data: Schemas['CandidateCompared']
+  }
+  /** `POST /v1/projects/{id}/comparisons/{comparison}/keep` */
+  postProjectsIdComparisonsComparisonKeep: {
+    body: {
+      /** The candidate, by its run. */
+      runId: string
+    }
+    data: Schemas['Comparison']
+  }
+  /** `POST /v1/projects/{id}/comparisons/{comparison}/drop` */
+  postProjectsIdComparisonsComparisonDrop: {
+    data: Schemas['Comparison']
   }
   /** `GET /v1/webhooks` */
   getWebhooks: {

@@ -179,5 +179,5 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     all.restore(&project, &kept, &ticket, false).await.unwrap();
     all.destroy(&project).await.unwrap();
     all.close().await.unwrap();
-    lab.close(&[]).await;
+    lab.close(&[&project]).await;
 }

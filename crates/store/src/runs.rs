@@ -145,7 +145,7 @@ pub struct Run {
     pub asked_provider: Option<String>,
     /// Model that was asked for.
     pub asked_model: Option<String>,
-    /// Backend that was asked for.
+    /// Backend that was asked for; of one that works, the one that it works with.
     pub backend: Option<String>,
     /// Whether a person decides on its plan.
     pub approval: bool,

@@ -160,7 +160,7 @@ pub struct Run {
     pub asked_provider: Option<String>,
     /// Model that was asked for.
     pub asked_model: Option<String>,
-    /// Backend that was asked for.
+    /// Backend that was asked for; of one that works, the one that it works with.
     pub backend: Option<String>,
     /// Whether a person decides on its plan.
     pub approval: bool,
@@ -336,13 +336,6 @@ pub trait Runs: Send + Sync {
         durable: Durable,
         now_ms: u64,
     ) -> Result<Wrote, StoreError>;
-    /// Which backend its work is done with, unless it has another owner by now.
-    async fn set_run_backend(
-        &self,
-        run: &JobId,
-        fence: u64,
-        backend: &str,
-    ) -> Result<(), StoreError>;
     /// Wants a run ended. One that nobody works on, or whose host does not answer, is ended by this.
     async fn cancel_run(
         &self,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _};
 
 /// A project to make.
+#[derive(Clone, Copy)]
 pub(crate) struct Made<'a> {
     pub(crate) name: &'a str,
     pub(crate) image: Option<&'a str>,

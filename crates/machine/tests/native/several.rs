@@ -149,7 +149,8 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     assert!(all.log_dir(&project).join("events.jsonl").exists());
     // Its checkpoint stays where it was taken.
     assert_eq!(all.checkpoints(&project).await.unwrap(), []);
-    assert_eq!(all.checkpoints_at(&project, "native").await.unwrap(), [kept.clone()]);
+    let there = all.checkpoints_at(&project, "native").await.unwrap();
+    assert_eq!(there, std::slice::from_ref(&kept));
     let ticket = Ticket::Restore {
         checkpoint_id: kept.clone(),
         label: None,
@@ -169,7 +170,7 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     all.assign(&project, "native").await.unwrap();
     all.leave_others(&project).await.unwrap();
     assert!(!folder.exists());
-    assert_eq!(all.checkpoints(&project).await.unwrap(), [kept.clone()]);
+    assert_eq!(all.checkpoints(&project).await.unwrap(), std::slice::from_ref(&kept));
     all.start(spec(&project)).await.unwrap();
     let found =
         "cat file; stat -c %u file; cat /home/starter/sessions/a.jsonl; ls /root/.rc || true";
@@ -179,5 +180,5 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     all.restore(&project, &kept, &ticket, false).await.unwrap();
     all.destroy(&project).await.unwrap();
     all.close().await.unwrap();
-    lab.close(&[]).await;
+    lab.close(&[&project]).await;
 }

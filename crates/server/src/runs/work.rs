@@ -185,14 +185,8 @@ impl Work {
             self.write(told, Left::default(), Durable::Soon).await?;
         } else {
             servers::bind(&self.app, machine).await?;
-            let now = self.app.backend.of(&self.run.project).name();
-            let (id, fence) = (&self.run.id, self.run.fence);
-            match self.app.store.set_run_backend(id, fence, now).await {
-                Ok(()) => self.run.backend = Some(now.to_owned()),
-                Err(error) => {
-                    tracing::warn!(run.id = %id, %error, "where a run works is not written down");
-                }
-            }
+            // Written with what comes next.
+            self.run.backend = Some(self.app.backend.of(&self.run.project).name().to_owned());
         }
         Ok(())
     }

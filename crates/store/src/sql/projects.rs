@@ -218,11 +218,12 @@ impl Projects for SqlStore {
     }
 
     async fn backend_of(&self, id: &ProjectId) -> Result<Option<String>, StoreError> {
-        let found: Option<Option<String>> =
-            sqlx::query_scalar("SELECT backend FROM project WHERE public_id = $1")
-                .bind(id.as_str())
-                .fetch_optional(&self.read)
-                .await?;
+        let found = sqlx::query_scalar::<_, Option<String>>(
+            "SELECT backend FROM project WHERE public_id = $1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.read)
+        .await?;
         Ok(found.flatten())
     }
 

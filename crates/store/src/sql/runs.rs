@@ -448,7 +448,7 @@ async fn write(
          checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
          owner = CASE WHEN $3 = 'running' THEN owner END, \
          host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
-         crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END \
+         crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END, backend = $30 \
          WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 RETURNING id, last_seq",
     )
     .bind(run.id.as_str())
@@ -480,6 +480,7 @@ async fn write(
     .bind(ms(events.len() as u64))
     .bind(ms(now_ms))
     .bind(ms(run.last_seq))
+    .bind(&run.backend)
     .fetch_optional(tx.on())
     .await?;
     let Some((key, last_seq)) = told else {
@@ -675,22 +676,6 @@ impl Runs for SqlStore {
         now_ms: u64,
     ) -> Result<Wrote, StoreError> {
         write(self, run, events, left, durable, now_ms).await
-    }
-
-    async fn set_run_backend(
-        &self,
-        run: &JobId,
-        fence: u64,
-        backend: &str,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin_relaxed().await?;
-        sqlx::query("UPDATE run SET backend = $1 WHERE public_id = $2 AND fence = $3")
-            .bind(backend)
-            .bind(run.as_str())
-            .bind(ms(fence))
-            .execute(tx.on())
-            .await?;
-        tx.commit().await
     }
 
     async fn cancel_run(

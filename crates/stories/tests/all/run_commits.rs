@@ -237,9 +237,7 @@ async fn around_all(kept: &Kept, parity: usize) -> Result<()> {
             }
             for times in times {
                 let at = format!("{point}.{name}:{times}");
-                let began = std::time::Instant::now();
-                cut(&mut toft, way, &at).await.context(at.clone())?;
-                eprintln!("{at}: {} ms", began.elapsed().as_millis());
+                cut(&mut toft, way, &at).await.context(at)?;
             }
         }
     }

@@ -232,9 +232,12 @@ fn statement(
 type Held = BTreeMap<String, (Vec<String>, Vec<String>)>;
 
 fn select(table: &str, columns: &[String], is_postgres: bool) -> String {
-    let one = |name: &String| match is_postgres {
-        true => format!("quote_nullable(\"{name}\"::text)"),
-        false => format!("quote(\"{name}\")"),
+    let one = |name: &String| {
+        if is_postgres {
+            format!("quote_nullable(\"{name}\"::text)")
+        } else {
+            format!("quote(\"{name}\")")
+        }
     };
     let columns: Vec<String> = columns.iter().map(one).collect();
     format!("SELECT {} AS held FROM \"{table}\"", columns.join(" || ',' || "))

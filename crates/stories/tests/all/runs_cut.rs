@@ -169,18 +169,19 @@ async fn an_effect_in_doubt_is_asked_about_although_nobody_watches() -> Result<(
             (&json!("running"), &json!("answer")),
             "{waits}"
         );
-        let state = format!(
-            "/v1/projects/{project}/toft/state?sessionId={}",
-            waits["sessionId"].as_str().unwrap_or_default()
-        );
-        let state = toft.call("GET", &state, None).await?;
-        let question = &state["question"];
-        assert_eq!(question["kind"], "doubt", "{state}");
         // However often whoever works on it ends, it is asked and not done.
         kill9(toft.bridge(&project).await?);
         toft.bridge(&project).await?;
         toft.until(&run, |run| run["waitsFor"] == "answer").await?;
         assert_eq!(lines(&toft, &project).await?, 1, "it was repeated by itself");
+        // Each bridge asks under an id of its own.
+        let state = format!(
+            "/v1/projects/{project}/toft/state?sessionId={}",
+            waits["sessionId"].as_str().unwrap_or_default()
+        );
+        let state = toft.until(&state, |state| !state["question"].is_null()).await?;
+        let question = &state["question"];
+        assert_eq!(question["kind"], "doubt", "{state}");
         session::answer(&toft, &project, question, "Run it again").await?;
         completed(&toft, &run).await?;
         assert_eq!(lines(&toft, &project).await?, 2, "a person had it done again");

@@ -30,7 +30,7 @@ fn wordy(words: usize) -> Script {
     let text: String = (0..words).map(|n| format!("word-{n} ")).collect();
     let adds = adds_a_line();
     Arc::new(move |user, turn| {
-        if user.contains("[Plan mode.") && user.contains("wordy") {
+        if !user.contains("[Plan mode is over") && user.contains("wordy") {
             return Say { text: format!("{text}\n\n{PLAN}"), tools: vec![] };
         }
         adds(user, turn)

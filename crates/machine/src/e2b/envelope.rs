@@ -112,8 +112,9 @@ mod tests {
             assert!(envelopes.next().is_err(), "{bytes:?}");
         }
         let mut envelopes = Envelopes::default();
-        envelopes.push(&[LAST, 0, 0, 0, 56]);
-        envelopes.push(br#"{"error":{"code":"not_found","message":"no such binary"}}"#);
+        let mut end = seal(br#"{"error":{"code":"not_found","message":"no such binary"}}"#);
+        end[0] = LAST;
+        envelopes.push(&end);
         let Opened::End(Some(said)) = envelopes.next().unwrap().unwrap() else { panic!("no end") };
         assert_eq!((&*said.code, &*said.message), ("not_found", "no such binary"));
     }

@@ -30,7 +30,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use toft_model::id::ProjectId;
+use toft_model::id::{ProjectId, hex};
 use tunnel::Program;
 
 /// File with the name of this data folder among those who have sandboxes with the same key.
@@ -94,7 +94,7 @@ fn program(exe: &Path) -> io::Result<Program> {
     let exe = fs::canonicalize(exe)?;
     let mut digest = Sha256::new();
     let bytes = io::copy(&mut File::open(&exe)?, &mut HashTo(&mut digest))?;
-    let key = digest.finalize().iter().take(KEY_BYTES).map(|b| format!("{b:02x}")).collect();
+    let key = hex(&digest.finalize()[..KEY_BYTES]);
     Ok(Program { exe, key, bytes })
 }
 

@@ -101,7 +101,7 @@ mod tests {
         let slow = async {
             let mut piece = [0; 8];
             for _ in 0..20 {
-                sleep(STALL_MAX - Duration::from_secs(1)).await;
+                sleep(STALL_MAX.saturating_sub(Duration::from_secs(1))).await;
                 theirs.read_exact(&mut piece).await.unwrap();
             }
         };

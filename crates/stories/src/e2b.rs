@@ -6,6 +6,8 @@
 //! What E2B has and this has not: memory in snapshots (they are copies of files), pages of logs, volumes,
 //! terminals, watching of files.
 
+#![expect(clippy::result_large_err, reason = "a refusal is an answer as it goes out, and rare")]
+
 mod control;
 mod daemon;
 mod files;

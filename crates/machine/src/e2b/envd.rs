@@ -79,17 +79,16 @@ impl Envd {
     /// `common`: where all sandboxes are reached, if not each by its name.
     pub(crate) fn new(http: Http, common: Option<&str>, woken: &Woken) -> Result<Self, Fault> {
         let id = plain(&woken.id)?;
-        let base = match common {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => {
-                let domain = woken.domain.as_deref().filter(|d| !d.is_empty()).unwrap_or(DOMAIN);
-                let harmless = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
-                if !domain.chars().all(harmless) {
-                    let why = "the domain of a sandbox is none".to_owned();
-                    return Err(Fault::Strange { at: "E2B".to_owned(), why });
-                }
-                format!("https://{PORT}-{id}.{domain}")
+        let base = if let Some(url) = common {
+            url.trim_end_matches('/').to_owned()
+        } else {
+            let domain = woken.domain.as_deref().filter(|d| !d.is_empty()).unwrap_or(DOMAIN);
+            let harmless = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
+            if !domain.chars().all(harmless) {
+                let why = "the domain of a sandbox is none".to_owned();
+                return Err(Fault::Strange { at: "E2B".to_owned(), why });
             }
+            format!("https://{PORT}-{id}.{domain}")
         };
         let mut headers = HeaderMap::new();
         secret(&mut headers, ID_HEADER, id)?;
@@ -138,7 +137,7 @@ impl Envd {
             Err(fault) => return Err(fault),
         };
         let stat: Stat = serde_json::from_slice(&answer)
-            .map_err(|e| Fault::Strange { at: self.at("Stat"), why: e.to_string() })?;
+            .map_err(|e| Fault::Strange { at: at("Stat"), why: e.to_string() })?;
         Ok(Some(match &stat.entry.size {
             Value::String(text) => text.parse().unwrap_or_default(),
             other => other.as_u64().unwrap_or_default(),
@@ -164,7 +163,7 @@ impl Envd {
         let body = piece(head).chain(ReaderStream::new(opened)).chain(piece(tail));
         let params = [("path", to), ("username", USER)];
         let url = reqwest::Url::parse_with_params(&format!("{}/files", self.base), params)
-            .map_err(|e| Fault::Strange { at: self.at("files"), why: e.to_string() })?;
+            .map_err(|e| Fault::Strange { at: at("files"), why: e.to_string() })?;
         let request = self
             .http
             .client()
@@ -175,12 +174,12 @@ impl Envd {
             .body(Body::wrap_stream(body));
         let sent = timeout(UPLOAD_TIMEOUT, self.http.send(request)).await;
         let slow = || Fault::Unreachable {
-            at: self.at("files"),
+            at: at("files"),
             why: format!("{size} bytes could not be sent within {} s", UPLOAD_TIMEOUT.as_secs()),
         };
         let answer = sent.map_err(|_| slow())?.map_err(|(fault, _)| fault)?;
         let read = answer.bytes().await;
-        read.map(|_| ()).map_err(|e| Fault::Unreachable { at: self.at("files"), why: told(&e) })
+        read.map(|_| ()).map_err(|e| Fault::Unreachable { at: at("files"), why: told(&e) })
     }
 
     /// Starts a program that is spoken to, and hears that it has started.
@@ -201,7 +200,7 @@ impl Envd {
             .header(PROTOCOL_HEADER, PROTOCOL)
             .header(KEEPALIVE_HEADER, KEEPALIVE_S)
             .body(seal(&serde_json::to_vec(&body).unwrap_or_default()));
-        let at = self.at("Start");
+        let at = at("Start");
         let starting = async {
             let answer = self.http.send(request).await.map_err(|(fault, _)| fault)?;
             let mut output = Output { answer, envelopes: Envelopes::default(), at: at.clone() };
@@ -247,7 +246,7 @@ impl Envd {
         }
         let answer = self.call("/process.Process/List", &json!({})).await?;
         let list: List = serde_json::from_slice(&answer)
-            .map_err(|e| Fault::Strange { at: self.at("List"), why: e.to_string() })?;
+            .map_err(|e| Fault::Strange { at: at("List"), why: e.to_string() })?;
         for process in list.processes.iter().filter(|p| p.tag.as_deref() == Some(tag)) {
             let body = json!({"process": {"pid": process.pid}, "signal": "SIGNAL_SIGKILL"});
             match self.call("/process.Process/SendSignal", &body).await {
@@ -258,10 +257,10 @@ impl Envd {
         }
         Ok(())
     }
+}
 
-    fn at(&self, what: &str) -> String {
-        format!("the sandbox ({what})")
-    }
+fn at(what: &str) -> String {
+    format!("the sandbox ({what})")
 }
 
 impl Output {

@@ -200,7 +200,7 @@ impl Inner {
                     }
                     // Paused they do nothing, and are ended when it is next awake.
                     Err(error) => {
-                        tracing::warn!(project.id = %project, "paused, not ended: {error}")
+                        tracing::warn!(project.id = %project, "paused, not ended: {error}");
                     }
                 }
             }

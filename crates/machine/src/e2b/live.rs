@@ -178,10 +178,10 @@ impl Live {
                     Ok(true) => {}
                     // Paused for want of a word: the tunnel has ended, and the next one wakes it.
                     Ok(false) => {
-                        tracing::warn!(project.id = %live.project, "its sandbox does not run")
+                        tracing::warn!(project.id = %live.project, "its sandbox does not run");
                     }
                     Err(fault) => {
-                        tracing::warn!(project.id = %live.project, "its sandbox is not told that it is wanted: {fault}")
+                        tracing::warn!(project.id = %live.project, "its sandbox is not told that it is wanted: {fault}");
                     }
                 }
             }

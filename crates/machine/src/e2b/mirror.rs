@@ -9,7 +9,12 @@ use crate::{
         wire::{self, Ask},
     },
 };
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::{mpsc, oneshot},
@@ -64,10 +69,10 @@ impl Mirror {
 
 async fn copy(
     opener: &Opener,
-    folder: &PathBuf,
+    folder: &Path,
     wanted: &mut mpsc::Receiver<oneshot::Sender<()>>,
 ) -> io::Result<()> {
-    let folder = Arc::new(folder.clone());
+    let folder = Arc::new(folder.to_owned());
     let place = Arc::clone(&folder);
     let have = blocking(move || logs::have(&place)).await;
     let mut channel = opener.open().await?;

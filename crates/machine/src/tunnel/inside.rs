@@ -174,13 +174,13 @@ impl Inside {
         let (host, project) = (&self.host, &self.project);
         Ok(match ask {
             Ask::Start(order) => Answer::Found(Some(self.start(*order).await?)),
-            Ask::Adopt => match host.adopt(project).await? {
-                Some(running) => Answer::Found(Some(self.runs(running).await?)),
-                None => {
-                    self.doors.lock().await.close();
-                    Answer::Found(None)
+            Ask::Adopt => {
+                if let Some(running) = host.adopt(project).await? {
+                    return Ok(Answer::Found(Some(self.runs(running).await?)));
                 }
-            },
+                self.doors.lock().await.close();
+                Answer::Found(None)
+            }
             Ask::Stop { grace_ms } => {
                 host.stop(project, Duration::from_millis(grace_ms)).await?;
                 self.doors.lock().await.close();

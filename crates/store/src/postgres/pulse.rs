@@ -61,9 +61,8 @@ async fn ask(options: PgConnectOptions, lost: Lost, tell: watch::Sender<bool>) {
     let mut connection = None;
     loop {
         let is_silent = match timeout(ANSWER_TIMEOUT, once(&options, &mut connection)).await {
-            Ok(Ok(())) => false,
-            // It says no, which is an answer: it has no room for one more, or shuts down.
-            Ok(Err(sqlx::Error::Database(_))) => false,
+            // What says no answers too: it has no room for one more, or shuts down.
+            Ok(Ok(()) | Err(sqlx::Error::Database(_))) => false,
             Ok(Err(_)) | Err(_) => true,
         };
         if is_silent {

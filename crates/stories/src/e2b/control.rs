@@ -203,7 +203,6 @@ pub(super) async fn answer(shared: &Arc<Shared>, place: &str, request: Request<B
             create(shared, place, &body, key).await
         }
         ("GET", ["v2", "sandboxes"]) => list(shared, place, parts.uri.query().unwrap_or_default()),
-        (_, ["sandboxes" | "snapshots"]) => Ok(None),
         (method, ["v2", "sandboxes", id, what]) => {
             of_one(shared, place, &body, (method, id, &format!("v2/{what}"))).await
         }
@@ -212,12 +211,11 @@ pub(super) async fn answer(shared: &Arc<Shared>, place: &str, request: Request<B
         _ => Ok(None),
     };
     match done {
-        Ok(Some(answer)) => answer,
+        Ok(Some(answer)) | Err(answer) => answer,
         Ok(None) => {
             shared.fault(format!("{place}: there is no such call"));
             refused(404, "no such route")
         }
-        Err(answer) => answer,
     }
 }
 

@@ -232,7 +232,9 @@ async fn a_run_is_done_in_a_sandbox_and_what_it_left_is_kept_here() -> Result<()
     let fates: Fates = Arc::new(move |number, place| {
         let refuse =
             number % 3 == 1 && !place.contains("/process.Process/S") && !place.ends_with("/files");
-        refuse.then(|| if counted.fetch_add(1, Ordering::Relaxed) % 2 == 0 { 503 } else { 429 })
+        refuse.then(|| {
+            if counted.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { 503 } else { 429 }
+        })
     });
     let e2b = E2b::start_with(fates).await?;
     let provider = Provider::start(Duration::ZERO, runner()).await?;

@@ -27,7 +27,7 @@ use tokio::{
 
 /// Says so many words before its plan.
 fn wordy(words: usize) -> Script {
-    let text: String = (0..words).map(|n| format!("word-{n} ")).collect();
+    let text = (0..words).map(|n| format!("word-{n}")).collect::<Vec<_>>().join(" ");
     let adds = adds_a_line();
     Arc::new(move |user, turn| {
         if !user.contains("[Plan mode is over") && user.contains("wordy") {

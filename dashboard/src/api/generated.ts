@@ -652,8 +652,7 @@ export interface Schemas {
     /** The user message before which it was taken, for `Cause::Prompt`. */
     message: Schemas['Place'] | null
     prompt?: string | null
-    /** The backend that it lies with, when the project has moved to another since: it can be forked, and gone back to
-when the project is there again. */
+    /** The backend that it lies with, when the project has moved to another since: it can be forked, and gone back to when the project is there again. */
     backend?: string | null
   }
   /** A machine. */
@@ -1650,6 +1649,8 @@ export interface Operations {
         /** `null`: the server's. */
         ceiling?: 'none' | 'allow-list' | 'open' | null
       } | null
+      /** What is to make its machine: `native`, `host`, `oci` or `e2b`, as far as the server offers it; the server's own when absent. */
+      workspaceBackend?: string | null
       /** False: its machine is made by the first who needs it, on that one's server. */
       start?: boolean | null
     }

@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_field_that_there_is_none_of_is_refused() {
         for body in
-            [json!({"prompt": "a", "aproval": true}), json!({"prompt": "a", "content": "b"})]
+            [json!({"prompt": "a", "approves": true}), json!({"prompt": "a", "content": "b"})]
         {
             assert!(serde_json::from_value::<Create>(body).is_err());
         }

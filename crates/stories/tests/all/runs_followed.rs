@@ -298,8 +298,8 @@ async fn of_many_who_follow_those_that_read_nothing_are_let_go_and_miss_nothing(
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let first = text
-            .find("id: ")
-            .map(|at| text[at + 4..].lines().next().unwrap_or_default().to_owned());
+            .find("\nid: ")
+            .map(|at| text[at + 5..].lines().next().unwrap_or_default().to_owned());
         assert_eq!(first.as_deref(), Some((last + 1).to_string().as_str()));
     }
     toft.down()

@@ -159,8 +159,8 @@ function Waits({ run }: { run: Run }) {
   if (run.waitsFor === 'provider') {
     return (
       <p className="rounded-md border border-l-2 border-l-amber px-3 py-2">
-        The provider of its model does not answer, or wants to be asked later. It is asked again, and
-        the run goes on when it answers.
+        The provider of its model does not answer, or wants to be asked later. It is asked again,
+        and the run goes on when it answers.
       </p>
     )
   }

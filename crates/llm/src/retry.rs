@@ -39,7 +39,7 @@ pub const PATIENCE_MAX: Duration = Duration::from_mins(5);
 /// How long work that nobody watches waits once [`delay`] has given up, for the `waited`th time (1 is the first); `None`:
 /// waiting is of no use.
 pub fn patience(failure: &ModelFailure, waited: u32, chance: f64) -> Option<Duration> {
-    let next = BASE_DELAY * 2u32.pow((RETRIES_MAX + waited.saturating_sub(1)).min(16));
+    let next = BASE_DELAY * 2u32.pow(RETRIES_MAX.saturating_add(waited.saturating_sub(1)).min(16));
     let wait = match failure.retry {
         Retry::Never => return None,
         Retry::Backoff => next,

@@ -119,8 +119,8 @@ async fn a_run_says_whether_how_often_and_how_long_its_work_is_checked() {
 async fn a_run_waits_for_a_provider_that_is_down_and_a_person_is_told_that_it_failed() {
     let down = || Prepared::Fails(vec![], failure("overloaded", Retry::Backoff));
     let never = || Prepared::Fails(vec![], failure("provider_refused_key", Retry::Never));
-    // Three tries of a moment, five that wait, an answer; then what no waiting helps against.
-    let answers = (0..9).map(|_| down()).chain([Prepared::text("at last"), never()]);
+    // Three tries of a moment, four that wait, an answer; then what no waiting helps against.
+    let answers = (0..8).map(|_| down()).chain([Prepared::text("at last"), never()]);
     let bench = Bench::new(answers.chain((0..4).map(|_| down())));
     bench.rule(RunRules::default());
     bench.run("go").await;
@@ -143,5 +143,5 @@ async fn a_run_waits_for_a_provider_that_is_down_and_a_person_is_told_that_it_fa
     *bench.rules.lock().unwrap() = None;
     bench.run("by hand").await;
     assert_eq!(bench.end().reason, "error");
-    assert_eq!(bench.model.asked().len(), 15);
+    assert_eq!(bench.model.asked().len(), 14);
 }

@@ -94,6 +94,10 @@ pub trait Backend: Send + Sync {
     async fn abilities(&self) -> Vec<Ability>;
     /// Name of the storage in use (`btrfs`, `btrfs loop image`, `plain copy`).
     fn storage(&self) -> String;
+    /// Id of the sandbox that a project's machine is at somebody else's. `None`: it has none, or there is no such place.
+    fn sandbox(&self, _project: &ProjectId) -> Option<String> {
+        None
+    }
     /// What this backend can do here.
     fn can(&self) -> Can {
         Can::default()

@@ -19,8 +19,8 @@ macro_rules! read_of_run {
          r.backend, r.approval, r.request_key, r.request_digest, r.priority, r.attempts_max, r.status, r.phase, \
          r.waits_for, r.output, r.error, r.attempt, r.not_before, r.session, r.taken_seq, r.provider, r.model, \
          r.model_source, r.input_tokens, r.output_tokens, r.cached_input_tokens, r.reasoning_output_tokens, r.cost, \
-         r.currency, r.pricing_version, r.duration_ms, r.commit_sha, r.checkpoint, r.started_at, r.completed_at, \
-         r.host_away, r.cancel_requested, r.fence, r.crashes, r.last_seq, r.created_at, r.updated_at, \
+         r.currency, r.pricing_version, r.duration_ms, r.commit_sha, r.checkpoint, r.sandbox, r.started_at, \
+         r.completed_at, r.host_away, r.cancel_requested, r.fence, r.crashes, r.last_seq, r.created_at, r.updated_at, \
          p.public_id AS project FROM "
     };
 }
@@ -133,6 +133,8 @@ pub struct RunState {
     pub commit: Option<String>,
     /// The checkpoint before it.
     pub checkpoint: Option<String>,
+    /// Id of the sandbox that its machine was in, at somebody else's.
+    pub sandbox: Option<String>,
     /// Unix milliseconds when it was begun for the first time.
     pub started_at: Option<u64>,
     /// Unix milliseconds of its end.

@@ -149,6 +149,8 @@ function statusWords(told: StatusTold): Words | null {
       return bad(`Refused while it plans: ${[told.tool, told.detail].filter(Boolean).join(', ')}`)
     case 'model_resolved':
       return plain(`${told.provider} / ${told.model} answers`)
+    case 'sandbox_created':
+      return plain(`The machine is the sandbox ${told.sandboxId}`)
     case 'workspace_moved':
       return plain(`The project moved from ${told.from} to ${told.to}`)
     case 'message_restarted':

@@ -24,6 +24,10 @@ impl Backend for E2b {
         NAME
     }
 
+    fn sandbox(&self, project: &ProjectId) -> Option<String> {
+        self.0.sandbox(project)
+    }
+
     async fn abilities(&self) -> Vec<Ability> {
         let ability = |name: &str, how: String, remedy: Option<&str>| Ability {
             name: name.to_owned(),

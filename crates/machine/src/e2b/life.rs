@@ -212,7 +212,7 @@ impl Inner {
         self.remember(project, &sandbox, Left::Cold)
     }
 
-    fn sandbox(&self, project: &ProjectId) -> Option<String> {
+    pub(super) fn sandbox(&self, project: &ProjectId) -> Option<String> {
         let of_live = self.known(project).map(|live| live.sandbox.clone());
         of_live.or_else(|| Some(self.record(project)?.sandbox))
     }

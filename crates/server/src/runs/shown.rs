@@ -186,7 +186,7 @@ pub(crate) fn summary(run: &Run) -> Summary {
         pricing_source: state.cost.as_ref().map(|_| "model_pricing_table"),
         attempt: state.attempt,
         max_attempts: run.attempts_max,
-        sandbox_id: None,
+        sandbox_id: state.sandbox.clone(),
         idempotency_key: run.key.clone(),
         workspace_backend: run.backend.clone(),
         priority: run.priority,

@@ -328,6 +328,11 @@ impl Work {
             self.remember(now.after_seq).await?;
         }
         let mut told = Told::default();
+        let sandbox = self.app.backend.of(&self.run.project).sandbox(&self.run.project);
+        if sandbox.is_some() && sandbox != self.run.state.sandbox {
+            told.status(self.now(), "sandbox_created", self.place(sandbox.as_deref()).await);
+            self.run.state.sandbox = sandbox;
+        }
         if self.run.state.provider.is_none()
             && let Some((provider, model)) = self.answering().await
         {
@@ -340,6 +345,18 @@ impl Work {
             self.write(told, Left::default(), Durable::Soon).await?;
         }
         Ok(())
+    }
+
+    /// Where a client finds what is worked on there.
+    async fn place(&self, sandbox: Option<&str>) -> Value {
+        let (project, run) = (&self.run.project, &self.run.id);
+        let conversation = self.conversation().await.unwrap_or_default();
+        json!({
+            "sandboxId": sandbox,
+            "appDir": conversation["cwd"],
+            "nextjsUrl": self.app.hosts.preview_origin(project.as_str()),
+            "downloadPath": format!("/v1/projects/{project}/runs/{run}/download.zip"),
+        })
     }
 
     /// Which calls were under way when an earlier owner told the last event.
@@ -362,12 +379,17 @@ impl Work {
 
     /// Who answers in its conversation.
     async fn answering(&self) -> Option<(String, String)> {
-        let session = self.run.state.session.as_ref()?;
-        let path = format!("/toft/state?sessionId={session}");
-        let (_, answer) = self.ask(Method::GET, &path, None).await.ok()?;
-        let model = &answer["data"]["model"];
+        let model = &self.conversation().await?["model"];
         let text = |name: &str| model[name].as_str().map(str::to_owned);
         Some((text("provider")?, text("id")?))
+    }
+
+    /// How its conversation stands.
+    async fn conversation(&self) -> Option<Value> {
+        let session = self.run.state.session.as_ref()?;
+        let path = format!("/toft/state?sessionId={session}");
+        let (_, mut answer) = self.ask(Method::GET, &path, None).await.ok()?;
+        Some(answer["data"].take())
     }
 
     async fn copy(&self, after: u64) -> Result<Vec<NewEvent>, Stop> {

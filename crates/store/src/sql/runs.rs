@@ -105,6 +105,7 @@ impl FromRow<'_, DbRow> for Run {
                 duration_ms: number_of("duration_ms")?,
                 commit: row.try_get("commit_sha")?,
                 checkpoint: row.try_get("checkpoint")?,
+                sandbox: row.try_get("sandbox")?,
                 started_at: number_of("started_at")?,
                 completed_at: number_of("completed_at")?,
             },
@@ -161,6 +162,7 @@ fn made(new: &NewRun, latest: Option<&Latest>, now_ms: u64) -> Run {
             duration_ms: None,
             commit: None,
             checkpoint: None,
+            sandbox: None,
             started_at: None,
             completed_at: None,
         },
@@ -448,7 +450,7 @@ async fn write(
          checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
          owner = CASE WHEN $3 = 'running' THEN owner END, \
          host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
-         crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END, backend = $30 \
+         crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END, backend = $30, sandbox = $31 \
          WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 RETURNING id, last_seq",
     )
     .bind(run.id.as_str())
@@ -481,6 +483,7 @@ async fn write(
     .bind(ms(now_ms))
     .bind(ms(run.last_seq))
     .bind(&run.backend)
+    .bind(&state.sandbox)
     .fetch_optional(tx.on())
     .await?;
     let Some((key, last_seq)) = told else {

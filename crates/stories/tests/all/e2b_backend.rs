@@ -259,6 +259,15 @@ async fn a_run_is_done_in_a_sandbox_and_what_it_left_is_kept_here() -> Result<()
         "{run}"
     );
     assert_eq!(fs::read_to_string(folder(&e2b, &project)?.join("made"))?, "a line\n");
+    assert_eq!(run["meta"]["sandboxId"], json!(sandbox(&e2b)?));
+    let told = toft.http().get(format!("{}{at}/stream", toft.base)).bearer_auth(&toft.token);
+    let told = told.send().await?.text().await?;
+    let created =
+        told.lines().find(|line| line.contains("sandbox_created")).context("it is told")?;
+    let created: Value = serde_json::from_str(created.trim_start_matches("data: "))?;
+    assert_eq!(created["data"]["sandboxId"], run["meta"]["sandboxId"]);
+    assert_eq!(created["data"]["appDir"], json!(format!("/root/projects/{project}")));
+    assert_eq!(created["data"]["downloadPath"], json!(format!("{at}/download.zip")));
 
     // What it left is here, also when the sandbox is gone.
     toft.until(&at, |run| !run["artifacts"].as_array().is_some_and(Vec::is_empty)).await?;

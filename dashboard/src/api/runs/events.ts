@@ -38,6 +38,7 @@ export interface StatusTold {
   sizeBytes?: number
   fileCount?: number
   from?: string
+  sandboxId?: string
   to?: string
 }
 

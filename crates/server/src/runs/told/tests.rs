@@ -23,6 +23,7 @@ fn state() -> RunState {
         duration_ms: None,
         commit: None,
         checkpoint: None,
+        sandbox: None,
         started_at: None,
         completed_at: None,
     }

@@ -10,10 +10,8 @@ use toft_stories::{
     toft::{STEP_TIMEOUT, Start, Toft},
 };
 
-/// Where the control plane's routes stand.
-const ROUTES: &str = include_str!("../../../server/src/routes.rs");
-/// Where the bridge's do.
-const CONTRACT: &str = include_str!("../../../../docs/http-api.md");
+/// How the paths of what belongs to a project begin.
+const OF: &str = "/v1/projects/{id}";
 
 async fn asleep(toft: &Toft, name: &str) -> Result<(String, Value)> {
     let project = toft.new_project(name).await?;
@@ -97,22 +95,13 @@ async fn a_request_to_the_app_wakes_it_and_is_answered() -> Result<()> {
     toft.down()
 }
 
-/// `GET` routes below a project, as the server's own table and the contract of bridges have them.
-fn get_routes() -> BTreeSet<String> {
-    let own = ROUTES.split(".route(").skip(1).filter_map(|route| {
-        let path = route.split('"').nth(1)?;
-        let rest = path.strip_prefix("/v1/projects/{id}")?;
-        route.split('"').nth(2)?.contains(" get(").then(|| rest.to_owned())
-    });
-    let section = CONTRACT.split("\n## ").find(|section| section.starts_with("2. Bridge"));
-    let rows = section.unwrap_or_default().lines().filter(|line| line.starts_with("| `"));
-    let bridges = rows.flat_map(|row| {
-        let cell = row.split('|').nth(1).unwrap_or_default();
-        cell.split('`')
-            .filter_map(|name| name.strip_prefix("GET "))
-            .map(|name| format!("/toft/{name}"))
-    });
-    own.chain(bridges).collect()
+/// `GET` routes below a project, as the API's document has them.
+async fn get_routes(toft: &Toft) -> Result<BTreeSet<String>> {
+    let document: Value =
+        toft.http().get(format!("{}/openapi.json", toft.base)).send().await?.json().await?;
+    let paths = document["paths"].as_object().context("paths")?.iter();
+    let below = paths.filter(|(_, operations)| operations["get"].is_object());
+    Ok(below.filter_map(|(path, _)| Some(path.strip_prefix(OF)?.to_owned())).collect())
 }
 
 /// What a route is asked for here, and how it answers at rest.
@@ -122,15 +111,20 @@ fn asked<'a>(route: &'a str, ids: &[(&str, String)]) -> (String, &'a [u16]) {
         path = path.replace(&format!("{{{name}}}"), id);
     }
     let answers: &[u16] = match route {
-        // What a program printed is in the memory of the machine's first process.
-        "/toft/processes/{id}/output" => &[404, 409],
+        // What a program printed is in the memory of the machine's first process; terminals are WebSockets.
+        "/toft/processes/{process}/output" | "/toft/terminals/{terminal}" => &[400, 404, 409, 426],
+        // There is none of it: a fork, or a comparison of forks.
+        "/comparisons/{comparison}" | "/comparisons/{comparison}/candidates/{run}/diff" => &[404],
         // Known to the bridge alone.
         "/toft/extensions"
         | "/toft/mcp"
         | "/toft/skills"
-        | "/toft/sessions/{id}/tree"
-        | "/toft/sessions/{id}/plan"
-        | "/toft/sessions/{id}/export.html" => &[409],
+        | "/toft/files/archive.zip"
+        | "/toft/runs"
+        | "/toft/runs/{job}"
+        | "/toft/sessions/{session}/tree"
+        | "/toft/sessions/{session}/plan"
+        | "/toft/sessions/{session}/export.html" => &[409],
         "/toft/files/content" => {
             path.push_str("?path=f");
             &[200]
@@ -161,20 +155,40 @@ async fn furnished(toft: &Toft) -> Result<(String, Vec<(&'static str, String)>)>
     let checkpoint = toft.call("POST", &format!("{of}/checkpoints"), Some(json!({}))).await?;
     let body = json!({"name": "later", "when": {"everyS": 86400}, "do": {"command": "true"}});
     let schedule = toft.call("POST", &format!("{of}/schedules"), Some(body)).await?;
+    let hook = json!({"url": "http://127.0.0.1:9/hook"});
+    let hook = toft.call("POST", &format!("{of}/webhooks"), Some(hook)).await?;
+    let runs = format!("{of}/runs");
+    let asked = toft.http().post(format!("{}{runs}", toft.base)).bearer_auth(&toft.token);
+    let asked = asked.header("idempotency-key", "one").json(&json!({"prompt": "run `echo a`"}));
+    let run: Value = asked.send().await?.json().await?;
     let text = |value: &Value| value["id"].as_str().context("an id").map(str::to_owned);
-    let ids = vec![("checkpoint", text(&checkpoint)?), ("sid", text(&schedule)?)];
+    let run = text(&run["data"])?;
+    toft.until(&format!("{runs}/{run}"), |run| !run["completedAt"].is_null()).await?;
+    let sessions = toft.call("GET", &format!("{of}/toft/sessions"), None).await?;
+    let session = text(&sessions["sessions"][0])?;
+    let none = || "aaaaaaaaaaaa".to_owned();
+    let ids = vec![
+        ("checkpoint", text(&checkpoint)?),
+        ("sid", text(&schedule)?),
+        ("webhook", text(&hook)?),
+        ("run", run.clone()),
+        ("job", run),
+        ("session", session),
+        ("service", "web".to_owned()),
+        ("comparison", none()),
+        ("process", none()),
+        ("terminal", none()),
+    ];
     Ok((project, ids))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_get_route_of_a_project_that_rests_wakes_it() -> Result<()> {
     let toft = Toft::start(Start::default()).await?;
-    let (project, mut ids) = furnished(&toft).await?;
-    // Of the bridge's routes the only ones with an id are those of a service and of a program.
-    ids.push(("id", "web".to_owned()));
+    let (project, ids) = furnished(&toft).await?;
     let of = format!("/v1/projects/{project}");
-    let routes = get_routes();
-    ensure!(routes.len() >= 24 && routes.contains("/toft/files"), "{routes:?}");
+    let routes = get_routes(&toft).await?;
+    ensure!(routes.len() > 50 && routes.contains("/toft/files"), "{routes:?}");
     let machine = async || toft.call("GET", &format!("{of}/machine"), None).await;
     let mut states = vec!["freeze", "sleep"];
     if machine().await?["can"]["freeze"] != true {

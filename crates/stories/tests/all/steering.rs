@@ -303,7 +303,7 @@ async fn answers_have_the_documented_shapes() -> Result<()> {
         pids egress appPort wakes";
     assert_eq!(keys(&machine), documented.split_whitespace().collect());
     let project = story.toft.call("GET", &of, None).await?;
-    let documented = "id alias name url state stateReason latestRunId createdAt updatedAt agentStatus candidateOf";
+    let documented = "id alias name url state stateReason backend latestRunId createdAt updatedAt agentStatus candidateOf";
     assert_eq!(keys(&project), documented.split_whitespace().collect());
     // Both mounts of the bridge are one router.
     let host = format!("{}.localhost:{}", story.project, story.toft.port);

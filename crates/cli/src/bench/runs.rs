@@ -187,7 +187,8 @@ pub(super) async fn handover(rounds: usize) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn handed(at: &At, project: &str) -> Result<f64> {
+/// Milliseconds from "queued" to "running" of a run that is asked for and followed to its end.
+pub(super) fn handed(at: &At, project: &str) -> Result<f64> {
     let mut stream = TcpStream::connect(at.addr).context("connecting")?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;

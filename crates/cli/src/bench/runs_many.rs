@@ -6,8 +6,8 @@ use super::{
     clients::{Act, Clients, Heard, PROCESSES, now_ns},
     lab::{Lab, ms},
     memory,
-    provider::{Play, Provider},
-    runs::{Kept, Place, accepted, idle},
+    provider::{Play, Provider, Tool},
+    runs::{self, Kept, Place, accepted, idle},
     socket::{self, At},
 };
 use anyhow::{Context as _, Result, bail, ensure};
@@ -15,12 +15,9 @@ use serde_json::{Value, json};
 use std::{
     io::Read as _,
     net::TcpStream,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use toft_model::{
-    id::ProjectId,
-    run::{JobId, RunStatus},
-};
+use toft_model::{id::ProjectId, run::JobId};
 use toft_store::{
     Accepted, Claim, Durable, Left, NewRun, NewRunEvent, Runs as _, SqliteStore, Store as _,
 };
@@ -45,6 +42,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const STEPS: [u64; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 /// Rows written at once while growing.
 const TOGETHER: u64 = 1_000;
+/// How often a run is tried to be had before the server has it.
+const TALKERS: usize = 10;
 /// Events that are told again at each step.
 const TAIL: u64 = 100;
 
@@ -208,16 +207,21 @@ async fn page(lab: &Lab, project: &str) -> Result<f64> {
     Ok(took)
 }
 
-/// Accepting a run, the first page, and the last events of a run, with a hundred to a million runs of the project and
-/// events of the run. They are written by the store itself, and asked for as anywhere.
+/// Accepting a run, its hand-over, the first page, the last events of a run and all of them, with a hundred to a million
+/// runs of a project and events of a run. They are written by the store itself, and asked for as anywhere.
 pub(super) async fn growth(rounds: usize) -> Result<Vec<Row>> {
-    let lab = Lab::open(&idle()).await?;
+    let provider = Provider::start(Play::Tools(0, Tool::Read)).await?;
+    let lab = Lab::open(&provider.env()).await?;
     let project = lab.project().await?;
-    let other = lab.project().await?;
+    // What follows in its project waits for it.
+    let waits = |run: &Value| run["waitsFor"] == "approval";
+    run(&lab, &project, &json!({"approval": true}), waits).await?;
+    let handed_in = lab.project().await?;
+    run(&lab, &handed_in, &json!({}), |run| run["status"] == "completed").await?;
     let store = SqliteStore::open(&lab.data().join("toft.db")).await?;
-    let told = talker(&store, &other).await?;
+    let (other, mut told) = talker(&lab, &store).await?;
     let stream = format!("/v1/projects/{other}/runs/{}/stream", told.id);
-    let (mut told, mut there, mut rows) = (told, 0, Vec::new());
+    let (mut there, mut rows) = (0, Vec::new());
     for step in STEPS {
         while there < step {
             let count = TOGETHER.min(step - there);
@@ -226,17 +230,28 @@ pub(super) async fn growth(rounds: usize) -> Result<Vec<Row>> {
             there += count;
         }
         let after = told.last_seq - TAIL;
-        let (mut accept, mut lists, mut tails) = (Vec::new(), Vec::new(), Vec::new());
+        let mut accept = Vec::new();
+        let (mut handovers, mut lists, mut tails) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let path = format!("/v1/projects/{project}/runs");
             let began = Instant::now();
             let key = toft_model::id::random_hex(12);
             lab.client.say(&path, &json!({"prompt": "go"}), &key).await?;
             accept.push(ms(began));
+            let (at, handed_in) = (At::of(&lab.data())?, handed_in.clone());
+            handovers
+                .push(tokio::task::spawn_blocking(move || runs::handed(&at, &handed_in)).await??);
             lists.push(page(&lab, &project).await?);
-            tails.push(tail(&lab, &format!("{stream}?after={after}")).await?);
+            tails.push(some(&lab, &format!("{stream}?after={after}"), TAIL).await?);
         }
-        for (name, samples) in [("accept", accept), ("list", lists), ("last 100 events", tails)] {
+        let all = vec![some(&lab, &stream, told.last_seq).await?];
+        for (name, samples) in [
+            ("accept", accept),
+            ("handover", handovers),
+            ("list", lists),
+            ("last 100 events", tails),
+            ("replay of all", all),
+        ] {
             let name = format!("growth_runs: {name} ({step} runs and events)");
             rows.push(Row::new(&name, "ms", samples));
         }
@@ -246,11 +261,11 @@ pub(super) async fn growth(rounds: usize) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Until the last of the events that there are.
-async fn tail(lab: &Lab, path: &str) -> Result<f64> {
+/// The next events of a stream, so many.
+async fn some(lab: &Lab, path: &str, count: u64) -> Result<f64> {
     let began = Instant::now();
     let mut events = lab.client.stream(http::Method::GET, path, None).await?;
-    for _ in 0..TAIL {
+    for _ in 0..count {
         events.next().await?.context("an event")?;
     }
     Ok(ms(began))
@@ -282,14 +297,28 @@ async fn fill(store: &SqliteStore, project: &str, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// A run of this project that the bench itself works on.
-async fn talker(store: &SqliteStore, project: &str) -> Result<toft_store::Run> {
-    fill(store, project, 1).await?;
-    let claim =
-        Claim { owner: "bench", lease_ms: 1 << 40, limit: 1, per_project: 1, per_team: u32::MAX };
-    let run = store.claim_runs(&claim, 1).await?.pop().context("a run to work on")?;
-    ensure!(run.state.status == RunStatus::Running, "the run is not worked on");
-    Ok(run)
+fn unix_ms() -> Result<u64> {
+    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+}
+
+/// A run that the bench itself works on, and its project. The server may be the first to take it.
+async fn talker(lab: &Lab, store: &SqliteStore) -> Result<(String, toft_store::Run)> {
+    for _ in 0..TALKERS {
+        let project = lab.project().await?;
+        fill(store, &project, 1).await?;
+        let claim = Claim {
+            owner: "bench",
+            lease_ms: 1 << 40,
+            limit: 1,
+            per_project: 1,
+            per_team: u32::MAX,
+        };
+        if let Some(run) = store.claim_runs(&claim, unix_ms()?).await?.pop() {
+            ensure!(run.project.as_str() == project, "another run waits");
+            return Ok((project, run));
+        }
+    }
+    bail!("the server takes each run before the bench")
 }
 
 async fn tell(store: &SqliteStore, run: toft_store::Run, count: u64) -> Result<toft_store::Run> {

@@ -29,7 +29,7 @@ mod webhooks;
 
 use super::{
     Db, DbArguments, DbConnection, DbRow, SqlStore, Write,
-    dialect::{ALONE, append_next, raw, raw_at, raw_of, words},
+    dialect::{ALONE, CLAIM_TURN, append_next, raw, raw_at, raw_of, words},
 };
 use crate::{checkpoints::Durable, commits, error::StoreError};
 use sqlx::Row as _;

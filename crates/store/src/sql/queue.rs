@@ -1,7 +1,7 @@
 //! The queue: who works on which run. A claim, a renewal and a take-over are one statement each, so a run never has
 //! two owners.
 
-use super::{SqlStore, ms, runs::runs};
+use super::{CLAIM_TURN, SqlStore, ms, runs::runs};
 use crate::{
     error::StoreError,
     runs::{Claim, Run},
@@ -32,18 +32,34 @@ macro_rules! in_reach {
     };
 }
 
-/// Of a project the oldest comes first, also while it waits to be tried again: what follows builds on it.
+/// The oldest run that waits, of each project that has one and room for it. It comes first also while it waits to be
+/// tried again: what follows builds on it. Projects are stepped through by an index, so it costs as much as there are
+/// projects that wait, however many runs one of them has.
+macro_rules! heads {
+    () => {
+        "WITH RECURSIVE waiting (id) AS (SELECT MIN(o.project_id) FROM run o WHERE o.status = 'queued' \
+         UNION ALL SELECT (SELECT MIN(o.project_id) FROM run o WHERE o.status = 'queued' AND o.project_id > w.id) \
+         FROM waiting w WHERE w.id IS NOT NULL) \
+         SELECT (SELECT MIN(o.id) FROM run o WHERE o.project_id = w.id AND o.status = 'queued') FROM waiting w \
+         WHERE w.id IS NOT NULL AND \
+         (SELECT COUNT(*) FROM run o WHERE o.project_id = w.id AND o.status = 'running') < $5"
+    };
+}
+
+/// Of those, as many of each team as it has room for, the most urgent first. What waits for a person takes no room.
 const CLAIM: &str = give!(
     "crashes",
     concat!(
-        "SELECT r.id FROM run r WHERE r.status = 'queued' AND r.not_before <= ",
+        "SELECT t.id FROM run t WHERE t.status = 'queued' AND t.id IN (SELECT c.id FROM (\
+         SELECT r.id, ROW_NUMBER() OVER (PARTITION BY p.team_id ORDER BY r.priority DESC, r.id) + \
+         (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
+         AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer') AND q.team_id = p.team_id) AS place \
+         FROM run r JOIN project p ON p.id = r.project_id WHERE r.id IN (",
+        heads!(),
+        ") AND r.not_before <= ",
         clock!("$3"),
         in_reach!(),
-        " AND (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'running') + \
-         (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'queued' AND o.id < r.id) \
-         < $5 AND (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
-         AND q.team_id = (SELECT p.team_id FROM project p WHERE p.id = r.project_id)) < $6 \
-         ORDER BY r.priority DESC, r.id LIMIT $4",
+        ") c WHERE c.place <= $6) ORDER BY t.priority DESC, t.id LIMIT $4",
         skip_held!()
     )
 );
@@ -84,6 +100,9 @@ pub(super) async fn claim(
         return Ok(Vec::new());
     }
     let mut tx = store.begin().await?;
+    if let Some(turn) = CLAIM_TURN {
+        sqlx::query(turn).execute(tx.on()).await?;
+    }
     let ids = sqlx::query_scalar(CLAIM)
         .bind(claim.owner)
         .bind(ms(claim.lease_ms))

@@ -186,30 +186,31 @@ const ADD_RUNS: &str = concat!(
      w.value ->> 'provider', w.value ->> 'model', w.value ->> 'backend', \
      CAST(w.value ->> 'approval' AS BIGINT), w.value ->> 'key', w.value ->> 'digest', 'queued', 'plan', \
      CAST(w.value ->> 'attemptsMax' AS BIGINT), CAST(w.value ->> 'priority' AS BIGINT), 1, $2, $2 FROM ",
-    rows!("$1", "w")
+    rows!("$1", "w"),
+    " RETURNING id, public_id"
 );
 
+/// With the internal keys of the runs, so that nothing is looked for among all that there are.
 const ADD_FIRST_EVENTS: &str = concat!(
-    "INSERT INTO run_event (run_id, seq, ts, kind, data) SELECT r.id, 1, $2, 'status', $3 FROM ",
-    rows!("$1", "w"),
-    " JOIN run r ON r.public_id = w.value ->> 'id'"
+    "INSERT INTO run_event (run_id, seq, ts, kind, data) \
+     SELECT CAST(w.value ->> 'runKey' AS BIGINT), 1, $2, 'status', $3 FROM ",
+    rows!("$1", "w")
 );
 
 const ADD_FIRST_MESSAGES: &str = concat!(
     "INSERT INTO run_message (public_id, run_id, role, content, input, created_at) \
-     SELECT w.value ->> 'messageId', r.id, 'user', ",
+     SELECT w.value ->> 'messageId', CAST(w.value ->> 'runKey' AS BIGINT), 'user', ",
     raw_text!("w.value ->> 'prompt'"),
     ", w.value ->> 'input', $2 FROM ",
-    rows!("$1", "w"),
-    " JOIN run r ON r.public_id = w.value ->> 'id'"
+    rows!("$1", "w")
 );
 
 /// Runs that came under these keys before.
 const KNOWN: &str = concat!(
     crate::runs::read_of_run!(),
     rows!("$1", "w"),
-    " JOIN project p ON p.public_id = w.value ->> 'project' \
-     JOIN run r ON r.project_id = p.id AND r.request_key = w.value ->> 'key'"
+    " JOIN run r ON r.project_id = CAST(w.value ->> 'projectKey' AS BIGINT) AND r.request_key = w.value ->> 'key' \
+     JOIN project p ON p.id = r.project_id"
 );
 
 /// Comparisons that have these keys, and those that are about to exchange the disk of one of these projects, or to
@@ -245,7 +246,10 @@ async fn accept(
     .fetch_all(tx.on())
     .await?;
     let keys: HashMap<String, i64> = keys.into_iter().map(|(key, id)| (id, key)).collect();
-    let asked = |new: &NewRun| json!({ "project": new.project, "key": new.key });
+    let asked = |new: &NewRun| {
+        let project_key = keys.get(new.project.as_str());
+        json!({ "project": new.project, "projectKey": project_key, "key": new.key })
+    };
     let asked: Vec<_> = requests.iter().map(asked).collect();
     let mut known: HashMap<(ProjectId, String), (Run, String)> = HashMap::new();
     let mut rows = sqlx::query(KNOWN).bind(json!(asked).to_string()).fetch(tx.on());
@@ -305,7 +309,7 @@ async fn accept(
     if new_runs.is_empty() {
         return Ok(accepted);
     }
-    let rows: Vec<_> = new_runs
+    let mut rows: Vec<_> = new_runs
         .iter()
         .map(|run| {
             let is_latest =
@@ -320,24 +324,31 @@ async fn accept(
             })
         })
         .collect();
-    let rows = json!(rows).to_string();
+    let text = json!(rows).to_string();
     sqlx::query(concat!(
         "UPDATE run SET writable = 0 WHERE writable = 1 AND project_id IN \
          (SELECT CAST(w.value ->> 'projectKey' AS BIGINT) FROM ",
         rows!("$1", "w"),
         ")"
     ))
-    .bind(&rows)
+    .bind(&text)
     .execute(tx.on())
     .await?;
-    sqlx::query(ADD_RUNS).bind(&rows).bind(ms(now_ms)).execute(tx.on()).await?;
+    let added_runs: Vec<(i64, String)> =
+        sqlx::query_as(ADD_RUNS).bind(&text).bind(ms(now_ms)).fetch_all(tx.on()).await?;
+    let run_keys: HashMap<String, i64> =
+        added_runs.into_iter().map(|(key, id)| (id, key)).collect();
+    for (row, run) in rows.iter_mut().zip(&new_runs) {
+        row["runKey"] = json!(run_keys.get(run.id.as_str()));
+    }
+    let text = json!(rows).to_string();
     sqlx::query(ADD_FIRST_EVENTS)
-        .bind(&rows)
+        .bind(&text)
         .bind(ms(now_ms))
         .bind(raw(QUEUED))
         .execute(tx.on())
         .await?;
-    sqlx::query(ADD_FIRST_MESSAGES).bind(&rows).bind(ms(now_ms)).execute(tx.on()).await?;
+    sqlx::query(ADD_FIRST_MESSAGES).bind(&text).bind(ms(now_ms)).execute(tx.on()).await?;
     tx.commit_as("runs.accepted").await?;
     // Of several of one project in this list only the last one is writable now.
     for one in &mut accepted {
@@ -622,7 +633,9 @@ impl Runs for SqlStore {
         offset: u32,
     ) -> Result<Vec<Run>, StoreError> {
         Ok(sqlx::query_as(runs!(
-            "WHERE p.public_id = $1 AND p.deleted_at IS NULL ORDER BY r.run_index DESC LIMIT $2 OFFSET $3"
+            // The project as one value: its index then has them in order.
+            "WHERE r.project_id = (SELECT id FROM project WHERE public_id = $1 AND deleted_at IS NULL) \
+             ORDER BY r.run_index DESC LIMIT $2 OFFSET $3"
         ))
         .bind(project.as_str())
         .bind(i64::from(limit))

@@ -18,28 +18,59 @@ const TOLD_MAX: i64 = 200;
 const AWAY: &str = "waiting_host";
 const BACK: &str = "host_back";
 
-/// Of the runs that are not over: those that were not told yet that their host is gone (`$1` = 1), or that it is back
-/// (0). `$2` now, `$3` how long a server may be silent, `$4` how many.
-const TELL: &str = concat!(
-    "UPDATE run SET host_away = $1, last_seq = last_seq + 1, updated_at = $2 WHERE host_away <> $1 AND id IN \
-     (SELECT r.id FROM run r JOIN project p ON p.id = r.project_id LEFT JOIN server s ON s.id = p.host \
-     WHERE r.status IN ('queued', 'running') AND r.host_away <> $1 AND p.deleted_at IS NULL \
-     AND p.host IS NOT NULL AND $1 = CASE WHEN COALESCE(s.seen_at, 0) <= ",
-    clock!("$2"),
-    " - $3 THEN 1 ELSE 0 END ORDER BY r.id LIMIT $4) \
-     RETURNING id, public_id, last_seq, (SELECT s.url FROM project p JOIN server s ON s.id = p.host \
-     WHERE p.id = run.project_id)"
+/// Whether a project's host was not seen for longer than it may be silent.
+macro_rules! is_gone {
+    ($now:literal, $silence:literal) => {
+        concat!("COALESCE(s.seen_at, 0) <= ", clock!($now), " - ", $silence)
+    };
+}
+
+/// Of the runs that are not over: those whose host is as in `$hosts`, and which were told otherwise last. `$1` what they
+/// are told now, `$2` the time, `$3` how long a host may be silent, `$4` how many.
+macro_rules! tell_of {
+    ($told:literal, $hosts:expr) => {
+        concat!(
+            "UPDATE run SET host_away = $1, last_seq = last_seq + 1, updated_at = $2 \
+             WHERE host_away = ",
+            $told,
+            " AND id IN (SELECT r.id FROM run r JOIN project p ON p.id = r.project_id \
+             LEFT JOIN server s ON s.id = p.host WHERE r.host_away = ",
+            $told,
+            " AND r.status IN ('queued', 'running') AND p.deleted_at IS NULL AND p.host IS NOT NULL AND ",
+            $hosts,
+            " ORDER BY r.id LIMIT $4) RETURNING id, public_id, last_seq, \
+             (SELECT s.url FROM project p JOIN server s ON s.id = p.host WHERE p.id = run.project_id)"
+        )
+    };
+}
+
+const TELL_AWAY: &str = tell_of!("0", is_gone!("$2", "$3"));
+const TELL_BACK: &str = tell_of!("1", concat!("NOT (", is_gone!("$2", "$3"), ")"));
+
+/// Most of the time no host is gone: runs are not looked through for that.
+const ANY_AWAY: &str = concat!(
+    "SELECT 1 FROM project p LEFT JOIN server s ON s.id = p.host \
+     WHERE p.deleted_at IS NULL AND p.host IS NOT NULL AND ",
+    is_gone!("$1", "$2"),
+    " LIMIT 1"
 );
 
 async fn tell(store: &SqlStore, is_away: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
+    if is_away {
+        let any = sqlx::query(ANY_AWAY).bind(ms(now_ms)).bind(ms(GONE_MS));
+        if any.fetch_optional(&store.read).await?.is_none() {
+            return Ok(Vec::new());
+        }
+    }
     let mut tx = store.begin_relaxed().await?;
-    let told: Vec<(i64, String, i64, Option<String>)> = sqlx::query_as(TELL)
-        .bind(i64::from(is_away))
-        .bind(ms(now_ms))
-        .bind(ms(GONE_MS))
-        .bind(TOLD_MAX)
-        .fetch_all(tx.on())
-        .await?;
+    let told: Vec<(i64, String, i64, Option<String>)> =
+        sqlx::query_as(if is_away { TELL_AWAY } else { TELL_BACK })
+            .bind(i64::from(is_away))
+            .bind(ms(now_ms))
+            .bind(ms(GONE_MS))
+            .bind(TOLD_MAX)
+            .fetch_all(tx.on())
+            .await?;
     let mut ids = Vec::with_capacity(told.len());
     for (key, id, seq, url) in told {
         let status = if is_away { AWAY } else { BACK };

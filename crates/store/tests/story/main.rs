@@ -99,6 +99,7 @@ stories! {
     runs::owned as a_run_outlives_its_owners_and_none_of_them_writes_after_the_next,
     runs::priced as prices_are_those_that_people_set,
     runs::told_of as who_wants_to_know_of_runs_is_told_once_each,
+    runs::claimed_by_team as a_team_has_as_many_at_once_as_it_may,
     runs::raced as many_who_claim_at_once_get_each_run_once,
     stopped::for_long as an_owner_that_stood_still_writes_nothing_any_more,
     upgrade::killed as steps_that_are_cut_are_done_by_the_next_one,

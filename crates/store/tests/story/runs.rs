@@ -120,6 +120,36 @@ pub(crate) async fn accepted(place: &Place) {
     store.close().await;
 }
 
+/// A team has as many at once as it may, whoever claims, and the most urgent; another team has its own.
+pub(crate) async fn claimed_by_team(place: &Place) {
+    let (here, there) = (place.open().await, place.open().await);
+    let mut waiting = Vec::new();
+    for n in 0..8_u32 {
+        let project = project(&*here, None, u64::from(n) + 1).await.id;
+        // Behind the first of a project the others wait, however many.
+        for key in ["a", "b", "c"] {
+            let urgency = if key == "a" { i64::from(n) } else { 99 };
+            waiting
+                .push(accept(&*here, NewRun { priority: urgency, ..new(&project, key) }).await.id);
+        }
+    }
+    let of_team = |owner| Claim { per_team: 3, ..claim(owner, 9) };
+    let (one, two) = (of_team("one"), of_team("two"));
+    let (mine, others) = tokio::join!(here.claim_runs(&one, 100), there.claim_runs(&two, 100));
+    let (mine, others) = (mine.unwrap(), others.unwrap());
+    let mut claimed = ids(&mine);
+    claimed.extend(ids(&others));
+    claimed.sort();
+    let mut urgent = [&waiting[21], &waiting[18], &waiting[15]];
+    urgent.sort();
+    assert_eq!(claimed, urgent);
+    assert_eq!(here.claim_runs(&one, 100).await.unwrap(), []);
+    let more = here.claim_runs(&Claim { per_team: 4, ..one }, 100).await.unwrap();
+    assert_eq!(ids(&more), [&waiting[12]]);
+    here.close().await;
+    there.close().await;
+}
+
 pub(crate) async fn queued(place: &Place) {
     let store = place.open().await;
     let store = &*store;

@@ -67,10 +67,18 @@ async fn steps(place: &Place) -> Vec<(i64, bool)> {
     let asked = "SELECT version, success FROM _sqlx_migrations ORDER BY version";
     match place {
         Place::Sqlite(_) => {
-            // One that may write would empty the log of who was killed, and take it away.
-            let options = SqliteConnectOptions::new().filename(place.file()).read_only(true);
+            // Of a copy: who reads what a killed process left must finish it first, and what it left is to stay.
+            let copy = tempfile::tempdir().unwrap();
+            for entry in std::fs::read_dir(place.file().parent().unwrap()).unwrap() {
+                let entry = entry.unwrap();
+                std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+            }
+            let file = copy.path().join(place.file().file_name().unwrap());
+            let options = SqliteConnectOptions::new().filename(file);
             let mut db = SqliteConnection::connect_with(&options).await.unwrap();
-            sqlx::query_as(asked).fetch_all(&mut db).await.unwrap()
+            let steps = sqlx::query_as(asked).fetch_all(&mut db).await.unwrap();
+            db.close().await.unwrap();
+            steps
         }
         Place::Postgres { url } => {
             let mut db = PgConnection::connect(url).await.unwrap();

@@ -72,7 +72,7 @@ async fn what_does_not_fit_is_refused_in_words_and_makes_no_run() -> Result<()> 
             ),
             (with("\"input\": {\"a\": \"\\u0000\"}"), (INVALID, "invalid_argument", "NUL")),
             // Fields that there are none of.
-            (with("\"aproval\": true"), (INVALID, "invalid_argument", "aproval")),
+            (with("\"approve\": true"), (INVALID, "invalid_argument", "approve")),
             (
                 with("\"workspace_backend\": \"host\""),
                 (INVALID, "invalid_argument", "workspace_backend"),
@@ -217,7 +217,7 @@ async fn odd_ids_and_pages_are_refused_on_every_route() -> Result<()> {
         ("/v1/projects", json!({"id": "a b"}), "id must be"),
         ("/v1/projects", json!({"id": "x".repeat(200)}), "id must be"),
         ("/v1/projects", json!({"name": 7}), "name"),
-        ("/v1/projects", json!({"nmae": "x"}), "nmae"),
+        ("/v1/projects", json!({"title": "x"}), "title"),
     ] {
         refused(&client, ("POST", path), &body.to_string(), (400, "invalid_argument", word))
             .await?;
@@ -228,7 +228,7 @@ async fn odd_ids_and_pages_are_refused_on_every_route() -> Result<()> {
         (json!({"inputCostPer1k": 1, "outputCostPer1k": 1001}), "outputCostPer1k"),
         (json!({"inputCostPer1k": "1", "outputCostPer1k": 1}), "inputCostPer1k"),
         (json!({"inputCostPer1k": 1, "outputCostPer1k": 1, "currency": "a\nb"}), "currency"),
-        (json!({"inputCostPer1k": 1, "outputCostPer1k": 1, "actve": false}), "actve"),
+        (json!({"inputCostPer1k": 1, "outputCostPer1k": 1, "enabled": false}), "enabled"),
     ] {
         let path = "/v1/model-pricing/openai/gpt-5";
         let want = (400, "invalid_argument", word);

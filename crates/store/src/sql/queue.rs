@@ -1,7 +1,7 @@
 //! The queue: who works on which run. A claim, a renewal and a take-over are one statement each, so a run never has
 //! two owners.
 
-use super::{CLAIM_TURN, SqlStore, ms, runs::runs};
+use super::{CLAIM_TURN, SqlStore, ms, runs::row::runs};
 use crate::{
     error::StoreError,
     runs::{Claim, Run},

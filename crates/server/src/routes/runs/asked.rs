@@ -9,8 +9,9 @@ use axum::http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use toft_model::hash::fnv1a;
+use toft_model::id::hex;
 
 /// Characters of an `Idempotency-Key`.
 const KEY_CHARS_MAX: usize = 200;
@@ -161,7 +162,7 @@ impl Asked {
 }
 
 fn digest(said: &Value) -> String {
-    format!("{:016x}", fnv1a(said.to_string().as_bytes()))
+    hex(&Sha256::digest(said.to_string()))
 }
 
 /// The same JSON, its fields in the order of their names: who sends it again may have them in another one.

@@ -273,6 +273,8 @@ pub enum Wrote {
     Done(u64),
     /// The run has another owner, is over, or is gone.
     Lost,
+    /// It was to end well, or as failed, and whoever cancelled it was told that it is cancelled: nothing is written.
+    Cancelled,
 }
 
 /// What became of a wish to end a run.

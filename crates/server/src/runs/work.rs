@@ -3,7 +3,7 @@
 //! nobody twice. What the run does inside its machine is not looked at here.
 
 use super::{
-    UNKEPT, WORKSPACE,
+    Held, UNKEPT, WORKSPACE,
     artifacts::Artifacts,
     cost::cost,
     shown,
@@ -22,13 +22,20 @@ use futures_util::TryStreamExt as _;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use toft_model::{
     http::TAKE_BEFORE,
     id::SessionId,
     machine::MachineState,
     provider::ModelRef,
-    run::{Phase, RunNow, RunOrder, RunStatus, RunStep},
+    run::{Phase, RunNow, RunOrder, RunStatus, RunStep, WaitsFor},
 };
 use toft_store::{Artifact, Durable, Left, NewEvent, Run, StoreError, Wrote};
 use tokio::time::{sleep, timeout};
@@ -52,6 +59,8 @@ const GATHER: Duration = Duration::from_millis(5);
 const ARCHIVE_TIMEOUT: Duration = Duration::from_mins(10);
 /// How often it is tried again.
 const ARCHIVE_TRIES: u32 = 4;
+/// Runs in a row that were over before they had begun, behind which a conversation is still found.
+const PARENTS_MAX: usize = 64;
 /// How often a run's server may end over it before it is left alone.
 const CRASHES_MAX: u32 = 3;
 
@@ -60,6 +69,8 @@ pub(super) struct Work {
     app: App,
     run: Run,
     cancelled: CancellationToken,
+    /// See [`Held`].
+    rests: Arc<AtomicBool>,
     calls: Calls,
 }
 
@@ -69,6 +80,8 @@ enum Stop {
     Written,
     /// Another owner has it, or it is gone with its project.
     Lost,
+    /// Somebody was told that it is ended: it has no other end any more.
+    Cancelled,
     /// Its machine is another server's.
     Elsewhere,
     /// It failed before its bridge had it.
@@ -104,8 +117,22 @@ impl From<ApiError> for Stop {
 }
 
 impl Work {
-    pub(super) fn new(app: App, run: Run, cancelled: CancellationToken) -> Self {
-        Self { app, run, cancelled, calls: Calls::default() }
+    pub(super) fn new(app: App, run: Run, held: &Held) -> Self {
+        let (cancelled, rests) = (held.cancelled.clone(), Arc::clone(&held.rests));
+        let work = Self { app, run, cancelled, rests, calls: Calls::default() };
+        work.rest(work.waits_for_person());
+        work
+    }
+
+    fn waits_for_person(&self) -> bool {
+        matches!(self.run.state.waits_for, Some(WaitsFor::Approval | WaitsFor::Answer))
+    }
+
+    /// Others have its place while a person is waited for.
+    fn rest(&self, rests: bool) {
+        if !self.rests.swap(rests, Ordering::Relaxed) && rests {
+            self.app.runs.queued.notify_one();
+        }
     }
 
     /// Until it is over, or somebody else's.
@@ -118,6 +145,7 @@ impl Work {
             Ok(()) | Err(Stop::Written | Stop::Lost) => {}
             Err(Stop::Elsewhere) => self.give_back().await,
             Err(Stop::Failed(failed)) => self.fail(failed, Told::default()).await,
+            Err(Stop::Cancelled) => drop(self.end_cancelled(Told::default()).await),
         }
     }
 
@@ -206,7 +234,7 @@ impl Work {
             // Held until it is answered, so that it is not put away in between.
             let hold = machine.in_use(&self.app.clock);
             match life::ensure_running(&self.app, machine, &cause).await {
-                Ok(()) => {}
+                Ok(()) => self.rest(self.waits_for_person()),
                 Err(error) if machine.state() == MachineState::Stopped => {
                     // A person has stopped it, and starts it again.
                     drop(hold);
@@ -215,6 +243,7 @@ impl Work {
                         return Ok(None);
                     }
                     tracing::debug!(run.id = %self.run.id, reason = error.message, "a run waits for its machine");
+                    self.rest(true);
                     self.pause(LOOK).await;
                     continue;
                 }
@@ -246,8 +275,10 @@ impl Work {
                         answer["code"].as_str(),
                         Some("busy" | "too_late" | "unavailable")
                     ) => {}
+                // A conversation that is gone is named by the bridge itself.
                 Ok((StatusCode::NOT_FOUND, answer))
-                    if answer["code"] != "not_found" || answer["error"].is_null() =>
+                    if answer["code"] != "session_not_found"
+                        && (answer["code"] != "not_found" || answer["error"].is_null()) =>
                 {
                     let error =
                         "The machine runs an older version that knows no runs: stop and start it.";
@@ -284,16 +315,7 @@ impl Work {
     async fn order(&mut self) -> Result<RunOrder, Stop> {
         let settings = &self.app.runs.settings;
         let run = &self.run;
-        let (mut session, mut prompt) = (None, run.prompt.clone());
-        // The same whoever asks, and when: the run before it is over.
-        if let Some(parent) = &run.parent {
-            let parent = read(self.app.store.run(&run.project, parent).await)?;
-            match parent {
-                Some(Run { state, .. }) if state.session.is_some() => session = state.session,
-                Some(parent) => prompt = super::shown::go_on(&parent, &run.prompt),
-                None => {}
-            }
-        }
+        let (session, prompt) = self.goes_on().await?;
         let model = run.asked_provider.as_ref().zip(run.asked_model.as_ref());
         let mut rules = settings.rules.clone();
         rules.installs = settings.installs_with(self.app.backend.of(&run.project).name());
@@ -316,6 +338,28 @@ impl Work {
         })
     }
 
+    /// The conversation that it goes on in, if there is one, and what is said there. The same whoever asks, and when:
+    /// the runs before it are over.
+    async fn goes_on(&self) -> Result<(Option<SessionId>, String), Stop> {
+        let run = &self.run;
+        let mut prompt = run.prompt.clone();
+        let mut before = run.parent.clone();
+        for step in 0..PARENTS_MAX {
+            let Some(id) = before else { break };
+            let Some(parent) = read(self.app.store.run(&run.project, &id).await)? else { break };
+            if parent.state.session.is_some() {
+                return Ok((parent.state.session, prompt));
+            }
+            // It was over before it had begun: its words are nowhere but here, and what it went on from is told by that
+            // one's conversation.
+            if step == 0 {
+                prompt = super::shown::go_on(&parent, &run.prompt);
+            }
+            before = parent.parent;
+        }
+        Ok((None, prompt))
+    }
+
     /// The bridge has it: from here on its events are the run's.
     async fn attach(&mut self, now: &RunNow) -> Result<(), Stop> {
         let state = &mut self.run.state;
@@ -333,13 +377,14 @@ impl Work {
             told.status(self.now(), "sandbox_created", self.place(sandbox.as_deref()).await);
             self.run.state.sandbox = sandbox;
         }
-        if self.run.state.provider.is_none()
-            && let Some((provider, model)) = self.answering().await
-        {
+        if self.run.state.provider.is_none() {
+            // Known also where its conversation is not made yet: then who answers is told by the first answer.
             let source = if self.run.asked_model.is_some() { "request" } else { "project" };
             self.run.state.model_source = Some(source.into());
-            let ts = self.now();
-            told::resolved(&mut told, ts, &mut self.run.state, &provider, &model);
+            if let Some((provider, model)) = self.answering().await {
+                let ts = self.now();
+                told::resolved(&mut told, ts, &mut self.run.state, &provider, &model);
+            }
         }
         if is_new || !told.0.is_empty() {
             self.write(told, Left::default(), Durable::Soon).await?;
@@ -486,7 +531,12 @@ impl Work {
     ) -> Result<(), Stop> {
         match step.status.unwrap_or(RunStatus::Error) {
             RunStatus::Completed => {
-                let artifact = self.keep_workspace(machine, &mut told).await;
+                // Who cancels it until its end is written was told that it is ended.
+                let (before, cancelled) = (told.clone(), self.cancelled.clone());
+                let artifact = tokio::select! {
+                    artifact = self.keep_workspace(machine, &mut told) => artifact,
+                    () = cancelled.cancelled() => return self.end_cancelled(before).await,
+                };
                 let ts = self.now();
                 self.over(RunStatus::Completed, ts);
                 self.price().await;
@@ -502,10 +552,18 @@ impl Work {
                 let path = artifact.as_ref().map(|artifact| artifact.path.clone());
                 let left = Left { said: state.output.clone(), artifact };
                 let written = self.write(told, left, Durable::Now).await;
-                if let (Err(Stop::Lost), Some(path)) = (&written, path)
-                    && self.is_gone().await
-                {
-                    self.app.runs.artifacts.remove(&path).await;
+                if let Some(path) = path {
+                    let is_left = match &written {
+                        Err(Stop::Lost) => self.is_gone().await,
+                        Err(Stop::Cancelled) => true,
+                        Ok(()) | Err(Stop::Written | Stop::Elsewhere | Stop::Failed(_)) => false,
+                    };
+                    if is_left {
+                        self.app.runs.artifacts.remove(&path).await;
+                    }
+                }
+                if let Err(Stop::Cancelled) = written {
+                    return self.end_cancelled(before).await;
                 }
                 if written.is_ok() {
                     self.drop_old().await;
@@ -653,7 +711,7 @@ impl Work {
             let _ = self.end_cancelled(told).await;
             return;
         }
-        let ts = self.now();
+        let (ts, before) = (self.now(), told.clone());
         self.price().await;
         let (attempt, max) = (self.run.state.attempt.max(1), self.run.attempts_max);
         let with = json!({ "error": failed.error, "attempts": attempt, "maxAttempts": max });
@@ -674,7 +732,9 @@ impl Work {
         }
         self.run.state.error = Some(failed.error);
         // One that is lost meanwhile is told by who has it.
-        let _ = self.write(told, Left::default(), Durable::Now).await;
+        if let Err(Stop::Cancelled) = self.write(told, Left::default(), Durable::Now).await {
+            let _ = self.end_cancelled(before).await;
+        }
     }
 
     /// Has the bridge end it. Whether it was told: its end is an event.
@@ -727,10 +787,12 @@ impl Work {
             match self.app.store.write_run(&self.run, &told.0, &left, durable, now).await {
                 Ok(Wrote::Done(last)) => {
                     self.run.last_seq = last;
+                    self.rest(self.waits_for_person());
                     self.app.runs.changed(&*self.app.store, &self.run.id).await;
                     return Ok(());
                 }
                 Ok(Wrote::Lost) => return Err(Stop::Lost),
+                Ok(Wrote::Cancelled) => return Err(Stop::Cancelled),
                 Err(error) => {
                     tracing::warn!(run.id = %self.run.id, %error, "a run's events wait to be written");
                     sleep(pause).await;

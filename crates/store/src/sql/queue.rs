@@ -41,12 +41,16 @@ const CLAIM: &str = give!(
         in_reach!(),
         " AND (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'running') + \
          (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'queued' AND o.id < r.id) \
-         < $5 AND (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
-         AND q.team_id = (SELECT p.team_id FROM project p WHERE p.id = r.project_id)) < $6 \
+         < $5 AND (SELECT p.team_id FROM project p WHERE p.id = r.project_id) = $6 \
          ORDER BY r.priority DESC, r.id LIMIT $4",
         skip_held!()
     )
 );
+
+/// What a team has at work; who waits for a person has no place. Those with the fewest come first.
+const AT_WORK: &str = "SELECT t.id, (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id \
+     WHERE o.status = 'running' AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer') AND q.team_id = t.id) \
+     FROM team t ORDER BY 2, 1";
 
 /// Only what was not let go in order counts as a crash, and what has told something since begins to count anew.
 const TAKE_OVER: &str = give!(
@@ -84,15 +88,28 @@ pub(super) async fn claim(
         return Ok(Vec::new());
     }
     let mut tx = store.begin().await?;
-    let ids = sqlx::query_scalar(CLAIM)
-        .bind(claim.owner)
-        .bind(ms(claim.lease_ms))
-        .bind(ms(now_ms))
-        .bind(i64::from(claim.limit))
-        .bind(i64::from(claim.per_project))
-        .bind(i64::from(claim.per_team))
-        .fetch_all(tx.on())
-        .await?;
+    // Two servers at once would each fill the same place. They are counted by a statement of its own: what another
+    // one has claimed is seen by those that begin after it has let go.
+    sqlx::query(concat!("SELECT id FROM team ORDER BY id", held!())).fetch_all(tx.on()).await?;
+    let teams: Vec<(i64, i64)> = sqlx::query_as(AT_WORK).fetch_all(tx.on()).await?;
+    let (mut ids, mut left) = (Vec::new(), i64::from(claim.limit));
+    for (team, works) in teams {
+        let limit = left.min(i64::from(claim.per_team) - works);
+        if limit <= 0 {
+            continue;
+        }
+        let claimed: Vec<String> = sqlx::query_scalar(CLAIM)
+            .bind(claim.owner)
+            .bind(ms(claim.lease_ms))
+            .bind(ms(now_ms))
+            .bind(limit)
+            .bind(i64::from(claim.per_project))
+            .bind(team)
+            .fetch_all(tx.on())
+            .await?;
+        left -= i64::try_from(claimed.len()).unwrap_or(left);
+        ids.extend(claimed);
+    }
     tx.commit_as("runs.claimed").await?;
     found(store, ids).await
 }

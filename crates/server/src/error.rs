@@ -116,7 +116,7 @@ pub enum ServerError {
     Store(#[from] toft_store::StoreError),
     /// Artifacts cannot be kept where they are to be.
     #[error(transparent)]
-    Artifacts(#[from] crate::runs::ArtifactError),
+    Artifacts(#[from] crate::runs::artifacts::ArtifactError),
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -7,6 +7,7 @@
 
 pub(crate) mod delete;
 pub(crate) mod disks;
+mod here;
 pub(crate) mod made_of;
 pub(crate) mod make;
 mod set_up;

@@ -17,6 +17,7 @@ mod comparisons;
 mod config;
 mod envelope;
 mod error;
+mod event_stream;
 mod fallbacks;
 mod folder;
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub(crate) mod challenge;
 pub(crate) mod connect;
 mod discover;
 mod machine;
-mod pending;
+pub(crate) mod pending;
 mod register;
 pub(crate) mod renew;
 mod tokens;

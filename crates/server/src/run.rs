@@ -5,7 +5,7 @@ use crate::{
     backup,
     bridge_client::BridgeClient,
     checkpoints::{self, Checkpoints},
-    comparisons::{self, Comparisons},
+    comparisons::{self, turns::Comparisons},
     config::{Ready, ServerConfig},
     error::ServerError,
     folder::DataFolder,

@@ -1,10 +1,11 @@
 //! Runs: how they are accepted (`accept`), who works on them (`worker`), how one goes from its claim to its end
-//! (`work`), what events of its machine mean for it (`told`), and who follows it (`follow`). What a row is, and what
+//! (`work`), what events of its machine mean for it (`told`), and who follows it (`feed`, `follow`). What a row is, and what
 //! is one transaction, is the store's; what happens inside the machine is the bridge's.
 
 pub(crate) mod accept;
 pub(crate) mod artifacts;
 mod cost;
+mod feed;
 pub(crate) mod follow;
 mod settings;
 pub(crate) mod settle;
@@ -17,8 +18,9 @@ pub(crate) mod worker;
 pub use artifacts::{ArtifactError, ArtifactPlace};
 pub use settings::RunSettings;
 
-use crate::machines::feed::Feed;
+use crate::{api_error::ApiError, machines::feed::Feed};
 use artifacts::Artifacts;
+use feed::RunFeed;
 use std::{
     collections::HashMap,
     sync::{
@@ -28,8 +30,8 @@ use std::{
     time::Instant,
 };
 use toft_model::run::JobId;
-use toft_store::{NewEvent, NewRunEvent, RunEvent, Store};
-use tokio::sync::{Notify, mpsc};
+use toft_store::{Accepted, NewRun, NewRunEvent, Store};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Name of the archive of what a run left.
@@ -42,14 +44,17 @@ const RUN_TOPIC: &str = "run:";
 /// Before the id of a run that somebody wants ended.
 const CANCEL_TOPIC: &str = "cancel:";
 
+/// Requests that may wait for their turn.
+const WAITING_MAX: usize = 1024;
+
 /// What all who work on runs share.
 pub(crate) struct Runs {
     pub(crate) settings: RunSettings,
     /// Names this server among those on its database.
     owner: String,
     pub(crate) artifacts: Artifacts,
-    asks: mpsc::Sender<accept::Ask>,
-    asked: Mutex<Option<mpsc::Receiver<accept::Ask>>>,
+    asks: mpsc::Sender<Ask>,
+    asked: Mutex<Option<mpsc::Receiver<Ask>>>,
     /// There may be something to claim.
     queued: Notify,
     /// Those that this server works on.
@@ -58,6 +63,12 @@ pub(crate) struct Runs {
     kept_at: Mutex<Instant>,
     /// Those that somebody follows here.
     feeds: Mutex<HashMap<JobId, Weak<RunFeed>>>,
+}
+
+/// A request, and where its answer goes.
+struct Ask {
+    new: NewRun,
+    reply: oneshot::Sender<Result<Accepted, ApiError>>,
 }
 
 /// A run that this server works on.
@@ -86,18 +97,9 @@ fn places(at_once: u32, held: impl Iterator<Item = bool>) -> u32 {
     at_once.saturating_sub(working).min(at_once.saturating_mul(HELD_FOR_EACH).saturating_sub(all))
 }
 
-/// A run's events on their way to those who follow it here.
-#[derive(Debug)]
-pub(crate) struct RunFeed {
-    id: JobId,
-    feed: Feed,
-    /// The last number that went out.
-    last: tokio::sync::Mutex<u64>,
-}
-
 impl Runs {
     pub(crate) fn new(settings: RunSettings, owner: String, artifacts: Artifacts) -> Self {
-        let (asks, asked) = mpsc::channel(accept::WAITING_MAX);
+        let (asks, asked) = mpsc::channel(WAITING_MAX);
         Self {
             settings,
             owner,
@@ -184,67 +186,13 @@ impl Runs {
     }
 }
 
-impl RunFeed {
-    /// Sends on what the store has and this feed has not sent.
-    async fn catch_up(&self, store: &dyn Store) {
-        let mut last = self.last.lock().await;
-        loop {
-            let events = match store
-                .run_events(&self.id, *last, follow::PAGE_ROWS, follow::PAGE_BYTES)
-                .await
-            {
-                Ok(events) => events,
-                Err(error) => {
-                    // Looked at again in a moment.
-                    tracing::warn!(run.id = %self.id, %error, "what a run tells cannot be read");
-                    return;
-                }
-            };
-            let Some(end) = events.last() else { return };
-            *last = end.seq;
-            let frames: Vec<NewEvent> = events.iter().map(frame).collect();
-            self.feed.publish(&frames);
-        }
-    }
-}
-
 /// The `status` of a workspace that could not be kept.
 const UNKEPT: &str = "workspace_snapshot_store_failed";
-
-/// Marks a run's last event on its way.
-const LAST: &str = "last";
-
-/// Whether nothing comes after it.
-fn is_last(event: &NewRunEvent) -> bool {
-    match event.kind.as_str() {
-        "done" | "error" => true,
-        "status" => event.data == told::CANCELLED,
-        _ => false,
-    }
-}
 
 /// Whether it says that the workspace was too large to be kept.
 pub(crate) fn is_too_large(event: &NewRunEvent) -> bool {
     let data: serde_json::Value = serde_json::from_str(&event.data).unwrap_or_default();
     data["status"] == UNKEPT && data["code"] == "payload_too_large"
-}
-
-/// An event as those who follow a run get it.
-fn frame(told: &RunEvent) -> NewEvent {
-    let event = &told.event;
-    NewEvent {
-        seq: told.seq,
-        ts: event.ts,
-        session: is_last(event).then(|| LAST.to_owned()),
-        kind: event.kind.clone(),
-        data: format!(
-            "{{\"id\":{},\"event\":\"{}\",\"data\":{},\"ts\":\"{}\"}}",
-            told.seq,
-            event.kind,
-            event.data,
-            toft_model::time::rfc3339(event.ts)
-        ),
-    }
 }
 
 /// Whoever misses it looks by itself a moment later.

@@ -5,9 +5,9 @@
 
 use crate::{
     auth::Auth, bridge_client::BridgeClient, checkpoints::Checkpoints, clock::Clock,
-    comparisons::Comparisons, gateway_link::GatewayLink, hosts::Hosts, images::Images,
+    comparisons::turns::Comparisons, gateway_link::GatewayLink, hosts::Hosts, images::Images,
     keyring::Keyring, machines::Machines, mcp::Mcp, preview::ports::Ports, preview::sign::Signer,
-    providers::Providers, runs::Runs, schedules::Schedules, servers::Servers, stop::Stop,
+    providers::Providers, runs::Runs, schedules::Schedules, servers::known::Servers, stop::Stop,
     traces::Traces, usage::Intake,
 };
 use std::{path::PathBuf, sync::Arc};

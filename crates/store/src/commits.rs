@@ -93,6 +93,10 @@ mod tests {
     fn all_that_is_committed_about_runs_has_a_name() {
         let sources = [
             include_str!("sql/runs.rs"),
+            include_str!("sql/runs/accept.rs"),
+            include_str!("sql/runs/artifacts.rs"),
+            include_str!("sql/runs/events.rs"),
+            include_str!("sql/runs/write.rs"),
             include_str!("sql/queue.rs"),
             include_str!("sql/webhooks.rs"),
         ];

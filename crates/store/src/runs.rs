@@ -141,6 +141,34 @@ pub struct RunState {
     pub completed_at: Option<u64>,
 }
 
+impl RunState {
+    /// Of a run that has just been asked for.
+    pub const fn queued() -> Self {
+        Self {
+            status: RunStatus::Queued,
+            phase: Phase::Plan,
+            waits_for: None,
+            output: None,
+            error: None,
+            attempt: 0,
+            not_before: 0,
+            session: None,
+            taken_seq: 0,
+            provider: None,
+            model: None,
+            model_source: None,
+            usage: None,
+            cost: None,
+            duration_ms: None,
+            commit: None,
+            checkpoint: None,
+            sandbox: None,
+            started_at: None,
+            completed_at: None,
+        }
+    }
+}
+
 /// A run that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {

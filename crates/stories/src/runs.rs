@@ -125,6 +125,7 @@ pub fn read(text: &mut String) -> Result<Vec<Told>> {
         }
         let data: Value = serde_json::from_str(data)?;
         ensure!(data["id"] == id.parse::<u64>()? && data["event"] == kind, "{data}");
+        ensure!(data["ts"].as_str().is_some_and(|ts| ts.ends_with('Z')), "{data}");
         all.push(Told { id: id.parse()?, kind: kind.to_owned(), data: data["data"].clone() });
     }
     Ok(all)

@@ -1,6 +1,6 @@
 //! The file itself: entries of tar's kind in age's encryption, written as they come by a thread of its own.
 
-use super::PIECE_BYTES;
+use super::format::PIECE_BYTES;
 use age::secrecy::SecretString;
 use bytes::{Bytes, BytesMut};
 use std::{

@@ -1,8 +1,8 @@
 //! What goes into a backup, while the server works on.
 
 use super::{
-    ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, PIECE_BYTES, SCRATCH,
     archive::{Archive, Owned},
+    format::{ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, PIECE_BYTES, SCRATCH},
 };
 use crate::{api_error::ApiError, checkpoints::reconcile, machines::Machine, state::App};
 use bytes::Bytes;

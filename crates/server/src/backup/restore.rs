@@ -1,6 +1,6 @@
 //! A data folder made of a backup. Not on top of anything: what is there already is somebody's.
 
-use super::{ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, SCRATCH, UNRESTORED};
+use super::format::{ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, SCRATCH, UNRESTORED};
 use age::secrecy::SecretString;
 use std::{
     collections::HashSet,

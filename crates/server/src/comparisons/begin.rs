@@ -1,12 +1,11 @@
 //! A request becomes a comparison: written down whole before anything is made of it.
 
-use super::{CANDIDATES_MAX, CANDIDATES_MIN, OPEN_MAX, settle};
+use super::{options::Options, settle::settle};
 use crate::{
     api_error::{ApiError, Code},
     secrets::hand_down::Grant,
     state::App,
 };
-use serde::{Deserialize, Serialize};
 use toft_model::{
     id::ProjectId,
     provider::ModelRef,
@@ -14,19 +13,12 @@ use toft_model::{
 };
 use toft_store::{Compared, NewCandidate, NewComparison};
 
-/// How the runs of a comparison are to be; kept with it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Options {
-    /// JSON that came with the prompt.
-    pub(super) input: Option<String>,
-    pub(super) backend: Option<String>,
-    pub(super) approval: bool,
-    pub(super) priority: i64,
-    /// What the forks get of the project's secrets.
-    pub(super) secrets: Grant,
-    /// User id of their owner.
-    pub(super) by: String,
-}
+/// Candidates of one comparison: more than anybody reads side by side, and each has a machine.
+pub(crate) const CANDIDATES_MAX: usize = 8;
+/// And at least: one would be a run.
+pub(crate) const CANDIDATES_MIN: usize = 2;
+/// Comparisons of a project that hold forks at once.
+const OPEN_MAX: u32 = 4;
 
 /// What is asked for.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! transaction that says whose candidates they are; before that they count as deleted, and the next server removes
 //! them and makes others.
 
-use super::begin::Options;
+use super::options::Options;
 use crate::{
     api_error::{ApiError, Code},
     checkpoints::{

@@ -1,6 +1,6 @@
 //! Deleting images, and what nobody needs of them.
 
-use super::{disks::make_disks, made_of, of_backend};
+use super::{disks::make_disks, here::is_here, of_backend};
 use crate::{api_error::ApiError, state::App};
 use toft_machine::{images::ImageKey, steps};
 use toft_store::{Image, ImageState};
@@ -8,7 +8,7 @@ use toft_store::{Image, ImageState};
 /// Deletes an image; one that is being made is given up. Projects made of it have copies and stay: one
 /// that is written down but has no disk yet gets it first.
 pub(crate) async fn delete(app: &App, image: &Image) -> Result<(), ApiError> {
-    made_of::is_here(app, image)?;
+    is_here(app, image)?;
     let making = app.images.making().get(&image.what.key).cloned();
     if let Some(making) = making {
         making.cancel();

@@ -1,7 +1,7 @@
 //! Which image is meant, and which one a project is made of: chosen before the project is a row, and used
 //! whenever its disk is missing (`disks`).
 
-use super::{HOST, settle::settled};
+use super::{HOST, here::is_here, settle::settled};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
@@ -16,20 +16,6 @@ pub(crate) async fn find(app: &App, key: &str) -> Result<Image, ApiError> {
     settled(app).await;
     let found = app.store.image(key).await?;
     found.ok_or_else(|| ApiError::new(Code::NotFound, "image not found: GET /v1/images lists them"))
-}
-
-/// Refuses an image whose files are another server's.
-pub(crate) fn is_here(app: &App, image: &Image) -> Result<(), ApiError> {
-    let Some(elsewhere) = app.servers.elsewhere(image.host.as_deref()) else { return Ok(()) };
-    let message = format!(
-        "the image {} is on another server. {}",
-        image.what.name,
-        elsewhere.url().map_or_else(
-            || "Add it here, under another name".to_owned(),
-            |url| format!("Ask that one, at {url}, or add it here under another name")
-        )
-    );
-    Err(ApiError::new(Code::OtherHost, message))
 }
 
 /// The image of that key or name, or the default one; it must be ready.

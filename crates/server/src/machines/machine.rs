@@ -3,7 +3,7 @@
 use super::{feed::Feed, status::Statuses, wishes::Wishes};
 use crate::{
     api_error::ApiError, checkpoints::shelf::Shelf, clock::Clock, secrets::told::Told,
-    servers::Elsewhere,
+    servers::elsewhere::Elsewhere,
 };
 use serde_json::Value;
 use std::sync::{

@@ -5,14 +5,11 @@ use super::{Machine, feed};
 use crate::{
     api_error::ApiError,
     auth::{caller::Caller, pass::Pass},
+    event_stream::event_stream,
     state::App,
 };
 use async_stream::stream;
-use axum::{
-    body::Body,
-    http::{HeaderMap, HeaderValue, header},
-    response::Response,
-};
+use axum::{body::Body, http::HeaderMap, response::Response};
 use bytes::Bytes;
 use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -148,18 +145,13 @@ pub(crate) async fn events(
             }
         }
     };
-    let mut answer = Response::new(Body::from_stream(body));
-    let out = answer.headers_mut();
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // For proxies that would collect pieces before they pass them on.
-    out.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(answer)
+    Ok(event_stream(Body::from_stream(body)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn a_stream_starts_where_it_was_left() {

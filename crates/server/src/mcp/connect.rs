@@ -5,7 +5,7 @@ use super::{
     address::{Address, with},
     ask::Ask,
     discover, failed, machine as inside,
-    pending::{Begun, LIFE_MS},
+    pending::{Asked, Begun, LIFE_MS},
     register, tokens, words,
 };
 use crate::{
@@ -156,14 +156,6 @@ pub(crate) struct Answer {
     pub(crate) code: Option<String>,
     pub(crate) issuer: Option<String>,
     pub(crate) error: Option<String>,
-}
-
-/// What a person decides on who comes back from one that a program began.
-pub(crate) struct Asked {
-    pub(crate) project: String,
-    pub(crate) server: String,
-    pub(crate) server_host: String,
-    pub(crate) issuer: String,
 }
 
 /// Whether whoever comes back with this is asked first: they may have been led there by whoever holds a key.

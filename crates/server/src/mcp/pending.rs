@@ -1,6 +1,5 @@
 //! Sign-ins that people have begun and not ended. In memory: one that a restart takes is begun again.
 
-use super::connect::Asked;
 use crate::secrets::connection::Client;
 use std::{
     collections::HashMap,
@@ -35,6 +34,14 @@ pub(super) struct Begun {
     /// The very sign-in at Toft that began it.
     pub(super) session: Option<String>,
     pub(super) ends_at: u64,
+}
+
+/// What a person decides on who comes back from one that a program began.
+pub(crate) struct Asked {
+    pub(crate) project: String,
+    pub(crate) server: String,
+    pub(crate) server_host: String,
+    pub(crate) issuer: String,
 }
 
 /// By the digest of what the other side is to say back.

@@ -7,6 +7,7 @@ mod output;
 use crate::{
     api_error::{ApiError, Code},
     envelope::{Data, JsonBody},
+    event_stream::event_stream,
     machines::{Machine, gone, life, machine::Hold},
     project::{Member, OfProject},
     state::App,
@@ -14,7 +15,7 @@ use crate::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -314,11 +315,7 @@ fn stream(mut run: Run, encoding: Encoding) -> Response {
             }
         }
     };
-    let mut answer = Response::new(Body::from_stream(body));
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    event_stream(Body::from_stream(body))
 }
 
 fn ended(exit: &ExecExit, run: &Run) -> serde_json::Value {

@@ -4,7 +4,10 @@ use crate::{
     api_error::{ApiError, Code},
     auth::{caller::Caller, session},
     envelope::{Data, JsonBody, NoBody, Path, Query},
-    mcp::connect::{self, Answer, Asked, Wish},
+    mcp::{
+        connect::{self, Answer, Wish},
+        pending::Asked,
+    },
     page,
     project::{Member, OfProject, Viewer},
     secrets::connections,

@@ -2,6 +2,7 @@
 
 mod asked;
 mod download;
+mod named;
 mod restore;
 
 pub(crate) use asked::{Create, Message};
@@ -25,6 +26,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
+use named::{Named, find};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toft_llm::scripted;
@@ -364,17 +366,6 @@ pub(crate) async fn list(
     }
     let runs = app.store.runs(&of.project.id, limit, page.offset.unwrap_or(0)).await?;
     Ok(Data(runs.iter().map(shown::summary).collect()))
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub(crate) struct Named {
-    run: String,
-}
-
-async fn find(app: &App, project: &toft_store::Project, named: &Named) -> Result<Run, ApiError> {
-    let missing = || ApiError::new(Code::NotFound, "run not found");
-    let id: JobId = named.run.parse().map_err(|_| missing())?;
-    app.store.run(&project.id, &id).await?.ok_or_else(missing)
 }
 
 /// `GET /v1/projects/{id}/runs/{run}`.

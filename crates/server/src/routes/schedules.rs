@@ -1,172 +1,44 @@
-//! `/v1/projects/{id}/schedules`: what people ask of schedules. What becomes of their slots is in
-//! `crate::schedules`.
+//! `/v1/projects/{id}/schedules`: what people ask of schedules (`wish`), and what they are shown (`shown`). What
+//! becomes of their slots is in `crate::schedules`.
+
+mod shown;
+mod wish;
 
 use crate::{
     api_error::{ApiError, Code},
     envelope::{Data, JsonBody, NoBody, Path, Query},
     line,
-    machines::{
-        Machine,
-        read::{self, Reading},
-    },
     project::{Member, OfProject, Viewer},
     routes::given::Deleted,
     schedules::{
-        slots::{self, NoPlan, Plan},
+        slots::{self, Plan},
         worker,
     },
     servers,
     state::App,
 };
-use axum::{body::to_bytes, extract::State};
-use http::{StatusCode, Uri};
+use axum::extract::State;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::{sync::Arc, time::Duration};
-use toft_model::{
-    event::Outcome,
-    id::SessionId,
-    schedule::{CatchUp, Overlap, ScheduleId, When, Work},
+use serde::Deserialize;
+use shown::{All, Firings, Shown, ShownFiring, WithUpcoming, shown, told};
+use toft_model::schedule::ScheduleId;
+use toft_store::{Project, Schedule};
+use wish::{
+    CATCH_UP_DEFAULT, Wish, catch_up_max, check_ahead, check_session, limit, missing, when, work,
 };
-use toft_store::{Firing, Project, Schedule, Step};
-use tokio::time::timeout;
 
-/// Bytes of a command or a prompt.
-const WORK_BYTES_MAX: usize = 64 << 10;
 /// Schedules of one project: far more than people make, few enough to decide on at once.
 const SCHEDULES_MAX: usize = 100;
-/// How long a command may take when nothing is said: a nightly build.
-const COMMAND_TIMEOUT_MS: u64 = 3_600_000;
-/// How long anything may take; a prompt, when nothing is said.
-const TIMEOUT_MAX_MS: u64 = 24 * 3_600_000;
-const TIMEOUT_MIN_MS: u64 = 1_000;
-/// Slots that are made up for with `all`, when nothing is said and at most.
-const CATCH_UP_DEFAULT: u32 = 10;
-const CATCH_UP_MAX: u32 = 100;
 /// Coming slots that are shown of one schedule.
 const UPCOMING: usize = 10;
 /// Firings per page, by default and at most.
 const FIRINGS_DEFAULT: u32 = 50;
 const FIRINGS_MAX: u32 = 200;
-/// Why one that is due does not run yet.
-const WAITS: &str = "it waits for the end of the one before";
-/// What a machine may send of a conversation's state, a few KiB, and how long.
-const STATE_BYTES_MAX: usize = 1 << 20;
-const STATE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Times a change is tried again when a slot was decided in the same moment.
 const CHANGE_TRIES: usize = 10;
 
-impl From<NoPlan> for ApiError {
-    fn from(error: NoPlan) -> Self {
-        Self::invalid(error.to_string())
-    }
-}
-
-/// What a schedule is made of, or changed to.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Wish {
-    name: Option<String>,
-    #[schemars(with = "Option<When>")]
-    when: Option<Value>,
-    #[serde(rename = "do")]
-    #[schemars(with = "Option<Work>")]
-    work: Option<Value>,
-    catch_up: Option<CatchUp>,
-    catch_up_max: Option<u32>,
-    overlap: Option<Overlap>,
-    enabled: Option<bool>,
-    timeout_ms: Option<u64>,
-}
-
-fn when(value: Value) -> Result<When, ApiError> {
-    serde_json::from_value(value).map_err(|_| {
-        ApiError::invalid(
-            "when is one of {\"cron\": \"0 9 * * 1-5\", \"timezone\": \"Europe/Berlin\"}, \
-             {\"everyS\": 900} and {\"at\": Unix milliseconds}",
-        )
-    })
-}
-
-fn work(value: Value) -> Result<Work, ApiError> {
-    let work: Work = serde_json::from_value(value).map_err(|_| {
-        ApiError::invalid(
-            "do is one of {\"command\": \"…\"} and {\"prompt\": \"…\", \"sessionId\": \"…\"} (a new \
-             conversation each time without sessionId)",
-        )
-    })?;
-    let (name, text) = match &work {
-        Work::Command { command } => ("command", command),
-        Work::Prompt { prompt, .. } => ("prompt", prompt),
-    };
-    if text.trim().is_empty() || text.len() > WORK_BYTES_MAX || text.contains('\0') {
-        return Err(ApiError::invalid(format!(
-            "{name} must have 1 to {} KiB of text without NUL",
-            WORK_BYTES_MAX >> 10
-        )));
-    }
-    Ok(work)
-}
-
-fn limit(timeout_ms: Option<u64>, work: &Work) -> Result<u64, ApiError> {
-    match (timeout_ms, work) {
-        (Some(ms), _) if (TIMEOUT_MIN_MS..=TIMEOUT_MAX_MS).contains(&ms) => Ok(ms),
-        (Some(_), _) => Err(ApiError::invalid(format!(
-            "timeoutMs must be {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}"
-        ))),
-        (None, Work::Command { .. }) => Ok(COMMAND_TIMEOUT_MS),
-        (None, Work::Prompt { .. }) => Ok(TIMEOUT_MAX_MS),
-    }
-}
-
-fn catch_up_max(wanted: Option<u32>) -> Result<Option<u32>, ApiError> {
-    if wanted.is_some_and(|n| !(1..=CATCH_UP_MAX).contains(&n)) {
-        return Err(ApiError::invalid(format!("catchUpMax must be 1 to {CATCH_UP_MAX}")));
-    }
-    Ok(wanted)
-}
-
-fn missing(field: &str) -> ApiError {
-    ApiError::invalid(format!("{field} is missing: send {{\"name\", \"when\", \"do\"}}"))
-}
-
 fn no_schedule() -> ApiError {
     ApiError::new(Code::NotFound, "no such schedule: GET …/schedules lists them")
-}
-
-/// A moment that has passed is no mistake to keep quiet about.
-fn check_ahead(schedule: &Schedule, now: u64) -> Result<(), ApiError> {
-    match schedule.when {
-        When::Once { at } if at <= now => {
-            Err(ApiError::invalid("at has passed: choose a moment to come, or run it now"))
-        }
-        When::Once { .. } | When::Cron { .. } | When::Every { .. } => Ok(()),
-    }
-}
-
-/// Refuses a conversation that is not there: every slot would fail. Asked of the machine if it runs, of
-/// the copy otherwise; it is not woken for that.
-async fn check_session(app: &App, machine: &Arc<Machine>, work: &Work) -> Result<(), ApiError> {
-    let Work::Prompt { session_id: Some(session), .. } = work else { return Ok(()) };
-    let asked = Uri::try_from(format!("/toft/state?sessionId={session}"))
-        .map_err(|e| ApiError::internal("a conversation could not be asked about", &e))?;
-    let answer = read::read(app, machine, Reading::State, &asked).await?;
-    let is_missing = answer.status() == StatusCode::NOT_FOUND;
-    // One that the copy has and the machine has not can be read, and nothing can be said in it.
-    let whole = timeout(STATE_TIMEOUT, to_bytes(answer.into_body(), STATE_BYTES_MAX)).await;
-    let state: Option<Value> =
-        whole.ok().and_then(Result::ok).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if is_missing || state.is_some_and(|state| state["data"]["lost"] == true) {
-        return Err(ApiError::new(
-            Code::NotFound,
-            format!(
-                "do.sessionId: there is no conversation \"{session}\" in this project: GET \
-                 …/toft/sessions lists them; without sessionId each slot begins a new one"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// `POST …/schedules`.
@@ -359,112 +231,4 @@ pub(crate) async fn firings(
     }
     let firings = app.store.firings(&schedule.id, page.before, limit).await?;
     Ok(Data(Firings { firings: firings.iter().map(told).collect() }))
-}
-
-/// A schedule. Times are Unix milliseconds.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Schedule")]
-pub(crate) struct Shown {
-    id: ScheduleId,
-    name: String,
-    when: When,
-    #[serde(rename = "do")]
-    work: Work,
-    catch_up: CatchUp,
-    catch_up_max: u32,
-    overlap: Overlap,
-    enabled: bool,
-    timeout_ms: u64,
-    /// Null when there is no slot to come.
-    next_at: Option<u64>,
-    created_at: u64,
-    updated_at: u64,
-    last_firing: Option<ShownFiring>,
-}
-
-/// A schedule, with its next slots.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ScheduleAhead")]
-pub(crate) struct WithUpcoming {
-    #[serde(flatten)]
-    schedule: Shown,
-    upcoming: Vec<u64>,
-}
-
-/// Schedules of a project.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Schedules")]
-pub(crate) struct All {
-    schedules: Vec<Shown>,
-}
-
-/// What became of slots.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Firings {
-    /// Newest slot first.
-    firings: Vec<ShownFiring>,
-}
-
-/// What became of a slot, or of several. Times are Unix milliseconds.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Firing")]
-pub(crate) struct ShownFiring {
-    id: String,
-    slot: u64,
-    last_slot: u64,
-    /// How many slots it stands for.
-    slots: u64,
-    by_hand: bool,
-    #[schemars(with = "String", extend("enum" = ["running", "fired", "late", "skipped", "suppressed", "failed"]))]
-    outcome: Outcome,
-    /// Why it came to that.
-    reason: Option<String>,
-    /// Whether it waits for the end of the one before.
-    waiting: bool,
-    started_at: Option<u64>,
-    ended_at: Option<u64>,
-    exit_code: Option<i32>,
-    output: Option<String>,
-    session_id: Option<SessionId>,
-}
-
-async fn shown(app: &App, schedule: &Schedule) -> Result<Shown, ApiError> {
-    let last = app.store.firings(&schedule.id, None, 1).await?;
-    Ok(Shown {
-        id: schedule.id.clone(),
-        name: schedule.name.clone(),
-        when: schedule.when.clone(),
-        work: schedule.work.clone(),
-        catch_up: schedule.catch_up,
-        catch_up_max: schedule.catch_up_max,
-        overlap: schedule.overlap,
-        enabled: schedule.enabled,
-        timeout_ms: schedule.timeout_ms,
-        next_at: schedule.next_at,
-        created_at: schedule.created_at,
-        updated_at: schedule.updated_at,
-        last_firing: last.first().map(told),
-    })
-}
-
-fn told(firing: &Firing) -> ShownFiring {
-    let waits = firing.step == Step::Waiting;
-    let reason = if waits { Some(WAITS) } else { firing.reason.as_deref() };
-    ShownFiring {
-        id: firing.id.clone(),
-        slot: firing.slot,
-        last_slot: firing.last_slot,
-        slots: firing.slots,
-        by_hand: firing.by_hand,
-        outcome: firing.outcome,
-        reason: reason.map(str::to_owned),
-        waiting: waits,
-        started_at: firing.started_at,
-        ended_at: firing.ended_at,
-        exit_code: firing.exit_code,
-        output: firing.output.clone(),
-        session_id: firing.session.clone(),
-    }
 }

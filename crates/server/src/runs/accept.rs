@@ -1,7 +1,7 @@
 //! Requests become runs. Those that come while others are written are written together: each commit waits for the
 //! disk once, whoever is in it.
 
-use super::{QUEUE_TOPIC, tell};
+use super::{Ask, QUEUE_TOPIC, tell};
 use crate::{
     api_error::{ApiError, Code},
     state::App,
@@ -9,16 +9,8 @@ use crate::{
 use toft_store::{Accepted, NewRun};
 use tokio::sync::oneshot;
 
-/// Requests that may wait for their turn.
-pub(super) const WAITING_MAX: usize = 1024;
 /// Requests in one transaction: other writers get their turn in between.
 const TOGETHER_MAX: usize = 64;
-
-/// A request, and where its answer goes.
-pub(crate) struct Ask {
-    new: NewRun,
-    reply: oneshot::Sender<Result<Accepted, ApiError>>,
-}
 
 /// Makes a run of a request, on disk when this returns, or finds the one that it was before.
 pub(crate) async fn accept(app: &App, new: NewRun) -> Result<Accepted, ApiError> {

@@ -1,17 +1,18 @@
 //! The event stream of a run: from its first event, or the one after a known number, to its last. A client that is
 //! slow reads from the store again; nothing is kept for it.
 
-use super::{LAST, frame, is_last};
+use super::feed::{LAST, PAGE_BYTES, PAGE_ROWS, frame, is_last};
 use crate::{
     api_error::ApiError,
     auth::{caller::Caller, pass::Pass},
+    event_stream::event_stream,
     machines::feed,
     state::App,
 };
 use async_stream::stream;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use toft_model::{id::ProjectId, run::JobId, time::rfc3339};
@@ -23,10 +24,6 @@ use tokio::{
 
 /// Between two pings on a quiet stream.
 const PING: Duration = Duration::from_secs(15);
-/// Events read from the store at once.
-pub(super) const PAGE_ROWS: u32 = 1_024;
-/// About as many bytes at once.
-pub(super) const PAGE_BYTES: usize = 1 << 20;
 
 /// Where a client is: `Last-Event-ID`, or `?after=` for those that cannot set a header; 0 is the beginning.
 pub(crate) fn after(query: Option<&str>, headers: &HeaderMap) -> Result<u64, ApiError> {
@@ -126,14 +123,9 @@ pub(crate) async fn events(
             }
         }
     };
-    let mut answer = Response::new(Body::from_stream(body));
-    let out = answer.headers_mut();
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // For proxies that would collect pieces before they pass them on.
-    out.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let mut answer = event_stream(Body::from_stream(body));
     if let Ok(id) = HeaderValue::from_str(run.id.as_str()) {
-        out.insert("x-run-id", id);
+        answer.headers_mut().insert("x-run-id", id);
     }
     Ok(answer)
 }

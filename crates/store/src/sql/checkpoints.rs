@@ -1,6 +1,6 @@
 //! [`Checkpoints`].
 
-use super::{DbRow, SqlStore, ms, raw, raw_of, small, unsigned, words};
+use super::{DbRow, SqlStore, id, ms, raw, raw_of, small, unsigned, words};
 use crate::{
     checkpoints::{CheckpointRule, Checkpoints, ConversationStep, Durable, TakenCheckpoint},
     error::StoreError,
@@ -20,12 +20,6 @@ fn unread(error: serde_json::Error) -> sqlx::Error {
 
 fn places(places: &[Place]) -> String {
     serde_json::to_string(places).expect("places are JSON-able")
-}
-
-fn id<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-    text: &str,
-) -> sqlx::Result<T> {
-    text.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
 impl FromRow<'_, DbRow> for TakenCheckpoint {

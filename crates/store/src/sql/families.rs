@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{checkpoints::Durable, commits, error::StoreError};
 use sqlx::Row as _;
+use std::{error::Error, str::FromStr};
 
 type Statement<'a> = sqlx::query::Query<'a, Db, DbArguments>;
 
@@ -49,6 +50,11 @@ fn unsigned(value: i64) -> u64 {
 /// A number of 32 bits; what is larger was not written by us.
 fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
     T::try_from(value).unwrap_or_default()
+}
+
+/// An id of ours.
+fn id<T: FromStr<Err: Error + Send + Sync + 'static>>(text: &str) -> sqlx::Result<T> {
+    text.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
 /// A yes or no, which is 1 or 0 in both databases.

@@ -54,7 +54,7 @@ impl Forks for SqlStore {
         .await?;
         let (key,) = key.ok_or(StoreError::Missing { what: "project" })?;
         if let Some(comparison) = candidates_of {
-            comparisons::made(&mut tx, comparison, made).await?;
+            comparisons::begin::made(&mut tx, comparison, made).await?;
         }
         for id in made {
             let shown = sqlx::query(

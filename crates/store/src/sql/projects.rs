@@ -1,8 +1,8 @@
 //! [`Projects`].
 
 use super::{
-    DbRow, Durable, SqlStore, Write, comparisons, history, machine_settings, ms, raw, raw_of,
-    unsigned,
+    DbRow, Durable, SqlStore, Write, comparisons, history, id, machine_settings, ms, raw, raw_of,
+    runs, unsigned,
 };
 use crate::{
     error::StoreError,
@@ -31,9 +31,8 @@ macro_rules! project {
 
 impl FromRow<'_, DbRow> for Project {
     fn from_row(row: &DbRow) -> sqlx::Result<Self> {
-        let id: &str = row.try_get("public_id")?;
         Ok(Self {
-            id: id.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+            id: id(row.try_get("public_id")?)?,
             alias: row.try_get("alias")?,
             name: row.try_get("name")?,
             owner: row.try_get("owner_id")?,
@@ -285,7 +284,7 @@ impl Projects for SqlStore {
         }
         tx.commit().await?;
         self.forget(id);
-        super::runs::delete(self, key).await?;
+        runs::delete(self, key).await?;
         loop {
             let mut tx = self.begin_relaxed().await?;
             let gone = sqlx::query(

@@ -1,7 +1,7 @@
 //! The queue: who works on which run. A claim, a renewal and a take-over are one statement each, so a run never has
 //! two owners.
 
-use super::{SqlStore, ms, runs::runs};
+use super::{SqlStore, ms, runs::row::runs};
 use crate::{
     error::StoreError,
     runs::{Claim, Run},
@@ -88,9 +88,8 @@ pub(super) async fn claim(
         return Ok(Vec::new());
     }
     let mut tx = store.begin().await?;
-    // Two servers at once would each fill the same place. They are counted by a statement of its own: what another
-    // one has claimed is seen by those that begin after it has let go.
-    sqlx::query(concat!("SELECT id FROM team ORDER BY id", held!())).fetch_all(tx.on()).await?;
+    // Not held: a server that stands still here would keep all others waiting. Two that claim in the same instant may
+    // each fill the same place.
     let teams: Vec<(i64, i64)> = sqlx::query_as(AT_WORK).fetch_all(tx.on()).await?;
     let (mut ids, mut left) = (Vec::new(), i64::from(claim.limit));
     for (team, works) in teams {

@@ -1,8 +1,9 @@
 //! [`Servers`].
 
-use super::{ALONE, SqlStore, ms, raw, unsigned};
+use super::{ALONE, SqlStore, ms, runs::events, unsigned};
 use crate::{
     error::StoreError,
+    runs::NewRunEvent,
     servers::{GONE_MS, Joined, NewServer, Server, Servers},
 };
 use async_trait::async_trait;
@@ -44,15 +45,8 @@ async fn tell(store: &SqlStore, is_away: bool, now_ms: u64) -> Result<Vec<JobId>
     for (key, id, seq, url) in told {
         let status = if is_away { AWAY } else { BACK };
         let data = json!({ "status": status, "hostUrl": url }).to_string();
-        sqlx::query(
-            "INSERT INTO run_event (run_id, seq, ts, kind, data) VALUES ($1, $2, $3, 'status', $4)",
-        )
-        .bind(key)
-        .bind(seq)
-        .bind(ms(now_ms))
-        .bind(raw(&data))
-        .execute(tx.on())
-        .await?;
+        let event = NewRunEvent { ts: now_ms, kind: "status".into(), data };
+        events::add(&mut tx, key, unsigned(seq) - 1, &[event]).await?;
         // Only ids that were parsed once are ever written.
         ids.extend(id.parse());
     }

@@ -1,16 +1,13 @@
 //! [`Webhooks`].
 
-use super::{DbRow, Durable, SqlStore, Write, flag, ms, raw, raw_of, small, unsigned};
+use super::{DbRow, Durable, SqlStore, Write, flag, id, ms, raw, raw_of, small, unsigned};
 use crate::{
     error::StoreError,
     webhooks::{Claiming, Delivery, Webhook, Webhooks},
 };
 use async_trait::async_trait;
 use sqlx::{FromRow, Row as _};
-use toft_model::{
-    id::{InvalidId, ProjectId},
-    run::WebhookId,
-};
+use toft_model::{id::ProjectId, run::WebhookId};
 
 macro_rules! webhooks {
     ($rest:literal) => {
@@ -33,10 +30,6 @@ macro_rules! deliveries {
             $rest
         )
     };
-}
-
-fn id<T: std::str::FromStr<Err = InvalidId>>(text: &str) -> sqlx::Result<T> {
-    text.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
 impl FromRow<'_, DbRow> for Webhook {

@@ -13,7 +13,7 @@ mod worker;
 
 use super::{
     databases::{Place, Server},
-    new_project, postgres,
+    new_project, postgres, runs,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -30,7 +30,7 @@ use toft_model::{
     id::ProjectId,
     run::{JobId, WebhookId},
 };
-use toft_store::{Accepted, NewRun, Run, Store, Webhook};
+use toft_store::{Accepted, Run, Store, Webhook};
 use tokio::time::sleep;
 
 const PROCESSES: usize = 12;
@@ -198,7 +198,7 @@ async fn ask(store: &dyn Store, seen: &Seen, projects: &[ProjectId], number: u64
             // One in five was asked for before, maybe by a client that did not hear the answer.
             let again = if chance.below(5) == 0 { 1 + chance.below(count) } else { count };
             let project = &projects[usize::try_from(again % PROJECTS).unwrap()];
-            new.push(new_run(project, &format!("{number}-{again}")));
+            new.push(runs::new(project, &format!("{number}-{again}")));
         }
         let Ok(accepted) = store.accept_runs(&new, now_ms()).await else { continue };
         for (new, one) in new.iter().zip(accepted) {
@@ -211,24 +211,6 @@ async fn ask(store: &dyn Store, seen: &Seen, projects: &[ProjectId], number: u64
                 let _ = store.cancel_run(&run.project, &run.id, now_ms()).await;
             }
         }
-    }
-}
-
-fn new_run(project: &ProjectId, key: &str) -> NewRun {
-    NewRun {
-        id: JobId::random(),
-        project: project.clone(),
-        key: key.to_owned(),
-        digest: "same".into(),
-        prompt: "work".into(),
-        continues: false,
-        input: None,
-        provider: None,
-        model: None,
-        backend: None,
-        approval: false,
-        priority: 0,
-        attempts_max: 3,
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 use toft_stories::{
     lane,
     provider::{Provider, Say, Script},
+    runs::{ask, is_over},
     servers::Server,
     toft::{STEP_TIMEOUT, Start, Toft, binary},
 };
@@ -48,28 +49,10 @@ fn said(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
 
-async fn ask(toft: &Toft, project: &str, key: &str, prompt: &str) -> Result<String> {
-    let asked = toft
-        .http()
-        .post(format!("{}/v1/projects/{project}/runs", toft.base))
-        .bearer_auth(&toft.token)
-        .header("idempotency-key", key)
-        .json(&json!({"prompt": prompt}))
-        .timeout(STEP_TIMEOUT)
-        .send()
-        .await?;
-    let said: Value = asked.json().await?;
-    Ok(format!("/v1/projects/{project}/runs/{}", said["data"]["id"].as_str().context("an id")?))
-}
-
 async fn events(toft: &Toft, run: &str) -> Result<String> {
     let url = format!("{}{run}/stream", toft.base);
     let answer = toft.http().get(url).bearer_auth(&toft.token).timeout(STEP_TIMEOUT).send().await?;
     Ok(answer.text().await?)
-}
-
-fn is_over(run: &Value) -> bool {
-    ["completed", "error", "cancelled"].iter().any(|status| run["status"] == *status)
 }
 
 /// The conversations of a project as a person sees them.

@@ -14,6 +14,7 @@ use std::{
 use toft_stories::{
     lane,
     provider::{Provider, Say, Script},
+    runs::{is_over, place},
     servers::Server,
     toft::{STEP_TIMEOUT, Start, Toft},
 };
@@ -79,18 +80,6 @@ impl House {
     }
 }
 
-async fn place(toft: &Toft) -> Result<String> {
-    let project = toft.new_project("Runs").await?;
-    let made = toft
-        .exec(
-            &project,
-            "git init -q -b main . && git config user.email a@b.c && git config user.name a",
-        )
-        .await?;
-    ensure!(made["exitCode"] == 0, "{made}");
-    Ok(project)
-}
-
 /// Asks for a run until a server has taken it: the same request, whatever became of the one before.
 async fn ask(toft: &Toft, project: &str, key: &str, prompt: &str) -> Result<String> {
     let until = Instant::now() + STEP_TIMEOUT;
@@ -118,10 +107,6 @@ async fn ask(toft: &Toft, project: &str, key: &str, prompt: &str) -> Result<Stri
         ensure!(Instant::now() < until, "{key} is not taken: {said}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-fn is_over(run: &Value) -> bool {
-    ["completed", "error", "cancelled"].iter().any(|status| run["status"] == *status)
 }
 
 /// Numbers and kinds of a run's events to its end, however often the connection or the database goes away meanwhile.

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use toft_stories::{
     processes::kill9,
     provider::{Provider, Say, Script},
+    runs::{self, is_over, place},
     toft::{STEP_TIMEOUT, Start, Toft},
 };
 
@@ -79,45 +80,14 @@ pub(crate) async fn stream(
 }
 
 fn read(text: &str) -> Result<Vec<(u64, String, Value)>> {
-    let mut events = Vec::new();
-    for block in text.split("\n\n") {
-        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
-        let (Some(id), Some(kind), Some(data)) = (field("id: "), field("event: "), field("data: "))
-        else {
-            continue;
-        };
-        if kind == "ping" {
-            continue;
-        }
-        let data: Value = serde_json::from_str(data)?;
-        let id: u64 = id.parse()?;
-        ensure!(data["id"] == id && data["event"] == kind, "{data}");
-        ensure!(data["ts"].as_str().is_some_and(|ts| ts.ends_with('Z')), "{data}");
-        events.push((id, kind.to_owned(), data["data"].clone()));
-    }
-    Ok(events)
-}
-
-fn is_over(run: &Value) -> bool {
-    ["completed", "error", "cancelled"].iter().any(|status| run["status"] == *status)
+    let told = runs::read(&mut text.to_owned())?;
+    Ok(told.into_iter().map(|one| (one.id, one.kind, one.data)).collect())
 }
 
 /// The words of all `status` events.
 pub(crate) fn statuses(events: &[(u64, String, Value)]) -> Vec<&str> {
     let status = events.iter().filter(|(_, kind, _)| kind == "status");
     status.filter_map(|(_, _, data)| data["status"].as_str()).collect()
-}
-
-async fn place(toft: &Toft) -> Result<String> {
-    let project = toft.new_project("Runs").await?;
-    let made = toft
-        .exec(
-            &project,
-            "git init -q -b main . && git config user.email a@b.c && git config user.name a",
-        )
-        .await?;
-    ensure!(made["exitCode"] == 0, "{made}");
-    Ok(project)
 }
 
 #[tokio::test(flavor = "multi_thread")]

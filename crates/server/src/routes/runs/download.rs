@@ -1,6 +1,6 @@
 //! `GET /v1/projects/{id}/runs/{run}/download.zip`: what the project's folder held at the run's end.
 
-use super::{Named, find};
+use super::named::{Named, find};
 use crate::{
     api_error::{ApiError, Code},
     envelope::Path,

@@ -1,6 +1,6 @@
 //! `POST /v1/projects/{id}/runs/{run}/restore`: the project as it was before a run.
 
-use super::{Named, find};
+use super::named::{Named, find};
 use crate::{
     api_error::{ApiError, Code},
     checkpoints::{self, reconcile, restore::Way},

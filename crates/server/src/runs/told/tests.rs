@@ -7,25 +7,9 @@ const RUN: &str = "aaaaaaaaaaaa";
 fn state() -> RunState {
     RunState {
         status: RunStatus::Running,
-        phase: Phase::Plan,
-        waits_for: None,
-        output: None,
-        error: None,
         attempt: 1,
-        not_before: 0,
-        session: None,
-        taken_seq: 0,
-        provider: None,
-        model: None,
         model_source: Some("request".into()),
-        usage: None,
-        cost: None,
-        duration_ms: None,
-        commit: None,
-        checkpoint: None,
-        sandbox: None,
-        started_at: None,
-        completed_at: None,
+        ..RunState::queued()
     }
 }
 

@@ -1,0 +1,141 @@
+//! A run while its bridge has it: what its project tells becomes its events, and who wants it ended is heard.
+
+use super::owned::{LOOK, PAUSE_MAX, PAUSE_MIN, Stop, Work};
+use crate::{
+    machines::{Machine, life},
+    runs::told::{self, Told},
+};
+use http::{Method, StatusCode};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use toft_model::{id::SessionId, machine::MachineState, run::RunStep};
+use toft_store::{Durable, Left, NewEvent};
+use tokio::time::sleep;
+
+/// Events that come within this are written together.
+const GATHER: Duration = Duration::from_millis(5);
+
+impl Work {
+    /// Makes the project's events into the run's until it is over.
+    pub(super) async fn follow(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
+        let mut bursts = machine.feed.subscribe();
+        let mut asked_to_end = false;
+        loop {
+            let events = match self.copy(self.run.state.taken_seq).await {
+                Ok(events) => events,
+                Err(Stop::Failed(failed)) => {
+                    // The database is away, and the work goes on without it.
+                    tracing::warn!(run.id = %self.run.id, failed.error, "a run cannot be followed");
+                    sleep(PAUSE_MAX).await;
+                    continue;
+                }
+                Err(lost) => return Err(lost),
+            };
+            if !events.is_empty() {
+                if let Some((step, told)) = self.tell(&events).await? {
+                    return self.end(machine, step, told).await;
+                }
+                continue;
+            }
+            if self.cancelled.is_cancelled() && !asked_to_end {
+                asked_to_end = self.cancel(machine).await?;
+                continue;
+            }
+            tokio::select! {
+                // Lagging is no loss: the store has it.
+                _ = bursts.recv() => sleep(GATHER).await,
+                () = self.cancelled.cancelled(), if !asked_to_end => {}
+                () = sleep(LOOK) => self.look(machine).await?,
+            }
+        }
+    }
+
+    /// Nothing was told for a while.
+    async fn look(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
+        match self.app.store.run(&self.run.project, &self.run.id).await {
+            Ok(None) => return Err(Stop::Lost),
+            Ok(Some(run)) if run.fence != self.run.fence => return Err(Stop::Lost),
+            Ok(Some(run)) if run.cancel_requested => self.cancelled.cancel(),
+            Ok(Some(_)) => {}
+            Err(error) => tracing::warn!(run.id = %self.run.id, %error, "a run cannot be read"),
+        }
+        match machine.state() {
+            // What the run does goes on where it was cut.
+            MachineState::Cold | MachineState::Error => {
+                let cause = format!("run {}", self.run.id);
+                if let Err(error) = life::ensure_running(&self.app, machine, &cause).await {
+                    tracing::debug!(run.id = %self.run.id, reason = error.message, "a run waits for its machine");
+                }
+            }
+            MachineState::Creating
+            | MachineState::Running
+            | MachineState::Frozen
+            | MachineState::Stopped
+            | MachineState::Destroyed => {}
+        }
+        Ok(())
+    }
+
+    /// Writes what these events mean. The run's last step, if it is among them, with what is to be written together
+    /// with it.
+    async fn tell(&mut self, events: &[NewEvent]) -> Result<Option<(RunStep, Told)>, Stop> {
+        let mut told = Told::default();
+        for event in events {
+            self.run.state.taken_seq = event.seq;
+            let session = self.run.state.session.as_ref().map(SessionId::as_str);
+            if event.session.as_deref() != session {
+                continue;
+            }
+            let (id, state) = (&self.run.id, &mut self.run.state);
+            if let Some(step) = told::tell(&mut told, &mut self.calls, id, state, event) {
+                return Ok(Some((step, told)));
+            }
+        }
+        if !told.0.is_empty() {
+            self.write(told, Left::default(), Durable::Soon).await?;
+        }
+        Ok(None)
+    }
+
+    /// Has the bridge end it. Whether it was told: its end is an event.
+    async fn cancel(&mut self, machine: &Arc<Machine>) -> Result<bool, Stop> {
+        match machine.state() {
+            MachineState::Stopped | MachineState::Error | MachineState::Destroyed => {
+                // Nothing works for it; what its bridge still knows of it is ended when that starts.
+                self.end_cancelled(Told::default()).await?;
+                return Err(Stop::Written);
+            }
+            MachineState::Creating
+            | MachineState::Running
+            | MachineState::Frozen
+            | MachineState::Cold => {}
+        }
+        let hold = machine.in_use(&self.app.clock);
+        let cause = format!("cancelling run {}", self.run.id);
+        life::ensure_running(&self.app, machine, &cause).await?;
+        let path = format!("/toft/runs/{}/cancel", self.run.id);
+        let body = json!({ "fence": self.run.fence });
+        let answer = self.ask(Method::POST, &path, Some(&body)).await;
+        drop(hold);
+        match answer {
+            Ok((status, _)) if status.is_success() => Ok(true),
+            Ok((StatusCode::CONFLICT, answer)) if answer["code"] == "stale_fence" => {
+                Err(Stop::Lost)
+            }
+            Ok((StatusCode::NOT_FOUND, _)) => {
+                self.end_cancelled(Told::default()).await?;
+                Err(Stop::Written)
+            }
+            Ok((status, _)) => {
+                tracing::debug!(run.id = %self.run.id, %status, "a run is cancelled again");
+                sleep(PAUSE_MIN).await;
+                Ok(false)
+            }
+            Err(error) => {
+                tracing::debug!(run.id = %self.run.id, %error, "a run is cancelled again");
+                sleep(PAUSE_MIN).await;
+                Ok(false)
+            }
+        }
+    }
+}

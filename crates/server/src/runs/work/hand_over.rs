@@ -1,0 +1,183 @@
+//! The way of a run to its bridge: its project is brought to the backend that it wants, its machine woken, and the
+//! whole order given, until a bridge has it.
+
+use super::owned::{Failed, LOOK, PAUSE_MAX, PAUSE_MIN, Stop, Work, read};
+use crate::{
+    checkpoints::{auto, moving},
+    machines::{Machine, life},
+    runs::{shown, told::Told},
+    servers,
+};
+use http::{Method, StatusCode};
+use serde_json::json;
+use std::sync::Arc;
+use toft_model::{
+    id::SessionId,
+    machine::MachineState,
+    provider::ModelRef,
+    run::{RunNow, RunOrder},
+};
+use toft_store::{Durable, Left};
+
+/// Runs in a row that were over before they had begun, behind which a conversation is still found.
+const PARENTS_MAX: usize = 64;
+
+impl Work {
+    /// Sees to it that the project is of the backend that the run asks for. One that its bridge has works where it is.
+    pub(super) async fn take_place(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
+        if self.run.state.session.is_some() || self.cancelled.is_cancelled() {
+            return Ok(());
+        }
+        let asked = self.run.backend.clone();
+        if let Some(asked) = &asked {
+            // Who is cancelled waits for nobody; what has begun comes to its end.
+            let moved = tokio::select! {
+                moved = moving::to(&self.app, machine, asked) => moved?,
+                () = self.cancelled.cancelled() => return Ok(()),
+            };
+            let Some(from) = moved else { return Ok(()) };
+            let mut told = Told::default();
+            told.status(self.now(), "workspace_moved", json!({ "from": from, "to": asked }));
+            self.write(told, Left::default(), Durable::Soon).await?;
+        } else {
+            servers::bind(&self.app, machine).await?;
+            // Written with what comes next.
+            self.run.backend = Some(self.app.backend.of(&self.run.project).name().to_owned());
+        }
+        Ok(())
+    }
+
+    /// Gives the order to the bridge, to one after the other until one has it. Nothing: it is to end, and no bridge
+    /// knows it.
+    pub(super) async fn hand_over(
+        &mut self,
+        machine: &Arc<Machine>,
+    ) -> Result<Option<RunNow>, Stop> {
+        let cause = format!("run {}", self.run.id);
+        let order = self.order().await?;
+        let path = format!("/toft/runs/{}", self.run.id);
+        let mut pause = PAUSE_MIN;
+        let is_new = self.run.state.session.is_none();
+        loop {
+            if self.cancelled.is_cancelled() && is_new {
+                return Ok(None);
+            }
+            // Held until it is answered, so that it is not put away in between.
+            let hold = machine.in_use(&self.app.clock);
+            match life::ensure_running(&self.app, machine, &cause).await {
+                Ok(()) => self.rest(self.waits_for_person()),
+                Err(error) if machine.state() == MachineState::Stopped => {
+                    // A person has stopped it, and starts it again.
+                    drop(hold);
+                    if self.cancelled.is_cancelled() {
+                        // What its bridge still knows of it is ended then.
+                        return Ok(None);
+                    }
+                    tracing::debug!(run.id = %self.run.id, reason = error.message, "a run waits for its machine");
+                    self.rest(true);
+                    self.pause(LOOK).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if is_new && pause == PAUSE_MIN {
+                let session = order.session_id.clone();
+                let copy = auto::before_prompt(&self.app, machine, session).await;
+                self.run.state.checkpoint = copy.map(|id| id.to_string());
+            }
+            let body = serde_json::to_value(&order).unwrap_or_default();
+            let answer = self.ask(Method::PUT, &path, Some(&body)).await;
+            drop(hold);
+            match answer {
+                Ok((status, mut answer)) if status.is_success() => {
+                    let now = serde_json::from_value(answer["data"].take());
+                    return now.map(Some).map_err(|error| {
+                        let error =
+                            format!("The machine's bridge said of the run what is none: {error}.");
+                        Stop::Failed(Failed { error, again: true })
+                    });
+                }
+                Ok((StatusCode::CONFLICT, answer)) if answer["code"] == "stale_fence" => {
+                    return Err(Stop::Lost);
+                }
+                // Another run of this conversation, or too many: it waits for its turn.
+                Ok((StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE, answer))
+                    if matches!(
+                        answer["code"].as_str(),
+                        Some("busy" | "too_late" | "unavailable")
+                    ) => {}
+                // A conversation that is gone is named by the bridge itself.
+                Ok((StatusCode::NOT_FOUND, answer))
+                    if answer["code"] != "session_not_found"
+                        && (answer["code"] != "not_found" || answer["error"].is_null()) =>
+                {
+                    let error =
+                        "The machine runs an older version that knows no runs: stop and start it.";
+                    return Err(Stop::Failed(Failed { error: error.into(), again: false }));
+                }
+                Ok((status, answer)) if status.is_client_error() => {
+                    let error =
+                        answer["error"].as_str().unwrap_or("The machine's bridge refused the run.");
+                    return Err(Stop::Failed(Failed { error: error.to_owned(), again: false }));
+                }
+                Ok((status, _)) => {
+                    tracing::debug!(run.id = %self.run.id, %status, "a run is handed over again");
+                }
+                Err(error) => {
+                    tracing::debug!(run.id = %self.run.id, %error, "a run is handed over again");
+                }
+            }
+            self.pause(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// The whole order. The conversation of the run before goes on, if there is one.
+    async fn order(&mut self) -> Result<RunOrder, Stop> {
+        let settings = &self.app.runs.settings;
+        let run = &self.run;
+        let (session, prompt) = self.goes_on().await?;
+        let model = run.asked_provider.as_ref().zip(run.asked_model.as_ref());
+        let mut rules = settings.rules.clone();
+        rules.installs = settings.installs_with(self.app.backend.of(&run.project).name());
+        let model =
+            model.map(|(provider, id)| ModelRef { provider: provider.clone(), id: id.clone() });
+        Ok(RunOrder {
+            fence: run.fence,
+            attempt: run.state.attempt,
+            prompt,
+            session_id: session,
+            model,
+            plan: true,
+            approval: run.approval,
+            commit: settings.commit,
+            author: settings.author.clone(),
+            committer: settings.committer.clone(),
+            plan_timeout_s: settings.plan_timeout.as_secs().max(1),
+            build_timeout_s: settings.build_timeout.as_secs().max(1),
+            rules,
+        })
+    }
+
+    /// The conversation that it goes on in, if there is one, and what is said there. The same whoever asks, and when:
+    /// the runs before it are over.
+    async fn goes_on(&self) -> Result<(Option<SessionId>, String), Stop> {
+        let run = &self.run;
+        let mut prompt = run.prompt.clone();
+        let mut before = run.parent.clone();
+        for step in 0..PARENTS_MAX {
+            let Some(id) = before else { break };
+            let Some(parent) = read(self.app.store.run(&run.project, &id).await)? else { break };
+            if parent.state.session.is_some() {
+                return Ok((parent.state.session, prompt));
+            }
+            // It was over before it had begun: its words are nowhere but here, and what it went on from is told by that
+            // one's conversation.
+            if step == 0 {
+                prompt = shown::go_on(&parent, &run.prompt);
+            }
+            before = parent.parent;
+        }
+        Ok((None, prompt))
+    }
+}

@@ -1,0 +1,149 @@
+//! A run that this server owns, and what every step of the work on it needs: to write it, to read what its machine has
+//! told, to wait. Not what any step does.
+
+use crate::{
+    api_error::{ApiError, Code},
+    runs::{
+        Held,
+        told::{Calls, Told},
+    },
+    state::App,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use toft_model::run::WaitsFor;
+use toft_store::{Durable, Left, NewEvent, Run, StoreError, Wrote};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// First pause before something is tried again; doubles up to [`PAUSE_MAX`].
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often a run is looked at of which nothing is told.
+pub(super) const LOOK: Duration = Duration::from_millis(750);
+/// Events of the copy that are read at once.
+const ROWS_MAX: u32 = 512;
+const BYTES_MAX: usize = 1 << 20;
+
+/// A run that is worked on.
+pub(in super::super) struct Work {
+    pub(super) app: App,
+    pub(super) run: Run,
+    pub(super) cancelled: CancellationToken,
+    /// See [`Held`].
+    rests: Arc<AtomicBool>,
+    pub(super) calls: Calls,
+}
+
+/// Why work on a run stops here.
+pub(super) enum Stop {
+    /// It is over, or goes back to the queue: that is written.
+    Written,
+    /// Another owner has it, or it is gone with its project.
+    Lost,
+    /// Somebody was told that it is ended: it has no other end any more.
+    Cancelled,
+    /// Its machine is another server's.
+    Elsewhere,
+    /// It failed before its bridge had it.
+    Failed(Failed),
+}
+
+/// A run that could not be begun, or ended in an error.
+pub(super) struct Failed {
+    pub(super) error: String,
+    /// Whether another try may help.
+    pub(super) again: bool,
+}
+
+impl From<ApiError> for Stop {
+    fn from(error: ApiError) -> Self {
+        if error == ApiError::no_project() {
+            return Self::Lost;
+        }
+        if matches!(error.code, Code::OtherHost | Code::WaitingHost) {
+            return Self::Elsewhere;
+        }
+        Self::Failed(Failed { error: error.message, again: true })
+    }
+}
+
+impl Work {
+    pub(in super::super) fn new(app: App, run: Run, held: &Held) -> Self {
+        let (cancelled, rests) = (held.cancelled.clone(), Arc::clone(&held.rests));
+        let work = Self { app, run, cancelled, rests, calls: Calls::default() };
+        work.rest(work.waits_for_person());
+        work
+    }
+
+    pub(super) fn waits_for_person(&self) -> bool {
+        matches!(self.run.state.waits_for, Some(WaitsFor::Approval | WaitsFor::Answer))
+    }
+
+    /// Others have its place while a person is waited for.
+    pub(super) fn rest(&self, rests: bool) {
+        if !self.rests.swap(rests, Ordering::Relaxed) && rests {
+            self.app.runs.queued.notify_one();
+        }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.app.clock.now_ms()
+    }
+
+    pub(super) async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.cancelled.cancelled() => {
+                // Not in a loop without a breath.
+                sleep(pause.min(PAUSE_MIN)).await;
+            }
+        }
+    }
+
+    /// What the project's machine has told after a number.
+    pub(super) async fn copy(&self, after: u64) -> Result<Vec<NewEvent>, Stop> {
+        read(self.app.store.events_after(&self.run.project, after, ROWS_MAX, BYTES_MAX).await)
+    }
+
+    /// Writes state and events in one transaction, again until the database takes it.
+    pub(super) async fn write(
+        &mut self,
+        told: Told,
+        left: Left,
+        durable: Durable,
+    ) -> Result<(), Stop> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let now = self.now();
+            match self.app.store.write_run(&self.run, &told.0, &left, durable, now).await {
+                Ok(Wrote::Done(last)) => {
+                    self.run.last_seq = last;
+                    self.rest(self.waits_for_person());
+                    self.app.runs.changed(&*self.app.store, &self.run.id).await;
+                    return Ok(());
+                }
+                Ok(Wrote::Lost) => return Err(Stop::Lost),
+                Ok(Wrote::Cancelled) => return Err(Stop::Cancelled),
+                Err(error) => {
+                    tracing::warn!(run.id = %self.run.id, %error, "a run's events wait to be written");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+}
+
+/// What was read; what was not says whether the run is still ours.
+pub(super) fn read<T>(read: Result<T, StoreError>) -> Result<T, Stop> {
+    read.map_err(|error| match error {
+        StoreError::Missing { .. } => Stop::Lost,
+        error => Stop::Failed(Failed { error: ApiError::from(error).message, again: true }),
+    })
+}

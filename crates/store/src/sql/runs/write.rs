@@ -1,0 +1,190 @@
+//! What changes a run: its owner's writes, and the wish to end it. State, events and what others are told of it are
+//! one transaction.
+
+use super::{
+    super::{Durable, SqlStore, Write, ms, raw, unsigned, webhooks},
+    events,
+    row::{runs, word_of},
+};
+use crate::{
+    error::StoreError,
+    runs::{Cancelled, Left, NewRunEvent, Run, Wrote},
+};
+use toft_model::{
+    id::{ProjectId, SessionId},
+    run::JobId,
+};
+
+/// Of a write that changed nothing: whether it is there already. Its owner may not have heard of its end, where the
+/// connection broke in that moment, and writes it again.
+async fn written_before(tx: &mut Write<'_>, run: &Run, events: u64) -> Result<Wrote, StoreError> {
+    let wanted = run.last_seq + events;
+    let now: Option<(i64, String, bool)> = sqlx::query_as(
+        "SELECT last_seq, status, cancel_requested = 1 FROM run WHERE public_id = $1 AND fence = $2",
+    )
+    .bind(run.id.as_str())
+    .bind(ms(run.fence))
+    .fetch_optional(tx.on())
+    .await?;
+    let Some((last_seq, status, is_cancelled)) = now else { return Ok(Wrote::Lost) };
+    let (last_seq, wants) = (unsigned(last_seq), run.state.status);
+    Ok(if events > 0 && last_seq == wanted && status == wants.as_str() {
+        Wrote::Done(wanted)
+    } else if is_cancelled && status == "running" && last_seq == run.last_seq && wants.is_over() {
+        Wrote::Cancelled
+    } else {
+        Wrote::Lost
+    })
+}
+
+pub(super) async fn write(
+    store: &SqlStore,
+    run: &Run,
+    events: &[NewRunEvent],
+    left: &Left,
+    durable: Durable,
+    now_ms: u64,
+) -> Result<Wrote, StoreError> {
+    let mut tx = match durable {
+        Durable::Now => store.begin().await?,
+        Durable::Soon => store.begin_relaxed().await?,
+    };
+    let state = &run.state;
+    let usage = state.usage;
+    let cost = state.cost.as_ref();
+    let told: Option<(i64, i64)> = sqlx::query_as(
+        "UPDATE run SET status = $3, phase = $4, waits_for = $5, output = $6, error = $7, attempt = $8, \
+         not_before = $9, session = $10, taken_seq = $11, provider = $12, model = $13, model_source = $14, \
+         input_tokens = $15, output_tokens = $16, cached_input_tokens = $17, reasoning_output_tokens = $18, \
+         cost = $19, currency = $20, pricing_version = $21, duration_ms = $22, commit_sha = $23, \
+         checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
+         owner = CASE WHEN $3 = 'running' THEN owner END, \
+         host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
+         crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END, backend = $30, sandbox = $31 \
+         WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 \
+         AND ($3 NOT IN ('completed', 'error') OR cancel_requested = 0) RETURNING id, last_seq",
+    )
+    .bind(run.id.as_str())
+    .bind(ms(run.fence))
+    .bind(state.status.as_str())
+    .bind(word_of(state.phase))
+    .bind(state.waits_for.map(word_of))
+    .bind(state.output.as_deref().map(raw))
+    .bind(state.error.as_deref().map(raw))
+    .bind(i64::from(state.attempt))
+    .bind(ms(state.not_before))
+    .bind(state.session.as_ref().map(SessionId::as_str))
+    .bind(ms(state.taken_seq))
+    .bind(&state.provider)
+    .bind(&state.model)
+    .bind(&state.model_source)
+    .bind(usage.map(|usage| ms(usage.input)))
+    .bind(usage.map(|usage| ms(usage.output)))
+    .bind(usage.map(|usage| ms(usage.cached_input)))
+    .bind(usage.map(|usage| ms(usage.reasoning_output)))
+    .bind(cost.map(|cost| ms(cost.nanos)))
+    .bind(cost.map(|cost| &cost.currency))
+    .bind(cost.map(|cost| &cost.version))
+    .bind(state.duration_ms.map(ms))
+    .bind(&state.commit)
+    .bind(&state.checkpoint)
+    .bind(state.started_at.map(ms))
+    .bind(state.completed_at.map(ms))
+    .bind(ms(events.len() as u64))
+    .bind(ms(now_ms))
+    .bind(ms(run.last_seq))
+    .bind(&run.backend)
+    .bind(&state.sandbox)
+    .fetch_optional(tx.on())
+    .await?;
+    let Some((key, last_seq)) = told else {
+        return written_before(&mut tx, run, events.len() as u64).await;
+    };
+    let last_seq = unsigned(last_seq);
+    events::add(&mut tx, key, last_seq - events.len() as u64, events).await?;
+    if let Some(said) = &left.said {
+        sqlx::query(
+            "INSERT INTO run_message (public_id, run_id, role, content, created_at) \
+             VALUES ($1, $2, 'assistant', $3, $4)",
+        )
+        .bind(JobId::random().as_str())
+        .bind(key)
+        .bind(raw(said))
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await?;
+    }
+    if let Some(file) = &left.artifact {
+        sqlx::query(
+            "INSERT INTO artifact (run_id, name, path, mime, size, files, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(key)
+        .bind(&file.name)
+        .bind(&file.path)
+        .bind(&file.mime)
+        .bind(ms(file.size))
+        .bind(ms(file.files))
+        .bind(ms(file.created_at))
+        .execute(tx.on())
+        .await?;
+    }
+    if state.status.is_over() {
+        webhooks::tell_of(&mut tx, key, now_ms).await?;
+    }
+    tx.commit_as("runs.written").await?;
+    Ok(Wrote::Done(last_seq))
+}
+
+pub(super) async fn cancel(
+    store: &SqlStore,
+    project: &ProjectId,
+    run: &JobId,
+    now_ms: u64,
+) -> Result<Option<Cancelled>, StoreError> {
+    let (mut tx, project_key) = store.begin_in(project, Durable::Now).await?;
+    // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
+    // fence. What its machine still does is ended when that is back.
+    let ended: Option<(i64, i64)> = sqlx::query_as(
+        "UPDATE run SET status = 'cancelled', phase = 'over', waits_for = NULL, cancel_requested = 1, \
+         completed_at = $3, duration_ms = $3 - started_at, updated_at = $3, host_away = 0, \
+         fence = fence + 1, last_seq = last_seq + 1 \
+         WHERE project_id = $1 AND public_id = $2 AND writable = 1 \
+         AND (status = 'queued' OR (status = 'running' AND host_away = 1)) \
+         RETURNING id, last_seq",
+    )
+    .bind(project_key)
+    .bind(run.as_str())
+    .bind(ms(now_ms))
+    .fetch_optional(tx.on())
+    .await?;
+    let mut is_cancelled = ended.is_some();
+    if let Some((key, last_seq)) = ended {
+        let event = NewRunEvent {
+            ts: now_ms,
+            kind: "status".into(),
+            data: r#"{"status":"cancelled"}"#.into(),
+        };
+        events::add(&mut tx, key, unsigned(last_seq) - 1, &[event]).await?;
+        webhooks::tell_of(&mut tx, key, now_ms).await?;
+    } else {
+        is_cancelled = sqlx::query(
+            "UPDATE run SET cancel_requested = 1, updated_at = $3 WHERE project_id = $1 AND public_id = $2 \
+             AND status = 'running' AND writable = 1",
+        )
+        .bind(project_key)
+        .bind(run.as_str())
+        .bind(ms(now_ms))
+        .execute(tx.on())
+        .await?
+        .rows_affected()
+            > 0;
+    }
+    let run: Option<Run> = sqlx::query_as(runs!("WHERE r.project_id = $1 AND r.public_id = $2"))
+        .bind(project_key)
+        .bind(run.as_str())
+        .fetch_optional(tx.on())
+        .await?;
+    tx.commit_as("runs.cancelled").await?;
+    Ok(run.map(|run| Cancelled { run, is_cancelled }))
+}

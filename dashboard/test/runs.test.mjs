@@ -87,9 +87,11 @@ describe('runs', () => {
     await status(page, 'Needs you')
     await panel.getByRole('form', { name: 'Decide on the plan' }).waitFor()
     await panel.getByText('It answers under /beds').waitFor()
+    await events(page).getByText('The plan waits for you').waitFor()
     expect(await violations(page)).toEqual([])
     await panel.getByRole('button', { name: 'Approve and build' }).click()
     await status(page, 'Done')
+    await events(page).getByText('Goes on').waitFor()
     expect(garden.runs.all[0]).toMatchObject({ status: 'completed', meta: { approval: true } })
     await panel.getByRole('region', { name: 'Plan' }).getByText('Add the page').waitFor()
   })
@@ -177,9 +179,17 @@ describe('runs', () => {
   test('are taken back, on a narrow screen in the dark too', async () => {
     const options = { width: 420, height: 800, scheme: 'dark' }
     const { page, panel } = await withPanel(() => {}, options)
+    const height = async (of) => (await of.boundingBox()).height
+    await panel.getByRole('button', { name: 'New run' }).click()
+    // Several lines are asked for.
+    expect(await height(form(page).getByLabel('Prompt'))).toBeGreaterThan(80)
+    await page.keyboard.press('Escape')
     await ask(page, 'Add a page for beds')
     await status(page, 'Done')
     expect(await violations(page)).toEqual([])
+    const button = panel.getByRole('button', { name: 'Open conversation' })
+    const workspace = panel.getByRole('link', { name: 'Workspace' })
+    expect(await height(workspace)).toBe(await height(button))
     const beyond = () =>
       panel.evaluate((element) =>
         [...element.querySelectorAll('*')].some(

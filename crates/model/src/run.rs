@@ -103,6 +103,11 @@ pub struct Signature {
     pub email: String,
 }
 
+impl Signature {
+    /// Characters of each half: a line that people read.
+    pub const CHARS_MAX: usize = 200;
+}
+
 /// What a server's settings say of the work of all runs inside a machine. Absent fields: as they are by default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -23,7 +23,10 @@ use artifacts::Artifacts;
 use feed::RunFeed;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 use toft_model::run::JobId;
@@ -76,6 +79,22 @@ struct Held {
     lost: CancellationToken,
     /// Somebody wants it ended.
     cancelled: CancellationToken,
+    /// A person is waited for, and nothing works: others have its place meanwhile.
+    rests: Arc<AtomicBool>,
+}
+
+/// So many runs for each that may work are held at most, with those that wait for people: each is a machine's.
+const HELD_FOR_EACH: u32 = 16;
+
+/// How many more runs a server may take that may work on so many. Those for whom a person is waited for are left out:
+/// or some plans that nobody looks at would keep everybody else's runs waiting.
+fn places(at_once: u32, held: impl Iterator<Item = bool>) -> u32 {
+    let (mut all, mut working) = (0_u32, 0_u32);
+    for rests in held {
+        all += 1;
+        working += u32::from(!rests);
+    }
+    at_once.saturating_sub(working).min(at_once.saturating_mul(HELD_FOR_EACH).saturating_sub(all))
 }
 
 impl Runs {
@@ -111,6 +130,12 @@ impl Runs {
     /// Whether that is longer ago than it should be.
     fn is_overdue(&self) -> bool {
         lock(&self.kept_at).elapsed() > self.settings.lease / 2
+    }
+
+    /// How many more this server may take.
+    fn places(&self) -> u32 {
+        let held = self.held();
+        places(self.settings.at_once, held.values().map(|one| one.rests.load(Ordering::Relaxed)))
     }
 
     /// The feed of a run, made when nobody follows it yet.
@@ -179,4 +204,24 @@ async fn tell(store: &dyn Store, topic: &str) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_person_takes_no_place_until_there_are_very_many() {
+        let of = |resting: usize, working: usize| {
+            let held =
+                std::iter::repeat_n(true, resting).chain(std::iter::repeat_n(false, working));
+            places(2, held)
+        };
+        assert_eq!([of(0, 0), of(0, 1), of(0, 2), of(0, 3)], [2, 1, 0, 0]);
+        assert_eq!(
+            [of(2, 0), of(9, 1), of(30, 2), of(31, 0), of(32, 0), of(99, 0)],
+            [2, 1, 0, 1, 0, 0]
+        );
+        assert_eq!(places(0, std::iter::empty()), 0);
+    }
 }

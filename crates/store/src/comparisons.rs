@@ -173,6 +173,12 @@ pub trait Comparisons: Send + Sync {
         open_max: u32,
         now_ms: u64,
     ) -> Result<Compared, StoreError>;
+    /// The comparison that a request of a project became, with what made it that request.
+    async fn comparison_of_key(
+        &self,
+        project: &ProjectId,
+        key: &str,
+    ) -> Result<Option<(ComparisonId, String)>, StoreError>;
     /// One of a project's, also of one that is deleted.
     async fn comparison(&self, id: &ComparisonId) -> Result<Option<Comparison>, StoreError>;
     /// The comparisons of a project, latest first.

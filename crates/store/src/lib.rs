@@ -76,4 +76,4 @@ pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use traces::{EventPage, TraceCursor, Traces};
 pub use usage::{UsageAsk, UsageBy, UsageEntry, UsageRecords, UsageRow, UsageSum};
-pub use webhooks::{Delivery, Webhook, Webhooks};
+pub use webhooks::{Claiming, Delivery, Webhook, Webhooks};

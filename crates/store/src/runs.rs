@@ -301,6 +301,8 @@ pub enum Wrote {
     Done(u64),
     /// The run has another owner, is over, or is gone.
     Lost,
+    /// It was to end well, or as failed, and whoever cancelled it was told that it is cancelled: nothing is written.
+    Cancelled,
 }
 
 /// What became of a wish to end a run.
@@ -341,8 +343,8 @@ pub trait Runs: Send + Sync {
     async fn working_run(&self, project: &ProjectId) -> Result<Option<Run>, StoreError>;
     /// How many runs of all projects have each status.
     async fn count_runs(&self) -> Result<Vec<(RunStatus, u64)>, StoreError>;
-    /// Gives queued runs that it can do to an owner (whose name is its server's id): those of the largest priority first, then the oldest; of a project always in
-    /// order.
+    /// Gives queued runs that it can do to an owner (whose name is its server's id): teams in turn, of a team those of
+    /// the largest priority first, then the oldest; of a project always in order.
     async fn claim_runs(&self, claim: &Claim<'_>, now_ms: u64) -> Result<Vec<Run>, StoreError>;
     /// Gives runs to an owner whose own owner did not renew them, or let them go.
     async fn take_over_runs(&self, claim: &Claim<'_>, now_ms: u64) -> Result<Vec<Run>, StoreError>;

@@ -47,6 +47,17 @@ pub struct Delivery {
     pub created_at: u64,
 }
 
+/// How much of what is due is wanted: an address that takes long must not keep the others from theirs.
+#[derive(Debug, Clone, Copy)]
+pub struct Claiming<'a> {
+    /// At most so many together.
+    pub limit: u32,
+    /// At most so many of each address.
+    pub per_webhook: u32,
+    /// Nothing for these: what they were sent before is still under way.
+    pub busy: &'a [WebhookId],
+}
+
 /// Webhooks.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
@@ -63,7 +74,7 @@ pub trait Webhooks: Send + Sync {
     /// What is due, given to who asks: it is not due again before `until_ms`.
     async fn claim_deliveries(
         &self,
-        limit: u32,
+        of: &Claiming<'_>,
         now_ms: u64,
         until_ms: u64,
     ) -> Result<Vec<Delivery>, StoreError>;

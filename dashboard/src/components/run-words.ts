@@ -14,6 +14,7 @@ export interface Words {
 const plain = (text: string): Words => ({ text, tone: 'plain' })
 const good = (text: string): Words => ({ text, tone: 'good' })
 const bad = (text: string): Words => ({ text, tone: 'bad' })
+const ask = (text: string): Words => ({ text, tone: 'ask' })
 
 const PHASES: Record<RunPhase, string> = {
   plan: 'Planning',
@@ -128,6 +129,22 @@ export function momentWords(what: MomentRow['what']): Words | null {
   }
 }
 
+/** Who is waited for from here on; null: nobody any more. */
+function waitWords(what: WaitsFor | null): Words {
+  switch (what) {
+    case 'approval':
+      return ask('The plan waits for you')
+    case 'answer':
+      return ask('Its agent asks you something')
+    case 'host':
+      return plain('The host of its machine does not answer')
+    case 'provider':
+      return plain('The provider does not answer, and is asked again')
+    default:
+      return plain('Goes on')
+  }
+}
+
 function statusWords(told: StatusTold): Words | null {
   const why = told.error ? `: ${told.error}` : ''
   switch (told.status) {
@@ -151,6 +168,12 @@ function statusWords(told: StatusTold): Words | null {
       return plain(`${told.provider} / ${told.model} answers`)
     case 'sandbox_created':
       return plain(`The machine is the sandbox ${told.sandboxId}`)
+    case 'waiting':
+      return waitWords(told.waitsFor ?? null)
+    case 'waiting_host':
+      return waitWords('host')
+    case 'host_back':
+      return plain('The host of its machine answers again')
     case 'workspace_moved':
       return plain(`The project moved from ${told.from} to ${told.to}`)
     case 'message_restarted':

@@ -95,7 +95,7 @@ export function ButtonLink({
       {...rest}
       rel="noreferrer"
       className={cx(
-        'inline-flex h-7 items-center gap-1.5 rounded-md px-2.5 whitespace-nowrap select-none',
+        'inline-flex h-7 items-center gap-1.5 rounded-md px-2.5 whitespace-nowrap select-none max-md:h-9',
         VARIANTS.plain,
       )}
     >

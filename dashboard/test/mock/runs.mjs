@@ -214,6 +214,7 @@ export class Runs {
       if (!run.meta.approval) return this.#later(run, () => this.#build(run))
       project.propose(project.session(run.sessionId), PLAN)
       run.waitsFor = 'approval'
+      this.status(run, 'waiting', { waitsFor: 'approval' })
       this.#step(run, { waitsFor: 'approval' })
     })
   }
@@ -223,6 +224,7 @@ export class Runs {
     const run = this.all.find((each) => each.sessionId === session.id)
     if (state !== 'approved' || run?.waitsFor !== 'approval') return
     run.waitsFor = null
+    this.status(run, 'waiting', { waitsFor: null })
     this.#build(run)
   }
 

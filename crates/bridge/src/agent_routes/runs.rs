@@ -19,9 +19,6 @@ use toft_model::{
     run::{JobId, RunOrder, Signature},
 };
 
-/// Characters of a name or an address in a commit: a line that people read.
-const SIGNATURE_CHARS_MAX: usize = 200;
-
 fn named(id: &str) -> Result<JobId, Failure> {
     id.parse().map_err(|error| Failure::invalid(format!("{error}.")))
 }
@@ -66,11 +63,12 @@ fn check(order: &RunOrder) -> Result<(), Failure> {
         let is_odd = |text: &String| {
             text.trim().is_empty()
                 || text.contains(odd)
-                || text.chars().nth(SIGNATURE_CHARS_MAX).is_some()
+                || text.chars().nth(Signature::CHARS_MAX).is_some()
         };
         if is_odd(name) || is_odd(email) {
             return Err(Failure::invalid(format!(
-                "{who}: name and email are lines of 1 to {SIGNATURE_CHARS_MAX} characters without `<` and `>`."
+                "{who}: name and email are lines of 1 to {} characters without `<` and `>`.",
+                Signature::CHARS_MAX
             )));
         }
     }

@@ -207,10 +207,15 @@ fn signature(tells: &dyn Fn(&str) -> Option<String>, who: &str) -> Result<Option
         (None, None) => Ok(None),
         (Some(name), Some(email)) => {
             for part in [&name, &email] {
-                if part.contains(|c: char| c.is_control() || matches!(c, '<' | '>')) {
+                let is_odd = part.contains(|c: char| c.is_control() || matches!(c, '<' | '>'));
+                // A machine would refuse each run for it.
+                if is_odd || part.chars().count() > Signature::CHARS_MAX {
                     bail!(wrong(
                         &format!("AGENT_GIT_{who}_NAME and _EMAIL"),
-                        "are lines without `<` and `>`"
+                        &format!(
+                            "are lines of at most {} characters without `<` and `>`",
+                            Signature::CHARS_MAX
+                        )
                     ));
                 }
             }
@@ -323,5 +328,9 @@ pub(super) mod tests {
         }
         let odd = [("AGENT_GIT_AUTHOR_NAME", "A <x>"), ("AGENT_GIT_AUTHOR_EMAIL", "a")];
         assert!(with(&odd).unwrap_err().to_string().contains("AUTHOR"));
+        let long = "x".repeat(201);
+        let long =
+            [("AGENT_GIT_COMMITTER_NAME", long.as_str()), ("AGENT_GIT_COMMITTER_EMAIL", "a")];
+        assert!(with(&long).unwrap_err().to_string().contains("200 characters"));
     }
 }

@@ -131,10 +131,36 @@ async fn several_of(
     asked: Asked,
     several: Several,
 ) -> Result<Response, ApiError> {
-    // Its candidates are copies of the project's disk.
-    of.machine.here()?;
     let key = key(headers)?;
     let digest = asked.digest_with(&several);
+    let begun = match compared(app, of, (key.clone(), digest.clone()), asked, several).await {
+        Ok(asked) => comparisons::begin(app, asked).await,
+        Err(error) => Err(error),
+    };
+    let (id, created) = match begun {
+        Ok(begun) => begun,
+        // One that came before is the same comparison, also when it could not be asked for any more.
+        Err(error) => match app.store.comparison_of_key(&of.project.id, &key).await? {
+            Some((id, known)) if known == digest => (id, false),
+            Some(_) => return Err(other()),
+            None => return Err(error),
+        },
+    };
+    let now = comparisons::find(&*app.store, &of.project.id, id.as_str()).await?;
+    let comparison = comparisons::row(app, &now).await?;
+    Ok(Data(Begun::Comparison(MadeComparison { comparison, created })).into_response())
+}
+
+/// What is to be compared, when all of it can be.
+async fn compared(
+    app: &App,
+    of: &OfProject<Member>,
+    (key, digest): (String, String),
+    asked: Asked,
+    several: Several,
+) -> Result<comparisons::Asked, ApiError> {
+    // Its candidates are copies of the project's disk.
+    of.machine.here()?;
     let Asked { text, options, .. } = asked;
     let input = clean(&text, "prompt", options.input)?;
     if options.stream {
@@ -183,26 +209,19 @@ async fn several_of(
         _ => return Err(ApiError::invalid("give n or models, not both")),
     };
     hand_down::check(app, &of.project.id, &several.secrets).await?;
-    let (id, created) = comparisons::begin(
-        app,
-        comparisons::Asked {
-            project: of.project.id.clone(),
-            key,
-            digest,
-            prompt: text,
-            models,
-            input,
-            backend: options.workspace_backend,
-            approval: options.approval,
-            priority: options.priority.into(),
-            secrets: several.secrets,
-            by: of.caller.user_id().to_owned(),
-        },
-    )
-    .await?;
-    let now = comparisons::find(&*app.store, &of.project.id, id.as_str()).await?;
-    let comparison = comparisons::row(app, &now).await?;
-    Ok(Data(Begun::Comparison(MadeComparison { comparison, created })).into_response())
+    Ok(comparisons::Asked {
+        project: of.project.id.clone(),
+        key,
+        digest,
+        prompt: text,
+        models,
+        input,
+        backend: options.workspace_backend,
+        approval: options.approval,
+        priority: options.priority.into(),
+        secrets: several.secrets,
+        by: of.caller.user_id().to_owned(),
+    })
 }
 
 /// The run of a request. One that came before is the same run, also when it could not be asked for any more: its

@@ -24,7 +24,7 @@ const CHECK_CALL: &str = "check_";
 pub(super) const CANCELLED: &str = r#"{"status":"cancelled"}"#;
 
 /// A run's events, as they are made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Told(pub(super) Vec<NewRunEvent>);
 
 impl Told {
@@ -124,12 +124,16 @@ pub(super) fn tell(
         }
         "agent_end" => {
             let end: AgentEnd = serde_json::from_str(data).ok()?;
-            let mut usage = state.usage.unwrap_or_default();
-            add(&mut usage, &end);
-            state.usage = Some(usage);
+            // No provider answers for nothing: whoever tells of no tokens has told of none, which is not 0.
+            if end.usage.total_tokens > 0 {
+                let mut usage = state.usage.unwrap_or_default();
+                add(&mut usage, &end);
+                state.usage = Some(usage);
+            }
             if phase(state) == "build" {
+                let usage = state.usage.map(usage_of);
                 let with = json!({
-                    "touchedFiles": end.changed, "usage": usage_of(usage), "durationMs": end.duration_ms,
+                    "touchedFiles": end.changed, "usage": usage, "durationMs": end.duration_ms,
                 });
                 told.status(ts, "rollback_snapshot", with);
             }

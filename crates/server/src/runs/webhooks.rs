@@ -8,17 +8,22 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::StatusCode;
 use serde_json::json;
 use sha2::Sha256;
-use std::time::Duration;
-use toft_model::time::rfc3339;
-use toft_store::Delivery;
-use tokio::time::{MissedTickBehavior, interval};
+use std::{collections::HashMap, time::Duration};
+use toft_model::{run::WebhookId, time::rfc3339};
+use toft_store::{Claiming, Delivery};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
 
 /// Begins what a person is given to check signatures with.
 pub(crate) const SECRET_PREFIX: &str = "whsec_";
 /// How often it is looked for what is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// Sent at once.
-const AT_ONCE: u32 = 16;
+/// Sent at once, to all receivers.
+const AT_ONCE: usize = 64;
+/// Sent at once to one: another that hangs costs the others nothing, and one that is quick gets the next at once.
+const AT_ONCE_EACH: u32 = 4;
 /// How long a receiver may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a delivery belongs to a server that sends it.
@@ -42,18 +47,45 @@ pub(crate) async fn run(app: App) {
     };
     let mut tick = interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sending = JoinSet::new();
+    let mut busy: HashMap<WebhookId, u32> = HashMap::new();
     loop {
-        tick.tick().await;
-        let now = app.clock.now_ms();
-        let due = match app.store.claim_deliveries(AT_ONCE, now, now + LEASE_MS).await {
+        tokio::select! {
+            _ = tick.tick() => {}
+            Some(sent) = sending.join_next() => {
+                let Ok(webhook) = sent else { continue };
+                if let Some(count) = busy.get_mut(&webhook) {
+                    *count -= 1;
+                }
+                busy.retain(|_, count| *count > 0);
+            }
+        }
+        let room = AT_ONCE.saturating_sub(sending.len());
+        if room == 0 {
+            continue;
+        }
+        let (now, held): (u64, Vec<WebhookId>) =
+            (app.clock.now_ms(), busy.keys().cloned().collect());
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let of = Claiming { limit, per_webhook: AT_ONCE_EACH, busy: &held };
+        let due = match app.store.claim_deliveries(&of, now, now + LEASE_MS).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "what is to be told cannot be read");
+                // Not again at once, however much comes to its end meanwhile.
+                tokio::time::sleep(LOOK).await;
                 continue;
             }
         };
-        let sending = due.into_iter().map(|delivery| send(&app, &client, delivery));
-        futures_util::future::join_all(sending).await;
+        for delivery in due {
+            *busy.entry(delivery.webhook.id.clone()).or_default() += 1;
+            let (app, client) = (app.clone(), client.clone());
+            sending.spawn(async move {
+                let webhook = delivery.webhook.id.clone();
+                send(&app, &client, delivery).await;
+                webhook
+            });
+        }
     }
 }
 

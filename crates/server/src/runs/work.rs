@@ -35,6 +35,7 @@ impl Work {
             Ok(()) | Err(Stop::Written | Stop::Lost) => {}
             Err(Stop::Elsewhere) => self.give_back().await,
             Err(Stop::Failed(failed)) => self.fail(failed, Told::default()).await,
+            Err(Stop::Cancelled) => drop(self.end_cancelled(Told::default()).await),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{CANCEL_TOPIC, Held, QUEUE_TOPIC, RUN_TOPIC, work};
 use crate::{servers, state::App};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use toft_model::run::JobId;
 use toft_store::{Claim, Run, Signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -66,10 +66,7 @@ async fn claim_some(app: &App) -> Result<(), toft_store::StoreError> {
     if app.runs.is_overdue() {
         keep_once(app).await?;
     }
-    let free = || {
-        let held = u32::try_from(app.runs.held().len()).unwrap_or(u32::MAX);
-        app.runs.settings.at_once.saturating_sub(held)
-    };
+    let free = || app.runs.places();
     if free() > 0 {
         for run in app.store.take_over_runs(&claiming(app, free()), app.clock.now_ms()).await? {
             begin(app, run);
@@ -88,6 +85,7 @@ fn begin(app: &App, run: Run) {
         fence: run.fence,
         lost: app.stop.token().child_token(),
         cancelled: CancellationToken::new(),
+        rests: Arc::default(),
     };
     if run.cancel_requested {
         held.cancelled.cancel();
@@ -96,7 +94,7 @@ fn begin(app: &App, run: Run) {
     let app = app.clone();
     app.tasks.clone().spawn(async move {
         let (id, fence) = (run.id.clone(), run.fence);
-        let work = work::Work::new(app.clone(), run, held.cancelled.clone());
+        let work = work::Work::new(app.clone(), run, &held);
         held.lost.run_until_cancelled(work.run()).await;
         {
             let mut all = app.runs.held();

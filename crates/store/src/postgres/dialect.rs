@@ -149,8 +149,8 @@ macro_rules! clock {
 
 /// Leaves out rows that others hold, and holds the others.
 macro_rules! skip_held {
-    () => {
-        " FOR NO KEY UPDATE SKIP LOCKED"
+    ($of:literal) => {
+        concat!(" FOR NO KEY UPDATE OF ", $of, " SKIP LOCKED")
     };
 }
 

@@ -29,6 +29,25 @@ impl Comparisons for SqlStore {
         begin::begin(self, new, open_max, now_ms).await
     }
 
+    async fn comparison_of_key(
+        &self,
+        project: &ProjectId,
+        key: &str,
+    ) -> Result<Option<(ComparisonId, String)>, StoreError> {
+        let found: Option<(String, String)> = sqlx::query_as(
+            "SELECT c.public_id, c.request_digest FROM comparison c JOIN project p ON p.id = c.project_id \
+             WHERE p.public_id = $1 AND c.request_key = $2 AND p.deleted_at IS NULL",
+        )
+        .bind(project.as_str())
+        .bind(key)
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(match found {
+            Some((known, digest)) => Some((id(&known)?, digest)),
+            None => None,
+        })
+    }
+
     async fn comparison(&self, id: &ComparisonId) -> Result<Option<Comparison>, StoreError> {
         let row = sqlx::query(comparisons!("WHERE c.public_id = $1"))
             .bind(id.as_str())

@@ -46,11 +46,12 @@ macro_rules! heads {
     };
 }
 
-/// Of those, as many of each team as it has room for, the most urgent first. What waits for a person takes no room.
+/// Of those, as many of each team as it has room for: its most urgent, and teams in turn. What waits for a person takes
+/// no room.
 const CLAIM: &str = give!(
     "crashes",
     concat!(
-        "SELECT t.id FROM run t WHERE t.status = 'queued' AND t.id IN (SELECT c.id FROM (\
+        "SELECT t.id FROM run t JOIN (\
          SELECT r.id, ROW_NUMBER() OVER (PARTITION BY p.team_id ORDER BY r.priority DESC, r.id) + \
          (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
          AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer') AND q.team_id = p.team_id) AS place \
@@ -59,8 +60,9 @@ const CLAIM: &str = give!(
         ") AND r.not_before <= ",
         clock!("$3"),
         in_reach!(),
-        ") c WHERE c.place <= $6) ORDER BY t.priority DESC, t.id LIMIT $4",
-        skip_held!()
+        ") c ON c.id = t.id WHERE t.status = 'queued' AND c.place <= $6 \
+         ORDER BY c.place, t.priority DESC, t.id LIMIT $4",
+        skip_held!("t")
     )
 );
 
@@ -73,7 +75,7 @@ const TAKE_OVER: &str = give!(
         ")",
         in_reach!(),
         " ORDER BY r.id LIMIT $4",
-        skip_held!()
+        skip_held!("r")
     )
 );
 

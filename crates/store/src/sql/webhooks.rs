@@ -3,7 +3,7 @@
 use super::{DbRow, Durable, SqlStore, Write, flag, id, ms, raw, raw_of, small, unsigned};
 use crate::{
     error::StoreError,
-    webhooks::{Delivery, Webhook, Webhooks},
+    webhooks::{Claiming, Delivery, Webhook, Webhooks},
 };
 use async_trait::async_trait;
 use sqlx::{FromRow, Row as _};
@@ -154,7 +154,7 @@ impl Webhooks for SqlStore {
 
     async fn claim_deliveries(
         &self,
-        limit: u32,
+        of: &Claiming<'_>,
         now_ms: u64,
         until_ms: u64,
     ) -> Result<Vec<Delivery>, StoreError> {
@@ -164,16 +164,23 @@ impl Webhooks for SqlStore {
         if any.bind(ms(now_ms)).fetch_optional(&self.read).await?.is_none() {
             return Ok(Vec::new());
         }
+        let busy: Vec<&str> = of.busy.iter().map(WebhookId::as_str).collect();
         let mut tx = self.begin().await?;
         let ids: Vec<String> = sqlx::query_scalar(concat!(
             "UPDATE outbox SET attempts = attempts + 1, next_at = $3 WHERE id IN (SELECT o.id FROM outbox o \
-             WHERE o.done_at IS NULL AND o.next_at <= $2 ORDER BY o.next_at LIMIT $1",
-            skip_held!(),
+             WHERE o.done_at IS NULL AND o.next_at <= $2 AND o.id IN (SELECT n.id FROM (SELECT d.id, \
+             ROW_NUMBER() OVER (PARTITION BY d.webhook_id ORDER BY d.next_at, d.id) AS place FROM outbox d \
+             WHERE d.done_at IS NULL AND d.next_at <= $2) n WHERE n.place <= $4) AND ",
+            not_among!("(SELECT w.public_id FROM webhook w WHERE w.id = o.webhook_id)", "$5"),
+            " ORDER BY o.next_at LIMIT $1",
+            skip_held!("o"),
             ") RETURNING public_id"
         ))
-        .bind(i64::from(limit))
+        .bind(i64::from(of.limit))
         .bind(ms(now_ms))
         .bind(ms(until_ms))
+        .bind(i64::from(of.per_webhook))
+        .bind(super::words(&busy))
         .fetch_all(tx.on())
         .await?;
         tx.commit_as("webhooks.claimed").await?;

@@ -143,7 +143,7 @@ macro_rules! clock {
 
 /// Leaves out rows that others hold, and holds the others. There is one writer.
 macro_rules! skip_held {
-    () => {
+    ($of:literal) => {
         ""
     };
 }

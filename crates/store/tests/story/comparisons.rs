@@ -89,6 +89,9 @@ pub(crate) async fn kept(place: &Place) {
         store.begin_comparison(&again, 2, 1).await.unwrap(),
         Compared::Known(wish.id.clone())
     );
+    let of_key = store.comparison_of_key(&shop, "k").await.unwrap();
+    assert_eq!(of_key, Some((wish.id.clone(), "d".into())));
+    assert_eq!(store.comparison_of_key(&shop, "r").await.unwrap(), None);
     let other = NewComparison { digest: "e".into(), ..asked(&shop, "k") };
     assert_eq!(store.begin_comparison(&other, 2, 1).await.unwrap(), Compared::Other);
     assert_eq!(is_accepted(store, &shop, "k").await, Accepted::Other);

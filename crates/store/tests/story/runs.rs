@@ -6,11 +6,13 @@ use toft_model::{
     run::{JobId, Phase, RunStatus, WaitsFor, WebhookId},
 };
 use toft_store::{
-    Accepted, Artifact, Claim, Durable, Left, ModelPrice, NewRun, NewRunEvent, Run, RunCost,
-    RunUsage, Store, Webhook, Wrote,
+    Accepted, Artifact, Claim, Claiming, Durable, Left, ModelPrice, NewRun, NewRunEvent, Run,
+    RunCost, RunUsage, Store, Webhook, Wrote,
 };
 
 const LEASE_MS: u64 = 30_000;
+
+const ANY: Claiming<'static> = Claiming { limit: 9, per_webhook: 9, busy: &[] };
 
 pub(crate) fn new(project: &ProjectId, key: &str) -> NewRun {
     NewRun {
@@ -209,10 +211,23 @@ pub(crate) async fn queued(place: &Place) {
     assert!(asked.is_cancelled && asked.run.cancel_requested);
     assert_eq!(asked.run.state.status, RunStatus::Running);
     assert_eq!(store.cancel_run(&shop, &elsewhere.id, 130).await.unwrap(), None);
+    // It was told that it is ended: it ends so, and in no other way.
+    let mut ending = asked.run;
+    for status in [RunStatus::Completed, RunStatus::Error, RunStatus::Cancelled] {
+        ending.state.status = status;
+        let end = [told("done", "{}")];
+        let wrote = store.write_run(&ending, &end, &Left::default(), Durable::Now, 131).await;
+        let wanted = match status {
+            RunStatus::Cancelled => Wrote::Done(2),
+            _ => Wrote::Cancelled,
+        };
+        assert_eq!(wrote.unwrap(), wanted, "{status:?}");
+    }
     // One that waits ends at once, and its number goes on.
     let ended = store.cancel_run(&shop, &urgent.id, 130).await.unwrap().unwrap();
     assert!(ended.is_cancelled);
     assert_eq!((ended.run.state.status, ended.run.last_seq), (RunStatus::Cancelled, 2));
+    assert_eq!((ended.run.state.phase, ended.run.state.duration_ms), (Phase::Over, None));
     assert_eq!(statuses(store, &urgent).await[1], (2, r#"{"status":"cancelled"}"#.to_owned()));
     assert!(!store.cancel_run(&shop, &urgent.id, 140).await.unwrap().unwrap().is_cancelled);
 
@@ -353,21 +368,21 @@ pub(crate) async fn told_of(place: &Place) {
     // What is told goes with the end, in one transaction, once.
     accept(store, new(&shop, "a")).await;
     let mut run = store.claim_runs(&claim("one", 1), 10).await.unwrap().remove(0);
-    assert_eq!(store.claim_deliveries(9, 10, 20).await.unwrap(), []);
+    assert_eq!(store.claim_deliveries(&ANY, 10, 20).await.unwrap(), []);
     run.state.status = RunStatus::Completed;
     let left = Left::default();
     store.write_run(&run, &[], &left, Durable::Now, 10).await.unwrap();
     let ended = accept(store, new(&other, "b")).await;
     store.cancel_run(&other, &ended.id, 11).await.unwrap();
-    let mut due = store.claim_deliveries(9, 11, 500).await.unwrap();
+    let mut due = store.claim_deliveries(&ANY, 11, 500).await.unwrap();
     // Those of one moment come in any order.
     due.sort_by_key(|one| (one.run != run.id, one.webhook.id != own.id));
     let to: Vec<_> = due.iter().map(|one| (&one.webhook.id, &one.run, one.attempts)).collect();
     assert_eq!(to, [(&own.id, &run.id, 1), (&all.id, &run.id, 1), (&all.id, &ended.id, 1)]);
-    assert_eq!(store.claim_deliveries(9, 499, 900).await.unwrap(), []);
+    assert_eq!(store.claim_deliveries(&ANY, 499, 900).await.unwrap(), []);
     store.put_delivery(&due[0].id, true, None, "200", 12).await.unwrap();
     store.put_delivery(&due[1].id, false, Some(30), "503\0", 12).await.unwrap();
-    let again = store.claim_deliveries(9, 30, 40).await.unwrap();
+    let again = store.claim_deliveries(&ANY, 30, 40).await.unwrap();
     assert_eq!((again.len(), &again[0].id, again[0].attempts), (1, &due[1].id, 2));
     store.put_delivery(&due[1].id, false, None, "gone", 31).await.unwrap();
     let sent = store.deliveries(&own.id, 9).await.unwrap();
@@ -376,12 +391,61 @@ pub(crate) async fn told_of(place: &Place) {
     let sent = store.deliveries(&all.id, 9).await.unwrap();
     assert_eq!((sent.len(), sent[1].is_delivered, sent[1].done_at), (2, false, Some(31)));
 
+    // Whoever takes long, or is told of much, leaves the others theirs.
+    for key in ["c", "d", "e"] {
+        let more = accept(store, new(&shop, key)).await;
+        store.cancel_run(&shop, &more.id, 40).await.unwrap();
+    }
+    let claimed = async |per_webhook: u32, busy: &[WebhookId], now: u64| {
+        let of = Claiming { limit: 9, per_webhook, busy };
+        let due = store.claim_deliveries(&of, now, now + 100).await.unwrap();
+        let count = |hook: &Webhook| due.iter().filter(|one| one.webhook.id == hook.id).count();
+        (count(&own), count(&all))
+    };
+    assert_eq!(claimed(2, &[], 600).await, (2, 2));
+    assert_eq!(claimed(2, std::slice::from_ref(&own.id), 600).await, (0, 2));
+    assert_eq!(claimed(2, &[], 600).await, (1, 0));
+    assert_eq!(claimed(2, &[], 600).await, (0, 0));
+
     assert!(!store.delete_webhook(Some(&shop), &all.id).await.unwrap());
     assert!(!store.delete_webhook(None, &own.id).await.unwrap());
     assert!(store.delete_webhook(None, &all.id).await.unwrap());
-    assert_eq!(store.claim_deliveries(9, 9_000, 9_001).await.unwrap(), []);
+    assert_eq!(store.claim_deliveries(&ANY, 9_000, 9_001).await.unwrap(), []);
     store.delete_project(&shop, 50).await.unwrap();
     assert_eq!(store.wrapped().await.unwrap().webhooks, []);
+    store.close().await;
+}
+
+/// Of several projects the most urgent goes first, and of those that came under one priority the oldest; and however
+/// many there is room for, a team has no more at work than it may.
+pub(crate) async fn urgent(place: &Place) {
+    let store = place.open().await;
+    let store = &*store;
+    let mut runs = Vec::new();
+    for (n, priority) in [0, 5, -3, 5, i64::from(i32::MAX), 0].into_iter().enumerate() {
+        let project = project(store, None, n as u64).await.id;
+        runs.push(accept(store, NewRun { priority, ..new(&project, "a") }).await);
+    }
+    let wanted: Vec<_> = [4, 1, 3, 0, 5, 2].into_iter().map(|n: usize| &runs[n].id).collect();
+    let of_team = |limit, per_team| Claim { per_team, ..claim("one", limit) };
+    let first = store.claim_runs(&of_team(1, 9), 100).await.unwrap();
+    assert_eq!(ids(&first), wanted[..1]);
+    let two = store.claim_runs(&of_team(9, 3), 100).await.unwrap();
+    let mut got = ids(&two);
+    got.sort_by_key(|id| wanted.iter().position(|one| one == id));
+    assert_eq!(got, wanted[1..3], "the most urgent, and no more than the team may");
+    assert_eq!(store.claim_runs(&of_team(9, 3), 100).await.unwrap(), []);
+    for mut run in first.into_iter().chain(two) {
+        run.state.status = RunStatus::Completed;
+        store.write_run(&run, &[], &Left::default(), Durable::Soon, 101).await.unwrap();
+    }
+    // Who waits for a person has no place.
+    let mut one = store.claim_runs(&of_team(9, 1), 102).await.unwrap().remove(0);
+    assert_eq!(&one.id, wanted[3]);
+    assert_eq!(store.claim_runs(&of_team(9, 1), 102).await.unwrap(), []);
+    one.state.waits_for = Some(WaitsFor::Approval);
+    store.write_run(&one, &[], &Left::default(), Durable::Soon, 103).await.unwrap();
+    assert_eq!(ids(&store.claim_runs(&of_team(9, 1), 104).await.unwrap()), wanted[4..5]);
     store.close().await;
 }
 

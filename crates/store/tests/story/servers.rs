@@ -5,8 +5,11 @@ use crate::{
     project,
     runs::{accept, claim, new},
 };
-use toft_model::{machine::MachineState, run::RunStatus};
-use toft_store::{Joined, NewServer, Run, Server, Store};
+use toft_model::{
+    machine::MachineState,
+    run::{Phase, RunStatus, WaitsFor},
+};
+use toft_store::{Durable, Joined, Left, NewServer, Run, Server, Store, Wrote};
 
 /// Later than any time of a database's own.
 const NOW: u64 = 50_000;
@@ -91,12 +94,19 @@ pub(crate) async fn hosts(place: &Place) {
     assert!(events[2].1.contains(r#""status":"host_back""#), "{events:?}");
     assert!(!store.run(&shop, &bound.id).await.unwrap().unwrap().host_away);
 
-    // Nobody can end it in its machine: it is over all the same.
+    // Nobody can end it in its machine: it is over all the same, and nobody is waited for any more.
+    let mut works = store.run(&shop, &bound.id).await.unwrap().unwrap();
+    works.state.waits_for = Some(WaitsFor::Approval);
+    works.state.started_at = Some(NOW - 40);
+    let wrote = store.write_run(&works, &[], &Left::default(), Durable::Now, NOW).await.unwrap();
+    assert_eq!(wrote, Wrote::Done(works.last_seq));
     silent(place, "a").await;
     store.tell_of_hosts(true, NOW).await.unwrap();
     let ended = store.cancel_run(&shop, &bound.id, NOW).await.unwrap().unwrap();
     assert!(ended.is_cancelled && ended.run.state.status == RunStatus::Cancelled);
     assert!(!ended.run.host_away);
+    let state = &ended.run.state;
+    assert_eq!((state.phase, state.waits_for, state.duration_ms), (Phase::Over, None, Some(40)));
     assert!(ended.run.fence > got[0].fence);
 
     // What is deleted is its host's to remove.

@@ -2,6 +2,7 @@
 // that is not listed here passes by, as a ping does.
 import type { PlanTodo } from '../bridge-types'
 import type { Frame } from '../live/sse'
+import type { WaitsFor } from './types'
 
 export type FileVerb = 'read' | 'write' | 'edit' | 'ls' | 'grep' | 'glob'
 
@@ -35,6 +36,7 @@ export interface StatusTold {
   model?: string
   commitSha?: string
   touchedFiles?: string[]
+  waitsFor?: WaitsFor | null
   sizeBytes?: number
   fileCount?: number
   from?: string

@@ -80,7 +80,8 @@ const CourseLine = memo(function CourseLine({
     case 'text':
     case 'thinking':
       return (
-        <li className="max-w-[72ch] py-1.5">
+        // Of an answer that was the plan alone nothing is left to be said here.
+        <li className="max-w-[72ch] py-1.5 empty:hidden">
           <AnswerText row={row} />
         </li>
       )

@@ -123,7 +123,7 @@ export function RunForm({
                 event.currentTarget.form?.requestSubmit()
               }
             }}
-            className={`${CONTROL} h-auto max-h-[40dvh] py-1.5`}
+            className={`${CONTROL} h-auto max-h-[40dvh] py-1.5 max-md:h-auto`}
           />
         )}
       </Field>

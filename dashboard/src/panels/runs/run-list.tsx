@@ -109,8 +109,9 @@ function RunRow({ run, focused, onShow }: { run: Run; focused: boolean; onShow: 
   const took = runTook(run, 0)
   const cost = runCost(run.cost)
   const works = run.status === 'running' && run.waitsFor === null
+  const ends = run.writable && !isOver(run)
   return (
-    <li className="flex items-center gap-1 pr-1.5 hover:bg-hover">
+    <li className={cx('flex items-center gap-1 hover:bg-hover', ends ? 'pr-1.5' : 'pr-3')}>
       <button
         type="button"
         // Who came back from it goes on from it.
@@ -147,7 +148,7 @@ function RunRow({ run, focused, onShow }: { run: Run; focused: boolean; onShow: 
           </span>
         </span>
       </button>
-      {run.writable && !isOver(run) && (
+      {ends && (
         <IconButton
           icon="stop"
           label={`Cancel run ${run.runIndex}`}

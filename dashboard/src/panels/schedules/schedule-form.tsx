@@ -83,7 +83,7 @@ export function ScheduleForm({
               spellCheck={prompt}
               placeholder={prompt ? 'Read the new mails and write what matters.' : 'make backup'}
               onChange={(event) => put({ text: event.target.value })}
-              className={`${CONTROL} h-auto py-1.5 ${prompt ? '' : 'font-mono text-sm'}`}
+              className={`${CONTROL} h-auto py-1.5 max-md:h-auto ${prompt ? '' : 'font-mono text-sm'}`}
             />
           )}
         </Field>

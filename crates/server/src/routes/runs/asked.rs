@@ -3,6 +3,7 @@
 
 use crate::{
     api_error::ApiError,
+    comparisons::{CANDIDATES_MAX, CANDIDATES_MIN},
     secrets::hand_down::{All, Grant},
 };
 use axum::http::HeaderMap;
@@ -34,19 +35,28 @@ pub(super) struct Options {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Create {
+    /// What is to be done.
+    #[schemars(required, length(min = 1))]
     prompt: Option<String>,
     /// So many runs of it, each in a fork of its own, to be compared.
+    #[schemars(range(min = CANDIDATES_MIN, max = CANDIDATES_MAX))]
     n: Option<usize>,
     /// The same, one for each of these models.
+    #[schemars(length(min = CANDIDATES_MIN, max = CANDIDATES_MAX))]
     models: Option<Vec<Choice>>,
     /// Which of the project's secrets those forks have.
     secrets: Option<Grant>,
+    /// JSON that is kept with it.
     input: Option<Value>,
+    /// The answer is its events.
     stream: Option<bool>,
     provider: Option<String>,
     model: Option<String>,
+    /// `native`, `oci`, `host` or `e2b`, as far as the server offers it.
     workspace_backend: Option<String>,
+    /// A person decides on its plan before anything is built.
     approval: Option<bool>,
+    /// Larger ones go first, among those of other projects.
     priority: Option<i32>,
 }
 
@@ -54,13 +64,20 @@ pub(crate) struct Create {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Message {
+    /// What is to be done, after what was said before.
+    #[schemars(required, length(min = 1))]
     content: Option<String>,
+    /// JSON that is kept with it.
     input: Option<Value>,
+    /// The answer is its events.
     stream: Option<bool>,
     provider: Option<String>,
     model: Option<String>,
+    /// `native`, `oci`, `host` or `e2b`, as far as the server offers it.
     workspace_backend: Option<String>,
+    /// A person decides on its plan before anything is built.
     approval: Option<bool>,
+    /// Larger ones go first, among those of other projects.
     priority: Option<i32>,
 }
 

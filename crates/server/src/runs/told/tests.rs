@@ -311,3 +311,19 @@ fn usage_is_what_providers_said_and_a_snapshot_names_what_was_touched() {
     });
     assert_eq!(told, [("status".to_owned(), data)]);
 }
+
+#[test]
+fn what_no_provider_told_of_is_not_known_and_not_nothing() {
+    let mut teller = Teller::new(Phase::Build);
+    let end = |input: u64| {
+        json!({
+            "reason": "done", "turns": 1, "tools": 0, "changed": [], "durationMs": 9, "demo": false,
+            "usage": { "input": input, "output": 0, "cacheRead": 0, "cacheWrite": 0, "totalTokens": input },
+        })
+    };
+    let told = teller.hear("agent_end", &end(0));
+    assert_eq!((teller.state.usage, &told[0].1["usage"]), (None, &Value::Null));
+    teller.hear("agent_end", &end(7));
+    teller.hear("agent_end", &end(0));
+    assert_eq!(teller.state.usage.map(|usage| usage.input), Some(7));
+}

@@ -24,13 +24,14 @@ impl Work {
             told.status(self.now(), "sandbox_created", self.place(sandbox.as_deref()).await);
             self.run.state.sandbox = sandbox;
         }
-        if self.run.state.provider.is_none()
-            && let Some((provider, model)) = self.answering().await
-        {
+        if self.run.state.provider.is_none() {
+            // Known also where its conversation is not made yet: then who answers is told by the first answer.
             let source = if self.run.asked_model.is_some() { "request" } else { "project" };
             self.run.state.model_source = Some(source.into());
-            let ts = self.now();
-            told::resolved(&mut told, ts, &mut self.run.state, &provider, &model);
+            if let Some((provider, model)) = self.answering().await {
+                let ts = self.now();
+                told::resolved(&mut told, ts, &mut self.run.state, &provider, &model);
+            }
         }
         if is_new || !told.0.is_empty() {
             self.write(told, Left::default(), Durable::Soon).await?;

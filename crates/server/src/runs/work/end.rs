@@ -20,7 +20,12 @@ impl Work {
     ) -> Result<(), Stop> {
         match step.status.unwrap_or(RunStatus::Error) {
             RunStatus::Completed => {
-                let artifact = self.keep_workspace(machine, &mut told).await;
+                // Who cancels it until its end is written was told that it is ended.
+                let (before, cancelled) = (told.clone(), self.cancelled.clone());
+                let artifact = tokio::select! {
+                    artifact = self.keep_workspace(machine, &mut told) => artifact,
+                    () = cancelled.cancelled() => return self.end_cancelled(before).await,
+                };
                 let ts = self.now();
                 self.over(RunStatus::Completed, ts);
                 self.price().await;
@@ -36,10 +41,18 @@ impl Work {
                 let path = artifact.as_ref().map(|artifact| artifact.path.clone());
                 let left = Left { said: state.output.clone(), artifact };
                 let written = self.write(told, left, Durable::Now).await;
-                if let (Err(Stop::Lost), Some(path)) = (&written, path)
-                    && self.is_gone().await
-                {
-                    self.app.runs.artifacts.remove(&path).await;
+                if let Some(path) = path {
+                    let is_left = match &written {
+                        Err(Stop::Lost) => self.is_gone().await,
+                        Err(Stop::Cancelled) => true,
+                        Ok(()) | Err(Stop::Written | Stop::Elsewhere | Stop::Failed(_)) => false,
+                    };
+                    if is_left {
+                        self.app.runs.artifacts.remove(&path).await;
+                    }
+                }
+                if let Err(Stop::Cancelled) = written {
+                    return self.end_cancelled(before).await;
                 }
                 if written.is_ok() {
                     self.drop_old().await;
@@ -70,7 +83,7 @@ impl Work {
             let _ = self.end_cancelled(told).await;
             return;
         }
-        let ts = self.now();
+        let (ts, before) = (self.now(), told.clone());
         self.price().await;
         let (attempt, max) = (self.run.state.attempt.max(1), self.run.attempts_max);
         let with = json!({ "error": failed.error, "attempts": attempt, "maxAttempts": max });
@@ -91,7 +104,9 @@ impl Work {
         }
         self.run.state.error = Some(failed.error);
         // One that is lost meanwhile is told by who has it.
-        let _ = self.write(told, Left::default(), Durable::Now).await;
+        if let Err(Stop::Cancelled) = self.write(told, Left::default(), Durable::Now).await {
+            let _ = self.end_cancelled(before).await;
+        }
     }
 
     fn over(&mut self, status: RunStatus, ts: u64) {

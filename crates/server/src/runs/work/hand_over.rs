@@ -12,11 +12,15 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use std::sync::Arc;
 use toft_model::{
+    id::SessionId,
     machine::MachineState,
     provider::ModelRef,
     run::{RunNow, RunOrder},
 };
-use toft_store::{Durable, Left, Run};
+use toft_store::{Durable, Left};
+
+/// Runs in a row that were over before they had begun, behind which a conversation is still found.
+const PARENTS_MAX: usize = 64;
 
 impl Work {
     /// Sees to it that the project is of the backend that the run asks for. One that its bridge has works where it is.
@@ -61,7 +65,7 @@ impl Work {
             // Held until it is answered, so that it is not put away in between.
             let hold = machine.in_use(&self.app.clock);
             match life::ensure_running(&self.app, machine, &cause).await {
-                Ok(()) => {}
+                Ok(()) => self.rest(self.waits_for_person()),
                 Err(error) if machine.state() == MachineState::Stopped => {
                     // A person has stopped it, and starts it again.
                     drop(hold);
@@ -70,6 +74,7 @@ impl Work {
                         return Ok(None);
                     }
                     tracing::debug!(run.id = %self.run.id, reason = error.message, "a run waits for its machine");
+                    self.rest(true);
                     self.pause(LOOK).await;
                     continue;
                 }
@@ -101,8 +106,10 @@ impl Work {
                         answer["code"].as_str(),
                         Some("busy" | "too_late" | "unavailable")
                     ) => {}
+                // A conversation that is gone is named by the bridge itself.
                 Ok((StatusCode::NOT_FOUND, answer))
-                    if answer["code"] != "not_found" || answer["error"].is_null() =>
+                    if answer["code"] != "session_not_found"
+                        && (answer["code"] != "not_found" || answer["error"].is_null()) =>
                 {
                     let error =
                         "The machine runs an older version that knows no runs: stop and start it.";
@@ -129,16 +136,7 @@ impl Work {
     async fn order(&mut self) -> Result<RunOrder, Stop> {
         let settings = &self.app.runs.settings;
         let run = &self.run;
-        let (mut session, mut prompt) = (None, run.prompt.clone());
-        // The same whoever asks, and when: the run before it is over.
-        if let Some(parent) = &run.parent {
-            let parent = read(self.app.store.run(&run.project, parent).await)?;
-            match parent {
-                Some(Run { state, .. }) if state.session.is_some() => session = state.session,
-                Some(parent) => prompt = shown::go_on(&parent, &run.prompt),
-                None => {}
-            }
-        }
+        let (session, prompt) = self.goes_on().await?;
         let model = run.asked_provider.as_ref().zip(run.asked_model.as_ref());
         let mut rules = settings.rules.clone();
         rules.installs = settings.installs_with(self.app.backend.of(&run.project).name());
@@ -159,5 +157,27 @@ impl Work {
             build_timeout_s: settings.build_timeout.as_secs().max(1),
             rules,
         })
+    }
+
+    /// The conversation that it goes on in, if there is one, and what is said there. The same whoever asks, and when:
+    /// the runs before it are over.
+    async fn goes_on(&self) -> Result<(Option<SessionId>, String), Stop> {
+        let run = &self.run;
+        let mut prompt = run.prompt.clone();
+        let mut before = run.parent.clone();
+        for step in 0..PARENTS_MAX {
+            let Some(id) = before else { break };
+            let Some(parent) = read(self.app.store.run(&run.project, &id).await)? else { break };
+            if parent.state.session.is_some() {
+                return Ok((parent.state.session, prompt));
+            }
+            // It was over before it had begun: its words are nowhere but here, and what it went on from is told by that
+            // one's conversation.
+            if step == 0 {
+                prompt = shown::go_on(&parent, &run.prompt);
+            }
+            before = parent.parent;
+        }
+        Ok((None, prompt))
     }
 }

@@ -3,10 +3,20 @@
 
 use crate::{
     api_error::{ApiError, Code},
-    runs::told::{Calls, Told},
+    runs::{
+        Held,
+        told::{Calls, Told},
+    },
     state::App,
 };
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use toft_model::run::WaitsFor;
 use toft_store::{Durable, Left, NewEvent, Run, StoreError, Wrote};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +35,8 @@ pub(in super::super) struct Work {
     pub(super) app: App,
     pub(super) run: Run,
     pub(super) cancelled: CancellationToken,
+    /// See [`Held`].
+    rests: Arc<AtomicBool>,
     pub(super) calls: Calls,
 }
 
@@ -34,6 +46,8 @@ pub(super) enum Stop {
     Written,
     /// Another owner has it, or it is gone with its project.
     Lost,
+    /// Somebody was told that it is ended: it has no other end any more.
+    Cancelled,
     /// Its machine is another server's.
     Elsewhere,
     /// It failed before its bridge had it.
@@ -60,8 +74,22 @@ impl From<ApiError> for Stop {
 }
 
 impl Work {
-    pub(in super::super) fn new(app: App, run: Run, cancelled: CancellationToken) -> Self {
-        Self { app, run, cancelled, calls: Calls::default() }
+    pub(in super::super) fn new(app: App, run: Run, held: &Held) -> Self {
+        let (cancelled, rests) = (held.cancelled.clone(), Arc::clone(&held.rests));
+        let work = Self { app, run, cancelled, rests, calls: Calls::default() };
+        work.rest(work.waits_for_person());
+        work
+    }
+
+    pub(super) fn waits_for_person(&self) -> bool {
+        matches!(self.run.state.waits_for, Some(WaitsFor::Approval | WaitsFor::Answer))
+    }
+
+    /// Others have its place while a person is waited for.
+    pub(super) fn rest(&self, rests: bool) {
+        if !self.rests.swap(rests, Ordering::Relaxed) && rests {
+            self.app.runs.queued.notify_one();
+        }
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -96,10 +124,12 @@ impl Work {
             match self.app.store.write_run(&self.run, &told.0, &left, durable, now).await {
                 Ok(Wrote::Done(last)) => {
                     self.run.last_seq = last;
+                    self.rest(self.waits_for_person());
                     self.app.runs.changed(&*self.app.store, &self.run.id).await;
                     return Ok(());
                 }
                 Ok(Wrote::Lost) => return Err(Stop::Lost),
+                Ok(Wrote::Cancelled) => return Err(Stop::Cancelled),
                 Err(error) => {
                     tracing::warn!(run.id = %self.run.id, %error, "a run's events wait to be written");
                     sleep(pause).await;

@@ -19,16 +19,22 @@ use toft_model::{
 /// connection broke in that moment, and writes it again.
 async fn written_before(tx: &mut Write<'_>, run: &Run, events: u64) -> Result<Wrote, StoreError> {
     let wanted = run.last_seq + events;
-    let there: Option<(i64,)> = sqlx::query_as(
-        "SELECT last_seq FROM run WHERE public_id = $1 AND fence = $2 AND last_seq = $3 AND status = $4",
+    let now: Option<(i64, String, bool)> = sqlx::query_as(
+        "SELECT last_seq, status, cancel_requested = 1 FROM run WHERE public_id = $1 AND fence = $2",
     )
     .bind(run.id.as_str())
     .bind(ms(run.fence))
-    .bind(ms(wanted))
-    .bind(run.state.status.as_str())
     .fetch_optional(tx.on())
     .await?;
-    Ok(if there.is_some() && events > 0 { Wrote::Done(wanted) } else { Wrote::Lost })
+    let Some((last_seq, status, is_cancelled)) = now else { return Ok(Wrote::Lost) };
+    let (last_seq, wants) = (unsigned(last_seq), run.state.status);
+    Ok(if events > 0 && last_seq == wanted && status == wants.as_str() {
+        Wrote::Done(wanted)
+    } else if is_cancelled && status == "running" && last_seq == run.last_seq && wants.is_over() {
+        Wrote::Cancelled
+    } else {
+        Wrote::Lost
+    })
 }
 
 pub(super) async fn write(
@@ -55,7 +61,8 @@ pub(super) async fn write(
          owner = CASE WHEN $3 = 'running' THEN owner END, \
          host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
          crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END, backend = $30, sandbox = $31 \
-         WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 RETURNING id, last_seq",
+         WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 \
+         AND ($3 NOT IN ('completed', 'error') OR cancel_requested = 0) RETURNING id, last_seq",
     )
     .bind(run.id.as_str())
     .bind(ms(run.fence))
@@ -139,7 +146,8 @@ pub(super) async fn cancel(
     // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
     // fence. What its machine still does is ended when that is back.
     let ended: Option<(i64, i64)> = sqlx::query_as(
-        "UPDATE run SET status = 'cancelled', cancel_requested = 1, completed_at = $3, updated_at = $3, host_away = 0, \
+        "UPDATE run SET status = 'cancelled', phase = 'over', waits_for = NULL, cancel_requested = 1, \
+         completed_at = $3, duration_ms = $3 - started_at, updated_at = $3, host_away = 0, \
          fence = fence + 1, last_seq = last_seq + 1 \
          WHERE project_id = $1 AND public_id = $2 AND writable = 1 \
          AND (status = 'queued' OR (status = 'running' AND host_away = 1)) \

@@ -98,8 +98,13 @@ fn event(kind: &str, data: &serde_json::Value) -> NewRunEvent {
 }
 
 /// Whether the run is still its owner's.
-async fn write(store: &dyn Store, run: &mut Run, event: NewRunEvent, said: Option<&str>) -> bool {
-    let left = Left { said: said.map(str::to_owned), artifact: None };
+async fn write(
+    store: &dyn Store,
+    run: &mut Run,
+    mut event: NewRunEvent,
+    said: Option<&str>,
+) -> bool {
+    let mut left = Left { said: said.map(str::to_owned), artifact: None };
     let durable = if run.last_seq.is_multiple_of(2) { Durable::Now } else { Durable::Soon };
     loop {
         match store.write_run(run, std::slice::from_ref(&event), &left, durable, now_ms()).await {
@@ -109,6 +114,11 @@ async fn write(store: &dyn Store, run: &mut Run, event: NewRunEvent, said: Optio
                 return true;
             }
             Ok(Wrote::Lost) => return false,
+            Ok(Wrote::Cancelled) => {
+                run.state.status = RunStatus::Cancelled;
+                event = self::event("status", &json!({"status": "cancelled"}));
+                left = Left::default();
+            }
             // It may be there all the same.
             Err(_) => sleep(PAUSE).await,
         }

@@ -1,6 +1,6 @@
 //! How runs end that do not go well: tried again as often as was said, and cancelled wherever they are.
 
-use super::{As, Client, KEY, say};
+use super::{As, Client, KEY, say, started};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -111,5 +111,110 @@ async fn one_that_was_tried_and_waits_for_a_stopped_machine_can_be_cancelled() -
     let state = format!("/v1/projects/{project}/toft/state");
     toft.until(&state, |state| state["status"] != "working").await?;
     assert_eq!(client.data(("GET", &at), None, None).await?["status"], "cancelled");
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_goes_on_in_the_conversation_also_behind_one_that_never_began() -> Result<()> {
+    let (toft, provider) = started(&[]).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Goes on").await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    let at = |run: &Value| format!("{runs}/{}", run["id"].as_str().unwrap_or_default());
+    let first = client.data(("POST", &runs), Some("1"), Some(&json!({"prompt": "hello"}))).await?;
+    let first = toft.until(&at(&first), |run| run["status"] == "completed").await?;
+
+    // Two that wait for the machine, and are not wanted any more.
+    let messages = format!("/v1/projects/{project}/messages");
+    toft.call("POST", &format!("/v1/projects/{project}/stop"), Some(json!({}))).await?;
+    for key in ["2", "3"] {
+        let body = json!({"content": format!("never mind {key}")});
+        let said = client.data(("POST", &messages), Some(key), Some(&body)).await?;
+        client.data(("POST", &format!("{}/cancel", at(&said["run"]))), None, None).await?;
+        let over = toft.until(&at(&said["run"]), |run| run["status"] == "cancelled").await?;
+        assert_eq!((&over["sessionId"], &over["phase"]), (&Value::Null, &json!("over")), "{over}");
+    }
+    toft.call("POST", &format!("/v1/projects/{project}/start"), Some(json!({}))).await?;
+
+    let body = json!({"content": "and now?"});
+    let said = client.data(("POST", &messages), Some("4"), Some(&body)).await?;
+    let over = toft.until(&at(&said["run"]), |run| run["status"] == "completed").await?;
+    assert_eq!(over["sessionId"], first["sessionId"], "it is the same conversation");
+    let last = provider.requests().pop().context("a request")?.to_string();
+    for words in ["hello", "never mind 3", "and now?"] {
+        ensure!(last.contains(words), "the model does not know of {words}: {last}");
+    }
+    toft.down()
+}
+
+/// Bytes that take long to be packed, and are more than is kept in memory before they are written.
+const MUCH_MIB: u32 = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cancels_while_the_workspace_is_kept_has_it_cancelled() -> Result<()> {
+    let (toft, _provider) = started(&[]).await?;
+    let client = Client(&toft);
+    let project = toft.new_project("Large").await?;
+    let fill = format!("head -c {MUCH_MIB}M /dev/urandom > much");
+    ensure!(toft.exec(&project, &fill).await?["exitCode"] == 0, "{fill}");
+    let runs = format!("/v1/projects/{project}/runs");
+    let run = client.data(("POST", &runs), Some("k"), Some(&json!({"prompt": "hello"}))).await?;
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    let kept = toft.data.join("artifacts/runs").join(&project);
+    let files = || std::fs::read_dir(&kept).map_or(0, Iterator::count);
+    let until = Instant::now() + toft_stories::toft::STEP_TIMEOUT;
+    while files() == 0 {
+        ensure!(Instant::now() < until, "nothing is kept in {}", kept.display());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let ended = client.data(("POST", &format!("{at}/cancel")), None, None).await?;
+    let over = toft.until(&at, |run| !run["completedAt"].is_null()).await?;
+    assert_eq!(
+        (&ended["cancelled"], &over["status"], files()),
+        (&json!(true), &json!("cancelled"), 0),
+        "{over}"
+    );
+    let events = told(&client, &at).await?;
+    ensure!(events.iter().all(|(kind, _)| kind != "done"), "{events:?}");
+    assert_eq!(events.last().map(|(_, data)| &data["status"]), Some(&json!("cancelled")));
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_that_nobody_looks_at_keep_nobody_elses_runs_waiting() -> Result<()> {
+    let (toft, _provider) = started(&[("TOFT_RUNS_AT_ONCE", "1")]).await?;
+    let client = Client(&toft);
+    let mut waiting = Vec::new();
+    for name in ["One", "Two"] {
+        let runs = format!("/v1/projects/{}/runs", toft.new_project(name).await?);
+        let body = json!({"prompt": "hello", "approval": true});
+        let run = client.data(("POST", &runs), Some("k"), Some(&body)).await?;
+        let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+        toft.until(&at, |run| run["waitsFor"] == "approval").await?;
+        waiting.push(at);
+    }
+    // Nor does one whose machine a person has stopped.
+    let stopped = toft.new_project("Stopped").await?;
+    toft.call("POST", &format!("/v1/projects/{stopped}/stop"), Some(json!({}))).await?;
+    let runs = format!("/v1/projects/{stopped}/runs");
+    let body = json!({"prompt": "hello"});
+    let run = client.data(("POST", &runs), Some("k"), Some(&body)).await?;
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    toft.until(&at, |run| run["status"] == "running").await?;
+
+    let runs = format!("/v1/projects/{}/runs", toft.new_project("Free").await?);
+    let run = client.data(("POST", &runs), Some("k"), Some(&body)).await?;
+    let free = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    toft.until(&free, |run| run["status"] == "completed").await?;
+
+    // They go on as soon as they may.
+    toft.call("POST", &format!("/v1/projects/{stopped}/start"), Some(json!({}))).await?;
+    toft.until(&at, |run| run["status"] == "completed").await?;
+    for at in waiting {
+        let (before, id) = at.rsplit_once("/runs/").context("a path")?;
+        let approve = format!("{before}/toft/runs/{id}/approve");
+        toft.call("POST", &approve, Some(json!({}))).await?;
+        toft.until(&at, |run| run["status"] == "completed").await?;
+    }
     toft.down()
 }

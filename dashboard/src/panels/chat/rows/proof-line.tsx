@@ -13,7 +13,14 @@ export function ProofLine({ proof, onShow }: { proof: Proof; onShow: (() => void
   const stale = proof.stale === true
   const words = staleWords(proof)
   const command = (
-    <code className={cx('block min-w-0 truncate', stale && 'text-ink-3')}>
+    <code
+      className={cx(
+        'block min-w-0 truncate',
+        stale && 'text-ink-3',
+        // Beside its glyph, with the rest below.
+        !onShow && 'max-md:basis-[calc(100%-20px)]',
+      )}
+    >
       {commandOf(proof).replaceAll(/\s+/g, ' ').slice(0, COMMAND_CHARS_MAX)}
     </code>
   )

@@ -2475,7 +2475,8 @@ export interface Operations {
   /** `POST /v1/projects/{id}/runs` */
   postProjectsIdRuns: {
     body: {
-      prompt?: string | null
+      /** What is to be done. */
+      prompt: string
       /** So many runs of it, each in a fork of its own, to be compared. */
       n?: number | null
       /** The same, one for each of these models. */
@@ -2485,12 +2486,17 @@ export interface Operations {
       })[] | null
       /** Which of the project's secrets those forks have. */
       secrets?: string[] | 'all' | null
+      /** JSON that is kept with it. */
       input?: unknown
+      /** The answer is its events. */
       stream?: boolean | null
       provider?: string | null
       model?: string | null
+      /** `native`, `oci`, `host` or `e2b`, as far as the server offers it. */
       workspaceBackend?: string | null
+      /** A person decides on its plan before anything is built. */
       approval?: boolean | null
+      /** Larger ones go first, among those of other projects. */
       priority?: number | null
     }
     data: Schemas['AcceptedWork']
@@ -2498,13 +2504,19 @@ export interface Operations {
   /** `POST /v1/projects/{id}/messages` */
   postProjectsIdMessages: {
     body: {
-      content?: string | null
+      /** What is to be done, after what was said before. */
+      content: string
+      /** JSON that is kept with it. */
       input?: unknown
+      /** The answer is its events. */
       stream?: boolean | null
       provider?: string | null
       model?: string | null
+      /** `native`, `oci`, `host` or `e2b`, as far as the server offers it. */
       workspaceBackend?: string | null
+      /** A person decides on its plan before anything is built. */
       approval?: boolean | null
+      /** Larger ones go first, among those of other projects. */
       priority?: number | null
     }
     data: Schemas['AcceptedMessage']

@@ -20,6 +20,9 @@ const OUTPUT_CHARS_MAX: usize = 16_000;
 /// Begins the id of a call that nobody asked for: the project's own check.
 const CHECK_CALL: &str = "check_";
 
+/// Says of a run's model that another one answered before: what was used is not that one's alone, and has no one price.
+pub(super) const SEVERAL: &str = "several";
+
 /// Data of the last event of a run that was ended.
 pub(super) const CANCELLED: &str = r#"{"status":"cancelled"}"#;
 
@@ -197,6 +200,9 @@ fn said(told: &mut Told, ts: u64, state: &mut RunState, answer: &AssistantMessag
     if state.provider.as_deref() != Some(&answer.provider)
         || state.model.as_deref() != Some(&answer.model)
     {
+        if state.provider.is_some() {
+            state.model_source = Some(SEVERAL.to_owned());
+        }
         resolved(told, ts, state, &answer.provider, &answer.model);
     }
 }

@@ -422,8 +422,8 @@ pub(crate) async fn urgent(place: &Place) {
     let store = place.open().await;
     let store = &*store;
     let mut runs = Vec::new();
-    for (n, priority) in [0, 5, -3, 5, i64::from(i32::MAX), 0].into_iter().enumerate() {
-        let project = project(store, None, n as u64).await.id;
+    for (n, priority) in (0..).zip([0, 5, -3, 5, i64::from(i32::MAX), 0]) {
+        let project = project(store, None, n).await.id;
         runs.push(accept(store, NewRun { priority, ..new(&project, "a") }).await);
     }
     let wanted: Vec<_> = [4, 1, 3, 0, 5, 2].into_iter().map(|n: usize| &runs[n].id).collect();

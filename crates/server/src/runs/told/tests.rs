@@ -327,3 +327,29 @@ fn what_no_provider_told_of_is_not_known_and_not_nothing() {
     teller.hear("agent_end", &end(0));
     assert_eq!(teller.state.usage.map(|usage| usage.input), Some(7));
 }
+
+#[test]
+fn a_run_that_several_models_answered_says_so_and_has_no_one_price() {
+    let mut teller = Teller::new(Phase::Plan);
+    teller.state.model_source = Some("project".into());
+    let answer = |provider: &str, model: &str| {
+        json!({
+            "messageId": "m", "entryId": "e", "parentId": null,
+            "message": {
+                "role": "assistant", "content": [], "api": "x", "provider": provider, "model": model,
+                "usage": { "input": 1, "output": 1, "cacheRead": 0, "cacheWrite": 0, "totalTokens": 2 },
+                "stopReason": "stop", "timestamp": 1,
+            },
+        })
+    };
+    let resolved = |provider: &str, model: &str, source: &str| {
+        let data = json!({
+            "status": "model_resolved", "provider": provider, "model": model, "source": source,
+        });
+        vec![("status".to_owned(), data)]
+    };
+    assert_eq!(teller.hear("message_end", &answer("a", "one")), resolved("a", "one", "project"));
+    assert_eq!(teller.hear("message_end", &answer("a", "one")), []);
+    assert_eq!(teller.hear("message_end", &answer("b", "two")), resolved("b", "two", SEVERAL));
+    assert_eq!(teller.state.model_source.as_deref(), Some(SEVERAL));
+}

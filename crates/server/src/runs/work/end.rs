@@ -3,7 +3,11 @@
 use super::owned::{Failed, Stop, Work};
 use crate::{
     machines::Machine,
-    runs::{cost::cost, shown, told::Told},
+    runs::{
+        cost::cost,
+        shown,
+        told::{SEVERAL, Told},
+    },
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -121,6 +125,10 @@ impl Work {
     /// What it used so far costs as much, if that is known.
     async fn price(&mut self) {
         let state = &mut self.run.state;
+        if state.model_source.as_deref() == Some(SEVERAL) {
+            state.cost = None;
+            return;
+        }
         let (Some(usage), Some(provider), Some(model)) =
             (state.usage, &state.provider, &state.model)
         else {

@@ -1,7 +1,7 @@
 //! The queue: who works on which run. A claim, a renewal and a take-over are one statement each, so a run never has
 //! two owners.
 
-use super::{SqlStore, ms, runs::row::runs};
+use super::{SqlStore, Write, ms, runs::row::runs, words};
 use crate::{
     error::StoreError,
     runs::{Claim, Run},
@@ -32,19 +32,48 @@ macro_rules! in_reach {
     };
 }
 
-/// Of a project the oldest comes first, also while it waits to be tried again: what follows builds on it.
+/// How many runs a condition finds, looked for no further than to the end of what a project may have at once: of a
+/// project may wait very many, and this is asked for each of them.
+macro_rules! up_to_a_projects {
+    ($condition:literal) => {
+        concat!("(SELECT COUNT(*) FROM (SELECT 1 FROM run o WHERE ", $condition, " LIMIT $5) AS n)")
+    };
+}
+
+/// How many runs of a team are worked on.
+macro_rules! of_team {
+    ($team:literal) => {
+        concat!(
+            "(SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
+             AND q.team_id = ",
+            $team,
+            ")"
+        )
+    };
+}
+
+/// Of a project the oldest comes first, also while it waits to be tried again: what follows builds on it. Of a team no
+/// more are given than it may have with those that work already; servers that claim in the very same moment do not see
+/// each other's.
 const CLAIM: &str = give!(
     "crashes",
     concat!(
-        "SELECT r.id FROM run r WHERE r.status = 'queued' AND r.not_before <= ",
+        "SELECT f.id FROM (SELECT c.id, ",
+        of_team!("c.team"),
+        " + ROW_NUMBER() OVER (PARTITION BY c.team ORDER BY c.priority DESC, c.id) AS place \
+         FROM (SELECT r.id, r.priority, (SELECT p.team_id FROM project p WHERE p.id = r.project_id) AS team \
+         FROM run r WHERE r.status = 'queued' AND r.not_before <= ",
         clock!("$3"),
         in_reach!(),
-        " AND (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'running') + \
-         (SELECT COUNT(*) FROM run o WHERE o.project_id = r.project_id AND o.status = 'queued' AND o.id < r.id) \
-         < $5 AND (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
-         AND q.team_id = (SELECT p.team_id FROM project p WHERE p.id = r.project_id)) < $6 \
-         ORDER BY r.priority DESC, r.id LIMIT $4",
-        skip_held!()
+        " AND ",
+        up_to_a_projects!("o.project_id = r.project_id AND o.status = 'running'"),
+        " + ",
+        up_to_a_projects!("o.project_id = r.project_id AND o.status = 'queued' AND o.id < r.id"),
+        " < $5 AND ",
+        of_team!("(SELECT p.team_id FROM project p WHERE p.id = r.project_id)"),
+        " < $6 ORDER BY r.priority DESC, r.id LIMIT $4",
+        skip_held!(),
+        ") c) f WHERE f.place <= $6"
     )
 );
 
@@ -61,15 +90,16 @@ const TAKE_OVER: &str = give!(
     )
 );
 
-/// The runs of these ids as they are now, in the order of their begin.
-async fn found(store: &SqlStore, ids: Vec<String>) -> Result<Vec<Run>, StoreError> {
+/// The runs of these ids, as they were just given to their owner, in the order of their begin. Read before that is
+/// committed: what is given and not heard of would wait for the end of its lease.
+async fn given(tx: &mut Write<'_>, ids: Vec<String>) -> Result<Vec<Run>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     Ok(sqlx::query_as(runs!(concat!("WHERE ", among!("r.public_id", "$1"), " ORDER BY r.id")))
-        .bind(super::words(&ids))
-        .fetch_all(&store.read)
+        .bind(words(&ids))
+        .fetch_all(tx.on())
         .await?)
 }
 
@@ -93,8 +123,9 @@ pub(super) async fn claim(
         .bind(i64::from(claim.per_team))
         .fetch_all(tx.on())
         .await?;
+    let runs = given(&mut tx, ids).await?;
     tx.commit_as("runs.claimed").await?;
-    found(store, ids).await
+    Ok(runs)
 }
 
 pub(super) async fn take_over(
@@ -119,8 +150,9 @@ pub(super) async fn take_over(
         .bind(i64::from(claim.limit))
         .fetch_all(tx.on())
         .await?;
+    let runs = given(&mut tx, ids).await?;
     tx.commit_as("runs.taken_over").await?;
-    found(store, ids).await
+    Ok(runs)
 }
 
 pub(super) async fn renew(

@@ -17,6 +17,7 @@ mod people;
 mod postgres;
 mod power;
 mod projects;
+mod queue;
 mod runs;
 mod schedules;
 mod secrets;
@@ -100,6 +101,7 @@ stories! {
     runs::priced as prices_are_those_that_people_set,
     runs::told_of as who_wants_to_know_of_runs_is_told_once_each,
     runs::raced as many_who_claim_at_once_get_each_run_once,
+    queue::of_a_team as a_team_has_no_more_runs_at_work_than_it_may,
     stopped::for_long as an_owner_that_stood_still_writes_nothing_any_more,
     upgrade::killed as steps_that_are_cut_are_done_by_the_next_one,
     upgrade::expanded as an_older_server_goes_on_beside_a_newer_one_and_none_begins,

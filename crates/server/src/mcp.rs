@@ -9,6 +9,7 @@ mod ask;
 pub(crate) mod challenge;
 pub(crate) mod connect;
 mod discover;
+mod due;
 mod machine;
 pub(crate) mod pending;
 mod register;
@@ -30,7 +31,7 @@ const WORDS_CHARS_MAX: usize = 300;
 #[derive(Default)]
 pub(crate) struct Mcp {
     pending: pending::Pending,
-    pub(crate) due: renew::Due,
+    pub(crate) due: due::Due,
     turns: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
 }
 

@@ -2,11 +2,11 @@
 //! what this server says of itself (`watch`). Machines of others are nowhere in `machines`: whoever looks through that
 //! finds this server's own, and those of projects that have none yet. Who takes over runs is in `runs`.
 
-mod bind;
+pub(crate) mod bind;
 pub(crate) mod elsewhere;
 pub(crate) mod known;
 mod watch;
 
 pub(crate) use bind::bind;
 pub(crate) use known::{join, me};
-pub(crate) use watch::{GONE_TOPIC, run, tell_runs, tell_shared};
+pub(crate) use watch::{run, tell_runs, tell_shared};

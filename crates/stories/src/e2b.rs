@@ -8,6 +8,7 @@
 
 #![expect(clippy::result_large_err, reason = "a refusal is an answer as it goes out, and rare")]
 
+mod call;
 mod control;
 mod daemon;
 mod files;

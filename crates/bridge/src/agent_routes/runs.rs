@@ -10,7 +10,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use toft_agent::Command;
@@ -23,21 +23,31 @@ fn named(id: &str) -> Result<JobId, Failure> {
     id.parse().map_err(|error| Failure::invalid(format!("{error}.")))
 }
 
+/// Which run, and what is asked of it, by who is outside: what the agent runs must not have work done, end it or decide
+/// on it as if a person had. `what` is told to who may not.
+async fn outside<T: DeserializeOwned>(
+    what: &str,
+    id: &str,
+    request: Request,
+) -> Result<(JobId, T), Failure> {
+    if !is_outside(&request) {
+        return Err(Failure::only_outside(what));
+    }
+    let id = named(id)?;
+    let headers = request.headers().clone();
+    let asked = body(request).await?;
+    in_time::check(&headers)?;
+    Ok((id, asked))
+}
+
 pub(super) async fn order(
     State(runtime): State<Arc<AgentRuntime>>,
     Named(id): Named,
     request: Request,
 ) -> Response {
     let result = async {
-        // What the agent runs must not have work done as if a person had ordered it.
-        if !is_outside(&request) {
-            return Err(Failure::only_outside("Ordering a run"));
-        }
-        let id = named(&id)?;
-        let headers = request.headers().clone();
-        let order: RunOrder = body(request).await?;
+        let (id, order) = outside::<RunOrder>("Ordering a run", &id, request).await?;
         check(&order)?;
-        in_time::check(&headers)?;
         let (now, known) = runtime.order_run(id, order).await?;
         let mut data = json!(now);
         if known {
@@ -95,13 +105,7 @@ pub(super) async fn cancel(
     request: Request,
 ) -> Response {
     let result = async {
-        if !is_outside(&request) {
-            return Err(Failure::only_outside("Cancelling a run"));
-        }
-        let id = named(&id)?;
-        let headers = request.headers().clone();
-        let Cancel { fence } = body(request).await?;
-        in_time::check(&headers)?;
+        let (id, Cancel { fence }) = outside("Cancelling a run", &id, request).await?;
         Ok(runtime.cancel_run(&id, fence).await?)
     };
     answer("cancel_run", StatusCode::OK, result.await)
@@ -120,13 +124,7 @@ pub(super) async fn approve(
     request: Request,
 ) -> Response {
     let result = async {
-        if !is_outside(&request) {
-            return Err(Failure::only_outside("Deciding on a plan"));
-        }
-        let run = named(&id)?;
-        let headers = request.headers().clone();
-        let Approve { plan_id, plan } = body(request).await?;
-        in_time::check(&headers)?;
+        let (run, Approve { plan_id, plan }) = outside("Deciding on a plan", &id, request).await?;
         let session = runtime.session_of_run(&run)?;
         let (_, approved) = ask(&runtime, Some(session.as_str()), |reply| Command::Approve {
             plan_id: plan_id.clone(),
@@ -153,13 +151,7 @@ pub(super) async fn reject(
     request: Request,
 ) -> Response {
     let result = async {
-        if !is_outside(&request) {
-            return Err(Failure::only_outside("Deciding on a plan"));
-        }
-        let run = named(&id)?;
-        let headers = request.headers().clone();
-        let Reject { plan_id, reason } = body(request).await?;
-        in_time::check(&headers)?;
+        let (run, Reject { plan_id, reason }) = outside("Deciding on a plan", &id, request).await?;
         let session = runtime.session_of_run(&run)?;
         let (_, entry_id) = ask(&runtime, Some(session.as_str()), |reply| Command::Reject {
             plan_id: plan_id.clone(),

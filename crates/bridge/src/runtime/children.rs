@@ -3,12 +3,9 @@
 
 use super::{AgentRuntime, RuntimeError, blocking, failed};
 use async_trait::async_trait;
-use std::sync::{Arc, Weak};
-use toft_agent::{Child, Handle, Sessions, session::Session, shown::Shown};
-use toft_model::{
-    event::{EventBody, SessionNamed},
-    id::SessionId,
-};
+use std::sync::Weak;
+use toft_agent::{Child, Handle, Sessions, session::Session};
+use toft_model::id::SessionId;
 
 /// See the module.
 pub(super) struct Children(pub(super) Weak<AgentRuntime>);
@@ -44,11 +41,6 @@ impl AgentRuntime {
         let make = move || Ok(Session::create_task(&dir, id, &cwd, parent, task, now_ms));
         let session =
             blocking(make).await.map_err(failed("making the conversation of a task"))??;
-        let handle = self.spawn(session, Shown::default())?;
-        let conversation = Arc::clone(handle.conversation());
-        conversation.emit(EventBody::SessionCreated(SessionNamed { name: None }));
-        conversation.settle();
-        open.insert(conversation.id().clone(), handle.clone());
-        Ok(handle)
+        self.made_in(&mut open, session, None)
     }
 }

@@ -22,11 +22,7 @@ impl AgentRuntime {
         let session = blocking(move || Ok(Session::create(&dir, &cwd, parent_session, now_ms)))
             .await
             .map_err(failed("making a session"))??;
-        let handle = self.spawn(session, Shown::default())?;
-        let conversation = Arc::clone(handle.conversation());
-        conversation.emit(EventBody::SessionCreated(SessionNamed { name: name.clone() }));
-        conversation.settle();
-        open.insert(conversation.id().clone(), handle.clone());
+        let handle = self.made_in(open, session, name.clone())?;
         if name.is_some() {
             let change = |reply| Command::Change { model: None, thinking_level: None, name, reply };
             if let Err(error) = handle.ask(change).await {
@@ -36,6 +32,21 @@ impl AgentRuntime {
         if current {
             self.make_current(&handle).await?;
         }
+        Ok(handle)
+    }
+
+    /// One that was just made is open, and that is told.
+    pub(super) fn made_in(
+        &self,
+        open: &mut HashMap<SessionId, Handle>,
+        session: Session,
+        name: Option<String>,
+    ) -> Result<Handle, RuntimeError> {
+        let handle = self.spawn(session, Shown::default())?;
+        let conversation = Arc::clone(handle.conversation());
+        conversation.emit(EventBody::SessionCreated(SessionNamed { name }));
+        conversation.settle();
+        open.insert(conversation.id().clone(), handle.clone());
         Ok(handle)
     }
 

@@ -12,7 +12,7 @@ use crate::{
     api_error::{ApiError, Code},
     images::disks::make_disk,
     secrets::tell,
-    servers,
+    servers::{bind::bind, known::GONE_TOPIC},
     state::App,
     tasks::finish,
 };
@@ -135,7 +135,7 @@ pub(crate) async fn start_locked(
     if app.stop.wants_machines_stopped() {
         return Err(stopping());
     }
-    servers::bind(app, machine).await?;
+    bind(app, machine).await?;
     let was = machine.state();
     let limits = settings::limits(app, &machine.id).await?;
     machine.set_log_bytes_max(limits.log_bytes);
@@ -303,7 +303,7 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
         if machine.here().is_err() {
             app2.store.delete_project(&machine.id, now).await?;
             // It looks by itself, too.
-            let _ = app2.store.notify(servers::GONE_TOPIC).await;
+            let _ = app2.store.notify(GONE_TOPIC).await;
             return Ok(());
         }
         let _leaving = app2.servers.leaving(&machine.id);

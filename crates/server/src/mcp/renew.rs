@@ -13,26 +13,15 @@ use crate::{
     state::App,
 };
 use futures_util::{StreamExt as _, stream};
-use serde::Deserialize;
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-use toft_model::{event::Observed, id::ProjectId, mcp::McpState};
-use tokio::{sync::Notify, time::sleep};
+use std::{sync::Arc, time::Duration};
+use toft_model::event::Observed;
+use tokio::time::sleep;
 
 /// Between two looks at what is due: in memory.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The least time between them.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Servers of one project that are remembered between two looks.
-const REFUSED_MAX: usize = 32;
-
-/// Bytes of a server's name.
-const NAME_BYTES_MAX: usize = 32;
 
 /// Projects whose sign-ins are renewed at once.
 const AT_ONCE: usize = 8;
@@ -46,83 +35,14 @@ const AGAIN_MS: u64 = 15 * 1000;
 /// After a failure that may pass.
 const AFTER_FAILURE_MS: u64 = 60 * 1000;
 
-/// When sign-ins are to be looked at.
-#[derive(Default)]
-pub(crate) struct Due {
-    /// Unix milliseconds. None: not known yet.
-    at: Mutex<HashMap<ProjectId, u64>>,
-    /// Servers that take no token.
-    refused: Mutex<HashSet<(ProjectId, String)>>,
-    news: Notify,
-}
-
-#[derive(Deserialize)]
-struct Change {
-    name: String,
-    state: McpState,
-}
-
-impl Due {
-    /// Something of a project's sign-ins has changed.
-    pub(super) fn look(&self, project: &ProjectId) {
-        lock(&self.at).remove(project);
-        self.news.notify_one();
-    }
-
-    /// A machine tells of one of its servers.
-    pub(crate) fn heard(&self, project: &ProjectId, data: &str) {
-        let Ok(change) = serde_json::from_str::<Change>(data) else { return };
-        if change.state == McpState::Ready {
-            self.serves(project, &change.name);
-        }
-        if change.state != McpState::NeedsSignIn || change.name.len() > NAME_BYTES_MAX {
-            return;
-        }
-        {
-            let mut refused = lock(&self.refused);
-            if refused.iter().filter(|(of, _)| of == project).count() >= REFUSED_MAX {
-                return;
-            }
-            refused.insert((project.clone(), change.name));
-        }
-        self.look(project);
-    }
-
-    /// Forgets all other projects.
-    fn keep(&self, projects: &HashSet<ProjectId>) {
-        lock(&self.at).retain(|id, _| projects.contains(id));
-        lock(&self.refused).retain(|(id, _)| projects.contains(id));
-    }
-
-    /// A server takes its token, or has another: what was heard of it before counts no more.
-    pub(super) fn serves(&self, project: &ProjectId, server: &str) {
-        lock(&self.refused).retain(|(of, name)| of != project || name != server);
-    }
-
-    fn is_refused(&self, project: &ProjectId, server: &str) -> bool {
-        lock(&self.refused).iter().any(|(of, name)| of == project && name == server)
-    }
-
-    /// Forgets what was heard of servers for which there is nothing to renew.
-    fn only(&self, project: &ProjectId, servers: &HashSet<&str>) {
-        lock(&self.refused).retain(|(of, name)| of != project || servers.contains(&**name));
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Looks until the server ends.
 pub(crate) async fn run(app: App) {
     let ends = app.stop.token().clone();
     let looking = async {
         loop {
             let now = app.clock.now_ms();
-            let is_due = |machine: &Arc<Machine>| {
-                machine.answers()
-                    && lock(&app.mcp.due.at).get(&machine.id).is_none_or(|at| *at <= now)
-            };
+            let is_due =
+                |machine: &Arc<Machine>| machine.answers() && app.mcp.due.is_now(&machine.id, now);
             let machines = app.machines.list();
             app.mcp.due.keep(&machines.iter().map(|machine| machine.id.clone()).collect());
             let due = machines.into_iter().filter(is_due);
@@ -131,7 +51,7 @@ pub(crate) async fn run(app: App) {
             sleep(PAUSE).await;
             tokio::select! {
                 () = sleep(LOOK_AGAIN) => {}
-                () = app.mcp.due.news.notified() => {}
+                () = app.mcp.due.news() => {}
             }
         }
     };
@@ -141,8 +61,7 @@ pub(crate) async fn run(app: App) {
 /// Renews what is due of one project.
 async fn of(app: &App, machine: Arc<Machine>) {
     let _turn = app.mcp.turn(&machine.id).await;
-    // Whoever changes something from here on has it looked at again.
-    lock(&app.mcp.due.at).insert(machine.id.clone(), u64::MAX);
+    app.mcp.due.begin(&machine.id);
     let mut next = u64::MAX;
     match connections::all(app, &machine.id).await {
         Ok(all) => {
@@ -158,9 +77,7 @@ async fn of(app: &App, machine: Arc<Machine>) {
             next = app.clock.now_ms() + AFTER_FAILURE_MS;
         }
     }
-    if let Some(at) = lock(&app.mcp.due.at).get_mut(&machine.id) {
-        *at = (*at).min(next);
-    }
+    app.mcp.due.next(&machine.id, next);
 }
 
 /// When a token is to be renewed.
@@ -273,25 +190,6 @@ mod tests {
     use super::*;
     use crate::secrets::connection::{Client, Method};
     use toft_vault::Secret;
-
-    #[test]
-    fn a_server_that_takes_its_token_after_all_is_not_held_for_one_that_refuses_it() {
-        let due = Due::default();
-        let (project, other) = (ProjectId::random(), ProjectId::random());
-        let heard = |of: &ProjectId, name: &str, state: &str| {
-            due.heard(of, &format!(r#"{{"name":"{name}","state":"{state}"}}"#));
-        };
-        heard(&project, "tracker", "needs_sign_in");
-        heard(&project, "mail", "needs_sign_in");
-        heard(&other, "tracker", "needs_sign_in");
-        heard(&project, "tracker", "starting");
-        assert!(due.is_refused(&project, "tracker"));
-        heard(&project, "tracker", "ready");
-        assert!(!due.is_refused(&project, "tracker"));
-        assert!(due.is_refused(&project, "mail") && due.is_refused(&other, "tracker"));
-        due.only(&project, &HashSet::from(["tracker"]));
-        assert!(!due.is_refused(&project, "mail") && due.is_refused(&other, "tracker"));
-    }
 
     #[test]
     fn a_token_is_renewed_before_its_end_and_one_without_an_end_is_not() {

@@ -62,12 +62,12 @@ pub enum ArtifactError {
         /// Why, and what to do.
         reason: String,
     },
-    /// It cannot be read or written.
+    /// It cannot be read or written in a folder. What a bucket says itself is never told: it may hold the key.
     #[error("an artifact cannot be kept or read: {0}")]
-    Store(#[from] object_store::Error),
+    Folder(object_store::Error),
     /// The disk, or what was to be kept, failed.
     #[error("an artifact cannot be kept: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// There is none.
     #[error("the artifact is gone")]
     Gone,
@@ -118,7 +118,7 @@ impl Artifacts {
                     .map_err(|e| failed(format!("{e}. Is the folder writable?")))?;
                 let store =
                     LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.to_string()))?;
-                let folder = Some(fs::canonicalize(folder)?);
+                let folder = Some(fs::canonicalize(folder).map_err(ArtifactError::Io)?);
                 Ok(Self { store: Arc::new(store), prefix: Key::default(), folder, bucket: None })
             }
             ArtifactPlace::Bucket { url, variables } => {
@@ -156,8 +156,24 @@ impl Artifacts {
         };
         match timeout(CHECK_TIMEOUT, tried).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(failed(why(&error))),
+            Ok(Err(error)) => Err(self.failed(error)),
             Err(_) => Err(failed(format!("it did not answer for {} s", CHECK_TIMEOUT.as_secs()))),
+        }
+    }
+
+    /// In words that may be told and logged.
+    fn failed(&self, error: object_store::Error) -> ArtifactError {
+        match &self.bucket {
+            Some(place) => ArtifactError::Place { place: place.clone(), reason: why(&error) },
+            None => ArtifactError::Folder(error),
+        }
+    }
+
+    /// The same of one that writing has wrapped.
+    fn failed_writing(&self, error: io::Error) -> ArtifactError {
+        match error.downcast::<object_store::Error>() {
+            Ok(error) => self.failed(error),
+            Err(error) => ArtifactError::Io(error),
         }
     }
 
@@ -191,10 +207,10 @@ impl Artifacts {
             };
             if let Err(error) = written {
                 let _ = writer.abort().await;
-                return Err(error.into());
+                return Err(self.failed_writing(error));
             }
         }
-        writer.shutdown().await?;
+        writer.shutdown().await.map_err(|error| self.failed_writing(error))?;
         if let Some(folder) = &self.folder {
             let file = folder.join(path);
             tokio::task::spawn_blocking(move || {
@@ -202,7 +218,9 @@ impl Artifacts {
                 file.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
             })
             .await
-            .map_err(io::Error::other)??;
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(ArtifactError::Io)?;
         }
         Ok(size)
     }
@@ -211,7 +229,7 @@ impl Artifacts {
         match self.store.get(&self.key(path)).await {
             Ok(found) => Ok(Kept { size: found.meta.size, bytes: found.into_stream() }),
             Err(object_store::Error::NotFound { .. }) => Err(ArtifactError::Gone),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.failed(error)),
         }
     }
 
@@ -234,7 +252,7 @@ impl Artifacts {
 
     /// Removes one that nobody knows of.
     pub(super) async fn remove(&self, path: &str) {
-        if let Err(error) = self.store.delete(&self.key(path)).await {
+        if let Err(error) = self.store.delete(&self.key(path)).await.map_err(|e| self.failed(e)) {
             tracing::warn!(%error, path, "an artifact that nobody knows of stays");
         }
     }
@@ -243,8 +261,8 @@ impl Artifacts {
     pub(crate) async fn forget(&self, project: &ProjectId) -> Result<(), ArtifactError> {
         let below = self.key(&format!("runs/{project}"));
         let keys = self.store.list(Some(&below)).map_ok(|meta| meta.location).boxed();
-        self.store.delete_stream(keys).try_collect::<Vec<Key>>().await?;
-        Ok(())
+        let gone = self.store.delete_stream(keys).try_for_each(|_| std::future::ready(Ok(())));
+        gone.await.map_err(|error| self.failed(error))
     }
 }
 

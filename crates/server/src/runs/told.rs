@@ -11,11 +11,20 @@ use toft_model::{
     message::{AssistantMessage, Message, text_of},
     plan::{AutoCheck, CheckStatus, PlanReady, PlanTodo},
     run::{Commit, JobId, Phase, RunStatus, RunStep, WaitsFor},
+    text::is_plain,
 };
 use toft_store::{NewEvent, NewRunEvent, RunState, RunUsage};
 
 /// Characters of a tool's output that are told: the conversation has all of it.
 const OUTPUT_CHARS_MAX: usize = 16_000;
+
+/// Calls under way of which is remembered what they were asked to do: far more than any agent makes at once.
+const CALLS_MAX: usize = 256;
+/// And bytes of it: some files that are written whole.
+const CALLS_BYTES_MAX: usize = 32 << 20;
+
+/// Characters of a name that a machine tells.
+const NAME_CHARS_MAX: usize = 200;
 
 /// Begins the id of a call that nobody asked for: the project's own check.
 const CHECK_CALL: &str = "check_";
@@ -42,21 +51,53 @@ impl Told {
     }
 }
 
-/// What calls of tools were asked to do, until they end.
+/// What calls of tools were asked to do, until they end. A machine may begin as many as it likes and end none: what is
+/// forgotten of them is told without it.
 #[derive(Debug, Default)]
-pub(super) struct Calls(HashMap<String, Value>);
+pub(super) struct Calls {
+    asked: HashMap<String, Asked>,
+    /// Of all of it.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Asked {
+    input: Value,
+    bytes: usize,
+}
 
 impl Calls {
+    fn begin(&mut self, tool: ToolStart, bytes: usize) {
+        self.end(&tool.tool_call_id);
+        if self.asked.len() >= CALLS_MAX || self.bytes + bytes > CALLS_BYTES_MAX {
+            *self = Self::default();
+        }
+        if bytes <= CALLS_BYTES_MAX {
+            self.bytes += bytes;
+            self.asked.insert(tool.tool_call_id, Asked { input: tool.input, bytes });
+        }
+    }
+
+    fn end(&mut self, call: &str) -> Value {
+        let Some(asked) = self.asked.remove(call) else { return Value::Null };
+        self.bytes -= asked.bytes;
+        asked.input
+    }
+
+    fn command(&self, call: &str) -> Option<&Value> {
+        command(&self.asked.get(call)?.input)
+    }
+
     /// Takes in what was told before.
     pub(super) fn remember(&mut self, event: &NewEvent) {
         if event.kind == "tool_start"
             && let Ok(tool) = serde_json::from_str::<ToolStart>(&event.data)
         {
-            self.0.insert(tool.tool_call_id, tool.input);
+            self.begin(tool, event.data.len());
         } else if event.kind == "tool_end"
             && let Ok(tool) = serde_json::from_str::<ToolEnd>(&event.data)
         {
-            self.0.remove(&tool.tool_call_id);
+            self.end(&tool.tool_call_id);
         }
     }
 }
@@ -97,13 +138,13 @@ pub(super) fn tell(
                 "runId": tool.tool_call_id, "input": tool.input,
             });
             told.say(ts, "tool", &with);
-            calls.0.insert(tool.tool_call_id, tool.input);
+            calls.begin(tool, data.len());
         }
         "tool_update" => {
             let tool: ToolUpdate = serde_json::from_str(data).ok()?;
             let with = json!({
                 "phase": "stream", "runPhase": phase(state), "tool": tool.tool_name,
-                "runId": tool.tool_call_id, "cmd": calls.0.get(&tool.tool_call_id).and_then(command),
+                "runId": tool.tool_call_id, "cmd": calls.command(&tool.tool_call_id),
                 "stream": tool.stream.as_str(),
                 "internal": tool.tool_call_id.starts_with(CHECK_CALL), "chunk": tool.delta,
             });
@@ -111,7 +152,7 @@ pub(super) fn tell(
         }
         "tool_end" => {
             let tool: ToolEnd = serde_json::from_str(data).ok()?;
-            let input = calls.0.remove(&tool.tool_call_id).unwrap_or_default();
+            let input = calls.end(&tool.tool_call_id);
             ended(told, ts, state, &tool, &input);
         }
         "plan_ready" => {
@@ -185,6 +226,11 @@ fn command(input: &Value) -> Option<&Value> {
     ["command", "cmd"].into_iter().find_map(|name| input.get(name))
 }
 
+/// A name of something outside, as a machine tells it: one line, without what a database does not take in a name.
+fn name(text: &str) -> String {
+    text.chars().filter(|c| is_plain(*c)).take(NAME_CHARS_MAX).collect()
+}
+
 fn phase(state: &RunState) -> &'static str {
     match state.phase {
         Phase::Plan => "plan",
@@ -197,13 +243,12 @@ fn said(told: &mut Told, ts: u64, state: &mut RunState, answer: &AssistantMessag
     if !text.trim().is_empty() {
         state.output = Some(text);
     }
-    if state.provider.as_deref() != Some(&answer.provider)
-        || state.model.as_deref() != Some(&answer.model)
-    {
+    let (provider, model) = (name(&answer.provider), name(&answer.model));
+    if state.provider.as_deref() != Some(&*provider) || state.model.as_deref() != Some(&*model) {
         if state.provider.is_some() {
             state.model_source = Some(SEVERAL.to_owned());
         }
-        resolved(told, ts, state, &answer.provider, &answer.model);
+        resolved(told, ts, state, &provider, &model);
     }
 }
 
@@ -223,8 +268,9 @@ pub(super) fn resolved(
     provider: &str,
     model: &str,
 ) {
-    state.provider = Some(provider.to_owned());
-    state.model = Some(model.to_owned());
+    let (provider, model) = (name(provider), name(model));
+    state.provider = Some(provider.clone());
+    state.model = Some(model.clone());
     let source = state.model_source.clone();
     told.status(
         ts,
@@ -360,6 +406,7 @@ fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Opt
     if let Some(commit) = &step.commit {
         match commit {
             Commit::Made { sha } => {
+                let sha = name(sha);
                 state.commit = Some(sha.clone());
                 told.status(ts, "git_commit", json!({ "commitSha": sha }));
             }

@@ -90,7 +90,11 @@ fn begin(app: &App, run: Run) {
     if run.cancel_requested {
         held.cancelled.cancel();
     }
-    app.runs.held().insert(run.id.clone(), held.clone());
+    let before = app.runs.held().insert(run.id.clone(), held.clone());
+    if let Some(before) = before {
+        // It was lost, and has come back to this server before the work on it had ended.
+        before.lost.cancel();
+    }
     let app = app.clone();
     app.tasks.clone().spawn(async move {
         let (id, fence) = (run.id.clone(), run.fence);

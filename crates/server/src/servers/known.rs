@@ -15,6 +15,9 @@ use toft_store::{Joined, NewServer, Project, Server, Store};
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
+/// Told when a project was deleted whose machine is another server's.
+pub(crate) const GONE_TOPIC: &str = "gone";
+
 /// See the module.
 pub(crate) struct Servers {
     pub(super) me: NewServer,

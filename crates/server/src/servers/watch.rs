@@ -1,6 +1,7 @@
 //! What a server does again and again for the sake of others: says that it is there and how its machines are, tells
 //! runs whose host is gone, removes what others have deleted, and takes in what others have set.
 
+use super::known::GONE_TOPIC;
 use crate::{machines::life, state::App};
 use std::{
     collections::HashMap,
@@ -23,9 +24,6 @@ const CONFIG_LOOK: Duration = Duration::from_mins(1);
 
 /// Told when something was set that all servers hold in memory.
 const SHARED_TOPIC: &str = "shared";
-/// Told when a project was deleted whose machine is another server's.
-pub(crate) const GONE_TOPIC: &str = "gone";
-
 /// Tells other servers that something was set that they hold in memory.
 pub(crate) async fn tell_shared(store: &dyn Store) {
     if let Err(error) = store.notify(SHARED_TOPIC).await {

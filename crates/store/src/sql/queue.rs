@@ -1,7 +1,7 @@
 //! The queue: who works on which run. A claim, a renewal and a take-over are one statement each, so a run never has
 //! two owners.
 
-use super::{CLAIM_TURN, SqlStore, ms, runs::row::runs};
+use super::{CLAIM_TURN, SqlStore, Write, ms, runs::row::runs, words};
 use crate::{
     error::StoreError,
     runs::{Claim, Run},
@@ -79,15 +79,16 @@ const TAKE_OVER: &str = give!(
     )
 );
 
-/// The runs of these ids as they are now, in the order of their begin.
-async fn found(store: &SqlStore, ids: Vec<String>) -> Result<Vec<Run>, StoreError> {
+/// The runs of these ids, as they were just given to their owner, in the order of their begin. Read before that is
+/// committed: what is given and not heard of would wait for the end of its lease.
+async fn given(tx: &mut Write<'_>, ids: Vec<String>) -> Result<Vec<Run>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     Ok(sqlx::query_as(runs!(concat!("WHERE ", among!("r.public_id", "$1"), " ORDER BY r.id")))
-        .bind(super::words(&ids))
-        .fetch_all(&store.read)
+        .bind(words(&ids))
+        .fetch_all(tx.on())
         .await?)
 }
 
@@ -114,8 +115,9 @@ pub(super) async fn claim(
         .bind(i64::from(claim.per_team))
         .fetch_all(tx.on())
         .await?;
+    let runs = given(&mut tx, ids).await?;
     tx.commit_as("runs.claimed").await?;
-    found(store, ids).await
+    Ok(runs)
 }
 
 pub(super) async fn take_over(
@@ -140,8 +142,9 @@ pub(super) async fn take_over(
         .bind(i64::from(claim.limit))
         .fetch_all(tx.on())
         .await?;
+    let runs = given(&mut tx, ids).await?;
     tx.commit_as("runs.taken_over").await?;
-    found(store, ids).await
+    Ok(runs)
 }
 
 pub(super) async fn renew(

@@ -27,10 +27,13 @@ use toft_model::{
 pub(super) async fn delete(store: &SqlStore, project_key: i64) -> Result<(), StoreError> {
     loop {
         let mut tx = store.begin_relaxed().await?;
-        let key: Option<i64> = sqlx::query_scalar("SELECT min(id) FROM run WHERE project_id = $1")
-            .bind(project_key)
-            .fetch_one(tx.on())
-            .await?;
+        // By its index: the smallest id is looked for through all of them.
+        let key: Option<i64> = sqlx::query_scalar(
+            "SELECT id FROM run WHERE project_id = $1 ORDER BY run_index LIMIT 1",
+        )
+        .bind(project_key)
+        .fetch_optional(tx.on())
+        .await?;
         let Some(key) = key else { return Ok(()) };
         for statement in [
             "DELETE FROM outbox WHERE run_id = $1",

@@ -1,8 +1,10 @@
 //! The daemon of a sandbox: programs, and what they are told. Files are in `files`.
 
 use super::{
-    Shared, files,
-    sandbox::{Sandbox, child_of},
+    Shared,
+    call::{Called, error, read},
+    files,
+    sandbox::{PATH, Process, Sandbox, child_of},
 };
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -12,7 +14,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::stream;
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap, io, os::unix::process::ExitStatusExt as _, process::Stdio, sync::Arc,
@@ -20,13 +22,11 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
-    process::{ChildStdin, Command},
+    process::Command,
     sync::{Mutex, mpsc},
     time::{interval_at, timeout},
 };
 
-/// `PATH` of its programs.
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const BODY_BYTES_MAX: usize = 8 << 20;
 /// As the daemon reads output.
 const PIECE_BYTES: usize = 32 << 10;
@@ -37,16 +37,6 @@ const REST_TIMEOUT: Duration = Duration::from_millis(500);
 /// Until a program is in its sandbox.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST: u8 = 0b10;
-
-/// A program that runs.
-pub(super) struct Process {
-    cmd: String,
-    args: Vec<String>,
-    tag: Option<String>,
-    /// Of who enters the sandbox: the program is its child.
-    outer: u32,
-    stdin: Mutex<Option<ChildStdin>>,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,20 +95,6 @@ struct Input {
 struct SendSignal {
     process: Selector,
     signal: String,
-}
-
-/// Connect's error, as plain calls have it.
-pub(super) fn error(code: &str, message: &str) -> Response {
-    let status = match code {
-        "invalid_argument" => 400,
-        "unauthenticated" => 401,
-        "not_found" => 404,
-        "unavailable" => 503,
-        "unimplemented" => 501,
-        _ => 500,
-    };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, axum::Json(json!({"code": code, "message": message}))).into_response()
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -207,20 +183,6 @@ pub(super) async fn answer(shared: &Arc<Shared>, place: &str, request: Request<B
         }
         Err(answer) => answer,
     }
-}
-
-pub(super) type Called = Result<Option<Value>, Response>;
-
-/// `T` refuses unknown fields.
-pub(super) fn read<T: DeserializeOwned>(
-    shared: &Shared,
-    place: &str,
-    body: &[u8],
-) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|wrong| {
-        shared.fault(format!("{place}: {wrong} in {}", String::from_utf8_lossy(body)));
-        error("invalid_argument", &wrong.to_string())
-    })
 }
 
 fn processes(sandbox: &Sandbox) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Process>>> {

@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    daemon::{Called, error, read},
+    call::{Called, error, read},
     sandbox::Sandbox,
 };
 use axum::{

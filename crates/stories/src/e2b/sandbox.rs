@@ -15,10 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use tokio::process::ChildStdin;
 use tokio_util::sync::CancellationToken;
 
-use super::daemon::Process;
-
+/// `PATH` of its programs.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Until its first process has mounted everything.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Until nothing of it runs.
@@ -38,6 +39,16 @@ mount -t tmpfs -o mode=1777 none /tmp
 cd /
 while :; do sleep 3600; done
 "#;
+
+/// A program that runs.
+pub(super) struct Process {
+    pub(super) cmd: String,
+    pub(super) args: Vec<String>,
+    pub(super) tag: Option<String>,
+    /// Of who enters the sandbox: the program is its child.
+    pub(super) outer: u32,
+    pub(super) stdin: tokio::sync::Mutex<Option<ChildStdin>>,
+}
 
 pub(super) struct Sandbox {
     pub(super) id: String,
@@ -89,7 +100,7 @@ impl Sandbox {
             .args(["/bin/sh", "-c", FIRST, "sandbox"])
             .arg(folder.path())
             .env_clear()
-            .env("PATH", super::daemon::PATH)
+            .env("PATH", PATH)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -11,15 +11,13 @@ use crate::{
     runtime::{AgentRuntime, RuntimeError, blocking, failed, said::Claim},
 };
 use futures_util::{Stream, StreamExt as _};
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 use toft_agent::{
     Command, Conversation, Handle, Refused, Reply,
     session::{QueuedAs, Session, Step},
-    shown::Shown,
 };
 use toft_llm::ask::Retry;
 use toft_model::{
-    event::{EventBody, SessionNamed},
     id::SessionId,
     message::UserContent,
     plan::{Mode, PlanReady, PlanState},
@@ -321,12 +319,7 @@ impl AgentRuntime {
         let session = blocking(move || Ok(Session::create_as(&dir, id, &cwd, now)))
             .await
             .map_err(failed("making the conversation of a run"))??;
-        let handle = self.spawn(session, Shown::default())?;
-        let conversation = Arc::clone(handle.conversation());
-        conversation.emit(EventBody::SessionCreated(SessionNamed { name: None }));
-        conversation.settle();
-        open.insert(conversation.id().clone(), handle.clone());
-        Ok(handle)
+        self.made_in(&mut open, session, None)
     }
 
     /// Asks the conversation of a run to do something.

@@ -123,6 +123,34 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
     assert_eq!(double.list()["objects"], serde_json::json!([format!("of/toft/{stranger}")]));
 }
 
+/// What it answers to a key that it does not take says which key that was, and what was signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_refuses_a_key_later_on_is_told_without_it() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let Some(double) = Double::start() else { return };
+    let key = double.about["key"].as_str().unwrap().to_owned();
+    for change in
+        [("AWS_SECRET_ACCESS_KEY", "canary-of-a-key"), ("AWS_ACCESS_KEY_ID", "CANARY-OF-A-KEY")]
+    {
+        let artifacts = Artifacts::open(&double.place(&[change])).unwrap();
+        let project = ProjectId::random();
+        let path = Artifacts::workspace(&project, &JobId::random(), 1);
+        let small = futures_util::stream::iter([Ok(Bytes::from_static(b"x"))]);
+        let large = futures_util::stream::iter((0..23).map(|_| Ok(Bytes::from(vec![7; 1 << 20]))));
+        let refused = [
+            artifacts.put(&path, small).await.unwrap_err(),
+            artifacts.put(&path, large).await.unwrap_err(),
+            artifacts.get(&path).await.map(|kept| kept.size).unwrap_err(),
+            artifacts.forget(&project).await.unwrap_err(),
+        ];
+        for refused in refused {
+            let said = format!("{refused} {refused:?}").to_lowercase();
+            assert!(said.contains("its key is refused"), "{said}");
+            assert!(!said.contains("canary") && !said.contains(&key.to_lowercase()), "{said}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_cannot_be_used_is_told_at_the_start_without_its_key() {
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -353,3 +353,45 @@ fn a_run_that_several_models_answered_says_so_and_has_no_one_price() {
     assert_eq!(teller.hear("message_end", &answer("b", "two")), resolved("b", "two", SEVERAL));
     assert_eq!(teller.state.model_source.as_deref(), Some(SEVERAL));
 }
+
+#[test]
+fn calls_that_never_end_are_forgotten_before_they_are_too_many_or_too_large() {
+    let start = |call: String, text: &str| json!({ "toolCallId": call, "toolName": "bash", "input": { "command": text } });
+    let mut teller = Teller::new(Phase::Build);
+    for n in 0..CALLS_MAX * 3 {
+        teller.hear("tool_start", &start(format!("c{n}"), "make"));
+        assert!(teller.calls.asked.len() <= CALLS_MAX);
+    }
+    let large = "x".repeat(CALLS_BYTES_MAX / 3);
+    for n in 0..9 {
+        teller.hear("tool_start", &start(format!("d{n}"), &large));
+        assert!(teller.calls.bytes <= CALLS_BYTES_MAX, "{}", teller.calls.bytes);
+    }
+    // The same one again counts once, and what has ended not at all.
+    let mut teller = Teller::new(Phase::Build);
+    for _ in 0..9 {
+        teller.hear("tool_start", &start("e".into(), &large));
+    }
+    let cmd = teller.calls.command("e").and_then(Value::as_str);
+    assert_eq!(cmd.map(str::len), Some(large.len()));
+    teller.hear("tool_end", &result("e", "bash", "", &Value::Null));
+    assert_eq!((teller.calls.asked.len(), teller.calls.bytes), (0, 0));
+    teller.hear("tool_start", &start("f".into(), &"x".repeat(CALLS_BYTES_MAX)));
+    assert_eq!(teller.calls.command("f"), None, "more than all that is remembered");
+}
+
+#[test]
+fn names_that_a_machine_tells_are_ones_that_a_database_takes() {
+    let mut teller = Teller::new(Phase::Build);
+    let odd = format!("a\0b\n{}", "m".repeat(NAME_CHARS_MAX));
+    let made = json!({
+        "runId": RUN, "phase": "commit", "commit": { "result": "made", "commitSha": "0\u{0}1" },
+    });
+    teller.hear("run_step", &made);
+    assert_eq!(teller.state.commit.as_deref(), Some("01"));
+    let mut told = Told::default();
+    resolved(&mut told, 5, &mut teller.state, "p\0", &odd);
+    assert_eq!(teller.state.provider.as_deref(), Some("p"));
+    assert_eq!(teller.state.model.map(|model| model.len()), Some(NAME_CHARS_MAX));
+    assert!(!told.0[0].data.contains("\\u0000"), "{}", told.0[0].data);
+}

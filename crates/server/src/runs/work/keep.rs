@@ -106,12 +106,19 @@ impl Work {
     /// Of older runs of its project the workspaces go. What stays is found again by the next run.
     pub(super) async fn drop_old(&self) {
         let (app, project) = (&self.app, &self.run.project);
-        let old = app.store.old_artifacts(project, app.runs.settings.workspaces_kept).await;
+        let kept = app.runs.settings.workspaces_kept;
+        let old = match app.store.old_artifacts(project, kept).await {
+            Ok(old) => old,
+            Err(error) => {
+                tracing::warn!(project.id = %project, %error, "old workspaces are looked for again later");
+                return;
+            }
+        };
         let drop = async |path: &str| {
             app.runs.artifacts.remove(path).await;
             app.store.forget_artifact(project, path).await
         };
-        for path in old.unwrap_or_default() {
+        for path in old {
             if let Err(error) = drop(&path).await {
                 tracing::warn!(project.id = %project, %error, "an old workspace is still known");
                 return;

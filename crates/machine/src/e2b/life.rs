@@ -50,7 +50,7 @@ impl Inner {
         match (&found, &recorded) {
             (None, Some(sandbox)) => tracing::warn!(project.id = %project, sandbox = %sandbox,
                 "its sandbox is gone at E2B, and its files with it"),
-            (Some(sandbox), _) => self.remember(project, sandbox, Left::Cold)?,
+            (Some(sandbox), _) => self.remember(project, sandbox, Left::Unknown)?,
             (None, None) => {}
         }
         Ok(found)
@@ -140,7 +140,7 @@ impl Inner {
                 return running(project, &live, found).map(Some);
             }
             Some(Left::Cold) => return Ok(None),
-            Some(Left::Running(_)) | None => {}
+            Some(Left::Running(_) | Left::Unknown) | None => {}
         }
         let Some(live) = self.live(project).await? else { return Ok(None) };
         live.rouse();
@@ -183,7 +183,7 @@ impl Inner {
             Some(Left::Cold) if self.known(project).is_none() => return Ok(()),
             // They stand still, and are ended when it is next awake.
             Some(Left::Frozen(_)) => {}
-            Some(Left::Running(_) | Left::Cold) | None => {
+            Some(Left::Running(_) | Left::Unknown | Left::Cold) | None => {
                 let Some(live) = self.live(project).await? else { return Ok(()) };
                 let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
                 let ending = async {

@@ -5,7 +5,7 @@
 
 use super::Elsewhere;
 use crate::{
-    api_error::ApiError,
+    api_error::{ApiError, Code},
     machines::{Machine, adopt, life},
     schedules::worker,
     state::App,
@@ -176,10 +176,23 @@ async fn take(
     };
     app.backend.assign(id, of).await?;
     // Whose sandbox is not seen with this server's key stays whose it is.
-    let reached = timeout(REACH_TIMEOUT, app.backend.reaches(id)).await;
-    let Ok(Some(far)) = reached.unwrap_or(Ok(None)) else {
-        app.backend.let_go(id).await?;
-        return Ok(None);
+    let reached = match timeout(REACH_TIMEOUT, app.backend.reaches(id)).await {
+        Ok(reached) => reached.map_err(ApiError::from),
+        Err(_) => {
+            Err(ApiError::new(Code::MachineError, "it was not said in time whether it is reached"))
+        }
+    };
+    let far = match reached {
+        Ok(Some(far)) => far,
+        Ok(None) => {
+            tracing::info!(project.id = %id, from = host, "a machine whose server is gone is not seen from here");
+            app.backend.let_go(id).await?;
+            return Ok(None);
+        }
+        Err(error) => {
+            app.backend.let_go(id).await?;
+            return Err(error);
+        }
     };
     // Before it is written down: from then on it is looked for here.
     app.machines.remove(id);

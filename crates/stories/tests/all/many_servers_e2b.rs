@@ -1,7 +1,9 @@
 //! Two servers on one PostgreSQL, with machines at E2B: when the one that drives a run is gone, the other goes on with
 //! it in the same sandbox, and the first one, back again, does nothing to it any more.
 
-use super::many_servers::{GONE, House, ask, follow, gapless, is_over, until_within, words};
+use super::many_servers::{
+    GONE, House, ask, follow, follow_with, gapless, is_over, until_within, words,
+};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -12,9 +14,12 @@ use std::{
 };
 use toft_stories::{
     e2b::E2b,
-    processes, session,
+    processes,
     toft::{STEP_TIMEOUT, Start, Toft},
 };
+
+/// A client that follows a run to its end: numbers and kinds of its events.
+type Followed = tokio::task::JoinHandle<Result<Vec<(u64, String)>>>;
 
 /// What a server of these stories is started with.
 fn start(house: &House, e2b: &E2b) -> Start {
@@ -27,14 +32,15 @@ fn start(house: &House, e2b: &E2b) -> Start {
 
 /// A run that waits in its sandbox for a file `go`, asked for and worked on at the first of two servers.
 struct Scene {
-    house: House,
-    e2b: E2b,
-    folder: tempfile::TempDir,
-    a: Toft,
     b: Toft,
+    a: Toft,
     project: String,
     run: String,
     sandbox: String,
+    // After the servers, which need them until they have ended.
+    e2b: E2b,
+    house: House,
+    folder: tempfile::TempDir,
 }
 
 impl Scene {
@@ -65,7 +71,10 @@ impl Scene {
 
     async fn exec_at(&self, toft: &Toft, command: &str) -> Result<(u16, Value)> {
         let body = json!({"command": command});
-        toft.request("POST", &format!("{}/exec", self.at()), Some(body)).await
+        let asked = toft.request("POST", &format!("{}/exec", self.at()), Some(body)).await;
+        let (status, mut said) = asked?;
+        let data = said.get_mut("data").map(Value::take);
+        Ok((status, data.unwrap_or(said)))
     }
 
     /// Waits until the second server has the run; what it says until then is what it says of a host that is gone.
@@ -102,10 +111,7 @@ impl Scene {
     }
 
     /// Lets the run end; its events are whole, each told once.
-    async fn ends(
-        &self,
-        followed: tokio::task::JoinHandle<Result<Vec<(u64, String)>>>,
-    ) -> Result<()> {
+    async fn ends(&self, followed: Followed) -> Result<()> {
         let (status, said) = self.exec_at(&self.b, "touch go").await?;
         ensure!(status == 200 && said["exitCode"] == 0, "{status} {said}");
         let run = until_within(&self.b, &self.path(), GONE, is_over).await?;
@@ -134,11 +140,13 @@ impl Scene {
         Ok(())
     }
 
-    /// Follows the run at the second server, whatever becomes of the connection.
-    fn followed(&self) -> Result<tokio::task::JoinHandle<Result<Vec<(u64, String)>>>> {
-        let (at, token) = (self.b.base.clone(), self.b.token.clone());
-        let (http, path) = (self.b.http().clone(), self.path());
-        Ok(tokio::spawn(async move { follow_at(&http, &at, &token, &path).await }))
+    /// Follows the run at the second server, whatever becomes of the connection, and of that server.
+    async fn followed(&self) -> Result<Followed> {
+        let asked = json!({"name": "follower", "scopes": ["read"]});
+        let made = self.b.call("POST", "/v1/keys", Some(asked)).await?;
+        let key = made["key"].as_str().context("a key")?.to_owned();
+        let (http, base, path) = (self.b.http().clone(), self.b.base.clone(), self.path());
+        Ok(tokio::spawn(async move { follow_with(&http, &base, &key, &path, GONE * 2).await }))
     }
 
     /// What the first one keeps of the project on its disk.
@@ -155,15 +163,6 @@ impl Scene {
     }
 }
 
-async fn follow_at(
-    http: &reqwest::Client,
-    base: &str,
-    token: &str,
-    path: &str,
-) -> Result<Vec<(u64, String)>> {
-    super::many_servers::follow_with(http, base, token, path, GONE * 2).await
-}
-
 /// Numbers of the tunnels that a sandbox has now.
 fn tunnels(e2b: &E2b, sandbox: &str) -> Vec<String> {
     let all = e2b.pids(sandbox).into_iter().filter_map(processes::one);
@@ -174,15 +173,16 @@ fn tunnels(e2b: &E2b, sandbox: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_at_e2b_goes_on_with_another_server_when_its_own_is_killed() -> Result<()> {
     let Some(mut scene) = Scene::set("many_servers_e2b").await? else { return Ok(()) };
-    let followed = scene.followed()?;
+    let followed = scene.followed().await?;
     let metadata = scene.e2b.metadata(&scene.sandbox).context("it says whose it is")?;
     ensure!(metadata["toft_installation"].is_string(), "{metadata}");
     assert_eq!(tunnels(&scene.e2b, &scene.sandbox), ["1"]);
     scene.a.kill_server();
     scene.taken_over().await?;
     assert_eq!(tunnels(&scene.e2b, &scene.sandbox), ["2"], "one, and the new server's");
-    let said = session::transcript(&scene.b, &scene.project).await?;
-    ensure!(said.iter().any(|message| message.to_string().contains("patiently")), "{said:?}");
+    // All that takes the machine is answered there now.
+    let listed = scene.b.call("GET", &format!("{}/toft/sessions", scene.at()), None).await?;
+    ensure!(listed["sessions"].as_array().is_some_and(|all| !all.is_empty()), "{listed}");
 
     // The one that is back has nothing of it, and takes nothing away.
     scene.a.up().await?;
@@ -192,6 +192,11 @@ async fn a_run_at_e2b_goes_on_with_another_server_when_its_own_is_killed() -> Re
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     scene.first_refuses().await?;
+    // The new one is killed, too, and is back before anybody takes it for gone: it is the same one still.
+    scene.b.kill_server();
+    scene.b.up().await?;
+    scene.taken_over().await?;
+    assert_eq!(tunnels(&scene.e2b, &scene.sandbox), ["2"]);
     scene.ends(followed).await?;
 
     // From now on it is the other one's, whoever is asked.
@@ -220,7 +225,7 @@ fn signal(toft: &Toft, signal: Signal) -> Result<()> {
 async fn a_server_that_stood_still_does_nothing_to_a_sandbox_that_another_went_on_with()
 -> Result<()> {
     let Some(scene) = Scene::set("many_servers_e2b").await? else { return Ok(()) };
-    let followed = scene.followed()?;
+    let followed = scene.followed().await?;
     signal(&scene.a, Signal::STOP)?;
     let taken = scene.taken_over().await;
     let asked = scene.e2b.requests().len();
@@ -256,11 +261,14 @@ fn log_of(toft: &Toft) -> std::path::PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_sandbox_is_not_woken_until_its_machine_is_asked_for_something() -> Result<()> {
+async fn a_paused_sandbox_wakes_when_something_is_asked_of_it_with_what_ran_in_it() -> Result<()> {
     let Some(mut scene) = Scene::set("many_servers_e2b").await? else { return Ok(()) };
     ensure!(scene.exec_at(&scene.a, "touch go").await?.0 == 200);
     until_within(&scene.b, &scene.path(), GONE, is_over).await?;
-    scene.a.call("POST", &format!("{}/sleep", scene.at()), Some(json!({}))).await?;
+    let began = scene.exec_at(&scene.a, "setsid sleep 3004 >/dev/null 2>&1 & sleep 0.1").await?;
+    ensure!(began.0 == 200, "{began:?}");
+    scene.a.call("POST", &format!("{}/freeze", scene.at()), Some(json!({}))).await?;
+    scene.b.until(&scene.at(), |project| project["state"] == "frozen").await?;
     let asleep = [(scene.sandbox.clone(), false)];
     assert_eq!(scene.e2b.sandboxes(), asleep);
     scene.a.kill_server();
@@ -277,8 +285,8 @@ async fn a_paused_sandbox_is_not_woken_until_its_machine_is_asked_for_something(
     };
     assert_eq!(machine["data"]["state"], "cold", "{machine}");
     assert_eq!(scene.e2b.sandboxes(), asleep, "a look wakes nothing");
-    let (status, made) = scene.exec_at(&scene.b, "cat made").await?;
-    assert_eq!((status, &made["stdout"]), (200, &json!("a line\n")), "{made}");
+    let (status, made) = scene.exec_at(&scene.b, "cat made; pgrep -fc '^sleep 3004$'").await?;
+    assert_eq!((status, &made["stdout"]), (200, &json!("a line\n1\n")), "{made}");
     assert_eq!(scene.e2b.sandboxes(), [(scene.sandbox.clone(), true)]);
     assert_eq!(scene.e2b.faults(), Vec::<String>::new());
     scene.a.up().await?;

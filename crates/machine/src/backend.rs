@@ -15,6 +15,15 @@ use tokio::{
     sync::{broadcast, watch},
 };
 
+/// How a machine at somebody else's was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Far {
+    /// It is awake.
+    Awake,
+    /// It stands still, with what ran in it.
+    Paused,
+}
+
 /// Makes, starts, finds again, stops and destroys machines. Every method may be called at any
 /// time, also for machines that do not exist, and leaves the old state or the new one.
 #[async_trait]
@@ -116,8 +125,33 @@ pub trait Backend: Send + Sync {
     async fn stop(&self, project: &ProjectId, grace: Duration) -> Result<(), MachineError>;
     /// Stops it and removes its disk and every trace.
     async fn destroy(&self, project: &ProjectId) -> Result<(), MachineError>;
-    /// Removes what machines that no longer run have left (cgroups, sockets, half-made disks).
+    /// Removes what machines that no longer run have left here (cgroups, sockets, half-made disks). `known`:
+    /// projects of this server.
     async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError>;
+    /// Removes what lies at somebody else's for projects that there are no more. `known`: projects of all servers
+    /// on its database, for another one may have gone on with what was made from here.
+    async fn sweep_far(&self, _known: &[ProjectId]) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    /// Those of [`Backend::choices`] whose machines are at somebody else's: another server can go on with them.
+    fn far(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+    /// Takes note of what all servers on one database call themselves there.
+    fn called(&self, _installation: &str) {}
+    /// Takes note of the number that the server has which has a project. It grows with each server that goes on with
+    /// it; whoever comes to the machine with a smaller one than it knows is refused ([`MachineError::Superseded`]).
+    fn fenced(&self, _project: &ProjectId, _fence: u64) {}
+    /// Whether the machine of a project that another server made is reached from here, too: asked without waking
+    /// it. `None`: it is not.
+    async fn reaches(&self, _project: &ProjectId) -> Result<Option<Far>, MachineError> {
+        Ok(None)
+    }
+    /// Another server goes on with a project: forgets all that is here of it, and touches nothing there.
+    async fn let_go(&self, _project: &ProjectId) -> Result<(), MachineError> {
+        Ok(())
+    }
     /// A connection to its init ([`toft_model::init`]).
     async fn connect_init(&self, project: &ProjectId) -> Result<UnixStream, MachineError>;
     /// A connection to its bridge (HTTP/1.1).

@@ -14,6 +14,7 @@ mod live;
 mod mirror;
 mod record;
 mod settings;
+mod takeover;
 mod tunnel;
 
 pub use settings::{ApiKey, E2bConfig, Retry};
@@ -35,6 +36,8 @@ use tunnel::Program;
 
 /// File with the name of this data folder among those who have sandboxes with the same key.
 const IDENTITY: &str = "e2b-identity";
+/// The number of the server that made a project's machine; the database begins with it, too.
+const FENCE_FIRST: u64 = 1;
 /// Bytes of a digest that name a program.
 const KEY_BYTES: usize = 8;
 
@@ -51,6 +54,7 @@ struct Inner {
     program: Arc<Program>,
     turns: Turns,
     lives: Mutex<HashMap<ProjectId, Arc<Live>>>,
+    fences: Mutex<HashMap<ProjectId, u64>>,
 }
 
 /// Opens the backend: `Unsupported` says what is missing, and what to do.
@@ -60,7 +64,8 @@ pub async fn open(config: E2bConfig) -> Result<E2b, MachineError> {
     api.check().await.map_err(|fault| api.explain(None, fault))?;
     let sandbox_url = config.sandbox_url;
     let (program, turns, lives) = (Arc::new(program), Turns::default(), Mutex::default());
-    Ok(E2b(Arc::new(Inner { folders, api, http, sandbox_url, program, turns, lives })))
+    let fences = Mutex::default();
+    Ok(E2b(Arc::new(Inner { folders, api, http, sandbox_url, program, turns, lives, fences })))
 }
 
 fn unusable(fault: &http::Fault) -> MachineError {
@@ -125,6 +130,17 @@ impl E2b {
 impl Inner {
     fn log(&self, project: &ProjectId) -> PathBuf {
         self.folders.log(project)
+    }
+
+    /// This server's number for a project: the first one's, unless it took it over.
+    fn fence(&self, project: &ProjectId) -> u64 {
+        let fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        fences.get(project).copied().unwrap_or(FENCE_FIRST)
+    }
+
+    fn fenced(&self, project: &ProjectId, fence: u64) {
+        let mut fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        fences.insert(project.clone(), fence);
     }
 
     fn lives(&self) -> MutexGuard<'_, HashMap<ProjectId, Arc<Live>>> {

@@ -68,6 +68,12 @@ pub enum MachineError {
         /// Why.
         source: io::Error,
     },
+    /// Another server goes on with it. Nothing of this one's reaches it any more.
+    #[error(
+        "the machine of {0} is another server's now, which went on with it while this one was away: ask \
+         again, and that one's address is said"
+    )]
+    Superseded(ProjectId),
     /// The machine did not come up; the text is what its first processes said.
     #[error("the machine of {project} did not start: {detail}")]
     DidNotStart {

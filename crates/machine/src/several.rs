@@ -16,7 +16,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 use toft_model::{event::LimitHit, id::ProjectId};
 use tokio::sync::{broadcast, watch};
@@ -56,6 +56,9 @@ pub struct Several {
     /// The server's own first.
     all: Vec<Arc<Member>>,
     of: RwLock<HashMap<ProjectId, usize>>,
+    /// See [`Backend::called`] and [`Backend::fenced`]: for those that are opened later.
+    called: OnceLock<String>,
+    fences: RwLock<HashMap<ProjectId, u64>>,
     hits: broadcast::Sender<(ProjectId, LimitHit)>,
     room: Arc<watch::Sender<Room>>,
 }
@@ -67,7 +70,8 @@ impl Several {
         let room = Arc::new(watch::Sender::default());
         let mut all = vec![Arc::new(Member::opened(own, &hits, &room))];
         all.extend(others.into_iter().map(|lazy| Arc::new(Member::lazy(lazy))));
-        Self { all, of: RwLock::default(), hits, room }
+        let (called, fences) = (OnceLock::new(), RwLock::default());
+        Self { all, of: RwLock::default(), called, fences, hits, room }
     }
 
     fn index(&self, project: &ProjectId) -> Option<usize> {
@@ -84,6 +88,7 @@ impl Several {
     }
 
     fn forget(&self, project: &ProjectId) {
+        self.fences.write().unwrap_or_else(PoisonError::into_inner).remove(project);
         self.of.write().unwrap_or_else(PoisonError::into_inner).remove(project);
     }
 
@@ -92,12 +97,22 @@ impl Several {
     }
 
     async fn open(&self, member: &Arc<Member>) -> Result<Arc<dyn Backend>, MachineError> {
-        member.get(&self.hits, &self.room).await
+        let backend = member.get(&self.hits, &self.room).await?;
+        if let Some(installation) = self.called.get() {
+            backend.called(installation);
+        }
+        Ok(backend)
     }
 
     /// The one that a project is of, opened.
     async fn at(&self, project: &ProjectId) -> Result<Arc<dyn Backend>, MachineError> {
-        self.open(self.member(project)).await
+        let backend = self.open(self.member(project)).await?;
+        let fence =
+            self.fences.read().unwrap_or_else(PoisonError::into_inner).get(project).copied();
+        if let Some(fence) = fence {
+            backend.fenced(project, fence);
+        }
+        Ok(backend)
     }
 
     /// Those that have something here, as far as they can be opened.

@@ -7,9 +7,13 @@
 //! server's is ever in the machine.
 
 mod doors;
+mod fence;
 mod inside;
 pub(crate) mod logs;
 pub(crate) mod mux;
 pub(crate) mod wire;
 
 pub use inside::main;
+
+/// What a tunnel's program says when a server with a larger number has the machine.
+pub(crate) const SUPERSEDED: &str = "another server goes on with this machine";

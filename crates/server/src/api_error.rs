@@ -235,6 +235,7 @@ impl From<MachineError> for ApiError {
             MachineError::NoCheckpoint { .. } => Code::NotFound,
             MachineError::BaseChanged { .. } => Code::BaseChanged,
             MachineError::Unable { .. } => Code::Unavailable,
+            MachineError::Superseded(_) => Code::OtherHost,
             MachineError::NotRunning(_)
             | MachineError::Unsupported { .. }
             | MachineError::Step { .. }

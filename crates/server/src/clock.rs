@@ -38,9 +38,18 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// The same of the clock that goes on while the host sleeps, too.
+pub(crate) fn since_boot_ms() -> u64 {
+    ms_of(rustix::time::ClockId::Boottime)
+}
+
 /// Milliseconds of the kernel's clock that counts from its start: the same for every process on a host.
 pub(crate) fn monotonic_ms() -> u64 {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    ms_of(rustix::time::ClockId::Monotonic)
+}
+
+fn ms_of(clock: rustix::time::ClockId) -> u64 {
+    let at = rustix::time::clock_gettime(clock);
     let (s, ms) = (u64::try_from(at.tv_sec), u64::try_from(at.tv_nsec / 1_000_000));
     s.unwrap_or(0).saturating_mul(1000).saturating_add(ms.unwrap_or(0))
 }

@@ -1,7 +1,8 @@
 //! Which project a request is for, and whether its caller may do that much there.
 
 use crate::{
-    api_error::ApiError, auth::caller::Caller, envelope::Path, machines::Machine, state::App,
+    api_error::ApiError, auth::caller::Caller, envelope::Path, machines::Machine, servers,
+    state::App,
 };
 use axum::{
     extract::{FromRequestParts, MatchedPath},
@@ -33,11 +34,14 @@ const ANYWHERE: [(&str, &[Method]); 16] = [
     ("/v1/projects/{id}/fallbacks", &[Method::GET]),
 ];
 
-/// A project by id or alias, with its machine, which is this server's or nobody's yet.
+/// A project by id or alias, with its machine, which is this server's or nobody's yet; or it is from now on, where its
+/// own server is gone and the machine is reached from here.
 pub(crate) async fn find(app: &App, id: &str) -> Result<(Project, Arc<Machine>), ApiError> {
     let (project, machine) = find_anywhere(app, id).await?;
-    machine.here()?;
-    Ok((project, machine))
+    match machine.here() {
+        Ok(()) => Ok((project, machine)),
+        Err(refusal) => servers::instead(app, &project, refusal).await.map(|m| (project, m)),
+    }
 }
 
 /// The same, also when its machine is another server's: only to be shown.
@@ -113,12 +117,12 @@ impl<R: Needs> FromRequestParts<App> for OfProject<R> {
         let caller = Caller::from_request_parts(parts, app).await?;
         caller.require(R::ROLE)?;
         let Path(Named { id }) = Path::from_request_parts(parts, app).await?;
-        let (project, machine) = find_anywhere(app, &id).await?;
+        let (project, mut machine) = find_anywhere(app, &id).await?;
         let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let is_told =
             ANYWHERE.iter().any(|(p, methods)| *p == path && methods.contains(&parts.method));
-        if !is_told {
-            machine.here()?;
+        if !is_told && let Err(refusal) = machine.here() {
+            machine = servers::instead(app, &project, refusal).await?;
         }
         Ok(Self { caller, project, machine, role: PhantomData })
     }

@@ -189,6 +189,7 @@ pub async fn run(
     let mut unsettled = Vec::new();
     let first = config.first_backend.unwrap_or_else(|| app.backend.name().to_owned());
     app.store.name_backends(&first).await?;
+    servers::prepare(&app).await?;
     for mut project in app.store.projects(u32::MAX, 0).await? {
         if project.host.is_none() && has_disk(&app, &project.id).await {
             // Of a version that did not write it down.

@@ -42,6 +42,8 @@ struct InHand {
     gone: CancellationToken,
     /// The next one takes its place.
     replaced: CancellationToken,
+    /// Another server goes on with it.
+    elsewhere: CancellationToken,
     /// An earlier server began it, and nobody knows yet whether it still runs.
     unknown: bool,
 }
@@ -75,6 +77,13 @@ impl Schedules {
     fn replace(&self, id: &ScheduleId) {
         for firing in self.in_hand().values().filter(|firing| firing.schedule == *id) {
             firing.replaced.cancel();
+        }
+    }
+
+    /// Another server goes on with what these schedules have begun.
+    fn let_go(&self, is_gone: impl Fn(&ScheduleId) -> bool) {
+        for firing in self.in_hand().values().filter(|firing| is_gone(&firing.schedule)) {
+            firing.elsewhere.cancel();
         }
     }
 

@@ -101,10 +101,10 @@ pub struct Decided<'a> {
 /// Firings of schedules.
 #[async_trait]
 pub trait Firings: Send + Sync {
-    /// Writes down what becomes of slots. `None`: the schedule changed meanwhile, or is gone, and
-    /// nothing was written. Else those firings that are new: a slot that has a record keeps it.
+    /// Writes down what becomes of slots. `None`: the schedule changed meanwhile, is gone, or
+    /// is another server's to decide by now, and nothing was written. Else those firings that are new: a slot that has a record keeps it.
     async fn decide_slots(&self, decided: &Decided<'_>) -> Result<Option<Vec<Firing>>, StoreError>;
-    /// Keeps what became of a firing. False: its schedule is gone.
+    /// Keeps what became of a firing. False: its schedule is gone, or its machine is another server's by now.
     async fn update_firing(&self, firing: &Firing) -> Result<bool, StoreError>;
     /// One firing.
     async fn firing(&self, id: &str) -> Result<Option<Firing>, StoreError>;

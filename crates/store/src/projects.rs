@@ -108,7 +108,8 @@ pub trait Projects: Send + Sync {
         name: &str,
         now_ms: u64,
     ) -> Result<(), StoreError>;
-    /// What is wanted now, and why it is in error (cleared with `None`).
+    /// What is wanted now, and why it is in error (cleared with `None`). Of a project whose machine is another
+    /// server's by now nothing changes.
     async fn set_wanted(
         &self,
         id: &ProjectId,

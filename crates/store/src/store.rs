@@ -5,8 +5,8 @@ use crate::{
     events::Events, fallbacks::ProjectFallbacks, firings::Firings, forks::Forks, images::Images,
     machine_settings::MachineRecords, people::People, preview_ports::PreviewPorts, prices::Prices,
     projects::Projects, runs::Runs, schedules::Schedules, secrets::Secrets, servers::Servers,
-    settings::Settings, signals::Signals, spending::Spending, traces::Traces, usage::UsageRecords,
-    webhooks::Webhooks,
+    settings::Settings, signals::Signals, spending::Spending, takeover::TakeOver, traces::Traces,
+    usage::UsageRecords, webhooks::Webhooks,
 };
 use async_trait::async_trait;
 use std::path::Path;
@@ -37,6 +37,7 @@ pub trait Store:
     + Traces
     + Signals
     + Servers
+    + TakeOver
 {
     /// Writes what is not yet on disk and closes. Later calls fail.
     async fn close(&self);

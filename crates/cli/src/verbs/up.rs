@@ -236,6 +236,7 @@ fn explain(backend: BackendName, error: &MachineError) -> anyhow::Error {
         | MachineError::Unable { .. }
         | MachineError::DiskFull { .. }
         | MachineError::NoRoom { .. }
+        | MachineError::Superseded(_)
         | MachineError::Step { .. }
         | MachineError::DidNotStart { .. } => anyhow::anyhow!("{error}"),
     }

@@ -12,14 +12,19 @@ use reqwest::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use toft_model::id::{ProjectId, random_hex};
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 const NEXT_HEADER: &str = "x-next-token";
-/// What says whose a sandbox is: this data folder's, and which project's.
+/// What says whose a sandbox is: of which data folder, of which servers that share a database, and which project's.
 const OF_SERVER: &str = "toft_server";
+const OF_INSTALLATION: &str = "toft_installation";
 const OF_PROJECT: &str = "toft_project";
 /// Sandboxes in one answer.
 const PAGE: &str = "100";
@@ -34,6 +39,7 @@ pub(crate) struct Api {
     headers: HeaderMap,
     template: String,
     server: String,
+    installation: Arc<OnceLock<String>>,
     timeout_s: u64,
 }
 
@@ -56,18 +62,31 @@ pub(crate) struct Listed {
     #[serde(rename = "sandboxID")]
     pub(crate) id: String,
     #[serde(default)]
+    state: String,
+    #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Listed {
-    /// Whose it is, if it is a project's of this server.
-    fn project_of(&self, server: &str) -> Option<ProjectId> {
+    /// Whose it is, if it is a project's of this server, or of one that shares its database.
+    fn project_of(&self, server: &str, installation: Option<&str>) -> Option<ProjectId> {
         let metadata = self.metadata.as_ref()?;
-        if metadata.get(OF_SERVER)? != server {
+        let says = |name: &str, wanted: Option<&str>| {
+            wanted.is_some() && metadata.get(name).map(String::as_str) == wanted
+        };
+        if !says(OF_SERVER, Some(server)) && !says(OF_INSTALLATION, installation) {
             return None;
         }
         metadata.get(OF_PROJECT)?.parse().ok()
     }
+}
+
+/// A sandbox of a project's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) project: ProjectId,
+    pub(crate) id: String,
+    pub(crate) is_awake: bool,
 }
 
 impl Api {
@@ -81,8 +100,15 @@ impl Api {
             headers,
             template: config.template.clone(),
             server,
+            installation: Arc::default(),
             timeout_s: config.sandbox_timeout.as_secs().max(1),
         })
+    }
+
+    /// What all servers on its database call themselves: sandboxes are made as theirs from now on.
+    pub(crate) fn called(&self, installation: &str) {
+        // It is said once, and stays the same.
+        let _ = self.installation.set(installation.to_owned());
     }
 
     pub(crate) fn template(&self) -> &str {
@@ -118,11 +144,15 @@ impl Api {
     /// Makes a sandbox. It reaches nothing of the internet by itself; it is paused, not ended, when
     /// nobody keeps it alive.
     pub(crate) async fn create(&self, project: &ProjectId) -> Result<Woken, Fault> {
+        let mut metadata = json!({OF_SERVER: self.server, OF_PROJECT: project.as_str()});
+        if let Some(installation) = self.installation.get() {
+            metadata[OF_INSTALLATION] = installation.as_str().into();
+        }
         let body = json!({
             "templateID": self.template,
             "timeout": self.timeout_s,
             "autoPause": true,
-            "metadata": {OF_SERVER: self.server, OF_PROJECT: project.as_str()},
+            "metadata": metadata,
             "allow_internet_access": false,
         });
         // One for all attempts: whichever arrived made it.
@@ -172,15 +202,15 @@ impl Api {
         there(self.ask(Method::DELETE, &path, None).await).map(|_| ())
     }
 
-    /// Sandboxes of this server, running and paused, of one project or of all.
-    pub(crate) async fn list(
-        &self,
-        project: Option<&ProjectId>,
-    ) -> Result<Vec<(ProjectId, String)>, Fault> {
-        let mut metadata = format!("{OF_SERVER}={}", self.server);
-        if let Some(project) = project {
-            metadata = format!("{metadata}&{OF_PROJECT}={project}");
-        }
+    /// Sandboxes, running and paused: of a project, whichever of the servers on its database made them; or all that
+    /// this one made.
+    pub(crate) async fn list(&self, project: Option<&ProjectId>) -> Result<Vec<Owned>, Fault> {
+        let metadata = match project {
+            Some(project) => format!("{OF_PROJECT}={project}"),
+            None => format!("{OF_SERVER}={}", self.server),
+        };
+        let installation =
+            self.installation.get().map(String::as_str).filter(|_| project.is_some());
         let mut found = Vec::new();
         let mut next: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -196,8 +226,13 @@ impl Api {
             let page: Vec<Listed> = self.read(&answer)?;
             // Whatever the other side takes for a filter: nothing of others is touched.
             found.extend(page.into_iter().filter_map(|listed| {
-                let of = listed.project_of(&self.server)?;
-                project.is_none_or(|wanted| *wanted == of).then_some((of, listed.id))
+                let of = listed.project_of(&self.server, installation)?;
+                let is_awake = listed.state == "running";
+                project.is_none_or(|wanted| *wanted == of).then_some(Owned {
+                    project: of,
+                    id: listed.id,
+                    is_awake,
+                })
             }));
             match following {
                 Some(token) if !token.is_empty() => next = Some(token),
@@ -292,14 +327,23 @@ mod tests {
         let listed = |metadata: Value| -> Listed {
             serde_json::from_value(json!({"sandboxID": "s", "metadata": metadata})).unwrap()
         };
-        let of = |metadata: Value| listed(metadata).project_of("own").map(|p| p.to_string());
+        let of = |metadata: Value| {
+            listed(metadata).project_of("own", Some("ours")).map(|p| p.to_string())
+        };
         let project = "a23456789bcd";
+        let of_ours =
+            json!({"toft_server": "other", "toft_installation": "ours", "toft_project": project});
+        assert_eq!(of(of_ours.clone()), Some(project.to_owned()));
+        assert_eq!(listed(of_ours).project_of("own", None), None);
+        let nameless = json!({"toft_server": "other", "toft_project": project});
+        assert_eq!(listed(nameless).project_of("own", None), None);
         assert_eq!(
             of(json!({"toft_server": "own", "toft_project": project})),
             Some(project.to_owned())
         );
         for other in [
             json!({"toft_server": "other", "toft_project": project}),
+            json!({"toft_server": "other", "toft_installation": "others", "toft_project": project}),
             json!({"toft_project": project}),
             json!({"toft_server": "own"}),
             json!({"toft_server": "own", "toft_project": "../x"}),

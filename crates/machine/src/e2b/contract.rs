@@ -3,7 +3,7 @@
 use super::E2b;
 use crate::{
     at_rest::Files,
-    backend::{Backend, MachineError, Running, StartSpec, Stats},
+    backend::{Backend, Far, MachineError, Running, StartSpec, Stats},
     blocking::to_its_end,
     places::{READ_ONLY, READ_ONLY_LEFT},
     tunnel::wire::{Answer, Ask},
@@ -136,6 +136,40 @@ impl Backend for E2b {
     async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
         let (inner, known) = (self.0.clone(), known.to_vec());
         to_its_end(async move { inner.sweep(&known).await }).await
+    }
+
+    async fn sweep_far(&self, known: &[ProjectId]) -> Result<(), MachineError> {
+        let (inner, known) = (self.0.clone(), known.to_vec());
+        to_its_end(async move { inner.sweep_far(&known).await }).await
+    }
+
+    fn far(&self) -> Vec<&'static str> {
+        vec![NAME]
+    }
+
+    fn called(&self, installation: &str) {
+        self.0.api.called(installation);
+    }
+
+    fn fenced(&self, project: &ProjectId, fence: u64) {
+        self.0.fenced(project, fence);
+    }
+
+    async fn reaches(&self, project: &ProjectId) -> Result<Option<Far>, MachineError> {
+        self.0.reaches(project).await
+    }
+
+    async fn let_go(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let (inner, project) = (self.0.clone(), project.clone());
+        to_its_end(async move {
+            // Whoever waits for its sandbox just now gives up.
+            inner.forget(&project).await;
+            let turn = inner.turns.take(&project).await;
+            inner.let_go(&project).await?;
+            inner.turns.end(&project, turn);
+            Ok(())
+        })
+        .await
     }
 
     async fn connect_init(&self, project: &ProjectId) -> Result<UnixStream, MachineError> {

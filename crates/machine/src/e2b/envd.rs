@@ -55,6 +55,13 @@ pub(crate) struct Program {
     pub(crate) output: Output,
 }
 
+/// What becomes of a program with a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tagged {
+    Ends,
+    Stays,
+}
+
 /// What a program does.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Did {
@@ -231,8 +238,11 @@ impl Envd {
         self.http.once(request).await.map(|_| ()).map_err(|(fault, _)| fault)
     }
 
-    /// Ends programs that were started with this tag.
-    pub(crate) async fn kill_tagged(&self, tag: &str) -> Result<(), Fault> {
+    /// Ends programs by the tags that they were started with. False, and nothing is done: one of them is to stay.
+    pub(crate) async fn end_tagged(
+        &self,
+        judge: impl Fn(&str) -> Option<Tagged>,
+    ) -> Result<bool, Fault> {
         #[derive(Deserialize)]
         struct List {
             #[serde(default)]
@@ -247,7 +257,11 @@ impl Envd {
         let answer = self.call("/process.Process/List", &json!({})).await?;
         let list: List = serde_json::from_slice(&answer)
             .map_err(|e| Fault::Strange { at: at("List"), why: e.to_string() })?;
-        for process in list.processes.iter().filter(|p| p.tag.as_deref() == Some(tag)) {
+        let judged = |process: &Process| process.tag.as_deref().and_then(&judge);
+        if list.processes.iter().any(|process| judged(process) == Some(Tagged::Stays)) {
+            return Ok(false);
+        }
+        for process in list.processes.iter().filter(|p| judged(p) == Some(Tagged::Ends)) {
             let body = json!({"process": {"pid": process.pid}, "signal": "SIGNAL_SIGKILL"});
             match self.call("/process.Process/SendSignal", &body).await {
                 // It ended by itself.
@@ -255,7 +269,7 @@ impl Envd {
                 other => drop(other?),
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -22,7 +22,7 @@ const GONE: &str = "its sandbox is gone at E2B, and its files with it: start it 
                     with an empty one. Its conversations are kept here";
 
 impl Inner {
-    fn explain(&self, project: &ProjectId, fault: Fault) -> MachineError {
+    pub(super) fn explain(&self, project: &ProjectId, fault: Fault) -> MachineError {
         self.api.explain(Some(project), fault)
     }
 
@@ -31,7 +31,7 @@ impl Inner {
         record.write(&self.folders.run(project)).map_err(step(project, "writing down its sandbox"))
     }
 
-    fn record(&self, project: &ProjectId) -> Option<Record> {
+    pub(super) fn record(&self, project: &ProjectId) -> Option<Record> {
         Record::read(&self.folders.run(project))
     }
 
@@ -46,11 +46,11 @@ impl Inner {
         }
         let listed = self.api.list(Some(project)).await;
         let mut listed = listed.map_err(|fault| self.explain(project, fault))?.into_iter();
-        let found = listed.next().map(|(_, sandbox)| sandbox);
+        let found = listed.next().map(|owned| owned.id);
         match (&found, &recorded) {
             (None, Some(sandbox)) => tracing::warn!(project.id = %project, sandbox = %sandbox,
                 "its sandbox is gone at E2B, and its files with it"),
-            (Some(sandbox), _) => self.remember(project, sandbox, Left::Cold)?,
+            (Some(sandbox), _) => self.remember(project, sandbox, Left::Unknown)?,
             (None, None) => {}
         }
         Ok(found)
@@ -72,7 +72,7 @@ impl Inner {
         Ok(live)
     }
 
-    async fn forget(&self, project: &ProjectId) {
+    pub(super) async fn forget(&self, project: &ProjectId) {
         let live = self.lives().remove(project);
         if let Some(live) = live {
             live.rest().await;
@@ -140,7 +140,7 @@ impl Inner {
                 return running(project, &live, found).map(Some);
             }
             Some(Left::Cold) => return Ok(None),
-            Some(Left::Running(_)) | None => {}
+            Some(Left::Running(_) | Left::Unknown) | None => {}
         }
         let Some(live) = self.live(project).await? else { return Ok(None) };
         live.rouse();
@@ -183,7 +183,7 @@ impl Inner {
             Some(Left::Cold) if self.known(project).is_none() => return Ok(()),
             // They stand still, and are ended when it is next awake.
             Some(Left::Frozen(_)) => {}
-            Some(Left::Running(_) | Left::Cold) | None => {
+            Some(Left::Running(_) | Left::Unknown | Left::Cold) | None => {
                 let Some(live) = self.live(project).await? else { return Ok(()) };
                 let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
                 let ending = async {
@@ -198,6 +198,8 @@ impl Inner {
                         self.forget(project).await;
                         return Ok(());
                     }
+                    // It works for another one.
+                    Err(error @ MachineError::Superseded(_)) => return Err(error),
                     // Paused they do nothing, and are ended when it is next awake.
                     Err(error) => {
                         tracing::warn!(project.id = %project, "paused, not ended: {error}");
@@ -225,34 +227,19 @@ impl Inner {
         if let Some(sandbox) = &own {
             self.api.delete(sandbox).await.map_err(explained)?;
         }
-        for (_, other) in self.api.list(Some(project)).await.map_err(explained)? {
-            if own.as_ref() != Some(&other) {
-                self.api.delete(&other).await.map_err(explained)?;
+        for other in self.api.list(Some(project)).await.map_err(explained)? {
+            if own.as_ref() != Some(&other.id) {
+                self.api.delete(&other.id).await.map_err(explained)?;
             }
         }
         self.forget_files(project)
     }
 
-    fn forget_files(&self, project: &ProjectId) -> Result<(), MachineError> {
+    pub(super) fn forget_files(&self, project: &ProjectId) -> Result<(), MachineError> {
         [self.folders.run(project), self.log(project)]
             .iter()
             .try_for_each(|path| toft_jail::tree::remove(path))
             .map_err(step(project, "removing what was kept of it here"))
-    }
-
-    /// Deletes sandboxes of this server's whose project nobody knows.
-    pub(super) async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
-        let listed = self.api.list(None).await.map_err(|fault| self.api.explain(None, fault))?;
-        for (project, sandbox) in listed {
-            if known.contains(&project) {
-                continue;
-            }
-            tracing::info!(project.id = %project, "deleting the sandbox of a project that there is no more");
-            self.forget(&project).await;
-            self.api.delete(&sandbox).await.map_err(|fault| self.explain(&project, fault))?;
-            self.forget_files(&project)?;
-        }
-        Ok(())
     }
 
     pub(super) async fn freeze(&self, project: &ProjectId) -> Result<(), MachineError> {

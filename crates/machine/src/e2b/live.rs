@@ -33,6 +33,8 @@ const AGAIN_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Live {
     project: ProjectId,
     pub(super) sandbox: String,
+    /// See [`crate::backend::Backend::fenced`].
+    fence: u64,
     api: Api,
     program: Arc<Program>,
     log: PathBuf,
@@ -78,6 +80,7 @@ impl Live {
         Ok(Arc::new(Self {
             project: project.clone(),
             sandbox,
+            fence: inner.fence(project),
             api: inner.api.clone(),
             program: Arc::clone(&inner.program),
             log: inner.log(project),
@@ -110,7 +113,8 @@ impl Live {
         let rests = self.awake().rests.clone();
         let opening = async {
             let envd = self.wake().await?;
-            Tunnel::open(&envd, &self.program, &self.project, self.doors, &self.log).await
+            let (doors, log) = (self.doors, &self.log);
+            Tunnel::open(&envd, &self.program, &self.project, doors, log, self.fence).await
         };
         let opened = Arc::new(rests.run_until_cancelled(opening).await.ok_or_else(gone)??);
         *tunnel = Some(Arc::clone(&opened));
@@ -200,8 +204,8 @@ impl Live {
                         tunnel.until_ended().await;
                         tracing::info!(project.id = %project, "a tunnel broke and is opened again");
                     }
-                    // It is gone, or going: who uses it finds out.
-                    Err(MachineError::NotRunning(_)) => return,
+                    // It is gone, or going, or another server's: who uses it finds out.
+                    Err(MachineError::NotRunning(_) | MachineError::Superseded(_)) => return,
                     Err(error) => {
                         tracing::warn!(project.id = %project, "no tunnel into its sandbox: {error}");
                         drop(live);

@@ -20,6 +20,8 @@ pub(super) enum Left {
     Running(Found),
     /// It is paused, with its processes.
     Frozen(Found),
+    /// Nobody here knows: another server had it.
+    Unknown,
     /// Its processes are not wanted; should there be some in the sandbox, they are ended first.
     Cold,
 }

@@ -1,11 +1,17 @@
 //! The server's end of a tunnel into a sandbox: brings the program there, starts it, opens channels to init
 //! and bridge, and leads the machine's connections to the gateway's doors on this host.
 
-use super::{carrier, envd::Envd, http::Fault, mirror::Mirror};
+use super::{
+    carrier,
+    envd::{Envd, Tagged},
+    http::Fault,
+    mirror::Mirror,
+};
 use crate::{
     backend::MachineError,
     error::step,
     tunnel::{
+        SUPERSEDED,
         mux::{self, Channel, End, Opener},
         wire::{self, Answer, Ask},
     },
@@ -28,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Toft's folder in a sandbox, below the home of the user that programs run as.
 const FOLDER: &str = ".toft";
-/// By this the tunnels of earlier servers are found and ended.
+/// By this the tunnels of earlier servers are found and ended. A dot and the number of their server come after it.
 const TAG: &str = "toft-tunnel";
 /// From a program that started to its first word: it looks at the machine first.
 const FIRST_WORD: Duration = Duration::from_secs(30);
@@ -74,11 +80,11 @@ impl Program {
     }
 
     /// A whole upload becomes the program, which is then run in the shell's place.
-    fn script(&self, project: &ProjectId) -> String {
+    fn script(&self, project: &ProjectId, fence: u64) -> String {
         let (path, new) = (self.path(), self.new_path());
         format!(
             "if [ ! -e {path} ]; then chmod 0755 {new} && mv {new} {path} || exit 126; fi; \
-             exec {path} tunnel {project}"
+             exec {path} tunnel {project} {fence}"
         )
     }
 }
@@ -98,7 +104,7 @@ impl Drop for Tunnel {
 }
 
 impl Tunnel {
-    /// Opens one in a sandbox that is awake, in place of any other. `doors`: the gateway's on this host;
+    /// Opens one in a sandbox that is awake, in place of any other of a server with no larger number. `doors`: the gateway's on this host;
     /// `log`: where the copy of the machine's log folder lies.
     pub(super) async fn open(
         envd: &Envd,
@@ -106,12 +112,16 @@ impl Tunnel {
         project: &ProjectId,
         doors: [SocketAddr; 2],
         log: &Path,
+        fence: u64,
     ) -> Result<Self, MachineError> {
         let failed = |fault: Fault| step(project, "opening the tunnel into the sandbox")(fault);
+        let superseded = || MachineError::Superseded(project.clone());
         program.bring(envd).await.map_err(failed)?;
-        envd.kill_tagged(TAG).await.map_err(failed)?;
-        let script = program.script(project);
-        let started = envd.start("/bin/sh", &["-c", &script], TAG).await.map_err(failed)?;
+        if !envd.end_tagged(|tag| of_tag(tag, fence)).await.map_err(failed)? {
+            return Err(superseded());
+        }
+        let (script, tag) = (program.script(project, fence), format!("{TAG}.{fence}"));
+        let started = envd.start("/bin/sh", &["-c", &script], &tag).await.map_err(failed)?;
         let ended = CancellationToken::new();
         let (line, said) = carrier::line(envd.clone(), started, &ended);
         let (opener, incoming, carrying) = mux::begin(line, End::Server);
@@ -127,6 +137,9 @@ impl Tunnel {
         let Some(Ok(Ok(alive))) = greeted else {
             ended.cancel();
             let said = said.text();
+            if said.contains(SUPERSEDED) {
+                return Err(superseded());
+            }
             let why = if said.is_empty() { "it says nothing".to_owned() } else { said };
             return Err(MachineError::DidNotStart {
                 project: project.clone(),
@@ -227,6 +240,14 @@ impl Tunnel {
     }
 }
 
+/// What becomes of a program in the sandbox when a server with this number opens a tunnel.
+fn of_tag(tag: &str, fence: u64) -> Option<Tagged> {
+    let rest = tag.strip_prefix(TAG)?;
+    // Of earlier versions, which had no numbers.
+    let theirs = if rest.is_empty() { 0 } else { rest.strip_prefix('.')?.parse().ok()? };
+    Some(if theirs > fence { Tagged::Stays } else { Tagged::Ends })
+}
+
 /// The first word on a channel for such, and its echo.
 async fn greeted(opener: &Opener) -> io::Result<Channel> {
     let mut alive = opener.open().await?;
@@ -280,4 +301,21 @@ async fn lead(mut channel: Channel, doors: &[SocketAddr; 2]) -> io::Result<()> {
     let _ = stream.set_nodelay(true);
     copy_bidirectional(&mut stream, &mut channel).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tunnels_of_older_servers_end_and_those_of_newer_ones_stay() {
+        let check = |tag: &str, want| assert_eq!(of_tag(tag, 3), want, "{tag}");
+        for older in ["toft-tunnel", "toft-tunnel.1", "toft-tunnel.3"] {
+            check(older, Some(Tagged::Ends));
+        }
+        check("toft-tunnel.4", Some(Tagged::Stays));
+        for other in ["", "x", "toft-tunnels", "toft-tunnel.", "toft-tunnel.x", "toft-tunnel.-1"] {
+            check(other, None);
+        }
+    }
 }

@@ -3,11 +3,18 @@
 use super::{Several, carry};
 use crate::{
     at_rest::Files,
-    backend::{Backend, Checkpointed, MachineError, Part, Report, Room, Running, StartSpec, Stats},
+    backend::{
+        Backend, Checkpointed, Far, MachineError, Part, Report, Room, Running, StartSpec, Stats,
+    },
     images::Images,
 };
 use async_trait::async_trait;
-use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
     event::LimitHit,
@@ -204,6 +211,48 @@ impl Backend for Several {
             }
         }
         swept
+    }
+
+    async fn sweep_far(&self, known: &[ProjectId]) -> Result<(), MachineError> {
+        let mut swept = Ok(());
+        for member in self.used().filter(|one| one.is_far()) {
+            let done = match self.open(member).await {
+                Ok(backend) => backend.sweep_far(known).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                tracing::warn!(backend = member.name, %error, "machines that nobody has may stay there");
+                swept = Err(error);
+            }
+        }
+        swept
+    }
+
+    fn far(&self) -> Vec<&'static str> {
+        let far = self.all.iter().filter(|one| one.is_offered() && one.is_far());
+        far.map(|one| one.name).collect()
+    }
+
+    fn called(&self, installation: &str) {
+        // It is said once, and stays the same.
+        let _ = self.called.set(installation.to_owned());
+        for (_, one) in self.opened() {
+            one.called(installation);
+        }
+    }
+
+    fn fenced(&self, project: &ProjectId, fence: u64) {
+        self.fences.write().unwrap_or_else(PoisonError::into_inner).insert(project.clone(), fence);
+    }
+
+    async fn reaches(&self, project: &ProjectId) -> Result<Option<Far>, MachineError> {
+        self.at(project).await?.reaches(project).await
+    }
+
+    async fn let_go(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let done = self.at(project).await?.let_go(project).await;
+        self.forget(project);
+        done
     }
 
     async fn connect_init(&self, project: &ProjectId) -> Result<UnixStream, MachineError> {

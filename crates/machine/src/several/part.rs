@@ -65,6 +65,11 @@ impl Member {
         !matches!(self.open, Some(Err(_)))
     }
 
+    /// Whether its machines are at somebody else's.
+    pub(super) fn is_far(&self) -> bool {
+        self.now().map_or(self.name == "e2b", |open| !open.far().is_empty())
+    }
+
     /// If it is open.
     pub(super) fn now(&self) -> Option<&Arc<dyn Backend>> {
         self.opened.get()

@@ -4,7 +4,9 @@
 //! heard on it.
 
 use super::{
+    SUPERSEDED,
     doors::Doors,
+    fence::Fence,
     logs::{Have, Sent, Source},
     mux::{self, Channel, End, Opener},
     wire::{self, Answer, Ask, Found, Order},
@@ -43,7 +45,7 @@ const PROGRAM: &str = "toft-";
 const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 /// Nobody is heard for this long: the other end is gone without a word, and a new tunnel will come.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
-/// Between two looks at the logs, and at the silence.
+/// Between two looks at the logs, at the silence, and whether another server has come.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Why a tunnel ended at once.
@@ -55,6 +57,9 @@ pub enum TunnelError {
     /// It cannot work here.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// A server with a larger number has the machine.
+    #[error("{SUPERSEDED}")]
+    Superseded,
     /// No machine can be made here.
     #[error("{0}")]
     Machine(#[from] MachineError),
@@ -64,8 +69,10 @@ pub enum TunnelError {
 pub fn main(mut argv: impl Iterator<Item = OsString>) -> Result<(), TunnelError> {
     let project = argv.next().and_then(|arg| arg.into_string().ok()?.parse().ok());
     let project: ProjectId = project.ok_or(TunnelError::NoProject)?;
+    // Servers of earlier versions have no number, and nobody to take over from.
+    let fence = argv.next().and_then(|arg| arg.into_string().ok()?.parse().ok()).unwrap_or(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(project));
+    let served = runtime.block_on(serve(project, fence));
     // A read of standard input that never ends must not hold up the exit.
     runtime.shutdown_background();
     served
@@ -75,6 +82,7 @@ struct Inside {
     project: ProjectId,
     host: Host,
     log: PathBuf,
+    fence: Fence,
     opener: Opener,
     doors: AsyncMutex<Doors>,
     began: Instant,
@@ -82,7 +90,7 @@ struct Inside {
     heard_ms: AtomicU64,
 }
 
-async fn serve(project: ProjectId) -> Result<(), TunnelError> {
+async fn serve(project: ProjectId, fence: u64) -> Result<(), TunnelError> {
     let exe = env::current_exe()?;
     let own = exe.parent().unwrap_or(Path::new("/")).to_owned();
     let of_user = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
@@ -98,12 +106,16 @@ async fn serve(project: ProjectId) -> Result<(), TunnelError> {
         home,
     };
     let host = host::open(config).await?;
+    // Before anything is done, and until all is: the lock goes with the process.
+    let fence = blocking(move || Fence::take(&own, fence)).await?;
+    let fence = fence.ok_or(TunnelError::Superseded)?;
     let (opener, mut incoming, carrying) =
         mux::begin(join(tokio::io::stdin(), tokio::io::stdout()), End::Machine);
     let inside = Arc::new(Inside {
         log: host.log_dir(&project),
         project,
         host,
+        fence,
         opener,
         doors: AsyncMutex::default(),
         began: Instant::now(),
@@ -126,6 +138,7 @@ async fn serve(project: ProjectId) -> Result<(), TunnelError> {
         carried = carrying => carried?,
         () = answering => {}
         () = inside.silence() => {}
+        () = inside.superseded() => return Err(TunnelError::Superseded),
     }
     Ok(())
 }
@@ -146,10 +159,20 @@ impl Inside {
         }
     }
 
+    /// Ends when another server has come.
+    async fn superseded(&self) {
+        while !matches!(self.fence.holds(), Ok(false)) {
+            sleep(LOOK).await;
+        }
+    }
+
     async fn answer(&self, mut channel: Channel) -> io::Result<()> {
         let asked = timeout(ASK_TIMEOUT, wire::receive(&mut channel)).await;
         let ask: Ask = asked.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.heard();
+        if !self.fence.holds()? {
+            return Ok(());
+        }
         let host = &self.host;
         match ask {
             Ask::Init => {

@@ -39,12 +39,42 @@ pub(crate) async fn adopt_all(app: App, projects: Vec<Unsettled>) {
     if let Err(error) = app.backend.sweep(&wanted).await {
         tracing::warn!(%error, "remains of old machines could not be removed");
     }
+    sweep_far(&app, wanted).await;
     drop(alone);
     leave_others(&app, &known).await;
     for id in known {
         let Some(machine) = app.machines.get(&id).filter(|m| !m.runs()) else { continue };
         cold_log::catch_up(&app, &machine).await;
     }
+}
+
+/// The same where machines are at somebody else's: those that other servers have gone on with stay.
+async fn sweep_far(app: &App, mut known: Vec<ProjectId>) {
+    let swept = match app.store.projects(u32::MAX, 0).await {
+        Ok(all) => {
+            known.extend(all.into_iter().map(|project| project.id));
+            app.backend.sweep_far(&known).await.map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = swept {
+        tracing::warn!(error, "machines that nobody has may stay where they are");
+    }
+}
+
+/// One that another server had, which is gone. One that stands still there is not woken for this.
+pub(crate) async fn taken_over(
+    app: &App,
+    project: &Project,
+    machine: &Arc<Machine>,
+    is_awake: bool,
+) {
+    if is_awake {
+        settle(app, project, machine).await;
+    } else if project.wanted == Wanted::Stopped {
+        machine.view().state = MachineState::Stopped;
+    }
+    machine.settle();
 }
 
 /// Removes disks that an earlier server was about to move, or had moved away from.

@@ -264,6 +264,7 @@ pub(crate) async fn end_processes(
     machine: &Arc<Machine>,
     state: MachineState,
 ) -> Result<(), ApiError> {
+    servers::still_here(app, machine).await?;
     if machine.state() == MachineState::Running {
         // Too late for it afterwards; without an answer the last one stays. A paused one was asked.
         let _ = timeout(LAST_SNAPSHOT_TIMEOUT, tailer::snapshot(app, machine)).await;
@@ -329,6 +330,26 @@ fn destroyed(machine: &Machine) {
     if let Some(following) = view.following.take() {
         following.cancel();
     }
+}
+
+/// Forgets a machine that another server goes on with. Nothing of it is ended.
+pub(crate) async fn let_go(app: &App, machine: &Arc<Machine>) {
+    app.machines.remove(&machine.id);
+    if let Some(following) = machine.view().following.take() {
+        following.cancel();
+    }
+    app.gateway.remove_machine(&machine.id).await;
+    app.ports.close(&machine.id).await;
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    app.tasks.spawn(async move {
+        // What waits for it gives up first: nothing of it answers any more.
+        if let Err(error) = app2.backend.let_go(&machine.id).await {
+            tracing::warn!(project.id = %machine.id, %error, "what is here of it stays until the next start");
+        }
+        let _life = machine.lock_life().await;
+        let _taking = machine.taking.lock().await;
+        destroyed(&machine);
+    });
 }
 
 /// Removes what is here of a project that another server has deleted.

@@ -21,20 +21,22 @@ use tokio_util::sync::CancellationToken;
 pub(super) fn spawn(app: &App, schedule: Schedule, firing: Firing, resumed: bool) {
     let Some(machine) = app.machines.get(&schedule.project) else { return };
     let (gone, replaced) = (CancellationToken::new(), CancellationToken::new());
+    // A server that ends leaves it where it is; the next one, or another, goes on.
+    let elsewhere = app.stop.token().child_token();
     let id = firing.id.clone();
     let in_hand = InHand {
         schedule: schedule.id.clone(),
         gone: gone.clone(),
         replaced: replaced.clone(),
+        elsewhere: elsewhere.clone(),
         unknown: resumed,
     };
     app.schedules.in_hand().insert(id.clone(), in_hand);
     let job = Job { app: app.clone(), machine, schedule, firing, gone, replaced, resumed };
-    let ends = app.stop.token().clone();
     let app2 = app.clone();
     app.tasks.spawn(async move {
-        // A server that ends leaves it where it is; the next one goes on.
-        if ends.run_until_cancelled_owned(job.run()).await.is_some() {
+        let ended = elsewhere.run_until_cancelled_owned(job.run()).await;
+        if ended.is_some() || !app2.stop.token().is_cancelled() {
             app2.schedules.done(&id);
         }
     });

@@ -97,18 +97,40 @@ async fn take_up(app: &App) -> Result<(), StoreError> {
     // Nothing else has begun: that waits for this.
     let mut open = app.store.all_open_firings().await?;
     open.retain(|(schedule, _)| is_here(app, schedule));
-    for (schedule, firing) in &open {
+    go_on(app, &open).await;
+    Ok(())
+}
+
+/// Goes on with what a server that is gone began for a project that is this one's now.
+pub(crate) async fn take_up_of(app: &App, project: &ProjectId) -> Result<(), StoreError> {
+    let _turn = app.schedules.turn.lock().await;
+    let mut open = app.store.all_open_firings().await?;
+    open.retain(|(schedule, _)| schedule.project == *project);
+    go_on(app, &open).await;
+    app.schedules.changed();
+    Ok(())
+}
+
+/// Another server goes on with what was begun for a project.
+pub(crate) async fn let_go_of(app: &App, project: &ProjectId) -> Result<(), StoreError> {
+    let own: HashSet<ScheduleId> =
+        app.store.schedules(project).await?.into_iter().map(|schedule| schedule.id).collect();
+    app.schedules.let_go(|id| own.contains(id));
+    Ok(())
+}
+
+async fn go_on(app: &App, open: &[(Schedule, Firing)]) {
+    for (schedule, firing) in open {
         if firing.step != Step::Waiting {
             firing::spawn(app, schedule.clone(), firing.clone(), true);
         }
     }
-    for (schedule, firing) in &open {
+    for (schedule, firing) in open {
         if firing.step == Step::Waiting {
             firing::make_room(app, schedule, firing);
             firing::promote(app, schedule).await;
         }
     }
-    Ok(())
 }
 
 /// Whether its project's machine is this server's: only that one decides.

@@ -1,15 +1,16 @@
 //! What this server is among those on its database, and which others it knows of. Told anew by `watch`.
 
 use super::elsewhere::Elsewhere;
-use crate::{error::ServerError, machines::Machine};
+use crate::{clock::since_boot_ms, error::ServerError, machines::Machine};
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Instant,
 };
 use toft_model::id::{ProjectId, hex};
-use toft_store::{Joined, NewServer, Project, Server, Store};
+use toft_store::{GONE_MS, Joined, NewServer, Project, Server, Store};
 
 /// Names where a data folder lies, for as long as its computer runs.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -24,6 +25,19 @@ pub(crate) struct Servers {
     pub(super) known: RwLock<Vec<Server>>,
     /// Projects that are just being deleted here.
     leaving: Mutex<HashSet<ProjectId>>,
+    heard: Mutex<Heard>,
+    /// Held by whoever takes projects over, or lets go of some.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    /// Projects that could not be taken over, and when that was tried.
+    pub(super) unreached: Mutex<HashMap<ProjectId, Instant>>,
+}
+
+/// When others heard of this server, by a clock that goes on while it stands still.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    /// Since when it was heard of without a gap. `None`: it is not now.
+    pub(super) since_ms: Option<u64>,
+    pub(super) last_ms: u64,
 }
 
 /// Marks a project as one that is deleted here just now.
@@ -76,11 +90,39 @@ pub(crate) async fn join(
         }
         Joined::Differs(url) => return Err(ServerError::OtherAgentKey { url }),
     }
-    let known = RwLock::new(store.servers(now_ms).await?);
-    Ok(Servers { me, known, leaving: Mutex::default() })
+    let known = store.servers(now_ms).await?;
+    Ok(Servers::new(me, known))
 }
 
 impl Servers {
+    fn new(me: NewServer, known: Vec<Server>) -> Self {
+        let heard = Heard { since_ms: None, last_ms: since_boot_ms() };
+        Self {
+            me,
+            known: RwLock::new(known),
+            leaving: Mutex::default(),
+            heard: Mutex::new(heard),
+            turn: Arc::default(),
+            unreached: Mutex::default(),
+        }
+    }
+
+    pub(super) fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether those that are silent are gone. After the database was away all others seem to be: they are given the
+    /// time to say otherwise.
+    pub(super) fn is_sure(&self) -> bool {
+        let Heard { since_ms, last_ms } = *self.heard();
+        since_ms.is_some_and(|since_ms| last_ms.saturating_sub(since_ms) >= GONE_MS)
+    }
+
+    /// Whether this one was silent for so long that others may have taken it for gone.
+    pub(super) fn was_away(&self) -> bool {
+        since_boot_ms().saturating_sub(self.heard().last_ms) >= GONE_MS / 2
+    }
+
     /// Whether a machine of that host is none of this server's.
     pub(crate) fn elsewhere(&self, host: Option<&str>) -> Option<Elsewhere> {
         let host = host.filter(|host| *host != self.me.id)?;
@@ -123,7 +165,28 @@ mod tests {
 
     fn servers(known: Vec<Server>) -> Servers {
         let me = me("me".into(), Path::new("/tmp"), "http://a".into(), "1".into(), b"k", None);
-        Servers { me, known: RwLock::new(known), leaving: Mutex::default() }
+        Servers::new(me, known)
+    }
+
+    #[test]
+    fn one_that_was_silent_itself_says_nothing_of_others_and_takes_nothing_for_its_own() {
+        let servers = servers(Vec::new());
+        let now = since_boot_ms();
+        let check = |since_ms, last_ms, sure, away| {
+            *servers.heard() = Heard { since_ms, last_ms };
+            assert_eq!(
+                (servers.is_sure(), servers.was_away()),
+                (sure, away),
+                "{since_ms:?} {last_ms}"
+            );
+        };
+        let long = GONE_MS + 1_000;
+        assert!(now > 2 * long, "a host that has just started");
+        check(None, now, false, false);
+        check(Some(now), now, false, false);
+        check(Some(now - long), now, true, false);
+        check(Some(now - 2 * long), now - long, true, true);
+        check(None, now - long, false, true);
     }
 
     #[test]

@@ -1,13 +1,9 @@
 //! What a server does again and again for the sake of others: says that it is there and how its machines are, tells
 //! runs whose host is gone, removes what others have deleted, and takes in what others have set.
 
-use super::known::GONE_TOPIC;
-use crate::{machines::life, state::App};
-use std::{
-    collections::HashMap,
-    sync::PoisonError,
-    time::{Duration, Instant},
-};
+use super::{known::GONE_TOPIC, takeover};
+use crate::{clock::since_boot_ms, machines::life, state::App};
+use std::{collections::HashMap, sync::PoisonError, time::Duration};
 use toft_model::{id::ProjectId, machine::MachineState};
 use toft_store::{GONE_MS, Signal, Store, StoreError};
 use tokio::time::{MissedTickBehavior, interval};
@@ -16,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 const BEAT: Duration = Duration::from_millis(GONE_MS / 5);
 /// One that comes later than this after the one before says nothing about others: the database was away, or this
 /// host stood still.
-const LATE: Duration = Duration::from_millis(GONE_MS / 2);
+const LATE_MS: u64 = GONE_MS / 2;
 /// How often keys of programs are read again: a signal may be lost.
 const KEYS_LOOK: Duration = Duration::from_secs(5);
 /// The same for what only costs, and opens nothing.
@@ -44,8 +40,6 @@ pub(crate) async fn run(app: App) {
 async fn beat(app: &App) {
     let mut tick = interval(BEAT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Since when this server has beaten without a gap, and when it did last.
-    let mut steady: Option<(Instant, Instant)> = None;
     let mut told = HashMap::new();
     loop {
         tick.tick().await;
@@ -61,17 +55,21 @@ async fn beat(app: &App) {
             }
             Err(error) => {
                 tracing::warn!(%error, "other servers cannot be told that this one is there");
-                steady = None;
+                app.servers.heard().since_ms = None;
                 continue;
             }
         }
-        let at = Instant::now();
-        let since = match steady {
-            Some((since, last)) if at.duration_since(last) < LATE => since,
-            _ => at,
+        let at = since_boot_ms();
+        let is_sure = {
+            let mut heard = app.servers.heard();
+            if at.saturating_sub(heard.last_ms) >= LATE_MS {
+                heard.since_ms = None;
+            }
+            heard.since_ms.get_or_insert(at);
+            heard.last_ms = at;
+            drop(heard);
+            app.servers.is_sure()
         };
-        steady = Some((since, at));
-        let is_sure = at.duration_since(since) >= Duration::from_millis(GONE_MS);
         if let Err(error) = look(app, now, is_sure, &mut told).await {
             tracing::warn!(%error, "other servers cannot be watched");
         }
@@ -89,7 +87,10 @@ async fn look(
     tell_states(app, told).await?;
     forget_unbound(app).await?;
     remove_deleted(app).await?;
-    // After the database was away all others seem to be gone: they are given the time to say otherwise.
+    takeover::let_go(app).await?;
+    if is_sure {
+        takeover::look(app);
+    }
     tell_runs(app, is_sure, now).await
 }
 

@@ -199,7 +199,7 @@ pub(super) async fn append_next(
     let added = sqlx::query(
         "INSERT INTO bridge_event (project_id, seq, ts, session, kind, data, hash) \
          SELECT p.id, $2, $3, $4, $5, $6, $7 FROM project p \
-         WHERE p.public_id = $1 AND p.deleted_at IS NULL AND ($8 = 0 OR EXISTS \
+         WHERE p.public_id = $1 AND p.deleted_at IS NULL AND COALESCE(p.host, $10) = $10 AND ($8 = 0 OR EXISTS \
          (SELECT 1 FROM bridge_event e WHERE e.project_id = p.id AND e.seq = $8 AND e.hash = $9)) \
          ON CONFLICT DO NOTHING",
     )
@@ -212,6 +212,7 @@ pub(super) async fn append_next(
     .bind(hash.as_slice())
     .bind(i64::try_from(head.seq).unwrap_or(i64::MAX))
     .bind(head.hash.as_slice())
+    .bind(store.me.get().map_or("", String::as_str))
     .execute(&store.relaxed)
     .await?;
     Ok(added.rows_affected() == 1)

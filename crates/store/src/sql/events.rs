@@ -1,8 +1,8 @@
 //! [`Events`]. One event is one autocommitted insert; a batch is one transaction of few statements.
 
 use super::{
-    ALONE, Db, DbConnection, DbRow, Durable, SqlStore, append_next, ms, raw, raw_at, unsigned,
-    words,
+    ALONE, Db, DbConnection, DbRow, Durable, SqlStore, append_next, ms, raw, raw_at, takeover,
+    unsigned, words,
 };
 use crate::{
     chain,
@@ -159,6 +159,7 @@ async fn append(
     known: Option<Head>,
 ) -> Result<(Appended, Head), StoreError> {
     let (mut tx, key) = store.begin_in(project, Durable::Soon).await?;
+    takeover::still_ours(store, &mut tx, key).await?;
     let mut head = match known {
         Some(head) => head,
         None => read_head(tx.on(), key).await?,

@@ -23,6 +23,7 @@ mod secrets;
 mod servers;
 mod settings;
 mod spending;
+mod takeover;
 mod traces;
 mod usage;
 mod webhooks;

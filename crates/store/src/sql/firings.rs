@@ -139,12 +139,14 @@ impl Firings for SqlStore {
         let mut tx = self.begin().await?;
         let key: Option<i64> = sqlx::query_scalar(
             "UPDATE schedule SET decided_at = $1, next_at = $2, revision = revision + 1 \
-             WHERE public_id = $3 AND revision = $4 RETURNING id",
+             WHERE public_id = $3 AND revision = $4 AND EXISTS (SELECT 1 FROM project p \
+             WHERE p.id = schedule.project_id AND COALESCE(p.host, $5) = $5) RETURNING id",
         )
         .bind(ms(decided.decided_at))
         .bind(decided.next_at.map(ms))
         .bind(decided.schedule.as_str())
         .bind(ms(decided.revision))
+        .bind(self.me.get().map_or("", String::as_str))
         .fetch_optional(tx.on())
         .await?;
         let Some(key) = key else { return Ok(None) };
@@ -173,7 +175,9 @@ impl Firings for SqlStore {
         let kept = sqlx::query(
             "UPDATE schedule_firing SET outcome = $1, reason = $2, is_late = $3, work = $4, step = $5, boot = $6, \
              session = $7, after_seq = $8, entry = $9, started_at = $10, ended_at = $11, exit_code = $12, \
-             output = $13, told = $14 WHERE public_id = $15",
+             output = $13, told = $14 WHERE public_id = $15 AND EXISTS (SELECT 1 FROM schedule s \
+             JOIN project p ON p.id = s.project_id WHERE s.id = schedule_firing.schedule_id \
+             AND COALESCE(p.host, $16) = $16)",
         )
         .bind(firing.outcome.as_str())
         .bind(firing.reason.as_deref().map(raw))
@@ -190,6 +194,7 @@ impl Firings for SqlStore {
         .bind(firing.output.as_deref().map(raw))
         .bind(i64::from(firing.told))
         .bind(&firing.id)
+        .bind(self.me.get().map_or("", String::as_str))
         .execute(tx.on())
         .await?;
         tx.commit().await?;

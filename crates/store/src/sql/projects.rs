@@ -175,12 +175,14 @@ impl Projects for SqlStore {
     ) -> Result<(), StoreError> {
         let (mut tx, key) = self.begin_in(id, Durable::Now).await?;
         sqlx::query(
-            "UPDATE project SET wanted = $1, state_reason = $2, updated_at = $3 WHERE id = $4",
+            "UPDATE project SET wanted = $1, state_reason = $2, updated_at = $3 WHERE id = $4 \
+             AND COALESCE(host, $5) = $5",
         )
         .bind(wanted.as_str())
         .bind(reason.map(raw))
         .bind(ms(now_ms))
         .bind(key)
+        .bind(self.me.get().map_or("", String::as_str))
         .execute(tx.on())
         .await?;
         tx.commit().await

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// What comes of others by triggers.
 const DERIVED: [&str; 2] = ["spent_month", "spent_run"];
 /// Whose rows there is one of.
-const SINGLE: [&str; 3] = ["vault", "usage_position", "team"];
+const SINGLE: [&str; 4] = ["vault", "usage_position", "team", "installation"];
 /// What a later step removes, and into what it goes.
 const MOVED: [(&str, &str); 1] = [("usage_position", "usage_journal")];
 /// Rows of each table.

@@ -3,7 +3,7 @@
 use super::{
     databases::{Place, Server},
     event, new_project, older, project,
-    servers::several,
+    servers::{several, take_over},
     signals::topic,
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, stream};
@@ -85,6 +85,7 @@ async fn many_servers_share_one_postgres() {
         of_two_servers_that_change_secrets_one_is_told_to_look_again,
         servers_hear_each_other,
         several,
+        take_over,
         a_newer_database_is_refused,
         what_is_wrong_with_an_address_is_told,
         a_row_that_is_held_for_long_is_told_as_busy,

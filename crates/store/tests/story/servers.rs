@@ -9,7 +9,9 @@ use toft_model::{
     machine::MachineState,
     run::{Phase, RunStatus, WaitsFor},
 };
-use toft_store::{Durable, Joined, Left, NewServer, Run, Server, Store, Wrote};
+use toft_store::{
+    Durable, Joined, Left, NewEvent, NewServer, Run, Server, Store, StoreError, Wanted, Wrote,
+};
 
 /// Later than any time of a database's own.
 const NOW: u64 = 50_000;
@@ -113,6 +115,78 @@ pub(crate) async fn hosts(place: &Place) {
     store.delete_project(&shop, NOW).await.unwrap();
     assert_eq!(store.to_destroy().await.unwrap(), std::slice::from_ref(&shop));
     store.close().await;
+}
+
+/// A project whose machine is at somebody else's goes to another server, when its own is gone and not before.
+pub(crate) async fn take_over(place: &Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    assert_eq!(one.join(&server("a"), NOW).await.unwrap(), Joined::Yes);
+    assert_eq!(two.join(&server("b"), NOW).await.unwrap(), Joined::Yes);
+    assert_eq!(one.installation("first").await.unwrap(), "first");
+    assert_eq!(two.installation("second").await.unwrap(), "first");
+    let (far, near) = (project(&*one, None, 1).await.id, project(&*one, None, 2).await.id);
+    for (project, backend) in [(&far, "e2b"), (&near, "native")] {
+        assert_eq!(one.bind_project(project, backend).await.unwrap().as_deref(), Some("a"));
+    }
+    let run = accept(&*two, new(&far, "far")).await;
+    accept(&*two, new(&near, "near")).await;
+    assert_eq!(one.held_projects(&["e2b"]).await.unwrap(), [(far.clone(), 1)]);
+    let waiting = async || two.abandoned_projects(&["e2b"], 9, NOW).await.unwrap();
+    assert!(waiting().await.is_empty());
+    assert_eq!(two.take_project(&far, "a", NOW).await.unwrap(), None, "its server answers");
+    let held = one.claim_runs(&claim("a", 9), NOW).await.unwrap();
+    assert_eq!(held[0].id, run.id);
+
+    silent(place, "a").await;
+    assert_eq!(waiting().await, std::slice::from_ref(&far));
+    assert!(two.abandoned_projects(&["oci"], 9, NOW).await.unwrap().is_empty());
+    assert_eq!(two.take_project(&far, "c", NOW).await.unwrap(), None, "it is not that one's");
+    assert_eq!(one.take_project(&far, "a", NOW).await.unwrap(), None, "it is its own already");
+    assert_eq!(two.take_project(&far, "a", NOW).await.unwrap(), Some(2));
+    assert_eq!(two.take_project(&far, "a", NOW).await.unwrap(), None, "once");
+    assert!(waiting().await.is_empty());
+    assert!(one.held_projects(&["e2b"]).await.unwrap().is_empty());
+    assert_eq!(two.held_projects(&["e2b"]).await.unwrap(), [(far.clone(), 2)]);
+
+    // The one that is back writes nothing of it.
+    assert!(one.beat(&server("a"), NOW).await.unwrap());
+    let event = |seq, data: &str| NewEvent {
+        seq,
+        ts: 1,
+        session: None,
+        kind: "notify".into(),
+        data: data.into(),
+    };
+    for events in [vec![event(1, "{}")], vec![event(1, "{}"), event(2, "{}")]] {
+        let refused = one.append_events(&far, &events).await;
+        assert!(matches!(refused, Err(StoreError::Missing { .. })), "{refused:?}");
+    }
+    two.append_events(&far, &[event(1, "{}")]).await.unwrap();
+    let refused = one.append_events(&far, &[event(2, "{}")]).await;
+    assert!(matches!(refused, Err(StoreError::Missing { .. })), "{refused:?}");
+    one.set_wanted(&far, Wanted::Stopped, Some("it is gone"), NOW).await.unwrap();
+    one.keep_machine_states(&[(far.clone(), MachineState::Error)]).await.unwrap();
+    let shown = two.project(far.as_str()).await.unwrap().unwrap();
+    assert_eq!(
+        (shown.host.as_deref(), shown.wanted, shown.state_reason, shown.machine_state),
+        (Some("b"), Wanted::Running, None, None)
+    );
+    assert_eq!(one.project(near.as_str()).await.unwrap().unwrap().host.as_deref(), Some("a"));
+    // The run goes with it when its lease is over.
+    place.sql("UPDATE run SET lease_until = 0").await;
+    let got = two.take_over_runs(&claim("b", 9), NOW).await.unwrap();
+    assert_eq!(ids(&got), [run.id.as_str()]);
+    assert!(got[0].fence > held[0].fence);
+    let lost = one.write_run(&held[0], &[], &Left::default(), Durable::Now, NOW).await.unwrap();
+    assert_eq!(lost, Wrote::Lost);
+
+    // Deleted while it is the other's, it is the other's to remove.
+    silent(place, "b").await;
+    one.delete_project(&far, NOW).await.unwrap();
+    assert_eq!(one.take_project(&far, "b", NOW).await.unwrap(), None);
+    assert_eq!(two.to_destroy().await.unwrap(), std::slice::from_ref(&far));
+    one.close().await;
+    two.close().await;
 }
 
 /// Only where there may be several.

@@ -114,6 +114,7 @@ mod leftovers;
 mod log_folder;
 mod main_story;
 mod many_servers;
+mod many_servers_e2b;
 mod mcp_sign_in;
 mod oci_backend;
 mod openapi;

@@ -22,10 +22,10 @@ use toft_stories::{
 const PLAN: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it\"}]}\n```";
 const PATIENT: &str = "```json\n{\"summary\": \"A file.\", \"todos\": [{\"id\": \"a\", \"title\": \"Make it patiently\"}]}\n```";
 /// Until a server that is gone counts as that, with room for a slow host.
-const GONE: Duration = Duration::from_mins(2);
+pub(super) const GONE: Duration = Duration::from_mins(2);
 
 /// Plans, and builds: at once, or when there is a file `go`.
-fn script() -> Script {
+pub(super) fn script() -> Script {
     Arc::new(move |user, turn| {
         let say = |text: &str| Say { text: text.into(), tools: vec![] };
         let building = user.contains("[Plan mode is over");
@@ -40,14 +40,14 @@ fn script() -> Script {
     })
 }
 
-struct House {
-    postgres: Server,
-    provider: Provider,
+pub(super) struct House {
+    pub(super) postgres: Server,
+    pub(super) provider: Provider,
 }
 
 impl House {
     /// `None`: there is no PostgreSQL here.
-    async fn build(story: &str) -> Result<Option<Self>> {
+    pub(super) async fn build(story: &str) -> Result<Option<Self>> {
         let postgres = if lane::root() { Server::postgres()? } else { None };
         let Some(postgres) = postgres else {
             lane::skip(
@@ -60,7 +60,7 @@ impl House {
         Ok(Some(Self { postgres, provider }))
     }
 
-    fn start(&self, variables: &[(&str, &str)]) -> Start {
+    pub(super) fn start(&self, variables: &[(&str, &str)]) -> Start {
         let mut env = self.provider.env("sk-s");
         env.push(("TOFT_DATABASE".into(), self.postgres.database("postgres")));
         env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -73,15 +73,20 @@ impl House {
 
     /// One more, that has the key of one that works.
     async fn beside(&self, first: &Toft, variables: &[(&str, &str)], data: &Path) -> Result<Toft> {
+        Self::joins(first, self.start(variables), data).await
+    }
+
+    /// The same, started so.
+    pub(super) async fn joins(first: &Toft, start: Start, data: &Path) -> Result<Toft> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
         fs::copy(first.data.join("master.key"), data.join("master.key"))?;
         fs::set_permissions(data.join("master.key"), fs::Permissions::from_mode(0o600))?;
-        Toft::start(Start { data: Some(data.to_owned()), ..self.start(variables) }).await
+        Toft::start(Start { data: Some(data.to_owned()), ..start }).await
     }
 }
 
 /// Asks for a run until a server has taken it: the same request, whatever became of the one before.
-async fn ask(toft: &Toft, project: &str, key: &str, prompt: &str) -> Result<String> {
+pub(super) async fn ask(toft: &Toft, project: &str, key: &str, prompt: &str) -> Result<String> {
     let until = Instant::now() + STEP_TIMEOUT;
     loop {
         let asked = toft
@@ -110,15 +115,29 @@ async fn ask(toft: &Toft, project: &str, key: &str, prompt: &str) -> Result<Stri
 }
 
 /// Numbers and kinds of a run's events to its end, however often the connection or the database goes away meanwhile.
-async fn follow(toft: &Toft, path: &str, longest: Duration) -> Result<Vec<(u64, String)>> {
+pub(super) async fn follow(
+    toft: &Toft,
+    path: &str,
+    longest: Duration,
+) -> Result<Vec<(u64, String)>> {
+    follow_with(toft.http(), &toft.base, &toft.token, path, longest).await
+}
+
+/// The same, of a server by its address.
+pub(super) async fn follow_with(
+    http: &reqwest::Client,
+    base: &str,
+    token: &str,
+    path: &str,
+    longest: Duration,
+) -> Result<Vec<(u64, String)>> {
     let until = Instant::now() + longest;
     let mut events: Vec<(u64, String)> = Vec::new();
     while Instant::now() < until {
         let after = events.last().map_or(0, |(id, _)| *id);
-        let asked = toft
-            .http()
-            .get(format!("{}{path}/stream", toft.base))
-            .bearer_auth(&toft.token)
+        let asked = http
+            .get(format!("{base}{path}/stream"))
+            .bearer_auth(token)
             .header("last-event-id", after)
             .timeout(longest)
             .send()
@@ -154,17 +173,17 @@ async fn follow(toft: &Toft, path: &str, longest: Duration) -> Result<Vec<(u64, 
     bail!("{path} is not over: {events:?}")
 }
 
-fn gapless(events: &[(u64, String)]) -> Result<()> {
+pub(super) fn gapless(events: &[(u64, String)]) -> Result<()> {
     let numbers: Vec<u64> = events.iter().map(|(id, _)| *id).collect();
     ensure!(numbers == (1..=numbers.len() as u64).collect::<Vec<_>>(), "{events:?}");
     Ok(())
 }
 
-fn words(events: &[(u64, String)], word: &str) -> usize {
+pub(super) fn words(events: &[(u64, String)], word: &str) -> usize {
     events.iter().filter(|(_, said)| said == word).count()
 }
 
-async fn until_within(
+pub(super) async fn until_within(
     toft: &Toft,
     path: &str,
     longest: Duration,

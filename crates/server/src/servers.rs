@@ -1,7 +1,7 @@
-//! Other servers on the same database: which there are (`known`), whose machine a project's is (`elsewhere`, `bind`), and
-//! what this server says of itself (`watch`), and whose
-//! machines it goes on with (`takeover`). Machines of others are nowhere in `machines`: whoever looks through that
-//! finds this server's own, and those of projects that have none yet. Who takes over runs is in `runs`.
+//! Other servers on the same database: which there are (`known`), whose machine a project's is (`elsewhere`, `bind`),
+//! what this server says of itself (`watch`), and whose machines it goes on with (`takeover`). Machines of others are
+//! nowhere in `machines`: whoever looks through that finds this server's own, and those of projects that have none yet.
+//! Who takes over runs is in `runs`.
 
 pub(crate) mod bind;
 pub(crate) mod elsewhere;

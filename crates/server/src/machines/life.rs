@@ -12,7 +12,7 @@ use crate::{
     api_error::{ApiError, Code},
     images::disks::make_disk,
     secrets::tell,
-    servers::{bind::bind, known::GONE_TOPIC},
+    servers::{bind::bind, known::GONE_TOPIC, still_here::still_here},
     state::App,
     tasks::finish,
 };
@@ -264,7 +264,7 @@ pub(crate) async fn end_processes(
     machine: &Arc<Machine>,
     state: MachineState,
 ) -> Result<(), ApiError> {
-    servers::still_here(app, machine).await?;
+    still_here(app, machine).await?;
     if machine.state() == MachineState::Running {
         // Too late for it afterwards; without an answer the last one stays. A paused one was asked.
         let _ = timeout(LAST_SNAPSHOT_TIMEOUT, tailer::snapshot(app, machine)).await;

@@ -8,7 +8,7 @@ use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
     secrets::tell,
-    servers,
+    servers::still_here::still_here,
     state::App,
 };
 use http::StatusCode;
@@ -60,7 +60,7 @@ pub(super) async fn freeze_locked(
     _life: &OwnedMutexGuard<()>,
 ) -> Result<bool, ApiError> {
     can_freeze(app, machine)?;
-    servers::still_here(app, machine).await?;
+    still_here(app, machine).await?;
     // From here on who reads gets the copy, and who wants more waits for the life that we hold.
     let _pausing = machine.end();
     let looked = match by {

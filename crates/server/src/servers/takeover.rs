@@ -3,7 +3,7 @@
 //! another one has. What it still wants then is refused by the database, and by the machine itself, both by a number
 //! that grows with each server; here it is made to end.
 
-use super::elsewhere::Elsewhere;
+use super::{elsewhere::Elsewhere, still_here::is_far};
 use crate::{
     api_error::{ApiError, Code},
     machines::{Machine, adopt, life},
@@ -51,20 +51,6 @@ pub(crate) async fn prepare(app: &App) -> Result<(), StoreError> {
         app.backend.fenced(&project, fence);
     }
     Ok(())
-}
-
-fn is_far(app: &App, machine: &Machine) -> bool {
-    !app.backend.of(&machine.id).far().is_empty()
-}
-
-/// Refuses to end or pause a machine that another server may work with by now.
-pub(crate) async fn still_here(app: &App, machine: &Machine) -> Result<(), ApiError> {
-    if !app.store.is_shared() || !app.servers.was_away() || !is_far(app, machine) {
-        return Ok(());
-    }
-    let project = app.store.project(machine.id.as_str()).await?;
-    let host = project.and_then(|project| project.host);
-    app.servers.elsewhere(host.as_deref()).map_or(Ok(()), |elsewhere| Err(elsewhere.refusal()))
 }
 
 /// Takes over what waits for a server that is gone, in a task of its own.

@@ -17,7 +17,6 @@ mod people;
 mod postgres;
 mod power;
 mod projects;
-mod queue;
 mod runs;
 mod schedules;
 mod secrets;
@@ -103,7 +102,6 @@ stories! {
     runs::claimed_by_team as a_team_has_as_many_at_once_as_it_may,
     runs::raced as many_who_claim_at_once_get_each_run_once,
     runs::urgent as larger_priorities_go_first_and_a_team_has_as_many_as_it_may,
-    queue::of_a_team as a_team_has_no_more_runs_at_work_than_it_may,
     stopped::for_long as an_owner_that_stood_still_writes_nothing_any_more,
     upgrade::killed as steps_that_are_cut_are_done_by_the_next_one,
     upgrade::expanded as an_older_server_goes_on_beside_a_newer_one_and_none_begins,

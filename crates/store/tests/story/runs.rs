@@ -410,7 +410,9 @@ pub(crate) async fn told_of(place: &Place) {
     assert!(!store.delete_webhook(Some(&shop), &all.id).await.unwrap());
     assert!(!store.delete_webhook(None, &own.id).await.unwrap());
     assert!(store.delete_webhook(None, &all.id).await.unwrap());
-    assert_eq!(store.claim_deliveries(&ANY, 9_000, 9_001).await.unwrap(), []);
+    let left = store.claim_deliveries(&ANY, 9_000, 9_001).await.unwrap();
+    assert_eq!(left.len(), 3);
+    assert!(left.iter().all(|one| one.webhook.id == own.id), "{left:?}");
     store.delete_project(&shop, 50).await.unwrap();
     assert_eq!(store.wrapped().await.unwrap().webhooks, []);
     store.close().await;

@@ -380,7 +380,8 @@ pub(crate) async fn told_of(place: &Place) {
     assert!(!store.delete_webhook(Some(&shop), &all.id).await.unwrap());
     assert!(!store.delete_webhook(None, &own.id).await.unwrap());
     assert!(store.delete_webhook(None, &all.id).await.unwrap());
-    assert_eq!(store.claim_deliveries(&ANY, 9_000, 9_001).await.unwrap(), []);
+    let due = store.claim_deliveries(&ANY, 9_000, 9_001).await.unwrap();
+    assert!(due.len() == 3 && due.iter().all(|one| one.webhook.id == own.id), "{due:?}");
     store.delete_project(&shop, 50).await.unwrap();
     assert_eq!(store.wrapped().await.unwrap().webhooks, []);
     store.close().await;

@@ -151,6 +151,8 @@ function statusWords(told: StatusTold): Words | null {
       return plain(`${told.provider} / ${told.model} answers`)
     case 'sandbox_created':
       return plain(`The machine is the sandbox ${told.sandboxId}`)
+    case 'workspace_moving':
+      return plain(`The project moves from ${told.from} to ${told.to}`)
     case 'workspace_moved':
       return plain(`The project moved from ${told.from} to ${told.to}`)
     case 'message_restarted':

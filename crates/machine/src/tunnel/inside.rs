@@ -4,15 +4,18 @@
 //! heard on it.
 
 use super::{
+    carrying,
     doors::Doors,
     logs::{Have, Sent, Source},
     mux::{self, Channel, End, Opener},
     wire::{self, Answer, Ask, Found, Order},
 };
 use crate::{
-    backend::{Backend as _, MachineError, Running},
+    backend::{Backend as _, MachineError, Part, Running},
     blocking::blocking,
+    carried::Place,
     host::{self, Host, HostConfig},
+    walls::Walls,
 };
 use std::{
     env,
@@ -71,10 +74,14 @@ pub fn main(mut argv: impl Iterator<Item = OsString>) -> Result<(), TunnelError>
     served
 }
 
-struct Inside {
+pub(super) struct Inside {
     project: ProjectId,
     host: Host,
     log: PathBuf,
+    /// Of the programs of the machine.
+    home: PathBuf,
+    /// Toft's folder in it.
+    own: PathBuf,
     opener: Opener,
     doors: AsyncMutex<Doors>,
     began: Instant,
@@ -95,13 +102,15 @@ async fn serve(project: ProjectId) -> Result<(), TunnelError> {
         allowed_dir,
         path: of_user("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         user: of_user("USER", "root"),
-        home,
+        home: home.clone(),
     };
     let host = host::open(config).await?;
     let (opener, mut incoming, carrying) =
         mux::begin(join(tokio::io::stdin(), tokio::io::stdout()), End::Machine);
     let inside = Arc::new(Inside {
         log: host.log_dir(&project),
+        home: home.into(),
+        own: own.to_owned(),
         project,
         host,
         opener,
@@ -159,6 +168,8 @@ impl Inside {
                 return join_with(host.connect_bridge(&self.project).await, channel).await;
             }
             Ask::Alive => return self.echo(channel).await,
+            Ask::Pack(part) => return carrying::pack(self, channel, part).await,
+            Ask::Unpack(part) => return carrying::unpack(self, channel, part).await,
             Ask::Logs(had) => return self.send_logs(channel, had).await,
             // Nobody outside has doors in here.
             Ask::Gateway(_) => return Ok(()),
@@ -191,8 +202,39 @@ impl Inside {
                 host.set_limits(project, &limits).await?;
                 Answer::Done
             }
-            Ask::Init | Ask::Bridge | Ask::Gateway(_) | Ask::Logs(_) | Ask::Alive => Answer::Done,
+            Ask::Init
+            | Ask::Bridge
+            | Ask::Gateway(_)
+            | Ask::Logs(_)
+            | Ask::Pack(_)
+            | Ask::Unpack(_)
+            | Ask::Alive => Answer::Done,
         })
+    }
+
+    /// Where a part of what the project carries lies in here, when it goes or when it comes. All of this system is
+    /// the project's, the home of its programs too; what is Toft's in that is left out, and so is the project's own
+    /// folder.
+    pub(super) async fn place(&self, part: Part, goes: bool) -> Result<Place, MachineError> {
+        self.host.create(&self.project).await?;
+        if let Some(place) = Walls::place(&self.host, &self.project, part) {
+            return Ok(place.as_of_system());
+        }
+        let own = self.own.strip_prefix(&self.home).ok().and_then(Path::to_str);
+        let others = fs::read_dir(self.home.join(PROJECTS)).into_iter().flatten().flatten();
+        let has_others = others.count() > 1;
+        // What it lies in is not the project's either, unless there is more in it.
+        let project = if goes && !has_others {
+            PROJECTS.to_owned()
+        } else {
+            format!("{PROJECTS}/{}", self.project)
+        };
+        let without = own.map(str::to_owned).into_iter().chain([project]);
+        Ok(Place::of_system(self.home.clone(), without.collect()))
+    }
+
+    pub(super) fn project(&self) -> &ProjectId {
+        &self.project
     }
 
     async fn start(&self, order: Order) -> Result<Found, MachineError> {

@@ -2,6 +2,8 @@
 //! tells becomes the run's events. A bridge that knows the run goes on with it, so an owner that takes over prompts
 //! nobody twice. What the run does inside its machine is not looked at here.
 
+mod place;
+
 use super::{
     UNKEPT, WORKSPACE,
     artifacts::Artifacts,
@@ -12,9 +14,8 @@ use super::{
 use crate::{
     api_error::{ApiError, Code},
     bridge_client::BridgeError,
-    checkpoints::{auto, moving},
+    checkpoints::auto,
     machines::{Machine, life},
-    servers,
     state::App,
 };
 use axum::body::Body;
@@ -165,30 +166,6 @@ impl Work {
         told.status(ts, "running", json!({ "attempt": state.attempt }));
         told.status(ts, "phase_started", json!({ "phase": "plan" }));
         self.write(told, Left::default(), Durable::Now).await
-    }
-
-    /// Sees to it that the project is of the backend that the run asks for. One that its bridge has works where it is.
-    async fn take_place(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
-        if self.run.state.session.is_some() || self.cancelled.is_cancelled() {
-            return Ok(());
-        }
-        let asked = self.run.backend.clone();
-        if let Some(asked) = &asked {
-            // Who is cancelled waits for nobody; what has begun comes to its end.
-            let moved = tokio::select! {
-                moved = moving::to(&self.app, machine, asked) => moved?,
-                () = self.cancelled.cancelled() => return Ok(()),
-            };
-            let Some(from) = moved else { return Ok(()) };
-            let mut told = Told::default();
-            told.status(self.now(), "workspace_moved", json!({ "from": from, "to": asked }));
-            self.write(told, Left::default(), Durable::Soon).await?;
-        } else {
-            servers::bind(&self.app, machine).await?;
-            // Written with what comes next.
-            self.run.backend = Some(self.app.backend.of(&self.run.project).name().to_owned());
-        }
-        Ok(())
     }
 
     /// Gives the order to the bridge, to one after the other until one has it. Nothing: it is to end, and no bridge

@@ -158,3 +158,4 @@ mod walls;
 mod way_out;
 mod wire;
 mod workspace_backends;
+mod workspace_e2b;

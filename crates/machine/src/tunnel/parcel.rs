@@ -195,7 +195,7 @@ mod tests {
             }
         }
         // Lengths that are none, and a piece that holds more than it says.
-        let too_long = (PIECE_BYTES as u32 + 1).to_be_bytes();
+        let too_long = u32::try_from(PIECE_BYTES + 1).unwrap().to_be_bytes();
         let (bomb, _) = sent(&vec![0; PIECE_BYTES]).await;
         let mut small = bomb.clone();
         small[..4].copy_from_slice(&1000_u32.to_be_bytes());

@@ -120,6 +120,8 @@ async fn move_to(app: &App, machine: &Arc<Machine>, to: &str) -> Result<(), ApiE
                     tracing::debug!(project.id = %machine.id, error = error.message, "it stays until deleted");
                 }
             }
+            // Half a disk may still be where it was to be.
+            leave_later(app, machine);
             return Err(error.into());
         }
         steps::reached("move.carried");

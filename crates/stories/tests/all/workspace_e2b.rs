@@ -54,6 +54,19 @@ fn sandbox(e2b: &E2b) -> Result<String> {
     Ok(id.clone())
 }
 
+/// Waits for the end of a run, which may take several tries of what takes long: how it is, and what it told.
+async fn ended(toft: &Toft, run: &str) -> Result<(Value, Vec<(u64, String, Value)>)> {
+    let until = Instant::now() + 4 * STEP_TIMEOUT;
+    loop {
+        let now = toft.call("GET", run, None).await?;
+        if now["completedAt"].is_string() {
+            return Ok((now, stream(toft, run, None).await?));
+        }
+        ensure!(Instant::now() < until, "it does not end: {now}\n{}", toft.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// What of a project lies with `native`.
 fn at_native(toft: &Toft, project: &str) -> Vec<String> {
     let places = ["store/pool/p", "logs", "run/m"].map(|place| toft.data.join(place).join(project));
@@ -201,8 +214,7 @@ async fn killed_at(toft: &mut Toft, e2b: &E2b, step: &str, to: &str) -> Result<(
     toft.await_end().context("the run does not come by it")?;
     toft.up().await?;
     let run = format!("{of}/runs/{}", asked["data"]["id"].as_str().context("an id")?);
-    let told = stream(toft, &run, None).await?;
-    let done = toft.call("GET", &run, None).await?;
+    let (done, told) = ended(toft, &run).await?;
     ensure!(done["status"] == "completed", "{done}\n{told:#?}\n{}", toft.log());
     // Told once, though the server that did it could not.
     assert_eq!(
@@ -319,8 +331,7 @@ async fn a_line_that_breaks_in_the_middle_of_a_move_costs_a_try_and_nothing_else
     // It never gets through: the run fails, and the project is where it was, whole.
     breaks.store(usize::MAX / 2, Ordering::SeqCst);
     let run = asked(&toft, &project, "never", "e2b").await?;
-    let told = stream(&toft, &run, None).await?;
-    let done = toft.call("GET", &run, None).await?;
+    let (done, told) = ended(&toft, &run).await?;
     ensure!(done["status"] == "error", "{done}\n{told:#?}");
     let why = done["error"].as_str().unwrap_or_default();
     ensure!(why.contains("taking what the project carries into its sandbox"), "{why}");
@@ -335,8 +346,7 @@ async fn a_line_that_breaks_in_the_middle_of_a_move_costs_a_try_and_nothing_else
     // Once: the next try is whole.
     breaks.store(1, Ordering::SeqCst);
     let run = asked(&toft, &project, "once", "e2b").await?;
-    let told = stream(&toft, &run, None).await?;
-    let done = toft.call("GET", &run, None).await?;
+    let (done, told) = ended(&toft, &run).await?;
     ensure!(done["status"] == "completed", "{done}\n{told:#?}\n{}", toft.log());
     assert_eq!(
         (times(&told, "attempt_failed"), times(&told, "workspace_moved")),
@@ -357,8 +367,7 @@ async fn a_line_that_breaks_in_the_middle_of_a_move_costs_a_try_and_nothing_else
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     e2b.break_connections();
-    let told = stream(&toft, &run, None).await?;
-    let done = toft.call("GET", &run, None).await?;
+    let (done, told) = ended(&toft, &run).await?;
     ensure!(done["status"] == "completed", "{done}\n{told:#?}\n{}", toft.log());
     assert_eq!(
         (times(&told, "attempt_failed"), times(&told, "workspace_moved")),

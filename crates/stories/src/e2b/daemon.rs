@@ -44,7 +44,7 @@ pub(super) struct Process {
     args: Vec<String>,
     tag: Option<String>,
     /// Of who enters the sandbox: the program is its child.
-    outer: u32,
+    pub(super) outer: u32,
     stdin: Mutex<Option<ChildStdin>>,
 }
 

@@ -3,6 +3,7 @@
 pub use crate::error::MachineError;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::{os::fd::OwnedFd, time::Duration};
 use toft_model::{
     checkpoint::{CheckpointId, Diff, Ticket},
@@ -87,6 +88,10 @@ pub trait Backend: Send + Sync {
     ) -> Result<(), MachineError> {
         Err(no_carrying(self.name()))
     }
+    /// Lets what was awake for [`Backend::pack`] or [`Backend::unpack`] sleep, with all that was written to it.
+    async fn rest(&self, _project: &ProjectId) -> Result<(), MachineError> {
+        Ok(())
+    }
     /// Removes its disk and log, and not its checkpoints. It does not run.
     async fn leave(&self, _project: &ProjectId) -> Result<(), MachineError> {
         Err(no_carrying(self.name()))
@@ -117,6 +122,10 @@ pub trait Backend: Send + Sync {
     }
     /// Makes the disk. Known: does nothing.
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError>;
+    /// Whether its disk is there: whoever is asked for that knows, wherever it lies.
+    async fn is_made(&self, project: &ProjectId) -> Result<bool, MachineError> {
+        Ok(self.files(project).await?.is_some())
+    }
     /// Starts processes on the disk. Running already: as [`Backend::adopt`].
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError>;
     /// Finds a machine that runs, also one started by an earlier server. `None`: not running.
@@ -354,7 +363,8 @@ impl dyn Backend {
 }
 
 /// What there is on every backend of a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The folder that it is worked in.
     Project,

@@ -37,8 +37,8 @@ pub(crate) struct Place {
     top: PathBuf,
     /// From there; programs of the machine may have made anything of it.
     below: PathBuf,
-    /// Toft's own in it, which is another part.
-    without: Option<&'static str>,
+    /// Toft's own in it, which is another part or none: paths from there.
+    without: Vec<String>,
     /// Whether its files are those of the user that runs Toft, whoever they belong to in a machine.
     is_persons: bool,
 }
@@ -52,12 +52,23 @@ impl Place {
             Part::Own => (disk, Path::new(ROOT).join("home/starter")),
             Part::Log => (log, PathBuf::from(".")),
         };
-        Self { top: top.to_owned(), below, without: None, is_persons: false }
+        Self { top: top.to_owned(), below, without: Vec::new(), is_persons: false }
     }
 
     /// A plain folder.
-    pub(crate) fn of_person(folder: PathBuf, without: Option<&'static str>) -> Self {
+    pub(crate) fn of_person(folder: PathBuf, without: Option<&str>) -> Self {
+        let without = without.into_iter().map(str::to_owned).collect();
         Self { top: folder, below: PathBuf::from("."), without, is_persons: true }
+    }
+
+    /// A plain folder in a system that is all the project's: its files belong to whom they belonged.
+    pub(crate) fn of_system(folder: PathBuf, without: Vec<String>) -> Self {
+        Self { top: folder, below: PathBuf::from("."), without, is_persons: false }
+    }
+
+    /// The same place as one of such a system.
+    pub(crate) fn as_of_system(self) -> Self {
+        Self { is_persons: false, ..self }
     }
 
     fn open(&self) -> io::Result<OwnedFd> {
@@ -149,9 +160,10 @@ fn path_of(folder: &OwnedFd) -> PathBuf {
 fn tar(folder: &OwnedFd, place: &Place) -> Command {
     let mut tar = Command::new("tar");
     tar.arg("-C").arg(path_of(folder)).args(WHOLE);
-    if let Some(name) = place.without {
-        tar.args(["--anchored", "--no-wildcards"]).arg(format!("--exclude=./{name}"));
+    if !place.without.is_empty() {
+        tar.args(["--anchored", "--no-wildcards"]);
     }
+    tar.args(place.without.iter().map(|path| format!("--exclude=./{path}")));
     tar
 }
 
@@ -229,6 +241,33 @@ mod tests {
         carry(&person, &of(&c)).unwrap();
         assert!(inner(&c).join("run").exists() && !inner(&c).join(".toft").exists());
         assert_eq!(fs::metadata(inner(&c).join("run")).unwrap().uid(), geteuid().as_raw());
+    }
+
+    #[test]
+    fn a_system_of_the_projects_own_keeps_modes_and_leaves_out_what_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, to) = (dir.path().join("home"), dir.path().join("to"));
+        for folder in [".toft", "projects/a", "projects/b", "own/.toft"] {
+            fs::create_dir_all(home.join(folder)).unwrap();
+            fs::write(home.join(folder).join("file"), folder).unwrap();
+        }
+        fs::set_permissions(home.join("own/.toft/file"), Permissions::from_mode(0o6711)).unwrap();
+        fs::create_dir(&to).unwrap();
+        let without = || vec![".toft".to_owned(), "projects/a".to_owned()];
+        let plain = |folder: &Path| Place::of_system(folder.to_owned(), Vec::new());
+        let some = |folder: &Path| Place::of_system(folder.to_owned(), without());
+        // Left out by who gives and by who takes.
+        for (from, into) in [(some(&home), plain(&to)), (plain(&home), some(&to))] {
+            carry(&from, &into).unwrap();
+            assert!(!to.join(".toft").exists() && !to.join("projects/a").exists());
+            assert_eq!(fs::read_to_string(to.join("projects/b/file")).unwrap(), "projects/b");
+            let kept = fs::metadata(to.join("own/.toft/file")).unwrap();
+            if may().is_ok() {
+                assert_eq!(kept.mode() & 0o7777, 0o6711);
+            }
+            fs::remove_dir_all(&to).unwrap();
+            fs::create_dir(&to).unwrap();
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod api;
 mod carrier;
+mod carry;
 mod contract;
 pub(crate) mod envd;
 pub(crate) mod envelope;

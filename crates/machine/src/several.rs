@@ -8,7 +8,11 @@ mod absent;
 mod calls;
 mod part;
 
-use crate::backend::{Backend, MachineError, Part, Room, no_such};
+use crate::{
+    backend::{Backend, MachineError, Part, Room, no_such},
+    error::step,
+    steps,
+};
 use futures_util::future::BoxFuture;
 use part::Member;
 use std::{
@@ -17,9 +21,13 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
 use toft_model::{event::LimitHit, id::ProjectId};
-use tokio::sync::{broadcast, watch};
+use tokio::{
+    sync::{broadcast, watch},
+    time::timeout,
+};
 
 /// Makes a backend, each time it is called.
 pub type Open =
@@ -48,6 +56,8 @@ pub struct Lazy {
     pub open: Result<Open, String>,
 }
 
+/// Copying a big tree file by file, twice, or once over a line to another continent.
+const CARRY_TIMEOUT: Duration = Duration::from_mins(30);
 /// Limits that wait for a slow reader, of all backends: as many as of one.
 const HITS: usize = 256;
 
@@ -132,6 +142,8 @@ impl Several {
     }
 }
 
+const CARRYING: &str = "carrying the project to another backend";
+
 /// Makes the disk of what is the same everywhere. A half that an earlier try has left goes first.
 async fn carry(
     from: &dyn Backend,
@@ -143,9 +155,9 @@ async fn carry(
     to.leave(project).await?;
     let made = async {
         to.create(project).await?;
-        crate::steps::reached("move.made");
+        steps::reached("move.made");
         for part in Part::ALL {
-            let (read, write) = io::pipe().map_err(crate::error::step(project, "making a pipe"))?;
+            let (read, write) = io::pipe().map_err(step(project, "making a pipe"))?;
             let (packed, unpacked) = tokio::join!(
                 from.pack(project, part, OwnedFd::from(write)),
                 to.unpack(project, part, OwnedFd::from(read)),
@@ -156,10 +168,27 @@ async fn carry(
                 (Ok(()), Ok(())) => {}
                 (_, Err(error)) | (Err(error), Ok(())) => return Err(error),
             }
+            steps::reached("move.part");
         }
-        Ok(())
+        // Only what sleeps is kept by whoever's disk it is, should its host fail.
+        to.rest(project).await?;
+        if to.is_made(project).await? {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "the new disk is gone again"))
+            .map_err(step(project, CARRYING))
     };
-    let made = made.await;
+    let slow = || {
+        let minutes = CARRY_TIMEOUT.as_secs() / 60;
+        step(project, CARRYING)(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("it did not come to its end within {minutes} minutes"),
+        ))
+    };
+    let made = timeout(CARRY_TIMEOUT, made).await.unwrap_or_else(|_| Err(slow()));
+    if let Err(error) = from.rest(project).await {
+        tracing::warn!(project.id = %project, %error, "what was awake to be carried stays so for a while");
+    }
     if made.is_err()
         && let Err(error) = to.leave(project).await
     {

@@ -77,7 +77,11 @@ pub const OF_SERVER: &[&str] = &[
 ];
 
 /// Steps of a project's way to another backend, which are also those of two machines' lives.
-pub const OF_MOVES: &[&str] = &["move.made", "move.carried", "move.recorded", "move.left"];
+pub const OF_MOVES: &[&str] =
+    &["move.made", "move.part", "move.carried", "move.recorded", "move.left"];
+
+/// Steps of a sandbox's life at somebody else's, that nothing on this host knows of yet, or still.
+pub const OF_SANDBOXES: &[&str] = &["sandbox.made", "sandbox.deleted"];
 
 /// Steps of secrets: nothing of a machine, but what the next server finds.
 pub const OF_SECRETS: &[&str] =
@@ -156,11 +160,11 @@ fn parse(text: &str) -> Option<Armed> {
 
 fn all() -> impl Iterator<Item = &'static str> {
     let of_many = OF_SECRETS.iter().chain(OF_IMAGES).chain(OF_COMPARISONS);
-    ALL.iter().chain(OF_SERVER).chain(OF_MOVES).chain(of_many).copied()
+    ALL.iter().chain(OF_SERVER).chain(OF_MOVES).chain(OF_SANDBOXES).chain(of_many).copied()
 }
 
-/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`], [`OF_MOVES`], [`OF_SECRETS`], [`OF_IMAGES`] or
-/// [`OF_COMPARISONS`].
+/// A step was done just now. `name` is one of [`ALL`], [`OF_SERVER`], [`OF_MOVES`], [`OF_SANDBOXES`], [`OF_SECRETS`],
+/// [`OF_IMAGES`] or [`OF_COMPARISONS`].
 pub fn reached(name: &'static str) {
     debug_assert!(all().any(|step| step == name), "{name} is not listed");
     let Some(armed) = ARMED.get().filter(|armed| armed.step == name) else { return };

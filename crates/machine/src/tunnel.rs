@@ -6,11 +6,13 @@
 //! bridge are opened by the server, those to the gateway by the machine; so no key and no listener of the
 //! server's is ever in the machine.
 
+mod carrying;
 mod doors;
 mod fence;
 mod inside;
 pub(crate) mod logs;
 pub(crate) mod mux;
+pub(crate) mod parcel;
 pub(crate) mod wire;
 
 pub use inside::main;

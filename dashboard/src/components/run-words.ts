@@ -174,6 +174,8 @@ function statusWords(told: StatusTold): Words | null {
       return waitWords('host')
     case 'host_back':
       return plain('The host of its machine answers again')
+    case 'workspace_moving':
+      return plain(`The project moves from ${told.from} to ${told.to}`)
     case 'workspace_moved':
       return plain(`The project moved from ${told.from} to ${told.to}`)
     case 'message_restarted':

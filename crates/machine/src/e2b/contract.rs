@@ -1,15 +1,15 @@
 //! The contract of a backend, as this one keeps it. What it cannot do it refuses, with what to use instead.
 
-use super::E2b;
+use super::{E2b, carry};
 use crate::{
     at_rest::Files,
-    backend::{Backend, Far, MachineError, Running, StartSpec, Stats},
+    backend::{Backend, Far, MachineError, Part, Running, StartSpec, Stats},
     blocking::to_its_end,
     places::{READ_ONLY, READ_ONLY_LEFT},
     tunnel::wire::{Answer, Ask},
 };
 use async_trait::async_trait;
-use std::{path::PathBuf, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, time::Duration};
 use toft_model::{
     id::ProjectId,
     machine::{Ability, Can, Limits},
@@ -84,6 +84,43 @@ impl Backend for E2b {
 
     fn can(&self) -> Can {
         Can { freeze: true, egress: true, ..Can::default() }
+    }
+
+    fn carries(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn is_made(&self, project: &ProjectId) -> Result<bool, MachineError> {
+        let _turn = self.0.turns.take(project).await;
+        self.0.is_made(project).await
+    }
+
+    async fn pack(&self, project: &ProjectId, part: Part, to: OwnedFd) -> Result<(), MachineError> {
+        let _turn = self.0.turns.take(project).await;
+        carry::pack(&self.0, project, part, to).await
+    }
+
+    async fn unpack(
+        &self,
+        project: &ProjectId,
+        part: Part,
+        from: OwnedFd,
+    ) -> Result<(), MachineError> {
+        let _turn = self.0.turns.take(project).await;
+        carry::unpack(&self.0, project, part, from).await
+    }
+
+    async fn rest(&self, project: &ProjectId) -> Result<(), MachineError> {
+        self.stop(project, Duration::ZERO).await
+    }
+
+    async fn leave(&self, project: &ProjectId) -> Result<(), MachineError> {
+        let (inner, project) = (self.0.clone(), project.clone());
+        to_its_end(async move {
+            let _turn = inner.turns.take(&project).await;
+            inner.remove(&project).await
+        })
+        .await
     }
 
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     backend::{MachineError, Running, StartSpec},
     error::step,
-    folders,
+    folders, steps,
     tunnel::wire::{Answer, Ask, Found, Order},
 };
 use std::{sync::Arc, time::Duration};
@@ -18,8 +18,8 @@ use toft_model::{id::ProjectId, machine::Limits};
 
 /// What a machine in an unknown state is asked to end in.
 const AT_ONCE_MS: u64 = 0;
-const GONE: &str = "its sandbox is gone at E2B, and its files with it: start it again, and it begins \
-                    with an empty one. Its conversations are kept here";
+pub(super) const GONE: &str = "its sandbox is gone at E2B, and its files with it: start it again, and \
+                               it begins with an empty one. Its conversations are kept here";
 
 impl Inner {
     pub(super) fn explain(&self, project: &ProjectId, fault: Fault) -> MachineError {
@@ -36,7 +36,7 @@ impl Inner {
     }
 
     /// The project's sandbox, by what is written here or by what the sandboxes say.
-    async fn find(&self, project: &ProjectId) -> Result<Option<String>, MachineError> {
+    pub(super) async fn find(&self, project: &ProjectId) -> Result<Option<String>, MachineError> {
         let recorded = self.record(project).map(|record| record.sandbox);
         if let Some(sandbox) = &recorded {
             let asked = self.api.is_there(sandbox).await;
@@ -57,7 +57,10 @@ impl Inner {
     }
 
     /// The sandbox as this server has it; `None`: there is none.
-    async fn live(&self, project: &ProjectId) -> Result<Option<Arc<Live>>, MachineError> {
+    pub(super) async fn live(
+        &self,
+        project: &ProjectId,
+    ) -> Result<Option<Arc<Live>>, MachineError> {
         if let Some(live) = self.known(project) {
             return Ok(Some(live));
         }
@@ -92,6 +95,7 @@ impl Inner {
         }
         let made = self.api.create(project).await;
         let made = made.map_err(|fault| self.explain(project, fault))?;
+        steps::reached("sandbox.made");
         self.remember(project, &made.id, Left::Cold)?;
         // Long over a slow line; a start that waits for it for too long finds it there the next time.
         self.live_in(project, made.id)?.bring().await
@@ -232,6 +236,7 @@ impl Inner {
                 self.api.delete(&other.id).await.map_err(explained)?;
             }
         }
+        steps::reached("sandbox.deleted");
         self.forget_files(project)
     }
 

@@ -92,8 +92,8 @@ impl Program {
 /// See the module. Dropping it ends the line; what runs in the sandbox goes on.
 #[derive(Debug)]
 pub(super) struct Tunnel {
-    opener: Opener,
-    ended: CancellationToken,
+    pub(super) opener: Opener,
+    pub(super) ended: CancellationToken,
     mirror: Mirror,
 }
 
@@ -226,7 +226,7 @@ impl Tunnel {
             Answer::Done => {}
             Answer::NotRunning => return Err(MachineError::NotRunning(project.clone())),
             Answer::Refused(why) => return Err(step(project, connecting)(io::Error::other(why))),
-            Answer::Found(_) | Answer::Uses { .. } => {
+            Answer::Found(_) | Answer::Uses { .. } | Answer::Carried(_) => {
                 return Err(step(project, connecting)(io::Error::from(io::ErrorKind::InvalidData)));
             }
         }

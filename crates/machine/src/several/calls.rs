@@ -128,15 +128,25 @@ impl Backend for Several {
     }
 
     async fn leave_others(&self, project: &ProjectId) -> Result<(), MachineError> {
-        let others = self.others(project);
-        if others.is_empty() || self.at(project).await?.files(project).await?.is_none() {
+        let now = self.member(project).name;
+        let mut left = Vec::new();
+        for member in self.used().filter(|one| one.name != now) {
+            // Its log folder is made before its disk, and goes after it.
+            let has_log = member.seen().log_dir(project).is_dir();
+            let other = match member.now() {
+                Some(other) => Arc::clone(other),
+                None if has_log => self.open(member).await?,
+                None => continue,
+            };
+            if has_log || matches!(other.files(project).await, Ok(Some(_))) {
+                left.push(other);
+            }
+        }
+        if left.is_empty() || !self.at(project).await?.is_made(project).await? {
             return Ok(());
         }
-        for other in others {
-            let has_log = other.log_dir(project).is_dir();
-            if has_log || matches!(other.files(project).await, Ok(Some(_))) {
-                other.leave(project).await?;
-            }
+        for other in left {
+            other.leave(project).await?;
         }
         Ok(())
     }
@@ -168,6 +178,10 @@ impl Backend for Several {
 
     async fn create(&self, project: &ProjectId) -> Result<(), MachineError> {
         self.at(project).await?.create(project).await
+    }
+
+    async fn is_made(&self, project: &ProjectId) -> Result<bool, MachineError> {
+        self.at(project).await?.is_made(project).await
     }
 
     async fn start(&self, spec: StartSpec) -> Result<Running, MachineError> {
@@ -365,6 +379,10 @@ impl Backend for Several {
         from: OwnedFd,
     ) -> Result<(), MachineError> {
         self.at(project).await?.unpack(project, part, from).await
+    }
+
+    async fn rest(&self, project: &ProjectId) -> Result<(), MachineError> {
+        self.at(project).await?.rest(project).await
     }
 
     async fn leave(&self, project: &ProjectId) -> Result<(), MachineError> {

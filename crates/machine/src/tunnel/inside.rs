@@ -4,7 +4,7 @@
 //! heard on it.
 
 use super::{
-    SUPERSEDED,
+    SUPERSEDED, carrying,
     doors::Doors,
     fence::Fence,
     logs::{Have, Sent, Source},
@@ -12,9 +12,11 @@ use super::{
     wire::{self, Answer, Ask, Found, Order},
 };
 use crate::{
-    backend::{Backend as _, MachineError, Running},
+    backend::{Backend as _, MachineError, Part, Running},
     blocking::blocking,
+    carried::Place,
     host::{self, Host, HostConfig},
+    walls::Walls,
 };
 use std::{
     env,
@@ -78,11 +80,15 @@ pub fn main(mut argv: impl Iterator<Item = OsString>) -> Result<(), TunnelError>
     served
 }
 
-struct Inside {
+pub(super) struct Inside {
     project: ProjectId,
     host: Host,
     log: PathBuf,
     fence: Fence,
+    /// Of the programs of the machine.
+    home: PathBuf,
+    /// Toft's folder in it.
+    own: PathBuf,
     opener: Opener,
     doors: AsyncMutex<Doors>,
     began: Instant,
@@ -103,7 +109,7 @@ async fn serve(project: ProjectId, fence: u64) -> Result<(), TunnelError> {
         allowed_dir,
         path: of_user("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         user: of_user("USER", "root"),
-        home,
+        home: home.clone(),
     };
     let host = host::open(config).await?;
     // Before anything is done, and until all is: the lock goes with the process.
@@ -113,6 +119,8 @@ async fn serve(project: ProjectId, fence: u64) -> Result<(), TunnelError> {
         mux::begin(join(tokio::io::stdin(), tokio::io::stdout()), End::Machine);
     let inside = Arc::new(Inside {
         log: host.log_dir(&project),
+        home: home.into(),
+        own: own.to_owned(),
         project,
         host,
         fence,
@@ -182,6 +190,8 @@ impl Inside {
                 return join_with(host.connect_bridge(&self.project).await, channel).await;
             }
             Ask::Alive => return self.echo(channel).await,
+            Ask::Pack(part) => return carrying::pack(self, channel, part).await,
+            Ask::Unpack(part) => return carrying::unpack(self, channel, part).await,
             Ask::Logs(had) => return self.send_logs(channel, had).await,
             // Nobody outside has doors in here.
             Ask::Gateway(_) => return Ok(()),
@@ -214,8 +224,39 @@ impl Inside {
                 host.set_limits(project, &limits).await?;
                 Answer::Done
             }
-            Ask::Init | Ask::Bridge | Ask::Gateway(_) | Ask::Logs(_) | Ask::Alive => Answer::Done,
+            Ask::Init
+            | Ask::Bridge
+            | Ask::Gateway(_)
+            | Ask::Logs(_)
+            | Ask::Pack(_)
+            | Ask::Unpack(_)
+            | Ask::Alive => Answer::Done,
         })
+    }
+
+    /// Where a part of what the project carries lies in here, when it goes or when it comes. All of this system is
+    /// the project's, the home of its programs too; what is Toft's in that is left out, and so is the project's own
+    /// folder.
+    pub(super) async fn place(&self, part: Part, goes: bool) -> Result<Place, MachineError> {
+        self.host.create(&self.project).await?;
+        if let Some(place) = Walls::place(&self.host, &self.project, part) {
+            return Ok(place.as_of_system());
+        }
+        let own = self.own.strip_prefix(&self.home).ok().and_then(Path::to_str);
+        let others = fs::read_dir(self.home.join(PROJECTS)).into_iter().flatten().flatten();
+        let has_others = others.count() > 1;
+        // What it lies in is not the project's either, unless there is more in it.
+        let project = if goes && !has_others {
+            PROJECTS.to_owned()
+        } else {
+            format!("{PROJECTS}/{}", self.project)
+        };
+        let without = own.map(str::to_owned).into_iter().chain([project]);
+        Ok(Place::of_system(self.home.clone(), without.collect()))
+    }
+
+    pub(super) fn project(&self) -> &ProjectId {
+        &self.project
     }
 
     async fn start(&self, order: Order) -> Result<Found, MachineError> {

@@ -2,7 +2,8 @@
 //! A frame is its length in four bytes and JSON. Both ends are the same program (a server uses the tunnel
 //! of its own version only), so there is no version to agree on.
 
-use crate::backend::{MachineError, StartSpec, Stats};
+use super::parcel::Sum;
+use crate::backend::{MachineError, Part, StartSpec, Stats};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io;
 use toft_model::{id::ProjectId, machine::Limits};
@@ -32,6 +33,10 @@ pub(crate) enum Ask {
     SetLimits(Limits),
     /// Sends what its log folder holds beyond this, and whatever comes ([`super::logs`]).
     Logs(Vec<super::logs::Have>),
+    /// Sends a part of the project as an archive, in pieces ([`super::parcel`]); then their sum, or why it cannot be.
+    Pack(Part),
+    /// Takes such a part: pieces and their sum follow. Answered with the sum of what came, once it lies on disk.
+    Unpack(Part),
     /// Each byte is sent back: both ends see that the other lives.
     Alive,
 }
@@ -45,6 +50,8 @@ pub(crate) enum Answer {
     Found(Option<Found>),
     /// What it uses.
     Uses { memory_bytes: Option<u64>, pids: Option<u64> },
+    /// So much of a part came or went, and it was all.
+    Carried(Sum),
     /// It does not run.
     NotRunning,
     /// It cannot be done: why, and what to do.

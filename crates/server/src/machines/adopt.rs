@@ -6,7 +6,7 @@ use super::{
     gone::{self, CUT_SHORT},
     life, pause, running, settings,
 };
-use crate::{secrets::tell, state::App};
+use crate::{checkpoints::moving, secrets::tell, state::App};
 use futures_util::{StreamExt as _, stream};
 use std::sync::Arc;
 use toft_machine::backend::{MachineError, Running};
@@ -87,7 +87,8 @@ async fn leave_others(app: &App, known: &[ProjectId]) {
         // Somebody may be moving it by now.
         let _life = machine.lock_life().await;
         if let Err(error) = app.backend.leave_others(id).await {
-            tracing::warn!(project.id = %id, %error, "a disk that nobody needs stays");
+            tracing::warn!(project.id = %id, %error, "a disk that nobody needs stays for a while");
+            moving::leave_later(app, &machine);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One run from its claim to its end: its machine is woken, the whole order goes to its bridge (`hand_over`, `attach`),
-//! what the bridge tells becomes the run's events (`follow`), and what it leaves is kept (`keep`, `end`). A bridge that
-//! knows the run goes on with it, so an owner that takes over prompts nobody twice. What the run does inside its machine
-//! is not looked at here.
+//! One run from its claim to its end: its machine is woken, the whole order goes to its bridge (`place`, `hand_over`,
+//! `attach`), what the bridge tells becomes the run's events (`follow`), and what it leaves is kept (`keep`, `end`). A
+//! bridge that knows the run goes on with it, so an owner that takes over prompts nobody twice. What the run does inside
+//! its machine is not looked at here.
 
 mod ask;
 mod attach;
@@ -10,6 +10,7 @@ mod follow;
 mod hand_over;
 mod keep;
 mod owned;
+mod place;
 
 pub(super) use owned::Work;
 

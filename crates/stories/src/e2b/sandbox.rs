@@ -26,9 +26,17 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const STILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What its first process does: `$1` is the folder. It reaps whatever is left to it.
+/// Disks of servers on this host, which lie on loop devices, are not held here.
 const FIRST: &str = r#"set -e
 ip link set lo up
 mount --make-rprivate /
+mounts=$(cat /proc/mounts)
+echo "$mounts" | while read -r of at _; do
+    case "$of $at" in
+        '/dev/loop'*' /') ;;
+        /dev/loop*) umount -l "$at" || true ;;
+    esac
+done
 mount -t tmpfs none /home
 mkdir /home/user
 mount --bind "$1/user" /home/user
@@ -166,6 +174,12 @@ impl Sandbox {
         pids.filter(|pid| *pid != self.first && space(*pid).as_ref() == Some(&own)).collect()
     }
 
+    /// Those on this host that have started its programs, and wait for them.
+    fn outer(&self) -> Vec<u32> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.values().map(|process| process.outer).collect()
+    }
+
     /// Stops every process, those too that begin meanwhile. False: it was paused. Blocks.
     pub(super) fn pause(&self) -> Result<bool> {
         {
@@ -195,6 +209,8 @@ impl Sandbox {
             return false;
         }
         signal_all(&self.pids(), Signal::CONT);
+        // Who entered the sandbox with one of them has stopped with it.
+        signal_all(&self.outer(), Signal::CONT);
         state.runs = true;
         true
     }
@@ -206,6 +222,8 @@ impl Drop for Sandbox {
         // The kernel ends all of a namespace with its first process.
         let _ = self.anchor.kill();
         let _ = self.anchor.wait();
+        // One that is stopped would not see that its program has ended, and hold what was mounted.
+        signal_all(&self.outer(), Signal::KILL);
         let until = Instant::now() + STILL_TIMEOUT;
         while !self.pids().is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));

@@ -159,3 +159,4 @@ mod walls;
 mod way_out;
 mod wire;
 mod workspace_backends;
+mod workspace_e2b;

@@ -14,7 +14,7 @@ use toft_stories::{
 };
 
 /// Plans, and builds what it was asked for: a line in a file that says where.
-fn script() -> Script {
+pub(crate) fn script() -> Script {
     Arc::new(|user, turn| {
         let building = user.contains("[Plan mode is over");
         match turn {
@@ -25,7 +25,7 @@ fn script() -> Script {
     })
 }
 
-async fn ask(
+pub(crate) async fn ask(
     toft: &Toft,
     project: &str,
     route: &str,
@@ -36,7 +36,7 @@ async fn ask(
 }
 
 /// Has a run done on that backend; what it told, and how it is then.
-async fn run(
+pub(crate) async fn run(
     toft: &Toft,
     project: &str,
     key: &str,
@@ -58,20 +58,20 @@ async fn run(
     Ok((told, run))
 }
 
-async fn backend_of(toft: &Toft, project: &str) -> Result<String> {
+pub(crate) async fn backend_of(toft: &Toft, project: &str) -> Result<String> {
     let machine = toft.call("GET", &format!("/v1/projects/{project}/machine"), None).await?;
     let shown = toft.call("GET", &format!("/v1/projects/{project}"), None).await?;
     ensure!(machine["backend"] == shown["backend"], "{machine} {shown}");
     Ok(machine["backend"].as_str().context("a backend")?.to_owned())
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Nothing of any project lies with any backend.
-fn is_bare(toft: &Toft, allowed: &Path) -> Result<()> {
+pub(crate) fn is_bare(toft: &Toft, allowed: &Path) -> Result<()> {
     let others = names(&toft.data.join("backends"));
     let places = others.iter().map(|name| toft.data.join("backends").join(name));
     for place in std::iter::once(toft.data.clone()).chain(places) {

@@ -1,12 +1,10 @@
-//! The way of a run to its bridge: its project is brought to the backend that it wants, its machine woken, and the
-//! whole order given, until a bridge has it.
+//! The way of a run to its bridge: its machine is woken and the whole order given, until a bridge has it.
 
 use super::owned::{Failed, LOOK, PAUSE_MAX, PAUSE_MIN, Stop, Work, read};
 use crate::{
-    checkpoints::{auto, moving},
+    checkpoints::auto,
     machines::{Machine, life},
     runs::{shown, told::Told},
-    servers,
 };
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -23,30 +21,6 @@ use toft_store::{Durable, Left};
 const PARENTS_MAX: usize = 64;
 
 impl Work {
-    /// Sees to it that the project is of the backend that the run asks for. One that its bridge has works where it is.
-    pub(super) async fn take_place(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
-        if self.run.state.session.is_some() || self.cancelled.is_cancelled() {
-            return Ok(());
-        }
-        let asked = self.run.backend.clone();
-        if let Some(asked) = &asked {
-            // Who is cancelled waits for nobody; what has begun comes to its end.
-            let moved = tokio::select! {
-                moved = moving::to(&self.app, machine, asked) => moved?,
-                () = self.cancelled.cancelled() => return Ok(()),
-            };
-            let Some(from) = moved else { return Ok(()) };
-            let mut told = Told::default();
-            told.status(self.now(), "workspace_moved", json!({ "from": from, "to": asked }));
-            self.write(told, Left::default(), Durable::Soon).await?;
-        } else {
-            servers::bind(&self.app, machine).await?;
-            // Written with what comes next.
-            self.run.backend = Some(self.app.backend.of(&self.run.project).name().to_owned());
-        }
-        Ok(())
-    }
-
     /// Gives the order to the bridge, to one after the other until one has it. Nothing: it is to end, and no bridge
     /// knows it.
     pub(super) async fn hand_over(

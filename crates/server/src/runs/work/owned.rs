@@ -27,8 +27,8 @@ pub(super) const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often a run is looked at of which nothing is told.
 pub(super) const LOOK: Duration = Duration::from_millis(750);
 /// Events of the copy that are read at once.
-const ROWS_MAX: u32 = 512;
-const BYTES_MAX: usize = 1 << 20;
+pub(super) const ROWS_MAX: u32 = 512;
+pub(super) const BYTES_MAX: usize = 1 << 20;
 
 /// A run that is worked on.
 pub(in super::super) struct Work {

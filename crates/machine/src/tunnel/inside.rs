@@ -113,14 +113,15 @@ async fn serve(project: ProjectId, fence: u64) -> Result<(), TunnelError> {
     };
     let host = host::open(config).await?;
     // Before anything is done, and until all is: the lock goes with the process.
-    let fence = blocking(move || Fence::take(&own, fence)).await?;
+    let folder = own.clone();
+    let fence = blocking(move || Fence::take(&folder, fence)).await?;
     let fence = fence.ok_or(TunnelError::Superseded)?;
     let (opener, mut incoming, carrying) =
         mux::begin(join(tokio::io::stdin(), tokio::io::stdout()), End::Machine);
     let inside = Arc::new(Inside {
         log: host.log_dir(&project),
         home: home.into(),
-        own: own.to_owned(),
+        own,
         project,
         host,
         fence,

@@ -4,10 +4,9 @@ use super::owned::{Failed, LOOK, PAUSE_MAX, PAUSE_MIN, Stop, Work, read};
 use crate::{
     checkpoints::auto,
     machines::{Machine, life},
-    runs::{shown, told::Told},
+    runs::shown,
 };
 use http::{Method, StatusCode};
-use serde_json::json;
 use std::sync::Arc;
 use toft_model::{
     id::SessionId,
@@ -15,7 +14,6 @@ use toft_model::{
     provider::ModelRef,
     run::{RunNow, RunOrder},
 };
-use toft_store::{Durable, Left};
 
 /// Runs in a row that were over before they had begun, behind which a conversation is still found.
 const PARENTS_MAX: usize = 64;

@@ -67,7 +67,7 @@ impl Place {
     }
 
     /// The same place as one of such a system.
-    pub(crate) fn as_of_system(self) -> Self {
+    pub(crate) fn in_system(self) -> Self {
         Self { is_persons: false, ..self }
     }
 

@@ -26,7 +26,7 @@ impl Inner {
     /// Removes what is kept here of projects that are not this server's: another one went on with them while it was
     /// away. Nothing is touched at E2B.
     pub(super) async fn sweep(&self, known: &[ProjectId]) -> Result<(), MachineError> {
-        for project in self.recorded().map_err(unread)? {
+        for project in self.recorded().map_err(|error| unread(&error))? {
             if known.contains(&project) {
                 continue;
             }
@@ -64,7 +64,7 @@ impl Inner {
     }
 }
 
-fn unread(error: io::Error) -> MachineError {
+fn unread(error: &io::Error) -> MachineError {
     MachineError::Unable {
         what: "looking for what is left of machines at E2B",
         why: format!("the data folder cannot be read: {error}"),

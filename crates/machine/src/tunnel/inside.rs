@@ -241,7 +241,7 @@ impl Inside {
     pub(super) async fn place(&self, part: Part, goes: bool) -> Result<Place, MachineError> {
         self.host.create(&self.project).await?;
         if let Some(place) = Walls::place(&self.host, &self.project, part) {
-            return Ok(place.as_of_system());
+            return Ok(place.in_system());
         }
         let own = self.own.strip_prefix(&self.home).ok().and_then(Path::to_str);
         let others = fs::read_dir(self.home.join(PROJECTS)).into_iter().flatten().flatten();

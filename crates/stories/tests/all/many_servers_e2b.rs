@@ -57,7 +57,7 @@ impl Scene {
         let run = ask(&b, &project, "one", "patiently").await?;
         b.until(&format!("/v1/projects/{project}/runs/{run}"), |run| run["phase"] == "build")
             .await?;
-        Ok(Some(Self { house, e2b, folder, a, b, project, run, sandbox }))
+        Ok(Some(Self { b, a, project, run, sandbox, e2b, house, folder }))
     }
 
     fn at(&self) -> String {

@@ -187,13 +187,17 @@ mod tests {
     async fn what_was_changed_on_the_way_is_another_sum_or_no_piece() {
         let plain = mixed();
         let (line, sum) = sent(&plain).await;
+        let mut others = 0;
         for at in [8, 40, line.len() / 2, line.len() - 20] {
             let mut changed = line.clone();
             changed[at] ^= 0x20;
-            if let Ok((_, other)) = received(&changed).await {
-                assert_ne!(other, sum, "{at}");
+            if let Ok((came, other)) = received(&changed).await {
+                // Of what packs well, some changes say the same in another way.
+                assert_eq!(other == sum, came == plain, "{at}");
+                others += usize::from(other != sum);
             }
         }
+        assert!(others > 0, "a changed byte of what does not pack comes as another");
         // Lengths that are none, and a piece that holds more than it says.
         let too_long = u32::try_from(PIECE_BYTES + 1).unwrap().to_be_bytes();
         let (bomb, _) = sent(&vec![0; PIECE_BYTES]).await;

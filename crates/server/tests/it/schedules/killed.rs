@@ -6,7 +6,10 @@ use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
 use toft_machine::{backend::Backend as _, init_client};
 use toft_model::{event::Outcome, id::ProjectId, init::ExecSpec};
-use toft_store::{Decided, Firing, Firings as _, Schedules as _, SqliteStore, Step};
+use toft_store::{
+    Decided, Firing, Firings as _, Joined, NewServer, Schedules as _, Servers as _, SqliteStore,
+    Step,
+};
 
 /// Where an earlier server was killed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,6 +55,15 @@ fn leave(data: &std::path::Path, project: &ProjectId, edit: impl FnOnce(&mut Fir
     let path = data.join("toft.db");
     let work = async move {
         let store = SqliteStore::open(&path).await.unwrap();
+        // Only the server that has the project's machine decides.
+        let server = NewServer {
+            id: std::fs::read_to_string(data.join("server.id")).unwrap().trim().to_owned(),
+            place: "killed".into(),
+            url: "http://killed".into(),
+            version: "0".into(),
+            shares: "keys".into(),
+        };
+        assert!(matches!(store.join(&server, START_MS).await.unwrap(), Joined::Yes));
         let schedule = store.schedules(project).await.unwrap().remove(0);
         let mut firing = Firing {
             id: "firing-left".into(),

@@ -120,7 +120,9 @@ await tell(async () => {
   await start.waitFor()
   await shot('stopped')
   await start.click()
-  await start.waitFor({ state: 'hidden' })
+  // Not only "Starting…": a page that is left at once takes back what it has just asked for.
+  const starting = page.getByRole('banner').getByRole('button', { name: /^Start/ })
+  await starting.waitFor({ state: 'hidden' })
   await page.reload()
   await receipts(1)
   await page.getByText('Build a small task app that keeps its data').first().waitFor()

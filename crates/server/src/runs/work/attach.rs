@@ -1,10 +1,13 @@
 //! A bridge has the run: what is known of it from then on, and where its telling goes on.
 
-use super::owned::{Stop, Work};
+use super::owned::{PAUSE_MIN, Stop, Work};
 use crate::runs::told::{self, Told};
 use serde_json::{Value, json};
 use toft_model::run::RunNow;
 use toft_store::{Durable, Left};
+
+/// How often a conversation is asked for where it works, before that is left out.
+const PLACE_TRIES: u32 = 20;
 
 impl Work {
     /// The bridge has it: from here on its events are the run's.
@@ -42,7 +45,15 @@ impl Work {
     /// Where a client finds what is worked on there.
     async fn place(&self, sandbox: Option<&str>) -> Value {
         let (project, run) = (&self.run.project, &self.run.id);
-        let conversation = self.conversation().await.unwrap_or_default();
+        let mut conversation = self.conversation().await.unwrap_or_default();
+        // The line into a sandbox may break in just that moment.
+        for _ in 0..PLACE_TRIES {
+            if conversation["cwd"].is_string() {
+                break;
+            }
+            self.pause(PAUSE_MIN).await;
+            conversation = self.conversation().await.unwrap_or_default();
+        }
         json!({
             "sandboxId": sandbox,
             "appDir": conversation["cwd"],

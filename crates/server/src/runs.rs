@@ -146,6 +146,8 @@ impl Runs {
         }
         feeds.retain(|_, feed| feed.strong_count() > 0);
         let feed = Arc::new(RunFeed {
+            looked: tokio::sync::Mutex::default(),
+            pace: Mutex::default(),
             id: id.clone(),
             feed: Feed::default(),
             last: tokio::sync::Mutex::default(),

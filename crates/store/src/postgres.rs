@@ -7,6 +7,7 @@ mod dialect;
 mod far;
 mod lines;
 mod pulse;
+mod sizes;
 #[path = "sql/families.rs"]
 #[expect(clippy::duplicate_mod, reason = "one text, compiled for each database with its types")]
 mod sql;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use far::Far;
 use lines::{Line, Lines};
 use pulse::Pulse;
+use sizes::Sizes;
 use sqlx::{
     ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres,
     migrate::Migrator,
@@ -41,7 +43,7 @@ use toft_model::id::ProjectId;
 const VERSION_MIN: u32 = 15;
 /// Connections whose commits wait for the disk, and readers. As many commits share one sync; five servers stay below
 /// PostgreSQL's own default of 100 connections for all.
-const CONNECTIONS_MAX: u32 = 14;
+const CONNECTIONS_MAX: u32 = 12;
 /// Connections whose commits do not wait.
 const RELAXED_MAX: u32 = 4;
 /// How long an answer to a new connection may take, and how long one waits for a free one.
@@ -52,12 +54,20 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 /// How long a row may be held by another server before a call fails with `Busy`; and how long a server may stand
 /// still within a transaction (stopped, or its host gone) before the database takes it back.
 /// No statement of a request takes as long as the last of these; one that does holds a connection that others wait for.
+/// What no memory holds is taken to be as quick to find as on today's disks, so that an index is used from the first rows
+/// on, and nothing is compiled.
 const SESSION: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'; \
-    SET statement_timeout = '60s'";
+    SET statement_timeout = '60s'; SET random_page_cost = 1.1; SET jit = off";
 /// The same for those whose commits may be lost with the power.
 const SESSION_RELAXED: &str = "SET synchronous_commit = off; SET lock_timeout = '5s'; \
-    SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'";
+    SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'; SET random_page_cost = 1.1; \
+    SET jit = off";
 const BEGIN: &str = "BEGIN";
+/// One claim after the other, of all servers, or two of them would give a team more than it may have. Who is stopped in
+/// the middle of it loses its turn soon. Making the plan of a claim takes longer than the claim: it is made once.
+const BEGIN_CLAIM: &str = "BEGIN; SELECT pg_advisory_xact_lock(x'746f6674'::int), \
+    set_config('idle_in_transaction_session_timeout', '2s', true), \
+    set_config('plan_cache_mode', 'force_generic_plan', true)";
 /// One moment for all statements.
 const BEGIN_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// What may stand behind the `?` of an address; all else would be ignored in silence.
@@ -93,9 +103,12 @@ pub struct PostgresStore {
     full: Lines,
     relaxed: Lines,
     read: Lines,
+    /// One connection: claims wait for each other, and their statements are planned where they are.
+    claims: Lines,
     heads: Heads,
     near: Near,
     far: Far,
+    sizes: Sizes,
     lost: Lost,
     version: String,
     /// Id of the server that uses it, once that has said which it is.
@@ -127,13 +140,17 @@ impl PostgresStore {
         };
         let full = lines(CONNECTIONS_MAX, SESSION);
         let relaxed = lines(RELAXED_MAX, SESSION_RELAXED);
+        let claims = lines(1, SESSION);
         let listening = far::Listening::new(options, near.clone(), lost.clone(), pulse);
         let far = Far::start(listening, relaxed.clone());
         let read = full.clone();
+        let sizes = Sizes::start(relaxed.clone());
         Ok(Self {
             full,
             relaxed,
             read,
+            claims,
+            sizes,
             heads: Heads::default(),
             near,
             far,
@@ -145,26 +162,35 @@ impl PostgresStore {
 
     /// A write transaction that is on disk when it is committed.
     async fn begin(&self) -> Result<Write<'_>, StoreError> {
-        self.begin_on(&self.full).await
+        self.begin_on(&self.full, BEGIN).await
+    }
+
+    /// The same, for one claim at a time.
+    async fn begin_claim(&self) -> Result<Write<'_>, StoreError> {
+        self.begin_on(&self.claims, BEGIN_CLAIM).await
     }
 
     /// A write transaction that may be lost with the database's power, not with this process.
     async fn begin_relaxed(&self) -> Result<Write<'_>, StoreError> {
-        self.begin_on(&self.relaxed).await
+        self.begin_on(&self.relaxed, BEGIN).await
     }
 
-    async fn begin_on(&self, lines: &Lines) -> Result<Write<'_>, StoreError> {
+    async fn begin_on(
+        &self,
+        lines: &Lines,
+        statement: &'static str,
+    ) -> Result<Write<'_>, StoreError> {
         // The database may have been away: each connection of before says so once, and nothing was done yet.
         let begun = Instant::now();
         for _ in 0..lines.num_idle() {
-            match lines.begin(BEGIN).await.map_err(StoreError::from) {
+            match lines.begin(statement).await.map_err(StoreError::from) {
                 Err(StoreError::Unreachable { .. }) if begun.elapsed() < pulse::GRACE => {
                     self.lost.now();
                 }
                 begun => return Ok(Write { line: begun?, of: PhantomData }),
             }
         }
-        Ok(Write { line: lines.begin(BEGIN).await?, of: PhantomData })
+        Ok(Write { line: lines.begin(statement).await?, of: PhantomData })
     }
 
     /// A write transaction on what belongs to a project that is not deleted, and its internal key. It holds the
@@ -376,6 +402,8 @@ async fn check(first: &mut PgConnection) -> Result<String, StoreError> {
 impl Store for PostgresStore {
     async fn close(&self) {
         self.far.end();
+        self.sizes.end();
+        self.claims.close().await;
         self.relaxed.close().await;
         self.full.close().await;
     }

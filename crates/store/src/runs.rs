@@ -15,8 +15,9 @@ use toft_model::{
 /// PostgreSQL refuses to show "all" to a connection that has asked before.
 macro_rules! read_of_run {
     () => {
-        "SELECT r.public_id, r.run_index, r.writable, r.parent, r.prompt, r.input, r.asked_provider, r.asked_model, \
-         r.backend, r.approval, r.request_key, r.request_digest, r.priority, r.attempts_max, r.status, r.phase, \
+        "SELECT r.public_id, r.run_index, CAST(CASE WHEN EXISTS (SELECT 1 FROM run n WHERE n.project_id = r.project_id \
+         AND n.run_index > r.run_index) THEN 0 ELSE 1 END AS BIGINT) AS writable, r.parent, r.prompt, r.input, \
+         r.asked_provider, r.asked_model, r.backend, r.approval, r.request_key, r.request_digest, r.priority, r.attempts_max, r.status, r.phase, \
          r.waits_for, r.output, r.error, r.attempt, r.not_before, r.session, r.taken_seq, r.provider, r.model, \
          r.model_source, r.input_tokens, r.output_tokens, r.cached_input_tokens, r.reasoning_output_tokens, r.cost, \
          r.currency, r.pricing_version, r.duration_ms, r.commit_sha, r.checkpoint, r.sandbox, r.started_at, \

@@ -144,6 +144,11 @@ impl SqliteStore {
         self.begin_on(&self.full).await
     }
 
+    /// The same, for one claim at a time, as all writes here.
+    async fn begin_claim(&self) -> Result<Write<'_>, StoreError> {
+        self.begin().await
+    }
+
     /// A write transaction that may be lost with the power, not with the process.
     async fn begin_relaxed(&self) -> Result<Write<'_>, StoreError> {
         self.begin_on(&self.relaxed).await

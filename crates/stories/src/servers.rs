@@ -20,6 +20,18 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// The user "nobody" of every distribution: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 
+/// What PostgreSQL was asked with its own client, which ends by itself.
+pub struct Asked(Child);
+
+impl Asked {
+    /// Once it was done.
+    pub fn done(self) -> Result<()> {
+        let done = self.0.wait_with_output()?;
+        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    }
+}
+
 /// A server that runs until it is dropped.
 pub struct Server {
     /// Where it listens.
@@ -175,13 +187,16 @@ impl Server {
 
     /// What a person does with PostgreSQL's own client.
     pub fn sql(&self, statements: &str) -> Result<()> {
+        self.sql_meanwhile(statements)?.done()
+    }
+
+    /// The same, while the story goes on.
+    pub fn sql_meanwhile(&self, statements: &str) -> Result<Asked> {
         let psql = postgres_programs().context("PostgreSQL was here")?.join("psql");
-        let done = Command::new(psql)
-            .args(["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", statements])
-            .arg(self.database("postgres"))
-            .output()?;
-        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        Ok(())
+        let mut command = Command::new(psql);
+        command.args(["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", statements]);
+        command.arg(self.database("postgres")).stdout(Stdio::null()).stderr(Stdio::piped());
+        Ok(Asked(command.spawn()?))
     }
 
     /// Begins it again.

@@ -235,8 +235,12 @@ async fn follow(order: &Order, connections: usize, path: &str, deltas: usize) ->
         all.spawn(listen(stream, deltas));
     }
     let mut at_ns = vec![Vec::with_capacity(connections); deltas];
+    // They leave together: a crowd that leaves is not what is measured.
+    let mut open = Vec::with_capacity(connections);
     while let Some(done) = all.join_next().await {
-        for (number, at) in done??.into_iter().enumerate() {
+        let (stream, heard) = done??;
+        open.push(stream);
+        for (number, at) in heard.into_iter().enumerate() {
             at_ns[number].push(at);
         }
     }
@@ -244,7 +248,7 @@ async fn follow(order: &Order, connections: usize, path: &str, deltas: usize) ->
 }
 
 /// When each of the deltas was there.
-async fn listen(mut stream: TcpStream, deltas: usize) -> Result<Vec<u64>> {
+async fn listen(mut stream: TcpStream, deltas: usize) -> Result<(TcpStream, Vec<u64>)> {
     let mut heard = Vec::with_capacity(deltas);
     let mut bytes = Vec::with_capacity(4 << 10);
     while heard.len() < deltas {
@@ -262,5 +266,5 @@ async fn listen(mut stream: TcpStream, deltas: usize) -> Result<Vec<u64>> {
         let kept = at.max(bytes.len().saturating_sub(MARK.len() + 16));
         bytes.drain(..kept);
     }
-    Ok(heard)
+    Ok((stream, heard))
 }

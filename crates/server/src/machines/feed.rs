@@ -117,14 +117,21 @@ impl Feed {
         bursts.get_or_insert_with(|| broadcast::Sender::new(BURSTS_MAX)).subscribe()
     }
 
-    /// Sends events that are stored. Nobody listening costs nothing.
-    pub(crate) fn publish(&self, events: &[NewEvent]) {
+    /// Whether all who listen have taken all that was sent.
+    pub(crate) fn is_taken(&self) -> bool {
+        let bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
+        bursts.as_ref().is_none_or(broadcast::Sender::is_empty)
+    }
+
+    /// Sends events that are stored; how many listen. Nobody listening costs nothing.
+    pub(crate) fn publish(&self, events: &[NewEvent]) -> usize {
         // Held meanwhile: who subscribes just now does so before or after all of them.
         let mut bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sender) = bursts.as_ref() else { return };
-        if sender.receiver_count() == 0 {
+        let Some(sender) = bursts.as_ref() else { return 0 };
+        let listeners = sender.receiver_count();
+        if listeners == 0 {
             *bursts = None;
-            return;
+            return 0;
         }
         let mut left = events;
         while !left.is_empty() {
@@ -133,6 +140,7 @@ impl Feed {
             let _ = sender.send(Arc::new(burst));
             left = rest;
         }
+        listeners
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 use toft_model::{id::ProjectId, run::JobId, time::rfc3339};
 use toft_store::Run;
 use tokio::{
@@ -62,15 +62,11 @@ pub(crate) async fn events(
             now.last_seq
         )));
     }
-    {
-        // What was told before is read by each client that wants it.
-        let mut last = feed.last.lock().await;
-        *last = (*last).max(now.last_seq);
-    }
+    // What was told before is read by each client that wants it.
+    feed.begins_at(now.last_seq).await;
     let over = Pass::of(caller).over(app);
     let (app, id, project) = (app.clone(), run.id.clone(), run.project.clone());
     let body = stream! {
-        let _feed = Arc::clone(&feed);
         yield Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\n\n"));
         let mut last = after;
         let mut is_over = now.state.status.is_over() && last == now.last_seq;
@@ -113,7 +109,7 @@ pub(crate) async fn events(
                 },
                 _ = ping.tick() => {
                     // A deleted project's stream ends here at the latest.
-                    if read(&app, &project, &id).await.is_err() {
+                    if feed.is_gone(&*app.store, &project, PING / 2).await {
                         return;
                     }
                     yield Ok(Bytes::from(pinged(last, &rfc3339(app.clock.now_ms()))));

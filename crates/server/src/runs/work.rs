@@ -79,6 +79,6 @@ impl Work {
         state.started_at.get_or_insert(ts);
         told.status(ts, "running", json!({ "attempt": state.attempt }));
         told.status(ts, "phase_started", json!({ "phase": "plan" }));
-        self.write(told, Left::default(), Durable::Now).await
+        self.write(told, Left::default(), Durable::Soon).await
     }
 }

@@ -1,6 +1,10 @@
 //! Takes runs from the queue and has them worked on, keeps what this server holds, and hears what other servers tell.
 
-use super::{CANCEL_TOPIC, Held, QUEUE_TOPIC, RUN_TOPIC, work};
+use super::{
+    CANCEL_TOPIC, Held, QUEUE_TOPIC, RUN_TOPIC,
+    feed::{RunFeed, Turn},
+    work,
+};
 use crate::{servers, state::App};
 use std::{sync::Arc, time::Duration};
 use toft_model::run::JobId;
@@ -50,24 +54,25 @@ async fn claim(app: &App) {
     let mut tick = interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = app.runs.queued.notified() => {}
-            _ = tick.tick() => {}
+        // What was let go, or lost, is told by nobody.
+        let takes_over = tokio::select! {
+            () = app.runs.queued.notified() => false,
+            _ = tick.tick() => true,
             () = app.stop.token().cancelled() => return,
-        }
-        if let Err(error) = claim_some(app).await {
+        };
+        if let Err(error) = claim_some(app, takes_over).await {
             tracing::warn!(%error, "the queue cannot be read");
         }
     }
 }
 
-async fn claim_some(app: &App) -> Result<(), toft_store::StoreError> {
+async fn claim_some(app: &App, takes_over: bool) -> Result<(), toft_store::StoreError> {
     // After the database was away, what is worked on here looks as if nobody did.
     if app.runs.is_overdue() {
         keep_once(app).await?;
     }
     let free = || app.runs.places();
-    if free() > 0 {
+    if takes_over && free() > 0 {
         for run in app.store.take_over_runs(&claiming(app, free()), app.clock.now_ms()).await? {
             begin(app, run);
         }
@@ -162,14 +167,29 @@ async fn hear(app: &App) {
                 if let Some(id) = id(CANCEL_TOPIC) {
                     app.runs.cancel_here(&id);
                 } else if let Some(feed) = id(RUN_TOPIC).and_then(|id| app.runs.followed(&id)) {
-                    feed.catch_up(&*app.store).await;
+                    send_on(app, feed).await;
                 }
             }
             Some(Signal::Missed) => {
                 for feed in app.runs.all_followed() {
-                    feed.catch_up(&*app.store).await;
+                    send_on(app, feed).await;
                 }
             }
         }
+    }
+}
+
+/// What a run has told, to those who follow it: now, or once all of them had their turn with what went out before.
+async fn send_on(app: &App, feed: Arc<RunFeed>) {
+    match feed.turn() {
+        Turn::Now => feed.catch_up(&*app.store).await,
+        Turn::At(at) => {
+            let app = app.clone();
+            app.tasks.clone().spawn(async move {
+                feed.await_turn(at).await;
+                feed.catch_up(&*app.store).await;
+            });
+        }
+        Turn::Awaited => {}
     }
 }

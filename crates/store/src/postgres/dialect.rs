@@ -12,12 +12,6 @@ use toft_model::id::ProjectId;
 /// Whether nobody else writes to this database: what was written last is then known.
 pub(super) const ALONE: bool = false;
 
-/// One claim after the other, of all servers, or two of them would give a team more than it may have. Who is stopped in
-/// the middle of it loses its turn soon.
-pub(super) const CLAIM_TURN: Option<&str> = Some(
-    "SELECT pg_advisory_xact_lock(x'746f6674'::int), set_config('idle_in_transaction_session_timeout', '2s', true)",
-);
-
 /// How often a write that met another one is done again.
 pub(super) const RETRIES_MAX: u32 = 5;
 

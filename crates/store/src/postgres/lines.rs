@@ -42,8 +42,9 @@ impl Lines {
     /// One of them in a transaction.
     pub(super) async fn begin(&self, statement: &'static str) -> sqlx::Result<Line> {
         let mut line = self.line().await?;
-        line.execute(statement).await?;
+        // Also where only the first part of the statement was done.
         line.in_transaction = true;
+        line.execute(statement).await?;
         Ok(line)
     }
 

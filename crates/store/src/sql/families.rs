@@ -30,11 +30,11 @@ mod webhooks;
 
 use super::{
     Db, DbArguments, DbConnection, DbRow, SqlStore, Write,
-    dialect::{ALONE, CLAIM_TURN, append_next, raw, raw_at, raw_of, words},
+    dialect::{ALONE, append_next, raw, raw_at, raw_of, words},
 };
 use crate::{checkpoints::Durable, commits, error::StoreError};
 use sqlx::Row as _;
-use std::{error::Error, str::FromStr};
+use std::{collections::HashMap, error::Error, str::FromStr};
 
 type Statement<'a> = sqlx::query::Query<'a, Db, DbArguments>;
 
@@ -74,6 +74,21 @@ fn nanos(sum: f64) -> u64 {
 }
 
 impl Write<'_> {
+    /// Internal keys of these projects, of those that are not deleted. Nobody else changes them until this ends. Held in
+    /// one order, or two that hold several wait for each other.
+    async fn hold(&mut self, projects: &[&str]) -> Result<HashMap<String, i64>, StoreError> {
+        let held: Vec<(String, i64)> = sqlx::query_as(concat!(
+            "SELECT public_id, id FROM project WHERE ",
+            among!("public_id", "$1"),
+            " AND deleted_at IS NULL ORDER BY id",
+            held!()
+        ))
+        .bind(words(projects))
+        .fetch_all(self.on())
+        .await?;
+        Ok(held.into_iter().collect())
+    }
+
     /// Commits something about runs; `name` is one of [`commits::ALL`].
     async fn commit_as(self, name: &'static str) -> Result<(), StoreError> {
         commits::reached(name, false);

@@ -22,7 +22,8 @@ macro_rules! project {
     ($rest:literal) => {
         concat!(
             "SELECT public_id, alias, name, owner_id, wanted, state_reason, host, backend, machine_state, created_at, updated_at, \
-             (SELECT r.public_id FROM run r WHERE r.project_id = project.id AND r.writable = 1) AS latest_run \
+             (SELECT r.public_id FROM run r WHERE r.project_id = project.id \
+             ORDER BY r.run_index DESC LIMIT 1) AS latest_run \
              FROM project ",
             $rest
         )
@@ -260,7 +261,7 @@ impl Projects for SqlStore {
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
         }
         for statement in [
-            "UPDATE run SET status = 'cancelled', writable = 0, fence = fence + 1 WHERE project_id = $1 \
+            "UPDATE run SET status = 'cancelled', fence = fence + 1 WHERE project_id = $1 \
              AND status IN ('queued', 'running')",
             "DELETE FROM bridge_snapshot WHERE project_id = $1",
             "DELETE FROM bridge_tamper WHERE project_id = $1",

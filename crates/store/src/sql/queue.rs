@@ -1,7 +1,7 @@
 //! The queue: who works on which run. A claim, a renewal and a take-over are one statement each, so a run never has
 //! two owners.
 
-use super::{CLAIM_TURN, SqlStore, Write, ms, runs::row::runs, words};
+use super::{SqlStore, Write, ms, runs::row::runs, words};
 use crate::{
     error::StoreError,
     runs::{Claim, Run},
@@ -37,12 +37,16 @@ macro_rules! in_reach {
 /// projects that wait, however many runs one of them has.
 macro_rules! heads {
     () => {
-        "WITH RECURSIVE waiting (id) AS (SELECT MIN(o.project_id) FROM run o WHERE o.status = 'queued' \
-         UNION ALL SELECT (SELECT MIN(o.project_id) FROM run o WHERE o.status = 'queued' AND o.project_id > w.id) \
-         FROM waiting w WHERE w.id IS NOT NULL) \
-         SELECT (SELECT MIN(o.id) FROM run o WHERE o.project_id = w.id AND o.status = 'queued') FROM waiting w \
-         WHERE w.id IS NOT NULL AND \
-         (SELECT COUNT(*) FROM run o WHERE o.project_id = w.id AND o.status = 'running') < $5"
+        concat!(
+            "WITH RECURSIVE waiting (id) AS (SELECT MIN(o.project_id) FROM run o",
+            by_index!("run_queued_of"),
+            " WHERE o.status = 'queued' UNION ALL SELECT (SELECT MIN(o.project_id) FROM run o",
+            by_index!("run_queued_of"),
+            " WHERE o.status = 'queued' AND o.project_id > w.id) FROM waiting w WHERE w.id IS NOT NULL) \
+             SELECT (SELECT MIN(o.id) FROM run o WHERE o.project_id = w.id AND o.status = 'queued') FROM waiting w \
+             WHERE w.id IS NOT NULL AND \
+             (SELECT COUNT(*) FROM run o WHERE o.project_id = w.id AND o.status = 'running') < $5"
+        )
     };
 }
 
@@ -102,10 +106,7 @@ pub(super) async fn claim(
     if any.fetch_optional(&store.read).await?.is_none() {
         return Ok(Vec::new());
     }
-    let mut tx = store.begin().await?;
-    if let Some(turn) = CLAIM_TURN {
-        sqlx::query(turn).execute(tx.on()).await?;
-    }
+    let mut tx = store.begin_claim().await?;
     let ids = sqlx::query_scalar(CLAIM)
         .bind(claim.owner)
         .bind(ms(claim.lease_ms))
@@ -190,4 +191,18 @@ pub(super) async fn let_go(
     .execute(tx.on())
     .await?;
     tx.commit_as("runs.let_go").await
+}
+
+/// Somebody else goes on with it: its project has a machine that is not in the owner's reach.
+pub(super) async fn give_back(store: &SqlStore, run: &JobId, fence: u64) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "UPDATE run SET owner = NULL, lease_until = 0 WHERE public_id = $1 AND fence = $2 \
+         AND status = 'running'",
+    )
+    .bind(run.as_str())
+    .bind(ms(fence))
+    .execute(tx.on())
+    .await?;
+    tx.commit_as("runs.given_back").await
 }

@@ -4,6 +4,7 @@
 mod accept;
 pub(super) mod artifacts;
 pub(super) mod events;
+pub(super) mod hosts;
 pub(super) mod row;
 mod write;
 

@@ -1,90 +1,15 @@
 //! [`Servers`].
 
-use super::{ALONE, SqlStore, ms, runs::events, unsigned};
+use super::{ALONE, SqlStore, ms, queue, runs::hosts, unsigned};
 use crate::{
     error::StoreError,
-    runs::NewRunEvent,
     servers::{GONE_MS, Joined, NewServer, Server, Servers},
 };
 use async_trait::async_trait;
-use serde_json::json;
 use toft_model::{id::ProjectId, machine::MachineState, run::JobId};
 
 /// A server that was silent for so long, and has nothing, is forgotten.
 const FORGOTTEN_MS: u64 = 30 * 24 * 3_600_000;
-/// Runs that are told in one transaction.
-const TOLD_MAX: i64 = 200;
-
-/// What a run tells when its host goes, and when it is back.
-const AWAY: &str = "waiting_host";
-const BACK: &str = "host_back";
-
-/// Whether a project's host was not seen for longer than it may be silent.
-macro_rules! is_gone {
-    ($now:literal, $silence:literal) => {
-        concat!("COALESCE(s.seen_at, 0) <= ", clock!($now), " - ", $silence)
-    };
-}
-
-/// Of the runs that are not over: those whose host is as in `$hosts`, and which were told otherwise last. `$1` what they
-/// are told now, `$2` the time, `$3` how long a host may be silent, `$4` how many.
-macro_rules! tell_of {
-    ($told:literal, $hosts:expr) => {
-        concat!(
-            "UPDATE run SET host_away = $1, last_seq = last_seq + 1, updated_at = $2 \
-             WHERE host_away = ",
-            $told,
-            " AND id IN (SELECT r.id FROM run r JOIN project p ON p.id = r.project_id \
-             LEFT JOIN server s ON s.id = p.host WHERE r.host_away = ",
-            $told,
-            " AND r.status IN ('queued', 'running') AND p.deleted_at IS NULL AND p.host IS NOT NULL AND ",
-            $hosts,
-            " ORDER BY r.id LIMIT $4) RETURNING id, public_id, last_seq, \
-             (SELECT s.url FROM project p JOIN server s ON s.id = p.host WHERE p.id = run.project_id)"
-        )
-    };
-}
-
-const TELL_AWAY: &str = tell_of!("0", is_gone!("$2", "$3"));
-const TELL_BACK: &str = tell_of!("1", concat!("NOT (", is_gone!("$2", "$3"), ")"));
-
-/// Most of the time no host is gone: runs are not looked through for that.
-const ANY_AWAY: &str = concat!(
-    "SELECT 1 FROM project p LEFT JOIN server s ON s.id = p.host \
-     WHERE p.deleted_at IS NULL AND p.host IS NOT NULL AND ",
-    is_gone!("$1", "$2"),
-    " LIMIT 1"
-);
-
-async fn tell(store: &SqlStore, is_away: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
-    if is_away {
-        let any = sqlx::query(ANY_AWAY).bind(ms(now_ms)).bind(ms(GONE_MS));
-        if any.fetch_optional(&store.read).await?.is_none() {
-            return Ok(Vec::new());
-        }
-    }
-    let mut tx = store.begin_relaxed().await?;
-    let told: Vec<(i64, String, i64, Option<String>)> =
-        sqlx::query_as(if is_away { TELL_AWAY } else { TELL_BACK })
-            .bind(i64::from(is_away))
-            .bind(ms(now_ms))
-            .bind(ms(GONE_MS))
-            .bind(TOLD_MAX)
-            .fetch_all(tx.on())
-            .await?;
-    let mut ids = Vec::with_capacity(told.len());
-    for (key, id, seq, url) in told {
-        let status = if is_away { AWAY } else { BACK };
-        let data = json!({ "status": status, "hostUrl": url }).to_string();
-        let event = NewRunEvent { ts: now_ms, kind: "status".into(), data };
-        events::add(&mut tx, key, unsigned(seq) - 1, &[event]).await?;
-        // Only ids that were parsed once are ever written.
-        ids.extend(id.parse());
-    }
-    tx.commit().await?;
-    Ok(ids)
-}
-
 async fn join(store: &SqlStore, server: &NewServer, now_ms: u64) -> Result<Joined, StoreError> {
     let mut tx = store.begin().await?;
     let other: Option<(String, String, i64)> = sqlx::query_as(concat!(
@@ -232,9 +157,11 @@ impl Servers for SqlStore {
         states: &[(ProjectId, MachineState)],
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_relaxed().await?;
+        let named: Vec<&str> = states.iter().map(|(project, _)| project.as_str()).collect();
+        let keys = tx.hold(&named).await?;
         for (project, state) in states {
-            sqlx::query("UPDATE project SET machine_state = $2 WHERE public_id = $1 AND host = $3")
-                .bind(project.as_str())
+            sqlx::query("UPDATE project SET machine_state = $2 WHERE id = $1 AND host = $3")
+                .bind(keys.get(project.as_str()))
                 .bind(state.as_str())
                 .bind(self.me.get())
                 .execute(tx.on())
@@ -244,23 +171,10 @@ impl Servers for SqlStore {
     }
 
     async fn tell_of_hosts(&self, is_sure: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
-        let mut told = tell(self, false, now_ms).await?;
-        if is_sure {
-            told.extend(tell(self, true, now_ms).await?);
-        }
-        Ok(told)
+        hosts::tell_of(self, is_sure, now_ms).await
     }
 
     async fn give_back_run(&self, run: &JobId, fence: u64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE run SET owner = NULL, lease_until = 0 WHERE public_id = $1 AND fence = $2 \
-             AND status = 'running'",
-        )
-        .bind(run.as_str())
-        .bind(ms(fence))
-        .execute(tx.on())
-        .await?;
-        tx.commit().await
+        queue::give_back(self, run, fence).await
     }
 }

@@ -11,9 +11,6 @@ use toft_model::id::ProjectId;
 /// Whether nobody else writes to this database: what was written last is then known.
 pub(super) const ALONE: bool = true;
 
-/// Nobody else claims while this writer has its turn.
-pub(super) const CLAIM_TURN: Option<&str> = None;
-
 /// A text from inside a machine, which may hold any character.
 pub(super) fn raw(text: &str) -> &str {
     text

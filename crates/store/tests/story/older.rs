@@ -9,6 +9,9 @@ use sqlx::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// Columns that are gone since others say the same.
+const SAID_BY_OTHERS: &[(&str, &str)] = &[("run", "writable")];
+
 /// What comes of others by triggers.
 const DERIVED: [&str; 2] = ["spent_month", "spent_run"];
 /// Whose rows there is one of.
@@ -309,8 +312,11 @@ async fn held_postgres(db: &mut PgConnection, columns_of: &BTreeMap<String, Vec<
 }
 
 fn columns_of(tables: &Tables) -> BTreeMap<String, Vec<String>> {
-    let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect();
-    tables.iter().map(|(table, columns)| (table.clone(), names(columns))).collect()
+    let names = |table: &str, columns: &[Column]| {
+        let names = columns.iter().map(|column| column.name.clone());
+        names.filter(|name| !SAID_BY_OTHERS.contains(&(table, name.as_str()))).collect()
+    };
+    tables.iter().map(|(table, columns)| (table.clone(), names(table, columns))).collect()
 }
 
 #[tokio::test]

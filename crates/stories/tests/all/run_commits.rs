@@ -8,7 +8,7 @@ use toft_stories::{
     lane,
     provider::Provider,
     runs::builder,
-    servers::Kept,
+    servers::{Kept, Server},
     toft::{STEP_TIMEOUT, Start, Toft},
 };
 
@@ -32,6 +32,10 @@ enum Way {
     Delete,
     /// A run more than workspaces are kept.
     Keep,
+    /// A run whose project gets a machine on another server while it begins here. Of a database that several share.
+    Elsewhere,
+    /// A run whose project is of a server that is gone. Of a database that several share.
+    Away,
 }
 
 fn way(point: &str) -> Result<Way> {
@@ -42,6 +46,8 @@ fn way(point: &str) -> Result<Way> {
         "runs.cancelled" => Way::Cancel,
         "runs.deleted" => Way::Delete,
         "artifacts.forgotten" => Way::Keep,
+        "runs.given_back" => Way::Elsewhere,
+        "runs.told_of_hosts" => Way::Away,
         "webhooks.added" | "webhooks.removed" => Way::Hook,
         new => anyhow::bail!("nothing brings a server to {new}: it is new, say how"),
     })
@@ -122,7 +128,54 @@ impl House<'_> {
 /// The receiver need not be there: that it is tried is what is committed.
 const NOWHERE: &str = "http://127.0.0.1:9/hook";
 
-async fn cut(toft: &mut Toft, way: Way, at: &str) -> Result<()> {
+/// A server of which nothing is there but its row, seen so many seconds from now.
+fn other_server(seen_s: i64) -> String {
+    format!(
+        "INSERT INTO server (id, place, url, version, shares, seen_at, created_at) \
+         SELECT 'other', 'elsewhere', 'http://other.test', version, shares, \
+         CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) * 1000 + {seen_s}000, created_at FROM server"
+    )
+}
+
+/// The other server goes, and its project is this one's.
+const NO_OTHER: &str = "UPDATE project SET host = (SELECT id FROM server WHERE id <> 'other') WHERE host = 'other'; \
+    DELETE FROM server WHERE id = 'other'";
+
+/// A run that waits in the queue, of a project that another server has, or binds just when this one begins.
+async fn cut_beside(toft: &mut Toft, postgres: &Server, way: Way, at: &str) -> Result<()> {
+    let made = json!({"name": "Elsewhere", "start": false});
+    let made = toft.call("POST", "/v1/projects", Some(made)).await?;
+    let project = made["id"].as_str().context("a project has an id")?.to_owned();
+    let mut house = House { of: format!("/v1/projects/{project}"), toft, project };
+    house.toft.kill_server();
+    house.toft.up_with("TOFT_KILL_AT", "runs.accepted.after:1").await?;
+    drop(house.ask("first").await);
+    house.toft.await_end().context("it ends with the run in the queue")?;
+    let bind = format!("UPDATE project SET host = 'other' WHERE public_id = '{}'", house.project);
+    let binding = if way == Way::Away {
+        postgres.sql(&other_server(-3_600))?;
+        postgres.sql_meanwhile(&bind)?
+    } else {
+        postgres.sql(&other_server(3_600))?;
+        postgres.sql_meanwhile(&format!("BEGIN; {bind}; SELECT pg_sleep(4); COMMIT"))?
+    };
+    // Who comes before it finds the project free.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    house.toft.up_with("TOFT_KILL_AT", at).await?;
+    house.toft.await_end().context("no server comes there")?;
+    binding.done()?;
+    postgres.sql(NO_OTHER)?;
+    house.toft.up().await?;
+    let run = house.ask("first").await?;
+    house.is_done_once(&run, 1).await?;
+    house.toft.call("DELETE", &house.of, None).await?;
+    Ok(())
+}
+
+async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
+    if let (Way::Elsewhere | Way::Away, Some(postgres)) = (way, &kept.postgres) {
+        return cut_beside(toft, postgres, way, at).await;
+    }
     let mut house = House::open(toft).await?;
     let hooks = format!("{}/webhooks", house.of);
     if way != Way::Hook {
@@ -139,7 +192,7 @@ async fn cut(toft: &mut Toft, way: Way, at: &str) -> Result<()> {
             run = house.ask("first").await?;
             house.over(&run).await?;
         }
-        Way::Run | Way::Hook => {}
+        Way::Run | Way::Hook | Way::Elsewhere | Way::Away => {}
     }
     house.toft.kill_server();
     let up = house.toft.up_with("TOFT_KILL_AT", at).await;
@@ -150,7 +203,7 @@ async fn cut(toft: &mut Toft, way: Way, at: &str) -> Result<()> {
     // What brings it there may fail with it, or be answered before.
     match way {
         Way::Run | Way::Keep => drop(house.ask("second").await),
-        Way::Begin => {}
+        Way::Begin | Way::Away | Way::Elsewhere => {}
         Way::Cancel => {
             drop(house.ask("second").await);
             let runs = house.toft.call("GET", &format!("{}/runs", house.of), None).await?;
@@ -185,6 +238,7 @@ async fn cut(toft: &mut Toft, way: Way, at: &str) -> Result<()> {
             house.is_done_once(&second, 2).await?;
         }
         Way::Begin => house.is_done_once(&run, 1).await?,
+        Way::Elsewhere | Way::Away => {}
         Way::Cancel => {
             let second = house.ask("second").await?;
             house.toft.request("POST", &format!("{}/runs/{second}/cancel", house.of), None).await?;
@@ -225,6 +279,9 @@ async fn around_all(kept: &Kept, parity: usize) -> Result<()> {
     let mut toft = server(&provider, kept).await?;
     for (number, point) in toft_store::commits::ALL.iter().enumerate() {
         let way = way(point)?;
+        if kept.postgres.is_none() && matches!(way, Way::Elsewhere | Way::Away) {
+            continue;
+        }
         let times: &[u32] = match *point {
             // All that a run tells.
             "runs.written" if lane::deep() => &[1, 2, 3, 4, 5, 6, 7, 8],
@@ -237,7 +294,7 @@ async fn around_all(kept: &Kept, parity: usize) -> Result<()> {
             }
             for times in times {
                 let at = format!("{point}.{name}:{times}");
-                cut(&mut toft, way, &at).await.context(at)?;
+                cut(&mut toft, kept, way, &at).await.context(at)?;
             }
         }
     }

@@ -100,23 +100,16 @@ pub(super) async fn finish(
             .bind(project)
             .fetch_one(tx.on())
             .await?;
-    if !runs.is_empty() {
-        sqlx::query("UPDATE run SET writable = 0 WHERE project_id = $1 AND writable = 1")
-            .bind(project)
-            .execute(tx.on())
-            .await?;
-    }
     for (place, (index, run)) in (last.unwrap_or(0) + 1..).zip(&runs).enumerate() {
         // Their keys were those of requests to the fork. Before the first of them the project was as at the base;
         // the copies before the others go with the fork.
         sqlx::query(
-            "UPDATE run SET project_id = $2, run_index = $3, writable = $4, request_key = 'kept:' || public_id, \
-             checkpoint = $5, updated_at = $6 WHERE id = $1",
+            "UPDATE run SET project_id = $2, run_index = $3, request_key = 'kept:' || public_id, \
+             checkpoint = $4, updated_at = $5 WHERE id = $1",
         )
         .bind(run)
         .bind(project)
         .bind(index)
-        .bind(i64::from(place + 1 == runs.len()))
         .bind(base.as_deref().filter(|_| place == 0))
         .bind(ms(now_ms))
         .execute(tx.on())

@@ -1,7 +1,10 @@
 //! Requests become runs, many in one transaction: each is looked for among what came before, and what is new is
 //! written together. Nothing here begins one.
 
-use super::super::{SqlStore, id, ms, raw, unsigned, words};
+use super::{
+    super::{SqlStore, id, ms, raw, unsigned, words},
+    row::runs,
+};
 use crate::{
     error::StoreError,
     runs::{Accepted, NewRun, Run, RunState},
@@ -49,11 +52,11 @@ fn made(new: &NewRun, latest: Option<&Latest>, now_ms: u64) -> Run {
 
 /// The columns of a new run; `w` is a row of what is bound.
 const ADD_RUNS: &str = concat!(
-    "INSERT INTO run (public_id, project_id, run_index, writable, parent, prompt, input, asked_provider, \
+    "INSERT INTO run (public_id, project_id, run_index, parent, prompt, input, asked_provider, \
      asked_model, backend, approval, request_key, request_digest, status, phase, attempts_max, priority, \
      last_seq, created_at, updated_at) \
      SELECT w.value ->> 'id', CAST(w.value ->> 'projectKey' AS BIGINT), CAST(w.value ->> 'index' AS BIGINT), \
-     CAST(w.value ->> 'writable' AS BIGINT), w.value ->> 'parent', w.value ->> 'prompt', w.value ->> 'input', \
+     w.value ->> 'parent', w.value ->> 'prompt', w.value ->> 'input', \
      w.value ->> 'provider', w.value ->> 'model', w.value ->> 'backend', \
      CAST(w.value ->> 'approval' AS BIGINT), w.value ->> 'key', w.value ->> 'digest', 'queued', 'plan', \
      CAST(w.value ->> 'attemptsMax' AS BIGINT), CAST(w.value ->> 'priority' AS BIGINT), 1, $2, $2 FROM ",
@@ -76,12 +79,12 @@ const ADD_FIRST_MESSAGES: &str = concat!(
     rows!("$1", "w")
 );
 
-/// Runs that came under these keys before.
+/// Runs that came under these keys before; almost always there are none. Asked for one by one, so that it is a look
+/// into an index whatever the database thinks of the table's size.
 const KNOWN: &str = concat!(
-    crate::runs::read_of_run!(),
-    rows!("$1", "w"),
-    " JOIN run r ON r.project_id = CAST(w.value ->> 'projectKey' AS BIGINT) AND r.request_key = w.value ->> 'key' \
-     JOIN project p ON p.id = r.project_id"
+    "SELECT (SELECT r.public_id FROM run r WHERE r.project_id = CAST(w.value ->> 'projectKey' AS BIGINT) \
+     AND r.request_key = w.value ->> 'key') FROM ",
+    rows!("$1", "w")
 );
 
 /// Comparisons that have these keys, and those that are about to exchange the disk of one of these projects, or to
@@ -106,38 +109,36 @@ pub(super) async fn accept(
 ) -> Result<Vec<Accepted>, StoreError> {
     let mut tx = store.begin().await?;
     let named: Vec<&str> = requests.iter().map(|new| new.project.as_str()).collect();
-    // Held in one order, or two servers wait for each other.
-    let keys: Vec<(i64, String)> = sqlx::query_as(concat!(
-        "SELECT id, public_id FROM project WHERE ",
-        among!("public_id", "$1"),
-        " AND deleted_at IS NULL ORDER BY id",
-        held!()
-    ))
-    .bind(words(&named))
-    .fetch_all(tx.on())
-    .await?;
-    let keys: HashMap<String, i64> = keys.into_iter().map(|(key, id)| (id, key)).collect();
+    let keys = tx.hold(&named).await?;
     let asked = |new: &NewRun| {
         let project_key = keys.get(new.project.as_str());
         json!({ "project": new.project, "projectKey": project_key, "key": new.key })
     };
     let asked: Vec<_> = requests.iter().map(asked).collect();
     let mut known: HashMap<(ProjectId, String), (Run, String)> = HashMap::new();
-    let mut rows = sqlx::query(KNOWN).bind(json!(asked).to_string()).fetch(tx.on());
-    while let Some(row) = rows.try_next().await? {
-        let run = Run::from_row(&row)?;
-        known.insert((run.project.clone(), run.key.clone()), (run, row.try_get("request_digest")?));
+    let asked = json!(asked).to_string();
+    let came_before: Vec<Option<String>> =
+        sqlx::query_scalar(KNOWN).bind(&asked).fetch_all(tx.on()).await?;
+    let came_before: Vec<&str> = came_before.iter().flatten().map(String::as_str).collect();
+    if !came_before.is_empty() {
+        let mut rows = sqlx::query(runs!(concat!("WHERE ", among!("r.public_id", "$1"))))
+            .bind(words(&came_before))
+            .fetch(tx.on());
+        while let Some(row) = rows.try_next().await? {
+            let run = Run::from_row(&row)?;
+            let name = (run.project.clone(), run.key.clone());
+            known.insert(name, (run, row.try_get("request_digest")?));
+        }
     }
-    drop(rows);
     let mut compared: HashMap<(String, String), bool> = HashMap::new();
     let found: Vec<(String, String, bool)> =
-        sqlx::query_as(COMPARED).bind(json!(asked).to_string()).fetch_all(tx.on()).await?;
+        sqlx::query_as(COMPARED).bind(&asked).fetch_all(tx.on()).await?;
     for (project, key, is_keeping) in found {
         *compared.entry((project, key)).or_default() |= is_keeping;
     }
     let latest: Vec<(String, i64, String)> = sqlx::query_as(concat!(
-        "SELECT p.public_id, r.run_index, r.public_id FROM project p \
-         JOIN run r ON r.project_id = p.id AND r.writable = 1 WHERE ",
+        "SELECT p.public_id, r.run_index, r.public_id FROM project p JOIN run r ON r.id = \
+         (SELECT n.id FROM run n WHERE n.project_id = p.id ORDER BY n.run_index DESC LIMIT 1) WHERE ",
         among!("p.public_id", "$1")
     ))
     .bind(words(&named))
@@ -183,11 +184,9 @@ pub(super) async fn accept(
     let mut rows: Vec<_> = new_runs
         .iter()
         .map(|run| {
-            let is_latest =
-                latest_of.get(run.project.as_str()).is_some_and(|latest| latest.id == run.id);
             json!({
                 "id": run.id, "projectKey": keys[run.project.as_str()], "index": run.index,
-                "writable": i64::from(is_latest), "parent": run.parent, "prompt": run.prompt,
+                "parent": run.parent, "prompt": run.prompt,
                 "input": run.input, "provider": run.asked_provider, "model": run.asked_model,
                 "backend": run.backend, "approval": i64::from(run.approval), "key": run.key,
                 "digest": digests[&run.id], "attemptsMax": run.attempts_max,
@@ -196,15 +195,6 @@ pub(super) async fn accept(
         })
         .collect();
     let text = json!(rows).to_string();
-    sqlx::query(concat!(
-        "UPDATE run SET writable = 0 WHERE writable = 1 AND project_id IN \
-         (SELECT CAST(w.value ->> 'projectKey' AS BIGINT) FROM ",
-        rows!("$1", "w"),
-        ")"
-    ))
-    .bind(&text)
-    .execute(tx.on())
-    .await?;
     let added_runs: Vec<(i64, String)> =
         sqlx::query_as(ADD_RUNS).bind(&text).bind(ms(now_ms)).fetch_all(tx.on()).await?;
     let run_keys: HashMap<String, i64> =

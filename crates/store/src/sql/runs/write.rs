@@ -136,6 +136,13 @@ pub(super) async fn write(
     Ok(Wrote::Done(last_seq))
 }
 
+/// Of a run that is changed: nothing came after it in its project.
+macro_rules! is_latest {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM run n WHERE n.project_id = run.project_id AND n.run_index > run.run_index)"
+    };
+}
+
 pub(super) async fn cancel(
     store: &SqlStore,
     project: &ProjectId,
@@ -145,14 +152,14 @@ pub(super) async fn cancel(
     let (mut tx, project_key) = store.begin_in(project, Durable::Now).await?;
     // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
     // fence. What its machine still does is ended when that is back.
-    let ended: Option<(i64, i64)> = sqlx::query_as(
+    let ended: Option<(i64, i64)> = sqlx::query_as(concat!(
         "UPDATE run SET status = 'cancelled', phase = 'over', waits_for = NULL, cancel_requested = 1, \
          completed_at = $3, duration_ms = $3 - started_at, updated_at = $3, host_away = 0, \
          fence = fence + 1, last_seq = last_seq + 1 \
-         WHERE project_id = $1 AND public_id = $2 AND writable = 1 \
-         AND (status = 'queued' OR (status = 'running' AND host_away = 1)) \
-         RETURNING id, last_seq",
-    )
+         WHERE project_id = $1 AND public_id = $2 AND ",
+        is_latest!(),
+        " AND (status = 'queued' OR (status = 'running' AND host_away = 1)) RETURNING id, last_seq",
+    ))
     .bind(project_key)
     .bind(run.as_str())
     .bind(ms(now_ms))
@@ -168,10 +175,11 @@ pub(super) async fn cancel(
         events::add(&mut tx, key, unsigned(last_seq) - 1, &[event]).await?;
         webhooks::tell_of(&mut tx, key, now_ms).await?;
     } else {
-        is_cancelled = sqlx::query(
+        is_cancelled = sqlx::query(concat!(
             "UPDATE run SET cancel_requested = 1, updated_at = $3 WHERE project_id = $1 AND public_id = $2 \
-             AND status = 'running' AND writable = 1",
-        )
+             AND status = 'running' AND ",
+            is_latest!()
+        ))
         .bind(project_key)
         .bind(run.as_str())
         .bind(ms(now_ms))

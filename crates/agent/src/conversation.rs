@@ -3,12 +3,12 @@
 
 use crate::{
     extensions::Loaded,
+    outbox::Outbox,
     purse::Purse,
     queue::Queues,
     session::{Body, Extra, Session, SessionError, Step, custom},
     shown::Shown,
     surroundings::Surroundings,
-    telling::Outbox,
 };
 use serde_json::Value;
 use std::{

@@ -15,6 +15,7 @@ pub mod extensions;
 pub mod fuzz;
 mod handle;
 mod navigate;
+mod outbox;
 mod pause;
 mod people;
 mod permission;

@@ -1,7 +1,7 @@
 //! Telling what happens in a conversation, in order. While an answer is on its way to the disk, what
 //! follows from it waits here: nobody sees what a power cut could take back.
 
-use crate::{conversation::Conversation, session::Body};
+use crate::{conversation::Conversation, outbox::Outbox, session::Body};
 use serde_json::Value;
 use std::sync::{MutexGuard, PoisonError};
 use toft_model::{
@@ -10,25 +10,17 @@ use toft_model::{
     message::ToolCall,
 };
 
-/// What waits to be told, while anything has to wait. Locked before `shown`.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    /// Answers on their way to the disk: more than one when work was dropped in the middle and other work began.
-    holds: usize,
-    waiting: Vec<EventBody>,
-}
-
 impl Conversation {
     /// Tells pieces of an answer that came together.
     pub(crate) fn emit_deltas(&self, message_id: &str, deltas: Vec<Delta>) {
         let update = |delta| {
             EventBody::MessageUpdate(MessageUpdate { message_id: message_id.to_owned(), delta })
         };
-        let bodies = deltas.into_iter().map(update);
         let mut outbox = self.outbox();
-        match outbox.holds {
-            1.. => outbox.waiting.extend(bodies),
-            0 => self.around.sink.emit_all(Some(self.id()), bodies.collect()),
+        let bodies: Vec<EventBody> =
+            deltas.into_iter().filter_map(|delta| outbox.put(update(delta))).collect();
+        if !bodies.is_empty() {
+            self.around.sink.emit_all(Some(self.id()), bodies);
         }
     }
 
@@ -39,29 +31,26 @@ impl Conversation {
             // The work goes on as if it were told.
             self.shown().take(&body);
         }
-        match outbox.holds {
-            1.. => outbox.waiting.push(body),
-            0 => self.tell(body),
+        if let Some(body) = outbox.put(body) {
+            self.tell(body);
         }
     }
 
     /// Keeps what is told from now on until [`Conversation::release`].
     pub(crate) fn hold(&self) {
-        self.outbox().holds += 1;
+        self.outbox().hold();
     }
 
     /// Tells what waited, and from now on everything at once, unless something else is still held for.
     pub(crate) fn release(&self) {
         // Locked to the end: who tells something meanwhile comes after what waited.
         let mut outbox = self.outbox();
-        outbox.holds = outbox.holds.saturating_sub(1);
-        if outbox.holds == 0 {
-            for body in std::mem::take(&mut outbox.waiting) {
-                self.tell(body);
-            }
+        for body in outbox.release() {
+            self.tell(body);
         }
     }
 
+    /// Locked before `shown`.
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,28 +2,32 @@
 //! and a channel at once, so that nothing of it lies anywhere but where it belongs.
 
 use super::{
-    inside::Inside,
     mux::Channel,
     parcel::{self, Sum},
     wire::{self, Answer},
 };
 use crate::{
-    backend::{MachineError, Part},
+    backend::MachineError,
     blocking::blocking,
-    carried,
+    carried::{self, Place},
     error::step,
 };
 use std::io;
+use toft_model::id::ProjectId;
 use tokio::{io::AsyncWriteExt as _, net::unix::pipe};
 
 const PIPING: &str = "making a pipe";
 
-/// Sends a part; then its sum, or why what came is not all of it.
-pub(super) async fn pack(inside: &Inside, mut channel: Channel, part: Part) -> io::Result<()> {
+/// Sends what lies at a place; then its sum, or why what came is not all of it.
+pub(super) async fn pack(
+    project: &ProjectId,
+    place: Result<Place, MachineError>,
+    mut channel: Channel,
+) -> io::Result<()> {
     let sent = async {
-        let place = inside.place(part, true).await?;
-        let (read, write) = io::pipe().map_err(step(inside.project(), PIPING))?;
-        let project = inside.project().clone();
+        let place = place?;
+        let (read, write) = io::pipe().map_err(step(project, PIPING))?;
+        let project = project.clone();
         let packing = blocking(move || carried::pack(&project, &place, write.into()));
         let sending = async {
             let mut read = pipe::Receiver::from_owned_fd(read.into())?;
@@ -44,9 +48,13 @@ pub(super) async fn pack(inside: &Inside, mut channel: Channel, part: Part) -> i
     channel.shutdown().await
 }
 
-/// Takes a part, and says of what came that it lies on disk, or why it does not.
-pub(super) async fn unpack(inside: &Inside, mut channel: Channel, part: Part) -> io::Result<()> {
-    let answer = match take(inside, &mut channel, part).await {
+/// Takes what is to lie at a place, and says of what came that it lies on disk, or why it does not.
+pub(super) async fn unpack(
+    project: &ProjectId,
+    place: Result<Place, MachineError>,
+    mut channel: Channel,
+) -> io::Result<()> {
+    let answer = match take(project, place, &mut channel).await {
         Ok(sum) => Answer::Carried(sum),
         Err(error) => Answer::refused(&error),
     };
@@ -54,11 +62,15 @@ pub(super) async fn unpack(inside: &Inside, mut channel: Channel, part: Part) ->
     channel.shutdown().await
 }
 
-async fn take(inside: &Inside, channel: &mut Channel, part: Part) -> Result<Sum, MachineError> {
-    let place = inside.place(part, false).await?;
-    let (read, write) = io::pipe().map_err(step(inside.project(), PIPING))?;
-    let project = inside.project().clone();
-    let unpacking = blocking(move || carried::unpack(&project, &place, read.into()));
+async fn take(
+    project: &ProjectId,
+    place: Result<Place, MachineError>,
+    channel: &mut Channel,
+) -> Result<Sum, MachineError> {
+    let place = place?;
+    let (read, write) = io::pipe().map_err(step(project, PIPING))?;
+    let whose = project.clone();
+    let unpacking = blocking(move || carried::unpack(&whose, &place, read.into()));
     let receiving = async {
         let mut write = pipe::Sender::from_owned_fd(write.into())?;
         // What does not fit, tar says.
@@ -73,5 +85,5 @@ async fn take(inside: &Inside, channel: &mut Channel, part: Part) -> Result<Sum,
     // Who does not read to the end knows why better than who writes.
     let (unpacked, came) = tokio::join!(unpacking, receiving);
     unpacked?;
-    came.map_err(step(inside.project(), "taking what the project carries"))
+    came.map_err(step(project, "taking what the project carries"))
 }

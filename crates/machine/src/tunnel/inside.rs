@@ -191,8 +191,14 @@ impl Inside {
                 return join_with(host.connect_bridge(&self.project).await, channel).await;
             }
             Ask::Alive => return self.echo(channel).await,
-            Ask::Pack(part) => return carrying::pack(self, channel, part).await,
-            Ask::Unpack(part) => return carrying::unpack(self, channel, part).await,
+            Ask::Pack(part) => {
+                let place = self.place(part, true).await;
+                return carrying::pack(&self.project, place, channel).await;
+            }
+            Ask::Unpack(part) => {
+                let place = self.place(part, false).await;
+                return carrying::unpack(&self.project, place, channel).await;
+            }
             Ask::Logs(had) => return self.send_logs(channel, had).await,
             // Nobody outside has doors in here.
             Ask::Gateway(_) => return Ok(()),
@@ -238,7 +244,7 @@ impl Inside {
     /// Where a part of what the project carries lies in here, when it goes or when it comes. All of this system is
     /// the project's, the home of its programs too; what is Toft's in that is left out, and so is the project's own
     /// folder.
-    pub(super) async fn place(&self, part: Part, goes: bool) -> Result<Place, MachineError> {
+    async fn place(&self, part: Part, goes: bool) -> Result<Place, MachineError> {
         self.host.create(&self.project).await?;
         if let Some(place) = Walls::place(&self.host, &self.project, part) {
             return Ok(place.in_system());
@@ -254,10 +260,6 @@ impl Inside {
         };
         let without = own.map(str::to_owned).into_iter().chain([project]);
         Ok(Place::of_system(self.home.clone(), without.collect()))
-    }
-
-    pub(super) fn project(&self) -> &ProjectId {
-        &self.project
     }
 
     async fn start(&self, order: Order) -> Result<Found, MachineError> {

@@ -156,7 +156,7 @@ mod tests {
     use crate::machines::feed::Next;
     use toft_store::{
         Accepted, Claim, Durable, Left, MachineSettings, NewProject, NewRun, Projects as _, Run,
-        Runs as _, SYSTEM_USER, SqliteStore, Store as _, Wrote,
+        Runs as _, SYSTEM_USER, SqliteStore, Wrote,
     };
 
     const NOW: u64 = 1_000;

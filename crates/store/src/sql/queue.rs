@@ -51,11 +51,11 @@ macro_rules! heads {
 }
 
 /// Of those, as many of each team as it has room for: its most urgent, and teams in turn. What waits for a person takes
-/// no room.
+/// no room. SQLite begins with what stands left of a `CROSS JOIN`, and would else go through all runs that wait.
 const CLAIM: &str = give!(
     "crashes",
     concat!(
-        "SELECT t.id FROM run t JOIN (\
+        "SELECT t.id FROM (\
          SELECT r.id, ROW_NUMBER() OVER (PARTITION BY p.team_id ORDER BY r.priority DESC, r.id) + \
          (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
          AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer') AND q.team_id = p.team_id) AS place \
@@ -64,7 +64,7 @@ const CLAIM: &str = give!(
         ") AND r.not_before <= ",
         clock!("$3"),
         in_reach!(),
-        ") c ON c.id = t.id WHERE t.status = 'queued' AND c.place <= $6 \
+        ") c CROSS JOIN run t WHERE t.id = c.id AND t.status = 'queued' AND c.place <= $6 \
          ORDER BY c.place, t.priority DESC, t.id LIMIT $4",
         skip_held!("t")
     )

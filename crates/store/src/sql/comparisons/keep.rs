@@ -114,12 +114,15 @@ pub(super) async fn finish(
         .bind(ms(now_ms))
         .execute(tx.on())
         .await?;
-        sqlx::query("UPDATE artifact SET path = replace(path, $2, $3) WHERE run_id = $1")
-            .bind(run)
-            .bind(below)
-            .bind(instead)
-            .execute(tx.on())
-            .await?;
+        sqlx::query(
+            "UPDATE artifact SET path = replace(path, $2, $3), project_id = $4 WHERE run_id = $1",
+        )
+        .bind(run)
+        .bind(below)
+        .bind(instead)
+        .bind(project)
+        .execute(tx.on())
+        .await?;
     }
     tx.commit().await?;
     Ok(true)

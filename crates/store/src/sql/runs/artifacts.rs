@@ -38,7 +38,7 @@ pub(in super::super) async fn of_project(
     project: &ProjectId,
 ) -> Result<Vec<Artifact>, StoreError> {
     Ok(sqlx::query_as(artifacts!(
-        "JOIN project p ON p.id = r.project_id WHERE p.public_id = $1 ORDER BY a.id"
+        "JOIN project p ON p.id = a.project_id WHERE p.public_id = $1 ORDER BY a.id"
     ))
     .bind(project.as_str())
     .fetch_all(&store.read)
@@ -67,9 +67,9 @@ pub(super) async fn old(
     keep: u32,
 ) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar(
-        "SELECT a.path FROM artifact a JOIN run r ON r.id = a.run_id JOIN project p ON p.id = r.project_id \
-         WHERE p.public_id = $1 AND r.run_index <= (SELECT DISTINCT o.run_index FROM run o \
-         JOIN artifact b ON b.run_id = o.id JOIN project q ON q.id = o.project_id WHERE q.public_id = $1 \
+        "SELECT a.path FROM artifact a JOIN run r ON r.id = a.run_id JOIN project p ON p.id = a.project_id \
+         WHERE p.public_id = $1 AND r.run_index <= (SELECT DISTINCT o.run_index FROM artifact b \
+         JOIN run o ON o.id = b.run_id JOIN project q ON q.id = b.project_id WHERE q.public_id = $1 \
          ORDER BY o.run_index DESC LIMIT 1 OFFSET $2) ORDER BY a.id LIMIT $3",
     )
     .bind(project.as_str())
@@ -85,12 +85,10 @@ pub(super) async fn forget(
     path: &str,
 ) -> Result<(), StoreError> {
     let (mut tx, key) = store.begin_in(project, Durable::Soon).await?;
-    sqlx::query(
-        "DELETE FROM artifact WHERE path = $1 AND run_id IN (SELECT id FROM run WHERE project_id = $2)",
-    )
-    .bind(path)
-    .bind(key)
-    .execute(tx.on())
-    .await?;
+    sqlx::query("DELETE FROM artifact WHERE path = $1 AND project_id = $2")
+        .bind(path)
+        .bind(key)
+        .execute(tx.on())
+        .await?;
     tx.commit_as("artifacts.forgotten").await
 }

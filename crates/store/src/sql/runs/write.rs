@@ -116,8 +116,8 @@ pub(super) async fn write(
     }
     if let Some(file) = &left.artifact {
         sqlx::query(
-            "INSERT INTO artifact (run_id, name, path, mime, size, files, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO artifact (run_id, name, path, mime, size, files, created_at, project_id) \
+             SELECT r.id, $2, $3, $4, $5, $6, $7, r.project_id FROM run r WHERE r.id = $1",
         )
         .bind(key)
         .bind(&file.name)

@@ -40,4 +40,5 @@ pub use compaction::Compacted;
 pub use conversation::Conversation;
 pub use handle::{Child, Handle, Sessions};
 pub use navigate::Arrived;
+pub use permission::Bounds;
 pub use prompt::PromptFacts;

@@ -1,8 +1,10 @@
 //! Whether a call may be done: the project's rules, judged over everything that the call is about. The
 //! commands of a command line are found by [`commands`].
 
+mod bounds;
 mod commands;
 
+pub use bounds::Bounds;
 use commands::Word;
 use std::path::{Path, PathBuf};
 use toft_model::permission::{Action, Rule, fits};
@@ -131,16 +133,22 @@ impl Places<'_> {
     /// A path, and, when links lead elsewhere, where it leads: each as it stands below the project's folder,
     /// and absolute.
     fn subjects(&self, path: &str) -> Vec<Vec<String>> {
-        let absolute = toft_tools::absolute(self.cwd, &self.home, path);
-        let real = real(&absolute);
-        let mut all = vec![ways(self.cwd, &absolute)];
-        if real != absolute {
-            let led = ways(&real_folder(self.cwd), &real);
-            if !all.contains(&led) {
-                all.push(led);
+        let mut all: Vec<Vec<String>> = Vec::new();
+        for (cwd, meant) in self.meant(path) {
+            let ways = ways(&cwd, &meant);
+            if !all.contains(&ways) {
+                all.push(ways);
             }
         }
         all
+    }
+
+    /// What a path means, and, when links lead elsewhere, where it leads: the project's folder, and the path.
+    fn meant(&self, path: &str) -> Vec<(PathBuf, PathBuf)> {
+        let absolute = toft_tools::absolute(self.cwd, &self.home, path);
+        let real = real(&absolute);
+        let led = (real != absolute).then(|| (real_folder(self.cwd), real));
+        [(self.cwd.to_owned(), absolute)].into_iter().chain(led).collect()
     }
 }
 

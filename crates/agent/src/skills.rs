@@ -20,7 +20,7 @@ const PROJECT_FOLDERS: [&str; 4] =
     [".toft/skills", ".agents/skills", ".pi/skills", ".claude/skills"];
 
 /// The same below the home folder.
-const HOME_FOLDER: &str = ".agents/skills";
+pub const HOME_FOLDER: &str = ".agents/skills";
 
 const FILE: &str = "SKILL.md";
 

@@ -1,6 +1,6 @@
 //! What the agent needs from where it runs. The bridge provides it for a machine, tests in memory.
 
-use crate::{extensions::Extensions, prompt::PromptFacts, skills::Skills};
+use crate::{extensions::Extensions, permission::Bounds, prompt::PromptFacts, skills::Skills};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -140,6 +140,8 @@ pub struct Surroundings {
     pub intents: Arc<dyn Intents>,
     /// Where the agent works.
     pub cwd: PathBuf,
+    /// What tools for files keep to, where there are no walls.
+    pub bounds: Option<Bounds>,
     /// Facts for the system prompt.
     pub prompt: PromptFacts,
     /// Instructions for kinds of work.

@@ -29,11 +29,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 use toft_agent::{
-    Handle, PromptFacts,
+    Bounds, Handle, PromptFacts,
     extensions::Extensions,
     session::{Index, Listed, Session, SessionError},
     shown::Shown,
-    skills::Skills,
+    skills::{HOME_FOLDER, Skills},
     surroundings::{ModelSource, Settings, Surroundings},
 };
 use toft_model::{boot::BridgeBoot, event::EventBody, id::SessionId};
@@ -141,7 +141,8 @@ impl AgentRuntime {
         .await
         .map_err(failed("making the folder of sessions"))?;
         let runtime = Arc::new_cyclic(|me: &Weak<Self>| {
-            let skills = Skills::new(&boot.cwd, shell.home());
+            let home_of_programs = shell.home();
+            let skills = Skills::new(&boot.cwd, &home_of_programs);
             let extensions = Arc::new(Extensions::new(&boot.cwd, tools.clone()));
             let extended = Arc::clone(&extensions);
             let told = log.clone();
@@ -173,6 +174,7 @@ impl AgentRuntime {
                 secrets,
                 intents: Arc::new(intents),
                 cwd: PathBuf::from(&boot.cwd),
+                bounds: boot.path_policy.then(|| bounds(&boot, &home_of_programs)),
                 prompt: PromptFacts {
                     project: boot.name.clone(),
                     cwd: boot.cwd.clone(),
@@ -358,6 +360,15 @@ impl AgentRuntime {
 impl Drop for AgentRuntime {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// What tools for files keep to in a machine without walls.
+fn bounds(boot: &BridgeBoot, home: &Path) -> Bounds {
+    let log = Path::new(&boot.log_dir);
+    Bounds {
+        own: vec![PathBuf::from(&boot.home), log.to_owned()],
+        also: vec![log.join("exec"), toft_tools::mcp::kept(), home.join(HOME_FOLDER)],
     }
 }
 

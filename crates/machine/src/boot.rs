@@ -49,6 +49,7 @@ pub(crate) fn init_boot(
             log_dir: places.log.clone(),
             app_port: DEFAULT_APP_PORT,
             app_url: spec.app_url.clone(),
+            path_policy: !places.has_walls,
         },
     }
 }

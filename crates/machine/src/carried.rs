@@ -56,8 +56,8 @@ impl Place {
     }
 
     /// A plain folder.
-    pub(crate) fn of_person(folder: PathBuf, without: Option<&str>) -> Self {
-        let without = without.into_iter().map(str::to_owned).collect();
+    pub(crate) fn of_person(folder: PathBuf, without: &[&str]) -> Self {
+        let without = without.iter().map(|path| (*path).to_owned()).collect();
         Self { top: folder, below: PathBuf::from("."), without, is_persons: true }
     }
 
@@ -215,8 +215,10 @@ mod tests {
         let (a, b) = (disk(&dir.path().join("a")), disk(&dir.path().join("b")));
         let log = dir.path().join("log");
         let inner = |disk: &Path| disk.join(ROOT).join("home/project");
-        fs::create_dir(inner(&a).join(".toft")).unwrap();
-        fs::write(inner(&a).join(".toft/forged"), "x").unwrap();
+        for path in [".toft/log", ".toft/skills"] {
+            fs::create_dir_all(inner(&a).join(path)).unwrap();
+            fs::write(inner(&a).join(path).join("of-project"), "x").unwrap();
+        }
         fs::write(inner(&a).join("run"), "go").unwrap();
         fs::set_permissions(inner(&a).join("run"), Permissions::from_mode(0o4755)).unwrap();
         symlink("/etc/passwd", inner(&a).join("link")).unwrap();
@@ -229,17 +231,19 @@ mod tests {
         assert_eq!(fs::read_link(inner(&b).join("link")).unwrap(), Path::new("/etc/passwd"));
 
         let folder = dir.path().join("folder");
-        fs::create_dir_all(folder.join(".toft")).unwrap();
-        let person = Place::of_person(folder.clone(), Some(".toft"));
+        fs::create_dir_all(folder.join(".toft/log")).unwrap();
+        let person = Place::of_person(folder.clone(), &[".toft/home", ".toft/log"]);
         carry(&of(&b), &person).unwrap();
         assert_eq!(fs::read_to_string(folder.join("run")).unwrap(), "go");
         assert_eq!(mode(&folder.join("run")), 0o755, "nobody becomes somebody else by it");
-        assert!(!folder.join(".toft/forged").exists(), "Toft's own folder is another part");
+        assert!(!folder.join(".toft/log/of-project").exists(), "Toft's own folder is another part");
+        assert!(folder.join(".toft/skills/of-project").exists(), "and this is the project's");
         // And back, without what is Toft's.
-        fs::write(folder.join(".toft/own"), "x").unwrap();
+        fs::write(folder.join(".toft/log/own"), "x").unwrap();
         let c = disk(&dir.path().join("c"));
         carry(&person, &of(&c)).unwrap();
-        assert!(inner(&c).join("run").exists() && !inner(&c).join(".toft").exists());
+        assert!(inner(&c).join("run").exists() && !inner(&c).join(".toft/log").exists());
+        assert!(inner(&c).join(".toft/skills/of-project").exists());
         assert_eq!(fs::metadata(inner(&c).join("run")).unwrap().uid(), geteuid().as_raw());
     }
 
@@ -297,7 +301,7 @@ mod tests {
         let project = ProjectId::random();
         let (read, write) = io::pipe().unwrap();
         nothing(&project, write.into()).unwrap();
-        let place = Place::of_person(dir.path().to_owned(), None);
+        let place = Place::of_person(dir.path().to_owned(), &[]);
         unpack(&project, &place, read.into()).unwrap();
         let (read, write) = io::pipe().unwrap();
         fs::write(dir.path().join("file"), vec![0; 1 << 20]).unwrap();

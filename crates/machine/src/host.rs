@@ -23,7 +23,10 @@ use std::{
     sync::Arc,
 };
 use toft_jail::spec::{FD_BOOT, Run, Spec, Task};
-use toft_model::id::{ProjectId, random_hex};
+use toft_model::{
+    boot::HOST_OWN,
+    id::{ProjectId, random_hex},
+};
 
 /// What the backend is told.
 #[derive(Debug, Clone)]
@@ -53,8 +56,12 @@ struct Inner {
     cgroups: CgroupHost,
 }
 
-/// Folder in a project's folder for everything that is Toft's.
+/// Folder in a project's folder for everything that is Toft's, beside what the project itself keeps there.
 const OWN: &str = ".toft";
+/// Those two, and what keeps them out of a person's repository, with itself.
+const HOME: &str = HOST_OWN[0];
+const LOG: &str = HOST_OWN[1];
+const IGNORED: (&str, &[u8]) = (".gitignore", b"# Toft's own: not the project's.\n*\n");
 
 /// Opens the backend. The allowed folder must exist.
 pub async fn open(mut config: HostConfig) -> Result<Host, MachineError> {
@@ -96,14 +103,26 @@ impl Inner {
     }
 
     fn log(&self, project: &ProjectId) -> PathBuf {
-        self.folder(project).join(OWN).join("log")
+        self.folder(project).join(LOG)
     }
 
     fn create(&self, project: &ProjectId) -> io::Result<()> {
         let folder = self.folder(project);
         fs::create_dir_all(&folder)?;
-        for path in [folder.join(OWN), folder.join(OWN).join("home"), self.log(project)] {
-            folders::private(&path)?;
+        for path in [OWN, HOME, LOG] {
+            folders::private(&folder.join(path))?;
+        }
+        Self::ignored(&folder)
+    }
+
+    /// Toft's own folders are none of what the project's git keeps, whoever asks it to add everything.
+    fn ignored(folder: &Path) -> io::Result<()> {
+        let (name, text) = IGNORED;
+        for own in HOST_OWN {
+            let file = folder.join(own).join(name);
+            if fs::symlink_metadata(&file).is_err() {
+                fs::write(file, text)?;
+            }
         }
         Ok(())
     }
@@ -112,6 +131,9 @@ impl Inner {
         let project = &spec.project;
         let (run, log) = (self.machines.folders.run(project), self.log(project));
         folders::private(&run).map_err(step(project, "preparing the machine's folders"))?;
+        // A move to here brings a home of its own.
+        Self::ignored(&self.folder(project))
+            .map_err(step(project, "preparing the machine's folders"))?;
         // What is left of one that ended by itself would count for this one.
         self.cgroups.sweep(project.as_str());
         crate::watch::forget(&run);
@@ -151,7 +173,7 @@ impl Inner {
         let places = Places {
             command: vec![text(&self.config.exe)],
             cwd: text(&folder),
-            home: text(&folder.join(OWN).join("home")),
+            home: text(&folder.join(HOME)),
             user_home: self.config.home.clone(),
             user: self.config.user.clone(),
             log_fd: None,
@@ -164,6 +186,7 @@ impl Inner {
             has_app_listener: false,
             path: self.config.path.clone(),
             env: Vec::new(),
+            has_walls: false,
             shell: None,
         };
         let token = random_hex(TOKEN_BYTES);

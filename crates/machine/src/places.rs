@@ -61,6 +61,8 @@ pub(crate) struct Places {
     pub(crate) path: String,
     /// What the image sets of programs' environment; what comes from here wins.
     pub(crate) env: Vec<(String, String)>,
+    /// Whether programs are kept from what is not the machine's.
+    pub(crate) has_walls: bool,
     /// Shell of terminals; the host's when absent.
     pub(crate) shell: Option<String>,
 }
@@ -84,6 +86,7 @@ impl Places {
             has_app_listener: true,
             path: PATH.to_owned(),
             env: Vec::new(),
+            has_walls: true,
             shell: None,
         }
     }

@@ -4,6 +4,10 @@
 use crate::id::ProjectId;
 use serde::{Deserialize, Serialize};
 
+/// Folders in a project's folder that are Toft's own, where a machine is a plain folder (backend `host`): what is
+/// [`BridgeBoot::home`] and [`BridgeBoot::log_dir`] then.
+pub const HOST_OWN: [&str; 2] = [".toft/home", ".toft/log"];
+
 /// For `toft init`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InitBoot {
@@ -67,4 +71,7 @@ pub struct BridgeBoot {
     /// How the app is reached from a browser, for the agent's prompt
     /// (`http://{project}.localhost:4000`).
     pub app_url: String,
+    /// Whether tools for files keep to the project's folder, since there are no walls around it.
+    #[serde(default)]
+    pub path_policy: bool,
 }

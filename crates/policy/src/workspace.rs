@@ -22,6 +22,9 @@ pub enum PathDenied {
     /// It leads out of the project.
     #[error("{0} lies outside of the project's folder")]
     Outside(String),
+    /// It is where Toft keeps what it knows of the project.
+    #[error("{0} is Toft's own: conversations, logs and settings")]
+    Own(String),
     /// It lies in one of the folders that are left alone.
     #[error("{0} lies in {1}, which is left alone")]
     Folder(String, &'static str),

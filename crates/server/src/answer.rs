@@ -21,11 +21,16 @@ pub(crate) fn failure(status: StatusCode, code: &str, message: &str) -> Response
     respond(status, &json!({"ok": false, "error": error, "meta": meta()}))
 }
 
+/// What was there before `/v1`: without an envelope.
+pub(crate) fn bare(body: &impl Serialize) -> Response {
+    respond(StatusCode::OK, body)
+}
+
 fn meta() -> Value {
     json!({"apiVersion": "v1", "ts": rfc3339(Clock::system().now_ms())})
 }
 
-fn respond(status: StatusCode, body: &Value) -> Response {
+fn respond(status: StatusCode, body: &impl Serialize) -> Response {
     let mut answer = (status, Json(body)).into_response();
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

@@ -20,6 +20,7 @@ mod tests;
 mod tool;
 
 pub use config::Declaration;
+pub use result::folder as kept;
 pub use seen::{NoRestart, Seen, SeenServer, SeenTool};
 
 use crate::{

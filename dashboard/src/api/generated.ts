@@ -345,7 +345,7 @@ export interface Schemas {
     createdAt: string
     updatedAt: string
   }
-  /** What there is below `/v1`. */
+  /** What this server is, and what there is below `/v1`. */
   Contents: {
     name: string
     status: string
@@ -1281,12 +1281,6 @@ export interface Schemas {
     inForce: boolean | null
     secrets: Schemas['Secret'][]
   }
-  /** What this server is. */
-  ServerName: {
-    name: string
-    status: string
-    version: string
-  }
   /** Settings of the team, and a person's. */
   Settings: {
     defaultProvider: string | null
@@ -1479,7 +1473,7 @@ export interface Schemas {
 export interface Operations {
   /** `GET /` */
   getRoot: {
-    data: Schemas['ServerName']
+    data: Schemas['Contents']
   }
   /** `GET /health` */
   getRootHealth: {

@@ -101,6 +101,7 @@ test.each<[StatusTold, string | null]>([
   [{ status: 'host_back' }, 'The host of its machine answers again'],
   [{ status: 'rollback_snapshot', fileCount: 2 }, 'Changed 2 files'],
   [{ status: 'rollback_snapshot', fileCount: 0 }, null],
+  [{ status: 'sandbox_snapshot', fileCount: 1 }, 'Changed 1 file'],
   [{ status: 'git_commit', commitSha: sha }, 'Committed as 9b7de01'],
   [
     { status: 'git_commit_skipped', reason: 'no_changes' },

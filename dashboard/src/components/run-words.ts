@@ -191,6 +191,7 @@ function statusWords(told: StatusTold): Words | null {
     case 'auto_lint_failed':
       return bad(`The check fails${why}`)
     case 'rollback_snapshot':
+    case 'sandbox_snapshot':
       return told.fileCount ? plain(`Changed ${plural(told.fileCount, 'file')}`) : null
     case 'git_commit':
       return good(`Committed as ${shortCommit(told.commitSha ?? '')}`)

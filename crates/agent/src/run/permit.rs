@@ -15,6 +15,7 @@ use toft_model::{
     message::ToolCall,
     permission::Rule,
 };
+use toft_policy::workspace::PathDenied;
 use toft_tools::{About, Again, ToolOutcome};
 
 const ONCE: &str = "Allow once";
@@ -60,13 +61,16 @@ impl Run {
     pub(super) async fn permitted(&self, call: &ToolCall) -> Result<Permit, ToolOutcome> {
         let around = &self.conversation.around;
         let rules = around.settings().rules;
-        if rules.is_empty() {
+        if rules.is_empty() && around.bounds.is_none() {
             return Ok(Permit::Given);
         }
         let tools = self.conversation.tools();
         let (name, meant) = tools.meant(&call.name, arguments(call));
         let about = tools.about(&name, &meant);
         let places = Places { cwd: &around.cwd, home: around.shell.home() };
+        if let Some(bounds) = &around.bounds {
+            bounds.judge(&about, &places).map_err(|denied| out_of_bounds(&denied))?;
+        }
         let granted = self.granted();
         let (about, asking, unclear) =
             match judge(&rules, |rule| granted.contains(rule), &name, &about, &places) {
@@ -241,6 +245,14 @@ fn denied(name: &str, about: &str, rule: &Rule) -> ToolOutcome {
         rule.tool
     );
     ToolOutcome::error(text).details(json!({ "denied": true, "rule": rule }))
+}
+
+fn out_of_bounds(why: &PathDenied) -> ToolOutcome {
+    let text = format!(
+        "{why}. It was not done: this machine is a plain folder without walls (backend `host`), and tools for \
+         files keep to the project's part of it. Do it within the project, or tell the person what you would need."
+    );
+    ToolOutcome::error(text).details(json!({ "denied": true }))
 }
 
 fn shortened(about: &str) -> String {

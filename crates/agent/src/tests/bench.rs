@@ -185,6 +185,7 @@ impl Bench {
             secrets: Arc::clone(&secrets) as _,
             intents: Arc::clone(&intents) as _,
             cwd: "/home/project".into(),
+            bounds: None,
             prompt: PromptFacts {
                 project: "P".into(),
                 cwd: dir.path().display().to_string(),

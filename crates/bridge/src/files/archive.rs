@@ -22,7 +22,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
-use toft_model::files::quoted;
+use toft_model::{boot::HOST_OWN, files::quoted};
 use tokio::sync::mpsc;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -159,6 +159,9 @@ fn collect(root: &Path, limits: (u64, u64)) -> Result<Vec<Entry>, Refused> {
                 continue;
             }
             let inside = format!("{prefix}{name}");
+            if HOST_OWN.contains(&inside.as_str()) {
+                continue;
+            }
             if meta.is_dir() && depth < DEPTH_MAX {
                 folders.push((entry.path(), format!("{inside}/"), depth + 1));
             } else if meta.is_file() {

@@ -118,6 +118,7 @@ impl Machine {
                 log_dir: text(at("log")),
                 app_port: 3000,
                 app_url: "http://abcdefghijkl.localhost:4000".into(),
+                path_policy: false,
             },
         };
         let mut stdin = tempfile::tempfile().unwrap();

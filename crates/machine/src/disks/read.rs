@@ -8,6 +8,9 @@ use toft_model::{
     id::ProjectId,
 };
 
+/// Files that hold a machine's name.
+const NAMED_IN: [&str; 2] = ["/etc/hostname", "/etc/hosts"];
+
 impl dyn Copied {
     pub(crate) fn diff(
         &self,
@@ -23,7 +26,8 @@ impl dyn Copied {
         })
     }
 
-    /// What differs between a project's checkpoint and the disk of one that was grown from it, as it is now.
+    /// What differs between a project's checkpoint and the disk of one that was grown from it, as it is now; not that
+    /// they are named differently.
     pub(crate) fn diff_of_fork(
         &self,
         origin: &ProjectId,
@@ -31,11 +35,13 @@ impl dyn Copied {
         fork: &ProjectId,
         max: usize,
     ) -> Result<Diff, MachineError> {
-        diff::of(fork, max, || {
+        let mut diff = diff::of(fork, max, || {
             let (before, after) = (self.kept(origin, from)?, self.made_disk(fork)?);
             let overlays = self.overlays(&after, fork)?;
             Ok((before, after, overlays))
-        })
+        })?;
+        diff.changes.retain(|change| !NAMED_IN.contains(&change.path.as_str()));
+        Ok(diff)
     }
 
     pub(crate) fn read(

@@ -1,6 +1,6 @@
 //! What this backend says of itself, for the contract that all keep alike.
 
-use super::{Host, OWN};
+use super::{HOME, Host, IGNORED};
 use crate::{
     at_rest::Files,
     backend::{MachineError, Part, Running, StartSpec},
@@ -17,6 +17,7 @@ use crate::{
 use async_trait::async_trait;
 use std::{path::PathBuf, sync::Arc};
 use toft_model::{
+    boot::HOST_OWN,
     id::ProjectId,
     machine::{Ability, Can},
 };
@@ -86,11 +87,11 @@ impl Walls for Host {
     fn place(&self, project: &ProjectId, part: Part) -> Option<Place> {
         let folder = self.0.folder(project);
         match part {
-            Part::Project => Some(Place::of_person(folder, Some(OWN))),
+            Part::Project => Some(Place::of_person(folder, &HOST_OWN)),
             // Its programs' home is that of the user that runs Toft.
             Part::Home => None,
-            Part::Own => Some(Place::of_person(folder.join(OWN).join("home"), None)),
-            Part::Log => Some(Place::of_person(self.0.log(project), None)),
+            Part::Own => Some(Place::of_person(folder.join(HOME), &[IGNORED.0])),
+            Part::Log => Some(Place::of_person(self.0.log(project), &[IGNORED.0])),
         }
     }
 

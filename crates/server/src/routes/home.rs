@@ -1,11 +1,10 @@
 //! `/`, `/health`, `/capabilities`, `/v1`: what this server is and what it can. No credentials.
 
-use crate::{assets, envelope::Data, routes, state::App, variables::VARIABLES};
+use crate::{answer, assets, envelope::Data, routes, state::App, variables::VARIABLES};
 use axum::{
-    Json,
     extract::State,
     http::{HeaderMap, Method},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -23,16 +22,7 @@ pub(crate) async fn root(State(app): State<App>, method: Method, headers: Header
     if assets::wants_page(&method, &headers) {
         return assets::index(&headers);
     }
-    Json(Root { name: NAME, status: OK, version: app.version.clone() }).into_response()
-}
-
-/// What this server is.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ServerName")]
-pub(crate) struct Root {
-    name: &'static str,
-    status: &'static str,
-    version: String,
+    answer::bare(&contents(&app))
 }
 
 /// Whether it answers.
@@ -46,7 +36,7 @@ fn health_data(app: &App) -> Health {
     Health { status: OK, ts: rfc3339(app.clock.now_ms()) }
 }
 
-/// What there is below `/v1`.
+/// What this server is, and what there is below `/v1`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Contents {
@@ -69,8 +59,8 @@ pub(crate) struct Capabilities {
     env: Map<String, Value>,
 }
 
-pub(crate) async fn health_bare(State(app): State<App>) -> Json<Health> {
-    Json(health_data(&app))
+pub(crate) async fn health_bare(State(app): State<App>) -> Response {
+    answer::bare(&health_data(&app))
 }
 
 pub(crate) async fn health(State(app): State<App>) -> Data<Health> {
@@ -149,8 +139,8 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-pub(crate) async fn capabilities_bare(State(app): State<App>) -> Json<Capabilities> {
-    Json(capabilities_data(&app))
+pub(crate) async fn capabilities_bare(State(app): State<App>) -> Response {
+    answer::bare(&capabilities_data(&app))
 }
 
 pub(crate) async fn capabilities(State(app): State<App>) -> Data<Capabilities> {
@@ -159,12 +149,16 @@ pub(crate) async fn capabilities(State(app): State<App>) -> Data<Capabilities> {
 
 /// What there is under `/v1`.
 pub(crate) async fn v1(State(app): State<App>) -> Data<Contents> {
-    Data(Contents {
+    Data(contents(&app))
+}
+
+fn contents(app: &App) -> Contents {
+    Contents {
         name: NAME,
         status: OK,
         version: app.version.clone(),
         docs: ["/docs", "/openapi.json", "docs/http-api.md"],
         endpoints: routes::endpoints(),
         legacy_endpoints: ["GET /", "GET /health", "GET /capabilities"],
-    })
+    }
 }

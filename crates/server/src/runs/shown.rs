@@ -199,7 +199,8 @@ pub(crate) fn summary(run: &Run) -> Summary {
         writable: run.is_writable,
         parent_run_id: run.parent.clone(),
         status: state.status,
-        phase: state.phase,
+        // One that is tried again begins anew.
+        phase: if state.status == RunStatus::Queued { Phase::Plan } else { state.phase },
         waits_for: if run.host_away { Some(WaitsFor::Host) } else { state.waits_for },
         status_detail: run.host_away.then_some(StatusDetail::WaitingHost),
         created_at: rfc3339(run.created_at),

@@ -51,13 +51,14 @@ impl Told {
     }
 }
 
-/// What calls of tools were asked to do, until they end. A machine may begin as many as it likes and end none: what is
-/// forgotten of them is told without it.
+/// What calls of tools were asked to do, until they end, and what the project's check said last. A machine may begin as
+/// many as it likes and end none: what is forgotten of them is told without it.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     asked: HashMap<String, Asked>,
     /// Of all of it.
     bytes: usize,
+    check_passed: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Calls {
     fn begin(&mut self, tool: ToolStart, bytes: usize) {
         self.end(&tool.tool_call_id);
         if self.asked.len() >= CALLS_MAX || self.bytes + bytes > CALLS_BYTES_MAX {
-            *self = Self::default();
+            *self = Self { check_passed: self.check_passed, ..Self::default() };
         }
         if bytes <= CALLS_BYTES_MAX {
             self.bytes += bytes;
@@ -98,7 +99,19 @@ impl Calls {
             && let Ok(tool) = serde_json::from_str::<ToolEnd>(&event.data)
         {
             self.end(&tool.tool_call_id);
+        } else if event.kind == "auto_check"
+            && let Ok(check) = serde_json::from_str::<AutoCheck>(&event.data)
+        {
+            self.check(check.status);
         }
+    }
+
+    fn check(&mut self, status: CheckStatus) {
+        self.check_passed = match status {
+            CheckStatus::Started => None,
+            CheckStatus::FixAttempt | CheckStatus::Failed => Some(false),
+            CheckStatus::Passed => Some(true),
+        };
     }
 }
 
@@ -164,6 +177,7 @@ pub(super) fn tell(
         }
         "auto_check" => {
             let check: AutoCheck = serde_json::from_str(data).ok()?;
+            calls.check(check.status);
             checked(told, ts, &check);
         }
         "agent_end" => {
@@ -176,10 +190,19 @@ pub(super) fn tell(
             }
             if phase(state) == "build" {
                 let usage = state.usage.map(usage_of);
-                let with = json!({
+                let mut with = json!({
                     "touchedFiles": end.changed, "usage": usage, "durationMs": end.duration_ms,
                 });
-                told.status(ts, "rollback_snapshot", with);
+                // The source tells of sandboxes by another name.
+                let status = match &state.sandbox {
+                    Some(sandbox) => {
+                        with["sandboxId"] = json!(sandbox);
+                        with["lintPassed"] = json!(calls.check_passed);
+                        "sandbox_snapshot"
+                    }
+                    None => "rollback_snapshot",
+                };
+                told.status(ts, status, with);
             }
         }
         "question" => waits(told, ts, state, Some(WaitsFor::Answer)),

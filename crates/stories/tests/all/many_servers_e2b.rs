@@ -1,7 +1,10 @@
 //! Two servers on one PostgreSQL, with machines at E2B: when the one that drives a run is gone, the other goes on with
 //! it in the same sandbox, and the first one, back again, does nothing to it any more.
 
-use super::many_servers::{GONE, House, ask, follow, follow_with, gapless, until_within, words};
+use super::{
+    many_servers::{GONE, House, ask, follow, follow_with, gapless, until_within, words},
+    schedules,
+};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -154,6 +157,47 @@ impl Scene {
         below.into_iter().filter(|at| at.exists()).map(|at| at.display().to_string()).collect()
     }
 
+    /// Two schedules of the project: one with a slot every other second, and a command that waits for `go`, as the run
+    /// does.
+    async fn scheduled(&self) -> Result<(String, String)> {
+        let body = json!({"name": "second", "when": {"everyS": 2},
+            "do": {"command": schedules::MARK}});
+        let every = schedules::add(&self.a, &self.project, body).await?;
+        let command = "echo a line >> waited; until test -e go; do sleep 0.1; done; echo whole";
+        let body = json!({"name": "waits", "when": {"everyS": 86400}, "do": {"command": command}});
+        let waits = schedules::add(&self.a, &self.project, body).await?;
+        let at = format!("{}/schedules/{waits}/run", self.at());
+        self.a.call("POST", &at, None).await?;
+        let began = "until test -e waited; do sleep 0.1; done";
+        ensure!(self.a.exec(&self.project, began).await?["exitCode"] == 0);
+        schedules::until(&self.a, &self.project, &every, |all| {
+            all.iter().any(|firing| firing["outcome"] == "fired")
+        })
+        .await?;
+        Ok((every, waits))
+    }
+
+    /// What the first server began ended with the second, and every slot has its record; none was run twice.
+    async fn schedules_went_on(&self, every: &str, waits: &str, taken_at: u64) -> Result<()> {
+        let over = |all: &[Value]| all.iter().all(schedules::is_over);
+        let all = schedules::until(&self.b, &self.project, waits, over).await?;
+        let [firing] = all.as_slice() else { anyhow::bail!("not one: {all:?}") };
+        assert_eq!(
+            (&firing["outcome"], &firing["output"], &firing["reason"]),
+            (&json!("fired"), &json!("whole\n"), &Value::Null),
+            "{firing}"
+        );
+        let (_, waited) = self.exec_at(&self.b, "cat waited").await?;
+        assert_eq!(waited["stdout"], "a line\n");
+        schedules::until(&self.b, &self.project, every, |all| {
+            let since = |firing: &Value| firing["slot"].as_u64() > Some(taken_at);
+            all.iter().any(|firing| since(firing) && firing["outcome"] == "fired")
+        })
+        .await?;
+        schedules::ended_whole(&self.b, &self.project, every, 2_000).await?;
+        Ok(())
+    }
+
     fn down(self) -> Result<()> {
         self.b.down()?;
         self.a.down()?;
@@ -176,8 +220,10 @@ async fn a_run_at_e2b_goes_on_with_another_server_when_its_own_is_killed() -> Re
     let metadata = scene.e2b.metadata(&scene.sandbox).context("it says whose it is")?;
     ensure!(metadata["toft_installation"].is_string(), "{metadata}");
     assert_eq!(tunnels(&scene.e2b, &scene.sandbox), ["1"]);
+    let (every, waits) = scene.scheduled().await?;
     scene.a.kill_server();
     scene.taken_over().await?;
+    let taken_at = schedules::now_ms();
     assert_eq!(tunnels(&scene.e2b, &scene.sandbox), ["2"], "one, and the new server's");
     // All that takes the machine is answered there now.
     let listed = scene.b.call("GET", &format!("{}/toft/sessions", scene.at()), None).await?;
@@ -197,6 +243,7 @@ async fn a_run_at_e2b_goes_on_with_another_server_when_its_own_is_killed() -> Re
     scene.taken_over().await?;
     assert_eq!(tunnels(&scene.e2b, &scene.sandbox), ["2"]);
     scene.ends(followed).await?;
+    scene.schedules_went_on(&every, &waits, taken_at).await?;
 
     // From now on it is the other one's, whoever is asked.
     let run = ask(&scene.a, &scene.project, "two", "go").await?;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod checks;
 mod ends;
+mod models;
 mod same_request;
 mod tools;
 
@@ -159,11 +160,13 @@ async fn every_route_of_the_document_answers_as_it_says() -> Result<()> {
 
     // Bare, and without credentials.
     for (path, fields) in [
-        ("/", "name status version"),
+        ("/", "name status version docs endpoints legacyEndpoints"),
         ("/health", "status ts"),
         ("/capabilities", "name actions constraints env"),
     ] {
-        let bare: Value = client.send(As::Nobody, ("GET", path), None, None).await?.json().await?;
+        let answer = client.send(As::Nobody, ("GET", path), None, None).await?;
+        assert_eq!(answer.headers()["cache-control"].to_str()?, "no-store", "{path}");
+        let bare: Value = answer.json().await?;
         has_fields(&bare, fields)?;
         ensure!(bare.get("ok").is_none() && bare.get("meta").is_none(), "{path}: {bare}");
     }

@@ -14,9 +14,9 @@ use toft_stories::{
 };
 
 /// Writes down which firing it is.
-const MARK: &str = r#"echo "$TOFT_FIRING" >> /home/starter/fired.txt"#;
+pub(super) const MARK: &str = r#"echo "$TOFT_FIRING" >> ~/fired.txt"#;
 
-async fn add(toft: &Toft, project: &str, body: Value) -> Result<String> {
+pub(super) async fn add(toft: &Toft, project: &str, body: Value) -> Result<String> {
     let path = format!("/v1/projects/{project}/schedules");
     let made = toft.call("POST", &path, Some(body)).await?;
     Ok(made["id"].as_str().context("a schedule has an id")?.to_owned())
@@ -29,7 +29,7 @@ async fn firings(toft: &Toft, project: &str, schedule: &str) -> Result<Vec<Value
 }
 
 /// Waits until the firings are as wanted.
-async fn until(
+pub(super) async fn until(
     toft: &Toft,
     project: &str,
     schedule: &str,
@@ -49,7 +49,7 @@ async fn ended(toft: &Toft, project: &str, schedule: &str) -> Result<Vec<Value>>
 
 /// The same for the only one of a project, an interval of [`MARK`]: every slot has its record, and
 /// nothing ran twice.
-async fn ended_whole(
+pub(super) async fn ended_whole(
     toft: &Toft,
     project: &str,
     schedule: &str,
@@ -65,13 +65,13 @@ fn fired(all: &[Value]) -> usize {
     all.iter().filter(|f| f["outcome"] == "fired").count()
 }
 
-fn is_over(firing: &Value) -> bool {
+pub(super) fn is_over(firing: &Value) -> bool {
     firing["endedAt"].is_u64()
 }
 
 /// How often each firing's command ran.
 async fn runs(toft: &Toft, project: &str) -> Result<HashMap<String, usize>> {
-    let out = toft.exec(project, "cat /home/starter/fired.txt || true").await?;
+    let out = toft.exec(project, "cat ~/fired.txt || true").await?;
     let mut runs = HashMap::new();
     for line in out["stdout"].as_str().unwrap_or_default().lines() {
         *runs.entry(line.to_owned()).or_insert(0) += 1;
@@ -151,7 +151,7 @@ async fn a_schedule_wakes_a_cold_machine_for_every_slot_and_runs_it_once() -> Re
     toft.down()
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     u64::try_from(now.expect("after 1970").as_millis()).expect("some millennia left")
 }

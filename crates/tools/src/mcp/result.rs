@@ -143,9 +143,14 @@ async fn bounded(whole: String, ctx: &ToolContext) -> (String, Option<PathBuf>) 
     }
 }
 
+/// Where results are kept that are too long for a conversation.
+pub fn folder() -> PathBuf {
+    std::env::temp_dir().join(FOLDER)
+}
+
 /// Keeps these bytes beside the newest others. Blocks.
 fn keep(name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(FOLDER);
+    let folder = folder();
     std::fs::create_dir_all(&folder)?;
     sweep(&folder, FOLDER_BYTES_MAX.saturating_sub(bytes.len() as u64));
     let path = folder.join(name);

@@ -191,6 +191,7 @@ impl House {
             log_dir: path("log"),
             app_port: 3000,
             app_url: "http://a23456789bcd.localhost:4000".into(),
+            path_policy: false,
         }
     }
 

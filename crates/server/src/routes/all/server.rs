@@ -18,14 +18,17 @@ pub(super) fn routes(table: Table) -> Table {
             "/",
             get(
                 home::root,
-                says("What this server is")
-                    .bare::<home::Root>()
+                says("What this server is, and what there is below /v1")
+                    .bare::<home::Contents>()
                     .bytes("text/html")
                     .note("For browsers: the dashboard."),
             ),
         )
-        .open("/health", get(home::health_bare, "Whether it answers"))
-        .open("/capabilities", get(home::capabilities_bare, "What it can do"))
+        .open("/health", get(home::health_bare, says("Whether it answers").bare::<home::Health>()))
+        .open(
+            "/capabilities",
+            get(home::capabilities_bare, says("What it can do").bare::<home::Capabilities>()),
+        )
         .open("/openapi.json", get(docs::json, says("This document").bare::<Map<String, Value>>()))
         .open("/docs", get(docs::page, says("This document, as a page").bytes("text/html")))
         .open("/v1", get(home::v1, "What there is below /v1"))

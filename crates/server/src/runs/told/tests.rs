@@ -313,6 +313,30 @@ fn usage_is_what_providers_said_and_a_snapshot_names_what_was_touched() {
 }
 
 #[test]
+fn a_snapshot_in_a_sandbox_names_it_and_says_whether_the_check_passed() {
+    let mut teller = Teller::new(Phase::Build);
+    teller.state.sandbox = Some("sbx".into());
+    let end = json!({
+        "reason": "done", "turns": 1, "tools": 1, "changed": ["a"], "durationMs": 9, "demo": false,
+        "usage": { "input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0, "totalTokens": 0 },
+    });
+    let check = |status: &str| json!({ "status": status, "command": "make check", "attempt": 0, "attemptsMax": 2, "exitCode": 0 });
+    for (said, passed) in
+        [(None, None), (Some("failed"), Some(false)), (Some("passed"), Some(true))]
+    {
+        if let Some(said) = said {
+            teller.hear("auto_check", &check("started"));
+            teller.hear("auto_check", &check(said));
+        }
+        let data = json!({
+            "status": "sandbox_snapshot", "touchedFiles": ["a"], "usage": null, "durationMs": 9,
+            "sandboxId": "sbx", "lintPassed": passed,
+        });
+        assert_eq!(teller.hear("agent_end", &end), [("status".to_owned(), data)]);
+    }
+}
+
+#[test]
 fn what_no_provider_told_of_is_not_known_and_not_nothing() {
     let mut teller = Teller::new(Phase::Build);
     let end = |input: u64| {

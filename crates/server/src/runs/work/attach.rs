@@ -28,10 +28,16 @@ impl Work {
             self.run.state.sandbox = sandbox;
         }
         if self.run.state.provider.is_none() {
-            // Known also where its conversation is not made yet: then who answers is told by the first answer.
-            let source = if self.run.asked_model.is_some() { "request" } else { "project" };
+            let asked = self.run.asked_provider.clone().zip(self.run.asked_model.clone());
+            let source = if asked.is_some() { "request" } else { "project" };
             self.run.state.model_source = Some(source.into());
-            if let Some((provider, model)) = self.answering().await {
+            // A conversation may not have changed to the model that is asked for yet. One that is not made yet has
+            // none: then who answers is told by the first answer.
+            let answering = match asked {
+                Some(asked) => Some(asked),
+                None => self.answering().await,
+            };
+            if let Some((provider, model)) = answering {
                 let ts = self.now();
                 told::resolved(&mut told, ts, &mut self.run.state, &provider, &model);
             }

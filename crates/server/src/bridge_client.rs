@@ -1,14 +1,17 @@
 //! HTTP to the bridges over their unix sockets, with connections kept for the next request. Does
 //! not judge what is asked, and does not wake machines.
 
+mod reads_on;
+
 use axum::body::Body;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioTimer},
 };
+use reads_on::ReadsOn;
 use std::{
     io,
     pin::Pin,
@@ -18,7 +21,6 @@ use std::{
 };
 use toft_machine::backend::{Backend, MachineError};
 use toft_model::id::ProjectId;
-use tokio::net::UnixStream;
 
 /// Connections kept open per machine: a dashboard's parallel requests.
 const IDLE_MAX: usize = 8;
@@ -155,7 +157,7 @@ fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
 struct Connector(Arc<dyn Backend>);
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<UnixStream>;
+    type Response = ReadsOn;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -172,7 +174,7 @@ impl tower::Service<Uri> for Connector {
                 .await
                 .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
                 .map_err(|e: MachineError| io::Error::other(e.to_string()))?;
-            Ok(TokioIo::new(stream))
+            Ok(ReadsOn::new(stream))
         })
     }
 }

@@ -300,9 +300,12 @@ pub struct Left {
 pub enum Wrote {
     /// It is written; the number of the run's last event.
     Done(u64),
+    /// The same, and somebody wants the run ended, which this did not do.
+    Ending(u64),
     /// The run has another owner, is over, or is gone.
     Lost,
-    /// It was to end well, or as failed, and whoever cancelled it was told that it is cancelled: nothing is written.
+    /// It was to end well, or as failed, or to be tried again, and whoever cancelled it was told that it is cancelled:
+    /// nothing is written.
     Cancelled,
 }
 

@@ -70,6 +70,8 @@ await tell(async () => {
   await frame.getByText('Water the plants', { exact: true }).waitFor()
   await shot('app')
   await page.getByRole('button', { name: 'Reload' }).first().click()
+  // Another frame takes its place.
+  await handle.waitForElementState('hidden')
   const again = page.frameLocator('iframe').first()
   await again.getByText('Water the plants', { exact: true }).waitFor()
 

@@ -155,7 +155,14 @@ impl Server {
             behind.current_dir(folder.path()).env("LC_ALL", "C.UTF-8");
             command = behind;
         }
-        Self::start(command, address, folder).map(Some)
+        let server = Self::start(command, address, folder)?;
+        // It takes connections before it answers.
+        let until = Instant::now() + START_TIMEOUT;
+        while server.sql("SELECT 1").is_err() {
+            ensure!(Instant::now() < until, "a database does not answer: {}", server.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Some(server))
     }
 
     /// The address of a database of [`Self::postgres`].

@@ -317,7 +317,8 @@ impl Bench {
                 rung.await;
             }
         };
-        tokio::time::timeout(Duration::from_mins(10), heard)
+        // Where the clock stands, longer than all waits of a provider that is down, which chance makes longer.
+        tokio::time::timeout(Duration::from_mins(30), heard)
             .await
             .unwrap_or_else(|_| panic!("{kind} ×{n} did not come: {:?}", self.kinds()));
     }

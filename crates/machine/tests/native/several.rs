@@ -114,7 +114,8 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     says(
         &all,
         &project,
-        "echo work > file; ln -s file link; mkdir .toft && echo forged > .toft/x; \
+        "echo work > file; ln -s file link; mkdir -p .toft/log .toft/skills && \
+         echo forged > .toft/log/x && echo how > .toft/skills/x; \
          mkdir -p /home/starter/sessions && echo said > /home/starter/sessions/a.jsonl; \
          echo own > /root/.rc; touch -d @1000000000 file",
     )
@@ -135,7 +136,8 @@ async fn a_project_is_carried_there_and_back_with_what_is_its_own() {
     assert_eq!(all.of(&project).name(), "native", "it is what it was until somebody says so");
     assert!(!folder.join("stale").exists());
     assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "work\n");
-    assert!(!folder.join(".toft/x").exists(), "a project forges nothing of Toft's own");
+    assert!(!folder.join(".toft/log/x").exists(), "a project forges nothing of Toft's own");
+    assert_eq!(fs::read_to_string(folder.join(".toft/skills/x")).unwrap(), "how\n");
     assert_eq!(fs::read_to_string(folder.join(".toft/home/sessions/a.jsonl")).unwrap(), "said\n");
     // Nobody has said so: what was carried goes.
     all.leave_others(&project).await.unwrap();

@@ -213,12 +213,17 @@ pub(crate) async fn queued(place: &Place) {
     assert_eq!(store.cancel_run(&shop, &elsewhere.id, 130).await.unwrap(), None);
     // It was told that it is ended: it ends so, and in no other way.
     let mut ending = asked.run;
-    for status in [RunStatus::Completed, RunStatus::Error, RunStatus::Cancelled] {
+    let on = [told("token", "{}")];
+    let wrote = store.write_run(&ending, &on, &Left::default(), Durable::Soon, 131).await;
+    assert_eq!(wrote.unwrap(), Wrote::Ending(2), "who did not hear of it is told now");
+    ending.last_seq = 2;
+    let others = [RunStatus::Completed, RunStatus::Error, RunStatus::Queued];
+    for status in others.into_iter().chain([RunStatus::Cancelled]) {
         ending.state.status = status;
         let end = [told("done", "{}")];
         let wrote = store.write_run(&ending, &end, &Left::default(), Durable::Now, 131).await;
         let wanted = match status {
-            RunStatus::Cancelled => Wrote::Done(2),
+            RunStatus::Cancelled => Wrote::Done(3),
             _ => Wrote::Cancelled,
         };
         assert_eq!(wrote.unwrap(), wanted, "{status:?}");

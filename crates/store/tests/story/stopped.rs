@@ -31,7 +31,7 @@ async fn tell(store: &dyn Store, run: &mut Run, word: &str) -> Wrote {
     };
     let told = store.write_run(run, &[event], &Left::default(), Durable::Now, now_ms()).await;
     let told = told.unwrap();
-    if let Wrote::Done(last) = told {
+    if let Wrote::Done(last) | Wrote::Ending(last) = told {
         run.last_seq = last;
     }
     told

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use toft_model::{id::SessionId, machine::MachineState, run::RunStep};
 use toft_store::{Durable, Left, NewEvent};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Events that come within this are written together.
 const GATHER: Duration = Duration::from_millis(5);
@@ -20,6 +20,7 @@ impl Work {
     pub(super) async fn follow(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
         let mut bursts = machine.feed.subscribe();
         let mut asked_to_end = false;
+        let mut looked = Instant::now();
         loop {
             let events = match self.copy(self.run.state.taken_seq).await {
                 Ok(events) => events,
@@ -45,12 +46,15 @@ impl Work {
                 // Lagging is no loss: the store has it.
                 _ = bursts.recv() => sleep(GATHER).await,
                 () = self.cancelled.cancelled(), if !asked_to_end => {}
-                () = sleep(LOOK) => self.look(machine).await?,
+                () = sleep_until(looked + LOOK) => {
+                    self.look(machine).await?;
+                    looked = Instant::now();
+                }
             }
         }
     }
 
-    /// Nothing was told for a while.
+    /// Whether it is still this one's, and wanted, and its machine works: of none of it is one sure to be told.
     async fn look(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
         match self.app.store.run(&self.run.project, &self.run.id).await {
             Ok(None) => return Err(Stop::Lost),

@@ -122,8 +122,13 @@ impl Work {
         loop {
             let now = self.now();
             match self.app.store.write_run(&self.run, &told.0, &left, durable, now).await {
-                Ok(Wrote::Done(last)) => {
+                Ok(wrote @ (Wrote::Done(last) | Wrote::Ending(last))) => {
                     self.run.last_seq = last;
+                    if matches!(wrote, Wrote::Ending(_)) {
+                        // Wanted between the claim and the moment from which this server hears of it, or told by a
+                        // signal that was lost.
+                        self.cancelled.cancel();
+                    }
                     self.rest(self.waits_for_person());
                     self.app.runs.changed(&*self.app.store, &self.run.id).await;
                     return Ok(());

@@ -12,7 +12,7 @@ use crate::{
 };
 use toft_model::{
     id::{ProjectId, SessionId},
-    run::JobId,
+    run::{JobId, RunStatus},
 };
 
 /// Of a write that changed nothing: whether it is there already. Its owner may not have heard of its end, where the
@@ -30,7 +30,11 @@ async fn written_before(tx: &mut Write<'_>, run: &Run, events: u64) -> Result<Wr
     let (last_seq, wants) = (unsigned(last_seq), run.state.status);
     Ok(if events > 0 && last_seq == wanted && status == wants.as_str() {
         Wrote::Done(wanted)
-    } else if is_cancelled && status == "running" && last_seq == run.last_seq && wants.is_over() {
+    } else if is_cancelled
+        && status == "running"
+        && last_seq == run.last_seq
+        && wants != RunStatus::Running
+    {
         Wrote::Cancelled
     } else {
         Wrote::Lost
@@ -52,7 +56,7 @@ pub(super) async fn write(
     let state = &run.state;
     let usage = state.usage;
     let cost = state.cost.as_ref();
-    let told: Option<(i64, i64)> = sqlx::query_as(
+    let told: Option<(i64, i64, bool)> = sqlx::query_as(
         "UPDATE run SET status = $3, phase = $4, waits_for = $5, output = $6, error = $7, attempt = $8, \
          not_before = $9, session = $10, taken_seq = $11, provider = $12, model = $13, model_source = $14, \
          input_tokens = $15, output_tokens = $16, cached_input_tokens = $17, reasoning_output_tokens = $18, \
@@ -62,7 +66,7 @@ pub(super) async fn write(
          host_away = CASE WHEN $3 IN ('queued', 'running') THEN host_away ELSE 0 END, \
          crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END, backend = $30, sandbox = $31 \
          WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 \
-         AND ($3 NOT IN ('completed', 'error') OR cancel_requested = 0) RETURNING id, last_seq",
+         AND ($3 IN ('running', 'cancelled') OR cancel_requested = 0) RETURNING id, last_seq, cancel_requested = 1",
     )
     .bind(run.id.as_str())
     .bind(ms(run.fence))
@@ -97,7 +101,7 @@ pub(super) async fn write(
     .bind(&state.sandbox)
     .fetch_optional(tx.on())
     .await?;
-    let Some((key, last_seq)) = told else {
+    let Some((key, last_seq, is_unwanted)) = told else {
         return written_before(&mut tx, run, events.len() as u64).await;
     };
     let last_seq = unsigned(last_seq);
@@ -133,7 +137,11 @@ pub(super) async fn write(
         webhooks::tell_of(&mut tx, key, now_ms).await?;
     }
     tx.commit_as("runs.written").await?;
-    Ok(Wrote::Done(last_seq))
+    Ok(if is_unwanted && state.status == RunStatus::Running {
+        Wrote::Ending(last_seq)
+    } else {
+        Wrote::Done(last_seq)
+    })
 }
 
 /// Of a run that is changed: nothing came after it in its project.

@@ -108,7 +108,7 @@ async fn write(
     let durable = if run.last_seq.is_multiple_of(2) { Durable::Now } else { Durable::Soon };
     loop {
         match store.write_run(run, std::slice::from_ref(&event), &left, durable, now_ms()).await {
-            Ok(Wrote::Done(last)) => {
+            Ok(Wrote::Done(last) | Wrote::Ending(last)) => {
                 assert_eq!(last, run.last_seq + 1, "an event is written once");
                 run.last_seq = last;
                 return true;

@@ -1,6 +1,7 @@
 //! How runs end that do not go well: tried again as often as was said, and cancelled wherever they are.
 
 use super::{As, Client, KEY, say, started};
+use crate::runs::send;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -219,6 +220,28 @@ async fn plans_that_nobody_looks_at_keep_nobody_elses_runs_waiting() -> Result<(
         let approve = format!("{before}/toft/runs/{id}/approve");
         toft.call("POST", &approve, Some(json!({}))).await?;
         toft.until(&at, |run| run["status"] == "completed").await?;
+    }
+    toft.down()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cancels_a_run_that_has_just_begun_is_heard_while_it_talks_on() -> Result<()> {
+    // It would go on for minutes, without a moment in which nothing is told.
+    let script = Arc::new(|_: &str, _: usize| say(&"and on ".repeat(20_000)));
+    let provider = Provider::start(Duration::from_millis(2), script).await?;
+    let toft = Toft::start(Start { env: provider.env("sk-s"), ..Start::default() }).await?;
+    let project = toft.new_project("Talks").await?;
+    let runs = format!("/v1/projects/{project}/runs");
+    for n in 0..30 {
+        let asked = json!({"prompt": "go"});
+        let run = send(&toft, "POST", &runs, Some(&n.to_string()), Some(asked)).await?.1;
+        let at = format!("{runs}/{}", run["data"]["id"].as_str().context("an id")?);
+        // Also between its claim and its first word.
+        tokio::time::sleep(Duration::from_micros(n * 500)).await;
+        let cancelled = toft.call("POST", &format!("{at}/cancel"), None).await?;
+        assert_eq!(cancelled["cancelled"], true, "{cancelled}");
+        let over = toft.until(&at, |run| run["completedAt"].is_string()).await?;
+        assert_eq!(over["status"], "cancelled", "{over}");
     }
     toft.down()
 }

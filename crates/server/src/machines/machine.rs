@@ -78,6 +78,8 @@ pub(crate) struct Machine {
     proxy_only: AtomicBool,
     /// The bridge's answers changed: fetch them again.
     pub(crate) stale: Notify,
+    /// The copy may have less than was stored in it.
+    pub(crate) doubtful: Notify,
     /// One at a time puts events into the copy.
     pub(crate) taking: tokio::sync::Mutex<()>,
     /// One at a time tells its bridge what was seen.
@@ -125,6 +127,7 @@ impl Machine {
             log_bytes_max: AtomicU64::new(u64::MAX),
             proxy_only: AtomicBool::new(false),
             stale: Notify::new(),
+            doubtful: Notify::new(),
             taking: tokio::sync::Mutex::new(()),
             telling: tokio::sync::Mutex::new(()),
             told: Told::default(),

@@ -113,11 +113,17 @@ async fn stream(app: &App, machine: &Arc<Machine>, cancel: &CancellationToken) -
     }));
     let mut parser = SseParser::default();
     let mut came = Vec::new();
+    let mut last = head;
     let mut any = false;
     let ended = |any| if any { Ended::AfterEvents } else { Ended::Broken };
     loop {
         let more = tokio::select! {
             () = cancel.cancelled() => return Ended::Cancelled,
+            () = machine.doubtful.notified() => match app.store.head(&machine.id).await {
+                Ok(kept) if kept.seq >= last => continue,
+                // What comes next would say that there is a gap, and nothing may come.
+                Ok(_) | Err(_) => return ended(any),
+            },
             more = read_some(&mut body, &mut parser, &mut came) => more,
         };
         if !more {
@@ -139,7 +145,7 @@ async fn stream(app: &App, machine: &Arc<Machine>, cancel: &CancellationToken) -
         }
         any |= !batch.is_empty();
         match intake::take(app, machine, &batch).await {
-            Taken::All => {}
+            Taken::All => last = batch.last().map_or(last, |event| event.seq.max(last)),
             Taken::Gap => return ended(any),
             Taken::NoProject => return Ended::NoProject,
         }

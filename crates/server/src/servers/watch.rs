@@ -179,7 +179,13 @@ async fn hear(app: &App) {
                     (false, false)
                 }
                 Some(Signal::Topic(topic)) => (topic == SHARED_TOPIC, topic == SHARED_TOPIC),
-                Some(Signal::Missed) => (true, true),
+                Some(Signal::Missed) => {
+                    // The database may have been away, and have lost what it had not on its disk yet.
+                    for machine in app.machines.list() {
+                        machine.doubtful.notify_one();
+                    }
+                    (true, true)
+                }
             },
             _ = keys.tick() => (true, false),
             _ = config.tick() => (false, true),

@@ -16,7 +16,8 @@ use toft_stories::{
     provider::Provider,
     runs::{adds_a_line, ask, ask_once, completed, follow, place},
     servers::{Kept, Server},
-    toft::{Start, Toft},
+    session::{self, Follow, Seen},
+    toft::{STEP_TIMEOUT, Start, Toft},
 };
 
 /// How long it is away.
@@ -127,6 +128,54 @@ async fn nor_is_it_when_packets_are_lost_on_their_way() -> Result<()> {
         return Ok(());
     };
     away_under_load(&server, |is_gone| internet.lose(is_gone)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_database_loses_in_a_crash_is_read_again_though_nothing_follows() -> Result<()> {
+    let Some(mut kept) = Kept::postgres("a database that loses its last commits")? else {
+        return Ok(());
+    };
+    let mut server = kept.postgres.take().context("it is PostgreSQL")?;
+    // Commits that nobody waits for are on its disk much later.
+    server.sql("ALTER SYSTEM SET wal_writer_delay = '10s'")?;
+    server.sql("ALTER SYSTEM SET wal_writer_flush_after = '1GB'")?;
+    server.sql("SELECT pg_reload_conf()")?;
+    let provider = Provider::start(Duration::ZERO, adds_a_line()).await?;
+    let mut env = provider.env("sk-p");
+    env.push(("TOFT_DATABASE".into(), server.database("postgres")));
+    let toft = Toft::start(Start { env, ..Start::default() }).await?;
+    let project = toft.new_project("Tail").await?;
+    let mut follow = Follow::from(&toft, &project, 0).await?;
+    for n in 1..=3 {
+        session::prompt(&toft, &project, "a line").await?;
+        follow.until_agent_end().await?;
+        let last = follow.last;
+        server.crash()?;
+        server.begin()?;
+        // The project says nothing more by itself.
+        let until = tokio::time::Instant::now() + STEP_TIMEOUT;
+        let mut again = loop {
+            match Follow::from(&toft, &project, 0).await {
+                Ok(again) => break again,
+                Err(_) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(away) => return Err(away),
+            }
+        };
+        let ends = |seen: &Seen| seen.kind == "agent_end";
+        let mut ended = 0;
+        again
+            .until(|seen| {
+                ended += usize::from(ends(seen));
+                ended == n
+            })
+            .await
+            .with_context(|| format!("{ended} of {n} ends are there, of {last} events"))?;
+        assert_eq!(again.last, last, "each has the number that it had");
+        follow = again;
+    }
+    toft.down()
 }
 
 #[tokio::test(flavor = "multi_thread")]

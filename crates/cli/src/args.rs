@@ -197,9 +197,9 @@ pub(crate) enum Verb {
     Doctor,
     /// Print the HTTP API as an OpenAPI 3.1 document; needs no server.
     Openapi {
-        /// As TypeScript types instead, which the dashboard is built with.
-        #[arg(long)]
-        typescript: bool,
+        /// Write it as TypeScript types into this folder instead, as the dashboard is built with.
+        #[arg(long, value_name = "FOLDER")]
+        typescript: Option<PathBuf>,
     },
     /// Measure what a user feels, on this machine.
     Bench(Bench),

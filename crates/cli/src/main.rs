@@ -183,10 +183,7 @@ async fn run(cli: Cli) -> Result<i32> {
         Verb::RestoreBackup(verb) => verbs::backup::restore(at, verb, json).await?,
         Verb::Link => verbs::report::link(at, json).await?,
         Verb::Doctor => verbs::report::doctor(at, json).await?,
-        Verb::Openapi { typescript: true } => output::piece(&toft_server::typescript()),
-        Verb::Openapi { typescript: false } => {
-            output::piece(&toft_server::openapi(env!("CARGO_PKG_VERSION")));
-        }
+        Verb::Openapi { typescript } => verbs::openapi::run(typescript.as_deref())?,
         Verb::Bench(bench) => bench::run(bench, json).await?,
     }
     Ok(0)

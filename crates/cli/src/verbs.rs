@@ -13,6 +13,7 @@ pub(crate) mod image;
 pub(crate) mod key;
 pub(crate) mod logs;
 pub(crate) mod mcp;
+pub(crate) mod openapi;
 pub(crate) mod project;
 pub(crate) mod receipts;
 pub(crate) mod report;

@@ -55,6 +55,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Paths of the table.
 #[cfg(test)]
@@ -77,8 +78,8 @@ pub fn openapi(version: &str) -> String {
     openapi::text(&document(version))
 }
 
-/// The same as types for the dashboard.
-pub fn typescript() -> String {
+/// The same as types for the dashboard: the text of each file by its name.
+pub fn typescript() -> BTreeMap<String, String> {
     openapi::typescript(&document(""))
 }
 

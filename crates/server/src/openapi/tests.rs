@@ -6,7 +6,10 @@ use super::{
 };
 use crate::routes;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// Answers whose data may be anything: what a machine's bridge gives, and this document. A new one must be a decision.
 const OPEN_ANSWERS: usize = 48;
@@ -106,16 +109,29 @@ fn open_answers_are_counted() {
     assert_eq!(all.len(), OPEN_ANSWERS, "{all:#?}");
 }
 
-/// `UPDATE=1` writes it anew.
+/// `UPDATE=1` writes them anew, and removes those of areas that are gone.
 #[test]
 fn the_dashboards_types_are_those_of_the_document() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dashboard/src/api/generated.ts");
+    let folder =
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../dashboard/src/api/generated"));
     let now = routes::typescript();
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, &now).unwrap();
+        std::fs::remove_dir_all(folder).ok();
+        std::fs::create_dir(folder).unwrap();
+        for (name, text) in &now {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
     }
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(kept == now, "{path} is not what the API is: run `make api`, which writes it anew");
+    let mut kept = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        kept.insert(name, std::fs::read_to_string(&path).unwrap());
+    }
+    for name in kept.keys().chain(now.keys()) {
+        let is_so = kept.get(name) == now.get(name);
+        assert!(is_so, "{name} is not what the API is: run `make api`, which writes all anew");
+    }
 }
 
 /// The bridge's routes stand in its sources, as axum takes them.
@@ -149,6 +165,7 @@ fn every_route_of_a_bridge_is_told_too() {
     found.remove("POST /observed");
     let told: BTreeSet<String> = super::BRIDGE_ROUTES
         .iter()
+        .flat_map(|(_, routes)| *routes)
         .map(|(method, path, _)| shape(method, path))
         // The server reads these from the host.
         .filter(|told| told != "GET /receipts")

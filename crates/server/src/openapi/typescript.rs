@@ -1,30 +1,75 @@
-//! The document as types for the dashboard. Not its calls: what a call is for, and what it is called, is the dashboard's.
+//! The document as types for the dashboard, a file for each area. Not its calls: what a call is for, and what it is
+//! called, is the dashboard's.
 
+mod areas;
+mod kind;
+
+use areas::{Area, areas};
+use kind::{Names, kind, words};
 use serde_json::Value;
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 const HEAD: &str = "/* oxlint-disable */\n\
-    // What the server takes and gives, by its own types. Made by `toft openapi --typescript`: never edited by hand.\n";
+    // Made by `make api` of the server's own types: never edited by hand.\n";
 
-/// Writes them.
-pub(crate) fn typescript(document: &Value) -> String {
-    let mut out = String::from(HEAD);
-    out.push_str("\n/** What answers are made of. */\nexport interface Schemas {\n");
-    for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
-        words(&mut out, schema, 1);
-        let _ = writeln!(out, "  {name}: {}", kind(schema, 1));
+/// The text of each file by its name. `index.ts` has all of them in one.
+pub(crate) fn typescript(document: &Value) -> BTreeMap<String, String> {
+    let (areas, several) = areas(document);
+    let mut files = BTreeMap::new();
+    let mut index = Index::default();
+
+    let mut text = format!("// What answers of several areas are made of.\n{HEAD}");
+    schemas(&mut text, &several, Names { several: &BTreeSet::new() });
+    index.add("several", &text);
+    files.insert("several.ts".to_owned(), text);
+
+    let of_others: BTreeSet<&str> = several.into_keys().collect();
+    for (name, area) in &areas {
+        let file: String = name.to_lowercase().replace(' ', "-");
+        let text = text_of(name, area, Names { several: &of_others });
+        index.add(&file, &text);
+        files.insert(format!("{file}.ts"), text);
     }
-    out.push_str("}\n\n/** What each operation takes, and the data of its answer. */\nexport interface Operations {\n");
-    for (path, methods) in document["paths"].as_object().into_iter().flatten() {
-        for (method, told) in methods.as_object().into_iter().flatten() {
-            operation(&mut out, &method.to_uppercase(), path, told);
-        }
-    }
-    out.push_str("}\n");
-    out
+    files.insert("index.ts".to_owned(), index.text());
+    files
 }
 
-fn operation(out: &mut String, method: &str, path: &str, told: &Value) {
+fn text_of(name: &str, area: &Area<'_>, of: Names<'_>) -> String {
+    let mut body = String::new();
+    if !area.schemas.is_empty() {
+        schemas(&mut body, &area.schemas, of);
+    }
+    let mut told = String::new();
+    for (method, path, operation) in &area.operations {
+        self::operation(&mut told, method, path, operation, of);
+    }
+    if !told.is_empty() {
+        let _ = write!(
+            body,
+            "\n/** What each operation takes, and the data of its answer. */\nexport interface Operations {{\n{told}}}\n"
+        );
+    }
+    let import = if body.contains("Several['") {
+        "\nimport type { Schemas as Several } from './several'\n"
+    } else {
+        ""
+    };
+    format!("// {name}: what the server takes and gives.\n{HEAD}{import}{body}")
+}
+
+fn schemas(out: &mut String, all: &BTreeMap<&str, &Value>, of: Names<'_>) {
+    out.push_str("\n/** What answers are made of. */\nexport interface Schemas {\n");
+    for (name, schema) in all {
+        words(out, schema, 1);
+        let _ = writeln!(out, "  {name}: {}", kind(schema, of, 1));
+    }
+    out.push_str("}\n");
+}
+
+fn operation(out: &mut String, method: &str, path: &str, told: &Value, of: Names<'_>) {
     let body = told.pointer("/requestBody/content/application~1json/schema");
     let data = ["200", "202"].iter().find_map(|status| {
         let schema = &told["responses"][*status]["content"]["application/json"]["schema"];
@@ -38,139 +83,44 @@ fn operation(out: &mut String, method: &str, path: &str, told: &Value) {
     let _ = writeln!(out, "  /** `{method} {path}` */\n  {id}: {{");
     for (name, schema) in [("body", body), ("data", data)] {
         if let Some(schema) = schema {
-            let _ = writeln!(out, "    {name}: {}", kind(schema, 2));
+            let _ = writeln!(out, "    {name}: {}", kind(schema, of, 2));
         }
     }
     out.push_str("  }\n");
 }
 
-/// What is said of something, as an editor shows it.
-fn words(out: &mut String, schema: &Value, level: usize) {
-    if let Some(words) = schema["description"].as_str() {
-        let words = words.replace('\n', " ").replace("*/", "* /");
-        let _ = writeln!(out, "{}/** {words} */", indent(level));
-    }
+/// All files as one, for those who ask by name and need not know where it lies.
+#[derive(Default)]
+struct Index {
+    imports: String,
+    schemas: Vec<String>,
+    operations: Vec<String>,
 }
 
-fn indent(level: usize) -> String {
-    "  ".repeat(level)
-}
-
-fn kind(schema: &Value, level: usize) -> String {
-    if let Some(target) = schema["$ref"].as_str() {
-        return format!("Schemas['{}']", target.rsplit('/').next().unwrap_or_default());
-    }
-    if let Some(value) = schema.get("const") {
-        return literal(value);
-    }
-    if let Some(values) = schema["enum"].as_array() {
-        return union(values.iter().map(literal));
-    }
-    for way in ["anyOf", "oneOf"] {
-        if let Some(ways) = schema[way].as_array() {
-            let ways = union(ways.iter().map(|way| kind(way, level)));
-            // Beside fields of all ways.
-            let is_more = schema.get("properties").is_some();
-            return if is_more { format!("{} & ({ways})", object(schema, level)) } else { ways };
-        }
-    }
-    if let Some(parts) = schema["allOf"].as_array() {
-        let parts: Vec<String> = parts.iter().map(|part| kind(part, level)).collect();
-        return parts.join(" & ");
-    }
-    match &schema["type"] {
-        Value::String(name) => named(name, schema, level),
-        Value::Array(names) => {
-            union(names.iter().filter_map(Value::as_str).map(|name| named(name, schema, level)))
-        }
-        _ => "unknown".to_owned(),
-    }
-}
-
-fn named(name: &str, schema: &Value, level: usize) -> String {
-    match name {
-        "integer" | "number" => "number".to_owned(),
-        "array" => {
-            let item = schema.get("items").map_or("unknown".to_owned(), |item| kind(item, level));
-            if item.contains(" | ") || item.contains(" & ") {
-                format!("({item})[]")
-            } else {
-                format!("{item}[]")
+impl Index {
+    fn add(&mut self, file: &str, text: &str) {
+        let name = file.replace('-', "_");
+        let before = self.schemas.len() + self.operations.len();
+        for (interface, all) in
+            [("Schemas", &mut self.schemas), ("Operations", &mut self.operations)]
+        {
+            if text.contains(&format!("export interface {interface} {{")) {
+                all.push(format!("{name}.{interface}"));
             }
         }
-        "object" => object(schema, level),
-        other => other.to_owned(),
-    }
-}
-
-fn object(schema: &Value, level: usize) -> String {
-    let more = &schema["additionalProperties"];
-    let fields: Vec<(&String, &Value)> =
-        schema["properties"].as_object().into_iter().flatten().collect();
-    if fields.is_empty() {
-        return match more {
-            Value::Object(_) => format!("Record<string, {}>", kind(more, level)),
-            Value::Bool(false) => "Record<string, never>".to_owned(),
-            _ => "Record<string, unknown>".to_owned(),
-        };
-    }
-    let required = schema["required"].as_array();
-    let mut out = String::from("{\n");
-    for (name, field) in fields {
-        let is_required = required.is_some_and(|all| all.iter().any(|one| one == name));
-        words(&mut out, field, level + 1);
-        let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let name = if is_word { name.clone() } else { format!("'{name}'") };
-        let maybe = if is_required { "" } else { "?" };
-        let _ = writeln!(out, "{}{name}{maybe}: {}", indent(level + 1), kind(field, level + 1));
-    }
-    let _ = write!(out, "{}}}", indent(level));
-    out
-}
-
-fn literal(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
-        other => other.to_string(),
-    }
-}
-
-/// Each once.
-fn union(kinds: impl Iterator<Item = String>) -> String {
-    let mut all: Vec<String> = Vec::new();
-    for kind in kinds {
-        if !all.contains(&kind) {
-            all.push(kind);
+        if self.schemas.len() + self.operations.len() > before {
+            let _ = writeln!(self.imports, "import type * as {name} from './{file}'");
         }
     }
-    all.join(" | ")
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn check(schema: &Value, want: &str) {
-        assert_eq!(kind(schema, 0), want);
-    }
-
-    #[test]
-    fn schemas_become_types() {
-        check(&json!(true), "unknown");
-        check(&json!({"type": ["string", "null"]}), "string | null");
-        check(&json!({"type": "array", "items": {"enum": ["a", 1, null]}}), "('a' | 1 | null)[]");
-        check(
-            &json!({"anyOf": [{"$ref": "#/components/schemas/One"}, {"type": "null"}]}),
-            "Schemas['One'] | null",
-        );
-        check(
-            &json!({"type": "object", "additionalProperties": {"type": "integer"}}),
-            "Record<string, number>",
-        );
-        check(
-            &json!({"type": "object", "properties": {"a": {"type": "boolean"}, "b-c": {"const": "x"}}, "required": ["a"]}),
-            "{\n  a: boolean\n  'b-c'?: 'x'\n}",
-        );
+    fn text(&self) -> String {
+        format!(
+            "// Everything that the server takes and gives.\n{HEAD}\n{}\n\
+            /** What answers are made of. */\nexport interface Schemas\n  extends {} {{}}\n\n\
+            /** What each operation takes, and the data of its answer. */\nexport interface Operations\n  extends {} {{}}\n",
+            self.imports,
+            self.schemas.join(",\n    "),
+            self.operations.join(",\n    "),
+        )
     }
 }

@@ -136,11 +136,13 @@ impl Table {
         self
     }
 
-    /// Those that machines' bridges answer.
+    /// Those that machines' bridges answer, each in its own area.
     pub(super) fn of_bridges(self) -> Self {
-        BRIDGE_ROUTES.iter().fold(self, |table, (method, below, says)| {
-            let path = format!("/v1/projects/{{id}}/toft{below}");
-            table.passes(method, &path, Needs::ByMethod, says())
+        BRIDGE_ROUTES.iter().fold(self, |table, (area, routes)| {
+            routes.iter().fold(table.area(area), |table, (method, below, says)| {
+                let path = format!("/v1/projects/{{id}}/toft{below}");
+                table.passes(method, &path, Needs::ByMethod, says())
+            })
         })
     }
 

@@ -1,4 +1,4 @@
-//! The document as a page for people: one file without a script, which loads nothing. What stands in the document is
+//! The document as a page for people: one file without a script, which loads nothing but its icon. What stands in the document is
 //! text in it, never markup.
 
 mod shape;
@@ -46,7 +46,7 @@ pub(crate) fn page(document: &Value) -> String {
     let about = inline(document["info"]["description"].as_str().unwrap_or_default());
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>Toft: HTTP API</title><style>{STYLE}</style>\
+         <title>Toft: HTTP API</title><link rel=icon href=\"/favicon.svg\"><style>{STYLE}</style>\
          <a class=skip href=\"#main\">Skip to the operations</a>\
          <header>{MARK}<strong>Toft</strong><span>HTTP API · {version}</span><a href=\"/openapi.json\">openapi.json</a></header>\
          <div class=frame><nav aria-label=Areas><ul>{nav}</ul></nav>\

@@ -2,6 +2,7 @@
 import { useState } from 'react'
 import type { Question } from '@/api/bridge-types'
 import { ApiError, wordsOf } from '@/api/http'
+import { Ticked } from '@/components/ticked'
 import { useOpenPanel } from '@/hooks/dock'
 import { useProject } from '@/hooks/live'
 import { useMachineState } from '@/hooks/machine'
@@ -55,7 +56,7 @@ export function CallQuestion({
     <div className="mt-1 mb-2">
       <AskedForm
         label={label}
-        question={<InCode text={first} />}
+        question={<Ticked text={first} />}
         disabled={closed}
         error={error}
         onSubmit={() => {
@@ -120,20 +121,5 @@ function Code({ text }: { text: string }) {
     >
       {text}
     </pre>
-  )
-}
-
-/** Words in which what stands between backticks is code. */
-function InCode({ text }: { text: string }) {
-  return text.split('`').map((part, at) =>
-    at % 2 === 1 ? (
-      // Parts have no identity but their place.
-      // oxlint-disable-next-line react/no-array-index-key
-      <code key={at} className="text-sm">
-        {part}
-      </code>
-    ) : (
-      part
-    ),
   )
 }

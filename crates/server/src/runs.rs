@@ -18,7 +18,10 @@ pub(crate) mod worker;
 pub use artifacts::{ArtifactError, ArtifactPlace};
 pub use settings::RunSettings;
 
-use crate::{api_error::ApiError, machines::feed::Feed};
+use crate::{
+    api_error::{ApiError, Code},
+    machines::feed::Feed,
+};
 use artifacts::Artifacts;
 use feed::RunFeed;
 use std::{
@@ -46,6 +49,11 @@ const CANCEL_TOPIC: &str = "cancel:";
 
 /// Requests that may wait for their turn.
 const WAITING_MAX: usize = 1024;
+
+/// What asks for a run that there is none of is told.
+pub(crate) fn missing() -> ApiError {
+    ApiError::new(Code::NotFound, "run not found")
+}
 
 /// What all who work on runs share.
 pub(crate) struct Runs {

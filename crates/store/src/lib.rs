@@ -62,8 +62,8 @@ pub use preview_ports::{PreviewPort, PreviewPorts};
 pub use prices::{ModelPrice, Prices};
 pub use projects::{Created, NewProject, Project, Projects, Wake, Wanted};
 pub use runs::{
-    Accepted, Artifact, Cancelled, Claim, Left, NewRun, NewRunEvent, Run, RunCost, RunEvent,
-    RunMessage, RunState, RunUsage, Runs, Wrote,
+    Accepted, Artifact, Cancelled, Claim, Left, NewRun, NewRunEvent, Reached, Run, RunCost,
+    RunEvent, RunMessage, RunState, RunUsage, Runs, Wrote,
 };
 pub use schedules::{Schedule, Schedules};
 pub use secrets::{

@@ -318,6 +318,15 @@ pub struct Cancelled {
     pub is_cancelled: bool,
 }
 
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// The number of its last event.
+    pub last_seq: u64,
+    /// Whether that is its end.
+    pub is_over: bool,
+}
+
 /// Runs.
 #[async_trait]
 pub trait Runs: Send + Sync {
@@ -330,6 +339,12 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<Accepted>, StoreError>;
     /// One run of a project.
     async fn run(&self, project: &ProjectId, id: &JobId) -> Result<Option<Run>, StoreError>;
+    /// How far it is: a few bytes, where a whole run may be megabytes.
+    async fn run_reached(
+        &self,
+        project: &ProjectId,
+        id: &JobId,
+    ) -> Result<Option<Reached>, StoreError>;
     /// The run that came under a key of a project's, with what tells another request from its own.
     async fn run_of_key(
         &self,

@@ -133,7 +133,12 @@ pub fn read(text: &mut String) -> Result<Vec<Told>> {
 
 /// All that a run tells to its end, however often connection, server or database go away meanwhile. Numbers have no gap.
 pub async fn follow(toft: &Toft, run: &str) -> Result<Vec<Told>> {
-    let until = Instant::now() + STEP_TIMEOUT;
+    follow_for(toft, run, STEP_TIMEOUT).await
+}
+
+/// The same of one that may take longer.
+pub async fn follow_for(toft: &Toft, run: &str, patience: Duration) -> Result<Vec<Told>> {
+    let until = Instant::now() + patience;
     let mut all: Vec<Told> = Vec::new();
     while Instant::now() < until {
         let url = format!("{}{run}/stream", toft.base);

@@ -16,7 +16,7 @@ use crate::{
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
     routes::providers::{gateway_failed, no_gateway},
-    runs::{accept, follow, shown},
+    runs::{accept, follow, missing, shown},
     secrets::hand_down,
     state::App,
 };
@@ -101,7 +101,7 @@ pub(crate) async fn create(
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
-        return follow::events(&app, &of.caller, &run, 0).await;
+        return follow::events(&app, &of.caller, &run.project, &run.id, 0).await;
     }
     Ok(Data(Begun::Run(shown::accepted(&run, created))).into_response())
 }
@@ -117,7 +117,7 @@ pub(crate) async fn message(
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
-        return follow::events(&app, &of.caller, &run, 0).await;
+        return follow::events(&app, &of.caller, &run.project, &run.id, 0).await;
     }
     let message =
         Said { role: "user", content: run.prompt.clone(), created_at: rfc3339(run.created_at) };
@@ -396,9 +396,9 @@ pub(crate) async fn stream(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let run = find(&app, &of.project, &named).await?;
+    let id = named.id()?;
     let after = follow::after(query.as_deref(), &headers)?;
-    follow::events(&app, &of.caller, &run, after).await
+    follow::events(&app, &of.caller, &of.project.id, &id, after).await
 }
 
 /// `POST /v1/projects/{id}/runs/{run}/cancel`.
@@ -411,7 +411,7 @@ pub(crate) async fn cancel(
     let run = find(&app, &of.project, &named).await?;
     let now = app.clock.now_ms();
     let cancelled = app.store.cancel_run(&of.project.id, &run.id, now).await?;
-    let cancelled = cancelled.ok_or_else(|| ApiError::new(Code::NotFound, "run not found"))?;
+    let cancelled = cancelled.ok_or_else(missing)?;
     if cancelled.is_cancelled {
         app.runs.cancel(&*app.store, &run.id).await;
     }

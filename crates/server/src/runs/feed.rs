@@ -92,7 +92,7 @@ impl RunFeed {
             return false;
         }
         // A database that does not answer says nothing about the run.
-        let is_gone = matches!(store.run(project, &self.id).await, Ok(None));
+        let is_gone = matches!(store.run_reached(project, &self.id).await, Ok(None));
         *looked = (!is_gone).then(Instant::now);
         is_gone
     }

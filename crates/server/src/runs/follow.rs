@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 use std::{convert::Infallible, time::Duration};
 use toft_model::{id::ProjectId, run::JobId, time::rfc3339};
-use toft_store::Run;
+use toft_store::RunEvent;
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{MissedTickBehavior, interval},
@@ -45,17 +45,18 @@ pub(crate) fn after(query: Option<&str>, headers: &HeaderMap) -> Result<u64, Api
     }
 }
 
-/// The stream of a run.
+/// The stream of a run. Thousands may ask for it at once: the run itself, which may have said megabytes, is not read.
 pub(crate) async fn events(
     app: &App,
     caller: &Caller,
-    run: &Run,
+    project: &ProjectId,
+    id: &JobId,
     after: u64,
 ) -> Result<Response, ApiError> {
     // Listen first, then look where the run is: nothing can fall in between.
-    let feed = app.runs.feed(&run.id);
+    let feed = app.runs.feed(id);
     let mut bursts = feed.feed.subscribe();
-    let now = read(app, &run.project, &run.id).await?;
+    let now = app.store.run_reached(project, id).await?.ok_or_else(super::missing)?;
     if after > now.last_seq {
         return Err(ApiError::invalid(format!(
             "this run has told {} events: {after} is none of them. Leave Last-Event-ID out to get all",
@@ -65,11 +66,12 @@ pub(crate) async fn events(
     // What was told before is read by each client that wants it.
     feed.begins_at(now.last_seq).await;
     let over = Pass::of(caller).over(app);
-    let (app, id, project) = (app.clone(), run.id.clone(), run.project.clone());
+    let named = HeaderValue::from_str(id.as_str());
+    let (app, id, project) = (app.clone(), id.clone(), project.clone());
     let body = stream! {
         yield Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\n\n"));
         let mut last = after;
-        let mut is_over = now.state.status.is_over() && last == now.last_seq;
+        let mut is_over = now.is_over && last == now.last_seq;
         let mut behind = last < now.last_seq;
         let mut over = std::pin::pin!(over);
         let mut ping = interval(PING);
@@ -79,14 +81,11 @@ pub(crate) async fn events(
             while behind {
                 let Ok(page) = app.store.run_events(&id, last, PAGE_ROWS, PAGE_BYTES).await else { return };
                 behind = !page.is_empty();
-                let mut text = String::new();
-                for event in &page {
-                    last = event.seq;
-                    is_over |= is_last(&event.event);
-                    feed::write(&mut text, &frame(event));
-                }
-                if !text.is_empty() {
-                    yield Ok(Bytes::from(text));
+                if let Some(end) = page.last() {
+                    last = end.seq;
+                    is_over = is_last(&end.event);
+                    // Who reads nothing keeps what is on its way to it, and not the page as well.
+                    yield Ok(framed(page));
                 }
             }
             if is_over {
@@ -120,21 +119,25 @@ pub(crate) async fn events(
         }
     };
     let mut answer = event_stream(Body::from_stream(body));
-    if let Ok(id) = HeaderValue::from_str(run.id.as_str()) {
+    if let Ok(id) = named {
         answer.headers_mut().insert("x-run-id", id);
     }
     Ok(answer)
+}
+
+/// Events as they go over the wire.
+fn framed(page: Vec<RunEvent>) -> Bytes {
+    let mut text = String::new();
+    for event in &page {
+        feed::write(&mut text, &frame(event));
+    }
+    Bytes::from(text)
 }
 
 /// A sign of life under the number that was told last, in the frame of all events.
 fn pinged(last: u64, ts: &str) -> String {
     let data = json!({ "id": last, "event": "ping", "data": { "ts": ts }, "ts": ts });
     format!("event: ping\nid: {last}\ndata: {data}\n\n")
-}
-
-async fn read(app: &App, project: &ProjectId, id: &JobId) -> Result<Run, ApiError> {
-    let run = app.store.run(project, id).await?;
-    run.ok_or_else(|| ApiError::new(crate::api_error::Code::NotFound, "run not found"))
 }
 
 #[cfg(test)]

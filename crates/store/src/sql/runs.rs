@@ -12,8 +12,8 @@ use super::{Durable, SqlStore, queue, unsigned};
 use crate::{
     error::StoreError,
     runs::{
-        Accepted, Artifact, Cancelled, Claim, Left, NewRun, NewRunEvent, Run, RunEvent, RunMessage,
-        Runs, Wrote,
+        Accepted, Artifact, Cancelled, Claim, Left, NewRun, NewRunEvent, Reached, Run, RunEvent,
+        RunMessage, Runs, Wrote,
     },
 };
 use async_trait::async_trait;
@@ -67,6 +67,26 @@ impl Runs for SqlStore {
         .bind(id.as_str())
         .fetch_optional(&self.read)
         .await?)
+    }
+
+    async fn run_reached(
+        &self,
+        project: &ProjectId,
+        id: &JobId,
+    ) -> Result<Option<Reached>, StoreError> {
+        let found: Option<(String, i64)> = sqlx::query_as(
+            "SELECT r.status, r.last_seq FROM run r JOIN project p ON p.id = r.project_id \
+             WHERE p.public_id = $1 AND r.public_id = $2 AND p.deleted_at IS NULL",
+        )
+        .bind(project.as_str())
+        .bind(id.as_str())
+        .fetch_optional(&self.read)
+        .await?;
+        let reached = found.map(|(status, last_seq)| {
+            let is_over = word::<RunStatus>(&status)?.is_over();
+            Ok::<_, sqlx::Error>(Reached { last_seq: unsigned(last_seq), is_over })
+        });
+        Ok(reached.transpose()?)
     }
 
     async fn run_of_key(

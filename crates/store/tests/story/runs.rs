@@ -6,8 +6,8 @@ use toft_model::{
     run::{JobId, Phase, RunStatus, WaitsFor, WebhookId},
 };
 use toft_store::{
-    Accepted, Artifact, Claim, Claiming, Durable, Left, ModelPrice, NewRun, NewRunEvent, Run,
-    RunCost, RunUsage, Store, Webhook, Wrote,
+    Accepted, Artifact, Claim, Claiming, Durable, Left, ModelPrice, NewRun, NewRunEvent, Reached,
+    Run, RunCost, RunUsage, Store, Webhook, Wrote,
 };
 
 const LEASE_MS: u64 = 30_000;
@@ -66,6 +66,9 @@ pub(crate) async fn accepted(place: &Place) {
     assert_eq!((first.state.status, first.last_seq, first.fence), (RunStatus::Queued, 1, 0));
     assert_eq!(store.run(&shop, &first.id).await.unwrap(), Some(first.clone()));
     assert_eq!(store.run(&other, &first.id).await.unwrap(), None);
+    let reached = Reached { last_seq: 1, is_over: false };
+    assert_eq!(store.run_reached(&shop, &first.id).await.unwrap(), Some(reached));
+    assert_eq!(store.run_reached(&other, &first.id).await.unwrap(), None);
     assert_eq!(statuses(store, &first).await, [(1, r#"{"status":"queued"}"#.to_owned())]);
     let messages = store.run_messages(&first.id).await.unwrap();
     let said: Vec<_> = messages.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect();
@@ -114,6 +117,7 @@ pub(crate) async fn accepted(place: &Place) {
     // A project's runs go with it, and nobody gets them any more.
     store.delete_project(&shop, 300).await.unwrap();
     assert_eq!(store.run(&shop, &first.id).await.unwrap(), None);
+    assert_eq!(store.run_reached(&shop, &first.id).await.unwrap(), None);
     assert_eq!(store.run_events(&first.id, 0, 10, 1 << 20).await.unwrap(), []);
     assert_eq!(store.count_runs().await.unwrap(), [(RunStatus::Queued, 1)]);
     let left = store.claim_runs(&claim("one", 9), 301).await.unwrap();
@@ -250,6 +254,8 @@ pub(crate) async fn queued(place: &Place) {
     let lost = store.write_run(&mine, &again, &Left::default(), Durable::Now, 150).await.unwrap();
     assert_eq!(lost, Wrote::Lost);
     assert_eq!(store.run(&shop, &first.id).await.unwrap().unwrap().last_seq, 4);
+    let reached = store.run_reached(&shop, &first.id).await.unwrap();
+    assert_eq!(reached, Some(Reached { last_seq: 4, is_over: true }));
     store.close().await;
 }
 

@@ -14,7 +14,7 @@ use toft_stories::{
     internet::{HOSTS, Internet},
     lane,
     provider::Provider,
-    runs::{adds_a_line, ask, ask_once, completed, follow, place},
+    runs::{adds_a_line, ask, ask_once, completed, follow, follow_for, place},
     servers::{Kept, Server},
     session::{self, Follow, Seen},
     toft::{STEP_TIMEOUT, Start, Toft},
@@ -104,8 +104,10 @@ async fn away_under_load(server: &Server, gone: impl Fn(bool) -> Result<()>) -> 
     a.down()
 }
 
+/// Follows them while the database goes away and comes back.
 async fn join_followers(toft: &Toft, runs: &[String]) -> Result<()> {
-    for all in futures_util::future::join_all(runs.iter().map(|run| follow(toft, run))).await {
+    let followed = runs.iter().map(|run| follow_for(toft, run, away() + STEP_TIMEOUT));
+    for all in futures_util::future::join_all(followed).await {
         ensure!(all?.last().is_some_and(|told| told.kind == "done"), "it is told to its end");
     }
     Ok(())

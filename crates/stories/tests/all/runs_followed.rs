@@ -54,6 +54,8 @@ async fn whoever_comes_back_a_thousand_times_has_every_event_once_and_in_order()
     let toft = Toft::start(Start { env: provider.env("sk-f"), ..Start::default() }).await?;
     let project = place(&toft).await?;
     let run = ask(&toft, &project, "one", "be wordy").await?;
+    // They come and go while it talks, not while its machine starts.
+    toft.until(&run, |run| run["lastEventId"].as_u64() > Some(10)).await?;
     let union: Mutex<BTreeMap<u64, Told>> = Mutex::default();
     let (left, seed) =
         (AtomicUsize::new(RECONNECTS), AtomicU64::new(u64::from(std::process::id())));

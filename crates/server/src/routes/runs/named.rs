@@ -1,9 +1,6 @@
 //! One run of a project's, by the id in the path.
 
-use crate::{
-    api_error::{ApiError, Code},
-    state::App,
-};
+use crate::{api_error::ApiError, runs, state::App};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toft_model::run::JobId;
@@ -14,8 +11,12 @@ pub(crate) struct Named {
     run: String,
 }
 
+impl Named {
+    pub(super) fn id(&self) -> Result<JobId, ApiError> {
+        self.run.parse().map_err(|_| runs::missing())
+    }
+}
+
 pub(super) async fn find(app: &App, project: &Project, named: &Named) -> Result<Run, ApiError> {
-    let missing = || ApiError::new(Code::NotFound, "run not found");
-    let id: JobId = named.run.parse().map_err(|_| missing())?;
-    app.store.run(&project.id, &id).await?.ok_or_else(missing)
+    app.store.run(&project.id, &named.id()?).await?.ok_or_else(runs::missing)
 }

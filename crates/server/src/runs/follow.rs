@@ -128,8 +128,8 @@ pub(crate) async fn events(
 /// Events as they go over the wire.
 fn framed(page: Vec<RunEvent>) -> Bytes {
     let mut text = String::new();
-    for event in &page {
-        feed::write(&mut text, &frame(event));
+    for event in page {
+        feed::write(&mut text, &frame(&event));
     }
     Bytes::from(text)
 }

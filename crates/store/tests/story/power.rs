@@ -210,8 +210,8 @@ async fn whatever_a_power_cut_leaves_opens_and_has_what_was_answered() {
     let mut answered = Vec::new();
     for (n, (name, deed)) in done.iter().enumerate() {
         if moments.contains(&n) {
-            let cut = folder.join("cut");
-            let _ = fs::remove_dir_all(&cut);
+            // Each in a folder of its own: who closes a database removes its log by name.
+            let cut = folder.join(format!("cut-{n}"));
             fs::create_dir(&cut).unwrap();
             for name in ["toft.db", "toft.db-wal"] {
                 if let Some(file) = files.get(name) {
@@ -219,6 +219,7 @@ async fn whatever_a_power_cut_leaves_opens_and_has_what_was_answered() {
                 }
             }
             holds(&cut.join("toft.db"), &String::from_utf8(answered.clone()).unwrap(), n).await;
+            fs::remove_dir_all(&cut).unwrap();
         }
         if name == "answered" {
             apply(&mut answered, deed, usize::MAX);
@@ -249,4 +250,5 @@ async fn holds(file: &Path, answered: &str, moment: usize) {
     let whole: String =
         sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut db).await.unwrap();
     assert_eq!(whole, "ok", "cut at {moment}");
+    db.close().await.unwrap();
 }

@@ -16,7 +16,9 @@ mod older;
 mod people;
 mod postgres;
 mod power;
+mod prices;
 mod projects;
+mod queue;
 mod runs;
 mod schedules;
 mod secrets;
@@ -28,6 +30,7 @@ mod stopped;
 mod traces;
 mod upgrade;
 mod usage;
+mod webhooks;
 
 use databases::{Place, Server};
 use toft_model::id::ProjectId;
@@ -97,11 +100,11 @@ stories! {
     runs::accepted as a_request_is_one_run_however_often_it_comes,
     runs::queued as a_run_is_worked_on_in_order_and_written_by_its_owner,
     runs::owned as a_run_outlives_its_owners_and_none_of_them_writes_after_the_next,
-    runs::priced as prices_are_those_that_people_set,
-    runs::told_of as who_wants_to_know_of_runs_is_told_once_each,
-    runs::claimed_by_team as a_team_has_as_many_at_once_as_it_may,
-    runs::raced as many_who_claim_at_once_get_each_run_once,
-    runs::urgent as larger_priorities_go_first_and_a_team_has_as_many_as_it_may,
+    prices::priced as prices_are_those_that_people_set,
+    webhooks::told_of as who_wants_to_know_of_runs_is_told_once_each,
+    queue::claimed_by_team as a_team_has_as_many_at_once_as_it_may,
+    queue::raced as many_who_claim_at_once_get_each_run_once,
+    queue::urgent as larger_priorities_go_first_and_a_team_has_as_many_as_it_may,
     stopped::for_long as an_owner_that_stood_still_writes_nothing_any_more,
     upgrade::killed as steps_that_are_cut_are_done_by_the_next_one,
     upgrade::expanded as an_older_server_goes_on_beside_a_newer_one_and_none_begins,

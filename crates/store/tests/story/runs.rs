@@ -1,18 +1,16 @@
-//! Runs and their queue.
+//! Runs: how requests become them, who writes them, and what they leave. Who gets which is `queue`'s.
 
 use crate::{databases::Place, project};
 use toft_model::{
     id::ProjectId,
-    run::{JobId, Phase, RunStatus, WaitsFor, WebhookId},
+    run::{JobId, Phase, RunStatus, WaitsFor},
 };
 use toft_store::{
-    Accepted, Artifact, Claim, Claiming, Durable, Left, ModelPrice, NewRun, NewRunEvent, Reached,
-    Run, RunCost, RunUsage, Store, Webhook, Wrote,
+    Accepted, Artifact, Claim, Durable, Left, NewRun, NewRunEvent, Reached, Run, RunCost, RunUsage,
+    Store, Wrote,
 };
 
 const LEASE_MS: u64 = 30_000;
-
-const ANY: Claiming<'static> = Claiming { limit: 9, per_webhook: 9, busy: &[] };
 
 pub(crate) fn new(project: &ProjectId, key: &str) -> NewRun {
     NewRun {
@@ -53,7 +51,7 @@ async fn statuses(store: &dyn Store, run: &Run) -> Vec<(u64, String)> {
     events.into_iter().map(|told| (told.seq, told.event.data)).collect()
 }
 
-fn ids(runs: &[Run]) -> Vec<&JobId> {
+pub(crate) fn ids(runs: &[Run]) -> Vec<&JobId> {
     runs.iter().map(|run| &run.id).collect()
 }
 
@@ -124,36 +122,6 @@ pub(crate) async fn accepted(place: &Place) {
     assert_eq!(ids(&left), [&elsewhere.id]);
     assert_eq!(store.accept_runs(&[new(&shop, "z")], 302).await.unwrap(), [Accepted::NoProject]);
     store.close().await;
-}
-
-/// A team has as many at once as it may, whoever claims, and the most urgent; another team has its own.
-pub(crate) async fn claimed_by_team(place: &Place) {
-    let (here, there) = (place.open().await, place.open().await);
-    let mut waiting = Vec::new();
-    for n in 0..8_u32 {
-        let project = project(&*here, None, u64::from(n) + 1).await.id;
-        // Behind the first of a project the others wait, however many.
-        for key in ["a", "b", "c"] {
-            let urgency = if key == "a" { i64::from(n) } else { 99 };
-            waiting
-                .push(accept(&*here, NewRun { priority: urgency, ..new(&project, key) }).await.id);
-        }
-    }
-    let of_team = |owner| Claim { per_team: 3, ..claim(owner, 9) };
-    let (one, two) = (of_team("one"), of_team("two"));
-    let (mine, others) = tokio::join!(here.claim_runs(&one, 100), there.claim_runs(&two, 100));
-    let (mine, others) = (mine.unwrap(), others.unwrap());
-    let mut claimed = ids(&mine);
-    claimed.extend(ids(&others));
-    claimed.sort();
-    let mut urgent = [&waiting[21], &waiting[18], &waiting[15]];
-    urgent.sort();
-    assert_eq!(claimed, urgent);
-    assert_eq!(here.claim_runs(&one, 100).await.unwrap(), []);
-    let more = here.claim_runs(&Claim { per_team: 4, ..one }, 100).await.unwrap();
-    assert_eq!(ids(&more), [&waiting[12]]);
-    here.close().await;
-    there.close().await;
 }
 
 pub(crate) async fn queued(place: &Place) {
@@ -255,7 +223,7 @@ pub(crate) async fn queued(place: &Place) {
     assert_eq!(lost, Wrote::Lost);
     assert_eq!(store.run(&shop, &first.id).await.unwrap().unwrap().last_seq, 4);
     let reached = store.run_reached(&shop, &first.id).await.unwrap();
-    assert_eq!(reached, Some(Reached { last_seq: 4, is_over: true }));
+    assert_eq!(reached, Some(Reached { last_seq: 4, is_over: false }), "it is tried again");
     store.close().await;
 }
 
@@ -319,184 +287,12 @@ pub(crate) async fn owned(place: &Place) {
     );
     let kept = store.run(&shop, &first.id).await.unwrap().unwrap();
     assert_eq!(kept.state, mine.state);
+    let reached = store.run_reached(&shop, &first.id).await.unwrap();
+    assert_eq!(reached, Some(Reached { last_seq: 3, is_over: true }));
     assert_eq!(store.run_messages(&first.id).await.unwrap()[1].content, "all\0done");
     assert_eq!(store.artifact(&first.id, "workspace").await.unwrap(), Some(file));
     assert_eq!(store.artifact(&first.id, "other").await.unwrap(), None);
     assert_eq!(store.take_over_runs(&claim("five", 9), u64::MAX / 4).await.unwrap(), []);
     assert!(!store.cancel_run(&shop, &first.id, 600).await.unwrap().unwrap().is_cancelled);
-    store.close().await;
-}
-
-pub(crate) async fn priced(place: &Place) {
-    let store = place.open().await;
-    let seeded = store.active_price("openai", "gpt-5").await.unwrap().unwrap();
-    assert_eq!(
-        (seeded.input, seeded.output, seeded.cached_input),
-        (10_000_000, 30_000_000, Some(1_000_000))
-    );
-    assert_eq!((seeded.version.as_str(), seeded.currency.as_str()), ("seed:v1", "USD"));
-    assert_eq!(store.prices().await.unwrap().len(), 6);
-    assert_eq!(store.active_price("openai", "gpt-6").await.unwrap(), None);
-    let own = ModelPrice {
-        provider: "openai".into(),
-        model: "gpt-6".into(),
-        reasoning_output: Some(7),
-        cached_input: None,
-        version: "mine".into(),
-        updated_at: 9,
-        ..seeded.clone()
-    };
-    store.put_price(&own).await.unwrap();
-    assert_eq!(store.active_price("openai", "gpt-6").await.unwrap().as_ref(), Some(&own));
-    store.put_price(&ModelPrice { is_active: false, ..own }).await.unwrap();
-    assert_eq!(store.active_price("openai", "gpt-6").await.unwrap(), None);
-    assert_eq!(store.prices().await.unwrap().len(), 7);
-    assert!(store.delete_price("openai", "gpt-5").await.unwrap());
-    assert!(!store.delete_price("openai", "gpt-5").await.unwrap());
-    store.close().await;
-}
-
-pub(crate) async fn told_of(place: &Place) {
-    let store = place.open().await;
-    let store = &*store;
-    let (shop, other) = (project(store, None, 1).await.id, project(store, None, 2).await.id);
-    let webhook = |project: Option<&ProjectId>| Webhook {
-        id: WebhookId::random(),
-        project: project.cloned(),
-        url: "http://127.0.0.1:1/hook".into(),
-        sealed: "s".into(),
-        created_at: 5,
-    };
-    let (own, all) = (webhook(Some(&shop)), webhook(None));
-    for one in [&own, &all] {
-        store.add_webhook(one).await.unwrap();
-    }
-    assert_eq!(store.webhooks(Some(&shop)).await.unwrap(), std::slice::from_ref(&own));
-    assert_eq!(store.webhooks(Some(&other)).await.unwrap(), []);
-    assert_eq!(store.webhooks(None).await.unwrap(), std::slice::from_ref(&all));
-    assert_eq!(store.wrapped().await.unwrap().webhooks.len(), 2);
-
-    // What is told goes with the end, in one transaction, once.
-    accept(store, new(&shop, "a")).await;
-    let mut run = store.claim_runs(&claim("one", 1), 10).await.unwrap().remove(0);
-    assert_eq!(store.claim_deliveries(&ANY, 10, 20).await.unwrap(), []);
-    run.state.status = RunStatus::Completed;
-    let left = Left::default();
-    store.write_run(&run, &[], &left, Durable::Now, 10).await.unwrap();
-    let ended = accept(store, new(&other, "b")).await;
-    store.cancel_run(&other, &ended.id, 11).await.unwrap();
-    let mut due = store.claim_deliveries(&ANY, 11, 500).await.unwrap();
-    // Those of one moment come in any order.
-    due.sort_by_key(|one| (one.run != run.id, one.webhook.id != own.id));
-    let to: Vec<_> = due.iter().map(|one| (&one.webhook.id, &one.run, one.attempts)).collect();
-    assert_eq!(to, [(&own.id, &run.id, 1), (&all.id, &run.id, 1), (&all.id, &ended.id, 1)]);
-    assert_eq!(store.claim_deliveries(&ANY, 499, 900).await.unwrap(), []);
-    store.put_delivery(&due[0].id, true, None, "200", 12).await.unwrap();
-    store.put_delivery(&due[1].id, false, Some(30), "503\0", 12).await.unwrap();
-    let again = store.claim_deliveries(&ANY, 30, 40).await.unwrap();
-    assert_eq!((again.len(), &again[0].id, again[0].attempts), (1, &due[1].id, 2));
-    store.put_delivery(&due[1].id, false, None, "gone", 31).await.unwrap();
-    let sent = store.deliveries(&own.id, 9).await.unwrap();
-    let end = (sent[0].is_delivered, sent[0].done_at, sent[0].said.as_deref());
-    assert_eq!(end, (true, Some(12), Some("200")));
-    let sent = store.deliveries(&all.id, 9).await.unwrap();
-    assert_eq!((sent.len(), sent[1].is_delivered, sent[1].done_at), (2, false, Some(31)));
-
-    // Whoever takes long, or is told of much, leaves the others theirs.
-    for key in ["c", "d", "e"] {
-        let more = accept(store, new(&shop, key)).await;
-        store.cancel_run(&shop, &more.id, 40).await.unwrap();
-    }
-    let claimed = async |per_webhook: u32, busy: &[WebhookId], now: u64| {
-        let of = Claiming { limit: 9, per_webhook, busy };
-        let due = store.claim_deliveries(&of, now, now + 100).await.unwrap();
-        let count = |hook: &Webhook| due.iter().filter(|one| one.webhook.id == hook.id).count();
-        (count(&own), count(&all))
-    };
-    assert_eq!(claimed(2, &[], 600).await, (2, 2));
-    assert_eq!(claimed(2, std::slice::from_ref(&own.id), 600).await, (0, 2));
-    assert_eq!(claimed(2, &[], 600).await, (1, 0));
-    assert_eq!(claimed(2, &[], 600).await, (0, 0));
-
-    assert!(!store.delete_webhook(Some(&shop), &all.id).await.unwrap());
-    assert!(!store.delete_webhook(None, &own.id).await.unwrap());
-    assert!(store.delete_webhook(None, &all.id).await.unwrap());
-    let left = store.claim_deliveries(&ANY, 9_000, 9_001).await.unwrap();
-    assert_eq!(left.len(), 3);
-    assert!(left.iter().all(|one| one.webhook.id == own.id), "{left:?}");
-    store.delete_project(&shop, 50).await.unwrap();
-    assert_eq!(store.wrapped().await.unwrap().webhooks, []);
-    store.close().await;
-}
-
-/// Of several projects the most urgent goes first, and of those that came under one priority the oldest; and however
-/// many there is room for, a team has no more at work than it may.
-pub(crate) async fn urgent(place: &Place) {
-    let store = place.open().await;
-    let store = &*store;
-    let mut runs = Vec::new();
-    for (n, priority) in (0..).zip([0, 5, -3, 5, i64::from(i32::MAX), 0]) {
-        let project = project(store, None, n).await.id;
-        runs.push(accept(store, NewRun { priority, ..new(&project, "a") }).await);
-    }
-    let wanted: Vec<_> = [4, 1, 3, 0, 5, 2].into_iter().map(|n: usize| &runs[n].id).collect();
-    let of_team = |limit, per_team| Claim { per_team, ..claim("one", limit) };
-    let first = store.claim_runs(&of_team(1, 9), 100).await.unwrap();
-    assert_eq!(ids(&first), wanted[..1]);
-    let two = store.claim_runs(&of_team(9, 3), 100).await.unwrap();
-    let mut got = ids(&two);
-    got.sort_by_key(|id| wanted.iter().position(|one| one == id));
-    assert_eq!(got, wanted[1..3], "the most urgent, and no more than the team may");
-    assert_eq!(store.claim_runs(&of_team(9, 3), 100).await.unwrap(), []);
-    for mut run in first.into_iter().chain(two) {
-        run.state.status = RunStatus::Completed;
-        store.write_run(&run, &[], &Left::default(), Durable::Soon, 101).await.unwrap();
-    }
-    // Who waits for a person has no place.
-    let mut one = store.claim_runs(&of_team(9, 1), 102).await.unwrap().remove(0);
-    assert_eq!(&one.id, wanted[3]);
-    assert_eq!(store.claim_runs(&of_team(9, 1), 102).await.unwrap(), []);
-    one.state.waits_for = Some(WaitsFor::Approval);
-    store.write_run(&one, &[], &Left::default(), Durable::Soon, 103).await.unwrap();
-    assert_eq!(ids(&store.claim_runs(&of_team(9, 1), 104).await.unwrap()), wanted[4..5]);
-    store.close().await;
-}
-
-/// Many claim at once: each run has one owner, and of a project one is worked on.
-pub(crate) async fn raced(place: &Place) {
-    let store = place.open().await;
-    let mut requests = Vec::new();
-    for n in 0..6 {
-        let id = project(&*store, None, n).await.id;
-        requests.extend((0..5).map(|k| new(&id, &format!("{k}"))));
-    }
-    let accepted = store.accept_runs(&requests, 1).await.unwrap();
-    assert!(accepted.iter().all(|one| matches!(one, Accepted::New(_))));
-    let mut done = Vec::new();
-    while done.len() < requests.len() {
-        let claims = (0..8).map(|n| {
-            let store = &store;
-            async move { store.claim_runs(&claim(&format!("o{n}"), 2), 10).await.unwrap() }
-        });
-        let held: Vec<Run> =
-            futures_util::future::join_all(claims).await.into_iter().flatten().collect();
-        assert!(!held.is_empty());
-        let mut projects: Vec<&ProjectId> = held.iter().map(|run| &run.project).collect();
-        projects.sort();
-        projects.dedup();
-        assert_eq!(projects.len(), held.len());
-        for mut run in held {
-            assert_eq!(run.fence, 1);
-            run.state.status = RunStatus::Completed;
-            let wrote = store.write_run(&run, &[], &Left::default(), Durable::Soon, 11).await;
-            assert_eq!(wrote.unwrap(), Wrote::Done(1));
-            done.push((run.project.clone(), run.index));
-        }
-    }
-    for project in requests.iter().map(|new| &new.project) {
-        let order: Vec<u64> =
-            done.iter().filter(|(of, _)| of == project).map(|(_, index)| *index).collect();
-        assert_eq!(order, [1, 2, 3, 4, 5]);
-    }
     store.close().await;
 }

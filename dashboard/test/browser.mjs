@@ -1,4 +1,5 @@
-// Chromium for tests, from Debian's package; a fresh profile each time.
+// Chromium for tests, from Debian's packages; a fresh profile each time. The one without windows of its
+// own comes first: the same engine, for some 60 % of the processor time. CHROMIUM names another.
 import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
 
@@ -16,10 +17,13 @@ const START_MS_MAX = 120_000
 
 export async function launch() {
   const executablePath =
-    process.env.CHROMIUM ??
-    ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
-      existsSync(path),
-    )
+    process.env.CHROMIUM ||
+    [
+      '/usr/lib/chromium/chromium-headless-shell',
+      '/usr/bin/chromium',
+      '/usr/bin/chromium-browser',
+      '/usr/bin/google-chrome',
+    ].find((path) => existsSync(path))
   if (!executablePath)
     throw new Error('no chromium: install the package `chromium`, or set CHROMIUM')
   // Chromium's own sandbox does not work for root.

@@ -46,7 +46,7 @@ const OWNER: &str = "TOFT_CHAOS_OWNER";
 
 /// Of each database.
 fn lasts() -> Duration {
-    if toft_lane::deep() { Duration::from_mins(5) } else { Duration::from_secs(30) }
+    if toft_lane::deep() { Duration::from_mins(10) } else { Duration::from_mins(1) }
 }
 
 fn now_ms() -> u64 {

@@ -12,6 +12,9 @@ mod backend;
 mod box_bridge;
 #[path = "it/box_init.rs"]
 mod box_init;
+#[path = "it/box_runs.rs"]
+#[expect(dead_code, reason = "shared with the other tests")]
+mod box_runs;
 #[path = "it/client.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod client;

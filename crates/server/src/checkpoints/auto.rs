@@ -17,6 +17,7 @@ use toft_model::{
 };
 use toft_store::{CheckpointRule, Durable, NewEvent};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How long a prompt waits: a hundred times what a copy takes where it takes no time.
 const PROMPT_WAITS_MAX: Duration = Duration::from_secs(2);
@@ -83,6 +84,28 @@ pub(crate) async fn before_prompt(
     // Also when the disk may be full: others yield.
     prune::soon(app, machine);
     taken.map(|taken| taken.id)
+}
+
+/// The same before a run that may be cancelled meanwhile: then nothing, at once, and what is taken is dropped.
+pub(crate) async fn before_run(
+    app: &App,
+    machine: &Arc<Machine>,
+    session: Option<SessionId>,
+    unwanted: &CancellationToken,
+) -> Option<Option<CheckpointId>> {
+    let (app2, machine2) = (app.clone(), Arc::clone(machine));
+    let mut taking = app.tasks.spawn(async move { before_prompt(&app2, &machine2, session).await });
+    tokio::select! {
+        taken = &mut taking => return Some(taken.ok().flatten()),
+        () = unwanted.cancelled() => {}
+    }
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    app.tasks.spawn(async move {
+        if let Ok(Some(id)) = taking.await {
+            not_sent(&app2, &machine, id);
+        }
+    });
+    None
 }
 
 /// Keeps in mind how the last one went.

@@ -1,5 +1,6 @@
 //! Runs that a machine works on and that are over by the word of the store: they were ended while their machine stood
-//! still. Looked for whenever a bridge begins to be followed.
+//! still, or before their bridge was heard. Looked for whenever a bridge begins to be followed, and behind each run
+//! that was cancelled on its way to one.
 
 use crate::{machines::Machine, state::App};
 use axum::body::Body;

@@ -14,7 +14,7 @@ mod place;
 
 pub(super) use owned::Work;
 
-use super::{QUEUE_TOPIC, tell, told::Told};
+use super::{QUEUE_TOPIC, settle::settle, tell, told::Told};
 use crate::machines::Machine;
 use owned::{Failed, Stop};
 use serde_json::json;
@@ -62,7 +62,14 @@ impl Work {
         }
         self.take_place(machine).await?;
         let Some(now) = self.hand_over(machine).await? else {
-            return self.end_cancelled(Told::default()).await;
+            self.end_cancelled(Told::default()).await?;
+            // A bridge that has the order, and was not heard, works on it.
+            let (app, machine) = (self.app.clone(), Arc::clone(machine));
+            let ends = app.stop.token().clone();
+            self.app
+                .tasks
+                .spawn(ends.run_until_cancelled_owned(async move { settle(&app, &machine).await }));
+            return Ok(());
         };
         self.attach(&now).await?;
         self.follow(machine).await

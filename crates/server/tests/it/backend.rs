@@ -49,6 +49,7 @@ pub(crate) struct Machines {
     dir: TempDir,
     disks: Mutex<HashMap<ProjectId, Arc<Disk>>>,
     running: Mutex<HashMap<ProjectId, Box_>>,
+    /// Those that were begun.
     pub(crate) starts: AtomicUsize,
     /// The next starts fail with this text.
     pub(crate) broken: Mutex<Option<String>>,
@@ -212,9 +213,9 @@ impl Backend for Machines {
         if let Some(running) = self.running(&id, true) {
             return Ok(running);
         }
+        self.starts.fetch_add(1, Ordering::SeqCst);
         let takes = *self.start_takes.lock().unwrap();
         tokio::time::sleep(takes).await;
-        self.starts.fetch_add(1, Ordering::SeqCst);
         self.resting.limits.lock().unwrap().insert(id.clone(), spec.limits);
         if let Some(detail) = self.broken.lock().unwrap().clone() {
             return Err(MachineError::DidNotStart { project: id, detail });

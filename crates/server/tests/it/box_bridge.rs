@@ -1,7 +1,10 @@
 //! The bridge of a test's machine: an event log with its stream, a few fixed answers, and an app that
 //! says what reached it.
 
-use crate::resting::Rest;
+use crate::{
+    box_runs::{self, Runs},
+    resting::Rest,
+};
 use axum::{
     Json, Router,
     body::Body,
@@ -45,6 +48,8 @@ pub(crate) struct Disk {
     pub(crate) breaks_off: AtomicBool,
     /// Whether it stands still.
     pub(crate) rest: Rest,
+    /// What it was given to do.
+    pub(crate) runs: Runs,
 }
 
 impl Disk {
@@ -134,6 +139,7 @@ pub(crate) async fn serve(listener: UnixListener, state: Bridge) {
         )
         .route("/toft/activity", get(activity))
         .route("/toft/observed", post(observed))
+        .merge(box_runs::routes())
         .route("/toft/terminals", get(async || Json(json!({"data":{"terminals":[{"id":"t1"}]}}))))
         .route("/toft/ws", any(open_echo))
         .route("/ws", any(open_echo))

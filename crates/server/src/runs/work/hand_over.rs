@@ -19,8 +19,8 @@ use toft_model::{
 const PARENTS_MAX: usize = 64;
 
 impl Work {
-    /// Gives the order to the bridge, to one after the other until one has it. Nothing: it is to end, and no bridge
-    /// knows it.
+    /// Gives the order to the bridge, to one after the other until one has it. Nothing: it is to end, and no
+    /// bridge said that it has it.
     pub(super) async fn hand_over(
         &mut self,
         machine: &Arc<Machine>,
@@ -36,7 +36,12 @@ impl Work {
             }
             // Held until it is answered, so that it is not put away in between.
             let hold = machine.in_use(&self.app.clock);
-            match life::ensure_running(&self.app, machine, &cause).await {
+            let woken = tokio::select! {
+                woken = life::ensure_running(&self.app, machine, &cause) => woken,
+                // Who is cancelled waits for no machine; what has begun comes to its end.
+                () = self.cancelled.cancelled(), if is_new => return Ok(None),
+            };
+            match woken {
                 Ok(()) => self.rest(self.waits_for_person()),
                 Err(error) if machine.state() == MachineState::Stopped => {
                     // A person has stopped it, and starts it again.
@@ -54,7 +59,9 @@ impl Work {
             }
             if is_new && pause == PAUSE_MIN {
                 let session = order.session_id.clone();
-                let copy = auto::before_prompt(&self.app, machine, session).await;
+                let unwanted = &self.cancelled;
+                let copy = auto::before_run(&self.app, machine, session, unwanted).await;
+                let Some(copy) = copy else { return Ok(None) };
                 self.run.state.checkpoint = copy.map(|id| id.to_string());
             }
             let body = serde_json::to_value(&order).unwrap_or_default();

@@ -1,0 +1,75 @@
+//! The runs of a test's bridge: it takes each order and its answer is lost, as where a line breaks; it can be asked
+//! what it works on, and have it ended.
+
+use crate::box_bridge::Bridge;
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, post, put},
+};
+use serde_json::{Value, json};
+use std::sync::Mutex;
+use toft_model::{
+    id::SessionId,
+    run::{JobId, Phase, RunNow, RunStatus},
+};
+
+/// Of one machine.
+#[derive(Default)]
+pub(crate) struct Runs(Mutex<Vec<RunNow>>);
+
+impl Runs {
+    /// How each ended that it was given; `None`: it is worked on.
+    pub(crate) fn ends(&self) -> Vec<(JobId, Option<RunStatus>)> {
+        self.0.lock().unwrap().iter().map(|now| (now.id.clone(), now.status)).collect()
+    }
+}
+
+pub(crate) fn routes() -> Router<Bridge> {
+    Router::new()
+        .route("/toft/runs", get(list))
+        .route("/toft/runs/{id}", put(take))
+        .route("/toft/runs/{id}/cancel", post(cancel))
+}
+
+async fn list(State(bridge): State<Bridge>) -> Json<Value> {
+    Json(json!({ "data": { "runs": *bridge.disk.runs.0.lock().unwrap() } }))
+}
+
+async fn take(
+    State(bridge): State<Bridge>,
+    Path(id): Path<JobId>,
+    Json(order): Json<Value>,
+) -> StatusCode {
+    let mut all = bridge.disk.runs.0.lock().unwrap();
+    if all.iter().all(|now| now.id != id) {
+        all.push(RunNow {
+            id,
+            fence: order["fence"].as_u64().unwrap(),
+            attempt: 1,
+            session_id: "s1".parse::<SessionId>().unwrap(),
+            phase: Phase::Plan,
+            status: None,
+            waits_for: None,
+            plan: None,
+            commit: None,
+            error: None,
+            after_seq: 0,
+            end_seq: None,
+        });
+    }
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
+async fn cancel(
+    State(bridge): State<Bridge>,
+    Path(id): Path<JobId>,
+    Json(by): Json<Value>,
+) -> StatusCode {
+    let mut all = bridge.disk.runs.0.lock().unwrap();
+    let now = all.iter_mut().find(|now| now.id == id).unwrap();
+    assert_eq!(by["fence"], now.fence);
+    now.status = Some(RunStatus::Cancelled);
+    StatusCode::OK
+}

@@ -1,0 +1,81 @@
+//! Runs that are cancelled on their way to a bridge.
+
+use crate::{client::Call, world::World};
+use serde_json::json;
+use std::{sync::atomic::Ordering, time::Duration};
+use toft_model::{id::ProjectId, run::RunStatus};
+use tokio::time::sleep;
+
+/// The path of a run that the project was asked for.
+async fn asked(world: &World, project: &ProjectId) -> String {
+    let runs = format!("/v1/projects/{project}/runs");
+    let call = Call::post(&runs, &json!({"prompt": "go"})).header("idempotency-key", "k");
+    let run = world.ask(call).await.data();
+    format!("{runs}/{}", run["id"].as_str().unwrap())
+}
+
+async fn is_cancelled(world: &World, run: &str) {
+    let answer = world.ask(Call::post(&format!("{run}/cancel"), &json!({}))).await.data();
+    assert_eq!(answer["cancelled"], true, "{answer}");
+    let over = world.eventually(run, |run| run["completedAt"].is_string()).await;
+    assert_eq!(over["status"], "cancelled", "{over}");
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test]
+async fn who_cancels_waits_for_no_machine_that_starts() {
+    let world = World::new().await;
+    let project = world.project().await;
+    world.machines.kill(&project);
+    world.eventually(&format!("/v1/projects/{project}"), |p| p["state"] == "cold").await;
+    let starts = world.machines.starts.load(Ordering::SeqCst);
+    // Much longer than a cancel takes.
+    *world.machines.start_takes.lock().unwrap() = Duration::from_secs(8);
+    let run = asked(&world, &project).await;
+    until("it starts", || world.machines.starts.load(Ordering::SeqCst) > starts).await;
+    is_cancelled(&world, &run).await;
+    assert!(!world.machines.is_running(&project));
+    // It comes to its end for whoever wants it next.
+    until("it runs", || world.machines.is_running(&project)).await;
+    assert!(world.machines.disk(&project).runs.ends().is_empty());
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn who_cancels_waits_for_no_checkpoint_and_leaves_none() {
+    let world = World::new().await;
+    let project = world.project().await;
+    let disk = world.machines.disk(&project);
+    disk.is_idle.store(true, Ordering::SeqCst);
+    // Nearly as long as a prompt waits for one.
+    *world.machines.kept.takes.lock().unwrap() = Duration::from_millis(1_500);
+    let run = asked(&world, &project).await;
+    until("one is begun", || world.machines.kept.begun.load(Ordering::SeqCst) == 1).await;
+    is_cancelled(&world, &run).await;
+    until("it is taken", || world.machines.kept.taken.load(Ordering::SeqCst) == 1).await;
+    let path = format!("/v1/projects/{project}/checkpoints");
+    world.eventually(&path, |all| all["checkpoints"] == json!([])).await;
+    assert!(disk.runs.ends().is_empty(), "no bridge has it");
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn what_a_bridge_took_unheard_ends_when_it_is_cancelled() {
+    let world = World::new().await;
+    let project = world.project().await;
+    let runs = &world.machines.disk(&project).runs;
+    let run = asked(&world, &project).await;
+    until("it has the order", || runs.ends().len() == 1).await;
+    is_cancelled(&world, &run).await;
+    until("it is ended", || runs.ends()[0].1 == Some(RunStatus::Cancelled)).await;
+    world.end(true).await;
+}

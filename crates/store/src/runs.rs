@@ -302,6 +302,8 @@ pub enum Wrote {
     Done(u64),
     /// The same, and somebody wants the run ended, which this did not do.
     Ending(u64),
+    /// Others told of the run's host meanwhile, up to this number: it is to be written behind that.
+    Behind(u64),
     /// The run has another owner, is over, or is gone.
     Lost,
     /// It was to end well, or as failed, or to be tried again, and whoever cancelled it was told that it is cancelled:

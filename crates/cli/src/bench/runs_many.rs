@@ -330,8 +330,6 @@ async fn tell(store: &SqliteStore, run: toft_store::Run, count: u64) -> Result<t
     let left = Left::default();
     match store.write_run(&run, &events, &left, Durable::Soon, 1).await? {
         toft_store::Wrote::Done(last_seq) => Ok(toft_store::Run { last_seq, ..run }),
-        toft_store::Wrote::Ending(_) | toft_store::Wrote::Lost | toft_store::Wrote::Cancelled => {
-            bail!("the run was taken away")
-        }
+        wrote => bail!("the run was taken away: {wrote:?}"),
     }
 }

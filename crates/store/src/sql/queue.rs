@@ -50,15 +50,17 @@ macro_rules! heads {
     };
 }
 
-/// Of those, as many of each team as it has room for: its most urgent, and teams in turn. What waits for a person takes
-/// no room. SQLite begins with what stands left of a `CROSS JOIN`, and would else go through all runs that wait.
+/// Of those, as many of each team as it has room for: its most urgent, and teams in turn. What waits for a person, or
+/// for its host, takes no room. SQLite begins with what stands left of a `CROSS JOIN`, and would else go through all
+/// runs that wait.
 const CLAIM: &str = give!(
     "crashes",
     concat!(
         "SELECT t.id FROM (\
          SELECT r.id, ROW_NUMBER() OVER (PARTITION BY p.team_id ORDER BY r.priority DESC, r.id) + \
          (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
-         AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer') AND q.team_id = p.team_id) AS place \
+         AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer') AND o.host_away = 0 \
+         AND q.team_id = p.team_id) AS place \
          FROM run r JOIN project p ON p.id = r.project_id WHERE r.id IN (",
         heads!(),
         ") AND r.not_before <= ",

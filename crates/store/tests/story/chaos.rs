@@ -30,7 +30,7 @@ use toft_model::{
     id::ProjectId,
     run::{JobId, WebhookId},
 };
-use toft_store::{Accepted, Run, Store, Webhook};
+use toft_store::{Accepted, NewServer, Run, Store, Webhook};
 use tokio::time::sleep;
 
 const PROCESSES: usize = 12;
@@ -139,14 +139,17 @@ async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
     let began = Instant::now();
     let mut chance = Chance(now_ms());
     eprintln!("chance begins with {}", chance.0);
-    while began.elapsed() < lasts() {
-        sleep(Duration::from_millis(50 + chance.below(250))).await;
-        herd.harm(&mut chance);
-        if let Some(server) = server.filter(|_| chance.below(30) == 0) {
-            away(server, &mut chance).await;
+    let harming = async {
+        while began.elapsed() < lasts() {
+            sleep(Duration::from_millis(50 + chance.below(250))).await;
+            herd.harm(&mut chance);
+            if let Some(server) = server.filter(|_| chance.below(30) == 0) {
+                away(server, &mut chance).await;
+            }
         }
-    }
-    seen.ends.store(true, Ordering::SeqCst);
+        seen.ends.store(true, Ordering::SeqCst);
+    };
+    let ((), gone) = tokio::join!(harming, hosts(place, &seen, &projects));
     for one in all {
         one.await.unwrap();
     }
@@ -162,12 +165,14 @@ async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
     checks::all(&*store, &runs, &hook.id).await;
     let fences: u64 = runs.iter().map(|run| run.fence).sum();
     eprintln!(
-        "{} runs, {fences} owners, {heard} events followed, {} killed, {} stood still",
+        "{} runs, {fences} owners, {heard} events followed, {gone} told that their host is gone, \
+         {} killed, {} stood still",
         runs.len(),
         herd.killed,
         herd.stopped
     );
-    assert!(runs.len() > 50 && herd.killed > 5 && herd.stopped > 5, "too little happened");
+    let much = runs.len() > 50 && gone > 5 && herd.killed > 5 && herd.stopped > 5;
+    assert!(much, "too little happened");
     store.close().await;
 }
 
@@ -181,6 +186,46 @@ async fn away(server: &Server, chance: &mut Chance) {
         sleep(Duration::from_millis(500 + chance.below(6_000))).await;
         server.go_on();
     }
+}
+
+/// The host of one project after the other seems gone for a while, and is back, whoever works on its runs. How many runs
+/// were told so.
+async fn hosts(place: &Place, seen: &Seen, projects: &[ProjectId]) -> usize {
+    const HOST: &str = "UPDATE project SET host = ";
+    let store = place.open().await;
+    let ghost = NewServer {
+        id: "ghost".into(),
+        place: "boot host /ghost".into(),
+        url: "http://ghost:4000".into(),
+        version: "1".into(),
+        shares: "same".into(),
+    };
+    let (mut chance, mut told) = (Chance(now_ms()), 0);
+    let mut is_there = store.join(&ghost, now_ms()).await.is_ok();
+    while !seen.ends.load(Ordering::SeqCst) {
+        sleep(Duration::from_millis(100 + chance.below(300))).await;
+        if !is_there {
+            is_there = store.join(&ghost, now_ms()).await.is_ok();
+            continue;
+        }
+        let project = &projects[usize::try_from(chance.below(PROJECTS)).unwrap()];
+        let goes = format!(
+            "{HOST}'ghost' WHERE public_id = '{project}'; UPDATE server SET seen_at = 0 WHERE id = 'ghost'"
+        );
+        // Now and then the database is away.
+        let _ = place.try_sql(&goes).await;
+        told += store.tell_of_hosts(true, now_ms()).await.map_or(0, |runs| runs.len());
+        sleep(Duration::from_millis(chance.below(300))).await;
+        let _ = store.beat(&ghost, now_ms()).await;
+        let _ = store.tell_of_hosts(true, now_ms()).await;
+        let _ = place.try_sql(&format!("{HOST}NULL")).await;
+    }
+    while let Err(error) = place.try_sql(&format!("{HOST}NULL")).await {
+        eprintln!("hosts are let go again: {error}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    store.close().await;
+    told
 }
 
 /// Asks for runs, some of them again, and has some ended.

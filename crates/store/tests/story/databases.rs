@@ -55,16 +55,22 @@ impl Place {
 
     /// What a person does with the database's own client.
     pub(crate) async fn sql(&self, statements: &str) {
+        self.try_sql(statements).await.unwrap();
+    }
+
+    /// The same of a database that may be away.
+    pub(crate) async fn try_sql(&self, statements: &str) -> sqlx::Result<()> {
         let statements = raw_sql(AssertSqlSafe(statements.to_owned()));
         match self {
             Self::Sqlite(_) => {
-                let db = SqliteConnection::connect(&self.file().display().to_string());
-                statements.execute(&mut db.await.unwrap()).await.unwrap();
+                let mut db = SqliteConnection::connect(&self.file().display().to_string()).await?;
+                statements.execute(&mut db).await?;
+                db.close().await
             }
             Self::Postgres { url } => {
-                let mut db = PgConnection::connect(url).await.unwrap();
-                statements.execute(&mut db).await.unwrap();
-                db.close().await.unwrap();
+                let mut db = PgConnection::connect(url).await?;
+                statements.execute(&mut db).await?;
+                db.close().await
             }
         }
     }

@@ -10,7 +10,8 @@ use toft_model::{
     run::{Phase, RunStatus, WaitsFor},
 };
 use toft_store::{
-    Durable, Joined, Left, NewEvent, NewServer, Run, Server, Store, StoreError, Wanted, Wrote,
+    Durable, Joined, Left, NewEvent, NewRunEvent, NewServer, Run, Server, Store, StoreError,
+    Wanted, Wrote,
 };
 
 /// Later than any time of a database's own.
@@ -95,6 +96,46 @@ pub(crate) async fn hosts(place: &Place) {
     assert!(events[1].1.contains("http://a:4000"), "{events:?}");
     assert!(events[2].1.contains(r#""status":"host_back""#), "{events:?}");
     assert!(!store.run(&shop, &bound.id).await.unwrap().unwrap().host_away);
+
+    // Its owner only stood still: what it tells then is not lost, and stands behind what others told meanwhile.
+    let mut owned = got[0].clone();
+    let said = [NewRunEvent { ts: NOW, kind: "token".into(), data: "{}".into() }];
+    let write = async |owned: &Run| {
+        store.write_run(owned, &said, &Left::default(), Durable::Soon, NOW).await.unwrap()
+    };
+    assert_eq!(write(&owned).await, Wrote::Behind(3));
+    owned.last_seq = 3;
+    assert_eq!(write(&owned).await, Wrote::Done(4));
+    silent(place, "a").await;
+    assert_eq!(store.tell_of_hosts(true, NOW).await.unwrap().len(), 2);
+    assert_eq!(write(&owned).await, Wrote::Done(5), "it is there once");
+    let events = told(store, &bound).await;
+    assert_eq!((events.len(), events[3].1.as_str()), (5, "{}"));
+
+    // A server that ends over a run again and again is seen, whatever others told of it in between.
+    assert!(store.beat(&server("a"), NOW).await.unwrap());
+    for crashes in 1..4 {
+        store.tell_of_hosts(true, NOW).await.unwrap();
+        store.let_go_runs("a", false).await.unwrap();
+        let got = store.take_over_runs(&claim("a", 9), NOW).await.unwrap();
+        assert_eq!(got[1].crashes, crashes, "{:?}", got[1]);
+        silent(place, "a").await;
+        store.tell_of_hosts(true, NOW).await.unwrap();
+        assert!(store.beat(&server("a"), NOW).await.unwrap());
+    }
+    store.tell_of_hosts(true, NOW).await.unwrap();
+
+    // Who was told that a run is ended, before it was clear that its host is gone, sees it end.
+    let asked = store.cancel_run(&free, &loose.id, NOW).await.unwrap().unwrap();
+    assert!(asked.is_cancelled && asked.run.state.status == RunStatus::Running);
+    silent(place, "a").await;
+    assert!(store.tell_of_hosts(true, NOW).await.unwrap().contains(&loose.id));
+    let over = store.run(&free, &loose.id).await.unwrap().unwrap();
+    assert!(over.state.status == RunStatus::Cancelled && over.fence > asked.run.fence);
+    let last = told(store, &loose).await.pop().unwrap();
+    assert_eq!(last, (over.last_seq, r#"{"status":"cancelled"}"#.to_owned()));
+    assert!(store.beat(&server("a"), NOW).await.unwrap());
+    store.tell_of_hosts(true, NOW).await.unwrap();
 
     // Nobody can end it in its machine: it is over all the same, and nobody is waited for any more.
     let mut works = store.run(&shop, &bound.id).await.unwrap().unwrap();

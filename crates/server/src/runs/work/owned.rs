@@ -133,6 +133,7 @@ impl Work {
                     self.app.runs.changed(&*self.app.store, &self.run.id).await;
                     return Ok(());
                 }
+                Ok(Wrote::Behind(last)) => self.run.last_seq = last,
                 Ok(Wrote::Lost) => return Err(Stop::Lost),
                 Ok(Wrote::Cancelled) => return Err(Stop::Cancelled),
                 Err(error) => {

@@ -34,6 +34,30 @@ pub(in super::super) async fn add(
     Ok(())
 }
 
+/// All that a run told after a number, in a transaction.
+pub(super) async fn since(
+    tx: &mut Write<'_>,
+    run_key: i64,
+    after: u64,
+) -> Result<Vec<NewRunEvent>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT ts, kind, data FROM run_event WHERE run_id = $1 AND seq > $2 ORDER BY seq",
+    )
+    .bind(run_key)
+    .bind(ms(after))
+    .fetch_all(tx.on())
+    .await?;
+    Ok(rows.iter().map(told).collect::<sqlx::Result<_>>()?)
+}
+
+fn told(row: &DbRow) -> sqlx::Result<NewRunEvent> {
+    Ok(NewRunEvent {
+        ts: unsigned(row.try_get("ts")?),
+        kind: row.try_get("kind")?,
+        data: raw_at(row, "data")?,
+    })
+}
+
 pub(super) async fn after(
     store: &SqlStore,
     id: &JobId,
@@ -51,11 +75,7 @@ pub(super) async fn after(
     .fetch(&store.read);
     let (mut events, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
-        let event = NewRunEvent {
-            ts: unsigned(row.try_get("ts")?),
-            kind: row.try_get("kind")?,
-            data: raw_at(&row, "data")?,
-        };
+        let event = told(&row)?;
         bytes += event.data.len();
         if bytes > bytes_max && !events.is_empty() {
             break;

@@ -1,11 +1,13 @@
-//! What a run that is not over tells when the server with its machine is gone, and when that is back.
+//! What a run that is not over tells when the server with its machine is gone, and when that is back. It may be worked on
+//! meanwhile: its owner's next write stands behind it.
 
 use super::{
     super::{SqlStore, ms, unsigned},
     events,
+    write::{cancelled_at, tell_cancelled},
 };
 use crate::{error::StoreError, runs::NewRunEvent, servers::GONE_MS};
-use serde_json::json;
+use serde_json::{Value, json};
 use toft_model::run::JobId;
 
 /// Runs that are told in one transaction.
@@ -27,7 +29,8 @@ macro_rules! is_gone {
 macro_rules! tell_of {
     ($told:literal, $hosts:expr) => {
         concat!(
-            "UPDATE run SET host_away = $1, last_seq = last_seq + 1, updated_at = $2 \
+            // Its owner has told nothing by that: it may have died over the run all the same.
+            "UPDATE run SET host_away = $1, last_seq = last_seq + 1, claimed_seq = claimed_seq + 1, updated_at = $2 \
              WHERE host_away = ",
             $told,
             " AND id IN (SELECT r.id FROM run r JOIN project p ON p.id = r.project_id \
@@ -42,6 +45,17 @@ macro_rules! tell_of {
 }
 
 const TELL_AWAY: &str = tell_of!("0", is_gone!("$2", "$3"));
+/// Of those that work: who wants one ended was told that it is, and nobody is there any more who would.
+const END_UNWANTED: &str = concat!(
+    "UPDATE run SET ",
+    cancelled_at!("$1"),
+    " WHERE id IN (SELECT r.id FROM run r JOIN project p ON p.id = r.project_id \
+     LEFT JOIN server s ON s.id = p.host WHERE r.status = 'running' AND r.cancel_requested = 1 \
+     AND p.deleted_at IS NULL AND p.host IS NOT NULL AND ",
+    is_gone!("$1", "$2"),
+    " ORDER BY r.id LIMIT $3) RETURNING id, public_id, last_seq"
+);
+
 const TELL_BACK: &str = tell_of!("1", concat!("NOT (", is_gone!("$2", "$3"), ")"));
 
 /// Most of the time no host is gone, and no run waits for one: no turn of a writer is taken for that.
@@ -54,6 +68,13 @@ const ANY_AWAY: &str = concat!(
 
 const ANY_BACK: &str = "SELECT 1 FROM run WHERE host_away = 1 LIMIT 1";
 
+/// Whether an event is one of these.
+pub(super) fn is_of_host(event: &NewRunEvent) -> bool {
+    let said = || serde_json::from_str::<Value>(&event.data).ok();
+    event.kind == "status"
+        && said().is_some_and(|said| said["status"] == AWAY || said["status"] == BACK)
+}
+
 async fn tell(store: &SqlStore, is_away: bool, now_ms: u64) -> Result<Vec<JobId>, StoreError> {
     let any = if is_away {
         sqlx::query(ANY_AWAY).bind(ms(now_ms)).bind(ms(GONE_MS))
@@ -64,6 +85,19 @@ async fn tell(store: &SqlStore, is_away: bool, now_ms: u64) -> Result<Vec<JobId>
         return Ok(Vec::new());
     }
     let mut tx = store.begin_relaxed().await?;
+    let mut ids = Vec::new();
+    if is_away {
+        let ended: Vec<(i64, String, i64)> = sqlx::query_as(END_UNWANTED)
+            .bind(ms(now_ms))
+            .bind(ms(GONE_MS))
+            .bind(TOLD_MAX)
+            .fetch_all(tx.on())
+            .await?;
+        for (key, id, seq) in ended {
+            tell_cancelled(&mut tx, key, seq, now_ms).await?;
+            ids.extend(id.parse());
+        }
+    }
     let told: Vec<(i64, String, i64, Option<String>)> =
         sqlx::query_as(if is_away { TELL_AWAY } else { TELL_BACK })
             .bind(i64::from(is_away))
@@ -72,7 +106,6 @@ async fn tell(store: &SqlStore, is_away: bool, now_ms: u64) -> Result<Vec<JobId>
             .bind(TOLD_MAX)
             .fetch_all(tx.on())
             .await?;
-    let mut ids = Vec::with_capacity(told.len());
     for (key, id, seq, url) in told {
         let status = if is_away { AWAY } else { BACK };
         let data = json!({ "status": status, "hostUrl": url }).to_string();

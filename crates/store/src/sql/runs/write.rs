@@ -3,7 +3,7 @@
 
 use super::{
     super::{Durable, SqlStore, Write, ms, raw, unsigned, webhooks},
-    events,
+    events, hosts,
     row::{runs, word_of},
 };
 use crate::{
@@ -15,26 +15,65 @@ use toft_model::{
     run::{JobId, RunStatus},
 };
 
-/// Of a write that changed nothing: whether it is there already. Its owner may not have heard of its end, where the
-/// connection broke in that moment, and writes it again.
-async fn written_before(tx: &mut Write<'_>, run: &Run, events: u64) -> Result<Wrote, StoreError> {
-    let wanted = run.last_seq + events;
+/// How a run is ended by others than its owner, at a time: whoever had it finds another fence.
+macro_rules! cancelled_at {
+    ($now:literal) => {
+        concat!(
+            "status = 'cancelled', phase = 'over', waits_for = NULL, cancel_requested = 1, completed_at = ",
+            $now,
+            ", duration_ms = ",
+            $now,
+            " - started_at, updated_at = ",
+            $now,
+            ", host_away = 0, fence = fence + 1, last_seq = last_seq + 1"
+        )
+    };
+}
+
+pub(super) use cancelled_at;
+
+/// Tells that a run was ended so.
+pub(super) async fn tell_cancelled(
+    tx: &mut Write<'_>,
+    key: i64,
+    last_seq: i64,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    let data = r#"{"status":"cancelled"}"#.into();
+    let event = NewRunEvent { ts: now_ms, kind: "status".into(), data };
+    events::add(tx, key, unsigned(last_seq) - 1, &[event]).await?;
+    webhooks::tell_of(tx, key, now_ms).await
+}
+
+/// Of a write that changed nothing: it may be there already, since its owner does not hear of its end where the
+/// connection breaks in that moment, and writes it again; or others have told of the run's host meanwhile.
+async fn why_not(
+    tx: &mut Write<'_>,
+    run: &Run,
+    events: &[NewRunEvent],
+) -> Result<Wrote, StoreError> {
     let now: Option<(i64, String, bool)> = sqlx::query_as(
-        "SELECT last_seq, status, cancel_requested = 1 FROM run WHERE public_id = $1 AND fence = $2",
+        "SELECT id, status, cancel_requested = 1 FROM run WHERE public_id = $1 AND fence = $2",
     )
     .bind(run.id.as_str())
     .bind(ms(run.fence))
     .fetch_optional(tx.on())
     .await?;
-    let Some((last_seq, status, is_cancelled)) = now else { return Ok(Wrote::Lost) };
-    let (last_seq, wants) = (unsigned(last_seq), run.state.status);
-    Ok(if events > 0 && last_seq == wanted && status == wants.as_str() {
-        Wrote::Done(wanted)
-    } else if is_cancelled
-        && status == "running"
-        && last_seq == run.last_seq
-        && wants != RunStatus::Running
-    {
+    let Some((key, status, is_cancelled)) = now else { return Ok(Wrote::Lost) };
+    let wants = run.state.status;
+    let since = events::since(tx, key, run.last_seq).await?;
+    let last_seq = run.last_seq + since.len() as u64;
+    let is_there = !events.is_empty() && since.starts_with(events);
+    let others = if is_there { &since[events.len()..] } else { &since[..] };
+    Ok(if !others.iter().all(hosts::is_of_host) {
+        Wrote::Lost
+    } else if is_there {
+        if status == wants.as_str() { Wrote::Done(last_seq) } else { Wrote::Lost }
+    } else if status != RunStatus::Running.as_str() {
+        Wrote::Lost
+    } else if !others.is_empty() {
+        Wrote::Behind(last_seq)
+    } else if is_cancelled && wants != RunStatus::Running {
         Wrote::Cancelled
     } else {
         Wrote::Lost
@@ -102,7 +141,7 @@ pub(super) async fn write(
     .fetch_optional(tx.on())
     .await?;
     let Some((key, last_seq, is_unwanted)) = told else {
-        return written_before(&mut tx, run, events.len() as u64).await;
+        return why_not(&mut tx, run, events).await;
     };
     let last_seq = unsigned(last_seq);
     events::add(&mut tx, key, last_seq - events.len() as u64, events).await?;
@@ -161,10 +200,9 @@ pub(super) async fn cancel(
     // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
     // fence. What its machine still does is ended when that is back.
     let ended: Option<(i64, i64)> = sqlx::query_as(concat!(
-        "UPDATE run SET status = 'cancelled', phase = 'over', waits_for = NULL, cancel_requested = 1, \
-         completed_at = $3, duration_ms = $3 - started_at, updated_at = $3, host_away = 0, \
-         fence = fence + 1, last_seq = last_seq + 1 \
-         WHERE project_id = $1 AND public_id = $2 AND ",
+        "UPDATE run SET ",
+        cancelled_at!("$3"),
+        " WHERE project_id = $1 AND public_id = $2 AND ",
         is_latest!(),
         " AND (status = 'queued' OR (status = 'running' AND host_away = 1)) RETURNING id, last_seq",
     ))
@@ -175,13 +213,7 @@ pub(super) async fn cancel(
     .await?;
     let mut is_cancelled = ended.is_some();
     if let Some((key, last_seq)) = ended {
-        let event = NewRunEvent {
-            ts: now_ms,
-            kind: "status".into(),
-            data: r#"{"status":"cancelled"}"#.into(),
-        };
-        events::add(&mut tx, key, unsigned(last_seq) - 1, &[event]).await?;
-        webhooks::tell_of(&mut tx, key, now_ms).await?;
+        tell_cancelled(&mut tx, key, last_seq, now_ms).await?;
     } else {
         is_cancelled = sqlx::query(concat!(
             "UPDATE run SET cancel_requested = 1, updated_at = $3 WHERE project_id = $1 AND public_id = $2 \

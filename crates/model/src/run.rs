@@ -260,10 +260,12 @@ fn first_attempt() -> u32 {
 
 impl RunOrder {
     /// What makes it the same order when it comes again: not who hands it over, how often it was tried,
-    /// how long it may take, what tools there are, and who signs.
+    /// how long it may take, what tools there are, and whether and as whom it commits: a server's settings may be others
+    /// by then.
     pub fn digest(&self) -> String {
-        let Self { prompt, session_id, model, plan, approval, commit, .. } = self;
-        let said = serde_json::json!([prompt, session_id, model, plan, approval, commit]);
+        let Self { prompt, session_id, model, plan, approval, .. } = self;
+        // `true` stands where `commit` did, so that runs go on that were under way then.
+        let said = serde_json::json!([prompt, session_id, model, plan, approval, true]);
         format!("{:016x}", fnv1a(said.to_string().as_bytes()))
     }
 }
@@ -364,11 +366,15 @@ mod tests {
     fn an_order_is_the_same_whoever_hands_it_over() {
         let first = order(&json!({}));
         assert_eq!((first.attempt, first.approval), (1, false));
-        for same in [json!({"fence": 9, "attempt": 2}), json!({"planTimeoutS": 5})] {
+        for same in [
+            json!({"fence": 9, "attempt": 2}),
+            json!({"planTimeoutS": 5}),
+            json!({"commit": false}),
+        ] {
             assert_eq!(order(&same).digest(), first.digest(), "{same}");
         }
         for other in
-            [json!({"prompt": "stop"}), json!({"commit": false}), json!({"sessionId": "s"})]
+            [json!({"prompt": "stop"}), json!({"approval": true}), json!({"sessionId": "s"})]
         {
             assert_ne!(order(&other).digest(), first.digest(), "{other}");
         }

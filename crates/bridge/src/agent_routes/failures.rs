@@ -67,7 +67,9 @@ impl From<RunRefused> for Failure {
             RunRefused::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
             RunRefused::Stale(_) => (StatusCode::CONFLICT, "stale_fence"),
             RunRefused::Other => (StatusCode::CONFLICT, "conflict"),
-            RunRefused::InSession(_) | RunRefused::Full => (StatusCode::CONFLICT, "busy"),
+            RunRefused::Telling | RunRefused::InSession(_) | RunRefused::Full => {
+                (StatusCode::CONFLICT, "busy")
+            }
             RunRefused::Io(error) if is_full(&error) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }

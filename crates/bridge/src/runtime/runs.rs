@@ -80,6 +80,9 @@ pub(crate) enum RunRefused {
     /// The id has another order.
     #[error("another order came under this id before: a run's order never changes")]
     Other,
+    /// It is to be tried again before its last try is told to be over.
+    #[error("the run's last try is not told to be over yet: ask again in a moment")]
+    Telling,
     /// One at a time.
     #[error("run {0} works in this conversation: wait until it is over, or cancel it")]
     InSession(JobId),
@@ -181,12 +184,15 @@ fn take(
         Some(known) if order.fence < known.fence => return Err(RunRefused::Stale(known.fence)),
         Some(known) if order.digest() != known.digest => return Err(RunRefused::Other),
         Some(known) => {
-            let failed = known.is_over()
+            let failed = known.phase == Phase::Over
                 && known.ending.as_ref().is_some_and(|end| end.status == RunStatus::Error);
             if !failed || order.attempt <= known.attempt || order.fence == known.fence {
                 let fence = order.fence;
                 book.change(&id, move |state| state.fence = fence)?;
                 return Ok(Taken::Known);
+            }
+            if !known.is_over() {
+                return Err(RunRefused::Telling);
             }
             known
         }

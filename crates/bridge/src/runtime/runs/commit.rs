@@ -49,15 +49,18 @@ if [ "$(g log -1 --no-show-signature --format=%s 2>/dev/null)" = "$message" ]; t
     g rev-parse HEAD
     exit
 fi
+# What a person has staged elsewhere in a larger repository is not the run's.
+below=
+[ -z "$(g rev-parse --show-prefix)" ] || below=.
 g add -A -- . || exit 1
-g diff --cached --quiet --no-ext-diff
+g diff --cached --quiet --no-ext-diff -- $below
 case $? in 0) exit 11 ;; 1) ;; *) exit 1 ;; esac
 if ! g var GIT_AUTHOR_IDENT >/dev/null 2>&1 || ! g var GIT_COMMITTER_IDENT >/dev/null 2>&1; then
     : "${GIT_AUTHOR_NAME:=Toft}" "${GIT_AUTHOR_EMAIL:=toft@localhost}"
     : "${GIT_COMMITTER_NAME:=$GIT_AUTHOR_NAME}" "${GIT_COMMITTER_EMAIL:=$GIT_AUTHOR_EMAIL}"
     export GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL
 fi
-g commit --quiet --no-verify -m "$message" || exit 1
+g commit --quiet --no-verify -m "$message" -- $below || exit 1
 g rev-parse HEAD
 "#;
 

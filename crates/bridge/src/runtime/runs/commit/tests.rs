@@ -87,6 +87,31 @@ async fn all_that_changed_is_committed_but_what_is_ignored() {
 }
 
 #[tokio::test]
+async fn what_is_staged_elsewhere_in_a_larger_repository_stays_staged() {
+    let place = Place::new();
+    place.git(&["init", "-q"]);
+    let app = place.project.path().join("app");
+    std::fs::create_dir(&app).unwrap();
+    place.write("app/old.txt", "old");
+    place.git(&["add", "-A"]);
+    place.git(&["commit", "-q", "-m", "first"]);
+    place.write("mine.txt", "of a person");
+    place.git(&["add", "mine.txt"]);
+    let make = async || {
+        let made = make(&place.shell, &Mask::default(), &app, &place.id, &place.order).await;
+        place.shell.forget(&program_of(&place.id)).await.unwrap();
+        made
+    };
+    assert_eq!(make().await, skipped("no_changes"));
+    std::fs::remove_file(app.join("old.txt")).unwrap();
+    place.write("app/new.txt", "new");
+    assert!(matches!(make().await, Commit::Made { .. }));
+    let made = place.git(&["show", "--format=", "--name-status"]);
+    assert_eq!(made, "A\tapp/new.txt\nD\tapp/old.txt");
+    assert_eq!(place.git(&["status", "--porcelain"]), "A  mine.txt");
+}
+
+#[tokio::test]
 async fn a_first_commit_needs_no_settings_of_git_and_none_without_a_change_is_made() {
     let mut place = Place::new();
     place.git(&["init", "-q"]);

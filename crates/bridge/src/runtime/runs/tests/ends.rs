@@ -1,10 +1,10 @@
 //! How runs end other than well: cancelled in each phase, out of time, failed and tried again, handed over twice.
 
 use super::*;
-use crate::runtime::runs::{RunRefused, commit::program_of};
+use crate::runtime::runs::{Book, Ending, RunRefused, Taken, commit::program_of, take};
 use std::time::Duration;
 use toft_agent::Command;
-use toft_model::provider::ModelRef;
+use toft_model::{id::SessionId, provider::ModelRef};
 use toft_tools::host::Shell as _;
 
 /// Cancels a run as soon as `at` says so; gives it with its house.
@@ -174,6 +174,28 @@ fn a_model_that_there_is_not_fails_the_run_before_anything_is_said() {
         assert_eq!(run.status, Some(RunStatus::Error));
         assert!(house.said(&run).is_empty());
     }));
+}
+
+#[test]
+fn one_that_is_not_told_to_be_over_yet_is_not_tried_again() {
+    let log = tempfile::tempdir().unwrap();
+    let mut book = Book::open(log.path()).unwrap();
+    let first = order(&json!({}));
+    let session = SessionId::at(1);
+    let give = |book: &mut Book, order: &RunOrder| {
+        take(book, id(), order.clone(), session.clone(), (1, 0))
+    };
+    assert!(matches!(give(&mut book, &first), Ok(Taken::Begins)));
+    let ends = |state: &mut State| {
+        let (status, phase) = (RunStatus::Error, Phase::Plan);
+        state.end(Ending { status, error: None, phase, stops: false, failed: None });
+        state.step(Phase::Over, 2, 3);
+    };
+    book.change(&id(), ends).unwrap();
+    let again = RunOrder { fence: 2, attempt: 2, ..first };
+    assert!(matches!(give(&mut book, &again), Err(RunRefused::Telling)));
+    book.change(&id(), |state| state.told = Some(4)).unwrap();
+    assert!(matches!(give(&mut book, &again), Ok(Taken::Begins)));
 }
 
 #[test]

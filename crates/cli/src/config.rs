@@ -285,7 +285,9 @@ fn read_file(data: &Path, given: Option<&Path>) -> Result<File> {
 
 /// The admin key of the documents, if it is set.
 pub(crate) fn agent_api_key() -> Option<String> {
-    env::var("AGENT_API_KEY").ok().filter(|v| !v.is_empty())
+    // Read from a file it ends with a line.
+    let key = env::var("AGENT_API_KEY").ok()?.trim().to_owned();
+    (!key.is_empty()).then_some(key)
 }
 
 /// Where traces go: what OpenTelemetry's and LangSmith's own variables say.

@@ -3,6 +3,7 @@
 
 use crate::workspace::{self, PathDenied};
 use std::path::Path;
+use toft_model::boot::HOST_OWN;
 
 /// The programs.
 pub const PROGRAMS: [&str; 4] = ["bun", "bunx", "mkdir", "rm"];
@@ -36,6 +37,9 @@ pub enum CommandDenied {
     /// History is not removed.
     #[error("{0} is git's own: it is neither removed nor added to")]
     Git(String),
+    /// Conversations and logs are not removed.
+    #[error("{0} is Toft's own, or holds what is: it is neither removed nor added to")]
+    Own(String),
     /// All of the project.
     #[error("the project's folder itself is not removed")]
     All,
@@ -59,17 +63,32 @@ pub fn judge(command: &str, cwd: &str) -> Result<Vec<String>, CommandDenied> {
         return Err(CommandDenied::Program(program.clone()));
     }
     workspace::inside(cwd)?;
-    if matches!(program.as_str(), "rm" | "mkdir") {
-        for path in paths(program, arguments) {
-            touched(program, path, cwd)?;
-        }
+    for path in paths(program, arguments) {
+        touched(program, path, cwd)?;
     }
     Ok(words)
 }
 
-/// The arguments that are paths.
+/// Judges what a command that was allowed touches in truth: `real` says where a path of it leads, from the project's
+/// folder, once links on the way were followed; `None`: out of it.
+pub fn judge_again(
+    words: &[String],
+    real: impl Fn(&str) -> Option<String>,
+) -> Result<(), CommandDenied> {
+    let Some((program, arguments)) = words.split_first() else { return Err(CommandDenied::Empty) };
+    for path in paths(program, arguments) {
+        let real = real(path).ok_or_else(|| PathDenied::Outside(path.to_owned()))?;
+        touched(program, &real, ".")?;
+    }
+    Ok(())
+}
+
+/// The arguments that are paths, of those programs that touch nothing else.
 fn paths<'a>(program: &str, arguments: &'a [String]) -> Vec<&'a str> {
     let mut paths = Vec::new();
+    if !matches!(program, "rm" | "mkdir") {
+        return paths;
+    }
     let mut all = false;
     let mut skip = false;
     for argument in arguments {
@@ -94,6 +113,12 @@ fn touched(program: &str, path: &str, cwd: &str) -> Result<(), CommandDenied> {
     let mut names = clean.components().map(|part| part.as_os_str().to_string_lossy());
     if names.clone().any(|name| name.eq_ignore_ascii_case(GIT)) {
         return Err(CommandDenied::Git(path.to_owned()));
+    }
+    let is_own = |own: &str| {
+        clean.starts_with(own) || (program == "rm" && Path::new(own).starts_with(&clean))
+    };
+    if !clean.as_os_str().is_empty() && HOST_OWN.into_iter().any(is_own) {
+        return Err(CommandDenied::Own(path.to_owned()));
     }
     if names.any(|name| workspace::is_secret(&name)) {
         return Err(PathDenied::Secret(path.to_owned()).into());
@@ -202,6 +227,17 @@ mod tests {
         for all in ["rm -rf .", "rm -rf a/..", "rm -rf ./", "rm -r ''"] {
             check(all, Err("itself is not removed"));
         }
+        for own in
+            ["rm -rf .toft", "rm -rf .toft/log", "rm .toft/log/events.jsonl", "mkdir .toft/home/x"]
+        {
+            check(own, Err("Toft's own"));
+        }
+        check("mkdir -p .toft/skills/x", Ok(&["mkdir", "-p", ".toft/skills/x"]));
+        let words = ["rm", "-rf", "link/x"].map(str::to_owned);
+        let leads = |to: Option<&str>| judge_again(&words, |_| to.map(str::to_owned));
+        assert!(leads(Some("sub/x")).is_ok());
+        assert_eq!(leads(None), Err(PathDenied::Outside("link/x".into()).into()));
+        assert_eq!(leads(Some(".git/x")), Err(CommandDenied::Git(".git/x".into())));
         check("rm .env", Err("secrets"));
         check("rm .env.example", Ok(&["rm", ".env.example"]));
         check("rm -- -x", Ok(&["rm", "--", "-x"]));

@@ -128,6 +128,11 @@ impl Providers {
         self.given().overlay().models(id)
     }
 
+    /// The provider that the environment names for work for which nobody chose one.
+    pub(crate) fn forced(&self) -> Option<String> {
+        Some(self.given().forced()?.id().to_owned())
+    }
+
     /// The model of a provider that somebody names without one.
     pub(crate) fn model_of(&self, known: &Known) -> Option<String> {
         let named = Some(self.given().model_of(known)).filter(|id| !id.is_empty());

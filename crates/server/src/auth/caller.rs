@@ -73,6 +73,7 @@ pub(crate) enum HeaderKey {
 /// Looks for a key in `X-Agent-Api-Key`, then in `Authorization: Bearer`.
 pub(crate) fn header_key(app: &App, headers: &HeaderMap) -> HeaderKey {
     let given = headers.get(KEY_HEADER).and_then(|v| v.to_str().ok()).map(str::trim);
+    let given = given.filter(|key| !key.is_empty());
     let bearer = || {
         let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())

@@ -307,7 +307,7 @@ impl Values {
         let model_of = |provider: &str, forced: Option<String>| {
             Some(self.model_with(&self.provider(provider)?, forced))
         };
-        let forced = self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id));
+        let forced = self.forced();
         let chosen = settings.get(DEFAULT_PROVIDER).cloned();
         match (chosen, settings.get(DEFAULT_MODEL).cloned()) {
             (Some(provider), Some(id)) => Some(ModelRef { provider, id }),
@@ -343,9 +343,14 @@ impl Values {
         }
     }
 
+    /// The provider that is named for work for which nobody chose one.
+    pub(crate) fn forced(&self) -> Option<Known> {
+        self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id))
+    }
+
     /// The model of a provider that somebody names without one. Empty: its first, which the gateway knows.
     pub(crate) fn model_of(&self, known: &Known) -> String {
-        let forced = self.text(&[FORCED_PROVIDER]).and_then(|id| self.provider(&id));
+        let forced = self.forced();
         let same = forced.is_some_and(|forced| forced.id() == known.id());
         self.model_with(known, self.text(&[FORCED_MODEL]).filter(|_| same))
     }

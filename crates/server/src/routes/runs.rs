@@ -344,8 +344,12 @@ async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
     if let (Some(one), None) = (of.next(), of.next()) {
         return Ok(Some(ModelRef { provider: one.provider.clone(), id: one.id.clone() }));
     }
-    let Some(named) = ModelRef::named(model) else { return Ok(None) };
-    Ok(of_provider(app, &named.provider, Some(&named.id)).unwrap_or_default())
+    if let Some(named) = ModelRef::named(model)
+        && let Ok(Some(found)) = of_provider(app, &named.provider, Some(&named.id))
+    {
+        return Ok(Some(found));
+    }
+    Ok(app.providers.forced().map(|of| ModelRef { provider: of, id: model.to_owned() }))
 }
 
 #[derive(Deserialize, JsonSchema)]

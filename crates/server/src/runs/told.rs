@@ -26,6 +26,9 @@ const CALLS_BYTES_MAX: usize = 32 << 20;
 /// Characters of a name that a machine tells.
 const NAME_CHARS_MAX: usize = 200;
 
+/// The tool that has helpers.
+const TASK: &str = "task";
+
 /// Begins the id of a call that nobody asked for: the project's own check.
 const CHECK_CALL: &str = "check_";
 
@@ -166,6 +169,7 @@ pub(super) fn tell(
         "tool_end" => {
             let tool: ToolEnd = serde_json::from_str(data).ok()?;
             let input = calls.end(&tool.tool_call_id);
+            helped(state, &tool);
             ended(told, ts, state, &tool, &input);
         }
         "plan_ready" => {
@@ -272,6 +276,16 @@ fn said(told: &mut Told, ts: u64, state: &mut RunState, answer: &AssistantMessag
             state.model_source = Some(SEVERAL.to_owned());
         }
         resolved(told, ts, state, &provider, &model);
+    }
+}
+
+/// What a helper used counts as the run's; where another model helped, it is not the run's model's alone.
+fn helped(state: &mut RunState, tool: &ToolEnd) {
+    let details = tool.result.details.as_ref().filter(|_| tool.tool_name == TASK);
+    let Some(by) = details.map(|details| &details["model"]) else { return };
+    let is = |known: &Option<String>, said: &Value| known.as_deref() == said.as_str();
+    if by.is_object() && !(is(&state.provider, &by["provider"]) && is(&state.model, &by["id"])) {
+        state.model_source = Some(SEVERAL.to_owned());
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) use owned::Work;
 
 use super::{QUEUE_TOPIC, settle::settle, tell, told::Told};
 use crate::machines::Machine;
-use owned::{Failed, Stop};
+use owned::{Failed, PAUSE_MAX, PAUSE_MIN, Stop};
 use serde_json::json;
 use std::sync::Arc;
 use toft_model::{machine::MachineState, run::Phase};
@@ -32,12 +32,37 @@ impl Work {
             // Another server has made the project, and no machine for it.
             self.app.machines.put(Machine::new(self.run.project.clone(), MachineState::Cold, None))
         });
-        match self.go(&machine).await {
-            Ok(()) | Err(Stop::Written | Stop::Lost) => {}
+        let mut pause = PAUSE_MIN;
+        let stopped = loop {
+            match self.go(&machine).await {
+                Err(Stop::Later) => {
+                    tracing::warn!(run.id = %self.run.id, "a run waits for the database");
+                    self.pause(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                stopped => break stopped,
+            }
+        };
+        match stopped {
+            Ok(()) | Err(Stop::Written | Stop::Lost | Stop::Later) => {}
             Err(Stop::Elsewhere) => self.give_back().await,
-            Err(Stop::Failed(failed)) => self.fail(failed, Told::default()).await,
-            Err(Stop::Cancelled) => drop(self.end_cancelled(Told::default()).await),
+            Err(Stop::Failed(failed)) => {
+                self.fail(failed, Told::default()).await;
+                self.settle(&machine);
+            }
+            Err(Stop::Cancelled) => {
+                drop(self.end_cancelled(Told::default()).await);
+                self.settle(&machine);
+            }
         }
+    }
+
+    /// It ended without a word of its bridge, which may have the order all the same, and work on it.
+    fn settle(&self, machine: &Arc<Machine>) {
+        let (app, machine) = (self.app.clone(), Arc::clone(machine));
+        let ends = app.stop.token().clone();
+        let settling = async move { settle(&app, &machine).await };
+        self.app.tasks.spawn(ends.run_until_cancelled_owned(settling));
     }
 
     /// While it began here, its project got a machine on another server: that one goes on with it.
@@ -62,14 +87,7 @@ impl Work {
         }
         self.take_place(machine).await?;
         let Some(now) = self.hand_over(machine).await? else {
-            self.end_cancelled(Told::default()).await?;
-            // A bridge that has the order, and was not heard, works on it.
-            let (app, machine) = (self.app.clone(), Arc::clone(machine));
-            let ends = app.stop.token().clone();
-            self.app
-                .tasks
-                .spawn(ends.run_until_cancelled_owned(async move { settle(&app, &machine).await }));
-            return Ok(());
+            return Err(Stop::Cancelled);
         };
         self.attach(&now).await?;
         self.follow(machine).await
@@ -79,6 +97,7 @@ impl Work {
     async fn begin(&mut self) -> Result<(), Stop> {
         let ts = self.now();
         let mut told = Told::default();
+        self.begins = true;
         let state = &mut self.run.state;
         state.attempt += 1;
         state.phase = Phase::Plan;

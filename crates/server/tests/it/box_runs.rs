@@ -9,7 +9,10 @@ use axum::{
     routing::{get, post, put},
 };
 use serde_json::{Value, json};
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 use toft_model::{
     id::SessionId,
     run::{JobId, Phase, RunNow, RunStatus},
@@ -17,12 +20,16 @@ use toft_model::{
 
 /// Of one machine.
 #[derive(Default)]
-pub(crate) struct Runs(Mutex<Vec<RunNow>>);
+pub(crate) struct Runs {
+    all: Mutex<Vec<RunNow>>,
+    /// How often it was given an order.
+    pub(crate) orders: AtomicUsize,
+}
 
 impl Runs {
     /// How each ended that it was given; `None`: it is worked on.
     pub(crate) fn ends(&self) -> Vec<(JobId, Option<RunStatus>)> {
-        self.0.lock().unwrap().iter().map(|now| (now.id.clone(), now.status)).collect()
+        self.all.lock().unwrap().iter().map(|now| (now.id.clone(), now.status)).collect()
     }
 }
 
@@ -34,7 +41,7 @@ pub(crate) fn routes() -> Router<Bridge> {
 }
 
 async fn list(State(bridge): State<Bridge>) -> Json<Value> {
-    Json(json!({ "data": { "runs": *bridge.disk.runs.0.lock().unwrap() } }))
+    Json(json!({ "data": { "runs": *bridge.disk.runs.all.lock().unwrap() } }))
 }
 
 async fn take(
@@ -42,7 +49,8 @@ async fn take(
     Path(id): Path<JobId>,
     Json(order): Json<Value>,
 ) -> StatusCode {
-    let mut all = bridge.disk.runs.0.lock().unwrap();
+    let mut all = bridge.disk.runs.all.lock().unwrap();
+    bridge.disk.runs.orders.fetch_add(1, Ordering::SeqCst);
     if all.iter().all(|now| now.id != id) {
         all.push(RunNow {
             id,
@@ -67,7 +75,7 @@ async fn cancel(
     Path(id): Path<JobId>,
     Json(by): Json<Value>,
 ) -> StatusCode {
-    let mut all = bridge.disk.runs.0.lock().unwrap();
+    let mut all = bridge.disk.runs.all.lock().unwrap();
     let now = all.iter_mut().find(|now| now.id == id).unwrap();
     assert_eq!(by["fence"], now.fence);
     now.status = Some(RunStatus::Cancelled);

@@ -69,6 +69,26 @@ async fn who_cancels_waits_for_no_checkpoint_and_leaves_none() {
 }
 
 #[tokio::test]
+async fn the_checkpoint_before_a_run_is_taken_once_whoever_goes_on_with_it() {
+    let world = World::new().await;
+    let project = world.project().await;
+    let disk = world.machines.disk(&project);
+    disk.is_idle.store(true, Ordering::SeqCst);
+    let run = asked(&world, &project).await;
+    until("it has the order", || !disk.runs.ends().is_empty()).await;
+    let before = world.ask(Call::get(&run)).await.data()["checkpointId"].clone();
+    assert!(before.is_string(), "{before}");
+    let world = world.restart().await;
+    let orders = disk.runs.orders.load(Ordering::SeqCst);
+    until("it is given again", || disk.runs.orders.load(Ordering::SeqCst) > orders).await;
+    assert_eq!(world.ask(Call::get(&run)).await.data()["checkpointId"], before);
+    let all = world.ask(Call::get(&format!("/v1/projects/{project}/checkpoints"))).await.data();
+    assert_eq!(all["checkpoints"].as_array().unwrap().len(), 1, "{all}");
+    is_cancelled(&world, &run).await;
+    world.end(true).await;
+}
+
+#[tokio::test]
 async fn what_a_bridge_took_unheard_ends_when_it_is_cancelled() {
     let world = World::new().await;
     let project = world.project().await;

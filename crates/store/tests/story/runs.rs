@@ -224,6 +224,9 @@ pub(crate) async fn queued(place: &Place) {
     assert_eq!(store.run(&shop, &first.id).await.unwrap().unwrap().last_seq, 4);
     let reached = store.run_reached(&shop, &first.id).await.unwrap();
     assert_eq!(reached, Some(Reached { last_seq: 4, is_over: false }), "it is tried again");
+    // What came after it is over: it can be ended.
+    let ended = store.cancel_run(&shop, &first.id, 160).await.unwrap().unwrap();
+    assert!(ended.is_cancelled && ended.run.state.status == RunStatus::Cancelled);
     store.close().await;
 }
 

@@ -13,7 +13,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
 use toft_model::tool::ToolSpec;
 use toft_policy::{command, workspace};
 
@@ -65,7 +68,13 @@ impl Tool for SandboxCmd {
             Err(refused) => return refused.into(),
         };
         let judged = command::judge(&asked.cmd, &asked.cwd).map_err(|denied| denied.to_string());
-        let (argv, place) = match judged.and_then(|argv| Ok((argv, place(ctx, &asked.cwd)?))) {
+        let placed = judged.and_then(|argv| {
+            let (root, place) = place(ctx, &asked.cwd)?;
+            let leads = |path: &str| lead(&root, &place, path);
+            command::judge_again(&argv, leads).map_err(|denied| denied.to_string())?;
+            Ok((argv, place))
+        });
+        let (argv, place) = match placed {
             Ok(allowed) => allowed,
             Err(denied) => return denial(&asked.cmd, &denied),
         };
@@ -85,8 +94,8 @@ impl Tool for SandboxCmd {
     }
 }
 
-/// Where it starts; no link leads out of the project.
-fn place(ctx: &ToolContext, cwd: &str) -> Result<std::path::PathBuf, String> {
+/// The project's folder, and where it starts; no link leads out of the one into the other.
+fn place(ctx: &ToolContext, cwd: &str) -> Result<(PathBuf, PathBuf), String> {
     let wrong = |why: &str| format!("{cwd} {why}");
     let inside = workspace::inside(cwd).map_err(|denied| denied.to_string())?;
     let root = ctx.cwd.canonicalize().map_err(|_| wrong("is not there"))?;
@@ -94,7 +103,29 @@ fn place(ctx: &ToolContext, cwd: &str) -> Result<std::path::PathBuf, String> {
     if !place.starts_with(&root) {
         return Err(wrong("leads out of the project's folder"));
     }
-    Ok(place)
+    Ok((root, place))
+}
+
+/// Where a path leads, from the project's folder. What it ends in is itself meant, should it be a link.
+fn lead(root: &Path, place: &Path, path: &str) -> Option<String> {
+    let mut at = place.to_owned();
+    let mut parts = Path::new(path).components().peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            Component::Normal(name) => {
+                at.push(name);
+                if parts.peek().is_some()
+                    && let Ok(real) = at.canonicalize()
+                {
+                    at = real;
+                }
+            }
+            Component::ParentDir => drop(at.pop()),
+            Component::RootDir | Component::Prefix(_) => at = part.as_os_str().into(),
+            Component::CurDir => {}
+        }
+    }
+    Some(at.strip_prefix(root).ok()?.to_string_lossy().into_owned())
 }
 
 fn denial(cmd: &str, why: &str) -> ToolOutcome {

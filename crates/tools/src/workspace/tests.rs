@@ -82,11 +82,17 @@ async fn a_denied_command_is_an_answer_and_nothing_is_run() {
     bench.write("kept", "x");
     bench.write(".git/HEAD", "x");
     std::os::unix::fs::symlink("/tmp", bench.path("out")).unwrap();
+    std::os::unix::fs::symlink(".git", bench.path("history")).unwrap();
     for (arguments, part) in [
         (json!({"cmd": "rm kept; rm kept"}), "without a shell"),
         (json!({"cmd": "node -e x"}), "bun, bunx, mkdir and rm"),
         (json!({"cmd": "rm -rf .git"}), "git's own"),
         (json!({"cmd": "rm -rf /tmp"}), "outside"),
+        (json!({"cmd": "rm -rf out/x"}), "outside"),
+        (json!({"cmd": "rm -rf a/../out/x"}), "outside"),
+        (json!({"cmd": "rm history/HEAD"}), "git's own"),
+        (json!({"cmd": "rm HEAD", "cwd": "history"}), "git's own"),
+        (json!({"cmd": "rm -rf .toft"}), "Toft's own"),
         (json!({"cmd": "bun x", "cwd": "../.."}), "outside"),
         (json!({"cmd": "bun x", "cwd": "out"}), "leads out"),
         (json!({"cmd": "bun x", "cwd": "nowhere"}), "is not there"),

@@ -376,6 +376,19 @@ fn a_run_that_several_models_answered_says_so_and_has_no_one_price() {
     assert_eq!(teller.hear("message_end", &answer("a", "one")), []);
     assert_eq!(teller.hear("message_end", &answer("b", "two")), resolved("b", "two", SEVERAL));
     assert_eq!(teller.state.model_source.as_deref(), Some(SEVERAL));
+
+    // What a helper of the same model used has its price, and of another one none.
+    let helper = |provider: &str, model: &str| {
+        let by = json!({ "provider": provider, "id": model });
+        result("t", "task", "done", &json!({ "model": by }))
+    };
+    let mut teller = Teller::new(Phase::Build);
+    teller.hear("message_end", &answer("a", "one"));
+    let source = teller.state.model_source.clone();
+    teller.hear("tool_end", &helper("a", "one"));
+    assert_eq!(teller.state.model_source, source);
+    teller.hear("tool_end", &helper("a", "two"));
+    assert_eq!(teller.state.model_source.as_deref(), Some(SEVERAL));
 }
 
 #[test]

@@ -49,7 +49,10 @@ impl Work {
                     let is_left = match &written {
                         Err(Stop::Lost) => self.is_gone().await,
                         Err(Stop::Cancelled) => true,
-                        Ok(()) | Err(Stop::Written | Stop::Elsewhere | Stop::Failed(_)) => false,
+                        Ok(())
+                        | Err(Stop::Written | Stop::Elsewhere | Stop::Later | Stop::Failed(_)) => {
+                            false
+                        }
                     };
                     if is_left {
                         self.app.runs.artifacts.remove(&path).await;

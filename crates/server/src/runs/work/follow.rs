@@ -24,9 +24,14 @@ impl Work {
         loop {
             let events = match self.copy(self.run.state.taken_seq).await {
                 Ok(events) => events,
-                Err(Stop::Failed(failed)) => {
+                Err(Stop::Later) => {
                     // The database is away, and the work goes on without it.
-                    tracing::warn!(run.id = %self.run.id, failed.error, "a run cannot be followed");
+                    tracing::warn!(run.id = %self.run.id, "a run cannot be followed");
+                    sleep(PAUSE_MAX).await;
+                    continue;
+                }
+                Err(Stop::Failed(failed)) => {
+                    tracing::error!(run.id = %self.run.id, failed.error, "a run cannot be followed");
                     sleep(PAUSE_MAX).await;
                     continue;
                 }
@@ -63,6 +68,8 @@ impl Work {
             Ok(Some(_)) => {}
             Err(error) => tracing::warn!(run.id = %self.run.id, %error, "a run cannot be read"),
         }
+        // Who stopped it starts it again, and keeps nobody else's runs waiting until then.
+        self.rest(machine.state() == MachineState::Stopped || self.waits_for_person());
         match machine.state() {
             // What the run does goes on where it was cut.
             MachineState::Cold | MachineState::Error => {

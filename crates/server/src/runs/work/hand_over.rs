@@ -4,7 +4,7 @@ use super::owned::{Failed, LOOK, PAUSE_MAX, PAUSE_MIN, Stop, Work, read};
 use crate::{
     checkpoints::auto,
     machines::{Machine, life},
-    runs::shown,
+    runs::{shown, told::Told},
 };
 use http::{Method, StatusCode};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use toft_model::{
     provider::ModelRef,
     run::{RunNow, RunOrder},
 };
+use toft_store::{Durable, Left};
 
 /// Runs in a row that were over before they had begun, behind which a conversation is still found.
 const PARENTS_MAX: usize = 64;
@@ -30,6 +31,7 @@ impl Work {
         let path = format!("/toft/runs/{}", self.run.id);
         let mut pause = PAUSE_MIN;
         let is_new = self.run.state.session.is_none();
+        let mut looked = false;
         loop {
             if self.cancelled.is_cancelled() && is_new {
                 return Ok(None);
@@ -57,12 +59,19 @@ impl Work {
                 }
                 Err(error) => return Err(error.into()),
             }
-            if is_new && pause == PAUSE_MIN {
-                let session = order.session_id.clone();
-                let unwanted = &self.cancelled;
-                let copy = auto::before_run(&self.app, machine, session, unwanted).await;
-                let Some(copy) = copy else { return Ok(None) };
-                self.run.state.checkpoint = copy.map(|id| id.to_string());
+            if is_new && !looked && self.run.state.checkpoint.is_none() {
+                looked = true;
+                if self.begins || !self.may_be_known(&path).await {
+                    let session = order.session_id.clone();
+                    let unwanted = &self.cancelled;
+                    let copy = auto::before_run(&self.app, machine, session, unwanted).await;
+                    let Some(copy) = copy else { return Ok(None) };
+                    if let Some(copy) = copy {
+                        // Before the bridge has the order: whoever goes on with it knows what was before it.
+                        self.run.state.checkpoint = Some(copy.to_string());
+                        self.write(Told::default(), Left::default(), Durable::Soon).await?;
+                    }
+                }
             }
             let body = serde_json::to_value(&order).unwrap_or_default();
             let answer = self.ask(Method::PUT, &path, Some(&body)).await;
@@ -109,6 +118,12 @@ impl Work {
             self.pause(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Whether its bridge was given the order by an owner who did not come to write that down: then it may have changed
+    /// the project already.
+    async fn may_be_known(&self, path: &str) -> bool {
+        !matches!(self.ask(Method::GET, path, None).await, Ok((StatusCode::NOT_FOUND, _)))
     }
 
     /// The whole order. The conversation of the run before goes on, if there is one.

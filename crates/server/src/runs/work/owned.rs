@@ -35,6 +35,8 @@ pub(in super::super) struct Work {
     pub(super) app: App,
     pub(super) run: Run,
     pub(super) cancelled: CancellationToken,
+    /// This owner began this try: no bridge was given it before.
+    pub(super) begins: bool,
     /// See [`Held`].
     rests: Arc<AtomicBool>,
     pub(super) calls: Calls,
@@ -50,6 +52,8 @@ pub(super) enum Stop {
     Cancelled,
     /// Its machine is another server's.
     Elsewhere,
+    /// The database does not answer: the same again, from the begin. It costs no try.
+    Later,
     /// It failed before its bridge had it.
     Failed(Failed),
 }
@@ -66,17 +70,18 @@ impl From<ApiError> for Stop {
         if error == ApiError::no_project() {
             return Self::Lost;
         }
-        if matches!(error.code, Code::OtherHost | Code::WaitingHost) {
-            return Self::Elsewhere;
+        match error.code {
+            Code::OtherHost | Code::WaitingHost => Self::Elsewhere,
+            Code::DatabaseUnavailable => Self::Later,
+            _ => Self::Failed(Failed { error: error.message, again: true }),
         }
-        Self::Failed(Failed { error: error.message, again: true })
     }
 }
 
 impl Work {
     pub(in super::super) fn new(app: App, run: Run, held: &Held) -> Self {
         let (cancelled, rests) = (held.cancelled.clone(), Arc::clone(&held.rests));
-        let work = Self { app, run, cancelled, rests, calls: Calls::default() };
+        let work = Self { app, run, cancelled, begins: false, rests, calls: Calls::default() };
         work.rest(work.waits_for_person());
         work
     }
@@ -150,6 +155,6 @@ impl Work {
 pub(super) fn read<T>(read: Result<T, StoreError>) -> Result<T, Stop> {
     read.map_err(|error| match error {
         StoreError::Missing { .. } => Stop::Lost,
-        error => Stop::Failed(Failed { error: ApiError::from(error).message, again: true }),
+        error => Stop::from(ApiError::from(error)),
     })
 }

@@ -183,10 +183,11 @@ pub(super) async fn write(
     })
 }
 
-/// Of a run that is changed: nothing came after it in its project.
+/// Of a run that is changed: nothing came after it in its project that is not over.
 macro_rules! is_latest {
     () => {
-        "NOT EXISTS (SELECT 1 FROM run n WHERE n.project_id = run.project_id AND n.run_index > run.run_index)"
+        "NOT EXISTS (SELECT 1 FROM run n WHERE n.project_id = run.project_id AND n.run_index > run.run_index \
+         AND n.status IN ('queued', 'running'))"
     };
 }
 

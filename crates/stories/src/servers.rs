@@ -291,7 +291,23 @@ pub struct Kept {
     pub postgres: Option<Server>,
 }
 
+/// Runs statements on a file of SQLite's.
+pub fn sqlite(database: &Path, statements: &str) -> Result<()> {
+    let code = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.executescript(sys.argv[2])\ndb.close()";
+    let done = Command::new("python3").args(["-c", code]).arg(database).arg(statements).status()?;
+    ensure!(done.success(), "{statements}");
+    Ok(())
+}
+
 impl Kept {
+    /// Runs statements on the database of the server with this data folder.
+    pub fn sql(&self, data: &Path, statements: &str) -> Result<()> {
+        match &self.postgres {
+            Some(server) => server.sql(statements),
+            None => sqlite(&data.join("toft.db"), statements),
+        }
+    }
+
     /// SQLite's.
     pub fn sqlite() -> Self {
         Self { postgres: None }

@@ -101,7 +101,8 @@ pub(crate) async fn create(
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
-        return follow::events(&app, &of.caller, &run.project, &run.id, 0).await;
+        return follow::events(&app, &of.caller, &run.project, &run.id, follow::Last::default())
+            .await;
     }
     Ok(Data(Begun::Run(shown::accepted(&run, created))).into_response())
 }
@@ -117,7 +118,8 @@ pub(crate) async fn message(
     let streams = asked.options.stream;
     let (run, created) = accepted(&app, &of, &headers, asked).await?;
     if streams {
-        return follow::events(&app, &of.caller, &run.project, &run.id, 0).await;
+        return follow::events(&app, &of.caller, &run.project, &run.id, follow::Last::default())
+            .await;
     }
     let message =
         Said { role: "user", content: run.prompt.clone(), created_at: rfc3339(run.created_at) };
@@ -401,8 +403,8 @@ pub(crate) async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = named.id()?;
-    let after = follow::after(query.as_deref(), &headers)?;
-    follow::events(&app, &of.caller, &of.project.id, &id, after).await
+    let last = follow::after(query.as_deref(), &headers)?;
+    follow::events(&app, &of.caller, &of.project.id, &id, last).await
 }
 
 /// `POST /v1/projects/{id}/runs/{run}/cancel`.

@@ -25,10 +25,18 @@ use tokio::{
 /// Between two pings on a quiet stream.
 const PING: Duration = Duration::from_secs(15);
 
+/// The last event that a client has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Last {
+    seq: u64,
+    /// It comes back, and says what it was told.
+    was_told: bool,
+}
+
 /// Where a client is: `Last-Event-ID`, or `?after=` for those that cannot set a header; 0 is the beginning.
-pub(crate) fn after(query: Option<&str>, headers: &HeaderMap) -> Result<u64, ApiError> {
-    let number = |name: &str, value: &str| {
-        value.parse::<u64>().map_err(|_| {
+pub(crate) fn after(query: Option<&str>, headers: &HeaderMap) -> Result<Last, ApiError> {
+    let number = |name: &str, value: &str, was_told| {
+        value.parse().map(|seq| Last { seq, was_told }).map_err(|_| {
             ApiError::invalid(format!(
                 "{name} must be the number of an event of this run, or be left out"
             ))
@@ -36,12 +44,12 @@ pub(crate) fn after(query: Option<&str>, headers: &HeaderMap) -> Result<u64, Api
     };
     // The header wins, because a reconnecting browser repeats the address as it was.
     if let Some(last) = headers.get("last-event-id").filter(|value| !value.is_empty()) {
-        return number("Last-Event-ID", last.to_str().unwrap_or("?"));
+        return number("Last-Event-ID", last.to_str().unwrap_or("?"), true);
     }
     let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     match pairs.into_iter().find(|(name, _)| *name == "after") {
-        Some((_, value)) => number("after", value),
-        None => Ok(0),
+        Some((_, value)) => number("after", value, false),
+        None => Ok(Last::default()),
     }
 }
 
@@ -51,20 +59,21 @@ pub(crate) async fn events(
     caller: &Caller,
     project: &ProjectId,
     id: &JobId,
-    after: u64,
+    last: Last,
 ) -> Result<Response, ApiError> {
     // Listen first, then look where the run is: nothing can fall in between.
     let feed = app.runs.feed(id);
     let mut bursts = feed.feed.subscribe();
     let now = app.store.run_reached(project, id).await?.ok_or_else(super::missing)?;
-    if after > now.last_seq && now.is_over {
+    if last.seq > now.last_seq && (now.is_over || !last.was_told) {
         return Err(ApiError::invalid(format!(
-            "this run has told {} events: {after} is none of them. Leave Last-Event-ID out to get all",
-            now.last_seq
+            "this run has told {} events: {} is none of them. Leave Last-Event-ID out to get all",
+            now.last_seq, last.seq
         )));
     }
-    // A database that lost its last words in a crash is told them again, under the same numbers.
-    let after = after.min(now.last_seq);
+    // A database that crashed may have lost the last words of a run that works: they are told again, under the same
+    // numbers.
+    let after = last.seq.min(now.last_seq);
     // What was told before is read by each client that wants it.
     feed.begins_at(now.last_seq).await;
     let over = Pass::of(caller).over(app);
@@ -161,12 +170,12 @@ mod tests {
             if let Some(value) = header {
                 headers.insert("last-event-id", value.parse().unwrap());
             }
-            after(query, &headers).map_err(|error| error.code)
+            after(query, &headers).map(|last| (last.seq, last.was_told)).map_err(|error| error.code)
         };
-        assert_eq!(at(None, None), Ok(0));
-        assert_eq!(at(None, Some("x=1&after=4")), Ok(4));
-        assert_eq!(at(Some("5"), Some("after=4")), Ok(5), "a browser repeats the address");
-        assert_eq!(at(Some(""), None), Ok(0));
+        assert_eq!(at(None, None), Ok((0, false)));
+        assert_eq!(at(None, Some("x=1&after=4")), Ok((4, false)));
+        assert_eq!(at(Some("5"), Some("after=4")), Ok((5, true)), "a browser repeats the address");
+        assert_eq!(at(Some(""), None), Ok((0, false)));
         for wrong in ["-1", "x", "1.5", "18446744073709551616", " ", "1,2"] {
             let query = format!("after={wrong}");
             assert!(at(Some(wrong), None).is_err() && at(None, Some(&query)).is_err(), "{wrong}");

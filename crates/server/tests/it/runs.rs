@@ -1,6 +1,9 @@
 //! Runs that are cancelled on their way to a bridge.
 
-use crate::{client::Call, world::World};
+use crate::{
+    client::Call,
+    world::{AGENT_KEY, World},
+};
 use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
 use toft_model::{id::ProjectId, run::RunStatus};
@@ -79,6 +82,10 @@ async fn the_checkpoint_before_a_run_is_taken_once_whoever_goes_on_with_it() {
     let before = world.ask(Call::get(&run)).await.data()["checkpointId"].clone();
     assert!(before.is_string(), "{before}");
     let world = world.restart().await;
+    // A client that was told more than a database that crashed still has goes on, and another one is told of its fault.
+    let back = Call::get(&format!("{run}/stream")).header("last-event-id", "99");
+    drop(back.key(AGENT_KEY).stream(world.addr).await);
+    world.ask(Call::get(&format!("{run}/stream?after=99"))).await.failure(400, "invalid_argument");
     let orders = disk.runs.orders.load(Ordering::SeqCst);
     until("it is given again", || disk.runs.orders.load(Ordering::SeqCst) > orders).await;
     assert_eq!(world.ask(Call::get(&run)).await.data()["checkpointId"], before);

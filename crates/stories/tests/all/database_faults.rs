@@ -20,6 +20,7 @@ use toft_stories::{
     lane,
     provider::Provider,
     runs::{ask, ask_once, builder, completed, follow, place, times},
+    servers::sqlite,
     toft::{STEP_TIMEOUT, Start, Toft, binary},
 };
 
@@ -185,13 +186,6 @@ async fn refused(toft: &mut Toft) -> Result<String> {
     Ok(toft.log()[before..].to_owned())
 }
 
-fn change(database: &Path, statement: &str) -> Result<()> {
-    let code = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute(sys.argv[2])\ndb.commit()\ndb.close()";
-    let done = Command::new("python3").args(["-c", code]).arg(database).arg(statement).status()?;
-    ensure!(done.success(), "{statement}");
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_not_whole_is_refused_with_the_backup_that_is_there() -> Result<()> {
     let mut toft = Toft::start(Start::default()).await?;
@@ -229,13 +223,13 @@ async fn a_database_that_is_not_whole_is_refused_with_the_backup_that_is_there()
     );
 
     // A newer version has used it.
-    change(
+    sqlite(
         &database,
         "INSERT INTO _sqlx_migrations VALUES (9999, 'later', '2026-01-01', 1, X'00', 1)",
     )?;
     let said = refused(&mut toft).await?;
     ensure!(said.contains("newer Toft"), "{said}");
-    change(&database, "DELETE FROM _sqlx_migrations WHERE version = 9999")?;
+    sqlite(&database, "DELETE FROM _sqlx_migrations WHERE version = 9999")?;
     toft.up().await?;
     let stopped =
         toft.server_pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it runs")?;

@@ -273,13 +273,14 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
     Ok(())
 }
 
-/// Each moment of each commit on one of the two databases; in the long lane on both.
+/// Each moment of each commit on one of the two databases, where it can be on either; in the long lane on both.
 async fn around_all(kept: &Kept, parity: usize) -> Result<()> {
     let provider = Provider::start(Duration::ZERO, builder(|_| SLOWLY.into())).await?;
     let mut toft = server(&provider, kept).await?;
     for (number, point) in toft_store::commits::ALL.iter().enumerate() {
         let way = way(point)?;
-        if kept.postgres.is_none() && matches!(way, Way::Elsewhere | Way::Away) {
+        let is_shared = matches!(way, Way::Elsewhere | Way::Away);
+        if kept.postgres.is_none() && is_shared {
             continue;
         }
         let times: &[u32] = match *point {
@@ -289,7 +290,7 @@ async fn around_all(kept: &Kept, parity: usize) -> Result<()> {
             _ => &[1],
         };
         for (side, name) in ["before", "after"].into_iter().enumerate() {
-            if !lane::deep() && (number + side) % 2 != parity {
+            if !lane::deep() && !is_shared && (number + side) % 2 != parity {
                 continue;
             }
             for times in times {

@@ -88,10 +88,13 @@ async fn cut_in_mid_answer(kept: &Kept) -> Result<()> {
     toft.down()
 }
 
+/// Three days.
+const DAYS_MS: u64 = 3 * 24 * 60 * 60 * 1_000;
+
 /// A hundred requests of one key at once, half of them for something else.
 async fn asked_a_hundred_times(kept: &Kept) -> Result<()> {
     let provider = Provider::start(Duration::ZERO, adds_a_line()).await?;
-    let toft = house(kept, &provider, &[]).await?;
+    let mut toft = house(kept, &provider, &[]).await?;
     let project = place(&toft).await?;
     let asks = (0..100).map(|n| {
         let prompt = if n % 2 == 0 { "a line" } else { "another line" };
@@ -113,7 +116,15 @@ async fn asked_a_hundred_times(kept: &Kept) -> Result<()> {
     assert_eq!((ids.len(), made), (1, 1));
     let run = format!("/v1/projects/{project}/runs/{}", ids.first().context("a run")?);
     completed(&toft, &run).await?;
-    // Days later it is still the same one.
+    // Days later, and after another one of its project, it is still the same one.
+    let (_, next) = ask_once(&toft, &project, "another-key", "a line").await?;
+    let next = next["data"]["id"].as_str().context("a run")?.to_owned();
+    completed(&toft, &format!("/v1/projects/{project}/runs/{next}")).await?;
+    let of_run = ["created_at", "updated_at", "started_at", "completed_at"];
+    let aged = of_run.map(|column| format!("{column} = {column} - {DAYS_MS}")).join(", ");
+    kept.sql(&toft.data, &format!("UPDATE run SET {aged}"))?;
+    toft.kill_server();
+    toft.up().await?;
     let (status, late) = ask_once(&toft, &project, "the-key", "a line").await?;
     let (other, _) = ask_once(&toft, &project, "the-key", "another line").await?;
     assert_eq!([status, other].iter().min(), Some(&200));
@@ -121,8 +132,8 @@ async fn asked_a_hundred_times(kept: &Kept) -> Result<()> {
         assert_eq!(late["data"]["created"], false);
     }
     let runs = toft.call("GET", &format!("/v1/projects/{project}/runs"), None).await?;
-    assert_eq!(runs.as_array().map(Vec::len), Some(1), "{runs}");
-    assert_eq!(lines(&toft, &project).await?, 1);
+    assert_eq!(runs.as_array().map(Vec::len), Some(2), "{runs}");
+    assert_eq!(lines(&toft, &project).await?, 2);
     toft.down()
 }
 

@@ -92,7 +92,8 @@ async fn away_under_load(server: &Server, gone: impl Fn(bool) -> Result<()>) -> 
     ensure!(ask(&b, &project, "meanwhile", "a line").await? == runs[RUNS / 2], "it is one run");
     runs.push(ask(&b, &project, "after", "a line").await?);
     for run in &runs {
-        completed(&b, run).await?;
+        let over = completed(&b, run).await?;
+        ensure!(over["meta"]["attempt"] == 1, "a database that was away costs no try: {over}");
         // Told at the server that has nothing to do with it.
         let all = follow(&b, run).await?;
         ensure!(all.last().is_some_and(|told| told.kind == "done"), "{all:?}");

@@ -263,9 +263,17 @@ impl RunOrder {
     /// how long it may take, what tools there are, and whether and as whom it commits: a server's settings may be others
     /// by then.
     pub fn digest(&self) -> String {
+        self.digest_with(true)
+    }
+
+    /// Whether it is the order of this digest. Older ones have in it whether it commits.
+    pub fn is_of(&self, digest: &str) -> bool {
+        [true, false].into_iter().any(|commit| self.digest_with(commit) == digest)
+    }
+
+    fn digest_with(&self, commit: bool) -> String {
         let Self { prompt, session_id, model, plan, approval, .. } = self;
-        // `true` stands where `commit` did, so that runs go on that were under way then.
-        let said = serde_json::json!([prompt, session_id, model, plan, approval, true]);
+        let said = serde_json::json!([prompt, session_id, model, plan, approval, commit]);
         format!("{:016x}", fnv1a(said.to_string().as_bytes()))
     }
 }
@@ -372,11 +380,12 @@ mod tests {
             json!({"commit": false}),
         ] {
             assert_eq!(order(&same).digest(), first.digest(), "{same}");
+            assert!(order(&same).is_of(&first.digest_with(false)), "{same}");
         }
         for other in
             [json!({"prompt": "stop"}), json!({"approval": true}), json!({"sessionId": "s"})]
         {
-            assert_ne!(order(&other).digest(), first.digest(), "{other}");
+            assert!(!order(&other).is_of(&first.digest()), "{other}");
         }
     }
 

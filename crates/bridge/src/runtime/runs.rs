@@ -182,7 +182,7 @@ fn take(
     let mut state = match known {
         None => State::new(&order, session, now_ms, seq),
         Some(known) if order.fence < known.fence => return Err(RunRefused::Stale(known.fence)),
-        Some(known) if order.digest() != known.digest => return Err(RunRefused::Other),
+        Some(known) if !order.is_of(&known.digest) => return Err(RunRefused::Other),
         Some(known) => {
             let failed = known.phase == Phase::Over
                 && known.ending.as_ref().is_some_and(|end| end.status == RunStatus::Error);

@@ -342,16 +342,15 @@ fn of_provider(
 async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
     let gateway = app.gateway.get().await.ok_or_else(no_gateway)?;
     let list = gateway.models().await.map_err(|error| gateway_failed(&error))?;
-    let mut of = list.models.iter().filter(|known| known.id == model);
-    if let (Some(one), None) = (of.next(), of.next()) {
+    let of: Vec<_> = list.models.iter().filter(|known| known.id == model).collect();
+    // Where several have it, that of the provider which the environment names for all work.
+    let forced =
+        || of.iter().find(|known| app.providers.forced().as_ref() == Some(&known.provider));
+    if let Some(one) = (if let [one] = of[..] { Some(one) } else { forced().copied() }) {
         return Ok(Some(ModelRef { provider: one.provider.clone(), id: one.id.clone() }));
     }
-    if let Some(named) = ModelRef::named(model)
-        && let Ok(Some(found)) = of_provider(app, &named.provider, Some(&named.id))
-    {
-        return Ok(Some(found));
-    }
-    Ok(app.providers.forced().map(|of| ModelRef { provider: of, id: model.to_owned() }))
+    let Some(named) = ModelRef::named(model) else { return Ok(None) };
+    Ok(of_provider(app, &named.provider, Some(&named.id)).unwrap_or_default())
 }
 
 #[derive(Deserialize, JsonSchema)]

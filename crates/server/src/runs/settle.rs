@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, header};
 use serde::Deserialize;
 use serde_json::json;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use toft_model::run::RunNow;
 use tokio::time::sleep;
 
@@ -32,6 +32,15 @@ pub(crate) async fn settle(app: &App, machine: &Machine) {
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// The same of a run that this server works on no more, without a word of its bridge: that may have the order all the
+/// same, and work on it.
+pub(super) fn settle_soon(app: &App, machine: &Arc<Machine>) {
+    let (app2, machine) = (app.clone(), Arc::clone(machine));
+    let ends = app.stop.token().clone();
+    let settling = async move { settle(&app2, &machine).await };
+    app.tasks.spawn(ends.run_until_cancelled_owned(settling));
 }
 
 async fn is_settled(app: &App, machine: &Machine) -> bool {

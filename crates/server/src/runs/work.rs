@@ -14,13 +14,14 @@ mod place;
 
 pub(super) use owned::Work;
 
-use super::{QUEUE_TOPIC, settle::settle, tell, told::Told};
+use super::{QUEUE_TOPIC, settle::settle_soon, tell, told::Told};
 use crate::machines::Machine;
 use owned::{Failed, PAUSE_MAX, PAUSE_MIN, Stop};
 use serde_json::json;
 use std::sync::Arc;
 use toft_model::{machine::MachineState, run::Phase};
 use toft_store::{Durable, Left};
+use tokio::time::sleep;
 
 /// How often a run's server may end over it before it is left alone.
 const CRASHES_MAX: u32 = 3;
@@ -37,32 +38,26 @@ impl Work {
             match self.go(&machine).await {
                 Err(Stop::Later) => {
                     tracing::warn!(run.id = %self.run.id, "a run waits for the database");
-                    self.pause(pause).await;
+                    // Also where it was cancelled: its end could not be written.
+                    sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
                 stopped => break stopped,
             }
         };
         match stopped {
-            Ok(()) | Err(Stop::Written | Stop::Lost | Stop::Later) => {}
+            Ok(()) | Err(Stop::Written | Stop::Later) => {}
+            Err(Stop::Lost) => settle_soon(&self.app, &machine),
             Err(Stop::Elsewhere) => self.give_back().await,
             Err(Stop::Failed(failed)) => {
                 self.fail(failed, Told::default()).await;
-                self.settle(&machine);
+                settle_soon(&self.app, &machine);
             }
             Err(Stop::Cancelled) => {
                 drop(self.end_cancelled(Told::default()).await);
-                self.settle(&machine);
+                settle_soon(&self.app, &machine);
             }
         }
-    }
-
-    /// It ended without a word of its bridge, which may have the order all the same, and work on it.
-    fn settle(&self, machine: &Arc<Machine>) {
-        let (app, machine) = (self.app.clone(), Arc::clone(machine));
-        let ends = app.stop.token().clone();
-        let settling = async move { settle(&app, &machine).await };
-        self.app.tasks.spawn(ends.run_until_cancelled_owned(settling));
     }
 
     /// While it began here, its project got a machine on another server: that one goes on with it.

@@ -3,6 +3,7 @@
 use super::{
     CANCEL_TOPIC, Held, QUEUE_TOPIC, RUN_TOPIC,
     feed::{RunFeed, Turn},
+    settle::settle_soon,
     work,
 };
 use crate::{servers, state::App};
@@ -102,9 +103,14 @@ fn begin(app: &App, run: Run) {
     }
     let app = app.clone();
     app.tasks.clone().spawn(async move {
-        let (id, fence) = (run.id.clone(), run.fence);
+        let (id, fence, project) = (run.id.clone(), run.fence, run.project.clone());
         let work = work::Work::new(app.clone(), run, &held);
-        held.lost.run_until_cancelled(work.run()).await;
+        if held.lost.run_until_cancelled(work.run()).await.is_none()
+            && let Some(machine) = app.machines.get(&project)
+        {
+            // Over by the word of others, maybe.
+            settle_soon(&app, &machine);
+        }
         {
             let mut all = app.runs.held();
             if all.get(&id).is_some_and(|held| held.fence == fence) {

@@ -6,6 +6,7 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::StatusCode,
+    response::{IntoResponse as _, Response},
     routing::{get, post, put},
 };
 use serde_json::{Value, json};
@@ -36,12 +37,20 @@ impl Runs {
 pub(crate) fn routes() -> Router<Bridge> {
     Router::new()
         .route("/toft/runs", get(list))
-        .route("/toft/runs/{id}", put(take))
+        .route("/toft/runs/{id}", put(take).get(one))
         .route("/toft/runs/{id}/cancel", post(cancel))
 }
 
 async fn list(State(bridge): State<Bridge>) -> Json<Value> {
     Json(json!({ "data": { "runs": *bridge.disk.runs.all.lock().unwrap() } }))
+}
+
+async fn one(State(bridge): State<Bridge>, Path(id): Path<JobId>) -> Response {
+    let all = bridge.disk.runs.all.lock().unwrap();
+    match all.iter().find(|now| now.id == id) {
+        Some(now) => Json(json!({ "data": now })).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "code": "not_found" }))).into_response(),
+    }
 }
 
 async fn take(

@@ -96,6 +96,40 @@ async fn the_checkpoint_before_a_run_is_taken_once_whoever_goes_on_with_it() {
 }
 
 #[tokio::test]
+async fn who_goes_on_with_a_run_takes_its_checkpoint_where_no_bridge_has_it_and_else_none() {
+    let world = World::new().await;
+    let given = world.project().await;
+    // It takes longer than is waited for: the run has none.
+    *world.machines.kept.takes.lock().unwrap() = Duration::from_secs(3);
+    let disk = world.machines.disk(&given);
+    disk.is_idle.store(true, Ordering::SeqCst);
+    let first = asked(&world, &given).await;
+    until("it has the order", || !disk.runs.ends().is_empty()).await;
+    // Another one begins, and its server ends while its machine starts.
+    let waits = world.project().await;
+    world.machines.disk(&waits).is_idle.store(true, Ordering::SeqCst);
+    world.machines.kill(&waits);
+    world.eventually(&format!("/v1/projects/{waits}"), |p| p["state"] == "cold").await;
+    *world.machines.start_takes.lock().unwrap() = Duration::from_secs(1);
+    let starts = world.machines.starts.load(Ordering::SeqCst);
+    let second = asked(&world, &waits).await;
+    until("it starts", || world.machines.starts.load(Ordering::SeqCst) > starts).await;
+    // What has begun takes as long as it does.
+    *world.machines.kept.takes.lock().unwrap() = Duration::ZERO;
+    *world.machines.start_takes.lock().unwrap() = Duration::ZERO;
+    let world = world.restart().await;
+    let orders = disk.runs.orders.load(Ordering::SeqCst);
+    until("it is given again", || disk.runs.orders.load(Ordering::SeqCst) > orders).await;
+    world.eventually(&second, |run| run["checkpointId"].is_string()).await;
+    let before = world.ask(Call::get(&first)).await.data()["checkpointId"].clone();
+    assert!(before.is_null(), "what it has done by now is not before it: {before}");
+    for run in [&first, &second] {
+        is_cancelled(&world, run).await;
+    }
+    world.end(true).await;
+}
+
+#[tokio::test]
 async fn what_a_bridge_took_unheard_ends_when_it_is_cancelled() {
     let world = World::new().await;
     let project = world.project().await;

@@ -147,14 +147,15 @@ async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
                 away(server, &mut chance).await;
             }
         }
+        // From here on nobody is harmed, and one that stands still may hold the writers' lock: whatever was left must
+        // end.
+        herd.calm();
         seen.ends.store(true, Ordering::SeqCst);
     };
     let ((), gone) = tokio::join!(harming, hosts(place, &seen, &projects));
     for one in all {
         one.await.unwrap();
     }
-    // From here on nobody is harmed: whatever was left must end.
-    herd.calm();
     let runs = ended(&*store, &projects).await;
     watching.await.unwrap();
     let mut heard = 0;
@@ -192,7 +193,7 @@ async fn away(server: &Server, chance: &mut Chance) {
 /// were told so.
 async fn hosts(place: &Place, seen: &Seen, projects: &[ProjectId]) -> usize {
     const HOST: &str = "UPDATE project SET host = ";
-    let store = place.open().await;
+    let (store, other) = (place.open().await, place.open().await);
     let ghost = NewServer {
         id: "ghost".into(),
         place: "boot host /ghost".into(),
@@ -214,10 +215,14 @@ async fn hosts(place: &Place, seen: &Seen, projects: &[ProjectId]) -> usize {
         );
         // Now and then the database is away.
         let _ = place.try_sql(&goes).await;
-        told += store.tell_of_hosts(true, now_ms()).await.map_or(0, |runs| runs.len());
+        // Two who find it out at once.
+        let now = now_ms();
+        let both = tokio::join!(store.tell_of_hosts(true, now), other.tell_of_hosts(true, now));
+        told += [both.0, both.1].into_iter().flatten().flatten().count();
         sleep(Duration::from_millis(chance.below(300))).await;
         let _ = store.beat(&ghost, now_ms()).await;
-        let _ = store.tell_of_hosts(true, now_ms()).await;
+        let now = now_ms();
+        let _ = tokio::join!(store.tell_of_hosts(true, now), other.tell_of_hosts(true, now));
         let _ = place.try_sql(&format!("{HOST}NULL")).await;
     }
     while let Err(error) = place.try_sql(&format!("{HOST}NULL")).await {
@@ -225,6 +230,7 @@ async fn hosts(place: &Place, seen: &Seen, projects: &[ProjectId]) -> usize {
         sleep(Duration::from_millis(100)).await;
     }
     store.close().await;
+    other.close().await;
     told
 }
 

@@ -106,15 +106,17 @@ fn place(ctx: &ToolContext, cwd: &str) -> Result<(PathBuf, PathBuf), String> {
     Ok((root, place))
 }
 
-/// Where a path leads, from the project's folder. What it ends in is itself meant, should it be a link.
+/// Where a path leads, from the project's folder. What it ends in is itself meant, should it be a link, unless a `/`
+/// comes behind it.
 fn lead(root: &Path, place: &Path, path: &str) -> Option<String> {
     let mut at = place.to_owned();
+    let follows = path.ends_with('/') || path.ends_with("/.");
     let mut parts = Path::new(path).components().peekable();
     while let Some(part) = parts.next() {
         match part {
             Component::Normal(name) => {
                 at.push(name);
-                if parts.peek().is_some()
+                if (follows || parts.peek().is_some())
                     && let Ok(real) = at.canonicalize()
                 {
                     at = real;

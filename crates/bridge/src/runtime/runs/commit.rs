@@ -49,9 +49,9 @@ if [ "$(g log -1 --no-show-signature --format=%s 2>/dev/null)" = "$message" ]; t
     g rev-parse HEAD
     exit
 fi
-# What a person has staged elsewhere in a larger repository is not the run's.
+# What a person has staged elsewhere in a larger repository is not the run's. A merge is committed whole.
 below=
-[ -z "$(g rev-parse --show-prefix)" ] || below=.
+[ -z "$(g rev-parse --show-prefix)" ] || g rev-parse -q --verify MERGE_HEAD >/dev/null || below=.
 g add -A -- . || exit 1
 g diff --cached --quiet --no-ext-diff -- $below
 case $? in 0) exit 11 ;; 1) ;; *) exit 1 ;; esac

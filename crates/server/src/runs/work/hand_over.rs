@@ -31,9 +31,11 @@ impl Work {
         let path = format!("/toft/runs/{}", self.run.id);
         let mut pause = PAUSE_MIN;
         let is_new = self.run.state.session.is_none();
+        // No bridge works on it that could tell how it ended.
+        let mut unheard = is_new || self.begins;
         let mut looked = false;
         loop {
-            if self.cancelled.is_cancelled() && is_new {
+            if self.cancelled.is_cancelled() && unheard {
                 return Ok(None);
             }
             // Held until it is answered, so that it is not put away in between.
@@ -41,7 +43,7 @@ impl Work {
             let woken = tokio::select! {
                 woken = life::ensure_running(&self.app, machine, &cause) => woken,
                 // Who is cancelled waits for no machine; what has begun comes to its end.
-                () = self.cancelled.cancelled(), if is_new => return Ok(None),
+                () = self.cancelled.cancelled(), if unheard => return Ok(None),
             };
             match woken {
                 Ok(()) => self.rest(self.waits_for_person()),
@@ -61,7 +63,8 @@ impl Work {
             }
             if is_new && !looked && self.run.state.checkpoint.is_none() {
                 looked = true;
-                if self.begins || !self.may_be_known(&path).await {
+                let is_first = self.begins && self.run.state.attempt == 1;
+                if is_first || !self.may_be_known(&path).await {
                     let session = order.session_id.clone();
                     let unwanted = &self.cancelled;
                     let copy = auto::before_run(&self.app, machine, session, unwanted).await;
@@ -73,6 +76,7 @@ impl Work {
                     }
                 }
             }
+            self.begins = false;
             let body = serde_json::to_value(&order).unwrap_or_default();
             let answer = self.ask(Method::PUT, &path, Some(&body)).await;
             drop(hold);
@@ -115,6 +119,7 @@ impl Work {
                     tracing::debug!(run.id = %self.run.id, %error, "a run is handed over again");
                 }
             }
+            unheard = true;
             self.pause(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }

@@ -35,7 +35,7 @@ pub(in super::super) struct Work {
     pub(super) app: App,
     pub(super) run: Run,
     pub(super) cancelled: CancellationToken,
-    /// This owner began this try: no bridge was given it before.
+    /// This owner began this try, and gave it to no bridge yet.
     pub(super) begins: bool,
     /// See [`Held`].
     rests: Arc<AtomicBool>,

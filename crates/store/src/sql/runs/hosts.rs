@@ -38,7 +38,8 @@ macro_rules! tell_of {
             $told,
             " AND r.status IN ('queued', 'running') AND p.deleted_at IS NULL AND p.host IS NOT NULL AND ",
             $hosts,
-            " ORDER BY r.id LIMIT $4) RETURNING id, public_id, last_seq, \
+            // Said again of the row itself: another server may have told it, or its owner ended it, a moment before.
+            " ORDER BY r.id LIMIT $4) AND status IN ('queued', 'running') RETURNING id, public_id, last_seq, \
              (SELECT s.url FROM project p JOIN server s ON s.id = p.host WHERE p.id = run.project_id)"
         )
     };
@@ -53,7 +54,7 @@ const END_UNWANTED: &str = concat!(
      LEFT JOIN server s ON s.id = p.host WHERE r.status = 'running' AND r.cancel_requested = 1 \
      AND p.deleted_at IS NULL AND p.host IS NOT NULL AND ",
     is_gone!("$1", "$2"),
-    " ORDER BY r.id LIMIT $3) RETURNING id, public_id, last_seq"
+    " ORDER BY r.id LIMIT $3) AND status = 'running' AND cancel_requested = 1 RETURNING id, public_id, last_seq"
 );
 
 const TELL_BACK: &str = tell_of!("1", concat!("NOT (", is_gone!("$2", "$3"), ")"));

@@ -135,6 +135,7 @@ async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
         let (store, seen, projects) = (Arc::clone(&store), Arc::clone(&seen), projects.clone());
         tokio::spawn(async move { checks::one_at_a_time(&*store, &seen, &projects).await })
     };
+    let (one, two) = (place.open().await, place.open().await);
     let mut herd = Herd::start(at);
     let began = Instant::now();
     let mut chance = Chance(now_ms());
@@ -152,7 +153,9 @@ async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
         herd.calm();
         seen.ends.store(true, Ordering::SeqCst);
     };
-    let ((), gone) = tokio::join!(harming, hosts(place, &seen, &projects));
+    let ((), gone) = tokio::join!(harming, hosts(place, [&*one, &*two], &seen, &projects));
+    one.close().await;
+    two.close().await;
     for one in all {
         one.await.unwrap();
     }
@@ -191,9 +194,13 @@ async fn away(server: &Server, chance: &mut Chance) {
 
 /// The host of one project after the other seems gone for a while, and is back, whoever works on its runs. How many runs
 /// were told so.
-async fn hosts(place: &Place, seen: &Seen, projects: &[ProjectId]) -> usize {
+async fn hosts(
+    place: &Place,
+    [store, other]: [&dyn Store; 2],
+    seen: &Seen,
+    projects: &[ProjectId],
+) -> usize {
     const HOST: &str = "UPDATE project SET host = ";
-    let (store, other) = (place.open().await, place.open().await);
     let ghost = NewServer {
         id: "ghost".into(),
         place: "boot host /ghost".into(),
@@ -229,8 +236,6 @@ async fn hosts(place: &Place, seen: &Seen, projects: &[ProjectId]) -> usize {
         eprintln!("hosts are let go again: {error}");
         sleep(Duration::from_millis(100)).await;
     }
-    store.close().await;
-    other.close().await;
     told
 }
 

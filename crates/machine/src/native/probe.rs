@@ -41,9 +41,10 @@ pub(super) fn open(config: &NativeConfig) -> Result<Inner, MachineError> {
     let slots = Slots::open(&folders.slots()).map_err(opening("list of id ranges"))?;
     let rootless = !rustix::process::geteuid().is_root();
     let image = Image::of_host(rootless).map_err(opening("list of mounts of this host"))?;
-    let cgroups = CgroupHost::detect(folders.data());
     let pool = Pool::open(&folders.store(), config.disk_bytes_max)
         .map_err(opening("storage of machines"))?;
+    // After what may fail: it makes groups.
+    let cgroups = CgroupHost::detect(folders.data());
     let stays = empty_scratch(&pool);
     let (ids, facts) = match try_walls(&exe, &folders, &pool, &image) {
         Ok(found) => found,

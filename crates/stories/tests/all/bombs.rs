@@ -171,7 +171,7 @@ async fn no_limit_is_reached_in_silence_whatever_changes_meanwhile() -> Result<(
     let project = toft.new_project("Change").await?;
     let before = identity(&toft, &project).await?;
     let mut follow = Follow::from(&toft, &project, 0).await?;
-    let forks = "i=0; while [ $i -lt 80 ]; do sleep 0.1 & i=$((i+1)); done; wait";
+    let forks = "i=0; while [ $i -lt 80 ]; do sleep 1 & i=$((i+1)); done; wait";
     // Raised as soon as they were refused.
     limit(&toft, &project, json!({"pids": 40})).await?;
     run(&toft, &project, forks).await?;

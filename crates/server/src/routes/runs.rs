@@ -346,7 +346,8 @@ async fn alone(app: &App, model: &str) -> Result<Option<ModelRef>, ApiError> {
     // Where several have it, that of the provider which the environment names for all work.
     let forced =
         || of.iter().find(|known| app.providers.forced().as_ref() == Some(&known.provider));
-    if let Some(one) = (if let [one] = of[..] { Some(one) } else { forced().copied() }) {
+    let one = if let [one] = of[..] { Some(one) } else { forced().copied() };
+    if let Some(one) = one {
         return Ok(Some(ModelRef { provider: one.provider.clone(), id: one.id.clone() }));
     }
     let Some(named) = ModelRef::named(model) else { return Ok(None) };

@@ -25,7 +25,7 @@ async fn is_cancelled(world: &World, run: &str) {
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..1_500 {
         if holds() {
             return;
         }

@@ -26,8 +26,9 @@ use toft_model::{
     permission::Reached,
     plan::Mode,
     run::RunRules,
+    tool::TASK,
 };
-use toft_tools::{TASK, Toolbox, Update, workspace};
+use toft_tools::{Toolbox, Update, workspace};
 use tokio::sync::{Notify, mpsc};
 
 /// Tools that a task does not have: it has no tasks of its own, and people do not follow it.

@@ -6,6 +6,7 @@ use crate::{
     id::{SessionId, id_type},
     plan::PlanReady,
     provider::ModelRef,
+    tool::TASK,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,8 @@ pub enum WaitsFor {
     Approval,
     /// A person's answer to a question of its agent.
     Answer,
+    /// Its machine, which a person has stopped, and starts again.
+    Machine,
     /// The host that has its machine: that host does not answer.
     Host,
     /// Whoever answers for its model: they are down, or want to be asked later.
@@ -148,7 +151,7 @@ impl RunRules {
 
     /// Whether the agent may have a tool of this name. The list may have the source's names too.
     pub fn allows(&self, tool: &str) -> bool {
-        if tool == "task" && !self.subagents {
+        if tool == TASK && !self.subagents {
             return false;
         }
         let named = |listed: &String| match listed.strip_suffix('*') {

@@ -14,6 +14,9 @@ pub struct ToolSpec {
     pub parameters: Value,
 }
 
+/// The tool that has pieces of work done in conversations of their own.
+pub const TASK: &str = "task";
+
 /// Id of the entry in which a task is told its work, in the task's own conversation. No person says it.
 pub const TASK_PROMPT: &str = "task-prompt";
 

@@ -199,10 +199,13 @@ impl Runs {
 /// The `status` of a workspace that could not be kept.
 const UNKEPT: &str = "workspace_snapshot_store_failed";
 
+/// The bridge's word for more than may be kept.
+const TOO_LARGE: &str = "payload_too_large";
+
 /// Whether it says that the workspace was too large to be kept.
 pub(crate) fn is_too_large(event: &NewRunEvent) -> bool {
     let data: serde_json::Value = serde_json::from_str(&event.data).unwrap_or_default();
-    data["status"] == UNKEPT && data["code"] == "payload_too_large"
+    data["status"] == UNKEPT && data["code"] == TOO_LARGE
 }
 
 /// Whoever misses it looks by itself a moment later.

@@ -49,4 +49,3 @@ pub use paths::absolute;
 pub use program::Program;
 pub use registry::Toolbox;
 pub use seen::Seen;
-pub use task::TASK;

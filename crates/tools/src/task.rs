@@ -11,10 +11,7 @@ use crate::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use toft_model::tool::ToolSpec;
-
-/// Its name: calls of it have conversations.
-pub const TASK: &str = "task";
+use toft_model::tool::{TASK, ToolSpec};
 
 /// See the module.
 pub(crate) struct Task;

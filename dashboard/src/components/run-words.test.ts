@@ -25,6 +25,7 @@ test.each<[Partial<Run>, string]>([
   [{ status: 'running', phase: 'plan' }, 'Planning'],
   [{ status: 'running', phase: 'plan', waitsFor: 'approval' }, 'Needs you'],
   [{ status: 'running', phase: 'build', waitsFor: 'answer' }, 'Needs you'],
+  [{ status: 'running', phase: 'build', waitsFor: 'machine' }, 'Needs you'],
   [{ status: 'running', phase: 'build', waitsFor: 'host' }, 'Waits'],
   [{ status: 'running', phase: 'build', waitsFor: 'provider' }, 'Waits'],
   [{ status: 'running', phase: 'commit' }, 'Committing'],
@@ -95,6 +96,10 @@ test.each<[StatusTold, string | null]>([
   [{ status: 'model_resolved', provider: 'openai', model: 'gpt-5' }, 'openai / gpt-5 answers'],
   [{ status: 'waiting', waitsFor: 'approval' }, 'The plan waits for you'],
   [{ status: 'waiting', waitsFor: 'answer' }, 'Its agent asks you something'],
+  [
+    { status: 'waiting', waitsFor: 'machine' },
+    'Its machine is stopped: start the project, and it goes on',
+  ],
   [{ status: 'waiting', waitsFor: 'provider' }, 'The provider does not answer, and is asked again'],
   [{ status: 'waiting', waitsFor: null }, 'Goes on'],
   [{ status: 'waiting_host' }, 'The host of its machine does not answer'],

@@ -26,6 +26,7 @@ const PHASES: Record<RunPhase, string> = {
 const WAITS: Record<WaitsFor, Look> = {
   approval: { shape: 'ask', tone: 'amber', word: 'Needs you' },
   answer: { shape: 'ask', tone: 'amber', word: 'Needs you' },
+  machine: { shape: 'ask', tone: 'amber', word: 'Needs you' },
   host: { shape: 'half', tone: 'amber', word: 'Waits' },
   provider: { shape: 'half', tone: 'amber', word: 'Waits' },
 }
@@ -103,6 +104,7 @@ export function stepWords({ phase, waitsFor, commit, status, error }: RunStep): 
   }
   if (waitsFor === 'approval') return { text: 'The plan of a run waits for you', tone: 'ask' }
   if (waitsFor === 'answer') return { text: 'A run waits for your answer', tone: 'ask' }
+  if (waitsFor === 'machine') return ask('A run waits for its machine, which is stopped')
   if (waitsFor === 'host') return plain('A run waits for its host')
   if (waitsFor === 'provider') return plain('A run waits for its provider')
   switch (phase) {
@@ -136,6 +138,8 @@ function waitWords(what: WaitsFor | null): Words {
       return ask('The plan waits for you')
     case 'answer':
       return ask('Its agent asks you something')
+    case 'machine':
+      return ask('Its machine is stopped: start the project, and it goes on')
     case 'host':
       return plain('The host of its machine does not answer')
     case 'provider':

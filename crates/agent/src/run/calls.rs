@@ -23,8 +23,9 @@ use toft_model::{
     mask::Mask,
     message::{AssistantMessage, Block, Message, ToolCall, ToolResultMessage},
     plan::Mode,
+    tool::TASK,
 };
-use toft_tools::{Again, STOPPED, TASK, ToolContext, ToolOutcome, Toolbox, Update};
+use toft_tools::{Again, STOPPED, ToolContext, ToolOutcome, Toolbox, Update};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 

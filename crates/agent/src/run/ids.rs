@@ -1,8 +1,7 @@
 //! Names under which init knows what calls run.
 
 use crate::session::{Body, Session};
-use toft_model::{hash::fnv1a, message::Message};
-use toft_tools::TASK;
+use toft_model::{hash::fnv1a, message::Message, tool::TASK};
 
 /// `{session}.{entry}.{place}`: the same for the same call after a crash, unlike the provider's id
 /// always short and of harmless characters.

@@ -9,8 +9,8 @@ use super::{
 use crate::{command::Command, session::SessionError};
 use futures_util::future::join_all;
 use std::{collections::HashSet, time::Duration};
-use toft_model::{id::SessionId, message::ToolCall};
-use toft_tools::{TASK, ToolOutcome};
+use toft_model::{id::SessionId, message::ToolCall, tool::TASK};
+use toft_tools::ToolOutcome;
 
 /// How long ending them may take. Part of the second in which a stop must be over.
 const END_TIMEOUT: Duration = Duration::from_millis(300);

@@ -12,8 +12,10 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
 };
-use toft_model::message::{Block, Message, StopReason, ToolResultMessage, Usage, UserContent};
-use toft_tools::TASK;
+use toft_model::{
+    message::{Block, Message, StopReason, ToolResultMessage, Usage, UserContent},
+    tool::TASK,
+};
 
 /// Estimate of what an image costs, in characters (Pi's: 1,200 tokens).
 const IMAGE_CHARS: usize = 4_800;

@@ -114,7 +114,8 @@ class Handler(BaseHTTPRequestHandler):
         title = title_of(self.body())
         with database() as db:
             row = db.execute("INSERT INTO tasks (title) VALUES (?)", (title,))
-            self.answer(201, {"id": row.lastrowid, "title": title, "done": False})
+        # Only now it is committed: whoever has the answer finds the task.
+        self.answer(201, {"id": row.lastrowid, "title": title, "done": False})
 
     def patch(self):
         body, task = self.body(), self.task_id()

@@ -12,6 +12,7 @@ use toft_model::{
     plan::{AutoCheck, CheckStatus, PlanReady, PlanTodo},
     run::{Commit, JobId, Phase, RunStatus, RunStep, WaitsFor},
     text::is_plain,
+    tool::TASK,
 };
 use toft_store::{NewEvent, NewRunEvent, RunState, RunUsage};
 
@@ -25,9 +26,6 @@ const CALLS_BYTES_MAX: usize = 32 << 20;
 
 /// Characters of a name that a machine tells.
 const NAME_CHARS_MAX: usize = 200;
-
-/// The tool that has helpers.
-const TASK: &str = "task";
 
 /// Begins the id of a call that nobody asked for: the project's own check.
 const CHECK_CALL: &str = "check_";
@@ -290,7 +288,7 @@ fn helped(state: &mut RunState, tool: &ToolEnd) {
 }
 
 /// Somebody is waited for, or nobody any more.
-fn waits(told: &mut Told, ts: u64, state: &mut RunState, what: Option<WaitsFor>) {
+pub(super) fn waits(told: &mut Told, ts: u64, state: &mut RunState, what: Option<WaitsFor>) {
     if state.waits_for != what {
         state.waits_for = what;
         told.status(ts, "waiting", json!({ "waitsFor": what }));

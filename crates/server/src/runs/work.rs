@@ -81,9 +81,7 @@ impl Work {
             self.begin().await?;
         }
         self.take_place(machine).await?;
-        let Some(now) = self.hand_over(machine).await? else {
-            return Err(Stop::Cancelled);
-        };
+        let now = self.hand_over(machine).await?;
         self.attach(&now).await?;
         self.follow(machine).await
     }

@@ -8,8 +8,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 async fn many_wakes_at_once_are_one_start() {
     let world = World::new().await;
     let id = world.project().await;
-    world.machines.kill(&id);
-    world.eventually(&format!("/v1/projects/{id}"), |p| p["state"] == "cold").await;
+    world.dies(&id).await;
     let before = world.machines.starts.load(Ordering::SeqCst);
     *world.machines.start_takes.lock().unwrap() = Duration::from_millis(50);
     let path = format!("/v1/projects/{id}/wake");
@@ -25,8 +24,7 @@ async fn many_wakes_at_once_are_one_start() {
 async fn those_who_waited_for_a_failed_start_share_its_failure() {
     let world = World::new().await;
     let id = world.project().await;
-    world.machines.kill(&id);
-    world.eventually(&format!("/v1/projects/{id}"), |p| p["state"] == "cold").await;
+    world.dies(&id).await;
     let before = world.machines.starts.load(Ordering::SeqCst);
     *world.machines.start_takes.lock().unwrap() = Duration::from_millis(50);
     *world.machines.broken.lock().unwrap() = Some("broken".into());
@@ -76,9 +74,8 @@ async fn a_request_wakes_a_cold_machine_with_its_cause_and_is_answered() {
     let none = world.ask(Call::get(&format!("/v1/projects/{id}/machine"))).await.data();
     assert_eq!(none["wakes"][0]["cause"], "the project was made");
     world.eventually(&format!("/v1/projects/{id}/machine"), |m| m["appPort"] == 5173).await;
-    world.machines.kill(&id);
+    world.dies(&id).await;
     let path = format!("/v1/projects/{id}");
-    world.eventually(&path, |p| p["state"] == "cold").await;
     // Reading does not wake it.
     let reads = READS.iter().map(|read| format!("toft/{read}"));
     for read in reads.chain(["machine".to_owned()]) {

@@ -248,9 +248,8 @@ async fn a_visit_wakes_a_cold_machine_but_not_a_stopped_one() {
     let world = World::new().await;
     let id = world.project().await;
     let host = format!("{id}.localhost");
-    world.machines.kill(&id);
+    world.dies(&id).await;
     let path = format!("/v1/projects/{id}");
-    world.eventually(&path, |p| p["state"] == "cold").await;
     let told = world.send(Call::get("/hello").host(&host).key(AGENT_KEY)).await.json();
     assert_eq!(told["uri"], "/hello");
     let machine = world.ask(Call::get(&format!("{path}/machine"))).await.data();

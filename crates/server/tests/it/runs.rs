@@ -38,8 +38,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 async fn who_cancels_waits_for_no_machine_that_starts() {
     let world = World::new().await;
     let project = world.project().await;
-    world.machines.kill(&project);
-    world.eventually(&format!("/v1/projects/{project}"), |p| p["state"] == "cold").await;
+    world.dies(&project).await;
     let starts = world.machines.starts.load(Ordering::SeqCst);
     // Much longer than a cancel takes.
     *world.machines.start_takes.lock().unwrap() = Duration::from_secs(8);
@@ -50,6 +49,22 @@ async fn who_cancels_waits_for_no_machine_that_starts() {
     // It comes to its end for whoever wants it next.
     until("it runs", || world.machines.is_running(&project)).await;
     assert!(world.machines.disk(&project).runs.ends().is_empty());
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn one_whose_machine_is_stopped_says_so_and_goes_on_when_it_is_started() {
+    let world = World::new().await;
+    let project = world.project().await;
+    let path = format!("/v1/projects/{project}");
+    world.ask(Call::post(&format!("{path}/stop"), &json!({}))).await.data();
+    let run = asked(&world, &project).await;
+    world.eventually(&run, |run| run["waitsFor"] == "machine").await;
+    world.ask(Call::post(&format!("{path}/start"), &json!({}))).await.data();
+    let runs = &world.machines.disk(&project).runs;
+    until("it has the order", || runs.ends().len() == 1).await;
+    world.eventually(&run, |run| run["waitsFor"].is_null()).await;
+    is_cancelled(&world, &run).await;
     world.end(true).await;
 }
 
@@ -108,8 +123,7 @@ async fn who_goes_on_with_a_run_takes_its_checkpoint_where_no_bridge_has_it_and_
     // Another one begins, and its server ends while its machine starts.
     let waits = world.project().await;
     world.machines.disk(&waits).is_idle.store(true, Ordering::SeqCst);
-    world.machines.kill(&waits);
-    world.eventually(&format!("/v1/projects/{waits}"), |p| p["state"] == "cold").await;
+    world.dies(&waits).await;
     *world.machines.start_takes.lock().unwrap() = Duration::from_secs(1);
     let starts = world.machines.starts.load(Ordering::SeqCst);
     let second = asked(&world, &waits).await;

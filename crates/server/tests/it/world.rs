@@ -188,6 +188,12 @@ impl World {
         made["id"].as_str().unwrap().parse().unwrap()
     }
 
+    /// A project's machine is killed, and that is seen.
+    pub(crate) async fn dies(&self, id: &ProjectId) {
+        self.machines.kill(id);
+        self.eventually(&format!("/v1/projects/{id}"), |p| p["state"] == "cold").await;
+    }
+
     /// Signs in by the printed link; the session's cookie.
     pub(crate) async fn sign_in(&self) -> String {
         let path = self.sign_in_url.split_once("/sign-in").unwrap().1;

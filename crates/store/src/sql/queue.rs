@@ -59,7 +59,7 @@ const CLAIM: &str = give!(
         "SELECT t.id FROM (\
          SELECT r.id, ROW_NUMBER() OVER (PARTITION BY p.team_id ORDER BY r.priority DESC, r.id) + \
          (SELECT COUNT(*) FROM run o JOIN project q ON q.id = o.project_id WHERE o.status = 'running' \
-         AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer') AND o.host_away = 0 \
+         AND COALESCE(o.waits_for, '') NOT IN ('approval', 'answer', 'machine') AND o.host_away = 0 \
          AND q.team_id = p.team_id) AS place \
          FROM run r JOIN project p ON p.id = r.project_id WHERE r.id IN (",
         heads!(),

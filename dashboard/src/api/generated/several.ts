@@ -387,7 +387,7 @@ export interface Schemas {
   /** What a status does not say. */
   StatusDetail: 'waiting_host'
   /** What a run that is not over waits for, when it is not its own work. */
-  WaitsFor: 'approval' | 'answer' | 'host' | 'provider'
+  WaitsFor: 'approval' | 'answer' | 'machine' | 'host' | 'provider'
   /** Why it was woken. */
   Wake: {
     /** RFC 3339. */

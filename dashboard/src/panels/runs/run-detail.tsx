@@ -130,7 +130,7 @@ function Head({ run, focused, onBack }: { run: Run; focused: boolean; onBack: ()
         {run.status === 'running' && run.waitsFor === null && run.startedAt && (
           <Elapsed since={momentOf(run.startedAt)} />
         )}
-        {run.writable && !isOver(run) && (
+        {(run.writable || run.waitsFor) && !isOver(run) && (
           <Button icon="stop" disabled={cancel.isPending} onClick={() => cancel.mutate(run)}>
             {cancel.isPending ? 'Cancelling…' : 'Cancel run'}
           </Button>
@@ -146,6 +146,13 @@ function Waits({ run }: { run: Run }) {
     return (
       <p className="rounded-md border border-l-2 border-l-amber px-3 py-2">
         Its agent asks you something, and waits. The question stands in the conversation.
+      </p>
+    )
+  }
+  if (run.waitsFor === 'machine') {
+    return (
+      <p className="rounded-md border border-l-2 border-l-amber px-3 py-2">
+        Its machine is stopped. Start the project, and the run goes on.
       </p>
     )
   }

@@ -68,8 +68,7 @@ impl Work {
             Ok(Some(_)) => {}
             Err(error) => tracing::warn!(run.id = %self.run.id, %error, "a run cannot be read"),
         }
-        // Who stopped it starts it again, and keeps nobody else's runs waiting until then.
-        self.rest(machine.state() == MachineState::Stopped || self.waits_for_person());
+        self.waits_for_machine(machine.state() == MachineState::Stopped).await?;
         match machine.state() {
             // What the run does goes on where it was cut.
             MachineState::Cold | MachineState::Error => {

@@ -20,12 +20,8 @@ use toft_store::{Durable, Left};
 const PARENTS_MAX: usize = 64;
 
 impl Work {
-    /// Gives the order to the bridge, to one after the other until one has it. Nothing: it is to end, and no
-    /// bridge said that it has it.
-    pub(super) async fn hand_over(
-        &mut self,
-        machine: &Arc<Machine>,
-    ) -> Result<Option<RunNow>, Stop> {
+    /// Gives the order to the bridge, to one after the other until one has it.
+    pub(super) async fn hand_over(&mut self, machine: &Arc<Machine>) -> Result<RunNow, Stop> {
         let cause = format!("run {}", self.run.id);
         let order = self.order().await?;
         let path = format!("/toft/runs/{}", self.run.id);
@@ -36,26 +32,26 @@ impl Work {
         let mut looked = false;
         loop {
             if self.cancelled.is_cancelled() && unheard {
-                return Ok(None);
+                return Err(Stop::Cancelled);
             }
             // Held until it is answered, so that it is not put away in between.
             let hold = machine.in_use(&self.app.clock);
             let woken = tokio::select! {
                 woken = life::ensure_running(&self.app, machine, &cause) => woken,
                 // Who is cancelled waits for no machine; what has begun comes to its end.
-                () = self.cancelled.cancelled(), if unheard => return Ok(None),
+                () = self.cancelled.cancelled(), if unheard => return Err(Stop::Cancelled),
             };
             match woken {
-                Ok(()) => self.rest(self.waits_for_person()),
+                Ok(()) => self.waits_for_machine(false).await?,
                 Err(error) if machine.state() == MachineState::Stopped => {
                     // A person has stopped it, and starts it again.
                     drop(hold);
                     if self.cancelled.is_cancelled() {
                         // What its bridge still knows of it is ended then.
-                        return Ok(None);
+                        return Err(Stop::Cancelled);
                     }
                     tracing::debug!(run.id = %self.run.id, reason = error.message, "a run waits for its machine");
-                    self.rest(true);
+                    self.waits_for_machine(true).await?;
                     self.pause(LOOK).await;
                     continue;
                 }
@@ -68,7 +64,7 @@ impl Work {
                     let session = order.session_id.clone();
                     let unwanted = &self.cancelled;
                     let copy = auto::before_run(&self.app, machine, session, unwanted).await;
-                    let Some(copy) = copy else { return Ok(None) };
+                    let Some(copy) = copy else { return Err(Stop::Cancelled) };
                     if let Some(copy) = copy {
                         // Before the bridge has the order: whoever goes on with it knows what was before it.
                         self.run.state.checkpoint = Some(copy.to_string());
@@ -83,7 +79,7 @@ impl Work {
             match answer {
                 Ok((status, mut answer)) if status.is_success() => {
                     let now = serde_json::from_value(answer["data"].take());
-                    return now.map(Some).map_err(|error| {
+                    return now.map_err(|error| {
                         let error =
                             format!("The machine's bridge said of the run what is none: {error}.");
                         Stop::Failed(Failed { error, again: true })

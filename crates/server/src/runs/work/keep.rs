@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     machines::{Machine, life},
-    runs::{UNKEPT, WORKSPACE, artifacts::Artifacts, told::Told},
+    runs::{TOO_LARGE, UNKEPT, WORKSPACE, artifacts::Artifacts, told::Told},
 };
 use axum::body::Body;
 use futures_util::TryStreamExt as _;
@@ -93,6 +93,15 @@ impl Work {
         let size =
             self.app.runs.artifacts.put(&path, bytes).await.map_err(|e| again(e.to_string()))?;
         drop(hold);
+        // The bridge counts files; many small ones, or such as cannot be made smaller, come to more.
+        if size > settings.archive_bytes_max {
+            self.app.runs.artifacts.remove(&path).await;
+            let error = format!(
+                "The archive has {size} bytes, more than the {} that ZIP_MAX_BYTES allows.",
+                settings.archive_bytes_max
+            );
+            return Err(Unkept { error, code: Some(TOO_LARGE.into()), again: false });
+        }
         Ok(Artifact {
             name: WORKSPACE.into(),
             path,

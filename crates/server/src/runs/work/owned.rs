@@ -5,7 +5,7 @@ use crate::{
     api_error::{ApiError, Code},
     runs::{
         Held,
-        told::{Calls, Told},
+        told::{self, Calls, Told},
     },
     state::App,
 };
@@ -82,16 +82,26 @@ impl Work {
     pub(in super::super) fn new(app: App, run: Run, held: &Held) -> Self {
         let (cancelled, rests) = (held.cancelled.clone(), Arc::clone(&held.rests));
         let work = Self { app, run, cancelled, begins: false, rests, calls: Calls::default() };
-        work.rest(work.waits_for_person());
+        work.rest();
         work
     }
 
-    pub(super) fn waits_for_person(&self) -> bool {
-        matches!(self.run.state.waits_for, Some(WaitsFor::Approval | WaitsFor::Answer))
+    /// Says that its machine is stopped, and a person waited for who starts it, or that it is not any more.
+    pub(super) async fn waits_for_machine(&mut self, is_stopped: bool) -> Result<(), Stop> {
+        let what = match self.run.state.waits_for {
+            None | Some(WaitsFor::Provider) if is_stopped => Some(WaitsFor::Machine),
+            Some(WaitsFor::Machine) if !is_stopped => None,
+            _ => return Ok(()),
+        };
+        let mut told = Told::default();
+        told::waits(&mut told, self.now(), &mut self.run.state, what);
+        self.write(told, Left::default(), Durable::Soon).await
     }
 
     /// Others have its place while a person is waited for.
-    pub(super) fn rest(&self, rests: bool) {
+    fn rest(&self) {
+        let person = [WaitsFor::Approval, WaitsFor::Answer, WaitsFor::Machine];
+        let rests = self.run.state.waits_for.is_some_and(|what| person.contains(&what));
         if !self.rests.swap(rests, Ordering::Relaxed) && rests {
             self.app.runs.queued.notify_one();
         }
@@ -134,7 +144,7 @@ impl Work {
                         // signal that was lost.
                         self.cancelled.cancel();
                     }
-                    self.rest(self.waits_for_person());
+                    self.rest();
                     self.app.runs.changed(&*self.app.store, &self.run.id).await;
                     return Ok(());
                 }

@@ -46,6 +46,8 @@ macro_rules! tell_of {
 }
 
 const TELL_AWAY: &str = tell_of!("0", is_gone!("$2", "$3"));
+const TELL_BACK: &str = tell_of!("1", concat!("NOT (", is_gone!("$2", "$3"), ")"));
+
 /// Of those that work: who wants one ended was told that it is, and nobody is there any more who would.
 const END_UNWANTED: &str = concat!(
     "UPDATE run SET ",
@@ -56,8 +58,6 @@ const END_UNWANTED: &str = concat!(
     is_gone!("$1", "$2"),
     " ORDER BY r.id LIMIT $3) AND status = 'running' AND cancel_requested = 1 RETURNING id, public_id, last_seq"
 );
-
-const TELL_BACK: &str = tell_of!("1", concat!("NOT (", is_gone!("$2", "$3"), ")"));
 
 /// Most of the time no host is gone, and no run waits for one: no turn of a writer is taken for that.
 const ANY_AWAY: &str = concat!(

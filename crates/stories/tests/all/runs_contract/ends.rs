@@ -187,7 +187,8 @@ async fn who_cancels_while_the_workspace_is_kept_has_it_cancelled() -> Result<()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plans_that_nobody_looks_at_keep_nobody_elses_runs_waiting() -> Result<()> {
-    let (toft, _provider) = started(&[("TOFT_RUNS_AT_ONCE", "1")]).await?;
+    let one = [("TOFT_RUNS_AT_ONCE", "1"), ("TOFT_RUNS_PER_TEAM", "1")];
+    let (toft, _provider) = started(&one).await?;
     let client = Client(&toft);
     let mut waiting = Vec::new();
     for name in ["One", "Two"] {
@@ -205,7 +206,7 @@ async fn plans_that_nobody_looks_at_keep_nobody_elses_runs_waiting() -> Result<(
     let body = json!({"prompt": "hello"});
     let run = client.data(("POST", &runs), Some("k"), Some(&body)).await?;
     let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
-    toft.until(&at, |run| run["status"] == "running").await?;
+    toft.until(&at, |run| run["waitsFor"] == "machine").await?;
 
     let runs = format!("/v1/projects/{}/runs", toft.new_project("Free").await?);
     let run = client.data(("POST", &runs), Some("k"), Some(&body)).await?;

@@ -3,6 +3,7 @@
 use super::{As, Client, started};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use toft_stories::toft::Toft;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_has_the_documents_tools_and_the_project_goes_back_to_before_it() -> Result<()> {
@@ -161,28 +162,40 @@ async fn a_new_project_begins_with_the_instructions_that_the_server_was_given() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workspace_that_is_too_large_is_told_and_not_downloaded() -> Result<()> {
-    let (toft, _provider) = started(&[("ZIP_MAX_FILES", "2")]).await?;
+    let (toft, _provider) = started(&[("ZIP_MAX_FILES", "2"), ("ZIP_MAX_BYTES", "65536")]).await?;
     let client = Client(&toft);
     let project = toft.new_project("Large").await?;
-    toft.exec(&project, "touch one two three").await?;
     let runs = format!("/v1/projects/{project}/runs");
-    let run = client.data(("POST", &runs), Some("k"), Some(&json!({"prompt": "hello"}))).await?;
-    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
-    toft.until(&at, |run| run["status"] == "completed").await?;
-    let told = client.send(As::Header, ("GET", &format!("{at}/stream")), None, None).await?;
-    let told = told.text().await?;
-    ensure!(told.contains("workspace_snapshot_store_failed") && told.contains("2 files"), "{told}");
-    let zip = format!("{at}/download.zip");
-    let got = client.code(("GET", &zip), None, None).await?;
-    assert_eq!(got, (413, "payload_too_large".into()));
+    // The second has less than may be kept; what the archive says of it makes it more.
+    let cases = [
+        ("touch one two three", "2 files"),
+        ("rm one two; head -c 65530 /dev/urandom > three", "The archive has"),
+    ];
+    for (makes, said) in cases {
+        toft.exec(&project, makes).await?;
+        let at = completed(&toft, &runs, makes).await?;
+        let told = client.send(As::Header, ("GET", &format!("{at}/stream")), None, None).await?;
+        let told = told.text().await?;
+        ensure!(told.contains("workspace_snapshot_store_failed") && told.contains(said), "{told}");
+        let got = client.code(("GET", &format!("{at}/download.zip")), None, None).await?;
+        assert_eq!(got, (413, "payload_too_large".into()));
+    }
     // With less in it the next one's is kept.
-    toft.exec(&project, "rm one two").await?;
-    let run = client.data(("POST", &runs), Some("k2"), Some(&json!({"prompt": "hello"}))).await?;
-    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
-    toft.until(&at, |run| run["status"] == "completed").await?;
-    let zip = client.send(As::Header, ("GET", &format!("{at}/download.zip")), None, None).await?;
+    toft.exec(&project, "rm three").await?;
+    let zip = format!("{}/download.zip", completed(&toft, &runs, "less").await?);
+    let zip = client.send(As::Header, ("GET", &zip), None, None).await?;
     assert_eq!(zip.status().as_u16(), 200);
     toft.down()
+}
+
+/// The path of a run that has worked and completed.
+async fn completed(toft: &Toft, runs: &str, key: &str) -> Result<String> {
+    let key = key.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let body = json!({"prompt": "hello"});
+    let run = Client(toft).data(("POST", runs), Some(&key), Some(&body)).await?;
+    let at = format!("{runs}/{}", run["id"].as_str().context("an id")?);
+    toft.until(&at, |run| run["status"] == "completed").await?;
+    Ok(at)
 }
 
 #[tokio::test(flavor = "multi_thread")]

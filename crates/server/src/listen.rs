@@ -106,7 +106,9 @@ where
     let service = service_fn(|req: hyper::Request<Incoming>| {
         let mut req: Request = req.map(Body::new);
         req.extensions_mut().insert(Peer(peer));
-        let answered = answer(req);
+        // On the heap, and gone when it has answered: what serves the connection has room for it as long as that
+        // lasts, and a stream lasts for hours.
+        let answered = Box::pin(answer(req));
         async { Ok::<_, Infallible>(answered.await) }
     });
     let serving = http1::Builder::new()

@@ -22,6 +22,7 @@ pub const ALL: &[&str] = &[
     "runs.told_of_hosts",
     "runs.written",
     "runs.cancelled",
+    "projects.deleted",
     "runs.deleted",
     "artifacts.forgotten",
     "webhooks.added",
@@ -106,9 +107,11 @@ mod tests {
         for source in sources {
             assert!(!source.contains(".commit()"), "a commit without a name");
         }
+        let projects = include_str!("sql/projects.rs");
         for name in ALL {
             let named = format!("commit_as(\"{name}\")");
-            let places: usize = sources.iter().map(|source| source.matches(&named).count()).sum();
+            let all = sources.iter().chain([&projects]);
+            let places: usize = all.map(|source| source.matches(&named).count()).sum();
             assert_eq!(places, 1, "{name}");
         }
     }

@@ -35,7 +35,11 @@ export function useRunActions(id: string) {
     mutationFn: (run: Run) => runsOf(id).cancel(run.id),
     onSuccess: ({ cancelled }, { runIndex }) => {
       if (cancelled) toast.success(`Run ${runIndex} is cancelled`, 'What it changed stays.')
-      else toast.info(`Run ${runIndex} was not cancelled`, 'It is over, or a later one waits behind it: cancel that first.')
+      else
+        toast.info(
+          `Run ${runIndex} was not cancelled`,
+          'It is over, or a later one waits behind it: cancel that first.',
+        )
       news()
     },
     onError: (error, { runIndex }) =>

@@ -285,7 +285,7 @@ impl Projects for SqlStore {
         ] {
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
         }
-        tx.commit().await?;
+        tx.commit_as("projects.deleted").await?;
         self.forget(id);
         runs::delete(self, key).await?;
         loop {

@@ -44,7 +44,7 @@ fn way(point: &str) -> Result<Way> {
         | "webhooks.told" => Way::Run,
         "runs.let_go" | "runs.taken_over" => Way::Begin,
         "runs.cancelled" => Way::Cancel,
-        "runs.deleted" => Way::Delete,
+        "projects.deleted" | "runs.deleted" => Way::Delete,
         "artifacts.forgotten" => Way::Keep,
         "runs.given_back" => Way::Elsewhere,
         "runs.told_of_hosts" => Way::Away,

@@ -6,12 +6,16 @@ use super::{
 };
 use crate::{
     machines::{Machine, life},
-    runs::{TOO_LARGE, UNKEPT, WORKSPACE, artifacts::Artifacts, told::Told},
+    runs::{
+        TOO_LARGE, UNKEPT, WORKSPACE,
+        artifacts::{ArtifactError, Artifacts},
+        told::Told,
+    },
 };
 use axum::body::Body;
 use futures_util::TryStreamExt as _;
 use http::Request;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use std::{io, sync::Arc, time::Duration};
 use toft_store::Artifact;
@@ -29,6 +33,10 @@ struct Unkept {
     code: Option<String>,
     /// Whether another try may help.
     again: bool,
+}
+
+fn is_too_long(error: &io::Error) -> bool {
+    error.get_ref().and_then(|error| error.downcast_ref::<LengthLimitError>()).is_some()
 }
 
 impl Work {
@@ -71,16 +79,16 @@ impl Work {
         let cause = format!("the workspace of run {}", self.run.id);
         life::ensure_running(&self.app, machine, &cause).await.map_err(|e| again(e.message))?;
         let settings = &self.app.runs.settings;
-        let (bytes, files) = (settings.archive_bytes_max, settings.archive_files_max);
+        let (bytes, files_max) = (settings.archive_bytes_max, settings.archive_files_max);
         let request =
-            Request::get(format!("/toft/files/archive.zip?bytesMax={bytes}&filesMax={files}"))
+            Request::get(format!("/toft/files/archive.zip?bytesMax={bytes}&filesMax={files_max}"))
                 .body(Body::empty())
                 .map_err(|e| again(e.to_string()))?;
         let answer = self.app.bridge.send(&self.run.project, request).await;
         let (parts, body) = answer.map_err(|e| again(e.told()))?.into_parts();
         if !parts.status.is_success() {
-            let bytes = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let told = bytes.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let told = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let told = told.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             let told: Value = serde_json::from_slice(&told).unwrap_or_default();
             let error = told["error"].as_str().unwrap_or("the bridge refused it").to_owned();
             let code = told["code"].as_str().map(str::to_owned);
@@ -89,19 +97,20 @@ impl Work {
         let files = parts.headers.get("x-toft-files");
         let files = files.and_then(|n| n.to_str().ok()?.parse().ok()).unwrap_or(0);
         let path = Artifacts::workspace(&self.run.project, &self.run.id, self.run.state.attempt);
-        let bytes = body.into_data_stream().map_err(io::Error::other);
-        let size =
-            self.app.runs.artifacts.put(&path, bytes).await.map_err(|e| again(e.to_string()))?;
-        drop(hold);
         // The bridge counts files; many small ones, or such as cannot be made smaller, come to more.
-        if size > settings.archive_bytes_max {
-            self.app.runs.artifacts.remove(&path).await;
-            let error = format!(
-                "The archive has {size} bytes, more than the {} that ZIP_MAX_BYTES allows.",
-                settings.archive_bytes_max
-            );
-            return Err(Unkept { error, code: Some(TOO_LARGE.into()), again: false });
-        }
+        let body = Limited::new(body, usize::try_from(bytes).unwrap_or(usize::MAX));
+        let body = body.into_data_stream().map_err(io::Error::other);
+        let kept = self.app.runs.artifacts.put(&path, body).await;
+        drop(hold);
+        let size = kept.map_err(|error| match error {
+            ArtifactError::Io(error) if is_too_long(&error) => {
+                let error = format!(
+                    "The archive has more than the {bytes} bytes that ZIP_MAX_BYTES allows."
+                );
+                Unkept { error, code: Some(TOO_LARGE.into()), again: false }
+            }
+            error => again(error.to_string()),
+        })?;
         Ok(Artifact {
             name: WORKSPACE.into(),
             path,

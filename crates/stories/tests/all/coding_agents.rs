@@ -284,6 +284,8 @@ async fn outside(
             .env_clear()
             .env("PATH", format!("{program}:/usr/local/bin:/usr/bin:/bin"))
             .env("HOME", home.path())
+            // Some unpack libraries there, and leave them.
+            .env("TMPDIR", home.path())
             .env("AGENT_API_KEY", KEY)
             .envs(["HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name, "http://127.0.0.1:9")))
             .env("NO_PROXY", "127.0.0.1")

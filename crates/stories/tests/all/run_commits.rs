@@ -32,6 +32,8 @@ enum Way {
     Delete,
     /// A run more than workspaces are kept.
     Keep,
+    /// A candidate that is kept, so that its run is the project's.
+    Choose,
     /// A run whose project gets a machine on another server while it begins here. Of a database that several share.
     Elsewhere,
     /// A run whose project is of a server that is gone. Of a database that several share.
@@ -46,6 +48,7 @@ fn way(point: &str) -> Result<Way> {
         "runs.cancelled" => Way::Cancel,
         "projects.deleted" | "runs.deleted" => Way::Delete,
         "artifacts.forgotten" => Way::Keep,
+        "runs.kept" => Way::Choose,
         "runs.given_back" => Way::Elsewhere,
         "runs.told_of_hosts" => Way::Away,
         "webhooks.added" | "webhooks.removed" => Way::Hook,
@@ -77,10 +80,14 @@ impl House<'_> {
     }
 
     /// Asks again until somebody answers: the server may have died over it.
-    async fn ask(&mut self, key: &str) -> Result<String> {
+    async fn ask(&self, key: &str) -> Result<String> {
+        self.ask_for(key, json!({"prompt": "a line"})).await
+    }
+
+    async fn ask_for(&self, key: &str, body: Value) -> Result<String> {
         let url = format!("{}{}/runs", self.toft.base, self.of);
         let asked = self.toft.http().post(url).timeout(STEP_TIMEOUT).bearer_auth(&self.toft.token);
-        let asked = asked.header("idempotency-key", key).json(&json!({"prompt": "a line"}));
+        let asked = asked.header("idempotency-key", key).json(&body);
         let answer: Value = asked.send().await?.error_for_status()?.json().await?;
         Ok(answer["data"]["id"].as_str().context("a run has an id")?.to_owned())
     }
@@ -181,7 +188,7 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
     if way != Way::Hook {
         house.toft.call("POST", &hooks, Some(json!({"url": NOWHERE}))).await?;
     }
-    let mut run = String::new();
+    let (mut run, mut several) = (String::new(), String::new());
     match way {
         Way::Begin | Way::Cancel => {
             run = house.ask("first").await?;
@@ -191,6 +198,14 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
         Way::Delete | Way::Keep => {
             run = house.ask("first").await?;
             house.over(&run).await?;
+        }
+        Way::Choose => {
+            let body = json!({"prompt": "a line", "n": 2});
+            several = format!("{}/comparisons/{}", house.of, house.ask_for("several", body).await?);
+            let worked =
+                |now: &Value| (0..2).all(|n| now["candidates"][n]["run"]["status"] == "completed");
+            let several = house.toft.until(&several, worked).await?;
+            run = several["candidates"][0]["runId"].as_str().context("its run")?.to_owned();
         }
         Way::Run | Way::Hook | Way::Elsewhere | Way::Away => {}
     }
@@ -220,6 +235,10 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
             }
         }
         Way::Delete => drop(house.toft.request("DELETE", &house.of, None).await),
+        Way::Choose => {
+            let keep = format!("{several}/keep");
+            drop(house.toft.request("POST", &keep, Some(json!({"runId": run}))).await);
+        }
     }
     house.toft.await_end().context("no server comes there")?;
     house.toft.up().await?;
@@ -236,6 +255,10 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
         Way::Keep => {
             let second = house.ask("second").await?;
             house.is_done_once(&second, 2).await?;
+        }
+        Way::Choose => {
+            house.toft.until(&several, |now| now["status"] == "kept").await?;
+            house.is_done_once(&run, 1).await?;
         }
         Way::Begin => house.is_done_once(&run, 1).await?,
         Way::Elsewhere | Way::Away => {}

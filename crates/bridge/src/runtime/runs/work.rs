@@ -55,13 +55,22 @@ impl AgentRuntime {
             }
         }
         self.rest(id, order, &handle).await?;
-        let (found, approved) = {
+        let look = || {
             let session = handle.conversation().session();
-            (found(&session, &prompt), approved(&session, &prompt))
+            let leaf = session.leaf().map(|entry| entry.id.clone());
+            (found(&session, &prompt), approved(&session, &prompt), leaf)
         };
+        let (found, approved, leaf) = look();
         // Somebody said something in this moment. Asked last: who works has said it before.
         if works(handle.conversation()) {
             return Ok(());
+        }
+        if found == Found::Cut {
+            // Or is saying it: it stands there before the agent works on it, and behind that it rests again.
+            self.rest(id, order, &handle).await?;
+            if works(handle.conversation()) || look().2 != leaf {
+                return Ok(());
+            }
         }
         drop(handle);
         // Waiting may have ended with the rest.

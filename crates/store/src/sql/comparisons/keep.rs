@@ -124,6 +124,6 @@ pub(super) async fn finish(
         .execute(tx.on())
         .await?;
     }
-    tx.commit().await?;
+    tx.commit_as("runs.kept").await?;
     Ok(true)
 }

@@ -73,25 +73,31 @@ fn words_without_a_plan_are_put_forward_before_a_person_is_asked() {
 }
 
 #[test]
-fn a_plan_that_a_person_refuses_is_made_anew_and_waits_again() {
-    let other = vec![Block::text(PLAN.replace("A file.", "Another file."))];
-    let house = House::new(vec![plan(), other, write(), built()]);
+fn a_plan_is_made_anew_as_often_as_a_person_refuses_it() {
+    // Often, for the moment in which their words stand there and nothing works on them yet.
+    const REFUSED: usize = 20;
+    let plans = (0..=REFUSED).map(|n| vec![Block::text(PLAN.replace("A file.", &n.to_string()))]);
+    let house = House::new(plans.chain([write(), built()]).collect());
     let order = order(&json!({"approval": true}));
     assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
         runtime.order_run(id(), order.clone()).await.unwrap();
-        let first = until(&runtime, waits).await.plan.unwrap();
+        let mut plan = until(&runtime, waits).await.plan.unwrap();
         let run = runtime.run_now(&id()).await.unwrap();
         let handle = conversation(&runtime, &run).await;
-        let reject = |reply| Command::Reject {
-            plan_id: Some(first.plan_id.clone()),
-            reason: Some("not that".into()),
-            reply,
-        };
-        handle.ask(reject).await.unwrap();
-        let known = first.plan_id.clone();
-        let next = |state: &State| waits(state) && state.plan_id.as_ref() != Some(&known);
-        let second = until(&runtime, next).await.plan.unwrap();
-        assert_eq!(second.plan.summary, "Another file.");
+        for n in 1..=REFUSED {
+            let known = plan.plan_id;
+            let (plan_id, reason) = (Some(known.clone()), Some("not that".to_owned()));
+            let reject =
+                |reply| Command::Reject { plan_id: plan_id.clone(), reason: reason.clone(), reply };
+            handle.ask(reject).await.unwrap();
+            let next = |state: &State| {
+                state.is_over() || (waits(state) && state.plan_id.as_ref() != Some(&known))
+            };
+            let run = until(&runtime, next).await;
+            assert_eq!((run.status, &run.error), (None, &None), "refused {n} times");
+            plan = run.plan.unwrap();
+            assert_eq!(plan.plan.summary, n.to_string());
+        }
         // Without a reason it is only marked: the run goes on waiting.
         let reject = |reply| Command::Reject { plan_id: None, reason: None, reply };
         handle.ask(reject).await.unwrap();
@@ -99,7 +105,7 @@ fn a_plan_that_a_person_refuses_is_made_anew_and_waits_again() {
         handle.ask(approve).await.unwrap();
         let run = until(&runtime, State::is_over).await;
         assert_eq!(run.status, Some(RunStatus::Completed), "{run:?}");
-        assert_eq!(run.plan.unwrap().plan_id, second.plan_id);
+        assert_eq!(run.plan.unwrap().plan_id, plan.plan_id);
     }));
 }
 

@@ -153,7 +153,7 @@ async fn cut_beside(toft: &mut Toft, postgres: &Server, way: Way, at: &str) -> R
     let made = json!({"name": "Elsewhere", "start": false});
     let made = toft.call("POST", "/v1/projects", Some(made)).await?;
     let project = made["id"].as_str().context("a project has an id")?.to_owned();
-    let mut house = House { of: format!("/v1/projects/{project}"), toft, project };
+    let house = House { of: format!("/v1/projects/{project}"), toft, project };
     house.toft.kill_server();
     house.toft.up_with("TOFT_KILL_AT", "runs.accepted.after:1").await?;
     drop(house.ask("first").await);
@@ -183,7 +183,7 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
     if let (Way::Elsewhere | Way::Away, Some(postgres)) = (way, &kept.postgres) {
         return cut_beside(toft, postgres, way, at).await;
     }
-    let mut house = House::open(toft).await?;
+    let house = House::open(toft).await?;
     let hooks = format!("{}/webhooks", house.of);
     if way != Way::Hook {
         house.toft.call("POST", &hooks, Some(json!({"url": NOWHERE}))).await?;

@@ -205,7 +205,7 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
             let worked =
                 |now: &Value| (0..2).all(|n| now["candidates"][n]["run"]["status"] == "completed");
             let several = house.toft.until(&several, worked).await?;
-            run = several["candidates"][0]["runId"].as_str().context("its run")?.to_owned();
+            several["candidates"][0]["runId"].as_str().context("its run")?.clone_into(&mut run);
         }
         Way::Run | Way::Hook | Way::Elsewhere | Way::Away => {}
     }

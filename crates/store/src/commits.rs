@@ -99,6 +99,7 @@ mod tests {
             include_str!("sql/runs.rs"),
             include_str!("sql/runs/accept.rs"),
             include_str!("sql/runs/artifacts.rs"),
+            include_str!("sql/runs/cancel.rs"),
             include_str!("sql/runs/events.rs"),
             include_str!("sql/runs/hosts.rs"),
             include_str!("sql/runs/write.rs"),

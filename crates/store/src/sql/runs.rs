@@ -1,8 +1,9 @@
-//! [`Runs`]: how requests become runs (`accept`), what changes them (`write`), what they tell (`events`) and what they
-//! leave (`artifacts`). Who works on them is in `queue`.
+//! [`Runs`]: how requests become runs (`accept`), what changes them (`write`) and ends them (`cancel`), what they tell
+//! (`events`) and what they leave (`artifacts`). Who works on them is in `queue`.
 
 mod accept;
 pub(super) mod artifacts;
+mod cancel;
 pub(super) mod events;
 pub(super) mod hosts;
 pub(super) mod row;
@@ -181,7 +182,7 @@ impl Runs for SqlStore {
         id: &JobId,
         now_ms: u64,
     ) -> Result<Option<Cancelled>, StoreError> {
-        write::cancel(self, project, id, now_ms).await
+        cancel::cancel(self, project, id, now_ms).await
     }
 
     async fn run_events(

@@ -3,8 +3,8 @@
 
 use super::{
     super::{SqlStore, ms, unsigned},
+    cancel::{cancelled_at, tell_cancelled},
     events,
-    write::{cancelled_at, tell_cancelled},
 };
 use crate::{error::StoreError, runs::NewRunEvent, servers::GONE_MS};
 use serde_json::{Value, json};

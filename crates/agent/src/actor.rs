@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 use toft_model::{
-    event::{Answered, EventBody, ModelChange, Question, QueueUpdate, SessionNamed},
+    event::{Answered, EventBody, ModelChange, QueueUpdate, SessionNamed},
     message::{Message, UserContent, UserMessage},
     provider::{DEMO_PROVIDER, ModelRef},
     tool::TASK_PROMPT,
@@ -160,7 +160,7 @@ impl Actor {
         &mut self,
         id: Option<String>,
         content: UserContent,
-        waiting: QueuedAs,
+        waiting: Option<QueuedAs>,
     ) -> Result<Prompted, Refused> {
         self.conversation.around.sink.check().map_err(Refused::Disk)?;
         if let Some(id) = &id
@@ -174,6 +174,7 @@ impl Actor {
         let id = id.unwrap_or_else(|| self.conversation.session().fresh_id());
         self.let_it_end().await;
         if self.work.is_some() {
+            let Some(waiting) = waiting else { return Err(Refused::Busy) };
             let mut queues = self.conversation.queues.lock().await;
             let taken = queues.push(waiting, Waiting { id, content }).await;
             drop(queues);
@@ -345,9 +346,7 @@ impl Actor {
         let body = Body::Custom { custom_type: custom::ANSWER.into(), data };
         self.conversation.append(body, Extra::default())?;
         self.conversation.sync().await?;
-        let Question { tool_call_id, id, child_session, .. } = question;
-        let answered = Answered { tool_call_id, id, child_session };
-        self.conversation.emit(EventBody::Answered(answered));
+        self.conversation.emit(EventBody::Answered(Answered::of(question)));
         self.conversation.answered.notify_waiters();
         Ok(())
     }

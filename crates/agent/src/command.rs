@@ -26,8 +26,8 @@ pub enum Command {
         id: Option<String>,
         /// What a person says.
         content: UserContent,
-        /// How to wait while work goes on; a follow-up when not said.
-        waiting: QueuedAs,
+        /// How to wait while work goes on. Not said: it does not wait, and is refused.
+        waiting: Option<QueuedAs>,
         /// Answers once it is on disk.
         reply: Reply<Prompted>,
     },

@@ -5,7 +5,7 @@
 use crate::conversation::Conversation;
 use async_trait::async_trait;
 use std::sync::{Arc, atomic::Ordering};
-use toft_model::event::{EventBody, Notify, Question};
+use toft_model::event::{Answered, EventBody, Notify, Question};
 use toft_tools::host::People;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +62,10 @@ impl Audience {
     /// What was said to it before.
     fn known(&self, question: &Question) -> Option<Answer> {
         let text = self.0.answer_to(question.key())?;
+        // Who took it may have ended before they told so.
+        if self.0.shown().was_asked(question) {
+            self.0.emit(EventBody::Answered(Answered::of(question.clone())));
+        }
         Some(Answer { text, was_there: true })
     }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use toft_model::{
-    event::{EventBody, Question, QueueUpdate},
+    event::{Answered, EventBody, Question, QueueUpdate},
     message::Message,
 };
 
@@ -115,8 +115,13 @@ impl Shown {
                     None => self.asked.insert(q.tool_call_id.clone()),
                 };
             }
-            EventBody::Answered(_)
-            | EventBody::Receipt(_)
+            EventBody::Answered(Answered { id: Some(id), .. }) => {
+                self.questions.remove(id);
+            }
+            EventBody::Answered(Answered { tool_call_id, .. }) => {
+                self.asked.remove(tool_call_id);
+            }
+            EventBody::Receipt(_)
             | EventBody::RunStep(_)
             | EventBody::BridgeStarted(_)
             | EventBody::MessageUpdate(_)
@@ -179,7 +184,7 @@ impl Shown {
         self.notified.contains(call_id)
     }
 
-    /// Whether this question was told.
+    /// Whether this question was told, and not that it is answered.
     pub(crate) fn was_asked(&self, question: &Question) -> bool {
         match &question.id {
             Some(id) => self.questions.contains(id),

@@ -139,7 +139,7 @@ impl Helpers {
                 handle.ask(|reply| Command::Mode { mode: Mode::Plan, reply }).await?;
             }
             let content = UserContent::Text(order.prompt.clone());
-            let (id, waiting) = (Some(TASK_PROMPT.to_owned()), QueuedAs::FollowUp);
+            let (id, waiting) = (Some(TASK_PROMPT.to_owned()), Some(QueuedAs::FollowUp));
             handle.ask(|reply| Command::Prompt { id, content, waiting, reply }).await?;
         }
         tokio::select! {

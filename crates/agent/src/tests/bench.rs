@@ -288,7 +288,9 @@ impl Bench {
         waiting: QueuedAs,
     ) -> Result<crate::Prompted, Refused> {
         let content = UserContent::Text(text.into());
-        self.handle.ask(|reply| Command::Prompt { id: None, content, waiting, reply }).await
+        self.handle
+            .ask(|reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply })
+            .await
     }
 
     /// The same under an id that the caller chose.
@@ -299,7 +301,9 @@ impl Bench {
     ) -> Result<crate::Prompted, Refused> {
         let (id, content) = (id.map(str::to_owned), UserContent::Text(text.into()));
         let waiting = QueuedAs::FollowUp;
-        self.handle.ask(|reply| Command::Prompt { id, content, waiting, reply }).await
+        self.handle
+            .ask(|reply| Command::Prompt { id, content, waiting: Some(waiting), reply })
+            .await
     }
 
     pub(super) async fn abort(&self) -> toft_model::event::QueueUpdate {

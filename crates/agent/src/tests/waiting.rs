@@ -2,12 +2,13 @@
 
 use super::bench::Bench;
 use crate::{
-    Command,
+    Command, Refused,
     session::{QueuedAs, Session},
     surroundings::QueueMode,
 };
 use std::sync::atomic::Ordering;
 use toft_llm::testing::{Prepared, call};
+use toft_model::message::UserContent;
 
 #[tokio::test]
 async fn what_is_said_while_the_agent_works_is_delivered_when_it_would_stop() {
@@ -83,6 +84,26 @@ async fn steering_skips_the_calls_that_have_not_begun() {
         ]
     );
     assert_eq!(bench.tools.runs.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_may_not_wait_is_refused_while_work_goes_on_and_is_nowhere_then() {
+    let bench =
+        Bench::new([Prepared::call("c1", "gate", "{}"), Prepared::text("a"), Prepared::text("b")]);
+    bench.prompt("one").await;
+    bench.tools.began.notified().await;
+    let say = async || {
+        let content = UserContent::Text("two".into());
+        let id = Some("named".to_owned());
+        bench.handle.ask(|reply| Command::Prompt { id, content, waiting: None, reply }).await
+    };
+    assert!(matches!(say().await, Err(Refused::Busy)));
+    assert!(bench.handle.conversation().waiting().await.follow_up.is_empty());
+    bench.tools.gate.notify_one();
+    bench.hear("agent_end", 1).await;
+    assert_eq!(bench.transcript().len(), 4, "{:?}", bench.transcript());
+    assert_eq!(say().await.unwrap().entry_id.as_deref(), Some("named"));
+    bench.hear("agent_end", 2).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@
 //! | while a person is waited for | since when | that time does not count |
 //! | before the step to `commit` | a conversation that rests | it goes that step |
 //! | while git works, or before its end is written | a program of the run's name | it is followed to its end |
-//! | the same, and the machine ended | no such program | git runs anew: a commit with the run's name is its own |
+//! | the same, and the machine ended | no such program | git runs anew, its locks taken away: a commit with the run's name is its own |
 //! | before stopped work has ended | the `ending`, and that it stops | it is stopped |
 //! | before another attempt asked again | the failed answer that it `retries`, still the last | it is asked again |
 //! | after that | another answer, or work | nothing is asked |

@@ -35,7 +35,9 @@ async fn person(runtime: Arc<AgentRuntime>) {
     if !said {
         let content = UserContent::Text("build it".into());
         let waiting = QueuedAs::FollowUp;
-        let _ = handle.ask(|reply| Command::Prompt { id: None, content, waiting, reply }).await;
+        let _ = handle
+            .ask(|reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply })
+            .await;
     }
     while let Some(event) = events.next().await {
         match event.body {
@@ -132,6 +134,7 @@ fn check_events(house: &House, why: &str) {
             EventBody::ToolEnd(t) => add(format!("tool end {}", t.tool_call_id)),
             EventBody::Notify(n) => add(format!("notify {}", n.message)),
             EventBody::Question(q) => add(format!("question {}", q.tool_call_id)),
+            EventBody::Answered(a) => add(format!("answered {}", a.tool_call_id)),
             EventBody::SessionCreated(_) => add("session".into()),
             _ => {}
         }
@@ -143,6 +146,7 @@ fn check_events(house: &House, why: &str) {
     assert_eq!(one("start "), one("end ") + one("void "), "{why}");
     assert_eq!((one("tool c"), one("tool end ")), (7, 7), "{why}");
     assert_eq!((one("notify"), one("question"), one("session")), (1, 1, 1), "{why}");
+    assert_eq!(one("answered "), 1, "{why}");
     let kinds = |kind: &str| events.iter().filter(|e| e.body.kind() == kind).count();
     assert_eq!((kinds("agent_start"), kinds("agent_end")), (1, 1), "{why}");
     // One turn per answer: one that was cut goes on, it does not end and begin again.
@@ -212,7 +216,9 @@ async fn say(handle: &Handle, text: &str, waiting: QueuedAs) {
     });
     if !said && !waits.steering.iter().chain(&waits.follow_up).any(|t| t == text) {
         let content = UserContent::Text(text.into());
-        let said = handle.ask(|reply| Command::Prompt { id: None, content, waiting, reply }).await;
+        let said = handle
+            .ask(|reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply })
+            .await;
         if said.is_err() {
             // The bridge is gone; this life is over.
             std::future::pending::<()>().await;

@@ -343,6 +343,14 @@ pub struct Answered {
     pub child_session: Option<SessionId>,
 }
 
+impl Answered {
+    /// That this one is.
+    pub fn of(question: Question) -> Self {
+        let Question { tool_call_id, id, child_session, .. } = question;
+        Self { tool_call_id, id, child_session }
+    }
+}
+
 /// Why a question is asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -425,7 +425,11 @@ fn add(usage: &mut RunUsage, end: &AgentEnd) {
 }
 
 fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {
-    waits(told, ts, state, step.waits_for);
+    // Within a phase a step speaks of approval alone: a question is told by events of its own.
+    let asks = step.phase == state.phase && state.waits_for == Some(WaitsFor::Answer);
+    if step.waits_for.is_some() || !asks {
+        waits(told, ts, state, step.waits_for);
+    }
     if step.phase > state.phase {
         if state.phase < Phase::Commit
             && !matches!(step.status, Some(RunStatus::Error | RunStatus::Cancelled))

@@ -7,6 +7,7 @@ use crate::{
 use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
 use toft_model::{id::ProjectId, run::RunStatus};
+use toft_store::{Runs as _, SqliteStore};
 use tokio::time::sleep;
 
 /// The path of a run that the project was asked for.
@@ -65,6 +66,23 @@ async fn one_whose_machine_is_stopped_says_so_and_goes_on_when_it_is_started() {
     until("it has the order", || runs.ends().len() == 1).await;
     world.eventually(&run, |run| run["waitsFor"].is_null()).await;
     is_cancelled(&world, &run).await;
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_cancel_of_which_no_signal_came_is_heard_also_while_a_stopped_machine_is_waited_for() {
+    let world = World::new().await;
+    let project = world.project().await;
+    let path = format!("/v1/projects/{project}");
+    world.ask(Call::post(&format!("{path}/stop"), &json!({}))).await.data();
+    let run = asked(&world, &project).await;
+    world.eventually(&run, |run| run["waitsFor"] == "machine").await;
+    // As by another server, while this one was not connected.
+    let id = run.rsplit('/').next().unwrap().parse().unwrap();
+    let beside = SqliteStore::open(&world.data.path().join("toft.db")).await.unwrap();
+    let asked = beside.cancel_run(&project, &id, 1).await.unwrap().unwrap();
+    assert!(asked.is_cancelled);
+    world.eventually(&run, |run| run["status"] == "cancelled").await;
     world.end(true).await;
 }
 

@@ -72,9 +72,10 @@ const CLAIM: &str = give!(
     )
 );
 
-/// Only what was not let go in order counts as a crash, and what has told something since begins to count anew.
+/// Only what was not let go in order counts as a crash, and what has told something since begins to count anew. What only
+/// waits has nothing to tell, and ends no server.
 const TAKE_OVER: &str = give!(
-    "CASE WHEN owner IS NULL THEN crashes WHEN last_seq = claimed_seq THEN crashes + 1 ELSE 1 END",
+    "CASE WHEN owner IS NULL OR waits_for IS NOT NULL THEN crashes WHEN last_seq = claimed_seq THEN crashes + 1 ELSE 1 END",
     concat!(
         "SELECT r.id FROM run r WHERE r.status = 'running' AND (r.owner IS NULL OR r.lease_until <= ",
         clock!("$3"),

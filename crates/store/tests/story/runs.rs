@@ -264,8 +264,21 @@ pub(crate) async fn owned(place: &Place) {
     let taken = store.take_over_runs(&claim("four", 9), 100).await.unwrap();
     assert_eq!((taken[0].fence, taken[0].crashes), (5, 1));
 
-    // The end, with all that it leaves.
+    // What waits, for a person or a provider, has nothing to tell, however many servers end meanwhile.
     mine = taken[0].clone();
+    mine.state.waits_for = Some(WaitsFor::Approval);
+    store.write_run(&mine, &[], &Left::default(), Durable::Soon, 2).await.unwrap();
+    let mut server = "four".to_owned();
+    for n in 0..5 {
+        store.let_go_runs(&server, false).await.unwrap();
+        server = format!("later {n}");
+        let taken = store.take_over_runs(&claim(&server, 9), 100).await.unwrap();
+        assert_eq!(taken[0].crashes, 1, "{n}");
+        mine = taken[0].clone();
+    }
+
+    // The end, with all that it leaves.
+    mine.state.waits_for = None;
     mine.state.status = RunStatus::Completed;
     mine.state.phase = Phase::Over;
     mine.state.output = Some("all\0done".into());

@@ -64,7 +64,7 @@ async fn tell(
     let (handle, prompted) = ask(runtime, session, |reply| Command::Prompt {
         id: id.clone(),
         content: content.clone(),
-        waiting,
+        waiting: Some(waiting),
         reply,
     })
     .await?;

@@ -1,10 +1,10 @@
 //! What a run changed is kept in git: a program below init, as the agent's tools run programs, under a name of the
 //! run's, so that a bridge that comes back follows it to its end. No hook runs, nothing is signed, and a project
 //! that is no repository is left alone. After the machine's end it runs anew: a commit with the run's message is
-//! its own.
+//! its own, and locks of programs that ended with it are taken away.
 
 use futures_util::StreamExt as _;
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 use toft_model::{
     init::{ExecExit, ExecSpec},
     mask::Mask,
@@ -25,6 +25,9 @@ const LOST_WAIT: Duration = Duration::from_millis(100);
 /// Its last words that are read.
 const WORDS_BYTES_MAX: usize = 4 << 10;
 
+/// Of `/proc`, on every architecture that this is built for.
+const TICKS_PER_SECOND: u64 = 100;
+
 /// Exit code of [`SCRIPT`]: there is no repository.
 const NO_REPOSITORY: i32 = 10;
 
@@ -33,7 +36,7 @@ const NO_CHANGES: i32 = 11;
 
 /// Prints the commit's hash last.
 const SCRIPT: &str = r#"
-message=$1
+message=$1 began=$2
 g() { git -c core.hooksPath=/dev/null -c commit.gpgsign=false "$@"; }
 if ! command -v git >/dev/null 2>&1; then
     [ -e .git ] || exit 10
@@ -44,6 +47,14 @@ if [ "$(g rev-parse --is-inside-work-tree 2>/dev/null)" != true ]; then
     [ -e .git ] || exit 10
     g rev-parse --is-inside-work-tree
     exit 1
+fi
+# Locks from before this machine began: whoever held them was killed with the one before.
+if [ -n "$began" ]; then
+    for name in index HEAD "$(g symbolic-ref -q HEAD)"; do
+        lock=$(g rev-parse --git-path "$name.lock")
+        made=$(stat -c %Y "$lock" 2>/dev/null) || continue
+        [ "$made" -gt "$began" ] || rm -f "$lock"
+    done
 fi
 if [ "$(g log -1 --no-show-signature --format=%s 2>/dev/null)" = "$message" ]; then
     g rev-parse HEAD
@@ -74,18 +85,32 @@ pub(super) fn message_of(id: &JobId) -> String {
     format!("chore(agent): apply run {id}")
 }
 
-/// Commits what changed below `cwd`, as `order` says.
+/// When the first process of this machine began, in Unix seconds.
+pub(super) fn machine_began() -> Option<u64> {
+    let first = fs::read_to_string("/proc/1/stat").ok()?;
+    // The 22nd field; names before it may hold anything.
+    let ticks: u64 = first.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let all = fs::read_to_string("/proc/stat").ok()?;
+    let booted = all.lines().find_map(|line| line.strip_prefix("btime "))?;
+    let booted: u64 = booted.trim().parse().ok()?;
+    Some(booted + ticks / TICKS_PER_SECOND)
+}
+
+/// Commits what changed below `cwd`, as `order` says. `began`: when the machine did, if nothing from before that works
+/// in the project any more.
 pub(super) async fn make(
     shell: &dyn Shell,
     mask: &Mask,
     cwd: &Path,
     id: &JobId,
     order: &RunOrder,
+    began: Option<u64>,
 ) -> Commit {
     let message = message_of(id);
+    let began = began.map(|began| began.to_string()).unwrap_or_default();
     let spec = ExecSpec {
         id: Some(program_of(id)),
-        argv: ["sh", "-c", SCRIPT, "toft-commit", &message].map(str::to_owned).to_vec(),
+        argv: ["sh", "-c", SCRIPT, "toft-commit", &message, &began].map(str::to_owned).to_vec(),
         cwd: Some(cwd.display().to_string()),
         env: environment(order),
         merge_stderr: true,

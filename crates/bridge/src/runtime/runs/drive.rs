@@ -6,6 +6,7 @@ use super::{Run, RunRefused, State, commit, found::prompt_of, state::Ending};
 use crate::runtime::AgentRuntime;
 use futures_util::FutureExt as _;
 use std::{panic::AssertUnwindSafe, time::Duration};
+use toft_agent::surroundings::Surroundings;
 use toft_model::{
     event::EventBody,
     run::{Commit, JobId, Phase, RunStatus, RunStep, WaitsFor},
@@ -127,9 +128,11 @@ impl AgentRuntime {
             Phase::Plan | Phase::Build => self.converse(id, run, order).await,
             Phase::Commit => {
                 let commit = if order.commit {
-                    let cwd = &self.around.cwd;
-                    commit::make(&*self.around.shell, &self.around.secrets.mask(), cwd, id, order)
-                        .await
+                    let Surroundings { shell, secrets, cwd, .. } = &*self.around;
+                    // A person's git works in the same folder where there are no walls.
+                    let is_alone = !self.boot.path_policy;
+                    let began = is_alone.then(commit::machine_began).flatten();
+                    commit::make(&**shell, &secrets.mask(), cwd, id, order, began).await
                 } else {
                     Commit::Skipped { reason: "disabled".to_owned() }
                 };

@@ -2,7 +2,7 @@
 //! that comes back after a crash ask the same question.
 
 use super::RUN_PREFIX;
-use toft_agent::session::{Body, Session, Step};
+use toft_agent::session::{Body, Entry, Session, Step};
 use toft_model::{
     message::{Message, StopReason},
     plan::{Mode, PlanReady, PlanState},
@@ -34,7 +34,7 @@ pub(super) enum Found {
     Done {
         /// The newest plan, and what became of it.
         plan: Option<(PlanReady, PlanState)>,
-        /// What the agent may do.
+        /// What the agent may do; beside a plan, what it might when it answered last.
         mode: Mode,
     },
 }
@@ -49,6 +49,14 @@ pub(super) fn approved(session: &Session, prompt: &str) -> Option<String> {
         approved = approved.or_else(|| entry.extra.approves.clone());
     }
     None
+}
+
+/// What the agent might do when it answered last. While a plan waits, a mode that a person sets is no word on it: what
+/// they say in that mode is.
+fn mode_of_answer(session: &Session) -> Mode {
+    let is_answer = |entry: &&Entry| matches!(&entry.body, Body::Message(Message::Assistant(_)));
+    let mut before = session.ancestors().skip_while(|entry| !is_answer(entry));
+    before.find_map(Entry::sets_mode).unwrap_or_default()
 }
 
 /// See [`Found`].
@@ -80,7 +88,9 @@ pub(super) fn found(session: &Session, prompt: &str) -> Found {
         }
         Some(_) | None => {
             // One of an earlier run is not this one's.
-            Found::Done { plan: session.plan().filter(|_| plans), mode: session.mode() }
+            let plan = session.plan().filter(|_| plans);
+            let mode = if plan.is_some() { mode_of_answer(session) } else { session.mode() };
+            Found::Done { plan, mode }
         }
     }
 }

@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt as _};
 use std::{future::pending, pin::pin, time::Duration};
 use toft_agent::{
     Command, Conversation, Handle, Refused, Reply,
-    session::{QueuedAs, Session, Step},
+    session::{Session, Step},
 };
 use toft_llm::ask::Retry;
 use toft_model::{
@@ -48,7 +48,7 @@ impl AgentRuntime {
         let mut news = pin!(self.news(&state.session));
         let handle = self.begin(id, state, order).await?;
         if state.phase == Phase::Plan {
-            let plan_id = approved(&handle.conversation().session(), &prompt);
+            let plan_id = carried_out(handle.conversation(), &prompt);
             if plan_id.is_some() {
                 self.build(id, plan_id).await;
                 return Ok(());
@@ -167,8 +167,20 @@ impl AgentRuntime {
             // It waits, or was dropped: the look at the end tells.
             return Ok(handle);
         }
-        // What goes on there is not to be done as this run's.
-        self.rest(id, order, &handle).await?;
+        loop {
+            // What goes on there is not to be done as this run's.
+            self.rest(id, order, &handle).await?;
+            self.prepare(state, order).await?;
+            if self.say(state, &prompt, UserContent::Text(order.prompt.clone())).await? {
+                break;
+            }
+        }
+        self.said_as(id, state, &prompt).await;
+        Ok(handle)
+    }
+
+    /// Has the conversation work with the order's model, in the mode in which it begins.
+    async fn prepare(&self, state: &State, order: &RunOrder) -> Result<(), Failed> {
         if let Some(model) = &order.model {
             match self.around.models.choose(Some(model)).await {
                 Err(failure) if matches!(failure.retry, Retry::Never) => {
@@ -187,10 +199,7 @@ impl AgentRuntime {
             .await?;
         }
         let mode = if order.plan { Mode::Plan } else { Mode::Build };
-        self.ask_in(state, |reply| Command::Mode { mode, reply }).await?;
-        self.say(state, &prompt, UserContent::Text(order.prompt.clone())).await?;
-        self.said_as(id, state, &prompt).await;
-        Ok(handle)
+        Ok(self.ask_in(state, |reply| Command::Mode { mode, reply }).await?)
     }
 
     async fn said_as(&self, id: &JobId, state: &State, prompt: &str) {
@@ -200,31 +209,34 @@ impl AgentRuntime {
         }
     }
 
-    /// Says it under its name, once.
-    async fn say(&self, state: &State, prompt: &str, content: UserContent) -> Result<(), Failed> {
+    /// Says it under its name, once. `false`: a person was faster. Waiting behind them it might be carried out when
+    /// nobody knows of the run any more.
+    async fn say(&self, state: &State, prompt: &str, content: UserContent) -> Result<bool, Failed> {
         let claim = self.said.claim(prompt, state.session.clone(), &content).await;
         match claim.map_err(RunRefused::from)? {
             Claim::New(_) | Claim::Begun(_) => {}
             // It waited, and was dropped since.
-            Claim::Taken(..) => return Ok(()),
+            Claim::Taken(..) => return Ok(true),
             Claim::Other => {
                 return Err(Failed::error("Another message was said under the run's name."));
             }
         }
-        let (id, waiting) = (Some(prompt.to_owned()), QueuedAs::FollowUp);
-        let prompted = self
-            .ask_in(state, |reply| Command::Prompt {
-                id: id.clone(),
-                content: content.clone(),
-                waiting,
-                reply,
-            })
-            .await?;
+        let id = Some(prompt.to_owned());
+        let said = self.ask_in(state, |reply| Command::Prompt {
+            id: id.clone(),
+            content: content.clone(),
+            waiting: None,
+            reply,
+        });
+        let prompted = match said.await {
+            Err(RunRefused::Refused(Refused::Busy)) => return Ok(false),
+            other => other?,
+        };
         if let Err(error) = self.said.answered(prompt, &prompted).await {
             // Its entry still says so.
             tracing::warn!(%error, "what became of a run's prompt was not kept");
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Has an answer asked for anew that failed before this attempt, and cut work gone on with.
@@ -274,17 +286,35 @@ impl AgentRuntime {
         session.failed_answer().map(|entry| entry.id.clone())
     }
 
-    /// Waits until nothing works there, at most for as long as the phase may take. Writes down when a person is
-    /// waited for meanwhile.
+    /// Waits until nothing works there, or its plan is carried out, at most for as long as the phase may take. Writes
+    /// down when a person is waited for meanwhile, and when not any more.
     async fn rest(&self, id: &JobId, order: &RunOrder, handle: &Handle) -> Result<(), Failed> {
         let conversation = handle.conversation();
+        let prompt = prompt_of(id);
         let mut rested = pin!(handle.ask(|reply| Command::Rested { reply }));
+        let mut look = LOOK_MIN;
         loop {
             let (asks, provider) = (asks(conversation), conversation.needs_provider());
-            let (now, _) = self.here();
+            let (now, seq) = self.here();
             let Some(Run { state, .. }) = self.runs.run(id) else { return Ok(()) };
+            // A plan that is approved is carried out before anything rests: that is another phase.
+            if state.phase == Phase::Plan
+                && works(conversation)
+                && carried_out(conversation, &prompt).is_some()
+            {
+                return Ok(());
+            }
             let waits =
                 if asks { Some(WaitsFor::Answer) } else { provider.then_some(WaitsFor::Provider) };
+            if works(conversation) && waits_for(&state) == Some(WaitsFor::Approval) {
+                // A person wants another plan. Nothing else tells that they are waited for no more.
+                self.keep(id, move |state| {
+                    state.wait_for(None, now);
+                    state.advance(state.phase, now, seq);
+                })
+                .await;
+                return Ok(());
+            }
             if works(conversation) && waits_for(&state) != waits {
                 self.keep(id, move |state| state.wait_for(waits, now)).await;
                 continue;
@@ -310,8 +340,9 @@ impl AgentRuntime {
                     Ok(()) | Err(Refused::Closed) => Ok(()),
                     Err(refused) => Err(RunRefused::from(refused).into()),
                 },
-                () = sleep(LOOK.min(Duration::from_millis(left)).max(LOOK_MIN)) => {}
+                () = sleep(look.min(Duration::from_millis(left)).max(LOOK_MIN)) => {}
             }
+            look = (look * 2).min(LOOK);
         }
     }
 
@@ -404,6 +435,14 @@ fn no_plan(refused: RunRefused) -> Failed {
 
 fn waits_for(state: &State) -> Option<WaitsFor> {
     state.waits.map(|wait| wait.what)
+}
+
+/// The approved plan that is being carried out, or was. The words that approve it stand there before anything works on
+/// them, and are taken back if the disk refuses them.
+fn carried_out(conversation: &Conversation, prompt: &str) -> Option<String> {
+    let works = works(conversation);
+    let session = conversation.session();
+    approved(&session, prompt).filter(|_| works || session.step() == Step::Rest)
 }
 
 fn works(conversation: &Conversation) -> bool {

@@ -192,6 +192,13 @@ fn phases_follow_each_other_and_a_plan_has_all_its_fields() {
             ("message_update", json!({ "type": "text_delta", "delta": "hi" })),
             ("message_update", json!({ "type": "thinking_delta", "delta": "hm" })),
             ("plan_ready", ready),
+            ("question", json!({ "question": "?", "options": [], "toolCallId": "c" })),
+            // Told a moment later: it does not take the question back.
+            ("run_step", step("plan", json!({}))),
+            ("answered", json!({ "toolCallId": "c" })),
+            ("run_step", step("plan", json!({ "waitsFor": "approval" }))),
+            // Another plan is wanted.
+            ("run_step", step("plan", json!({}))),
             ("run_step", step("plan", json!({ "waitsFor": "approval" }))),
             ("run_step", step("build", json!({}))),
             (
@@ -212,6 +219,10 @@ fn phases_follow_each_other_and_a_plan_has_all_its_fields() {
                     ],
                 }),
             ),
+            status("waiting", json!({ "waitsFor": "answer" })),
+            status("waiting", json!({ "waitsFor": null })),
+            status("waiting", json!({ "waitsFor": "approval" })),
+            status("waiting", json!({ "waitsFor": null })),
             status("waiting", json!({ "waitsFor": "approval" })),
             status("waiting", json!({ "waitsFor": null })),
             status("phase_completed", json!({ "phase": "plan" })),

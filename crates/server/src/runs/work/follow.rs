@@ -59,15 +59,9 @@ impl Work {
         }
     }
 
-    /// Whether it is still this one's, and wanted, and its machine works: of none of it is one sure to be told.
+    /// Whether it is still this one's, and wanted, and its machine works: nobody is sure to be told of that.
     async fn look(&mut self, machine: &Arc<Machine>) -> Result<(), Stop> {
-        match self.app.store.run(&self.run.project, &self.run.id).await {
-            Ok(None) => return Err(Stop::Lost),
-            Ok(Some(run)) if run.fence != self.run.fence => return Err(Stop::Lost),
-            Ok(Some(run)) if run.cancel_requested => self.cancelled.cancel(),
-            Ok(Some(_)) => {}
-            Err(error) => tracing::warn!(run.id = %self.run.id, %error, "a run cannot be read"),
-        }
+        self.look_at_row().await?;
         self.waits_for_machine(machine.state() == MachineState::Stopped).await?;
         match machine.state() {
             // What the run does goes on where it was cut.

@@ -53,6 +53,8 @@ impl Work {
                     tracing::debug!(run.id = %self.run.id, reason = error.message, "a run waits for its machine");
                     self.waits_for_machine(true).await?;
                     self.pause(LOOK).await;
+                    // A signal may be lost.
+                    self.look_at_row().await?;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -117,6 +119,7 @@ impl Work {
             }
             unheard = true;
             self.pause(pause).await;
+            self.look_at_row().await?;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }

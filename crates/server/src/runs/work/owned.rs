@@ -98,6 +98,18 @@ impl Work {
         self.write(told, Left::default(), Durable::Soon).await
     }
 
+    /// Whether it is still this one's, and wanted.
+    pub(super) async fn look_at_row(&self) -> Result<(), Stop> {
+        match self.app.store.run(&self.run.project, &self.run.id).await {
+            Ok(None) => return Err(Stop::Lost),
+            Ok(Some(run)) if run.fence != self.run.fence => return Err(Stop::Lost),
+            Ok(Some(run)) if run.cancel_requested => self.cancelled.cancel(),
+            Ok(Some(_)) => {}
+            Err(error) => tracing::warn!(run.id = %self.run.id, %error, "a run cannot be read"),
+        }
+        Ok(())
+    }
+
     /// Others have its place while a person is waited for.
     fn rest(&self) {
         let person = [WaitsFor::Approval, WaitsFor::Answer, WaitsFor::Machine];

@@ -48,7 +48,11 @@ impl Place {
     }
 
     async fn make(&self) -> Commit {
-        make(&self.shell, &Mask::default(), self.project.path(), &self.id, &self.order).await
+        self.make_in(self.project.path(), None).await
+    }
+
+    async fn make_in(&self, cwd: &Path, began: Option<u64>) -> Commit {
+        make(&self.shell, &Mask::default(), cwd, &self.id, &self.order, began).await
     }
 }
 
@@ -98,7 +102,7 @@ async fn what_is_staged_elsewhere_in_a_larger_repository_stays_staged() {
     place.write("mine.txt", "of a person");
     place.git(&["add", "mine.txt"]);
     let make = async || {
-        let made = make(&place.shell, &Mask::default(), &app, &place.id, &place.order).await;
+        let made = place.make_in(&app, None).await;
         place.shell.forget(&program_of(&place.id)).await.unwrap();
         made
     };
@@ -167,4 +171,32 @@ async fn what_git_refuses_is_told_in_its_words() {
         matches!(&failed, Commit::Failed { error } if error.contains("index.lock")),
         "{failed:?}"
     );
+}
+
+#[tokio::test]
+async fn locks_of_a_machine_that_was_killed_are_taken_away_and_no_other() {
+    let began = machine_began().expect("this machine has a first process");
+    let place = Place::new();
+    place.git(&["init", "-q", "-b", "main"]);
+    let locks = ["index.lock", "HEAD.lock", "refs/heads/main.lock"];
+    let make = async |began: u64| {
+        place.write("a.txt", "a");
+        for lock in locks {
+            place.write(&format!(".git/{lock}"), "");
+        }
+        let made = place.make_in(place.project.path(), Some(began)).await;
+        place.shell.forget(&program_of(&place.id)).await.unwrap();
+        made
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(began < now, "{began}");
+    assert!(matches!(make(began).await, Commit::Failed { .. }), "they are of this machine");
+    let made = make(now + 60).await;
+    assert!(matches!(made, Commit::Made { .. }), "{made:?}");
+    assert_eq!(place.git(&["status", "--porcelain"]), "");
+    // Also behind a commit that was made, but not heard of.
+    assert_eq!(make(now + 60).await, made);
+    for lock in locks {
+        assert!(!place.project.path().join(".git").join(lock).exists(), "{lock}");
+    }
 }

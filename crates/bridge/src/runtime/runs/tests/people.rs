@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::runtime::runs::state::Wait;
-use toft_agent::{Command, session::QueuedAs};
+use toft_agent::{Command, Refused, session::QueuedAs};
 use toft_model::{
     message::UserContent,
-    plan::{Plan, PlanSource, PlanTodo},
+    plan::{Mode, Plan, PlanSource, PlanTodo},
     run::WaitsFor,
 };
 
@@ -110,6 +110,81 @@ fn a_plan_is_made_anew_as_often_as_a_person_refuses_it() {
 }
 
 #[test]
+fn a_run_that_plans_anew_says_that_nobody_is_waited_for() {
+    let ask = vec![call("c1", "ask", r#"{"question":"Which colour?"}"#)];
+    let house = House::new(vec![plan(), ask]);
+    let order = order(&json!({"approval": true}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        until(&runtime, waits).await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        let handle = conversation(&runtime, &run).await;
+        let reason = Some("not that".to_owned());
+        let reject = |reply| Command::Reject { plan_id: None, reason: reason.clone(), reply };
+        handle.ask(reject).await.unwrap();
+        let asks = |state: &State| state.waits.is_some_and(|wait| wait.what == WaitsFor::Answer);
+        until(&runtime, asks).await;
+    }));
+    let waited: Vec<_> = house.steps().into_iter().map(|(_, step)| step.waits_for).collect();
+    assert_eq!(waited, [None, Some(WaitsFor::Approval), None]);
+}
+
+#[test]
+fn a_plan_that_is_approved_at_any_moment_is_built_at_once() {
+    // Often: while planning comes to its end, and while the run is just about to wait.
+    for round in 0..20 {
+        let house = House::new(vec![plan(), slow()]);
+        let order = order(&json!({"approval": true, "commit": false}));
+        assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+            let mut events = Box::pin(runtime.log().follow(Some(0), None));
+            runtime.order_run(id(), order.clone()).await.unwrap();
+            if round % 2 == 0 {
+                until(&runtime, waits).await;
+            } else {
+                hear(&mut events, "plan_ready").await;
+            }
+            let run = runtime.run_now(&id()).await.unwrap();
+            let handle = conversation(&runtime, &run).await;
+            let approve = |reply| Command::Approve { plan_id: None, plan: None, reply };
+            while let Err(refused) = handle.ask(approve).await {
+                assert!(matches!(refused, Refused::Busy), "{refused}");
+                tokio::task::yield_now().await;
+            }
+            until(&runtime, |state| state.phase == Phase::Build && state.told.is_some()).await;
+            runtime.cancel_run(&id(), 1).await.unwrap();
+            until(&runtime, State::is_over).await;
+        }));
+    }
+}
+
+#[test]
+fn a_mode_that_is_set_while_a_plan_waits_builds_nothing() {
+    let house = House::new(vec![plan(), write(), built()]);
+    let order = order(&json!({"approval": true}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        until(&runtime, waits).await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        let handle = conversation(&runtime, &run).await;
+        handle.ask(|reply| Command::Mode { mode: Mode::Build, reply }).await.unwrap();
+        hear(&mut events, "mode_change").await;
+        hear(&mut events, "mode_change").await;
+        // The look that this brings about.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        assert_eq!((run.waits_for, run.status), (Some(WaitsFor::Approval), None));
+        // What is said in that mode is work without a plan.
+        let (content, waiting) = (UserContent::Text("just do it".into()), Some(QueuedAs::Steer));
+        let say = |reply| Command::Prompt { id: None, content, waiting, reply };
+        handle.ask(say).await.unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!(run.status, Some(RunStatus::Completed), "{run:?}");
+    }));
+    assert!(house.project().join("made.txt").exists(), "it was built");
+}
+
+#[test]
 fn a_run_whose_agent_asks_says_so_and_goes_on_with_the_answer() {
     let ask = vec![call("c1", "ask", r#"{"question":"Which colour?"}"#)];
     let house = House::new(vec![ask, built()]);
@@ -159,7 +234,7 @@ fn what_a_person_says_meanwhile_belongs_to_the_run() {
         let run = runtime.run_now(&id()).await.unwrap();
         let handle = conversation(&runtime, &run).await;
         let (content, waiting) = (UserContent::Text("red".into()), QueuedAs::Steer);
-        let steer = |reply| Command::Prompt { id: None, content, waiting, reply };
+        let steer = |reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply };
         handle.ask(steer).await.unwrap();
         std::fs::write(house.project().join("go"), "").unwrap();
         let run = until(&runtime, State::is_over).await;

@@ -137,7 +137,7 @@ describe('runs', () => {
     await panel.getByRole('button', { name: 'All runs' }).click()
     await panel.getByRole('button', { name: 'Cancel run 2' }).click()
     await poll(() => garden.runs.all[0].status).toBe('cancelled')
-    // Only the latest can be.
+    // What is over cannot be.
     await untilGone(page, panel.getByRole('button', { name: /^Cancel run/ }))
   })
 

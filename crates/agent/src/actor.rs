@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 use toft_model::{
-    event::{Answered, EventBody, ModelChange, QueueUpdate, SessionNamed},
+    event::{EventBody, ModelChange, QueueUpdate, SessionNamed},
     message::{Message, UserContent, UserMessage},
     provider::{DEMO_PROVIDER, ModelRef},
     tool::TASK_PROMPT,
@@ -346,7 +346,7 @@ impl Actor {
         let body = Body::Custom { custom_type: custom::ANSWER.into(), data };
         self.conversation.append(body, Extra::default())?;
         self.conversation.sync().await?;
-        self.conversation.emit(EventBody::Answered(Answered::of(question)));
+        // Whoever asked takes it, and tells so.
         self.conversation.answered.notify_waiters();
         Ok(())
     }

@@ -62,11 +62,16 @@ impl Audience {
     /// What was said to it before.
     fn known(&self, question: &Question) -> Option<Answer> {
         let text = self.0.answer_to(question.key())?;
-        // Who took it may have ended before they told so.
+        self.tell_answered(question);
+        Some(Answer { text, was_there: true })
+    }
+
+    /// Tells that it is answered, unless that was told. By whoever takes the answer: it may be on disk since a process
+    /// that ended before it told so.
+    fn tell_answered(&self, question: &Question) {
         if self.0.shown().was_asked(question) {
             self.0.emit(EventBody::Answered(Answered::of(question.clone())));
         }
-        Some(Answer { text, was_there: true })
     }
 
     async fn put_here(&self, question: Question, cancel: &CancellationToken) -> Option<Answer> {
@@ -81,7 +86,7 @@ impl Audience {
         self.0.pause(&key);
         self.0.set_question(Some(question.clone()));
         if !self.0.shown().was_asked(&question) {
-            self.0.emit(EventBody::Question(question));
+            self.0.emit(EventBody::Question(question.clone()));
         }
         let answer = loop {
             let rung = self.0.answered.notified();
@@ -89,6 +94,7 @@ impl Audience {
             // Registered before looking, so that an answer in between is not slept through.
             rung.as_mut().enable();
             if let Some(text) = self.0.answer_to(&key) {
+                self.tell_answered(&question);
                 break Some(Answer { text, was_there: false });
             }
             tokio::select! {

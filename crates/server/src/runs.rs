@@ -20,6 +20,7 @@ pub use settings::RunSettings;
 
 use crate::{
     api_error::{ApiError, Code},
+    clock::since_boot_ms,
     machines::feed::Feed,
 };
 use artifacts::Artifacts;
@@ -28,9 +29,9 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::Duration,
 };
 use toft_model::run::JobId;
 use toft_store::{Accepted, NewRun, NewRunEvent, Store};
@@ -67,8 +68,9 @@ pub(crate) struct Runs {
     queued: Notify,
     /// Those that this server works on.
     held: Mutex<HashMap<JobId, Held>>,
-    /// When those were last said to be this server's.
-    kept_at: Mutex<Instant>,
+    /// When those were last said to be this server's, in milliseconds since the host's start: also of those that it
+    /// slept.
+    kept_at: AtomicU64,
     /// Those that somebody follows here.
     feeds: Mutex<HashMap<JobId, Weak<RunFeed>>>,
 }
@@ -116,7 +118,7 @@ impl Runs {
             asked: Mutex::new(Some(asked)),
             queued: Notify::new(),
             held: Mutex::default(),
-            kept_at: Mutex::new(Instant::now()),
+            kept_at: AtomicU64::new(since_boot_ms()),
             feeds: Mutex::default(),
         }
     }
@@ -132,12 +134,13 @@ impl Runs {
 
     /// What is held here has just been said to be.
     fn kept(&self) {
-        *lock(&self.kept_at) = Instant::now();
+        self.kept_at.store(since_boot_ms(), Ordering::Relaxed);
     }
 
     /// Whether that is longer ago than it should be.
     fn is_overdue(&self) -> bool {
-        lock(&self.kept_at).elapsed() > self.settings.lease / 2
+        let ms = since_boot_ms().saturating_sub(self.kept_at.load(Ordering::Relaxed));
+        Duration::from_millis(ms) > self.settings.lease / 2
     }
 
     /// How many more this server may take.

@@ -132,9 +132,11 @@ pub trait Projects: Send + Sync {
     async fn name_backends(&self, backend: &str) -> Result<(), StoreError>;
     /// Something happened in it.
     async fn touch_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
-    /// Deletes it and every copy of what it held; its id is never given again. Its machine is still
-    /// to be destroyed: [`Projects::to_destroy`] names it until [`Projects::set_destroyed`].
+    /// Deletes it: from now on it is gone for everybody, and its id is never given again. Its machine and what it held
+    /// here are still to be removed: [`Projects::to_destroy`] names it until [`Projects::set_destroyed`].
     async fn delete_project(&self, id: &ProjectId, now_ms: u64) -> Result<(), StoreError>;
+    /// Removes the runs and events of a deleted project, piece by piece. What this does not finish, the next one does.
+    async fn remove_left(&self, id: &ProjectId) -> Result<(), StoreError>;
     /// Deleted projects whose machine may still be there, on this server's host.
     async fn to_destroy(&self) -> Result<Vec<ProjectId>, StoreError>;
     /// Nothing is left of a deleted project's machine.

@@ -3,7 +3,7 @@ import type { Candidate, CandidateDiff, Comparison } from '@/api/runs/comparison
 import { isOver, type RunCost } from '@/api/runs/types'
 import { plural } from '@/util/format'
 import type { Look } from './project-state'
-import { runLook } from './run-words'
+import { needsPerson, runLook } from './run-words'
 
 /** How it stands: a glyph and a word. */
 export function comparisonLook({ status, candidates }: Comparison): Look {
@@ -12,7 +12,7 @@ export function comparisonLook({ status, candidates }: Comparison): Look {
       return { shape: 'half', tone: 'moss', word: 'Makes copies', pulse: true }
     case 'open': {
       const works = candidates.filter(({ run }) => run && !isOver(run))
-      if (works.some(({ run }) => run?.waitsFor)) {
+      if (works.some(({ run }) => run && needsPerson(run))) {
         return { shape: 'ask', tone: 'amber', word: 'Needs you' }
       }
       return works.length > 0

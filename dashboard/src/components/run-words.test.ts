@@ -1,8 +1,16 @@
 import { expect, test } from 'vitest'
 import type { RunStep } from '@/api/events'
 import type { StatusTold } from '@/api/runs/events'
-import type { Run } from '@/api/runs/types'
-import { momentWords, runCost, runLook, runTook, stepWords, touchedWords } from './run-words'
+import { canCancel, type Run } from '@/api/runs/types'
+import {
+  momentWords,
+  needsPerson,
+  runCost,
+  runLook,
+  runTook,
+  stepWords,
+  touchedWords,
+} from './run-words'
 
 const META: Run['meta'] = {
   provider: null,
@@ -35,6 +43,24 @@ test.each<[Partial<Run>, string]>([
 ])('%j is said in one word', (run, word) => {
   const all = { status: 'queued', phase: 'plan', waitsFor: null, meta: META, ...run } as Run
   expect(runLook(all).word).toBe(word)
+})
+
+test('a person is needed where nothing comes back by itself', () => {
+  const waits = ['approval', 'answer', 'machine', 'host', 'provider', null] as const
+  expect(waits.filter((waitsFor) => needsPerson({ waitsFor }))).toEqual([
+    'approval',
+    'answer',
+    'machine',
+  ])
+})
+
+test('what others wait behind is cancelled when they are', () => {
+  const all = (...statuses: Run['status'][]) =>
+    statuses.map((status, place) => ({ runIndex: place + 1, status }) as Run)
+  const which = (runs: Run[]) => runs.filter((run) => canCancel(run, runs)).map((r) => r.runIndex)
+  expect(which(all('completed', 'running', 'queued'))).toEqual([3])
+  expect(which(all('completed', 'running', 'cancelled'))).toEqual([2])
+  expect(which(all('completed', 'cancelled'))).toEqual([])
 })
 
 test('a cost that nobody knows is not nothing', () => {

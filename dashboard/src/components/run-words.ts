@@ -31,6 +31,11 @@ const WAITS: Record<WaitsFor, Look> = {
   provider: { shape: 'half', tone: 'amber', word: 'Waits' },
 }
 
+/** Whether it waits for a person, not for something that comes back by itself. */
+export function needsPerson({ waitsFor }: Pick<Run, 'waitsFor'>): boolean {
+  return waitsFor !== null && WAITS[waitsFor].shape === 'ask'
+}
+
 /** How it stands: a glyph and a word. */
 export function runLook({
   status,

@@ -15,7 +15,7 @@ import { mcpOf } from '@/api/mcp'
 import { receiptsOf } from '@/api/receipts'
 import { comparisonsOf, isUndecided } from '@/api/runs/comparisons'
 import { runsOf } from '@/api/runs/routes'
-import { isOver } from '@/api/runs/types'
+import { isOver, type Run } from '@/api/runs/types'
 import { secretsOf } from '@/api/secrets'
 import { server } from '@/api/server'
 import type { Machine } from '@/api/types'
@@ -150,6 +150,15 @@ export const queries = {
       queryKey: ['runs', id, run],
       queryFn: () => runsOf(id).run(run),
       refetchInterval: ({ state: { data } }) => (data && isOver(data) ? false : RUNS_EVERY_MS),
+    }),
+  /** The one that came after a run: their numbers have no gaps, and the latest is listed first. */
+  runBehind: (id: string, { runIndex }: Run, latest: number) =>
+    queryOptions({
+      queryKey: ['runs', id, 'behind', runIndex],
+      queryFn: async () => {
+        const found = await runsOf(id).list(1, Math.max(0, latest - runIndex - 1))
+        return found.find((run) => run.runIndex === runIndex + 1) ?? null
+      },
     }),
   comparisons: (id: string) =>
     queryOptions({

@@ -14,10 +14,14 @@ use crate::{
     runs::artifacts::Artifacts,
     state::App,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use toft_machine::steps;
 use toft_model::{checkpoint::CheckpointId, id::ProjectId, machine::MachineState};
 use toft_store::{Candidate, Comparison};
+use tokio::time::sleep;
+
+/// Before a database is asked again that did not take the last step.
+const FINISH_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(app: &App, now: &Comparison) -> Result<(), ApiError> {
     let kept = now.candidates.iter().find(|one| Some(&one.run) == now.kept_run.as_ref());
@@ -49,8 +53,7 @@ async fn take_over(
     copy(app, now, one, fork, machine, checkpoint).await?;
     steps::reached("compare.taken");
     let was = checkpoints::find(&*app.store, &machine.id, checkpoint.as_str()).await?;
-    restore::restore(app, machine, was, Way::default()).await?;
-    steps::reached("compare.restored");
+    // All that may fail comes before the project changes. What it leaves then, another try writes over.
     let (below, instead) = (Artifacts::of_project(fork), Artifacts::of_project(&machine.id));
     for left in app.store.candidate_artifacts(fork).await? {
         let to = left.path.replacen(&below, &instead, 1);
@@ -58,10 +61,22 @@ async fn take_over(
         copied.map_err(|error| ApiError::internal("keeping what the run left failed", &error))?;
     }
     steps::reached("compare.artifacts");
-    let at = app.clock.now_ms();
-    if !app.store.finish_keep(&now.id, fork, &below, &instead, at).await? {
-        // Its project was deleted meanwhile.
-        return Err(ApiError::no_project());
+    restore::restore(app, machine, was, Way::default()).await?;
+    steps::reached("compare.restored");
+    // The project is as the candidate was: only with its runs is that whole. A server that ends meanwhile has the next
+    // one do it all again.
+    loop {
+        let at = app.clock.now_ms();
+        match app.store.finish_keep(&now.id, fork, &below, &instead, at).await {
+            Ok(true) => break,
+            // Its project was deleted meanwhile.
+            Ok(false) => return Err(ApiError::no_project()),
+            Err(error) if app.stop.token().is_cancelled() => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(project.id = %now.project, %error, "a candidate waits to be taken over");
+                sleep(FINISH_PAUSE).await;
+            }
+        }
     }
     steps::reached("compare.kept");
     Ok(())

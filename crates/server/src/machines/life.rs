@@ -395,6 +395,7 @@ pub(crate) async fn destroy(app: &App, id: &ProjectId) -> Result<(), ApiError> {
     forget_egress_log(app, id);
     let forgotten = app.runs.artifacts.forget(id).await;
     forgotten.map_err(|error| ApiError::internal("removing what its runs left", &error))?;
+    app.store.remove_left(id).await?;
     app.store.set_destroyed(id, app.clock.now_ms()).await?;
     toft_machine::steps::reached("delete.destroyed");
     Ok(())

@@ -19,6 +19,7 @@ use std::{
 };
 use toft_model::{id::ProjectId, run::JobId};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 /// What is written to a bucket and removed again, to see whether that may be done.
 const CHECKED: &str = "toft-check";
@@ -187,42 +188,71 @@ impl Artifacts {
         format!("{}{run}-{attempt}.zip", Self::of_project(project))
     }
 
-    /// Keeps what comes, whole or not at all. How many bytes it was.
+    /// Keeps what comes, whole or not at all, also when this is given up in the middle. How many bytes it was.
     pub(super) async fn put(
         &self,
         path: &str,
-        bytes: impl Stream<Item = io::Result<Bytes>>,
+        bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<u64, ArtifactError> {
-        let mut writer = BufWriter::new(Arc::clone(&self.store), self.key(path));
-        let mut bytes = std::pin::pin!(bytes);
-        let mut size = 0;
-        loop {
-            let written = match bytes.next().await {
-                Some(Ok(piece)) => {
-                    size += piece.len() as u64;
-                    writer.write_all(&piece).await
+        self.sweep(path).await?;
+        let (store, key) = (Arc::clone(&self.store), self.key(path));
+        let mut writer = BufWriter::new(Arc::clone(&store), key.clone());
+        let given_up = CancellationToken::new();
+        let _given_up = given_up.clone().drop_guard();
+        // In a task of its own: a writer that is dropped takes back nothing.
+        let written = tokio::spawn(async move {
+            let left = || io::Error::other("it was given up");
+            let filled = given_up.run_until_cancelled(fill(&mut writer, bytes)).await;
+            let size = match filled.unwrap_or_else(|| Err(left())) {
+                Ok(size) => size,
+                Err(error) => {
+                    let _ = writer.abort().await;
+                    return Err(error);
                 }
-                Some(Err(error)) => Err(error),
-                None => break,
             };
-            if let Err(error) = written {
-                let _ = writer.abort().await;
-                return Err(self.failed_writing(error));
+            writer.shutdown().await?;
+            if given_up.is_cancelled() {
+                let _ = store.delete(&key).await;
+                return Err(left());
             }
-        }
-        writer.shutdown().await.map_err(|error| self.failed_writing(error))?;
+            Ok(size)
+        });
+        let written = written.await.map_err(io::Error::other).flatten();
+        let size = written.map_err(|error| self.failed_writing(error))?;
         if let Some(folder) = &self.folder {
             let file = folder.join(path);
-            tokio::task::spawn_blocking(move || {
+            on_disk(move || {
                 File::open(&file)?.sync_all()?;
                 file.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
             })
-            .await
-            .map_err(io::Error::other)
-            .flatten()
-            .map_err(ArtifactError::Io)?;
+            .await?;
         }
         Ok(size)
+    }
+
+    /// Removes what a server that was killed has left of the same file in a folder: its name with a number behind `#`,
+    /// which no listing shows.
+    async fn sweep(&self, path: &str) -> Result<(), ArtifactError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let file = folder.join(path);
+        on_disk(move || {
+            let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+                return Ok(());
+            };
+            let entries = match fs::read_dir(parent) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                entries => entries?,
+            };
+            let begins = format!("{}#", name.to_string_lossy());
+            for entry in entries {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with(&begins) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Kept, ArtifactError> {
@@ -262,8 +292,38 @@ impl Artifacts {
         let below = self.key(&format!("runs/{project}"));
         let keys = self.store.list(Some(&below)).map_ok(|meta| meta.location).boxed();
         let gone = self.store.delete_stream(keys).try_for_each(|_| std::future::ready(Ok(())));
-        gone.await.map_err(|error| self.failed(error))
+        gone.await.map_err(|error| self.failed(error))?;
+        let Some(folder) = &self.folder else { return Ok(()) };
+        // With what no listing shows.
+        let folder = folder.join(Self::of_project(project));
+        on_disk(move || match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .await
     }
+}
+
+/// Writes all that comes. How many bytes it was.
+async fn fill(
+    writer: &mut BufWriter,
+    bytes: impl Stream<Item = io::Result<Bytes>>,
+) -> io::Result<u64> {
+    let mut bytes = std::pin::pin!(bytes);
+    let mut size = 0;
+    while let Some(piece) = bytes.next().await {
+        let piece = piece?;
+        size += piece.len() as u64;
+        writer.write_all(&piece).await?;
+    }
+    Ok(size)
+}
+
+async fn on_disk(
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<(), ArtifactError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other).flatten().map_err(ArtifactError::Io)
 }
 
 #[cfg(test)]
@@ -295,8 +355,33 @@ mod tests {
         assert!(artifacts.put(&other, futures_util::stream::iter(cut)).await.is_err());
         assert!(matches!(artifacts.get(&other).await, Err(ArtifactError::Gone)));
 
+        // Given up in the middle, nothing of it stays.
+        let endless = futures_util::stream::iter(pieces(11)).chain(futures_util::stream::pending());
+        let part = dir.path().join("artifacts").join(format!("{other}#1"));
+        {
+            let mut put = std::pin::pin!(artifacts.put(&other, endless));
+            while !part.exists() {
+                tokio::select! {
+                    _ = &mut put => panic!("it has no end"),
+                    () = tokio::time::sleep(Duration::from_millis(2)) => {}
+                }
+            }
+        }
+        while part.exists() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // Of a server that was killed in the middle: gone with the next try, or with the project.
+        let file = dir.path().join("artifacts").join(&path);
+        for name in ["#1", "#12"] {
+            fs::write(format!("{}{name}", file.display()), "part").unwrap();
+        }
+        artifacts.put(&path, futures_util::stream::iter(pieces(2))).await.unwrap();
+        let names = || fs::read_dir(file.parent().unwrap()).map_or(0, Iterator::count);
+        assert_eq!(names(), 1);
+        fs::write(format!("{}#1", file.display()), "part").unwrap();
         artifacts.forget(&project).await.unwrap();
         assert!(matches!(artifacts.get(&path).await, Err(ArtifactError::Gone)));
+        assert_eq!(names(), 0);
         artifacts.forget(&project).await.unwrap();
     }
 }

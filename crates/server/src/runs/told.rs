@@ -211,12 +211,17 @@ pub(super) fn tell(
         "answered" => waits(told, ts, state, None),
         "auto_retry_start" => {
             let retry: RetryStart = serde_json::from_str(data).ok()?;
-            if retry.waits {
+            if retry.asks {
+                // A budget is spent: a person raises it.
+                waits(told, ts, state, Some(WaitsFor::Answer));
+            } else if retry.waits {
                 waits(told, ts, state, Some(WaitsFor::Provider));
             }
         }
-        // It answers, or is not waited for any more.
-        "auto_retry_end" if state.waits_for == Some(WaitsFor::Provider) => {
+        // It answers, or is not waited for any more. Nothing is asked while a model is.
+        "auto_retry_end"
+            if matches!(state.waits_for, Some(WaitsFor::Provider | WaitsFor::Answer)) =>
+        {
             waits(told, ts, state, None);
         }
         "run_step" => {

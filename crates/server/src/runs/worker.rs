@@ -101,9 +101,10 @@ fn begin(app: &App, run: Run) {
         // It was lost, and has come back to this server before the work on it had ended.
         before.lost.cancel();
     }
-    let app = app.clone();
+    let place = Place { app: app.clone(), id: run.id.clone(), fence: run.fence };
     app.tasks.clone().spawn(async move {
-        let (id, fence, project) = (run.id.clone(), run.fence, run.project.clone());
+        let place = place;
+        let (app, project) = (place.app.clone(), run.project.clone());
         let work = work::Work::new(app.clone(), run, &held);
         if held.lost.run_until_cancelled(work.run()).await.is_none()
             && let Some(machine) = app.machines.get(&project)
@@ -111,14 +112,26 @@ fn begin(app: &App, run: Run) {
             // Over by the word of others, maybe.
             settle_soon(&app, &machine);
         }
-        {
-            let mut all = app.runs.held();
-            if all.get(&id).is_some_and(|held| held.fence == fence) {
-                all.remove(&id);
-            }
-        }
-        app.runs.queued.notify_one();
     });
+}
+
+/// The place of a run among those that this server works on. Given back however the work on it ends: what is held is
+/// renewed, and would else be nobody's for ever.
+struct Place {
+    app: App,
+    id: JobId,
+    fence: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.app.runs.held();
+        if all.get(&self.id).is_some_and(|held| held.fence == self.fence) {
+            all.remove(&self.id);
+        }
+        drop(all);
+        self.app.runs.queued.notify_one();
+    }
 }
 
 /// Says again and again that what this server holds is its own.

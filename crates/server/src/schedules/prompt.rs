@@ -159,9 +159,10 @@ async fn deliver(job: &Job, message: &Message<'_>) -> Result<Answer, Undelivered
 /// `data` of what a bridge said of a message.
 fn data_of(answer: &Answer) -> Result<Value, Ended> {
     let status = answer.response.status();
-    let mut said: Value = serde_json::from_slice(answer.response.body()).unwrap_or_default();
+    let said: Value = serde_json::from_slice(answer.response.body()).unwrap_or_default();
     if status.is_success() {
-        return Ok(said["data"].take());
+        // Not taken: a bridge may say what is no object.
+        return Ok(said["data"].clone());
     }
     let why = said["error"].as_str();
     Err(Ended::Failed(why.unwrap_or("the machine's bridge refused it").to_owned()))
@@ -190,8 +191,8 @@ async fn ask(job: &Job, method: Method, path: &str, body: Option<&Value>) -> Res
     let mut tries = 0;
     loop {
         let error = match once(job, method.clone(), path, body).await {
-            Ok((status, mut answer)) if status.is_success() => {
-                return Ok(answer["data"].take());
+            Ok((status, answer)) if status.is_success() => {
+                return Ok(answer["data"].clone());
             }
             Ok((status, answer)) if status.is_client_error() => {
                 let why = answer["error"].as_str().unwrap_or("the machine's bridge refused it");

@@ -287,6 +287,14 @@ impl Projects for SqlStore {
         }
         tx.commit_as("projects.deleted").await?;
         self.forget(id);
+        Ok(())
+    }
+
+    async fn remove_left(&self, id: &ProjectId) -> Result<(), StoreError> {
+        let deleted = "SELECT id FROM project WHERE public_id = $1 AND deleted_at IS NOT NULL";
+        let key: Option<i64> =
+            sqlx::query_scalar(deleted).bind(id.as_str()).fetch_optional(&self.read).await?;
+        let Some(key) = key else { return Ok(()) };
         runs::delete(self, key).await?;
         loop {
             let mut tx = self.begin_relaxed().await?;

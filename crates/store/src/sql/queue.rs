@@ -162,7 +162,10 @@ pub(super) async fn renew(
     let kept: Vec<String> = sqlx::query_scalar(concat!(
         "UPDATE run SET lease_until = ",
         clock!("$3"),
-        " + $2 WHERE owner = $1 AND status = 'running' AND EXISTS (SELECT 1 FROM ",
+        // Another server may have gone on with its machine, while this one was away.
+        " + $2 WHERE owner = $1 AND status = 'running' \
+         AND COALESCE((SELECT p.host FROM project p WHERE p.id = run.project_id), $1) = $1 \
+         AND EXISTS (SELECT 1 FROM ",
         rows!("$4", "w"),
         " WHERE w.value ->> 'id' = run.public_id AND CAST(w.value ->> 'fence' AS BIGINT) = run.fence) \
          RETURNING public_id"

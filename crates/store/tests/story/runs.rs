@@ -116,6 +116,8 @@ pub(crate) async fn accepted(place: &Place) {
     store.delete_project(&shop, 300).await.unwrap();
     assert_eq!(store.run(&shop, &first.id).await.unwrap(), None);
     assert_eq!(store.run_reached(&shop, &first.id).await.unwrap(), None);
+    assert_eq!(store.to_destroy().await.unwrap(), std::slice::from_ref(&shop));
+    store.remove_left(&shop).await.unwrap();
     assert_eq!(store.run_events(&first.id, 0, 10, 1 << 20).await.unwrap(), []);
     assert_eq!(store.count_runs().await.unwrap(), [(RunStatus::Queued, 1)]);
     let left = store.claim_runs(&claim("one", 9), 301).await.unwrap();

@@ -67,6 +67,10 @@ impl Tool for SandboxCmd {
             Ok(asked) => asked,
             Err(refused) => return refused.into(),
         };
+        let mut names = asked.env.iter().map(|(name, _)| name.as_str());
+        if let Some(name) = names.find(|name| LOADERS.contains(name) || name.starts_with("LD_")) {
+            return denial(&asked.cmd, &format!("{name} says which code runs"));
+        }
         let judged = command::judge(&asked.cmd, &asked.cwd).map_err(|denied| denied.to_string());
         let placed = judged.and_then(|argv| {
             let (root, place) = place(ctx, &asked.cwd)?;
@@ -164,10 +168,9 @@ fn parse(arguments: Value) -> Result<Asked, Refused> {
 fn variable((name, value): (String, Value)) -> Result<(String, String), Refused> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_name = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit());
-    if name.is_empty() || !is_name || LOADERS.contains(&name.as_str()) || name.starts_with("LD_") {
+    if name.is_empty() || !is_name {
         return Err(Refused::new(format!(
-            "{SANDBOX_CMD} sets no variable {name:?}: names are letters, digits and `_`, and what says which code \
-             runs stays as it is. Nothing was done."
+            "{SANDBOX_CMD} sets no variable {name:?}: names are letters, digits and `_`. Nothing was done."
         )));
     }
     match value {

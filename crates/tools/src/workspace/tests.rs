@@ -99,6 +99,8 @@ async fn a_denied_command_is_an_answer_and_nothing_is_run() {
         (json!({"cmd": "bun x", "cwd": "../.."}), "outside"),
         (json!({"cmd": "bun x", "cwd": "out"}), "leads out"),
         (json!({"cmd": "bun x", "cwd": "nowhere"}), "is not there"),
+        (json!({"cmd": "bun x", "envs": {"A": "1", "PATH": "/x"}}), "PATH says which code runs"),
+        (json!({"cmd": "bun x", "envs": {"LD_PRELOAD": "x"}}), "LD_PRELOAD says"),
     ] {
         let said = cmd(&bench, arguments.clone()).await;
         let error = said["error"].as_str().unwrap();
@@ -106,9 +108,7 @@ async fn a_denied_command_is_an_answer_and_nothing_is_run() {
         assert!(error.starts_with("Not allowed") && error.contains(part), "{arguments}: {error}");
     }
     assert!(bench.path("kept").exists() && bench.shell.list().await.unwrap().is_empty());
-    for envs in
-        [json!({"PATH": "/x"}), json!({"LD_PRELOAD": "x"}), json!({"a-b": "x"}), json!({"A": []})]
-    {
+    for envs in [json!({"a-b": "x"}), json!({"A": []})] {
         let refused = bench.call(SANDBOX_CMD, json!({"cmd": "bun x", "envs": envs})).await;
         assert!(refused.is_error && refused.said().contains("Nothing was done"), "{envs}");
     }

@@ -14,7 +14,12 @@ export function RunChanges({ run }: { run: Run }) {
   const { id } = useProject()
   const { data: runs } = useInfiniteQuery(queries.runs(id))
   const from = run.checkpointId
-  const next = runs?.pages.flat().find(({ runIndex }) => runIndex === run.runIndex + 1)
+  const known = runs?.pages.flat().find(({ runIndex }) => runIndex === run.runIndex + 1)
+  const { data: read } = useQuery({
+    ...queries.runBehind(id, run, runs?.pages[0]?.[0]?.runIndex ?? 0),
+    enabled: runs !== undefined && known === undefined && !run.writable,
+  })
+  const next = known ?? read
   // Of one that is followed by a run without a checkpoint nobody knows where it ended.
   const to = run.writable ? 'now' : (next?.checkpointId ?? null)
   if (!isOver(run) || !from || to === null) return null

@@ -1,8 +1,9 @@
 // One run: what was asked, how it stands, what waits for a person, what came of it, and what it did.
-import { useQuery } from '@tanstack/react-query'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useEffect, useLayoutEffect, useRef } from 'react'
 import { wordsOf } from '@/api/http'
-import { isOver, type Run } from '@/api/runs/types'
+import type { CourseRow } from '@/api/runs/course'
+import { canCancel, isOver, type Run } from '@/api/runs/types'
 import { Prose } from '@/components/prose'
 import { LookGlyph } from '@/components/project-state'
 import { runLook } from '@/components/run-words'
@@ -86,7 +87,7 @@ export function RunDetail({
           <Waits run={run} />
           <RunError run={run} onAgain={() => onAgain(run.prompt)} />
           <RunFacts run={run} onShow={onShow} />
-          <RunWays run={run} />
+          <RunWays run={run} unkept={course.rows.some(isUnkept)} />
           {run.output && isOver(run) && (
             <section aria-label="Output">
               <h3 className="mb-1 font-semibold">Output</h3>
@@ -106,9 +107,20 @@ export function RunDetail({
   )
 }
 
+/** Whether it tells that the workspace was not kept. */
+function isUnkept(row: CourseRow): boolean {
+  return (
+    row.kind === 'moment' &&
+    row.what.kind === 'status' &&
+    row.what.status === 'workspace_snapshot_store_failed'
+  )
+}
+
 function Head({ run, focused, onBack }: { run: Run; focused: boolean; onBack: () => void }) {
   const { id } = useProject()
   const { cancel } = useRunActions(id)
+  const { data } = useInfiniteQuery(queries.runs(id))
+  const runs = data?.pages.flat() ?? []
   const title = useRef<HTMLHeadingElement>(null)
   const look = runLook(run)
   useEffect(() => {
@@ -130,7 +142,7 @@ function Head({ run, focused, onBack }: { run: Run; focused: boolean; onBack: ()
         {run.status === 'running' && run.waitsFor === null && run.startedAt && (
           <Elapsed since={momentOf(run.startedAt)} />
         )}
-        {(run.writable || run.waitsFor) && !isOver(run) && (
+        {canCancel(run, runs) && (
           <Button icon="stop" disabled={cancel.isPending} onClick={() => cancel.mutate(run)}>
             {cancel.isPending ? 'Cancelling…' : 'Cancel run'}
           </Button>
@@ -145,7 +157,8 @@ function Waits({ run }: { run: Run }) {
   if (run.waitsFor === 'answer') {
     return (
       <p className="rounded-md border border-l-2 border-l-amber px-3 py-2">
-        Its agent asks you something, and waits. The question stands in the conversation.
+        It waits for you: its agent asks something, or a budget is spent. The conversation says
+        which.
       </p>
     )
   }

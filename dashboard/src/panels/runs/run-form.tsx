@@ -3,6 +3,7 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { wordsOf } from '@/api/http'
 import type { Asked } from '@/api/runs/routes'
+import type { Run } from '@/api/runs/types'
 import { useProject } from '@/hooks/live'
 import { queries } from '@/hooks/queries'
 import { RUN_DRAFT, useRunActions } from '@/hooks/runs'
@@ -32,7 +33,6 @@ export function RunForm({
 }) {
   const { id } = useProject()
   const { ask } = useRunActions(id)
-  const { data: state } = useQuery(queries.state(id))
   const { data: runs } = useInfiniteQuery(queries.runs(id))
   const latest = runs?.pages[0]?.[0]
   const text = useDrafts(({ drafts }) => drafts[promptKey(id)] ?? '')
@@ -53,8 +53,9 @@ export function RunForm({
   const backends = me?.server.backends ?? []
   /** Where the project is, unless another was chosen. */
   const where = backend ?? machine?.backend ?? null
-  /** The one that answers where no other was chosen. */
-  const shared = model ?? state?.model ?? all?.default ?? null
+  const continues = goesOn && several === 1 && latest !== undefined
+  /** Who answers where no other is chosen: whom the conversation has, or, in a new one, the default. */
+  const shared = model ?? (continues ? modelOf(latest) : null) ?? all?.default ?? null
 
   const submit = () => {
     setTried(true)
@@ -62,7 +63,6 @@ export function RunForm({
     const named = models?.slice(0, several).map((each) => each ?? shared)
     const of =
       several === 1 ? {} : { several: named?.every((each) => each !== null) ? named : several }
-    const continues = goesOn && several === 1 && latest !== undefined
     ask.mutate(
       {
         text,
@@ -85,7 +85,8 @@ export function RunForm({
     <FormDialog
       title="New run"
       note="Done without you, in a conversation of its own: plan, work, check, commit."
-      className="top-[8vh] w-[min(520px,calc(100vw-24px))]"
+      className="top-[6vh] flex max-h-[88dvh] w-[min(520px,calc(100vw-24px))] flex-col"
+      fields="-mx-4 mt-2 flex min-h-0 flex-col gap-3 overflow-y-auto px-4 pb-1"
       verb="Start"
       doing="Starting…"
       icon="flag"
@@ -160,7 +161,7 @@ export function RunForm({
           <span className="text-sm font-medium text-ink-2">Model</span>
           <ModelPicker
             inDialog
-            model={model ?? state?.model ?? null}
+            model={shared}
             onPick={(change) => setModel({ provider: change.provider, id: change.modelId })}
           />
         </div>
@@ -202,7 +203,7 @@ export function RunForm({
         )}
         <Check
           label="Go on from the last run"
-          on={goesOn && several === 1 && latest !== undefined}
+          on={continues}
           disabled={latest === undefined || several > 1}
           onChange={setGoesOn}
         >
@@ -215,6 +216,11 @@ export function RunForm({
       </div>
     </FormDialog>
   )
+}
+
+/** Who answered in a run. */
+function modelOf({ meta: { provider, model } }: Run): Model | null {
+  return provider && model ? { provider, id: model } : null
 }
 
 function Models({

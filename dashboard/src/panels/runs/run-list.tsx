@@ -1,7 +1,7 @@
 // The project's runs, the latest first.
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { wordsOf } from '@/api/http'
-import { isOver, type Run } from '@/api/runs/types'
+import { canCancel, isOver, type Run } from '@/api/runs/types'
 import { LookGlyph } from '@/components/project-state'
 import { runCost, runLook, runTook } from '@/components/run-words'
 import { useProject } from '@/hooks/live'
@@ -77,6 +77,7 @@ export function RunList({
               key={run.id}
               run={run}
               focused={run.id === from}
+              ends={canCancel(run, runs)}
               onShow={() => onShow(run.id)}
             />
           ))}
@@ -102,14 +103,24 @@ function distinct(runs: readonly Run[]): Run[] {
   return [...new Map(runs.map((run) => [run.id, run])).values()]
 }
 
-function RunRow({ run, focused, onShow }: { run: Run; focused: boolean; onShow: () => void }) {
+function RunRow({
+  run,
+  focused,
+  ends,
+  onShow,
+}: {
+  run: Run
+  focused: boolean
+  /** It may be cancelled. */
+  ends: boolean
+  onShow: () => void
+}) {
   const { id } = useProject()
   const { cancel } = useRunActions(id)
   const look = runLook(run)
   const took = runTook(run, 0)
   const cost = runCost(run.cost)
   const works = run.status === 'running' && run.waitsFor === null
-  const ends = run.writable && !isOver(run)
   return (
     <li className={cx('flex items-center gap-1 hover:bg-hover', ends ? 'pr-1.5' : 'pr-3')}>
       <button

@@ -6,13 +6,20 @@ import { useProject } from '@/hooks/live'
 import { useAsking } from '@/stores/asking'
 import { Button, ButtonLink } from '@/ui/button'
 
-export function RunWays({ run }: { run: Run }) {
+export function RunWays({
+  run,
+  unkept,
+}: {
+  run: Run
+  /** Its workspace could not be kept; why stands among its events. */
+  unkept: boolean
+}) {
   const { id } = useProject()
   const open = useOpenPanel()
   const ask = useAsking((state) => state.ask)
   const { sessionId, checkpointId, status } = run
   // Only of one that is done there is a workspace.
-  const kept = status === 'completed'
+  const kept = status === 'completed' && !unkept
   if (!sessionId && !checkpointId && !kept) return null
   return (
     <div className="flex flex-wrap gap-2">

@@ -403,6 +403,26 @@ fn a_run_that_several_models_answered_says_so_and_has_no_one_price() {
 }
 
 #[test]
+fn a_budget_that_is_spent_is_waited_for_like_an_answer_until_the_model_is_asked_again() {
+    let mut teller = Teller::new(Phase::Build);
+    let retry = |asks: bool, waits: bool| {
+        json!({
+            "attempt": 1, "maxAttempts": 9, "delayMs": 1, "errorMessage": "e", "asks": asks, "waits": waits,
+        })
+    };
+    for (asks, waits, expected) in [
+        (true, false, Some(WaitsFor::Answer)),
+        (false, true, Some(WaitsFor::Provider)),
+        (false, false, None),
+    ] {
+        teller.hear("auto_retry_start", &retry(asks, waits));
+        assert_eq!(teller.state.waits_for, expected);
+        teller.hear("auto_retry_end", &json!({ "success": true, "attempt": 1 }));
+        assert_eq!(teller.state.waits_for, None);
+    }
+}
+
+#[test]
 fn calls_that_never_end_are_forgotten_before_they_are_too_many_or_too_large() {
     let start = |call: String, text: &str| json!({ "toolCallId": call, "toolName": "bash", "input": { "command": text } });
     let mut teller = Teller::new(Phase::Build);

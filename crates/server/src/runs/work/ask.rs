@@ -37,7 +37,8 @@ impl Work {
             let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             let bytes = body.map_err(|e| broken(&e))?.to_bytes();
-            Ok((status, serde_json::from_slice(&bytes).map_err(|_| BridgeError::NoJson)?))
+            let said = serde_json::from_slice(&bytes).ok().filter(Value::is_object);
+            Ok((status, said.ok_or(BridgeError::NoJson)?))
         };
         timeout(ANSWER_TIMEOUT, work).await.map_err(|_| BridgeError::Timeout)?
     }

@@ -37,14 +37,26 @@ impl Work {
                 }
                 Err(lost) => return Err(lost),
             };
-            if !events.is_empty() {
+            let is_behind = !events.is_empty();
+            if self.cancelled.is_cancelled() && !asked_to_end {
+                // It may have told more than can be read in a moment, and works on meanwhile. How a machine that does not
+                // run ended is among that.
+                if !is_behind {
+                    asked_to_end = self.cancel(machine).await?;
+                    continue;
+                }
+                if machine.state() == MachineState::Running {
+                    asked_to_end = self.ask_to_end(machine).await? == Heard::Yes;
+                }
+            }
+            if is_behind {
                 if let Some((step, told)) = self.tell(&events).await? {
                     return self.end(machine, step, told).await;
                 }
-                continue;
-            }
-            if self.cancelled.is_cancelled() && !asked_to_end {
-                asked_to_end = self.cancel(machine).await?;
+                if looked.elapsed() >= LOOK {
+                    self.look_at_row().await?;
+                    looked = Instant::now();
+                }
                 continue;
             }
             tokio::select! {
@@ -114,6 +126,21 @@ impl Work {
             | MachineState::Frozen
             | MachineState::Cold => {}
         }
+        match self.ask_to_end(machine).await? {
+            Heard::Yes => Ok(true),
+            Heard::Unknown => {
+                self.end_cancelled(Told::default()).await?;
+                Err(Stop::Written)
+            }
+            Heard::No => {
+                sleep(PAUSE_MIN).await;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks the bridge to end it.
+    async fn ask_to_end(&self, machine: &Arc<Machine>) -> Result<Heard, Stop> {
         let hold = machine.in_use(&self.app.clock);
         let cause = format!("cancelling run {}", self.run.id);
         life::ensure_running(&self.app, machine, &cause).await?;
@@ -122,24 +149,28 @@ impl Work {
         let answer = self.ask(Method::POST, &path, Some(&body)).await;
         drop(hold);
         match answer {
-            Ok((status, _)) if status.is_success() => Ok(true),
+            Ok((status, _)) if status.is_success() => return Ok(Heard::Yes),
             Ok((StatusCode::CONFLICT, answer)) if answer["code"] == "stale_fence" => {
-                Err(Stop::Lost)
+                return Err(Stop::Lost);
             }
-            Ok((StatusCode::NOT_FOUND, _)) => {
-                self.end_cancelled(Told::default()).await?;
-                Err(Stop::Written)
-            }
+            Ok((StatusCode::NOT_FOUND, _)) => return Ok(Heard::Unknown),
             Ok((status, _)) => {
                 tracing::debug!(run.id = %self.run.id, %status, "a run is cancelled again");
-                sleep(PAUSE_MIN).await;
-                Ok(false)
             }
             Err(error) => {
                 tracing::debug!(run.id = %self.run.id, %error, "a run is cancelled again");
-                sleep(PAUSE_MIN).await;
-                Ok(false)
             }
         }
+        Ok(Heard::No)
     }
+}
+
+/// What a bridge made of the wish to end a run.
+#[derive(PartialEq, Eq)]
+enum Heard {
+    /// Its end is an event.
+    Yes,
+    /// It knows of none.
+    Unknown,
+    No,
 }

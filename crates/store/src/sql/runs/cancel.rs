@@ -57,6 +57,12 @@ pub(super) async fn cancel(
     now_ms: u64,
 ) -> Result<Option<Cancelled>, StoreError> {
     let (mut tx, project_key) = store.begin_in(project, Durable::Now).await?;
+    // Held, or what its owner writes in between is seen by neither of these.
+    sqlx::query(concat!("SELECT id FROM run WHERE project_id = $1 AND public_id = $2", held!()))
+        .bind(project_key)
+        .bind(run.as_str())
+        .fetch_optional(tx.on())
+        .await?;
     // Nobody works on it, or nobody that can be reached: this ends it, and whoever is about to begin finds another
     // fence. What its machine still does is ended when that is back.
     let ended: Option<(i64, i64)> = sqlx::query_as(concat!(

@@ -1,5 +1,5 @@
-//! The runs of a test's bridge: it takes each order and its answer is lost, as where a line breaks; it can be asked
-//! what it works on, and have it ended.
+//! The runs of a test's bridge: it takes each order and its answer is lost, as where a line breaks, unless the test says
+//! otherwise; it can be asked what it works on, and have it ended.
 
 use crate::box_bridge::Bridge;
 use axum::{
@@ -25,6 +25,19 @@ pub(crate) struct Runs {
     all: Mutex<Vec<RunNow>>,
     /// How often it was given an order.
     pub(crate) orders: AtomicUsize,
+    /// What it answers to an order.
+    pub(crate) says: Mutex<Says>,
+}
+
+/// See [`Runs::says`].
+#[derive(Default)]
+pub(crate) enum Says {
+    #[default]
+    Nothing,
+    /// How the run stands, as bridges do.
+    Now,
+    /// What none does.
+    Odd(Value),
 }
 
 impl Runs {
@@ -57,12 +70,12 @@ async fn take(
     State(bridge): State<Bridge>,
     Path(id): Path<JobId>,
     Json(order): Json<Value>,
-) -> StatusCode {
+) -> Response {
     let mut all = bridge.disk.runs.all.lock().unwrap();
     bridge.disk.runs.orders.fetch_add(1, Ordering::SeqCst);
     if all.iter().all(|now| now.id != id) {
         all.push(RunNow {
-            id,
+            id: id.clone(),
             fence: order["fence"].as_u64().unwrap(),
             attempt: 1,
             session_id: "s1".parse::<SessionId>().unwrap(),
@@ -76,7 +89,11 @@ async fn take(
             end_seq: None,
         });
     }
-    StatusCode::INTERNAL_SERVER_ERROR
+    match &*bridge.disk.runs.says.lock().unwrap() {
+        Says::Nothing => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Says::Now => Json(json!({ "data": all.iter().find(|now| now.id == id) })).into_response(),
+        Says::Odd(value) => Json(value).into_response(),
+    }
 }
 
 async fn cancel(

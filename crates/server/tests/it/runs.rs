@@ -1,6 +1,7 @@
 //! Runs that are cancelled on their way to a bridge.
 
 use crate::{
+    box_runs::Says,
     client::Call,
     world::{AGENT_KEY, World},
 };
@@ -83,6 +84,52 @@ async fn a_cancel_of_which_no_signal_came_is_heard_also_while_a_stopped_machine_
     let asked = beside.cancel_run(&project, &id, 1).await.unwrap().unwrap();
     assert!(asked.is_cancelled);
     world.eventually(&run, |run| run["status"] == "cancelled").await;
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn a_cancel_does_not_wait_until_the_project_has_nothing_more_to_tell() {
+    let world = World::new().await;
+    let project = world.project().await;
+    let runs = &world.machines.disk(&project).runs;
+    *runs.says.lock().unwrap() = Says::Now;
+    let run = asked(&world, &project).await;
+    world.eventually(&run, |run| run["sessionId"].is_string()).await;
+    let tells = async {
+        loop {
+            // Another conversation of the project.
+            let said =
+                json!({"messageId": "m", "type": "text_delta", "contentIndex": 0, "delta": "x"});
+            world.machines.push(&project, "s2", "message_update", &said);
+            tokio::task::yield_now().await;
+        }
+    };
+    let ends = async {
+        let cancel = Call::post(&format!("{run}/cancel"), &json!({}));
+        assert_eq!(world.ask(cancel).await.data()["cancelled"], true);
+        let is_asked = || runs.ends().iter().all(|(_, end)| *end == Some(RunStatus::Cancelled));
+        until("its bridge is asked to end it", is_asked).await;
+    };
+    tokio::select! {
+        () = ends => {}
+        () = tells => {}
+    }
+    world.end(true).await;
+}
+
+#[tokio::test]
+async fn what_no_bridge_answers_ends_nobodys_work_on_a_run() {
+    let world = World::new().await;
+    let project = world.project().await;
+    let runs = &world.machines.disk(&project).runs;
+    *runs.says.lock().unwrap() = Says::Odd(json!([]));
+    let run = asked(&world, &project).await;
+    for odd in [json!([]), json!("x")] {
+        *runs.says.lock().unwrap() = Says::Odd(odd);
+        let before = runs.orders.load(Ordering::SeqCst);
+        until("it is asked again", || runs.orders.load(Ordering::SeqCst) > before + 1).await;
+    }
+    is_cancelled(&world, &run).await;
     world.end(true).await;
 }
 

@@ -287,6 +287,11 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
                 ensure!(std::time::Instant::now() < until, "the project stays");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+            // Those of all ways before it, too.
+            let none = |now: &Value| {
+                now["runs"].as_array().is_some_and(|all| all.iter().all(|row| row["count"] == 0))
+            };
+            house.toft.until("/v1/metrics", none).await.context("rows of its runs stay")?;
         }
     }
     if way != Way::Delete {

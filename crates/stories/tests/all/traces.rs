@@ -89,8 +89,11 @@ fn taken(seen: &[Value], path: &str) -> Vec<Value> {
     ours.flat_map(|r| r["spans"].as_array().cloned().unwrap_or_default()).collect()
 }
 
+/// How many have come whole. One that was sent just before a kill comes again.
 fn whole_prompts(seen: &[Value], path: &str) -> usize {
-    taken(seen, path).iter().filter(|span| span["name"] == "invoke_agent toft").count()
+    let spans = taken(seen, path);
+    let whole = spans.iter().filter(|span| span["name"] == "invoke_agent toft");
+    whole.filter_map(|span| span["spanId"].as_str()).collect::<BTreeSet<_>>().len()
 }
 
 /// `name < parent's name`, sorted.

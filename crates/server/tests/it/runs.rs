@@ -19,6 +19,25 @@ async fn asked(world: &World, project: &ProjectId) -> String {
     format!("{runs}/{}", run["id"].as_str().unwrap())
 }
 
+/// A project whose bridge answers orders so, and a run that it is asked for.
+async fn answered(says: Says) -> (World, ProjectId, String) {
+    let world = World::new().await;
+    let project = world.project().await;
+    *world.machines.disk(&project).runs.says.lock().unwrap() = says;
+    let run = asked(&world, &project).await;
+    (world, project, run)
+}
+
+/// A project that a person has stopped, and a run that waits for it.
+async fn waits_for_machine() -> (World, ProjectId, String) {
+    let world = World::new().await;
+    let project = world.project().await;
+    world.ask(Call::post(&format!("/v1/projects/{project}/stop"), &json!({}))).await.data();
+    let run = asked(&world, &project).await;
+    world.eventually(&run, |run| run["waitsFor"] == "machine").await;
+    (world, project, run)
+}
+
 async fn is_cancelled(world: &World, run: &str) {
     let answer = world.ask(Call::post(&format!("{run}/cancel"), &json!({}))).await.data();
     assert_eq!(answer["cancelled"], true, "{answer}");
@@ -56,13 +75,8 @@ async fn who_cancels_waits_for_no_machine_that_starts() {
 
 #[tokio::test]
 async fn one_whose_machine_is_stopped_says_so_and_goes_on_when_it_is_started() {
-    let world = World::new().await;
-    let project = world.project().await;
-    let path = format!("/v1/projects/{project}");
-    world.ask(Call::post(&format!("{path}/stop"), &json!({}))).await.data();
-    let run = asked(&world, &project).await;
-    world.eventually(&run, |run| run["waitsFor"] == "machine").await;
-    world.ask(Call::post(&format!("{path}/start"), &json!({}))).await.data();
+    let (world, project, run) = waits_for_machine().await;
+    world.ask(Call::post(&format!("/v1/projects/{project}/start"), &json!({}))).await.data();
     let runs = &world.machines.disk(&project).runs;
     until("it has the order", || runs.ends().len() == 1).await;
     world.eventually(&run, |run| run["waitsFor"].is_null()).await;
@@ -72,12 +86,7 @@ async fn one_whose_machine_is_stopped_says_so_and_goes_on_when_it_is_started() {
 
 #[tokio::test]
 async fn a_cancel_of_which_no_signal_came_is_heard_also_while_a_stopped_machine_is_waited_for() {
-    let world = World::new().await;
-    let project = world.project().await;
-    let path = format!("/v1/projects/{project}");
-    world.ask(Call::post(&format!("{path}/stop"), &json!({}))).await.data();
-    let run = asked(&world, &project).await;
-    world.eventually(&run, |run| run["waitsFor"] == "machine").await;
+    let (world, project, run) = waits_for_machine().await;
     // As by another server, while this one was not connected.
     let id = run.rsplit('/').next().unwrap().parse().unwrap();
     let beside = SqliteStore::open(&world.data.path().join("toft.db")).await.unwrap();
@@ -89,11 +98,8 @@ async fn a_cancel_of_which_no_signal_came_is_heard_also_while_a_stopped_machine_
 
 #[tokio::test]
 async fn a_cancel_does_not_wait_until_the_project_has_nothing_more_to_tell() {
-    let world = World::new().await;
-    let project = world.project().await;
+    let (world, project, run) = answered(Says::Now).await;
     let runs = &world.machines.disk(&project).runs;
-    *runs.says.lock().unwrap() = Says::Now;
-    let run = asked(&world, &project).await;
     world.eventually(&run, |run| run["sessionId"].is_string()).await;
     let tells = async {
         loop {
@@ -119,11 +125,8 @@ async fn a_cancel_does_not_wait_until_the_project_has_nothing_more_to_tell() {
 
 #[tokio::test]
 async fn what_no_bridge_answers_ends_nobodys_work_on_a_run() {
-    let world = World::new().await;
-    let project = world.project().await;
+    let (world, project, run) = answered(Says::Odd(json!([]))).await;
     let runs = &world.machines.disk(&project).runs;
-    *runs.says.lock().unwrap() = Says::Odd(json!([]));
-    let run = asked(&world, &project).await;
     for odd in [json!([]), json!("x")] {
         *runs.says.lock().unwrap() = Says::Odd(odd);
         let before = runs.orders.load(Ordering::SeqCst);

@@ -61,8 +61,8 @@ pub struct Claiming<'a> {
 /// Webhooks.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
-    /// Adds one.
-    async fn add_webhook(&self, webhook: &Webhook) -> Result<(), StoreError>;
+    /// Adds one, unless its project has so many (or so many are there for all): whether it was.
+    async fn add_webhook(&self, webhook: &Webhook, at_most: u32) -> Result<bool, StoreError>;
     /// Those of a project, or of all projects, oldest first.
     async fn webhooks(&self, project: Option<&ProjectId>) -> Result<Vec<Webhook>, StoreError>;
     /// Removes one, with what is still to be sent there; whether it was there.

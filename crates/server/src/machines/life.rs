@@ -135,6 +135,10 @@ pub(crate) async fn start_locked(
     if app.stop.wants_machines_stopped() {
         return Err(stopping());
     }
+    // Another one may have gone on with it since this one asked for it.
+    if let Some(elsewhere) = app.servers.elsewhere(project.host.as_deref()) {
+        return Err(elsewhere.refusal());
+    }
     bind(app, machine).await?;
     let was = machine.state();
     let limits = settings::limits(app, &machine.id).await?;

@@ -27,7 +27,7 @@ const SECRET_BYTES: usize = 24;
 /// Bytes of an address.
 const URL_BYTES_MAX: usize = 2_000;
 /// Webhooks of a project, or of all together.
-const WEBHOOKS_MAX: usize = 20;
+const WEBHOOKS_MAX: u32 = 20;
 /// Deliveries that are shown.
 const SHOWN_MAX: u32 = 100;
 
@@ -131,10 +131,6 @@ fn url(text: &str) -> Result<String, ApiError> {
 
 async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data<Made>, ApiError> {
     let url = url(&body.url)?;
-    if app.store.webhooks(project.as_ref()).await?.len() >= WEBHOOKS_MAX {
-        let message = format!("there are {WEBHOOKS_MAX} webhooks already: delete one first");
-        return Err(ApiError::new(Code::Conflict, message));
-    }
     let mut bytes = Zeroizing::new([0_u8; SECRET_BYTES]);
     getrandom::fill(&mut *bytes)
         .map_err(|error| ApiError::internal("this host gives no random bytes", &error))?;
@@ -148,7 +144,10 @@ async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data
                 ApiError::internal("the webhook's secret could not be sealed", &error)
             })?;
         let webhook = Webhook { id, project, url, sealed, created_at: app.clock.now_ms() };
-        app.store.add_webhook(&webhook).await?;
+        if !app.store.add_webhook(&webhook, WEBHOOKS_MAX).await? {
+            let message = format!("there are {WEBHOOKS_MAX} webhooks already: delete one first");
+            return Err(ApiError::new(Code::Conflict, message));
+        }
         webhook
     };
     // Told once; from then on nobody reads it.

@@ -92,7 +92,7 @@ pub(super) async fn tell_of(
 
 #[async_trait]
 impl Webhooks for SqlStore {
-    async fn add_webhook(&self, webhook: &Webhook) -> Result<(), StoreError> {
+    async fn add_webhook(&self, webhook: &Webhook, at_most: u32) -> Result<bool, StoreError> {
         let (mut tx, project) = match &webhook.project {
             Some(project) => {
                 let (tx, key) = self.begin_in(project, Durable::Now).await?;
@@ -100,18 +100,29 @@ impl Webhooks for SqlStore {
             }
             None => (self.begin().await?, None),
         };
-        sqlx::query(
+        if project.is_none() {
+            // Held, or two that are added at once see each other as little as their count.
+            sqlx::query(concat!("SELECT id FROM team WHERE id = 1", held!()))
+                .fetch_optional(tx.on())
+                .await?;
+        }
+        let is_added = sqlx::query(
             "INSERT INTO webhook (public_id, team_id, project_id, url, sealed, created_at) \
-             VALUES ($1, 1, $2, $3, $4, $5)",
+             SELECT $1, 1, $2, $3, $4, $5 WHERE $6 > \
+             (SELECT COUNT(*) FROM webhook WHERE COALESCE(project_id, 0) = COALESCE($2, 0))",
         )
         .bind(webhook.id.as_str())
         .bind(project)
         .bind(&webhook.url)
         .bind(&webhook.sealed)
         .bind(ms(webhook.created_at))
+        .bind(i64::from(at_most))
         .execute(tx.on())
-        .await?;
-        tx.commit_as("webhooks.added").await
+        .await?
+        .rows_affected()
+            > 0;
+        tx.commit_as("webhooks.added").await?;
+        Ok(is_added)
     }
 
     async fn webhooks(&self, project: Option<&ProjectId>) -> Result<Vec<Webhook>, StoreError> {

@@ -118,7 +118,7 @@ async fn chaos(place: &Place, at: &str, server: Option<&Server>) {
         sealed: "sealed".into(),
         created_at: 1,
     };
-    store.add_webhook(&hook).await.unwrap();
+    assert!(store.add_webhook(&hook, 9).await.unwrap());
     let seen = Arc::new(Seen::default());
     let mut all = Vec::new();
     for n in 0..4 {

@@ -3,16 +3,19 @@
 use super::{
     databases::{Place, Server},
     event, new_project, older, project,
+    runs::{accept, claim, new},
     servers::{several, take_over},
     signals::topic,
 };
-use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, stream};
+use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, join, stream};
 use sqlx::{Connection as _, PgConnection, SqliteConnection, migrate::Migrator};
 use std::{
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
+use toft_model::run::RunStatus;
 use toft_store::{PostgresStore, ProjectKey, SecretRow, Store, StoreError};
+use tokio::time::sleep;
 
 /// Stories that are told side by side: most of the time they wait for the disk.
 const TOGETHER: usize = 4;
@@ -89,6 +92,7 @@ async fn many_servers_share_one_postgres() {
         a_newer_database_is_refused,
         what_is_wrong_with_an_address_is_told,
         a_row_that_is_held_for_long_is_told_as_busy,
+        a_run_given_back_while_it_is_cancelled_is_cancelled,
     })
     .await;
 }
@@ -368,6 +372,38 @@ async fn a_row_that_is_held_for_long_is_told_as_busy(place: &Place) {
     tx.rollback().await.unwrap();
     store.rename_project(&id, "x", 4).await.unwrap();
     store.close().await;
+}
+
+/// What its owner writes in the moment of a cancel is seen by it, whichever of its statements meets that.
+async fn a_run_given_back_while_it_is_cancelled_is_cancelled(place: &Place) {
+    let store = place.open().await;
+    let id = project(&*store, None, 1).await.id;
+    let run = accept(&*store, new(&id, "a")).await;
+    store.claim_runs(&claim("a", 9), 2).await.unwrap();
+    let mut owner = PgConnection::connect(place.url()).await.unwrap();
+    let mut tx = owner.begin().await.unwrap();
+    sqlx::query("UPDATE run SET status = 'queued', owner = NULL").execute(&mut *tx).await.unwrap();
+    let given_back = async {
+        // Until the cancel waits for the row.
+        while !waits_for_a_row(place).await {
+            sleep(Duration::from_millis(5)).await;
+        }
+        tx.commit().await.unwrap();
+    };
+    let (cancelled, ()) = join!(store.cancel_run(&id, &run.id, 3), given_back);
+    let cancelled = cancelled.unwrap().unwrap();
+    assert_eq!((cancelled.is_cancelled, cancelled.run.state.status), (true, RunStatus::Cancelled));
+    store.close().await;
+}
+
+/// Whether somebody waits in this database for what another one has changed.
+async fn waits_for_a_row(place: &Place) -> bool {
+    let mut db = PgConnection::connect(place.url()).await.unwrap();
+    let waits = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock')";
+    let waits: bool = sqlx::query_scalar(waits).fetch_one(&mut db).await.unwrap();
+    db.close().await.unwrap();
+    waits
 }
 
 async fn a_database_that_went_away_is_found_again(server: &Server, place: &Place) {

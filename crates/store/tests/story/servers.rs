@@ -188,6 +188,12 @@ pub(crate) async fn take_over(place: &Place) {
     assert!(waiting().await.is_empty());
     assert!(one.held_projects(&["e2b"]).await.unwrap().is_empty());
     assert_eq!(two.held_projects(&["e2b"]).await.unwrap(), [(far.clone(), 2)]);
+    // The one that is back does not keep a run that goes on elsewhere.
+    let kept = [(run.id.clone(), held[0].fence)];
+    assert_eq!(
+        one.renew_runs(&claim("a", 9), &kept, NOW).await.unwrap(),
+        std::slice::from_ref(&run.id)
+    );
 
     // The one that is back writes nothing of it.
     assert!(one.beat(&server("a"), NOW).await.unwrap());

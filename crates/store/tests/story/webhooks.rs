@@ -5,6 +5,7 @@ use crate::{
     project,
     runs::{accept, claim, new},
 };
+use futures_util::future::join_all;
 use toft_model::{
     id::ProjectId,
     run::{RunStatus, WebhookId},
@@ -26,7 +27,16 @@ pub(crate) async fn told_of(place: &Place) {
     };
     let (own, all) = (webhook(Some(&shop)), webhook(None));
     for one in [&own, &all] {
-        store.add_webhook(one).await.unwrap();
+        assert!(store.add_webhook(one, 1).await.unwrap());
+    }
+    // However many are added at once: no more than there may be, each project's its own.
+    for project in [Some(&shop), None] {
+        let more: Vec<_> = (0..6).map(|_| webhook(project)).collect();
+        let added = join_all(more.iter().map(|one| store.add_webhook(one, 3))).await;
+        assert_eq!(added.into_iter().filter(|added| *added.as_ref().unwrap()).count(), 2);
+        for one in &more {
+            store.delete_webhook(project, &one.id).await.unwrap();
+        }
     }
     assert_eq!(store.webhooks(Some(&shop)).await.unwrap(), std::slice::from_ref(&own));
     assert_eq!(store.webhooks(Some(&other)).await.unwrap(), []);

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 use toft_stories::{
     provider::{Provider, Say, Script},
     toft::{STEP_TIMEOUT, Start, Toft},
@@ -210,6 +210,20 @@ async fn of_several_runs_one_is_kept_and_the_others_are_gone() -> Result<()> {
     toft.until(&slow, |run| run["status"] == "cancelled").await?;
     let said = toft.exec(&project, "echo mine > of-the-person; echo over >> known.txt").await?;
     ensure!(said["exitCode"] == 0, "{said}");
+
+    // What fails changes nothing, and is done again.
+    let left = toft.data.join(format!("artifacts/runs/{project}"));
+    let aside = toft.data.join("aside");
+    fs::create_dir_all(&left)?;
+    fs::rename(&left, &aside)?;
+    fs::write(&left, "no folder")?;
+    let (status, failed) = send(&toft, &keep, None, second.clone()).await?;
+    assert_eq!(status, 500, "{failed}");
+    let untouched = toft.exec(&project, "cat of-the-person known.txt; ls answer").await?;
+    assert_eq!(untouched["stdout"], "mine\nhere\nover\n", "{failed}");
+    assert_eq!(toft.call("GET", &at, None).await?["status"], "open");
+    fs::remove_file(&left)?;
+    fs::rename(&aside, &left)?;
 
     // Pressed twice it is done once.
     let (first, double) = tokio::join!(

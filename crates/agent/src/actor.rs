@@ -8,7 +8,7 @@ mod work;
 
 use crate::{
     asking::choose,
-    command::{Command, Prompted, Refused, Reply},
+    command::{Command, Prompted, Refused, Reply, Setting},
     compaction::{self, Compacted},
     conversation::Conversation,
     handle::{Handle, Sessions},
@@ -89,8 +89,8 @@ impl Actor {
     async fn take(&mut self, command: Command) {
         // A reply that nobody waits for any more is fine: the client went away.
         match command {
-            Command::Prompt { id, content, waiting, reply } => {
-                let prompted = self.prompt(id, content, waiting).await;
+            Command::Prompt { id, content, waiting, setting, reply } => {
+                let prompted = self.prompt(id, content, waiting, setting).await;
                 let _ = reply.send(prompted);
             }
             Command::Abort { clear_queue, reply } => {
@@ -161,6 +161,7 @@ impl Actor {
         id: Option<String>,
         content: UserContent,
         waiting: Option<QueuedAs>,
+        setting: Option<Setting>,
     ) -> Result<Prompted, Refused> {
         self.conversation.around.sink.check().map_err(Refused::Disk)?;
         if let Some(id) = &id
@@ -187,6 +188,10 @@ impl Actor {
                     self.conversation.is_compacting() && !self.conversation.is_working();
             }
             return Ok(Prompted { entry_id: None, queued: Some(waiting) });
+        }
+        if let Some(Setting { model, mode }) = setting {
+            self.change(model, None, None).await?;
+            self.set_mode(mode).await?;
         }
         let content = self.conversation.with_skill(content).await;
         let timestamp = self.conversation.now_ms();
@@ -344,8 +349,14 @@ impl Actor {
             data["kind"] = json!(question.kind);
         }
         let body = Body::Custom { custom_type: custom::ANSWER.into(), data };
-        self.conversation.append(body, Extra::default())?;
-        self.conversation.sync().await?;
+        let entry_id = self.conversation.append(body, Extra::default())?;
+        if let Err(error) = self.conversation.sync().await {
+            // A refused answer must not be found, or nobody could give it again.
+            if self.conversation.session().take_back(&entry_id).is_ok() {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "an answer may not outlive a power cut");
+        }
         // Whoever asked takes it, and tells so.
         self.conversation.answered.notify_waiters();
         Ok(())

@@ -1,7 +1,7 @@
 //! What every question to a model needs, whoever asks it: the model, for how long to wait where nothing
 //! failed, and on what the call is booked.
 
-use crate::{conversation::Conversation, session::Session, surroundings::Choice};
+use crate::{conversation::Conversation, need::Need, session::Session, surroundings::Choice};
 use std::{sync::atomic::Ordering, time::Duration};
 use toft_llm::{
     ask::{Booking, ModelFailure, Retry},
@@ -57,14 +57,20 @@ impl Conversation {
         delay: Duration,
         failure: &ModelFailure,
     ) {
-        self.emit(EventBody::AutoRetryStart(RetryStart {
+        let start = RetryStart {
             attempt,
             max_attempts,
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             error_message: failure.message.clone(),
             asks: failure.code == SPENT,
             waits: self.needs_provider(),
-        }));
+        };
+        if (start.asks || start.waits)
+            && let Some(errand) = self.errand()
+        {
+            errand.parent.emit(EventBody::AutoRetryStart(start.clone()));
+        }
+        self.emit(EventBody::AutoRetryStart(start));
     }
 
     /// Tells that one is held back, the how manyth time. A project that waits for hours must not fill the log:
@@ -77,36 +83,59 @@ impl Conversation {
 
     /// Whether its provider is waited for. That is not time that the work takes.
     pub(crate) fn set_needs_provider(&self, needs: bool) {
-        let did = self.needs_provider.swap(needs, Ordering::AcqRel);
-        if self.is_working() && needs && !did {
-            self.pause(PROVIDER);
-        }
-        if self.is_working() && did && !needs {
-            self.go_on(PROVIDER);
-        }
-    }
-
-    /// Tells that it is not asked again after so many times, and how the last one failed.
-    pub(crate) fn end_retries(&self, attempt: u32, final_error: Option<&str>) {
-        if attempt > 0 {
-            self.emit(EventBody::AutoRetryEnd(RetryEnd {
-                success: final_error.is_none(),
-                attempt,
-                final_error: final_error.map(str::to_owned),
-            }));
-        }
+        self.stands_still(|of| &of.needs_provider, PROVIDER, needs);
     }
 
     /// Whether a budget is spent: until a person raises it the work stands still.
     pub(crate) fn set_spent(&self, failure: Option<&ModelFailure>) {
         let spent = failure.is_some_and(|failure| failure.code == SPENT);
-        let was = self.needs_person.swap(spent, Ordering::AcqRel);
-        if self.is_working() && spent && !was {
-            self.pause(SPENT);
+        self.stands_still(|of| &of.needs_person, SPENT, spent);
+    }
+
+    /// A task stands still for the conversation that its call belongs to, too: that one waits for it.
+    fn stands_still(&self, need: impl Fn(&Self) -> &Need, why: &str, needs: bool) {
+        if need(self).own.swap(needs, Ordering::AcqRel) == needs {
+            return;
         }
-        if self.is_working() && was && !spent {
-            self.go_on(SPENT);
+        if self.is_working() && needs {
+            self.pause(why);
+        } else if self.is_working() {
+            self.go_on(why);
         }
+        let Some(errand) = self.errand() else { return };
+        let tasks = &need(&errand.parent).tasks;
+        if needs && tasks.fetch_add(1, Ordering::AcqRel) == 0 {
+            errand.parent.pause(why);
+        }
+        let less = |all: usize| (!needs).then(|| all.checked_sub(1)).flatten();
+        if tasks.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) == Ok(1) {
+            errand.parent.go_on(why);
+        }
+    }
+
+    /// Nothing is waited for, whatever a stop has left.
+    pub(crate) fn needs_nothing(&self) {
+        self.set_needs_provider(false);
+        self.set_spent(None);
+        self.needs_provider.tasks.store(0, Ordering::Release);
+        self.needs_person.tasks.store(0, Ordering::Release);
+    }
+
+    /// Tells that it is not asked again after so many times, and how the last one failed.
+    pub(crate) fn end_retries(&self, attempt: u32, final_error: Option<&str>) {
+        if attempt == 0 {
+            return;
+        }
+        let success = final_error.is_none();
+        let end = RetryEnd { success, attempt, final_error: final_error.map(str::to_owned) };
+        if let Some(errand) = self.errand() {
+            let parent = &errand.parent;
+            let waits = parent.needs_person.is_there() || parent.needs_provider.is_there();
+            if !waits && parent.shown().retry_open.is_some() {
+                parent.emit(EventBody::AutoRetryEnd(end.clone()));
+            }
+        }
+        self.emit(EventBody::AutoRetryEnd(end));
     }
 }
 

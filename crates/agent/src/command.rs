@@ -17,6 +17,15 @@ use tokio::sync::oneshot;
 /// Takes the answer to a command.
 pub type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 
+/// What holds from a prompt on.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Another model.
+    pub model: Option<ModelRef>,
+    /// What the agent may do.
+    pub mode: Mode,
+}
+
 /// What can be asked of a session.
 #[derive(Debug)]
 pub enum Command {
@@ -28,6 +37,8 @@ pub enum Command {
         content: UserContent,
         /// How to wait while work goes on. Not said: it does not wait, and is refused.
         waiting: Option<QueuedAs>,
+        /// What holds from it on, if it does not wait.
+        setting: Option<Setting>,
         /// Answers once it is on disk.
         reply: Reply<Prompted>,
     },

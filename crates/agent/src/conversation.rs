@@ -3,6 +3,7 @@
 
 use crate::{
     extensions::Loaded,
+    need::Need,
     outbox::Outbox,
     purse::Purse,
     queue::Queues,
@@ -67,9 +68,9 @@ pub struct Conversation {
     pub(crate) compacting: AtomicBool,
     pub(crate) working: AtomicBool,
     /// No call is paid for until a person does something.
-    pub(crate) needs_person: AtomicBool,
+    pub(crate) needs_person: Need,
     /// Nobody answers for its model, and it waits for that.
-    pub(crate) needs_provider: AtomicBool,
+    pub(crate) needs_provider: Need,
 }
 
 impl Conversation {
@@ -105,8 +106,8 @@ impl Conversation {
             purse: Purse::default(),
             compacting: AtomicBool::new(false),
             working: AtomicBool::new(false),
-            needs_person: AtomicBool::new(false),
-            needs_provider: AtomicBool::new(false),
+            needs_person: Need::default(),
+            needs_provider: Need::default(),
         })
     }
 
@@ -192,12 +193,12 @@ impl Conversation {
 
     /// Whether the work stands still until a person does something other than answering a question.
     pub fn needs_person(&self) -> bool {
-        self.is_working() && self.needs_person.load(Ordering::Acquire)
+        self.is_working() && self.needs_person.is_there()
     }
 
     /// Whether the work stands still until its provider is back.
     pub fn needs_provider(&self) -> bool {
-        self.is_working() && self.needs_provider.load(Ordering::Acquire)
+        self.is_working() && self.needs_provider.is_there()
     }
 
     /// Whether a tool runs now.

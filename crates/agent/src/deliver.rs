@@ -10,6 +10,7 @@ use toft_model::{
     event::EventBody,
     message::{Message, UserContent, UserMessage},
 };
+use toft_tools::blocking;
 
 impl Conversation {
     /// Tells what waits now.
@@ -24,7 +25,7 @@ impl Conversation {
             return content;
         }
         let (skills, said) = (Arc::clone(&self.around.skills), content.clone());
-        let expanded = tokio::task::spawn_blocking(move || skills.expand(said)).await;
+        let expanded = blocking(move || skills.expand(said)).await;
         let (content, told) = expanded.unwrap_or((content, None));
         if let Some(message) = told {
             self.emit(EventBody::Error { code: "unknown_skill".into(), message });

@@ -15,6 +15,7 @@ pub mod extensions;
 pub mod fuzz;
 mod handle;
 mod navigate;
+mod need;
 mod outbox;
 mod pause;
 mod people;
@@ -35,7 +36,7 @@ mod telling;
 mod tests;
 
 pub use actor::spawn;
-pub use command::{Approved, Command, Prompted, Refused, Reply};
+pub use command::{Approved, Command, Prompted, Refused, Reply, Setting};
 pub use compaction::Compacted;
 pub use conversation::Conversation;
 pub use handle::{Child, Handle, Sessions};

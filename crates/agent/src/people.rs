@@ -51,11 +51,11 @@ impl Audience {
         }
         // While it waits nothing goes on here.
         let of = passed_on.key().to_owned();
-        self.0.needs_person.store(true, Ordering::Release);
+        self.0.needs_person.own.store(true, Ordering::Release);
         self.0.pause(&of);
         let answer = asked_in.put_here(passed_on, cancel).await;
         self.0.go_on(&of);
-        self.0.needs_person.store(false, Ordering::Release);
+        self.0.needs_person.own.store(false, Ordering::Release);
         answer
     }
 
@@ -66,8 +66,8 @@ impl Audience {
         Some(Answer { text, was_there: true })
     }
 
-    /// Tells that it is answered, unless that was told. By whoever takes the answer: it may be on disk since a process
-    /// that ended before it told so.
+    /// Tells that it is answered, or that nobody wants it answered any more, unless that was told. By whoever takes the
+    /// answer: it may be on disk since a process that ended before it told so.
     fn tell_answered(&self, question: &Question) {
         if self.0.shown().was_asked(question) {
             self.0.emit(EventBody::Answered(Answered::of(question.clone())));
@@ -94,7 +94,6 @@ impl Audience {
             // Registered before looking, so that an answer in between is not slept through.
             rung.as_mut().enable();
             if let Some(text) = self.0.answer_to(&key) {
-                self.tell_answered(&question);
                 break Some(Answer { text, was_there: false });
             }
             tokio::select! {
@@ -103,6 +102,7 @@ impl Audience {
             }
         };
         self.0.set_question(None);
+        self.tell_answered(&question);
         self.0.go_on(&key);
         answer
     }

@@ -33,6 +33,7 @@ use toft_model::{
     event::EventBody,
     message::{AssistantMessage, Message, StopReason, Usage},
 };
+use toft_tools::blocking;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -100,8 +101,7 @@ impl Run {
     /// Works until the session rests. Everything that happens is an event.
     pub(crate) async fn work(mut self) {
         // A stop may have left it.
-        self.conversation.needs_person.store(false, Ordering::Release);
-        self.conversation.needs_provider.store(false, Ordering::Release);
+        self.conversation.needs_nothing();
         if !self.conversation.shown().agent_open() {
             self.conversation.emit(EventBody::AgentStart {});
             self.tell_prompt();
@@ -109,7 +109,7 @@ impl Run {
         let facts = self.conversation.around.prompt.clone();
         let skills = Arc::clone(&self.conversation.around.skills);
         let extensions = Arc::clone(&self.conversation.around.extensions);
-        let prompt = tokio::task::spawn_blocking(move || {
+        let prompt = blocking(move || {
             let found = skills.find();
             let prompt = crate::prompt::system_prompt(&facts) + &skills.prompt(&found);
             let all = extensions.find();

@@ -140,7 +140,9 @@ impl Helpers {
             }
             let content = UserContent::Text(order.prompt.clone());
             let (id, waiting) = (Some(TASK_PROMPT.to_owned()), Some(QueuedAs::FollowUp));
-            handle.ask(|reply| Command::Prompt { id, content, waiting, reply }).await?;
+            handle
+                .ask(|reply| Command::Prompt { id, content, waiting, setting: None, reply })
+                .await?;
         }
         tokio::select! {
             rested = handle.ask(|reply| Command::Rested { reply }) => rested,

@@ -86,7 +86,8 @@ fn opener(name: BackendName, resolved: &Resolved, exe: &Path) -> Result<Open, St
                 );
             };
             let [path, home, user] = config::own_environment();
-            let config = HostConfig { data_dir, exe, allowed_dir, path, home, user };
+            let config =
+                HostConfig { data_dir, exe, allowed_dir, path, home, user, is_walled: false };
             opening(config, host::open)
         }
         BackendName::Oci => {

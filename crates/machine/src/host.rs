@@ -43,6 +43,8 @@ pub struct HostConfig {
     pub home: String,
     /// `USER` of programs.
     pub user: String,
+    /// Whether all around it is the project's own, as in a sandbox.
+    pub is_walled: bool,
 }
 
 /// See the module. Cheap to clone.
@@ -186,7 +188,7 @@ impl Inner {
             has_app_listener: false,
             path: self.config.path.clone(),
             env: Vec::new(),
-            has_walls: false,
+            has_walls: self.config.is_walled,
             shell: None,
         };
         let token = random_hex(TOKEN_BYTES);

@@ -115,8 +115,8 @@ impl Signature {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunRules {
-    /// Whether the agent has the tools `sandbox_cmd` and `project_actions`; when absent, where the project has a
-    /// `package.json`, or where `allowed_tools` names one of them.
+    /// Whether the agent has the tools `sandbox_cmd`, `project_actions` and `run_code`; when absent, where the project
+    /// has a `package.json`, or where `allowed_tools` names one of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_tools: Option<bool>,
     /// Names of the tools that it has, `*` at the end for all that begin so; all when absent.
@@ -124,7 +124,7 @@ pub struct RunRules {
     pub allowed_tools: Option<Vec<String>>,
     /// Whether it may have others do pieces of the work.
     pub subagents: bool,
-    /// Whether `project_actions` may install, build and check types.
+    /// Whether those tools may install, build and check types, and run code.
     pub installs: bool,
     /// Whether the project's own check runs after the work, where the project itself has it so.
     pub auto_check: bool,
@@ -144,7 +144,7 @@ impl RunRules {
 
     /// Whether the agent has the tools for projects, in one that has a `package.json` or has none.
     pub fn has_project_tools(&self, is_package: bool) -> bool {
-        let named = |name: &String| name == SANDBOX_CMD || name == PROJECT_ACTIONS;
+        let named = |name: &String| PROJECT_TOOLS.contains(&name.as_str());
         let listed = || self.allowed_tools.as_ref().is_some_and(|list| list.iter().any(named));
         self.project_tools.unwrap_or_else(|| is_package || listed())
     }
@@ -169,6 +169,10 @@ impl RunRules {
 pub const SANDBOX_CMD: &str = "sandbox_cmd";
 /// The tool with set actions on a project.
 pub const PROJECT_ACTIONS: &str = "project_actions";
+/// The tool that runs pieces of code.
+pub const RUN_CODE: &str = "run_code";
+/// The tools for projects.
+pub const PROJECT_TOOLS: [&str; 3] = [SANDBOX_CMD, PROJECT_ACTIONS, RUN_CODE];
 /// Those actions, in the source's order.
 pub const ACTIONS: [&str; 14] = [
     "detect_project",

@@ -48,7 +48,8 @@ const OWN_TIME: &str =
 const QUEUE: &str =
     "no meaning: a run that waits is claimed at once, by any server of the database";
 const ON_DISK: &str = "no meaning: runs are always on disk";
-const CHECKPOINTS: &str = "no meaning: a checkpoint of the whole project is taken before each run";
+const CHECKPOINTS: &str = "no meaning: a checkpoint of the whole project is taken before each run where the backend has them; \
+                           with host and e2b rollback_run goes back by git";
 
 /// All rows, the source's first table, its second, then what only its code reads.
 pub static VARIABLES: &[Variable] = &[
@@ -74,8 +75,14 @@ pub static VARIABLES: &[Variable] = &[
         "DATABASE_URL",
         "PostgreSQL database that servers share, in place of a file in the data folder",
     ),
-    model("AGENT_PROVIDER", "provider of work for which nobody chose one"),
-    model("AGENT_MODEL", "model of such work"),
+    model(
+        "AGENT_PROVIDER",
+        "provider of work for which nobody chose one; without a key of its own it is said, and another one is asked",
+    ),
+    model(
+        "AGENT_MODEL",
+        "that provider's model; where AGENT_PROVIDER is not set, that of the one that is asked",
+    ),
     own("WORKSPACE_ROOT", "folder in which projects live with the backend host, as --allow-host"),
     own(
         "AGENT_WORKSPACE_BACKEND",
@@ -84,7 +91,7 @@ pub static VARIABLES: &[Variable] = &[
     own("WORKSPACE_BACKEND", "the same, where AGENT_WORKSPACE_BACKEND is not set"),
     own(
         "ALLOW_HOST_INSTALLS",
-        "true lets project_actions install, build and check types with the backend host",
+        "true lets project_actions and sandbox_cmd install, build and check types, and run_code run code, with the backend host",
     ),
     own("E2B_API_KEY", "key for the backend e2b; it stays on the server"),
     own("E2B_TEMPLATE", "template that the backend e2b makes sandboxes of, by its id or name"),
@@ -93,10 +100,19 @@ pub static VARIABLES: &[Variable] = &[
         "MCP servers of all projects, as JSON; a project's own variable MCP_SERVERS comes in its place",
     ),
     own("AUTO_GIT_COMMIT", "false: runs commit nothing"),
-    own("AGENT_GIT_AUTHOR_NAME", "author of commits of runs, with AGENT_GIT_AUTHOR_EMAIL"),
-    own("AGENT_GIT_AUTHOR_EMAIL", "address of that author"),
-    own("AGENT_GIT_COMMITTER_NAME", "committer of commits of runs, with AGENT_GIT_COMMITTER_EMAIL"),
-    own("AGENT_GIT_COMMITTER_EMAIL", "address of that committer"),
+    own(
+        "AGENT_GIT_AUTHOR_NAME",
+        "author of commits of runs; toft@localhost without AGENT_GIT_AUTHOR_EMAIL",
+    ),
+    own("AGENT_GIT_AUTHOR_EMAIL", "address of that author; Toft without AGENT_GIT_AUTHOR_NAME"),
+    own(
+        "AGENT_GIT_COMMITTER_NAME",
+        "committer of commits of runs; toft@localhost without AGENT_GIT_COMMITTER_EMAIL",
+    ),
+    own(
+        "AGENT_GIT_COMMITTER_EMAIL",
+        "address of that committer; Toft without AGENT_GIT_COMMITTER_NAME",
+    ),
     row("LANGSMITH_TRACING", ReadBy::Traces, "true sends traces to LangSmith"),
     row("LANGSMITH_API_KEY", ReadBy::Traces, "key for that"),
     model("GOOGLE_MODEL", "default model of google"),
@@ -147,7 +163,7 @@ pub static VARIABLES: &[Variable] = &[
     own("AUTO_LINT_TIMEOUT_MS", "how long that check may take"),
     own(
         "E2B_CMD_DEFAULT_TIMEOUT_MS",
-        "how long a command of sandbox_cmd may take that says nothing of it",
+        "how long a command of sandbox_cmd or run_code may take that says nothing of it",
     ),
     none("E2B_CMD_RETRY_ATTEMPTS", COMMANDS),
     none("E2B_CMD_RETRY_BASE_DELAY_MS", COMMANDS),
@@ -168,12 +184,12 @@ pub static VARIABLES: &[Variable] = &[
     ),
     none(
         "E2B_STREAM_CHUNK_MAX_CHARS",
-        "no meaning: output comes in the events of a run as it was printed",
+        "no meaning: output comes in the events of a run in the pieces in which it was printed",
     ),
     own("MAX_JOB_ATTEMPTS", "how often a run is tried, 1 to 20"),
     own(
         "MAX_OUTPUT_CHARS",
-        "characters of each output stream that sandbox_cmd and project_actions answer with",
+        "characters of each output stream that sandbox_cmd, project_actions and run_code answer with",
     ),
     none("MAX_MEM_RUNS", ON_DISK),
     none("MEM_RUN_TTL_MS", ON_DISK),

@@ -9,7 +9,7 @@ pub(crate) use outcome::ending;
 use crate::{
     about::{About, Again},
     arguments::{Arguments, Refused, peek},
-    host::{Tool, ToolContext},
+    host::{ShellError, Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
     output::cut_at_char,
 };
@@ -27,6 +27,9 @@ const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// Time between TERM and KILL when a call is stopped. A person who stops wants it stopped within a
 /// second; programs that tidy up quickly may.
 pub(crate) const STOP_GRACE_MS: u64 = 300;
+
+/// Code of init's where nothing can be run that only reads.
+const NOT_READ_ONLY: &str = "not_read_only";
 
 /// Characters of a command that the process list shows.
 const LABEL_CHARS_MAX: usize = 120;
@@ -85,7 +88,7 @@ impl Tool for Bash {
         let mut watch = Watch::new(ctx, &order.command, order.background);
         let run = match watch.attach(Instant::now() + LOST_PATIENCE).await {
             Ok(run) => run,
-            Err(error) => return ToolOutcome::error(format!("The command was not run: {error}")),
+            Err(error) => return not_run("command", &error),
         };
         let end = if order.background {
             watch.a_while(run).await
@@ -100,6 +103,13 @@ impl Tool for Bash {
     }
 }
 
+fn not_run(what: &str, error: &ShellError) -> ToolOutcome {
+    let outcome = ToolOutcome::error(format!("The {what} was not run: {error}"));
+    // Where nothing can be run that only reads, plan mode runs nothing.
+    let is_refused = error.code == NOT_READ_ONLY;
+    if is_refused { outcome.details(json!({ "planMode": true })) } else { outcome }
+}
+
 /// Runs another program in the same way, until it ends. `meanwhile` is done beside that and never ends.
 pub(crate) async fn follow(
     ctx: &ToolContext,
@@ -111,7 +121,7 @@ pub(crate) async fn follow(
     let mut watch = Watch::of(ctx, spec);
     let run = match watch.attach(Instant::now() + LOST_PATIENCE).await {
         Ok(run) => run,
-        Err(error) => return ToolOutcome::error(format!("The program was not run: {error}")),
+        Err(error) => return not_run("program", &error),
     };
     let order = Order { command: String::new(), limit: Some(limit), background: false };
     let end = tokio::select! {

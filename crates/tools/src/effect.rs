@@ -24,6 +24,7 @@ use std::{
     convert::Infallible,
     fs::Metadata,
     io::{self, Read as _},
+    panic::resume_unwind,
     path::{Path, PathBuf},
 };
 use toft_model::id::hex;
@@ -253,14 +254,7 @@ fn read(path: &Path) -> io::Result<(Before, Option<Metadata>)> {
 async fn blocking<T: Send + 'static, E: Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
+    crate::blocking::blocking(work).await.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn hash(bytes: &[u8]) -> String {

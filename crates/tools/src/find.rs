@@ -3,6 +3,7 @@
 use crate::{
     about::{About, Again},
     arguments::Arguments,
+    blocking::blocking,
     host::{Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
     output::{BYTES_MAX, head},
@@ -67,7 +68,7 @@ impl Tool for Find {
         let name = shown(ctx, &root);
         let limit = limit.min(RESULTS_MAX);
         let cancel = ctx.cancel.clone();
-        let work = tokio::task::spawn_blocking(move || {
+        let work = blocking(move || {
             std::fs::read_dir(&root)?;
             let is_folder =
                 |entry: &ignore::DirEntry| entry.file_type().is_some_and(|t| t.is_dir());

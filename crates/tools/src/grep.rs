@@ -3,6 +3,7 @@
 use crate::{
     about::{About, Again},
     arguments::{Arguments, Refused},
+    blocking::blocking,
     host::{Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
     output::{BYTES_MAX, cut_at_char},
@@ -80,7 +81,7 @@ impl Tool for Grep {
         let name = shown(ctx, &order.root);
         // A file system that does not answer holds the thread, not the call.
         let searched = tokio::select! {
-            searched = tokio::task::spawn_blocking(move || search(&order)) => searched,
+            searched = blocking(move || search(&order)) => searched,
             () = ctx.cancel.cancelled() => Ok(Ok(None)),
         };
         match searched {

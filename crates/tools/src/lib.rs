@@ -12,6 +12,7 @@ pub mod aside;
 mod ask;
 mod ask_secrets;
 mod bash;
+mod blocking;
 pub mod checks;
 mod edit;
 mod effect;
@@ -43,6 +44,7 @@ pub mod workspace;
 mod write;
 
 pub use about::{About, Again};
+pub use blocking::blocking;
 pub use host::{Tool, ToolContext, Update};
 pub use outcome::{STOPPED, ToolOutcome};
 pub use paths::absolute;

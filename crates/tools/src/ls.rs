@@ -3,6 +3,7 @@
 use crate::{
     about::{About, Again},
     arguments::Arguments,
+    blocking::blocking,
     host::{Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
     output::head,
@@ -52,7 +53,7 @@ impl Tool for Ls {
         let folder = resolve(ctx, &path);
         let name = shown(ctx, &folder);
         let cancel = ctx.cancel.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = blocking(move || {
             std::fs::read_dir(&folder).map(|entries| {
                 let mut names: Vec<String> = entries
                     .take_while(|_| !cancel.is_cancelled())

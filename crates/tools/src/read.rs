@@ -6,6 +6,7 @@ use crate::{
     about::{About, Again},
     arguments::Arguments,
     aside::{self, Job},
+    blocking::blocking,
     host::{Tool, ToolContext},
     outcome::{STOPPED, ToolOutcome},
     output::cut_at_char,
@@ -76,7 +77,7 @@ impl Tool for Read {
         let wanted = Wanted { first: offset.unwrap_or(1).max(1), limit };
         let work = {
             let (path, name, ctx) = (path.clone(), name.clone(), ctx.clone());
-            tokio::task::spawn_blocking(move || look(&path, &name, wanted, &ctx))
+            blocking(move || look(&path, &name, wanted, &ctx))
         };
         // A file system that does not answer holds the thread, not the call.
         let looked = tokio::select! {

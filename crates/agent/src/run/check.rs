@@ -13,7 +13,7 @@ use toft_model::{
     message::{CustomMessage, Message, ToolCall, ToolResultMessage, UserContent},
     plan::{AutoCheck, CheckStatus, Mode},
 };
-use toft_tools::ToolOutcome;
+use toft_tools::{ToolOutcome, blocking};
 
 /// What runs it.
 const TOOL: &str = "bash";
@@ -40,9 +40,7 @@ impl Run {
                 let cwd = self.conversation.around.cwd.clone();
                 let command = match command.or(settings.check_command) {
                     Some(command) => Some(command),
-                    None => tokio::task::spawn_blocking(move || command::find(&cwd))
-                        .await
-                        .unwrap_or_default(),
+                    None => blocking(move || command::find(&cwd)).await.unwrap_or_default(),
                 };
                 let Some(command) = command else { return Ok(false) };
                 let check = AutoCheck {

@@ -1,19 +1,14 @@
 //! Output of one call as people see it while it comes: as much as they can follow.
 
 use std::time::Instant;
-use toft_model::{
-    event::OutputStream,
-    mask::Pieces,
-    message::ToolCall,
-    run::{PROJECT_ACTIONS, SANDBOX_CMD},
-};
+use toft_model::{event::OutputStream, mask::Pieces, message::ToolCall, run::PROJECT_TOOLS};
 
 /// Output of one call that is shown live: at once, and more with time. The result has what counts.
 const UPDATE_BYTES_BURST: usize = 256 * 1024;
 const UPDATE_BYTES_PER_SECOND: usize = 8 * 1024;
 
 /// Tools whose output is that of programs.
-const RUNS_PROGRAMS: [&str; 4] = ["bash", "process", SANDBOX_CMD, PROJECT_ACTIONS];
+const RUNS_PROGRAMS: [&str; 2] = ["bash", "process"];
 
 /// Live output of one call.
 pub(super) struct Live {
@@ -38,7 +33,8 @@ impl Live {
             began: Instant::now(),
             sent: 0,
             left_out: false,
-            runs_programs: RUNS_PROGRAMS.contains(&call.name.as_str()),
+            runs_programs: RUNS_PROGRAMS.contains(&&*call.name)
+                || PROJECT_TOOLS.contains(&&*call.name),
             observed: false,
             out: Pieces::default(),
             errors: Pieces::default(),

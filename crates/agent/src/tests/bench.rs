@@ -289,7 +289,13 @@ impl Bench {
     ) -> Result<crate::Prompted, Refused> {
         let content = UserContent::Text(text.into());
         self.handle
-            .ask(|reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply })
+            .ask(|reply| Command::Prompt {
+                id: None,
+                content,
+                waiting: Some(waiting),
+                setting: None,
+                reply,
+            })
             .await
     }
 
@@ -302,7 +308,13 @@ impl Bench {
         let (id, content) = (id.map(str::to_owned), UserContent::Text(text.into()));
         let waiting = QueuedAs::FollowUp;
         self.handle
-            .ask(|reply| Command::Prompt { id, content, waiting: Some(waiting), reply })
+            .ask(|reply| Command::Prompt {
+                id,
+                content,
+                waiting: Some(waiting),
+                setting: None,
+                reply,
+            })
             .await
     }
 

@@ -1,9 +1,15 @@
 //! Tasks: work in conversations of their own. Kills at every event are tested with whole bridges.
 
-use super::bench::{Bench, transcript};
+use super::{
+    bench::{Bench, pass, transcript},
+    failure,
+};
 use crate::{Command, Refused, session::QueuedAs};
 use std::{sync::atomic::Ordering, time::Duration};
-use toft_llm::testing::{Prepared, call};
+use toft_llm::{
+    ask::Retry,
+    testing::{Prepared, call},
+};
 use toft_model::{
     event::{Event, EventBody},
     message::UserContent,
@@ -160,6 +166,7 @@ async fn nobody_else_speaks_in_the_conversation_of_a_task() {
         id: None,
         content,
         waiting: Some(QueuedAs::Steer),
+        setting: None,
         reply,
     });
     assert!(matches!(said.await, Err(Refused::Task)));
@@ -217,6 +224,31 @@ async fn a_task_asks_where_its_call_is() {
     assert_eq!(bench.transcript()[2], "result t1: counted");
     let told = events(&bench).into_iter().find(|event| event.body.kind() == "question").unwrap();
     assert_eq!(told.session.as_ref(), Some(bench.handle.conversation().id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_task_waits_for_its_conversation_waits_for() {
+    let spent = || Prepared::Fails(vec![], failure("budget_spent", Retry::Never));
+    let bench = Bench::new([
+        Prepared::call("t1", "task", ORDER),
+        spent(),
+        Prepared::text("counted"),
+        Prepared::text("done"),
+    ]);
+    bench.set(|settings| settings.limits.seconds = Some(60));
+    bench.prompt("go").await;
+    bench.hear("auto_retry_start", 2).await;
+    let conversation = bench.handle.conversation();
+    assert!(conversation.needs_person() && !conversation.needs_provider());
+    pass(120_000);
+    bench.hear("agent_end", 2).await;
+    assert_eq!((&*bench.end().reason, conversation.needs_person()), ("done", false));
+    let own = Some(conversation.id());
+    let told = events(&bench).into_iter().filter(|event| event.session.as_ref() == own);
+    let told: Vec<_> = told.map(|event| event.body).collect();
+    let asks = |body: &EventBody| matches!(body, EventBody::AutoRetryStart(start) if start.asks);
+    let ends = |body: &EventBody| matches!(body, EventBody::AutoRetryEnd(end) if end.success);
+    assert!(told.iter().any(asks) && told.iter().any(ends), "{told:?}");
 }
 
 #[tokio::test]

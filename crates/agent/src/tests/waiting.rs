@@ -2,13 +2,13 @@
 
 use super::bench::Bench;
 use crate::{
-    Command, Refused,
+    Command, Refused, Setting,
     session::{QueuedAs, Session},
     surroundings::QueueMode,
 };
 use std::sync::atomic::Ordering;
 use toft_llm::testing::{Prepared, call};
-use toft_model::message::UserContent;
+use toft_model::{message::UserContent, plan::Mode};
 
 #[tokio::test]
 async fn what_is_said_while_the_agent_works_is_delivered_when_it_would_stop() {
@@ -95,14 +95,18 @@ async fn what_may_not_wait_is_refused_while_work_goes_on_and_is_nowhere_then() {
     let say = async || {
         let content = UserContent::Text("two".into());
         let id = Some("named".to_owned());
-        bench.handle.ask(|reply| Command::Prompt { id, content, waiting: None, reply }).await
+        let setting = Some(Setting { model: None, mode: Mode::Plan });
+        let say = |reply| Command::Prompt { id, content, waiting: None, setting, reply };
+        bench.handle.ask(say).await
     };
     assert!(matches!(say().await, Err(Refused::Busy)));
+    assert_eq!(bench.handle.conversation().session().mode(), Mode::Build, "others work in theirs");
     assert!(bench.handle.conversation().waiting().await.follow_up.is_empty());
     bench.tools.gate.notify_one();
     bench.hear("agent_end", 1).await;
     assert_eq!(bench.transcript().len(), 4, "{:?}", bench.transcript());
     assert_eq!(say().await.unwrap().entry_id.as_deref(), Some("named"));
+    assert_eq!(bench.handle.conversation().session().mode(), Mode::Plan);
     bench.hear("agent_end", 2).await;
 }
 

@@ -36,7 +36,13 @@ async fn person(runtime: Arc<AgentRuntime>) {
         let content = UserContent::Text("build it".into());
         let waiting = QueuedAs::FollowUp;
         let _ = handle
-            .ask(|reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply })
+            .ask(|reply| Command::Prompt {
+                id: None,
+                content,
+                waiting: Some(waiting),
+                setting: None,
+                reply,
+            })
             .await;
     }
     while let Some(event) = events.next().await {
@@ -217,7 +223,13 @@ async fn say(handle: &Handle, text: &str, waiting: QueuedAs) {
     if !said && !waits.steering.iter().chain(&waits.follow_up).any(|t| t == text) {
         let content = UserContent::Text(text.into());
         let said = handle
-            .ask(|reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply })
+            .ask(|reply| Command::Prompt {
+                id: None,
+                content,
+                waiting: Some(waiting),
+                setting: None,
+                reply,
+            })
             .await;
         if said.is_err() {
             // The bridge is gone; this life is over.

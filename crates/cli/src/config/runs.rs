@@ -200,30 +200,23 @@ fn servers(tells: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Who signs. One half alone says too little.
+/// Who signs. The half that is not named is ours.
 fn signature(tells: &dyn Fn(&str) -> Option<String>, who: &str) -> Result<Option<Signature>> {
-    let (name, email) = (format!("AGENT_GIT_{who}_NAME"), format!("AGENT_GIT_{who}_EMAIL"));
-    match (tells(&name), tells(&email)) {
-        (None, None) => Ok(None),
-        (Some(name), Some(email)) => {
-            for part in [&name, &email] {
-                let is_odd = part.contains(|c: char| c.is_control() || matches!(c, '<' | '>'));
-                // A machine would refuse each run for it.
-                if is_odd || part.chars().count() > Signature::CHARS_MAX {
-                    bail!(wrong(
-                        &format!("AGENT_GIT_{who}_NAME and _EMAIL"),
-                        &format!(
-                            "are lines of at most {} characters without `<` and `>`",
-                            Signature::CHARS_MAX
-                        )
-                    ));
-                }
-            }
-            Ok(Some(Signature { name, email }))
+    let half = |what: &str, ours: &str| {
+        let name = format!("AGENT_GIT_{who}_{what}");
+        let Some(given) = tells(&name) else { return Ok((false, ours.to_owned())) };
+        let is_odd = given.contains(|c: char| c.is_control() || matches!(c, '<' | '>'));
+        // A machine would refuse each run for it.
+        if is_odd || given.chars().count() > Signature::CHARS_MAX {
+            let max = Signature::CHARS_MAX;
+            let says = format!("is a line of at most {max} characters without `<` and `>`");
+            bail!(wrong(&name, &says));
         }
-        (Some(_), None) => Err(wrong(&email, &format!("is not set, and {name} is: set both"))),
-        (None, Some(_)) => Err(wrong(&name, &format!("is not set, and {email} is: set both"))),
-    }
+        Ok((true, given))
+    };
+    let ((is_named, name), (has_address, email)) =
+        (half("NAME", "Toft")?, half("EMAIL", "toft@localhost")?);
+    Ok((is_named || has_address).then_some(Signature { name, email }))
 }
 
 /// The database that is no file of the data folder. An address of a database may hold a password.
@@ -312,7 +305,8 @@ pub(super) mod tests {
             ("WORKER_MAX_BACKOFF", "-1"),
             ("AGENT_PLAN_PHASE_TIMEOUT_MS", "1h"),
             ("ZIP_MAX_BYTES", "x"),
-            ("AGENT_GIT_AUTHOR_NAME", "A"),
+            ("AGENT_GIT_AUTHOR_NAME", "A\nB"),
+            ("AGENT_GIT_AUTHOR_EMAIL", "<a>"),
             ("AUTO_LINT_FIX_MAX_PASSES", "6"),
             ("WORKER_REQUEUE_RUNNING_AFTER_S", "4"),
             ("ALLOW_HOST_INSTALLS", "maybe"),

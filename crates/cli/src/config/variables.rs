@@ -80,17 +80,17 @@ mod tests {
         let both = [("AGENT_GIT_AUTHOR_NAME", "A"), ("AGENT_GIT_AUTHOR_EMAIL", "a@b.c")];
         let author = with(&both).unwrap().author.unwrap();
         assert_eq!((&*author.name, &*author.email), ("A", "a@b.c"));
-        assert!(
-            with(&[(name, "x")]).unwrap_err().to_string().contains(name),
-            "one half says too little"
-        );
+        let half = with(&[(name, "x")]).unwrap().author.unwrap();
+        let rest = if name.ends_with("NAME") { ("x", "toft@localhost") } else { ("Toft", "x") };
+        assert_eq!((&*half.name, &*half.email), rest);
     }
 
     fn committer(name: &'static str) {
         let both = [("AGENT_GIT_COMMITTER_NAME", "C"), ("AGENT_GIT_COMMITTER_EMAIL", "c@b.c")];
         let committer = with(&both).unwrap().committer.unwrap();
         assert_eq!((&*committer.name, &*committer.email), ("C", "c@b.c"));
-        assert!(with(&[(name, "x")]).unwrap_err().to_string().contains(name));
+        let half = with(&[(name, "x")]).unwrap().committer.unwrap();
+        assert!([&half.name, &half.email].iter().any(|part| *part == "x"));
     }
 
     /// The backend of a server with these variables, and the folder of projects.

@@ -79,9 +79,9 @@ impl Server {
     }
 
     async fn check(&self, depth: Depth) -> Result<()> {
-        let health = self.get("/health").await.context("step health")?;
-        ensure!(health["status"] == "ok", "step health: it says {health}");
-        self.told("health", &health);
+        let health = self.get("/v1/health").await.context("step health")?;
+        ensure!(health["data"]["status"] == "ok", "step health: it says {health}");
+        self.told("health", &health["data"]);
         let can = self.get("/v1/capabilities").await.context("step capabilities")?;
         ensure!(can["data"]["actions"].is_array(), "step capabilities: it says {can}");
         self.told("capabilities", &Value::Null);

@@ -110,6 +110,7 @@ async fn serve(project: ProjectId, fence: u64) -> Result<(), TunnelError> {
         path: of_user("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         user: of_user("USER", "root"),
         home: home.clone(),
+        is_walled: true,
     };
     let host = host::open(config).await?;
     // Before anything is done, and until all is: the lock goes with the process.

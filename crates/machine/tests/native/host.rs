@@ -19,6 +19,7 @@ async fn a_folder_without_walls_is_started_adopted_and_removed() {
         path: "/usr/bin:/bin".to_owned(),
         home: dir.path().to_string_lossy().into_owned(),
         user: "somebody".to_owned(),
+        is_walled: false,
     };
     let refused = host::open(config.clone()).await.unwrap_err();
     assert!(refused.to_string().contains("--allow-host"), "{refused}");

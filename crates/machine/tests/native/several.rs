@@ -24,6 +24,7 @@ fn host_config(lab: &Lab) -> HostConfig {
         path: "/usr/bin:/bin".to_owned(),
         home: lab.dir.path().to_string_lossy().into_owned(),
         user: "somebody".to_owned(),
+        is_walled: false,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use toft_machine::steps;
 use toft_model::{checkpoint::CheckpointId, id::ProjectId, machine::MachineState};
-use toft_store::{Candidate, Comparison};
+use toft_store::{Candidate, Comparison, ComparisonStatus};
 use tokio::time::sleep;
 
 /// Before a database is asked again that did not take the last step.
@@ -55,13 +55,21 @@ async fn take_over(
     let was = checkpoints::find(&*app.store, &machine.id, checkpoint.as_str()).await?;
     // All that may fail comes before the project changes. What it leaves then, another try writes over.
     let (below, instead) = (Artifacts::of_project(fork), Artifacts::of_project(&machine.id));
+    let mut copied = Vec::new();
     for left in app.store.candidate_artifacts(fork).await? {
         let to = left.path.replacen(&below, &instead, 1);
-        let copied = app.runs.artifacts.copy(&left.path, &to).await;
-        copied.map_err(|error| ApiError::internal("keeping what the run left failed", &error))?;
+        let kept = app.runs.artifacts.copy(&left.path, &to).await;
+        kept.map_err(|error| ApiError::internal("keeping what the run left failed", &error))?;
+        copied.push(to);
     }
     steps::reached("compare.artifacts");
-    restore::restore(app, machine, was, Way::default()).await?;
+    if let Err(error) = restore::restore(app, machine, was, Way::default()).await {
+        // Nothing names them, and another candidate may be kept.
+        for path in copied {
+            app.runs.artifacts.remove(&path).await;
+        }
+        return Err(error);
+    }
     steps::reached("compare.restored");
     // The project is as the candidate was: only with its runs is that whole. A server that ends meanwhile has the next
     // one do it all again.
@@ -69,6 +77,7 @@ async fn take_over(
         let at = app.clock.now_ms();
         match app.store.finish_keep(&now.id, fork, &below, &instead, at).await {
             Ok(true) => break,
+            Ok(false) if is_done(app, now).await? => break,
             // Its project was deleted meanwhile.
             Ok(false) => return Err(ApiError::no_project()),
             Err(error) if app.stop.token().is_cancelled() => return Err(error.into()),
@@ -80,6 +89,15 @@ async fn take_over(
     }
     steps::reached("compare.kept");
     Ok(())
+}
+
+/// Whether that was done before, and not heard of.
+async fn is_done(app: &App, now: &Comparison) -> Result<bool, ApiError> {
+    let found = app.store.comparison(&now.id).await?;
+    Ok(found.is_some_and(|found| {
+        let is_over = matches!(found.status, ComparisonStatus::Dropping | ComparisonStatus::Kept);
+        is_over && found.kept_run == now.kept_run
+    }))
 }
 
 /// The candidate's disk as a checkpoint of the project.

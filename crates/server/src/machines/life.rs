@@ -309,6 +309,7 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
             app2.store.delete_project(&machine.id, now).await?;
             // It looks by itself, too.
             let _ = app2.store.notify(GONE_TOPIC).await;
+            remove_rows(&app2, &machine.id).await;
             return Ok(());
         }
         let _leaving = app2.servers.leaving(&machine.id);
@@ -322,9 +323,18 @@ pub(crate) async fn delete(app: &App, machine: &Arc<Machine>) -> Result<(), ApiE
         }
         app2.machines.remove(&machine.id);
         app2.gateway.remove_machine(&machine.id).await;
+        remove_rows(&app2, &machine.id).await;
         destroy(&app2, &machine.id).await
     })
     .await
+}
+
+/// Removes what a deleted project's runs and conversations told: whether its machine goes is another matter. What is
+/// left of it goes with that.
+async fn remove_rows(app: &App, id: &ProjectId) {
+    if let Err(error) = app.store.remove_left(id).await {
+        tracing::warn!(project.id = %id, %error, "rows of a deleted project go with its machine");
+    }
 }
 
 /// It is not followed any more.

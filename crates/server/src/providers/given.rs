@@ -337,7 +337,11 @@ impl Values {
                     there
                 });
                 let known = named.or_else(first)?;
-                let id = model_of(known.id(), forced_model())?;
+                // The environment's model is of the provider that it names, if it names one.
+                let same = self.text(&[FORCED_PROVIDER]).is_none_or(|name| {
+                    self.provider(&name).is_some_and(|named| named.id() == known.id())
+                });
+                let id = model_of(known.id(), forced_model().filter(|_| same))?;
                 Some(ModelRef { provider: known.id().to_owned(), id })
             }
         }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use toft_model::{
-    run::{ACTIONS, PROJECT_ACTIONS, SANDBOX_CMD},
+    run::{ACTIONS, PROJECT_ACTIONS, RUN_CODE, SANDBOX_CMD},
     time::rfc3339,
 };
 
@@ -103,12 +103,10 @@ const OWN_ACTIONS: &[&str] = &[
 
 /// As the Platform Agent's document has it, with what holds here.
 fn capabilities_data(app: &App) -> Capabilities {
-    let rules = &app.runs.settings.rules;
-    let has = |tool: &str| rules.project_tools != Some(false) && rules.allows(tool);
+    let settings = &app.runs.settings;
+    let has = |tool: &str| settings.has_tool(tool);
     let mut actions: Vec<&str> = OWN_ACTIONS.to_vec();
-    if has(SANDBOX_CMD) {
-        actions.push(SANDBOX_CMD);
-    }
+    actions.extend([SANDBOX_CMD, RUN_CODE].into_iter().filter(|tool| has(tool)));
     if has(PROJECT_ACTIONS) {
         actions.extend(ACTIONS);
     }
@@ -118,9 +116,9 @@ fn capabilities_data(app: &App) -> Capabilities {
         constraints: object(json!({
             "nextOnly": false,
             "bunOnly": false,
-            "noArbitraryShell": !rules.allows("bash"),
+            "noArbitraryShell": !settings.has_shell(),
             "secrets": {
-                "readDotEnvDenied": false,
+                "readDotEnvDenied": settings.keeps_off_secrets(app.backend.name()),
                 "envExampleReadable": true,
                 "envExampleSyncAvailable": has(PROJECT_ACTIONS),
             },

@@ -183,9 +183,10 @@ impl Artifacts {
         parts.chain(path.split('/').map(str::to_owned)).collect()
     }
 
-    /// Where a run's workspace is kept: one for each try, so that none is written over while it is read.
-    pub(super) fn workspace(project: &ProjectId, run: &JobId, attempt: u32) -> String {
-        format!("{}{run}-{attempt}.zip", Self::of_project(project))
+    /// Where a run's workspace is kept: one for each try of each owner, so that none is written over while it is read,
+    /// and none removes another one's.
+    pub(super) fn workspace(project: &ProjectId, run: &JobId, attempt: u32, fence: u64) -> String {
+        format!("{}{run}-{attempt}-{fence}.zip", Self::of_project(project))
     }
 
     /// Keeps what comes, whole or not at all, also when this is given up in the middle. How many bytes it was.
@@ -281,7 +282,7 @@ impl Artifacts {
     }
 
     /// Removes one that nobody knows of.
-    pub(super) async fn remove(&self, path: &str) {
+    pub(crate) async fn remove(&self, path: &str) {
         if let Err(error) = self.store.delete(&self.key(path)).await.map_err(|e| self.failed(e)) {
             tracing::warn!(%error, path, "an artifact that nobody knows of stays");
         }
@@ -338,7 +339,7 @@ mod tests {
         let place = ArtifactPlace::Folder(dir.path().join("artifacts"));
         let artifacts = Artifacts::open(&place).unwrap();
         let (project, run) = (ProjectId::random(), JobId::random());
-        let path = Artifacts::workspace(&project, &run, 1);
+        let path = Artifacts::workspace(&project, &run, 1, 1);
         let pieces =
             |n: usize| (0..n).map(|n| Ok(Bytes::from(vec![u8::try_from(n).unwrap(); 1 << 20])));
         let size = artifacts.put(&path, futures_util::stream::iter(pieces(12))).await.unwrap();
@@ -351,7 +352,7 @@ mod tests {
         );
 
         let cut = pieces(11).chain([Err(io::Error::other("cut"))]);
-        let other = Artifacts::workspace(&project, &run, 2);
+        let other = Artifacts::workspace(&project, &run, 2, 1);
         assert!(artifacts.put(&other, futures_util::stream::iter(cut)).await.is_err());
         assert!(matches!(artifacts.get(&other).await, Err(ArtifactError::Gone)));
 

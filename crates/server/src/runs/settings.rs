@@ -1,7 +1,7 @@
 //! How runs are worked on, where nobody says otherwise.
 
 use std::time::Duration;
-use toft_model::run::{RunRules, Signature};
+use toft_model::run::{PROJECT_TOOLS, RUN_CODE, RunRules, Signature};
 
 /// Settings of a server's runs.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct RunSettings {
     pub committer: Option<Signature>,
     /// What agents have for them.
     pub rules: RunRules,
-    /// Whether `project_actions` may install, build and check types where there is no sandbox.
+    /// Whether tools for projects may install, build, check types and run code where there is no sandbox.
     pub host_installs: bool,
     /// What the `AGENTS.md` of a new project says, where its image has none.
     pub agents_md: Option<String>,
@@ -44,8 +44,25 @@ pub struct RunSettings {
 const HOST: &str = "host";
 
 impl RunSettings {
-    /// Whether `project_actions` may install, build and check types in machines of a backend: what they fetch and run
-    /// has the whole host where there are no walls.
+    /// Whether agents of runs have a tool.
+    pub(crate) fn has_tool(&self, tool: &str) -> bool {
+        let is_projects = PROJECT_TOOLS.contains(&tool);
+        self.rules.allows(tool) && !(is_projects && self.rules.project_tools == Some(false))
+    }
+
+    /// Whether they run what they like.
+    pub(crate) fn has_shell(&self) -> bool {
+        ["bash", RUN_CODE].iter().any(|tool| self.has_tool(tool))
+    }
+
+    /// Whether files like `.env` are read by nobody in machines of a backend: where no machine is, tools for files keep
+    /// off them, and a shell does not.
+    pub(crate) fn keeps_off_secrets(&self, backend: &str) -> bool {
+        backend == HOST && !self.has_shell()
+    }
+
+    /// Whether tools for projects may install, build, check types and run code in machines of a backend: what they fetch
+    /// and run has the whole host where there are no walls.
     pub(crate) fn installs_with(&self, backend: &str) -> bool {
         self.rules.installs && (backend != HOST || self.host_installs)
     }
@@ -85,5 +102,21 @@ mod tests {
         };
         assert!(allowed("native", false) && allowed("oci", false) && allowed("host", true));
         assert!(!allowed("host", false));
+    }
+
+    #[test]
+    fn secrets_in_files_are_kept_from_agents_where_tools_for_files_are_all_they_have() {
+        let with = |tools: &[&str], project_tools: Option<bool>| {
+            let allowed_tools = Some(tools.iter().map(|tool| (*tool).to_owned()).collect());
+            let rules = RunRules { allowed_tools, project_tools, ..RunRules::default() };
+            RunSettings { rules, ..RunSettings::default() }
+        };
+        assert!(RunSettings::default().has_shell());
+        assert!(with(&["read", "sandbox_cmd"], None).keeps_off_secrets("host"));
+        assert!(!with(&["read"], None).keeps_off_secrets("native"));
+        assert!(!with(&["bash"], None).keeps_off_secrets("host"));
+        let code = |project_tools| with(&["run_code"], project_tools);
+        assert!(!code(None).keeps_off_secrets("host"));
+        assert!(code(Some(false)).keeps_off_secrets("host"));
     }
 }

@@ -17,7 +17,10 @@ use toft_model::{
 use toft_store::{NewEvent, NewRunEvent, RunState, RunUsage};
 
 /// Characters of a tool's output that are told: the conversation has all of it.
-const OUTPUT_CHARS_MAX: usize = 16_000;
+const OUTPUT_CHARS_MAX: usize = 64_000;
+
+/// What a program says that tried to write where only reading is allowed.
+const EROFS: &str = "Read-only file system";
 
 /// Calls under way of which is remembered what they were asked to do: far more than any agent makes at once.
 const CALLS_MAX: usize = 256;
@@ -251,9 +254,9 @@ struct Piece<'a> {
     delta: Cow<'a, str>,
 }
 
-/// The command of a call that has one.
+/// What a call runs, as it says.
 fn command(input: &Value) -> Option<&Value> {
-    ["command", "cmd"].into_iter().find_map(|name| input.get(name))
+    ["command", "cmd", "action", "code"].into_iter().find_map(|name| input.get(name))
 }
 
 /// A name of something outside, as a machine tells it: one line, without what a database does not take in a name.
@@ -325,15 +328,14 @@ fn ended(told: &mut Told, ts: u64, state: &RunState, tool: &ToolEnd, input: &Val
         "phase": "end", "runPhase": phase(state), "tool": tool.tool_name, "runId": tool.tool_call_id,
         "durationMs": tool.duration_ms,
     });
+    let is_refused = tool.result.details.as_ref().is_some_and(|of| of["planMode"] == true);
+    let is_tried = state.phase == Phase::Plan && command(input).is_some() && output.contains(EROFS);
+    if is_refused || is_tried {
+        // Nothing is changed while planning.
+        let with = json!({ "tool": tool.tool_name, "detail": output });
+        told.status(ts, "plan_policy_warning", with);
+    }
     if tool.is_error {
-        // Nothing is changed while planning: the attempt was refused.
-        if tool.result.details.as_ref().is_some_and(|details| details["planMode"] == true) {
-            told.status(
-                ts,
-                "plan_policy_warning",
-                json!({ "tool": tool.tool_name, "detail": output }),
-            );
-        }
         with["phase"] = "error".into();
         with["error"] = output.into();
     } else {
@@ -430,8 +432,9 @@ fn add(usage: &mut RunUsage, end: &AgentEnd) {
 }
 
 fn stepped(told: &mut Told, ts: u64, state: &mut RunState, step: RunStep) -> Option<RunStep> {
-    // Within a phase a step speaks of approval alone: a question is told by events of its own.
-    let asks = step.phase == state.phase && state.waits_for == Some(WaitsFor::Answer);
+    // A step speaks of approval alone: a question is told by events of its own, in the moment of an approval before the
+    // step that comes of it.
+    let asks = step.phase <= Phase::Build && state.waits_for == Some(WaitsFor::Answer);
     if step.waits_for.is_some() || !asks {
         waits(told, ts, state, step.waits_for);
     }

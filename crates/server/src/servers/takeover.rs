@@ -57,7 +57,8 @@ pub(crate) async fn prepare(app: &App) -> Result<(), StoreError> {
 pub(super) fn look(app: &App) {
     let far = app.backend.far();
     let Ok(turn) = Arc::clone(&app.servers.turn).try_lock_owned() else { return };
-    if far.is_empty() {
+    // Runs of a machine are worked on by its server alone.
+    if far.is_empty() || app.runs.settings.at_once == 0 {
         return;
     }
     let (app2, ends) = (app.clone(), app.stop.token().clone());
@@ -115,7 +116,7 @@ pub(crate) async fn instead(
 ) -> Result<Arc<Machine>, ApiError> {
     let waits = app.servers.elsewhere(project.host.as_deref()).is_some_and(|e| !e.is_alive);
     let is_far = project.backend.as_deref().is_some_and(|of| app.backend.far().contains(&of));
-    if !waits || !is_far || !app.servers.is_sure() {
+    if !waits || !is_far || !app.servers.is_sure() || app.runs.settings.at_once == 0 {
         return Err(refusal);
     }
     let (app2, id) = (app.clone(), project.id.clone());

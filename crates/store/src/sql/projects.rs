@@ -261,7 +261,7 @@ impl Projects for SqlStore {
             sqlx::query(statement).bind(key).execute(tx.on()).await?;
         }
         for statement in [
-            "UPDATE run SET status = 'cancelled', fence = fence + 1 WHERE project_id = $1 \
+            "UPDATE run SET status = 'cancelled', fence = fence + 1, host_away = 0 WHERE project_id = $1 \
              AND status IN ('queued', 'running')",
             "DELETE FROM bridge_snapshot WHERE project_id = $1",
             "DELETE FROM bridge_tamper WHERE project_id = $1",

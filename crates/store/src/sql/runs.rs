@@ -30,9 +30,11 @@ pub(super) async fn delete(store: &SqlStore, project_key: i64) -> Result<(), Sto
     loop {
         let mut tx = store.begin_relaxed().await?;
         // By its index: the smallest id is looked for through all of them.
-        let key: Option<i64> = sqlx::query_scalar(
+        let key: Option<i64> = sqlx::query_scalar(concat!(
             "SELECT id FROM run WHERE project_id = $1 ORDER BY run_index LIMIT 1",
-        )
+            // A candidate's may become another project's in this moment.
+            held!()
+        ))
         .bind(project_key)
         .fetch_optional(tx.on())
         .await?;

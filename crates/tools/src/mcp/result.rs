@@ -3,6 +3,7 @@
 
 use crate::{
     aside::{self, Job},
+    blocking::blocking,
     host::ToolContext,
     outcome::{STOPPED, ToolOutcome},
     output::{BYTES_MAX, LINES_MAX, cut_at_char, head},
@@ -106,7 +107,7 @@ async fn picture(ctx: &ToolContext, server: &str, data: &str) -> Result<Block, S
     // Of this one picture: a call may have several, and be made again.
     let run_id = format!("{}.{}", ctx.run_id, random_hex(4));
     let name = format!("{run_id}.picture");
-    let kept = tokio::task::spawn_blocking(move || keep(&name, &bytes)).await;
+    let kept = blocking(move || keep(&name, &bytes)).await;
     let Ok(Ok(path)) = kept else { return Err("It could not be kept to look at.".to_owned()) };
     let ctx = ToolContext { run_id, ..ctx.clone() };
     let job = Job::Picture { path: path.clone() };
@@ -130,10 +131,7 @@ async fn bounded(whole: String, ctx: &ToolContext) -> (String, Option<PathBuf>) 
         text = cut_at_char(&whole, BYTES_MAX).to_owned();
     }
     let name = format!("{}.{}.txt", ctx.run_id, random_hex(4));
-    let kept = tokio::task::spawn_blocking(move || {
-        keep(&name, cut_at_char(&whole, FILE_BYTES_MAX).as_bytes())
-    })
-    .await;
+    let kept = blocking(move || keep(&name, cut_at_char(&whole, FILE_BYTES_MAX).as_bytes())).await;
     match kept {
         Ok(Ok(path)) => {
             let _ = write!(text, "\n\n[There is more. Full text: {}]", path.display());

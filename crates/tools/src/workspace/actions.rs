@@ -7,7 +7,7 @@ mod rollback;
 mod scaffold;
 
 use super::{
-    Bounds, PROJECT_ACTIONS,
+    Bounds, NO_INSTALLS, PROJECT_ACTIONS,
     files::Files,
     program::{self, Order, Ran},
 };
@@ -279,9 +279,7 @@ fn allowed(bounds: Bounds) -> Result<(), Failed> {
     if bounds.installs {
         return Ok(());
     }
-    Err("installing, building and checking types is not allowed here: machines of this server have no sandbox. An \
-         admin may allow it with ALLOW_HOST_INSTALLS=true"
-        .to_owned())
+    Err(NO_INSTALLS.to_owned())
 }
 
 async fn installed(

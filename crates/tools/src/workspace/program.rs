@@ -1,8 +1,9 @@
 //! Runs one program of these tools, without a shell, and gathers both of its streams apart. As a command of `bash`
 //! it is found again by the call's id, followed, and ended by a person or its time limit.
 
-use super::Bounds;
+use super::{Bounds, TIMEOUT_MAX};
 use crate::{
+    arguments::{Arguments, Refused},
     bash::STOP_GRACE_MS,
     checks,
     host::{ShellEvent, ShellRun, ToolContext, Update},
@@ -82,6 +83,22 @@ impl Ran {
         }
         ToolOutcome::text(said.to_string()).details(said.clone())
     }
+}
+
+/// The answer of what is not allowed.
+pub(super) fn denial(shown: &str, why: &str) -> ToolOutcome {
+    let result = json!({
+        "ok": false, "executedCmd": shown, "exitCode": null, "stdout": "", "stderr": "",
+        "error": format!("Not allowed, and not run: {why}."),
+    });
+    ToolOutcome::text(result.to_string()).details(result)
+}
+
+/// How long a call lets its program work, if it says so.
+pub(super) fn limit(args: &mut Arguments) -> Result<Option<Duration>, Refused> {
+    let asked = args.positive("timeoutMs")?;
+    let limit = asked.map(|ms| Duration::try_from_secs_f64(ms / 1_000.0));
+    Ok(limit.map(|limit| limit.unwrap_or(TIMEOUT_MAX).min(TIMEOUT_MAX)))
 }
 
 /// The last characters of what came, in bounded memory.

@@ -2,8 +2,8 @@
 //! is an answer with `ok: false`, not a failure of the call.
 
 use super::{
-    Bounds, SANDBOX_CMD, TIMEOUT_MAX,
-    program::{self, Order},
+    Bounds, NO_INSTALLS, SANDBOX_CMD,
+    program::{self, Order, denial},
 };
 use crate::{
     about::{About, Again},
@@ -82,6 +82,9 @@ impl Tool for SandboxCmd {
             Ok(allowed) => allowed,
             Err(denied) => return denial(&asked.cmd, &denied),
         };
+        if !self.0.installs && argv.first().is_some_and(|program| program.starts_with("bun")) {
+            return denial(&asked.cmd, NO_INSTALLS);
+        }
         let order = Order {
             argv,
             shown: asked.cmd.clone(),
@@ -134,17 +137,9 @@ fn lead(root: &Path, place: &Path, path: &str) -> Option<String> {
     Some(at.strip_prefix(root).ok()?.to_string_lossy().into_owned())
 }
 
-fn denial(cmd: &str, why: &str) -> ToolOutcome {
-    let result = json!({
-        "ok": false, "executedCmd": cmd, "exitCode": null, "stdout": "", "stderr": "",
-        "error": format!("Not allowed, and not run: {why}."),
-    });
-    ToolOutcome::text(result.to_string()).details(result)
-}
-
 fn parse(arguments: Value) -> Result<Asked, Refused> {
     let mut args = Arguments::new(SANDBOX_CMD, &["cmd", "cwd", "envs", "timeoutMs"], arguments)?;
-    let limit = args.positive("timeoutMs")?.map(|ms| Duration::try_from_secs_f64(ms / 1_000.0));
+    let limit = program::limit(&mut args)?;
     let env = match args.take("envs") {
         None => Vec::new(),
         Some(Value::Object(envs)) if envs.len() <= ENVS_MAX => {
@@ -161,7 +156,7 @@ fn parse(arguments: Value) -> Result<Asked, Refused> {
         cmd: args.text("cmd", "what to run")?,
         cwd: cwd.unwrap_or_else(|| ".".to_owned()),
         env,
-        limit: limit.map(|limit| limit.unwrap_or(TIMEOUT_MAX).min(TIMEOUT_MAX)),
+        limit,
     })
 }
 

@@ -175,7 +175,7 @@ async fn people_see_both_streams_apart_as_they_come_and_nothing_twice() {
 fn the_prompt_pays_little_for_them() {
     let specs =
         tools(&RunRules::default()).map(|tool| serde_json::to_string(&tool.spec()).unwrap().len());
-    assert!(specs.iter().sum::<usize>() <= 1_500, "{specs:?} bytes of each prompt of a run");
+    assert!(specs.iter().sum::<usize>() <= 1_600, "{specs:?} bytes of each prompt of a run");
 }
 
 #[tokio::test]
@@ -322,6 +322,12 @@ async fn installing_building_and_checking_types_are_programs_that_may_be_forbidd
 
     let none = bench_with(&RunRules { installs: false, ..RunRules::default() });
     none.write("package.json", "{}");
+    for cmd in ["bun run build", "bunx tsc"] {
+        let said = answer(&none.call(SANDBOX_CMD, json!({ "cmd": cmd })).await);
+        assert!(said["error"].as_str().unwrap().contains("ALLOW_HOST_INSTALLS"), "{said}");
+    }
+    let said = answer(&none.call(RUN_CODE, json!({"code": "print(1)"})).await);
+    assert!(said["error"].as_str().unwrap().contains("ALLOW_HOST_INSTALLS"), "{said}");
     for given in [
         json!({"action": "run_install"}),
         json!({"action": "run_next_build"}),
@@ -332,6 +338,67 @@ async fn installing_building_and_checking_types_are_programs_that_may_be_forbidd
         assert!(said["error"].as_str().unwrap().contains("ALLOW_HOST_INSTALLS"), "{said}");
     }
     assert!(none.read("package.json") == "{}" && none.shell.list().await.unwrap().is_empty());
+    assert_eq!(cmd(&none, json!({"cmd": "mkdir a"})).await["ok"], true, "that runs nobody's code");
+}
+
+#[tokio::test]
+async fn a_piece_of_code_runs_in_its_language_in_the_projects_folder() {
+    let bench = bench();
+    bench.write("there", "");
+    let code =
+        "import os, sys\nprint(os.listdir('.'), 6 * 7)\nprint('it', file=sys.stderr)\nsys.exit(3)";
+    let said = answer(&bench.call(RUN_CODE, json!({ "code": code })).await);
+    let shown = "python3 -c import os, sys print(os.listdir('.'), 6 * 7) print('it', file=sys.stderr) sys.ex";
+    assert_eq!(
+        said,
+        json!({"ok": false, "executedCmd": shown, "exitCode": 3,
+               "stdout": "['there'] 42\n", "stderr": "it\n"})
+    );
+    let bash = json!({"code": "echo $((6 * 7))", "language": "bash"});
+    assert_eq!(answer(&bench.call(RUN_CODE, bash).await)["stdout"], "42\n");
+    let typescript = json!({"code": "1 as number", "language": "typescript"});
+    let said = answer(&bench.call(RUN_CODE, typescript).await);
+    assert_eq!(said["stdout"], "bun -e 1 as number NAME= in project\n");
+    let slow = json!({"code": "import time; time.sleep(60)", "timeoutMs": 100});
+    let said = answer(&bench.call(RUN_CODE, slow).await);
+    assert!(
+        said["ok"] == false && said["error"].as_str().unwrap().contains("time limit"),
+        "{said}"
+    );
+    for (arguments, part) in [
+        (json!({"code": "1", "language": "cobol"}), "no language \"cobol\""),
+        (json!({"code": "x".repeat(200_000)}), "at most 102400 bytes"),
+        (json!({}), "code"),
+    ] {
+        let refused = bench.call(RUN_CODE, arguments).await;
+        assert!(refused.is_error && refused.said().contains(part), "{}", refused.said());
+    }
+    let reading = bench.reading("r", RUN_CODE, json!({ "code": code })).await;
+    assert!(reading.is_error && reading.details.unwrap()["planMode"] == true);
+    // Rules see it as the line that would do the same.
+    let about = |arguments: Value| match bench.toolbox.get(RUN_CODE).unwrap().about(&arguments) {
+        crate::about::About::Command(line) => line,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(about(json!({"code": "print('a')"})), r"python3 -c 'print('\''a'\'')'");
+    assert_eq!(about(json!({"code": "rm -rf x", "language": "bash"})), "rm -rf x");
+}
+
+#[tokio::test]
+async fn all_commits_that_were_asked_for_are_listed_however_little_a_program_may_print() {
+    let bench = bench_with(&RunRules { output_chars_max: 100, ..RunRules::default() });
+    let at = bench.path("");
+    git(&at, &["init", "-q", "-b", "main"]);
+    for n in 0..40 {
+        let subject = format!("{n} {}", "long ".repeat(n * 20));
+        git(&at, &["commit", "-q", "--allow-empty", "-m", &subject]);
+    }
+    let listed = act(&bench, json!({"action": "rollback_list_commits", "limit": 200})).await;
+    let commits = listed["commits"].as_array().unwrap();
+    assert_eq!(commits.len(), 40);
+    assert_eq!(commits[0]["commitSha"], git(&at, &["rev-parse", "HEAD"]));
+    assert_eq!(commits[39]["subject"], "0");
+    assert!(commits[0]["subject"].as_str().unwrap().len() <= 300, "{}", commits[0]);
 }
 
 #[tokio::test]

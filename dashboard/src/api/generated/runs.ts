@@ -195,13 +195,13 @@ export interface Operations {
       buildTimeoutS: number
       /** What the agent has for it. */
       rules?: {
-        /** Whether the agent has the tools `sandbox_cmd` and `project_actions`; when absent, where the project has a `package.json`, or where `allowed_tools` names one of them. */
+        /** Whether the agent has the tools `sandbox_cmd`, `project_actions` and `run_code`; when absent, where the project has a `package.json`, or where `allowed_tools` names one of them. */
         projectTools?: boolean | null
         /** Names of the tools that it has, `*` at the end for all that begin so; all when absent. */
         allowedTools?: string[] | null
         /** Whether it may have others do pieces of the work. */
         subagents?: boolean
-        /** Whether `project_actions` may install, build and check types. */
+        /** Whether those tools may install, build and check types, and run code. */
         installs?: boolean
         /** Whether the project's own check runs after the work, where the project itself has it so. */
         autoCheck?: boolean

@@ -65,6 +65,7 @@ async fn tell(
         id: id.clone(),
         content: content.clone(),
         waiting: Some(waiting),
+        setting: None,
         reply,
     })
     .await?;

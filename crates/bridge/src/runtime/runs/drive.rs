@@ -226,16 +226,21 @@ impl AgentRuntime {
         let prompt = prompt_of(id);
         let talks = matches!(state.phase, Phase::Plan | Phase::Build);
         // Before its prompt something else may work there.
-        let is_said = state.said.is_some() || self.said.session_of(&prompt).is_some();
+        let is_said = talks && self.is_said(state, &prompt).await;
         let mut failed = ending.failed.clone();
-        if ending.stops && talks && is_said {
+        let plans = is_said && state.phase == Phase::Plan;
+        if plans {
+            // First: whoever approves it from now on is refused, and what was approved before is stopped.
+            self.withdraw(state).await;
+        }
+        if ending.stops && is_said {
             self.stop_work(state).await;
             failed = self.failed_answer(state).await;
         }
         if ending.stops && state.phase == Phase::Commit {
             commit::stop(&*self.around.shell, id).await;
         }
-        if state.waits.is_some_and(|wait| wait.what == WaitsFor::Approval) {
+        if plans {
             self.withdraw(state).await;
         }
         let (now, seq) = self.here();

@@ -51,6 +51,16 @@ pub(super) fn approved(session: &Session, prompt: &str) -> Option<String> {
     None
 }
 
+/// Whether the newest words behind the prompt were said in a mode in which the agent builds: a person has it work
+/// without a plan.
+pub(super) fn builds(session: &Session, prompt: &str) -> bool {
+    let is_words = |entry: &&Entry| matches!(&entry.body, Body::Message(Message::User(_)));
+    let mut before = session.ancestors().skip_while(|entry| !is_words(entry)).peekable();
+    let is_behind = before.peek().is_some_and(|entry| entry.id != prompt)
+        && session.ancestors().any(|entry| entry.id == prompt);
+    is_behind && before.find_map(Entry::sets_mode) == Some(Mode::Build)
+}
+
 /// What the agent might do when it answered last. While a plan waits, a mode that a person sets is no word on it: what
 /// they say in that mode is.
 fn mode_of_answer(session: &Session) -> Mode {

@@ -4,7 +4,7 @@
 use super::{
     Run, RunRefused, State,
     drive::Failed,
-    found::{Found, approved, found, prompt_of},
+    found::{Found, approved, builds, found, prompt_of},
 };
 use crate::{
     log::Batch,
@@ -13,7 +13,7 @@ use crate::{
 use futures_util::{Stream, StreamExt as _};
 use std::{future::pending, pin::pin, time::Duration};
 use toft_agent::{
-    Command, Conversation, Handle, Refused, Reply,
+    Command, Conversation, Handle, Refused, Reply, Setting,
     session::{Session, Step},
 };
 use toft_llm::ask::Retry;
@@ -47,12 +47,11 @@ impl AgentRuntime {
         // From before the look on, so that nothing is missed.
         let mut news = pin!(self.news(&state.session));
         let handle = self.begin(id, state, order).await?;
-        if state.phase == Phase::Plan {
-            let plan_id = carried_out(handle.conversation(), &prompt);
-            if plan_id.is_some() {
-                self.build(id, plan_id).await;
-                return Ok(());
-            }
+        if state.phase == Phase::Plan
+            && let Some(Built { plan_id }) = carried_out(handle.conversation(), &prompt)
+        {
+            self.build(id, plan_id).await;
+            return Ok(());
         }
         self.rest(id, order, &handle).await?;
         let look = || {
@@ -170,8 +169,8 @@ impl AgentRuntime {
         loop {
             // What goes on there is not to be done as this run's.
             self.rest(id, order, &handle).await?;
-            self.prepare(state, order).await?;
-            if self.say(state, &prompt, UserContent::Text(order.prompt.clone())).await? {
+            self.is_asked_for(order).await?;
+            if self.say(state, &prompt, order).await? {
                 break;
             }
         }
@@ -179,27 +178,16 @@ impl AgentRuntime {
         Ok(handle)
     }
 
-    /// Has the conversation work with the order's model, in the mode in which it begins.
-    async fn prepare(&self, state: &State, order: &RunOrder) -> Result<(), Failed> {
-        if let Some(model) = &order.model {
-            match self.around.models.choose(Some(model)).await {
-                Err(failure) if matches!(failure.retry, Retry::Never) => {
-                    return Err(Failed::error(failure.message));
-                }
-                // The agent waits for a gateway that is not there now.
-                Ok(_) | Err(_) => {}
+    /// Its model is one that there is.
+    async fn is_asked_for(&self, order: &RunOrder) -> Result<(), Failed> {
+        let Some(model) = &order.model else { return Ok(()) };
+        match self.around.models.choose(Some(model)).await {
+            Err(failure) if matches!(failure.retry, Retry::Never) => {
+                Err(Failed::error(failure.message))
             }
-            let model = Some(model.clone());
-            self.ask_in(state, |reply| Command::Change {
-                model: model.clone(),
-                thinking_level: None,
-                name: None,
-                reply,
-            })
-            .await?;
+            // The agent waits for a gateway that is not there now.
+            Ok(_) | Err(_) => Ok(()),
         }
-        let mode = if order.plan { Mode::Plan } else { Mode::Build };
-        Ok(self.ask_in(state, |reply| Command::Mode { mode, reply }).await?)
     }
 
     async fn said_as(&self, id: &JobId, state: &State, prompt: &str) {
@@ -209,9 +197,10 @@ impl AgentRuntime {
         }
     }
 
-    /// Says it under its name, once. `false`: a person was faster. Waiting behind them it might be carried out when
-    /// nobody knows of the run any more.
-    async fn say(&self, state: &State, prompt: &str, content: UserContent) -> Result<bool, Failed> {
+    /// Says it under its name, once, to the order's model and in the mode in which it begins. `false`: a person was
+    /// faster. Waiting behind them it might be carried out when nobody knows of the run any more.
+    async fn say(&self, state: &State, prompt: &str, order: &RunOrder) -> Result<bool, Failed> {
+        let content = UserContent::Text(order.prompt.clone());
         let claim = self.said.claim(prompt, state.session.clone(), &content).await;
         match claim.map_err(RunRefused::from)? {
             Claim::New(_) | Claim::Begun(_) => {}
@@ -222,10 +211,13 @@ impl AgentRuntime {
             }
         }
         let id = Some(prompt.to_owned());
+        let mode = if order.plan { Mode::Plan } else { Mode::Build };
+        let setting = Setting { model: order.model.clone(), mode };
         let said = self.ask_in(state, |reply| Command::Prompt {
             id: id.clone(),
             content: content.clone(),
             waiting: None,
+            setting: Some(setting.clone()),
             reply,
         });
         let prompted = match said.await {
@@ -255,6 +247,20 @@ impl AgentRuntime {
             Ok(()) | Err(RunRefused::Refused(Refused::Busy | Refused::NothingToRetry)) => Ok(()),
             Err(refused) => Err(refused.into()),
         }
+    }
+
+    /// Whether its prompt is said. One that is on its way comes before this is answered.
+    pub(super) async fn is_said(&self, state: &State, prompt: &str) -> bool {
+        if state.said.is_some() || self.said.session_of(prompt).is_none() {
+            return state.said.is_some();
+        }
+        let nothing =
+            |reply| Command::Change { model: None, thinking_level: None, name: None, reply };
+        if let Err(error) = self.ask_in(state, nothing).await {
+            tracing::warn!(session = %state.session, %error, "what a run has said is looked for in its file");
+        }
+        let Ok(handle) = self.place(state).await else { return false };
+        handle.conversation().session().entry(prompt).is_some()
     }
 
     /// Ends what works for a run.
@@ -297,16 +303,18 @@ impl AgentRuntime {
             let (asks, provider) = (asks(conversation), conversation.needs_provider());
             let (now, seq) = self.here();
             let Some(Run { state, .. }) = self.runs.run(id) else { return Ok(()) };
+            // A summary that a person wants is no work of the run's.
+            let is_working = conversation.is_working();
             // A plan that is approved is carried out before anything rests: that is another phase.
             if state.phase == Phase::Plan
-                && works(conversation)
+                && is_working
                 && carried_out(conversation, &prompt).is_some()
             {
                 return Ok(());
             }
             let waits =
                 if asks { Some(WaitsFor::Answer) } else { provider.then_some(WaitsFor::Provider) };
-            if works(conversation) && waits_for(&state) == Some(WaitsFor::Approval) {
+            if is_working && waits_for(&state) == Some(WaitsFor::Approval) {
                 // A person wants another plan. Nothing else tells that they are waited for no more.
                 self.keep(id, move |state| {
                     state.wait_for(None, now);
@@ -315,13 +323,13 @@ impl AgentRuntime {
                 .await;
                 return Ok(());
             }
-            if works(conversation) && waits_for(&state) != waits {
+            if is_working && waits_for(&state) != waits {
                 self.keep(id, move |state| state.wait_for(waits, now)).await;
                 continue;
             }
             let left = state.left_ms(order, now);
             // What is done is done, also when no bridge was there to see it in time.
-            if left == 0 && works(conversation) {
+            if left == 0 && is_working {
                 let (what, seconds) = match state.phase {
                     Phase::Plan => ("Planning", order.plan_timeout_s),
                     Phase::Build | Phase::Commit | Phase::Over => {
@@ -437,12 +445,20 @@ fn waits_for(state: &State) -> Option<WaitsFor> {
     state.waits.map(|wait| wait.what)
 }
 
-/// The approved plan that is being carried out, or was. The words that approve it stand there before anything works on
-/// them, and are taken back if the disk refuses them.
-fn carried_out(conversation: &Conversation, prompt: &str) -> Option<String> {
+/// Work that is no planning any more.
+struct Built {
+    /// The plan that a person, or the run itself, approved; none where a person had it work without one.
+    plan_id: Option<String>,
+}
+
+/// What is being built, or was. The words that say so stand there before anything works on them, and are taken back if
+/// the disk refuses them.
+fn carried_out(conversation: &Conversation, prompt: &str) -> Option<Built> {
     let works = works(conversation);
     let session = conversation.session();
-    approved(&session, prompt).filter(|_| works || session.step() == Step::Rest)
+    let plan_id = approved(&session, prompt);
+    let is_built = plan_id.is_some() || builds(&session, prompt);
+    (is_built && (works || session.step() == Step::Rest)).then_some(Built { plan_id })
 }
 
 fn works(conversation: &Conversation) -> bool {

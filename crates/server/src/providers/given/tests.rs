@@ -145,6 +145,9 @@ fn sessions_get_what_people_chose_else_what_the_environment_names() {
     // One without a key, or that is none, is not asked.
     check(&[("AGENT_PROVIDER", "mistral")], &[], Some("openai/gpt-5"));
     check(&[("AGENT_PROVIDER", "nobody")], &[], Some("openai/gpt-5"));
+    // Nor is its model asked of another one.
+    check(&[("AGENT_PROVIDER", "mistral"), model], &[], Some("openai/gpt-5"));
+    check(&[("AGENT_PROVIDER", "nobody"), model], &[], Some("openai/gpt-5"));
     check(
         &[forced, model],
         &[(DEFAULT_PROVIDER, "openai"), (DEFAULT_MODEL, "x")],

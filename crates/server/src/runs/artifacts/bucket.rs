@@ -83,7 +83,7 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
     let artifacts = Artifacts::open(&double.place(&[])).unwrap();
     artifacts.check().await.unwrap();
     let (project, run) = (ProjectId::random(), JobId::random());
-    let path = Artifacts::workspace(&project, &run, 1);
+    let path = Artifacts::workspace(&project, &run, 1, 1);
     let pieces =
         |n: usize| (0..n).map(|n| Ok(Bytes::from(vec![u8::try_from(n).unwrap(); 1 << 20])));
     // Larger than one request takes: it goes up in parts.
@@ -99,7 +99,7 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
     assert!(bytes.chunks(1 << 20).enumerate().all(|(n, c)| c.iter().all(|b| usize::from(*b) == n)));
 
     let cut = pieces(21).chain([Err(io::Error::other("cut"))]);
-    let other = Artifacts::workspace(&project, &run, 2);
+    let other = Artifacts::workspace(&project, &run, 2, 1);
     assert!(artifacts.put(&other, futures_util::stream::iter(cut)).await.is_err());
     let listed = double.list();
     assert_eq!(
@@ -108,13 +108,13 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
     );
     assert!(matches!(artifacts.get(&other).await, Err(ArtifactError::Gone)));
 
-    let small = Artifacts::workspace(&project, &run, 3);
+    let small = Artifacts::workspace(&project, &run, 3, 1);
     artifacts
         .put(&small, futures_util::stream::iter([Ok(Bytes::from_static(b"x"))]))
         .await
         .unwrap();
     artifacts.remove(&small).await;
-    let stranger = Artifacts::workspace(&ProjectId::random(), &run, 1);
+    let stranger = Artifacts::workspace(&ProjectId::random(), &run, 1, 1);
     artifacts
         .put(&stranger, futures_util::stream::iter([Ok(Bytes::from_static(b"y"))]))
         .await
@@ -134,7 +134,7 @@ async fn a_bucket_that_refuses_a_key_later_on_is_told_without_it() {
     {
         let artifacts = Artifacts::open(&double.place(&[change])).unwrap();
         let project = ProjectId::random();
-        let path = Artifacts::workspace(&project, &JobId::random(), 1);
+        let path = Artifacts::workspace(&project, &JobId::random(), 1, 1);
         let small = futures_util::stream::iter([Ok(Bytes::from_static(b"x"))]);
         let large = futures_util::stream::iter((0..23).map(|_| Ok(Bytes::from(vec![7; 1 << 20]))));
         let refused = [

@@ -128,6 +128,45 @@ fn a_failed_call_is_an_error_and_an_attempt_to_change_while_planning_a_warning()
 }
 
 #[test]
+fn a_program_that_tries_to_write_while_planning_is_a_warning() {
+    let output = "sh: 1: cannot create a: Read-only file system";
+    for (phase, tool, input, warns) in [
+        (Phase::Plan, "bash", json!({ "command": "echo > a" }), true),
+        (Phase::Plan, "read", json!({ "path": "notes.md" }), false),
+        (Phase::Build, "bash", json!({ "command": "echo > /usr/a" }), false),
+    ] {
+        let mut teller = Teller::new(phase);
+        teller.hear("tool_start", &start("c", tool, &input));
+        let told = teller.hear("tool_end", &result("c", tool, output, &json!({})));
+        let warning = json!({ "status": "plan_policy_warning", "tool": tool, "detail": output });
+        assert_eq!(told.contains(&("status".into(), warning)), warns, "{phase:?} {tool}");
+    }
+}
+
+#[test]
+fn what_a_set_action_and_a_piece_of_code_print_is_told_with_what_runs() {
+    for (tool, input, cmd) in [
+        ("project_actions", json!({ "action": "run_install" }), "run_install"),
+        ("run_code", json!({ "code": "print(1)" }), "print(1)"),
+    ] {
+        let mut teller = Teller::new(Phase::Build);
+        teller.hear("tool_start", &start("c", tool, &input));
+        let update = json!({ "toolCallId": "c", "toolName": tool, "delta": "1" });
+        assert_eq!(teller.hear("tool_update", &update)[0].1["cmd"], cmd);
+    }
+}
+
+#[test]
+fn a_question_that_comes_before_the_step_to_building_stays() {
+    let mut teller = Teller::new(Phase::Plan);
+    teller.state.waits_for = Some(WaitsFor::Answer);
+    teller.hear("run_step", &json!({ "runId": RUN, "phase": "build" }));
+    assert_eq!(teller.state.waits_for, Some(WaitsFor::Answer));
+    teller.hear("run_step", &json!({ "runId": RUN, "phase": "commit" }));
+    assert_eq!(teller.state.waits_for, None);
+}
+
+#[test]
 fn what_tools_do_to_files_is_told_in_the_sources_words() {
     for (tool, input, details, expected) in [
         ("read", json!({ "path": "a" }), json!({}), json!({ "op": "read", "path": "a" })),

@@ -18,7 +18,7 @@ use http::Request;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use std::{io, sync::Arc, time::Duration};
-use toft_store::Artifact;
+use toft_store::{Artifact, Run};
 use tokio::time::{sleep, timeout};
 
 /// How long keeping a workspace may take.
@@ -96,7 +96,8 @@ impl Work {
         }
         let files = parts.headers.get("x-toft-files");
         let files = files.and_then(|n| n.to_str().ok()?.parse().ok()).unwrap_or(0);
-        let path = Artifacts::workspace(&self.run.project, &self.run.id, self.run.state.attempt);
+        let Run { project, id, fence, .. } = &self.run;
+        let path = Artifacts::workspace(project, id, self.run.state.attempt, *fence);
         // The bridge counts files; many small ones, or such as cannot be made smaller, come to more.
         let body = Limited::new(body, usize::try_from(bytes).unwrap_or(usize::MAX));
         let body = body.into_data_stream().map_err(io::Error::other);

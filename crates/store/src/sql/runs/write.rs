@@ -64,9 +64,12 @@ pub(super) async fn write(
     let state = &run.state;
     let usage = state.usage;
     let cost = state.cost.as_ref();
-    let told: Option<(i64, i64, bool)> = sqlx::query_as(
+    let told: Option<(i64, i64, bool)> = sqlx::query_as(concat!(
         "UPDATE run SET status = $3, phase = $4, waits_for = $5, output = $6, error = $7, attempt = $8, \
-         not_before = $9, session = $10, taken_seq = $11, provider = $12, model = $13, model_source = $14, \
+         not_before = CASE WHEN $3 = 'queued' AND $9 > $28 THEN ",
+        // By the clock that those who claim go by: this server's may be another one.
+        clock!("$28"),
+        " + $9 - $28 ELSE 0 END, session = $10, taken_seq = $11, provider = $12, model = $13, model_source = $14, \
          input_tokens = $15, output_tokens = $16, cached_input_tokens = $17, reasoning_output_tokens = $18, \
          cost = $19, currency = $20, pricing_version = $21, duration_ms = $22, commit_sha = $23, \
          checkpoint = $24, started_at = $25, completed_at = $26, last_seq = last_seq + $27, updated_at = $28, \
@@ -75,7 +78,7 @@ pub(super) async fn write(
          crashes = CASE WHEN $27 > 0 THEN 0 ELSE crashes END, backend = $30, sandbox = $31 \
          WHERE public_id = $1 AND fence = $2 AND status = 'running' AND last_seq = $29 \
          AND ($3 IN ('running', 'cancelled') OR cancel_requested = 0) RETURNING id, last_seq, cancel_requested = 1",
-    )
+    ))
     .bind(run.id.as_str())
     .bind(ms(run.fence))
     .bind(state.status.as_str())

@@ -2,7 +2,7 @@
 //! read or shown.
 
 use super::{Failed, detect};
-use crate::{host::ToolContext, workspace::files::Files};
+use crate::{blocking::blocking, host::ToolContext, workspace::files::Files};
 use ignore::WalkBuilder;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -62,7 +62,7 @@ fn is_name(name: &str) -> bool {
 async fn read_in_source(files: &Files) -> BTreeSet<String> {
     let root = files.root().to_owned();
     // Many files.
-    let found = tokio::task::spawn_blocking(move || Files::open(&root).map(|files| look(&files)));
+    let found = blocking(move || Files::open(&root).map(|files| look(&files)));
     found.await.unwrap_or_else(|_| Ok(BTreeSet::new())).unwrap_or_default()
 }
 

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 pub(super) const LIMIT_DEFAULT: usize = 30;
 const LIMIT_MAX: usize = 200;
+/// Characters of so many commits, each line of which git cuts.
+const LIST_CHARS_MAX: usize = 512 << 10;
 /// What must be said.
 const CONFIRM: &str = "rollback";
 /// Parts a commit's fields.
@@ -60,8 +62,10 @@ pub(super) async fn list(
         return Err(format!("limit is a number from 1 to {LIMIT_MAX}"));
     }
     let count = format!("--max-count={limit}");
-    let format = format!("--format=%H{FIELD}%aI{FIELD}%an{FIELD}%s");
+    let format = format!("--format=%H{FIELD}%aI{FIELD}%<(100,trunc)%an{FIELD}%<(300,trunc)%s");
     let argv = ["git", "--no-pager", "log", "--no-show-signature", "--no-color", &count, &format];
+    // Whole: what is cut off would be the newest ones.
+    let bounds = Bounds { chars_max: LIST_CHARS_MAX, ..bounds };
     let ran = program(ctx, bounds, files, &argv).await;
     if !ran.is_ok() {
         let why = if ran.stderr.trim().is_empty() {
@@ -81,7 +85,9 @@ fn commit(line: &str) -> Option<Value> {
     let mut fields = line.splitn(4, FIELD);
     let (sha, at, author) = (fields.next()?, fields.next()?, fields.next()?);
     let subject = fields.next().unwrap_or_default();
-    Some(json!({ "commitSha": sha, "committedAt": at, "author": author, "subject": subject }))
+    Some(
+        json!({ "commitSha": sha, "committedAt": at, "author": author.trim_end(), "subject": subject.trim_end() }),
+    )
 }
 
 /// The files become those of a commit.

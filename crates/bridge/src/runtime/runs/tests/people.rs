@@ -1,7 +1,7 @@
 //! What people do with runs: approve, refuse and change plans, answer, stop, speak in between.
 
 use super::*;
-use crate::runtime::runs::state::Wait;
+use crate::runtime::runs::{found::prompt_of, state::Wait};
 use toft_agent::{Command, Refused, session::QueuedAs};
 use toft_model::{
     message::UserContent,
@@ -176,12 +176,82 @@ fn a_mode_that_is_set_while_a_plan_waits_builds_nothing() {
         assert_eq!((run.waits_for, run.status), (Some(WaitsFor::Approval), None));
         // What is said in that mode is work without a plan.
         let (content, waiting) = (UserContent::Text("just do it".into()), Some(QueuedAs::Steer));
-        let say = |reply| Command::Prompt { id: None, content, waiting, reply };
+        let say = |reply| Command::Prompt { id: None, content, waiting, setting: None, reply };
         handle.ask(say).await.unwrap();
         let run = until(&runtime, State::is_over).await;
         assert_eq!(run.status, Some(RunStatus::Completed), "{run:?}");
     }));
     assert!(house.project().join("made.txt").exists(), "it was built");
+}
+
+#[test]
+fn what_is_said_in_build_mode_while_a_plan_waits_is_built_in_its_own_time() {
+    let house = House::new(vec![plan(), slow()]);
+    let order = order(&json!({"approval": true, "commit": false}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        until(&runtime, waits).await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        let handle = conversation(&runtime, &run).await;
+        handle.ask(|reply| Command::Mode { mode: Mode::Build, reply }).await.unwrap();
+        let content = UserContent::Text("just do it".into());
+        let say =
+            |reply| Command::Prompt { id: None, content, waiting: None, setting: None, reply };
+        handle.ask(say).await.unwrap();
+        // While it works.
+        until(&runtime, |state| state.phase == Phase::Build && state.told.is_some()).await;
+        runtime.cancel_run(&id(), 1).await.unwrap();
+        until(&runtime, State::is_over).await;
+    }));
+    let waited: Vec<_> = house.steps().into_iter().map(|(_, step)| step.waits_for).collect();
+    assert_eq!(waited[..3], [None, Some(WaitsFor::Approval), None]);
+}
+
+#[test]
+fn a_run_whose_prompt_was_not_said_yet_ends_nobody_elses_work() {
+    let house = House::new(vec![slow()]);
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        let handle = runtime.session(None).await.unwrap();
+        let session = handle.conversation().id().clone();
+        let mut events = Box::pin(runtime.log().follow(Some(0), None));
+        let content = UserContent::Text("mine".into());
+        let say =
+            |reply| Command::Prompt { id: None, content, waiting: None, setting: None, reply };
+        handle.ask(say).await.unwrap();
+        hear(&mut events, "tool_start").await;
+        // As a prompt leaves it that the person was faster than.
+        let prompt = prompt_of(&id());
+        let content = UserContent::Text("a file".into());
+        runtime.said.claim(&prompt, session.clone(), &content).await.unwrap();
+        let order = order(&json!({"sessionId": session, "commit": false}));
+        runtime.order_run(id(), order).await.unwrap();
+        until(&runtime, |state| state.told.is_some()).await;
+        runtime.cancel_run(&id(), 1).await.unwrap();
+        let run = until(&runtime, State::is_over).await;
+        assert_eq!(run.status, Some(RunStatus::Cancelled));
+        assert!(handle.conversation().is_working(), "the person's work goes on");
+        handle.ask(|reply| Command::Abort { clear_queue: true, reply }).await.unwrap();
+    }));
+}
+
+#[test]
+fn a_summary_that_a_person_wants_while_a_plan_waits_is_no_other_plan() {
+    let summary = vec![Block::text("What was said.")];
+    let house = House::new(vec![plan(), summary]);
+    let order = order(&json!({"approval": true, "commit": false}));
+    assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
+        runtime.order_run(id(), order.clone()).await.unwrap();
+        until(&runtime, waits).await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        let handle = conversation(&runtime, &run).await;
+        // Whatever comes of it.
+        let _ = handle.ask(|reply| Command::Compact { instructions: None, reply }).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let run = runtime.run_now(&id()).await.unwrap();
+        assert_eq!((run.waits_for, run.status), (Some(WaitsFor::Approval), None));
+    }));
+    let waited: Vec<_> = house.steps().into_iter().map(|(_, step)| step.waits_for).collect();
+    assert_eq!(waited, [None, Some(WaitsFor::Approval)]);
 }
 
 #[test]
@@ -234,7 +304,13 @@ fn what_a_person_says_meanwhile_belongs_to_the_run() {
         let run = runtime.run_now(&id()).await.unwrap();
         let handle = conversation(&runtime, &run).await;
         let (content, waiting) = (UserContent::Text("red".into()), QueuedAs::Steer);
-        let steer = |reply| Command::Prompt { id: None, content, waiting: Some(waiting), reply };
+        let steer = |reply| Command::Prompt {
+            id: None,
+            content,
+            waiting: Some(waiting),
+            setting: None,
+            reply,
+        };
         handle.ask(steer).await.unwrap();
         std::fs::write(house.project().join("go"), "").unwrap();
         let run = until(&runtime, State::is_over).await;

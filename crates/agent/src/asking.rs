@@ -97,9 +97,9 @@ impl Conversation {
         if need(self).own.swap(needs, Ordering::AcqRel) == needs {
             return;
         }
-        if self.is_working() && needs {
+        if needs && self.is_working() {
             self.pause(why);
-        } else if self.is_working() {
+        } else {
             self.go_on(why);
         }
         let Some(errand) = self.errand() else { return };
@@ -113,8 +113,10 @@ impl Conversation {
         }
     }
 
-    /// Nothing is waited for, whatever a stop has left.
+    /// Nothing is waited for, whatever a stop, or a process before this one, has left.
     pub(crate) fn needs_nothing(&self) {
+        self.go_on(PROVIDER);
+        self.go_on(SPENT);
         self.set_needs_provider(false);
         self.set_spent(None);
         self.needs_provider.tasks.store(0, Ordering::Release);

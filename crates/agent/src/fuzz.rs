@@ -94,8 +94,9 @@ fn command_lines(bytes: &[u8]) {
     };
     let rules = [rule("rm *", Action::Deny), rule("*", Action::Allow)];
     let places = Places { cwd: Path::new("/p"), home: "/home/starter".into() };
-    let judge =
-        |line: String| permission::judge(&rules, |_| false, "bash", &About::Command(line), &places);
+    let judge = |line: String| {
+        permission::judge(&rules, |_| false, &["bash"], &About::Command(line), &places)
+    };
     let text = String::from_utf8_lossy(bytes);
     judge(text.clone().into_owned());
     // On a line of its own in front it is one command more.

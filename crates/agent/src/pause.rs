@@ -19,6 +19,17 @@ pub(crate) struct Pauses {
 impl Pauses {
     /// From a pause to its end; what is said or done ends it too.
     pub(crate) fn of(session: &Session) -> Self {
+        let (ms, open) = Self::read(session);
+        Self { ms, open: open.is_some() }
+    }
+
+    /// Whether one goes on, and for this.
+    fn is_for(session: &Session, what: &str) -> bool {
+        Self::read(session).1 == Some(what)
+    }
+
+    /// Milliseconds of those that are over, and what the one is for that goes on.
+    fn read(session: &Session) -> (u64, Option<&str>) {
         let mut ms = 0;
         let mut began: Option<(&str, u64)> = None;
         for entry in session.prompt_entries() {
@@ -35,7 +46,7 @@ impl Pauses {
                 _ => {}
             }
         }
-        Self { ms, open: began.is_some() }
+        (ms, began.map(|(of, _)| of))
     }
 }
 
@@ -52,14 +63,16 @@ fn in_entry(entry: &Entry) -> Option<(&str, bool)> {
 impl Conversation {
     /// The work stands still for this, unless it does so already.
     pub(crate) fn pause(&self, of: &str) {
-        if !Pauses::of(&self.session()).open {
+        let is_open = Pauses::of(&self.session()).open;
+        if !is_open {
             self.keep_pause(of, false);
         }
     }
 
     /// The work goes on.
     pub(crate) fn go_on(&self, of: &str) {
-        if Pauses::of(&self.session()).open {
+        let is_open = Pauses::is_for(&self.session(), of);
+        if is_open {
             self.keep_pause(of, true);
         }
     }

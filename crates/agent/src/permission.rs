@@ -68,15 +68,16 @@ struct Subjects {
     unclear: bool,
 }
 
-/// Judges a call. `granted` says of a rule that asks whether a person has allowed for good what it asks for.
+/// Judges a call of a tool, by the names under which it is judged. `granted` says of a rule that asks whether a person has allowed for good what it asks for.
 pub(crate) fn judge(
     rules: &[Rule],
     granted: impl Fn(&Rule) -> bool,
-    tool: &str,
+    names: &[&str],
     about: &About,
     places: &Places<'_>,
 ) -> Verdict {
-    let rules: Vec<&Rule> = rules.iter().filter(|rule| fits(&rule.tool, tool)).collect();
+    let is_of_it = |rule: &&Rule| names.iter().any(|name| fits(&rule.tool, name));
+    let rules: Vec<&Rule> = rules.iter().filter(is_of_it).collect();
     if rules.is_empty() {
         return Verdict::Allow;
     }

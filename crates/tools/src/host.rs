@@ -31,6 +31,11 @@ pub trait Tool: Send + Sync {
     fn stands_for(&self, _arguments: &Value) -> Option<(String, Value)> {
         None
     }
+    /// Another tool that can do all that this one can: what is said of that one, by rules or to extensions, is said of
+    /// this one too.
+    fn can_do_as(&self) -> Option<&'static str> {
+        None
+    }
     /// What a call is about: rules are held against that.
     fn about(&self, arguments: &Value) -> About {
         About::Text(arguments.to_string())

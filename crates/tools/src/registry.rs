@@ -132,6 +132,12 @@ impl Toolbox {
         other.unwrap_or_else(|| (name.to_owned(), arguments))
     }
 
+    /// The names under which calls of a tool are judged, its own first.
+    pub fn judged_as<'a>(&self, name: &'a str) -> Vec<&'a str> {
+        let other = self.get(name).and_then(|tool| tool.can_do_as());
+        [Some(name), other].into_iter().flatten().collect()
+    }
+
     /// What a call is about. A name that no tool has: its arguments.
     pub fn about(&self, name: &str, arguments: &Value) -> About {
         self.get(name)

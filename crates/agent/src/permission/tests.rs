@@ -13,7 +13,7 @@ fn rule(tool: &str, argument: &str, action: Action) -> Rule {
 fn judged(rules: &[Rule], tool: &str, arguments: &Value) -> Verdict {
     let about = Toolbox::standard().about(tool, arguments);
     let places = Places { cwd: Path::new("/work/app"), home: "/root".into() };
-    judge(rules, |_| false, tool, &about, &places)
+    judge(rules, |_| false, &[tool], &about, &places)
 }
 
 fn bash(rules: &[Rule], command: &str) -> Verdict {
@@ -26,6 +26,23 @@ fn action(verdict: &Verdict) -> Action {
         Verdict::Ask { .. } => Action::Ask,
         Verdict::Deny { .. } => Action::Deny,
     }
+}
+
+#[test]
+fn a_rule_of_what_can_do_the_same_holds_too() {
+    let rule = Rule {
+        tool: "bash".into(),
+        argument: Some("git push*".into()),
+        action: Action::Deny,
+        reason: None,
+    };
+    let places = Places { cwd: Path::new("/home/project"), home: "/root".into() };
+    let judged = |names: &[&str]| {
+        let about = About::Command("cd x && git push origin".into());
+        judge(std::slice::from_ref(&rule), |_| false, names, &about, &places)
+    };
+    assert_eq!(judged(&["run_code"]), Verdict::Allow);
+    assert!(matches!(judged(&["run_code", "bash"]), Verdict::Deny { .. }));
 }
 
 #[test]
@@ -160,7 +177,7 @@ fn a_link_is_judged_as_what_it_leads_to_as_well() {
         let about = About::Paths(vec![path.to_owned()]);
         let cwd = at(cwd);
         let places = Places { cwd: &cwd, home: "/root".into() };
-        action(&judge(rules, |_| false, "read", &about, &places))
+        action(&judge(rules, |_| false, &["read"], &about, &places))
     };
     let denied = [rule("read", ".env", Action::Deny)];
     let allowed = [rule("read", "src/*", Action::Allow), rule("read", "", Action::Deny)];
@@ -190,7 +207,7 @@ fn what_a_person_allowed_for_good_is_not_asked_again() {
     let places = Places { cwd: Path::new("/w"), home: "/root".into() };
     let check = |command: &str| {
         let about = About::Command(command.to_owned());
-        action(&judge(&rules, |rule| *rule == rules[0], "bash", &about, &places))
+        action(&judge(&rules, |rule| *rule == rules[0], &["bash"], &about, &places))
     };
     assert_eq!(check("git push"), Action::Allow);
     assert_eq!(check("git push; rm x"), Action::Deny);

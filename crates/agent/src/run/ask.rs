@@ -166,6 +166,7 @@ impl Run {
             () = tokio::time::sleep(delay) => Ok(()),
             () = self.cancel.cancelled() => {
                 self.conversation.set_needs_provider(false);
+                self.conversation.set_spent(None);
                 self.conversation.end_retries(tries, Some("stopped by a person"));
                 Err(Stop::Aborted)
             }

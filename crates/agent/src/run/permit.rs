@@ -72,8 +72,9 @@ impl Run {
             bounds.judge(&about, &places).map_err(|denied| out_of_bounds(&denied))?;
         }
         let granted = self.granted();
+        let names = tools.judged_as(&name);
         let (about, asking, unclear) =
-            match judge(&rules, |rule| granted.contains(rule), &name, &about, &places) {
+            match judge(&rules, |rule| granted.contains(rule), &names, &about, &places) {
                 Verdict::Allow => return Ok(Permit::Given),
                 Verdict::Deny { about, rule } => return Err(denied(&name, &about, &rule)),
                 Verdict::Ask { about, rules, unclear } => (about, rules, unclear),

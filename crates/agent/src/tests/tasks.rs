@@ -251,6 +251,29 @@ async fn what_a_task_waits_for_its_conversation_waits_for() {
     assert!(told.iter().any(asks) && told.iter().any(ends), "{told:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_stopped_while_it_waits_is_waited_for_no_more() {
+    let spent = || Prepared::Fails(vec![], failure("budget_spent", Retry::Never));
+    let bench = Bench::new([
+        Prepared::call("t1", "task", ORDER),
+        spent(),
+        Prepared::call("c1", "slow", "{}"),
+    ]);
+    bench.prompt("go").await;
+    bench.hear("auto_retry_start", 2).await;
+    let child = of_child(&bench);
+    child.ask(|reply| Command::Abort { clear_queue: true, reply }).await.unwrap();
+    bench.tools.began.notified().await;
+    let conversation = bench.handle.conversation();
+    assert!(conversation.is_working() && !conversation.needs_person());
+    let own = Some(conversation.id());
+    let ends = |event: &Event| {
+        event.session.as_ref() == own && matches!(event.body, EventBody::AutoRetryEnd(_))
+    };
+    assert!(events(&bench).iter().any(ends));
+    bench.abort().await;
+}
+
 #[tokio::test]
 async fn a_task_spends_from_what_its_prompt_may_cost() {
     let bench = Bench::new([

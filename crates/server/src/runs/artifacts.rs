@@ -119,6 +119,8 @@ impl Artifacts {
                     .map_err(|e| failed(format!("{e}. Is the folder writable?")))?;
                 let store =
                     LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(e.to_string()))?;
+                // A run's folder goes with what is in it.
+                let store = store.with_automatic_cleanup(true);
                 let folder = Some(fs::canonicalize(folder).map_err(ArtifactError::Io)?);
                 Ok(Self { store: Arc::new(store), prefix: Key::default(), folder, bucket: None })
             }
@@ -186,7 +188,7 @@ impl Artifacts {
     /// Where a run's workspace is kept: one for each try of each owner, so that none is written over while it is read,
     /// and none removes another one's.
     pub(super) fn workspace(project: &ProjectId, run: &JobId, attempt: u32, fence: u64) -> String {
-        format!("{}{run}-{attempt}-{fence}.zip", Self::of_project(project))
+        format!("{}{run}/{attempt}-{fence}.zip", Self::of_project(project))
     }
 
     /// Keeps what comes, whole or not at all, also when this is given up in the middle. How many bytes it was.
@@ -231,23 +233,37 @@ impl Artifacts {
         Ok(size)
     }
 
-    /// Removes what a server that was killed has left of the same file in a folder: its name with a number behind `#`,
-    /// which no listing shows.
+    /// Removes what owners of the same run before this one have left, who were killed, or lost it, before anybody knew
+    /// of it; in a folder also parts: their names have a number behind `#`, and no listing shows them.
     async fn sweep(&self, path: &str) -> Result<(), ArtifactError> {
+        let named = path.rsplit_once('/').zip(fence_of(path));
+        let Some(((parent, _), fence)) = named else { return Ok(()) };
+        let is_older = move |name: &str| fence_of(name).is_some_and(|of| of < fence);
+        let all: Vec<Key> = self
+            .store
+            .list(Some(&self.key(parent)))
+            .map_ok(|meta| meta.location)
+            .try_collect()
+            .await
+            .map_err(|error| self.failed(error))?;
+        for old in all.into_iter().filter(|key| key.filename().is_some_and(is_older)) {
+            match self.store.delete(&old).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
         let Some(folder) = &self.folder else { return Ok(()) };
-        let file = folder.join(path);
+        let parent = folder.join(parent);
         on_disk(move || {
-            let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
-                return Ok(());
-            };
             let entries = match fs::read_dir(parent) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 entries => entries?,
             };
-            let begins = format!("{}#", name.to_string_lossy());
             for entry in entries {
                 let entry = entry?;
-                if entry.file_name().to_string_lossy().starts_with(&begins) {
+                let name = entry.file_name();
+                let whole = name.to_str().and_then(|name| name.split_once('#'));
+                if whole.is_some_and(|(whole, _)| fence_of(whole).is_some_and(|of| of <= fence)) {
                     fs::remove_file(entry.path())?;
                 }
             }
@@ -303,6 +319,11 @@ impl Artifacts {
         })
         .await
     }
+}
+
+/// The fence of who kept a run's workspace, as the file's name has it.
+fn fence_of(name: &str) -> Option<u64> {
+    name.strip_suffix(".zip")?.rsplit_once('-')?.1.parse().ok()
 }
 
 /// Writes all that comes. How many bytes it was.
@@ -377,11 +398,23 @@ mod tests {
             fs::write(format!("{}{name}", file.display()), "part").unwrap();
         }
         artifacts.put(&path, futures_util::stream::iter(pieces(2))).await.unwrap();
+        // So is what an earlier owner kept that lost the run; a later one's is not this one's to remove.
+        let of = |fence| Artifacts::workspace(&project, &run, 3, fence);
+        for fence in [4, 9, 6] {
+            artifacts.put(&of(fence), futures_util::stream::iter(pieces(1))).await.unwrap();
+        }
+        let there: Vec<bool> = futures_util::future::join_all([4, 9, 6].map(|fence| {
+            let path = of(fence);
+            let artifacts = &artifacts;
+            async move { artifacts.get(&path).await.is_ok() }
+        }))
+        .await;
+        assert_eq!(there, [false, true, true]);
         let names = || fs::read_dir(file.parent().unwrap()).map_or(0, Iterator::count);
-        assert_eq!(names(), 1);
+        assert_eq!(names(), 2);
         fs::write(format!("{}#1", file.display()), "part").unwrap();
         artifacts.forget(&project).await.unwrap();
-        assert!(matches!(artifacts.get(&path).await, Err(ArtifactError::Gone)));
+        assert!(matches!(artifacts.get(&of(9)).await, Err(ArtifactError::Gone)));
         assert_eq!(names(), 0);
         artifacts.forget(&project).await.unwrap();
     }

@@ -5,9 +5,12 @@
 use super::shown::usage_of;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 use toft_model::{
-    event::{AgentEnd, MessageEnd, RetryStart, ToolEnd, ToolStart, ToolUpdate},
+    event::{AgentEnd, Answered, MessageEnd, RetryStart, ToolEnd, ToolStart, ToolUpdate},
     message::{AssistantMessage, Message, text_of},
     plan::{AutoCheck, CheckStatus, PlanReady, PlanTodo},
     run::{Commit, JobId, Phase, RunStatus, RunStep, WaitsFor},
@@ -55,14 +58,18 @@ impl Told {
     }
 }
 
-/// What calls of tools were asked to do, until they end, and what the project's check said last. A machine may begin as
-/// many as it likes and end none: what is forgotten of them is told without it.
+/// What calls of tools were asked to do, until they end, what is waited for, and what the project's check said last. A
+/// machine may begin as many as it likes and end none: what is forgotten of them is told without it.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     asked: HashMap<String, Asked>,
     /// Of all of it.
     bytes: usize,
     check_passed: Option<bool>,
+    /// Questions that nobody has answered.
+    questions: HashSet<String>,
+    /// What a call of a model waits for: a task's may wait while another one asks.
+    model_waits: Option<WaitsFor>,
 }
 
 #[derive(Debug)]
@@ -75,7 +82,7 @@ impl Calls {
     fn begin(&mut self, tool: ToolStart, bytes: usize) {
         self.end(&tool.tool_call_id);
         if self.asked.len() >= CALLS_MAX || self.bytes + bytes > CALLS_BYTES_MAX {
-            *self = Self { check_passed: self.check_passed, ..Self::default() };
+            (self.asked, self.bytes) = (HashMap::new(), 0);
         }
         if bytes <= CALLS_BYTES_MAX {
             self.bytes += bytes;
@@ -93,8 +100,50 @@ impl Calls {
         command(&self.asked.get(call)?.input)
     }
 
+    /// Takes in who is waited for, or not any more. Whether it said so.
+    fn wait(&mut self, event: &NewEvent) -> bool {
+        match event.kind.as_str() {
+            "question" | "answered" => {
+                // Both name it in the same way.
+                let Ok(of) = serde_json::from_str::<Answered>(&event.data) else { return false };
+                let key = of.id.unwrap_or(of.tool_call_id);
+                if event.kind == "answered" {
+                    self.questions.remove(&key);
+                } else if self.questions.len() < CALLS_MAX {
+                    self.questions.insert(key);
+                }
+                true
+            }
+            "auto_retry_start" => {
+                let Ok(retry) = serde_json::from_str::<RetryStart>(&event.data) else {
+                    return false;
+                };
+                // A budget that is spent is raised by a person.
+                let what = if retry.asks { WaitsFor::Answer } else { WaitsFor::Provider };
+                let waits = retry.asks || retry.waits;
+                self.model_waits = waits.then_some(what).or(self.model_waits);
+                waits
+            }
+            "auto_retry_end" => {
+                self.model_waits = None;
+                true
+            }
+            "agent_end" => {
+                (self.questions, self.model_waits) = (HashSet::new(), None);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Who is waited for now.
+    fn waits(&self) -> Option<WaitsFor> {
+        if self.questions.is_empty() { self.model_waits } else { Some(WaitsFor::Answer) }
+    }
+
     /// Takes in what was told before.
     pub(super) fn remember(&mut self, event: &NewEvent) {
+        self.wait(event);
         if event.kind == "tool_start"
             && let Ok(tool) = serde_json::from_str::<ToolStart>(&event.data)
         {
@@ -186,6 +235,7 @@ pub(super) fn tell(
             checked(told, ts, &check);
         }
         "agent_end" => {
+            calls.wait(event);
             let end: AgentEnd = serde_json::from_str(data).ok()?;
             // No provider answers for nothing: whoever tells of no tokens has told of none, which is not 0.
             if end.usage.total_tokens > 0 {
@@ -210,22 +260,15 @@ pub(super) fn tell(
                 told.status(ts, status, with);
             }
         }
-        "question" => waits(told, ts, state, Some(WaitsFor::Answer)),
-        "answered" => waits(told, ts, state, None),
-        "auto_retry_start" => {
-            let retry: RetryStart = serde_json::from_str(data).ok()?;
-            if retry.asks {
-                // A budget is spent: a person raises it.
-                waits(told, ts, state, Some(WaitsFor::Answer));
-            } else if retry.waits {
-                waits(told, ts, state, Some(WaitsFor::Provider));
-            }
+        "question" | "answered" | "auto_retry_start" if calls.wait(event) => {
+            waits(told, ts, state, calls.waits());
         }
-        // It answers, or is not waited for any more. Nothing is asked while a model is.
+        // It answers, or is not waited for any more.
         "auto_retry_end"
-            if matches!(state.waits_for, Some(WaitsFor::Provider | WaitsFor::Answer)) =>
+            if calls.wait(event)
+                && matches!(state.waits_for, Some(WaitsFor::Provider | WaitsFor::Answer)) =>
         {
-            waits(told, ts, state, None);
+            waits(told, ts, state, calls.waits());
         }
         "run_step" => {
             let step: RunStep = serde_json::from_str(data).ok()?;

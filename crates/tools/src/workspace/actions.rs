@@ -301,6 +301,7 @@ async fn program(ctx: &ToolContext, bounds: Bounds, files: &Files, argv: &[&str]
     let order = Order {
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         shown: argv.join(" "),
+        line: argv.join(" "),
         cwd: files.root(),
         env: Vec::new(),
         limit: None,

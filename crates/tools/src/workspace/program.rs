@@ -35,6 +35,8 @@ pub(super) struct Order<'a> {
     pub(super) argv: Vec<String>,
     /// As the model wrote it, for people.
     pub(super) shown: String,
+    /// The line of a shell that would do the same, in which checks are looked for.
+    pub(super) line: String,
     pub(super) cwd: &'a Path,
     pub(super) env: Vec<(String, String)>,
     /// `None`: what is set for all.
@@ -179,7 +181,7 @@ pub(super) async fn run(ctx: &ToolContext, bounds: Bounds, order: Order<'_>) -> 
         receipt: Some(ReceiptFor {
             session_id: ctx.session_id.clone(),
             tool_call_id: ctx.call_id.clone(),
-            checks: checks::of(&order.shown),
+            checks: checks::of(&order.line),
         }),
         label: Some(order.shown),
         ..ExecSpec::default()

@@ -68,17 +68,14 @@ impl Tool for RunCode {
         }
     }
 
-    /// As the line that would do the same, so that rules for shells hold for it.
     fn about(&self, arguments: &Value) -> About {
         let code = peek(arguments, &["code"]).unwrap_or_default();
         let language = peek(arguments, &["language"]).unwrap_or_else(|| LANGUAGE.to_owned());
-        let program = interpreter(&language).unwrap_or([LANGUAGE, "-c"]);
-        match program {
-            ["bash", _] => About::Command(code),
-            [program, flag] => {
-                About::Command(format!("{program} {flag} '{}'", code.replace('\'', r"'\''")))
-            }
-        }
+        About::Command(line(interpreter(&language).unwrap_or([LANGUAGE, "-c"]), &code))
+    }
+
+    fn can_do_as(&self) -> Option<&'static str> {
+        Some("bash")
     }
 
     fn again(&self, _: &Value) -> Again {
@@ -98,6 +95,7 @@ impl Tool for RunCode {
         let order = Order {
             argv,
             shown: shown.clone(),
+            line: line(asked.program, &asked.code),
             cwd: &ctx.cwd,
             env: Vec::new(),
             limit: asked.limit,
@@ -108,6 +106,14 @@ impl Tool for RunCode {
 
     async fn settled(&self, ctx: &ToolContext, _: &ToolOutcome) {
         program::let_go(ctx).await;
+    }
+}
+
+/// The line of a shell that would do the same.
+fn line(program: [&str; 2], code: &str) -> String {
+    match program {
+        ["bash", _] => code.to_owned(),
+        [program, flag] => format!("{program} {flag} '{}'", code.replace('\'', r"'\''")),
     }
 }
 

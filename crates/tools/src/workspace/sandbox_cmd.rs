@@ -88,6 +88,7 @@ impl Tool for SandboxCmd {
         let order = Order {
             argv,
             shown: asked.cmd.clone(),
+            line: asked.cmd.clone(),
             cwd: &place,
             env: asked.env,
             limit: asked.limit,

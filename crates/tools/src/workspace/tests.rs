@@ -375,6 +375,7 @@ async fn a_piece_of_code_runs_in_its_language_in_the_projects_folder() {
     }
     let reading = bench.reading("r", RUN_CODE, json!({ "code": code })).await;
     assert!(reading.is_error && reading.details.unwrap()["planMode"] == true);
+    assert_eq!(bench.toolbox.judged_as(RUN_CODE), ["run_code", "bash"]);
     // Rules see it as the line that would do the same.
     let about = |arguments: Value| match bench.toolbox.get(RUN_CODE).unwrap().about(&arguments) {
         crate::about::About::Command(line) => line,

@@ -155,7 +155,7 @@ function state(draft: Draft, event: BridgeEvent): void {
       draft.set({ status: 'waiting', question: event.data })
       return
     case 'answered':
-      draft.set({ status: 'working', question: null })
+      draft.set({ status: draft.is('retry')?.asks ? 'waiting' : 'working', question: null })
       return
     case 'mode_change':
       draft.set({ mode: event.data.mode })
@@ -212,7 +212,11 @@ function state(draft: Draft, event: BridgeEvent): void {
       })
       return
     case 'auto_retry_end':
-      draft.set({ retry: null, ...(event.data.success ? { status: 'working' as const } : {}) })
+      // What another helper asks stays asked.
+      draft.set({
+        retry: null,
+        ...(event.data.success && !draft.is('question') ? { status: 'working' as const } : {}),
+      })
       return
     case 'message_end':
       if (event.data.message.role === 'assistant') {

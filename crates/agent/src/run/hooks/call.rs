@@ -141,8 +141,10 @@ impl Run {
 
     fn hooks_of(&self, event: HookEvent, call: &ToolCall) -> Vec<(&Extension, &Hook)> {
         let arguments = Value::Object(call.arguments.clone());
-        let (meant, _) = self.conversation.tools().meant(&call.name, arguments);
-        self.extensions.hooks(event, &[&call.name, &meant])
+        let tools = self.conversation.tools();
+        let (meant, _) = tools.meant(&call.name, arguments);
+        let names: Vec<&str> = [&*call.name].into_iter().chain(tools.judged_as(&meant)).collect();
+        self.extensions.hooks(event, &names)
     }
 }
 

@@ -228,7 +228,10 @@ impl AgentRuntime {
         // Before its prompt something else may work there.
         let is_said = talks && self.is_said(state, &prompt).await;
         let mut failed = ending.failed.clone();
-        let plans = is_said && state.phase == Phase::Plan;
+        // What may be tried again keeps the plan that it has.
+        let asks = state.waits.is_some_and(|wait| wait.what == WaitsFor::Approval);
+        let is_wanted = ending.status == RunStatus::Error && !asks;
+        let plans = is_said && state.phase == Phase::Plan && !is_wanted;
         if plans {
             // First: whoever approves it from now on is refused, and what was approved before is stopped.
             self.withdraw(state).await;

@@ -47,8 +47,8 @@ impl Work {
                 let written = self.write(told, left, Durable::Now).await;
                 if let Some(path) = path {
                     let is_left = match &written {
-                        Err(Stop::Lost) => self.is_gone().await,
-                        Err(Stop::Cancelled) => true,
+                        // Nobody else's has its name.
+                        Err(Stop::Lost | Stop::Cancelled) => true,
                         Ok(())
                         | Err(Stop::Written | Stop::Elsewhere | Stop::Later | Stop::Failed(_)) => {
                             false
@@ -143,10 +143,5 @@ impl Work {
                 tracing::warn!(run.id = %self.run.id, %error, "what a run costs is not known");
             }
         }
-    }
-
-    /// Whether it went with its project.
-    async fn is_gone(&self) -> bool {
-        matches!(self.app.store.run(&self.run.project, &self.run.id).await, Ok(None))
     }
 }

@@ -120,6 +120,7 @@ pub(super) async fn back(
     let order = Order {
         argv: ["sh", "-c", SCRIPT, "toft-rollback", sha, &kept].map(str::to_owned).to_vec(),
         shown: format!("rollback to {sha}"),
+        line: String::new(),
         cwd: files.root(),
         env: vec![("GIT_TERMINAL_PROMPT".into(), "0".into()), ("LC_ALL".into(), "C".into())],
         limit: None,

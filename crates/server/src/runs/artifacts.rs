@@ -200,6 +200,8 @@ impl Artifacts {
         self.sweep(path).await?;
         let (store, key) = (Arc::clone(&self.store), self.key(path));
         let mut writer = BufWriter::new(Arc::clone(&store), key.clone());
+        let place =
+            self.folder.as_deref().and_then(|folder| Some(folder.join(path).parent()?.to_owned()));
         let given_up = CancellationToken::new();
         let _given_up = given_up.clone().drop_guard();
         // In a task of its own: a writer that is dropped takes back nothing.
@@ -210,6 +212,8 @@ impl Artifacts {
                 Ok(size) => size,
                 Err(error) => {
                     let _ = writer.abort().await;
+                    // Not while something else is in there.
+                    let _ = place.map(fs::remove_dir);
                     return Err(error);
                 }
             };
@@ -392,6 +396,11 @@ mod tests {
         while part.exists() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        let alone = Artifacts::workspace(&project, &JobId::random(), 1, 1);
+        let cut = pieces(11).chain([Err(io::Error::other("cut"))]);
+        assert!(artifacts.put(&alone, futures_util::stream::iter(cut)).await.is_err());
+        let place = dir.path().join("artifacts").join(&alone);
+        assert!(!place.parent().unwrap().exists(), "a folder of nothing");
         // Of a server that was killed in the middle: gone with the next try, or with the project.
         let file = dir.path().join("artifacts").join(&path);
         for name in ["#1", "#12"] {

@@ -1,7 +1,7 @@
 //! A collector of traces that others wrote the reading of: `peers/collector/collector.py`, a process of its
 //! own.
 
-use crate::{peers, toft::STEP_TIMEOUT};
+use crate::{peers, ports, toft::STEP_TIMEOUT};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::{
@@ -23,7 +23,7 @@ impl Collector {
         if peers::python("collector").is_none() {
             return Ok(None);
         }
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ports::free();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Some(Self { port, child: None, http }))

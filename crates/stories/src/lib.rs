@@ -11,6 +11,7 @@ pub mod internet;
 mod made;
 pub mod peers;
 pub mod podman;
+pub mod ports;
 pub mod processes;
 pub mod provider;
 pub mod runs;

@@ -1,13 +1,13 @@
 //! Servers that are no part of Toft, each in a folder of its own that goes with it: OpenSSH and
 //! PostgreSQL as the distribution has them. On loopback addresses of this host.
 
-use crate::{made, processes};
+use crate::{made, ports, processes};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsString,
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -95,7 +95,7 @@ impl Server {
         }
         fs::copy(at("key.pub"), at("authorized"))?;
         let home = folder.path().display();
-        let address = free_address()?;
+        let address = ports::free_address();
         // Accounts of its own, in mounts of its own: the host's stay as they are.
         fs::write(
             at("passwd"),
@@ -128,7 +128,7 @@ impl Server {
     /// PostgreSQL with one user, `story`, who needs no password. `None`: there is none here. Needs
     /// root.
     pub fn postgres() -> Result<Option<Self>> {
-        Self::postgres_behind(&[], free_address()?)
+        Self::postgres_behind(&[], ports::free_address())
     }
 
     /// The same, started by a program that is put in front of it, at an address that there is then.
@@ -267,10 +267,6 @@ fn folder(prefix: &str) -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     Ok(folder)
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// What starts a program in mounts of its own where these names mean 127.0.0.1. Needs root.

@@ -2,7 +2,7 @@
 //! server and its machines, and then looks for what was left behind.
 
 use crate::{
-    lane,
+    lane, ports,
     processes::{self, Process},
     user::User,
 };
@@ -69,11 +69,6 @@ pub fn binary() -> PathBuf {
     target.expect("tests run from the target folder").join("toft")
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
-}
-
 /// A user that everything belongs to which a story made for its server.
 fn own_user(start: &mut Start) -> Result<User> {
     let user = User::make()?;
@@ -110,7 +105,7 @@ impl Toft {
             base: String::new(),
             token: String::new(),
             link: String::new(),
-            port: free_port(),
+            port: ports::free(),
             start,
             child: None,
             http: reqwest::Client::builder().no_proxy().build()?,

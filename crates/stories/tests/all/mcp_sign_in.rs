@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, process::Stdio};
-use toft_stories::{https::Https, lane, peers, scan, toft::Start};
+use toft_stories::{https::Https, lane, peers, ports, scan, toft::Start};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -36,7 +36,7 @@ impl Scene {
             lane::skip(story, "not installed: `.ci/peers` does that");
             return Ok(None);
         };
-        let inner = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let inner = ports::free_address();
         let https = Https::in_front_of(NAMES, inner).await?;
         let port = https.address.port();
         let made = json!({

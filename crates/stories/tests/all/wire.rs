@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use toft_stories::{
-    lane,
+    lane, ports,
     session::{self, Follow, Seen},
     toft::{Start, Toft},
 };
@@ -29,7 +29,7 @@ impl Double {
     /// With what it says in this file or folder.
     pub(crate) async fn with(fixtures: &Path) -> Result<Self> {
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ports::free();
         let child = Command::new("node")
             .arg(peers.join("node_modules/.bin/llmock"))
             .args(["-p", &port.to_string(), "-f"])

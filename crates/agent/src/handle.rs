@@ -2,13 +2,13 @@
 //! opened, by whoever keeps the project's.
 
 use crate::{
-    command::{Command, Refused, Reply},
+    command::{Command, Prompted, Refused, Reply},
     conversation::Conversation,
-    session::TaskOf,
+    session::{QueuedAs, TaskOf},
 };
 use async_trait::async_trait;
 use std::{path::PathBuf, sync::Arc};
-use toft_model::id::SessionId;
+use toft_model::{id::SessionId, message::UserContent};
 use tokio::sync::{mpsc, oneshot};
 
 /// Reaches an open session.
@@ -45,6 +45,16 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| Refused::Closed)?;
         answer.await.map_err(|_| Refused::Closed)?
+    }
+
+    /// Says something; `waiting` as in [`Command::Prompt`].
+    pub async fn prompt(
+        &self,
+        id: Option<String>,
+        content: UserContent,
+        waiting: Option<QueuedAs>,
+    ) -> Result<Prompted, Refused> {
+        self.ask(|reply| Command::Prompt { id, content, waiting, setting: None, reply }).await
     }
 
     /// Goes on with cut work, if there is some.

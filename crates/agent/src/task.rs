@@ -140,9 +140,7 @@ impl Helpers {
             }
             let content = UserContent::Text(order.prompt.clone());
             let (id, waiting) = (Some(TASK_PROMPT.to_owned()), Some(QueuedAs::FollowUp));
-            handle
-                .ask(|reply| Command::Prompt { id, content, waiting, setting: None, reply })
-                .await?;
+            handle.prompt(id, content, waiting).await?;
         }
         tokio::select! {
             rested = handle.ask(|reply| Command::Rested { reply }) => rested,

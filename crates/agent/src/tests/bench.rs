@@ -288,15 +288,7 @@ impl Bench {
         waiting: QueuedAs,
     ) -> Result<crate::Prompted, Refused> {
         let content = UserContent::Text(text.into());
-        self.handle
-            .ask(|reply| Command::Prompt {
-                id: None,
-                content,
-                waiting: Some(waiting),
-                setting: None,
-                reply,
-            })
-            .await
+        self.handle.prompt(None, content, Some(waiting)).await
     }
 
     /// The same under an id that the caller chose.
@@ -307,15 +299,7 @@ impl Bench {
     ) -> Result<crate::Prompted, Refused> {
         let (id, content) = (id.map(str::to_owned), UserContent::Text(text.into()));
         let waiting = QueuedAs::FollowUp;
-        self.handle
-            .ask(|reply| Command::Prompt {
-                id,
-                content,
-                waiting: Some(waiting),
-                setting: None,
-                reply,
-            })
-            .await
+        self.handle.prompt(id, content, Some(waiting)).await
     }
 
     pub(super) async fn abort(&self) -> toft_model::event::QueueUpdate {

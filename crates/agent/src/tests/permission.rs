@@ -41,17 +41,6 @@ async fn a_denied_call_is_not_done_and_the_model_learns_why() {
 }
 
 #[tokio::test]
-async fn a_question_that_nobody_waits_for_any_more_is_told_as_such() {
-    let bench = Bench::new(calls(&[r#"{"a":"secret"}"#]));
-    rules(&bench, Action::Ask);
-    bench.prompt("go").await;
-    bench.hear("question", 1).await;
-    bench.abort().await;
-    bench.hear("agent_end", 1).await;
-    assert!(bench.story().contains("answered"), "{}", bench.story());
-}
-
-#[tokio::test]
 async fn a_person_is_asked_and_their_word_counts() {
     let secret = r#"{"a":"secret"}"#;
     let bench = Bench::new(calls(&[secret, r#"{"b":"secret"}"#]));
@@ -115,6 +104,7 @@ async fn a_stop_ends_a_question() {
     assert_eq!(bench.end().reason, "aborted");
     assert_eq!(bench.tools.runs.load(Ordering::SeqCst), 0);
     assert!(bench.handle.conversation().question().is_none());
+    assert!(bench.story().contains("answered"), "nobody waits for it any more: {}", bench.story());
 }
 
 #[tokio::test]

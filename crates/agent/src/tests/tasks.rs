@@ -162,14 +162,8 @@ async fn nobody_else_speaks_in_the_conversation_of_a_task() {
     bench.tools.began.notified().await;
     let child = of_child(&bench);
     let content = UserContent::Text("and me?".into());
-    let said = child.ask(|reply| Command::Prompt {
-        id: None,
-        content,
-        waiting: Some(QueuedAs::Steer),
-        setting: None,
-        reply,
-    });
-    assert!(matches!(said.await, Err(Refused::Task)));
+    let said = child.prompt(None, content, Some(QueuedAs::Steer)).await;
+    assert!(matches!(said, Err(Refused::Task)));
     let refused = child.ask(|reply| Command::Retry { reply }).await;
     assert!(matches!(refused, Err(Refused::Task)), "{refused:?}");
     let (plan_id, plan) = (None, None);

@@ -35,15 +35,7 @@ async fn person(runtime: Arc<AgentRuntime>) {
     if !said {
         let content = UserContent::Text("build it".into());
         let waiting = QueuedAs::FollowUp;
-        let _ = handle
-            .ask(|reply| Command::Prompt {
-                id: None,
-                content,
-                waiting: Some(waiting),
-                setting: None,
-                reply,
-            })
-            .await;
+        let _ = handle.prompt(None, content, Some(waiting)).await;
     }
     while let Some(event) = events.next().await {
         match event.body {
@@ -222,15 +214,7 @@ async fn say(handle: &Handle, text: &str, waiting: QueuedAs) {
     });
     if !said && !waits.steering.iter().chain(&waits.follow_up).any(|t| t == text) {
         let content = UserContent::Text(text.into());
-        let said = handle
-            .ask(|reply| Command::Prompt {
-                id: None,
-                content,
-                waiting: Some(waiting),
-                setting: None,
-                reply,
-            })
-            .await;
+        let said = handle.prompt(None, content, Some(waiting)).await;
         if said.is_err() {
             // The bridge is gone; this life is over.
             std::future::pending::<()>().await;

@@ -1,6 +1,10 @@
 //! Each event of the source's list, with its fields: what is told of a machine's events, told from a list of them.
 
+mod calls;
+mod waits;
+
 use super::*;
+use toft_store::NewRunEvent;
 
 const RUN: &str = "aaaaaaaaaaaa";
 
@@ -15,13 +19,13 @@ fn state() -> RunState {
 
 struct Teller {
     state: RunState,
-    calls: Calls,
+    under_way: UnderWay,
     end: Option<RunStep>,
 }
 
 impl Teller {
     fn new(phase: Phase) -> Self {
-        Self { state: RunState { phase, ..state() }, calls: Calls::default(), end: None }
+        Self { state: RunState { phase, ..state() }, under_way: UnderWay::default(), end: None }
     }
 
     fn hear(&mut self, kind: &str, data: &Value) -> Vec<(String, Value)> {
@@ -29,7 +33,7 @@ impl Teller {
         let event =
             NewEvent { seq: 1, ts: 5, session: None, kind: kind.into(), data: data.to_string() };
         let run: JobId = RUN.parse().unwrap();
-        self.end = tell(&mut told, &mut self.calls, &run, &mut self.state, &event);
+        self.end = tell(&mut told, &mut self.under_way, &run, &mut self.state, &event);
         let one = |event: NewRunEvent| (event.kind, serde_json::from_str(&event.data).unwrap());
         told.0.into_iter().map(one).collect()
     }
@@ -54,183 +58,6 @@ fn result(call: &str, tool: &str, text: &str, details: &Value) -> Value {
 
 fn start(call: &str, tool: &str, input: &Value) -> Value {
     json!({ "toolCallId": call, "toolName": tool, "input": input })
-}
-
-#[test]
-fn a_call_is_told_with_its_output_as_it_comes_by_stream() {
-    let mut teller = Teller::new(Phase::Build);
-    let input = json!({ "cmd": "bun test" });
-    let update = |stream: Option<&str>, delta: &str| {
-        let mut update = json!({ "toolCallId": "c", "toolName": "sandbox_cmd", "delta": delta });
-        if let Some(stream) = stream {
-            update["stream"] = stream.into();
-        }
-        update
-    };
-    let piece = |stream: &str, chunk: &str| {
-        let data = json!({
-            "phase": "stream", "runPhase": "build", "tool": "sandbox_cmd", "runId": "c",
-            "cmd": "bun test", "stream": stream, "internal": false, "chunk": chunk,
-        });
-        ("tool", data)
-    };
-    teller.check(
-        &[
-            ("tool_start", start("c", "sandbox_cmd", &input)),
-            ("tool_update", update(None, "one")),
-            ("tool_update", update(Some("stderr"), "two")),
-            ("tool_end", result("c", "sandbox_cmd", "done", &json!({}))),
-        ],
-        &[
-            (
-                "tool",
-                json!({
-                    "phase": "start", "runPhase": "build", "tool": "sandbox_cmd", "runId": "c", "input": input,
-                }),
-            ),
-            piece("stdout", "one"),
-            piece("stderr", "two"),
-            (
-                "tool",
-                json!({
-                    "phase": "end", "runPhase": "build", "tool": "sandbox_cmd", "runId": "c",
-                    "durationMs": 7, "output": "done",
-                }),
-            ),
-        ],
-    );
-    // The project's own check is nobody's call.
-    let own = json!({ "toolCallId": "check_1", "toolName": "bash", "delta": "x" });
-    assert_eq!(teller.hear("tool_update", &own)[0].1["internal"], true);
-}
-
-#[test]
-fn a_failed_call_is_an_error_and_an_attempt_to_change_while_planning_a_warning() {
-    let mut teller = Teller::new(Phase::Plan);
-    let mut refused = result("c", "write", "refused", &json!({ "planMode": true }));
-    refused["isError"] = true.into();
-    teller.check(
-        &[("tool_end", refused)],
-        &[
-            (
-                "status",
-                json!({ "status": "plan_policy_warning", "tool": "write", "detail": "refused" }),
-            ),
-            (
-                "tool",
-                json!({
-                    "phase": "error", "runPhase": "plan", "tool": "write", "runId": "c", "durationMs": 7,
-                    "error": "refused",
-                }),
-            ),
-        ],
-    );
-}
-
-#[test]
-fn a_program_that_tries_to_write_while_planning_is_a_warning() {
-    let output = "sh: 1: cannot create a: Read-only file system";
-    for (phase, tool, input, warns) in [
-        (Phase::Plan, "bash", json!({ "command": "echo > a" }), true),
-        (Phase::Plan, "read", json!({ "path": "notes.md" }), false),
-        (Phase::Build, "bash", json!({ "command": "echo > /usr/a" }), false),
-    ] {
-        let mut teller = Teller::new(phase);
-        teller.hear("tool_start", &start("c", tool, &input));
-        let told = teller.hear("tool_end", &result("c", tool, output, &json!({})));
-        let warning = json!({ "status": "plan_policy_warning", "tool": tool, "detail": output });
-        assert_eq!(told.contains(&("status".into(), warning)), warns, "{phase:?} {tool}");
-    }
-}
-
-#[test]
-fn what_a_set_action_and_a_piece_of_code_print_is_told_with_what_runs() {
-    for (tool, input, cmd) in [
-        ("project_actions", json!({ "action": "run_install" }), "run_install"),
-        ("run_code", json!({ "code": "print(1)" }), "print(1)"),
-    ] {
-        let mut teller = Teller::new(Phase::Build);
-        teller.hear("tool_start", &start("c", tool, &input));
-        let update = json!({ "toolCallId": "c", "toolName": tool, "delta": "1" });
-        assert_eq!(teller.hear("tool_update", &update)[0].1["cmd"], cmd);
-    }
-}
-
-#[test]
-fn of_two_helpers_one_waits_for_a_model_while_the_other_asks() {
-    let mut teller = Teller::new(Phase::Build);
-    let retry = |asks: bool| {
-        json!({ "attempt": 1, "maxAttempts": 3, "delayMs": 1, "errorMessage": "e", "asks": asks,
-                "waits": !asks })
-    };
-    let question = json!({ "question": "May I?", "toolCallId": "t2", "id": "child:c1" });
-    let answered = json!({ "toolCallId": "t2", "id": "child:c1" });
-    let end = json!({ "success": true, "attempt": 1 });
-    let mut after = |kind: &str, data: &Value| {
-        teller.hear(kind, data);
-        teller.state.waits_for
-    };
-    assert_eq!(after("auto_retry_start", &retry(false)), Some(WaitsFor::Provider));
-    assert_eq!(after("question", &question), Some(WaitsFor::Answer));
-    assert_eq!(after("auto_retry_end", &end), Some(WaitsFor::Answer), "it is still asked");
-    assert_eq!(after("auto_retry_start", &retry(true)), Some(WaitsFor::Answer));
-    assert_eq!(after("answered", &answered), Some(WaitsFor::Answer), "a budget is spent");
-    assert_eq!(after("auto_retry_end", &end), None);
-}
-
-#[test]
-fn a_question_that_comes_before_the_step_to_building_stays() {
-    let mut teller = Teller::new(Phase::Plan);
-    teller.state.waits_for = Some(WaitsFor::Answer);
-    teller.hear("run_step", &json!({ "runId": RUN, "phase": "build" }));
-    assert_eq!(teller.state.waits_for, Some(WaitsFor::Answer));
-    teller.hear("run_step", &json!({ "runId": RUN, "phase": "commit" }));
-    assert_eq!(teller.state.waits_for, None);
-}
-
-#[test]
-fn what_tools_do_to_files_is_told_in_the_sources_words() {
-    for (tool, input, details, expected) in [
-        ("read", json!({ "path": "a" }), json!({}), json!({ "op": "read", "path": "a" })),
-        (
-            "write",
-            json!({ "path": "a", "content": "h\u{e9}" }),
-            json!({}),
-            json!({ "op": "write", "path": "a", "sizeChars": 2 }),
-        ),
-        ("edit", json!({ "path": "a" }), json!({}), json!({ "op": "edit", "path": "a" })),
-        (
-            "ls",
-            json!({}),
-            json!({ "path": ".", "entries": 3 }),
-            json!({ "op": "ls", "path": ".", "entryCount": 3 }),
-        ),
-        (
-            "grep",
-            json!({ "pattern": "x", "path": "src" }),
-            json!({ "matches": 4 }),
-            json!({ "op": "grep", "path": "src", "pattern": "x", "matchCount": 4 }),
-        ),
-        (
-            "find",
-            json!({ "pattern": "*.ts" }),
-            json!({ "results": 5 }),
-            json!({ "op": "glob", "path": ".", "pattern": "*.ts", "matchCount": 5 }),
-        ),
-    ] {
-        let mut teller = Teller::new(Phase::Build);
-        teller.hear("tool_start", &start("c", tool, &input));
-        let told = teller.hear("tool_end", &result("c", tool, "done", &details));
-        let mut expected = expected;
-        expected["phase"] = "build".into();
-        assert_eq!(told[0], ("file_op".into(), expected), "{tool}");
-    }
-    let mut teller = Teller::new(Phase::Build);
-    let files =
-        json!({ "files": [{ "path": "a", "change": "A" }, { "path": "b", "change": "M" }] });
-    let told = teller.hear("tool_end", &result("c", "apply_patch", "done", &files));
-    let ops: Vec<_> = told.iter().filter(|(kind, _)| kind == "file_op").collect();
-    assert_eq!((&ops[0].1["op"], &ops[1].1["op"]), (&json!("write"), &json!("edit")));
 }
 
 #[test]
@@ -461,52 +288,6 @@ fn a_run_that_several_models_answered_says_so_and_has_no_one_price() {
     assert_eq!(teller.state.model_source, source);
     teller.hear("tool_end", &helper("a", "two"));
     assert_eq!(teller.state.model_source.as_deref(), Some(SEVERAL));
-}
-
-#[test]
-fn a_budget_that_is_spent_is_waited_for_like_an_answer_until_the_model_is_asked_again() {
-    let mut teller = Teller::new(Phase::Build);
-    let retry = |asks: bool, waits: bool| {
-        json!({
-            "attempt": 1, "maxAttempts": 9, "delayMs": 1, "errorMessage": "e", "asks": asks, "waits": waits,
-        })
-    };
-    for (asks, waits, expected) in [
-        (true, false, Some(WaitsFor::Answer)),
-        (false, true, Some(WaitsFor::Provider)),
-        (false, false, None),
-    ] {
-        teller.hear("auto_retry_start", &retry(asks, waits));
-        assert_eq!(teller.state.waits_for, expected);
-        teller.hear("auto_retry_end", &json!({ "success": true, "attempt": 1 }));
-        assert_eq!(teller.state.waits_for, None);
-    }
-}
-
-#[test]
-fn calls_that_never_end_are_forgotten_before_they_are_too_many_or_too_large() {
-    let start = |call: String, text: &str| json!({ "toolCallId": call, "toolName": "bash", "input": { "command": text } });
-    let mut teller = Teller::new(Phase::Build);
-    for n in 0..CALLS_MAX * 3 {
-        teller.hear("tool_start", &start(format!("c{n}"), "make"));
-        assert!(teller.calls.asked.len() <= CALLS_MAX);
-    }
-    let large = "x".repeat(CALLS_BYTES_MAX / 3);
-    for n in 0..9 {
-        teller.hear("tool_start", &start(format!("d{n}"), &large));
-        assert!(teller.calls.bytes <= CALLS_BYTES_MAX, "{}", teller.calls.bytes);
-    }
-    // The same one again counts once, and what has ended not at all.
-    let mut teller = Teller::new(Phase::Build);
-    for _ in 0..9 {
-        teller.hear("tool_start", &start("e".into(), &large));
-    }
-    let cmd = teller.calls.command("e").and_then(Value::as_str);
-    assert_eq!(cmd.map(str::len), Some(large.len()));
-    teller.hear("tool_end", &result("e", "bash", "", &Value::Null));
-    assert_eq!((teller.calls.asked.len(), teller.calls.bytes), (0, 0));
-    teller.hear("tool_start", &start("f".into(), &"x".repeat(CALLS_BYTES_MAX)));
-    assert_eq!(teller.calls.command("f"), None, "more than all that is remembered");
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Work {
         })
     }
 
-    /// Which calls were under way when an earlier owner told the last event.
+    /// What was under way when an earlier owner told the last event.
     async fn remember(&mut self, after: u64) -> Result<(), Stop> {
         let mut after = after;
         loop {
@@ -77,7 +77,7 @@ impl Work {
                 if event.seq > self.run.state.taken_seq {
                     return Ok(());
                 }
-                self.calls.remember(event);
+                self.under_way.remember(event);
                 after = event.seq;
             }
             if events.is_empty() {

@@ -103,7 +103,7 @@ impl Work {
                 continue;
             }
             let (id, state) = (&self.run.id, &mut self.run.state);
-            if let Some(step) = told::tell(&mut told, &mut self.calls, id, state, event) {
+            if let Some(step) = told::tell(&mut told, &mut self.under_way, id, state, event) {
                 return Ok(Some((step, told)));
             }
         }

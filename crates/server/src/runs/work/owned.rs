@@ -5,7 +5,7 @@ use crate::{
     api_error::{ApiError, Code},
     runs::{
         Held,
-        told::{self, Calls, Told},
+        told::{self, Told, UnderWay},
     },
     state::App,
 };
@@ -39,7 +39,7 @@ pub(in super::super) struct Work {
     pub(super) begins: bool,
     /// See [`Held`].
     rests: Arc<AtomicBool>,
-    pub(super) calls: Calls,
+    pub(super) under_way: UnderWay,
 }
 
 /// Why work on a run stops here.
@@ -81,7 +81,8 @@ impl From<ApiError> for Stop {
 impl Work {
     pub(in super::super) fn new(app: App, run: Run, held: &Held) -> Self {
         let (cancelled, rests) = (held.cancelled.clone(), Arc::clone(&held.rests));
-        let work = Self { app, run, cancelled, begins: false, rests, calls: Calls::default() };
+        let work =
+            Self { app, run, cancelled, begins: false, rests, under_way: UnderWay::default() };
         work.rest();
         work
     }

@@ -13,6 +13,13 @@ fn waits(state: &State) -> bool {
     state.told.is_some() && matches!(state.waits, Some(Wait { what: WaitsFor::Approval, .. }))
 }
 
+/// Orders the run, and waits until it waits for approval; its conversation.
+async fn at_its_plan(runtime: &AgentRuntime, order: &RunOrder) -> Handle {
+    runtime.order_run(id(), order.clone()).await.unwrap();
+    let run = until(runtime, waits).await;
+    conversation(runtime, &run).await
+}
+
 fn edited() -> Plan {
     let todo = PlanTodo { title: "Make it red".into(), ..PlanTodo::default() };
     Plan { summary: "Red.".into(), todos: vec![todo] }
@@ -115,10 +122,7 @@ fn a_run_that_plans_anew_says_that_nobody_is_waited_for() {
     let house = House::new(vec![plan(), ask]);
     let order = order(&json!({"approval": true}));
     assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
-        runtime.order_run(id(), order.clone()).await.unwrap();
-        until(&runtime, waits).await;
-        let run = runtime.run_now(&id()).await.unwrap();
-        let handle = conversation(&runtime, &run).await;
+        let handle = at_its_plan(&runtime, &order).await;
         let reason = Some("not that".to_owned());
         let reject = |reply| Command::Reject { plan_id: None, reason: reason.clone(), reply };
         handle.ask(reject).await.unwrap();
@@ -163,10 +167,7 @@ fn a_mode_that_is_set_while_a_plan_waits_builds_nothing() {
     let order = order(&json!({"approval": true}));
     assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
         let mut events = Box::pin(runtime.log().follow(Some(0), None));
-        runtime.order_run(id(), order.clone()).await.unwrap();
-        until(&runtime, waits).await;
-        let run = runtime.run_now(&id()).await.unwrap();
-        let handle = conversation(&runtime, &run).await;
+        let handle = at_its_plan(&runtime, &order).await;
         handle.ask(|reply| Command::Mode { mode: Mode::Build, reply }).await.unwrap();
         hear(&mut events, "mode_change").await;
         hear(&mut events, "mode_change").await;
@@ -176,8 +177,7 @@ fn a_mode_that_is_set_while_a_plan_waits_builds_nothing() {
         assert_eq!((run.waits_for, run.status), (Some(WaitsFor::Approval), None));
         // What is said in that mode is work without a plan.
         let (content, waiting) = (UserContent::Text("just do it".into()), Some(QueuedAs::Steer));
-        let say = |reply| Command::Prompt { id: None, content, waiting, setting: None, reply };
-        handle.ask(say).await.unwrap();
+        handle.prompt(None, content, waiting).await.unwrap();
         let run = until(&runtime, State::is_over).await;
         assert_eq!(run.status, Some(RunStatus::Completed), "{run:?}");
     }));
@@ -189,15 +189,10 @@ fn what_is_said_in_build_mode_while_a_plan_waits_is_built_in_its_own_time() {
     let house = House::new(vec![plan(), slow()]);
     let order = order(&json!({"approval": true, "commit": false}));
     assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
-        runtime.order_run(id(), order.clone()).await.unwrap();
-        until(&runtime, waits).await;
-        let run = runtime.run_now(&id()).await.unwrap();
-        let handle = conversation(&runtime, &run).await;
+        let handle = at_its_plan(&runtime, &order).await;
         handle.ask(|reply| Command::Mode { mode: Mode::Build, reply }).await.unwrap();
         let content = UserContent::Text("just do it".into());
-        let say =
-            |reply| Command::Prompt { id: None, content, waiting: None, setting: None, reply };
-        handle.ask(say).await.unwrap();
+        handle.prompt(None, content, None).await.unwrap();
         // While it works.
         until(&runtime, |state| state.phase == Phase::Build && state.told.is_some()).await;
         runtime.cancel_run(&id(), 1).await.unwrap();
@@ -215,9 +210,7 @@ fn a_run_whose_prompt_was_not_said_yet_ends_nobody_elses_work() {
         let session = handle.conversation().id().clone();
         let mut events = Box::pin(runtime.log().follow(Some(0), None));
         let content = UserContent::Text("mine".into());
-        let say =
-            |reply| Command::Prompt { id: None, content, waiting: None, setting: None, reply };
-        handle.ask(say).await.unwrap();
+        handle.prompt(None, content, None).await.unwrap();
         hear(&mut events, "tool_start").await;
         // As a prompt leaves it that the person was faster than.
         let prompt = prompt_of(&id());
@@ -240,10 +233,7 @@ fn a_summary_that_a_person_wants_while_a_plan_waits_is_no_other_plan() {
     let house = House::new(vec![plan(), summary]);
     let order = order(&json!({"approval": true, "commit": false}));
     assert!(house.life(None, async |runtime: Arc<AgentRuntime>| {
-        runtime.order_run(id(), order.clone()).await.unwrap();
-        until(&runtime, waits).await;
-        let run = runtime.run_now(&id()).await.unwrap();
-        let handle = conversation(&runtime, &run).await;
+        let handle = at_its_plan(&runtime, &order).await;
         // Whatever comes of it.
         let _ = handle.ask(|reply| Command::Compact { instructions: None, reply }).await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -304,14 +294,7 @@ fn what_a_person_says_meanwhile_belongs_to_the_run() {
         let run = runtime.run_now(&id()).await.unwrap();
         let handle = conversation(&runtime, &run).await;
         let (content, waiting) = (UserContent::Text("red".into()), QueuedAs::Steer);
-        let steer = |reply| Command::Prompt {
-            id: None,
-            content,
-            waiting: Some(waiting),
-            setting: None,
-            reply,
-        };
-        handle.ask(steer).await.unwrap();
+        handle.prompt(None, content, Some(waiting)).await.unwrap();
         std::fs::write(house.project().join("go"), "").unwrap();
         let run = until(&runtime, State::is_over).await;
         assert_eq!(run.status, Some(RunStatus::Completed));

@@ -213,9 +213,12 @@ await tell(async () => {
     ['Freezing', can.freeze],
     ['Guarded network', can.egress],
   ]) {
-    const row = page.getByLabel('Machine panel').getByRole('listitem').filter({ hasText: name })
+    const panel = page.getByLabel('Machine panel')
+    const row = panel.getByRole('listitem').filter({ has: page.getByText(name, { exact: true }) })
     const shown = row.first().getByRole('img', { name: has ? 'in force' : 'not in force', exact: true })
-    await shown.waitFor().catch(() => expect(false, `the panel shows ${name}: ${has}`))
+    await shown.waitFor().catch(async () => {
+      expect(false, `the panel shows ${name}: ${has}, in ${await panel.allInnerTexts()}`)
+    })
   }
   await shot('machine')
 

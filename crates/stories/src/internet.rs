@@ -2,7 +2,7 @@
 //! another one with public addresses, hosts and a name server. Nothing of the host's network is
 //! touched, and nobody outside is spoken to.
 
-use crate::lane;
+use crate::{lane, mounts::WITHOUT_OTHERS};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     collections::HashMap,
@@ -80,6 +80,7 @@ impl Internet {
         }
         let status = Command::new("unshare")
             .args(["--net", "--mount", "--propagation", "private"])
+            .args(["sh", "-c", &format!("{WITHOUT_OTHERS}exec \"$0\" \"$@\"")])
             .arg(std::env::current_exe()?)
             .args([story, "--exact", "--nocapture"])
             .env(WITHIN, "1")

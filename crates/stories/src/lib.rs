@@ -9,6 +9,7 @@ pub mod e2b;
 pub mod https;
 pub mod internet;
 mod made;
+pub mod mounts;
 pub mod peers;
 pub mod podman;
 pub mod ports;

@@ -1,7 +1,7 @@
 //! Servers that are no part of Toft, each in a folder of its own that goes with it: OpenSSH and
 //! PostgreSQL as the distribution has them. On loopback addresses of this host.
 
-use crate::{made, ports, processes};
+use crate::{made, mounts::WITHOUT_OTHERS, ports, processes};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -112,10 +112,11 @@ impl Server {
                  KbdInteractiveAuthentication no\nPidFile none\n"
             ),
         )?;
-        let mounts = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && \
-                      mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec \"$2\" -D -e -f \"$1/config\"";
+        let own = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && \
+                   mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec \"$2\" -D -e -f \"$1/config\"";
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", mounts, "sh"]).arg(folder.path()).arg(sshd);
+        let mounts = format!("{WITHOUT_OTHERS}{own}");
+        command.args(["--mount", "sh", "-c", &mounts, "sh"]).arg(folder.path()).arg(sshd);
         command.envs(libraries.map(|path| ("LD_LIBRARY_PATH", path)));
         Self::start(command, address, folder).map(Some)
     }
@@ -277,7 +278,10 @@ pub fn with_names(folder: &Path, names: &[&str]) -> Result<Vec<String>> {
     let lines: Vec<String> =
         names.iter().map(|name| format!("127.0.0.1 {name} {name}.\n")).collect();
     fs::write(&path, format!("{own}\n{}", lines.concat()))?;
-    let mount = format!("mount --bind '{}' /etc/hosts && exec \"$0\" \"$@\"", path.display());
+    let mount = format!(
+        "{WITHOUT_OTHERS}mount --bind '{}' /etc/hosts && exec \"$0\" \"$@\"",
+        path.display()
+    );
     Ok(["unshare", "--mount", "sh", "-c", &mount].map(str::to_owned).into())
 }
 

@@ -1,6 +1,7 @@
 //! One sandbox: namespaces of processes, mounts, network, names and IPC around a folder with homes. Nothing
 //! in it reaches this host's network, control groups or `/tmp`.
 
+use crate::mounts::WITHOUT_OTHERS;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -27,16 +28,7 @@ const STILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What its first process does: `$1` is the folder. It reaps whatever is left to it.
 /// Disks of servers on this host, which lie on loop devices, are not held here.
-const FIRST: &str = r#"set -e
-ip link set lo up
-mount --make-rprivate /
-mounts=$(cat /proc/mounts)
-echo "$mounts" | while read -r of at _; do
-    case "$of $at" in
-        '/dev/loop'*' /') ;;
-        /dev/loop*) umount -l "$at" || true ;;
-    esac
-done
+const FIRST: &str = r#"ip link set lo up
 mount -t tmpfs none /home
 mkdir /home/user
 mount --bind "$1/user" /home/user
@@ -105,7 +97,7 @@ impl Sandbox {
         fs::create_dir_all(folder.path().join("root"))?;
         let anchor = Command::new("unshare")
             .args(["-p", "-m", "-n", "-i", "-u", "-f", "--kill-child=KILL", "--mount-proc"])
-            .args(["/bin/sh", "-c", FIRST, "sandbox"])
+            .args(["/bin/sh", "-c", &format!("set -e\n{WITHOUT_OTHERS}{FIRST}"), "sandbox"])
             .arg(folder.path())
             .env_clear()
             .env("PATH", PATH)

@@ -14,6 +14,7 @@ use std::{
 };
 use toft_stories::{
     lane,
+    mounts::WITHOUT_OTHERS,
     provider::{Provider, Say},
     session::{self, Follow},
     toft::{Start, Toft, binary},
@@ -128,8 +129,8 @@ async fn without_loop_devices_disks_are_plain_copies_and_doctor_says_so() -> Res
         lane::skip("no loop devices", "only root has them anyway");
         return Ok(());
     }
-    let hidden = "mount --bind /dev/null /dev/loop-control && exec \"$@\"";
-    let before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hidden, "sh"];
+    let hidden = format!("{WITHOUT_OTHERS}mount --bind /dev/null /dev/loop-control && exec \"$@\"");
+    let before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &hidden, "sh"];
     let toft =
         Toft::start(Start { before: before.map(str::to_owned).to_vec(), ..Start::default() })
             .await?;

@@ -3,12 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use toft_stories::{
     lane,
     provider::Provider,
     runs::builder,
-    servers::{Kept, Server},
+    servers::{Asked, Kept, Server},
     toft::{STEP_TIMEOUT, Start, Toft},
 };
 
@@ -148,6 +148,15 @@ fn other_server(seen_s: i64) -> String {
 const NO_OTHER: &str = "UPDATE project SET host = (SELECT id FROM server WHERE id <> 'other') WHERE host = 'other'; \
     DELETE FROM server WHERE id = 'other'";
 
+/// A change that is not committed before somebody waits for it.
+fn until_waited_for(change: &str) -> String {
+    format!(
+        "BEGIN; {change}; DO $$ BEGIN FOR n IN 1..600 LOOP PERFORM pg_sleep(0.1); \
+         IF EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))) \
+         THEN RETURN; END IF; END LOOP; RAISE EXCEPTION 'nobody waits for it'; END $$; COMMIT"
+    )
+}
+
 /// A run that waits in the queue, of a project that another server has, or binds just when this one begins.
 async fn cut_beside(toft: &mut Toft, postgres: &Server, way: Way, at: &str) -> Result<()> {
     let made = json!({"name": "Elsewhere", "start": false});
@@ -161,16 +170,26 @@ async fn cut_beside(toft: &mut Toft, postgres: &Server, way: Way, at: &str) -> R
     let bind = format!("UPDATE project SET host = 'other' WHERE public_id = '{}'", house.project);
     let binding = if way == Way::Away {
         postgres.sql(&other_server(-3_600))?;
-        postgres.sql_meanwhile(&bind)?
+        postgres.sql(&bind)?;
+        None
     } else {
         postgres.sql(&other_server(3_600))?;
-        postgres.sql_meanwhile(&format!("BEGIN; {bind}; SELECT pg_sleep(4); COMMIT"))?
+        let binding = postgres.sql_meanwhile(&until_waited_for(&bind))?;
+        // Who comes before it finds the project free.
+        let held = format!(
+            "SELECT 1 FROM project WHERE public_id = '{}' FOR UPDATE NOWAIT",
+            house.project
+        );
+        let until = Instant::now() + STEP_TIMEOUT;
+        while postgres.sql(&held).is_ok() {
+            ensure!(Instant::now() < until, "the project is not held");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Some(binding)
     };
-    // Who comes before it finds the project free.
-    tokio::time::sleep(Duration::from_millis(500)).await;
     house.toft.up_with("TOFT_KILL_AT", at).await?;
     house.toft.await_end().context("no server comes there")?;
-    binding.done()?;
+    binding.map_or(Ok(()), Asked::done)?;
     postgres.sql(NO_OTHER)?;
     house.toft.up().await?;
     let run = house.ask("first").await?;
@@ -282,9 +301,9 @@ async fn cut(toft: &mut Toft, kept: &Kept, way: Way, at: &str) -> Result<()> {
         }
         Way::Delete => {
             drop(house.toft.request("DELETE", &house.of, None).await?);
-            let until = std::time::Instant::now() + STEP_TIMEOUT;
+            let until = Instant::now() + STEP_TIMEOUT;
             while house.toft.request("GET", &house.of, None).await?.0 != 404 {
-                ensure!(std::time::Instant::now() < until, "the project stays");
+                ensure!(Instant::now() < until, "the project stays");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             // Those of all ways before it, too.

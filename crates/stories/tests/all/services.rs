@@ -29,11 +29,16 @@ print('serving on', os.environ['PORT'], flush=True)
 http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), App).serve_forever()
 ";
 
-/// As an agent does it: a file, and a row by SQL.
-async fn declare(toft: &Toft, project: &str) -> Result<()> {
-    // Its bridge has made the table then.
+/// A machine takes commands before its bridge has made the tables.
+async fn until_tables(toft: &Toft, project: &str) -> Result<()> {
     let services = format!("/v1/projects/{project}/toft/services");
     toft.until(&services, |told| told["services"].is_array()).await?;
+    Ok(())
+}
+
+/// As an agent does it: a file, and a row by SQL.
+async fn declare(toft: &Toft, project: &str) -> Result<()> {
+    until_tables(toft, project).await?;
     let script = format!(
         "cat > app.py <<'END'\n{APP}END\n\
          python3 - <<'END'\n\
@@ -208,6 +213,7 @@ async fn a_look_at_services_and_their_logs_wakes_no_machine() -> Result<()> {
 
 /// Writes rows by SQL, as an agent does.
 async fn sql(toft: &Toft, project: &str, sql: &str) -> Result<()> {
+    until_tables(toft, project).await?;
     let script = format!(
         "python3 - <<'END'\n\
          import sqlite3\n\

@@ -9,7 +9,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::{
@@ -151,7 +151,7 @@ impl Client {
         path: &str,
         take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<()> {
-        poured(self.send(Method::GET, path, None, "*/*").await?, take).await
+        poured(self.send(Method::GET, path, None, "*/*").await?, take).await.map(drop)
     }
 
     /// The same of what a request makes.
@@ -160,7 +160,7 @@ impl Client {
         path: &str,
         body: &Value,
         take: impl FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<()> {
+    ) -> Result<HeaderMap> {
         poured(self.send(Method::POST, path, Some(body), "*/*").await?, take).await
     }
 
@@ -275,19 +275,19 @@ impl Client {
 async fn poured(
     answer: Response<Incoming>,
     mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
-) -> Result<()> {
+) -> Result<HeaderMap> {
     let status = answer.status();
     if !status.is_success() {
         taken_in(answer).await?;
         bail!("the server answered {status}");
     }
-    let mut body = answer.into_body();
+    let (parts, mut body) = answer.into_parts();
     while let Some(frame) = body.frame().await {
         if let Some(piece) = frame.context("the answer broke off")?.data_ref() {
             take(piece)?;
         }
     }
-    Ok(())
+    Ok(parts.headers)
 }
 
 /// `data` of an answer.

@@ -32,6 +32,17 @@ pub enum MachineState {
 }
 
 impl MachineState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Creating,
+        Self::Running,
+        Self::Frozen,
+        Self::Cold,
+        Self::Stopped,
+        Self::Error,
+        Self::Destroyed,
+    ];
+
     /// The word used everywhere.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -103,7 +103,8 @@ fn words(expected: &str) -> &str {
         "u16" => "a whole number from 0 to 65535",
         "u32" => "a whole number from 0 to 4294967295",
         "u64" | "usize" | "u128" => "a whole number from 0 up",
-        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "i32" => "a whole number from -2147483648 to 2147483647",
+        "i8" | "i16" | "i64" | "i128" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
         "a string" | "a borrowed string" | "path string" | "string or map"
@@ -120,11 +121,18 @@ fn words(expected: &str) -> &str {
     }
 }
 
+/// Whether a number that was read as one with a point is only too large for another.
+fn is_whole(sent: &str) -> bool {
+    let value = sent.split('`').nth(1).and_then(|value| value.parse::<f64>().ok());
+    value.is_some_and(|value| value.fract() == 0.0 && value.abs() > f64::from(u32::MAX))
+}
+
 /// What was sent, without its value.
 fn kind(sent: &str) -> Option<&'static str> {
     Some(match sent.split([' ', ',']).next()? {
         "string" => "a text",
         "integer" => "a number",
+        "floating" if is_whole(sent) => "so large a number",
         "floating" => "a number with a point",
         "boolean" => "true or false",
         "null" => "null",
@@ -199,6 +207,10 @@ mod tests {
             (
                 r#"{"name":"a","count":1.5}"#,
                 "`count` must be a whole number from 0 up, not a number with a point",
+            ),
+            (
+                r#"{"name":"a","count":99999999999999999999}"#,
+                "`count` must be a whole number from 0 up, not so large a number",
             ),
             (r#"{"name":"a","port":70000}"#, "`port` must be a whole number from 0 to 65535"),
             (

@@ -40,6 +40,14 @@ pub enum CommandDenied {
     /// Conversations and logs are not removed.
     #[error("{0} is Toft's own, or holds what is: it is neither removed nor added to")]
     Own(String),
+    /// What may not be removed lies in it.
+    #[error("{1} lies in {0}, and is not removed by this tool: remove what is beside it by name")]
+    Holds(String, String),
+    /// More lies in it than can be looked through.
+    #[error(
+        "too much lies in {0} to see that nothing of git's and no secret is removed: remove its parts by name"
+    )]
+    Much(String),
     /// All of the project.
     #[error("the project's folder itself is not removed")]
     All,
@@ -81,6 +89,14 @@ pub fn judge_again(
         touched(program, &real, ".")?;
     }
     Ok(())
+}
+
+/// What a command that was allowed would remove, with all that is in it.
+pub fn removed(words: &[String]) -> Vec<&str> {
+    match words.split_first() {
+        Some((program, arguments)) if program == "rm" => paths(program, arguments),
+        _ => Vec::new(),
+    }
 }
 
 /// The arguments that are paths, of those programs that touch nothing else.

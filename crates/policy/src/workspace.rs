@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// Folders that are made anew, or are git's own.
+/// Folders that are git's own, which comes first, or are made anew.
 const DENIED_DIRS: [&str; 7] =
     [".git", "node_modules", ".next", "dist", "build", ".cache", ".turbo"];
 /// What may be written, by the end of its name.
@@ -58,6 +58,11 @@ pub fn inside(path: &str) -> Result<PathBuf, PathDenied> {
         }
     }
     Ok(clean)
+}
+
+/// Whether what lies in a folder of this name is made anew when it is gone.
+pub fn is_made_anew(name: &str) -> bool {
+    DENIED_DIRS[1..].iter().any(|dir| name.eq_ignore_ascii_case(dir))
 }
 
 /// Whether a file of this name holds secrets.

@@ -13,7 +13,7 @@ mod restore;
 
 pub use format::About;
 pub(crate) use format::UNRESTORED;
-pub(crate) use gather::make;
+pub(crate) use gather::{left_out, make};
 pub(crate) use known::way_back;
 pub use known::{KnownBackup, remember_backup};
-pub use restore::{Disks, RestoreError, restore};
+pub use restore::{As, Disks, RestoreError, restore};

@@ -10,6 +10,7 @@ pub(crate) mod auto;
 pub(crate) mod delete;
 pub(crate) mod diff;
 pub(crate) mod fork;
+pub(crate) mod lent;
 pub(crate) mod moving;
 mod place;
 pub(crate) mod prune;

@@ -61,14 +61,19 @@ impl Keyring {
     }
 
     /// Puts everything under a new master key, also when whoever asked for it leaves. A kill at any
-    /// moment leaves the old one or the new one.
+    /// moment leaves the old one or the new one. `meanwhile` is held until it is done.
     pub(crate) async fn rotate(
         self: &Arc<Self>,
         tasks: &TaskTracker,
         store: &Arc<dyn Store>,
+        meanwhile: impl Send + 'static,
     ) -> Result<(), ApiError> {
         let (this, store) = (Arc::clone(self), Arc::clone(store));
-        tasks::finish(tasks, ROTATING, async move { this.replace(&*store).await }).await
+        tasks::finish(tasks, ROTATING, async move {
+            let _meanwhile = meanwhile;
+            this.replace(&*store).await
+        })
+        .await
     }
 
     async fn replace(&self, store: &dyn Store) -> Result<(), ApiError> {
@@ -219,7 +224,7 @@ mod tests {
         for polls in 1.. {
             let tasks = TaskTracker::new();
             let was_left = {
-                let mut rotation = pin!(keyring.rotate(&tasks, &store));
+                let mut rotation = pin!(keyring.rotate(&tasks, &store, ()));
                 let mut left = polls;
                 poll_fn(|cx| {
                     left -= 1;
@@ -248,7 +253,7 @@ mod tests {
                 .unwrap();
             assert!(opens(&*store, &keyring).await, "left after {polls}");
             assert_eq!(store.master_id().await.unwrap(), Some(keyring.vault().await.id()));
-            keyring.rotate(&TaskTracker::new(), &store).await.unwrap();
+            keyring.rotate(&TaskTracker::new(), &store, ()).await.unwrap();
             let (store, keyring) = begun(dir.path()).await;
             assert!(opens(&*store, &keyring).await, "left after {polls}");
             assert!(!dir.path().join("master.key.next").exists());
@@ -271,7 +276,7 @@ mod tests {
             store.rewrap(&anew, &next.id()).await.unwrap();
         }
         assert!(!opens(&*store, &keyring).await, "memory has the old one");
-        keyring.rotate(&TaskTracker::new(), &store).await.unwrap();
+        keyring.rotate(&TaskTracker::new(), &store, ()).await.unwrap();
         assert!(opens(&*store, &keyring).await);
         let (store, keyring) = begun(dir.path()).await;
         assert!(opens(&*store, &keyring).await);

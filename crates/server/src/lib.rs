@@ -54,7 +54,9 @@ mod usage;
 mod variables;
 mod watched;
 
-pub use backup::{About, Disks, KnownBackup, RestoreError, remember_backup, restore};
+pub use backup::{
+    About, As as RestoredAs, Disks, KnownBackup, RestoreError, remember_backup, restore,
+};
 pub use clock::Clock;
 pub use config::{KeysFile, LookAgain, Ready, ServerConfig, Variables, provider_env_names};
 pub use error::ServerError;

@@ -53,7 +53,7 @@ const WAITING_MAX: usize = 1024;
 
 /// What asks for a run that there is none of is told.
 pub(crate) fn missing() -> ApiError {
-    ApiError::new(Code::NotFound, "run not found")
+    ApiError::new(Code::NotFound, "run not found: GET /v1/projects/{id}/runs lists them")
 }
 
 /// What all who work on runs share.

@@ -219,6 +219,14 @@ pub struct Run {
     pub updated_at: u64,
 }
 
+impl Run {
+    /// What its texts come to: of any length, they come from requests and from inside machines.
+    pub fn text_bytes(&self) -> usize {
+        let texts = [&self.input, &self.state.output, &self.state.error];
+        self.prompt.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
 /// Something that a run tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRunEvent {
@@ -353,12 +361,13 @@ pub trait Runs: Send + Sync {
         project: &ProjectId,
         key: &str,
     ) -> Result<Option<(Run, String)>, StoreError>;
-    /// The runs of a project, latest first.
+    /// The runs of a project, latest first: fewer where their texts come to more than `bytes_max`, but one at least.
     async fn runs(
         &self,
         project: &ProjectId,
         limit: u32,
         offset: u32,
+        bytes_max: usize,
     ) -> Result<Vec<Run>, StoreError>;
     /// The run of a project that somebody works on now.
     async fn working_run(&self, project: &ProjectId) -> Result<Option<Run>, StoreError>;

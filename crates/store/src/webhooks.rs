@@ -71,19 +71,19 @@ pub trait Webhooks: Send + Sync {
         project: Option<&ProjectId>,
         id: &WebhookId,
     ) -> Result<bool, StoreError>;
-    /// What is due, given to who asks: it is not due again before `until_ms`.
+    /// What is due, given to who asks: it is not due again for `lease_ms`.
     async fn claim_deliveries(
         &self,
         of: &Claiming<'_>,
+        lease_ms: u64,
         now_ms: u64,
-        until_ms: u64,
     ) -> Result<Vec<Delivery>, StoreError>;
-    /// Writes down what an attempt came to: `next_at` when it is tried again, nothing when it is over.
+    /// Writes down what an attempt came to: how long until it is tried again, nothing when it is over.
     async fn put_delivery(
         &self,
         id: &WebhookId,
         is_delivered: bool,
-        next_at: Option<u64>,
+        again_in_ms: Option<u64>,
         said: &str,
         now_ms: u64,
     ) -> Result<(), StoreError>;

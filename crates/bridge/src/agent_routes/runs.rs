@@ -112,7 +112,7 @@ pub(super) async fn cancel(
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Approve {
     plan_id: Option<String>,
     plan: Option<Plan>,
@@ -139,7 +139,7 @@ pub(super) async fn approve(
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Reject {
     plan_id: Option<String>,
     reason: Option<String>,

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 pub(crate) struct Backup {
     /// Where it goes: a new file, or a folder in which it gets a name with the time.
     pub(crate) to: PathBuf,
+    /// A project whose files stay out of it, by its id: one whose backend cannot be reached, say.
+    #[arg(long = "leave-out", value_name = "PROJECT")]
+    pub(crate) leave_out: Vec<String>,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
 }
@@ -22,6 +25,10 @@ pub(crate) struct Restore {
     /// A new, empty PostgreSQL database, for a backup of one.
     #[arg(long, env = "TOFT_DATABASE", value_name = "URL", hide_env_values = true)]
     pub(crate) database: Option<String>,
+    /// The server that it was made from is gone for good: its sandboxes at E2B become this one's. Without it they are
+    /// left alone.
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 /// What it is encrypted with.

@@ -12,18 +12,23 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, IsTerminal as _, Write as _},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
     path::{Path, PathBuf},
 };
 use toft_machine::backend::MachineError;
 use toft_model::id::ProjectId;
-use toft_server::{Disks, KnownBackup, Secret, remember_backup};
+use toft_server::{Disks, KnownBackup, RestoredAs, Secret, remember_backup};
 use tokio::{runtime::Handle, task::JoinHandle};
 
+/// What the server says that is not in it.
+const LEFT_OUT: &str = "x-toft-left-out";
 /// Ends the name of one that got it here.
 const ENDING: &str = "toft.age";
 
@@ -37,19 +42,25 @@ pub(crate) async fn make(at: &At, verb: &Backup, as_json: bool) -> Result<()> {
     let passphrase = passphrase(&verb.passphrase, true)?;
     let name = to.file_name().context("the backup needs a name")?;
     let beside = to.with_file_name(format!("{}.part", name.to_string_lossy()));
-    let written = write(&client, &beside, &passphrase).await;
-    let done = written.and_then(|bytes| {
+    let mut file = alone(&beside)?;
+    // Whoever had it before may have come to the end of theirs.
+    let written = match is_free(&to) {
+        Ok(()) => write(&client, &mut file, &body(&passphrase, &verb.leave_out)).await,
+        Err(error) => Err(error),
+    };
+    let done = written.and_then(|(bytes, left_out)| {
         // Under its name it is whole, or not there.
         fs::rename(&beside, &to).context("giving the backup its name")?;
         if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder)?.sync_all()?;
         }
-        Ok(bytes)
+        Ok((bytes, left_out))
     });
     if done.is_err() {
+        // Nobody else's: it is locked.
         let _ = fs::remove_file(&beside);
     }
-    let bytes = done?;
+    let (bytes, left_out) = done?;
     let known = KnownBackup {
         file: std::path::absolute(&to).unwrap_or_else(|_| to.clone()),
         made_at: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default(),
@@ -58,35 +69,68 @@ pub(crate) async fn make(at: &At, verb: &Backup, as_json: bool) -> Result<()> {
         output::remark(&format!("The data folder does not remember it: {error}"));
     }
     if as_json {
-        output::json(&json!({"file": to, "bytes": bytes}));
+        output::json(&json!({"file": to, "bytes": bytes, "leftOut": left_out}));
     } else {
         output::line(&format!("Backup: {} ({bytes} bytes)", to.display()));
+        for what in left_out {
+            output::remark(&format!("Not in it: {what}."));
+        }
         output::remark("Keep its passphrase elsewhere: without it nobody reads it, you neither.");
     }
     Ok(())
 }
 
-async fn write(client: &Client, to: &Path, passphrase: &Secret) -> Result<u64> {
-    let opening = || format!("opening {}", to.display());
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(to)
-        .with_context(opening)?;
+fn body(passphrase: &Secret, leave_out: &[String]) -> Value {
+    json!({"passphrase": passphrase.expose(), "leaveOut": leave_out})
+}
+
+/// A file that is written by nobody else, empty.
+fn alone(path: &Path) -> Result<File> {
+    loop {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("opening {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!(
+                    "a backup is just being made at {}: wait for it, or choose another name",
+                    path.display()
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("locking {}", path.display()));
+            }
+        }
+        // Whoever had it may have given it its name, or removed it, in between: then it is theirs.
+        let ours = file.metadata()?;
+        let is_still =
+            fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (ours.dev(), ours.ino()));
+        if is_still {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}
+
+async fn write(client: &Client, file: &mut File, body: &Value) -> Result<(u64, Vec<String>)> {
     let mut bytes = 0;
-    let body = json!({"passphrase": passphrase.expose()});
     let taken = client
-        .post_to("/v1/backup", &body, |piece| {
+        .post_to("/v1/backup", body, |piece| {
             bytes += piece.len() as u64;
             file.write_all(piece)
         })
         .await;
     // The server's log says why when it breaks off.
-    taken?;
+    let headers = taken?;
     file.sync_all().context("writing the backup to the disk")?;
-    Ok(bytes)
+    let left_out = headers.get(LEFT_OUT).and_then(|told| told.to_str().ok());
+    let left_out = left_out.map(serde_json::from_str).transpose();
+    Ok((bytes, left_out.context("what is not in the backup")?.unwrap_or_default()))
 }
 
 /// The file that is to be made.
@@ -97,10 +141,15 @@ fn place(given: &Path) -> Result<PathBuf> {
     } else {
         given.to_owned()
     };
+    is_free(&to)?;
+    Ok(to)
+}
+
+fn is_free(to: &Path) -> Result<()> {
     if to.exists() {
         bail!("{} is there already: choose another name, or remove it", to.display());
     }
-    Ok(to)
+    Ok(())
 }
 
 /// Nothing of it is ever an argument, which others see.
@@ -130,11 +179,13 @@ pub(crate) async fn restore(at: &At, verb: &Restore, as_json: bool) -> Result<()
         File::open(&verb.backup).with_context(|| format!("opening {}", verb.backup.display()))?;
     let passphrase = passphrase(&verb.passphrase, false)?;
     let database = verb.database.clone().map(Secret::new);
+    let becomes = if verb.take_over { RestoredAs::TheSame } else { RestoredAs::Another };
     let runtime = Handle::current();
     let mut made = Made { at: at.clone(), runtime: runtime.clone(), opened: None, importing: None };
     let (about, opened) = tokio::task::spawn_blocking(move || {
+        let database = database.as_ref();
         let about =
-            toft_server::restore(file, &passphrase, &data, database.as_ref(), &runtime, &mut made);
+            toft_server::restore(file, &passphrase, &data, database, becomes, &runtime, &mut made);
         (about, made.opened)
     })
     .await

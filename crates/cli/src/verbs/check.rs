@@ -51,6 +51,9 @@ pub(crate) async fn run(at: &At, verb: &Check, as_json: bool) -> Result<i32> {
         Some(base) => {
             let key = asked.key.clone();
             let key = key.context("set AGENT_API_KEY to a key of the server that --base names")?;
+            let is_address = reqwest::Url::parse(base)
+                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            ensure!(is_address, "--base is the address of a server, as in http://localhost:4000");
             (base.trim_end_matches('/').to_owned(), key)
         }
         None => Client::find(at)?.place(),

@@ -50,6 +50,10 @@ impl Backend for Absent {
         "not open".to_owned()
     }
 
+    fn far(&self) -> Vec<&'static str> {
+        if self.name == "e2b" { vec![self.name] } else { Vec::new() }
+    }
+
     fn can(&self) -> Can {
         Can::default()
     }

@@ -16,6 +16,10 @@ pub(super) const DISKS: &str = "disks";
 pub(super) const FORMAT: u32 = 1;
 /// In a data folder: files on their way into a backup, or out of one.
 pub(super) const SCRATCH: &str = "backup.part";
+/// In a data folder: by which name sandboxes at E2B are known for its, where that is the server's own backend and where
+/// it is another.
+pub(super) const E2B_IDENTITIES: [&str; 2] =
+    ["store/e2b-identity", "backends/e2b/store/e2b-identity"];
 /// In a data folder: it is just being made of a backup.
 pub(crate) const UNRESTORED: &str = "restore.part";
 /// Bytes of one entry. Longer files are several entries of one name, one after the other.

@@ -1,6 +1,8 @@
 //! A data folder made of a backup. Not on top of anything: what is there already is somebody's.
 
-use super::format::{ABOUT, About, DATA, DATABASE, DISKS, END, End, FORMAT, SCRATCH, UNRESTORED};
+use super::format::{
+    ABOUT, About, DATA, DATABASE, DISKS, E2B_IDENTITIES, END, End, FORMAT, SCRATCH, UNRESTORED,
+};
 use age::secrecy::SecretString;
 use std::{
     collections::HashSet,
@@ -68,16 +70,26 @@ pub trait Disks {
     fn end(&mut self) -> Result<(), String>;
 }
 
+/// Which server it becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// Another one: it has nothing to do with sandboxes of the one that it was made from.
+    Another,
+    /// The same, which is gone: its sandboxes are this one's.
+    TheSame,
+}
+
 /// Makes a data folder, its database and its disks of a backup. Blocks; `database` is filled by `runtime`.
 pub fn restore(
     from: File,
     passphrase: &Secret,
     data: &Path,
     database: Option<&Secret>,
+    becomes: As,
     runtime: &tokio::runtime::Handle,
     disks: &mut dyn Disks,
 ) -> Result<About, RestoreError> {
-    let done = unpack(from, passphrase, data, database, runtime, disks);
+    let done = unpack(from, passphrase, data, database, becomes, runtime, disks);
     if done.is_err() {
         // Nobody makes a disk any more when this is over.
         let _ = disks.end();
@@ -90,6 +102,7 @@ fn unpack(
     passphrase: &Secret,
     data: &Path,
     database: Option<&Secret>,
+    becomes: As,
     runtime: &tokio::runtime::Handle,
     disks: &mut dyn Disks,
 ) -> Result<About, RestoreError> {
@@ -142,7 +155,7 @@ fn unpack(
         if room != DATABASE && !filled {
             unpack.close()?;
             // All of it is there: entries come in order.
-            fill(data, database, runtime)?;
+            fill(data, database, becomes, runtime)?;
             filled = true;
         }
         match (room.as_str(), rest) {
@@ -152,6 +165,7 @@ fn unpack(
                 break;
             }
             (DATABASE, rest) => unpack.one(&mut entry, &data.join(SCRATCH), rest)?,
+            (DATA, rest) if becomes == As::Another && is_identity(rest) => {}
             (DATA, [_, ..]) => unpack.one(&mut entry, data, rest)?,
             (DISKS, [project]) => unpack.disk(&mut entry, project, None, disks)?,
             (DISKS, [backend, project]) => {
@@ -209,15 +223,22 @@ fn parts(path: &Path) -> Result<Vec<String>, RestoreError> {
         .collect()
 }
 
+/// By which name sandboxes are known.
+fn is_identity(parts: &[String]) -> bool {
+    E2B_IDENTITIES.iter().any(|name| name.split('/').eq(parts))
+}
+
 /// Puts the database where the server looks for it.
 fn fill(
     data: &Path,
     database: Option<&Secret>,
+    becomes: As,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(), RestoreError> {
     let scratch = data.join(SCRATCH);
     if let Some(url) = database {
-        runtime.block_on(PostgresStore::fill(url.expose(), &scratch))?;
+        let keeps_name = becomes == As::TheSame;
+        runtime.block_on(PostgresStore::fill(url.expose(), &scratch, keeps_name))?;
     } else {
         let file = data.join("toft.db");
         fs::rename(scratch.join("toft.db"), &file)

@@ -103,6 +103,10 @@ async fn move_to(app: &App, machine: &Arc<Machine>, to: &str) -> Result<(), ApiE
         })?;
     }
     let turn = reconcile::enter(app, machine).await?;
+    // Whoever reads a copy of its disk out had the turn before.
+    if in_use(machine) {
+        return Err(busy(to));
+    }
     if machine.runs() {
         life::end_processes(app, machine, MachineState::Cold).await?;
     }

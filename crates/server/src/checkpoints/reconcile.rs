@@ -86,7 +86,7 @@ async fn compare(app: &App, machine: &Machine, _turn: &Turn) -> Result<(), ApiEr
         tracing::warn!(project.id = %machine.id, lost = lost.len(), "checkpoints are gone from disk");
         app.store.delete_checkpoints(&machine.id, &lost, Durable::Soon).await?;
     }
-    for id in on_disk.iter().filter(|id| !rows.contains(id)) {
+    for id in on_disk.iter().filter(|id| !rows.contains(id) && !machine.shelf.is_kept(id)) {
         tracing::info!(project.id = %machine.id, checkpoint.id = %id, "an unfinished checkpoint goes");
         app.backend.drop_checkpoint(&machine.id, id).await?;
     }

@@ -14,7 +14,9 @@ pub(crate) struct Shelf {
     /// Held while rows and copies of disks change together.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Rows and copies were compared, and have agreed since.
-    is_in_order: AtomicBool,
+    is_in_order: Arc<AtomicBool>,
+    /// Copies that have no row, and are in use.
+    kept: Arc<Mutex<Vec<CheckpointId>>>,
     early: Mutex<Vec<Early>>,
     notice: Mutex<Option<String>>,
     /// Pruning is asked for and has not begun.
@@ -35,7 +37,47 @@ pub(super) struct Early {
 /// The turn of a project's checkpoints.
 pub(crate) struct Turn(#[expect(dead_code, reason = "held for its end")] OwnedMutexGuard<()>);
 
+/// A copy without a row stays until this is dropped. Unless it is said to be gone, it is looked for then.
+#[derive(Debug)]
+pub(super) struct Kept {
+    id: CheckpointId,
+    all: Arc<Mutex<Vec<CheckpointId>>>,
+    is_in_order: Arc<AtomicBool>,
+    is_gone: AtomicBool,
+}
+
+impl Kept {
+    pub(super) fn id(&self) -> &CheckpointId {
+        &self.id
+    }
+
+    pub(super) fn is_gone(&self) {
+        self.is_gone.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|id| *id != self.id);
+        if !self.is_gone.load(Ordering::Acquire) {
+            self.is_in_order.store(false, Ordering::Release);
+        }
+    }
+}
+
 impl Shelf {
+    /// A copy that will have no row is not taken for what a killed server left.
+    pub(super) fn keep(&self, id: CheckpointId) -> Kept {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
+        let (all, is_in_order) = (Arc::clone(&self.kept), Arc::clone(&self.is_in_order));
+        Kept { id, all, is_in_order, is_gone: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_kept(&self, id: &CheckpointId) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
     /// Waits for the turn. Rows and copies agree then only if [`Shelf::is_in_order`] says so.
     pub(super) async fn turn(&self) -> Turn {
         Turn(Arc::clone(&self.turn).lock_owned().await)

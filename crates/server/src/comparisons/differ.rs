@@ -61,7 +61,9 @@ async fn sides(
         ApiError::new(Code::NotFound, "candidate not found: the comparison lists them by runId")
     })?;
     let fork = one.project.clone().ok_or_else(|| {
-        ApiError::new(Code::Unavailable, "this candidate is not made yet, or its fork is gone")
+        let why = "this candidate is not made yet, or its fork is gone: see status and projectId of the \
+                   comparison";
+        ApiError::new(Code::Unavailable, why)
     })?;
     let base = now.base.as_ref().and_then(|id| id.parse::<CheckpointId>().ok());
     let base = base.ok_or_else(no_checkpoint)?;

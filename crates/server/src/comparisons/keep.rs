@@ -66,7 +66,9 @@ async fn take_over(
     if let Err(error) = restore::restore(app, machine, was, Way::default()).await {
         // Nothing names them, and another candidate may be kept.
         for path in copied {
-            app.runs.artifacts.remove(&path).await;
+            if let Err(error) = app.runs.artifacts.remove(&path).await {
+                tracing::warn!(%error, path, "an artifact that nobody knows of stays");
+            }
         }
         return Err(error);
     }

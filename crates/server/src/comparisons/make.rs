@@ -10,7 +10,7 @@ use crate::{
         fork::{self, Order},
         take::{self, Wish},
     },
-    machines::Machine,
+    machines::{Machine, life},
     runs::accept,
     state::App,
 };
@@ -83,6 +83,7 @@ async fn base(
         app.store.set_comparison_base(&now.id, id.as_str(), app.clock.now_ms()).await?;
         id
     };
+    life::ensure_made(app, machine, "runs in forks of it are wanted").await?;
     let wish = Wish { id: Some(id), label: Some(BASE_LABEL.to_owned()), ..Wish::of(Cause::Fork) };
     let checkpoint = take::take(app, machine, wish).await?;
     Ok(TakenCheckpoint { checkpoint, place: None, away: None })

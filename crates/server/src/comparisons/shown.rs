@@ -110,20 +110,22 @@ enum CheckResult {
     Failed,
 }
 
-/// One in a list: without what each candidate checked.
-pub(crate) async fn row(app: &App, now: &Comparison) -> Result<Shown, ApiError> {
+/// One in a list, without what each candidate checked; and how long its texts are.
+pub(crate) async fn row(app: &App, now: &Comparison) -> Result<(Shown, usize), ApiError> {
     shown(app, now, false).await
 }
 
 /// All of one.
 pub(crate) async fn one(app: &App, now: &Comparison) -> Result<Shown, ApiError> {
-    shown(app, now, true).await
+    Ok(shown(app, now, true).await?.0)
 }
 
-async fn shown(app: &App, now: &Comparison, with_checks: bool) -> Result<Shown, ApiError> {
+async fn shown(app: &App, now: &Comparison, with_checks: bool) -> Result<(Shown, usize), ApiError> {
     let mut candidates = Vec::with_capacity(now.candidates.len());
+    let mut bytes = now.prompt.len();
     for one in &now.candidates {
         let run = run_of(app, now, one).await?;
+        bytes += run.as_ref().map_or(0, Run::text_bytes);
         let outcome = one.outcome.as_deref();
         let outcome = outcome.and_then(|text| serde_json::from_str::<Outcome>(text).ok());
         let took = run.as_ref().and_then(|run| run.state.duration_ms);
@@ -147,7 +149,7 @@ async fn shown(app: &App, now: &Comparison, with_checks: bool) -> Result<Shown, 
             checks,
         });
     }
-    Ok(Shown {
+    let shown = Shown {
         id: now.id.clone(),
         project_id: now.project.clone(),
         status: now.status.as_str(),
@@ -158,7 +160,8 @@ async fn shown(app: &App, now: &Comparison, with_checks: bool) -> Result<Shown, 
         candidates,
         created_at: rfc3339(now.created_at),
         updated_at: rfc3339(now.updated_at),
-    })
+    };
+    Ok((shown, bytes))
 }
 
 /// The run of a candidate: in its fork, or in the project that has kept it.
@@ -182,7 +185,8 @@ pub(super) async fn run_of(
 pub(super) fn outcome(run: &Run) -> Outcome {
     let state = &run.state;
     Outcome {
-        status: state.status,
+        // What works is ended with its fork.
+        status: if state.status.is_over() { state.status } else { RunStatus::Cancelled },
         provider: state.provider.as_ref().or(run.asked_provider.as_ref()).cloned(),
         model: state.model.as_ref().or(run.asked_model.as_ref()).cloned(),
         cost: state.cost.as_ref().map(cost),

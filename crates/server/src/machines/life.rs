@@ -50,6 +50,22 @@ pub(crate) async fn ensure_running(
     start_for(app, machine, cause, false).await
 }
 
+/// Sees to it that a machine has a disk: that of a project which was made without a start is made when it is first
+/// needed, as by whoever wakes it.
+pub(crate) async fn ensure_made(
+    app: &App,
+    machine: &Arc<Machine>,
+    cause: &str,
+) -> Result<(), ApiError> {
+    machine.settled().await;
+    // A disk at somebody else's is not copied.
+    let is_far = !app.backend.of(&machine.id).far().is_empty();
+    if is_far || machine.runs() || app.backend.is_made(&machine.id).await? {
+        return Ok(());
+    }
+    ensure_running(app, machine, cause).await
+}
+
 /// Starts a machine for a person, also a stopped one.
 pub(crate) async fn start(app: &App, machine: &Arc<Machine>, cause: &str) -> Result<(), ApiError> {
     start_for(app, machine, cause, true).await

@@ -19,6 +19,7 @@ use crate::{
     },
     envelope::{Data, JsonBody, NoBody, Path, Query},
     line,
+    machines::life,
     project::{Member, OfProject, Viewer},
     routes::{given::Deleted, usage::first_line},
     state::App,
@@ -125,6 +126,7 @@ pub(crate) async fn create(
             format!("the project has {COUNT_MAX} checkpoints: delete some first"),
         ));
     }
+    life::ensure_made(&app, &machine, "a checkpoint of it is wanted").await?;
     let wish = Wish { label, ..Wish::of(Cause::Manual) };
     Ok(Data(take::take(&app, &machine, wish).await?))
 }

@@ -7,6 +7,7 @@ use crate::{
     comparisons::{self, Changed, Shown, find, settle},
     envelope::{Data, JsonBody, NoBody, Path, Query},
     project::{Member, OfProject, Viewer},
+    routes::runs::PAGE_BYTES_MAX,
     state::App,
 };
 use axum::extract::State;
@@ -39,7 +40,7 @@ pub(crate) struct NamedCandidate {
     run: String,
 }
 
-/// `GET …/comparisons`: latest first.
+/// `GET …/comparisons`: latest first, fewer than `limit` where they are long, but one at least.
 pub(crate) async fn list(
     State(app): State<App>,
     of: OfProject<Viewer>,
@@ -50,11 +51,17 @@ pub(crate) async fn list(
         return Err(ApiError::invalid(format!("limit is a number from 1 to {LIMIT_MAX}")));
     }
     let found = app.store.comparisons(&of.project.id, limit, page.offset.unwrap_or(0)).await?;
-    let mut shown = Vec::with_capacity(found.len());
+    let (mut all, mut bytes) = (Vec::new(), 0);
     for one in &found {
-        shown.push(comparisons::row(&app, one).await?);
+        let (shown, long) = comparisons::row(&app, one).await?;
+        bytes += long;
+        // At least one, however long it is.
+        if bytes > PAGE_BYTES_MAX && !all.is_empty() {
+            break;
+        }
+        all.push(shown);
     }
-    Ok(Data(shown))
+    Ok(Data(all))
 }
 
 /// `GET …/comparisons/{comparison}`.
@@ -145,8 +152,11 @@ pub(crate) async fn keep(
         KeepBegun::Elsewhere => return Err(decided(&app, &now).await?),
     }
     steps::reached("compare.keeping");
-    settle(&app, &now.id).await?;
-    answer(&app, &of, &named).await
+    let settled = settle(&app, &now.id).await;
+    let now = find(&*app.store, &of.project.id, &named.comparison).await?;
+    let is_kept = now.kept_run.as_ref() == Some(&run)
+        && matches!(now.status, ComparisonStatus::Dropping | ComparisonStatus::Kept);
+    answer(&app, &now, is_kept, settled).await
 }
 
 /// `POST …/comparisons/{comparison}/drop`: all forks go, and the project stays as it is.
@@ -168,13 +178,24 @@ pub(crate) async fn drop_all(
             return Err(decided(&app, &now).await?);
         }
     }
-    settle(&app, &now.id).await?;
-    answer(&app, &of, &named).await
+    let settled = settle(&app, &now.id).await;
+    let now = find(&*app.store, &of.project.id, &named.comparison).await?;
+    let is_dropped = matches!(now.status, ComparisonStatus::Dropping | ComparisonStatus::Dropped);
+    answer(&app, &now, is_dropped, settled).await
 }
 
-async fn answer(app: &App, of: &OfProject<Member>, named: &Named) -> Result<Data<Shown>, ApiError> {
-    let now = find(&*app.store, &of.project.id, &named.comparison).await?;
-    Ok(Data(comparisons::one(app, &now).await?))
+/// The decision is carried out, or why it is not. A fork that cannot be deleted yet changes nothing of it: that is
+/// tried again.
+async fn answer(
+    app: &App,
+    now: &Comparison,
+    is_done: bool,
+    settled: Result<(), ApiError>,
+) -> Result<Data<Shown>, ApiError> {
+    if !is_done {
+        settled?;
+    }
+    Ok(Data(comparisons::one(app, now).await?))
 }
 
 /// Why it is too late, or too early, for a decision.

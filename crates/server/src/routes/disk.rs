@@ -30,9 +30,15 @@ pub(crate) struct Disk {
 /// `GET …/disk`. Reading it wakes nothing.
 pub(crate) async fn get(
     State(app): State<App>,
-    OfProject { project, .. }: OfProject<Viewer>,
+    OfProject { project, machine, .. }: OfProject<Viewer>,
 ) -> Result<Data<Disk>, ApiError> {
-    let counted = app.backend.disk(&project.id).await?;
+    machine.settled().await;
+    // Of one that nobody has started yet there is nothing to count.
+    let counted = match app.backend.disk(&project.id).await {
+        Err(error) if app.backend.is_made(&project.id).await? => return Err(error.into()),
+        Err(_) => DiskUse::default(),
+        Ok(counted) => counted,
+    };
     let shared_bytes = match timeout(SHARED_TIMEOUT, app.backend.shared_bytes(&project.id)).await {
         Ok(Ok(shared)) => shared,
         Ok(Err(error)) => {

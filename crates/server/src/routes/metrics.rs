@@ -9,7 +9,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
-use toft_model::run::RunStatus;
+use toft_model::{machine::MachineState, run::RunStatus};
 
 /// The text format of Prometheus, by its version.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -35,7 +35,8 @@ async fn count(app: &App) -> Result<Counts, ApiError> {
     for (status, n) in app.store.count_runs().await? {
         runs.insert(status.as_str(), n);
     }
-    let mut machines = BTreeMap::new();
+    let mut machines: BTreeMap<&'static str, u64> =
+        MachineState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
     for machine in app.machines.list() {
         *machines.entry(machine.state().as_str()).or_default() += 1;
     }
@@ -93,9 +94,19 @@ pub(crate) async fn text(State(app): State<App>, _: Caller) -> Result<Response, 
         }
     };
     let runs = || counts.runs.iter().map(|(status, n)| (*status, *n));
-    family("runs_status", "Runs by status.", "status", runs().collect());
+    family(
+        "runs_status",
+        "Runs of all servers on this database by status.",
+        "status",
+        runs().collect(),
+    );
     let jobs = runs().map(|(status, n)| (job(status), n)).collect();
-    family("jobs_status", "Jobs of runs by status.", "status", jobs);
+    family(
+        "jobs_status",
+        "Jobs of the runs of all servers on this database by status.",
+        "status",
+        jobs,
+    );
     let machines = counts.machines.iter().map(|(state, n)| (*state, *n)).collect();
     family("machines_state", "Machines of this server by state.", "state", machines);
     family("toft_build_info", "The server's version.", "version", vec![(app.version.as_str(), 1)]);

@@ -95,10 +95,14 @@ fn nanos(name: &str, units: f64) -> Result<u64, ApiError> {
 }
 
 fn name(what: &str, text: &str) -> Result<String, ApiError> {
-    let text = text.trim();
-    if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
-        let wants =
-            format!("{what} is a name of 1 to {NAME_BYTES_MAX} bytes without control characters");
+    let is_name = !text.is_empty()
+        && text.len() <= NAME_BYTES_MAX
+        && !text.chars().any(char::is_control)
+        && text.trim() == text;
+    if !is_name {
+        let wants = format!(
+            "{what} is a name of 1 to {NAME_BYTES_MAX} bytes without control characters, and without blanks around it"
+        );
         return Err(ApiError::invalid(wants));
     }
     Ok(text.to_owned())
@@ -141,7 +145,10 @@ pub(crate) async fn delete(
 ) -> Result<Data<Done>, ApiError> {
     caller.require(Role::Admin)?;
     if !app.store.delete_price(&named.provider, &named.model).await? {
-        return Err(ApiError::new(Code::NotFound, "there is no price of this model"));
+        return Err(ApiError::new(
+            Code::NotFound,
+            "there is no price of this model: GET /v1/model-pricing lists them",
+        ));
     }
     Ok(Data(Done {}))
 }

@@ -42,6 +42,8 @@ pub(crate) const EVENTS: &str = "status, token, tool, file_op, ping, and done or
 /// Runs in one answer.
 const LIMIT_MAX: u32 = 1000;
 const LIMIT_DEFAULT: u32 = 50;
+/// What the texts of the runs in one answer come to: a prompt may be as long as a request, an output as an event.
+pub(crate) const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// What was said to a run.
 #[derive(Serialize, JsonSchema)]
@@ -149,7 +151,7 @@ async fn several_of(
         },
     };
     let now = comparisons::find(&*app.store, &of.project.id, id.as_str()).await?;
-    let comparison = comparisons::row(app, &now).await?;
+    let (comparison, _) = comparisons::row(app, &now).await?;
     Ok(Data(Begun::Comparison(MadeComparison { comparison, created })).into_response())
 }
 
@@ -360,7 +362,7 @@ pub(crate) struct Page {
     offset: Option<u32>,
 }
 
-/// `GET /v1/projects/{id}/runs`: latest first.
+/// `GET /v1/projects/{id}/runs`: latest first, fewer than `limit` where they are long, but one at least.
 pub(crate) async fn list(
     State(app): State<App>,
     of: OfProject<Viewer>,
@@ -370,7 +372,8 @@ pub(crate) async fn list(
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::invalid(format!("limit is a number from 1 to {LIMIT_MAX}")));
     }
-    let runs = app.store.runs(&of.project.id, limit, page.offset.unwrap_or(0)).await?;
+    let runs =
+        app.store.runs(&of.project.id, limit, page.offset.unwrap_or(0), PAGE_BYTES_MAX).await?;
     Ok(Data(runs.iter().map(shown::summary).collect()))
 }
 

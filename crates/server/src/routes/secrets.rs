@@ -203,6 +203,11 @@ pub(crate) async fn rotate_master(
         );
         return Err(ApiError::new(Code::Conflict, message));
     }
-    app.keyring.rotate(&app.tasks, &app.store).await?;
+    // A backup takes the database first, and the key after it: both are to be of one time.
+    let Ok(turn) = app.backup.clone().try_lock_owned() else {
+        let message = "a backup is just being made: wait until it is done";
+        return Err(ApiError::new(Code::Unavailable, message));
+    };
+    app.keyring.rotate(&app.tasks, &app.store, turn).await?;
     Ok(Data(Done {}))
 }

@@ -155,7 +155,7 @@ async fn add(app: &App, project: Option<ProjectId>, body: Create) -> Result<Data
 }
 
 async fn find(app: &App, project: Option<&ProjectId>, named: &Named) -> Result<Webhook, ApiError> {
-    let missing = || ApiError::new(Code::NotFound, "there is no such webhook");
+    let missing = || ApiError::new(Code::NotFound, "there is no such webhook: GET lists them");
     let id: WebhookId = named.webhook.parse().map_err(|_| missing())?;
     let all = app.store.webhooks(project).await?;
     all.into_iter().find(|webhook| webhook.id == id).ok_or_else(missing)

@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -284,6 +284,15 @@ impl Artifacts {
         }
     }
 
+    /// Where they lie, if that is not below this folder.
+    pub(crate) fn outside(&self, data: &Path) -> Option<String> {
+        match (&self.folder, &self.bucket) {
+            (Some(folder), _) if folder.starts_with(data) => None,
+            (Some(folder), _) => Some(folder.display().to_string()),
+            (None, bucket) => Some(bucket.clone().unwrap_or_else(|| "a bucket".into())),
+        }
+    }
+
     /// Where all of a project's lie.
     pub(crate) fn of_project(project: &ProjectId) -> String {
         format!("runs/{project}/")
@@ -301,10 +310,11 @@ impl Artifacts {
         }
     }
 
-    /// Removes one that nobody knows of.
-    pub(crate) async fn remove(&self, path: &str) {
-        if let Err(error) = self.store.delete(&self.key(path)).await.map_err(|e| self.failed(e)) {
-            tracing::warn!(%error, path, "an artifact that nobody knows of stays");
+    /// Removes one. Gone already: done.
+    pub(crate) async fn remove(&self, path: &str) -> Result<(), ArtifactError> {
+        match self.store.delete(&self.key(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed(error)),
         }
     }
 

@@ -67,8 +67,10 @@ pub(crate) async fn events(
     let now = app.store.run_reached(project, id).await?.ok_or_else(super::missing)?;
     if last.seq > now.last_seq && (now.is_over || !last.was_told) {
         return Err(ApiError::invalid(format!(
-            "this run has told {} events: {} is none of them. Leave Last-Event-ID out to get all",
-            now.last_seq, last.seq
+            "this run has told {} events: {} is none of them. Leave {} out to get all",
+            now.last_seq,
+            last.seq,
+            if last.was_told { "Last-Event-ID" } else { "after" }
         )));
     }
     // A database that crashed may have lost the last words of a run that works: they are told again, under the same

@@ -68,7 +68,7 @@ pub(crate) async fn run(app: App) {
             (app.clock.now_ms(), busy.keys().cloned().collect());
         let limit = u32::try_from(room).unwrap_or(u32::MAX);
         let of = Claiming { limit, per_webhook: AT_ONCE_EACH, busy: &held };
-        let due = match app.store.claim_deliveries(&of, now, now + LEASE_MS).await {
+        let due = match app.store.claim_deliveries(&of, LEASE_MS, now).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "what is to be told cannot be read");
@@ -99,7 +99,7 @@ async fn send(app: &App, client: &reqwest::Client, delivery: Delivery) {
     };
     let now = app.clock.now_ms();
     let tried = usize::try_from(delivery.attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-    let next = if is_final { None } else { PAUSES.get(tried).map(|s| now + s * 1_000) };
+    let next = if is_final { None } else { PAUSES.get(tried).map(|s| s * 1_000) };
     if !is_delivered && next.is_none() {
         tracing::warn!(webhook.id = %delivery.webhook.id, run.id = %delivery.run, said,
             "a webhook is not told of a run: it is given up");

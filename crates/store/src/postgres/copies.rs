@@ -75,8 +75,9 @@ impl PostgresStore {
         fs::write(folder.join(INDEX), index).await.map_err(kept)
     }
 
-    /// Fills an empty database from files that [`crate::Store::copy_to`] has written, all of it or nothing.
-    pub async fn fill(url: &str, folder: &Path) -> Result<(), StoreError> {
+    /// Fills an empty database from files that [`crate::Store::copy_to`] has written, all of it or nothing. Without
+    /// `keeps_name` its servers call themselves something else than those it was made from, which may still be there.
+    pub async fn fill(url: &str, folder: &Path, keeps_name: bool) -> Result<(), StoreError> {
         let options = parse(url)?.disable_statement_logging();
         let mut db = connect(&options).await?;
         let index = fs::read(folder.join(INDEX)).await.map_err(kept)?;
@@ -109,6 +110,9 @@ impl PostgresStore {
         if index.tables.iter().any(|table| table.name == "server") {
             // Whoever goes on with it may lie elsewhere than who made it.
             run(&mut tx, "UPDATE server SET seen_at = 0".into()).await?;
+        }
+        if !keeps_name && index.tables.iter().any(|table| table.name == "installation") {
+            run(&mut tx, "DELETE FROM installation".into()).await?;
         }
         tx.commit().await?;
         MIGRATIONS.run_direct(None, &mut db, false).await.map_err(StoreError::Migrate)?;

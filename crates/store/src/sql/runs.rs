@@ -18,6 +18,7 @@ use crate::{
     },
 };
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use row::{runs, word};
 use sqlx::{FromRow as _, Row as _};
 use toft_model::{
@@ -115,8 +116,9 @@ impl Runs for SqlStore {
         project: &ProjectId,
         limit: u32,
         offset: u32,
+        bytes_max: usize,
     ) -> Result<Vec<Run>, StoreError> {
-        Ok(sqlx::query_as(runs!(
+        let mut rows = sqlx::query_as(runs!(
             // The project as one value: its index then has them in order.
             "WHERE r.project_id = (SELECT id FROM project WHERE public_id = $1 AND deleted_at IS NULL) \
              ORDER BY r.run_index DESC LIMIT $2 OFFSET $3"
@@ -124,8 +126,18 @@ impl Runs for SqlStore {
         .bind(project.as_str())
         .bind(i64::from(limit))
         .bind(i64::from(offset))
-        .fetch_all(&self.read)
-        .await?)
+        .fetch(&self.read);
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        while let Some(run) = rows.try_next().await? {
+            let run: Run = run;
+            bytes += run.text_bytes();
+            // At least one, however long it is.
+            if bytes > bytes_max && !all.is_empty() {
+                break;
+            }
+            all.push(run);
+        }
+        Ok(all)
     }
 
     async fn working_run(&self, project: &ProjectId) -> Result<Option<Run>, StoreError> {

@@ -62,7 +62,8 @@ impl FromRow<'_, DbRow> for Delivery {
     }
 }
 
-/// A run is over: whoever wants to know is to be told. Part of the transaction that ends it.
+/// A run is over: whoever wants to know is to be told. Part of the transaction that ends it. Of a candidate's, in a
+/// fork that nobody has subscribed to, the project of its comparison is told.
 pub(super) async fn tell_of(
     tx: &mut Write<'_>,
     run_key: i64,
@@ -70,16 +71,19 @@ pub(super) async fn tell_of(
 ) -> Result<(), StoreError> {
     let wanting: Vec<i64> = sqlx::query_scalar(
         "SELECT w.id FROM webhook w JOIN run r ON r.id = $1 JOIN project p ON p.id = r.project_id \
-         WHERE w.team_id = p.team_id AND (w.project_id IS NULL OR w.project_id = p.id) ORDER BY w.id",
+         WHERE w.team_id = p.team_id AND (w.project_id IS NULL OR w.project_id = p.id OR w.project_id = \
+         (SELECT c.project_id FROM candidate d JOIN comparison c ON c.id = d.comparison_id WHERE d.run = r.public_id)) \
+         ORDER BY w.id",
     )
     .bind(run_key)
     .fetch_all(tx.on())
     .await?;
     for webhook in wanting {
-        sqlx::query(
-            "INSERT INTO outbox (public_id, webhook_id, run_id, next_at, created_at) \
-             VALUES ($1, $2, $3, $4, $4) ON CONFLICT (webhook_id, run_id) DO NOTHING",
-        )
+        sqlx::query(concat!(
+            "INSERT INTO outbox (public_id, webhook_id, run_id, next_at, created_at) VALUES ($1, $2, $3, ",
+            clock!("$4"),
+            ", $4) ON CONFLICT (webhook_id, run_id) DO NOTHING",
+        ))
         .bind(WebhookId::random().as_str())
         .bind(webhook)
         .bind(run_key)
@@ -166,22 +170,30 @@ impl Webhooks for SqlStore {
     async fn claim_deliveries(
         &self,
         of: &Claiming<'_>,
+        lease_ms: u64,
         now_ms: u64,
-        until_ms: u64,
     ) -> Result<Vec<Delivery>, StoreError> {
         // Nothing is due, most of the time: no turn of a writer is taken for that.
-        let any =
-            sqlx::query("SELECT 1 FROM outbox WHERE done_at IS NULL AND next_at <= $1 LIMIT 1");
+        let any = sqlx::query(concat!(
+            "SELECT 1 FROM outbox WHERE done_at IS NULL AND next_at <= ",
+            clock!("$1"),
+            " LIMIT 1"
+        ));
         if any.bind(ms(now_ms)).fetch_optional(&self.read).await?.is_none() {
             return Ok(Vec::new());
         }
         let busy: Vec<&str> = of.busy.iter().map(WebhookId::as_str).collect();
         let mut tx = self.begin().await?;
         let ids: Vec<String> = sqlx::query_scalar(concat!(
-            "UPDATE outbox SET attempts = attempts + 1, next_at = $3 WHERE id IN (SELECT o.id FROM outbox o \
-             WHERE o.done_at IS NULL AND o.next_at <= $2 AND o.id IN (SELECT n.id FROM (SELECT d.id, \
+            "UPDATE outbox SET attempts = attempts + 1, next_at = ",
+            clock!("$2"),
+            " + $3 WHERE id IN (SELECT o.id FROM outbox o WHERE o.done_at IS NULL AND o.next_at <= ",
+            clock!("$2"),
+            " AND o.id IN (SELECT n.id FROM (SELECT d.id, \
              ROW_NUMBER() OVER (PARTITION BY d.webhook_id ORDER BY d.next_at, d.id) AS place FROM outbox d \
-             WHERE d.done_at IS NULL AND d.next_at <= $2) n WHERE n.place <= $4) AND ",
+             WHERE d.done_at IS NULL AND d.next_at <= ",
+            clock!("$2"),
+            ") n WHERE n.place <= $4) AND ",
             not_among!("(SELECT w.public_id FROM webhook w WHERE w.id = o.webhook_id)", "$5"),
             " ORDER BY o.next_at LIMIT $1",
             skip_held!("o"),
@@ -189,7 +201,7 @@ impl Webhooks for SqlStore {
         ))
         .bind(i64::from(of.limit))
         .bind(ms(now_ms))
-        .bind(ms(until_ms))
+        .bind(ms(lease_ms))
         .bind(i64::from(of.per_webhook))
         .bind(super::words(&busy))
         .fetch_all(tx.on())
@@ -210,19 +222,21 @@ impl Webhooks for SqlStore {
         &self,
         id: &WebhookId,
         is_delivered: bool,
-        next_at: Option<u64>,
+        again_in_ms: Option<u64>,
         said: &str,
         now_ms: u64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE outbox SET delivered = $2, next_at = COALESCE($3, next_at), said = $4, \
+        sqlx::query(concat!(
+            "UPDATE outbox SET delivered = $2, next_at = COALESCE(",
+            clock!("$5"),
+            " + $3, next_at), said = $4, \
              done_at = CASE WHEN CAST($3 AS BIGINT) IS NULL THEN CAST($5 AS BIGINT) END \
              WHERE public_id = $1 AND done_at IS NULL",
-        )
+        ))
         .bind(id.as_str())
         .bind(i64::from(is_delivered))
-        .bind(next_at.map(ms))
+        .bind(again_in_ms.map(ms))
         .bind(raw(said))
         .bind(ms(now_ms))
         .execute(tx.on())

@@ -283,7 +283,7 @@ async fn ended(store: &dyn Store, projects: &[ProjectId]) -> Vec<Run> {
     }
     let mut all = Vec::new();
     for project in projects {
-        all.extend(store.runs(project, u32::MAX, 0).await.unwrap());
+        all.extend(store.runs(project, u32::MAX, 0, usize::MAX).await.unwrap());
     }
     all
 }

@@ -3,11 +3,11 @@
 use crate::{databases::Place, new_project, project, runs::new};
 use toft_model::{
     id::ProjectId,
-    run::{ComparisonId, JobId, RunStatus},
+    run::{ComparisonId, JobId, RunStatus, WebhookId},
 };
 use toft_store::{
     Accepted, Artifact, Claim, Compared, Comparison, ComparisonStatus, Durable, KeepBegun, Left,
-    NewCandidate, NewComparison, NewProject, Run, Store, StoreError, Wrote,
+    NewCandidate, NewComparison, NewProject, Run, Store, StoreError, Webhook, Wrote,
 };
 
 fn asked(project: &ProjectId, key: &str) -> NewComparison {
@@ -57,7 +57,7 @@ async fn forked(store: &dyn Store, now: &Comparison) -> Vec<ProjectId> {
 async fn completed(store: &dyn Store, fork: &ProjectId, path: &str) -> Run {
     let claim = Claim { owner: "here", lease_ms: 1_000, limit: 9, per_project: 1, per_team: 99 };
     store.claim_runs(&claim, 4).await.unwrap();
-    let mut run = store.runs(fork, 1, 0).await.unwrap().remove(0);
+    let mut run = store.runs(fork, 1, 0, usize::MAX).await.unwrap().remove(0);
     run.state.status = RunStatus::Completed;
     let artifact = Artifact {
         name: "workspace".into(),
@@ -140,7 +140,18 @@ pub(crate) async fn kept(place: &Place) {
     let keep =
         |run: JobId| async move { store.begin_keep(id, &run, "keepkeepkeep", 6).await.unwrap() };
     assert_eq!(keep(two.clone()).await, KeepBegun::CandidateWorks);
+    // Whoever wants to know of the project's runs is told of its candidates'.
+    let hook = Webhook {
+        id: WebhookId::random(),
+        project: Some(shop.clone()),
+        url: "http://127.0.0.1:1/hook".into(),
+        sealed: "s".into(),
+        created_at: 5,
+    };
+    assert!(store.add_webhook(&hook, 1).await.unwrap());
     let run = completed(store, &forks[1], &format!("runs/{}/w.zip", forks[1])).await;
+    let told = store.deliveries(&hook.id, 9).await.unwrap();
+    assert_eq!(told.iter().map(|one| &one.run).collect::<Vec<_>>(), [&run.id]);
     let Accepted::New(works) = is_accepted(store, &shop, "works").await else {
         panic!("a new run")
     };
@@ -160,7 +171,7 @@ pub(crate) async fn kept(place: &Place) {
     let finish = || store.finish_keep(&wish.id, &forks[1], &below, &instead, 7);
     assert!(finish().await.unwrap());
     assert!(!finish().await.unwrap());
-    let runs = store.runs(&shop, 9, 0).await.unwrap();
+    let runs = store.runs(&shop, 9, 0, usize::MAX).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.index).collect::<Vec<_>>(), [3, 2, 1]);
     let kept = &runs[0];
     assert_eq!(
@@ -171,7 +182,7 @@ pub(crate) async fn kept(place: &Place) {
     assert!(runs[1..].iter().all(|run| !run.is_writable));
     let file = store.artifact(&run.id, "workspace").await.unwrap().unwrap();
     assert_eq!(file.path, format!("runs/{shop}/w.zip"));
-    assert_eq!(store.runs(&forks[1], 9, 0).await.unwrap(), []);
+    assert_eq!(store.runs(&forks[1], 9, 0, usize::MAX).await.unwrap(), []);
     store.set_outcome(&wish.id, 1, "{\"status\":\"queued\"}").await.unwrap();
     for fork in &forks {
         store.delete_project(fork, 8).await.unwrap();

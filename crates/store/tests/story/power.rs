@@ -239,7 +239,7 @@ async fn whatever_a_power_cut_leaves_opens_and_has_what_was_answered() {
 async fn holds(file: &Path, answered: &str, moment: usize) {
     let store = SqliteStore::open(file).await.unwrap_or_else(|e| panic!("cut at {moment}: {e}"));
     let project = store.project("power").await.unwrap().expect("the project was answered for");
-    let runs = store.runs(&project.id, u32::MAX, 0).await.unwrap();
+    let runs = store.runs(&project.id, u32::MAX, 0, usize::MAX).await.unwrap();
     let keys: BTreeSet<&str> = runs.iter().map(|run| run.key.as_str()).collect();
     let lost: Vec<&str> = answered.lines().filter(|key| !keys.contains(key)).collect();
     assert!(lost.is_empty(), "cut at {moment}: {lost:?} were answered");

@@ -103,10 +103,14 @@ pub(crate) async fn accepted(place: &Place) {
     assert_eq!((third.index, third.is_writable, &third.parent), (3, true, &None));
     assert_eq!(done[6], Accepted::NoProject);
 
-    let all = store.runs(&shop, 50, 0).await.unwrap();
+    let all = store.runs(&shop, 50, 0, usize::MAX).await.unwrap();
     assert_eq!(ids(&all), [&third.id, &second.id, &first.id]);
     assert_eq!(all.iter().map(|run| run.is_writable).collect::<Vec<_>>(), [true, false, false]);
-    assert_eq!(ids(&store.runs(&shop, 1, 1).await.unwrap()), [&second.id]);
+    assert_eq!(ids(&store.runs(&shop, 1, 1, usize::MAX).await.unwrap()), [&second.id]);
+    // Long ones are fewer, but one at least.
+    let longest = all.iter().map(Run::text_bytes).max().unwrap();
+    assert_eq!(ids(&store.runs(&shop, 50, 0, longest).await.unwrap()), ids(&all[..1]));
+    assert_eq!(ids(&store.runs(&shop, 50, 0, 0).await.unwrap()), ids(&all[..1]));
     assert_eq!(store.count_runs().await.unwrap(), [(RunStatus::Queued, 4)]);
 
     let latest = store.project(shop.as_str()).await.unwrap().unwrap().latest_run;

@@ -171,7 +171,7 @@ pub(crate) async fn expanded(place: &Place) {
     for n in 0..8 {
         work(&format!("after {n}")).await;
     }
-    assert_eq!(store.runs(&shop, 99, 0).await.unwrap().len(), 16);
+    assert_eq!(store.runs(&shop, 99, 0, usize::MAX).await.unwrap().len(), 16);
     // One of its version does not begin any more, and says why.
     let refused = match place {
         Place::Sqlite(_) => SqliteStore::open(&place.file()).await.err(),

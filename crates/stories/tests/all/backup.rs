@@ -61,6 +61,53 @@ async fn transcript(toft: &Toft, project: &str, session: &str) -> Result<Value> 
     toft.call("GET", &path, None).await
 }
 
+/// Makes one as soon as an earlier one was given up.
+async fn made_once_nobody_else_does(toft1: &Toft, file: &Path) -> Result<()> {
+    let until = Instant::now() + STEP_TIMEOUT;
+    loop {
+        let made = toft(&toft1.data, &["backup", &file.display().to_string()])?;
+        if made.status.success() {
+            return Ok(());
+        }
+        ensure!(said(&made).contains("just being made"), "{}", said(&made));
+        ensure!(Instant::now() < until, "the one before is never given up");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whoever takes long to read a backup keeps nobody waiting but who would change the key that is in it.
+async fn while_it_is_read(toft1: &Toft, project: &str) -> Result<()> {
+    let bulk = "head -c 56000000 /dev/urandom > bulk";
+    ensure!(toft1.exec(project, bulk).await?["exitCode"] == 0, "more than waits on its way");
+    let url = format!("{}/v1/backup", toft1.base);
+    let body = json!({"passphrase": PASSPHRASE});
+    let mut slow = toft1.http().post(url).bearer_auth(&toft1.token).json(&body).send().await?;
+    ensure!(slow.status().is_success(), "{}", slow.text().await?);
+    assert_eq!(slow.headers()["x-toft-left-out"], "[]");
+    let mut read = 0;
+    // All that is small comes before the disk.
+    while read < 12_000_000 {
+        read += slow.chunk().await?.context("it is longer")?.len();
+    }
+    let checkpoints = format!("/v1/projects/{project}/checkpoints");
+    let taken = toft1.call("POST", &checkpoints, Some(json!({})));
+    tokio::time::timeout(STEP_TIMEOUT, taken)
+        .await
+        .context("a checkpoint waits for a reader")??;
+    let rotate = || toft1.request("POST", "/v1/vault/rotate", None);
+    let (status, told) = rotate().await?;
+    ensure!(status == 409 && told.to_string().contains("backup"), "{status} {told}");
+    drop(slow);
+    // Whoever goes lets the others come.
+    let until = Instant::now() + STEP_TIMEOUT;
+    while rotate().await?.0 != 200 {
+        ensure!(Instant::now() < until, "the backup is never given up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(toft1.exec(project, "rm bulk").await?["exitCode"] == 0, "the next are short");
+    Ok(())
+}
+
 async fn kept_and_restored(start: Start, again: Start, database: Option<String>) -> Result<()> {
     let toft1 = Toft::start(start).await?;
     let folder = tempfile::Builder::new().prefix("toft-story-").tempdir()?;
@@ -87,6 +134,8 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     let made =
         toft1.call("POST", "/v1/keys", Some(json!({"name": "k", "scopes": ["read"]}))).await?;
     let key = made["key"].as_str().context("a key")?.to_owned();
+
+    while_it_is_read(&toft1, &project).await?;
 
     // While it works, to a name that is whole or not there.
     let file = folder.path().join("kept.age");
@@ -119,7 +168,7 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     let refused = toft1.http().post(url).bearer_auth(&key).json(&body).send().await?;
     assert_eq!(refused.status().as_u16(), 403);
 
-    // One that is killed leaves nothing under the name.
+    // One that is killed leaves nothing under the name, and keeps nobody from another try.
     let cut = folder.path().join("cut.age");
     let mut maker = Command::new(binary())
         .args(["--data", &toft1.data.display().to_string(), "backup"])
@@ -137,6 +186,9 @@ async fn kept_and_restored(start: Start, again: Start, database: Option<String>)
     maker.kill()?;
     maker.wait()?;
     ensure!(!cut.exists(), "a half one has no name");
+    ensure!(folder.path().join("cut.age.part").exists(), "it was cut");
+    made_once_nobody_else_does(&toft1, &cut).await?;
+    ensure!(!folder.path().join("cut.age.part").exists(), "nothing is left of it");
     toft1.down()?;
 
     // What cannot be restored is refused before anything is written.

@@ -315,7 +315,7 @@ async fn a_copy_of_any_instant_opens_and_has_what_was_answered() -> Result<()> {
     for (to, answered) in held? {
         let store = SqliteStore::open(&to.join("toft.db")).await?;
         ensure!(store.project(&project).await?.is_some(), "the project");
-        let runs = store.runs(&id, u32::MAX, 0).await?;
+        let runs = store.runs(&id, u32::MAX, 0, usize::MAX).await?;
         let keys: std::collections::BTreeSet<&str> =
             runs.iter().map(|run| run.key.as_str()).collect();
         let lost: Vec<&String> =

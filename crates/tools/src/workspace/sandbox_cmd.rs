@@ -14,14 +14,20 @@ use crate::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::{
+    fs,
     path::{Component, Path, PathBuf},
     time::Duration,
 };
 use toft_model::tool::ToolSpec;
-use toft_policy::{command, workspace};
+use toft_policy::{
+    command::{self, CommandDenied},
+    workspace,
+};
 
 /// Variables in one call; more are in no command that people write.
 const ENVS_MAX: usize = 64;
+/// Entries of a folder that is to be removed which are looked at.
+const LOOKED_MAX: usize = 200_000;
 /// Variables that say which code a program is.
 const LOADERS: [&str; 6] = ["PATH", "NODE_OPTIONS", "BUN_OPTIONS", "BASH_ENV", "ENV", "IFS"];
 
@@ -76,6 +82,11 @@ impl Tool for SandboxCmd {
             let (root, place) = place(ctx, &asked.cwd)?;
             let leads = |path: &str| lead(&root, &place, path);
             command::judge_again(&argv, leads).map_err(|denied| denied.to_string())?;
+            for path in command::removed(&argv) {
+                let real = leads(path).map(|real| root.join(real));
+                let held = real.map_or(Ok(()), |real| holds_nothing_guarded(&root, &real, path));
+                held.map_err(|denied| denied.to_string())?;
+            }
             Ok((argv, place))
         });
         let (argv, place) = match placed {
@@ -136,6 +147,41 @@ fn lead(root: &Path, place: &Path, path: &str) -> Option<String> {
         }
     }
     Some(at.strip_prefix(root).ok()?.to_string_lossy().into_owned())
+}
+
+/// A folder goes with all that is in it: not with git's own, nor with files that hold secrets. What is made anew is
+/// not looked into.
+fn holds_nothing_guarded(root: &Path, folder: &Path, said: &str) -> Result<(), CommandDenied> {
+    let anew = |path: &Path| {
+        let names = path.strip_prefix(root).unwrap_or(path).components();
+        names.into_iter().any(|part| workspace::is_made_anew(&part.as_os_str().to_string_lossy()))
+    };
+    let (mut left, mut seen) = (vec![folder.to_owned()], 0);
+    while let Some(folder) = left.pop() {
+        // A link is removed, and not what it leads to.
+        let is_folder = folder.symlink_metadata().is_ok_and(|found| found.is_dir());
+        if !is_folder || anew(&folder) {
+            continue;
+        }
+        // What cannot be read is told by `rm`.
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            seen += 1;
+            if seen > LOOKED_MAX {
+                return Err(CommandDenied::Much(said.to_owned()));
+            }
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.eq_ignore_ascii_case(".git") || workspace::is_secret(&name) {
+                let path = entry.path();
+                let path = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+                return Err(CommandDenied::Holds(said.to_owned(), path));
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                left.push(entry.path());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn parse(arguments: Value) -> Result<Asked, Refused> {

@@ -118,7 +118,7 @@ export interface Operations {
   /** `POST /v1/projects/{id}/checkpoints/{checkpoint}/restore` */
   postProjectsIdCheckpointsCheckpointRestore: {
     body: {
-      force?: boolean
+      force?: boolean | null
       /** Where a conversation stood. */
       place?: {
         /** Which. */
@@ -144,7 +144,7 @@ export interface Operations {
     body: {
       sessionId: string
       entryId: string
-      force?: boolean
+      force?: boolean | null
     }
     data: Several['Restored']
   }

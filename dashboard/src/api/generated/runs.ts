@@ -323,7 +323,7 @@ export interface Operations {
   /** `POST /v1/projects/{id}/runs/{run}/restore` */
   postProjectsIdRunsRunRestore: {
     body: {
-      force?: boolean
+      force?: boolean | null
     }
     data: Several['Restored']
   }

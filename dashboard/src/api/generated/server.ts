@@ -142,6 +142,8 @@ export interface Operations {
     body: {
       /** At least 12 characters: what reads the backup again. */
       passphrase: string
+      /** Projects whose files stay out of it: without that, those that cannot be had end it before it begins. */
+      leaveOut?: string[]
     }
   }
   /** `POST /v1/shutdown` */

@@ -203,9 +203,9 @@ function Told({ now: { status, error } }: { now: Comparison }) {
   return (
     <Failure
       compact
-      title={status === 'failed' ? 'The candidates could not be made' : 'The last step failed'}
+      title={status === 'open' ? 'The last step failed' : 'The candidates could not be made'}
       message={error}
-      kept={status === 'failed' ? 'The project is as it was.' : 'The candidates are still there.'}
+      kept={status === 'open' ? 'The candidates are still there.' : 'The project is as it was.'}
     />
   )
 }

@@ -33,7 +33,8 @@ export function RunWays({
           Workspace
         </ButtonLink>
       )}
-      {checkpointId && (
+      {/* Its files are not exchanged below it. */}
+      {checkpointId && status !== 'running' && (
         <Button icon="undo" onClick={() => ask({ kind: 'restore', checkpointId })}>
           Go back to before this run…
         </Button>

@@ -63,7 +63,11 @@ fi
 # What a person has staged elsewhere in a larger repository is not the run's. A merge is committed whole.
 below=
 [ -z "$(g rev-parse --show-prefix)" ] || g rev-parse -q --verify MERGE_HEAD >/dev/null || below=.
-g add -A -- . || exit 1
+[ -z "$(g ls-files -- . | head -n 1)" ] || g add -u -- . || exit 1
+# Files that hold secrets and are in no commit are nobody's to publish.
+g add -A -- . ':(exclude,glob,icase)**/.env' ':(exclude,glob,icase)**/.env.*' ':(exclude,glob,icase)**/*.pem' \
+    ':(exclude,glob,icase)**/*.key' ':(exclude,glob)**/.npmrc' ':(exclude,glob)**/.git-credentials' || exit 1
+g ls-files --others --exclude-standard -z -- ':(glob)**/.env.example' | g update-index --add -z --stdin || exit 1
 g diff --cached --quiet --no-ext-diff -- $below
 case $? in 0) exit 11 ;; 1) ;; *) exit 1 ;; esac
 if ! g var GIT_AUTHOR_IDENT >/dev/null 2>&1 || ! g var GIT_COMMITTER_IDENT >/dev/null 2>&1; then

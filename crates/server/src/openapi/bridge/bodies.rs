@@ -243,7 +243,7 @@ pub(super) enum Decision {
 
 /// Approves a plan.
 #[derive(JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Approve {
     plan_id: Option<String>,
     /// The plan as it was changed.
@@ -252,7 +252,7 @@ pub(super) struct Approve {
 
 /// Sends a plan back.
 #[derive(JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Reject {
     plan_id: Option<String>,
     reason: Option<String>,

@@ -9,7 +9,7 @@ use crate::{
     },
     envelope::{Data, JsonBody},
     line,
-    machines::Machine,
+    machines::{Machine, life},
     project::{Member, OfProject},
     routes::projects,
     secrets::hand_down::{self, Grant},
@@ -98,6 +98,7 @@ pub(crate) async fn post(
         }
     };
     hand_down::check(&app, &project.id, &body.secrets).await?;
+    life::ensure_made(&app, &machine, "a fork of it is wanted").await?;
     let owner = caller.user_id().to_owned();
     let order = Order { name, count, from, candidates_of: None, owner, grant: body.secrets };
     let made = fork::fork(&app, &project, &machine, order).await?;

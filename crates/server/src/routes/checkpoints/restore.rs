@@ -27,8 +27,7 @@ use toft_store::{ConversationStep, TakenCheckpoint};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Restore {
-    #[serde(default)]
-    force: bool,
+    force: Option<bool>,
     place: Option<Place>,
 }
 
@@ -40,7 +39,7 @@ pub(crate) async fn to_checkpoint(
     JsonBody(body): JsonBody<Restore>,
 ) -> Result<Data<Restored>, ApiError> {
     let was = checkpoints::find(&*app.store, &machine.id, &checkpoint).await?;
-    let way = Way { force: body.force, place: body.place };
+    let way = Way { force: body.force.unwrap_or_default(), place: body.place };
     go_back(&app, &machine, was, way).await
 }
 
@@ -49,8 +48,7 @@ pub(crate) async fn to_checkpoint(
 pub(crate) struct RestoreMessage {
     session_id: SessionId,
     entry_id: String,
-    #[serde(default)]
-    force: bool,
+    force: Option<bool>,
 }
 
 /// `POST …/restore-message`.
@@ -61,7 +59,7 @@ pub(crate) async fn to_message(
 ) -> Result<Data<Restored>, ApiError> {
     let message = Place { session_id: body.session_id, leaf_entry_id: Some(body.entry_id) };
     let was = before(&app, &machine, &message).await?;
-    go_back(&app, &machine, was, Way { force: body.force, place: None }).await
+    go_back(&app, &machine, was, Way { force: body.force.unwrap_or_default(), place: None }).await
 }
 
 /// The checkpoint before a user message; 404 for what is no user message, 409 when it has none.
@@ -110,6 +108,16 @@ pub(crate) async fn go_back(
     was: TakenCheckpoint,
     way: Way,
 ) -> Result<Data<Restored>, ApiError> {
+    // Its files would be exchanged below it.
+    if let Some(working) = app.store.working_run(&machine.id).await? {
+        return Err(ApiError::new(
+            Code::Conflict,
+            format!(
+                "run {} works in this project: wait until it is over, or cancel it",
+                working.id
+            ),
+        ));
+    }
     let done = restore::restore(app, machine, was, way).await?;
     let machine = machine::shown(app, machine).await?.0;
     Ok(Data(Restored {

@@ -16,8 +16,7 @@ use serde::Deserialize;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoBack {
-    #[serde(default)]
-    force: bool,
+    force: Option<bool>,
 }
 
 /// `POST /v1/projects/{id}/runs/{run}/restore`: the project as it was before that run.
@@ -28,15 +27,6 @@ pub(crate) async fn restore(
     JsonBody(body): JsonBody<GoBack>,
 ) -> Result<Data<Restored>, ApiError> {
     let run = find(&app, &project, &named).await?;
-    if let Some(working) = app.store.working_run(&project.id).await? {
-        return Err(ApiError::new(
-            Code::Conflict,
-            format!(
-                "run {} works in this project: wait until it is over, or cancel it",
-                working.id
-            ),
-        ));
-    }
     let none = || {
         ApiError::new(
             Code::NoCheckpoint,
@@ -49,5 +39,5 @@ pub(crate) async fn restore(
     let was = checkpoints::find(&*app.store, &machine.id, checkpoint)
         .await
         .map_err(|error| if error.code == Code::NotFound { none() } else { error })?;
-    go_back(&app, &machine, was, Way { force: body.force, place: None }).await
+    go_back(&app, &machine, was, Way { force: body.force.unwrap_or_default(), place: None }).await
 }

@@ -5,7 +5,6 @@ use serde_json::Value;
 use std::{
     env,
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
@@ -113,7 +112,8 @@ async fn a_bucket_holds_what_is_whole_and_nothing_of_what_was_cut() {
         .put(&small, futures_util::stream::iter([Ok(Bytes::from_static(b"x"))]))
         .await
         .unwrap();
-    artifacts.remove(&small).await;
+    artifacts.remove(&small).await.unwrap();
+    artifacts.remove(&small).await.unwrap();
     let stranger = Artifacts::workspace(&ProjectId::random(), &run, 1, 1);
     artifacts
         .put(&stranger, futures_util::stream::iter([Ok(Bytes::from_static(b"y"))]))

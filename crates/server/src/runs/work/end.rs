@@ -54,8 +54,8 @@ impl Work {
                             false
                         }
                     };
-                    if is_left {
-                        self.app.runs.artifacts.remove(&path).await;
+                    if is_left && let Err(error) = self.app.runs.artifacts.remove(&path).await {
+                        tracing::warn!(%error, path, "an artifact that nobody knows of stays");
                     }
                 }
                 if let Err(Stop::Cancelled) = written {

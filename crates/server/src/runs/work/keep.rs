@@ -133,12 +133,12 @@ impl Work {
                 return;
             }
         };
-        let drop = async |path: &str| {
-            app.runs.artifacts.remove(path).await;
-            app.store.forget_artifact(project, path).await
-        };
         for path in old {
-            if let Err(error) = drop(&path).await {
+            if let Err(error) = app.runs.artifacts.remove(&path).await {
+                tracing::warn!(project.id = %project, %error, "an old workspace is removed later");
+                return;
+            }
+            if let Err(error) = app.store.forget_artifact(project, &path).await {
                 tracing::warn!(project.id = %project, %error, "an old workspace is still known");
                 return;
             }

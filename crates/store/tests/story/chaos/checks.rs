@@ -73,7 +73,7 @@ pub(super) async fn heard(store: &dyn Store, all: Vec<(JobId, Vec<RunEvent>)>) -
 pub(super) async fn one_at_a_time(store: &dyn Store, seen: &Seen, projects: &[ProjectId]) {
     while !seen.ends.load(Ordering::SeqCst) {
         for project in projects {
-            let Ok(runs) = store.runs(project, ALL, 0).await else { continue };
+            let Ok(runs) = store.runs(project, ALL, 0, usize::MAX).await else { continue };
             let running = runs.iter().filter(|run| run.state.status == RunStatus::Running).count();
             assert!(running <= 1, "{running} runs of one project are worked on");
             let writable: Vec<u64> =

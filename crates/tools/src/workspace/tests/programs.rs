@@ -22,6 +22,9 @@ async fn a_program_runs_without_a_shell_and_both_streams_are_told_apart() {
         !bench.path("a").exists() && bench.path("c d").is_dir(),
         "`*` is no pattern without a shell"
     );
+    bench.write("web/node_modules/x/test.pem", "of no use");
+    assert!(cmd(&bench, json!({"cmd": "rm -rf web/node_modules"})).await["ok"] == true);
+    assert!(!bench.path("web/node_modules").exists());
 }
 
 #[tokio::test]
@@ -29,6 +32,8 @@ async fn a_denied_command_is_an_answer_and_nothing_is_run() {
     let bench = bench();
     bench.write("kept", "x");
     bench.write(".git/HEAD", "x");
+    bench.write("nested/deep/.git/HEAD", "x");
+    bench.write("nest/a/.env", "s");
     std::os::unix::fs::symlink("/tmp", bench.path("out")).unwrap();
     std::os::unix::fs::symlink(".git", bench.path("history")).unwrap();
     for (arguments, part) in [
@@ -44,6 +49,8 @@ async fn a_denied_command_is_an_answer_and_nothing_is_run() {
         (json!({"cmd": "rm history/HEAD"}), "git's own"),
         (json!({"cmd": "rm HEAD", "cwd": "history"}), "git's own"),
         (json!({"cmd": "rm -rf .toft"}), "Toft's own"),
+        (json!({"cmd": "rm -rf nested"}), "nested/deep/.git lies in nested"),
+        (json!({"cmd": "rm -r kept a/../nest"}), "nest/a/.env lies in a/../nest"),
         (json!({"cmd": "bun x", "cwd": "../.."}), "outside"),
         (json!({"cmd": "bun x", "cwd": "out"}), "leads out"),
         (json!({"cmd": "bun x", "cwd": "nowhere"}), "is not there"),

@@ -91,6 +91,28 @@ async fn all_that_changed_is_committed_but_what_is_ignored() {
 }
 
 #[tokio::test]
+async fn secrets_that_are_in_no_commit_stay_out_of_it() {
+    let place = Place::new();
+    place.git(&["init", "-q"]);
+    place.write("tracked.pem", "known");
+    place.git(&["add", "-A"]);
+    place.git(&["commit", "-q", "-m", "first"]);
+    place.write("tracked.pem", "changed");
+    std::fs::create_dir(place.project.path().join("app")).unwrap();
+    for name in [".env", ".env.local", "app/.ENV", "app/id.key", ".npmrc", ".git-credentials"] {
+        place.write(name, "s");
+    }
+    for name in [".env.example", "app/.env.example", "a.txt"] {
+        place.write(name, "example");
+    }
+    assert!(matches!(place.make().await, Commit::Made { .. }));
+    let made = place.git(&["show", "--format=", "--name-status"]);
+    assert_eq!(made, "A\t.env.example\nA\ta.txt\nA\tapp/.env.example\nM\ttracked.pem");
+    let left = place.git(&["ls-files", "--others"]);
+    assert_eq!(left, ".env\n.env.local\n.git-credentials\n.npmrc\napp/.ENV\napp/id.key",);
+}
+
+#[tokio::test]
 async fn what_is_staged_elsewhere_in_a_larger_repository_stays_staged() {
     let place = Place::new();
     place.git(&["init", "-q"]);

@@ -437,3 +437,18 @@ async fn the_command_line_takes_lists_compares_restores_and_forks() -> Result<()
     ensure!(String::from_utf8_lossy(&gone.stderr).contains("not_found"), "it says why");
     toft.down()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_started_is_started_for_a_copy_of_it_and_counts_nothing_before() -> Result<()>
+{
+    let toft = Toft::start(Start::default()).await?;
+    for (name, copy) in [("One", "fork"), ("Two", "checkpoints")] {
+        let made = json!({"name": name, "start": false});
+        let made = toft.call("POST", "/v1/projects", Some(made)).await?;
+        let project = text(&made["id"]);
+        let disk = get(&toft, &project, "disk").await?;
+        ensure!(disk["exclusiveBytes"].is_null(), "{disk}");
+        post(&toft, &project, copy, json!({})).await?;
+    }
+    toft.down()
+}

@@ -98,11 +98,16 @@ async fn a_run_has_the_documents_tools_and_the_project_goes_back_to_before_it() 
         client.data(("POST", &runs), Some("slow"), Some(&json!({"prompt": "work slowly"}))).await?;
     let slow = format!("{runs}/{}", slow["id"].as_str().context("an id")?);
     toft.until(&slow, |run| run["phase"] == "build").await?;
-    let restore = format!("{at}/restore");
-    assert_eq!(
-        client.code(("POST", &restore), None, Some(&json!({}))).await?,
-        (409, "conflict".into())
-    );
+    let before = run["checkpointId"].as_str().context("an id")?;
+    for restore in
+        [format!("{at}/restore"), format!("/v1/projects/{project}/checkpoints/{before}/restore")]
+    {
+        assert_eq!(
+            client.code(("POST", &restore), None, Some(&json!({}))).await?,
+            (409, "conflict".into()),
+            "{restore}"
+        );
+    }
     client.data(("POST", &format!("{slow}/cancel")), None, None).await?;
     toft.until(&slow, |run| run["status"] == "cancelled").await?;
     let done = toft.cli(&["runs", &project, "1", "--restore", "--json"])?;
